@@ -1,0 +1,1 @@
+//! The resources that users write: `PatchSet` and `ConstraintOverride`.

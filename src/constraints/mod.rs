@@ -1,0 +1,1 @@
+//! Merges overrides into a pip constraints file.

@@ -1,0 +1,1 @@
+//! Runs the reconcilers: gather, plan, act, write status.

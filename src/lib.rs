@@ -1,0 +1,24 @@
+//! Patchset carries patches on software that you do not own.
+//!
+//! Data flows in one direction:
+//!
+//! 1. [`source`] mirrors upstreams, resolves refs and reads patches;
+//! 2. [`patch`] applies a series in memory and reports on each patch, and
+//!    [`constraints`] merges overrides into a constraints file;
+//! 3. [`plan`] turns what was observed into conditions and the next step;
+//! 4. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
+//! 5. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
+//!    an operator of the process needs.
+//!
+//! [`api`] holds the types that users write. `docs/architecture.md` has the rules
+//! that keep the rooms apart.
+
+pub mod api;
+pub mod cli;
+pub mod constraints;
+pub mod controller;
+pub mod ops;
+pub mod patch;
+pub mod plan;
+pub mod source;
+pub mod status;

@@ -1,0 +1,1 @@
+//! Telemetry, metrics, health endpoints and leader election.

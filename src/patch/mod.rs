@@ -1,0 +1,1 @@
+//! The patch engine: parses, places and applies patches in memory.

@@ -1,0 +1,1 @@
+//! Decides, from what was observed, what to do and which conditions to show.

@@ -1,0 +1,1 @@
+//! Mirrors upstreams, resolves refs, and reads what Git and Flux sources hold.

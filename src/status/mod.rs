@@ -1,0 +1,1 @@
+//! Conditions, and the one writer of status.

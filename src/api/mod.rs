@@ -1,1 +1,30 @@
 //! The resources that users write: `PatchSet` and `ConstraintOverride`.
+//!
+//! Everything here is pure: types, their schema, the names of conditions and
+//! reasons. The CRD YAML under `crds/` is made from these types by [`crd::yaml`].
+
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "each of kube's printer columns has the same keys"
+)]
+
+pub mod common;
+pub mod constraint_override;
+pub mod crd;
+pub mod duration;
+pub mod patch_set;
+pub mod reason;
+pub mod reference;
+pub mod status;
+
+pub use common::Release;
+pub use constraint_override::{ConstraintOverride, ConstraintOverrideSpec, ConstraintOverrideStatus};
+pub use duration::FluxDuration;
+pub use patch_set::{PatchSet, PatchSetSpec};
+pub use status::PatchSetStatus;
+
+/// The API group of all resources.
+pub const GROUP: &str = "patching.c5c3.io";
+
+/// The version that is served and stored.
+pub const VERSION: &str = "v1alpha1";

@@ -3,20 +3,18 @@
 //! Data goes to standard output, everything else to standard error. Exit status 0
 //! means success, 1 that something needs attention, 2 wrong usage or an I/O error.
 
+pub mod crds;
+
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 
-/// Carry patches on software that you do not own.
-#[derive(Debug, Parser)]
-#[command(name = "patchset", version, about, propagate_version = true)]
-pub struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
+/// The commands that need no cluster.
 #[derive(Debug, Subcommand)]
-enum Command {}
+pub enum Command {
+    /// Print the custom resource definitions as YAML
+    Crds(crds::Options),
+}
 
 /// Why a command could not give its answer.
 ///
@@ -26,17 +24,41 @@ pub enum Error {
     /// Reading or writing a file failed.
     #[error("{path}: {source}")]
     Io {
-        /// The file.
+        /// The file, or what stands for it.
         path: String,
         /// What the system said.
         source: std::io::Error,
     },
+    /// A value could not be written as YAML.
+    #[error("cannot write YAML: {0}")]
+    Yaml(#[from] serde_saphyr::ser::Error),
 }
 
-impl Cli {
-    /// Runs the command that was asked for and gives the process's exit status.
+impl Command {
+    /// Runs the command and gives the process's exit status.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        match self.command {}
+        let outcome = match self {
+            Self::Crds(options) => crds::run(&options),
+        };
+        match outcome {
+            Ok(code) => code,
+            Err(error) => {
+                anstream::eprintln!("error: {error}");
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+/// Writes to standard output; a reader that went away early is no error.
+fn print(text: &[u8]) -> Result<(), Error> {
+    use std::io::Write;
+    match std::io::stdout().lock().write_all(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Io {
+            path: "standard output".to_owned(),
+            source: error,
+        }),
+        _ => Ok(()),
     }
 }

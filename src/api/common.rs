@@ -1,0 +1,129 @@
+//! Newtypes for the names that both resources use.
+
+use std::fmt;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A component: the name of the software that is patched, as `releases/*/source-refs.yaml` spells it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Component(
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
+    )]
+    pub String,
+);
+
+/// A release series, for instance `2025.2`: the folder below `releases/` that a deployment builds from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Release(
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
+    )]
+    pub String,
+);
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a Secret or ConfigMap in the namespace of the object that refers to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalReference {
+    /// Name of the referent.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// A ref of a Git repository; exactly one of the fields is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.branch), has(self.tag), has(self.commit), has(self.semver)].filter(x, x).size() == 1")
+        .message("set exactly one of branch, tag, commit and semver")
+)]
+pub struct GitRef {
+    /// A branch, without `refs/heads/`; followed as it moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 255),
+        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
+    )]
+    pub branch: Option<String>,
+    /// A tag, without `refs/tags/`; an annotated tag stands for its commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 255),
+        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
+    )]
+    pub tag: Option<String>,
+    /// A commit: its SHA-1 in full (40 digits), or abbreviated (7 or more) where the server lets it be found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9a-f]{7,40}$"))]
+    pub commit: Option<String>,
+    /// A range over the tags that are semantic versions, for instance `>=31.0.0, <32`; the highest wins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub semver: Option<String>,
+}
+
+/// A file or folder in a Git repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GitPath {
+    /// The repository's address: https, ssh, or http where the controller allows it. Credentials go into
+    /// `secretRef`, never into the address.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[a-z][a-z0-9+.-]*://[^/]') || self.matches('^[^/:@\\\\s]+@[^/:\\\\s]+:[^:]')")
+            .message("write an address such as https://host/path.git, ssh://git@host/path.git or git@host:path.git")
+    )]
+    #[x_kube(
+        validation = Rule::new("!self.matches('^[a-z][a-z0-9+.-]*://[^/@]*:[^/@]*@')")
+            .message("a password must not be part of the address: put it into a Secret and name that in secretRef")
+    )]
+    pub url: String,
+    /// What to read; the repository's default branch where absent.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub ref_: Option<GitRef>,
+    /// The folder or file in the repository, relative to its root.
+    #[schemars(length(max = 1024))]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
+            .message("write a path relative to the repository's root, without '..'")
+    )]
+    pub path: String,
+    /// Secret with credentials: `username` and `password`, `bearerToken`, or `identity` and `known_hosts`;
+    /// `ca.crt`, `tls.crt` and `tls.key` as needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<LocalReference>,
+    /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_secret_ref: Option<LocalReference>,
+}
+
+/// One key of a ConfigMap in the namespace of the object that refers to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapKey {
+    /// Name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key that holds the file.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}

@@ -1,0 +1,225 @@
+//! `PatchSet`: the patches on one component at one release.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::{Component, GitPath, GitRef, LocalReference, Release};
+use super::duration::FluxDuration;
+use super::reference::SourceReference;
+use super::status::PatchSetStatus;
+
+/// The desired state of a `PatchSet`.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "patching.c5c3.io",
+    version = "v1alpha1",
+    kind = "PatchSet",
+    plural = "patchsets",
+    shortname = "pset",
+    category = "patching",
+    category = "all",
+    namespaced,
+    status = "PatchSetStatus",
+    derive = "PartialEq",
+    doc = "PatchSet is the patches that a team carries on one component at one release, and whether they apply.",
+    cel,
+    printcolumn(name = "Component", type_ = "string", json_path = ".spec.component"),
+    printcolumn(name = "Release", type_ = "string", json_path = ".spec.release"),
+    printcolumn(name = "Revision", type_ = "string", json_path = ".status.upstream.revision"),
+    printcolumn(name = "Patches", type_ = "string", json_path = ".status.applied"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.upstream.refFrom) || (has(self.patches) && (has(self.patches.git) || has(self.patches.sourceRef)))")
+        .message("upstream.refFrom reads a file from where the patches are: set patches.git or patches.sourceRef, or use upstream.ref")
+)]
+pub struct PatchSetSpec {
+    /// The component that is patched, for instance `glance`.
+    pub component: Component,
+    /// The release that the patches are for, for instance `2025.2`.
+    pub release: Release,
+    /// Whether the component is a service with an image of its own, or a library that services are built with.
+    #[serde(default)]
+    pub level: Level,
+    /// The software that is patched.
+    pub upstream: Upstream,
+    /// The patches, in alphabetical order of their file names. Absent or empty means that none are carried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patches: Option<Patches>,
+    /// What to do with a patch that upstream already has: `Fail` asks for its removal, `Skip` goes on without it.
+    #[serde(default)]
+    pub merged_patches: MergedPatches,
+    /// Further refs of the upstream to check the same patches against: what breaks when we move?
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub candidates: Vec<GitRef>,
+    /// How often to look whether the upstream's ref or the patches moved.
+    #[serde(default = "default_interval")]
+    pub interval: FluxDuration,
+    /// How long one reconciliation may take before it is given up and tried again.
+    #[serde(default = "default_timeout")]
+    pub timeout: FluxDuration,
+    /// Stops reconciliation; the status stays as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspend: bool,
+}
+
+/// What a component is to an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Level {
+    /// Software with an image of its own.
+    #[default]
+    Service,
+    /// A dependency that services are built with.
+    Library,
+}
+
+/// What a patch that upstream already has means for its `PatchSet`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum MergedPatches {
+    /// The `PatchSet` is not ready until the patch is removed.
+    #[default]
+    Fail,
+    /// The patch is left out, and told in the status.
+    Skip,
+}
+
+/// The software that is patched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.ref) != has(self.refFrom)")
+        .message("set exactly one of ref and refFrom")
+)]
+pub struct Upstream {
+    /// The repository's address: https, ssh, or http where the controller allows it. Credentials go into
+    /// `secretRef`, never into the address.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[a-z][a-z0-9+.-]*://[^/]') || self.matches('^[^/:@\\\\s]+@[^/:\\\\s]+:[^:]')")
+            .message("write an address such as https://host/path.git, ssh://git@host/path.git or git@host:path.git")
+    )]
+    #[x_kube(
+        validation = Rule::new("!self.matches('^[a-z][a-z0-9+.-]*://[^/@]*:[^/@]*@')")
+            .message("a password must not be part of the address: put it into a Secret and name that in secretRef")
+    )]
+    pub url: String,
+    /// The ref that is built.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub ref_: Option<GitRef>,
+    /// Reads the ref from a `source-refs.yaml` beside the patches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ref_from: Option<RefFrom>,
+    /// Secret with credentials: `username` and `password`, `bearerToken`, or `identity` and `known_hosts`;
+    /// `ca.crt`, `tls.crt` and `tls.key` as needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<LocalReference>,
+    /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_secret_ref: Option<LocalReference>,
+}
+
+/// Where a ref stands in a file: a mapping from components to a branch, tag or commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefFrom {
+    /// The file, relative to the root of the repository or artifact that holds the patches.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
+            .message("write a path relative to the repository's root, without '..'")
+    )]
+    pub path: String,
+    /// The key; the component's name where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub key: Option<String>,
+}
+
+/// Where the patches are, and how to read their paths.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.git), has(self.sourceRef), has(self.configMap), has(self.inline)].filter(x, x).size() == 1")
+        .message("set exactly one of git, sourceRef, configMap and inline; leave patches out where none are carried")
+)]
+#[x_kube(
+    validation = Rule::new("!has(self.path) || has(self.sourceRef)")
+        .message("path goes with sourceRef; for a Git repository write git.path")
+)]
+pub struct Patches {
+    /// A folder of a Git repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitPath>,
+    /// The artifact of a Flux source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_ref: Option<SourceReference>,
+    /// The folder in the artifact; its root where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
+            .message("write a path relative to the artifact's root, without '..'")
+    )]
+    pub path: Option<String>,
+    /// A ConfigMap; each key that ends in `.patch` is a patch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<LocalReference>,
+    /// Patches in the object itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub inline: Option<Vec<InlinePatch>>,
+    /// Leading path components to remove from the names in the patches, as `git apply -p`.
+    #[serde(default = "default_strip")]
+    #[schemars(range(min = 0, max = 64))]
+    pub strip: u8,
+    /// Folder of the upstream that the patches' paths are relative to, as `git apply --directory`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
+            .message("write a path relative to the upstream's root, without '..'")
+    )]
+    pub directory: Option<String>,
+}
+
+/// One patch in the object itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InlinePatch {
+    /// Its file name; the names' alphabetical order is the order of the series.
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^/\s][^/]*\.patch$"))]
+    pub name: String,
+    /// The patch, as `git format-patch` or `diff -u` writes it.
+    #[schemars(length(min = 1, max = 1_048_576))]
+    pub content: String,
+}
+
+/// How often to look, where a resource does not say.
+#[must_use]
+pub fn default_interval() -> FluxDuration {
+    FluxDuration::new("5m")
+}
+
+/// How long one reconciliation may take, where a resource does not say.
+#[must_use]
+pub fn default_timeout() -> FluxDuration {
+    FluxDuration::new("2m")
+}
+
+fn default_strip() -> u8 {
+    1
+}

@@ -1,0 +1,58 @@
+//! The names of conditions and of their reasons: part of the API, so that dashboards may rely on them.
+
+/// Types of conditions.
+pub mod condition {
+    /// The object is as its spec asks.
+    pub const READY: &str = "Ready";
+    /// The controller is at work, or will try again.
+    pub const RECONCILING: &str = "Reconciling";
+    /// Nothing will change until a person changes something.
+    pub const STALLED: &str = "Stalled";
+    /// The upstream's ref was found, and the patches were read.
+    pub const SOURCE_RESOLVED: &str = "SourceResolved";
+    /// All patches apply to the upstream's ref.
+    pub const PATCHES_APPLICABLE: &str = "PatchesApplicable";
+}
+
+/// Ready=True, and steps that are done.
+pub const SUCCEEDED: &str = "Succeeded";
+/// Reconciling=True: the first attempt at this generation is under way.
+pub const PROGRESSING: &str = "Progressing";
+/// Reconciling=True: an attempt failed, and there will be another.
+pub const PROGRESSING_WITH_RETRY: &str = "ProgressingWithRetry";
+
+/// At least one patch does not apply.
+pub const PATCH_CONFLICT: &str = "PatchConflict";
+/// At least one patch cannot be read, and all others apply.
+pub const PATCH_MALFORMED: &str = "PatchMalformed";
+/// All patches that fail are in the upstream already.
+pub const PATCH_MERGED: &str = "PatchMerged";
+/// There are no patches, which is fine.
+pub const NO_PATCHES: &str = "NoPatches";
+
+/// The upstream or the patches' repository could not be reached in time.
+pub const UNREACHABLE: &str = "Unreachable";
+/// A server refused the credentials.
+pub const AUTHENTICATION_FAILED: &str = "AuthenticationFailed";
+/// The ref does not exist.
+pub const REF_NOT_FOUND: &str = "RefNotFound";
+/// The file or folder does not exist at that ref.
+pub const PATH_NOT_FOUND: &str = "PathNotFound";
+/// A Secret, ConfigMap or source that the spec names does not exist.
+pub const REFERENCE_NOT_FOUND: &str = "ReferenceNotFound";
+/// A Secret, ConfigMap or file that the spec names has not the expected content.
+pub const INVALID_REFERENCE: &str = "InvalidReference";
+/// A Flux source has no artifact yet.
+pub const ARTIFACT_NOT_READY: &str = "ArtifactNotReady";
+/// An artifact could not be downloaded, or is not what its digest says.
+pub const ARTIFACT_FAILED: &str = "ArtifactFailed";
+/// The spec asks for what can never work.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+/// The spec asks for what this controller does not allow.
+pub const ACCESS_DENIED: &str = "AccessDenied";
+/// An input is larger than the limits allow.
+pub const TOO_LARGE: &str = "TooLarge";
+/// The attempt took longer than `spec.timeout`.
+pub const TIMED_OUT: &str = "TimedOut";
+/// The controller's own storage or the mirror failed.
+pub const STORAGE_FAILED: &str = "StorageFailed";

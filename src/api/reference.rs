@@ -1,0 +1,66 @@
+//! References to Flux's sources.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The kinds of Flux sources whose artifact may hold patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum SourceKind {
+    /// `source.toolkit.fluxcd.io/v1` GitRepository.
+    GitRepository,
+    /// `source.toolkit.fluxcd.io/v1` OCIRepository.
+    OCIRepository,
+    /// `source.toolkit.fluxcd.io/v1` Bucket.
+    Bucket,
+    /// `source.toolkit.fluxcd.io/v1` ExternalArtifact.
+    ExternalArtifact,
+}
+
+impl SourceKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [
+        Self::GitRepository,
+        Self::OCIRepository,
+        Self::Bucket,
+        Self::ExternalArtifact,
+    ];
+
+    /// The kind's name.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::GitRepository => "GitRepository",
+            Self::OCIRepository => "OCIRepository",
+            Self::Bucket => "Bucket",
+            Self::ExternalArtifact => "ExternalArtifact",
+        }
+    }
+
+    /// The plural that the API server's paths use.
+    #[must_use]
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::GitRepository => "gitrepositories",
+            Self::OCIRepository => "ocirepositories",
+            Self::Bucket => "buckets",
+            Self::ExternalArtifact => "externalartifacts",
+        }
+    }
+}
+
+/// A Flux source whose artifact is read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceReference {
+    /// Kind of the source.
+    pub kind: SourceKind,
+    /// Name of the source.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Namespace of the source; the referring object's own where absent. Another one is refused unless the
+    /// controller runs with `--no-cross-namespace-refs=false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+}

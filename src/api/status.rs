@@ -1,0 +1,178 @@
+//! What the controller says of a `PatchSet`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The generation of an object whose spec was not looked at yet.
+pub const NEVER_OBSERVED: i64 = -1;
+
+/// The observed state of a `PatchSet`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PatchSetStatus {
+    /// The generation of the spec that was last looked at; −1 where none was.
+    #[serde(default = "never_observed")]
+    pub observed_generation: i64,
+    /// `Ready` always; `Reconciling` and `Stalled` only while True; one condition for each step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// The `reconcile.fluxcd.io/requestedAt` that was last answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+    /// The upstream as it was last resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<UpstreamStatus>,
+    /// The revision of the patches: of their Git repository or artifact, or a digest of what was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patches_revision: Option<String>,
+    /// How many patches apply, of how many: `3/4`. A merged patch that is skipped counts as applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<String>,
+    /// The tree after all patches (its SHA-1), where all apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patched_tree: Option<String>,
+    /// Each patch of the series, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patches: Vec<PatchStatus>,
+    /// The same patches against the candidate refs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<CandidateStatus>,
+    /// A digest over all that this status was computed from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs_digest: Option<String>,
+}
+
+impl Default for PatchSetStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: NEVER_OBSERVED,
+            conditions: Vec::new(),
+            last_handled_reconcile_at: None,
+            upstream: None,
+            patches_revision: None,
+            applied: None,
+            patched_tree: None,
+            patches: Vec::new(),
+            candidates: Vec::new(),
+            inputs_digest: None,
+        }
+    }
+}
+
+/// The upstream as it was resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpstreamStatus {
+    /// Ref and commit in Flux's form, for instance `stable/2025.2@sha1:1f0c…`.
+    pub revision: String,
+    /// The commit's SHA-1.
+    pub commit: String,
+}
+
+/// What became of one patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum PatchState {
+    /// It applies where it says.
+    Clean,
+    /// It applies, some lines away from where it says.
+    Offset,
+    /// Upstream already has it: it applies in reverse.
+    Merged,
+    /// It does not apply.
+    Conflict,
+    /// It cannot be read, or asks for what is refused.
+    Malformed,
+    /// It does not apply because of an earlier patch that does not.
+    Blocked,
+}
+
+impl PatchState {
+    /// The state as the status spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Clean => "Clean",
+            Self::Offset => "Offset",
+            Self::Merged => "Merged",
+            Self::Conflict => "Conflict",
+            Self::Malformed => "Malformed",
+            Self::Blocked => "Blocked",
+        }
+    }
+}
+
+/// One patch of the series.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PatchStatus {
+    /// Its file name.
+    pub name: String,
+    /// What became of it.
+    pub state: PatchState,
+    /// The first line of its message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Who wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// The largest distance in lines between where a hunk says it belongs and where it applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<i64>,
+    /// Why it does not apply, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The first place that does not fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<ConflictStatus>,
+}
+
+/// A place where a patch does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConflictStatus {
+    /// The file in the upstream.
+    pub file: String,
+    /// The hunk's number in the file, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hunk: Option<u32>,
+    /// The line in the upstream's file where the hunk should start, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// What the hunk expects there; at most some dozen lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// What stands there instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// The line where the file resembles most what the hunk expects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest_line: Option<u32>,
+}
+
+/// The patches against one candidate ref.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CandidateStatus {
+    /// The ref as the spec names it.
+    #[serde(rename = "ref")]
+    pub ref_: String,
+    /// What it resolved to, in Flux's form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// How many patches apply, of how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<String>,
+    /// The patches that upstream has there, and that could be dropped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<String>,
+    /// The first patch that does not apply, with file and line; or why the ref could not be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+fn never_observed() -> i64 {
+    NEVER_OBSERVED
+}

@@ -1,0 +1,40 @@
+//! `patchset crds`: the custom resource definitions, for `kubectl apply -f -` or a folder in a repository.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use kube::ResourceExt;
+
+use super::{Error, print};
+use crate::api::crd;
+
+/// Options of `patchset crds`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Write one file per definition into this folder instead
+    #[arg(long, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+    let mut all = String::new();
+    for definition in crd::all() {
+        let document = format!("---\n{}", crd::yaml(&definition)?);
+        let Some(folder) = &options.output_dir else {
+            all.push_str(&document);
+            continue;
+        };
+        let path = folder.join(format!(
+            "{}_{}.yaml",
+            definition.spec.group, definition.spec.names.plural
+        ));
+        tracing::debug!(definition = definition.name_any(), path = %path.display(), "writing");
+        std::fs::write(&path, document).map_err(|source| Error::Io {
+            path: path.display().to_string(),
+            source,
+        })?;
+    }
+    print(all.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,1 +1,3 @@
 //! Mirrors upstreams, resolves refs, and reads what Git and Flux sources hold.
+
+pub mod local;

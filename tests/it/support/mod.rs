@@ -1,0 +1,4 @@
+//! Real servers and repositories for the tests.
+
+pub mod git_repo;
+pub mod git_server;

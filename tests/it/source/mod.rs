@@ -1,6 +1,8 @@
 //! Mirrors against real servers.
 
 mod http;
+mod ssh;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::path::Path;

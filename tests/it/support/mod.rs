@@ -2,3 +2,6 @@
 
 pub mod git_repo;
 pub mod git_server;
+pub mod proxy;
+pub mod ssh_server;
+pub mod tls;

@@ -18,7 +18,10 @@ const MAX_PACKS: usize = 48;
 /// Depth of folders that a tree may have.
 const MAX_DEPTH: usize = 128;
 
-/// A bare repository in a folder of its own.
+/// A bare repository in the only folder of a mirror's folder.
+///
+/// That folder has a new name each time the mirror is built: libgit2 shares open packs by path among all
+/// repositories of the process, and would read a rebuilt pack from the damaged one while a reader has that open.
 pub(super) struct Store {
     dir: PathBuf,
     repository: Repository,
@@ -26,37 +29,40 @@ pub(super) struct Store {
 
 impl Store {
     /// Opens the mirror; `None` where there is none.
-    pub(super) fn open(dir: &Path) -> Result<Option<Self>, Error> {
-        if !dir.exists() {
+    pub(super) fn open(mirror: &Path) -> Result<Option<Self>, Error> {
+        if !mirror.exists() {
             return Ok(None);
         }
-        let repository = Repository::open_bare(dir).map_err(|error| damaged(dir, &error))?;
+        let Some(dir) = list(mirror)?.pop() else {
+            return Ok(None);
+        };
+        let repository = Repository::open_bare(&dir).map_err(|error| damaged(&dir, &error))?;
         match repository.head() {
             Ok(_) => {}
             Err(error) if matches!(error.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => {}
-            Err(error) => return Err(damaged(dir, &error)),
+            Err(error) => return Err(damaged(&dir, &error)),
         }
-        let store = Self {
-            dir: dir.to_owned(),
-            repository,
-        };
+        let store = Self { dir, repository };
         store.shallow()?;
         Ok(Some(store))
     }
 
     /// Makes an empty mirror; it appears under its name only when complete.
-    pub(super) fn create(dir: &Path) -> Result<Self, Error> {
-        let parent = dir.parent().unwrap_or(dir);
+    pub(super) fn create(mirror: &Path) -> Result<Self, Error> {
+        let parent = mirror.parent().unwrap_or(mirror);
         let new = tempfile::Builder::new()
             .prefix(NEW)
             .tempdir_in(parent)
             .map_err(|error| Error::io(parent, &error))?;
-        Repository::init_bare(new.path()).map_err(|error| io(dir, &error))?;
-        let held = new.path().join(HELD);
+        let name = new.path().file_name().unwrap_or_default();
+        let repository = new.path().join(name).with_extension("git");
+        Repository::init_bare(&repository).map_err(|error| io(mirror, &error))?;
+        let held = repository.join(HELD);
         fs::create_dir_all(&held).map_err(|error| Error::io(&held, &error))?;
-        fs::rename(new.path(), dir).map_err(|error| Error::io(dir, &error))?;
-        Self::open(dir)?.ok_or_else(|| Error::Io {
-            path: dir.display().to_string(),
+        // An empty folder of this name may be there, and is replaced.
+        fs::rename(new.path(), mirror).map_err(|error| Error::io(mirror, &error))?;
+        Self::open(mirror)?.ok_or_else(|| Error::Io {
+            path: mirror.display().to_string(),
             reason: "vanished while it was made".to_owned(),
         })
     }

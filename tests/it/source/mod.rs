@@ -1,6 +1,8 @@
 //! Mirrors against real servers.
 
+mod cache;
 mod http;
+mod refs;
 mod ssh;
 mod tls;
 

@@ -58,12 +58,21 @@ fn a_moved_branch_is_fetched_over_version_0() {
     let tag = RefSpec::Tag("1.0.0".to_owned());
     let resolved = mirrors.resolve(&upstream, &tag, Freshness::Now, soon()).unwrap();
     mirrors.snapshot(&upstream, &resolved, soon()).unwrap();
+    let middle = repo.commit(&[("b", "x\n")], "between");
     let tip = repo.commit(&[("b", "2\n")], "two");
     let branch = RefSpec::Branch("main".to_owned());
-    let resolved = mirrors.resolve(&upstream, &branch, Freshness::Now, soon()).unwrap();
+    let resolved = mirrors
+        .resolve(&upstream, &branch, Freshness::Now, soon())
+        .unwrap();
     let snapshot = mirrors.snapshot(&upstream, &resolved, soon()).unwrap();
     assert_eq!(snapshot.commit().to_string(), tip);
     assert_eq!(snapshot.read_file("b", &FileLimits::default()).unwrap(), b"2\n");
+    // Version 0 gives out only what refs end in.
+    let resolved = mirrors
+        .resolve(&upstream, &RefSpec::Commit(middle), Freshness::Now, soon())
+        .unwrap();
+    let error = mirrors.snapshot(&upstream, &resolved, soon()).unwrap_err();
+    assert!(matches!(error, Error::RefNotFound { .. }), "{error}");
 }
 
 #[test]
@@ -77,7 +86,12 @@ fn known_hosts_are_strict() {
     let port = server.port();
     let (ed25519, rsa) = (server.host_key("ed25519"), server.host_key("rsa"));
     let (_, stranger) = server.stranger_key("ed25519", "");
-    let with = |known: &str| fetch(&with_secret(&address, &[("identity", &key), ("known_hosts", known)]));
+    let with = |known: &str| {
+        fetch(&with_secret(
+            &address,
+            &[("identity", &key), ("known_hosts", known)],
+        ))
+    };
 
     let good = [
         server.hashed_known_hosts("ed25519"),
@@ -93,11 +107,23 @@ fn known_hosts_are_strict() {
     let bad = [
         (String::from("\n"), "no line for this host"),
         (format!("127.0.0.1 {ed25519}\n"), "no line for this host"),
-        (format!("[127.0.0.1]:{} {ed25519}\n", port - 1), "no line for this host"),
+        (
+            format!("[127.0.0.1]:{} {ed25519}\n", port - 1),
+            "no line for this host",
+        ),
         (format!("[127.0.0.1]:{port} {stranger}"), "is not in known_hosts"),
-        (format!("![127.0.0.1]:{port},[127.*]:{port} {ed25519}\n"), "no line for this host"),
-        (format!("@revoked [127.*]:{port} {ed25519}\n[127.0.0.1]:{port} {ed25519}\n"), "is not in known_hosts"),
-        (format!("@cert-authority [127.*]:{port} {rsa}\n"), "@cert-authority"),
+        (
+            format!("![127.0.0.1]:{port},[127.*]:{port} {ed25519}\n"),
+            "no line for this host",
+        ),
+        (
+            format!("@revoked [127.*]:{port} {ed25519}\n[127.0.0.1]:{port} {ed25519}\n"),
+            "is not in known_hosts",
+        ),
+        (
+            format!("@cert-authority [127.*]:{port} {rsa}\n"),
+            "@cert-authority",
+        ),
     ];
     for (known, reason) in bad {
         let error = with(&known).unwrap_err();
@@ -124,7 +150,12 @@ fn what_the_server_refuses_is_said() {
     let missing = server.url(&root.path().join("none.git"));
     let error = fetch(&with_secret(&missing, &data(&key))).unwrap_err();
     assert_eq!(error.class(), Class::NotFound, "{error}");
-    assert!(error.to_string().contains("does not appear to be a git repository"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("does not appear to be a git repository"),
+        "{error}"
+    );
 
     let encrypted = server.user_key("ed25519", MARKER);
     let error = fetch(&with_secret(&server.url(&repo.dir), &data(&encrypted))).unwrap_err();

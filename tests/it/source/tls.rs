@@ -30,7 +30,11 @@ fn the_authority_comes_from_the_secret() {
     let server = GitServer::http(root.path()).tls(ours.server(None)).start();
     let address = server.url("repo");
     fetch(&with_secret(&address, &[("ca.crt", &ours.pem())])).unwrap();
-    fetch(&with_secret(&address, &[("ca.crt", &format!("{}{}", other.pem(), ours.pem()))])).unwrap();
+    fetch(&with_secret(
+        &address,
+        &[("ca.crt", &format!("{}{}", other.pem(), ours.pem()))],
+    ))
+    .unwrap();
     for data in [vec![("ca.crt", other.pem())], vec![]] {
         let data: Vec<_> = data.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let error = fetch(&with_secret(&address, &data)).unwrap_err();
@@ -42,14 +46,24 @@ fn the_authority_comes_from_the_secret() {
 #[test]
 fn a_client_certificate_is_shown() {
     let (root, ours, clients) = (root(), Authority::new(), Authority::new());
-    let server = GitServer::http(root.path()).tls(ours.server(Some(&clients))).start();
+    let server = GitServer::http(root.path())
+        .tls(ours.server(Some(&clients)))
+        .start();
     let address = server.url("repo");
     let ca = ours.pem();
     let (certificate, key) = clients.client();
-    let pair = [("ca.crt", ca.as_str()), ("tls.crt", &certificate), ("tls.key", &key)];
+    let pair = [
+        ("ca.crt", ca.as_str()),
+        ("tls.crt", &certificate),
+        ("tls.key", &key),
+    ];
     fetch(&with_secret(&address, &pair)).unwrap();
     let (certificate, key) = ours.client();
-    let strange = [("ca.crt", ca.as_str()), ("tls.crt", &certificate), ("tls.key", &key)];
+    let strange = [
+        ("ca.crt", ca.as_str()),
+        ("tls.crt", &certificate),
+        ("tls.key", &key),
+    ];
     for data in [&strange[..], &strange[..1]] {
         let error = fetch(&with_secret(&address, data)).unwrap_err();
         assert_eq!(error.class(), Class::Authentication, "{error}");
@@ -88,7 +102,11 @@ fn a_proxy_with_a_login_is_used() {
 fn redirects_lose_the_login_and_never_the_encryption() {
     let (root, ours) = (root(), Authority::new());
     let ca = ours.pem();
-    let login = [("ca.crt", ca.as_str()), ("username", "user"), ("password", MARKER)];
+    let login = [
+        ("ca.crt", ca.as_str()),
+        ("username", "user"),
+        ("password", MARKER),
+    ];
 
     let target = GitServer::http(root.path()).tls(ours.server(None)).start();
     let start = GitServer::http(root.path())

@@ -464,11 +464,13 @@ pub fn start_on_free_port(start: impl Fn(u16) -> Child) -> (u16, Child) {
         let mut child = start(port);
         let until = Instant::now() + Duration::from_secs(10);
         while Instant::now() < until {
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                return (port, child);
-            }
+            let answers = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+            // Who answers may be another server that took the port first; then this one has ended.
             if child.try_wait().expect("a child").is_some() {
                 break;
+            }
+            if answers {
+                return (port, child);
             }
             std::thread::sleep(Duration::from_millis(20));
         }

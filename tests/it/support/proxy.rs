@@ -34,7 +34,11 @@ impl Proxy {
                 }
             }
         });
-        Self { address, stop, served }
+        Self {
+            address,
+            stop,
+            served,
+        }
     }
 
     /// The proxy's address.
@@ -86,13 +90,19 @@ fn serve(client: TcpStream, login: &str, served: &AtomicUsize) -> Option<()> {
     let (method, target) = (words.next()?, words.next()?);
     let server = if method == "CONNECT" {
         let server = TcpStream::connect(target).ok()?;
-        client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").ok()?;
+        client
+            .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            .ok()?;
         server
     } else {
         let rest = target.strip_prefix("http://")?;
         let (host, path) = rest.split_at(rest.find('/')?);
         let mut server = TcpStream::connect(host).ok()?;
-        write!(server, "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").ok()?;
+        write!(
+            server,
+            "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n"
+        )
+        .ok()?;
         server
     };
     let mut to_server = server.try_clone().ok()?;

@@ -1,7 +1,10 @@
 //! A real `sshd` on a loopback port, with keys of its own.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
 use super::git_server::{end, start_on_free_port};
 
@@ -26,7 +29,12 @@ impl SshServer {
     pub fn start(protocol: GitProtocol) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         for kind in ["ed25519", "rsa"] {
-            keygen(&dir.path().join(format!("host_{kind}")), kind, "");
+            let (private, public) = host_key(kind);
+            let path = dir.path().join(format!("host_{kind}"));
+            std::fs::write(path.with_extension("pub"), public).expect("a file");
+            std::fs::write(&path, private).expect("a file");
+            // sshd takes no host key that others may read.
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("a file");
         }
         // sshd insists on it when it is started as root.
         let _ = std::fs::create_dir_all("/run/sshd");
@@ -104,7 +112,12 @@ impl SshServer {
     pub fn url(&self, repository: &Path) -> String {
         let user = String::from_utf8(Command::new("id").arg("-un").output().expect("id runs").stdout);
         let user = user.expect("UTF-8");
-        format!("ssh://{}@127.0.0.1:{}{}", user.trim(), self.port, repository.display())
+        format!(
+            "ssh://{}@127.0.0.1:{}{}",
+            user.trim(),
+            self.port,
+            repository.display()
+        )
     }
 
     /// The port.
@@ -117,6 +130,20 @@ impl Drop for SshServer {
     fn drop(&mut self) {
         end(&mut self.child);
     }
+}
+
+/// The host key of a kind; the same for all servers, because making an RSA key takes long.
+fn host_key(kind: &str) -> (String, String) {
+    static KEYS: Mutex<BTreeMap<String, (String, String)>> = Mutex::new(BTreeMap::new());
+    let mut keys = KEYS.lock().expect("no panic");
+    let pair = keys.entry(kind.to_owned()).or_insert_with(|| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("key");
+        keygen(&path, kind, "");
+        let read = |path: &Path| std::fs::read_to_string(path).expect("a key");
+        (read(&path), read(&path.with_extension("pub")))
+    });
+    pair.clone()
 }
 
 fn keygen(path: &Path, kind: &str, passphrase: &str) {

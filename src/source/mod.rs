@@ -13,6 +13,7 @@ mod files;
 mod gate;
 mod http;
 mod known_hosts;
+pub mod local;
 mod mirrors;
 mod refs;
 mod secret;
@@ -33,4 +34,4 @@ pub use session::Timeouts;
 pub use snapshot::Snapshot;
 pub use url::{RepoUrl, Scheme, Transports};
 
-use git2::Oid;
+use crate::patch::Oid;

@@ -3,13 +3,17 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use git2::{ErrorCode, ObjectType, Repository};
+use bytes::Bytes;
+use git2::Repository;
 
 use super::error::bytes;
-use super::store::{Store, damaged};
+use super::files::relative;
+use super::local::{read_blob, read_blob_size, read_tree};
+use super::store::Store;
 use super::{Error, FileLimits, Oid, Revision, SourceFile};
+use crate::patch::{EntryMode, ObjectError, Objects, TreeEntry};
 
 /// A commit of a mirror. The mirror is not evicted while this exists.
 pub struct Snapshot {
@@ -58,9 +62,9 @@ impl Snapshot {
         self.revision.commit()
     }
 
-    /// The commit's tree.
+    /// The id of the commit's tree.
     #[must_use]
-    pub fn tree(&self) -> Oid {
+    pub fn tree_id(&self) -> Oid {
         self.tree
     }
 
@@ -72,17 +76,17 @@ impl Snapshot {
     /// or a submodule; [`Error::TooLarge`]; [`Error::Corrupt`], after which the mirror is rebuilt by the next
     /// [`Mirrors::snapshot`](super::Mirrors::snapshot).
     pub fn read_file(&self, path: &str, limits: &FileLimits) -> Result<Vec<u8>, Error> {
-        let clean = super::files::relative(path)?;
-        let repository = self.repository();
-        let root = self.find_tree(&repository, self.tree)?;
-        if clean.is_empty() {
-            return Err(wrong(path, "is the root folder, not a file"));
+        let clean = relative(path)?;
+        let Some(entry) = self.find(&clean)? else {
+            return Err(match clean.as_str() {
+                "" => wrong(path, "is the root folder, not a file"),
+                _ => self.missing(path),
+            });
+        };
+        match not_a_file(entry.mode) {
+            Some(reason) => Err(wrong(path, reason)),
+            None => self.content(entry.id, path, limits.file),
         }
-        let entry = self.entry(&root, path, &clean)?;
-        if let Some(reason) = not_a_file(&entry) {
-            return Err(wrong(path, reason));
-        }
-        self.blob(&repository, entry.id(), path, limits.file)
     }
 
     /// Reads the files directly in a folder whose names end in `suffix`, sorted by name as bytes; the root for an
@@ -93,22 +97,23 @@ impl Snapshot {
     /// As for [`read_file`](Self::read_file); a symbolic link with a matching name is an [`Error::Path`], so that
     /// no file is left out unsaid.
     pub fn read_dir(&self, path: &str, suffix: &str, limits: &FileLimits) -> Result<Vec<SourceFile>, Error> {
-        let clean = super::files::relative(path)?;
-        let repository = self.repository();
-        let mut tree = self.find_tree(&repository, self.tree)?;
-        if !clean.is_empty() {
-            let entry = self.entry(&tree, path, &clean)?;
-            if entry.kind() != Some(ObjectType::Tree) {
-                return Err(wrong(path, "is no folder"));
-            }
-            tree = self.find_tree(&repository, entry.id())?;
-        }
+        let clean = relative(path)?;
+        let folder = match self.find(&clean)? {
+            Some(entry) if entry.mode == EntryMode::Tree => entry.id,
+            Some(_) => return Err(wrong(path, "is no folder")),
+            None if clean.is_empty() => self.tree,
+            None => return Err(self.missing(path)),
+        };
         let mut files = Vec::new();
         let mut left = limits.total;
-        for entry in &tree {
-            let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
-            let shown = format!("{path}/{name}");
-            match not_a_file(&entry) {
+        for entry in self.entries(folder)? {
+            let name = entry.name.to_string();
+            let shown = if clean.is_empty() {
+                name.clone()
+            } else {
+                format!("{clean}/{name}")
+            };
+            match not_a_file(entry.mode) {
                 _ if !name.ends_with(suffix) => continue,
                 None => {}
                 Some(SYMLINK) => return Err(wrong(&shown, SYMLINK)),
@@ -120,7 +125,7 @@ impl Snapshot {
                     limit: limits.count.to_string(),
                 });
             }
-            let content = self.blob(&repository, entry.id(), &shown, limits.file.min(left))?;
+            let content = self.content(entry.id, &shown, limits.file.min(left))?;
             left -= content.len() as u64;
             files.push(SourceFile { name, content });
         }
@@ -128,58 +133,89 @@ impl Snapshot {
         Ok(files)
     }
 
-    fn repository(&self) -> MutexGuard<'_, Repository> {
-        self.repository.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Walks to a path in its plain form; `None` where nothing is there, and for the root.
+    fn find(&self, clean: &str) -> Result<Option<TreeEntry>, Error> {
+        let mut tree = Some(self.tree);
+        let mut found = None;
+        for part in clean.split('/') {
+            let Some(entries) = tree.map(|tree| self.entries(tree)).transpose()? else {
+                return Ok(None);
+            };
+            found = entries.into_iter().find(|entry| entry.name == part.as_bytes());
+            tree = found
+                .as_ref()
+                .and_then(|entry| (entry.mode == EntryMode::Tree).then_some(entry.id));
+            if found.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(found)
     }
 
-    fn find_tree<'a>(&self, repository: &'a Repository, oid: Oid) -> Result<git2::Tree<'a>, Error> {
-        repository.find_tree(oid).map_err(|error| self.damage(&error))
+    fn entries(&self, tree: Oid) -> Result<Vec<TreeEntry>, Error> {
+        Objects::tree(self, tree).map_err(|error| self.corrupt(&error))
     }
 
-    fn entry(
-        &self,
-        root: &git2::Tree<'_>,
-        path: &str,
-        clean: &str,
-    ) -> Result<git2::TreeEntry<'static>, Error> {
-        root.get_path(std::path::Path::new(clean))
-            .map_err(|error| match error.code() {
-                // libgit2 says so for a missing name as well as for a missing subtree; the tree was verified.
-                ErrorCode::NotFound => Error::FileNotFound {
-                    path: path.to_owned(),
-                    revision: self.revision.to_string(),
-                },
-                _ => self.damage(&error),
-            })
-    }
-
-    fn blob(&self, repository: &Repository, oid: Oid, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
-        let odb = repository.odb().map_err(|error| self.damage(&error))?;
-        let (size, _) = odb.read_header(oid).map_err(|error| self.damage(&error))?;
-        if size as u64 > limit {
+    fn content(&self, blob: Oid, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
+        if self.blob_size(blob).map_err(|error| self.corrupt(&error))? > limit {
             return Err(Error::TooLarge {
                 what: path.to_owned(),
                 limit: bytes(limit),
             });
         }
-        let object = odb.read(oid).map_err(|error| self.damage(&error))?;
-        Ok(object.data().to_vec())
+        let content = self.blob(blob).map_err(|error| self.corrupt(&error))?;
+        Ok(content.to_vec())
     }
 
-    fn damage(&self, error: &git2::Error) -> Error {
+    fn read<T>(&self, read: impl FnOnce(&Repository) -> Result<T, ObjectError>) -> Result<T, ObjectError> {
+        let repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = read(&repository);
+        if matches!(outcome, Err(ObjectError::Failed { .. })) {
+            self.damaged.store(true, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    fn corrupt(&self, error: &ObjectError) -> Error {
+        // Everything that a tree leads to was there when the commit was taken in.
         self.damaged.store(true, Ordering::Relaxed);
-        damaged(&self.dir, error)
+        Error::Corrupt {
+            what: format!("the mirror {}", self.dir.display()),
+            reason: error.to_string(),
+        }
+    }
+
+    fn missing(&self, path: &str) -> Error {
+        Error::FileNotFound {
+            path: path.to_owned(),
+            revision: self.revision.to_string(),
+        }
+    }
+}
+
+/// A read that fails marks the mirror as damaged, unless the object is just not there.
+impl Objects for Snapshot {
+    fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
+        self.read(|repository| read_tree(repository, id))
+    }
+
+    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
+        self.read(|repository| read_blob(repository, id))
+    }
+
+    fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
+        self.read(|repository| read_blob_size(repository, id))
     }
 }
 
 const SYMLINK: &str = "is a symbolic link, which is not followed: put the file itself there";
 
-fn not_a_file(entry: &git2::TreeEntry<'_>) -> Option<&'static str> {
-    match entry.filemode() & 0o170_000 {
-        0o100_000 => None,
-        0o120_000 => Some(SYMLINK),
-        0o040_000 => Some("is a folder"),
-        _ => Some("is a submodule"),
+fn not_a_file(mode: EntryMode) -> Option<&'static str> {
+    match mode {
+        EntryMode::Regular | EntryMode::Executable => None,
+        EntryMode::Symlink => Some(SYMLINK),
+        EntryMode::Tree => Some("is a folder"),
+        EntryMode::Gitlink => Some("is a submodule"),
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{ErrorCode, ObjectType, Odb, Repository};
 
+use super::local::from_git2;
 use super::{Error, Oid};
 
 const HELD: &str = "refs/held";
@@ -135,7 +136,7 @@ impl Store {
     /// Trees are read and so verified against their names; of blobs only the presence is looked at.
     pub(super) fn verify(&self, commit: Oid) -> Result<(), Error> {
         let odb = self.odb()?;
-        let root = self.tree_of(commit)?;
+        let root = self.git(self.tree_of(commit)?)?;
         let mut seen = HashSet::from([root]);
         let mut queue = vec![(root, 0)];
         while let Some((tree, depth)) = queue.pop() {
@@ -224,13 +225,17 @@ impl Store {
 
     pub(super) fn tree_of(&self, commit: Oid) -> Result<Oid, Error> {
         self.repository
-            .find_commit(commit)
-            .map(|commit| commit.tree_id())
+            .find_commit(self.git(commit)?)
+            .map(|commit| from_git2(commit.tree_id()))
             .map_err(|error| damaged(&self.dir, &error))
     }
 
     pub(super) fn into_repository(self) -> Repository {
         self.repository
+    }
+
+    fn git(&self, oid: Oid) -> Result<git2::Oid, Error> {
+        git2::Oid::from_bytes(oid.as_bytes()).map_err(|error| damaged(&self.dir, &error))
     }
 
     fn odb(&self) -> Result<Odb<'_>, Error> {

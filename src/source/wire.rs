@@ -246,8 +246,8 @@ fn remote_ref(found: Ref) -> Option<RemoteRef> {
     }
     Some(RemoteRef {
         name,
-        target: Oid::from_bytes(target.as_slice()).ok()?,
-        peeled: Oid::from_bytes(peeled.as_slice()).ok()?,
+        target: Oid::from_bytes(target.as_slice().try_into().ok()?),
+        peeled: Oid::from_bytes(peeled.as_slice().try_into().ok()?),
         symbolic: symbolic.and_then(|target| String::from_utf8(target.into()).ok()),
     })
 }

@@ -35,7 +35,7 @@ fn a_branch_is_fetched_and_read() {
     assert_eq!(snapshot.read_file("README", &limits).unwrap(), b"hello\n");
     assert_eq!(snapshot.read_file("a/b/c.txt", &limits).unwrap(), b"deep\n");
     assert_eq!(
-        snapshot.tree().to_string(),
+        snapshot.tree_id().to_string(),
         repo.git(&["rev-parse", "HEAD^{tree}"])
     );
     assert_eq!((server.looks(), server.packs()), (1, 1));

@@ -146,7 +146,11 @@ impl ApiServer {
         let api: Api<CustomResourceDefinition> = Api::all(self.client());
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
         for entry in std::fs::read_dir(directory).unwrap() {
-            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let path = entry.unwrap().path();
+            if path.ends_with("kustomization.yaml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(path).unwrap();
             let definition: CustomResourceDefinition = serde_saphyr::from_str(&text).unwrap();
             let name = definition.metadata.name.clone().unwrap();
             api.patch(

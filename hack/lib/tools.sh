@@ -6,7 +6,6 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 HELM_VERSION=v4.3.1
-KUBECONFORM_VERSION=v0.8.0
 CARGO_DENY_VERSION=0.20.2
 GO_VERSION=1.26.0
 
@@ -56,10 +55,17 @@ keep() {
     ln -sfn "$2-$3" "$PATCHSET_BIN/$2"
 }
 
+# have NAME [VERSION]: whether the program is there: the machine's own in any version, the cached one in this one.
+have() {
+    local found
+    found=$(find_program "$1") || return
+    [ -z "${2:-}" ] || [ "$found" != "$PATCHSET_BIN/$1" ] || [ "$(readlink "$found")" = "$1-$2" ]
+}
+
 # etcd, unpacked from Debian's package: installing it would start a service of its own.
 need_etcd() {
     local work
-    find_program etcd >/dev/null && return
+    have etcd && return
     apt_update
     work=$(mktemp -d)
     (
@@ -127,9 +133,9 @@ kubernetes_version() {
 # need_kubernetes PROGRAM: kube-apiserver, kubectl, kube-controller-manager or kubelet, built from its own source.
 need_kubernetes() {
     local program=$1 version numbers stamp work
-    find_program "$program" >/dev/null && return
-    need_go
     version=$(kubernetes_version)
+    have "$program" "$version" && return
+    need_go
     IFS=. read -r -a numbers <<<"${version#v}"
     stamp=k8s.io/component-base/version
     work=$(mktemp -d)
@@ -145,7 +151,7 @@ need_kubernetes() {
 # need_go_program NAME VERSION PACKAGE: a program that comes as a Go module.
 need_go_program() {
     local work
-    find_program "$1" >/dev/null && return
+    have "$1" "$2" && return
     need_go
     work=$(mktemp -d)
     long "build $1 $2" env CGO_ENABLED=0 GOBIN="$work" go install -p 2 -trimpath -ldflags '-s -w' "$3@$2"
@@ -157,13 +163,9 @@ need_helm() {
     need_go_program helm "$HELM_VERSION" helm.sh/helm/v4/cmd/helm
 }
 
-need_kubeconform() {
-    need_go_program kubeconform "$KUBECONFORM_VERSION" github.com/yannh/kubeconform/cmd/kubeconform
-}
-
 need_cargo_deny() {
     local work
-    find_program cargo-deny >/dev/null && return
+    have cargo-deny "$CARGO_DENY_VERSION" && return
     work=$(mktemp -d)
     long "build cargo-deny $CARGO_DENY_VERSION" \
         env CARGO_TARGET_DIR="$PATCHSET_CACHE/cargo-deny" cargo install --quiet --locked --root "$work" \
@@ -174,7 +176,7 @@ need_cargo_deny() {
 
 # uv, in an environment of its own.
 need_uv() {
-    find_program uv >/dev/null && return
+    have uv && return
     need_commands python3=python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
     python3 -m venv "$PATCHSET_CACHE/uv"

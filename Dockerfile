@@ -5,7 +5,7 @@
 ARG BUILD_IMAGE=rust:1.95-slim-bookworm
 
 FROM ${BUILD_IMAGE} AS build
-ARG TARGETPLATFORM=native
+ARG TARGETPLATFORM
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src src

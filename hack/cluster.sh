@@ -20,7 +20,7 @@ clean_up() {
 
 case $1 in
     up)
-        CLUSTER_OUTLIVES_SHELL=yes cluster_up "$dir"
+        OUTLIVE=yes cluster_up "$dir"
         say "up: export KUBECONFIG=$dir/kubeconfig"
         ;;
     down)

@@ -24,11 +24,11 @@ free_port() {
 }
 
 # spawn DIR NAME COMMAND...: starts COMMAND in the background with its log and pid in DIR. The process dies
-# with the shell that started it, should that be killed before it could clean up.
+# with the shell that started it, should that be killed before it could clean up; unless OUTLIVE is "yes".
 spawn() {
     local dir=$1 name=$2
     shift 2
-    if [ "${CLUSTER_OUTLIVES_SHELL:-}" = yes ]; then
+    if [ "${OUTLIVE:-}" = yes ]; then
         setsid "$@" >"$dir/$name.log" 2>&1 </dev/null &
     else
         setpriv --pdeathsig KILL "$@" >"$dir/$name.log" 2>&1 </dev/null &
@@ -151,7 +151,7 @@ start() {
             return
         fi
         stop "$dir" "$name"
-        grep -q 'address already in use' "$dir/$name.log" || break
+        grep -qi 'address already in use' "$dir/$name.log" || break
     done
     tail -n 20 "$dir/$name.log" >&2
     cluster_down "$dir"

@@ -174,13 +174,32 @@ need_cargo_deny() {
     rm -rf "$work" "$PATCHSET_CACHE/cargo-deny"
 }
 
-# uv, in an environment of its own.
+# python_environment: an environment with pip, so that the system's Python stays as it is. Prints its folder.
+python_environment() {
+    local folder=$PATCHSET_CACHE/python
+    if [ ! -x "$folder/bin/pip" ]; then
+        need_commands python3=python3
+        python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
+        python3 -m venv "$folder" >&2
+    fi
+    printf '%s\n' "$folder"
+}
+
 need_uv() {
+    local python
     have uv && return
-    need_commands python3=python3
-    python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
-    python3 -m venv "$PATCHSET_CACHE/uv"
-    long "install uv" "$PATCHSET_CACHE/uv/bin/pip" install --quiet uv
+    python=$(python_environment) || exit
+    long "install uv" "$python/bin/pip" install --quiet uv
     mkdir -p "$PATCHSET_BIN"
-    ln -sfn "$PATCHSET_CACHE/uv/bin/uv" "$PATCHSET_BIN/uv"
+    ln -sfn "$python/bin/uv" "$PATCHSET_BIN/uv"
+}
+
+# need_sdist NAME VERSION: downloads a release's source archive from the Python package index, and prints its path.
+need_sdist() {
+    local python folder=$PATCHSET_CACHE/sdists
+    if [ ! -e "$folder/$1-$2.tar.gz" ]; then
+        python=$(python_environment) || exit
+        long "download $1 $2" "$python/bin/pip" download --quiet --no-deps --no-binary :all: --dest "$folder" "$1==$2" || exit
+    fi
+    printf '%s\n' "$folder/$1-$2.tar.gz"
 }

@@ -1,4 +1,6 @@
 //! Integration tests: one binary, one module a subject, with real parts behind them.
 
+mod cluster;
+mod packaging;
 mod source;
 mod support;

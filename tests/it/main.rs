@@ -1,6 +1,7 @@
 //! Integration tests: one binary, one module a subject, with real parts behind them.
 
 mod cluster;
+mod controller;
 mod packaging;
 mod source;
 mod support;

@@ -168,7 +168,7 @@ async fn ref_from(
     component: &str,
     deadline: Instant,
 ) -> Result<RefSpec, Failure> {
-    let invalid = |message: String| Failure::stalled(Step::Source, reason::INVALID_REFERENCE, message);
+    let invalid = |message: String| Failure::retried(Step::Source, reason::INVALID_REFERENCE, message);
     let key = from.key.as_deref().unwrap_or(component);
     let bytes = patches::read_beside(context, located, &from.path, deadline).await?;
     if bytes.len() > LARGEST_REFS {

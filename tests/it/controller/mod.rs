@@ -66,7 +66,6 @@ impl Controller {
             "--watch-all-namespaces=false",
             "--runtime-namespace",
             namespace,
-            "--allow-transport=https,ssh,http,git",
             "--interval-jitter-percentage=0",
             "--log-level=debug",
             "--metrics-addr",
@@ -78,6 +77,12 @@ impl Controller {
         .map(ToOwned::to_owned)
         .to_vec();
         arguments.push(home.path().join("data").display().to_string());
+        if !extra
+            .iter()
+            .any(|argument| argument.starts_with("--allow-transport"))
+        {
+            arguments.push("--allow-transport=https,ssh,http,git".to_owned());
+        }
         arguments.extend(extra.iter().map(|argument| (*argument).to_owned()));
         let child = Self::spawn(home.path(), &arguments);
         Self {

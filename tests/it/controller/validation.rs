@@ -1,7 +1,6 @@
 //! What `kubectl apply` refuses, and with which sentence.
 
-use kube::CustomResourceExt;
-use patchset::api::{PatchSet, crd};
+use patchset::api::crd;
 use serde_json::{Value, json};
 
 use super::Stage;
@@ -23,7 +22,6 @@ fn the_definitions_are_those_of_the_types() {
             );
         }
     }
-    assert_eq!(PatchSet::crd_name(), "patchsets");
 }
 
 #[tokio::test(flavor = "multi_thread")]

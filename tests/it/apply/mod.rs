@@ -1,0 +1,172 @@
+//! The patch engine against the installed `git`: the same verdict and the same tree, always.
+
+mod command;
+mod generated;
+mod real;
+mod shapes;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use patchset::patch::{self, Options, PatchInput, PatchReport, Sequence};
+use patchset::source::local::LocalRepository;
+
+/// A bare repository, and the installed `git` as the oracle.
+pub struct Oracle {
+    dir: PathBuf,
+    work: tempfile::TempDir,
+    repository: LocalRepository,
+}
+
+/// What both sides say of a patch: the tree after it, or nothing where it does not apply.
+pub type Verdict = Option<String>;
+
+impl Oracle {
+    /// A repository of the oracle's own.
+    pub fn new() -> Self {
+        let work = tempfile::tempdir().unwrap();
+        let dir = work.path().join("repo.git");
+        let made = Command::new("git")
+            .args(["init", "--quiet", "--bare"])
+            .arg(&dir)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        Self {
+            repository: LocalRepository::open(&dir).unwrap(),
+            dir,
+            work,
+        }
+    }
+
+    /// A repository that is there already. Objects that the oracle makes go elsewhere, so that it stays as it is.
+    pub fn on(dir: &Path) -> Self {
+        let work = tempfile::tempdir().unwrap();
+        std::fs::create_dir(work.path().join("objects")).unwrap();
+        Self {
+            repository: LocalRepository::open(dir).unwrap(),
+            dir: dir.to_path_buf(),
+            work,
+        }
+    }
+
+    fn git(&self, index: &Path) -> Command {
+        let mut command = Command::new("git");
+        command
+            .arg("--git-dir")
+            .arg(&self.dir)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .env("GIT_INDEX_FILE", index)
+            .stdin(Stdio::null());
+        if self.work.path().join("objects").is_dir() {
+            command
+                .env("GIT_OBJECT_DIRECTORY", self.work.path().join("objects"))
+                .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", self.dir.join("objects"));
+        }
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> String {
+        self.run_with(args, None)
+    }
+
+    fn run_with(&self, args: &[&str], input: Option<&[u8]>) -> String {
+        let mut command = self.git(&self.work.path().join("index"));
+        command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(input) = input {
+            let file = self.work.path().join("input");
+            std::fs::write(&file, input).unwrap();
+            command.stdin(std::fs::File::open(file).unwrap());
+        }
+        let output = command.output().unwrap();
+        assert!(
+            output.status.success(),
+            "git {args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// Stores files given as mode, path and contents, and gives their tree.
+    pub fn tree(&self, files: &[(&str, &[u8], &[u8])]) -> String {
+        let _ = std::fs::remove_file(self.work.path().join("index"));
+        for (mode, path, contents) in files {
+            let id = self.run_with(&["hash-object", "-w", "--stdin"], Some(contents));
+            let mut entry = format!("{mode} {id}\t").into_bytes();
+            entry.extend_from_slice(path);
+            entry.push(0);
+            self.run_with(&["update-index", "-z", "--index-info"], Some(&entry));
+        }
+        if files.is_empty() {
+            self.run(&["read-tree", "--empty"]);
+        }
+        self.run(&["write-tree"])
+    }
+
+    /// The index of a tree, to be copied for each patch.
+    pub fn index(&self, tree: &str) -> PathBuf {
+        let index = self.work.path().join(format!("index-{tree}"));
+        if !index.exists() {
+            assert!(
+                self.git(&index)
+                    .args(["read-tree", tree])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+        }
+        index
+    }
+
+    /// What `git apply --cached` makes of a patch on a tree.
+    pub fn apply(&self, tree: &str, patch: &[u8], args: &[&str]) -> Verdict {
+        let index = self.work.path().join("index-work");
+        std::fs::copy(self.index(tree), &index).unwrap();
+        let file = self.work.path().join("patch");
+        std::fs::write(&file, patch).unwrap();
+        let output = self
+            .git(&index)
+            .args(["apply", "--cached"])
+            .args(args)
+            .arg(&file)
+            .output()
+            .unwrap();
+        if !output.status.success() {
+            return None;
+        }
+        let output = self.git(&index).arg("write-tree").output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Some(String::from_utf8(output.stdout).unwrap().trim_end().to_owned())
+    }
+
+    /// What the engine makes of it.
+    pub fn ours(&self, tree: &str, patch: &[u8], options: &Options) -> PatchReport {
+        let inputs = [PatchInput {
+            name: "patch".into(),
+            bytes: patch.to_vec(),
+        }];
+        let base = tree.parse().unwrap();
+        let series = patch::apply(&self.repository, base, &inputs, Sequence::Stacked, options).unwrap();
+        series.patches()[0].clone()
+    }
+
+    /// Compares both, and gives the verdict.
+    pub fn check(&self, tree: &str, patch: &[u8], args: &[&str], options: &Options) -> Verdict {
+        let theirs = self.apply(tree, patch, args);
+        let report = self.ours(tree, patch, options);
+        let ours = report.tree.map(|tree| tree.to_string());
+        assert_eq!(ours.is_some(), report.applies());
+        assert_eq!(
+            ours,
+            theirs,
+            "git and the engine differ with {args:?}\n{report:#?}\nthe patch:\n{}",
+            patch.escape_ascii()
+        );
+        theirs
+    }
+}

@@ -1,1 +1,32 @@
-//! Telemetry, metrics, health endpoints and leader election.
+//! What an operator of the process needs: telemetry, metrics, health endpoints, leader election.
+
+pub mod health;
+pub mod leader;
+pub mod metrics;
+pub mod server;
+pub mod telemetry;
+
+/// Why the process cannot be operated.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address as it was given.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An address is not `HOST:PORT` or `:PORT`.
+    #[error("{0:?} is no address to listen on: write HOST:PORT or :PORT")]
+    Address(String),
+    /// Logging was set up before.
+    #[error("cannot set up logging: {0}")]
+    Logging(String),
+    /// The Lease could not be made or read.
+    #[error("cannot take part in leader election: {0}")]
+    Lease(#[from] kube_lease_manager::LeaseManagerError),
+    /// Leader election ended.
+    #[error("leader election ended; leaving so that another replica can take over")]
+    LostLease,
+}

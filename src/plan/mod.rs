@@ -1,1 +1,13 @@
 //! Decides, from what was observed, what to do and which conditions to show.
+//!
+//! Nothing here reads a clock or does I/O: time, randomness and observations come in as values.
+
+pub mod backoff;
+pub mod conditions;
+pub mod failure;
+pub mod inputs;
+pub mod patch_set;
+pub mod report;
+
+pub use failure::{Failure, Retry, Step};
+pub use patch_set::Outcome;

@@ -1,1 +1,37 @@
 //! Mirrors upstreams, resolves refs, and reads what Git and Flux sources hold.
+//!
+//! [`Mirrors`] keeps one bare mirror per upstream and credentials: [`Mirrors::resolve`] finds the commit that a ref
+//! stands for, [`Mirrors::snapshot`] fetches it with depth 1 and gives its files and objects.
+//! [`Mirrors::fetch_artifact`] reads what a Flux source published.
+//!
+//! Packs and objects are libgit2's, the protocol is gitoxide's, connections are made here, because each step of
+//! them has a deadline, a byte budget and the upstream's own credentials. All calls block.
+
+mod artifact;
+mod error;
+mod files;
+mod gate;
+mod http;
+mod known_hosts;
+pub mod local;
+mod mirrors;
+mod refs;
+mod secret;
+mod session;
+mod snapshot;
+mod ssh;
+mod store;
+mod url;
+mod wire;
+
+pub use artifact::{Artifact, ArtifactLimits};
+pub use error::{Class, Error};
+pub use files::{FileLimits, SourceFile};
+pub use mirrors::{Freshness, MirrorConfig, Mirrors, Stats};
+pub use refs::{Range, RefSpec, Resolved, Revision};
+pub use secret::{Credentials, Proxy, SecretData, SshCredentials, Tls, Upstream};
+pub use session::Timeouts;
+pub use snapshot::Snapshot;
+pub use url::{RepoUrl, Scheme, Transports};
+
+use crate::patch::Oid;

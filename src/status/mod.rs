@@ -1,1 +1,24 @@
-//! Conditions, and the one writer of status.
+//! The one writer of status.
+//!
+//! Status is written whole, by server-side apply under one field manager, and only where it differs from what
+//! stands there.
+
+pub mod events;
+pub mod writer;
+
+/// The field manager under which status and owned objects are applied, and the name in events.
+pub const FIELD_MANAGER: &str = "patchset-controller";
+
+/// Why a status or an event could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server refused, or could not be reached.
+    #[error("{0}")]
+    Api(#[from] kube::Error),
+    /// The status cannot be written as JSON.
+    #[error("cannot write the status as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The API server took too long.
+    #[error("the API server took too long")]
+    TimedOut,
+}

@@ -4,4 +4,5 @@
 
 mod cluster;
 mod packaging;
+mod source;
 mod support;

@@ -1,4 +1,9 @@
-//! Real parts for the tests to run against.
+//! Real servers, repositories and programs for the tests.
 
 pub mod api_server;
+pub mod git_repo;
+pub mod git_server;
 pub mod program;
+pub mod proxy;
+pub mod ssh_server;
+pub mod tls;

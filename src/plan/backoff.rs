@@ -1,0 +1,48 @@
+//! When to look again.
+
+use std::time::Duration;
+
+/// The first wait after a failure.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// The longest wait after a failure: Flux's default for failing objects.
+pub const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// The wait after the given number of failures in a row (1 after the first): doubled each time, and never
+/// longer than `interval` or a quarter of an hour, whichever is shorter.
+#[must_use]
+pub fn after_failures(failures: u32, interval: Duration) -> Duration {
+    let doubled = FIRST.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
+    doubled.min(LONGEST).min(interval.max(FIRST))
+}
+
+/// `interval`, longer or shorter by up to `percent` of it, so that many objects do not look at the same moment.
+///
+/// `random` is a number from 0 to 1.
+#[must_use]
+pub fn jittered(interval: Duration, percent: u8, random: f64) -> Duration {
+    let share = f64::from(percent.min(100)) / 100.0;
+    interval.mul_f64((1.0 + share * (2.0 * random.clamp(0.0, 1.0) - 1.0)).max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_up_to_the_interval() {
+        let minute = Duration::from_secs(60);
+        let waits: Vec<u64> = (1..9).map(|n| after_failures(n, minute).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(after_failures(u32::MAX, Duration::from_secs(86_400)), LONGEST);
+        assert_eq!(after_failures(5, Duration::ZERO), FIRST);
+    }
+
+    #[test]
+    fn stays_within_the_share() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(jittered(minute, 5, 0.0), Duration::from_secs(57));
+        assert_eq!(jittered(minute, 5, 1.0), Duration::from_secs(63));
+        assert_eq!(jittered(minute, 0, 0.9), minute);
+    }
+}

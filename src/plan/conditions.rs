@@ -1,0 +1,140 @@
+//! A list of conditions as kstatus and Flux's tools read it.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// The longest message that a condition carries, in characters.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// It holds.
+    True,
+    /// It does not.
+    False,
+    /// Nobody knows yet.
+    Unknown,
+}
+
+impl Truth {
+    /// The truth as the API spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// Conditions under change, for one generation at one time.
+#[derive(Debug)]
+pub struct Conditions {
+    list: Vec<Condition>,
+    generation: i64,
+    now: Timestamp,
+}
+
+impl Conditions {
+    /// Starts from the conditions as they are. `now` is cut to whole seconds, because the API keeps no more.
+    #[must_use]
+    pub fn from_previous(previous: &[Condition], generation: i64, now: Timestamp) -> Self {
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        Self {
+            list: previous.to_vec(),
+            generation,
+            now,
+        }
+    }
+
+    /// Sets a condition. Its time changes only with its truth, as the API conventions ask.
+    pub fn set(&mut self, type_: &str, truth: Truth, reason: &str, message: &str) {
+        let position = self.list.iter().position(|c| c.type_ == type_);
+        let since = position
+            .and_then(|at| self.list.get(at))
+            .filter(|c| c.status == truth.as_str())
+            .map_or(Time(self.now), |c| c.last_transition_time.clone());
+        let condition = Condition {
+            type_: type_.to_owned(),
+            status: truth.as_str().to_owned(),
+            reason: reason.to_owned(),
+            message: shortened(message),
+            observed_generation: Some(self.generation),
+            last_transition_time: since,
+        };
+        match position.and_then(|at| self.list.get_mut(at)) {
+            Some(slot) => *slot = condition,
+            None => self.list.push(condition),
+        }
+    }
+
+    /// Removes a condition, where it is there.
+    pub fn remove(&mut self, type_: &str) {
+        self.list.retain(|c| c.type_ != type_);
+    }
+
+    /// The conditions, in the order of their types so that equal ones compare as equal.
+    #[must_use]
+    pub fn into_list(mut self) -> Vec<Condition> {
+        self.list.sort_by(|a, b| a.type_.cmp(&b.type_));
+        self.list
+    }
+}
+
+/// The condition of a type.
+#[must_use]
+pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|c| c.type_ == type_)
+}
+
+/// Whether a condition is there and True.
+#[must_use]
+pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
+    find(conditions, type_).is_some_and(|c| c.status == Truth::True.as_str())
+}
+
+fn shortened(message: &str) -> String {
+    if message.chars().count() <= LONGEST_MESSAGE {
+        return message.to_owned();
+    }
+    message.chars().take(LONGEST_MESSAGE - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_changes_only_with_truth() {
+        let first = Timestamp::from_second(1_000).unwrap();
+        let later = Timestamp::from_millisecond(2_000_500).unwrap();
+        let mut conditions = Conditions::from_previous(&[], 1, first);
+        conditions.set("Ready", Truth::True, "Succeeded", "one");
+        let before = conditions.into_list();
+
+        let mut same = Conditions::from_previous(&before, 2, later);
+        same.set("Ready", Truth::True, "Succeeded", "two");
+        let same = same.into_list();
+        assert_eq!(same[0].last_transition_time, Time(first));
+        assert_eq!(
+            (same[0].message.as_str(), same[0].observed_generation),
+            ("two", Some(2))
+        );
+
+        let mut other = Conditions::from_previous(&before, 2, later);
+        other.set("Ready", Truth::False, "PatchConflict", "three");
+        assert_eq!(
+            other.into_list()[0].last_transition_time.0.as_millisecond(),
+            2_000_000
+        );
+    }
+
+    #[test]
+    fn long_messages_are_cut_at_a_character() {
+        let mut conditions = Conditions::from_previous(&[], 1, Timestamp::UNIX_EPOCH);
+        conditions.set("Ready", Truth::False, "R", &"ä".repeat(5000));
+        assert_eq!(conditions.into_list()[0].message.chars().count(), LONGEST_MESSAGE);
+    }
+}

@@ -1,0 +1,68 @@
+//! What kept the controller from an answer.
+
+use crate::api::reason::condition;
+
+/// The step that a failure belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Resolving the upstream, or reading the patches.
+    Source,
+    /// Applying the patches.
+    Patches,
+}
+
+impl Step {
+    /// The step's condition.
+    #[must_use]
+    pub fn condition(self) -> &'static str {
+        match self {
+            Self::Source => condition::SOURCE_RESOLVED,
+            Self::Patches => condition::PATCHES_APPLICABLE,
+        }
+    }
+}
+
+/// What may make it go away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Another attempt, after a wait that grows.
+    Backoff,
+    /// Only a change by a person: of the spec, of the patches, of the controller's options.
+    WhenChanged,
+}
+
+/// A step that could not be done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The step.
+    pub step: Step,
+    /// The conditions' reason, from [`crate::api::reason`].
+    pub reason: &'static str,
+    /// What, where, and what to do.
+    pub message: String,
+    /// Whether to try again.
+    pub retry: Retry,
+}
+
+impl Failure {
+    /// A failure that another attempt may mend.
+    pub fn retried(step: Step, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            step,
+            reason,
+            message: message.into(),
+            retry: Retry::Backoff,
+        }
+    }
+
+    /// A failure that only a person can mend.
+    pub fn stalled(step: Step, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            step,
+            reason,
+            message: message.into(),
+            retry: Retry::WhenChanged,
+        }
+    }
+}

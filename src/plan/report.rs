@@ -1,0 +1,1 @@
+//! The engine's report in the words of the status.

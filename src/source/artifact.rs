@@ -1,0 +1,292 @@
+//! What a Flux source published: a tar.gz at an address, vouched for by a digest.
+
+use std::io::{self, Read};
+use std::time::Instant;
+
+use reqwest::header::HeaderMap;
+use sha2::{Digest, Sha256, Sha384, Sha512};
+
+use super::error::bytes;
+use super::files::relative;
+use super::http::{Body, HttpClient};
+use super::session::Session;
+use super::{Error, FileLimits, Mirrors, RepoUrl, Scheme, SourceFile, Upstream};
+
+/// Where an artifact is, and what of it is wanted.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// `status.artifact.url`. http is fine here whatever the transports: the digest vouches for the content.
+    pub url: RepoUrl,
+    /// `status.artifact.digest`: `sha256:…`, `sha384:…` or `sha512:…`.
+    pub digest: String,
+    /// The folder in it, or a single file; the root where empty.
+    pub path: String,
+    /// Which files of the folder, by the end of their names; all where empty.
+    pub suffix: String,
+}
+
+/// Bounds on an artifact as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct ArtifactLimits {
+    /// Bytes of the tar.gz.
+    pub packed: u64,
+    /// Bytes of everything in it, wanted or not.
+    pub unpacked: u64,
+    /// Entries in it, wanted or not.
+    pub entries: usize,
+    /// Bounds on the wanted files.
+    pub files: FileLimits,
+}
+
+impl Default for ArtifactLimits {
+    /// 64 MiB packed, 512 MiB and 200,000 entries unpacked.
+    fn default() -> Self {
+        Self {
+            packed: 64 << 20,
+            unpacked: 512 << 20,
+            entries: 200_000,
+            files: FileLimits::default(),
+        }
+    }
+}
+
+impl Mirrors {
+    /// Downloads an artifact, checks its digest, and gives the wanted files sorted by name as bytes. Nothing is
+    /// written to disk, and nothing is unpacked before the digest fits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] where the content does not fit the digest (it was replaced meanwhile: look at the source's
+    /// status again); [`Error::FileNotFound`]; [`Error::TooLarge`]; [`Error::Path`] for entries that leave the
+    /// archive and for links among the wanted files; [`Error::Refused`] for other schemes than http and https.
+    pub fn fetch_artifact(
+        &self,
+        artifact: &Artifact,
+        limits: &ArtifactLimits,
+        deadline: Instant,
+    ) -> Result<Vec<SourceFile>, Error> {
+        if !matches!(artifact.url.scheme(), Scheme::Http | Scheme::Https) {
+            return Err(Error::Refused {
+                url: artifact.url.to_string(),
+                reason: "an artifact is read over http or https".to_owned(),
+            });
+        }
+        let wanted = relative(&artifact.path)?;
+        let mut hash = Hash::new(&artifact.digest)?;
+        let upstream = Upstream::anonymous(artifact.url.clone());
+        let session = self.session(&upstream, limits.packed, deadline)?;
+        let client = HttpClient::new(&session)?;
+        let address = reqwest::Url::parse(&artifact.url.to_string())
+            .map_err(|error| session.protocol(&error.to_string()))?;
+        let response = client.send(reqwest::Method::GET, &address, HeaderMap::new(), None)?;
+        let response = client.accept(response)?;
+        let mut packed = Vec::new();
+        Body::new(&client, response)
+            .read_to_end(&mut packed)
+            .map_err(|error| {
+                session
+                    .take_failure()
+                    .unwrap_or_else(|| session.unreachable(&error.to_string()))
+            })?;
+        hash.update(&packed);
+        hash.verify(&artifact.url)?;
+        unpack(&session, artifact, &wanted, &packed, limits)
+    }
+}
+
+/// A digest that is being computed, and what it should be.
+struct Hash {
+    state: State,
+    expected: String,
+}
+
+enum State {
+    Sha256(Sha256),
+    Sha384(Sha384),
+    Sha512(Sha512),
+}
+
+impl Hash {
+    fn new(digest: &str) -> Result<Self, Error> {
+        let invalid = |reason: &str| Error::RefInvalid {
+            wanted: format!(
+                "artifact digest {:?}",
+                digest.chars().take(160).collect::<String>()
+            ),
+            reason: reason.to_owned(),
+        };
+        let (algorithm, hex) = digest
+            .split_once(':')
+            .ok_or_else(|| invalid("is not of the form sha256:…"))?;
+        let (state, digits) = match algorithm {
+            "sha256" => (State::Sha256(Sha256::new()), 64),
+            "sha384" => (State::Sha384(Sha384::new()), 96),
+            "sha512" => (State::Sha512(Sha512::new()), 128),
+            _ => {
+                return Err(invalid(
+                    "uses another algorithm than sha256, sha384 and sha512: set source-controller's \
+                     --artifact-digest-algo to one of them",
+                ));
+            }
+        };
+        if hex.len() != digits || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(invalid("has not the length of its algorithm"));
+        }
+        Ok(Self {
+            state,
+            expected: hex.to_ascii_lowercase(),
+        })
+    }
+
+    fn update(&mut self, data: &[u8]) {
+        match &mut self.state {
+            State::Sha256(hash) => hash.update(data),
+            State::Sha384(hash) => hash.update(data),
+            State::Sha512(hash) => hash.update(data),
+        }
+    }
+
+    fn verify(self, url: &RepoUrl) -> Result<(), Error> {
+        let found = match self.state {
+            State::Sha256(hash) => hex(&hash.finalize()),
+            State::Sha384(hash) => hex(&hash.finalize()),
+            State::Sha512(hash) => hex(&hash.finalize()),
+        };
+        if found == self.expected {
+            return Ok(());
+        }
+        Err(Error::Corrupt {
+            what: format!("the artifact {url}"),
+            reason: format!("its digest is {found} and should be {}", self.expected),
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Counts what comes out of the decompressor.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+    exceeded: std::rc::Rc<std::cell::Cell<bool>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        match self.left.checked_sub(count as u64) {
+            Some(left) => self.left = left,
+            None => {
+                self.exceeded.set(true);
+                return Err(io::Error::other("too large"));
+            }
+        }
+        Ok(count)
+    }
+}
+
+fn unpack(
+    session: &Session,
+    artifact: &Artifact,
+    wanted: &str,
+    packed: &[u8],
+    limits: &ArtifactLimits,
+) -> Result<Vec<SourceFile>, Error> {
+    let exceeded = std::rc::Rc::new(std::cell::Cell::new(false));
+    let damaged = |error: &io::Error| match exceeded.get() {
+        true => Error::TooLarge {
+            what: format!("the artifact {} unpacked", artifact.url),
+            limit: bytes(limits.unpacked),
+        },
+        false => Error::Corrupt {
+            what: format!("the artifact {}", artifact.url),
+            reason: format!("it is no tar.gz: {error}"),
+        },
+    };
+    let mut archive = tar::Archive::new(Bounded {
+        inner: flate2::read::MultiGzDecoder::new(packed),
+        left: limits.unpacked,
+        exceeded: std::rc::Rc::clone(&exceeded),
+    });
+    let mut files: Vec<SourceFile> = Vec::new();
+    let mut folder_seen = wanted.is_empty();
+    let mut left = limits.files.total;
+    for (index, entry) in archive.entries().map_err(|error| damaged(&error))?.enumerate() {
+        session.check("unpacking the artifact")?;
+        if index >= limits.entries {
+            return Err(Error::TooLarge {
+                what: format!("the number of entries in the artifact {}", artifact.url),
+                limit: limits.entries.to_string(),
+            });
+        }
+        let mut entry = entry.map_err(|error| damaged(&error))?;
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let clean = relative(&path)?;
+        let Some(name) = below(&clean, wanted) else {
+            continue;
+        };
+        folder_seen = true;
+        let kind = entry.header().entry_type();
+        // The wanted path itself is a folder, or the only file.
+        let name = match (name, kind.is_dir()) {
+            (_, true) => continue,
+            ("", false) => clean.rsplit('/').next().unwrap_or_default(),
+            (name, false) => name,
+        };
+        if name.contains('/') || !name.ends_with(artifact.suffix.as_str()) {
+            continue;
+        }
+        if !kind.is_file() {
+            return Err(Error::Path {
+                path: clean,
+                reason: "is a link or a special file in the artifact, which is not followed".to_owned(),
+            });
+        }
+        if files.len() >= limits.files.count {
+            return Err(Error::TooLarge {
+                what: format!("the number of files in {}", artifact.path),
+                limit: limits.files.count.to_string(),
+            });
+        }
+        let limit = limits.files.file.min(left);
+        if entry.size() > limit {
+            return Err(Error::TooLarge {
+                what: clean,
+                limit: bytes(limit),
+            });
+        }
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).map_err(|error| damaged(&error))?;
+        left -= content.len() as u64;
+        let name = name.to_owned();
+        if files.iter().any(|file| file.name == name) {
+            return Err(Error::Corrupt {
+                what: format!("the artifact {}", artifact.url),
+                reason: format!("{clean} is in it twice"),
+            });
+        }
+        files.push(SourceFile { name, content });
+    }
+    if !folder_seen {
+        return Err(Error::FileNotFound {
+            path: artifact.path.clone(),
+            revision: artifact.url.to_string(),
+        });
+    }
+    files.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+    Ok(files)
+}
+
+/// The part of a path below a folder; nothing for the folder itself.
+fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    if folder.is_empty() {
+        return Some(path);
+    }
+    let rest = path.strip_prefix(folder)?;
+    if rest.is_empty() {
+        return Some("");
+    }
+    rest.strip_prefix('/')
+}

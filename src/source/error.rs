@@ -1,0 +1,213 @@
+//! What can go wrong with a source, and what each fault asks of the caller.
+
+use std::fmt;
+
+/// A fault of a source.
+///
+/// No text in here holds a credential: addresses are shown without user information, and what a
+/// server says is cut, cleaned of control characters and of the upstream's own secrets.
+/// Values are cheap to clone, because callers that waited for one look share its outcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address cannot be understood, or holds what does not belong there.
+    #[error("the address {url} {reason}")]
+    Address {
+        /// The address without user information.
+        url: String,
+        /// What is wrong, and what to write instead.
+        reason: String,
+    },
+    /// The controller's settings or the protocol's rules forbid what was asked.
+    #[error("{url}: {reason}")]
+    Refused {
+        /// The address without user information.
+        url: String,
+        /// Which rule, and what to do.
+        reason: String,
+    },
+    /// A Secret has keys that are missing, contradict each other or cannot be read.
+    #[error("{0}")]
+    Secret(String),
+    /// No connection, a broken one, or an answer such as 503.
+    #[error("{url}: cannot be reached: {reason}")]
+    Unreachable {
+        /// The address without user information.
+        url: String,
+        /// What the system, the proxy or the server said.
+        reason: String,
+    },
+    /// The time for the step or for the whole call is over.
+    #[error("{url}: no answer in time while {step}")]
+    Timeout {
+        /// The address without user information.
+        url: String,
+        /// The step that took too long.
+        step: &'static str,
+    },
+    /// One of the two sides does not trust the other: login, key, host key or certificate.
+    #[error("{url}: authentication failed: {reason}")]
+    Authentication {
+        /// The address without user information.
+        url: String,
+        /// Who refused what, and what to check.
+        reason: String,
+    },
+    /// The server answered and declined: no such repository, no such object.
+    #[error("{url}: the server declined: {reason}")]
+    Declined {
+        /// The address without user information.
+        url: String,
+        /// The server's words, cut and cleaned.
+        reason: String,
+    },
+    /// The upstream has no such branch, tag, version or commit.
+    #[error("{url}: no {wanted}{}", Near(.near))]
+    RefNotFound {
+        /// The address without user information.
+        url: String,
+        /// What was looked for, for instance `branch stable/2025.2`.
+        wanted: String,
+        /// Names like it that exist, the likeliest first.
+        near: Vec<String>,
+    },
+    /// A ref's value or a version range is malformed, or fits more than one commit.
+    #[error("{wanted}: {reason}")]
+    RefInvalid {
+        /// The value.
+        wanted: String,
+        /// What is wrong, and what to write instead.
+        reason: String,
+    },
+    /// The answer does not follow the Git protocol.
+    #[error("{url}: not a usable Git answer: {reason}")]
+    Protocol {
+        /// The address without user information.
+        url: String,
+        /// What was unexpected.
+        reason: String,
+    },
+    /// Something exceeds a limit.
+    #[error("{what} is larger than the limit of {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: String,
+        /// The limit with its unit.
+        limit: String,
+    },
+    /// What is stored on disk, or what arrived, is damaged. A damaged mirror is rebuilt by the next call.
+    #[error("{what} is damaged: {reason}")]
+    Corrupt {
+        /// What is damaged.
+        what: String,
+        /// How it showed.
+        reason: String,
+    },
+    /// The revision has no such file or folder.
+    #[error("no {path} at {revision}")]
+    FileNotFound {
+        /// The path as asked for.
+        path: String,
+        /// Where it was looked for.
+        revision: String,
+    },
+    /// The path leaves the tree, or leads to something else than what was asked for.
+    #[error("{path}: {reason}")]
+    Path {
+        /// The path as asked for.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The local disk failed.
+    #[error("{path}: {reason}")]
+    Io {
+        /// The file or folder.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// What a fault asks of whoever called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Goes away by itself: retry with backoff.
+    Transient,
+    /// A person must change a Secret or a server's access list: retry slowly.
+    Authentication,
+    /// The ref, file or repository does not exist: retry at the interval, it may appear.
+    NotFound,
+    /// The object's own text is wrong or forbidden: nothing to retry until it changes.
+    Invalid,
+    /// A limit of this process: nothing to retry until the limit or the source changes.
+    TooLarge,
+    /// Stored data is damaged: the next call rebuilds it, retry at once.
+    Corrupt,
+}
+
+impl Error {
+    /// What this fault asks of the caller.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Io { .. } | Self::Protocol { .. } => {
+                Class::Transient
+            }
+            Self::Authentication { .. } => Class::Authentication,
+            Self::Declined { .. } | Self::RefNotFound { .. } | Self::FileNotFound { .. } => Class::NotFound,
+            Self::Address { .. }
+            | Self::Refused { .. }
+            | Self::Secret(_)
+            | Self::RefInvalid { .. }
+            | Self::Path { .. } => Class::Invalid,
+            Self::TooLarge { .. } => Class::TooLarge,
+            Self::Corrupt { .. } => Class::Corrupt,
+        }
+    }
+
+    pub(super) fn io(path: &std::path::Path, error: &std::io::Error) -> Self {
+        Self::Io {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// The tail of a sentence that lists similar names.
+struct Near<'a>(&'a [String]);
+
+impl fmt::Display for Near<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => Ok(()),
+            names => write!(f, "; similar: {}", names.join(", ")),
+        }
+    }
+}
+
+/// Writes a number of bytes for a person.
+pub(super) fn bytes(count: u64) -> String {
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+    match count {
+        n if n >= MIB && n % MIB == 0 => format!("{} MiB", n / MIB),
+        n if n >= KIB && n % KIB == 0 => format!("{} KiB", n / KIB),
+        n => format!("{n} bytes"),
+    }
+}
+
+/// Joins an error and its causes into one line; causes that repeat the text before them are left out.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,539 @@
+//! Git over HTTP: requests with the upstream's credentials, certificates and proxy.
+
+use std::io::{self, BufRead, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Buf, Bytes};
+use gix_error::ErrorExt;
+use gix_transport::client::blocking_io::http::{GetResponse, Http, PostBodyDataKind, PostResponse};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use reqwest::{Client, Method, Request, Response, StatusCode, Url};
+use secrecy::ExposeSecret;
+
+use super::error::chain;
+use super::session::Session;
+use super::{Credentials, Error, Scheme, Upstream};
+
+/// As many as git follows (`http.c` leaves it to curl; its own limit is 20, browsers' as well).
+const MAX_REDIRECTS: usize = 5;
+const USER_AGENT_VALUE: &str = concat!("git/2.0 (patchset ", env!("CARGO_PKG_VERSION"), ")");
+
+/// Sends requests to one upstream.
+#[derive(Clone)]
+pub(super) struct HttpClient {
+    session: Arc<Session>,
+    /// Where credentials belong: scheme, host and port of the upstream.
+    home: Url,
+    client: Client,
+    /// The repository's address after redirects.
+    base: Option<String>,
+}
+
+impl HttpClient {
+    pub(super) fn new(session: &Arc<Session>) -> Result<Self, Error> {
+        let upstream = &session.upstream;
+        let home =
+            Url::parse(&upstream.url.to_string()).map_err(|error| session.protocol(&error.to_string()))?;
+        Ok(Self {
+            client: client(session, upstream, true)?,
+            session: Arc::clone(session),
+            home,
+            base: None,
+        })
+    }
+
+    fn at_home(&self, url: &Url) -> bool {
+        url.origin() == self.home.origin()
+    }
+
+    /// Sends one request; login and client certificate go to the upstream's own host only.
+    pub(super) fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        mut headers: HeaderMap,
+        body: Option<Vec<u8>>,
+    ) -> Result<Response, Error> {
+        let session = &self.session;
+        let client = if self.at_home(url) {
+            if let Some(login) = login(&session.upstream.credentials) {
+                headers.insert(AUTHORIZATION, login);
+            }
+            self.client.clone()
+        } else {
+            client(session, &session.upstream, false)?
+        };
+        headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
+        let mut request = Request::new(method, url.clone());
+        *request.headers_mut() = headers;
+        *request.body_mut() = body.map(reqwest::Body::from);
+        session
+            .wait(
+                "waiting for an answer",
+                session.timeouts.idle,
+                client.execute(request),
+            )?
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Follows redirects of a GET whose address ends in `tail`, as git does: the answer's address must end so
+    /// too, and what is before it becomes the repository's address for the requests that follow.
+    fn get_following(&mut self, url: &str, tail: &str, headers: &HeaderMap) -> Result<Response, Error> {
+        let mut url = Url::parse(url).map_err(|error| self.session.protocol(&error.to_string()))?;
+        for _ in 0..=MAX_REDIRECTS {
+            let response = self.send(Method::GET, &url, headers.clone(), None)?;
+            let target = match response.status() {
+                StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
+                | StatusCode::SEE_OTHER
+                | StatusCode::TEMPORARY_REDIRECT
+                | StatusCode::PERMANENT_REDIRECT => response.headers().get(LOCATION),
+                _ => {
+                    self.base = url.as_str().strip_suffix(tail).map(ToOwned::to_owned);
+                    return self.accept(response);
+                }
+            };
+            let target = target
+                .and_then(|value| value.to_str().ok())
+                .and_then(|value| url.join(value).ok());
+            let Some(target) = target else {
+                return Err(self
+                    .session
+                    .protocol("the server redirects without a usable address"));
+            };
+            self.check_redirect(&url, &target, tail)?;
+            url = target;
+        }
+        Err(self
+            .session
+            .protocol(&format!("more than {MAX_REDIRECTS} redirects")))
+    }
+
+    fn check_redirect(&self, from: &Url, to: &Url, tail: &str) -> Result<(), Error> {
+        let refused = |reason: &str| Error::Refused {
+            url: self.session.url(),
+            reason: format!(
+                "the server redirects to {}://{}, {reason}",
+                to.scheme(),
+                to.host_str().unwrap_or_default()
+            ),
+        };
+        if !to.username().is_empty() || to.password().is_some() {
+            return Err(refused("with a login in the address, which is not followed"));
+        }
+        match (from.scheme(), to.scheme()) {
+            (_, "https") => {}
+            ("http", "http") if self.session.transports.allow(Scheme::Http) => {}
+            _ => return Err(refused("which is not encrypted and is not followed")),
+        }
+        if !to.as_str().ends_with(tail) {
+            return Err(refused(
+                "to something that is no Git repository: is the address right, and is a login needed?",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Turns statuses other than success into errors.
+    pub(super) fn accept(&self, response: Response) -> Result<Response, Error> {
+        let session = &self.session;
+        let status = response.status();
+        let with_login = !matches!(session.upstream.credentials, Credentials::None);
+        match status {
+            status if status.is_success() => Ok(response),
+            StatusCode::UNAUTHORIZED if with_login => Err(session.authentication(
+                "the server does not accept the login (401): check the Secret that secretRef names",
+            )),
+            StatusCode::UNAUTHORIZED => Err(session.authentication(
+                "the server wants a login (401), or knows no such repository: name a Secret in secretRef",
+            )),
+            StatusCode::FORBIDDEN => {
+                Err(session
+                    .authentication("the server forbids the access (403): check what the login may read"))
+            }
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(session.authentication(
+                "the proxy does not accept the login (407): check the Secret that proxySecretRef names",
+            )),
+            StatusCode::NOT_FOUND | StatusCode::GONE => Err(session.declined(&format!(
+                "no such repository ({}), or the login may not see it",
+                status.as_u16()
+            ))),
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                Err(session.unreachable(&format!("the server answers {status}")))
+            }
+            status => Err(session.protocol(&format!("the server answers {status}"))),
+        }
+    }
+
+    /// Says what a failed request means: certificates are a matter of trust, the rest of reach.
+    pub(super) fn failed(&self, error: reqwest::Error) -> Error {
+        let session = &self.session;
+        let error = error.without_url();
+        let text = chain(&error);
+        match tls_fault(&error) {
+            Some(rustls::Error::InvalidCertificate(_)) => session.authentication(&format!(
+                "the server's certificate is not trusted ({text}): put its authority's certificate into ca.crt of \
+                 the Secret",
+            )),
+            Some(rustls::Error::AlertReceived(alert)) => session.authentication(&format!(
+                "the server ends the TLS handshake with {alert:?}: check tls.crt and tls.key of the Secret",
+            )),
+            _ if text.contains("proxy authorization required") => session.authentication(
+                "the proxy does not accept the login (407): check the Secret that proxySecretRef names",
+            ),
+            _ => session.unreachable(&text),
+        }
+    }
+}
+
+/// Finds what rustls says in an error, through the `io::Error`s that hide it from `source`.
+fn tls_fault<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        current = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn login(credentials: &Credentials) -> Option<HeaderValue> {
+    use base64::Engine;
+    let text = match credentials {
+        Credentials::None | Credentials::Ssh(_) => return None,
+        Credentials::Basic { username, password } => {
+            let pair = format!("{username}:{}", password.expose_secret());
+            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+        }
+        Credentials::Bearer(token) => format!("Bearer {}", token.expose_secret()),
+    };
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn client(session: &Session, upstream: &Upstream, at_home: bool) -> Result<Client, Error> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Another thread may have installed it in between, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    let mut builder = Client::builder()
+        .connect_timeout(session.timeouts.connect)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .tcp_nodelay(true);
+    if let Some(pem) = &upstream.tls.ca {
+        let certificates =
+            reqwest::Certificate::from_pem_bundle(pem).map_err(|error| Error::Secret(chain(&error)))?;
+        builder = builder.tls_certs_merge(certificates);
+    }
+    if let Some(pem) = upstream.tls.identity.as_ref().filter(|_| at_home) {
+        let identity = reqwest::Identity::from_pem(pem.expose_secret())
+            .map_err(|_| Error::Secret("tls.crt and tls.key cannot be read".to_owned()))?;
+        builder = builder.identity(identity);
+    }
+    if let Some(proxy) = &upstream.proxy {
+        let mut setting = reqwest::Proxy::all(proxy.address.clone()).map_err(|error| {
+            Error::Secret(format!("the proxy's address cannot be used: {}", chain(&error)))
+        })?;
+        if let Some((username, password)) = &proxy.login {
+            setting = setting.basic_auth(username, password.expose_secret());
+        }
+        builder = builder.proxy(setting);
+    }
+    builder.build().map_err(|error| {
+        let reason = chain(&error);
+        Error::Secret(format!(
+            "no HTTP client for {}: {}",
+            upstream.url,
+            upstream.clean(&reason)
+        ))
+    })
+}
+
+/// An answer's body, read piece by piece.
+pub(super) struct Body {
+    session: Arc<Session>,
+    client: HttpClient,
+    response: Option<Response>,
+    piece: Bytes,
+}
+
+impl Body {
+    pub(super) fn new(client: &HttpClient, response: Response) -> Self {
+        Self {
+            session: Arc::clone(&client.session),
+            client: client.clone(),
+            response: Some(response),
+            piece: Bytes::new(),
+        }
+    }
+
+    /// The next piece; `None` at the end.
+    fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let Some(response) = &mut self.response else {
+            return Ok(None);
+        };
+        let session = &self.session;
+        let piece = session
+            .wait("reading the answer", session.timeouts.idle, response.chunk())?
+            .map_err(|error| self.client.failed(error))?;
+        match &piece {
+            Some(piece) => session.count(piece.len())?,
+            None => self.response = None,
+        }
+        Ok(piece)
+    }
+}
+
+impl BufRead for Body {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.piece.is_empty() {
+            match self.next() {
+                Ok(Some(piece)) => self.piece = piece,
+                Ok(None) => break,
+                Err(error) => return Err(self.session.fail(error)),
+            }
+        }
+        Ok(&self.piece)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.piece.advance(amount.min(self.piece.len()));
+    }
+}
+
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// A POST that is sent when its answer is first asked for: by then its body is complete.
+pub(super) struct Exchange {
+    client: HttpClient,
+    url: Url,
+    headers: HeaderMap,
+    state: State,
+}
+
+enum State {
+    Writing(Vec<u8>),
+    Answered(Body),
+    Failed,
+}
+
+type Shared = Arc<Mutex<Exchange>>;
+
+impl Exchange {
+    /// Sends what was written, once; gives the answer's headers as lines the first time.
+    fn send(&mut self) -> io::Result<String> {
+        let body = match std::mem::replace(&mut self.state, State::Failed) {
+            State::Writing(body) => body,
+            other => {
+                self.state = other;
+                return Ok(String::new());
+            }
+        };
+        let headers = std::mem::take(&mut self.headers);
+        let answer = self
+            .client
+            .send(Method::POST, &self.url, headers, Some(body))
+            .and_then(|response| self.client.accept(response))
+            .map_err(|error| self.client.session.fail(error))?;
+        let lines = header_lines(&answer);
+        self.state = State::Answered(Body::new(&self.client, answer));
+        Ok(lines)
+    }
+}
+
+fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Exchange> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes the body of a POST.
+pub(super) struct PostBody(Shared);
+
+impl Write for PostBody {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match &mut lock(&self.0).state {
+            State::Writing(body) => {
+                body.extend_from_slice(buffer);
+                Ok(buffer.len())
+            }
+            State::Answered(_) | State::Failed => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The headers of an answer as lines; for a POST, reading them sends it.
+pub(super) struct Headers {
+    exchange: Option<Shared>,
+    lines: io::Cursor<String>,
+}
+
+impl BufRead for Headers {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if let Some(exchange) = self.exchange.take() {
+            self.lines = io::Cursor::new(lock(&exchange).send()?);
+        }
+        self.lines.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.lines.consume(amount);
+    }
+}
+
+impl Read for Headers {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// The body of an answer; for a POST, reading it sends the request.
+pub(super) enum Answer {
+    Got(Box<Body>),
+    Posted {
+        exchange: Arc<Mutex<Exchange>>,
+        piece: Bytes,
+    },
+}
+
+impl BufRead for Answer {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self {
+            Self::Got(body) => body.fill_buf(),
+            Self::Posted { exchange, piece } => {
+                if piece.is_empty() {
+                    let mut exchange = lock(exchange);
+                    exchange.send()?;
+                    if let State::Answered(body) = &mut exchange.state {
+                        body.fill_buf()?;
+                        *piece = std::mem::take(&mut body.piece);
+                    }
+                }
+                Ok(piece)
+            }
+        }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        match self {
+            Self::Got(body) => body.consume(amount),
+            Self::Posted { piece, .. } => piece.advance(amount.min(piece.len())),
+        }
+    }
+}
+
+impl Read for Answer {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl Http for HttpClient {
+    type Headers = Headers;
+    type ResponseBody = Answer;
+    type PostBody = PostBody;
+
+    fn get(
+        &mut self,
+        url: &str,
+        base_url: &str,
+        headers: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<GetResponse<Headers, Answer>, gix_error::Error> {
+        let tail = url.strip_prefix(base_url).unwrap_or(url);
+        let response = self
+            .get_following(url, tail, &header_map(headers))
+            .map_err(|error| self.session.fail(error).raise())?;
+        Ok(GetResponse {
+            headers: Headers {
+                exchange: None,
+                lines: io::Cursor::new(header_lines(&response)),
+            },
+            body: Answer::Got(Box::new(Body::new(self, response))),
+        })
+    }
+
+    fn post(
+        &mut self,
+        url: &str,
+        _base_url: &str,
+        headers: impl IntoIterator<Item = impl AsRef<str>>,
+        _body: PostBodyDataKind,
+    ) -> Result<PostResponse<Headers, Answer, PostBody>, gix_error::Error> {
+        let url = Url::parse(url).map_err(|error| {
+            self.session
+                .fail(self.session.protocol(&error.to_string()))
+                .raise()
+        })?;
+        let exchange = Arc::new(Mutex::new(Exchange {
+            client: self.clone(),
+            url,
+            headers: header_map(headers),
+            state: State::Writing(Vec::new()),
+        }));
+        Ok(PostResponse {
+            post_body: PostBody(Arc::clone(&exchange)),
+            headers: Headers {
+                exchange: Some(Arc::clone(&exchange)),
+                lines: io::Cursor::default(),
+            },
+            body: Answer::Posted {
+                exchange,
+                piece: Bytes::new(),
+            },
+        })
+    }
+
+    fn configure(&mut self, _config: &dyn std::any::Any) -> Result<(), gix_error::Error> {
+        Ok(())
+    }
+
+    fn redirected_base_url(&self) -> Option<String> {
+        self.base.clone()
+    }
+}
+
+fn header_map(lines: impl IntoIterator<Item = impl AsRef<str>>) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for line in lines {
+        let pair = line.as_ref().split_once(':').and_then(|(name, value)| {
+            let name: HeaderName = name.trim().parse().ok()?;
+            Some((name, HeaderValue::from_str(value.trim()).ok()?))
+        });
+        if let Some((name, value)) = pair {
+            map.insert(name, value);
+        }
+    }
+    map
+}
+
+fn header_lines(response: &Response) -> String {
+    let mut lines = String::new();
+    for (name, value) in response.headers() {
+        if let Ok(value) = value.to_str() {
+            lines.push_str(name.as_str());
+            lines.push_str(": ");
+            lines.push_str(value);
+            lines.push('\n');
+        }
+    }
+    lines
+}

@@ -1,0 +1,554 @@
+//! All mirrors: who looks, who fetches, what is evicted.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use hmac::{Hmac, KeyInit, Mac};
+use tokio::runtime::Runtime;
+
+use super::gate::{self, Gate};
+use super::refs::{self, RefSpec, RemoteRef, Resolved};
+use super::session::{Session, Timeouts};
+use super::snapshot::Snapshot;
+use super::store::{self, Store};
+use super::{Error, Oid, Transports, Upstream, wire};
+
+/// How many held commits a server is told of.
+const MAX_HAVES: usize = 16;
+
+/// Where mirrors live, and what bounds them.
+#[derive(Clone, Debug)]
+pub struct MirrorConfig {
+    /// The folder, made where it is missing. Several processes may share it.
+    pub root: PathBuf,
+    /// Bytes on disk beyond which the mirror that was not used for longest goes. Those in use stay.
+    pub capacity: u64,
+    /// The schemes that may be used.
+    pub transports: Transports,
+    /// How long single steps may take.
+    pub timeouts: Timeouts,
+    /// Bytes of one pack.
+    pub max_pack: u64,
+    /// Bytes of one list of refs. Servers with the protocol's version 2 send branches and tags only.
+    pub max_refs: u64,
+}
+
+impl MirrorConfig {
+    /// 10 GiB of mirrors, packs of 1 GiB and 64 MiB of refs; https and ssh.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            capacity: 10 << 30,
+            transports: Transports::SECURE,
+            timeouts: Timeouts::default(),
+            max_pack: 1 << 30,
+            max_refs: 64 << 20,
+        }
+    }
+}
+
+/// How old the knowledge of an upstream's refs may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// At most this old; callers within the time share one look.
+    MaxAge(Duration),
+    /// Looked at after the call began; callers that wait at the same time still share looks.
+    Now,
+}
+
+/// Counts since the start, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes that servers sent.
+    pub received_bytes: u64,
+    /// Looks at the refs of an upstream.
+    pub looks: u64,
+    /// Packs fetched.
+    pub fetches: u64,
+    /// Damaged or overgrown mirrors that were thrown away.
+    pub rebuilds: u64,
+    /// Mirrors that were removed for space.
+    pub evictions: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    received: Arc<AtomicU64>,
+    looks: AtomicU64,
+    fetches: AtomicU64,
+    rebuilds: AtomicU64,
+    evictions: AtomicU64,
+}
+
+/// The mirrors of all upstreams.
+///
+/// All calls block the thread that makes them, at most until their deadline (and a moment of local disk work):
+/// from async code, use `spawn_blocking`.
+#[derive(Debug)]
+pub struct Mirrors {
+    config: MirrorConfig,
+    /// Keys the names of mirrors, so that a folder's name tells nothing of a password.
+    key: Vec<u8>,
+    known: Mutex<HashMap<String, Arc<Mirror>>>,
+    counters: Counters,
+    runtime: Option<Runtime>,
+}
+
+/// One upstream, seen with one set of credentials.
+#[derive(Debug)]
+struct Mirror {
+    dir: PathBuf,
+    look: Gate<Look>,
+    disk: Gate<Vec<Oid>>,
+    /// Set by a reader that met damage; the next caller rebuilds.
+    damaged: Arc<AtomicBool>,
+}
+
+/// The last look at an upstream's refs.
+#[derive(Debug, Default)]
+struct Look {
+    begun: Option<Instant>,
+    refs: Arc<Vec<RemoteRef>>,
+    /// A look that failed, and when: who waited for it need not try again.
+    failed: Option<(Instant, Error)>,
+}
+
+impl Mirror {
+    fn beside(&self, suffix: &str) -> PathBuf {
+        self.dir.with_extension(suffix)
+    }
+}
+
+impl Mirrors {
+    /// Opens the folder of mirrors, and removes what a crash left half-made.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where the folder cannot be made or read.
+    pub fn open(config: MirrorConfig) -> Result<Self, Error> {
+        let root = &config.root;
+        fs::create_dir_all(root).map_err(|error| Error::io(root, &error))?;
+        let key = key(root)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("source-io")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::io(root, &error))?;
+        let mirrors = Self {
+            config,
+            key,
+            known: Mutex::default(),
+            counters: Counters::default(),
+            runtime: Some(runtime),
+        };
+        mirrors.sweep()?;
+        Ok(mirrors)
+    }
+
+    /// Finds the commit that a ref stands for. A commit named in full that is held already costs no network.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RefNotFound`], [`Error::RefInvalid`], and whatever keeps the upstream from being looked at.
+    pub fn resolve(
+        &self,
+        upstream: &Upstream,
+        want: &RefSpec,
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<Resolved, Error> {
+        self.config.transports.check(&upstream.url)?;
+        let entered = Instant::now();
+        let mirror = self.mirror(upstream)?;
+        if let Some(commit) = refs::full_commit(want)?
+            && self.held(&mirror).is_ok_and(|held| held.contains(&commit))
+        {
+            return Ok(Resolved::pinned(commit));
+        }
+        let oldest = match freshness {
+            Freshness::MaxAge(age) => entered.checked_sub(age),
+            Freshness::Now => Some(entered),
+        };
+        let listed = self.look(&mirror, upstream, entered, oldest, deadline)?;
+        let held = |digits: &str| -> Vec<Oid> {
+            let found = self.held(&mirror).unwrap_or_default();
+            found
+                .into_iter()
+                .filter(|oid| oid.to_string().starts_with(digits))
+                .collect()
+        };
+        refs::find(&upstream.url, &listed, want, &held)
+    }
+
+    /// Gives a commit's files, fetching them where they are not held. A damaged mirror is thrown away and fetched
+    /// anew, once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RefNotFound`] where the server does not give the commit (any more); whatever keeps it from being
+    /// fetched; [`Error::TooLarge`]; [`Error::Corrupt`] where what the server sends is damaged.
+    pub fn snapshot(
+        &self,
+        upstream: &Upstream,
+        resolved: &Resolved,
+        deadline: Instant,
+    ) -> Result<Snapshot, Error> {
+        self.config.transports.check(&upstream.url)?;
+        let mirror = self.mirror(upstream)?;
+        let timeout = || Error::Timeout {
+            url: upstream.url.to_string(),
+            step: "waiting for another fetch of the same upstream",
+        };
+        let pass = mirror.disk.enter(deadline).ok_or_else(timeout)?;
+        let _lock = gate::lock_until(&mirror.beside("lock"), deadline)?.ok_or_else(timeout)?;
+        let in_use = self.mark_in_use(&mirror)?;
+        let mut verified = pass.value();
+        if mirror.damaged.swap(false, Ordering::Relaxed) {
+            self.rebuild(&mirror, &mut verified, "a reader met damage")?;
+        }
+        let held = match self.provide(&mirror, upstream, resolved, &mut verified, deadline) {
+            Err(Error::Corrupt { what, reason }) if mirror.dir.exists() => {
+                self.rebuild(&mirror, &mut verified, &format!("{what}: {reason}"))?;
+                self.provide(&mirror, upstream, resolved, &mut verified, deadline)?
+            }
+            outcome => outcome?,
+        };
+        drop(verified);
+        let snapshot = Snapshot::new(
+            held,
+            mirror.dir.clone(),
+            resolved.revision.clone(),
+            Arc::clone(&mirror.damaged),
+            in_use,
+        )?;
+        drop(pass);
+        self.evict();
+        Ok(snapshot)
+    }
+
+    /// Counts since the start.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            received_bytes: load(&self.counters.received),
+            looks: load(&self.counters.looks),
+            fetches: load(&self.counters.fetches),
+            rebuilds: load(&self.counters.rebuilds),
+            evictions: load(&self.counters.evictions),
+        }
+    }
+
+    /// Bytes that the mirrors take on disk.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.mirrors_on_disk().iter().map(|dir| store::size(dir)).sum()
+    }
+
+    pub(super) fn session(
+        &self,
+        upstream: &Upstream,
+        limit: u64,
+        deadline: Instant,
+    ) -> Result<Arc<Session>, Error> {
+        let runtime = self.runtime.as_ref().ok_or_else(|| Error::Unreachable {
+            url: upstream.url.to_string(),
+            reason: "shutting down".to_owned(),
+        })?;
+        Ok(Session::new(
+            runtime.handle().clone(),
+            upstream,
+            self.config.transports,
+            self.config.timeouts,
+            deadline,
+            limit,
+            Arc::clone(&self.counters.received),
+        ))
+    }
+
+    fn mirror(&self, upstream: &Upstream) -> Result<Arc<Mirror>, Error> {
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&self.key).map_err(|_| Error::Io {
+            path: self.config.root.display().to_string(),
+            reason: "the key of the mirrors' names is unusable".to_owned(),
+        })?;
+        upstream.identity(|bytes| mac.update(bytes));
+        let digest = mac.finalize().into_bytes();
+        let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mirror = known.entry(name).or_insert_with_key(|name| {
+            Arc::new(Mirror {
+                dir: self.config.root.join(name),
+                look: Gate::default(),
+                disk: Gate::default(),
+                damaged: Arc::default(),
+            })
+        });
+        Ok(Arc::clone(mirror))
+    }
+
+    /// The commits held, as far as the disk tells without a lock: names only, so nothing half-written is seen.
+    fn held(&self, mirror: &Mirror) -> Result<Vec<Oid>, Error> {
+        match Store::open(&mirror.dir)? {
+            Some(store) => store.held(),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Lists the upstream's refs, or shares a list that is young enough.
+    fn look(
+        &self,
+        mirror: &Mirror,
+        upstream: &Upstream,
+        entered: Instant,
+        oldest: Option<Instant>,
+        deadline: Instant,
+    ) -> Result<Arc<Vec<RemoteRef>>, Error> {
+        let pass = mirror.look.enter(deadline).ok_or_else(|| Error::Timeout {
+            url: upstream.url.to_string(),
+            step: "waiting for another look at the same upstream",
+        })?;
+        {
+            let last = pass.value();
+            if let Some(begun) = last.begun
+                && oldest.is_none_or(|oldest| begun >= oldest)
+            {
+                return Ok(Arc::clone(&last.refs));
+            }
+            if let Some((ended, error)) = &last.failed
+                && *ended >= entered
+            {
+                return Err(error.clone());
+            }
+        }
+        let begun = Instant::now();
+        self.counters.looks.fetch_add(1, Ordering::Relaxed);
+        let session = self.session(upstream, self.config.max_refs, deadline)?;
+        let looked = wire::look(&session);
+        let mut last = pass.value();
+        match looked {
+            Ok(found) => {
+                tracing::debug!(url = %upstream.url, refs = found.len(), "listed refs");
+                *last = Look {
+                    begun: Some(begun),
+                    refs: Arc::new(found),
+                    failed: None,
+                };
+                Ok(Arc::clone(&last.refs))
+            }
+            Err(error) => {
+                last.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the commit be held and verified. The caller has the mirror's lock.
+    fn provide(
+        &self,
+        mirror: &Mirror,
+        upstream: &Upstream,
+        resolved: &Resolved,
+        verified: &mut Vec<Oid>,
+        deadline: Instant,
+    ) -> Result<Store, Error> {
+        let commit = resolved.commit();
+        let mut opened = Store::open(&mirror.dir)?;
+        if let Some(store) = opened.take_if(|store| store.holds(commit)) {
+            if !verified.contains(&commit) {
+                store.verify(commit)?;
+                verified.push(commit);
+            }
+            return Ok(store);
+        }
+        if let Some(store) = &opened {
+            store.sweep()?;
+            if store.too_many_packs()? {
+                opened = None;
+                self.rebuild(mirror, verified, "it has many packs")?;
+            }
+        }
+        let store = match opened {
+            Some(store) => store,
+            None => Store::create(&mirror.dir)?,
+        };
+        let mut haves = Vec::new();
+        for commit in store.held()?.into_iter().take(MAX_HAVES) {
+            if !verified.contains(&commit) {
+                store.verify(commit)?;
+                verified.push(commit);
+            }
+            haves.push(commit);
+        }
+        let limit = self.config.max_pack.saturating_add(self.config.max_refs);
+        let session = self.session(upstream, limit, deadline)?;
+        self.counters.fetches.fetch_add(1, Ordering::Relaxed);
+        let begun = Instant::now();
+        wire::fetch(&session, resolved.want, &haves, &mut |pack| {
+            store.receive(pack, self.config.max_pack, || session.check("receiving the pack"))
+        })
+        .map_err(|error| self.explain(error, mirror, upstream, commit))?;
+        store.verify(commit)?;
+        store.hold(commit)?;
+        verified.push(commit);
+        tracing::info!(url = %upstream.url, revision = %resolved.revision, seconds = begun.elapsed().as_secs_f64(),
+            "fetched");
+        Ok(store)
+    }
+
+    /// A server that does not give a commit has lost it, or never had it.
+    fn explain(&self, error: Error, mirror: &Mirror, upstream: &Upstream, commit: Oid) -> Error {
+        match error {
+            Error::Declined { reason, .. }
+                if reason.contains("not our ref") || reason.contains("unadvertised") =>
+            {
+                // Whatever was listed is out of date.
+                if let Some(pass) = mirror.look.enter(Instant::now()) {
+                    pass.value().begun = None;
+                }
+                refs::not_found(&upstream.url, &commit.to_string())
+            }
+            error => error,
+        }
+    }
+
+    fn rebuild(&self, mirror: &Mirror, verified: &mut Vec<Oid>, reason: &str) -> Result<(), Error> {
+        tracing::warn!(mirror = %mirror.dir.display(), reason, "throwing a mirror away to fetch it anew");
+        self.counters.rebuilds.fetch_add(1, Ordering::Relaxed);
+        verified.clear();
+        store::remove(&mirror.dir)
+    }
+
+    /// Keeps the mirror from eviction while the file is open, and notes the time of use.
+    fn mark_in_use(&self, mirror: &Mirror) -> Result<File, Error> {
+        let path = mirror.beside("use");
+        let failed = |error: &std::io::Error| Error::io(&path, error);
+        let file = gate::lock_file(&path)?;
+        file.lock_shared().map_err(|error| failed(&error))?;
+        file.set_modified(SystemTime::now())
+            .map_err(|error| failed(&error))?;
+        Ok(file)
+    }
+
+    fn mirrors_on_disk(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.config.root).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.path())
+            .filter(|path| is_mirror(path) && path.is_dir())
+            .collect()
+    }
+
+    /// Removes the mirrors that were not used for longest until the rest fits. One that is in use stays.
+    fn evict(&self) {
+        let mut mirrors: Vec<_> = self
+            .mirrors_on_disk()
+            .into_iter()
+            .map(|dir| {
+                let used = fs::metadata(dir.with_extension("use")).and_then(|data| data.modified());
+                (used.unwrap_or(SystemTime::UNIX_EPOCH), store::size(&dir), dir)
+            })
+            .collect();
+        let mut total: u64 = mirrors.iter().map(|(_, size, _)| size).sum();
+        mirrors.sort_unstable();
+        for (_, size, dir) in mirrors {
+            if total <= self.config.capacity {
+                return;
+            }
+            match evict_one(&dir) {
+                Ok(true) => {
+                    total -= size;
+                    self.counters.evictions.fetch_add(1, Ordering::Relaxed);
+                    tracing::info!(mirror = %dir.display(), bytes = size, "evicted a mirror");
+                }
+                Ok(false) => {}
+                Err(error) => tracing::warn!(mirror = %dir.display(), %error, "cannot evict a mirror"),
+            }
+        }
+    }
+
+    /// Removes what is half-made or half-removed, unless another process is at it.
+    fn sweep(&self) -> Result<(), Error> {
+        let root = &self.config.root;
+        for entry in fs::read_dir(root)
+            .map_err(|error| Error::io(root, &error))?
+            .flatten()
+        {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let old = entry
+                .metadata()
+                .and_then(|data| data.modified())
+                .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > HALF_MADE));
+            if (name.starts_with(store::NEW) || name.starts_with(store::OLD)) && old {
+                // What cannot be removed now is tried again at the next start.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long making or removing a mirror may take before what is left of it counts as rubbish.
+const HALF_MADE: Duration = Duration::from_secs(600);
+
+impl Drop for Mirrors {
+    /// Does not wait for the network, so that it may happen anywhere, in async code too.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn evict_one(dir: &Path) -> Result<bool, Error> {
+    let users = gate::lock_file(&dir.with_extension("use"))?;
+    let writer = gate::lock_file(&dir.with_extension("lock"))?;
+    // The order is that of `snapshot`, though neither of these waits.
+    if writer.try_lock().is_err() || users.try_lock().is_err() {
+        return Ok(false);
+    }
+    store::remove(dir)?;
+    Ok(true)
+}
+
+fn is_mirror(path: &Path) -> bool {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Reads the folder's key, or makes one.
+fn key(root: &Path) -> Result<Vec<u8>, Error> {
+    let path = root.join("key");
+    let read = || fs::read(&path).ok().filter(|key| key.len() == 32);
+    if let Some(key) = read() {
+        return Ok(key);
+    }
+    let mut fresh = [0; 32];
+    let random: &dyn rustls::crypto::SecureRandom = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut fresh).map_err(|_| Error::Io {
+        path: path.display().to_string(),
+        reason: "the system gives no random numbers".to_owned(),
+    })?;
+    let failed = |error: &std::io::Error| Error::io(&path, error);
+    let mut file = tempfile::Builder::new()
+        .prefix("key-")
+        .tempfile_in(root)
+        .map_err(|error| failed(&error))?;
+    std::io::Write::write_all(&mut file, &fresh).map_err(|error| failed(&error))?;
+    match file.persist_noclobber(&path) {
+        Ok(_) => Ok(fresh.to_vec()),
+        // Another process was first, or the file is damaged.
+        Err(error) => match read() {
+            Some(key) => Ok(key),
+            None => {
+                error.file.persist(&path).map_err(|error| failed(&error.error))?;
+                Ok(fresh.to_vec())
+            }
+        },
+    }
+}

@@ -1,0 +1,373 @@
+//! Which commit a ref stands for: branches, tags, commits and version ranges over what a server lists.
+
+use std::fmt;
+
+use semver::{Version, VersionReq};
+
+use super::{Error, Oid, RepoUrl};
+
+const HEADS: &str = "refs/heads/";
+const TAGS: &str = "refs/tags/";
+/// How many similar names an error lists.
+const NEAR: usize = 5;
+
+/// What to look for in an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RefSpec {
+    /// A branch, with or without `refs/heads/`.
+    Branch(String),
+    /// A tag, with or without `refs/tags/`; an annotated one stands for its commit.
+    Tag(String),
+    /// A commit's SHA-1: 40 hexadecimal digits, or at least 7 where it can be found by them.
+    Commit(String),
+    /// The highest tag within a range of semantic versions.
+    Semver(Range),
+    /// A tag, else a branch, else a commit of that name: a value of `source-refs.yaml`.
+    Any(String),
+    /// The branch that the server calls `HEAD`.
+    Default,
+}
+
+impl fmt::Display for RefSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Branch(name) => write!(f, "branch {name}"),
+            Self::Tag(name) => write!(f, "tag {name}"),
+            Self::Commit(sha) => write!(f, "commit {sha}"),
+            Self::Semver(range) => write!(f, "tag within {range}"),
+            Self::Any(name) => write!(f, "tag, branch or commit {name}"),
+            Self::Default => f.write_str("default branch"),
+        }
+    }
+}
+
+/// A range of semantic versions.
+///
+/// Comparators are joined by commas or spaces. A bare full version means exactly that version, as in Flux;
+/// `1.x`, `^1.2`, `~1.2` and `>=1.2 <2` are as usual. Prereleases are left out unless a comparator names one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Range {
+    text: String,
+    requirement: VersionReq,
+}
+
+impl std::str::FromStr for Range {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let invalid = |reason: String| Error::RefInvalid {
+            wanted: format!("version range {text:?}"),
+            reason,
+        };
+        if text.contains("||") {
+            return Err(invalid(
+                "alternatives with || are not supported: write one range".to_owned(),
+            ));
+        }
+        let mut comparators = Vec::new();
+        let mut operator = String::new();
+        for word in text.split([',', ' ', '\t']).filter(|word| !word.is_empty()) {
+            // An operator may stand apart from its version.
+            operator.push_str(word);
+            if word.ends_with(['<', '>', '=', '^', '~']) {
+                continue;
+            }
+            comparators.push(comparator(&std::mem::take(&mut operator)));
+        }
+        if comparators.is_empty() || !operator.is_empty() {
+            return Err(invalid("write a range such as >=31.0.0, <32".to_owned()));
+        }
+        let requirement = VersionReq::parse(&comparators.join(", "))
+            .map_err(|error| invalid(format!("{error}; write a range such as >=31.0.0, <32")))?;
+        Ok(Self {
+            text: text.to_owned(),
+            requirement,
+        })
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Writes one comparator as the semver crate reads it: no leading `v`, and `=` before a bare full version.
+fn comparator(word: &str) -> String {
+    let start = word.find(|c: char| !"<>=^~".contains(c)).unwrap_or(word.len());
+    let (operator, version) = word.split_at(start);
+    let version = version.strip_prefix('v').unwrap_or(version);
+    let bare = operator.is_empty() && Version::parse(version).is_ok();
+    format!("{}{version}", if bare { "=" } else { operator })
+}
+
+/// Reads a tag as a version: a leading `v` is left out, missing parts count as zero.
+fn version(tag: &str) -> Option<Version> {
+    let text = tag.strip_prefix('v').unwrap_or(tag);
+    Version::parse(text).ok().or_else(|| {
+        let parts: Vec<u64> = text
+            .split('.')
+            .map(|part| part.parse().ok())
+            .collect::<Option<_>>()?;
+        match *parts.as_slice() {
+            [major] => Some(Version::new(major, 0, 0)),
+            [major, minor] => Some(Version::new(major, minor, 0)),
+            _ => None,
+        }
+    })
+}
+
+/// Where a commit was found, in Flux's form: `stable/2025.2@sha1:…`, or `sha1:…` for a commit named by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Revision {
+    name: Option<String>,
+    commit: Oid,
+}
+
+impl Revision {
+    /// The branch or tag without its prefix; none for a commit named by itself.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The commit.
+    #[must_use]
+    pub fn commit(&self) -> Oid {
+        self.commit
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.name {
+            write!(f, "{name}@")?;
+        }
+        write!(f, "sha1:{}", self.commit)
+    }
+}
+
+/// A ref that was resolved to a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    pub(super) revision: Revision,
+    /// What to ask the server for: the tag object of an annotated tag, because older servers give out nothing
+    /// that no ref points to.
+    pub(super) want: Oid,
+}
+
+impl Resolved {
+    /// The revision in Flux's form.
+    #[must_use]
+    pub fn revision(&self) -> &Revision {
+        &self.revision
+    }
+
+    /// The commit.
+    #[must_use]
+    pub fn commit(&self) -> Oid {
+        self.revision.commit
+    }
+
+    pub(super) fn pinned(commit: Oid) -> Self {
+        Self {
+            revision: Revision { name: None, commit },
+            want: commit,
+        }
+    }
+}
+
+/// A ref as a server lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RemoteRef {
+    /// The full name, for instance `refs/heads/main`.
+    pub(super) name: String,
+    /// What it points to.
+    pub(super) target: Oid,
+    /// The same with annotated tags followed.
+    pub(super) peeled: Oid,
+    /// The full name of the ref that a symbolic one leads to.
+    pub(super) symbolic: Option<String>,
+}
+
+/// Finds what a [`RefSpec`] stands for in a server's list.
+///
+/// `held` finds commits by an abbreviated SHA-1 among what is held already.
+pub(super) fn find(
+    url: &RepoUrl,
+    refs: &[RemoteRef],
+    want: &RefSpec,
+    held: &dyn Fn(&str) -> Vec<Oid>,
+) -> Result<Resolved, Error> {
+    let by_name = |prefix: &str, name: &str| {
+        let short = name.strip_prefix(prefix).unwrap_or(name);
+        refs.iter()
+            .find(|found| found.name.strip_prefix(prefix) == Some(short))
+            .map(|found| resolved(short, found))
+    };
+    let missing = |prefixes: &[&str], name: &str| Error::RefNotFound {
+        url: url.to_string(),
+        wanted: want.to_string(),
+        near: near(refs, prefixes, name),
+    };
+    match want {
+        RefSpec::Branch(name) => by_name(HEADS, name).ok_or_else(|| missing(&[HEADS], name)),
+        RefSpec::Tag(name) => by_name(TAGS, name).ok_or_else(|| missing(&[TAGS], name)),
+        RefSpec::Commit(sha) => commit(url, refs, sha, held),
+        RefSpec::Semver(range) => highest(refs, range).ok_or_else(|| Error::RefNotFound {
+            url: url.to_string(),
+            wanted: want.to_string(),
+            near: newest(refs),
+        }),
+        RefSpec::Any(name) => match by_name(TAGS, name).or_else(|| by_name(HEADS, name)) {
+            Some(found) => Ok(found),
+            None if is_hex(name) && name.len() >= 7 => commit(url, refs, name, held),
+            None => Err(missing(&[TAGS, HEADS], name)),
+        },
+        RefSpec::Default => {
+            let head = refs.iter().find(|found| found.name == "HEAD");
+            let head = head.ok_or_else(|| missing(&[HEADS], "main"))?;
+            let name = head.symbolic.as_deref().unwrap_or("HEAD");
+            Ok(resolved(name.strip_prefix(HEADS).unwrap_or(name), head))
+        }
+    }
+}
+
+/// Reads a commit that is named in full, which needs no server to be understood.
+pub(super) fn full_commit(want: &RefSpec) -> Result<Option<Oid>, Error> {
+    match want {
+        RefSpec::Commit(sha) if sha.len() < 7 || sha.len() > 40 || !is_hex(sha) => Err(Error::RefInvalid {
+            wanted: want.to_string(),
+            reason: "write the SHA-1: 40 hexadecimal digits, or at least 7 of them".to_owned(),
+        }),
+        RefSpec::Commit(sha) if sha.len() == 40 => Ok(sha.parse().ok()),
+        _ => Ok(None),
+    }
+}
+
+fn resolved(name: &str, found: &RemoteRef) -> Resolved {
+    Resolved {
+        revision: Revision {
+            name: Some(name.to_owned()),
+            commit: found.peeled,
+        },
+        want: found.target,
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn commit(
+    url: &RepoUrl,
+    refs: &[RemoteRef],
+    sha: &str,
+    held: &dyn Fn(&str) -> Vec<Oid>,
+) -> Result<Resolved, Error> {
+    let sha = sha.to_ascii_lowercase();
+    let listed = refs
+        .iter()
+        .find(|found| sha.len() == 40 && found.peeled.to_string() == sha);
+    if let Some(found) = listed {
+        return Ok(Resolved {
+            want: found.target,
+            ..Resolved::pinned(found.peeled)
+        });
+    }
+    if sha.len() == 40 {
+        return match sha.parse() {
+            Ok(oid) => Ok(Resolved::pinned(oid)),
+            Err(_) => Err(not_found(url, &sha)),
+        };
+    }
+    let mut candidates: Vec<(Oid, Oid)> = refs
+        .iter()
+        .filter(|found| found.peeled.to_string().starts_with(&sha))
+        .map(|found| (found.peeled, found.target))
+        .chain(held(&sha).into_iter().map(|oid| (oid, oid)))
+        .collect();
+    candidates.sort_unstable();
+    candidates.dedup_by_key(|(peeled, _)| *peeled);
+    match candidates.as_slice() {
+        [] => Err(Error::RefInvalid {
+            wanted: format!("commit {sha}"),
+            reason: "no branch or tag ends in a commit that starts like this, and Git servers do not look up others \
+                     by their first digits: write all 40"
+                .to_owned(),
+        }),
+        [(peeled, target)] => Ok(Resolved {
+            want: *target,
+            ..Resolved::pinned(*peeled)
+        }),
+        many => Err(Error::RefInvalid {
+            wanted: format!("commit {sha}"),
+            reason: format!("stands for {} commits: write more digits", many.len()),
+        }),
+    }
+}
+
+pub(super) fn not_found(url: &RepoUrl, sha: &str) -> Error {
+    Error::RefNotFound {
+        url: url.to_string(),
+        wanted: format!("commit {sha}"),
+        near: Vec::new(),
+    }
+}
+
+fn tags(refs: &[RemoteRef]) -> impl Iterator<Item = (&str, Version, &RemoteRef)> {
+    refs.iter().filter_map(|found| {
+        let name = found.name.strip_prefix(TAGS)?;
+        Some((name, version(name)?, found))
+    })
+}
+
+/// The highest version within the range; among tags that differ in nothing but writing, the first by name.
+fn highest(refs: &[RemoteRef], range: &Range) -> Option<Resolved> {
+    tags(refs)
+        .filter(|(_, version, _)| range.requirement.matches(version))
+        .max_by(|(name_a, a, _), (name_b, b, _)| a.cmp(b).then(name_b.cmp(name_a)))
+        .map(|(name, _, found)| resolved(name, found))
+}
+
+fn newest(refs: &[RemoteRef]) -> Vec<String> {
+    let mut all: Vec<_> = tags(refs).collect();
+    all.sort_by(|(_, a, _), (_, b, _)| b.cmp(a));
+    all.into_iter()
+        .take(NEAR)
+        .map(|(name, ..)| name.to_owned())
+        .collect()
+}
+
+/// Names that share most with the wanted one.
+fn near(refs: &[RemoteRef], prefixes: &[&str], name: &str) -> Vec<String> {
+    let pairs = |text: &str| -> Vec<(char, char)> {
+        let chars: Vec<char> = text.to_lowercase().chars().collect();
+        chars.iter().copied().zip(chars.iter().copied().skip(1)).collect()
+    };
+    let wanted = pairs(name);
+    let mut scored: Vec<(usize, &str)> = refs
+        .iter()
+        .filter_map(|found| prefixes.iter().find_map(|prefix| found.name.strip_prefix(prefix)))
+        .map(|candidate| {
+            // Dice's coefficient over pairs of characters, in thousandths.
+            let mut left = pairs(candidate);
+            let total = left.len() + wanted.len();
+            let mut shared = 0;
+            for pair in &wanted {
+                if let Some(at) = left.iter().position(|other| other == pair) {
+                    left.swap_remove(at);
+                    shared += 1;
+                }
+            }
+            (2000 * shared / total.max(1), candidate)
+        })
+        .filter(|(score, _)| *score >= 300)
+        .collect();
+    scored.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+    scored
+        .into_iter()
+        .take(NEAR)
+        .map(|(_, name)| name.to_owned())
+        .collect()
+}

@@ -1,0 +1,324 @@
+//! Credentials, TLS material and proxies, read from Secrets with Flux's keys.
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+
+use super::{Error, RepoUrl, Scheme};
+
+/// The data of a Secret.
+pub type SecretData = BTreeMap<String, Vec<u8>>;
+
+/// How this side proves who it is.
+///
+/// `Debug` shows no secret.
+#[derive(Clone, Debug, Default)]
+pub enum Credentials {
+    /// Not at all.
+    #[default]
+    None,
+    /// HTTP basic authentication.
+    Basic {
+        /// The user.
+        username: String,
+        /// The password or access token.
+        password: SecretString,
+    },
+    /// An HTTP bearer token.
+    Bearer(SecretString),
+    /// An SSH key, and the hosts that it may be used with.
+    Ssh(SshCredentials),
+}
+
+/// An SSH private key and the known hosts.
+#[derive(Clone, Debug)]
+pub struct SshCredentials {
+    /// The private key in OpenSSH, PKCS#8 or PEM form.
+    pub identity: SecretString,
+    /// The private key's passphrase.
+    pub passphrase: Option<SecretString>,
+    /// Lines as in `~/.ssh/known_hosts`; no host outside of it is talked to.
+    pub known_hosts: String,
+}
+
+/// Certificates beyond the system's.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// PEM certificates of authorities that are trusted besides the system's.
+    pub ca: Option<Vec<u8>>,
+    /// The client's certificate chain and private key, PEM.
+    pub identity: Option<SecretSlice<u8>>,
+}
+
+/// An HTTP, HTTPS or SOCKS5 proxy.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// The proxy's address, without user information.
+    pub address: url::Url,
+    /// Login at the proxy.
+    pub login: Option<(String, SecretString)>,
+}
+
+impl Credentials {
+    /// Reads `identity` and `known_hosts` (`password` is then the key's passphrase), `bearerToken`, or
+    /// `username` and `password`, as Flux's GitRepository does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Secret`] where keys are missing, contradict each other or are not text.
+    pub fn from_secret(data: &SecretData) -> Result<Self, Error> {
+        if data.keys().any(|key| key.starts_with("githubApp")) {
+            return Err(secret(
+                "GitHub App keys are not supported: use username and password with an access token, or bearerToken",
+            ));
+        }
+        if let Some(identity) = text(data, "identity")? {
+            let known_hosts = text(data, "known_hosts")?.ok_or_else(|| {
+                secret("identity needs known_hosts beside it: add the output of `ssh-keyscan HOST` after checking it")
+            })?;
+            return Ok(Self::Ssh(SshCredentials {
+                identity: identity.into(),
+                passphrase: text(data, "password")?.map(SecretString::from),
+                known_hosts,
+            }));
+        }
+        match (
+            text(data, "bearerToken")?,
+            text(data, "username")?,
+            text(data, "password")?,
+        ) {
+            (None, None, None) => Ok(Self::None),
+            (Some(token), None, None) => {
+                let token = token.trim();
+                if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                    return Err(secret(
+                        "bearerToken is empty or holds characters that no token has",
+                    ));
+                }
+                Ok(Self::Bearer(token.to_owned().into()))
+            }
+            (Some(_), _, _) => Err(secret(
+                "bearerToken cannot stand beside username and password: keep one of the two",
+            )),
+            (None, Some(username), Some(password)) => {
+                if username.contains(':') || username.chars().any(char::is_control) {
+                    return Err(secret("username holds a colon or a control character"));
+                }
+                Ok(Self::Basic {
+                    username,
+                    password: password.into(),
+                })
+            }
+            (None, Some(_), None) => Err(secret("username needs password beside it")),
+            (None, None, Some(_)) => Err(secret("password needs username beside it")),
+        }
+    }
+
+    fn fits(&self, url: &RepoUrl) -> Result<(), Error> {
+        match (url.scheme(), self) {
+            (Scheme::Ssh, Self::Ssh(_))
+            | (Scheme::Https | Scheme::Http, Self::Basic { .. } | Self::Bearer(_)) => Ok(()),
+            (Scheme::Https | Scheme::Http | Scheme::Git, Self::None) => Ok(()),
+            (Scheme::Ssh, _) => Err(secret(
+                "an ssh address needs a Secret with identity (the private key) and known_hosts",
+            )),
+            (Scheme::Https | Scheme::Http, Self::Ssh(_)) => Err(secret(
+                "identity is for ssh addresses: an http address takes username and password, or bearerToken",
+            )),
+            (Scheme::Git, _) => Err(secret(
+                "git:// knows no login: use https:// or ssh://, or remove secretRef",
+            )),
+        }
+    }
+
+    /// Every secret text in here, for cleaning what servers say.
+    fn secrets(&self) -> Vec<&str> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Basic { password, .. } => vec![password.expose_secret()],
+            Self::Bearer(token) => vec![token.expose_secret()],
+            Self::Ssh(ssh) => ssh.passphrase.iter().map(ExposeSecret::expose_secret).collect(),
+        }
+    }
+}
+
+impl Tls {
+    /// Reads `ca.crt`, `tls.crt` and `tls.key` (or their older names `caFile`, `certFile`, `keyFile`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Secret`] where one half of the client's pair is missing, or the PEM cannot be read.
+    pub fn from_secret(data: &SecretData) -> Result<Self, Error> {
+        let either = |new: &str, old: &str| data.get(new).or_else(|| data.get(old)).filter(|v| !v.is_empty());
+        let ca = either("ca.crt", "caFile").cloned();
+        if let Some(pem) = &ca {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem);
+            if !certificates.is_ok_and(|found| !found.is_empty()) {
+                return Err(secret("ca.crt holds no PEM certificate"));
+            }
+        }
+        let identity = match (either("tls.crt", "certFile"), either("tls.key", "keyFile")) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => {
+                let pem = [certificate.as_slice(), b"\n", key].concat();
+                reqwest::Identity::from_pem(&pem).map_err(|_| {
+                    secret("tls.crt and tls.key hold no PEM certificate and private key that can be read")
+                })?;
+                Some(pem.into())
+            }
+            (Some(_), None) => return Err(secret("tls.crt needs tls.key beside it")),
+            (None, Some(_)) => return Err(secret("tls.key needs tls.crt beside it")),
+        };
+        Ok(Self { ca, identity })
+    }
+}
+
+impl Proxy {
+    /// Reads `address`, and `username` and `password` where the proxy asks for them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Secret`] where the address is missing, no `http`, `https` or `socks5` address, or holds a login.
+    pub fn from_secret(data: &SecretData) -> Result<Self, Error> {
+        let address =
+            text(data, "address")?.ok_or_else(|| secret("a proxy's Secret needs the key address"))?;
+        let address = url::Url::parse(address.trim())
+            .map_err(|error| secret(&format!("the proxy's address cannot be read: {error}")))?;
+        if !matches!(address.scheme(), "http" | "https" | "socks5" | "socks5h")
+            || address.host_str().is_none()
+        {
+            return Err(secret(
+                "the proxy's address must be http://, https:// or socks5://",
+            ));
+        }
+        if !address.username().is_empty() || address.password().is_some() {
+            return Err(secret(
+                "the proxy's address holds a login: move it to the keys username and password",
+            ));
+        }
+        let login = match (text(data, "username")?, text(data, "password")?) {
+            (Some(username), password) => Some((username, password.unwrap_or_default().into())),
+            (None, None) => None,
+            (None, Some(_)) => return Err(secret("the proxy's password needs username beside it")),
+        };
+        Ok(Self { address, login })
+    }
+}
+
+/// A repository, and what is needed to reach it.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub(super) url: RepoUrl,
+    pub(super) credentials: Credentials,
+    pub(super) tls: Tls,
+    pub(super) proxy: Option<Proxy>,
+}
+
+impl Upstream {
+    /// An upstream that asks for no login.
+    #[must_use]
+    pub fn anonymous(url: RepoUrl) -> Self {
+        Self {
+            url,
+            credentials: Credentials::None,
+            tls: Tls::default(),
+            proxy: None,
+        }
+    }
+
+    /// An upstream with the data of the Secrets that `secretRef` and `proxySecretRef` name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Secret`] where a Secret cannot be read or does not fit the address's scheme.
+    pub fn new(
+        url: RepoUrl,
+        secret_data: Option<&SecretData>,
+        proxy: Option<&SecretData>,
+    ) -> Result<Self, Error> {
+        let (credentials, tls) = match secret_data {
+            Some(data) => (Credentials::from_secret(data)?, Tls::from_secret(data)?),
+            None => (Credentials::None, Tls::default()),
+        };
+        credentials.fits(&url)?;
+        let proxy = proxy.map(Proxy::from_secret).transpose()?;
+        if proxy.is_some() && !matches!(url.scheme(), Scheme::Https | Scheme::Http) {
+            return Err(secret(
+                "a proxy serves http and https addresses only: remove proxySecretRef",
+            ));
+        }
+        Ok(Self {
+            url,
+            credentials,
+            tls,
+            proxy,
+        })
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn url(&self) -> &RepoUrl {
+        &self.url
+    }
+
+    /// Replaces every secret in a text that came from outside, drops control characters, and cuts it.
+    pub(super) fn clean(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        let login = self.proxy.iter().filter_map(|proxy| proxy.login.as_ref());
+        let secrets = self.credentials.secrets().into_iter();
+        for secret in secrets.chain(login.map(|(_, password)| password.expose_secret())) {
+            if !secret.is_empty() {
+                text = text.replace(secret, "***");
+            }
+        }
+        let words: Vec<_> = text
+            .split(|c: char| c.is_control() || c.is_whitespace())
+            .collect();
+        let text = words
+            .into_iter()
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
+        text.chars().take(400).collect()
+    }
+
+    /// Feeds everything that tells one reader of the upstream from another.
+    pub(super) fn identity(&self, mut feed: impl FnMut(&[u8])) {
+        let mut field = |bytes: &[u8]| {
+            feed(&(bytes.len() as u64).to_le_bytes());
+            feed(bytes);
+        };
+        field(self.url.identity().as_bytes());
+        match &self.credentials {
+            Credentials::None => field(b"none"),
+            Credentials::Basic { username, password } => {
+                field(b"basic");
+                field(username.as_bytes());
+                field(password.expose_secret().as_bytes());
+            }
+            Credentials::Bearer(token) => {
+                field(b"bearer");
+                field(token.expose_secret().as_bytes());
+            }
+            Credentials::Ssh(ssh) => field(ssh.identity.expose_secret().as_bytes()),
+        }
+        if let Some(identity) = &self.tls.identity {
+            field(identity.expose_secret());
+        }
+    }
+}
+
+fn text(data: &SecretData, key: &str) -> Result<Option<String>, Error> {
+    match data.get(key) {
+        None => Ok(None),
+        Some(bytes) if bytes.is_empty() => Ok(None),
+        Some(bytes) => match String::from_utf8(bytes.clone()) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err(secret(&format!("{key} is not text"))),
+        },
+    }
+}
+
+fn secret(reason: &str) -> Error {
+    Error::Secret(format!("the Secret cannot be used: {reason}"))
+}

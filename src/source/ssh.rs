@@ -1,0 +1,252 @@
+//! Git over SSH: one connection, one `git-upload-pack`, host keys strictly from the Secret.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Buf, Bytes};
+use russh::client::{self, AuthResult, Handle};
+use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Preferred};
+use secrecy::ExposeSecret;
+use tokio::sync::mpsc;
+
+use super::known_hosts::HostKeys;
+use super::session::Session;
+use super::{Credentials, Error, SshCredentials};
+
+/// Pieces of the answer that may wait to be read; the server is held back beyond.
+const QUEUE: usize = 16;
+/// How much of what the server's command complains about is kept.
+const MAX_COMPLAINT: usize = 4096;
+
+/// Connects, logs in and starts `git-upload-pack`.
+pub(super) fn open(session: &Arc<Session>) -> Result<(SshReader, SshWriter), Error> {
+    let Credentials::Ssh(credentials) = &session.upstream.credentials else {
+        return Err(Error::Secret(
+            "an ssh address needs a Secret with identity (the private key) and known_hosts".to_owned(),
+        ));
+    };
+    let key = private_key(credentials)?;
+    let url = &session.upstream.url;
+    let hosts = HostKeys::of(&credentials.known_hosts, url.host(), url.port());
+    if let Some(reason) = hosts.useless() {
+        return Err(session.authentication(reason));
+    }
+    let mut handle = connect(session, hosts)?;
+    log_in(session, &mut handle, key)?;
+    let channel = session
+        .wait(
+            "opening the SSH session",
+            session.timeouts.connect,
+            handle.channel_open_session(),
+        )?
+        .map_err(|error| session.unreachable(&error.to_string()))?;
+    let command = format!(
+        "git-upload-pack '{}'",
+        url.path().replace('\'', "'\\''").replace('!', "'\\!'")
+    );
+    session
+        .wait("starting git-upload-pack", session.timeouts.idle, async {
+            // Many servers drop it, and then speak an older version of the protocol.
+            channel.set_env(false, "GIT_PROTOCOL", "version=2").await?;
+            channel.exec(true, command).await
+        })?
+        .map_err(|error| session.unreachable(&error.to_string()))?;
+    let (read, write) = channel.split();
+    let (send, pieces) = mpsc::channel(QUEUE);
+    let complaint = Arc::new(Mutex::new(Vec::new()));
+    session.runtime().spawn(pump(read, send, Arc::clone(&complaint)));
+    Ok((
+        SshReader {
+            session: Arc::clone(session),
+            pieces,
+            piece: Bytes::new(),
+            complaint,
+        },
+        SshWriter {
+            session: Arc::clone(session),
+            channel: write,
+            _connection: handle,
+        },
+    ))
+}
+
+fn private_key(credentials: &SshCredentials) -> Result<PrivateKey, Error> {
+    let passphrase = credentials.passphrase.as_ref().map(ExposeSecret::expose_secret);
+    russh::keys::decode_secret_key(credentials.identity.expose_secret(), passphrase).map_err(|error| {
+        let reason = match error {
+            russh::keys::Error::KeyIsEncrypted => "it needs a passphrase: put that into the key password",
+            _ if passphrase.is_some() => "is it a private key, and is password its passphrase?",
+            _ => "is it a private key in OpenSSH or PEM form, without a passphrase?",
+        };
+        Error::Secret(format!(
+            "the Secret cannot be used: identity cannot be read: {reason}"
+        ))
+    })
+}
+
+fn connect(session: &Arc<Session>, hosts: HostKeys) -> Result<Handle<Client>, Error> {
+    let url = &session.upstream.url;
+    let config = client::Config {
+        preferred: Preferred {
+            key: Cow::Owned(hosts.algorithms()),
+            ..Preferred::default()
+        },
+        inactivity_timeout: Some(session.timeouts.idle),
+        nodelay: true,
+        ..client::Config::default()
+    };
+    let refusal = Arc::new(Mutex::new(None));
+    let handler = Client {
+        hosts,
+        refusal: Arc::clone(&refusal),
+    };
+    let connected = session.wait(
+        "connecting",
+        session.timeouts.connect,
+        client::connect(Arc::new(config), (url.host(), url.port()), handler),
+    )?;
+    let refused = refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
+    connected.map_err(|error| match (refused, error) {
+        (Some(fingerprint), _) => session.authentication(&format!(
+            "the server's host key {fingerprint} is not in known_hosts of the Secret: the server changed its key, or \
+             this is another server",
+        )),
+        (None, russh::Error::NoCommonAlgo { .. }) => session.authentication(
+            "the server has none of the host keys that known_hosts of the Secret lists: add its present ones",
+        ),
+        (None, error) => session.unreachable(&error.to_string()),
+    })
+}
+
+fn log_in(session: &Session, handle: &mut Handle<Client>, key: PrivateKey) -> Result<(), Error> {
+    let user = session.upstream.url.user();
+    let rsa = key.algorithm().is_rsa();
+    let outcome = session.wait("logging in", session.timeouts.idle, async {
+        let hash = match rsa {
+            true => handle
+                .best_supported_rsa_hash()
+                .await?
+                .flatten()
+                .or(Some(HashAlg::Sha256)),
+            false => None,
+        };
+        let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
+        handle.authenticate_publickey(user, key).await
+    })?;
+    match outcome {
+        Ok(AuthResult::Success) => Ok(()),
+        Ok(AuthResult::Failure { .. }) => Err(session.authentication(
+            "the server does not accept the key: is its public half registered there, and is the address's user \
+             right?",
+        )),
+        Err(error) => Err(session.unreachable(&error.to_string())),
+    }
+}
+
+/// Checks the server's key.
+struct Client {
+    hosts: HostKeys,
+    refusal: Arc<Mutex<Option<String>>>,
+}
+
+impl client::Handler for Client {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+        let PublicKeyOrCertificate::PublicKey { key, .. } = shown else {
+            return Ok(false);
+        };
+        let trusted = self.hosts.trust(key);
+        if !trusted {
+            let fingerprint = format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256));
+            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
+        }
+        Ok(trusted)
+    }
+}
+
+/// Passes on what the command writes, and keeps the start of what it complains about.
+async fn pump(mut channel: ChannelReadHalf, send: mpsc::Sender<Bytes>, complaint: Arc<Mutex<Vec<u8>>>) {
+    while let Some(message) = channel.wait().await {
+        match message {
+            ChannelMsg::Data { data } => {
+                if send.send(data).await.is_err() {
+                    return;
+                }
+            }
+            ChannelMsg::ExtendedData { data, .. } => {
+                let mut kept = complaint.lock().unwrap_or_else(PoisonError::into_inner);
+                let room = MAX_COMPLAINT.saturating_sub(kept.len());
+                kept.extend_from_slice(&data[..data.len().min(room)]);
+            }
+            ChannelMsg::Failure => {
+                let mut kept = complaint.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.extend_from_slice(b"the server does not run git-upload-pack for this user");
+                return;
+            }
+            ChannelMsg::Close => return,
+            _ => {}
+        }
+    }
+}
+
+/// What the command writes.
+pub(super) struct SshReader {
+    session: Arc<Session>,
+    pieces: mpsc::Receiver<Bytes>,
+    piece: Bytes,
+    complaint: Arc<Mutex<Vec<u8>>>,
+}
+
+impl io::Read for SshReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let session = &self.session;
+        while self.piece.is_empty() {
+            match session.wait("reading the answer", session.timeouts.idle, self.pieces.recv()) {
+                Ok(Some(piece)) => {
+                    session.count(piece.len()).map_err(|error| session.fail(error))?;
+                    self.piece = piece;
+                }
+                Ok(None) => {
+                    let words =
+                        std::mem::take(&mut *self.complaint.lock().unwrap_or_else(PoisonError::into_inner));
+                    let words = String::from_utf8_lossy(&words).into_owned();
+                    return match words.trim() {
+                        "" => Ok(0),
+                        words => Err(session.fail(session.declined(words))),
+                    };
+                }
+                Err(timeout) => return Err(session.fail(timeout)),
+            }
+        }
+        let count = buffer.len().min(self.piece.len());
+        buffer[..count].copy_from_slice(&self.piece[..count]);
+        self.piece.advance(count);
+        Ok(count)
+    }
+}
+
+/// What the command reads; the connection ends with it.
+pub(super) struct SshWriter {
+    session: Arc<Session>,
+    channel: ChannelWriteHalf<client::Msg>,
+    _connection: Handle<Client>,
+}
+
+impl io::Write for SshWriter {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let session = &self.session;
+        let bytes = Bytes::copy_from_slice(buffer);
+        match session.wait("writing", session.timeouts.idle, self.channel.data_bytes(bytes)) {
+            Ok(Ok(())) => Ok(buffer.len()),
+            Ok(Err(error)) => Err(session.fail(session.unreachable(&error.to_string()))),
+            Err(timeout) => Err(session.fail(timeout)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

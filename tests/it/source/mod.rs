@@ -1,0 +1,54 @@
+//! Mirrors against real servers.
+
+mod cache;
+mod http;
+mod refs;
+mod ssh;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use patchset::source::{MirrorConfig, Mirrors, RepoUrl, Scheme, SecretData, Timeouts, Transports, Upstream};
+
+/// A secret that must never be seen.
+pub const MARKER: &str = "marker-pa55word";
+
+pub fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+pub fn config(root: &Path) -> MirrorConfig {
+    MirrorConfig {
+        transports: Transports::SECURE.and(Scheme::Http).and(Scheme::Git),
+        timeouts: Timeouts {
+            connect: Duration::from_secs(10),
+            idle: Duration::from_secs(10),
+        },
+        ..MirrorConfig::new(root)
+    }
+}
+
+pub fn mirrors(root: &Path) -> Mirrors {
+    Mirrors::open(config(root)).expect("a folder of mirrors")
+}
+
+pub fn url(text: &str) -> RepoUrl {
+    text.parse().expect("an address")
+}
+
+pub fn anonymous(text: &str) -> Upstream {
+    Upstream::anonymous(url(text))
+}
+
+pub fn secret(pairs: &[(&str, &str)]) -> SecretData {
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()))
+        .collect::<BTreeMap<_, _>>()
+}
+
+pub fn with_secret(text: &str, pairs: &[(&str, &str)]) -> Upstream {
+    Upstream::new(url(text), Some(&secret(pairs)), None).expect("a usable Secret")
+}

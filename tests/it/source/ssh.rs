@@ -1,0 +1,164 @@
+//! Over a real `sshd`.
+
+use patchset::source::{Class, Error, FileLimits, Freshness, RefSpec, Snapshot, Upstream};
+
+use super::{MARKER, mirrors, soon, with_secret};
+use crate::support::git_repo::GitRepo;
+use crate::support::ssh_server::{GitProtocol, SshServer};
+
+fn fetch(upstream: &Upstream) -> Result<Snapshot, Error> {
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let want = RefSpec::Branch("main".to_owned());
+    let resolved = mirrors.resolve(upstream, &want, Freshness::Now, soon())?;
+    let snapshot = mirrors.snapshot(upstream, &resolved, soon())?;
+    assert_eq!(snapshot.read_file("a", &FileLimits::default())?, b"1\n");
+    Ok(snapshot)
+}
+
+#[rstest::rstest]
+#[case::version_2(GitProtocol::Accepted, "ed25519", "")]
+#[case::version_0(GitProtocol::Ignored, "ed25519", "")]
+#[case::rsa(GitProtocol::Accepted, "rsa", "")]
+#[case::ecdsa(GitProtocol::Accepted, "ecdsa", "")]
+#[case::passphrase(GitProtocol::Accepted, "ed25519", MARKER)]
+fn keys_of_each_kind_fetch(#[case] protocol: GitProtocol, #[case] kind: &str, #[case] passphrase: &str) {
+    let root = tempfile::tempdir().unwrap();
+    // A name that a shell would trip over.
+    let repo = GitRepo::create(root.path(), "it's a $repo");
+    let tip = repo.commit(&[("a", "1\n")], "one");
+    let server = SshServer::start(protocol);
+    let key = server.user_key(kind, passphrase);
+    let known = server.known_hosts("ed25519");
+    let mut data = vec![("identity", key.as_str()), ("known_hosts", known.as_str())];
+    if !passphrase.is_empty() {
+        data.push(("password", passphrase));
+    }
+    let address = server.url(&repo.dir).replace(' ', "%20");
+    let snapshot = fetch(&with_secret(&address, &data)).unwrap();
+    assert_eq!(snapshot.commit().to_string(), tip);
+}
+
+#[test]
+fn a_moved_branch_is_fetched_over_version_0() {
+    let root = tempfile::tempdir().unwrap();
+    let repo = GitRepo::create(root.path(), "repo");
+    repo.commit(&[("a", "1\n"), ("b", "1\n")], "one");
+    repo.git(&["tag", "--annotate", "--message=x", "1.0.0"]);
+    let server = SshServer::start(GitProtocol::Ignored);
+    let upstream = with_secret(
+        &server.url(&repo.dir),
+        &[
+            ("identity", &server.user_key("ed25519", "")),
+            ("known_hosts", &server.known_hosts("ed25519")),
+        ],
+    );
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let tag = RefSpec::Tag("1.0.0".to_owned());
+    let resolved = mirrors.resolve(&upstream, &tag, Freshness::Now, soon()).unwrap();
+    mirrors.snapshot(&upstream, &resolved, soon()).unwrap();
+    let middle = repo.commit(&[("b", "x\n")], "between");
+    let tip = repo.commit(&[("b", "2\n")], "two");
+    let branch = RefSpec::Branch("main".to_owned());
+    let resolved = mirrors
+        .resolve(&upstream, &branch, Freshness::Now, soon())
+        .unwrap();
+    let snapshot = mirrors.snapshot(&upstream, &resolved, soon()).unwrap();
+    assert_eq!(snapshot.commit().to_string(), tip);
+    assert_eq!(snapshot.read_file("b", &FileLimits::default()).unwrap(), b"2\n");
+    // Version 0 gives out only what refs end in.
+    let resolved = mirrors
+        .resolve(&upstream, &RefSpec::Commit(middle), Freshness::Now, soon())
+        .unwrap();
+    let error = mirrors.snapshot(&upstream, &resolved, soon()).unwrap_err();
+    assert!(matches!(error, Error::RefNotFound { .. }), "{error}");
+}
+
+#[test]
+fn known_hosts_are_strict() {
+    let root = tempfile::tempdir().unwrap();
+    let repo = GitRepo::create(root.path(), "repo");
+    repo.commit(&[("a", "1\n")], "one");
+    let server = SshServer::start(GitProtocol::Accepted);
+    let key = server.user_key("ed25519", "");
+    let address = server.url(&repo.dir);
+    let port = server.port();
+    let (ed25519, rsa) = (server.host_key("ed25519"), server.host_key("rsa"));
+    let (_, stranger) = server.stranger_key("ed25519", "");
+    let with = |known: &str| {
+        fetch(&with_secret(
+            &address,
+            &[("identity", &key), ("known_hosts", known)],
+        ))
+    };
+
+    let good = [
+        server.hashed_known_hosts("ed25519"),
+        // Only the RSA key is known: the server must be asked for that one.
+        server.known_hosts("rsa"),
+        format!("# a comment\n\n[127.0.0.?]:{port} {ed25519}\n"),
+        format!("other.example,[127.*]:{port} {ed25519} comment\n"),
+        format!("[127.0.0.1]:{port} {stranger}[127.0.0.1]:{port} {ed25519}\n"),
+    ];
+    for known in good {
+        with(&known).unwrap_or_else(|error| panic!("{known}: {error}"));
+    }
+    let bad = [
+        (String::from("\n"), "no line for this host"),
+        (format!("127.0.0.1 {ed25519}\n"), "no line for this host"),
+        (
+            format!("[127.0.0.1]:{} {ed25519}\n", port - 1),
+            "no line for this host",
+        ),
+        (format!("[127.0.0.1]:{port} {stranger}"), "is not in known_hosts"),
+        (
+            format!("![127.0.0.1]:{port},[127.*]:{port} {ed25519}\n"),
+            "no line for this host",
+        ),
+        (
+            format!("@revoked [127.*]:{port} {ed25519}\n[127.0.0.1]:{port} {ed25519}\n"),
+            "is not in known_hosts",
+        ),
+        (
+            format!("@cert-authority [127.*]:{port} {rsa}\n"),
+            "@cert-authority",
+        ),
+    ];
+    for (known, reason) in bad {
+        let error = with(&known).unwrap_err();
+        assert_eq!(error.class(), Class::Authentication, "{known}: {error}");
+        assert!(error.to_string().contains(reason), "{known}: {error}");
+    }
+}
+
+#[test]
+fn what_the_server_refuses_is_said() {
+    let root = tempfile::tempdir().unwrap();
+    let repo = GitRepo::create(root.path(), "repo");
+    repo.commit(&[("a", "1\n")], "one");
+    let server = SshServer::start(GitProtocol::Accepted);
+    let key = server.user_key("ed25519", "");
+    let (stranger, _) = server.stranger_key("ed25519", "");
+    let known = server.known_hosts("ed25519");
+    let data = |key| [("identity", key), ("known_hosts", known.as_str())];
+
+    let error = fetch(&with_secret(&server.url(&repo.dir), &data(&stranger))).unwrap_err();
+    assert_eq!(error.class(), Class::Authentication, "{error}");
+    assert!(error.to_string().contains("does not accept the key"), "{error}");
+
+    let missing = server.url(&root.path().join("none.git"));
+    let error = fetch(&with_secret(&missing, &data(&key))).unwrap_err();
+    assert_eq!(error.class(), Class::NotFound, "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("does not appear to be a git repository"),
+        "{error}"
+    );
+
+    let encrypted = server.user_key("ed25519", MARKER);
+    let error = fetch(&with_secret(&server.url(&repo.dir), &data(&encrypted))).unwrap_err();
+    assert_eq!(error.class(), Class::Invalid, "{error}");
+    assert!(error.to_string().contains("passphrase"), "{error}");
+}

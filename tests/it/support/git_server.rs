@@ -1,0 +1,495 @@
+//! Git servers on loopback ports: `git http-backend` behind HTTP or HTTPS, `sshd`, and `git daemon`.
+//!
+//! Each stops when dropped.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use base64::Engine;
+use tokio::sync::oneshot;
+
+/// What an HTTP server does wrong from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Answers with this status.
+    Status(u16),
+    /// Stops sending packs after so many bytes, and keeps the connection open.
+    StallPack(usize),
+    /// Closes the connection after so many bytes of a pack.
+    CutPack(usize),
+    /// Turns round one byte of a pack.
+    FlipPack(usize),
+}
+
+/// Counts of what was asked.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Requests of any kind.
+    pub requests: AtomicUsize,
+    /// Lists of refs.
+    pub looks: AtomicUsize,
+    /// Packs.
+    pub packs: AtomicUsize,
+    /// Bytes of all answers' bodies.
+    pub sent: AtomicU64,
+    /// Requests that came with an `Authorization`.
+    pub with_login: AtomicUsize,
+}
+
+/// A server certificate, and the authority that clients must come from.
+pub struct ServerTls {
+    /// PEM certificate.
+    pub certificate: String,
+    /// PEM private key.
+    pub key: String,
+    /// PEM certificate of the clients' authority; none where clients need no certificate.
+    pub client_authority: Option<String>,
+}
+
+/// Settings of an HTTP server that is not started yet.
+pub struct HttpBuilder {
+    root: PathBuf,
+    login: Option<String>,
+    tls: Option<ServerTls>,
+    redirect: Option<String>,
+    versions: bool,
+}
+
+struct Shared {
+    root: PathBuf,
+    login: Option<String>,
+    redirect: Option<String>,
+    versions: bool,
+    counts: Arc<Counts>,
+    fault: Arc<Mutex<Fault>>,
+}
+
+/// A running server.
+pub struct GitServer {
+    address: SocketAddr,
+    scheme: &'static str,
+    counts: Arc<Counts>,
+    fault: Arc<Mutex<Fault>>,
+    running: Running,
+}
+
+enum Running {
+    Thread {
+        stop: Option<oneshot::Sender<()>>,
+        thread: Option<std::thread::JoinHandle<()>>,
+    },
+    Process(Child),
+}
+
+impl GitServer {
+    /// An HTTP server of the repositories below `root`.
+    pub fn http(root: impl Into<PathBuf>) -> HttpBuilder {
+        HttpBuilder {
+            root: root.into(),
+            login: None,
+            tls: None,
+            redirect: None,
+            versions: true,
+        }
+    }
+
+    /// A `git daemon` for the repositories below `root`.
+    pub fn daemon(root: &Path) -> Self {
+        let (port, child) = start_on_free_port(|port| {
+            Command::new("git")
+                .args(["daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"])
+                .arg(format!("--port={port}"))
+                .arg(format!("--base-path={}", root.display()))
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("git daemon starts")
+        });
+        Self {
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            scheme: "git",
+            counts: Arc::default(),
+            fault: Arc::new(Mutex::new(Fault::None)),
+            running: Running::Process(child),
+        }
+    }
+
+    /// The address of a repository, `NAME` without `.git`.
+    pub fn url(&self, name: &str) -> String {
+        format!("{}://{}/{name}.git", self.scheme, self.host())
+    }
+
+    /// Host and port.
+    pub fn host(&self) -> String {
+        match self.scheme {
+            // A certificate's name, and an origin of its own for redirects.
+            "https" => format!("localhost:{}", self.address.port()),
+            _ => self.address.to_string(),
+        }
+    }
+
+    /// What was asked so far.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The number of lists of refs so far.
+    pub fn looks(&self) -> usize {
+        self.counts.looks.load(Ordering::SeqCst)
+    }
+
+    /// The number of packs so far.
+    pub fn packs(&self) -> usize {
+        self.counts.packs.load(Ordering::SeqCst)
+    }
+
+    /// Makes the server do something wrong.
+    pub fn fail(&self, fault: Fault) {
+        *self.fault.lock().expect("no panic") = fault;
+    }
+}
+
+impl Drop for GitServer {
+    fn drop(&mut self) {
+        match &mut self.running {
+            Running::Thread { stop, thread } => {
+                if let Some(stop) = stop.take() {
+                    let _ = stop.send(());
+                }
+                if let Some(thread) = thread.take() {
+                    let _ = thread.join();
+                }
+            }
+            Running::Process(child) => end(child),
+        }
+    }
+}
+
+impl HttpBuilder {
+    /// Asks for a user and password.
+    pub fn basic(mut self, user: &str, password: &str) -> Self {
+        let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+        self.login = Some(format!("Basic {pair}"));
+        self
+    }
+
+    /// Asks for a token.
+    pub fn bearer(mut self, token: &str) -> Self {
+        self.login = Some(format!("Bearer {token}"));
+        self
+    }
+
+    /// Speaks TLS.
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Redirects every request to the same path below another address.
+    pub fn redirect(mut self, to: &str) -> Self {
+        self.redirect = Some(to.to_owned());
+        self
+    }
+
+    /// Knows only version 0 of the protocol.
+    pub fn version_0(mut self) -> Self {
+        self.versions = false;
+        self
+    }
+
+    /// Starts the server on a free port.
+    pub fn start(self) -> GitServer {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        listener.set_nonblocking(true).expect("a socket");
+        let address = listener.local_addr().expect("an address");
+        let counts = Arc::<Counts>::default();
+        let fault = Arc::new(Mutex::new(Fault::None));
+        let shared = Arc::new(Shared {
+            root: self.root,
+            login: self.login,
+            redirect: self.redirect,
+            versions: self.versions,
+            counts: Arc::clone(&counts),
+            fault: Arc::clone(&fault),
+        });
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let (stop, stopped) = oneshot::channel();
+        let tls = self.tls.map(acceptor);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.spawn(async move {
+                let app = axum::Router::new().fallback(answer).with_state(shared);
+                let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+                match tls {
+                    None => axum::serve(listener, app).await,
+                    Some(acceptor) => axum::serve(TlsListener { listener, acceptor }, app).await,
+                }
+            });
+            let _ = runtime.block_on(stopped);
+            runtime.shutdown_background();
+        });
+        GitServer {
+            address,
+            scheme,
+            counts,
+            fault,
+            running: Running::Thread {
+                stop: Some(stop),
+                thread: Some(thread),
+            },
+        }
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let counts = &shared.counts;
+    counts.requests.fetch_add(1, Ordering::SeqCst);
+    let login = parts.headers.get(header::AUTHORIZATION);
+    if login.is_some() {
+        counts.with_login.fetch_add(1, Ordering::SeqCst);
+    }
+    if let Some(base) = &shared.redirect {
+        let target = format!("{base}{}", parts.uri.path_and_query().expect("a path"));
+        return Response::builder()
+            .status(StatusCode::FOUND)
+            .header(header::LOCATION, target)
+            .body(Body::empty())
+            .expect("a response");
+    }
+    if let Some(wanted) = &shared.login
+        && login.and_then(|value| value.to_str().ok()) != Some(wanted)
+    {
+        return Response::builder()
+            .status(StatusCode::UNAUTHORIZED)
+            .header(header::WWW_AUTHENTICATE, "Basic realm=\"git\"")
+            .body(Body::from("who are you?"))
+            .expect("a response");
+    }
+    let fault = *shared.fault.lock().expect("no panic");
+    if let Fault::Status(status) = fault {
+        return Response::builder()
+            .status(status)
+            .body(Body::empty())
+            .expect("a response");
+    }
+    let body = axum::body::to_bytes(body, 16 << 20).await.expect("a body");
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let pack = parts.uri.path().ends_with("/git-upload-pack") && text.contains("want ");
+    let version_0 = !shared.versions || !parts.headers.contains_key("git-protocol");
+    if text.contains("command=ls-refs") || (version_0 && parts.method == Method::GET) {
+        counts.looks.fetch_add(1, Ordering::SeqCst);
+    }
+    if pack {
+        counts.packs.fetch_add(1, Ordering::SeqCst);
+    }
+    let (status, headers, answer) = tokio::task::spawn_blocking({
+        let shared = Arc::clone(&shared);
+        move || backend(&shared, &parts, &body)
+    })
+    .await
+    .expect("git http-backend runs");
+    counts.sent.fetch_add(answer.len() as u64, Ordering::SeqCst);
+    let mut response = Response::builder().status(status);
+    for (name, value) in &headers {
+        response = response.header(name, value);
+    }
+    response
+        .body(if pack {
+            spoil(answer, fault)
+        } else {
+            Body::from(answer)
+        })
+        .expect("a response")
+}
+
+/// Makes a pack's transfer go wrong.
+fn spoil(answer: Vec<u8>, fault: Fault) -> Body {
+    let at = match fault {
+        Fault::StallPack(at) | Fault::CutPack(at) => at.min(answer.len()),
+        Fault::FlipPack(at) => {
+            let mut answer = answer;
+            let at = at.min(answer.len() - 1);
+            answer[at] ^= 0x55;
+            return Body::from(answer);
+        }
+        Fault::None | Fault::Status(_) => return Body::from(answer),
+    };
+    let start = Bytes::from(answer).slice(..at);
+    let rest = futures::stream::once(async move {
+        if matches!(fault, Fault::StallPack(_)) {
+            std::future::pending::<()>().await;
+        }
+        // Time for the start to leave before the connection ends.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Err(std::io::Error::other("cut"))
+    });
+    let start = futures::stream::once(async move { Ok(start) });
+    Body::from_stream(futures::StreamExt::chain(start, rest))
+}
+
+/// Runs `git http-backend` as RFC 3875 says.
+fn backend(
+    shared: &Shared,
+    parts: &axum::http::request::Parts,
+    body: &[u8],
+) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let mut command = Command::new("git");
+    command
+        .arg("http-backend")
+        .env("GIT_PROJECT_ROOT", &shared.root)
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("REQUEST_METHOD", parts.method.as_str())
+        .env("PATH_INFO", parts.uri.path())
+        .env("QUERY_STRING", parts.uri.query().unwrap_or_default())
+        .env("CONTENT_LENGTH", body.len().to_string())
+        .env("REMOTE_ADDR", "127.0.0.1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(kind) = header("content-type") {
+        command.env("CONTENT_TYPE", kind);
+    }
+    if let Some(version) = header("git-protocol").filter(|_| shared.versions) {
+        command
+            .env("HTTP_GIT_PROTOCOL", version)
+            .env("GIT_PROTOCOL", version);
+    }
+    let mut child = command.spawn().expect("git http-backend starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // Requests are far smaller than a pipe's buffer, or are read before the answer begins.
+    let _ = stdin.write_all(body);
+    drop(stdin);
+    let output = child.wait_with_output().expect("git http-backend ends").stdout;
+    let end = output
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .expect("headers");
+    let mut status = StatusCode::OK;
+    let mut headers = HeaderMap::new();
+    for line in String::from_utf8_lossy(&output[..end]).lines() {
+        let (name, value) = line.split_once(':').expect("a header");
+        match name {
+            "Status" => status = value.trim()[..3].parse().expect("a status"),
+            name => {
+                let name: header::HeaderName = name.parse().expect("a name");
+                headers.insert(name, value.trim().parse().expect("a value"));
+            }
+        }
+    }
+    (status, headers, output[end + 4..].to_vec())
+}
+
+struct TlsListener {
+    listener: tokio::net::TcpListener,
+    acceptor: tokio_rustls::TlsAcceptor,
+}
+
+impl axum::serve::Listener for TlsListener {
+    type Io = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let Ok((stream, address)) = self.listener.accept().await else {
+                continue;
+            };
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+fn acceptor(tls: ServerTls) -> tokio_rustls::TlsAcceptor {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions");
+    let builder = match tls.client_authority {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = rustls::RootCertStore::empty();
+            for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
+                roots.add(certificate.expect("a certificate")).expect("a root");
+            }
+            let verifier =
+                rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+                    .build()
+                    .expect("a verifier");
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let chain = CertificateDer::pem_slice_iter(tls.certificate.as_bytes())
+        .map(|certificate| certificate.expect("a certificate"))
+        .collect();
+    let key = PrivateKeyDer::from_pem_slice(tls.key.as_bytes()).expect("a key");
+    let config = builder.with_single_cert(chain, key).expect("a pair");
+    tokio_rustls::TlsAcceptor::from(Arc::new(config))
+}
+
+/// A free port of the loopback interface, as far as that can be known.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
+}
+
+/// Starts a process that listens on a port, and waits until it does; another port where one is taken meanwhile.
+pub fn start_on_free_port(start: impl Fn(u16) -> Child) -> (u16, Child) {
+    for _ in 0..5 {
+        let port = free_port();
+        let mut child = start(port);
+        let until = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < until {
+            let answers = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+            // Who answers may be another server that took the port first; then this one has ended.
+            if child.try_wait().expect("a child").is_some() {
+                break;
+            }
+            if answers {
+                return (port, child);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        end(&mut child);
+    }
+    panic!("no server came up");
+}
+
+/// Ends a process and what it started.
+pub fn end(child: &mut Child) {
+    // git daemon hands its work to a process of its own, which ends with the first's signal only.
+    let _ = Command::new("kill").arg(child.id().to_string()).status();
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until {
+        if child.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}

@@ -1,0 +1,122 @@
+//! An HTTP proxy: `CONNECT` and absolute addresses, with a login where wanted.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use base64::Engine;
+
+/// A running proxy.
+pub struct Proxy {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    served: Arc<AtomicUsize>,
+}
+
+impl Proxy {
+    /// Starts a proxy that asks for the login.
+    pub fn start(user: &str, password: &str) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+        let login = format!("Basic {pair}");
+        let (stop, served) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        std::thread::spawn({
+            let (stop, served) = (Arc::clone(&stop), Arc::clone(&served));
+            move || {
+                for stream in listener.incoming().flatten() {
+                    if stop.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let (login, served) = (login.clone(), Arc::clone(&served));
+                    std::thread::spawn(move || serve(stream, &login, &served));
+                }
+            }
+        });
+        Self {
+            address,
+            stop,
+            served,
+        }
+    }
+
+    /// The proxy's address.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// How many requests were passed on.
+    pub fn served(&self) -> usize {
+        self.served.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve(client: TcpStream, login: &str, served: &AtomicUsize) -> Option<()> {
+    let mut reader = BufReader::new(client.try_clone().ok()?);
+    let mut client = client;
+    let mut first = String::new();
+    reader.read_line(&mut first).ok()?;
+    let mut headers = String::new();
+    let mut known = false;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        if line.trim().is_empty() {
+            break;
+        }
+        let (name, value) = line.split_once(':')?;
+        match name.to_ascii_lowercase().as_str() {
+            "proxy-authorization" => known = value.trim() == login,
+            "connection" | "proxy-connection" => {}
+            _ => headers.push_str(&line),
+        }
+    }
+    if !known {
+        client
+            .write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .ok()?;
+        return None;
+    }
+    served.fetch_add(1, Ordering::SeqCst);
+    let mut words = first.split(' ');
+    let (method, target) = (words.next()?, words.next()?);
+    let server = if method == "CONNECT" {
+        let server = TcpStream::connect(target).ok()?;
+        client
+            .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            .ok()?;
+        server
+    } else {
+        let rest = target.strip_prefix("http://")?;
+        let (host, path) = rest.split_at(rest.find('/')?);
+        let mut server = TcpStream::connect(host).ok()?;
+        write!(
+            server,
+            "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n"
+        )
+        .ok()?;
+        server
+    };
+    let mut to_server = server.try_clone().ok()?;
+    std::thread::spawn(move || {
+        let mut piece = [0; 16384];
+        while let Ok(count @ 1..) = reader.read(&mut piece) {
+            if to_server.write_all(&piece[..count]).is_err() {
+                break;
+            }
+        }
+        let _ = to_server.shutdown(Shutdown::Write);
+    });
+    let mut server = server;
+    let _ = std::io::copy(&mut server, &mut client);
+    let _ = client.shutdown(Shutdown::Both);
+    Some(())
+}

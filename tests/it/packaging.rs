@@ -9,8 +9,12 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{Pod, SecurityContext, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Api;
 use kube::api::PostParams;
+use kube::runtime::events::EventType;
+use kube::{Api, Resource};
+use patchset::api::patch_set::PatchSet;
+use patchset::api::status::PatchSetStatus;
+use patchset::{ops, status};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -431,6 +435,54 @@ async fn its_rights_are_those_it_needs_and_no_others(#[case] all: bool) {
             );
         }
     }
+}
+
+/// The parts of the program that write to the API server do so here with the chart's rights alone.
+#[rstest]
+#[case::all_namespaces(true)]
+#[case::one_namespace(false)]
+#[tokio::test]
+async fn its_rights_suffice_for_the_work(#[case] all: bool) {
+    let server = ApiServer::get().await;
+    server.crds().await;
+    let home = server.namespace("work").await;
+    let setting = format!("controller.watchAllNamespaces={all}");
+    succeeded(&apply(server, &rendered(&home, &[&setting]), "none"));
+    let last = ("patch", "coordination.k8s.io", "leases");
+    assert!(settles(server, &home, &home, last, true).await);
+
+    let spec = serde_json::json!({
+        "component": "glance",
+        "release": "2025.2",
+        "upstream": { "url": "https://example.com/glance", "ref": { "branch": "main" } },
+    });
+    let patch_set = PatchSet::new("glance", serde_json::from_value(spec).unwrap());
+    let patch_set = Api::<PatchSet>::namespaced(server.client(), &home)
+        .create(&PostParams::default(), &patch_set)
+        .await
+        .unwrap();
+
+    let client = server.client_as(&home, RELEASE);
+    let status = PatchSetStatus {
+        observed_generation: 1,
+        ..PatchSetStatus::default()
+    };
+    let written = status::writer::write(&client, &patch_set, &status).await.unwrap();
+    assert_eq!(written.status.unwrap().observed_generation, 1);
+
+    let note = status::events::Note {
+        kind: EventType::Normal,
+        reason: "Succeeded".to_owned(),
+        message: "2 of 2 patches apply".to_owned(),
+    };
+    let regarding = patch_set.object_ref(&());
+    status::events::publish(&client, &regarding, note).await.unwrap();
+
+    let first = ops::leader::acquire(client.clone(), &home, "first")
+        .await
+        .unwrap();
+    first.release().await;
+    ops::leader::acquire(client, &home, "second").await.unwrap();
 }
 
 #[test]

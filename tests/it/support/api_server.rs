@@ -34,9 +34,10 @@ impl ApiServer {
     /// The API server that all tests share, started by the first that asks.
     pub async fn get() -> &'static Self {
         static SHARED: OnceLock<ApiServer> = OnceLock::new();
-        tokio::task::spawn_blocking(|| SHARED.get_or_init(Self::start))
-            .await
-            .unwrap()
+        match tokio::task::spawn_blocking(|| SHARED.get_or_init(Self::start)).await {
+            Ok(server) => server,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 
     fn start() -> Self {

@@ -1,4 +1,4 @@
-//! Real servers, repositories and programs for the tests.
+//! What tests share: real servers, and folders made for them.
 
 pub mod api_server;
 pub mod git_repo;

@@ -177,7 +177,8 @@ mkdir -p "$dir/mirrors"
 start "$dir" controller start_controller "$CARGO_TARGET_DIR/debug/patchset"
 
 say "apply three PatchSets"
-kubectl create configmap glance-security --from-file="$dir"/git/patches/patches/glance/2025.2/0001-*.patch >/dev/null
+security=("$dir"/git/patches/patches/glance/2025.2/0001-*.patch)
+kubectl create configmap glance-security --from-file="${security[0]}" >/dev/null
 sed "s|GIT_SERVER|$git_server|" "$PATCHSET_ROOT/hack/demo/patchsets.yaml" | kubectl apply --server-side -f - >/dev/null
 settle glance-2025.1 condition=Ready
 settle glance-2025.2-security condition=Ready

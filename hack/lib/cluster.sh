@@ -164,11 +164,11 @@ program() {
 }
 
 cluster_up() {
-    local dir etcd api_server token
+    local dir=$1 etcd api_server token
     etcd=$(program etcd) || exit
     api_server=$(program kube-apiserver) || exit
-    mkdir -p "$1"
-    dir=$(cd "$1" && pwd)
+    mkdir -p "$dir"
+    dir=$(cd "$dir" && pwd)
     chmod 700 "$dir"
 
     token=$(openssl rand -hex 16)

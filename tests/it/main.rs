@@ -1,5 +1,7 @@
 //! Integration tests: one binary, one module a subject, with real parts behind them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod apply;
 mod cluster;
 mod controller;

@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{Pod, SecurityContext, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Api;
 use kube::api::PostParams;
+use kube::runtime::events::EventType;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Resource};
+use patchset::api::patch_set::PatchSet;
+use patchset::api::status::PatchSetStatus;
+use patchset::{ops, status};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -127,14 +132,15 @@ fn the_chart_carries_the_generated_definitions() {
         let mut names: Vec<_> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name != "kustomization.yaml")
             .collect();
         names.sort();
         names
     };
     let (generated, carried) = (root().join("crds"), chart().join("crds"));
-    assert_eq!(names(&generated), names(&carried));
-    for name in names(&generated) {
+    let mut definitions = names(&generated);
+    definitions.retain(|name| name != "kustomization.yaml");
+    assert_eq!(definitions, names(&carried));
+    for name in definitions {
         assert_eq!(
             std::fs::read_to_string(generated.join(&name)).unwrap(),
             std::fs::read_to_string(carried.join(&name)).unwrap(),
@@ -153,7 +159,6 @@ fn the_chart_carries_the_generated_definitions() {
     "serviceAccount.annotations={\"a\":\"b\"}",
     "controller.extraArgs=[\"--watch-label-selector=sharding.fluxcd.io/key=a\"]",
     "controller.extraEnv=[{\"name\":\"HTTPS_PROXY\",\"value\":\"http://proxy:3128\"}]",
-    "controller.eventsAddr=\"http://notification-controller.flux-system/\"",
     "storage.persistence.enabled=true",
     "storage.persistence.storageClassName=\"fast\"",
     "storage.persistence.annotations={\"a\":\"b\"}",
@@ -238,7 +243,6 @@ async fn helm_installs_upgrades_and_removes_it() {
 #[case("controller.allowTransport=[\"file\"]", "allowTransport")]
 #[case("controller.allowTransport=[]", "allowTransport")]
 #[case("controller.logEncoding=\"xml\"", "logEncoding")]
-#[case("controller.eventsAddr=\"notification-controller\"", "eventsAddr")]
 #[case("image.digest=\"sha256:123\"", "digest")]
 #[case("storage.capacity=\"a lot\"", "capacity")]
 #[case("replicas=\"two\"", "replicas")]
@@ -431,6 +435,116 @@ async fn its_rights_are_those_it_needs_and_no_others(#[case] all: bool) {
             );
         }
     }
+}
+
+/// The parts of the program that write to the API server do so here with the chart's rights alone.
+#[rstest]
+#[case::all_namespaces(true)]
+#[case::one_namespace(false)]
+#[tokio::test]
+async fn its_rights_suffice_for_the_work(#[case] all: bool) {
+    let server = ApiServer::get().await;
+    server.crds().await;
+    let home = server.namespace("work").await;
+    let setting = format!("controller.watchAllNamespaces={all}");
+    succeeded(&apply(server, &rendered(&home, &[&setting]), "none"));
+    let last = ("patch", "coordination.k8s.io", "leases");
+    assert!(settles(server, &home, &home, last, true).await);
+
+    let spec = serde_json::json!({
+        "component": "glance",
+        "release": "2025.2",
+        "upstream": { "url": "https://example.com/glance", "ref": { "branch": "main" } },
+    });
+    let patch_set = PatchSet::new("glance", serde_json::from_value(spec).unwrap());
+    let patch_set = Api::<PatchSet>::namespaced(server.client(), &home)
+        .create(&PostParams::default(), &patch_set)
+        .await
+        .unwrap();
+
+    let client = server.client_as(&home, RELEASE);
+    let status = PatchSetStatus {
+        observed_generation: 1,
+        ..PatchSetStatus::default()
+    };
+    let written = status::writer::write(&client, &patch_set, &status).await.unwrap();
+    assert_eq!(written.status.unwrap().observed_generation, 1);
+
+    let note = status::events::Note {
+        kind: EventType::Normal,
+        reason: "Succeeded".to_owned(),
+        message: "2 of 2 patches apply".to_owned(),
+    };
+    let regarding = patch_set.object_ref(&());
+    status::events::publish(&client, &regarding, note).await.unwrap();
+
+    let first = ops::leader::acquire(client.clone(), &home, "first")
+        .await
+        .unwrap();
+    first.release().await;
+    ops::leader::acquire(client, &home, "second").await.unwrap();
+}
+
+/// The real program with the arguments of the rendered Deployment and its service account's token, in one namespace.
+#[tokio::test]
+async fn the_program_runs_as_the_chart_starts_it() {
+    let server = ApiServer::get().await;
+    server.crds().await;
+    let home = server.namespace("run").await;
+    let yaml = rendered(&home, &["controller.watchAllNamespaces=false"]);
+    succeeded(&apply(server, &yaml, "none"));
+
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    server.kubeconfig_of(&home, RELEASE, &kubeconfig).await;
+    let template = deployment(&objects(&yaml)).spec.unwrap().template;
+    let arguments = template.spec.unwrap().containers[0].args.clone().unwrap();
+    let arguments = arguments.iter().map(|argument| match argument.as_str() {
+        "--storage-path=/data" => format!("--storage-path={}", directory.path().display()),
+        "--metrics-addr=:8080" => "--metrics-addr=127.0.0.1:0".to_owned(),
+        "--health-addr=:9440" => "--health-addr=127.0.0.1:0".to_owned(),
+        other => other.to_owned(),
+    });
+    let log = directory.path().join("log");
+    let mut controller = Command::new(env!("CARGO_BIN_EXE_patchset"))
+        .args(arguments)
+        .env("KUBECONFIG", &kubeconfig)
+        .env("RUNTIME_NAMESPACE", &home)
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+
+    let spec = serde_json::json!({
+        "component": "glance",
+        "release": "2025.2",
+        "upstream": { "url": "http://127.0.0.1/glance", "ref": { "branch": "main" } },
+    });
+    let patch_sets = Api::<PatchSet>::namespaced(server.client(), &home);
+    let patch_set = PatchSet::new("glance", serde_json::from_value(spec).unwrap());
+    patch_sets
+        .create(&PostParams::default(), &patch_set)
+        .await
+        .unwrap();
+    let stalled = |object: Option<&PatchSet>| {
+        let status = object.and_then(|object| object.status.as_ref());
+        status.is_some_and(|status| {
+            status
+                .conditions
+                .iter()
+                .any(|c| c.type_ == "Stalled" && c.status == "True")
+        })
+    };
+    let waited = tokio::time::timeout(
+        std::time::Duration::from_secs(30),
+        await_condition(patch_sets, "glance", stalled),
+    )
+    .await;
+    controller.kill().unwrap();
+    controller.wait().unwrap();
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(matches!(waited, Ok(Ok(_))), "{log}");
+    assert!(!log.contains("forbidden"), "{log}");
 }
 
 #[test]

@@ -11,7 +11,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -34,9 +35,10 @@ impl ApiServer {
     /// The API server that all tests share, started by the first that asks.
     pub async fn get() -> &'static Self {
         static SHARED: OnceLock<ApiServer> = OnceLock::new();
-        tokio::task::spawn_blocking(|| SHARED.get_or_init(Self::start))
-            .await
-            .unwrap()
+        match tokio::task::spawn_blocking(|| SHARED.get_or_init(Self::start)).await {
+            Ok(server) => server,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 
     fn start() -> Self {
@@ -111,6 +113,21 @@ impl ApiServer {
     /// Writes a kubeconfig, complete in itself, for a process that a test starts.
     pub fn kubeconfig(&self, path: &Path) {
         std::fs::write(path, &self.kubeconfig).unwrap();
+    }
+
+    /// Writes a kubeconfig with a service account's token.
+    pub async fn kubeconfig_of(&self, namespace: &str, service_account: &str, path: &Path) {
+        let token = Api::<ServiceAccount>::namespaced(self.client(), namespace)
+            .create_token_request(service_account, &PostParams::default(), &TokenRequest::default())
+            .await
+            .unwrap()
+            .status
+            .unwrap()
+            .token;
+        let mut kubeconfig = Kubeconfig::from_yaml(&self.kubeconfig).unwrap();
+        kubeconfig.auth_infos[0].auth_info.as_mut().unwrap().token = Some(token.into());
+        // JSON is YAML too.
+        std::fs::write(path, serde_json::to_vec(&kubeconfig).unwrap()).unwrap();
     }
 
     /// Creates a namespace of the test's own, and gives its name: the prefix and a number.

@@ -124,13 +124,10 @@ impl<'a> Image<'a> {
         self.matches_across_lines(old, place, at_end)
     }
 
-    /// Git compares bytes, not lines: a preimage whose lines end elsewhere than the file's, because a note on a
-    /// missing line feed stands within it, can match where lines agree but for white space.
+    /// Git compares bytes, not lines: a preimage with a line that lacks its line feed can match where the bytes
+    /// agree and the lines do too but for white space. A last line without line feed so matches one with.
     fn matches_across_lines(&self, old: &[&[u8]], place: usize, at_end: bool) -> bool {
-        let Some((_, before_last)) = old.split_last() else {
-            return false;
-        };
-        if before_last.iter().all(|line| line.ends_with(b"\n")) {
+        if old.iter().all(|line| line.ends_with(b"\n")) {
             return false;
         }
         let rest = self.lines.get(place..).unwrap_or_default();

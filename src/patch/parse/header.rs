@@ -41,6 +41,8 @@ pub(super) fn find<'a>(
 ) -> Result<Option<Found<'a>>, Malformed> {
     let mut place = 0;
     let mut number = first_line_number;
+    // One for all tries: what a header says that has no diff behind it goes on to count, as in Git.
+    let mut patch = FilePatch::new(first_line_number);
     while place < text.len() {
         let rest = from(text, place);
         let length = line_length(rest);
@@ -65,7 +67,7 @@ pub(super) fn find<'a>(
             break;
         }
         if line.starts_with(b"diff --git ") {
-            let mut patch = FilePatch::new(here);
+            patch.line = here;
             let header = parse_git(&strip.rules, rest, length, here, &mut patch)?;
             if header <= length {
                 continue;
@@ -84,7 +86,7 @@ pub(super) fn find<'a>(
         if rest.len() < next + 14 || !from(second, next).starts_with(b"@@ -") {
             continue;
         }
-        let mut patch = FilePatch::new(here);
+        patch.line = here;
         parse_traditional(strip, from(rest, 4), from(second, 4), here, &mut patch)?;
         return Ok(Some(Found {
             skipped,

@@ -5,6 +5,7 @@ mod generated;
 mod real;
 mod shapes;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -16,6 +17,8 @@ pub struct Oracle {
     dir: PathBuf,
     work: tempfile::TempDir,
     repository: LocalRepository,
+    /// What git said when it last refused a patch.
+    said: RefCell<String>,
 }
 
 /// What both sides say of a patch: the tree after it, or nothing where it does not apply.
@@ -36,6 +39,7 @@ impl Oracle {
             repository: LocalRepository::open(&dir).unwrap(),
             dir,
             work,
+            said: RefCell::default(),
         }
     }
 
@@ -47,6 +51,7 @@ impl Oracle {
             repository: LocalRepository::open(dir).unwrap(),
             dir: dir.to_path_buf(),
             work,
+            said: RefCell::default(),
         }
     }
 
@@ -122,6 +127,8 @@ impl Oracle {
     /// What `git apply --cached` makes of a patch on a tree.
     pub fn apply(&self, tree: &str, patch: &[u8], args: &[&str]) -> Verdict {
         let index = self.work.path().join("index-work");
+        // Git 2.39 crashes on some patches, and leaves its lock.
+        let _ = std::fs::remove_file(self.work.path().join("index-work.lock"));
         std::fs::copy(self.index(tree), &index).unwrap();
         let file = self.work.path().join("patch");
         std::fs::write(&file, patch).unwrap();
@@ -133,6 +140,7 @@ impl Oracle {
             .output()
             .unwrap();
         if !output.status.success() {
+            *self.said.borrow_mut() = String::from_utf8_lossy(&output.stderr).into_owned();
             return None;
         }
         let output = self.git(&index).arg("write-tree").output().unwrap();
@@ -164,7 +172,8 @@ impl Oracle {
         assert_eq!(
             ours,
             theirs,
-            "git and the engine differ with {args:?}\n{report:#?}\nthe patch:\n{}",
+            "git and the engine differ with {args:?}\n{report:#?}\ngit: {}\nthe patch:\n{}",
+            self.said.borrow(),
             patch.escape_ascii()
         );
         theirs

@@ -196,10 +196,20 @@ need_uv() {
 
 # need_sdist NAME VERSION: downloads a release's source archive from the Python package index, and prints its path.
 need_sdist() {
-    local python folder=$PATCHSET_CACHE/sdists
-    if [ ! -e "$folder/$1-$2.tar.gz" ]; then
-        python=$(python_environment) || exit
-        long "download $1 $2" "$python/bin/pip" download --quiet --no-deps --no-binary :all: --dest "$folder" "$1==$2" || exit
-    fi
-    printf '%s\n' "$folder/$1-$2.tar.gz"
+    local python folder=$PATCHSET_CACHE/sdists name
+    for name in "$1" "${1//[.-]/_}"; do
+        if [ -e "$folder/$name-$2.tar.gz" ]; then
+            printf '%s\n' "$folder/$name-$2.tar.gz"
+            return
+        fi
+    done
+    python=$(python_environment) || exit
+    long "download $1 $2" "$python/bin/pip" download --quiet --no-deps --no-binary :all: --dest "$folder" "$1==$2" || exit
+    for name in "$1" "${1//[.-]/_}"; do
+        if [ -e "$folder/$name-$2.tar.gz" ]; then
+            printf '%s\n' "$folder/$name-$2.tar.gz"
+            return
+        fi
+    done
+    die "pip gave no archive of $1 $2"
 }

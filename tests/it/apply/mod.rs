@@ -77,6 +77,18 @@ impl Oracle {
     }
 
     fn run_with(&self, args: &[&str], input: Option<&[u8]>) -> String {
+        String::from_utf8(self.bytes_with(args, input))
+            .unwrap()
+            .trim_end()
+            .to_owned()
+    }
+
+    /// What a command prints, byte for byte.
+    pub fn bytes(&self, args: &[&str]) -> Vec<u8> {
+        self.bytes_with(args, None)
+    }
+
+    fn bytes_with(&self, args: &[&str], input: Option<&[u8]>) -> Vec<u8> {
         let mut command = self.git(&self.work.path().join("index"));
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(input) = input {
@@ -90,7 +102,7 @@ impl Oracle {
             "git {args:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+        output.stdout
     }
 
     /// Stores files given as mode, path and contents, and gives their tree.

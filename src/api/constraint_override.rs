@@ -145,9 +145,11 @@ pub struct ConstraintOverrideStatus {
     pub last_handled_reconcile_at: Option<String>,
     /// How many overrides there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>")]
     pub overrides: Option<u32>,
     /// How many of them need a person's attention: redundant, outdated or absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>")]
     pub need_attention: Option<u32>,
 }
 

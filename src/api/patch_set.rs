@@ -185,7 +185,7 @@ pub struct Patches {
     /// Leading path components to remove from the names in the patches, as `git apply -p`. Where it is absent it
     /// is 1, and a plain diff of names without folders makes it 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 64))]
+    #[schemars(with = "Option<i32>", range(min = 0, max = 64))]
     pub strip: Option<u8>,
     /// Folder of the upstream that the patches' paths are relative to, as `git apply --directory`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -137,9 +137,11 @@ pub struct ConflictStatus {
     pub file: String,
     /// The hunk's number in the file, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>")]
     pub hunk: Option<u32>,
     /// The line in the upstream's file where the hunk should start, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>")]
     pub line: Option<u32>,
     /// What the hunk expects there; at most some dozen lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,6 +151,7 @@ pub struct ConflictStatus {
     pub found: Option<String>,
     /// The line where the file resembles most what the hunk expects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>")]
     pub nearest_line: Option<u32>,
 }
 

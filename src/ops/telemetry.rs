@@ -1,5 +1,7 @@
 //! Structured logs, as text or JSON, on standard error.
 
+use std::io::IsTerminal;
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;

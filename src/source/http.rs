@@ -67,13 +67,21 @@ impl HttpClient {
         let mut request = Request::new(method, url.clone());
         *request.headers_mut() = headers;
         *request.body_mut() = body.map(reqwest::Body::from);
-        session
-            .wait(
-                "waiting for an answer",
-                session.timeouts.idle,
-                client.execute(request),
-            )?
+        // A connection that ends before the request is sent is tried once more: it may have been an old one.
+        if let Some(again) = request.try_clone() {
+            match self.execute(&client, again)? {
+                Err(error) if never_sent(&error) => {}
+                outcome => return outcome.map_err(|error| self.failed(error)),
+            }
+        }
+        self.execute(&client, request)?
             .map_err(|error| self.failed(error))
+    }
+
+    fn execute(&self, client: &Client, request: Request) -> Result<Result<Response, reqwest::Error>, Error> {
+        let step = "waiting for an answer";
+        self.session
+            .wait(step, self.session.timeouts.idle, client.execute(request))
     }
 
     /// Follows redirects of a GET whose address ends in `tail`, as git does: the answer's address must end so
@@ -168,6 +176,12 @@ impl HttpClient {
     /// Says what a failed request means: certificates are a matter of trust, the rest of reach.
     pub(super) fn failed(&self, error: reqwest::Error) -> Error {
         let session = &self.session;
+        if error.is_timeout() {
+            return Error::Timeout {
+                url: session.url(),
+                step: "connecting",
+            };
+        }
         let error = error.without_url();
         let text = chain(&error);
         match tls_fault(&error) {
@@ -181,9 +195,20 @@ impl HttpClient {
             _ if text.contains("proxy authorization required") => session.authentication(
                 "the proxy does not accept the login (407): check the Secret that proxySecretRef names",
             ),
+            // With TLS 1.3 a server judges the client's certificate after the handshake, and what it says then may
+            // be lost with the connection.
+            _ if never_sent(&error) && session.upstream.url.scheme() == Scheme::Https => session.authentication(
+                "the server ends each connection after the TLS handshake: it may want another client certificate, \
+                 tls.crt and tls.key of the Secret",
+            ),
             _ => session.unreachable(&text),
         }
     }
+}
+
+/// Whether the connection was gone before the request left, as hyper words it.
+fn never_sent(error: &reqwest::Error) -> bool {
+    chain(error).contains("operation was canceled")
 }
 
 /// Finds what rustls says in an error, through the `io::Error`s that hide it from `source`.
@@ -326,7 +351,7 @@ pub(super) struct Exchange {
 
 enum State {
     Writing(Vec<u8>),
-    Answered(Body),
+    Answered(Box<Body>),
     Failed,
 }
 
@@ -349,7 +374,7 @@ impl Exchange {
             .and_then(|response| self.client.accept(response))
             .map_err(|error| self.client.session.fail(error))?;
         let lines = header_lines(&answer);
-        self.state = State::Answered(Body::new(&self.client, answer));
+        self.state = State::Answered(Box::new(Body::new(&self.client, answer)));
         Ok(lines)
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use hmac::{Hmac, KeyInit, Mac};
 use tokio::runtime::Runtime;
 
+use super::error::hex;
 use super::gate::{self, Gate};
 use super::refs::{self, RefSpec, RemoteRef, Resolved};
 use super::session::{Session, Timeouts};
@@ -167,7 +168,7 @@ impl Mirrors {
         let entered = Instant::now();
         let mirror = self.mirror(upstream)?;
         if let Some(commit) = refs::full_commit(want)?
-            && self.held(&mirror).is_ok_and(|held| held.contains(&commit))
+            && Self::held(&mirror).is_ok_and(|held| held.contains(&commit))
         {
             return Ok(Resolved::pinned(commit));
         }
@@ -177,7 +178,7 @@ impl Mirrors {
         };
         let listed = self.look(&mirror, upstream, entered, oldest, deadline)?;
         let held = |digits: &str| -> Vec<Oid> {
-            let found = self.held(&mirror).unwrap_or_default();
+            let found = Self::held(&mirror).unwrap_or_default();
             found
                 .into_iter()
                 .filter(|oid| oid.to_string().starts_with(digits))
@@ -207,7 +208,7 @@ impl Mirrors {
         };
         let pass = mirror.disk.enter(deadline).ok_or_else(timeout)?;
         let _lock = gate::lock_until(&mirror.beside("lock"), deadline)?.ok_or_else(timeout)?;
-        let in_use = self.mark_in_use(&mirror)?;
+        let in_use = Self::mark_in_use(&mirror)?;
         let mut verified = pass.value();
         if mirror.damaged.swap(false, Ordering::Relaxed) {
             self.rebuild(&mirror, &mut verified, "a reader met damage")?;
@@ -279,7 +280,7 @@ impl Mirrors {
         })?;
         upstream.identity(|bytes| mac.update(bytes));
         let digest = mac.finalize().into_bytes();
-        let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let name = hex(&digest[..16]);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mirror = known.entry(name).or_insert_with_key(|name| {
             Arc::new(Mirror {
@@ -293,7 +294,7 @@ impl Mirrors {
     }
 
     /// The commits held, as far as the disk tells without a lock: names only, so nothing half-written is seen.
-    fn held(&self, mirror: &Mirror) -> Result<Vec<Oid>, Error> {
+    fn held(mirror: &Mirror) -> Result<Vec<Oid>, Error> {
         match Store::open(&mirror.dir)? {
             Some(store) => store.held(),
             None => Ok(Vec::new()),
@@ -392,7 +393,7 @@ impl Mirrors {
         wire::fetch(&session, resolved.want, &haves, &mut |pack| {
             store.receive(pack, self.config.max_pack, || session.check("receiving the pack"))
         })
-        .map_err(|error| self.explain(error, mirror, upstream, commit))?;
+        .map_err(|error| Self::explain(error, mirror, upstream, commit))?;
         store.verify(commit)?;
         store.hold(commit)?;
         verified.push(commit);
@@ -402,7 +403,7 @@ impl Mirrors {
     }
 
     /// A server that does not give a commit has lost it, or never had it.
-    fn explain(&self, error: Error, mirror: &Mirror, upstream: &Upstream, commit: Oid) -> Error {
+    fn explain(error: Error, mirror: &Mirror, upstream: &Upstream, commit: Oid) -> Error {
         match error {
             Error::Declined { reason, .. }
                 if reason.contains("not our ref") || reason.contains("unadvertised") =>
@@ -425,7 +426,7 @@ impl Mirrors {
     }
 
     /// Keeps the mirror from eviction while the file is open, and notes the time of use.
-    fn mark_in_use(&self, mirror: &Mirror) -> Result<File, Error> {
+    fn mark_in_use(mirror: &Mirror) -> Result<File, Error> {
         let path = mirror.beside("use");
         let failed = |error: &std::io::Error| Error::io(&path, error);
         let file = gate::lock_file(&path)?;
@@ -543,12 +544,12 @@ fn key(root: &Path) -> Result<Vec<u8>, Error> {
     match file.persist_noclobber(&path) {
         Ok(_) => Ok(fresh.to_vec()),
         // Another process was first, or the file is damaged.
-        Err(error) => match read() {
-            Some(key) => Ok(key),
-            None => {
-                error.file.persist(&path).map_err(|error| failed(&error.error))?;
-                Ok(fresh.to_vec())
+        Err(error) => {
+            if let Some(key) = read() {
+                return Ok(key);
             }
-        },
+            error.file.persist(&path).map_err(|error| failed(&error.error))?;
+            Ok(fresh.to_vec())
+        }
     }
 }

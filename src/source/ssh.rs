@@ -124,13 +124,11 @@ fn log_in(session: &Session, handle: &mut Handle<Client>, key: PrivateKey) -> Re
     let user = session.upstream.url.user();
     let rsa = key.algorithm().is_rsa();
     let outcome = session.wait("logging in", session.timeouts.idle, async {
-        let hash = match rsa {
-            true => handle
-                .best_supported_rsa_hash()
-                .await?
-                .flatten()
-                .or(Some(HashAlg::Sha256)),
-            false => None,
+        let hash = if rsa {
+            let best = handle.best_supported_rsa_hash().await?.flatten();
+            best.or(Some(HashAlg::Sha256))
+        } else {
+            None
         };
         let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
         handle.authenticate_publickey(user, key).await
@@ -172,7 +170,8 @@ async fn pump(mut channel: ChannelReadHalf, send: mpsc::Sender<Bytes>, complaint
     while let Some(message) = channel.wait().await {
         match message {
             ChannelMsg::Data { data } => {
-                if send.send(data).await.is_err() {
+                let sent = send.send(data).await;
+                if sent.is_err() {
                     return;
                 }
             }

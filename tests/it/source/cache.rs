@@ -9,7 +9,7 @@ use patchset::source::{
     Class, Error, FileLimits, Freshness, MirrorConfig, Mirrors, RefSpec, Snapshot, Upstream,
 };
 
-use super::{anonymous, config, mirrors, soon, with_secret};
+use super::{anonymous, config, mirrors, noise, soon, with_secret};
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::{Fault, GitServer};
 
@@ -25,19 +25,6 @@ fn fetch(mirrors: &Mirrors, upstream: &Upstream) -> Result<Snapshot, Error> {
         soon(),
     )?;
     mirrors.snapshot(upstream, &resolved, soon())
-}
-
-/// Bytes that do not compress.
-fn noise(seed: u64, length: usize) -> String {
-    let mut state = seed;
-    (0..length)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            char::from(b'!' + u8::try_from((state >> 33) % 94).unwrap())
-        })
-        .collect()
 }
 
 fn served(names: &[&str]) -> (tempfile::TempDir, Vec<GitRepo>, GitServer) {

@@ -166,11 +166,11 @@ impl client::Handler for Client {
 }
 
 /// Passes on what the command writes, and keeps the start of what it complains about.
-async fn pump(mut channel: ChannelReadHalf, send: mpsc::Sender<Bytes>, complaint: Arc<Mutex<Vec<u8>>>) {
+async fn pump(mut channel: ChannelReadHalf, pieces: mpsc::Sender<Bytes>, complaint: Arc<Mutex<Vec<u8>>>) {
     while let Some(message) = channel.wait().await {
         match message {
             ChannelMsg::Data { data } => {
-                let sent = send.send(data).await;
+                let sent = pieces.send(data).await;
                 if sent.is_err() {
                     return;
                 }

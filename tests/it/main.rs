@@ -1,4 +1,6 @@
 //! Integration tests: one binary, one module a subject, with real parts behind them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod source;
 mod support;

@@ -364,3 +364,53 @@ fn another_process_waits_for_the_lock_until_its_deadline() {
     server.fail(Fault::None);
     second.snapshot(&upstream, &resolved, soon()).unwrap();
 }
+
+#[test]
+#[ignore = "the half of a_killed_fetch_leaves_a_usable_mirror that is killed"]
+fn fetch_until_killed() {
+    let variable = |name| std::env::var(name).expect("started by the other half");
+    let mirrors = mirrors(Path::new(&variable("CACHE")));
+    let outcome = fetch(&mirrors, &anonymous(&variable("UPSTREAM")));
+    panic!("it should have been killed: {outcome:?}");
+}
+
+#[test]
+fn a_killed_fetch_leaves_a_usable_mirror() {
+    let (_root, repos, server) = served(&["repo"]);
+    let cache = tempfile::tempdir().unwrap();
+    let upstream = anonymous(&server.url("repo"));
+    fetch(&mirrors(cache.path()), &upstream).unwrap();
+    repos[0].commit(&[("noise", &noise(8, 300_000))], "two");
+    server.fail(Fault::StallPack(100_000));
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "source::cache::fetch_until_killed", "--ignored"])
+        .env("CACHE", cache.path())
+        .env("UPSTREAM", server.url("repo"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let pack = root_of(&dirs(cache.path())[0]).join("objects/pack");
+    let half_made = || {
+        let entries = fs::read_dir(&pack).unwrap().flatten();
+        entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("pack_"))
+            .count()
+    };
+    let until = Instant::now() + Duration::from_secs(20);
+    while half_made() == 0 {
+        assert!(Instant::now() < until, "the fetch never began to write");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(half_made(), 1, "the kill left something");
+    server.fail(Fault::None);
+    let mirrors = mirrors(cache.path());
+    let snapshot = fetch(&mirrors, &upstream).unwrap();
+    assert_eq!(
+        snapshot.read_file("noise", &FileLimits::default()).unwrap().len(),
+        300_000
+    );
+    assert_eq!((half_made(), mirrors.stats().rebuilds), (0, 0));
+}

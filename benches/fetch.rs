@@ -38,8 +38,8 @@ fn main() {
     let root = tempfile::tempdir().expect("a folder");
     let repo = GitRepo::create(root.path(), "upstream");
     match folder {
-        Some(folder) => copy(Path::new(&folder), repo.work()),
-        None => make_up(repo.work()),
+        Some(folder) => copy(Path::new(&folder), &repo.work),
+        None => make_up(&repo.work),
     }
     repo.commit(&[], "the tree");
     let files = repo.git(&["ls-files"]).lines().count();
@@ -82,7 +82,7 @@ fn main() {
             git(
                 theirs.path(),
                 &["fetch", "--quiet", "--depth", "1", &url, "+main:refs/heads/main"],
-            )
+            );
         };
         for (name, ours, git) in &mut rows {
             if *name == MOVED {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use patchset::cli;
+use patchset::{cli, controller};
 
 /// Carry patches on software that you do not own.
 #[derive(Debug, Parser)]
@@ -17,6 +17,8 @@ struct Cli {
 enum Command {
     #[command(flatten)]
     Offline(cli::Command),
+    /// Run the controller, in or out of a cluster
+    Controller(Box<controller::Options>),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -34,9 +36,21 @@ fn main() -> ExitCode {
     }
     match Cli::parse().command {
         Command::Offline(command) => command.run(),
+        Command::Controller(options) => match run_controller(*options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::from(2)
+            }
+        },
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "patchset", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
     }
+}
+
+#[tokio::main]
+async fn run_controller(options: controller::Options) -> Result<(), controller::Error> {
+    controller::run(options).await
 }

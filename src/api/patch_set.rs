@@ -182,10 +182,11 @@ pub struct Patches {
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub inline: Option<Vec<InlinePatch>>,
-    /// Leading path components to remove from the names in the patches, as `git apply -p`.
-    #[serde(default = "default_strip")]
+    /// Leading path components to remove from the names in the patches, as `git apply -p`. Where it is absent it
+    /// is 1, and a plain diff of names without folders makes it 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 64))]
-    pub strip: u8,
+    pub strip: Option<u8>,
     /// Folder of the upstream that the patches' paths are relative to, as `git apply --directory`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -218,8 +219,4 @@ pub fn default_interval() -> FluxDuration {
 #[must_use]
 pub fn default_timeout() -> FluxDuration {
     FluxDuration::new("2m")
-}
-
-fn default_strip() -> u8 {
-    1
 }

@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything else to standard error. Exit status 0
 //! means success, 1 that something needs attention, 2 wrong usage or an I/O error.
 
+pub mod apply;
 pub mod crds;
 
 use std::process::ExitCode;
@@ -12,6 +13,8 @@ use clap::Subcommand;
 /// The commands that need no cluster.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Check patches against a revision of a local repository
+    Apply(apply::Options),
     /// Print the custom resource definitions as YAML
     Crds(crds::Options),
 }
@@ -32,6 +35,18 @@ pub enum Error {
     /// A value could not be written as YAML.
     #[error("cannot write YAML: {0}")]
     Yaml(#[from] serde_saphyr::ser::Error),
+    /// A value could not be written as JSON.
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A local repository cannot be used.
+    #[error(transparent)]
+    Repository(#[from] crate::source::local::LocalError),
+    /// The patches could not be looked at.
+    #[error(transparent)]
+    Patch(#[from] crate::patch::Error),
+    /// The result could not be written into the repository.
+    #[error("cannot write into the repository: {0}")]
+    Write(#[from] crate::patch::ObjectError),
 }
 
 impl Command {
@@ -39,6 +54,7 @@ impl Command {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let outcome = match self {
+            Self::Apply(options) => apply::run(&options),
             Self::Crds(options) => crds::run(&options),
         };
         match outcome {

@@ -1,1 +1,39 @@
-//! Runs the reconcilers: gather, plan, act, write status.
+//! Runs the reconcilers in a cluster: gather, plan, act, write status.
+
+mod check;
+mod failures;
+mod gather;
+mod memory;
+mod options;
+mod patch_set;
+mod patches;
+mod references;
+mod run;
+mod secrets;
+mod triggers;
+
+pub use options::{Options, TransportName};
+pub use run::run;
+
+/// Why the controller cannot run, or one reconciliation could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No way to the API server was configured.
+    #[error("cannot find a way to the API server: {0}; set KUBECONFIG, or run in a cluster")]
+    Configuration(#[from] kube::config::InferConfigError),
+    /// The API server refused, or could not be reached.
+    #[error("{0}")]
+    Api(#[from] kube::Error),
+    /// The CRDs are not installed, or another version of them.
+    #[error("the API server does not serve {0}: install the CRDs with `patchset crds | kubectl apply -f -`")]
+    NotInstalled(String),
+    /// The mirrors' folder cannot be used.
+    #[error("{0}")]
+    Storage(#[from] crate::source::Error),
+    /// A status could not be written.
+    #[error("cannot write the status: {0}")]
+    Status(#[from] crate::status::Error),
+    /// An endpoint, the logs or leader election failed.
+    #[error("{0}")]
+    Ops(#[from] crate::ops::Error),
+}

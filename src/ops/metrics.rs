@@ -1,4 +1,4 @@
-//! Metrics in the OpenMetrics text format.
+//! Metrics in the text format of `OpenMetrics`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

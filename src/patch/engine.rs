@@ -129,10 +129,7 @@ pub(super) fn apply(
 }
 
 fn file_report(patch: &FilePatch<'_>, failure: Option<&Problem>, hunks: Vec<HunkReport>) -> FileReport {
-    let text = |name: &Option<Vec<u8>>| {
-        name.as_deref()
-            .map(|name| String::from_utf8_lossy(name).into_owned())
-    };
+    let text = |name: &Option<Vec<u8>>| name.as_deref().map(lossy);
     let (old, new) = (text(&patch.old_name), text(&patch.new_name));
     let change = match patch {
         _ if patch.is_new == Tri::Yes => Change::Create,
@@ -141,14 +138,14 @@ fn file_report(patch: &FilePatch<'_>, failure: Option<&Problem>, hunks: Vec<Hunk
         _ if patch.is_rename => Change::Rename,
         _ => Change::Modify,
     };
-    let path = match change {
+    let shown = match change {
         Change::Delete => old.clone().or(new),
         _ => new.or_else(|| old.clone()),
     };
-    let path = path.unwrap_or_default();
+    let shown = shown.unwrap_or_default();
     FileReport {
-        old_path: old.filter(|old| *old != path),
-        path,
+        old_path: old.filter(|old| *old != shown),
+        path: shown,
         change,
         error: failure.map(|problem| problem.message.clone()),
         hunks,
@@ -380,7 +377,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
                 } else {
                     forward.as_ref()
                 };
-                return self.apply_binary(patch, before, forward.is_some(), hunk);
+                return self.apply_binary(patch, &before, forward.is_some(), hunk);
             }
         };
         if hunks.is_empty() {
@@ -425,7 +422,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
     fn apply_binary(
         &self,
         patch: &FilePatch<'_>,
-        before: Bytes,
+        before: &Bytes,
         has_hunks: bool,
         hunk: Option<&BinaryHunk>,
     ) -> Result<Bytes, Failed> {
@@ -436,7 +433,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             ));
         };
         if patch.old_name.is_some() {
-            let id = Oid::of_blob(&before);
+            let id = Oid::of_blob(before);
             if id != old {
                 return conflict(format!(
                     "{name}: the binary change is for {old}, and the file is {id}"
@@ -455,7 +452,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         }
         let after = match hunk {
             Some(BinaryHunk::Literal(contents)) => Bytes::copy_from_slice(contents),
-            Some(BinaryHunk::Delta(delta)) => match apply_delta(&before, delta, self.limits.file_bytes) {
+            Some(BinaryHunk::Delta(delta)) => match apply_delta(before, delta, self.limits.file_bytes) {
                 Some(contents) => contents.into(),
                 None => return conflict(format!("{name}: the binary delta does not fit")),
             },
@@ -531,7 +528,7 @@ fn write(
             Ok(step) => undo.push(step),
             Err(message) => {
                 for step in undo.into_iter().rev() {
-                    overlay.undo(cache, step)?;
+                    overlay.undo(cache, &step)?;
                 }
                 return Ok(Some(Problem {
                     kind: ProblemKind::Conflict,

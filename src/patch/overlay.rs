@@ -203,7 +203,7 @@ impl Overlay {
     }
 
     /// Takes a change back.
-    pub(super) fn undo(&mut self, cache: &Cache<'_>, undo: Undo) -> Result<(), ObjectError> {
+    pub(super) fn undo(&mut self, cache: &Cache<'_>, undo: &Undo) -> Result<(), ObjectError> {
         self.replace(cache, &undo.path, undo.before)
     }
 

@@ -269,7 +269,7 @@ fn verdict(status: &PatchSetStatus, merged: MergedPatches) -> (Truth, &'static s
 
 fn all_apply(patches: &[PatchStatus], revision: &str) -> String {
     let count = |state| patches.iter().filter(|p| p.state == state).count();
-    let mut message = match patches.len() {
+    let message = match patches.len() {
         1 => format!("1 patch applies to {revision}"),
         n => format!("{n} of {n} patches apply to {revision}"),
     };
@@ -283,10 +283,10 @@ fn all_apply(patches: &[PatchStatus], revision: &str) -> String {
             count(PatchState::Merged)
         ));
     }
-    if !remarks.is_empty() {
-        message.push_str(&format!(" ({})", remarks.join(", ")));
+    match remarks.as_slice() {
+        [] => message,
+        _ => format!("{message} ({})", remarks.join(", ")),
     }
-    message
 }
 
 fn first_failure(patch: &PatchStatus) -> String {

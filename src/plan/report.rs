@@ -1,1 +1,139 @@
 //! The engine's report in the words of the status.
+
+use crate::api::status::{CandidateStatus, ConflictStatus, PatchState, PatchStatus};
+use crate::patch::{PatchReport, State};
+
+/// The most conflicts of a series whose lines go into the status; the status of an object is bounded.
+const DETAILED_CONFLICTS: usize = 20;
+
+/// The most lines and characters of each side of a conflict.
+const SHOWN_LINES: usize = 24;
+const SHOWN_CHARACTERS: usize = 2048;
+
+/// The longest subject, author or message, in characters.
+const TEXT_CHARACTERS: usize = 512;
+
+/// Each patch of a series.
+#[must_use]
+pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
+    let mut detailed = 0;
+    reports
+        .iter()
+        .map(|report| {
+            let conflict = conflict(report).map(|full| {
+                detailed += 1;
+                if detailed <= DETAILED_CONFLICTS {
+                    full
+                } else {
+                    ConflictStatus {
+                        expected: None,
+                        found: None,
+                        ..full
+                    }
+                }
+            });
+            PatchStatus {
+                name: report.name.clone(),
+                state: state(report.state),
+                subject: report.subject.as_deref().map(shortened),
+                author: report.author.as_deref().map(shortened),
+                offset: (report.state == State::Offset).then(|| report.largest_offset()),
+                message: report.error.as_deref().map(shortened),
+                conflict,
+            }
+        })
+        .collect()
+}
+
+/// The same patches against a candidate.
+#[must_use]
+pub fn candidate(ref_: String, revision: Option<String>, reports: &[PatchReport]) -> CandidateStatus {
+    let applied = reports.iter().filter(|report| report.applies()).count();
+    let merged = reports.iter().filter(|report| report.state == State::Merged);
+    let failing = reports
+        .iter()
+        .find(|report| !report.applies() && report.state != State::Merged);
+    CandidateStatus {
+        ref_,
+        revision,
+        applied: Some(format!("{applied}/{}", reports.len())),
+        merged: merged.map(|report| report.name.clone()).collect(),
+        message: failing.map(|report| {
+            let why = report.error.as_deref().unwrap_or_default();
+            shortened(&match report.first_rejected() {
+                Some((file, hunk, rejection)) => {
+                    format!(
+                        "{}: {} hunk {} at line {}",
+                        report.name, file.path, hunk.number, rejection.line
+                    )
+                }
+                None => format!("{}: {why}", report.name),
+            })
+        }),
+    }
+}
+
+fn state(state: State) -> PatchState {
+    match state {
+        State::Clean => PatchState::Clean,
+        State::Offset => PatchState::Offset,
+        State::Merged => PatchState::Merged,
+        State::Conflict => PatchState::Conflict,
+        State::Malformed => PatchState::Malformed,
+        State::Blocked => PatchState::Blocked,
+    }
+}
+
+/// The first place of a patch that does not fit.
+fn conflict(report: &PatchReport) -> Option<ConflictStatus> {
+    if !matches!(report.state, State::Conflict | State::Blocked) {
+        return None;
+    }
+    if let Some((file, hunk, rejection)) = report.first_rejected() {
+        let found = rejection
+            .nearest
+            .as_ref()
+            .map_or(&rejection.found, |nearest| &nearest.found);
+        return Some(ConflictStatus {
+            file: shortened(file.old_path.as_deref().unwrap_or(&file.path)),
+            hunk: u32::try_from(hunk.number).ok(),
+            line: u32::try_from(rejection.line).ok(),
+            expected: Some(shown(&rejection.expected)),
+            found: Some(shown(found)),
+            nearest_line: rejection
+                .nearest
+                .as_ref()
+                .and_then(|nearest| u32::try_from(nearest.line).ok()),
+        });
+    }
+    let file = report.files.iter().find(|file| file.error.is_some())?;
+    Some(ConflictStatus {
+        file: shortened(file.old_path.as_deref().unwrap_or(&file.path)),
+        hunk: None,
+        line: None,
+        expected: None,
+        found: None,
+        nearest_line: None,
+    })
+}
+
+fn shown(lines: &[String]) -> String {
+    let text = lines
+        .iter()
+        .take(SHOWN_LINES)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join("\n");
+    cut(&text, SHOWN_CHARACTERS)
+}
+
+fn shortened(text: &str) -> String {
+    cut(text, TEXT_CHARACTERS)
+}
+
+fn cut(text: &str, characters: usize) -> String {
+    if text.chars().count() <= characters {
+        return text.to_owned();
+    }
+    text.chars().take(characters - 1).chain(['…']).collect()
+}

@@ -40,6 +40,9 @@ impl Scheme {
 pub struct Transports(u8);
 
 impl Transports {
+    /// No scheme at all.
+    pub const NONE: Self = Self(0);
+
     /// https and ssh: what is on by default.
     pub const SECURE: Self = Self(Scheme::Https.bit() | Scheme::Ssh.bit());
 
@@ -62,7 +65,7 @@ impl Transports {
         Err(Error::Refused {
             url: url.to_string(),
             reason: format!(
-                "{}:// is not encrypted and is off by default: use https:// or ssh://, or allow it with --allow-{}",
+                "{}:// is not encrypted and is off by default: use https:// or ssh://, or allow it with --allow-transport={}",
                 url.scheme.name(),
                 url.scheme.name()
             ),

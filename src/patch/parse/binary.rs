@@ -64,7 +64,7 @@ pub(super) fn parse_hunk(text: &[u8], limit: u64) -> Parsed {
 
 /// Decodes a line: a letter for the number of bytes, groups of five characters, and the line's last byte.
 fn decode_line(line: &[u8], data: &mut Vec<u8>) -> bool {
-    if line.len() < 7 || (line.len() - 2) % 5 != 0 {
+    if line.len() < 7 || !(line.len() - 2).is_multiple_of(5) {
         return false;
     }
     let room = (line.len() - 2) / 5 * 4;

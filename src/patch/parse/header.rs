@@ -136,10 +136,10 @@ const FIELDS: [(&[u8], Handler); 16] = [
         h.patch.new_name = h.bare_name(text);
         Ok(Step::Next)
     }),
-    (b"rename old ", |h, text| h.rename_from(text)),
-    (b"rename new ", |h, text| h.rename_to(text)),
-    (b"rename from ", |h, text| h.rename_from(text)),
-    (b"rename to ", |h, text| h.rename_to(text)),
+    (b"rename old ", |h, text| Ok(h.rename_from(text))),
+    (b"rename new ", |h, text| Ok(h.rename_to(text))),
+    (b"rename from ", |h, text| Ok(h.rename_from(text))),
+    (b"rename to ", |h, text| Ok(h.rename_to(text))),
     (b"similarity index ", |_, _| Ok(Step::Next)),
     (b"dissimilarity index ", |_, _| Ok(Step::Next)),
     (b"index ", |h, text| h.index(text)),
@@ -255,16 +255,16 @@ impl<'a> GitHeader<'_, 'a, '_> {
         )
     }
 
-    fn rename_from(&mut self, text: &[u8]) -> Result<Step, Malformed> {
+    fn rename_from(&mut self, text: &[u8]) -> Step {
         self.patch.is_rename = true;
         self.patch.old_name = self.bare_name(text);
-        Ok(Step::Next)
+        Step::Next
     }
 
-    fn rename_to(&mut self, text: &[u8]) -> Result<Step, Malformed> {
+    fn rename_to(&mut self, text: &[u8]) -> Step {
         self.patch.is_rename = true;
         self.patch.new_name = self.bare_name(text);
-        Ok(Step::Next)
+        Step::Next
     }
 
     fn old_mode(&mut self, text: &[u8]) -> Result<Step, Malformed> {

@@ -44,7 +44,7 @@ pub(crate) enum Content<'a> {
     Binary(Option<BinaryHunk>, Option<BinaryHunk>),
 }
 
-impl<'a> FilePatch<'a> {
+impl FilePatch<'_> {
     fn new(line: usize) -> Self {
         Self {
             old_name: None,
@@ -156,7 +156,7 @@ pub(crate) fn parse<'a>(text: &'a [u8], options: &Options) -> Result<Vec<FilePat
 }
 
 fn lines_in(text: &[u8]) -> usize {
-    text.iter().filter(|b| **b == b'\n').count()
+    text.split(|b| *b == b'\n').count() - 1
 }
 
 /// Reads what follows a header and gives its length; nothing where Git stops reading the whole patch.

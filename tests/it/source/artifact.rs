@@ -64,7 +64,11 @@ fn archive(entries: &[(&str, Kind<'_>)]) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 fn get(body: &[u8], path: &str, suffix: &str, limits: &ArtifactLimits) -> Result<Vec<SourceFile>, Error> {

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
 use patchset::source::{
     Class, Error, FileLimits, Freshness, MirrorConfig, Mirrors, Proxy, RefSpec, RepoUrl, Scheme, Snapshot,
     Timeouts, Transports, Upstream,
@@ -359,7 +360,6 @@ fn no_credential_is_ever_said() {
     assert!(said.contains("fetching") && said.contains("failed") && said.contains("fetched"));
     assert!(!said.contains(MARKER), "{said}");
     // Nor as basic authentication carries it.
-    use base64::Engine;
     let encoded = base64::engine::general_purpose::STANDARD.encode(format!("user:{MARKER}"));
     assert!(!said.contains(&encoded), "{said}");
     // Nor does the disk know it.

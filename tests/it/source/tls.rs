@@ -84,16 +84,16 @@ fn a_proxy_with_a_login_is_used() {
     let encrypted = GitServer::http(root.path()).tls(ours.server(None)).start();
     for server in [&plain, &encrypted] {
         let with = |proxy| fetch(&Upstream::new(url(&server.url("repo")), Some(&data), Some(proxy)).unwrap());
-        let before = proxy.served();
+        let before = proxy.passed_on();
         with(&good).unwrap();
-        assert!(proxy.served() > before);
-        let (served, asked) = (proxy.served(), server.counts().requests.load(Ordering::SeqCst));
+        assert!(proxy.passed_on() > before);
+        let (served, asked) = (proxy.passed_on(), server.counts().requests.load(Ordering::SeqCst));
         for refused in [&wrong, &none] {
             let error = with(refused).unwrap_err();
             assert_eq!(error.class(), Class::Authentication, "{error}");
             assert!(error.to_string().contains("proxySecretRef"), "{error}");
         }
-        assert_eq!(proxy.served(), served);
+        assert_eq!(proxy.passed_on(), served);
         assert_eq!(server.counts().requests.load(Ordering::SeqCst), asked);
     }
 }

@@ -1,7 +1,9 @@
-//! Real servers and repositories for the tests.
+//! What tests share: real servers, and folders made for them.
 
+pub mod api_server;
 pub mod git_repo;
 pub mod git_server;
+pub mod program;
 pub mod proxy;
 pub mod ssh_server;
 pub mod tls;

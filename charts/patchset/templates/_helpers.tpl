@@ -1,0 +1,75 @@
+{{- define "patchset.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "patchset.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains (include "patchset.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "patchset.name" .) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* For what belongs to no namespace: two releases of one name in two namespaces must not meet. */ -}}
+{{- define "patchset.clusterName" -}}
+{{- printf "%s-%s" (include "patchset.fullname" .) .Release.Namespace -}}
+{{- end -}}
+
+{{- define "patchset.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "patchset.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "patchset.labels" -}}
+{{ include "patchset.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "patchset.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "patchset.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "patchset.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "patchset.claimName" -}}
+{{- default (include "patchset.fullname" .) .Values.storage.persistence.existingClaim -}}
+{{- end -}}
+
+{{- /* What the controller may do in the namespaces that it watches. */ -}}
+{{- define "patchset.rules" -}}
+- apiGroups: [patching.c5c3.io]
+  resources: [patchsets, constraintoverrides]
+  verbs: [get, list, watch]
+- apiGroups: [patching.c5c3.io]
+  resources: [patchsets/status, constraintoverrides/status]
+  verbs: [get, patch, update]
+- apiGroups: [patching.c5c3.io]
+  resources: [patchsets/finalizers, constraintoverrides/finalizers]
+  verbs: [update]
+- apiGroups: [source.toolkit.fluxcd.io]
+  resources: [gitrepositories, ocirepositories, buckets, externalartifacts]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, patch, update]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}

@@ -1,0 +1,204 @@
+#!/usr/bin/env bash
+# Patches on a real OpenStack component, checked by the controller on a real API server.
+#
+#   hack/demo.sh              gets what is missing, shows everything, cleans up
+#   hack/demo.sh --keep       leaves everything running and prints the KUBECONFIG
+#   hack/demo.sh --stop DIR   ends what --keep left running
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib/tools.sh
+. "$(dirname "$0")/lib/tools.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/cluster.sh
+. "$(dirname "$0")/lib/cluster.sh"
+
+usage="usage: hack/demo.sh [--keep | --stop DIR]"
+keep=
+done_=
+
+clean_up() {
+    if [ -n "$done_" ] && [ -n "$keep" ]; then
+        say "left running: export KUBECONFIG=$dir/kubeconfig"
+        say "the controller's log: $dir/controller.log"
+        say "end it with: hack/demo.sh --stop $dir"
+        return
+    fi
+    if [ -z "$done_" ] && [ -s "$dir/controller.log" ]; then
+        say "it failed; the end of the controller's log:"
+        tail -n 20 "$dir/controller.log" >&2
+    fi
+    say "clean up"
+    stop "$dir" controller
+    stop "$dir" git-daemon
+    cluster_down "$dir"
+    rm -rf "$dir"
+}
+
+case "${1:-}" in
+    "") ;;
+    --keep)
+        keep=yes
+        export OUTLIVE=yes
+        ;;
+    --stop)
+        dir=${2:?$usage}
+        [ -e "$dir/kubeconfig" ] || die "$dir is not what hack/demo.sh --keep left"
+        done_=yes
+        clean_up
+        exit
+        ;;
+    *) die "$usage" ;;
+esac
+
+# show COMMAND...: prints a command as a person would type it, and what it prints.
+show() {
+    printf '\n$ %s\n' "$*"
+    "$@"
+}
+
+# settle PATCHSET CONDITION: waits until kubectl sees the condition.
+settle() {
+    kubectl wait "patchset/$1" "--for=$2" --timeout=120s >/dev/null ||
+        die "PatchSet $1 did not reach $2: $(kubectl get patchset "$1" -o jsonpath='{.status}')"
+}
+
+# states PATCHSET: one line a patch.
+states() {
+    printf '\n%s:\n' "$1"
+    kubectl get patchset "$1" -o go-template='{{range .status.patches}}{{printf "  %-9s %s" .state .name}}{{with .offset}}{{printf " (%v lines off)" .}}{{end}}
+{{end}}'
+}
+
+# conflict PATCHSET: where and why patches of it do not apply.
+# shellcheck disable=SC2016 # the template has variables of its own
+conflict() {
+    printf '\n%s, in detail:\n' "$1"
+    kubectl get patchset "$1" -o go-template='{{range .status.patches}}{{$patch := .}}{{with .conflict}}  {{$patch.name}} ({{$patch.subject}})
+  {{.file}}{{with .line}}, line {{.}}{{end}}{{with .hunk}}, hunk {{.}}{{end}}{{with .nearestLine}}, nearest match at line {{.}}{{end}}
+  expected:
+{{.expected}}
+  found:
+{{.found}}
+{{end}}{{end}}'
+}
+
+# in_git FOLDER ARGUMENT...: git, independent of the caller's configuration and clock.
+in_git() {
+    local folder=$1
+    shift
+    GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null \
+        GIT_AUTHOR_NAME=Demo GIT_AUTHOR_EMAIL=demo@example.com GIT_AUTHOR_DATE="2026-01-01T00:00:00Z" \
+        GIT_COMMITTER_NAME=Demo GIT_COMMITTER_EMAIL=demo@example.com GIT_COMMITTER_DATE="2026-01-01T00:00:00Z" \
+        git -C "$folder" -c init.defaultBranch=main "$@"
+}
+
+# release VERSION: commits a released source tree as it is, with a tag.
+release() {
+    local archive
+    archive=$(need_sdist glance "$1") || exit
+    in_git "$dir/git/glance" rm -rqf --ignore-unmatch .
+    tar -xf "$archive" -C "$dir/git/glance" --no-same-owner --strip-components=1
+    in_git "$dir/git/glance" add --all --force .
+    in_git "$dir/git/glance" commit -qm "Release $1"
+    in_git "$dir/git/glance" tag "$1"
+}
+
+# make_upstream: glance with a tag for each of some released versions, and the branches as they were once.
+make_upstream() {
+    mkdir -p "$dir/git/glance"
+    in_git "$dir/git/glance" init -q
+    release 30.1.0
+    release 30.2.0
+    release 31.0.0
+    in_git "$dir/git/glance" branch stable/2025.1 30.1.0
+    in_git "$dir/git/glance" branch stable/2025.2 31.0.0
+}
+
+# make_patches: two patches in git format-patch's form, written against 30.1.0. The first is the fix for redirects in
+# image imports as it was released later, in 30.2.0; the second is a team's own change of a log level.
+make_patches() {
+    local glance=$dir/git/glance patches=$dir/git/patches release
+    in_git "$glance" checkout -q -b work 30.1.0
+    in_git "$glance" checkout -q 30.2.0 -- glance/async_ glance/common
+    in_git "$glance" commit -qm "Follow redirects of image imports only to allowed hosts"
+    sed -i 's/LOG\.info(_LI("Unable to delete trust/LOG.warning(_LI("Unable to delete trust/' "$glance/glance/api/v2/image_data.py"
+    in_git "$glance" commit -qam "Warn when a trust cannot be deleted"
+    for release in 2025.1 2025.2; do
+        mkdir -p "$patches/patches/glance/$release"
+        in_git "$glance" format-patch -q -o "$patches/patches/glance/$release" 30.1.0..work
+    done
+    in_git "$glance" checkout -q main
+    in_git "$glance" branch -qD work
+    in_git "$patches" init -q
+    in_git "$patches" add .
+    in_git "$patches" commit -qm "Carry two patches on glance"
+}
+
+start_git_daemon() {
+    spawn "$1" git-daemon "$2" --listen=127.0.0.1 --port="$3" --base-path="$1/git" --export-all --reuseaddr "$1/git"
+    ready "$1" git-daemon 10 in_git "$1" ls-remote "git://127.0.0.1:$3/glance"
+}
+
+start_controller() {
+    spawn "$1" controller env KUBECONFIG="$1/kubeconfig" RUNTIME_NAMESPACE=default "$2" controller \
+        --allow-transport=https,ssh,git --storage-path "$1/mirrors" --storage-capacity 2Gi \
+        --metrics-addr 127.0.0.1:0 --health-addr "127.0.0.1:$3" --log-encoding text
+    ready "$1" controller 30 curl -sf "http://127.0.0.1:$3/readyz"
+}
+
+# poke PATCHSET: asks for a reconciliation now, as flux does.
+poke() {
+    kubectl annotate --overwrite "patchset/$1" "reconcile.fluxcd.io/requestedAt=$(date +%s.%N)" >/dev/null
+}
+
+"$PATCHSET_ROOT/hack/setup.sh" demo
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PATCHSET_CACHE/target}
+long "build patchset (some minutes the first time)" \
+    cargo build --manifest-path "$PATCHSET_ROOT/Cargo.toml" --locked --bin patchset
+
+dir=$(mktemp -d -t patchset-demo-XXXXXX)
+trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
+export KUBECONFIG=$dir/kubeconfig
+
+say "make an upstream from released versions of glance, and patches on it"
+make_upstream
+make_patches
+start "$dir" git-daemon start_git_daemon "$(git --exec-path)/git-daemon"
+git_server=git://127.0.0.1:$(cat "$dir/git-daemon.port")
+say "the upstream is served at $git_server/glance"
+
+say "start etcd and kube-apiserver"
+cluster_up "$dir"
+kubectl apply --server-side --kustomize "$PATCHSET_ROOT/config/crd" >/dev/null
+kubectl wait --for=condition=Established --timeout=30s \
+    crd/patchsets.patching.c5c3.io crd/constraintoverrides.patching.c5c3.io >/dev/null
+
+say "start the controller"
+mkdir -p "$dir/mirrors"
+start "$dir" controller start_controller "$CARGO_TARGET_DIR/debug/patchset"
+
+say "apply three PatchSets"
+kubectl create configmap glance-security --from-file="$dir"/git/patches/patches/glance/2025.2/0001-*.patch >/dev/null
+sed "s|GIT_SERVER|$git_server|" "$PATCHSET_ROOT/hack/demo/patchsets.yaml" | kubectl apply --server-side -f - >/dev/null
+settle glance-2025.1 condition=Ready
+settle glance-2025.2-security condition=Ready
+settle glance-2025.2 condition=PatchesApplicable=False
+show kubectl get patchsets
+states glance-2025.1
+states glance-2025.2-security
+states glance-2025.2
+conflict glance-2025.2
+
+say "upstream releases 30.2.0 with the fix: stable/2025.1 moves there"
+in_git "$dir/git/glance" branch -qf stable/2025.1 30.2.0
+poke glance-2025.1
+settle glance-2025.1 "jsonpath={.status.patches[0].state}=Merged"
+show kubectl get patchset glance-2025.1
+states glance-2025.1
+
+say "so the team drops its patch"
+in_git "$dir/git/patches" rm -q 'patches/glance/2025.1/0001-*.patch'
+in_git "$dir/git/patches" commit -qm "Drop the redirect fix for 2025.1: upstream has it"
+poke glance-2025.1
+settle glance-2025.1 condition=Ready
+show kubectl get patchsets
+done_=yes

@@ -1,0 +1,205 @@
+# shellcheck shell=bash
+# What tests and the demo need, each taken from where it already is, and got from a package registry only
+# where it is missing. Every need_* function is silent and quick when there is nothing to do.
+
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+HELM_VERSION=v4.3.1
+CARGO_DENY_VERSION=0.20.2
+GO_VERSION=1.26.0
+
+export PATH=$PATH:$PATCHSET_BIN
+
+# apt_update: refreshes the package lists once in a run.
+apt_update() {
+    if [ -z "${PATCHSET_APT_UPDATED:-}" ]; then
+        long "refresh Debian's package lists" as_root apt-get update -q
+        PATCHSET_APT_UPDATED=yes
+    fi
+}
+
+# apt_install PACKAGE...: installs packages; a service that comes with one is not started.
+apt_install() {
+    local policy=/usr/sbin/policy-rc.d status=0
+    command -v apt-get >/dev/null || die "please install by your system's own means: $*"
+    apt_update
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod +x "$policy"
+    else
+        policy=
+    fi
+    long "install $*" as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" ||
+        status=$?
+    if [ -n "$policy" ]; then
+        as_root rm -f "$policy"
+    fi
+    return "$status"
+}
+
+# need_commands COMMAND=PACKAGE...: installs the packages of those commands that are missing, in one go.
+need_commands() {
+    local pair missing=()
+    for pair in "$@"; do
+        command -v "${pair%%=*}" >/dev/null || [ -x "/usr/sbin/${pair%%=*}" ] || missing+=("${pair#*=}")
+    done
+    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+}
+
+# keep FILE NAME VERSION: puts a program into the cache under its version, and its plain name beside it.
+keep() {
+    mkdir -p "$PATCHSET_BIN"
+    mv -f "$1" "$PATCHSET_BIN/$2-$3"
+    chmod 755 "$PATCHSET_BIN/$2-$3"
+    ln -sfn "$2-$3" "$PATCHSET_BIN/$2"
+}
+
+# have NAME [VERSION]: whether the program is there: the machine's own in any version, the cached one in this one.
+have() {
+    local found
+    found=$(find_program "$1") || return
+    [ -z "${2:-}" ] || [ "$found" != "$PATCHSET_BIN/$1" ] || [ "$(readlink "$found")" = "$1-$2" ]
+}
+
+# etcd, unpacked from Debian's package: installing it would start a service of its own.
+need_etcd() {
+    local work
+    have etcd && return
+    apt_update
+    work=$(mktemp -d)
+    (
+        cd "$work" || exit
+        chmod 755 .
+        long "download etcd" apt-get download -q etcd-server
+        dpkg-deb -x ./*.deb .
+    ) || die "cannot get etcd: put etcd 3.4 or newer on PATH or into KUBEBUILDER_ASSETS"
+    keep "$work/usr/bin/etcd" etcd "$(dpkg-deb -f "$work"/*.deb Version | tr -c '[:alnum:].\n' _)"
+    rm -rf "$work"
+}
+
+# at_least WANTED FOUND: compares two versions.
+at_least() {
+    [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
+}
+
+# go_version: the version of the go on PATH, as in 1.26.0; nothing where there is none.
+go_version() {
+    GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go//; s/[ -].*//'
+}
+
+# Go, at least GO_VERSION. An older one fetches the newer one as the module golang.org/toolchain.
+need_go() {
+    local found arch toolchain
+    found=$(go_version || true)
+    at_least "$GO_VERSION" "${found:-0}" && return
+    arch=$(dpkg --print-architecture)
+    if [ -z "$found" ]; then
+        apt_install golang-go
+    fi
+    toolchain=$PATCHSET_CACHE/go-$GO_VERSION
+    if [ ! -x "$toolchain/bin/go" ]; then
+        long "download Go $GO_VERSION" fetch_go "$toolchain" "$arch"
+    fi
+    export PATH=$toolchain/bin:$PATH
+    hash -r
+    at_least "$GO_VERSION" "$(go_version || true)" || die "cannot get Go $GO_VERSION: install it and put it on PATH"
+}
+
+# fetch_go DIR ARCH: unpacks the toolchain module into DIR. Modules carry no modes: the programs get theirs back.
+fetch_go() {
+    local work module
+    work=$(mktemp -d)
+    (
+        cd "$work" || exit
+        printf 'module toolchain\n\ngo 1.19\n' >go.mod
+        module=golang.org/toolchain@v0.0.1-go$GO_VERSION.linux-$2
+        GOTOOLCHAIN=local GOFLAGS=-mod=mod go mod download "$module"
+        mkdir -p "$1.new"
+        cp -R "$(GOTOOLCHAIN=local go env GOMODCACHE)/$module/." "$1.new"
+    )
+    chmod -R u+w "$1.new"
+    chmod +x "$1".new/bin/* "$1".new/pkg/tool/*/*
+    rm -rf "$1"
+    mv "$1.new" "$1"
+    rm -rf "$work"
+}
+
+# kubernetes_version: the release that hack/tools/kubernetes builds, as in v1.36.3.
+kubernetes_version() {
+    sed -n 's|^require k8s.io/kubernetes ||p' "$PATCHSET_ROOT/hack/tools/kubernetes/go.mod"
+}
+
+# need_kubernetes PROGRAM: kube-apiserver, kubectl, kube-controller-manager or kubelet, built from its own source.
+need_kubernetes() {
+    local program=$1 version numbers stamp work
+    version=$(kubernetes_version)
+    have "$program" "$version" && return
+    need_go
+    IFS=. read -r -a numbers <<<"${version#v}"
+    stamp=k8s.io/component-base/version
+    work=$(mktemp -d)
+    long "build $program $version (some minutes the first time)" \
+        env CGO_ENABLED=0 go build -C "$PATCHSET_ROOT/hack/tools/kubernetes" -p 2 -trimpath \
+        -ldflags "-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=${numbers[0]} -X $stamp.gitMinor=${numbers[1]}" \
+        -o "$work/$program" "k8s.io/kubernetes/cmd/$program" ||
+        die "cannot build $program: put one on PATH or into KUBEBUILDER_ASSETS"
+    keep "$work/$program" "$program" "$version"
+    rm -rf "$work"
+}
+
+# need_go_program NAME VERSION PACKAGE: a program that comes as a Go module.
+need_go_program() {
+    local work
+    have "$1" "$2" && return
+    need_go
+    work=$(mktemp -d)
+    long "build $1 $2" env CGO_ENABLED=0 GOBIN="$work" go install -p 2 -trimpath -ldflags '-s -w' "$3@$2"
+    keep "$work/$1" "$1" "$2"
+    rm -rf "$work"
+}
+
+need_helm() {
+    need_go_program helm "$HELM_VERSION" helm.sh/helm/v4/cmd/helm
+}
+
+need_cargo_deny() {
+    local work
+    have cargo-deny "$CARGO_DENY_VERSION" && return
+    work=$(mktemp -d)
+    long "build cargo-deny $CARGO_DENY_VERSION" \
+        env CARGO_TARGET_DIR="$PATCHSET_CACHE/cargo-deny" cargo install --quiet --locked --root "$work" \
+        --version "$CARGO_DENY_VERSION" cargo-deny
+    keep "$work/bin/cargo-deny" cargo-deny "$CARGO_DENY_VERSION"
+    rm -rf "$work" "$PATCHSET_CACHE/cargo-deny"
+}
+
+# python_environment: an environment with pip, so that the system's Python stays as it is. Prints its folder.
+python_environment() {
+    local folder=$PATCHSET_CACHE/python
+    if [ ! -x "$folder/bin/pip" ]; then
+        need_commands python3=python3
+        python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
+        python3 -m venv "$folder" >&2
+    fi
+    printf '%s\n' "$folder"
+}
+
+need_uv() {
+    local python
+    have uv && return
+    python=$(python_environment) || exit
+    long "install uv" "$python/bin/pip" install --quiet uv
+    mkdir -p "$PATCHSET_BIN"
+    ln -sfn "$python/bin/uv" "$PATCHSET_BIN/uv"
+}
+
+# need_sdist NAME VERSION: downloads a release's source archive from the Python package index, and prints its path.
+need_sdist() {
+    local python folder=$PATCHSET_CACHE/sdists
+    if [ ! -e "$folder/$1-$2.tar.gz" ]; then
+        python=$(python_environment) || exit
+        long "download $1 $2" "$python/bin/pip" download --quiet --no-deps --no-binary :all: --dest "$folder" "$1==$2" || exit
+    fi
+    printf '%s\n' "$folder/$1-$2.tar.gz"
+}

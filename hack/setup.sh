@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Gets what the tests and the demo need and what this machine lacks. A second run has nothing to do.
+#
+#   hack/setup.sh          everything
+#   hack/setup.sh demo     only what hack/demo.sh needs
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib/tools.sh
+. "$(dirname "$0")/lib/tools.sh"
+
+command -v cargo >/dev/null || die "no cargo on PATH: install Rust 1.89 or newer"
+
+mkdir -p "$PATCHSET_CACHE"
+exec 9>"$PATCHSET_CACHE/setup.lock"
+flock -n 9 || {
+    say "wait for another hack/setup.sh"
+    flock 9
+}
+
+need_commands cc=gcc git=git curl=curl openssl=openssl setpriv=util-linux python3=python3
+need_etcd
+need_kubernetes kube-apiserver
+need_kubernetes kubectl
+if [ "${1:-}" != demo ]; then
+    need_commands sshd=openssh-server ssh-keygen=openssh-client shellcheck=shellcheck
+    need_helm
+    need_cargo_deny
+    need_uv
+fi

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Everything that must hold: format, lints, licences, scripts, and all tests against real Git servers and a real
+# API server. Gets what is missing first (hack/setup.sh). The last lines are the test runner's own summary.
+#
+# CARGO_TARGET_DIR and RUST_TEST_THREADS are honoured where they are set.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib/tools.sh
+. "$(dirname "$0")/lib/tools.sh"
+cd "$PATCHSET_ROOT"
+
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PATCHSET_CACHE/target}
+# The tests wait for servers more than they compute.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
+# A snapshot that differs fails and is not written.
+export INSTA_UPDATE=no
+
+hack/setup.sh
+
+say "format"
+cargo fmt --check
+
+say "shell scripts"
+git ls-files -z --cached --others --exclude-standard '*.sh' .ci | xargs -0 shellcheck -x
+
+say "lints"
+cargo clippy --locked --all-targets --quiet -- -D warnings
+
+say "licences, sources and banned crates"
+cargo deny --locked --log-level error check --show-stats bans licenses sources
+
+say "security advisories"
+advisories=$(cargo deny --locked --color never check advisories 2>&1) || {
+    if [[ $advisories == *"failed to fetch advisory database"* ]]; then
+        say "NOT CHECKED: the advisory database cannot be reached from here"
+    else
+        printf '%s\n' "$advisories" >&2
+        exit 1
+    fi
+}
+
+if [ -x hack/corpus.sh ]; then
+    say "the corpus of real patches"
+    hack/corpus.sh
+fi
+
+say "tests"
+cargo test --locked

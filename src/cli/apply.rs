@@ -1,0 +1,186 @@
+//! `patchset apply`: a series against a revision of a local repository.
+
+mod render;
+
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::{Error, print};
+use crate::patch::{
+    self, FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, Sequence, State,
+};
+use crate::source::local::LocalRepository;
+
+/// Options of `patchset apply`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The repository: a Git folder or a working tree
+    #[arg(long, value_name = "GITDIR")]
+    repo: PathBuf,
+    /// The revision that the patches are for, as `git rev-parse` reads it
+    #[arg(long = "ref", value_name = "REV")]
+    revision: String,
+    /// Check each patch alone against the revision, instead of one on top of the other
+    #[arg(long)]
+    independent: bool,
+    /// Take the patches back instead, in the order in which they are given
+    #[arg(long, short = 'R')]
+    reverse: bool,
+    /// Remove N leading components from the names in the patches [default: 1, or 0 where a plain diff names no folder]
+    #[arg(short = 'p', value_name = "N")]
+    strip: Option<usize>,
+    /// The folder of the tree that the names in the patches are relative to
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
+    directory: String,
+    /// Write the resulting trees and blobs into the repository
+    #[arg(long)]
+    write: bool,
+    /// How to tell what became of the patches
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+    /// Patches, or folders whose *.patch are taken in alphabetical order; - is standard input
+    #[arg(required = true, value_name = "PATCH|DIR")]
+    patches: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// One JSON object a line and patch.
+    Json,
+}
+
+/// One line of the JSON output. Other tools read it: fields may be added, not changed.
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    patch: &'a str,
+    applies: bool,
+    state: State,
+    tree: Option<Oid>,
+    files: &'a [FileReport],
+    error: Option<&'a str>,
+    subject: Option<&'a str>,
+    author: Option<&'a str>,
+    offset: i64,
+}
+
+impl<'a> From<&'a PatchReport> for Line<'a> {
+    fn from(report: &'a PatchReport) -> Self {
+        Self {
+            patch: &report.name,
+            applies: report.applies(),
+            state: report.state,
+            tree: report.tree,
+            files: &report.files,
+            error: report.error.as_deref(),
+            subject: report.subject.as_deref(),
+            author: report.author.as_deref(),
+            offset: report.largest_offset(),
+        }
+    }
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+    let mut repository = LocalRepository::open(&options.repo)?;
+    let base = repository.tree_of(&options.revision)?;
+    let engine = Engine {
+        strip: options.strip,
+        directory: options.directory.as_str().into(),
+        reverse: options.reverse,
+        limits: Limits::default(),
+    };
+    let patches = read_all(&options.patches, engine.limits.patch_bytes)?;
+    let sequence = if options.independent {
+        Sequence::Independent
+    } else {
+        Sequence::Stacked
+    };
+    let series = patch::apply(&repository, base, &patches, sequence, &engine)?;
+    if options.write {
+        series.write(&mut repository)?;
+    }
+    match options.output {
+        Output::Text => {
+            let text = render::text(&series, options.write);
+            if std::io::stdout().is_terminal() {
+                anstream::print!("{text}");
+            } else {
+                print(anstream::adapter::strip_str(&text).to_string().as_bytes())?;
+            }
+        }
+        Output::Json => {
+            let mut text = Vec::new();
+            for report in series.patches() {
+                serde_json::to_writer(&mut text, &Line::from(report))?;
+                text.push(b'\n');
+            }
+            print(&text)?;
+        }
+    }
+    let all = series.patches().iter().all(PatchReport::applies);
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Reads the patches in the order in which they are named, and those of a folder by the bytes of their names.
+fn read_all(paths: &[PathBuf], limit: u64) -> Result<Vec<PatchInput>, Error> {
+    let mut patches = Vec::new();
+    for path in paths {
+        if path.as_os_str() == "-" {
+            patches.push(input(path, &mut std::io::stdin().lock(), limit)?);
+        } else if path.is_dir() {
+            for path in patches_in(path)? {
+                patches.push(read(&path, limit)?);
+            }
+        } else {
+            patches.push(read(path, limit)?);
+        }
+    }
+    Ok(patches)
+}
+
+fn patches_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let failed = |source| Error::Io {
+        path: folder.display().to_string(),
+        source,
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "patch") {
+            paths.push(path);
+        }
+    }
+    paths.sort_by(|a, b| {
+        a.as_os_str()
+            .as_encoded_bytes()
+            .cmp(b.as_os_str().as_encoded_bytes())
+    });
+    Ok(paths)
+}
+
+fn read(path: &Path, limit: u64) -> Result<PatchInput, Error> {
+    let mut file = std::fs::File::open(path).map_err(|source| Error::Io {
+        path: path.display().to_string(),
+        source,
+    })?;
+    input(path, &mut file, limit)
+}
+
+/// Reads one byte more than is allowed, so that the engine can say that it is too much.
+fn input(path: &Path, from: &mut dyn Read, limit: u64) -> Result<PatchInput, Error> {
+    let mut bytes = Vec::new();
+    from.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|source| Error::Io {
+            path: path.display().to_string(),
+            source,
+        })?;
+    Ok(PatchInput {
+        name: path.display().to_string(),
+        bytes,
+    })
+}

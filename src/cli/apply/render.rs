@@ -1,0 +1,160 @@
+//! The report for people.
+
+use std::fmt::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::patch::{Change, Fate, FileReport, HunkReport, PatchReport, Rejection, Series, State};
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const ODD: Style = AnsiColor::Yellow.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+const DIM: Style = Style::new().dimmed();
+const BOLD: Style = Style::new().bold();
+
+/// The report of a series, with colours.
+pub(super) fn text(series: &Series, written: bool) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = write_series(&mut text, series, written);
+    text
+}
+
+fn write_series(out: &mut String, series: &Series, written: bool) -> fmt::Result {
+    for report in series.patches() {
+        write_patch(out, report)?;
+    }
+    let total = series.patches().len();
+    let applied = series.patches().iter().filter(|report| report.applies()).count();
+    let style = if applied == total { GOOD } else { BAD };
+    writeln!(
+        out,
+        "{style}{applied} of {total} patches apply{style:#}; tree {}",
+        series.tree()
+    )?;
+    if written {
+        writeln!(
+            out,
+            "{DIM}the trees and blobs were written into the repository{DIM:#}"
+        )?;
+    }
+    Ok(())
+}
+
+fn write_patch(out: &mut String, report: &PatchReport) -> fmt::Result {
+    let (style, word) = match report.state {
+        State::Clean => (GOOD, "applies".to_owned()),
+        State::Offset => (ODD, format!("applies, {} off", lines(report.largest_offset()))),
+        State::Merged => (ODD, "already there".to_owned()),
+        State::Conflict => (BAD, "conflicts".to_owned()),
+        State::Malformed => (BAD, "malformed".to_owned()),
+        State::Blocked => (BAD, "blocked".to_owned()),
+    };
+    write!(out, "{style}{word}{style:#}  {BOLD}{}{BOLD:#}", report.name)?;
+    match &report.subject {
+        Some(subject) => writeln!(out, "  {DIM}{subject}{DIM:#}")?,
+        None => writeln!(out)?,
+    }
+    if report.applies() {
+        return Ok(());
+    }
+    if let Some(error) = &report.error {
+        writeln!(out, "    {error}")?;
+    }
+    if report.state == State::Merged {
+        return writeln!(out, "    {DIM}remove the patch, or skip it{DIM:#}");
+    }
+    for file in &report.files {
+        write_file(out, file, report.error.as_deref())?;
+    }
+    Ok(())
+}
+
+fn lines(offset: i64) -> String {
+    match offset.unsigned_abs() {
+        1 => "1 line".to_owned(),
+        n => format!("{n} lines"),
+    }
+}
+
+fn write_file(out: &mut String, file: &FileReport, told: Option<&str>) -> fmt::Result {
+    if let Some(error) = file.error.as_deref().filter(|error| Some(*error) != told) {
+        writeln!(out, "    {error}")?;
+    }
+    for hunk in &file.hunks {
+        if let Fate::Rejected(rejection) = &hunk.fate {
+            write_rejection(out, file, hunk, rejection)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_rejection(
+    out: &mut String,
+    file: &FileReport,
+    hunk: &HunkReport,
+    rejection: &Rejection,
+) -> fmt::Result {
+    let path = match file.change {
+        Change::Rename | Change::Copy => file.old_path.as_deref().unwrap_or(&file.path),
+        _ => &file.path,
+    };
+    let HunkReport {
+        number, patch_line, ..
+    } = hunk;
+    writeln!(
+        out,
+        "  {BOLD}{path}:{}{BOLD:#} hunk {number} {DIM}(line {patch_line} of the patch){DIM:#}",
+        rejection.line
+    )?;
+    if rejection.expected.is_empty() {
+        return writeln!(
+            out,
+            "    the hunk belongs to an empty place, and something stands there"
+        );
+    }
+    match &rejection.nearest {
+        Some(nearest) => {
+            let total = rejection.expected.len();
+            writeln!(
+                out,
+                "    nearest match at line {}: {} of {total} lines agree, line {} is the first that does not",
+                nearest.line,
+                nearest.matching,
+                nearest.line + nearest.differs_at - 1
+            )?;
+            compare(out, &rejection.expected, &nearest.found, nearest.line)
+        }
+        None => {
+            writeln!(out, "    nothing in the file resembles what the hunk expects")?;
+            compare(out, &rejection.expected, &rejection.found, rejection.line)
+        }
+    }
+}
+
+/// Shows expected and found lines side by side: equal ones once, others as `-` expected and `+` found.
+fn compare(out: &mut String, expected: &[String], found: &[String], first: usize) -> fmt::Result {
+    for (at, line) in expected.iter().enumerate() {
+        let number = first + at;
+        match found.get(at) {
+            Some(same) if same == line => writeln!(out, "    {DIM}{number:>6} |{DIM:#}   {same}")?,
+            Some(other) => {
+                writeln!(
+                    out,
+                    "    {DIM}{:>6} |{DIM:#} {BAD}- {line}{BAD:#}  {DIM}expected{DIM:#}",
+                    ""
+                )?;
+                writeln!(
+                    out,
+                    "    {DIM}{number:>6} |{DIM:#} {GOOD}+ {other}{GOOD:#}  {DIM}found{DIM:#}"
+                )?;
+            }
+            None => writeln!(
+                out,
+                "    {DIM}{:>6} |{DIM:#} {BAD}- {line}{BAD:#}  {DIM}expected, past the end{DIM:#}",
+                ""
+            )?,
+        }
+    }
+    Ok(())
+}

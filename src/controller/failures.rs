@@ -1,0 +1,53 @@
+//! What an error of the source room means for an object.
+
+use crate::api::reason;
+use crate::plan::{Failure, Retry, Step};
+use crate::source::{self, Class};
+
+/// The failure that an error of the source room is, with what it was about in front.
+pub(super) fn of_source(what: &str, error: &source::Error) -> Failure {
+    let (reason, retry) = classify(error);
+    Failure {
+        step: Step::Source,
+        reason,
+        message: format!("{what}: {error}"),
+        retry,
+    }
+}
+
+/// The conditions' reason for an error, and what may make it go away.
+fn classify(error: &source::Error) -> (&'static str, Retry) {
+    use source::Error as E;
+    let reason = match error {
+        E::Address { .. } | E::RefInvalid { .. } | E::Path { .. } => reason::INVALID_SPEC,
+        E::Refused { .. } => reason::ACCESS_DENIED,
+        E::Secret(_) => reason::INVALID_REFERENCE,
+        E::Timeout { .. } => reason::TIMED_OUT,
+        E::Authentication { .. } => reason::AUTHENTICATION_FAILED,
+        E::RefNotFound { .. } => reason::REF_NOT_FOUND,
+        E::FileNotFound { .. } => reason::PATH_NOT_FOUND,
+        E::TooLarge { .. } => reason::TOO_LARGE,
+        E::Corrupt { .. } | E::Io { .. } => reason::STORAGE_FAILED,
+        _ => reason::UNREACHABLE,
+    };
+    let retry = match error {
+        // What a Secret holds may change without the spec.
+        E::Secret(_) => Retry::Backoff,
+        _ => match error.class() {
+            Class::Invalid => Retry::WhenChanged,
+            Class::Transient | Class::Authentication | Class::NotFound | Class::TooLarge | Class::Corrupt => {
+                Retry::Backoff
+            }
+        },
+    };
+    (reason, retry)
+}
+
+/// A task that panicked or was cancelled.
+pub(super) fn of_task(error: &tokio::task::JoinError) -> Failure {
+    Failure::retried(
+        Step::Source,
+        reason::STORAGE_FAILED,
+        format!("the work was interrupted: {error}"),
+    )
+}

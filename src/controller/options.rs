@@ -1,0 +1,109 @@
+//! The options of `patchset controller`, named as Flux's controllers name theirs.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use crate::ops::telemetry::{Encoding, Level};
+
+/// Ways of reaching a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum TransportName {
+    /// HTTP over TLS.
+    Https,
+    /// SSH with a checked host key.
+    Ssh,
+    /// Plain HTTP: contents and credentials can be read and changed on the way.
+    Http,
+    /// The git protocol: contents can be changed on the way.
+    Git,
+}
+
+/// Options of `patchset controller`.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// How many objects of a kind are reconciled at the same time
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrent: u16,
+    /// Watch all namespaces; with `false`, only the one in RUNTIME_NAMESPACE
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub watch_all_namespaces: bool,
+    /// Watch only objects with these labels, for instance `sharding.fluxcd.io/key=one`
+    #[arg(long, value_name = "SELECTOR")]
+    pub watch_label_selector: Option<String>,
+    /// The namespace that the controller runs in
+    #[arg(
+        long,
+        env = "RUNTIME_NAMESPACE",
+        default_value = "default",
+        value_name = "NAMESPACE"
+    )]
+    pub runtime_namespace: String,
+    /// Folder for the mirrors of upstreams
+    #[arg(long, default_value = "/data", value_name = "DIR")]
+    pub storage_path: PathBuf,
+    /// How much disk space the mirrors may take, for instance 500Mi or 2Gi
+    #[arg(long, default_value = "2Gi", value_name = "SIZE", value_parser = parse_size)]
+    pub storage_capacity: u64,
+    /// Transports that upstreams and patches may be fetched by
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["https", "ssh"], value_name = "LIST")]
+    pub allow_transport: Vec<TransportName>,
+    /// Refuse references to objects in other namespaces
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub no_cross_namespace_refs: bool,
+    /// Spread intervals by up to this share, so that objects do not all look at once
+    #[arg(long, default_value_t = 5, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub interval_jitter_percentage: u8,
+    /// Address for /metrics
+    #[arg(long, default_value = ":8080", value_name = "ADDRESS")]
+    pub metrics_addr: String,
+    /// Address for /healthz and /readyz
+    #[arg(long, default_value = ":9440", value_name = "ADDRESS")]
+    pub health_addr: String,
+    /// Let one replica work and the others stand by
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub enable_leader_election: bool,
+    /// The least important level that is logged
+    #[arg(long, value_enum, default_value = "info", value_name = "LEVEL")]
+    pub log_level: Level,
+    /// How log lines are written
+    #[arg(long, value_enum, default_value = "json", value_name = "ENCODING")]
+    pub log_encoding: Encoding,
+}
+
+/// Reads a size in bytes, with Kubernetes' binary or decimal suffixes.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit {
+        "" => 1,
+        "k" => 1000,
+        "M" => 1000 * 1000,
+        "G" => 1000 * 1000 * 1000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
+        _ => return Err(format!("unknown unit {unit:?}: write for instance 500Mi or 2Gi")),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(factor))
+        .ok_or_else(|| "write a number and a unit, for instance 500Mi or 2Gi".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_size;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("2Gi"), Ok(2 << 30));
+        assert_eq!(parse_size("500M"), Ok(500_000_000));
+        assert_eq!(parse_size("7"), Ok(7));
+        for wrong in ["", "Gi", "2gb", "-1", "99999999999Ti"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

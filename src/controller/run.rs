@@ -1,0 +1,164 @@
+//! Sets up the process, and runs until it is told to stop.
+
+use std::sync::Arc;
+
+use futures::{FutureExt, StreamExt};
+use kube::api::ListParams;
+use kube::runtime::reflector::store::Writer;
+use kube::{Client, Config, Resource};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::options::{Options, TransportName};
+use super::patch_set::{self, Context, Guarded};
+use super::references::{References, Scope};
+use super::{Error, triggers};
+use crate::api::PatchSet;
+use crate::ops::health::Readiness;
+use crate::ops::metrics::{Metrics, MirrorTotals};
+use crate::ops::{leader, server, telemetry};
+use crate::source::{MirrorConfig, Mirrors, Scheme, Transports};
+
+/// Runs the controller until SIGTERM or SIGINT, or until leadership is lost.
+///
+/// # Errors
+///
+/// Where the process cannot do its work at all. The failure of single objects is told in their status.
+pub async fn run(options: Options) -> Result<(), Error> {
+    telemetry::init(options.log_level, options.log_encoding)?;
+    let client = Client::try_from(Config::infer().await?)?;
+    let metrics = Metrics::default();
+    let readiness = Readiness::default();
+    let health_listener = server::listen(&options.health_addr).await?;
+    let metrics_listener = server::listen(&options.metrics_addr).await?;
+    let mirrors = Arc::new(Mirrors::open(mirror_config(&options))?);
+    let writer = Writer::<Guarded>::default();
+    let refresh = {
+        let (metrics, mirrors, store) = (metrics.clone(), Arc::clone(&mirrors), writer.as_reader());
+        move || {
+            metrics.observe_mirrors(mirror_totals(&mirrors));
+            metrics.show_objects(
+                store
+                    .state()
+                    .iter()
+                    .filter_map(|o| o.0.as_ref().ok())
+                    .map(patch_set::shown),
+            );
+        }
+    };
+    let _health = Abort(tokio::spawn(server::health(health_listener, readiness.clone())));
+    let _metrics = Abort(tokio::spawn(server::metrics(
+        metrics_listener,
+        metrics.clone(),
+        refresh,
+    )));
+
+    let mut stop = Box::pin(stop_signal());
+    let leadership = if options.enable_leader_election {
+        readiness.set(true);
+        let identity =
+            std::env::var("POD_NAME").unwrap_or_else(|_| format!("patchset-{}", std::process::id()));
+        tokio::select! {
+            leadership = leader::acquire(client.clone(), &options.runtime_namespace, &identity) => Some(leadership?),
+            () = &mut stop => return Ok(()),
+        }
+    } else {
+        None
+    };
+    let work = work(client, options, mirrors, metrics, readiness, writer);
+    match leadership {
+        None => tokio::select! { result = work => result, () = stop => Ok(()) },
+        Some(mut held) => {
+            let result = tokio::select! {
+                result = work => result,
+                () = &mut stop => Ok(()),
+                () = held.lost() => Err(crate::ops::Error::LostLease.into()),
+            };
+            held.release().await;
+            result
+        }
+    }
+}
+
+async fn work(
+    client: Client,
+    options: Options,
+    mirrors: Arc<Mirrors>,
+    metrics: Metrics,
+    readiness: Readiness,
+    writer: Writer<Guarded>,
+) -> Result<(), Error> {
+    let namespace = (!options.watch_all_namespaces).then(|| options.runtime_namespace.clone());
+    let scope = Scope::new(client.clone(), namespace);
+    scope
+        .api::<PatchSet>()
+        .list(&ListParams::default().limit(1))
+        .await
+        .map_err(|error| match &error {
+            kube::Error::Api(status) if status.is_not_found() => {
+                Error::NotInstalled(format!("{} {}", PatchSet::api_version(&()), PatchSet::kind(&())))
+            }
+            _ => Error::Api(error),
+        })?;
+    let (references, changes) = References::watch(&scope);
+    let references = Arc::new(references);
+    let (changed, patch_set_changes) = triggers::fan_out(changes, Arc::clone(&references));
+    let _watches = Abort(tokio::spawn(changed));
+    references.wait_until_known().await;
+    readiness.set(true);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching");
+    let context = Arc::new(Context::new(client, options, mirrors, metrics, references));
+    patch_set::controller(&scope, &context, writer, patch_set_changes)
+        .for_each(|_| futures::future::ready(()))
+        .await;
+    Ok(())
+}
+
+fn mirror_config(options: &Options) -> MirrorConfig {
+    let transports = options
+        .allow_transport
+        .iter()
+        .fold(Transports::NONE, |transports, name| {
+            transports.and(match name {
+                TransportName::Https => Scheme::Https,
+                TransportName::Ssh => Scheme::Ssh,
+                TransportName::Http => Scheme::Http,
+                TransportName::Git => Scheme::Git,
+            })
+        });
+    MirrorConfig {
+        capacity: options.storage_capacity,
+        transports,
+        ..MirrorConfig::new(&options.storage_path)
+    }
+}
+
+fn mirror_totals(mirrors: &Mirrors) -> MirrorTotals {
+    let stats = mirrors.stats();
+    MirrorTotals {
+        fetches: stats.fetches,
+        bytes: stats.received_bytes,
+        evictions: stats.evictions,
+        stored: mirrors.disk_bytes(),
+    }
+}
+
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c().map(drop);
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            () = interrupt => {}
+            _ = terminate.recv() => {}
+        },
+        Err(_) => interrupt.await,
+    }
+    tracing::info!("stopping");
+}
+
+/// A task that ends with its owner.
+struct Abort<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Abort<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,486 @@
+//! The chart and the kustomize configuration, against the real API server.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::core::v1::{Pod, SecurityContext, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
+use kube::api::PostParams;
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::support::api_server::ApiServer;
+use crate::support::program::program;
+
+const RELEASE: &str = "patchset";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn chart() -> PathBuf {
+    root().join("charts/patchset")
+}
+
+/// Runs `helm`, away from the caller's own configuration.
+fn helm(arguments: &[&str]) -> Output {
+    let home = tempfile::tempdir().unwrap();
+    program("helm")
+        .args(arguments)
+        .env("HELM_CACHE_HOME", home.path())
+        .env("HELM_CONFIG_HOME", home.path())
+        .env("HELM_DATA_HOME", home.path())
+        .output()
+        .unwrap()
+}
+
+/// The standard output of a command that must succeed.
+fn succeeded(output: &Output) -> String {
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn rendered(namespace: &str, settings: &[&str]) -> String {
+    let chart = chart();
+    let mut arguments = vec![
+        "template",
+        RELEASE,
+        chart.to_str().unwrap(),
+        "--namespace",
+        namespace,
+    ];
+    for setting in settings {
+        arguments.extend(["--set-json", setting]);
+    }
+    succeeded(&helm(&arguments))
+}
+
+fn kustomized() -> String {
+    let output = program("kubectl")
+        .arg("kustomize")
+        .arg(root().join("config/default"))
+        .output()
+        .unwrap();
+    succeeded(&output)
+}
+
+/// The objects of a stream of YAML documents.
+fn objects(yaml: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple::<Option<Value>>(yaml)
+        .unwrap()
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+fn one_of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
+    let found = of_kind(objects, kind);
+    assert_eq!(found.len(), 1, "one {kind} is expected");
+    found[0]
+}
+
+fn deployment(objects: &[Value]) -> Deployment {
+    serde_json::from_value(one_of_kind(objects, "Deployment").clone()).unwrap()
+}
+
+/// `kubectl apply --server-side` of a stream of documents, with unknown fields refused.
+fn apply(server: &ApiServer, yaml: &str, dry_run: &str) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    server.kubeconfig(&kubeconfig);
+    let mut child = program("kubectl")
+        .args(["apply", "--server-side", "--validate=strict", "--filename=-"])
+        .arg(format!("--dry-run={dry_run}"))
+        .arg("--kubeconfig")
+        .arg(&kubeconfig)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(yaml.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn helm_finds_nothing_to_complain_about() {
+    succeeded(&helm(&["lint", "--strict", chart().to_str().unwrap()]));
+}
+
+#[test]
+fn the_chart_carries_the_generated_definitions() {
+    let names = |folder: &Path| {
+        let mut names: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "kustomization.yaml")
+            .collect();
+        names.sort();
+        names
+    };
+    let (generated, carried) = (root().join("crds"), chart().join("crds"));
+    assert_eq!(names(&generated), names(&carried));
+    for name in names(&generated) {
+        assert_eq!(
+            std::fs::read_to_string(generated.join(&name)).unwrap(),
+            std::fs::read_to_string(carried.join(&name)).unwrap(),
+            "copy crds/{name} to charts/patchset/crds/"
+        );
+    }
+}
+
+#[rstest]
+#[case::defaults(&[])]
+#[case::one_namespace(&["controller.watchAllNamespaces=false"])]
+#[case::everything_on(&[
+    "replicas=2",
+    "image.digest=\"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"",
+    "imagePullSecrets=[{\"name\":\"pull\"}]",
+    "serviceAccount.annotations={\"a\":\"b\"}",
+    "controller.extraArgs=[\"--watch-label-selector=sharding.fluxcd.io/key=a\"]",
+    "controller.extraEnv=[{\"name\":\"HTTPS_PROXY\",\"value\":\"http://proxy:3128\"}]",
+    "controller.eventsAddr=\"http://notification-controller.flux-system/\"",
+    "storage.persistence.enabled=true",
+    "storage.persistence.storageClassName=\"fast\"",
+    "storage.persistence.annotations={\"a\":\"b\"}",
+    "metrics.service.annotations={\"a\":\"b\"}",
+    "networkPolicy.enabled=true",
+    "networkPolicy.metricsFrom=[{\"namespaceSelector\":{\"matchLabels\":{\"a\":\"b\"}}}]",
+    "podAnnotations={\"a\":\"b\"}",
+    "podLabels={\"c\":\"d\"}",
+    "priorityClassName=\"system-cluster-critical\"",
+    "nodeSelector={\"kubernetes.io/os\":\"linux\"}",
+    "tolerations=[{\"key\":\"a\",\"operator\":\"Exists\"}]",
+    "affinity={\"nodeAffinity\":{\"requiredDuringSchedulingIgnoredDuringExecution\":{\"nodeSelectorTerms\":[{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Exists\"}]}]}}}",
+    "topologySpreadConstraints=[{\"maxSkew\":1,\"topologyKey\":\"zone\",\"whenUnsatisfiable\":\"ScheduleAnyway\"}]",
+    "extraVolumes=[{\"name\":\"ca\",\"configMap\":{\"name\":\"ca\"}}]",
+    "extraVolumeMounts=[{\"name\":\"ca\",\"mountPath\":\"/ca\"}]",
+])]
+#[case::as_little_as_possible(&[
+    "leaderElection=false",
+    "rbac.create=false",
+    "serviceAccount.create=false",
+    "metrics.service.enabled=false",
+    "storage.persistence={\"enabled\":true,\"existingClaim\":\"mine\"}",
+])]
+#[tokio::test]
+async fn the_api_server_takes_the_chart(#[case] settings: &[&str]) {
+    let server = ApiServer::get().await;
+    let namespace = server.namespace("chart").await;
+    let output = apply(server, &rendered(&namespace, settings), "server");
+    succeeded(&output);
+}
+
+#[tokio::test]
+async fn the_api_server_takes_the_kustomize_configuration() {
+    let server = ApiServer::get().await;
+    server.crds().await;
+    let yaml = kustomized();
+    let namespace: Vec<_> = objects(&yaml)
+        .into_iter()
+        .filter(|object| object["kind"] == "Namespace")
+        .map(|object| object.to_string())
+        .collect();
+    succeeded(&apply(server, &namespace.join("\n---\n"), "none"));
+    succeeded(&apply(server, &yaml, "server"));
+}
+
+#[tokio::test]
+async fn helm_installs_upgrades_and_removes_it() {
+    let server = ApiServer::get().await;
+    server.crds().await;
+    let namespace = server.namespace("install").await;
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    server.kubeconfig(&kubeconfig);
+    let common = [
+        "--namespace",
+        &namespace,
+        "--kubeconfig",
+        kubeconfig.to_str().unwrap(),
+    ];
+    let run = |arguments: &[&str]| succeeded(&helm(&[arguments, &common].concat()));
+    let chart = chart();
+    let chart = chart.to_str().unwrap();
+
+    let notes = run(&["install", RELEASE, chart]);
+    assert!(
+        notes.contains("watches PatchSets and ConstraintOverrides in all namespaces"),
+        "{notes}"
+    );
+    let deployments: Api<Deployment> = Api::namespaced(server.client(), &namespace);
+    assert!(deployments.get_opt(RELEASE).await.unwrap().is_some());
+
+    run(&["upgrade", RELEASE, chart, "--set", "replicas=2"]);
+    let replicas = deployments.get(RELEASE).await.unwrap().spec.unwrap().replicas;
+    assert_eq!(replicas, Some(2));
+
+    run(&["uninstall", RELEASE]);
+    assert!(deployments.get_opt(RELEASE).await.unwrap().is_none());
+}
+
+#[rstest]
+#[case("controller.concurrent=0", "concurrent")]
+#[case("controller.allowTransport=[\"file\"]", "allowTransport")]
+#[case("controller.allowTransport=[]", "allowTransport")]
+#[case("controller.logEncoding=\"xml\"", "logEncoding")]
+#[case("controller.eventsAddr=\"notification-controller\"", "eventsAddr")]
+#[case("image.digest=\"sha256:123\"", "digest")]
+#[case("storage.capacity=\"a lot\"", "capacity")]
+#[case("replicas=\"two\"", "replicas")]
+#[case("metrics.serviceMonitor.interval=\"1 minute\"", "interval")]
+#[case("imagePullSecret=\"x\"", "imagePullSecret")]
+fn the_schema_names_a_wrong_value(#[case] setting: &str, #[case] named: &str) {
+    let chart = chart();
+    let output = helm(&[
+        "template",
+        RELEASE,
+        chart.to_str().unwrap(),
+        "--set-json",
+        setting,
+    ]);
+    assert!(!output.status.success(), "{setting} was taken");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains(named), "{message}");
+}
+
+#[tokio::test]
+async fn its_pod_fits_restricted_pod_security() {
+    let server = ApiServer::get().await;
+    let labels = [("pod-security.kubernetes.io/enforce", "restricted")];
+    let namespace = server.namespace_labelled("restricted", &labels).await;
+    let account = ServiceAccount {
+        metadata: named(RELEASE),
+        ..ServiceAccount::default()
+    };
+    Api::namespaced(server.client(), &namespace)
+        .create(&PostParams::default(), &account)
+        .await
+        .unwrap();
+
+    let pods: Api<Pod> = Api::namespaced(server.client(), &namespace);
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    for yaml in [rendered(&namespace, &[]), kustomized()] {
+        let template = deployment(&objects(&yaml)).spec.unwrap().template;
+        let mut pod = Pod {
+            metadata: named("controller"),
+            spec: template.spec,
+            ..Pod::default()
+        };
+        pods.create(&dry_run, &pod).await.unwrap();
+
+        pod.spec.as_mut().unwrap().containers[0].security_context = Some(SecurityContext::default());
+        let refused = pods.create(&dry_run, &pod).await.unwrap_err().to_string();
+        assert!(refused.contains("violates PodSecurity"), "{refused}");
+    }
+}
+
+fn named(name: &str) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        ..ObjectMeta::default()
+    }
+}
+
+/// A right: verb, API group, resource with or without a subresource.
+type Right = (&'static str, &'static str, &'static str);
+
+const NEEDED: &[Right] = &[
+    ("list", "patching.c5c3.io", "patchsets"),
+    ("watch", "patching.c5c3.io", "constraintoverrides"),
+    ("patch", "patching.c5c3.io", "patchsets/status"),
+    ("patch", "patching.c5c3.io", "constraintoverrides/status"),
+    ("update", "patching.c5c3.io", "constraintoverrides/finalizers"),
+    ("get", "", "secrets"),
+    ("watch", "", "secrets"),
+    ("watch", "", "configmaps"),
+    ("create", "", "configmaps"),
+    ("patch", "", "configmaps"),
+    ("watch", "source.toolkit.fluxcd.io", "gitrepositories"),
+    ("get", "source.toolkit.fluxcd.io", "ocirepositories"),
+    ("get", "source.toolkit.fluxcd.io", "buckets"),
+    ("get", "source.toolkit.fluxcd.io", "externalartifacts"),
+    ("create", "events.k8s.io", "events"),
+    ("patch", "events.k8s.io", "events"),
+];
+
+const NEEDED_AT_HOME: &[Right] = &[
+    ("get", "coordination.k8s.io", "leases"),
+    ("create", "coordination.k8s.io", "leases"),
+    ("patch", "coordination.k8s.io", "leases"),
+];
+
+const NEVER: &[Right] = &[
+    ("create", "", "secrets"),
+    ("update", "", "secrets"),
+    ("delete", "", "secrets"),
+    ("delete", "", "configmaps"),
+    ("get", "", "pods"),
+    ("create", "", "pods"),
+    ("create", "", "pods/exec"),
+    ("create", "", "serviceaccounts/token"),
+    ("impersonate", "", "users"),
+    ("create", "", "namespaces"),
+    ("update", "apps", "deployments"),
+    ("create", "batch", "jobs"),
+    ("delete", "patching.c5c3.io", "patchsets"),
+    ("patch", "patching.c5c3.io", "patchsets"),
+    ("patch", "source.toolkit.fluxcd.io", "gitrepositories"),
+    ("create", "rbac.authorization.k8s.io", "clusterroles"),
+    ("bind", "rbac.authorization.k8s.io", "clusterroles"),
+    ("update", "apiextensions.k8s.io", "customresourcedefinitions"),
+    ("delete", "coordination.k8s.io", "leases"),
+];
+
+/// Asks the API server whether the release's service account at home may do something in a namespace.
+async fn may(server: &ApiServer, home: &str, namespace: &str, (verb, group, resource): Right) -> bool {
+    let (resource, subresource) = match resource.split_once('/') {
+        Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
+        None => (resource, None),
+    };
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(format!("system:serviceaccount:{home}:{RELEASE}")),
+            groups: Some(vec![
+                "system:serviceaccounts".to_owned(),
+                format!("system:serviceaccounts:{home}"),
+                "system:authenticated".to_owned(),
+            ]),
+            resource_attributes: Some(ResourceAttributes {
+                namespace: Some(namespace.to_owned()),
+                verb: Some(verb.to_owned()),
+                group: Some(group.to_owned()),
+                resource: Some(resource.to_owned()),
+                subresource,
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let answer = Api::<SubjectAccessReview>::all(server.client())
+        .create(&PostParams::default(), &review)
+        .await
+        .unwrap();
+    answer.status.unwrap().allowed
+}
+
+/// Asks until the answer is the wanted one: the API server takes up new roles a moment after they are made.
+async fn settles(server: &ApiServer, home: &str, namespace: &str, right: Right, wanted: bool) -> bool {
+    for _ in 0..50 {
+        if may(server, home, namespace, right).await == wanted {
+            return true;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    false
+}
+
+#[rstest]
+#[case::all_namespaces(true)]
+#[case::one_namespace(false)]
+#[tokio::test]
+async fn its_rights_are_those_it_needs_and_no_others(#[case] all: bool) {
+    let server = ApiServer::get().await;
+    let home = server.namespace("rights").await;
+    let elsewhere = server.namespace("elsewhere").await;
+    let setting = format!("controller.watchAllNamespaces={all}");
+    succeeded(&apply(server, &rendered(&home, &[&setting]), "none"));
+
+    for &right in NEEDED.iter().chain(NEEDED_AT_HOME) {
+        assert!(
+            settles(server, &home, &home, right, true).await,
+            "needs {right:?} at home"
+        );
+    }
+    for &right in NEEDED {
+        assert_eq!(
+            may(server, &home, &elsewhere, right).await,
+            all,
+            "{right:?} elsewhere"
+        );
+    }
+    for &right in NEEDED_AT_HOME {
+        assert!(
+            !may(server, &home, &elsewhere, right).await,
+            "must not {right:?} elsewhere"
+        );
+    }
+    for &right in NEVER {
+        for namespace in [&home, &elsewhere] {
+            assert!(
+                !may(server, &home, namespace, right).await,
+                "must not {right:?} in {namespace}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_kustomize_configuration_says_what_the_chart_says() {
+    let chart = objects(&rendered("patchset-system", &[]));
+    let config = objects(&kustomized());
+    assert_eq!(deployment(&chart).spec, deployment(&config).spec);
+    assert_eq!(
+        one_of_kind(&chart, "Service")["spec"],
+        one_of_kind(&config, "Service")["spec"]
+    );
+
+    let rules = |objects: &[Value]| -> BTreeMap<String, Value> {
+        ["Role", "ClusterRole"]
+            .iter()
+            .flat_map(|kind| of_kind(objects, kind))
+            .map(|role| {
+                let name = role["metadata"]["name"].as_str().unwrap();
+                (name.replace("-patchset-system", ""), role["rules"].clone())
+            })
+            .collect()
+    };
+    assert_eq!(rules(&chart), rules(&config));
+}
+
+#[test]
+fn monitors_select_what_they_are_for() {
+    let settings = [
+        "metrics.serviceMonitor.enabled=true",
+        "metrics.podMonitor.enabled=true",
+    ];
+    let objects = objects(&rendered("monitored", &settings));
+    let contains = |labels: &Value, wanted: &Value| {
+        let wanted = wanted.as_object().unwrap();
+        !wanted.is_empty() && wanted.iter().all(|(key, value)| labels[key] == *value)
+    };
+
+    let service = one_of_kind(&objects, "Service");
+    let monitor = one_of_kind(&objects, "ServiceMonitor");
+    let selector = &monitor["spec"]["selector"]["matchLabels"];
+    assert!(contains(&service["metadata"]["labels"], selector));
+    let port = &monitor["spec"]["endpoints"][0]["port"];
+    assert_eq!(service["spec"]["ports"][0]["name"], *port);
+
+    let pod = &one_of_kind(&objects, "Deployment")["spec"]["template"];
+    let monitor = one_of_kind(&objects, "PodMonitor");
+    let selector = &monitor["spec"]["selector"]["matchLabels"];
+    assert!(contains(&pod["metadata"]["labels"], selector));
+    assert!(contains(&pod["metadata"]["labels"], &service["spec"]["selector"]));
+    let port = &monitor["spec"]["podMetricsEndpoints"][0]["port"];
+    let ports = pod["spec"]["containers"][0]["ports"].as_array().unwrap();
+    assert!(ports.iter().any(|candidate| candidate["name"] == *port));
+}

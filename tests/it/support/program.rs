@@ -1,0 +1,24 @@
+//! Programs that the tests call: those that `hack/setup.sh` found or got.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A command for a program in `KUBEBUILDER_ASSETS`, on `PATH`, or where `hack/setup.sh` puts what it gets.
+pub fn program(name: &str) -> Command {
+    let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+        .map(|cache| cache.join("patchset/bin"));
+    let mut folders = assets
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .chain(cache);
+    let found = folders
+        .find_map(|folder| Some(folder.join(name)).filter(|file| file.is_file()))
+        .unwrap_or_else(|| {
+            panic!("no {name} on this machine: hack/setup.sh gets it, and hack/test.sh runs that first")
+        });
+    Command::new(found)
+}

@@ -93,7 +93,8 @@ fn connect(session: &Arc<Session>, hosts: HostKeys) -> Result<Handle<Client>, Er
             key: Cow::Owned(hosts.algorithms()),
             ..Preferred::default()
         },
-        inactivity_timeout: Some(session.timeouts.idle),
+        // Each wait here has its own end, which comes first; this one reaps a connection that was given up half-made.
+        inactivity_timeout: Some(session.timeouts.idle.saturating_mul(4)),
         nodelay: true,
         ..client::Config::default()
     };

@@ -414,3 +414,29 @@ fn a_killed_fetch_leaves_a_usable_mirror() {
     );
     assert_eq!((half_made(), mirrors.stats().rebuilds), (0, 0));
 }
+
+#[test]
+fn what_is_held_does_not_wait_for_another_fetch() {
+    let (_root, repos, server) = served(&["repo"]);
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let upstream = anonymous(&server.url("repo"));
+    let old = mirrors
+        .resolve(&upstream, &main_branch(), Freshness::Now, soon())
+        .unwrap();
+    mirrors.snapshot(&upstream, &old, soon()).unwrap();
+    repos[0].commit(&[("noise", &noise(8, 300_000))], "two");
+    let new = mirrors
+        .resolve(&upstream, &main_branch(), Freshness::Now, soon())
+        .unwrap();
+    server.fail(Fault::StallPack(1000));
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| mirrors.snapshot(&upstream, &new, Instant::now() + Duration::from_secs(3)));
+        std::thread::sleep(Duration::from_millis(500));
+        let begun = Instant::now();
+        mirrors.snapshot(&upstream, &old, soon()).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        assert!(!slow.is_finished());
+        assert_eq!(slow.join().unwrap().unwrap_err().class(), Class::Transient);
+    });
+}

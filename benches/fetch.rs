@@ -31,6 +31,12 @@ struct Cost {
     bytes: u64,
 }
 
+impl Cost {
+    fn kib(self) -> f64 {
+        f64::from(u32::try_from(self.bytes).unwrap_or(u32::MAX)) / 1024.0
+    }
+}
+
 fn main() {
     let folder = std::env::args()
         .skip(1)
@@ -95,9 +101,9 @@ fn main() {
     for (name, ours, git) in rows {
         let (ours, git) = (median(ours), median(git));
         println!(
-            "{name:<28} {:>9} KiB {:>9} KiB {:>8.2} {:>9.1} ms {:>9.1} ms {:>8.2}",
-            ours.bytes / 1024,
-            git.bytes / 1024,
+            "{name:<28} {:>8.1} KiB {:>8.1} KiB {:>8.2} {:>9.1} ms {:>9.1} ms {:>8.2}",
+            ours.kib(),
+            git.kib(),
             ratio(git.bytes, ours.bytes),
             ours.time.as_secs_f64() * 1e3,
             git.time.as_secs_f64() * 1e3,

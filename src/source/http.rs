@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
-use reqwest::{Client, Method, Request, Response, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, Method, Request, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
 
 use super::error::chain;
@@ -249,17 +249,32 @@ fn client(session: &Session, upstream: &Upstream, at_home: bool) -> Result<Clien
         // Another thread may have installed it in between, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
+    let certificates = match &upstream.tls.ca {
+        Some(pem) => {
+            reqwest::Certificate::from_pem_bundle(pem).map_err(|error| Error::Secret(chain(&error)))?
+        }
+        None => Vec::new(),
+    };
+    let builder = settings(session, upstream, at_home)?.tls_certs_merge(certificates.clone());
+    builder
+        .build()
+        // A system without authorities, as small images are, fails here. What needs none shall work there.
+        .or_else(|_| {
+            settings(session, upstream, at_home)?
+                .tls_certs_only(certificates)
+                .build()
+                .map_err(|error| session.unreachable(&format!("no HTTP client: {}", chain(&error))))
+        })
+}
+
+/// Everything but the authorities.
+fn settings(session: &Session, upstream: &Upstream, at_home: bool) -> Result<ClientBuilder, Error> {
     let mut builder = Client::builder()
         .connect_timeout(session.timeouts.connect)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
         .tcp_nodelay(true);
-    if let Some(pem) = &upstream.tls.ca {
-        let certificates =
-            reqwest::Certificate::from_pem_bundle(pem).map_err(|error| Error::Secret(chain(&error)))?;
-        builder = builder.tls_certs_merge(certificates);
-    }
     if let Some(pem) = upstream.tls.identity.as_ref().filter(|_| at_home) {
         let identity = reqwest::Identity::from_pem(pem.expose_secret())
             .map_err(|_| Error::Secret("tls.crt and tls.key cannot be read".to_owned()))?;
@@ -274,14 +289,7 @@ fn client(session: &Session, upstream: &Upstream, at_home: bool) -> Result<Clien
         }
         builder = builder.proxy(setting);
     }
-    builder.build().map_err(|error| {
-        let reason = chain(&error);
-        Error::Secret(format!(
-            "no HTTP client for {}: {}",
-            upstream.url,
-            upstream.clean(&reason)
-        ))
-    })
+    Ok(builder)
 }
 
 /// An answer's body, read piece by piece.

@@ -440,3 +440,23 @@ fn what_is_held_does_not_wait_for_another_fetch() {
         assert_eq!(slow.join().unwrap().unwrap_err().class(), Class::Transient);
     });
 }
+
+#[tokio::test]
+async fn blocking_calls_and_the_end_work_from_async_code() {
+    let (_root, _repos, server) = served(&["repo"]);
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = std::sync::Arc::new(mirrors(cache.path()));
+    let upstream = anonymous(&server.url("repo"));
+    let snapshot = tokio::task::spawn_blocking({
+        let mirrors = std::sync::Arc::clone(&mirrors);
+        move || fetch(&mirrors, &upstream)
+    })
+    .await
+    .unwrap()
+    .unwrap();
+    drop(mirrors);
+    assert_eq!(
+        snapshot.read_file("dir/a", &FileLimits::default()).unwrap(),
+        b"1\n"
+    );
+}

@@ -144,3 +144,18 @@ fn endless_redirects_end() {
     assert!(error.to_string().contains("more than 5 redirects"), "{error}");
     assert_eq!(ring.counts().requests.load(Ordering::SeqCst), 6);
 }
+
+/// In a process of its own, because the system's authorities are found by its environment.
+#[test]
+fn a_system_without_authorities_is_no_hindrance() {
+    for test in ["the_authority_comes_from_the_secret", "endless_redirects_end"] {
+        let done = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("source::tls::{test}")])
+            .env("SSL_CERT_FILE", "/nonexistent")
+            .env("SSL_CERT_DIR", "/nonexistent")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && said.contains("1 passed"), "{said}");
+    }
+}

@@ -25,7 +25,7 @@ pub struct Options {
     /// How many objects of a kind are reconciled at the same time
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrent: u16,
-    /// Watch all namespaces; with `false`, only the one in RUNTIME_NAMESPACE
+    /// Watch all namespaces; with `false`, only the controller's own
     #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub watch_all_namespaces: bool,
     /// Watch only objects with these labels, for instance `sharding.fluxcd.io/key=one`

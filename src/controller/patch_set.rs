@@ -12,7 +12,7 @@ use kube::runtime::controller::{Action, Config};
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::{Controller, Predicate, WatchStreamExt, predicates, watcher};
+use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Client, Resource, ResourceExt};
 
 use super::memory::Memory;
@@ -90,7 +90,7 @@ pub(super) fn controller(
             predicates::generation
                 .combine(predicates::annotations)
                 .combine(deletion),
-            Default::default(),
+            PredicateConfig::default(),
         );
     let triggered = {
         let store = store.clone();
@@ -132,6 +132,10 @@ fn deletion(object: &Guarded) -> Option<u64> {
 }
 
 /// A write that failed; the reconciliation is repeated.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "kube's error policy takes its arguments so"
+)]
 fn after_error(object: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
     let uid = object.meta().uid.clone().unwrap_or_default();
     let delay = backoff::after_failures(context.memory.failed(uid), backoff::LONGEST);

@@ -25,6 +25,10 @@ const ENDING: &str = ".patch";
 
 /// Patches that were found, and not necessarily read yet.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one for each reconciliation under way"
+)]
 pub(super) enum Located {
     /// None are carried.
     None,

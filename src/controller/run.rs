@@ -108,7 +108,7 @@ async fn work(
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching");
     let context = Arc::new(Context::new(client, options, mirrors, metrics, references));
     patch_set::controller(&scope, &context, writer, patch_set_changes)
-        .for_each(|_| futures::future::ready(()))
+        .for_each(|()| futures::future::ready(()))
         .await;
     Ok(())
 }

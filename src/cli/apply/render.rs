@@ -113,23 +113,19 @@ fn write_rejection(
             "    the hunk belongs to an empty place, and something stands there"
         );
     }
-    match &rejection.nearest {
-        Some(nearest) => {
-            let total = rejection.expected.len();
-            writeln!(
-                out,
-                "    nearest match at line {}: {} of {total} lines agree, line {} is the first that does not",
-                nearest.line,
-                nearest.matching,
-                nearest.line + nearest.differs_at - 1
-            )?;
-            compare(out, &rejection.expected, &nearest.found, nearest.line)
-        }
-        None => {
-            writeln!(out, "    nothing in the file resembles what the hunk expects")?;
-            compare(out, &rejection.expected, &rejection.found, rejection.line)
-        }
-    }
+    let Some(nearest) = &rejection.nearest else {
+        writeln!(out, "    nothing in the file resembles what the hunk expects")?;
+        return compare(out, &rejection.expected, &rejection.found, rejection.line);
+    };
+    writeln!(
+        out,
+        "    nearest match at line {}: {} of {} lines agree, line {} is the first that does not",
+        nearest.line,
+        nearest.matching,
+        rejection.expected.len(),
+        nearest.line + nearest.differs_at - 1
+    )?;
+    compare(out, &rejection.expected, &nearest.found, nearest.line)
 }
 
 /// Shows expected and found lines side by side: equal ones once, others as `-` expected and `+` found.

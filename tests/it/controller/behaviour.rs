@@ -1,0 +1,197 @@
+//! Manners: no writes without news, suspension, requests, many objects on one upstream, endpoints.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use patchset::api::PatchSet;
+use serde_json::json;
+
+use super::{GOOD, Stage, get, inline, shown};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_new_costs_no_write_no_event_and_no_fetch() {
+    let stage = Stage::new("quiet").await;
+    stage
+        .apply("quiet", &stage.spec_with(&inline(&[("0001-five.patch", GOOD)])))
+        .await;
+    let before = stage.ready("quiet", "True", "Succeeded").await.resource_version();
+    let (packs, looks) = (stage.server.packs(), stage.server.looks());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let after = stage
+        .api::<PatchSet>()
+        .get("quiet")
+        .await
+        .unwrap()
+        .resource_version();
+    assert_eq!(before, after);
+    assert_eq!(stage.server.packs(), packs);
+    assert!(
+        stage.server.looks() > looks,
+        "the interval passed, and nobody looked"
+    );
+    assert_eq!(stage.events("quiet").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_commit_costs_no_network_at_all() {
+    let stage = Stage::new("pinned").await;
+    let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
+    spec["upstream"]["ref"] = json!({ "commit": stage.upstream.git(&["rev-parse", "main"]) });
+    stage.apply("pinned", &spec).await;
+    stage.ready("pinned", "True", "Succeeded").await;
+    let counts = (stage.server.packs(), stage.server.looks());
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!((stage.server.packs(), stage.server.looks()), counts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_objects_on_one_upstream_share_looks() {
+    let stage = Stage::new("many").await;
+    let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
+    spec["interval"] = json!("1m");
+    for n in 0..20 {
+        stage.apply(&format!("p{n}"), &spec).await;
+    }
+    for n in 0..20 {
+        stage.ready(&format!("p{n}"), "True", "Succeeded").await;
+    }
+    assert_eq!((stage.server.packs(), stage.server.looks()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_object_is_left_alone_until_it_is_resumed() {
+    let stage = Stage::new("suspend").await;
+    let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
+    spec["suspend"] = json!(true);
+    stage.apply("suspend", &spec).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(stage.api::<PatchSet>().get("suspend").await.unwrap().status, None);
+    assert_eq!(stage.server.looks(), 0);
+
+    spec["suspend"] = json!(false);
+    stage.apply("suspend", &spec).await;
+    let good = stage.ready("suspend", "True", "Succeeded").await;
+    spec["suspend"] = json!(true);
+    stage.apply("suspend", &spec).await;
+    stage
+        .upstream
+        .commit(&[("file.txt", "all different\n")], "a conflict");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let still = stage.api::<PatchSet>().get("suspend").await.unwrap();
+    assert_eq!(still.status, good.status);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_answered_at_once_and_acknowledged() {
+    let stage = Stage::new("request").await;
+    let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
+    spec["interval"] = json!("1h");
+    stage.apply("request", &spec).await;
+    stage.ready("request", "True", "Succeeded").await;
+    stage
+        .upstream
+        .commit(&[("file.txt", "all different\n")], "a conflict");
+    stage
+        .annotate(
+            "request",
+            "reconcile.fluxcd.io/requestedAt",
+            "2026-01-01T00:00:00Z",
+        )
+        .await;
+    let object = stage.ready("request", "False", "PatchConflict").await;
+    assert_eq!(
+        object.status.unwrap().last_handled_reconcile_at.as_deref(),
+        Some("2026-01-01T00:00:00Z")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_cannot_be_read_does_not_stop_the_others() {
+    let stage = Stage::new("unreadable").await;
+    stage.apply("bad", &stage.spec()).await;
+    stage.ready("bad", "True", "Succeeded").await;
+    // The status subresource takes what an older or newer version of the definition may have left.
+    let odd = json!({ "status": { "observedGeneration": 1, "conditions": [{
+        "type": "Ready", "status": "True", "reason": "Odd", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"
+    }] } });
+    stage
+        .api::<PatchSet>()
+        .patch_status("bad", &PatchParams::default(), &Patch::Merge(&odd))
+        .await
+        .unwrap();
+    stage.apply("good", &stage.spec()).await;
+    stage.ready("good", "True", "Succeeded").await;
+    let healed = stage
+        .wait("bad", "healed", |object| {
+            shown(object, "Ready") == "True/Succeeded"
+        })
+        .await;
+    assert_eq!(shown(&healed, "SourceResolved"), "True/Succeeded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_endpoints_tell_what_an_operator_expects() {
+    let stage = Stage::new("endpoints").await;
+    stage
+        .apply(
+            "endpoints",
+            &stage.spec_with(&inline(&[("0001-five.patch", GOOD)])),
+        )
+        .await;
+    stage.ready("endpoints", "True", "Succeeded").await;
+    let (health, metrics) = (stage.controller.health.clone(), stage.controller.metrics.clone());
+    let answers = tokio::task::spawn_blocking(move || {
+        (
+            get(&health, "/healthz").0,
+            get(&health, "/readyz").0,
+            get(&metrics, "/metrics"),
+        )
+    });
+    let (healthz, readyz, (status, text)) = answers.await.unwrap();
+    assert_eq!((healthz, readyz, status), (200, 200, 200));
+    for line in [
+        r#"patchset_reconciliations_total{kind="PatchSet",outcome="Changed"} 1"#,
+        r#"reason="Succeeded",ready="True"} 1"#,
+        r#"name="endpoints",state="Clean"} 1"#,
+        "patchset_mirror_fetches_total 1",
+        "patchset_reconcile_duration_seconds_count",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_replicas_works_and_both_are_ready() {
+    let mut stage = Stage::with(
+        "leader",
+        &["--enable-leader-election"],
+        crate::support::git_server::GitServer::http,
+    )
+    .await;
+    stage.apply("leader", &stage.spec()).await;
+    stage.ready("leader", "True", "Succeeded").await;
+    let api_server = crate::support::api_server::ApiServer::get().await;
+    let second = super::Controller::start(api_server, &stage.namespace, &["--enable-leader-election"]);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let health = second.health.clone();
+    assert_eq!(
+        tokio::task::spawn_blocking(move || get(&health, "/readyz").0)
+            .await
+            .unwrap(),
+        200
+    );
+    assert!(!second.log().contains("\"leading\""), "both lead");
+    stage.controller.kill();
+    stage.upstream.commit(&[("file.txt", "all different\n")], "move");
+    let commit = stage.upstream.git(&["rev-parse", "main"]);
+    stage
+        .wait("leader", "taken over", |object| {
+            object
+                .status
+                .as_ref()
+                .and_then(|s| s.upstream.as_ref())
+                .is_some_and(|u| u.commit == commit)
+        })
+        .await;
+}

@@ -1,0 +1,333 @@
+//! The controller as a process, against a real API server and real Git servers.
+
+mod behaviour;
+mod faults;
+mod patches;
+mod validation;
+mod verdicts;
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
+use patchset::api::PatchSet;
+use serde_json::{Value, json};
+
+use crate::support::api_server::ApiServer;
+use crate::support::git_repo::GitRepo;
+use crate::support::git_server::{GitServer, free_port};
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The file that the tests' upstreams hold.
+pub const BASE: &str = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\nten\n";
+
+/// A patch on line 5 of [`BASE`].
+pub const GOOD: &str = "From 1111111111111111111111111111111111111111 Mon Sep 17 00:00:00 2001\n\
+From: Ann Author <ann@example.org>\nDate: Mon, 1 Jan 2024 00:00:00 +0000\nSubject: [PATCH] Say five louder\n\n---\n\
+diff --git a/file.txt b/file.txt\n--- a/file.txt\n+++ b/file.txt\n@@ -3,5 +3,5 @@\n three\n four\n-five\n+FIVE\n six\n seven\n";
+
+/// A namespace, an upstream over HTTP, and a controller that watches just this namespace.
+pub struct Stage {
+    pub namespace: String,
+    pub client: Client,
+    pub root: tempfile::TempDir,
+    pub upstream: GitRepo,
+    pub server: GitServer,
+    pub controller: Controller,
+}
+
+/// A controller's process; stopped when dropped.
+pub struct Controller {
+    child: Child,
+    home: tempfile::TempDir,
+    arguments: Vec<String>,
+    pub metrics: String,
+    pub health: String,
+}
+
+impl Controller {
+    fn start(api_server: &ApiServer, namespace: &str, extra: &[&str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        api_server.kubeconfig(&home.path().join("kubeconfig"));
+        let (metrics, health) = (
+            format!("127.0.0.1:{}", free_port()),
+            format!("127.0.0.1:{}", free_port()),
+        );
+        let mut arguments: Vec<String> = [
+            "controller",
+            "--watch-all-namespaces=false",
+            "--runtime-namespace",
+            namespace,
+            "--allow-transport=https,ssh,http,git",
+            "--interval-jitter-percentage=0",
+            "--log-level=debug",
+            "--metrics-addr",
+            &metrics,
+            "--health-addr",
+            &health,
+            "--storage-path",
+        ]
+        .map(ToOwned::to_owned)
+        .to_vec();
+        arguments.push(home.path().join("data").display().to_string());
+        arguments.extend(extra.iter().map(|argument| (*argument).to_owned()));
+        let child = Self::spawn(home.path(), &arguments);
+        Self {
+            child,
+            home,
+            arguments,
+            metrics,
+            health,
+        }
+    }
+
+    fn spawn(home: &Path, arguments: &[String]) -> Child {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(home.join("log"))
+            .unwrap();
+        Command::new(env!("CARGO_BIN_EXE_patchset"))
+            .args(arguments)
+            .env("KUBECONFIG", home.join("kubeconfig"))
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    /// Kills the process without a warning.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again after a kill, on the same storage.
+    pub fn restart(&mut self) {
+        self.child = Self::spawn(self.home.path(), &self.arguments);
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("log")).unwrap()
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the controller's log:\n{}", self.log());
+        }
+    }
+}
+
+impl Stage {
+    pub async fn new(name: &str) -> Self {
+        Self::with(name, &[], GitServer::http).await
+    }
+
+    pub async fn with(
+        name: &str,
+        options: &[&str],
+        serve: impl FnOnce(std::path::PathBuf) -> crate::support::git_server::HttpBuilder,
+    ) -> Self {
+        let api_server = ApiServer::get().await;
+        api_server.crds().await;
+        let namespace = api_server.namespace(name).await;
+        let root = tempfile::tempdir().unwrap();
+        let upstream = GitRepo::create(root.path(), "upstream");
+        upstream.commit(&[("file.txt", BASE)], "base");
+        upstream.git(&["tag", "1.0.0"]);
+        let server = serve(root.path().to_path_buf()).start();
+        let controller = Controller::start(api_server, &namespace, options);
+        Self {
+            namespace,
+            client: api_server.client(),
+            root,
+            upstream,
+            server,
+            controller,
+        }
+    }
+
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// A spec on the upstream at a branch `main`, looked at every second.
+    pub fn spec(&self) -> Value {
+        json!({
+            "component": "demo", "release": "2025.2", "interval": "1s",
+            "upstream": { "url": self.server.url("upstream"), "ref": { "branch": "main" } }
+        })
+    }
+
+    pub fn spec_with(&self, patches: &Value) -> Value {
+        let mut spec = self.spec();
+        spec["patches"] = patches.clone();
+        spec
+    }
+
+    /// Applies a `PatchSet`.
+    pub async fn apply(&self, name: &str, spec: &Value) -> PatchSet {
+        self.try_apply(name, spec).await.unwrap()
+    }
+
+    pub async fn try_apply(&self, name: &str, spec: &Value) -> kube::Result<PatchSet> {
+        let object = json!({
+            "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet",
+            "metadata": { "name": name, "namespace": self.namespace }, "spec": spec
+        });
+        let parameters = PatchParams::apply("test").force();
+        self.api::<PatchSet>()
+            .patch(name, &parameters, &Patch::Apply(&object))
+            .await
+    }
+
+    pub async fn annotate(&self, name: &str, key: &str, value: &str) {
+        let patch = json!({ "metadata": { "annotations": { key: value } } });
+        self.api::<PatchSet>()
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .unwrap();
+    }
+
+    pub async fn secret(&self, name: &str, data: &[(&str, &str)]) {
+        let data: serde_json::Map<String, Value> = data
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), json!(value)))
+            .collect();
+        let object = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": data
+        });
+        let parameters = PatchParams::apply("test").force();
+        self.api::<Secret>()
+            .patch(name, &parameters, &Patch::Apply(&object))
+            .await
+            .unwrap();
+    }
+
+    pub async fn config_map(&self, name: &str, data: &[(&str, &str)]) {
+        let data: serde_json::Map<String, Value> = data
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), json!(value)))
+            .collect();
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": data
+        });
+        let parameters = PatchParams::apply("test").force();
+        self.api::<ConfigMap>()
+            .patch(name, &parameters, &Patch::Apply(&object))
+            .await
+            .unwrap();
+    }
+
+    /// Waits until an object is as wanted, and gives it.
+    pub async fn wait(&self, name: &str, what: &str, wanted: impl Fn(&PatchSet) -> bool) -> PatchSet {
+        let end = Instant::now() + PATIENCE;
+        let api = self.api::<PatchSet>();
+        loop {
+            let object = api.get(name).await.unwrap();
+            if wanted(&object) {
+                return object;
+            }
+            assert!(
+                Instant::now() < end,
+                "{name} is not {what}: {}",
+                serde_json::to_string_pretty(&object.status).unwrap()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until Ready of the current generation has a status and a reason.
+    pub async fn ready(&self, name: &str, status: &str, reason: &str) -> PatchSet {
+        self.wait(name, &format!("Ready={status}/{reason}"), |object| {
+            condition(object, "Ready").is_some_and(|ready| {
+                ready.status == status
+                    && ready.reason == reason
+                    && ready.observed_generation == object.metadata.generation
+            })
+        })
+        .await
+    }
+
+    /// The notes of the events on an object, with their reasons.
+    pub async fn events(&self, name: &str) -> Vec<(String, String)> {
+        let events = self.api::<Event>().list(&ListParams::default()).await.unwrap();
+        events
+            .into_iter()
+            .filter(|event| {
+                event
+                    .regarding
+                    .as_ref()
+                    .is_some_and(|r| r.name.as_deref() == Some(name))
+            })
+            .map(|event| (event.reason.unwrap_or_default(), event.note.unwrap_or_default()))
+            .collect()
+    }
+}
+
+pub fn condition<'a>(object: &'a PatchSet, type_: &str) -> Option<&'a Condition> {
+    object
+        .status
+        .as_ref()?
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == type_)
+}
+
+/// Status and reason of a condition, as `True/Succeeded`; `-` where it is absent.
+pub fn shown(object: &PatchSet, type_: &str) -> String {
+    condition(object, type_).map_or("-".to_owned(), |c| format!("{}/{}", c.status, c.reason))
+}
+
+/// What all statuses must be, whatever happened.
+pub fn assert_well_formed(object: &PatchSet) {
+    let status = object.status.as_ref().unwrap();
+    assert_eq!(Some(status.observed_generation), object.metadata.generation);
+    let is = |type_: &str| condition(object, type_).is_some_and(|c| c.status == "True");
+    assert!(
+        !(is("Reconciling") && is("Stalled")),
+        "Reconciling and Stalled together"
+    );
+    for type_ in ["Reconciling", "Stalled"] {
+        assert!(
+            condition(object, type_).is_none_or(|c| c.status == "True"),
+            "{type_} is there but not True"
+        );
+    }
+    assert!(!object.name_any().is_empty());
+}
+
+/// The answer of an HTTP endpoint of the controller.
+pub fn get(address: &str, path: &str) -> (u16, String) {
+    let response = reqwest::blocking::get(format!("http://{address}{path}")).unwrap();
+    let status = response.status().as_u16();
+    let mut text = String::new();
+    let mut response = response;
+    response.read_to_string(&mut text).unwrap();
+    (status, text)
+}
+
+/// Inline patches.
+pub fn inline(patches: &[(&str, &str)]) -> Value {
+    let patches: Vec<Value> = patches
+        .iter()
+        .map(|(name, content)| json!({ "name": name, "content": content }))
+        .collect();
+    json!({ "inline": patches })
+}

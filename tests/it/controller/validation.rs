@@ -1,0 +1,136 @@
+//! What `kubectl apply` refuses, and with which sentence.
+
+use kube::CustomResourceExt;
+use patchset::api::{PatchSet, crd};
+use serde_json::{Value, json};
+
+use super::Stage;
+
+#[test]
+fn the_definitions_are_those_of_the_types() {
+    for definition in crd::all() {
+        let name = format!("{}_{}.yaml", definition.spec.group, definition.spec.names.plural);
+        for folder in ["crds", "charts/patchset/crds"] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join(folder)
+                .join(&name);
+            let stored = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(
+                stored,
+                format!("---\n{}", crd::yaml(&definition).unwrap()),
+                "{} is outdated: run `patchset crds --output-dir {folder}`",
+                path.display()
+            );
+        }
+    }
+    assert_eq!(PatchSet::crd_name(), "patchsets");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_object_is_refused_with_what_to_write_instead() {
+    let stage = Stage::new("wrong").await;
+    let cases: [(&str, Value, &str); 12] = [
+        (
+            "two refs",
+            json!({ "upstream": { "ref": { "branch": "a", "tag": "b" } } }),
+            "set exactly one of branch, tag, commit and semver",
+        ),
+        (
+            "no ref",
+            json!({ "upstream": { "ref": null } }),
+            "set exactly one of ref and refFrom",
+        ),
+        (
+            "refFrom alone",
+            json!({ "upstream": { "ref": null, "refFrom": { "path": "refs.yaml" } } }),
+            "set patches.git or patches.sourceRef",
+        ),
+        (
+            "a password in the address",
+            json!({ "upstream": { "url": "https://ann:secret@example.org/x" } }),
+            "put it into a Secret",
+        ),
+        (
+            "no address",
+            json!({ "upstream": { "url": "example" } }),
+            "write an address such as https://",
+        ),
+        (
+            "two origins",
+            json!({ "patches": { "inline": [], "configMap": { "name": "x" } } }),
+            "set exactly one of git, sourceRef, configMap and inline",
+        ),
+        (
+            "a path that leaves",
+            json!({ "patches": { "git": { "url": "https://example.org/x", "path": "a/../../b" } } }),
+            "without '..'",
+        ),
+        (
+            "an absolute path",
+            json!({ "patches": { "git": { "url": "https://example.org/x", "path": "/a" } } }),
+            "relative to the repository's root",
+        ),
+        (
+            "a short commit",
+            json!({ "upstream": { "ref": { "branch": null, "commit": "abc" } } }),
+            "should match '^[0-9a-f]{7,40}$'",
+        ),
+        ("no duration", json!({ "interval": "5 minutes" }), "spec.interval"),
+        (
+            "the same name twice",
+            json!({ "patches": { "inline": [{ "name": "a.patch", "content": "x" }, { "name": "a.patch", "content": "y" }] } }),
+            "a.patch",
+        ),
+        (
+            "an unknown level",
+            json!({ "level": "Kernel" }),
+            "supported values",
+        ),
+    ];
+    for (name, change, sentence) in cases {
+        let mut spec = stage.spec();
+        merge(&mut spec, &change);
+        let error = stage
+            .try_apply("wrong", &spec)
+            .await
+            .err()
+            .map(|error| error.to_string());
+        let error = error.unwrap_or_else(|| panic!("{name} was accepted"));
+        assert!(error.contains(sentence), "{name}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn defaults_are_filled_in() {
+    let stage = Stage::new("defaults").await;
+    let spec = json!({
+        "component": "demo", "release": "2025.2", "suspend": true,
+        "upstream": { "url": "git@example.org:x.git", "ref": { "branch": "main" } }
+    });
+    let object = stage.apply("defaults", &spec).await;
+    let filled = serde_json::to_value(&object.spec).unwrap();
+    assert_eq!(
+        (
+            &filled["interval"],
+            &filled["timeout"],
+            &filled["level"],
+            &filled["mergedPatches"]
+        ),
+        (&json!("5m"), &json!("2m"), &json!("Service"), &json!("Fail"))
+    );
+}
+
+/// JSON merge patch (RFC 7396).
+fn merge(into: &mut Value, change: &Value) {
+    let (Value::Object(into), Value::Object(change)) = (&mut *into, change) else {
+        *into = change.clone();
+        return;
+    };
+    for (key, value) in change {
+        if value.is_null() {
+            into.remove(key);
+        } else {
+            merge(into.entry(key.clone()).or_insert(Value::Null), value);
+        }
+    }
+}

@@ -44,8 +44,8 @@ fn main() {
     let root = tempfile::tempdir().expect("a folder");
     let repo = GitRepo::create(root.path(), "upstream");
     match folder {
-        Some(folder) => copy(Path::new(&folder), &repo.work),
-        None => make_up(&repo.work),
+        Some(folder) => copy(Path::new(&folder), repo.work()),
+        None => make_up(repo.work()),
     }
     repo.commit(&[], "the tree");
     let files = repo.git(&["ls-files"]).lines().count();

@@ -7,9 +7,7 @@ use std::process::Command;
 pub struct GitRepo {
     /// The bare repository.
     pub dir: PathBuf,
-    /// The folder that commits are made from.
-    pub work: PathBuf,
-    _work: tempfile::TempDir,
+    work: tempfile::TempDir,
 }
 
 impl GitRepo {
@@ -22,11 +20,9 @@ impl GitRepo {
             .status()
             .expect("git runs");
         assert!(made.success());
-        let work = tempfile::tempdir().expect("a temporary folder");
         Self {
             dir,
-            work: work.path().to_owned(),
-            _work: work,
+            work: tempfile::tempdir().expect("a temporary folder"),
         }
     }
 
@@ -36,7 +32,7 @@ impl GitRepo {
             .arg("--git-dir")
             .arg(&self.dir)
             .arg("--work-tree")
-            .arg(&self.work)
+            .arg(self.work.path())
             .args(["-c", "user.name=Tester", "-c", "user.email=tester@example.org"])
             .args(["-c", "commit.gpgsign=false", "-c", "gc.auto=0"])
             .args(args)
@@ -58,12 +54,17 @@ impl GitRepo {
     /// Writes files and commits them on the current branch; gives the commit.
     pub fn commit(&self, files: &[(&str, &str)], message: &str) -> String {
         for (name, content) in files {
-            let path = self.work.join(name);
+            let path = self.work.path().join(name);
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
             std::fs::write(path, content).expect("a file");
         }
         self.git(&["add", "--all", "--force"]);
         self.git(&["commit", "--quiet", "--allow-empty", "--message", message]);
         self.git(&["rev-parse", "HEAD"])
+    }
+
+    /// The folder that commits are made from.
+    pub fn work(&self) -> &Path {
+        self.work.path()
     }
 }

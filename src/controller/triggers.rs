@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn patch_set(spec: serde_json::Value) -> PatchSet {
+    fn patch_set(spec: &serde_json::Value) -> PatchSet {
         serde_json::from_value(json!({
             "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet",
             "metadata": { "name": "p", "namespace": "ours" }, "spec": spec
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn only_what_is_named_in_the_own_namespace_concerns() {
-        let object = patch_set(json!({
+        let object = patch_set(&json!({
             "component": "glance", "release": "2025.2",
             "upstream": { "url": "https://example.org/glance", "ref": { "tag": "1" }, "secretRef": { "name": "key" } },
             "patches": { "configMap": { "name": "patches" } }
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_source_concerns_by_kind_name_and_namespace() {
         use crate::api::reference::SourceKind::{Bucket, GitRepository};
-        let object = patch_set(json!({
+        let object = patch_set(&json!({
             "component": "glance", "release": "2025.2",
             "upstream": { "url": "https://example.org/glance", "ref": { "tag": "1" } },
             "patches": { "sourceRef": { "kind": "GitRepository", "name": "ours", "namespace": "flux" } }

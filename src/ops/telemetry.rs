@@ -54,7 +54,7 @@ pub fn init(level: Level, encoding: Encoding) -> Result<(), Error> {
     let builder = fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_target(true);
+        .with_ansi(std::io::stderr().is_terminal());
     match encoding {
         Encoding::Json => builder.json().flatten_event(true).try_init(),
         Encoding::Text => builder.try_init(),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use reqwest::header::HeaderMap;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-use super::error::bytes;
+use super::error::{bytes, hex};
 use super::files::relative;
 use super::http::{Body, HttpClient};
 use super::session::Session;
@@ -162,10 +162,6 @@ impl Hash {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Counts what comes out of the decompressor.
 struct Bounded<R> {
     inner: R,
@@ -176,13 +172,11 @@ struct Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        match self.left.checked_sub(count as u64) {
-            Some(left) => self.left = left,
-            None => {
-                self.exceeded.set(true);
-                return Err(io::Error::other("too large"));
-            }
-        }
+        let Some(left) = self.left.checked_sub(count as u64) else {
+            self.exceeded.set(true);
+            return Err(io::Error::other("too large"));
+        };
+        self.left = left;
         Ok(count)
     }
 }
@@ -195,15 +189,17 @@ fn unpack(
     limits: &ArtifactLimits,
 ) -> Result<Vec<SourceFile>, Error> {
     let exceeded = std::rc::Rc::new(std::cell::Cell::new(false));
-    let damaged = |error: &io::Error| match exceeded.get() {
-        true => Error::TooLarge {
-            what: format!("the artifact {} unpacked", artifact.url),
-            limit: bytes(limits.unpacked),
-        },
-        false => Error::Corrupt {
+    let damaged = |error: &io::Error| {
+        if exceeded.get() {
+            return Error::TooLarge {
+                what: format!("the artifact {} unpacked", artifact.url),
+                limit: bytes(limits.unpacked),
+            };
+        }
+        Error::Corrupt {
             what: format!("the artifact {}", artifact.url),
             reason: format!("it is no tar.gz: {error}"),
-        },
+        }
     };
     let mut archive = tar::Archive::new(Bounded {
         inner: flate2::read::MultiGzDecoder::new(packed),

@@ -1,13 +1,11 @@
 //! Git over HTTP: requests with the upstream's credentials, certificates and proxy.
 
-use std::io::{self, BufRead, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, BufRead, Read};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use gix_error::ErrorExt;
-use gix_transport::client::blocking_io::http::{GetResponse, Http, PostBodyDataKind, PostResponse};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
-use reqwest::{Client, Method, Request, Response, StatusCode, Url};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
+use reqwest::{Client, ClientBuilder, Method, Request, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
 
 use super::error::chain;
@@ -21,12 +19,12 @@ const USER_AGENT_VALUE: &str = concat!("git/2.0 (patchset ", env!("CARGO_PKG_VER
 /// Sends requests to one upstream.
 #[derive(Clone)]
 pub(super) struct HttpClient {
-    session: Arc<Session>,
+    pub(super) session: Arc<Session>,
     /// Where credentials belong: scheme, host and port of the upstream.
     home: Url,
     client: Client,
     /// The repository's address after redirects.
-    base: Option<String>,
+    pub(super) base: Option<String>,
 }
 
 impl HttpClient {
@@ -67,18 +65,31 @@ impl HttpClient {
         let mut request = Request::new(method, url.clone());
         *request.headers_mut() = headers;
         *request.body_mut() = body.map(reqwest::Body::from);
-        session
-            .wait(
-                "waiting for an answer",
-                session.timeouts.idle,
-                client.execute(request),
-            )?
+        // A connection that ends before the request is sent is tried once more: it may have been an old one.
+        if let Some(again) = request.try_clone() {
+            match self.execute(&client, again)? {
+                Err(error) if never_sent(&error) => {}
+                outcome => return outcome.map_err(|error| self.failed(error)),
+            }
+        }
+        self.execute(&client, request)?
             .map_err(|error| self.failed(error))
+    }
+
+    fn execute(&self, client: &Client, request: Request) -> Result<Result<Response, reqwest::Error>, Error> {
+        let step = "waiting for an answer";
+        self.session
+            .wait(step, self.session.timeouts.idle, client.execute(request))
     }
 
     /// Follows redirects of a GET whose address ends in `tail`, as git does: the answer's address must end so
     /// too, and what is before it becomes the repository's address for the requests that follow.
-    fn get_following(&mut self, url: &str, tail: &str, headers: &HeaderMap) -> Result<Response, Error> {
+    pub(super) fn get_following(
+        &mut self,
+        url: &str,
+        tail: &str,
+        headers: &HeaderMap,
+    ) -> Result<Response, Error> {
         let mut url = Url::parse(url).map_err(|error| self.session.protocol(&error.to_string()))?;
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send(Method::GET, &url, headers.clone(), None)?;
@@ -168,6 +179,12 @@ impl HttpClient {
     /// Says what a failed request means: certificates are a matter of trust, the rest of reach.
     pub(super) fn failed(&self, error: reqwest::Error) -> Error {
         let session = &self.session;
+        if error.is_timeout() {
+            return Error::Timeout {
+                url: session.url(),
+                step: "connecting",
+            };
+        }
         let error = error.without_url();
         let text = chain(&error);
         match tls_fault(&error) {
@@ -181,9 +198,20 @@ impl HttpClient {
             _ if text.contains("proxy authorization required") => session.authentication(
                 "the proxy does not accept the login (407): check the Secret that proxySecretRef names",
             ),
+            // With TLS 1.3 a server judges the client's certificate after the handshake, and what it says then may
+            // be lost with the connection.
+            _ if never_sent(&error) && session.upstream.url.scheme() == Scheme::Https => session.authentication(
+                "the server ends each connection after the TLS handshake: it may want another client certificate, \
+                 tls.crt and tls.key of the Secret",
+            ),
             _ => session.unreachable(&text),
         }
     }
+}
+
+/// Whether the connection was gone before the request left, as hyper words it.
+fn never_sent(error: &reqwest::Error) -> bool {
+    chain(error).contains("operation was canceled")
 }
 
 /// Finds what rustls says in an error, through the `io::Error`s that hide it from `source`.
@@ -221,17 +249,32 @@ fn client(session: &Session, upstream: &Upstream, at_home: bool) -> Result<Clien
         // Another thread may have installed it in between, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
+    let certificates = match &upstream.tls.ca {
+        Some(pem) => {
+            reqwest::Certificate::from_pem_bundle(pem).map_err(|error| Error::Secret(chain(&error)))?
+        }
+        None => Vec::new(),
+    };
+    let builder = settings(session, upstream, at_home)?.tls_certs_merge(certificates.clone());
+    builder
+        .build()
+        // A system without authorities, as small images are, fails here. What needs none shall work there.
+        .or_else(|_| {
+            settings(session, upstream, at_home)?
+                .tls_certs_only(certificates)
+                .build()
+                .map_err(|error| session.unreachable(&format!("no HTTP client: {}", chain(&error))))
+        })
+}
+
+/// Everything but the authorities.
+fn settings(session: &Session, upstream: &Upstream, at_home: bool) -> Result<ClientBuilder, Error> {
     let mut builder = Client::builder()
         .connect_timeout(session.timeouts.connect)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
         .tcp_nodelay(true);
-    if let Some(pem) = &upstream.tls.ca {
-        let certificates =
-            reqwest::Certificate::from_pem_bundle(pem).map_err(|error| Error::Secret(chain(&error)))?;
-        builder = builder.tls_certs_merge(certificates);
-    }
     if let Some(pem) = upstream.tls.identity.as_ref().filter(|_| at_home) {
         let identity = reqwest::Identity::from_pem(pem.expose_secret())
             .map_err(|_| Error::Secret("tls.crt and tls.key cannot be read".to_owned()))?;
@@ -246,14 +289,7 @@ fn client(session: &Session, upstream: &Upstream, at_home: bool) -> Result<Clien
         }
         builder = builder.proxy(setting);
     }
-    builder.build().map_err(|error| {
-        let reason = chain(&error);
-        Error::Secret(format!(
-            "no HTTP client for {}: {}",
-            upstream.url,
-            upstream.clean(&reason)
-        ))
-    })
+    Ok(builder)
 }
 
 /// An answer's body, read piece by piece.
@@ -261,7 +297,7 @@ pub(super) struct Body {
     session: Arc<Session>,
     client: HttpClient,
     response: Option<Response>,
-    piece: Bytes,
+    pub(super) piece: Bytes,
 }
 
 impl Body {
@@ -314,226 +350,4 @@ impl Read for Body {
         self.consume(count);
         Ok(count)
     }
-}
-
-/// A POST that is sent when its answer is first asked for: by then its body is complete.
-pub(super) struct Exchange {
-    client: HttpClient,
-    url: Url,
-    headers: HeaderMap,
-    state: State,
-}
-
-enum State {
-    Writing(Vec<u8>),
-    Answered(Body),
-    Failed,
-}
-
-type Shared = Arc<Mutex<Exchange>>;
-
-impl Exchange {
-    /// Sends what was written, once; gives the answer's headers as lines the first time.
-    fn send(&mut self) -> io::Result<String> {
-        let body = match std::mem::replace(&mut self.state, State::Failed) {
-            State::Writing(body) => body,
-            other => {
-                self.state = other;
-                return Ok(String::new());
-            }
-        };
-        let headers = std::mem::take(&mut self.headers);
-        let answer = self
-            .client
-            .send(Method::POST, &self.url, headers, Some(body))
-            .and_then(|response| self.client.accept(response))
-            .map_err(|error| self.client.session.fail(error))?;
-        let lines = header_lines(&answer);
-        self.state = State::Answered(Body::new(&self.client, answer));
-        Ok(lines)
-    }
-}
-
-fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Exchange> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Takes the body of a POST.
-pub(super) struct PostBody(Shared);
-
-impl Write for PostBody {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        match &mut lock(&self.0).state {
-            State::Writing(body) => {
-                body.extend_from_slice(buffer);
-                Ok(buffer.len())
-            }
-            State::Answered(_) | State::Failed => Err(io::ErrorKind::BrokenPipe.into()),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The headers of an answer as lines; for a POST, reading them sends it.
-pub(super) struct Headers {
-    exchange: Option<Shared>,
-    lines: io::Cursor<String>,
-}
-
-impl BufRead for Headers {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if let Some(exchange) = self.exchange.take() {
-            self.lines = io::Cursor::new(lock(&exchange).send()?);
-        }
-        self.lines.fill_buf()
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.lines.consume(amount);
-    }
-}
-
-impl Read for Headers {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.fill_buf()?.read(buffer)?;
-        self.consume(count);
-        Ok(count)
-    }
-}
-
-/// The body of an answer; for a POST, reading it sends the request.
-pub(super) enum Answer {
-    Got(Box<Body>),
-    Posted {
-        exchange: Arc<Mutex<Exchange>>,
-        piece: Bytes,
-    },
-}
-
-impl BufRead for Answer {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        match self {
-            Self::Got(body) => body.fill_buf(),
-            Self::Posted { exchange, piece } => {
-                if piece.is_empty() {
-                    let mut exchange = lock(exchange);
-                    exchange.send()?;
-                    if let State::Answered(body) = &mut exchange.state {
-                        body.fill_buf()?;
-                        *piece = std::mem::take(&mut body.piece);
-                    }
-                }
-                Ok(piece)
-            }
-        }
-    }
-
-    fn consume(&mut self, amount: usize) {
-        match self {
-            Self::Got(body) => body.consume(amount),
-            Self::Posted { piece, .. } => piece.advance(amount.min(piece.len())),
-        }
-    }
-}
-
-impl Read for Answer {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.fill_buf()?.read(buffer)?;
-        self.consume(count);
-        Ok(count)
-    }
-}
-
-impl Http for HttpClient {
-    type Headers = Headers;
-    type ResponseBody = Answer;
-    type PostBody = PostBody;
-
-    fn get(
-        &mut self,
-        url: &str,
-        base_url: &str,
-        headers: impl IntoIterator<Item = impl AsRef<str>>,
-    ) -> Result<GetResponse<Headers, Answer>, gix_error::Error> {
-        let tail = url.strip_prefix(base_url).unwrap_or(url);
-        let response = self
-            .get_following(url, tail, &header_map(headers))
-            .map_err(|error| self.session.fail(error).raise())?;
-        Ok(GetResponse {
-            headers: Headers {
-                exchange: None,
-                lines: io::Cursor::new(header_lines(&response)),
-            },
-            body: Answer::Got(Box::new(Body::new(self, response))),
-        })
-    }
-
-    fn post(
-        &mut self,
-        url: &str,
-        _base_url: &str,
-        headers: impl IntoIterator<Item = impl AsRef<str>>,
-        _body: PostBodyDataKind,
-    ) -> Result<PostResponse<Headers, Answer, PostBody>, gix_error::Error> {
-        let url = Url::parse(url).map_err(|error| {
-            self.session
-                .fail(self.session.protocol(&error.to_string()))
-                .raise()
-        })?;
-        let exchange = Arc::new(Mutex::new(Exchange {
-            client: self.clone(),
-            url,
-            headers: header_map(headers),
-            state: State::Writing(Vec::new()),
-        }));
-        Ok(PostResponse {
-            post_body: PostBody(Arc::clone(&exchange)),
-            headers: Headers {
-                exchange: Some(Arc::clone(&exchange)),
-                lines: io::Cursor::default(),
-            },
-            body: Answer::Posted {
-                exchange,
-                piece: Bytes::new(),
-            },
-        })
-    }
-
-    fn configure(&mut self, _config: &dyn std::any::Any) -> Result<(), gix_error::Error> {
-        Ok(())
-    }
-
-    fn redirected_base_url(&self) -> Option<String> {
-        self.base.clone()
-    }
-}
-
-fn header_map(lines: impl IntoIterator<Item = impl AsRef<str>>) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for line in lines {
-        let pair = line.as_ref().split_once(':').and_then(|(name, value)| {
-            let name: HeaderName = name.trim().parse().ok()?;
-            Some((name, HeaderValue::from_str(value.trim()).ok()?))
-        });
-        if let Some((name, value)) = pair {
-            map.insert(name, value);
-        }
-    }
-    map
-}
-
-fn header_lines(response: &Response) -> String {
-    let mut lines = String::new();
-    for (name, value) in response.headers() {
-        if let Ok(value) = value.to_str() {
-            lines.push_str(name.as_str());
-            lines.push_str(": ");
-            lines.push_str(value);
-            lines.push('\n');
-        }
-    }
-    lines
 }

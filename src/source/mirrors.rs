@@ -1,21 +1,22 @@
 //! All mirrors: who looks, who fetches, what is evicted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use hmac::{Hmac, KeyInit, Mac};
 use tokio::runtime::Runtime;
 
+use super::error::hex;
 use super::gate::{self, Gate};
 use super::refs::{self, RefSpec, RemoteRef, Resolved};
 use super::session::{Session, Timeouts};
 use super::snapshot::Snapshot;
 use super::store::{self, Store};
-use super::{Error, Oid, Transports, Upstream, wire};
+use super::{Error, Oid, Transports, Upstream, space, wire};
 
 /// How many held commits a server is told of.
 const MAX_HAVES: usize = 16;
@@ -77,12 +78,12 @@ pub struct Stats {
 }
 
 #[derive(Debug, Default)]
-struct Counters {
+pub(super) struct Counters {
     received: Arc<AtomicU64>,
     looks: AtomicU64,
     fetches: AtomicU64,
     rebuilds: AtomicU64,
-    evictions: AtomicU64,
+    pub(super) evictions: AtomicU64,
 }
 
 /// The mirrors of all upstreams.
@@ -91,11 +92,11 @@ struct Counters {
 /// from async code, use `spawn_blocking`.
 #[derive(Debug)]
 pub struct Mirrors {
-    config: MirrorConfig,
+    pub(super) config: MirrorConfig,
     /// Keys the names of mirrors, so that a folder's name tells nothing of a password.
     key: Vec<u8>,
     known: Mutex<HashMap<String, Arc<Mirror>>>,
-    counters: Counters,
+    pub(super) counters: Counters,
     runtime: Option<Runtime>,
 }
 
@@ -104,7 +105,9 @@ pub struct Mirrors {
 struct Mirror {
     dir: PathBuf,
     look: Gate<Look>,
-    disk: Gate<Vec<Oid>>,
+    disk: Gate<()>,
+    /// Commits that this process found whole.
+    verified: Mutex<HashSet<Oid>>,
     /// Set by a reader that met damage; the next caller rebuilds.
     damaged: Arc<AtomicBool>,
 }
@@ -122,6 +125,28 @@ impl Mirror {
     fn beside(&self, suffix: &str) -> PathBuf {
         self.dir.with_extension(suffix)
     }
+
+    fn verified(&self) -> MutexGuard<'_, HashSet<Oid>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks a commit once a process.
+    fn verify(&self, store: &Store, commit: Oid) -> Result<(), Error> {
+        if !self.verified().contains(&commit) {
+            store.verify(commit)?;
+            self.verified().insert(commit);
+        }
+        Ok(())
+    }
+
+    /// The mirror, where it holds the commit and that was found whole. The caller keeps it from eviction.
+    fn ready(&self, commit: Oid) -> Option<Store> {
+        if self.damaged.load(Ordering::Relaxed) || !self.verified().contains(&commit) {
+            return None;
+        }
+        let store = Store::open(&self.dir).ok().flatten()?;
+        store.holds(commit).then_some(store)
+    }
 }
 
 impl Mirrors {
@@ -133,7 +158,7 @@ impl Mirrors {
     pub fn open(config: MirrorConfig) -> Result<Self, Error> {
         let root = &config.root;
         fs::create_dir_all(root).map_err(|error| Error::io(root, &error))?;
-        let key = key(root)?;
+        let key = space::key(root)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("source-io")
@@ -167,7 +192,7 @@ impl Mirrors {
         let entered = Instant::now();
         let mirror = self.mirror(upstream)?;
         if let Some(commit) = refs::full_commit(want)?
-            && self.held(&mirror).is_ok_and(|held| held.contains(&commit))
+            && Self::held(&mirror).is_ok_and(|held| held.contains(&commit))
         {
             return Ok(Resolved::pinned(commit));
         }
@@ -177,7 +202,7 @@ impl Mirrors {
         };
         let listed = self.look(&mirror, upstream, entered, oldest, deadline)?;
         let held = |digits: &str| -> Vec<Oid> {
-            let found = self.held(&mirror).unwrap_or_default();
+            let found = Self::held(&mirror).unwrap_or_default();
             found
                 .into_iter()
                 .filter(|oid| oid.to_string().starts_with(digits))
@@ -201,35 +226,40 @@ impl Mirrors {
     ) -> Result<Snapshot, Error> {
         self.config.transports.check(&upstream.url)?;
         let mirror = self.mirror(upstream)?;
+        let in_use = Self::mark_in_use(&mirror)?;
+        let snapshot = |store| {
+            let revision = resolved.revision.clone();
+            Snapshot::new(
+                store,
+                mirror.dir.clone(),
+                revision,
+                Arc::clone(&mirror.damaged),
+                in_use,
+            )
+        };
+        // What is known to be whole does not wait for another commit's fetch.
+        if let Some(store) = mirror.ready(resolved.commit()) {
+            return snapshot(store);
+        }
         let timeout = || Error::Timeout {
             url: upstream.url.to_string(),
             step: "waiting for another fetch of the same upstream",
         };
         let pass = mirror.disk.enter(deadline).ok_or_else(timeout)?;
-        let _lock = gate::lock_until(&mirror.beside("lock"), deadline)?.ok_or_else(timeout)?;
-        let in_use = self.mark_in_use(&mirror)?;
-        let mut verified = pass.value();
+        let lock = gate::lock_until(&mirror.beside("lock"), deadline)?.ok_or_else(timeout)?;
         if mirror.damaged.swap(false, Ordering::Relaxed) {
-            self.rebuild(&mirror, &mut verified, "a reader met damage")?;
+            self.rebuild(&mirror, "a reader met damage")?;
         }
-        let held = match self.provide(&mirror, upstream, resolved, &mut verified, deadline) {
+        let store = match self.provide(&mirror, upstream, resolved, deadline) {
             Err(Error::Corrupt { what, reason }) if mirror.dir.exists() => {
-                self.rebuild(&mirror, &mut verified, &format!("{what}: {reason}"))?;
-                self.provide(&mirror, upstream, resolved, &mut verified, deadline)?
+                self.rebuild(&mirror, &format!("{what}: {reason}"))?;
+                self.provide(&mirror, upstream, resolved, deadline)?
             }
             outcome => outcome?,
         };
-        drop(verified);
-        let snapshot = Snapshot::new(
-            held,
-            mirror.dir.clone(),
-            resolved.revision.clone(),
-            Arc::clone(&mirror.damaged),
-            in_use,
-        )?;
-        drop(pass);
+        drop((pass, lock));
         self.evict();
-        Ok(snapshot)
+        snapshot(store)
     }
 
     /// Counts since the start.
@@ -279,13 +309,14 @@ impl Mirrors {
         })?;
         upstream.identity(|bytes| mac.update(bytes));
         let digest = mac.finalize().into_bytes();
-        let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let name = hex(&digest[..16]);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mirror = known.entry(name).or_insert_with_key(|name| {
             Arc::new(Mirror {
                 dir: self.config.root.join(name),
                 look: Gate::default(),
                 disk: Gate::default(),
+                verified: Mutex::default(),
                 damaged: Arc::default(),
             })
         });
@@ -293,7 +324,7 @@ impl Mirrors {
     }
 
     /// The commits held, as far as the disk tells without a lock: names only, so nothing half-written is seen.
-    fn held(&self, mirror: &Mirror) -> Result<Vec<Oid>, Error> {
+    fn held(mirror: &Mirror) -> Result<Vec<Oid>, Error> {
         match Store::open(&mirror.dir)? {
             Some(store) => store.held(),
             None => Ok(Vec::new()),
@@ -354,35 +385,31 @@ impl Mirrors {
         mirror: &Mirror,
         upstream: &Upstream,
         resolved: &Resolved,
-        verified: &mut Vec<Oid>,
         deadline: Instant,
     ) -> Result<Store, Error> {
         let commit = resolved.commit();
         let mut opened = Store::open(&mirror.dir)?;
         if let Some(store) = opened.take_if(|store| store.holds(commit)) {
-            if !verified.contains(&commit) {
-                store.verify(commit)?;
-                verified.push(commit);
-            }
+            mirror.verify(&store, commit)?;
             return Ok(store);
         }
         if let Some(store) = &opened {
             store.sweep()?;
             if store.too_many_packs()? {
                 opened = None;
-                self.rebuild(mirror, verified, "it has many packs")?;
+                self.rebuild(mirror, "it has many packs")?;
             }
         }
-        let store = match opened {
-            Some(store) => store,
-            None => Store::create(&mirror.dir)?,
+        let store = if let Some(store) = opened {
+            store
+        } else {
+            // It may have been evicted since.
+            mirror.verified().clear();
+            Store::create(&mirror.dir)?
         };
         let mut haves = Vec::new();
         for commit in store.held()?.into_iter().take(MAX_HAVES) {
-            if !verified.contains(&commit) {
-                store.verify(commit)?;
-                verified.push(commit);
-            }
+            mirror.verify(&store, commit)?;
             haves.push(commit);
         }
         let limit = self.config.max_pack.saturating_add(self.config.max_refs);
@@ -392,17 +419,16 @@ impl Mirrors {
         wire::fetch(&session, resolved.want, &haves, &mut |pack| {
             store.receive(pack, self.config.max_pack, || session.check("receiving the pack"))
         })
-        .map_err(|error| self.explain(error, mirror, upstream, commit))?;
-        store.verify(commit)?;
+        .map_err(|error| Self::explain(error, mirror, upstream, commit))?;
+        mirror.verify(&store, commit)?;
         store.hold(commit)?;
-        verified.push(commit);
         tracing::info!(url = %upstream.url, revision = %resolved.revision, seconds = begun.elapsed().as_secs_f64(),
             "fetched");
         Ok(store)
     }
 
     /// A server that does not give a commit has lost it, or never had it.
-    fn explain(&self, error: Error, mirror: &Mirror, upstream: &Upstream, commit: Oid) -> Error {
+    fn explain(error: Error, mirror: &Mirror, upstream: &Upstream, commit: Oid) -> Error {
         match error {
             Error::Declined { reason, .. }
                 if reason.contains("not our ref") || reason.contains("unadvertised") =>
@@ -417,15 +443,15 @@ impl Mirrors {
         }
     }
 
-    fn rebuild(&self, mirror: &Mirror, verified: &mut Vec<Oid>, reason: &str) -> Result<(), Error> {
+    fn rebuild(&self, mirror: &Mirror, reason: &str) -> Result<(), Error> {
         tracing::warn!(mirror = %mirror.dir.display(), reason, "throwing a mirror away to fetch it anew");
         self.counters.rebuilds.fetch_add(1, Ordering::Relaxed);
-        verified.clear();
+        mirror.verified().clear();
         store::remove(&mirror.dir)
     }
 
     /// Keeps the mirror from eviction while the file is open, and notes the time of use.
-    fn mark_in_use(&self, mirror: &Mirror) -> Result<File, Error> {
+    fn mark_in_use(mirror: &Mirror) -> Result<File, Error> {
         let path = mirror.beside("use");
         let failed = |error: &std::io::Error| Error::io(&path, error);
         let file = gate::lock_file(&path)?;
@@ -434,66 +460,7 @@ impl Mirrors {
             .map_err(|error| failed(&error))?;
         Ok(file)
     }
-
-    fn mirrors_on_disk(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.config.root).into_iter().flatten().flatten();
-        entries
-            .map(|entry| entry.path())
-            .filter(|path| is_mirror(path) && path.is_dir())
-            .collect()
-    }
-
-    /// Removes the mirrors that were not used for longest until the rest fits. One that is in use stays.
-    fn evict(&self) {
-        let mut mirrors: Vec<_> = self
-            .mirrors_on_disk()
-            .into_iter()
-            .map(|dir| {
-                let used = fs::metadata(dir.with_extension("use")).and_then(|data| data.modified());
-                (used.unwrap_or(SystemTime::UNIX_EPOCH), store::size(&dir), dir)
-            })
-            .collect();
-        let mut total: u64 = mirrors.iter().map(|(_, size, _)| size).sum();
-        mirrors.sort_unstable();
-        for (_, size, dir) in mirrors {
-            if total <= self.config.capacity {
-                return;
-            }
-            match evict_one(&dir) {
-                Ok(true) => {
-                    total -= size;
-                    self.counters.evictions.fetch_add(1, Ordering::Relaxed);
-                    tracing::info!(mirror = %dir.display(), bytes = size, "evicted a mirror");
-                }
-                Ok(false) => {}
-                Err(error) => tracing::warn!(mirror = %dir.display(), %error, "cannot evict a mirror"),
-            }
-        }
-    }
-
-    /// Removes what is half-made or half-removed, unless another process is at it.
-    fn sweep(&self) -> Result<(), Error> {
-        let root = &self.config.root;
-        for entry in fs::read_dir(root)
-            .map_err(|error| Error::io(root, &error))?
-            .flatten()
-        {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let old = entry
-                .metadata()
-                .and_then(|data| data.modified())
-                .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > HALF_MADE));
-            if (name.starts_with(store::NEW) || name.starts_with(store::OLD)) && old {
-                // What cannot be removed now is tried again at the next start.
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
-        Ok(())
-    }
 }
-
-/// How long making or removing a mirror may take before what is left of it counts as rubbish.
-const HALF_MADE: Duration = Duration::from_secs(600);
 
 impl Drop for Mirrors {
     /// Does not wait for the network, so that it may happen anywhere, in async code too.
@@ -501,54 +468,5 @@ impl Drop for Mirrors {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-fn evict_one(dir: &Path) -> Result<bool, Error> {
-    let users = gate::lock_file(&dir.with_extension("use"))?;
-    let writer = gate::lock_file(&dir.with_extension("lock"))?;
-    // The order is that of `snapshot`, though neither of these waits.
-    if writer.try_lock().is_err() || users.try_lock().is_err() {
-        return Ok(false);
-    }
-    store::remove(dir)?;
-    Ok(true)
-}
-
-fn is_mirror(path: &Path) -> bool {
-    path.file_name()
-        .and_then(|name| name.to_str())
-        .is_some_and(|name| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
-/// Reads the folder's key, or makes one.
-fn key(root: &Path) -> Result<Vec<u8>, Error> {
-    let path = root.join("key");
-    let read = || fs::read(&path).ok().filter(|key| key.len() == 32);
-    if let Some(key) = read() {
-        return Ok(key);
-    }
-    let mut fresh = [0; 32];
-    let random: &dyn rustls::crypto::SecureRandom = rustls::crypto::ring::default_provider().secure_random;
-    random.fill(&mut fresh).map_err(|_| Error::Io {
-        path: path.display().to_string(),
-        reason: "the system gives no random numbers".to_owned(),
-    })?;
-    let failed = |error: &std::io::Error| Error::io(&path, error);
-    let mut file = tempfile::Builder::new()
-        .prefix("key-")
-        .tempfile_in(root)
-        .map_err(|error| failed(&error))?;
-    std::io::Write::write_all(&mut file, &fresh).map_err(|error| failed(&error))?;
-    match file.persist_noclobber(&path) {
-        Ok(_) => Ok(fresh.to_vec()),
-        // Another process was first, or the file is damaged.
-        Err(error) => match read() {
-            Some(key) => Ok(key),
-            None => {
-                error.file.persist(&path).map_err(|error| failed(&error.error))?;
-                Ok(fresh.to_vec())
-            }
-        },
     }
 }

@@ -225,10 +225,10 @@ pub(super) fn find(
             None => Err(missing(&[TAGS, HEADS], name)),
         },
         RefSpec::Default => {
-            let head = refs.iter().find(|found| found.name == "HEAD");
-            let head = head.ok_or_else(|| missing(&[HEADS], "main"))?;
-            let name = head.symbolic.as_deref().unwrap_or("HEAD");
-            Ok(resolved(name.strip_prefix(HEADS).unwrap_or(name), head))
+            let default = refs.iter().find(|found| found.name == "HEAD");
+            let default = default.ok_or_else(|| missing(&[HEADS], "main"))?;
+            let name = default.symbolic.as_deref().unwrap_or("HEAD");
+            Ok(resolved(name.strip_prefix(HEADS).unwrap_or(name), default))
         }
     }
 }

@@ -117,8 +117,8 @@ impl Credentials {
     fn fits(&self, url: &RepoUrl) -> Result<(), Error> {
         match (url.scheme(), self) {
             (Scheme::Ssh, Self::Ssh(_))
-            | (Scheme::Https | Scheme::Http, Self::Basic { .. } | Self::Bearer(_)) => Ok(()),
-            (Scheme::Https | Scheme::Http | Scheme::Git, Self::None) => Ok(()),
+            | (Scheme::Https | Scheme::Http, Self::None | Self::Basic { .. } | Self::Bearer(_))
+            | (Scheme::Git, Self::None) => Ok(()),
             (Scheme::Ssh, _) => Err(secret(
                 "an ssh address needs a Secret with identity (the private key) and known_hosts",
             )),

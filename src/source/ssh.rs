@@ -93,7 +93,8 @@ fn connect(session: &Arc<Session>, hosts: HostKeys) -> Result<Handle<Client>, Er
             key: Cow::Owned(hosts.algorithms()),
             ..Preferred::default()
         },
-        inactivity_timeout: Some(session.timeouts.idle),
+        // Each wait here has its own end, which comes first; this one reaps a connection that was given up half-made.
+        inactivity_timeout: Some(session.timeouts.idle.saturating_mul(4)),
         nodelay: true,
         ..client::Config::default()
     };
@@ -124,13 +125,11 @@ fn log_in(session: &Session, handle: &mut Handle<Client>, key: PrivateKey) -> Re
     let user = session.upstream.url.user();
     let rsa = key.algorithm().is_rsa();
     let outcome = session.wait("logging in", session.timeouts.idle, async {
-        let hash = match rsa {
-            true => handle
-                .best_supported_rsa_hash()
-                .await?
-                .flatten()
-                .or(Some(HashAlg::Sha256)),
-            false => None,
+        let hash = if rsa {
+            let best = handle.best_supported_rsa_hash().await?.flatten();
+            best.or(Some(HashAlg::Sha256))
+        } else {
+            None
         };
         let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
         handle.authenticate_publickey(user, key).await
@@ -168,11 +167,12 @@ impl client::Handler for Client {
 }
 
 /// Passes on what the command writes, and keeps the start of what it complains about.
-async fn pump(mut channel: ChannelReadHalf, send: mpsc::Sender<Bytes>, complaint: Arc<Mutex<Vec<u8>>>) {
+async fn pump(mut channel: ChannelReadHalf, pieces: mpsc::Sender<Bytes>, complaint: Arc<Mutex<Vec<u8>>>) {
     while let Some(message) = channel.wait().await {
         match message {
             ChannelMsg::Data { data } => {
-                if send.send(data).await.is_err() {
+                let sent = pieces.send(data).await;
+                if sent.is_err() {
                     return;
                 }
             }

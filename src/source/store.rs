@@ -151,21 +151,18 @@ impl Store {
                 .find_tree(tree)
                 .map_err(|error| damaged(&self.dir, &error))?;
             for entry in &tree {
-                match entry.kind() {
-                    Some(ObjectType::Tree) => {
-                        if seen.insert(entry.id()) {
-                            queue.push((entry.id(), depth + 1));
-                        }
-                    }
-                    Some(ObjectType::Blob) => {
-                        if seen.insert(entry.id()) && !odb.exists(entry.id()) {
-                            return Err(Error::Corrupt {
-                                what: format!("the mirror {}", self.dir.display()),
-                                reason: format!("object {} is missing", entry.id()),
-                            });
-                        }
-                    }
-                    _ => {}
+                let (tree, blob) = (ObjectType::Tree, ObjectType::Blob);
+                let kind = entry.kind();
+                if !(kind == Some(tree) || kind == Some(blob)) || !seen.insert(entry.id()) {
+                    continue;
+                }
+                if kind == Some(tree) {
+                    queue.push((entry.id(), depth + 1));
+                } else if !odb.exists(entry.id()) {
+                    return Err(Error::Corrupt {
+                        what: format!("the mirror {}", self.dir.display()),
+                        reason: format!("object {} is missing", entry.id()),
+                    });
                 }
             }
         }
@@ -217,7 +214,8 @@ impl Store {
         let mut roots = self.shallow()?;
         if !roots.contains(&commit) {
             roots.push(commit);
-            let lines: String = roots.iter().map(|oid| format!("{oid}\n")).collect();
+            let mut lines = roots.iter().map(Oid::to_string).collect::<Vec<_>>().join("\n");
+            lines.push('\n');
             write(&self.dir, "shallow", &lines)?;
         }
         write(&self.dir.join(HELD), &commit.to_string(), &format!("{commit}\n"))

@@ -145,11 +145,12 @@ impl RepoUrl {
             Some((user, host)) => (Some(user.to_owned()), host),
             None => (None, authority),
         };
-        if user.as_deref().is_some_and(|user| user.contains(':')) {
+        // `user:password@host:path` is split at its first colon.
+        if path.split('/').next().is_some_and(|start| start.contains('@')) {
             return Err(password_in(text));
         }
         // The host goes through the URL parser, so that both forms obey the same rules.
-        let parsed = url::Url::parse(&format!("ssh://{host}/")).map_err(|error| invalid(text, &error))?;
+        let parsed = url::Url::parse(&format!("ssh://{host}/")).map_err(|error| invalid(text, error))?;
         let host = parsed
             .host_str()
             .ok_or_else(|| address(text, "names no host"))?
@@ -181,10 +182,13 @@ impl FromStr for RepoUrl {
                 &format!("is longer than {MAX_LENGTH} bytes"),
             ));
         }
-        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        if text
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace() || c == '\\')
+        {
             return Err(address(
                 text,
-                "holds white space or control characters: write them as %20 and the like",
+                "holds white space, a backslash or control characters: write them as %20 and the like",
             ));
         }
         if !text.contains("://") {
@@ -198,7 +202,7 @@ impl FromStr for RepoUrl {
                 )),
             };
         }
-        let parsed = url::Url::parse(text).map_err(|error| invalid(text, &error))?;
+        let parsed = url::Url::parse(text).map_err(|error| invalid(text, error))?;
         let scheme = match parsed.scheme() {
             "https" => Scheme::Https,
             "http" => Scheme::Http,
@@ -328,7 +332,7 @@ fn address(text: &str, reason: &str) -> Error {
     }
 }
 
-fn invalid(text: &str, error: &url::ParseError) -> Error {
+fn invalid(text: &str, error: url::ParseError) -> Error {
     address(text, &format!("cannot be read: {error}"))
 }
 

@@ -190,7 +190,9 @@ fn fault(session: &Session, error: &(dyn std::error::Error + 'static)) -> Error 
         return kept;
     }
     let text = super::error::chain(error);
-    match declined(error) {
+    // Over HTTP the library takes the server's error line for the name of a section.
+    let quoted = || Some(text.split_once("\"ERR ")?.1.split('"').next()?.to_owned());
+    match declined(error).or_else(quoted) {
         Some(words) => session.declined(&words),
         None => session.protocol(&text),
     }

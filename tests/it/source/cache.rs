@@ -9,7 +9,7 @@ use patchset::source::{
     Class, Error, FileLimits, Freshness, MirrorConfig, Mirrors, RefSpec, Snapshot, Upstream,
 };
 
-use super::{anonymous, config, mirrors, soon, with_secret};
+use super::{anonymous, config, mirrors, noise, soon, with_secret};
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::{Fault, GitServer};
 
@@ -25,19 +25,6 @@ fn fetch(mirrors: &Mirrors, upstream: &Upstream) -> Result<Snapshot, Error> {
         soon(),
     )?;
     mirrors.snapshot(upstream, &resolved, soon())
-}
-
-/// Bytes that do not compress.
-fn noise(seed: u64, length: usize) -> String {
-    let mut state = seed;
-    (0..length)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            char::from(b'!' + u8::try_from((state >> 33) % 94).unwrap())
-        })
-        .collect()
 }
 
 fn served(names: &[&str]) -> (tempfile::TempDir, Vec<GitRepo>, GitServer) {
@@ -376,4 +363,100 @@ fn another_process_waits_for_the_lock_until_its_deadline() {
     });
     server.fail(Fault::None);
     second.snapshot(&upstream, &resolved, soon()).unwrap();
+}
+
+#[test]
+#[ignore = "the half of a_killed_fetch_leaves_a_usable_mirror that is killed"]
+fn fetch_until_killed() {
+    let variable = |name| std::env::var(name).expect("started by the other half");
+    let mirrors = mirrors(Path::new(&variable("CACHE")));
+    let outcome = fetch(&mirrors, &anonymous(&variable("UPSTREAM")));
+    panic!("it should have been killed: {outcome:?}");
+}
+
+#[test]
+fn a_killed_fetch_leaves_a_usable_mirror() {
+    let (_root, repos, server) = served(&["repo"]);
+    let cache = tempfile::tempdir().unwrap();
+    let upstream = anonymous(&server.url("repo"));
+    fetch(&mirrors(cache.path()), &upstream).unwrap();
+    repos[0].commit(&[("noise", &noise(8, 300_000))], "two");
+    server.fail(Fault::StallPack(100_000));
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "source::cache::fetch_until_killed", "--ignored"])
+        .env("CACHE", cache.path())
+        .env("UPSTREAM", server.url("repo"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let pack = root_of(&dirs(cache.path())[0]).join("objects/pack");
+    let half_made = || {
+        let entries = fs::read_dir(&pack).unwrap().flatten();
+        entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("pack_"))
+            .count()
+    };
+    let until = Instant::now() + Duration::from_secs(20);
+    while half_made() == 0 {
+        assert!(Instant::now() < until, "the fetch never began to write");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(half_made(), 1, "the kill left something");
+    server.fail(Fault::None);
+    let mirrors = mirrors(cache.path());
+    let snapshot = fetch(&mirrors, &upstream).unwrap();
+    assert_eq!(
+        snapshot.read_file("noise", &FileLimits::default()).unwrap().len(),
+        300_000
+    );
+    assert_eq!((half_made(), mirrors.stats().rebuilds), (0, 0));
+}
+
+#[test]
+fn what_is_held_does_not_wait_for_another_fetch() {
+    let (_root, repos, server) = served(&["repo"]);
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let upstream = anonymous(&server.url("repo"));
+    let old = mirrors
+        .resolve(&upstream, &main_branch(), Freshness::Now, soon())
+        .unwrap();
+    mirrors.snapshot(&upstream, &old, soon()).unwrap();
+    repos[0].commit(&[("noise", &noise(8, 300_000))], "two");
+    let new = mirrors
+        .resolve(&upstream, &main_branch(), Freshness::Now, soon())
+        .unwrap();
+    server.fail(Fault::StallPack(1000));
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| mirrors.snapshot(&upstream, &new, Instant::now() + Duration::from_secs(3)));
+        std::thread::sleep(Duration::from_millis(500));
+        let begun = Instant::now();
+        mirrors.snapshot(&upstream, &old, soon()).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        assert!(!slow.is_finished());
+        assert_eq!(slow.join().unwrap().unwrap_err().class(), Class::Transient);
+    });
+}
+
+#[tokio::test]
+async fn blocking_calls_and_the_end_work_from_async_code() {
+    let (_root, _repos, server) = served(&["repo"]);
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = std::sync::Arc::new(mirrors(cache.path()));
+    let upstream = anonymous(&server.url("repo"));
+    let snapshot = tokio::task::spawn_blocking({
+        let mirrors = std::sync::Arc::clone(&mirrors);
+        move || fetch(&mirrors, &upstream)
+    })
+    .await
+    .unwrap()
+    .unwrap();
+    drop(mirrors);
+    assert_eq!(
+        snapshot.read_file("dir/a", &FileLimits::default()).unwrap(),
+        b"1\n"
+    );
 }

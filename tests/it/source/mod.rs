@@ -1,6 +1,8 @@
 //! Mirrors against real servers.
 
+mod artifact;
 mod cache;
+mod faults;
 mod http;
 mod refs;
 mod ssh;
@@ -51,4 +53,17 @@ pub fn secret(pairs: &[(&str, &str)]) -> SecretData {
 
 pub fn with_secret(text: &str, pairs: &[(&str, &str)]) -> Upstream {
     Upstream::new(url(text), Some(&secret(pairs)), None).expect("a usable Secret")
+}
+
+/// Bytes that do not compress.
+pub fn noise(seed: u64, length: usize) -> String {
+    let mut state = seed;
+    (0..length)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'!' + u8::try_from((state >> 33) % 94).unwrap())
+        })
+        .collect()
 }

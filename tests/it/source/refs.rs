@@ -8,7 +8,7 @@ use crate::support::git_server::GitServer;
 
 struct Case {
     _root: tempfile::TempDir,
-    _cache: tempfile::TempDir,
+    cache: tempfile::TempDir,
     repo: GitRepo,
     server: GitServer,
     mirrors: Mirrors,
@@ -25,7 +25,7 @@ impl Case {
             mirrors: mirrors(cache.path()),
             upstream: anonymous(&server.url("repo")),
             _root: root,
-            _cache: cache,
+            cache,
             repo,
             server,
         }
@@ -121,7 +121,7 @@ fn a_commit_that_is_held_costs_no_network() {
     case.revision(&want);
     assert_eq!(asked(), before);
     // Not even after a restart, with no server at all.
-    let (url, root) = (case.server.url("repo"), case._cache);
+    let (url, root) = (case.server.url("repo"), case.cache);
     drop((case.server, case.mirrors));
     let again = mirrors(root.path());
     let upstream = anonymous(&url);
@@ -216,10 +216,8 @@ fn ranges_choose_the_highest_tag() {
 #[test]
 fn moved_and_forced_branches_are_seen() {
     let case = Case::new();
-    let big: String = (0..4000)
-        .map(|line| format!("line {}\n", line * 7919 % 10007))
-        .collect();
-    let first = case.repo.commit(&[("big", &big), ("a", "1\n")], "one");
+    let big = super::noise(3, 60_000);
+    let first = case.repo.commit(&[("big", big.as_str()), ("a", "1\n")], "one");
     let main = RefSpec::Branch("main".to_owned());
     assert_eq!(case.revision(&main), format!("main@sha1:{first}"));
     let before = case.mirrors.stats().received_bytes;
@@ -248,7 +246,7 @@ fn moved_and_forced_branches_are_seen() {
     };
     let fsck = std::process::Command::new("git")
         .arg("--git-dir")
-        .arg(folder(&folder(case._cache.path())))
+        .arg(folder(&folder(case.cache.path())))
         .args(["fsck", "--full", "--strict"])
         .output()
         .unwrap();

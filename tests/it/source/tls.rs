@@ -84,16 +84,16 @@ fn a_proxy_with_a_login_is_used() {
     let encrypted = GitServer::http(root.path()).tls(ours.server(None)).start();
     for server in [&plain, &encrypted] {
         let with = |proxy| fetch(&Upstream::new(url(&server.url("repo")), Some(&data), Some(proxy)).unwrap());
-        let before = proxy.served();
+        let before = proxy.passed_on();
         with(&good).unwrap();
-        assert!(proxy.served() > before);
-        let (served, asked) = (proxy.served(), server.counts().requests.load(Ordering::SeqCst));
+        assert!(proxy.passed_on() > before);
+        let (served, asked) = (proxy.passed_on(), server.counts().requests.load(Ordering::SeqCst));
         for refused in [&wrong, &none] {
             let error = with(refused).unwrap_err();
             assert_eq!(error.class(), Class::Authentication, "{error}");
             assert!(error.to_string().contains("proxySecretRef"), "{error}");
         }
-        assert_eq!(proxy.served(), served);
+        assert_eq!(proxy.passed_on(), served);
         assert_eq!(server.counts().requests.load(Ordering::SeqCst), asked);
     }
 }
@@ -143,4 +143,19 @@ fn endless_redirects_end() {
     let error = fetch(&with_secret(&ring.url("repo"), &[])).unwrap_err();
     assert!(error.to_string().contains("more than 5 redirects"), "{error}");
     assert_eq!(ring.counts().requests.load(Ordering::SeqCst), 6);
+}
+
+/// In a process of its own, because the system's authorities are found by its environment.
+#[test]
+fn a_system_without_authorities_is_no_hindrance() {
+    for test in ["the_authority_comes_from_the_secret", "endless_redirects_end"] {
+        let done = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("source::tls::{test}")])
+            .env("SSL_CERT_FILE", "/nonexistent")
+            .env("SSL_CERT_DIR", "/nonexistent")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && said.contains("1 passed"), "{said}");
+    }
 }

@@ -11,7 +11,7 @@ use base64::Engine;
 pub struct Proxy {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
-    served: Arc<AtomicUsize>,
+    passed_on: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -21,23 +21,23 @@ impl Proxy {
         let address = listener.local_addr().expect("an address");
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
         let login = format!("Basic {pair}");
-        let (stop, served) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let (stop, passed_on) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         std::thread::spawn({
-            let (stop, served) = (Arc::clone(&stop), Arc::clone(&served));
+            let (stop, passed_on) = (Arc::clone(&stop), Arc::clone(&passed_on));
             move || {
                 for stream in listener.incoming().flatten() {
                     if stop.load(Ordering::SeqCst) {
                         return;
                     }
-                    let (login, served) = (login.clone(), Arc::clone(&served));
-                    std::thread::spawn(move || serve(stream, &login, &served));
+                    let (login, passed_on) = (login.clone(), Arc::clone(&passed_on));
+                    std::thread::spawn(move || serve(stream, &login, &passed_on));
                 }
             }
         });
         Self {
             address,
             stop,
-            served,
+            passed_on,
         }
     }
 
@@ -47,8 +47,8 @@ impl Proxy {
     }
 
     /// How many requests were passed on.
-    pub fn served(&self) -> usize {
-        self.served.load(Ordering::SeqCst)
+    pub fn passed_on(&self) -> usize {
+        self.passed_on.load(Ordering::SeqCst)
     }
 }
 
@@ -59,7 +59,7 @@ impl Drop for Proxy {
     }
 }
 
-fn serve(client: TcpStream, login: &str, served: &AtomicUsize) -> Option<()> {
+fn serve(client: TcpStream, login: &str, passed_on: &AtomicUsize) -> Option<()> {
     let mut reader = BufReader::new(client.try_clone().ok()?);
     let mut client = client;
     let mut first = String::new();
@@ -85,7 +85,7 @@ fn serve(client: TcpStream, login: &str, served: &AtomicUsize) -> Option<()> {
             .ok()?;
         return None;
     }
-    served.fetch_add(1, Ordering::SeqCst);
+    passed_on.fetch_add(1, Ordering::SeqCst);
     let mut words = first.split(' ');
     let (method, target) = (words.next()?, words.next()?);
     let server = if method == "CONNECT" {

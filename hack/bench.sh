@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Speed and memory against git, as ratios of one run over a real tree of some thousand files. Prints Markdown tables;
+# docs/benchmarks.md keeps those of one machine.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib/tools.sh
+. "$(dirname "$0")/lib/tools.sh"
+cd "$PATCHSET_ROOT"
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PATCHSET_CACHE/target}
+corpus=${PATCHSET_CORPUS:-$PATCHSET_CACHE/corpus}
+
+hack/corpus.sh
+long "build patchset for release" cargo build --release --locked --quiet
+say "applying patches"
+python3 hack/bench/apply.py "$CARGO_TARGET_DIR/release/patchset" "$corpus/nova.git" 31.0.0 32.0.0
+say "fetching"
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+git --git-dir="$corpus/nova.git" archive 32.0.0 | tar -x -C "$tree"
+cargo bench --locked --quiet --bench fetch -- "$tree"

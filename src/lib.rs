@@ -3,8 +3,7 @@
 //! Data flows in one direction:
 //!
 //! 1. [`source`] mirrors upstreams, resolves refs and reads patches;
-//! 2. [`patch`] applies a series in memory and reports on each patch, and
-//!    [`constraints`] merges overrides into a constraints file;
+//! 2. [`patch`] applies a series in memory and reports on each patch;
 //! 3. [`plan`] turns what was observed into conditions and the next step;
 //! 4. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
 //! 5. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
@@ -15,7 +14,6 @@
 
 pub mod api;
 pub mod cli;
-pub mod constraints;
 pub mod controller;
 pub mod ops;
 pub mod patch;

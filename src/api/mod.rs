@@ -11,6 +11,7 @@
 pub mod common;
 pub mod constraint_override;
 pub mod crd;
+pub mod docs;
 pub mod duration;
 pub mod patch_set;
 pub mod reason;

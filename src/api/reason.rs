@@ -34,6 +34,8 @@ pub const NO_PATCHES: &str = "NoPatches";
 pub const UNREACHABLE: &str = "Unreachable";
 /// A server refused the credentials.
 pub const AUTHENTICATION_FAILED: &str = "AuthenticationFailed";
+/// The server answers, and has no such repository, or does not show it without other credentials.
+pub const REPOSITORY_NOT_FOUND: &str = "RepositoryNotFound";
 /// The ref does not exist.
 pub const REF_NOT_FOUND: &str = "RefNotFound";
 /// The file or folder does not exist at that ref.

@@ -7,7 +7,7 @@ use clap::Args;
 use kube::ResourceExt;
 
 use super::{Error, print};
-use crate::api::crd;
+use crate::api::{crd, docs};
 
 /// Options of `patchset crds`.
 #[derive(Debug, Args)]
@@ -15,9 +15,16 @@ pub struct Options {
     /// Write one file per definition into this folder instead
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
+    /// Print the reference of all fields instead, as Markdown
+    #[arg(long, conflicts_with = "output_dir")]
+    markdown: bool,
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+    if options.markdown {
+        print(docs::markdown(&crd::all()).as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut all = String::new();
     for definition in crd::all() {
         let document = format!("---\n{}", crd::yaml(&definition)?);

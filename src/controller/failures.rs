@@ -24,6 +24,7 @@ fn classify(error: &source::Error) -> (&'static str, Retry) {
         E::Secret(_) => reason::INVALID_REFERENCE,
         E::Timeout { .. } => reason::TIMED_OUT,
         E::Authentication { .. } => reason::AUTHENTICATION_FAILED,
+        E::Declined { .. } => reason::REPOSITORY_NOT_FOUND,
         E::RefNotFound { .. } => reason::REF_NOT_FOUND,
         E::FileNotFound { .. } => reason::PATH_NOT_FOUND,
         E::TooLarge { .. } => reason::TOO_LARGE,

@@ -6,5 +6,6 @@ mod apply;
 mod cluster;
 mod controller;
 mod packaging;
+mod rooms;
 mod source;
 mod support;

@@ -1,6 +1,6 @@
 //! What `kubectl apply` refuses, and with which sentence.
 
-use patchset::api::crd;
+use patchset::api::{crd, docs};
 use serde_json::{Value, json};
 
 use super::Stage;
@@ -21,6 +21,32 @@ fn the_definitions_are_those_of_the_types() {
                 path.display()
             );
         }
+    }
+}
+
+#[test]
+fn the_reference_is_that_of_the_types() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
+    let stored = std::fs::read_to_string(path).unwrap();
+    assert_eq!(
+        stored,
+        docs::markdown(&crd::all()),
+        "outdated: run `patchset crds --markdown > docs/api.md`"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_samples_are_accepted() {
+    let stage = Stage::new("samples").await;
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("config/samples/patching_v1alpha1_patchset.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let samples: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    assert_eq!(samples.len(), 2);
+    for mut sample in samples {
+        sample["spec"]["suspend"] = json!(true);
+        let name = sample["metadata"]["name"].as_str().unwrap().to_owned();
+        stage.apply(&name, &sample["spec"]).await;
     }
 }
 

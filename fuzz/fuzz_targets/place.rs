@@ -1,0 +1,43 @@
+//! A file and an edit of it: the patch between them applies and can be taken back, also after more text was put
+//! around the file.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use patchset::patch::{Options, PatchInput, Sequence, apply};
+
+#[path = "../store.rs"]
+mod store;
+
+fuzz_target!(|input: (Vec<u8>, Vec<u8>, u8)| {
+    let (before, after, shift) = input;
+    let line = |byte: &u8| format!("{}\n", byte % 7);
+    let before: Vec<String> = before.iter().take(64).map(line).collect();
+    let after: Vec<String> = after.iter().take(64).map(line).collect();
+    if before.is_empty() || before == after {
+        return;
+    }
+    let common = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
+    let rest = before.len().min(after.len()) - common;
+    let tail = before.iter().rev().zip(after.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    let mut hunk = format!("--- a/f\n+++ b/f\n@@ -1,{} +{},{} @@\n", before.len(), usize::from(!after.is_empty()), after.len());
+    before[..common].iter().for_each(|line| hunk.push_str(&format!(" {line}")));
+    before[common..before.len() - tail].iter().for_each(|line| hunk.push_str(&format!("-{line}")));
+    after[common..after.len() - tail].iter().for_each(|line| hunk.push_str(&format!("+{line}")));
+    before[before.len() - tail..].iter().for_each(|line| hunk.push_str(&format!(" {line}")));
+
+    let text = before.concat();
+    let store = store::Store::new(&[("f", text.as_bytes())]);
+    let patches = [PatchInput { name: "p".into(), bytes: hunk.clone().into_bytes() }];
+    let series = apply(&store, store.root(), &patches, Sequence::Stacked, &Options::default()).expect("whole");
+    assert!(series.patches()[0].applies(), "{hunk}\n{:?}", series.patches()[0]);
+    let mut written = store.clone();
+    let tree = series.write(&mut written).expect("memory takes all");
+    let back = Options { reverse: true, ..Options::default() };
+    let taken = apply(&written, tree, &patches, Sequence::Stacked, &back).expect("whole");
+    assert_eq!(taken.tree(), store.root(), "{hunk}");
+
+    let longer = format!("{}{text}", "lead\n".repeat(usize::from(shift % 5)));
+    let moved = store::Store::new(&[("f", longer.as_bytes())]);
+    apply(&moved, moved.root(), &patches, Sequence::Stacked, &Options::default()).expect("whole");
+});

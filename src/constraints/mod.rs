@@ -1,1 +1,0 @@
-//! Merges overrides into a pip constraints file.

@@ -1,0 +1,108 @@
+//! The rules of `docs/architecture.md`: which room may use which, and what pure rooms know.
+
+use std::path::{Path, PathBuf};
+
+/// A room, the rooms that it may use besides itself, and whether it is pure.
+const ROOMS: &[(&str, &[&str], Kind)] = &[
+    ("api", &[], Kind::Pure),
+    ("patch", &["api"], Kind::Pure),
+    ("plan", &["api", "patch"], Kind::Pure),
+    ("source", &["api", "patch", "plan"], Kind::Effects),
+    ("status", &["api", "patch", "plan"], Kind::Effects),
+    ("ops", &["api"], Kind::Effects),
+    (
+        "controller",
+        &["api", "patch", "plan", "source", "status", "ops"],
+        Kind::Effects,
+    ),
+    ("cli", &["api", "patch", "plan", "source"], Kind::Effects),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Values in, values out.
+    Pure,
+    /// Reads or writes the world.
+    Effects,
+}
+
+/// What a pure room must not name.
+const EFFECTS: &[&str] = &[
+    "tokio::",
+    "git2::",
+    "kube::Client",
+    "kube::Api",
+    "kube::api::Api",
+    "kube::runtime",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::env",
+    "std::thread",
+    "Instant::now",
+    "SystemTime::now",
+    "Timestamp::now",
+    "reqwest::",
+    "tracing::",
+];
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// The code of a file without its tests and comments.
+fn code(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let end = text.find("\n#[cfg(test)]").unwrap_or(text.len());
+    text[..end]
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn each_room_uses_only_what_it_may() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found: Vec<String> = std::fs::read_dir(&root)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    let mut known: Vec<&str> = ROOMS.iter().map(|(name, ..)| *name).collect();
+    known.sort_unstable();
+    assert_eq!(found, known, "a room is not in this test");
+
+    let mut wrong = Vec::new();
+    for (room, allowed, kind) in ROOMS {
+        let mut files = Vec::new();
+        sources(&root.join(room), &mut files);
+        for file in files {
+            let code = code(&file);
+            for (other, ..) in ROOMS {
+                let used =
+                    code.contains(&format!("crate::{other}::")) || code.contains(&format!("crate::{other};"));
+                if used && other != room && !allowed.contains(other) {
+                    wrong.push(format!("{} uses {other}", file.display()));
+                }
+            }
+            if *kind == Kind::Pure {
+                let named = EFFECTS.iter().filter(|effect| code.contains(*effect));
+                wrong.extend(named.map(|effect| format!("{} names {effect}", file.display())));
+            }
+            if *room != "source" && code.contains("git2::") {
+                wrong.push(format!("{} uses git2, which is for source alone", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

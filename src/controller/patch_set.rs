@@ -35,6 +35,10 @@ const KIND: &str = "PatchSet";
 /// The annotation by which Flux's users ask for a look now.
 pub(super) const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 
+/// The share of the interval for which a look at an upstream's refs serves all objects on it. Below the shortest
+/// jittered interval, so that each object's own turn finds news.
+const SHARED_SHARE: f64 = 0.9;
+
 /// How long the API server may take for one request of ours.
 const API_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -260,7 +264,7 @@ async fn attempt(
     let freshness = if now_asked {
         Freshness::Now
     } else {
-        Freshness::MaxAge(interval / 2)
+        Freshness::MaxAge(interval.mul_f64(SHARED_SHARE))
     };
     let deadline = Instant::now() + timeout;
     let gathered = match gather::gather(patch_set, context, freshness, deadline).await {

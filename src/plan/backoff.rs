@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// The first wait after a failure.
-const FIRST: Duration = Duration::from_secs(1);
+/// The first wait after a failure, and the shortest interval.
+pub const SHORTEST: Duration = Duration::from_secs(1);
 
 /// The longest wait after a failure: Flux's default for failing objects.
 pub const LONGEST: Duration = Duration::from_secs(15 * 60);
@@ -12,8 +12,8 @@ pub const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// longer than `interval` or a quarter of an hour, whichever is shorter.
 #[must_use]
 pub fn after_failures(failures: u32, interval: Duration) -> Duration {
-    let doubled = FIRST.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
-    doubled.min(LONGEST).min(interval.max(FIRST))
+    let doubled = SHORTEST.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
+    doubled.min(LONGEST).min(interval.max(SHORTEST))
 }
 
 /// `interval`, longer or shorter by up to `percent` of it, so that many objects do not look at the same moment.
@@ -35,7 +35,7 @@ mod tests {
         let waits: Vec<u64> = (1..9).map(|n| after_failures(n, minute).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(after_failures(u32::MAX, Duration::from_secs(86_400)), LONGEST);
-        assert_eq!(after_failures(5, Duration::ZERO), FIRST);
+        assert_eq!(after_failures(5, Duration::ZERO), SHORTEST);
     }
 
     #[test]

@@ -113,7 +113,6 @@ pub fn settle(
         Outcome::Failed(failure, sources) => {
             if let Some(sources) = sources {
                 resolved(&mut conditions, &sources);
-                status.upstream = Some(sources.upstream);
             }
             failed(&mut conditions, &failure)
         }
@@ -137,7 +136,7 @@ pub fn settle(
 #[must_use]
 pub fn wait(next: Next, interval: Duration, failures: u32) -> Option<Duration> {
     match next {
-        Next::Interval => Some(interval),
+        Next::Interval => Some(interval.max(super::backoff::SHORTEST)),
         Next::Backoff => Some(super::backoff::after_failures(failures, interval)),
         Next::Change => None,
     }
@@ -307,5 +306,170 @@ fn first_failure(patch: &PatchStatus) -> String {
         },
         (_, _, Some(message)) => format!("{name}: {message}"),
         (state, _, None) => format!("{name}: {}", state.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn sources(digest: &str) -> Sources {
+        Sources {
+            upstream: UpstreamStatus {
+                revision: format!("main@sha1:{digest}"),
+                commit: digest.to_owned(),
+            },
+            patches_revision: None,
+            inputs_digest: digest.to_owned(),
+        }
+    }
+
+    fn patch(state: PatchState) -> PatchStatus {
+        PatchStatus {
+            name: "0001.patch".into(),
+            state,
+            subject: None,
+            author: None,
+            offset: None,
+            message: Some("why".into()),
+            conflict: None,
+        }
+    }
+
+    fn checked(states: &[PatchState]) -> Checked {
+        let patches = states.iter().map(|state| patch(*state)).collect();
+        Checked {
+            patches,
+            tree: "tree".into(),
+            candidates: Vec::new(),
+        }
+    }
+
+    fn asked(generation: i64) -> Asked<'static> {
+        Asked {
+            generation,
+            requested_at: None,
+            merged: MergedPatches::Fail,
+        }
+    }
+
+    fn after(previous: &PatchSetStatus, outcome: Outcome) -> (PatchSetStatus, Next) {
+        settle(previous, asked(1), NOW, outcome)
+    }
+
+    fn shown(status: &PatchSetStatus) -> Vec<String> {
+        status
+            .conditions
+            .iter()
+            .map(|c| format!("{}={}/{}", c.type_, c.status, c.reason))
+            .collect()
+    }
+
+    #[test]
+    fn a_new_generation_is_announced_once() {
+        let begun = begin(&PatchSetStatus::default(), 1, NOW).unwrap();
+        assert_eq!(
+            shown(&begun),
+            ["Ready=Unknown/Progressing", "Reconciling=True/Progressing"]
+        );
+        assert_eq!(begun.observed_generation, -1);
+        assert_eq!(begin(&begun, 1, NOW), None);
+        assert!(begin(&begun, 2, NOW).is_some());
+    }
+
+    #[test]
+    fn the_same_outcome_again_changes_nothing() {
+        let outcome = || Outcome::Checked(sources("a"), checked(&[PatchState::Clean, PatchState::Offset]));
+        let (status, next) = after(&PatchSetStatus::default(), outcome());
+        assert_eq!(next, Next::Interval);
+        let later = Timestamp::from_second(1_000_000).unwrap();
+        assert_eq!(settle(&status, asked(1), later, outcome()).0, status);
+        assert!(holds(&status, "a") && !holds(&status, "b"));
+        assert_eq!(
+            settle(&status, asked(1), later, Outcome::Unchanged(sources("a"))).0,
+            status
+        );
+    }
+
+    #[test]
+    fn each_state_has_its_reason() {
+        use PatchState::{Blocked, Clean, Conflict, Malformed, Merged};
+        for (states, reason) in [
+            (&[Clean, Conflict, Blocked][..], "PatchConflict"),
+            (&[Malformed, Merged], "PatchMalformed"),
+            (&[Merged, Clean], "PatchMerged"),
+            (&[Blocked], "PatchConflict"),
+        ] {
+            let (status, next) = after(
+                &PatchSetStatus::default(),
+                Outcome::Checked(sources("a"), checked(states)),
+            );
+            let expected = [
+                format!("PatchesApplicable=False/{reason}"),
+                format!("Ready=False/{reason}"),
+                "SourceResolved=True/Succeeded".to_owned(),
+                format!("Stalled=True/{reason}"),
+            ];
+            assert_eq!((shown(&status), next), (expected.to_vec(), Next::Interval));
+            assert_eq!(status.patched_tree, None);
+        }
+    }
+
+    #[test]
+    fn a_failure_keeps_the_last_result_whole() {
+        let (good, _) = after(
+            &PatchSetStatus::default(),
+            Outcome::Checked(sources("a"), checked(&[PatchState::Clean])),
+        );
+        let failure = Failure::retried(Step::Patches, reason::STORAGE_FAILED, "disk");
+        let (status, next) = after(&good, Outcome::Failed(failure, Some(sources("b"))));
+        assert_eq!(next, Next::Backoff);
+        assert_eq!(
+            (
+                &status.upstream,
+                &status.patches,
+                &status.patched_tree,
+                &status.inputs_digest
+            ),
+            (
+                &good.upstream,
+                &good.patches,
+                &good.patched_tree,
+                &good.inputs_digest
+            )
+        );
+        assert_eq!(
+            shown(&status)[1..3],
+            [
+                "Ready=False/StorageFailed",
+                "Reconciling=True/ProgressingWithRetry"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_only_a_person_can_mend_is_stalled() {
+        let failure = Failure::stalled(Step::Source, reason::ACCESS_DENIED, "no");
+        let (status, next) = after(&PatchSetStatus::default(), Outcome::Failed(failure, None));
+        assert_eq!(next, Next::Change);
+        assert_eq!(
+            shown(&status),
+            [
+                "Ready=False/AccessDenied",
+                "SourceResolved=False/AccessDenied",
+                "Stalled=True/AccessDenied"
+            ]
+        );
+    }
+
+    #[test]
+    fn no_interval_is_a_busy_loop() {
+        assert_eq!(
+            wait(Next::Interval, Duration::ZERO, 0),
+            Some(Duration::from_secs(1))
+        );
+        assert_eq!(wait(Next::Change, Duration::ZERO, 0), None);
     }
 }

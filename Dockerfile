@@ -11,7 +11,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY src src
 RUN --mount=type=cache,id=cargo-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=target-${TARGETPLATFORM},target=/src/target,sharing=locked \
-    mkdir -p tests/it && touch tests/it/main.rs && \
+    mkdir -p tests/it benches && touch tests/it/main.rs benches/fetch.rs && \
     cargo build --locked --release --bin patchset && \
     install -D target/release/patchset /rootfs/usr/local/bin/patchset
 # The libraries under the names that the loader looks for, each a file and no link.

@@ -12,7 +12,7 @@ use super::{Error, print};
 use crate::patch::{
     self, FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, Sequence, State,
 };
-use crate::source::local::LocalRepository;
+use crate::source::local::{self, LocalRepository};
 
 /// Options of `patchset apply`.
 #[derive(Debug, Args)]
@@ -85,6 +85,7 @@ impl<'a> From<&'a PatchReport> for Line<'a> {
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+    local::trust_stored_objects();
     let mut repository = LocalRepository::open(&options.repo)?;
     let base = repository.tree_of(&options.revision)?;
     let engine = Engine {

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Error, print};
 use crate::patch::{
-    self, FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, Sequence, State,
+    self, FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, Results, Sequence, State,
 };
 use crate::source::local::{self, LocalRepository};
 
@@ -92,6 +92,11 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         strip: options.strip,
         directory: options.directory.as_str().into(),
         reverse: options.reverse,
+        results: if options.write {
+            Results::All
+        } else {
+            Results::Needed
+        },
         limits: Limits::default(),
     };
     let patches = read_all(&options.patches, engine.limits.patch_bytes)?;

@@ -15,6 +15,6 @@ mod report;
 mod series;
 
 pub use object::{EntryMode, ObjectError, Objects, Oid, OidError, TreeEntry, WriteObjects, serialise_tree};
-pub use options::{Limits, Options};
+pub use options::{Limits, Options, Results};
 pub use report::{Change, Fate, FileReport, HunkReport, Malformed, Nearest, PatchReport, Rejection, State};
 pub use series::{Error, PatchInput, Sequence, Series, apply};

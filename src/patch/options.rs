@@ -12,8 +12,20 @@ pub struct Options {
     pub directory: BString,
     /// Take the patches back instead (`--reverse`).
     pub reverse: bool,
+    /// What to keep of the results.
+    pub results: Results,
     /// How much is accepted.
     pub limits: Limits,
+}
+
+/// What is kept of the trees and blobs that patches make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Results {
+    /// What the next patch of the series needs.
+    #[default]
+    Needed,
+    /// All, to be written by [`Series::write`](super::Series::write).
+    All,
 }
 
 /// Bounds on the input. They are far above real patches, and far below what would exhaust a process.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::engine::{self, Problem, ProblemKind};
 use super::mail;
 use super::object::{ObjectError, Objects, Oid, WriteObjects};
-use super::options::Options;
+use super::options::{Options, Results};
 use super::overlay::{Cache, Overlay};
 use super::parse::{FilePatch, parse};
 use super::report::{Malformed, PatchReport, State};
@@ -66,7 +66,8 @@ impl Series {
         self.tree
     }
 
-    /// Writes the trees and blobs that the patches made, and gives the id of [`Series::tree`].
+    /// Writes the trees and blobs that the patches made, and gives the id of [`Series::tree`]. Those of patches that
+    /// were applied each alone are written where [`Results::All`] was asked for.
     ///
     /// # Errors
     ///
@@ -111,7 +112,10 @@ pub fn apply(
     for patch in patches {
         reports.push(run.one(patch)?);
         if sequence == Sequence::Independent {
-            others.push(std::mem::replace(&mut run.overlay, Overlay::new(base)));
+            let done = std::mem::replace(&mut run.overlay, Overlay::new(base));
+            if options.results == Results::All {
+                others.push(done);
+            }
             run.failed.clear();
         }
     }

@@ -106,7 +106,7 @@ fn objects_are_written_only_when_asked() {
         Path::new(&case.oracle.dir).join(path).exists()
     };
     assert!(!there(&tree));
-    case.json(&["--write", "1.patch"], 0);
+    case.json(&["--write", "--independent", "1.patch"], 0);
     assert!(there(&tree));
     assert_eq!(
         case.oracle.run(&["show", &format!("{tree}:f")]),

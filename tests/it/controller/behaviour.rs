@@ -195,3 +195,18 @@ async fn one_of_two_replicas_works_and_both_are_ready() {
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_selector_leaves_other_objects_alone() {
+    let selector = "--watch-label-selector=sharding.fluxcd.io/key=one";
+    let stage = Stage::with("shard", &[selector], crate::support::git_server::GitServer::http).await;
+    stage.apply("theirs", &stage.spec()).await;
+    stage.apply("ours", &stage.spec()).await;
+    let label = json!({ "metadata": { "labels": { "sharding.fluxcd.io/key": "one" } } });
+    let api = stage.api::<PatchSet>();
+    api.patch("ours", &PatchParams::default(), &Patch::Merge(&label))
+        .await
+        .unwrap();
+    stage.ready("ours", "True", "Succeeded").await;
+    assert_eq!(api.get("theirs").await.unwrap().status, None);
+}

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{ConfigMapKey, GitPath, Release};
 use super::duration::FluxDuration;
 use super::patch_set::{default_interval, default_timeout};
-use super::status::NEVER_OBSERVED;
+use super::status::{NEVER_OBSERVED, never_observed};
 
 /// The desired state of a `ConstraintOverride`.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -163,8 +163,4 @@ impl Default for ConstraintOverrideStatus {
             need_attention: None,
         }
     }
-}
-
-fn never_observed() -> i64 {
-    NEVER_OBSERVED
 }

@@ -176,6 +176,6 @@ pub struct CandidateStatus {
     pub message: Option<String>,
 }
 
-fn never_observed() -> i64 {
+pub(super) fn never_observed() -> i64 {
     NEVER_OBSERVED
 }

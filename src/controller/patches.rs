@@ -251,12 +251,11 @@ pub(super) async fn read(
             .await?
         }
     };
-    let mut patches: Vec<PatchInput> = files
+    // The source gives them sorted by the bytes of their names.
+    Ok(files
         .into_iter()
         .map(|SourceFile { name, content }| PatchInput { name, bytes: content })
-        .collect();
-    patches.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
-    Ok(patches)
+        .collect())
 }
 
 /// A folder that is absent holds no patches, as in the layout of `patches/<component>/<release>`.

@@ -219,7 +219,6 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         if let Some(slot) = self.patches.get_mut(number) {
             *slot = patch;
         }
-        self.results.resize(number, Bytes::new());
         self.results.push(contents);
         if leaves_contents {
             return conflict(format!(

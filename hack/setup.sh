@@ -25,4 +25,5 @@ if [ "${1:-}" != demo ]; then
     need_helm
     need_cargo_deny
     need_uv
+    python_environment >/dev/null
 fi

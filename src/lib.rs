@@ -4,9 +4,10 @@
 //!
 //! 1. [`source`] mirrors upstreams, resolves refs and reads patches;
 //! 2. [`patch`] applies a series in memory and reports on each patch;
-//! 3. [`plan`] turns what was observed into conditions and the next step;
-//! 4. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
-//! 5. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
+//! 3. [`constraints`] merges overrides into a release's upper constraints;
+//! 4. [`plan`] turns what was observed into conditions and the next step;
+//! 5. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
+//! 6. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
 //!
 //! [`api`] holds the types that users write. `docs/architecture.md` has the rules
@@ -14,6 +15,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod constraints;
 pub mod controller;
 pub mod ops;
 pub mod patch;

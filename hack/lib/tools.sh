@@ -8,6 +8,8 @@
 HELM_VERSION=v4.3.1
 CARGO_DENY_VERSION=0.20.2
 GO_VERSION=1.26.0
+# The oracle of how constraints are read.
+PIP_VERSION=26.0
 
 export PATH=$PATH:$PATCHSET_BIN
 
@@ -176,11 +178,16 @@ need_cargo_deny() {
 
 # python_environment: an environment with pip, so that the system's Python stays as it is. Prints its folder.
 python_environment() {
-    local folder=$PATCHSET_CACHE/python
+    local folder=$PATCHSET_CACHE/python version
     if [ ! -x "$folder/bin/pip" ]; then
         need_commands python3=python3
         python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
         python3 -m venv "$folder" >&2
+    fi
+    version=$("$folder/bin/pip" --disable-pip-version-check --version)
+    version=${version#pip }
+    if ! at_least "$PIP_VERSION" "${version%% *}"; then
+        long "install pip $PIP_VERSION or newer" "$folder/bin/python" -m pip install --quiet "pip>=$PIP_VERSION" >&2
     fi
     printf '%s\n' "$folder"
 }

@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{ConfigMapKey, GitPath, Release};
@@ -47,6 +48,11 @@ pub struct ConstraintOverrideSpec {
     pub upper_constraints: ConstraintsSource,
     /// The overrides: `package===version` replaces or adds, `-package` removes.
     pub overrides: OverridesSource,
+    /// Packages that are built from source. Their pins leave the merged file, because pip and uv refuse a source
+    /// tree against its own pin.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub built_from_source: Vec<PackageName>,
     /// How often to look whether the sources moved.
     #[serde(default = "default_interval")]
     pub interval: FluxDuration,
@@ -102,6 +108,17 @@ pub struct OverridesSource {
     pub entries: Option<Vec<OverrideEntry>>,
 }
 
+/// The name of a Python package; names that are the same by PEP 503 name the same package.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct PackageName(
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
+    )]
+    pub String,
+);
+
 /// One override.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -111,11 +128,7 @@ pub struct OverridesSource {
 )]
 pub struct OverrideEntry {
     /// The package.
-    #[schemars(
-        length(min = 1, max = 128),
-        regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
-    )]
-    pub name: String,
+    pub name: PackageName,
     /// The version to pin, without `===`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
@@ -124,6 +137,9 @@ pub struct OverrideEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub marker: Option<String>,
+    /// The version is meant to be older than upstream's, and does not need attention for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub downgrade: bool,
     /// Removes the package's pin.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub remove: bool,
@@ -143,6 +159,15 @@ pub struct ConstraintOverrideStatus {
     /// The `reconcile.fluxcd.io/requestedAt` that was last answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+    /// The upper constraints that were merged: the revision of their repository, or a digest of what was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper_constraints_revision: Option<String>,
+    /// The overrides that were merged: the revision of their repository, or a digest of what was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides_revision: Option<String>,
+    /// Where the merged file is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<MergedFile>,
     /// How many overrides there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
@@ -151,6 +176,111 @@ pub struct ConstraintOverrideStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub need_attention: Option<u32>,
+    /// What became of each override, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<OverrideStatus>,
+    /// A digest over all that this status was computed from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs_digest: Option<String>,
+}
+
+/// The merged file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MergedFile {
+    /// The ConfigMap that holds it. The resource owns it: what is changed by hand is put back.
+    pub name: String,
+    /// The key.
+    pub key: String,
+    /// The file's SHA-256, as `sha256:` and 64 hexadecimal digits.
+    pub digest: String,
+    /// How many packages it pins.
+    #[schemars(with = "i32")]
+    pub entries: u32,
+}
+
+/// What an override did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum OverrideState {
+    /// It replaced upstream's pin.
+    Updated,
+    /// It added a pin that upstream does not have.
+    Added,
+    /// It removed upstream's pin.
+    Removed,
+    /// Upstream pins the same: it can go.
+    Redundant,
+    /// It replaced upstream's pin by an older one, and does not say that this is meant.
+    Outdated,
+    /// Upstream has nothing that it could remove: it can go.
+    Absent,
+}
+
+impl OverrideState {
+    /// All states.
+    pub const ALL: [Self; 6] = [
+        Self::Updated,
+        Self::Added,
+        Self::Removed,
+        Self::Redundant,
+        Self::Outdated,
+        Self::Absent,
+    ];
+
+    /// The state as the status spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Updated => "Updated",
+            Self::Added => "Added",
+            Self::Removed => "Removed",
+            Self::Redundant => "Redundant",
+            Self::Outdated => "Outdated",
+            Self::Absent => "Absent",
+        }
+    }
+
+    /// Whether a person should look at an override of this state.
+    #[must_use]
+    pub fn needs_attention(self) -> bool {
+        match self {
+            Self::Updated | Self::Added | Self::Removed => false,
+            Self::Redundant | Self::Outdated | Self::Absent => true,
+        }
+    }
+}
+
+/// How a version relates to the one that it replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum VersionChange {
+    /// It is newer.
+    Upgrade,
+    /// It is older.
+    Downgrade,
+}
+
+/// One override.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OverrideStatus {
+    /// The package as the override names it.
+    pub package: String,
+    /// What it did.
+    pub state: OverrideState,
+    /// What upstream pins, with the markers where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// What the merged file pins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The environment marker that the override is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    /// Whether the new version is newer or older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<VersionChange>,
+    /// The same in a sentence.
+    pub message: String,
 }
 
 impl Default for ConstraintOverrideStatus {
@@ -159,8 +289,13 @@ impl Default for ConstraintOverrideStatus {
             observed_generation: NEVER_OBSERVED,
             conditions: Vec::new(),
             last_handled_reconcile_at: None,
+            upper_constraints_revision: None,
+            overrides_revision: None,
+            config_map: None,
             overrides: None,
             need_attention: None,
+            results: Vec::new(),
+            inputs_digest: None,
         }
     }
 }

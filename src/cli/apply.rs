@@ -2,13 +2,13 @@
 
 mod render;
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::{Error, print};
+use super::{Error, input, print};
 use crate::patch::{
     self, FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, Results, Sequence, State,
 };
@@ -135,11 +135,9 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
 fn read_all(paths: &[PathBuf], limit: u64) -> Result<Vec<PatchInput>, Error> {
     let mut patches = Vec::new();
     for path in paths {
-        if path.as_os_str() == "-" {
-            patches.push(input(path, &mut std::io::stdin().lock(), limit)?);
-        } else if path.is_dir() {
-            for path in patches_in(path)? {
-                patches.push(read(&path, limit)?);
+        if path.is_dir() {
+            for path in input::entries(path)?.iter().filter(|path| input::is_patch(path)) {
+                patches.push(read(path, limit)?);
             }
         } else {
             patches.push(read(path, limit)?);
@@ -148,45 +146,9 @@ fn read_all(paths: &[PathBuf], limit: u64) -> Result<Vec<PatchInput>, Error> {
     Ok(patches)
 }
 
-fn patches_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error::Io {
-        path: folder.display().to_string(),
-        source,
-    };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "patch") {
-            paths.push(path);
-        }
-    }
-    paths.sort_by(|a, b| {
-        a.as_os_str()
-            .as_encoded_bytes()
-            .cmp(b.as_os_str().as_encoded_bytes())
-    });
-    Ok(paths)
-}
-
 fn read(path: &Path, limit: u64) -> Result<PatchInput, Error> {
-    let mut file = std::fs::File::open(path).map_err(|source| Error::Io {
-        path: path.display().to_string(),
-        source,
-    })?;
-    input(path, &mut file, limit)
-}
-
-/// Reads one byte more than is allowed, so that the engine can say that it is too much.
-fn input(path: &Path, from: &mut dyn Read, limit: u64) -> Result<PatchInput, Error> {
-    let mut bytes = Vec::new();
-    from.take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(|source| Error::Io {
-            path: path.display().to_string(),
-            source,
-        })?;
     Ok(PatchInput {
         name: path.display().to_string(),
-        bytes,
+        bytes: input::read(path, limit)?,
     })
 }

@@ -4,7 +4,10 @@
 //! means success, 1 that something needs attention, 2 wrong usage or an I/O error.
 
 pub mod apply;
+pub mod constraints;
 pub mod crds;
+mod input;
+mod style;
 
 use std::process::ExitCode;
 
@@ -15,6 +18,8 @@ use clap::Subcommand;
 pub enum Command {
     /// Check patches against a revision of a local repository
     Apply(apply::Options),
+    /// Merge overrides into a release's upper constraints
+    Constraints(constraints::Options),
     /// Print the custom resource definitions as YAML
     Crds(crds::Options),
 }
@@ -44,6 +49,9 @@ pub enum Error {
     /// The patches could not be looked at.
     #[error(transparent)]
     Patch(#[from] crate::patch::Error),
+    /// The constraints or overrides cannot be merged.
+    #[error(transparent)]
+    Constraints(#[from] crate::constraints::Error),
     /// The result could not be written into the repository.
     #[error("cannot write into the repository: {0}")]
     Write(#[from] crate::patch::ObjectError),
@@ -55,6 +63,7 @@ impl Command {
     pub fn run(self) -> ExitCode {
         let outcome = match self {
             Self::Apply(options) => apply::run(&options),
+            Self::Constraints(options) => constraints::run(&options),
             Self::Crds(options) => crds::run(&options),
         };
         match outcome {

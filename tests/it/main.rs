@@ -4,6 +4,7 @@
 
 mod apply;
 mod cluster;
+mod constraints;
 mod controller;
 mod packaging;
 mod rooms;

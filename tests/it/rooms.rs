@@ -6,16 +6,21 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("api", &[], Kind::Pure),
     ("patch", &["api"], Kind::Pure),
-    ("plan", &["api", "patch"], Kind::Pure),
+    ("constraints", &["api"], Kind::Pure),
+    ("plan", &["api", "patch", "constraints"], Kind::Pure),
     ("source", &["api", "patch", "plan"], Kind::Effects),
     ("status", &["api", "patch", "plan"], Kind::Effects),
     ("ops", &["api"], Kind::Effects),
     (
         "controller",
-        &["api", "patch", "plan", "source", "status", "ops"],
+        &["api", "patch", "constraints", "plan", "source", "status", "ops"],
         Kind::Effects,
     ),
-    ("cli", &["api", "patch", "plan", "source"], Kind::Effects),
+    (
+        "cli",
+        &["api", "patch", "constraints", "plan", "source"],
+        Kind::Effects,
+    ),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]

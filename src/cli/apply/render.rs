@@ -2,15 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use anstyle::{AnsiColor, Style};
-
+use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD};
 use crate::patch::{Change, Fate, FileReport, HunkReport, PatchReport, Rejection, Series, State};
-
-const GOOD: Style = AnsiColor::Green.on_default();
-const ODD: Style = AnsiColor::Yellow.on_default();
-const BAD: Style = AnsiColor::Red.on_default();
-const DIM: Style = Style::new().dimmed();
-const BOLD: Style = Style::new().bold();
 
 /// The report of a series, with colours.
 pub(super) fn text(series: &Series, written: bool) -> String {

@@ -3,14 +3,28 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+/// Where `hack/setup.sh` keeps what it gets.
+fn cache() -> Option<PathBuf> {
+    std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+        .map(|cache| cache.join("patchset"))
+}
+
+/// A command for a program of the Python environment that `hack/setup.sh` makes, whose pip is of a known version.
+pub fn python(name: &str) -> Command {
+    let found = cache()
+        .map(|cache| cache.join("python/bin").join(name))
+        .filter(|file| file.is_file())
+        .unwrap_or_else(|| panic!("no Python environment with {name}: hack/setup.sh makes it"));
+    Command::new(found)
+}
+
 /// A command for a program in `KUBEBUILDER_ASSETS`, on `PATH`, or where `hack/setup.sh` puts what it gets.
 pub fn program(name: &str) -> Command {
     let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
-        .map(|cache| cache.join("patchset/bin"));
+    let cache = cache().map(|cache| cache.join("bin"));
     let mut folders = assets
         .into_iter()
         .chain(std::env::split_paths(&path))

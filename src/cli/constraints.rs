@@ -1,0 +1,170 @@
+//! `patchset constraints`: overrides merged into a release's upper constraints.
+
+use std::fmt::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anstyle::Style;
+use clap::{Args, ValueEnum};
+
+use super::style::{BAD, BOLD, DIM, GOOD, ODD};
+use super::{Error, input, print};
+use crate::api::constraint_override::{OverrideState, VersionChange};
+use crate::constraints::{
+    Cause, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned, merge,
+};
+
+/// Options of `patchset constraints`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The release's constraints as upstream publishes them; - is standard input
+    #[arg(long, value_name = "FILE")]
+    upper_constraints: PathBuf,
+    /// The overrides: package===version pins, -package removes; - is standard input
+    #[arg(long, value_name = "FILE", required_unless_present = "remove")]
+    overrides: Option<PathBuf>,
+    /// A package that is built from source, whose pin leaves the merged file; may be repeated
+    #[arg(long, value_name = "NAME")]
+    remove: Vec<PackageName>,
+    /// Exit with 1 where an override needs attention: redundant, outdated or absent
+    #[arg(long)]
+    strict: bool,
+    /// How to tell what the overrides did
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// The merged file on standard output, the report on standard error.
+    Text,
+    /// One JSON object on standard output, with the merged file in it.
+    Json,
+}
+
+/// The JSON output. Other tools read it: fields may be added, not changed.
+#[derive(serde::Serialize)]
+struct Document<'a> {
+    merged: &'a str,
+    digest: String,
+    entries: usize,
+    #[serde(rename = "needAttention")]
+    need_attention: usize,
+    results: Vec<Override<'a>>,
+    /// Lines of the upper constraints that read other files, which no override reaches.
+    includes: &'a [Include],
+}
+
+/// One override in the JSON output.
+#[derive(serde::Serialize)]
+struct Override<'a> {
+    line: Option<usize>,
+    package: &'a str,
+    state: OverrideState,
+    cause: Cause,
+    from: &'a [Pinned],
+    to: Option<&'a str>,
+    marker: Option<&'a str>,
+    change: Option<VersionChange>,
+    attention: bool,
+    message: String,
+}
+
+impl<'a> From<&'a Outcome> for Override<'a> {
+    fn from(outcome: &'a Outcome) -> Self {
+        Self {
+            line: outcome.line,
+            package: &outcome.package,
+            state: outcome.state,
+            cause: outcome.cause,
+            from: &outcome.from,
+            to: outcome.to.as_deref(),
+            marker: outcome.marker.as_deref(),
+            change: outcome.change,
+            attention: outcome.needs_attention(),
+            message: outcome.message(),
+        }
+    }
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+    let base_bytes = input::read(&options.upper_constraints, input::LARGEST)?;
+    let base = ConstraintsFile::parse(&base_bytes)?;
+    let override_bytes = match &options.overrides {
+        Some(path) => input::read(path, input::LARGEST)?,
+        None => Vec::new(),
+    };
+    let merged = merge(&base, &Overrides::parse(&override_bytes)?, &options.remove)?;
+    match options.output {
+        Output::Text => {
+            print(merged.text.as_bytes())?;
+            anstream::eprint!("{}", report(&merged, base.includes()));
+        }
+        Output::Json => {
+            let mut text = serde_json::to_vec(&Document {
+                merged: &merged.text,
+                digest: merged.digest(),
+                entries: merged.entries,
+                need_attention: merged.need_attention(),
+                results: merged.outcomes.iter().map(Override::from).collect(),
+                includes: base.includes(),
+            })?;
+            text.push(b'\n');
+            print(&text)?;
+        }
+    }
+    let needs_attention = merged.need_attention() > 0 || !base.includes().is_empty();
+    Ok(if options.strict && needs_attention {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn report(merged: &Merged, includes: &[Include]) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = write_report(&mut text, merged, includes);
+    text
+}
+
+fn write_report(out: &mut String, merged: &Merged, includes: &[Include]) -> fmt::Result {
+    for outcome in &merged.outcomes {
+        let style = style(outcome.state);
+        let word = outcome.state.as_str();
+        write!(
+            out,
+            "{style}{word:<9}{style:#} {BOLD}{}{BOLD:#}  {}",
+            outcome.package,
+            outcome.message()
+        )?;
+        match outcome.line {
+            Some(line) => writeln!(out, "  {DIM}line {line}{DIM:#}")?,
+            None => writeln!(out)?,
+        }
+    }
+    for Include { line, text } in includes {
+        writeln!(
+            out,
+            "{ODD}warning{ODD:#}   line {line} of the upper constraints reads another file ({text}): no override reaches into it"
+        )?;
+    }
+    let (overrides, attention) = (
+        merged.outcomes.iter().filter(|o| o.line.is_some()).count(),
+        merged.need_attention(),
+    );
+    let style = if attention > 0 { BAD } else { GOOD };
+    writeln!(
+        out,
+        "{overrides} override{}, {style}{attention} need{} attention{style:#}; {} entries, {}",
+        if overrides == 1 { "" } else { "s" },
+        if attention == 1 { "s" } else { "" },
+        merged.entries,
+        merged.digest()
+    )
+}
+
+/// The colour of a state.
+fn style(state: OverrideState) -> Style {
+    if state.needs_attention() { ODD } else { GOOD }
+}

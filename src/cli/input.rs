@@ -1,0 +1,54 @@
+//! Files that commands read.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+
+/// The most bytes of a file that is read where nothing smaller is asked for.
+pub(super) const LARGEST: u64 = 64 << 20;
+
+/// Reads a file, or standard input for `-`.
+///
+/// One byte more than `limit` is read at most, so that whoever takes the bytes can say that it is too much.
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let failed = |source| Error::Io {
+        path: path.display().to_string(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    let limit = limit.saturating_add(1);
+    if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path)
+            .map_err(failed)?
+            .take(limit)
+            .read_to_end(&mut bytes)
+    }
+    .map_err(failed)?;
+    Ok(bytes)
+}
+
+/// The entries of a folder, sorted by the bytes of their names.
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let failed = |source| Error::Io {
+        path: folder.display().to_string(),
+        source,
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        paths.push(entry.map_err(failed)?.path());
+    }
+    paths.sort_by(|a, b| {
+        a.as_os_str()
+            .as_encoded_bytes()
+            .cmp(b.as_os_str().as_encoded_bytes())
+    });
+    Ok(paths)
+}
+
+/// Whether a file is a patch by its name.
+pub(super) fn is_patch(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "patch")
+}

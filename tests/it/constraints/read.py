@@ -1,0 +1,26 @@
+"""What pip reads in constraints files: read.py FILE..., a line of JSON for each."""
+
+import json
+import sys
+
+from pip._internal.network.session import PipSession
+from pip._internal.req.constructors import install_req_from_parsed_requirement
+from pip._internal.req.req_file import parse_requirements
+from pip._vendor.packaging.utils import canonicalize_name
+
+
+def entries(path):
+    for line in parse_requirements(path, PipSession(), constraint=True):
+        requirement = install_req_from_parsed_requirement(line)
+        yield [
+            canonicalize_name(requirement.name),
+            str(requirement.specifier) if not requirement.link else "@",
+            str(requirement.markers or ""),
+        ]
+
+
+for path in sys.argv[1:]:
+    try:
+        print(json.dumps(list(entries(path))))
+    except Exception as error:  # each kind means that pip refuses the file
+        print(json.dumps(str(error)))

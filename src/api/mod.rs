@@ -16,6 +16,7 @@ pub mod duration;
 pub mod patch_set;
 pub mod reason;
 pub mod reference;
+pub mod source_refs;
 pub mod status;
 
 pub use common::Release;

@@ -12,6 +12,8 @@ pub mod condition {
     pub const SOURCE_RESOLVED: &str = "SourceResolved";
     /// All patches apply to the upstream's ref.
     pub const PATCHES_APPLICABLE: &str = "PatchesApplicable";
+    /// The overrides were merged into the upper constraints, and the merged file was written.
+    pub const CONSTRAINTS_MERGED: &str = "ConstraintsMerged";
 }
 
 /// Ready=True, and steps that are done.
@@ -29,6 +31,17 @@ pub const PATCH_MALFORMED: &str = "PatchMalformed";
 pub const PATCH_MERGED: &str = "PatchMerged";
 /// There are no patches, which is fine.
 pub const NO_PATCHES: &str = "NoPatches";
+
+/// The constraints are merged, and at least one override is redundant, outdated or absent.
+pub const NEEDS_ATTENTION: &str = "NeedsAttention";
+/// The overrides cannot be read, or contradict each other or the upper constraints.
+pub const INVALID_OVERRIDES: &str = "InvalidOverrides";
+/// The upper constraints cannot be read.
+pub const INVALID_CONSTRAINTS: &str = "InvalidConstraints";
+/// An object that the controller would own is there already and belongs to somebody else.
+pub const NAME_TAKEN: &str = "NameTaken";
+/// An object that the controller owns could not be written.
+pub const WRITE_FAILED: &str = "WriteFailed";
 
 /// The upstream or the patches' repository could not be reached in time.
 pub const UNREACHABLE: &str = "Unreachable";

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::gather::{Candidate, Gathered, blocking};
-use super::patch_set::Context;
+use super::context::Context;
+use super::gather::{Candidate, Gathered};
 use super::patches;
+use super::upstreams::blocking;
 use crate::api::reason;
 use crate::api::status::CandidateStatus;
 use crate::patch::{self, Options, PatchInput, Sequence, Series};

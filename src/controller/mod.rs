@@ -1,16 +1,21 @@
 //! Runs the reconcilers in a cluster: gather, plan, act, write status.
 
 mod check;
+mod constraint_override;
+mod context;
 mod failures;
 mod gather;
 mod memory;
+mod merged_file;
 mod options;
 mod patch_set;
 mod patches;
+mod reconciler;
 mod references;
 mod run;
-mod secrets;
+mod texts;
 mod triggers;
+mod upstreams;
 
 pub use options::{Options, TransportName};
 pub use run::run;

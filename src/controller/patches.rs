@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use kube::api::DynamicObject;
 
-use super::gather::{blocking, git_ref, resolve};
-use super::patch_set::Context;
+use super::context::{Context, Pace};
+use super::failures;
 use super::references::Data;
-use super::{failures, secrets};
+use super::upstreams::{self, blocking};
 use crate::api::common::GitPath;
 use crate::api::patch_set::{InlinePatch, Patches};
 use crate::api::reason;
@@ -16,9 +16,7 @@ use crate::api::reference::SourceReference;
 use crate::patch::PatchInput;
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
-use crate::source::{
-    self, Artifact, ArtifactLimits, FileLimits, Freshness, RefSpec, Resolved, SourceFile, Upstream,
-};
+use crate::source::{self, Artifact, ArtifactLimits, FileLimits, Resolved, SourceFile, Upstream};
 
 /// The ending of file names that are patches.
 const ENDING: &str = ".patch";
@@ -96,14 +94,13 @@ pub(super) async fn locate(
     context: &Arc<Context>,
     namespace: &str,
     patches: Option<&Patches>,
-    freshness: Freshness,
-    deadline: Instant,
+    pace: Pace,
 ) -> Result<Located, Failure> {
     let Some(patches) = patches else {
         return Ok(Located::None);
     };
     if let Some(git) = &patches.git {
-        return in_git(context, namespace, git, freshness, deadline).await;
+        return in_git(context, namespace, git, pace).await;
     }
     if let Some(reference) = &patches.source_ref {
         return in_artifact(context, namespace, reference, patches.path.as_deref());
@@ -122,27 +119,10 @@ async fn in_git(
     context: &Arc<Context>,
     namespace: &str,
     git: &GitPath,
-    freshness: Freshness,
-    deadline: Instant,
+    pace: Pace,
 ) -> Result<Located, Failure> {
-    let upstream = secrets::upstream(
-        &context.references,
-        namespace,
-        &git.url,
-        git.secret_ref.as_ref(),
-        git.proxy_secret_ref.as_ref(),
-    )
-    .await?;
-    let want = git.ref_.as_ref().map_or(Ok(RefSpec::Default), git_ref)?;
-    let resolved = resolve(
-        context,
-        "the patches' repository",
-        &upstream,
-        &want,
-        freshness,
-        deadline,
-    )
-    .await?;
+    let (upstream, resolved) =
+        upstreams::repository(context, namespace, "the patches' repository", git, pace).await?;
     Ok(Located::Git {
         upstream,
         resolved,

@@ -178,6 +178,16 @@ impl References {
         .await
     }
 
+    /// A ConfigMap's metadata as the watch last showed it.
+    #[must_use]
+    pub fn config_map_metadata(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<PartialObjectMeta<ConfigMap>>> {
+        self.config_maps.get(&ObjectRef::new(name).within(namespace))
+    }
+
     /// A Flux source as the watch last showed it.
     ///
     /// # Errors

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use futures::{FutureExt, StreamExt};
 use kube::api::ListParams;
 use kube::runtime::reflector::store::Writer;
-use kube::{Client, Config, Resource};
+use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::context::Context;
 use super::options::{Options, TransportName};
-use super::patch_set::{self, Context, Guarded};
+use super::reconciler::{self, Guarded, Reconciled};
 use super::references::{References, Scope};
 use super::{Error, triggers};
-use crate::api::PatchSet;
+use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::health::Readiness;
 use crate::ops::metrics::{Metrics, MirrorTotals};
 use crate::ops::{leader, server, telemetry};
@@ -31,18 +32,15 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let health_listener = server::listen(&options.health_addr).await?;
     let metrics_listener = server::listen(&options.metrics_addr).await?;
     let mirrors = Arc::new(Mirrors::open(mirror_config(&options))?);
-    let writer = Writer::<Guarded>::default();
+    let writers = Writers::default();
     let refresh = {
-        let (metrics, mirrors, store) = (metrics.clone(), Arc::clone(&mirrors), writer.as_reader());
+        let (metrics, mirrors) = (metrics.clone(), Arc::clone(&mirrors));
+        let patch_sets = writers.patch_sets.as_reader();
+        let constraint_overrides = writers.constraint_overrides.as_reader();
         move || {
             metrics.observe_mirrors(mirror_totals(&mirrors));
-            metrics.show_objects(
-                store
-                    .state()
-                    .iter()
-                    .filter_map(|o| o.0.as_ref().ok())
-                    .map(patch_set::shown),
-            );
+            let patch_sets = reconciler::shown(&patch_sets).into_iter();
+            metrics.show_objects(patch_sets.chain(reconciler::shown(&constraint_overrides)));
         }
     };
     let _health = Abort(tokio::spawn(server::health(health_listener, readiness.clone())));
@@ -64,7 +62,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     } else {
         None
     };
-    let work = work(client, options, mirrors, metrics, readiness, writer);
+    let work = work(client, options, mirrors, metrics, readiness, writers);
     match leadership {
         None => tokio::select! { result = work => result, () = stop => Ok(()) },
         Some(mut held) => {
@@ -85,32 +83,51 @@ async fn work(
     mirrors: Arc<Mirrors>,
     metrics: Metrics,
     readiness: Readiness,
-    writer: Writer<Guarded>,
+    writers: Writers,
 ) -> Result<(), Error> {
     let namespace = (!options.watch_all_namespaces).then(|| options.runtime_namespace.clone());
     let scope = Scope::new(client.clone(), namespace);
-    scope
-        .api::<PatchSet>()
-        .list(&ListParams::default().limit(1))
-        .await
-        .map_err(|error| match &error {
-            kube::Error::Api(status) if status.is_not_found() => {
-                Error::NotInstalled(format!("{} {}", PatchSet::api_version(&()), PatchSet::kind(&())))
-            }
-            _ => Error::Api(error),
-        })?;
+    is_installed::<PatchSet>(&scope).await?;
+    is_installed::<ConstraintOverride>(&scope).await?;
     let (references, changes) = References::watch(&scope);
     let references = Arc::new(references);
-    let (changed, patch_set_changes) = triggers::fan_out(changes, Arc::clone(&references));
-    let _watches = Abort(tokio::spawn(changed));
+    let (watch, triggers) = triggers::fan_out(changes, Arc::clone(&references));
+    let _watches = Abort(tokio::spawn(watch));
     references.wait_until_known().await;
     readiness.set(true);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching");
-    let context = Arc::new(Context::new(client, options, mirrors, metrics, references));
-    patch_set::controller(&scope, &context, writer, patch_set_changes)
+    let context = Arc::new(Context {
+        client,
+        options,
+        mirrors,
+        metrics,
+        references,
+    });
+    let patch_sets = reconciler::controller(&scope, &context, writers.patch_sets, triggers.changes());
+    let constraint_overrides =
+        reconciler::controller(&scope, &context, writers.constraint_overrides, triggers.changes());
+    futures::stream::select(patch_sets, constraint_overrides)
         .for_each(|()| futures::future::ready(()))
         .await;
     Ok(())
+}
+
+/// Where the watches of the resources write to.
+#[derive(Default)]
+struct Writers {
+    patch_sets: Writer<Guarded<PatchSet>>,
+    constraint_overrides: Writer<Guarded<ConstraintOverride>>,
+}
+
+async fn is_installed<K: Reconciled>(scope: &Scope) -> Result<(), Error> {
+    let api = scope.api::<K>();
+    let listed = api.list_metadata(&ListParams::default().limit(1)).await;
+    listed.map(drop).map_err(|error| match &error {
+        kube::Error::Api(status) if status.is_not_found() => {
+            Error::NotInstalled(format!("{} {}", K::api_version(&()), K::KIND))
+        }
+        _ => Error::Api(error),
+    })
 }
 
 fn mirror_config(options: &Options) -> MirrorConfig {

@@ -47,9 +47,9 @@ struct ObjectCondition {
     ready: String,
 }
 
-/// Labels of an object's patches.
+/// Labels of an object's patches or overrides.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ObjectPatches {
+struct ObjectStates {
     namespace: String,
     name: String,
     state: &'static str,
@@ -63,7 +63,8 @@ pub struct Metrics {
     durations: Family<Kind, Histogram>,
     active: Family<Kind, Gauge>,
     ready: Family<ObjectCondition, Gauge>,
-    patches: Family<ObjectPatches, Gauge>,
+    patches: Family<ObjectStates, Gauge>,
+    overrides: Family<ObjectStates, Gauge>,
     fetches: Counter,
     fetched_bytes: Counter,
     evictions: Counter,
@@ -90,7 +91,8 @@ impl Default for Metrics {
         let durations = Family::<Kind, Histogram>::new_with_constructor(|| {
             Histogram::new(exponential_buckets(0.001, 4.0, 10))
         });
-        let (active, ready, patches) = (Family::default(), Family::default(), Family::default());
+        let (active, ready) = (Family::default(), Family::default());
+        let (patches, overrides) = (Family::default(), Family::default());
         let (fetches, fetched_bytes, evictions) =
             (Counter::default(), Counter::default(), Counter::default());
         let storage_bytes = Gauge::default();
@@ -116,6 +118,11 @@ impl Default for Metrics {
             ready.clone(),
         );
         registry.register("patches", "Patches of each PatchSet by state", patches.clone());
+        registry.register(
+            "overrides",
+            "Overrides of each ConstraintOverride by state",
+            overrides.clone(),
+        );
         registry.register("mirror_fetches", "Packs fetched from upstreams", fetches.clone());
         registry.register_with_unit(
             "mirror_received",
@@ -141,6 +148,7 @@ impl Default for Metrics {
             active,
             ready,
             patches,
+            overrides,
             fetches,
             fetched_bytes,
             evictions,
@@ -172,21 +180,28 @@ impl Metrics {
     pub fn show_objects(&self, objects: impl IntoIterator<Item = Shown>) {
         self.ready.clear();
         self.patches.clear();
+        self.overrides.clear();
         for Shown {
             kind,
             namespace,
             name,
             ready,
-            patches,
+            states,
         } in objects
         {
-            for (state, count) in patches {
-                let labels = ObjectPatches {
+            let (family, states) = match states {
+                States::Patches(states) => (&self.patches, states),
+                States::Overrides(states) => (&self.overrides, states),
+            };
+            for (state, count) in states {
+                let labels = ObjectStates {
                     namespace: namespace.clone(),
                     name: name.clone(),
                     state,
                 };
-                self.patches.get_or_create(&labels).set(count);
+                family
+                    .get_or_create(&labels)
+                    .set(i64::try_from(count).unwrap_or(i64::MAX));
             }
             let Some((status, reason)) = ready else { continue };
             let labels = ObjectCondition {
@@ -241,8 +256,17 @@ pub struct Shown {
     pub name: String,
     /// Status and reason of its Ready condition.
     pub ready: Option<(String, String)>,
-    /// How many of its patches are in each state.
-    pub patches: Vec<(&'static str, i64)>,
+    /// What it consists of.
+    pub states: States,
+}
+
+/// How many parts of an object are in each state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum States {
+    /// Patches.
+    Patches(Vec<(&'static str, usize)>),
+    /// Overrides.
+    Overrides(Vec<(&'static str, usize)>),
 }
 
 /// A reconciliation under way.
@@ -267,7 +291,7 @@ mod tests {
             namespace: "ns".into(),
             name: "a".into(),
             ready: Some((ready.0.into(), ready.1.into())),
-            patches: vec![("Clean", 2)],
+            states: States::Patches(vec![("Clean", 2)]),
         };
         metrics.show_objects([shown(("False", "PatchConflict"))]);
         metrics.show_objects([shown(("True", "Succeeded"))]);

@@ -9,6 +9,8 @@ pub enum Step {
     Source,
     /// Applying the patches.
     Patches,
+    /// Merging the constraints, and writing the merged file.
+    Constraints,
 }
 
 impl Step {
@@ -18,6 +20,7 @@ impl Step {
         match self {
             Self::Source => condition::SOURCE_RESOLVED,
             Self::Patches => condition::PATCHES_APPLICABLE,
+            Self::Constraints => condition::CONSTRAINTS_MERGED,
         }
     }
 }

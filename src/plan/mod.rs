@@ -4,10 +4,12 @@
 
 pub mod backoff;
 pub mod conditions;
+pub mod constraint_override;
 pub mod failure;
 pub mod inputs;
+pub mod lifecycle;
 pub mod patch_set;
 pub mod report;
 
 pub use failure::{Failure, Retry, Step};
-pub use patch_set::Outcome;
+pub use lifecycle::Outcome;

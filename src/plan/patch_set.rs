@@ -1,11 +1,10 @@
 //! The status of a `PatchSet`, derived from what was observed.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
-use super::conditions::{self, Conditions, Truth};
-use super::failure::{Failure, Retry, Step};
+use super::conditions::{self, Truth};
+use super::failure::Step;
+use super::lifecycle::{Asked, Next, Outcome, Settling, Verdict};
 use crate::api::patch_set::MergedPatches;
 use crate::api::reason::{self, condition};
 use crate::api::status::{CandidateStatus, PatchSetStatus, PatchState, PatchStatus, UpstreamStatus};
@@ -32,39 +31,6 @@ pub struct Checked {
     pub candidates: Vec<CandidateStatus>,
 }
 
-/// How an attempt ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A step could not be done. What was resolved before it is told.
-    Failed(Failure, Option<Sources>),
-    /// The inputs are those of the status as it stands: its results hold.
-    Unchanged(Sources),
-    /// The series was applied.
-    Checked(Sources, Checked),
-}
-
-/// What the object asks for, as far as its status depends on it.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    /// `metadata.generation`.
-    pub generation: i64,
-    /// The annotation `reconcile.fluxcd.io/requestedAt`.
-    pub requested_at: Option<&'a str>,
-    /// `spec.mergedPatches`.
-    pub merged: MergedPatches,
-}
-
-/// When to look again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// After the resource's interval.
-    Interval,
-    /// After a wait that grows with each failure.
-    Backoff,
-    /// When something changes.
-    Change,
-}
-
 /// Whether results that were computed from these inputs stand in the status already.
 #[must_use]
 pub fn holds(previous: &PatchSetStatus, inputs_digest: &str) -> bool {
@@ -73,86 +39,42 @@ pub fn holds(previous: &PatchSetStatus, inputs_digest: &str) -> bool {
             .is_some_and(|c| c.status != Truth::Unknown.as_str())
 }
 
-/// The status at the start of work on a new generation.
-///
-/// Nothing where this generation was seen before: then the status stays until there is a result.
-#[must_use]
-pub fn begin(previous: &PatchSetStatus, generation: i64, now: Timestamp) -> Option<PatchSetStatus> {
-    if conditions::find(&previous.conditions, condition::READY)
-        .is_some_and(|ready| ready.observed_generation == Some(generation))
-    {
-        return None;
-    }
-    let mut conditions = Conditions::from_previous(&previous.conditions, generation, now);
-    let message = format!("looking at generation {generation}");
-    conditions.set(condition::RECONCILING, Truth::True, reason::PROGRESSING, &message);
-    conditions.set(condition::READY, Truth::Unknown, reason::PROGRESSING, &message);
-    conditions.remove(condition::STALLED);
-    Some(PatchSetStatus {
-        conditions: conditions.into_list(),
-        ..previous.clone()
-    })
-}
-
 /// The status after an attempt, and when to make the next.
 #[must_use]
 pub fn settle(
     previous: &PatchSetStatus,
     asked: Asked<'_>,
+    merged: MergedPatches,
     now: Timestamp,
-    outcome: Outcome,
+    outcome: Outcome<Sources, Checked>,
 ) -> (PatchSetStatus, Next) {
-    let mut status = previous.clone();
-    status.observed_generation = asked.generation;
-    status.last_handled_reconcile_at = asked
-        .requested_at
-        .map(ToOwned::to_owned)
-        .or(status.last_handled_reconcile_at);
-    let mut conditions = Conditions::from_previous(&previous.conditions, asked.generation, now);
-    let next = match outcome {
+    let mut settling = Settling::from_previous(previous, asked, now);
+    match outcome {
         Outcome::Failed(failure, sources) => {
             if let Some(sources) = sources {
-                resolved(&mut conditions, &sources);
+                settling.resolved(&resolved(&sources));
             }
-            failed(&mut conditions, &failure)
+            return settling.failed(&failure);
         }
         Outcome::Unchanged(sources) => {
-            resolved(&mut conditions, &sources);
-            take_sources(&mut status, sources);
-            judged(&mut conditions, &status, asked.merged)
+            settling.resolved(&resolved(&sources));
+            take_sources(&mut settling.status, sources);
         }
-        Outcome::Checked(sources, checked) => {
-            resolved(&mut conditions, &sources);
-            take_sources(&mut status, sources);
-            take_checked(&mut status, checked, asked.merged);
-            judged(&mut conditions, &status, asked.merged)
+        Outcome::Done(sources, checked) => {
+            settling.resolved(&resolved(&sources));
+            take_sources(&mut settling.status, sources);
+            take_checked(&mut settling.status, checked, merged);
         }
-    };
-    status.conditions = conditions.into_list();
-    (status, next)
-}
-
-/// How long to wait, given the resource's interval and the failures in a row so far.
-#[must_use]
-pub fn wait(next: Next, interval: Duration, failures: u32) -> Option<Duration> {
-    match next {
-        Next::Interval => Some(interval.max(super::backoff::SHORTEST)),
-        Next::Backoff => Some(super::backoff::after_failures(failures, interval)),
-        Next::Change => None,
     }
+    let verdict = verdict(&settling.status, merged);
+    settling.judged(Step::Patches, &verdict)
 }
 
-fn resolved(conditions: &mut Conditions, sources: &Sources) {
-    let message = match &sources.patches_revision {
+fn resolved(sources: &Sources) -> String {
+    match &sources.patches_revision {
         Some(patches) => format!("upstream at {}, patches at {patches}", sources.upstream.revision),
         None => format!("upstream at {}", sources.upstream.revision),
-    };
-    conditions.set(
-        condition::SOURCE_RESOLVED,
-        Truth::True,
-        reason::SUCCEEDED,
-        &message,
-    );
+    }
 }
 
 fn take_sources(status: &mut PatchSetStatus, sources: Sources) {
@@ -169,36 +91,6 @@ fn take_checked(status: &mut PatchSetStatus, checked: Checked, merged: MergedPat
     status.candidates = checked.candidates;
 }
 
-fn failed(conditions: &mut Conditions, failure: &Failure) -> Next {
-    conditions.set(
-        failure.step.condition(),
-        Truth::False,
-        failure.reason,
-        &failure.message,
-    );
-    conditions.set(condition::READY, Truth::False, failure.reason, &failure.message);
-    match failure.retry {
-        Retry::Backoff => {
-            conditions.remove(condition::STALLED);
-            conditions.set(
-                condition::RECONCILING,
-                Truth::True,
-                reason::PROGRESSING_WITH_RETRY,
-                "the last attempt failed and will be repeated",
-            );
-            Next::Backoff
-        }
-        Retry::WhenChanged => {
-            conditions.remove(condition::RECONCILING);
-            conditions.set(condition::STALLED, Truth::True, failure.reason, &failure.message);
-            match failure.step {
-                Step::Source => Next::Change,
-                Step::Patches => Next::Interval,
-            }
-        }
-    }
-}
-
 /// Whether a patch lets its `PatchSet` be ready.
 #[must_use]
 pub fn passes(patch: &PatchStatus, merged: MergedPatches) -> bool {
@@ -209,22 +101,8 @@ pub fn passes(patch: &PatchStatus, merged: MergedPatches) -> bool {
     }
 }
 
-fn judged(conditions: &mut Conditions, status: &PatchSetStatus, merged: MergedPatches) -> Next {
-    let (truth, reason, message) = verdict(status, merged);
-    conditions.set(condition::PATCHES_APPLICABLE, truth, reason, &message);
-    conditions.remove(condition::RECONCILING);
-    if truth == Truth::True {
-        conditions.remove(condition::STALLED);
-        conditions.set(condition::READY, Truth::True, reason::SUCCEEDED, &message);
-    } else {
-        conditions.set(condition::STALLED, Truth::True, reason, &message);
-        conditions.set(condition::READY, Truth::False, reason, &message);
-    }
-    Next::Interval
-}
-
-/// The verdict on a series: truth, reason and a sentence for `PatchesApplicable`.
-fn verdict(status: &PatchSetStatus, merged: MergedPatches) -> (Truth, &'static str, String) {
+/// The verdict on a series.
+fn verdict(status: &PatchSetStatus, merged: MergedPatches) -> Verdict {
     let revision = status
         .upstream
         .as_ref()
@@ -232,17 +110,18 @@ fn verdict(status: &PatchSetStatus, merged: MergedPatches) -> (Truth, &'static s
     let total = status.patches.len();
     let failing: Vec<&PatchStatus> = status.patches.iter().filter(|p| !passes(p, merged)).collect();
     let Some(first) = failing.first() else {
-        return match total {
+        let (reason, message) = match total {
             0 => (
-                Truth::True,
                 reason::NO_PATCHES,
                 format!("no patches are carried on {revision}"),
             ),
-            _ => (
-                Truth::True,
-                reason::SUCCEEDED,
-                all_apply(&status.patches, revision),
-            ),
+            _ => (reason::SUCCEEDED, all_apply(&status.patches, revision)),
+        };
+        return Verdict {
+            truth: Truth::True,
+            reason: reason.to_owned(),
+            ready: reason::SUCCEEDED.to_owned(),
+            message,
         };
     };
     let has = |state| failing.iter().any(|p| p.state == state);
@@ -256,14 +135,15 @@ fn verdict(status: &PatchSetStatus, merged: MergedPatches) -> (Truth, &'static s
         reason::PATCH_CONFLICT
     };
     let applied = total - failing.len();
-    (
-        Truth::False,
-        reason,
-        format!(
+    Verdict {
+        truth: Truth::False,
+        reason: reason.to_owned(),
+        ready: reason.to_owned(),
+        message: format!(
             "{applied} of {total} patches apply to {revision}: {}",
             first_failure(first)
         ),
-    )
+    }
 }
 
 fn all_apply(patches: &[PatchStatus], revision: &str) -> String {
@@ -311,7 +191,11 @@ fn first_failure(patch: &PatchStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::plan::failure::Failure;
+    use crate::plan::lifecycle::{begin, wait};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -351,12 +235,11 @@ mod tests {
         Asked {
             generation,
             requested_at: None,
-            merged: MergedPatches::Fail,
         }
     }
 
-    fn after(previous: &PatchSetStatus, outcome: Outcome) -> (PatchSetStatus, Next) {
-        settle(previous, asked(1), NOW, outcome)
+    fn after(previous: &PatchSetStatus, outcome: Outcome<Sources, Checked>) -> (PatchSetStatus, Next) {
+        settle(previous, asked(1), MergedPatches::Fail, NOW, outcome)
     }
 
     fn shown(status: &PatchSetStatus) -> Vec<String> {
@@ -381,14 +264,24 @@ mod tests {
 
     #[test]
     fn the_same_outcome_again_changes_nothing() {
-        let outcome = || Outcome::Checked(sources("a"), checked(&[PatchState::Clean, PatchState::Offset]));
+        let outcome = || Outcome::Done(sources("a"), checked(&[PatchState::Clean, PatchState::Offset]));
         let (status, next) = after(&PatchSetStatus::default(), outcome());
         assert_eq!(next, Next::Interval);
         let later = Timestamp::from_second(1_000_000).unwrap();
-        assert_eq!(settle(&status, asked(1), later, outcome()).0, status);
+        assert_eq!(
+            settle(&status, asked(1), MergedPatches::Fail, later, outcome()).0,
+            status
+        );
         assert!(holds(&status, "a") && !holds(&status, "b"));
         assert_eq!(
-            settle(&status, asked(1), later, Outcome::Unchanged(sources("a"))).0,
+            settle(
+                &status,
+                asked(1),
+                MergedPatches::Fail,
+                later,
+                Outcome::Unchanged(sources("a"))
+            )
+            .0,
             status
         );
     }
@@ -404,7 +297,7 @@ mod tests {
         ] {
             let (status, next) = after(
                 &PatchSetStatus::default(),
-                Outcome::Checked(sources("a"), checked(states)),
+                Outcome::Done(sources("a"), checked(states)),
             );
             let expected = [
                 format!("PatchesApplicable=False/{reason}"),
@@ -421,7 +314,7 @@ mod tests {
     fn a_failure_keeps_the_last_result_whole() {
         let (good, _) = after(
             &PatchSetStatus::default(),
-            Outcome::Checked(sources("a"), checked(&[PatchState::Clean])),
+            Outcome::Done(sources("a"), checked(&[PatchState::Clean])),
         );
         let failure = Failure::retried(Step::Patches, reason::STORAGE_FAILED, "disk");
         let (status, next) = after(&good, Outcome::Failed(failure, Some(sources("b"))));

@@ -127,7 +127,8 @@ fn shown(lines: &[String]) -> String {
     cut(&text, SHOWN_CHARACTERS)
 }
 
-fn shortened(text: &str) -> String {
+/// A text as the status takes it.
+pub(super) fn shortened(text: &str) -> String {
     cut(text, TEXT_CHARACTERS)
 }
 

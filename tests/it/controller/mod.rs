@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod faults;
+mod overrides;
 mod patches;
 mod validation;
 mod verdicts;
@@ -15,8 +16,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{ListParams, Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, ResourceExt};
-use patchset::api::PatchSet;
+use patchset::api::{ConstraintOverride, PatchSet};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::support::api_server::ApiServer;
@@ -33,6 +36,40 @@ pub const BASE: &str = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\nte
 pub const GOOD: &str = "From 1111111111111111111111111111111111111111 Mon Sep 17 00:00:00 2001\n\
 From: Ann Author <ann@example.org>\nDate: Mon, 1 Jan 2024 00:00:00 +0000\nSubject: [PATCH] Say five louder\n\n---\n\
 diff --git a/file.txt b/file.txt\n--- a/file.txt\n+++ b/file.txt\n@@ -3,5 +3,5 @@\n three\n four\n-five\n+FIVE\n six\n seven\n";
+
+/// A resource that the controller reconciles.
+pub trait Resource:
+    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + std::fmt::Debug
+    + DeserializeOwned
+    + serde::Serialize
+{
+    /// The conditions; none where there is no status.
+    fn conditions(&self) -> &[Condition];
+    /// The generation that the status is of.
+    fn observed_generation(&self) -> Option<i64>;
+}
+
+impl Resource for PatchSet {
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    fn observed_generation(&self) -> Option<i64> {
+        self.status.as_ref().map(|status| status.observed_generation)
+    }
+}
+
+impl Resource for ConstraintOverride {
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    fn observed_generation(&self) -> Option<i64> {
+        self.status.as_ref().map(|status| status.observed_generation)
+    }
+}
 
 /// A namespace, an upstream over HTTP, and a controller that watches just this namespace.
 pub struct Stage {
@@ -192,12 +229,17 @@ impl Stage {
     }
 
     pub async fn try_apply(&self, name: &str, spec: &Value) -> kube::Result<PatchSet> {
+        self.try_apply_kind(name, spec).await
+    }
+
+    /// Applies a resource of any kind.
+    pub async fn try_apply_kind<K: Resource>(&self, name: &str, spec: &Value) -> kube::Result<K> {
         let object = json!({
-            "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet",
+            "apiVersion": "patching.c5c3.io/v1alpha1", "kind": K::kind(&()),
             "metadata": { "name": name, "namespace": self.namespace }, "spec": spec
         });
         let parameters = PatchParams::apply("test").force();
-        self.api::<PatchSet>()
+        self.api::<K>()
             .patch(name, &parameters, &Patch::Apply(&object))
             .await
     }
@@ -240,10 +282,20 @@ impl Stage {
             .unwrap();
     }
 
-    /// Waits until an object is as wanted, and gives it.
+    /// Waits until a `PatchSet` is as wanted, and gives it.
     pub async fn wait(&self, name: &str, what: &str, wanted: impl Fn(&PatchSet) -> bool) -> PatchSet {
+        self.wait_kind(name, what, wanted).await
+    }
+
+    /// Waits until Ready of a `PatchSet`'s current generation has a status and a reason.
+    pub async fn ready(&self, name: &str, status: &str, reason: &str) -> PatchSet {
+        self.ready_kind(name, status, reason).await
+    }
+
+    /// Waits until a resource of any kind is as wanted, and gives it.
+    pub async fn wait_kind<K: Resource>(&self, name: &str, what: &str, wanted: impl Fn(&K) -> bool) -> K {
         let end = Instant::now() + PATIENCE;
-        let api = self.api::<PatchSet>();
+        let api = self.api::<K>();
         loop {
             let object = api.get(name).await.unwrap();
             if wanted(&object) {
@@ -252,19 +304,19 @@ impl Stage {
             assert!(
                 Instant::now() < end,
                 "{name} is not {what}: {}",
-                serde_json::to_string_pretty(&object.status).unwrap()
+                serde_json::to_string_pretty(&object).unwrap()
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Waits until Ready of the current generation has a status and a reason.
-    pub async fn ready(&self, name: &str, status: &str, reason: &str) -> PatchSet {
-        self.wait(name, &format!("Ready={status}/{reason}"), |object| {
+    /// Waits until Ready of a resource's current generation has a status and a reason.
+    pub async fn ready_kind<K: Resource>(&self, name: &str, status: &str, reason: &str) -> K {
+        self.wait_kind(name, &format!("Ready={status}/{reason}"), |object: &K| {
             condition(object, "Ready").is_some_and(|ready| {
                 ready.status == status
                     && ready.reason == reason
-                    && ready.observed_generation == object.metadata.generation
+                    && ready.observed_generation == object.meta().generation
             })
         })
         .await
@@ -286,24 +338,21 @@ impl Stage {
     }
 }
 
-pub fn condition<'a>(object: &'a PatchSet, type_: &str) -> Option<&'a Condition> {
+pub fn condition<'a, K: Resource>(object: &'a K, type_: &str) -> Option<&'a Condition> {
     object
-        .status
-        .as_ref()?
-        .conditions
+        .conditions()
         .iter()
         .find(|condition| condition.type_ == type_)
 }
 
 /// Status and reason of a condition, as `True/Succeeded`; `-` where it is absent.
-pub fn shown(object: &PatchSet, type_: &str) -> String {
+pub fn shown<K: Resource>(object: &K, type_: &str) -> String {
     condition(object, type_).map_or("-".to_owned(), |c| format!("{}/{}", c.status, c.reason))
 }
 
 /// What all statuses must be, whatever happened.
-pub fn assert_well_formed(object: &PatchSet) {
-    let status = object.status.as_ref().unwrap();
-    assert_eq!(Some(status.observed_generation), object.metadata.generation);
+pub fn assert_well_formed<K: Resource>(object: &K) {
+    assert_eq!(object.observed_generation(), object.meta().generation);
     let is = |type_: &str| condition(object, type_).is_some_and(|c| c.status == "True");
     assert!(
         !(is("Reconciling") && is("Stalled")),

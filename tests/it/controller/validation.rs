@@ -1,6 +1,6 @@
 //! What `kubectl apply` refuses, and with which sentence.
 
-use patchset::api::{crd, docs};
+use patchset::api::{ConstraintOverride, crd, docs};
 use serde_json::{Value, json};
 
 use super::Stage;
@@ -38,15 +38,27 @@ fn the_reference_is_that_of_the_types() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_samples_are_accepted() {
     let stage = Stage::new("samples").await;
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("config/samples/patching_v1alpha1_patchset.yaml");
-    let text = std::fs::read_to_string(path).unwrap();
-    let samples: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
-    assert_eq!(samples.len(), 2);
-    for mut sample in samples {
+    let samples = |name: &str| -> Vec<Value> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("config/samples")
+            .join(name);
+        let samples: Vec<Value> =
+            serde_saphyr::from_multiple(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(samples.len(), 2);
+        samples
+    };
+    for mut sample in samples("patching_v1alpha1_patchset.yaml") {
         sample["spec"]["suspend"] = json!(true);
         let name = sample["metadata"]["name"].as_str().unwrap().to_owned();
         stage.apply(&name, &sample["spec"]).await;
+    }
+    for mut sample in samples("patching_v1alpha1_constraintoverride.yaml") {
+        sample["spec"]["suspend"] = json!(true);
+        let name = sample["metadata"]["name"].as_str().unwrap().to_owned();
+        stage
+            .try_apply_kind::<ConstraintOverride>(&name, &sample["spec"])
+            .await
+            .unwrap();
     }
 }
 

@@ -1,0 +1,126 @@
+//! `releases/<release>/source-refs.yaml`: which ref of its upstream each component is built from.
+
+use std::collections::BTreeMap;
+
+/// The largest file, in bytes.
+const LARGEST: usize = 1 << 20;
+
+/// How many components a message lists.
+const LISTED: usize = 20;
+
+/// Why a ref could not be read. Messages start with what is wrong, without the file's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceRefsError {
+    /// More than is read.
+    #[error("has {0} bytes, more than {LARGEST}")]
+    TooLarge(usize),
+    /// No text.
+    #[error("is not UTF-8")]
+    Encoding,
+    /// No mapping.
+    #[error("is no mapping of components to refs: {0}")]
+    Syntax(String),
+    /// A ref that YAML reads as a number, which may lose digits: `2.10` is `2.1`.
+    #[error("the ref of {component} is read as the number {number}; put it in quotes")]
+    Number {
+        /// The component.
+        component: String,
+        /// The number.
+        number: String,
+    },
+    /// A ref that is neither text nor number.
+    #[error("the ref of {0} is no text")]
+    NoText(String),
+    /// The component is not there.
+    #[error("has no entry {component:?}; it has {}", known.join(", "))]
+    Absent {
+        /// The component.
+        component: String,
+        /// Components that are there.
+        known: Vec<String>,
+    },
+}
+
+/// The refs of one release.
+#[derive(Clone, Debug, Default)]
+pub struct SourceRefs(BTreeMap<String, serde_json::Value>);
+
+impl SourceRefs {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no mapping. Single refs are looked at by [`SourceRefs::get`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, SourceRefsError> {
+        if bytes.len() > LARGEST {
+            return Err(SourceRefsError::TooLarge(bytes.len()));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| SourceRefsError::Encoding)?;
+        // A file of comments alone names no component.
+        let refs: Option<BTreeMap<String, serde_json::Value>> =
+            serde_saphyr::from_str(text).map_err(|error| SourceRefsError::Syntax(error.to_string()))?;
+        Ok(Self(refs.unwrap_or_default()))
+    }
+
+    /// The components, sorted.
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// The ref of a component: a branch, tag or commit.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or one that is no text.
+    pub fn get(&self, component: &str) -> Result<&str, SourceRefsError> {
+        match self.0.get(component) {
+            Some(serde_json::Value::String(value)) if !value.is_empty() => Ok(value),
+            Some(serde_json::Value::Number(number)) => Err(SourceRefsError::Number {
+                component: component.to_owned(),
+                number: number.to_string(),
+            }),
+            Some(_) => Err(SourceRefsError::NoText(component.to_owned())),
+            None => Err(SourceRefsError::Absent {
+                component: component.to_owned(),
+                known: self.components().take(LISTED).map(ToOwned::to_owned).collect(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refs_are_texts() {
+        let refs =
+            SourceRefs::parse(b"# why\nglance: \"31.1.0\"\nnova: stable/2025.2\nbad: 2.10\nworse: [1]\n")
+                .unwrap();
+        assert_eq!(refs.get("glance"), Ok("31.1.0"));
+        assert_eq!(refs.get("nova"), Ok("stable/2025.2"));
+        assert!(
+            refs.get("bad")
+                .unwrap_err()
+                .to_string()
+                .contains("put it in quotes")
+        );
+        assert!(matches!(refs.get("worse"), Err(SourceRefsError::NoText(_))));
+        let absent = refs.get("none").unwrap_err().to_string();
+        assert_eq!(absent, "has no entry \"none\"; it has bad, glance, nova, worse");
+    }
+
+    #[test]
+    fn what_is_no_mapping_is_refused() {
+        assert_eq!(
+            SourceRefs::parse(b"# nothing yet\n")
+                .unwrap()
+                .components()
+                .count(),
+            0
+        );
+        assert!(SourceRefs::parse(b"- a\n").is_err());
+        assert!(SourceRefs::parse(b"\xff").is_err());
+        assert!(SourceRefs::parse(&vec![b' '; LARGEST + 1]).is_err());
+    }
+}

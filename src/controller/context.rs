@@ -1,0 +1,30 @@
+//! What all reconciliations share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::Client;
+
+use super::options::Options;
+use super::references::References;
+use crate::ops::metrics::Metrics;
+use crate::source::{Freshness, Mirrors};
+
+/// How long the API server may take for one request of ours.
+pub(super) const API_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What all reconciliations share.
+pub(super) struct Context {
+    pub(super) client: Client,
+    pub(super) options: Options,
+    pub(super) mirrors: Arc<Mirrors>,
+    pub(super) metrics: Metrics,
+    pub(super) references: Arc<References>,
+}
+
+/// How new the knowledge of upstreams must be for one attempt, and when the attempt is given up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub(super) freshness: Freshness,
+    pub(super) deadline: Instant,
+}

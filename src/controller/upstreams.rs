@@ -1,0 +1,114 @@
+//! Upstreams with the credentials that their Secrets hold, and what their refs stand for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::context::{Context, Pace};
+use super::failures;
+use super::references::References;
+use crate::api::common::{GitPath, GitRef, LocalReference};
+use crate::api::reason;
+use crate::plan::{Failure, Step};
+use crate::source::{self, Mirrors, RefSpec, RepoUrl, Resolved, Upstream};
+
+/// Reads the Secrets that an upstream names and joins them with its address.
+pub(super) async fn upstream(
+    references: &References,
+    namespace: &str,
+    url: &str,
+    secret: Option<&LocalReference>,
+    proxy: Option<&LocalReference>,
+) -> Result<Upstream, Failure> {
+    let url: RepoUrl = url.parse().map_err(|error| failures::of_source("spec", &error))?;
+    let data = match secret {
+        Some(secret) => Some(references.secret(namespace, &secret.name).await?),
+        None => None,
+    };
+    let proxy_data = match proxy {
+        Some(proxy) => Some(references.secret(namespace, &proxy.name).await?),
+        None => None,
+    };
+    Upstream::new(url, data.as_deref(), proxy_data.as_deref()).map_err(|error| {
+        let names: Vec<&str> = [secret, proxy]
+            .into_iter()
+            .flatten()
+            .map(|r| r.name.as_str())
+            .collect();
+        failures::of_source(&format!("Secret {namespace}/{}", names.join(" and ")), &error)
+    })
+}
+
+/// Finds the repository of a file or folder, and the commit to read it at.
+pub(super) async fn repository(
+    context: &Arc<Context>,
+    namespace: &str,
+    what: &str,
+    git: &GitPath,
+    pace: Pace,
+) -> Result<(Upstream, Resolved), Failure> {
+    let upstream = upstream(
+        &context.references,
+        namespace,
+        &git.url,
+        git.secret_ref.as_ref(),
+        git.proxy_secret_ref.as_ref(),
+    )
+    .await?;
+    let want = git.ref_.as_ref().map_or(Ok(RefSpec::Default), git_ref)?;
+    let resolved = resolve(context, what, &upstream, &want, pace).await?;
+    Ok((upstream, resolved))
+}
+
+/// The ref that a spec names.
+pub(super) fn git_ref(git: &GitRef) -> Result<RefSpec, Failure> {
+    let invalid = |message: String| Failure::stalled(Step::Source, reason::INVALID_SPEC, message);
+    match (&git.branch, &git.tag, &git.commit, &git.semver) {
+        (Some(branch), None, None, None) => Ok(RefSpec::Branch(branch.clone())),
+        (None, Some(tag), None, None) => Ok(RefSpec::Tag(tag.clone())),
+        (None, None, Some(commit), None) => Ok(RefSpec::Commit(commit.clone())),
+        (None, None, None, Some(range)) => range
+            .parse()
+            .map(RefSpec::Semver)
+            .map_err(|error: source::Error| invalid(format!("ref.semver: {error}"))),
+        _ => Err(invalid(
+            "set exactly one of branch, tag, commit and semver".to_owned(),
+        )),
+    }
+}
+
+/// Resolves a ref, looking at the upstream where that is due.
+pub(super) async fn resolve(
+    context: &Arc<Context>,
+    what: &str,
+    upstream: &Upstream,
+    want: &RefSpec,
+    pace: Pace,
+) -> Result<Resolved, Failure> {
+    let (upstream, want) = (upstream.clone(), want.clone());
+    blocking(context, what, pace.deadline, move |mirrors| {
+        mirrors.resolve(&upstream, &want, pace.freshness, pace.deadline)
+    })
+    .await
+}
+
+/// Runs work on the mirrors off the async threads, and gives up at the deadline.
+///
+/// The work has the deadline too, and ends by itself soon after.
+pub(super) async fn blocking<T: Send + 'static>(
+    context: &Arc<Context>,
+    what: &str,
+    deadline: Instant,
+    work: impl FnOnce(&Mirrors) -> Result<T, source::Error> + Send + 'static,
+) -> Result<T, Failure> {
+    let mirrors = Arc::clone(&context.mirrors);
+    let task = tokio::task::spawn_blocking(move || work(&mirrors));
+    match tokio::time::timeout_at(deadline.into(), task).await {
+        Ok(Ok(result)) => result.map_err(|error| failures::of_source(what, &error)),
+        Ok(Err(interrupted)) => Err(failures::of_task(&interrupted)),
+        Err(_) => Err(Failure::retried(
+            Step::Source,
+            reason::TIMED_OUT,
+            format!("{what}: no answer within spec.timeout"),
+        )),
+    }
+}

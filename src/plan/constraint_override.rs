@@ -1,0 +1,261 @@
+//! The status of a `ConstraintOverride`, derived from what was observed.
+
+use jiff::Timestamp;
+
+use super::conditions::{self, Truth};
+use super::failure::Step;
+use super::lifecycle::{self, Asked, Next, Settling, Verdict};
+use super::report::shortened;
+use crate::api::ConstraintOverrideStatus;
+use crate::api::constraint_override::{MergedFile, OverrideState, OverrideStatus};
+use crate::api::reason::{self, condition};
+use crate::constraints::{self, Include, Merged, Outcome};
+
+/// The most overrides whose results go into the status; the status of an object is bounded.
+const MOST_RESULTS: usize = 500;
+
+/// The largest merged file in bytes. A ConfigMap holds 1 MiB with all its keys.
+const LARGEST: usize = (1 << 20) - 1024;
+
+/// What the sources say; known before anything is merged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sources {
+    /// The revision of the upper constraints.
+    pub upper_constraints: String,
+    /// The revision of the overrides.
+    pub overrides: String,
+    /// A digest over all that the result follows from.
+    pub inputs_digest: String,
+}
+
+/// What merging gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The merged file is written.
+    Merged(Summary),
+    /// There is nothing to write, and a person has to change something.
+    Refused(Refusal),
+}
+
+/// What the status tells of a merge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Where the merged file is.
+    pub file: MergedFile,
+    /// Each override, and each package that is built from source.
+    pub results: Vec<OverrideStatus>,
+    /// How many overrides there are.
+    pub overrides: u32,
+    /// How many of them need attention.
+    pub need_attention: u32,
+}
+
+/// Why there is no merged file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The conditions' reason.
+    pub reason: &'static str,
+    /// What, where, and what to do.
+    pub message: String,
+}
+
+impl From<constraints::Error> for Refusal {
+    fn from(error: constraints::Error) -> Self {
+        Self {
+            reason: match &error {
+                constraints::Error::Constraints(_) => reason::INVALID_CONSTRAINTS,
+                constraints::Error::Overrides(_) => reason::INVALID_OVERRIDES,
+            },
+            message: error.to_string(),
+        }
+    }
+}
+
+/// Whether a merged file can stand alone in a ConfigMap.
+///
+/// # Errors
+///
+/// Where upstream's file reads other files, or the merged one is too large.
+pub fn can_stand_alone(includes: &[Include], merged: &Merged) -> Result<(), Refusal> {
+    if let Some(Include { line, text }) = includes.first() {
+        return Err(Refusal {
+            reason: reason::INVALID_CONSTRAINTS,
+            message: format!(
+                "upper constraints: line {line} reads another file ({text}), and the merged file stands alone: put the contents there"
+            ),
+        });
+    }
+    if merged.text.len() > LARGEST {
+        return Err(Refusal {
+            reason: reason::TOO_LARGE,
+            message: format!(
+                "the merged constraints have {} bytes, more than the {LARGEST} that a ConfigMap holds",
+                merged.text.len()
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// What the status tells of a merge into a key of a ConfigMap.
+#[must_use]
+pub fn summary(merged: &Merged, config_map: &str, key: &str) -> Summary {
+    // That upstream does not pin a package which is built from source is nothing to tell.
+    let told = |outcome: &&Outcome| outcome.line.is_some() || outcome.state == OverrideState::Removed;
+    let mut outcomes: Vec<&Outcome> = merged.outcomes.iter().filter(told).collect();
+    if outcomes.len() > MOST_RESULTS {
+        outcomes.sort_by_key(|outcome| !outcome.needs_attention());
+        outcomes.truncate(MOST_RESULTS);
+    }
+    let results = outcomes.into_iter().map(|outcome| OverrideStatus {
+        package: outcome.package.clone(),
+        state: outcome.state,
+        from: outcome.from_text().as_deref().map(shortened),
+        to: outcome.to.as_deref().map(shortened),
+        marker: outcome.marker.clone(),
+        change: outcome.change,
+        message: shortened(&outcome.message()),
+    });
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Summary {
+        file: MergedFile {
+            name: config_map.to_owned(),
+            key: key.to_owned(),
+            digest: merged.digest(),
+            entries: count(merged.entries),
+        },
+        results: results.collect(),
+        overrides: count(merged.outcomes.iter().filter(|o| o.line.is_some()).count()),
+        need_attention: count(merged.need_attention()),
+    }
+}
+
+/// Whether results that were computed from these inputs stand in the status already.
+#[must_use]
+pub fn holds(previous: &ConstraintOverrideStatus, inputs_digest: &str) -> bool {
+    previous.inputs_digest.as_deref() == Some(inputs_digest)
+}
+
+/// The merged file as the status has it, where the last merge succeeded.
+#[must_use]
+pub fn written(previous: &ConstraintOverrideStatus) -> Option<&MergedFile> {
+    refusal(previous)
+        .is_none()
+        .then_some(previous.config_map.as_ref())
+        .flatten()
+}
+
+/// The status after an attempt, and when to make the next.
+#[must_use]
+pub fn settle(
+    previous: &ConstraintOverrideStatus,
+    asked: Asked<'_>,
+    now: Timestamp,
+    outcome: lifecycle::Outcome<Sources, Decision>,
+) -> (ConstraintOverrideStatus, Next) {
+    let mut settling = Settling::from_previous(previous, asked, now);
+    let verdict = match outcome {
+        lifecycle::Outcome::Failed(failure, sources) => {
+            if let Some(sources) = sources {
+                settling.resolved(&resolved(&sources));
+            }
+            return settling.failed(&failure);
+        }
+        lifecycle::Outcome::Unchanged(sources) => {
+            settling.resolved(&resolved(&sources));
+            take_sources(&mut settling.status, sources);
+            refusal(previous).unwrap_or_else(|| verdict(&settling.status))
+        }
+        lifecycle::Outcome::Done(sources, decision) => {
+            settling.resolved(&resolved(&sources));
+            take_sources(&mut settling.status, sources);
+            match decision {
+                Decision::Refused(Refusal { reason, message }) => Verdict {
+                    truth: Truth::False,
+                    reason: reason.to_owned(),
+                    ready: reason.to_owned(),
+                    message,
+                },
+                Decision::Merged(summary) => {
+                    take_summary(&mut settling.status, summary);
+                    verdict(&settling.status)
+                }
+            }
+        }
+    };
+    settling.judged(Step::Constraints, &verdict)
+}
+
+fn resolved(sources: &Sources) -> String {
+    format!(
+        "upper constraints at {}, overrides at {}",
+        sources.upper_constraints, sources.overrides
+    )
+}
+
+fn take_sources(status: &mut ConstraintOverrideStatus, sources: Sources) {
+    status.upper_constraints_revision = Some(sources.upper_constraints);
+    status.overrides_revision = Some(sources.overrides);
+    status.inputs_digest = Some(sources.inputs_digest);
+}
+
+fn take_summary(status: &mut ConstraintOverrideStatus, summary: Summary) {
+    status.config_map = Some(summary.file);
+    status.results = summary.results;
+    status.overrides = Some(summary.overrides);
+    status.need_attention = Some(summary.need_attention);
+}
+
+/// The verdict of the last merge, where there was none to write.
+///
+/// A failure to write the file is no verdict: the next attempt merges again.
+fn refusal(previous: &ConstraintOverrideStatus) -> Option<Verdict> {
+    const REFUSALS: [&str; 3] = [
+        reason::INVALID_CONSTRAINTS,
+        reason::INVALID_OVERRIDES,
+        reason::TOO_LARGE,
+    ];
+    let merged = conditions::find(&previous.conditions, condition::CONSTRAINTS_MERGED)?;
+    let is_refusal = merged.status == Truth::False.as_str() && REFUSALS.contains(&merged.reason.as_str());
+    is_refusal.then(|| Verdict {
+        truth: Truth::False,
+        reason: merged.reason.clone(),
+        ready: merged.reason.clone(),
+        message: merged.message.clone(),
+    })
+}
+
+/// The verdict on merged constraints. They are good even where an override is useless; that is told.
+fn verdict(status: &ConstraintOverrideStatus) -> Verdict {
+    let overrides = status.overrides.unwrap_or_default();
+    let entries = status.config_map.as_ref().map_or(0, |file| file.entries);
+    let merged = match overrides {
+        0 => format!("no overrides; {entries} packages are pinned"),
+        1 => format!("1 override merged; {entries} packages are pinned"),
+        n => format!("{n} overrides merged; {entries} packages are pinned"),
+    };
+    let mut needy = status
+        .results
+        .iter()
+        .filter(|result| result.state.needs_attention());
+    let (reason, message) = match (status.need_attention.unwrap_or_default(), needy.next()) {
+        (0, _) | (_, None) => (reason::SUCCEEDED, merged),
+        (1, Some(one)) => (
+            reason::NEEDS_ATTENTION,
+            format!("{merged}; 1 needs attention: {}: {}", one.package, one.message),
+        ),
+        (n, Some(first)) => (
+            reason::NEEDS_ATTENTION,
+            format!(
+                "{merged}; {n} need attention, the first: {}: {}",
+                first.package, first.message
+            ),
+        ),
+    };
+    Verdict {
+        truth: Truth::True,
+        reason: reason.to_owned(),
+        ready: reason.to_owned(),
+        message,
+    }
+}

@@ -13,6 +13,7 @@ pub mod constraint_override;
 pub mod crd;
 pub mod docs;
 pub mod duration;
+pub mod extra_packages;
 pub mod patch_set;
 pub mod reason;
 pub mod reference;

@@ -4,6 +4,7 @@
 //! means success, 1 that something needs attention, 2 wrong usage or an I/O error.
 
 pub mod apply;
+pub mod check;
 pub mod constraints;
 pub mod crds;
 mod input;
@@ -18,6 +19,8 @@ use clap::Subcommand;
 pub enum Command {
     /// Check patches against a revision of a local repository
     Apply(apply::Options),
+    /// Check every patch and override of a repository of patches/, overrides/ and releases/
+    Check(check::Options),
     /// Merge overrides into a release's upper constraints
     Constraints(constraints::Options),
     /// Print the custom resource definitions as YAML
@@ -37,6 +40,12 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What was asked for does not fit what is there.
+    #[error("{0}")]
+    Usage(String),
+    /// An upstream cannot be used.
+    #[error(transparent)]
+    Source(#[from] crate::source::Error),
     /// A value could not be written as YAML.
     #[error("cannot write YAML: {0}")]
     Yaml(#[from] serde_saphyr::ser::Error),
@@ -63,6 +72,7 @@ impl Command {
     pub fn run(self) -> ExitCode {
         let outcome = match self {
             Self::Apply(options) => apply::run(&options),
+            Self::Check(options) => check::run(&options),
             Self::Constraints(options) => constraints::run(&options),
             Self::Crds(options) => crds::run(&options),
         };

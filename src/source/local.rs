@@ -64,6 +64,30 @@ impl LocalRepository {
     }
 }
 
+impl LocalRepository {
+    /// The tree of a tag, else a branch, else a branch of `origin`, else a commit of that name: a value of
+    /// `source-refs.yaml`.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none of that name.
+    pub fn tree_of_ref(&self, name: &str) -> Result<Oid, LocalError> {
+        let named = ["refs/tags/", "refs/heads/", "refs/remotes/origin/"]
+            .into_iter()
+            .find_map(|prefix| self.tree_of(&format!("{prefix}{name}")).ok());
+        if let Some(tree) = named {
+            return Ok(tree);
+        }
+        if name.len() >= 7 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return self.tree_of(name);
+        }
+        Err(LocalError::Revision {
+            revision: name.to_owned(),
+            message: "there is no tag, branch or commit of that name; is the clone up to date?".to_owned(),
+        })
+    }
+}
+
 /// Reads objects without hashing each again, as Git does.
 ///
 /// This holds for the whole process: it is for a command on the user's own repository, and not for a process that

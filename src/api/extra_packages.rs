@@ -1,0 +1,70 @@
+//! `releases/<release>/extra-packages.yaml`: what is installed into each component's image besides it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The packages of one component.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extra {
+    /// Python extras of the component itself, for the build argument `PIP_EXTRAS`.
+    #[serde(default)]
+    pub pip_extras: Vec<String>,
+    /// Python requirements beside it, for `PIP_PACKAGES`.
+    #[serde(default)]
+    pub pip_packages: Vec<String>,
+    /// Packages of the operating system, for `EXTRA_APT_PACKAGES`.
+    #[serde(default)]
+    pub apt_packages: Vec<String>,
+}
+
+/// Why a file could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is no mapping of components to pip_extras, pip_packages and apt_packages: {0}")]
+pub struct ExtraPackagesError(String);
+
+/// The packages of one release's components.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExtraPackages(BTreeMap<String, Extra>);
+
+impl ExtraPackages {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no such mapping.
+    pub fn parse(text: &str) -> Result<Self, ExtraPackagesError> {
+        let read: Option<BTreeMap<String, Extra>> =
+            serde_saphyr::from_str(text).map_err(|error| ExtraPackagesError(error.to_string()))?;
+        Ok(Self(read.unwrap_or_default()))
+    }
+
+    /// The components, sorted.
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_and_other_types_are_refused() {
+        let good =
+            ExtraPackages::parse("glance:\n  pip_packages: [\"glance_store[s3]\"]\nnova: {}\n").unwrap();
+        assert_eq!(good.components().collect::<Vec<_>>(), ["glance", "nova"]);
+        assert_eq!(
+            ExtraPackages::parse("# nothing\n").unwrap(),
+            ExtraPackages::default()
+        );
+        for wrong in [
+            "glance: [a]\n",
+            "glance:\n  pip_pakages: []\n",
+            "glance:\n  pip_packages: a\n",
+        ] {
+            assert!(ExtraPackages::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

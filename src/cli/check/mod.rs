@@ -1,0 +1,193 @@
+//! `patchset check`: every patch and every override of every release of a repository, before anything is built.
+
+mod layout;
+mod overrides;
+mod patches;
+mod render;
+mod upstream;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Error, print};
+use crate::api::FluxDuration;
+use layout::{Fault, Layout, Selection};
+use overrides::OverrideRow;
+use patches::PatchRow;
+use upstream::Upstreams;
+
+/// Options of `patchset check`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The folder that holds patches/, overrides/ and releases/
+    #[arg(value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// What holds the components' repositories: a folder of clones, or the part of their URL before the component
+    #[arg(long, value_name = "BASE")]
+    upstream: Option<String>,
+    /// Check only what concerns this component or package; may be repeated
+    #[arg(long, value_name = "NAME")]
+    component: Vec<String>,
+    /// Check only this release; may be repeated
+    #[arg(long, value_name = "RELEASE")]
+    release: Vec<String>,
+    /// Exit with 1 also where an override is redundant, outdated or absent, or a pin remains of what is built from source
+    #[arg(long)]
+    strict: bool,
+    /// How to tell the results
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+    /// Folder for what is fetched from a URL [default: patchset/mirrors in the user's cache]
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    /// How long one component at one release may take to be fetched
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    timeout: std::time::Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// One JSON object.
+    Json,
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    FluxDuration::new(text).get().map_err(|error| error.to_string())
+}
+
+/// All that was found. Other tools read it as JSON: fields may be added, not changed.
+#[derive(Debug, Default, serde::Serialize)]
+struct Report {
+    /// Whether nothing fails.
+    ok: bool,
+    patches: Vec<PatchRow>,
+    overrides: Vec<OverrideRow>,
+    faults: Vec<Fault>,
+}
+
+impl Report {
+    fn fails(&self, strict: bool) -> bool {
+        let attention = self.overrides.iter().any(|row| row.attention)
+            || self.faults.iter().any(|fault| !fault.kind.fails());
+        self.patches.iter().any(|row| !row.applies())
+            || self.faults.iter().any(|fault| fault.kind.fails())
+            || (strict && attention)
+    }
+}
+
+/// One piece of work: the patches of a component at a release, or the constraints of a release.
+enum Task<'a> {
+    Patches(&'a layout::Series),
+    Constraints(&'a layout::Release),
+}
+
+/// What a piece of work gives.
+#[derive(Default)]
+struct Found {
+    patches: Vec<PatchRow>,
+    overrides: Vec<OverrideRow>,
+    faults: Vec<Fault>,
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+    let selection = Selection::new(&options.component, &options.release);
+    let layout = Layout::read(&options.dir, &selection)?;
+    let upstreams = match &options.upstream {
+        Some(base) => Some(Upstreams::new(
+            base,
+            options.cache_dir.as_deref(),
+            options.timeout,
+        )?),
+        None if layout.series.iter().any(|series| !series.patches.is_empty()) => {
+            return Err(Error::Usage(
+                "there are patches to check: say with --upstream where the components' repositories are, for instance --upstream https://opendev.org/openstack".to_owned(),
+            ));
+        }
+        None => None,
+    };
+    let mut report = check(&layout, upstreams.as_ref(), &selection);
+    report.faults.extend(layout.faults);
+    report
+        .faults
+        .sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
+    report.ok = !report.fails(options.strict);
+    match options.output {
+        Output::Table => render::print_table(&report)?,
+        Output::Json => {
+            let mut text = serde_json::to_vec(&report)?;
+            text.push(b'\n');
+            print(&text)?;
+        }
+    }
+    Ok(if report.ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}
+
+/// Works on all tasks, on as many threads as there are processors, and keeps their order.
+fn check(layout: &Layout, upstreams: Option<&Upstreams>, selection: &Selection) -> Report {
+    let series = layout.series.iter().filter(|series| series.reference.is_some());
+    let tasks: Vec<Task<'_>> = series
+        .map(Task::Patches)
+        .chain(layout.releases.values().map(Task::Constraints))
+        .collect();
+    let bar = progress(tasks.len());
+    let results: Vec<Mutex<Found>> = tasks.iter().map(|_| Mutex::default()).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let (at, Some(task)) = {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            (at, tasks.get(at))
+        } {
+            let found = match (task, upstreams) {
+                (Task::Patches(series), Some(upstreams)) => {
+                    bar.set_message(format!("{} {}", series.component, series.release));
+                    patches::check(series, upstreams)
+                }
+                (Task::Patches(_), None) => Found::default(),
+                (Task::Constraints(release), _) => {
+                    bar.set_message(format!("constraints {}", release.name));
+                    overrides::check(release, selection)
+                }
+            };
+            if let Some(slot) = results.get(at) {
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            }
+            bar.inc(1);
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(tasks.len()) {
+            scope.spawn(work);
+        }
+    });
+    bar.finish_and_clear();
+    let mut report = Report::default();
+    for result in results {
+        let found = result.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.patches.extend(found.patches);
+        report.overrides.extend(found.overrides);
+        report.faults.extend(found.faults);
+    }
+    report
+}
+
+/// A bar on standard error where that is a terminal, and nothing elsewhere.
+fn progress(tasks: usize) -> ProgressBar {
+    let bar = ProgressBar::new(u64::try_from(tasks).unwrap_or(u64::MAX));
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(std::time::Duration::from_millis(120));
+    bar
+}

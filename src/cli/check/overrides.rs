@@ -1,0 +1,132 @@
+//! The constraints of a release, with their overrides.
+
+use super::super::{Error, input};
+use super::Found;
+use super::layout::{Fault, FaultKind, Release, Selection};
+use crate::api::constraint_override::OverrideState;
+use crate::api::source_refs::SourceRefs;
+use crate::constraints::{self, ConstraintsFile, Overrides, PackageName, merge};
+
+/// One override.
+#[derive(Clone, Debug, serde::Serialize)]
+pub(super) struct OverrideRow {
+    pub(super) release: String,
+    pub(super) package: String,
+    pub(super) line: Option<usize>,
+    pub(super) state: OverrideState,
+    pub(super) attention: bool,
+    pub(super) message: String,
+}
+
+pub(super) fn check(release: &Release, selection: &Selection) -> Found {
+    let mut found = Found::default();
+    let Some((path, upper)) = &release.upper else {
+        return found;
+    };
+    let overrides_path = release.overrides.as_ref().map_or(upper, |(_, shown)| shown);
+    let read = |path| input::read(path, input::LARGEST);
+    let base = match read(path) {
+        Ok(bytes) => ConstraintsFile::parse(&bytes),
+        Err(error) => {
+            found
+                .faults
+                .push(unreadable(FaultKind::InvalidConstraints, upper, &error));
+            return found;
+        }
+    };
+    let overrides = match release.overrides.as_ref().map(|(path, _)| read(path)) {
+        None => Overrides::parse(b""),
+        Some(Ok(bytes)) => Overrides::parse(&bytes),
+        Some(Err(error)) => {
+            found
+                .faults
+                .push(unreadable(FaultKind::InvalidOverrides, overrides_path, &error));
+            return found;
+        }
+    };
+    let (base, overrides) = match (base, overrides) {
+        (Ok(base), Ok(overrides)) => (base, overrides),
+        (base, overrides) => {
+            for error in [base.err(), overrides.err()].into_iter().flatten() {
+                found.faults.extend(faults(&error, upper, overrides_path));
+            }
+            return found;
+        }
+    };
+    let merged = match merge(&base, &overrides, &[]) {
+        Ok(merged) => merged,
+        Err(error) => {
+            found.faults.extend(faults(&error, upper, overrides_path));
+            return found;
+        }
+    };
+    let outcomes = merged.outcomes.iter();
+    found.overrides = outcomes
+        .filter(|outcome| selection.has_component(&outcome.package))
+        .map(|outcome| OverrideRow {
+            release: release.name.clone(),
+            package: outcome.package.clone(),
+            line: outcome.line,
+            state: outcome.state,
+            attention: outcome.needs_attention(),
+            message: outcome.message(),
+        })
+        .collect();
+    if let Some(refs) = &release.refs {
+        found.faults.extend(still_pinned(
+            refs,
+            merged.text.as_bytes(),
+            overrides_path,
+            selection,
+        ));
+    }
+    found
+}
+
+fn unreadable(kind: FaultKind, path: &str, error: &Error) -> Fault {
+    Fault {
+        kind,
+        path: path.to_owned(),
+        line: None,
+        message: error.to_string(),
+    }
+}
+
+fn faults(error: &constraints::Error, upper: &str, overrides: &str) -> Vec<Fault> {
+    let (kind, path) = match error {
+        constraints::Error::Constraints(_) => (FaultKind::InvalidConstraints, upper),
+        constraints::Error::Overrides(_) => (FaultKind::InvalidOverrides, overrides),
+    };
+    let problems = error.problems().iter();
+    problems
+        .map(|problem| Fault {
+            kind,
+            path: path.to_owned(),
+            line: Some(problem.line),
+            message: problem.message.clone(),
+        })
+        .collect()
+}
+
+/// Components that are built from source, and that the merged constraints pin all the same.
+fn still_pinned(refs: &SourceRefs, merged: &[u8], path: &str, selection: &Selection) -> Vec<Fault> {
+    let Ok(merged) = ConstraintsFile::parse(merged) else {
+        return Vec::new();
+    };
+    let components = refs.components().filter(|name| selection.has_component(name));
+    components
+        .filter_map(|component| {
+            let name: PackageName = component.parse().ok()?;
+            let entry = merged.entries().iter().find(|entry| entry.name == name)?;
+            Some(Fault {
+                kind: FaultKind::StillPinned,
+                path: path.to_owned(),
+                line: None,
+                message: format!(
+                    "{component} is built from source and pinned to {}, which pip and uv refuse: add -{component} to the overrides",
+                    entry.pin
+                ),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,129 @@
+//! The report for people.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+
+use anstyle::Style;
+use comfy_table::{ContentArrangement, Table, presets};
+
+use super::super::style::{BAD, BOLD, DIM, GOOD, ODD};
+use super::super::{Error, print};
+use super::Report;
+use super::layout::Fault;
+use super::overrides::OverrideRow;
+use super::patches::PatchRow;
+use crate::api::status::PatchState;
+
+/// Prints the report, with colours and wrapped to its width on a terminal, plain elsewhere.
+pub(super) fn print_table(report: &Report) -> Result<(), Error> {
+    let is_terminal = std::io::stdout().is_terminal();
+    let text = text(report, is_terminal);
+    if is_terminal {
+        anstream::print!("{text}");
+        return Ok(());
+    }
+    print(anstream::adapter::strip_str(&text).to_string().as_bytes())
+}
+
+fn text(report: &Report, wrapped: bool) -> String {
+    let mut text = String::new();
+    let rows = report.patches.iter().map(patch).collect();
+    section(&mut text, ["PATCH", "RESULT", "DETAIL"], rows, wrapped);
+    let rows = report.overrides.iter().map(override_).collect();
+    section(&mut text, ["OVERRIDE", "RESULT", "DETAIL"], rows, wrapped);
+    let rows = report.faults.iter().map(fault).collect();
+    section(&mut text, ["FAULT", "KIND", "DETAIL"], rows, wrapped);
+    text.push_str(&summary(report));
+    text
+}
+
+fn section(text: &mut String, header: [&str; 3], rows: Vec<[String; 3]>, wrapped: bool) {
+    if rows.is_empty() {
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(if wrapped {
+        ContentArrangement::Dynamic
+    } else {
+        ContentArrangement::Disabled
+    });
+    table.set_header(header.map(|title| styled(DIM, title)));
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text.push('\n');
+}
+
+fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+fn patch(row: &PatchRow) -> [String; 3] {
+    let status = &row.status;
+    let style = match status.state {
+        PatchState::Clean => GOOD,
+        PatchState::Offset | PatchState::Merged => ODD,
+        PatchState::Conflict | PatchState::Malformed | PatchState::Blocked => BAD,
+    };
+    let detail = match (status.state, &status.conflict, &status.message) {
+        (PatchState::Clean, ..) => status.subject.clone().unwrap_or_default(),
+        (PatchState::Offset, ..) => format!("{} lines off", status.offset.unwrap_or_default()),
+        (PatchState::Merged, ..) => "upstream has it: remove the patch".to_owned(),
+        (_, Some(conflict), message) => match (conflict.hunk, conflict.line) {
+            (Some(hunk), Some(line)) => format!("{}:{line} hunk {hunk}", conflict.file),
+            _ => message.clone().unwrap_or_else(|| conflict.file.clone()),
+        },
+        (_, None, message) => message.clone().unwrap_or_default(),
+    };
+    [row.path.clone(), styled(style, status.state.as_str()), detail]
+}
+
+fn override_(row: &OverrideRow) -> [String; 3] {
+    let style = if row.attention { ODD } else { GOOD };
+    [
+        format!("overrides/{} {}", row.release, row.package),
+        styled(style, row.state.as_str()),
+        row.message.clone(),
+    ]
+}
+
+fn fault(fault: &Fault) -> [String; 3] {
+    let style = if fault.kind.fails() { BAD } else { ODD };
+    let place = match fault.line {
+        Some(line) => format!("{}:{line}", fault.path),
+        None => fault.path.clone(),
+    };
+    [
+        place,
+        styled(style, &format!("{:?}", fault.kind)),
+        fault.message.clone(),
+    ]
+}
+
+fn summary(report: &Report) -> String {
+    let applied = report.patches.iter().filter(|row| row.applies()).count();
+    let needy = report.overrides.iter().filter(|row| row.attention).count();
+    let faults = report.faults.len();
+    let mut text = String::new();
+    let style = |good: bool| if good { GOOD } else { BAD };
+    let patches = style(applied == report.patches.len());
+    let overrides = if needy == 0 { GOOD } else { ODD };
+    let found = style(faults == 0);
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "{patches}{applied} of {} patches apply{patches:#}; {} overrides, {overrides}{needy} need attention{overrides:#}; {found}{faults} faults{found:#}; {BOLD}{}{BOLD:#}",
+        report.patches.len(),
+        report.overrides.len(),
+        if report.ok { "good" } else { "not good" }
+    );
+    text
+}

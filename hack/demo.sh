@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Patches on a real OpenStack component, checked by the controller on a real API server.
+# Patches on a real OpenStack component and overrides of its constraints, on a real API server.
 #
 #   hack/demo.sh              gets what is missing, shows everything, cleans up
 #   hack/demo.sh --keep       leaves everything running and prints the KUBECONFIG
@@ -13,6 +13,7 @@ set -euo pipefail
 usage="usage: hack/demo.sh [--keep | --stop DIR]"
 keep=
 done_=
+corpus=$PATCHSET_ROOT/tests/fixtures/corpus
 
 clean_up() {
     if [ -n "$done_" ] && [ -n "$keep" ]; then
@@ -54,10 +55,12 @@ show() {
     "$@"
 }
 
-# settle PATCHSET CONDITION: waits until kubectl sees the condition.
+# settle PATCHSET|KIND/NAME CONDITION: waits until kubectl sees the condition.
 settle() {
-    kubectl wait "patchset/$1" "--for=$2" --timeout=120s >/dev/null ||
-        die "PatchSet $1 did not reach $2: $(kubectl get patchset "$1" -o jsonpath='{.status}')"
+    local object=patchset/$1
+    [[ $1 != */* ]] || object=$1
+    kubectl wait "$object" "--for=$2" --timeout=120s >/dev/null ||
+        die "$object did not reach $2: $(kubectl get "$object" -o jsonpath='{.status}')"
 }
 
 # states PATCHSET: one line a patch.
@@ -127,9 +130,14 @@ make_patches() {
     done
     in_git "$glance" checkout -q main
     in_git "$glance" branch -qD work
+    cp -R "$corpus/releases" "$corpus/overrides" "$patches"
+    # Not every tag is among the released archives that the upstream is made of.
+    sed -i 's|^glance: .*|glance: stable/2025.2|' "$patches/releases/2025.2/source-refs.yaml"
+    # What the shell in use today never tells: one override that upstream has caught up with, one that it has passed.
+    printf 'requests===2.32.4\nurllib3===1.26.18\n' >>"$patches/overrides/2025.2/constraints.txt"
     in_git "$patches" init -q
     in_git "$patches" add .
-    in_git "$patches" commit -qm "Carry two patches on glance"
+    in_git "$patches" commit -qm "Carry two patches on glance, and overrides"
 }
 
 start_git_daemon() {
@@ -202,4 +210,20 @@ in_git "$dir/git/patches" commit -qm "Drop the redirect fix for 2025.1: upstream
 poke glance-2025.1
 settle glance-2025.1 condition=Ready
 show kubectl get patchsets
+
+say "apply a ConstraintOverride: the release's upper constraints, with the team's overrides"
+kubectl create configmap upper-constraints --from-file="$corpus/releases/2025.2/upper-constraints.txt" >/dev/null
+sed "s|GIT_SERVER|$git_server|" "$PATCHSET_ROOT/hack/demo/constraintoverride.yaml" | kubectl apply --server-side -f - >/dev/null
+settle constraintoverride/constraints-2025.2 condition=Ready
+show kubectl get constraintoverrides
+printf '\nconstraints-2025.2:\n'
+kubectl get constraintoverride constraints-2025.2 -o go-template='{{range .status.results}}{{printf "  %-9s %-8s %s" .state .package .message}}
+{{end}}'
+printf '\nwhat the merged file has, and upstream has not, and the other way round:\n'
+kubectl get configmap constraints-2025.2-constraints -o go-template='{{index .data "upper-constraints.txt"}}' |
+    diff "$corpus/releases/2025.2/upper-constraints.txt" - || true
+
+say "the same and more without a cluster, for CI"
+printf '\n$ patchset check patches --upstream git --release 2025.2\n'
+"$CARGO_TARGET_DIR/debug/patchset" check "$dir/git/patches" --upstream "$dir/git" --release 2025.2 || true
 done_=yes

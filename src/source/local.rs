@@ -18,6 +18,14 @@ pub enum LocalError {
         /// What libgit2 said.
         message: String,
     },
+    /// There is no such ref.
+    #[error("{path} has no tag, branch or commit {name:?}; is the clone up to date?")]
+    Ref {
+        /// The name.
+        name: String,
+        /// The repository.
+        path: String,
+    },
     /// The revision names no tree.
     #[error("{revision:?} names no commit or tree of the repository: {message}")]
     Revision {
@@ -81,9 +89,9 @@ impl LocalRepository {
         if name.len() >= 7 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return self.tree_of(name);
         }
-        Err(LocalError::Revision {
-            revision: name.to_owned(),
-            message: "there is no tag, branch or commit of that name; is the clone up to date?".to_owned(),
+        Err(LocalError::Ref {
+            name: name.to_owned(),
+            path: self.0.path().display().to_string(),
         })
     }
 }

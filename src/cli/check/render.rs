@@ -75,7 +75,10 @@ fn patch(row: &PatchRow) -> [String; 3] {
     };
     let detail = match (status.state, &status.conflict, &status.message) {
         (PatchState::Clean, ..) => status.subject.clone().unwrap_or_default(),
-        (PatchState::Offset, ..) => format!("{} lines off", status.offset.unwrap_or_default()),
+        (PatchState::Offset, ..) => match status.offset.unwrap_or_default().unsigned_abs() {
+            1 => "1 line off".to_owned(),
+            n => format!("{n} lines off"),
+        },
         (PatchState::Merged, ..) => "upstream has it: remove the patch".to_owned(),
         (_, Some(conflict), message) => match (conflict.hunk, conflict.line) {
             (Some(hunk), Some(line)) => format!("{}:{line} hunk {hunk}", conflict.file),

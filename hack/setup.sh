@@ -21,7 +21,8 @@ need_etcd
 need_kubernetes kube-apiserver
 need_kubernetes kubectl
 if [ "${1:-}" != demo ]; then
-    need_commands sshd=openssh-server ssh-keygen=openssh-client shellcheck=shellcheck
+    need_commands sshd=openssh-server ssh-keygen=openssh-client shellcheck=shellcheck \
+        docker-registry=docker-registry skopeo=skopeo
     need_helm
     need_cargo_deny
     need_uv

@@ -10,6 +10,8 @@
 //! 6. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
 //!
+//! [`publish`] pushes patched trees and merged constraints to a registry.
+//!
 //! [`api`] holds the types that users write. `docs/architecture.md` has the rules
 //! that keep the rooms apart.
 
@@ -20,5 +22,6 @@ pub mod controller;
 pub mod ops;
 pub mod patch;
 pub mod plan;
+pub mod publish;
 pub mod source;
 pub mod status;

@@ -132,7 +132,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
 }
 
 /// Reads the patches in the order in which they are named, and those of a folder by the bytes of their names.
-fn read_all(paths: &[PathBuf], limit: u64) -> Result<Vec<PatchInput>, Error> {
+pub(super) fn read_all(paths: &[PathBuf], limit: u64) -> Result<Vec<PatchInput>, Error> {
     let mut patches = Vec::new();
     for path in paths {
         if path.is_dir() {

@@ -8,6 +8,7 @@ pub mod check;
 pub mod constraints;
 pub mod crds;
 mod input;
+pub mod source;
 mod style;
 
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ pub enum Command {
     Check(check::Options),
     /// Merge overrides into a release's upper constraints
     Constraints(constraints::Options),
+    /// Make an image of a patched tree, for builders to take as a named context
+    Source(Box<source::Options>),
     /// Print the custom resource definitions as YAML
     Crds(crds::Options),
 }
@@ -46,6 +49,12 @@ pub enum Error {
     /// An upstream cannot be used.
     #[error(transparent)]
     Source(#[from] crate::source::Error),
+    /// A folder cannot be read.
+    #[error(transparent)]
+    Folder(#[from] crate::source::folder::FolderError),
+    /// An image cannot be made or pushed.
+    #[error(transparent)]
+    Publish(#[from] crate::publish::Error),
     /// A value could not be written as YAML.
     #[error("cannot write YAML: {0}")]
     Yaml(#[from] serde_saphyr::ser::Error),
@@ -74,6 +83,7 @@ impl Command {
             Self::Apply(options) => apply::run(&options),
             Self::Check(options) => check::run(&options),
             Self::Constraints(options) => constraints::run(&options),
+            Self::Source(options) => source::run(&options),
             Self::Crds(options) => crds::run(&options),
         };
         match outcome {

@@ -4,6 +4,7 @@
 //! patch. It reads trees and blobs through [`Objects`] and writes nothing unless [`Series::write`] is called.
 
 mod engine;
+mod layered;
 mod mail;
 mod object;
 mod options;
@@ -14,6 +15,7 @@ mod place;
 mod report;
 mod series;
 
+pub use layered::Layered;
 pub use object::{EntryMode, ObjectError, Objects, Oid, OidError, TreeEntry, WriteObjects, serialise_tree};
 pub use options::{Limits, Options, Results};
 pub use report::{Change, Fate, FileReport, HunkReport, Malformed, Nearest, PatchReport, Rejection, State};

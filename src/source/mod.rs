@@ -10,6 +10,7 @@
 mod artifact;
 mod error;
 mod files;
+pub mod folder;
 mod gate;
 mod http;
 mod http_git;

@@ -8,6 +8,7 @@ mod cluster;
 mod constraints;
 mod controller;
 mod packaging;
+mod publish;
 mod rooms;
 mod source;
 mod support;

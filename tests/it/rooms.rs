@@ -9,6 +9,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("constraints", &["api"], Kind::Pure),
     ("plan", &["api", "patch", "constraints"], Kind::Pure),
     ("source", &["api", "patch", "plan"], Kind::Effects),
+    ("publish", &["patch"], Kind::Effects),
     ("status", &["api", "patch", "plan"], Kind::Effects),
     ("ops", &["api"], Kind::Effects),
     (
@@ -18,7 +19,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ),
     (
         "cli",
-        &["api", "patch", "constraints", "plan", "source"],
+        &["api", "patch", "constraints", "plan", "source", "publish"],
         Kind::Effects,
     ),
 ];

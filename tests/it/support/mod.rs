@@ -5,5 +5,6 @@ pub mod git_repo;
 pub mod git_server;
 pub mod program;
 pub mod proxy;
+pub mod registry;
 pub mod ssh_server;
 pub mod tls;

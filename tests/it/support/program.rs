@@ -11,6 +11,12 @@ fn cache() -> Option<PathBuf> {
         .map(|cache| cache.join("patchset"))
 }
 
+/// A file or folder that the scripts keep.
+pub fn cached(path: &str) -> PathBuf {
+    let found = cache().map(|cache| cache.join(path)).filter(|path| path.exists());
+    found.unwrap_or_else(|| panic!("no {path} in the cache: hack/test.sh makes it"))
+}
+
 /// A command for a program of the Python environment that `hack/setup.sh` makes, whose pip is of a known version.
 pub fn python(name: &str) -> Command {
     let found = cache()

@@ -1,0 +1,265 @@
+//! `patchset source`: a patched tree as an image, for builders to take as a named context.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use pep440_rs::Version;
+
+use super::apply::read_all;
+use super::style::{BOLD, DIM, ODD};
+use super::{Error, input, print};
+use crate::patch::{self, Layered, Objects, Oid, Options as Engine, PatchReport, Sequence};
+use crate::publish::image::{About, Image, PatchId};
+use crate::publish::layer::{self, Contents};
+use crate::publish::python::{self, VersionFile};
+use crate::publish::{Credentials, Pushed, Registry, RegistryConfig};
+use crate::source::folder::Folder;
+use crate::source::local::LocalRepository;
+
+/// Options of `patchset source`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The repository: a Git folder or a working tree. Without it the first path is a folder to take as it is
+    #[arg(long, value_name = "GITDIR", requires = "revision")]
+    repo: Option<PathBuf>,
+    /// The revision that the patches are for, as `git rev-parse` reads it
+    #[arg(long = "ref", value_name = "REV", requires = "repo")]
+    revision: Option<String>,
+    /// The component, for the labels
+    #[arg(long, value_name = "NAME")]
+    component: Option<String>,
+    /// The release, for the labels
+    #[arg(long, value_name = "RELEASE")]
+    release: Option<String>,
+    /// The upstream's address, for the labels
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// The component's version (PEP 440), for packaging without Git [default: REV where it is one]
+    #[arg(id = "component_version", long = "component-version", value_name = "VERSION")]
+    version: Option<Version>,
+    /// Push the image to this reference, unless it is there already
+    #[arg(long, value_name = "IMAGE")]
+    push: Option<String>,
+    /// A registry (host and port) to speak to without TLS; may be repeated
+    #[arg(long, value_name = "HOST")]
+    plain_http: Vec<String>,
+    /// How to tell what the image is
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+    /// Patches, or folders whose *.patch are taken in alphabetical order; - is standard input
+    #[arg(value_name = "PATH", required_unless_present = "repo")]
+    paths: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people; with --push just the pushed reference on standard output.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// The JSON output. Other tools read it: fields may be added, not changed.
+#[derive(serde::Serialize)]
+struct Document<'a> {
+    /// The image's digest: that of its manifest.
+    digest: &'a str,
+    tree: Oid,
+    layer: &'a str,
+    size: u64,
+    version: Option<String>,
+    labels: &'a std::collections::BTreeMap<String, String>,
+    /// The image by its digest, where it was pushed.
+    reference: Option<&'a str>,
+    /// Whether the registry had it before.
+    existed: Option<bool>,
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+    if let Some(repo) = &options.repo {
+        let repository = LocalRepository::open(repo)?;
+        let tree = repository.tree_of(options.revision.as_deref().unwrap_or("HEAD"))?;
+        // libgit2's repository is used by one thread at a time.
+        let objects = Arc::new(Guarded(repository.into()));
+        return patched(options, objects, tree, &options.paths);
+    }
+    let Some((dir, patches)) = options.paths.split_first() else {
+        return Err(Error::Usage(
+            "say what to take: a folder, or --repo and --ref".to_owned(),
+        ));
+    };
+    let folder = Folder::read(dir)?;
+    let tree = folder.tree_id();
+    patched(options, Arc::new(folder), tree, patches)
+}
+
+/// A repository that threads take turns on.
+struct Guarded(std::sync::Mutex<LocalRepository>);
+
+impl Guarded {
+    fn lock(&self) -> std::sync::MutexGuard<'_, LocalRepository> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Objects for Guarded {
+    fn tree(&self, id: Oid) -> Result<Vec<patch::TreeEntry>, patch::ObjectError> {
+        self.lock().tree(id)
+    }
+
+    fn blob(&self, id: Oid) -> Result<bytes::Bytes, patch::ObjectError> {
+        self.lock().blob(id)
+    }
+
+    fn blob_size(&self, id: Oid) -> Result<u64, patch::ObjectError> {
+        self.lock().blob_size(id)
+    }
+}
+
+fn patched(
+    options: &Options,
+    base: Arc<dyn Objects + Send + Sync>,
+    tree: Oid,
+    patches: &[PathBuf],
+) -> Result<ExitCode, Error> {
+    let engine = Engine::default();
+    let patches = read_all(patches, engine.limits.patch_bytes)?;
+    let series = patch::apply(&*base, tree, &patches, Sequence::Stacked, &engine)?;
+    if let Some(failing) = series.patches().iter().find(|report| !report.applies()) {
+        tell_failure(failing);
+        return Ok(ExitCode::from(1));
+    }
+    let mut layered = Layered::over(base);
+    let tree = series.write(&mut layered)?;
+    let version = options
+        .version
+        .clone()
+        .or_else(|| options.revision.as_deref().and_then(python::version_of_tag));
+    let files = match python::version_file(&layered, tree, version.as_ref())? {
+        VersionFile::NotNeeded => Vec::new(),
+        VersionFile::Add(file) => vec![file],
+        VersionFile::Unknown { package } => {
+            anstream::eprintln!(
+                "{ODD}warning{ODD:#}: {package} takes its version from Git, which is not in the image, and the revision names none: give it with --component-version"
+            );
+            Vec::new()
+        }
+    };
+    let contents = Contents {
+        tree: Some(tree),
+        files,
+    };
+    let about = About {
+        component: options.component.clone(),
+        release: options.release.clone(),
+        source: options.url.clone(),
+        revision: options.revision.clone(),
+        version: version.as_ref().map(ToString::to_string),
+        tree: Some(tree.to_string()),
+        patches: patches
+            .iter()
+            .map(|patch| PatchId::new(file_name(&patch.name), &patch.bytes))
+            .collect(),
+    };
+    let image = Image::new(layer::measure(&layered, &contents)?, &about)?;
+    let pushed = match &options.push {
+        None => None,
+        Some(reference) => Some(push(options, reference, &image, &contents, layered)?),
+    };
+    tell(options.output, tree, &image, about.version, pushed.as_ref())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn file_name(name: &str) -> &str {
+    Path::new(name)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or(name)
+}
+
+fn tell_failure(report: &PatchReport) {
+    anstream::eprintln!(
+        "{BOLD}{}{BOLD:#} does not apply: {}\n{DIM}patchset apply tells more{DIM:#}",
+        report.name,
+        report.error.as_deref().unwrap_or_default()
+    );
+}
+
+fn push(
+    options: &Options,
+    reference: &str,
+    image: &Image,
+    contents: &Contents,
+    objects: Layered,
+) -> Result<Pushed, Error> {
+    let config = RegistryConfig {
+        plain_http: options.plain_http.clone(),
+        ..RegistryConfig::default()
+    };
+    let registry = Registry::new(config, credentials()?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Io {
+            path: "the runtime".to_owned(),
+            source,
+        })?;
+    Ok(runtime.block_on(registry.push(reference, image, contents, Arc::new(objects)))?)
+}
+
+/// The user's own credentials: `config.json` in `$DOCKER_CONFIG`, or in `~/.docker`.
+fn credentials() -> Result<Credentials, Error> {
+    let folder = match std::env::var_os("DOCKER_CONFIG") {
+        Some(folder) => PathBuf::from(folder),
+        None => match etcetera::home_dir() {
+            Ok(home) => home.join(".docker"),
+            Err(_) => return Ok(Credentials::default()),
+        },
+    };
+    let path = folder.join("config.json");
+    if !path.is_file() {
+        return Ok(Credentials::default());
+    }
+    let document = input::read(&path, 1 << 20)?;
+    Ok(Credentials::parse(&path.display().to_string(), &document)?)
+}
+
+fn tell(
+    output: Output,
+    tree: Oid,
+    image: &Image,
+    version: Option<String>,
+    pushed: Option<&Pushed>,
+) -> Result<(), Error> {
+    if output == Output::Json {
+        let mut text = serde_json::to_vec(&Document {
+            digest: &image.manifest.1,
+            tree,
+            layer: &image.layer.digest,
+            size: image.layer.size,
+            version,
+            labels: &image.labels,
+            reference: pushed.map(|pushed| pushed.reference.as_str()),
+            existed: pushed.map(|pushed| pushed.existed),
+        })?;
+        text.push(b'\n');
+        return print(&text);
+    }
+    let Some(Pushed { reference, existed }) = pushed else {
+        let mut text = format!(
+            "image  {}\nlayer  {} ({} bytes)\ntree   {tree}\n",
+            image.manifest.1, image.layer.digest, image.layer.size
+        );
+        for (key, value) in &image.labels {
+            text.extend(["label  ", key, "=", value, "\n"]);
+        }
+        return print(text.as_bytes());
+    };
+    if *existed {
+        anstream::eprintln!("{DIM}the registry has it already{DIM:#}");
+    }
+    print(format!("{reference}\n").as_bytes())
+}

@@ -1,0 +1,94 @@
+//! Why something could not be published.
+
+use crate::patch::ObjectError;
+
+/// Why something could not be published.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An object of the tree cannot be had.
+    #[error("the tree cannot be read: {0}")]
+    Object(#[from] ObjectError),
+    /// A name in the tree that no file system should meet.
+    #[error("the tree is refused: {path:?} {reason}")]
+    Hostile {
+        /// The path, shortened.
+        path: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The tree is larger than what is published.
+    #[error("the tree is refused: {what} is more than {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// The limit.
+        limit: String,
+    },
+    /// The layer could not be written to where it goes.
+    #[error("the layer cannot be written: {0}")]
+    Write(#[from] std::io::Error),
+    /// An image's name is none.
+    #[error(
+        "{text:?} is no image: {reason}; write for instance registry.example.org/team/glance-source:2025.2"
+    )]
+    Reference {
+        /// As it was given.
+        text: String,
+        /// Why.
+        reason: String,
+    },
+    /// Credentials cannot be read.
+    #[error("{origin}: {reason}")]
+    Credentials {
+        /// Where they come from.
+        origin: String,
+        /// What is wrong, without what they hold.
+        reason: String,
+    },
+    /// The registry asks for other credentials.
+    #[error(
+        "{registry} refuses the credentials for {repository}: check that they are for this registry, and may push"
+    )]
+    Authentication {
+        /// The registry.
+        registry: String,
+        /// The repository.
+        repository: String,
+    },
+    /// The registry cannot be reached, or fails.
+    #[error("{registry}: {reason}")]
+    Unavailable {
+        /// The registry.
+        registry: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The registry answers, and does not take what it is sent.
+    #[error("{registry} refuses {what}: {reason}")]
+    Refused {
+        /// The registry.
+        registry: String,
+        /// What.
+        what: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The tag is there with other content.
+    #[error(
+        "{reference} is there already with other content ({found}): tags of source images are never moved; use another tag"
+    )]
+    TagTaken {
+        /// The image.
+        reference: String,
+        /// The digest that is there.
+        found: String,
+    },
+}
+
+impl Error {
+    /// Whether another attempt may succeed without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}

@@ -1,0 +1,18 @@
+//! Source images: patched trees and merged constraints as OCI images, by content.
+//!
+//! An image has one layer that holds just the tree. Builders take it as a named context
+//! (`docker-image://REGISTRY/glance-source@sha256:…`). The same tree gives the same digest everywhere, so that a
+//! registry which has it is sent nothing.
+//!
+//! [`layer`] and [`image`] are pure, [`Registry`] does the I/O.
+
+mod credentials;
+mod error;
+pub mod image;
+pub mod layer;
+pub mod python;
+mod registry;
+
+pub use credentials::Credentials;
+pub use error::Error;
+pub use registry::{Pushed, Registry, RegistryConfig};

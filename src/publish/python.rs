@@ -1,0 +1,131 @@
+//! Version files for Python packages that take their version from Git.
+//!
+//! There is no `.git` in a source image. pbr and setuptools-scm then look for a `PKG-INFO` beside `setup.cfg` or
+//! `pyproject.toml`, as it is in every sdist: pbr takes its version where the name is the package's own
+//! (`pbr.packaging._get_version_from_pkg_metadata`), setuptools-scm takes it as it is (`parse_pkginfo`).
+
+use std::str::FromStr;
+
+use configparser::ini::Ini;
+use pep440_rs::Version;
+
+use super::Error;
+use super::layer::File;
+use crate::patch::{EntryMode, ObjectError, Objects, Oid, TreeEntry};
+
+const PKG_INFO: &str = "PKG-INFO";
+
+/// The largest `setup.cfg` or `pyproject.toml` that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// What to do about a tree's version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VersionFile {
+    /// Nothing: the tree has a `PKG-INFO` of its own, or is no Python package that names itself.
+    NotNeeded,
+    /// This file belongs into the root.
+    Add(File),
+    /// The package needs one, and no version is known.
+    Unknown {
+        /// The package's name.
+        package: String,
+    },
+}
+
+/// Decides whether a tree needs a version file.
+///
+/// # Errors
+///
+/// Where the tree cannot be read.
+pub fn version_file(
+    objects: &dyn Objects,
+    tree: Oid,
+    version: Option<&Version>,
+) -> Result<VersionFile, Error> {
+    let root = objects.tree(tree)?;
+    let has = |name: &str| root.iter().find(|entry| entry.name == name.as_bytes());
+    if has(PKG_INFO).is_some() {
+        return Ok(VersionFile::NotNeeded);
+    }
+    let name = match text(objects, has("pyproject.toml"))?.and_then(|text| name_in_pyproject(&text)) {
+        Some(name) => Some(name),
+        None => text(objects, has("setup.cfg"))?.and_then(|text| name_in_setup_cfg(&text)),
+    };
+    Ok(match (name, version) {
+        (None, _) => VersionFile::NotNeeded,
+        (Some(package), None) => VersionFile::Unknown { package },
+        (Some(package), Some(version)) => VersionFile::Add(File {
+            name: PKG_INFO.to_owned(),
+            content: format!("Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n").into_bytes(),
+        }),
+    })
+}
+
+/// The version that a tag names: PEP 440, with or without a `v` in front.
+#[must_use]
+pub fn version_of_tag(tag: &str) -> Option<Version> {
+    let tag = tag.rsplit('/').next().unwrap_or(tag);
+    Version::from_str(tag.strip_prefix('v').unwrap_or(tag)).ok()
+}
+
+fn text(objects: &dyn Objects, entry: Option<&TreeEntry>) -> Result<Option<String>, ObjectError> {
+    let Some(entry) = entry.filter(|entry| matches!(entry.mode, EntryMode::Regular | EntryMode::Executable))
+    else {
+        return Ok(None);
+    };
+    if objects.blob_size(entry.id)? > LARGEST {
+        return Ok(None);
+    }
+    Ok(String::from_utf8(objects.blob(entry.id)?.to_vec()).ok())
+}
+
+/// `[project] name` (PEP 621).
+fn name_in_pyproject(text: &str) -> Option<String> {
+    let document: toml::Table = text.parse().ok()?;
+    let name = document.get("project")?.get("name")?.as_str()?;
+    plain(name)
+}
+
+/// `[metadata] name`.
+fn name_in_setup_cfg(text: &str) -> Option<String> {
+    let mut document = Ini::new();
+    document.set_multiline(true);
+    document.read(text.to_owned()).ok()?;
+    plain(&document.get("metadata", "name")?)
+}
+
+/// A name that can stand in a header.
+fn plain(name: &str) -> Option<String> {
+    let name = name.trim();
+    pep508_rs::PackageName::from_str(name).ok()?;
+    Some(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_packages() {
+        let setup = "[metadata]\nname = oslo.messaging\nsummary = x\nclassifier =\n    A :: B\n    C :: D\n\n[files]\npackages =\n    oslo_messaging\n";
+        assert_eq!(name_in_setup_cfg(setup).as_deref(), Some("oslo.messaging"));
+        assert_eq!(name_in_setup_cfg("[metadata]\nname = a\tb\n"), None);
+        let project =
+            "[build-system]\nrequires = [\"pbr\"]\n[project]\nname = \"glance\"\ndynamic = [\"version\"]\n";
+        assert_eq!(name_in_pyproject(project).as_deref(), Some("glance"));
+        assert_eq!(name_in_pyproject("[build-system]\n"), None);
+    }
+
+    #[test]
+    fn versions_of_tags() {
+        for (tag, version) in [
+            ("31.0.0", "31.0.0"),
+            ("v1.2", "1.2"),
+            ("release/2.0rc1", "2.0rc1"),
+        ] {
+            assert_eq!(version_of_tag(tag).unwrap().to_string(), version);
+        }
+        assert_eq!(version_of_tag("stable/2025.2-eol"), None);
+        assert_eq!(version_of_tag("main"), None);
+    }
+}

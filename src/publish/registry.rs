@@ -1,0 +1,356 @@
+//! A registry that images are pushed to (OCI distribution-spec 1.1).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use bytes::Bytes;
+use futures::Stream;
+use oci_client::client::{Client, ClientConfig, ClientProtocol};
+use oci_client::errors::OciDistributionError;
+use oci_client::{Reference, RegistryOperation};
+
+use super::error::Error;
+use super::image::{Image, MANIFEST};
+use super::layer::{self, Contents};
+use super::{Credentials, layer::Layer};
+use crate::patch::Objects;
+
+/// Bytes of a layer that are on their way at once.
+const CHUNK: usize = 1 << 20;
+const CHUNKS_WAITING: usize = 4;
+
+/// How a registry is spoken to.
+#[derive(Clone, Debug)]
+pub struct RegistryConfig {
+    /// Hosts (with their port) that are spoken to without TLS. What is sent there can be read and changed on the way.
+    pub plain_http: Vec<String>,
+    /// How long to wait for a connection, and for each answer.
+    pub timeout: Duration,
+    /// How often something that failed on the way is tried again.
+    pub retries: usize,
+}
+
+impl Default for RegistryConfig {
+    /// TLS only, 30 seconds, 4 more attempts.
+    fn default() -> Self {
+        Self {
+            plain_http: Vec::new(),
+            timeout: Duration::from_secs(30),
+            retries: 4,
+        }
+    }
+}
+
+/// A client of registries.
+pub struct Registry {
+    client: Client,
+    credentials: Credentials,
+    retries: usize,
+}
+
+/// What a push did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The image by its digest: `registry/repository@sha256:…`.
+    pub reference: String,
+    /// Whether the registry had all of it before.
+    pub existed: bool,
+}
+
+impl Registry {
+    /// Makes a client.
+    #[must_use]
+    pub fn new(config: RegistryConfig, credentials: Credentials) -> Self {
+        let client = Client::new(ClientConfig {
+            protocol: ClientProtocol::HttpsExcept(config.plain_http),
+            read_timeout: Some(config.timeout),
+            connect_timeout: Some(config.timeout),
+            use_monolithic_push: true,
+            user_agent: concat!("patchset/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::default()
+        });
+        Self {
+            client,
+            credentials,
+            retries: config.retries,
+        }
+    }
+
+    /// Pushes a source image under a tag, sending only what the registry lacks. A tag that is there with other content
+    /// is not moved.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Reference`], [`Error::TagTaken`], [`Error::Authentication`], [`Error::Unavailable`] after the last attempt,
+    /// [`Error::Refused`], and whatever keeps the layer from being read.
+    pub async fn push(
+        &self,
+        reference: &str,
+        image: &Image,
+        contents: &Contents,
+        objects: Arc<dyn Objects + Send + Sync>,
+    ) -> Result<Pushed, Error> {
+        let target = parse(reference)?;
+        let digest = &image.manifest.1;
+        let pushed = |existed| Pushed {
+            reference: format!("{}/{}@{digest}", target.registry(), target.repository()),
+            existed,
+        };
+        match self.retried(|| self.digest_of(&target)).await? {
+            Some(found) if found == *digest => return Ok(pushed(true)),
+            Some(found) => {
+                return Err(Error::TagTaken {
+                    reference: reference.to_owned(),
+                    found,
+                });
+            }
+            None => {}
+        }
+        let layer = &image.layer;
+        self.retried(|| async {
+            if self.has_blob(&target, &layer.digest).await? {
+                return Ok(());
+            }
+            let stream = stream(Arc::clone(&objects), contents.clone());
+            self.push_blob(&target, stream, layer).await
+        })
+        .await?;
+        let (config, config_digest) = &image.config;
+        self.retried(|| async {
+            if self.has_blob(&target, config_digest).await? {
+                return Ok(());
+            }
+            let pushed = self
+                .client
+                .push_blob(&target, config.clone(), config_digest)
+                .await;
+            pushed
+                .map(drop)
+                .map_err(|error| told(&target, "the configuration", &error))
+        })
+        .await?;
+        self.retried(|| async {
+            let (manifest, _) = &image.manifest;
+            let media_type = http::HeaderValue::from_static(MANIFEST);
+            let pushed = self
+                .client
+                .push_manifest_raw(&target, manifest.clone(), media_type)
+                .await;
+            pushed
+                .map(drop)
+                .map_err(|error| told(&target, "the manifest", &error))
+        })
+        .await?;
+        Ok(pushed(false))
+    }
+
+    /// The digest that a tag stands for, or nothing where there is no such tag.
+    async fn digest_of(&self, target: &Reference) -> Result<Option<String>, Error> {
+        let auth = self.credentials.at(target.resolve_registry());
+        // One token for all that follows: pushing includes pulling.
+        self.client
+            .auth(target, &auth, RegistryOperation::Push)
+            .await
+            .map_err(|error| told(target, "the credentials", &error))?;
+        match self.client.fetch_manifest_digest(target, &auth).await {
+            Ok(digest) => Ok(Some(digest)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(told(target, "a look at the tag", &error)),
+        }
+    }
+
+    async fn has_blob(&self, target: &Reference, digest: &str) -> Result<bool, Error> {
+        let exists = self.client.blob_exists(target, digest).await;
+        exists.map_err(|error| told(target, "a look at a layer", &error))
+    }
+
+    async fn push_blob(
+        &self,
+        target: &Reference,
+        stream: impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static,
+        layer: &Layer,
+    ) -> Result<(), Error> {
+        let pushed = self
+            .client
+            .push_blob_stream(target, stream, &layer.digest, Some(layer.size))
+            .await;
+        pushed
+            .map(drop)
+            .map_err(|error| told(target, "the layer", &error))
+    }
+
+    /// Repeats what failed on the way, with growing waits.
+    async fn retried<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T, Error> {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(250))
+            .with_max_delay(Duration::from_secs(8))
+            .with_max_times(self.retries)
+            .with_jitter();
+        attempt
+            .retry(waits)
+            .when(Error::is_transient)
+            .notify(|error, wait| tracing::debug!(%error, ?wait, "trying again"))
+            .await
+    }
+}
+
+/// Reads an image's name, which must have a tag and no digest.
+fn parse(text: &str) -> Result<Reference, Error> {
+    let wrong = |reason: String| Error::Reference {
+        text: text.to_owned(),
+        reason,
+    };
+    let reference: Reference = text.parse().map_err(|error| wrong(format!("{error}")))?;
+    if reference.digest().is_some() {
+        return Err(wrong("it names a digest, which only pushing tells".to_owned()));
+    }
+    Ok(reference)
+}
+
+/// A layer as a stream, made in another thread as fast as it is taken.
+fn stream(
+    objects: Arc<dyn Objects + Send + Sync>,
+    contents: Contents,
+) -> impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static {
+    let (sender, receiver) = tokio::sync::mpsc::channel(CHUNKS_WAITING);
+    tokio::task::spawn_blocking(move || {
+        let mut out = Chunks {
+            sender: sender.clone(),
+            chunk: Vec::with_capacity(CHUNK),
+        };
+        let written = layer::write(&*objects, &contents, &mut out)
+            .map_err(|error| std::io::Error::other(error.to_string()))
+            .and_then(|()| out.send());
+        if let Err(error) = written {
+            // Whoever took the stream may be gone already.
+            let _ = sender.blocking_send(Err(OciDistributionError::IoError(error)));
+        }
+    });
+    tokio_stream::wrappers::ReceiverStream::new(receiver)
+}
+
+/// Collects what is written and sends it in pieces.
+struct Chunks {
+    sender: tokio::sync::mpsc::Sender<Result<Bytes, OciDistributionError>>,
+    chunk: Vec<u8>,
+}
+
+impl Chunks {
+    fn send(&mut self) -> std::io::Result<()> {
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        let chunk = std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK));
+        self.sender
+            .blocking_send(Ok(chunk.into()))
+            .map_err(|_| std::io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl std::io::Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.chunk.extend_from_slice(bytes);
+        if self.chunk.len() >= CHUNK {
+            self.send()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn is_absent(error: &OciDistributionError) -> bool {
+    use oci_client::errors::OciErrorCode;
+    match error {
+        OciDistributionError::ImageManifestNotFoundError(_) => true,
+        OciDistributionError::ServerError { code, .. } => *code == 404,
+        OciDistributionError::RegistryError { envelope, .. } => envelope.errors.iter().any(|error| {
+            matches!(
+                error.code,
+                OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound
+            )
+        }),
+        OciDistributionError::RequestError(error) => {
+            error.status().is_some_and(|status| status.as_u16() == 404)
+        }
+        _ => false,
+    }
+}
+
+/// What an error of the library means here.
+fn told(target: &Reference, what: &str, error: &OciDistributionError) -> Error {
+    use oci_client::errors::OciErrorCode;
+    let registry = target.resolve_registry().to_owned();
+    let authentication = || Error::Authentication {
+        registry: registry.clone(),
+        repository: target.repository().to_owned(),
+    };
+    let by_status = |code: u16, reason: String| match code {
+        401 | 403 => authentication(),
+        408 | 425 | 429 | 500.. => Error::Unavailable {
+            registry: registry.clone(),
+            reason: format!("{what}: {reason}"),
+        },
+        _ => Error::Refused {
+            registry: registry.clone(),
+            what: what.to_owned(),
+            reason,
+        },
+    };
+    match error {
+        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
+            authentication()
+        }
+        OciDistributionError::RegistryError { envelope, .. } => {
+            let denied =
+                |code: &OciErrorCode| matches!(code, OciErrorCode::Unauthorized | OciErrorCode::Denied);
+            if envelope.errors.iter().any(|error| denied(&error.code)) {
+                return authentication();
+            }
+            let busy = |code: &OciErrorCode| matches!(code, OciErrorCode::Toomanyrequests);
+            let code = if envelope.errors.iter().any(|error| busy(&error.code)) {
+                429
+            } else {
+                400
+            };
+            by_status(code, envelope.to_string())
+        }
+        OciDistributionError::ServerError { code, message, .. } => {
+            by_status(*code, format!("status {code} {}", message.trim()))
+        }
+        OciDistributionError::RequestError(error) => match error.status() {
+            Some(status) => by_status(status.as_u16(), format!("status {status}")),
+            None => Error::Unavailable {
+                reason: format!("{what}: {}", causes(error)),
+                registry,
+            },
+        },
+        OciDistributionError::IoError(error) => Error::Unavailable {
+            reason: format!("{what}: {error}"),
+            registry,
+        },
+        other => Error::Refused {
+            registry,
+            what: what.to_owned(),
+            reason: other.to_string(),
+        },
+    }
+}
+
+/// An error with its causes, without the address, which the message has already.
+fn causes(error: &reqwest::Error) -> String {
+    use std::error::Error as _;
+    let mut text = String::from("cannot be reached");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = inner.to_string();
+        cause = inner.source();
+    }
+    text
+}

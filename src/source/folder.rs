@@ -1,0 +1,169 @@
+//! A plain folder, as a store of objects: the trees and blobs that Git would make of it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use crate::patch::{EntryMode, ObjectError, Objects, Oid, TreeEntry, serialise_tree};
+
+/// The deepest folder that is read.
+const DEEPEST: usize = 256;
+
+/// Why a folder cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct FolderError {
+    path: String,
+    reason: String,
+}
+
+/// A folder's contents. Files are read again when their contents are asked for.
+pub struct Folder {
+    root: Oid,
+    trees: HashMap<Oid, Vec<TreeEntry>>,
+    blobs: HashMap<Oid, Source>,
+}
+
+/// Where the contents of a blob are.
+enum Source {
+    File(PathBuf),
+    Link(Bytes),
+}
+
+impl Folder {
+    /// Reads a folder as `git add --all` would, without `.git` and without regard to ignored files. Empty folders are
+    /// left out, as in Git.
+    ///
+    /// # Errors
+    ///
+    /// Where something in it cannot be read, or is neither file, folder nor symbolic link.
+    pub fn read(path: &Path) -> Result<Self, FolderError> {
+        let mut folder = Self {
+            root: Oid::of_tree(b""),
+            trees: HashMap::new(),
+            blobs: HashMap::new(),
+        };
+        folder.root = folder.tree_of(path, 0)?;
+        Ok(folder)
+    }
+
+    /// The id of its tree.
+    #[must_use]
+    pub fn tree_id(&self) -> Oid {
+        self.root
+    }
+
+    fn tree_of(&mut self, path: &Path, depth: usize) -> Result<Oid, FolderError> {
+        if depth > DEEPEST {
+            return Err(failed(path, &"is too deep"));
+        }
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path).map_err(|error| failed(path, &error))? {
+            let path = entry.map_err(|error| failed(path, &error))?.path();
+            let name = path.file_name().unwrap_or_default().as_bytes().to_vec();
+            if name == b".git" {
+                continue;
+            }
+            if let Some((mode, id)) = self.entry(&path, depth)? {
+                entries.push(TreeEntry {
+                    mode,
+                    name: name.into(),
+                    id,
+                });
+            }
+        }
+        entries.sort_by_key(git_order);
+        let id = Oid::of_tree(&serialise_tree(&entries));
+        self.trees.insert(id, entries);
+        Ok(id)
+    }
+
+    fn entry(&mut self, path: &Path, depth: usize) -> Result<Option<(EntryMode, Oid)>, FolderError> {
+        let about = fs::symlink_metadata(path).map_err(|error| failed(path, &error))?;
+        if about.is_dir() {
+            let id = self.tree_of(path, depth + 1)?;
+            return Ok((id != Oid::of_tree(b"")).then_some((EntryMode::Tree, id)));
+        }
+        if about.is_symlink() {
+            let target = fs::read_link(path).map_err(|error| failed(path, &error))?;
+            let target = Bytes::copy_from_slice(target.as_os_str().as_bytes());
+            let id = Oid::of_blob(&target);
+            self.blobs.insert(id, Source::Link(target));
+            return Ok(Some((EntryMode::Symlink, id)));
+        }
+        if !about.is_file() {
+            return Err(failed(path, &"is neither file, folder nor symbolic link"));
+        }
+        let mode = if about.permissions().mode() & 0o100 == 0 {
+            EntryMode::Regular
+        } else {
+            EntryMode::Executable
+        };
+        let id = Oid::of_blob(&fs::read(path).map_err(|error| failed(path, &error))?);
+        self.blobs.insert(id, Source::File(path.to_owned()));
+        Ok(Some((mode, id)))
+    }
+}
+
+fn failed(path: &Path, reason: &dyn std::fmt::Display) -> FolderError {
+    FolderError {
+        path: path.display().to_string(),
+        reason: reason.to_string(),
+    }
+}
+
+/// Git's order of a tree: by name, folders as if they ended in a slash.
+fn git_order(entry: &TreeEntry) -> Vec<u8> {
+    let mut name = entry.name.to_vec();
+    if entry.mode == EntryMode::Tree {
+        name.push(b'/');
+    }
+    name
+}
+
+impl Objects for Folder {
+    fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
+        self.trees.get(&id).cloned().ok_or(ObjectError::NotFound(id))
+    }
+
+    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
+        let content: Bytes = match self.blobs.get(&id) {
+            None => return Err(ObjectError::NotFound(id)),
+            Some(Source::Link(target)) => target.clone(),
+            Some(Source::File(path)) => fs::read(path)
+                .map_err(|error| ObjectError::Failed {
+                    id,
+                    message: failed(path, &error).to_string(),
+                })?
+                .into(),
+        };
+        // A file that changed meanwhile is another blob.
+        if Oid::of_blob(&content) == id {
+            Ok(content)
+        } else {
+            Err(ObjectError::Failed {
+                id,
+                message: "the file changed while it was read".to_owned(),
+            })
+        }
+    }
+
+    fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
+        match self.blobs.get(&id) {
+            None => Err(ObjectError::NotFound(id)),
+            Some(Source::Link(target)) => Ok(target.len() as u64),
+            Some(Source::File(path)) => {
+                fs::metadata(path)
+                    .map(|about| about.len())
+                    .map_err(|error| ObjectError::Failed {
+                        id,
+                        message: failed(path, &error).to_string(),
+                    })
+            }
+        }
+    }
+}

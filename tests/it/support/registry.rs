@@ -1,0 +1,106 @@
+//! A real registry on loopback: Debian's `docker-registry`, with a configuration of the test's own.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use super::git_server::free_port;
+use super::program::program;
+
+/// `ann` with the password `secret`, as htpasswd's bcrypt.
+const HTPASSWD: &str = "ann:$2b$05$KALNjxkWB78zBiJ27Vg2newbUYd/k7DEODyvGSxFybSDTmS.X/Fbe\n";
+
+/// A registry; stopped when dropped.
+pub struct Registry {
+    child: Option<Child>,
+    /// Host and port.
+    pub host: String,
+    root: tempfile::TempDir,
+}
+
+impl Registry {
+    /// A registry that everybody may push to.
+    pub fn open() -> Self {
+        Self::start("")
+    }
+
+    /// A registry that asks for ann's password.
+    pub fn with_password() -> Self {
+        Self::start("auth:\n  htpasswd:\n    realm: test\n    path: ROOT/htpasswd\n")
+    }
+
+    fn start(more: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let host = format!("127.0.0.1:{}", free_port());
+        let folder = root.path().to_str().unwrap().to_owned();
+        std::fs::write(root.path().join("htpasswd"), HTPASSWD).unwrap();
+        std::fs::write(
+            root.path().join("config.yml"),
+            format!(
+                "version: 0.1\nlog:\n  accesslog:\n    disabled: false\nstorage:\n  filesystem:\n    rootdirectory: {folder}/data\n  delete:\n    enabled: true\nhttp:\n  addr: {host}\n{}",
+                more.replace("ROOT", &folder)
+            ),
+        )
+        .unwrap();
+        let mut registry = Self {
+            child: None,
+            host,
+            root,
+        };
+        registry.resume();
+        registry
+    }
+
+    /// Starts it on what it held before.
+    pub fn resume(&mut self) {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.root.path().join("log"))
+            .unwrap();
+        let child = program("docker-registry")
+            .arg("serve")
+            .arg(self.root.path().join("config.yml"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+        let end = Instant::now() + Duration::from_secs(20);
+        while std::net::TcpStream::connect(&self.host).is_err() {
+            assert!(
+                Instant::now() < end,
+                "the registry does not start: {}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Stops it; what it holds stays.
+    pub fn pause(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.root.path().join("log")).unwrap()
+    }
+
+    /// How many blobs it was sent.
+    pub fn uploads(&self) -> usize {
+        self.log().matches("\"POST /v2/").count()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -98,6 +98,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     if text.len() > LONGEST {
         return Err(format!("has {} bytes, more than {LONGEST}", text.len()));
     }
+    ascii(text)?;
     let spelled = name_in_front(text);
     if spelled.is_empty() {
         return Err("is no constraint: an entry starts with a package's name, as in name===1.2.3".to_owned());
@@ -239,8 +240,17 @@ fn arbitrary(
     Some((name, pin, marker))
 }
 
+/// The grammar of PEP 508 knows no other characters, and the library panics on some.
+fn ascii(text: &str) -> Result<(), String> {
+    match text.chars().find(|c| !c.is_ascii()) {
+        Some(c) => Err(format!("has {c:?}, and only ASCII may stand there (PEP 508)")),
+        None => Ok(()),
+    }
+}
+
 /// Reads a marker by PEP 508.
 pub(super) fn marker(text: &str) -> Result<MarkerTree, String> {
+    ascii(text)?;
     MarkerTree::parse_reporter(text, &mut |_, _| {}).map_err(|error| error.message.to_string())
 }
 
@@ -281,6 +291,8 @@ mod tests {
     #[test]
     fn what_nobody_reads_is_refused() {
         for text in [
+            "M;\"~\"~=\"==\";=\u{8d81}",
+            "a===1;os_name=='\u{fc}'",
             "===1",
             "a===",
             "a=1",

@@ -26,5 +26,5 @@ if [ "${1:-}" != demo ]; then
     need_helm
     need_cargo_deny
     need_uv
-    python_environment >/dev/null
+    need_python_package cyclonedx.validation 'cyclonedx-python-lib[json-validation]>=11'
 fi

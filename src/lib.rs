@@ -10,7 +10,7 @@
 //! 6. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
 //!
-//! [`publish`] pushes patched trees and merged constraints to a registry.
+//! [`publish`] pushes patched trees and merged constraints to a registry, and [`sbom`] says what is in them.
 //!
 //! [`api`] holds the types that users write. `docs/architecture.md` has the rules
 //! that keep the rooms apart.
@@ -23,5 +23,6 @@ pub mod ops;
 pub mod patch;
 pub mod plan;
 pub mod publish;
+pub mod sbom;
 pub mod source;
 pub mod status;

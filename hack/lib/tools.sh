@@ -201,6 +201,14 @@ need_uv() {
     ln -sfn "$python/bin/uv" "$PATCHSET_BIN/uv"
 }
 
+# need_python_package MODULE PACKAGE: a package in the Python environment.
+need_python_package() {
+    local python
+    python=$(python_environment) || exit
+    "$python/bin/python" -c "import $1" 2>/dev/null && return
+    long "install $2" "$python/bin/python" -m pip install --quiet "$2"
+}
+
 # need_sdist NAME VERSION: downloads a release's source archive from the Python package index, and prints its path.
 need_sdist() {
     local python folder=$PATCHSET_CACHE/sdists name

@@ -3,16 +3,23 @@
 use std::fmt::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anstyle::Style;
 use clap::{Args, ValueEnum};
 
+use super::registry::RegistryOptions;
 use super::style::{BAD, BOLD, DIM, GOOD, ODD};
 use super::{Error, input, print};
 use crate::api::constraint_override::{OverrideState, VersionChange};
 use crate::constraints::{
     Cause, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned, merge,
 };
+
+use crate::patch::NoObjects;
+use crate::publish::Pushed;
+use crate::publish::image::{About, Image};
+use crate::publish::layer::{self, Contents, File};
 
 /// Options of `patchset constraints`.
 #[derive(Debug, Args)]
@@ -29,6 +36,14 @@ pub struct Options {
     /// Exit with 1 where an override needs attention: redundant, outdated or absent
     #[arg(long)]
     strict: bool,
+    /// Push the merged file as an image to this reference, unless it is there already, and print that instead of it
+    #[arg(long, value_name = "IMAGE")]
+    push: Option<String>,
+    /// The release, for the image's labels
+    #[arg(long, value_name = "RELEASE", requires = "push")]
+    release: Option<String>,
+    #[command(flatten)]
+    registry: RegistryOptions,
     /// How to tell what the overrides did
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
@@ -53,6 +68,9 @@ struct Document<'a> {
     results: Vec<Override<'a>>,
     /// Lines of the upper constraints that read other files, which no override reaches.
     includes: &'a [Include],
+    /// The image by its digest, where it was pushed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<&'a str>,
 }
 
 /// One override in the JSON output.
@@ -95,9 +113,16 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         None => Vec::new(),
     };
     let merged = merge(&base, &Overrides::parse(&override_bytes)?, &options.remove)?;
+    let pushed = match &options.push {
+        None => None,
+        Some(reference) => Some(push(options, reference, &merged)?),
+    };
     match options.output {
         Output::Text => {
-            print(merged.text.as_bytes())?;
+            match &pushed {
+                Some(pushed) => print(format!("{}\n", pushed.reference).as_bytes())?,
+                None => print(merged.text.as_bytes())?,
+            }
             anstream::eprint!("{}", report(&merged, base.includes()));
         }
         Output::Json => {
@@ -108,6 +133,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
                 need_attention: merged.need_attention(),
                 results: merged.outcomes.iter().map(Override::from).collect(),
                 includes: base.includes(),
+                reference: pushed.as_ref().map(|pushed| pushed.reference.as_str()),
             })?;
             text.push(b'\n');
             print(&text)?;
@@ -118,6 +144,28 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         ExitCode::from(1)
     } else {
         ExitCode::SUCCESS
+    })
+}
+
+/// Pushes the merged file as an image that holds just `upper-constraints.txt`, the name that builds mount it under.
+fn push(options: &Options, reference: &str, merged: &Merged) -> Result<Pushed, Error> {
+    let contents = Contents {
+        tree: None,
+        files: vec![File {
+            name: "upper-constraints.txt".to_owned(),
+            content: merged.text.clone().into_bytes(),
+        }],
+    };
+    let about = About {
+        component: Some("upper-constraints".to_owned()),
+        release: options.release.clone(),
+        ..About::default()
+    };
+    let image = Image::new(layer::measure(&NoObjects, &contents)?, &about)?;
+    options.registry.run(|registry| async move {
+        registry
+            .push(reference, &image, &contents, Arc::new(NoObjects))
+            .await
     })
 }
 

@@ -8,6 +8,8 @@ pub mod check;
 pub mod constraints;
 pub mod crds;
 mod input;
+mod registry;
+pub mod sbom;
 pub mod source;
 mod style;
 
@@ -24,6 +26,8 @@ pub enum Command {
     Check(check::Options),
     /// Merge overrides into a release's upper constraints
     Constraints(constraints::Options),
+    /// Say what a patched image is made of, in a document that vulnerability scanners read
+    Sbom(Box<sbom::Options>),
     /// Make an image of a patched tree, for builders to take as a named context
     Source(Box<source::Options>),
     /// Print the custom resource definitions as YAML
@@ -55,6 +59,9 @@ pub enum Error {
     /// An image cannot be made or pushed.
     #[error(transparent)]
     Publish(#[from] crate::publish::Error),
+    /// A document of components cannot be made.
+    #[error(transparent)]
+    Sbom(#[from] crate::sbom::Error),
     /// A value could not be written as YAML.
     #[error("cannot write YAML: {0}")]
     Yaml(#[from] serde_saphyr::ser::Error),
@@ -83,6 +90,7 @@ impl Command {
             Self::Apply(options) => apply::run(&options),
             Self::Check(options) => check::run(&options),
             Self::Constraints(options) => constraints::run(&options),
+            Self::Sbom(options) => sbom::run(&options),
             Self::Source(options) => source::run(&options),
             Self::Crds(options) => crds::run(&options),
         };

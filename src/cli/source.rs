@@ -8,13 +8,14 @@ use clap::{Args, ValueEnum};
 use pep440_rs::Version;
 
 use super::apply::read_all;
+use super::registry::RegistryOptions;
 use super::style::{BOLD, DIM, ODD};
-use super::{Error, input, print};
+use super::{Error, print};
 use crate::patch::{self, Layered, Objects, Oid, Options as Engine, PatchReport, Sequence};
 use crate::publish::image::{About, Image, PatchId};
 use crate::publish::layer::{self, Contents};
 use crate::publish::python::{self, VersionFile};
-use crate::publish::{Credentials, Pushed, Registry, RegistryConfig};
+use crate::publish::{Pushed, Registry};
 use crate::source::folder::Folder;
 use crate::source::local::LocalRepository;
 
@@ -42,9 +43,8 @@ pub struct Options {
     /// Push the image to this reference, unless it is there already
     #[arg(long, value_name = "IMAGE")]
     push: Option<String>,
-    /// A registry (host and port) to speak to without TLS; may be repeated
-    #[arg(long, value_name = "HOST")]
-    plain_http: Vec<String>,
+    #[command(flatten)]
+    registry: RegistryOptions,
     /// How to tell what the image is
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
@@ -166,7 +166,12 @@ fn patched(
     let image = Image::new(layer::measure(&layered, &contents)?, &about)?;
     let pushed = match &options.push {
         None => None,
-        Some(reference) => Some(push(options, reference, &image, &contents, layered)?),
+        Some(reference) => {
+            let (image, contents, objects) = (&image, &contents, Arc::new(layered));
+            let push =
+                |registry: Registry| async move { registry.push(reference, image, contents, objects).await };
+            Some(options.registry.run(push)?)
+        }
     };
     tell(options.output, tree, &image, about.version, pushed.as_ref())?;
     Ok(ExitCode::SUCCESS)
@@ -185,46 +190,6 @@ fn tell_failure(report: &PatchReport) {
         report.name,
         report.error.as_deref().unwrap_or_default()
     );
-}
-
-fn push(
-    options: &Options,
-    reference: &str,
-    image: &Image,
-    contents: &Contents,
-    objects: Layered,
-) -> Result<Pushed, Error> {
-    let config = RegistryConfig {
-        plain_http: options.plain_http.clone(),
-        ..RegistryConfig::default()
-    };
-    let registry = Registry::new(config, credentials()?);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|source| Error::Io {
-            path: "the runtime".to_owned(),
-            source,
-        })?;
-    Ok(runtime.block_on(registry.push(reference, image, contents, Arc::new(objects)))?)
-}
-
-/// The user's own credentials: `config.json` in `$DOCKER_CONFIG`, or in `~/.docker`.
-fn credentials() -> Result<Credentials, Error> {
-    let folder = match std::env::var_os("DOCKER_CONFIG") {
-        Some(folder) => PathBuf::from(folder),
-        None => match etcetera::home_dir() {
-            Ok(home) => home.join(".docker"),
-            Err(_) => return Ok(Credentials::default()),
-        },
-    };
-    let path = folder.join("config.json");
-    if !path.is_file() {
-        return Ok(Credentials::default());
-    }
-    let document = input::read(&path, 1 << 20)?;
-    Ok(Credentials::parse(&path.display().to_string(), &document)?)
 }
 
 fn tell(

@@ -62,3 +62,21 @@ impl Objects for Layered {
         }
     }
 }
+
+/// A store that has nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoObjects;
+
+impl Objects for NoObjects {
+    fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
+        Err(ObjectError::NotFound(id))
+    }
+
+    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
+        Err(ObjectError::NotFound(id))
+    }
+
+    fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
+        Err(ObjectError::NotFound(id))
+    }
+}

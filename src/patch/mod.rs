@@ -15,7 +15,7 @@ mod place;
 mod report;
 mod series;
 
-pub use layered::Layered;
+pub use layered::{Layered, NoObjects};
 pub use object::{EntryMode, ObjectError, Objects, Oid, OidError, TreeEntry, WriteObjects, serialise_tree};
 pub use options::{Limits, Options, Results};
 pub use report::{Change, Fate, FileReport, HunkReport, Malformed, Nearest, PatchReport, Rejection, State};

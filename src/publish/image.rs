@@ -4,10 +4,18 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use super::Error;
 use super::layer::{Layer, hex};
 
-/// Media types of the image-spec.
+/// Media types of manifests and indexes: the image-spec's, and Docker's.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// An image for several platforms, or a list of referrers.
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(super) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(super) const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// The configuration of an artifact that has none (image-spec, "Guidance for an Empty Descriptor").
+pub(super) const EMPTY: &[u8] = b"{}";
+const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
@@ -124,6 +132,51 @@ impl Image {
             config: (config, config_digest),
             manifest: (manifest, manifest_digest),
             labels,
+        })
+    }
+}
+
+/// A document that is attached to an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Artifact {
+    /// The digest of the document.
+    pub(super) blob: String,
+    /// The digest of the empty configuration.
+    pub(super) config: String,
+    /// The manifest's bytes.
+    pub(super) manifest: Vec<u8>,
+    /// The manifest's digest: what the artifact is named by.
+    pub(super) digest: String,
+}
+
+impl Artifact {
+    /// Describes a document about the image with this manifest.
+    pub(super) fn new(
+        media_type: &str,
+        document: &[u8],
+        subject: &[u8],
+        subject_digest: &str,
+    ) -> Result<Self, Error> {
+        let media_type_of_subject = serde_json::from_slice::<serde_json::Value>(subject)
+            .ok()
+            .and_then(|manifest| Some(manifest.get("mediaType")?.as_str()?.to_owned()))
+            .unwrap_or_else(|| MANIFEST.to_owned());
+        let (blob, config) = (hex(&Sha256::digest(document)), hex(&Sha256::digest(EMPTY)));
+        let manifest = serde_json::to_vec(&serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": media_type,
+            "config": { "mediaType": EMPTY_TYPE, "digest": config, "size": EMPTY.len() },
+            "layers": [{ "mediaType": media_type, "digest": blob, "size": document.len() }],
+            "subject": { "mediaType": media_type_of_subject, "digest": subject_digest, "size": subject.len() },
+        }))
+        .map_err(|error| Error::Write(error.into()))?;
+        let digest = hex(&Sha256::digest(&manifest));
+        Ok(Self {
+            blob,
+            config,
+            manifest,
+            digest,
         })
     }
 }

@@ -11,7 +11,7 @@ use oci_client::errors::OciDistributionError;
 use oci_client::{Reference, RegistryOperation};
 
 use super::error::Error;
-use super::image::{Image, MANIFEST};
+use super::image::{Artifact, DOCKER_INDEX, DOCKER_MANIFEST, EMPTY, INDEX, Image, MANIFEST};
 use super::layer::{self, Contents};
 use super::{Credentials, layer::Layer};
 use crate::patch::Objects;
@@ -130,29 +130,130 @@ impl Registry {
                 .map_err(|error| told(&target, "the configuration", &error))
         })
         .await?;
-        self.retried(|| async {
-            let (manifest, _) = &image.manifest;
-            let media_type = http::HeaderValue::from_static(MANIFEST);
-            let pushed = self
-                .client
-                .push_manifest_raw(&target, manifest.clone(), media_type)
-                .await;
-            pushed
-                .map(drop)
-                .map_err(|error| told(&target, "the manifest", &error))
-        })
-        .await?;
+        self.retried(|| self.put_manifest(&target, MANIFEST, &image.manifest.0))
+            .await?;
         Ok(pushed(false))
+    }
+
+    /// Attaches a document to an image that the registry has, as an OCI 1.1 artifact whose subject is the image, and
+    /// gives the artifact by its digest. Where the registry has no referrers API, the image's index of referrers
+    /// (the tag `sha256-…` of the distribution-spec) is kept.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there.
+    pub async fn attach(&self, reference: &str, media_type: &str, document: &[u8]) -> Result<String, Error> {
+        let target = read(reference)?;
+        let auth = self.credentials.at(target.resolve_registry());
+        let (manifest, digest) = self
+            .retried(|| async {
+                self.authenticate(&target).await?;
+                let pulled = self
+                    .client
+                    .pull_manifest_raw(&target, &auth, &[MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX])
+                    .await;
+                pulled.map_err(|error| match error {
+                    error if is_absent(&error) => Error::Refused {
+                        registry: target.resolve_registry().to_owned(),
+                        what: format!("to attach to {reference}"),
+                        reason: "there is no such image".to_owned(),
+                    },
+                    error => told(&target, "a look at the image", &error),
+                })
+            })
+            .await?;
+        let artifact = Artifact::new(media_type, document, &manifest, &digest)?;
+        for (content, digest) in [
+            (EMPTY, artifact.config.as_str()),
+            (document, artifact.blob.as_str()),
+        ] {
+            self.retried(|| async {
+                if self.has_blob(&target, digest).await? {
+                    return Ok(());
+                }
+                let pushed = self.client.push_blob(&target, content.to_vec(), digest).await;
+                pushed
+                    .map(drop)
+                    .map_err(|error| told(&target, "the document", &error))
+            })
+            .await?;
+        }
+        let by_digest = target.clone_with_digest(artifact.digest.clone());
+        self.retried(|| self.put_manifest(&by_digest, MANIFEST, &artifact.manifest))
+            .await?;
+        let subject = target.clone_with_digest(digest);
+        self.retried(|| self.list_as_referrer(&subject, &artifact, media_type))
+            .await?;
+        Ok(format!(
+            "{}/{}@{}",
+            target.registry(),
+            target.repository(),
+            artifact.digest
+        ))
+    }
+
+    /// Sees to it that whoever asks for an image's referrers is told of an artifact.
+    async fn list_as_referrer(
+        &self,
+        subject: &Reference,
+        artifact: &Artifact,
+        media_type: &str,
+    ) -> Result<(), Error> {
+        let listed = self.client.pull_referrers(subject, None).await;
+        let mut index = listed.map_err(|error| told(subject, "a look at the referrers", &error))?;
+        if index
+            .manifests
+            .iter()
+            .any(|entry| entry.digest == artifact.digest)
+        {
+            return Ok(());
+        }
+        let entry = serde_json::json!({
+            "mediaType": MANIFEST, "digest": artifact.digest, "size": artifact.manifest.len(), "artifactType": media_type,
+        });
+        index
+            .manifests
+            .push(serde_json::from_value(entry).map_err(unwritable)?);
+        index.media_type = Some(INDEX.to_owned());
+        let tag = subject.digest().unwrap_or_default().replace(':', "-");
+        let target = Reference::with_tag(
+            subject.registry().to_owned(),
+            subject.repository().to_owned(),
+            tag,
+        );
+        let body = serde_json::to_vec(&index).map_err(unwritable)?;
+        self.put_manifest(&target, INDEX, &body).await
+    }
+
+    async fn put_manifest(
+        &self,
+        target: &Reference,
+        media_type: &'static str,
+        body: &[u8],
+    ) -> Result<(), Error> {
+        let media_type = http::HeaderValue::from_static(media_type);
+        let pushed = self
+            .client
+            .push_manifest_raw(target, body.to_vec(), media_type)
+            .await;
+        pushed
+            .map(drop)
+            .map_err(|error| told(target, "the manifest", &error))
+    }
+
+    /// Gets a token that allows pushing, and so pulling, for all that follows.
+    async fn authenticate(&self, target: &Reference) -> Result<(), Error> {
+        let auth = self.credentials.at(target.resolve_registry());
+        let answer = self.client.auth(target, &auth, RegistryOperation::Push).await;
+        answer
+            .map(drop)
+            .map_err(|error| told(target, "the credentials", &error))
     }
 
     /// The digest that a tag stands for, or nothing where there is no such tag.
     async fn digest_of(&self, target: &Reference) -> Result<Option<String>, Error> {
         let auth = self.credentials.at(target.resolve_registry());
-        // One token for all that follows: pushing includes pulling.
-        self.client
-            .auth(target, &auth, RegistryOperation::Push)
-            .await
-            .map_err(|error| told(target, "the credentials", &error))?;
+        self.authenticate(target).await?;
         match self.client.fetch_manifest_digest(target, &auth).await {
             Ok(digest) => Ok(Some(digest)),
             Err(error) if is_absent(&error) => Ok(None),
@@ -198,17 +299,28 @@ impl Registry {
     }
 }
 
-/// Reads an image's name, which must have a tag and no digest.
-fn parse(text: &str) -> Result<Reference, Error> {
-    let wrong = |reason: String| Error::Reference {
+/// Reads an image's name.
+fn read(text: &str) -> Result<Reference, Error> {
+    text.parse().map_err(|error| Error::Reference {
         text: text.to_owned(),
-        reason,
-    };
-    let reference: Reference = text.parse().map_err(|error| wrong(format!("{error}")))?;
+        reason: format!("{error}"),
+    })
+}
+
+/// Reads the name to push an image under, which must have no digest.
+fn parse(text: &str) -> Result<Reference, Error> {
+    let reference = read(text)?;
     if reference.digest().is_some() {
-        return Err(wrong("it names a digest, which only pushing tells".to_owned()));
+        return Err(Error::Reference {
+            text: text.to_owned(),
+            reason: "it names a digest, which only pushing tells".to_owned(),
+        });
     }
     Ok(reference)
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::Write(error.into())
 }
 
 /// A layer as a stream, made in another thread as fast as it is taken.

@@ -10,5 +10,6 @@ mod controller;
 mod packaging;
 mod publish;
 mod rooms;
+mod sbom;
 mod source;
 mod support;

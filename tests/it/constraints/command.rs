@@ -149,3 +149,35 @@ fn a_list_of_packages_is_enough() {
         .assert()
         .code(2);
 }
+
+#[test]
+fn the_merged_file_is_pushed_as_an_image_once() {
+    let registry = crate::support::registry::Registry::open();
+    let case = Case::new("a===1\n", "a===2\n");
+    let image = format!("{}/constraints:2025.2", registry.host);
+    let push = [
+        "--push",
+        &image,
+        "--release",
+        "2025.2",
+        "--plain-http",
+        &registry.host,
+    ];
+    let (first, report) = case.run(&push, 0);
+    assert!(
+        first.starts_with(&format!("{}/constraints@sha256:", registry.host)),
+        "{first}"
+    );
+    assert!(report.contains("1 → 2 (upgrade)"), "{report}");
+    let root = tempfile::tempdir().unwrap();
+    let tree = crate::publish::unpacked(&registry, first.trim_end(), root.path());
+    assert_eq!(
+        std::fs::read_to_string(tree.join("upper-constraints.txt")).unwrap(),
+        "a===2\n"
+    );
+    let uploads = registry.uploads();
+    let (json, _) = case.run(&[&push[..], &["--output", "json"]].concat(), 0);
+    let document: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(document["reference"], first.trim_end());
+    assert_eq!(registry.uploads(), uploads);
+}

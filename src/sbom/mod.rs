@@ -1,0 +1,32 @@
+//! What a patched image is made of, as a `CycloneDX` 1.5 document: the component with the pedigree of its patches, and the
+//! packages whose pins were overridden.
+//!
+//! [`Provenance::of`] reads a patch's headers, [`document()`] writes the document, [`merge()`] puts the same into
+//! another tool's document.
+
+mod document;
+mod merge;
+mod provenance;
+
+pub use document::{Component, Overridden, document};
+pub use merge::merge;
+pub use provenance::{Issue, Kind, Provenance};
+
+/// Why a document could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The package URL is none.
+    #[error("{text:?} is no package URL: {reason}; write for instance pkg:pypi/glance@31.0.0")]
+    Purl {
+        /// As it was given.
+        text: String,
+        /// Why.
+        reason: String,
+    },
+    /// The document could not be written as JSON.
+    #[error("cannot write the document: {0}")]
+    Write(String),
+    /// The document to merge into is none.
+    #[error("is no CycloneDX document in JSON: {0}")]
+    Foreign(String),
+}

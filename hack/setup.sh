@@ -22,7 +22,7 @@ need_kubernetes kube-apiserver
 need_kubernetes kubectl
 if [ "${1:-}" != demo ]; then
     need_commands sshd=openssh-server ssh-keygen=openssh-client shellcheck=shellcheck \
-        docker-registry=docker-registry skopeo=skopeo
+        docker-registry=docker-registry skopeo=skopeo buildah=buildah
     need_helm
     need_cargo_deny
     need_uv

@@ -8,6 +8,7 @@
     reason = "each of kube's printer columns has the same keys"
 )]
 
+pub mod build;
 pub mod common;
 pub mod constraint_override;
 pub mod crd;

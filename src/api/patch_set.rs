@@ -4,6 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::build::Build;
 use super::common::{Component, GitPath, GitRef, LocalReference, Release};
 use super::duration::FluxDuration;
 use super::reference::SourceReference;
@@ -38,6 +39,12 @@ use super::status::PatchSetStatus;
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].message"
     ),
+    printcolumn(
+        name = "Image",
+        type_ = "string",
+        json_path = ".status.image.tag",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -65,6 +72,9 @@ pub struct PatchSetSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub candidates: Vec<GitRef>,
+    /// What becomes of the patched source; absent, it is validated alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
     /// How often to look whether the upstream's ref or the patches moved.
     #[serde(default = "default_interval")]
     pub interval: FluxDuration,

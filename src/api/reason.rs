@@ -12,6 +12,8 @@ pub mod condition {
     pub const SOURCE_RESOLVED: &str = "SourceResolved";
     /// All patches apply to the upstream's ref.
     pub const PATCHES_APPLICABLE: &str = "PatchesApplicable";
+    /// The registry has the image that the patched source asks for.
+    pub const IMAGE_BUILT: &str = "ImageBuilt";
     /// The overrides were merged into the upper constraints, and the merged file was written.
     pub const CONSTRAINTS_MERGED: &str = "ConstraintsMerged";
 }
@@ -31,6 +33,13 @@ pub const PATCH_MALFORMED: &str = "PatchMalformed";
 pub const PATCH_MERGED: &str = "PatchMerged";
 /// There are no patches, which is fine.
 pub const NO_PATCHES: &str = "NoPatches";
+
+/// The source is published, and the registry does not have the image yet.
+pub const AWAITING_IMAGE: &str = "AwaitingImage";
+/// The tag has an image that was built from something else.
+pub const TAG_TAKEN: &str = "TagTaken";
+/// The registry refuses what it is sent.
+pub const REGISTRY_REFUSED: &str = "RegistryRefused";
 
 /// The constraints are merged, and at least one override is redundant, outdated or absent.
 pub const NEEDS_ATTENTION: &str = "NeedsAttention";

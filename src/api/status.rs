@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::build::{BuildStatus, ImageStatus};
+
 /// The generation of an object whose spec was not looked at yet.
 pub const NEVER_OBSERVED: i64 = -1;
 
@@ -43,6 +45,12 @@ pub struct PatchSetStatus {
     /// A digest over all that this status was computed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs_digest: Option<String>,
+    /// The build that the patched source asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildStatus>,
+    /// The newest image that was built. It stays while a newer one is awaited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageStatus>,
 }
 
 impl Default for PatchSetStatus {
@@ -58,6 +66,8 @@ impl Default for PatchSetStatus {
             patches: Vec::new(),
             candidates: Vec::new(),
             inputs_digest: None,
+            build: None,
+            image: None,
         }
     }
 }

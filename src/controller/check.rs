@@ -20,21 +20,15 @@ pub(super) async fn check(
     context: &Arc<Context>,
     deadline: Instant,
 ) -> Result<Checked, Failure> {
+    let options = Arc::new(options(&gathered));
     let Gathered {
         upstream,
         resolved,
         located,
         candidates,
-        strip,
-        directory,
         ..
     } = gathered;
     let patches = Arc::new(patches::read(context, located, deadline).await?);
-    let options = Arc::new(Options {
-        strip: strip.map(usize::from),
-        directory: directory.unwrap_or_default().into(),
-        ..Options::default()
-    });
     let series = apply(
         context,
         "the upstream",
@@ -82,6 +76,15 @@ pub(super) async fn check(
         tree: series.tree().to_string(),
         candidates: results,
     })
+}
+
+/// How the spec wants the patches to be read.
+pub(super) fn options(gathered: &Gathered) -> Options {
+    Options {
+        strip: gathered.strip.map(usize::from),
+        directory: gathered.directory.clone().unwrap_or_default().into(),
+        ..Options::default()
+    }
 }
 
 async fn apply(

@@ -9,6 +9,7 @@ use super::context::{Context, Pace};
 use super::patches::{self, Located};
 use super::upstreams::{self, git_ref, resolve};
 use crate::api::PatchSet;
+use crate::api::build::Build;
 use crate::api::common::GitRef;
 use crate::api::patch_set::{Patches, RefFrom};
 use crate::api::reason;
@@ -43,6 +44,7 @@ pub(super) struct Gathered {
     /// `patches.directory`.
     pub(super) directory: Option<String>,
     merged: crate::api::patch_set::MergedPatches,
+    build: Option<Build>,
 }
 
 impl Gathered {
@@ -62,6 +64,9 @@ impl Gathered {
                 Err(failure) => failure.message.clone(),
             };
             inputs = inputs.with(candidate.name.as_bytes()).with(resolved.as_bytes());
+        }
+        if let Some(build) = &self.build {
+            inputs = inputs.with(format!("{build:?}").as_bytes());
         }
         Sources {
             upstream: UpstreamStatus {
@@ -127,6 +132,7 @@ pub(super) async fn gather(
         strip,
         directory,
         merged: spec.merged_patches,
+        build: spec.build.clone(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Runs the reconcilers in a cluster: gather, plan, act, write status.
 
+mod build;
 mod check;
 mod constraint_override;
 mod context;

@@ -48,6 +48,9 @@ pub struct Options {
     /// Transports that upstreams and patches may be fetched by
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["https", "ssh"], value_name = "LIST")]
     pub allow_transport: Vec<TransportName>,
+    /// A registry (host and port) to speak to without TLS; may be repeated
+    #[arg(long, value_delimiter = ',', value_name = "HOST")]
+    pub plain_http_registry: Vec<String>,
     /// Refuse references to objects in other namespaces
     #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub no_cross_namespace_refs: bool,

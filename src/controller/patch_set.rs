@@ -7,18 +7,19 @@ use jiff::Timestamp;
 use super::context::{Context, Pace};
 use super::reconciler::{Reconciled, Schedule, identity};
 use super::references::{Referent, ReferentKind};
-use super::{check, gather};
+use super::{build, check, gather};
 use crate::api::PatchSet;
 use crate::api::status::{PatchSetStatus, PatchState};
 use crate::ops::metrics::{Shown, States};
 use crate::plan::Outcome;
+use crate::plan::build::is_built;
 use crate::plan::lifecycle::{Asked, Next};
-use crate::plan::patch_set::{self, Checked, Sources, holds};
+use crate::plan::patch_set::{self, Built, Policy, Progress, Sources, holds, passes};
 
 impl Reconciled for PatchSet {
     type Status = PatchSetStatus;
     type Sources = Sources;
-    type Done = Checked;
+    type Done = Progress;
     const KIND: &'static str = "PatchSet";
 
     fn status(&self) -> Option<&PatchSetStatus> {
@@ -47,7 +48,9 @@ impl Reconciled for PatchSet {
             ReferentKind::Secret => {
                 let upstream = &self.spec.upstream;
                 let git = patches.and_then(|patches| patches.git.as_ref());
+                let build = self.spec.build.as_ref();
                 [
+                    build.and_then(|build| build.secret_ref.as_ref()),
                     upstream.secret_ref.as_ref(),
                     upstream.proxy_secret_ref.as_ref(),
                     git.and_then(|git| git.secret_ref.as_ref()),
@@ -93,19 +96,37 @@ impl Reconciled for PatchSet {
         context: &Arc<Context>,
         known: &PatchSetStatus,
         pace: Pace,
-    ) -> Outcome<Sources, Checked> {
+    ) -> Outcome<Sources, Progress> {
         let gathered = match gather::gather(self, context, pace).await {
             Ok(gathered) => gathered,
             Err(failure) => return Outcome::Failed(failure, None),
         };
         let sources = gathered.sources();
-        if holds(known, &sources.inputs_digest) {
+        let holds = holds(known, &sources.inputs_digest);
+        if holds && self.is_settled(known) {
             return Outcome::Unchanged(sources);
         }
-        match check::check(gathered, context, pace.deadline).await {
-            Ok(checked) => Outcome::Done(sources, checked),
-            Err(failure) => Outcome::Failed(failure, Some(sources)),
+        let mut checked = None;
+        if !holds {
+            match check::check(gathered.clone(), context, pace.deadline).await {
+                Ok(result) => checked = Some(result),
+                Err(failure) => return Outcome::Failed(failure, Some(sources)),
+            }
         }
+        let patches = checked
+            .as_ref()
+            .map_or(&known.patches, |checked| &checked.patches);
+        let apply = patches
+            .iter()
+            .all(|patch| passes(patch, self.spec.merged_patches));
+        let built = if apply {
+            // What was published for the same inputs needs no second look.
+            let planned = known.build.clone().filter(|_| holds);
+            build::build(self, context, known, gathered, planned, pace).await
+        } else {
+            Built::Nothing
+        };
+        Outcome::Done(sources, Progress { checked, built })
     }
 
     fn settle(
@@ -113,9 +134,27 @@ impl Reconciled for PatchSet {
         known: &PatchSetStatus,
         asked: Asked<'_>,
         now: Timestamp,
-        outcome: Outcome<Sources, Checked>,
+        outcome: Outcome<Sources, Progress>,
     ) -> (PatchSetStatus, Next) {
-        patch_set::settle(known, asked, self.spec.merged_patches, now, outcome)
+        let policy = Policy {
+            merged: self.spec.merged_patches,
+            builds: self.spec.build.is_some(),
+        };
+        patch_set::settle(known, asked, policy, now, outcome)
+    }
+}
+
+impl PatchSet {
+    /// Whether nothing is left to do for results that hold: no build is asked for, patches do not apply, or the image
+    /// is there.
+    fn is_settled(&self, known: &PatchSetStatus) -> bool {
+        let apply = |patch| passes(patch, self.spec.merged_patches);
+        self.spec.build.is_none()
+            || !known.patches.iter().all(apply)
+            || known
+                .build
+                .as_ref()
+                .is_some_and(|planned| is_built(known, planned))
     }
 }
 

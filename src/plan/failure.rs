@@ -9,6 +9,8 @@ pub enum Step {
     Source,
     /// Applying the patches.
     Patches,
+    /// Publishing the source, and looking for the image.
+    Build,
     /// Merging the constraints, and writing the merged file.
     Constraints,
 }
@@ -20,6 +22,7 @@ impl Step {
         match self {
             Self::Source => condition::SOURCE_RESOLVED,
             Self::Patches => condition::PATCHES_APPLICABLE,
+            Self::Build => condition::IMAGE_BUILT,
             Self::Constraints => condition::CONSTRAINTS_MERGED,
         }
     }

@@ -10,6 +10,9 @@ use super::failure::{Failure, Retry, Step};
 use crate::api::reason::{self, condition};
 use crate::api::{ConstraintOverrideStatus, PatchSetStatus};
 
+/// How long to wait where something is under way elsewhere.
+const SOON: Duration = Duration::from_secs(15);
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome<S, D> {
@@ -35,6 +38,8 @@ pub struct Asked<'a> {
 pub enum Next {
     /// After the resource's interval.
     Interval,
+    /// After a short while: something is under way elsewhere.
+    Soon,
     /// After a wait that grows with each failure.
     Backoff,
     /// When something changes.
@@ -170,7 +175,7 @@ impl<'a, S: Observed> Settling<'a, S> {
                 conditions.set(condition::STALLED, Truth::True, failure.reason, &failure.message);
                 match failure.step {
                     Step::Source => Next::Change,
-                    Step::Patches | Step::Constraints => Next::Interval,
+                    Step::Patches | Step::Constraints | Step::Build => Next::Interval,
                 }
             }
         };
@@ -198,6 +203,33 @@ impl<'a, S: Observed> Settling<'a, S> {
         (self.finish(), Next::Interval)
     }
 
+    /// Sets the condition of a step that is done, before the last one is judged.
+    pub fn done(&mut self, step: Step, verdict: &Verdict) {
+        let Verdict {
+            truth,
+            reason,
+            message,
+            ..
+        } = verdict;
+        self.conditions.set(step.condition(), *truth, reason, message);
+    }
+
+    /// Removes the condition of a step that is not asked for.
+    pub fn without(&mut self, step: Step) {
+        self.conditions.remove(step.condition());
+    }
+
+    /// The status where a step waits for something elsewhere.
+    #[must_use]
+    pub fn waiting(mut self, step: Step, reason: &str, message: &str) -> (S, Next) {
+        let conditions = &mut self.conditions;
+        conditions.set(step.condition(), Truth::Unknown, reason, message);
+        conditions.remove(condition::STALLED);
+        conditions.set(condition::RECONCILING, Truth::True, reason::PROGRESSING, message);
+        conditions.set(condition::READY, Truth::Unknown, reason, message);
+        (self.finish(), Next::Soon)
+    }
+
     fn finish(self) -> S {
         let mut status = self.status;
         let handled = self
@@ -215,6 +247,7 @@ impl<'a, S: Observed> Settling<'a, S> {
 pub fn wait(next: Next, interval: Duration, failures: u32) -> Option<Duration> {
     match next {
         Next::Interval => Some(interval.max(super::backoff::SHORTEST)),
+        Next::Soon => Some(SOON.min(interval.max(super::backoff::SHORTEST))),
         Next::Backoff => Some(super::backoff::after_failures(failures, interval)),
         Next::Change => None,
     }

@@ -3,6 +3,7 @@
 //! Nothing here reads a clock or does I/O: time, randomness and observations come in as values.
 
 pub mod backoff;
+pub mod build;
 pub mod conditions;
 pub mod constraint_override;
 pub mod failure;

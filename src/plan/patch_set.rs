@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 
 use super::conditions::{self, Truth};
-use super::failure::Step;
+use super::failure::{Failure, Step};
 use super::lifecycle::{Asked, Next, Outcome, Settling, Verdict};
+use crate::api::build::{BuildStatus, ImageStatus};
 use crate::api::patch_set::MergedPatches;
 use crate::api::reason::{self, condition};
 use crate::api::status::{CandidateStatus, PatchSetStatus, PatchState, PatchStatus, UpstreamStatus};
@@ -31,6 +32,37 @@ pub struct Checked {
     pub candidates: Vec<CandidateStatus>,
 }
 
+/// What an attempt did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What applying the series gave; nothing where the status has it already.
+    pub checked: Option<Checked>,
+    /// What became of the build.
+    pub built: Built,
+}
+
+/// What became of the build that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Built {
+    /// None is asked for, or patches do not apply: what was built before stays.
+    Nothing,
+    /// The source is published, and the image is awaited.
+    Awaited(BuildStatus),
+    /// The registry has the image.
+    Image(BuildStatus, ImageStatus),
+    /// A step could not be done. What was planned before it is told.
+    Failed(Failure, Option<BuildStatus>),
+}
+
+/// What the spec asks of the results.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// `spec.mergedPatches`.
+    pub merged: MergedPatches,
+    /// Whether there is a `spec.build`.
+    pub builds: bool,
+}
+
 /// Whether results that were computed from these inputs stand in the status already.
 #[must_use]
 pub fn holds(previous: &PatchSetStatus, inputs_digest: &str) -> bool {
@@ -44,12 +76,12 @@ pub fn holds(previous: &PatchSetStatus, inputs_digest: &str) -> bool {
 pub fn settle(
     previous: &PatchSetStatus,
     asked: Asked<'_>,
-    merged: MergedPatches,
+    policy: Policy,
     now: Timestamp,
-    outcome: Outcome<Sources, Checked>,
+    outcome: Outcome<Sources, Progress>,
 ) -> (PatchSetStatus, Next) {
     let mut settling = Settling::from_previous(previous, asked, now);
-    match outcome {
+    let built = match outcome {
         Outcome::Failed(failure, sources) => {
             if let Some(sources) = sources {
                 settling.resolved(&resolved(&sources));
@@ -59,15 +91,55 @@ pub fn settle(
         Outcome::Unchanged(sources) => {
             settling.resolved(&resolved(&sources));
             take_sources(&mut settling.status, sources);
+            Built::Nothing
         }
-        Outcome::Done(sources, checked) => {
+        Outcome::Done(sources, Progress { checked, built }) => {
             settling.resolved(&resolved(&sources));
             take_sources(&mut settling.status, sources);
-            take_checked(&mut settling.status, checked, merged);
+            if let Some(checked) = checked {
+                take_checked(&mut settling.status, checked, policy.merged);
+            }
+            built
         }
+    };
+    let verdict = verdict(&settling.status, policy.merged);
+    if !policy.builds {
+        settling.without(Step::Build);
+        (settling.status.build, settling.status.image) = (None, None);
+        return settling.judged(Step::Patches, &verdict);
     }
-    let verdict = verdict(&settling.status, merged);
-    settling.judged(Step::Patches, &verdict)
+    if verdict.truth != Truth::True {
+        return settling.judged(Step::Patches, &verdict);
+    }
+    settling.done(Step::Patches, &verdict);
+    match built {
+        Built::Failed(failure, planned) => {
+            settling.status.build = planned;
+            return settling.failed(&failure);
+        }
+        Built::Awaited(build) => {
+            let message = format!("the source is published; waiting for the image {}", build.target);
+            settling.status.build = Some(build);
+            return settling.waiting(Step::Build, reason::AWAITING_IMAGE, &message);
+        }
+        Built::Image(build, image) => {
+            settling.status.build = Some(build);
+            settling.status.image = Some(image);
+        }
+        Built::Nothing => {}
+    }
+    let image = settling
+        .status
+        .image
+        .as_ref()
+        .map_or("", |image| image.reference.as_str());
+    let message = format!("{}; the image is {image}", verdict.message);
+    let built = Verdict {
+        reason: reason::SUCCEEDED.to_owned(),
+        message,
+        ..verdict
+    };
+    settling.judged(Step::Build, &built)
 }
 
 fn resolved(sources: &Sources) -> String {
@@ -194,10 +266,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::plan::failure::Failure;
     use crate::plan::lifecycle::{begin, wait};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+    const POLICY: Policy = Policy {
+        merged: MergedPatches::Fail,
+        builds: false,
+    };
 
     fn sources(digest: &str) -> Sources {
         Sources {
@@ -222,12 +297,15 @@ mod tests {
         }
     }
 
-    fn checked(states: &[PatchState]) -> Checked {
+    fn checked(states: &[PatchState]) -> Progress {
         let patches = states.iter().map(|state| patch(*state)).collect();
-        Checked {
-            patches,
-            tree: "tree".into(),
-            candidates: Vec::new(),
+        Progress {
+            checked: Some(Checked {
+                patches,
+                tree: "tree".into(),
+                candidates: Vec::new(),
+            }),
+            built: Built::Nothing,
         }
     }
 
@@ -238,8 +316,8 @@ mod tests {
         }
     }
 
-    fn after(previous: &PatchSetStatus, outcome: Outcome<Sources, Checked>) -> (PatchSetStatus, Next) {
-        settle(previous, asked(1), MergedPatches::Fail, NOW, outcome)
+    fn after(previous: &PatchSetStatus, outcome: Outcome<Sources, Progress>) -> (PatchSetStatus, Next) {
+        settle(previous, asked(1), POLICY, NOW, outcome)
     }
 
     fn shown(status: &PatchSetStatus) -> Vec<String> {
@@ -268,20 +346,10 @@ mod tests {
         let (status, next) = after(&PatchSetStatus::default(), outcome());
         assert_eq!(next, Next::Interval);
         let later = Timestamp::from_second(1_000_000).unwrap();
-        assert_eq!(
-            settle(&status, asked(1), MergedPatches::Fail, later, outcome()).0,
-            status
-        );
+        assert_eq!(settle(&status, asked(1), POLICY, later, outcome()).0, status);
         assert!(holds(&status, "a") && !holds(&status, "b"));
         assert_eq!(
-            settle(
-                &status,
-                asked(1),
-                MergedPatches::Fail,
-                later,
-                Outcome::Unchanged(sources("a"))
-            )
-            .0,
+            settle(&status, asked(1), POLICY, later, Outcome::Unchanged(sources("a"))).0,
             status
         );
     }

@@ -15,4 +15,4 @@ mod registry;
 
 pub use credentials::Credentials;
 pub use error::Error;
-pub use registry::{Pushed, Registry, RegistryConfig};
+pub use registry::{Found, Pushed, Registry, RegistryConfig};

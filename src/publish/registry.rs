@@ -1,5 +1,6 @@
 //! A registry that images are pushed to (OCI distribution-spec 1.1).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use futures::Stream;
 use oci_client::client::{Client, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
 use oci_client::{Reference, RegistryOperation};
+use serde::Deserialize;
 
 use super::error::Error;
 use super::image::{Artifact, DOCKER_INDEX, DOCKER_MANIFEST, EMPTY, INDEX, Image, MANIFEST};
@@ -19,6 +21,9 @@ use crate::patch::Objects;
 /// Bytes of a layer that are on their way at once.
 const CHUNK: usize = 1 << 20;
 const CHUNKS_WAITING: usize = 4;
+
+/// The largest configuration of an image that is read, in bytes.
+const LARGEST_CONFIG: u64 = 4 << 20;
 
 /// How a registry is spoken to.
 #[derive(Clone, Debug)]
@@ -56,6 +61,51 @@ pub struct Pushed {
     pub reference: String,
     /// Whether the registry had all of it before.
     pub existed: bool,
+}
+
+/// An image that a registry has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its digest.
+    pub digest: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The part of a manifest or index that is read here.
+#[derive(Deserialize)]
+struct Manifest {
+    config: Option<Descriptor>,
+    manifests: Option<Vec<Entry>>,
+}
+
+#[derive(Deserialize)]
+struct Descriptor {
+    digest: String,
+    size: u64,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    digest: String,
+    platform: Option<Platform>,
+}
+
+#[derive(Deserialize)]
+struct Platform {
+    os: String,
+}
+
+/// The part of a configuration that is read here.
+#[derive(Deserialize)]
+struct ConfigFile {
+    config: Option<ImageConfig>,
+}
+
+#[derive(Deserialize)]
+struct ImageConfig {
+    #[serde(rename = "Labels")]
+    labels: Option<BTreeMap<String, String>>,
 }
 
 impl Registry {
@@ -133,6 +183,79 @@ impl Registry {
         self.retried(|| self.put_manifest(&target, MANIFEST, &image.manifest.0))
             .await?;
         Ok(pushed(false))
+    }
+
+    /// The digest and labels of an image, or nothing where there is no such tag. Of an image for several platforms the
+    /// digest is that of all, and the labels are those of the first platform.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::push`]; [`Error::Refused`] for what is no image.
+    pub async fn inspect(&self, reference: &str) -> Result<Option<Found>, Error> {
+        let target = read(reference)?;
+        self.retried(|| self.inspect_once(&target)).await
+    }
+
+    async fn inspect_once(&self, target: &Reference) -> Result<Option<Found>, Error> {
+        let auth = self.credentials.at(target.resolve_registry());
+        let refused = |reason: &str| Error::Refused {
+            registry: target.resolve_registry().to_owned(),
+            what: "a look at the image".to_owned(),
+            reason: reason.to_owned(),
+        };
+        let looked = |error: &OciDistributionError| told(target, "a look at the image", error);
+        let answer = self.client.auth(target, &auth, RegistryOperation::Pull).await;
+        answer.map_err(|error| looked(&error))?;
+        let pull = async |reference: &Reference| {
+            self.client
+                .pull_manifest_raw(
+                    reference,
+                    &auth,
+                    &[MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX],
+                )
+                .await
+        };
+        let (bytes, digest) = match pull(target).await {
+            Ok(pulled) => pulled,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(looked(&error)),
+        };
+        let mut manifest: Manifest =
+            serde_json::from_slice(&bytes).map_err(|_| refused("it is no manifest"))?;
+        if let Some(platforms) = manifest.manifests.take() {
+            // Attestations are listed beside the platforms, as of an unknown one.
+            let is_platform = |entry: &&Entry| {
+                entry
+                    .platform
+                    .as_ref()
+                    .is_none_or(|platform| platform.os != "unknown")
+            };
+            let first = platforms
+                .iter()
+                .find(is_platform)
+                .ok_or_else(|| refused("it has no platform"))?;
+            let (bytes, _) = pull(&target.clone_with_digest(first.digest.clone()))
+                .await
+                .map_err(|error| looked(&error))?;
+            manifest = serde_json::from_slice(&bytes).map_err(|_| refused("it is no manifest"))?;
+        }
+        let config = manifest
+            .config
+            .ok_or_else(|| refused("it has no configuration"))?;
+        if config.size > LARGEST_CONFIG {
+            return Err(refused("its configuration is too large"));
+        }
+        let mut bytes = Vec::new();
+        self.client
+            .pull_blob(target, config.digest.as_str(), &mut bytes)
+            .await
+            .map_err(|error| looked(&error))?;
+        let config: ConfigFile =
+            serde_json::from_slice(&bytes).map_err(|_| refused("its configuration is none"))?;
+        Ok(Some(Found {
+            digest,
+            labels: config.config.and_then(|config| config.labels).unwrap_or_default(),
+        }))
     }
 
     /// Attaches a document to an image that the registry has, as an OCI 1.1 artifact whose subject is the image, and

@@ -15,7 +15,16 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("ops", &["api"], Kind::Effects),
     (
         "controller",
-        &["api", "patch", "constraints", "plan", "source", "status", "ops"],
+        &[
+            "api",
+            "patch",
+            "constraints",
+            "plan",
+            "source",
+            "publish",
+            "status",
+            "ops",
+        ],
         Kind::Effects,
     ),
     (

@@ -1,6 +1,7 @@
 //! The controller as a process, against a real API server and real Git servers.
 
 mod behaviour;
+mod build;
 mod faults;
 mod overrides;
 mod patches;

@@ -1,0 +1,111 @@
+//! What becomes of a `PatchSet`'s patched source: where it is published, and which image is built from it.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::LocalReference;
+
+/// A repository of a registry, without tag and digest: `registry.example.org/team/glance`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct ImageRepository(
+    #[schemars(
+        length(min = 1, max = 255),
+        regex(pattern = r"^[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$")
+    )]
+    pub String,
+);
+
+/// How the patched source becomes an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Build {
+    /// Who builds. `External`: any CI, from the published source; the image counts once the registry has it under the
+    /// tag of `status.build`, with the label `patching.c5c3.io/inputs` that says what it was built from.
+    pub engine: Engine,
+    /// The image that is built.
+    pub image: ImageTarget,
+    /// Where the patched source is published, as an image with one layer that holds just the tree.
+    pub source: SourceTarget,
+    /// Build arguments. They are part of what the image is built from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<String, String>,
+    /// Secret of type `kubernetes.io/dockerconfigjson` for the registries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<LocalReference>,
+}
+
+/// Who builds images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Engine {
+    /// Any CI, from the published source.
+    External,
+}
+
+/// The image that is built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageTarget {
+    /// Its repository.
+    pub repository: ImageRepository,
+    /// Its tag, with `{version}`, `{patches}` (how many), `{ref}`, `{sha}` (the upstream's commit, 7 digits), `{release}` and `{inputs}`
+    /// (what it is built from, 12 digits).
+    #[serde(default = "default_tag")]
+    #[schemars(length(min = 1, max = 255))]
+    pub tag: String,
+}
+
+/// Where patched source is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceTarget {
+    /// Its repository.
+    pub repository: ImageRepository,
+    /// The component's version (PEP 440), for packaging without Git; that of the upstream's tag where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub version: Option<String>,
+}
+
+/// The tag where a resource does not say: different for all that goes into an image.
+#[must_use]
+pub fn default_tag() -> String {
+    "{ref}-p{patches}-{inputs}".to_owned()
+}
+
+/// What an image is built from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildStatus {
+    /// A digest over everything that can change the image. The image carries it as the label
+    /// `patching.c5c3.io/inputs`.
+    pub inputs_digest: String,
+    /// The image to build, by its tag.
+    pub target: String,
+    /// The named contexts of the build, by their digests.
+    pub contexts: BTreeMap<String, String>,
+    /// The build arguments.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<String, String>,
+}
+
+/// An image that was built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageStatus {
+    /// Its repository.
+    pub repository: String,
+    /// Its tag.
+    pub tag: String,
+    /// Its digest.
+    pub digest: String,
+    /// Repository, tag and digest: `registry.example.org/glance:31.0.0-p2@sha256:…`.
+    pub reference: String,
+    /// The upstream's revision that it was built from.
+    pub revision: String,
+    /// What it was built from: the `inputsDigest` of its build.
+    pub inputs_digest: String,
+}

@@ -1,0 +1,211 @@
+//! What an image is built from, what it is called, and whether it is there.
+
+use std::collections::BTreeMap;
+
+use super::inputs::Inputs;
+use crate::api::PatchSetStatus;
+use crate::api::build::{Build, BuildStatus, ImageStatus};
+
+/// The label of an image that says what it was built from.
+pub const INPUTS_LABEL: &str = "patching.c5c3.io/inputs";
+
+/// Names the computation that builds follow from; changed where the same inputs give another image.
+const COMPUTATION: &str = "build/1";
+
+/// The longest tag (OCI distribution-spec).
+const LONGEST_TAG: usize = 128;
+
+/// What is known of a `PatchSet` when its source was published.
+#[derive(Clone, Copy, Debug)]
+pub struct Published<'a> {
+    /// The component; the name of the source's context.
+    pub component: &'a str,
+    /// The release.
+    pub release: &'a str,
+    /// The upstream's ref, or its commit where it has no name.
+    pub ref_: &'a str,
+    /// The upstream's commit.
+    pub commit: &'a str,
+    /// The component's version, where it is known.
+    pub version: Option<&'a str>,
+    /// How many patches the source has.
+    pub patches: usize,
+    /// The source image by its digest.
+    pub source: &'a str,
+}
+
+/// Why a tag cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TagError {
+    /// A name in braces that means nothing.
+    #[error(
+        "build.image.tag: {{{0}}} is unknown; there are {{version}}, {{patches}}, {{ref}}, {{sha}}, {{release}} and {{inputs}}"
+    )]
+    Unknown(String),
+    /// The version is asked for and not known.
+    #[error(
+        "build.image.tag asks for {{version}}, and the upstream's ref names none: set build.source.version, or use {{ref}}"
+    )]
+    NoVersion,
+    /// A brace without its partner.
+    #[error("build.image.tag has a brace without its partner")]
+    Braces,
+    /// What came out is no tag.
+    #[error(
+        "build.image.tag makes {0:?}, which is no tag: letters, digits, '_', '.' and '-', at most {LONGEST_TAG}"
+    )]
+    Invalid(String),
+}
+
+/// Plans a build.
+///
+/// # Errors
+///
+/// Where the tag cannot be made.
+pub fn plan(build: &Build, published: Published<'_>) -> Result<BuildStatus, TagError> {
+    let mut inputs = Inputs::new(COMPUTATION)
+        .with(published.component.as_bytes())
+        .with(published.source.as_bytes());
+    for (name, value) in &build.args {
+        inputs = inputs.with(name.as_bytes()).with(value.as_bytes());
+    }
+    let inputs_digest = inputs.digest();
+    let tag = tag(&build.image.tag, published, &inputs_digest)?;
+    Ok(BuildStatus {
+        target: format!("{}:{tag}", build.image.repository.0),
+        contexts: BTreeMap::from([(published.component.to_owned(), published.source.to_owned())]),
+        args: build.args.clone(),
+        inputs_digest,
+    })
+}
+
+fn tag(template: &str, published: Published<'_>, inputs_digest: &str) -> Result<String, TagError> {
+    let digits = |text: &str, n: usize| text.chars().take(n).collect::<String>();
+    let mut tag = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, tail) = after.split_once('}').ok_or(TagError::Braces)?;
+        tag.push_str(before);
+        tag.push_str(&match name {
+            "version" => published.version.ok_or(TagError::NoVersion)?.replace('+', "-"),
+            "patches" => published.patches.to_string(),
+            "ref" => published.ref_.replace('/', "-"),
+            "sha" => digits(published.commit, 7),
+            "release" => published.release.to_owned(),
+            "inputs" => digits(inputs_digest.trim_start_matches("sha256:"), 12),
+            other => return Err(TagError::Unknown(other.to_owned())),
+        });
+        rest = tail;
+    }
+    tag.push_str(rest);
+    let is_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let starts_well = tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    if tag.contains('}') {
+        return Err(TagError::Braces);
+    }
+    if !starts_well || tag.len() > LONGEST_TAG || !tag.chars().all(is_char) {
+        return Err(TagError::Invalid(tag));
+    }
+    Ok(tag)
+}
+
+/// Whether the image that the status tells was built from these inputs.
+#[must_use]
+pub fn is_built(status: &PatchSetStatus, build: &BuildStatus) -> bool {
+    status.image.as_ref().is_some_and(|image| {
+        image.inputs_digest == build.inputs_digest
+            && format!("{}:{}", image.repository, image.tag) == build.target
+    })
+}
+
+/// The image as the status tells it, once the registry has it.
+#[must_use]
+pub fn image(build: &BuildStatus, digest: &str, revision: &str) -> ImageStatus {
+    let (repository, tag) = build.target.rsplit_once(':').unwrap_or((&build.target, "latest"));
+    ImageStatus {
+        repository: repository.to_owned(),
+        tag: tag.to_owned(),
+        digest: digest.to_owned(),
+        reference: format!("{}@{digest}", build.target),
+        revision: revision.to_owned(),
+        inputs_digest: build.inputs_digest.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::build::{Engine, ImageRepository, ImageTarget, SourceTarget, default_tag};
+
+    fn published() -> Published<'static> {
+        Published {
+            component: "glance",
+            release: "2025.2",
+            ref_: "stable/2025.2",
+            commit: "1f0c2d3e4f",
+            version: Some("31.0.0"),
+            patches: 2,
+            source: "r/s@sha256:00",
+        }
+    }
+
+    fn build(tag: &str) -> Build {
+        let repository = ImageRepository("r:5000/glance".into());
+        Build {
+            engine: Engine::External,
+            image: ImageTarget {
+                repository: repository.clone(),
+                tag: tag.into(),
+            },
+            source: SourceTarget {
+                repository,
+                version: None,
+            },
+            args: BTreeMap::new(),
+            secret_ref: None,
+        }
+    }
+
+    #[test]
+    fn tags_by_template() {
+        let made = |tag: &str| plan(&build(tag), published()).map(|plan| plan.target);
+        assert_eq!(
+            made("{version}-p{patches}-{ref}-{sha}").unwrap(),
+            "r:5000/glance:31.0.0-p2-stable-2025.2-1f0c2d3"
+        );
+        let by_default = made(&default_tag()).unwrap();
+        assert!(
+            by_default.starts_with("r:5000/glance:stable-2025.2-p2-"),
+            "{by_default}"
+        );
+        assert_eq!(made("{nope}"), Err(TagError::Unknown("nope".into())));
+        assert_eq!(made("{version"), Err(TagError::Braces));
+        assert_eq!(made("a}"), Err(TagError::Braces));
+        assert!(matches!(made("-{version}"), Err(TagError::Invalid(_))));
+        assert!(matches!(made(&"a".repeat(129)), Err(TagError::Invalid(_))));
+        let unknown = Published {
+            version: None,
+            ..published()
+        };
+        assert_eq!(plan(&build("{version}"), unknown), Err(TagError::NoVersion));
+    }
+
+    #[test]
+    fn everything_that_changes_the_image_changes_its_inputs() {
+        let digest = |build: &Build, published| plan(build, published).unwrap().inputs_digest;
+        let plain = digest(&build("x"), published());
+        assert_eq!(
+            digest(&build("y"), published()),
+            plain,
+            "the tag does not change what is in it"
+        );
+        let mut with_args = build("x");
+        with_args.args.insert("PIP_EXTRAS".into(), "ldap".into());
+        assert_ne!(digest(&with_args, published()), plain);
+        let other_source = Published {
+            source: "r/s@sha256:11",
+            ..published()
+        };
+        assert_ne!(digest(&build("x"), other_source), plain);
+    }
+}

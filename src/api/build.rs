@@ -26,8 +26,9 @@ pub struct Build {
     /// Who builds. `External`: any CI, from the published source; the image counts once the registry has it under the
     /// tag of `status.build`, with the label `patching.c5c3.io/inputs` that says what it was built from.
     pub engine: Engine,
-    /// The image that is built.
-    pub image: ImageTarget,
+    /// The image that is built; absent, the source is published alone, as that of a library.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageTarget>,
     /// Where the patched source is published, as an image with one layer that holds just the tree.
     pub source: SourceTarget,
     /// Build arguments. They are part of what the image is built from.
@@ -83,13 +84,34 @@ pub struct BuildStatus {
     /// A digest over everything that can change the image. The image carries it as the label
     /// `patching.c5c3.io/inputs`.
     pub inputs_digest: String,
-    /// The image to build, by its tag.
-    pub target: String,
+    /// The image to build, by its tag; absent where the source is published alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// What is different from the build before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<BuildReason>,
     /// The named contexts of the build, by their digests.
     pub contexts: BTreeMap<String, String>,
     /// The build arguments.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
+}
+
+/// Why there is a new build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum BuildReason {
+    /// There was none before.
+    First,
+    /// The upstream's commit moved.
+    Upstream,
+    /// The patches, or the version.
+    Patches,
+    /// A library's source.
+    Libraries,
+    /// The constraints.
+    Constraints,
+    /// Arguments, or the image's name.
+    Config,
 }
 
 /// An image that was built.

@@ -52,6 +52,14 @@ use super::status::PatchSetStatus;
     validation = Rule::new("!has(self.upstream.refFrom) || (has(self.patches) && (has(self.patches.git) || has(self.patches.sourceRef)))")
         .message("upstream.refFrom reads a file from where the patches are: set patches.git or patches.sourceRef, or use upstream.ref")
 )]
+#[x_kube(
+    validation = Rule::new("has(self.build) || (!has(self.libraries) && !has(self.constraints))")
+        .message("libraries and constraints are what an image is built with: set build")
+)]
+#[x_kube(
+    validation = Rule::new("!has(self.libraries) || self.level == 'Service'")
+        .message("a library is not built with libraries: name them in the services")
+)]
 pub struct PatchSetSpec {
     /// The component that is patched, for instance `glance`.
     pub component: Component,
@@ -72,6 +80,16 @@ pub struct PatchSetSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub candidates: Vec<GitRef>,
+    /// Library PatchSets of this namespace that the image is built with. Their patched source becomes further named
+    /// contexts, and their pins leave the constraints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub libraries: Vec<LocalReference>,
+    /// The ConstraintOverride of this namespace that the image is built with, as the named context
+    /// `upper-constraints`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constraints: Option<LocalReference>,
     /// What becomes of the patched source; absent, it is validated alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,

@@ -36,6 +36,8 @@ pub const NO_PATCHES: &str = "NoPatches";
 
 /// The source is published, and the registry does not have the image yet.
 pub const AWAITING_IMAGE: &str = "AwaitingImage";
+/// A library or the constraints that an image is built with are not ready.
+pub const DEPENDENCY_NOT_READY: &str = "DependencyNotReady";
 /// The tag has an image that was built from something else.
 pub const TAG_TAKEN: &str = "TagTaken";
 /// The registry refuses what it is sent.

@@ -1,5 +1,6 @@
 //! Publishes patched source, and looks for the image that is built from it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::ResourceExt;
@@ -7,19 +8,24 @@ use kube::ResourceExt;
 use super::check;
 use super::context::{Context, Pace};
 use super::gather::Gathered;
+use super::ingredients::{Ingredients, Library};
 use super::patches;
 use super::upstreams::blocking;
 use crate::api::build::{Build, BuildStatus};
 use crate::api::status::PatchSetStatus;
 use crate::api::{PatchSet, reason};
-use crate::patch::{self, Layered, Sequence};
-use crate::plan::build::{INPUTS_LABEL, Published, image, is_built, plan};
+use crate::constraints::{self, ConstraintsFile, Overrides, PackageName};
+use crate::patch::{self, Layered, NoObjects, Sequence};
+use crate::plan::build::{CONSTRAINTS, INPUTS_LABEL, Published, image, is_built, plan, reasons};
 use crate::plan::patch_set::Built;
 use crate::plan::{Failure, Step};
 use crate::publish::image::{About, Image, PatchId};
-use crate::publish::layer::{self, Contents};
+use crate::publish::layer::{self, Contents, File};
 use crate::publish::python::{VersionFile, version_file, version_of_tag};
 use crate::publish::{self, Credentials, Registry, RegistryConfig};
+
+/// The file in the context that holds the constraints, by the name that builds mount it under.
+const FILE: &str = "upper-constraints.txt";
 
 /// The key of a Secret of type `kubernetes.io/dockerconfigjson`.
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
@@ -41,22 +47,34 @@ pub(super) async fn build(
         Err(failure) => return Built::Failed(failure, planned),
     };
     let revision = gathered.resolved.revision().to_string();
-    let planned = match planned {
-        Some(planned) => planned,
-        None => match publish(patch_set, build, context, &registry, gathered, pace).await {
-            Ok(planned) => planned,
+    let planned = if let Some(planned) = planned {
+        planned
+    } else {
+        let commit = gathered.resolved.commit().to_string();
+        let moved = known
+            .upstream
+            .as_ref()
+            .is_none_or(|upstream| upstream.commit != commit);
+        match publish(patch_set, build, context, &registry, gathered, pace).await {
+            Ok(planned) => BuildStatus {
+                reasons: reasons(known.build.as_ref(), &planned, &patch_set.spec.component.0, moved),
+                ..planned
+            },
             Err(failure) => return Built::Failed(failure, None),
-        },
+        }
+    };
+    let Some(target) = planned.target.clone() else {
+        return Built::Published(planned);
     };
     if is_built(known, &planned)
         && let Some(image) = &known.image
     {
         return Built::Image(planned, image.clone());
     }
-    match look(&registry, &planned, pace).await {
-        Ok(None) => Built::Awaited(planned),
+    match look(&registry, &planned, &target, pace).await {
+        Ok(None) => Built::Awaited(planned, target),
         Ok(Some(digest)) => {
-            let image = image(&planned, &digest, &revision);
+            let image = image(&planned, &target, &digest, &revision);
             Built::Image(planned, image)
         }
         Err(failure) => Built::Failed(failure, Some(planned)),
@@ -64,8 +82,13 @@ pub(super) async fn build(
 }
 
 /// The digest of the image that was planned, once the registry has it.
-async fn look(registry: &Registry, planned: &BuildStatus, pace: Pace) -> Result<Option<String>, Failure> {
-    let looked = tokio::time::timeout_at(pace.deadline.into(), registry.inspect(&planned.target)).await;
+async fn look(
+    registry: &Registry,
+    planned: &BuildStatus,
+    target: &str,
+    pace: Pace,
+) -> Result<Option<String>, Failure> {
+    let looked = tokio::time::timeout_at(pace.deadline.into(), registry.inspect(target)).await;
     let found = looked
         .map_err(|_| timed_out("looking for the image"))?
         .map_err(|error| of(&error))?;
@@ -77,19 +100,19 @@ async fn look(registry: &Registry, planned: &BuildStatus, pace: Pace) -> Result<
         Some(found) => Err(Failure::retried(
             Step::Build,
             reason::TAG_TAKEN,
-            taken(planned, found.labels.get(INPUTS_LABEL)),
+            taken(planned, target, found.labels.get(INPUTS_LABEL)),
         )),
     }
 }
 
-fn taken(status: &BuildStatus, inputs: Option<&String>) -> String {
+fn taken(status: &BuildStatus, target: &str, inputs: Option<&String>) -> String {
     let what = match inputs {
         Some(inputs) => format!("is built from {inputs}"),
         None => format!("has no label {INPUTS_LABEL}"),
     };
     format!(
-        "the registry has {}, which {what}, and not from {}: build it with --label {INPUTS_LABEL}={}, or use {{inputs}} in build.image.tag",
-        status.target, status.inputs_digest, status.inputs_digest
+        "the registry has {target}, which {what}, and not from {0}: build it with --label {INPUTS_LABEL}={0}, or use {{inputs}} in build.image.tag",
+        status.inputs_digest
     )
 }
 
@@ -134,8 +157,10 @@ async fn publish(
         upstream,
         resolved,
         located,
+        ingredients,
         ..
     } = gathered;
+    let ingredients = ingredients?;
     let patches = patches::read(context, located, pace.deadline).await?;
     let (ref_, commit) = (
         resolved
@@ -181,13 +206,7 @@ async fn publish(
     .await?;
     let (image, contents, objects) = made.map_err(|error| of(&error))?;
     let tree = contents.tree.map(|tree| tree.to_string()).unwrap_or_default();
-    let digits: String = image
-        .manifest
-        .1
-        .trim_start_matches("sha256:")
-        .chars()
-        .take(12)
-        .collect();
+    let digits = short(&image);
     // The tree and what is said of it: another revision with the same tree is another image with the same layer.
     let reference = format!("{repository}:tree-{tree}-{digits}");
     let pushed = registry.push(&reference, &image, &contents, Arc::new(objects));
@@ -195,6 +214,7 @@ async fn publish(
         .await
         .map_err(|_| timed_out("publishing the source"))?
         .map_err(|error| of(&error))?;
+    let contexts = contexts(patch_set, build, registry, ingredients, pace).await?;
     let version = version.map(|version: pep440_rs::Version| version.to_string());
     plan(
         build,
@@ -206,9 +226,82 @@ async fn publish(
             version: version.as_deref(),
             patches: applied,
             source: &pushed.reference,
+            contexts: &contexts,
         },
     )
     .map_err(|error| Failure::stalled(Step::Build, reason::INVALID_SPEC, error.to_string()))
+}
+
+/// The contexts besides the component's own: libraries, and constraints without the pins of what is built from source.
+async fn contexts(
+    patch_set: &PatchSet,
+    build: &Build,
+    registry: &Registry,
+    ingredients: Ingredients,
+    pace: Pace,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let component = &patch_set.spec.component.0;
+    let mut contexts = BTreeMap::new();
+    for Library {
+        component: name,
+        source,
+    } in &ingredients.libraries
+    {
+        if name == component || contexts.insert(name.clone(), source.clone()).is_some() {
+            return Err(Failure::stalled(
+                Step::Build,
+                reason::INVALID_SPEC,
+                format!("libraries: two sources are called {name}, and each context needs a name of its own"),
+            ));
+        }
+    }
+    let Some(text) = ingredients.constraints else {
+        return Ok(contexts);
+    };
+    let from_source: Vec<PackageName> = std::iter::once(component)
+        .chain(contexts.keys())
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    let invalid = |error: constraints::Error| {
+        Failure::retried(Step::Build, reason::INVALID_CONSTRAINTS, error.to_string())
+    };
+    let base = ConstraintsFile::parse(&text).map_err(invalid)?;
+    let none = Overrides::parse(b"").map_err(invalid)?;
+    let merged = constraints::merge(&base, &none, &from_source).map_err(invalid)?;
+    let contents = Contents {
+        tree: None,
+        files: vec![File {
+            name: FILE.to_owned(),
+            content: merged.text.into_bytes(),
+        }],
+    };
+    let about = About {
+        component: Some(CONSTRAINTS.to_owned()),
+        release: Some(patch_set.spec.release.0.clone()),
+        ..About::default()
+    };
+    let image = layer::measure(&NoObjects, &contents)
+        .and_then(|layer| Image::new(layer, &about).map_err(|error| publish::Error::Write(error.into())))
+        .map_err(|error| of(&error))?;
+    let reference = format!("{}:constraints-{}", build.source.repository.0, short(&image));
+    let pushed = registry.push(&reference, &image, &contents, Arc::new(NoObjects));
+    let pushed = tokio::time::timeout_at(pace.deadline.into(), pushed)
+        .await
+        .map_err(|_| timed_out("publishing the constraints"))?
+        .map_err(|error| of(&error))?;
+    contexts.insert(CONSTRAINTS.to_owned(), pushed.reference);
+    Ok(contexts)
+}
+
+/// The first digits of an image's digest, for its tag.
+fn short(image: &Image) -> String {
+    image
+        .manifest
+        .1
+        .trim_start_matches("sha256:")
+        .chars()
+        .take(12)
+        .collect()
 }
 
 /// The source image of a patched tree, with what its layer is written from.

@@ -38,6 +38,7 @@ impl Reconciled for ConstraintOverride {
     type Sources = Sources;
     type Done = Decision;
     const KIND: &'static str = "ConstraintOverride";
+    const REFERENT: ReferentKind = ReferentKind::ConstraintOverride;
 
     fn status(&self) -> Option<&ConstraintOverrideStatus> {
         self.status.as_ref()
@@ -62,7 +63,7 @@ impl Reconciled for ConstraintOverride {
         } = &self.spec.upper_constraints;
         let OverridesSource { git, config_map, .. } = &self.spec.overrides;
         match referent.kind {
-            ReferentKind::Source(_) => false,
+            ReferentKind::Source(_) | ReferentKind::PatchSet | ReferentKind::ConstraintOverride => false,
             ReferentKind::Secret => [base_git, git]
                 .into_iter()
                 .flatten()

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::Client;
+use kube::runtime::reflector::Store;
 
 use super::options::Options;
+use super::reconciler::Guarded;
 use super::references::References;
+use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::metrics::Metrics;
 use crate::source::{Freshness, Mirrors};
 
@@ -20,6 +23,8 @@ pub(super) struct Context {
     pub(super) mirrors: Arc<Mirrors>,
     pub(super) metrics: Metrics,
     pub(super) references: Arc<References>,
+    pub(super) patch_sets: Store<Guarded<PatchSet>>,
+    pub(super) constraint_overrides: Store<Guarded<ConstraintOverride>>,
 }
 
 /// How new the knowledge of upstreams must be for one attempt, and when the attempt is given up.

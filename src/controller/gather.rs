@@ -6,6 +6,7 @@ use std::time::Instant;
 use kube::ResourceExt;
 
 use super::context::{Context, Pace};
+use super::ingredients::{self, Ingredients};
 use super::patches::{self, Located};
 use super::upstreams::{self, git_ref, resolve};
 use crate::api::PatchSet;
@@ -45,6 +46,8 @@ pub(super) struct Gathered {
     pub(super) directory: Option<String>,
     merged: crate::api::patch_set::MergedPatches,
     build: Option<Build>,
+    /// What the image is built from besides the component.
+    pub(super) ingredients: Result<Ingredients, Failure>,
 }
 
 impl Gathered {
@@ -67,6 +70,13 @@ impl Gathered {
         }
         if let Some(build) = &self.build {
             inputs = inputs.with(format!("{build:?}").as_bytes());
+            let identity = match &self.ingredients {
+                Ok(ingredients) => ingredients.identity(),
+                Err(failure) => vec![failure.message.clone()],
+            };
+            for part in identity {
+                inputs = inputs.with(part.as_bytes());
+            }
         }
         Sources {
             upstream: UpstreamStatus {
@@ -133,6 +143,7 @@ pub(super) async fn gather(
         directory,
         merged: spec.merged_patches,
         build: spec.build.clone(),
+        ingredients: ingredients::find(patch_set, context).await,
     })
 }
 

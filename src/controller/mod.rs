@@ -6,6 +6,7 @@ mod constraint_override;
 mod context;
 mod failures;
 mod gather;
+mod ingredients;
 mod memory;
 mod merged_file;
 mod options;

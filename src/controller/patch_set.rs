@@ -14,13 +14,14 @@ use crate::ops::metrics::{Shown, States};
 use crate::plan::Outcome;
 use crate::plan::build::is_built;
 use crate::plan::lifecycle::{Asked, Next};
-use crate::plan::patch_set::{self, Built, Policy, Progress, Sources, holds, passes};
+use crate::plan::patch_set::{self, Built, Policy, Progress, Sources, holds, is_planned, passes};
 
 impl Reconciled for PatchSet {
     type Status = PatchSetStatus;
     type Sources = Sources;
     type Done = Progress;
     const KIND: &'static str = "PatchSet";
+    const REFERENT: ReferentKind = ReferentKind::PatchSet;
 
     fn status(&self) -> Option<&PatchSetStatus> {
         self.status.as_ref()
@@ -59,6 +60,14 @@ impl Reconciled for PatchSet {
                 .into_iter()
                 .flatten()
                 .any(|reference| reference.name == referent.name)
+            }
+            ReferentKind::PatchSet => {
+                let mut libraries = self.spec.libraries.iter();
+                libraries.any(|reference| reference.name == referent.name)
+            }
+            ReferentKind::ConstraintOverride => {
+                let constraints = self.spec.constraints.as_ref();
+                constraints.is_some_and(|reference| reference.name == referent.name)
             }
             ReferentKind::ConfigMap => patches
                 .and_then(|patches| patches.config_map.as_ref())
@@ -121,7 +130,7 @@ impl Reconciled for PatchSet {
             .all(|patch| passes(patch, self.spec.merged_patches));
         let built = if apply {
             // What was published for the same inputs needs no second look.
-            let planned = known.build.clone().filter(|_| holds);
+            let planned = known.build.clone().filter(|_| holds && is_planned(known));
             build::build(self, context, known, gathered, planned, pace).await
         } else {
             Built::Nothing

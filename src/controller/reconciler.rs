@@ -6,8 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::stream::BoxStream;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::controller::{Action, Config};
@@ -22,8 +21,8 @@ use serde::de::DeserializeOwned;
 use super::Error;
 use super::context::{API_TIMEOUT, Context, Pace};
 use super::memory::Memory;
-use super::references::{Referent, Scope};
-use super::triggers::Change;
+use super::references::{Referent, ReferentKind, Scope};
+use super::triggers::{Change, Triggers};
 use crate::api::FluxDuration;
 use crate::api::reason::{self, condition};
 use crate::ops::metrics::{Outcome as Ended, Shown};
@@ -66,6 +65,8 @@ pub(super) trait Reconciled:
     type Done: Send;
     /// The kind's name.
     const KIND: &'static str;
+    /// The kind as others refer to it.
+    const REFERENT: ReferentKind;
 
     /// The status as the API server has it.
     fn status(&self) -> Option<&Self::Status>;
@@ -111,18 +112,28 @@ pub(super) fn controller<K: Reconciled>(
     scope: &Scope,
     context: &Arc<Context>,
     writer: Writer<Guarded<K>>,
-    changes: BoxStream<'static, Change>,
+    triggers: &Triggers,
 ) -> impl Stream<Item = ()> + Send + use<K> {
     let store = writer.as_reader();
     let mut config = watcher::Config::default();
     if let Some(selector) = &context.options.watch_label_selector {
         config = config.labels(selector);
     }
+    let changes = triggers.changes();
+    let teller = triggers.clone();
+    let tell = move |object: &Guarded<K>| {
+        teller.tell(Referent {
+            kind: K::REFERENT,
+            namespace: object.meta().namespace.clone().unwrap_or_default(),
+            name: object.meta().name.clone().unwrap_or_default(),
+        });
+    };
     let objects = watcher(scope.api::<Guarded<K>>(), config)
         .default_backoff()
         .modify(|object: &mut Guarded<K>| object.meta_mut().managed_fields = None)
         .reflect(writer)
         .touched_objects()
+        .inspect_ok(tell)
         .predicate_filter(
             predicates::generation
                 .combine(predicates::annotations)

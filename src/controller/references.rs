@@ -81,6 +81,10 @@ pub enum ReferentKind {
     ConfigMap,
     /// A Flux source.
     Source(SourceKind),
+    /// A `PatchSet`.
+    PatchSet,
+    /// A `ConstraintOverride`.
+    ConstraintOverride,
 }
 
 /// Stores of the watched objects, and the contents that were read.

@@ -102,10 +102,12 @@ async fn work(
         mirrors,
         metrics,
         references,
+        patch_sets: writers.patch_sets.as_reader(),
+        constraint_overrides: writers.constraint_overrides.as_reader(),
     });
-    let patch_sets = reconciler::controller(&scope, &context, writers.patch_sets, triggers.changes());
+    let patch_sets = reconciler::controller(&scope, &context, writers.patch_sets, &triggers);
     let constraint_overrides =
-        reconciler::controller(&scope, &context, writers.constraint_overrides, triggers.changes());
+        reconciler::controller(&scope, &context, writers.constraint_overrides, &triggers);
     futures::stream::select(patch_sets, constraint_overrides)
         .for_each(|()| futures::future::ready(()))
         .await;

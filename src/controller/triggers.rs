@@ -1,4 +1,4 @@
-//! Passes changes of Secrets, ConfigMaps and Flux sources on to the controllers.
+//! Passes changes of Secrets, ConfigMaps, Flux sources and the resources themselves on to the controllers.
 
 use std::sync::Arc;
 
@@ -21,10 +21,17 @@ pub(super) enum Change {
     Any,
 }
 
-/// Where controllers get the changes from.
+/// Where controllers get the changes from, and tell those of their own objects.
+#[derive(Clone)]
 pub(super) struct Triggers(broadcast::Sender<Referent>);
 
 impl Triggers {
+    /// Tells a change.
+    pub(super) fn tell(&self, referent: Referent) {
+        // No receiver is no error: the controllers may be gone already.
+        let _ = self.0.send(referent);
+    }
+
     /// All changes from now on.
     pub(super) fn changes(&self) -> BoxStream<'static, Change> {
         BroadcastStream::new(self.0.subscribe())
@@ -39,12 +46,12 @@ pub(super) fn fan_out(
     references: Arc<References>,
 ) -> (impl Future<Output = ()>, Triggers) {
     let (sender, _) = broadcast::channel(WAITING);
-    let triggers = Triggers(sender.clone());
+    let triggers = Triggers(sender);
+    let teller = triggers.clone();
     let run = async move {
         while let Some(referent) = changes.next().await {
             references.forget(&referent);
-            // No receiver is no error: the controllers may be gone already.
-            let _ = sender.send(referent);
+            teller.tell(referent);
         }
     };
     (run, triggers)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::inputs::Inputs;
 use crate::api::PatchSetStatus;
-use crate::api::build::{Build, BuildStatus, ImageStatus};
+use crate::api::build::{Build, BuildReason, BuildStatus, ImageStatus};
 
 /// The label of an image that says what it was built from.
 pub const INPUTS_LABEL: &str = "patching.c5c3.io/inputs";
@@ -32,7 +32,12 @@ pub struct Published<'a> {
     pub patches: usize,
     /// The source image by its digest.
     pub source: &'a str,
+    /// The other contexts, by their digests.
+    pub contexts: &'a BTreeMap<String, String>,
 }
+
+/// The name of the context that holds the constraints.
+pub const CONSTRAINTS: &str = "upper-constraints";
 
 /// Why a tag cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,20 +68,69 @@ pub enum TagError {
 ///
 /// Where the tag cannot be made.
 pub fn plan(build: &Build, published: Published<'_>) -> Result<BuildStatus, TagError> {
-    let mut inputs = Inputs::new(COMPUTATION)
-        .with(published.component.as_bytes())
-        .with(published.source.as_bytes());
-    for (name, value) in &build.args {
+    let mut contexts = published.contexts.clone();
+    contexts.insert(published.component.to_owned(), published.source.to_owned());
+    let mut inputs = Inputs::new(COMPUTATION);
+    for (name, value) in contexts.iter().chain(&build.args) {
         inputs = inputs.with(name.as_bytes()).with(value.as_bytes());
     }
-    let inputs_digest = inputs.digest();
-    let tag = tag(&build.image.tag, published, &inputs_digest)?;
+    let inputs_digest = inputs.with(published.component.as_bytes()).digest();
+    let target = match &build.image {
+        None => None,
+        Some(image) => {
+            let tag = tag(&image.tag, published, &inputs_digest)?;
+            Some(format!("{}:{tag}", image.repository.0))
+        }
+    };
     Ok(BuildStatus {
-        target: format!("{}:{tag}", build.image.repository.0),
-        contexts: BTreeMap::from([(published.component.to_owned(), published.source.to_owned())]),
-        args: build.args.clone(),
         inputs_digest,
+        target,
+        reasons: Vec::new(),
+        contexts,
+        args: build.args.clone(),
     })
+}
+
+/// What is different from the build before, given whether the upstream's commit is another one.
+#[must_use]
+pub fn reasons(
+    previous: Option<&BuildStatus>,
+    planned: &BuildStatus,
+    component: &str,
+    upstream_moved: bool,
+) -> Vec<BuildReason> {
+    let Some(previous) = previous else {
+        return vec![BuildReason::First];
+    };
+    if previous.inputs_digest == planned.inputs_digest && previous.target == planned.target {
+        return previous.reasons.clone();
+    }
+    let changed = |name: &str| previous.contexts.get(name) != planned.contexts.get(name);
+    let libraries = || {
+        previous
+            .contexts
+            .keys()
+            .chain(planned.contexts.keys())
+            .any(|name| name != component && name != CONSTRAINTS && changed(name))
+    };
+    let mut reasons = Vec::new();
+    if changed(component) {
+        reasons.push(if upstream_moved {
+            BuildReason::Upstream
+        } else {
+            BuildReason::Patches
+        });
+    }
+    if libraries() {
+        reasons.push(BuildReason::Libraries);
+    }
+    if changed(CONSTRAINTS) {
+        reasons.push(BuildReason::Constraints);
+    }
+    if previous.args != planned.args || reasons.is_empty() {
+        reasons.push(BuildReason::Config);
+    }
+    reasons
 }
 
 fn tag(template: &str, published: Published<'_>, inputs_digest: &str) -> Result<String, TagError> {
@@ -114,19 +168,19 @@ fn tag(template: &str, published: Published<'_>, inputs_digest: &str) -> Result<
 pub fn is_built(status: &PatchSetStatus, build: &BuildStatus) -> bool {
     status.image.as_ref().is_some_and(|image| {
         image.inputs_digest == build.inputs_digest
-            && format!("{}:{}", image.repository, image.tag) == build.target
+            && Some(format!("{}:{}", image.repository, image.tag)) == build.target
     })
 }
 
 /// The image as the status tells it, once the registry has it.
 #[must_use]
-pub fn image(build: &BuildStatus, digest: &str, revision: &str) -> ImageStatus {
-    let (repository, tag) = build.target.rsplit_once(':').unwrap_or((&build.target, "latest"));
+pub fn image(build: &BuildStatus, target: &str, digest: &str, revision: &str) -> ImageStatus {
+    let (repository, tag) = target.rsplit_once(':').unwrap_or((target, "latest"));
     ImageStatus {
         repository: repository.to_owned(),
         tag: tag.to_owned(),
         digest: digest.to_owned(),
-        reference: format!("{}@{digest}", build.target),
+        reference: format!("{target}@{digest}"),
         revision: revision.to_owned(),
         inputs_digest: build.inputs_digest.clone(),
     }
@@ -137,6 +191,8 @@ mod tests {
     use super::*;
     use crate::api::build::{Engine, ImageRepository, ImageTarget, SourceTarget, default_tag};
 
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+
     fn published() -> Published<'static> {
         Published {
             component: "glance",
@@ -146,6 +202,7 @@ mod tests {
             version: Some("31.0.0"),
             patches: 2,
             source: "r/s@sha256:00",
+            contexts: &NONE,
         }
     }
 
@@ -153,10 +210,10 @@ mod tests {
         let repository = ImageRepository("r:5000/glance".into());
         Build {
             engine: Engine::External,
-            image: ImageTarget {
+            image: Some(ImageTarget {
                 repository: repository.clone(),
                 tag: tag.into(),
-            },
+            }),
             source: SourceTarget {
                 repository,
                 version: None,
@@ -168,7 +225,7 @@ mod tests {
 
     #[test]
     fn tags_by_template() {
-        let made = |tag: &str| plan(&build(tag), published()).map(|plan| plan.target);
+        let made = |tag: &str| plan(&build(tag), published()).map(|plan| plan.target.unwrap());
         assert_eq!(
             made("{version}-p{patches}-{ref}-{sha}").unwrap(),
             "r:5000/glance:31.0.0-p2-stable-2025.2-1f0c2d3"
@@ -207,5 +264,47 @@ mod tests {
             ..published()
         };
         assert_ne!(digest(&build("x"), other_source), plain);
+    }
+
+    #[test]
+    fn a_build_says_what_is_different() {
+        use BuildReason::{Config, Constraints, First, Libraries, Patches, Upstream};
+        let contexts = |library: &str, constraints: &str| {
+            BTreeMap::from([
+                ("oslo.messaging".to_owned(), library.to_owned()),
+                (CONSTRAINTS.to_owned(), constraints.to_owned()),
+            ])
+        };
+        let planned = |source, contexts: &BTreeMap<String, String>, arg: &str| {
+            let mut build = build("x");
+            build.args.insert("A".into(), arg.into());
+            let published = Published {
+                source,
+                contexts,
+                ..published()
+            };
+            plan(&build, published).unwrap()
+        };
+        let old = planned("a", &contexts("l", "c"), "1");
+        assert_eq!(reasons(None, &old, "glance", true), [First]);
+        for (new, moved, expected) in [
+            (planned("b", &contexts("l", "c"), "1"), true, vec![Upstream]),
+            (planned("b", &contexts("l", "c"), "1"), false, vec![Patches]),
+            (planned("a", &contexts("m", "c"), "1"), false, vec![Libraries]),
+            (
+                planned("a", &contexts("m", "d"), "2"),
+                false,
+                vec![Libraries, Constraints, Config],
+            ),
+            (planned("a", &NONE, "1"), false, vec![Libraries, Constraints]),
+            (planned("a", &contexts("l", "c"), "2"), true, vec![Config]),
+        ] {
+            assert_eq!(reasons(Some(&old), &new, "glance", moved), expected);
+        }
+        let again = BuildStatus {
+            reasons: vec![Patches],
+            ..old.clone()
+        };
+        assert_eq!(reasons(Some(&again), &old, "glance", true), [Patches]);
     }
 }

@@ -46,8 +46,10 @@ pub struct Progress {
 pub enum Built {
     /// None is asked for, or patches do not apply: what was built before stays.
     Nothing,
+    /// The source is published, and no image is asked for.
+    Published(BuildStatus),
     /// The source is published, and the image is awaited.
-    Awaited(BuildStatus),
+    Awaited(BuildStatus, String),
     /// The registry has the image.
     Image(BuildStatus, ImageStatus),
     /// A step could not be done. What was planned before it is told.
@@ -69,6 +71,13 @@ pub fn holds(previous: &PatchSetStatus, inputs_digest: &str) -> bool {
     previous.inputs_digest.as_deref() == Some(inputs_digest)
         && conditions::find(&previous.conditions, condition::PATCHES_APPLICABLE)
             .is_some_and(|c| c.status != Truth::Unknown.as_str())
+}
+
+/// Whether the build in the status was planned from the inputs in the status: the last attempt came that far.
+#[must_use]
+pub fn is_planned(status: &PatchSetStatus) -> bool {
+    conditions::find(&status.conditions, condition::IMAGE_BUILT)
+        .is_some_and(|built| [reason::SUCCEEDED, reason::AWAITING_IMAGE].contains(&built.reason.as_str()))
 }
 
 /// The status after an attempt, and when to make the next.
@@ -114,11 +123,15 @@ pub fn settle(
     settling.done(Step::Patches, &verdict);
     match built {
         Built::Failed(failure, planned) => {
-            settling.status.build = planned;
+            settling.status.build = planned.or(settling.status.build);
             return settling.failed(&failure);
         }
-        Built::Awaited(build) => {
-            let message = format!("the source is published; waiting for the image {}", build.target);
+        Built::Published(build) => {
+            settling.status.build = Some(build);
+            settling.status.image = None;
+        }
+        Built::Awaited(build, target) => {
+            let message = format!("the source is published; waiting for the image {target}");
             settling.status.build = Some(build);
             return settling.waiting(Step::Build, reason::AWAITING_IMAGE, &message);
         }
@@ -128,12 +141,10 @@ pub fn settle(
         }
         Built::Nothing => {}
     }
-    let image = settling
-        .status
-        .image
-        .as_ref()
-        .map_or("", |image| image.reference.as_str());
-    let message = format!("{}; the image is {image}", verdict.message);
+    let message = match &settling.status.image {
+        Some(image) => format!("{}; the image is {}", verdict.message, image.reference),
+        None => format!("{}; the source is published", verdict.message),
+    };
     let built = Verdict {
         reason: reason::SUCCEEDED.to_owned(),
         message,

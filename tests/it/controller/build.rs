@@ -4,8 +4,8 @@ use std::process::Command as Program;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use patchset::api::PatchSet;
-use patchset::api::build::BuildStatus;
+use patchset::api::build::{BuildReason, BuildStatus};
+use patchset::api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
 use super::{BASE, GOOD, Stage, assert_well_formed, condition, inline, shown};
@@ -75,11 +75,15 @@ fn build_as_told(build: &BuildStatus, inputs: &str) {
     }
     arguments.extend([
         "--tag".to_owned(),
-        build.target.clone(),
+        target_of(build).to_owned(),
         root.path().display().to_string(),
     ]);
     buildah(&arguments);
-    buildah(&["push", "--quiet", "--tls-verify=false", &build.target].map(ToOwned::to_owned));
+    buildah(&["push", "--quiet", "--tls-verify=false", target_of(build)].map(ToOwned::to_owned));
+}
+
+fn target_of(build: &BuildStatus) -> &str {
+    build.target.as_deref().unwrap()
 }
 
 fn build_of(object: &PatchSet) -> BuildStatus {
@@ -128,13 +132,12 @@ async fn another_ci_builds_from_the_published_source() {
     assert_eq!(shown(&waiting, "ImageBuilt"), "Unknown/AwaitingImage");
     assert_eq!(shown(&waiting, "Reconciling"), "True/Progressing");
     let build = build_of(&waiting);
+    let target = target_of(&build);
     assert!(
-        build
-            .target
-            .starts_with(&format!("{}/demo:1.0.0-p1-", registry.host)),
-        "{}",
-        build.target
+        target.starts_with(&format!("{}/demo:1.0.0-p1-", registry.host)),
+        "{target}"
     );
+    assert_eq!(build.reasons, [BuildReason::First]);
     let source = &build.contexts["demo"];
     assert!(
         source.starts_with(&format!("{}/demo-source@sha256:", registry.host)),
@@ -146,7 +149,7 @@ async fn another_ci_builds_from_the_published_source() {
     assert_well_formed(&ready);
     assert_eq!(shown(&ready, "ImageBuilt"), "True/Succeeded");
     let image = ready.status.as_ref().unwrap().image.clone().unwrap();
-    assert_eq!(image.reference, format!("{}@{}", build.target, image.digest));
+    assert_eq!(image.reference, format!("{target}@{}", image.digest));
     assert_eq!(image.inputs_digest, build.inputs_digest);
     assert!(image.revision.starts_with("1.0.0@sha1:"), "{}", image.revision);
     assert_eq!(file_in(&image.reference), BASE.replace("five", "FIVE"));
@@ -171,6 +174,7 @@ async fn another_ci_builds_from_the_published_source() {
     let waiting = stage.ready("demo", "Unknown", "AwaitingImage").await;
     let second = build_of(&waiting);
     assert_ne!(second.inputs_digest, build.inputs_digest);
+    assert_eq!(second.reasons, [BuildReason::Config]);
     assert_eq!(
         second.contexts, build.contexts,
         "the same source was published again"
@@ -269,4 +273,182 @@ async fn a_registry_that_is_away_or_refuses_is_tried_again() {
     stage.secret("push", &[(".dockerconfigjson", &right)]).await;
     stage.ready("demo", "Unknown", "AwaitingImage").await;
     assert!(!stage.controller.log().contains("ann:secret"));
+}
+
+/// A library with one patch.
+fn library_that_says(stage: &Stage, word: &str) -> Value {
+    let mut library = stage.spec_with(&inline(&[(
+        "0001-five.patch",
+        &GOOD.replace("+FIVE", &format!("+{word}")),
+    )]));
+    library["component"] = json!("my-lib");
+    library["level"] = json!("Library");
+    library
+}
+
+/// Constraints that pin a package, the service and the library.
+fn overrides_to(version: &str) -> Value {
+    json!({
+        "release": "2025.2", "interval": "1s",
+        "upperConstraints": { "inline": "alpha===1.0\nDemo===1.0\nmy_lib===2.0\n" },
+        "overrides": { "entries": [{ "name": "alpha", "version": version }] }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn libraries_and_constraints_go_into_the_build_that_names_them() {
+    let registry = Registry::open();
+    let stage = stage("libraries", &registry).await;
+    let overrides = overrides_to("1.1");
+
+    // The service first: it waits for what is not there yet.
+    let mut service = spec(&stage, &registry);
+    service["libraries"] = json!([{ "name": "lib" }]);
+    service["constraints"] = json!({ "name": "co" });
+    stage.apply("demo", &service).await;
+    let missing = stage.ready("demo", "False", "ReferenceNotFound").await;
+    assert_eq!(shown(&missing, "PatchesApplicable"), "True/Succeeded");
+    assert!(condition(&missing, "Ready").unwrap().message.contains("PatchSet"));
+
+    let mut library = library_that_says(&stage, "library");
+    stage.apply("lib", &library).await;
+    let waiting = stage.ready("demo", "False", "DependencyNotReady").await;
+    assert!(
+        condition(&waiting, "Ready")
+            .unwrap()
+            .message
+            .contains("no build.source")
+    );
+    library["build"] = json!({ "engine": "External", "source": {
+        "repository": format!("{}/source", registry.host)
+    } });
+    stage.apply("lib", &library).await;
+    let published = stage.ready("lib", "True", "Succeeded").await;
+    let library_source = build_of(&published).contexts["my-lib"].clone();
+    assert_eq!(build_of(&published).target, None);
+    stage.ready("demo", "False", "ReferenceNotFound").await;
+    stage
+        .try_apply_kind::<ConstraintOverride>("co", &overrides)
+        .await
+        .unwrap();
+    let ready = stage.ready("demo", "Unknown", "AwaitingImage").await;
+    assert_well_formed(&ready);
+    let build = build_of(&ready);
+    assert_eq!(
+        build.contexts.keys().collect::<Vec<_>>(),
+        ["demo", "my-lib", "upper-constraints"]
+    );
+    assert_eq!(build.contexts["my-lib"], library_source);
+    let root = tempfile::tempdir().unwrap();
+    let tree = crate::publish::unpacked(&registry, &build.contexts["upper-constraints"], root.path());
+    // The pins of what is built from source are gone, under whatever spelling.
+    assert_eq!(
+        std::fs::read_to_string(tree.join("upper-constraints.txt")).unwrap(),
+        "alpha===1.1\n"
+    );
+    build_as_told(&build, &build.inputs_digest);
+    let first = stage
+        .ready("demo", "True", "Succeeded")
+        .await
+        .status
+        .unwrap()
+        .image
+        .unwrap();
+
+    // A change in the library asks for another image of the service.
+    library["patches"] = library_that_says(&stage, "other")["patches"].clone();
+    stage.apply("lib", &library).await;
+    let again = stage
+        .wait("demo", "asking for another image", |object| {
+            object
+                .status
+                .as_ref()
+                .and_then(|status| status.build.as_ref())
+                .is_some_and(|now| {
+                    now.inputs_digest != build.inputs_digest && now.reasons == [BuildReason::Libraries]
+                })
+        })
+        .await;
+    assert_eq!(again.status.as_ref().unwrap().image.as_ref(), Some(&first));
+
+    // So does one in the constraints; and back to what was built before, nothing is.
+    let changed = overrides_to("1.2");
+    stage
+        .try_apply_kind::<ConstraintOverride>("co", &changed)
+        .await
+        .unwrap();
+    stage
+        .wait("demo", "asking for another image", |object| {
+            object
+                .status
+                .as_ref()
+                .and_then(|status| status.build.as_ref())
+                .is_some_and(|now| now.reasons == [BuildReason::Constraints])
+        })
+        .await;
+    stage
+        .try_apply_kind::<ConstraintOverride>("co", &overrides)
+        .await
+        .unwrap();
+    library["patches"] = library_that_says(&stage, "library")["patches"].clone();
+    stage.apply("lib", &library).await;
+    let back = stage.ready("demo", "True", "Succeeded").await;
+    assert_eq!(back.status.unwrap().image.unwrap(), first);
+
+    // A library that breaks holds its services where they are.
+    library["patches"] = inline(&[("0001-five.patch", &GOOD.replace("-five", "-fünf"))]);
+    stage.apply("lib", &library).await;
+    let held = stage
+        .wait("demo", "held by its library", |object| {
+            condition(object, "Ready").is_some_and(|ready| {
+                ready.reason == "DependencyNotReady" && ready.message.contains("0001-five.patch conflicts")
+            })
+        })
+        .await;
+    assert_eq!(held.status.unwrap().image.unwrap(), first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_image_can_be_built_with_is_refused() {
+    let registry = Registry::open();
+    let stage = stage("refused", &registry).await;
+    let good = spec(&stage, &registry);
+    let cases: [(Value, &str); 4] = [
+        (
+            json!({ "build": null, "libraries": [{ "name": "x" }] }),
+            "set build",
+        ),
+        (
+            json!({ "level": "Library", "libraries": [{ "name": "x" }] }),
+            "a library is not built with libraries",
+        ),
+        (
+            json!({ "build": { "engine": "Magic", "source": good["build"]["source"] } }),
+            "Unsupported value",
+        ),
+        (
+            json!({ "build": { "engine": "External", "source": { "repository": "No/Slashes:tag" } } }),
+            "should match",
+        ),
+    ];
+    for (change, sentence) in cases {
+        let mut spec = good.clone();
+        for (key, value) in change.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        let error = stage.try_apply("refused", &spec).await.unwrap_err().to_string();
+        assert!(error.contains(sentence), "{sentence}: {error}");
+    }
+    // A service is no library.
+    stage.apply("service", &good).await;
+    let mut spec = good.clone();
+    spec["libraries"] = json!([{ "name": "service" }]);
+    stage.apply("refused", &spec).await;
+    let refused = stage.ready("refused", "False", "InvalidSpec").await;
+    assert!(
+        condition(&refused, "Ready")
+            .unwrap()
+            .message
+            .contains("is no library")
+    );
 }

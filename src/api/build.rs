@@ -31,12 +31,30 @@ pub struct Build {
     pub image: Option<ImageTarget>,
     /// Where the patched source is published, as an image with one layer that holds just the tree.
     pub source: SourceTarget,
-    /// Build arguments. They are part of what the image is built from.
+    /// Reads further build arguments from an `extra-packages.yaml` beside the patches: `PIP_EXTRAS` (with commas),
+    /// `PIP_PACKAGES` and `EXTRA_APT_PACKAGES` (with spaces).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_packages_from: Option<ExtraPackagesFrom>,
+    /// Build arguments. They are part of what the image is built from, and win over those that are read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
     /// Secret of type `kubernetes.io/dockerconfigjson` for the registries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
+}
+
+/// Where an `extra-packages.yaml` is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExtraPackagesFrom {
+    /// The file, relative to the root of the repository or artifact that holds the patches. A component that it does
+    /// not name has no further packages.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
+            .message("write a path relative to the repository's root, without '..'")
+    )]
+    pub path: String,
 }
 
 /// Who builds images.

@@ -40,6 +40,21 @@ impl ExtraPackages {
         Ok(Self(read.unwrap_or_default()))
     }
 
+    /// The build arguments of a component: `PIP_EXTRAS` with commas, `PIP_PACKAGES` and `EXTRA_APT_PACKAGES` with
+    /// spaces. All are empty for a component that is not there.
+    #[must_use]
+    pub fn arguments(&self, component: &str) -> BTreeMap<String, String> {
+        let none = Extra::default();
+        let extra = self.0.get(component).unwrap_or(&none);
+        [
+            ("PIP_EXTRAS", extra.pip_extras.join(",")),
+            ("PIP_PACKAGES", extra.pip_packages.join(" ")),
+            ("EXTRA_APT_PACKAGES", extra.apt_packages.join(" ")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+
     /// The components, sorted.
     pub fn components(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

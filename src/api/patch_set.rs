@@ -57,6 +57,10 @@ use super::status::PatchSetStatus;
         .message("libraries and constraints are what an image is built with: set build")
 )]
 #[x_kube(
+    validation = Rule::new("!has(self.build) || !has(self.build.extraPackagesFrom) || (has(self.patches) && (has(self.patches.git) || has(self.patches.sourceRef)))")
+        .message("build.extraPackagesFrom reads a file from where the patches are: set patches.git or patches.sourceRef, or use build.args")
+)]
+#[x_kube(
     validation = Rule::new("!has(self.libraries) || self.level == 'Service'")
         .message("a library is not built with libraries: name them in the services")
 )]

@@ -12,6 +12,7 @@ use super::ingredients::{Ingredients, Library};
 use super::patches;
 use super::upstreams::blocking;
 use crate::api::build::{Build, BuildStatus};
+use crate::api::extra_packages::ExtraPackages;
 use crate::api::status::PatchSetStatus;
 use crate::api::{PatchSet, reason};
 use crate::constraints::{self, ConstraintsFile, Overrides, PackageName};
@@ -161,6 +162,13 @@ async fn publish(
         ..
     } = gathered;
     let ingredients = ingredients?;
+    let args = match &build.extra_packages_from {
+        None => BTreeMap::new(),
+        Some(from) => {
+            let bytes = patches::read_beside(context, &located, &from.path, pace.deadline).await?;
+            arguments(&from.path, &bytes, &spec.component.0)?
+        }
+    };
     let patches = patches::read(context, located, pace.deadline).await?;
     let (ref_, commit) = (
         resolved
@@ -227,9 +235,20 @@ async fn publish(
             patches: applied,
             source: &pushed.reference,
             contexts: &contexts,
+            args: &args,
         },
     )
     .map_err(|error| Failure::stalled(Step::Build, reason::INVALID_SPEC, error.to_string()))
+}
+
+/// The arguments that an `extra-packages.yaml` has for a component.
+fn arguments(path: &str, bytes: &[u8], component: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let invalid = |why: &dyn std::fmt::Display| {
+        Failure::retried(Step::Build, reason::INVALID_REFERENCE, format!("{path} {why}"))
+    };
+    let text = std::str::from_utf8(bytes).map_err(|_| invalid(&"is not UTF-8"))?;
+    let packages = ExtraPackages::parse(text).map_err(|error| invalid(&error))?;
+    Ok(packages.arguments(component))
 }
 
 /// The contexts besides the component's own: libraries, and constraints without the pins of what is built from source.

@@ -34,6 +34,8 @@ pub struct Published<'a> {
     pub source: &'a str,
     /// The other contexts, by their digests.
     pub contexts: &'a BTreeMap<String, String>,
+    /// Arguments that were read; those of the spec win over them.
+    pub args: &'a BTreeMap<String, String>,
 }
 
 /// The name of the context that holds the constraints.
@@ -70,8 +72,10 @@ pub enum TagError {
 pub fn plan(build: &Build, published: Published<'_>) -> Result<BuildStatus, TagError> {
     let mut contexts = published.contexts.clone();
     contexts.insert(published.component.to_owned(), published.source.to_owned());
+    let mut args = published.args.clone();
+    args.extend(build.args.clone());
     let mut inputs = Inputs::new(COMPUTATION);
-    for (name, value) in contexts.iter().chain(&build.args) {
+    for (name, value) in contexts.iter().chain(&args) {
         inputs = inputs.with(name.as_bytes()).with(value.as_bytes());
     }
     let inputs_digest = inputs.with(published.component.as_bytes()).digest();
@@ -87,7 +91,7 @@ pub fn plan(build: &Build, published: Published<'_>) -> Result<BuildStatus, TagE
         target,
         reasons: Vec::new(),
         contexts,
-        args: build.args.clone(),
+        args,
     })
 }
 
@@ -203,6 +207,7 @@ mod tests {
             patches: 2,
             source: "r/s@sha256:00",
             contexts: &NONE,
+            args: &NONE,
         }
     }
 
@@ -218,6 +223,7 @@ mod tests {
                 repository,
                 version: None,
             },
+            extra_packages_from: None,
             args: BTreeMap::new(),
             secret_ref: None,
         }

@@ -9,6 +9,7 @@ use patchset::api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
 use super::{BASE, GOOD, Stage, assert_well_formed, condition, inline, shown};
+use crate::support::git_repo::GitRepo;
 use crate::support::git_server::GitServer;
 use crate::support::program::program;
 use crate::support::registry::Registry;
@@ -413,7 +414,10 @@ async fn what_no_image_can_be_built_with_is_refused() {
     let registry = Registry::open();
     let stage = stage("refused", &registry).await;
     let good = spec(&stage, &registry);
-    let cases: [(Value, &str); 4] = [
+    let mut beside = good["build"].clone();
+    beside["extraPackagesFrom"] = json!({ "path": "extra.yaml" });
+    let cases: [(Value, &str); 5] = [
+        (json!({ "build": beside }), "set patches.git or patches.sourceRef"),
         (
             json!({ "build": null, "libraries": [{ "name": "x" }] }),
             "set build",
@@ -451,4 +455,45 @@ async fn what_no_image_can_be_built_with_is_refused() {
             .message
             .contains("is no library")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_come_from_the_repository_of_the_patches() {
+    let registry = Registry::open();
+    let stage = stage("arguments", &registry).await;
+    let ours = GitRepo::create(stage.root.path(), "ours");
+    let extra = "demo:\n  pip_extras: [ldap, s3]\n  pip_packages: [\"store[s3]\", lhafile]\n  apt_packages: [qemu-utils]\n";
+    ours.commit(
+        &[("patches/0001-five.patch", GOOD), ("extra.yaml", extra)],
+        "ours",
+    );
+    let mut spec = spec(&stage, &registry);
+    spec["patches"] = json!({ "git": { "url": stage.server.url("ours"), "path": "patches" } });
+    spec["build"]["extraPackagesFrom"] = json!({ "path": "extra.yaml" });
+    spec["build"]["args"]["PIP_PACKAGES"] = json!("mine");
+    stage.apply("demo", &spec).await;
+    let first = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
+    let args: Vec<[&str; 2]> = first
+        .args
+        .iter()
+        .map(|(name, value)| [name.as_str(), value.as_str()])
+        .collect();
+    assert_eq!(
+        args,
+        [
+            ["EXTRA_APT_PACKAGES", "qemu-utils"],
+            ["GREETING", "hello"],
+            ["PIP_EXTRAS", "ldap,s3"],
+            ["PIP_PACKAGES", "mine"]
+        ]
+    );
+
+    ours.commit(&[("extra.yaml", "demo: { pip_extras: ldap }\n")], "broken");
+    let broken = stage.ready("demo", "False", "InvalidReference").await;
+    let message = &condition(&broken, "Ready").unwrap().message;
+    assert!(message.starts_with("extra.yaml is no mapping"), "{message}");
+    ours.commit(&[("extra.yaml", "other: {}\n")], "without");
+    let without = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
+    assert_eq!(without.args["PIP_EXTRAS"], "");
+    assert_eq!(without.reasons, [BuildReason::Config]);
 }

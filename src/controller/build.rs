@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use super::check;
 use super::context::{Context, Pace};
 use super::gather::Gathered;
-use super::ingredients::{Ingredients, Library};
+use super::ingredients::{Ingredients, Lack, Library};
 use super::patches;
 use super::upstreams::blocking;
 use crate::api::build::{Build, BuildStatus};
@@ -43,6 +43,11 @@ pub(super) async fn build(
     let Some(build) = &patch_set.spec.build else {
         return Built::Nothing;
     };
+    let ingredients = match gathered.ingredients.clone() {
+        Ok(ingredients) => ingredients,
+        Err(Lack::Pending(message)) => return Built::Waiting(message),
+        Err(Lack::Failed(failure)) => return Built::Failed(failure, None),
+    };
     let registry = match registry(patch_set, build, context).await {
         Ok(registry) => Arc::new(registry),
         Err(failure) => return Built::Failed(failure, planned),
@@ -56,7 +61,7 @@ pub(super) async fn build(
             .upstream
             .as_ref()
             .is_none_or(|upstream| upstream.commit != commit);
-        match publish(patch_set, build, context, &registry, gathered, pace).await {
+        match publish(patch_set, build, context, &registry, gathered, ingredients, pace).await {
             Ok(planned) => BuildStatus {
                 reasons: reasons(known.build.as_ref(), &planned, &patch_set.spec.component.0, moved),
                 ..planned
@@ -150,6 +155,7 @@ async fn publish(
     context: &Arc<Context>,
     registry: &Arc<Registry>,
     gathered: Gathered,
+    ingredients: Ingredients,
     pace: Pace,
 ) -> Result<BuildStatus, Failure> {
     let spec = &patch_set.spec;
@@ -158,10 +164,8 @@ async fn publish(
         upstream,
         resolved,
         located,
-        ingredients,
         ..
     } = gathered;
-    let ingredients = ingredients?;
     let args = match &build.extra_packages_from {
         None => BTreeMap::new(),
         Some(from) => {

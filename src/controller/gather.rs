@@ -6,7 +6,7 @@ use std::time::Instant;
 use kube::ResourceExt;
 
 use super::context::{Context, Pace};
-use super::ingredients::{self, Ingredients};
+use super::ingredients::{self, Ingredients, Lack};
 use super::patches::{self, Located};
 use super::upstreams::{self, git_ref, resolve};
 use crate::api::PatchSet;
@@ -47,7 +47,7 @@ pub(super) struct Gathered {
     merged: crate::api::patch_set::MergedPatches,
     build: Option<Build>,
     /// What the image is built from besides the component.
-    pub(super) ingredients: Result<Ingredients, Failure>,
+    pub(super) ingredients: Result<Ingredients, Lack>,
 }
 
 impl Gathered {
@@ -72,7 +72,7 @@ impl Gathered {
             inputs = inputs.with(format!("{build:?}").as_bytes());
             let identity = match &self.ingredients {
                 Ok(ingredients) => ingredients.identity(),
-                Err(failure) => vec![failure.message.clone()],
+                Err(lack) => vec![lack.message().to_owned()],
             };
             for part in identity {
                 inputs = inputs.with(part.as_bytes());

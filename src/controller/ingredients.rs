@@ -1,7 +1,6 @@
 //! What an image is built from besides the component: patched libraries, and constraints without their pins.
 
 use kube::ResourceExt;
-use kube::core::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::context::Context;
@@ -43,12 +42,37 @@ impl Ingredients {
     }
 }
 
+/// Why an image cannot be built yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// Something is there, and its newest generation is still being looked at.
+    Pending(String),
+    /// Something is missing or not good.
+    Failed(Failure),
+}
+
+impl Lack {
+    /// A sentence.
+    pub(super) fn message(&self) -> &str {
+        match self {
+            Self::Pending(message) => message,
+            Self::Failed(failure) => &failure.message,
+        }
+    }
+}
+
+impl From<Failure> for Lack {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// Finds the libraries and constraints that a spec names.
 ///
 /// # Errors
 ///
-/// A failure to be retried where one is not there, or not ready: its change is taken up at once.
-pub(super) async fn find(patch_set: &PatchSet, context: &Context) -> Result<Ingredients, Failure> {
+/// Where one is not there, or not ready: its change is taken up at once.
+pub(super) async fn find(patch_set: &PatchSet, context: &Context) -> Result<Ingredients, Lack> {
     let namespace = patch_set.namespace().unwrap_or_default();
     let mut libraries = Vec::new();
     for reference in &patch_set.spec.libraries {
@@ -64,7 +88,7 @@ pub(super) async fn find(patch_set: &PatchSet, context: &Context) -> Result<Ingr
     })
 }
 
-fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, Failure> {
+fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, Lack> {
     let object = get(&context.patch_sets, namespace, name)?;
     let not_ready = |why: &str| not_ready::<PatchSet>(namespace, name, why);
     if object.spec.level != Level::Library {
@@ -72,35 +96,37 @@ fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, Fa
             Step::Build,
             reason::INVALID_SPEC,
             format!("libraries: PatchSet {namespace}/{name} is no library: set its level to Library"),
-        ));
+        )
+        .into());
     }
     if object.spec.build.is_none() {
-        return Err(not_ready("it has no build.source to be taken from"));
+        return Err(not_ready("it has no build.source to be taken from").into());
     }
     let status = object.status.clone().unwrap_or_default();
-    is_current(&object.metadata, &status, condition::READY).map_err(|why| not_ready(&why))?;
+    is_current(&object, &status, condition::READY)?;
     let component = object.spec.component.0.clone();
     let source = status
         .build
         .and_then(|build| build.contexts.get(&component).cloned());
-    Ok(Library {
-        source: source.ok_or_else(|| not_ready("its source is not published yet"))?,
-        component,
-    })
+    let source = source.ok_or_else(|| not_ready("its source is not published yet"))?;
+    Ok(Library { component, source })
 }
 
-async fn constraints(namespace: &str, name: &str, context: &Context) -> Result<Vec<u8>, Failure> {
+async fn constraints(namespace: &str, name: &str, context: &Context) -> Result<Vec<u8>, Lack> {
     let object = get(&context.constraint_overrides, namespace, name)?;
     let not_ready = |why: &str| not_ready::<ConstraintOverride>(namespace, name, why);
     let status = object.status.clone().unwrap_or_default();
-    is_current(&object.metadata, &status, condition::CONSTRAINTS_MERGED).map_err(|why| not_ready(&why))?;
+    is_current(&object, &status, condition::CONSTRAINTS_MERGED)?;
     let file = status
         .config_map
         .ok_or_else(|| not_ready("its file is not written yet"))?;
     let data = context.references.config_map(namespace, &file.name).await?;
     match data.get(&file.key) {
         Some(text) if digest(text) == file.digest => Ok(text.clone()),
-        _ => Err(not_ready("its ConfigMap is not what its status says")),
+        // Its watch and ours show the same change at different moments.
+        _ => Err(Lack::Pending(format!(
+            "ConstraintOverride {namespace}/{name}: its file is being written"
+        ))),
     }
 }
 
@@ -130,13 +156,25 @@ fn not_ready<K: Reconciled>(namespace: &str, name: &str, why: &str) -> Failure {
 }
 
 /// Whether a condition holds for the spec as it is now.
-fn is_current(metadata: &ObjectMeta, status: &impl Observed, type_: &str) -> Result<(), String> {
+fn is_current<K: Reconciled>(object: &K, status: &impl Observed, type_: &str) -> Result<(), Lack> {
+    let meta = object.meta();
+    let (namespace, name) = (
+        meta.namespace.as_deref().unwrap_or_default(),
+        meta.name.as_deref().unwrap_or_default(),
+    );
     match conditions::find(status.conditions(), type_) {
-        None => Err("it was not looked at yet".to_owned()),
-        Some(found) if found.observed_generation != metadata.generation => {
-            Err("its newest generation was not looked at yet".to_owned())
-        }
-        Some(found) if found.status == conditions::Truth::True.as_str() => Ok(()),
-        Some(found) => Err(found.message.clone()),
+        Some(found) if found.observed_generation == meta.generation => match found.status.as_str() {
+            "True" => Ok(()),
+            "False" => Err(not_ready::<K>(namespace, name, &found.message).into()),
+            _ => Err(Lack::Pending(format!(
+                "{} {namespace}/{name}: {}",
+                K::KIND,
+                found.message
+            ))),
+        },
+        _ => Err(Lack::Pending(format!(
+            "{} {namespace}/{name} is being looked at",
+            K::KIND
+        ))),
     }
 }

@@ -46,6 +46,8 @@ pub struct Progress {
 pub enum Built {
     /// None is asked for, or patches do not apply: what was built before stays.
     Nothing,
+    /// Something that the image is built with is still being looked at.
+    Waiting(String),
     /// The source is published, and no image is asked for.
     Published(BuildStatus),
     /// The source is published, and the image is awaited.
@@ -125,6 +127,9 @@ pub fn settle(
         Built::Failed(failure, planned) => {
             settling.status.build = planned.or(settling.status.build);
             return settling.failed(&failure);
+        }
+        Built::Waiting(message) => {
+            return settling.waiting(Step::Build, reason::DEPENDENCY_NOT_READY, &message);
         }
         Built::Published(build) => {
             settling.status.build = Some(build);

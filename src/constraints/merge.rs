@@ -1,7 +1,7 @@
 //! Joins overrides into constraints.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 
 use pep440_rs::Version;
@@ -78,7 +78,8 @@ pub fn merge(
     for one in overrides.list() {
         draft.apply(one, built_from_source.contains(&one.name));
     }
-    for name in built_from_source {
+    let from_source: BTreeSet<&PackageName> = built_from_source.iter().collect();
+    for name in from_source {
         let removes =
             |one: &Override| one.name == *name && one.action == Action::Remove && one.marker_text.is_none();
         if !overrides.list().iter().any(removes) {

@@ -79,8 +79,8 @@ impl Overrides {
             problems.add(line, message);
             ""
         });
-        for line in lines::physical(text.trim_start_matches('\u{feff}')) {
-            let text = text.trim_start_matches('\u{feff}');
+        let text = text.trim_start_matches('\u{feff}');
+        for line in lines::physical(text) {
             let content = text.get(line.content).unwrap_or_default();
             match read_line(content, line.number) {
                 Ok(Some(one)) => list.push(one),

@@ -122,7 +122,7 @@ fn lines_keep_their_endings_places_and_comments() {
 
 #[test]
 fn what_is_built_from_source_loses_its_pin_whatever_an_override_says() {
-    let done = merged("a===1\nb===1\n", "a===2\n-b\n", &["A", "b", "c"]);
+    let done = merged("a===1\nb===1\n", "a===2\n-b\n", &["A", "b", "a", "c"]);
     assert_eq!(done.text, "");
     assert_eq!(
         states(&done),

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::Client;
+use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 
 use super::options::Options;
-use super::reconciler::Guarded;
 use super::references::References;
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::metrics::Metrics;
@@ -15,6 +15,9 @@ use crate::source::{Freshness, Mirrors};
 
 /// How long the API server may take for one request of ours.
 pub(super) const API_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An object as it is watched: one that cannot be read does not stop the others.
+pub(super) type Guarded<K> = DeserializeGuard<K>;
 
 /// What all reconciliations share.
 pub(super) struct Context {

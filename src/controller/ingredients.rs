@@ -3,8 +3,8 @@
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use super::context::Context;
-use super::reconciler::{Guarded, Reconciled};
+use super::context::{Context, Guarded};
+use super::reconciler::Reconciled;
 use crate::api::patch_set::Level;
 use crate::api::reason::{self, condition};
 use crate::api::{ConstraintOverride, PatchSet};

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Error;
-use super::context::{API_TIMEOUT, Context, Pace};
+use super::context::{API_TIMEOUT, Context, Guarded, Pace};
 use super::memory::Memory;
 use super::references::{Referent, ReferentKind, Scope};
 use super::triggers::{Change, Triggers};
@@ -97,9 +97,6 @@ pub(super) trait Reconciled:
         outcome: Outcome<Self::Sources, Self::Done>,
     ) -> (Self::Status, Next);
 }
-
-/// An object as it is watched: one that cannot be read does not stop the others.
-pub(super) type Guarded<K> = DeserializeGuard<K>;
 
 /// What the reconciliations of one kind share.
 struct Kind<K: Reconciled> {

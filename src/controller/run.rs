@@ -8,9 +8,9 @@ use kube::runtime::reflector::store::Writer;
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::context::Context;
+use super::context::{Context, Guarded};
 use super::options::{Options, TransportName};
-use super::reconciler::{self, Guarded, Reconciled};
+use super::reconciler::{self, Reconciled};
 use super::references::{References, Scope};
 use super::{Error, triggers};
 use crate::api::{ConstraintOverride, PatchSet};

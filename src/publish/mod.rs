@@ -6,12 +6,14 @@
 //!
 //! [`layer`] and [`image`] are pure, [`Registry`] does the I/O.
 
+mod answers;
 mod credentials;
 mod error;
 pub mod image;
 pub mod layer;
 pub mod python;
 mod registry;
+mod upload;
 
 pub use credentials::Credentials;
 pub use error::Error;

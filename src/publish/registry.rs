@@ -12,15 +12,13 @@ use oci_client::errors::OciDistributionError;
 use oci_client::{Reference, RegistryOperation};
 use serde::Deserialize;
 
+use super::answers::{is_absent, told};
 use super::error::Error;
 use super::image::{Artifact, DOCKER_INDEX, DOCKER_MANIFEST, EMPTY, INDEX, Image, MANIFEST};
-use super::layer::{self, Contents};
+use super::layer::Contents;
+use super::upload::stream;
 use super::{Credentials, layer::Layer};
 use crate::patch::Objects;
-
-/// Bytes of a layer that are on their way at once.
-const CHUNK: usize = 1 << 20;
-const CHUNKS_WAITING: usize = 4;
 
 /// The largest configuration of an image that is read, in bytes.
 const LARGEST_CONFIG: u64 = 4 << 20;
@@ -444,148 +442,4 @@ fn parse(text: &str) -> Result<Reference, Error> {
 
 fn unwritable(error: serde_json::Error) -> Error {
     Error::Write(error.into())
-}
-
-/// A layer as a stream, made in another thread as fast as it is taken.
-fn stream(
-    objects: Arc<dyn Objects + Send + Sync>,
-    contents: Contents,
-) -> impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static {
-    let (sender, receiver) = tokio::sync::mpsc::channel(CHUNKS_WAITING);
-    tokio::task::spawn_blocking(move || {
-        let mut out = Chunks {
-            sender: sender.clone(),
-            chunk: Vec::with_capacity(CHUNK),
-        };
-        let written = layer::write(&*objects, &contents, &mut out)
-            .map_err(|error| std::io::Error::other(error.to_string()))
-            .and_then(|()| out.send());
-        if let Err(error) = written {
-            // Whoever took the stream may be gone already.
-            let _ = sender.blocking_send(Err(OciDistributionError::IoError(error)));
-        }
-    });
-    tokio_stream::wrappers::ReceiverStream::new(receiver)
-}
-
-/// Collects what is written and sends it in pieces.
-struct Chunks {
-    sender: tokio::sync::mpsc::Sender<Result<Bytes, OciDistributionError>>,
-    chunk: Vec<u8>,
-}
-
-impl Chunks {
-    fn send(&mut self) -> std::io::Result<()> {
-        if self.chunk.is_empty() {
-            return Ok(());
-        }
-        let chunk = std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK));
-        self.sender
-            .blocking_send(Ok(chunk.into()))
-            .map_err(|_| std::io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-impl std::io::Write for Chunks {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.chunk.extend_from_slice(bytes);
-        if self.chunk.len() >= CHUNK {
-            self.send()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn is_absent(error: &OciDistributionError) -> bool {
-    use oci_client::errors::OciErrorCode;
-    match error {
-        OciDistributionError::ImageManifestNotFoundError(_) => true,
-        OciDistributionError::ServerError { code, .. } => *code == 404,
-        OciDistributionError::RegistryError { envelope, .. } => envelope.errors.iter().any(|error| {
-            matches!(
-                error.code,
-                OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound
-            )
-        }),
-        OciDistributionError::RequestError(error) => {
-            error.status().is_some_and(|status| status.as_u16() == 404)
-        }
-        _ => false,
-    }
-}
-
-/// What an error of the library means here.
-fn told(target: &Reference, what: &str, error: &OciDistributionError) -> Error {
-    use oci_client::errors::OciErrorCode;
-    let registry = target.resolve_registry().to_owned();
-    let authentication = || Error::Authentication {
-        registry: registry.clone(),
-        repository: target.repository().to_owned(),
-    };
-    let by_status = |code: u16, reason: String| match code {
-        401 | 403 => authentication(),
-        408 | 425 | 429 | 500.. => Error::Unavailable {
-            registry: registry.clone(),
-            reason: format!("{what}: {reason}"),
-        },
-        _ => Error::Refused {
-            registry: registry.clone(),
-            what: what.to_owned(),
-            reason,
-        },
-    };
-    match error {
-        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
-            authentication()
-        }
-        OciDistributionError::RegistryError { envelope, .. } => {
-            let denied =
-                |code: &OciErrorCode| matches!(code, OciErrorCode::Unauthorized | OciErrorCode::Denied);
-            if envelope.errors.iter().any(|error| denied(&error.code)) {
-                return authentication();
-            }
-            let busy = |code: &OciErrorCode| matches!(code, OciErrorCode::Toomanyrequests);
-            let code = if envelope.errors.iter().any(|error| busy(&error.code)) {
-                429
-            } else {
-                400
-            };
-            by_status(code, envelope.to_string())
-        }
-        OciDistributionError::ServerError { code, message, .. } => {
-            by_status(*code, format!("status {code} {}", message.trim()))
-        }
-        OciDistributionError::RequestError(error) => match error.status() {
-            Some(status) => by_status(status.as_u16(), format!("status {status}")),
-            None => Error::Unavailable {
-                reason: format!("{what}: {}", causes(error)),
-                registry,
-            },
-        },
-        OciDistributionError::IoError(error) => Error::Unavailable {
-            reason: format!("{what}: {error}"),
-            registry,
-        },
-        other => Error::Refused {
-            registry,
-            what: what.to_owned(),
-            reason: other.to_string(),
-        },
-    }
-}
-
-/// An error with its causes, without the address, which the message has already.
-fn causes(error: &reqwest::Error) -> String {
-    use std::error::Error as _;
-    let mut text = String::from("cannot be reached");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = inner.to_string();
-        cause = inner.source();
-    }
-    text
 }

@@ -139,7 +139,7 @@ fn patched(
         .or_else(|| options.revision.as_deref().and_then(python::version_of_tag));
     let files = match python::version_file(&layered, tree, version.as_ref())? {
         VersionFile::NotNeeded => Vec::new(),
-        VersionFile::Add(file) => vec![file],
+        VersionFile::Add(files) => files,
         VersionFile::Unknown { package } => {
             anstream::eprintln!(
                 "{ODD}warning{ODD:#}: {package} takes its version from Git, which is not in the image, and the revision names none: give it with --component-version"

@@ -342,7 +342,7 @@ fn image_of(
     let mut objects = Layered::over(snapshot);
     let tree = series.write(&mut objects)?;
     let files = match version_file(&objects, tree, version)? {
-        VersionFile::Add(file) => vec![file],
+        VersionFile::Add(files) => files,
         VersionFile::NotNeeded | VersionFile::Unknown { .. } => Vec::new(),
     };
     let contents = Contents {

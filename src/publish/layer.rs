@@ -26,7 +26,7 @@ const MOST_BYTES: u64 = 8 << 30;
 /// A file that is put into the root of a layer besides the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Its name. It must not be in the tree's root.
+    /// Its name, in at most one folder. Neither may be in the tree's root.
     pub name: String,
     /// Its contents.
     pub content: Vec<u8>,
@@ -78,6 +78,9 @@ pub fn write(objects: &dyn Objects, contents: &Contents, out: &mut dyn Write) ->
         bytes: 0,
     };
     for File { name, content } in &contents.files {
+        if let Some((folder, _)) = name.rsplit_once('/') {
+            walk.folder(BStr::new(folder))?;
+        }
         walk.file(BStr::new(name), EntryMode::Regular, content)?;
     }
     if let Some(tree) = contents.tree {
@@ -230,6 +233,8 @@ fn hostile(name: &[u8]) -> Option<&'static str> {
         b"." | b".." => Some("leads out of its folder"),
         _ if name.contains(&b'/') => Some("has a slash in a name"),
         _ if name.contains(&0) => Some("has a NUL in a name"),
+        // A layer's own way of saying that a file is deleted (image-spec, "Whiteouts").
+        _ if name.starts_with(b".wh.") => Some("would delete a file of an image"),
         _ if name.eq_ignore_ascii_case(b".git") => Some("would be a repository"),
         _ => None,
     }

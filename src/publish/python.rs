@@ -3,6 +3,9 @@
 //! There is no `.git` in a source image. pbr and setuptools-scm then look for a `PKG-INFO` beside `setup.cfg` or
 //! `pyproject.toml`, as it is in every sdist: pbr takes its version where the name is the package's own
 //! (`pbr.packaging._get_version_from_pkg_metadata`), setuptools-scm takes it as it is (`parse_pkginfo`).
+//!
+//! Both also ask Git which files belong to the package, and without it leave most of them out in silence. setuptools
+//! then takes those that `NAME.egg-info/SOURCES.txt` lists, which is in every sdist too.
 
 use std::str::FromStr;
 
@@ -14,6 +17,11 @@ use super::layer::File;
 use crate::patch::{EntryMode, ObjectError, Objects, Oid, TreeEntry};
 
 const PKG_INFO: &str = "PKG-INFO";
+const EGG_INFO: &str = ".egg-info";
+
+/// The deepest folder, and the most bytes of all paths together, that are listed.
+const DEEPEST: usize = 256;
+const LARGEST_LIST: usize = 64 << 20;
 
 /// The largest `setup.cfg` or `pyproject.toml` that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -23,8 +31,8 @@ const LARGEST: u64 = 1 << 20;
 pub enum VersionFile {
     /// Nothing: the tree has a `PKG-INFO` of its own, or is no Python package that names itself.
     NotNeeded,
-    /// This file belongs into the root.
-    Add(File),
+    /// These files belong into the tree.
+    Add(Vec<File>),
     /// The package needs one, and no version is known.
     Unknown {
         /// The package's name.
@@ -54,11 +62,85 @@ pub fn version_file(
     Ok(match (name, version) {
         (None, _) => VersionFile::NotNeeded,
         (Some(package), None) => VersionFile::Unknown { package },
-        (Some(package), Some(version)) => VersionFile::Add(File {
-            name: PKG_INFO.to_owned(),
-            content: format!("Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n").into_bytes(),
-        }),
+        (Some(package), Some(version)) => {
+            let mut files = vec![File {
+                name: PKG_INFO.to_owned(),
+                content: format!("Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n").into_bytes(),
+            }];
+            if asks_git(objects, &root)?
+                && !root.iter().any(|entry| entry.name.ends_with(EGG_INFO.as_bytes()))
+            {
+                let mut list = Vec::new();
+                list_files(objects, tree, &mut Vec::new(), 0, &mut list)?;
+                files.push(File {
+                    name: format!("{}{EGG_INFO}/SOURCES.txt", folder_name(&package)),
+                    content: list,
+                });
+            }
+            VersionFile::Add(files)
+        }
     })
+}
+
+/// Whether a package's files are found by asking Git: by pbr, or by setuptools-scm.
+fn asks_git(objects: &dyn Objects, root: &[TreeEntry]) -> Result<bool, ObjectError> {
+    for name in ["pyproject.toml", "setup.cfg", "setup.py"] {
+        let entry = root.iter().find(|entry| entry.name == name.as_bytes());
+        if let Some(text) = text(objects, entry)?
+            && ["pbr", "setuptools_scm", "setuptools-scm"]
+                .iter()
+                .any(|tool| text.contains(tool))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The name of a package as setuptools writes it in the names of folders (`safe_name`, `to_filename`).
+fn folder_name(package: &str) -> String {
+    let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '.';
+    package
+        .chars()
+        .map(|c| if is_kept(c) { c } else { '_' })
+        .collect()
+}
+
+/// Writes the paths of all files of a tree, one a line.
+fn list_files(
+    objects: &dyn Objects,
+    tree: Oid,
+    path: &mut Vec<u8>,
+    depth: usize,
+    list: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let too_large = |what, limit: usize| Error::TooLarge {
+        what,
+        limit: limit.to_string(),
+    };
+    if depth > DEEPEST {
+        return Err(too_large("the depth of folders", DEEPEST));
+    }
+    for entry in objects.tree(tree)? {
+        let length = path.len();
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(&entry.name);
+        match entry.mode {
+            EntryMode::Tree => list_files(objects, entry.id, path, depth + 1, list)?,
+            EntryMode::Regular | EntryMode::Executable if !path.contains(&b'\n') => {
+                list.extend_from_slice(path);
+                list.push(b'\n');
+            }
+            _ => {}
+        }
+        path.truncate(length);
+        if list.len() > LARGEST_LIST {
+            return Err(too_large("the list of files in bytes", LARGEST_LIST));
+        }
+    }
+    Ok(())
 }
 
 /// The version that a tag names: PEP 440, with or without a `v` in front.

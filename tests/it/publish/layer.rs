@@ -162,6 +162,8 @@ fn contents(tree: Oid) -> Contents {
 #[case(b".git", "repository")]
 #[case(b".GIT", "repository")]
 #[case(b"a\0b", "NUL")]
+#[case(b".wh.x", "delete")]
+#[case(b".wh..wh..opq", "delete")]
 fn hostile_names_are_refused(#[case] name: &[u8], #[case] reason: &str) {
     let mut forged = Forged::default();
     let blob = Oid::of_blob(b"");

@@ -1,5 +1,6 @@
 //! A real OpenStack package installs from its source image with the right version, without Git.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command as Program;
 
@@ -69,6 +70,45 @@ fn a_real_package_installs_from_a_source_image_with_its_version() {
     );
 
     assert_eq!(installed_version(root.path(), &tree, "oslo.messaging"), "17.3.0");
+
+    // All of it is installed: what the released archive installs, which has lists of its own.
+    let released = root.path().join("released");
+    std::fs::create_dir(&released).unwrap();
+    git(&[
+        "clone",
+        "--quiet",
+        "--branch",
+        "17.3.0",
+        corpus.to_str().unwrap(),
+        "released",
+    ]);
+    std::fs::remove_dir_all(released.join(".git")).unwrap();
+    let expected = installed_files(root.path(), "a", &released);
+    assert!(expected.len() > 70, "{expected:?}");
+    assert_eq!(installed_files(root.path(), "b", &tree), expected);
+}
+
+/// The files that uv installs of a folder, without its notes of the installation.
+fn installed_files(root: &Path, name: &str, tree: &Path) -> BTreeSet<String> {
+    let target = root.join(name);
+    let output = program("uv")
+        .args(["pip", "install", "--quiet", "--no-deps", "--target"])
+        .args([&target, tree])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let found = Program::new("find")
+        .args([".", "-type", "f"])
+        .current_dir(&target)
+        .output()
+        .unwrap();
+    let found = String::from_utf8(found.stdout).unwrap();
+    let is_own = |path: &&str| !path.contains(".dist-info/") && !path.contains("__pycache__");
+    found.lines().filter(is_own).map(ToOwned::to_owned).collect()
 }
 
 /// Installs a folder with uv and without Git, and gives the version that Python then sees.

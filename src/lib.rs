@@ -10,12 +10,14 @@
 //! 6. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
 //!
-//! [`publish`] pushes patched trees and merged constraints to a registry, and [`sbom`] says what is in them.
+//! [`publish`] pushes patched trees and merged constraints to a registry, [`build`] describes the Job that makes an image
+//! of them, and [`sbom`] says what is in them.
 //!
 //! [`api`] holds the types that users write. `docs/architecture.md` has the rules
 //! that keep the rooms apart.
 
 pub mod api;
+pub mod build;
 pub mod cli;
 pub mod constraints;
 pub mod controller;

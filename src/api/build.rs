@@ -1,12 +1,15 @@
 //! What becomes of a `PatchSet`'s patched source: where it is published, and which image is built from it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::LocalReference;
+use super::common::{GitPath, LocalReference};
+use super::duration::{DurationError, FluxDuration};
 
 /// A repository of a registry, without tag and digest: `registry.example.org/team/glance`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -22,15 +25,40 @@ pub struct ImageRepository(
 /// How the patched source becomes an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.engine != 'Job' || !has(self.image) || has(self.dockerfile)")
+        .message("the engine Job builds an image from a Dockerfile: set dockerfile")
+)]
+#[x_kube(
+    validation = Rule::new("has(self.image) || (!has(self.dockerfile) && !has(self.contexts) && !has(self.platforms))")
+        .message("dockerfile, contexts and platforms are for an image: set image")
+)]
+#[x_kube(
+    validation = Rule::new("self.engine == 'Job' || !has(self.job)")
+        .message("job configures the engine Job")
+)]
 pub struct Build {
-    /// Who builds. `External`: any CI, from the published source; the image counts once the registry has it under the
-    /// tag of `status.build`, with the label `patching.c5c3.io/inputs` that says what it was built from.
+    /// Who builds. `Job`: a Kubernetes Job in the namespace of the PatchSet. `External`: any CI, from the published
+    /// source. Either way the image counts once the registry has it under the tag of `status.build`, with the label
+    /// `patching.c5c3.io/inputs` that says what it was built from.
     pub engine: Engine,
     /// The image that is built; absent, the source is published alone, as that of a library.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageTarget>,
     /// Where the patched source is published, as an image with one layer that holds just the tree.
     pub source: SourceTarget,
+    /// The folder with the Dockerfile: the main context of the build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<DockerfileSource>,
+    /// Further named contexts: images by tag or digest. What a tag stands for is pinned, and looked at with each
+    /// interval; where it moved, the image is built again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "contexts_schema")]
+    pub contexts: BTreeMap<String, ContextImage>,
+    /// The platforms to build for, for instance `linux/amd64`; that of the builder where absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub platforms: Vec<Platform>,
     /// Reads further build arguments from an `extra-packages.yaml` beside the patches: `PIP_EXTRAS` (with commas),
     /// `PIP_PACKAGES` and `EXTRA_APT_PACKAGES` (with spaces).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,6 +69,177 @@ pub struct Build {
     /// Secret of type `kubernetes.io/dockerconfigjson` for the registries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
+    /// How long one attempt at a build may take; an hour where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<FluxDuration>,
+    /// How often a failed build is tried again, with waits that grow, before it waits for an input to change or for
+    /// `reconcile.fluxcd.io/requestedAt`; twice where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>", range(min = 0, max = 20))]
+    pub retries: Option<u32>,
+    /// How the engine `Job` builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobOptions>,
+}
+
+// Fields of optional objects have no default in the schema: server-side apply would leave the defaults behind where such
+// an object is taken away, and what is left then lacks what it must have.
+impl Build {
+    /// `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no duration.
+    pub fn timeout(&self) -> Result<Duration, DurationError> {
+        self.timeout.as_ref().map_or(Ok(HOUR), FluxDuration::get)
+    }
+
+    /// `retries`.
+    #[must_use]
+    pub fn retries(&self) -> u32 {
+        self.retries.unwrap_or(2)
+    }
+}
+
+impl DockerfileSource {
+    /// `file`.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        self.file.as_deref().unwrap_or("Dockerfile")
+    }
+}
+
+impl ImageTarget {
+    /// `tag`.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        self.tag.as_deref().unwrap_or("{ref}-p{patches}-{inputs}")
+    }
+}
+
+impl JobOptions {
+    /// `keep`.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no duration.
+    pub fn keep(&self) -> Result<Duration, DurationError> {
+        self.keep.as_ref().map_or(Ok(HOUR), FluxDuration::get)
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Names of contexts, as BuildKit takes them, with their images.
+fn contexts_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let image = ContextImage::json_schema(generator);
+    schemars::json_schema!({
+        "type": "object",
+        "maxProperties": 32,
+        "additionalProperties": image,
+    })
+}
+
+/// An image as a named context: `docker-image://registry.example.org/base:1` or with a digest.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct ContextImage(
+    #[schemars(
+        length(min = 1, max = 512),
+        regex(
+            pattern = r"^docker-image://[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@sha256:[a-f0-9]{64})?$"
+        )
+    )]
+    pub String,
+);
+
+/// A platform: `linux/amd64`, `linux/arm64/v8`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Platform(
+    #[schemars(
+        length(min = 1, max = 64),
+        regex(pattern = r"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?$")
+    )]
+    pub String,
+);
+
+/// Where the folder with the Dockerfile is; exactly one of `git`, `configMap` and `inline` is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.git), has(self.configMap), has(self.inline)].filter(x, x).size() == 1")
+        .message("set exactly one of git, configMap and inline")
+)]
+pub struct DockerfileSource {
+    /// A folder of a Git repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitPath>,
+    /// A ConfigMap whose keys are the files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<LocalReference>,
+    /// The Dockerfile itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65536))]
+    pub inline: Option<String>,
+    /// The Dockerfile's name in the folder; `Dockerfile` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
+            .message("write a path relative to the folder, without '..'")
+    )]
+    pub file: Option<String>,
+    /// The stage to build; the last where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"))]
+    pub stage: Option<String>,
+}
+
+/// How the engine `Job` builds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobOptions {
+    /// The program that builds; BuildKit where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builder: Option<Builder>,
+    /// The builder's image; that of the controller's `--buildkit-image` or `--buildah-image` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// A repository that keeps the layers of builds for the next one (BuildKit's registry cache).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<ImageRepository>,
+    /// How long a finished Job is kept; an hour where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<FluxDuration>,
+    /// Parts of the Job's pod template, laid over that of the controller: objects are merged, lists whose elements
+    /// have names are merged by them, all else is replaced. The container that builds is called `build`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "free_form")]
+    pub pod_template: Option<PodTemplate>,
+}
+
+/// Parts of a pod template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PodTemplate(pub serde_json::Value);
+
+fn free_form(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+    })
+}
+
+/// The program that builds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Builder {
+    /// Rootless BuildKit: an image with `buildctl-daemonless.sh`.
+    #[default]
+    BuildKit,
+    /// buildah with chroot isolation: an image with `buildah`.
+    Buildah,
 }
 
 /// Where an `extra-packages.yaml` is.
@@ -60,6 +259,8 @@ pub struct ExtraPackagesFrom {
 /// Who builds images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Engine {
+    /// A Kubernetes Job.
+    Job,
     /// Any CI, from the published source.
     External,
 }
@@ -71,10 +272,15 @@ pub struct ImageTarget {
     /// Its repository.
     pub repository: ImageRepository,
     /// Its tag, with `{version}`, `{patches}` (how many), `{ref}`, `{sha}` (the upstream's commit, 7 digits), `{release}` and `{inputs}`
-    /// (what it is built from, 12 digits).
-    #[serde(default = "default_tag")]
+    /// (what it is built from, 12 digits); `{ref}-p{patches}-{inputs}` where absent, which is different for all that
+    /// goes into an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
-    pub tag: String,
+    pub tag: Option<String>,
+    /// Further tags, by the same templates, that move to each new image: for instance `{version}` and `{release}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 255)))]
+    pub moving_tags: Vec<String>,
 }
 
 /// Where patched source is published.
@@ -89,14 +295,8 @@ pub struct SourceTarget {
     pub version: Option<String>,
 }
 
-/// The tag where a resource does not say: different for all that goes into an image.
-#[must_use]
-pub fn default_tag() -> String {
-    "{ref}-p{patches}-{inputs}".to_owned()
-}
-
 /// What an image is built from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildStatus {
     /// A digest over everything that can change the image. The image carries it as the label
@@ -105,14 +305,76 @@ pub struct BuildStatus {
     /// The image to build, by its tag; absent where the source is published alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Further tags that move to the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moving_tags: Vec<String>,
     /// What is different from the build before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<BuildReason>,
+    /// The folder with the Dockerfile, as an image by its digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<String>,
     /// The named contexts of the build, by their digests.
     pub contexts: BTreeMap<String, String>,
     /// The build arguments.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
+    /// The platforms.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
+    /// The `reconcile.fluxcd.io/forceAt` by which this build was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<String>,
+    /// The last attempt at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<Attempt>,
+}
+
+/// One attempt at a build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// Its number, from 1.
+    #[schemars(with = "i32")]
+    pub number: u32,
+    /// The Job, or the run of the workflow.
+    pub name: String,
+    /// When it began.
+    pub started_at: Time,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// How many attempts failed in a row, this one included.
+    #[serde(default)]
+    #[schemars(with = "i32")]
+    pub failures: u32,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The last lines of its log, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_tail: Option<String>,
+}
+
+/// A build that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildRecord {
+    /// What it was built from.
+    pub inputs_digest: String,
+    /// The upstream's revision.
+    pub revision: String,
+    /// Why it was built.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<BuildReason>,
+    /// The image.
+    pub reference: String,
+    /// When the registry was first seen to have it.
+    pub found_at: Time,
+    /// How many attempts it took; none where it was built elsewhere or before.
+    #[serde(default)]
+    #[schemars(with = "i32")]
+    pub attempts: u32,
 }
 
 /// Why there is a new build.
@@ -128,8 +390,14 @@ pub enum BuildReason {
     Libraries,
     /// The constraints.
     Constraints,
-    /// Arguments, or the image's name.
+    /// The folder with the Dockerfile.
+    Dockerfile,
+    /// A further named context.
+    Base,
+    /// Arguments, platforms, or the image's name.
     Config,
+    /// It was asked for, by `reconcile.fluxcd.io/forceAt`.
+    Requested,
 }
 
 /// An image that was built.
@@ -144,6 +412,9 @@ pub struct ImageStatus {
     pub digest: String,
     /// Repository, tag and digest: `registry.example.org/glance:31.0.0-p2@sha256:…`.
     pub reference: String,
+    /// Further tags that moved to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moving_tags: Vec<String>,
     /// The upstream's revision that it was built from.
     pub revision: String,
     /// What it was built from: the `inputsDigest` of its build.

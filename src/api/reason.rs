@@ -36,6 +36,12 @@ pub const NO_PATCHES: &str = "NoPatches";
 
 /// The source is published, and the registry does not have the image yet.
 pub const AWAITING_IMAGE: &str = "AwaitingImage";
+/// A build is under way.
+pub const BUILDING: &str = "Building";
+/// As many builds are under way as may be; this one waits for its turn.
+pub const BUILD_QUEUED: &str = "BuildQueued";
+/// A build failed.
+pub const BUILD_FAILED: &str = "BuildFailed";
 /// A library or the constraints that an image is built with are not ready.
 pub const DEPENDENCY_NOT_READY: &str = "DependencyNotReady";
 /// The tag has an image that was built from something else.

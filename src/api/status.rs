@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::build::{BuildStatus, ImageStatus};
+use super::build::{BuildRecord, BuildStatus, ImageStatus};
 
 /// The generation of an object whose spec was not looked at yet.
 pub const NEVER_OBSERVED: i64 = -1;
@@ -51,6 +51,9 @@ pub struct PatchSetStatus {
     /// The newest image that was built. It stays while a newer one is awaited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageStatus>,
+    /// The last images, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<BuildRecord>,
 }
 
 impl Default for PatchSetStatus {
@@ -68,6 +71,7 @@ impl Default for PatchSetStatus {
             inputs_digest: None,
             build: None,
             image: None,
+            history: Vec::new(),
         }
     }
 }

@@ -63,7 +63,10 @@ impl Reconciled for ConstraintOverride {
         } = &self.spec.upper_constraints;
         let OverridesSource { git, config_map, .. } = &self.spec.overrides;
         match referent.kind {
-            ReferentKind::Source(_) | ReferentKind::PatchSet | ReferentKind::ConstraintOverride => false,
+            ReferentKind::Source(_)
+            | ReferentKind::Job
+            | ReferentKind::PatchSet
+            | ReferentKind::ConstraintOverride => false,
             ReferentKind::Secret => [base_git, git]
                 .into_iter()
                 .flatten()

@@ -7,8 +7,10 @@ use kube::Client;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 
+use super::jobs::Jobs;
 use super::options::Options;
 use super::references::References;
+use super::registries::Pins;
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::metrics::Metrics;
 use crate::source::{Freshness, Mirrors};
@@ -26,6 +28,8 @@ pub(super) struct Context {
     pub(super) mirrors: Arc<Mirrors>,
     pub(super) metrics: Metrics,
     pub(super) references: Arc<References>,
+    pub(super) jobs: Jobs,
+    pub(super) pins: Pins,
     pub(super) patch_sets: Store<Guarded<PatchSet>>,
     pub(super) constraint_overrides: Store<Guarded<ConstraintOverride>>,
 }

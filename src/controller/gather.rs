@@ -21,6 +21,9 @@ use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
 use crate::source::{RefSpec, Resolved, Upstream};
 
+/// The annotation by which Flux's users ask for the work to be done again.
+const FORCE_AT: &str = "reconcile.fluxcd.io/forceAt";
+
 /// Names the computation that results follow from; changed where the same inputs give another result.
 const COMPUTATION: &str = "patchset/1";
 
@@ -46,6 +49,8 @@ pub(super) struct Gathered {
     pub(super) directory: Option<String>,
     merged: crate::api::patch_set::MergedPatches,
     build: Option<Build>,
+    /// The annotation `reconcile.fluxcd.io/forceAt`, or what it was when it was last there.
+    pub(super) requested: Option<String>,
     /// What the image is built from besides the component.
     pub(super) ingredients: Result<Ingredients, Lack>,
 }
@@ -69,7 +74,9 @@ impl Gathered {
             inputs = inputs.with(candidate.name.as_bytes()).with(resolved.as_bytes());
         }
         if let Some(build) = &self.build {
-            inputs = inputs.with(format!("{build:?}").as_bytes());
+            inputs = inputs
+                .with(format!("{build:?}").as_bytes())
+                .with(self.requested.as_deref().unwrap_or_default().as_bytes());
             let identity = match &self.ingredients {
                 Ok(ingredients) => ingredients.identity(),
                 Err(lack) => vec![lack.message().to_owned()],
@@ -143,8 +150,18 @@ pub(super) async fn gather(
         directory,
         merged: spec.merged_patches,
         build: spec.build.clone(),
-        ingredients: ingredients::find(patch_set, context).await,
+        ingredients: ingredients::find(patch_set, context, pace).await,
+        requested: requested(patch_set),
     })
+}
+
+/// By what a build was asked for. Taking the annotation away does not bring back what was built before it.
+fn requested(patch_set: &PatchSet) -> Option<String> {
+    let before = || {
+        let build = patch_set.status.as_ref()?.build.as_ref()?;
+        build.requested.clone()
+    };
+    patch_set.annotations().get(FORCE_AT).cloned().or_else(before)
 }
 
 fn name_of(git: &GitRef) -> String {

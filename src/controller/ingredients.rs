@@ -1,10 +1,15 @@
 //! What an image is built from besides the component: patched libraries, and constraints without their pins.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use super::context::{Context, Guarded};
+use super::context::{Context, Guarded, Pace};
+use super::folder::{self, Folder};
 use super::reconciler::Reconciled;
+use super::registries;
 use crate::api::patch_set::Level;
 use crate::api::reason::{self, condition};
 use crate::api::{ConstraintOverride, PatchSet};
@@ -22,11 +27,15 @@ pub(super) struct Library {
 }
 
 /// What an image is built from besides the component.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Ingredients {
     pub(super) libraries: Vec<Library>,
     /// The merged constraints, where there are any.
     pub(super) constraints: Option<Vec<u8>>,
+    /// The folder with the Dockerfile, where there is one.
+    pub(super) dockerfile: Option<Folder>,
+    /// The images of further named contexts, by their digests.
+    pub(super) bases: BTreeMap<String, String>,
 }
 
 impl Ingredients {
@@ -36,8 +45,14 @@ impl Ingredients {
             .libraries
             .iter()
             .flat_map(|library| [library.component.clone(), library.source.clone()]);
+        let bases = self
+            .bases
+            .iter()
+            .flat_map(|(name, image)| [name.clone(), image.clone()]);
         libraries
             .chain(self.constraints.iter().map(|text| digest(text)))
+            .chain(self.dockerfile.iter().map(Folder::identity))
+            .chain(bases)
             .collect()
     }
 }
@@ -72,7 +87,11 @@ impl From<Failure> for Lack {
 /// # Errors
 ///
 /// Where one is not there, or not ready: its change is taken up at once.
-pub(super) async fn find(patch_set: &PatchSet, context: &Context) -> Result<Ingredients, Lack> {
+pub(super) async fn find(
+    patch_set: &PatchSet,
+    context: &Arc<Context>,
+    pace: Pace,
+) -> Result<Ingredients, Lack> {
     let namespace = patch_set.namespace().unwrap_or_default();
     let mut libraries = Vec::new();
     for reference in &patch_set.spec.libraries {
@@ -82,9 +101,22 @@ pub(super) async fn find(patch_set: &PatchSet, context: &Context) -> Result<Ingr
         None => None,
         Some(reference) => Some(constraints(&namespace, &reference.name, context).await?),
     };
+    let (mut dockerfile, mut bases) = (None, BTreeMap::new());
+    if let Some(build) = &patch_set.spec.build {
+        if let Some(source) = &build.dockerfile {
+            let found = folder::locate(context, &namespace, source, pace).await;
+            dockerfile = Some(found.map_err(Failure::of_build)?);
+        }
+        for (name, image) in &build.contexts {
+            let pinned = registries::pinned(patch_set, build, context, name, &image.0, pace).await?;
+            bases.insert(name.clone(), pinned);
+        }
+    }
     Ok(Ingredients {
         libraries,
         constraints,
+        dockerfile,
+        bases,
     })
 }
 

@@ -51,6 +51,18 @@ pub struct Options {
     /// A registry (host and port) to speak to without TLS; may be repeated
     #[arg(long, value_delimiter = ',', value_name = "HOST")]
     pub plain_http_registry: Vec<String>,
+    /// The image of the builder BuildKit, where a resource names none
+    #[arg(long, default_value = "moby/buildkit:v0.34.2-rootless", value_name = "IMAGE")]
+    pub buildkit_image: String,
+    /// The image of the builder buildah, where a resource names none
+    #[arg(long, default_value = "quay.io/buildah/stable:latest", value_name = "IMAGE")]
+    pub buildah_image: String,
+    /// How many builds may be under way at the same time
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_builds: u16,
+    /// How many builds may be under way at the same time in one namespace
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_builds_per_namespace: u16,
     /// Refuse references to objects in other namespaces
     #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub no_cross_namespace_refs: bool,

@@ -9,12 +9,17 @@ use super::reconciler::{Reconciled, Schedule, identity};
 use super::references::{Referent, ReferentKind};
 use super::{build, check, gather};
 use crate::api::PatchSet;
+use crate::api::reason::{self, condition};
 use crate::api::status::{PatchSetStatus, PatchState};
 use crate::ops::metrics::{Shown, States};
 use crate::plan::Outcome;
 use crate::plan::build::is_built;
+use crate::plan::conditions;
 use crate::plan::lifecycle::{Asked, Next};
 use crate::plan::patch_set::{self, Built, Policy, Progress, Sources, holds, is_planned, passes};
+
+/// How much of a failed build's log an event has, in characters from its end.
+const EVENT_LOG: usize = 500;
 
 impl Reconciled for PatchSet {
     type Status = PatchSetStatus;
@@ -45,10 +50,16 @@ impl Reconciled for PatchSet {
                         && r.name == referent.name
                         && r.namespace.as_deref().unwrap_or(namespace) == referent.namespace
                 }),
-            _ if referent.namespace != namespace => false,
+            _ if referent.namespace != namespace && referent.kind != ReferentKind::Job => false,
             ReferentKind::Secret => {
                 let upstream = &self.spec.upstream;
                 let git = patches.and_then(|patches| patches.git.as_ref());
+                let dockerfile = self
+                    .spec
+                    .build
+                    .as_ref()
+                    .and_then(|build| build.dockerfile.as_ref());
+                let folder = dockerfile.and_then(|source| source.git.as_ref());
                 let build = self.spec.build.as_ref();
                 [
                     build.and_then(|build| build.secret_ref.as_ref()),
@@ -56,10 +67,20 @@ impl Reconciled for PatchSet {
                     upstream.proxy_secret_ref.as_ref(),
                     git.and_then(|git| git.secret_ref.as_ref()),
                     git.and_then(|git| git.proxy_secret_ref.as_ref()),
+                    folder.and_then(|git| git.secret_ref.as_ref()),
+                    folder.and_then(|git| git.proxy_secret_ref.as_ref()),
                 ]
                 .into_iter()
                 .flatten()
                 .any(|reference| reference.name == referent.name)
+            }
+            // Any build that ends may make room for one that waits.
+            ReferentKind::Job => {
+                (referent.namespace == namespace && self.metadata.name.as_deref() == Some(&referent.name))
+                    || self.status.as_ref().is_some_and(|status| {
+                        conditions::find(&status.conditions, condition::IMAGE_BUILT)
+                            .is_some_and(|built| built.reason == reason::BUILD_QUEUED)
+                    })
             }
             ReferentKind::PatchSet => {
                 let mut libraries = self.spec.libraries.iter();
@@ -69,10 +90,33 @@ impl Reconciled for PatchSet {
                 let constraints = self.spec.constraints.as_ref();
                 constraints.is_some_and(|reference| reference.name == referent.name)
             }
-            ReferentKind::ConfigMap => patches
-                .and_then(|patches| patches.config_map.as_ref())
-                .is_some_and(|reference| reference.name == referent.name),
+            ReferentKind::ConfigMap => {
+                let dockerfile = self
+                    .spec
+                    .build
+                    .as_ref()
+                    .and_then(|build| build.dockerfile.as_ref());
+                [
+                    patches.and_then(|patches| patches.config_map.as_ref()),
+                    dockerfile.and_then(|source| source.config_map.as_ref()),
+                ]
+                .into_iter()
+                .flatten()
+                .any(|reference| reference.name == referent.name)
+            }
         }
+    }
+
+    fn details(status: &PatchSetStatus) -> Option<String> {
+        let ready = conditions::find(&status.conditions, condition::READY)?;
+        let failed = ready.reason == reason::BUILD_FAILED;
+        let attempt = status.build.as_ref()?.attempt.as_ref();
+        let log = attempt?.log_tail.as_deref().filter(|_| failed)?;
+        Some(
+            log.chars()
+                .skip(log.chars().count().saturating_sub(EVENT_LOG))
+                .collect(),
+        )
     }
 
     fn shown(&self) -> Shown {
@@ -131,7 +175,7 @@ impl Reconciled for PatchSet {
         let built = if apply {
             // What was published for the same inputs needs no second look.
             let planned = known.build.clone().filter(|_| holds && is_planned(known));
-            build::build(self, context, known, gathered, planned, pace).await
+            Box::pin(build::build(self, context, known, gathered, planned, pace)).await
         } else {
             Built::Nothing
         };

@@ -77,6 +77,11 @@ pub(super) trait Reconciled:
     /// Whether a result may change with this object, which is not the resource itself.
     fn refers_to(&self, namespace: &str, referent: &Referent) -> bool;
 
+    /// What an event says besides the message of Ready.
+    fn details(_: &Self::Status) -> Option<String> {
+        None
+    }
+
     /// What the metrics show of it.
     fn shown(&self) -> Shown;
 
@@ -309,7 +314,7 @@ impl<K: Reconciled> Kind<K> {
             stored.resource_version().unwrap_or_default(),
             status.clone(),
         );
-        if let Some(note) = news(known.conditions(), status.conditions())
+        if let Some(note) = news(known.conditions(), status.conditions(), K::details(status))
             && let Err(error) = events::publish(client, &object.object_ref(&()), note).await
         {
             tracing::warn!(%error, "an event could not be written");
@@ -346,15 +351,17 @@ fn random() -> f64 {
 type Condition = k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 /// What a person would want to know of a change of conditions.
-fn news(before: &[Condition], now: &[Condition]) -> Option<Note> {
+fn news(before: &[Condition], now: &[Condition], details: Option<String>) -> Option<Note> {
     let ready = conditions::find(now, condition::READY)?;
-    if ready.status == conditions::Truth::Unknown.as_str() {
+    let is_open = ready.status == conditions::Truth::Unknown.as_str();
+    if is_open && ready.reason != reason::BUILDING {
         return None;
     }
     let told = conditions::find(before, condition::READY).is_some_and(|b| {
         (&b.status, &b.reason, &b.message) == (&ready.status, &ready.reason, &ready.message)
     });
-    let is_good = ready.status == conditions::Truth::True.as_str() && ready.reason != reason::NEEDS_ATTENTION;
+    let is_good =
+        ready.status != conditions::Truth::False.as_str() && ready.reason != reason::NEEDS_ATTENTION;
     (!told).then(|| Note {
         kind: if is_good {
             EventType::Normal
@@ -362,7 +369,10 @@ fn news(before: &[Condition], now: &[Condition]) -> Option<Note> {
             EventType::Warning
         },
         reason: ready.reason.clone(),
-        message: ready.message.clone(),
+        message: match details {
+            Some(details) => format!("{}\n{details}", ready.message),
+            None => ready.message.clone(),
+        },
     })
 }
 

@@ -81,6 +81,8 @@ pub enum ReferentKind {
     ConfigMap,
     /// A Flux source.
     Source(SourceKind),
+    /// A Job, by the name of the `PatchSet` that owns it.
+    Job,
     /// A `PatchSet`.
     PatchSet,
     /// A `ConstraintOverride`.

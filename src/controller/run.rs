@@ -9,9 +9,11 @@ use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::context::{Context, Guarded};
+use super::jobs::Jobs;
 use super::options::{Options, TransportName};
 use super::reconciler::{self, Reconciled};
 use super::references::{References, Scope};
+use super::registries::Pins;
 use super::{Error, triggers};
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::health::Readiness;
@@ -91,9 +93,12 @@ async fn work(
     is_installed::<ConstraintOverride>(&scope).await?;
     let (references, changes) = References::watch(&scope);
     let references = Arc::new(references);
+    let (jobs, builds) = Jobs::watch(client.clone(), &scope);
+    let changes = futures::stream::select(changes, builds).boxed();
     let (watch, triggers) = triggers::fan_out(changes, Arc::clone(&references));
     let _watches = Abort(tokio::spawn(watch));
     references.wait_until_known().await;
+    jobs.wait_until_known().await;
     readiness.set(true);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching");
     let context = Arc::new(Context {
@@ -102,6 +107,8 @@ async fn work(
         mirrors,
         metrics,
         references,
+        jobs,
+        pins: Pins::default(),
         patch_sets: writers.patch_sets.as_reader(),
         constraint_overrides: writers.constraint_overrides.as_reader(),
     });

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::inputs::Inputs;
 use crate::api::PatchSetStatus;
-use crate::api::build::{Build, BuildReason, BuildStatus, ImageStatus};
+use crate::api::build::{Build, BuildReason, BuildStatus, DockerfileSource, ImageStatus};
 
 /// The label of an image that says what it was built from.
 pub const INPUTS_LABEL: &str = "patching.c5c3.io/inputs";
 
 /// Names the computation that builds follow from; changed where the same inputs give another image.
-const COMPUTATION: &str = "build/1";
+const COMPUTATION: &str = "build/2";
 
 /// The longest tag (OCI distribution-spec).
 const LONGEST_TAG: usize = 128;
@@ -32,8 +32,12 @@ pub struct Published<'a> {
     pub patches: usize,
     /// The source image by its digest.
     pub source: &'a str,
+    /// The folder with the Dockerfile, as an image by its digest.
+    pub dockerfile: Option<&'a str>,
     /// The other contexts, by their digests.
     pub contexts: &'a BTreeMap<String, String>,
+    /// The `forceAt` by which a build was asked for.
+    pub requested: Option<&'a str>,
     /// Arguments that were read; those of the spec win over them.
     pub args: &'a BTreeMap<String, String>,
 }
@@ -57,6 +61,9 @@ pub enum TagError {
     /// A brace without its partner.
     #[error("build.image.tag has a brace without its partner")]
     Braces,
+    /// A tag that moves is that of the image.
+    #[error("build.image.movingTags makes {0:?}, which is the image's own tag, and that never moves")]
+    Moving(String),
     /// What came out is no tag.
     #[error(
         "build.image.tag makes {0:?}, which is no tag: letters, digits, '_', '.' and '-', at most {LONGEST_TAG}"
@@ -74,24 +81,56 @@ pub fn plan(build: &Build, published: Published<'_>) -> Result<BuildStatus, TagE
     contexts.insert(published.component.to_owned(), published.source.to_owned());
     let mut args = published.args.clone();
     args.extend(build.args.clone());
-    let mut inputs = Inputs::new(COMPUTATION);
-    for (name, value) in contexts.iter().chain(&args) {
-        inputs = inputs.with(name.as_bytes()).with(value.as_bytes());
-    }
-    let inputs_digest = inputs.with(published.component.as_bytes()).digest();
-    let target = match &build.image {
-        None => None,
-        Some(image) => {
-            let tag = tag(&image.tag, published, &inputs_digest)?;
-            Some(format!("{}:{tag}", image.repository.0))
+    let mut platforms: Vec<String> = build
+        .platforms
+        .iter()
+        .map(|platform| platform.0.clone())
+        .collect();
+    platforms.sort();
+    platforms.dedup();
+    let mut inputs = Inputs::new(COMPUTATION).with(published.component.as_bytes());
+    for map in [&contexts, &args] {
+        inputs = inputs.with(&map.len().to_be_bytes());
+        for (name, value) in map {
+            inputs = inputs.with(name.as_bytes()).with(value.as_bytes());
         }
-    };
+    }
+    let file = build.dockerfile.as_ref().map(DockerfileSource::file);
+    let stage = build
+        .dockerfile
+        .as_ref()
+        .and_then(|source| source.stage.as_deref());
+    for part in [published.dockerfile, file, stage, published.requested] {
+        inputs = inputs.with(part.unwrap_or_default().as_bytes());
+    }
+    for platform in &platforms {
+        inputs = inputs.with(platform.as_bytes());
+    }
+    let inputs_digest = inputs.digest();
+    let (mut target, mut moving_tags) = (None, Vec::new());
+    if let Some(image) = &build.image {
+        let tag = tag(image.tag(), published, &inputs_digest)?;
+        for template in &image.moving_tags {
+            let made = self::tag(template, published, &inputs_digest)?;
+            if made == tag {
+                return Err(TagError::Moving(made));
+            }
+            moving_tags.push(made);
+        }
+        moving_tags.sort();
+        moving_tags.dedup();
+        target = Some(format!("{}:{tag}", image.repository.0));
+    }
     Ok(BuildStatus {
         inputs_digest,
         target,
-        reasons: Vec::new(),
+        moving_tags,
+        dockerfile: published.dockerfile.map(ToOwned::to_owned),
         contexts,
         args,
+        platforms,
+        requested: published.requested.map(ToOwned::to_owned),
+        ..BuildStatus::default()
     })
 }
 
@@ -100,6 +139,7 @@ pub fn plan(build: &Build, published: Published<'_>) -> Result<BuildStatus, TagE
 pub fn reasons(
     previous: Option<&BuildStatus>,
     planned: &BuildStatus,
+    build: &Build,
     component: &str,
     upstream_moved: bool,
 ) -> Vec<BuildReason> {
@@ -110,12 +150,11 @@ pub fn reasons(
         return previous.reasons.clone();
     }
     let changed = |name: &str| previous.contexts.get(name) != planned.contexts.get(name);
-    let libraries = || {
-        previous
-            .contexts
-            .keys()
-            .chain(planned.contexts.keys())
-            .any(|name| name != component && name != CONSTRAINTS && changed(name))
+    let any_changed = |is_base: bool| {
+        let names = previous.contexts.keys().chain(planned.contexts.keys());
+        names
+            .filter(|name| *name != component && *name != CONSTRAINTS)
+            .any(|name| build.contexts.contains_key(name) == is_base && changed(name))
     };
     let mut reasons = Vec::new();
     if changed(component) {
@@ -125,13 +164,22 @@ pub fn reasons(
             BuildReason::Patches
         });
     }
-    if libraries() {
+    if any_changed(false) {
         reasons.push(BuildReason::Libraries);
     }
     if changed(CONSTRAINTS) {
         reasons.push(BuildReason::Constraints);
     }
-    if previous.args != planned.args || reasons.is_empty() {
+    if previous.dockerfile != planned.dockerfile {
+        reasons.push(BuildReason::Dockerfile);
+    }
+    if any_changed(true) {
+        reasons.push(BuildReason::Base);
+    }
+    if previous.requested != planned.requested {
+        reasons.push(BuildReason::Requested);
+    }
+    if previous.args != planned.args || previous.platforms != planned.platforms || reasons.is_empty() {
         reasons.push(BuildReason::Config);
     }
     reasons
@@ -173,6 +221,7 @@ pub fn is_built(status: &PatchSetStatus, build: &BuildStatus) -> bool {
     status.image.as_ref().is_some_and(|image| {
         image.inputs_digest == build.inputs_digest
             && Some(format!("{}:{}", image.repository, image.tag)) == build.target
+            && image.moving_tags == build.moving_tags
     })
 }
 
@@ -185,6 +234,7 @@ pub fn image(build: &BuildStatus, target: &str, digest: &str, revision: &str) ->
         tag: tag.to_owned(),
         digest: digest.to_owned(),
         reference: format!("{target}@{digest}"),
+        moving_tags: build.moving_tags.clone(),
         revision: revision.to_owned(),
         inputs_digest: build.inputs_digest.clone(),
     }
@@ -193,7 +243,7 @@ pub fn image(build: &BuildStatus, target: &str, digest: &str, revision: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::build::{Engine, ImageRepository, ImageTarget, SourceTarget, default_tag};
+    use crate::api::build::{ContextImage, Engine, ImageRepository, ImageTarget, SourceTarget};
 
     static NONE: BTreeMap<String, String> = BTreeMap::new();
 
@@ -206,8 +256,10 @@ mod tests {
             version: Some("31.0.0"),
             patches: 2,
             source: "r/s@sha256:00",
+            dockerfile: None,
             contexts: &NONE,
             args: &NONE,
+            requested: None,
         }
     }
 
@@ -217,15 +269,22 @@ mod tests {
             engine: Engine::External,
             image: Some(ImageTarget {
                 repository: repository.clone(),
-                tag: tag.into(),
+                tag: Some(tag.into()),
+                moving_tags: Vec::new(),
             }),
             source: SourceTarget {
                 repository,
                 version: None,
             },
+            dockerfile: None,
+            contexts: BTreeMap::new(),
+            platforms: Vec::new(),
             extra_packages_from: None,
             args: BTreeMap::new(),
             secret_ref: None,
+            timeout: None,
+            retries: None,
+            job: None,
         }
     }
 
@@ -236,7 +295,9 @@ mod tests {
             made("{version}-p{patches}-{ref}-{sha}").unwrap(),
             "r:5000/glance:31.0.0-p2-stable-2025.2-1f0c2d3"
         );
-        let by_default = made(&default_tag()).unwrap();
+        let mut untold = build("x");
+        untold.image.as_mut().unwrap().tag = None;
+        let by_default = plan(&untold, published()).unwrap().target.unwrap();
         assert!(
             by_default.starts_with("r:5000/glance:stable-2025.2-p2-"),
             "{by_default}"
@@ -274,9 +335,10 @@ mod tests {
 
     #[test]
     fn a_build_says_what_is_different() {
-        use BuildReason::{Config, Constraints, First, Libraries, Patches, Upstream};
+        use BuildReason::{Base, Config, Constraints, First, Libraries, Patches, Upstream};
         let contexts = |library: &str, constraints: &str| {
             BTreeMap::from([
+                ("python-base".to_owned(), constraints.replace('d', "c")),
                 ("oslo.messaging".to_owned(), library.to_owned()),
                 (CONSTRAINTS.to_owned(), constraints.to_owned()),
             ])
@@ -292,7 +354,10 @@ mod tests {
             plan(&build, published).unwrap()
         };
         let old = planned("a", &contexts("l", "c"), "1");
-        assert_eq!(reasons(None, &old, "glance", true), [First]);
+        let mut build = build("x");
+        let base = ContextImage("docker-image://r/base:1".into());
+        build.contexts.insert("python-base".into(), base);
+        assert_eq!(reasons(None, &old, &build, "glance", true), [First]);
         for (new, moved, expected) in [
             (planned("b", &contexts("l", "c"), "1"), true, vec![Upstream]),
             (planned("b", &contexts("l", "c"), "1"), false, vec![Patches]),
@@ -302,15 +367,24 @@ mod tests {
                 false,
                 vec![Libraries, Constraints, Config],
             ),
-            (planned("a", &NONE, "1"), false, vec![Libraries, Constraints]),
+            (
+                planned("a", &contexts("l", "e"), "1"),
+                false,
+                vec![Constraints, Base],
+            ),
+            (
+                planned("a", &NONE, "1"),
+                false,
+                vec![Libraries, Constraints, Base],
+            ),
             (planned("a", &contexts("l", "c"), "2"), true, vec![Config]),
         ] {
-            assert_eq!(reasons(Some(&old), &new, "glance", moved), expected);
+            assert_eq!(reasons(Some(&old), &new, &build, "glance", moved), expected);
         }
         let again = BuildStatus {
             reasons: vec![Patches],
             ..old.clone()
         };
-        assert_eq!(reasons(Some(&again), &old, "glance", true), [Patches]);
+        assert_eq!(reasons(Some(&again), &old, &build, "glance", true), [Patches]);
     }
 }

@@ -41,7 +41,7 @@ impl Conditions {
     /// Starts from the conditions as they are. `now` is cut to whole seconds, because the API keeps no more.
     #[must_use]
     pub fn from_previous(previous: &[Condition], generation: i64, now: Timestamp) -> Self {
-        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let Time(now) = seconds(now);
         Self {
             list: previous.to_vec(),
             generation,
@@ -81,6 +81,12 @@ impl Conditions {
         self.list.sort_by(|a, b| a.type_.cmp(&b.type_));
         self.list
     }
+}
+
+/// A time in whole seconds, because the API keeps no more.
+#[must_use]
+pub fn seconds(now: Timestamp) -> Time {
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
 /// The condition of a type.

@@ -1,5 +1,7 @@
 //! What kept the controller from an answer.
 
+use std::time::Duration;
+
 use crate::api::reason::condition;
 
 /// The step that a failure belongs to.
@@ -33,6 +35,8 @@ impl Step {
 pub enum Retry {
     /// Another attempt, after a wait that grows.
     Backoff,
+    /// Another attempt, after this time.
+    After(Duration),
     /// Only a change by a person: of the spec, of the patches, of the controller's options.
     WhenChanged,
 }
@@ -59,6 +63,15 @@ impl Failure {
             reason,
             message: message.into(),
             retry: Retry::Backoff,
+        }
+    }
+
+    /// The same failure as one of the build, where it kept an ingredient from it.
+    #[must_use]
+    pub fn of_build(self) -> Self {
+        Self {
+            step: Step::Build,
+            ..self
         }
     }
 

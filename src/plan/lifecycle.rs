@@ -42,6 +42,8 @@ pub enum Next {
     Soon,
     /// After a wait that grows with each failure.
     Backoff,
+    /// After this time.
+    After(Duration),
     /// When something changes.
     Change,
 }
@@ -160,7 +162,7 @@ impl<'a, S: Observed> Settling<'a, S> {
         );
         conditions.set(condition::READY, Truth::False, failure.reason, &failure.message);
         let next = match failure.retry {
-            Retry::Backoff => {
+            Retry::Backoff | Retry::After(_) => {
                 conditions.remove(condition::STALLED);
                 conditions.set(
                     condition::RECONCILING,
@@ -168,7 +170,10 @@ impl<'a, S: Observed> Settling<'a, S> {
                     reason::PROGRESSING_WITH_RETRY,
                     "the last attempt failed and will be repeated",
                 );
-                Next::Backoff
+                match failure.retry {
+                    Retry::After(wait) => Next::After(wait),
+                    _ => Next::Backoff,
+                }
             }
             Retry::WhenChanged => {
                 conditions.remove(condition::RECONCILING);
@@ -249,6 +254,7 @@ pub fn wait(next: Next, interval: Duration, failures: u32) -> Option<Duration> {
         Next::Interval => Some(interval.max(super::backoff::SHORTEST)),
         Next::Soon => Some(SOON.min(interval.max(super::backoff::SHORTEST))),
         Next::Backoff => Some(super::backoff::after_failures(failures, interval)),
+        Next::After(wait) => Some(wait.max(super::backoff::SHORTEST)),
         Next::Change => None,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a clock or does I/O: time, randomness and observations come in as values.
 
+pub mod attempt;
 pub mod backoff;
 pub mod build;
 pub mod conditions;

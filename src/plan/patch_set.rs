@@ -5,10 +5,13 @@ use jiff::Timestamp;
 use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
 use super::lifecycle::{Asked, Next, Outcome, Settling, Verdict};
-use crate::api::build::{BuildStatus, ImageStatus};
+use crate::api::build::{BuildRecord, BuildStatus, ImageStatus};
 use crate::api::patch_set::MergedPatches;
 use crate::api::reason::{self, condition};
 use crate::api::status::{CandidateStatus, PatchSetStatus, PatchState, PatchStatus, UpstreamStatus};
+
+/// How many images the history keeps.
+const HISTORY: usize = 5;
 
 /// What the sources say; known before any patch is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +53,8 @@ pub enum Built {
     Waiting(String),
     /// The source is published, and no image is asked for.
     Published(BuildStatus),
-    /// The source is published, and the image is awaited.
-    Awaited(BuildStatus, String),
+    /// The source is published, and the image is awaited: the reason of the condition, and a sentence.
+    Awaited(BuildStatus, &'static str, String),
     /// The registry has the image.
     Image(BuildStatus, ImageStatus),
     /// A step could not be done. What was planned before it is told.
@@ -78,8 +81,15 @@ pub fn holds(previous: &PatchSetStatus, inputs_digest: &str) -> bool {
 /// Whether the build in the status was planned from the inputs in the status: the last attempt came that far.
 #[must_use]
 pub fn is_planned(status: &PatchSetStatus) -> bool {
+    const PLANNED: [&str; 5] = [
+        reason::SUCCEEDED,
+        reason::AWAITING_IMAGE,
+        reason::BUILDING,
+        reason::BUILD_QUEUED,
+        reason::BUILD_FAILED,
+    ];
     conditions::find(&status.conditions, condition::IMAGE_BUILT)
-        .is_some_and(|built| [reason::SUCCEEDED, reason::AWAITING_IMAGE].contains(&built.reason.as_str()))
+        .is_some_and(|built| PLANNED.contains(&built.reason.as_str()))
 }
 
 /// The status after an attempt, and when to make the next.
@@ -117,6 +127,7 @@ pub fn settle(
     if !policy.builds {
         settling.without(Step::Build);
         (settling.status.build, settling.status.image) = (None, None);
+        settling.status.history.clear();
         return settling.judged(Step::Patches, &verdict);
     }
     if verdict.truth != Truth::True {
@@ -135,12 +146,12 @@ pub fn settle(
             settling.status.build = Some(build);
             settling.status.image = None;
         }
-        Built::Awaited(build, target) => {
-            let message = format!("the source is published; waiting for the image {target}");
+        Built::Awaited(build, reason, message) => {
             settling.status.build = Some(build);
-            return settling.waiting(Step::Build, reason::AWAITING_IMAGE, &message);
+            return settling.waiting(Step::Build, reason, &message);
         }
         Built::Image(build, image) => {
+            remember(&mut settling.status, &build, &image, now);
             settling.status.build = Some(build);
             settling.status.image = Some(image);
         }
@@ -156,6 +167,27 @@ pub fn settle(
         ..verdict
     };
     settling.judged(Step::Build, &built)
+}
+
+/// Puts an image that was not told before into the history.
+fn remember(status: &mut PatchSetStatus, build: &BuildStatus, image: &ImageStatus, now: Timestamp) {
+    if status
+        .image
+        .as_ref()
+        .is_some_and(|before| before.reference == image.reference)
+    {
+        return;
+    }
+    let record = BuildRecord {
+        inputs_digest: image.inputs_digest.clone(),
+        revision: image.revision.clone(),
+        reasons: build.reasons.clone(),
+        reference: image.reference.clone(),
+        found_at: conditions::seconds(now),
+        attempts: build.attempt.as_ref().map_or(0, |attempt| attempt.number),
+    };
+    status.history.insert(0, record);
+    status.history.truncate(HISTORY);
 }
 
 fn resolved(sources: &Sources) -> String {

@@ -77,6 +77,13 @@ struct Manifest {
     manifests: Option<Vec<Entry>>,
 }
 
+/// The part of a manifest that says what it is.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Typed {
+    media_type: Option<String>,
+}
+
 #[derive(Deserialize)]
 struct Descriptor {
     digest: String,
@@ -192,6 +199,54 @@ impl Registry {
     pub async fn inspect(&self, reference: &str) -> Result<Option<Found>, Error> {
         let target = read(reference)?;
         self.retried(|| self.inspect_once(&target)).await
+    }
+
+    /// The digest that a tag stands for, or nothing where there is no such tag.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::push`].
+    pub async fn digest(&self, reference: &str) -> Result<Option<String>, Error> {
+        let target = read(reference)?;
+        self.retried(|| self.digest_for(&target, RegistryOperation::Pull))
+            .await
+    }
+
+    /// Moves tags to an image of the same repository, given by its digest. Tags that stand for it already are left alone.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there.
+    pub async fn tag(&self, reference: &str, tags: &[String]) -> Result<(), Error> {
+        let target = read(reference)?;
+        let auth = self.credentials.at(target.resolve_registry());
+        for tag in tags {
+            let moved = Reference::with_tag(
+                target.registry().to_owned(),
+                target.repository().to_owned(),
+                tag.clone(),
+            );
+            let stands_for = self
+                .retried(|| self.digest_for(&moved, RegistryOperation::Push))
+                .await?;
+            if stands_for.as_deref() == target.digest() {
+                continue;
+            }
+            self.retried(|| async {
+                let pulled = self
+                    .client
+                    .pull_manifest_raw(&target, &auth, &[MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX])
+                    .await;
+                let (manifest, _) = pulled.map_err(|error| told(&target, "a look at the image", &error))?;
+                let media_type = serde_json::from_slice::<Typed>(&manifest)
+                    .ok()
+                    .and_then(|manifest| manifest.media_type);
+                let media_type = media_type.as_deref().unwrap_or(MANIFEST);
+                self.put_manifest(&moved, media_type, &manifest).await
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     async fn inspect_once(&self, target: &Reference) -> Result<Option<Found>, Error> {
@@ -346,13 +401,14 @@ impl Registry {
         self.put_manifest(&target, INDEX, &body).await
     }
 
-    async fn put_manifest(
-        &self,
-        target: &Reference,
-        media_type: &'static str,
-        body: &[u8],
-    ) -> Result<(), Error> {
-        let media_type = http::HeaderValue::from_static(media_type);
+    async fn put_manifest(&self, target: &Reference, media_type: &str, body: &[u8]) -> Result<(), Error> {
+        let media_type = http::HeaderValue::from_str(media_type).map_err(|error| {
+            told(
+                target,
+                "the manifest",
+                &OciDistributionError::GenericError(Some(error.to_string())),
+            )
+        })?;
         let pushed = self
             .client
             .push_manifest_raw(target, body.to_vec(), media_type)
@@ -373,8 +429,17 @@ impl Registry {
 
     /// The digest that a tag stands for, or nothing where there is no such tag.
     async fn digest_of(&self, target: &Reference) -> Result<Option<String>, Error> {
+        self.digest_for(target, RegistryOperation::Push).await
+    }
+
+    async fn digest_for(
+        &self,
+        target: &Reference,
+        operation: RegistryOperation,
+    ) -> Result<Option<String>, Error> {
         let auth = self.credentials.at(target.resolve_registry());
-        self.authenticate(target).await?;
+        let answer = self.client.auth(target, &auth, operation).await;
+        answer.map_err(|error| told(target, "the credentials", &error))?;
         match self.client.fetch_manifest_digest(target, &auth).await {
             Ok(digest) => Ok(Some(digest)),
             Err(error) if is_absent(&error) => Ok(None),

@@ -89,6 +89,21 @@ impl Snapshot {
         }
     }
 
+    /// The id of a folder's tree; that of the root for an empty path.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FileNotFound`]; [`Error::Path`] where the path leaves the tree or leads to no folder.
+    pub fn folder(&self, path: &str) -> Result<Oid, Error> {
+        let clean = relative(path)?;
+        match self.find(&clean)? {
+            Some(entry) if entry.mode == EntryMode::Tree => Ok(entry.id),
+            Some(_) => Err(wrong(path, "is no folder")),
+            None if clean.is_empty() => Ok(self.tree),
+            None => Err(self.missing(path)),
+        }
+    }
+
     /// Reads the files directly in a folder whose names end in `suffix`, sorted by name as bytes; the root for an
     /// empty path. Folders and submodules are passed over.
     ///
@@ -98,12 +113,7 @@ impl Snapshot {
     /// no file is left out unsaid.
     pub fn read_dir(&self, path: &str, suffix: &str, limits: &FileLimits) -> Result<Vec<SourceFile>, Error> {
         let clean = relative(path)?;
-        let folder = match self.find(&clean)? {
-            Some(entry) if entry.mode == EntryMode::Tree => entry.id,
-            Some(_) => return Err(wrong(path, "is no folder")),
-            None if clean.is_empty() => self.tree,
-            None => return Err(self.missing(path)),
-        };
+        let folder = self.folder(path)?;
         let mut files = Vec::new();
         let mut left = limits.total;
         for entry in self.entries(folder)? {

@@ -1,0 +1,180 @@
+//! The manifest of a Job that builds an image.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::builder::{DOCKER_CONFIG, WORKSPACE, container};
+use super::overlay::overlay;
+use crate::api::build::Builder;
+
+/// The label that all objects of the controller carry, with its value.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "patchset-controller");
+
+/// The label with the uid of the `PatchSet` that a Job builds for.
+pub const OWNER_LABEL: &str = "patching.c5c3.io/patchset-uid";
+
+/// The annotation that says from what a Job builds.
+pub const INPUTS_ANNOTATION: &str = "patching.c5c3.io/inputs";
+
+/// The annotation that says what a Job pushes to.
+pub const TARGET_ANNOTATION: &str = "patching.c5c3.io/target";
+
+/// The most characters of the `PatchSet`'s name in that of a Job. A Job's name goes into its pods' labels, and those hold
+/// 63 (RFC 1123).
+const LONGEST_NAME: usize = 40;
+
+/// Digits of the inputs digest in a Job's name.
+const DIGITS: usize = 10;
+
+/// One attempt at an image.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// The `PatchSet`'s name.
+    pub patch_set: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+    /// Its reference as the owner.
+    pub owner: Value,
+    /// The number of the attempt, from 1.
+    pub number: u32,
+    /// What is built from.
+    pub inputs_digest: &'a str,
+    /// The image to push, by its tag.
+    pub target: &'a str,
+    /// The folder with the Dockerfile, as an image by its digest.
+    pub dockerfile: &'a str,
+    /// The Dockerfile's name in it.
+    pub file: &'a str,
+    /// The stage to build.
+    pub stage: Option<&'a str>,
+    /// The named contexts, by their digests.
+    pub contexts: &'a BTreeMap<String, String>,
+    /// The build arguments.
+    pub args: &'a BTreeMap<String, String>,
+    /// The platforms.
+    pub platforms: &'a [String],
+    /// The image's labels.
+    pub labels: BTreeMap<String, String>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// How long it is kept when it is over.
+    pub keep: Duration,
+    /// The Secret of type `kubernetes.io/dockerconfigjson`.
+    pub secret: Option<&'a str>,
+    /// The registries without TLS.
+    pub plain_http: &'a [String],
+    /// The program.
+    pub builder: Builder,
+    /// The program's image.
+    pub image: &'a str,
+    /// The repository that keeps layers.
+    pub cache: Option<&'a str>,
+    /// What is laid over the pod template.
+    pub pod_template: Option<&'a Value>,
+}
+
+/// The name of an attempt's Job: the same attempt has the same name, so that it is not started twice.
+#[must_use]
+pub fn name(patch_set: &str, inputs_digest: &str, number: u32) -> String {
+    let digits: String = inputs_digest
+        .trim_start_matches("sha256:")
+        .chars()
+        .take(DIGITS)
+        .collect();
+    let stem: String = patch_set.chars().take(LONGEST_NAME).collect();
+    // A pod's name, which starts with that of its Job, may have dots, and a label's value may not end in one.
+    format!("{}-{digits}-{number}", stem.trim_end_matches(['.', '-']))
+}
+
+/// The Job.
+#[must_use]
+pub fn job(order: &Order<'_>) -> Value {
+    let container = container(order);
+    let mut env: Vec<Value> = container
+        .env
+        .iter()
+        .map(|(name, value)| json!({ "name": name, "value": value }))
+        .collect();
+    let mut volumes = vec![
+        json!({ "name": "workspace", "emptyDir": {} }),
+        json!({ "name": "state", "emptyDir": {} }),
+    ];
+    let mut mounts = vec![
+        json!({ "name": "workspace", "mountPath": WORKSPACE }),
+        json!({ "name": "state", "mountPath": container.state }),
+    ];
+    if let Some(secret) = order.secret {
+        env.push(json!({ "name": "DOCKER_CONFIG", "value": DOCKER_CONFIG }));
+        volumes.push(json!({ "name": "docker-config", "secret": {
+            "secretName": secret, "items": [{ "key": ".dockerconfigjson", "path": "config.json" }],
+        } }));
+        mounts.push(json!({ "name": "docker-config", "mountPath": DOCKER_CONFIG, "readOnly": true }));
+    }
+    let mut args = vec!["build".to_owned()];
+    args.extend(container.args);
+    let labels = json!({
+        MANAGED_BY.0: MANAGED_BY.1, OWNER_LABEL: order.uid, "app.kubernetes.io/component": "build",
+    });
+    let mut template = json!({
+        "metadata": { "labels": labels },
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "containers": [{
+                "name": "build",
+                "image": order.image,
+                "command": ["sh", "-c", container.script],
+                "args": args,
+                "env": env,
+                "securityContext": container.security,
+                "volumeMounts": mounts,
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+            }],
+            "volumes": volumes,
+        },
+    });
+    if let Some(over) = order.pod_template {
+        overlay(&mut template, over);
+    }
+    json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name(order.patch_set, order.inputs_digest, order.number),
+            "labels": labels,
+            "annotations": { INPUTS_ANNOTATION: order.inputs_digest, TARGET_ANNOTATION: order.target },
+            "ownerReferences": [order.owner],
+        },
+        "spec": {
+            // Attempts are counted and spaced by the controller. A pod that the cluster takes away is no failed attempt.
+            "backoffLimit": 0,
+            "podFailurePolicy": { "rules": [{
+                "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }],
+            }] },
+            "activeDeadlineSeconds": order.timeout.as_secs().max(1),
+            "ttlSecondsAfterFinished": order.keep.as_secs(),
+            "template": template,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_labels_too() {
+        let inputs = "sha256:0123456789abcdef";
+        assert_eq!(name("glance-2025.2", inputs, 1), "glance-2025.2-0123456789-1");
+        let long = name(
+            &format!("{}.{}", "a".repeat(39), "b".repeat(200)),
+            inputs,
+            u32::MAX,
+        );
+        assert!(long.len() <= 63, "{long}");
+        assert!(!long.contains(".-"), "{long}");
+    }
+}

@@ -1,0 +1,300 @@
+//! Has an image built by a Job: one attempt after the other, until the registry has it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Resource, ResourceExt};
+
+use super::build::Search;
+use super::context::Context;
+use super::jobs::{Active, inputs_of, is_active, number_of, target_of};
+use crate::api::build::{Attempt, Build, BuildStatus, Builder};
+use crate::api::duration::DurationError;
+use crate::api::{PatchSet, reason};
+use crate::build::{Order, job, name};
+use crate::plan::attempt::{Decision, Seen, begun, decide, observed};
+use crate::plan::build::INPUTS_LABEL;
+use crate::plan::patch_set::Built;
+use crate::plan::{Failure, Retry, Step};
+use crate::source::Freshness;
+
+/// How long a build that was cancelled may hold up the next one for the same tag.
+const CANCEL_WITHIN: Duration = Duration::from_secs(60);
+
+/// Looks for the image, and starts or follows the attempt that is due.
+pub(super) async fn build(
+    patch_set: &PatchSet,
+    build: &Build,
+    context: &Arc<Context>,
+    mut planned: BuildStatus,
+    search: &Search<'_>,
+) -> Built {
+    let now = Timestamp::now();
+    let namespace = patch_set.namespace().unwrap_or_default();
+    let uid = patch_set.uid().unwrap_or_default();
+    let jobs = context.jobs.of(&namespace, &uid);
+    planned.attempt = newest(planned.attempt.take(), &jobs, &planned.inputs_digest, now);
+    let mut seen = None;
+    if let Some(attempt) = planned
+        .attempt
+        .as_ref()
+        .filter(|attempt| attempt.finished_at.is_none())
+    {
+        match context.jobs.seen(&namespace, &attempt.name).await {
+            Ok(Seen::Active(held_up)) => return building(planned, build, held_up.as_deref()),
+            Ok(other) => seen = Some(other),
+            Err(failure) => return Built::Failed(failure, Some(planned)),
+        }
+    }
+    match search.image(&planned).await {
+        Ok(Some(image)) => {
+            if let Some(attempt) = &mut planned.attempt {
+                attempt
+                    .finished_at
+                    .get_or_insert(crate::plan::conditions::seconds(now));
+                (attempt.message, attempt.log_tail) = (None, None);
+            }
+            return Built::Image(planned, image);
+        }
+        Ok(None) => {}
+        Err(failure) => return Built::Failed(failure, Some(planned)),
+    }
+    if let Some(seen) = seen {
+        planned.attempt = planned
+            .attempt
+            .map(|attempt| observed(attempt, &seen, search.target, now));
+    }
+    if let Err(built) = supersede(context, &jobs, &planned, search.target, now).await {
+        return built;
+    }
+    let afresh = search.pace.freshness == Freshness::Now;
+    match decide(planned.attempt.as_ref(), build.retries(), afresh, now) {
+        Decision::Follow => building(planned, build, None),
+        Decision::Start(number) => start(patch_set, build, context, planned, search, number, afresh).await,
+        Decision::Retry(wait) => {
+            let failure = Failure {
+                retry: Retry::After(wait),
+                ..failed(&planned, build, "it will be tried again")
+            };
+            Built::Failed(failure, Some(planned))
+        }
+        Decision::GiveUp => {
+            let failure = Failure {
+                retry: Retry::WhenChanged,
+                ..failed(
+                    &planned,
+                    build,
+                    "change what it is built from, or ask for another try with reconcile.fluxcd.io/requestedAt",
+                )
+            };
+            Built::Failed(failure, Some(planned))
+        }
+    }
+}
+
+/// The newest attempt: that of the status, or one whose Job was created before the status could be written.
+fn newest(known: Option<Attempt>, jobs: &[Arc<Job>], inputs: &str, now: Timestamp) -> Option<Attempt> {
+    let job = jobs
+        .iter()
+        .filter(|job| inputs_of(job) == Some(inputs))
+        .filter_map(|job| Some((number_of(job)?, job)))
+        .max_by_key(|(number, _)| *number);
+    match job {
+        Some((number, job)) if known.as_ref().is_none_or(|known| known.number < number) => {
+            let started = job.creation_timestamp().map_or(now, |Time(at)| at);
+            Some(begun(number, job.name_any(), known.as_ref(), false, started))
+        }
+        _ => known,
+    }
+}
+
+fn building(planned: BuildStatus, build: &Build, held_up: Option<&str>) -> Built {
+    let name = planned
+        .attempt
+        .as_ref()
+        .map_or("", |attempt| attempt.name.as_str());
+    let failures = planned.attempt.as_ref().map_or(0, |attempt| attempt.failures);
+    let mut message = format!(
+        "Job {name} builds {} (attempt {} of {})",
+        planned.target.as_deref().unwrap_or_default(),
+        failures.saturating_add(1),
+        build.retries().saturating_add(1),
+    );
+    if let Some(held_up) = held_up {
+        message = format!("{message}: {held_up}");
+    }
+    Built::Awaited(planned, reason::BUILDING, message)
+}
+
+fn failed(planned: &BuildStatus, build: &Build, then: &str) -> Failure {
+    let attempt = planned.attempt.as_ref();
+    Failure::retried(
+        Step::Build,
+        reason::BUILD_FAILED,
+        format!(
+            "attempt {} of {} at {} failed: {}; {then}",
+            attempt.map_or(0, |attempt| attempt.failures),
+            build.retries().saturating_add(1),
+            planned.target.as_deref().unwrap_or_default(),
+            attempt
+                .and_then(|attempt| attempt.message.as_deref())
+                .unwrap_or("for a reason unknown"),
+        ),
+    )
+}
+
+/// Cancels builds from other inputs. One for the same tag has to be gone before the next may start.
+async fn supersede(
+    context: &Context,
+    jobs: &[Arc<Job>],
+    planned: &BuildStatus,
+    target: &str,
+    now: Timestamp,
+) -> Result<(), Built> {
+    let mut in_the_way = None;
+    let superseded = jobs
+        .iter()
+        .filter(|job| is_active(job) && inputs_of(job) != Some(&planned.inputs_digest));
+    for job in superseded {
+        if job.metadata.deletion_timestamp.is_none() {
+            let cancelled = context.jobs.cancel(job).await;
+            cancelled.map_err(|failure| Built::Failed(failure, Some(planned.clone())))?;
+            tracing::info!(
+                namespace = job.namespace(),
+                job = job.name_any(),
+                "a superseded build was cancelled"
+            );
+        }
+        let since = job
+            .metadata
+            .deletion_timestamp
+            .as_ref()
+            .map_or(now, |Time(at)| *at);
+        let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        if target_of(job) == Some(target) && waited < CANCEL_WITHIN {
+            in_the_way = Some(job.name_any());
+        }
+    }
+    match in_the_way {
+        None => Ok(()),
+        Some(name) => Err(Built::Awaited(
+            planned.clone(),
+            reason::BUILD_QUEUED,
+            format!("Job {name} builds what is superseded for the same tag, and is being cancelled"),
+        )),
+    }
+}
+
+/// Starts an attempt, where the bounds allow one more build.
+async fn start(
+    patch_set: &PatchSet,
+    build: &Build,
+    context: &Context,
+    mut planned: BuildStatus,
+    search: &Search<'_>,
+    number: u32,
+    afresh: bool,
+) -> Built {
+    let (namespace, uid) = (
+        patch_set.namespace().unwrap_or_default(),
+        patch_set.uid().unwrap_or_default(),
+    );
+    let name = name(&patch_set.name_any(), &planned.inputs_digest, number);
+    let most = Active {
+        in_namespace: usize::from(context.options.max_builds_per_namespace),
+        in_all: usize::from(context.options.max_builds),
+    };
+    if let Err(active) = context.jobs.take_place(&namespace, &name, most) {
+        let message = format!(
+            "waiting for its turn: {} builds are under way in this namespace (at most {}), {} in all (at most {})",
+            active.in_namespace, most.in_namespace, active.in_all, most.in_all
+        );
+        return Built::Awaited(planned, reason::BUILD_QUEUED, message);
+    }
+    let manifest = match manifest(patch_set, build, context, &planned, search, number) {
+        Ok(manifest) => manifest,
+        Err(failure) => {
+            context.jobs.give_up(&namespace, &name);
+            return Built::Failed(failure, Some(planned));
+        }
+    };
+    if let Err(failure) = context
+        .jobs
+        .start(&namespace, &uid, &planned.inputs_digest, &manifest)
+        .await
+    {
+        context.jobs.give_up(&namespace, &name);
+        return Built::Failed(failure, Some(planned));
+    }
+    tracing::info!(
+        namespace,
+        job = name,
+        inputs = planned.inputs_digest,
+        "a build was started"
+    );
+    let attempt = begun(number, name, planned.attempt.as_ref(), afresh, Timestamp::now());
+    planned.attempt = Some(attempt);
+    building(planned, build, None)
+}
+
+fn manifest(
+    patch_set: &PatchSet,
+    build: &Build,
+    context: &Context,
+    planned: &BuildStatus,
+    search: &Search<'_>,
+    number: u32,
+) -> Result<serde_json::Value, Failure> {
+    let invalid = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
+    let unreadable = |error: DurationError| invalid(error.to_string());
+    let (Some(dockerfile), Some(source)) = (planned.dockerfile.as_deref(), &build.dockerfile) else {
+        return Err(invalid(
+            "the engine Job builds from a Dockerfile: set build.dockerfile".to_owned(),
+        ));
+    };
+    let options = build.job.clone().unwrap_or_default();
+    let builder = options.builder.unwrap_or_default();
+    let image = match (&options.image, builder) {
+        (Some(image), _) => image,
+        (None, Builder::BuildKit) => &context.options.buildkit_image,
+        (None, Builder::Buildah) => &context.options.buildah_image,
+    };
+    let owner = patch_set.controller_owner_ref(&());
+    Ok(job(&Order {
+        patch_set: &patch_set.name_any(),
+        uid: patch_set.metadata.uid.as_deref().unwrap_or_default(),
+        owner: serde_json::to_value(owner).map_err(|error| invalid(error.to_string()))?,
+        number,
+        inputs_digest: &planned.inputs_digest,
+        target: search.target,
+        dockerfile,
+        file: source.file(),
+        stage: source.stage.as_deref(),
+        contexts: &planned.contexts,
+        args: &planned.args,
+        platforms: &planned.platforms,
+        labels: BTreeMap::from([
+            (INPUTS_LABEL.to_owned(), planned.inputs_digest.clone()),
+            (
+                "org.opencontainers.image.revision".to_owned(),
+                search.revision.to_owned(),
+            ),
+            (
+                "org.opencontainers.image.title".to_owned(),
+                patch_set.spec.component.0.clone(),
+            ),
+        ]),
+        timeout: build.timeout().map_err(unreadable)?,
+        keep: options.keep().map_err(unreadable)?,
+        secret: build.secret_ref.as_ref().map(|secret| secret.name.as_str()),
+        plain_http: &context.options.plain_http_registry,
+        builder,
+        image,
+        cache: options.cache.as_ref().map(|cache| cache.0.as_str()),
+        pod_template: options.pod_template.as_ref().map(|template| &template.0),
+    }))
+}

@@ -1,0 +1,474 @@
+//! The Jobs that build images: watched, started, cancelled, and asked for what became of them.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::StreamExt;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::api::{Api, DeleteParams, ListParams, LogParams};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde_json::Value;
+
+use super::context::API_TIMEOUT;
+use super::reconciler::within_limit;
+use super::references::{Changes, Referent, ReferentKind, Scope};
+use crate::api::reason;
+use crate::build::{INPUTS_ANNOTATION, MANAGED_BY, OWNER_LABEL, TARGET_ANNOTATION};
+use crate::plan::attempt::Seen;
+use crate::plan::{Failure, Step};
+use crate::status::FIELD_MANAGER;
+
+/// How much of a log is read and told: lines, bytes from the server, and characters in the status.
+const LOG_LINES: i64 = 30;
+const LOG_BYTES: i64 = 64 << 10;
+const LOG_CHARACTERS: usize = 2000;
+
+/// The Jobs of one scope.
+pub(super) struct Jobs {
+    client: Client,
+    store: Store<Job>,
+    /// Those that were started and that the watch has not shown yet, by namespace and name.
+    started: Mutex<HashSet<(String, String)>>,
+}
+
+/// How many builds are under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Active {
+    pub(super) in_namespace: usize,
+    pub(super) in_all: usize,
+}
+
+impl Jobs {
+    /// Starts the watch. The store fills while the stream of changes is polled.
+    pub(super) fn watch(client: Client, scope: &Scope) -> (Self, Changes) {
+        let (store, writer) = reflector::store();
+        let config = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
+        let changes = watcher(scope.api::<Job>(), config)
+            .default_backoff()
+            .modify(|job: &mut Job| {
+                job.managed_fields_mut().clear();
+                // The template is large, and what was asked for stands in the annotations.
+                if let Some(spec) = &mut job.spec {
+                    spec.template.spec = None;
+                }
+            })
+            .reflect(writer)
+            .touched_objects()
+            .filter_map(|job| async move {
+                match job {
+                    Ok(job) => Some(Referent {
+                        kind: ReferentKind::Job,
+                        namespace: job.namespace().unwrap_or_default(),
+                        name: owner(&job).unwrap_or_default().to_owned(),
+                    }),
+                    Err(error) => {
+                        tracing::warn!(%error, "the watch of Jobs was interrupted");
+                        None
+                    }
+                }
+            })
+            .boxed();
+        let jobs = Self {
+            client,
+            store,
+            started: Mutex::default(),
+        };
+        (jobs, changes)
+    }
+
+    /// Waits until the Jobs are known.
+    pub(super) async fn wait_until_known(&self) {
+        // An error means that the watch has ended, which its own task reports.
+        let _ = self.store.wait_until_ready().await;
+    }
+
+    /// The Jobs that build for a `PatchSet`.
+    pub(super) fn of(&self, namespace: &str, uid: &str) -> Vec<Arc<Job>> {
+        self.store
+            .state()
+            .into_iter()
+            .filter(|job| {
+                job.metadata.namespace.as_deref() == Some(namespace)
+                    && job.labels().get(OWNER_LABEL).is_some_and(|of| of == uid)
+            })
+            .collect()
+    }
+
+    /// How many builds are under way, and a place for one more where the bounds leave one: it is given back when the
+    /// watch shows the Job, or by [`Jobs::give_up`].
+    pub(super) fn take_place(&self, namespace: &str, name: &str, most: Active) -> Result<(), Active> {
+        let mut started = self.started();
+        started.retain(|(namespace, name)| self.get(namespace, name).is_none());
+        let mut active: HashSet<(String, String)> = self
+            .store
+            .state()
+            .into_iter()
+            .filter(|job| is_active(job))
+            .map(|job| (job.namespace().unwrap_or_default(), job.name_any()))
+            .collect();
+        active.extend(started.iter().cloned());
+        let count = Active {
+            in_namespace: active.iter().filter(|(of, _)| of == namespace).count(),
+            in_all: active.len(),
+        };
+        if count.in_all >= most.in_all || count.in_namespace >= most.in_namespace {
+            return Err(count);
+        }
+        started.insert((namespace.to_owned(), name.to_owned()));
+        Ok(())
+    }
+
+    /// Gives a place back that was not used.
+    pub(super) fn give_up(&self, namespace: &str, name: &str) {
+        self.started().remove(&(namespace.to_owned(), name.to_owned()));
+    }
+
+    /// Creates a Job. One that is there already and has the same owner and inputs is the same attempt, started before a
+    /// restart or unseen by the watch.
+    pub(super) async fn start(
+        &self,
+        namespace: &str,
+        uid: &str,
+        inputs: &str,
+        job: &Value,
+    ) -> Result<(), Failure> {
+        let name = job
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let failed = |error: &dyn Display| {
+            Failure::retried(
+                Step::Build,
+                reason::WRITE_FAILED,
+                format!("cannot create Job {namespace}/{name}: {error}"),
+            )
+        };
+        // A field that does not exist is an error, not left out.
+        let request = http::Request::post(format!(
+            "/apis/batch/v1/namespaces/{namespace}/jobs?fieldManager={FIELD_MANAGER}&fieldValidation=Strict"
+        ))
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(job.to_string().into_bytes())
+        .map_err(|error| failed(&error))?;
+        let answer = tokio::time::timeout(API_TIMEOUT, self.client.request::<Job>(request)).await;
+        match answer.map_err(|_| failed(&crate::status::Error::TimedOut))? {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                let api: Api<Job> = Api::namespaced(self.client.clone(), namespace);
+                let there = within_limit(api.get(name))
+                    .await
+                    .map_err(|error| failed(&error))?;
+                if there.labels().get(OWNER_LABEL).is_some_and(|of| of == uid)
+                    && inputs_of(&there) == Some(inputs)
+                {
+                    return Ok(());
+                }
+                Err(Failure::stalled(
+                    Step::Build,
+                    reason::NAME_TAKEN,
+                    format!("Job {namespace}/{name} is there already and builds something else: remove it"),
+                ))
+            }
+            Err(kube::Error::Api(status)) if status.is_invalid() || status.code == 400 => {
+                Err(Failure::stalled(
+                    Step::Build,
+                    reason::INVALID_SPEC,
+                    format!("build.job: the Job is refused: {}", status.message),
+                ))
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    /// Stops a build, and removes its Job.
+    pub(super) async fn cancel(&self, job: &Job) -> Result<(), Failure> {
+        let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
+        let api: Api<Job> = Api::namespaced(self.client.clone(), &namespace);
+        let parameters = DeleteParams {
+            // The Job stays until its pods are gone, so that what they push is not pushed later than what comes next.
+            propagation_policy: Some(kube::api::PropagationPolicy::Foreground),
+            preconditions: Some(kube::api::Preconditions {
+                uid: job.uid(),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        match within_limit(api.delete(&name, &parameters)).await {
+            Ok(_) => Ok(()),
+            Err(crate::status::Error::Api(kube::Error::Api(status))) if status.is_not_found() => Ok(()),
+            Err(error) => Err(Failure::retried(
+                Step::Build,
+                reason::WRITE_FAILED,
+                format!("cannot cancel Job {namespace}/{name}: {error}"),
+            )),
+        }
+    }
+
+    /// What became of a Job.
+    pub(super) async fn seen(&self, namespace: &str, name: &str) -> Result<Seen, Failure> {
+        let job = if let Some(job) = self.get(namespace, name) {
+            job
+        } else {
+            // The watch may not have shown it yet.
+            let api: Api<Job> = Api::namespaced(self.client.clone(), namespace);
+            let found = within_limit(api.get_opt(name)).await.map_err(|error| {
+                Failure::retried(
+                    Step::Build,
+                    reason::UNREACHABLE,
+                    format!("cannot read Job {namespace}/{name}: {error}"),
+                )
+            })?;
+            match found {
+                Some(job) => Arc::new(job),
+                None => return Ok(Seen::Gone),
+            }
+        };
+        if has_condition(&job, "Complete").is_some() {
+            return Ok(Seen::Succeeded);
+        }
+        if let Some(why) = has_condition(&job, "Failed") {
+            let (pod, log) = self.last_pod(namespace, name, true).await;
+            return Ok(Seen::Failed(
+                explained(name, &why, pod.as_ref(), log.as_deref()),
+                log,
+            ));
+        }
+        let runs = job
+            .status
+            .as_ref()
+            .and_then(|status| status.ready)
+            .unwrap_or_default()
+            > 0;
+        if runs {
+            return Ok(Seen::Active(None));
+        }
+        let (pod, _) = self.last_pod(namespace, name, false).await;
+        Ok(Seen::Active(pod.as_ref().and_then(held_up)))
+    }
+
+    /// The last pod of a Job, and the end of its log. What cannot be read is left out: it only explains.
+    async fn last_pod(&self, namespace: &str, name: &str, with_log: bool) -> (Option<Pod>, Option<String>) {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
+        let Ok(pods) = within_limit(api.list(&selector)).await else {
+            return (None, None);
+        };
+        let Some(pod) = pods.into_iter().max_by_key(ResourceExt::creation_timestamp) else {
+            return (None, None);
+        };
+        if !with_log {
+            return (Some(pod), None);
+        }
+        let parameters = LogParams {
+            container: Some("build".to_owned()),
+            tail_lines: Some(LOG_LINES),
+            limit_bytes: Some(LOG_BYTES),
+            ..LogParams::default()
+        };
+        let log = within_limit(api.logs(&pod.name_any(), &parameters)).await.ok();
+        (Some(pod), log.map(|log| tail(&log)).filter(|log| !log.is_empty()))
+    }
+
+    fn get(&self, namespace: &str, name: &str) -> Option<Arc<Job>> {
+        self.store.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    fn started(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name of the `PatchSet` that a Job builds for.
+fn owner(job: &Job) -> Option<&str> {
+    let owners = job.owner_references().iter();
+    owners
+        .filter(|owner| owner.controller == Some(true) && owner.kind == crate::api::PatchSet::kind(&()))
+        .map(|owner| owner.name.as_str())
+        .next()
+}
+
+/// What a Job builds from.
+pub(super) fn inputs_of(job: &Job) -> Option<&str> {
+    job.annotations().get(INPUTS_ANNOTATION).map(String::as_str)
+}
+
+/// What a Job pushes to.
+pub(super) fn target_of(job: &Job) -> Option<&str> {
+    job.annotations().get(TARGET_ANNOTATION).map(String::as_str)
+}
+
+/// The number of a Job's attempt.
+pub(super) fn number_of(job: &Job) -> Option<u32> {
+    job.metadata.name.as_deref()?.rsplit_once('-')?.1.parse().ok()
+}
+
+/// Whether a Job is neither done nor failed.
+pub(super) fn is_active(job: &Job) -> bool {
+    has_condition(job, "Complete").is_none() && has_condition(job, "Failed").is_none()
+}
+
+/// Reason and message of a condition that is True.
+fn has_condition(job: &Job, type_: &str) -> Option<(String, String)> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    let found = conditions
+        .iter()
+        .find(|condition| condition.type_ == type_ && condition.status == "True")?;
+    Some((
+        found.reason.clone().unwrap_or_default(),
+        found.message.clone().unwrap_or_default(),
+    ))
+}
+
+/// Why a Job failed, in a sentence that says what to do where that is known.
+fn explained(
+    name: &str,
+    (reason, message): &(String, String),
+    pod: Option<&Pod>,
+    log: Option<&str>,
+) -> String {
+    if reason == "DeadlineExceeded" {
+        return format!("{name} took longer than build.timeout");
+    }
+    let status = pod.and_then(|pod| pod.status.as_ref());
+    if let Some(status) = status
+        && let Some(why @ ("Evicted" | "NodeLost" | "Preempting")) = status.reason.as_deref()
+    {
+        let told = status.message.as_deref().unwrap_or_default();
+        return format!("{name} was taken off its node ({why}): {told}");
+    }
+    let ended = status
+        .and_then(|status| status.container_statuses.as_ref())
+        .and_then(|containers| containers.iter().find(|container| container.name == "build"))
+        .and_then(|container| container.state.as_ref()?.terminated.as_ref());
+    match ended {
+        Some(ended) if ended.reason.as_deref() == Some("OOMKilled") => {
+            format!(
+                "{name} ran out of memory: raise the limit of the container build in build.job.podTemplate"
+            )
+        }
+        Some(ended) => match log.and_then(error_line) {
+            Some(line) => format!("{name} failed: {line}"),
+            None => format!("{name} ended with exit code {}", ended.exit_code),
+        },
+        None => format!("{name} failed: {reason}: {message}"),
+    }
+}
+
+/// The line of a builder's log that tells its error: the last that says so.
+fn error_line(log: &str) -> Option<&str> {
+    let tells = |line: &&str| {
+        let line = line.trim_start().to_ascii_lowercase();
+        line.starts_with("error") || line.contains("failed to solve") || line.contains("fatal")
+    };
+    let mut lines = log.lines().rev();
+    lines
+        .find(tells)
+        .or_else(|| log.lines().next_back())
+        .map(str::trim)
+}
+
+/// What keeps a pod from running.
+fn held_up(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let waiting = |container: &ContainerStatus| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let why = waiting.reason.as_deref()?;
+        let usual = ["ContainerCreating", "PodInitializing"].contains(&why);
+        (!usual).then(|| format!("{why}: {}", waiting.message.as_deref().unwrap_or_default()))
+    };
+    let of_container = status.container_statuses.iter().flatten().find_map(waiting);
+    of_container.or_else(|| {
+        let scheduled = status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+        Some(format!(
+            "it cannot be scheduled: {}",
+            scheduled.message.as_deref().unwrap_or_default()
+        ))
+    })
+}
+
+/// The end of a log as it is told: without control characters, and not longer than a status should be.
+fn tail(log: &str) -> String {
+    let plain = anstream::adapter::strip_str(log).to_string();
+    let clean: String = plain
+        .chars()
+        .filter(|c| *c == '\n' || *c == '\t' || !c.is_control())
+        .collect();
+    let clean = clean.trim();
+    let excess = clean.chars().count().saturating_sub(LOG_CHARACTERS);
+    clean.chars().skip(excess).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn failures_are_explained() {
+        let why = ("BackoffLimitExceeded".to_owned(), "Job has reached it".to_owned());
+        let pod = |status: Value| -> Pod { serde_json::from_value(json!({ "status": status })).unwrap() };
+        let ended = |reason: &str| {
+            pod(
+                json!({ "containerStatuses": [{ "name": "build", "image": "", "imageID": "", "ready": false,
+                "restartCount": 0, "state": { "terminated": { "exitCode": 1, "reason": reason } } }] }),
+            )
+        };
+        let log = "#5 ERROR: x\nerror: failed to solve: process \"false\" did not complete\n\n";
+        for (why, pod, log, expected) in [
+            (
+                ("DeadlineExceeded".into(), String::new()),
+                None,
+                None,
+                "j took longer than build.timeout",
+            ),
+            (
+                why.clone(),
+                Some(ended("OOMKilled")),
+                Some(log),
+                "j ran out of memory: raise the limit of the container build in build.job.podTemplate",
+            ),
+            (
+                why.clone(),
+                Some(ended("Error")),
+                Some(log),
+                "j failed: error: failed to solve: process \"false\" did not complete",
+            ),
+            (
+                why.clone(),
+                Some(ended("Error")),
+                None,
+                "j ended with exit code 1",
+            ),
+            (
+                why.clone(),
+                Some(pod(json!({ "reason": "Evicted", "message": "low on disk" }))),
+                None,
+                "j was taken off its node (Evicted): low on disk",
+            ),
+            (
+                why,
+                None,
+                None,
+                "j failed: BackoffLimitExceeded: Job has reached it",
+            ),
+        ] {
+            assert_eq!(explained("j", &why, pod.as_ref(), log), expected);
+        }
+    }
+
+    #[test]
+    fn logs_are_cut_at_their_end_and_hold_no_controls() {
+        let log = format!("{}\u{1b}[31mred\u{1b}[0m\r\nlast\u{7}\n", "x".repeat(5000));
+        let told = tail(&log);
+        assert!(told.ends_with("xred\nlast"), "{told}");
+        assert_eq!(told.chars().count(), LOG_CHARACTERS);
+    }
+}

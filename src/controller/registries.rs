@@ -1,0 +1,161 @@
+//! Registries with the credentials that a resource names, and what tags stand for.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt;
+
+use super::context::{Context, Pace};
+use crate::api::build::Build;
+use crate::api::{PatchSet, reason};
+use crate::plan::{Failure, Step};
+use crate::publish::{self, Credentials, Registry, RegistryConfig};
+use crate::source::Freshness;
+
+/// The key of a Secret of type `kubernetes.io/dockerconfigjson`.
+const DOCKER_CONFIG: &str = ".dockerconfigjson";
+
+/// The most tags that are remembered.
+const MOST: usize = 10_000;
+
+/// What tags were found to stand for, by namespace and reference: objects with the same base look once.
+#[derive(Debug, Default)]
+pub(super) struct Pins(Mutex<HashMap<(String, String), (Instant, String)>>);
+
+impl Pins {
+    /// What a tag stands for, if that was looked at recently.
+    fn get(&self, key: &(String, String), age: Duration) -> Option<String> {
+        let pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, digest) = pins.get(key)?;
+        (at.elapsed() <= age).then(|| digest.clone())
+    }
+
+    fn put(&self, key: (String, String), digest: String) {
+        let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pins.len() >= MOST {
+            pins.clear();
+        }
+        pins.insert(key, (Instant::now(), digest));
+    }
+}
+
+/// A client with the credentials of a build.
+pub(super) async fn registry(
+    patch_set: &PatchSet,
+    build: &Build,
+    context: &Context,
+) -> Result<Registry, Failure> {
+    let namespace = patch_set.namespace().unwrap_or_default();
+    let credentials = match &build.secret_ref {
+        None => Credentials::default(),
+        Some(secret) => {
+            let data = context.references.secret(&namespace, &secret.name).await?;
+            let wrong = |message: String| Failure::retried(Step::Build, reason::INVALID_REFERENCE, message);
+            let document = data.get(DOCKER_CONFIG).ok_or_else(|| {
+                wrong(format!(
+                    "Secret {namespace}/{} has no key {DOCKER_CONFIG}",
+                    secret.name
+                ))
+            })?;
+            Credentials::parse(&format!("Secret {namespace}/{}", secret.name), document)
+                .map_err(|error| wrong(error.to_string()))?
+        }
+    };
+    let config = RegistryConfig {
+        plain_http: context.options.plain_http_registry.clone(),
+        // The reconciliation is repeated with waits of its own.
+        retries: 1,
+        ..RegistryConfig::default()
+    };
+    Ok(Registry::new(config, credentials))
+}
+
+/// An image by its digest: what its tag stands for now, or did not longer ago than the pace allows.
+pub(super) async fn pinned(
+    patch_set: &PatchSet,
+    build: &Build,
+    context: &Context,
+    name: &str,
+    image: &str,
+    pace: Pace,
+) -> Result<String, Failure> {
+    let reference = image.trim_start_matches("docker-image://");
+    if let Some((tagged, digest)) = reference.split_once('@') {
+        return Ok(format!("{}@{digest}", repository_of(tagged)));
+    }
+    let key = (patch_set.namespace().unwrap_or_default(), reference.to_owned());
+    let age = match pace.freshness {
+        Freshness::Now => Duration::ZERO,
+        Freshness::MaxAge(age) => age,
+    };
+    let digest = if let Some(digest) = context.pins.get(&key, age) {
+        digest
+    } else {
+        let registry = registry(patch_set, build, context).await?;
+        let found = in_time(pace, "looking at a context's image", registry.digest(reference)).await?;
+        let digest = found.ok_or_else(|| {
+            Failure::retried(
+                Step::Build,
+                reason::REFERENCE_NOT_FOUND,
+                format!("build.contexts: {name}: the registry has no {reference}"),
+            )
+        })?;
+        context.pins.put(key, digest.clone());
+        digest
+    };
+    Ok(format!("{}@{digest}", repository_of(reference)))
+}
+
+/// A reference without its tag.
+fn repository_of(tagged: &str) -> &str {
+    match tagged.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => tagged,
+    }
+}
+
+/// Waits for a registry, and not longer than the reconciliation may take.
+pub(super) async fn in_time<T>(
+    pace: Pace,
+    what: &str,
+    work: impl Future<Output = Result<T, publish::Error>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout_at(pace.deadline.into(), work).await {
+        Ok(result) => result.map_err(|error| of(&error)),
+        Err(_) => Err(Failure::retried(
+            Step::Build,
+            reason::TIMED_OUT,
+            format!("{what}: not done within spec.timeout"),
+        )),
+    }
+}
+
+/// What an error of a registry means for an object.
+pub(super) fn of(error: &publish::Error) -> Failure {
+    use publish::Error as E;
+    let message = error.to_string();
+    match error {
+        E::Authentication { .. } => Failure::retried(Step::Build, reason::AUTHENTICATION_FAILED, message),
+        E::Unavailable { .. } => Failure::retried(Step::Build, reason::UNREACHABLE, message),
+        E::TagTaken { .. } => Failure::retried(Step::Build, reason::TAG_TAKEN, message),
+        E::Hostile { .. } | E::TooLarge { .. } => Failure::stalled(Step::Build, reason::TOO_LARGE, message),
+        E::Reference { .. } => Failure::stalled(Step::Build, reason::INVALID_SPEC, message),
+        E::Credentials { .. } => Failure::retried(Step::Build, reason::INVALID_REFERENCE, message),
+        E::Refused { .. } => Failure::retried(Step::Build, reason::REGISTRY_REFUSED, message),
+        E::Object(_) | E::Write(_) | E::Patches(_) => {
+            Failure::retried(Step::Build, reason::STORAGE_FAILED, message)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_no_tag() {
+        assert_eq!(repository_of("r:5000/base:1"), "r:5000/base");
+        assert_eq!(repository_of("r:5000/base"), "r:5000/base");
+    }
+}

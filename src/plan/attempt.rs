@@ -1,0 +1,165 @@
+//! What to do next for an image that the registry does not have.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::backoff;
+use super::conditions::seconds;
+use crate::api::build::Attempt;
+
+/// The wait before the second attempt at a build; doubled for each further one.
+const FIRST_WAIT: Duration = Duration::from_secs(10);
+
+/// What is seen of the Job or run that an attempt started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It is at work, or waits for a node. What holds it up is told, where that is known.
+    Active(Option<String>),
+    /// It says that it is done.
+    Succeeded,
+    /// It failed: why, and the last lines of its log.
+    Failed(String, Option<String>),
+    /// It is not there any more.
+    Gone,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Start the attempt with this number.
+    Start(u32),
+    /// Wait for the attempt under way.
+    Follow,
+    /// Start the next attempt when this time is over.
+    Retry(Duration),
+    /// All attempts failed: wait for a person.
+    GiveUp,
+}
+
+/// An attempt that begins.
+#[must_use]
+pub fn begun(number: u32, name: String, previous: Option<&Attempt>, afresh: bool, now: Timestamp) -> Attempt {
+    Attempt {
+        number,
+        name,
+        started_at: seconds(now),
+        finished_at: None,
+        failures: previous
+            .filter(|_| !afresh)
+            .map_or(0, |previous| previous.failures),
+        message: None,
+        log_tail: None,
+    }
+}
+
+/// An attempt, after what was seen of it. An attempt that ended stays as it is.
+///
+/// A Job that succeeded although the registry has no such image has failed.
+#[must_use]
+pub fn observed(attempt: Attempt, seen: &Seen, target: &str, now: Timestamp) -> Attempt {
+    if attempt.finished_at.is_some() {
+        return attempt;
+    }
+    let (message, log_tail) = match seen {
+        Seen::Active(_) => return attempt,
+        Seen::Succeeded => (
+            format!("{} succeeded, and the registry has no {target}", attempt.name),
+            None,
+        ),
+        Seen::Failed(why, log) => (why.clone(), log.clone()),
+        Seen::Gone => (format!("{} was deleted before it ended", attempt.name), None),
+    };
+    Attempt {
+        finished_at: Some(seconds(now)),
+        failures: attempt.failures.saturating_add(1),
+        message: Some(message),
+        log_tail,
+        ..attempt
+    }
+}
+
+/// Decides, given the last attempt. `afresh`: somebody asks for another try now.
+#[must_use]
+pub fn decide(attempt: Option<&Attempt>, retries: u32, afresh: bool, now: Timestamp) -> Decision {
+    let Some(attempt) = attempt else {
+        return Decision::Start(1);
+    };
+    let Some(Time(finished)) = &attempt.finished_at else {
+        return Decision::Follow;
+    };
+    let next = attempt.number.saturating_add(1);
+    if afresh {
+        return Decision::Start(next);
+    }
+    if attempt.failures > retries {
+        return Decision::GiveUp;
+    }
+    let wait = FIRST_WAIT
+        .saturating_mul(2u32.saturating_pow(attempt.failures.saturating_sub(1)))
+        .min(backoff::LONGEST);
+    let passed = now.duration_since(*finished);
+    let passed = Duration::try_from(passed).unwrap_or_default();
+    if passed >= wait {
+        Decision::Start(next)
+    } else {
+        Decision::Retry(wait.saturating_sub(passed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn tries_again_with_growing_waits_and_then_gives_up() {
+        assert_eq!(decide(None, 2, false, at(0)), Decision::Start(1));
+        let first = begun(1, "job-1".into(), None, false, at(0));
+        assert_eq!(decide(Some(&first), 2, false, at(9)), Decision::Follow);
+        assert_eq!(observed(first.clone(), &Seen::Active(None), "i:t", at(9)), first);
+        let failed = observed(
+            first,
+            &Seen::Failed("no".into(), Some("log".into())),
+            "i:t",
+            at(100),
+        );
+        assert_eq!((failed.failures, failed.log_tail.as_deref()), (1, Some("log")));
+        assert_eq!(
+            decide(Some(&failed), 2, false, at(104)),
+            Decision::Retry(Duration::from_secs(6))
+        );
+        assert_eq!(decide(Some(&failed), 2, false, at(110)), Decision::Start(2));
+        assert_eq!(decide(Some(&failed), 0, false, at(110)), Decision::GiveUp);
+        let second = observed(
+            begun(2, "job-2".into(), Some(&failed), false, at(110)),
+            &Seen::Gone,
+            "i:t",
+            at(200),
+        );
+        assert_eq!(second.failures, 2);
+        assert_eq!(
+            decide(Some(&second), 2, false, at(200)),
+            Decision::Retry(Duration::from_secs(20))
+        );
+        let third = observed(
+            begun(3, "job-3".into(), Some(&second), false, at(220)),
+            &Seen::Succeeded,
+            "i:t",
+            at(300),
+        );
+        assert_eq!(
+            third.message.as_deref(),
+            Some("job-3 succeeded, and the registry has no i:t")
+        );
+        assert_eq!(decide(Some(&third), 2, false, at(9_999)), Decision::GiveUp);
+        assert_eq!(decide(Some(&third), 2, true, at(300)), Decision::Start(4));
+        assert_eq!(begun(4, "job-4".into(), Some(&third), true, at(300)).failures, 0);
+        // What ended stays as it was told.
+        assert_eq!(observed(third.clone(), &Seen::Gone, "i:t", at(400)), third);
+    }
+}

@@ -96,6 +96,7 @@ YAML
 
 # write_keys DIR TOKEN: a certificate authority, the API server's certificate, the key that signs service
 # accounts' tokens, and the administrator's token.
+# EXTRA_NAMES adds to the names that the certificate is for.
 write_keys() (
     umask 077
     cd "$1" || exit
@@ -106,7 +107,7 @@ write_keys() (
             -keyout ca.key -out ca.crt
         openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=kube-apiserver \
             -keyout tls.key -out tls.csr
-        printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n' >tls.ext
+        printf 'subjectAltName=IP:127.0.0.1,DNS:localhost%s\nbasicConstraints=CA:FALSE\n' "${EXTRA_NAMES:+,$EXTRA_NAMES}" >tls.ext
         openssl x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 7 -extfile tls.ext -out tls.crt
     } 2>openssl.log || {
         cat openssl.log >&2

@@ -7,7 +7,7 @@
 
 HELM_VERSION=v4.3.1
 CARGO_DENY_VERSION=0.20.2
-GO_VERSION=1.26.0
+GO_VERSION=1.26.8
 # The oracle of how constraints are read.
 PIP_VERSION=26.0
 
@@ -148,6 +148,54 @@ need_kubernetes() {
         die "cannot build $program: put one on PATH or into KUBEBUILDER_ASSETS"
     keep "$work/$program" "$program" "$version"
     rm -rf "$work"
+}
+
+# module_version FOLDER MODULE: the version of a module that hack/tools/FOLDER builds.
+module_version() {
+    sed -n "s|^\t*\(require \)\?$2 \(v[^ ]*\).*|\2|p" "$PATCHSET_ROOT/hack/tools/$1/go.mod" | head -n 1
+}
+
+# need_module_program NAME FOLDER MODULE PACKAGE: a program built from the module in hack/tools/FOLDER.
+need_module_program() {
+    local version work
+    version=$(module_version "$2" "$3")
+    have "$1" "$version" && return
+    need_go
+    work=$(mktemp -d)
+    long "build $1 $version (some minutes the first time)" \
+        env CGO_ENABLED=0 go build -C "$PATCHSET_ROOT/hack/tools/$2" -p 2 -trimpath -ldflags '-s -w' -o "$work/$1" "$4" ||
+        die "cannot build $1: put one on PATH"
+    keep "$work/$1" "$1" "$version"
+    rm -rf "$work"
+}
+
+need_buildkit() {
+    local program
+    for program in buildkitd buildctl; do
+        need_module_program "$program" buildkit github.com/moby/buildkit "github.com/moby/buildkit/cmd/$program"
+    done
+}
+
+# need_flux: kustomize-controller, and in $PATCHSET_CACHE/flux the definitions of the kinds that it and its sources have.
+need_flux() {
+    local module version folder=$PATCHSET_CACHE/flux
+    need_module_program kustomize-controller kustomize-controller github.com/fluxcd/kustomize-controller \
+        github.com/fluxcd/kustomize-controller
+    version=$(module_version kustomize-controller github.com/fluxcd/kustomize-controller)
+    [ ! -e "$folder/$version" ] || return 0
+    need_go
+    mkdir -p "$folder"
+    for module in kustomize-controller source-controller; do
+        (
+            cd "$(mktemp -d)" || exit
+            printf 'module definitions\n' >go.mod
+            GOFLAGS=-mod=mod go mod download "github.com/fluxcd/$module@$version"
+            cp "$(go env GOMODCACHE)/github.com/fluxcd/$module@$version"/config/crd/bases/*.yaml "$folder"
+            rm -rf "$PWD"
+        )
+    done
+    chmod 644 "$folder"/*.yaml
+    touch "$folder/$version"
 }
 
 # need_go_program NAME VERSION PACKAGE: a program that comes as a Go module.

@@ -11,6 +11,8 @@ components=(
     "keystone 27.0.0 28.0.0 29.0.0"
     "oslo.messaging 16.1.0 17.0.0 17.3.0"
     "nova 31.0.0 32.0.0"
+    "openstack-placement 14.0.0"
+    "os-traits 3.5.0"
 )
 
 # add_version REPOSITORY ARCHIVE TAG: commits what an archive holds on top of what is there, and tags it.

@@ -6,6 +6,8 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/tools.sh
 . "$(dirname "$0")/lib/tools.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/images.sh
+. "$(dirname "$0")/lib/images.sh"
 
 command -v cargo >/dev/null || die "no cargo on PATH: install Rust 1.89 or newer"
 
@@ -26,5 +28,6 @@ if [ "${1:-}" != demo ]; then
     need_helm
     need_cargo_deny
     need_uv
+    need_node
     need_python_package cyclonedx.validation 'cyclonedx-python-lib[json-validation]>=11'
 fi

@@ -12,14 +12,10 @@
 # shellcheck source-path=SCRIPTDIR source=cluster.sh
 . "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
 
-# The address of the service `kubernetes`: the first of the range that the API server gives addresses from.
+# The address of the service `kubernetes`: the first of the range that the API server gives addresses from. The kubelet
+# listens there too: it wants an address that is not the loopback's, and nobody else should reach it.
 SERVICE_ADDRESS=10.96.0.1
 CRI=io.containerd.grpc.v1.cri
-
-# node_address: the machine's own address, which the kubelet asks for.
-node_address() {
-    ip -4 -o address show scope global | awk '{ split($4, a, "/"); print a[1]; exit }'
-}
 
 start_node_api_server() {
     local dir=$1 program=$2 etcd_port=$3
@@ -32,7 +28,7 @@ start_node_api_server() {
         --service-account-issuer https://kubernetes.default.svc \
         --service-account-key-file "$dir/service-account.key" \
         --service-account-signing-key-file "$dir/service-account.key" \
-        --allow-privileged --profiling=false
+        --kubelet-preferred-address-types InternalIP --allow-privileged --profiling=false
     ready "$dir" kube-apiserver 120 curl -sf --cacert "$dir/ca.crt" https://127.0.0.1:443/readyz
 }
 
@@ -104,7 +100,7 @@ authentication:
     enabled: false
 authorization:
   mode: AlwaysAllow
-address: 127.0.0.1
+address: $SERVICE_ADDRESS
 healthzPort: 0
 readOnlyPort: 0
 podLogsDir: $dir/pod-logs
@@ -115,7 +111,7 @@ evictionHard:
   imagefs.available: 1%
 YAML
     spawn "$dir" kubelet "$program" --config "$dir/kubelet.yaml" --kubeconfig "$dir/kubeconfig" \
-        --root-dir "$dir/kubelet" --cert-dir "$dir/kubelet-pki" --hostname-override node --node-ip "$(node_address)"
+        --root-dir "$dir/kubelet" --cert-dir "$dir/kubelet-pki" --hostname-override node --node-ip "$SERVICE_ADDRESS"
     ready "$dir" kubelet 60 kubectl --kubeconfig "$dir/kubeconfig" wait node/node --for=condition=Ready --timeout=1s
 }
 

@@ -209,6 +209,24 @@ need_go_program() {
     rm -rf "$work"
 }
 
+# need_node: what hack/node.sh brings up.
+need_node() {
+    local program
+    need_commands containerd=containerd runc=runc buildah=buildah skopeo=skopeo docker-registry=docker-registry \
+        busybox=busybox-static debootstrap=debootstrap
+    # Not a command: the loopback of pods.
+    [ -x /usr/lib/cni/loopback ] || apt_install containernetworking-plugins
+    for program in kube-controller-manager kube-scheduler kubelet; do
+        need_kubernetes "$program"
+    done
+    need_buildkit
+    need_flux
+    need_uv
+    for program in pause builder python; do
+        need_image "$program"
+    done
+}
+
 need_helm() {
     need_go_program helm "$HELM_VERSION" helm.sh/helm/v4/cmd/helm
 }

@@ -7,6 +7,7 @@ mod check;
 mod cluster;
 mod constraints;
 mod controller;
+mod node;
 mod packaging;
 mod publish;
 mod rooms;

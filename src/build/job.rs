@@ -123,6 +123,8 @@ pub fn job(order: &Order<'_>) -> Value {
             "restartPolicy": "Never",
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
+            // Half a build is worth nothing: one that is cancelled need not say goodbye.
+            "terminationGracePeriodSeconds": 5,
             "containers": [{
                 "name": "build",
                 "image": order.image,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt};
+use serde_json::Value;
 
 use super::build::Search;
 use super::context::Context;
@@ -18,9 +19,14 @@ use crate::api::{PatchSet, reason};
 use crate::build::{Order, job, name};
 use crate::plan::attempt::{Decision, Seen, begun, decide, observed};
 use crate::plan::build::INPUTS_LABEL;
+use crate::plan::inputs::Inputs;
 use crate::plan::patch_set::Built;
 use crate::plan::{Failure, Retry, Step};
 use crate::source::Freshness;
+
+/// The annotation with a digest of how a Job builds.
+const RECIPE_ANNOTATION: &str = "patching.c5c3.io/recipe";
+const RECIPE_POINTER: &str = "/metadata/annotations/patching.c5c3.io~1recipe";
 
 /// How long a build that was cancelled may hold up the next one for the same tag.
 const CANCEL_WITHIN: Duration = Duration::from_secs(60);
@@ -45,6 +51,11 @@ pub(super) async fn build(
         .filter(|attempt| attempt.finished_at.is_none())
     {
         match context.jobs.seen(&namespace, &attempt.name).await {
+            Ok(Seen::Active(Some(_)))
+                if is_outdated(patch_set, build, context, &planned, search, &jobs, attempt) =>
+            {
+                seen = Some(Seen::Outdated);
+            }
             Ok(Seen::Active(held_up)) => return building(planned, build, held_up.as_deref()),
             Ok(other) => seen = Some(other),
             Err(failure) => return Built::Failed(failure, Some(planned)),
@@ -94,6 +105,25 @@ pub(super) async fn build(
             Built::Failed(failure, Some(planned))
         }
     }
+}
+
+/// Whether a Job, which is held up, would be another one by the spec as it is now: what has to be changed to let it
+/// start is not part of what the image is built from.
+fn is_outdated(
+    patch_set: &PatchSet,
+    build: &Build,
+    context: &Context,
+    planned: &BuildStatus,
+    search: &Search<'_>,
+    jobs: &[Arc<Job>],
+    attempt: &Attempt,
+) -> bool {
+    let Some(job) = jobs.iter().find(|job| job.name_any() == attempt.name) else {
+        return false;
+    };
+    let now = manifest(patch_set, build, context, planned, search, attempt.number);
+    let recipe = job.annotations().get(RECIPE_ANNOTATION).map(String::as_str);
+    now.is_ok_and(|now| now.pointer(RECIPE_POINTER).and_then(Value::as_str) != recipe)
 }
 
 /// The newest attempt: that of the status, or one whose Job was created before the status could be written.
@@ -147,7 +177,17 @@ fn failed(planned: &BuildStatus, build: &Build, then: &str) -> Failure {
     )
 }
 
-/// Cancels builds from other inputs. One for the same tag has to be gone before the next may start.
+/// Whether a Job is one of an attempt that was given up.
+fn is_over(planned: &BuildStatus, job: &Job) -> bool {
+    let attempt = planned.attempt.as_ref();
+    attempt.is_some_and(|attempt| {
+        number_of(job).is_some_and(|number| {
+            number < attempt.number || (number == attempt.number && attempt.finished_at.is_some())
+        })
+    })
+}
+
+/// Cancels builds from other inputs, and those that were given up. One for the same tag has to be gone before the next may start.
 async fn supersede(
     context: &Context,
     jobs: &[Arc<Job>],
@@ -158,7 +198,8 @@ async fn supersede(
     let mut in_the_way = None;
     let superseded = jobs
         .iter()
-        .filter(|job| is_active(job) && inputs_of(job) != Some(&planned.inputs_digest));
+        .filter(|job| is_active(job))
+        .filter(|job| inputs_of(job) != Some(&planned.inputs_digest) || is_over(planned, job));
     for job in superseded {
         if job.metadata.deletion_timestamp.is_none() {
             let cancelled = context.jobs.cancel(job).await;
@@ -248,7 +289,7 @@ fn manifest(
     planned: &BuildStatus,
     search: &Search<'_>,
     number: u32,
-) -> Result<serde_json::Value, Failure> {
+) -> Result<Value, Failure> {
     let invalid = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
     let unreadable = |error: DurationError| invalid(error.to_string());
     let (Some(dockerfile), Some(source)) = (planned.dockerfile.as_deref(), &build.dockerfile) else {
@@ -264,7 +305,7 @@ fn manifest(
         (None, Builder::Buildah) => &context.options.buildah_image,
     };
     let owner = patch_set.controller_owner_ref(&());
-    Ok(job(&Order {
+    let mut job = job(&Order {
         patch_set: &patch_set.name_any(),
         uid: patch_set.metadata.uid.as_deref().unwrap_or_default(),
         owner: serde_json::to_value(owner).map_err(|error| invalid(error.to_string()))?,
@@ -296,5 +337,10 @@ fn manifest(
         image,
         cache: options.cache.as_ref().map(|cache| cache.0.as_str()),
         pod_template: options.pod_template.as_ref().map(|template| &template.0),
-    }))
+    });
+    let recipe = Inputs::new("job")
+        .with(job["spec"].to_string().as_bytes())
+        .digest();
+    job["metadata"]["annotations"][RECIPE_ANNOTATION] = recipe.into();
+    Ok(job)
 }

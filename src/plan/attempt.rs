@@ -23,6 +23,8 @@ pub enum Seen {
     Failed(String, Option<String>),
     /// It is not there any more.
     Gone,
+    /// It could not begin, and the spec asks for another by now.
+    Outdated,
 }
 
 /// What to do.
@@ -69,6 +71,13 @@ pub fn observed(attempt: Attempt, seen: &Seen, target: &str, now: Timestamp) -> 
             None,
         ),
         Seen::Failed(why, log) => (why.clone(), log.clone()),
+        Seen::Outdated => {
+            return Attempt {
+                finished_at: Some(seconds(now)),
+                message: Some(format!("{} could not begin, and was replaced", attempt.name)),
+                ..attempt
+            };
+        }
         Seen::Gone => (format!("{} was deleted before it ended", attempt.name), None),
     };
     Attempt {
@@ -91,6 +100,9 @@ pub fn decide(attempt: Option<&Attempt>, retries: u32, afresh: bool, now: Timest
     };
     let next = attempt.number.saturating_add(1);
     if afresh {
+        return Decision::Start(next);
+    }
+    if attempt.failures == 0 {
         return Decision::Start(next);
     }
     if attempt.failures > retries {

@@ -2,6 +2,7 @@
 //! BuildKit, a registry, and pods that run what was built.
 
 mod builds;
+mod faults;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

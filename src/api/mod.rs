@@ -12,6 +12,7 @@ pub mod build;
 pub mod common;
 pub mod constraint_override;
 pub mod crd;
+pub mod delivery;
 pub mod docs;
 pub mod duration;
 pub mod extra_packages;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::build::Build;
 use super::common::{Component, GitPath, GitRef, LocalReference, Release};
+use super::delivery::Delivery;
 use super::duration::FluxDuration;
 use super::reference::SourceReference;
 use super::status::PatchSetStatus;
@@ -64,6 +65,10 @@ use super::status::PatchSetStatus;
     validation = Rule::new("!has(self.libraries) || self.level == 'Service'")
         .message("a library is not built with libraries: name them in the services")
 )]
+#[x_kube(
+    validation = Rule::new("!has(self.delivery) || (has(self.build) && has(self.build.image))")
+        .message("delivery is of an image: set build.image")
+)]
 pub struct PatchSetSpec {
     /// The component that is patched, for instance `glance`.
     pub component: Component,
@@ -97,6 +102,9 @@ pub struct PatchSetSpec {
     /// What becomes of the patched source; absent, it is validated alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
+    /// Where the image goes when it is built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
     /// How often to look whether the upstream's ref or the patches moved.
     #[serde(default = "default_interval")]
     pub interval: FluxDuration,

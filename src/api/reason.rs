@@ -14,6 +14,8 @@ pub mod condition {
     pub const PATCHES_APPLICABLE: &str = "PatchesApplicable";
     /// The registry has the image that the patched source asks for.
     pub const IMAGE_BUILT: &str = "ImageBuilt";
+    /// The image went where it should.
+    pub const DELIVERED: &str = "Delivered";
     /// The overrides were merged into the upper constraints, and the merged file was written.
     pub const CONSTRAINTS_MERGED: &str = "ConstraintsMerged";
 }
@@ -36,6 +38,8 @@ pub const NO_PATCHES: &str = "NoPatches";
 
 /// The source is published, and the registry does not have the image yet.
 pub const AWAITING_IMAGE: &str = "AwaitingImage";
+/// An image waits for somebody to agree to its delivery.
+pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
 /// A build is under way.
 pub const BUILDING: &str = "Building";
 /// As many builds are under way as may be; this one waits for its turn.

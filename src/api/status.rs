@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::build::{BuildRecord, BuildStatus, ImageStatus};
+use super::delivery::DeliveryStatus;
 
 /// The generation of an object whose spec was not looked at yet.
 pub const NEVER_OBSERVED: i64 = -1;
@@ -51,6 +52,9 @@ pub struct PatchSetStatus {
     /// The newest image that was built. It stays while a newer one is awaited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageStatus>,
+    /// What was delivered last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<DeliveryStatus>,
     /// The last images, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<BuildRecord>,
@@ -71,6 +75,7 @@ impl Default for PatchSetStatus {
             inputs_digest: None,
             build: None,
             image: None,
+            delivered: None,
             history: Vec::new(),
         }
     }

@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod constraint_override;
 mod context;
+mod delivery;
 mod failures;
 mod folder;
 mod gather;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::context::{Context, Pace};
 use super::reconciler::{Reconciled, Schedule, identity};
 use super::references::{Referent, ReferentKind};
-use super::{build, check, gather};
+use super::{build, check, delivery, gather};
 use crate::api::PatchSet;
 use crate::api::reason::{self, condition};
 use crate::api::status::{PatchSetStatus, PatchState};
@@ -16,7 +16,7 @@ use crate::plan::Outcome;
 use crate::plan::build::is_built;
 use crate::plan::conditions;
 use crate::plan::lifecycle::{Asked, Next};
-use crate::plan::patch_set::{self, Built, Policy, Progress, Sources, holds, is_planned, passes};
+use crate::plan::patch_set::{self, Built, Delivered, Policy, Progress, Sources, holds, is_planned, passes};
 
 /// How much of a failed build's log an event has, in characters from its end.
 const EVENT_LOG: usize = 500;
@@ -96,13 +96,15 @@ impl Reconciled for PatchSet {
                     .build
                     .as_ref()
                     .and_then(|build| build.dockerfile.as_ref());
-                [
-                    patches.and_then(|patches| patches.config_map.as_ref()),
-                    dockerfile.and_then(|source| source.config_map.as_ref()),
-                ]
-                .into_iter()
-                .flatten()
-                .any(|reference| reference.name == referent.name)
+                let delivery = self.spec.delivery.as_ref();
+                delivery.is_some_and(|delivery| delivery.config_map.name == referent.name)
+                    || [
+                        patches.and_then(|patches| patches.config_map.as_ref()),
+                        dockerfile.and_then(|source| source.config_map.as_ref()),
+                    ]
+                    .into_iter()
+                    .flatten()
+                    .any(|reference| reference.name == referent.name)
             }
         }
     }
@@ -156,7 +158,7 @@ impl Reconciled for PatchSet {
         };
         let sources = gathered.sources();
         let holds = holds(known, &sources.inputs_digest);
-        if holds && self.is_settled(known) {
+        if holds && self.is_settled(known) && self.is_delivered(context, known).await {
             return Outcome::Unchanged(sources);
         }
         let mut checked = None;
@@ -179,7 +181,18 @@ impl Reconciled for PatchSet {
         } else {
             Built::Nothing
         };
-        Outcome::Done(sources, Progress { checked, built })
+        let delivered = match (&self.spec.delivery, &built) {
+            (Some(wanted), Built::Image(_, image)) => {
+                delivery::deliver(self, context, wanted, known, image).await
+            }
+            _ => Delivered::Nothing,
+        };
+        let progress = Progress {
+            checked,
+            built,
+            delivered,
+        };
+        Outcome::Done(sources, progress)
     }
 
     fn settle(
@@ -192,12 +205,24 @@ impl Reconciled for PatchSet {
         let policy = Policy {
             merged: self.spec.merged_patches,
             builds: self.spec.build.is_some(),
+            delivers: self.spec.delivery.is_some(),
         };
         patch_set::settle(known, asked, policy, now, outcome)
     }
 }
 
 impl PatchSet {
+    /// Whether the image of the status is where it should go. Where patches do not apply, nothing is delivered anew.
+    async fn is_delivered(&self, context: &Context, known: &PatchSetStatus) -> bool {
+        let apply = |patch| passes(patch, self.spec.merged_patches);
+        match (&self.spec.delivery, &known.image) {
+            (Some(wanted), Some(image)) if known.patches.iter().all(apply) => {
+                delivery::stands(self, context, wanted, known, image).await
+            }
+            _ => true,
+        }
+    }
+
     /// Whether nothing is left to do for results that hold: no build is asked for, patches do not apply, or the image
     /// is there.
     fn is_settled(&self, known: &PatchSetStatus) -> bool {

@@ -13,6 +13,8 @@ pub enum Step {
     Patches,
     /// Publishing the source, and looking for the image.
     Build,
+    /// Delivering the image.
+    Delivery,
     /// Merging the constraints, and writing the merged file.
     Constraints,
 }
@@ -25,6 +27,7 @@ impl Step {
             Self::Source => condition::SOURCE_RESOLVED,
             Self::Patches => condition::PATCHES_APPLICABLE,
             Self::Build => condition::IMAGE_BUILT,
+            Self::Delivery => condition::DELIVERED,
             Self::Constraints => condition::CONSTRAINTS_MERGED,
         }
     }

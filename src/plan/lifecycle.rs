@@ -180,7 +180,7 @@ impl<'a, S: Observed> Settling<'a, S> {
                 conditions.set(condition::STALLED, Truth::True, failure.reason, &failure.message);
                 match failure.step {
                     Step::Source => Next::Change,
-                    Step::Patches | Step::Constraints | Step::Build => Next::Interval,
+                    Step::Patches | Step::Constraints | Step::Build | Step::Delivery => Next::Interval,
                 }
             }
         };

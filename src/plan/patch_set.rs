@@ -6,6 +6,7 @@ use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
 use super::lifecycle::{Asked, Next, Outcome, Settling, Verdict};
 use crate::api::build::{BuildRecord, BuildStatus, ImageStatus};
+use crate::api::delivery::DeliveryStatus;
 use crate::api::patch_set::MergedPatches;
 use crate::api::reason::{self, condition};
 use crate::api::status::{CandidateStatus, PatchSetStatus, PatchState, PatchStatus, UpstreamStatus};
@@ -42,6 +43,21 @@ pub struct Progress {
     pub checked: Option<Checked>,
     /// What became of the build.
     pub built: Built,
+    /// What became of the delivery of the image that was built.
+    pub delivered: Delivered,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// None is asked for, it was done before, or there is nothing to deliver yet.
+    Nothing,
+    /// Somebody has to agree first.
+    Held(String),
+    /// It is where it should be.
+    Done(DeliveryStatus),
+    /// It could not be done.
+    Failed(Failure),
 }
 
 /// What became of the build that was asked for.
@@ -68,6 +84,8 @@ pub struct Policy {
     pub merged: MergedPatches,
     /// Whether there is a `spec.build`.
     pub builds: bool,
+    /// Whether there is a `spec.delivery`.
+    pub delivers: bool,
 }
 
 /// Whether results that were computed from these inputs stand in the status already.
@@ -102,7 +120,7 @@ pub fn settle(
     outcome: Outcome<Sources, Progress>,
 ) -> (PatchSetStatus, Next) {
     let mut settling = Settling::from_previous(previous, asked, now);
-    let built = match outcome {
+    let (built, delivered) = match outcome {
         Outcome::Failed(failure, sources) => {
             if let Some(sources) = sources {
                 settling.resolved(&resolved(&sources));
@@ -112,17 +130,28 @@ pub fn settle(
         Outcome::Unchanged(sources) => {
             settling.resolved(&resolved(&sources));
             take_sources(&mut settling.status, sources);
-            Built::Nothing
+            (Built::Nothing, Delivered::Nothing)
         }
-        Outcome::Done(sources, Progress { checked, built }) => {
+        Outcome::Done(
+            sources,
+            Progress {
+                checked,
+                built,
+                delivered,
+            },
+        ) => {
             settling.resolved(&resolved(&sources));
             take_sources(&mut settling.status, sources);
             if let Some(checked) = checked {
                 take_checked(&mut settling.status, checked, policy.merged);
             }
-            built
+            (built, delivered)
         }
     };
+    if !policy.delivers {
+        settling.without(Step::Delivery);
+        settling.status.delivered = None;
+    }
     let verdict = verdict(&settling.status, policy.merged);
     if !policy.builds {
         settling.without(Step::Build);
@@ -166,7 +195,28 @@ pub fn settle(
         message,
         ..verdict
     };
-    settling.judged(Step::Build, &built)
+    if !policy.delivers {
+        return settling.judged(Step::Build, &built);
+    }
+    settling.done(Step::Build, &built);
+    match delivered {
+        Delivered::Failed(failure) => return settling.failed(&failure),
+        Delivered::Held(message) => {
+            let (status, _) = settling.waiting(Step::Delivery, reason::AWAITING_APPROVAL, &message);
+            // An annotation is seen at once.
+            return (status, Next::Interval);
+        }
+        Delivered::Done(delivered) => settling.status.delivered = Some(delivered),
+        Delivered::Nothing => {}
+    }
+    let message = match &settling.status.delivered {
+        Some(delivered) => format!(
+            "{}, delivered to ConfigMap {}",
+            built.message, delivered.config_map
+        ),
+        None => built.message.clone(),
+    };
+    settling.judged(Step::Delivery, &Verdict { message, ..built })
 }
 
 /// Puts an image that was not told before into the history.
@@ -320,6 +370,7 @@ mod tests {
     const POLICY: Policy = Policy {
         merged: MergedPatches::Fail,
         builds: false,
+        delivers: false,
     };
 
     fn sources(digest: &str) -> Sources {
@@ -348,6 +399,7 @@ mod tests {
     fn checked(states: &[PatchState]) -> Progress {
         let patches = states.iter().map(|state| patch(*state)).collect();
         Progress {
+            delivered: Delivered::Nothing,
             checked: Some(Checked {
                 patches,
                 tree: "tree".into(),

@@ -15,13 +15,13 @@ use crate::support::program::program;
 use crate::support::registry::Registry;
 
 /// A stage whose controller may push to a registry without TLS.
-async fn stage(name: &str, registry: &Registry) -> Stage {
+pub(super) async fn stage(name: &str, registry: &Registry) -> Stage {
     let option = format!("--plain-http-registry={}", registry.host);
     Stage::with(name, &[&option], GitServer::http).await
 }
 
 /// A spec with one patch, and a build by another CI.
-fn spec(stage: &Stage, registry: &Registry) -> Value {
+pub(super) fn spec(stage: &Stage, registry: &Registry) -> Value {
     let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
     spec["upstream"]["ref"] = json!({ "tag": "1.0.0" });
     spec["build"] = json!({
@@ -34,7 +34,7 @@ fn spec(stage: &Stage, registry: &Registry) -> Value {
 }
 
 /// What a CI does: builds from the named contexts of the status with a real builder, and pushes.
-fn build_as_told(build: &BuildStatus, inputs: &str) {
+pub(super) fn build_as_told(build: &BuildStatus, inputs: &str) {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(
         root.path().join("Dockerfile"),
@@ -87,7 +87,7 @@ fn target_of(build: &BuildStatus) -> &str {
     build.target.as_deref().unwrap()
 }
 
-fn build_of(object: &PatchSet) -> BuildStatus {
+pub(super) fn build_of(object: &PatchSet) -> BuildStatus {
     object.status.as_ref().unwrap().build.clone().unwrap()
 }
 

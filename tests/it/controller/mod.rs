@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod build;
+mod delivery;
 mod faults;
 mod overrides;
 mod patches;

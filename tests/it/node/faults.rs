@@ -18,14 +18,15 @@ use crate::support::git_repo::GitRepo;
 use crate::support::git_server::GitServer;
 
 /// A namespace with an upstream.
-struct Stage {
-    site: Site,
+pub struct Stage {
+    pub site: Site,
+    pub upstream: GitRepo,
     server: GitServer,
     _root: tempfile::TempDir,
 }
 
 impl Stage {
-    async fn new(name: &str) -> Self {
+    pub async fn new(name: &str) -> Self {
         let site = Node::get().await.site(name);
         let root = tempfile::tempdir().unwrap();
         let upstream = GitRepo::create(root.path(), "upstream");
@@ -34,13 +35,14 @@ impl Stage {
         let server = GitServer::http(root.path().to_path_buf()).start();
         Self {
             site,
+            upstream,
             server,
             _root: root,
         }
     }
 
     /// A spec whose Dockerfile is small, and quick where it does not wait.
-    fn spec(&self, dockerfile: &str) -> Value {
+    pub fn spec(&self, dockerfile: &str) -> Value {
         let repository = format!("{}/{}", self.site.node.registry, self.site.namespace);
         json!({
             "component": "demo", "release": "2025.2",
@@ -57,13 +59,13 @@ impl Stage {
         })
     }
 
-    async fn apply(&self, spec: &Value) {
+    pub async fn apply(&self, spec: &Value) {
         self.site
             .apply::<PatchSet>("demo", &json!({ "spec": spec }))
             .await;
     }
 
-    async fn ready(&self, status: &str, reason: &str) -> PatchSet {
+    pub async fn ready(&self, status: &str, reason: &str) -> PatchSet {
         self.site.ready("demo", status, reason).await
     }
 

@@ -3,6 +3,7 @@
 
 mod builds;
 mod faults;
+mod flux;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

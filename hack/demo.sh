@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Patches on a real OpenStack component and overrides of its constraints, on a real API server.
+# Patches on a real OpenStack component and overrides of its constraints, on a real API server; as root on a real node, on to
+# an image that Flux rolls out.
 #
 #   hack/demo.sh              gets what is missing, shows everything, cleans up
 #   hack/demo.sh --keep       leaves everything running and prints the KUBECONFIG
 #   hack/demo.sh --stop DIR   ends what --keep left running
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=lib/tools.sh
-. "$(dirname "$0")/lib/tools.sh"
-# shellcheck source-path=SCRIPTDIR source=lib/cluster.sh
-. "$(dirname "$0")/lib/cluster.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/images.sh
+. "$(dirname "$0")/lib/images.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/node.sh
+. "$(dirname "$0")/lib/node.sh"
 
 usage="usage: hack/demo.sh [--keep | --stop DIR]"
 keep=
@@ -29,7 +30,8 @@ clean_up() {
     say "clean up"
     stop "$dir" controller
     stop "$dir" git-daemon
-    cluster_down "$dir"
+    stop "$dir" artifacts
+    node_down "$dir"
     rm -rf "$dir"
 }
 
@@ -147,7 +149,8 @@ start_git_daemon() {
 
 start_controller() {
     spawn "$1" controller env KUBECONFIG="$1/kubeconfig" RUNTIME_NAMESPACE=default "$2" controller \
-        --allow-transport=https,ssh,git --storage-path "$1/mirrors" --storage-capacity 2Gi \
+        --allow-transport=https,ssh,git --plain-http-registry "$(cat "$1/registry" 2>/dev/null || printf 127.0.0.1)" \
+        --buildkit-image localhost/builder:node --storage-path "$1/mirrors" --storage-capacity 2Gi \
         --metrics-addr 127.0.0.1:0 --health-addr "127.0.0.1:$3" --log-encoding text
     ready "$1" controller 30 curl -sf "http://127.0.0.1:$3/readyz"
 }
@@ -157,7 +160,53 @@ poke() {
     kubectl annotate --overwrite "patchset/$1" "reconcile.fluxcd.io/requestedAt=$(date +%s.%N)" >/dev/null
 }
 
+# has_node: whether a node can be brought up here.
+has_node() {
+    [ "$(id -u)" -eq 0 ] && [ -d /sys/fs/cgroup ] && command -v apt-get >/dev/null && [ -z "${PATCHSET_DEMO_WITHOUT_NODE:-}" ]
+}
+
+# start_artifacts: serves what source-controller would.
+start_artifacts() {
+    spawn "$1" artifacts "$2" -m http.server --bind 127.0.0.1 --directory "$1/artifacts" "$3"
+    ready "$1" artifacts 20 curl -sf "http://127.0.0.1:$3/"
+}
+
+# flux_follows: hands the deployment's manifests to Flux, with source-controller's part played by this script.
+flux_follows() {
+    local url digest
+    mkdir -p "$dir/artifacts"
+    tar -C "$PATCHSET_ROOT/hack/demo" -czf "$dir/artifacts/deployment.tar.gz" deployment.yaml
+    start "$dir" artifacts start_artifacts python3
+    url=http://127.0.0.1:$(cat "$dir/artifacts.port")/deployment.tar.gz
+    digest=sha256:$(sha256sum "$dir/artifacts/deployment.tar.gz" | cut -d ' ' -f 1)
+    kubectl apply --server-side -f "$PATCHSET_ROOT/hack/demo/flux.yaml" >/dev/null
+    kubectl patch gitrepository deployment --subresource=status --type=merge --patch "{\"status\": {
+        \"observedGeneration\": 1,
+        \"conditions\": [{\"type\": \"Ready\", \"status\": \"True\", \"reason\": \"Succeeded\", \"message\": \"stored\",
+            \"lastTransitionTime\": \"2026-01-01T00:00:00Z\"}],
+        \"artifact\": {\"path\": \"deployment.tar.gz\", \"url\": \"$url\", \"digest\": \"$digest\", \"size\": 1,
+            \"revision\": \"main@sha1:0123456789012345678901234567890123456789\", \"lastUpdateTime\": \"2026-01-01T00:00:00Z\"}}}" >/dev/null
+}
+
+# runs_image: waits until the deployment runs what was delivered, and shows it.
+runs_image() {
+    local reference
+    reference=$(kubectl get patchset glance-image -o jsonpath='{.status.image.reference}')
+    kubectl wait deployment/glance "--for=jsonpath={.spec.template.spec.containers[0].image}=$reference" --timeout=60s >/dev/null
+    kubectl rollout status deployment/glance --timeout=120s >/dev/null
+    # The program takes a moment to say its version.
+    for _ in $(seq 100); do
+        [ -z "$(kubectl logs deployment/glance)" ] || break
+        sleep 0.2
+    done
+    show kubectl get deployment glance -o wide
+    show kubectl logs deployment/glance
+}
+
 "$PATCHSET_ROOT/hack/setup.sh" demo
+if has_node; then
+    "$PATCHSET_ROOT/hack/setup.sh" node
+fi
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PATCHSET_CACHE/target}
 long "build patchset (some minutes the first time)" \
     cargo build --manifest-path "$PATCHSET_ROOT/Cargo.toml" --locked --bin patchset
@@ -174,8 +223,15 @@ start "$dir" git-daemon start_git_daemon "$(git --exec-path)/git-daemon"
 git_server=git://127.0.0.1:$(cat "$dir/git-daemon.port")
 say "the upstream is served at $git_server/glance"
 
-say "start etcd and kube-apiserver"
-cluster_up "$dir"
+if has_node; then
+    say "start a node: etcd, kube-apiserver, controller manager, scheduler, containerd, kubelet, a registry and Flux's kustomize-controller"
+    node_up "$dir"
+    node_flux "$dir"
+    skopeo copy --quiet --dest-tls-verify=false "docker-archive:$(image_file python)" "docker://$(cat "$dir/registry")/python:3"
+else
+    say "start etcd and kube-apiserver"
+    cluster_up "$dir"
+fi
 kubectl apply --server-side --kustomize "$PATCHSET_ROOT/config/crd" >/dev/null
 kubectl wait --for=condition=Established --timeout=30s \
     crd/patchsets.patching.c5c3.io crd/constraintoverrides.patching.c5c3.io >/dev/null
@@ -226,4 +282,20 @@ kubectl get configmap constraints-2025.2-constraints -o go-template='{{index .da
 say "the same and more without a cluster, for CI"
 printf '\n$ patchset check patches --upstream git --release 2025.2\n'
 "$CARGO_TARGET_DIR/debug/patchset" check "$dir/git/patches" --upstream "$dir/git" --release 2025.2 || true
+if has_node; then
+    say "build an image from the patched source by a Job, and deliver it to Flux"
+    flux_follows
+    sed "s|GIT_SERVER|$git_server|; s|REGISTRY|$(cat "$dir/registry")|" "$PATCHSET_ROOT/hack/demo/build.yaml" >"$dir/build.yaml"
+    kubectl apply --server-side -f "$dir/build.yaml" >/dev/null
+    kubectl wait patchset/glance-image --for=jsonpath='{.status.conditions[?(@.type=="ImageBuilt")].reason}'=Building --timeout=60s >/dev/null || true
+    show kubectl get patchset glance-image
+    show kubectl get jobs
+    kubectl wait patchset/glance-image --for=condition=Ready --timeout=600s >/dev/null ||
+        die "no image: $(kubectl get patchset glance-image -o jsonpath='{.status}')"
+    show kubectl get patchset glance-image
+    show kubectl get configmap images -o 'jsonpath={.data.glance_reference}{"\n"}'
+    runs_image
+else
+    say "not as root, or no Debian: the image and its delivery are left out"
+fi
 done_=yes

@@ -2,7 +2,8 @@
 # Gets what the tests and the demo need and what this machine lacks. A second run has nothing to do.
 #
 #   hack/setup.sh          everything
-#   hack/setup.sh demo     only what hack/demo.sh needs
+#   hack/setup.sh demo     only what hack/demo.sh needs without a node
+#   hack/setup.sh node     that, and what hack/node.sh needs
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/tools.sh
 . "$(dirname "$0")/lib/tools.sh"
@@ -22,7 +23,9 @@ need_commands cc=gcc git=git curl=curl openssl=openssl setpriv=util-linux python
 need_etcd
 need_kubernetes kube-apiserver
 need_kubernetes kubectl
-if [ "${1:-}" != demo ]; then
+if [ "${1:-}" = node ]; then
+    need_node
+elif [ "${1:-}" != demo ]; then
     need_commands sshd=openssh-server ssh-keygen=openssh-client shellcheck=shellcheck \
         docker-registry=docker-registry skopeo=skopeo buildah=buildah
     need_helm

@@ -11,10 +11,12 @@
 //!    an operator of the process needs.
 //!
 //! [`publish`] pushes patched trees and merged constraints to a registry, and [`sbom`] says what is in them.
+//! [`actions`] has GitHub Actions build from them.
 //!
 //! [`api`] holds the types that users write. `docs/architecture.md` has the rules
 //! that keep the rooms apart.
 
+pub mod actions;
 pub mod api;
 pub mod cli;
 pub mod constraints;

@@ -10,6 +10,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("plan", &["api", "patch", "constraints"], Kind::Pure),
     ("source", &["api", "patch", "plan"], Kind::Effects),
     ("publish", &["patch"], Kind::Effects),
+    ("actions", &[], Kind::Effects),
     ("sbom", &["constraints", "patch"], Kind::Pure),
     ("status", &["api", "patch", "plan"], Kind::Effects),
     ("ops", &["api"], Kind::Effects),

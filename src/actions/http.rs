@@ -1,6 +1,7 @@
 //! Requests: bounded in time and size, never to a host that is not meant, and none while the server wants none.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use reqwest::header::{
@@ -23,8 +24,8 @@ const VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 pub(super) struct Http {
     client: Client,
     unencrypted: Vec<String>,
-    /// Until when the server wants no requests.
-    limited: Mutex<Option<Timestamp>>,
+    /// Until when a host wants no requests.
+    limited: Mutex<HashMap<String, Timestamp>>,
 }
 
 /// One request.
@@ -93,7 +94,7 @@ impl Http {
     pub(super) async fn ask(&self, ask: &Ask<'_>, token: &SecretString) -> Result<Answer, Error> {
         self.allow(&ask.url)?;
         let host = host(&ask.url);
-        let until = *self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = self.limited().get(&host).copied();
         if let Some(until) = until.filter(|until| *until > Timestamp::now()) {
             return Err(Error::Limited { host, until });
         }
@@ -138,7 +139,7 @@ impl Http {
             message(&body, token)
         };
         if let Some(until) = limited_until(status, &headers, &message, Timestamp::now()) {
-            *self.limited.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+            self.limited().insert(host.clone(), until);
             return Err(Error::Limited { host, until });
         }
         if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
@@ -182,6 +183,10 @@ impl Http {
             status if status.is_server_error() => Err(unavailable(format!("status {}", status.as_u16()))),
             status => Ok(Err(status)),
         }
+    }
+
+    fn limited(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+        self.limited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether an address may be spoken to.

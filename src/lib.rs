@@ -11,11 +11,12 @@
 //!    an operator of the process needs.
 //!
 //! [`publish`] pushes patched trees and merged constraints to a registry, [`build`] describes the Job that makes an image
-//! of them, and [`sbom`] says what is in them.
+//! of them, [`actions`] has GitHub Actions make it, and [`sbom`] says what is in them.
 //!
 //! [`api`] holds the types that users write. `docs/architecture.md` has the rules
 //! that keep the rooms apart.
 
+pub mod actions;
 pub mod api;
 pub mod build;
 pub mod cli;

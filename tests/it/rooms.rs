@@ -11,6 +11,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("source", &["api", "patch", "plan"], Kind::Effects),
     ("publish", &["patch"], Kind::Effects),
     ("build", &["api"], Kind::Pure),
+    ("actions", &[], Kind::Effects),
     ("sbom", &["constraints", "patch"], Kind::Pure),
     ("status", &["api", "patch", "plan"], Kind::Effects),
     ("ops", &["api"], Kind::Effects),

@@ -395,9 +395,12 @@ fn backend(
     (status, headers, output[end + 4..].to_vec())
 }
 
-struct TlsListener {
-    listener: tokio::net::TcpListener,
-    acceptor: tokio_rustls::TlsAcceptor,
+/// Accepts connections with TLS.
+pub struct TlsListener {
+    /// Where from.
+    pub listener: tokio::net::TcpListener,
+    /// How, as [`acceptor`] makes it.
+    pub acceptor: tokio_rustls::TlsAcceptor,
 }
 
 impl axum::serve::Listener for TlsListener {
@@ -420,7 +423,8 @@ impl axum::serve::Listener for TlsListener {
     }
 }
 
-fn acceptor(tls: ServerTls) -> tokio_rustls::TlsAcceptor {
+/// What accepts a connection with TLS.
+pub fn acceptor(tls: ServerTls) -> tokio_rustls::TlsAcceptor {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let provider = Arc::new(rustls::crypto::ring::default_provider());

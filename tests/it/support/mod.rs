@@ -3,6 +3,7 @@
 pub mod api_server;
 pub mod git_repo;
 pub mod git_server;
+pub mod github;
 pub mod program;
 pub mod proxy;
 pub mod registry;

@@ -1,0 +1,115 @@
+//! Why something could not be done with GitHub Actions.
+
+use jiff::Timestamp;
+
+/// Why something could not be done with GitHub Actions. No message holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The Secret cannot be used.
+    #[error("the Secret cannot be used: {0}")]
+    Secret(String),
+    /// A name or an address is none.
+    #[error("{text:?} is no {what}: {reason}")]
+    Invalid {
+        /// What it should be.
+        what: &'static str,
+        /// As it was given, shortened.
+        text: String,
+        /// Why it is not, and what to write.
+        reason: &'static str,
+    },
+    /// An address that nothing is sent to.
+    #[error("{address} is not spoken to: {reason}")]
+    Address {
+        /// Scheme and host.
+        address: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The server does not take the login (401).
+    #[error("{host} refuses the login (401) for {what}: {reason}")]
+    Authentication {
+        /// The server.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// What it said, and what to do.
+        reason: String,
+    },
+    /// The login may not do that (403).
+    #[error("{host} forbids (403) {what}: {reason}")]
+    Forbidden {
+        /// The server.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// What it said, and what to do.
+        reason: String,
+    },
+    /// There is no such thing, or the login may not see it (404).
+    #[error("{host} finds no {what} (404): {reason}")]
+    NotFound {
+        /// The server.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// What to do.
+        reason: &'static str,
+    },
+    /// The server answers, and does not do what it is asked for.
+    #[error("{host} refuses {what}: {reason}")]
+    Refused {
+        /// The server.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// What it said, and what to do.
+        reason: String,
+    },
+    /// The server wants no request before a point in time. Until then none is sent.
+    #[error("{host} limits the rate of requests: nothing is sent before {until}")]
+    Limited {
+        /// The server.
+        host: String,
+        /// When to ask again.
+        until: Timestamp,
+    },
+    /// The server cannot be reached, or fails. What was asked for has not happened, or does no harm twice.
+    #[error("{host}: {what}: {reason}")]
+    Unavailable {
+        /// The server.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The dispatch was sent, and the answer does not tell whether a run comes of it: look for the run before
+    /// dispatching again.
+    #[error("{host}: {what}: {reason}; whether a run was started is not known, and has to be looked for")]
+    Ambiguous {
+        /// The server.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// What happened.
+        reason: String,
+    },
+    /// More than is sent or read.
+    #[error("{what} is more than {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: String,
+        /// The limit.
+        limit: String,
+    },
+}
+
+impl Error {
+    /// Whether another attempt may succeed without anybody changing anything, once [`Error::Limited`]'s time has come.
+    /// Not so for [`Error::Ambiguous`], where another attempt may start a second run.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Limited { .. })
+    }
+}

@@ -1,0 +1,269 @@
+//! Requests: bounded in time and size, never to a host that is not meant, and none while the server wants none.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_NONE_MATCH, RANGE, USER_AGENT,
+};
+use reqwest::{Client, ClientBuilder, Method, Request, Response, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::answers::{limited_until, message};
+use super::workflow::host;
+use super::{Config, Error};
+
+/// The largest answer that is read, in bytes: a page of runs has some 20 KB for each.
+const LARGEST: usize = 8 << 20;
+const AGENT: &str = concat!("patchset/", env!("CARGO_PKG_VERSION"));
+/// The version that github.com and all supported Enterprise Servers know. Later ones do not take `return_run_details`.
+const VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
+
+/// Sends requests.
+pub(super) struct Http {
+    client: Client,
+    unencrypted: Vec<String>,
+    /// Until when a host wants no requests.
+    limited: Mutex<HashMap<String, Timestamp>>,
+}
+
+/// One request.
+pub(super) struct Ask<'a> {
+    method: Method,
+    url: Url,
+    /// What it is about, for messages.
+    what: &'a str,
+    pub(super) body: Option<Vec<u8>>,
+    pub(super) etag: Option<HeaderValue>,
+    /// Whether it must not be done twice.
+    pub(super) once: bool,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn new(method: Method, url: Url, what: &'a str) -> Self {
+        Self {
+            method,
+            url,
+            what,
+            body: None,
+            etag: None,
+            once: false,
+        }
+    }
+}
+
+/// An answer other than that the server fails or wants no requests.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    /// What the server says went wrong, in one line without secrets; empty where nothing did.
+    pub(super) message: String,
+}
+
+impl Http {
+    pub(super) fn new(config: &Config, authorities: Option<&[u8]>) -> Result<Self, Error> {
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Another thread may have installed it in between, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let certificates = match authorities {
+            Some(pem) => reqwest::Certificate::from_pem_bundle(pem)
+                .map_err(|_| Error::Secret("ca.crt holds no PEM certificate".to_owned()))?,
+            None => Vec::new(),
+        };
+        let client = settings(config)
+            .tls_certs_merge(certificates.clone())
+            .build()
+            // A system without authorities, as small images are, fails here. What needs none shall work there.
+            .or_else(|_| settings(config).tls_certs_only(certificates).build())
+            .map_err(|error| Error::Unavailable {
+                host: "this machine".to_owned(),
+                what: "an HTTP client".to_owned(),
+                reason: causes(error),
+            })?;
+        Ok(Self {
+            client,
+            unencrypted: config.plain_http.clone(),
+            limited: Mutex::default(),
+        })
+    }
+
+    /// Asks a GitHub server.
+    pub(super) async fn ask(&self, ask: &Ask<'_>, token: &SecretString) -> Result<Answer, Error> {
+        self.allow(&ask.url)?;
+        let host = host(&ask.url);
+        let until = self.limited().get(&host).copied();
+        if let Some(until) = until.filter(|until| *until > Timestamp::now()) {
+            return Err(Error::Limited { host, until });
+        }
+        let failed = |reason: String| {
+            let what = ask.what.to_owned();
+            let host = host.clone();
+            if ask.once {
+                Error::Ambiguous { host, what, reason }
+            } else {
+                Error::Unavailable { host, what, reason }
+            }
+        };
+        let mut response = match self.client.execute(request(ask, token)?).await {
+            Ok(response) => response,
+            // Without a connection nothing was sent.
+            Err(error) if error.is_connect() => {
+                return Err(Error::Unavailable {
+                    host,
+                    what: ask.what.to_owned(),
+                    reason: causes(error),
+                });
+            }
+            Err(error) => return Err(failed(causes(error))),
+        };
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let body = match body(&mut response).await {
+            Ok(Some(body)) => body,
+            // The status has told already whether it was done.
+            _ if ask.once => Vec::new(),
+            Ok(None) => {
+                return Err(Error::TooLarge {
+                    what: format!("{host}'s answer for {}", ask.what),
+                    limit: format!("{LARGEST} bytes"),
+                });
+            }
+            Err(error) => return Err(failed(causes(error))),
+        };
+        let message = if status.is_success() {
+            String::new()
+        } else {
+            message(&body, token)
+        };
+        if let Some(until) = limited_until(status, &headers, &message, Timestamp::now()) {
+            self.limited().insert(host.clone(), until);
+            return Err(Error::Limited { host, until });
+        }
+        if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
+            return Err(failed(format!("status {} {message}", status.as_u16())));
+        }
+        Ok(Answer {
+            status,
+            headers,
+            body,
+            message,
+        })
+    }
+
+    /// Gets what a server redirected to, from some byte on where one is given; or another redirect, or the status of a
+    /// refusal. Such an address is itself a secret: it is in no message, and no login is sent.
+    pub(super) async fn fetch(
+        &self,
+        url: Url,
+        what: &str,
+        from: Option<u64>,
+    ) -> Result<Result<Response, StatusCode>, Error> {
+        self.allow(&url)?;
+        let unavailable = |reason| Error::Unavailable {
+            host: host(&url),
+            what: what.to_owned(),
+            reason,
+        };
+        let mut request = Request::new(Method::GET, url.clone());
+        let headers = request.headers_mut();
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        if let Some(Ok(range)) = from.map(|from| HeaderValue::from_str(&format!("bytes={from}-"))) {
+            headers.insert(RANGE, range);
+        }
+        let response = self
+            .client
+            .execute(request)
+            .await
+            .map_err(|error| unavailable(causes(error)))?;
+        match response.status() {
+            status if status.is_success() || status.is_redirection() => Ok(Ok(response)),
+            status if status.is_server_error() => Err(unavailable(format!("status {}", status.as_u16()))),
+            status => Ok(Err(status)),
+        }
+    }
+
+    fn limited(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+        self.limited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an address may be spoken to.
+    fn allow(&self, url: &Url) -> Result<(), Error> {
+        let refused = |reason| {
+            Err(Error::Address {
+                address: format!("{}://{}", url.scheme(), host(url)),
+                reason,
+            })
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return refused("its address holds a login");
+        }
+        match url.scheme() {
+            "https" => Ok(()),
+            "http" if self.unencrypted.contains(&host(url)) => Ok(()),
+            _ => refused("it is not encrypted, and not among the hosts that may be spoken to without TLS"),
+        }
+    }
+}
+
+fn settings(config: &Config) -> ClientBuilder {
+    Client::builder()
+        .connect_timeout(config.connect_timeout)
+        .timeout(config.timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+}
+
+fn request(ask: &Ask<'_>, token: &SecretString) -> Result<Request, Error> {
+    let mut request = Request::new(ask.method.clone(), ask.url.clone());
+    let mut login = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+        .map_err(|_| Error::Secret("the token holds characters that no token has".to_owned()))?;
+    login.set_sensitive(true);
+    let headers = request.headers_mut();
+    headers.insert(AUTHORIZATION, login);
+    headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
+    headers.insert("x-github-api-version", VERSION);
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    if let Some(etag) = &ask.etag {
+        headers.insert(IF_NONE_MATCH, etag.clone());
+    }
+    if let Some(body) = &ask.body {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(body.clone().into());
+    }
+    Ok(request)
+}
+
+/// An answer's body; `None` where it is too large.
+async fn body(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        if body.len() + piece.len() > LARGEST {
+            return Ok(None);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Some(body))
+}
+
+/// An error with its causes, without the address, which may be a secret.
+pub(super) fn causes(error: reqwest::Error) -> String {
+    use std::error::Error as _;
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = inner.source();
+    }
+    text
+}

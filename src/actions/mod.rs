@@ -1,0 +1,27 @@
+//! GitHub Actions: starts a workflow by `workflow_dispatch`, follows its run, and reads why it failed.
+//!
+//! A dispatch that may have reached the server is never sent again here: it ends as [`Error::Ambiguous`], and the
+//! caller looks with [`Client::find_run`] for the run that carries its [`RequestId`]. For that the workflow has to
+//! declare the inputs `request_id` and `build`, and to put the first into its `run-name`.
+//!
+//! The rules are those of GitHub's REST API, version 2022-11-28, on github.com and on GitHub Enterprise Server.
+
+mod answers;
+mod app;
+mod authorization;
+mod client;
+mod config;
+mod credentials;
+mod error;
+mod http;
+mod logs;
+mod run;
+mod workflow;
+
+pub use client::Client;
+pub use config::Config;
+pub use credentials::{Credentials, SecretData};
+pub use error::Error;
+pub use logs::FailedJob;
+pub use run::{Conclusion, Run, RunId, State};
+pub use workflow::{BaseUrl, RequestId, Workflow};

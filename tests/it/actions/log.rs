@@ -31,7 +31,8 @@ async fn failed(log: &str) -> GitHub {
 
 fn stamped(lines: &[&str]) -> String {
     let time = "2026-02-03T04:05:06.1234567Z";
-    lines.iter().map(|line| format!("{time} {line}\r\n")).collect()
+    let stamped: Vec<String> = lines.iter().map(|line| format!("{time} {line}\r\n")).collect();
+    stamped.concat()
 }
 
 async fn tail(github: &GitHub, lines: usize) -> FailedJob {
@@ -78,7 +79,8 @@ async fn the_failed_jobs_last_lines_are_read_without_the_login() {
 
 #[tokio::test]
 async fn of_a_long_log_the_end_is_read() {
-    let log: String = (0..50_000).map(|number| format!("line {number}\n")).collect();
+    let log: Vec<String> = (0..50_000).map(|number| format!("line {number}\n")).collect();
+    let log = log.concat();
     let github = failed(&log).await;
     let config = Config {
         log_bytes: 10_000,

@@ -75,7 +75,6 @@ pub struct Granted {
 
 /// A request that came.
 pub struct Seen {
-    pub method: Method,
     pub path: String,
     pub login: Option<String>,
     /// Whether it was charged to the rate limit.
@@ -274,17 +273,17 @@ async fn serve(
                 answer.1.insert(name, value.parse().unwrap());
             }
             answer.2 = Body::from(body);
-            note(&served, &method, &uri, &headers, true);
+            note(&served, &uri, &headers, true);
             return answer.into_response();
         }
         Some(Fault::Flood(bytes)) => (StatusCode::OK, HeaderMap::new(), Body::from(vec![b' '; bytes])),
         _ => handle(&served, &method, &uri, &headers, &body),
     };
     let charged = done.0 != StatusCode::NOT_MODIFIED;
-    note(&served, &method, &uri, &headers, charged);
+    note(&served, &uri, &headers, charged);
     match fault {
         Some(Fault::After(status)) => done = answer(status, &Value::Null),
-        Some(Fault::Silence) => tokio::time::sleep(std::time::Duration::from_mins(10)).await,
+        Some(Fault::Silence) => tokio::time::sleep(std::time::Duration::from_secs(600)).await,
         // The connection's task ends, and with it the connection; no message is printed.
         Some(Fault::Cut) => std::panic::resume_unwind(Box::new(())),
         Some(Fault::CutBody) => {
@@ -306,9 +305,8 @@ fn headers_login(headers: &HeaderMap) -> Option<String> {
     Some(value.to_str().unwrap().to_owned())
 }
 
-fn note(served: &Served, method: &Method, uri: &Uri, headers: &HeaderMap, charged: bool) {
+fn note(served: &Served, uri: &Uri, headers: &HeaderMap, charged: bool) {
     served.state.lock().unwrap().requests.push(Seen {
-        method: method.clone(),
         path: uri.path().to_owned(),
         login: headers_login(headers),
         charged,

@@ -123,9 +123,13 @@ node_up() {
     chmod 711 "$dir"
     [ "$(id -u)" -eq 0 ] || die "a node needs root"
     if ip -4 address show dev lo | grep -qF " $SERVICE_ADDRESS/"; then
-        die "$SERVICE_ADDRESS is an address of lo already: another such node is up; end it with hack/node.sh down DIR"
+        # What a node that was killed left behind is no node.
+        if curl --silent --insecure --max-time 5 --output /dev/null "https://$SERVICE_ADDRESS/livez"; then
+            die "$SERVICE_ADDRESS answers already: another such node is up; end it with hack/node.sh down DIR"
+        fi
+    else
+        ip address add "$SERVICE_ADDRESS/32" dev lo
     fi
-    ip address add "$SERVICE_ADDRESS/32" dev lo
     touch "$dir/address"
     token=$(openssl rand -hex 16)
     EXTRA_NAMES="IP:$SERVICE_ADDRESS,DNS:kubernetes.default.svc" write_keys "$dir" "$token"

@@ -5,9 +5,8 @@ use std::time::Duration;
 /// How a server is spoken to.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Hosts (with their port, where the address has one) that are spoken to without TLS. What is sent there, the
-    /// login as well, can be read and changed on the way.
-    pub plain_http: Vec<String>,
+    /// Who is spoken to without TLS. What is sent there, the login as well, can be read and changed on the way.
+    pub plain_http: PlainHttp,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
     /// How long one request may take, from its start to the last byte of its answer.
@@ -18,11 +17,36 @@ pub struct Config {
     pub log_bytes: usize,
 }
 
+/// Who is spoken to without TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// These hosts, with their port where the address has one.
+    Hosts(Vec<String>),
+    /// All whose address begins with `http`.
+    All,
+}
+
+impl PlainHttp {
+    pub(super) fn allows(&self, host: &str) -> bool {
+        match self {
+            Self::Hosts(hosts) => hosts.iter().any(|allowed| allowed == host),
+            Self::All => true,
+        }
+    }
+}
+
+impl Default for PlainHttp {
+    /// Nobody.
+    fn default() -> Self {
+        Self::Hosts(Vec::new())
+    }
+}
+
 impl Default for Config {
     /// TLS only, 10 seconds for a connection and 30 for a request, 2 more attempts, 4 MiB of a log.
     fn default() -> Self {
         Self {
-            plain_http: Vec::new(),
+            plain_http: PlainHttp::default(),
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(30),
             retries: 2,

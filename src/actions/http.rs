@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::answers::{limited_until, message};
 use super::workflow::host;
-use super::{Config, Error};
+use super::{Config, Error, PlainHttp};
 
 /// The largest answer that is read, in bytes: a page of runs has some 20 KB for each.
 const LARGEST: usize = 8 << 20;
@@ -23,7 +23,7 @@ const VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 /// Sends requests.
 pub(super) struct Http {
     client: Client,
-    unencrypted: Vec<String>,
+    unencrypted: PlainHttp,
     /// Until when a host wants no requests.
     limited: Mutex<HashMap<String, Timestamp>>,
 }
@@ -202,7 +202,7 @@ impl Http {
         }
         match url.scheme() {
             "https" => Ok(()),
-            "http" if self.unencrypted.contains(&host(url)) => Ok(()),
+            "http" if self.unencrypted.allows(&host(url)) => Ok(()),
             _ => refused("it is not encrypted, and not among the hosts that may be spoken to without TLS"),
         }
     }

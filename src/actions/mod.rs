@@ -19,7 +19,7 @@ mod run;
 mod workflow;
 
 pub use client::Client;
-pub use config::Config;
+pub use config::{Config, PlainHttp};
 pub use credentials::{Credentials, SecretData};
 pub use error::Error;
 pub use logs::FailedJob;

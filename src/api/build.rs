@@ -37,9 +37,13 @@ pub struct ImageRepository(
     validation = Rule::new("self.engine == 'Job' || !has(self.job)")
         .message("job configures the engine Job")
 )]
+#[x_kube(
+    validation = Rule::new("(self.engine == 'GitHubActions') == has(self.githubActions)")
+        .message("the engine GitHubActions needs githubActions, and the others do not take it")
+)]
 pub struct Build {
-    /// Who builds. `Job`: a Kubernetes Job in the namespace of the PatchSet. `External`: any CI, from the published
-    /// source. Either way the image counts once the registry has it under the tag of `status.build`, with the label
+    /// Who builds. `Job`: a Kubernetes Job in the namespace of the PatchSet. `GitHubActions`: a workflow that is
+    /// dispatched. `External`: any CI, from the published source. Either way the image counts once the registry has it under the tag of `status.build`, with the label
     /// `patching.c5c3.io/inputs` that says what it was built from.
     pub engine: Engine,
     /// The image that is built; absent, the source is published alone, as that of a library.
@@ -80,6 +84,9 @@ pub struct Build {
     /// How the engine `Job` builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobOptions>,
+    /// How the engine `GitHubActions` builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub github_actions: Option<GitHubActions>,
 }
 
 // Fields of optional objects have no default in the schema: server-side apply would leave the defaults behind where such
@@ -220,6 +227,44 @@ pub struct JobOptions {
     pub pod_template: Option<PodTemplate>,
 }
 
+/// A workflow of GitHub Actions that builds. It is dispatched with the inputs `request_id`, which belongs into its
+/// `run-name`, and `build`, a JSON document that says what to build from what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GitHubActions {
+    /// The repository with the workflow: `owner/name`.
+    #[schemars(
+        length(min = 3, max = 201),
+        regex(pattern = r"^[A-Za-z0-9_-]+/[A-Za-z0-9_.-]+$")
+    )]
+    pub repository: String,
+    /// The workflow's file in `.github/workflows`, without the folder.
+    #[schemars(
+        length(min = 1, max = 100),
+        regex(pattern = r"^([A-Za-z0-9_.-]+\.ya?ml|[0-9]+)$")
+    )]
+    pub workflow: String,
+    /// The branch or tag that the workflow is taken from; `main` where absent.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub ref_: Option<String>,
+    /// Secret with an access token as `token`, or the keys of a GitHub App as Flux names them: `githubAppID`,
+    /// `githubAppInstallationID`, `githubAppPrivateKey` and, for an Enterprise Server, `githubAppBaseURL`.
+    pub secret_ref: LocalReference,
+    /// The address of the REST API; that of the Secret, or of github.com, where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^https?://"))]
+    pub api_url: Option<String>,
+}
+
+impl GitHubActions {
+    /// `ref`.
+    #[must_use]
+    pub fn ref_(&self) -> &str {
+        self.ref_.as_deref().unwrap_or("main")
+    }
+}
+
 /// Parts of a pod template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -261,6 +306,8 @@ pub struct ExtraPackagesFrom {
 pub enum Engine {
     /// A Kubernetes Job.
     Job,
+    /// A workflow of GitHub Actions.
+    GitHubActions,
     /// Any CI, from the published source.
     External,
 }
@@ -337,8 +384,15 @@ pub struct Attempt {
     /// Its number, from 1.
     #[schemars(with = "i32")]
     pub number: u32,
-    /// The Job, or the run of the workflow.
+    /// The Job, or what the run of a workflow was asked for by.
     pub name: String,
+    /// The number of the workflow's run, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
+    pub run: Option<u64>,
+    /// The page of the workflow's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// When it began.
     pub started_at: Time,
     /// When it ended.

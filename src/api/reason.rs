@@ -86,6 +86,8 @@ pub const ARTIFACT_FAILED: &str = "ArtifactFailed";
 pub const INVALID_SPEC: &str = "InvalidSpec";
 /// The spec asks for what this controller does not allow.
 pub const ACCESS_DENIED: &str = "AccessDenied";
+/// A server wants no request before a point in time.
+pub const RATE_LIMITED: &str = "RateLimited";
 /// An input is larger than the limits allow.
 pub const TOO_LARGE: &str = "TooLarge";
 /// The attempt took longer than `spec.timeout`.

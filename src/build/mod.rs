@@ -1,4 +1,4 @@
-//! The Kubernetes Job that builds an image: its manifest, as a value.
+//! What a builder is asked for, as values: the manifest of a Kubernetes Job, or a document for another CI.
 //!
 //! A Job builds one image from what a plan names by digest, pushes it under the plan's tag, and ends. Whether it did is
 //! read off the registry alone.
@@ -6,6 +6,8 @@
 mod builder;
 mod job;
 mod overlay;
+mod request;
 
 pub use job::{INPUTS_ANNOTATION, MANAGED_BY, OWNER_LABEL, Order, TARGET_ANNOTATION, job, name};
 pub use overlay::overlay;
+pub use request::{Request, labels};

@@ -6,11 +6,12 @@ use super::context::{Context, Pace};
 use super::gather::Gathered;
 use super::ingredients::Lack;
 use super::registries::{in_time, registry};
-use super::{job_engine, publishing};
+use super::{job_engine, publishing, workflow_engine};
 use crate::api::build::{BuildStatus, Engine, ImageStatus};
 use crate::api::status::PatchSetStatus;
 use crate::api::{PatchSet, reason};
 use crate::plan::build::{INPUTS_LABEL, image, is_built, reasons};
+use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::Built;
 use crate::plan::{Failure, Step};
 use crate::publish::Registry;
@@ -66,6 +67,7 @@ pub(super) async fn build(
         return Built::Published(planned);
     };
     if is_built(known, &planned)
+        && superseded(known, &planned).is_none()
         && let Some(image) = &known.image
     {
         return Built::Image(planned, image.clone());
@@ -81,12 +83,25 @@ pub(super) async fn build(
             Ok(Some(image)) => Built::Image(planned, image),
             Ok(None) => {
                 let message = format!("the source is published; waiting for the image {target}");
-                Built::Awaited(planned, reason::AWAITING_IMAGE, message)
+                Built::Awaited(planned, reason::AWAITING_IMAGE, message, Next::Soon)
             }
             Err(failure) => Built::Failed(failure, Some(planned)),
         },
         Engine::Job => job_engine::build(patch_set, build, context, planned, &search).await,
+        Engine::GitHubActions => {
+            workflow_engine::build(patch_set, build, context, known, planned, &search).await
+        }
     }
+}
+
+/// The attempt under way at what is not wanted any more.
+pub(super) fn superseded<'a>(known: &'a PatchSetStatus, planned: &BuildStatus) -> Option<&'a BuildStatus> {
+    let former = known.build.as_ref()?;
+    let is_active = former
+        .attempt
+        .as_ref()
+        .is_some_and(|attempt| attempt.finished_at.is_none());
+    (is_active && former.inputs_digest != planned.inputs_digest).then_some(former)
 }
 
 /// Where the image is looked for.

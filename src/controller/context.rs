@@ -11,6 +11,7 @@ use super::jobs::Jobs;
 use super::options::Options;
 use super::references::References;
 use super::registries::Pins;
+use super::workflows::Workflows;
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::metrics::Metrics;
 use crate::source::{Freshness, Mirrors};
@@ -30,6 +31,7 @@ pub(super) struct Context {
     pub(super) references: Arc<References>,
     pub(super) jobs: Jobs,
     pub(super) pins: Pins,
+    pub(super) workflows: Workflows,
     pub(super) patch_sets: Store<Guarded<PatchSet>>,
     pub(super) constraint_overrides: Store<Guarded<ConstraintOverride>>,
 }

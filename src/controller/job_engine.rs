@@ -1,6 +1,5 @@
 //! Has an image built by a Job: one attempt after the other, until the registry has it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,18 +9,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
+use super::attempts;
 use super::build::Search;
 use super::context::Context;
 use super::jobs::{Active, inputs_of, is_active, number_of, target_of};
 use crate::api::build::{Attempt, Build, BuildStatus, Builder};
 use crate::api::duration::DurationError;
 use crate::api::{PatchSet, reason};
-use crate::build::{Order, job, name};
+use crate::build::{Order, job, labels, name};
 use crate::plan::attempt::{Decision, Seen, begun, decide, observed};
-use crate::plan::build::INPUTS_LABEL;
 use crate::plan::inputs::Inputs;
+use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::Built;
-use crate::plan::{Failure, Retry, Step};
+use crate::plan::{Failure, Step};
 use crate::source::Freshness;
 
 /// The annotation with a digest of how a Job builds.
@@ -63,11 +63,12 @@ pub(super) async fn build(
     }
     match search.image(&planned).await {
         Ok(Some(image)) => {
-            if let Some(attempt) = &mut planned.attempt {
-                attempt
-                    .finished_at
-                    .get_or_insert(crate::plan::conditions::seconds(now));
-                (attempt.message, attempt.log_tail) = (None, None);
+            attempts::succeeded(&mut planned, now);
+            // A build from other inputs is of no use any more; that it cannot be cancelled holds nothing up.
+            if let Err(Built::Failed(failure, _)) =
+                supersede(context, &jobs, &planned, search.target, now).await
+            {
+                tracing::warn!(namespace, %failure, "a superseded build could not be cancelled");
             }
             return Built::Image(planned, image);
         }
@@ -86,24 +87,8 @@ pub(super) async fn build(
     match decide(planned.attempt.as_ref(), build.retries(), afresh, now) {
         Decision::Follow => building(planned, build, None),
         Decision::Start(number) => start(patch_set, build, context, planned, search, number, afresh).await,
-        Decision::Retry(wait) => {
-            let failure = Failure {
-                retry: Retry::After(wait),
-                ..failed(&planned, build, "it will be tried again")
-            };
-            Built::Failed(failure, Some(planned))
-        }
-        Decision::GiveUp => {
-            let failure = Failure {
-                retry: Retry::WhenChanged,
-                ..failed(
-                    &planned,
-                    build,
-                    "change what it is built from, or ask for another try with reconcile.fluxcd.io/requestedAt",
-                )
-            };
-            Built::Failed(failure, Some(planned))
-        }
+        Decision::Retry(wait) => attempts::again(planned, build, wait),
+        Decision::GiveUp => attempts::given_up(planned, build),
     }
 }
 
@@ -147,34 +132,8 @@ fn building(planned: BuildStatus, build: &Build, held_up: Option<&str>) -> Built
         .attempt
         .as_ref()
         .map_or("", |attempt| attempt.name.as_str());
-    let failures = planned.attempt.as_ref().map_or(0, |attempt| attempt.failures);
-    let mut message = format!(
-        "Job {name} builds {} (attempt {} of {})",
-        planned.target.as_deref().unwrap_or_default(),
-        failures.saturating_add(1),
-        build.retries().saturating_add(1),
-    );
-    if let Some(held_up) = held_up {
-        message = format!("{message}: {held_up}");
-    }
-    Built::Awaited(planned, reason::BUILDING, message)
-}
-
-fn failed(planned: &BuildStatus, build: &Build, then: &str) -> Failure {
-    let attempt = planned.attempt.as_ref();
-    Failure::retried(
-        Step::Build,
-        reason::BUILD_FAILED,
-        format!(
-            "attempt {} of {} at {} failed: {}; {then}",
-            attempt.map_or(0, |attempt| attempt.failures),
-            build.retries().saturating_add(1),
-            planned.target.as_deref().unwrap_or_default(),
-            attempt
-                .and_then(|attempt| attempt.message.as_deref())
-                .unwrap_or("for a reason unknown"),
-        ),
-    )
+    let message = attempts::building(&planned, build, &format!("Job {name}"), held_up);
+    Built::Awaited(planned, reason::BUILDING, message, Next::Soon)
 }
 
 /// Whether a Job is one of an attempt that was given up.
@@ -226,6 +185,7 @@ async fn supersede(
             planned.clone(),
             reason::BUILD_QUEUED,
             format!("Job {name} builds what is superseded for the same tag, and is being cancelled"),
+            Next::Soon,
         )),
     }
 }
@@ -254,7 +214,7 @@ async fn start(
             "waiting for its turn: {} builds are under way in this namespace (at most {}), {} in all (at most {})",
             active.in_namespace, most.in_namespace, active.in_all, most.in_all
         );
-        return Built::Awaited(planned, reason::BUILD_QUEUED, message);
+        return Built::Awaited(planned, reason::BUILD_QUEUED, message, Next::Soon);
     }
     let manifest = match manifest(patch_set, build, context, &planned, search, number) {
         Ok(manifest) => manifest,
@@ -318,17 +278,11 @@ fn manifest(
         contexts: &planned.contexts,
         args: &planned.args,
         platforms: &planned.platforms,
-        labels: BTreeMap::from([
-            (INPUTS_LABEL.to_owned(), planned.inputs_digest.clone()),
-            (
-                "org.opencontainers.image.revision".to_owned(),
-                search.revision.to_owned(),
-            ),
-            (
-                "org.opencontainers.image.title".to_owned(),
-                patch_set.spec.component.0.clone(),
-            ),
-        ]),
+        labels: labels(
+            &planned.inputs_digest,
+            &patch_set.spec.component.0,
+            search.revision,
+        ),
         timeout: build.timeout().map_err(unreadable)?,
         keep: options.keep().map_err(unreadable)?,
         secret: build.secret_ref.as_ref().map(|secret| secret.name.as_str()),

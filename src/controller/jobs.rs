@@ -13,6 +13,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde_json::Value;
 
+use super::attempts::tail;
 use super::context::API_TIMEOUT;
 use super::reconciler::within_limit;
 use super::references::{Changes, Referent, ReferentKind, Scope};
@@ -22,10 +23,9 @@ use crate::plan::attempt::Seen;
 use crate::plan::{Failure, Step};
 use crate::status::FIELD_MANAGER;
 
-/// How much of a log is read and told: lines, bytes from the server, and characters in the status.
+/// How much of a log is read: lines, and bytes from the server.
 const LOG_LINES: i64 = 30;
 const LOG_BYTES: i64 = 64 << 10;
-const LOG_CHARACTERS: usize = 2000;
 
 /// The Jobs of one scope.
 pub(super) struct Jobs {
@@ -394,18 +394,6 @@ fn held_up(pod: &Pod) -> Option<String> {
     })
 }
 
-/// The end of a log as it is told: without control characters, and not longer than a status should be.
-fn tail(log: &str) -> String {
-    let plain = anstream::adapter::strip_str(log).to_string();
-    let clean: String = plain
-        .chars()
-        .filter(|c| *c == '\n' || *c == '\t' || !c.is_control())
-        .collect();
-    let clean = clean.trim();
-    let excess = clean.chars().count().saturating_sub(LOG_CHARACTERS);
-    clean.chars().skip(excess).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -462,13 +450,5 @@ mod tests {
         ] {
             assert_eq!(explained("j", &why, pod.as_ref(), log), expected);
         }
-    }
-
-    #[test]
-    fn logs_are_cut_at_their_end_and_hold_no_controls() {
-        let log = format!("{}\u{1b}[31mred\u{1b}[0m\r\nlast\u{7}\n", "x".repeat(5000));
-        let told = tail(&log);
-        assert!(told.ends_with("xred\nlast"), "{told}");
-        assert_eq!(told.chars().count(), LOG_CHARACTERS);
     }
 }

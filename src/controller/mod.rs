@@ -1,5 +1,6 @@
 //! Runs the reconcilers in a cluster: gather, plan, act, write status.
 
+mod attempts;
 mod build;
 mod check;
 mod constraint_override;
@@ -24,6 +25,8 @@ mod run;
 mod texts;
 mod triggers;
 mod upstreams;
+mod workflow_engine;
+mod workflows;
 
 pub use options::{Options, TransportName};
 pub use run::run;

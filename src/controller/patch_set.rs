@@ -61,8 +61,10 @@ impl Reconciled for PatchSet {
                     .and_then(|build| build.dockerfile.as_ref());
                 let folder = dockerfile.and_then(|source| source.git.as_ref());
                 let build = self.spec.build.as_ref();
+                let workflow = build.and_then(|build| build.github_actions.as_ref());
                 [
                     build.and_then(|build| build.secret_ref.as_ref()),
+                    workflow.map(|workflow| &workflow.secret_ref),
                     upstream.secret_ref.as_ref(),
                     upstream.proxy_secret_ref.as_ref(),
                     git.and_then(|git| git.secret_ref.as_ref()),

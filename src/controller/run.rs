@@ -14,6 +14,7 @@ use super::options::{Options, TransportName};
 use super::reconciler::{self, Reconciled};
 use super::references::{References, Scope};
 use super::registries::Pins;
+use super::workflows::Workflows;
 use super::{Error, triggers};
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::health::Readiness;
@@ -109,6 +110,7 @@ async fn work(
         references,
         jobs,
         pins: Pins::default(),
+        workflows: Workflows::default(),
         patch_sets: writers.patch_sets.as_reader(),
         constraint_overrides: writers.constraint_overrides.as_reader(),
     });

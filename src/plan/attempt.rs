@@ -46,6 +46,8 @@ pub fn begun(number: u32, name: String, previous: Option<&Attempt>, afresh: bool
     Attempt {
         number,
         name,
+        run: None,
+        url: None,
         started_at: seconds(now),
         finished_at: None,
         failures: previous

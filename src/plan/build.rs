@@ -285,6 +285,7 @@ mod tests {
             timeout: None,
             retries: None,
             job: None,
+            github_actions: None,
         }
     }
 

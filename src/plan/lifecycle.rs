@@ -38,6 +38,8 @@ pub struct Asked<'a> {
 pub enum Next {
     /// After the resource's interval.
     Interval,
+    /// At once: the status has to be written before the next step, which would otherwise be done twice.
+    Now,
     /// After a short while: something is under way elsewhere.
     Soon,
     /// After a wait that grows with each failure.
@@ -252,6 +254,7 @@ impl<'a, S: Observed> Settling<'a, S> {
 pub fn wait(next: Next, interval: Duration, failures: u32) -> Option<Duration> {
     match next {
         Next::Interval => Some(interval.max(super::backoff::SHORTEST)),
+        Next::Now => Some(Duration::ZERO),
         Next::Soon => Some(SOON.min(interval.max(super::backoff::SHORTEST))),
         Next::Backoff => Some(super::backoff::after_failures(failures, interval)),
         Next::After(wait) => Some(wait.max(super::backoff::SHORTEST)),

@@ -69,8 +69,9 @@ pub enum Built {
     Waiting(String),
     /// The source is published, and no image is asked for.
     Published(BuildStatus),
-    /// The source is published, and the image is awaited: the reason of the condition, and a sentence.
-    Awaited(BuildStatus, &'static str, String),
+    /// The source is published, and the image is awaited: the reason of the condition, a sentence, and when to look
+    /// again.
+    Awaited(BuildStatus, &'static str, String, Next),
     /// The registry has the image.
     Image(BuildStatus, ImageStatus),
     /// A step could not be done. What was planned before it is told.
@@ -175,9 +176,10 @@ pub fn settle(
             settling.status.build = Some(build);
             settling.status.image = None;
         }
-        Built::Awaited(build, reason, message) => {
+        Built::Awaited(build, reason, message, next) => {
             settling.status.build = Some(build);
-            return settling.waiting(Step::Build, reason, &message);
+            let (status, _) = settling.waiting(Step::Build, reason, &message);
+            return (status, next);
         }
         Built::Image(build, image) => {
             remember(&mut settling.status, &build, &image, now);

@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "source",
             "publish",
             "build",
+            "actions",
             "status",
             "ops",
         ],

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use patchset::actions::{BaseUrl, Client, Config, Error, RunId, Workflow};
+use patchset::actions::{BaseUrl, Client, Config, Error, PlainHttp, RunId, Workflow};
 use rstest::rstest;
 
 use super::{at, client, config, patient, request, token, workflow};
@@ -84,7 +84,7 @@ async fn an_answer_that_breaks_off_has_said_that_the_run_was_started() {
 async fn where_nothing_listens_nothing_was_started() {
     let host = format!("127.0.0.1:{}", free_port());
     let config = Config {
-        plain_http: vec![host.clone()],
+        plain_http: PlainHttp::Hosts(vec![host.clone()]),
         ..Config::default()
     };
     let base = BaseUrl::parse(&format!("http://{host}")).unwrap();
@@ -100,7 +100,7 @@ async fn where_nothing_listens_nothing_was_started() {
 async fn nothing_is_sent_without_tls_unless_the_host_may_be() {
     let github = GitHub::start().await;
     let config = Config {
-        plain_http: vec!["127.0.0.1".to_owned()],
+        plain_http: PlainHttp::Hosts(vec!["127.0.0.1".to_owned()]),
         ..config(&github)
     };
     let client = Client::new(&config, token()).unwrap();

@@ -1,7 +1,7 @@
 //! While a server wants no requests, none is sent.
 
 use jiff::{SignedDuration, Timestamp};
-use patchset::actions::{Client, Config, Error, RunId};
+use patchset::actions::{Client, Config, Error, PlainHttp, RunId};
 use rstest::rstest;
 
 use super::{client, request, token, workflow};
@@ -41,7 +41,7 @@ async fn a_limit_has_an_end_and_holds_until_then(
     // Another server has limits of its own.
     let (other, here) = (GitHub::start().await, github.host.clone());
     let config = Config {
-        plain_http: vec![here, other.host.clone()],
+        plain_http: PlainHttp::Hosts(vec![here, other.host.clone()]),
         ..Config::default()
     };
     let client = Client::new(&config, token()).unwrap();

@@ -9,7 +9,7 @@ mod login;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use patchset::actions::{BaseUrl, Client, Config, Credentials, RequestId, Workflow};
+use patchset::actions::{BaseUrl, Client, Config, Credentials, PlainHttp, RequestId, Workflow};
 
 use crate::support::github::{GitHub, TOKEN};
 
@@ -35,7 +35,7 @@ fn token() -> Credentials {
 /// Settings that reach the test's hosts.
 fn config(github: &GitHub) -> Config {
     Config {
-        plain_http: vec![github.host.clone(), github.logs_host.clone()],
+        plain_http: PlainHttp::Hosts(vec![github.host.clone(), github.logs_host.clone()]),
         ..Config::default()
     }
 }

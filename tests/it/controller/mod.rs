@@ -1,5 +1,6 @@
 //! The controller as a process, against a real API server and real Git servers.
 
+mod actions;
 mod behaviour;
 mod build;
 mod delivery;

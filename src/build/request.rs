@@ -1,0 +1,66 @@
+//! What another CI is asked to build, as one document.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::INPUTS_ANNOTATION;
+use crate::api::build::{Build, BuildStatus, DockerfileSource};
+
+/// One image, and all that it is built from, by digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request<'a> {
+    /// The image to push, by its tag.
+    pub target: &'a str,
+    /// What it is built from.
+    pub inputs_digest: &'a str,
+    /// The folder with the Dockerfile, as an image; absent where the CI has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<&'a str>,
+    /// The Dockerfile's name in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<&'a str>,
+    /// The stage to build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<&'a str>,
+    /// The named contexts, as images.
+    pub contexts: &'a BTreeMap<String, String>,
+    /// The build arguments.
+    pub args: &'a BTreeMap<String, String>,
+    /// The platforms; that of the builder where there are none.
+    pub platforms: &'a [String],
+    /// The labels that the image has to carry.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl<'a> Request<'a> {
+    /// The request of a build; nothing where no image is planned.
+    #[must_use]
+    pub fn of(build: &'a Build, planned: &'a BuildStatus, component: &str, revision: &str) -> Option<Self> {
+        let source = build.dockerfile.as_ref();
+        Some(Self {
+            target: planned.target.as_deref()?,
+            inputs_digest: &planned.inputs_digest,
+            dockerfile: planned.dockerfile.as_deref(),
+            file: source.map(DockerfileSource::file),
+            stage: source.and_then(|source| source.stage.as_deref()),
+            contexts: &planned.contexts,
+            args: &planned.args,
+            platforms: &planned.platforms,
+            labels: labels(&planned.inputs_digest, component, revision),
+        })
+    }
+}
+
+/// The labels of an image: what it was built from, and OCI's own.
+#[must_use]
+pub fn labels(inputs_digest: &str, component: &str, revision: &str) -> BTreeMap<String, String> {
+    [
+        (INPUTS_ANNOTATION, inputs_digest),
+        ("org.opencontainers.image.revision", revision),
+        ("org.opencontainers.image.title", component),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}

@@ -1,0 +1,225 @@
+//! The workflows of GitHub Actions that build images: who speaks to them, what was asked of them by this process, and
+//! how many are at work.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use super::context::{Context, Guarded};
+use super::jobs::Active;
+use super::options::TransportName;
+use crate::actions::{BaseUrl, Client, Config, Credentials, Error, PlainHttp, RunId, Workflow};
+use crate::api::build::{Engine, GitHubActions};
+use crate::api::{PatchSet, reason};
+use crate::plan::inputs::Inputs;
+use crate::plan::{Failure, Retry, Step};
+
+/// The most clients that are kept.
+const MOST_CLIENTS: usize = 256;
+
+/// The most requests and cancellations that are remembered.
+const MOST_REMEMBERED: usize = 10_000;
+
+/// What this process knows of a request for a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It was written to the status by this process, and no run was asked for yet.
+    Fresh,
+    /// A run may have been asked for, at this time or before.
+    Asked(Instant),
+}
+
+/// What is kept between reconciliations.
+#[derive(Default)]
+pub(super) struct Workflows {
+    clients: Mutex<HashMap<String, Arc<Client>>>,
+    requests: Mutex<HashMap<String, Known>>,
+    cancelled: Mutex<HashMap<(String, RunId), Instant>>,
+    /// Objects whose attempt begins, and is not in their watched status yet.
+    beginning: Mutex<HashSet<ObjectRef<Guarded<PatchSet>>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Workflows {
+    /// Notes that a request was put into the status, before anything is asked for.
+    pub(super) fn begin(&self, request: &str) {
+        let mut requests = lock(&self.requests);
+        if requests.len() >= MOST_REMEMBERED {
+            requests.retain(|_, known| *known == Known::Fresh);
+        }
+        requests.entry(request.to_owned()).or_insert(Known::Fresh);
+    }
+
+    /// What is known of a request; one from before this process began may have been asked for until now.
+    pub(super) fn known(&self, request: &str) -> Known {
+        *lock(&self.requests)
+            .entry(request.to_owned())
+            .or_insert_with(|| Known::Asked(Instant::now()))
+    }
+
+    /// Notes what became of a request.
+    pub(super) fn note(&self, request: &str, known: Known) {
+        lock(&self.requests).insert(request.to_owned(), known);
+    }
+
+    /// When a run was cancelled by this process.
+    pub(super) fn cancelled(&self, workflow: &Workflow, run: RunId) -> Option<Instant> {
+        lock(&self.cancelled).get(&(workflow.full_name(), run)).copied()
+    }
+
+    /// Notes that a run was cancelled.
+    pub(super) fn note_cancelled(&self, workflow: &Workflow, run: RunId) {
+        let mut cancelled = lock(&self.cancelled);
+        if cancelled.len() >= MOST_REMEMBERED {
+            cancelled.clear();
+        }
+        cancelled.insert((workflow.full_name(), run), Instant::now());
+    }
+
+    /// A place for one more build, where the bounds leave one.
+    pub(super) fn take_place(
+        &self,
+        store: &Store<Guarded<PatchSet>>,
+        patch_set: &PatchSet,
+        most: Active,
+    ) -> Result<(), Active> {
+        let this = reference(patch_set);
+        let mut beginning = lock(&self.beginning);
+        let mut active: HashSet<ObjectRef<Guarded<PatchSet>>> = HashSet::new();
+        for object in store.state() {
+            let Ok(object) = &object.0 else { continue };
+            if is_active(object) {
+                let object = reference(object);
+                beginning.remove(&object);
+                active.insert(object);
+            }
+        }
+        beginning.retain(|object| store.get(object).is_some());
+        active.extend(beginning.iter().cloned());
+        // Its own former build is over, whatever the watch has seen of it.
+        active.remove(&this);
+        let count = Active {
+            in_namespace: active
+                .iter()
+                .filter(|object| object.namespace == this.namespace)
+                .count(),
+            in_all: active.len(),
+        };
+        if count.in_all >= most.in_all || count.in_namespace >= most.in_namespace {
+            return Err(count);
+        }
+        beginning.insert(this);
+        Ok(())
+    }
+
+    /// Gives a place back: the attempt is over.
+    pub(super) fn give_back(&self, patch_set: &PatchSet) {
+        lock(&self.beginning).remove(&reference(patch_set));
+    }
+}
+
+fn reference(patch_set: &PatchSet) -> ObjectRef<Guarded<PatchSet>> {
+    let name = ObjectRef::new_with(&patch_set.name_any(), ());
+    match patch_set.namespace() {
+        Some(namespace) => name.within(&namespace),
+        None => name,
+    }
+}
+
+fn is_active(patch_set: &PatchSet) -> bool {
+    let engine = patch_set.spec.build.as_ref().map(|build| build.engine);
+    let build = patch_set.status.as_ref().and_then(|status| status.build.as_ref());
+    engine == Some(Engine::GitHubActions)
+        && build
+            .and_then(|build| build.attempt.as_ref())
+            .is_some_and(|attempt| attempt.finished_at.is_none())
+}
+
+/// The workflow that a spec names, and who speaks to it. Clients are kept for as long as their Secret stays as it is:
+/// they hold tokens, and what the server said of its limits.
+pub(super) async fn connect(
+    patch_set: &PatchSet,
+    options: &GitHubActions,
+    context: &Context,
+) -> Result<(Workflow, Arc<Client>), Failure> {
+    let namespace = patch_set.namespace().unwrap_or_default();
+    let name = &options.secret_ref.name;
+    let data = context.references.secret(&namespace, name).await?;
+    let credentials = Credentials::from_secret(&data).map_err(|error| {
+        Failure::retried(
+            Step::Build,
+            reason::INVALID_REFERENCE,
+            format!("Secret {namespace}/{name}: {error}"),
+        )
+    })?;
+    let base = match (&options.api_url, credentials.base_url()) {
+        (Some(address), _) => BaseUrl::parse(address).map_err(|error| of(&error))?,
+        (None, Some(base)) => base.clone(),
+        (None, None) => BaseUrl::parse(BaseUrl::GITHUB).map_err(|error| of(&error))?,
+    };
+    let (owner, repository) = options.repository.split_once('/').unwrap_or_default();
+    let workflow = Workflow::new(base.clone(), owner, repository, &options.workflow, options.ref_())
+        .map_err(|error| of(&error))?;
+    let mut key = Inputs::new("github")
+        .with(namespace.as_bytes())
+        .with(base.to_string().as_bytes());
+    for (name, value) in &*data {
+        key = key.with(name.as_bytes()).with(value);
+    }
+    let key = key.digest();
+    let known = lock(&context.workflows.clients).get(&key).cloned();
+    if let Some(client) = known {
+        return Ok((workflow, client));
+    }
+    let is_plain = context.options.allow_transport.contains(&TransportName::Http);
+    let config = Config {
+        plain_http: if is_plain {
+            PlainHttp::All
+        } else {
+            PlainHttp::default()
+        },
+        // The reconciliation is repeated with waits of its own.
+        retries: 1,
+        timeout: Duration::from_secs(20),
+        ..Config::default()
+    };
+    let client = Arc::new(Client::new(&config, credentials).map_err(|error| of(&error))?);
+    let mut clients = lock(&context.workflows.clients);
+    if clients.len() >= MOST_CLIENTS {
+        clients.clear();
+    }
+    clients.insert(key, Arc::clone(&client));
+    Ok((workflow, client))
+}
+
+/// What an error of GitHub means for an object.
+pub(super) fn of(error: &Error) -> Failure {
+    let message = error.to_string();
+    let retried = |reason| Failure::retried(Step::Build, reason, message.clone());
+    match error {
+        Error::Invalid { .. } | Error::Address { .. } => {
+            Failure::stalled(Step::Build, reason::INVALID_SPEC, message)
+        }
+        Error::TooLarge { .. } => Failure::stalled(Step::Build, reason::TOO_LARGE, message),
+        Error::Secret(_) => retried(reason::INVALID_REFERENCE),
+        Error::Authentication { .. } => retried(reason::AUTHENTICATION_FAILED),
+        Error::Forbidden { .. } => retried(reason::ACCESS_DENIED),
+        Error::NotFound { .. } => retried(reason::REFERENCE_NOT_FOUND),
+        Error::Refused { .. } => retried(reason::BUILD_FAILED),
+        Error::Unavailable { .. } | Error::Ambiguous { .. } => retried(reason::UNREACHABLE),
+        Error::Limited { until, .. } => {
+            let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+            Failure {
+                retry: Retry::After(wait.max(Duration::from_secs(1))),
+                ..retried(reason::RATE_LIMITED)
+            }
+        }
+    }
+}

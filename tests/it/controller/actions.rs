@@ -1,0 +1,245 @@
+//! Images that workflows of GitHub Actions build, with a GitHub of the test's own and a real registry.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+use patchset::api::PatchSet;
+use patchset::api::build::{Attempt, BuildStatus};
+use serde_json::{Value, json};
+
+use super::build::{build_as_told, build_of, spec, stage};
+use super::{PATIENCE, Stage, assert_well_formed, condition, shown};
+use crate::support::github::{Details, Fault, GitHub, Run, TOKEN};
+use crate::support::registry::Registry;
+
+const DISPATCHES: &str = "/dispatches";
+const RUN: &str = "/actions/runs/1000";
+
+/// A stage, and a spec whose image a workflow builds.
+async fn scene(name: &str, github: &GitHub, registry: &Registry) -> (Stage, Value) {
+    let stage = stage(name, registry).await;
+    stage.secret("github", &[("token", TOKEN)]).await;
+    let mut spec = spec(&stage, registry);
+    spec["build"]["engine"] = json!("GitHubActions");
+    spec["build"]["githubActions"] = json!({
+        "repository": "acme/images", "workflow": "build.yaml", "apiUrl": github.base,
+        "secretRef": { "name": "github" },
+    });
+    (stage, spec)
+}
+
+fn attempt(object: &PatchSet) -> Attempt {
+    build_of(object).attempt.unwrap()
+}
+
+fn ready_message(object: &PatchSet) -> String {
+    condition(object, "Ready").map_or(String::new(), |ready| ready.message.clone())
+}
+
+/// Waits for something to become so at the server.
+async fn until(github: &GitHub, what: &str, holds: impl Fn(&[Run]) -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds(&github.state().runs) {
+        assert!(begun.elapsed() < PATIENCE, "{what} did not come");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn end(github: &GitHub, index: usize, conclusion: &'static str) {
+    let run = &mut github.state().runs[index];
+    (run.status, run.conclusion) = ("completed", Some(conclusion));
+}
+
+/// What a workflow is told to build, as far as the plan in the status tells it too.
+fn told(run: &Run) -> BuildStatus {
+    let document: Value = serde_json::from_str(run.inputs["build"].as_str().unwrap()).unwrap();
+    let inputs = &document["labels"]["patching.c5c3.io/inputs"];
+    assert_eq!(*inputs, document["inputsDigest"]);
+    serde_json::from_value(json!({
+        "inputsDigest": inputs, "target": document["target"], "contexts": document["contexts"], "args": document["args"],
+    }))
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_builds_the_image_and_is_followed_to_its_end() {
+    let (registry, github) = (Registry::open(), GitHub::start().await);
+    let (mut stage, mut spec) = scene("actions", &github, &registry).await;
+    stage.apply("demo", &spec).await;
+    until(&github, "the run", |runs| runs.len() == 1).await;
+    let building = stage.ready("demo", "Unknown", "Building").await;
+    assert_well_formed(&building);
+    let run = github.state().runs[0].clone();
+    assert!(run.title.ends_with(&attempt(&building).name), "{}", run.title);
+
+    // A controller that starts anew finds its run.
+    stage.controller.restart();
+    github.state().runs[0].status = "in_progress";
+    let followed = stage
+        .wait("demo", "the run", |object| {
+            ready_message(object).starts_with("run 1000 of acme/images builds")
+        })
+        .await;
+    assert_eq!(attempt(&followed).run, Some(1000));
+    assert!(
+        attempt(&followed)
+            .url
+            .unwrap()
+            .ends_with("/acme/images/actions/runs/1000")
+    );
+
+    let build = told(&run);
+    build_as_told(&build, &build.inputs_digest);
+    end(&github, 0, "success");
+    let ready = stage.ready("demo", "True", "Succeeded").await;
+    assert_well_formed(&ready);
+    assert!(attempt(&ready).finished_at.is_some());
+    assert_eq!(github.count(DISPATCHES), 1, "it was asked for once");
+    let log = stage.controller.log();
+    assert!(!log.contains(TOKEN), "a credential in the log");
+
+    // Nothing new asks neither GitHub nor the API server.
+    let (version, asked) = (ready.resource_version(), github.state().requests.len());
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let later = stage.api::<PatchSet>().get("demo").await.unwrap();
+    assert_eq!(
+        (later.resource_version(), github.state().requests.len()),
+        (version, asked)
+    );
+
+    // What is superseded is cancelled, and the next is asked for.
+    for (index, word) in ["hi", "hallo"].into_iter().enumerate() {
+        spec["build"]["args"]["GREETING"] = json!(word);
+        stage.apply("demo", &spec).await;
+        until(&github, "the next run", |runs| runs.len() == index + 2).await;
+    }
+    assert_eq!(github.state().runs[1].conclusion, Some("cancelled"));
+    let next = stage.ready("demo", "Unknown", "Building").await;
+    assert_eq!(
+        told(&github.state().runs[2]).inputs_digest,
+        build_of(&next).inputs_digest
+    );
+
+    // Back to what is there already: that is told at once, and the run that builds for nothing is cancelled.
+    spec["build"]["args"]["GREETING"] = json!("hello");
+    stage.apply("demo", &spec).await;
+    stage.ready("demo", "True", "Succeeded").await;
+    assert_eq!(github.state().runs[2].conclusion, Some("cancelled"));
+    assert_eq!(github.count(DISPATCHES), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_fails_is_told_with_its_log_and_followed_by_another() {
+    let (registry, github) = (Registry::open(), GitHub::start().await);
+    let (stage, mut spec) = scene("actions-fail", &github, &registry).await;
+    spec["build"]["retries"] = json!(1);
+    stage.apply("demo", &spec).await;
+    until(&github, "the run", |runs| runs.len() == 1).await;
+    github.state().runs[0].jobs = json!([{
+        "id": 3, "run_id": 1000, "name": "image", "status": "completed", "conclusion": "failure",
+        "html_url": "https://github.example.org/acme/images/actions/runs/1000/job/3",
+        "steps": [{ "name": "Build it", "status": "completed", "conclusion": "failure", "number": 2 }],
+    }]);
+    let line = "2026-02-03T04:05:06.1234567Z \u{1b}[31m##[error]no space left\u{1b}[0m\n";
+    github.state().logs.insert(3, line.to_owned());
+    end(&github, 0, "failure");
+    let failed = stage.ready("demo", "False", "BuildFailed").await;
+    assert_well_formed(&failed);
+    let message = ready_message(&failed);
+    assert!(
+        message.contains("run 1000 of acme/images failed in job image, step Build it"),
+        "{message}"
+    );
+    assert!(message.starts_with("attempt 1 of 2 at"), "{message}");
+    assert_eq!(
+        attempt(&failed).log_tail.as_deref(),
+        Some("##[error]no space left")
+    );
+
+    // A run that succeeds without an image has failed too, and was the last.
+    until(&github, "the second run", |runs| runs.len() == 2).await;
+    end(&github, 1, "success");
+    let stalled = stage
+        .wait("demo", "the end", |object| {
+            shown(object, "Stalled") == "True/BuildFailed"
+        })
+        .await;
+    let message = ready_message(&stalled);
+    assert!(
+        message.contains("succeeded, and the registry has no"),
+        "{message}"
+    );
+    assert_eq!(github.count(DISPATCHES), 2);
+    stage
+        .annotate("demo", "reconcile.fluxcd.io/requestedAt", "now")
+        .await;
+    until(&github, "the run that was asked for", |runs| runs.len() == 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_asked_for_once_whatever_the_answer() {
+    let (registry, github) = (Registry::open(), GitHub::start().await);
+    let (stage, spec) = scene("actions-once", &github, &registry).await;
+    // An older Enterprise Server does not tell the run, and this time its answer is lost.
+    github.state().details = Details::Ignored;
+    github.fault(DISPATCHES, Fault::Cut);
+    stage.apply("demo", &spec).await;
+    until(&github, "the run", |runs| runs.len() == 1).await;
+    stage
+        .wait("demo", "the run", |object| {
+            let build = object.status.as_ref().and_then(|status| status.build.clone());
+            build.and_then(|build| build.attempt?.run) == Some(1000)
+        })
+        .await;
+    assert_eq!(github.state().runs.len(), 1, "it was asked for twice");
+
+    // A run that somebody deletes is followed by another.
+    github.state().runs[0].id = 7;
+    github.state().runs[0].title = "something else".to_owned();
+    until(&github, "the second run", |runs| runs.len() == 2).await;
+    assert!(github.count(RUN) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_github_refuses_is_told_and_what_it_limits_is_waited_for() {
+    let (registry, github) = (Registry::open(), GitHub::start().await);
+    let (stage, mut spec) = scene("actions-refused", &github, &registry).await;
+    spec["build"]["githubActions"]["workflow"] = json!("other.yaml");
+    stage.apply("demo", &spec).await;
+    let lost = stage.ready("demo", "False", "ReferenceNotFound").await;
+    assert_well_formed(&lost);
+    assert!(
+        ready_message(&lost).contains("other.yaml of acme/images"),
+        "{}",
+        ready_message(&lost)
+    );
+
+    stage.secret("github", &[("token", "ghp_wronghidden")]).await;
+    let refused = stage.ready("demo", "False", "AuthenticationFailed").await;
+    assert!(
+        !serde_json::to_string(&refused).unwrap().contains("ghp_"),
+        "{}",
+        ready_message(&refused)
+    );
+
+    let limits = vec![("retry-after", "3".to_owned())];
+    let body = r#"{"message": "You have exceeded a secondary rate limit"}"#;
+    github.fault(DISPATCHES, Fault::Instead(403, limits, body.to_owned()));
+    stage.secret("github", &[("token", TOKEN)]).await;
+    spec["build"]["githubActions"]["workflow"] = json!("build.yaml");
+    stage.apply("demo", &spec).await;
+    let limited = stage.ready("demo", "False", "RateLimited").await;
+    assert_well_formed(&limited);
+    until(&github, "the run", |runs| runs.len() == 1).await;
+    stage.ready("demo", "Unknown", "Building").await;
+    assert_eq!(github.state().runs.len(), 1);
+
+    // Too long: it is cancelled, and told.
+    spec["build"]["timeout"] = json!("1s");
+    spec["build"]["retries"] = json!(0);
+    stage.apply("demo", &spec).await;
+    let late = stage.ready("demo", "False", "BuildFailed").await;
+    let message = ready_message(&late);
+    assert!(message.contains("took longer than build.timeout"), "{message}");
+    assert_eq!(github.state().runs[0].conclusion, Some("cancelled"));
+}

@@ -33,4 +33,5 @@ elif [ "${1:-}" != demo ]; then
     need_uv
     need_node
     need_python_package cyclonedx.validation 'cyclonedx-python-lib[json-validation]>=11'
+    need_python_package yaml 'PyYAML>=6'
 fi

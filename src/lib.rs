@@ -11,7 +11,8 @@
 //!    an operator of the process needs.
 //!
 //! [`publish`] pushes patched trees and merged constraints to a registry, [`build`] describes the Job that makes an image
-//! of them, [`actions`] has GitHub Actions make it, and [`sbom`] says what is in them.
+//! of them, [`actions`] has GitHub Actions make it, [`sbom`] says what is in them, and [`deliver`] puts them into the
+//! files of a `GitOps` repository.
 //!
 //! [`api`] holds the types that users write. `docs/architecture.md` has the rules
 //! that keep the rooms apart.
@@ -22,6 +23,7 @@ pub mod build;
 pub mod cli;
 pub mod constraints;
 pub mod controller;
+pub mod deliver;
 pub mod ops;
 pub mod patch;
 pub mod plan;

@@ -8,6 +8,7 @@ mod check;
 mod cluster;
 mod constraints;
 mod controller;
+mod deliver;
 mod node;
 mod packaging;
 mod publish;

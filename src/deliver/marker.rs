@@ -1,0 +1,204 @@
+//! The comment that marks a value.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::api::build::ImageStatus;
+
+/// The key of a marker, as Flux has `$imagepolicy`.
+pub(super) const KEY: &str = "$patchset";
+
+/// The key of Flux's own markers.
+const FLUX: &str = "$imagepolicy";
+
+/// The longest name of an object and of a namespace (RFC 1123).
+const LONGEST_NAME: usize = 253;
+const LONGEST_NAMESPACE: usize = 63;
+
+/// Which part of an image a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// Repository, tag and digest; what a marker without a field stands for.
+    Reference,
+    /// The repository.
+    Repository,
+    /// The tag.
+    Tag,
+    /// The digest.
+    Digest,
+}
+
+/// Marks a value as an image of a `PatchSet`, or a part of it: `# {"$patchset": "namespace:name:tag"}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Marker {
+    /// The namespace of the `PatchSet`.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The part.
+    pub field: Field,
+}
+
+/// Why a comment is no marker.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MarkerError {
+    /// It is no JSON object with just the key.
+    #[error("write it as {{\"$patchset\": \"namespace:name:tag\"}} with nothing else in the comment ({0})")]
+    Json(String),
+    /// Flux and this controller would both write the value.
+    #[error("it stands beside {FLUX}: only one of the two can write a value")]
+    Both,
+    /// The text is no marker.
+    #[error("{0:?} is not namespace:name, or namespace:name:field")]
+    Parts(String),
+    /// A name is none.
+    #[error("{0:?} is no name of a Kubernetes object")]
+    Name(String),
+    /// A field is unknown.
+    #[error("{0:?} is no part of an image: there are repository, tag, digest and reference")]
+    Field(String),
+}
+
+impl Marker {
+    /// Reads a comment's text, without its `#`. Nothing where it is no JSON object with the key.
+    pub(super) fn of_comment(comment: &str) -> Option<Result<Self, MarkerError>> {
+        let text = comment.trim();
+        if !text.starts_with('{') || !text.contains(KEY) {
+            return None;
+        }
+        let read: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_str(text);
+        Some(match read {
+            Err(error) => Err(MarkerError::Json(error.to_string())),
+            Ok(map) if map.contains_key(FLUX) => Err(MarkerError::Both),
+            Ok(map) => match (map.len(), map.get(KEY).and_then(|value| value.as_str())) {
+                (1, Some(text)) => text.parse(),
+                (1, None) => Err(MarkerError::Json(format!("{KEY} is no text"))),
+                _ => Err(MarkerError::Json("there are other keys".to_owned())),
+            },
+        })
+    }
+
+    /// The part of an image that it marks.
+    #[must_use]
+    pub fn value<'a>(&self, image: &'a ImageStatus) -> &'a str {
+        match self.field {
+            Field::Reference => &image.reference,
+            Field::Repository => &image.repository,
+            Field::Tag => &image.tag,
+            Field::Digest => &image.digest,
+        }
+    }
+}
+
+impl FromStr for Marker {
+    type Err = MarkerError;
+
+    fn from_str(text: &str) -> Result<Self, MarkerError> {
+        let mut parts = text.split(':');
+        let (Some(namespace), Some(name), field, None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(MarkerError::Parts(shortened(text)));
+        };
+        for (part, longest) in [(namespace, LONGEST_NAMESPACE), (name, LONGEST_NAME)] {
+            if !is_name(part, longest) {
+                return Err(MarkerError::Name(shortened(part)));
+            }
+        }
+        let field = match field {
+            None | Some("reference") => Field::Reference,
+            Some("repository") => Field::Repository,
+            Some("tag") => Field::Tag,
+            Some("digest") => Field::Digest,
+            Some(other) => return Err(MarkerError::Field(shortened(other))),
+        };
+        Ok(Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            field,
+        })
+    }
+}
+
+impl fmt::Display for Marker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.namespace, self.name)?;
+        match self.field {
+            Field::Reference => Ok(()),
+            Field::Repository => f.write_str(":repository"),
+            Field::Tag => f.write_str(":tag"),
+            Field::Digest => f.write_str(":digest"),
+        }
+    }
+}
+
+/// Whether a text is a DNS subdomain (RFC 1123), as names of objects are.
+fn is_name(text: &str, longest: usize) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    text.len() <= longest && text.split('.').all(is_label)
+}
+
+/// At most 100 characters of a text, for messages.
+fn shortened(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markers_are_read_as_they_are_written() {
+        for (text, field) in [
+            ("ours:glance-2025.2", Field::Reference),
+            ("ours:glance-2025.2:repository", Field::Repository),
+            ("ours:glance-2025.2:tag", Field::Tag),
+            ("ours:glance-2025.2:digest", Field::Digest),
+        ] {
+            let marker: Marker = text.parse().unwrap();
+            assert_eq!((marker.field, marker.to_string().as_str()), (field, text));
+        }
+        let whole: Marker = "a:b:reference".parse().unwrap();
+        assert_eq!(whole, "a:b".parse().unwrap());
+    }
+
+    #[test]
+    fn what_is_no_marker_is_told() {
+        for (comment, expected) in [
+            (r#"{"$patchset": "a:b""#, "nothing else in the comment"),
+            (r#"{"$patchset": "a:b"} and more"#, "nothing else in the comment"),
+            (r#"{"$patchset": 1}"#, "is no text"),
+            (r#"{"$patchset": "a:b", "x": 1}"#, "other keys"),
+            (
+                r#"{"$patchset": "a:b", "$imagepolicy": "a:b"}"#,
+                "only one of the two",
+            ),
+            (r#"{"$patchset": "a"}"#, "namespace:name"),
+            (r#"{"$patchset": "a:b:tag:x"}"#, "namespace:name"),
+            (r#"{"$patchset": "A:b"}"#, "no name of a Kubernetes object"),
+            (r#"{"$patchset": "a.b..c:b"}"#, "no name of a Kubernetes object"),
+            (r#"{"$patchset": "a:"}"#, "no name of a Kubernetes object"),
+            (
+                r#"{"$patchset": "a:b:version"}"#,
+                "repository, tag, digest and reference",
+            ),
+        ] {
+            let error = Marker::of_comment(comment).unwrap().unwrap_err().to_string();
+            assert!(error.contains(expected), "{comment}: {error}");
+        }
+        for comment in [
+            r#"{"$imagepolicy": "a:b"}"#,
+            "see $patchset",
+            r#"image: x # {"$patchset": "a:b"}"#,
+        ] {
+            assert_eq!(Marker::of_comment(comment), None, "{comment}");
+        }
+    }
+}

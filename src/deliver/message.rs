@@ -1,0 +1,182 @@
+//! The message of a commit that delivers images.
+
+use std::fmt::Write;
+
+use crate::api::build::ImageStatus;
+
+/// The template of a message, where there is no other.
+pub const DEFAULT_MESSAGE: &str = "Deliver {images}\n\n{list}";
+
+/// What a commit's trailers begin with (git-interpret-trailers(1)).
+const TRAILER: &str = "Patchset";
+
+/// The longest message, in bytes, without its trailers.
+const LONGEST: usize = 16 << 10;
+
+/// How many images a subject names.
+const MOST_NAMED: usize = 3;
+
+/// An image that a commit delivers.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivered<'a> {
+    /// The namespace of its `PatchSet`.
+    pub namespace: &'a str,
+    /// The name of its `PatchSet`.
+    pub name: &'a str,
+    /// The image.
+    pub image: &'a ImageStatus,
+}
+
+/// Why there is no message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// A name in braces that means nothing.
+    #[error("{{{0}}} is unknown; there are {{images}}, {{list}} and {{files}}")]
+    Unknown(String),
+    /// A brace without its partner.
+    #[error("it has a brace without its partner")]
+    Braces,
+    /// There is no first line.
+    #[error("it begins with an empty line, and the first is the subject")]
+    NoSubject,
+    /// It holds what no message should.
+    #[error("it holds a control character")]
+    Control,
+    /// It is too long.
+    #[error("it makes a message of more than {LONGEST} bytes")]
+    TooLong,
+}
+
+/// Words a message by a template: `{images}` stands for the components with their tags, in one line, `{list}` for a line per image
+/// with its `PatchSet`, reference and upstream revision, and `{files}` for a line per changed file. Trailers that name each
+/// image follow.
+///
+/// # Errors
+///
+/// Where the template is none, or makes no message.
+pub fn message(template: &str, images: &[Delivered<'_>], files: &[&str]) -> Result<String, MessageError> {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, tail) = after.split_once('}').ok_or(MessageError::Braces)?;
+        text.push_str(before);
+        match name {
+            "images" => text.push_str(&named(images)),
+            "list" => text.push_str(&listed(images)),
+            "files" => text.push_str(&files.join("\n")),
+            other => return Err(MessageError::Unknown(other.chars().take(50).collect())),
+        }
+        rest = tail;
+    }
+    text.push_str(rest);
+    if template
+        .replace("{images}", "")
+        .replace("{list}", "")
+        .replace("{files}", "")
+        .contains('}')
+    {
+        return Err(MessageError::Braces);
+    }
+    let text = text.trim_end();
+    if text.is_empty() || text.starts_with(char::is_whitespace) {
+        return Err(MessageError::NoSubject);
+    }
+    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+        return Err(MessageError::Control);
+    }
+    if text.len() > LONGEST {
+        return Err(MessageError::TooLong);
+    }
+    let mut message = format!("{text}\n\n");
+    for image in images {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            message,
+            "{TRAILER}: {}/{} {}",
+            image.namespace, image.name, image.image.reference
+        );
+    }
+    Ok(message)
+}
+
+fn named(images: &[Delivered<'_>]) -> String {
+    let mut names: Vec<String> = images
+        .iter()
+        .take(MOST_NAMED)
+        .map(|image| format!("{} {}", image.name, image.image.tag))
+        .collect();
+    if let Some(more) = images.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+        names.push(format!("{more} more"));
+    }
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+fn listed(images: &[Delivered<'_>]) -> String {
+    let lines: Vec<String> = images
+        .iter()
+        .map(|image| {
+            format!(
+                "- {}/{}: {} from {}",
+                image.namespace, image.name, image.image.reference, image.image.revision
+            )
+        })
+        .collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(tag: &str) -> ImageStatus {
+        ImageStatus {
+            repository: "r/glance".into(),
+            tag: tag.into(),
+            digest: "sha256:00".into(),
+            reference: format!("r/glance:{tag}@sha256:00"),
+            moving_tags: Vec::new(),
+            revision: "31.0.0@sha1:00".into(),
+            inputs_digest: "sha256:11".into(),
+        }
+    }
+
+    fn delivered<'a>(name: &'a str, image: &'a ImageStatus) -> Delivered<'a> {
+        Delivered {
+            namespace: "ours",
+            name,
+            image,
+        }
+    }
+
+    #[test]
+    fn a_message_names_what_is_delivered() {
+        let (one, two) = (image("1"), image("2"));
+        let images = [delivered("glance", &one), delivered("nova", &two)];
+        assert_eq!(
+            message(DEFAULT_MESSAGE, &images, &["a.yaml"]).unwrap(),
+            "Deliver glance 1 and nova 2\n\n\
+            - ours/glance: r/glance:1@sha256:00 from 31.0.0@sha1:00\n\
+            - ours/nova: r/glance:2@sha256:00 from 31.0.0@sha1:00\n\n\
+            Patchset: ours/glance r/glance:1@sha256:00\nPatchset: ours/nova r/glance:2@sha256:00\n"
+        );
+        let many = [delivered("a", &one); 5];
+        let message = message("images: {images}\n\n{files}\n", &many, &["a.yaml", "b.yaml"]).unwrap();
+        assert!(message.starts_with("images: a 1, a 1, a 1 and 2 more\n\na.yaml\nb.yaml\n\nPatchset: "));
+    }
+
+    #[test]
+    fn what_makes_no_message_is_told() {
+        let one = image("1");
+        let made = |template: &str| message(template, &[delivered("a", &one)], &[]);
+        assert_eq!(made("{nope}"), Err(MessageError::Unknown("nope".into())));
+        assert_eq!(made("{images"), Err(MessageError::Braces));
+        assert_eq!(made("images}"), Err(MessageError::Braces));
+        assert_eq!(made("{files}"), Err(MessageError::NoSubject));
+        assert_eq!(made("\nlate"), Err(MessageError::NoSubject));
+        assert_eq!(made("bell \u{7}"), Err(MessageError::Control));
+        assert_eq!(made(&"a".repeat(LONGEST + 1)), Err(MessageError::TooLong));
+    }
+}

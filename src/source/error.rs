@@ -119,6 +119,24 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A push came too late: the branch is not what it was made on any more.
+    #[error("{url}: {branch} moved while a commit was made on it")]
+    Raced {
+        /// The address without user information.
+        url: String,
+        /// The branch.
+        branch: String,
+    },
+    /// The server does not take a commit: a hook or a rule of the branch forbids it.
+    #[error("{url}: {branch} takes no commit: {reason}")]
+    Rejected {
+        /// The address without user information.
+        url: String,
+        /// The branch.
+        branch: String,
+        /// The server's words, cut and cleaned.
+        reason: String,
+    },
     /// The local disk failed.
     #[error("{path}: {reason}")]
     Io {
@@ -154,7 +172,9 @@ impl Error {
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::Io { .. } | Self::Protocol { .. } => {
                 Class::Transient
             }
-            Self::Authentication { .. } => Class::Authentication,
+            Self::Raced { .. } => Class::Transient,
+            // As with a login, somebody has to allow it.
+            Self::Authentication { .. } | Self::Rejected { .. } => Class::Authentication,
             Self::Declined { .. } | Self::RefNotFound { .. } | Self::FileNotFound { .. } => Class::NotFound,
             Self::Address { .. }
             | Self::Refused { .. }

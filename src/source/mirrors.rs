@@ -12,11 +12,12 @@ use tokio::runtime::Runtime;
 
 use super::error::hex;
 use super::gate::{self, Gate};
+use super::push::{self, Update};
 use super::refs::{self, RefSpec, RemoteRef, Resolved};
 use super::session::{Session, Timeouts};
 use super::snapshot::Snapshot;
 use super::store::{self, Store};
-use super::{Error, Oid, Transports, Upstream, space, wire};
+use super::{Error, Expected, Made, Oid, Transports, Upstream, space, wire};
 
 /// How many held commits a server is told of.
 const MAX_HAVES: usize = 16;
@@ -260,6 +261,41 @@ impl Mirrors {
         drop((pass, lock));
         self.evict();
         snapshot(store)
+    }
+
+    /// Brings a commit to a branch, where that is still what it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Raced`] where the branch moved; [`Error::Rejected`] where the server does not take the commit; whatever
+    /// keeps it from being reached. After [`Error::Unreachable`] and [`Error::Timeout`] the branch may have the commit
+    /// or not: look before the next.
+    pub fn push(
+        &self,
+        upstream: &Upstream,
+        branch: &str,
+        expected: Expected,
+        made: &Made,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        self.config.transports.check(&upstream.url)?;
+        let session = self.session(upstream, self.config.max_refs, deadline)?;
+        let update = Update {
+            branch,
+            expected,
+            new: made.id,
+            pack: &made.pack,
+        };
+        let pushed = push::push(&session, &update);
+        // Whatever came of it, what was seen of the branch before may not hold any more.
+        if let Ok(mirror) = self.mirror(upstream)
+            && let Some(pass) = mirror.look.enter(deadline)
+        {
+            *pass.value() = Look::default();
+        }
+        pushed?;
+        tracing::info!(url = %upstream.url, branch, commit = %made.id, "pushed");
+        Ok(())
     }
 
     /// Counts since the start.

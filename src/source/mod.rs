@@ -2,12 +2,14 @@
 //!
 //! [`Mirrors`] keeps one bare mirror per upstream and credentials: [`Mirrors::resolve`] finds the commit that a ref
 //! stands for, [`Mirrors::snapshot`] fetches it with depth 1 and gives its files and objects.
-//! [`Mirrors::fetch_artifact`] reads what a Flux source published.
+//! [`Mirrors::fetch_artifact`] reads what a Flux source published. [`Snapshot::make_commit`] makes a commit on a snapshot, and
+//! [`Mirrors::push`] brings it to the server.
 //!
 //! Packs and objects are libgit2's, the protocol is gitoxide's, connections are made here, because each step of
 //! them has a deadline, a byte budget and the upstream's own credentials. All calls block.
 
 mod artifact;
+mod commit;
 mod error;
 mod files;
 pub mod folder;
@@ -17,9 +19,12 @@ mod http_git;
 mod known_hosts;
 pub mod local;
 mod mirrors;
+mod openpgp;
+mod push;
 mod refs;
 mod secret;
 mod session;
+mod signing;
 mod snapshot;
 mod space;
 mod ssh;
@@ -28,12 +33,15 @@ mod url;
 mod wire;
 
 pub use artifact::{Artifact, ArtifactLimits};
+pub use commit::{Identity, Made, NewCommit};
 pub use error::{Class, Error};
 pub use files::{FileLimits, SourceFile};
 pub use mirrors::{Freshness, MirrorConfig, Mirrors, Stats};
+pub use push::Expected;
 pub use refs::{Range, RefSpec, Resolved, Revision};
 pub use secret::{Credentials, Proxy, SecretData, SshCredentials, Tls, Upstream};
 pub use session::Timeouts;
+pub use signing::Signer;
 pub use snapshot::Snapshot;
 pub use url::{RepoUrl, Scheme, Transports};
 

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bstr::ByteSlice;
 use bytes::Bytes;
 use git2::Repository;
 
 use super::error::bytes;
 use super::files::relative;
 use super::local::{read_blob, read_blob_size, read_tree};
-use super::store::Store;
-use super::{Error, FileLimits, Oid, Revision, SourceFile};
+use super::store::{Store, damaged};
+use super::{Error, FileLimits, Made, NewCommit, Oid, Revision, SourceFile, commit};
 use crate::patch::{EntryMode, ObjectError, Objects, TreeEntry};
 
 /// A commit of a mirror. The mirror is not evicted while this exists.
@@ -60,6 +61,19 @@ impl Snapshot {
     #[must_use]
     pub fn commit(&self) -> Oid {
         self.revision.commit()
+    }
+
+    /// What is said of the commit, as far as it is UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] where the commit cannot be read.
+    pub fn message(&self) -> Result<String, Error> {
+        let repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);
+        git2::Oid::from_bytes(self.commit().as_bytes())
+            .and_then(|id| repository.find_commit(id))
+            .map(|commit| String::from_utf8_lossy(commit.message_bytes()).into_owned())
+            .map_err(|error| damaged(&self.dir, &error))
     }
 
     /// The id of the commit's tree.
@@ -141,6 +155,81 @@ impl Snapshot {
         }
         files.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
         Ok(files)
+    }
+
+    /// Reads the files below a folder whose names have one of the endings, sorted by path as bytes; their names are the
+    /// paths from the root. Symbolic links, submodules and files above `limits.file` are passed over.
+    ///
+    /// # Errors
+    ///
+    /// As for [`folder`](Self::folder) and [`read_file`](Self::read_file).
+    pub fn read_below(
+        &self,
+        path: &str,
+        endings: &[&str],
+        limits: &FileLimits,
+    ) -> Result<Vec<SourceFile>, Error> {
+        let mut files = Vec::new();
+        let (mut left, mut folders_left) = (limits.total, limits.count);
+        let mut queue = vec![(relative(path)?, self.folder(path)?)];
+        while let Some((folder, tree)) = queue.pop() {
+            folders_left = folders_left.checked_sub(1).ok_or_else(|| Error::TooLarge {
+                what: format!("the number of folders below {path}"),
+                limit: limits.count.to_string(),
+            })?;
+            for entry in self.entries(tree)? {
+                let Ok(name) = entry.name.to_str() else {
+                    continue;
+                };
+                let shown = match folder.as_str() {
+                    "" => name.to_owned(),
+                    folder => format!("{folder}/{name}"),
+                };
+                if entry.mode == EntryMode::Tree {
+                    queue.push((shown, entry.id));
+                    continue;
+                }
+                if not_a_file(entry.mode).is_some() || !endings.iter().any(|ending| name.ends_with(ending)) {
+                    continue;
+                }
+                let size = self.blob_size(entry.id).map_err(|error| self.corrupt(&error))?;
+                if size > limits.file {
+                    continue;
+                }
+                if files.len() >= limits.count || size > left {
+                    return Err(Error::TooLarge {
+                        what: format!("what is read below {path}"),
+                        limit: format!("{} files and {}", limits.count, bytes(limits.total)),
+                    });
+                }
+                left -= size;
+                let content = self.content(entry.id, &shown, limits.file)?;
+                files.push(SourceFile { name: shown, content });
+            }
+        }
+        files.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+        Ok(files)
+    }
+
+    /// Makes a commit on this one. It is on no branch until [`Mirrors::push`](super::Mirrors::push) brings it there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Path`] where a file is not there or no regular one, [`Error::Secret`] where the author or the key cannot
+    /// be used, [`Error::Corrupt`].
+    pub fn make_commit(&self, new: &NewCommit<'_>) -> Result<Made, Error> {
+        // A handle of its own: what is made stays in memory, and this one's readers see nothing of it.
+        let path = {
+            let repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);
+            repository.path().to_owned()
+        };
+        commit::make(&path, self.commit(), new)
+    }
+
+    /// This commit itself, to bring a branch back to it.
+    #[must_use]
+    pub fn as_made(&self) -> Made {
+        Made::known(self.commit())
     }
 
     /// Walks to a path in its plain form; `None` where nothing is there, and for the root.

@@ -1,4 +1,4 @@
-//! Git over SSH: one connection, one `git-upload-pack`, host keys strictly from the Secret.
+//! Git over SSH: one connection, one `git-upload-pack` or `git-receive-pack`, host keys strictly from the Secret.
 
 use std::borrow::Cow;
 use std::io;
@@ -20,8 +20,8 @@ const QUEUE: usize = 16;
 /// How much of what the server's command complains about is kept.
 const MAX_COMPLAINT: usize = 4096;
 
-/// Connects, logs in and starts `git-upload-pack`.
-pub(super) fn open(session: &Arc<Session>) -> Result<(SshReader, SshWriter), Error> {
+/// Connects, logs in and starts a service's program.
+pub(super) fn open(session: &Arc<Session>, program: &str) -> Result<(SshReader, SshWriter), Error> {
     let Credentials::Ssh(credentials) = &session.upstream.credentials else {
         return Err(Error::Secret(
             "an ssh address needs a Secret with identity (the private key) and known_hosts".to_owned(),
@@ -43,11 +43,11 @@ pub(super) fn open(session: &Arc<Session>) -> Result<(SshReader, SshWriter), Err
         )?
         .map_err(|error| session.unreachable(&error.to_string()))?;
     let command = format!(
-        "git-upload-pack '{}'",
+        "{program} '{}'",
         url.path().replace('\'', "'\\''").replace('!', "'\\!'")
     );
     session
-        .wait("starting git-upload-pack", session.timeouts.idle, async {
+        .wait("starting Git on the server", session.timeouts.idle, async {
             // Many servers drop it, and then speak an older version of the protocol.
             channel.set_env(false, "GIT_PROTOCOL", "version=2").await?;
             channel.exec(true, command).await
@@ -183,7 +183,7 @@ async fn pump(mut channel: ChannelReadHalf, pieces: mpsc::Sender<Bytes>, complai
             }
             ChannelMsg::Failure => {
                 let mut kept = complaint.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.extend_from_slice(b"the server does not run git-upload-pack for this user");
+                kept.extend_from_slice(b"the server does not run Git for this user");
                 return;
             }
             ChannelMsg::Close => return,

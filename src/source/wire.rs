@@ -7,9 +7,9 @@ use gix_protocol::fetch::{Arguments, Response};
 use gix_protocol::handshake::Ref;
 use gix_protocol::ls_refs::RefPrefixes;
 use gix_protocol::{Command, Handshake, LsRefsCommand};
-use gix_transport::Protocol;
 use gix_transport::client::blocking_io::{ExtendedBufRead, Transport, http};
 use gix_transport::client::git::{ConnectMode, blocking_io::Connection};
+use gix_transport::{Protocol, Service};
 use gix_utils::progress::Discard;
 
 use super::http::HttpClient;
@@ -17,15 +17,15 @@ use super::refs::RemoteRef;
 use super::session::{Reader, Session, Writer};
 use super::{Error, Oid, Scheme, ssh};
 
-const AGENT: &str = concat!("git/2.0-patchset-", env!("CARGO_PKG_VERSION"));
+pub(super) const AGENT: &str = concat!("git/2.0-patchset-", env!("CARGO_PKG_VERSION"));
 /// What a look asks for; version 0 sends everything unasked.
 const PREFIXES: [&str; 3] = ["HEAD", "refs/heads/", "refs/tags/"];
 
-type AnyTransport = Box<dyn Transport>;
+pub(super) type AnyTransport = Box<dyn Transport>;
 
 /// Lists the server's branches, tags and default branch.
 pub(super) fn look(session: &Arc<Session>) -> Result<Vec<RemoteRef>, Error> {
-    let (mut transport, mut handshake) = connect(session)?;
+    let (mut transport, mut handshake) = connect(session, Service::UploadPack)?;
     let refs = match handshake.refs.take() {
         Some(refs) => refs,
         None if handshake.server_protocol_version == Protocol::V2 => {
@@ -53,7 +53,7 @@ pub(super) fn fetch(
     held: &[Oid],
     consume: &mut dyn FnMut(&mut dyn BufRead) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let (mut transport, handshake) = connect(session)?;
+    let (mut transport, handshake) = connect(session, Service::UploadPack)?;
     let version = handshake.server_protocol_version;
     let mut features = Command::Fetch.default_features(version, &handshake.capabilities);
     // Both change the order of the answer's parts, and gain nothing in one round.
@@ -100,7 +100,8 @@ pub(super) fn fetch(
     }
 }
 
-fn connect(session: &Arc<Session>) -> Result<(AnyTransport, Handshake), Error> {
+/// Connects, and reads what the server offers for a service.
+pub(super) fn connect(session: &Arc<Session>, service: Service) -> Result<(AnyTransport, Handshake), Error> {
     let url = &session.upstream.url;
     session.transports.check(url)?;
     let mut transport: AnyTransport = match url.scheme() {
@@ -114,7 +115,7 @@ fn connect(session: &Arc<Session>) -> Result<(AnyTransport, Handshake), Error> {
             ))
         }
         Scheme::Ssh => {
-            let (reader, writer) = ssh::open(session)?;
+            let (reader, writer) = ssh::open(session, service.as_str())?;
             Box::new(Connection::new(
                 reader,
                 writer,
@@ -138,14 +139,8 @@ fn connect(session: &Arc<Session>) -> Result<(AnyTransport, Handshake), Error> {
             ))
         }
     };
-    let handshake = gix_protocol::handshake(
-        &mut transport,
-        gix_transport::Service::UploadPack,
-        |_| Ok(None),
-        Vec::new(),
-        &mut Discard,
-    )
-    .map_err(|error| fault(session, &error))?;
+    let handshake = gix_protocol::handshake(&mut transport, service, |_| Ok(None), Vec::new(), &mut Discard)
+        .map_err(|error| fault(session, &error))?;
     let format = handshake.capabilities.capability("object-format");
     if format.is_some_and(|format| format.value().is_some_and(|value| value != "sha1")) {
         return Err(session.protocol("the repository uses SHA-256 object names, which are not supported"));
@@ -185,7 +180,7 @@ fn daemon(session: &Arc<Session>) -> Result<TcpHalves, Error> {
 }
 
 /// Gives the fault that this side kept, or reads one out of what the protocol's code reports.
-fn fault(session: &Session, error: &(dyn std::error::Error + 'static)) -> Error {
+pub(super) fn fault(session: &Session, error: &(dyn std::error::Error + 'static)) -> Error {
     if let Some(kept) = session.take_failure() {
         return kept;
     }
@@ -223,7 +218,7 @@ fn declined(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     None
 }
 
-fn remote_ref(found: Ref) -> Option<RemoteRef> {
+pub(super) fn remote_ref(found: Ref) -> Option<RemoteRef> {
     let (name, target, peeled, symbolic) = match found {
         Ref::Peeled {
             full_ref_name,

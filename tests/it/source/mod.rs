@@ -4,6 +4,7 @@ mod artifact;
 mod cache;
 mod faults;
 mod http;
+mod push;
 mod refs;
 mod ssh;
 mod tls;

@@ -1,0 +1,151 @@
+//! Makes a commit on another one: the changed files, and nothing else, in a pack of its own.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use git2::build::TreeUpdateBuilder;
+use git2::{FileMode, ObjectType, Repository};
+use jiff::Timestamp;
+use sha1::{Digest, Sha1};
+
+use super::files::relative;
+use super::signing::Signer;
+use super::store::damaged;
+use super::{Error, Oid};
+
+/// Who made a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The name.
+    pub name: String,
+    /// The mail address.
+    pub email: String,
+}
+
+/// A commit that is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewCommit<'a> {
+    /// The files that change, by their paths, with their new bytes. They have to be there already.
+    pub files: &'a [(String, Vec<u8>)],
+    /// Who made it, and who committed it.
+    pub author: &'a Identity,
+    /// What is said of it.
+    pub message: &'a str,
+    /// When; whole seconds count.
+    pub time: Timestamp,
+    /// Who signs it.
+    pub signer: Option<&'a Signer>,
+}
+
+/// A commit that was made, and is nowhere yet.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Its id.
+    pub id: Oid,
+    /// The commit, and the trees and blobs that its parent does not have, as a pack.
+    pub(super) pack: Vec<u8>,
+}
+
+impl Made {
+    /// A commit that the server has.
+    pub(super) fn known(id: Oid) -> Self {
+        // A pack of nothing (gitformat-pack(5)): signature, version, no objects, SHA-1 of that.
+        let mut pack = b"PACK\0\0\0\x02\0\0\0\0".to_vec();
+        let checksum = Sha1::digest(&pack);
+        pack.extend_from_slice(&checksum);
+        Self { id, pack }
+    }
+}
+
+/// Makes the commit in memory: the repository stays as it is.
+pub(super) fn make(dir: &Path, parent: Oid, new: &NewCommit<'_>) -> Result<Made, Error> {
+    let failed = |error: &git2::Error| damaged(dir, error);
+    let repository = Repository::open_bare(dir).map_err(|error| failed(&error))?;
+    let odb = repository.odb().map_err(|error| failed(&error))?;
+    // What is written goes to the backend of the highest priority.
+    let _memory = odb
+        .add_new_mempack_backend(1000)
+        .map_err(|error| failed(&error))?;
+    let parent = git2::Oid::from_bytes(parent.as_bytes())
+        .and_then(|id| repository.find_commit(id))
+        .map_err(|error| failed(&error))?;
+    let base = parent.tree().map_err(|error| failed(&error))?;
+    let mut builder = TreeUpdateBuilder::new();
+    let mut fresh = BTreeSet::new();
+    let mut folders = BTreeSet::new();
+    for (path, content) in new.files {
+        let path = relative(path)?;
+        let entry = base.get_path(Path::new(&path)).ok();
+        let mode = match entry.map(|entry| entry.filemode()) {
+            Some(mode) if mode == i32::from(FileMode::Blob) => FileMode::Blob,
+            Some(mode) if mode == i32::from(FileMode::BlobExecutable) => FileMode::BlobExecutable,
+            _ => {
+                return Err(Error::Path {
+                    path,
+                    reason: "is no file that could be changed".to_owned(),
+                });
+            }
+        };
+        let blob = odb
+            .write(ObjectType::Blob, content)
+            .map_err(|error| failed(&error))?;
+        fresh.insert(blob);
+        let parents = path.char_indices().filter(|(_, c)| *c == '/');
+        folders.extend(parents.map(|(at, _)| path[..at].to_owned()));
+        builder.upsert(path.as_str(), blob, mode);
+    }
+    let tree = builder
+        .create_updated(&repository, &base)
+        .and_then(|id| repository.find_tree(id))
+        .map_err(|error| failed(&error))?;
+    fresh.insert(tree.id());
+    for folder in &folders {
+        let entry = tree.get_path(Path::new(folder)).map_err(|error| failed(&error))?;
+        fresh.insert(entry.id());
+    }
+    let who = git2::Signature::new(
+        &new.author.name,
+        &new.author.email,
+        &git2::Time::new(new.time.as_second(), 0),
+    )
+    .map_err(|error| {
+        Error::Secret(format!(
+            "the commit's author cannot be written: {}",
+            error.message()
+        ))
+    })?;
+    let text = repository
+        .commit_create_buffer(&who, &who, new.message, &tree, &[&parent])
+        .map_err(|error| failed(&error))?;
+    let id = match new.signer {
+        None => odb
+            .write(ObjectType::Commit, &text)
+            .map_err(|error| failed(&error))?,
+        Some(signer) => {
+            let signed = signer.signed(&text)?;
+            odb.write(ObjectType::Commit, &signed)
+                .map_err(|error| failed(&error))?
+        }
+    };
+    fresh.insert(id);
+    let mut packer = repository.packbuilder().map_err(|error| failed(&error))?;
+    for object in fresh {
+        packer
+            .insert_object(object, None)
+            .map_err(|error| failed(&error))?;
+    }
+    let mut pack = git2::Buf::new();
+    packer.write_buf(&mut pack).map_err(|error| failed(&error))?;
+    Ok(Made {
+        id: from_git2(id)?,
+        pack: pack.to_vec(),
+    })
+}
+
+fn from_git2(id: git2::Oid) -> Result<Oid, Error> {
+    let bytes = id.as_bytes().try_into().map_err(|_| Error::Corrupt {
+        what: "a commit".to_owned(),
+        reason: "its id is no SHA-1".to_owned(),
+    })?;
+    Ok(Oid::from_bytes(bytes))
+}

@@ -1,0 +1,465 @@
+//! Commits that are made on a mirror and pushed to real servers, as the installed `git` sees them.
+
+use std::path::Path;
+use std::process::Command;
+
+use jiff::Timestamp;
+use patchset::source::{
+    Class, Error, Expected, FileLimits, Freshness, Identity, Made, Mirrors, NewCommit, RefSpec, Signer,
+    Snapshot, Upstream,
+};
+
+use super::{MARKER, anonymous, mirrors, secret, soon, with_secret};
+use crate::support::git_repo::GitRepo;
+use crate::support::git_server::{Fault, GitServer};
+use crate::support::ssh_server::{GitProtocol, SshServer};
+
+const MESSAGE: &str = "Deliver glance 1\n\nPatchset: ours/glance r/glance:1\n";
+
+/// A repository with some files, which takes pushes.
+fn repository(root: &Path) -> GitRepo {
+    let repo = GitRepo::create(root, "gitops");
+    repo.git(&["config", "http.receivepack", "true"]);
+    std::fs::create_dir_all(repo.work().join("apps")).unwrap();
+    std::os::unix::fs::symlink("a.yaml", repo.work().join("apps/link.yaml")).unwrap();
+    repo.commit(
+        &[
+            ("apps/a.yaml", "a: 1\n"),
+            ("apps/deep/b.yaml", "b: 1\n"),
+            ("README", "text\n"),
+        ],
+        "base",
+    );
+    let program = repo.work().join("apps/run.yaml");
+    std::fs::write(&program, "#!/bin/true\n").unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    repo.commit(&[], "more");
+    repo
+}
+
+fn author() -> Identity {
+    Identity {
+        name: "Ann Author".to_owned(),
+        email: "ann@example.org".to_owned(),
+    }
+}
+
+fn head(mirrors: &Mirrors, upstream: &Upstream) -> Snapshot {
+    let branch = RefSpec::Branch("main".to_owned());
+    let resolved = mirrors
+        .resolve(upstream, &branch, Freshness::Now, soon())
+        .unwrap();
+    mirrors.snapshot(upstream, &resolved, soon()).unwrap()
+}
+
+fn make(snapshot: &Snapshot, files: &[(&str, &str)], signer: Option<&Signer>) -> Result<Made, Error> {
+    let files: Vec<(String, Vec<u8>)> = files
+        .iter()
+        .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()))
+        .collect();
+    snapshot.make_commit(&NewCommit {
+        files: &files,
+        author: &author(),
+        message: MESSAGE,
+        time: Timestamp::from_second(1_700_000_000).unwrap(),
+        signer,
+    })
+}
+
+/// Makes a commit of one file and pushes it.
+fn deliver(
+    mirrors: &Mirrors,
+    upstream: &Upstream,
+    text: &str,
+    signer: Option<&Signer>,
+) -> Result<Made, Error> {
+    let snapshot = head(mirrors, upstream);
+    let made = make(&snapshot, &[("apps/a.yaml", text)], signer)?;
+    mirrors.push(upstream, "main", Expected::At(snapshot.commit()), &made, soon())?;
+    Ok(made)
+}
+
+/// What git itself finds in the repository.
+fn assert_sound(repo: &GitRepo, made: &Made, before: &str) {
+    assert_eq!(repo.git(&["rev-parse", "main"]), made.id.to_string());
+    repo.git(&["fsck", "--strict", "--full"]);
+    assert_eq!(repo.git(&["rev-parse", "main^"]), before);
+    let shown = repo.git(&[
+        "show",
+        "--no-patch",
+        "--format=%an <%ae> %cn <%ce> %at%n%B",
+        "main",
+    ]);
+    assert_eq!(
+        shown.trim_end(),
+        format!("Ann Author <ann@example.org> Ann Author <ann@example.org> 1700000000\n{MESSAGE}").trim_end()
+    );
+}
+
+#[rstest::rstest]
+#[case::version_2(true)]
+#[case::version_0(false)]
+fn a_commit_changes_the_named_files_alone(#[case] versions: bool) {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let before = repo.git(&["rev-parse", "main"]);
+    let server = GitServer::http(root.path());
+    let server = if versions { server } else { server.version_0() }.start();
+    let upstream = anonymous(&server.url("gitops"));
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let snapshot = head(&mirrors, &upstream);
+    let made = make(
+        &snapshot,
+        &[
+            ("apps/a.yaml", "a: 2\n"),
+            ("apps/deep/b.yaml", "b: 2\n"),
+            ("apps/run.yaml", "#!/bin/false\n"),
+        ],
+        None,
+    )
+    .unwrap();
+    assert_eq!(repo.git(&["rev-parse", "main"]), before);
+    mirrors
+        .push(&upstream, "main", Expected::At(snapshot.commit()), &made, soon())
+        .unwrap();
+    assert_sound(&repo, &made, &before);
+    assert_eq!(
+        repo.git(&["diff", "--name-status", "main^", "main"]),
+        "M\tapps/a.yaml\nM\tapps/deep/b.yaml\nM\tapps/run.yaml"
+    );
+    assert_eq!(repo.git(&["show", "main:apps/deep/b.yaml"]), "b: 2");
+    assert_eq!(
+        repo.git(&["ls-tree", "main", "apps/run.yaml", "--format=%(objectmode)"]),
+        repo.git(&["ls-tree", "main^", "apps/run.yaml", "--format=%(objectmode)"]),
+    );
+    // The mirror knows it at the next look, and the same again changes nothing.
+    let next = head(&mirrors, &upstream);
+    assert_eq!(next.commit(), made.id);
+    assert_eq!(
+        next.read_file("apps/a.yaml", &FileLimits::default()).unwrap(),
+        b"a: 2\n"
+    );
+}
+
+#[test]
+fn a_commit_goes_over_ssh() {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let before = repo.git(&["rev-parse", "main"]);
+    let server = SshServer::start(GitProtocol::Accepted);
+    let upstream = with_secret(
+        &server.url(&repo.dir),
+        &[
+            ("identity", &server.user_key("ed25519", "")),
+            ("known_hosts", &server.known_hosts("ed25519")),
+        ],
+    );
+    let cache = tempfile::tempdir().unwrap();
+    let made = deliver(&mirrors(cache.path()), &upstream, "a: 2\n", None).unwrap();
+    assert_sound(&repo, &made, &before);
+}
+
+#[test]
+fn a_lost_race_is_told_and_changes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let server = GitServer::http(root.path()).start();
+    let upstream = anonymous(&server.url("gitops"));
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let snapshot = head(&mirrors, &upstream);
+    let made = make(&snapshot, &[("apps/a.yaml", "a: 2\n")], None).unwrap();
+    let theirs = repo.commit(&[("README", "faster\n")], "faster");
+    let expected = Expected::At(snapshot.commit());
+    let raced = mirrors
+        .push(&upstream, "main", expected, &made, soon())
+        .unwrap_err();
+    assert!(matches!(raced, Error::Raced { .. }), "{raced}");
+    assert_eq!(raced.class(), Class::Transient);
+    assert_eq!(repo.git(&["rev-parse", "main"]), theirs);
+    let absent = mirrors.push(&upstream, "main", Expected::Absent, &made, soon());
+    assert!(matches!(absent, Err(Error::Raced { .. })));
+    // Made again on what is there now, it goes through, and keeps theirs.
+    let made = deliver(&mirrors, &upstream, "a: 2\n", None).unwrap();
+    assert_sound(&repo, &made, &theirs);
+    assert_eq!(repo.git(&["show", "main:README"]), "faster");
+}
+
+#[test]
+fn a_branch_of_its_own_is_made_and_replaced() {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let server = GitServer::http(root.path()).start();
+    let upstream = anonymous(&server.url("gitops"));
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let snapshot = head(&mirrors, &upstream);
+    let first = make(&snapshot, &[("apps/a.yaml", "a: 2\n")], None).unwrap();
+    let branch = "patchset/images";
+    mirrors
+        .push(&upstream, branch, Expected::Absent, &first, soon())
+        .unwrap();
+    let second = make(&snapshot, &[("apps/a.yaml", "a: 3\n")], None).unwrap();
+    mirrors
+        .push(&upstream, branch, Expected::At(first.id), &second, soon())
+        .unwrap();
+    assert_eq!(repo.git(&["rev-parse", branch]), second.id.to_string());
+    assert_eq!(
+        repo.git(&["rev-parse", &format!("{branch}^")]),
+        repo.git(&["rev-parse", "main"])
+    );
+}
+
+#[test]
+fn what_a_hook_says_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let before = repo.git(&["rev-parse", "main"]);
+    let server = GitServer::http(root.path()).start();
+    let upstream = anonymous(&server.url("gitops"));
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    for hook in ["pre-receive", "update"] {
+        let file = repo.dir.join("hooks").join(hook);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(
+            &file,
+            "#!/bin/sh\necho 'GH006: Protected branch update failed' >&2\nexit 1\n",
+        )
+        .unwrap();
+        let mut permissions = std::fs::metadata(&file).unwrap().permissions();
+        std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
+        std::fs::set_permissions(&file, permissions).unwrap();
+        let error = deliver(&mirrors, &upstream, "a: 2\n", None).unwrap_err();
+        assert!(matches!(error, Error::Rejected { .. }), "{hook}: {error}");
+        assert!(
+            error.to_string().contains("Protected branch update failed"),
+            "{hook}: {error}"
+        );
+        assert_eq!(repo.git(&["rev-parse", "main"]), before);
+        std::fs::remove_file(file).unwrap();
+    }
+    deliver(&mirrors, &upstream, "a: 2\n", None).unwrap();
+}
+
+#[test]
+fn who_may_not_push_is_told_without_credentials() {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let server = GitServer::http(root.path()).basic("ann", MARKER).start();
+    let right = with_secret(
+        &server.url("gitops"),
+        &[("username", "ann"), ("password", MARKER)],
+    );
+    let wrong = with_secret(
+        &server.url("gitops"),
+        &[("username", "ann"), ("password", "marker-other")],
+    );
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let snapshot = head(&mirrors, &right);
+    let made = make(&snapshot, &[("apps/a.yaml", "a: 2\n")], None).unwrap();
+    let expected = Expected::At(snapshot.commit());
+    let error = mirrors.push(&wrong, "main", expected, &made, soon()).unwrap_err();
+    assert!(matches!(error, Error::Authentication { .. }), "{error}");
+    for secret in [MARKER, "marker-other"] {
+        assert!(!format!("{error} {error:?}").contains(secret), "{error:?}");
+    }
+    mirrors.push(&right, "main", expected, &made, soon()).unwrap();
+    // A server that serves the repository and takes no push.
+    repo.git(&["config", "http.receivepack", "false"]);
+    let error = deliver(&mirrors, &right, "a: 3\n", None).unwrap_err();
+    assert_eq!(error.class(), Class::Authentication, "{error}");
+}
+
+#[test]
+fn a_server_that_fails_leaves_the_branch_as_it_is() {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let before = repo.git(&["rev-parse", "main"]);
+    let server = GitServer::http(root.path()).start();
+    let upstream = anonymous(&server.url("gitops"));
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let snapshot = head(&mirrors, &upstream);
+    let made = make(&snapshot, &[("apps/a.yaml", "a: 2\n")], None).unwrap();
+    let expected = Expected::At(snapshot.commit());
+    server.fail(Fault::Status(503));
+    let error = mirrors
+        .push(&upstream, "main", expected, &made, soon())
+        .unwrap_err();
+    assert_eq!(error.class(), Class::Transient, "{error}");
+    server.fail(Fault::None);
+    assert_eq!(repo.git(&["rev-parse", "main"]), before);
+    mirrors.push(&upstream, "main", expected, &made, soon()).unwrap();
+}
+
+#[test]
+fn only_files_that_are_there_are_changed() {
+    let root = tempfile::tempdir().unwrap();
+    repository(root.path());
+    let server = GitServer::http(root.path()).start();
+    let cache = tempfile::tempdir().unwrap();
+    let snapshot = head(&mirrors(cache.path()), &anonymous(&server.url("gitops")));
+    for path in [
+        "apps",
+        "apps/link.yaml",
+        "apps/none.yaml",
+        "../x",
+        "/etc/passwd",
+        "apps/../README",
+        "",
+    ] {
+        let error = make(&snapshot, &[(path, "x")], None).unwrap_err();
+        assert!(matches!(error, Error::Path { .. }), "{path}: {error}");
+    }
+}
+
+#[test]
+fn a_folder_is_read_to_its_depth() {
+    let root = tempfile::tempdir().unwrap();
+    repository(root.path());
+    let server = GitServer::http(root.path()).start();
+    let cache = tempfile::tempdir().unwrap();
+    let snapshot = head(&mirrors(cache.path()), &anonymous(&server.url("gitops")));
+    let names = |path: &str| {
+        let files = snapshot
+            .read_below(path, &[".yaml", ".yml"], &FileLimits::default())
+            .unwrap();
+        files.into_iter().map(|file| file.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(""), ["apps/a.yaml", "apps/deep/b.yaml", "apps/run.yaml"]);
+    assert_eq!(names("apps/deep"), ["apps/deep/b.yaml"]);
+    let few = FileLimits {
+        count: 2,
+        ..FileLimits::default()
+    };
+    let error = snapshot.read_below("", &[".yaml"], &few).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn git_knows_signatures_of_ssh_keys() {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let server = GitServer::http(root.path()).start();
+    let ssh = SshServer::start(GitProtocol::Accepted);
+    let upstream = anonymous(&server.url("gitops"));
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    for (kind, passphrase) in [("ed25519", ""), ("rsa", ""), ("ecdsa", ""), ("ed25519", MARKER)] {
+        let (private, public) = ssh.stranger_key(kind, passphrase);
+        let signer =
+            Signer::from_secret(&secret(&[("identity", &private), ("password", passphrase)])).unwrap();
+        assert!(!format!("{signer:?}").contains("PRIVATE"));
+        let made = deliver(
+            &mirrors,
+            &upstream,
+            &format!("a: {kind}{}\n", passphrase.len()),
+            Some(&signer),
+        )
+        .unwrap();
+        assert_eq!(repo.git(&["rev-parse", "main"]), made.id.to_string());
+        let allowed = root.path().join("allowed");
+        std::fs::write(&allowed, format!("ann@example.org {public}")).unwrap();
+        let setting = format!("gpg.ssh.allowedSignersFile={}", allowed.display());
+        assert_eq!(
+            repo.git(&["-c", &setting, "log", "-1", "--format=%G? %GS", "main"]),
+            "G ann@example.org",
+            "{kind}"
+        );
+        let shown = repo.git(&["show", "--no-patch", "--format=%B", "main"]);
+        assert_eq!(shown.trim_end(), MESSAGE.trim_end());
+        repo.git(&["fsck", "--strict"]);
+    }
+}
+
+/// Runs gpg with a home of its own.
+fn gpg(home: &Path, args: &[&str]) -> Vec<u8> {
+    let output = Command::new("gpg")
+        .arg("--homedir")
+        .arg(home)
+        .args(["--batch", "--pinentry-mode", "loopback"])
+        .args(args)
+        .output()
+        .expect("gpg runs");
+    assert!(
+        output.status.success(),
+        "gpg {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
+
+#[rstest::rstest]
+#[case::ed25519("ed25519", "")]
+#[case::rsa("rsa2048", "")]
+#[case::passphrase("ed25519", MARKER)]
+fn git_knows_signatures_of_openpgp_keys(#[case] algorithm: &str, #[case] passphrase: &str) {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let server = GitServer::http(root.path()).start();
+    let upstream = anonymous(&server.url("gitops"));
+    let home = tempfile::Builder::new().prefix("g").tempdir().unwrap();
+    gpg(
+        home.path(),
+        &[
+            "--passphrase",
+            passphrase,
+            "--quick-gen-key",
+            "Ann <ann@example.org>",
+            algorithm,
+            "sign",
+            "never",
+        ],
+    );
+    let exported = gpg(
+        home.path(),
+        &["--passphrase", passphrase, "--armor", "--export-secret-keys"],
+    );
+    let exported = String::from_utf8(exported).unwrap();
+    let mut data = vec![("git.asc", exported.as_str())];
+    if !passphrase.is_empty() {
+        let error = Signer::from_secret(&secret(&data)).unwrap_err().to_string();
+        assert!(error.contains("passphrase"), "{error}");
+        let wrong =
+            Signer::from_secret(&secret(&[("git.asc", &exported), ("passphrase", "other")])).unwrap_err();
+        assert!(wrong.to_string().contains("passphrase"), "{wrong}");
+        data.push(("passphrase", passphrase));
+    }
+    let signer = Signer::from_secret(&secret(&data)).unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let made = deliver(&mirrors(cache.path()), &upstream, "a: 2\n", Some(&signer)).unwrap();
+    assert_eq!(repo.git(&["rev-parse", "main"]), made.id.to_string());
+    let output = Command::new("git")
+        .arg("--git-dir")
+        .arg(&repo.dir)
+        .args(["log", "-1", "--format=%G? %GS", "main"])
+        .env("GNUPGHOME", home.path())
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "G Ann <ann@example.org>"
+    );
+    // What gpg started for the home ends with it.
+    let _ = Command::new("gpgconf")
+        .arg("--homedir")
+        .arg(home.path())
+        .args(["--kill", "all"])
+        .status();
+}
+
+#[test]
+fn what_is_no_key_for_signing_is_told() {
+    for (data, expected) in [
+        (&[("username", "x")][..], "identity"),
+        (&[("identity", "no key")], "OpenSSH"),
+        (&[("git.asc", "no key")], "git.asc"),
+        (&[("git.asc", "x"), ("identity", "y")], "one of"),
+    ] {
+        let error = Signer::from_secret(&secret(data)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -6,6 +6,18 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// A rule for addresses of repositories, and what is said where it is broken.
+pub(super) const ADDRESS: (&str, &str) = (
+    "self.matches('^[a-z][a-z0-9+.-]*://[^/]') || self.matches('^[^/:@\\\\s]+@[^/:\\\\s]+:[^:]')",
+    "write an address such as https://host/path.git, ssh://git@host/path.git or git@host:path.git",
+);
+
+/// The same for what an address must not hold.
+pub(super) const NO_PASSWORD: (&str, &str) = (
+    "!self.matches('^[a-z][a-z0-9+.-]*://[^/@]*:[^/@]*@')",
+    "a password must not be part of the address: put it into a Secret and name that in secretRef",
+);
+
 /// A component: the name of the software that is patched, as `releases/*/source-refs.yaml` spells it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -89,12 +101,10 @@ pub struct GitPath {
     /// `secretRef`, never into the address.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(
-        validation = Rule::new("self.matches('^[a-z][a-z0-9+.-]*://[^/]') || self.matches('^[^/:@\\\\s]+@[^/:\\\\s]+:[^:]')")
-            .message("write an address such as https://host/path.git, ssh://git@host/path.git or git@host:path.git")
+        validation = Rule::new(ADDRESS.0).message(ADDRESS.1)
     )]
     #[x_kube(
-        validation = Rule::new("!self.matches('^[a-z][a-z0-9+.-]*://[^/@]*:[^/@]*@')")
-            .message("a password must not be part of the address: put it into a Secret and name that in secretRef")
+        validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1)
     )]
     pub url: String,
     /// What to read; the repository's default branch where absent.

@@ -5,12 +5,22 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::common::{ADDRESS, LocalReference, NO_PASSWORD};
+
 /// Where the image goes when it is built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.configMap) || has(self.git)")
+        .message("set configMap, git or both")
+)]
 pub struct Delivery {
     /// A ConfigMap for Flux's kustomize-controller and helm-controller to read. Several may share it.
-    pub config_map: DeliveryConfigMap,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<DeliveryConfigMap>,
+    /// A Git repository whose YAML files have markers. Several may share it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<DeliveryGit>,
     /// Whether an image is delivered by itself, or when the annotation `patching.c5c3.io/approved` of the PatchSet has
     /// its tag or digest; `Automatic` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,6 +43,124 @@ pub struct DeliveryConfigMap {
     pub prefix: Option<String>,
 }
 
+/// A Git repository whose YAML files say with markers where the image goes: behind a value, a comment
+/// `# {"$patchset": "NAMESPACE:NAME:tag"}` with `tag`, `digest`, `repository` or `reference`, or with none of them for the
+/// whole reference. Only the marked values change.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryGit {
+    /// The repository's address: https, ssh, or http where the controller allows it. Credentials go into
+    /// `secretRef`, never into the address.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = Rule::new(ADDRESS.0).message(ADDRESS.1))]
+    #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
+    pub url: String,
+    /// The branch that Flux follows; the repository's default branch where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 255),
+        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
+    )]
+    pub branch: Option<String>,
+    /// Where commits go; to `branch` itself where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<Push>,
+    /// The folders with the files; the whole repository where empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 1024)))]
+    #[x_kube(
+        validation = Rule::new("self.all(path, !path.startsWith('/') && !path.split('/').exists(p, p == '..'))")
+            .message("write paths relative to the repository's root, without '..'")
+    )]
+    pub paths: Vec<String>,
+    /// Who makes the commits; `patchset` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<CommitAuthor>,
+    /// The commits' message, with `{images}` (the images in one line), `{list}` (a line an image) and `{files}` (a line a
+    /// file). Trailers that name the images follow. `Deliver {images}` and the list where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub message: Option<String>,
+    /// Signs the commits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing: Option<Signing>,
+    /// Secret with credentials that may push: `username` and `password`, `bearerToken`, or `identity` and `known_hosts`;
+    /// `ca.crt`, `tls.crt` and `tls.key` as needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<LocalReference>,
+    /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_secret_ref: Option<LocalReference>,
+}
+
+/// A branch that commits go to, for others to merge.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Push {
+    /// The branch. It is made where it is not there, and built anew on `branch` while
+    /// its newest commit is of this controller.
+    #[schemars(
+        length(min = 1, max = 255),
+        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
+    )]
+    pub branch: String,
+    /// Opens a pull request, and keeps it up to date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<PullRequestOptions>,
+}
+
+/// A pull request, or a merge request as GitLab calls it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PullRequestOptions {
+    /// Whose API it is.
+    pub provider: Provider,
+    /// Secret with an access token as `token`, or for GitHub the keys of a GitHub App: `githubAppID`,
+    /// `githubAppInstallationID`, `githubAppPrivateKey`.
+    pub secret_ref: LocalReference,
+    /// The address of the API; made from the repository's address where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^https?://"))]
+    pub api_url: Option<String>,
+    /// Labels of the pull request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 100)))]
+    pub labels: Vec<String>,
+}
+
+/// Whose API pull requests are opened by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Provider {
+    /// GitHub, or a GitHub Enterprise Server.
+    GitHub,
+    /// GitLab.
+    GitLab,
+    /// Gitea or Forgejo.
+    Gitea,
+}
+
+/// Who makes a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitAuthor {
+    /// The name; `patchset` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^<>\n\r]+$"))]
+    pub name: Option<String>,
+    /// The mail address.
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^<>\s]+$"))]
+    pub email: String,
+}
+
+/// How commits are signed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Signing {
+    /// Secret with a private SSH key as `identity`, and its `password` where it has one; or with an armored OpenPGP key as
+    /// `git.asc`, and its `passphrase`.
+    pub secret_ref: LocalReference,
+}
+
 /// Whether somebody has to agree before an image is delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Approval {
@@ -47,12 +175,42 @@ pub enum Approval {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryStatus {
-    /// The ConfigMap.
-    pub config_map: String,
-    /// What its keys begin with.
-    pub prefix: String,
     /// The image.
     pub reference: String,
     /// When it was first delivered.
     pub delivered_at: Time,
+    /// The ConfigMap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<String>,
+    /// What its keys begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// The commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<CommitStatus>,
+}
+
+/// A commit that has the image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitStatus {
+    /// The repository's address.
+    pub repository: String,
+    /// The branch.
+    pub branch: String,
+    /// The commit's SHA-1: that of the delivery, or the one in which the image was found.
+    pub commit: String,
+}
+
+/// An image that waits on a branch to be merged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProposalStatus {
+    /// The image.
+    pub reference: String,
+    /// Where it waits.
+    pub git: CommitStatus,
+    /// The pull request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<String>,
 }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::build::Build;
-use super::common::{Component, GitPath, GitRef, LocalReference, Release};
+use super::common::{ADDRESS, Component, GitPath, GitRef, LocalReference, NO_PASSWORD, Release};
 use super::delivery::Delivery;
 use super::duration::FluxDuration;
 use super::reference::SourceReference;
@@ -148,12 +148,10 @@ pub struct Upstream {
     /// `secretRef`, never into the address.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(
-        validation = Rule::new("self.matches('^[a-z][a-z0-9+.-]*://[^/]') || self.matches('^[^/:@\\\\s]+@[^/:\\\\s]+:[^:]')")
-            .message("write an address such as https://host/path.git, ssh://git@host/path.git or git@host:path.git")
+        validation = Rule::new(ADDRESS.0).message(ADDRESS.1)
     )]
     #[x_kube(
-        validation = Rule::new("!self.matches('^[a-z][a-z0-9+.-]*://[^/@]*:[^/@]*@')")
-            .message("a password must not be part of the address: put it into a Secret and name that in secretRef")
+        validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1)
     )]
     pub url: String,
     /// The ref that is built.

@@ -40,6 +40,16 @@ pub const NO_PATCHES: &str = "NoPatches";
 pub const AWAITING_IMAGE: &str = "AwaitingImage";
 /// An image waits for somebody to agree to its delivery.
 pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
+/// An image is on a branch that somebody has to merge.
+pub const AWAITING_MERGE: &str = "AwaitingMerge";
+/// Somebody closed the pull request with an image, without merging it.
+pub const PULL_REQUEST_CLOSED: &str = "PullRequestClosed";
+/// No file has a marker of the object.
+pub const MARKER_NOT_FOUND: &str = "MarkerNotFound";
+/// A marker, or the file that has it, cannot be edited.
+pub const INVALID_MARKER: &str = "InvalidMarker";
+/// The server does not take the commit: a rule of the branch or a hook forbids it.
+pub const PUSH_REJECTED: &str = "PushRejected";
 /// A build is under way.
 pub const BUILDING: &str = "Building";
 /// As many builds are under way as may be; this one waits for its turn.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::build::{BuildRecord, BuildStatus, ImageStatus};
-use super::delivery::DeliveryStatus;
+use super::delivery::{DeliveryStatus, ProposalStatus};
 
 /// The generation of an object whose spec was not looked at yet.
 pub const NEVER_OBSERVED: i64 = -1;
@@ -55,6 +55,9 @@ pub struct PatchSetStatus {
     /// What was delivered last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered: Option<DeliveryStatus>,
+    /// What waits to be merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposed: Option<ProposalStatus>,
     /// The last images, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<BuildRecord>,
@@ -76,6 +79,7 @@ impl Default for PatchSetStatus {
             build: None,
             image: None,
             delivered: None,
+            proposed: None,
             history: Vec::new(),
         }
     }

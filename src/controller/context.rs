@@ -7,6 +7,7 @@ use kube::Client;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 
+use super::delivery::Deliveries;
 use super::jobs::Jobs;
 use super::options::Options;
 use super::references::References;
@@ -32,6 +33,7 @@ pub(super) struct Context {
     pub(super) jobs: Jobs,
     pub(super) pins: Pins,
     pub(super) workflows: Workflows,
+    pub(super) deliveries: Deliveries,
     pub(super) patch_sets: Store<Guarded<PatchSet>>,
     pub(super) constraint_overrides: Store<Guarded<ConstraintOverride>>,
 }

@@ -27,6 +27,8 @@ fn classify(error: &source::Error) -> (&'static str, Retry) {
         E::Declined { .. } => reason::REPOSITORY_NOT_FOUND,
         E::RefNotFound { .. } => reason::REF_NOT_FOUND,
         E::FileNotFound { .. } => reason::PATH_NOT_FOUND,
+        E::Rejected { .. } => reason::PUSH_REJECTED,
+        E::Raced { .. } => reason::WRITE_FAILED,
         E::TooLarge { .. } => reason::TOO_LARGE,
         E::Corrupt { .. } | E::Io { .. } => reason::STORAGE_FAILED,
         _ => reason::UNREACHABLE,

@@ -62,7 +62,15 @@ impl Reconciled for PatchSet {
                 let folder = dockerfile.and_then(|source| source.git.as_ref());
                 let build = self.spec.build.as_ref();
                 let workflow = build.and_then(|build| build.github_actions.as_ref());
+                let delivery = self.spec.delivery.as_ref();
+                let gitops = delivery.and_then(|delivery| delivery.git.as_ref());
+                let push = gitops.and_then(|git| git.push.as_ref());
+                let request = push.and_then(|push| push.pull_request.as_ref());
                 [
+                    gitops.and_then(|git| git.secret_ref.as_ref()),
+                    gitops.and_then(|git| git.proxy_secret_ref.as_ref()),
+                    gitops.and_then(|git| git.signing.as_ref().map(|signing| &signing.secret_ref)),
+                    request.map(|request| &request.secret_ref),
                     build.and_then(|build| build.secret_ref.as_ref()),
                     workflow.map(|workflow| &workflow.secret_ref),
                     upstream.secret_ref.as_ref(),
@@ -99,7 +107,9 @@ impl Reconciled for PatchSet {
                     .as_ref()
                     .and_then(|build| build.dockerfile.as_ref());
                 let delivery = self.spec.delivery.as_ref();
-                delivery.is_some_and(|delivery| delivery.config_map.name == referent.name)
+                delivery
+                    .and_then(|delivery| delivery.config_map.as_ref())
+                    .is_some_and(|map| map.name == referent.name)
                     || [
                         patches.and_then(|patches| patches.config_map.as_ref()),
                         dockerfile.and_then(|source| source.config_map.as_ref()),
@@ -160,7 +170,7 @@ impl Reconciled for PatchSet {
         };
         let sources = gathered.sources();
         let holds = holds(known, &sources.inputs_digest);
-        if holds && self.is_settled(known) && self.is_delivered(context, known).await {
+        if holds && self.is_settled(known) && self.is_delivered(context, known, pace).await {
             return Outcome::Unchanged(sources);
         }
         let mut checked = None;
@@ -185,7 +195,7 @@ impl Reconciled for PatchSet {
         };
         let delivered = match (&self.spec.delivery, &built) {
             (Some(wanted), Built::Image(_, image)) => {
-                delivery::deliver(self, context, wanted, known, image).await
+                Box::pin(delivery::deliver(self, context, wanted, known, image, pace)).await
             }
             _ => Delivered::Nothing,
         };
@@ -215,11 +225,11 @@ impl Reconciled for PatchSet {
 
 impl PatchSet {
     /// Whether the image of the status is where it should go. Where patches do not apply, nothing is delivered anew.
-    async fn is_delivered(&self, context: &Context, known: &PatchSetStatus) -> bool {
+    async fn is_delivered(&self, context: &Arc<Context>, known: &PatchSetStatus, pace: Pace) -> bool {
         let apply = |patch| passes(patch, self.spec.merged_patches);
         match (&self.spec.delivery, &known.image) {
             (Some(wanted), Some(image)) if known.patches.iter().all(apply) => {
-                delivery::stands(self, context, wanted, known, image).await
+                delivery::stands(self, context, wanted, known, image, pace).await
             }
             _ => true,
         }

@@ -9,6 +9,7 @@ use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::context::{Context, Guarded};
+use super::delivery::Deliveries;
 use super::jobs::Jobs;
 use super::options::{Options, TransportName};
 use super::reconciler::{self, Reconciled};
@@ -111,6 +112,7 @@ async fn work(
         jobs,
         pins: Pins::default(),
         workflows: Workflows::default(),
+        deliveries: Deliveries::default(),
         patch_sets: writers.patch_sets.as_reader(),
         constraint_overrides: writers.constraint_overrides.as_reader(),
     });

@@ -16,6 +16,16 @@ const LONGEST: usize = 16 << 10;
 /// How many images a subject names.
 const MOST_NAMED: usize = 3;
 
+/// Whether a message is one of these: it has their trailer.
+#[must_use]
+pub fn is_ours(message: &str) -> bool {
+    let last = message.trim_end().rsplit("\n\n").next().unwrap_or_default();
+    last.lines().any(|line| {
+        line.strip_prefix(TRAILER)
+            .is_some_and(|rest| rest.starts_with(": "))
+    })
+}
+
 /// An image that a commit delivers.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivered<'a> {
@@ -162,6 +172,14 @@ mod tests {
             - ours/nova: r/glance:2@sha256:00 from 31.0.0@sha1:00\n\n\
             Patchset: ours/glance r/glance:1@sha256:00\nPatchset: ours/nova r/glance:2@sha256:00\n"
         );
+        assert!(is_ours(&message(DEFAULT_MESSAGE, &images, &[]).unwrap()));
+        for other in [
+            "",
+            "Patchset: in the subject alone\n\nand a text",
+            "Merge branch 'x'\n\nPatchsets\n",
+        ] {
+            assert!(!is_ours(other), "{other}");
+        }
         let many = [delivered("a", &one); 5];
         let message = message("images: {images}\n\n{files}\n", &many, &["a.yaml", "b.yaml"]).unwrap();
         assert!(message.starts_with("images: a 1, a 1, a 1 and 2 more\n\na.yaml\nb.yaml\n\nPatchset: "));

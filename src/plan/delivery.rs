@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::build::ImageStatus;
-use crate::api::delivery::{Approval, Delivery};
+use crate::api::delivery::{Approval, Delivery, DeliveryConfigMap};
 
 /// The annotation by which an image is approved: its tag, digest or reference.
 pub const APPROVED: &str = "patching.c5c3.io/approved";
@@ -11,8 +11,8 @@ pub const APPROVED: &str = "patching.c5c3.io/approved";
 /// What the keys of a ConfigMap begin with: what the spec says, or the component with `_` for all that a variable of
 /// Flux's `postBuild` cannot have (`^[_[:alpha:]][_[:alpha:][:digit:]]*$`).
 #[must_use]
-pub fn prefix(delivery: &Delivery, component: &str) -> String {
-    if let Some(prefix) = &delivery.config_map.prefix {
+pub fn prefix(config_map: &DeliveryConfigMap, component: &str) -> String {
+    if let Some(prefix) = &config_map.prefix {
         return prefix.clone();
     }
     let name: String = component
@@ -53,17 +53,37 @@ pub fn is_approved(delivery: &Delivery, approved: Option<&str>, image: &ImageSta
     }
 }
 
+/// The image that a reference names, as `repository:tag@digest`. What it was built from is not part of it.
+#[must_use]
+pub fn image_of(reference: &str) -> Option<ImageStatus> {
+    let (name, digest) = reference.rsplit_once('@')?;
+    let (repository, tag) = name.rsplit_once(':')?;
+    Some(ImageStatus {
+        repository: repository.to_owned(),
+        tag: tag.to_owned(),
+        digest: digest.to_owned(),
+        reference: reference.to_owned(),
+        moving_tags: Vec::new(),
+        revision: String::new(),
+        inputs_digest: String::new(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::delivery::DeliveryConfigMap;
 
-    fn delivery(prefix: Option<&str>, approval: Option<Approval>) -> Delivery {
+    fn config_map(prefix: Option<&str>) -> DeliveryConfigMap {
+        DeliveryConfigMap {
+            name: "images".into(),
+            prefix: prefix.map(ToOwned::to_owned),
+        }
+    }
+
+    fn delivery(approval: Option<Approval>) -> Delivery {
         Delivery {
-            config_map: DeliveryConfigMap {
-                name: "images".into(),
-                prefix: prefix.map(ToOwned::to_owned),
-            },
+            config_map: Some(config_map(None)),
+            git: None,
             approval,
         }
     }
@@ -82,9 +102,9 @@ mod tests {
 
     #[test]
     fn keys_are_variables() {
-        assert_eq!(prefix(&delivery(None, None), "oslo.messaging"), "oslo_messaging");
-        assert_eq!(prefix(&delivery(None, None), "3par-client"), "_3par_client");
-        assert_eq!(prefix(&delivery(Some("image"), None), "glance"), "image");
+        assert_eq!(prefix(&config_map(None), "oslo.messaging"), "oslo_messaging");
+        assert_eq!(prefix(&config_map(None), "3par-client"), "_3par_client");
+        assert_eq!(prefix(&config_map(Some("image")), "glance"), "image");
         let data = data("glance", &image());
         assert_eq!(
             data.keys().collect::<Vec<_>>(),
@@ -99,9 +119,23 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_names_its_parts() {
+        let found = image_of("r:5000/glance:1@sha256:00").unwrap();
+        assert_eq!(
+            (
+                found.repository.as_str(),
+                found.tag.as_str(),
+                found.digest.as_str()
+            ),
+            ("r:5000/glance", "1", "sha256:00")
+        );
+        assert_eq!(image_of("r/glance:1"), None);
+    }
+
+    #[test]
     fn approval_is_of_one_image() {
-        let manual = delivery(None, Some(Approval::Manual));
-        assert!(is_approved(&delivery(None, None), None, &image()));
+        let manual = delivery(Some(Approval::Manual));
+        assert!(is_approved(&delivery(None), None, &image()));
         assert!(!is_approved(&manual, None, &image()));
         assert!(!is_approved(&manual, Some("0"), &image()));
         for approved in ["1", "sha256:00", "r/glance:1@sha256:00"] {

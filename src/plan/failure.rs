@@ -78,6 +78,15 @@ impl Failure {
         }
     }
 
+    /// The same failure as one of the delivery.
+    #[must_use]
+    pub fn of_delivery(self) -> Self {
+        Self {
+            step: Step::Delivery,
+            ..self
+        }
+    }
+
     /// A failure that only a person can mend.
     pub fn stalled(step: Step, reason: &'static str, message: impl Into<String>) -> Self {
         Self {

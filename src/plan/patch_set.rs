@@ -6,7 +6,7 @@ use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
 use super::lifecycle::{Asked, Next, Outcome, Settling, Verdict};
 use crate::api::build::{BuildRecord, BuildStatus, ImageStatus};
-use crate::api::delivery::DeliveryStatus;
+use crate::api::delivery::{DeliveryStatus, ProposalStatus};
 use crate::api::patch_set::MergedPatches;
 use crate::api::reason::{self, condition};
 use crate::api::status::{CandidateStatus, PatchSetStatus, PatchState, PatchStatus, UpstreamStatus};
@@ -52,8 +52,12 @@ pub struct Progress {
 pub enum Delivered {
     /// None is asked for, it was done before, or there is nothing to deliver yet.
     Nothing,
+    /// It is for a later attempt: why, and when that comes.
+    Later(String, Next),
     /// Somebody has to agree first.
     Held(String),
+    /// It is on a branch that somebody has to merge. What was delivered before stays.
+    Proposed(ProposalStatus, String),
     /// It is where it should be.
     Done(DeliveryStatus),
     /// It could not be done.
@@ -151,7 +155,7 @@ pub fn settle(
     };
     if !policy.delivers {
         settling.without(Step::Delivery);
-        settling.status.delivered = None;
+        (settling.status.delivered, settling.status.proposed) = (None, None);
     }
     let verdict = verdict(&settling.status, policy.merged);
     if !policy.builds {
@@ -202,20 +206,45 @@ pub fn settle(
     }
     settling.done(Step::Build, &built);
     match delivered {
-        Delivered::Failed(failure) => return settling.failed(&failure),
+        Delivered::Failed(failure) => settling.failed(&failure),
+        Delivered::Later(message, next) => {
+            let (status, _) = settling.waiting(Step::Delivery, reason::PROGRESSING, &message);
+            (status, next)
+        }
         Delivered::Held(message) => {
             let (status, _) = settling.waiting(Step::Delivery, reason::AWAITING_APPROVAL, &message);
             // An annotation is seen at once.
-            return (status, Next::Interval);
+            (status, Next::Interval)
         }
-        Delivered::Done(delivered) => settling.status.delivered = Some(delivered),
-        Delivered::Nothing => {}
+        Delivered::Proposed(proposed, message) => {
+            settling.status.proposed = Some(proposed);
+            let (status, _) = settling.waiting(Step::Delivery, reason::AWAITING_MERGE, &message);
+            (status, Next::Interval)
+        }
+        Delivered::Done(delivered) => {
+            settling.status.delivered = Some(delivered);
+            settling.status.proposed = None;
+            delivered_as(settling, built)
+        }
+        Delivered::Nothing => delivered_as(settling, built),
     }
-    let message = match &settling.status.delivered {
-        Some(delivered) => format!(
-            "{}, delivered to ConfigMap {}",
-            built.message, delivered.config_map
-        ),
+}
+
+/// The status where nothing is left to be delivered.
+fn delivered_as(settling: Settling<'_, PatchSetStatus>, built: Verdict) -> (PatchSetStatus, Next) {
+    let told = settling.status.delivered.as_ref().map(|delivered| {
+        let map = delivered
+            .config_map
+            .iter()
+            .map(|name| format!("to ConfigMap {name}"));
+        let git = delivered
+            .git
+            .iter()
+            .map(|git| format!("as {}@sha1:{} of {}", git.branch, git.commit, git.repository));
+        map.chain(git).collect::<Vec<_>>().join(" and ")
+    });
+    let message = match told {
+        Some(told) => format!("{}, delivered {told}", built.message),
         None => built.message.clone(),
     };
     settling.judged(Step::Delivery, &Verdict { message, ..built })

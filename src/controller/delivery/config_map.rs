@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams};
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 
-use super::context::Context;
-use super::reconciler::within_limit;
+use super::super::context::Context;
+use super::super::reconciler::within_limit;
+use super::NotDelivered;
+use super::wanted::is_wanted;
 use crate::api::build::ImageStatus;
-use crate::api::delivery::{Delivery, DeliveryStatus};
+use crate::api::delivery::{Delivery, DeliveryConfigMap, DeliveryStatus};
 use crate::api::status::PatchSetStatus;
 use crate::api::{PatchSet, reason};
-use crate::plan::conditions::seconds;
-use crate::plan::delivery::{APPROVED, data, is_approved, prefix};
-use crate::plan::patch_set::Delivered;
+use crate::plan::delivery::{data, prefix};
 use crate::plan::{Failure, Step};
 
 /// The label by which Flux's controllers react to a change of a ConfigMap at once.
@@ -23,38 +23,40 @@ const WATCH: (&str, &str) = ("reconcile.fluxcd.io/watch", "Enabled");
 /// What the field manager's name begins with; each `PatchSet` has one, so that several may share a ConfigMap.
 const MANAGER: &str = "patchset-delivery-";
 
-/// Whether the ConfigMap says what the status says that was delivered, and that is this image.
+/// What the API server names the cause of a conflict between field managers.
+const MANAGER_CONFLICT: &str = "FieldManagerConflict";
+
+/// How often a write is tried that others come before.
+const TRIES: usize = 5;
+
+/// Whether the ConfigMap has what the status says that was delivered.
 pub(super) async fn stands(
     patch_set: &PatchSet,
     context: &Context,
-    delivery: &Delivery,
-    known: &PatchSetStatus,
+    map: &DeliveryConfigMap,
+    told: &DeliveryStatus,
     image: &ImageStatus,
 ) -> bool {
-    let prefix = prefix(delivery, &patch_set.spec.component.0);
-    let told = known.delivered.as_ref().is_some_and(|delivered| {
-        delivered.config_map == delivery.config_map.name
-            && delivered.prefix == prefix
-            && delivered.reference == image.reference
-    });
-    told && holds(patch_set, context, delivery, &prefix, image).await
+    let prefix = prefix(map, &patch_set.spec.component.0);
+    told.config_map.as_ref() == Some(&map.name)
+        && told.prefix.as_ref() == Some(&prefix)
+        && holds(patch_set, context, map, &prefix, image).await
 }
 
 /// Whether the ConfigMap has the label and the keys with their values.
 async fn holds(
     patch_set: &PatchSet,
     context: &Context,
-    delivery: &Delivery,
+    map: &DeliveryConfigMap,
     prefix: &str,
     image: &ImageStatus,
 ) -> bool {
     let namespace = patch_set.namespace().unwrap_or_default();
-    let name = &delivery.config_map.name;
-    let Some(map) = context.references.config_map_metadata(&namespace, name) else {
+    let Some(found) = context.references.config_map_metadata(&namespace, &map.name) else {
         return false;
     };
-    let watched = map.labels().get(WATCH.0).is_some_and(|value| value == WATCH.1);
-    let found = context.references.config_map(&namespace, name).await;
+    let watched = found.labels().get(WATCH.0).is_some_and(|value| value == WATCH.1);
+    let found = context.references.config_map(&namespace, &map.name).await;
     watched
         && found.is_ok_and(|found| {
             data(prefix, image)
@@ -63,84 +65,102 @@ async fn holds(
         })
 }
 
-/// Delivers an image, where that was not done yet and may be done.
+/// Writes the image's keys where they are not there yet.
 pub(super) async fn deliver(
     patch_set: &PatchSet,
     context: &Context,
     delivery: &Delivery,
+    map: &DeliveryConfigMap,
+    prefix: &str,
     known: &PatchSetStatus,
     image: &ImageStatus,
-) -> Delivered {
-    let approved = patch_set.annotations().get(APPROVED).map(String::as_str);
-    if !is_approved(delivery, approved, image) {
-        return Delivered::Held(format!(
-            "{} waits for approval: kubectl annotate --overwrite patchset {} {APPROVED}={}",
-            image.reference,
-            patch_set.name_any(),
-            image.tag
-        ));
-    }
-    let prefix = prefix(delivery, &patch_set.spec.component.0);
+) -> Result<(), NotDelivered> {
     // The first writer of a key keeps it. What was delivered before and was changed by hand is put back.
     let ours = known.delivered.as_ref().is_some_and(|delivered| {
-        delivered.config_map == delivery.config_map.name && delivered.prefix == prefix
+        delivered.config_map.as_ref() == Some(&map.name) && delivered.prefix.as_deref() == Some(prefix)
     });
-    if let Err(failure) = write(patch_set, context, delivery, &prefix, image, ours).await {
-        return Delivered::Failed(failure);
-    }
-    let now = seconds(jiff::Timestamp::now());
-    let before = known.delivered.as_ref();
-    Delivered::Done(DeliveryStatus {
-        config_map: delivery.config_map.name.clone(),
-        prefix,
-        reference: image.reference.clone(),
-        delivered_at: before
-            .filter(|before| ours && before.reference == image.reference)
-            .map_or(now, |before| before.delivered_at.clone()),
-    })
-}
-
-async fn write(
-    patch_set: &PatchSet,
-    context: &Context,
-    delivery: &Delivery,
-    prefix: &str,
-    image: &ImageStatus,
-    force: bool,
-) -> Result<(), Failure> {
     let namespace = patch_set.namespace().unwrap_or_default();
-    let name = &delivery.config_map.name;
-    let map = ConfigMap {
-        metadata: ObjectMeta {
-            name: Some(name.clone()),
-            labels: Some(BTreeMap::from([(WATCH.0.to_owned(), WATCH.1.to_owned())])),
-            ..ObjectMeta::default()
-        },
-        data: Some(data(prefix, image)),
-        ..ConfigMap::default()
-    };
     let manager = format!("{MANAGER}{}", patch_set.uid().unwrap_or_default());
-    let mut parameters = PatchParams::apply(&manager);
-    if force {
-        parameters = parameters.force();
-    }
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
-    match within_limit(api.patch(name, &parameters, &Patch::Apply(&map))).await {
-        Ok(_) => Ok(()),
-        Err(crate::status::Error::Api(kube::Error::Api(status))) if status.code == 409 => {
-            Err(Failure::retried(
-                Step::Delivery,
-                reason::NAME_TAKEN,
-                format!(
-                    "ConfigMap {namespace}/{name} has a key {prefix}_… that somebody else set: remove it, or set delivery.configMap.prefix ({})",
-                    status.message
-                ),
-            ))
-        }
-        Err(error) => Err(Failure::retried(
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::retried(
             Step::Delivery,
             reason::WRITE_FAILED,
-            format!("cannot write ConfigMap {namespace}/{name}: {error}"),
-        )),
+            format!("cannot write ConfigMap {namespace}/{}: {error}", map.name),
+        )
+    };
+    for _ in 0..TRIES {
+        let version = match version(&api, &map.name, &manager).await {
+            Ok(Some(version)) => version,
+            Ok(None) => continue,
+            Err(error) => return Err(failed(&error).into()),
+        };
+        if !is_wanted(context, patch_set, delivery, image).await? {
+            return Err(NotDelivered::Outdated);
+        }
+        let wanted = ConfigMap {
+            metadata: ObjectMeta {
+                resource_version: Some(version),
+                ..labelled(&map.name)
+            },
+            data: Some(data(prefix, image)),
+            ..ConfigMap::default()
+        };
+        let mut parameters = PatchParams::apply(&manager);
+        if ours {
+            parameters = parameters.force();
+        }
+        match within_limit(api.patch(&map.name, &parameters, &Patch::Apply(&wanted))).await {
+            Ok(_) => return Ok(()),
+            Err(crate::status::Error::Api(kube::Error::Api(status))) if status.is_conflict() => {
+                let causes = status.details.iter().flat_map(|details| &details.causes);
+                if causes.into_iter().any(|cause| cause.reason == MANAGER_CONFLICT) {
+                    return Err(Failure::retried(
+                        Step::Delivery,
+                        reason::NAME_TAKEN,
+                        format!(
+                            "ConfigMap {namespace}/{} has a key {prefix}_… that somebody else set: remove it, or set delivery.configMap.prefix ({})",
+                            map.name, status.message
+                        ),
+                    )
+                    .into());
+                }
+            }
+            Err(error) => return Err(failed(&error).into()),
+        }
+    }
+    Err(failed(&format!("others wrote it {TRIES} times meanwhile")).into())
+}
+
+/// The ConfigMap's version now. It is made, without keys, where it is not there; nothing where somebody else did that at the
+/// same time.
+async fn version(
+    api: &Api<ConfigMap>,
+    name: &str,
+    manager: &str,
+) -> Result<Option<String>, crate::status::Error> {
+    if let Some(found) = within_limit(api.get_metadata_opt(name)).await? {
+        return Ok(found.resource_version());
+    }
+    let empty = ConfigMap {
+        metadata: labelled(name),
+        ..ConfigMap::default()
+    };
+    let parameters = PostParams {
+        field_manager: Some(manager.to_owned()),
+        ..PostParams::default()
+    };
+    match within_limit(api.create(&parameters, &empty)).await {
+        Ok(made) => Ok(made.resource_version()),
+        Err(crate::status::Error::Api(kube::Error::Api(status))) if status.is_already_exists() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn labelled(name: &str) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        labels: Some(BTreeMap::from([(WATCH.0.to_owned(), WATCH.1.to_owned())])),
+        ..ObjectMeta::default()
     }
 }

@@ -5,6 +5,7 @@ mod behaviour;
 mod build;
 mod delivery;
 mod faults;
+mod gitops;
 mod overrides;
 mod patches;
 mod validation;
@@ -148,6 +149,11 @@ impl Controller {
             .stderr(log)
             .spawn()
             .unwrap()
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Kills the process without a warning.

@@ -1,0 +1,122 @@
+//! Delivers an image to where Flux takes it from.
+
+mod config_map;
+mod git;
+mod lanes;
+mod round;
+mod wanted;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+pub(super) use git::Deliveries;
+
+use super::context::{Context, Pace};
+use crate::api::PatchSet;
+use crate::api::build::ImageStatus;
+use crate::api::delivery::{Delivery, DeliveryStatus};
+use crate::api::status::PatchSetStatus;
+use crate::plan::Failure;
+use crate::plan::conditions::seconds;
+use crate::plan::delivery::{APPROVED, is_approved, prefix};
+use crate::plan::lifecycle::Next;
+use crate::plan::patch_set::Delivered;
+
+/// Why an image is not where it should be.
+enum NotDelivered {
+    /// Another image, or another place, is asked for by now.
+    Outdated,
+    /// Something kept it from there.
+    Failed(Failure),
+}
+
+impl From<Failure> for NotDelivered {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Whether the image is where the spec wants it and the status says that it is.
+pub(super) async fn stands(
+    patch_set: &PatchSet,
+    context: &std::sync::Arc<Context>,
+    delivery: &Delivery,
+    known: &PatchSetStatus,
+    image: &ImageStatus,
+    pace: Pace,
+) -> bool {
+    let Some(told) = known
+        .delivered
+        .as_ref()
+        .filter(|told| told.reference == image.reference && known.proposed.is_none())
+    else {
+        return false;
+    };
+    let in_map = match &delivery.config_map {
+        None => told.config_map.is_none(),
+        Some(map) => config_map::stands(patch_set, context, map, told, image).await,
+    };
+    in_map
+        && match &delivery.git {
+            None => told.git.is_none(),
+            Some(git) => git::stands(patch_set, context, git, told, pace).await,
+        }
+}
+
+/// Delivers an image, where that was not done yet and may be done.
+pub(super) async fn deliver(
+    patch_set: &PatchSet,
+    context: &std::sync::Arc<Context>,
+    delivery: &Delivery,
+    known: &PatchSetStatus,
+    image: &ImageStatus,
+    pace: Pace,
+) -> Delivered {
+    // Whoever delivers looks into the status whether the image is still the newest.
+    if known.image.as_ref() != Some(image) {
+        return Delivered::Later(format!("{} is about to be delivered", image.reference), Next::Now);
+    }
+    let approved = patch_set.annotations().get(APPROVED).map(String::as_str);
+    if !is_approved(delivery, approved, image) {
+        return Delivered::Held(format!(
+            "{} waits for approval: kubectl annotate --overwrite patchset {} {APPROVED}={}",
+            image.reference,
+            patch_set.name_any(),
+            image.tag
+        ));
+    }
+    let mut status = DeliveryStatus {
+        reference: image.reference.clone(),
+        delivered_at: seconds(Timestamp::now()),
+        config_map: None,
+        prefix: None,
+        git: None,
+    };
+    let outdated = || {
+        let message = format!("{} is not the image to deliver any more", image.reference);
+        Delivered::Later(message, Next::Soon)
+    };
+    if let Some(map) = &delivery.config_map {
+        let prefix = prefix(map, &patch_set.spec.component.0);
+        match config_map::deliver(patch_set, context, delivery, map, &prefix, known, image).await {
+            Ok(()) => (status.config_map, status.prefix) = (Some(map.name.clone()), Some(prefix)),
+            Err(NotDelivered::Outdated) => return outdated(),
+            Err(NotDelivered::Failed(failure)) => return Delivered::Failed(failure),
+        }
+    }
+    if let Some(git) = &delivery.git {
+        match git::deliver(patch_set, context, delivery, git, image, pace).await {
+            Ok(git::Placed::Committed(commit)) => status.git = Some(commit),
+            Ok(git::Placed::Proposed(proposal, message)) => return Delivered::Proposed(proposal, message),
+            Err(NotDelivered::Outdated) => return outdated(),
+            Err(NotDelivered::Failed(failure)) => return Delivered::Failed(failure),
+        }
+    }
+    if let Some(before) = &known.delivered
+        && (&before.reference, &before.config_map, &before.prefix)
+            == (&status.reference, &status.config_map, &status.prefix)
+    {
+        status.delivered_at = before.delivered_at.clone();
+    }
+    Delivered::Done(status)
+}

@@ -1,0 +1,46 @@
+//! Whether an image is still the one to deliver.
+
+use kube::api::Api;
+use kube::{Resource, ResourceExt};
+
+use super::super::context::Context;
+use super::super::reconciler::within_limit;
+use crate::api::build::ImageStatus;
+use crate::api::delivery::Delivery;
+use crate::api::{PatchSet, reason};
+use crate::plan::delivery::{APPROVED, is_approved};
+use crate::plan::{Failure, Step};
+
+/// Asks the API server, because a watch lags: whether the image of the status is still this one, and the spec still asks for
+/// its delivery in this way. Asked after the place was read that is written only where it is as it was read, this keeps an
+/// older image from going over a newer one, also where two controllers are at work.
+pub(super) async fn is_wanted(
+    context: &Context,
+    patch_set: &PatchSet,
+    delivery: &Delivery,
+    image: &ImageStatus,
+) -> Result<bool, Failure> {
+    let namespace = patch_set.namespace().unwrap_or_default();
+    let api: Api<PatchSet> = Api::namespaced(context.client.clone(), &namespace);
+    let now = within_limit(api.get_opt(&patch_set.name_any()))
+        .await
+        .map_err(|error| {
+            Failure::retried(
+                Step::Delivery,
+                reason::UNREACHABLE,
+                format!("cannot look whether the image is still the newest: {error}"),
+            )
+        })?;
+    Ok(now.is_some_and(|now| {
+        let approved = now.annotations().get(APPROVED).map(String::as_str);
+        now.uid() == patch_set.uid()
+            && now.meta().deletion_timestamp.is_none()
+            && !now.spec.suspend
+            && now.spec.delivery.as_ref() == Some(delivery)
+            && is_approved(delivery, approved, image)
+            && now
+                .status
+                .and_then(|status| status.image)
+                .is_some_and(|newest| newest.reference == image.reference)
+    }))
+}

@@ -1,0 +1,561 @@
+//! The image that was built, in commits to a repository that Flux follows.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use patchset::api::PatchSet;
+use serde_json::{Value, json};
+
+use super::build::{build_as_told, build_of, spec, stage};
+use super::{Controller, GOOD, PATIENCE, Stage, assert_well_formed, condition, inline, shown};
+use crate::support::api_server::ApiServer;
+use crate::support::git_repo::GitRepo;
+use crate::support::git_server::Fault;
+use crate::support::registry::Registry;
+use crate::support::ssh_server::{GitProtocol, SshServer};
+
+/// A deployment as people write them, with comments and odd spacing.
+const MANIFEST: &str = "# what runs
+spec:   {replicas: 1}
+---
+image:
+    repository: old/demo  # {\"$patchset\": \"NAMESPACE:demo:repository\"}
+    tag: 'v0'   # {\"$patchset\": \"NAMESPACE:demo:tag\"}
+
+    pull: |
+      always # {\"$patchset\": \"NAMESPACE:demo:tag\"}
+other: old/other:v0 # {\"$patchset\": \"NAMESPACE:other\"}
+third: old/third:v0 # {\"$patchset\": \"NAMESPACE:third\"}
+flux: x:1 # {\"$imagepolicy\": \"NAMESPACE:demo\"}
+";
+
+/// A repository that Flux could follow, beside the upstream.
+fn gitops(stage: &Stage) -> GitRepo {
+    let repo = GitRepo::create(stage.root.path(), "gitops");
+    repo.git(&["config", "http.receivepack", "true"]);
+    let manifest = MANIFEST.replace("NAMESPACE", &stage.namespace);
+    repo.commit(&[("apps/demo.yaml", &manifest), ("README", "text\n")], "base");
+    repo
+}
+
+fn deliver(stage: &Stage, registry: &Registry, git: Value) -> Value {
+    let mut spec = spec(stage, registry);
+    spec["delivery"] = json!({ "git": { "url": stage.server.url("gitops") } });
+    for (key, value) in git.as_object().unwrap() {
+        spec["delivery"]["git"][key] = value.clone();
+    }
+    spec
+}
+
+/// Has the image built that a `PatchSet` asks for, and gives its tag.
+async fn build(stage: &Stage, name: &str) -> String {
+    let build = build_of(&stage.ready(name, "Unknown", "AwaitingImage").await);
+    build_as_told(&build, &build.inputs_digest);
+    build.target.unwrap().rsplit_once(':').unwrap().1.to_owned()
+}
+
+fn commits(repo: &GitRepo, branch: &str) -> usize {
+    repo.git(&["rev-list", "--count", branch]).parse().unwrap()
+}
+
+/// Waits until something of a repository is as wanted.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "{what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Makes a hook of a repository.
+fn hook(repo: &GitRepo, name: &str, script: &str) -> std::path::PathBuf {
+    let file = repo.dir.join("hooks").join(name);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, script).unwrap();
+    let mut permissions = std::fs::metadata(&file).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
+    std::fs::set_permissions(&file, permissions).unwrap();
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_changes_the_marked_values_alone() {
+    let registry = Registry::open();
+    let stage = stage("gitops", &registry).await;
+    let repo = gitops(&stage);
+    let git = json!({
+        "branch": "main", "paths": ["apps"], "author": { "name": "Robot", "email": "robot@example.org" },
+        "message": "apps: {images}\n\n{files}"
+    });
+    let mut spec = deliver(&stage, &registry, git);
+    stage.apply("demo", &spec).await;
+    let tag = build(&stage, "demo").await;
+    let ready = stage.ready("demo", "True", "Succeeded").await;
+    assert_well_formed(&ready);
+    assert_eq!(shown(&ready, "Delivered"), "True/Succeeded");
+    let status = ready.status.clone().unwrap();
+    let (image, delivered) = (status.image.unwrap(), status.delivered.unwrap());
+    let commit = repo.git(&["rev-parse", "main"]);
+    let git = delivered.git.unwrap();
+    assert_eq!((git.branch.as_str(), &git.commit), ("main", &commit));
+    assert_eq!(git.repository, stage.server.url("gitops"));
+    let message = &condition(&ready, "Delivered").unwrap().message;
+    assert!(message.contains(&format!("main@sha1:{commit}")), "{message}");
+    let before = MANIFEST.replace("NAMESPACE", &stage.namespace);
+    let after = before
+        .replace("old/demo  #", &format!("{}  #", image.repository))
+        .replace("'v0'", &format!("'{tag}'"));
+    assert_eq!(repo.git(&["show", "main:apps/demo.yaml"]) + "\n", after);
+    assert_eq!(commits(&repo, "main"), 2);
+    let said = repo.git(&["show", "--no-patch", "--format=%an <%ae>%n%B", "main"]);
+    assert_eq!(
+        said.trim_end(),
+        format!(
+            "Robot <robot@example.org>\napps: demo {tag}\n\napps/demo.yaml\n\nPatchset: {}/demo {}",
+            stage.namespace, image.reference
+        )
+    );
+
+    // Nothing new costs no commit and no write.
+    let version = ready.metadata.resource_version;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let later = stage.api::<PatchSet>().get("demo").await.unwrap();
+    assert_eq!(
+        (later.metadata.resource_version, commits(&repo, "main")),
+        (version, 2)
+    );
+
+    // Somebody else's commit changes nothing; one that takes the image away is followed by another.
+    repo.git(&["checkout", "--force", "--quiet", "main"]);
+    repo.commit(&[("README", "other\n")], "other");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(commits(&repo, "main"), 3);
+    repo.commit(&[("apps/demo.yaml", &before)], "revert");
+    until("it is put back", || commits(&repo, "main") == 5).await;
+    assert_eq!(repo.git(&["show", "main:apps/demo.yaml"]) + "\n", after);
+
+    // A patch that conflicts leaves it; the next image takes its place; taken back, the image of before comes without a build.
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("-five", "-fünf"))]);
+    stage.apply("demo", &spec).await;
+    stage.ready("demo", "False", "PatchConflict").await;
+    assert_eq!(commits(&repo, "main"), 5);
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
+    stage.apply("demo", &spec).await;
+    let second = build(&stage, "demo").await;
+    stage.ready("demo", "True", "Succeeded").await;
+    assert!(
+        repo.git(&["show", "main:apps/demo.yaml"])
+            .contains(&format!("'{second}'"))
+    );
+    spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
+    stage.apply("demo", &spec).await;
+    stage.ready("demo", "True", "Succeeded").await;
+    assert_eq!(repo.git(&["show", "main:apps/demo.yaml"]) + "\n", after);
+    assert_eq!(commits(&repo, "main"), 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_that_come_together_are_one_commit() {
+    let registry = Registry::open();
+    let stage = stage("together", &registry).await;
+    let repo = gitops(&stage);
+    let mut spec = deliver(&stage, &registry, json!({}));
+    spec["delivery"]["approval"] = json!("Manual");
+    for name in ["demo", "other", "third"] {
+        spec["build"]["image"] = json!({ "repository": format!("{}/{name}", registry.host), "tag": "v1" });
+        stage.apply(name, &spec).await;
+        build(&stage, name).await;
+        stage.ready(name, "Unknown", "AwaitingApproval").await;
+    }
+    assert_eq!(commits(&repo, "main"), 1);
+    // While the first is on its way, the two others wait for their turn.
+    let started = stage.root.path().join("started");
+    hook(
+        &repo,
+        "pre-receive",
+        &format!("#!/bin/sh\ntouch '{}'\nsleep 4\n", started.display()),
+    );
+    stage.annotate("demo", "patching.c5c3.io/approved", "v1").await;
+    until("a push is under way", || started.exists()).await;
+    for name in ["other", "third"] {
+        stage.annotate(name, "patching.c5c3.io/approved", "v1").await;
+    }
+    let mut found = Vec::new();
+    for name in ["demo", "other", "third"] {
+        let object = stage.ready(name, "True", "Succeeded").await;
+        found.push(object.status.unwrap().delivered.unwrap().git.unwrap().commit);
+    }
+    assert_eq!(found[1], found[2]);
+    assert_eq!(commits(&repo, "main"), 3);
+    let subjects = repo.git(&["log", "--format=%s", "main"]);
+    let subjects: Vec<_> = subjects.lines().collect();
+    assert!(
+        ["Deliver other v1 and third v1", "Deliver third v1 and other v1"].contains(&subjects[0]),
+        "{subjects:?}"
+    );
+    assert_eq!(subjects[1], "Deliver demo v1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_race_is_run_again_and_keeps_what_others_did() {
+    let registry = Registry::open();
+    let stage = stage("races", &registry).await;
+    let repo = gitops(&stage);
+    // Somebody is faster the first two times: a commit comes between what was read and what is pushed.
+    let script = "#!/bin/sh
+count=$(cat races 2>/dev/null || echo 0)
+[ \"$count\" -lt 2 ] || exit 0
+echo $((count + 1)) >races
+unset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+tree=$(git rev-parse main^{tree})
+commit=$(git -c user.name=x -c user.email=x@example.org commit-tree -p main -m faster $tree)
+git update-ref refs/heads/main $commit
+";
+    hook(&repo, "pre-receive", script);
+    stage.apply("demo", &deliver(&stage, &registry, json!({}))).await;
+    let tag = build(&stage, "demo").await;
+    stage.ready("demo", "True", "Succeeded").await;
+    assert!(repo.git(&["show", "main:apps/demo.yaml"]).contains(&tag));
+    let log = repo.git(&["log", "--format=%s", "main"]);
+    assert_eq!(
+        log.lines().collect::<Vec<_>>(),
+        [&format!("Deliver demo {tag}"), "faster", "faster", "base"]
+    );
+    repo.git(&["fsck", "--strict"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_a_commit_from_the_branch_is_told_and_tried_again() {
+    let registry = Registry::open();
+    let stage = stage("gitfaults", &registry).await;
+    let repo = gitops(&stage);
+    let refusal = hook(
+        &repo,
+        "update",
+        "#!/bin/sh\necho 'main is protected: open a pull request' >&2\nexit 1\n",
+    );
+    stage.apply("demo", &deliver(&stage, &registry, json!({}))).await;
+    let tag = build(&stage, "demo").await;
+    let refused = stage.ready("demo", "False", "PushRejected").await;
+    assert_well_formed(&refused);
+    assert_eq!(shown(&refused, "ImageBuilt"), "True/Succeeded");
+    let message = &condition(&refused, "Ready").unwrap().message;
+    assert!(
+        message.contains("main is protected: open a pull request"),
+        "{message}"
+    );
+    assert_eq!(commits(&repo, "main"), 1);
+    std::fs::remove_file(refusal).unwrap();
+    stage.ready("demo", "True", "Succeeded").await;
+    assert!(repo.git(&["show", "main:apps/demo.yaml"]).contains(&tag));
+
+    // The server goes away, and comes back: what is delivered stays told.
+    let mut spec = deliver(&stage, &registry, json!({}));
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
+    spec["upstream"]["ref"] = json!({ "commit": stage.upstream.git(&["rev-parse", "main"]) });
+    spec["build"]["source"]["version"] = json!("1.0.0");
+    stage.apply("demo", &spec).await;
+    let built = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
+    stage.server.fail(Fault::Status(503));
+    build_as_told(&built, &built.inputs_digest);
+    let away = stage.ready("demo", "False", "Unreachable").await;
+    assert_eq!(shown(&away, "Delivered"), "False/Unreachable");
+    assert!(away.status.unwrap().delivered.unwrap().reference.contains(&tag));
+    stage.server.fail(Fault::None);
+    stage.ready("demo", "True", "Succeeded").await;
+    assert_eq!(commits(&repo, "main"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn markers_that_are_missing_or_wrong_are_told() {
+    let registry = Registry::open();
+    let stage = stage("markers", &registry).await;
+    let repo = gitops(&stage);
+    let manifest = repo.git(&["show", "main:apps/demo.yaml"]) + "\n";
+    repo.commit(&[("apps/demo.yaml", "a: 1\n")], "without");
+    stage.apply("demo", &deliver(&stage, &registry, json!({}))).await;
+    build(&stage, "demo").await;
+    let missing = stage.ready("demo", "False", "MarkerNotFound").await;
+    assert_well_formed(&missing);
+    let message = &condition(&missing, "Ready").unwrap().message;
+    let marker = format!("{{\"$patchset\": \"{}:demo\"}}", stage.namespace);
+    assert!(message.contains(&marker), "{message}");
+    let wrong = format!(
+        "a: |\n  text\nb: [x,\n  y] # {{\"$patchset\": \"{}:demo:nope\"}}\n",
+        stage.namespace
+    );
+    repo.commit(&[("apps/demo.yaml", &wrong)], "wrong");
+    let wrong = stage.ready("demo", "False", "InvalidMarker").await;
+    let message = &condition(&wrong, "Ready").unwrap().message;
+    assert!(message.contains("apps/demo.yaml, line 4: "), "{message}");
+    repo.commit(&[("apps/demo.yaml", &manifest)], "right");
+    stage.ready("demo", "True", "Succeeded").await;
+    assert_eq!(commits(&repo, "main"), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_was_not_recorded_is_recognised_and_two_controllers_deliver_once() {
+    let registry = Registry::open();
+    let mut stage = stage("crash", &registry).await;
+    let repo = gitops(&stage);
+    // The controller is killed as soon as the server has the commit.
+    let pid = stage.controller.pid();
+    let kill = hook(&repo, "post-receive", &format!("#!/bin/sh\nkill -9 {pid}\n"));
+    stage.apply("demo", &deliver(&stage, &registry, json!({}))).await;
+    let tag = build(&stage, "demo").await;
+    until("the commit is there", || commits(&repo, "main") == 2).await;
+    stage.controller.kill();
+    std::fs::remove_file(kill).unwrap();
+    let before = stage.api::<PatchSet>().get("demo").await.unwrap();
+    assert!(before.status.unwrap().delivered.is_none());
+    stage.controller.restart();
+    let ready = stage.ready("demo", "True", "Succeeded").await;
+    assert_eq!(commits(&repo, "main"), 2);
+    assert_eq!(
+        ready.status.unwrap().delivered.unwrap().git.unwrap().commit,
+        repo.git(&["rev-parse", "main"])
+    );
+    assert!(repo.git(&["show", "main:apps/demo.yaml"]).contains(&tag));
+
+    // A second one at work on the same objects.
+    let option = format!("--plain-http-registry={}", registry.host);
+    let _second = Controller::start(ApiServer::get().await, &stage.namespace, &[&option]);
+    let mut spec = deliver(&stage, &registry, json!({}));
+    for (count, word) in [(3, "Five"), (4, "FÜNF"), (5, "cinq")] {
+        spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", word))]);
+        stage.apply("demo", &spec).await;
+        let tag = build(&stage, "demo").await;
+        stage
+            .wait("demo", "delivered", |object| {
+                shown(object, "Ready") == "True/Succeeded"
+                    && object.status.as_ref().is_some_and(|status| {
+                        status
+                            .delivered
+                            .as_ref()
+                            .is_some_and(|delivered| delivered.reference.contains(&tag))
+                    })
+            })
+            .await;
+        assert!(
+            repo.git(&["show", "main:apps/demo.yaml"])
+                .contains(&format!("'{tag}'"))
+        );
+        assert_eq!(commits(&repo, "main"), count, "delivered twice");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_of_its_own_waits_to_be_merged() {
+    let registry = Registry::open();
+    let stage = stage("propose", &registry).await;
+    let repo = gitops(&stage);
+    let mut spec = deliver(
+        &stage,
+        &registry,
+        json!({ "branch": "main", "push": { "branch": "patchset/images" } }),
+    );
+    stage.apply("demo", &spec).await;
+    let first = build(&stage, "demo").await;
+    let waiting = stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    assert_well_formed(&waiting);
+    let proposed = waiting.status.unwrap().proposed.unwrap();
+    assert_eq!(proposed.git.branch, "patchset/images");
+    assert_eq!(proposed.git.commit, repo.git(&["rev-parse", "patchset/images"]));
+    assert_eq!(
+        (commits(&repo, "main"), commits(&repo, "patchset/images")),
+        (1, 2)
+    );
+
+    // It is not made again while it waits, and built anew for the next image.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(proposed.git.commit, repo.git(&["rev-parse", "patchset/images"]));
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
+    stage.apply("demo", &spec).await;
+    let second = build(&stage, "demo").await;
+    let shows = |branch: &str, tag: &str| {
+        repo.git(&["show", &format!("{branch}:apps/demo.yaml")])
+            .contains(tag)
+    };
+    until("the branch has the next image", || {
+        shows("patchset/images", &second)
+    })
+    .await;
+    assert_eq!(commits(&repo, "patchset/images"), 2);
+
+    // Merged, it is delivered.
+    repo.git(&["update-ref", "refs/heads/main", "refs/heads/patchset/images"]);
+    let ready = stage.ready("demo", "True", "Succeeded").await;
+    let status = ready.status.unwrap();
+    assert_eq!(status.proposed, None);
+    let delivered = status.delivered.unwrap();
+    assert!(delivered.reference.contains(&second));
+    assert_eq!(delivered.git.unwrap().commit, repo.git(&["rev-parse", "main"]));
+
+    // Proposed again and taken back: the branch does not go on to ask for what is not wanted.
+    spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
+    stage.apply("demo", &spec).await;
+    until("the branch has the former image", || {
+        shows("patchset/images", &first)
+    })
+    .await;
+    stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    // What somebody else did on the branch stays, and is gone on from.
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
+    stage.apply("demo", &spec).await;
+    stage.ready("demo", "True", "Succeeded").await;
+    assert_eq!(
+        repo.git(&["rev-parse", "patchset/images"]),
+        repo.git(&["rev-parse", "main"])
+    );
+    spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
+    stage.apply("demo", &spec).await;
+    stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    repo.git(&["checkout", "--force", "--quiet", "patchset/images"]);
+    let theirs = repo.commit(&[("NOTES", "by hand\n")], "by hand");
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "cinq"))]);
+    stage.apply("demo", &spec).await;
+    let third = build(&stage, "demo").await;
+    until("the branch has the third image", || {
+        shows("patchset/images", &third)
+    })
+    .await;
+    assert_eq!(repo.git(&["rev-parse", "patchset/images^"]), theirs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_are_signed_and_go_over_ssh() {
+    let registry = Registry::open();
+    let stage = stage("signed", &registry).await;
+    let repo = gitops(&stage);
+    let server = SshServer::start(GitProtocol::Accepted);
+    let key = server.user_key("ed25519", "");
+    let (signing, public) = server.stranger_key("ed25519", "");
+    stage
+        .secret(
+            "write",
+            &[
+                ("identity", &key),
+                ("known_hosts", &server.known_hosts("ed25519")),
+            ],
+        )
+        .await;
+    let mut spec = deliver(
+        &stage,
+        &registry,
+        json!({ "secretRef": { "name": "write" }, "signing": { "secretRef": { "name": "sign" } } }),
+    );
+    spec["delivery"]["git"]["url"] = json!(server.url(Path::new(&repo.dir)));
+    stage.apply("demo", &spec).await;
+    build(&stage, "demo").await;
+    let missing = stage.ready("demo", "False", "ReferenceNotFound").await;
+    assert!(condition(&missing, "Ready").unwrap().message.contains("sign"));
+    stage.secret("sign", &[("identity", "no key")]).await;
+    let wrong = stage.ready("demo", "False", "InvalidReference").await;
+    assert_eq!(shown(&wrong, "Delivered"), "False/InvalidReference");
+    assert_eq!(commits(&repo, "main"), 1);
+    stage.secret("sign", &[("identity", &signing)]).await;
+    stage.ready("demo", "True", "Succeeded").await;
+    let allowed = stage.root.path().join("allowed");
+    std::fs::write(&allowed, format!("noreply@patching.c5c3.io {public}")).unwrap();
+    let setting = format!("gpg.ssh.allowedSignersFile={}", allowed.display());
+    assert_eq!(
+        repo.git(&["-c", &setting, "log", "-1", "--format=%G? %an", "main"]),
+        "G patchset"
+    );
+    let log = stage.controller.log();
+    for secret in [&key, &signing] {
+        assert!(!log.contains(secret.lines().nth(1).unwrap()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_writer_at_a_time_and_no_older_image_over_a_newer_one() {
+    let registry = Registry::open();
+    let stage = stage("newest", &registry).await;
+    let repo = gitops(&stage);
+    // Pushes take a while, and meanwhile another image is asked for.
+    hook(&repo, "pre-receive", "#!/bin/sh\nsleep 2\n");
+    let mut spec = deliver(&stage, &registry, json!({}));
+    spec["delivery"]["configMap"] = json!({ "name": "images" });
+    let words = ["FIVE", "Five", "cinq"];
+    let mut tags = Vec::new();
+    for word in words {
+        spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", word))]);
+        spec["suspend"] = json!(false);
+        stage.apply("demo", &spec).await;
+        tags.push(build(&stage, "demo").await);
+        stage
+            .wait("demo", "found", |object| {
+                let image = object.status.as_ref().and_then(|status| status.image.as_ref());
+                image.is_some_and(|image| image.tag == *tags.last().unwrap())
+            })
+            .await;
+    }
+    let ready = stage.ready("demo", "True", "Succeeded").await;
+    assert!(
+        ready
+            .status
+            .unwrap()
+            .delivered
+            .unwrap()
+            .reference
+            .contains(&tags[2])
+    );
+    // In the branch's history the images come in their order, and each once.
+    let log = repo.git(&["log", "--reverse", "--format=%s", "main"]);
+    let delivered: Vec<_> = log
+        .lines()
+        .filter_map(|line| line.strip_prefix("Deliver demo "))
+        .collect();
+    let positions: Vec<_> = delivered
+        .iter()
+        .map(|tag| tags.iter().position(|known| known == tag).unwrap())
+        .collect();
+    assert!(
+        positions.windows(2).all(|pair| pair[0] < pair[1]),
+        "{positions:?}"
+    );
+    assert_eq!(positions.last(), Some(&2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_delivery_can_be_is_refused() {
+    let registry = Registry::open();
+    let stage = stage("gitspec", &registry).await;
+    let with = |delivery: Value| {
+        let mut spec = spec(&stage, &registry);
+        spec["delivery"] = delivery;
+        spec
+    };
+    for (delivery, expected) in [
+        (json!({}), "set configMap, git or both"),
+        (json!({ "git": { "url": "nowhere" } }), "write an address such as"),
+        (
+            json!({ "git": { "url": "https://ann:pw@example.org/x" } }),
+            "a password must not be",
+        ),
+        (
+            json!({ "git": { "url": "https://example.org/x", "paths": ["../x"] } }),
+            "without '..'",
+        ),
+        (
+            json!({ "git": { "url": "https://example.org/x", "paths": ["/x"] } }),
+            "without '..'",
+        ),
+        (
+            json!({ "git": { "url": "https://example.org/x", "branch": "-x" } }),
+            "branch",
+        ),
+        (
+            json!({ "git": { "url": "https://example.org/x", "author": { "email": "a b" } } }),
+            "email",
+        ),
+    ] {
+        let error = stage
+            .try_apply("demo", &with(delivery.clone()))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(expected), "{delivery}: {error}");
+    }
+}

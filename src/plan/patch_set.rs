@@ -205,6 +205,15 @@ pub fn settle(
         return settling.judged(Step::Build, &built);
     }
     settling.done(Step::Build, &built);
+    settle_delivery(settling, delivered, built)
+}
+
+/// The status after a delivery, where the image is there.
+fn settle_delivery(
+    mut settling: Settling<'_, PatchSetStatus>,
+    delivered: Delivered,
+    built: Verdict,
+) -> (PatchSetStatus, Next) {
     match delivered {
         Delivered::Failed(failure) => settling.failed(&failure),
         Delivered::Later(message, next) => {

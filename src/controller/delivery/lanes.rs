@@ -98,14 +98,11 @@ mod tests {
         let lanes: Lanes<&str, u32, u32> = Lanes::default();
         let never = |_| std::future::pending::<Vec<u32>>();
         let stopped = tokio::time::timeout(Duration::from_millis(300), lanes.run(&"a", 1, never));
-        let beside = lanes.run(&"a", 2, |orders| std::future::ready(orders));
+        let beside = lanes.run(&"a", 2, std::future::ready);
         let (stopped, beside) = futures::future::join(stopped, beside).await;
         assert!(stopped.is_err());
         // Its order was under way; what became of it is unknown.
         assert_eq!(beside, None);
-        assert_eq!(
-            lanes.run(&"a", 3, |orders| std::future::ready(orders)).await,
-            Some(3)
-        );
+        assert_eq!(lanes.run(&"a", 3, std::future::ready).await, Some(3));
     }
 }

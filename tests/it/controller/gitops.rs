@@ -38,7 +38,7 @@ fn gitops(stage: &Stage) -> GitRepo {
     repo
 }
 
-fn deliver(stage: &Stage, registry: &Registry, git: Value) -> Value {
+fn deliver(stage: &Stage, registry: &Registry, git: &Value) -> Value {
     let mut spec = spec(stage, registry);
     spec["delivery"] = json!({ "git": { "url": stage.server.url("gitops") } });
     for (key, value) in git.as_object().unwrap() {
@@ -87,7 +87,7 @@ async fn a_commit_changes_the_marked_values_alone() {
         "branch": "main", "paths": ["apps"], "author": { "name": "Robot", "email": "robot@example.org" },
         "message": "apps: {images}\n\n{files}"
     });
-    let mut spec = deliver(&stage, &registry, git);
+    let mut spec = deliver(&stage, &registry, &git);
     stage.apply("demo", &spec).await;
     let tag = build(&stage, "demo").await;
     let ready = stage.ready("demo", "True", "Succeeded").await;
@@ -159,7 +159,7 @@ async fn images_that_come_together_are_one_commit() {
     let registry = Registry::open();
     let stage = stage("together", &registry).await;
     let repo = gitops(&stage);
-    let mut spec = deliver(&stage, &registry, json!({}));
+    let mut spec = deliver(&stage, &registry, &json!({}));
     spec["delivery"]["approval"] = json!("Manual");
     for name in ["demo", "other", "third"] {
         spec["build"]["image"] = json!({ "repository": format!("{}/{name}", registry.host), "tag": "v1" });
@@ -212,7 +212,7 @@ commit=$(git -c user.name=x -c user.email=x@example.org commit-tree -p main -m f
 git update-ref refs/heads/main $commit
 ";
     hook(&repo, "pre-receive", script);
-    stage.apply("demo", &deliver(&stage, &registry, json!({}))).await;
+    stage.apply("demo", &deliver(&stage, &registry, &json!({}))).await;
     let tag = build(&stage, "demo").await;
     stage.ready("demo", "True", "Succeeded").await;
     assert!(repo.git(&["show", "main:apps/demo.yaml"]).contains(&tag));
@@ -234,7 +234,7 @@ async fn what_keeps_a_commit_from_the_branch_is_told_and_tried_again() {
         "update",
         "#!/bin/sh\necho 'main is protected: open a pull request' >&2\nexit 1\n",
     );
-    stage.apply("demo", &deliver(&stage, &registry, json!({}))).await;
+    stage.apply("demo", &deliver(&stage, &registry, &json!({}))).await;
     let tag = build(&stage, "demo").await;
     let refused = stage.ready("demo", "False", "PushRejected").await;
     assert_well_formed(&refused);
@@ -250,7 +250,7 @@ async fn what_keeps_a_commit_from_the_branch_is_told_and_tried_again() {
     assert!(repo.git(&["show", "main:apps/demo.yaml"]).contains(&tag));
 
     // The server goes away, and comes back: what is delivered stays told.
-    let mut spec = deliver(&stage, &registry, json!({}));
+    let mut spec = deliver(&stage, &registry, &json!({}));
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
     spec["upstream"]["ref"] = json!({ "commit": stage.upstream.git(&["rev-parse", "main"]) });
     spec["build"]["source"]["version"] = json!("1.0.0");
@@ -273,7 +273,7 @@ async fn markers_that_are_missing_or_wrong_are_told() {
     let repo = gitops(&stage);
     let manifest = repo.git(&["show", "main:apps/demo.yaml"]) + "\n";
     repo.commit(&[("apps/demo.yaml", "a: 1\n")], "without");
-    stage.apply("demo", &deliver(&stage, &registry, json!({}))).await;
+    stage.apply("demo", &deliver(&stage, &registry, &json!({}))).await;
     build(&stage, "demo").await;
     let missing = stage.ready("demo", "False", "MarkerNotFound").await;
     assert_well_formed(&missing);
@@ -301,7 +301,7 @@ async fn a_push_that_was_not_recorded_is_recognised_and_two_controllers_deliver_
     // The controller is killed as soon as the server has the commit.
     let pid = stage.controller.pid();
     let kill = hook(&repo, "post-receive", &format!("#!/bin/sh\nkill -9 {pid}\n"));
-    stage.apply("demo", &deliver(&stage, &registry, json!({}))).await;
+    stage.apply("demo", &deliver(&stage, &registry, &json!({}))).await;
     let tag = build(&stage, "demo").await;
     until("the commit is there", || commits(&repo, "main") == 2).await;
     stage.controller.kill();
@@ -320,7 +320,7 @@ async fn a_push_that_was_not_recorded_is_recognised_and_two_controllers_deliver_
     // A second one at work on the same objects.
     let option = format!("--plain-http-registry={}", registry.host);
     let _second = Controller::start(ApiServer::get().await, &stage.namespace, &[&option]);
-    let mut spec = deliver(&stage, &registry, json!({}));
+    let mut spec = deliver(&stage, &registry, &json!({}));
     for (count, word) in [(3, "Five"), (4, "FÜNF"), (5, "cinq")] {
         spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", word))]);
         stage.apply("demo", &spec).await;
@@ -352,7 +352,7 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
     let mut spec = deliver(
         &stage,
         &registry,
-        json!({ "branch": "main", "push": { "branch": "patchset/images" } }),
+        &json!({ "branch": "main", "push": { "branch": "patchset/images" } }),
     );
     stage.apply("demo", &spec).await;
     let first = build(&stage, "demo").await;
@@ -442,7 +442,7 @@ async fn commits_are_signed_and_go_over_ssh() {
     let mut spec = deliver(
         &stage,
         &registry,
-        json!({ "secretRef": { "name": "write" }, "signing": { "secretRef": { "name": "sign" } } }),
+        &json!({ "secretRef": { "name": "write" }, "signing": { "secretRef": { "name": "sign" } } }),
     );
     spec["delivery"]["git"]["url"] = json!(server.url(Path::new(&repo.dir)));
     stage.apply("demo", &spec).await;
@@ -475,7 +475,7 @@ async fn one_writer_at_a_time_and_no_older_image_over_a_newer_one() {
     let repo = gitops(&stage);
     // Pushes take a while, and meanwhile another image is asked for.
     hook(&repo, "pre-receive", "#!/bin/sh\nsleep 2\n");
-    let mut spec = deliver(&stage, &registry, json!({}));
+    let mut spec = deliver(&stage, &registry, &json!({}));
     spec["delivery"]["configMap"] = json!({ "name": "images" });
     let words = ["FIVE", "Five", "cinq"];
     let mut tags = Vec::new();

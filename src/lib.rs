@@ -11,7 +11,7 @@
 //!    an operator of the process needs.
 //!
 //! [`publish`] pushes patched trees and merged constraints to a registry, [`build`] describes the Job that makes an image
-//! of them, [`actions`] has GitHub Actions make it, [`sbom`] says what is in them, and [`deliver`] puts them into the
+//! of them, [`actions`] has GitHub Actions make it (by [`rest`]), [`sbom`] says what is in them, and [`deliver`] puts them into the
 //! files of a `GitOps` repository.
 //!
 //! [`api`] holds the types that users write. `docs/architecture.md` has the rules
@@ -28,6 +28,7 @@ pub mod ops;
 pub mod patch;
 pub mod plan;
 pub mod publish;
+pub mod rest;
 pub mod sbom;
 pub mod source;
 pub mod status;

@@ -20,14 +20,19 @@ const MESSAGE: usize = 300;
 
 /// Reads an answer.
 pub(crate) fn read<T: DeserializeOwned>(answer: &Answer, host: &str, what: &str) -> Result<T, Error> {
-    serde_json::from_slice(&answer.body).map_err(|error| Error::Refused {
+    serde_json::from_slice(&answer.body).map_err(|error| unreadable(&error, host, what))
+}
+
+/// Why an answer cannot be read.
+pub(crate) fn unreadable(error: &serde_json::Error, host: &str, what: &str) -> Error {
+    Error::Refused {
         host: host.to_owned(),
         what: what.to_owned(),
         reason: format!(
             "its answer is none that this API gives (line {}): check the address, which is the API's and not the site's",
             error.line()
         ),
-    })
+    }
 }
 
 impl Answer {

@@ -122,7 +122,7 @@ impl BaseUrl {
     }
 
     /// Where the API of a site is by convention: the scheme, host and port under which its repositories are.
-    pub(super) fn of_site(kind: Kind, site: &Url) -> Result<Self, Error> {
+    pub(crate) fn of_site(kind: Kind, site: &Url) -> Result<Self, Error> {
         let host = host(site);
         let address = match kind {
             Kind::GitHub if host == "github.com" || host == "www.github.com" => Self::GITHUB.to_owned(),
@@ -134,7 +134,7 @@ impl BaseUrl {
     }
 
     /// The path below which a site has its repositories, for sites that are not at the root of their host.
-    pub(super) fn below(&self, kind: Kind) -> &str {
+    pub(crate) fn below(&self, kind: Kind) -> &str {
         self.0
             .path()
             .strip_suffix(kind.path())

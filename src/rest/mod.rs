@@ -20,7 +20,7 @@ pub use config::{Config, PlainHttp};
 pub use credentials::{Credentials, SecretData};
 pub use error::Error;
 
-pub(crate) use answers::read;
+pub(crate) use answers::{read, unreadable};
 pub(crate) use authorization::Permissions;
 pub(crate) use base::host;
 pub(crate) use client::{Client, has_next};

@@ -11,8 +11,8 @@
 //!    an operator of the process needs.
 //!
 //! [`publish`] pushes patched trees and merged constraints to a registry, [`build`] describes the Job that makes an image
-//! of them, [`actions`] has GitHub Actions make it, [`sbom`] says what is in them, and [`deliver`] puts them into the
-//! files of a `GitOps` repository.
+//! of them, [`actions`] has GitHub Actions make it, [`sbom`] says what is in them, [`deliver`] puts them into the files of
+//! a `GitOps` repository, and [`forge`] opens the pull request for that. [`rest`] is how the servers are asked.
 //!
 //! [`api`] holds the types that users write. `docs/architecture.md` has the rules
 //! that keep the rooms apart.
@@ -24,10 +24,12 @@ pub mod cli;
 pub mod constraints;
 pub mod controller;
 pub mod deliver;
+pub mod forge;
 pub mod ops;
 pub mod patch;
 pub mod plan;
 pub mod publish;
+pub mod rest;
 pub mod sbom;
 pub mod source;
 pub mod status;

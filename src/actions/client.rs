@@ -2,19 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
 use jiff::{SignedDuration, Timestamp};
-use reqwest::header::{ETAG, HeaderValue, LINK};
+use reqwest::header::{ETAG, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
-use super::answers::{About, read};
-use super::authorization::Authorization;
-use super::http::{Answer, Ask, Http};
+use super::answers::{About, refusal};
 use super::run::{State, WireRun};
 use super::{Config, Credentials, Error, RequestId, Run, RunId, Workflow};
+use crate::rest::{self, Answer, Ask, Permissions, has_next, read};
 
 /// The largest inputs of a dispatch, in characters (GitHub's limit).
 const LARGEST_INPUTS: usize = 65_535;
@@ -25,15 +22,19 @@ const SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// How many runs are remembered for conditional requests.
 const REMEMBERED: usize = 512;
 
+/// What the tokens of an App are for: to start, follow and cancel runs.
+const PERMISSIONS: Permissions = Permissions {
+    wanted: &[("actions", "write")],
+    shown: "Actions: read and write",
+};
+
 /// A client for one login.
 ///
 /// It is meant to be kept: it holds the tokens of a GitHub App, remembers runs so that looking at an unchanged one costs
 /// no request of the rate limit, and sends nothing while the server wants no requests.
 pub struct Client {
-    pub(super) http: Http,
+    pub(super) rest: rest::Client,
     pub(super) log_bytes: usize,
-    authorization: Authorization,
-    retries: usize,
     seen: Mutex<HashMap<Url, (HeaderValue, Run)>>,
 }
 
@@ -55,10 +56,8 @@ impl Client {
     /// [`Error::Secret`] or [`Error::Unavailable`] where TLS cannot be set up.
     pub fn new(config: &Config, credentials: Credentials) -> Result<Self, Error> {
         Ok(Self {
-            http: Http::new(config, credentials.authorities.as_deref())?,
+            rest: rest::Client::new(&config.requests(), credentials, &PERMISSIONS)?,
             log_bytes: config.log_bytes,
-            authorization: Authorization::new(credentials),
-            retries: config.retries,
             seen: Mutex::default(),
         })
     }
@@ -96,7 +95,7 @@ impl Client {
             answer = self.dispatch_once(workflow, &body).await?;
         }
         if !answer.status.is_success() {
-            return Err(answer.refusal(&workflow.base.host(), &workflow.named(), About::Workflow));
+            return Err(refusal(&answer, workflow, &workflow.named(), About::Workflow));
         }
         let told = serde_json::from_slice::<Dispatched>(&answer.body).ok();
         Ok(told.and_then(|told| told.workflow_run_id))
@@ -108,7 +107,7 @@ impl Client {
         let mut ask = Ask::new(Method::POST, url, &what);
         ask.body = Some(body.to_string().into_bytes());
         ask.once = true;
-        self.call(workflow, &ask).await
+        self.rest.call(&workflow.place, &ask).await
     }
 
     /// Finds the run that has a request's id in its title, among those that were dispatched since a time (with five
@@ -139,9 +138,9 @@ impl Client {
                 .append_pair("page", &page.to_string());
             let answer = self.get(workflow, url, &what, None).await?;
             if !answer.status.is_success() {
-                return Err(answer.refusal(&workflow.base.host(), &what, About::Workflow));
+                return Err(refusal(&answer, workflow, &what, About::Workflow));
             }
-            let runs: Runs = read(&answer, &workflow.base.host(), &what)?;
+            let runs: Runs = read(&answer, &workflow.place.base.host(), &what)?;
             let titled = |run: &WireRun| {
                 let titles = [&run.display_title, &run.name];
                 titles.into_iter().flatten().any(|title| request_id.is_in(title))
@@ -176,9 +175,9 @@ impl Client {
         }
         if !answer.status.is_success() {
             self.seen().remove(&url);
-            return Err(answer.refusal(&workflow.base.host(), &what, About::Run));
+            return Err(refusal(&answer, workflow, &what, About::Run));
         }
-        let run: Run = read::<WireRun>(&answer, &workflow.base.host(), &what)?.into();
+        let run: Run = read::<WireRun>(&answer, &workflow.place.base.host(), &what)?.into();
         let mut seen = self.seen();
         match answer.headers.get(ETAG) {
             // What is over is hardly looked at again.
@@ -203,7 +202,10 @@ impl Client {
         let what = format!("to cancel {}", run_of(workflow, id));
         let url = workflow.actions(&["runs", &id.to_string(), "cancel"]);
         let ask = Ask::new(Method::POST, url, &what);
-        let answer = self.retried(|| self.call(workflow, &ask)).await?;
+        let answer = self
+            .rest
+            .retried(|| self.rest.call(&workflow.place, &ask))
+            .await?;
         if answer.status == StatusCode::CONFLICT {
             // GitHub says so of a run that is over, and of one that cannot be cancelled yet.
             let run = self.run(workflow, id).await?;
@@ -212,7 +214,7 @@ impl Client {
             }
         }
         if !answer.status.is_success() {
-            return Err(answer.refusal(&workflow.base.host(), &what, About::Run));
+            return Err(refusal(&answer, workflow, &what, About::Run));
         }
         Ok(true)
     }
@@ -227,36 +229,7 @@ impl Client {
     ) -> Result<Answer, Error> {
         let mut ask = Ask::new(Method::GET, url, what);
         ask.etag = etag;
-        self.retried(|| self.call(workflow, &ask)).await
-    }
-
-    /// Asks with the workflow's login, and once more with a new token of the App where the server has withdrawn the
-    /// one from before. What was answered with 401 has not happened.
-    async fn call(&self, workflow: &Workflow, ask: &Ask<'_>) -> Result<Answer, Error> {
-        let token = self.authorization.token(&self.http, workflow).await?;
-        let answer = self.http.ask(ask, &token).await?;
-        if answer.status == StatusCode::UNAUTHORIZED && self.authorization.forget(workflow, &token).await {
-            let token = self.authorization.token(&self.http, workflow).await?;
-            return self.http.ask(ask, &token).await;
-        }
-        Ok(answer)
-    }
-
-    /// Repeats what failed on the way, with growing waits.
-    pub(super) async fn retried<T, F: Future<Output = Result<T, Error>>>(
-        &self,
-        attempt: impl FnMut() -> F,
-    ) -> Result<T, Error> {
-        let waits = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(250))
-            .with_max_delay(Duration::from_secs(4))
-            .with_max_times(self.retries)
-            .with_jitter();
-        attempt
-            .retry(waits)
-            .when(|error| matches!(error, Error::Unavailable { .. }))
-            .notify(|error, wait| tracing::debug!(%error, ?wait, "trying again"))
-            .await
+        self.rest.retried(|| self.rest.call(&workflow.place, &ask)).await
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, HashMap<Url, (HeaderValue, Run)>> {
@@ -267,12 +240,4 @@ impl Client {
 /// A run as messages name it.
 pub(super) fn run_of(workflow: &Workflow, id: RunId) -> String {
     format!("run {id} of {}", workflow.full_name())
-}
-
-/// Whether a list goes on, as RFC 8288's `Link` tells it.
-pub(super) fn has_next(answer: &Answer) -> bool {
-    let links = answer.headers.get_all(LINK).iter();
-    links
-        .filter_map(|link| link.to_str().ok())
-        .any(|link| link.contains("rel=\"next\""))
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::rest::{self, PlainHttp};
+
 /// How a server is spoken to.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -17,39 +19,31 @@ pub struct Config {
     pub log_bytes: usize,
 }
 
-/// Who is spoken to without TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PlainHttp {
-    /// These hosts, with their port where the address has one.
-    Hosts(Vec<String>),
-    /// All whose address begins with `http`.
-    All,
-}
-
-impl PlainHttp {
-    pub(super) fn allows(&self, host: &str) -> bool {
-        match self {
-            Self::Hosts(hosts) => hosts.iter().any(|allowed| allowed == host),
-            Self::All => true,
+impl Config {
+    pub(super) fn requests(&self) -> rest::Config {
+        rest::Config {
+            plain_http: self.plain_http.clone(),
+            connect_timeout: self.connect_timeout,
+            timeout: self.timeout,
+            retries: self.retries,
         }
-    }
-}
-
-impl Default for PlainHttp {
-    /// Nobody.
-    fn default() -> Self {
-        Self::Hosts(Vec::new())
     }
 }
 
 impl Default for Config {
     /// TLS only, 10 seconds for a connection and 30 for a request, 2 more attempts, 4 MiB of a log.
     fn default() -> Self {
+        let rest::Config {
+            plain_http,
+            connect_timeout,
+            timeout,
+            retries,
+        } = rest::Config::default();
         Self {
-            plain_http: PlainHttp::default(),
-            connect_timeout: Duration::from_secs(10),
-            timeout: Duration::from_secs(30),
-            retries: 2,
+            plain_http,
+            connect_timeout,
+            timeout,
+            retries,
             log_bytes: 4 << 20,
         }
     }

@@ -6,11 +6,10 @@ use reqwest::header::{CONTENT_LENGTH, LOCATION};
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
-use super::answers::{About, read};
-use super::client::{has_next, run_of};
-use super::http::causes;
-use super::workflow::host;
+use super::answers::{About, refusal};
+use super::client::run_of;
 use super::{Client, Error, RunId, Workflow};
+use crate::rest::{causes, has_next, host, read};
 
 /// How many pages of 100 jobs are looked through.
 const PAGES: u32 = 5;
@@ -104,15 +103,18 @@ impl Client {
                 let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
                 let target = location.and_then(|location| url.join(location).ok());
                 let Some(target) = target else {
-                    return Err(answer.refusal(&workflow.base.host(), &what, About::Run));
+                    return Err(refusal(&answer, workflow, &what, About::Run));
                 };
-                let read = self.retried(|| self.log(target.clone(), &what, lines)).await?;
+                let read = self
+                    .rest
+                    .retried(|| self.log(target.clone(), &what, lines))
+                    .await?;
                 found.complete = read.1;
                 tail = read.0;
             }
             // A runner that died left no log, and logs are deleted after some months.
             StatusCode::NOT_FOUND | StatusCode::GONE => {}
-            _ => return Err(answer.refusal(&workflow.base.host(), &what, About::Run)),
+            _ => return Err(refusal(&answer, workflow, &what, About::Run)),
         }
         found.tail = tail.finish();
         Ok(Some(found))
@@ -128,9 +130,9 @@ impl Client {
                 .append_pair("page", &page.to_string());
             let answer = self.get(workflow, url, &what, None).await?;
             if !answer.status.is_success() {
-                return Err(answer.refusal(&workflow.base.host(), &what, About::Run));
+                return Err(refusal(&answer, workflow, &what, About::Run));
             }
-            let jobs: Jobs = read(&answer, &workflow.base.host(), &what)?;
+            let jobs: Jobs = read(&answer, &workflow.place.base.host(), &what)?;
             let first = jobs
                 .jobs
                 .into_iter()
@@ -156,7 +158,7 @@ impl Client {
         let Some(start) = start.filter(|start| *start > 0) else {
             return read_tail(response, Tail::new(lines, false), limit, what).await;
         };
-        match self.http.fetch(url, what, Some(start)).await? {
+        match self.rest.http.fetch(url, what, Some(start)).await? {
             Ok(part) if part.status() == StatusCode::PARTIAL_CONTENT => {
                 drop(response);
                 read_tail(part, Tail::new(lines, true), limit, what).await
@@ -174,7 +176,7 @@ impl Client {
                 what: what.to_owned(),
                 reason,
             };
-            match self.http.fetch(url.clone(), what, None).await? {
+            match self.rest.http.fetch(url.clone(), what, None).await? {
                 Ok(response) if !response.status().is_redirection() => return Ok(Some((response, url))),
                 Err(StatusCode::NOT_FOUND | StatusCode::GONE) => return Ok(None),
                 Err(status) => return Err(refused(format!("status {}", status.as_u16()))),

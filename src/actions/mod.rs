@@ -7,21 +7,16 @@
 //! The rules are those of GitHub's REST API, version 2022-11-28, on github.com and on GitHub Enterprise Server.
 
 mod answers;
-mod app;
-mod authorization;
 mod client;
 mod config;
-mod credentials;
-mod error;
-mod http;
 mod logs;
 mod run;
 mod workflow;
 
 pub use client::Client;
-pub use config::{Config, PlainHttp};
-pub use credentials::{Credentials, SecretData};
-pub use error::Error;
+pub use config::Config;
 pub use logs::FailedJob;
 pub use run::{Conclusion, Run, RunId, State};
-pub use workflow::{BaseUrl, RequestId, Workflow};
+pub use workflow::{RequestId, Workflow};
+
+pub use crate::rest::{BaseUrl, Credentials, Error, PlainHttp, SecretData};

@@ -9,6 +9,7 @@ mod cluster;
 mod constraints;
 mod controller;
 mod deliver;
+mod forge;
 mod node;
 mod packaging;
 mod publish;

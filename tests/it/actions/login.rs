@@ -1,7 +1,6 @@
 //! Logins: tokens, Apps whose proof openssl verifies, and servers of one's own.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 
 use jiff::Timestamp;
 use patchset::actions::{BaseUrl, Client, Credentials, Error, RunId, Workflow};
@@ -9,28 +8,8 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::{at, config, request, secret, workflow};
-use crate::support::github::{Fault, GitHub, Run, TOKEN};
-use crate::support::program::program;
+use crate::support::github::{Fault, GitHub, Run, TOKEN, keys};
 use crate::support::tls::Authority;
-
-/// A private key and its public one, PEM.
-fn keys(form: &[&str]) -> (String, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let openssl = |arguments: &[&str]| {
-        let output = program("openssl")
-            .current_dir(folder.path())
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{stderr}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    openssl(&["genrsa", "-out", "made", "2048"]);
-    let private = openssl(&[&["rsa", "-in", "made"], form].concat());
-    (private, openssl(&["rsa", "-in", "made", "-pubout"]))
-}
 
 fn app(private: &str, installation: &str) -> BTreeMap<String, Vec<u8>> {
     secret(&[

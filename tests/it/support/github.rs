@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::{Body, Bytes};
@@ -199,7 +200,7 @@ impl GitHub {
     }
 }
 
-async fn listen() -> (tokio::net::TcpListener, SocketAddr) {
+pub async fn listen() -> (tokio::net::TcpListener, SocketAddr) {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .unwrap();
@@ -504,8 +505,27 @@ fn grant(state: &mut State, installation: &str, proof: &str, body: &[u8]) -> Ans
     answer(201, &told)
 }
 
+/// An RSA key as a GitHub App has it, and its public one, PEM.
+pub fn keys(form: &[&str]) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let openssl = |arguments: &[&str]| {
+        let output = program("openssl")
+            .current_dir(folder.path())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    openssl(&["genrsa", "-out", "made", "2048"]);
+    let private = openssl(&[&["rsa", "-in", "made"], form].concat());
+    (private, openssl(&["rsa", "-in", "made", "-pubout"]))
+}
+
 /// The claims of a token that openssl finds to be signed by the key's owner.
-fn verified(token: &str, public_key: &str) -> Option<Value> {
+pub fn verified(token: &str, public_key: &str) -> Option<Value> {
     let (message, signature) = token.rsplit_once('.')?;
     let (head, claims) = message.split_once('.')?;
     let part = |text: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(text).ok()?).ok();

@@ -28,7 +28,8 @@ pub(super) enum Login {
 impl Credentials {
     /// Reads `githubAppID`, `githubAppInstallationID`, `githubAppPrivateKey` and, where it is not github.com,
     /// `githubAppBaseURL`; or an access token as one of `token`, `password` and `bearerToken`. `ca.crt` is for servers whose
-    /// certificate no public authority signed. Other keys are passed over.
+    /// certificate no public authority signed. Other keys are passed over, and `password` beside `identity`, where it is
+    /// the SSH key's.
     ///
     /// # Errors
     ///
@@ -44,6 +45,9 @@ impl Credentials {
         }
         let mut tokens = Vec::new();
         for key in ["token", "password", "bearerToken"] {
+            if key == "password" && data.contains_key("identity") {
+                continue;
+            }
             if let Some(token) = text(data, key)? {
                 tokens.push((key, token));
             }
@@ -80,7 +84,7 @@ impl Credentials {
         })
     }
 
-    /// The server that the Secret names. A workflow elsewhere is refused.
+    /// The server that the Secret names. Repositories elsewhere are refused.
     #[must_use]
     pub fn base_url(&self) -> Option<&BaseUrl> {
         self.base.as_ref()

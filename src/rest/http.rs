@@ -5,23 +5,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_NONE_MATCH, RANGE, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RANGE, USER_AGENT,
 };
 use reqwest::{Client, ClientBuilder, Method, Request, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::answers::{limited_until, message};
-use super::workflow::host;
-use super::{Config, Error, PlainHttp};
+use super::base::host;
+use super::{Config, Error, Kind, PlainHttp};
 
-/// The largest answer that is read, in bytes: a page of runs has some 20 KB for each.
+/// The largest answer that is read, in bytes: a page of runs or pull requests has some 20 KB for each.
 const LARGEST: usize = 8 << 20;
+/// Where GitLab takes personal, project and group access tokens.
+const PRIVATE_TOKEN: HeaderName = HeaderName::from_static("private-token");
 const AGENT: &str = concat!("patchset/", env!("CARGO_PKG_VERSION"));
-/// The version that github.com and all supported Enterprise Servers know. Later ones do not take `return_run_details`.
+/// The version that github.com and all supported Enterprise Servers know of GitHub's API. Later ones do not take `return_run_details`.
 const VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 
 /// Sends requests.
-pub(super) struct Http {
+pub(crate) struct Http {
     client: Client,
     unencrypted: PlainHttp,
     /// Until when a host wants no requests.
@@ -29,19 +31,19 @@ pub(super) struct Http {
 }
 
 /// One request.
-pub(super) struct Ask<'a> {
+pub(crate) struct Ask<'a> {
     method: Method,
     url: Url,
     /// What it is about, for messages.
     what: &'a str,
-    pub(super) body: Option<Vec<u8>>,
-    pub(super) etag: Option<HeaderValue>,
+    pub(crate) body: Option<Vec<u8>>,
+    pub(crate) etag: Option<HeaderValue>,
     /// Whether it must not be done twice.
-    pub(super) once: bool,
+    pub(crate) once: bool,
 }
 
 impl<'a> Ask<'a> {
-    pub(super) fn new(method: Method, url: Url, what: &'a str) -> Self {
+    pub(crate) fn new(method: Method, url: Url, what: &'a str) -> Self {
         Self {
             method,
             url,
@@ -54,16 +56,16 @@ impl<'a> Ask<'a> {
 }
 
 /// An answer other than that the server fails or wants no requests.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
     /// What the server says went wrong, in one line without secrets; empty where nothing did.
-    pub(super) message: String,
+    pub(crate) message: String,
 }
 
 impl Http {
-    pub(super) fn new(config: &Config, authorities: Option<&[u8]>) -> Result<Self, Error> {
+    pub(crate) fn new(config: &Config, authorities: Option<&[u8]>) -> Result<Self, Error> {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             // Another thread may have installed it in between, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -90,8 +92,8 @@ impl Http {
         })
     }
 
-    /// Asks a GitHub server.
-    pub(super) async fn ask(&self, ask: &Ask<'_>, token: &SecretString) -> Result<Answer, Error> {
+    /// Asks a server.
+    pub(crate) async fn ask(&self, kind: Kind, ask: &Ask<'_>, token: &SecretString) -> Result<Answer, Error> {
         self.allow(&ask.url)?;
         let host = host(&ask.url);
         let until = self.limited().get(&host).copied();
@@ -107,7 +109,7 @@ impl Http {
                 Error::Unavailable { host, what, reason }
             }
         };
-        let mut response = match self.client.execute(request(ask, token)?).await {
+        let mut response = match self.client.execute(request(kind, ask, token)?).await {
             Ok(response) => response,
             // Without a connection nothing was sent.
             Err(error) if error.is_connect() => {
@@ -155,7 +157,7 @@ impl Http {
 
     /// Gets what a server redirected to, from some byte on where one is given; or another redirect, or the status of a
     /// refusal. Such an address is itself a secret: it is in no message, and no login is sent.
-    pub(super) async fn fetch(
+    pub(crate) async fn fetch(
         &self,
         url: Url,
         what: &str,
@@ -217,15 +219,27 @@ fn settings(config: &Config) -> ClientBuilder {
         .referer(false)
 }
 
-fn request(ask: &Ask<'_>, token: &SecretString) -> Result<Request, Error> {
+fn request(kind: Kind, ask: &Ask<'_>, token: &SecretString) -> Result<Request, Error> {
     let mut request = Request::new(ask.method.clone(), ask.url.clone());
-    let mut login = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+    let token = token.expose_secret();
+    let (name, login, accept) = match kind {
+        Kind::GitHub => (
+            AUTHORIZATION,
+            format!("Bearer {token}"),
+            "application/vnd.github+json",
+        ),
+        Kind::GitLab => (PRIVATE_TOKEN, token.to_owned(), "application/json"),
+        Kind::Gitea => (AUTHORIZATION, format!("token {token}"), "application/json"),
+    };
+    let mut login = HeaderValue::from_str(&login)
         .map_err(|_| Error::Secret("the token holds characters that no token has".to_owned()))?;
     login.set_sensitive(true);
     let headers = request.headers_mut();
-    headers.insert(AUTHORIZATION, login);
-    headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
-    headers.insert("x-github-api-version", VERSION);
+    headers.insert(name, login);
+    headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    if kind == Kind::GitHub {
+        headers.insert("x-github-api-version", VERSION);
+    }
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     if let Some(etag) = &ask.etag {
         headers.insert(IF_NONE_MATCH, etag.clone());
@@ -250,7 +264,7 @@ async fn body(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::Error
 }
 
 /// An error with its causes, without the address, which may be a secret.
-pub(super) fn causes(error: reqwest::Error) -> String {
+pub(crate) fn causes(error: reqwest::Error) -> String {
     use std::error::Error as _;
     if error.is_timeout() {
         return "no answer in time".to_owned();

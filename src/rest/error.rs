@@ -1,8 +1,8 @@
-//! Why something could not be done with GitHub Actions.
+//! Why something could not be done at a server.
 
 use jiff::Timestamp;
 
-/// Why something could not be done with GitHub Actions. No message holds a secret.
+/// Why something could not be done at a server. No message holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The Secret cannot be used.
@@ -54,7 +54,7 @@ pub enum Error {
         /// What was asked for.
         what: String,
         /// What to do.
-        reason: &'static str,
+        reason: String,
     },
     /// The server answers, and does not do what it is asked for.
     #[error("{host} refuses {what}: {reason}")]
@@ -84,9 +84,9 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
-    /// The dispatch was sent, and the answer does not tell whether a run comes of it: look for the run before
-    /// dispatching again.
-    #[error("{host}: {what}: {reason}; whether a run was started is not known, and has to be looked for")]
+    /// What must not be done twice was sent, and the answer does not tell whether it was done: look for what comes of it
+    /// before sending it again.
+    #[error("{host}: {what}: {reason}; whether it was done is not known, and has to be looked for")]
     Ambiguous {
         /// The server.
         host: String,
@@ -107,9 +107,18 @@ pub enum Error {
 
 impl Error {
     /// Whether another attempt may succeed without anybody changing anything, once [`Error::Limited`]'s time has come.
-    /// Not so for [`Error::Ambiguous`], where another attempt may start a second run.
+    /// Not so for [`Error::Ambiguous`], where another attempt may do it a second time.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Limited { .. })
+    }
+}
+
+/// [`Error::Invalid`], with the text shortened.
+pub(crate) fn invalid(what: &'static str, text: &str, reason: &'static str) -> Error {
+    Error::Invalid {
+        what,
+        text: text.chars().take(100).collect(),
+        reason,
     }
 }

@@ -1,0 +1,96 @@
+//! What a refusal means here, and what to do about it.
+
+use reqwest::StatusCode;
+
+use super::Error;
+use crate::rest::{Answer, Kind, Place};
+
+/// What a request was about, for what to advise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// Requests that are there.
+    Requests,
+    /// A request that is to be opened.
+    Opening,
+    /// Labels.
+    Labels,
+}
+
+/// Whether an answer says that there is a request between the two branches already: 422 of GitHub, 409 of the others.
+pub(super) fn says_that_it_is_there(answer: &Answer) -> bool {
+    matches!(
+        answer.status,
+        StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY
+    ) && answer.message.to_ascii_lowercase().contains("already exists")
+}
+
+/// Whether Gitea says that there is no such request, rather than that it knows of no such address.
+pub(super) fn says_that_there_is_none(answer: &Answer) -> bool {
+    answer.status == StatusCode::NOT_FOUND && answer.message.contains("target couldn't be found")
+}
+
+/// Why an answer other than success is no success.
+pub(super) fn refusal(answer: &Answer, place: &Place, what: &str, about: About) -> Error {
+    let message = answer.message.to_ascii_lowercase();
+    let advice = match answer.status {
+        StatusCode::UNAUTHORIZED => {
+            "check that the Secret's token is one of this server, and has not expired"
+        }
+        StatusCode::FORBIDDEN if message.contains("saml") => {
+            "authorize the token for the organisation's single sign-on"
+        }
+        StatusCode::FORBIDDEN if message.contains("suspended") => {
+            "the App's installation has to be unsuspended"
+        }
+        StatusCode::FORBIDDEN => forbidden(place.kind, about),
+        StatusCode::NOT_FOUND => not_found(place.kind, about),
+        _ => refused(&message),
+    };
+    answer.refusal(&place.base.host(), what, advice)
+}
+
+fn forbidden(kind: Kind, about: About) -> &'static str {
+    match (kind, about) {
+        (Kind::GitHub, _) => {
+            "give the App or the token the repository permissions Pull requests: read and write and Contents: read, or a classic token the scope repo"
+        }
+        (Kind::GitLab, _) => {
+            "give the token the scope api, and whom it belongs to the role Developer in the project"
+        }
+        (Kind::Gitea, About::Labels) => {
+            "give the token the scope write:issue beside write:repository, which labels need, and whom it belongs to write access to the repository"
+        }
+        (Kind::Gitea, _) => {
+            "give the token the scope write:repository, and whom it belongs to write access to the repository"
+        }
+    }
+}
+
+fn not_found(kind: Kind, about: About) -> &'static str {
+    match (kind, about) {
+        (Kind::GitHub, _) => {
+            "check the repository's name, and that the App or the token has the repository permissions Pull requests: read and write and Contents: read: GitHub hides what a token may not see"
+        }
+        (Kind::GitLab, _) => {
+            "check the project's path, that merge requests are enabled there, and that the token has the scope api and whom it belongs to the role Developer: GitLab hides what a token may not see"
+        }
+        (Kind::Gitea, About::Opening) => {
+            "check that both branches are there, that pull requests are enabled in the repository, and that the token has the scope write:repository"
+        }
+        (Kind::Gitea, _) => {
+            "check the repository's name, that pull requests are enabled there, and that the token has the scope write:repository: Gitea hides what a token may not see"
+        }
+    }
+}
+
+fn refused(message: &str) -> &'static str {
+    if message.contains("no commits between") || message.contains("no changes between") {
+        "there is nothing to merge"
+    } else if message.contains("head is invalid") || message.contains("source branch") {
+        "check that the branch to merge from was pushed"
+    } else if message.contains("base is invalid") || message.contains("target branch") {
+        "check the branch to merge into"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,53 @@
+//! How a server is spoken to.
+
+use std::time::Duration;
+
+/// How a server is spoken to.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who is spoken to without TLS. What is sent there, the login as well, can be read and changed on the way.
+    pub plain_http: PlainHttp,
+    /// How long to wait for a connection.
+    pub connect_timeout: Duration,
+    /// How long one request may take, from its start to the last byte of its answer.
+    pub timeout: Duration,
+    /// How often something that does no harm twice, and that failed on the way, is tried again.
+    pub retries: usize,
+}
+
+impl Default for Config {
+    /// TLS only, 10 seconds for a connection and 30 for a request, 2 more attempts.
+    fn default() -> Self {
+        Self {
+            plain_http: PlainHttp::default(),
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(30),
+            retries: 2,
+        }
+    }
+}
+
+/// Who is spoken to without TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// These hosts, with their port where the address has one.
+    Hosts(Vec<String>),
+    /// All whose address begins with `http`.
+    All,
+}
+
+impl PlainHttp {
+    pub(super) fn allows(&self, host: &str) -> bool {
+        match self {
+            Self::Hosts(hosts) => hosts.iter().any(|allowed| allowed == host),
+            Self::All => true,
+        }
+    }
+}
+
+impl Default for PlainHttp {
+    /// Nobody.
+    fn default() -> Self {
+        Self::Hosts(Vec::new())
+    }
+}

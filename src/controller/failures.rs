@@ -1,7 +1,12 @@
-//! What an error of the source room means for an object.
+//! What errors of repositories and of servers' APIs mean for an object.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::api::reason;
 use crate::plan::{Failure, Retry, Step};
+use crate::rest;
 use crate::source::{self, Class};
 
 /// The failure that an error of the source room is, with what it was about in front.
@@ -44,6 +49,30 @@ fn classify(error: &source::Error) -> (&'static str, Retry) {
         },
     };
     (reason, retry)
+}
+
+/// The failure that an error of a server's API is for a step, and the reason where the server refuses what is asked for.
+pub(super) fn of_rest(step: Step, refused: &'static str, error: &rest::Error) -> Failure {
+    use rest::Error as E;
+    let message = error.to_string();
+    let retried = |reason| Failure::retried(step, reason, message.clone());
+    match error {
+        E::Invalid { .. } | E::Address { .. } => Failure::stalled(step, reason::INVALID_SPEC, message),
+        E::TooLarge { .. } => Failure::stalled(step, reason::TOO_LARGE, message),
+        E::Secret(_) => retried(reason::INVALID_REFERENCE),
+        E::Authentication { .. } => retried(reason::AUTHENTICATION_FAILED),
+        E::Forbidden { .. } => retried(reason::ACCESS_DENIED),
+        E::NotFound { .. } => retried(reason::REFERENCE_NOT_FOUND),
+        E::Refused { .. } => retried(refused),
+        E::Unavailable { .. } | E::Ambiguous { .. } => retried(reason::UNREACHABLE),
+        E::Limited { until, .. } => {
+            let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+            Failure {
+                retry: Retry::After(wait.max(Duration::from_secs(1))),
+                ..retried(reason::RATE_LIMITED)
+            }
+        }
+    }
 }
 
 /// A task that panicked or was cancelled.

@@ -5,18 +5,18 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::context::{Context, Guarded};
+use super::failures;
 use super::jobs::Active;
 use super::options::TransportName;
 use crate::actions::{BaseUrl, Client, Config, Credentials, Error, PlainHttp, RunId, Workflow};
 use crate::api::build::{Engine, GitHubActions};
 use crate::api::{PatchSet, reason};
 use crate::plan::inputs::Inputs;
-use crate::plan::{Failure, Retry, Step};
+use crate::plan::{Failure, Step};
 
 /// The most clients that are kept.
 const MOST_CLIENTS: usize = 256;
@@ -201,25 +201,5 @@ pub(super) async fn connect(
 
 /// What an error of GitHub means for an object.
 pub(super) fn of(error: &Error) -> Failure {
-    let message = error.to_string();
-    let retried = |reason| Failure::retried(Step::Build, reason, message.clone());
-    match error {
-        Error::Invalid { .. } | Error::Address { .. } => {
-            Failure::stalled(Step::Build, reason::INVALID_SPEC, message)
-        }
-        Error::TooLarge { .. } => Failure::stalled(Step::Build, reason::TOO_LARGE, message),
-        Error::Secret(_) => retried(reason::INVALID_REFERENCE),
-        Error::Authentication { .. } => retried(reason::AUTHENTICATION_FAILED),
-        Error::Forbidden { .. } => retried(reason::ACCESS_DENIED),
-        Error::NotFound { .. } => retried(reason::REFERENCE_NOT_FOUND),
-        Error::Refused { .. } => retried(reason::BUILD_FAILED),
-        Error::Unavailable { .. } | Error::Ambiguous { .. } => retried(reason::UNREACHABLE),
-        Error::Limited { until, .. } => {
-            let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
-            Failure {
-                retry: Retry::After(wait.max(Duration::from_secs(1))),
-                ..retried(reason::RATE_LIMITED)
-            }
-        }
-    }
+    failures::of_rest(Step::Build, reason::BUILD_FAILED, error)
 }

@@ -28,6 +28,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "source",
             "publish",
             "build",
+            "rest",
             "actions",
             "forge",
             "deliver",

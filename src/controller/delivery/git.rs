@@ -11,12 +11,14 @@ use super::super::context::{Context, Pace};
 use super::super::upstreams::{self, blocking, resolve};
 use super::NotDelivered;
 use super::lanes::Lanes;
-use super::round::{At, Branch, Read, Step as Round, next_step};
+use super::request::{Clients, Wanted};
+use super::round::{At, Branch, Named, Read, Step as Round, next_step};
 use super::wanted::is_wanted;
 use crate::api::build::ImageStatus;
 use crate::api::delivery::{
     CommitAuthor, CommitStatus, Delivery, DeliveryGit, DeliveryStatus, ProposalStatus,
 };
+use crate::api::status::PatchSetStatus;
 use crate::api::{PatchSet, reason};
 use crate::deliver;
 use crate::plan::delivery::image_of;
@@ -53,8 +55,14 @@ const AUTHOR: (&str, &str) = ("patchset", "noreply@patching.c5c3.io");
 pub(super) enum Placed {
     /// On the branch that Flux follows.
     Committed(CommitStatus),
-    /// On a branch that waits to be merged; a sentence says so.
-    Proposed(ProposalStatus, String),
+    /// On a branch that waits to be merged into another one.
+    Proposed {
+        proposal: ProposalStatus,
+        /// The other one.
+        into: String,
+        /// What is said of the newest commit.
+        message: String,
+    },
 }
 
 /// A repository and the branch that commits go to: one writer for each.
@@ -66,6 +74,7 @@ type Answer = Result<Placed, NotDelivered>;
 #[derive(Default)]
 pub(in crate::controller) struct Deliveries {
     lanes: Lanes<Place, Order, Answer>,
+    pub(super) clients: Clients,
     /// The commit in which an image was last seen, by the uid of its `PatchSet`.
     seen: Mutex<HashMap<String, (String, String)>>,
 }
@@ -132,6 +141,7 @@ pub(super) async fn deliver(
     context: &Arc<Context>,
     delivery: &Delivery,
     git: &DeliveryGit,
+    known: &PatchSetStatus,
     image: &ImageStatus,
     pace: Pace,
 ) -> Answer {
@@ -155,14 +165,54 @@ pub(super) async fn deliver(
     let lanes = &context.deliveries.lanes;
     let answer = lanes.run(&place, order, |orders| all(context, orders, pace.deadline));
     let answer = Box::pin(answer).await;
-    answer.unwrap_or_else(|| {
+    let mut placed = answer.unwrap_or_else(|| {
         Err(Failure::retried(
             Step::Delivery,
             reason::TIMED_OUT,
             format!("{WHAT}: who wrote to it was stopped; it is looked at again"),
         )
         .into())
-    })
+    })?;
+    let Some((push, options)) = git
+        .push
+        .as_ref()
+        .and_then(|push| Some((push, push.pull_request.as_ref()?)))
+    else {
+        return Ok(placed);
+    };
+    let base = match &placed {
+        Placed::Committed(commit) => commit.branch.clone(),
+        Placed::Proposed { into, .. } => into.clone(),
+    };
+    let wanted = Wanted {
+        patch_set,
+        git,
+        options,
+        head: &push.branch,
+        base: &base,
+        known: known.proposed.as_ref(),
+        pace,
+    };
+    match &mut placed {
+        Placed::Proposed {
+            proposal, message, ..
+        } => {
+            proposal.pull_request = Some(wanted.keep(context, proposal, message).await?);
+        }
+        // Others may wait on the same branch.
+        Placed::Committed(_) if known.proposed.is_some() && !is_shared(context, patch_set, git) => {
+            wanted.close(context).await?;
+        }
+        Placed::Committed(_) => {}
+    }
+    Ok(placed)
+}
+
+/// Whether another `PatchSet`'s image waits on the same branch.
+fn is_shared(context: &Context, patch_set: &PatchSet, git: &DeliveryGit) -> bool {
+    waiting(context, patch_set.namespace().as_deref(), git)
+        .iter()
+        .any(|((_, name), _)| *name != patch_set.name_any())
 }
 
 /// The branch that Flux follows.
@@ -301,9 +351,15 @@ async fn together(context: &Arc<Context>, orders: &[&Order], deadline: Instant) 
                 break;
             }
         };
+        let message = match &round.step {
+            Round::Commit { message, .. } => message.as_str(),
+            Round::Nothing(_) | Round::Reset { .. } => {
+                read.beside.as_ref().map_or("", |at| at.message.as_str())
+            }
+        };
         for ((slot, order), merged) in open.into_iter().zip(&round.merged) {
             if slot.is_none() {
-                *slot = Some(Ok(placed(context, order, &read, &commit, *merged)));
+                *slot = Some(Ok(placed(context, order, &read, &commit, message, *merged)));
             }
         }
         break;
@@ -312,15 +368,18 @@ async fn together(context: &Arc<Context>, orders: &[&Order], deadline: Instant) 
 }
 
 /// Where an image is after a round.
-fn placed(context: &Context, order: &Order, read: &Read, commit: &str, merged: bool) -> Placed {
+fn placed(
+    context: &Context,
+    order: &Order,
+    read: &Read,
+    commit: &str,
+    message: &str,
+    merged: bool,
+) -> Placed {
     let repository = order.upstream.url().to_string();
     let reference = order.image.reference.clone();
     match &order.git.push {
         Some(push) if !merged => {
-            let message = format!(
-                "{reference} is on {} of {repository}, and waits to be merged into {}",
-                push.branch, read.name
-            );
             let proposal = ProposalStatus {
                 reference,
                 git: CommitStatus {
@@ -330,7 +389,11 @@ fn placed(context: &Context, order: &Order, read: &Read, commit: &str, merged: b
                 },
                 pull_request: None,
             };
-            Placed::Proposed(proposal, message)
+            Placed::Proposed {
+                proposal,
+                into: read.name.clone(),
+                message: message.to_owned(),
+            }
         }
         push => {
             let commit = match push {
@@ -348,22 +411,23 @@ fn placed(context: &Context, order: &Order, read: &Read, commit: &str, merged: b
 }
 
 /// Other images that wait on the same branch to be merged: a branch that is built anew keeps them.
-fn proposed_beside(
-    context: &Context,
-    leader: &Order,
-    images: &[((String, String), ImageStatus)],
-) -> Vec<((String, String), ImageStatus)> {
+fn proposed_beside(context: &Context, leader: &Order, images: &[Named]) -> Vec<Named> {
     if leader.git.push.is_none() {
         return Vec::new();
     }
-    let namespace = leader.patch_set.namespace();
-    let mut beside = Vec::new();
+    let mut beside = waiting(context, leader.patch_set.namespace().as_deref(), &leader.git);
+    beside.retain(|(key, _)| images.iter().all(|(other, _)| other != key));
+    beside
+}
+
+/// The images of a namespace that wait to be merged, and go to a repository in this way.
+fn waiting(context: &Context, namespace: Option<&str>, git: &DeliveryGit) -> Vec<Named> {
+    let mut found = Vec::new();
     for object in context.patch_sets.state() {
         let Ok(object) = &object.0 else { continue };
-        let key = (object.namespace().unwrap_or_default(), object.name_any());
         let delivery = object.spec.delivery.as_ref();
-        let goes_there = delivery.and_then(|delivery| delivery.git.as_ref()) == Some(&leader.git);
-        if object.namespace() != namespace || !goes_there || images.iter().any(|(other, _)| *other == key) {
+        let goes_there = delivery.and_then(|delivery| delivery.git.as_ref()) == Some(git);
+        if object.namespace().as_deref() != namespace || !goes_there {
             continue;
         }
         let status = object.status.as_ref();
@@ -374,9 +438,10 @@ fn proposed_beside(
                 .filter(|image| image.reference == *reference)
                 .or_else(|| image_of(reference))
         });
-        beside.extend(image.map(|image| (key, image)));
+        let key = (object.namespace().unwrap_or_default(), object.name_any());
+        found.extend(image.map(|image| (key, image)));
     }
-    beside
+    found
 }
 
 /// Does what a round asks for. Gives the commit that the branch is at; nothing where somebody else was faster.

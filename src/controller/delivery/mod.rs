@@ -3,6 +3,7 @@
 mod config_map;
 mod git;
 mod lanes;
+mod request;
 mod round;
 mod wanted;
 
@@ -105,9 +106,22 @@ pub(super) async fn deliver(
         }
     }
     if let Some(git) = &delivery.git {
-        match git::deliver(patch_set, context, delivery, git, image, pace).await {
+        match git::deliver(patch_set, context, delivery, git, known, image, pace).await {
             Ok(git::Placed::Committed(commit)) => status.git = Some(commit),
-            Ok(git::Placed::Proposed(proposal, message)) => return Delivered::Proposed(proposal, message),
+            Ok(git::Placed::Proposed { proposal, into, .. }) => {
+                let message = format!(
+                    "{} is on {} of {}, and waits to be merged into {into}{}",
+                    proposal.reference,
+                    proposal.git.branch,
+                    proposal.git.repository,
+                    proposal
+                        .pull_request
+                        .iter()
+                        .map(|url| format!(": {url}"))
+                        .collect::<String>(),
+                );
+                return Delivered::Proposed(proposal, message);
+            }
             Err(NotDelivered::Outdated) => return outdated(),
             Err(NotDelivered::Failed(failure)) => return Delivered::Failed(failure),
         }

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use patchset::api::PatchSet;
+use patchset::forge::Kind;
 use serde_json::{Value, json};
 
 use super::build::{build_as_told, build_of, spec, stage};
 use super::{Controller, GOOD, PATIENCE, Stage, assert_well_formed, condition, inline, shown};
 use crate::support::api_server::ApiServer;
+use crate::support::forge::{Forge, TOKEN, path};
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::Fault;
 use crate::support::registry::Registry;
@@ -31,7 +33,11 @@ flux: x:1 # {\"$imagepolicy\": \"NAMESPACE:demo\"}
 
 /// A repository that Flux could follow, beside the upstream.
 fn gitops(stage: &Stage) -> GitRepo {
-    let repo = GitRepo::create(stage.root.path(), "gitops");
+    gitops_at(stage, "gitops")
+}
+
+fn gitops_at(stage: &Stage, path: &str) -> GitRepo {
+    let repo = GitRepo::create(stage.root.path(), path);
     repo.git(&["config", "http.receivepack", "true"]);
     let manifest = MANIFEST.replace("NAMESPACE", &stage.namespace);
     repo.commit(&[("apps/demo.yaml", &manifest), ("README", "text\n")], "base");
@@ -420,6 +426,92 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
     })
     .await;
     assert_eq!(repo.git(&["rev-parse", "patchset/images^"]), theirs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_is_opened_once_and_closed_where_nothing_is_left() {
+    let registry = Registry::open();
+    let stage = stage("pull", &registry).await;
+    let forge = Forge::start(Kind::Gitea).await;
+    let repo = gitops_at(&stage, path(Kind::Gitea));
+    stage.secret("token", &[("token", TOKEN)]).await;
+    let mut spec = deliver(
+        &stage,
+        &registry,
+        &json!({
+            "branch": "main", "url": stage.server.url(path(Kind::Gitea)),
+            "push": { "branch": "patchset/prod", "pullRequest": {
+                "provider": "Gitea", "secretRef": { "name": "token" }, "apiUrl": format!("http://{}/api/v1", forge.host), "labels": ["Images"]
+            } }
+        }),
+    );
+    stage.apply("demo", &spec).await;
+    let first = build(&stage, "demo").await;
+    let waiting = stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    assert_well_formed(&waiting);
+    let address = waiting.status.unwrap().proposed.unwrap().pull_request.unwrap();
+    assert!(
+        condition(&stage.ready("demo", "Unknown", "AwaitingMerge").await, "Ready")
+            .unwrap()
+            .message
+            .contains(&address)
+    );
+    let pull = forge.state().pulls[0].clone();
+    assert_eq!(
+        (pull.head.as_str(), pull.base.as_str(), pull.state),
+        ("patchset/prod", "main", "open")
+    );
+    assert_eq!(
+        (pull.title, pull.labels),
+        (format!("Deliver demo {first}"), vec!["Images".to_owned()])
+    );
+    let writes = forge.writes();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(forge.writes(), writes);
+    assert_eq!(forge.state().pulls.len(), 1);
+
+    // Closed by a person, it stays closed, until it is asked for or another image comes.
+    forge.state().pulls[0].state = "closed";
+    stage.annotate("demo", "example.org/look", "now").await;
+    let closed = stage.ready("demo", "False", "PullRequestClosed").await;
+    assert_well_formed(&closed);
+    assert_eq!(forge.state().pulls.len(), 1);
+    stage
+        .annotate("demo", "reconcile.fluxcd.io/requestedAt", "now")
+        .await;
+    stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    assert_eq!(forge.state().pulls.len(), 2);
+
+    // The next image takes the place of the one that waits.
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
+    stage.apply("demo", &spec).await;
+    let second = build(&stage, "demo").await;
+    until("the title is that of the next image", || {
+        forge.state().pulls[1].title == format!("Deliver demo {second}")
+    })
+    .await;
+    // Merged, it is delivered; what is there by another way needs no request any more.
+    forge.state().pulls[1].state = "merged";
+    repo.git(&["update-ref", "refs/heads/main", "refs/heads/patchset/prod"]);
+    stage.ready("demo", "True", "Succeeded").await;
+    spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
+    stage.apply("demo", &spec).await;
+    stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    assert_eq!(forge.state().pulls[2].state, "open");
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
+    stage.apply("demo", &spec).await;
+    stage.ready("demo", "True", "Succeeded").await;
+    assert_eq!(forge.state().pulls[2].state, "closed");
+    assert!(!stage.controller.log().contains(TOKEN));
+
+    // A login that may not is told, and what was pushed waits.
+    stage.secret("token", &[("token", "wrong")]).await;
+    spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
+    stage.apply("demo", &spec).await;
+    let refused = stage.ready("demo", "False", "AuthenticationFailed").await;
+    assert_eq!(shown(&refused, "Delivered"), "False/AuthenticationFailed");
+    stage.secret("token", &[("token", TOKEN)]).await;
+    stage.ready("demo", "Unknown", "AwaitingMerge").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,163 @@
+//! Has a pull request be open for what waits on a branch.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kube::ResourceExt;
+
+use super::super::context::{Context, Pace};
+use super::super::failures::of_rest;
+use super::super::options::TransportName;
+use crate::api::delivery::{DeliveryGit, ProposalStatus, Provider, PullRequestOptions};
+use crate::api::{PatchSet, reason};
+use crate::forge::{Client, Config, Credentials, Error, Kind, PlainHttp, Repository, Request, State};
+use crate::plan::inputs::Inputs;
+use crate::plan::{Failure, Step};
+use crate::source::Freshness;
+
+/// The most clients that are kept.
+const MOST: usize = 256;
+
+/// Clients by what they were made of: they hold tokens, and know when a server wants no requests.
+#[derive(Default)]
+pub(super) struct Clients(Mutex<HashMap<String, Arc<Client>>>);
+
+/// A pull request that is wanted.
+pub(super) struct Wanted<'a> {
+    pub(super) patch_set: &'a PatchSet,
+    pub(super) git: &'a DeliveryGit,
+    pub(super) options: &'a PullRequestOptions,
+    /// The branch that commits go to, and the one that they should be merged into.
+    pub(super) head: &'a str,
+    pub(super) base: &'a str,
+    /// What the status tells of it.
+    pub(super) known: Option<&'a ProposalStatus>,
+    pub(super) pace: Pace,
+}
+
+impl Wanted<'_> {
+    /// Has it be open, with the title and text of a commit's message. Gives its address. One for the same image that
+    /// somebody closed stays closed, unless it is asked for.
+    pub(super) async fn keep(
+        &self,
+        context: &Arc<Context>,
+        proposal: &ProposalStatus,
+        message: &str,
+    ) -> Result<String, Failure> {
+        let client = self.client(context).await?;
+        let told = self.known.filter(|known| known.reference == proposal.reference);
+        if let Some(address) = told.and_then(|known| known.pull_request.as_ref())
+            && self.pace.freshness != Freshness::Now
+        {
+            let found = self.in_time(client.find(self.head, self.base)).await?;
+            if found.is_some_and(|found| found.state == State::Closed && found.url == *address) {
+                return Err(Failure::stalled(
+                    Step::Delivery,
+                    reason::PULL_REQUEST_CLOSED,
+                    format!(
+                        "{address} was closed without being merged: reopen it, or ask for another with the annotation reconcile.fluxcd.io/requestedAt"
+                    ),
+                ));
+            }
+        }
+        let (title, body) = message.split_once('\n').unwrap_or((message, ""));
+        let request = Request {
+            head: self.head,
+            base: self.base,
+            title,
+            body: body.trim(),
+            labels: &self.options.labels,
+        };
+        let kept = self.in_time(client.ensure(&request)).await?;
+        Ok(kept.url)
+    }
+
+    /// Closes it where it is open: what it asks for is there, or is not wanted any more.
+    pub(super) async fn close(&self, context: &Arc<Context>) -> Result<(), Failure> {
+        let client = self.client(context).await?;
+        let found = self.in_time(client.find(self.head, self.base)).await?;
+        match found.filter(|found| found.state == State::Open) {
+            Some(found) => self.in_time(client.close(found.number)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+        match tokio::time::timeout_at(self.pace.deadline.into(), work).await {
+            Ok(done) => done.map_err(|error| of(&error)),
+            Err(_) => Err(Failure::retried(
+                Step::Delivery,
+                reason::TIMED_OUT,
+                "the pull request: not done within spec.timeout",
+            )),
+        }
+    }
+
+    async fn client(&self, context: &Arc<Context>) -> Result<Arc<Client>, Failure> {
+        let namespace = self.patch_set.namespace().unwrap_or_default();
+        let name = &self.options.secret_ref.name;
+        let data = context.references.secret(&namespace, name).await;
+        let data = data.map_err(Failure::of_delivery)?;
+        let kind = match self.options.provider {
+            Provider::GitHub => Kind::GitHub,
+            Provider::GitLab => Kind::GitLab,
+            Provider::Gitea => Kind::Gitea,
+        };
+        let api = self.options.api_url.as_deref();
+        let mut key = Inputs::new("forge")
+            .with(format!("{kind:?}").as_bytes())
+            .with(namespace.as_bytes())
+            .with(self.git.url.as_bytes())
+            .with(api.unwrap_or_default().as_bytes());
+        for (name, value) in &*data {
+            key = key.with(name.as_bytes()).with(value);
+        }
+        let key = key.digest();
+        let clients = &context.deliveries.clients.0;
+        let known = clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned();
+        if let Some(client) = known {
+            return Ok(client);
+        }
+        let wrong = |error: &Error| {
+            let message = format!("Secret {namespace}/{name}: {error}");
+            Failure::retried(Step::Delivery, reason::INVALID_REFERENCE, message)
+        };
+        let credentials = Credentials::from_secret(&data).map_err(|error| wrong(&error))?;
+        let named = credentials.base_url().map(ToString::to_string);
+        let repository = Repository::parse(kind, &self.git.url, api.or(named.as_deref()));
+        let repository = repository.map_err(|error| of(&error))?;
+        let is_plain = context.options.allow_transport.contains(&TransportName::Http);
+        let config = Config {
+            plain_http: if is_plain {
+                PlainHttp::All
+            } else {
+                PlainHttp::default()
+            },
+            // The reconciliation is repeated with waits of its own.
+            retries: 1,
+            timeout: Duration::from_secs(20),
+            ..Config::default()
+        };
+        let client = Client::new(&config, repository, credentials).map_err(|error| wrong(&error))?;
+        let client = Arc::new(client);
+        let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= MOST {
+            clients.clear();
+        }
+        clients.insert(key, Arc::clone(&client));
+        Ok(client)
+    }
+}
+
+fn of(error: &Error) -> Failure {
+    let failure = of_rest(Step::Delivery, reason::PUSH_REJECTED, error);
+    Failure {
+        message: format!("delivery.git.push.pullRequest: {}", failure.message),
+        ..failure
+    }
+}

@@ -157,6 +157,7 @@ fn the_chart_carries_the_generated_definitions() {
     "image.digest=\"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"",
     "imagePullSecrets=[{\"name\":\"pull\"}]",
     "serviceAccount.annotations={\"a\":\"b\"}",
+    "controller.eventsAddr=\"http://notification-controller.flux-system.svc.cluster.local./\"",
     "controller.extraArgs=[\"--watch-label-selector=sharding.fluxcd.io/key=a\"]",
     "controller.extraEnv=[{\"name\":\"HTTPS_PROXY\",\"value\":\"http://proxy:3128\"}]",
     "storage.persistence.enabled=true",
@@ -243,6 +244,7 @@ async fn helm_installs_upgrades_and_removes_it() {
 #[case("controller.allowTransport=[\"file\"]", "allowTransport")]
 #[case("controller.allowTransport=[]", "allowTransport")]
 #[case("controller.logEncoding=\"xml\"", "logEncoding")]
+#[case("controller.eventsAddr=\"http://ann:secret@host/\"", "eventsAddr")]
 #[case("image.digest=\"sha256:123\"", "digest")]
 #[case("storage.capacity=\"a lot\"", "capacity")]
 #[case("replicas=\"two\"", "replicas")]

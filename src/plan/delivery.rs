@@ -75,6 +75,7 @@ mod tests {
             digest: "sha256:00".into(),
             reference: "r/glance:1@sha256:00".into(),
             moving_tags: Vec::new(),
+            sortable_tag: None,
             revision: "main@sha1:00".into(),
             inputs_digest: "sha256:11".into(),
         }

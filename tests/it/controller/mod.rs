@@ -8,6 +8,7 @@ mod faults;
 mod notify;
 mod overrides;
 mod patches;
+mod sortable;
 mod validation;
 mod verdicts;
 

@@ -9,6 +9,7 @@ mod cluster;
 mod constraints;
 mod controller;
 mod deliver;
+mod monitoring;
 mod node;
 mod packaging;
 mod publish;

@@ -2,7 +2,7 @@
 
 mod actions;
 mod behaviour;
-mod build;
+pub mod build;
 mod delivery;
 mod faults;
 mod notify;

@@ -34,10 +34,11 @@ pub struct Posted {
     pub taken: bool,
 }
 
-#[derive(Default)]
 struct Kept {
     posted: Vec<Posted>,
     replies: VecDeque<Reply>,
+    /// How all are answered for whom nothing else is told.
+    status: u16,
 }
 
 /// A server; it ends with its runtime.
@@ -56,6 +57,7 @@ impl EventServer {
         let kept = Arc::new(Mutex::new(Kept {
             posted: Vec::new(),
             replies: replies.iter().copied().collect(),
+            status: 202,
         }));
         let app = axum::Router::new().fallback(answer).with_state(Arc::clone(&kept));
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -64,6 +66,11 @@ impl EventServer {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap()
+    }
+
+    /// Answers all that come from now on with this status.
+    pub fn refuse(&self, status: u16) {
+        self.kept().status = status;
     }
 
     pub fn posted(&self) -> Vec<Posted> {
@@ -100,7 +107,7 @@ async fn answer(
 ) -> StatusCode {
     let reply = {
         let mut kept = kept.lock().unwrap();
-        let reply = kept.replies.pop_front().unwrap_or(Reply::Status(202));
+        let reply = kept.replies.pop_front().unwrap_or(Reply::Status(kept.status));
         kept.posted.push(Posted {
             at: Instant::now(),
             method,

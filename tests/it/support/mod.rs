@@ -6,6 +6,7 @@ pub mod git_repo;
 pub mod git_server;
 pub mod github;
 pub mod program;
+pub mod prometheus;
 pub mod proxy;
 pub mod registry;
 pub mod ssh_server;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use kube::ResourceExt;
+use kube::api::{WatchEvent, WatchParams};
 use patchset::api::PatchSet;
 use patchset::api::build::ImageStatus;
 use regex::Regex;
@@ -149,7 +151,25 @@ async fn flux_takes_the_image_that_is_wanted_now() {
     let second = build(&stage, &mut spec, "hi").await;
     assert_eq!(tags(&registry), [sortable(&first), sortable(&second)]);
     let uploads = registry.uploads();
+    let api = stage.api::<PatchSet>();
+    let version = api.get("demo").await.unwrap().resource_version().unwrap();
+    let changes = api.watch(&WatchParams::default(), &version).await.unwrap();
     let again = ready_with(&stage, &mut spec, "hello").await;
+    // The status has the time before the registry has the tag.
+    let is_recorded = |object: &PatchSet| {
+        let status = object.status.as_ref().unwrap();
+        let of_build = status
+            .build
+            .as_ref()
+            .and_then(|build| build.sortable_tag.as_ref());
+        of_build == again.sortable_tag.as_ref() && image(object) == second
+    };
+    let recorded = changes.any(async |change| match change.unwrap() {
+        WatchEvent::Modified(object) => is_recorded(&object),
+        _ => false,
+    });
+    let recorded = tokio::time::timeout(Duration::from_secs(5), recorded).await;
+    assert_eq!(recorded, Ok(true), "it was recorded with the image alone");
     assert_eq!(again.digest, first.digest);
     assert_eq!(
         tags(&registry),

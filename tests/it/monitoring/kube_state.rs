@@ -1,6 +1,6 @@
 //! `config/monitoring/kube-state-metrics.yaml`, over real objects.
 //!
-//! kube-state-metrics itself is not to be had here. What it makes of its configuration is done again, by the rules of its
+//! kube-state-metrics itself is not run: what it makes of its configuration is done again, by the rules of its
 //! `pkg/customresourcestate`: paths, lookups in lists, labels that are left out, strings as numbers.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -27,11 +27,12 @@ if [ "${1:-}" = node ]; then
     need_node
 elif [ "${1:-}" != demo ]; then
     need_commands sshd=openssh-server ssh-keygen=openssh-client shellcheck=shellcheck \
-        docker-registry=docker-registry skopeo=skopeo buildah=buildah
+        docker-registry=docker-registry skopeo=skopeo buildah=buildah promtool=prometheus
     need_helm
     need_cargo_deny
     need_uv
     need_node
+    need_flux_event
     need_python_package cyclonedx.validation 'cyclonedx-python-lib[json-validation]>=11'
     need_python_package yaml 'PyYAML>=6'
 fi

@@ -155,10 +155,11 @@ module_version() {
     sed -n "s|^\t*\(require \)\?$2 \(v[^ ]*\).*|\2|p" "$PATCHSET_ROOT/hack/tools/$1/go.mod" | head -n 1
 }
 
-# need_module_program NAME FOLDER MODULE PACKAGE: a program built from the module in hack/tools/FOLDER.
+# need_module_program NAME FOLDER MODULE PACKAGE [SUFFIX]: a program built from the module in hack/tools/FOLDER. The
+# suffix tells versions of a program apart that are not those of the module.
 need_module_program() {
     local version work
-    version=$(module_version "$2" "$3")
+    version=$(module_version "$2" "$3")${5:-}
     have "$1" "$version" && return
     need_go
     work=$(mktemp -d)
@@ -174,6 +175,13 @@ need_buildkit() {
     for program in buildkitd buildctl; do
         need_module_program "$program" buildkit github.com/moby/buildkit "github.com/moby/buildkit/cmd/$program"
     done
+}
+
+# need_flux_event: what reads an event as Flux's notification controller does.
+need_flux_event() {
+    local event=github.com/fluxcd/pkg/apis/event source
+    source=$(sha256sum "$PATCHSET_ROOT/hack/tools/kustomize-controller/flux-event/main.go")
+    need_module_program flux-event kustomize-controller "$event" ./flux-event "-${source:0:8}"
 }
 
 # need_flux: kustomize-controller, and in $PATCHSET_CACHE/flux the definitions of the kinds that it and its sources have.

@@ -328,6 +328,16 @@ pub struct ImageTarget {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(min = 1, max = 255)))]
     pub moving_tags: Vec<String>,
+    /// One more tag, for image policies of Flux, which choose by what grows: by the same templates and `{time}`, when this
+    /// image became the wanted one (UTC, 14 digits: `20250131235959`). It is added and never moved: a former image that is
+    /// wanted again gets another one. For instance `{release}-{time}-{sha}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(
+        validation = Rule::new("self.contains('{time}')")
+            .message("sortableTag has to contain {time}, which it is sorted by")
+    )]
+    pub sortable_tag: Option<String>,
 }
 
 /// Where patched source is published.
@@ -355,6 +365,9 @@ pub struct BuildStatus {
     /// Further tags that move to the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moving_tags: Vec<String>,
+    /// The tag that sorts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sortable_tag: Option<SortableTag>,
     /// What is different from the build before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<BuildReason>,
@@ -469,8 +482,22 @@ pub struct ImageStatus {
     /// Further tags that moved to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moving_tags: Vec<String>,
+    /// The tag that sorts, which was added to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sortable_tag: Option<SortableTag>,
     /// The upstream's revision that it was built from.
     pub revision: String,
     /// What it was built from: the `inputsDigest` of its build.
     pub inputs_digest: String,
+}
+
+/// A tag with the time since when its image is the wanted one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SortableTag {
+    /// The tag.
+    pub tag: String,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Time>,
 }

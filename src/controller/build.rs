@@ -10,7 +10,7 @@ use super::{job_engine, publishing, workflow_engine};
 use crate::api::build::{BuildStatus, Engine, ImageStatus};
 use crate::api::status::PatchSetStatus;
 use crate::api::{PatchSet, reason};
-use crate::plan::build::{INPUTS_LABEL, image, is_built, reasons};
+use crate::plan::build::{INPUTS_LABEL, date, image, is_built, reasons};
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::Built;
 use crate::plan::{Failure, Step};
@@ -52,13 +52,15 @@ pub(super) async fn build(
             Ok(planned) => {
                 let component = &patch_set.spec.component.0;
                 let before = known.build.as_ref();
-                BuildStatus {
+                let mut planned = BuildStatus {
                     reasons: reasons(before, &planned, build, component, moved),
                     attempt: before
                         .filter(|before| before.inputs_digest == planned.inputs_digest)
                         .and_then(|before| before.attempt.clone()),
                     ..planned
-                }
+                };
+                date(&mut planned, known, jiff::Timestamp::now());
+                planned
             }
             Err(failure) => return Built::Failed(failure, None),
         }
@@ -78,7 +80,7 @@ pub(super) async fn build(
         revision: &revision,
         pace,
     };
-    match build.engine {
+    let built = match build.engine {
         Engine::External => match search.image(&planned).await {
             Ok(Some(image)) => Built::Image(planned, image),
             Ok(None) => {
@@ -90,6 +92,35 @@ pub(super) async fn build(
         Engine::Job => job_engine::build(patch_set, build, context, planned, &search).await,
         Engine::GitHubActions => {
             workflow_engine::build(patch_set, build, context, known, planned, &search).await
+        }
+    };
+    sorted(built, known, &registry, pace).await
+}
+
+/// Adds the tag that sorts to an image that was found.
+///
+/// The status has it first: a controller that is killed in between finds it there, and does not add another.
+async fn sorted(built: Built, known: &PatchSetStatus, registry: &Registry, pace: Pace) -> Built {
+    let (mut planned, image) = match built {
+        Built::Image(planned, image) if image.sortable_tag.is_some() => (planned, image),
+        other => return other,
+    };
+    let told = known.build.as_ref().and_then(|build| build.sortable_tag.as_ref());
+    if told != image.sortable_tag.as_ref() {
+        let message = format!("the registry has {}; its tag that sorts is next", image.reference);
+        return Built::Awaited(planned, reason::AWAITING_IMAGE, message, Next::Now);
+    }
+    let tag = image.sortable_tag.as_ref().map(|sortable| sortable.tag.as_str());
+    let by_digest = format!("{}@{}", image.repository, image.digest);
+    let added = registry.add_tag(&by_digest, tag.unwrap_or_default());
+    match in_time(pace, "adding the tag that sorts", added).await {
+        Ok(()) => Built::Image(planned, image),
+        Err(failure) => {
+            if failure.reason == reason::TAG_TAKEN {
+                // The next attempt takes another time.
+                planned.sortable_tag = None;
+            }
+            Built::Failed(failure, Some(planned))
         }
     }
 }

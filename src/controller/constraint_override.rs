@@ -15,7 +15,7 @@ use crate::api::constraint_override::{
 };
 use crate::api::{ConstraintOverride, reason};
 use crate::constraints::{self, ConstraintsFile, Merged, Overrides, PackageName};
-use crate::ops::metrics::{Shown, States};
+use crate::ops::objects::{Shown, States};
 use crate::plan::constraint_override::{
     self, Decision, Refusal, Sources, can_stand_alone, holds, summary, written,
 };
@@ -83,21 +83,37 @@ impl Reconciled for ConstraintOverride {
         }
     }
 
+    fn facts(&self, status: &ConstraintOverrideStatus) -> Vec<(&'static str, String)> {
+        let overrides = status.overrides_revision.clone();
+        let generation = self.metadata.generation.unwrap_or_default();
+        let token = format!("{generation}/{}", overrides.as_deref().unwrap_or_default());
+        [
+            ("revision", status.upper_constraints_revision.clone()),
+            // Where Flux sets the status of a commit: that of the overrides, which is the team's own.
+            (
+                "originRevision",
+                overrides.filter(|_| self.spec.overrides.git.is_some()),
+            ),
+            ("release", Some(self.spec.release.0.clone())),
+            // Tells apart what has the same message and revision.
+            ("token", Some(token)),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+    }
+
     fn shown(&self) -> Shown {
-        let results = self
-            .status
-            .as_ref()
-            .map(|status| status.results.as_slice())
-            .unwrap_or_default();
+        let status = self.status.as_ref();
+        let results = status.map(|status| status.results.as_slice()).unwrap_or_default();
         let count = |state| results.iter().filter(|result| result.state == state).count();
-        let (namespace, name, ready) = identity(self);
         let states = OverrideState::ALL.map(|state| (state.as_str(), count(state)));
+        let revision = status.and_then(|status| status.upper_constraints_revision.clone());
         Shown {
-            kind: Self::KIND,
-            namespace,
-            name,
-            ready,
+            release: self.spec.release.0.clone(),
+            revision: revision.unwrap_or_default(),
             states: States::Overrides(states.to_vec()),
+            ..identity(self)
         }
     }
 

@@ -16,6 +16,7 @@ use super::workflows::Workflows;
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::metrics::Metrics;
 use crate::source::{Freshness, Mirrors};
+use crate::status::notify::Notifier;
 
 /// How long the API server may take for one request of ours.
 pub(super) const API_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,6 +35,7 @@ pub(super) struct Context {
     pub(super) pins: Pins,
     pub(super) workflows: Workflows,
     pub(super) deliveries: Deliveries,
+    pub(super) notifier: Option<Notifier>,
     pub(super) patch_sets: Store<Guarded<PatchSet>>,
     pub(super) constraint_overrides: Store<Guarded<ConstraintOverride>>,
 }

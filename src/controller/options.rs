@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 
 use crate::ops::telemetry::{Encoding, Level};
+use crate::status::notify::Address;
 
 /// Ways of reaching a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
@@ -75,6 +76,10 @@ pub struct Options {
     /// Address for /healthz and /readyz
     #[arg(long, default_value = ":9440", value_name = "ADDRESS")]
     pub health_addr: String,
+    /// Where to post events in Flux's format, for instance
+    /// `http://notification-controller.flux-system.svc.cluster.local./`; empty for nowhere
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "URL")]
+    pub events_addr: Address,
     /// Let one replica work and the others stand by
     #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub enable_leader_election: bool,

@@ -10,8 +10,9 @@ use super::references::{Referent, ReferentKind};
 use super::{build, check, delivery, gather};
 use crate::api::PatchSet;
 use crate::api::reason::{self, condition};
+use crate::api::reference::SourceKind;
 use crate::api::status::{PatchSetStatus, PatchState};
-use crate::ops::metrics::{Shown, States};
+use crate::ops::objects::{Shown, States};
 use crate::plan::Outcome;
 use crate::plan::build::is_built;
 use crate::plan::conditions;
@@ -133,6 +134,35 @@ impl Reconciled for PatchSet {
         )
     }
 
+    fn facts(&self, status: &PatchSetStatus) -> Vec<(&'static str, String)> {
+        let upstream = status.upstream.as_ref().map(|upstream| upstream.revision.clone());
+        let patches = self.spec.patches.as_ref();
+        let in_git = patches.is_some_and(|patches| {
+            let source = patches.source_ref.as_ref();
+            patches.git.is_some() || source.is_some_and(|source| source.kind == SourceKind::GitRepository)
+        });
+        let patches = status.patches_revision.clone();
+        let generation = self.metadata.generation.unwrap_or_default();
+        let token = format!("{generation}/{}", patches.as_deref().unwrap_or_default());
+        [
+            ("revision", upstream),
+            // Where Flux sets the status of a commit: that of the patches, which is the team's own.
+            ("originRevision", patches.filter(|_| in_git)),
+            ("component", Some(self.spec.component.0.clone())),
+            ("release", Some(self.spec.release.0.clone())),
+            ("patches", status.applied.clone()),
+            (
+                "image",
+                status.image.as_ref().map(|image| image.reference.clone()),
+            ),
+            // Tells apart what has the same message and revision.
+            ("token", Some(token)),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+    }
+
     fn shown(&self) -> Shown {
         const STATES: [PatchState; 6] = [
             PatchState::Clean,
@@ -142,19 +172,22 @@ impl Reconciled for PatchSet {
             PatchState::Malformed,
             PatchState::Blocked,
         ];
-        let patches = self
-            .status
-            .as_ref()
-            .map(|status| status.patches.as_slice())
-            .unwrap_or_default();
-        let count = |state| patches.iter().filter(|patch| patch.state == state).count();
-        let (namespace, name, ready) = identity(self);
+        let status = self.status.clone().unwrap_or_default();
+        let count = |state| status.patches.iter().filter(|patch| patch.state == state).count();
+        let states = STATES.map(|state| (state.as_str(), count(state)));
+        let image = status.image.as_ref();
         Shown {
-            kind: Self::KIND,
-            namespace,
-            name,
-            ready,
-            states: States::Patches(STATES.map(|state| (state.as_str(), count(state))).to_vec()),
+            component: self.spec.component.0.clone(),
+            release: self.spec.release.0.clone(),
+            revision: status
+                .upstream
+                .map(|upstream| upstream.revision)
+                .unwrap_or_default(),
+            applied: status.applied.unwrap_or_default(),
+            tag: image.map(|image| image.tag.clone()).unwrap_or_default(),
+            digest: image.map(|image| image.digest.clone()).unwrap_or_default(),
+            states: States::Patches(states.to_vec()),
+            ..identity(self)
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::events::EventType;
@@ -25,11 +26,13 @@ use super::references::{Referent, ReferentKind, Scope};
 use super::triggers::{Change, Triggers};
 use crate::api::FluxDuration;
 use crate::api::reason::{self, condition};
-use crate::ops::metrics::{Outcome as Ended, Shown};
+use crate::ops::metrics::Outcome as Ended;
+use crate::ops::objects::Shown;
 use crate::plan::lifecycle::{Asked, Next, Observed, begin, wait};
 use crate::plan::{Failure, Outcome, Step, backoff, conditions};
 use crate::source::Freshness;
 use crate::status::events::{self, Note};
+use crate::status::notify::About;
 use crate::status::writer;
 
 /// The annotation by which Flux's users ask for a look now.
@@ -81,6 +84,9 @@ pub(super) trait Reconciled:
     fn details(_: &Self::Status) -> Option<String> {
         None
     }
+
+    /// What alerts show of it besides the message, by Flux's names where it has some.
+    fn facts(&self, status: &Self::Status) -> Vec<(&'static str, String)>;
 
     /// What the metrics show of it.
     fn shown(&self) -> Shown;
@@ -215,9 +221,10 @@ async fn reconcile<K: Reconciled>(object: Arc<Guarded<K>>, kind: Arc<Kind<K>>) -
     };
     let started = Instant::now();
     let _active = kind.context.metrics.started(K::KIND);
-    let (action, ended) = kind.reconcile(object).await?;
+    let result = kind.reconcile(object).await;
+    let ended = result.as_ref().map_or(Ended::Failed, |(_, ended)| *ended);
     kind.context.metrics.reconciled(K::KIND, ended, started.elapsed());
-    Ok(action)
+    result.map(|(action, _)| action)
 }
 
 impl<K: Reconciled> Kind<K> {
@@ -314,10 +321,22 @@ impl<K: Reconciled> Kind<K> {
             stored.resource_version().unwrap_or_default(),
             status.clone(),
         );
-        if let Some(note) = news(known.conditions(), status.conditions(), K::details(status))
-            && let Err(error) = events::publish(client, &object.object_ref(&()), note).await
-        {
-            tracing::warn!(%error, "an event could not be written");
+        if let Some(note) = news(known.conditions(), status.conditions(), K::details(status)) {
+            let regarding = stored.object_ref(&());
+            if let Some(notifier) = &self.context.notifier {
+                let about = About {
+                    facts: object.facts(status),
+                    annotations: object.annotations().clone(),
+                };
+                let versioned = ObjectReference {
+                    resource_version: stored.resource_version(),
+                    ..regarding.clone()
+                };
+                notifier.tell(versioned, note.clone(), about);
+            }
+            if let Err(error) = events::publish(client, &regarding, note).await {
+                tracing::warn!(%error, "an event could not be written");
+            }
         }
         Ok(())
     }
@@ -386,13 +405,20 @@ pub(super) fn shown<K: Reconciled>(store: &kube::runtime::reflector::Store<Guard
         .collect()
 }
 
-/// Namespace, name, and status and reason of Ready, for the metrics.
-pub(super) fn identity<K: Reconciled>(object: &K) -> (String, String, Option<(String, String)>) {
-    let ready = object
-        .status()
-        .and_then(|status| conditions::find(status.conditions(), condition::READY))
-        .map(|ready| (ready.status.clone(), ready.reason.clone()));
-    (object.namespace().unwrap_or_default(), object.name_any(), ready)
+/// What the metrics show of objects of any kind.
+pub(super) fn identity<K: Reconciled>(object: &K) -> Shown {
+    let conditions = object.status().map(Observed::conditions).unwrap_or_default();
+    let conditions = conditions.iter();
+    Shown {
+        kind: K::KIND,
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        suspended: object.schedule().suspend,
+        conditions: conditions
+            .map(|one| (one.type_.clone(), one.status.clone(), one.reason.clone()))
+            .collect(),
+        ..Shown::default()
+    }
 }
 
 /// Makes one request to the API server, within the time that one may take.

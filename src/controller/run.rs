@@ -19,9 +19,10 @@ use super::workflows::Workflows;
 use super::{Error, triggers};
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::health::Readiness;
-use crate::ops::metrics::{Metrics, MirrorTotals};
+use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
 use crate::ops::{leader, server, telemetry};
 use crate::source::{MirrorConfig, Mirrors, Scheme, Transports};
+use crate::status::notify::{Notifier, Totals};
 
 /// Runs the controller until SIGTERM or SIGINT, or until leadership is lost.
 ///
@@ -37,12 +38,20 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let metrics_listener = server::listen(&options.metrics_addr).await?;
     let mirrors = Arc::new(Mirrors::open(mirror_config(&options))?);
     let writers = Writers::default();
+    let (notifier, _posting) = match Notifier::new(&options.events_addr)? {
+        Some((notifier, work)) => (Some(notifier), Some(Abort(tokio::spawn(work)))),
+        None => (None, None),
+    };
     let refresh = {
         let (metrics, mirrors) = (metrics.clone(), Arc::clone(&mirrors));
+        let notifier = notifier.clone();
         let patch_sets = writers.patch_sets.as_reader();
         let constraint_overrides = writers.constraint_overrides.as_reader();
         move || {
             metrics.observe_mirrors(mirror_totals(&mirrors));
+            if let Some(notifier) = &notifier {
+                metrics.observe_notifications(notification_totals(notifier));
+            }
             let patch_sets = reconciler::shown(&patch_sets).into_iter();
             metrics.show_objects(patch_sets.chain(reconciler::shown(&constraint_overrides)));
         }
@@ -66,7 +75,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     } else {
         None
     };
-    let work = work(client, options, mirrors, metrics, readiness, writers);
+    let work = work(client, options, mirrors, metrics, readiness, writers, notifier);
     match leadership {
         None => tokio::select! { result = work => result, () = stop => Ok(()) },
         Some(mut held) => {
@@ -88,6 +97,7 @@ async fn work(
     metrics: Metrics,
     readiness: Readiness,
     writers: Writers,
+    notifier: Option<Notifier>,
 ) -> Result<(), Error> {
     let namespace = (!options.watch_all_namespaces).then(|| options.runtime_namespace.clone());
     let scope = Scope::new(client.clone(), namespace);
@@ -102,6 +112,7 @@ async fn work(
     references.wait_until_known().await;
     jobs.wait_until_known().await;
     readiness.set(true);
+    metrics.works();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching");
     let context = Arc::new(Context {
         client,
@@ -113,6 +124,7 @@ async fn work(
         pins: Pins::default(),
         workflows: Workflows::default(),
         deliveries: Deliveries::default(),
+        notifier,
         patch_sets: writers.patch_sets.as_reader(),
         constraint_overrides: writers.constraint_overrides.as_reader(),
     });
@@ -169,6 +181,19 @@ fn mirror_totals(mirrors: &Mirrors) -> MirrorTotals {
         bytes: stats.received_bytes,
         evictions: stats.evictions,
         stored: mirrors.disk_bytes(),
+    }
+}
+
+fn notification_totals(notifier: &Notifier) -> NotificationTotals {
+    let Totals {
+        delivered,
+        duplicates,
+        dropped,
+    } = notifier.totals();
+    NotificationTotals {
+        delivered,
+        duplicates,
+        dropped,
     }
 }
 

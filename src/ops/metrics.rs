@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::objects::{Objects, Shown};
+
 /// How a reconciliation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum Outcome {
@@ -37,22 +39,24 @@ struct Kind {
     kind: &'static str,
 }
 
-/// Labels of an object's condition, as Flux's `gotk_resource_info` has them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ObjectCondition {
-    kind: &'static str,
-    namespace: String,
-    name: String,
-    reason: String,
-    ready: String,
+/// What became of an event for the notification controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Notified {
+    Delivered,
+    Duplicate,
+    Dropped,
 }
 
-/// Labels of an object's patches or overrides.
+/// Labels of events.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ObjectStates {
-    namespace: String,
-    name: String,
-    state: &'static str,
+struct Notification {
+    outcome: Notified,
+}
+
+/// Labels of the program.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Program {
+    version: &'static str,
 }
 
 /// The controller's metrics.
@@ -62,9 +66,9 @@ pub struct Metrics {
     reconciliations: Family<Reconciliation, Counter>,
     durations: Family<Kind, Histogram>,
     active: Family<Kind, Gauge>,
-    ready: Family<ObjectCondition, Gauge>,
-    patches: Family<ObjectStates, Gauge>,
-    overrides: Family<ObjectStates, Gauge>,
+    working: Gauge,
+    objects: Objects,
+    notifications: Family<Notification, Counter>,
     fetches: Counter,
     fetched_bytes: Counter,
     evictions: Counter,
@@ -84,6 +88,17 @@ pub struct MirrorTotals {
     pub stored: u64,
 }
 
+/// What became of the events for the notification controller since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NotificationTotals {
+    /// They were taken.
+    pub delivered: u64,
+    /// The server had them already.
+    pub duplicates: u64,
+    /// They were given up.
+    pub dropped: u64,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("patchset");
@@ -91,8 +106,8 @@ impl Default for Metrics {
         let durations = Family::<Kind, Histogram>::new_with_constructor(|| {
             Histogram::new(exponential_buckets(0.001, 4.0, 10))
         });
-        let (active, ready) = (Family::default(), Family::default());
-        let (patches, overrides) = (Family::default(), Family::default());
+        let (active, working) = (Family::default(), Gauge::default());
+        let notifications = Family::default();
         let (fetches, fetched_bytes, evictions) =
             (Counter::default(), Counter::default(), Counter::default());
         let storage_bytes = Gauge::default();
@@ -113,16 +128,20 @@ impl Default for Metrics {
             active.clone(),
         );
         registry.register(
-            "resource_info",
-            "Objects with their Ready condition",
-            ready.clone(),
+            "working",
+            "Whether this replica works, or stands by",
+            working.clone(),
         );
-        registry.register("patches", "Patches of each PatchSet by state", patches.clone());
         registry.register(
-            "overrides",
-            "Overrides of each ConstraintOverride by state",
-            overrides.clone(),
+            "notifications",
+            "Events for the notification controller by outcome",
+            notifications.clone(),
         );
+        let program = Family::<Program, Gauge>::default();
+        let version = env!("CARGO_PKG_VERSION");
+        program.get_or_create(&Program { version }).set(1);
+        registry.register("build_info", "The program's version", program);
+        let objects = Objects::register(&mut registry);
         registry.register("mirror_fetches", "Packs fetched from upstreams", fetches.clone());
         registry.register_with_unit(
             "mirror_received",
@@ -146,9 +165,9 @@ impl Default for Metrics {
             reconciliations,
             durations,
             active,
-            ready,
-            patches,
-            overrides,
+            working,
+            objects,
+            notifications,
             fetches,
             fetched_bytes,
             evictions,
@@ -176,42 +195,27 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// Notes that this replica has begun to work.
+    pub fn works(&self) {
+        self.working.set(1);
+    }
+
     /// Shows the objects as they are now, in place of those that were shown before.
     pub fn show_objects(&self, objects: impl IntoIterator<Item = Shown>) {
-        self.ready.clear();
-        self.patches.clear();
-        self.overrides.clear();
-        for Shown {
-            kind,
-            namespace,
-            name,
-            ready,
-            states,
-        } in objects
-        {
-            let (family, states) = match states {
-                States::Patches(states) => (&self.patches, states),
-                States::Overrides(states) => (&self.overrides, states),
-            };
-            for (state, count) in states {
-                let labels = ObjectStates {
-                    namespace: namespace.clone(),
-                    name: name.clone(),
-                    state,
-                };
-                family
-                    .get_or_create(&labels)
-                    .set(i64::try_from(count).unwrap_or(i64::MAX));
-            }
-            let Some((status, reason)) = ready else { continue };
-            let labels = ObjectCondition {
-                kind,
-                namespace,
-                name,
-                reason,
-                ready: status,
-            };
-            self.ready.get_or_create(&labels).set(1);
+        self.objects.show(objects);
+    }
+
+    /// Shows what became of events.
+    pub fn observe_notifications(&self, totals: NotificationTotals) {
+        for (outcome, total) in [
+            (Notified::Delivered, totals.delivered),
+            (Notified::Duplicate, totals.duplicates),
+            (Notified::Dropped, totals.dropped),
+        ] {
+            self.notifications
+                .get_or_create(&Notification { outcome })
+                .inner()
+                .store(total, std::sync::atomic::Ordering::Relaxed);
         }
     }
 
@@ -245,30 +249,6 @@ impl Metrics {
     }
 }
 
-/// An object as the metrics show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
-    /// Its kind.
-    pub kind: &'static str,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Status and reason of its Ready condition.
-    pub ready: Option<(String, String)>,
-    /// What it consists of.
-    pub states: States,
-}
-
-/// How many parts of an object are in each state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum States {
-    /// Patches.
-    Patches(Vec<(&'static str, usize)>),
-    /// Overrides.
-    Overrides(Vec<(&'static str, usize)>),
-}
-
 /// A reconciliation under way.
 #[derive(Debug)]
 pub struct Active(Gauge);
@@ -284,17 +264,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_shows_one_condition_at_a_time() {
+    fn what_the_process_does_is_shown() {
         let metrics = Metrics::default();
-        let shown = |ready: (&str, &str)| Shown {
-            kind: "PatchSet",
-            namespace: "ns".into(),
-            name: "a".into(),
-            ready: Some((ready.0.into(), ready.1.into())),
-            states: States::Patches(vec![("Clean", 2)]),
-        };
-        metrics.show_objects([shown(("False", "PatchConflict"))]);
-        metrics.show_objects([shown(("True", "Succeeded"))]);
         metrics.reconciled("PatchSet", Outcome::Changed, Duration::from_millis(3));
         metrics.observe_mirrors(MirrorTotals {
             fetches: 2,
@@ -302,19 +273,23 @@ mod tests {
             evictions: 0,
             stored: 5,
         });
+        metrics.observe_notifications(NotificationTotals {
+            delivered: 3,
+            duplicates: 0,
+            dropped: 1,
+        });
+        let standing_by = metrics.encode().unwrap();
+        assert!(standing_by.contains("patchset_working 0"), "{standing_by}");
+        metrics.works();
         let text = metrics.encode().unwrap();
-        assert!(!text.contains("PatchConflict"), "{text}");
-        assert!(text.contains(r#"reason="Succeeded",ready="True"} 1"#), "{text}");
-        assert!(
-            text.contains(r#"patchset_patches{namespace="ns",name="a",state="Clean"} 2"#),
-            "{text}"
-        );
-        assert!(text.contains("patchset_mirror_fetches_total 2"), "{text}");
-        assert!(
-            text.contains(r#"patchset_reconciliations_total{kind="PatchSet",outcome="Changed"} 1"#),
-            "{text}"
-        );
-        metrics.show_objects([]);
-        assert!(!metrics.encode().unwrap().contains("Succeeded"));
+        for line in [
+            "patchset_mirror_fetches_total 2",
+            r#"patchset_reconciliations_total{kind="PatchSet",outcome="Changed"} 1"#,
+            r#"patchset_notifications_total{outcome="Delivered"} 3"#,
+            r#"patchset_notifications_total{outcome="Dropped"} 1"#,
+            "patchset_working 1",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
     }
 }

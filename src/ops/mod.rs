@@ -3,6 +3,7 @@
 pub mod health;
 pub mod leader;
 pub mod metrics;
+pub mod objects;
 pub mod server;
 pub mod telemetry;
 

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
+
+use super::conditions::seconds;
 use super::inputs::Inputs;
 use crate::api::PatchSetStatus;
-use crate::api::build::{Build, BuildReason, BuildStatus, DockerfileSource, ImageStatus};
+use crate::api::build::{Build, BuildReason, BuildStatus, DockerfileSource, ImageStatus, SortableTag};
 
 /// The label of an image that says what it was built from.
 pub const INPUTS_LABEL: &str = "patching.c5c3.io/inputs";
@@ -64,6 +67,11 @@ pub enum TagError {
     /// A tag that moves is that of the image.
     #[error("build.image.movingTags makes {0:?}, which is the image's own tag, and that never moves")]
     Moving(String),
+    /// The time is asked for in a tag that is not for it.
+    #[error(
+        "{{time}} is for build.image.sortableTag alone: the image's own tag has to be the same for the same inputs, and tags that move need none"
+    )]
+    Time,
     /// What came out is no tag.
     #[error(
         "build.image.tag makes {0:?}, which is no tag: letters, digits, '_', '.' and '-', at most {LONGEST_TAG}"
@@ -107,11 +115,19 @@ pub fn plan(build: &Build, published: Published<'_>) -> Result<BuildStatus, TagE
         inputs = inputs.with(platform.as_bytes());
     }
     let inputs_digest = inputs.digest();
-    let (mut target, mut moving_tags) = (None, Vec::new());
+    let (mut target, mut moving_tags, mut sortable_tag) = (None, Vec::new(), None);
     if let Some(image) = &build.image {
-        let tag = tag(image.tag(), published, &inputs_digest)?;
+        let tag = tag(image.tag(), published, &inputs_digest, None)?;
+        if let Some(template) = &image.sortable_tag {
+            // Whether it is a tag shows with a time.
+            self::tag(template, published, &inputs_digest, Some("00000000000000"))?;
+            sortable_tag = Some(SortableTag {
+                tag: filled(template, published, &inputs_digest, Some(TIME))?,
+                time: None,
+            });
+        }
         for template in &image.moving_tags {
-            let made = self::tag(template, published, &inputs_digest)?;
+            let made = self::tag(template, published, &inputs_digest, None)?;
             if made == tag {
                 return Err(TagError::Moving(made));
             }
@@ -125,6 +141,7 @@ pub fn plan(build: &Build, published: Published<'_>) -> Result<BuildStatus, TagE
         inputs_digest,
         target,
         moving_tags,
+        sortable_tag,
         dockerfile: published.dockerfile.map(ToOwned::to_owned),
         contexts,
         args,
@@ -185,7 +202,65 @@ pub fn reasons(
     reasons
 }
 
-fn tag(template: &str, published: Published<'_>, inputs_digest: &str) -> Result<String, TagError> {
+/// Puts the time into the tag that sorts: since when its image is the wanted one, which stays while it is.
+///
+/// An image that became the wanted one later always has a later time, also where a clock was put back or two become it
+/// within a second.
+pub fn date(planned: &mut BuildStatus, known: &PatchSetStatus, now: Timestamp) {
+    let Some(sortable) = &mut planned.sortable_tag else {
+        return;
+    };
+    let (inputs, target) = (&planned.inputs_digest, &planned.target);
+    let of_build = known.build.as_ref().and_then(|build| {
+        let is_same = build.inputs_digest == *inputs && build.target == *target;
+        Some((is_same, build.sortable_tag.as_ref()?.time.as_ref()?.0))
+    });
+    let of_image = known.image.as_ref().and_then(|image| {
+        let named = Some(format!("{}:{}", image.repository, image.tag));
+        let is_same = image.inputs_digest == *inputs && named == *target;
+        Some((is_same, image.sortable_tag.as_ref()?.time.as_ref()?.0))
+    });
+    let former = [of_build, of_image].into_iter().flatten();
+    let kept = former.clone().find(|(is_same, _)| *is_same).map(|(_, time)| time);
+    let time = kept.unwrap_or_else(|| {
+        let latest = former.map(|(_, time)| time).max();
+        let next = latest.and_then(|latest| latest.checked_add(SignedDuration::from_secs(1)).ok());
+        next.map_or(now, |next| next.max(now))
+    });
+    sortable.tag = sortable
+        .tag
+        .replace(TIME, &time.strftime("%Y%m%d%H%M%S").to_string());
+    sortable.time = Some(seconds(time));
+}
+
+/// The variable for the time.
+const TIME: &str = "{time}";
+
+fn tag(
+    template: &str,
+    published: Published<'_>,
+    inputs_digest: &str,
+    time: Option<&str>,
+) -> Result<String, TagError> {
+    let tag = filled(template, published, inputs_digest, time)?;
+    let is_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let starts_well = tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    if tag.contains('}') {
+        return Err(TagError::Braces);
+    }
+    if !starts_well || tag.len() > LONGEST_TAG || !tag.chars().all(is_char) {
+        return Err(TagError::Invalid(tag));
+    }
+    Ok(tag)
+}
+
+/// A template with values in the place of its variables.
+fn filled(
+    template: &str,
+    published: Published<'_>,
+    inputs_digest: &str,
+    time: Option<&str>,
+) -> Result<String, TagError> {
     let digits = |text: &str, n: usize| text.chars().take(n).collect::<String>();
     let mut tag = String::new();
     let mut rest = template;
@@ -199,19 +274,12 @@ fn tag(template: &str, published: Published<'_>, inputs_digest: &str) -> Result<
             "sha" => digits(published.commit, 7),
             "release" => published.release.to_owned(),
             "inputs" => digits(inputs_digest.trim_start_matches("sha256:"), 12),
+            "time" => time.ok_or(TagError::Time)?.to_owned(),
             other => return Err(TagError::Unknown(other.to_owned())),
         });
         rest = tail;
     }
     tag.push_str(rest);
-    let is_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    let starts_well = tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-    if tag.contains('}') {
-        return Err(TagError::Braces);
-    }
-    if !starts_well || tag.len() > LONGEST_TAG || !tag.chars().all(is_char) {
-        return Err(TagError::Invalid(tag));
-    }
     Ok(tag)
 }
 
@@ -222,6 +290,7 @@ pub fn is_built(status: &PatchSetStatus, build: &BuildStatus) -> bool {
         image.inputs_digest == build.inputs_digest
             && Some(format!("{}:{}", image.repository, image.tag)) == build.target
             && image.moving_tags == build.moving_tags
+            && image.sortable_tag == build.sortable_tag
     })
 }
 
@@ -235,6 +304,7 @@ pub fn image(build: &BuildStatus, target: &str, digest: &str, revision: &str) ->
         digest: digest.to_owned(),
         reference: format!("{target}@{digest}"),
         moving_tags: build.moving_tags.clone(),
+        sortable_tag: build.sortable_tag.clone(),
         revision: revision.to_owned(),
         inputs_digest: build.inputs_digest.clone(),
     }
@@ -271,6 +341,7 @@ mod tests {
                 repository: repository.clone(),
                 tag: Some(tag.into()),
                 moving_tags: Vec::new(),
+                sortable_tag: None,
             }),
             source: SourceTarget {
                 repository,
@@ -313,6 +384,74 @@ mod tests {
             ..published()
         };
         assert_eq!(plan(&build("{version}"), unknown), Err(TagError::NoVersion));
+    }
+
+    /// A plan with a tag that sorts, from a source, at a second of 1970.
+    fn dated(source: &str, known: &PatchSetStatus, second: i64) -> BuildStatus {
+        let mut build = build("{inputs}");
+        build.image.as_mut().unwrap().sortable_tag = Some("{release}-{time}-{sha}".into());
+        let published = Published {
+            source,
+            ..published()
+        };
+        let mut planned = plan(&build, published).unwrap();
+        assert_eq!(
+            planned.sortable_tag.as_ref().unwrap().tag,
+            "2025.2-{time}-1f0c2d3"
+        );
+        date(&mut planned, known, Timestamp::from_second(second).unwrap());
+        planned
+    }
+
+    fn sortable(planned: &BuildStatus) -> &str {
+        &planned.sortable_tag.as_ref().unwrap().tag
+    }
+
+    /// The status with the image of a build.
+    fn built(planned: &BuildStatus) -> PatchSetStatus {
+        let target = planned.target.as_deref().unwrap();
+        PatchSetStatus {
+            image: Some(image(planned, target, "sha256:00", "main")),
+            build: Some(planned.clone()),
+            ..PatchSetStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_time_stays_while_its_image_is_wanted_and_is_later_for_each_next_one() {
+        let first = dated("a", &PatchSetStatus::default(), 100);
+        assert_eq!(sortable(&first), "2025.2-19700101000140-1f0c2d3");
+        let known = built(&first);
+        assert_eq!(sortable(&dated("a", &known, 200)), sortable(&first));
+
+        // A build that did not come to an end took nothing from the image before.
+        let mut asked = known.clone();
+        asked.build = Some(dated("b", &known, 300));
+        assert_eq!(
+            sortable(asked.build.as_ref().unwrap()),
+            "2025.2-19700101000500-1f0c2d3"
+        );
+        assert_eq!(sortable(&dated("a", &asked, 400)), sortable(&first));
+
+        // One that did makes the image of before a later one, even where the clock was put back.
+        let second = built(asked.build.as_ref().unwrap());
+        assert_eq!(
+            sortable(&dated("a", &second, 400)),
+            "2025.2-19700101000640-1f0c2d3"
+        );
+        assert_eq!(sortable(&dated("a", &second, 0)), "2025.2-19700101000501-1f0c2d3");
+    }
+
+    #[test]
+    fn only_the_tag_that_sorts_has_a_time() {
+        assert_eq!(plan(&build("{time}"), published()), Err(TagError::Time));
+        let mut moving = build("x");
+        moving.image.as_mut().unwrap().moving_tags = vec!["{time}".into()];
+        assert_eq!(plan(&moving, published()), Err(TagError::Time));
+        let mut invalid = build("x");
+        invalid.image.as_mut().unwrap().sortable_tag = Some("-{time}".into());
+        let expected = TagError::Invalid("-00000000000000".into());
+        assert_eq!(plan(&invalid, published()), Err(expected));
     }
 
     #[test]

@@ -64,6 +64,7 @@ pub fn image_of(reference: &str) -> Option<ImageStatus> {
         digest: digest.to_owned(),
         reference: reference.to_owned(),
         moving_tags: Vec::new(),
+        sortable_tag: None,
         revision: String::new(),
         inputs_digest: String::new(),
     })
@@ -95,6 +96,7 @@ mod tests {
             digest: "sha256:00".into(),
             reference: "r/glance:1@sha256:00".into(),
             moving_tags: Vec::new(),
+            sortable_tag: None,
             revision: "main@sha1:00".into(),
             inputs_digest: "sha256:11".into(),
         }

@@ -78,7 +78,7 @@ pub enum Error {
     },
     /// The tag is there with other content.
     #[error(
-        "{reference} is there already with other content ({found}): tags of source images are never moved; use another tag"
+        "{reference} is there already with other content ({found}): this tag is never moved; use another tag"
     )]
     TagTaken {
         /// The image.

@@ -219,7 +219,6 @@ impl Registry {
     /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there.
     pub async fn tag(&self, reference: &str, tags: &[String]) -> Result<(), Error> {
         let target = read(reference)?;
-        let auth = self.credentials.at(target.resolve_registry());
         for tag in tags {
             let moved = Reference::with_tag(
                 target.registry().to_owned(),
@@ -229,24 +228,54 @@ impl Registry {
             let stands_for = self
                 .retried(|| self.digest_for(&moved, RegistryOperation::Push))
                 .await?;
-            if stands_for.as_deref() == target.digest() {
-                continue;
+            if stands_for.as_deref() != target.digest() {
+                self.point(&moved, &target).await?;
             }
-            self.retried(|| async {
-                let pulled = self
-                    .client
-                    .pull_manifest_raw(&target, &auth, &[MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX])
-                    .await;
-                let (manifest, _) = pulled.map_err(|error| told(&target, "a look at the image", &error))?;
-                let media_type = serde_json::from_slice::<Typed>(&manifest)
-                    .ok()
-                    .and_then(|manifest| manifest.media_type);
-                let media_type = media_type.as_deref().unwrap_or(MANIFEST);
-                self.put_manifest(&moved, media_type, &manifest).await
-            })
-            .await?;
         }
         Ok(())
+    }
+
+    /// Adds a tag to an image of the same repository, given by its digest. A tag that stands for another image is not moved.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there.
+    pub async fn add_tag(&self, reference: &str, tag: &str) -> Result<(), Error> {
+        let target = read(reference)?;
+        let added = Reference::with_tag(
+            target.registry().to_owned(),
+            target.repository().to_owned(),
+            tag.to_owned(),
+        );
+        let stands_for = self
+            .retried(|| self.digest_for(&added, RegistryOperation::Push))
+            .await?;
+        match stands_for {
+            None => self.point(&added, &target).await,
+            Some(found) if Some(found.as_str()) == target.digest() => Ok(()),
+            Some(found) => Err(Error::TagTaken {
+                reference: added.to_string(),
+                found,
+            }),
+        }
+    }
+
+    /// Lets a tag stand for an image.
+    async fn point(&self, tag: &Reference, target: &Reference) -> Result<(), Error> {
+        let auth = self.credentials.at(target.resolve_registry());
+        self.retried(|| async {
+            let pulled = self
+                .client
+                .pull_manifest_raw(target, &auth, &[MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX])
+                .await;
+            let (manifest, _) = pulled.map_err(|error| told(target, "a look at the image", &error))?;
+            let media_type = serde_json::from_slice::<Typed>(&manifest)
+                .ok()
+                .and_then(|manifest| manifest.media_type);
+            let media_type = media_type.as_deref().unwrap_or(MANIFEST);
+            self.put_manifest(tag, media_type, &manifest).await
+        })
+        .await
     }
 
     async fn inspect_once(&self, target: &Reference) -> Result<Option<Found>, Error> {

@@ -32,7 +32,7 @@ const LONGEST_NOTE: usize = 1024;
 pub async fn publish(client: &Client, regarding: &ObjectReference, note: Note) -> Result<(), Error> {
     let reporter = Reporter {
         controller: FIELD_MANAGER.to_owned(),
-        instance: std::env::var("POD_NAME").ok().filter(|name| !name.is_empty()),
+        instance: instance(),
     };
     let event = Event {
         type_: note.kind,
@@ -45,6 +45,11 @@ pub async fn publish(client: &Client, regarding: &ObjectReference, note: Note) -
         .publish(&event, regarding)
         .await?;
     Ok(())
+}
+
+/// The pod that the controller runs in.
+pub(super) fn instance() -> Option<String> {
+    std::env::var("POD_NAME").ok().filter(|name| !name.is_empty())
 }
 
 fn cut(message: &str) -> String {

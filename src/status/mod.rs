@@ -4,6 +4,7 @@
 //! stands there.
 
 pub mod events;
+pub mod notify;
 pub mod writer;
 
 /// The field manager under which status and owned objects are applied, and the name in events.
@@ -18,6 +19,9 @@ pub enum Error {
     /// The status cannot be written as JSON.
     #[error("cannot write the status as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// There can be no HTTP client.
+    #[error("cannot make an HTTP client: {0}")]
+    Http(#[from] reqwest::Error),
     /// The API server took too long.
     #[error("the API server took too long")]
     TimedOut,

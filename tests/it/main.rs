@@ -10,6 +10,7 @@ mod constraints;
 mod controller;
 mod deliver;
 mod forge;
+mod monitoring;
 mod node;
 mod packaging;
 mod publish;

@@ -157,6 +157,7 @@ fn the_chart_carries_the_generated_definitions() {
     "image.digest=\"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"",
     "imagePullSecrets=[{\"name\":\"pull\"}]",
     "serviceAccount.annotations={\"a\":\"b\"}",
+    "controller.eventsAddr=\"http://notification-controller.flux-system.svc.cluster.local./\"",
     "controller.extraArgs=[\"--watch-label-selector=sharding.fluxcd.io/key=a\"]",
     "controller.extraEnv=[{\"name\":\"HTTPS_PROXY\",\"value\":\"http://proxy:3128\"}]",
     "storage.persistence.enabled=true",
@@ -243,6 +244,7 @@ async fn helm_installs_upgrades_and_removes_it() {
 #[case("controller.allowTransport=[\"file\"]", "allowTransport")]
 #[case("controller.allowTransport=[]", "allowTransport")]
 #[case("controller.logEncoding=\"xml\"", "logEncoding")]
+#[case("controller.eventsAddr=\"http://ann:secret@host/\"", "eventsAddr")]
 #[case("image.digest=\"sha256:123\"", "digest")]
 #[case("storage.capacity=\"a lot\"", "capacity")]
 #[case("replicas=\"two\"", "replicas")]
@@ -602,4 +604,56 @@ fn monitors_select_what_they_are_for() {
     let port = &monitor["spec"]["podMetricsEndpoints"][0]["port"];
     let ports = pod["spec"]["containers"][0]["ports"].as_array().unwrap();
     assert!(ports.iter().any(|candidate| candidate["name"] == *port));
+}
+
+/// What Prometheus Operator and Grafana get is the same by the chart and by kustomize: the files that are tested.
+#[test]
+fn alerts_and_dashboard_come_as_they_are() {
+    let settings = [
+        "metrics.prometheusRule.enabled=true",
+        "metrics.prometheusRule.labels={\"release\":\"stack\"}",
+        "metrics.dashboard.enabled=true",
+        "metrics.dashboard.annotations={\"folder\":\"patches\"}",
+    ];
+    let chart = objects(&rendered("monitored", &settings));
+    let output = program("kubectl")
+        .arg("kustomize")
+        .arg(root().join("config/monitoring"))
+        .output()
+        .unwrap();
+    let config = objects(&succeeded(&output));
+    let file = |name: &str| std::fs::read_to_string(self::chart().join("files").join(name)).unwrap();
+    let alerts: Value = serde_saphyr::from_str(&file("alerts.yaml")).unwrap();
+    let dashboard: Value = serde_json::from_str(&file("dashboard.json")).unwrap();
+    for objects in [&chart, &config] {
+        assert_eq!(one_of_kind(objects, "PrometheusRule")["spec"], alerts);
+        let map = one_of_kind(objects, "ConfigMap");
+        assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
+        let text = map["data"]["patchset.json"].as_str().unwrap();
+        assert_eq!(serde_json::from_str::<Value>(text).unwrap(), dashboard);
+    }
+    assert_eq!(
+        one_of_kind(&chart, "PrometheusRule")["metadata"]["labels"]["release"],
+        "stack"
+    );
+    assert_eq!(
+        one_of_kind(&chart, "ConfigMap")["metadata"]["annotations"]["folder"],
+        "patches"
+    );
+    let plain = self::objects(&rendered("monitored", &[]));
+    assert!(of_kind(&plain, "PrometheusRule").is_empty() && of_kind(&plain, "ConfigMap").is_empty());
+
+    let template = deployment(&objects(&kustomized())).spec.unwrap().template;
+    let labels = template.metadata.unwrap().labels.unwrap();
+    let monitor = one_of_kind(&config, "PodMonitor");
+    let selector = monitor["spec"]["selector"]["matchLabels"].as_object().unwrap();
+    assert!(
+        !selector.is_empty()
+            && selector
+                .iter()
+                .all(|(key, value)| labels.get(key).is_some_and(|l| l == value))
+    );
+    let port = &monitor["spec"]["podMetricsEndpoints"][0]["port"];
+    let ports = template.spec.unwrap().containers[0].ports.clone().unwrap();
+    assert!(ports.iter().any(|found| found.name.as_deref() == port.as_str()));
 }

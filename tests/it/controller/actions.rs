@@ -73,6 +73,7 @@ async fn a_workflow_builds_the_image_and_is_followed_to_its_end() {
     assert!(run.title.ends_with(&attempt(&building).name), "{}", run.title);
 
     // A controller that starts anew finds its run.
+    stage.controller.kill();
     stage.controller.restart();
     github.state().runs[0].status = "in_progress";
     let followed = stage

@@ -152,8 +152,8 @@ async fn the_endpoints_tell_what_an_operator_expects() {
     assert_eq!((healthz, readyz, status), (200, 200, 200));
     for line in [
         r#"patchset_reconciliations_total{kind="PatchSet",outcome="Changed"} 1"#,
-        r#"reason="Succeeded",ready="True"} 1"#,
-        r#"name="endpoints",state="Clean"} 1"#,
+        r#"ready="True",reason="Succeeded",suspended="false""#,
+        r#"name="endpoints",component="demo",release="2025.2",state="Clean"} 1"#,
         "patchset_mirror_fetches_total 1",
         "patchset_reconcile_duration_seconds_count",
     ] {

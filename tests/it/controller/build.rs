@@ -21,7 +21,7 @@ pub(super) async fn stage(name: &str, registry: &Registry) -> Stage {
 }
 
 /// A spec with one patch, and a build by another CI.
-pub(super) fn spec(stage: &Stage, registry: &Registry) -> Value {
+pub fn spec(stage: &Stage, registry: &Registry) -> Value {
     let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
     spec["upstream"]["ref"] = json!({ "tag": "1.0.0" });
     spec["build"] = json!({
@@ -34,7 +34,7 @@ pub(super) fn spec(stage: &Stage, registry: &Registry) -> Value {
 }
 
 /// What a CI does: builds from the named contexts of the status with a real builder, and pushes.
-pub(super) fn build_as_told(build: &BuildStatus, inputs: &str) {
+pub fn build_as_told(build: &BuildStatus, inputs: &str) {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(
         root.path().join("Dockerfile"),
@@ -87,7 +87,7 @@ fn target_of(build: &BuildStatus) -> &str {
     build.target.as_deref().unwrap()
 }
 
-pub(super) fn build_of(object: &PatchSet) -> BuildStatus {
+pub fn build_of(object: &PatchSet) -> BuildStatus {
     object.status.as_ref().unwrap().build.clone().unwrap()
 }
 

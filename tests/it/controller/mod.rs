@@ -2,12 +2,14 @@
 
 mod actions;
 mod behaviour;
-mod build;
+pub mod build;
 mod delivery;
 mod faults;
 mod gitops;
+mod notify;
 mod overrides;
 mod patches;
+mod sortable;
 mod validation;
 mod verdicts;
 

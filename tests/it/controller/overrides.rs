@@ -453,12 +453,15 @@ async fn metrics_count_overrides_by_state() {
     let (_, text) = tokio::task::spawn_blocking(move || super::get(&address, "/metrics"))
         .await
         .unwrap();
-    let labels = format!("namespace=\"{}\",name=\"counted\"", stage.namespace);
+    let labels = format!(
+        "exported_namespace=\"{}\",name=\"counted\",component=\"\",release=\"2025.2\"",
+        stage.namespace
+    );
     for line in [
         format!("patchset_overrides{{{labels},state=\"Updated\"}} 1"),
         format!("patchset_overrides{{{labels},state=\"Absent\"}} 1"),
         format!(
-            "patchset_resource_info{{kind=\"ConstraintOverride\",{labels},reason=\"NeedsAttention\",ready=\"True\"}} 1"
+            "patchset_resource_info{{kind=\"ConstraintOverride\",{labels},ready=\"True\",reason=\"NeedsAttention\",suspended=\"false\""
         ),
     ] {
         assert!(text.contains(&line), "{line}: {text}");

@@ -81,6 +81,41 @@ fn a_tag_is_never_moved_to_other_content() {
 }
 
 /// Runs with credentials in a `config.json`, and gives status and errors.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_is_added_and_never_moved() {
+    use patchset::publish::{Credentials, Error, Registry as Client, RegistryConfig};
+    let root = tempfile::tempdir().unwrap();
+    let repo = upstream(root.path());
+    let registry = Registry::open();
+    let push = |tag: &str, version: &str| {
+        let reference = format!("{}/component:{tag}", registry.host);
+        let mut arguments = arguments(repo.dir.to_str().unwrap(), &registry, &reference);
+        arguments.extend(["--component-version", version]);
+        told(&arguments)["reference"].as_str().unwrap().to_owned()
+    };
+    let (one, other) = (push("one", "1.2.3"), push("other", "1.2.4"));
+    let config = RegistryConfig {
+        plain_http: vec![registry.host.clone()],
+        ..RegistryConfig::default()
+    };
+    let client = Client::new(config, Credentials::default());
+    client.add_tag(&one, "sorted").await.unwrap();
+    let manifests = || {
+        registry
+            .log()
+            .matches("\"PUT /v2/component/manifests/sorted")
+            .count()
+    };
+    assert_eq!(manifests(), 1);
+    client.add_tag(&one, "sorted").await.unwrap();
+    let error = client.add_tag(&other, "sorted").await.unwrap_err();
+    assert!(matches!(&error, Error::TagTaken { .. }), "{error}");
+    assert_eq!(manifests(), 1, "it was written again");
+    assert!(one.ends_with(&registry.digest("component", "sorted")));
+    let absent = format!("{}/component@sha256:{}", registry.host, "0".repeat(64));
+    assert!(client.add_tag(&absent, "absent").await.is_err());
+}
+
 fn with_credentials(root: &Path, registry: &Registry, git: &str, auth: &str) -> (Option<i32>, String) {
     use base64::Engine;
     let auth = base64::engine::general_purpose::STANDARD.encode(auth);

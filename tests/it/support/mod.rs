@@ -1,11 +1,13 @@
 //! What tests share: real servers, and folders made for them.
 
 pub mod api_server;
+pub mod events;
 pub mod forge;
 pub mod git_repo;
 pub mod git_server;
 pub mod github;
 pub mod program;
+pub mod prometheus;
 pub mod proxy;
 pub mod registry;
 pub mod ssh_server;

@@ -90,6 +90,34 @@ impl Registry {
         std::fs::read_to_string(self.root.path().join("log")).unwrap()
     }
 
+    /// The tags of a repository.
+    pub fn tags(&self, repository: &str) -> Vec<String> {
+        let url = format!("http://{}/v2/{repository}/tags/list", self.host);
+        let text = reqwest::blocking::get(url).unwrap().text().unwrap();
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        serde_json::from_value(answer["tags"].clone()).unwrap()
+    }
+
+    /// What a tag of a repository stands for.
+    pub fn digest(&self, repository: &str, tag: &str) -> String {
+        let copied = program("skopeo")
+            .args([
+                "inspect",
+                "--no-tags",
+                "--tls-verify=false",
+                "--format={{.Digest}}",
+            ])
+            .arg(format!("docker://{}/{repository}:{tag}", self.host))
+            .output()
+            .unwrap();
+        assert!(
+            copied.status.success(),
+            "{}",
+            String::from_utf8_lossy(&copied.stderr)
+        );
+        String::from_utf8(copied.stdout).unwrap().trim().to_owned()
+    }
+
     /// How many blobs it was sent.
     pub fn uploads(&self) -> usize {
         self.log().matches("\"POST /v2/").count()

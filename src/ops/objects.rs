@@ -1,0 +1,236 @@
+//! What the metrics show of each object.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// An object as the metrics show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The component, where it has one.
+    pub component: String,
+    /// The release.
+    pub release: String,
+    /// Whether it is suspended.
+    pub suspended: bool,
+    /// The upstream's revision.
+    pub revision: String,
+    /// How many patches apply, of how many.
+    pub applied: String,
+    /// The image's tag.
+    pub tag: String,
+    /// The image's digest.
+    pub digest: String,
+    /// Type, status and reason of each condition.
+    pub conditions: Vec<(String, String, String)>,
+    /// What it consists of.
+    pub states: States,
+}
+
+/// How many parts of an object are in each state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum States {
+    /// Patches.
+    Patches(Vec<(&'static str, usize)>),
+    /// Overrides.
+    Overrides(Vec<(&'static str, usize)>),
+}
+
+impl Default for States {
+    fn default() -> Self {
+        Self::Patches(Vec::new())
+    }
+}
+
+// Prometheus puts the label `namespace` of what it scrapes on each metric. As in Flux's metrics, the object's own is
+// called `exported_namespace`, as it would otherwise become on the way.
+
+/// Labels of an object, as Flux's `gotk_resource_info` has them, and more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Info {
+    kind: &'static str,
+    exported_namespace: String,
+    name: String,
+    component: String,
+    release: String,
+    ready: String,
+    reason: String,
+    suspended: &'static str,
+    revision: String,
+    applied: String,
+    tag: String,
+    digest: String,
+}
+
+/// Labels of a condition.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConditionLabels {
+    kind: &'static str,
+    exported_namespace: String,
+    name: String,
+    component: String,
+    release: String,
+    r#type: String,
+    status: String,
+    reason: String,
+}
+
+/// Labels of an object's patches or overrides.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    exported_namespace: String,
+    name: String,
+    component: String,
+    release: String,
+    state: &'static str,
+}
+
+/// The metrics of objects.
+#[derive(Clone, Debug)]
+pub(super) struct Objects {
+    info: Family<Info, Gauge>,
+    conditions: Family<ConditionLabels, Gauge>,
+    patches: Family<StateLabels, Gauge>,
+    overrides: Family<StateLabels, Gauge>,
+}
+
+impl Objects {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let objects = Self {
+            info: Family::default(),
+            conditions: Family::default(),
+            patches: Family::default(),
+            overrides: Family::default(),
+        };
+        registry.register(
+            "resource_info",
+            "Objects with what their status says",
+            objects.info.clone(),
+        );
+        registry.register(
+            "resource_condition",
+            "The conditions of objects",
+            objects.conditions.clone(),
+        );
+        registry.register(
+            "patches",
+            "Patches of each PatchSet by state",
+            objects.patches.clone(),
+        );
+        registry.register(
+            "overrides",
+            "Overrides of each ConstraintOverride by state",
+            objects.overrides.clone(),
+        );
+        objects
+    }
+
+    /// Shows the objects as they are now, in place of those that were shown before.
+    pub(super) fn show(&self, objects: impl IntoIterator<Item = Shown>) {
+        self.info.clear();
+        self.conditions.clear();
+        self.patches.clear();
+        self.overrides.clear();
+        for object in objects {
+            let (family, states) = match &object.states {
+                States::Patches(states) => (&self.patches, states),
+                States::Overrides(states) => (&self.overrides, states),
+            };
+            for (state, count) in states {
+                let labels = StateLabels {
+                    exported_namespace: object.namespace.clone(),
+                    name: object.name.clone(),
+                    component: object.component.clone(),
+                    release: object.release.clone(),
+                    state,
+                };
+                family
+                    .get_or_create(&labels)
+                    .set(i64::try_from(*count).unwrap_or(i64::MAX));
+            }
+            for (type_, status, reason) in &object.conditions {
+                let labels = ConditionLabels {
+                    kind: object.kind,
+                    exported_namespace: object.namespace.clone(),
+                    name: object.name.clone(),
+                    component: object.component.clone(),
+                    release: object.release.clone(),
+                    r#type: type_.clone(),
+                    status: status.clone(),
+                    reason: reason.clone(),
+                };
+                self.conditions.get_or_create(&labels).set(1);
+            }
+            self.info.get_or_create(&info(object)).set(1);
+        }
+    }
+}
+
+fn info(object: Shown) -> Info {
+    let ready = object
+        .conditions
+        .into_iter()
+        .find(|(type_, ..)| type_ == crate::api::reason::condition::READY);
+    let (_, ready, reason) = ready.unwrap_or_else(|| (String::new(), "Unknown".to_owned(), String::new()));
+    Info {
+        kind: object.kind,
+        exported_namespace: object.namespace,
+        name: object.name,
+        component: object.component,
+        release: object.release,
+        ready,
+        reason,
+        suspended: if object.suspended { "true" } else { "false" },
+        revision: object.revision,
+        applied: object.applied,
+        tag: object.tag,
+        digest: object.digest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(registry: &Registry) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+        text
+    }
+
+    #[test]
+    fn an_object_shows_one_state_at_a_time() {
+        let mut registry = Registry::with_prefix("patchset");
+        let objects = Objects::register(&mut registry);
+        let shown = |status: &str, reason: &str| Shown {
+            kind: "PatchSet",
+            namespace: "ns".into(),
+            name: "a".into(),
+            component: "glance".into(),
+            release: "2025.2".into(),
+            conditions: vec![("Ready".into(), status.into(), reason.into())],
+            states: States::Patches(vec![("Clean", 2)]),
+            ..Shown::default()
+        };
+        objects.show([shown("False", "PatchConflict")]);
+        objects.show([shown("True", "Succeeded")]);
+        let text_now = text(&registry);
+        assert!(!text_now.contains("PatchConflict"), "{text_now}");
+        for line in [
+            r#"ready="True",reason="Succeeded",suspended="false""#,
+            r#"type="Ready",status="True",reason="Succeeded"} 1"#,
+            r#"patchset_patches{exported_namespace="ns",name="a",component="glance",release="2025.2",state="Clean"} 2"#,
+        ] {
+            assert!(text_now.contains(line), "{line} in {text_now}");
+        }
+        objects.show([]);
+        assert!(!text(&registry).contains("Succeeded"));
+    }
+}

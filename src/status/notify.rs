@@ -1,0 +1,395 @@
+//! Flux's notification controller: the changes for which there are Kubernetes Events, in Flux's own format
+//! (`Event` of `github.com/fluxcd/pkg/apis/event/v1beta1`, and the manners of its `runtime/events` recorder).
+//!
+//! Nobody waits for it: what is recorded goes into a queue with an end, and one task posts it in order. What cannot be
+//! posted is counted and dropped.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::runtime::events::EventType;
+use reqwest::{Client, ClientBuilder, StatusCode, Url, header};
+use serde::Serialize;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use super::events::{Note, instance};
+use super::{Error, FIELD_MANAGER};
+use crate::api::GROUP;
+
+/// Annotations of an object that begin so go with its events.
+const FLUX_GROUP: &str = "event.toolkit.fluxcd.io/";
+/// The longest message, in characters (`MaxLength` of the type).
+const LONGEST_MESSAGE: usize = 39_000;
+/// The most events that wait.
+const QUEUE: usize = 1000;
+/// How long one request may take, as in Flux.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an event is worth telling while the server cannot be reached.
+const WORTH: Duration = Duration::from_secs(300);
+/// How often an event is posted to a server that answers with a fault of its own, as in Flux.
+const ANSWERED: u32 = 5;
+/// How often it is logged at most that events were dropped.
+const COMPLAIN: Duration = Duration::from_secs(60);
+
+/// Where events are posted; the empty text is nowhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Address(Option<Url>);
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let wanted = "write for instance http://notification-controller.flux-system.svc.cluster.local./";
+        // The text is not repeated: it may hold what should not be seen.
+        let url = Url::parse(text).map_err(|error| format!("{error}: {wanted}"))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(format!("it is no http or https address: {wanted}"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(format!("credentials do not belong into an address: {wanted}"));
+        }
+        Ok(Self(Some(url)))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_ref().map_or("", Url::as_str))
+    }
+}
+
+/// An event as Flux's type has it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    involved_object: ObjectReference,
+    severity: &'static str,
+    timestamp: Time,
+    message: String,
+    reason: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
+    reporting_controller: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reporting_instance: Option<String>,
+}
+
+/// What is said of an object besides the note.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Names that alerts show, with their values: `revision` and `originRevision` as Flux uses them, and others.
+    pub facts: Vec<(&'static str, String)>,
+    /// The object's annotations; those that Flux means for events go with them.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl About {
+    fn metadata(self) -> BTreeMap<String, String> {
+        let facts = self.facts.into_iter();
+        let facts = facts.map(|(name, value)| (format!("{GROUP}/{name}"), value));
+        let annotations = self.annotations.into_iter();
+        annotations
+            .filter(|(name, _)| name.starts_with(FLUX_GROUP))
+            .chain(facts)
+            .collect()
+    }
+}
+
+/// What became of the events so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// They were taken.
+    pub delivered: u64,
+    /// The server had them already.
+    pub duplicates: u64,
+    /// They were given up.
+    pub dropped: u64,
+}
+
+/// Takes events for the notification controller.
+#[derive(Clone, Debug)]
+pub struct Notifier {
+    queue: Sender<(Instant, Event)>,
+    counts: Arc<Counts>,
+}
+
+/// Counts, and when it was last said that events were dropped.
+#[derive(Debug, Default)]
+struct Counts {
+    delivered: AtomicU64,
+    duplicates: AtomicU64,
+    dropped: AtomicU64,
+    complained: Mutex<Option<Instant>>,
+}
+
+impl Counts {
+    fn dropped(&self, event: &Event, reason: &str) {
+        let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        if complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {
+            *complained = Some(Instant::now());
+            tracing::warn!(
+                namespace = event.involved_object.namespace,
+                name = event.involved_object.name,
+                reason,
+                dropped,
+                "an event did not reach the notification controller"
+            );
+        }
+    }
+}
+
+impl Notifier {
+    /// A notifier and the work that posts what it is given; nothing where the address is empty.
+    ///
+    /// # Errors
+    ///
+    /// Where no HTTP client can be made.
+    pub fn new(address: &Address) -> Result<Option<(Self, impl Future<Output = ()> + Send + use<>)>, Error> {
+        let Some(url) = address.0.clone() else {
+            return Ok(None);
+        };
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Another thread may have installed it in between, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        // A system without certificate authorities, as small images are, has no use for them over plain HTTP.
+        let client = settings()
+            .build()
+            .or_else(|_| settings().tls_certs_only([]).build())?;
+        let (queue, events) = mpsc::channel(QUEUE);
+        let counts = Arc::<Counts>::default();
+        let work = post_all(client, url, events, Arc::clone(&counts));
+        Ok(Some((Self { queue, counts }, work)))
+    }
+
+    /// Has an event posted. Never waits: where the queue is full, the event is dropped.
+    pub fn tell(&self, regarding: ObjectReference, note: Note, about: About) {
+        let now = jiff::Timestamp::now();
+        let event = Event {
+            involved_object: regarding,
+            severity: match note.kind {
+                EventType::Normal => "info",
+                EventType::Warning => "error",
+            },
+            timestamp: Time(now),
+            message: cut(note.message),
+            reason: note.reason,
+            metadata: about.metadata(),
+            reporting_controller: FIELD_MANAGER,
+            reporting_instance: instance(),
+        };
+        if let Err(error) = self.queue.try_send((Instant::now(), event)) {
+            let (_, event) = error.into_inner();
+            self.counts.dropped(&event, "too many events wait already");
+        }
+    }
+
+    /// What became of the events so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let Counts {
+            delivered,
+            duplicates,
+            dropped,
+            ..
+        } = &*self.counts;
+        Totals {
+            delivered: delivered.load(Ordering::Relaxed),
+            duplicates: duplicates.load(Ordering::Relaxed),
+            dropped: dropped.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn settings() -> ClientBuilder {
+    Client::builder()
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("patchset/", env!("CARGO_PKG_VERSION")))
+}
+
+fn cut(message: String) -> String {
+    match message.char_indices().nth(LONGEST_MESSAGE - 1) {
+        Some((end, last)) if end + last.len_utf8() < message.len() => {
+            format!("{}…", message.get(..end).unwrap_or_default())
+        }
+        _ => message,
+    }
+}
+
+/// What a server made of an event.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Taken,
+    /// The notification controller answers so to what it was told a short while ago.
+    Duplicate,
+    /// It may be taken when it is posted again.
+    Fault(String),
+    Refused(String),
+}
+
+impl Answer {
+    fn of(status: StatusCode) -> Self {
+        match status {
+            _ if status.is_success() => Self::Taken,
+            StatusCode::TOO_MANY_REQUESTS => Self::Duplicate,
+            StatusCode::NOT_IMPLEMENTED => Self::Refused(format!("it answers {status}")),
+            _ if status.is_server_error() => Self::Fault(format!("it answers {status}")),
+            _ => Self::Refused(format!("it answers {status}")),
+        }
+    }
+}
+
+async fn post_all(client: Client, url: Url, mut events: Receiver<(Instant, Event)>, counts: Arc<Counts>) {
+    while let Some((recorded, event)) = events.recv().await {
+        match post(&client, &url, recorded, &event).await {
+            Ok(Answer::Duplicate) => _ = counts.duplicates.fetch_add(1, Ordering::Relaxed),
+            Ok(_) => _ = counts.delivered.fetch_add(1, Ordering::Relaxed),
+            Err(reason) => counts.dropped(&event, &reason),
+        }
+    }
+}
+
+/// Posts one event until it is taken, refused or not worth telling any more.
+async fn post(client: &Client, url: &Url, recorded: Instant, event: &Event) -> Result<Answer, String> {
+    let body = serde_json::to_vec(event).map_err(|error| error.to_string())?;
+    let mut waits = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(Duration::from_secs(30))
+        .without_max_times()
+        .with_jitter()
+        .build();
+    let mut answered = 0;
+    let mut last = "it waited too long for others".to_owned();
+    while recorded.elapsed() < WORTH {
+        let request = client
+            .post(url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body.clone());
+        last = match request.send().await {
+            Ok(response) => match Answer::of(response.status()) {
+                Answer::Fault(reason) => {
+                    answered += 1;
+                    if answered == ANSWERED {
+                        return Err(reason);
+                    }
+                    reason
+                }
+                Answer::Refused(reason) => return Err(reason),
+                taken => return Ok(taken),
+            },
+            Err(error) => causes(&error.without_url()),
+        };
+        tokio::time::sleep(waits.next().unwrap_or(TIMEOUT)).await;
+    }
+    Err(last)
+}
+
+/// An error with its causes, in one line.
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let url = "http://notification-controller.flux-system.svc.cluster.local./";
+        assert_eq!(url.parse::<Address>().unwrap().to_string(), url);
+        assert_eq!("".parse(), Ok(Address(None)));
+        for wrong in [
+            "notification-controller",
+            "ftp://host/",
+            "http://",
+            "http://ann:secret@host/",
+        ] {
+            let error = wrong.parse::<Address>().unwrap_err();
+            assert!(
+                !error.contains("secret") && error.contains("write for instance"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn messages_are_cut_by_characters() {
+        let longest = "ä".repeat(LONGEST_MESSAGE);
+        assert_eq!(cut(longest.clone()), longest);
+        let cut = cut(format!("{longest}ä"));
+        assert_eq!(cut.chars().count(), LONGEST_MESSAGE);
+        assert!(cut.ends_with("ä…"));
+    }
+
+    #[test]
+    fn only_a_fault_of_the_server_is_worth_another_try() {
+        let of = |status: u16| Answer::of(StatusCode::from_u16(status).unwrap());
+        assert_eq!(
+            (of(200), of(202), of(429)),
+            (Answer::Taken, Answer::Taken, Answer::Duplicate)
+        );
+        assert!(matches!((of(500), of(503)), (Answer::Fault(_), Answer::Fault(_))));
+        for refused in [301, 400, 401, 404, 501] {
+            assert!(matches!(of(refused), Answer::Refused(_)), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_flux_means_for_events_goes_with_them() {
+        let about = About {
+            facts: vec![("revision", "main@sha1:1".into())],
+            annotations: BTreeMap::from([
+                ("event.toolkit.fluxcd.io/env".into(), "prod".into()),
+                (
+                    "kubectl.kubernetes.io/last-applied-configuration".into(),
+                    "{}".into(),
+                ),
+            ]),
+        };
+        assert_eq!(
+            about.metadata(),
+            BTreeMap::from([
+                ("event.toolkit.fluxcd.io/env".to_owned(), "prod".to_owned()),
+                ("patching.c5c3.io/revision".to_owned(), "main@sha1:1".to_owned()),
+            ])
+        );
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_holds_nobody_up() {
+        let address: Address = "http://127.0.0.1:9/".parse().unwrap();
+        let (notifier, _unposted) = Notifier::new(&address).unwrap().unwrap();
+        for _ in 0..QUEUE + 3 {
+            let note = Note {
+                kind: EventType::Warning,
+                reason: "PatchConflict".into(),
+                message: "m".into(),
+            };
+            notifier.tell(ObjectReference::default(), note, About::default());
+        }
+        let dropped = Totals {
+            dropped: 3,
+            ..Totals::default()
+        };
+        assert_eq!(notifier.totals(), dropped);
+    }
+}

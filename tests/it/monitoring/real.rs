@@ -1,0 +1,239 @@
+//! Every expression of the alerts and the dashboard, evaluated over a real controller's metrics.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use patchset::api::{ConstraintOverride, PatchSet};
+use regex::Regex;
+use serde_json::{Value, json};
+
+use super::expressions::asked;
+use super::{dashboard, path, rules};
+use crate::controller::build::{build_as_told, build_of, spec};
+use crate::controller::{GOOD, Stage, inline};
+use crate::support::events::{EventServer, Reply};
+use crate::support::git_server::{GitServer, free_port};
+use crate::support::prometheus::Prometheus;
+use crate::support::registry::Registry;
+
+/// Objects in all the states that alerts are about, by their names.
+pub(super) async fn populate(stage: &Stage, registry: &Registry) {
+    let patched = |content: &str| stage.spec_with(&inline(&[("0001.patch", content)]));
+    let broken = GOOD.replace("-five", "-fünf");
+    stage.apply("conflict", &patched(&broken)).await;
+    stage.apply("malformed", &patched("@@ -1 +1 @@\nrubbish\n")).await;
+    let reversed = GOOD.replace("-five\n+FIVE", "-FIVE\n+five");
+    stage.apply("merged", &patched(&reversed)).await;
+    let mut asleep = patched(&broken);
+    stage.apply("asleep", &asleep).await;
+    stage.ready("asleep", "False", "PatchConflict").await;
+    asleep["suspend"] = json!(true);
+    stage.apply("asleep", &asleep).await;
+    let mut unreachable = stage.spec();
+    unreachable["upstream"]["url"] = json!(format!("http://127.0.0.1:{}/gone", free_port()));
+    stage.apply("unreachable", &unreachable).await;
+
+    let good = spec(stage, registry);
+    let delivered = |approval: &str| {
+        let mut spec = good.clone();
+        spec["delivery"] = json!({ "configMap": { "name": "images" }, "approval": approval });
+        spec
+    };
+    stage.apply("good", &delivered("Automatic")).await;
+    let build = build_of(&stage.ready("good", "Unknown", "AwaitingImage").await);
+    build_as_told(&build, &build.inputs_digest);
+    stage.ready("good", "True", "Succeeded").await;
+    stage.config_map("theirs", &[("demo_tag", "mine")]).await;
+    let mut undelivered = delivered("Automatic");
+    undelivered["delivery"]["configMap"]["name"] = json!("theirs");
+    stage.apply("undelivered", &undelivered).await;
+    stage.apply("approval", &delivered("Manual")).await;
+    let mut waiting = good.clone();
+    waiting["build"]["args"]["GREETING"] = json!("later");
+    stage.apply("waiting", &waiting).await;
+    let mut taken = good.clone();
+    taken["build"]["image"]["tag"] = json!("fixed");
+    stage.apply("taken", &taken).await;
+    let build = build_of(&stage.ready("taken", "Unknown", "AwaitingImage").await);
+    build_as_told(&build, "sha256:other");
+
+    let overrides = |text: &str| json!({ "release": "2025.2", "upperConstraints": { "inline": "a===2\n" }, "overrides": { "inline": text } });
+    for (name, text) in [
+        ("outdated", "a===1\n"),
+        ("unmerged", "a=1\n"),
+        ("fine", "a===3\n"),
+    ] {
+        let made = stage
+            .try_apply_kind::<ConstraintOverride>(name, &overrides(text))
+            .await;
+        made.unwrap();
+    }
+    for (name, status, reason) in [
+        ("conflict", "False", "PatchConflict"),
+        ("malformed", "False", "PatchMalformed"),
+        ("merged", "False", "PatchMerged"),
+        ("unreachable", "False", "Unreachable"),
+        ("undelivered", "False", "NameTaken"),
+        ("approval", "Unknown", "AwaitingApproval"),
+        ("waiting", "Unknown", "AwaitingImage"),
+        ("taken", "False", "TagTaken"),
+    ] {
+        stage.ready_kind::<PatchSet>(name, status, reason).await;
+    }
+    for (name, status, reason) in [
+        ("outdated", "True", "NeedsAttention"),
+        ("unmerged", "False", "InvalidOverrides"),
+        ("fine", "True", "Succeeded"),
+    ] {
+        stage.ready_kind::<ConstraintOverride>(name, status, reason).await;
+    }
+    let mut paused = overrides("a===3\n");
+    paused["suspend"] = json!(true);
+    let made = stage.try_apply_kind::<ConstraintOverride>("fine", &paused).await;
+    made.unwrap();
+}
+
+/// The names in the results of an expression.
+fn names(results: &[Value]) -> BTreeSet<&str> {
+    results
+        .iter()
+        .map(|labels| labels["name"].as_str().unwrap_or_default())
+        .collect()
+}
+
+/// Checks that all that an expression asks for is there.
+async fn assert_there(prometheus: &Prometheus, expression: &str) -> BTreeSet<String> {
+    let asked = asked(expression);
+    let mut there: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for metric in &asked.metrics {
+        let series = prometheus.series(metric).await;
+        assert!(!series.is_empty(), "there is no {metric}: {expression}");
+        for (label, value) in series.iter().flat_map(|labels| labels.as_object().unwrap()) {
+            let values = there.entry(label.clone()).or_default();
+            values.insert(value.as_str().unwrap().to_owned());
+        }
+    }
+    for label in &asked.labels {
+        assert!(
+            there.contains_key(label),
+            "there is no label {label}: {expression}"
+        );
+    }
+    for (label, value) in &asked.values {
+        assert!(
+            there[label].contains(value),
+            "there is no {label}={value:?}: {expression}"
+        );
+    }
+    there.into_keys().collect()
+}
+
+/// Checks each panel and variable of the dashboard.
+async fn assert_dashboard(prometheus: &Prometheus) {
+    let board = dashboard();
+    let legend = Regex::new(r"\{\{\s*([a-z_]+)\s*\}\}").unwrap();
+    let variable = Regex::new(r"\$(namespace|component|release)").unwrap();
+    let label_values = Regex::new(r"^label_values\(([a-z_]+), ([a-z_]+)\)$").unwrap();
+    let mut expressions = 0;
+    for panel in board["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let expression = target["expr"].as_str().unwrap();
+            let plain = expression.replace("$__rate_interval", "1m");
+            assert_there(prometheus, &plain).await;
+            let filled = variable.replace_all(&plain, ".*");
+            let results = prometheus.until(&filled, |results| !results.is_empty()).await;
+            let labels = legend.captures_iter(target["legendFormat"].as_str().unwrap_or_default());
+            for label in labels.map(|captures| captures[1].to_owned()) {
+                assert!(
+                    results.iter().all(|result| result[&label].is_string()),
+                    "{label}: {filled}"
+                );
+            }
+            let columns = &panel["transformations"][0]["options"]["renameByName"];
+            for column in columns.as_object().into_iter().flat_map(|columns| columns.keys()) {
+                assert!(
+                    asked(expression).labels.contains(column),
+                    "{column}: {expression}"
+                );
+            }
+            expressions += 1;
+        }
+    }
+    assert!(expressions > 20, "{expressions}");
+    for list in board["templating"]["list"].as_array().unwrap() {
+        let Some(query) = list["definition"].as_str() else {
+            continue;
+        };
+        let captures = label_values.captures(query).unwrap();
+        let labels = assert_there(prometheus, &captures[1]).await;
+        assert!(labels.contains(&captures[2]), "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_and_dashboard_ask_for_what_is_there() {
+    let registry = Registry::open();
+    let refusing = EventServer::start(&[Reply::Status(202), Reply::Status(429)]).await;
+    let options = [
+        format!("--plain-http-registry={}", registry.host),
+        format!("--events-addr={}", refusing.address),
+    ];
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let mut stage = Stage::with("monitoring", &options, GitServer::http).await;
+    let rules_file = path("charts/patchset/files/alerts.yaml");
+    let prometheus = Prometheus::scraping(&stage.controller.metrics, &rules_file).await;
+    prometheus
+        .until("patchset_build_info", |results| !results.is_empty())
+        .await;
+    populate(&stage, &registry).await;
+    refusing.refuse(400);
+    stage.apply("told", &stage.spec()).await;
+    let dropped = r#"patchset_notifications_total{outcome="Dropped"} > 0"#;
+    prometheus.until(dropped, |results| !results.is_empty()).await;
+
+    let expected = BTreeMap::from([
+        ("PatchSetPatchesDoNotApply", vec!["conflict", "malformed"]),
+        ("PatchSetPatchIsUpstream", vec!["merged"]),
+        ("PatchSetSourceFailing", vec!["unreachable"]),
+        ("PatchSetBuildFailing", vec!["taken"]),
+        ("PatchSetImageOverdue", vec!["waiting"]),
+        ("PatchSetNotDelivered", vec!["undelivered"]),
+        ("PatchSetAwaitsApproval", vec!["approval"]),
+        ("ConstraintOverrideOutdated", vec!["outdated"]),
+        ("ConstraintOverrideNotMerged", vec!["unmerged"]),
+        ("PatchSetEventsDropped", vec![""]),
+    ]);
+    let used = Regex::new(r"\$labels\.([a-z_]+)").unwrap();
+    for rule in rules() {
+        let (alert, expression) = (rule["alert"].as_str().unwrap(), rule["expr"].as_str().unwrap());
+        assert_there(&prometheus, expression).await;
+        let wanted: BTreeSet<&str> = expected.get(alert).into_iter().flatten().copied().collect();
+        let results = match alert {
+            // Whether most of them fail depends on the moment.
+            "PatchSetReconcilesFailing" => prometheus.query(expression.split('>').next().unwrap()).await,
+            _ => {
+                prometheus
+                    .until(expression, |results| names(results) == wanted)
+                    .await
+            }
+        };
+        let texts = rule["annotations"].as_object().unwrap().values();
+        for text in texts.map(|text| text.as_str().unwrap()) {
+            for captures in used.captures_iter(text) {
+                let has = |labels: &Value| labels[&captures[1]].is_string();
+                assert!(
+                    results.iter().all(has),
+                    "{alert} lacks {}: {results:#?}",
+                    &captures[1]
+                );
+            }
+        }
+    }
+
+    assert_dashboard(&prometheus).await;
+
+    stage.controller.kill();
+    prometheus
+        .until("absent(patchset_build_info)", |results| !results.is_empty())
+        .await;
+    assert!(!prometheus.log().contains("level=error"), "{}", prometheus.log());
+}

@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("build", &["api"], Kind::Pure),
     ("actions", &[], Kind::Effects),
     ("deliver", &["api"], Kind::Pure),
-    ("sbom", &["constraints", "patch"], Kind::Pure),
+    ("sbom", &["api", "constraints", "patch"], Kind::Pure),
     ("status", &["api", "patch", "plan"], Kind::Effects),
     ("ops", &["api"], Kind::Effects),
     (
@@ -28,6 +28,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "build",
             "actions",
             "deliver",
+            "sbom",
             "status",
             "ops",
         ],

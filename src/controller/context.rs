@@ -14,6 +14,7 @@ use super::registries::Pins;
 use super::workflows::Workflows;
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::metrics::Metrics;
+use crate::publish::Layers;
 use crate::source::{Freshness, Mirrors};
 
 /// How long the API server may take for one request of ours.
@@ -31,6 +32,7 @@ pub(super) struct Context {
     pub(super) references: Arc<References>,
     pub(super) jobs: Jobs,
     pub(super) pins: Pins,
+    pub(super) layers: Layers,
     pub(super) workflows: Workflows,
     pub(super) patch_sets: Store<Guarded<PatchSet>>,
     pub(super) constraint_overrides: Store<Guarded<ConstraintOverride>>,

@@ -20,6 +20,7 @@ use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::health::Readiness;
 use crate::ops::metrics::{Metrics, MirrorTotals};
 use crate::ops::{leader, server, telemetry};
+use crate::publish::Layers;
 use crate::source::{MirrorConfig, Mirrors, Scheme, Transports};
 
 /// Runs the controller until SIGTERM or SIGINT, or until leadership is lost.
@@ -110,6 +111,7 @@ async fn work(
         references,
         jobs,
         pins: Pins::default(),
+        layers: Layers::default(),
         workflows: Workflows::default(),
         patch_sets: writers.patch_sets.as_reader(),
         constraint_overrides: writers.constraint_overrides.as_reader(),

@@ -140,6 +140,9 @@ mod tests {
             moving_tags: Vec::new(),
             revision: "31.0.0@sha1:00".into(),
             inputs_digest: "sha256:11".into(),
+            installed: None,
+            sbom: None,
+            sbom_failure: None,
         }
     }
 

@@ -215,14 +215,20 @@ fn tag(template: &str, published: Published<'_>, inputs_digest: &str) -> Result<
     Ok(tag)
 }
 
-/// Whether the image that the status tells was built from these inputs.
+/// Whether the image that the status tells was built from these inputs, and its further tags are those that are wanted.
 #[must_use]
 pub fn is_built(status: &PatchSetStatus, build: &BuildStatus) -> bool {
-    status.image.as_ref().is_some_and(|image| {
-        image.inputs_digest == build.inputs_digest
-            && Some(format!("{}:{}", image.repository, image.tag)) == build.target
-            && image.moving_tags == build.moving_tags
-    })
+    status
+        .image
+        .as_ref()
+        .is_some_and(|image| is_of(image, build) && image.moving_tags == build.moving_tags)
+}
+
+/// Whether an image is the one that is planned.
+#[must_use]
+pub fn is_of(image: &ImageStatus, build: &BuildStatus) -> bool {
+    image.inputs_digest == build.inputs_digest
+        && Some(format!("{}:{}", image.repository, image.tag)) == build.target
 }
 
 /// The image as the status tells it, once the registry has it.
@@ -237,7 +243,17 @@ pub fn image(build: &BuildStatus, target: &str, digest: &str, revision: &str) ->
         moving_tags: build.moving_tags.clone(),
         revision: revision.to_owned(),
         inputs_digest: build.inputs_digest.clone(),
+        installed: None,
+        sbom: None,
+        sbom_failure: None,
     }
+}
+
+/// Whether nothing is left to do about an image that was built: it was looked into, and has the document on its
+/// patches, as far as the spec asks for that.
+#[must_use]
+pub fn is_complete(build: &Build, image: &ImageStatus) -> bool {
+    (!build.is_checked() || image.installed.is_some()) && (!build.has_sbom() || image.sbom.is_some())
 }
 
 #[cfg(test)]
@@ -286,6 +302,8 @@ mod tests {
             retries: None,
             job: None,
             github_actions: None,
+            check: None,
+            sbom: None,
         }
     }
 

@@ -77,6 +77,9 @@ mod tests {
             moving_tags: Vec::new(),
             revision: "main@sha1:00".into(),
             inputs_digest: "sha256:11".into(),
+            installed: None,
+            sbom: None,
+            sbom_failure: None,
         }
     }
 

@@ -5,6 +5,7 @@ mod behaviour;
 mod build;
 mod delivery;
 mod faults;
+mod inspection;
 mod overrides;
 mod patches;
 mod validation;

@@ -87,6 +87,33 @@ pub struct Build {
     /// How the engine `GitHubActions` builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub github_actions: Option<GitHubActions>,
+    /// Whether the image is looked into before it counts; `Installed` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<ImageCheck>,
+    /// Whether a document on the patches is attached to the image in its registry; `Attach` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<SbomPolicy>,
+}
+
+/// Whether an image is looked into before it counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ImageCheck {
+    /// The component and its libraries, where they are Python distributions, must not be installed from elsewhere than
+    /// their patched source: pip and uv put the stock wheel over a patched library without a word.
+    #[default]
+    Installed,
+    /// It is not looked into.
+    Skip,
+}
+
+/// Whether the `CycloneDX` document with the patches and overridden packages is attached to an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum SbomPolicy {
+    /// It is attached, as an OCI artifact whose subject is the image.
+    #[default]
+    Attach,
+    /// It is not.
+    Skip,
 }
 
 // Fields of optional objects have no default in the schema: server-side apply would leave the defaults behind where such
@@ -105,6 +132,18 @@ impl Build {
     #[must_use]
     pub fn retries(&self) -> u32 {
         self.retries.unwrap_or(2)
+    }
+
+    /// Whether the image is looked into before it counts.
+    #[must_use]
+    pub fn is_checked(&self) -> bool {
+        self.check.unwrap_or_default() == ImageCheck::Installed
+    }
+
+    /// Whether a document on the patches is attached to the image.
+    #[must_use]
+    pub fn has_sbom(&self) -> bool {
+        self.sbom.unwrap_or_default() == SbomPolicy::Attach
     }
 }
 
@@ -385,9 +424,70 @@ pub struct BuildStatus {
     /// The `reconcile.fluxcd.io/forceAt` by which this build was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<String>,
+    /// The names of the Python distributions that contexts are the source of, by the contexts' names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub distributions: BTreeMap<String, String>,
     /// The last attempt at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
+    /// The image that the registry has and that does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<RejectedImage>,
+}
+
+/// An image that was built and does not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RejectedImage {
+    /// Its digest. It is not looked into again.
+    pub digest: String,
+    /// Why it does not count.
+    pub reason: Rejection,
+    /// The same in a sentence.
+    pub message: String,
+    /// What is installed in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub installed: Vec<InstalledStatus>,
+}
+
+/// Why an image does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Rejection {
+    /// Something that should come from its patched source is installed from elsewhere.
+    StockInstalled,
+    /// Its layers cannot be read.
+    ImageUnreadable,
+}
+
+/// Where a distribution in an image comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Origin {
+    /// A folder or file at hand while the image was built: its `direct_url.json` (PEP 610) says so.
+    Source,
+    /// A package index, or a package of the operating system.
+    Index,
+    /// An address.
+    Url,
+    /// It is not told: by an `.egg-info`, or by a `direct_url.json` that cannot be read.
+    Unknown,
+    /// It is not installed, or not where Python packages are (`site-packages`, `dist-packages`).
+    NotFound,
+}
+
+/// A distribution that an image is built with from source, as it is installed there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InstalledStatus {
+    /// The distribution.
+    pub name: String,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The platforms where that is so, of an image for several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
 }
 
 /// One attempt at a build.
@@ -468,7 +568,7 @@ pub enum BuildReason {
 }
 
 /// An image that was built.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageStatus {
     /// Its repository.
@@ -489,6 +589,15 @@ pub struct ImageStatus {
     pub revision: String,
     /// What it was built from: the `inputsDigest` of its build.
     pub inputs_digest: String,
+    /// The component and its libraries as they are installed in it; absent where it was not looked into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<Vec<InstalledStatus>>,
+    /// The document on its patches that is attached to it, by its digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<String>,
+    /// Why that document could not be attached. It is tried again with each interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom_failure: Option<String>,
 }
 
 /// A tag with the time since when its image is the wanted one.

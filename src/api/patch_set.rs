@@ -62,10 +62,6 @@ use super::status::PatchSetStatus;
         .message("build.extraPackagesFrom reads a file from where the patches are: set patches.git or patches.sourceRef, or use build.args")
 )]
 #[x_kube(
-    validation = Rule::new("!has(self.libraries) || self.level == 'Service'")
-        .message("a library is not built with libraries: name them in the services")
-)]
-#[x_kube(
     validation = Rule::new("!has(self.delivery) || (has(self.build) && has(self.build.image))")
         .message("delivery is of an image: set build.image")
 )]
@@ -89,8 +85,8 @@ pub struct PatchSetSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub candidates: Vec<GitRef>,
-    /// Library PatchSets of this namespace that the image is built with. Their patched source becomes further named
-    /// contexts, and their pins leave the constraints.
+    /// Library PatchSets of this namespace that the image is built with, and with them those that they name
+    /// themselves. Their patched source becomes further named contexts, and their pins leave the constraints.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

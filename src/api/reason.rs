@@ -60,10 +60,19 @@ pub const BUILD_FAILED: &str = "BuildFailed";
 pub const DEPENDENCY_NOT_READY: &str = "DependencyNotReady";
 /// The tag has an image that was built from something else.
 pub const TAG_TAKEN: &str = "TagTaken";
+/// The image has the stock version of something that is built from patched source.
+pub const STOCK_INSTALLED: &str = "StockInstalled";
+/// The image's layers cannot be read.
+pub const IMAGE_UNREADABLE: &str = "ImageUnreadable";
+/// Something that is built from source would stay pinned to a version.
+pub const STILL_PINNED: &str = "StillPinned";
+/// Libraries need each other in a circle.
+pub const DEPENDENCY_CYCLE: &str = "DependencyCycle";
 /// The registry refuses what it is sent.
 pub const REGISTRY_REFUSED: &str = "RegistryRefused";
 
-/// The constraints are merged, and at least one override is redundant, outdated or absent.
+/// The constraints are merged, and at least one override is redundant, outdated or absent; or the image is built, and
+/// the document on its patches could not be attached.
 pub const NEEDS_ATTENTION: &str = "NeedsAttention";
 /// The overrides cannot be read, or contradict each other or the upper constraints.
 pub const INVALID_OVERRIDES: &str = "InvalidOverrides";

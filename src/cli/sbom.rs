@@ -8,13 +8,9 @@ use clap::Args;
 use super::apply::read_all;
 use super::registry::RegistryOptions;
 use super::{Error, input, print};
-use crate::api::constraint_override::OverrideState;
 use crate::constraints::{ConstraintsFile, Overrides, merge};
 use crate::patch::{Limits, PatchInput};
-use crate::sbom::{self, Component, Overridden};
-
-/// The media type of the document.
-const MEDIA_TYPE: &str = "application/vnd.cyclonedx+json";
+use crate::sbom::{self, Component, MEDIA_TYPE, Overridden, Patched};
 
 /// Options of `patchset sbom`.
 #[derive(Debug, Args)]
@@ -61,19 +57,22 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
             bytes: patch.bytes,
         })
         .collect();
-    let component = Component {
-        name: options.component.clone(),
-        version: options.version.clone(),
-        purl: options.purl.clone(),
-        revision: options.revision.clone(),
-        release: options.release.clone(),
+    let main = Patched {
+        component: Component {
+            name: options.component.clone(),
+            version: options.version.clone(),
+            purl: options.purl.clone(),
+            revision: options.revision.clone(),
+            release: options.release.clone(),
+        },
+        patches,
     };
     let packages = overridden(options)?;
     let mut document = match &options.merge {
-        None => sbom::document(&component, &patches, &packages)?,
+        None => sbom::document(&main, &[], &packages)?,
         Some(path) => {
             let foreign = input::read(path, input::LARGEST)?;
-            sbom::merge(&foreign, &component, &patches, &packages).map_err(|error| match error {
+            sbom::merge(&foreign, &main, &packages).map_err(|error| match error {
                 sbom::Error::Foreign(_) => Error::Usage(format!("{} {error}", path.display())),
                 other => other.into(),
             })?
@@ -108,23 +107,15 @@ fn overridden(options: &Options) -> Result<Vec<Overridden>, Error> {
     let base = ConstraintsFile::parse(&input::read(upper, input::LARGEST)?)?;
     let overrides = Overrides::parse(&input::read(overrides, input::LARGEST)?)?;
     let merged = merge(&base, &overrides, &[])?;
-    let pins = merged.outcomes.into_iter().filter(|outcome| {
-        matches!(
+    let pins = merged.outcomes.iter().filter_map(|outcome| {
+        let from = outcome.from.iter().map(|pinned| pinned.version.clone());
+        Overridden::of(
+            &outcome.package,
             outcome.state,
-            OverrideState::Updated | OverrideState::Added | OverrideState::Outdated
+            from.collect(),
+            outcome.from_text().as_deref(),
+            outcome.to.as_deref(),
         )
     });
-    Ok(pins
-        .filter_map(|outcome| {
-            Some(Overridden {
-                version: outcome.to.clone()?,
-                from: outcome.from.iter().map(|pinned| pinned.version.clone()).collect(),
-                message: match outcome.from_text() {
-                    Some(from) => format!("{from} → {}", outcome.to.as_deref().unwrap_or_default()),
-                    None => "upstream does not pin it".to_owned(),
-                },
-                name: outcome.package,
-            })
-        })
-        .collect())
+    Ok(pins.collect())
 }

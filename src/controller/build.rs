@@ -6,15 +6,17 @@ use super::context::{Context, Pace};
 use super::gather::Gathered;
 use super::ingredients::Lack;
 use super::registries::{in_time, registry};
-use super::{job_engine, publishing, workflow_engine};
+use super::sbom::{self, Material};
+use super::{inspection, job_engine, publishing, workflow_engine};
 use crate::api::build::{BuildStatus, Engine, ImageStatus};
-use crate::api::status::PatchSetStatus;
+use crate::api::status::{PatchSetStatus, PatchStatus};
 use crate::api::{PatchSet, reason};
-use crate::plan::build::{INPUTS_LABEL, date, image, is_built, reasons};
+use crate::plan::build::{INPUTS_LABEL, date, image, reasons};
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::Built;
+use crate::plan::patch_set::{Built, holds, is_planned, stands};
 use crate::plan::{Failure, Step};
-use crate::publish::Registry;
+use crate::publish::{Layers, Registry};
+use crate::source::Freshness;
 
 /// Publishes the source where that was not done yet, looks for the image, and has it built where it is not there.
 pub(super) async fn build(
@@ -22,7 +24,7 @@ pub(super) async fn build(
     context: &Arc<Context>,
     known: &PatchSetStatus,
     gathered: Gathered,
-    planned: Option<BuildStatus>,
+    patches: &[PatchStatus],
     pace: Pace,
 ) -> Built {
     let Some(build) = &patch_set.spec.build else {
@@ -33,9 +35,19 @@ pub(super) async fn build(
         Err(Lack::Pending(message)) => return Built::Waiting(message),
         Err(Lack::Failed(failure)) => return Built::Failed(failure, None),
     };
+    // What was published for the same inputs needs no second look, unless somebody asks for it.
+    let is_asked = pace.freshness == Freshness::Now;
+    let holds = holds(known, &gathered.sources().inputs_digest) && is_planned(known);
+    let planned = known.build.clone().filter(|_| holds && !is_asked);
     let registry = match registry(patch_set, build, context).await {
         Ok(registry) => Arc::new(registry),
         Err(failure) => return Built::Failed(failure, planned),
+    };
+    let material = Material {
+        patch_set,
+        located: gathered.located.clone(),
+        patches,
+        ingredients: ingredients.clone(),
     };
     let revision = gathered.resolved.revision().to_string();
     let planned = if let Some(planned) = planned {
@@ -52,11 +64,11 @@ pub(super) async fn build(
             Ok(planned) => {
                 let component = &patch_set.spec.component.0;
                 let before = known.build.as_ref();
+                let same = before.filter(|before| before.inputs_digest == planned.inputs_digest);
                 let mut planned = BuildStatus {
                     reasons: reasons(before, &planned, build, component, moved),
-                    attempt: before
-                        .filter(|before| before.inputs_digest == planned.inputs_digest)
-                        .and_then(|before| before.attempt.clone()),
+                    attempt: same.and_then(|before| before.attempt.clone()),
+                    rejected: same.and_then(|before| before.rejected.clone()),
                     ..planned
                 };
                 date(&mut planned, known, jiff::Timestamp::now());
@@ -68,33 +80,63 @@ pub(super) async fn build(
     let Some(target) = planned.target.clone() else {
         return Built::Published(planned);
     };
-    if is_built(known, &planned)
-        && superseded(known, &planned).is_none()
-        && let Some(image) = &known.image
+    if let Some(rejected) = planned
+        .rejected
+        .as_ref()
+        .filter(|_| build.is_checked() && !is_asked)
     {
-        return Built::Image(planned, image.clone());
+        let failure = inspection::refusal(rejected);
+        return Built::Failed(failure, Some(planned));
     }
     let search = Search {
         registry: &registry,
+        layers: &context.layers,
         target: &target,
         revision: &revision,
+        is_checked: build.is_checked(),
+        known: known.image.as_ref(),
         pace,
     };
-    let built = match build.engine {
-        Engine::External => match search.image(&planned).await {
-            Ok(Some(image)) => Built::Image(planned, image),
-            Ok(None) => {
-                let message = format!("the source is published; waiting for the image {target}");
-                Built::Awaited(planned, reason::AWAITING_IMAGE, message, Next::Soon)
+    let is_there = stands(known, &planned) && superseded(known, &planned).is_none() && !is_asked;
+    let image = known
+        .image
+        .clone()
+        .filter(|image| is_there && (image.installed.is_some() || !build.is_checked()));
+    let built = if let Some(image) = image {
+        Built::Image(planned, image)
+    } else {
+        let built = match build.engine {
+            Engine::External => external(planned, &search).await,
+            Engine::Job => job_engine::build(patch_set, build, context, planned, &search).await,
+            Engine::GitHubActions => {
+                workflow_engine::build(patch_set, build, context, known, planned, &search).await
             }
-            Err(failure) => Built::Failed(failure, Some(planned)),
-        },
-        Engine::Job => job_engine::build(patch_set, build, context, planned, &search).await,
-        Engine::GitHubActions => {
-            workflow_engine::build(patch_set, build, context, known, planned, &search).await
-        }
+        };
+        sorted(built, known, &registry, pace).await
     };
-    sorted(built, known, &registry, pace).await
+    match built {
+        Built::Image(planned, image) if build.has_sbom() && image.sbom.is_none() => {
+            let image = sbom::attached(context, &registry, material, &planned, image, pace).await;
+            Built::Image(planned, image)
+        }
+        Built::Image(planned, mut image) => {
+            image.sbom_failure = None;
+            Built::Image(planned, image)
+        }
+        other => other,
+    }
+}
+
+/// Looks for an image that somebody else builds.
+async fn external(mut planned: BuildStatus, search: &Search<'_>) -> Built {
+    match search.image(&mut planned).await {
+        Ok(Some(image)) => Built::Image(planned, image),
+        Ok(None) => {
+            let message = format!("the source is published; waiting for the image {}", search.target);
+            Built::Awaited(planned, reason::AWAITING_IMAGE, message, Next::Soon)
+        }
+        Err(failure) => Built::Failed(failure, Some(planned)),
+    }
 }
 
 /// Adds the tag that sorts to an image that was found.
@@ -137,17 +179,24 @@ pub(super) fn superseded<'a>(known: &'a PatchSetStatus, planned: &BuildStatus) -
 
 /// Where the image is looked for.
 pub(super) struct Search<'a> {
-    registry: &'a Registry,
+    pub(super) registry: &'a Registry,
+    pub(super) layers: &'a Layers,
     pub(super) target: &'a str,
     pub(super) revision: &'a str,
+    /// Whether the image is looked into.
+    is_checked: bool,
+    /// The image as the status tells it.
+    known: Option<&'a ImageStatus>,
     pub(super) pace: Pace,
 }
 
 impl Search<'_> {
-    /// The image that was planned, once the registry has it; its further tags are moved to it.
-    pub(super) async fn image(&self, planned: &BuildStatus) -> Result<Option<ImageStatus>, Failure> {
+    /// The image that was planned, once the registry has it; its further tags are moved to it. One that does not count
+    /// is noted in the plan.
+    pub(super) async fn image(&self, planned: &mut BuildStatus) -> Result<Option<ImageStatus>, Failure> {
         let looked = self.registry.inspect(self.target);
         let Some(found) = in_time(self.pace, "looking for the image", looked).await? else {
+            planned.rejected = None;
             return Ok(None);
         };
         let inputs = found.labels.get(INPUTS_LABEL);
@@ -158,7 +207,15 @@ impl Search<'_> {
                 taken(planned, self.target, inputs),
             ));
         }
-        let image = image(planned, self.target, &found.digest, self.revision);
+        let mut image = image(planned, self.target, &found.digest, self.revision);
+        if let Some(known) = self.known.filter(|known| known.reference == image.reference) {
+            image.installed.clone_from(&known.installed);
+            image.sbom.clone_from(&known.sbom);
+        }
+        if self.is_checked && image.installed.is_none() {
+            image.installed = Some(inspection::look(self, planned, &image).await?);
+        }
+        planned.rejected = None;
         if !image.moving_tags.is_empty() {
             let by_digest = format!("{}@{}", image.repository, image.digest);
             let moved = self.registry.tag(&by_digest, &image.moving_tags);

@@ -15,6 +15,7 @@ use super::registries::Pins;
 use super::workflows::Workflows;
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::metrics::Metrics;
+use crate::publish::Layers;
 use crate::source::{Freshness, Mirrors};
 use crate::status::notify::Notifier;
 
@@ -33,6 +34,7 @@ pub(super) struct Context {
     pub(super) references: Arc<References>,
     pub(super) jobs: Jobs,
     pub(super) pins: Pins,
+    pub(super) layers: Layers,
     pub(super) workflows: Workflows,
     pub(super) deliveries: Deliveries,
     pub(super) notifier: Option<Notifier>,

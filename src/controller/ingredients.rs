@@ -10,20 +10,26 @@ use super::context::{Context, Guarded, Pace};
 use super::folder::{self, Folder};
 use super::reconciler::Reconciled;
 use super::registries;
+use crate::api::constraint_override::OverrideStatus;
 use crate::api::patch_set::Level;
 use crate::api::reason::{self, condition};
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::constraints::digest;
+use crate::plan::libraries::{self, LibrariesError};
 use crate::plan::lifecycle::Observed;
 use crate::plan::{Failure, Step, conditions};
 
 /// A patched library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Library {
+    /// The `PatchSet`.
+    pub(super) name: String,
     /// The component, which is the name of its context.
     pub(super) component: String,
     /// Its source image by digest.
     pub(super) source: String,
+    /// The Python distribution that it is the source of, where it says so.
+    pub(super) distribution: Option<String>,
 }
 
 /// What an image is built from besides the component.
@@ -32,6 +38,8 @@ pub(super) struct Ingredients {
     pub(super) libraries: Vec<Library>,
     /// The merged constraints, where there are any.
     pub(super) constraints: Option<Vec<u8>>,
+    /// What the overrides did that are merged into them.
+    pub(super) overrides: Vec<OverrideStatus>,
     /// The folder with the Dockerfile, where there is one.
     pub(super) dockerfile: Option<Folder>,
     /// The images of further named contexts, by their digests.
@@ -41,10 +49,10 @@ pub(super) struct Ingredients {
 impl Ingredients {
     /// What identifies them, for the digest over all inputs.
     pub(super) fn identity(&self) -> Vec<String> {
-        let libraries = self
-            .libraries
-            .iter()
-            .flat_map(|library| [library.component.clone(), library.source.clone()]);
+        let libraries = self.libraries.iter().flat_map(|library| {
+            let distribution = library.distribution.clone().unwrap_or_default();
+            [library.component.clone(), library.source.clone(), distribution]
+        });
         let bases = self
             .bases
             .iter()
@@ -94,12 +102,15 @@ pub(super) async fn find(
 ) -> Result<Ingredients, Lack> {
     let namespace = patch_set.namespace().unwrap_or_default();
     let mut libraries = Vec::new();
-    for reference in &patch_set.spec.libraries {
-        libraries.push(library(&namespace, &reference.name, context)?);
+    for name in names(patch_set, &namespace, context)? {
+        libraries.push(library(&namespace, &name, context)?);
     }
-    let constraints = match &patch_set.spec.constraints {
-        None => None,
-        Some(reference) => Some(constraints(&namespace, &reference.name, context).await?),
+    let (constraints, overrides) = match &patch_set.spec.constraints {
+        None => (None, Vec::new()),
+        Some(reference) => {
+            let (text, overrides) = constraints(&namespace, &reference.name, context).await?;
+            (Some(text), overrides)
+        }
     };
     let (mut dockerfile, mut bases) = (None, BTreeMap::new());
     if let Some(build) = &patch_set.spec.build {
@@ -115,8 +126,31 @@ pub(super) async fn find(
     Ok(Ingredients {
         libraries,
         constraints,
+        overrides,
         dockerfile,
         bases,
+    })
+}
+
+/// The libraries that a spec names, and those that they name.
+fn names(patch_set: &PatchSet, namespace: &str, context: &Context) -> Result<Vec<String>, Failure> {
+    let root = patch_set.name_any();
+    let named = |patch_set: &PatchSet| {
+        let libraries = patch_set.spec.libraries.iter();
+        libraries.map(|reference| reference.name.clone()).collect()
+    };
+    // The watch may show the resource itself as it was before.
+    let needs = |name: &str| match get(&context.patch_sets, namespace, name) {
+        _ if name == root => named(patch_set),
+        Ok(library) => named(&library),
+        Err(_) => Vec::new(),
+    };
+    libraries::all(&root, &needs).map_err(|error| {
+        let reason = match error {
+            LibrariesError::Cycle(_) => reason::DEPENDENCY_CYCLE,
+            LibrariesError::TooMany => reason::INVALID_SPEC,
+        };
+        Failure::stalled(Step::Build, reason, format!("libraries: {error}"))
     })
 }
 
@@ -137,14 +171,22 @@ fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, La
     let status = object.status.clone().unwrap_or_default();
     is_current(&object, &status, condition::READY)?;
     let component = object.spec.component.0.clone();
-    let source = status
-        .build
-        .and_then(|build| build.contexts.get(&component).cloned());
+    let mut build = status.build.unwrap_or_default();
+    let source = build.contexts.remove(&component);
     let source = source.ok_or_else(|| not_ready("its source is not published yet"))?;
-    Ok(Library { component, source })
+    Ok(Library {
+        name: name.to_owned(),
+        distribution: build.distributions.remove(&component),
+        component,
+        source,
+    })
 }
 
-async fn constraints(namespace: &str, name: &str, context: &Context) -> Result<Vec<u8>, Lack> {
+async fn constraints(
+    namespace: &str,
+    name: &str,
+    context: &Context,
+) -> Result<(Vec<u8>, Vec<OverrideStatus>), Lack> {
     let object = get(&context.constraint_overrides, namespace, name)?;
     let not_ready = |why: &str| not_ready::<ConstraintOverride>(namespace, name, why);
     let status = object.status.clone().unwrap_or_default();
@@ -154,7 +196,7 @@ async fn constraints(namespace: &str, name: &str, context: &Context) -> Result<V
         .ok_or_else(|| not_ready("its file is not written yet"))?;
     let data = context.references.config_map(namespace, &file.name).await?;
     match data.get(&file.key) {
-        Some(text) if digest(text) == file.digest => Ok(text.clone()),
+        Some(text) if digest(text) == file.digest => Ok((text.clone(), status.results)),
         // Its watch and ours show the same change at different moments.
         _ => Err(Lack::Pending(format!(
             "ConstraintOverride {namespace}/{name}: its file is being written"

@@ -61,7 +61,7 @@ pub(super) async fn build(
             Err(failure) => return Built::Failed(failure, Some(planned)),
         }
     }
-    match search.image(&planned).await {
+    match search.image(&mut planned).await {
         Ok(Some(image)) => {
             attempts::succeeded(&mut planned, now);
             // A build from other inputs is of no use any more; that it cannot be cancelled holds nothing up.

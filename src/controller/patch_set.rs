@@ -14,10 +14,11 @@ use crate::api::reference::SourceKind;
 use crate::api::status::{PatchSetStatus, PatchState};
 use crate::ops::objects::{Shown, States};
 use crate::plan::Outcome;
-use crate::plan::build::is_built;
+use crate::plan::build::is_complete;
 use crate::plan::conditions;
 use crate::plan::lifecycle::{Asked, Next};
-use crate::plan::patch_set::{self, Built, Delivered, Policy, Progress, Sources, holds, is_planned, passes};
+use crate::plan::patch_set::{self, Built, Delivered, Policy, Progress, Sources, holds, passes, stands};
+use crate::source::Freshness;
 
 /// How much of a failed build's log an event has, in characters from its end.
 const EVENT_LOG: usize = 500;
@@ -203,7 +204,9 @@ impl Reconciled for PatchSet {
         };
         let sources = gathered.sources();
         let holds = holds(known, &sources.inputs_digest);
-        if holds && self.is_settled(known) && self.is_delivered(context, known, pace).await {
+        // Whoever asks for a look wants to know of the image too.
+        let is_asked = pace.freshness == Freshness::Now && self.spec.build.is_some();
+        if holds && !is_asked && self.is_settled(known) && self.is_delivered(context, known, pace).await {
             return Outcome::Unchanged(sources);
         }
         let mut checked = None;
@@ -220,9 +223,7 @@ impl Reconciled for PatchSet {
             .iter()
             .all(|patch| passes(patch, self.spec.merged_patches));
         let built = if apply {
-            // What was published for the same inputs needs no second look.
-            let planned = known.build.clone().filter(|_| holds && is_planned(known));
-            Box::pin(build::build(self, context, known, gathered, planned, pace)).await
+            Box::pin(build::build(self, context, known, gathered, patches, pace)).await
         } else {
             Built::Nothing
         };
@@ -272,12 +273,13 @@ impl PatchSet {
     /// is there.
     fn is_settled(&self, known: &PatchSetStatus) -> bool {
         let apply = |patch| passes(patch, self.spec.merged_patches);
-        self.spec.build.is_none()
-            || !known.patches.iter().all(apply)
-            || known
-                .build
-                .as_ref()
-                .is_some_and(|planned| is_built(known, planned))
+        let Some(build) = &self.spec.build else {
+            return true;
+        };
+        let (planned, image) = (known.build.as_ref(), known.image.as_ref());
+        !known.patches.iter().all(apply)
+            || (planned.is_some_and(|planned| stands(known, planned))
+                && image.is_some_and(|image| is_complete(build, image)))
     }
 }
 

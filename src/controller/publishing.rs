@@ -14,13 +14,13 @@ use super::upstreams::blocking;
 use crate::api::build::{Build, BuildStatus};
 use crate::api::extra_packages::ExtraPackages;
 use crate::api::{PatchSet, reason};
-use crate::constraints::{self, ConstraintsFile, Overrides, PackageName};
+use crate::constraints;
 use crate::patch::{self, Layered, NoObjects, Objects, Sequence};
 use crate::plan::build::{CONSTRAINTS, Published, plan};
-use crate::plan::{Failure, Step};
+use crate::plan::{Failure, Step, pins};
 use crate::publish::image::{About, Image, PatchId};
 use crate::publish::layer::{self, Contents, File};
-use crate::publish::python::{VersionFile, version_file, version_of_tag};
+use crate::publish::python::{VersionFile, distribution, version_file, version_of_tag};
 use crate::publish::{self, Registry};
 
 /// The file in the context that holds the constraints, by the name that builds mount it under.
@@ -95,7 +95,9 @@ pub(super) async fn publish(
         ))
     })
     .await?;
-    let (image, contents, objects) = made.map_err(|error| of(&error))?;
+    let (image, contents, objects, distribution) = made.map_err(|error| of(&error))?;
+    let distributions = distributions(&spec.component.0, distribution, &ingredients.libraries);
+    let constraints = constraints(patch_set, build, &args, &ingredients, &distributions)?;
     let tree = contents.tree.map(|tree| tree.to_string()).unwrap_or_default();
     let digits = short(&image);
     // The tree and what is said of it: another revision with the same tree is another image with the same layer.
@@ -106,9 +108,13 @@ pub(super) async fn publish(
         None => None,
         Some(folder) => Some(dockerfile(build, context, registry, folder.clone(), pace).await?),
     };
-    let contexts = contexts(patch_set, build, registry, ingredients, pace).await?;
+    let mut contexts = contexts(patch_set, ingredients)?;
+    if let Some(text) = constraints {
+        let image = publish_constraints(patch_set, build, registry, text, pace).await?;
+        contexts.insert(CONSTRAINTS.to_owned(), image);
+    }
     let version = version.map(|version: pep440_rs::Version| version.to_string());
-    plan(
+    let planned = plan(
         build,
         Published {
             component: &spec.component.0,
@@ -124,7 +130,64 @@ pub(super) async fn publish(
             requested: requested.as_deref(),
         },
     )
-    .map_err(|error| Failure::stalled(Step::Build, reason::INVALID_SPEC, error.to_string()))
+    .map_err(|error| Failure::stalled(Step::Build, reason::INVALID_SPEC, error.to_string()))?;
+    Ok(BuildStatus {
+        distributions,
+        ..planned
+    })
+}
+
+/// The names of the Python distributions that contexts are the source of.
+fn distributions(component: &str, own: Option<String>, libraries: &[Library]) -> BTreeMap<String, String> {
+    let own = own.map(|name| (component.to_owned(), name));
+    let of_libraries = libraries
+        .iter()
+        .filter_map(|library| Some((library.component.clone(), library.distribution.clone()?)));
+    of_libraries.chain(own).collect()
+}
+
+/// The constraints without the pins of what is built from source, under the names of its contexts and distributions.
+///
+/// # Errors
+///
+/// Where something would stay pinned.
+fn constraints(
+    patch_set: &PatchSet,
+    build: &Build,
+    args: &BTreeMap<String, String>,
+    ingredients: &Ingredients,
+    distributions: &BTreeMap<String, String>,
+) -> Result<Option<String>, Failure> {
+    let component = patch_set.spec.component.0.as_str();
+    let libraries = ingredients
+        .libraries
+        .iter()
+        .map(|library| library.component.as_str());
+    let all = distributions.values().map(String::as_str);
+    let from_source = pins::names(std::iter::once(component).chain(libraries).chain(all));
+    let invalid = |error: constraints::Error| {
+        Failure::retried(Step::Build, reason::INVALID_CONSTRAINTS, error.to_string())
+    };
+    let text = ingredients
+        .constraints
+        .as_ref()
+        .map(|text| pins::without(text, &from_source))
+        .transpose()
+        .map_err(invalid)?;
+    let mut args = args.clone();
+    args.extend(build.args.clone());
+    let left = pins::left(text.as_deref(), &args, &from_source).map_err(invalid)?;
+    if left.is_empty() {
+        return Ok(text);
+    }
+    Err(Failure::stalled(
+        Step::Build,
+        reason::STILL_PINNED,
+        format!(
+            "what is built from source would stay pinned, and pip and uv would put the stock wheel in its place: {}; take that away",
+            left.into_iter().take(8).collect::<Vec<_>>().join("; ")
+        ),
+    ))
 }
 
 /// The arguments that an `extra-packages.yaml` has for a component.
@@ -137,22 +200,13 @@ fn arguments(path: &str, bytes: &[u8], component: &str) -> Result<BTreeMap<Strin
     Ok(packages.arguments(component))
 }
 
-/// The contexts besides the component's own: libraries, and constraints without the pins of what is built from source.
-async fn contexts(
-    patch_set: &PatchSet,
-    build: &Build,
-    registry: &Registry,
-    ingredients: Ingredients,
-    pace: Pace,
-) -> Result<BTreeMap<String, String>, Failure> {
+/// The contexts besides the component's own and the constraints.
+fn contexts(patch_set: &PatchSet, ingredients: Ingredients) -> Result<BTreeMap<String, String>, Failure> {
     let component = &patch_set.spec.component.0;
     let mut contexts = BTreeMap::new();
-    for Library {
-        component: name,
-        source,
-    } in &ingredients.libraries
-    {
-        if name == component || contexts.insert(name.clone(), source.clone()).is_some() {
+    for library in ingredients.libraries {
+        let name = library.component;
+        if name == *component || contexts.insert(name.clone(), library.source).is_some() {
             return Err(Failure::stalled(
                 Step::Build,
                 reason::INVALID_SPEC,
@@ -160,10 +214,6 @@ async fn contexts(
             ));
         }
     }
-    let from_source: Vec<PackageName> = std::iter::once(component)
-        .chain(contexts.keys())
-        .filter_map(|name| name.parse().ok())
-        .collect();
     for (name, image) in ingredients.bases {
         if name == *component || name == CONSTRAINTS || contexts.contains_key(&name) {
             return Err(Failure::stalled(
@@ -174,20 +224,22 @@ async fn contexts(
         }
         contexts.insert(name, image);
     }
-    let Some(text) = ingredients.constraints else {
-        return Ok(contexts);
-    };
-    let invalid = |error: constraints::Error| {
-        Failure::retried(Step::Build, reason::INVALID_CONSTRAINTS, error.to_string())
-    };
-    let base = ConstraintsFile::parse(&text).map_err(invalid)?;
-    let none = Overrides::parse(b"").map_err(invalid)?;
-    let merged = constraints::merge(&base, &none, &from_source).map_err(invalid)?;
+    Ok(contexts)
+}
+
+/// Publishes constraints, and gives them by their digest.
+async fn publish_constraints(
+    patch_set: &PatchSet,
+    build: &Build,
+    registry: &Registry,
+    text: String,
+    pace: Pace,
+) -> Result<String, Failure> {
     let contents = Contents {
         tree: None,
         files: vec![File {
             name: FILE.to_owned(),
-            content: merged.text.into_bytes(),
+            content: text.into_bytes(),
         }],
     };
     let about = About {
@@ -201,8 +253,7 @@ async fn contexts(
     let reference = format!("{}:constraints-{}", build.source.repository.0, short(&image));
     let pushed = registry.push(&reference, &image, &contents, Arc::new(NoObjects));
     let pushed = in_time(pace, "publishing the constraints", pushed).await?;
-    contexts.insert(CONSTRAINTS.to_owned(), pushed.reference);
-    Ok(contexts)
+    Ok(pushed.reference)
 }
 
 /// Publishes the folder with the Dockerfile, and gives it by its digest.
@@ -263,14 +314,14 @@ fn short(image: &Image) -> String {
         .collect()
 }
 
-/// The source image of a patched tree, with what its layer is written from.
+/// The source image of a patched tree, with what its layer is written from, and the name of the Python distribution that it is.
 fn image_of(
     snapshot: crate::source::Snapshot,
     patches: &[patch::PatchInput],
     options: &patch::Options,
     version: Option<&pep440_rs::Version>,
     about: About,
-) -> Result<(Image, Contents, Layered), publish::Error> {
+) -> Result<(Image, Contents, Layered, Option<String>), publish::Error> {
     let base = snapshot.tree_id();
     let snapshot = Arc::new(snapshot);
     let series = patch::apply(&*snapshot, base, patches, Sequence::Stacked, options)
@@ -291,5 +342,6 @@ fn image_of(
     };
     let image = Image::new(layer::measure(&objects, &contents)?, &about)
         .map_err(|error| publish::Error::Write(error.into()))?;
-    Ok((image, contents, objects))
+    let distribution = distribution(&objects, tree)?;
+    Ok((image, contents, objects, distribution))
 }

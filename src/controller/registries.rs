@@ -143,6 +143,7 @@ pub(super) fn of(error: &publish::Error) -> Failure {
         E::Reference { .. } => Failure::stalled(Step::Build, reason::INVALID_SPEC, message),
         E::Credentials { .. } => Failure::retried(Step::Build, reason::INVALID_REFERENCE, message),
         E::Refused { .. } => Failure::retried(Step::Build, reason::REGISTRY_REFUSED, message),
+        E::Unreadable { .. } => Failure::stalled(Step::Build, reason::IMAGE_UNREADABLE, message),
         E::Object(_) | E::Write(_) | E::Patches(_) => {
             Failure::retried(Step::Build, reason::STORAGE_FAILED, message)
         }

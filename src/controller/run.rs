@@ -21,6 +21,7 @@ use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::health::Readiness;
 use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
 use crate::ops::{leader, server, telemetry};
+use crate::publish::Layers;
 use crate::source::{MirrorConfig, Mirrors, Scheme, Transports};
 use crate::status::notify::{Notifier, Totals};
 
@@ -122,6 +123,7 @@ async fn work(
         references,
         jobs,
         pins: Pins::default(),
+        layers: Layers::default(),
         workflows: Workflows::default(),
         deliveries: Deliveries::default(),
         notifier,

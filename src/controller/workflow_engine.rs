@@ -91,7 +91,7 @@ pub(super) async fn build(
         }
     }
     context.workflows.give_back(patch_set);
-    match search.image(&planned).await {
+    match search.image(&mut planned).await {
         Ok(Some(image)) => {
             attempts::succeeded(&mut planned, now);
             return Built::Image(planned, image);

@@ -130,10 +130,9 @@ mod tests {
             tag: tag.into(),
             digest: "sha256:00".into(),
             reference: format!("r/glance:{tag}@sha256:00"),
-            moving_tags: Vec::new(),
-            sortable_tag: None,
             revision: "31.0.0@sha1:00".into(),
             inputs_digest: "sha256:11".into(),
+            ..ImageStatus::default()
         }
     }
 

@@ -283,15 +283,21 @@ fn filled(
     Ok(tag)
 }
 
-/// Whether the image that the status tells was built from these inputs.
+/// Whether the image that the status tells was built from these inputs, and its further tags are those that are wanted.
 #[must_use]
 pub fn is_built(status: &PatchSetStatus, build: &BuildStatus) -> bool {
     status.image.as_ref().is_some_and(|image| {
-        image.inputs_digest == build.inputs_digest
-            && Some(format!("{}:{}", image.repository, image.tag)) == build.target
+        is_of(image, build)
             && image.moving_tags == build.moving_tags
             && image.sortable_tag == build.sortable_tag
     })
+}
+
+/// Whether an image is the one that is planned.
+#[must_use]
+pub fn is_of(image: &ImageStatus, build: &BuildStatus) -> bool {
+    image.inputs_digest == build.inputs_digest
+        && Some(format!("{}:{}", image.repository, image.tag)) == build.target
 }
 
 /// The image as the status tells it, once the registry has it.
@@ -307,7 +313,17 @@ pub fn image(build: &BuildStatus, target: &str, digest: &str, revision: &str) ->
         sortable_tag: build.sortable_tag.clone(),
         revision: revision.to_owned(),
         inputs_digest: build.inputs_digest.clone(),
+        installed: None,
+        sbom: None,
+        sbom_failure: None,
     }
+}
+
+/// Whether nothing is left to do about an image that was built: it was looked into, and has the document on its
+/// patches, as far as the spec asks for that.
+#[must_use]
+pub fn is_complete(build: &Build, image: &ImageStatus) -> bool {
+    (!build.is_checked() || image.installed.is_some()) && (!build.has_sbom() || image.sbom.is_some())
 }
 
 #[cfg(test)]
@@ -357,6 +373,8 @@ mod tests {
             retries: None,
             job: None,
             github_actions: None,
+            check: None,
+            sbom: None,
         }
     }
 

@@ -63,10 +63,7 @@ pub fn image_of(reference: &str) -> Option<ImageStatus> {
         tag: tag.to_owned(),
         digest: digest.to_owned(),
         reference: reference.to_owned(),
-        moving_tags: Vec::new(),
-        sortable_tag: None,
-        revision: String::new(),
-        inputs_digest: String::new(),
+        ..ImageStatus::default()
     })
 }
 
@@ -95,10 +92,9 @@ mod tests {
             tag: "1".into(),
             digest: "sha256:00".into(),
             reference: "r/glance:1@sha256:00".into(),
-            moving_tags: Vec::new(),
-            sortable_tag: None,
             revision: "main@sha1:00".into(),
             inputs_digest: "sha256:11".into(),
+            ..ImageStatus::default()
         }
     }
 

@@ -10,8 +10,11 @@ pub mod constraint_override;
 pub mod delivery;
 pub mod failure;
 pub mod inputs;
+pub mod installed;
+pub mod libraries;
 pub mod lifecycle;
 pub mod patch_set;
+pub mod pins;
 pub mod report;
 
 pub use failure::{Failure, Retry, Step};

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::build::{is_built, is_of};
 use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
 use super::lifecycle::{Asked, Next, Outcome, Settling, Verdict};
@@ -104,8 +105,10 @@ pub fn holds(previous: &PatchSetStatus, inputs_digest: &str) -> bool {
 /// Whether the build in the status was planned from the inputs in the status: the last attempt came that far.
 #[must_use]
 pub fn is_planned(status: &PatchSetStatus) -> bool {
-    const PLANNED: [&str; 5] = [
+    const PLANNED: [&str; 7] = [
         reason::SUCCEEDED,
+        reason::STOCK_INSTALLED,
+        reason::IMAGE_UNREADABLE,
         reason::AWAITING_IMAGE,
         reason::BUILDING,
         reason::BUILD_QUEUED,
@@ -113,6 +116,14 @@ pub fn is_planned(status: &PatchSetStatus) -> bool {
     ];
     conditions::find(&status.conditions, condition::IMAGE_BUILT)
         .is_some_and(|built| PLANNED.contains(&built.reason.as_str()))
+}
+
+/// Whether the image of a build is there, as far as the last look at the registry tells.
+#[must_use]
+pub fn stands(status: &PatchSetStatus, build: &BuildStatus) -> bool {
+    is_built(status, build)
+        && conditions::find(&status.conditions, condition::IMAGE_BUILT)
+            .is_some_and(|built| built.status == Truth::True.as_str())
 }
 
 /// The status after an attempt, and when to make the next.
@@ -170,6 +181,13 @@ pub fn settle(
     settling.done(Step::Patches, &verdict);
     match built {
         Built::Failed(failure, planned) => {
+            let rejected = planned.as_ref().and_then(|build| build.rejected.as_ref());
+            // One that counted before it was looked into does so no more.
+            if let (Some(rejected), Some(image)) = (rejected, &settling.status.image)
+                && rejected.digest == image.digest
+            {
+                settling.status.image = None;
+            }
             settling.status.build = planned.or(settling.status.build);
             return settling.failed(&failure);
         }
@@ -181,6 +199,8 @@ pub fn settle(
             settling.status.image = None;
         }
         Built::Awaited(build, reason, message, next) => {
+            // It is awaited, so that the registry has it no more.
+            settling.status.image = settling.status.image.filter(|image| !is_of(image, &build));
             settling.status.build = Some(build);
             let (status, _) = settling.waiting(Step::Build, reason, &message);
             return (status, next);
@@ -192,15 +212,7 @@ pub fn settle(
         }
         Built::Nothing => {}
     }
-    let message = match &settling.status.image {
-        Some(image) => format!("{}; the image is {}", verdict.message, image.reference),
-        None => format!("{}; the source is published", verdict.message),
-    };
-    let built = Verdict {
-        reason: reason::SUCCEEDED.to_owned(),
-        message,
-        ..verdict
-    };
+    let built = built_verdict(&settling.status, verdict);
     if !policy.delivers {
         return settling.judged(Step::Build, &built);
     }
@@ -259,13 +271,37 @@ fn delivered_as(settling: Settling<'_, PatchSetStatus>, built: Verdict) -> (Patc
     settling.judged(Step::Delivery, &Verdict { message, ..built })
 }
 
-/// Puts an image that was not told before into the history.
-fn remember(status: &mut PatchSetStatus, build: &BuildStatus, image: &ImageStatus, now: Timestamp) {
-    if status
+/// The verdict where the image is there, or the source alone is asked for.
+fn built_verdict(status: &PatchSetStatus, series: Verdict) -> Verdict {
+    let mut ready = series.ready;
+    let mut message = match &status.image {
+        Some(image) => format!("{}; the image is {}", series.message, image.reference),
+        None => format!("{}; the source is published", series.message),
+    };
+    if let Some(why) = status
         .image
         .as_ref()
-        .is_some_and(|before| before.reference == image.reference)
+        .and_then(|image| image.sbom_failure.as_ref())
     {
+        reason::NEEDS_ATTENTION.clone_into(&mut ready);
+        message = format!(
+            "{message}; the document on its patches could not be attached, and will be tried again: {why}"
+        );
+    }
+    Verdict {
+        reason: reason::SUCCEEDED.to_owned(),
+        ready,
+        message,
+        ..series
+    }
+}
+
+/// Puts an image that was not told before into the history.
+fn remember(status: &mut PatchSetStatus, build: &BuildStatus, image: &ImageStatus, now: Timestamp) {
+    let before = status.image.as_ref().map(|image| &image.reference);
+    // One that had vanished is there again.
+    let last = status.history.first().map(|record| &record.reference);
+    if before.or(last) == Some(&image.reference) {
         return;
     }
     let record = BuildRecord {

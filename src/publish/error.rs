@@ -76,6 +76,14 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// An image's layers are not what this program reads.
+    #[error("{reference} cannot be read: {reason}")]
+    Unreadable {
+        /// The image.
+        reference: String,
+        /// Why.
+        reason: String,
+    },
     /// The tag is there with other content.
     #[error(
         "{reference} is there already with other content ({found}): this tag is never moved; use another tag"

@@ -19,8 +19,17 @@ const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
+/// The label with the upstream's revision.
+pub const REVISION_LABEL: &str = "org.opencontainers.image.revision";
+/// The label with the component's version.
+pub const VERSION_LABEL: &str = "org.opencontainers.image.version";
+/// The label with the release.
+pub const RELEASE_LABEL: &str = "patching.c5c3.io/release";
+/// The label with the patches, as a list in JSON of [`PatchId`].
+pub const PATCHES_LABEL: &str = "patching.c5c3.io/patches";
+
 /// One patch that a tree has.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PatchId {
     /// Its file name.
     pub name: String,
@@ -74,12 +83,12 @@ impl About {
         let pairs = [
             ("org.opencontainers.image.title", &self.component),
             ("org.opencontainers.image.source", &self.source),
-            ("org.opencontainers.image.revision", &self.revision),
-            ("org.opencontainers.image.version", &self.version),
+            (REVISION_LABEL, &self.revision),
+            (VERSION_LABEL, &self.version),
             ("patching.c5c3.io/component", &self.component),
-            ("patching.c5c3.io/release", &self.release),
+            (RELEASE_LABEL, &self.release),
             ("patching.c5c3.io/tree", &self.tree),
-            ("patching.c5c3.io/patches", &patches),
+            (PATCHES_LABEL, &patches),
         ];
         Ok(pairs
             .into_iter()

@@ -4,17 +4,22 @@
 //! (`docker-image://REGISTRY/glance-source@sha256:…`). The same tree gives the same digest everywhere, so that a
 //! registry which has it is sent nothing.
 //!
-//! [`layer`] and [`image`] are pure, [`Registry`] does the I/O.
+//! [`Registry::installed`] reads back what the images that were built from them have installed.
+//!
+//! [`layer`], [`image`] and [`installed`] are pure, [`Registry`] does the I/O.
 
 mod answers;
 mod credentials;
 mod error;
 pub mod image;
+pub mod installed;
 pub mod layer;
 pub mod python;
+mod reading;
 mod registry;
 mod upload;
 
 pub use credentials::Credentials;
 pub use error::Error;
+pub use reading::{Installed, Layers};
 pub use registry::{Found, Pushed, Registry, RegistryConfig};

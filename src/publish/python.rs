@@ -40,6 +40,38 @@ pub enum VersionFile {
     },
 }
 
+/// The name of the Python distribution that a tree is the source of, where it says so by itself: in `pyproject.toml`, `setup.cfg` or
+/// `PKG-INFO`.
+///
+/// # Errors
+///
+/// Where the tree cannot be read.
+pub fn distribution(objects: &dyn Objects, tree: Oid) -> Result<Option<String>, Error> {
+    let root = objects.tree(tree)?;
+    let name = declared(objects, &root)?;
+    if name.is_some() {
+        return Ok(name);
+    }
+    let has = |name: &str| root.iter().find(|entry| entry.name == name.as_bytes());
+    Ok(
+        match text(objects, has("pyproject.toml"))?.and_then(|text| name_for_poetry(&text)) {
+            Some(name) => Some(name),
+            None => text(objects, has(PKG_INFO))?.and_then(|text| name_in_pkg_info(&text)),
+        },
+    )
+}
+
+/// The name that a package's own configuration gives it.
+fn declared(objects: &dyn Objects, root: &[TreeEntry]) -> Result<Option<String>, ObjectError> {
+    let has = |name: &str| root.iter().find(|entry| entry.name == name.as_bytes());
+    Ok(
+        match text(objects, has("pyproject.toml"))?.and_then(|text| name_in_pyproject(&text)) {
+            Some(name) => Some(name),
+            None => text(objects, has("setup.cfg"))?.and_then(|text| name_in_setup_cfg(&text)),
+        },
+    )
+}
+
 /// Decides whether a tree needs a version file.
 ///
 /// # Errors
@@ -51,15 +83,10 @@ pub fn version_file(
     version: Option<&Version>,
 ) -> Result<VersionFile, Error> {
     let root = objects.tree(tree)?;
-    let has = |name: &str| root.iter().find(|entry| entry.name == name.as_bytes());
-    if has(PKG_INFO).is_some() {
+    if root.iter().any(|entry| entry.name == PKG_INFO.as_bytes()) {
         return Ok(VersionFile::NotNeeded);
     }
-    let name = match text(objects, has("pyproject.toml"))?.and_then(|text| name_in_pyproject(&text)) {
-        Some(name) => Some(name),
-        None => text(objects, has("setup.cfg"))?.and_then(|text| name_in_setup_cfg(&text)),
-    };
-    Ok(match (name, version) {
+    Ok(match (declared(objects, &root)?, version) {
         (None, _) => VersionFile::NotNeeded,
         (Some(package), None) => VersionFile::Unknown { package },
         (Some(package), Some(version)) => {
@@ -164,8 +191,19 @@ fn text(objects: &dyn Objects, entry: Option<&TreeEntry>) -> Result<Option<Strin
 /// `[project] name` (PEP 621).
 fn name_in_pyproject(text: &str) -> Option<String> {
     let document: toml::Table = text.parse().ok()?;
-    let name = document.get("project")?.get("name")?.as_str()?;
-    plain(name)
+    plain(document.get("project")?.get("name")?.as_str()?)
+}
+
+/// `[tool.poetry] name`: Poetry's own from before there was the other.
+fn name_for_poetry(text: &str) -> Option<String> {
+    let document: toml::Table = text.parse().ok()?;
+    plain(document.get("tool")?.get("poetry")?.get("name")?.as_str()?)
+}
+
+/// The header `Name` of core metadata, which end at the first empty line.
+fn name_in_pkg_info(text: &str) -> Option<String> {
+    let mut headers = text.lines().take_while(|line| !line.is_empty());
+    plain(headers.find_map(|line| line.strip_prefix("Name:"))?)
 }
 
 /// `[metadata] name`.
@@ -196,6 +234,11 @@ mod tests {
             "[build-system]\nrequires = [\"pbr\"]\n[project]\nname = \"glance\"\ndynamic = [\"version\"]\n";
         assert_eq!(name_in_pyproject(project).as_deref(), Some("glance"));
         assert_eq!(name_in_pyproject("[build-system]\n"), None);
+        let poetry = "[tool.poetry]\nname = \"Some-Tool\"\n";
+        assert_eq!(name_for_poetry(poetry).as_deref(), Some("Some-Tool"));
+        let info = "Metadata-Version: 2.1\nName: openstack-placement\nVersion: 14.0.0\n\nName: other\n";
+        assert_eq!(name_in_pkg_info(info).as_deref(), Some("openstack-placement"));
+        assert_eq!(name_in_pkg_info("Version: 1\n\nName: late\n"), None);
     }
 
     #[test]

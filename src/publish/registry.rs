@@ -47,8 +47,8 @@ impl Default for RegistryConfig {
 
 /// A client of registries.
 pub struct Registry {
-    client: Client,
-    credentials: Credentials,
+    pub(super) client: Client,
+    pub(super) credentials: Credentials,
     retries: usize,
 }
 
@@ -497,7 +497,7 @@ impl Registry {
     }
 
     /// Repeats what failed on the way, with growing waits.
-    async fn retried<T, F: Future<Output = Result<T, Error>>>(
+    pub(super) async fn retried<T, F: Future<Output = Result<T, Error>>>(
         &self,
         attempt: impl FnMut() -> F,
     ) -> Result<T, Error> {
@@ -515,7 +515,7 @@ impl Registry {
 }
 
 /// Reads an image's name.
-fn read(text: &str) -> Result<Reference, Error> {
+pub(super) fn read(text: &str) -> Result<Reference, Error> {
     text.parse().map_err(|error| Error::Reference {
         text: text.to_owned(),
         reason: format!("{error}"),

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::provenance::{Issue, Kind, Provenance};
+use crate::api::constraint_override::OverrideState;
 use crate::constraints::PackageName;
 use crate::patch::PatchInput;
 
@@ -36,6 +37,15 @@ pub struct Component {
     pub release: Option<String>,
 }
 
+/// A component with its patches, in order.
+#[derive(Clone, Debug)]
+pub struct Patched {
+    /// The component.
+    pub component: Component,
+    /// Its patches.
+    pub patches: Vec<PatchInput>,
+}
+
 /// A package whose pin was overridden.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overridden {
@@ -49,6 +59,47 @@ pub struct Overridden {
     pub message: String,
 }
 
+impl Overridden {
+    /// What an override did, where it pinned a package to a version. `from` has upstream's pins, and `from_text` all of them as a
+    /// person reads them.
+    #[must_use]
+    pub fn of(
+        name: &str,
+        state: OverrideState,
+        from: Vec<String>,
+        from_text: Option<&str>,
+        to: Option<&str>,
+    ) -> Option<Self> {
+        let pins = matches!(
+            state,
+            OverrideState::Updated | OverrideState::Added | OverrideState::Outdated
+        );
+        let to = to.filter(|_| pins)?;
+        Some(Self {
+            name: name.to_owned(),
+            version: to.to_owned(),
+            from,
+            message: match from_text {
+                Some(from) => format!("{from} → {to}"),
+                None => "upstream does not pin it".to_owned(),
+            },
+        })
+    }
+}
+
+/// The package URL of a component that is no package of a kind with an index.
+///
+/// # Errors
+///
+/// [`Error::Purl`].
+pub fn generic_purl(name: &str, version: &str) -> Result<String, Error> {
+    GenericPurl::<String>::builder("generic".to_owned(), name)
+        .with_version(version)
+        .build()
+        .map(|purl| purl.to_string())
+        .map_err(|error| wrong(name, &error))
+}
+
 impl Component {
     pub(super) fn purl(&self) -> Result<Purl, Error> {
         match &self.purl {
@@ -59,18 +110,16 @@ impl Component {
 }
 
 /// The component as the document has it, with its pedigree.
-pub(super) fn patched(component: &Component, patches: &[PatchInput]) -> Result<BomComponent, Error> {
+pub(super) fn patched(
+    Patched { component, patches }: &Patched,
+    kind: &Classification,
+) -> Result<BomComponent, Error> {
     let purl = component.purl()?;
     let read: Vec<(&PatchInput, Provenance)> = patches
         .iter()
         .map(|patch| (patch, Provenance::of(&patch.bytes)))
         .collect();
-    let mut ancestor = BomComponent::new(
-        Classification::Application,
-        &component.name,
-        &component.version,
-        None,
-    );
+    let mut ancestor = BomComponent::new(kind.clone(), &component.name, &component.version, None);
     ancestor.purl = Some(purl.clone());
     let commits: Vec<Commit> = read
         .iter()
@@ -100,7 +149,7 @@ pub(super) fn patched(component: &Component, patches: &[PatchInput]) -> Result<B
     }
     let names: Vec<&str> = patches.iter().map(|patch| patch.name.as_str()).collect();
     let mut result = BomComponent::new(
-        Classification::Application,
+        kind.clone(),
         &component.name,
         &component.version,
         Some(purl.to_string()),
@@ -151,28 +200,28 @@ pub(super) fn overridden(package: &Overridden) -> Result<BomComponent, Error> {
     Ok(result)
 }
 
-/// Writes the document of a component and of overridden packages, as JSON.
+/// Writes the document of a component, of the patched libraries that it is built with and of overridden packages, as JSON.
 ///
 /// Equal input gives equal bytes: the serial number follows from it, and there is no time.
 ///
 /// # Errors
 ///
 /// [`Error::Purl`]; [`Error::Write`] where the library refuses what it was given.
-pub fn document(
-    component: &Component,
-    patches: &[PatchInput],
-    packages: &[Overridden],
-) -> Result<Vec<u8>, Error> {
-    let packages: Result<Vec<BomComponent>, Error> = packages.iter().map(overridden).collect();
-    let packages = packages?;
+pub fn document(main: &Patched, libraries: &[Patched], packages: &[Overridden]) -> Result<Vec<u8>, Error> {
+    let libraries = libraries
+        .iter()
+        .map(|library| patched(library, &Classification::Library));
+    let components: Result<Vec<BomComponent>, Error> =
+        libraries.chain(packages.iter().map(overridden)).collect();
+    let components = components?;
     let metadata = Metadata {
-        component: Some(patched(component, patches)?),
+        component: Some(patched(main, &Classification::Application)?),
         ..Metadata::default()
     };
     let mut bom = Bom {
         serial_number: None,
         metadata: Some(metadata),
-        components: Some(Components(packages)),
+        components: Some(Components(components)),
         spec_version: SpecVersion::V1_5,
         ..Bom::default()
     };

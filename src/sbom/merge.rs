@@ -2,9 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Component, Error, Overridden, document};
+use super::{Error, Overridden, Patched, document};
 use crate::constraints::PackageName;
-use crate::patch::PatchInput;
 
 /// Merges a component's pedigree and the overridden packages into a document, and gives it with everything else in it
 /// unchanged.
@@ -15,18 +14,13 @@ use crate::patch::PatchInput;
 /// # Errors
 ///
 /// [`Error::Foreign`] for what is no `CycloneDX` document; those of [`document()`].
-pub fn merge(
-    foreign: &[u8],
-    component: &Component,
-    patches: &[PatchInput],
-    packages: &[Overridden],
-) -> Result<Vec<u8>, Error> {
+pub fn merge(foreign: &[u8], main: &Patched, packages: &[Overridden]) -> Result<Vec<u8>, Error> {
     let mut merged: Value =
         serde_json::from_slice(foreign).map_err(|error| Error::Foreign(error.to_string()))?;
     if merged.get("bomFormat").and_then(Value::as_str) != Some("CycloneDX") {
         return Err(Error::Foreign("bomFormat is not CycloneDX".to_owned()));
     }
-    let own = document(component, patches, packages)?;
+    let own = document(main, &[], packages)?;
     let own: Value = serde_json::from_slice(&own).map_err(|error| Error::Write(error.to_string()))?;
     let main = own.get("metadata").and_then(|metadata| metadata.get("component"));
     let listed = own.get("components").and_then(Value::as_array);

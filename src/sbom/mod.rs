@@ -1,5 +1,5 @@
-//! What a patched image is made of, as a `CycloneDX` 1.5 document: the component with the pedigree of its patches, and the
-//! packages whose pins were overridden.
+//! What a patched image is made of, as a `CycloneDX` 1.5 document: the component and the libraries that it is
+//! built with, each with the pedigree of its patches, and the packages whose pins were overridden.
 //!
 //! [`Provenance::of`] reads a patch's headers, [`document()`] writes the document, [`merge()`] puts the same into
 //! another tool's document.
@@ -8,9 +8,12 @@ mod document;
 mod merge;
 mod provenance;
 
-pub use document::{Component, Overridden, document};
+pub use document::{Component, Overridden, Patched, document, generic_purl};
 pub use merge::merge;
 pub use provenance::{Issue, Kind, Provenance};
+
+/// The media type of the document.
+pub const MEDIA_TYPE: &str = "application/vnd.cyclonedx+json";
 
 /// Why a document could not be made.
 #[derive(Debug, thiserror::Error)]

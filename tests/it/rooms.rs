@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("actions", &["rest"], Kind::Effects),
     ("forge", &["rest"], Kind::Effects),
     ("deliver", &["api"], Kind::Pure),
-    ("sbom", &["constraints", "patch"], Kind::Pure),
+    ("sbom", &["api", "constraints", "patch"], Kind::Pure),
     ("status", &["api", "patch", "plan"], Kind::Effects),
     ("ops", &["api"], Kind::Effects),
     (
@@ -32,6 +32,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "actions",
             "forge",
             "deliver",
+            "sbom",
             "status",
             "ops",
         ],

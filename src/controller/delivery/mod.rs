@@ -74,7 +74,8 @@ pub(super) async fn deliver(
     pace: Pace,
 ) -> Delivered {
     // Whoever delivers looks into the status whether the image is still the newest.
-    if known.image.as_ref() != Some(image) {
+    let told = known.image.as_ref().map(|image| &image.reference);
+    if told != Some(&image.reference) {
         return Delivered::Later(format!("{} is about to be delivered", image.reference), Next::Now);
     }
     let approved = patch_set.annotations().get(APPROVED).map(String::as_str);

@@ -416,15 +416,11 @@ async fn what_no_image_can_be_built_with_is_refused() {
     let good = spec(&stage, &registry);
     let mut beside = good["build"].clone();
     beside["extraPackagesFrom"] = json!({ "path": "extra.yaml" });
-    let cases: [(Value, &str); 5] = [
+    let cases: [(Value, &str); 4] = [
         (json!({ "build": beside }), "set patches.git or patches.sourceRef"),
         (
             json!({ "build": null, "libraries": [{ "name": "x" }] }),
             "set build",
-        ),
-        (
-            json!({ "level": "Library", "libraries": [{ "name": "x" }] }),
-            "a library is not built with libraries",
         ),
         (
             json!({ "build": { "engine": "Magic", "source": good["build"]["source"] } }),

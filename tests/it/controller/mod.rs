@@ -6,6 +6,7 @@ pub mod build;
 mod delivery;
 mod faults;
 mod gitops;
+mod inspection;
 mod notify;
 mod overrides;
 mod patches;

@@ -1,5 +1,6 @@
 //! A real OpenStack service, with one patch, a patched library and an overridden version, by BuildKit in a Job.
 
+use patchset::api::build::{ImageStatus, Origin};
 use patchset::api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
@@ -127,6 +128,7 @@ async fn a_service_with_a_patch_a_library_and_an_override_becomes_an_image_that_
     let status = ready.status.as_ref().unwrap();
     let image = status.image.as_ref().unwrap();
     assert_eq!(status.build.as_ref().unwrap().attempt.as_ref().unwrap().number, 1);
+    assert_tells_what_it_is_made_of(registry, image).await;
     let printed = site
         .run("probe", &image.reference, &["python3", "-c", PROBE])
         .await;
@@ -147,6 +149,57 @@ async fn a_service_with_a_patch_a_library_and_an_override_becomes_an_image_that_
         let digest = digest_of(&moved);
         assert_eq!(digest, image.digest, "{moved}");
     }
+}
+
+/// Both come from their patched source, and the image says what they were patched with.
+async fn assert_tells_what_it_is_made_of(registry: &str, image: &ImageStatus) {
+    let installed: Vec<(&str, Option<&str>, Origin)> = image
+        .installed
+        .iter()
+        .flatten()
+        .map(|one| (one.name.as_str(), one.version.as_deref(), one.origin))
+        .collect();
+    assert_eq!(
+        installed,
+        [
+            ("openstack-placement", Some("14.0.0"), Origin::Source),
+            ("os-traits", Some("3.5.0"), Origin::Source)
+        ]
+    );
+    let (digest, document) = attached(registry, "placement", &image.digest).await;
+    assert_eq!(image.sbom.as_deref(), Some(digest.as_str()));
+    assert_eq!(
+        document["metadata"]["component"]["purl"],
+        "pkg:pypi/openstack-placement@14.0.0"
+    );
+    let components: Vec<&str> = document["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["purl"].as_str().unwrap())
+        .collect();
+    assert_eq!(components, ["pkg:pypi/os-traits@3.5.0", "pkg:pypi/webob@1.8.8"]);
+}
+
+/// The only document that is attached to an image.
+async fn attached(registry: &str, repository: &str, image: &str) -> (String, Value) {
+    let get = async |path: String| -> Value {
+        let accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
+        let answer = reqwest::Client::new()
+            .get(format!("http://{registry}/v2/{repository}/{path}"))
+            .header("Accept", accept)
+            .send()
+            .await
+            .unwrap();
+        answer.error_for_status().unwrap().json().await.unwrap()
+    };
+    let index = get(format!("manifests/{}", image.replace(':', "-"))).await;
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 1);
+    let digest = index["manifests"][0]["digest"].as_str().unwrap().to_owned();
+    let artifact = get(format!("manifests/{digest}")).await;
+    let blob = artifact["layers"][0]["digest"].as_str().unwrap();
+    let document = get(format!("blobs/{blob}")).await;
+    (digest, document)
 }
 
 /// What a registry says that a tag stands for.

@@ -1,0 +1,598 @@
+//! Which Python distributions an image has installed, read off the names in its layers.
+//!
+//! A layer is read once, as a stream, and nothing of it is kept but the paths of `METADATA` and `direct_url.json` (PEP 610) of
+//! what Python would find: folders in `site-packages` and `dist-packages`. Layers lie over each other as the image-spec
+//! says ("Whiteouts"): what a layer deletes or replaces is gone.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Read};
+
+use bstr::{BStr, BString, ByteSlice, ByteVec};
+use flate2::bufread::MultiGzDecoder;
+use serde::Deserialize;
+use tar::{Archive, Entry, EntryType};
+
+/// The most entries and bytes of all layers of an image, unpacked.
+const MOST_ENTRIES: u64 = 4_000_000;
+const MOST_BYTES: u64 = 32 << 30;
+
+/// The most bytes of all paths that are kept.
+const MOST_KEPT: usize = 16 << 20;
+
+/// The bytes that a path takes besides its own.
+const PER_PATH: usize = 64;
+
+/// The longest path that is kept, in bytes (Linux's `PATH_MAX`).
+const LONGEST_PATH: usize = 4096;
+
+/// The largest `direct_url.json` that is read, in bytes.
+const LARGEST_URL: u64 = 64 << 10;
+
+/// The most bytes of headers before an entry: long names and PAX records.
+const LARGEST_HEADERS: u64 = 1 << 20;
+
+/// The most memory that a zstd layer may ask for, as a power of two in bytes.
+const LARGEST_WINDOW: u32 = 26;
+
+/// Where a distribution was installed from, as its `direct_url.json` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// A folder or file at hand.
+    Source,
+    /// There is no `direct_url.json`: a package index, or a package of the operating system.
+    Index,
+    /// An address.
+    Url,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// A distribution as Python would find it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Distribution {
+    /// Its name, as the folder spells it.
+    pub name: String,
+    /// Its version, where the folder tells it.
+    pub version: Option<String>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// What is kept of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// There is such a distribution.
+    Metadata,
+    /// Where it comes from.
+    DirectUrl(Origin),
+}
+
+/// The files of some layers, one over the other, as far as they are kept.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Files {
+    kept: BTreeMap<BString, Kept>,
+    entries: u64,
+    bytes: u64,
+}
+
+impl Files {
+    /// Lays a layer over these, plain or compressed with gzip or zstd.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, or is larger than what is read. What was read of it so far is of no use.
+    pub(super) fn over(&self, layer: impl Read) -> io::Result<Self> {
+        let mut layer = BufReader::with_capacity(64 << 10, layer);
+        let mut start = Vec::new();
+        layer.by_ref().take(4).read_to_end(&mut start)?;
+        let mut layer = start.as_slice().chain(layer);
+        let mut scan = Scan {
+            lower: self.clone(),
+            upper: BTreeMap::new(),
+            weight: 0,
+        };
+        match start.as_slice() {
+            [] => {}
+            [0x1f, 0x8b, ..] => scan.tar(BufReader::new(MultiGzDecoder::new(&mut layer)))?,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(&mut layer)?;
+                decoder.window_log_max(LARGEST_WINDOW)?;
+                scan.tar(decoder)?;
+            }
+            _ => scan.tar(&mut layer)?,
+        }
+        // What is behind the archive counts for its digest.
+        io::copy(&mut layer, &mut io::sink())?;
+        scan.finish()
+    }
+
+    /// The bytes that all paths take.
+    pub(super) fn weight(&self) -> usize {
+        self.kept.keys().map(|path| path.len() + PER_PATH).sum()
+    }
+
+    /// The distributions, each once however often it is there.
+    pub(super) fn distributions(&self) -> Vec<Distribution> {
+        let mut found: Vec<Distribution> = self
+            .kept
+            .iter()
+            .filter(|(_, kept)| **kept == Kept::Metadata)
+            .filter_map(|(path, _)| self.distribution(path.as_bstr()))
+            .collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    fn distribution(&self, path: &BStr) -> Option<Distribution> {
+        let folder = match split(path) {
+            (folder, name) if name == "METADATA" || name == "PKG-INFO" => folder,
+            _ => path,
+        };
+        let (_, name) = split(folder);
+        let (stem, is_wheel) = match name.strip_suffix(b".dist-info") {
+            Some(stem) => (stem, true),
+            None => (name.strip_suffix(b".egg-info")?, false),
+        };
+        let stem = stem.to_str().ok()?;
+        let mut parts = stem.splitn(3, '-');
+        let (name, version) = (parts.next()?, parts.next());
+        let mut url = BString::from(folder);
+        url.push_str("/direct_url.json");
+        let origin = match self.kept.get(&url) {
+            Some(Kept::DirectUrl(origin)) => *origin,
+            _ if is_wheel => Origin::Index,
+            // The installers of these had no such note.
+            _ => Origin::Unknown,
+        };
+        Some(Distribution {
+            name: name.to_owned(),
+            version: version.map(ToOwned::to_owned),
+            origin,
+        })
+    }
+}
+
+/// A layer on its way over others.
+struct Scan {
+    lower: Files,
+    upper: BTreeMap<BString, Kept>,
+    /// The bytes that its paths take.
+    weight: usize,
+}
+
+impl Scan {
+    fn tar(&mut self, archive: impl Read) -> io::Result<()> {
+        let allowance = Cell::new(0);
+        let mut archive = Archive::new(Bounded {
+            inner: archive,
+            allowance: &allowance,
+        });
+        let mut entries = archive.entries()?;
+        loop {
+            // All that is read now are headers, which the archive keeps in memory.
+            allowance.set(LARGEST_HEADERS);
+            let Some(entry) = entries.next() else { break };
+            let mut entry = entry?;
+            self.lower.entries += 1;
+            if self.lower.entries > MOST_ENTRIES {
+                return Err(too_large("files", MOST_ENTRIES));
+            }
+            allowance.set(MOST_BYTES.saturating_sub(self.lower.bytes));
+            self.entry(&mut entry)?;
+            self.lower.bytes += entry.size();
+            if self.lower.bytes > MOST_BYTES {
+                return Err(too_large("bytes", MOST_BYTES));
+            }
+            io::copy(&mut entry, &mut io::sink())?;
+        }
+        allowance.set(MOST_BYTES.saturating_sub(self.lower.bytes));
+        io::copy(&mut archive.into_inner(), &mut io::sink())?;
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &mut Entry<'_, impl Read>) -> io::Result<()> {
+        let kind = entry.header().entry_type();
+        if kind.is_pax_global_extensions() {
+            return Ok(());
+        }
+        let path = clean(&entry.path_bytes());
+        let (folder, name) = split(path.as_bstr());
+        if name == ".wh..wh..opq" {
+            self.delete_below(folder);
+            return Ok(());
+        }
+        if let Some(deleted) = name.strip_prefix(b".wh.") {
+            // Whatever else begins so is a note of a file system's own.
+            if !deleted.starts_with(b".wh.") {
+                let path = join(folder, deleted.as_bstr());
+                self.lower.kept.remove(&path);
+                self.delete_below(path.as_bstr());
+            }
+            return Ok(());
+        }
+        self.lower.kept.remove(&path);
+        if kind == EntryType::Directory {
+            return Ok(());
+        }
+        self.delete_below(path.as_bstr());
+        self.upper.remove(&path);
+        let Some(what) = interesting(path.as_bstr()) else {
+            return Ok(());
+        };
+        let kept = match (what, kind) {
+            (Kept::Metadata, _) => Kept::Metadata,
+            (_, EntryType::Link) => {
+                let target = entry.link_name_bytes().map(|target| clean(&target));
+                target
+                    .and_then(|target| self.upper.get(&target).or_else(|| self.lower.kept.get(&target)))
+                    .copied()
+                    .unwrap_or(Kept::DirectUrl(Origin::Unknown))
+            }
+            (_, kind) if kind.is_file() && entry.size() <= LARGEST_URL => {
+                let mut text = Vec::new();
+                entry.take(LARGEST_URL).read_to_end(&mut text)?;
+                Kept::DirectUrl(origin(&text))
+            }
+            _ => Kept::DirectUrl(Origin::Unknown),
+        };
+        self.weight += path.len() + PER_PATH;
+        self.upper.insert(path, kept);
+        if self.weight > MOST_KEPT {
+            return Err(too_large("bytes of names", MOST_KEPT as u64));
+        }
+        Ok(())
+    }
+
+    /// Deletes what lower layers have in a folder.
+    fn delete_below(&mut self, folder: &BStr) {
+        let prefix = join(folder, BStr::new(""));
+        let below: Vec<BString> = self
+            .lower
+            .kept
+            .range(prefix.clone()..)
+            .map(|(path, _)| path)
+            .take_while(|path| path.starts_with(&prefix))
+            .cloned()
+            .collect();
+        for path in below {
+            self.lower.kept.remove(&path);
+        }
+    }
+
+    fn finish(mut self) -> io::Result<Files> {
+        self.lower.kept.append(&mut self.upper);
+        if self.lower.weight() > MOST_KEPT {
+            return Err(too_large("bytes of names", MOST_KEPT as u64));
+        }
+        Ok(self.lower)
+    }
+}
+
+fn too_large(what: &str, limit: u64) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        format!("it has more than {limit} {what}"),
+    )
+}
+
+/// Reads no more than it is allowed to.
+struct Bounded<'a, R> {
+    inner: R,
+    allowance: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Bounded<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let allowed = self.allowance.get();
+        let most = usize::try_from(allowed).unwrap_or(usize::MAX).min(buffer.len());
+        if most == 0 && !buffer.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "a header, or the whole, is larger than what is read",
+            ));
+        }
+        let read = self.inner.read(buffer.get_mut(..most).unwrap_or_default())?;
+        self.allowance.set(allowed.saturating_sub(read as u64));
+        Ok(read)
+    }
+}
+
+/// A path from the root, without steps that lead nowhere: what unpacking makes of it.
+fn clean(path: &[u8]) -> BString {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split_str("/") {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    bstr::join("/", parts).into()
+}
+
+fn split(path: &BStr) -> (&BStr, &BStr) {
+    match path.rsplit_once_str("/") {
+        Some((folder, name)) => (folder.as_bstr(), name.as_bstr()),
+        None => (BStr::new(""), path),
+    }
+}
+
+fn join(folder: &BStr, name: &BStr) -> BString {
+    let mut path = BString::from(folder);
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.push_str(name);
+    path
+}
+
+/// Whether a file is one that is kept, and as what.
+fn interesting(path: &BStr) -> Option<Kept> {
+    if path.len() > LONGEST_PATH {
+        return None;
+    }
+    let (folder, name) = split(path);
+    let (above, holder) = split(folder);
+    let is_site = |folder: &BStr| matches!(split(folder).1.as_bytes(), b"site-packages" | b"dist-packages");
+    match name.as_bytes() {
+        b"METADATA" if holder.ends_with(b".dist-info") && is_site(above) => Some(Kept::Metadata),
+        b"PKG-INFO" if holder.ends_with(b".egg-info") && is_site(above) => Some(Kept::Metadata),
+        b"direct_url.json"
+            if (holder.ends_with(b".dist-info") || holder.ends_with(b".egg-info")) && is_site(above) =>
+        {
+            Some(Kept::DirectUrl(Origin::Unknown))
+        }
+        // distutils wrote a file instead of a folder.
+        name if name.ends_with(b".egg-info") && is_site(folder) => Some(Kept::Metadata),
+        _ => None,
+    }
+}
+
+/// The part of a `direct_url.json` that is read (PEP 610).
+#[derive(Deserialize)]
+struct DirectUrl {
+    url: String,
+}
+
+fn origin(direct_url: &[u8]) -> Origin {
+    match serde_json::from_slice::<DirectUrl>(direct_url) {
+        Ok(DirectUrl { url }) if url.starts_with("file:") => Origin::Source,
+        Ok(_) => Origin::Url,
+        Err(_) => Origin::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use tar::{Builder, Header};
+
+    const SITE: &str = "usr/lib/python3/site-packages";
+    const LOCAL: &[u8] = br#"{"url": "file:///tmp/os-traits", "dir_info": {}}"#;
+
+    /// A layer of files; a name that ends in a slash is a folder.
+    fn layer(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut tar = Builder::new(Vec::new());
+        for (name, content) in files {
+            let mut header = Header::new_ustar();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            if name.ends_with('/') {
+                header.set_entry_type(EntryType::Directory);
+            }
+            // The library itself refuses some of these names.
+            let field = &mut header.as_old_mut().name;
+            field[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            tar.append(&header, *content).unwrap();
+        }
+        tar.into_inner().unwrap()
+    }
+
+    fn over(layers: &[Vec<u8>]) -> Vec<(String, Origin)> {
+        let files = layers.iter().fold(Files::default(), |files, layer| {
+            files.over(layer.as_slice()).unwrap()
+        });
+        let found = files.distributions().into_iter().map(|one| {
+            let version = one.version.unwrap_or_default();
+            (format!("{} {version}", one.name), one.origin)
+        });
+        found.collect()
+    }
+
+    fn stock(version: &str) -> Vec<u8> {
+        layer(&[(&format!("./{SITE}/os_traits-{version}.dist-info/METADATA"), b"x")])
+    }
+
+    fn patched() -> Vec<u8> {
+        layer(&[
+            (&format!("{SITE}/os_traits-3.5.0.dist-info/METADATA"), b""),
+            (
+                &format!("{SITE}/os_traits-3.5.0.dist-info/direct_url.json"),
+                LOCAL,
+            ),
+        ])
+    }
+
+    #[test]
+    fn distributions_are_those_that_python_finds() {
+        let all = layer(&[
+            (&format!("{SITE}/WebOb-1.8.8.dist-info/METADATA"), b""),
+            (&format!("{SITE}/WebOb-1.8.8.dist-info/RECORD"), b""),
+            (&format!("{SITE}/empty-1.dist-info/RECORD"), b""),
+            (
+                &format!("{SITE}/setuptools/_vendor/wheel-1.dist-info/METADATA"),
+                b"",
+            ),
+            ("root/.cache/uv/archive-v0/x/os_traits-1.dist-info/METADATA", b""),
+            ("usr/lib/python3/dist-packages/old-2.egg-info/PKG-INFO", b""),
+            ("usr/lib/python3/dist-packages/older-3-py3.egg-info", b""),
+            ("opt/venv/lib/python3/site-packages/far-4.dist-info/METADATA", b""),
+            (
+                "opt/venv/lib/python3/site-packages/far-4.dist-info/direct_url.json",
+                br#"{"url": "https://example.org/far.whl"}"#,
+            ),
+            ("opt/site-packages/odd-5.dist-info/METADATA", b""),
+            ("opt/site-packages/odd-5.dist-info/direct_url.json", b"\xff"),
+        ]);
+        assert_eq!(
+            over(&[all]),
+            [
+                ("WebOb 1.8.8".to_owned(), Origin::Index),
+                ("far 4".to_owned(), Origin::Url),
+                ("odd 5".to_owned(), Origin::Unknown),
+                ("old 2".to_owned(), Origin::Unknown),
+                ("older 3".to_owned(), Origin::Unknown),
+            ]
+        );
+    }
+
+    #[test]
+    fn upper_layers_delete_and_replace_what_is_below() {
+        let source = [("os_traits 3.5.0".to_owned(), Origin::Source)];
+        let none: [(String, Origin); 0] = [];
+        let whiteout = layer(&[(&format!("{SITE}/.wh.os_traits-3.4.0.dist-info"), b"")]);
+        assert_eq!(over(&[stock("3.4.0"), whiteout, patched()]), source);
+        let note = format!("{SITE}/os_traits-3.5.0.dist-info/.wh.direct_url.json");
+        let forgotten = over(&[patched(), layer(&[(&note, b"")])]);
+        assert_eq!(forgotten, [("os_traits 3.5.0".to_owned(), Origin::Index)]);
+        let opaque = layer(&[(&format!("{SITE}/.wh..wh..opq"), b"")]);
+        assert_eq!(over(&[stock("3.4.0"), opaque]), none);
+        // A layer deletes only what is below it, wherever its own files stand in it.
+        let both = layer(&[
+            (&format!("{SITE}/os_traits-3.5.0.dist-info/METADATA"), b""),
+            (
+                &format!("{SITE}/os_traits-3.5.0.dist-info/direct_url.json"),
+                LOCAL,
+            ),
+            (&format!("{SITE}/.wh..wh..opq"), b""),
+        ]);
+        assert_eq!(over(&[stock("3.4.0"), both]), source);
+        for gone in ["usr/.wh.lib", "usr/lib/python3"] {
+            assert_eq!(over(&[patched(), layer(&[(gone, b"")])]), none, "{gone}");
+        }
+        // A folder of the same name, and notes of file systems, leave it.
+        for kept in ["usr/lib/", "usr/.wh..wh.plnk", "usr/.wh.li", "usr/lib/pyt"] {
+            assert_eq!(over(&[patched(), layer(&[(kept, b"")])]), source, "{kept}");
+        }
+    }
+
+    #[test]
+    fn layers_are_plain_or_compressed_in_one_or_several_parts() {
+        let parts = |layer: &[u8], pack: &dyn Fn(&[u8]) -> Vec<u8>| {
+            let (one, two) = layer.split_at(700);
+            [pack(one), pack(two)].concat()
+        };
+        let gzip = |bytes: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
+        let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3], &*zstd(&patched())].concat();
+        for (n, packed) in [
+            gzip(&patched()),
+            parts(&patched(), &gzip),
+            zstd(&patched()),
+            parts(&patched(), &zstd),
+            skippable,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            assert_eq!(
+                over(&[stock("3.4.0"), packed]),
+                [
+                    ("os_traits 3.4.0".to_owned(), Origin::Index),
+                    ("os_traits 3.5.0".to_owned(), Origin::Source)
+                ],
+                "{n}"
+            );
+        }
+        assert_eq!(over(&[Vec::new()]), []);
+    }
+
+    #[test]
+    fn hard_links_are_what_they_lead_to() {
+        let mut tar = Builder::new(Vec::new());
+        for (name, content) in [("cache/url", LOCAL), ("cache/METADATA", b"x".as_slice())] {
+            let mut header = Header::new_ustar();
+            header.set_size(content.len() as u64);
+            tar.append_data(&mut header, name, content).unwrap();
+        }
+        let folder = format!("{SITE}/os_traits-3.5.0.dist-info");
+        for (name, target) in [("METADATA", "cache/METADATA"), ("direct_url.json", "cache/url")] {
+            let mut header = Header::new_ustar();
+            header.set_entry_type(EntryType::Link);
+            header.set_size(0);
+            tar.append_link(&mut header, format!("{folder}/{name}"), target)
+                .unwrap();
+        }
+        // What is linked was not kept, so that nothing is said of it.
+        let layer = tar.into_inner().unwrap();
+        assert_eq!(over(&[layer]), [("os_traits 3.5.0".to_owned(), Origin::Unknown)]);
+    }
+
+    #[test]
+    fn paths_are_cleaned_as_unpacking_does() {
+        let above = "../../usr/x/../lib/python3/site-packages/up-1.dist-info/METADATA";
+        let absolute = "/usr/lib/python3//site-packages/./abs-1.dist-info/METADATA";
+        let found = over(&[layer(&[(above, b""), (absolute, b"")])]);
+        assert_eq!(
+            found,
+            [
+                ("abs 1".to_owned(), Origin::Index),
+                ("up 1".to_owned(), Origin::Index)
+            ]
+        );
+        let deleted = layer(&[("usr/x/../.wh.lib", b"")]);
+        assert_eq!(over(&[patched(), deleted]), []);
+    }
+
+    #[test]
+    fn what_is_broken_or_too_large_is_told() {
+        let fails = |layer: &[u8]| Files::default().over(layer).unwrap_err().to_string();
+        let gzip = |bytes: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        fails(b"this is no archive, whatever it is called");
+        let mut broken = gzip(&patched());
+        let middle = broken.len() / 2;
+        broken[middle] ^= 0xff;
+        fails(&broken);
+        let whole = gzip(&patched());
+        fails(&whole[..whole.len() - 20]);
+        // A long name of 64 MiB, which would be kept in memory.
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::GNULongName);
+        header.set_size(64 << 20);
+        header.set_cksum();
+        let bomb = [header.as_bytes().as_slice(), &vec![b'a'; 64 << 20]].concat();
+        assert!(fails(&gzip(&bomb)).contains("larger than what is read"));
+        // A note that is too large is not read.
+        let large = vec![b' '; usize::try_from(LARGEST_URL).unwrap() + 1];
+        let folder = format!("{SITE}/os_traits-3.5.0.dist-info");
+        let noted = layer(&[
+            (&format!("{folder}/METADATA"), b""),
+            (&format!("{folder}/direct_url.json"), &large),
+        ]);
+        assert_eq!(over(&[noted]), [("os_traits 3.5.0".to_owned(), Origin::Unknown)]);
+        // A window that would take 128 MiB.
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(27).unwrap();
+        encoder.write_all(&patched()).unwrap();
+        assert!(
+            Files::default()
+                .over(encoder.finish().unwrap().as_slice())
+                .is_err()
+        );
+    }
+}

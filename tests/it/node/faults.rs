@@ -22,7 +22,7 @@ pub struct Stage {
     pub site: Site,
     pub upstream: GitRepo,
     server: GitServer,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 impl Stage {
@@ -37,8 +37,18 @@ impl Stage {
             site,
             upstream,
             server,
-            _root: root,
+            root,
         }
+    }
+
+    /// Where its server's repositories are.
+    pub fn root(&self) -> &std::path::Path {
+        self.root.path()
+    }
+
+    /// The address of one of them.
+    pub fn url(&self, name: &str) -> String {
+        self.server.url(name)
     }
 
     /// A spec whose Dockerfile is small, and quick where it does not wait.

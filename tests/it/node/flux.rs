@@ -1,6 +1,7 @@
 //! From `kubectl apply` to the pod that runs the patched program, by Flux's own kustomize-controller.
 
 use std::fmt::Write;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -19,8 +20,9 @@ use sha2::{Digest, Sha256};
 use super::faults::Stage;
 use super::{PATIENCE, Site};
 use crate::controller::{GOOD, assert_well_formed, inline};
+use crate::support::git_repo::GitRepo;
 
-/// What the team keeps in the repository that Flux reads: the image is a variable.
+/// What the team keeps in the repository that Flux reads.
 const MANIFEST: &str = "apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -38,32 +40,80 @@ spec:
       terminationGracePeriodSeconds: 1
       containers:
       - name: demo
-        image: ${demo_reference}
+        image: IMAGE
         command: [sh, -c, 'cat /file.txt; exec sleep 3600']
 ";
 
 const DOCKERFILE: &str = "FROM base\nCOPY --from=demo file.txt /file.txt\n";
 
-/// Serves an artifact as Flux's source-controller does, and gives its address and digest.
-async fn artifact() -> (String, String) {
-    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    let mut header = tar::Header::new_gnu();
-    header.set_size(MANIFEST.len() as u64);
-    header.set_mode(0o644);
-    tar.append_data(&mut header, "deployment.yaml", MANIFEST.as_bytes())
-        .unwrap();
-    let bytes = tar.into_inner().unwrap().finish().unwrap();
-    let digest = Sha256::digest(&bytes)
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").unwrap();
-            text
+/// What source-controller does for a GitRepository: it serves a folder as an artifact, and says so in the status.
+struct Source {
+    address: String,
+    served: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Source {
+    /// A GitRepository, without an artifact.
+    async fn new(site: &Site) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/app.tar.gz", listener.local_addr().unwrap());
+        let served = Arc::new(Mutex::new(Vec::new()));
+        let given = Arc::clone(&served);
+        let bytes = move || std::future::ready(given.lock().unwrap().clone());
+        let router = Router::new().route("/app.tar.gz", get(bytes));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let source = json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "metadata": { "name": "app" },
+            "spec": { "interval": "1h", "url": "https://git.invalid/app" }
         });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = Router::new().route("/app.tar.gz", get(move || std::future::ready(bytes.clone())));
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    (format!("http://{address}/app.tar.gz"), format!("sha256:{digest}"))
+        let parameters = PatchParams::apply("test").force();
+        sources(site)
+            .patch("app", &parameters, &Patch::Apply(&source))
+            .await
+            .unwrap();
+        Self { address, served }
+    }
+
+    /// Serves a file as what a commit has.
+    async fn publish(&self, site: &Site, manifest: &str, commit: &str) {
+        let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(manifest.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, "deployment.yaml", manifest.as_bytes())
+            .unwrap();
+        let bytes = tar.into_inner().unwrap().finish().unwrap();
+        let digest = Sha256::digest(&bytes)
+            .iter()
+            .fold(String::new(), |mut text, byte| {
+                write!(text, "{byte:02x}").unwrap();
+                text
+            });
+        *self.served.lock().unwrap() = bytes;
+        let status = json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "metadata": { "name": "app" },
+            "status": {
+                "observedGeneration": 1,
+                "artifact": { "path": "app.tar.gz", "url": self.address, "revision": format!("main@sha1:{commit}"),
+                    "digest": format!("sha256:{digest}"), "lastUpdateTime": "2026-01-01T00:00:00Z", "size": 1 },
+                "conditions": [{ "type": "Ready", "status": "True", "reason": "Succeeded", "message": "stored",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1 }]
+            }
+        });
+        sources(site)
+            .patch_status("app", &PatchParams::apply("test").force(), &Patch::Apply(&status))
+            .await
+            .unwrap();
+    }
+}
+
+fn sources(site: &Site) -> Api<DynamicObject> {
+    api_of(
+        site,
+        "source.toolkit.fluxcd.io",
+        "GitRepository",
+        "gitrepositories",
+    )
 }
 
 fn api_of(site: &Site, group: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
@@ -75,44 +125,14 @@ fn api_of(site: &Site, group: &str, kind: &str, plural: &str) -> Api<DynamicObje
     )
 }
 
-/// A GitRepository whose status the test writes in source-controller's place, and a Kustomization on it.
-async fn hand_over(site: &Site) {
-    let (url, digest) = artifact().await;
-    let parameters = PatchParams::apply("test").force();
-    let sources = api_of(
-        site,
-        "source.toolkit.fluxcd.io",
-        "GitRepository",
-        "gitrepositories",
-    );
-    let source = json!({
-        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "metadata": { "name": "app" },
-        "spec": { "interval": "1h", "url": "https://git.invalid/app" }
-    });
-    sources
-        .patch("app", &parameters, &Patch::Apply(&source))
-        .await
-        .unwrap();
-    let status = json!({
-        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "metadata": { "name": "app" },
-        "status": {
-            "observedGeneration": 1,
-            "artifact": { "path": "app.tar.gz", "url": url, "revision": "main@sha1:0123456789abcdef0123456789abcdef01234567",
-                "digest": digest, "lastUpdateTime": "2026-01-01T00:00:00Z", "size": 1 },
-            "conditions": [{ "type": "Ready", "status": "True", "reason": "Succeeded", "message": "stored",
-                "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1 }]
-        }
-    });
-    sources
-        .patch_status("app", &parameters, &Patch::Apply(&status))
-        .await
-        .unwrap();
+/// A Kustomization on the GitRepository.
+async fn kustomization(site: &Site, post_build: Value) {
     let kustomization = json!({
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": { "name": "app" },
         "spec": {
             "interval": "1h", "path": "./", "prune": true, "targetNamespace": site.namespace,
             "sourceRef": { "kind": "GitRepository", "name": "app" },
-            "postBuild": { "substituteFrom": [{ "kind": "ConfigMap", "name": "images" }] }
+            "postBuild": post_build
         }
     });
     api_of(
@@ -121,7 +141,11 @@ async fn hand_over(site: &Site) {
         "Kustomization",
         "kustomizations",
     )
-    .patch("app", &parameters, &Patch::Apply(&kustomization))
+    .patch(
+        "app",
+        &PatchParams::apply("test").force(),
+        &Patch::Apply(&kustomization),
+    )
     .await
     .unwrap();
 }
@@ -148,12 +172,18 @@ async fn rolled_out(site: &Site, before: &str, expected: &str, started: Instant)
             .cloned()
     })
     .await;
+    runs(site, &reference, expected, started).await;
+    reference
+}
+
+/// Waits until Flux applied an image that was delivered just now, and its pod says `expected`; prints how long each took.
+async fn runs(site: &Site, reference: &str, expected: &str, started: Instant) {
     let delivered = started.elapsed();
     let deployments = site.api::<Deployment>();
     until("Flux's apply", || async {
         let deployment = deployments.get_opt("demo").await.unwrap()?;
         let containers = deployment.spec?.template.spec?.containers;
-        (containers[0].image.as_deref() == Some(reference.as_str())).then_some(())
+        (containers[0].image.as_deref() == Some(reference)).then_some(())
     })
     .await;
     let applied = started.elapsed();
@@ -163,9 +193,8 @@ async fn rolled_out(site: &Site, before: &str, expected: &str, started: Instant)
             .list(&ListParams::default().labels("app=demo"))
             .await
             .unwrap();
-        let is_new = |pod: &&Pod| {
-            pod.spec.as_ref().unwrap().containers[0].image.as_deref() == Some(reference.as_str())
-        };
+        let is_new =
+            |pod: &&Pod| pod.spec.as_ref().unwrap().containers[0].image.as_deref() == Some(reference);
         let pod = all.iter().find(is_new)?.name_any();
         let log = pods.logs(&pod, &LogParams::default()).await.ok()?;
         log.contains(expected).then_some(())
@@ -177,7 +206,6 @@ async fn rolled_out(site: &Site, before: &str, expected: &str, started: Instant)
         applied.checked_sub(delivered).unwrap(),
         started.elapsed()
     );
-    reference
 }
 
 /// How long the newest Job took, as the API server tells it in seconds.
@@ -203,7 +231,11 @@ async fn build_time(site: &Site) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patch_reaches_a_running_pod_and_each_change_rolls_out() {
     let stage = Stage::new("flux").await;
-    hand_over(&stage.site).await;
+    let source = Source::new(&stage.site).await;
+    let variable = MANIFEST.replace("IMAGE", "${demo_reference}");
+    source.publish(&stage.site, &variable, &"0".repeat(40)).await;
+    let substitute = json!({ "substituteFrom": [{ "kind": "ConfigMap", "name": "images" }] });
+    kustomization(&stage.site, substitute).await;
     let mut spec: Value = stage.spec(DOCKERFILE);
     spec["delivery"] = json!({ "configMap": { "name": "images" } });
     spec["interval"] = json!("2s");
@@ -252,4 +284,92 @@ async fn a_patch_reaches_a_running_pod_and_each_change_rolls_out() {
     stage.apply(&spec).await;
     let fourth = rolled_out(&stage.site, &third, "five", started).await;
     assert!(fourth.contains(":p0-"), "{fourth}");
+}
+
+/// What the newest commit of the branch has, and its id.
+fn branch(repo: &GitRepo) -> (String, String) {
+    (
+        repo.git(&["show", "main:apps/demo.yaml"]) + "\n",
+        repo.git(&["rev-parse", "main"]),
+    )
+}
+
+/// Waits for a commit with another image, hands it to Flux, and gives the image once its pod says `expected`.
+async fn committed(
+    stage: &Stage,
+    repo: &GitRepo,
+    source: &Source,
+    before: &str,
+    expected: &str,
+    started: Instant,
+) -> String {
+    let (manifest, commit) = until("a commit with a new image", || {
+        let found = branch(repo);
+        let is_new = !found.0.contains(&format!("image: {before} #"));
+        std::future::ready(is_new.then_some(found))
+    })
+    .await;
+    let line = manifest.lines().find(|line| line.contains("$patchset")).unwrap();
+    let reference = line.trim().split(' ').nth(1).unwrap().to_owned();
+    // The time from here on is Flux's; source-controller's part is the test's.
+    let pushed = started.elapsed();
+    source.publish(&stage.site, &manifest, &commit).await;
+    eprintln!("{reference}: committed after {pushed:.1?}");
+    runs(&stage.site, &reference, expected, started).await;
+    reference
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_reaches_a_running_pod_and_each_change_rolls_out() {
+    let stage = Stage::new("gitops").await;
+    let repo = GitRepo::create(stage.root(), "gitops");
+    repo.git(&["config", "http.receivepack", "true"]);
+    let marker = format!("none # {{\"$patchset\": \"{}:demo\"}}", stage.site.namespace);
+    repo.commit(
+        &[("apps/demo.yaml", &MANIFEST.replace("IMAGE", &marker))],
+        "what runs",
+    );
+    let source = Source::new(&stage.site).await;
+    kustomization(&stage.site, Value::Null).await;
+    let mut spec: Value = stage.spec(DOCKERFILE);
+    spec["delivery"] = json!({ "git": { "url": stage.url("gitops"), "branch": "main", "paths": ["apps"] } });
+    spec["interval"] = json!("2s");
+    spec["upstream"]["ref"] = json!({ "branch": "main" });
+    spec["build"]["image"]["tag"] = json!("p{patches}-{inputs}");
+
+    let started = Instant::now();
+    stage.apply(&spec).await;
+    let first = committed(&stage, &repo, &source, "none", "FIVE", started).await;
+    assert_well_formed(&stage.ready("True", "Succeeded").await);
+
+    // A changed patch, and the controller is killed when the commit is there: nothing is delivered twice.
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("+FIVE", "+Fife"))]);
+    let started = Instant::now();
+    stage.apply(&spec).await;
+    let second = committed(&stage, &repo, &source, &first, "Fife", started).await;
+    stage.site.node.kill_controller();
+    stage.ready("True", "Succeeded").await;
+    assert_eq!(repo.git(&["rev-list", "--count", "main"]), "3");
+
+    // A patch that conflicts does not disturb what runs.
+    let mut broken = spec.clone();
+    broken["patches"] = inline(&[("0001-five.patch", &GOOD.replace("-five", "-fünf"))]);
+    stage.apply(&broken).await;
+    stage.ready("False", "PatchConflict").await;
+    assert!(branch(&repo).0.contains(&second));
+
+    // The upstream moves, and then the patch is dropped.
+    stage.apply(&spec).await;
+    stage.ready("True", "Succeeded").await;
+    let moved = crate::controller::BASE.replace("one\n", "zero\none\n");
+    let started = Instant::now();
+    stage.upstream.commit(&[("file.txt", &moved)], "zero");
+    let third = committed(&stage, &repo, &source, &second, "zero", started).await;
+    spec["patches"] = Value::Null;
+    let started = Instant::now();
+    stage.apply(&spec).await;
+    let fourth = committed(&stage, &repo, &source, &third, "five", started).await;
+    assert!(fourth.contains(":p0-"), "{fourth}");
+    stage.ready("True", "Succeeded").await;
+    assert_eq!(repo.git(&["rev-list", "--count", "main"]), "5");
 }

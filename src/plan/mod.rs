@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod build;
 pub mod conditions;
 pub mod constraint_override;
+pub mod contexts;
 pub mod delivery;
 pub mod failure;
 pub mod inputs;

@@ -4,15 +4,17 @@
 //! (`docker-image://REGISTRY/glance-source@sha256:…`). The same tree gives the same digest everywhere, so that a
 //! registry which has it is sent nothing.
 //!
-//! [`layer`] and [`image`] are pure, [`Registry`] does the I/O.
+//! [`layer`], [`image`] and [`source_image`] are pure, [`Registry`] does the I/O.
 
 mod answers;
+pub mod base;
 mod credentials;
 mod error;
 pub mod image;
 pub mod layer;
 pub mod python;
 mod registry;
+pub mod source_image;
 mod upload;
 
 pub use credentials::Credentials;

@@ -13,6 +13,7 @@ pub mod failure;
 pub mod inputs;
 pub mod lifecycle;
 pub mod patch_set;
+pub mod patches;
 pub mod report;
 
 pub use failure::{Failure, Retry, Step};

@@ -8,6 +8,7 @@
 //! them has a deadline, a byte budget and the upstream's own credentials. All calls block.
 
 mod artifact;
+pub mod clone;
 mod error;
 mod files;
 pub mod folder;
@@ -24,6 +25,7 @@ mod snapshot;
 mod space;
 mod ssh;
 mod store;
+mod tree;
 mod url;
 mod wire;
 
@@ -35,6 +37,7 @@ pub use refs::{Range, RefSpec, Resolved, Revision};
 pub use secret::{Credentials, Proxy, SecretData, SshCredentials, Tls, Upstream};
 pub use session::Timeouts;
 pub use snapshot::Snapshot;
+pub use tree::Tree;
 pub use url::{RepoUrl, Scheme, Transports};
 
 use crate::patch::Oid;

@@ -3,6 +3,7 @@
 mod actions;
 mod behaviour;
 mod build;
+mod build_plan;
 mod delivery;
 mod faults;
 mod overrides;

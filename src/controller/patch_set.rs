@@ -231,10 +231,12 @@ impl PatchSet {
         let apply = |patch| passes(patch, self.spec.merged_patches);
         self.spec.build.is_none()
             || !known.patches.iter().all(apply)
-            || known
-                .build
-                .as_ref()
-                .is_some_and(|planned| is_built(known, planned))
+            // Where a library or the constraints are not ready, what is told is the build before.
+            || (is_planned(known)
+                && known
+                    .build
+                    .as_ref()
+                    .is_some_and(|planned| is_built(known, planned)))
     }
 }
 

@@ -407,6 +407,10 @@ async fn libraries_and_constraints_go_into_the_build_that_names_them() {
         })
         .await;
     assert_eq!(held.status.unwrap().image.unwrap(), first);
+    // However often it is looked at.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let still = stage.api::<PatchSet>().get("demo").await.unwrap();
+    assert_eq!(shown(&still, "Ready"), "False/DependencyNotReady");
 }
 
 #[tokio::test(flavor = "multi_thread")]

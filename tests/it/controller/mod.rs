@@ -6,6 +6,7 @@ mod build;
 mod build_plan;
 mod delivery;
 mod faults;
+mod jobs;
 mod overrides;
 mod patches;
 mod validation;

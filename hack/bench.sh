@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Speed and memory against git, as ratios of one run over a real tree of some thousand files. Prints Markdown tables;
-# docs/benchmarks.md keeps those of one machine.
+# Speed and memory against git, and the controller's way from a change to a build against a pipeline of a CI, as ratios of one run
+# over a real tree of some thousand files. Prints Markdown tables; docs/benchmarks.md keeps those of one machine.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/tools.sh
 . "$(dirname "$0")/lib/tools.sh"
@@ -17,3 +17,8 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 git --git-dir="$corpus/nova.git" archive 32.0.0 | tar -x -C "$tree"
 cargo bench --locked --quiet --bench fetch -- "$tree"
+say "from a change to a build"
+cluster=$(mktemp -d)
+trap 'hack/cluster.sh down "$cluster"; rm -rf "$tree"' EXIT
+hack/cluster.sh up "$cluster"
+python3 hack/bench/controller.py "$CARGO_TARGET_DIR/release/patchset" "$cluster" "$corpus/nova.git" 31.0.0 32.0.0

@@ -19,6 +19,7 @@ pub mod extra_packages;
 pub mod patch_set;
 pub mod reason;
 pub mod reference;
+pub mod schema;
 pub mod source_refs;
 pub mod status;
 

@@ -2,8 +2,12 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use etcetera::BaseStrategy;
 
 use super::Error;
+use crate::api::FluxDuration;
 
 /// The most bytes of a file that is read where nothing smaller is asked for.
 pub(super) const LARGEST: u64 = 64 << 20;
@@ -46,6 +50,24 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
             .cmp(b.as_os_str().as_encoded_bytes())
     });
     Ok(paths)
+}
+
+/// The folder for what is fetched: the one that is given, or one in the user's cache.
+pub(super) fn cache(given: Option<&Path>) -> Result<PathBuf, Error> {
+    if let Some(given) = given {
+        return Ok(given.to_owned());
+    }
+    let strategy = etcetera::choose_base_strategy().map_err(|error| {
+        Error::Usage(format!(
+            "{error}: say with --cache-dir where to keep what is fetched"
+        ))
+    })?;
+    Ok(strategy.cache_dir().join("patchset/mirrors"))
+}
+
+/// Reads a duration as the resources write it, for instance `5m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    FluxDuration::new(text).get().map_err(|error| error.to_string())
 }
 
 /// Whether a file is a patch by its name.

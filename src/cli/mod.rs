@@ -4,6 +4,7 @@
 //! means success, 1 that something needs attention, 2 wrong usage or an I/O error.
 
 pub mod apply;
+pub mod build_plan;
 pub mod check;
 pub mod constraints;
 pub mod crds;
@@ -30,6 +31,8 @@ pub enum Command {
     Sbom(Box<sbom::Options>),
     /// Make an image of a patched tree, for builders to take as a named context
     Source(Box<source::Options>),
+    /// Print what would be built for a PatchSet of a manifest, and from what
+    BuildPlan(Box<build_plan::Options>),
     /// Print the custom resource definitions as YAML
     Crds(crds::Options),
 }
@@ -71,6 +74,9 @@ pub enum Error {
     /// A local repository cannot be used.
     #[error(transparent)]
     Repository(#[from] crate::source::local::LocalError),
+    /// What was found cannot be put together.
+    #[error(transparent)]
+    Plan(#[from] crate::plan::Failure),
     /// The patches could not be looked at.
     #[error(transparent)]
     Patch(#[from] crate::patch::Error),
@@ -92,6 +98,7 @@ impl Command {
             Self::Constraints(options) => constraints::run(&options),
             Self::Sbom(options) => sbom::run(&options),
             Self::Source(options) => source::run(&options),
+            Self::BuildPlan(options) => build_plan::run(&options),
             Self::Crds(options) => crds::run(&options),
         };
         match outcome {

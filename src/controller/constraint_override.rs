@@ -14,11 +14,8 @@ use crate::api::constraint_override::{
     ConstraintOverrideStatus, ConstraintsSource, OverrideState, OverridesSource,
 };
 use crate::api::{ConstraintOverride, reason};
-use crate::constraints::{self, ConstraintsFile, Merged, Overrides, PackageName};
 use crate::ops::objects::{Shown, States};
-use crate::plan::constraint_override::{
-    self, Decision, Refusal, Sources, can_stand_alone, holds, summary, written,
-};
+use crate::plan::constraint_override::{self, Decision, Sources, holds, merged, summary, written};
 use crate::plan::inputs::Inputs;
 use crate::plan::lifecycle::{Asked, Next};
 use crate::plan::{Failure, Outcome, Step};
@@ -232,22 +229,7 @@ async fn merge(
         None => texts::read(context, "the overrides", gathered.overrides, pace.deadline).await?,
     };
     let spec = object.spec.clone();
-    let work = tokio::task::spawn_blocking(move || {
-        let base = ConstraintsFile::parse(&base)?;
-        let overrides = match &spec.overrides.entries {
-            Some(entries) => Overrides::from_entries(entries)?,
-            None => Overrides::parse(&overrides)?,
-        };
-        let from_source: Vec<PackageName> = spec
-            .built_from_source
-            .iter()
-            // The schema allows only names.
-            .filter_map(|name| name.0.parse().ok())
-            .collect();
-        let merged = constraints::merge(&base, &overrides, &from_source)?;
-        can_stand_alone(base.includes(), &merged)?;
-        Ok::<Merged, Refusal>(merged)
-    });
+    let work = tokio::task::spawn_blocking(move || merged(&spec, &base, &overrides));
     match work.await.map_err(|error| failures::of_task(&error))? {
         Err(refusal) => Ok(Decision::Refused(refusal)),
         Ok(merged) => {

@@ -16,13 +16,11 @@ use crate::api::patch_set::{Patches, RefFrom};
 use crate::api::reason;
 use crate::api::source_refs::SourceRefs;
 use crate::api::status::UpstreamStatus;
+use crate::plan::build::requested;
 use crate::plan::inputs::Inputs;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
 use crate::source::{RefSpec, Resolved, Upstream};
-
-/// The annotation by which Flux's users ask for the work to be done again.
-const FORCE_AT: &str = "reconcile.fluxcd.io/forceAt";
 
 /// Names the computation that results follow from; changed where the same inputs give another result.
 const COMPUTATION: &str = "patchset/1";
@@ -151,17 +149,8 @@ pub(super) async fn gather(
         merged: spec.merged_patches,
         build: spec.build.clone(),
         ingredients: ingredients::find(patch_set, context, pace).await,
-        requested: requested(patch_set),
+        requested: requested(patch_set.metadata.annotations.as_ref(), patch_set.status.as_ref()),
     })
-}
-
-/// By what a build was asked for. Taking the annotation away does not bring back what was built before it.
-fn requested(patch_set: &PatchSet) -> Option<String> {
-    let before = || {
-        let build = patch_set.status.as_ref()?.build.as_ref()?;
-        build.requested.clone()
-    };
-    patch_set.annotations().get(FORCE_AT).cloned().or_else(before)
 }
 
 fn name_of(git: &GitRef) -> String {

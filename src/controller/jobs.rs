@@ -32,8 +32,11 @@ pub(super) struct Jobs {
     client: Client,
     store: Store<Job>,
     /// Those that were started and that the watch has not shown yet, by namespace and name.
-    started: Mutex<HashSet<(String, String)>>,
+    started: Arc<Started>,
 }
+
+/// Jobs by namespace and name.
+type Started = Mutex<HashSet<(String, String)>>;
 
 /// How many builds are under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,8 @@ impl Jobs {
     /// Starts the watch. The store fills while the stream of changes is polled.
     pub(super) fn watch(client: Client, scope: &Scope) -> (Self, Changes) {
         let (store, writer) = reflector::store();
+        let started = Arc::<Started>::default();
+        let shown = Arc::clone(&started);
         let config = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
         let changes = watcher(scope.api::<Job>(), config)
             .default_backoff()
@@ -58,24 +63,30 @@ impl Jobs {
             })
             .reflect(writer)
             .touched_objects()
-            .filter_map(|job| async move {
-                match job {
-                    Ok(job) => Some(Referent {
-                        kind: ReferentKind::Job,
-                        namespace: job.namespace().unwrap_or_default(),
-                        name: owner(&job).unwrap_or_default().to_owned(),
-                    }),
+            .filter_map(move |job| {
+                let referent = match job {
+                    Ok(job) => {
+                        let namespace = job.namespace().unwrap_or_default();
+                        // From now on the store tells whether it is active; what is gone takes no place.
+                        lock(&shown).remove(&(namespace.clone(), job.name_any()));
+                        Some(Referent {
+                            kind: ReferentKind::Job,
+                            namespace,
+                            name: owner(&job).unwrap_or_default().to_owned(),
+                        })
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "the watch of Jobs was interrupted");
                         None
                     }
-                }
+                };
+                futures::future::ready(referent)
             })
             .boxed();
         let jobs = Self {
             client,
             store,
-            started: Mutex::default(),
+            started,
         };
         (jobs, changes)
     }
@@ -278,8 +289,12 @@ impl Jobs {
     }
 
     fn started(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
-        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.started)
     }
+}
+
+fn lock(started: &Started) -> MutexGuard<'_, HashSet<(String, String)>> {
+    started.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The name of the `PatchSet` that a Job builds for.

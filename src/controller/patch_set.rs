@@ -17,7 +17,9 @@ use crate::plan::Outcome;
 use crate::plan::build::is_complete;
 use crate::plan::conditions;
 use crate::plan::lifecycle::{Asked, Next};
-use crate::plan::patch_set::{self, Built, Delivered, Policy, Progress, Sources, holds, passes, stands};
+use crate::plan::patch_set::{
+    self, Built, Delivered, Policy, Progress, Sources, holds, is_planned, passes, stands,
+};
 use crate::source::Freshness;
 
 /// How much of a failed build's log an event has, in characters from its end.
@@ -278,7 +280,9 @@ impl PatchSet {
         };
         let (planned, image) = (known.build.as_ref(), known.image.as_ref());
         !known.patches.iter().all(apply)
-            || (planned.is_some_and(|planned| stands(known, planned))
+            // Where a library or the constraints are not ready, what is told is the build before.
+            || (is_planned(known)
+                && planned.is_some_and(|planned| stands(known, planned))
                 && image.is_some_and(|image| is_complete(build, image)))
     }
 }

@@ -7,19 +7,16 @@ use kube::api::DynamicObject;
 
 use super::context::{Context, Pace};
 use super::failures;
-use super::references::Data;
 use super::upstreams::{self, blocking};
 use crate::api::common::GitPath;
-use crate::api::patch_set::{InlinePatch, Patches};
+use crate::api::patch_set::Patches;
 use crate::api::reason;
 use crate::api::reference::SourceReference;
 use crate::patch::PatchInput;
 use crate::plan::inputs::Inputs;
+use crate::plan::patches::{ENDING, of_config_map, of_spec};
 use crate::plan::{Failure, Step};
 use crate::source::{self, Artifact, ArtifactLimits, FileLimits, Resolved, SourceFile, Upstream};
-
-/// The ending of file names that are patches.
-const ENDING: &str = ".patch";
 
 /// Patches that were found, and not necessarily read yet.
 #[derive(Clone, Debug)]
@@ -106,11 +103,11 @@ pub(super) async fn locate(
         return in_artifact(context, namespace, reference, patches.path.as_deref());
     }
     if let Some(config_map) = &patches.config_map {
-        return Ok(Located::Given(in_data(
+        return Ok(Located::Given(of_config_map(
             &*context.references.config_map(namespace, &config_map.name).await?,
         )));
     }
-    Ok(Located::Given(in_object(
+    Ok(Located::Given(of_spec(
         patches.inline.as_deref().unwrap_or_default(),
     )))
 }
@@ -175,28 +172,6 @@ fn artifact_of(source: &DynamicObject) -> Option<[String; 3]> {
     let artifact = source.data.get("status")?.get("artifact")?;
     let field = |name: &str| artifact.get(name)?.as_str().map(ToOwned::to_owned);
     Some([field("url")?, field("digest")?, field("revision")?])
-}
-
-fn in_data(data: &Data) -> Vec<PatchInput> {
-    data.iter()
-        .filter(|(name, _)| name.ends_with(ENDING))
-        .map(|(name, bytes)| PatchInput {
-            name: name.clone(),
-            bytes: bytes.clone(),
-        })
-        .collect()
-}
-
-fn in_object(inline: &[InlinePatch]) -> Vec<PatchInput> {
-    let mut patches: Vec<PatchInput> = inline
-        .iter()
-        .map(|patch| PatchInput {
-            name: patch.name.clone(),
-            bytes: patch.content.clone().into_bytes(),
-        })
-        .collect();
-    patches.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
-    patches
 }
 
 /// Reads the patches, in alphabetical order of their names. A folder that is not there means that none are

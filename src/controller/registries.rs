@@ -10,6 +10,7 @@ use super::context::{Context, Pace};
 use crate::api::build::Build;
 use crate::api::{PatchSet, reason};
 use crate::plan::{Failure, Step};
+use crate::publish::base::{Base, base, pinned as by_digest};
 use crate::publish::{self, Credentials, Registry, RegistryConfig};
 use crate::source::Freshness;
 
@@ -80,10 +81,10 @@ pub(super) async fn pinned(
     image: &str,
     pace: Pace,
 ) -> Result<String, Failure> {
-    let reference = image.trim_start_matches("docker-image://");
-    if let Some((tagged, digest)) = reference.split_once('@') {
-        return Ok(format!("{}@{digest}", repository_of(tagged)));
-    }
+    let reference = match base(image) {
+        Base::Pinned(reference) => return Ok(reference),
+        Base::Tagged(reference) => reference,
+    };
     let key = (patch_set.namespace().unwrap_or_default(), reference.to_owned());
     let age = match pace.freshness {
         Freshness::Now => Duration::ZERO,
@@ -104,15 +105,7 @@ pub(super) async fn pinned(
         context.pins.put(key, digest.clone());
         digest
     };
-    Ok(format!("{}@{digest}", repository_of(reference)))
-}
-
-/// A reference without its tag.
-fn repository_of(tagged: &str) -> &str {
-    match tagged.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => repository,
-        _ => tagged,
-    }
+    Ok(by_digest(reference, &digest))
 }
 
 /// Waits for a registry, and not longer than the reconciliation may take.
@@ -147,16 +140,5 @@ pub(super) fn of(error: &publish::Error) -> Failure {
         E::Object(_) | E::Write(_) | E::Patches(_) => {
             Failure::retried(Step::Build, reason::STORAGE_FAILED, message)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_is_no_tag() {
-        assert_eq!(repository_of("r:5000/base:1"), "r:5000/base");
-        assert_eq!(repository_of("r:5000/base"), "r:5000/base");
     }
 }

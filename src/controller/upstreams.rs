@@ -61,19 +61,7 @@ pub(super) async fn repository(
 
 /// The ref that a spec names.
 pub(super) fn git_ref(git: &GitRef) -> Result<RefSpec, Failure> {
-    let invalid = |message: String| Failure::stalled(Step::Source, reason::INVALID_SPEC, message);
-    match (&git.branch, &git.tag, &git.commit, &git.semver) {
-        (Some(branch), None, None, None) => Ok(RefSpec::Branch(branch.clone())),
-        (None, Some(tag), None, None) => Ok(RefSpec::Tag(tag.clone())),
-        (None, None, Some(commit), None) => Ok(RefSpec::Commit(commit.clone())),
-        (None, None, None, Some(range)) => range
-            .parse()
-            .map(RefSpec::Semver)
-            .map_err(|error: source::Error| invalid(format!("ref.semver: {error}"))),
-        _ => Err(invalid(
-            "set exactly one of branch, tag, commit and semver".to_owned(),
-        )),
-    }
+    RefSpec::of(git).map_err(|error| Failure::stalled(Step::Source, reason::INVALID_SPEC, error.to_string()))
 }
 
 /// Resolves a ref, looking at the upstream where that is due.

@@ -12,6 +12,9 @@ use crate::api::build::{Build, BuildReason, BuildStatus, DockerfileSource, Image
 /// The label of an image that says what it was built from.
 pub const INPUTS_LABEL: &str = "patching.c5c3.io/inputs";
 
+/// The annotation by which Flux's users ask for the work to be done again.
+pub const FORCE_AT: &str = "reconcile.fluxcd.io/forceAt";
+
 /// Names the computation that builds follow from; changed where the same inputs give another image.
 const COMPUTATION: &str = "build/2";
 
@@ -149,6 +152,18 @@ pub fn plan(build: &Build, published: Published<'_>) -> Result<BuildStatus, TagE
         requested: published.requested.map(ToOwned::to_owned),
         ..BuildStatus::default()
     })
+}
+
+/// By what a build was asked for. Taking the annotation away does not bring back what was built before it.
+#[must_use]
+pub fn requested(
+    annotations: Option<&BTreeMap<String, String>>,
+    known: Option<&PatchSetStatus>,
+) -> Option<String> {
+    let before = || known?.build.as_ref()?.requested.clone();
+    annotations
+        .and_then(|annotations| annotations.get(FORCE_AT).cloned())
+        .or_else(before)
 }
 
 /// What is different from the build before, given whether the upstream's commit is another one.

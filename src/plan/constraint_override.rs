@@ -6,10 +6,10 @@ use super::conditions::{self, Truth};
 use super::failure::Step;
 use super::lifecycle::{self, Asked, Next, Settling, Verdict};
 use super::report::shortened;
-use crate::api::ConstraintOverrideStatus;
 use crate::api::constraint_override::{MergedFile, OverrideState, OverrideStatus};
 use crate::api::reason::{self, condition};
-use crate::constraints::{self, Include, Merged, Outcome};
+use crate::api::{ConstraintOverrideSpec, ConstraintOverrideStatus};
+use crate::constraints::{self, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName};
 
 /// The most overrides whose results go into the status; the status of an object is bounded.
 const MOST_RESULTS: usize = 500;
@@ -71,12 +71,34 @@ impl From<constraints::Error> for Refusal {
     }
 }
 
+/// Merges both files as a spec asks for; the overrides' file is not looked at where the spec has entries.
+///
+/// # Errors
+///
+/// Where one cannot be read, or the merged file cannot stand alone.
+pub fn merged(spec: &ConstraintOverrideSpec, base: &[u8], overrides: &[u8]) -> Result<Merged, Refusal> {
+    let base = ConstraintsFile::parse(base)?;
+    let overrides = match &spec.overrides.entries {
+        Some(entries) => Overrides::from_entries(entries)?,
+        None => Overrides::parse(overrides)?,
+    };
+    let from_source: Vec<PackageName> = spec
+        .built_from_source
+        .iter()
+        // The schema allows only names.
+        .filter_map(|name| name.0.parse().ok())
+        .collect();
+    let merged = constraints::merge(&base, &overrides, &from_source)?;
+    can_stand_alone(base.includes(), &merged)?;
+    Ok(merged)
+}
+
 /// Whether a merged file can stand alone in a ConfigMap.
 ///
 /// # Errors
 ///
 /// Where upstream's file reads other files, or the merged one is too large.
-pub fn can_stand_alone(includes: &[Include], merged: &Merged) -> Result<(), Refusal> {
+fn can_stand_alone(includes: &[Include], merged: &Merged) -> Result<(), Refusal> {
     if let Some(Include { line, text }) = includes.first() {
         return Err(Refusal {
             reason: reason::INVALID_CONSTRAINTS,

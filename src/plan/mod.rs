@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod build;
 pub mod conditions;
 pub mod constraint_override;
+pub mod contexts;
 pub mod delivery;
 pub mod failure;
 pub mod inputs;
@@ -14,6 +15,7 @@ pub mod installed;
 pub mod libraries;
 pub mod lifecycle;
 pub mod patch_set;
+pub mod patches;
 pub mod pins;
 pub mod report;
 

@@ -6,9 +6,10 @@
 //!
 //! [`Registry::installed`] reads back what the images that were built from them have installed.
 //!
-//! [`layer`], [`image`] and [`installed`] are pure, [`Registry`] does the I/O.
+//! [`layer`], [`image`], [`source_image`] and [`installed`] are pure, [`Registry`] does the I/O.
 
 mod answers;
+pub mod base;
 mod credentials;
 mod error;
 pub mod image;
@@ -17,6 +18,7 @@ pub mod layer;
 pub mod python;
 mod reading;
 mod registry;
+pub mod source_image;
 mod upload;
 
 pub use credentials::Credentials;

@@ -170,6 +170,18 @@ fn list_files(
     Ok(())
 }
 
+/// The version of a component: as it is told (PEP 440), else the one that its ref names.
+///
+/// # Errors
+///
+/// What was told, where it is no version.
+pub fn version<'a>(told: Option<&'a str>, ref_: &str) -> Result<Option<Version>, &'a str> {
+    match told {
+        Some(text) => text.parse().map(Some).map_err(|_| text),
+        None => Ok(version_of_tag(ref_)),
+    }
+}
+
 /// The version that a tag names: PEP 440, with or without a `v` in front.
 #[must_use]
 pub fn version_of_tag(tag: &str) -> Option<Version> {

@@ -16,6 +16,7 @@ use super::answers::{is_absent, told};
 use super::error::Error;
 use super::image::{Artifact, DOCKER_INDEX, DOCKER_MANIFEST, EMPTY, INDEX, Image, MANIFEST};
 use super::layer::Contents;
+use super::source_image::by_digest;
 use super::upload::stream;
 use super::{Credentials, layer::Layer};
 use crate::patch::Objects;
@@ -149,7 +150,7 @@ impl Registry {
         let target = parse(reference)?;
         let digest = &image.manifest.1;
         let pushed = |existed| Pushed {
-            reference: format!("{}/{}@{digest}", target.registry(), target.repository()),
+            reference: by_digest(&target, image),
             existed,
         };
         match self.retried(|| self.digest_of(&target)).await? {

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::Error;
+use super::tree::Tree;
 use crate::patch::{EntryMode, ObjectError, Objects, Oid, TreeEntry, serialise_tree};
 
 /// The deepest folder that is read.
@@ -55,6 +57,17 @@ impl Folder {
     #[must_use]
     pub fn tree_id(&self) -> Oid {
         self.root
+    }
+
+    /// Its files. `shown` names the folder in messages.
+    #[must_use]
+    pub fn files(&self, shown: &Path) -> Tree<'_> {
+        let shown = shown.display().to_string();
+        let what = shown.clone();
+        Tree::new(self, self.root, shown, move |error| Error::Io {
+            path: what.clone(),
+            reason: error.to_string(),
+        })
     }
 
     fn tree_of(&mut self, path: &Path, depth: usize) -> Result<Oid, FolderError> {

@@ -9,6 +9,7 @@
 //! them has a deadline, a byte budget and the upstream's own credentials. All calls block.
 
 mod artifact;
+pub mod clone;
 mod commit;
 mod error;
 mod files;
@@ -29,6 +30,7 @@ mod snapshot;
 mod space;
 mod ssh;
 mod store;
+mod tree;
 mod url;
 mod wire;
 
@@ -43,6 +45,7 @@ pub use secret::{Credentials, Proxy, SecretData, SshCredentials, Tls, Upstream};
 pub use session::Timeouts;
 pub use signing::Signer;
 pub use snapshot::Snapshot;
+pub use tree::Tree;
 pub use url::{RepoUrl, Scheme, Transports};
 
 use crate::patch::Oid;

@@ -4,7 +4,8 @@ use std::fmt;
 
 use semver::{Version, VersionReq};
 
-use super::{Error, Oid, RepoUrl};
+use super::{Error, Oid};
+use crate::api::common::GitRef;
 
 const HEADS: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";
@@ -26,6 +27,26 @@ pub enum RefSpec {
     Any(String),
     /// The branch that the server calls `HEAD`.
     Default,
+}
+
+impl RefSpec {
+    /// The ref that a spec names.
+    ///
+    /// # Errors
+    ///
+    /// Where it names none or several, or a range that is none.
+    pub fn of(git: &GitRef) -> Result<Self, Error> {
+        match (&git.branch, &git.tag, &git.commit, &git.semver) {
+            (Some(branch), None, None, None) => Ok(Self::Branch(branch.clone())),
+            (None, Some(tag), None, None) => Ok(Self::Tag(tag.clone())),
+            (None, None, Some(commit), None) => Ok(Self::Commit(commit.clone())),
+            (None, None, None, Some(range)) => range.parse().map(Self::Semver),
+            _ => Err(Error::RefInvalid {
+                wanted: "ref".to_owned(),
+                reason: "set exactly one of branch, tag, commit and semver".to_owned(),
+            }),
+        }
+    }
 }
 
 impl fmt::Display for RefSpec {
@@ -194,7 +215,7 @@ pub(super) struct RemoteRef {
 ///
 /// `held` finds commits by an abbreviated SHA-1 among what is held already.
 pub(super) fn find(
-    url: &RepoUrl,
+    url: &dyn fmt::Display,
     refs: &[RemoteRef],
     want: &RefSpec,
     held: &dyn Fn(&str) -> Vec<Oid>,
@@ -260,7 +281,7 @@ fn is_hex(text: &str) -> bool {
 }
 
 fn commit(
-    url: &RepoUrl,
+    url: &dyn fmt::Display,
     refs: &[RemoteRef],
     sha: &str,
     held: &dyn Fn(&str) -> Vec<Oid>,
@@ -307,7 +328,7 @@ fn commit(
     }
 }
 
-pub(super) fn not_found(url: &RepoUrl, sha: &str) -> Error {
+pub(super) fn not_found(url: &dyn fmt::Display, sha: &str) -> Error {
     Error::RefNotFound {
         url: url.to_string(),
         wanted: format!("commit {sha}"),

@@ -5,16 +5,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bstr::ByteSlice;
 use bytes::Bytes;
 use git2::Repository;
 
-use super::error::bytes;
-use super::files::relative;
 use super::local::{read_blob, read_blob_size, read_tree};
 use super::store::{Store, damaged};
+use super::tree::Tree;
 use super::{Error, FileLimits, Made, NewCommit, Oid, Revision, SourceFile, commit};
-use crate::patch::{EntryMode, ObjectError, Objects, TreeEntry};
+use crate::patch::{ObjectError, Objects, TreeEntry};
 
 /// A commit of a mirror. The mirror is not evicted while this exists.
 pub struct Snapshot {
@@ -90,17 +88,7 @@ impl Snapshot {
     /// or a submodule; [`Error::TooLarge`]; [`Error::Corrupt`], after which the mirror is rebuilt by the next
     /// [`Mirrors::snapshot`](super::Mirrors::snapshot).
     pub fn read_file(&self, path: &str, limits: &FileLimits) -> Result<Vec<u8>, Error> {
-        let clean = relative(path)?;
-        let Some(entry) = self.find(&clean)? else {
-            return Err(match clean.as_str() {
-                "" => wrong(path, "is the root folder, not a file"),
-                _ => self.missing(path),
-            });
-        };
-        match not_a_file(entry.mode) {
-            Some(reason) => Err(wrong(path, reason)),
-            None => self.content(entry.id, path, limits.file),
-        }
+        self.files().read_file(path, limits)
     }
 
     /// The id of a folder's tree; that of the root for an empty path.
@@ -109,13 +97,7 @@ impl Snapshot {
     ///
     /// [`Error::FileNotFound`]; [`Error::Path`] where the path leaves the tree or leads to no folder.
     pub fn folder(&self, path: &str) -> Result<Oid, Error> {
-        let clean = relative(path)?;
-        match self.find(&clean)? {
-            Some(entry) if entry.mode == EntryMode::Tree => Ok(entry.id),
-            Some(_) => Err(wrong(path, "is no folder")),
-            None if clean.is_empty() => Ok(self.tree),
-            None => Err(self.missing(path)),
-        }
+        self.files().folder(path)
     }
 
     /// Reads the files directly in a folder whose names end in `suffix`, sorted by name as bytes; the root for an
@@ -126,89 +108,21 @@ impl Snapshot {
     /// As for [`read_file`](Self::read_file); a symbolic link with a matching name is an [`Error::Path`], so that
     /// no file is left out unsaid.
     pub fn read_dir(&self, path: &str, suffix: &str, limits: &FileLimits) -> Result<Vec<SourceFile>, Error> {
-        let clean = relative(path)?;
-        let folder = self.folder(path)?;
-        let mut files = Vec::new();
-        let mut left = limits.total;
-        for entry in self.entries(folder)? {
-            let name = entry.name.to_string();
-            let shown = if clean.is_empty() {
-                name.clone()
-            } else {
-                format!("{clean}/{name}")
-            };
-            match not_a_file(entry.mode) {
-                _ if !name.ends_with(suffix) => continue,
-                None => {}
-                Some(SYMLINK) => return Err(wrong(&shown, SYMLINK)),
-                Some(_) => continue,
-            }
-            if files.len() >= limits.count {
-                return Err(Error::TooLarge {
-                    what: format!("the number of files in {path}"),
-                    limit: limits.count.to_string(),
-                });
-            }
-            let content = self.content(entry.id, &shown, limits.file.min(left))?;
-            left -= content.len() as u64;
-            files.push(SourceFile { name, content });
-        }
-        files.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
-        Ok(files)
+        self.files().read_dir(path, suffix, limits)
     }
 
-    /// Reads the files below a folder whose names have one of the endings, sorted by path as bytes; their names are the
-    /// paths from the root. Symbolic links, submodules and files above `limits.file` are passed over.
+    /// Reads the files below a folder whose names have one of the endings.
     ///
     /// # Errors
     ///
-    /// As for [`folder`](Self::folder) and [`read_file`](Self::read_file).
+    /// As for [`Tree::read_below`].
     pub fn read_below(
         &self,
         path: &str,
         endings: &[&str],
         limits: &FileLimits,
     ) -> Result<Vec<SourceFile>, Error> {
-        let mut files = Vec::new();
-        let (mut left, mut folders_left) = (limits.total, limits.count);
-        let mut queue = vec![(relative(path)?, self.folder(path)?)];
-        while let Some((folder, tree)) = queue.pop() {
-            folders_left = folders_left.checked_sub(1).ok_or_else(|| Error::TooLarge {
-                what: format!("the number of folders below {path}"),
-                limit: limits.count.to_string(),
-            })?;
-            for entry in self.entries(tree)? {
-                let Ok(name) = entry.name.to_str() else {
-                    continue;
-                };
-                let shown = match folder.as_str() {
-                    "" => name.to_owned(),
-                    folder => format!("{folder}/{name}"),
-                };
-                if entry.mode == EntryMode::Tree {
-                    queue.push((shown, entry.id));
-                    continue;
-                }
-                if not_a_file(entry.mode).is_some() || !endings.iter().any(|ending| name.ends_with(ending)) {
-                    continue;
-                }
-                let size = self.blob_size(entry.id).map_err(|error| self.corrupt(&error))?;
-                if size > limits.file {
-                    continue;
-                }
-                if files.len() >= limits.count || size > left {
-                    return Err(Error::TooLarge {
-                        what: format!("what is read below {path}"),
-                        limit: format!("{} files and {}", limits.count, bytes(limits.total)),
-                    });
-                }
-                left -= size;
-                let content = self.content(entry.id, &shown, limits.file)?;
-                files.push(SourceFile { name: shown, content });
-            }
-        }
-        files.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
-        Ok(files)
+        self.files().read_below(path, endings, limits)
     }
 
     /// Makes a commit on this one. It is on no branch until [`Mirrors::push`](super::Mirrors::push) brings it there.
@@ -232,38 +146,12 @@ impl Snapshot {
         Made::known(self.commit())
     }
 
-    /// Walks to a path in its plain form; `None` where nothing is there, and for the root.
-    fn find(&self, clean: &str) -> Result<Option<TreeEntry>, Error> {
-        let mut tree = Some(self.tree);
-        let mut found = None;
-        for part in clean.split('/') {
-            let Some(entries) = tree.map(|tree| self.entries(tree)).transpose()? else {
-                return Ok(None);
-            };
-            found = entries.into_iter().find(|entry| entry.name == part.as_bytes());
-            tree = found
-                .as_ref()
-                .and_then(|entry| (entry.mode == EntryMode::Tree).then_some(entry.id));
-            if found.is_none() {
-                return Ok(None);
-            }
-        }
-        Ok(found)
-    }
-
-    fn entries(&self, tree: Oid) -> Result<Vec<TreeEntry>, Error> {
-        Objects::tree(self, tree).map_err(|error| self.corrupt(&error))
-    }
-
-    fn content(&self, blob: Oid, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
-        if self.blob_size(blob).map_err(|error| self.corrupt(&error))? > limit {
-            return Err(Error::TooLarge {
-                what: path.to_owned(),
-                limit: bytes(limit),
-            });
-        }
-        let content = self.blob(blob).map_err(|error| self.corrupt(&error))?;
-        Ok(content.to_vec())
+    /// Its files.
+    #[must_use]
+    pub fn files(&self) -> Tree<'_> {
+        Tree::new(self, self.tree, self.revision.to_string(), |error| {
+            self.corrupt(error)
+        })
     }
 
     fn read<T>(&self, read: impl FnOnce(&Repository) -> Result<T, ObjectError>) -> Result<T, ObjectError> {
@@ -283,13 +171,6 @@ impl Snapshot {
             reason: error.to_string(),
         }
     }
-
-    fn missing(&self, path: &str) -> Error {
-        Error::FileNotFound {
-            path: path.to_owned(),
-            revision: self.revision.to_string(),
-        }
-    }
 }
 
 /// A read that fails marks the mirror as damaged, unless the object is just not there.
@@ -304,23 +185,5 @@ impl Objects for Snapshot {
 
     fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
         self.read(|repository| read_blob_size(repository, id))
-    }
-}
-
-const SYMLINK: &str = "is a symbolic link, which is not followed: put the file itself there";
-
-fn not_a_file(mode: EntryMode) -> Option<&'static str> {
-    match mode {
-        EntryMode::Regular | EntryMode::Executable => None,
-        EntryMode::Symlink => Some(SYMLINK),
-        EntryMode::Tree => Some("is a folder"),
-        EntryMode::Gitlink => Some("is a submodule"),
-    }
-}
-
-fn wrong(path: &str, reason: &str) -> Error {
-    Error::Path {
-        path: path.to_owned(),
-        reason: reason.to_owned(),
     }
 }

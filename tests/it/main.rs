@@ -4,6 +4,7 @@
 
 mod actions;
 mod apply;
+mod build_plan;
 mod check;
 mod cluster;
 mod constraints;

@@ -14,8 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Error, print};
-use crate::api::FluxDuration;
+use super::{Error, input, print};
 use layout::{Fault, Layout, Selection};
 use overrides::OverrideRow;
 use patches::PatchRow;
@@ -46,7 +45,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
     /// How long one component at one release may take to be fetched
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = input::duration)]
     timeout: std::time::Duration,
 }
 
@@ -56,10 +55,6 @@ enum Output {
     Table,
     /// One JSON object.
     Json,
-}
-
-fn duration(text: &str) -> Result<std::time::Duration, String> {
-    FluxDuration::new(text).get().map_err(|error| error.to_string())
 }
 
 /// All that was found. Other tools read it as JSON: fields may be added, not changed.

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use etcetera::BaseStrategy;
-
-use super::super::Error;
+use super::super::{Error, input};
 use crate::patch::{self, Options, PatchInput, Sequence, Series};
 use crate::source::local::{self, LocalRepository};
 use crate::source::{Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Transports, Upstream};
@@ -44,21 +42,10 @@ impl Upstreams {
         }
         let base = base.trim_end_matches('/').to_owned();
         let url: RepoUrl = format!("{base}/component").parse()?;
-        let cache = match cache {
-            Some(cache) => cache.to_owned(),
-            None => etcetera::choose_base_strategy()
-                .map_err(|error| {
-                    Error::Usage(format!(
-                        "{error}: say with --cache-dir where to keep what is fetched"
-                    ))
-                })?
-                .cache_dir()
-                .join("patchset/mirrors"),
-        };
         let config = MirrorConfig {
             // Whoever names the address allows its way.
             transports: Transports::NONE.and(url.scheme()),
-            ..MirrorConfig::new(cache)
+            ..MirrorConfig::new(input::cache(cache)?)
         };
         Ok(Self::Url {
             base,

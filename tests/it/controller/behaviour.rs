@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
-use patchset::api::PatchSet;
-use serde_json::json;
+use patchset::api::{ConstraintOverride, PatchSet};
+use serde_json::{Value, json};
 
-use super::{GOOD, Stage, get, inline, shown};
+use super::{GOOD, Stage, build, get, inline, shown};
+use crate::support::registry::Registry;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_new_costs_no_write_no_event_and_no_fetch() {
@@ -31,6 +32,78 @@ async fn nothing_new_costs_no_write_no_event_and_no_fetch() {
         "the interval passed, and nobody looked"
     );
     assert_eq!(stage.events("quiet").await.len(), 1);
+}
+
+/// The requests to the API server that the controller logged, but for its watches and for those by which it learns
+/// whether Flux's kinds were installed meanwhile.
+fn asked(log: &str) -> Vec<String> {
+    log.lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|line| line["message"] == "requesting")
+        .map(|line| {
+            let part = |name: &str| line["span"][name].as_str().unwrap_or_default().to_owned();
+            format!("{} {}", part("http.method"), part("http.url"))
+        })
+        .filter(|request| !request.contains("watch=true") && !request.contains("source.toolkit.fluxcd.io"))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_built_and_delivered_costs_nothing_but_looks_at_refs() {
+    let registry = Registry::open();
+    let stage = build::stage("free", &registry).await;
+    let mut service = build::spec(&stage, &registry);
+    service["upstream"]["ref"] = json!({ "branch": "main" });
+    service["build"]["source"]["version"] = json!("1.0.0");
+    service["libraries"] = json!([{ "name": "lib" }]);
+    service["constraints"] = json!({ "name": "co" });
+    service["delivery"] = json!({ "configMap": { "name": "images" } });
+    stage.config_map("patches", &[("0001-five.patch", GOOD)]).await;
+    service["patches"] = json!({ "configMap": { "name": "patches" } });
+    let mut library = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
+    library["component"] = json!("my-lib");
+    library["level"] = json!("Library");
+    library["build"] =
+        json!({ "engine": "External", "source": { "repository": format!("{}/source", registry.host) } });
+    let constraints = json!({
+        "release": "2025.2", "interval": "1s",
+        "upperConstraints": { "inline": "alpha===1.0\n" },
+        "overrides": { "entries": [{ "name": "alpha", "version": "1.1" }] }
+    });
+    stage.apply("lib", &library).await;
+    stage
+        .try_apply_kind::<ConstraintOverride>("co", &constraints)
+        .await
+        .unwrap();
+    stage.apply("free", &service).await;
+    let waiting = build::build_of(&stage.ready("free", "Unknown", "AwaitingImage").await);
+    build::build_as_told(&waiting, &waiting.inputs_digest);
+    stage.ready("free", "True", "Succeeded").await;
+    // What was written comes back as a change once, and is looked at.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+
+    let count = || {
+        (
+            asked(&stage.controller.log()),
+            registry.log().matches("/v2/").count(),
+            stage.server.packs(),
+        )
+    };
+    let (before, looks) = (count(), stage.server.looks());
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let (after, looks) = (count(), stage.server.looks() - looks);
+    assert_eq!(
+        after.0[before.0.len()..],
+        [] as [String; 0],
+        "the API server was asked"
+    );
+    assert_eq!(
+        (after.1, after.2),
+        (before.1, before.2),
+        "the registry was asked, or a pack fetched"
+    );
+    // One look serves both objects on the upstream.
+    assert!((1..=7).contains(&looks), "{looks} looks in 6 intervals");
 }
 
 #[tokio::test(flavor = "multi_thread")]

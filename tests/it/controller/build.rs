@@ -407,6 +407,14 @@ async fn libraries_and_constraints_go_into_the_build_that_names_them() {
         })
         .await;
     assert_eq!(held.status.unwrap().image.unwrap(), first);
+    stays(&stage, "demo", "False/DependencyNotReady").await;
+}
+
+/// Checks that Ready stays as it is, however often the object is looked at.
+async fn stays(stage: &Stage, name: &str, ready: &str) {
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let still = stage.api::<PatchSet>().get(name).await.unwrap();
+    assert_eq!(shown(&still, "Ready"), ready);
 }
 
 #[tokio::test(flavor = "multi_thread")]

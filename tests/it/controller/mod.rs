@@ -3,10 +3,12 @@
 mod actions;
 mod behaviour;
 pub mod build;
+mod build_plan;
 mod delivery;
 mod faults;
 mod gitops;
 mod inspection;
+mod jobs;
 mod notify;
 mod overrides;
 mod patches;

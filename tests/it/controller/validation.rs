@@ -1,6 +1,7 @@
 //! What `kubectl apply` refuses, and with which sentence.
 
-use patchset::api::{ConstraintOverride, crd, docs};
+use patchset::api::schema::faults;
+use patchset::api::{ConstraintOverride, PatchSet, crd, docs};
 use serde_json::{Value, json};
 
 use super::Stage;
@@ -48,11 +49,13 @@ async fn the_samples_are_accepted() {
         samples
     };
     for mut sample in samples("patching_v1alpha1_patchset.yaml") {
+        assert_eq!(faults::<PatchSet>(&sample), []);
         sample["spec"]["suspend"] = json!(true);
         let name = sample["metadata"]["name"].as_str().unwrap().to_owned();
         stage.apply(&name, &sample["spec"]).await;
     }
     for mut sample in samples("patching_v1alpha1_constraintoverride.yaml") {
+        assert_eq!(faults::<ConstraintOverride>(&sample), []);
         sample["spec"]["suspend"] = json!(true);
         let name = sample["metadata"]["name"].as_str().unwrap().to_owned();
         stage
@@ -123,8 +126,11 @@ async fn a_wrong_object_is_refused_with_what_to_write_instead() {
             "supported values",
         ),
     ];
+    let good = stage.spec();
+    let object = json!({ "metadata": { "name": "good" }, "spec": good, "status": { "odd": 1 } });
+    assert_eq!(faults::<PatchSet>(&object), []);
     for (name, change, sentence) in cases {
-        let mut spec = stage.spec();
+        let mut spec = good.clone();
         merge(&mut spec, &change);
         let error = stage
             .try_apply("wrong", &spec)
@@ -133,6 +139,17 @@ async fn a_wrong_object_is_refused_with_what_to_write_instead() {
             .map(|error| error.to_string());
         let error = error.unwrap_or_else(|| panic!("{name} was accepted"));
         assert!(error.contains(sentence), "{name}: {error}");
+        // The commands say the same without an API server.
+        let object = json!({ "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet", "metadata": { "name": "wrong" },
+            "spec": spec });
+        let told: Vec<String> = faults::<PatchSet>(&object)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert!(
+            told.iter().any(|fault| fault.contains(sentence)),
+            "{name}: {told:?}"
+        );
     }
 }
 

@@ -16,6 +16,8 @@ use super::{Node, Site, newest, pod_template};
 use crate::controller::{BASE, GOOD, assert_well_formed, condition, inline, shown};
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::GitServer;
+use crate::support::program::program;
+use crate::support::registry::Registry;
 
 /// A namespace with an upstream.
 pub struct Stage {
@@ -275,4 +277,166 @@ async fn what_a_pod_template_gets_wrong_is_told() {
             .unwrap()
             .contains("YW5uOnNlY3JldA")
     );
+}
+
+/// Moves the images that a spec names to another registry; what it builds on stays where it is.
+fn to_registry(spec: &mut Value, host: &str) {
+    spec["build"]["image"]["repository"] = json!(format!("{host}/demo"));
+    spec["build"]["source"]["repository"] = json!(format!("{host}/demo-source"));
+}
+
+/// The digest that a tag stands for; nothing where it is not there.
+fn digest(reference: &str) -> Option<String> {
+    let inspected = program("skopeo")
+        .args(["inspect", "--tls-verify=false", "--format={{.Digest}}"])
+        .arg(format!("docker://{reference}"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(inspected.stdout).unwrap();
+    inspected.status.success().then(|| text.trim().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_goes_away_in_the_middle_of_a_build_is_waited_for() {
+    let stage = Stage::new("away").await;
+    let mut registry = Registry::open_at(&stage.site.node.spare_host());
+    let mut spec = stage.spec(SLOW);
+    to_registry(&mut spec, &registry.host);
+    stage.apply(&spec).await;
+    stage.running().await;
+    // The pod runs before the builder has taken what it builds from.
+    let dockerfile = |log: &str| log.matches("\"GET /v2/demo-source/blobs/").count() > 2;
+    while !dockerfile(&registry.log()) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    registry.pause();
+    let away = stage.ready("False", "Unreachable").await;
+    assert_well_formed(&away);
+    assert_eq!(shown(&away, "PatchesApplicable"), "True/Succeeded");
+    assert_eq!(shown(&away, "Reconciling"), "True/ProgressingWithRetry");
+    let message = &condition(&away, "Ready").unwrap().message;
+    assert!(message.contains(&registry.host), "{message}");
+    registry.resume();
+    let ready = stage.ready("True", "Succeeded").await;
+    assert_well_formed(&ready);
+    assert!(attempt(&ready).number <= 2, "{:?}", attempt(&ready));
+    let image = ready.status.unwrap().image.unwrap();
+    let (tagged, _) = image.reference.split_once('@').unwrap();
+    assert_eq!(digest(tagged), Some(image.digest));
+    let pushes = registry.log().matches("\"PUT /v2/demo/manifests/").count();
+    assert_eq!(pushes, 1, "the image was pushed twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_are_told_and_once_mended_the_build_goes_on() {
+    let stage = Stage::new("credentials").await;
+    let registry = Registry::with_password_at(&stage.site.node.spare_host());
+    let mut spec = stage.spec(QUICK);
+    to_registry(&mut spec, &registry.host);
+    spec["build"]["secretRef"] = json!({ "name": "push" });
+    let secret = |password: &str| {
+        use base64::Engine;
+        let auth = base64::engine::general_purpose::STANDARD.encode(format!("ann:{password}"));
+        json!({ "type": "kubernetes.io/dockerconfigjson", "stringData": {
+            ".dockerconfigjson": json!({ "auths": { (registry.host.as_str()): { "auth": auth } } }).to_string() } })
+    };
+    stage.site.apply::<Secret>("push", &secret("wrong")).await;
+    stage.apply(&spec).await;
+    let refused = stage.ready("False", "AuthenticationFailed").await;
+    assert_well_formed(&refused);
+    let message = &condition(&refused, "Ready").unwrap().message;
+    assert!(message.contains("refuses the credentials"), "{message}");
+    assert!(message.contains(&registry.host), "{message}");
+    assert!(
+        stage.jobs().await.is_empty(),
+        "something is built that cannot be pushed"
+    );
+
+    // The Secret alone changes: that is taken up, and the builder pushes with the same.
+    stage.site.apply::<Secret>("push", &secret("secret")).await;
+    let ready = stage.ready("True", "Succeeded").await;
+    assert_eq!(attempt(&ready).number, 1);
+    assert_eq!(stage.jobs().await.len(), 1);
+    assert!(!serde_json::to_string(&ready).unwrap().contains("YW5uOnNlY3JldA"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_something_else_has_is_neither_built_nor_pushed_over() {
+    let stage = Stage::new("taken").await;
+    let mut spec = stage.spec(QUICK);
+    spec["build"]["image"]["tag"] = json!("release");
+    let repository = spec["build"]["image"]["repository"].as_str().unwrap().to_owned();
+    let copied = program("skopeo")
+        .args([
+            "copy",
+            "--quiet",
+            "--src-tls-verify=false",
+            "--dest-tls-verify=false",
+        ])
+        .arg(format!("docker://{}/python:3", stage.site.node.registry))
+        .arg(format!("docker://{repository}:release"))
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    let foreign = digest(&format!("{repository}:release"));
+    stage.apply(&spec).await;
+    let taken = stage.ready("False", "TagTaken").await;
+    assert_well_formed(&taken);
+    let message = &condition(&taken, "Ready").unwrap().message;
+    assert!(
+        message.contains("has no label patching.c5c3.io/inputs"),
+        "{message}"
+    );
+    assert!(
+        stage.jobs().await.is_empty(),
+        "something is built that may not be pushed"
+    );
+    assert_eq!(digest(&format!("{repository}:release")), foreign);
+    spec["build"]["image"]["tag"] = json!("{version}-{inputs}");
+    stage.apply(&spec).await;
+    stage.ready("True", "Succeeded").await;
+    assert_eq!(digest(&format!("{repository}:release")), foreign);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_dies_between_push_and_status_builds_nothing_twice() {
+    let stage = Stage::new("between").await;
+    stage.apply(&stage.spec(SLOW)).await;
+    stage.running().await;
+    let build = stage.site.patch_set("demo").await.status.unwrap().build.unwrap();
+    let absence = stage.site.node.without_controller();
+    let target = build.target.unwrap();
+    let end = std::time::Instant::now() + super::PATIENCE;
+    while digest(&target).is_none() {
+        assert!(std::time::Instant::now() < end, "the build does not end");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let pushed = digest(&target);
+    let meanwhile = stage.site.patch_set("demo").await;
+    assert_eq!(shown(&meanwhile, "ImageBuilt"), "Unknown/Building");
+    drop(absence);
+    let ready = stage.ready("True", "Succeeded").await;
+    assert_well_formed(&ready);
+    assert_eq!(attempt(&ready).number, 1);
+    assert!(attempt(&ready).finished_at.is_some());
+    assert_eq!(stage.jobs().await.len(), 1, "something was built twice");
+    assert_eq!(Some(ready.status.unwrap().image.unwrap().digest), pushed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_the_kubelet_evicts_is_told_with_what_it_took_too_much_of() {
+    let stage = Stage::new("evicted").await;
+    let mut spec = stage.spec(&SLOW.replace("15", "60"));
+    let template = &mut spec["build"]["job"]["podTemplate"]["spec"];
+    template["volumes"] = json!([{ "name": "state", "emptyDir": { "sizeLimit": "1Mi" } }]);
+    stage.apply(&spec).await;
+    let evicted = stage.ready("False", "BuildFailed").await;
+    assert_well_formed(&evicted);
+    let message = attempt(&evicted).message.unwrap();
+    assert!(message.contains("was taken off its node (Evicted)"), "{message}");
+    assert!(message.contains("exceeds the limit"), "{message}");
+    let shown = &condition(&evicted, "Ready").unwrap().message;
+    assert!(shown.contains("Evicted"), "{shown}");
+    stage.apply(&stage.spec(QUICK)).await;
+    stage.ready("True", "Succeeded").await;
 }

@@ -8,8 +8,8 @@ mod flux;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
@@ -22,10 +22,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::controller::{Resource, condition};
+use crate::support::git_server::free_port;
 use crate::support::program::program;
 
 /// How long anything may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(240);
+
+/// How many tests have a registry of their own.
+const SPARE: usize = 2;
 
 /// The namespace of the controller.
 const HOME: &str = "patchset-system";
@@ -36,6 +40,8 @@ pub struct Node {
     kubeconfig: PathBuf,
     /// The registry's host and port.
     pub registry: String,
+    /// Hosts and ports for registries of tests' own, which the controller and its builders speak to without TLS.
+    spare: Mutex<Vec<String>>,
     namespaces: AtomicUsize,
     /// Its standard input keeps the node alive.
     _supervisor: Child,
@@ -99,6 +105,7 @@ impl Node {
             config,
             kubeconfig,
             registry: registry.trim().to_owned(),
+            spare: Mutex::new((0..SPARE).map(|_| format!("127.0.0.1:{}", free_port())).collect()),
             namespaces: AtomicUsize::new(0),
             _supervisor: supervisor,
         };
@@ -125,6 +132,8 @@ impl Node {
     /// Installs the controller from its chart, and waits until it is ready.
     fn install(&self) {
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/patchset");
+        let mut plain_http = self.spare.lock().unwrap().clone();
+        plain_http.push(self.registry.clone());
         let values = json!({
             "image": { "repository": "localhost/patchset", "tag": "node", "pullPolicy": "Never" },
             "hostNetwork": true,
@@ -132,7 +141,7 @@ impl Node {
             "controller": {
                 "allowTransport": ["https", "ssh", "http"],
                 "extraArgs": [
-                    format!("--plain-http-registry={}", self.registry),
+                    format!("--plain-http-registry={}", plain_http.join(",")),
                     "--buildkit-image=localhost/builder:node",
                     "--max-builds-per-namespace=2",
                 ],
@@ -190,6 +199,34 @@ impl Node {
         self.await_controller();
     }
 
+    /// Stops the controller until what is given back is dropped. Other tests wait meanwhile.
+    pub fn without_controller(&self) -> Absence<'_> {
+        self.scale_controller(0);
+        self.kubectl(&[
+            "wait",
+            "pod",
+            "--namespace",
+            HOME,
+            "--all",
+            "--for=delete",
+            "--timeout=60s",
+        ]);
+        Absence(self)
+    }
+
+    fn scale_controller(&self, replicas: u32) {
+        let replicas = format!("--replicas={replicas}");
+        self.kubectl(&["scale", "deployment/patchset", "--namespace", HOME, &replicas]);
+    }
+
+    /// A host and port for a registry of a test's own.
+    pub fn spare_host(&self) -> String {
+        let mut spare = self.spare.lock().unwrap();
+        spare
+            .pop()
+            .expect("SPARE is as large as there are tests that ask")
+    }
+
     /// A client that may do everything. It belongs to the calling test's runtime.
     pub fn client(&self) -> Client {
         Client::try_from(self.config.clone()).unwrap()
@@ -204,6 +241,16 @@ impl Node {
             client: self.client(),
             namespace,
         }
+    }
+}
+
+/// The time without a controller.
+pub struct Absence<'a>(&'a Node);
+
+impl Drop for Absence<'_> {
+    fn drop(&mut self) {
+        self.0.scale_controller(1);
+        self.0.await_controller();
     }
 }
 

@@ -20,17 +20,29 @@ pub struct Registry {
 impl Registry {
     /// A registry that everybody may push to.
     pub fn open() -> Self {
-        Self::start("")
+        Self::start(&format!("127.0.0.1:{}", free_port()), "")
+    }
+
+    /// The same on a given host and port.
+    pub fn open_at(host: &str) -> Self {
+        Self::start(host, "")
     }
 
     /// A registry that asks for ann's password.
     pub fn with_password() -> Self {
-        Self::start("auth:\n  htpasswd:\n    realm: test\n    path: ROOT/htpasswd\n")
+        Self::with_password_at(&format!("127.0.0.1:{}", free_port()))
     }
 
-    fn start(more: &str) -> Self {
+    /// The same on a given host and port.
+    pub fn with_password_at(host: &str) -> Self {
+        Self::start(
+            host,
+            "auth:\n  htpasswd:\n    realm: test\n    path: ROOT/htpasswd\n",
+        )
+    }
+
+    fn start(host: &str, more: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let host = format!("127.0.0.1:{}", free_port());
         let folder = root.path().to_str().unwrap().to_owned();
         std::fs::write(root.path().join("htpasswd"), HTPASSWD).unwrap();
         std::fs::write(
@@ -43,7 +55,7 @@ impl Registry {
         .unwrap();
         let mut registry = Self {
             child: None,
-            host,
+            host: host.to_owned(),
             root,
         };
         registry.resume();

@@ -1,0 +1,214 @@
+//! The objects of a manifest: those that are planned, and those that they name.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::Path;
+
+use base64::Engine;
+use kube::{CustomResourceExt, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::super::{Error, input};
+use crate::api::schema::faults;
+use crate::api::{ConstraintOverride, GROUP, PatchSet, VERSION};
+
+/// The largest manifest, in bytes.
+const LARGEST: u64 = 64 << 20;
+
+/// The contents of a ConfigMap.
+pub(super) type Data = BTreeMap<String, Vec<u8>>;
+
+/// What a manifest holds, by name. Namespaces are not looked at.
+#[derive(Default)]
+pub(super) struct Manifest {
+    pub(super) patch_sets: BTreeMap<String, PatchSet>,
+    overrides: BTreeMap<String, ConstraintOverride>,
+    config_maps: BTreeMap<String, Data>,
+}
+
+impl Manifest {
+    /// Reads a file of YAML or JSON documents, or standard input for `-`. Lists are opened, and other kinds passed over.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no YAML, or holds something that the API server would refuse.
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let bytes = input::read(path, LARGEST)?;
+        let shown = path.display();
+        if bytes.len() as u64 > LARGEST {
+            return Err(Error::Usage(format!("{shown}: is larger than {LARGEST} bytes")));
+        }
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|error| Error::Usage(format!("{shown}: is not UTF-8: {error}")))?;
+        let documents: Vec<Value> = serde_saphyr::from_multiple(text)
+            .map_err(|error| Error::Usage(format!("{shown}: is no YAML: {error}")))?;
+        let mut manifest = Self::default();
+        for document in documents {
+            manifest
+                .take(document)
+                .map_err(|message| Error::Usage(format!("{shown}: {message}")))?;
+        }
+        Ok(manifest)
+    }
+
+    fn take(&mut self, mut document: Value) -> Result<(), String> {
+        let text = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default();
+        let (version, kind) = (text("apiVersion").to_owned(), text("kind").to_owned());
+        if kind.ends_with("List")
+            && let Some(Value::Array(items)) = document.get_mut("items").map(Value::take)
+        {
+            return items.into_iter().try_for_each(|item| self.take(item));
+        }
+        let ours = format!("{GROUP}/{VERSION}");
+        match (version.as_str(), kind.as_str()) {
+            ("v1", "ConfigMap") => {
+                let name = name(&document, &kind)?;
+                let data = data(&document).map_err(|why| format!("ConfigMap {name}: {why}"))?;
+                once(&mut self.config_maps, &kind, name, data)
+            }
+            (version, "PatchSet") if version == ours => {
+                let name = name(&document, &kind)?;
+                let object = checked(document, &kind, &name)?;
+                once(&mut self.patch_sets, &kind, name, object)
+            }
+            (version, "ConstraintOverride") if version == ours => {
+                let name = name(&document, &kind)?;
+                let object = checked(document, &kind, &name)?;
+                once(&mut self.overrides, &kind, name, object)
+            }
+            (version, "PatchSet" | "ConstraintOverride") => {
+                Err(format!("{kind}: apiVersion is {version:?}, and should be {ours}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The PatchSet to plan: the one that is named, or else the only one that has a build and is no library of another.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or several.
+    pub(super) fn chosen(&self, name: Option<&str>) -> Result<&PatchSet, Error> {
+        if let Some(name) = name {
+            return self.patch_set(name);
+        }
+        let is_used = |name: &String| {
+            let mut others = self.patch_sets.values();
+            others.any(|other| other.spec.libraries.iter().any(|library| library.name == *name))
+        };
+        let candidates: Vec<(&String, &PatchSet)> = self
+            .patch_sets
+            .iter()
+            .filter(|(name, object)| object.spec.build.is_some() && !is_used(name))
+            .collect();
+        match candidates.as_slice() {
+            [(_, object)] => Ok(object),
+            [] if self.patch_sets.is_empty() => {
+                Err(Error::Usage("the manifest holds no PatchSet".to_owned()))
+            }
+            [] => Err(Error::Usage(
+                "no PatchSet of the manifest has a build: there is nothing to plan; patchset apply says whether patches apply"
+                    .to_owned(),
+            )),
+            several => {
+                let names: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
+                Err(Error::Usage(format!(
+                    "the manifest holds {} PatchSets: say with --name which one to plan: {}",
+                    names.len(),
+                    names.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// # Errors
+    ///
+    /// Where it is not there.
+    pub(super) fn patch_set(&self, name: &str) -> Result<&PatchSet, Error> {
+        self.patch_sets.get(name).ok_or_else(|| absent("PatchSet", name))
+    }
+
+    /// # Errors
+    ///
+    /// Where it is not there.
+    pub(super) fn constraint_override(&self, name: &str) -> Result<&ConstraintOverride, Error> {
+        self.overrides
+            .get(name)
+            .ok_or_else(|| absent("ConstraintOverride", name))
+    }
+
+    /// # Errors
+    ///
+    /// Where it is not there.
+    pub(super) fn config_map(&self, name: &str) -> Result<&Data, Error> {
+        self.config_maps
+            .get(name)
+            .ok_or_else(|| absent("ConfigMap", name))
+    }
+}
+
+fn absent(kind: &str, name: &str) -> Error {
+    Error::Usage(format!(
+        "the manifest names {kind} {name} and does not hold it: put it into the same file, as a further document"
+    ))
+}
+
+fn name(document: &Value, kind: &str) -> Result<String, String> {
+    document
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .filter(|name| !name.is_empty())
+        .map(ToOwned::to_owned)
+        .ok_or_else(|| format!("a {kind} has no metadata.name"))
+}
+
+fn once<T>(map: &mut BTreeMap<String, T>, kind: &str, name: String, object: T) -> Result<(), String> {
+    match map.entry(name) {
+        Entry::Vacant(place) => {
+            place.insert(object);
+            Ok(())
+        }
+        Entry::Occupied(taken) => Err(format!(
+            "{kind} {} is there twice; namespaces are not looked at",
+            taken.key()
+        )),
+    }
+}
+
+/// An object that the API server would take.
+fn checked<K>(document: Value, kind: &str, name: &str) -> Result<K, String>
+where
+    K: CustomResourceExt + Resource + DeserializeOwned,
+{
+    let faults = faults::<K>(&document);
+    if !faults.is_empty() {
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        return Err(format!("{kind} {name}: {}", told.join("\n  ")));
+    }
+    serde_json::from_value(document).map_err(|error| format!("{kind} {name}: {error}"))
+}
+
+/// The data of a ConfigMap, text and bytes alike.
+fn data(document: &Value) -> Result<Data, String> {
+    let mut data = Data::new();
+    for (field, is_text) in [("data", true), ("binaryData", false)] {
+        let Some(Value::Object(entries)) = document.get(field) else {
+            continue;
+        };
+        for (key, value) in entries {
+            let text = value
+                .as_str()
+                .ok_or_else(|| format!("{field}.{key} is no text"))?;
+            let bytes = if is_text {
+                text.as_bytes().to_vec()
+            } else {
+                base64::engine::general_purpose::STANDARD
+                    .decode(text)
+                    .map_err(|error| format!("{field}.{key} is no base64: {error}"))?
+            };
+            data.insert(key.clone(), bytes);
+        }
+    }
+    Ok(data)
+}

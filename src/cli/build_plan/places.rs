@@ -1,0 +1,252 @@
+//! Where repositories and Flux's sources are: on this machine, or at their own addresses.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::super::{Error, input};
+use crate::api::common::GitPath;
+use crate::api::reference::SourceReference;
+use crate::patch::{Objects, Oid};
+use crate::source::clone::LocalCommit;
+use crate::source::folder::Folder;
+use crate::source::{
+    Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Revision, Scheme, Snapshot, Transports, Tree,
+    Upstream,
+};
+
+/// How old a look at a repository's refs may be: one serves a whole plan.
+const SHARED: Duration = Duration::from_secs(60);
+
+/// Where things are.
+#[derive(Debug, Args)]
+pub struct PlaceOptions {
+    /// Take a repository from this clone instead of its address. NAME is the address, or the last part of its path;
+    /// may be repeated
+    #[arg(long, value_name = "NAME=GITDIR", value_parser = pair)]
+    repo: Vec<(String, PathBuf)>,
+    /// Take repositories from the clones in this folder that are called like the last part of their address
+    #[arg(long, value_name = "DIR")]
+    upstream: Option<PathBuf>,
+    /// Take patches, constraints or a Dockerfile from this folder as it is, committed or not. NAME is the repository, or
+    /// the Flux source; may be repeated
+    #[arg(long, value_name = "NAME=DIR", value_parser = pair)]
+    folder: Vec<(String, PathBuf)>,
+    /// Ask no server: all repositories are on this machine, and what tags of images stand for is left open
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Folder for what is fetched from an address [default: patchset/mirrors in the user's cache]
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    /// How long one repository may take to be fetched
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = input::duration)]
+    timeout: Duration,
+}
+
+fn pair(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+            Ok((name.to_owned(), PathBuf::from(path)))
+        }
+        _ => Err("write NAME=PATH".to_owned()),
+    }
+}
+
+/// A tree that was found.
+#[derive(Clone)]
+pub(super) enum Held {
+    /// A commit of a clone.
+    Clone(Arc<LocalCommit>),
+    /// A commit that was fetched.
+    Mirror(Arc<Snapshot>),
+    /// A folder as it is.
+    Folder(Arc<Folder>, PathBuf),
+}
+
+impl Held {
+    /// Its files.
+    pub(super) fn files(&self) -> Tree<'_> {
+        match self {
+            Self::Clone(commit) => commit.files(),
+            Self::Mirror(snapshot) => snapshot.files(),
+            Self::Folder(folder, path) => folder.files(path),
+        }
+    }
+
+    /// Its objects.
+    pub(super) fn objects(&self) -> Arc<dyn Objects + Send + Sync> {
+        match self {
+            Self::Clone(commit) => Arc::clone(commit) as Arc<dyn Objects + Send + Sync>,
+            Self::Mirror(snapshot) => Arc::clone(snapshot) as Arc<dyn Objects + Send + Sync>,
+            Self::Folder(folder, _) => Arc::clone(folder) as Arc<dyn Objects + Send + Sync>,
+        }
+    }
+}
+
+/// A commit that was found.
+pub(super) struct Commit {
+    pub(super) held: Held,
+    pub(super) revision: Revision,
+    pub(super) tree: Oid,
+}
+
+/// All places of one plan.
+pub(super) struct Places<'a> {
+    options: &'a PlaceOptions,
+    mirrors: RefCell<Vec<(Scheme, Arc<Mirrors>)>>,
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(options: &'a PlaceOptions) -> Result<Self, Error> {
+        if let Some(folder) = options.upstream.as_ref().filter(|folder| !folder.is_dir()) {
+            return Err(Error::Usage(format!(
+                "--upstream {}: there is no such folder",
+                folder.display()
+            )));
+        }
+        Ok(Self {
+            options,
+            mirrors: RefCell::default(),
+        })
+    }
+
+    /// Finds a commit of a repository. `what` names it in messages.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such repository or ref.
+    pub(super) fn commit(&self, what: &str, url: &str, want: &RefSpec) -> Result<Commit, Error> {
+        let url: RepoUrl = url.parse()?;
+        let address = url.to_string();
+        if let Some(path) = self.clone_of(&address) {
+            let commit = LocalCommit::find(&path, want)
+                .map_err(|error| Error::Usage(format!("{what}: {error}; is the clone up to date?")))?;
+            let (revision, tree) = (commit.revision().clone(), commit.tree_id());
+            return Ok(Commit {
+                held: Held::Clone(Arc::new(commit)),
+                revision,
+                tree,
+            });
+        }
+        let last = last_part(&address);
+        if self.options.offline {
+            return Err(Error::Usage(format!(
+                "{what}: {address} is not on this machine: say with --repo {last}=PATH where its clone is"
+            )));
+        }
+        let deadline = Instant::now() + self.options.timeout;
+        let mirrors = self.mirrors(url.scheme())?;
+        let upstream = Upstream::anonymous(url);
+        let snapshot = mirrors
+            .resolve(&upstream, want, Freshness::MaxAge(SHARED), deadline)
+            .and_then(|resolved| mirrors.snapshot(&upstream, &resolved, deadline))
+            .map_err(|error| {
+                Error::Usage(format!(
+                    "{what}: {error}; a clone on this machine can be named with --repo {last}=PATH"
+                ))
+            })?;
+        let (revision, tree) = (snapshot.revision().clone(), snapshot.tree_id());
+        Ok(Commit {
+            held: Held::Mirror(Arc::new(snapshot)),
+            revision,
+            tree,
+        })
+    }
+
+    /// Finds a repository whose revision does not matter: it may be a folder too.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such repository, ref or folder.
+    pub(super) fn repository(&self, what: &str, git: &GitPath) -> Result<Held, Error> {
+        let url: RepoUrl = git.url.parse()?;
+        if let Some(folder) = self.folder(&[&url.to_string(), last_part(&url.to_string())])? {
+            return Ok(folder);
+        }
+        let want = git.ref_.as_ref().map_or(Ok(RefSpec::Default), RefSpec::of)?;
+        Ok(self.commit(what, &git.url, &want)?.held)
+    }
+
+    /// Finds what a Flux source publishes.
+    ///
+    /// # Errors
+    ///
+    /// Where no folder is given for it.
+    pub(super) fn flux_source(&self, reference: &SourceReference) -> Result<Held, Error> {
+        let (kind, name) = (reference.kind.kind(), &reference.name);
+        let found = self.folder(&[&format!("{kind}/{name}"), name])?;
+        found.ok_or_else(|| {
+            Error::Usage(format!(
+                "patches.sourceRef: what {kind} {name} publishes is in the cluster: say with --folder {name}=DIR where its contents are"
+            ))
+        })
+    }
+
+    fn folder(&self, names: &[&str]) -> Result<Option<Held>, Error> {
+        let given = self.options.folder.iter();
+        let mut given = given.filter(|(name, _)| names.contains(&name.as_str()));
+        let Some((_, path)) = given.next() else {
+            return Ok(None);
+        };
+        Ok(Some(Held::Folder(Arc::new(Folder::read(path)?), path.clone())))
+    }
+
+    fn clone_of(&self, address: &str) -> Option<PathBuf> {
+        let last = last_part(address);
+        let given = self.options.repo.iter();
+        let mut given = given.filter(|(name, _)| name == address || name == last);
+        if let Some((_, path)) = given.next() {
+            return Some(path.clone());
+        }
+        let folder = self.options.upstream.as_deref()?;
+        [last.to_owned(), format!("{last}.git")]
+            .iter()
+            .map(|name| folder.join(name))
+            .find(|path| path.is_dir())
+    }
+
+    /// The mirrors for one kind of address: whoever names it allows its way.
+    fn mirrors(&self, scheme: Scheme) -> Result<Arc<Mirrors>, Error> {
+        let mut all = self.mirrors.borrow_mut();
+        if let Some((_, mirrors)) = all.iter().find(|(known, _)| *known == scheme) {
+            return Ok(Arc::clone(mirrors));
+        }
+        let config = MirrorConfig {
+            transports: Transports::NONE.and(scheme),
+            ..MirrorConfig::new(input::cache(self.options.cache_dir.as_deref())?)
+        };
+        let mirrors = Arc::new(Mirrors::open(config)?);
+        all.push((scheme, Arc::clone(&mirrors)));
+        Ok(mirrors)
+    }
+}
+
+/// The last part of an address, without `.git`.
+fn last_part(address: &str) -> &str {
+    let path = address.trim_end_matches('/');
+    let last = path.rsplit(['/', ':']).next().unwrap_or(path);
+    last.strip_suffix(".git").unwrap_or(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repositories_are_called_by_the_last_part_of_their_address() {
+        for (address, name) in [
+            ("https://opendev.org/openstack/glance", "glance"),
+            ("https://git.example.com/team/deployment.git", "deployment"),
+            ("git@git.example.com:deployment.git", "deployment"),
+            ("ssh://git@host/a/b/", "b"),
+        ] {
+            assert_eq!(last_part(address), name);
+        }
+        assert!(pair("a").is_err());
+        assert!(pair("=a").is_err());
+        assert_eq!(pair("a=b=c").unwrap(), ("a".to_owned(), PathBuf::from("b=c")));
+    }
+}

@@ -1,0 +1,339 @@
+//! Plans for people, for tools, and as commands.
+
+use std::fmt::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::super::Error;
+use super::super::style::{BAD, BOLD, DIM, GOOD, ODD};
+use super::Image;
+use super::planning::Planned;
+use crate::api::build::BuildStatus;
+use crate::api::status::{PatchState, PatchStatus};
+use crate::plan::build::INPUTS_LABEL;
+
+/// For people.
+pub(super) fn text(planned: &Planned, image: Option<&Image>) -> String {
+    let mut out = String::new();
+    // Writing to a string does not fail.
+    let _ = write_text(&mut out, planned, image);
+    out
+}
+
+fn write_text(out: &mut String, planned: &Planned, image: Option<&Image>) -> fmt::Result {
+    for library in &planned.libraries {
+        write_patches(out, library)?;
+    }
+    write_patches(out, planned)?;
+    let Some(build) = &planned.build else {
+        return writeln!(
+            out,
+            "{BAD}not built{BAD:#}  patches do not apply; patchset apply tells more"
+        );
+    };
+    writeln!(out)?;
+    let known = planned.unpinned.is_empty();
+    if let Some(target) = &build.target {
+        if known || !planned.tag_has_inputs {
+            row(out, "image", target)?;
+        } else {
+            row(out, "image", &repository(target))?;
+        }
+    }
+    if known || !planned.tag_has_inputs {
+        for tag in &build.moving_tags {
+            row(out, "also", tag)?;
+        }
+    }
+    if known {
+        row(out, "inputs", &build.inputs_digest)?;
+    }
+    for reason in &build.reasons {
+        row(out, "reason", &format!("{reason:?}"))?;
+    }
+    if let Some(dockerfile) = &build.dockerfile {
+        row(out, "dockerfile", dockerfile)?;
+    }
+    for (name, reference) in &build.contexts {
+        row(out, "context", &format!("{name} = {reference}"))?;
+    }
+    for (name, value) in &build.args {
+        row(out, "argument", &format!("{name}={value}"))?;
+    }
+    for platform in &build.platforms {
+        row(out, "platform", platform)?;
+    }
+    if !known {
+        writeln!(
+            out,
+            "{ODD}unknown{ODD:#}     the inputs digest{}: {} named by tag, and what that stands for was not looked at",
+            if planned.tag_has_inputs {
+                " and the tag"
+            } else {
+                ""
+            },
+            are(planned),
+        )?;
+    }
+    match image {
+        None => Ok(()),
+        Some(Image::Absent) => row(out, "registry", "the image is not there: it would be built"),
+        Some(Image::Built { digest }) => writeln!(
+            out,
+            "{GOOD}registry{GOOD:#}    the image is there, built from these inputs: nothing would be built ({digest})"
+        ),
+        Some(Image::TagTaken {
+            digest,
+            inputs_digest,
+        }) => writeln!(
+            out,
+            "{BAD}registry{BAD:#}    the tag has another image ({digest}), built from {}: use {{inputs}} in build.image.tag",
+            inputs_digest.as_deref().unwrap_or("nobody knows what")
+        ),
+    }
+}
+
+/// The contexts that are not pinned, with their verb.
+fn are(planned: &Planned) -> String {
+    let names: Vec<&str> = planned.unpinned.iter().map(String::as_str).collect();
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    format!("{} {verb}", names.join(", "))
+}
+
+fn repository(target: &str) -> String {
+    target
+        .rsplit_once(':')
+        .map_or(target, |(repository, _)| repository)
+        .to_owned()
+}
+
+fn row(out: &mut String, what: &str, value: &str) -> fmt::Result {
+    writeln!(out, "{DIM}{what:<10}{DIM:#}  {value}")
+}
+
+fn write_patches(out: &mut String, planned: &Planned) -> fmt::Result {
+    writeln!(
+        out,
+        "{BOLD}{}{BOLD:#}  {DIM}{}{DIM:#}",
+        planned.name, planned.revision
+    )?;
+    for patch in &planned.patches {
+        let style = match patch.state {
+            PatchState::Clean => GOOD,
+            PatchState::Offset | PatchState::Merged => ODD,
+            PatchState::Conflict | PatchState::Malformed | PatchState::Blocked => BAD,
+        };
+        write!(
+            out,
+            "{style}{:<10}{style:#}  {}",
+            patch.state.as_str(),
+            patch.name
+        )?;
+        if let Some(message) = &patch.message {
+            write!(out, "  {DIM}{message}{DIM:#}")?;
+        }
+        writeln!(out)?;
+    }
+    if planned.patches.is_empty() {
+        writeln!(out, "{DIM}no patches{DIM:#}")?;
+    }
+    Ok(())
+}
+
+/// The JSON output. Other tools read it: fields may be added, not changed.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    name: &'a str,
+    applies: bool,
+    revision: &'a str,
+    patches: &'a [PatchStatus],
+    libraries: Vec<Library<'a>>,
+    /// As the status of the PatchSet has it. Without `inputsDigest`, and without a tag that tells it, where contexts are not
+    /// pinned.
+    build: Option<Value>,
+    /// The contexts whose tags were not looked at.
+    unpinned: Vec<&'a str>,
+    /// Whether the registry has the image, where that was asked.
+    image: Option<&'a Image>,
+}
+
+/// A library.
+#[derive(serde::Serialize)]
+struct Library<'a> {
+    name: &'a str,
+    revision: &'a str,
+    patches: &'a [PatchStatus],
+}
+
+/// For tools.
+pub(super) fn json(planned: &Planned, image: Option<&Image>) -> Result<String, Error> {
+    let libraries = planned.libraries.iter().map(|library| Library {
+        name: &library.name,
+        revision: &library.revision,
+        patches: &library.patches,
+    });
+    let document = Document {
+        name: &planned.name,
+        applies: planned.applies(),
+        revision: &planned.revision,
+        patches: &planned.patches,
+        libraries: libraries.collect(),
+        build: planned.build.as_ref().map(|build| known(planned, build)),
+        unpinned: planned.unpinned.iter().map(String::as_str).collect(),
+        image,
+    };
+    let mut text = serde_json::to_string(&document)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// What is known of a build.
+fn known(planned: &Planned, build: &BuildStatus) -> Value {
+    let mut value = json!(build);
+    if let Value::Object(fields) = &mut value
+        && !planned.unpinned.is_empty()
+    {
+        fields.remove("inputsDigest");
+        if planned.tag_has_inputs {
+            fields.remove("target");
+            fields.remove("movingTags");
+        }
+    }
+    value
+}
+
+/// A command for buildah.
+pub(super) fn buildah(planned: &Planned) -> Result<String, Error> {
+    let (build, target) = buildable(planned)?;
+    let mut words = vec!["buildah".to_owned(), "build".to_owned()];
+    if build.platforms.is_empty() {
+        words.push(format!("--tag={target}"));
+    } else {
+        words.push(format!("--platform={}", build.platforms.join(",")));
+        words.push(format!("--manifest={target}"));
+    }
+    words.push(format!("--label={INPUTS_LABEL}={}", build.inputs_digest));
+    if let Some((file, stage)) = &planned.dockerfile {
+        words.push(format!("--file={file}"));
+        words.extend(stage.iter().map(|stage| format!("--target={stage}")));
+    }
+    for (name, reference) in &build.contexts {
+        words.push(format!("--build-context={name}=docker://{reference}"));
+    }
+    for (name, value) in &build.args {
+        words.push(format!("--build-arg={name}={value}"));
+    }
+    words.push(".".to_owned());
+    let push: &[&str] = if build.platforms.is_empty() {
+        &["buildah", "push"]
+    } else {
+        &["buildah", "manifest", "push", "--all"]
+    };
+    let mut text = command(&words);
+    for tag in std::iter::once(target.to_owned()).chain(
+        build
+            .moving_tags
+            .iter()
+            .map(|tag| format!("{}:{tag}", repository(target))),
+    ) {
+        let mut words: Vec<String> = push.iter().map(|word| (*word).to_owned()).collect();
+        words.extend([target.to_owned(), format!("docker://{tag}")]);
+        text.push_str(&command(&words));
+    }
+    Ok(text)
+}
+
+/// A command for buildctl.
+pub(super) fn buildctl(planned: &Planned) -> Result<String, Error> {
+    let (build, target) = buildable(planned)?;
+    let mut words: Vec<String> = [
+        "buildctl",
+        "build",
+        "--frontend=dockerfile.v0",
+        "--local=context=.",
+    ]
+    .map(ToOwned::to_owned)
+    .to_vec();
+    words.push("--local=dockerfile=.".to_owned());
+    let mut option = |text: String| words.push(format!("--opt={text}"));
+    if let Some((file, stage)) = &planned.dockerfile {
+        option(format!("filename={file}"));
+        if let Some(stage) = stage {
+            option(format!("target={stage}"));
+        }
+    }
+    if !build.platforms.is_empty() {
+        option(format!("platform={}", build.platforms.join(",")));
+    }
+    option(format!("label:{INPUTS_LABEL}={}", build.inputs_digest));
+    for (name, reference) in &build.contexts {
+        option(format!("context:{name}=docker-image://{reference}"));
+    }
+    for (name, value) in &build.args {
+        option(format!("build-arg:{name}={value}"));
+    }
+    let names: Vec<String> = std::iter::once(target.to_owned())
+        .chain(
+            build
+                .moving_tags
+                .iter()
+                .map(|tag| format!("{}:{tag}", repository(target))),
+        )
+        .collect();
+    // The exporter's options are fields of CSV: several names are one field.
+    let names = match names.as_slice() {
+        [one] => format!("name={one}"),
+        several => format!("\"name={}\"", several.join(",")),
+    };
+    words.push(format!("--output=type=image,{names},push=true"));
+    Ok(command(&words))
+}
+
+/// What can be built: an image whose inputs are known.
+fn buildable(planned: &Planned) -> Result<(&BuildStatus, &str), Error> {
+    let refused = |why: &str| Error::Usage(format!("PatchSet {}: {why}", planned.name));
+    let build = planned
+        .build
+        .as_ref()
+        .ok_or_else(|| refused("patches do not apply: there is nothing to build"))?;
+    let target = build
+        .target
+        .as_deref()
+        .ok_or_else(|| refused("its source is published alone: set build.image to build one"))?;
+    if !planned.unpinned.is_empty() {
+        let why = format!(
+            "{} named by tag: leave out --offline to learn what is built from",
+            are(planned)
+        );
+        return Err(refused(&why));
+    }
+    Ok((build, target))
+}
+
+/// A command for a POSIX shell, one word a line.
+fn command(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    format!("{}\n", quoted.join(" \\\n  "))
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_reach_the_program_as_they_are() {
+        assert_eq!(quoted("--build-arg=A=b"), "--build-arg=A=b");
+        assert_eq!(quoted("A=it's $x"), r"'A=it'\''s $x'");
+        assert_eq!(quoted(""), "''");
+    }
+}

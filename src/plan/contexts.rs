@@ -1,0 +1,147 @@
+//! The named contexts and the arguments of a build, from what was found for them.
+
+use std::collections::BTreeMap;
+
+use super::build::CONSTRAINTS;
+use super::failure::{Failure, Step};
+use super::pins;
+use crate::api::extra_packages::ExtraPackages;
+use crate::api::reason;
+use crate::constraints;
+
+/// The contexts of a build besides the component's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contexts {
+    /// Libraries and further images, by their digests.
+    pub images: BTreeMap<String, String>,
+    /// The constraints without the pins of what is built from source, where there are any. They belong into an image
+    /// that becomes the context [`CONSTRAINTS`].
+    pub constraints: Option<String>,
+}
+
+/// What the contexts of a build are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Ingredients<'a> {
+    /// The component.
+    pub component: &'a str,
+    /// Libraries: component and source.
+    pub libraries: &'a [(&'a str, &'a str)],
+    /// The Python distributions that component and libraries are the source of, by the name of the context.
+    pub distributions: &'a BTreeMap<String, String>,
+    /// Further images.
+    pub bases: &'a BTreeMap<String, String>,
+    /// The merged constraints.
+    pub constraints: Option<&'a [u8]>,
+    /// The build's arguments.
+    pub args: &'a BTreeMap<String, String>,
+}
+
+/// Puts libraries, further images and constraints together.
+///
+/// # Errors
+///
+/// Where two have the same name, the constraints cannot be read, or what is built from source would stay pinned.
+pub fn contexts(of: Ingredients<'_>) -> Result<Contexts, Failure> {
+    let stalled = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
+    let component = of.component;
+    let mut images = BTreeMap::new();
+    for (name, source) in of.libraries {
+        if *name == component || images.insert((*name).to_owned(), (*source).to_owned()).is_some() {
+            return Err(stalled(format!(
+                "libraries: two sources are called {name}, and each context needs a name of its own"
+            )));
+        }
+    }
+    let distributions = of.distributions.values().map(String::as_str);
+    let from_source = pins::names(
+        std::iter::once(component)
+            .chain(images.keys().map(String::as_str))
+            .chain(distributions),
+    );
+    for (name, image) in of.bases {
+        if name == component || name == CONSTRAINTS || images.contains_key(name) {
+            return Err(stalled(format!(
+                "build.contexts: {name} is the name of a context that the build has already"
+            )));
+        }
+        images.insert(name.clone(), image.clone());
+    }
+    let invalid = |error: constraints::Error| {
+        Failure::retried(Step::Build, reason::INVALID_CONSTRAINTS, error.to_string())
+    };
+    let text = of
+        .constraints
+        .map(|text| pins::without(text, &from_source))
+        .transpose()
+        .map_err(invalid)?;
+    let left = pins::left(text.as_deref(), of.args, &from_source).map_err(invalid)?;
+    if left.is_empty() {
+        return Ok(Contexts {
+            images,
+            constraints: text,
+        });
+    }
+    Err(Failure::stalled(
+        Step::Build,
+        reason::STILL_PINNED,
+        format!(
+            "what is built from source would stay pinned, and pip and uv would put the stock wheel in its place: {}; take that away",
+            left.into_iter().take(8).collect::<Vec<_>>().join("; ")
+        ),
+    ))
+}
+
+/// The arguments that an `extra-packages.yaml` has for a component. `path` names the file in messages.
+///
+/// # Errors
+///
+/// Where it is no such file.
+pub fn arguments(path: &str, bytes: &[u8], component: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let invalid = |why: &dyn std::fmt::Display| {
+        Failure::retried(Step::Build, reason::INVALID_REFERENCE, format!("{path} {why}"))
+    };
+    let text = std::str::from_utf8(bytes).map_err(|_| invalid(&"is not UTF-8"))?;
+    let packages = ExtraPackages::parse(text).map_err(|error| invalid(&error))?;
+    Ok(packages.arguments(component))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_built_from_source_is_not_pinned_and_names_are_given_once() {
+        let none = BTreeMap::new();
+        let bases = BTreeMap::from([("base".to_owned(), "r/base@sha256:0".to_owned())]);
+        let distributions = BTreeMap::from([("demo".to_owned(), "big-demo".to_owned())]);
+        let of = Ingredients {
+            component: "demo",
+            libraries: &[("my-lib", "r/lib@sha256:1")],
+            distributions: &distributions,
+            bases: &bases,
+            constraints: Some(b"alpha===1\nmy_lib===2\nDemo===3\nBig_Demo===4\n"),
+            args: &none,
+        };
+        let made = contexts(of).unwrap();
+        assert_eq!(made.images.keys().collect::<Vec<_>>(), ["base", "my-lib"]);
+        assert_eq!(made.constraints.as_deref(), Some("alpha===1\n"));
+        let args = BTreeMap::from([("PIP_PACKAGES".to_owned(), "big-demo==4".to_owned())]);
+        let pinned = contexts(Ingredients { args: &args, ..of }).unwrap_err();
+        assert_eq!(pinned.reason, reason::STILL_PINNED);
+        for (libraries, bases) in [
+            (&[("demo", "a")][..], BTreeMap::new()),
+            (&[("a", "a"), ("a", "b")], BTreeMap::new()),
+            (&[("base", "a")], bases.clone()),
+            (&[], BTreeMap::from([(CONSTRAINTS.to_owned(), "a".to_owned())])),
+            (&[], BTreeMap::from([("demo".to_owned(), "a".to_owned())])),
+        ] {
+            let refused = contexts(Ingredients {
+                libraries,
+                bases: &bases,
+                constraints: None,
+                ..of
+            });
+            assert_eq!(refused.unwrap_err().reason, reason::INVALID_SPEC);
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! `patchset build-plan` without a cluster; `controller::build_plan` compares it with the controller.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::{Value, json};
+
+use crate::controller::{BASE, GOOD, inline};
+use crate::publish::unpacked;
+use crate::support::git_repo::GitRepo;
+use crate::support::registry::Registry;
+
+struct Case {
+    root: tempfile::TempDir,
+    upstream: GitRepo,
+}
+
+impl Case {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let upstream = GitRepo::create(root.path(), "demo");
+        upstream.commit(&[("file.txt", BASE)], "base");
+        upstream.git(&["tag", "--annotate", "--message", "1", "1.0.0"]);
+        Self { root, upstream }
+    }
+
+    /// Runs with a manifest of these documents, and gives what was printed.
+    fn run(&self, arguments: &[&str], documents: &[Value], status: i32) -> (String, String) {
+        let text: Vec<String> = documents
+            .iter()
+            .map(|document| serde_saphyr::to_string(document).unwrap())
+            .collect();
+        self.run_text(arguments, &text.join("---\n"), status)
+    }
+
+    fn run_text(&self, arguments: &[&str], text: &str, status: i32) -> (String, String) {
+        let path = self.root.path().join("manifest.yaml");
+        std::fs::write(&path, text).unwrap();
+        let assert = Command::new(env!("CARGO_BIN_EXE_patchset"))
+            .args(["build-plan", "--upstream"])
+            .arg(self.root.path())
+            .args(arguments)
+            .arg(&path)
+            .env("DOCKER_CONFIG", "/nonexistent")
+            .assert()
+            .code(status);
+        let output = assert.get_output();
+        (
+            String::from_utf8(output.stdout.clone()).unwrap(),
+            String::from_utf8(output.stderr.clone()).unwrap(),
+        )
+    }
+
+    fn json(&self, arguments: &[&str], documents: &[Value], status: i32) -> Value {
+        let (out, _) = self.run(&[&["--output", "json"], arguments].concat(), documents, status);
+        serde_json::from_str(&out).unwrap()
+    }
+
+    /// Runs what cannot be planned, and gives what was said.
+    fn refused(&self, arguments: &[&str], documents: &[Value]) -> String {
+        let (out, error) = self.run(arguments, documents, 2);
+        assert_eq!(out, "");
+        error
+    }
+}
+
+fn object(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({ "apiVersion": "patching.c5c3.io/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec })
+}
+
+fn spec(host: &str) -> Value {
+    json!({
+        "component": "demo", "release": "2025.2",
+        "upstream": { "url": "https://git.example.org/team/demo", "ref": { "tag": "1.0.0" } },
+        "patches": inline(&[("0001-five.patch", GOOD)]),
+        "build": {
+            "engine": "External",
+            "image": { "repository": format!("{host}/demo"), "tag": "{version}-p{patches}" },
+            "source": { "repository": format!("{host}/demo-source") },
+            "dockerfile": { "configMap": { "name": "files" } },
+            "args": { "GREETING": "it's me" }
+        }
+    })
+}
+
+fn files() -> Value {
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "files" },
+        "data": { "Dockerfile": "FROM scratch\n" }, "binaryData": { "blob": "AAE=" } })
+}
+
+#[test]
+fn patches_that_do_not_apply_are_told_and_nothing_is_planned() {
+    let case = Case::new();
+    let mut wrong = spec("registry.invalid");
+    wrong["patches"] = inline(&[
+        ("0001-five.patch", GOOD),
+        (
+            "0002-again.patch",
+            &GOOD.replace("-five", "-fünf").replace("+FIVE", "+V"),
+        ),
+    ]);
+    let documents = [object("PatchSet", "demo", &wrong), files()];
+    let planned = case.json(&["--offline"], &documents, 1);
+    assert_eq!(planned["applies"], false);
+    assert_eq!(planned["build"], Value::Null);
+    let states: Vec<&str> = planned["patches"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|patch| patch["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["Clean", "Conflict"]);
+    let (text, _) = case.run(&["--offline"], &documents, 1);
+    assert!(text.contains("not built"), "{text}");
+    let (nothing, said) = case.run(&["--offline", "--output", "buildah"], &documents, 1);
+    assert_eq!(nothing, "");
+    assert!(said.contains("0002-again.patch"), "{said}");
+    // So it is where a library's do not apply.
+    let mut library = wrong.clone();
+    library["level"] = json!("Library");
+    library["component"] = json!("lib");
+    let mut service = spec("registry.invalid");
+    service["libraries"] = json!([{ "name": "lib" }]);
+    let documents = [
+        object("PatchSet", "demo", &service),
+        object("PatchSet", "lib", &library),
+        files(),
+    ];
+    let planned = case.json(&["--offline"], &documents, 1);
+    assert_eq!(planned["patches"][0]["state"], "Clean");
+    assert_eq!(planned["libraries"][0]["patches"][1]["state"], "Conflict");
+}
+
+#[test]
+fn what_is_wrong_with_a_manifest_is_said_with_its_place() {
+    let case = Case::new();
+    let good = spec("registry.invalid");
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut spec = good.clone();
+        change(&mut spec);
+        vec![object("PatchSet", "demo", &spec), files()]
+    };
+    let cases: Vec<(Vec<Value>, &str)> = vec![
+        (vec![files()], "holds no PatchSet"),
+        (
+            with(&|spec| spec["upstream"]["ref"]["branch"] = json!("main")),
+            "PatchSet demo: spec.upstream.ref: set exactly one of branch, tag, commit and semver",
+        ),
+        (
+            with(&|spec| spec["build"]["source"]["repository"] = json!("No/Tag:x")),
+            "spec.build.source.repository: \"No/Tag:x\" should match",
+        ),
+        (
+            with(&|spec| spec["build"]["arg"] = json!({})),
+            "spec.build.arg: is unknown; there are args, contexts",
+        ),
+        (
+            with(&|spec| spec["build"]["args"]["N"] = json!(1)),
+            "spec.build.args.N: must be of type string, and is 1",
+        ),
+        (
+            with(&|spec| spec["build"] = Value::Null),
+            "no PatchSet of the manifest has a build",
+        ),
+        (
+            with(&|spec| spec["libraries"] = json!([{ "name": "lib" }])),
+            "names PatchSet lib and does not hold it",
+        ),
+        (
+            with(&|spec| spec["constraints"] = json!({ "name": "co" })),
+            "names ConstraintOverride co and does not hold it",
+        ),
+        (
+            with(&|spec| spec["build"]["dockerfile"] = json!({ "configMap": { "name": "other" } })),
+            "names ConfigMap other",
+        ),
+        (
+            with(&|spec| spec["build"]["dockerfile"]["file"] = json!("Containerfile")),
+            "ConfigMap files has no key Containerfile",
+        ),
+        (
+            with(&|spec| spec["upstream"]["ref"] = json!({ "tag": "1.0" })),
+            "no tag 1.0; similar: 1.0.0; is the clone up to date?",
+        ),
+        (
+            with(&|spec| spec["upstream"]["url"] = json!("https://git.example.org/other.git")),
+            "say with --repo other=PATH",
+        ),
+        (
+            with(&|spec| spec["build"]["image"]["tag"] = json!("{nope}")),
+            "{nope} is unknown",
+        ),
+        (
+            with(&|spec| {
+                spec["patches"] = json!({ "sourceRef": { "kind": "GitRepository", "name": "ours" } });
+            }),
+            "say with --folder ours=DIR",
+        ),
+        (
+            vec![
+                object("PatchSet", "demo", &good),
+                object("PatchSet", "demo", &good),
+            ],
+            "PatchSet demo is there twice",
+        ),
+        (
+            vec![object("PatchSet", "one", &good), object("PatchSet", "two", &good)],
+            "say with --name which one to plan: one, two",
+        ),
+        (
+            vec![
+                json!({ "apiVersion": "patching.c5c3.io/v1", "kind": "PatchSet", "metadata": { "name": "x" } }),
+            ],
+            "should be patching.c5c3.io/v1alpha1",
+        ),
+        (
+            vec![json!({ "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet", "spec": good })],
+            "a PatchSet has no metadata.name",
+        ),
+    ];
+    for (documents, sentence) in cases {
+        let error = case.refused(&["--offline"], &documents);
+        assert!(error.contains(sentence), "{sentence}: {error}");
+    }
+    let (_, error) = case.run_text(&[], "kind: [\n", 2);
+    assert!(error.contains("manifest.yaml: is no YAML"), "{error}");
+    let (_, error) = case.run_text(&["--look", "--offline"], "", 2);
+    assert!(error.contains("cannot be used with"), "{error}");
+    let (_, error) = case.run_text(&["--repo", "x"], "", 2);
+    assert!(error.contains("write NAME=PATH"), "{error}");
+}
+
+#[test]
+fn what_is_built_from_is_pushed_where_that_is_asked_for() {
+    let case = Case::new();
+    let registry = Registry::open();
+    let documents = [object("PatchSet", "demo", &spec(&registry.host)), files()];
+    let options = ["--plain-http", &registry.host];
+    let planned = case.json(&options, &documents, 0);
+    assert_eq!(
+        registry.log().matches("/v2/").count(),
+        0,
+        "the registry was asked"
+    );
+    assert_eq!(
+        case.json(&["--offline"], &documents, 0),
+        planned,
+        "nothing is named by tag"
+    );
+    let build = &planned["build"];
+    assert_eq!(build["target"], format!("{}/demo:1.0.0-p1", registry.host));
+    let pushed = case.json(&[&options[..], &["--push"]].concat(), &documents, 0);
+    assert_eq!(pushed, planned);
+    for (reference, file, content) in [
+        (
+            &build["contexts"]["demo"],
+            "file.txt",
+            BASE.replace("five", "FIVE"),
+        ),
+        (&build["dockerfile"], "blob", "\0\u{1}".to_owned()),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let tree = unpacked(&registry, reference.as_str().unwrap(), root.path());
+        assert_eq!(std::fs::read_to_string(tree.join(file)).unwrap(), content);
+    }
+    let uploads = registry.uploads();
+    case.json(&[&options[..], &["--push"]].concat(), &documents, 0);
+    assert_eq!(registry.uploads(), uploads, "something was sent twice");
+
+    let (buildctl, _) = case.run(&["--output", "buildctl"], &documents, 0);
+    for word in [
+        format!(
+            "--opt=context:demo=docker-image://{}",
+            build["contexts"]["demo"].as_str().unwrap()
+        ),
+        r"'--opt=build-arg:GREETING=it'\''s me'".to_owned(),
+        format!(
+            "label:patching.c5c3.io/inputs={}",
+            build["inputsDigest"].as_str().unwrap()
+        ),
+        format!(
+            "--output=type=image,name={},push=true",
+            build["target"].as_str().unwrap()
+        ),
+    ] {
+        assert!(buildctl.contains(&word), "{word}: {buildctl}");
+    }
+    let (text, _) = case.run(&[], &documents, 0);
+    assert!(text.contains(build["inputsDigest"].as_str().unwrap()), "{text}");
+    // A tag that something else has.
+    let taken = build["target"].as_str().unwrap();
+    crate::publish::source(&[
+        empty(case.root.path()).to_str().unwrap(),
+        "--plain-http",
+        &registry.host,
+        "--push",
+        taken,
+    ])
+    .assert()
+    .success();
+    let planned = case.json(&[&options[..], &["--look"]].concat(), &documents, 0);
+    assert_eq!(planned["image"]["state"], "TagTaken");
+    assert_eq!(planned["image"]["inputsDigest"], Value::Null);
+}
+
+fn empty(root: &Path) -> std::path::PathBuf {
+    let folder = root.join("empty");
+    std::fs::create_dir(&folder).unwrap();
+    folder
+}
+
+#[test]
+fn refs_of_a_clone_are_found_as_those_of_a_server() {
+    let case = Case::new();
+    case.upstream
+        .commit(&[("file.txt", BASE), ("more", "x\n")], "more");
+    case.upstream.git(&["tag", "1.2.0"]);
+    let head = case.upstream.git(&["rev-parse", "main"]);
+    for (ref_, revision) in [
+        (json!({ "branch": "main" }), format!("main@sha1:{head}")),
+        (json!({ "semver": "^1.1" }), format!("1.2.0@sha1:{head}")),
+        (json!({ "commit": head }), format!("sha1:{head}")),
+        (json!({ "commit": head[..8] }), format!("sha1:{head}")),
+    ] {
+        let mut spec = spec("registry.invalid");
+        spec["upstream"]["ref"] = ref_.clone();
+        spec["build"]["source"]["version"] = json!("1.2");
+        let planned = case.json(&["--offline"], &[object("PatchSet", "demo", &spec), files()], 0);
+        assert_eq!(planned["revision"], revision, "{ref_}");
+    }
+}

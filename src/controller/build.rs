@@ -103,7 +103,7 @@ pub(super) async fn build(
         .clone()
         .filter(|image| is_there && (image.installed.is_some() || !build.is_checked()));
     let built = if let Some(image) = image {
-        Built::Image(planned, image)
+        Built::Image(planned, Box::new(image))
     } else {
         let built = match build.engine {
             Engine::External => external(planned, &search).await,
@@ -116,8 +116,8 @@ pub(super) async fn build(
     };
     match built {
         Built::Image(planned, image) if build.has_sbom() && image.sbom.is_none() => {
-            let image = sbom::attached(context, &registry, material, &planned, image, pace).await;
-            Built::Image(planned, image)
+            let image = sbom::attached(context, &registry, material, &planned, *image, pace).await;
+            Built::Image(planned, Box::new(image))
         }
         Built::Image(planned, mut image) => {
             image.sbom_failure = None;
@@ -130,7 +130,7 @@ pub(super) async fn build(
 /// Looks for an image that somebody else builds.
 async fn external(mut planned: BuildStatus, search: &Search<'_>) -> Built {
     match search.image(&mut planned).await {
-        Ok(Some(image)) => Built::Image(planned, image),
+        Ok(Some(image)) => Built::Image(planned, Box::new(image)),
         Ok(None) => {
             let message = format!("the source is published; waiting for the image {}", search.target);
             Built::Awaited(planned, reason::AWAITING_IMAGE, message, Next::Soon)

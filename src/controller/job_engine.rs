@@ -70,7 +70,7 @@ pub(super) async fn build(
             {
                 tracing::warn!(namespace, %failure, "a superseded build could not be cancelled");
             }
-            return Built::Image(planned, image);
+            return Built::Image(planned, Box::new(image));
         }
         Ok(None) => {}
         Err(failure) => return Built::Failed(failure, Some(planned)),

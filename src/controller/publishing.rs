@@ -17,6 +17,7 @@ use crate::api::build::{Build, BuildStatus};
 use crate::api::{PatchSet, reason};
 use crate::patch::{self, NoObjects, PatchInput, Sequence};
 use crate::plan::build::{CONSTRAINTS, Published};
+use crate::plan::contexts::Contexts;
 use crate::plan::{self, Failure, Step};
 use crate::publish::image::{About, PatchId};
 use crate::publish::layer::Contents;
@@ -93,33 +94,9 @@ pub(super) async fn publish(
     })
     .await?;
     let source = made.map_err(|error| of(&error))?;
-    let mut distributions: BTreeMap<String, String> = ingredients
-        .libraries
-        .iter()
-        .filter_map(|library| Some((library.component.clone(), library.distribution.clone()?)))
-        .collect();
-    distributions.extend(
-        source
-            .distribution
-            .clone()
-            .map(|name| (spec.component.0.clone(), name)),
-    );
-    let libraries: Vec<_> = ingredients
-        .libraries
-        .iter()
-        .map(|library| (library.component.as_str(), library.source.as_str()))
-        .collect();
-    let mut all_args = args.clone();
-    all_args.extend(build.args.clone());
+    let distributions = distributions(&spec.component.0, source.distribution.as_ref(), &ingredients);
     // What cannot be built is said before anything is pushed.
-    let mut contexts = plan::contexts::contexts(plan::contexts::Ingredients {
-        component: &spec.component.0,
-        libraries: &libraries,
-        distributions: &distributions,
-        bases: &ingredients.bases,
-        constraints: ingredients.constraints.as_deref(),
-        args: &all_args,
-    })?;
+    let mut contexts = contexts(patch_set, build, &args, &ingredients, &distributions)?;
     let pushed = source.push(registry);
     let pushed = in_time(pace, "publishing the source", pushed).await?;
     let dockerfile = match &ingredients.dockerfile {
@@ -155,6 +132,45 @@ pub(super) async fn publish(
         ..planned
     })
     .map_err(|error| Failure::stalled(Step::Build, reason::INVALID_SPEC, error.to_string()))
+}
+
+/// The names of the Python distributions that contexts are the source of.
+fn distributions(
+    component: &str,
+    own: Option<&String>,
+    ingredients: &Ingredients,
+) -> BTreeMap<String, String> {
+    let own = own.map(|name| (component.to_owned(), name.clone()));
+    let of_libraries = ingredients
+        .libraries
+        .iter()
+        .filter_map(|library| Some((library.component.clone(), library.distribution.clone()?)));
+    of_libraries.chain(own).collect()
+}
+
+/// The contexts besides the component's own.
+fn contexts(
+    patch_set: &PatchSet,
+    build: &Build,
+    args: &BTreeMap<String, String>,
+    ingredients: &Ingredients,
+    distributions: &BTreeMap<String, String>,
+) -> Result<Contexts, Failure> {
+    let libraries: Vec<_> = ingredients
+        .libraries
+        .iter()
+        .map(|library| (library.component.as_str(), library.source.as_str()))
+        .collect();
+    let mut args = args.clone();
+    args.extend(build.args.clone());
+    plan::contexts::contexts(plan::contexts::Ingredients {
+        component: &patch_set.spec.component.0,
+        libraries: &libraries,
+        distributions,
+        bases: &ingredients.bases,
+        constraints: ingredients.constraints.as_deref(),
+        args: &args,
+    })
 }
 
 /// Publishes the folder with the Dockerfile, and gives it by its digest.

@@ -94,7 +94,7 @@ pub(super) async fn build(
     match search.image(&mut planned).await {
         Ok(Some(image)) => {
             attempts::succeeded(&mut planned, now);
-            return Built::Image(planned, image);
+            return Built::Image(planned, Box::new(image));
         }
         Ok(None) => {}
         Err(failure) => return Built::Failed(failure, Some(planned)),

@@ -78,7 +78,7 @@ pub enum Built {
     /// again.
     Awaited(BuildStatus, &'static str, String, Next),
     /// The registry has the image.
-    Image(BuildStatus, ImageStatus),
+    Image(BuildStatus, Box<ImageStatus>),
     /// A step could not be done. What was planned before it is told.
     Failed(Failure, Option<BuildStatus>),
 }
@@ -208,7 +208,7 @@ pub fn settle(
         Built::Image(build, image) => {
             remember(&mut settling.status, &build, &image, now);
             settling.status.build = Some(build);
-            settling.status.image = Some(image);
+            settling.status.image = Some(*image);
         }
         Built::Nothing => {}
     }

@@ -152,7 +152,7 @@ fn what_is_wrong_with_a_manifest_is_said_with_its_place() {
         ),
         (
             with(&|spec| spec["build"]["arg"] = json!({})),
-            "spec.build.arg: is unknown; there are args, contexts",
+            "spec.build.arg: is unknown; there are args, check, contexts",
         ),
         (
             with(&|spec| spec["build"]["args"]["N"] = json!(1)),

@@ -293,20 +293,7 @@ impl Planner<'_> {
                 Some(self.constraints(&reference.name, object)?)
             }
         };
-        let mut distributions = BTreeMap::new();
-        let mut sources = Vec::new();
-        for library in &planned.libraries {
-            let (Some(made), name) = (&library.build, &library.component) else {
-                continue;
-            };
-            sources.extend(
-                made.contexts
-                    .get(name)
-                    .map(|source| (name.as_str(), source.as_str())),
-            );
-            let found = made.distributions.get(name);
-            distributions.extend(found.map(|distribution| (name.clone(), distribution.clone())));
-        }
+        let (sources, mut distributions) = of_libraries(&planned.libraries);
         distributions.extend(own.map(|name| (component.clone(), name)));
         let mut args = given.args.clone();
         args.extend(build.args.clone());
@@ -498,6 +485,24 @@ struct Images<'a> {
     args: &'a BTreeMap<String, String>,
     upstream: &'a Commit,
     series: &'a Series,
+}
+
+/// The sources of libraries by component, and the Python distributions that they are the source of.
+fn of_libraries(libraries: &[Planned]) -> (Vec<(&str, &str)>, BTreeMap<String, String>) {
+    let (mut sources, mut distributions) = (Vec::new(), BTreeMap::new());
+    for library in libraries {
+        let (Some(made), name) = (&library.build, &library.component) else {
+            continue;
+        };
+        sources.extend(
+            made.contexts
+                .get(name)
+                .map(|source| (name.as_str(), source.as_str())),
+        );
+        let found = made.distributions.get(name);
+        distributions.extend(found.map(|distribution| (name.clone(), distribution.clone())));
+    }
+    (sources, distributions)
 }
 
 /// The patches on the upstream's tree.

@@ -47,14 +47,19 @@ const TRIES: u32 = 8;
 /// The wait after the first lost race; longer after each further one.
 const AFTER_RACE: Duration = Duration::from_millis(50);
 
+/// The most objects of which is remembered where their image was seen.
+const MOST_SEEN: usize = 10_000;
+
 /// The author, where the spec names none.
 const AUTHOR: (&str, &str) = ("patchset", "noreply@patching.c5c3.io");
 
 /// Where an image is now.
 #[derive(Clone, Debug)]
 pub(super) enum Placed {
-    /// On the branch that Flux follows.
+    /// On the branch that Flux follows, by a commit that was made now.
     Committed(CommitStatus),
+    /// There already: the newest commit in which it was found.
+    Found(CommitStatus),
     /// On a branch that waits to be merged into another one.
     Proposed {
         proposal: ProposalStatus,
@@ -82,6 +87,9 @@ pub(in crate::controller) struct Deliveries {
 impl Deliveries {
     fn saw(&self, patch_set: &PatchSet, reference: &str, commit: &str) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= MOST_SEEN {
+            seen.clear();
+        }
         seen.insert(
             patch_set.uid().unwrap_or_default(),
             (reference.to_owned(), commit.to_owned()),
@@ -181,7 +189,7 @@ pub(super) async fn deliver(
         return Ok(placed);
     };
     let base = match &placed {
-        Placed::Committed(commit) => commit.branch.clone(),
+        Placed::Committed(commit) | Placed::Found(commit) => commit.branch.clone(),
         Placed::Proposed { into, .. } => into.clone(),
     };
     let wanted = Wanted {
@@ -200,10 +208,10 @@ pub(super) async fn deliver(
             proposal.pull_request = Some(wanted.keep(context, proposal, message).await?);
         }
         // Others may wait on the same branch.
-        Placed::Committed(_) if known.proposed.is_some() && !is_shared(context, patch_set, git) => {
+        Placed::Found(_) if known.proposed.is_some() && !is_shared(context, patch_set, git) => {
             wanted.close(context).await?;
         }
-        Placed::Committed(_) => {}
+        Placed::Committed(_) | Placed::Found(_) => {}
     }
     Ok(placed)
 }
@@ -396,16 +404,23 @@ fn placed(
             }
         }
         push => {
+            // A commit on another branch is none on this one.
             let commit = match push {
                 Some(_) => read.base.snapshot.commit().to_string(),
                 None => commit.to_owned(),
             };
             context.deliveries.saw(&order.patch_set, &reference, &commit);
-            Placed::Committed(CommitStatus {
+            let is_there = commit == read.base.snapshot.commit().to_string();
+            let commit = CommitStatus {
                 repository,
                 branch: read.name.clone(),
                 commit,
-            })
+            };
+            if is_there {
+                Placed::Found(commit)
+            } else {
+                Placed::Committed(commit)
+            }
         }
     }
 }

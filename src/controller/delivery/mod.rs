@@ -109,18 +109,26 @@ pub(super) async fn deliver(
     if let Some(git) = &delivery.git {
         match git::deliver(patch_set, context, delivery, git, known, image, pace).await {
             Ok(git::Placed::Committed(commit)) => status.git = Some(commit),
+            Ok(git::Placed::Found(commit)) => {
+                // Commits of others do not change by which one it was delivered.
+                let before = known
+                    .delivered
+                    .as_ref()
+                    .filter(|before| before.reference == image.reference)
+                    .and_then(|before| before.git.clone());
+                let same = before.filter(|before| {
+                    (&before.repository, &before.branch) == (&commit.repository, &commit.branch)
+                });
+                status.git = Some(same.unwrap_or(commit));
+            }
             Ok(git::Placed::Proposed { proposal, into, .. }) => {
-                let message = format!(
-                    "{} is on {} of {}, and waits to be merged into {into}{}",
-                    proposal.reference,
-                    proposal.git.branch,
-                    proposal.git.repository,
-                    proposal
-                        .pull_request
-                        .iter()
-                        .map(|url| format!(": {url}"))
-                        .collect::<String>(),
+                let mut message = format!(
+                    "{} is on {} of {}, and waits to be merged into {into}",
+                    proposal.reference, proposal.git.branch, proposal.git.repository,
                 );
+                if let Some(address) = &proposal.pull_request {
+                    message = format!("{message}: {address}");
+                }
                 return Delivered::Proposed(proposal, message);
             }
             Err(NotDelivered::Outdated) => return outdated(),

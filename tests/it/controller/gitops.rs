@@ -127,8 +127,8 @@ async fn a_commit_changes_the_marked_values_alone() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let later = stage.api::<PatchSet>().get("demo").await.unwrap();
     assert_eq!(
-        (later.metadata.resource_version, commits(&repo, "main")),
-        (version, 2)
+        (&later.metadata.resource_version, commits(&repo, "main")),
+        (&version, 2)
     );
 
     // Somebody else's commit changes nothing; one that takes the image away is followed by another.
@@ -136,6 +136,8 @@ async fn a_commit_changes_the_marked_values_alone() {
     repo.commit(&[("README", "other\n")], "other");
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(commits(&repo, "main"), 3);
+    let later = stage.api::<PatchSet>().get("demo").await.unwrap();
+    assert_eq!(later.metadata.resource_version, version);
     repo.commit(&[("apps/demo.yaml", &before)], "revert");
     until("it is put back", || commits(&repo, "main") == 5).await;
     assert_eq!(repo.git(&["show", "main:apps/demo.yaml"]) + "\n", after);

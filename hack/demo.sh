@@ -142,8 +142,27 @@ make_patches() {
     in_git "$patches" commit -qm "Carry two patches on glance, and overrides"
 }
 
+# make_gitops: the repository of the team's deployments, with a value that is marked for the image.
+make_gitops() {
+    in_git "$dir" init -q --bare git/gitops
+    in_git "$dir" clone -q git/gitops gitops
+    mkdir "$dir/gitops/apps"
+    cat >"$dir/gitops/apps/glance.yaml" <<'YAML'
+# What the operator of glance is told to run.
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: glance-operator
+data:
+  image: ""  # {"$patchset": "default:glance-image"}
+YAML
+    in_git "$dir/gitops" add .
+    in_git "$dir/gitops" commit -qm "Run glance"
+    in_git "$dir/gitops" push -q origin HEAD:main
+}
+
 start_git_daemon() {
-    spawn "$1" git-daemon "$2" --listen=127.0.0.1 --port="$3" --base-path="$1/git" --export-all --reuseaddr "$1/git"
+    spawn "$1" git-daemon "$2" --listen=127.0.0.1 --port="$3" --base-path="$1/git" --export-all --enable=receive-pack --reuseaddr "$1/git"
     ready "$1" git-daemon 10 in_git "$1" ls-remote "git://127.0.0.1:$3/glance"
 }
 
@@ -284,6 +303,7 @@ printf '\n$ patchset check patches --upstream git --release 2025.2\n'
 "$CARGO_TARGET_DIR/debug/patchset" check "$dir/git/patches" --upstream "$dir/git" --release 2025.2 || true
 if has_node; then
     say "build an image from the patched source by a Job, and deliver it to Flux"
+    make_gitops
     flux_follows
     sed "s|GIT_SERVER|$git_server|; s|REGISTRY|$(cat "$dir/registry")|" "$PATCHSET_ROOT/hack/demo/build.yaml" >"$dir/build.yaml"
     kubectl apply --server-side -f "$dir/build.yaml" >/dev/null
@@ -294,6 +314,8 @@ if has_node; then
         die "no image: $(kubectl get patchset glance-image -o jsonpath='{.status}')"
     show kubectl get patchset glance-image
     show kubectl get configmap images -o 'jsonpath={.data.glance_reference}{"\n"}'
+    say "the same as a commit, for teams that keep images in Git"
+    show in_git "$dir/git/gitops" show --format='%an: %B' main
     runs_image
 else
     say "not as root, or no Debian: the image and its delivery are left out"

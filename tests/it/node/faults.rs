@@ -322,8 +322,9 @@ async fn a_registry_that_goes_away_in_the_middle_of_a_build_is_waited_for() {
     assert!(attempt(&ready).number <= 2, "{:?}", attempt(&ready));
     let image = ready.status.unwrap().image.unwrap();
     let (tagged, _) = image.reference.split_once('@').unwrap();
-    assert_eq!(digest(tagged), Some(image.digest));
-    let pushes = registry.log().matches("\"PUT /v2/demo/manifests/").count();
+    assert_eq!(digest(tagged).as_ref(), Some(&image.digest));
+    let pushed = format!("\"PUT /v2/demo/manifests/{} ", image.tag);
+    let pushes = registry.log().matches(&pushed).count();
     assert_eq!(pushes, 1, "the image was pushed twice");
 }
 

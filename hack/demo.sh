@@ -145,7 +145,7 @@ make_patches() {
 # make_gitops: the repository of the team's deployments, with a value that is marked for the image.
 make_gitops() {
     in_git "$dir" init -q --bare git/gitops
-    in_git "$dir" clone -q git/gitops gitops
+    in_git "$dir" init -q gitops
     mkdir "$dir/gitops/apps"
     cat >"$dir/gitops/apps/glance.yaml" <<'YAML'
 # What the operator of glance is told to run.
@@ -158,7 +158,7 @@ data:
 YAML
     in_git "$dir/gitops" add .
     in_git "$dir/gitops" commit -qm "Run glance"
-    in_git "$dir/gitops" push -q origin HEAD:main
+    in_git "$dir/gitops" push -q "$dir/git/gitops" HEAD:main
 }
 
 start_git_daemon() {
@@ -315,7 +315,8 @@ if has_node; then
     show kubectl get patchset glance-image
     show kubectl get configmap images -o 'jsonpath={.data.glance_reference}{"\n"}'
     say "the same as a commit, for teams that keep images in Git"
-    show in_git "$dir/git/gitops" show --format='%an: %B' main
+    printf '\n$ git show main\n'
+    in_git "$dir/git/gitops" show --format='%an: %B' main
     runs_image
 else
     say "not as root, or no Debian: the image and its delivery are left out"

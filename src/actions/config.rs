@@ -30,21 +30,22 @@ impl Config {
     }
 }
 
+impl From<rest::Config> for Config {
+    /// With at most 4 MiB of a log.
+    fn from(requests: rest::Config) -> Self {
+        Self {
+            plain_http: requests.plain_http,
+            connect_timeout: requests.connect_timeout,
+            timeout: requests.timeout,
+            retries: requests.retries,
+            log_bytes: 4 << 20,
+        }
+    }
+}
+
 impl Default for Config {
     /// TLS only, 10 seconds for a connection and 30 for a request, 2 more attempts, 4 MiB of a log.
     fn default() -> Self {
-        let rest::Config {
-            plain_http,
-            connect_timeout,
-            timeout,
-            retries,
-        } = rest::Config::default();
-        Self {
-            plain_http,
-            connect_timeout,
-            timeout,
-            retries,
-            log_bytes: 4 << 20,
-        }
+        rest::Config::default().into()
     }
 }

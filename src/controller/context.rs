@@ -9,13 +9,14 @@ use kube::runtime::reflector::Store;
 
 use super::delivery::Deliveries;
 use super::jobs::Jobs;
-use super::options::Options;
+use super::options::{Options, TransportName};
 use super::references::References;
 use super::registries::Pins;
 use super::workflows::Workflows;
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::metrics::Metrics;
 use crate::publish::Layers;
+use crate::rest::{self, PlainHttp};
 use crate::source::{Freshness, Mirrors};
 use crate::status::notify::Notifier;
 
@@ -40,6 +41,24 @@ pub(super) struct Context {
     pub(super) notifier: Option<Notifier>,
     pub(super) patch_sets: Store<Guarded<PatchSet>>,
     pub(super) constraint_overrides: Store<Guarded<ConstraintOverride>>,
+}
+
+impl Context {
+    /// How the APIs of other servers are asked.
+    pub(super) fn requests(&self) -> rest::Config {
+        let is_plain = self.options.allow_transport.contains(&TransportName::Http);
+        rest::Config {
+            plain_http: if is_plain {
+                PlainHttp::All
+            } else {
+                PlainHttp::default()
+            },
+            // The reconciliation is repeated with waits of its own.
+            retries: 1,
+            timeout: Duration::from_secs(20),
+            ..rest::Config::default()
+        }
+    }
 }
 
 /// How new the knowledge of upstreams must be for one attempt, and when the attempt is given up.

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -11,8 +11,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use super::context::{Context, Guarded};
 use super::failures;
 use super::jobs::Active;
-use super::options::TransportName;
-use crate::actions::{BaseUrl, Client, Config, Credentials, Error, PlainHttp, RunId, Workflow};
+use crate::actions::{BaseUrl, Client, Credentials, Error, RunId, Workflow};
 use crate::api::build::{Engine, GitHubActions};
 use crate::api::{PatchSet, reason};
 use crate::plan::inputs::Inputs;
@@ -178,19 +177,7 @@ pub(super) async fn connect(
     if let Some(client) = known {
         return Ok((workflow, client));
     }
-    let is_plain = context.options.allow_transport.contains(&TransportName::Http);
-    let config = Config {
-        plain_http: if is_plain {
-            PlainHttp::All
-        } else {
-            PlainHttp::default()
-        },
-        // The reconciliation is repeated with waits of its own.
-        retries: 1,
-        timeout: Duration::from_secs(20),
-        ..Config::default()
-    };
-    let client = Arc::new(Client::new(&config, credentials).map_err(|error| of(&error))?);
+    let client = Arc::new(Client::new(&context.requests().into(), credentials).map_err(|error| of(&error))?);
     let mut clients = lock(&context.workflows.clients);
     if clients.len() >= MOST_CLIENTS {
         clients.clear();

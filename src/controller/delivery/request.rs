@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use kube::ResourceExt;
 
 use super::super::context::{Context, Pace};
 use super::super::failures::of_rest;
-use super::super::options::TransportName;
 use crate::api::delivery::{DeliveryGit, ProposalStatus, Provider, PullRequestOptions};
 use crate::api::{PatchSet, reason};
-use crate::forge::{Client, Config, Credentials, Error, Kind, PlainHttp, Repository, Request, State};
+use crate::forge::{Client, Credentials, Error, Kind, Repository, Request, State};
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
 use crate::source::Freshness;
@@ -131,19 +129,8 @@ impl Wanted<'_> {
         let named = credentials.base_url().map(ToString::to_string);
         let repository = Repository::parse(kind, &self.git.url, api.or(named.as_deref()));
         let repository = repository.map_err(|error| of(&error))?;
-        let is_plain = context.options.allow_transport.contains(&TransportName::Http);
-        let config = Config {
-            plain_http: if is_plain {
-                PlainHttp::All
-            } else {
-                PlainHttp::default()
-            },
-            // The reconciliation is repeated with waits of its own.
-            retries: 1,
-            timeout: Duration::from_secs(20),
-            ..Config::default()
-        };
-        let client = Client::new(&config, repository, credentials).map_err(|error| wrong(&error))?;
+        let client =
+            Client::new(&context.requests(), repository, credentials).map_err(|error| wrong(&error))?;
         let client = Arc::new(client);
         let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= MOST {

@@ -26,7 +26,7 @@ need_kubernetes kubectl
 if [ "${1:-}" = node ]; then
     need_node
 elif [ "${1:-}" != demo ]; then
-    need_commands sshd=openssh-server ssh-keygen=openssh-client shellcheck=shellcheck \
+    need_commands sshd=openssh-server ssh-keygen=openssh-client gpg=gnupg shellcheck=shellcheck \
         docker-registry=docker-registry skopeo=skopeo buildah=buildah promtool=prometheus
     need_helm
     need_cargo_deny

@@ -61,6 +61,9 @@ pub struct DeliveryGit {
         length(min = 1, max = 255),
         regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
     )]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('refs/')").message("write the branch without refs/heads/")
+    )]
     pub branch: Option<String>,
     /// Where commits go; to `branch` itself where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,11 +100,14 @@ pub struct DeliveryGit {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Push {
-    /// The branch. It is made where it is not there, and built anew on `branch` while
-    /// its newest commit is of this controller.
+    /// The branch. It is made where it is not there. Commits go on top of what it has; it is made anew from `branch` where all of
+    /// it is of this controller and was merged or taken back.
     #[schemars(
         length(min = 1, max = 255),
         regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
+    )]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('refs/')").message("write the branch without refs/heads/")
     )]
     pub branch: String,
     /// Opens a pull request, and keeps it up to date.
@@ -200,6 +206,9 @@ pub struct CommitStatus {
     pub branch: String,
     /// The commit's SHA-1: that of the delivery, or the one in which the image was found.
     pub commit: String,
+    /// The folders with the files; the whole repository where empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
 }
 
 /// An image that waits on a branch to be merged.

@@ -229,6 +229,7 @@ impl Reconciled for PatchSet {
         } else {
             Built::Nothing
         };
+        let built = self.looked_at_again(context, known, &sources, built, pace).await;
         let delivered = match (&self.spec.delivery, &built) {
             (Some(wanted), Built::Image(_, image)) => {
                 Box::pin(delivery::deliver(self, context, wanted, known, image, pace)).await
@@ -268,6 +269,42 @@ impl PatchSet {
                 delivery::stands(self, context, wanted, known, image, pace).await
             }
             _ => true,
+        }
+    }
+
+    /// Another image takes the place of the one that is told only after a look of now: an older look, that others have
+    /// gone beyond, would bring back what they replaced.
+    async fn looked_at_again(
+        &self,
+        context: &Arc<Context>,
+        known: &PatchSetStatus,
+        sources: &Sources,
+        built: Built,
+        pace: Pace,
+    ) -> Built {
+        let Built::Image(planned, image) = built else {
+            return built;
+        };
+        let is_another = known
+            .image
+            .as_ref()
+            .is_some_and(|before| before.reference != image.reference);
+        if !is_another || pace.freshness == Freshness::Now {
+            return Built::Image(planned, image);
+        }
+        let now = Pace {
+            freshness: Freshness::Now,
+            ..pace
+        };
+        match Box::pin(gather::gather(self, context, now)).await {
+            Ok(again) if again.sources().inputs_digest == sources.inputs_digest => {
+                Built::Image(planned, image)
+            }
+            Ok(_) => {
+                let message = format!("{} is not the newest any more", image.reference);
+                Built::Awaited(planned, reason::AWAITING_IMAGE, message, Next::Now)
+            }
+            Err(failure) => Built::Failed(failure, Some(planned)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -41,6 +41,9 @@ const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 /// The share of the interval for which a look at an upstream's refs serves all objects on it. Below the shortest
 /// jittered interval, so that each object's own turn finds news.
 const SHARED_SHARE: f64 = 0.9;
+
+/// The same for a spec that is new: whoever changed it may have pushed what it names just before.
+const JUST_NOW: Duration = Duration::from_millis(500);
 
 /// When an object is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -255,12 +258,14 @@ impl<K: Reconciled> Kind<K> {
             generation,
             requested_at,
         };
-        if let Some(status) = begin(&known, generation, Timestamp::now()) {
+        let begun = begin(&known, generation, Timestamp::now());
+        let is_new = begun.is_some();
+        if let Some(status) = begun {
             self.write(object, &known, &status).await?;
             known = status;
         }
         let now_asked = requested_at.is_some() && requested_at != known.last_handled_reconcile_at();
-        let outcome = match pace(schedule, now_asked) {
+        let outcome = match pace(schedule, now_asked, is_new) {
             Ok(pace) => object.attempt(&self.context, &known, pace).await,
             Err(failure) => Outcome::Failed(failure, None),
         };
@@ -343,7 +348,7 @@ impl<K: Reconciled> Kind<K> {
 }
 
 /// How new an attempt's knowledge must be, and how long it may take.
-fn pace(schedule: Schedule<'_>, now_asked: bool) -> Result<Pace, Failure> {
+fn pace(schedule: Schedule<'_>, now_asked: bool, is_new: bool) -> Result<Pace, Failure> {
     let read = |duration: &FluxDuration| {
         duration
             .get()
@@ -353,6 +358,8 @@ fn pace(schedule: Schedule<'_>, now_asked: bool) -> Result<Pace, Failure> {
     Ok(Pace {
         freshness: if now_asked {
             Freshness::Now
+        } else if is_new {
+            Freshness::MaxAge(JUST_NOW)
         } else {
             Freshness::MaxAge(interval.mul_f64(SHARED_SHARE))
         },

@@ -1,5 +1,6 @@
 //! The message of a commit that delivers images.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::api::build::ImageStatus;
@@ -10,20 +11,47 @@ pub const DEFAULT_MESSAGE: &str = "Deliver {images}\n\n{list}";
 /// What a commit's trailers begin with (git-interpret-trailers(1)).
 const TRAILER: &str = "Patchset";
 
+/// The trailer with the commit that a commit on a branch of its own was made on.
+const PARENT: &str = "Patchset-Parent";
+
 /// The longest message, in bytes, without its trailers.
 const LONGEST: usize = 16 << 10;
 
 /// How many images a subject names.
 const MOST_NAMED: usize = 3;
 
-/// Whether a message is one of these: it has their trailer.
+/// How many images or files a text lists.
+const MOST_LISTED: usize = 50;
+
+/// What the trailers of a commit say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trailers {
+    /// The images that wait on a branch with this commit, by namespace and name of their `PatchSet`.
+    pub images: BTreeMap<(String, String), String>,
+    /// The commit that this one was made on, where all commits of the branch from the followed one on are of this controller.
+    pub parent: Option<String>,
+}
+
+/// Reads the trailers of a message.
 #[must_use]
-pub fn is_ours(message: &str) -> bool {
+pub fn trailers(message: &str) -> Trailers {
+    let mut trailers = Trailers::default();
     let last = message.trim_end().rsplit("\n\n").next().unwrap_or_default();
-    last.lines().any(|line| {
-        line.strip_prefix(TRAILER)
-            .is_some_and(|rest| rest.starts_with(": "))
-    })
+    for line in last.lines() {
+        let Some((key, value)) = line.split_once(": ") else {
+            continue;
+        };
+        if key == PARENT {
+            trailers.parent = Some(value.trim().to_owned());
+        } else if key == TRAILER
+            && let Some((name, reference)) = value.split_once(' ')
+            && let Some((namespace, name)) = name.split_once('/')
+        {
+            let key = (namespace.to_owned(), name.to_owned());
+            trailers.images.insert(key, reference.trim().to_owned());
+        }
+    }
+    trailers
 }
 
 /// An image that a commit delivers.
@@ -59,12 +87,17 @@ pub enum MessageError {
 
 /// Words a message by a template: `{images}` stands for the components with their tags, in one line, `{list}` for a line per image
 /// with its `PatchSet`, reference and upstream revision, and `{files}` for a line per changed file. Trailers that name each
-/// image follow.
+/// image follow, and those that are given.
 ///
 /// # Errors
 ///
 /// Where the template is none, or makes no message.
-pub fn message(template: &str, images: &[Delivered<'_>], files: &[&str]) -> Result<String, MessageError> {
+pub fn message(
+    template: &str,
+    images: &[Delivered<'_>],
+    files: &[&str],
+    more: &Trailers,
+) -> Result<String, MessageError> {
     let mut text = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
@@ -73,7 +106,10 @@ pub fn message(template: &str, images: &[Delivered<'_>], files: &[&str]) -> Resu
         match name {
             "images" => text.push_str(&named(images)),
             "list" => text.push_str(&listed(images)),
-            "files" => text.push_str(&files.join("\n")),
+            "files" => {
+                let lines: Vec<String> = files.iter().map(|file| (*file).to_owned()).collect();
+                text.push_str(&cut(lines));
+            }
             other => return Err(MessageError::Unknown(other.chars().take(50).collect())),
         }
         rest = tail;
@@ -98,15 +134,28 @@ pub fn message(template: &str, images: &[Delivered<'_>], files: &[&str]) -> Resu
         return Err(MessageError::TooLong);
     }
     let mut message = format!("{text}\n\n");
-    for image in images {
+    let mut references = more.images.clone();
+    references.extend(images.iter().map(|image| {
+        let key = (image.namespace.to_owned(), image.name.to_owned());
+        (key, image.image.reference.clone())
+    }));
+    for ((namespace, name), reference) in references {
         // Writing to a string does not fail.
-        let _ = writeln!(
-            message,
-            "{TRAILER}: {}/{} {}",
-            image.namespace, image.name, image.image.reference
-        );
+        let _ = writeln!(message, "{TRAILER}: {namespace}/{name} {reference}");
+    }
+    if let Some(parent) = &more.parent {
+        let _ = writeln!(message, "{PARENT}: {parent}");
     }
     Ok(message)
+}
+
+/// Lines, not more than anybody reads.
+fn cut(mut lines: Vec<String>) -> String {
+    if let Some(more) = lines.len().checked_sub(MOST_LISTED).filter(|more| *more > 0) {
+        lines.truncate(MOST_LISTED);
+        lines.push(format!("… and {more} more"));
+    }
+    lines.join("\n")
 }
 
 fn named(images: &[Delivered<'_>]) -> String {
@@ -134,7 +183,7 @@ fn listed(images: &[Delivered<'_>]) -> String {
             )
         })
         .collect();
-    lines.join("\n")
+    cut(lines)
 }
 
 #[cfg(test)]
@@ -166,29 +215,52 @@ mod tests {
         let (one, two) = (image("1"), image("2"));
         let images = [delivered("glance", &one), delivered("nova", &two)];
         assert_eq!(
-            message(DEFAULT_MESSAGE, &images, &["a.yaml"]).unwrap(),
+            message(DEFAULT_MESSAGE, &images, &["a.yaml"], &Trailers::default()).unwrap(),
             "Deliver glance 1 and nova 2\n\n\
             - ours/glance: r/glance:1@sha256:00 from 31.0.0@sha1:00\n\
             - ours/nova: r/glance:2@sha256:00 from 31.0.0@sha1:00\n\n\
             Patchset: ours/glance r/glance:1@sha256:00\nPatchset: ours/nova r/glance:2@sha256:00\n"
         );
-        assert!(is_ours(&message(DEFAULT_MESSAGE, &images, &[]).unwrap()));
+        let more = Trailers {
+            images: BTreeMap::from([(("ours".into(), "other".into()), "r/other:1@sha256:00".into())]),
+            parent: Some("abc".into()),
+        };
+        let read = trailers(&message("x", &images, &[], &more).unwrap());
+        assert_eq!((read.images.len(), read.parent.as_deref()), (3, Some("abc")));
+        assert_eq!(
+            read.images[&("ours".into(), "glance".into())],
+            "r/glance:1@sha256:00"
+        );
         for other in [
             "",
-            "Patchset: in the subject alone\n\nand a text",
-            "Merge branch 'x'\n\nPatchsets\n",
+            "Patchset: in/the subject\n\nand a text",
+            "Merge branch 'x'\n\nPatchsets: a/b c\n",
         ] {
-            assert!(!is_ours(other), "{other}");
+            assert_eq!(trailers(other), Trailers::default(), "{other}");
         }
+        let long = message(
+            "x\n\n{list}\n{files}",
+            &vec![delivered("a", &one); 500],
+            &vec!["f"; 500],
+            &more,
+        )
+        .unwrap();
+        assert_eq!(long.matches("… and 450 more").count(), 2);
         let many = [delivered("a", &one); 5];
-        let message = message("images: {images}\n\n{files}\n", &many, &["a.yaml", "b.yaml"]).unwrap();
+        let message = message(
+            "images: {images}\n\n{files}\n",
+            &many,
+            &["a.yaml", "b.yaml"],
+            &Trailers::default(),
+        )
+        .unwrap();
         assert!(message.starts_with("images: a 1, a 1, a 1 and 2 more\n\na.yaml\nb.yaml\n\nPatchset: "));
     }
 
     #[test]
     fn what_makes_no_message_is_told() {
         let one = image("1");
-        let made = |template: &str| message(template, &[delivered("a", &one)], &[]);
+        let made = |template: &str| message(template, &[delivered("a", &one)], &[], &Trailers::default());
         assert_eq!(made("{nope}"), Err(MessageError::Unknown("nope".into())));
         assert_eq!(made("{images"), Err(MessageError::Braces));
         assert_eq!(made("images}"), Err(MessageError::Braces));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bstr::ByteSlice;
 
-use super::marker::KEY;
+use super::marker::{KEY, Marker};
 use super::yaml::{Change, edit};
 use crate::api::build::ImageStatus;
 
@@ -49,6 +49,8 @@ pub struct Plan {
     pub changes: Vec<(String, Change)>,
     /// The `PatchSet`s, by namespace and name, whose markers were found and are followed.
     pub followed: BTreeSet<(String, String)>,
+    /// All markers that can be followed, each with its file and the value as it was.
+    pub values: Vec<(String, Marker, String)>,
     /// What could not be followed.
     pub faults: Vec<Fault>,
 }
@@ -62,6 +64,12 @@ impl Plan {
     }
 }
 
+/// Whether a file may have markers. Others need not be kept.
+#[must_use]
+pub fn may_have_markers(bytes: &[u8]) -> bool {
+    bytes.contains_str(KEY)
+}
+
 /// Plans the changes of some files, given as paths and bytes. Files without a marker are passed over, whatever they are.
 #[must_use]
 pub fn plan<'a, 'i>(
@@ -70,7 +78,7 @@ pub fn plan<'a, 'i>(
 ) -> Plan {
     let mut plan = Plan::default();
     for (path, bytes) in files {
-        if !bytes.contains_str(KEY) {
+        if !may_have_markers(bytes) {
             continue;
         }
         let fault = |line: Option<usize>, message: String, lines: String| Fault {
@@ -92,13 +100,23 @@ pub fn plan<'a, 'i>(
                 continue;
             }
         };
-        plan.faults.extend(edited.problems.into_iter().map(|problem| {
-            let line = text
-                .lines()
-                .nth(problem.line.saturating_sub(1))
-                .unwrap_or_default();
-            fault(Some(problem.line), problem.message, line.to_owned())
-        }));
+        if !edited.problems.is_empty() {
+            let lines: Vec<&str> = text.lines().collect();
+            plan.faults.extend(edited.problems.into_iter().map(|problem| {
+                let line = lines.get(problem.line.saturating_sub(1)).copied();
+                fault(
+                    Some(problem.line),
+                    problem.message,
+                    line.unwrap_or_default().to_owned(),
+                )
+            }));
+        }
+        plan.values.extend(
+            edited
+                .values
+                .into_iter()
+                .map(|(marker, value)| (path.to_owned(), marker, value)),
+        );
         plan.followed.extend(
             edited
                 .followed

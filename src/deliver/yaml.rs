@@ -67,6 +67,8 @@ pub struct Edited {
     pub changes: Vec<Change>,
     /// The markers whose image is known, whether their value changed or not.
     pub followed: Vec<Marker>,
+    /// All markers that can be followed, whose image is known or not, with the values as they were.
+    pub values: Vec<(Marker, String)>,
     /// The markers that cannot be followed.
     pub problems: Vec<Problem>,
 }
@@ -91,7 +93,7 @@ pub fn edit<'a>(text: &str, image_of: impl Fn(&Marker) -> Option<&'a ImageStatus
         let Some(read) = Marker::of_comment(&text[comment.bytes.clone()]) else {
             continue;
         };
-        if edited.followed.len() + edited.problems.len() >= MOST_MARKERS {
+        if edited.values.len() + edited.problems.len() >= MOST_MARKERS {
             return Err(Error::TooMany);
         }
         let problem = |message: String| Problem {
@@ -106,9 +108,7 @@ pub fn edit<'a>(text: &str, image_of: impl Fn(&Marker) -> Option<&'a ImageStatus
                 continue;
             }
         };
-        let Some(image) = image_of(&marker) else {
-            continue;
-        };
+        let image = image_of(&marker);
         let token = comment
             .token
             .and_then(|index| before.scalars.get(index).map(|token| (index, token)));
@@ -118,10 +118,12 @@ pub fn edit<'a>(text: &str, image_of: impl Fn(&Marker) -> Option<&'a ImageStatus
         }) {
             Ok(found) => found,
             Err(why) => {
-                edited.problems.push(problem(why.to_owned()));
+                edited.problems.extend(image.map(|_| problem(why.to_owned())));
                 continue;
             }
         };
+        edited.values.push((marker.clone(), token.value.clone()));
+        let Some(image) = image else { continue };
         let value = marker.value(image);
         if token.value != value {
             replaced.push((index, token.bytes.clone(), written(text, token, value)));

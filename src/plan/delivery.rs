@@ -53,20 +53,6 @@ pub fn is_approved(delivery: &Delivery, approved: Option<&str>, image: &ImageSta
     }
 }
 
-/// The image that a reference names, as `repository:tag@digest`. What it was built from is not part of it.
-#[must_use]
-pub fn image_of(reference: &str) -> Option<ImageStatus> {
-    let (name, digest) = reference.rsplit_once('@')?;
-    let (repository, tag) = name.rsplit_once(':')?;
-    Some(ImageStatus {
-        repository: repository.to_owned(),
-        tag: tag.to_owned(),
-        digest: digest.to_owned(),
-        reference: reference.to_owned(),
-        ..ImageStatus::default()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,20 +100,6 @@ mod tests {
             ]
         );
         assert_eq!(data["glance_reference"], "r/glance:1@sha256:00");
-    }
-
-    #[test]
-    fn a_reference_names_its_parts() {
-        let found = image_of("r:5000/glance:1@sha256:00").unwrap();
-        assert_eq!(
-            (
-                found.repository.as_str(),
-                found.tag.as_str(),
-                found.digest.as_str()
-            ),
-            ("r:5000/glance", "1", "sha256:00")
-        );
-        assert_eq!(image_of("r/glance:1"), None);
     }
 
     #[test]

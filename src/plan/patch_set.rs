@@ -57,8 +57,8 @@ pub enum Delivered {
     Later(String, Next),
     /// Somebody has to agree first.
     Held(String),
-    /// It is on a branch that somebody has to merge. What was delivered before stays.
-    Proposed(ProposalStatus, String),
+    /// It is on a branch that somebody has to merge; where it is delivered besides; a sentence. What was delivered before by Git stays.
+    Proposed(ProposalStatus, Option<DeliveryStatus>, String),
     /// It is where it should be.
     Done(DeliveryStatus),
     /// It could not be done.
@@ -237,8 +237,15 @@ fn settle_delivery(
             // An annotation is seen at once.
             (status, Next::Interval)
         }
-        Delivered::Proposed(proposed, message) => {
+        Delivered::Proposed(proposed, besides, message) => {
             settling.status.proposed = Some(proposed);
+            if let Some(besides) = besides {
+                let before = settling.status.delivered.take();
+                settling.status.delivered = Some(DeliveryStatus {
+                    git: before.and_then(|before| before.git),
+                    ..besides
+                });
+            }
             let (status, _) = settling.waiting(Step::Delivery, reason::AWAITING_MERGE, &message);
             (status, Next::Interval)
         }

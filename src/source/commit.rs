@@ -6,7 +6,6 @@ use std::path::Path;
 use git2::build::TreeUpdateBuilder;
 use git2::{FileMode, ObjectType, Repository};
 use jiff::Timestamp;
-use sha1::{Digest, Sha1};
 
 use super::files::relative;
 use super::signing::Signer;
@@ -44,17 +43,6 @@ pub struct Made {
     pub id: Oid,
     /// The commit, and the trees and blobs that its parent does not have, as a pack.
     pub(super) pack: Vec<u8>,
-}
-
-impl Made {
-    /// A commit that the server has.
-    pub(super) fn known(id: Oid) -> Self {
-        // A pack of nothing (gitformat-pack(5)): signature, version, no objects, SHA-1 of that.
-        let mut pack = b"PACK\0\0\0\x02\0\0\0\0".to_vec();
-        let checksum = Sha1::digest(&pack);
-        pack.extend_from_slice(&checksum);
-        Self { id, pack }
-    }
 }
 
 /// Makes the commit in memory: the repository stays as it is.

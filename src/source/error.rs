@@ -120,12 +120,14 @@ pub enum Error {
         reason: String,
     },
     /// A push came too late: the branch is not what it was made on any more.
-    #[error("{url}: {branch} moved while a commit was made on it")]
+    #[error("{url}: {branch} moved while a commit was made on it ({reason})")]
     Raced {
         /// The address without user information.
         url: String,
         /// The branch.
         branch: String,
+        /// The server's words, cut and cleaned, or what was seen.
+        reason: String,
     },
     /// The server does not take a commit: a hook or a rule of the branch forbids it.
     #[error("{url}: {branch} takes no commit: {reason}")]

@@ -54,7 +54,7 @@ pub(super) fn push(session: &Arc<Session>, update: &Update<'_>) -> Result<(), Er
         Expected::Absent => None,
     };
     if there != expected {
-        return Err(raced(session, update));
+        return Err(raced(session, update, "it is at another commit"));
     }
     let offers = |feature: &str| handshake.capabilities.contains(feature);
     if !offers("report-status") {
@@ -175,7 +175,7 @@ fn judge(session: &Session, update: &Update<'_>, name: &str, report: &[u8], said
             .and_then(|rest| rest.strip_prefix(name)?.strip_prefix(' '))
         {
             return Err(if is_race(reason) {
-                raced(session, update)
+                raced(session, update, reason)
             } else {
                 rejected(reason)
             });
@@ -198,10 +198,11 @@ fn is_race(reason: &str) -> bool {
     WORDS.iter().any(|word| reason.contains(word))
 }
 
-fn raced(session: &Session, update: &Update<'_>) -> Error {
+fn raced(session: &Session, update: &Update<'_>, reason: &str) -> Error {
     Error::Raced {
         url: session.url(),
         branch: update.branch.to_owned(),
+        reason: session.upstream.clean(reason),
     }
 }
 

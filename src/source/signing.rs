@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use russh::keys::ssh_key::LineEnding;
+use russh::keys::ssh_key::{Kdf, LineEnding};
 use russh::keys::{HashAlg, PrivateKey};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -12,6 +12,9 @@ use super::{Error, SecretData};
 
 /// What a signature of a commit is for; another use has another name.
 const NAMESPACE: &str = "git";
+
+/// How many rounds of bcrypt a passphrase may take; ssh-keygen makes 24, or as many as `-a` says.
+const MOST_ROUNDS: u32 = 1024;
 
 /// A key that signs.
 #[derive(Clone)]
@@ -98,6 +101,9 @@ fn ssh_key(identity: &SecretString, passphrase: Option<&SecretString>) -> Result
     match (key.is_encrypted(), passphrase) {
         (false, _) => Ok(key),
         (true, None) => Err("identity needs a passphrase: put that into the key password"),
+        (true, Some(_)) if matches!(key.kdf(), Kdf::Bcrypt { rounds, .. } if *rounds > MOST_ROUNDS) => Err(
+            "identity has a passphrase that takes too many rounds to read: make it with ssh-keygen -a 100",
+        ),
         (true, Some(passphrase)) => key
             .decrypt(trimmed(passphrase))
             .map_err(|_| "password is not the passphrase of identity"),

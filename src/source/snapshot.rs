@@ -61,17 +61,22 @@ impl Snapshot {
         self.revision.commit()
     }
 
-    /// What is said of the commit, as far as it is UTF-8.
+    /// What is said of the commit, as far as it is UTF-8, and the commit before it, which need not be held.
     ///
     /// # Errors
     ///
     /// [`Error::Corrupt`] where the commit cannot be read.
-    pub fn message(&self) -> Result<String, Error> {
+    pub fn about(&self) -> Result<(String, Option<Oid>), Error> {
         let repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);
-        git2::Oid::from_bytes(self.commit().as_bytes())
+        let failed = |error: &git2::Error| damaged(&self.dir, error);
+        let commit = git2::Oid::from_bytes(self.commit().as_bytes())
             .and_then(|id| repository.find_commit(id))
-            .map(|commit| String::from_utf8_lossy(commit.message_bytes()).into_owned())
-            .map_err(|error| damaged(&self.dir, &error))
+            .map_err(|error| failed(&error))?;
+        // A shallow commit has no parents for libgit2.
+        let header = String::from_utf8_lossy(commit.raw_header_bytes()).into_owned();
+        let parent = header.lines().find_map(|line| line.strip_prefix("parent "));
+        let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
+        Ok((message, parent.and_then(|id| id.parse().ok())))
     }
 
     /// The id of the commit's tree.
@@ -138,12 +143,6 @@ impl Snapshot {
             repository.path().to_owned()
         };
         commit::make(&path, self.commit(), new)
-    }
-
-    /// This commit itself, to bring a branch back to it.
-    #[must_use]
-    pub fn as_made(&self) -> Made {
-        Made::known(self.commit())
     }
 
     /// Its files.

@@ -7,6 +7,9 @@ use super::files::relative;
 use super::{Error, FileLimits, Oid, SourceFile};
 use crate::patch::{EntryMode, ObjectError, Objects, TreeEntry};
 
+/// The most entries that are walked over below a folder.
+const MOST_ENTRIES: usize = 500_000;
+
 /// A tree whose files can be read.
 pub struct Tree<'a> {
     objects: &'a dyn Objects,
@@ -119,7 +122,7 @@ impl<'a> Tree<'a> {
         limits: &FileLimits,
     ) -> Result<Vec<SourceFile>, Error> {
         let mut files = Vec::new();
-        let (mut left, mut folders_left) = (limits.total, limits.count);
+        let (mut left, mut folders_left, mut entries_left) = (limits.total, limits.count, MOST_ENTRIES);
         let mut queue = vec![(relative(path)?, self.folder(path)?)];
         while let Some((folder, tree)) = queue.pop() {
             folders_left = folders_left.checked_sub(1).ok_or_else(|| Error::TooLarge {
@@ -127,6 +130,10 @@ impl<'a> Tree<'a> {
                 limit: limits.count.to_string(),
             })?;
             for entry in self.entries(tree)? {
+                entries_left = entries_left.checked_sub(1).ok_or_else(|| Error::TooLarge {
+                    what: format!("the number of entries below {path}"),
+                    limit: MOST_ENTRIES.to_string(),
+                })?;
                 let Ok(name) = entry.name.to_str() else {
                     continue;
                 };

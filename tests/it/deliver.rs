@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use patchset::api::build::ImageStatus;
-use patchset::deliver::{DEFAULT_MESSAGE, Delivered, Edited, Error, LARGEST, edit, message};
+use patchset::deliver::{DEFAULT_MESSAGE, Delivered, Edited, Error, LARGEST, Trailers, edit, message};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -321,7 +321,13 @@ fn git_reads_the_trailers_of_a_message() {
         name: "glance",
         image: &image,
     };
-    let text = message(DEFAULT_MESSAGE, &[delivered, delivered], &["a.yaml"]).unwrap();
+    let text = message(
+        DEFAULT_MESSAGE,
+        &[delivered, delivered],
+        &["a.yaml"],
+        &Trailers::default(),
+    )
+    .unwrap();
     let mut child = Command::new("git")
         .args(["interpret-trailers", "--parse"])
         .stdin(Stdio::piped())

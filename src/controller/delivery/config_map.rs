@@ -75,6 +75,9 @@ pub(super) async fn deliver(
     known: &PatchSetStatus,
     image: &ImageStatus,
 ) -> Result<(), NotDelivered> {
+    if holds(patch_set, context, map, prefix, image).await {
+        return Ok(());
+    }
     // The first writer of a key keeps it. What was delivered before and was changed by hand is put back.
     let ours = known.delivered.as_ref().is_some_and(|delivered| {
         delivered.config_map.as_ref() == Some(&map.name) && delivered.prefix.as_deref() == Some(prefix)

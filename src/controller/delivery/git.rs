@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::super::context::{Context, Pace};
+use super::super::failures::of_task;
 use super::super::upstreams::{self, blocking, resolve};
 use super::NotDelivered;
 use super::lanes::Lanes;
 use super::request::{Clients, Wanted};
-use super::round::{At, Branch, Named, Read, Step as Round, next_step};
+use super::round::{At, Commit, Read, next_step};
 use super::wanted::is_wanted;
 use crate::api::build::ImageStatus;
 use crate::api::delivery::{
@@ -20,12 +21,10 @@ use crate::api::delivery::{
 };
 use crate::api::status::PatchSetStatus;
 use crate::api::{PatchSet, reason};
-use crate::deliver;
-use crate::plan::delivery::image_of;
+use crate::deliver::{self, Named};
 use crate::plan::{Failure, Step};
 use crate::source::{
-    self, Error, Expected, FileLimits, Freshness, Identity, Made, Mirrors, NewCommit, RefSpec, Signer,
-    Upstream,
+    self, Error, FileLimits, Freshness, Identity, Mirrors, NewCommit, RefSpec, Signer, Upstream,
 };
 
 /// What the repository is called in messages.
@@ -58,20 +57,21 @@ const AUTHOR: (&str, &str) = ("patchset", "noreply@patching.c5c3.io");
 pub(super) enum Placed {
     /// On the branch that Flux follows, by a commit that was made now.
     Committed(CommitStatus),
-    /// There already: the newest commit in which it was found.
-    Found(CommitStatus),
+    /// There already: the newest commit in which it was found. Whether something waits on the branch that commits go to.
+    Found(CommitStatus, bool),
     /// On a branch that waits to be merged into another one.
     Proposed {
         proposal: ProposalStatus,
         /// The other one.
         into: String,
-        /// What is said of the newest commit.
-        message: String,
+        /// What is said of the newest commit, where it is of this controller.
+        message: Option<String>,
     },
 }
 
-/// A repository and the branch that commits go to: one writer for each.
-type Place = (String, Option<String>);
+/// A namespace, a repository and the branch that commits go to: one writer for each. Those of another namespace have logins of
+/// their own, and wait for nobody here.
+type Place = (String, String, Option<String>);
 
 type Answer = Result<Placed, NotDelivered>;
 
@@ -111,6 +111,7 @@ struct Order {
     image: ImageStatus,
     upstream: Upstream,
     signer: Option<Signer>,
+    deadline: Instant,
 }
 
 impl Order {
@@ -119,6 +120,16 @@ impl Order {
             self.patch_set.namespace().unwrap_or_default(),
             self.patch_set.name_any(),
         )
+    }
+
+    /// A commit of the repository.
+    fn at(&self, branch: &str, commit: &str) -> CommitStatus {
+        CommitStatus {
+            repository: self.upstream.url().to_string(),
+            branch: branch.to_owned(),
+            commit: commit.to_owned(),
+            paths: self.git.paths.clone(),
+        }
     }
 }
 
@@ -138,7 +149,8 @@ pub(super) async fn stands(
         return false;
     };
     let commit = head.commit().to_string();
-    there.repository == upstream.url().to_string()
+    there.paths == git.paths
+        && there.repository == upstream.url().to_string()
         && Some(there.branch.as_str()) == head.revision().name()
         && (there.commit == commit || context.deliveries.has_seen(patch_set, &told.reference, &commit))
 }
@@ -156,6 +168,7 @@ pub(super) async fn deliver(
     let upstream = upstream(patch_set, context, git).await?;
     let signer = signer(patch_set, context, git).await?;
     let place = (
+        patch_set.namespace().unwrap_or_default(),
         upstream.url().to_string(),
         git.push
             .as_ref()
@@ -169,9 +182,10 @@ pub(super) async fn deliver(
         image: image.clone(),
         upstream,
         signer,
+        deadline: pace.deadline,
     };
     let lanes = &context.deliveries.lanes;
-    let answer = lanes.run(&place, order, |orders| all(context, orders, pace.deadline));
+    let answer = lanes.run(&place, order, pace.deadline, |orders| all(context, orders));
     let answer = Box::pin(answer).await;
     let mut placed = answer.unwrap_or_else(|| {
         Err(Failure::retried(
@@ -189,7 +203,7 @@ pub(super) async fn deliver(
         return Ok(placed);
     };
     let base = match &placed {
-        Placed::Committed(commit) | Placed::Found(commit) => commit.branch.clone(),
+        Placed::Committed(commit) | Placed::Found(commit, _) => commit.branch.clone(),
         Placed::Proposed { into, .. } => into.clone(),
     };
     let wanted = Wanted {
@@ -205,22 +219,18 @@ pub(super) async fn deliver(
         Placed::Proposed {
             proposal, message, ..
         } => {
-            proposal.pull_request = Some(wanted.keep(context, proposal, message).await?);
+            proposal.pull_request = Some(wanted.keep(context, proposal, message.as_deref()).await?);
         }
-        // Others may wait on the same branch.
-        Placed::Found(_) if known.proposed.is_some() && !is_shared(context, patch_set, git) => {
-            wanted.close(context).await?;
+        Placed::Found(_, false) if known.proposed.is_some() => {
+            // What is delivered stays so, whatever becomes of the request.
+            if let Err(failure) = wanted.close(context).await {
+                tracing::warn!(namespace = patch_set.namespace(), name = patch_set.name_any(), %failure,
+                    "a pull request that asks for nothing could not be closed");
+            }
         }
-        Placed::Committed(_) | Placed::Found(_) => {}
+        Placed::Committed(_) | Placed::Found(..) => {}
     }
     Ok(placed)
-}
-
-/// Whether another `PatchSet`'s image waits on the same branch.
-fn is_shared(context: &Context, patch_set: &PatchSet, git: &DeliveryGit) -> bool {
-    waiting(context, patch_set.namespace().as_deref(), git)
-        .iter()
-        .any(|((_, name), _)| *name != patch_set.name_any())
 }
 
 /// The branch that Flux follows.
@@ -259,7 +269,10 @@ async fn signer(
     let name = &signing.secret_ref.name;
     let data = context.references.secret(&namespace, name).await;
     let data = data.map_err(Failure::of_delivery)?;
-    Signer::from_secret(&data).map(Some).map_err(|error| {
+    // A passphrase takes its time.
+    let read = tokio::task::spawn_blocking(move || Signer::from_secret(&data)).await;
+    let read = read.map_err(|interrupted| of_task(&interrupted).of_delivery())?;
+    read.map(Some).map_err(|error| {
         Failure::retried(
             Step::Delivery,
             reason::INVALID_REFERENCE,
@@ -269,19 +282,15 @@ async fn signer(
 }
 
 /// Works on all orders of a place: those that ask for the same in one commit.
-async fn all(context: &Arc<Context>, orders: Vec<Order>, deadline: Instant) -> Vec<Answer> {
+async fn all(context: &Arc<Context>, orders: Vec<Order>) -> Vec<Answer> {
     let mut answers: Vec<Option<Answer>> = orders.iter().map(|_| None).collect();
     while let Some(first) = answers.iter().position(Option::is_none) {
         let Some(leader) = orders.get(first) else { break };
         let alike: Vec<usize> = (first..orders.len())
-            .filter(|at| {
-                orders.get(*at).is_some_and(|order| {
-                    order.git == leader.git && order.patch_set.namespace() == leader.patch_set.namespace()
-                })
-            })
+            .filter(|at| orders.get(*at).is_some_and(|order| order.git == leader.git))
             .collect();
         let group: Vec<&Order> = alike.iter().filter_map(|at| orders.get(*at)).collect();
-        let given = together(context, &group, deadline).await;
+        let given = together(context, leader, &group).await;
         for (at, answer) in alike.into_iter().zip(given) {
             if let Some(slot) = answers.get_mut(at) {
                 *slot = Some(answer);
@@ -292,232 +301,165 @@ async fn all(context: &Arc<Context>, orders: Vec<Order>, deadline: Instant) -> V
 }
 
 /// Brings the images of orders that ask for the same into one commit, again after each race that was lost.
-async fn together(context: &Arc<Context>, orders: &[&Order], deadline: Instant) -> Vec<Answer> {
+async fn together(context: &Arc<Context>, leader: &Order, orders: &[&Order]) -> Vec<Answer> {
+    let deadline = orders
+        .iter()
+        .map(|order| order.deadline)
+        .max()
+        .unwrap_or(leader.deadline);
     let mut answers: Vec<Option<Answer>> = orders.iter().map(|_| None).collect();
-    let settle = |answers: &mut Vec<Option<Answer>>, failure: &Failure| {
-        for slot in answers.iter_mut().filter(|slot| slot.is_none()) {
-            *slot = Some(Err(failure.clone().into()));
-        }
-    };
-    let Some(leader) = orders.first() else {
-        return Vec::new();
-    };
     for tried in 1..=TRIES {
-        let read = {
-            let (upstream, git) = (leader.upstream.clone(), leader.git.clone());
-            let reading = blocking(context, WHAT, deadline, move |mirrors| {
-                read(mirrors, &upstream, &git, deadline)
-            });
-            match reading.await {
-                Ok(read) => Arc::new(read),
-                Err(failure) => {
-                    settle(&mut answers, &failure.of_delivery());
-                    break;
-                }
-            }
-        };
-        // Asked after the branch was read: what comes after is seen by the push.
-        let mut open = Vec::new();
-        for (slot, order) in answers.iter_mut().zip(orders).filter(|(slot, _)| slot.is_none()) {
-            match is_wanted(context, &order.patch_set, &order.delivery, &order.image).await {
-                Ok(true) => open.push((slot, *order)),
-                Ok(false) => *slot = Some(Err(NotDelivered::Outdated)),
-                Err(failure) => *slot = Some(Err(failure.into())),
-            }
-        }
-        let images: Vec<_> = open
-            .iter()
-            .map(|(_, order)| (order.key(), order.image.clone()))
-            .collect();
-        let beside = proposed_beside(context, leader, &images);
-        let round = next_step(&read, &leader.git, &images, &beside);
-        for ((slot, _), failure) in open.iter_mut().zip(&round.failures) {
-            if let Some(failure) = failure {
-                **slot = Some(Err(failure.clone().into()));
-            }
-        }
-        let commit = match push(context, leader, &read, &round.step, deadline).await {
-            Ok(Some(commit)) => commit,
-            Ok(None) if tried < TRIES => {
+        match attempt(context, leader, orders, &mut answers, deadline).await {
+            Ok(()) => break,
+            Err(Attempt::Raced(_)) if tried < TRIES => {
                 tokio::time::sleep(AFTER_RACE.saturating_mul(tried)).await;
-                continue;
             }
-            Ok(None) => {
-                let failure = Failure::retried(
-                    Step::Delivery,
-                    reason::WRITE_FAILED,
-                    format!(
-                        "{WHAT}: others pushed to {} {TRIES} times meanwhile",
-                        leader.upstream.url()
+            Err(failed) => {
+                let failure = match failed {
+                    Attempt::Failed(failure) => failure.of_delivery(),
+                    Attempt::Raced(words) => Failure::retried(
+                        Step::Delivery,
+                        reason::WRITE_FAILED,
+                        format!("{WHAT}: {words}, {TRIES} times"),
                     ),
-                );
-                settle(&mut answers, &failure);
+                };
+                for slot in answers.iter_mut().filter(|slot| slot.is_none()) {
+                    *slot = Some(Err(failure.clone().into()));
+                }
                 break;
-            }
-            Err(failure) => {
-                settle(&mut answers, &failure.of_delivery());
-                break;
-            }
-        };
-        let message = match &round.step {
-            Round::Commit { message, .. } => message.as_str(),
-            Round::Nothing(_) | Round::Reset { .. } => {
-                read.beside.as_ref().map_or("", |at| at.message.as_str())
-            }
-        };
-        for ((slot, order), merged) in open.into_iter().zip(&round.merged) {
-            if slot.is_none() {
-                *slot = Some(Ok(placed(context, order, &read, &commit, message, *merged)));
             }
         }
-        break;
     }
     answers.into_iter().flatten().collect()
 }
 
-/// Where an image is after a round.
-fn placed(
-    context: &Context,
-    order: &Order,
-    read: &Read,
-    commit: &str,
-    message: &str,
-    merged: bool,
-) -> Placed {
-    let repository = order.upstream.url().to_string();
-    let reference = order.image.reference.clone();
-    match &order.git.push {
-        Some(push) if !merged => {
-            let proposal = ProposalStatus {
-                reference,
-                git: CommitStatus {
-                    repository,
-                    branch: push.branch.clone(),
-                    commit: commit.to_owned(),
-                },
-                pull_request: None,
-            };
-            Placed::Proposed {
-                proposal,
-                into: read.name.clone(),
-                message: message.to_owned(),
-            }
-        }
-        push => {
-            // A commit on another branch is none on this one.
-            let commit = match push {
-                Some(_) => read.base.snapshot.commit().to_string(),
-                None => commit.to_owned(),
-            };
-            context.deliveries.saw(&order.patch_set, &reference, &commit);
-            let is_there = commit == read.base.snapshot.commit().to_string();
-            let commit = CommitStatus {
-                repository,
-                branch: read.name.clone(),
-                commit,
-            };
-            if is_there {
-                Placed::Found(commit)
-            } else {
-                Placed::Committed(commit)
-            }
-        }
+/// Why an attempt came to nothing.
+enum Attempt {
+    Failed(Failure),
+    /// Somebody else was faster, as it was told.
+    Raced(String),
+}
+
+impl From<Failure> for Attempt {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
     }
 }
 
-/// Other images that wait on the same branch to be merged: a branch that is built anew keeps them.
-fn proposed_beside(context: &Context, leader: &Order, images: &[Named]) -> Vec<Named> {
-    if leader.git.push.is_none() {
-        return Vec::new();
-    }
-    let mut beside = waiting(context, leader.patch_set.namespace().as_deref(), &leader.git);
-    beside.retain(|(key, _)| images.iter().all(|(other, _)| other != key));
-    beside
-}
-
-/// The images of a namespace that wait to be merged, and go to a repository in this way.
-fn waiting(context: &Context, namespace: Option<&str>, git: &DeliveryGit) -> Vec<Named> {
-    let mut found = Vec::new();
-    for object in context.patch_sets.state() {
-        let Ok(object) = &object.0 else { continue };
-        let delivery = object.spec.delivery.as_ref();
-        let goes_there = delivery.and_then(|delivery| delivery.git.as_ref()) == Some(git);
-        if object.namespace().as_deref() != namespace || !goes_there {
-            continue;
+/// Reads, decides and pushes once. All orders have their answers then.
+async fn attempt(
+    context: &Arc<Context>,
+    leader: &Order,
+    orders: &[&Order],
+    answers: &mut [Option<Answer>],
+    deadline: Instant,
+) -> Result<(), Attempt> {
+    let (upstream, git) = (leader.upstream.clone(), leader.git.clone());
+    let reading = blocking(context, WHAT, deadline, move |mirrors| {
+        read(mirrors, &upstream, &git, deadline)
+    });
+    let read = Arc::new(reading.await?);
+    // Asked after the branch was read: what comes after is seen by the push.
+    let mut open = Vec::new();
+    for (slot, order) in answers.iter_mut().zip(orders).filter(|(slot, _)| slot.is_none()) {
+        match is_wanted(context, &order.patch_set, &order.delivery, &order.image).await {
+            Ok(true) => open.push((slot, *order)),
+            Ok(false) => *slot = Some(Err(NotDelivered::Outdated)),
+            Err(failure) => *slot = Some(Err(failure.into())),
         }
-        let status = object.status.as_ref();
-        let reference = status.and_then(|status| Some(&status.proposed.as_ref()?.reference));
-        let image = reference.and_then(|reference| {
-            let newest = status.and_then(|status| status.image.clone());
-            newest
-                .filter(|image| image.reference == *reference)
-                .or_else(|| image_of(reference))
+    }
+    if open.is_empty() {
+        return Ok(());
+    }
+    let images: Vec<Named> = open
+        .iter()
+        .map(|(_, order)| (order.key(), order.image.clone()))
+        .collect();
+    let decided = {
+        let (read, git) = (Arc::clone(&read), leader.git.clone());
+        // Reading YAML takes a while.
+        tokio::task::spawn_blocking(move || next_step(&read, &git, &images)).await
+    };
+    let step = decided.map_err(|interrupted| of_task(&interrupted))?;
+    let ours = |at: &&At| deliver::trailers(&at.message).parent.is_some();
+    let (commit, message) = match step.push {
+        Err(commit) => {
+            let tip = read.beside.as_ref().filter(ours);
+            (commit, tip.map(|at| at.message.clone()))
+        }
+        Ok(commit) => {
+            let message = commit.message.clone();
+            (
+                push(context, leader, &read, commit, deadline).await?,
+                Some(message),
+            )
+        }
+    };
+    for (((slot, order), failure), merged) in open.into_iter().zip(step.failures).zip(step.merged) {
+        *slot = Some(match failure {
+            Some(failure) => Err(failure.into()),
+            None if merged => Ok(Placed::Found(found(context, order, &read), step.waits)),
+            None => Ok(placed(context, order, &read, &commit, message.clone())),
         });
-        let key = (object.namespace().unwrap_or_default(), object.name_any());
-        found.extend(image.map(|image| (key, image)));
     }
-    found
+    Ok(())
 }
 
-/// Does what a round asks for. Gives the commit that the branch is at; nothing where somebody else was faster.
+/// An image that the followed branch has already.
+fn found(context: &Context, order: &Order, read: &Read) -> CommitStatus {
+    let commit = &read.base.commit;
+    context
+        .deliveries
+        .saw(&order.patch_set, &order.image.reference, commit);
+    order.at(&read.name, commit)
+}
+
+/// Where an image is by a commit.
+fn placed(context: &Context, order: &Order, read: &Read, commit: &str, message: Option<String>) -> Placed {
+    let reference = order.image.reference.clone();
+    let Some(push) = &order.git.push else {
+        context.deliveries.saw(&order.patch_set, &reference, commit);
+        return Placed::Committed(order.at(&read.name, commit));
+    };
+    Placed::Proposed {
+        proposal: ProposalStatus {
+            reference,
+            git: order.at(&push.branch, commit),
+            pull_request: None,
+        },
+        into: read.name.clone(),
+        message,
+    }
+}
+
+/// Makes a commit and pushes it. Gives its id.
 async fn push(
     context: &Arc<Context>,
     leader: &Order,
     read: &Arc<Read>,
-    step: &Round,
+    commit: Commit,
     deadline: Instant,
-) -> Result<Option<String>, Failure> {
-    let (onto, branch, expected, files, message) = match step {
-        Round::Nothing(commit) => return Ok(Some(commit.clone())),
-        Round::Commit {
-            onto,
-            branch,
-            expected,
-            files,
-            message,
-        } => (
-            onto,
-            branch.clone(),
-            *expected,
-            files.clone(),
-            Some(message.clone()),
-        ),
-        Round::Reset { branch, expected } => (&Branch::Followed, branch.clone(), *expected, Vec::new(), None),
-    };
-    let (read, onto) = (Arc::clone(read), *onto);
+) -> Result<String, Attempt> {
+    let read = Arc::clone(read);
     let (upstream, signer) = (leader.upstream.clone(), leader.signer.clone());
     let author = author(leader.git.author.as_ref());
     let time = Timestamp::now();
-    blocking(context, WHAT, deadline, move |mirrors| {
-        let Some(at) = read.at(onto) else { return Ok(None) };
-        let made = match &message {
-            None => at.snapshot.as_made(),
-            Some(message) => at.snapshot.make_commit(&NewCommit {
-                files: &files,
-                author: &author,
-                message,
-                time,
-                signer: signer.as_ref(),
-            })?,
-        };
-        push_once(mirrors, &upstream, &branch, expected, &made, deadline)
-    })
-    .await
-}
-
-fn push_once(
-    mirrors: &Mirrors,
-    upstream: &Upstream,
-    branch: &str,
-    expected: Expected,
-    made: &Made,
-    deadline: Instant,
-) -> Result<Option<String>, source::Error> {
-    match mirrors.push(upstream, branch, expected, made, deadline) {
-        Ok(()) => Ok(Some(made.id.to_string())),
-        Err(Error::Raced { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let pushed = blocking(context, WHAT, deadline, move |mirrors| {
+        let at = read.at(commit.onto).unwrap_or(&read.base);
+        let made = at.snapshot.make_commit(&NewCommit {
+            files: &commit.files,
+            author: &author,
+            message: &commit.message,
+            time,
+            signer: signer.as_ref(),
+        })?;
+        match mirrors.push(&upstream, &commit.branch, commit.expected, &made, deadline) {
+            Ok(()) => Ok(Ok(made.id.to_string())),
+            Err(raced @ Error::Raced { .. }) => Ok(Err(raced.to_string())),
+            Err(error) => Err(error),
+        }
+    });
+    pushed.await?.map_err(Attempt::Raced)
 }
 
 fn author(author: Option<&CommitAuthor>) -> Identity {
@@ -535,40 +477,81 @@ fn read(
     git: &DeliveryGit,
     deadline: Instant,
 ) -> Result<Read, source::Error> {
-    let branch = |want: &RefSpec| {
+    let paths = folders(&git.paths);
+    let branch = |want: &RefSpec, is_followed: bool| {
         let resolved = mirrors.resolve(upstream, want, Freshness::Now, deadline)?;
         let name = resolved.revision().name().unwrap_or_default().to_owned();
         let snapshot = mirrors.snapshot(upstream, &resolved, deadline)?;
-        let mut files = Vec::new();
-        let whole = [String::new()];
-        let paths = if git.paths.is_empty() {
-            &whole[..]
-        } else {
-            &git.paths
-        };
-        for path in paths {
-            files.extend(snapshot.read_below(path, &ENDINGS, &LIMITS)?);
+        let (mut files, mut limits) = (Vec::new(), LIMITS);
+        for path in &paths {
+            let found = match snapshot.read_below(path, &ENDINGS, &limits) {
+                // A branch from before the folder.
+                Err(Error::FileNotFound { .. }) if !is_followed => continue,
+                found => found?,
+            };
+            let bytes: usize = found.iter().map(|file| file.content.len()).sum();
+            limits.total = limits.total.saturating_sub(bytes as u64);
+            limits.count = limits.count.saturating_sub(found.len());
+            let marked = found
+                .into_iter()
+                .filter(|file| deliver::may_have_markers(&file.content));
+            files.extend(marked.map(|file| (file.name, file.content)));
         }
-        files.sort_by(|a, b| a.name.cmp(&b.name));
-        files.dedup_by(|a, b| a.name == b.name);
-        let message = snapshot.message()?;
+        let (message, parent) = snapshot.about()?;
         Ok((
             name,
             At {
+                commit: snapshot.commit().to_string(),
+                parent: parent.map(|parent| parent.to_string()),
                 snapshot,
-                files,
                 message,
+                files,
             },
         ))
     };
-    let (name, base) = branch(&followed(git))?;
+    let (name, base) = branch(&followed(git), true)?;
     let beside = match &git.push {
         None => None,
-        Some(push) => match branch(&RefSpec::Branch(push.branch.clone())) {
+        Some(push) => match branch(&RefSpec::Branch(push.branch.clone()), false) {
             Ok((_, at)) => Some(at),
             Err(Error::RefNotFound { .. }) => None,
             Err(error) => return Err(error),
         },
     };
     Ok(Read { name, base, beside })
+}
+
+/// Folders without those that are in another one.
+fn folders(paths: &[String]) -> Vec<String> {
+    let plain = |path: &String| {
+        let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+        parts.collect::<Vec<_>>().join("/")
+    };
+    let mut all: Vec<String> = paths.iter().map(plain).collect();
+    if all.is_empty() {
+        all.push(String::new());
+    }
+    all.sort();
+    all.dedup();
+    let is_in = |inner: &str, outer: &str| {
+        let below = inner.strip_prefix(outer);
+        inner != outer && (outer.is_empty() || below.is_some_and(|rest| rest.starts_with('/')))
+    };
+    let kept = all
+        .iter()
+        .filter(|path| !all.iter().any(|other| is_in(path, other)));
+    kept.cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::folders;
+
+    #[test]
+    fn folders_are_read_once() {
+        let of = |paths: &[&str]| folders(&paths.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(of(&[]), [""]);
+        assert_eq!(of(&["a/", "./a", "a/b", "ab"]), ["a", "ab"]);
+        assert_eq!(of(&["a", "."]), [""]);
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -26,8 +26,15 @@ impl<K, O, A> Default for Lanes<K, O, A> {
 
 impl<K: Hash + Eq + Clone, O, A> Lanes<K, O, A> {
     /// Brings an order into a lane, and gives its answer. Whose turn it is does the work for all orders that wait; the answers
-    /// are in the order of what is asked. Nothing where who worked was stopped: then it is not known what was done.
-    pub(super) async fn run<W>(&self, key: &K, order: O, work: impl FnOnce(Vec<O>) -> W) -> Option<A>
+    /// are in the order of what is asked. Nothing where who worked was stopped, or the turn
+    /// did not come before the deadline: then it is not known what was done.
+    pub(super) async fn run<W>(
+        &self,
+        key: &K,
+        order: O,
+        deadline: Instant,
+        work: impl FnOnce(Vec<O>) -> W,
+    ) -> Option<A>
     where
         W: Future<Output = Vec<A>>,
     {
@@ -43,7 +50,9 @@ impl<K: Hash + Eq + Clone, O, A> Lanes<K, O, A> {
         };
         let (sender, mut receiver) = oneshot::channel();
         lane.waiting().push((order, sender));
-        let _turn = lane.turn.lock().await;
+        let _turn = tokio::time::timeout_at(deadline.into(), lane.turn.lock())
+            .await
+            .ok()?;
         match receiver.try_recv() {
             Ok(answer) => return Some(answer),
             Err(oneshot::error::TryRecvError::Closed) => return None,
@@ -75,6 +84,10 @@ mod tests {
 
     use super::*;
 
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
     #[tokio::test]
     async fn what_waits_is_done_in_one_go() {
         let lanes: Lanes<&str, u32, u32> = Lanes::default();
@@ -86,10 +99,14 @@ mod tests {
                 orders.into_iter().map(|order| order * 2).collect::<Vec<_>>()
             }
         };
-        let answers = futures::future::join_all((0..10).map(|n| lanes.run(&"a", n, double))).await;
+        let answers = futures::future::join_all((0..10).map(|n| lanes.run(&"a", n, soon(), double))).await;
         assert_eq!(answers, (0..10).map(|n| Some(n * 2)).collect::<Vec<_>>());
         assert_eq!(rounds.load(Ordering::SeqCst), 1);
-        let other = futures::future::join(lanes.run(&"b", 7, double), lanes.run(&"c", 8, double)).await;
+        let other = futures::future::join(
+            lanes.run(&"b", 7, soon(), double),
+            lanes.run(&"c", 8, soon(), double),
+        )
+        .await;
         assert_eq!((other, rounds.load(Ordering::SeqCst)), ((Some(14), Some(16)), 3));
     }
 
@@ -97,12 +114,12 @@ mod tests {
     async fn who_is_stopped_takes_nobody_along() {
         let lanes: Lanes<&str, u32, u32> = Lanes::default();
         let never = |_| std::future::pending::<Vec<u32>>();
-        let stopped = tokio::time::timeout(Duration::from_millis(300), lanes.run(&"a", 1, never));
-        let beside = lanes.run(&"a", 2, std::future::ready);
+        let stopped = tokio::time::timeout(Duration::from_millis(300), lanes.run(&"a", 1, soon(), never));
+        let beside = lanes.run(&"a", 2, soon(), std::future::ready);
         let (stopped, beside) = futures::future::join(stopped, beside).await;
         assert!(stopped.is_err());
         // Its order was under way; what became of it is unknown.
         assert_eq!(beside, None);
-        assert_eq!(lanes.run(&"a", 3, std::future::ready).await, Some(3));
+        assert_eq!(lanes.run(&"a", 3, soon(), std::future::ready).await, Some(3));
     }
 }

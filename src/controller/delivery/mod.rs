@@ -79,7 +79,12 @@ pub(super) async fn deliver(
         return Delivered::Later(format!("{} is about to be delivered", image.reference), Next::Now);
     }
     let approved = patch_set.annotations().get(APPROVED).map(String::as_str);
-    if !is_approved(delivery, approved, image) {
+    // What was delivered was approved then.
+    let is_delivered = known
+        .delivered
+        .as_ref()
+        .is_some_and(|delivered| delivered.reference == image.reference);
+    if !is_delivered && !is_approved(delivery, approved, image) {
         return Delivered::Held(format!(
             "{} waits for approval: kubectl annotate --overwrite patchset {} {APPROVED}={}",
             image.reference,
@@ -109,7 +114,7 @@ pub(super) async fn deliver(
     if let Some(git) = &delivery.git {
         match git::deliver(patch_set, context, delivery, git, known, image, pace).await {
             Ok(git::Placed::Committed(commit)) => status.git = Some(commit),
-            Ok(git::Placed::Found(commit)) => {
+            Ok(git::Placed::Found(commit, _)) => {
                 // Commits of others do not change by which one it was delivered.
                 let before = known
                     .delivered
@@ -117,7 +122,8 @@ pub(super) async fn deliver(
                     .filter(|before| before.reference == image.reference)
                     .and_then(|before| before.git.clone());
                 let same = before.filter(|before| {
-                    (&before.repository, &before.branch) == (&commit.repository, &commit.branch)
+                    (&before.repository, &before.branch, &before.paths)
+                        == (&commit.repository, &commit.branch, &commit.paths)
                 });
                 status.git = Some(same.unwrap_or(commit));
             }
@@ -129,7 +135,9 @@ pub(super) async fn deliver(
                 if let Some(address) = &proposal.pull_request {
                     message = format!("{message}: {address}");
                 }
-                return Delivered::Proposed(proposal, message);
+                // The ConfigMap has it already.
+                let told = delivery.config_map.is_some().then_some(status);
+                return Delivered::Proposed(proposal, told, message);
             }
             Err(NotDelivered::Outdated) => return outdated(),
             Err(NotDelivered::Failed(failure)) => return Delivered::Failed(failure),

@@ -14,6 +14,9 @@ use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
 use crate::source::Freshness;
 
+/// The title where the newest commit of the branch is somebody else's.
+const DEFAULT_TITLE: &str = "Deliver images";
+
 /// The most clients that are kept.
 const MOST: usize = 256;
 
@@ -35,13 +38,13 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Has it be open, with the title and text of a commit's message. Gives its address. One for the same image that
-    /// somebody closed stays closed, unless it is asked for.
+    /// Has it be open, with the title and text of a commit's message when that is new. Gives its address. One for the same
+    /// image that somebody closed stays closed, unless it is asked for.
     pub(super) async fn keep(
         &self,
         context: &Arc<Context>,
         proposal: &ProposalStatus,
-        message: &str,
+        message: Option<&str>,
     ) -> Result<String, Failure> {
         let client = self.client(context).await?;
         let told = self.known.filter(|known| known.reference == proposal.reference);
@@ -49,7 +52,10 @@ impl Wanted<'_> {
             && self.pace.freshness != Freshness::Now
         {
             let found = self.in_time(client.find(self.head, self.base)).await?;
-            if found.is_some_and(|found| found.state == State::Closed && found.url == *address) {
+            let state = found
+                .filter(|found| found.url == *address)
+                .map(|found| found.state);
+            if state == Some(State::Closed) {
                 return Err(Failure::stalled(
                     Step::Delivery,
                     reason::PULL_REQUEST_CLOSED,
@@ -58,7 +64,12 @@ impl Wanted<'_> {
                     ),
                 ));
             }
+            // What people made of its title and text stays.
+            if state == Some(State::Open) && told.is_some_and(|known| known.git == proposal.git) {
+                return Ok(address.clone());
+            }
         }
+        let message = message.unwrap_or(DEFAULT_TITLE);
         let (title, body) = message.split_once('\n').unwrap_or((message, ""));
         let request = Request {
             head: self.head,

@@ -1,21 +1,31 @@
 //! What to push, given what a repository has.
 
-use crate::api::build::ImageStatus;
 use crate::api::delivery::DeliveryGit;
 use crate::api::reason;
-use crate::deliver::{self, DEFAULT_MESSAGE, Delivered, Plan};
+use crate::deliver::{self, DEFAULT_MESSAGE, Delivered, Named, Onto, Plan, Round, Tip, Trailers};
 use crate::plan::{Failure, Step as Part};
-use crate::source::{Expected, Snapshot, SourceFile};
-
-/// An image with the namespace and name of its `PatchSet`.
-pub(super) type Named = ((String, String), ImageStatus);
+use crate::source::{Expected, Snapshot};
 
 /// A branch as it is.
 pub(super) struct At {
     pub(super) snapshot: Snapshot,
-    pub(super) files: Vec<SourceFile>,
+    pub(super) commit: String,
+    pub(super) parent: Option<String>,
     /// What is said of its newest commit.
     pub(super) message: String,
+    /// Its files with markers.
+    pub(super) files: Vec<(String, Vec<u8>)>,
+}
+
+impl At {
+    fn tip(&self) -> Tip<'_> {
+        Tip {
+            commit: &self.commit,
+            parent: self.parent.as_deref(),
+            message: &self.message,
+            files: &self.files,
+        }
+    }
 }
 
 /// The branches as they are.
@@ -27,140 +37,123 @@ pub(super) struct Read {
     pub(super) beside: Option<At>,
 }
 
-/// One of the two branches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Branch {
-    /// The one that Flux follows.
-    Followed,
-    /// The one that commits go to.
-    Beside,
-}
-
 impl Read {
-    pub(super) fn at(&self, branch: Branch) -> Option<&At> {
+    pub(super) fn at(&self, branch: Onto) -> Option<&At> {
         match branch {
-            Branch::Followed => Some(&self.base),
-            Branch::Beside => self.beside.as_ref(),
+            Onto::Followed => Some(&self.base),
+            Onto::Beside => self.beside.as_ref(),
         }
     }
 }
 
-/// What to push.
-pub(super) enum Step {
-    /// Nothing: this commit has it all.
-    Nothing(String),
-    /// A commit.
-    Commit {
-        /// What it is made on.
-        onto: Branch,
-        /// Where it goes, and what has to be there.
-        branch: String,
-        expected: Expected,
-        files: Vec<(String, Vec<u8>)>,
-        message: String,
-    },
-    /// The followed branch's commit: what was proposed is not wanted any more.
-    Reset { branch: String, expected: Expected },
+/// A commit to make and push.
+pub(super) struct Commit {
+    /// What it is made on.
+    pub(super) onto: Onto,
+    /// Where it goes, and what has to be there.
+    pub(super) branch: String,
+    pub(super) expected: Expected,
+    pub(super) files: Vec<(String, Vec<u8>)>,
+    pub(super) message: String,
 }
 
 /// What to push, and what that means for each image.
-pub(super) struct Round {
-    pub(super) step: Step,
+pub(super) struct Step {
+    /// The commit; nothing where this commit has it all.
+    pub(super) push: Result<Commit, String>,
     /// Why an image cannot be delivered.
     pub(super) failures: Vec<Option<Failure>>,
     /// Whether the followed branch has it already.
     pub(super) merged: Vec<bool>,
+    /// Whether something waits on the branch beside after that.
+    pub(super) waits: bool,
 }
 
-/// Decides, given the images that are to be delivered, and others that wait on the same branch.
-pub(super) fn next_step(read: &Read, git: &DeliveryGit, images: &[Named], beside: &[Named]) -> Round {
-    let first = planned(&read.base, images);
+/// Decides, given the images that are to be delivered.
+pub(super) fn next_step(read: &Read, git: &DeliveryGit, images: &[Named]) -> Step {
+    let files = read
+        .base
+        .files
+        .iter()
+        .map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
+    let first = deliver::plan(files, |namespace, name| {
+        let mut images = images.iter();
+        images
+            .find(|((in_namespace, called), _)| in_namespace == namespace && called == name)
+            .map(|(_, image)| image)
+    });
     let mut failures: Vec<Option<Failure>> = images
         .iter()
         .map(|((namespace, name), _)| fault_of(&first, read, git, namespace, name))
+        .collect();
+    let merged = images
+        .iter()
+        .map(|((namespace, name), _)| !first.changes(namespace, name))
         .collect();
     let kept: Vec<Named> = images
         .iter()
         .zip(&failures)
         .filter(|(_, failure)| failure.is_none())
         .map(|(image, _)| image.clone())
-        .chain(beside.iter().cloned())
         .collect();
-    let base = planned(&read.base, &kept);
-    let merged = images
-        .iter()
-        .map(|((namespace, name), _)| !base.changes(namespace, name))
-        .collect();
-    let step = match step(read, git, &kept, base) {
-        Ok(step) => step,
-        Err(failure) => {
-            for slot in failures.iter_mut().filter(|slot| slot.is_none()) {
-                *slot = Some(failure.clone());
-            }
-            Step::Nothing(read.base.snapshot.commit().to_string())
+    let beside = git.push.as_ref().map(|_| read.beside.as_ref().map(At::tip));
+    let round = deliver::round(&read.base.tip(), beside.as_ref().map(Option::as_ref), &kept);
+    let head = || Err(read.base.commit.clone());
+    let mut fail = |failure: Failure| {
+        for slot in failures.iter_mut().filter(|slot| slot.is_none()) {
+            *slot = Some(failure.clone());
         }
     };
-    Round {
-        step,
+    let (push, waits) = match round {
+        Round::Nothing { at, waits } => (Err(read.at(at).unwrap_or(&read.base).commit.clone()), waits),
+        Round::Lacks(path) => {
+            let branch = git.push.as_ref().map_or("", |push| push.branch.as_str());
+            fail(Failure::stalled(
+                Part::Delivery,
+                reason::MARKER_NOT_FOUND,
+                format!(
+                    "{}: {branch} lacks a marker of {path} that {name} has: merge {name} into it, or delete it",
+                    git.url,
+                    name = read.name
+                ),
+            ));
+            (head(), true)
+        }
+        Round::Commit {
+            onto,
+            plan,
+            trailers,
+            waits,
+        } => match message(git, &kept, &plan, &trailers) {
+            Ok(message) => (
+                Ok(Commit {
+                    onto,
+                    branch: git
+                        .push
+                        .as_ref()
+                        .map_or_else(|| read.name.clone(), |push| push.branch.clone()),
+                    expected: match (&git.push, &read.beside) {
+                        (None, _) => Expected::At(read.base.snapshot.commit()),
+                        (Some(_), Some(at)) => Expected::At(at.snapshot.commit()),
+                        (Some(_), None) => Expected::Absent,
+                    },
+                    files: plan.files,
+                    message,
+                }),
+                waits,
+            ),
+            Err(failure) => {
+                fail(failure);
+                (head(), true)
+            }
+        },
+    };
+    Step {
+        push,
         failures,
         merged,
+        waits,
     }
-}
-
-fn step(read: &Read, git: &DeliveryGit, kept: &[Named], base: Plan) -> Result<Step, Failure> {
-    let head = read.base.snapshot.commit();
-    let commit = |onto, branch: &str, expected, plan: Plan| {
-        Ok(Step::Commit {
-            onto,
-            branch: branch.to_owned(),
-            expected,
-            message: message(git, kept, &plan)?,
-            files: plan.files,
-        })
-    };
-    let nothing = || Ok(Step::Nothing(head.to_string()));
-    let Some(push) = &git.push else {
-        return if base.files.is_empty() {
-            nothing()
-        } else {
-            commit(Branch::Followed, &read.name, Expected::At(head), base)
-        };
-    };
-    let Some(at) = &read.beside else {
-        return if base.files.is_empty() {
-            nothing()
-        } else {
-            commit(Branch::Followed, &push.branch, Expected::Absent, base)
-        };
-    };
-    let there = planned(at, kept);
-    let expected = Expected::At(at.snapshot.commit());
-    if there.files.is_empty() {
-        return Ok(Step::Nothing(at.snapshot.commit().to_string()));
-    }
-    match (base.files.is_empty(), deliver::is_ours(&at.message)) {
-        (true, true) => Ok(Step::Reset {
-            branch: push.branch.clone(),
-            expected,
-        }),
-        (true, false) => nothing(),
-        (false, true) => commit(Branch::Followed, &push.branch, expected, base),
-        // What others did on the branch stays.
-        (false, false) => commit(Branch::Beside, &push.branch, expected, there),
-    }
-}
-
-fn planned(at: &At, images: &[Named]) -> Plan {
-    let files = at
-        .files
-        .iter()
-        .map(|file| (file.name.as_str(), file.content.as_slice()));
-    deliver::plan(files, |namespace, name| {
-        let mut images = images.iter();
-        images
-            .find(|((in_namespace, called), _)| in_namespace == namespace && called == name)
-            .map(|(_, image)| image)
-    })
 }
 
 /// Why a `PatchSet`'s markers cannot be followed.
@@ -189,7 +182,7 @@ fn fault_of(plan: &Plan, read: &Read, git: &DeliveryGit, namespace: &str, name: 
     ))
 }
 
-fn message(git: &DeliveryGit, images: &[Named], plan: &Plan) -> Result<String, Failure> {
+fn message(git: &DeliveryGit, images: &[Named], plan: &Plan, trailers: &Trailers) -> Result<String, Failure> {
     let delivered: Vec<Delivered<'_>> = images
         .iter()
         .filter(|((namespace, name), _)| plan.changes(namespace, name))
@@ -201,7 +194,7 @@ fn message(git: &DeliveryGit, images: &[Named], plan: &Plan) -> Result<String, F
         .collect();
     let files: Vec<&str> = plan.files.iter().map(|(path, _)| path.as_str()).collect();
     let template = git.message.as_deref().unwrap_or(DEFAULT_MESSAGE);
-    deliver::message(template, &delivered, &files).map_err(|error| {
+    deliver::message(template, &delivered, &files, trailers).map_err(|error| {
         Failure::stalled(
             Part::Delivery,
             reason::INVALID_SPEC,

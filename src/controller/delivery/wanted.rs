@@ -33,14 +33,16 @@ pub(super) async fn is_wanted(
         })?;
     Ok(now.is_some_and(|now| {
         let approved = now.annotations().get(APPROVED).map(String::as_str);
+        let status = now.status.as_ref();
+        let newest = status.and_then(|status| status.image.as_ref());
+        let delivered = status.and_then(|status| status.delivered.as_ref());
         now.uid() == patch_set.uid()
+            && now.meta().generation == patch_set.meta().generation
             && now.meta().deletion_timestamp.is_none()
             && !now.spec.suspend
             && now.spec.delivery.as_ref() == Some(delivery)
-            && is_approved(delivery, approved, image)
-            && now
-                .status
-                .and_then(|status| status.image)
-                .is_some_and(|newest| newest.reference == image.reference)
+            && newest.is_some_and(|newest| newest.reference == image.reference)
+            && (delivered.is_some_and(|delivered| delivered.reference == image.reference)
+                || is_approved(delivery, approved, image))
     }))
 }

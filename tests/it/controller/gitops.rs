@@ -374,7 +374,7 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
         (1, 2)
     );
 
-    // It is not made again while it waits, and built anew for the next image.
+    // It is not made again while it waits, and the next image goes on top.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(proposed.git.commit, repo.git(&["rev-parse", "patchset/images"]));
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
@@ -388,18 +388,23 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
         shows("patchset/images", &second)
     })
     .await;
-    assert_eq!(commits(&repo, "patchset/images"), 2);
+    assert_eq!(commits(&repo, "patchset/images"), 3);
 
-    // Merged, it is delivered.
-    repo.git(&["update-ref", "refs/heads/main", "refs/heads/patchset/images"]);
+    // Merged as one commit, with another one behind it, it is delivered.
+    let merge = |message: &str| {
+        repo.git(&["checkout", "--force", "--quiet", "main"]);
+        repo.git(&["merge", "--quiet", "--squash", "patchset/images"]);
+        repo.git(&["commit", "--quiet", "--message", message]);
+    };
+    merge("merged");
+    repo.commit(&[("README", "more\n")], "more");
     let ready = stage.ready("demo", "True", "Succeeded").await;
     let status = ready.status.unwrap();
     assert_eq!(status.proposed, None);
     let delivered = status.delivered.unwrap();
     assert!(delivered.reference.contains(&second));
-    assert_eq!(delivered.git.unwrap().commit, repo.git(&["rev-parse", "main"]));
 
-    // Proposed again and taken back: the branch does not go on to ask for what is not wanted.
+    // The branch that was merged is made anew for the next image, and where that is taken back, it asks for nothing.
     spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
     stage.apply("demo", &spec).await;
     until("the branch has the former image", || {
@@ -407,27 +412,84 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
     })
     .await;
     stage.ready("demo", "Unknown", "AwaitingMerge").await;
-    // What somebody else did on the branch stays, and is gone on from.
+    assert_eq!(
+        repo.git(&["rev-parse", "patchset/images^"]),
+        repo.git(&["rev-parse", "main"])
+    );
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
     stage.apply("demo", &spec).await;
     stage.ready("demo", "True", "Succeeded").await;
-    assert_eq!(
-        repo.git(&["rev-parse", "patchset/images"]),
-        repo.git(&["rev-parse", "main"])
-    );
+    assert_eq!(repo.git(&["diff", "main", "patchset/images"]), "");
+
+    // What somebody else did on the branch stays, through all further images.
     spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
     stage.apply("demo", &spec).await;
     stage.ready("demo", "Unknown", "AwaitingMerge").await;
     repo.git(&["checkout", "--force", "--quiet", "patchset/images"]);
     let theirs = repo.commit(&[("NOTES", "by hand\n")], "by hand");
-    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "cinq"))]);
+    for word in ["cinq", "fem"] {
+        spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", word))]);
+        stage.apply("demo", &spec).await;
+        let tag = build(&stage, "demo").await;
+        until("the branch has the image", || shows("patchset/images", &tag)).await;
+        repo.git(&["merge-base", "--is-ancestor", &theirs, "patchset/images"]);
+        stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_wait_on_one_branch_and_folders_may_change() {
+    let registry = Registry::open();
+    let stage = stage("several", &registry).await;
+    let repo = gitops(&stage);
+    let other = format!("tag: v0 # {{\"$patchset\": \"{}:demo:tag\"}}\n", stage.namespace);
+    repo.commit(&[("staging/demo.yaml", &other)], "staging");
+    // Two that ask for different things of the same branch.
+    for (name, author) in [("demo", "ann@example.org"), ("other", "bob@example.org")] {
+        let push =
+            json!({ "push": { "branch": "images" }, "paths": ["apps"], "author": { "email": author } });
+        let mut spec = deliver(&stage, &registry, &push);
+        spec["build"]["image"] = json!({ "repository": format!("{}/{name}", registry.host), "tag": "v1" });
+        spec["delivery"]["configMap"] = json!({ "name": "images", "prefix": name });
+        stage.apply(name, &spec).await;
+        build(&stage, name).await;
+        stage.ready(name, "Unknown", "AwaitingMerge").await;
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let shown = repo.git(&["show", "images:apps/demo.yaml"]);
+    assert!(
+        shown.contains("'v1'") && shown.contains("/other:v1@sha256:"),
+        "{shown}"
+    );
+    assert_eq!(commits(&repo, "images"), 4);
+    // By the ConfigMap they are delivered.
+    let told = stage
+        .ready("demo", "Unknown", "AwaitingMerge")
+        .await
+        .status
+        .unwrap();
+    assert_eq!(told.delivered.unwrap().config_map.as_deref(), Some("images"));
+    repo.git(&["update-ref", "refs/heads/main", "refs/heads/images"]);
+    for name in ["demo", "other"] {
+        stage.ready(name, "True", "Succeeded").await;
+    }
+
+    // Another folder is another place.
+    let paths = json!({ "push": { "branch": "images" }, "paths": ["staging"], "author": { "email": "ann@example.org" } });
+    let mut spec = deliver(&stage, &registry, &paths);
+    spec["build"]["image"] = json!({ "repository": format!("{}/demo", registry.host), "tag": "v1" });
     stage.apply("demo", &spec).await;
-    let third = build(&stage, "demo").await;
-    until("the branch has the third image", || {
-        shows("patchset/images", &third)
-    })
-    .await;
-    assert_eq!(repo.git(&["rev-parse", "patchset/images^"]), theirs);
+    stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    assert!(
+        repo.git(&["show", "images:staging/demo.yaml"])
+            .starts_with("tag: v1 #")
+    );
+    // Taken away from where nothing waits any more, an approval changes nothing.
+    repo.git(&["update-ref", "refs/heads/main", "refs/heads/images"]);
+    stage.ready("demo", "True", "Succeeded").await;
+    spec["delivery"]["approval"] = json!("Manual");
+    stage.apply("demo", &spec).await;
+    stage.ready("demo", "True", "Succeeded").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -605,6 +667,7 @@ async fn one_writer_at_a_time_and_no_older_image_over_a_newer_one() {
         .iter()
         .map(|tag| tags.iter().position(|known| known == tag).unwrap())
         .collect();
+    assert!(positions.len() > 1, "{log}");
     assert!(
         positions.windows(2).all(|pair| pair[0] < pair[1]),
         "{positions:?}"
@@ -635,6 +698,10 @@ async fn what_no_delivery_can_be_is_refused() {
         (
             json!({ "git": { "url": "https://example.org/x", "paths": ["/x"] } }),
             "without '..'",
+        ),
+        (
+            json!({ "git": { "url": "https://example.org/x", "branch": "refs/heads/main" } }),
+            "without refs/heads/",
         ),
         (
             json!({ "git": { "url": "https://example.org/x", "branch": "-x" } }),

@@ -11,7 +11,7 @@ components=(
     "keystone 27.0.0 28.0.0 29.0.0"
     "oslo.messaging 16.1.0 17.0.0 17.3.0"
     "nova 31.0.0 32.0.0"
-    "openstack-placement 14.0.0"
+    "openstack-placement 14.0.0 15.0.0"
     "os-traits 3.5.0"
 )
 

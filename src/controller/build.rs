@@ -54,10 +54,12 @@ pub(super) async fn build(
         planned
     } else {
         let commit = gathered.resolved.commit().to_string();
-        let moved = known
-            .upstream
-            .as_ref()
-            .is_none_or(|upstream| upstream.commit != commit);
+        // Where patches did not apply in between, the status is at the new commit already, and the image is not.
+        let moved = match (&known.image, &known.upstream) {
+            (Some(image), _) => !image.revision.ends_with(&commit),
+            (None, Some(upstream)) => upstream.commit != commit,
+            (None, None) => true,
+        };
         let published =
             publishing::publish(patch_set, build, context, &registry, gathered, ingredients, pace);
         match Box::pin(published).await {

@@ -4,6 +4,7 @@
 mod builds;
 mod faults;
 mod flux;
+mod tutorial;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

@@ -365,6 +365,9 @@ fn backend(
     if let Some(kind) = header("content-type") {
         command.env("CONTENT_TYPE", kind);
     }
+    if let Some(encoding) = header("content-encoding") {
+        command.env("HTTP_CONTENT_ENCODING", encoding);
+    }
     if let Some(version) = header("git-protocol").filter(|_| shared.versions) {
         command
             .env("HTTP_GIT_PROTOCOL", version)

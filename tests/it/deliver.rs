@@ -115,7 +115,17 @@ fn only_the_value_changes(#[case] text: &str, #[case] value: &str) {
 #[case::quoted("a: 'x # {\"$patchset\": \"ours:glance:tag\"}'\n")]
 #[case::commented_out("a: b\n# image: b # {\"$patchset\": \"ours:glance:tag\"}\n")]
 fn what_is_not_marked_stays(#[case] text: &str) {
-    assert_eq!(edited(text).unwrap(), Edited::default());
+    let edited = edited(text).unwrap();
+    // What others mark is seen, and left alone.
+    let values = edited.values.clone();
+    assert!(values.iter().all(|(marker, _)| marker.namespace == "theirs"));
+    assert_eq!(
+        edited,
+        Edited {
+            values,
+            ..Edited::default()
+        }
+    );
 }
 
 #[rstest]
@@ -321,9 +331,13 @@ fn git_reads_the_trailers_of_a_message() {
         name: "glance",
         image: &image,
     };
+    let other = Delivered {
+        name: "nova",
+        ..delivered
+    };
     let text = message(
         DEFAULT_MESSAGE,
-        &[delivered, delivered],
+        &[delivered, other],
         &["a.yaml"],
         &Trailers::default(),
     )
@@ -336,8 +350,11 @@ fn git_reads_the_trailers_of_a_message() {
         .unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let line = format!("Patchset: ours/glance {}\n", image.reference);
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), line.repeat(2));
+    let line = |name: &str| format!("Patchset: ours/{name} {}\n", image.reference);
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        line("glance") + &line("nova")
+    );
 }
 
 #[test]

@@ -629,23 +629,22 @@ async fn one_writer_at_a_time_and_no_older_image_over_a_newer_one() {
     let registry = Registry::open();
     let stage = stage("newest", &registry).await;
     let repo = gitops(&stage);
-    // Pushes take a while, and meanwhile another image is asked for.
-    hook(&repo, "pre-receive", "#!/bin/sh\nsleep 2\n");
+    // Pushes take a while, and another image is asked for while one is under way.
+    let started = stage.root.path().join("started");
+    hook(
+        &repo,
+        "pre-receive",
+        &format!("#!/bin/sh\necho >>'{}'\nsleep 3\n", started.display()),
+    );
+    let pushes = || std::fs::read(&started).map_or(0, |lines| lines.len());
     let mut spec = deliver(&stage, &registry, &json!({}));
     spec["delivery"]["configMap"] = json!({ "name": "images" });
-    let words = ["FIVE", "Five", "cinq"];
     let mut tags = Vec::new();
-    for word in words {
+    for (number, word) in ["FIVE", "Five", "cinq"].into_iter().enumerate() {
         spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", word))]);
-        spec["suspend"] = json!(false);
         stage.apply("demo", &spec).await;
         tags.push(build(&stage, "demo").await);
-        stage
-            .wait("demo", "found", |object| {
-                let image = object.status.as_ref().and_then(|status| status.image.as_ref());
-                image.is_some_and(|image| image.tag == *tags.last().unwrap())
-            })
-            .await;
+        until("the push is under way", || pushes() > number).await;
     }
     let ready = stage.ready("demo", "True", "Succeeded").await;
     assert!(

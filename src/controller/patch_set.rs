@@ -5,7 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::context::{Context, Pace};
-use super::reconciler::{Reconciled, Schedule, identity};
+use super::gather::Gathered;
+use super::reconciler::{JUST_NOW, Reconciled, Schedule, identity};
 use super::references::{Referent, ReferentKind};
 use super::{build, check, delivery, gather};
 use crate::api::PatchSet;
@@ -13,13 +14,13 @@ use crate::api::reason::{self, condition};
 use crate::api::reference::SourceKind;
 use crate::api::status::{PatchSetStatus, PatchState};
 use crate::ops::objects::{Shown, States};
-use crate::plan::Outcome;
 use crate::plan::build::is_complete;
 use crate::plan::conditions;
 use crate::plan::lifecycle::{Asked, Next};
 use crate::plan::patch_set::{
     self, Built, Delivered, Policy, Progress, Sources, holds, is_planned, passes, stands,
 };
+use crate::plan::{Failure, Outcome};
 use crate::source::Freshness;
 
 /// How much of a failed build's log an event has, in characters from its end.
@@ -200,7 +201,7 @@ impl Reconciled for PatchSet {
         known: &PatchSetStatus,
         pace: Pace,
     ) -> Outcome<Sources, Progress> {
-        let gathered = match gather::gather(self, context, pace).await {
+        let gathered = match self.gathered(context, known, pace).await {
             Ok(gathered) => gathered,
             Err(failure) => return Outcome::Failed(failure, None),
         };
@@ -229,7 +230,6 @@ impl Reconciled for PatchSet {
         } else {
             Built::Nothing
         };
-        let built = self.looked_at_again(context, known, &sources, built, pace).await;
         let delivered = match (&self.spec.delivery, &built) {
             (Some(wanted), Built::Image(_, image)) => {
                 Box::pin(delivery::deliver(self, context, wanted, known, image, pace)).await
@@ -272,40 +272,24 @@ impl PatchSet {
         }
     }
 
-    /// Another image takes the place of the one that is told only after a look of now: an older look, that others have
-    /// gone beyond, would bring back what they replaced.
-    async fn looked_at_again(
+    /// What the result follows from. Where that is something else than what the status tells, a look that is remembered does
+    /// not do: another controller may have looked since, and what it found would be replaced by what was before.
+    async fn gathered(
         &self,
         context: &Arc<Context>,
         known: &PatchSetStatus,
-        sources: &Sources,
-        built: Built,
         pace: Pace,
-    ) -> Built {
-        let Built::Image(planned, image) = built else {
-            return built;
-        };
-        let is_another = known
-            .image
-            .as_ref()
-            .is_some_and(|before| before.reference != image.reference);
-        if !is_another || pace.freshness == Freshness::Now {
-            return Built::Image(planned, image);
+    ) -> Result<Gathered, Failure> {
+        let gathered = gather::gather(self, context, pace).await?;
+        let told = known.inputs_digest.as_deref();
+        if told.is_none_or(|told| told == gathered.sources().inputs_digest) {
+            return Ok(gathered);
         }
-        let now = Pace {
-            freshness: Freshness::Now,
-            ..pace
+        let freshness = match pace.freshness {
+            Freshness::MaxAge(age) => Freshness::MaxAge(age.min(JUST_NOW)),
+            Freshness::Now => return Ok(gathered),
         };
-        match Box::pin(gather::gather(self, context, now)).await {
-            Ok(again) if again.sources().inputs_digest == sources.inputs_digest => {
-                Built::Image(planned, image)
-            }
-            Ok(_) => {
-                let message = format!("{} is not the newest any more", image.reference);
-                Built::Awaited(planned, reason::AWAITING_IMAGE, message, Next::Now)
-            }
-            Err(failure) => Built::Failed(failure, Some(planned)),
-        }
+        gather::gather(self, context, Pace { freshness, ..pace }).await
     }
 
     /// Whether nothing is left to do for results that hold: no build is asked for, patches do not apply, or the image

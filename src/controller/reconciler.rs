@@ -42,8 +42,9 @@ const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 /// jittered interval, so that each object's own turn finds news.
 const SHARED_SHARE: f64 = 0.9;
 
-/// The same for a spec that is new: whoever changed it may have pushed what it names just before.
-const JUST_NOW: Duration = Duration::from_millis(500);
+/// The same for a spec that is new: whoever changed it may have pushed what it names just before. And for what is different from
+/// what the status tells.
+pub(super) const JUST_NOW: Duration = Duration::from_millis(500);
 
 /// When an object is looked at.
 #[derive(Clone, Copy, Debug)]

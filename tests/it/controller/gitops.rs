@@ -8,7 +8,7 @@ use patchset::forge::Kind;
 use serde_json::{Value, json};
 
 use super::build::{build_as_told, build_of, spec, stage};
-use super::{Controller, GOOD, PATIENCE, Stage, assert_well_formed, condition, inline, shown};
+use super::{BASE, Controller, GOOD, PATIENCE, Stage, assert_well_formed, condition, inline, shown};
 use crate::support::api_server::ApiServer;
 use crate::support::forge::{Forge, TOKEN, path};
 use crate::support::git_repo::GitRepo;
@@ -672,6 +672,63 @@ async fn one_writer_at_a_time_and_no_older_image_over_a_newer_one() {
         "{positions:?}"
     );
     assert_eq!(positions.last(), Some(&2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_looked_long_ago_brings_nothing_back() {
+    let registry = Registry::open();
+    let mut stage = stage("stale", &registry).await;
+    let repo = gitops(&stage);
+    let option = format!("--plain-http-registry={}", registry.host);
+    let second = Controller::start(ApiServer::get().await, &stage.namespace, &[&option]);
+    let mut spec = deliver(&stage, &registry, &json!({}));
+    spec["upstream"]["ref"] = json!({ "branch": "main" });
+    spec["build"]["source"]["version"] = json!("1.0.0");
+    spec["interval"] = json!("10m");
+    stage.apply("demo", &spec).await;
+    build(&stage, "demo").await;
+    stage.ready("demo", "True", "Succeeded").await;
+    // Both have looked.
+    until("the second one has looked", || {
+        second.log().contains("listed refs")
+    })
+    .await;
+
+    // One sleeps while the upstream moves, and the other one delivers.
+    let signal = |name: &str| {
+        let pid = second.pid().to_string();
+        let sent = std::process::Command::new("kill").args([name, &pid]).status();
+        assert!(sent.unwrap().success());
+    };
+    signal("-STOP");
+    let moved = BASE.replace("ten\n", "ten\neleven\n");
+    stage.upstream.commit(&[("file.txt", &moved)], "eleven");
+    // A new process has not looked yet.
+    stage.controller.kill();
+    stage.controller.restart();
+    let next = stage.ready("demo", "Unknown", "AwaitingImage").await;
+    let planned = build_of(&next);
+    build_as_told(&planned, &planned.inputs_digest);
+    let wanted = planned.target.unwrap();
+    let is_delivered = |object: &PatchSet| {
+        let delivered = object
+            .status
+            .as_ref()
+            .and_then(|status| status.delivered.as_ref());
+        delivered.is_some_and(|delivered| delivered.reference.starts_with(&wanted))
+    };
+    stage.wait("demo", "delivered", is_delivered).await;
+    let count = commits(&repo, "main");
+    signal("-CONT");
+    // It sees the object as it is now, and looks again before it does anything.
+    stage.annotate("demo", "example.org/look", "again").await;
+    let tag = wanted.rsplit_once(':').unwrap().1;
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(commits(&repo, "main"), count);
+        assert!(repo.git(&["show", "main:apps/demo.yaml"]).contains(tag));
+    }
+    stage.wait("demo", "delivered", is_delivered).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

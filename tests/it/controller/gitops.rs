@@ -688,11 +688,12 @@ async fn a_controller_that_looked_long_ago_brings_nothing_back() {
     stage.apply("demo", &spec).await;
     build(&stage, "demo").await;
     stage.ready("demo", "True", "Succeeded").await;
-    // Both have looked.
+    // Both have looked, and the second one has nothing left to do: it looks for an image every 15 seconds until it is there.
     until("the second one has looked", || {
         second.log().contains("listed refs")
     })
     .await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
 
     // One sleeps while the upstream moves, and the other one delivers.
     let signal = |name: &str| {

@@ -154,7 +154,9 @@ fn is_waiting(
     })
 }
 
-fn planned(tip: &Tip<'_>, images: &[Named]) -> Plan {
+/// The changes of a branch's files for images to be where their markers are.
+#[must_use]
+pub fn planned(tip: &Tip<'_>, images: &[Named]) -> Plan {
     let files = tip
         .files
         .iter()

@@ -7,6 +7,8 @@ mod request;
 mod round;
 mod wanted;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -40,7 +42,7 @@ impl From<Failure> for NotDelivered {
 /// Whether the image is where the spec wants it and the status says that it is.
 pub(super) async fn stands(
     patch_set: &PatchSet,
-    context: &std::sync::Arc<Context>,
+    context: &Arc<Context>,
     delivery: &Delivery,
     known: &PatchSetStatus,
     image: &ImageStatus,
@@ -67,7 +69,7 @@ pub(super) async fn stands(
 /// Delivers an image, where that was not done yet and may be done.
 pub(super) async fn deliver(
     patch_set: &PatchSet,
-    context: &std::sync::Arc<Context>,
+    context: &Arc<Context>,
     delivery: &Delivery,
     known: &PatchSetStatus,
     image: &ImageStatus,

@@ -71,17 +71,8 @@ pub(super) struct Step {
 
 /// Decides, given the images that are to be delivered.
 pub(super) fn next_step(read: &Read, git: &DeliveryGit, images: &[Named]) -> Step {
-    let files = read
-        .base
-        .files
-        .iter()
-        .map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
-    let first = deliver::plan(files, |namespace, name| {
-        let mut images = images.iter();
-        images
-            .find(|((in_namespace, called), _)| in_namespace == namespace && called == name)
-            .map(|(_, image)| image)
-    });
+    let base = read.base.tip();
+    let first = deliver::planned(&base, images);
     let mut failures: Vec<Option<Failure>> = images
         .iter()
         .map(|((namespace, name), _)| fault_of(&first, read, git, namespace, name))
@@ -97,7 +88,7 @@ pub(super) fn next_step(read: &Read, git: &DeliveryGit, images: &[Named]) -> Ste
         .map(|(image, _)| image.clone())
         .collect();
     let beside = git.push.as_ref().map(|_| read.beside.as_ref().map(At::tip));
-    let round = deliver::round(&read.base.tip(), beside.as_ref().map(Option::as_ref), &kept);
+    let round = deliver::round(&base, beside.as_ref().map(Option::as_ref), &kept);
     let head = || Err(read.base.commit.clone());
     let mut fail = |failure: Failure| {
         for slot in failures.iter_mut().filter(|slot| slot.is_none()) {

@@ -4,13 +4,21 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// A status, and the version of the object that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen<S> {
+    /// The resource version; nothing where it is not known.
+    pub(super) version: Option<String>,
+    pub(super) status: S,
+}
+
 /// What is kept of one object.
 #[derive(Clone, Debug)]
 pub(super) struct Entry<S> {
     /// Attempts that failed in a row.
     failures: u32,
-    /// The status that was last written, and the resource version that the API server gave it.
-    written: Option<(String, S)>,
+    /// The status that was last written, as the API server has it.
+    written: Option<Seen<S>>,
 }
 
 impl<S> Default for Entry<S> {
@@ -53,19 +61,20 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
     }
 
     /// Notes the status that was written.
-    pub(super) fn wrote(&self, key: K, resource_version: String, status: S) {
-        self.lock().entry(key).or_default().written = Some((resource_version, status));
+    pub(super) fn wrote(&self, key: K, written: Seen<S>) {
+        self.lock().entry(key).or_default().written = Some(written);
     }
 
     /// The status that was written last, unless the watch has brought a newer object.
     ///
     /// A watch lags behind the writes of its own process. Resource versions are compared as numbers, as the API
     /// conventions allow since Kubernetes 1.35 and as all releases number them.
-    pub(super) fn newer_than(&self, key: &K, resource_version: Option<&str>) -> Option<S> {
+    pub(super) fn newer_than(&self, key: &K, resource_version: Option<&str>) -> Option<Seen<S>> {
         let entries = self.lock();
-        let (written, status) = entries.get(key)?.written.as_ref()?;
-        let seen: u64 = resource_version?.parse().ok()?;
-        (written.parse::<u64>().ok()? > seen).then(|| status.clone())
+        let written = entries.get(key)?.written.as_ref()?;
+        let number = |version: &str| version.parse::<u64>().ok();
+        let is_newer = number(written.version.as_deref()?)? > number(resource_version?)?;
+        is_newer.then(|| written.clone())
     }
 
     /// Forgets objects that are gone.
@@ -81,8 +90,12 @@ mod tests {
     #[test]
     fn a_lagging_watch_does_not_hide_what_was_written() {
         let memory: Memory<&str, u8> = Memory::default();
-        memory.wrote("a", "9".into(), 1);
-        assert_eq!(memory.newer_than(&"a", Some("8")), Some(1));
+        let written = Seen {
+            version: Some("9".into()),
+            status: 1,
+        };
+        memory.wrote("a", written.clone());
+        assert_eq!(memory.newer_than(&"a", Some("8")), Some(written));
         assert_eq!(memory.newer_than(&"a", Some("9")), None);
         assert_eq!(memory.newer_than(&"a", Some("10")), None);
         assert_eq!(memory.newer_than(&"b", Some("1")), None);

@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 
 use super::Error;
 use super::context::{API_TIMEOUT, Context, Guarded, Pace};
-use super::memory::Memory;
+use super::memory::{Memory, Seen};
 use super::references::{Referent, ReferentKind, Scope};
 use super::triggers::{Change, Triggers};
 use crate::api::FluxDuration;
@@ -33,7 +33,7 @@ use crate::plan::{Failure, Outcome, Step, backoff, conditions};
 use crate::source::Freshness;
 use crate::status::events::{self, Note};
 use crate::status::notify::About;
-use crate::status::writer;
+use crate::status::writer::{self, Written};
 
 /// The annotation by which Flux's users ask for a look now.
 const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
@@ -45,6 +45,9 @@ const SHARED_SHARE: f64 = 0.9;
 /// The same for a spec that is new: whoever changed it may have pushed what it names just before. And for what is different from
 /// what the status tells.
 pub(super) const JUST_NOW: Duration = Duration::from_millis(500);
+
+/// When it is begun anew after somebody else wrote the status: the watch brings theirs until then.
+const AFTER_OTHERS: Duration = Duration::from_secs(1);
 
 /// When an object is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -252,22 +255,24 @@ impl<K: Reconciled> Kind<K> {
         let mut known = self
             .memory
             .newer_than(&uid, meta.resource_version.as_deref())
-            .or_else(|| object.status().cloned())
-            .unwrap_or_default();
+            .unwrap_or_else(|| seen(object));
         let requested_at = object.annotations().get(REQUESTED_AT).map(String::as_str);
         let asked = Asked {
             generation,
             requested_at,
         };
-        let begun = begin(&known, generation, Timestamp::now());
+        let anew = || Ok((Action::requeue(AFTER_OTHERS), Ended::Unchanged));
+        let begun = begin(&known.status, generation, Timestamp::now());
         let is_new = begun.is_some();
         if let Some(status) = begun {
-            self.write(object, &known, &status).await?;
-            known = status;
+            let Some(written) = self.write(object, &known, &status).await? else {
+                return anew();
+            };
+            known = written;
         }
-        let now_asked = requested_at.is_some() && requested_at != known.last_handled_reconcile_at();
+        let now_asked = requested_at.is_some() && requested_at != known.status.last_handled_reconcile_at();
         let outcome = match pace(schedule, now_asked, is_new) {
-            Ok(pace) => object.attempt(&self.context, &known, pace).await,
+            Ok(pace) => object.attempt(&self.context, &known.status, pace).await,
             Err(failure) => Outcome::Failed(failure, None),
         };
         let failed = match &outcome {
@@ -284,10 +289,10 @@ impl<K: Reconciled> Kind<K> {
             }
             Outcome::Unchanged(_) | Outcome::Done(..) => false,
         };
-        let (status, next) = object.settle(&known, asked, Timestamp::now(), outcome);
-        let changed = status != known;
-        if changed {
-            self.write(object, &known, &status).await?;
+        let (status, next) = object.settle(&known.status, asked, Timestamp::now(), outcome);
+        let changed = status != known.status;
+        if changed && self.write(object, &known, &status).await?.is_none() {
+            return anew();
         }
         let failures = if next == Next::Backoff {
             self.memory.failed(uid)
@@ -312,22 +317,36 @@ impl<K: Reconciled> Kind<K> {
         Ok((action, ended))
     }
 
-    async fn write(&self, object: &K, known: &K::Status, status: &K::Status) -> Result<(), Error> {
+    /// Writes a status that follows from the known one, and tells of it. Gives the status as it stands there; nothing where the
+    /// object is gone, or has another status by now.
+    async fn write(
+        &self,
+        object: &K,
+        known: &Seen<K::Status>,
+        status: &K::Status,
+    ) -> Result<Option<Seen<K::Status>>, Error> {
         let client = &self.context.client;
-        let written = tokio::time::timeout(API_TIMEOUT, writer::write(client, object, status)).await;
-        let stored = match written {
-            Ok(Err(crate::status::Error::Api(kube::Error::Api(error)))) if error.is_not_found() => {
-                return Ok(());
+        let is_known = |now: &K| seen(now).status == known.status;
+        let writing = writer::write(client, object, known.version.as_deref(), status, is_known);
+        let stored = match tokio::time::timeout(API_TIMEOUT, writing).await {
+            Ok(Ok(Written::Stored(stored))) => stored,
+            Ok(Ok(Written::Gone)) => return Ok(None),
+            Ok(Ok(Written::Overtaken)) => {
+                tracing::info!(
+                    kind = K::KIND,
+                    namespace = object.meta().namespace,
+                    name = object.meta().name,
+                    "somebody else wrote the status meanwhile; beginning anew"
+                );
+                return Ok(None);
             }
-            Ok(result) => result?,
+            Ok(Err(error)) => return Err(error.into()),
             Err(_) => return Err(crate::status::Error::TimedOut.into()),
         };
-        self.memory.wrote(
-            object.uid().unwrap_or_default(),
-            stored.resource_version().unwrap_or_default(),
-            status.clone(),
-        );
-        if let Some(note) = news(known.conditions(), status.conditions(), K::details(status)) {
+        let written = seen(stored.as_ref());
+        self.memory
+            .wrote(object.uid().unwrap_or_default(), written.clone());
+        if let Some(note) = news(known.status.conditions(), status.conditions(), K::details(status)) {
             let regarding = stored.object_ref(&());
             if let Some(notifier) = &self.context.notifier {
                 let about = About {
@@ -344,7 +363,15 @@ impl<K: Reconciled> Kind<K> {
                 tracing::warn!(%error, "an event could not be written");
             }
         }
-        Ok(())
+        Ok(Some(written))
+    }
+}
+
+/// The status that an object has.
+fn seen<K: Reconciled>(object: &K) -> Seen<K::Status> {
+    Seen {
+        version: object.resource_version(),
+        status: object.status().cloned().unwrap_or_default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one writer of status.
 //!
 //! Status is written whole, by server-side apply under one field manager, and only where it differs from what
-//! stands there.
+//! stands there, and only while what it follows from still stands there.
 
 pub mod events;
 pub mod notify;
@@ -22,6 +22,9 @@ pub enum Error {
     /// There can be no HTTP client.
     #[error("cannot make an HTTP client: {0}")]
     Http(#[from] reqwest::Error),
+    /// Others changed the object again and again.
+    #[error("others changed the object {0} times meanwhile")]
+    Busy(usize),
     /// The API server took too long.
     #[error("the API server took too long")]
     TimedOut,

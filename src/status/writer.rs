@@ -9,14 +9,36 @@ use serde_json::json;
 
 use super::{Error, FIELD_MANAGER};
 
-/// Applies a status and gives the object as the API server then holds it.
+/// How often a write is tried while others change the rest of the object.
+const TRIES: usize = 5;
+
+/// What became of a status.
+#[derive(Debug)]
+pub enum Written<K> {
+    /// It stands there: the object as the API server then holds it.
+    Stored(Box<K>),
+    /// Somebody else wrote the status since it was read. Theirs stands.
+    Overtaken,
+    /// The object is gone, or another one has its name.
+    Gone,
+}
+
+/// Applies a status where the object is of the version given, or its status is still the one that was known.
 ///
-/// The uid goes with it, so that a status never lands on an object that was deleted and made again meanwhile.
+/// What was concluded from one status never replaces another one, so that of two controllers the one that was held up does not
+/// write what it knew before. Changes of spec and metadata do not count: who works on the newer spec writes again. The uid goes
+/// along, so that a status never lands on an object that was deleted and made again meanwhile.
 ///
 /// # Errors
 ///
-/// Where the API server refuses or cannot be reached. Nothing is written for an object that is gone.
-pub async fn write<K, S>(client: &Client, object: &K, status: &S) -> Result<K, Error>
+/// Where the API server refuses or cannot be reached.
+pub async fn write<K, S>(
+    client: &Client,
+    object: &K,
+    version: Option<&str>,
+    status: &S,
+    is_known: impl Fn(&K) -> bool + Send,
+) -> Result<Written<K>, Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -25,14 +47,33 @@ where
     S: Serialize + Sync,
 {
     let api: Api<K> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
-    let body = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": { "name": object.name_any(), "uid": object.uid() },
-        "status": serde_json::to_value(status)?,
-    });
+    let (name, uid) = (object.name_any(), object.uid());
+    let status = serde_json::to_value(status)?;
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    Ok(api
-        .patch_status(&object.name_any(), &parameters, &Patch::Apply(&body))
-        .await?)
+    let mut version = version.map(ToOwned::to_owned);
+    for _ in 0..TRIES {
+        let body = json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            "metadata": { "name": name, "uid": uid, "resourceVersion": version },
+            "status": status,
+        });
+        match api.patch_status(&name, &parameters, &Patch::Apply(&body)).await {
+            Ok(stored) => return Ok(Written::Stored(Box::new(stored))),
+            Err(kube::Error::Api(error)) if error.is_not_found() => return Ok(Written::Gone),
+            // Fields of other managers are taken: only the version or the uid can differ.
+            Err(kube::Error::Api(error)) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+        match api.get_opt(&name).await? {
+            Some(now) if now.uid() == uid => {
+                if !is_known(&now) {
+                    return Ok(Written::Overtaken);
+                }
+                version = now.resource_version();
+            }
+            Some(_) | None => return Ok(Written::Gone),
+        }
+    }
+    Err(Error::Busy(TRIES))
 }

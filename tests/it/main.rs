@@ -18,4 +18,5 @@ mod publish;
 mod rooms;
 mod sbom;
 mod source;
+mod status;
 mod support;

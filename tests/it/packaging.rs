@@ -9,12 +9,13 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{Pod, SecurityContext, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::events::EventType;
 use kube::runtime::wait::await_condition;
-use kube::{Api, Resource};
+use kube::{Api, Resource, ResourceExt};
 use patchset::api::patch_set::PatchSet;
 use patchset::api::status::PatchSetStatus;
+use patchset::status::writer::Written;
 use patchset::{ops, status};
 use rstest::rstest;
 use serde_json::Value;
@@ -474,8 +475,19 @@ async fn its_rights_suffice_for_the_work(#[case] all: bool) {
         observed_generation: 1,
         ..PatchSetStatus::default()
     };
-    let written = status::writer::write(&client, &patch_set, &status).await.unwrap();
-    assert_eq!(written.status.unwrap().observed_generation, 1);
+    // A version that is past has it look at the object, which takes a right of its own.
+    let past = patch_set.resource_version();
+    let labels = serde_json::json!({ "metadata": { "labels": { "team": "images" } } });
+    Api::<PatchSet>::namespaced(server.client(), &home)
+        .patch("glance", &PatchParams::default(), &Patch::Merge(&labels))
+        .await
+        .unwrap();
+    let is_known = |now: &PatchSet| now.status.is_none();
+    let written = status::writer::write(&client, &patch_set, past.as_deref(), &status, is_known).await;
+    let Ok(Written::Stored(stored)) = written else {
+        panic!("{written:?}");
+    };
+    assert_eq!(stored.status.unwrap().observed_generation, 1);
 
     let note = status::events::Note {
         kind: EventType::Normal,

@@ -685,27 +685,28 @@ async fn a_controller_that_looked_long_ago_brings_nothing_back() {
     spec["upstream"]["ref"] = json!({ "branch": "main" });
     spec["build"]["source"]["version"] = json!("1.0.0");
     spec["interval"] = json!("10m");
+    spec["timeout"] = json!("30s");
     stage.apply("demo", &spec).await;
     build(&stage, "demo").await;
     stage.ready("demo", "True", "Succeeded").await;
-    // Both have looked, and the second one has nothing left to do: it looks for an image every 15 seconds until it is there.
-    until("the second one has looked", || {
-        second.log().contains("listed refs")
-    })
-    .await;
-    tokio::time::sleep(Duration::from_secs(20)).await;
-
-    // One sleeps while the upstream moves, and the other one delivers.
+    // The upstream moves, and one is held up while it fetches that.
+    stage.controller.kill();
+    let moved = BASE.replace("ten\n", "ten\neleven\n");
+    stage.upstream.commit(&[("file.txt", &moved)], "eleven");
+    stage.server.fail(Fault::StallPack(20));
+    let packs = stage.server.packs();
+    stage
+        .annotate("demo", "reconcile.fluxcd.io/requestedAt", "now")
+        .await;
+    until("it fetches", || stage.server.packs() > packs).await;
     let signal = |name: &str| {
         let pid = second.pid().to_string();
         let sent = std::process::Command::new("kill").args([name, &pid]).status();
         assert!(sent.unwrap().success());
     };
     signal("-STOP");
-    let moved = BASE.replace("ten\n", "ten\neleven\n");
-    stage.upstream.commit(&[("file.txt", &moved)], "eleven");
-    // A new process has not looked yet.
-    stage.controller.kill();
+    // The other one builds and delivers meanwhile.
+    stage.server.fail(Fault::None);
     stage.controller.restart();
     let next = stage.ready("demo", "Unknown", "AwaitingImage").await;
     let planned = build_of(&next);
@@ -720,16 +721,20 @@ async fn a_controller_that_looked_long_ago_brings_nothing_back() {
     };
     stage.wait("demo", "delivered", is_delivered).await;
     let count = commits(&repo, "main");
+    let anew = || second.log().matches("beginning anew").count();
+    let before = anew();
     signal("-CONT");
-    // It sees the object as it is now, and looks again before it does anything.
-    stage.annotate("demo", "example.org/look", "again").await;
+    // What it knew before goes nowhere, and what it does then follows from the status as it is.
+    until("it begins anew", || anew() > before).await;
     let tag = wanted.rsplit_once(':').unwrap().1;
     for _ in 0..50 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(commits(&repo, "main"), count);
         assert!(repo.git(&["show", "main:apps/demo.yaml"]).contains(tag));
+        let now = stage.api::<PatchSet>().get("demo").await.unwrap();
+        assert!(is_delivered(&now), "{:?}", now.status);
     }
-    stage.wait("demo", "delivered", is_delivered).await;
+    stage.ready("demo", "True", "Succeeded").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,10 @@
 //! What conditions say of good, moved, conflicting, malformed and merged patches.
 
+use std::time::Instant;
+
 use serde_json::json;
 
-use super::{BASE, GOOD, Stage, assert_well_formed, condition, inline, shown};
+use super::{BASE, GOOD, PATIENCE, Stage, assert_well_formed, condition, inline, shown};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patch_that_applies_is_ready() {
@@ -141,14 +143,15 @@ async fn a_conflict_is_told_in_full_and_goes_when_upstream_moves() {
             .all(|patch| patch.conflict.is_none())
     );
     assert_eq!(shown(&object, "Stalled"), "-");
-    let reasons: Vec<String> = stage
-        .events("conflict")
-        .await
-        .into_iter()
-        .map(|(reason, _)| reason)
-        .collect();
-    assert_eq!(reasons.len(), 2, "{reasons:?}");
-    assert!(reasons.contains(&"PatchConflict".to_owned()) && reasons.contains(&"Succeeded".to_owned()));
+    // An event comes after the status that it is of.
+    let begun = Instant::now();
+    let mut reasons: Vec<String> = Vec::new();
+    while reasons.len() < 2 && begun.elapsed() < PATIENCE {
+        let events = stage.events("conflict").await;
+        reasons = events.into_iter().map(|(reason, _)| reason).collect();
+        reasons.sort();
+    }
+    assert_eq!(reasons, ["PatchConflict", "Succeeded"]);
 }
 
 const NEW_FILE: &str = "diff --git a/new.txt b/new.txt\nnew file mode 100644\n--- /dev/null\n+++ b/new.txt\n@@ -0,0 +1 @@\n+new\n";

@@ -1,7 +1,10 @@
 //! Signs with OpenPGP keys, as `gpg --detach-sign --armor` does (RFC 9580, 5.2).
 
+use std::time::SystemTime;
+
+use jiff::Timestamp;
 use pgp::composed::{ArmorOptions, Deserializable, DetachedSignature, SignedSecretKey, SignedSecretSubKey};
-use pgp::packet::{Signature, SignatureType};
+use pgp::packet::{SecretKey, Signature, SignatureType};
 use pgp::types::{KeyDetails, Password, SigningKey};
 use rand::rngs::OsRng;
 use secrecy::{ExposeSecret, SecretString};
@@ -13,76 +16,156 @@ pub(super) struct OpenPgpKey {
     passphrase: SecretString,
 }
 
+/// The part of a key that signs.
+enum Signing<'a> {
+    Primary(&'a SecretKey),
+    Subkey(&'a SignedSecretSubKey),
+}
+
+/// Why a key cannot sign.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("git.asc is no armored private OpenPGP key, as gpg --export-secret-keys --armor writes it")]
+    Unreadable,
+    #[error("git.asc needs a passphrase: put that into the key passphrase")]
+    Locked,
+    #[error("passphrase is not that of git.asc")]
+    Passphrase,
+    #[error("git.asc was revoked: export another key")]
+    Revoked,
+    #[error("git.asc expired on {0}: extend it with gpg --quick-set-expire, and export it again")]
+    Expired(String),
+    #[error("git.asc has no key that may sign")]
+    NoneSigns,
+    #[error("git.asc cannot sign: {0}")]
+    Failed(#[from] pgp::errors::Error),
+}
+
 impl OpenPgpKey {
-    /// Reads an armored private key, and tries the passphrase on it.
+    /// Reads an armored private key, and tries the passphrase on the part that signs now.
     ///
     /// # Errors
     ///
     /// What is wrong with it, in words without its content.
-    pub(super) fn read(armored: &str, passphrase: Option<&str>) -> Result<Self, &'static str> {
-        let (key, _) = SignedSecretKey::from_string(armored.trim_start()).map_err(
-            |_| "git.asc is no armored private OpenPGP key, as gpg --export-secret-keys --armor writes it",
-        )?;
+    pub(super) fn read(armored: &str, passphrase: Option<&str>) -> Result<Self, Unusable> {
+        let (key, _) =
+            SignedSecretKey::from_string(armored.trim_start()).map_err(|_| Unusable::Unreadable)?;
         let opened = Self {
             key,
             passphrase: SecretString::from(passphrase.unwrap_or_default()),
         };
-        match (opened.is_open(), passphrase) {
+        match (opened.is_open()?, passphrase) {
             (true, _) => Ok(opened),
-            (false, None) => Err("git.asc needs a passphrase: put that into the key passphrase"),
-            (false, Some(_)) => Err("passphrase is not that of git.asc"),
+            (false, None) => Err(Unusable::Locked),
+            (false, Some(_)) => Err(Unusable::Passphrase),
         }
     }
 
-    /// The fingerprint of the key that signs, in hexadecimal digits.
+    /// The fingerprint of the primary key, in hexadecimal digits.
     pub(super) fn fingerprint(&self) -> String {
-        match self.subkey() {
-            Some(subkey) => subkey.key.fingerprint().to_string(),
-            None => self.key.primary_key.fingerprint().to_string(),
-        }
+        self.key.primary_key.fingerprint().to_string()
     }
 
     /// An armored detached signature.
-    pub(super) fn sign(&self, data: &[u8]) -> Result<String, pgp::errors::Error> {
-        match self.subkey() {
-            Some(subkey) => self.sign_with(&subkey.key, data),
-            None => self.sign_with(&self.key.primary_key, data),
+    pub(super) fn sign(&self, data: &[u8]) -> Result<String, Unusable> {
+        match self.signing(SystemTime::now())? {
+            Signing::Subkey(subkey) => self.sign_with(&subkey.key, data),
+            Signing::Primary(key) => self.sign_with(key, data),
         }
     }
 
-    fn sign_with(&self, key: &impl SigningKey, data: &[u8]) -> Result<String, pgp::errors::Error> {
-        DetachedSignature::sign_binary_data(OsRng, key, &self.password(), key.hash_alg(), data)?
-            .to_armored_string(ArmorOptions::default())
+    fn sign_with(&self, key: &impl SigningKey, data: &[u8]) -> Result<String, Unusable> {
+        let signature =
+            DetachedSignature::sign_binary_data(OsRng, key, &self.password(), key.hash_alg(), data)?;
+        Ok(signature.to_armored_string(ArmorOptions::default())?)
     }
 
     fn password(&self) -> Password {
         Password::from(self.passphrase.expose_secret())
     }
 
-    /// Whether the passphrase opens the key that signs.
-    fn is_open(&self) -> bool {
+    /// Whether the passphrase opens the part that signs.
+    fn is_open(&self) -> Result<bool, Unusable> {
         let password = self.password();
-        let opened = match self.subkey() {
-            Some(subkey) => subkey.key.unlock(&password, |_, _| Ok(())),
-            None => self.key.primary_key.unlock(&password, |_, _| Ok(())),
+        let opened = match self.signing(SystemTime::now())? {
+            Signing::Subkey(subkey) => subkey.key.unlock(&password, |_, _| Ok(())),
+            Signing::Primary(key) => key.unlock(&password, |_, _| Ok(())),
         };
-        matches!(opened, Ok(Ok(())))
+        Ok(matches!(opened, Ok(Ok(()))))
     }
 
-    /// The newest subkey that may sign and was not revoked; where there is none, the primary key signs. gpg chooses so too.
-    fn subkey(&self) -> Option<&SignedSecretSubKey> {
-        let is = |signature: &Signature, type_| signature.typ() == Some(type_);
-        self.key
-            .secret_subkeys
-            .iter()
-            .filter(|subkey| {
-                let signatures = &subkey.signatures;
-                signatures.iter().any(|signature| {
-                    is(signature, SignatureType::SubkeyBinding) && signature.key_flags().sign()
-                }) && !signatures
-                    .iter()
-                    .any(|signature| is(signature, SignatureType::SubkeyRevocation))
-            })
-            .max_by_key(|subkey| subkey.key.created_at())
+    /// The newest subkey that may sign, neither expired nor revoked; where there is none, the primary key. gpg chooses so too
+    /// (its getkey.c). What the newest signature of a key says of it counts (RFC 9580, 5.2.3.10).
+    fn signing(&self, now: SystemTime) -> Result<Signing<'_>, Unusable> {
+        let primary = &self.key.primary_key;
+        let details = &self.key.details;
+        if !details.revocation_signatures.is_empty() {
+            return Err(Unusable::Revoked);
+        }
+        let by_users = details.users.iter().flat_map(|user| &user.signatures);
+        let own = newest(
+            details
+                .direct_signatures
+                .iter()
+                .chain(by_users)
+                .filter(|signature| {
+                    signature.issuer_fingerprint().contains(&&primary.fingerprint())
+                        || signature.issuer_key_id().contains(&&primary.legacy_key_id())
+                }),
+        );
+        let ends = own.and_then(|signature| end(primary, signature));
+        if let Some(ended) = ends.filter(|end| *end <= now) {
+            return Err(Unusable::Expired(date(ended)));
+        }
+        let mut expired = None;
+        let mut chosen: Option<&SignedSecretSubKey> = None;
+        for subkey in &self.key.secret_subkeys {
+            let of = |type_| {
+                let signatures = subkey.signatures.iter();
+                signatures.filter(move |signature| signature.typ() == Some(type_))
+            };
+            let Some(binding) = newest(of(SignatureType::SubkeyBinding)) else {
+                continue;
+            };
+            if !binding.key_flags().sign() || of(SignatureType::SubkeyRevocation).next().is_some() {
+                continue;
+            }
+            match end(&subkey.key, binding).filter(|end| *end <= now) {
+                Some(ended) => expired = expired.max(Some(ended)),
+                None if chosen.is_none_or(|other| other.key.created_at() <= subkey.key.created_at()) => {
+                    chosen = Some(subkey);
+                }
+                None => {}
+            }
+        }
+        // A key without flags may do what its algorithm can.
+        let may_sign = own.is_none_or(|signature| {
+            let flags = signature.key_flags();
+            flags.sign() || !(flags.certify() || flags.encrypt_comms() || flags.authentication())
+        });
+        match (chosen, expired) {
+            (Some(subkey), _) => Ok(Signing::Subkey(subkey)),
+            (None, _) if may_sign => Ok(Signing::Primary(primary)),
+            (None, Some(ended)) => Err(Unusable::Expired(date(ended))),
+            (None, None) => Err(Unusable::NoneSigns),
+        }
     }
+}
+
+fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Signature> {
+    signatures.max_by_key(|signature| signature.created())
+}
+
+/// When a key expires, by a signature on it.
+fn end(key: &impl KeyDetails, signature: &Signature) -> Option<SystemTime> {
+    let after = std::time::Duration::from(signature.key_expiration_time()?);
+    // Zero is never (RFC 9580, 5.2.3.13).
+    (!after.is_zero()).then(|| SystemTime::from(key.created_at()) + after)
+}
+
+fn date(time: SystemTime) -> String {
+    Timestamp::try_from(time).map_or_else(
+        |_| "an unknown day".to_owned(),
+        |time| time.strftime("%Y-%m-%d").to_string(),
+    )
 }

@@ -64,7 +64,7 @@ impl Signer {
                 let passphrase = passphrase.as_ref().map(trimmed);
                 OpenPgpKey::read(armored.expose_secret(), passphrase)
                     .map(|key| Self(Key::OpenPgp(Box::new(key))))
-                    .map_err(wrong)
+                    .map_err(|error| wrong(&error.to_string()))
             }
         }
     }

@@ -443,12 +443,91 @@ fn git_knows_signatures_of_openpgp_keys(#[case] algorithm: &str, #[case] passphr
         String::from_utf8_lossy(&output.stdout).trim(),
         "G Ann <ann@example.org>"
     );
-    // What gpg started for the home ends with it.
+    end_gpg(home.path());
+}
+
+/// A primary key that may only certify, with subkeys that may sign: the year that each was made in, and how long it lasts.
+fn with_subkeys(home: &Path, subkeys: &[(u16, &str)]) {
+    let alone = ["--passphrase", ""];
+    let primary = ["--faked-system-time", "20190101T000000"];
+    let made = [
+        "--quick-gen-key",
+        "Ann <ann@example.org>",
+        "ed25519",
+        "cert",
+        "never",
+    ];
+    gpg(home, &[&alone[..], &primary, &made].concat());
+    let listed = gpg(home, &["--list-keys", "--with-colons"]);
+    let listed = String::from_utf8(listed).unwrap();
+    let fingerprint = listed
+        .lines()
+        .find_map(|line| line.strip_prefix("fpr:::::::::"))
+        .unwrap()
+        .trim_end_matches(':');
+    for (year, lasts) in subkeys {
+        let time = format!("{year}0101T000000");
+        let added = ["--quick-add-key", fingerprint, "ed25519", "sign", lasts];
+        gpg(
+            home,
+            &[&alone[..], &["--faked-system-time", &time], &added].concat(),
+        );
+    }
+}
+
+/// What gpg started for a home ends with it.
+fn end_gpg(home: &Path) {
     let _ = Command::new("gpgconf")
         .arg("--homedir")
-        .arg(home.path())
+        .arg(home)
         .args(["--kill", "all"])
         .status();
+}
+
+#[rstest::rstest]
+#[case::newest_expired(&[(2020, "never"), (2021, "1y")], "--export-secret-keys")]
+#[case::newest_valid(&[(2020, "1y"), (2021, "never")], "--export-secret-keys")]
+#[case::primary_kept_elsewhere(&[(2020, "never")], "--export-secret-subkeys")]
+fn a_subkey_signs_that_gpg_would_take(#[case] subkeys: &[(u16, &str)], #[case] export: &str) {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let server = GitServer::http(root.path()).start();
+    let upstream = anonymous(&server.url("gitops"));
+    let home = tempfile::Builder::new().prefix("g").tempdir().unwrap();
+    with_subkeys(home.path(), subkeys);
+    let exported = gpg(home.path(), &["--passphrase", "", "--armor", export]);
+    let exported = String::from_utf8(exported).unwrap();
+    let signer = Signer::from_secret(&secret(&[("git.asc", &exported)])).unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    deliver(&mirrors(cache.path()), &upstream, "a: 2\n", Some(&signer)).unwrap();
+    let output = Command::new("git")
+        .arg("--git-dir")
+        .arg(&repo.dir)
+        .args(["log", "-1", "--format=%G? %GS", "main"])
+        .env("GNUPGHOME", home.path())
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "G Ann <ann@example.org>"
+    );
+    end_gpg(home.path());
+}
+
+#[rstest::rstest]
+#[case::expired(&[(2020, "1y"), (2021, "1y")], "expired on 2022-01-01: extend it")]
+#[case::none(&[], "no key that may sign")]
+fn a_key_that_cannot_sign_any_more_is_told(#[case] subkeys: &[(u16, &str)], #[case] expected: &str) {
+    let home = tempfile::Builder::new().prefix("g").tempdir().unwrap();
+    with_subkeys(home.path(), subkeys);
+    let exported = gpg(
+        home.path(),
+        &["--passphrase", "", "--armor", "--export-secret-keys"],
+    );
+    let exported = String::from_utf8(exported).unwrap();
+    let error = Signer::from_secret(&secret(&[("git.asc", &exported)])).unwrap_err();
+    assert!(error.to_string().contains(expected), "{error}");
+    end_gpg(home.path());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -21,6 +21,9 @@ use super::{Error, Expected, Made, Oid, Transports, Upstream, space, wire};
 
 /// How many held commits a server is told of.
 const MAX_HAVES: usize = 16;
+
+/// How long a mirror that nobody asks for is remembered: longer than most intervals. What is forgotten is looked at anew.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// Where mirrors live, and what bounds them.
 #[derive(Clone, Debug)]
@@ -111,6 +114,8 @@ struct Mirror {
     verified: Mutex<HashSet<Oid>>,
     /// Set by a reader that met damage; the next caller rebuilds.
     damaged: Arc<AtomicBool>,
+    /// When it was last asked for.
+    used: Mutex<Instant>,
 }
 
 /// The last look at an upstream's refs.
@@ -123,6 +128,21 @@ struct Look {
 }
 
 impl Mirror {
+    fn new(dir: PathBuf, now: Instant) -> Self {
+        Self {
+            dir,
+            look: Gate::default(),
+            disk: Gate::default(),
+            verified: Mutex::default(),
+            damaged: Arc::default(),
+            used: Mutex::new(now),
+        }
+    }
+
+    fn used(&self) -> MutexGuard<'_, Instant> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn beside(&self, suffix: &str) -> PathBuf {
         self.dir.with_extension(suffix)
     }
@@ -148,6 +168,25 @@ impl Mirror {
         let store = Store::open(&self.dir).ok().flatten()?;
         store.holds(commit).then_some(store)
     }
+}
+
+/// The mirror of a name. Where it is a new one, those are forgotten that nobody asked for in a long time: logins change.
+fn remembered(
+    known: &mut HashMap<String, Arc<Mirror>>,
+    name: String,
+    root: &Path,
+    now: Instant,
+) -> Arc<Mirror> {
+    if let Some(mirror) = known.get(&name) {
+        *mirror.used() = now;
+        return Arc::clone(mirror);
+    }
+    known.retain(|_, mirror| {
+        Arc::strong_count(mirror) > 1 || now.saturating_duration_since(*mirror.used()) < REMEMBERED
+    });
+    let mirror = Arc::new(Mirror::new(root.join(&name), now));
+    known.insert(name, Arc::clone(&mirror));
+    mirror
 }
 
 impl Mirrors {
@@ -347,16 +386,7 @@ impl Mirrors {
         let digest = mac.finalize().into_bytes();
         let name = hex(&digest[..16]);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mirror = known.entry(name).or_insert_with_key(|name| {
-            Arc::new(Mirror {
-                dir: self.config.root.join(name),
-                look: Gate::default(),
-                disk: Gate::default(),
-                verified: Mutex::default(),
-                damaged: Arc::default(),
-            })
-        });
-        Ok(Arc::clone(mirror))
+        Ok(remembered(&mut known, name, &self.config.root, Instant::now()))
     }
 
     /// The commits held, as far as the disk tells without a lock: names only, so nothing half-written is seen.
@@ -504,5 +534,27 @@ impl Drop for Mirrors {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_of_past_logins_are_forgotten_and_those_in_use_are_not() {
+        let mut known = HashMap::new();
+        let begin = Instant::now();
+        let hour = |hour: u64| begin + Duration::from_secs(3600 * hour);
+        let mut ask = |name: &str, at| remembered(&mut known, name.to_owned(), Path::new("/m"), at);
+        drop(ask("old", hour(0)));
+        let held = ask("held", hour(0));
+        drop(ask("asked", hour(0)));
+        drop(ask("asked", hour(2)));
+        drop(ask("new", hour(25)));
+        let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["asked", "held", "new"]);
+        assert_eq!(held.dir, Path::new("/m/held"));
     }
 }

@@ -85,7 +85,7 @@ fn not_found(kind: Kind, about: About) -> &'static str {
 
 fn refused(message: &str) -> &'static str {
     if message.contains("no commits between") || message.contains("no changes between") {
-        "there is nothing to merge"
+        "there is nothing to merge: where a merged one was taken back, delete the branch to merge from, and it is made anew"
     } else if message.contains("head is invalid") || message.contains("source branch") {
         "check that the branch to merge from was pushed"
     } else if message.contains("base is invalid") || message.contains("target branch") {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use pgp::composed::{ArmorOptions, Deserializable, DetachedSignature, SignedSecretKey, SignedSecretSubKey};
-use pgp::packet::{SecretKey, Signature, SignatureType};
+use pgp::packet::{KeyFlags, SecretKey, Signature, SignatureType};
 use pgp::types::{KeyDetails, Password, SigningKey};
 use rand::rngs::OsRng;
 use secrecy::{ExposeSecret, SecretString};
@@ -108,10 +108,7 @@ impl OpenPgpKey {
                 .direct_signatures
                 .iter()
                 .chain(by_users)
-                .filter(|signature| {
-                    signature.issuer_fingerprint().contains(&&primary.fingerprint())
-                        || signature.issuer_key_id().contains(&&primary.legacy_key_id())
-                }),
+                .filter(|signature| is_on_use(signature) && is_of(signature, primary)),
         );
         let ends = own.and_then(|signature| end(primary, signature));
         if let Some(ended) = ends.filter(|end| *end <= now) {
@@ -150,6 +147,26 @@ impl OpenPgpKey {
             (None, None) => Err(Unusable::NoneSigns),
         }
     }
+}
+
+/// Whether a signature says what a primary key is for. One directly on it may be about somebody else who may revoke it.
+fn is_on_use(signature: &Signature) -> bool {
+    match signature.typ() {
+        Some(
+            SignatureType::CertGeneric
+            | SignatureType::CertPersona
+            | SignatureType::CertCasual
+            | SignatureType::CertPositive,
+        ) => true,
+        Some(SignatureType::Key) => signature.key_flags() != KeyFlags::default(),
+        _ => false,
+    }
+}
+
+/// Whether a signature is by a key.
+fn is_of(signature: &Signature, key: &impl KeyDetails) -> bool {
+    signature.issuer_fingerprint().contains(&&key.fingerprint())
+        || signature.issuer_key_id().contains(&&key.legacy_key_id())
 }
 
 fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Signature> {

@@ -53,6 +53,15 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
         entry.failures
     }
 
+    /// Forgets what was written: something else stands there. Counts as a failure, and gives their number.
+    pub(super) fn overtaken(&self, key: K) -> u32 {
+        let mut entries = self.lock();
+        let entry = entries.entry(key).or_default();
+        entry.written = None;
+        entry.failures = entry.failures.saturating_add(1);
+        entry.failures
+    }
+
     /// Starts the count of failures again.
     pub(super) fn succeeded(&self, key: &K) {
         if let Some(entry) = self.lock().get_mut(key) {
@@ -99,6 +108,9 @@ mod tests {
         assert_eq!(memory.newer_than(&"a", Some("9")), None);
         assert_eq!(memory.newer_than(&"a", Some("10")), None);
         assert_eq!(memory.newer_than(&"b", Some("1")), None);
+        // Something else is there by now.
+        assert_eq!((memory.overtaken("a"), memory.overtaken("a")), (1, 2));
+        assert_eq!(memory.newer_than(&"a", Some("8")), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::reconciler::{JUST_NOW, Reconciled, Schedule, identity};
 use super::references::{Referent, ReferentKind};
 use super::{build, check, delivery, gather};
 use crate::api::PatchSet;
+use crate::api::build::Engine;
 use crate::api::reason::{self, condition};
 use crate::api::reference::SourceKind;
 use crate::api::status::{PatchSetStatus, PatchState};
@@ -195,12 +196,27 @@ impl Reconciled for PatchSet {
         }
     }
 
+    fn wrote(&self, context: &Context, before: &PatchSetStatus, after: &PatchSetStatus) {
+        let engine = self.spec.build.as_ref().map(|build| build.engine);
+        if engine != Some(Engine::GitHubActions) {
+            return;
+        }
+        let attempt = |status: &PatchSetStatus| status.build.as_ref()?.attempt.clone();
+        let former = attempt(before).map(|attempt| attempt.name);
+        if let Some(begun) = attempt(after).filter(|begun| Some(&begun.name) != former.as_ref()) {
+            context.workflows.wrote(&begun.name);
+        }
+    }
+
     async fn attempt(
         &self,
         context: &Arc<Context>,
         known: &PatchSetStatus,
         pace: Pace,
     ) -> Outcome<Sources, Progress> {
+        if let Some(wanted) = &self.spec.delivery {
+            Box::pin(delivery::keep(self, context, wanted, known)).await;
+        }
         let gathered = match self.gathered(context, known, pace).await {
             Ok(gathered) => gathered,
             Err(failure) => return Outcome::Failed(failure, None),

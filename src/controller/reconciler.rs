@@ -46,9 +46,6 @@ const SHARED_SHARE: f64 = 0.9;
 /// what the status tells.
 pub(super) const JUST_NOW: Duration = Duration::from_millis(500);
 
-/// When it is begun anew after somebody else wrote the status: the watch brings theirs until then.
-const AFTER_OTHERS: Duration = Duration::from_secs(1);
-
 /// When an object is looked at.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule<'a> {
@@ -97,6 +94,9 @@ pub(super) trait Reconciled:
 
     /// What the metrics show of it.
     fn shown(&self) -> Shown;
+
+    /// Told of each status that this process wrote, with the one before it.
+    fn wrote(&self, _: &Context, _: &Self::Status, _: &Self::Status) {}
 
     /// One attempt.
     fn attempt(
@@ -261,7 +261,11 @@ impl<K: Reconciled> Kind<K> {
             generation,
             requested_at,
         };
-        let anew = || Ok((Action::requeue(AFTER_OTHERS), Ended::Unchanged));
+        // The watch brings what somebody else wrote, until then.
+        let anew = || {
+            let delay = backoff::after_failures(self.memory.overtaken(uid.clone()), backoff::LONGEST);
+            Ok((Action::requeue(delay), Ended::Unchanged))
+        };
         let begun = begin(&known.status, generation, Timestamp::now());
         let is_new = begun.is_some();
         if let Some(status) = begun {
@@ -346,6 +350,7 @@ impl<K: Reconciled> Kind<K> {
         let written = seen(stored.as_ref());
         self.memory
             .wrote(object.uid().unwrap_or_default(), written.clone());
+        object.wrote(&self.context, &known.status, &written.status);
         if let Some(note) = news(known.status.conditions(), status.conditions(), K::details(status)) {
             let regarding = stored.object_ref(&());
             if let Some(notifier) = &self.context.notifier {

@@ -137,7 +137,6 @@ fn begin(
         return Built::Awaited(planned, reason::BUILD_QUEUED, message, Next::Soon);
     }
     let request = request_id(patch_set, &planned.inputs_digest, number);
-    context.workflows.begin(&request);
     let attempt = begun(
         number,
         request.clone(),

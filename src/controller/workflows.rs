@@ -47,8 +47,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Workflows {
-    /// Notes that a request was put into the status, before anything is asked for.
-    pub(super) fn begin(&self, request: &str) {
+    /// Notes that a request was put into the status by this process, before anything is asked for.
+    pub(super) fn wrote(&self, request: &str) {
         let mut requests = lock(&self.requests);
         if requests.len() >= MOST_REMEMBERED {
             requests.retain(|_, known| *known == Known::Fresh);

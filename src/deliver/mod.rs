@@ -14,5 +14,5 @@ mod yaml;
 pub use marker::{Field, Marker, MarkerError};
 pub use message::{DEFAULT_MESSAGE, Delivered, MessageError, Trailers, message, trailers};
 pub use plan::{Fault, Plan, may_have_markers, plan};
-pub use round::{Named, Onto, Round, Tip, planned, round};
+pub use round::{Lacks, Named, Onto, Round, Tip, planned, round};
 pub use yaml::{Change, Edited, Error, LARGEST, Problem, edit};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::marker::Marker;
 use super::message::{Trailers, trailers};
 use super::plan::{Plan, plan};
+use super::yaml::Change;
 use crate::api::build::ImageStatus;
 
 /// An image with the namespace and name of its `PatchSet`.
@@ -53,16 +54,21 @@ pub enum Round {
         /// Whether something waits on the branch beside, after this.
         waits: bool,
     },
-    /// The branch beside cannot take them: it lacks a marker of this file, which the followed one has.
-    Lacks(String),
 }
+
+/// The `PatchSet`s, by namespace and name, whose images the branch beside cannot take: it lacks a marker of this file, which the
+/// followed one has.
+pub type Lacks = BTreeMap<(String, String), String>;
 
 /// Decides. `beside`: nothing where commits go to the followed branch itself; nothing in it where that branch is not there yet.
 ///
 /// Commits of others stay: a branch is made anew from the followed one only where all of it is of this controller and was
 /// merged, or taken back. Else commits go on top.
-#[must_use]
-pub fn round(base: &Tip<'_>, beside: Option<Option<&Tip<'_>>>, images: &[Named]) -> Round {
+///
+/// # Errors
+///
+/// [`Lacks`]: the others can be decided on without those.
+pub fn round(base: &Tip<'_>, beside: Option<Option<&Tip<'_>>>, images: &[Named]) -> Result<Round, Lacks> {
     let wanted = planned(base, images);
     let is_done = wanted.files.is_empty();
     let from_base = |wanted: Plan, waits: bool| Round::Commit {
@@ -79,34 +85,36 @@ pub fn round(base: &Tip<'_>, beside: Option<Option<&Tip<'_>>>, images: &[Named])
         waits: false,
     };
     let tip = match beside {
-        None | Some(None) if is_done => return nothing,
-        None => return from_base(wanted, false),
-        Some(None) => return from_base(wanted, true),
+        None | Some(None) if is_done => return Ok(nothing),
+        None => return Ok(from_base(wanted, false)),
+        Some(None) => return Ok(from_base(wanted, true)),
         Some(Some(tip)) => tip,
     };
     let said = trailers(tip.message);
     let is_ours = said.parent.is_some() && said.parent.as_deref() == tip.parent;
     let there = planned(tip, images);
     if is_ours && !is_waiting(&wanted.values, &there.values, &said.images) {
-        return if is_done { nothing } else { from_base(wanted, true) };
+        return Ok(if is_done { nothing } else { from_base(wanted, true) });
     }
     let has: BTreeSet<(&str, &Marker)> = there
         .values
         .iter()
         .map(|(path, marker, _)| (path.as_str(), marker))
         .collect();
-    let lacks = wanted
+    let lacks: Lacks = wanted
         .changes
         .iter()
-        .find(|(path, change)| !has.contains(&(path.as_str(), &change.marker)));
-    if let Some((path, _)) = lacks {
-        return Round::Lacks(path.clone());
+        .filter(|(path, change)| !has.contains(&(path.as_str(), &change.marker)))
+        .map(|(path, Change { marker, .. })| ((marker.namespace.clone(), marker.name.clone()), path.clone()))
+        .collect();
+    if !lacks.is_empty() {
+        return Err(lacks);
     }
     if there.files.is_empty() {
-        return Round::Nothing {
+        return Ok(Round::Nothing {
             at: Onto::Beside,
             waits: true,
-        };
+        });
     }
     let mut carried = if is_ours { said } else { Trailers::default() };
     carried.parent = is_ours.then(|| tip.commit.to_owned());
@@ -127,12 +135,12 @@ pub fn round(base: &Tip<'_>, beside: Option<Option<&Tip<'_>>>, images: &[Named])
             .map(|(key, image)| (key.clone(), image.reference.clone())),
     );
     let waits = !is_ours || is_waiting(&wanted.values, &after, &names);
-    Round::Commit {
+    Ok(Round::Commit {
         onto: Onto::Beside,
         plan: there,
         trailers: carried,
         waits,
-    }
+    })
 }
 
 /// Whether a value of one of these `PatchSet`s is another on the branch than on the followed one. It may be where no value of one can be
@@ -247,7 +255,7 @@ mod tests {
     }
 
     fn of(base: &Branch, beside: &Branch, images: &[Named]) -> Round {
-        round(&base.tip(), Some(Some(&beside.tip())), images)
+        round(&base.tip(), Some(Some(&beside.tip())), images).unwrap()
     }
 
     #[test]
@@ -255,7 +263,7 @@ mod tests {
         let files = [file("a", "v1"), file("b", "v1")];
         let base = Branch::by_hand("base", "root", &files);
         let a2 = [image("a", "v2")];
-        let made = round(&base.tip(), Some(None), &a2);
+        let made = round(&base.tip(), Some(None), &a2).unwrap();
         assert!(matches!(
             &made,
             Round::Commit {
@@ -338,7 +346,7 @@ mod tests {
     fn what_others_did_on_the_branch_stays() {
         let base = Branch::by_hand("base", "root", &[file("a", "v1")]);
         let a2 = [image("a", "v2")];
-        let one = base.after(&base, "one", &a2, round(&base.tip(), Some(None), &a2));
+        let one = base.after(&base, "one", &a2, round(&base.tip(), Some(None), &a2).unwrap());
         let mut theirs = Branch::by_hand("theirs", "one", &one.files);
         theirs.files.push(("notes.yaml".into(), b"x: 1\n".to_vec()));
         let mut tip = theirs;
@@ -378,10 +386,13 @@ mod tests {
     fn a_branch_that_lacks_a_marker_is_told() {
         let base = Branch::by_hand("base", "root", &[file("a", "v1"), file("b", "v1")]);
         let old = Branch::by_hand("old", "root", &[file("b", "v1")]);
-        assert_eq!(
-            of(&base, &old, &[image("a", "v2")]),
-            Round::Lacks("a.yaml".into())
+        let made = round(
+            &base.tip(),
+            Some(Some(&old.tip())),
+            &[image("a", "v2"), image("b", "v2")],
         );
+        let lacks = Lacks::from([(("ours".into(), "a".into()), "a.yaml".into())]);
+        assert_eq!(made, Err(lacks));
         // Without a change on the followed branch there is nothing to lack.
         assert_eq!(
             of(&base, &old, &[image("a", "v1")]),
@@ -395,7 +406,7 @@ mod tests {
     #[test]
     fn the_followed_branch_itself_takes_what_changes() {
         let base = Branch::by_hand("base", "root", &[file("a", "v1")]);
-        let made = round(&base.tip(), None, &[image("a", "v2")]);
+        let made = round(&base.tip(), None, &[image("a", "v2")]).unwrap();
         assert!(matches!(
             made,
             Round::Commit {
@@ -406,7 +417,7 @@ mod tests {
             }
         ));
         assert_eq!(
-            round(&base.tip(), None, &[image("a", "v1")]),
+            round(&base.tip(), None, &[image("a", "v1")]).unwrap(),
             Round::Nothing {
                 at: Onto::Followed,
                 waits: false

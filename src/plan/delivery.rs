@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::build::ImageStatus;
-use crate::api::delivery::{Approval, Delivery, DeliveryConfigMap};
+use crate::api::delivery::{Approval, Delivery, DeliveryConfigMap, DeliveryStatus};
 
 /// The annotation by which an image is approved: its tag, digest or reference.
 pub const APPROVED: &str = "patching.c5c3.io/approved";
@@ -26,18 +26,40 @@ pub fn prefix(config_map: &DeliveryConfigMap, component: &str) -> String {
     }
 }
 
-/// The keys and values of an image.
+/// The keys and values of an image by its reference, `repository:tag@digest`.
 #[must_use]
-pub fn data(prefix: &str, image: &ImageStatus) -> BTreeMap<String, String> {
+pub fn data(prefix: &str, reference: &str) -> BTreeMap<String, String> {
+    let (named, digest) = reference.split_once('@').unwrap_or((reference, ""));
+    let (repository, tag) = named.rsplit_once(':').unwrap_or((named, ""));
     [
-        ("repository", &image.repository),
-        ("tag", &image.tag),
-        ("digest", &image.digest),
-        ("reference", &image.reference),
+        ("repository", repository),
+        ("tag", tag),
+        ("digest", digest),
+        ("reference", reference),
     ]
     .into_iter()
-    .map(|(name, value)| (format!("{prefix}_{name}"), value.clone()))
+    .map(|(name, value)| (format!("{prefix}_{name}"), value.to_owned()))
     .collect()
+}
+
+/// Whether an image may be brought to its place, by what the status tells at that moment: it is the newest one, and was delivered
+/// before or is approved; or it was delivered, and nothing newer may be.
+#[must_use]
+pub fn may_stand(
+    delivery: &Delivery,
+    approved: Option<&str>,
+    newest: Option<&ImageStatus>,
+    delivered: Option<&DeliveryStatus>,
+    reference: &str,
+) -> bool {
+    let was_delivered = delivered.is_some_and(|delivered| delivered.reference == reference);
+    match newest {
+        Some(newest) if newest.reference == reference => {
+            was_delivered || is_approved(delivery, approved, newest)
+        }
+        Some(newest) => was_delivered && !is_approved(delivery, approved, newest),
+        None => was_delivered,
+    }
 }
 
 /// Whether an image may be delivered, given what was approved.
@@ -89,17 +111,88 @@ mod tests {
         assert_eq!(prefix(&config_map(None), "oslo.messaging"), "oslo_messaging");
         assert_eq!(prefix(&config_map(None), "3par-client"), "_3par_client");
         assert_eq!(prefix(&config_map(Some("image")), "glance"), "image");
-        let data = data("glance", &image());
+        let data = data("glance", "r:5000/glance:1@sha256:00");
+        let data: Vec<(&str, &str)> = data
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
         assert_eq!(
-            data.keys().collect::<Vec<_>>(),
+            data,
             [
-                "glance_digest",
-                "glance_reference",
-                "glance_repository",
-                "glance_tag"
+                ("glance_digest", "sha256:00"),
+                ("glance_reference", "r:5000/glance:1@sha256:00"),
+                ("glance_repository", "r:5000/glance"),
+                ("glance_tag", "1"),
             ]
         );
-        assert_eq!(data["glance_reference"], "r/glance:1@sha256:00");
+    }
+
+    #[test]
+    fn an_older_image_stands_only_while_no_newer_one_may() {
+        let (automatic, manual) = (delivery(None), delivery(Some(Approval::Manual)));
+        let (newest, older) = (image(), "r/glance:0@sha256:ff");
+        let told = |reference: &str| DeliveryStatus {
+            reference: reference.to_owned(),
+            delivered_at: crate::plan::conditions::seconds(jiff::Timestamp::UNIX_EPOCH),
+            config_map: None,
+            prefix: None,
+            git: None,
+        };
+        let (first, second) = (told(older), told(&newest.reference));
+        for (delivery, approved, newest_is, delivered, reference, expected) in [
+            (
+                &automatic,
+                None,
+                Some(&newest),
+                None,
+                newest.reference.as_str(),
+                true,
+            ),
+            (
+                &automatic,
+                None,
+                Some(&newest),
+                Some(&first),
+                &newest.reference,
+                true,
+            ),
+            (&automatic, None, Some(&newest), Some(&first), older, false),
+            (&automatic, None, None, Some(&first), older, true),
+            (&automatic, None, None, None, older, false),
+            (
+                &manual,
+                None,
+                Some(&newest),
+                Some(&first),
+                &newest.reference,
+                false,
+            ),
+            (&manual, None, Some(&newest), Some(&first), older, true),
+            (
+                &manual,
+                Some("1"),
+                Some(&newest),
+                Some(&first),
+                &newest.reference,
+                true,
+            ),
+            (&manual, Some("1"), Some(&newest), Some(&first), older, false),
+            (
+                &manual,
+                None,
+                Some(&newest),
+                Some(&second),
+                &newest.reference,
+                true,
+            ),
+            (&manual, None, Some(&newest), Some(&second), older, false),
+        ] {
+            let may = may_stand(delivery, approved, newest_is, delivered, reference);
+            assert_eq!(
+                may, expected,
+                "{approved:?} {newest_is:?} {delivered:?} {reference}"
+            );
+        }
     }
 
     #[test]

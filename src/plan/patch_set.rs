@@ -59,10 +59,10 @@ pub enum Delivered {
     Held(String),
     /// It is on a branch that somebody has to merge; where it is delivered besides; a sentence. What was delivered before by Git stays.
     Proposed(ProposalStatus, Option<DeliveryStatus>, String),
-    /// It is where it should be.
-    Done(DeliveryStatus),
-    /// It could not be done.
-    Failed(Failure),
+    /// It is where it should be; what was proposed before and is not settled yet.
+    Done(DeliveryStatus, Option<ProposalStatus>),
+    /// It could not be done; where it is delivered besides.
+    Failed(Failure, Option<DeliveryStatus>),
 }
 
 /// What became of the build that was asked for.
@@ -227,7 +227,10 @@ fn settle_delivery(
     built: Verdict,
 ) -> (PatchSetStatus, Next) {
     match delivered {
-        Delivered::Failed(failure) => settling.failed(&failure),
+        Delivered::Failed(failure, besides) => {
+            settling.status.delivered = besides.or(settling.status.delivered);
+            settling.failed(&failure)
+        }
         Delivered::Later(message, next) => {
             let (status, _) = settling.waiting(Step::Delivery, reason::PROGRESSING, &message);
             (status, next)
@@ -249,9 +252,9 @@ fn settle_delivery(
             let (status, _) = settling.waiting(Step::Delivery, reason::AWAITING_MERGE, &message);
             (status, Next::Interval)
         }
-        Delivered::Done(delivered) => {
+        Delivered::Done(delivered, proposed) => {
             settling.status.delivered = Some(delivered);
-            settling.status.proposed = None;
+            settling.status.proposed = proposed;
             delivered_as(settling, built)
         }
         Delivered::Nothing => delivered_as(settling, built),

@@ -10,7 +10,6 @@ use super::super::context::Context;
 use super::super::reconciler::within_limit;
 use super::NotDelivered;
 use super::wanted::is_wanted;
-use crate::api::build::ImageStatus;
 use crate::api::delivery::{Delivery, DeliveryConfigMap, DeliveryStatus};
 use crate::api::status::PatchSetStatus;
 use crate::api::{PatchSet, reason};
@@ -35,12 +34,40 @@ pub(super) async fn stands(
     context: &Context,
     map: &DeliveryConfigMap,
     told: &DeliveryStatus,
-    image: &ImageStatus,
 ) -> bool {
     let prefix = prefix(map, &patch_set.spec.component.0);
-    told.config_map.as_ref() == Some(&map.name)
-        && told.prefix.as_ref() == Some(&prefix)
-        && holds(patch_set, context, map, &prefix, image).await
+    is_told(told, map, &prefix) && holds(patch_set, context, map, &prefix, &told.reference).await
+}
+
+/// Whether the status says that an image was delivered there.
+fn is_told(told: &DeliveryStatus, map: &DeliveryConfigMap, prefix: &str) -> bool {
+    told.config_map.as_ref() == Some(&map.name) && told.prefix.as_deref() == Some(prefix)
+}
+
+/// Puts back what was delivered where somebody changed it or took it away, whatever becomes of the next image.
+pub(super) async fn keep(
+    patch_set: &PatchSet,
+    context: &Context,
+    delivery: &Delivery,
+    map: &DeliveryConfigMap,
+    known: &PatchSetStatus,
+) -> Result<(), NotDelivered> {
+    let prefix = prefix(map, &patch_set.spec.component.0);
+    let Some(told) = known
+        .delivered
+        .as_ref()
+        .filter(|told| is_told(told, map, &prefix))
+    else {
+        return Ok(());
+    };
+    // One that was delivered, and is not in the status yet, stays.
+    if let Some(image) = &known.image
+        && image.reference != told.reference
+        && holds(patch_set, context, map, &prefix, &image.reference).await
+    {
+        return Ok(());
+    }
+    deliver(patch_set, context, delivery, map, &prefix, known, &told.reference).await
 }
 
 /// Whether the ConfigMap has the label and the keys with their values.
@@ -49,7 +76,7 @@ async fn holds(
     context: &Context,
     map: &DeliveryConfigMap,
     prefix: &str,
-    image: &ImageStatus,
+    reference: &str,
 ) -> bool {
     let namespace = patch_set.namespace().unwrap_or_default();
     let Some(found) = context.references.config_map_metadata(&namespace, &map.name) else {
@@ -59,7 +86,7 @@ async fn holds(
     let found = context.references.config_map(&namespace, &map.name).await;
     watched
         && found.is_ok_and(|found| {
-            data(prefix, image)
+            data(prefix, reference)
                 .iter()
                 .all(|(key, value)| found.get(key).is_some_and(|there| there == value.as_bytes()))
         })
@@ -73,15 +100,16 @@ pub(super) async fn deliver(
     map: &DeliveryConfigMap,
     prefix: &str,
     known: &PatchSetStatus,
-    image: &ImageStatus,
+    reference: &str,
 ) -> Result<(), NotDelivered> {
-    if holds(patch_set, context, map, prefix, image).await {
+    if holds(patch_set, context, map, prefix, reference).await {
         return Ok(());
     }
     // The first writer of a key keeps it. What was delivered before and was changed by hand is put back.
-    let ours = known.delivered.as_ref().is_some_and(|delivered| {
-        delivered.config_map.as_ref() == Some(&map.name) && delivered.prefix.as_deref() == Some(prefix)
-    });
+    let ours = known
+        .delivered
+        .as_ref()
+        .is_some_and(|told| is_told(told, map, prefix));
     let namespace = patch_set.namespace().unwrap_or_default();
     let manager = format!("{MANAGER}{}", patch_set.uid().unwrap_or_default());
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
@@ -98,7 +126,7 @@ pub(super) async fn deliver(
             Ok(None) => continue,
             Err(error) => return Err(failed(&error).into()),
         };
-        if !is_wanted(context, patch_set, delivery, image).await? {
+        if !is_wanted(context, patch_set, delivery, reference).await? {
             return Err(NotDelivered::Outdated);
         }
         let wanted = ConfigMap {
@@ -106,7 +134,7 @@ pub(super) async fn deliver(
                 resource_version: Some(version),
                 ..labelled(&map.name)
             },
-            data: Some(data(prefix, image)),
+            data: Some(data(prefix, reference)),
             ..ConfigMap::default()
         };
         let mut parameters = PatchParams::apply(&manager);
@@ -122,7 +150,7 @@ pub(super) async fn deliver(
                         Step::Delivery,
                         reason::NAME_TAKEN,
                         format!(
-                            "ConfigMap {namespace}/{} has a key {prefix}_… that somebody else set: remove it, or set delivery.configMap.prefix ({})",
+                            "ConfigMap {namespace}/{} has a key {prefix}_…, or the label, that somebody else set: remove it, or set delivery.configMap.prefix ({})",
                             map.name, status.message
                         ),
                     )

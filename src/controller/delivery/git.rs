@@ -57,8 +57,8 @@ const AUTHOR: (&str, &str) = ("patchset", "noreply@patching.c5c3.io");
 pub(super) enum Placed {
     /// On the branch that Flux follows, by a commit that was made now.
     Committed(CommitStatus),
-    /// There already: the newest commit in which it was found. Whether something waits on the branch that commits go to.
-    Found(CommitStatus, bool),
+    /// There already: the newest commit in which it was found, and what is on the branch that commits go to.
+    Found(CommitStatus, Rest),
     /// On a branch that waits to be merged into another one.
     Proposed {
         proposal: ProposalStatus,
@@ -67,6 +67,17 @@ pub(super) enum Placed {
         /// What is said of the newest commit, where it is of this controller.
         message: Option<String>,
     },
+}
+
+/// What is on the branch that commits go to, beside an image that is on the followed one already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing that waits to be merged.
+    Nothing,
+    /// Something that waits.
+    Waits,
+    /// What is to be there could not be brought there.
+    Unknown,
 }
 
 /// A namespace, a repository and the branch that commits go to: one writer for each. Those of another namespace have logins of
@@ -221,11 +232,12 @@ pub(super) async fn deliver(
         } => {
             proposal.pull_request = Some(wanted.keep(context, proposal, message.as_deref()).await?);
         }
-        Placed::Found(_, false) if known.proposed.is_some() => {
+        Placed::Found(_, rest @ Rest::Nothing) if known.proposed.is_some() => {
             // What is delivered stays so, whatever becomes of the request.
             if let Err(failure) = wanted.close(context).await {
                 tracing::warn!(namespace = patch_set.namespace(), name = patch_set.name_any(), %failure,
                     "a pull request that asks for nothing could not be closed");
+                *rest = Rest::Unknown;
             }
         }
         Placed::Committed(_) | Placed::Found(..) => {}
@@ -309,9 +321,10 @@ async fn together(context: &Arc<Context>, leader: &Order, orders: &[&Order]) -> 
         .unwrap_or(leader.deadline);
     let mut answers: Vec<Option<Answer>> = orders.iter().map(|_| None).collect();
     for tried in 1..=TRIES {
-        match attempt(context, leader, orders, &mut answers, deadline).await {
+        let is_last = tried == TRIES;
+        match attempt(context, leader, orders, &mut answers, deadline, is_last).await {
             Ok(()) => break,
-            Err(Attempt::Raced(_)) if tried < TRIES => {
+            Err(Attempt::Raced(_)) if !is_last => {
                 tokio::time::sleep(AFTER_RACE.saturating_mul(tried)).await;
             }
             Err(failed) => {
@@ -346,13 +359,14 @@ impl From<Failure> for Attempt {
     }
 }
 
-/// Reads, decides and pushes once. All orders have their answers then.
+/// Reads, decides and pushes once. All orders have their answers then; where the push fails for good, those that need none.
 async fn attempt(
     context: &Arc<Context>,
     leader: &Order,
     orders: &[&Order],
     answers: &mut [Option<Answer>],
     deadline: Instant,
+    is_last: bool,
 ) -> Result<(), Attempt> {
     let (upstream, git) = (leader.upstream.clone(), leader.git.clone());
     let reading = blocking(context, WHAT, deadline, move |mirrors| {
@@ -362,7 +376,7 @@ async fn attempt(
     // Asked after the branch was read: what comes after is seen by the push.
     let mut open = Vec::new();
     for (slot, order) in answers.iter_mut().zip(orders).filter(|(slot, _)| slot.is_none()) {
-        match is_wanted(context, &order.patch_set, &order.delivery, &order.image).await {
+        match is_wanted(context, &order.patch_set, &order.delivery, &order.image.reference).await {
             Ok(true) => open.push((slot, *order)),
             Ok(false) => *slot = Some(Err(NotDelivered::Outdated)),
             Err(failure) => *slot = Some(Err(failure.into())),
@@ -382,27 +396,31 @@ async fn attempt(
     };
     let step = decided.map_err(|interrupted| of_task(&interrupted))?;
     let ours = |at: &&At| deliver::trailers(&at.message).parent.is_some();
-    let (commit, message) = match step.push {
+    let rest = if step.waits { Rest::Waits } else { Rest::Nothing };
+    let (there, rest) = match step.push {
         Err(commit) => {
             let tip = read.beside.as_ref().filter(ours);
-            (commit, tip.map(|at| at.message.clone()))
+            (Ok((commit, tip.map(|at| at.message.clone()))), rest)
         }
         Ok(commit) => {
             let message = commit.message.clone();
-            (
-                push(context, leader, &read, commit, deadline).await?,
-                Some(message),
-            )
+            match push(context, leader, &read, commit, deadline).await {
+                Ok(commit) => (Ok((commit, Some(message))), rest),
+                Err(raced @ Attempt::Raced(_)) if !is_last => return Err(raced),
+                Err(failed) => (Err(failed), Rest::Unknown),
+            }
         }
     };
     for (((slot, order), failure), merged) in open.into_iter().zip(step.failures).zip(step.merged) {
-        *slot = Some(match failure {
-            Some(failure) => Err(failure.into()),
-            None if merged => Ok(Placed::Found(found(context, order, &read), step.waits)),
-            None => Ok(placed(context, order, &read, &commit, message.clone())),
-        });
+        *slot = match (failure, &there) {
+            (Some(failure), _) => Some(Err(failure.into())),
+            // Who has nothing to push does not fail with the others.
+            (None, _) if merged => Some(Ok(Placed::Found(found(context, order, &read), rest))),
+            (None, Ok((commit, message))) => Some(Ok(placed(context, order, &read, commit, message.clone()))),
+            (None, Err(_)) => None,
+        };
     }
-    Ok(())
+    there.map(|_| ())
 }
 
 /// An image that the followed branch has already.

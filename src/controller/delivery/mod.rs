@@ -57,13 +57,30 @@ pub(super) async fn stands(
     };
     let in_map = match &delivery.config_map {
         None => told.config_map.is_none(),
-        Some(map) => config_map::stands(patch_set, context, map, told, image).await,
+        Some(map) => config_map::stands(patch_set, context, map, told).await,
     };
     in_map
         && match &delivery.git {
             None => told.git.is_none(),
             Some(git) => git::stands(patch_set, context, git, told, pace).await,
         }
+}
+
+/// Puts back what was delivered into a ConfigMap where somebody changed it or took it away: what runs does not wait for what comes.
+pub(super) async fn keep(
+    patch_set: &PatchSet,
+    context: &Arc<Context>,
+    delivery: &Delivery,
+    known: &PatchSetStatus,
+) {
+    let Some(map) = &delivery.config_map else { return };
+    match config_map::keep(patch_set, context, delivery, map, known).await {
+        Ok(()) | Err(NotDelivered::Outdated) => {}
+        Err(NotDelivered::Failed(failure)) => {
+            tracing::warn!(namespace = patch_set.namespace(), name = patch_set.name_any(), %failure,
+                "what was delivered could not be put back");
+        }
+    }
 }
 
 /// Delivers an image, where that was not done yet and may be done.
@@ -107,27 +124,40 @@ pub(super) async fn deliver(
     };
     if let Some(map) = &delivery.config_map {
         let prefix = prefix(map, &patch_set.spec.component.0);
-        match config_map::deliver(patch_set, context, delivery, map, &prefix, known, image).await {
+        let placed = config_map::deliver(
+            patch_set,
+            context,
+            delivery,
+            map,
+            &prefix,
+            known,
+            &image.reference,
+        );
+        match placed.await {
             Ok(()) => (status.config_map, status.prefix) = (Some(map.name.clone()), Some(prefix)),
             Err(NotDelivered::Outdated) => return outdated(),
-            Err(NotDelivered::Failed(failure)) => return Delivered::Failed(failure),
+            Err(NotDelivered::Failed(failure)) => return Delivered::Failed(failure, None),
         }
     }
+    let mut proposed = None;
     if let Some(git) = &delivery.git {
         match git::deliver(patch_set, context, delivery, git, known, image, pace).await {
             Ok(git::Placed::Committed(commit)) => status.git = Some(commit),
-            Ok(git::Placed::Found(commit, _)) => {
-                // Commits of others do not change by which one it was delivered.
+            Ok(git::Placed::Found(commit, rest)) => {
+                // Commits of others do not change by which one it was delivered. One that was told beside a proposal is older.
                 let before = known
                     .delivered
                     .as_ref()
-                    .filter(|before| before.reference == image.reference)
+                    .filter(|before| before.reference == image.reference && known.proposed.is_none())
                     .and_then(|before| before.git.clone());
                 let same = before.filter(|before| {
                     (&before.repository, &before.branch, &before.paths)
                         == (&commit.repository, &commit.branch, &commit.paths)
                 });
                 status.git = Some(same.unwrap_or(commit));
+                if rest == git::Rest::Unknown {
+                    proposed.clone_from(&known.proposed);
+                }
             }
             Ok(git::Placed::Proposed { proposal, into, .. }) => {
                 let mut message = format!(
@@ -138,18 +168,38 @@ pub(super) async fn deliver(
                     message = format!("{message}: {address}");
                 }
                 // The ConfigMap has it already.
-                let told = delivery.config_map.is_some().then_some(status);
+                let told = delivery.config_map.is_some().then(|| dated(status, known));
                 return Delivered::Proposed(proposal, told, message);
             }
             Err(NotDelivered::Outdated) => return outdated(),
-            Err(NotDelivered::Failed(failure)) => return Delivered::Failed(failure),
+            Err(NotDelivered::Failed(failure)) => {
+                // The ConfigMap has it already.
+                let told = delivery.config_map.is_some().then(|| DeliveryStatus {
+                    git: known
+                        .delivered
+                        .as_ref()
+                        .filter(|before| before.reference == image.reference)
+                        .and_then(|before| before.git.clone()),
+                    ..dated(status, known)
+                });
+                return Delivered::Failed(failure, told);
+            }
         }
     }
-    if let Some(before) = &known.delivered
-        && (&before.reference, &before.config_map, &before.prefix)
+    Delivered::Done(dated(status, known), proposed)
+}
+
+/// With the time since when it is there.
+fn dated(status: DeliveryStatus, known: &PatchSetStatus) -> DeliveryStatus {
+    let before = known.delivered.as_ref().filter(|before| {
+        (&before.reference, &before.config_map, &before.prefix)
             == (&status.reference, &status.config_map, &status.prefix)
-    {
-        status.delivered_at = before.delivered_at.clone();
+    });
+    match before {
+        Some(before) => DeliveryStatus {
+            delivered_at: before.delivered_at.clone(),
+            ..status
+        },
+        None => status,
     }
-    Delivered::Done(status)
 }

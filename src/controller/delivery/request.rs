@@ -48,25 +48,28 @@ impl Wanted<'_> {
     ) -> Result<String, Failure> {
         let client = self.client(context).await?;
         let told = self.known.filter(|known| known.reference == proposal.reference);
-        if let Some(address) = told.and_then(|known| known.pull_request.as_ref())
-            && self.pace.freshness != Freshness::Now
-        {
+        let address = told.and_then(|known| known.pull_request.as_ref());
+        let is_asked = self.pace.freshness == Freshness::Now;
+        if message.is_none() || (address.is_some() && !is_asked) {
             let found = self.in_time(client.find(self.head, self.base)).await?;
-            let state = found
-                .filter(|found| found.url == *address)
-                .map(|found| found.state);
-            if state == Some(State::Closed) {
-                return Err(Failure::stalled(
-                    Step::Delivery,
-                    reason::PULL_REQUEST_CLOSED,
-                    format!(
-                        "{address} was closed without being merged: reopen it, or ask for another with the annotation reconcile.fluxcd.io/requestedAt"
-                    ),
-                ));
-            }
-            // What people made of its title and text stays.
-            if state == Some(State::Open) && told.is_some_and(|known| known.git == proposal.git) {
-                return Ok(address.clone());
+            if let Some(found) = found {
+                let is_told = address == Some(&found.url);
+                // What people made of its title and text stays until there is a new commit of this controller.
+                let is_same = message.is_none() || told.is_some_and(|known| known.git == proposal.git);
+                match found.state {
+                    State::Open if is_same && (is_told || message.is_none()) => return Ok(found.url),
+                    State::Closed if is_told && !is_asked => {
+                        return Err(Failure::stalled(
+                            Step::Delivery,
+                            reason::PULL_REQUEST_CLOSED,
+                            format!(
+                                "{} was closed without being merged: reopen it, or ask for another with the annotation reconcile.fluxcd.io/requestedAt",
+                                found.url
+                            ),
+                        ));
+                    }
+                    State::Open | State::Closed | State::Merged => {}
+                }
             }
         }
         let message = message.unwrap_or(DEFAULT_TITLE);

@@ -81,14 +81,26 @@ pub(super) fn next_step(read: &Read, git: &DeliveryGit, images: &[Named]) -> Ste
         .iter()
         .map(|((namespace, name), _)| !first.changes(namespace, name))
         .collect();
-    let kept: Vec<Named> = images
-        .iter()
-        .zip(&failures)
-        .filter(|(_, failure)| failure.is_none())
-        .map(|(image, _)| image.clone())
-        .collect();
     let beside = git.push.as_ref().map(|_| read.beside.as_ref().map(At::tip));
-    let round = deliver::round(&base, beside.as_ref().map(Option::as_ref), &kept);
+    let (kept, round) = loop {
+        let kept: Vec<Named> = images
+            .iter()
+            .zip(&failures)
+            .filter(|(_, failure)| failure.is_none())
+            .map(|(image, _)| image.clone())
+            .collect();
+        match deliver::round(&base, beside.as_ref().map(Option::as_ref), &kept) {
+            // The others go on without those.
+            Err(lacks) => {
+                for (slot, (key, _)) in failures.iter_mut().zip(images) {
+                    if let Some(path) = lacks.get(key) {
+                        *slot = Some(lacking(read, git, path));
+                    }
+                }
+            }
+            Ok(round) => break (kept, round),
+        }
+    };
     let head = || Err(read.base.commit.clone());
     let mut fail = |failure: Failure| {
         for slot in failures.iter_mut().filter(|slot| slot.is_none()) {
@@ -97,19 +109,6 @@ pub(super) fn next_step(read: &Read, git: &DeliveryGit, images: &[Named]) -> Ste
     };
     let (push, waits) = match round {
         Round::Nothing { at, waits } => (Err(read.at(at).unwrap_or(&read.base).commit.clone()), waits),
-        Round::Lacks(path) => {
-            let branch = git.push.as_ref().map_or("", |push| push.branch.as_str());
-            fail(Failure::stalled(
-                Part::Delivery,
-                reason::MARKER_NOT_FOUND,
-                format!(
-                    "{}: {branch} lacks a marker of {path} that {name} has: merge {name} into it, or delete it",
-                    git.url,
-                    name = read.name
-                ),
-            ));
-            (head(), true)
-        }
         Round::Commit {
             onto,
             plan,
@@ -147,6 +146,20 @@ pub(super) fn next_step(read: &Read, git: &DeliveryGit, images: &[Named]) -> Ste
     }
 }
 
+/// Why the branch that commits go to cannot take a `PatchSet`'s image.
+fn lacking(read: &Read, git: &DeliveryGit, path: &str) -> Failure {
+    let branch = git.push.as_ref().map_or("", |push| push.branch.as_str());
+    Failure::stalled(
+        Part::Delivery,
+        reason::MARKER_NOT_FOUND,
+        format!(
+            "{}: {branch} lacks a marker of {path} that {name} has: merge {name} into it, or delete it",
+            git.url,
+            name = read.name
+        ),
+    )
+}
+
 /// Why a `PatchSet`'s markers cannot be followed.
 fn fault_of(plan: &Plan, read: &Read, git: &DeliveryGit, namespace: &str, name: &str) -> Option<Failure> {
     if let Some(fault) = plan.faults.iter().find(|fault| fault.concerns(namespace, name)) {
@@ -167,7 +180,7 @@ fn fault_of(plan: &Plan, read: &Read, git: &DeliveryGit, namespace: &str, name: 
         Part::Delivery,
         reason::MARKER_NOT_FOUND,
         format!(
-            "{}: no YAML file{below} on {} has a marker of this PatchSet: write # {{\"$patchset\": \"{namespace}:{name}\"}} behind the image's value",
+            "{}: no YAML file{below} on {} (of at most 5 MiB) has a marker of this PatchSet: write # {{\"$patchset\": \"{namespace}:{name}\"}} behind the image's value",
             git.url, read.name
         ),
     ))

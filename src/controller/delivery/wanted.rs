@@ -5,20 +5,19 @@ use kube::{Resource, ResourceExt};
 
 use super::super::context::Context;
 use super::super::reconciler::within_limit;
-use crate::api::build::ImageStatus;
 use crate::api::delivery::Delivery;
 use crate::api::{PatchSet, reason};
-use crate::plan::delivery::{APPROVED, is_approved};
+use crate::plan::delivery::{APPROVED, may_stand};
 use crate::plan::{Failure, Step};
 
-/// Asks the API server, because a watch lags: whether the image of the status is still this one, and the spec still asks for
+/// Asks the API server, because a watch lags: whether this image is still the one to stand there, and the spec still asks for
 /// its delivery in this way. Asked after the place was read that is written only where it is as it was read, this keeps an
 /// older image from going over a newer one, also where two controllers are at work.
 pub(super) async fn is_wanted(
     context: &Context,
     patch_set: &PatchSet,
     delivery: &Delivery,
-    image: &ImageStatus,
+    reference: &str,
 ) -> Result<bool, Failure> {
     let namespace = patch_set.namespace().unwrap_or_default();
     let api: Api<PatchSet> = Api::namespaced(context.client.clone(), &namespace);
@@ -41,8 +40,6 @@ pub(super) async fn is_wanted(
             && now.meta().deletion_timestamp.is_none()
             && !now.spec.suspend
             && now.spec.delivery.as_ref() == Some(delivery)
-            && newest.is_some_and(|newest| newest.reference == image.reference)
-            && (delivered.is_some_and(|delivered| delivered.reference == image.reference)
-                || is_approved(delivery, approved, image))
+            && may_stand(delivery, approved, newest, delivered, reference)
     }))
 }

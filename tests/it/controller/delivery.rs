@@ -94,6 +94,12 @@ async fn the_image_reaches_a_config_map_and_stays_there() {
     stage.apply("demo", &spec).await;
     let held = stage.ready("demo", "False", "PatchConflict").await;
     assert_eq!(held.status.unwrap().delivered.unwrap().reference, image.reference);
+    maps.delete("images", &DeleteParams::default()).await.unwrap();
+    data(&stage, "images", |data| {
+        data.len() == 4 && data["demo_reference"] == image.reference
+    })
+    .await;
+    stage.ready("demo", "False", "PatchConflict").await;
     // The next image takes its place, and with the patches of before comes the image of before, without a build.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
     stage.apply("demo", &spec).await;
@@ -136,9 +142,8 @@ async fn an_image_may_wait_for_approval() {
     let registry = Registry::open();
     let stage = stage("approval", &registry).await;
     let delivery = json!({ "configMap": { "name": "images" }, "approval": "Manual" });
-    stage
-        .apply("demo", &with_delivery(spec(&stage, &registry), delivery))
-        .await;
+    let mut spec = with_delivery(spec(&stage, &registry), delivery);
+    stage.apply("demo", &spec).await;
     build(&stage, "demo").await;
     let held: PatchSet = stage.ready("demo", "Unknown", "AwaitingApproval").await;
     assert_well_formed(&held);
@@ -162,4 +167,17 @@ async fn an_image_may_wait_for_approval() {
         data(&stage, "images", |data| !data.is_empty()).await["demo_tag"],
         tag
     );
+
+    // While the next one waits, what was delivered is put back.
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
+    stage.apply("demo", &spec).await;
+    build(&stage, "demo").await;
+    let held = stage.ready("demo", "Unknown", "AwaitingApproval").await;
+    let next = held.status.unwrap().image.unwrap().tag;
+    let maps = stage.api::<ConfigMap>();
+    maps.delete("images", &DeleteParams::default()).await.unwrap();
+    data(&stage, "images", |data| data.get("demo_tag") == Some(&tag)).await;
+    stage.annotate("demo", "patching.c5c3.io/approved", &next).await;
+    data(&stage, "images", |data| data["demo_tag"] == next).await;
+    stage.ready("demo", "True", "Succeeded").await;
 }

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use patchset::api::PatchSet;
 use patchset::forge::Kind;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::build::{build_as_told, build_of, spec, stage};
 use super::{BASE, Controller, GOOD, PATIENCE, Stage, assert_well_formed, condition, inline, shown};
 use crate::support::api_server::ApiServer;
-use crate::support::forge::{Forge, TOKEN, path};
+use crate::support::forge::{self, Forge, TOKEN, path};
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::Fault;
 use crate::support::registry::Registry;
@@ -474,6 +475,23 @@ async fn several_wait_on_one_branch_and_folders_may_change() {
         stage.ready(name, "True", "Succeeded").await;
     }
 
+    // What is merged next is told by its own commit, though the ConfigMap had it before.
+    let mut spec = deliver(
+        &stage,
+        &registry,
+        &json!({ "push": { "branch": "images" }, "paths": ["apps"] }),
+    );
+    spec["build"]["image"] = json!({ "repository": format!("{}/other", registry.host), "tag": "v2" });
+    spec["delivery"]["configMap"] = json!({ "name": "images", "prefix": "other" });
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
+    stage.apply("other", &spec).await;
+    build(&stage, "other").await;
+    stage.ready("other", "Unknown", "AwaitingMerge").await;
+    repo.git(&["update-ref", "refs/heads/main", "refs/heads/images"]);
+    let merged = stage.ready("other", "True", "Succeeded").await;
+    let commit = merged.status.unwrap().delivered.unwrap().git.unwrap().commit;
+    assert_eq!(commit, repo.git(&["rev-parse", "main"]));
+
     // Another folder is another place.
     let paths = json!({ "push": { "branch": "images" }, "paths": ["staging"], "author": { "email": "ann@example.org" } });
     let mut spec = deliver(&stage, &registry, &paths);
@@ -493,22 +511,115 @@ async fn several_wait_on_one_branch_and_folders_may_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_be_delivered_holds_up_no_other() {
+    let registry = Registry::open();
+    let stage = stage("apart", &registry).await;
+    let repo = gitops(&stage);
+    let of = |name: &str| {
+        let git = json!({ "branch": "main", "push": { "branch": "images" } });
+        let mut spec = deliver(&stage, &registry, &git);
+        spec["build"]["image"] = json!({ "repository": format!("{}/{name}", registry.host), "tag": "v1" });
+        spec
+    };
+    stage.apply("other", &of("other")).await;
+    build(&stage, "other").await;
+    stage.ready("other", "Unknown", "AwaitingMerge").await;
+    // The followed branch gets a marker that the one which waits does not have.
+    repo.git(&["checkout", "--force", "--quiet", "main"]);
+    let added = format!("tag: v0 # {{\"$patchset\": \"{}:late:tag\"}}\n", stage.namespace);
+    repo.commit(&[("apps/late.yaml", &added)], "late");
+    stage.apply("late", &of("late")).await;
+    build(&stage, "late").await;
+    let late = stage.ready("late", "False", "MarkerNotFound").await;
+    let message = &condition(&late, "Ready").unwrap().message;
+    assert!(
+        message.contains("images lacks a marker of apps/late.yaml"),
+        "{message}"
+    );
+    // They come together, and fare differently.
+    for look in 0..10 {
+        for name in ["late", "other"] {
+            stage.annotate(name, "example.org/look", &look.to_string()).await;
+        }
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let other: PatchSet = stage.api().get("other").await.unwrap();
+        assert_eq!(shown(&other, "Ready"), "Unknown/AwaitingMerge");
+    }
+    // Merged, one is delivered, also while the server takes nothing of the other one.
+    repo.git(&["merge", "--quiet", "images"]);
+    stage.ready("other", "True", "Succeeded").await;
+    repo.git(&["branch", "--delete", "--force", "images"]);
+    let refusal = hook(&repo, "pre-receive", "#!/bin/sh\necho 'not today' >&2\nexit 1\n");
+    stage.ready("late", "False", "PushRejected").await;
+    for look in 0..10 {
+        repo.commit(&[("README", &format!("{look}\n"))], "by hand");
+        for name in ["late", "other"] {
+            stage
+                .annotate(name, "example.org/look", &format!("{look} again"))
+                .await;
+        }
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let other: PatchSet = stage.api().get("other").await.unwrap();
+        assert_eq!(shown(&other, "Ready"), "True/Succeeded");
+    }
+    std::fs::remove_file(refusal).unwrap();
+    stage.ready("late", "Unknown", "AwaitingMerge").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_config_map_has_is_told_where_git_fails() {
+    let registry = Registry::open();
+    let stage = stage("halfway", &registry).await;
+    let repo = gitops(&stage);
+    let mut spec = deliver(&stage, &registry, &json!({}));
+    spec["delivery"]["configMap"] = json!({ "name": "images" });
+    stage.apply("demo", &spec).await;
+    build(&stage, "demo").await;
+    let both = stage.ready("demo", "True", "Succeeded").await;
+    let first = both.status.unwrap().delivered.unwrap();
+    assert!(first.git.is_some());
+
+    let refusal = hook(&repo, "pre-receive", "#!/bin/sh\necho 'not today' >&2\nexit 1\n");
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
+    stage.apply("demo", &spec).await;
+    build(&stage, "demo").await;
+    let half = stage.ready("demo", "False", "PushRejected").await;
+    assert_well_formed(&half);
+    let status = half.status.unwrap();
+    let told = status.delivered.unwrap();
+    assert_eq!(
+        (told.reference.as_str(), told.config_map.as_deref(), &told.git),
+        (status.image.unwrap().reference.as_str(), Some("images"), &None)
+    );
+    std::fs::remove_file(refusal).unwrap();
+    let done = stage.ready("demo", "True", "Succeeded").await.status.unwrap();
+    let delivered = done.delivered.unwrap();
+    assert_eq!(
+        (delivered.reference, delivered.delivered_at),
+        (told.reference, told.delivered_at)
+    );
+    assert_eq!(delivered.git.unwrap().commit, repo.git(&["rev-parse", "main"]));
+}
+
+/// Asks for a pull request of Gitea's.
+fn asking(stage: &Stage, registry: &Registry, forge: &Forge) -> Value {
+    let git = json!({
+        "branch": "main", "url": stage.server.url(path(Kind::Gitea)),
+        "push": { "branch": "patchset/prod", "pullRequest": {
+            "provider": "Gitea", "secretRef": { "name": "token" }, "apiUrl": format!("http://{}/api/v1", forge.host), "labels": ["Images"]
+        } }
+    });
+    deliver(stage, registry, &git)
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pull_request_is_opened_once_and_closed_where_nothing_is_left() {
     let registry = Registry::open();
     let stage = stage("pull", &registry).await;
     let forge = Forge::start(Kind::Gitea).await;
     let repo = gitops_at(&stage, path(Kind::Gitea));
     stage.secret("token", &[("token", TOKEN)]).await;
-    let mut spec = deliver(
-        &stage,
-        &registry,
-        &json!({
-            "branch": "main", "url": stage.server.url(path(Kind::Gitea)),
-            "push": { "branch": "patchset/prod", "pullRequest": {
-                "provider": "Gitea", "secretRef": { "name": "token" }, "apiUrl": format!("http://{}/api/v1", forge.host), "labels": ["Images"]
-            } }
-        }),
-    );
+    let mut spec = asking(&stage, &registry, &forge);
     stage.apply("demo", &spec).await;
     let first = build(&stage, "demo").await;
     let waiting = stage.ready("demo", "Unknown", "AwaitingMerge").await;
@@ -563,9 +674,16 @@ async fn a_pull_request_is_opened_once_and_closed_where_nothing_is_left() {
     stage.ready("demo", "Unknown", "AwaitingMerge").await;
     assert_eq!(forge.state().pulls[2].state, "open");
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
+    // A server that does not close it is asked again.
+    for _ in 0..4 {
+        forge.fault(
+            Method::PATCH,
+            forge::Fault::Instead(500, Vec::new(), "broken".to_owned()),
+        );
+    }
     stage.apply("demo", &spec).await;
     stage.ready("demo", "True", "Succeeded").await;
-    assert_eq!(forge.state().pulls[2].state, "closed");
+    until("it is closed", || forge.state().pulls[2].state == "closed").await;
     assert!(!stage.controller.log().contains(TOKEN));
 
     // A login that may not is told, and what was pushed waits.
@@ -576,6 +694,44 @@ async fn a_pull_request_is_opened_once_and_closed_where_nothing_is_left() {
     assert_eq!(shown(&refused, "Delivered"), "False/AuthenticationFailed");
     stage.secret("token", &[("token", TOKEN)]).await;
     stage.ready("demo", "Unknown", "AwaitingMerge").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_make_of_a_pull_request_stays() {
+    let registry = Registry::open();
+    let stage = stage("people", &registry).await;
+    let forge = Forge::start(Kind::Gitea).await;
+    let repo = gitops_at(&stage, path(Kind::Gitea));
+    stage.secret("token", &[("token", TOKEN)]).await;
+    stage.apply("demo", &asking(&stage, &registry, &forge)).await;
+    build(&stage, "demo").await;
+    let waiting = stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    let address = waiting.status.unwrap().proposed.unwrap().pull_request;
+    let writes = forge.writes();
+
+    forge.state().pulls[0].title = "Ours".to_owned();
+    repo.git(&["checkout", "--force", "--quiet", "patchset/prod"]);
+    let theirs = repo.commit(&[("NOTES", "by hand\n")], "by hand");
+    let seen = |object: &PatchSet| {
+        let proposed = object.status.as_ref().and_then(|status| status.proposed.as_ref());
+        proposed.is_some_and(|proposed| proposed.git.commit == theirs)
+    };
+    let theirs_told = stage.wait("demo", "told with the commit by hand", seen).await;
+    assert_eq!(
+        theirs_told.status.unwrap().proposed.unwrap().pull_request,
+        address
+    );
+    stage
+        .annotate("demo", "reconcile.fluxcd.io/requestedAt", "again")
+        .await;
+    stage
+        .wait("demo", "looked at again", |object| {
+            let status = object.status.as_ref().unwrap();
+            status.last_handled_reconcile_at.as_deref() == Some("again")
+        })
+        .await;
+    assert_eq!(forge.writes(), writes);
+    assert_eq!(forge.state().pulls[0].title, "Ours");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -225,7 +225,14 @@ impl Reconciled for PatchSet {
         let holds = holds(known, &sources.inputs_digest);
         // Whoever asks for a look wants to know of the image too.
         let is_asked = pace.freshness == Freshness::Now && self.spec.build.is_some();
-        if holds && !is_asked && self.is_settled(known) && self.is_delivered(context, known, pace).await {
+        let merged = match (&self.spec.delivery, &known.proposed) {
+            (Some(wanted), Some(proposed)) => {
+                Box::pin(delivery::merged(self, context, wanted, known, proposed, pace)).await
+            }
+            _ => None,
+        };
+        let is_same = holds && !is_asked && merged.is_none() && self.is_settled(known);
+        if is_same && self.is_delivered(context, known, pace).await {
             return Outcome::Unchanged(sources);
         }
         let mut checked = None;
@@ -256,6 +263,7 @@ impl Reconciled for PatchSet {
             checked,
             built,
             delivered,
+            merged,
         };
         Outcome::Done(sources, progress)
     }

@@ -29,17 +29,30 @@ pub fn prefix(config_map: &DeliveryConfigMap, component: &str) -> String {
 /// The keys and values of an image by its reference, `repository:tag@digest`.
 #[must_use]
 pub fn data(prefix: &str, reference: &str) -> BTreeMap<String, String> {
-    let (named, digest) = reference.split_once('@').unwrap_or((reference, ""));
-    let (repository, tag) = named.rsplit_once(':').unwrap_or((named, ""));
+    let image = image_of(reference);
     [
-        ("repository", repository),
-        ("tag", tag),
-        ("digest", digest),
-        ("reference", reference),
+        ("repository", image.repository),
+        ("tag", image.tag),
+        ("digest", image.digest),
+        ("reference", image.reference),
     ]
     .into_iter()
-    .map(|(name, value)| (format!("{prefix}_{name}"), value.to_owned()))
+    .map(|(name, value)| (format!("{prefix}_{name}"), value))
     .collect()
+}
+
+/// An image as far as its reference tells, `repository:tag@digest`.
+#[must_use]
+pub fn image_of(reference: &str) -> ImageStatus {
+    let (named, digest) = reference.split_once('@').unwrap_or((reference, ""));
+    let (repository, tag) = named.rsplit_once(':').unwrap_or((named, ""));
+    ImageStatus {
+        repository: repository.to_owned(),
+        tag: tag.to_owned(),
+        digest: digest.to_owned(),
+        reference: reference.to_owned(),
+        ..ImageStatus::default()
+    }
 }
 
 /// Whether an image may be brought to its place, by what the status tells at that moment: it is the newest one, and was delivered

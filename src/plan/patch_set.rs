@@ -46,6 +46,8 @@ pub struct Progress {
     pub built: Built,
     /// What became of the delivery of the image that was built.
     pub delivered: Delivered,
+    /// Where an image is that waited to be merged, and was.
+    pub merged: Option<DeliveryStatus>,
 }
 
 /// What became of a delivery.
@@ -154,12 +156,16 @@ pub fn settle(
                 checked,
                 built,
                 delivered,
+                merged,
             },
         ) => {
             settling.resolved(&resolved(&sources));
             take_sources(&mut settling.status, sources);
             if let Some(checked) = checked {
                 take_checked(&mut settling.status, checked, policy.merged);
+            }
+            if let Some(merged) = merged {
+                take_merged(&mut settling, merged);
             }
             (built, delivered)
         }
@@ -261,20 +267,35 @@ fn settle_delivery(
     }
 }
 
+/// Tells that what waited to be merged was, whatever becomes of the next image.
+fn take_merged(settling: &mut Settling<'_, PatchSetStatus>, merged: DeliveryStatus) {
+    let verdict = Verdict {
+        truth: Truth::True,
+        reason: reason::SUCCEEDED.to_owned(),
+        ready: reason::SUCCEEDED.to_owned(),
+        message: format!("{}, delivered {}", merged.reference, place_of(&merged)),
+    };
+    settling.done(Step::Delivery, &verdict);
+    settling.status.delivered = Some(merged);
+    settling.status.proposed = None;
+}
+
+/// Where an image was delivered, in words.
+fn place_of(delivered: &DeliveryStatus) -> String {
+    let map = delivered
+        .config_map
+        .iter()
+        .map(|name| format!("to ConfigMap {name}"));
+    let git = delivered
+        .git
+        .iter()
+        .map(|git| format!("as {}@sha1:{} of {}", git.branch, git.commit, git.repository));
+    map.chain(git).collect::<Vec<_>>().join(" and ")
+}
+
 /// The status where nothing is left to be delivered.
 fn delivered_as(settling: Settling<'_, PatchSetStatus>, built: Verdict) -> (PatchSetStatus, Next) {
-    let told = settling.status.delivered.as_ref().map(|delivered| {
-        let map = delivered
-            .config_map
-            .iter()
-            .map(|name| format!("to ConfigMap {name}"));
-        let git = delivered
-            .git
-            .iter()
-            .map(|git| format!("as {}@sha1:{} of {}", git.branch, git.commit, git.repository));
-        map.chain(git).collect::<Vec<_>>().join(" and ")
-    });
-    let message = match told {
+    let message = match settling.status.delivered.as_ref().map(place_of) {
         Some(told) => format!("{}, delivered {told}", built.message),
         None => built.message.clone(),
     };
@@ -486,6 +507,7 @@ mod tests {
         let patches = states.iter().map(|state| patch(*state)).collect();
         Progress {
             delivered: Delivered::Nothing,
+            merged: None,
             checked: Some(Checked {
                 patches,
                 tree: "tree".into(),

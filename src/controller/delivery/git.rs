@@ -22,6 +22,7 @@ use crate::api::delivery::{
 use crate::api::status::PatchSetStatus;
 use crate::api::{PatchSet, reason};
 use crate::deliver::{self, Named};
+use crate::plan::delivery::image_of;
 use crate::plan::{Failure, Step};
 use crate::source::{
     self, Error, FileLimits, Freshness, Identity, Mirrors, NewCommit, RefSpec, Signer, Upstream,
@@ -164,6 +165,46 @@ pub(super) async fn stands(
         && there.repository == upstream.url().to_string()
         && Some(there.branch.as_str()) == head.revision().name()
         && (there.commit == commit || context.deliveries.has_seen(patch_set, &told.reference, &commit))
+}
+
+/// The newest commit of the branch that Flux follows, where that has an image that waited to be merged.
+pub(super) async fn merged(
+    patch_set: &PatchSet,
+    context: &Arc<Context>,
+    git: &DeliveryGit,
+    proposed: &ProposalStatus,
+    pace: Pace,
+) -> Option<CommitStatus> {
+    let upstream = upstream(patch_set, context, git).await.ok()?;
+    let (repository, paths) = (upstream.url().to_string(), git.paths.clone());
+    if (&proposed.git.repository, &proposed.git.paths) != (&repository, &paths) {
+        return None;
+    }
+    let key = (patch_set.namespace().unwrap_or_default(), patch_set.name_any());
+    let images = [(key.clone(), image_of(&proposed.reference))];
+    let want = followed(git);
+    let looked = blocking(context, WHAT, pace.deadline, move |mirrors| {
+        let (name, at) = branch(
+            mirrors,
+            &upstream,
+            &paths,
+            &want,
+            pace.freshness,
+            pace.deadline,
+            true,
+        )?;
+        let plan = deliver::planned(&at.tip(), &images);
+        let is_there = plan.followed.contains(&key) && !plan.changes(&key.0, &key.1);
+        Ok(is_there.then_some((name, at.commit)))
+    });
+    // A server that is away is told where something is to be delivered.
+    let (branch, commit) = looked.await.ok()??;
+    Some(CommitStatus {
+        repository,
+        branch,
+        commit,
+        paths: git.paths.clone(),
+    })
 }
 
 /// Brings an image to the repository, together with others that go there at the same time.
@@ -495,48 +536,66 @@ fn read(
     git: &DeliveryGit,
     deadline: Instant,
 ) -> Result<Read, source::Error> {
-    let paths = folders(&git.paths);
-    let branch = |want: &RefSpec, is_followed: bool| {
-        let resolved = mirrors.resolve(upstream, want, Freshness::Now, deadline)?;
-        let name = resolved.revision().name().unwrap_or_default().to_owned();
-        let snapshot = mirrors.snapshot(upstream, &resolved, deadline)?;
-        let (mut files, mut limits) = (Vec::new(), LIMITS);
-        for path in &paths {
-            let found = match snapshot.read_below(path, &ENDINGS, &limits) {
-                // A branch from before the folder.
-                Err(Error::FileNotFound { .. }) if !is_followed => continue,
-                found => found?,
-            };
-            let bytes: usize = found.iter().map(|file| file.content.len()).sum();
-            limits.total = limits.total.saturating_sub(bytes as u64);
-            limits.count = limits.count.saturating_sub(found.len());
-            let marked = found
-                .into_iter()
-                .filter(|file| deliver::may_have_markers(&file.content));
-            files.extend(marked.map(|file| (file.name, file.content)));
-        }
-        let (message, parent) = snapshot.about()?;
-        Ok((
-            name,
-            At {
-                commit: snapshot.commit().to_string(),
-                parent: parent.map(|parent| parent.to_string()),
-                snapshot,
-                message,
-                files,
-            },
-        ))
+    let look = |want: &RefSpec, is_followed| {
+        branch(
+            mirrors,
+            upstream,
+            &git.paths,
+            want,
+            Freshness::Now,
+            deadline,
+            is_followed,
+        )
     };
-    let (name, base) = branch(&followed(git), true)?;
+    let (name, base) = look(&followed(git), true)?;
     let beside = match &git.push {
         None => None,
-        Some(push) => match branch(&RefSpec::Branch(push.branch.clone()), false) {
+        Some(push) => match look(&RefSpec::Branch(push.branch.clone()), false) {
             Ok((_, at)) => Some(at),
             Err(Error::RefNotFound { .. }) => None,
             Err(error) => return Err(error),
         },
     };
     Ok(Read { name, base, beside })
+}
+
+/// Reads one branch, with its name. One that is not followed may lack the folders.
+fn branch(
+    mirrors: &Mirrors,
+    upstream: &Upstream,
+    paths: &[String],
+    want: &RefSpec,
+    freshness: Freshness,
+    deadline: Instant,
+    is_followed: bool,
+) -> Result<(String, At), source::Error> {
+    let resolved = mirrors.resolve(upstream, want, freshness, deadline)?;
+    let name = resolved.revision().name().unwrap_or_default().to_owned();
+    let snapshot = mirrors.snapshot(upstream, &resolved, deadline)?;
+    let (mut files, mut limits) = (Vec::new(), LIMITS);
+    for path in &folders(paths) {
+        let found = match snapshot.read_below(path, &ENDINGS, &limits) {
+            // A branch from before the folder.
+            Err(Error::FileNotFound { .. }) if !is_followed => continue,
+            found => found?,
+        };
+        let bytes: usize = found.iter().map(|file| file.content.len()).sum();
+        limits.total = limits.total.saturating_sub(bytes as u64);
+        limits.count = limits.count.saturating_sub(found.len());
+        let marked = found
+            .into_iter()
+            .filter(|file| deliver::may_have_markers(&file.content));
+        files.extend(marked.map(|file| (file.name, file.content)));
+    }
+    let (message, parent) = snapshot.about()?;
+    let at = At {
+        commit: snapshot.commit().to_string(),
+        parent: parent.map(|parent| parent.to_string()),
+        snapshot,
+        message,
+        files,
+    };
+    Ok((name, at))
 }
 
 /// Folders without those that are in another one.

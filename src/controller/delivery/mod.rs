@@ -17,7 +17,7 @@ pub(super) use git::Deliveries;
 use super::context::{Context, Pace};
 use crate::api::PatchSet;
 use crate::api::build::ImageStatus;
-use crate::api::delivery::{Delivery, DeliveryStatus};
+use crate::api::delivery::{Delivery, DeliveryStatus, ProposalStatus};
 use crate::api::status::PatchSetStatus;
 use crate::plan::Failure;
 use crate::plan::conditions::seconds;
@@ -81,6 +81,33 @@ pub(super) async fn keep(
                 "what was delivered could not be put back");
         }
     }
+}
+
+/// Where an image is that waited to be merged, and was: it is told also while the next one conflicts, is built or is held.
+pub(super) async fn merged(
+    patch_set: &PatchSet,
+    context: &Arc<Context>,
+    delivery: &Delivery,
+    known: &PatchSetStatus,
+    proposed: &ProposalStatus,
+    pace: Pace,
+) -> Option<DeliveryStatus> {
+    let commit = git::merged(patch_set, context, delivery.git.as_ref()?, proposed, pace).await?;
+    let before = known
+        .delivered
+        .clone()
+        .filter(|before| before.reference == proposed.reference);
+    let status = before.unwrap_or_else(|| DeliveryStatus {
+        reference: proposed.reference.clone(),
+        delivered_at: seconds(Timestamp::now()),
+        config_map: None,
+        prefix: None,
+        git: None,
+    });
+    Some(DeliveryStatus {
+        git: Some(commit),
+        ..status
+    })
 }
 
 /// Delivers an image, where that was not done yet and may be done.

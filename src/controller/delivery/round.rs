@@ -18,7 +18,7 @@ pub(super) struct At {
 }
 
 impl At {
-    fn tip(&self) -> Tip<'_> {
+    pub(super) fn tip(&self) -> Tip<'_> {
         Tip {
             commit: &self.commit,
             parent: self.parent.as_deref(),

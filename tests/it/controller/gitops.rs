@@ -422,8 +422,28 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
     stage.ready("demo", "True", "Succeeded").await;
     assert_eq!(repo.git(&["diff", "main", "patchset/images"]), "");
 
-    // What somebody else did on the branch stays, through all further images.
+    // What is merged is told, also where the next image does not come.
     spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
+    stage.apply("demo", &spec).await;
+    stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("-five", "-fünf"))]);
+    stage.apply("demo", &spec).await;
+    let waiting = stage.ready("demo", "False", "PatchConflict").await;
+    assert!(waiting.status.unwrap().proposed.is_some());
+    merge("merged while a patch conflicts");
+    let is_told = |object: &PatchSet| object.status.as_ref().unwrap().proposed.is_none();
+    let told = stage.wait("demo", "told as merged", is_told).await;
+    assert_well_formed(&told);
+    assert_eq!(
+        (shown(&told, "Ready"), shown(&told, "Delivered")),
+        ("False/PatchConflict".into(), "True/Succeeded".into())
+    );
+    let delivered = told.status.unwrap().delivered.unwrap();
+    assert!(delivered.reference.contains(&first));
+    assert_eq!(delivered.git.unwrap().commit, repo.git(&["rev-parse", "main"]));
+
+    // What somebody else did on the branch stays, through all further images.
+    spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
     stage.apply("demo", &spec).await;
     stage.ready("demo", "Unknown", "AwaitingMerge").await;
     repo.git(&["checkout", "--force", "--quiet", "patchset/images"]);

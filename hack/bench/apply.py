@@ -43,10 +43,10 @@ def timed(work):
     return median(times)
 
 
-def peak_memory(command):
+def peak_memory(command, env=None):
     """Peak resident memory of a command in MiB, measured in a process of its own."""
     if os.fork() == 0:
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+        subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, **(env or {})}, check=False)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
         os._exit(min(peak, 255))
     return os.waitstatus_to_exitcode(os.wait()[1])
@@ -112,7 +112,10 @@ def main():
     row(
         "peak memory of the series, and of `git apply --cached`",
         peak_memory([*ours, *names]),
-        peak_memory(["git", "--git-dir", repository, "apply", "--cached", "--check", *names]),
+        peak_memory(
+            ["git", "--git-dir", repository, "apply", "--cached", "--check", *names],
+            env={"GIT_INDEX_FILE": base},
+        ),
         "MiB",
     )
     return 1 if wrong else 0

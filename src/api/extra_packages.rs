@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::yaml;
+
 /// The packages of one component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,7 +38,7 @@ impl ExtraPackages {
     /// Where it is no such mapping.
     pub fn parse(text: &str) -> Result<Self, ExtraPackagesError> {
         let read: Option<BTreeMap<String, Extra>> =
-            serde_saphyr::from_str(text).map_err(|error| ExtraPackagesError(error.to_string()))?;
+            serde_saphyr::from_str(text).map_err(|error| ExtraPackagesError(yaml::fault(&error)))?;
         Ok(Self(read.unwrap_or_default()))
     }
 

@@ -22,6 +22,7 @@ pub mod reference;
 pub mod schema;
 pub mod source_refs;
 pub mod status;
+pub(crate) mod yaml;
 
 pub use common::Release;
 pub use constraint_override::{ConstraintOverride, ConstraintOverrideSpec, ConstraintOverrideStatus};

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::yaml;
+
 /// The largest file, in bytes.
 const LARGEST: usize = 1 << 20;
 
@@ -32,7 +34,7 @@ pub enum SourceRefsError {
     #[error("the ref of {0} is no text")]
     NoText(String),
     /// The component is not there.
-    #[error("has no entry {component:?}; it has {}", known.join(", "))]
+    #[error("has no entry {component:?}; it has {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
     Absent {
         /// The component.
         component: String,
@@ -58,7 +60,7 @@ impl SourceRefs {
         let text = std::str::from_utf8(bytes).map_err(|_| SourceRefsError::Encoding)?;
         // A file of comments alone names no component.
         let refs: Option<BTreeMap<String, serde_json::Value>> =
-            serde_saphyr::from_str(text).map_err(|error| SourceRefsError::Syntax(error.to_string()))?;
+            serde_saphyr::from_str(text).map_err(|error| SourceRefsError::Syntax(yaml::fault(&error)))?;
         Ok(Self(refs.unwrap_or_default()))
     }
 

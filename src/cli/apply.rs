@@ -14,6 +14,9 @@ use crate::patch::{
 };
 use crate::source::local::{self, LocalRepository};
 
+/// How many folders a message names.
+const MOST_NAMED: usize = 10;
+
 /// Options of `patchset apply`.
 #[derive(Debug, Args)]
 pub struct Options {
@@ -136,14 +139,38 @@ pub(super) fn read_all(paths: &[PathBuf], limit: u64) -> Result<Vec<PatchInput>,
     let mut patches = Vec::new();
     for path in paths {
         if path.is_dir() {
-            for path in input::entries(path)?.iter().filter(|path| input::is_patch(path)) {
+            let entries = input::entries(path)?;
+            let before = patches.len();
+            for path in entries.iter().filter(|path| input::is_patch(path)) {
                 patches.push(read(path, limit)?);
+            }
+            if patches.len() == before
+                && let Some(error) = too_high(path, &entries)
+            {
+                return Err(error);
             }
         } else {
             patches.push(read(path, limit)?);
         }
     }
     Ok(patches)
+}
+
+/// Why a folder without a patch is taken for a mistake: it has folders. An empty one means that none are carried.
+fn too_high(folder: &Path, entries: &[PathBuf]) -> Option<Error> {
+    let folders: Vec<String> = entries
+        .iter()
+        .filter(|path| path.is_dir())
+        .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+        .take(MOST_NAMED)
+        .collect();
+    (!folders.is_empty()).then(|| {
+        Error::Usage(format!(
+            "{} has no *.patch, and folders: name one of them ({})",
+            folder.display(),
+            folders.join(", ")
+        ))
+    })
 }
 
 fn read(path: &Path, limit: u64) -> Result<PatchInput, Error> {

@@ -37,7 +37,7 @@ pub struct Options {
     /// The upstream's address, for the labels
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The component's version (PEP 440), for packaging without Git [default: REV where it is one]
+    /// The component's version (PEP 440), for packaging without Git [default: REV where it is a tag that names one]
     #[arg(id = "component_version", long = "component-version", value_name = "VERSION")]
     version: Option<Version>,
     /// Push the image to this reference, unless it is there already
@@ -80,10 +80,12 @@ struct Document<'a> {
 pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     if let Some(repo) = &options.repo {
         let repository = LocalRepository::open(repo)?;
-        let tree = repository.tree_of(options.revision.as_deref().unwrap_or("HEAD"))?;
+        let revision = options.revision.as_deref().unwrap_or("HEAD");
+        let tree = repository.tree_of(revision)?;
+        let named = repository.tag_of(revision).and_then(python::version_of_tag);
         // libgit2's repository is used by one thread at a time.
         let objects = Arc::new(Guarded(repository.into()));
-        return patched(options, objects, tree, &options.paths);
+        return patched(options, objects, tree, named, &options.paths);
     }
     let Some((dir, patches)) = options.paths.split_first() else {
         return Err(Error::Usage(
@@ -92,7 +94,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     };
     let folder = Folder::read(dir)?;
     let tree = folder.tree_id();
-    patched(options, Arc::new(folder), tree, patches)
+    patched(options, Arc::new(folder), tree, None, patches)
 }
 
 /// A repository that threads take turns on.
@@ -122,6 +124,7 @@ fn patched(
     options: &Options,
     base: Arc<dyn Objects + Send + Sync>,
     tree: Oid,
+    named: Option<Version>,
     patches: &[PathBuf],
 ) -> Result<ExitCode, Error> {
     let engine = Engine::default();
@@ -133,16 +136,13 @@ fn patched(
     }
     let mut layered = Layered::over(base);
     let tree = series.write(&mut layered)?;
-    let version = options
-        .version
-        .clone()
-        .or_else(|| options.revision.as_deref().and_then(python::version_of_tag));
+    let version = options.version.clone().or(named);
     let files = match python::version_file(&layered, tree, version.as_ref())? {
         VersionFile::NotNeeded => Vec::new(),
         VersionFile::Add(files) => files,
         VersionFile::Unknown { package } => {
             anstream::eprintln!(
-                "{ODD}warning{ODD:#}: {package} takes its version from Git, which is not in the image, and the revision names none: give it with --component-version"
+                "{ODD}warning{ODD:#}: {package} takes its version from Git, which is not in the image, and the revision is no tag that names one: give it with --component-version"
             );
             Vec::new()
         }

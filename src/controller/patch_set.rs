@@ -21,6 +21,7 @@ use crate::plan::lifecycle::{Asked, Next};
 use crate::plan::patch_set::{
     self, Built, Delivered, Policy, Progress, Sources, holds, is_planned, passes, stands,
 };
+use crate::plan::patches::place;
 use crate::plan::{Failure, Outcome};
 use crate::source::Freshness;
 
@@ -275,7 +276,9 @@ impl Reconciled for PatchSet {
         now: Timestamp,
         outcome: Outcome<Sources, Progress>,
     ) -> (PatchSetStatus, Next) {
+        let place = self.spec.patches.as_ref().and_then(place);
         let policy = Policy {
+            place: place.as_deref(),
             merged: self.spec.merged_patches,
             builds: self.spec.build.is_some(),
             delivers: self.spec.delivery.is_some(),

@@ -60,7 +60,7 @@ pub(super) async fn publish(
             .map_or_else(|| resolved.commit().to_string(), ToOwned::to_owned),
         resolved.commit().to_string(),
     );
-    let version = version(build.source.version.as_deref(), &ref_).map_err(|told| {
+    let version = version(build.source.version.as_deref(), resolved.revision().tag()).map_err(|told| {
         Failure::stalled(
             Step::Build,
             reason::INVALID_SPEC,

@@ -61,7 +61,7 @@ pub enum TagError {
     Unknown(String),
     /// The version is asked for and not known.
     #[error(
-        "build.image.tag asks for {{version}}, and the upstream's ref names none: set build.source.version, or use {{ref}}"
+        "build.image.tag asks for {{version}}, and the upstream's ref is no tag that names one: set build.source.version, or use {{ref}}"
     )]
     NoVersion,
     /// A brace without its partner.

@@ -87,7 +87,9 @@ pub enum Built {
 
 /// What the spec asks of the results.
 #[derive(Clone, Copy, Debug)]
-pub struct Policy {
+pub struct Policy<'a> {
+    /// Where the patches are to be, in words; nothing where the spec asks for none.
+    pub place: Option<&'a str>,
     /// `spec.mergedPatches`.
     pub merged: MergedPatches,
     /// Whether there is a `spec.build`.
@@ -133,7 +135,7 @@ pub fn stands(status: &PatchSetStatus, build: &BuildStatus) -> bool {
 pub fn settle(
     previous: &PatchSetStatus,
     asked: Asked<'_>,
-    policy: Policy,
+    policy: Policy<'_>,
     now: Timestamp,
     outcome: Outcome<Sources, Progress>,
 ) -> (PatchSetStatus, Next) {
@@ -174,7 +176,7 @@ pub fn settle(
         settling.without(Step::Delivery);
         (settling.status.delivered, settling.status.proposed) = (None, None);
     }
-    let verdict = verdict(&settling.status, policy.merged);
+    let verdict = verdict(&settling.status, policy);
     if !policy.builds {
         settling.without(Step::Build);
         (settling.status.build, settling.status.image) = (None, None);
@@ -379,18 +381,25 @@ pub fn passes(patch: &PatchStatus, merged: MergedPatches) -> bool {
 }
 
 /// The verdict on a series.
-fn verdict(status: &PatchSetStatus, merged: MergedPatches) -> Verdict {
+fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
     let revision = status
         .upstream
         .as_ref()
         .map_or("the upstream", |u| u.revision.as_str());
     let total = status.patches.len();
-    let failing: Vec<&PatchStatus> = status.patches.iter().filter(|p| !passes(p, merged)).collect();
+    let failing: Vec<&PatchStatus> = status
+        .patches
+        .iter()
+        .filter(|p| !passes(p, policy.merged))
+        .collect();
     let Some(first) = failing.first() else {
         let (reason, message) = match total {
             0 => (
                 reason::NO_PATCHES,
-                format!("no patches are carried on {revision}"),
+                match policy.place {
+                    Some(place) => format!("no patches are carried on {revision}: {place} has no *.patch"),
+                    None => format!("no patches are carried on {revision}"),
+                },
             ),
             _ => (reason::SUCCEEDED, all_apply(&status.patches, revision)),
         };
@@ -474,7 +483,8 @@ mod tests {
     use crate::plan::lifecycle::{begin, wait};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
-    const POLICY: Policy = Policy {
+    const POLICY: Policy<'_> = Policy {
+        place: None,
         merged: MergedPatches::Fail,
         builds: false,
         delivers: false,

@@ -170,15 +170,16 @@ fn list_files(
     Ok(())
 }
 
-/// The version of a component: as it is told (PEP 440), else the one that its ref names.
+/// The version of a component: as it is told (PEP 440), else the one that its tag names. A branch is no version, though
+/// `stable/2025.2` looks like one.
 ///
 /// # Errors
 ///
 /// What was told, where it is no version.
-pub fn version<'a>(told: Option<&'a str>, ref_: &str) -> Result<Option<Version>, &'a str> {
+pub fn version<'a>(told: Option<&'a str>, tag: Option<&str>) -> Result<Option<Version>, &'a str> {
     match told {
         Some(text) => text.parse().map(Some).map_err(|_| text),
-        None => Ok(version_of_tag(ref_)),
+        None => Ok(tag.and_then(version_of_tag)),
     }
 }
 

@@ -73,6 +73,17 @@ impl LocalRepository {
 }
 
 impl LocalRepository {
+    /// The tag that a revision is the name of, without its prefix. Git prefers a tag to a branch of that name (gitrevisions).
+    #[must_use]
+    pub fn tag_of<'a>(&self, revision: &'a str) -> Option<&'a str> {
+        let name = revision
+            .strip_prefix("refs/tags/")
+            .or_else(|| revision.strip_prefix("tags/"))
+            .unwrap_or(revision);
+        let found = self.0.find_reference(&format!("refs/tags/{name}"));
+        found.is_ok().then_some(name)
+    }
+
     /// The tree of a tag, else a branch, else a branch of `origin`, else a commit of that name: a value of
     /// `source-refs.yaml`.
     ///

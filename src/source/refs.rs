@@ -142,6 +142,7 @@ fn version(tag: &str) -> Option<Version> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Revision {
     name: Option<String>,
+    is_tag: bool,
     commit: Oid,
 }
 
@@ -150,6 +151,12 @@ impl Revision {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// The tag without its prefix; none for a branch, and for a commit named by itself.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.name().filter(|_| self.is_tag)
     }
 
     /// The commit.
@@ -192,7 +199,11 @@ impl Resolved {
 
     pub(super) fn pinned(commit: Oid) -> Self {
         Self {
-            revision: Revision { name: None, commit },
+            revision: Revision {
+                name: None,
+                is_tag: false,
+                commit,
+            },
             want: commit,
         }
     }
@@ -270,6 +281,7 @@ fn resolved(name: &str, found: &RemoteRef) -> Resolved {
     Resolved {
         revision: Revision {
             name: Some(name.to_owned()),
+            is_tag: found.name.starts_with(TAGS),
             commit: found.peeled,
         },
         want: found.target,

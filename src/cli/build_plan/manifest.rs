@@ -1,7 +1,7 @@
 //! The objects of a manifest: those that are planned, and those that they name.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use base64::Engine;
@@ -11,10 +11,13 @@ use serde_json::Value;
 
 use super::super::{Error, input};
 use crate::api::schema::faults;
-use crate::api::{ConstraintOverride, GROUP, PatchSet, VERSION};
+use crate::api::{ConstraintOverride, GROUP, PatchSet, VERSION, yaml};
 
 /// The largest manifest, in bytes.
 const LARGEST: u64 = 64 << 20;
+
+/// How many kinds a message names.
+const MOST_NAMED: usize = 10;
 
 /// The contents of a ConfigMap.
 pub(super) type Data = BTreeMap<String, Vec<u8>>;
@@ -25,6 +28,8 @@ pub(super) struct Manifest {
     pub(super) patch_sets: BTreeMap<String, PatchSet>,
     overrides: BTreeMap<String, ConstraintOverride>,
     config_maps: BTreeMap<String, Data>,
+    /// The kinds that were passed over.
+    others: BTreeSet<String>,
 }
 
 impl Manifest {
@@ -42,7 +47,7 @@ impl Manifest {
         let text = std::str::from_utf8(&bytes)
             .map_err(|error| Error::Usage(format!("{shown}: is not UTF-8: {error}")))?;
         let documents: Vec<Value> = serde_saphyr::from_multiple(text)
-            .map_err(|error| Error::Usage(format!("{shown}: is no YAML: {error}")))?;
+            .map_err(|error| Error::Usage(format!("{shown}: is no YAML: {}", yaml::fault(&error))))?;
         let mut manifest = Self::default();
         for document in documents {
             manifest
@@ -80,7 +85,30 @@ impl Manifest {
             (version, "PatchSet" | "ConstraintOverride") => {
                 Err(format!("{kind}: apiVersion is {version:?}, and should be {ours}"))
             }
-            _ => Ok(()),
+            _ => {
+                self.others.insert(kind);
+                Ok(())
+            }
+        }
+    }
+
+    /// The kinds that were passed over, in words.
+    fn found(&self) -> String {
+        let kinds: Vec<&str> = self
+            .others
+            .iter()
+            .map(|kind| {
+                if kind.is_empty() {
+                    "something without a kind"
+                } else {
+                    kind
+                }
+            })
+            .take(MOST_NAMED)
+            .collect();
+        match kinds.as_slice() {
+            [] => String::new(),
+            kinds => format!("; it holds {}", kinds.join(", ")),
         }
     }
 
@@ -91,7 +119,17 @@ impl Manifest {
     /// Where there is none, or several.
     pub(super) fn chosen(&self, name: Option<&str>) -> Result<&PatchSet, Error> {
         if let Some(name) = name {
-            return self.patch_set(name);
+            return self.patch_sets.get(name).ok_or_else(|| {
+                let names: Vec<&str> = self.patch_sets.keys().map(String::as_str).collect();
+                Error::Usage(format!(
+                    "the manifest holds no PatchSet {name}; it holds {}",
+                    if names.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        names.join(", ")
+                    }
+                ))
+            });
         }
         let is_used = |name: &String| {
             let mut others = self.patch_sets.values();
@@ -105,7 +143,10 @@ impl Manifest {
         match candidates.as_slice() {
             [(_, object)] => Ok(object),
             [] if self.patch_sets.is_empty() => {
-                Err(Error::Usage("the manifest holds no PatchSet".to_owned()))
+                Err(Error::Usage(format!(
+                    "the manifest holds no PatchSet{}",
+                    self.found()
+                )))
             }
             [] => Err(Error::Usage(
                 "no PatchSet of the manifest has a build: there is nothing to plan; patchset apply says whether patches apply"

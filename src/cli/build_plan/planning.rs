@@ -250,7 +250,7 @@ impl Planner<'_> {
         let revision = &given.upstream.revision;
         let commit = revision.commit().to_string();
         let ref_ = revision.name().unwrap_or(&commit);
-        let version = version(build.source.version.as_deref(), ref_).map_err(|told| {
+        let version = version(build.source.version.as_deref(), revision.tag()).map_err(|told| {
             Error::Usage(format!("build.source.version: {told:?} is no version (PEP 440)"))
         })?;
         let version_text = version.as_ref().map(ToString::to_string);

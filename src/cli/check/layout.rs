@@ -216,6 +216,9 @@ impl Layout {
             };
             match SourceRefs::parse(&input::read(&refs, input::LARGEST)?) {
                 Ok(refs) => {
+                    if refs.components().next().is_none() {
+                        self.fault(FaultKind::InvalidRefs, &shown(REFS), "names no component");
+                    }
                     for component in refs.components().filter(|name| selection.has_component(name)) {
                         if let Err(error) = refs.get(component) {
                             invalid(self, &error);

@@ -59,6 +59,13 @@ async fn no_patches_are_fine() {
         status.patched_tree,
         Some(stage.upstream.git(&["rev-parse", "main^{tree}"]))
     );
+    // A folder that is not there is told, as it may be meant.
+    let elsewhere = json!({ "git": { "url": stage.server.url("upstream"), "path": "patches/dmeo", "ref": { "branch": "main" } } });
+    stage.apply("none", &stage.spec_with(&elsewhere)).await;
+    let object = stage.ready("none", "True", "Succeeded").await;
+    let message = &condition(&object, "PatchesApplicable").unwrap().message;
+    let told = format!("patches/dmeo of {} has no *.patch", stage.server.url("upstream"));
+    assert!(message.ends_with(&told), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,6 +52,8 @@ pub const INVALID_MARKER: &str = "InvalidMarker";
 pub const PUSH_REJECTED: &str = "PushRejected";
 /// A build is under way.
 pub const BUILDING: &str = "Building";
+/// A build of what is not wanted any more is being cancelled; this one follows.
+pub const BUILD_CANCELLING: &str = "BuildCancelling";
 /// As many builds are under way as may be; this one waits for its turn.
 pub const BUILD_QUEUED: &str = "BuildQueued";
 /// A build failed.

@@ -48,6 +48,17 @@ pub(super) fn succeeded(planned: &mut BuildStatus, now: Timestamp) {
     }
 }
 
+/// Somebody asks for another try: what failed before does not count, also where the next attempt has to wait for its turn.
+pub(super) fn forgive(planned: &mut BuildStatus) {
+    if let Some(attempt) = planned
+        .attempt
+        .as_mut()
+        .filter(|attempt| attempt.finished_at.is_some())
+    {
+        attempt.failures = 0;
+    }
+}
+
 /// The last attempt failed, and the next one follows after a wait.
 pub(super) fn again(planned: BuildStatus, build: &Build, wait: Duration) -> Built {
     let failure = Failure {

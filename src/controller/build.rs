@@ -8,7 +8,7 @@ use super::ingredients::Lack;
 use super::registries::{in_time, registry};
 use super::sbom::{self, Material};
 use super::{inspection, job_engine, publishing, workflow_engine};
-use crate::api::build::{BuildStatus, Engine, ImageStatus};
+use crate::api::build::{Build, BuildStatus, Engine, ImageStatus};
 use crate::api::status::{PatchSetStatus, PatchStatus};
 use crate::api::{PatchSet, reason};
 use crate::plan::build::{INPUTS_LABEL, date, image, reasons};
@@ -32,7 +32,9 @@ pub(super) async fn build(
     };
     let ingredients = match gathered.ingredients.clone() {
         Ok(ingredients) => ingredients,
-        Err(Lack::Pending(message)) => return Built::Waiting(message),
+        Err(Lack::Pending(message)) => {
+            return Built::Waiting(reason::DEPENDENCY_NOT_READY, message, Next::Soon);
+        }
         Err(Lack::Failed(failure)) => return Built::Failed(failure, None),
     };
     // What was published for the same inputs needs no second look, unless somebody asks for it.
@@ -66,7 +68,7 @@ pub(super) async fn build(
             Ok(planned) => {
                 let component = &patch_set.spec.component.0;
                 let before = known.build.as_ref();
-                let same = before.filter(|before| before.inputs_digest == planned.inputs_digest);
+                let same = before.filter(|before| is_same(before, &planned));
                 let mut planned = BuildStatus {
                     reasons: reasons(before, &planned, build, component, moved),
                     attempt: same.and_then(|before| before.attempt.clone()),
@@ -107,13 +109,7 @@ pub(super) async fn build(
     let built = if let Some(image) = image {
         Built::Image(planned, Box::new(image))
     } else {
-        let built = match build.engine {
-            Engine::External => external(planned, &search).await,
-            Engine::Job => job_engine::build(patch_set, build, context, planned, &search).await,
-            Engine::GitHubActions => {
-                workflow_engine::build(patch_set, build, context, known, planned, &search).await
-            }
-        };
+        let built = by_engine(patch_set, build, context, known, planned, &search).await;
         sorted(built, known, &registry, pace).await
     };
     match built {
@@ -126,6 +122,27 @@ pub(super) async fn build(
             Built::Image(planned, image)
         }
         other => other,
+    }
+}
+
+/// Looks for the image, and has it built by the engine of the spec.
+async fn by_engine(
+    patch_set: &PatchSet,
+    build: &Build,
+    context: &Arc<Context>,
+    known: &PatchSetStatus,
+    planned: BuildStatus,
+    search: &Search<'_>,
+) -> Built {
+    if build.engine != Engine::Job {
+        job_engine::stop(patch_set, context).await;
+    }
+    match build.engine {
+        Engine::External => external(planned, search).await,
+        Engine::Job => job_engine::build(patch_set, build, context, planned, search).await,
+        Engine::GitHubActions => {
+            workflow_engine::build(patch_set, build, context, known, planned, search).await
+        }
     }
 }
 
@@ -176,7 +193,12 @@ pub(super) fn superseded<'a>(known: &'a PatchSetStatus, planned: &BuildStatus) -
         .attempt
         .as_ref()
         .is_some_and(|attempt| attempt.finished_at.is_none());
-    (is_active && former.inputs_digest != planned.inputs_digest).then_some(former)
+    (is_active && !is_same(former, planned)).then_some(former)
+}
+
+/// Whether an attempt at one is an attempt at the other.
+fn is_same(one: &BuildStatus, other: &BuildStatus) -> bool {
+    (&one.inputs_digest, &one.target) == (&other.inputs_digest, &other.target)
 }
 
 /// Where the image is looked for.

@@ -18,6 +18,7 @@ use crate::api::duration::DurationError;
 use crate::api::{PatchSet, reason};
 use crate::build::{Order, job, labels, name};
 use crate::plan::attempt::{Decision, Seen, begun, decide, observed};
+use crate::plan::conditions::seconds;
 use crate::plan::inputs::Inputs;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::Built;
@@ -43,7 +44,11 @@ pub(super) async fn build(
     let namespace = patch_set.namespace().unwrap_or_default();
     let uid = patch_set.uid().unwrap_or_default();
     let jobs = context.jobs.of(&namespace, &uid);
-    planned.attempt = newest(planned.attempt.take(), &jobs, &planned.inputs_digest, now);
+    // What another engine began is no attempt of this one.
+    let attempt = planned.attempt.take().filter(|attempt| {
+        attempt.name == name(&patch_set.name_any(), &planned.inputs_digest, attempt.number)
+    });
+    planned.attempt = newest(attempt, &jobs, &planned.inputs_digest, search.target, now);
     let mut seen = None;
     if let Some(attempt) = planned
         .attempt
@@ -80,10 +85,13 @@ pub(super) async fn build(
             .attempt
             .map(|attempt| observed(attempt, &seen, search.target, now));
     }
+    let afresh = search.pace.freshness == Freshness::Now;
+    if afresh {
+        attempts::forgive(&mut planned);
+    }
     if let Err(built) = supersede(context, &jobs, &planned, search.target, now).await {
         return built;
     }
-    let afresh = search.pace.freshness == Freshness::Now;
     match decide(planned.attempt.as_ref(), build.retries(), afresh, now) {
         Decision::Follow => building(planned, build, None),
         Decision::Start(number) => start(patch_set, build, context, planned, search, number, afresh).await,
@@ -112,7 +120,13 @@ fn is_outdated(
 }
 
 /// The newest attempt: that of the status, or one whose Job was created before the status could be written.
-fn newest(known: Option<Attempt>, jobs: &[Arc<Job>], inputs: &str, now: Timestamp) -> Option<Attempt> {
+fn newest(
+    known: Option<Attempt>,
+    jobs: &[Arc<Job>],
+    inputs: &str,
+    target: &str,
+    now: Timestamp,
+) -> Option<Attempt> {
     let job = jobs
         .iter()
         .filter(|job| inputs_of(job) == Some(inputs))
@@ -121,7 +135,13 @@ fn newest(known: Option<Attempt>, jobs: &[Arc<Job>], inputs: &str, now: Timestam
     match job {
         Some((number, job)) if known.as_ref().is_none_or(|known| known.number < number) => {
             let started = job.creation_timestamp().map_or(now, |Time(at)| at);
-            Some(begun(number, job.name_any(), known.as_ref(), false, started))
+            let attempt = begun(number, job.name_any(), known.as_ref(), false, started);
+            // One that is being removed, or pushes to another tag, only has taken the number.
+            let is_other = job.metadata.deletion_timestamp.is_some() || target_of(job) != Some(target);
+            Some(Attempt {
+                finished_at: is_other.then(|| seconds(now)),
+                ..attempt
+            })
         }
         _ => known,
     }
@@ -155,10 +175,11 @@ async fn supersede(
     now: Timestamp,
 ) -> Result<(), Built> {
     let mut in_the_way = None;
-    let superseded = jobs
-        .iter()
-        .filter(|job| is_active(job))
-        .filter(|job| inputs_of(job) != Some(&planned.inputs_digest) || is_over(planned, job));
+    let superseded = jobs.iter().filter(|job| is_active(job)).filter(|job| {
+        inputs_of(job) != Some(&planned.inputs_digest)
+            || target_of(job) != Some(target)
+            || is_over(planned, job)
+    });
     for job in superseded {
         if job.metadata.deletion_timestamp.is_none() {
             let cancelled = context.jobs.cancel(job).await;
@@ -187,6 +208,27 @@ async fn supersede(
             format!("Job {name} builds what is superseded for the same tag, and is being cancelled"),
             Next::Soon,
         )),
+    }
+}
+
+/// Cancels all builds by Jobs of an object that another engine builds for. That one cannot be cancelled holds nothing up.
+pub(super) async fn stop(patch_set: &PatchSet, context: &Context) {
+    let namespace = patch_set.namespace().unwrap_or_default();
+    let jobs = context.jobs.of(&namespace, &patch_set.uid().unwrap_or_default());
+    for job in jobs
+        .iter()
+        .filter(|job| is_active(job) && job.metadata.deletion_timestamp.is_none())
+    {
+        match context.jobs.cancel(job).await {
+            Ok(()) => tracing::info!(
+                namespace,
+                job = job.name_any(),
+                "the build of another engine was cancelled"
+            ),
+            Err(failure) => {
+                tracing::warn!(namespace, %failure, "the build of another engine could not be cancelled");
+            }
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::build::{Request, name};
 use crate::plan::attempt::{Decision, Seen, begun, decide, observed};
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::Built;
-use crate::plan::{Failure, Retry, Step};
+use crate::plan::{Failure, Step};
 use crate::source::Freshness;
 
 /// How often a run is looked at. An unchanged one costs nothing of the rate limit.
@@ -65,15 +65,37 @@ pub(super) async fn build(
     search: &Search<'_>,
 ) -> Built {
     let now = Timestamp::now();
+    // What another engine began is no attempt of this one.
+    let is_ours = |build: &BuildStatus, attempt: &Attempt| {
+        is_of(&attempt.name, patch_set, &build.inputs_digest, attempt.number)
+    };
+    planned.attempt = planned
+        .attempt
+        .take()
+        .filter(|attempt| is_ours(&planned, attempt));
+    let former = superseded(known, &planned)
+        .and_then(|former| Some((former, former.attempt.as_ref()?)))
+        .filter(|(former, attempt)| is_ours(former, attempt));
     let runs = match Runs::of(patch_set, build, context, search).await {
         Ok(runs) => runs,
-        Err(failure) => return Built::Failed(failure, Some(planned)),
-    };
-    if let Some(former) = superseded(known, &planned)
-        && let Err(failure) = runs.supersede(former, &planned).await
-    {
         // The former attempt stays in the status until it is certain that it is over.
-        return Built::Failed(failure, None);
+        Err(failure) => return Built::Failed(failure, former.is_none().then_some(planned)),
+    };
+    if let Some((former, attempt)) = former {
+        match runs.supersede(former, attempt, &planned).await {
+            Ok(None) => {}
+            Ok(Some(message)) => {
+                return Built::Waiting(reason::BUILD_CANCELLING, message, Next::After(POLL));
+            }
+            Err(failure) if failure.reason == reason::BUILD_FAILED => {
+                let failure = Failure {
+                    reason: reason::BUILD_CANCELLING,
+                    ..failure
+                };
+                return Built::Failed(failure, None);
+            }
+            Err(failure) => return Built::Failed(failure, None),
+        }
     }
     let mut seen = None;
     if let Some(mut attempt) = planned.attempt.clone().filter(|a| a.finished_at.is_none()) {
@@ -105,6 +127,9 @@ pub(super) async fn build(
             .map(|attempt| observed(attempt, &seen, search.target, now));
     }
     let afresh = search.pace.freshness == Freshness::Now;
+    if afresh {
+        attempts::forgive(&mut planned);
+    }
     match decide(planned.attempt.as_ref(), build.retries(), afresh, now) {
         Decision::Start(number) => begin(patch_set, build, context, planned, number, afresh),
         Decision::Follow => {
@@ -136,14 +161,13 @@ fn begin(
         );
         return Built::Awaited(planned, reason::BUILD_QUEUED, message, Next::Soon);
     }
-    let request = request_id(patch_set, &planned.inputs_digest, number);
-    let attempt = begun(
-        number,
-        request.clone(),
-        planned.attempt.as_ref(),
-        afresh,
-        Timestamp::now(),
+    let now = Timestamp::now();
+    let request = format!(
+        "{}-{}",
+        stem(patch_set, &planned.inputs_digest, number),
+        now.as_millisecond()
     );
+    let attempt = begun(number, request.clone(), planned.attempt.as_ref(), afresh, now);
     planned.attempt = Some(attempt);
     let message = attempts::building(
         &planned,
@@ -154,11 +178,18 @@ fn begin(
     Built::Awaited(planned, reason::BUILDING, message, Next::Now)
 }
 
-/// What a run is asked for by: the same for the same attempt, and different for all others.
-fn request_id(patch_set: &PatchSet, inputs_digest: &str, number: u32) -> String {
+/// What a run is asked for by, but for the time, which tells it from an attempt of the same number at the same inputs that was
+/// cancelled because others were asked for in between.
+fn stem(patch_set: &PatchSet, inputs_digest: &str, number: u32) -> String {
     let uid: String = patch_set.uid().unwrap_or_default().chars().take(8).collect();
     let stem = patch_set.name_any().replace('.', "-");
     format!("{}-{uid}", name(&stem, inputs_digest, number))
+}
+
+/// Whether this is what a run was asked for by.
+fn is_of(request: &str, patch_set: &PatchSet, inputs_digest: &str, number: u32) -> bool {
+    let rest = request.strip_prefix(&stem(patch_set, inputs_digest, number));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 impl<'a> Runs<'a> {
@@ -229,6 +260,18 @@ impl<'a> Runs<'a> {
                 }
                 found => found,
             },
+            (None, Known::Answered(at)) => match self.find(&request, attempt).await? {
+                None if at.elapsed() >= LISTED_WITHIN => {
+                    return Ok(Followed::Over(Seen::Failed(
+                        format!(
+                            "{} took the request, and no run of it has {request} in its title: set its run-name to ${{{{ inputs.request_id }}}}",
+                            self.workflow.full_name()
+                        ),
+                        None,
+                    )));
+                }
+                found => found,
+            },
         };
         let Some(run) = found else {
             return Ok(Followed::Working(
@@ -269,7 +312,8 @@ impl<'a> Runs<'a> {
             .await?
         {
             Ok(id) => {
-                asked();
+                self.memory
+                    .note(request.as_str(), Known::Answered(Instant::now()));
                 tracing::info!(
                     namespace = patch_set.namespace(),
                     patch_set = patch_set.name_any(),
@@ -357,23 +401,22 @@ impl<'a> Runs<'a> {
 
     /// Cancels the run of an attempt at what is not wanted any more. One for the same tag has to be over before the next
     /// may begin.
-    async fn supersede(&self, former: &BuildStatus, planned: &BuildStatus) -> Result<(), Failure> {
-        let Some(attempt) = &former.attempt else {
-            return Ok(());
-        };
-        let wait = |message: String| Failure {
-            retry: Retry::After(POLL),
-            ..Failure::retried(Step::Build, reason::BUILD_QUEUED, message)
-        };
+    /// Gives what is waited for.
+    async fn supersede(
+        &self,
+        former: &BuildStatus,
+        attempt: &Attempt,
+        planned: &BuildStatus,
+    ) -> Result<Option<String>, Failure> {
         let request = RequestId::parse(&attempt.name).map_err(|error| of(&error))?;
         let run = match (attempt.run, self.memory.known(request.as_str())) {
             (Some(id), _) => RunId(id),
-            (None, Known::Fresh) => return Ok(()),
-            (None, Known::Asked(at)) => match self.find(&request, attempt).await? {
+            (None, Known::Fresh) => return Ok(None),
+            (None, Known::Asked(at) | Known::Answered(at)) => match self.find(&request, attempt).await? {
                 Some(run) => run.id,
-                None if at.elapsed() >= LISTED_WITHIN => return Ok(()),
+                None if at.elapsed() >= LISTED_WITHIN => return Ok(None),
                 None => {
-                    return Err(wait(format!(
+                    return Ok(Some(format!(
                         "run {request} builds what is superseded, and is looked for to be cancelled"
                     )));
                 }
@@ -391,17 +434,17 @@ impl<'a> Runs<'a> {
                     self.memory.note_cancelled(&self.workflow, run);
                     Instant::now()
                 }
-                Ok(false) | Err(Error::NotFound { .. }) => return Ok(()),
+                Ok(false) | Err(Error::NotFound { .. }) => return Ok(None),
                 Err(error) => return Err(of(&error)),
             },
         };
         if former.target != planned.target || since.elapsed() >= CANCEL_WITHIN {
-            return Ok(());
+            return Ok(None);
         }
         match self.in_time(self.client.run(&self.workflow, run)).await? {
-            Ok(run) if matches!(run.state, State::Completed(_)) => Ok(()),
-            Err(Error::NotFound { .. }) => Ok(()),
-            Ok(_) => Err(wait(format!(
+            Ok(run) if matches!(run.state, State::Completed(_)) => Ok(None),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Ok(_) => Ok(Some(format!(
                 "run {run} of {} builds what is superseded for the same tag, and is being cancelled",
                 self.workflow.full_name()
             ))),

@@ -3,8 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
@@ -20,6 +22,12 @@ use crate::plan::{Failure, Step};
 /// The most clients that are kept.
 const MOST_CLIENTS: usize = 256;
 
+/// How long the watch may take to show an attempt that was put into the status.
+const BEGINS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a run may wait for a runner, beside what it may take, before its place is given to another.
+const QUEUED_WITHIN: Duration = Duration::from_secs(10 * 60);
+
 /// The most requests and cancellations that are remembered.
 const MOST_REMEMBERED: usize = 10_000;
 
@@ -30,6 +38,8 @@ pub(super) enum Known {
     Fresh,
     /// A run may have been asked for, at this time or before.
     Asked(Instant),
+    /// A run was asked for at this time, and the server said that it begins.
+    Answered(Instant),
 }
 
 /// What is kept between reconciliations.
@@ -38,8 +48,8 @@ pub(super) struct Workflows {
     clients: Mutex<HashMap<String, Arc<Client>>>,
     requests: Mutex<HashMap<String, Known>>,
     cancelled: Mutex<HashMap<(String, RunId), Instant>>,
-    /// Objects whose attempt begins, and is not in their watched status yet.
-    beginning: Mutex<HashSet<ObjectRef<Guarded<PatchSet>>>>,
+    /// Objects whose attempt begins, and is not in their watched status yet; since when.
+    beginning: Mutex<HashMap<ObjectRef<Guarded<PatchSet>>, Instant>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -94,14 +104,14 @@ impl Workflows {
         let mut active: HashSet<ObjectRef<Guarded<PatchSet>>> = HashSet::new();
         for object in store.state() {
             let Ok(object) = &object.0 else { continue };
-            if is_active(object) {
+            if is_active(object, Timestamp::now()) {
                 let object = reference(object);
                 beginning.remove(&object);
                 active.insert(object);
             }
         }
-        beginning.retain(|object| store.get(object).is_some());
-        active.extend(beginning.iter().cloned());
+        beginning.retain(|object, since| since.elapsed() < BEGINS_WITHIN && store.get(object).is_some());
+        active.extend(beginning.keys().cloned());
         // Its own former build is over, whatever the watch has seen of it.
         active.remove(&this);
         let count = Active {
@@ -114,7 +124,7 @@ impl Workflows {
         if count.in_all >= most.in_all || count.in_namespace >= most.in_namespace {
             return Err(count);
         }
-        beginning.insert(this);
+        beginning.insert(this, Instant::now());
         Ok(())
     }
 
@@ -132,13 +142,21 @@ fn reference(patch_set: &PatchSet) -> ObjectRef<Guarded<PatchSet>> {
     }
 }
 
-fn is_active(patch_set: &PatchSet) -> bool {
-    let engine = patch_set.spec.build.as_ref().map(|build| build.engine);
+/// Whether a run may be under way. Nobody follows one while patches conflict or the object is suspended: it holds its place no longer
+/// than a run may take.
+fn is_active(patch_set: &PatchSet, now: Timestamp) -> bool {
+    let wanted = patch_set.spec.build.as_ref().filter(|_| !patch_set.spec.suspend);
+    let Some(wanted) = wanted.filter(|build| build.engine == Engine::GitHubActions) else {
+        return false;
+    };
     let build = patch_set.status.as_ref().and_then(|status| status.build.as_ref());
-    engine == Some(Engine::GitHubActions)
-        && build
-            .and_then(|build| build.attempt.as_ref())
-            .is_some_and(|attempt| attempt.finished_at.is_none())
+    let attempt = build.and_then(|build| build.attempt.as_ref());
+    let Some(attempt) = attempt.filter(|attempt| attempt.finished_at.is_none()) else {
+        return false;
+    };
+    let Time(begun) = attempt.started_at;
+    let longest = wanted.timeout().unwrap_or_default() + QUEUED_WITHIN;
+    Duration::try_from(now.duration_since(begun)).is_ok_and(|since| since < longest)
 }
 
 /// The workflow that a spec names, and who speaks to it. Clients are kept for as long as their Secret stays as it is:

@@ -72,8 +72,9 @@ pub enum Delivered {
 pub enum Built {
     /// None is asked for, or patches do not apply: what was built before stays.
     Nothing,
-    /// Something that the image is built with is still being looked at.
-    Waiting(String),
+    /// What is asked for cannot be planned yet: the reason of the condition, a sentence, and when to look again. What was planned
+    /// before stays.
+    Waiting(&'static str, String, Next),
     /// The source is published, and no image is asked for.
     Published(BuildStatus),
     /// The source is published, and the image is awaited: the reason of the condition, a sentence, and when to look
@@ -199,8 +200,9 @@ pub fn settle(
             settling.status.build = planned.or(settling.status.build);
             return settling.failed(&failure);
         }
-        Built::Waiting(message) => {
-            return settling.waiting(Step::Build, reason::DEPENDENCY_NOT_READY, &message);
+        Built::Waiting(reason, message, next) => {
+            let (status, _) = settling.waiting(Step::Build, reason, &message);
+            return (status, next);
         }
         Built::Published(build) => {
             settling.status.build = Some(build);

@@ -5,6 +5,9 @@ use oci_client::errors::{OciDistributionError, OciErrorCode};
 
 use super::Error;
 
+/// How much is told of what a server says, in characters.
+const LONGEST: usize = 500;
+
 /// Whether an answer says that there is no such image.
 pub(super) fn is_absent(error: &OciDistributionError) -> bool {
     match error {
@@ -30,7 +33,7 @@ pub(super) fn told(target: &Reference, what: &str, error: &OciDistributionError)
         registry: registry.clone(),
         repository: target.repository().to_owned(),
     };
-    let by_status = |code: u16, reason: String| match code {
+    let by_code = |code: u16, reason: String| match code {
         401 | 403 => authentication(),
         408 | 425 | 429 | 500.. => Error::Unavailable {
             registry: registry.clone(),
@@ -42,6 +45,7 @@ pub(super) fn told(target: &Reference, what: &str, error: &OciDistributionError)
             reason,
         },
     };
+    let by_status = |code: u16, reason: String| by_code(code, shortened(reason));
     match error {
         OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
             authentication()
@@ -66,7 +70,7 @@ pub(super) fn told(target: &Reference, what: &str, error: &OciDistributionError)
         OciDistributionError::RequestError(error) => match error.status() {
             Some(status) => by_status(status.as_u16(), format!("status {status}")),
             None => Error::Unavailable {
-                reason: format!("{what}: {}", causes(error)),
+                reason: format!("cannot be reached for {}{}", target.repository(), cause(error)),
                 registry,
             },
         },
@@ -77,19 +81,27 @@ pub(super) fn told(target: &Reference, what: &str, error: &OciDistributionError)
         other => Error::Refused {
             registry,
             what: what.to_owned(),
-            reason: other.to_string(),
+            reason: shortened(other.to_string()),
         },
     }
 }
 
-/// An error with its causes, without the address, which the message has already.
-fn causes(error: &reqwest::Error) -> String {
+/// The last cause of an error, without the address, which the message has already.
+fn cause(error: &reqwest::Error) -> String {
     use std::error::Error as _;
-    let mut text = String::from("cannot be reached");
+    let mut text = String::new();
     let mut cause = error.source();
     while let Some(inner) = cause {
-        text = inner.to_string();
+        text = format!(": {inner}");
         cause = inner.source();
     }
     text
+}
+
+/// What a server says, no longer than people read.
+fn shortened(reason: String) -> String {
+    match reason.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &reason[..end]),
+        None => reason,
+    }
 }

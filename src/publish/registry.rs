@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use oci_client::client::{Client, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
 use oci_client::{Reference, RegistryOperation};
@@ -328,11 +328,16 @@ impl Registry {
         if config.size > LARGEST_CONFIG {
             return Err(refused("its configuration is too large"));
         }
+        let opened = self.client.pull_blob_stream(target, config.digest.as_str()).await;
+        let mut stream = opened.map_err(|error| looked(&error))?;
         let mut bytes = Vec::new();
-        self.client
-            .pull_blob(target, config.digest.as_str(), &mut bytes)
-            .await
-            .map_err(|error| looked(&error))?;
+        while let Some(chunk) = stream.next().await {
+            bytes.extend_from_slice(&chunk.map_err(|error| looked(&OciDistributionError::from(error)))?);
+            // Whatever it was said to be.
+            if bytes.len() as u64 > LARGEST_CONFIG {
+                return Err(refused("its configuration is too large"));
+            }
+        }
         let config: ConfigFile =
             serde_json::from_slice(&bytes).map_err(|_| refused("its configuration is none"))?;
         Ok(Some(Found {

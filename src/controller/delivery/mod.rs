@@ -93,10 +93,15 @@ pub(super) async fn merged(
     pace: Pace,
 ) -> Option<DeliveryStatus> {
     let commit = git::merged(patch_set, context, delivery.git.as_ref()?, proposed, pace).await?;
-    let before = known
-        .delivered
-        .clone()
-        .filter(|before| before.reference == proposed.reference);
+    let before = known.delivered.clone();
+    // The ConfigMap has a newer one.
+    if let Some(newer) = before
+        .as_ref()
+        .filter(|told| told.reference != proposed.reference && told.config_map.is_some())
+    {
+        return Some(newer.clone());
+    }
+    let before = before.filter(|before| before.reference == proposed.reference);
     let status = before.unwrap_or_else(|| DeliveryStatus {
         reference: proposed.reference.clone(),
         delivered_at: seconds(Timestamp::now()),

@@ -1,13 +1,16 @@
 //! Images that workflows of GitHub Actions build, with a GitHub of the test's own and a real registry.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
+use kube::api::ListParams;
 use patchset::api::PatchSet;
 use patchset::api::build::{Attempt, BuildStatus};
 use serde_json::{Value, json};
 
-use super::build::{build_as_told, build_of, spec, stage};
+use super::build::{build_as_told, build_of, spec, stage_with};
 use super::{PATIENCE, Stage, assert_well_formed, condition, shown};
 use crate::support::github::{Details, Fault, GitHub, Run, TOKEN};
 use crate::support::registry::Registry;
@@ -17,7 +20,11 @@ const RUN: &str = "/actions/runs/1000";
 
 /// A stage, and a spec whose image a workflow builds.
 async fn scene(name: &str, github: &GitHub, registry: &Registry) -> (Stage, Value) {
-    let stage = stage(name, registry).await;
+    scene_with(name, github, registry, &[]).await
+}
+
+async fn scene_with(name: &str, github: &GitHub, registry: &Registry, options: &[&str]) -> (Stage, Value) {
+    let stage = stage_with(name, registry, options).await;
     stage.secret("github", &[("token", TOKEN)]).await;
     let mut spec = spec(&stage, registry);
     spec["build"]["engine"] = json!("GitHubActions");
@@ -243,4 +250,151 @@ async fn what_github_refuses_is_told_and_what_it_limits_is_waited_for() {
     let message = ready_message(&late);
     assert!(message.contains("took longer than build.timeout"), "{message}");
     assert_eq!(github.state().runs[0].conclusion, Some("cancelled"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_what_was_asked_for_before_never_counts() {
+    let (registry, github) = (Registry::open(), GitHub::start().await);
+    let (stage, mut spec) = scene("actions-late", &github, &registry).await;
+    // One tag for all, and a run that goes on.
+    spec["build"]["image"]["tag"] = json!("fixed");
+    stage.apply("demo", &spec).await;
+    until(&github, "the run", |runs| runs.len() == 1).await;
+    github.state().runs[0].status = "in_progress";
+    github.state().cancels_late = true;
+    stage
+        .wait("demo", "the run", |object| {
+            ready_message(object).starts_with("run 1000 of acme/images builds")
+        })
+        .await;
+    let former = told(&github.state().runs[0]);
+    spec["build"]["args"]["GREETING"] = json!("two");
+    stage.apply("demo", &spec).await;
+    let waiting = stage.ready("demo", "Unknown", "BuildCancelling").await;
+    assert_well_formed(&waiting);
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    stage.ready("demo", "Unknown", "BuildCancelling").await;
+    // It pushes what was asked for before, which takes the tag; its end lets the next one begin.
+    build_as_told(&former, &former.inputs_digest);
+    end(&github, 0, "success");
+    let taken = stage.ready("demo", "False", "TagTaken").await;
+    assert_ne!(build_of(&taken).inputs_digest, former.inputs_digest);
+    assert_eq!(taken.status.unwrap().image, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engine_may_be_changed_while_one_builds() {
+    let (registry, github) = (Registry::open(), GitHub::start().await);
+    let (stage, mut spec) = scene("actions-engine", &github, &registry).await;
+    let workflow = spec["build"]
+        .as_object_mut()
+        .unwrap()
+        .remove("githubActions")
+        .unwrap();
+    spec["build"]["engine"] = json!("Job");
+    spec["build"]["dockerfile"] = json!({ "inline": "FROM scratch\n" });
+    stage.apply("demo-1.0", &spec).await;
+    stage.ready("demo-1.0", "Unknown", "Building").await;
+    let jobs = || async {
+        stage
+            .api::<Job>()
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+    };
+    assert_eq!(jobs().await.len(), 1);
+    // Nothing runs the Job; it goes, and a run is asked for.
+    spec["build"]["engine"] = json!("GitHubActions");
+    spec["build"]["githubActions"] = workflow;
+    stage.apply("demo-1.0", &spec).await;
+    until(&github, "the run", |runs| runs.len() == 1).await;
+    let building = stage.ready("demo-1.0", "Unknown", "Building").await;
+    assert!(github.state().runs[0].title.ends_with(&attempt(&building).name));
+    assert!(
+        jobs()
+            .await
+            .iter()
+            .all(|job| job.metadata.deletion_timestamp.is_some())
+    );
+    // And back: the run is left alone, as its login is not told any more.
+    spec["build"].as_object_mut().unwrap().remove("githubActions");
+    spec["build"]["engine"] = json!("Job");
+    stage.apply("demo-1.0", &spec).await;
+    stage
+        .wait("demo-1.0", "a Job", |object| {
+            ready_message(object).starts_with("Job demo-1.0-")
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn going_back_to_what_was_cancelled_is_no_failure() {
+    let (registry, github) = (Registry::open(), GitHub::start().await);
+    let (stage, mut spec) = scene("actions-back", &github, &registry).await;
+    spec["build"]["retries"] = json!(0);
+    for (index, word) in ["hello", "two", "hello"].into_iter().enumerate() {
+        spec["build"]["args"]["GREETING"] = json!(word);
+        stage.apply("demo", &spec).await;
+        until(&github, "the next run", |runs| runs.len() == index + 1).await;
+    }
+    let building = stage.ready("demo", "Unknown", "Building").await;
+    let names: HashSet<String> = github.state().runs.iter().map(|run| run.title.clone()).collect();
+    assert_eq!(names.len(), 3);
+    assert_eq!(attempt(&building).failures, 0);
+    let events = stage.events("demo").await;
+    assert!(
+        events.iter().all(|(reason, _)| reason != "BuildFailed"),
+        "{events:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_free_again_and_who_asks_while_none_is_gets_the_next() {
+    let (registry, github) = (Registry::open(), GitHub::start().await);
+    let (stage, mut spec) = scene_with(
+        "actions-places",
+        &github,
+        &registry,
+        &["--max-builds-per-namespace=1"],
+    )
+    .await;
+    spec["build"]["retries"] = json!(0);
+    stage.apply("one", &spec).await;
+    until(&github, "the run", |runs| runs.len() == 1).await;
+    end(&github, 0, "failure");
+    stage.ready("one", "False", "BuildFailed").await;
+    let mut other = spec.clone();
+    other["build"]["args"]["GREETING"] = json!("other");
+    stage.apply("two", &other).await;
+    until(&github, "the second run", |runs| runs.len() == 2).await;
+    stage
+        .annotate("one", "reconcile.fluxcd.io/requestedAt", "now")
+        .await;
+    stage.ready("one", "Unknown", "BuildQueued").await;
+    // Nobody follows what is suspended; the place is for who waits.
+    other["suspend"] = json!(true);
+    stage.apply("two", &other).await;
+    until(&github, "the run that was asked for", |runs| runs.len() == 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_that_cannot_be_told_apart_are_not_asked_for_again_and_again() {
+    let (registry, github) = (Registry::open(), GitHub::start().await);
+    let (stage, mut spec) = scene("actions-title", &github, &registry).await;
+    spec["build"]["retries"] = json!(0);
+    github.state().details = Details::Ignored;
+    stage.apply("demo", &spec).await;
+    until(&github, "the run", |runs| {
+        runs.first().is_some_and(|run| !run.title.is_empty())
+    })
+    .await;
+    github.state().runs[0].title = "CI".to_owned();
+    let failed = stage.ready("demo", "False", "BuildFailed").await;
+    let message = ready_message(&failed);
+    assert!(
+        message.contains("set its run-name to ${{ inputs.request_id }}"),
+        "{message}"
+    );
+    assert_eq!(github.state().runs.len(), 1);
 }

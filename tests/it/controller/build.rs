@@ -16,8 +16,14 @@ use crate::support::registry::Registry;
 
 /// A stage whose controller may push to a registry without TLS.
 pub(super) async fn stage(name: &str, registry: &Registry) -> Stage {
+    stage_with(name, registry, &[]).await
+}
+
+/// The same, with further options of the controller.
+pub(super) async fn stage_with(name: &str, registry: &Registry, options: &[&str]) -> Stage {
     let option = format!("--plain-http-registry={}", registry.host);
-    Stage::with(name, &[&option], GitServer::http).await
+    let options = [&[option.as_str()], options].concat();
+    Stage::with(name, &options, GitServer::http).await
 }
 
 /// A spec with one patch, and a build by another CI.

@@ -103,6 +103,8 @@ pub struct State {
     pub fetched: Vec<(Option<String>, Option<String>)>,
     /// Where logs are redirected to, instead of the logs' host.
     pub logs_elsewhere: Option<String>,
+    /// Whether runs go on that should be cancelled.
+    pub cancels_late: bool,
 }
 
 /// A running server.
@@ -158,6 +160,7 @@ impl GitHub {
             gives_parts: true,
             fetched: Vec::new(),
             logs_elsewhere: None,
+            cancels_late: false,
         };
         let state = Arc::new(Mutex::new(state));
         let (listener, address) = listen().await;
@@ -464,6 +467,9 @@ fn look(state: &mut State, id: &str, headers: &HeaderMap) -> Answer {
 }
 
 fn cancel(state: &mut State, id: &str) -> Answer {
+    if state.cancels_late {
+        return answer(202, &json!({}));
+    }
     match run(state, id) {
         None => complaint(404, "Not Found"),
         Some(run) if run.status == "completed" => {

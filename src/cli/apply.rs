@@ -114,7 +114,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     }
     match options.output {
         Output::Text => {
-            let text = render::text(&series, options.write);
+            let text = render::text(&series, options.reverse, options.write);
             if std::io::stdout().is_terminal() {
                 anstream::print!("{text}");
             } else {

@@ -391,14 +391,21 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             .filter(|report| matches!(report.fate, Fate::Rejected(_)));
         match rejected.clone().next() {
             None => Ok(image.contents().into()),
-            Some(first) => conflict(format!(
-                "{}: {} of {} hunks do not fit, the first is hunk {} (line {} of the patch)",
-                lossy(patch.name()),
-                rejected.count(),
-                hunks.len(),
-                first.number,
-                first.patch_line
-            )),
+            Some(first) => {
+                let ends = match &first.fate {
+                    Fate::Rejected(rejection) => rejection.line_ends(),
+                    Fate::Placed { .. } => None,
+                };
+                conflict(format!(
+                    "{}: {} of {} hunks do not fit, the first is hunk {} (line {} of the patch){}",
+                    lossy(patch.name()),
+                    rejected.count(),
+                    hunks.len(),
+                    first.number,
+                    first.patch_line,
+                    ends.map(|ends| format!("; {ends}")).unwrap_or_default()
+                ))
+            }
         }
     }
 

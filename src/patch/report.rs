@@ -152,6 +152,33 @@ pub struct Rejection {
     pub nearest: Option<Nearest>,
 }
 
+impl Rejection {
+    /// What to do where the hunk and the file differ in how their lines end, if they do so in all that is shown.
+    #[must_use]
+    pub fn line_ends(&self) -> Option<&'static str> {
+        let found = self
+            .nearest
+            .as_ref()
+            .map_or(&self.found, |nearest| &nearest.found);
+        if self.expected.is_empty() || found.is_empty() {
+            return None;
+        }
+        let all = |lines: &[String]| lines.iter().all(|line| line.ends_with('\r'));
+        let none = |lines: &[String]| !lines.iter().any(|line| line.ends_with('\r'));
+        if all(&self.expected) && none(found) {
+            Some(
+                "the patch's lines end in CRLF and the file's in LF: convert the patch, for instance with dos2unix",
+            )
+        } else if none(&self.expected) && all(found) {
+            Some(
+                "the file's lines end in CRLF and the patch's in LF: make the patch anew with git format-patch, and let nothing convert it",
+            )
+        } else {
+            None
+        }
+    }
+}
+
 /// The place of a file that resembles most what a hunk expects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -193,7 +193,12 @@ impl Run<'_, '_> {
         if self.takes_back(patch)? {
             return Ok((
                 State::Merged,
-                "it is in the tree already: it applies in reverse".to_owned(),
+                if self.options.reverse {
+                    "it is not in the tree, so that there is nothing to take back: it applies as it is"
+                } else {
+                    "it is in the tree already: it applies in reverse"
+                }
+                .to_owned(),
             ));
         }
         Ok(match names.iter().find_map(|name| self.failed.get(name)) {

@@ -6,16 +6,16 @@ use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD};
 use crate::patch::{Change, Fate, FileReport, HunkReport, PatchReport, Rejection, Series, State};
 
 /// The report of a series, with colours.
-pub(super) fn text(series: &Series, written: bool) -> String {
+pub(super) fn text(series: &Series, reverse: bool, written: bool) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = write_series(&mut text, series, written);
+    let _ = write_series(&mut text, series, reverse, written);
     text
 }
 
-fn write_series(out: &mut String, series: &Series, written: bool) -> fmt::Result {
+fn write_series(out: &mut String, series: &Series, reverse: bool, written: bool) -> fmt::Result {
     for report in series.patches() {
-        write_patch(out, report)?;
+        write_patch(out, report, reverse)?;
     }
     let total = series.patches().len();
     let applied = series.patches().iter().filter(|report| report.applies()).count();
@@ -34,10 +34,11 @@ fn write_series(out: &mut String, series: &Series, written: bool) -> fmt::Result
     Ok(())
 }
 
-fn write_patch(out: &mut String, report: &PatchReport) -> fmt::Result {
+fn write_patch(out: &mut String, report: &PatchReport, reverse: bool) -> fmt::Result {
     let (style, word) = match report.state {
         State::Clean => (GOOD, "applies".to_owned()),
         State::Offset => (ODD, format!("applies, {} off", lines(report.largest_offset()))),
+        State::Merged if reverse => (ODD, "not there".to_owned()),
         State::Merged => (ODD, "already there".to_owned()),
         State::Conflict => (BAD, "conflicts".to_owned()),
         State::Malformed => (BAD, "malformed".to_owned()),
@@ -55,7 +56,7 @@ fn write_patch(out: &mut String, report: &PatchReport) -> fmt::Result {
         writeln!(out, "    {error}")?;
     }
     if report.state == State::Merged {
-        return writeln!(out, "    {DIM}remove the patch, or skip it{DIM:#}");
+        return writeln!(out, "    {DIM}leave the patch out{DIM:#}");
     }
     for file in &report.files {
         write_file(out, file, report.error.as_deref())?;

@@ -145,14 +145,24 @@ pub(crate) fn parse<'a>(text: &'a [u8], options: &Options) -> Result<Vec<FilePat
         patches.push(patch);
     }
     if patches.is_empty() {
-        return Err(Malformed::whole(
-            "there is no diff in it; is it empty, or cut off?",
-        ));
+        return Err(Malformed::whole(no_diff(text)));
     }
     if options.reverse {
         patches.reverse();
     }
     Ok(patches)
+}
+
+/// Why a text has no diff, as far as that can be seen.
+fn no_diff(text: &[u8]) -> &'static str {
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(byte);
+    if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
+        "there is no diff in it: it is UTF-16, save it as UTF-8"
+    } else if text.len() > 64 && text.iter().all(is_base64) {
+        "there is no diff in it: it looks like base64, as Gerrit gives patches; decode it with base64 --decode"
+    } else {
+        "there is no diff in it; is it empty, or cut off?"
+    }
 }
 
 fn lines_in(text: &[u8]) -> usize {

@@ -57,12 +57,15 @@ show() {
     "$@"
 }
 
-# settle PATCHSET|KIND/NAME CONDITION: waits until kubectl sees the condition.
+# settle PATCHSET|KIND/NAME CONDITION: waits until kubectl sees the condition, and tells how long that took.
 settle() {
-    local object=patchset/$1
+    local object=patchset/$1 begun took
     [[ $1 != */* ]] || object=$1
+    begun=$(date +%s%N)
     kubectl wait "$object" "--for=$2" --timeout=120s >/dev/null ||
         die "$object did not reach $2: $(kubectl get "$object" -o jsonpath='{.status}')"
+    took=$((($(date +%s%N) - begun) / 100000000))
+    say "$object: $2 after $((took / 10)).$((took % 10)) s"
 }
 
 # states PATCHSET: one line a patch.
@@ -213,9 +216,9 @@ runs_image() {
     reference=$(kubectl get patchset glance-image -o jsonpath='{.status.image.reference}')
     kubectl wait deployment/glance "--for=jsonpath={.spec.template.spec.containers[0].image}=$reference" --timeout=60s >/dev/null
     kubectl rollout status deployment/glance --timeout=120s >/dev/null
-    # The program takes a moment to say its version.
+    # The program takes a moment to say its version, and where it has what the patch adds.
     for _ in $(seq 100); do
-        [ -z "$(kubectl logs deployment/glance)" ] || break
+        [ "$(kubectl logs deployment/glance | wc -l)" -lt 2 ] || break
         sleep 0.2
     done
     show kubectl get deployment glance -o wide
@@ -313,9 +316,9 @@ if has_node; then
     kubectl wait patchset/glance-image --for=condition=Ready --timeout=600s >/dev/null ||
         die "no image: $(kubectl get patchset glance-image -o jsonpath='{.status}')"
     show kubectl get patchset glance-image
-    show kubectl get configmap images -o 'jsonpath={.data.glance_reference}{"\n"}'
+    show kubectl get configmap images -o custom-columns=REFERENCE:.data.glance_reference
     say "the same as a commit, for teams that keep images in Git"
-    printf '\n$ git show main\n'
+    printf '\n$ git -C gitops show main\n'
     in_git "$dir/git/gitops" show --format='%an: %B' main
     runs_image
 else

@@ -1,7 +1,7 @@
 //! `patchset constraints`: overrides merged into a release's upper constraints.
 
 use std::fmt::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -106,6 +106,12 @@ impl<'a> From<&'a Outcome> for Override<'a> {
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+    let is_stdin = |path: &Path| path.as_os_str() == "-";
+    if is_stdin(&options.upper_constraints) && options.overrides.as_deref().is_some_and(is_stdin) {
+        return Err(Error::Usage(
+            "standard input can be one of the two files, not both".to_owned(),
+        ));
+    }
     let base_bytes = input::read(&options.upper_constraints, input::LARGEST)?;
     let base = ConstraintsFile::parse(&base_bytes)?;
     let override_bytes = match &options.overrides {

@@ -141,10 +141,12 @@ impl Layout {
     pub(super) fn read(root: &Path, selection: &Selection) -> Result<Self, Error> {
         let has = |name: &str| root.join(name).is_dir();
         if !["patches", "overrides", "releases"].into_iter().any(has) {
-            return Err(Error::Usage(format!(
-                "{}: there is no folder patches, overrides or releases",
-                root.display()
-            )));
+            let shown = root.display();
+            return Err(Error::Usage(if root.is_dir() {
+                format!("{shown}: there is no folder patches, overrides or releases in it")
+            } else {
+                format!("{shown}: there is no such folder")
+            }));
         }
         let mut layout = Self::default();
         let mut known = (BTreeSet::new(), BTreeSet::new());

@@ -53,6 +53,14 @@ pub(super) fn check(release: &Release, selection: &Selection) -> Found {
             return found;
         }
     };
+    if base.entries().is_empty() && base.includes().is_empty() {
+        found.faults.push(Fault {
+            kind: FaultKind::InvalidConstraints,
+            path: upper.to_owned(),
+            line: None,
+            message: "pins nothing".to_owned(),
+        });
+    }
     let merged = match merge(&base, &overrides, &[]) {
         Ok(merged) => merged,
         Err(error) => {

@@ -123,10 +123,12 @@ fn summary(report: &Report) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(
         text,
-        "{patches}{applied} of {} patches apply{patches:#}; {} overrides, {overrides}{needy} need attention{overrides:#}; {found}{faults} faults{found:#}; {BOLD}{}{BOLD:#}",
+        "{patches}{applied} of {} patches apply{patches:#}; {} overrides, {overrides}{needy} {need} attention{overrides:#}; {found}{faults} {noun}{found:#}; {BOLD}{}{BOLD:#}",
         report.patches.len(),
         report.overrides.len(),
-        if report.ok { "good" } else { "not good" }
+        if report.ok { "good" } else { "not good" },
+        need = if needy == 1 { "needs" } else { "need" },
+        noun = if faults == 1 { "fault" } else { "faults" },
     );
     text
 }

@@ -15,6 +15,7 @@ mod error;
 pub mod image;
 pub mod installed;
 pub mod layer;
+mod manifest;
 pub mod python;
 mod reading;
 mod registry;

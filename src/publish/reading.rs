@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::StreamExt;
-use oci_client::{Reference, RegistryOperation};
+use oci_client::Reference;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::answers::{is_absent, told};
-use super::image::{DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST};
+use super::answers::told;
 use super::installed::{Distribution, Files};
 use super::layer::hex;
 use super::registry::read;
@@ -157,20 +156,10 @@ impl Registry {
     }
 
     async fn manifest(&self, target: &Reference) -> Result<Option<Manifest>, Error> {
-        let auth = self.credentials.at(target.resolve_registry());
-        let pulled = self
-            .retried(|| async {
-                let answer = self.client.auth(target, &auth, RegistryOperation::Pull).await;
-                answer.map_err(|error| told(target, "the credentials", &error))?;
-                let accepted = [MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX];
-                match self.client.pull_manifest_raw(target, &auth, &accepted).await {
-                    Ok((bytes, _)) => Ok(Some(bytes)),
-                    Err(error) if is_absent(&error) => Ok(None),
-                    Err(error) => Err(told(target, "a look at the image", &error)),
-                }
-            })
-            .await?;
-        let Some(bytes) = pulled else { return Ok(None) };
+        let pulled = self.retried(|| self.manifest_of(target)).await?;
+        let Some((bytes, _)) = pulled else {
+            return Ok(None);
+        };
         let manifest = serde_json::from_slice(&bytes).map_err(|_| Error::Unreadable {
             reference: target.to_string(),
             reason: "its manifest is none".to_owned(),

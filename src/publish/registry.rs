@@ -14,8 +14,9 @@ use serde::Deserialize;
 
 use super::answers::{is_absent, told};
 use super::error::Error;
-use super::image::{Artifact, DOCKER_INDEX, DOCKER_MANIFEST, EMPTY, INDEX, Image, MANIFEST};
+use super::image::{Artifact, EMPTY, INDEX, Image, MANIFEST};
 use super::layer::Contents;
+use super::manifest::Reader;
 use super::source_image::by_digest;
 use super::upload::stream;
 use super::{Credentials, layer::Layer};
@@ -50,6 +51,7 @@ impl Default for RegistryConfig {
 pub struct Registry {
     pub(super) client: Client,
     pub(super) credentials: Credentials,
+    pub(super) manifests: Reader,
     retries: usize,
 }
 
@@ -118,6 +120,7 @@ impl Registry {
     /// Makes a client.
     #[must_use]
     pub fn new(config: RegistryConfig, credentials: Credentials) -> Self {
+        let manifests = Reader::new(&config);
         let client = Client::new(ClientConfig {
             protocol: ClientProtocol::HttpsExcept(config.plain_http),
             read_timeout: Some(config.timeout),
@@ -129,6 +132,7 @@ impl Registry {
         Self {
             client,
             credentials,
+            manifests,
             retries: config.retries,
         }
     }
@@ -263,13 +267,11 @@ impl Registry {
 
     /// Lets a tag stand for an image.
     async fn point(&self, tag: &Reference, target: &Reference) -> Result<(), Error> {
-        let auth = self.credentials.at(target.resolve_registry());
         self.retried(|| async {
-            let pulled = self
-                .client
-                .pull_manifest_raw(target, &auth, &[MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX])
-                .await;
-            let (manifest, _) = pulled.map_err(|error| told(target, "a look at the image", &error))?;
+            let (manifest, _) = self
+                .manifest_of(target)
+                .await?
+                .ok_or_else(|| lacking(target, "a tag for it"))?;
             let media_type = serde_json::from_slice::<Typed>(&manifest)
                 .ok()
                 .and_then(|manifest| manifest.media_type);
@@ -280,28 +282,14 @@ impl Registry {
     }
 
     async fn inspect_once(&self, target: &Reference) -> Result<Option<Found>, Error> {
-        let auth = self.credentials.at(target.resolve_registry());
         let refused = |reason: &str| Error::Refused {
             registry: target.resolve_registry().to_owned(),
             what: "a look at the image".to_owned(),
             reason: reason.to_owned(),
         };
         let looked = |error: &OciDistributionError| told(target, "a look at the image", error);
-        let answer = self.client.auth(target, &auth, RegistryOperation::Pull).await;
-        answer.map_err(|error| looked(&error))?;
-        let pull = async |reference: &Reference| {
-            self.client
-                .pull_manifest_raw(
-                    reference,
-                    &auth,
-                    &[MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX],
-                )
-                .await
-        };
-        let (bytes, digest) = match pull(target).await {
-            Ok(pulled) => pulled,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(looked(&error)),
+        let Some((bytes, digest)) = self.manifest_of(target).await? else {
+            return Ok(None);
         };
         let mut manifest: Manifest =
             serde_json::from_slice(&bytes).map_err(|_| refused("it is no manifest"))?;
@@ -317,9 +305,11 @@ impl Registry {
                 .iter()
                 .find(is_platform)
                 .ok_or_else(|| refused("it has no platform"))?;
-            let (bytes, _) = pull(&target.clone_with_digest(first.digest.clone()))
-                .await
-                .map_err(|error| looked(&error))?;
+            let one = target.clone_with_digest(first.digest.clone());
+            let (bytes, _) = self
+                .manifest_of(&one)
+                .await?
+                .ok_or_else(|| refused("its first platform is not there"))?;
             manifest = serde_json::from_slice(&bytes).map_err(|_| refused("it is no manifest"))?;
         }
         let config = manifest
@@ -355,22 +345,11 @@ impl Registry {
     /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there.
     pub async fn attach(&self, reference: &str, media_type: &str, document: &[u8]) -> Result<String, Error> {
         let target = read(reference)?;
-        let auth = self.credentials.at(target.resolve_registry());
         let (manifest, digest) = self
             .retried(|| async {
                 self.authenticate(&target).await?;
-                let pulled = self
-                    .client
-                    .pull_manifest_raw(&target, &auth, &[MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX])
-                    .await;
-                pulled.map_err(|error| match error {
-                    error if is_absent(&error) => Error::Refused {
-                        registry: target.resolve_registry().to_owned(),
-                        what: format!("to attach to {reference}"),
-                        reason: "there is no such image".to_owned(),
-                    },
-                    error => told(&target, "a look at the image", &error),
-                })
+                let found = self.manifest_of(&target).await?;
+                found.ok_or_else(|| lacking(&target, &format!("to attach to {reference}")))
             })
             .await?;
         let artifact = Artifact::new(media_type, document, &manifest, &digest)?;
@@ -517,6 +496,15 @@ impl Registry {
             .when(Error::is_transient)
             .notify(|error, wait| tracing::debug!(%error, ?wait, "trying again"))
             .await
+    }
+}
+
+/// An image that has to be there is not.
+fn lacking(target: &Reference, what: &str) -> Error {
+    Error::Refused {
+        registry: target.resolve_registry().to_owned(),
+        what: what.to_owned(),
+        reason: "there is no such image".to_owned(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Source images: deterministic layers, a real registry, and real packages that install from them.
 
+mod hostile;
 mod installed;
 mod layer;
 mod push;

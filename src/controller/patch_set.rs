@@ -226,13 +226,8 @@ impl Reconciled for PatchSet {
         let holds = holds(known, &sources.inputs_digest);
         // Whoever asks for a look wants to know of the image too.
         let is_asked = pace.freshness == Freshness::Now && self.spec.build.is_some();
-        let merged = match (&self.spec.delivery, &known.proposed) {
-            (Some(wanted), Some(proposed)) => {
-                Box::pin(delivery::merged(self, context, wanted, known, proposed, pace)).await
-            }
-            _ => None,
-        };
-        let is_same = holds && !is_asked && merged.is_none() && self.is_settled(known);
+        // What waits to be merged may have been.
+        let is_same = holds && !is_asked && known.proposed.is_none() && self.is_settled(known);
         if is_same && self.is_delivered(context, known, pace).await {
             return Outcome::Unchanged(sources);
         }
@@ -253,6 +248,16 @@ impl Reconciled for PatchSet {
             Box::pin(build::build(self, context, known, gathered, patches, pace)).await
         } else {
             Built::Nothing
+        };
+        let merged = match (&self.spec.delivery, &known.proposed, &built) {
+            // The delivery itself finds that.
+            (Some(_), Some(proposed), Built::Image(_, image)) if image.reference == proposed.reference => {
+                None
+            }
+            (Some(wanted), Some(proposed), _) => {
+                Box::pin(delivery::merged(self, context, wanted, known, proposed, pace)).await
+            }
+            _ => None,
         };
         let delivered = match (&self.spec.delivery, &built) {
             (Some(wanted), Built::Image(_, image)) => {

@@ -8,7 +8,7 @@ use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use oci_client::client::{Client, ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
+use oci_client::errors::{DigestError, OciDistributionError};
 use oci_client::{Reference, RegistryOperation};
 use serde::Deserialize;
 
@@ -322,7 +322,12 @@ impl Registry {
         let mut stream = opened.map_err(|error| looked(&error))?;
         let mut bytes = Vec::new();
         while let Some(chunk) = stream.next().await {
-            bytes.extend_from_slice(&chunk.map_err(|error| looked(&OciDistributionError::from(error)))?);
+            bytes.extend_from_slice(&chunk.map_err(|error| {
+                if matches!(error.get_ref(), Some(inner) if inner.is::<DigestError>()) {
+                    return refused("its configuration is another than its digest says");
+                }
+                looked(&OciDistributionError::from(error))
+            })?);
             // Whatever it was said to be.
             if bytes.len() as u64 > LARGEST_CONFIG {
                 return Err(refused("its configuration is too large"));

@@ -183,6 +183,12 @@ pub(super) async fn merged(
     let key = (patch_set.namespace().unwrap_or_default(), patch_set.name_any());
     let images = [(key.clone(), image_of(&proposed.reference))];
     let want = followed(git);
+    // What else was found is to be told also where this server says nothing.
+    let now = Instant::now();
+    let pace = Pace {
+        deadline: now + pace.deadline.saturating_duration_since(now) / 2,
+        ..pace
+    };
     let looked = blocking(context, WHAT, pace.deadline, move |mirrors| {
         let (name, at) = branch(
             mirrors,
@@ -194,7 +200,9 @@ pub(super) async fn merged(
             true,
         )?;
         let plan = deliver::planned(&at.tip(), &images);
-        let is_there = plan.followed.contains(&key) && !plan.changes(&key.0, &key.1);
+        let is_there = plan.followed.contains(&key)
+            && !plan.changes(&key.0, &key.1)
+            && !plan.faults.iter().any(|fault| fault.concerns(&key.0, &key.1));
         Ok(is_there.then_some((name, at.commit)))
     });
     // A server that is away is told where something is to be delivered.

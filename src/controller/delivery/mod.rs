@@ -95,10 +95,10 @@ pub(super) async fn merged(
     let commit = git::merged(patch_set, context, delivery.git.as_ref()?, proposed, pace).await?;
     let before = known.delivered.clone();
     // The ConfigMap has a newer one.
-    if let Some(newer) = before
-        .as_ref()
-        .filter(|told| told.reference != proposed.reference && told.config_map.is_some())
-    {
+    let is_newer = |told: &&DeliveryStatus| {
+        delivery.config_map.is_some() && told.config_map.is_some() && told.reference != proposed.reference
+    };
+    if let Some(newer) = before.as_ref().filter(is_newer) {
         return Some(newer.clone());
     }
     let before = before.filter(|before| before.reference == proposed.reference);

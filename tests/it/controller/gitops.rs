@@ -422,10 +422,39 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
     stage.ready("demo", "True", "Succeeded").await;
     assert_eq!(repo.git(&["diff", "main", "patchset/images"]), "");
 
-    // What is merged is told, also where the next image does not come.
+    // What somebody else did on the branch stays, through all further images.
     spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
     stage.apply("demo", &spec).await;
     stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    repo.git(&["checkout", "--force", "--quiet", "patchset/images"]);
+    let theirs = repo.commit(&[("NOTES", "by hand\n")], "by hand");
+    for word in ["cinq", "fem"] {
+        spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", word))]);
+        stage.apply("demo", &spec).await;
+        let tag = build(&stage, "demo").await;
+        until("the branch has the image", || shows("patchset/images", &tag)).await;
+        repo.git(&["merge-base", "--is-ancestor", &theirs, "patchset/images"]);
+        stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_is_told_where_it_is_certain() {
+    let registry = Registry::open();
+    let stage = stage("merged", &registry).await;
+    let repo = gitops(&stage);
+    let git = json!({ "branch": "main", "push": { "branch": "patchset/images" } });
+    let mut spec = deliver(&stage, &registry, &git);
+    stage.apply("demo", &spec).await;
+    let first = build(&stage, "demo").await;
+    stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    let merge = |message: &str| {
+        repo.git(&["checkout", "--force", "--quiet", "main"]);
+        repo.git(&["merge", "--quiet", "--squash", "patchset/images"]);
+        repo.git(&["commit", "--quiet", "--message", message]);
+    };
+
+    // What is merged is told, also where the next image does not come.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("-five", "-fünf"))]);
     stage.apply("demo", &spec).await;
     let waiting = stage.ready("demo", "False", "PatchConflict").await;
@@ -442,20 +471,22 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
     assert!(delivered.reference.contains(&first));
     assert_eq!(delivered.git.unwrap().commit, repo.git(&["rev-parse", "main"]));
 
-    // What somebody else did on the branch stays, through all further images.
+    // One that cannot be told for sure is not: another file has a marker that cannot be followed.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
     stage.apply("demo", &spec).await;
+    build(&stage, "demo").await;
     stage.ready("demo", "Unknown", "AwaitingMerge").await;
-    repo.git(&["checkout", "--force", "--quiet", "patchset/images"]);
-    let theirs = repo.commit(&[("NOTES", "by hand\n")], "by hand");
-    for word in ["cinq", "fem"] {
-        spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", word))]);
-        stage.apply("demo", &spec).await;
-        let tag = build(&stage, "demo").await;
-        until("the branch has the image", || shows("patchset/images", &tag)).await;
-        repo.git(&["merge-base", "--is-ancestor", &theirs, "patchset/images"]);
-        stage.ready("demo", "Unknown", "AwaitingMerge").await;
-    }
+    repo.git(&["checkout", "--force", "--quiet", "main"]);
+    let broken = format!("a: [\n# {{\"$patchset\": \"{}:demo\"}}\n", stage.namespace);
+    repo.commit(&[("apps/broken.yaml", &broken)], "broken");
+    merge("merged with a broken file beside");
+    stage.ready("demo", "False", "InvalidMarker").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let failing = stage.ready("demo", "False", "InvalidMarker").await;
+    assert!(failing.status.unwrap().proposed.is_some());
+    repo.git(&["rm", "--quiet", "--force", "apps/broken.yaml"]);
+    repo.git(&["commit", "--quiet", "--message", "mended"]);
+    stage.ready("demo", "True", "Succeeded").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

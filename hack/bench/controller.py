@@ -157,9 +157,11 @@ class Bench:
         self.start("registry", ["docker-registry", "serve", f"{self.folder}/registry.yml"])
         git, metrics, health = free_port(), free_port(), free_port()
         self.git = f"git://127.0.0.1:{git}/upstream.git"
+        # `git daemon` starts this as a process of its own, which would stay.
+        programs = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True).stdout.strip()
         self.start(
             "git",
-            ["git", "daemon", "--verbose", "--export-all", "--reuseaddr", "--listen=127.0.0.1", f"--port={git}"]
+            [f"{programs}/git-daemon", "--verbose", "--export-all", "--reuseaddr", "--listen=127.0.0.1", f"--port={git}"]
             + [f"--base-path={self.folder}"],
         )
         self.metrics = f"http://127.0.0.1:{metrics}/metrics"

@@ -33,3 +33,4 @@ pub mod rest;
 pub mod sbom;
 pub mod source;
 pub mod status;
+mod tls;

@@ -34,10 +34,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(config: &RegistryConfig) -> Self {
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Whoever installs another at the same time is as welcome.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
+        crate::tls::ensure_provider();
         let http = Client::builder()
             .user_agent(concat!("patchset/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(config.timeout)

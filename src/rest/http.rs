@@ -66,10 +66,7 @@ pub(crate) struct Answer {
 
 impl Http {
     pub(crate) fn new(config: &Config, authorities: Option<&[u8]>) -> Result<Self, Error> {
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Another thread may have installed it in between, which is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
+        crate::tls::ensure_provider();
         let certificates = match authorities {
             Some(pem) => reqwest::Certificate::from_pem_bundle(pem)
                 .map_err(|_| Error::Secret("ca.crt holds no PEM certificate".to_owned()))?,

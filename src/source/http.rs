@@ -245,10 +245,7 @@ fn login(credentials: &Credentials) -> Option<HeaderValue> {
 }
 
 fn client(session: &Session, upstream: &Upstream, at_home: bool) -> Result<Client, Error> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may have installed it in between, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
+    crate::tls::ensure_provider();
     let certificates = match &upstream.tls.ca {
         Some(pem) => {
             reqwest::Certificate::from_pem_bundle(pem).map_err(|error| Error::Secret(chain(&error)))?

@@ -160,10 +160,7 @@ impl Notifier {
         let Some(url) = address.0.clone() else {
             return Ok(None);
         };
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Another thread may have installed it in between, which is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
+        crate::tls::ensure_provider();
         // A system without certificate authorities, as small images are, has no use for them over plain HTTP.
         let client = settings()
             .build()

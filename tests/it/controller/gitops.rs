@@ -353,6 +353,13 @@ async fn a_push_that_was_not_recorded_is_recognised_and_two_controllers_deliver_
     }
 }
 
+/// Merges what waits as one commit, as people do at a forge.
+fn squash(repo: &GitRepo, message: &str) {
+    repo.git(&["checkout", "--force", "--quiet", "main"]);
+    repo.git(&["merge", "--quiet", "--squash", "patchset/images"]);
+    repo.git(&["commit", "--quiet", "--message", message]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_branch_of_its_own_waits_to_be_merged() {
     let registry = Registry::open();
@@ -392,12 +399,7 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
     assert_eq!(commits(&repo, "patchset/images"), 3);
 
     // Merged as one commit, with another one behind it, it is delivered.
-    let merge = |message: &str| {
-        repo.git(&["checkout", "--force", "--quiet", "main"]);
-        repo.git(&["merge", "--quiet", "--squash", "patchset/images"]);
-        repo.git(&["commit", "--quiet", "--message", message]);
-    };
-    merge("merged");
+    squash(&repo, "merged");
     repo.commit(&[("README", "more\n")], "more");
     let ready = stage.ready("demo", "True", "Succeeded").await;
     let status = ready.status.unwrap();
@@ -448,18 +450,13 @@ async fn a_merge_is_told_where_it_is_certain() {
     stage.apply("demo", &spec).await;
     let first = build(&stage, "demo").await;
     stage.ready("demo", "Unknown", "AwaitingMerge").await;
-    let merge = |message: &str| {
-        repo.git(&["checkout", "--force", "--quiet", "main"]);
-        repo.git(&["merge", "--quiet", "--squash", "patchset/images"]);
-        repo.git(&["commit", "--quiet", "--message", message]);
-    };
 
     // What is merged is told, also where the next image does not come.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("-five", "-fünf"))]);
     stage.apply("demo", &spec).await;
     let waiting = stage.ready("demo", "False", "PatchConflict").await;
     assert!(waiting.status.unwrap().proposed.is_some());
-    merge("merged while a patch conflicts");
+    squash(&repo, "merged while a patch conflicts");
     let is_told = |object: &PatchSet| object.status.as_ref().unwrap().proposed.is_none();
     let told = stage.wait("demo", "told as merged", is_told).await;
     assert_well_formed(&told);
@@ -479,7 +476,7 @@ async fn a_merge_is_told_where_it_is_certain() {
     repo.git(&["checkout", "--force", "--quiet", "main"]);
     let broken = format!("a: [\n# {{\"$patchset\": \"{}:demo\"}}\n", stage.namespace);
     repo.commit(&[("apps/broken.yaml", &broken)], "broken");
-    merge("merged with a broken file beside");
+    squash(&repo, "merged with a broken file beside");
     stage.ready("demo", "False", "InvalidMarker").await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let failing = stage.ready("demo", "False", "InvalidMarker").await;

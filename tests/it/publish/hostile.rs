@@ -1,6 +1,5 @@
 //! A registry that sends more than it may, or something else than it says.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -10,6 +9,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::support::github::listen;
+use crate::support::hex;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -62,13 +62,6 @@ async fn refusal(sends: Sends) -> String {
     let registry = Registry::new(config, Credentials::default());
     let looked = registry.inspect(&format!("{host}/team/image:1")).await;
     looked.unwrap_err().to_string()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn manifest_of(config: &[u8], size: usize) -> Vec<u8> {

@@ -7,6 +7,7 @@ use patchset::source::{Artifact, ArtifactLimits, Class, Error, FileLimits, Sourc
 use sha2::{Digest, Sha256, Sha512};
 
 use super::{mirrors, soon, url};
+use crate::support::hex;
 
 /// Serves one body for ever; gives the address.
 fn serve(body: Vec<u8>) -> String {
@@ -61,14 +62,6 @@ fn archive(entries: &[(&str, Kind<'_>)]) -> Vec<u8> {
         builder.append(&header, content).unwrap();
     }
     gzip(&builder.into_inner().unwrap())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<Vec<_>>()
-        .concat()
 }
 
 fn get(body: &[u8], path: &str, suffix: &str, limits: &ArtifactLimits) -> Result<Vec<SourceFile>, Error> {

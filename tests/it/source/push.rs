@@ -392,6 +392,18 @@ fn gpg(home: &Path, args: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
+/// What git says of the newest commit's signature, by the keys of a home of gpg's.
+fn signed_by(repo: &GitRepo, home: &Path) -> String {
+    let output = Command::new("git")
+        .arg("--git-dir")
+        .arg(&repo.dir)
+        .args(["log", "-1", "--format=%G? %GS", "main"])
+        .env("GNUPGHOME", home)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
 #[rstest::rstest]
 #[case::ed25519("ed25519", "")]
 #[case::rsa("rsa2048", "")]
@@ -432,17 +444,7 @@ fn git_knows_signatures_of_openpgp_keys(#[case] algorithm: &str, #[case] passphr
     let cache = tempfile::tempdir().unwrap();
     let made = deliver(&mirrors(cache.path()), &upstream, "a: 2\n", Some(&signer)).unwrap();
     assert_eq!(repo.git(&["rev-parse", "main"]), made.id.to_string());
-    let output = Command::new("git")
-        .arg("--git-dir")
-        .arg(&repo.dir)
-        .args(["log", "-1", "--format=%G? %GS", "main"])
-        .env("GNUPGHOME", home.path())
-        .output()
-        .unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout).trim(),
-        "G Ann <ann@example.org>"
-    );
+    assert_eq!(signed_by(&repo, home.path()), "G Ann <ann@example.org>");
     end_gpg(home.path());
 }
 
@@ -500,17 +502,7 @@ fn a_subkey_signs_that_gpg_would_take(#[case] subkeys: &[(u16, &str)], #[case] e
     let signer = Signer::from_secret(&secret(&[("git.asc", &exported)])).unwrap();
     let cache = tempfile::tempdir().unwrap();
     deliver(&mirrors(cache.path()), &upstream, "a: 2\n", Some(&signer)).unwrap();
-    let output = Command::new("git")
-        .arg("--git-dir")
-        .arg(&repo.dir)
-        .args(["log", "-1", "--format=%G? %GS", "main"])
-        .env("GNUPGHOME", home.path())
-        .output()
-        .unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout).trim(),
-        "G Ann <ann@example.org>"
-    );
+    assert_eq!(signed_by(&repo, home.path()), "G Ann <ann@example.org>");
     end_gpg(home.path());
 }
 

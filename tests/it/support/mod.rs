@@ -13,3 +13,12 @@ pub mod proxy;
 pub mod registry;
 pub mod ssh_server;
 pub mod tls;
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .concat()
+}

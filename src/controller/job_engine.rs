@@ -181,15 +181,8 @@ async fn supersede(
             || is_over(planned, job)
     });
     for job in superseded {
-        if job.metadata.deletion_timestamp.is_none() {
-            let cancelled = context.jobs.cancel(job).await;
-            cancelled.map_err(|failure| Built::Failed(failure, Some(planned.clone())))?;
-            tracing::info!(
-                namespace = job.namespace(),
-                job = job.name_any(),
-                "a superseded build was cancelled"
-            );
-        }
+        let cancelled = cancel(context, job).await;
+        cancelled.map_err(|failure| Built::Failed(failure, Some(planned.clone())))?;
         let since = job
             .metadata
             .deletion_timestamp
@@ -215,21 +208,24 @@ async fn supersede(
 pub(super) async fn stop(patch_set: &PatchSet, context: &Context) {
     let namespace = patch_set.namespace().unwrap_or_default();
     let jobs = context.jobs.of(&namespace, &patch_set.uid().unwrap_or_default());
-    for job in jobs
-        .iter()
-        .filter(|job| is_active(job) && job.metadata.deletion_timestamp.is_none())
-    {
-        match context.jobs.cancel(job).await {
-            Ok(()) => tracing::info!(
-                namespace,
-                job = job.name_any(),
-                "the build of another engine was cancelled"
-            ),
-            Err(failure) => {
-                tracing::warn!(namespace, %failure, "the build of another engine could not be cancelled");
-            }
+    for job in jobs.iter().filter(|job| is_active(job)) {
+        if let Err(failure) = cancel(context, job).await {
+            tracing::warn!(namespace, %failure, "the build of another engine could not be cancelled");
         }
     }
+}
+
+/// Cancels a build of what is not wanted any more, unless that was done before.
+async fn cancel(context: &Context, job: &Job) -> Result<(), Failure> {
+    if job.metadata.deletion_timestamp.is_none() {
+        context.jobs.cancel(job).await?;
+        tracing::info!(
+            namespace = job.namespace(),
+            job = job.name_any(),
+            "a superseded build was cancelled"
+        );
+    }
+    Ok(())
 }
 
 /// Starts an attempt, where the bounds allow one more build.

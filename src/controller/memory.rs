@@ -55,11 +55,10 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
 
     /// Forgets what was written: something else stands there. Counts as a failure, and gives their number.
     pub(super) fn overtaken(&self, key: K) -> u32 {
-        let mut entries = self.lock();
-        let entry = entries.entry(key).or_default();
-        entry.written = None;
-        entry.failures = entry.failures.saturating_add(1);
-        entry.failures
+        if let Some(entry) = self.lock().get_mut(&key) {
+            entry.written = None;
+        }
+        self.failed(key)
     }
 
     /// Starts the count of failures again.

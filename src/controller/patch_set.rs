@@ -202,10 +202,12 @@ impl Reconciled for PatchSet {
         if engine != Some(Engine::GitHubActions) {
             return;
         }
-        let attempt = |status: &PatchSetStatus| status.build.as_ref()?.attempt.clone();
-        let former = attempt(before).map(|attempt| attempt.name);
-        if let Some(begun) = attempt(after).filter(|begun| Some(&begun.name) != former.as_ref()) {
-            context.workflows.wrote(&begun.name);
+        let [former, begun] = [before, after].map(|status| {
+            let attempt = status.build.as_ref()?.attempt.as_ref()?;
+            Some(&attempt.name)
+        });
+        if let Some(request) = begun.filter(|_| begun != former) {
+            context.workflows.wrote(request);
         }
     }
 

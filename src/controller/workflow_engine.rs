@@ -87,14 +87,13 @@ pub(super) async fn build(
             Ok(Some(message)) => {
                 return Built::Waiting(reason::BUILD_CANCELLING, message, Next::After(POLL));
             }
-            Err(failure) if failure.reason == reason::BUILD_FAILED => {
-                let failure = Failure {
-                    reason: reason::BUILD_CANCELLING,
-                    ..failure
-                };
+            Err(mut failure) => {
+                // No build of what is asked for has failed.
+                if failure.reason == reason::BUILD_FAILED {
+                    failure.reason = reason::BUILD_CANCELLING;
+                }
                 return Built::Failed(failure, None);
             }
-            Err(failure) => return Built::Failed(failure, None),
         }
     }
     let mut seen = None;
@@ -252,26 +251,22 @@ impl<'a> Runs<'a> {
                     .dispatch(patch_set, build, planned, search, attempt, &request)
                     .await;
             }
-            (None, Known::Asked(at)) => match self.find(&request, attempt).await? {
-                None if at.elapsed() >= LISTED_WITHIN => {
-                    return self
-                        .dispatch(patch_set, build, planned, search, attempt, &request)
-                        .await;
+            (None, known @ (Known::Asked(at) | Known::Answered(at))) => {
+                let found = self.find(&request, attempt).await?;
+                if found.is_none() && at.elapsed() >= LISTED_WITHIN {
+                    if matches!(known, Known::Asked(_)) {
+                        return self
+                            .dispatch(patch_set, build, planned, search, attempt, &request)
+                            .await;
+                    }
+                    let why = format!(
+                        "{} took the request, and no run of it has {request} in its title: set its run-name to ${{{{ inputs.request_id }}}}",
+                        self.workflow.full_name()
+                    );
+                    return Ok(Followed::Over(Seen::Failed(why, None)));
                 }
-                found => found,
-            },
-            (None, Known::Answered(at)) => match self.find(&request, attempt).await? {
-                None if at.elapsed() >= LISTED_WITHIN => {
-                    return Ok(Followed::Over(Seen::Failed(
-                        format!(
-                            "{} took the request, and no run of it has {request} in its title: set its run-name to ${{{{ inputs.request_id }}}}",
-                            self.workflow.full_name()
-                        ),
-                        None,
-                    )));
-                }
-                found => found,
-            },
+                found
+            }
         };
         let Some(run) = found else {
             return Ok(Followed::Working(
@@ -400,8 +395,7 @@ impl<'a> Runs<'a> {
     }
 
     /// Cancels the run of an attempt at what is not wanted any more. One for the same tag has to be over before the next
-    /// may begin.
-    /// Gives what is waited for.
+    /// may begin. Gives what is waited for.
     async fn supersede(
         &self,
         former: &BuildStatus,

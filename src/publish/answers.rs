@@ -33,19 +33,18 @@ pub(super) fn told(target: &Reference, what: &str, error: &OciDistributionError)
         registry: registry.clone(),
         repository: target.repository().to_owned(),
     };
-    let by_code = |code: u16, reason: String| match code {
+    let by_status = |code: u16, reason: String| match code {
         401 | 403 => authentication(),
         408 | 425 | 429 | 500.. => Error::Unavailable {
             registry: registry.clone(),
-            reason: format!("{what}: {reason}"),
+            reason: format!("{what}: {}", shortened(reason)),
         },
         _ => Error::Refused {
             registry: registry.clone(),
             what: what.to_owned(),
-            reason,
+            reason: shortened(reason),
         },
     };
-    let by_status = |code: u16, reason: String| by_code(code, shortened(reason));
     match error {
         OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
             authentication()

@@ -130,12 +130,12 @@ pub(super) async fn deliver(
         return Delivered::Later(format!("{} is about to be delivered", image.reference), Next::Now);
     }
     let approved = patch_set.annotations().get(APPROVED).map(String::as_str);
-    // What was delivered was approved then.
-    let is_delivered = known
+    let before = known
         .delivered
         .as_ref()
-        .is_some_and(|delivered| delivered.reference == image.reference);
-    if !is_delivered && !is_approved(delivery, approved, image) {
+        .filter(|before| before.reference == image.reference);
+    // What was delivered was approved then.
+    if before.is_none() && !is_approved(delivery, approved, image) {
         return Delivered::Held(format!(
             "{} waits for approval: kubectl annotate --overwrite patchset {} {APPROVED}={}",
             image.reference,
@@ -177,12 +177,8 @@ pub(super) async fn deliver(
             Ok(git::Placed::Committed(commit)) => status.git = Some(commit),
             Ok(git::Placed::Found(commit, rest)) => {
                 // Commits of others do not change by which one it was delivered. One that was told beside a proposal is older.
-                let before = known
-                    .delivered
-                    .as_ref()
-                    .filter(|before| before.reference == image.reference && known.proposed.is_none())
-                    .and_then(|before| before.git.clone());
-                let same = before.filter(|before| {
+                let same = before.filter(|_| known.proposed.is_none());
+                let same = same.and_then(|before| before.git.clone()).filter(|before| {
                     (&before.repository, &before.branch, &before.paths)
                         == (&commit.repository, &commit.branch, &commit.paths)
                 });
@@ -207,11 +203,7 @@ pub(super) async fn deliver(
             Err(NotDelivered::Failed(failure)) => {
                 // The ConfigMap has it already.
                 let told = delivery.config_map.is_some().then(|| DeliveryStatus {
-                    git: known
-                        .delivered
-                        .as_ref()
-                        .filter(|before| before.reference == image.reference)
-                        .and_then(|before| before.git.clone()),
+                    git: before.and_then(|before| before.git.clone()),
                     ..dated(status, known)
                 });
                 return Delivered::Failed(failure, told);

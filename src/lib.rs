@@ -12,7 +12,8 @@
 //!
 //! [`publish`] pushes patched trees and merged constraints to a registry, [`build`] describes the Job that makes an image
 //! of them, [`actions`] has GitHub Actions make it, [`sbom`] says what is in them, [`deliver`] puts them into the files of
-//! a `GitOps` repository, and [`forge`] opens the pull request for that. [`rest`] is how the servers are asked.
+//! a `GitOps` repository, and [`forge`] opens the pull request for that. [`rest`] is how the servers are asked,
+//! and [`egress`] says which of them may be connected to.
 //!
 //! [`api`] holds the types that users write. `docs/architecture.md` has the rules
 //! that keep the rooms apart.
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod constraints;
 pub mod controller;
 pub mod deliver;
+pub mod egress;
 pub mod forge;
 pub mod ops;
 pub mod patch;
@@ -33,4 +35,5 @@ pub mod rest;
 pub mod sbom;
 pub mod source;
 pub mod status;
+mod text;
 mod tls;

@@ -1,0 +1,93 @@
+//! Where an answer may lead: redirects, and addresses in `Location` headers.
+
+use url::Url;
+
+/// Whether an answer may lead to another origin than the request's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// It stays at the origin: scheme, host and port.
+    Refused,
+    /// Over https, for what is fetched without a login: blobs, uploads and logs are often kept at another host.
+    OverHttps,
+}
+
+/// A redirect that is not followed. Its text names the host alone: what follows it may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server leads to {to}, {reason}")]
+pub struct RefusedRedirect {
+    to: String,
+    reason: &'static str,
+}
+
+/// Reads the address that an answer leads to, which may be relative, and checks it. The address that is connected to is checked by
+/// [`super::Destinations`].
+///
+/// # Errors
+///
+/// [`RefusedRedirect`] for what is no address, holds a login, is not encrypted where the request was, or is another origin
+/// where that is refused.
+pub fn check_redirect(from: &Url, location: &str, elsewhere: Elsewhere) -> Result<Url, RefusedRedirect> {
+    let refused = |to: &str, reason| RefusedRedirect {
+        to: crate::text::printable(to, 200),
+        reason,
+    };
+    let to = from
+        .join(location)
+        .map_err(|_| refused("something", "which is no address"))?;
+    let shown = format!("{}://{}", to.scheme(), to.host_str().unwrap_or_default());
+    if !to.username().is_empty() || to.password().is_some() {
+        return Err(refused(
+            &shown,
+            "with a login in the address, which is not followed",
+        ));
+    }
+    if to.origin() == from.origin() {
+        return Ok(to);
+    }
+    match elsewhere {
+        Elsewhere::Refused => Err(refused(
+            &shown,
+            "another server, which is not followed here: name that one",
+        )),
+        Elsewhere::OverHttps if to.scheme() == "https" && to.host().is_some() => Ok(to),
+        Elsewhere::OverHttps => Err(refused(&shown, "which is not encrypted and is not followed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_leads_to_its_origin_or_over_https() {
+        let from: Url = "https://r.example/v2/a/blobs/uploads/".parse().unwrap();
+        let check = |location: &str, elsewhere| check_redirect(&from, location, elsewhere).map(String::from);
+        assert_eq!(
+            check("/v2/a/1?state=x", Elsewhere::Refused),
+            Ok("https://r.example/v2/a/1?state=x".to_owned())
+        );
+        assert_eq!(
+            check("https://blobs.example/1", Elsewhere::OverHttps),
+            Ok("https://blobs.example/1".to_owned())
+        );
+        for (location, elsewhere, part) in [
+            ("https://blobs.example/1", Elsewhere::Refused, "another server"),
+            ("https://r.example:444/1", Elsewhere::Refused, "another server"),
+            ("http://r.example/1", Elsewhere::OverHttps, "not encrypted"),
+            (
+                "http://internal/secret",
+                Elsewhere::OverHttps,
+                "http://internal, which is not encrypted",
+            ),
+            ("file:///etc/passwd", Elsewhere::OverHttps, "not encrypted"),
+            ("https://ann:pw@r.example/1", Elsewhere::Refused, "a login"),
+            ("https://", Elsewhere::OverHttps, "no address"),
+        ] {
+            let error = check(location, elsewhere).unwrap_err().to_string();
+            assert!(
+                error.contains(part) && !error.contains("pw") && !error.contains("secret"),
+                "{location}: {error}"
+            );
+        }
+    }
+}

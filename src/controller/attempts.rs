@@ -9,6 +9,7 @@ use crate::api::reason;
 use crate::plan::conditions::seconds;
 use crate::plan::patch_set::Built;
 use crate::plan::{Failure, Retry, Step};
+use crate::text::printable_lines;
 
 /// How much of a log is told, in characters from its end.
 const LOG_CHARACTERS: usize = 2000;
@@ -16,10 +17,7 @@ const LOG_CHARACTERS: usize = 2000;
 /// The end of a log as it is told: without control characters, and not longer than a status should be.
 pub(super) fn tail(log: &str) -> String {
     let plain = anstream::adapter::strip_str(log).to_string();
-    let clean: String = plain
-        .chars()
-        .filter(|c| *c == '\n' || *c == '\t' || !c.is_control())
-        .collect();
+    let clean = printable_lines(&plain.replace('\r', ""));
     let clean = clean.trim();
     let excess = clean.chars().count().saturating_sub(LOG_CHARACTERS);
     clean.chars().skip(excess).collect()

@@ -71,7 +71,6 @@ impl Destinations {
     }
 
     /// Has a client resolve names by this rule and follow no redirect by itself.
-    #[must_use]
     pub fn guard(self, builder: ClientBuilder) -> ClientBuilder {
         builder
             .dns_resolver(self)

@@ -8,8 +8,9 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{GitPath, LocalReference};
+use super::common::{GitPath, LocalReference, ServiceAccountName};
 use super::duration::{DurationError, FluxDuration};
+use super::pod_template::PodTemplate;
 
 /// A repository of a registry, without tag and digest: `registry.example.org/team/glance`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -73,7 +74,8 @@ pub struct Build {
     /// Secret of type `kubernetes.io/dockerconfigjson` for the registries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
-    /// How long one attempt at a build may take; an hour where absent.
+    /// How long one attempt at a build may take; an hour where absent, and never longer than the controller's
+    /// `--max-build-timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<FluxDuration>,
     /// How often a failed build is tried again, with waits that grow, before it waits for an input to change or for
@@ -259,10 +261,14 @@ pub struct JobOptions {
     /// How long a finished Job is kept; an hour where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<FluxDuration>,
-    /// Parts of the Job's pod template, laid over that of the controller: objects are merged, lists whose elements
-    /// have names are merged by them, all else is replaced. The container that builds is called `build`.
+    /// The service account of this namespace that the Job's pods run as; that of the PatchSet where absent. They get no
+    /// token of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "free_form")]
+    pub service_account_name: Option<ServiceAccountName>,
+    /// Parts of the Job's pod template (`PodTemplateSpec`), laid over that of the controller: objects are merged, lists whose
+    /// elements have names are merged by them, all else is replaced, and null removes. The container that builds is called
+    /// `build`. Which fields may be set is up to the controller's `--job-pod-template`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
 }
 
@@ -302,18 +308,6 @@ impl GitHubActions {
     pub fn ref_(&self) -> &str {
         self.ref_.as_deref().unwrap_or("main")
     }
-}
-
-/// Parts of a pod template.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PodTemplate(pub serde_json::Value);
-
-fn free_form(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "object",
-        "x-kubernetes-preserve-unknown-fields": true,
-    })
 }
 
 /// The program that builds.

@@ -47,7 +47,9 @@ pub fn markdown(definitions: &[CustomResourceDefinition]) -> String {
 
 fn rows(text: &mut String, path: &str, schema: &JSONSchemaProps) {
     let required = schema.required.clone().unwrap_or_default();
-    for (name, property) in schema.properties.iter().flatten() {
+    // Fields of Kubernetes, which has a reference of its own, are not described here.
+    let described = schema.properties.iter().flatten();
+    for (name, property) in described.filter(|(_, property)| property.description.is_some()) {
         let here = if path.is_empty() {
             name.clone()
         } else {

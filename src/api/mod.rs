@@ -17,6 +17,7 @@ pub mod docs;
 pub mod duration;
 pub mod extra_packages;
 pub mod patch_set;
+pub mod pod_template;
 pub mod reason;
 pub mod reference;
 pub mod schema;

@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::build::Build;
-use super::common::{ADDRESS, Component, GitPath, GitRef, LocalReference, NO_PASSWORD, Release};
+use super::common::{
+    ADDRESS, Component, GitPath, GitRef, LocalReference, NO_PASSWORD, Release, ServiceAccountName,
+};
 use super::delivery::Delivery;
 use super::duration::FluxDuration;
 use super::reference::SourceReference;
@@ -101,6 +103,11 @@ pub struct PatchSetSpec {
     /// Where the image goes when it is built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
+    /// The service account of this namespace in whose name ConfigMaps are delivered, with the rights that it has, and that
+    /// Jobs run as; the controller's `--default-service-account` where absent. Where there is none either, ConfigMaps are
+    /// written with the controller's own rights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account_name: Option<ServiceAccountName>,
     /// How often to look whether the upstream's ref or the patches moved.
     #[serde(default = "default_interval")]
     pub interval: FluxDuration,

@@ -57,7 +57,7 @@ pub fn faults<K: CustomResourceExt>(object: &Value) -> Vec<Fault> {
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     let mut own = Value::Object(own);
-    without_nulls(&mut own, &schema);
+    without_nulls(&mut own);
     let mut faults = Vec::new();
     walk(&schema, &own, "", &mut faults);
     if faults.is_empty()
@@ -73,29 +73,15 @@ pub fn faults<K: CustomResourceExt>(object: &Value) -> Vec<Fault> {
 }
 
 /// Takes out what is null: it counts as absent.
-fn without_nulls(value: &mut Value, schema: &Value) {
-    if is_free(schema) {
-        return;
-    }
+fn without_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|_, value| !value.is_null());
-            for (name, value) in fields {
-                without_nulls(value, field(schema, name).unwrap_or(&Value::Null));
-            }
+            fields.values_mut().for_each(without_nulls);
         }
-        Value::Array(items) => {
-            let of = schema.get("items").unwrap_or(&Value::Null);
-            for item in items {
-                without_nulls(item, of);
-            }
-        }
+        Value::Array(items) => items.iter_mut().for_each(without_nulls),
         _ => {}
     }
-}
-
-fn is_free(schema: &Value) -> bool {
-    schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true))
 }
 
 /// The schema of a field.
@@ -200,22 +186,20 @@ fn object(schema: &Value, fields: &Map<String, Value>, path: &str, faults: &mut 
         }
     }
     for (name, value) in fields {
-        match field(schema, name) {
-            Some(schema) => walk(schema, value, &below(name), faults),
-            None if is_free(schema) => {}
-            None => {
-                let known = schema.get("properties").and_then(Value::as_object);
-                let known: Vec<&str> = known
-                    .into_iter()
-                    .flat_map(Map::keys)
-                    .map(String::as_str)
-                    .collect();
-                faults.push(Fault {
-                    field: below(name),
-                    message: format!("is unknown; there are {}", known.join(", ")),
-                });
-            }
+        if let Some(schema) = field(schema, name) {
+            walk(schema, value, &below(name), faults);
+            continue;
         }
+        let known = schema.get("properties").and_then(Value::as_object);
+        let known: Vec<&str> = known
+            .into_iter()
+            .flat_map(Map::keys)
+            .map(String::as_str)
+            .collect();
+        faults.push(Fault {
+            field: below(name),
+            message: format!("is unknown; there are {}", known.join(", ")),
+        });
     }
 }
 

@@ -56,6 +56,8 @@ pub const BUILDING: &str = "Building";
 pub const BUILD_CANCELLING: &str = "BuildCancelling";
 /// As many builds are under way as may be; this one waits for its turn.
 pub const BUILD_QUEUED: &str = "BuildQueued";
+/// A build could not be cancelled when its object was deleted, and goes on.
+pub const BUILD_NOT_CANCELLED: &str = "BuildNotCancelled";
 /// A build failed.
 pub const BUILD_FAILED: &str = "BuildFailed";
 /// A library or the constraints that an image is built with are not ready.

@@ -71,6 +71,8 @@ pub struct Order<'a> {
     pub image: &'a str,
     /// The repository that keeps layers.
     pub cache: Option<&'a str>,
+    /// The service account that its pods run as; that of the namespace where absent.
+    pub service_account: Option<&'a str>,
     /// What is laid over the pod template.
     pub pod_template: Option<&'a Value>,
 }
@@ -138,6 +140,9 @@ pub fn job(order: &Order<'_>) -> Value {
             "volumes": volumes,
         },
     });
+    if let Some(account) = order.service_account {
+        template["spec"]["serviceAccountName"] = account.into();
+    }
     if let Some(over) = order.pod_template {
         overlay(&mut template, over);
     }

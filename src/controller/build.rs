@@ -1,6 +1,9 @@
 //! Looks for the image that the published source asks for, and has it built.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::context::{Context, Pace};
 use super::gather::Gathered;
@@ -8,15 +11,19 @@ use super::ingredients::Lack;
 use super::registries::{in_time, registry};
 use super::sbom::{self, Material};
 use super::{inspection, job_engine, publishing, workflow_engine};
+use crate::api::PatchSet;
 use crate::api::build::{Build, BuildStatus, Engine, ImageStatus};
+use crate::api::reason::{self, condition};
 use crate::api::status::{PatchSetStatus, PatchStatus};
-use crate::api::{PatchSet, reason};
 use crate::plan::build::{INPUTS_LABEL, date, image, reasons};
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, holds, is_planned, stands};
-use crate::plan::{Failure, Step};
+use crate::plan::{Failure, Step, backoff, conditions};
 use crate::publish::{Layers, Registry};
 use crate::source::Freshness;
+
+/// How soon an image is looked for that somebody else builds, at first.
+const LOOK_FIRST: Duration = Duration::from_secs(15);
 
 /// Publishes the source where that was not done yet, looks for the image, and has it built where it is not there.
 pub(super) async fn build(
@@ -75,7 +82,7 @@ pub(super) async fn build(
                     rejected: same.and_then(|before| before.rejected.clone()),
                     ..planned
                 };
-                date(&mut planned, known, jiff::Timestamp::now());
+                date(&mut planned, known, Timestamp::now());
                 planned
             }
             Err(failure) => return Built::Failed(failure, None),
@@ -138,7 +145,7 @@ async fn by_engine(
         job_engine::stop(patch_set, context).await;
     }
     match build.engine {
-        Engine::External => external(planned, search).await,
+        Engine::External => external(patch_set, known, planned, search).await,
         Engine::Job => job_engine::build(patch_set, build, context, planned, search).await,
         Engine::GitHubActions => {
             workflow_engine::build(patch_set, build, context, known, planned, search).await
@@ -147,15 +154,32 @@ async fn by_engine(
 }
 
 /// Looks for an image that somebody else builds.
-async fn external(mut planned: BuildStatus, search: &Search<'_>) -> Built {
+async fn external(
+    patch_set: &PatchSet,
+    known: &PatchSetStatus,
+    mut planned: BuildStatus,
+    search: &Search<'_>,
+) -> Built {
     match search.image(&mut planned).await {
         Ok(Some(image)) => Built::Image(planned, Box::new(image)),
         Ok(None) => {
             let message = format!("the source is published; waiting for the image {}", search.target);
-            Built::Awaited(planned, reason::AWAITING_IMAGE, message, Next::Soon)
+            let interval = patch_set.spec.interval.get().unwrap_or(backoff::LONGEST);
+            let next = Next::After(look_again(known, interval, Timestamp::now()));
+            Built::Awaited(planned, reason::AWAITING_IMAGE, message, next)
         }
         Err(failure) => Built::Failed(failure, Some(planned)),
     }
+}
+
+/// When to look again for an image that somebody else builds: the longer it has been waited for, the later, so that many that are
+/// never built cost little.
+fn look_again(known: &PatchSetStatus, interval: Duration, now: Timestamp) -> Duration {
+    let since = conditions::find(&known.conditions, condition::IMAGE_BUILT)
+        .filter(|built| built.reason == reason::AWAITING_IMAGE)
+        .map_or(now, |built| built.last_transition_time.0);
+    let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    (waited / 10).max(LOOK_FIRST).min(interval)
 }
 
 /// Adds the tag that sorts to an image that was found.
@@ -199,6 +223,28 @@ pub(super) fn superseded<'a>(known: &'a PatchSetStatus, planned: &BuildStatus) -
 /// Whether an attempt at one is an attempt at the other.
 fn is_same(one: &BuildStatus, other: &BuildStatus) -> bool {
     (&one.inputs_digest, &one.target) == (&other.inputs_digest, &other.target)
+}
+
+/// How long one attempt at a build may take, where the controller allows so much.
+///
+/// # Errors
+///
+/// Where the spec asks for more, or for what is no duration.
+pub(super) fn timeout(build: &Build, longest: Duration) -> Result<Duration, Failure> {
+    let wanted = build
+        .timeout()
+        .map_err(|error| Failure::stalled(Step::Build, reason::INVALID_SPEC, error.to_string()))?;
+    match &build.timeout {
+        Some(timeout) if wanted > longest => Err(Failure::stalled(
+            Step::Build,
+            reason::ACCESS_DENIED,
+            format!(
+                "build.timeout is {timeout}, and this controller allows builds of at most {} seconds (--max-build-timeout): shorten it",
+                longest.as_secs()
+            ),
+        )),
+        Some(_) | None => Ok(wanted.min(longest)),
+    }
 }
 
 /// Where the image is looked for.
@@ -258,4 +304,66 @@ fn taken(status: &BuildStatus, target: &str, inputs: Option<&String>) -> String 
         "the registry has {target}, which {what}, and not from {0}: build it with --label {INPUTS_LABEL}={0}, or use {{inputs}} in build.image.tag",
         status.inputs_digest
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+    #[test]
+    fn an_image_is_looked_for_the_later_the_longer_it_was_waited_for() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let waiting = |reason: &str| PatchSetStatus {
+            conditions: vec![Condition {
+                last_transition_time: Time(at(0)),
+                message: String::new(),
+                observed_generation: None,
+                reason: reason.to_owned(),
+                status: "Unknown".to_owned(),
+                type_: condition::IMAGE_BUILT.to_owned(),
+            }],
+            ..PatchSetStatus::default()
+        };
+        let (known, interval) = (waiting(reason::AWAITING_IMAGE), Duration::from_secs(300));
+        for (now, seconds) in [(0, 15), (100, 15), (600, 60), (1_000_000, 300)] {
+            assert_eq!(look_again(&known, interval, at(now)).as_secs(), seconds);
+        }
+        assert_eq!(look_again(&known, Duration::from_secs(1), at(600)).as_secs(), 1);
+        // Something else was waited for until now.
+        assert_eq!(
+            look_again(&waiting(reason::BUILDING), interval, at(600)).as_secs(),
+            15
+        );
+    }
+
+    #[test]
+    fn a_build_may_take_as_long_as_the_controller_allows() {
+        let build = |timeout: Option<&str>| -> Build {
+            let mut build =
+                serde_json::json!({ "engine": "External", "source": { "repository": "r.example/s" } });
+            if let Some(timeout) = timeout {
+                build["timeout"] = timeout.into();
+            }
+            serde_json::from_value(build).unwrap()
+        };
+        let [hour, two] = [1, 2].map(|hours| Duration::from_secs(hours * 3600));
+        assert_eq!(timeout(&build(None), two), Ok(hour));
+        assert_eq!(
+            timeout(&build(None), Duration::from_secs(60)),
+            Ok(Duration::from_secs(60))
+        );
+        assert_eq!(timeout(&build(Some("2h")), two), Ok(two));
+        let failure = timeout(&build(Some("2h1ms")), two).unwrap_err();
+        assert_eq!(failure.reason, reason::ACCESS_DENIED);
+        assert!(
+            failure
+                .message
+                .contains("at most 7200 seconds (--max-build-timeout)")
+        );
+        assert_eq!(
+            timeout(&build(Some("9000h")), two).unwrap_err().reason,
+            reason::INVALID_SPEC
+        );
+    }
 }

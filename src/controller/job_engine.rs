@@ -10,13 +10,15 @@ use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
 use super::attempts;
-use super::build::Search;
+use super::build::{Search, timeout};
+use super::build_places::Waiting;
 use super::context::Context;
-use super::jobs::{Active, inputs_of, is_active, number_of, target_of};
+use super::jobs::{inputs_of, is_active, number_of, target_of};
+use super::service_account::service_account;
 use crate::api::build::{Attempt, Build, BuildStatus, Builder};
 use crate::api::duration::DurationError;
 use crate::api::{PatchSet, reason};
-use crate::build::{Order, job, labels, name};
+use crate::build::{Order, check_pod_template, job, labels, name};
 use crate::plan::attempt::{Decision, Seen, begun, decide, observed};
 use crate::plan::conditions::seconds;
 use crate::plan::inputs::Inputs;
@@ -31,6 +33,9 @@ const RECIPE_POINTER: &str = "/metadata/annotations/patching.c5c3.io~1recipe";
 
 /// How long a build that was cancelled may hold up the next one for the same tag.
 const CANCEL_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often a build asks for its turn that is woken when it comes.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Looks for the image, and starts or follows the attempt that is due.
 pub(super) async fn build(
@@ -242,25 +247,20 @@ async fn start(
         patch_set.namespace().unwrap_or_default(),
         patch_set.uid().unwrap_or_default(),
     );
-    let name = name(&patch_set.name_any(), &planned.inputs_digest, number);
-    let most = Active {
-        in_namespace: usize::from(context.options.max_builds_per_namespace),
-        in_all: usize::from(context.options.max_builds),
-    };
-    if let Err(active) = context.jobs.take_place(&namespace, &name, most) {
-        let message = format!(
-            "waiting for its turn: {} builds are under way in this namespace (at most {}), {} in all (at most {})",
-            active.in_namespace, most.in_namespace, active.in_all, most.in_all
-        );
-        return Built::Awaited(planned, reason::BUILD_QUEUED, message, Next::Soon);
-    }
+    // What can never begin takes no turn.
     let manifest = match manifest(patch_set, build, context, &planned, search, number) {
         Ok(manifest) => manifest,
-        Err(failure) => {
-            context.jobs.give_up(&namespace, &name);
-            return Built::Failed(failure, Some(planned));
-        }
+        Err(failure) => return Built::Failed(failure, Some(planned)),
     };
+    let name = name(&patch_set.name_any(), &planned.inputs_digest, number);
+    let waiting = Waiting {
+        namespace: namespace.clone(),
+        name: patch_set.name_any(),
+    };
+    if let Err(queued) = context.jobs.take_place(&waiting, &name) {
+        let next = Next::After(ASK_AGAIN);
+        return Built::Awaited(planned, reason::BUILD_QUEUED, queued.to_string(), next);
+    }
     if let Err(failure) = context
         .jobs
         .start(&namespace, &uid, &planned.inputs_digest, &manifest)
@@ -296,6 +296,14 @@ fn manifest(
         ));
     };
     let options = build.job.clone().unwrap_or_default();
+    if let Some(template) = &options.pod_template {
+        check_pod_template(&template.0, context.options.job_pod_template)
+            .map_err(|refused| Failure::stalled(Step::Build, reason::ACCESS_DENIED, refused.to_string()))?;
+    }
+    let account = options
+        .service_account_name
+        .as_ref()
+        .or(service_account(patch_set, &context.options));
     let builder = options.builder.unwrap_or_default();
     let image = match (&options.image, builder) {
         (Some(image), _) => image,
@@ -321,13 +329,14 @@ fn manifest(
             &patch_set.spec.component.0,
             search.revision,
         ),
-        timeout: build.timeout().map_err(unreadable)?,
+        timeout: timeout(build, context.options.max_build_timeout)?,
         keep: options.keep().map_err(unreadable)?,
         secret: build.secret_ref.as_ref().map(|secret| secret.name.as_str()),
         plain_http: &context.options.plain_http_registry,
         builder,
         image,
         cache: options.cache.as_ref().map(|cache| cache.0.as_str()),
+        service_account: account.map(|account| account.0.as_str()),
         pod_template: options.pod_template.as_ref().map(|template| &template.0),
     });
     let recipe = Inputs::new("job")

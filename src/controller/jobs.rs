@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use futures::StreamExt;
+use futures::channel::mpsc::{self, UnboundedSender};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, DeleteParams, ListParams, LogParams};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -14,11 +17,12 @@ use kube::{Client, Resource, ResourceExt};
 use serde_json::Value;
 
 use super::attempts::tail;
-use super::context::API_TIMEOUT;
+use super::build_places::{BuildLimits, Queue, Queued, UnderWay, Waiting};
+use super::context::{API_TIMEOUT, Guarded};
 use super::reconciler::within_limit;
 use super::references::{Changes, Referent, ReferentKind, Scope};
-use crate::api::reason;
-use crate::build::{INPUTS_ANNOTATION, MANAGED_BY, OWNER_LABEL, TARGET_ANNOTATION};
+use crate::api::{GROUP, PatchSet, reason};
+use crate::build::{INPUTS_ANNOTATION, MANAGED_BY, TARGET_ANNOTATION};
 use crate::plan::attempt::Seen;
 use crate::plan::{Failure, Step};
 use crate::status::FIELD_MANAGER;
@@ -31,26 +35,45 @@ const LOG_BYTES: i64 = 64 << 10;
 pub(super) struct Jobs {
     client: Client,
     store: Store<Job>,
-    /// Those that were started and that the watch has not shown yet, by namespace and name.
-    started: Arc<Started>,
+    places: Arc<Places>,
 }
 
-/// Jobs by namespace and name.
-type Started = Mutex<HashSet<(String, String)>>;
+/// The places for builds by Jobs.
+struct Places {
+    jobs: Store<Job>,
+    patch_sets: Store<Guarded<PatchSet>>,
+    limits: BuildLimits,
+    taken: Mutex<Taken>,
+    /// Who may begin is woken here.
+    wake: UnboundedSender<Referent>,
+}
 
-/// How many builds are under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Active {
-    pub(super) in_namespace: usize,
-    pub(super) in_all: usize,
+/// What the watch of Jobs does not show.
+#[derive(Default)]
+struct Taken {
+    /// Jobs that were started and that the watch has not shown yet, by namespace and name.
+    started: HashSet<(String, String)>,
+    queue: Queue,
 }
 
 impl Jobs {
     /// Starts the watch. The store fills while the stream of changes is polled.
-    pub(super) fn watch(client: Client, scope: &Scope) -> (Self, Changes) {
+    pub(super) fn watch(
+        client: Client,
+        scope: &Scope,
+        patch_sets: Store<Guarded<PatchSet>>,
+        limits: BuildLimits,
+    ) -> (Self, Changes) {
         let (store, writer) = reflector::store();
-        let started = Arc::<Started>::default();
-        let shown = Arc::clone(&started);
+        let (wake, woken) = mpsc::unbounded();
+        let places = Arc::new(Places {
+            jobs: store.clone(),
+            patch_sets,
+            limits,
+            taken: Mutex::default(),
+            wake,
+        });
+        let shown = Arc::clone(&places);
         let config = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
         let changes = watcher(scope.api::<Job>(), config)
             .default_backoff()
@@ -60,6 +83,13 @@ impl Jobs {
                 if let Some(spec) = &mut job.spec {
                     spec.template.spec = None;
                 }
+                // Of a Job with our labels that is none of ours, nothing is kept.
+                if owner(job).is_none() {
+                    (job.spec, job.status) = (None, None);
+                    job.labels_mut().clear();
+                    job.annotations_mut().clear();
+                    job.owner_references_mut().clear();
+                }
             })
             .reflect(writer)
             .touched_objects()
@@ -67,12 +97,14 @@ impl Jobs {
                 let referent = match job {
                     Ok(job) => {
                         let namespace = job.namespace().unwrap_or_default();
-                        // From now on the store tells whether it is active; what is gone takes no place.
-                        lock(&shown).remove(&(namespace.clone(), job.name_any()));
-                        Some(Referent {
-                            kind: ReferentKind::Job,
-                            namespace,
-                            name: owner(&job).unwrap_or_default().to_owned(),
+                        owner(&job).map(|owner| {
+                            // From now on the store tells whether it is active; what is gone takes no place.
+                            shown.give_back(&namespace, &job.name_any());
+                            Referent {
+                                kind: ReferentKind::Job,
+                                namespace,
+                                name: owner.name.clone(),
+                            }
                         })
                     }
                     Err(error) => {
@@ -81,14 +113,13 @@ impl Jobs {
                     }
                 };
                 futures::future::ready(referent)
-            })
-            .boxed();
+            });
         let jobs = Self {
             client,
             store,
-            started,
+            places,
         };
-        (jobs, changes)
+        (jobs, futures::stream::select(changes, woken).boxed())
     }
 
     /// Waits until the Jobs are known.
@@ -102,40 +133,26 @@ impl Jobs {
         self.store
             .state()
             .into_iter()
-            .filter(|job| {
-                job.metadata.namespace.as_deref() == Some(namespace)
-                    && job.labels().get(OWNER_LABEL).is_some_and(|of| of == uid)
-            })
+            .filter(|job| job.metadata.namespace.as_deref() == Some(namespace) && is_owned_by(job, uid))
             .collect()
     }
 
-    /// How many builds are under way, and a place for one more where the bounds leave one: it is given back when the
-    /// watch shows the Job, or by [`Jobs::give_up`].
-    pub(super) fn take_place(&self, namespace: &str, name: &str, most: Active) -> Result<(), Active> {
-        let mut started = self.started();
-        started.retain(|(namespace, name)| self.get(namespace, name).is_none());
-        let mut active: HashSet<(String, String)> = self
-            .store
-            .state()
-            .into_iter()
-            .filter(|job| is_active(job))
-            .map(|job| (job.namespace().unwrap_or_default(), job.name_any()))
-            .collect();
-        active.extend(started.iter().cloned());
-        let count = Active {
-            in_namespace: active.iter().filter(|(of, _)| of == namespace).count(),
-            in_all: active.len(),
-        };
-        if count.in_all >= most.in_all || count.in_namespace >= most.in_namespace {
-            return Err(count);
-        }
-        started.insert((namespace.to_owned(), name.to_owned()));
+    /// Takes a place for a Job of a `PatchSet`, where the bounds leave one and it is its turn: it is given back when the
+    /// watch shows the Job, or by [`Jobs::give_up`]. Where it has to wait, the `PatchSet` is woken when its turn comes.
+    pub(super) fn take_place(&self, patch_set: &Waiting, job: &str) -> Result<(), Queued> {
+        let mut taken = self.places.taken();
+        let under_way = self.places.under_way(&mut taken);
+        let limits = self.places.limits;
+        taken.queue.ask(patch_set, &under_way, limits, Instant::now())?;
+        taken
+            .started
+            .insert((patch_set.namespace.clone(), job.to_owned()));
         Ok(())
     }
 
     /// Gives a place back that was not used.
     pub(super) fn give_up(&self, namespace: &str, name: &str) {
-        self.started().remove(&(namespace.to_owned(), name.to_owned()));
+        self.places.give_back(namespace, name);
     }
 
     /// Creates a Job. One that is there already and has the same owner and inputs is the same attempt, started before a
@@ -173,9 +190,7 @@ impl Jobs {
                 let there = within_limit(api.get(name))
                     .await
                     .map_err(|error| failed(&error))?;
-                if there.labels().get(OWNER_LABEL).is_some_and(|of| of == uid)
-                    && inputs_of(&there) == Some(inputs)
-                {
+                if is_owned_by(&there, uid) && inputs_of(&there) == Some(inputs) {
                     return Ok(());
                 }
                 Err(Failure::stalled(
@@ -287,23 +302,84 @@ impl Jobs {
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<Job>> {
         self.store.get(&ObjectRef::new(name).within(namespace))
     }
+}
 
-    fn started(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
-        lock(&self.started)
+impl Places {
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the place of a Job back that the watch shows or that was not made, and wakes those whose turn it is, and no others.
+    fn give_back(&self, namespace: &str, name: &str) {
+        let mut taken = self.taken();
+        taken.started.remove(&(namespace.to_owned(), name.to_owned()));
+        if taken.queue.is_empty() {
+            return;
+        }
+        let under_way = self.under_way(&mut taken);
+        for next in taken.queue.next(&under_way, self.limits) {
+            // No receiver is no error: the controller is about to end.
+            let _ = self.wake.unbounded_send(Referent {
+                kind: ReferentKind::Job,
+                namespace: next.namespace,
+                name: next.name,
+            });
+        }
+    }
+
+    /// How many builds are under way: Jobs of `PatchSet`s that live, whoever else gives a Job our labels.
+    fn under_way(&self, taken: &mut Taken) -> UnderWay {
+        taken
+            .started
+            .retain(|(namespace, name)| self.jobs.get(&ObjectRef::new(name).within(namespace)).is_none());
+        taken.queue.retain(|waiting| {
+            let patch_set = self.patch_set(&waiting.namespace, &waiting.name);
+            patch_set.is_some_and(|patch_set| {
+                patch_set.meta().deletion_timestamp.is_none()
+                    && patch_set
+                        .0
+                        .as_ref()
+                        .is_ok_and(|patch_set| !patch_set.spec.suspend)
+            })
+        });
+        let shown = self.jobs.state().into_iter();
+        let shown = shown
+            .filter(|job| is_active(job) && self.is_of_living(job))
+            .map(|job| job.namespace().unwrap_or_default());
+        shown
+            .chain(taken.started.iter().map(|(namespace, _)| namespace.clone()))
+            .collect()
+    }
+
+    fn is_of_living(&self, job: &Job) -> bool {
+        owner(job).is_some_and(|owner| {
+            let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
+            self.patch_set(namespace, &owner.name)
+                .is_some_and(|patch_set| patch_set.meta().uid.as_deref() == Some(&owner.uid))
+        })
+    }
+
+    fn patch_set(&self, namespace: &str, name: &str) -> Option<Arc<Guarded<PatchSet>>> {
+        self.patch_sets
+            .get(&ObjectRef::new_with(name, ()).within(namespace))
     }
 }
 
-fn lock(started: &Started) -> MutexGuard<'_, HashSet<(String, String)>> {
-    started.lock().unwrap_or_else(PoisonError::into_inner)
+/// The `PatchSet` that a Job builds for.
+fn owner(job: &Job) -> Option<&OwnerReference> {
+    job.owner_references().iter().find(|owner| {
+        owner.controller == Some(true)
+            && owner.kind == PatchSet::kind(&())
+            && owner
+                .api_version
+                .split_once('/')
+                .is_some_and(|(group, _)| group == GROUP)
+    })
 }
 
-/// The name of the `PatchSet` that a Job builds for.
-fn owner(job: &Job) -> Option<&str> {
-    let owners = job.owner_references().iter();
-    owners
-        .filter(|owner| owner.controller == Some(true) && owner.kind == crate::api::PatchSet::kind(&()))
-        .map(|owner| owner.name.as_str())
-        .next()
+/// Whether a Job builds for the `PatchSet` with a uid.
+fn is_owned_by(job: &Job, uid: &str) -> bool {
+    owner(job).is_some_and(|owner| owner.uid == uid)
 }
 
 /// What a Job builds from.

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod build;
+mod build_places;
 mod check;
 mod constraint_override;
 mod context;
@@ -16,6 +17,7 @@ mod jobs;
 mod memory;
 mod merged_file;
 mod options;
+mod orphaned_runs;
 mod patch_set;
 mod patches;
 mod publishing;
@@ -24,6 +26,7 @@ mod references;
 mod registries;
 mod run;
 mod sbom;
+mod service_account;
 mod texts;
 mod triggers;
 mod upstreams;

@@ -1,9 +1,15 @@
 //! The options of `patchset controller`, named as Flux's controllers name theirs.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::build_places::BuildLimits;
+use crate::api::FluxDuration;
+use crate::api::common::ServiceAccountName;
+use crate::api::duration::DurationError;
+use crate::build::PodTemplatePolicy;
 use crate::ops::telemetry::{Encoding, Level};
 use crate::status::notify::Address;
 
@@ -61,9 +67,19 @@ pub struct Options {
     /// How many builds may be under way at the same time
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_builds: u16,
-    /// How many builds may be under way at the same time in one namespace
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub max_builds_per_namespace: u16,
+    /// How many builds may be under way at the same time in one namespace; half of --max-builds, rounded up, where absent
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_builds_per_namespace: Option<u16>,
+    /// The longest time that a build may ask for, for instance 90m
+    #[arg(long, default_value = "2h", value_name = "DURATION", value_parser = parse_duration)]
+    pub max_build_timeout: Duration,
+    /// What the pod templates of builds may hold
+    #[arg(long, value_enum, ignore_case = true, default_value_t, value_name = "POLICY")]
+    pub job_pod_template: PodTemplatePolicy,
+    /// The service account of a resource's namespace in whose name ConfigMaps are delivered, and that builds run as, where a
+    /// resource names none
+    #[arg(long, value_name = "NAME", value_parser = parse_service_account)]
+    pub default_service_account: Option<ServiceAccountName>,
     /// Refuse references to objects in other namespaces
     #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub no_cross_namespace_refs: bool,
@@ -91,6 +107,40 @@ pub struct Options {
     pub log_encoding: Encoding,
 }
 
+impl Options {
+    /// The bounds of builds by one engine.
+    pub(super) fn build_limits(&self) -> BuildLimits {
+        let share = self
+            .max_builds_per_namespace
+            .unwrap_or(self.max_builds.div_ceil(2));
+        BuildLimits {
+            in_namespace: usize::from(share),
+            in_all: usize::from(self.max_builds),
+            timeout: self.max_build_timeout,
+        }
+    }
+}
+
+/// Reads a duration as resources have them.
+fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+    FluxDuration::new(text).get()
+}
+
+/// Reads the name of a service account.
+fn parse_service_account(text: &str) -> Result<ServiceAccountName, String> {
+    let is_name = text.split('.').all(|label| {
+        let edges = [label.chars().next(), label.chars().last()];
+        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        edges.into_iter().all(|edge| edge.is_some_and(is_word))
+            && label.chars().all(|c| is_word(c) || c == '-')
+    });
+    if is_name && text.len() <= 253 {
+        Ok(ServiceAccountName(text.to_owned()))
+    } else {
+        Err("write the name of a service account, for instance patchset-builder".to_owned())
+    }
+}
+
 /// Reads a size in bytes, with Kubernetes' binary or decimal suffixes.
 fn parse_size(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -115,7 +165,27 @@ fn parse_size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_size;
+    use super::{parse_service_account, parse_size};
+
+    #[test]
+    fn service_accounts() {
+        for name in ["builder", "a-1", "a.b", "0"] {
+            assert!(parse_service_account(name).is_ok(), "{name}");
+        }
+        for wrong in [
+            "",
+            "-a",
+            "a-",
+            "a..b",
+            "A",
+            "a_b",
+            "a:b",
+            "a\nb",
+            &"a".repeat(254),
+        ] {
+            assert!(parse_service_account(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn sizes() {

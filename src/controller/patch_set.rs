@@ -57,7 +57,7 @@ impl Reconciled for PatchSet {
                         && r.name == referent.name
                         && r.namespace.as_deref().unwrap_or(namespace) == referent.namespace
                 }),
-            _ if referent.namespace != namespace && referent.kind != ReferentKind::Job => false,
+            _ if referent.namespace != namespace => false,
             ReferentKind::Secret => {
                 let upstream = &self.spec.upstream;
                 let git = patches.and_then(|patches| patches.git.as_ref());
@@ -91,14 +91,8 @@ impl Reconciled for PatchSet {
                 .flatten()
                 .any(|reference| reference.name == referent.name)
             }
-            // Any build that ends may make room for one that waits.
-            ReferentKind::Job => {
-                (referent.namespace == namespace && self.metadata.name.as_deref() == Some(&referent.name))
-                    || self.status.as_ref().is_some_and(|status| {
-                        conditions::find(&status.conditions, condition::IMAGE_BUILT)
-                            .is_some_and(|built| built.reason == reason::BUILD_QUEUED)
-                    })
-            }
+            // Its own, or one that made room for its own.
+            ReferentKind::Job => self.metadata.name.as_deref() == Some(&referent.name),
             ReferentKind::PatchSet => {
                 let mut libraries = self.spec.libraries.iter();
                 libraries.any(|reference| reference.name == referent.name)

@@ -16,7 +16,7 @@ use super::reconciler::{self, Reconciled};
 use super::references::{References, Scope};
 use super::registries::Pins;
 use super::workflows::Workflows;
-use super::{Error, triggers};
+use super::{Error, orphaned_runs, triggers};
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::health::Readiness;
 use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
@@ -106,7 +106,12 @@ async fn work(
     is_installed::<ConstraintOverride>(&scope).await?;
     let (references, changes) = References::watch(&scope);
     let references = Arc::new(references);
-    let (jobs, builds) = Jobs::watch(client.clone(), &scope);
+    let (jobs, builds) = Jobs::watch(
+        client.clone(),
+        &scope,
+        writers.patch_sets.as_reader(),
+        options.build_limits(),
+    );
     let changes = futures::stream::select(changes, builds).boxed();
     let (watch, triggers) = triggers::fan_out(changes, Arc::clone(&references));
     let _watches = Abort(tokio::spawn(watch));
@@ -130,6 +135,7 @@ async fn work(
         patch_sets: writers.patch_sets.as_reader(),
         constraint_overrides: writers.constraint_overrides.as_reader(),
     });
+    let _orphaned_runs = Abort(tokio::spawn(orphaned_runs::cancel_all(Arc::clone(&context))));
     let patch_sets = reconciler::controller(&scope, &context, writers.patch_sets, &triggers);
     let constraint_overrides =
         reconciler::controller(&scope, &context, writers.constraint_overrides, &triggers);

@@ -12,10 +12,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::attempts::{self, tail};
-use super::build::{Search, superseded};
+use super::build::{Search, superseded, timeout};
 use super::context::{Context, Pace};
-use super::jobs::Active;
-use super::workflows::{Known, Workflows, connect, of};
+use super::workflows::{FollowedRun, Known, Workflows, connect, of};
 use crate::actions::{Client, Conclusion, Error, RequestId, Run, RunId, State, Workflow};
 use crate::api::build::{Attempt, Build, BuildStatus};
 use crate::api::status::PatchSetStatus;
@@ -31,7 +30,7 @@ use crate::source::Freshness;
 const POLL: Duration = Duration::from_secs(5);
 
 /// How long a run may take to be listed after its dispatch. Within that time, that there is none means nothing.
-const LISTED_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const LISTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a build that was cancelled may hold up the next one for the same tag.
 const CANCEL_WITHIN: Duration = Duration::from_secs(60);
@@ -98,9 +97,11 @@ pub(super) async fn build(
     }
     let mut seen = None;
     if let Some(mut attempt) = planned.attempt.clone().filter(|a| a.finished_at.is_none()) {
+        runs.note(patch_set, &attempt);
         let followed = runs
             .follow(patch_set, build, &planned, search, &mut attempt)
             .await;
+        runs.note(patch_set, &attempt);
         planned.attempt = Some(attempt);
         match followed {
             Ok(Followed::Working(who, held_up)) => {
@@ -149,16 +150,15 @@ fn begin(
     number: u32,
     afresh: bool,
 ) -> Built {
-    let most = Active {
-        in_namespace: usize::from(context.options.max_builds_per_namespace),
-        in_all: usize::from(context.options.max_builds),
-    };
-    if let Err(active) = context.workflows.take_place(&context.patch_sets, patch_set, most) {
-        let message = format!(
-            "waiting for its turn: {} runs are under way for this namespace (at most {}), {} in all (at most {})",
-            active.in_namespace, most.in_namespace, active.in_all, most.in_all
-        );
-        return Built::Awaited(planned, reason::BUILD_QUEUED, message, Next::Soon);
+    if let Err(failure) = timeout(build, context.options.max_build_timeout) {
+        return Built::Failed(failure, Some(planned));
+    }
+    let limits = context.options.build_limits();
+    if let Err(queued) = context
+        .workflows
+        .take_place(&context.patch_sets, patch_set, limits)
+    {
+        return Built::Awaited(planned, reason::BUILD_QUEUED, queued.to_string(), Next::Soon);
     }
     let now = Timestamp::now();
     let request = format!(
@@ -212,6 +212,18 @@ impl<'a> Runs<'a> {
             memory: &context.workflows,
             pace: search.pace,
         })
+    }
+
+    /// Notes an attempt that is not over, so that its run does not go on when the object is deleted.
+    fn note(&self, patch_set: &PatchSet, attempt: &Attempt) {
+        self.memory.follow(FollowedRun {
+            namespace: patch_set.namespace().unwrap_or_default(),
+            name: patch_set.name_any(),
+            uid: patch_set.uid().unwrap_or_default(),
+            workflow: self.workflow.clone(),
+            client: Arc::clone(&self.client),
+            attempt: attempt.clone(),
+        });
     }
 
     /// Waits for GitHub, and not longer than the reconciliation may take.

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
 
+use super::build_places::{BuildLimits, Queue, Queued, UnderWay, Waiting};
 use super::context::{Context, Guarded};
 use super::failures;
-use super::jobs::Active;
 use crate::actions::{BaseUrl, Client, Credentials, Error, RunId, Workflow};
-use crate::api::build::{Engine, GitHubActions};
+use crate::api::build::{Attempt, Engine, GitHubActions};
 use crate::api::{PatchSet, reason};
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
@@ -48,8 +48,28 @@ pub(super) struct Workflows {
     clients: Mutex<HashMap<String, Arc<Client>>>,
     requests: Mutex<HashMap<String, Known>>,
     cancelled: Mutex<HashMap<(String, RunId), Instant>>,
+    places: Mutex<Places>,
+    /// The runs that are followed, by the uid of the `PatchSet` that they build for.
+    followed: Mutex<HashMap<String, FollowedRun>>,
+}
+
+/// Who takes a place, and is not seen to by the watch.
+#[derive(Default)]
+struct Places {
     /// Objects whose attempt begins, and is not in their watched status yet; since when.
-    beginning: Mutex<HashMap<ObjectRef<Guarded<PatchSet>>, Instant>>,
+    beginning: HashMap<ObjectRef<Guarded<PatchSet>>, Instant>,
+    queue: Queue,
+}
+
+/// A run that may be under way, with what is needed to cancel it when its `PatchSet` and that one's Secret are gone.
+#[derive(Clone)]
+pub(super) struct FollowedRun {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) uid: String,
+    pub(super) workflow: Workflow,
+    pub(super) client: Arc<Client>,
+    pub(super) attempt: Attempt,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,19 +112,20 @@ impl Workflows {
         cancelled.insert((workflow.full_name(), run), Instant::now());
     }
 
-    /// A place for one more build, where the bounds leave one.
+    /// Takes a place for one more build, where the bounds leave one and it is its turn.
     pub(super) fn take_place(
         &self,
         store: &Store<Guarded<PatchSet>>,
         patch_set: &PatchSet,
-        most: Active,
-    ) -> Result<(), Active> {
+        limits: BuildLimits,
+    ) -> Result<(), Queued> {
         let this = reference(patch_set);
-        let mut beginning = lock(&self.beginning);
+        let mut places = lock(&self.places);
+        let Places { beginning, queue } = &mut *places;
         let mut active: HashSet<ObjectRef<Guarded<PatchSet>>> = HashSet::new();
         for object in store.state() {
             let Ok(object) = &object.0 else { continue };
-            if is_active(object, Timestamp::now()) {
+            if is_active(object, limits, Timestamp::now()) {
                 let object = reference(object);
                 beginning.remove(&object);
                 active.insert(object);
@@ -114,23 +135,55 @@ impl Workflows {
         active.extend(beginning.keys().cloned());
         // Its own former build is over, whatever the watch has seen of it.
         active.remove(&this);
-        let count = Active {
-            in_namespace: active
-                .iter()
-                .filter(|object| object.namespace == this.namespace)
-                .count(),
-            in_all: active.len(),
+        let namespaces = active.into_iter().filter_map(|object| object.namespace);
+        let under_way: UnderWay = namespaces.collect();
+        let waiting = Waiting {
+            namespace: patch_set.namespace().unwrap_or_default(),
+            name: patch_set.name_any(),
         };
-        if count.in_all >= most.in_all || count.in_namespace >= most.in_namespace {
-            return Err(count);
-        }
+        queue.retain(|waiting| {
+            let object = store.get(&ObjectRef::new_with(&waiting.name, ()).within(&waiting.namespace));
+            object.is_some_and(|object| object.0.as_ref().is_ok_and(|object| !object.spec.suspend))
+        });
+        queue.ask(&waiting, &under_way, limits, Instant::now())?;
         beginning.insert(this, Instant::now());
         Ok(())
     }
 
     /// Gives a place back: the attempt is over.
     pub(super) fn give_back(&self, patch_set: &PatchSet) {
-        lock(&self.beginning).remove(&reference(patch_set));
+        lock(&self.places).beginning.remove(&reference(patch_set));
+        lock(&self.followed).remove(&patch_set.uid().unwrap_or_default());
+    }
+
+    /// Notes the run of an attempt that is not over.
+    pub(super) fn follow(&self, run: FollowedRun) {
+        lock(&self.followed).insert(run.uid.clone(), run);
+    }
+
+    /// Takes out the runs that nobody follows any more, because their `PatchSet`s are gone: at most so many for each namespace.
+    pub(super) fn take_orphans(
+        &self,
+        store: &Store<Guarded<PatchSet>>,
+        allowed: impl Fn(&str) -> usize,
+    ) -> Vec<FollowedRun> {
+        let mut taken: HashMap<String, usize> = HashMap::new();
+        let is_gone = |run: &FollowedRun| {
+            let object = store.get(&ObjectRef::new_with(&run.name, ()).within(&run.namespace));
+            object.is_none_or(|object| {
+                let meta = object.meta();
+                meta.uid.as_ref() != Some(&run.uid) || meta.deletion_timestamp.is_some()
+            })
+        };
+        let mut followed = lock(&self.followed);
+        let orphans = followed.extract_if(|_, run| {
+            is_gone(run) && {
+                let count = taken.entry(run.namespace.clone()).or_default();
+                *count += 1;
+                *count <= allowed(&run.namespace)
+            }
+        });
+        orphans.map(|(_, run)| run).collect()
     }
 }
 
@@ -144,7 +197,7 @@ fn reference(patch_set: &PatchSet) -> ObjectRef<Guarded<PatchSet>> {
 
 /// Whether a run may be under way. Nobody follows one while patches conflict or the object is suspended: it holds its place no longer
 /// than a run may take.
-fn is_active(patch_set: &PatchSet, now: Timestamp) -> bool {
+fn is_active(patch_set: &PatchSet, limits: BuildLimits, now: Timestamp) -> bool {
     let wanted = patch_set.spec.build.as_ref().filter(|_| !patch_set.spec.suspend);
     let Some(wanted) = wanted.filter(|build| build.engine == Engine::GitHubActions) else {
         return false;
@@ -155,7 +208,7 @@ fn is_active(patch_set: &PatchSet, now: Timestamp) -> bool {
         return false;
     };
     let Time(begun) = attempt.started_at;
-    let longest = wanted.timeout().unwrap_or_default() + QUEUED_WITHIN;
+    let longest = wanted.timeout().unwrap_or_default().min(limits.timeout) + QUEUED_WITHIN;
     Duration::try_from(now.duration_since(begun)).is_ok_and(|since| since < longest)
 }
 

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::core::Request;
+use kube::{Client, Resource};
 
 use super::super::context::Context;
 use super::super::reconciler::within_limit;
+use super::super::service_account::Identity;
 use super::NotDelivered;
 use super::wanted::is_wanted;
 use crate::api::delivery::{Delivery, DeliveryConfigMap, DeliveryStatus};
@@ -111,20 +114,16 @@ pub(super) async fn deliver(
         .as_ref()
         .is_some_and(|told| is_told(told, map, prefix));
     let namespace = patch_set.namespace().unwrap_or_default();
-    let manager = format!("{MANAGER}{}", patch_set.uid().unwrap_or_default());
-    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::retried(
-            Step::Delivery,
-            reason::WRITE_FAILED,
-            format!("cannot write ConfigMap {namespace}/{}: {error}", map.name),
-        )
+    let place = Place {
+        client: &context.client,
+        namespace: &namespace,
+        name: &map.name,
+        manager: format!("{MANAGER}{}", patch_set.uid().unwrap_or_default()),
+        identity: Identity::of_writes(patch_set, &context.options)?,
     };
     for _ in 0..TRIES {
-        let version = match version(&api, &map.name, &manager).await {
-            Ok(Some(version)) => version,
-            Ok(None) => continue,
-            Err(error) => return Err(failed(&error).into()),
+        let Some(version) = place.version().await.map_err(|error| place.failed(&error))? else {
+            continue;
         };
         if !is_wanted(context, patch_set, delivery, reference).await? {
             return Err(NotDelivered::Outdated);
@@ -137,12 +136,8 @@ pub(super) async fn deliver(
             data: Some(data(prefix, reference)),
             ..ConfigMap::default()
         };
-        let mut parameters = PatchParams::apply(&manager);
-        if ours {
-            parameters = parameters.force();
-        }
-        match within_limit(api.patch(&map.name, &parameters, &Patch::Apply(&wanted))).await {
-            Ok(_) => return Ok(()),
+        match place.apply(&wanted, ours).await {
+            Ok(()) => return Ok(()),
             Err(crate::status::Error::Api(kube::Error::Api(status))) if status.is_conflict() => {
                 let causes = status.details.iter().flat_map(|details| &details.causes);
                 if causes.into_iter().any(|cause| cause.reason == MANAGER_CONFLICT) {
@@ -157,35 +152,83 @@ pub(super) async fn deliver(
                     .into());
                 }
             }
-            Err(error) => return Err(failed(&error).into()),
+            Err(error) => return Err(place.failed(&error).into()),
         }
     }
-    Err(failed(&format!("others wrote it {TRIES} times meanwhile")).into())
+    let message = format!("others wrote it {TRIES} times meanwhile");
+    Err(failed(&namespace, &map.name, &message).into())
 }
 
-/// The ConfigMap's version now. It is made, without keys, where it is not there; nothing where somebody else did that at the
-/// same time.
-async fn version(
-    api: &Api<ConfigMap>,
-    name: &str,
-    manager: &str,
-) -> Result<Option<String>, crate::status::Error> {
-    if let Some(found) = within_limit(api.get_metadata_opt(name)).await? {
-        return Ok(found.resource_version());
+/// A ConfigMap that is written, and who writes it.
+struct Place<'a> {
+    client: &'a Client,
+    namespace: &'a str,
+    name: &'a str,
+    manager: String,
+    identity: Identity,
+}
+
+impl Place<'_> {
+    /// The ConfigMap's version now. It is made, without keys, where it is not there; nothing where somebody else did that at the
+    /// same time.
+    async fn version(&self) -> Result<Option<String>, crate::status::Error> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.namespace);
+        if let Some(found) = within_limit(api.get_metadata_opt(self.name)).await? {
+            return Ok(found.resource_version());
+        }
+        let empty = ConfigMap {
+            metadata: labelled(self.name),
+            ..ConfigMap::default()
+        };
+        let parameters = PostParams {
+            field_manager: Some(self.manager.clone()),
+            ..PostParams::default()
+        };
+        let request = self.requests().create(&parameters, serde_json::to_vec(&empty)?);
+        match self.identity.request::<ConfigMap>(self.client, request).await {
+            Ok(made) => Ok(made.resource_version()),
+            Err(crate::status::Error::Api(kube::Error::Api(status))) if status.is_already_exists() => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
-    let empty = ConfigMap {
-        metadata: labelled(name),
-        ..ConfigMap::default()
-    };
-    let parameters = PostParams {
-        field_manager: Some(manager.to_owned()),
-        ..PostParams::default()
-    };
-    match within_limit(api.create(&parameters, &empty)).await {
-        Ok(made) => Ok(made.resource_version()),
-        Err(crate::status::Error::Api(kube::Error::Api(status))) if status.is_already_exists() => Ok(None),
-        Err(error) => Err(error),
+
+    /// Writes what it should have. `ours`: what others wrote there is replaced.
+    async fn apply(&self, wanted: &ConfigMap, ours: bool) -> Result<(), crate::status::Error> {
+        let mut parameters = PatchParams::apply(&self.manager);
+        if ours {
+            parameters = parameters.force();
+        }
+        let request = self
+            .requests()
+            .patch(self.name, &parameters, &Patch::Apply(wanted));
+        let written = self.identity.request::<ConfigMap>(self.client, request).await;
+        written.map(drop)
     }
+
+    fn requests(&self) -> Request {
+        Request::new(ConfigMap::url_path(&(), Some(self.namespace)))
+    }
+
+    fn failed(&self, error: &crate::status::Error) -> Failure {
+        match error {
+            crate::status::Error::Api(kube::Error::Api(status)) if status.is_forbidden() => {
+                let advice = self.identity.advice(status);
+                let message = format!("{} may not: {}; {advice}", self.identity, status.message);
+                failed(self.namespace, self.name, &message)
+            }
+            error => failed(self.namespace, self.name, error),
+        }
+    }
+}
+
+fn failed(namespace: &str, name: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::retried(
+        Step::Delivery,
+        reason::WRITE_FAILED,
+        format!("cannot write ConfigMap {namespace}/{name}: {error}"),
+    )
 }
 
 fn labelled(name: &str) -> ObjectMeta {

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams};
 use patchset::api::PatchSet;
 use patchset::api::build::{Attempt, BuildStatus};
 use serde_json::{Value, json};
@@ -397,4 +398,73 @@ async fn runs_that_cannot_be_told_apart_are_not_asked_for_again_and_again() {
         "{message}"
     );
     assert_eq!(github.state().runs.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_run_of_what_is_deleted_is_cancelled() {
+    let (registry, github) = (Registry::open(), GitHub::start().await);
+    let (stage, mut spec) = scene("actions-deleted", &github, &registry).await;
+    for (index, name) in ["one", "two"].into_iter().enumerate() {
+        spec["build"]["args"]["NAME"] = json!(name);
+        stage.apply(name, &spec).await;
+        until(&github, "the run", |runs| runs.len() == index + 1).await;
+        github.state().runs[index].status = "in_progress";
+        stage
+            .wait(name, "the run", |object| {
+                ready_message(object).contains("of acme/images builds")
+            })
+            .await;
+    }
+    // With all that it needs, as when a folder of manifests is taken back.
+    let (objects, secrets) = (stage.api::<PatchSet>(), stage.api::<Secret>());
+    secrets.delete("github", &DeleteParams::default()).await.unwrap();
+    objects.delete("one", &DeleteParams::default()).await.unwrap();
+    until(&github, "the end of the run", |runs| {
+        runs[0].conclusion == Some("cancelled")
+    })
+    .await;
+    assert_eq!(
+        github.state().runs[1].conclusion,
+        None,
+        "another's run was cancelled"
+    );
+
+    // Where the server does not let it, the object is gone all the same, and that is told.
+    let body = r#"{"message": "Resource not accessible by personal access token"}"#;
+    github.fault("/cancel", Fault::Instead(403, Vec::new(), body.to_owned()));
+    objects.delete("two", &DeleteParams::default()).await.unwrap();
+    assert!(
+        objects.get_opt("two").await.unwrap().is_none(),
+        "something holds it"
+    );
+    let begun = std::time::Instant::now();
+    loop {
+        let events = stage.events("two").await;
+        let told = events.iter().find(|(reason, _)| reason == "BuildNotCancelled");
+        if let Some((_, note)) = told {
+            assert!(
+                note.contains("could not be cancelled after the PatchSet was deleted"),
+                "{note}"
+            );
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "nothing is told: {events:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_may_take_no_longer_than_is_allowed() {
+    let (registry, github) = (Registry::open(), GitHub::start().await);
+    let options = ["--max-build-timeout=30m"];
+    let (stage, mut spec) = scene_with("actions-timeout", &github, &registry, &options).await;
+    spec["build"]["timeout"] = json!("31m");
+    stage.apply("demo", &spec).await;
+    let refused = stage.ready("demo", "False", "AccessDenied").await;
+    assert!(
+        ready_message(&refused).contains("--max-build-timeout"),
+        "{}",
+        ready_message(&refused)
+    );
+    assert_eq!(github.count(DISPATCHES), 0);
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use patchset::api::PatchSet;
 use serde_json::{Value, json};
 
-use super::build::{build_as_told, build_of, spec, stage};
+use super::build::{build_as_told, build_of, spec, stage, stage_with};
 use super::{GOOD, PATIENCE, Stage, assert_well_formed, condition, inline, shown};
 use crate::support::registry::Registry;
 
@@ -180,4 +181,77 @@ async fn an_image_may_wait_for_approval() {
     stage.annotate("demo", "patching.c5c3.io/approved", &next).await;
     data(&stage, "images", |data| data["demo_tag"] == next).await;
     stage.ready("demo", "True", "Succeeded").await;
+}
+
+/// Lets a service account write ConfigMaps.
+async fn let_write(stage: &Stage, account: &str) {
+    let role: Role = serde_json::from_value(json!({
+        "metadata": { "name": account },
+        "rules": [{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch"] }],
+    }))
+    .unwrap();
+    let binding: RoleBinding = serde_json::from_value(json!({
+        "metadata": { "name": account },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account },
+        "subjects": [{ "kind": "ServiceAccount", "name": account, "namespace": stage.namespace }],
+    }))
+    .unwrap();
+    let parameters = PostParams::default();
+    stage.api::<Role>().create(&parameters, &role).await.unwrap();
+    stage
+        .api::<RoleBinding>()
+        .create(&parameters, &binding)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_map_is_written_with_the_rights_of_the_tenant() {
+    let registry = Registry::open();
+    let stage = stage_with("rights", &registry, &["--default-service-account=tenant"]).await;
+    let mut spec = with_delivery(
+        spec(&stage, &registry),
+        json!({ "configMap": { "name": "images" } }),
+    );
+    stage.apply("demo", &spec).await;
+    build(&stage, "demo").await;
+    let refused = stage.ready("demo", "False", "WriteFailed").await;
+    assert_well_formed(&refused);
+    let message = &condition(&refused, "Ready").unwrap().message;
+    let user = format!("system:serviceaccount:{}:tenant", stage.namespace);
+    for part in [
+        "the service account tenant may not",
+        &user,
+        "cannot create resource",
+        "create and patch",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(
+        stage
+            .api::<ConfigMap>()
+            .get_opt("images")
+            .await
+            .unwrap()
+            .is_none()
+    );
+
+    let_write(&stage, "tenant").await;
+    stage.ready("demo", "True", "Succeeded").await;
+    let delivered = data(&stage, "images", |data| data.len() == 4).await;
+
+    // The spec's own comes before that, and what is there is not touched without its rights.
+    spec["serviceAccountName"] = json!("other");
+    spec["delivery"]["configMap"]["prefix"] = json!("next");
+    stage.apply("demo", &spec).await;
+    let refused = stage.ready("demo", "False", "WriteFailed").await;
+    let message = &condition(&refused, "Ready").unwrap().message;
+    assert!(
+        message.contains("the service account other may not") && message.contains("cannot patch"),
+        "{message}"
+    );
+    assert_eq!(data(&stage, "images", |_| true).await, delivered);
+    let_write(&stage, "other").await;
+    stage.ready("demo", "True", "Succeeded").await;
+    data(&stage, "images", |data| data.contains_key("next_tag")).await;
 }

@@ -109,7 +109,6 @@ impl Controller {
         );
         let mut arguments: Vec<String> = [
             "controller",
-            "--watch-all-namespaces=false",
             "--runtime-namespace",
             namespace,
             "--interval-jitter-percentage=0",
@@ -123,11 +122,14 @@ impl Controller {
         .map(ToOwned::to_owned)
         .to_vec();
         arguments.push(home.path().join("data").display().to_string());
-        if !extra
-            .iter()
-            .any(|argument| argument.starts_with("--allow-transport"))
-        {
-            arguments.push("--allow-transport=https,ssh,http,git".to_owned());
+        for default in [
+            "--allow-transport=https,ssh,http,git",
+            "--watch-all-namespaces=false",
+        ] {
+            let option = default.split('=').next().unwrap();
+            if !extra.iter().any(|argument| argument.starts_with(option)) {
+                arguments.push(default.to_owned());
+            }
         }
         arguments.extend(extra.iter().map(|argument| (*argument).to_owned()));
         let child = Self::spawn(home.path(), &arguments);

@@ -172,7 +172,7 @@ start_git_daemon() {
 start_controller() {
     spawn "$1" controller env KUBECONFIG="$1/kubeconfig" RUNTIME_NAMESPACE=default "$2" controller \
         --allow-transport=https,ssh,git --plain-http-registry "$(cat "$1/registry" 2>/dev/null || printf 127.0.0.1)" \
-        --buildkit-image localhost/builder:node --storage-path "$1/mirrors" --storage-capacity 2Gi \
+        --buildkit-image localhost/builder:node --job-pod-template Allowed --storage-path "$1/mirrors" --storage-capacity 2Gi \
         --metrics-addr 127.0.0.1:0 --health-addr "127.0.0.1:$3" --log-encoding text
     ready "$1" controller 30 curl -sf "http://127.0.0.1:$3/readyz"
 }

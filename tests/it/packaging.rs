@@ -1,7 +1,8 @@
 //! The chart and the kustomize configuration, against the real API server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -165,7 +166,9 @@ fn the_chart_carries_the_generated_definitions() {
     "storage.persistence.storageClassName=\"fast\"",
     "storage.persistence.annotations={\"a\":\"b\"}",
     "metrics.service.annotations={\"a\":\"b\"}",
-    "networkPolicy.enabled=true",
+    "controller.defaultServiceAccount=\"tenant\"",
+    "rbac.impersonate=true",
+    "networkPolicy.extraEgress=[{\"to\":[{\"ipBlock\":{\"cidr\":\"169.254.20.10/32\"}}]}]",
     "networkPolicy.metricsFrom=[{\"namespaceSelector\":{\"matchLabels\":{\"a\":\"b\"}}}]",
     "podAnnotations={\"a\":\"b\"}",
     "podLabels={\"c\":\"d\"}",
@@ -182,6 +185,7 @@ fn the_chart_carries_the_generated_definitions() {
     "rbac.create=false",
     "serviceAccount.create=false",
     "metrics.service.enabled=false",
+    "networkPolicy.enabled=false",
     "storage.persistence={\"enabled\":true,\"existingClaim\":\"mine\"}",
 ])]
 #[tokio::test]
@@ -251,6 +255,10 @@ async fn helm_installs_upgrades_and_removes_it() {
 #[case("replicas=\"two\"", "replicas")]
 #[case("metrics.serviceMonitor.interval=\"1 minute\"", "interval")]
 #[case("imagePullSecret=\"x\"", "imagePullSecret")]
+#[case("controller.jobPodTemplate=\"Everything\"", "jobPodTemplate")]
+#[case("controller.maxBuildTimeout=\"an hour\"", "maxBuildTimeout")]
+#[case("controller.defaultServiceAccount=\"a b\"", "defaultServiceAccount")]
+#[case("networkPolicy.deniedAddresses=[\"metadata\"]", "deniedAddresses")]
 fn the_schema_names_a_wrong_value(#[case] setting: &str, #[case] named: &str) {
     let chart = chart();
     let output = helm(&[
@@ -309,34 +317,54 @@ fn named(name: &str) -> ObjectMeta {
 /// A right: verb, API group, resource with or without a subresource.
 type Right = (&'static str, &'static str, &'static str);
 
+/// All rights that are given, each with what uses it.
 const NEEDED: &[Right] = &[
+    // The watches, and a look whether what is to be written still stands.
+    ("get", "patching.c5c3.io", "patchsets"),
     ("list", "patching.c5c3.io", "patchsets"),
+    ("watch", "patching.c5c3.io", "patchsets"),
+    ("get", "patching.c5c3.io", "constraintoverrides"),
+    ("list", "patching.c5c3.io", "constraintoverrides"),
     ("watch", "patching.c5c3.io", "constraintoverrides"),
     ("patch", "patching.c5c3.io", "patchsets/status"),
     ("patch", "patching.c5c3.io", "constraintoverrides/status"),
+    // Owners of Jobs and ConfigMaps, where the API server has OwnerReferencesPermissionEnforcement.
+    ("update", "patching.c5c3.io", "patchsets/finalizers"),
     ("update", "patching.c5c3.io", "constraintoverrides/finalizers"),
     ("get", "", "secrets"),
+    ("list", "", "secrets"),
     ("watch", "", "secrets"),
+    // Server-side apply creates by patch, which takes both.
+    ("get", "", "configmaps"),
+    ("list", "", "configmaps"),
     ("watch", "", "configmaps"),
     ("create", "", "configmaps"),
     ("patch", "", "configmaps"),
+    ("list", "source.toolkit.fluxcd.io", "gitrepositories"),
     ("watch", "source.toolkit.fluxcd.io", "gitrepositories"),
-    ("get", "source.toolkit.fluxcd.io", "ocirepositories"),
-    ("get", "source.toolkit.fluxcd.io", "buckets"),
-    ("get", "source.toolkit.fluxcd.io", "externalartifacts"),
+    ("list", "source.toolkit.fluxcd.io", "ocirepositories"),
+    ("watch", "source.toolkit.fluxcd.io", "ocirepositories"),
+    ("list", "source.toolkit.fluxcd.io", "buckets"),
+    ("watch", "source.toolkit.fluxcd.io", "buckets"),
+    ("list", "source.toolkit.fluxcd.io", "externalartifacts"),
+    ("watch", "source.toolkit.fluxcd.io", "externalartifacts"),
+    ("get", "batch", "jobs"),
+    ("list", "batch", "jobs"),
     ("watch", "batch", "jobs"),
     ("create", "batch", "jobs"),
     ("delete", "batch", "jobs"),
+    // Why a build failed.
     ("list", "", "pods"),
     ("get", "", "pods/log"),
     ("create", "events.k8s.io", "events"),
-    ("patch", "events.k8s.io", "events"),
 ];
 
+/// The same in the controller's own namespace alone. A name stands behind `#`.
 const NEEDED_AT_HOME: &[Right] = &[
-    ("get", "coordination.k8s.io", "leases"),
     ("create", "coordination.k8s.io", "leases"),
-    ("patch", "coordination.k8s.io", "leases"),
+    ("get", "coordination.k8s.io", "leases#patchset-controller"),
+    ("patch", "coordination.k8s.io", "leases#patchset-controller"),
+    ("update", "coordination.k8s.io", "leases#patchset-controller"),
 ];
 
 const NEVER: &[Right] = &[
@@ -349,6 +377,14 @@ const NEVER: &[Right] = &[
     ("create", "", "pods/exec"),
     ("create", "", "serviceaccounts/token"),
     ("impersonate", "", "users"),
+    ("impersonate", "", "groups"),
+    ("impersonate", "", "serviceaccounts"),
+    ("update", "", "configmaps"),
+    ("update", "patching.c5c3.io", "patchsets/status"),
+    ("patch", "events.k8s.io", "events"),
+    ("get", "coordination.k8s.io", "leases#another"),
+    ("update", "coordination.k8s.io", "leases#another"),
+    ("list", "coordination.k8s.io", "leases"),
     ("create", "", "namespaces"),
     ("update", "apps", "deployments"),
     ("update", "batch", "jobs"),
@@ -363,6 +399,10 @@ const NEVER: &[Right] = &[
 
 /// Asks the API server whether the release's service account at home may do something in a namespace.
 async fn may(server: &ApiServer, home: &str, namespace: &str, (verb, group, resource): Right) -> bool {
+    let (resource, name) = match resource.split_once('#') {
+        Some((resource, name)) => (resource, Some(name.to_owned())),
+        None => (resource, None),
+    };
     let (resource, subresource) = match resource.split_once('/') {
         Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
         None => (resource, None),
@@ -381,6 +421,7 @@ async fn may(server: &ApiServer, home: &str, namespace: &str, (verb, group, reso
                 group: Some(group.to_owned()),
                 resource: Some(resource.to_owned()),
                 subresource,
+                name,
                 ..ResourceAttributes::default()
             }),
             ..SubjectAccessReviewSpec::default()
@@ -445,6 +486,192 @@ async fn its_rights_are_those_it_needs_and_no_others(#[case] all: bool) {
     }
 }
 
+/// The rights that the roles of some objects give: all but those that are aggregated.
+fn granted(objects: &[Value]) -> BTreeSet<(String, String, String)> {
+    let texts = |list: &Value| -> Vec<String> {
+        let items = list.as_array().into_iter().flatten();
+        items.map(|item| item.as_str().unwrap().to_owned()).collect()
+    };
+    let roles = ["Role", "ClusterRole"]
+        .iter()
+        .flat_map(|kind| of_kind(objects, kind));
+    let mut granted = BTreeSet::new();
+    for role in roles.filter(|role| !role.to_string().contains("aggregate-to-")) {
+        for rule in role["rules"].as_array().unwrap() {
+            for group in texts(&rule["apiGroups"]) {
+                for resource in texts(&rule["resources"]) {
+                    for verb in texts(&rule["verbs"]) {
+                        let names = texts(&rule["resourceNames"]);
+                        let named = names.iter().map(|name| format!("{resource}#{name}"));
+                        let resources = if names.is_empty() {
+                            vec![resource.clone()]
+                        } else {
+                            named.collect()
+                        };
+                        let rights = resources.into_iter();
+                        granted.extend(rights.map(|resource| (verb.clone(), group.clone(), resource)));
+                    }
+                }
+            }
+        }
+    }
+    granted
+}
+
+#[rstest]
+#[case::chart(rendered("rights", &[]))]
+#[case::chart_of_one_namespace(rendered("rights", &["controller.watchAllNamespaces=false"]))]
+#[case::kustomize(kustomized())]
+fn no_right_is_given_that_nothing_uses(#[case] yaml: String) {
+    let needed = NEEDED.iter().chain(NEEDED_AT_HOME);
+    let needed: BTreeSet<_> = needed
+        .map(|(verb, group, resource)| ((*verb).to_owned(), (*group).to_owned(), (*resource).to_owned()))
+        .collect();
+    assert_eq!(granted(&objects(&yaml)), needed);
+}
+
+#[rstest]
+#[case("rbac.impersonate=true")]
+#[case("controller.defaultServiceAccount=\"tenant\"")]
+fn service_accounts_are_impersonated_where_that_is_asked_for(#[case] setting: &str) {
+    let (plain, with) = (rendered("rights", &[]), rendered("rights", &[setting]));
+    let more = &granted(&objects(&with)) - &granted(&objects(&plain));
+    let right = (
+        "impersonate".to_owned(),
+        String::new(),
+        "serviceaccounts".to_owned(),
+    );
+    assert_eq!(more, BTreeSet::from([right]));
+}
+
+/// Whoever may edit a namespace writes specs, and nobody but the controller a status.
+#[test]
+fn editors_write_no_status_and_viewers_nothing() {
+    for yaml in [rendered("rights", &[]), kustomized()] {
+        let objects = objects(&yaml);
+        let roles: BTreeSet<String> = of_kind(&objects, "ClusterRole")
+            .into_iter()
+            .filter(|role| role.to_string().contains("aggregate-to-"))
+            .map(|role| {
+                let rules = role["rules"].as_array().unwrap();
+                assert_eq!(rules.len(), 1);
+                format!(
+                    "{} {} {}",
+                    rules[0]["apiGroups"], rules[0]["resources"], rules[0]["verbs"]
+                )
+            })
+            .collect();
+        let group = r#"["patching.c5c3.io"]"#;
+        assert_eq!(
+            roles,
+            BTreeSet::from([
+                format!(
+                    r#"{group} ["patchsets","patchsets/status","constraintoverrides","constraintoverrides/status"] ["get","list","watch"]"#
+                ),
+                format!(
+                    r#"{group} ["patchsets","constraintoverrides"] ["create","update","patch","delete","deletecollection"]"#
+                ),
+            ])
+        );
+    }
+}
+
+/// Whether a policy lets something out, as <https://kubernetes.io/docs/concepts/services-networking/network-policies/> has it.
+fn lets_out(policy: &Value, address: IpAddr, port: u64) -> bool {
+    let contains = |block: &str| {
+        let (network, bits) = block.split_once('/').unwrap();
+        let bits: u32 = bits.parse().unwrap();
+        match (network.parse().unwrap(), address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                (u32::from(network) ^ u32::from(address)).leading_zeros() >= bits
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                (u128::from(network) ^ u128::from(address)).leading_zeros() >= bits
+            }
+            _ => false,
+        }
+    };
+    policy["spec"]["egress"].as_array().unwrap().iter().any(|rule| {
+        let ports = rule["ports"].as_array();
+        let to_port = ports.is_none_or(|ports| ports.iter().any(|known| known["port"] == port));
+        let peers = rule["to"].as_array();
+        let to_address = peers.is_none_or(|peers| {
+            peers
+                .iter()
+                .filter(|peer| !peer["ipBlock"].is_null())
+                .any(|peer| {
+                    let except = peer["ipBlock"]["except"].as_array().unwrap();
+                    contains(peer["ipBlock"]["cidr"].as_str().unwrap())
+                        && !except.iter().any(|block| contains(block.as_str().unwrap()))
+                })
+        });
+        to_port && to_address
+    })
+}
+
+#[rstest]
+#[case::chart(rendered("patchset-system", &[]))]
+#[case::kustomize(kustomized())]
+fn by_default_nothing_goes_to_link_local_addresses(#[case] yaml: String) {
+    let objects = objects(&yaml);
+    let policy = one_of_kind(&objects, "NetworkPolicy");
+    assert_eq!(
+        policy["spec"]["policyTypes"],
+        serde_json::json!(["Ingress", "Egress"])
+    );
+    let pod = &one_of_kind(&objects, "Deployment")["spec"]["template"]["metadata"]["labels"];
+    for (key, value) in policy["spec"]["podSelector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(pod[key], *value, "the policy is for other pods");
+    }
+    for (address, is_let_out) in [
+        ("169.254.169.254", false),
+        ("169.254.170.2", false),
+        ("fe80::1", false),
+        ("fd00:ec2::254", false),
+        ("fd20:ce::254", false),
+        ("168.63.129.16", false),
+        ("100.100.100.200", false),
+        ("192.0.0.192", false),
+        ("140.82.121.4", true),
+        ("10.96.0.1", true),
+        ("2606:50c0:8000::1", true),
+        ("fd12:3456::1", true),
+    ] {
+        let address: IpAddr = address.parse().unwrap();
+        assert_eq!(lets_out(policy, address, 443), is_let_out, "{address}");
+        assert_eq!(lets_out(policy, address, 80), is_let_out, "{address}");
+        // A cache of names on the node has a link-local address.
+        assert!(lets_out(policy, address, 53), "{address}");
+    }
+    let ports: Vec<_> = policy["spec"]["ingress"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|rule| rule["ports"].as_array().unwrap())
+        .map(|port| port["port"].as_str().unwrap())
+        .collect();
+    assert_eq!(ports, ["healthz", "http-metrics"]);
+}
+
+#[test]
+fn replicas_are_evicted_one_at_a_time() {
+    let of_one = objects(&rendered("budget", &[]));
+    assert!(
+        of_kind(&of_one, "PodDisruptionBudget").is_empty(),
+        "it would hold a drain up"
+    );
+    let of_two = objects(&rendered("budget", &["replicas=2"]));
+    let budget = one_of_kind(&of_two, "PodDisruptionBudget");
+    assert_eq!(budget["spec"]["maxUnavailable"], 1);
+    let selector = &one_of_kind(&of_two, "Deployment")["spec"]["selector"];
+    assert_eq!(budget["spec"]["selector"], *selector);
+    let off = objects(&rendered(
+        "budget",
+        &["replicas=2", "podDisruptionBudget.enabled=false"],
+    ));
+    assert!(of_kind(&off, "PodDisruptionBudget").is_empty());
+}
+
 /// The parts of the program that write to the API server do so here with the chart's rights alone.
 #[rstest]
 #[case::all_namespaces(true)]
@@ -456,7 +683,7 @@ async fn its_rights_suffice_for_the_work(#[case] all: bool) {
     let home = server.namespace("work").await;
     let setting = format!("controller.watchAllNamespaces={all}");
     succeeded(&apply(server, &rendered(&home, &[&setting]), "none"));
-    let last = ("patch", "coordination.k8s.io", "leases");
+    let last = ("patch", "coordination.k8s.io", "leases#patchset-controller");
     assert!(settles(server, &home, &home, last, true).await);
 
     let spec = serde_json::json!({
@@ -571,10 +798,12 @@ fn the_kustomize_configuration_says_what_the_chart_says() {
     let chart = objects(&rendered("patchset-system", &[]));
     let config = objects(&kustomized());
     assert_eq!(deployment(&chart).spec, deployment(&config).spec);
-    assert_eq!(
-        one_of_kind(&chart, "Service")["spec"],
-        one_of_kind(&config, "Service")["spec"]
-    );
+    for kind in ["Service", "NetworkPolicy"] {
+        assert_eq!(
+            one_of_kind(&chart, kind)["spec"],
+            one_of_kind(&config, kind)["spec"]
+        );
+    }
 
     let rules = |objects: &[Value]| -> BTreeMap<String, Value> {
         ["Role", "ClusterRole"]

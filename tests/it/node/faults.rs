@@ -239,11 +239,11 @@ async fn a_newer_build_takes_the_place_of_one_that_runs() {
 async fn what_a_pod_template_gets_wrong_is_told() {
     let stage = Stage::new("template").await;
     let mut spec = stage.spec(QUICK);
-    spec["build"]["job"]["podTemplate"]["spec"]["nodeSelektor"] = json!({ "a": "b" });
+    spec["build"]["job"]["podTemplate"]["spec"]["nodeSelector"] = json!({ "no label": "b" });
     stage.apply(&spec).await;
     let invalid = stage.ready("False", "InvalidSpec").await;
     let message = &condition(&invalid, "Ready").unwrap().message;
-    assert!(message.contains("nodeSelektor"), "{message}");
+    assert!(message.contains("nodeSelector"), "{message}");
 
     // A pod that cannot start says why.
     let mut spec = stage.spec(QUICK);

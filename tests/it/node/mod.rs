@@ -141,6 +141,8 @@ impl Node {
             "leaderElection": false,
             "controller": {
                 "allowTransport": ["https", "ssh", "http"],
+                // The pods of this node have no network of their own.
+                "jobPodTemplate": "Allowed",
                 "extraArgs": [
                     format!("--plain-http-registry={}", plain_http.join(",")),
                     "--buildkit-image=localhost/builder:node",

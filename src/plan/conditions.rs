@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::text::printable_lines;
+
 /// The longest message that a condition carries, in characters.
 const LONGEST_MESSAGE: usize = 1024;
 
@@ -49,7 +51,8 @@ impl Conditions {
         }
     }
 
-    /// Sets a condition. Its time changes only with its truth, as the API conventions ask.
+    /// Sets a condition. Its time changes only with its truth, as the API conventions ask. Of the message,
+    /// which may hold the words of others, a bounded part is kept that no terminal obeys.
     pub fn set(&mut self, type_: &str, truth: Truth, reason: &str, message: &str) {
         let position = self.list.iter().position(|c| c.type_ == type_);
         let since = position
@@ -60,7 +63,7 @@ impl Conditions {
             type_: type_.to_owned(),
             status: truth.as_str().to_owned(),
             reason: reason.to_owned(),
-            message: shortened(message),
+            message: shortened(&printable_lines(message)),
             observed_generation: Some(self.generation),
             last_transition_time: since,
         };
@@ -135,6 +138,13 @@ mod tests {
             other.into_list()[0].last_transition_time.0.as_millisecond(),
             2_000_000
         );
+    }
+
+    #[test]
+    fn a_terminal_obeys_no_message() {
+        let mut conditions = Conditions::from_previous(&[], 1, Timestamp::UNIX_EPOCH);
+        conditions.set("Ready", Truth::False, "R", "one\ntwo\u{1b}[2J\u{202e}");
+        assert_eq!(conditions.into_list()[0].message, "one\ntwo\u{fffd}[2J\u{fffd}");
     }
 
     #[test]

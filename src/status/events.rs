@@ -5,6 +5,7 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 use super::{Error, FIELD_MANAGER};
+use crate::text::printable_lines;
 
 /// What an event says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub async fn publish(client: &Client, regarding: &ObjectReference, note: Note) -
     let event = Event {
         type_: note.kind,
         reason: note.reason,
-        note: Some(cut(&note.message)),
+        note: Some(cut(&printable_lines(&note.message))),
         action: "Reconcile".to_owned(),
         secondary: None,
     };

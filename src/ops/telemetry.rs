@@ -3,8 +3,10 @@
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use super::Error;
 
@@ -35,7 +37,7 @@ pub enum Level {
 impl Level {
     fn directive(self) -> &'static str {
         match self {
-            Self::Trace => "trace,hyper=info,h2=info,rustls=info,tower=info",
+            Self::Trace => "trace",
             Self::Debug => "info,patchset=debug,kube=debug",
             Self::Info => "info",
             Self::Warn => "warn",
@@ -44,20 +46,76 @@ impl Level {
     }
 }
 
-/// Sets up logging for the process. `RUST_LOG`, where it is set, overrules the level.
+/// Whether what a module logs may be shown, whatever is asked for.
+///
+/// Other libraries log what they send and receive below `info`, which are credentials and the contents of
+/// Secrets. Below that level only this program and kube are heard, and of kube's client not the module that
+/// logs answers that it cannot parse, at any level.
+fn may_be_shown(target: &str, level: tracing::Level) -> bool {
+    const CLIENT: &str = "kube_client::client";
+    let is_in = |crate_name: &str| target.split("::").next() == Some(crate_name);
+    if target == CLIENT {
+        return false;
+    }
+    let is_heard = ["patchset", "kube_client", "kube_runtime", "kube_core"]
+        .into_iter()
+        .any(is_in);
+    is_heard || level <= tracing::Level::INFO
+}
+
+/// Sets up logging for the process. `RUST_LOG`, where it is set, overrules the level, but never shows what
+/// libraries send and receive.
 ///
 /// # Errors
 ///
 /// Where logging was set up before.
 pub fn init(level: Level, encoding: Encoding) -> Result<(), Error> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level.directive()));
-    let builder = fmt()
-        .with_env_filter(filter)
+    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level.directive()));
+    let filter = asked.and(filter_fn(|metadata| {
+        may_be_shown(metadata.target(), *metadata.level())
+    }));
+    let layer = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    match encoding {
-        Encoding::Json => builder.json().flatten_event(true).try_init(),
-        Encoding::Text => builder.try_init(),
+    let layer = match encoding {
+        Encoding::Json => layer.json().flatten_event(true).boxed(),
+        Encoding::Text => layer.boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(layer.with_filter(filter))
+        .try_init()
+        .map_err(|error| Error::Logging(error.to_string()))
+}
+
+/// Logs where a panic was, instead of printing what it says: that may hold what somebody sent.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "a defect of this program interrupted a piece of work");
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_be_shown;
+    use tracing::Level;
+
+    #[test]
+    fn what_libraries_send_and_receive_is_never_shown() {
+        for (target, level, expected) in [
+            ("patchset::controller::run", Level::TRACE, true),
+            ("kube_client::client::builder", Level::DEBUG, true),
+            ("kube_client::client", Level::WARN, false),
+            ("kube_client::client", Level::TRACE, false),
+            ("kube_clients", Level::TRACE, false),
+            ("hyper::proto::h1::io", Level::TRACE, false),
+            ("h2::codec::framed_write", Level::DEBUG, false),
+            ("rustls::conn", Level::DEBUG, false),
+            ("russh::client", Level::DEBUG, false),
+            ("reqwest::connect", Level::TRACE, false),
+            ("reqwest::connect", Level::WARN, true),
+        ] {
+            assert_eq!(may_be_shown(target, level), expected, "{target} {level}");
+        }
     }
-    .map_err(|error| Error::Logging(error.to_string()))
 }

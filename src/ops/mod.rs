@@ -1,5 +1,6 @@
 //! What an operator of the process needs: telemetry, metrics, health endpoints, leader election.
 
+pub mod api_client;
 pub mod health;
 pub mod leader;
 pub mod metrics;

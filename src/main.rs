@@ -1,6 +1,7 @@
 //! Parses the command line, installs the TLS provider, and exits with the command's status.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use patchset::{cli, controller};
@@ -50,7 +51,15 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
-async fn run_controller(options: controller::Options) -> Result<(), controller::Error> {
-    controller::run(options).await
+/// How long tasks get to end after the controller has. Threads that are in the middle of something are left behind.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+
+fn run_controller(options: controller::Options) -> Result<(), controller::Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(controller::Error::Runtime)?;
+    let result = runtime.block_on(controller::run(options));
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    result
 }

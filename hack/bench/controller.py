@@ -168,7 +168,7 @@ class Bench:
         self.start(
             "controller",
             [self.patchset, "controller", "--watch-all-namespaces=false", "--runtime-namespace", NAMESPACE]
-            + ["--interval-jitter-percentage=0", "--allow-transport=https,git", "--storage-path", f"{self.folder}/data"]
+            + ["--interval-jitter-percentage=0", "--min-interval=1s", "--allow-transport=https,git", "--storage-path", f"{self.folder}/data"]
             + [f"--plain-http-registry={self.registry}", f"--metrics-addr=127.0.0.1:{metrics}"]
             + [f"--health-addr=127.0.0.1:{health}"],
             KUBECONFIG=self.cluster.kubeconfig,

@@ -115,5 +115,9 @@ pub const RATE_LIMITED: &str = "RateLimited";
 pub const TOO_LARGE: &str = "TooLarge";
 /// The attempt took longer than `spec.timeout`.
 pub const TIMED_OUT: &str = "TimedOut";
+/// A defect of the controller interrupted the work.
+pub const INTERNAL_ERROR: &str = "InternalError";
+/// The object cannot be read: it fits another version of its definition.
+pub const UNREADABLE: &str = "Unreadable";
 /// The controller's own storage or the mirror failed.
 pub const STORAGE_FAILED: &str = "StorageFailed";

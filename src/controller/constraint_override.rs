@@ -9,7 +9,7 @@ use super::context::{Context, Pace};
 use super::reconciler::{Reconciled, Schedule, identity};
 use super::references::{Referent, ReferentKind};
 use super::texts::{self, Located};
-use super::{failures, merged_file};
+use super::{failures, merged_file, turns};
 use crate::api::constraint_override::{
     ConstraintOverrideStatus, ConstraintsSource, OverrideState, OverridesSource,
 };
@@ -229,7 +229,7 @@ async fn merge(
         None => texts::read(context, "the overrides", gathered.overrides, pace.deadline).await?,
     };
     let spec = object.spec.clone();
-    let work = tokio::task::spawn_blocking(move || merged(&spec, &base, &overrides));
+    let work = turns::spawn_blocking(move || merged(&spec, &base, &overrides));
     match work.await.map_err(|error| failures::of_task(&error))? {
         Err(refusal) => Ok(Decision::Refused(refusal)),
         Ok(merged) => {

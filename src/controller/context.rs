@@ -1,5 +1,6 @@
 //! What all reconciliations share.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use super::jobs::Jobs;
 use super::options::{Options, TransportName};
 use super::references::References;
 use super::registries::Pins;
+use super::turns::Turns;
 use super::workflows::Workflows;
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::ops::metrics::Metrics;
@@ -30,6 +32,7 @@ pub(super) type Guarded<K> = DeserializeGuard<K>;
 pub(super) struct Context {
     pub(super) client: Client,
     pub(super) options: Options,
+    pub(super) turns: Turns,
     pub(super) mirrors: Arc<Mirrors>,
     pub(super) metrics: Metrics,
     pub(super) references: Arc<References>,
@@ -66,4 +69,14 @@ impl Context {
 pub(super) struct Pace {
     pub(super) freshness: Freshness,
     pub(super) deadline: Instant,
+}
+
+/// Makes one request to the API server, within the time that one may take.
+pub(super) async fn within_limit<T>(
+    request: impl Future<Output = kube::Result<T>> + Send,
+) -> Result<T, crate::status::Error> {
+    match tokio::time::timeout(API_TIMEOUT, request).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(crate::status::Error::TimedOut),
+    }
 }

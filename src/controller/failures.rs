@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::panics::Panicked;
 use crate::api::reason;
 use crate::plan::{Failure, Retry, Step};
 use crate::rest;
@@ -75,11 +76,10 @@ pub(super) fn of_rest(step: Step, refused: &'static str, error: &rest::Error) ->
     }
 }
 
-/// A task that panicked or was cancelled.
+/// A task that panicked or was cancelled. What a panic says is not told: it may hold what somebody sent.
 pub(super) fn of_task(error: &tokio::task::JoinError) -> Failure {
-    Failure::retried(
-        Step::Source,
-        reason::STORAGE_FAILED,
-        format!("the work was interrupted: {error}"),
-    )
+    if error.is_panic() {
+        return Panicked.into();
+    }
+    Failure::retried(Step::Source, reason::STORAGE_FAILED, "the work was interrupted")
 }

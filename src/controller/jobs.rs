@@ -75,8 +75,8 @@ impl Jobs {
         });
         let shown = Arc::clone(&places);
         let config = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
-        let changes = watcher(scope.api::<Job>(), config)
-            .default_backoff()
+        let changes = scope
+            .watch::<Job>(config)
             .modify(|job: &mut Job| {
                 job.managed_fields_mut().clear();
                 // The template is large, and what was asked for stands in the annotations.

@@ -17,6 +17,8 @@ pub(super) struct Seen<S> {
 pub(super) struct Entry<S> {
     /// Attempts that failed in a row.
     failures: u32,
+    /// Looks in a row at something under way elsewhere that found nothing new.
+    looks: u32,
     /// The status that was last written, as the API server has it.
     written: Option<Seen<S>>,
 }
@@ -25,6 +27,7 @@ impl<S> Default for Entry<S> {
     fn default() -> Self {
         Self {
             failures: 0,
+            looks: 0,
             written: None,
         }
     }
@@ -53,6 +56,15 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
         entry.failures
     }
 
+    /// The looks in a row, after one more that succeeded and found nothing new.
+    pub(super) fn looked(&self, key: K) -> u32 {
+        let mut entries = self.lock();
+        let entry = entries.entry(key).or_default();
+        entry.failures = 0;
+        entry.looks = entry.looks.saturating_add(1);
+        entry.looks
+    }
+
     /// Forgets what was written: something else stands there. Counts as a failure, and gives their number.
     pub(super) fn overtaken(&self, key: K) -> u32 {
         if let Some(entry) = self.lock().get_mut(&key) {
@@ -61,10 +73,10 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
         self.failed(key)
     }
 
-    /// Starts the count of failures again.
+    /// Starts the counts again.
     pub(super) fn succeeded(&self, key: &K) {
         if let Some(entry) = self.lock().get_mut(key) {
-            entry.failures = 0;
+            (entry.failures, entry.looks) = (0, 0);
         }
     }
 
@@ -118,7 +130,11 @@ mod tests {
         assert_eq!((memory.failed("a"), memory.failed("a")), (1, 2));
         memory.succeeded(&"a");
         assert_eq!(memory.failed("a"), 1);
-        memory.retain(|_| false);
+        assert_eq!((memory.looked("a"), memory.looked("a")), (1, 2));
         assert_eq!(memory.failed("a"), 1);
+        memory.succeeded(&"a");
+        assert_eq!(memory.looked("a"), 1);
+        memory.retain(|_| false);
+        assert_eq!((memory.failed("a"), memory.looked("a")), (1, 1));
     }
 }

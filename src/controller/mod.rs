@@ -1,10 +1,12 @@
 //! Runs the reconcilers in a cluster: gather, plan, act, write status.
 
+mod annotations;
 mod attempts;
 mod build;
 mod build_places;
 mod check;
 mod constraint_override;
+mod contents;
 mod context;
 mod delivery;
 mod failures;
@@ -14,10 +16,13 @@ mod ingredients;
 mod inspection;
 mod job_engine;
 mod jobs;
+mod kind;
 mod memory;
 mod merged_file;
+mod news;
 mod options;
 mod orphaned_runs;
+mod panics;
 mod patch_set;
 mod patches;
 mod publishing;
@@ -29,6 +34,8 @@ mod sbom;
 mod service_account;
 mod texts;
 mod triggers;
+mod turns;
+mod unreadable;
 mod upstreams;
 mod workflow_engine;
 mod workflows;
@@ -39,6 +46,9 @@ pub use run::run;
 /// Why the controller cannot run, or one reconciliation could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The system gives no threads.
+    #[error("cannot start threads: {0}")]
+    Runtime(std::io::Error),
     /// No way to the API server was configured.
     #[error("cannot find a way to the API server: {0}; set KUBECONFIG, or run in a cluster")]
     Configuration(#[from] kube::config::InferConfigError),
@@ -54,6 +64,12 @@ pub enum Error {
     /// A status could not be written.
     #[error("cannot write the status: {0}")]
     Status(#[from] crate::status::Error),
+    /// A reconciliation met a defect of the controller.
+    #[error("a defect of the controller interrupted the work; the log has the place")]
+    Panicked,
+    /// A task without which the controller cannot work came to an end.
+    #[error("{0} ended; leaving so that the controller is started again")]
+    TaskEnded(String),
     /// An endpoint, the logs or leader election failed.
     #[error("{0}")]
     Ops(#[from] crate::ops::Error),

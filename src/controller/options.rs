@@ -8,7 +8,6 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::build_places::BuildLimits;
 use crate::api::FluxDuration;
 use crate::api::common::ServiceAccountName;
-use crate::api::duration::DurationError;
 use crate::build::PodTemplatePolicy;
 use crate::ops::telemetry::{Encoding, Level};
 use crate::status::notify::Address;
@@ -29,9 +28,15 @@ pub enum TransportName {
 /// Options of `patchset controller`.
 #[derive(Clone, Debug, Args)]
 pub struct Options {
-    /// How many objects of a kind are reconciled at the same time
+    /// How many objects are reconciled at the same time; of several namespaces, none takes the last place
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrent: u16,
+    /// The longest time that one attempt at an object may take; a longer `spec.timeout` counts as this
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
+    pub max_timeout: Duration,
+    /// The shortest time between two looks at an object; a shorter `spec.interval` counts as this
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = parse_duration)]
+    pub min_interval: Duration,
     /// Watch all namespaces; with `false`, only the controller's own
     #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub watch_all_namespaces: bool,
@@ -121,9 +126,13 @@ impl Options {
     }
 }
 
-/// Reads a duration as resources have them.
-fn parse_duration(text: &str) -> Result<Duration, DurationError> {
-    FluxDuration::new(text).get()
+/// Reads a duration of at least a second, as resources have it.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = FluxDuration::new(text).get().map_err(|error| error.to_string())?;
+    if duration < Duration::from_secs(1) {
+        return Err("it is shorter than a second".to_owned());
+    }
+    Ok(duration)
 }
 
 /// Reads the name of a service account.
@@ -165,7 +174,16 @@ fn parse_size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_service_account, parse_size};
+    use super::{parse_duration, parse_service_account, parse_size};
+    use std::time::Duration;
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
+        for wrong in ["", "5", "1ms", "9000h"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn service_accounts() {

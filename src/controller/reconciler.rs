@@ -1,125 +1,61 @@
 //! The loop of one kind of object: watch, attempt, settle, write, tell.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Config};
-use kube::runtime::events::EventType;
-use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Resource, ResourceExt};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::Error;
 use super::context::{API_TIMEOUT, Context, Guarded, Pace};
+use super::kind::concerned;
 use super::memory::{Memory, Seen};
-use super::references::{Referent, ReferentKind, Scope};
-use super::triggers::{Change, Triggers};
-use crate::api::FluxDuration;
-use crate::api::reason::{self, condition};
+use super::news::news;
+use super::references::{Referent, Scope};
+use super::triggers::Triggers;
+use super::{annotations, panics, turns, unreadable};
+use crate::api::{FluxDuration, reason};
 use crate::ops::metrics::Outcome as Ended;
-use crate::ops::objects::Shown;
-use crate::plan::lifecycle::{Asked, Next, Observed, begin, wait};
-use crate::plan::{Failure, Outcome, Step, backoff, conditions};
+use crate::plan::lifecycle::{Asked, InARow, Next, Observed, begin, wait};
+use crate::plan::{Failure, Outcome, Step, backoff};
 use crate::source::Freshness;
-use crate::status::events::{self, Note};
+use crate::status::events;
 use crate::status::notify::About;
 use crate::status::writer::{self, Written};
+
+pub(super) use super::context::within_limit;
+pub(super) use super::kind::{Reconciled, Schedule, identity};
 
 /// The annotation by which Flux's users ask for a look now.
 const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 
-/// The share of the interval for which a look at an upstream's refs serves all objects on it. Below the shortest
-/// jittered interval, so that each object's own turn finds news.
+/// The share of the interval for which a look at an upstream's refs serves all objects on it. Below the
+/// shortest jittered interval, so that each object's own turn finds news.
 const SHARED_SHARE: f64 = 0.9;
 
-/// The same for a spec that is new: whoever changed it may have pushed what it names just before. And for what is different from
-/// what the status tells.
+/// The same for a spec that is new: whoever changed it may have pushed what it names just before. And for
+/// what is different from what the status tells.
 pub(super) const JUST_NOW: Duration = Duration::from_millis(500);
 
-/// When an object is looked at.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Schedule<'a> {
-    pub(super) interval: &'a FluxDuration,
-    pub(super) timeout: &'a FluxDuration,
-    pub(super) suspend: bool,
-}
+/// How long an attempt may go on after its deadline. Each step ends by itself at the deadline; what is left
+/// then is a request or two to the API server.
+const OVERTIME: Duration = Duration::from_secs(60);
 
-/// A kind of object that is reconciled.
-pub(super) trait Reconciled:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + Debug
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
-{
-    /// Its status.
-    type Status: Observed + Default + PartialEq + Serialize + Send + Sync + 'static;
-    /// What its sources say.
-    type Sources: Send;
-    /// What an attempt gives.
-    type Done: Send;
-    /// The kind's name.
-    const KIND: &'static str;
-    /// The kind as others refer to it.
-    const REFERENT: ReferentKind;
-
-    /// The status as the API server has it.
-    fn status(&self) -> Option<&Self::Status>;
-
-    /// When it is looked at.
-    fn schedule(&self) -> Schedule<'_>;
-
-    /// Whether a result may change with this object, which is not the resource itself.
-    fn refers_to(&self, namespace: &str, referent: &Referent) -> bool;
-
-    /// What an event says besides the message of Ready.
-    fn details(_: &Self::Status) -> Option<String> {
-        None
-    }
-
-    /// What alerts show of it besides the message, by Flux's names where it has some.
-    fn facts(&self, status: &Self::Status) -> Vec<(&'static str, String)>;
-
-    /// What the metrics show of it.
-    fn shown(&self) -> Shown;
-
-    /// Told of each status that this process wrote, with the one before it.
-    fn wrote(&self, _: &Context, _: &Self::Status, _: &Self::Status) {}
-
-    /// One attempt.
-    fn attempt(
-        &self,
-        context: &Arc<Context>,
-        known: &Self::Status,
-        pace: Pace,
-    ) -> impl Future<Output = Outcome<Self::Sources, Self::Done>> + Send;
-
-    /// The status that an attempt leads to.
-    fn settle(
-        &self,
-        known: &Self::Status,
-        asked: Asked<'_>,
-        now: Timestamp,
-        outcome: Outcome<Self::Sources, Self::Done>,
-    ) -> (Self::Status, Next);
-}
+/// As many reconciliations as there are objects, in kube's words.
+const UNBOUNDED: u16 = 0;
 
 /// What the reconciliations of one kind share.
 struct Kind<K: Reconciled> {
     context: Arc<Context>,
     memory: Memory<String, K::Status>,
+    store: Store<Guarded<K>>,
 }
 
 /// The controller of a kind, as a stream of its results.
@@ -143,9 +79,12 @@ pub(super) fn controller<K: Reconciled>(
             name: object.meta().name.clone().unwrap_or_default(),
         });
     };
-    let objects = watcher(scope.api::<Guarded<K>>(), config)
-        .default_backoff()
-        .modify(|object: &mut Guarded<K>| object.meta_mut().managed_fields = None)
+    let objects = scope
+        .watch::<Guarded<K>>(config)
+        .modify(|object: &mut Guarded<K>| {
+            object.meta_mut().managed_fields = None;
+            annotations::keep_used(object.annotations_mut());
+        })
         .reflect(writer)
         .touched_objects()
         .inspect_ok(tell)
@@ -157,21 +96,12 @@ pub(super) fn controller<K: Reconciled>(
         );
     let triggered = {
         let store = store.clone();
-        changes.flat_map(move |change| {
-            let concerned = store.state().into_iter().filter_map(|object| {
-                let read = object.0.as_ref().ok()?;
-                let concerns = match &change {
-                    Change::One(referent) => read.refers_to(&read.namespace().unwrap_or_default(), referent),
-                    Change::Any => true,
-                };
-                concerns.then(|| ObjectRef::from_obj(object.as_ref()))
-            });
-            futures::stream::iter(concerned.collect::<Vec<_>>())
-        })
+        changes.flat_map(move |change| futures::stream::iter(concerned(&store.state(), &change)))
     };
     let kind = Arc::new(Kind::<K> {
         context: Arc::clone(context),
         memory: Memory::default(),
+        store: store.clone(),
     });
     let forget = {
         let (store, kind) = (store.clone(), Arc::clone(&kind));
@@ -184,9 +114,11 @@ pub(super) fn controller<K: Reconciled>(
             kind.memory.retain(|uid| uids.contains(uid));
         }
     };
+    // Each object waits for its turn itself: in the controller's own queue, the first to come would be
+    // served first.
     Controller::for_stream(objects, store)
         .reconcile_on(triggered)
-        .with_config(Config::default().concurrency(context.options.concurrent))
+        .with_config(Config::default().concurrency(UNBOUNDED))
         .run(reconcile, after_error, kind)
         .map(move |result| {
             forget();
@@ -215,26 +147,36 @@ fn after_error<K: Reconciled>(object: Arc<Guarded<K>>, error: &Error, kind: Arc<
     Action::requeue(delay)
 }
 
+/// Waits for the object's turn, and does what there is to do for it.
 async fn reconcile<K: Reconciled>(object: Arc<Guarded<K>>, kind: Arc<Kind<K>>) -> Result<Action, Error> {
-    let object = match &object.0 {
-        Ok(object) => object,
-        Err(invalid) => {
-            tracing::warn!(
-                kind = K::KIND, namespace = invalid.metadata.namespace, name = invalid.metadata.name, error = %invalid.error,
-                "an object cannot be read; are the CRDs of another version than the controller?"
-            );
-            return Ok(Action::await_change());
-        }
+    let namespace = object.namespace().unwrap_or_default();
+    let turn = kind.context.turns.wait(&namespace).await;
+    // It may have changed, or gone, while it waited.
+    let Some(object) = kind.store.get(&ObjectRef::from_obj(object.as_ref())) else {
+        return Ok(Action::await_change());
     };
-    let started = Instant::now();
-    let _active = kind.context.metrics.started(K::KIND);
-    let result = kind.reconcile(object).await;
-    let ended = result.as_ref().map_or(Ended::Failed, |(_, ended)| *ended);
-    kind.context.metrics.reconciled(K::KIND, ended, started.elapsed());
-    result.map(|(action, _)| action)
+    // What waits holds no more than this; a reconciliation is large.
+    let work = Box::pin(turns::within(turn, kind.look_at(&object)));
+    panics::caught(work).await.unwrap_or(Err(Error::Panicked))
 }
 
 impl<K: Reconciled> Kind<K> {
+    async fn look_at(&self, object: &Guarded<K>) -> Result<Action, Error> {
+        let object = match &object.0 {
+            Ok(object) => object,
+            Err(invalid) => {
+                unreadable::tell::<K>(&self.context, invalid).await;
+                return Ok(Action::await_change());
+            }
+        };
+        let started = Instant::now();
+        let _active = self.context.metrics.started(K::KIND);
+        let result = self.reconcile(object).await;
+        let ended = result.as_ref().map_or(Ended::Failed, |(_, ended)| *ended);
+        self.context.metrics.reconciled(K::KIND, ended, started.elapsed());
+        result.map(|(action, _)| action)
+    }
+
     async fn reconcile(&self, object: &K) -> Result<(Action, Ended), Error> {
         let meta = object.meta();
         let uid = meta.uid.clone().unwrap_or_default();
@@ -275,8 +217,8 @@ impl<K: Reconciled> Kind<K> {
             known = written;
         }
         let now_asked = requested_at.is_some() && requested_at != known.status.last_handled_reconcile_at();
-        let outcome = match pace(schedule, now_asked, is_new) {
-            Ok(pace) => object.attempt(&self.context, &known.status, pace).await,
+        let outcome = match self.pace(schedule, now_asked, is_new) {
+            Ok(pace) => self.attempt(object, &known.status, pace).await,
             Err(failure) => Outcome::Failed(failure, None),
         };
         let failed = match &outcome {
@@ -298,14 +240,15 @@ impl<K: Reconciled> Kind<K> {
         if changed && self.write(object, &known, &status).await?.is_none() {
             return anew();
         }
-        let failures = if next == Next::Backoff {
-            self.memory.failed(uid)
-        } else {
-            self.memory.succeeded(&uid);
-            0
-        };
+        let mut in_a_row = InARow::default();
+        match next {
+            Next::Backoff => in_a_row.failures = self.memory.failed(uid),
+            Next::Soon if !changed => in_a_row.looks = self.memory.looked(uid),
+            _ => self.memory.succeeded(&uid),
+        }
         let interval = schedule.interval.get().unwrap_or(backoff::LONGEST);
-        let action = match wait(next, interval, failures) {
+        let interval = interval.max(self.context.options.min_interval);
+        let action = match wait(next, interval, in_a_row) {
             Some(delay) => Action::requeue(backoff::jittered(
                 delay,
                 self.context.options.interval_jitter_percentage,
@@ -321,8 +264,58 @@ impl<K: Reconciled> Kind<K> {
         Ok((action, ended))
     }
 
-    /// Writes a status that follows from the known one, and tells of it. Gives the status as it stands there; nothing where the
-    /// object is gone, or has another status by now.
+    /// One attempt, which ends soon after its deadline, and whose defects are its own.
+    async fn attempt(&self, object: &K, known: &K::Status, pace: Pace) -> Outcome<K::Sources, K::Done> {
+        let attempt = panics::caught(object.attempt(&self.context, known, pace));
+        let outcome = match tokio::time::timeout_at((pace.deadline + OVERTIME).into(), attempt).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panicked)) => Outcome::Failed(panicked.into(), None),
+            Err(_) => {
+                let message = "the attempt took longer than spec.timeout";
+                Outcome::Failed(Failure::retried(Step::Source, reason::TIMED_OUT, message), None)
+            }
+        };
+        let longest = self.context.options.max_timeout;
+        match outcome {
+            Outcome::Failed(failure, sources)
+                if failure.reason == reason::TIMED_OUT
+                    && object.schedule().timeout.get().is_ok_and(|asked| asked > longest) =>
+            {
+                let message = format!(
+                    "{}; spec.timeout is {}, and this controller allows {longest:?} (--max-timeout)",
+                    failure.message,
+                    object.schedule().timeout
+                );
+                Outcome::Failed(Failure { message, ..failure }, sources)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// How new an attempt's knowledge must be, and how long it may take.
+    fn pace(&self, schedule: Schedule<'_>, now_asked: bool, is_new: bool) -> Result<Pace, Failure> {
+        let read = |duration: &FluxDuration| {
+            duration
+                .get()
+                .map_err(|error| Failure::stalled(Step::Source, reason::INVALID_SPEC, error.to_string()))
+        };
+        let options = &self.context.options;
+        let timeout = read(schedule.timeout)?.min(options.max_timeout);
+        let interval = read(schedule.interval)?.max(options.min_interval);
+        Ok(Pace {
+            freshness: if now_asked {
+                Freshness::Now
+            } else if is_new {
+                Freshness::MaxAge(JUST_NOW)
+            } else {
+                Freshness::MaxAge(interval.mul_f64(SHARED_SHARE))
+            },
+            deadline: Instant::now() + timeout,
+        })
+    }
+
+    /// Writes a status that follows from the known one, and tells of it. Gives the status as it stands
+    /// there; nothing where the object is gone, or has another status by now.
     async fn write(
         &self,
         object: &K,
@@ -351,12 +344,13 @@ impl<K: Reconciled> Kind<K> {
         self.memory
             .wrote(object.uid().unwrap_or_default(), written.clone());
         object.wrote(&self.context, &known.status, &written.status);
-        if let Some(note) = news(known.status.conditions(), status.conditions(), K::details(status)) {
+        let details = K::details(status);
+        if let Some(note) = news(known.status.conditions(), status.conditions(), details.as_deref()) {
             let regarding = stored.object_ref(&());
             if let Some(notifier) = &self.context.notifier {
                 let about = About {
                     facts: object.facts(status),
-                    annotations: object.annotations().clone(),
+                    annotations: annotations::for_events(object.annotations()),
                 };
                 let versioned = ObjectReference {
                     resource_version: stored.resource_version(),
@@ -380,93 +374,9 @@ fn seen<K: Reconciled>(object: &K) -> Seen<K::Status> {
     }
 }
 
-/// How new an attempt's knowledge must be, and how long it may take.
-fn pace(schedule: Schedule<'_>, now_asked: bool, is_new: bool) -> Result<Pace, Failure> {
-    let read = |duration: &FluxDuration| {
-        duration
-            .get()
-            .map_err(|error| Failure::stalled(Step::Source, reason::INVALID_SPEC, error.to_string()))
-    };
-    let (timeout, interval) = (read(schedule.timeout)?, read(schedule.interval)?);
-    Ok(Pace {
-        freshness: if now_asked {
-            Freshness::Now
-        } else if is_new {
-            Freshness::MaxAge(JUST_NOW)
-        } else {
-            Freshness::MaxAge(interval.mul_f64(SHARED_SHARE))
-        },
-        deadline: Instant::now() + timeout,
-    })
-}
-
 /// A number from 0 to 1 that differs between objects and moments; nothing depends on its quality.
 fn random() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let bits = RandomState::new().hash_one(0_u8) >> 32;
     f64::from(u32::try_from(bits).unwrap_or_default()) / f64::from(u32::MAX)
-}
-
-type Condition = k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-
-/// What a person would want to know of a change of conditions.
-fn news(before: &[Condition], now: &[Condition], details: Option<String>) -> Option<Note> {
-    let ready = conditions::find(now, condition::READY)?;
-    let is_open = ready.status == conditions::Truth::Unknown.as_str();
-    if is_open && ready.reason != reason::BUILDING {
-        return None;
-    }
-    let told = conditions::find(before, condition::READY).is_some_and(|b| {
-        (&b.status, &b.reason, &b.message) == (&ready.status, &ready.reason, &ready.message)
-    });
-    let is_good =
-        ready.status != conditions::Truth::False.as_str() && ready.reason != reason::NEEDS_ATTENTION;
-    (!told).then(|| Note {
-        kind: if is_good {
-            EventType::Normal
-        } else {
-            EventType::Warning
-        },
-        reason: ready.reason.clone(),
-        message: match details {
-            Some(details) => format!("{}\n{details}", ready.message),
-            None => ready.message.clone(),
-        },
-    })
-}
-
-/// What the metrics show of objects that can be read.
-pub(super) fn shown<K: Reconciled>(store: &kube::runtime::reflector::Store<Guarded<K>>) -> Vec<Shown> {
-    store
-        .state()
-        .iter()
-        .filter_map(|object| object.0.as_ref().ok())
-        .map(Reconciled::shown)
-        .collect()
-}
-
-/// What the metrics show of objects of any kind.
-pub(super) fn identity<K: Reconciled>(object: &K) -> Shown {
-    let conditions = object.status().map(Observed::conditions).unwrap_or_default();
-    let conditions = conditions.iter();
-    Shown {
-        kind: K::KIND,
-        namespace: object.namespace().unwrap_or_default(),
-        name: object.name_any(),
-        suspended: object.schedule().suspend,
-        conditions: conditions
-            .map(|one| (one.type_.clone(), one.status.clone(), one.reason.clone()))
-            .collect(),
-        ..Shown::default()
-    }
-}
-
-/// Makes one request to the API server, within the time that one may take.
-pub(super) async fn within_limit<T>(
-    request: impl Future<Output = kube::Result<T>> + Send,
-) -> Result<T, crate::status::Error> {
-    match tokio::time::timeout(API_TIMEOUT, request).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(crate::status::Error::TimedOut),
-    }
 }

@@ -3,9 +3,9 @@
 //! Secrets and ConfigMaps are watched by their metadata alone. Contents are read when they are needed, and kept
 //! until the watch shows another version, so that a reconciliation without news asks the API server nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
@@ -16,29 +16,54 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::contents::{Contents, Data};
+use super::context::within_limit;
 
 use crate::api::reason;
 use crate::api::reference::{SourceKind, SourceReference};
+use crate::ops::health::{Health, Presence, WatchHealth};
 use crate::plan::{Failure, Step};
 
 /// How often to look whether a kind of Flux source has been installed meanwhile.
 const LOOK_FOR_KIND: Duration = Duration::from_secs(30);
 
-/// The contents of a Secret or ConfigMap.
-pub type Data = BTreeMap<String, Vec<u8>>;
+/// How many objects come in a page of a list. Each may have up to 1.5 MiB.
+const FULL_OBJECTS: u32 = 10;
+/// The same where only their metadata is asked for, whose largest parts are left out.
+const METADATA: u32 = 50;
+
+/// Labels that begin so are kept of ConfigMaps.
+const KEPT_LABELS: &str = "reconcile.fluxcd.io/";
 
 /// Watches of one scope: all namespaces, or one.
 #[derive(Clone)]
 pub struct Scope {
     client: Client,
     namespace: Option<String>,
+    health: Health,
 }
 
 impl Scope {
     /// All namespaces where none is given.
     #[must_use]
-    pub fn new(client: Client, namespace: Option<String>) -> Self {
-        Self { client, namespace }
+    pub fn new(client: Client, namespace: Option<String>, health: Health) -> Self {
+        Self {
+            client,
+            namespace,
+            health,
+        }
+    }
+
+    /// Watches a kind. Its objects are listed in pages of a few, and the process is ready only while this works.
+    pub(super) fn watch<K>(&self, config: watcher::Config) -> impl Stream<Item = Watched<K>> + Send + use<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let health = self.health.watch(&K::kind(&()), Presence::Required);
+        watched(self.api::<K>(), config.page_size(FULL_OBJECTS), health)
     }
 
     /// An API for a kind in this scope.
@@ -59,6 +84,25 @@ impl Scope {
             None => Api::all_with(self.client.clone(), resource),
         }
     }
+}
+
+/// What a watch gives.
+type Watched<K> = watcher::Result<watcher::Event<K>>;
+
+/// Watches objects, tries again after failures, and has the process's health follow.
+///
+/// Lists are read from the API server's storage: what it has in memory it gives as a whole only, not in pages.
+fn watched<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    health: WatchHealth,
+) -> impl Stream<Item = Watched<K>> + Send + use<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    watcher(api, config)
+        .default_backoff()
+        .inspect(move |event| health.observe(event))
 }
 
 /// An object that something may refer to.
@@ -95,7 +139,7 @@ pub struct References {
     secrets: Store<PartialObjectMeta<Secret>>,
     config_maps: Store<PartialObjectMeta<ConfigMap>>,
     sources: HashMap<SourceKind, Store<DynamicObject>>,
-    contents: Mutex<HashMap<Referent, (String, Arc<Data>)>>,
+    contents: Contents,
 }
 
 /// A stream of objects that changed, came or went.
@@ -119,7 +163,7 @@ impl References {
             secrets,
             config_maps,
             sources,
-            contents: Mutex::default(),
+            contents: Contents::default(),
         };
         (references, futures::stream::select_all(changes).boxed())
     }
@@ -221,14 +265,12 @@ impl References {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     {
-        if let Some((kept, data)) = self.kept().get(&referent)
-            && kept == version
-        {
-            return Ok(Arc::clone(data));
+        if let Some(data) = self.contents.get(&referent, version) {
+            return Ok(data);
         }
         let api: Api<K> = Api::namespaced(self.client.clone(), &referent.namespace);
         let kind = K::kind(&()).into_owned();
-        let object = api.get_opt(&referent.name).await.map_err(|error| {
+        let object = within_limit(api.get_opt(&referent.name)).await.map_err(|error| {
             let (namespace, name) = (&referent.namespace, &referent.name);
             Failure::retried(
                 Step::Source,
@@ -239,17 +281,24 @@ impl References {
         let object = object.ok_or_else(|| missing(&kind, &referent.namespace, &referent.name))?;
         let version = object.resource_version().unwrap_or_default();
         let data = Arc::new(data(object));
-        self.kept().insert(referent, (version, Arc::clone(&data)));
+        self.contents.keep(referent, version, Arc::clone(&data));
         Ok(data)
     }
 
     /// Drops the contents of an object that changed or went.
     pub fn forget(&self, referent: &Referent) {
-        self.kept().remove(referent);
+        self.contents.forget(referent);
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<Referent, (String, Arc<Data>)>> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Drops the contents that nothing refers to.
+    pub fn retain(&self, is_referred_to: impl Fn(&Referent) -> bool) {
+        self.contents.retain(is_referred_to);
+    }
+
+    /// The number of objects whose contents are kept, and their bytes.
+    #[must_use]
+    pub fn kept(&self) -> (usize, usize) {
+        self.contents.size()
     }
 }
 
@@ -275,17 +324,23 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
-    let events = watcher(
-        scope.api::<PartialObjectMeta<K>>(),
-        watcher::Config::default().any_semantic(),
-    )
-    .default_backoff()
-    .modify(|object: &mut PartialObjectMeta<K>| {
-        object.managed_fields_mut().clear();
-        object.annotations_mut().clear();
-    })
-    .reflect(writer)
-    .touched_objects();
+    let health = scope.health.watch(&K::kind(&()), Presence::Required);
+    let config = watcher::Config::default().page_size(METADATA);
+    let events = watched(scope.api::<PartialObjectMeta<K>>(), config, health)
+        .modify(|object: &mut PartialObjectMeta<K>| {
+            // Others may write as much as they like into all of them.
+            object.managed_fields_mut().clear();
+            object.annotations_mut().clear();
+            object.finalizers_mut().clear();
+            object
+                .labels_mut()
+                .retain(|name, _| name.starts_with(KEPT_LABELS));
+            object
+                .owner_references_mut()
+                .retain(|owner| owner.controller == Some(true));
+        })
+        .reflect(writer)
+        .touched_objects();
     (store, named(events, kind))
 }
 
@@ -304,9 +359,15 @@ fn watch_source(scope: &Scope, kind: SourceKind) -> (Store<DynamicObject>, Chang
             tokio::time::sleep(LOOK_FOR_KIND).await;
         }
     };
-    let events = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|object: &mut DynamicObject| object.managed_fields_mut().clear())
+    let health = scope.health.watch(kind.kind(), Presence::Optional);
+    let config = watcher::Config::default().page_size(FULL_OBJECTS);
+    let events = watched(api, config, health)
+        .modify(|object: &mut DynamicObject| {
+            object.managed_fields_mut().clear();
+            object.annotations_mut().clear();
+            let artifact = object.data.pointer_mut("/status/artifact").map(Value::take);
+            object.data = json!({ "status": { "artifact": artifact } });
+        })
         .reflect(writer)
         .touched_objects();
     let events = futures::stream::once(async move {

@@ -1,29 +1,45 @@
 //! Sets up the process, and runs until it is told to stop.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use kube::api::ListParams;
+use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use super::context::{Context, Guarded};
 use super::delivery::Deliveries;
 use super::jobs::Jobs;
+use super::kind::{self, Reconciled};
 use super::options::{Options, TransportName};
-use super::reconciler::{self, Reconciled};
 use super::references::{References, Scope};
 use super::registries::Pins;
+use super::turns::{Sharing, Turns};
 use super::workflows::Workflows;
-use super::{Error, orphaned_runs, triggers};
+use super::{Error, orphaned_runs, panics, reconciler, triggers};
 use crate::api::{ConstraintOverride, PatchSet};
-use crate::ops::health::Readiness;
+use crate::ops::api_client::{self, TooDeep};
+use crate::ops::health::Health;
+use crate::ops::leader::Candidate;
 use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
-use crate::ops::{leader, server, telemetry};
+use crate::ops::{server, telemetry};
 use crate::publish::Layers;
 use crate::source::{MirrorConfig, Mirrors, Scheme, Transports};
 use crate::status::notify::{Notifier, Totals};
+
+/// How often the disk space of the mirrors is measured, and the contents that nothing refers to are dropped.
+const TIDIES_EVERY: Duration = Duration::from_secs(15);
+
+/// How long work that cannot be stopped may go on while the process leaves, and still has the Lease.
+const LEAVES_WITHIN: Duration = Duration::from_secs(5);
+
+/// How much longer than an attempt may take nothing may move before the process counts as dead.
+const STANDS_STILL_FOR: Duration = Duration::from_secs(300);
 
 /// Runs the controller until SIGTERM or SIGINT, or until leadership is lost.
 ///
@@ -32,117 +48,250 @@ use crate::status::notify::{Notifier, Totals};
 /// Where the process cannot do its work at all. The failure of single objects is told in their status.
 pub async fn run(options: Options) -> Result<(), Error> {
     telemetry::init(options.log_level, options.log_encoding)?;
-    let client = Client::try_from(Config::infer().await?)?;
-    let metrics = Metrics::default();
-    let readiness = Readiness::default();
-    let health_listener = server::listen(&options.health_addr).await?;
-    let metrics_listener = server::listen(&options.metrics_addr).await?;
-    let mirrors = Arc::new(Mirrors::open(mirror_config(&options))?);
-    let writers = Writers::default();
-    let (notifier, _posting) = match Notifier::new(&options.events_addr)? {
-        Some((notifier, work)) => (Some(notifier), Some(Abort(tokio::spawn(work)))),
-        None => (None, None),
-    };
-    let refresh = {
-        let (metrics, mirrors) = (metrics.clone(), Arc::clone(&mirrors));
-        let notifier = notifier.clone();
-        let patch_sets = writers.patch_sets.as_reader();
-        let constraint_overrides = writers.constraint_overrides.as_reader();
-        move || {
-            metrics.observe_mirrors(mirror_totals(&mirrors));
-            if let Some(notifier) = &notifier {
-                metrics.observe_notifications(notification_totals(notifier));
-            }
-            let patch_sets = reconciler::shown(&patch_sets).into_iter();
-            metrics.show_objects(patch_sets.chain(reconciler::shown(&constraint_overrides)));
-        }
-    };
-    let _health = Abort(tokio::spawn(server::health(health_listener, readiness.clone())));
-    let _metrics = Abort(tokio::spawn(server::metrics(
-        metrics_listener,
-        metrics.clone(),
-        refresh,
-    )));
-
+    telemetry::log_panics();
+    let mut tasks = Tasks::default();
+    let process = Process::start(options, &mut tasks).await?;
     let mut stop = Box::pin(stop_signal());
-    let leadership = if options.enable_leader_election {
-        readiness.set(true);
-        let identity =
-            std::env::var("POD_NAME").unwrap_or_else(|_| format!("patchset-{}", std::process::id()));
-        tokio::select! {
-            leadership = leader::acquire(client.clone(), &options.runtime_namespace, &identity) => Some(leadership?),
+    let leadership = if process.options.enable_leader_election {
+        process.health.set_standing_by(true);
+        // Without a name in the environment, two processes could have the same one.
+        let name = std::env::var("POD_NAME").unwrap_or_else(|_| "patchset".to_owned());
+        let candidate = Candidate::new(&name);
+        let leads = candidate.lead(process.client.clone(), &process.options.runtime_namespace);
+        let leadership = tokio::select! {
+            leadership = leads => leadership,
+            ended = tasks.ended() => return Err(ended),
             () = &mut stop => return Ok(()),
-        }
+        };
+        process.health.set_standing_by(false);
+        Some(leadership)
     } else {
         None
     };
-    let work = work(client, options, mirrors, metrics, readiness, writers, notifier);
+    let turns = process.turns.clone();
     match leadership {
-        None => tokio::select! { result = work => result, () = stop => Ok(()) },
+        None => tokio::select! {
+            error = process.work() => Err(error),
+            ended = tasks.ended() => Err(ended),
+            () = stop => Ok(()),
+        },
         Some(mut held) => {
             let result = tokio::select! {
-                result = work => result,
+                error = process.work() => Err(error),
+                ended = tasks.ended() => Err(ended),
                 () = &mut stop => Ok(()),
-                () = held.lost() => Err(crate::ops::Error::LostLease.into()),
+                // Another process begins in a few seconds: nothing is waited for.
+                () = held.lost() => return Err(crate::ops::Error::LostLease.into()),
             };
+            // Whoever takes the Lease should not meet what this process began.
+            let _ = tokio::time::timeout(LEAVES_WITHIN, turns.wait_until_all_are_free()).await;
             held.release().await;
             result
         }
     }
 }
 
-async fn work(
-    client: Client,
+/// What the process has, whether it works or stands by.
+struct Process {
     options: Options,
+    client: Client,
+    too_deep: TooDeep,
     mirrors: Arc<Mirrors>,
     metrics: Metrics,
-    readiness: Readiness,
-    writers: Writers,
+    health: Health,
+    turns: Turns,
     notifier: Option<Notifier>,
-) -> Result<(), Error> {
-    let namespace = (!options.watch_all_namespaces).then(|| options.runtime_namespace.clone());
-    let scope = Scope::new(client.clone(), namespace);
-    is_installed::<PatchSet>(&scope).await?;
-    is_installed::<ConstraintOverride>(&scope).await?;
-    let (references, changes) = References::watch(&scope);
-    let references = Arc::new(references);
-    let (jobs, builds) = Jobs::watch(
-        client.clone(),
-        &scope,
-        writers.patch_sets.as_reader(),
-        options.build_limits(),
-    );
-    let changes = futures::stream::select(changes, builds).boxed();
-    let (watch, triggers) = triggers::fan_out(changes, Arc::clone(&references));
-    let _watches = Abort(tokio::spawn(watch));
-    references.wait_until_known().await;
-    jobs.wait_until_known().await;
-    readiness.set(true);
-    metrics.works();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching");
-    let context = Arc::new(Context {
-        client,
-        options,
-        mirrors,
-        metrics,
-        references,
-        jobs,
-        pins: Pins::default(),
-        layers: Layers::default(),
-        workflows: Workflows::default(),
-        deliveries: Deliveries::default(),
-        notifier,
-        patch_sets: writers.patch_sets.as_reader(),
-        constraint_overrides: writers.constraint_overrides.as_reader(),
-    });
-    let _orphaned_runs = Abort(tokio::spawn(orphaned_runs::cancel_all(Arc::clone(&context))));
-    let patch_sets = reconciler::controller(&scope, &context, writers.patch_sets, &triggers);
-    let constraint_overrides =
-        reconciler::controller(&scope, &context, writers.constraint_overrides, &triggers);
-    futures::stream::select(patch_sets, constraint_overrides)
-        .for_each(|()| futures::future::ready(()))
-        .await;
-    Ok(())
+    writers: Writers,
+}
+
+impl Process {
+    /// Prepares all that needs no API server, and starts the tasks that a process has which stands by.
+    async fn start(options: Options, tasks: &mut Tasks) -> Result<Self, Error> {
+        let too_deep = TooDeep::default();
+        let client = api_client::new(Config::infer().await?, &too_deep)?;
+        let (metrics, health) = (Metrics::default(), Health::default());
+        let health_listener = server::listen(&options.health_addr).await?;
+        let metrics_listener = server::listen(&options.metrics_addr).await?;
+        let mirrors = Arc::new(Mirrors::open(mirror_config(&options))?);
+        let sharing = if options.watch_all_namespaces {
+            Sharing::Namespaces
+        } else {
+            Sharing::OneNamespace
+        };
+        let turns = Turns::new(options.concurrent, sharing);
+        let queue = turns.clone();
+        health.follow_queue(options.max_timeout + STANDS_STILL_FOR, move |now| {
+            queue.stuck(now)
+        });
+        let notifier = match Notifier::new(&options.events_addr)? {
+            Some((notifier, posting)) => {
+                tasks.spawn("the task that posts events", posting);
+                Some(notifier)
+            }
+            None => None,
+        };
+        let process = Self {
+            options,
+            client,
+            too_deep,
+            mirrors,
+            metrics,
+            health,
+            turns,
+            notifier,
+            writers: Writers::default(),
+        };
+        tasks.spawn(
+            "the health endpoint",
+            server::health(health_listener, process.health.clone()),
+        );
+        tasks.spawn(
+            "the metrics endpoint",
+            server::metrics(metrics_listener, process.metrics.clone(), process.refresh()),
+        );
+        tasks.spawn(
+            "the task that measures the mirrors",
+            measure(Arc::clone(&process.mirrors), process.metrics.clone()),
+        );
+        Ok(process)
+    }
+
+    /// What brings the metrics up to date before each answer.
+    fn refresh(&self) -> impl Fn() + Clone + Send + Sync + 'static {
+        let (metrics, mirrors) = (self.metrics.clone(), Arc::clone(&self.mirrors));
+        let (notifier, too_deep) = (self.notifier.clone(), self.too_deep.clone());
+        let patch_sets = self.writers.patch_sets.as_reader();
+        let constraint_overrides = self.writers.constraint_overrides.as_reader();
+        move || {
+            metrics.observe_mirrors(mirror_totals(&mirrors));
+            metrics.observe_left_out(too_deep.count());
+            if let Some(notifier) = &notifier {
+                metrics.observe_notifications(notification_totals(notifier));
+            }
+            metrics.show_unreadable(PatchSet::KIND, kind::unreadable_objects(&patch_sets));
+            metrics.show_unreadable(
+                ConstraintOverride::KIND,
+                kind::unreadable_objects(&constraint_overrides),
+            );
+            let patch_sets = kind::shown(&patch_sets).into_iter();
+            metrics.show_objects(patch_sets.chain(kind::shown(&constraint_overrides)));
+        }
+    }
+
+    /// Watches and reconciles; returns why that came to an end.
+    async fn work(self) -> Error {
+        let mut tasks = Tasks::default();
+        match self.begin(&mut tasks).await {
+            Ok(()) => tasks.ended().await,
+            Err(error) => error,
+        }
+    }
+
+    async fn begin(self, tasks: &mut Tasks) -> Result<(), Error> {
+        let namespace = (!self.options.watch_all_namespaces).then(|| self.options.runtime_namespace.clone());
+        let scope = Scope::new(self.client.clone(), namespace, self.health);
+        is_installed::<PatchSet>(&scope).await?;
+        is_installed::<ConstraintOverride>(&scope).await?;
+        let (references, changes) = References::watch(&scope);
+        let references = Arc::new(references);
+        let (jobs, builds) = Jobs::watch(
+            self.client.clone(),
+            &scope,
+            self.writers.patch_sets.as_reader(),
+            self.options.build_limits(),
+        );
+        let changes = futures::stream::select(changes, builds).boxed();
+        let (watch, triggers) = triggers::fan_out(changes, Arc::clone(&references));
+        tasks.spawn("the task that watches", watch);
+        tokio::select! {
+            () = async { tokio::join!(references.wait_until_known(), jobs.wait_until_known()); } => {}
+            ended = tasks.ended() => return Err(ended),
+        }
+        self.metrics.works();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching");
+        let context = Arc::new(Context {
+            client: self.client,
+            options: self.options,
+            turns: self.turns,
+            mirrors: self.mirrors,
+            metrics: self.metrics.clone(),
+            references: Arc::clone(&references),
+            jobs,
+            pins: Pins::default(),
+            layers: Layers::default(),
+            workflows: Workflows::default(),
+            deliveries: Deliveries::default(),
+            notifier: self.notifier,
+            patch_sets: self.writers.patch_sets.as_reader(),
+            constraint_overrides: self.writers.constraint_overrides.as_reader(),
+        });
+        let (patch_sets, overrides) = (context.patch_sets.clone(), context.constraint_overrides.clone());
+        tasks.spawn(
+            "the task that drops contents",
+            tidy(references, patch_sets, overrides, self.metrics),
+        );
+        tasks.spawn(
+            "the task that cancels runs of deleted PatchSets",
+            orphaned_runs::cancel_all(Arc::clone(&context)),
+        );
+        let patch_sets = reconciler::controller(&scope, &context, self.writers.patch_sets, &triggers);
+        tasks.spawn("the controller of PatchSets", patch_sets.collect::<()>());
+        let overrides =
+            reconciler::controller(&scope, &context, self.writers.constraint_overrides, &triggers);
+        tasks.spawn("the controller of ConstraintOverrides", overrides.collect::<()>());
+        Ok(())
+    }
+}
+
+/// Tasks without which the process cannot do its work. They end with their owner.
+#[derive(Default)]
+struct Tasks(JoinSet<&'static str>);
+
+impl Tasks {
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(async move {
+            // So that what interrupts it is told with its name.
+            let _ = panics::caught(task).await;
+            name
+        });
+    }
+
+    /// Waits until the first of them ends, which none should.
+    async fn ended(&mut self) -> Error {
+        match self.0.join_next().await {
+            Some(Ok(name)) => Error::TaskEnded(name.to_owned()),
+            Some(Err(_)) | None => Error::TaskEnded("a task".to_owned()),
+        }
+    }
+}
+
+/// Measures the mirrors again and again: that walks through their folders.
+async fn measure(mirrors: Arc<Mirrors>, metrics: Metrics) {
+    loop {
+        let mirrors = Arc::clone(&mirrors);
+        if let Ok(bytes) = tokio::task::spawn_blocking(move || mirrors.disk_bytes()).await {
+            metrics.observe_storage(bytes);
+        }
+        tokio::time::sleep(TIDIES_EVERY).await;
+    }
+}
+
+/// Drops the contents of Secrets and `ConfigMap`s that no object refers to any more.
+async fn tidy(
+    references: Arc<References>,
+    patch_sets: Store<Guarded<PatchSet>>,
+    constraint_overrides: Store<Guarded<ConstraintOverride>>,
+    metrics: Metrics,
+) {
+    loop {
+        references.retain(|referent| {
+            kind::is_referred_to(&patch_sets, referent)
+                || kind::is_referred_to(&constraint_overrides, referent)
+        });
+        let (contents, bytes) = references.kept();
+        metrics.observe_contents(contents, bytes);
+        tokio::time::sleep(TIDIES_EVERY).await;
+    }
 }
 
 /// Where the watches of the resources write to.
@@ -188,7 +337,6 @@ fn mirror_totals(mirrors: &Mirrors) -> MirrorTotals {
         fetches: stats.fetches,
         bytes: stats.received_bytes,
         evictions: stats.evictions,
-        stored: mirrors.disk_bytes(),
     }
 }
 
@@ -215,13 +363,4 @@ async fn stop_signal() {
         Err(_) => interrupt.await,
     }
     tracing::info!("stopping");
-}
-
-/// A task that ends with its owner.
-struct Abort<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for Abort<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

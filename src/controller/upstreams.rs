@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::context::{Context, Pace};
-use super::failures;
 use super::references::References;
+use super::{failures, turns};
 use crate::api::common::{GitPath, GitRef, LocalReference};
 use crate::api::reason;
 use crate::plan::{Failure, Step};
@@ -81,7 +81,7 @@ pub(super) async fn resolve(
 
 /// Runs work on the mirrors off the async threads, and gives up at the deadline.
 ///
-/// The work has the deadline too, and ends by itself soon after.
+/// The work has the deadline too, and ends by itself soon after. Until then it keeps the place of its object.
 pub(super) async fn blocking<T: Send + 'static>(
     context: &Arc<Context>,
     what: &str,
@@ -89,7 +89,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Mirrors) -> Result<T, source::Error> + Send + 'static,
 ) -> Result<T, Failure> {
     let mirrors = Arc::clone(&context.mirrors);
-    let task = tokio::task::spawn_blocking(move || work(&mirrors));
+    let task = turns::spawn_blocking(move || work(&mirrors));
     match tokio::time::timeout_at(deadline.into(), task).await {
         Ok(Ok(result)) => result.map_err(|error| failures::of_source(what, &error)),
         Ok(Err(interrupted)) => Err(failures::of_task(&interrupted)),

@@ -1,65 +1,309 @@
 //! Leader election by a Lease, so that of several replicas one works and the others stand by.
+//!
+//! This is the algorithm of `k8s.io/client-go/tools/leaderelection`. Clocks of different machines are never
+//! compared: a candidate measures with its own clock how long it has seen the Lease unchanged, and takes it
+//! once that is longer than the Lease lasts. A leader that could not renew for a shorter time than that
+//! ends its work by itself, so that it has ended before another one begins.
 
-use kube::Client;
-use kube_lease_manager::{LeaseManager, LeaseManagerBuilder};
-use tokio::sync::watch;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::{Client, ResourceExt};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-
-use super::Error;
 
 /// The name of the Lease.
 const LEASE: &str = "patchset-controller";
 
-/// Seconds after which a silent leader is replaced.
-const DURATION_SECONDS: u64 = 15;
+/// The most of a wait that chance adds to it, as in client-go: candidates that began together do not go on
+/// together.
+const JITTER: f64 = 1.2;
 
-/// Seconds before the end of that time at which the leader renews.
-const GRACE_SECONDS: u64 = 5;
+/// How long giving the Lease back may take.
+const RELEASE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long things take. Each is shorter than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// After this time without a renewal another candidate takes the Lease.
+    pub lease_duration: Duration,
+    /// After this time without a renewal the leader ends its work.
+    pub renew_deadline: Duration,
+    /// The wait between two tries.
+    pub retry_period: Duration,
+}
+
+impl Default for Timing {
+    /// The times of client-go.
+    fn default() -> Self {
+        Self {
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Who wants to lead.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// A name that no other process has, also none that ran in this one's place before.
+    pub identity: String,
+    /// How long things take.
+    pub timing: Timing,
+    /// The time of day. It is written down for people to read, and decides nothing.
+    pub wall_clock: fn() -> Timestamp,
+}
+
+impl Candidate {
+    /// A candidate with the times of client-go, and a name that begins as given.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            identity: format!("{name}_{:016x}", rand::random::<u64>()),
+            timing: Timing::default(),
+            wall_clock: Timestamp::now,
+        }
+    }
+
+    /// Waits until this candidate leads. Failures are logged and tried again.
+    pub async fn lead(self, client: Client, namespace: &str) -> Leadership {
+        let identity = self.identity.clone();
+        tracing::info!(namespace, identity, lease = LEASE, "waiting for leadership");
+        let mut election = Election {
+            api: Api::namespaced(client, namespace),
+            candidate: self,
+            observed: None,
+        };
+        let renewed = election.acquire().await;
+        tracing::info!(identity, "leading");
+        let (stop, stopped) = oneshot::channel();
+        let (leads, lost) = watch::channel(true);
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = election.renew(renewed) => {}
+                // An owner that is gone does not lead.
+                _ = stopped => {}
+            }
+            drop(leads);
+            election
+        });
+        Leadership { lost, stop, task }
+    }
+}
 
 /// A leadership that is held.
 #[derive(Debug)]
 pub struct Leadership {
-    state: watch::Receiver<bool>,
-    task: JoinHandle<kube_lease_manager::Result<LeaseManager>>,
-}
-
-/// Waits until this process is the leader.
-///
-/// # Errors
-///
-/// Where the Lease cannot be made or read, or election ends.
-pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<Leadership, Error> {
-    let manager = LeaseManagerBuilder::new(client, LEASE)
-        .with_namespace(namespace)
-        .with_identity(identity)
-        .with_duration(DURATION_SECONDS)
-        .with_grace(GRACE_SECONDS)
-        .build()
-        .await?;
-    let (mut state, task) = manager.watch().await;
-    tracing::info!(namespace, identity, lease = LEASE, "waiting for leadership");
-    state
-        .wait_for(|leads| *leads)
-        .await
-        .map_err(|_| Error::LostLease)?;
-    tracing::info!(identity, "leading");
-    Ok(Leadership { state, task })
+    lost: watch::Receiver<bool>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Election>,
 }
 
 impl Leadership {
-    /// Waits until the leadership is lost.
+    /// Waits until the leadership is lost, or could have been.
     pub async fn lost(&mut self) {
-        // An error means that the election's task ended, which loses the leadership too.
-        let _ = self.state.wait_for(|leads| !*leads).await;
+        // The sender is dropped when the task ends, however it ends.
+        while self.lost.changed().await.is_ok() {}
     }
 
-    /// Gives the Lease back, so that another replica need not wait for its end.
+    /// Gives the Lease back where it is held, so that another replica need not wait for its end.
     pub async fn release(self) {
-        drop(self.state);
+        let _ = self.stop.send(());
         match self.task.await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be given back"),
-            Err(error) => tracing::warn!(%error, "leader election ended badly"),
+            Ok(mut election) => election.release().await,
+            Err(error) if error.is_panic() => tracing::warn!("leader election ended badly"),
+            Err(_) => {}
         }
+    }
+}
+
+/// What was last seen of the Lease.
+#[derive(Clone, Debug)]
+struct Observed {
+    lease: Lease,
+    /// When its content was first seen, by this process's own clock.
+    at: Instant,
+}
+
+#[derive(Debug)]
+struct Election {
+    api: Api<Lease>,
+    candidate: Candidate,
+    observed: Option<Observed>,
+}
+
+/// How a try went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Try {
+    Held,
+    HeldByAnother,
+}
+
+impl Election {
+    /// Tries until the Lease is held. Returns when the try began that took it.
+    async fn acquire(&mut self) -> Instant {
+        let timing = self.candidate.timing;
+        let mut told = String::new();
+        loop {
+            let began = Instant::now();
+            match tokio::time::timeout(timing.renew_deadline, self.try_to_hold()).await {
+                Ok(Ok(Try::Held)) => return began,
+                Ok(Ok(Try::HeldByAnother)) => told.clear(),
+                Ok(Err(error)) => tell_once(&mut told, &error.to_string()),
+                Err(_) => tell_once(&mut told, "the API server took too long"),
+            }
+            let chance = rand::random::<f64>() * JITTER;
+            tokio::time::sleep(timing.retry_period.mul_f64(1.0 + chance)).await;
+        }
+    }
+
+    /// Renews the Lease until that fails for too long, or another one holds it.
+    async fn renew(&mut self, mut renewed: Instant) {
+        let timing = self.candidate.timing;
+        loop {
+            let until = renewed + timing.renew_deadline;
+            let next = (Instant::now() + timing.retry_period).min(until);
+            tokio::time::sleep_until(next.into()).await;
+            let began = Instant::now();
+            match tokio::time::timeout_at(until.into(), self.try_to_hold()).await {
+                Ok(Ok(Try::Held)) => renewed = began,
+                Ok(Ok(Try::HeldByAnother)) => {
+                    tracing::error!("another process holds the lease");
+                    return;
+                }
+                Ok(Err(error)) => tracing::warn!(%error, "the lease could not be renewed"),
+                Err(_) => {}
+            }
+            if Instant::now() >= until && renewed < began {
+                tracing::error!(within = ?timing.renew_deadline, "the lease could not be renewed in time");
+                return;
+            }
+        }
+    }
+
+    async fn try_to_hold(&mut self) -> kube::Result<Try> {
+        // As long as what it wrote last is there, the leader need not read.
+        if let Some(observed) = self.observed.clone()
+            && self.holds(&observed.lease)
+            && is_valid(&observed)
+            && self.replace(observed.lease).await.is_ok()
+        {
+            return Ok(Try::Held);
+        }
+        let Some(found) = self.api.get_opt(LEASE).await? else {
+            let lease = Lease {
+                metadata: ObjectMeta {
+                    name: Some(LEASE.to_owned()),
+                    ..ObjectMeta::default()
+                },
+                spec: Some(self.claim(None)),
+            };
+            let created = self.api.create(&PostParams::default(), &lease).await?;
+            self.observe(created);
+            return Ok(Try::Held);
+        };
+        let observed = self.observe(found);
+        let holder = holder(&observed.lease);
+        let is_free = holder.is_none_or(str::is_empty) || !is_valid(&observed);
+        if !is_free && !self.holds(&observed.lease) {
+            return Ok(Try::HeldByAnother);
+        }
+        self.replace(observed.lease).await?;
+        Ok(Try::Held)
+    }
+
+    /// Claims the Lease, where it is still as it was seen.
+    async fn replace(&mut self, mut lease: Lease) -> kube::Result<()> {
+        lease.spec = Some(self.claim(lease.spec.as_ref()));
+        let written = self.api.replace(LEASE, &PostParams::default(), &lease).await?;
+        self.observe(written);
+        Ok(())
+    }
+
+    fn claim(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
+        let now = MicroTime((self.candidate.wall_clock)());
+        let identity = &self.candidate.identity;
+        let own = before.filter(|spec| spec.holder_identity.as_ref() == Some(identity));
+        let transitions = before.map_or(0, |spec| spec.lease_transitions.unwrap_or_default());
+        LeaseSpec {
+            holder_identity: Some(identity.clone()),
+            lease_duration_seconds: Some(seconds(self.candidate.timing.lease_duration)),
+            acquire_time: own
+                .and_then(|spec| spec.acquire_time.clone())
+                .or_else(|| Some(now.clone())),
+            renew_time: Some(now),
+            lease_transitions: Some(match (own, before) {
+                (Some(_), _) | (_, None) => transitions,
+                (None, Some(_)) => transitions.saturating_add(1),
+            }),
+            ..LeaseSpec::default()
+        }
+    }
+
+    /// Notes what the Lease is. The time stays where its content is the same.
+    fn observe(&mut self, lease: Lease) -> Observed {
+        let known = self.observed.take();
+        let at = known
+            .filter(|known| known.lease.spec == lease.spec)
+            .map_or_else(Instant::now, |known| known.at);
+        let observed = Observed { lease, at };
+        self.observed = Some(observed.clone());
+        observed
+    }
+
+    fn holds(&self, lease: &Lease) -> bool {
+        holder(lease) == Some(self.candidate.identity.as_str())
+    }
+
+    async fn release(&mut self) {
+        match tokio::time::timeout(RELEASE_WITHIN, self.try_to_release()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be given back"),
+            Err(_) => tracing::warn!("the lease could not be given back in time"),
+        }
+    }
+
+    async fn try_to_release(&mut self) -> kube::Result<()> {
+        let Some(mut lease) = self.api.get_opt(LEASE).await? else {
+            return Ok(());
+        };
+        if !self.holds(&lease) {
+            return Ok(());
+        }
+        if let Some(spec) = &mut lease.spec {
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+            spec.renew_time = Some(MicroTime((self.candidate.wall_clock)()));
+        }
+        self.api.replace(LEASE, &PostParams::default(), &lease).await?;
+        tracing::info!(lease = lease.name_any(), "the lease was given back");
+        Ok(())
+    }
+}
+
+/// Whether the Lease still lasts, by the time since its content was first seen.
+fn is_valid(observed: &Observed) -> bool {
+    let spec = observed.lease.spec.as_ref();
+    let lasts = spec.and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
+    observed.at.elapsed() < Duration::from_secs(lasts.try_into().unwrap_or(0))
+}
+
+fn holder(lease: &Lease) -> Option<&str> {
+    lease.spec.as_ref()?.holder_identity.as_deref()
+}
+
+/// Whole seconds, at least one, as the Lease has them.
+fn seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs().max(1)).unwrap_or(i32::MAX)
+}
+
+fn tell_once(told: &mut String, error: &str) {
+    if told != error {
+        tracing::warn!(error, "cannot take part in leader election; trying again");
+        error.clone_into(told);
     }
 }

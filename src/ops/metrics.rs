@@ -73,6 +73,10 @@ pub struct Metrics {
     fetched_bytes: Counter,
     evictions: Counter,
     storage_bytes: Gauge<f64, AtomicU64>,
+    unreadable: Family<Kind, Gauge>,
+    left_out: Counter,
+    contents: Gauge,
+    contents_bytes: Gauge,
 }
 
 /// What the mirrors have done since the process started.
@@ -84,8 +88,6 @@ pub struct MirrorTotals {
     pub bytes: u64,
     /// Mirrors that were removed to make room.
     pub evictions: u64,
-    /// Bytes on disk now.
-    pub stored: u64,
 }
 
 /// What became of the events for the notification controller since the process started.
@@ -160,6 +162,29 @@ impl Default for Metrics {
             Unit::Bytes,
             storage_bytes.clone(),
         );
+        let (unreadable, left_out) = (Family::default(), Counter::default());
+        let (contents, contents_bytes) = (Gauge::default(), Gauge::default());
+        registry.register(
+            "objects_unreadable",
+            "Objects that cannot be read and are left alone",
+            unreadable.clone(),
+        );
+        registry.register(
+            "api_values_left_out",
+            "Values nested too deep in answers of the API server",
+            left_out.clone(),
+        );
+        registry.register(
+            "contents",
+            "Secrets and ConfigMaps whose contents are in memory",
+            contents.clone(),
+        );
+        registry.register_with_unit(
+            "contents_size",
+            "The size of these contents",
+            Unit::Bytes,
+            contents_bytes.clone(),
+        );
         Self {
             registry: Arc::new(registry),
             reconciliations,
@@ -172,6 +197,10 @@ impl Default for Metrics {
             fetched_bytes,
             evictions,
             storage_bytes,
+            unreadable,
+            left_out,
+            contents,
+            contents_bytes,
         }
     }
 }
@@ -205,6 +234,33 @@ impl Metrics {
         self.objects.show(objects);
     }
 
+    /// Shows how many objects of a kind cannot be read.
+    pub fn show_unreadable(&self, kind: &'static str, count: usize) {
+        self.unreadable.get_or_create(&Kind { kind }).set(as_gauge(count));
+    }
+
+    /// Shows how many values of the API server's answers were nested too deep.
+    pub fn observe_left_out(&self, total: u64) {
+        self.left_out
+            .inner()
+            .store(total, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Shows of how many Secrets and `ConfigMap`s the contents are in memory, and their bytes.
+    pub fn observe_contents(&self, count: usize, bytes: usize) {
+        self.contents.set(as_gauge(count));
+        self.contents_bytes.set(as_gauge(bytes));
+    }
+
+    /// Shows how many bytes the mirrors take on disk.
+    pub fn observe_storage(&self, bytes: u64) {
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "a metric of bytes needs no more than 52 bits"
+        )]
+        self.storage_bytes.set(bytes as f64);
+    }
+
     /// Shows what became of events.
     pub fn observe_notifications(&self, totals: NotificationTotals) {
         for (outcome, total) in [
@@ -230,11 +286,6 @@ impl Metrics {
         self.evictions
             .inner()
             .store(totals.evictions, std::sync::atomic::Ordering::Relaxed);
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "a metric of bytes needs no more than 52 bits"
-        )]
-        self.storage_bytes.set(totals.stored as f64);
     }
 
     /// All metrics as text.
@@ -247,6 +298,10 @@ impl Metrics {
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
     }
+}
+
+fn as_gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// A reconciliation under way.
@@ -271,7 +326,6 @@ mod tests {
             fetches: 2,
             bytes: 10,
             evictions: 0,
-            stored: 5,
         });
         metrics.observe_notifications(NotificationTotals {
             delivered: 3,

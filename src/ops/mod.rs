@@ -25,10 +25,7 @@ pub enum Error {
     /// Logging was set up before.
     #[error("cannot set up logging: {0}")]
     Logging(String),
-    /// The Lease could not be made or read.
-    #[error("cannot take part in leader election: {0}")]
-    Lease(#[from] kube_lease_manager::LeaseManagerError),
-    /// Leader election ended.
-    #[error("leader election ended; leaving so that another replica can take over")]
+    /// The Lease could not be renewed in time, or another process holds it.
+    #[error("the lease was lost; leaving so that another replica can take over")]
     LostLease,
 }

@@ -9,7 +9,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use super::Error;
-use super::health::Readiness;
+use super::health::Health;
 use super::metrics::Metrics;
 
 /// Listens on `HOST:PORT`, or on all interfaces for `:PORT`.
@@ -36,19 +36,18 @@ pub async fn listen(address: &str) -> Result<TcpListener, Error> {
 }
 
 /// Serves `/healthz` and `/readyz` until the task is dropped.
-pub async fn health(listener: TcpListener, readiness: Readiness) {
-    let ready = move || {
-        let ready = readiness.get();
-        async move {
-            if ready {
-                (StatusCode::OK, "ok")
-            } else {
-                (StatusCode::SERVICE_UNAVAILABLE, "caches are filling")
-            }
-        }
+pub async fn health(listener: TcpListener, health: Health) {
+    let answer = |state: Result<(), String>| match state {
+        Ok(()) => (StatusCode::OK, "ok".to_owned()),
+        Err(fault) => (StatusCode::SERVICE_UNAVAILABLE, fault),
     };
+    let alive = {
+        let health = health.clone();
+        move || std::future::ready(answer(health.alive()))
+    };
+    let ready = move || std::future::ready(answer(health.ready()));
     let router = Router::new()
-        .route("/healthz", get(|| async { "ok" }))
+        .route("/healthz", get(alive))
         .route("/readyz", get(ready));
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the health endpoint stopped");

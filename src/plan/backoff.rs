@@ -16,7 +16,22 @@ pub fn after_failures(failures: u32, interval: Duration) -> Duration {
     doubled.min(LONGEST).min(interval.max(SHORTEST))
 }
 
-/// `interval`, longer or shorter by up to `percent` of it, so that many objects do not look at the same moment.
+/// The first wait while something is under way elsewhere, of which nobody may tell.
+const FIRST_LOOK: Duration = Duration::from_secs(15);
+
+/// The longest of these waits.
+const RAREST_LOOK: Duration = Duration::from_secs(120);
+
+/// The wait after so many looks in a row (1 after the first) at something that is under way elsewhere:
+/// doubled each time up to two minutes, and never longer than `interval`.
+#[must_use]
+pub fn after_looks(looks: u32, interval: Duration) -> Duration {
+    let doubled = FIRST_LOOK.saturating_mul(2u32.saturating_pow(looks.saturating_sub(1)));
+    doubled.min(RAREST_LOOK).min(interval.max(SHORTEST))
+}
+
+/// `interval`, longer or shorter by up to `percent` of it, so that many objects do not look at the same
+/// moment.
 ///
 /// `random` is a number from 0 to 1.
 #[must_use]
@@ -36,6 +51,17 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(after_failures(u32::MAX, Duration::from_secs(86_400)), LONGEST);
         assert_eq!(after_failures(5, Duration::ZERO), SHORTEST);
+    }
+
+    #[test]
+    fn looks_become_rare() {
+        let hour = Duration::from_secs(3600);
+        let waits: Vec<u64> = (1..6).map(|n| after_looks(n, hour).as_secs()).collect();
+        assert_eq!(waits, [15, 30, 60, 120, 120]);
+        assert_eq!(
+            after_looks(u32::MAX, Duration::from_secs(20)),
+            Duration::from_secs(20)
+        );
     }
 
     #[test]

@@ -10,9 +10,6 @@ use super::failure::{Failure, Retry, Step};
 use crate::api::reason::{self, condition};
 use crate::api::{ConstraintOverrideStatus, PatchSetStatus};
 
-/// How long to wait where something is under way elsewhere.
-const SOON: Duration = Duration::from_secs(15);
-
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome<S, D> {
@@ -40,7 +37,7 @@ pub enum Next {
     Interval,
     /// At once: the status has to be written before the next step, which would otherwise be done twice.
     Now,
-    /// After a short while: something is under way elsewhere.
+    /// After a short while, which grows: something is under way elsewhere.
     Soon,
     /// After a wait that grows with each failure.
     Backoff,
@@ -249,14 +246,23 @@ impl<'a, S: Observed> Settling<'a, S> {
     }
 }
 
-/// How long to wait, given the resource's interval and the failures in a row so far.
+/// How often the same happened to an object in a row, this time included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InARow {
+    /// Attempts that failed.
+    pub failures: u32,
+    /// Looks at something under way elsewhere that found nothing new.
+    pub looks: u32,
+}
+
+/// How long to wait, given the resource's interval and what happened in a row so far.
 #[must_use]
-pub fn wait(next: Next, interval: Duration, failures: u32) -> Option<Duration> {
+pub fn wait(next: Next, interval: Duration, in_a_row: InARow) -> Option<Duration> {
     match next {
         Next::Interval => Some(interval.max(super::backoff::SHORTEST)),
         Next::Now => Some(Duration::ZERO),
-        Next::Soon => Some(SOON.min(interval.max(super::backoff::SHORTEST))),
-        Next::Backoff => Some(super::backoff::after_failures(failures, interval)),
+        Next::Soon => Some(super::backoff::after_looks(in_a_row.looks, interval)),
+        Next::Backoff => Some(super::backoff::after_failures(in_a_row.failures, interval)),
         Next::After(wait) => Some(wait.max(super::backoff::SHORTEST)),
         Next::Change => None,
     }

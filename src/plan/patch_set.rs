@@ -482,7 +482,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::plan::lifecycle::{begin, wait};
+    use crate::plan::lifecycle::{InARow, begin, wait};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     const POLICY: Policy<'_> = Policy {
@@ -648,9 +648,9 @@ mod tests {
     #[test]
     fn no_interval_is_a_busy_loop() {
         assert_eq!(
-            wait(Next::Interval, Duration::ZERO, 0),
+            wait(Next::Interval, Duration::ZERO, InARow::default()),
             Some(Duration::from_secs(1))
         );
-        assert_eq!(wait(Next::Change, Duration::ZERO, 0), None);
+        assert_eq!(wait(Next::Change, Duration::ZERO, InARow::default()), None);
     }
 }

@@ -25,7 +25,7 @@ use super::{Error, FIELD_MANAGER};
 use crate::api::GROUP;
 
 /// Annotations of an object that begin so go with its events.
-const FLUX_GROUP: &str = "event.toolkit.fluxcd.io/";
+pub(crate) const FLUX_EVENT_GROUP: &str = "event.toolkit.fluxcd.io/";
 /// The longest message, in characters (`MaxLength` of the type).
 const LONGEST_MESSAGE: usize = 39_000;
 /// The most events that wait.
@@ -100,7 +100,7 @@ impl About {
         let facts = facts.map(|(name, value)| (format!("{GROUP}/{name}"), value));
         let annotations = self.annotations.into_iter();
         annotations
-            .filter(|(name, _)| name.starts_with(FLUX_GROUP))
+            .filter(|(name, _)| name.starts_with(FLUX_EVENT_GROUP))
             .chain(facts)
             .collect()
     }

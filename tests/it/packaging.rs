@@ -724,11 +724,9 @@ async fn its_rights_suffice_for_the_work(#[case] all: bool) {
     let regarding = patch_set.object_ref(&());
     status::events::publish(&client, &regarding, note).await.unwrap();
 
-    let first = ops::leader::acquire(client.clone(), &home, "first")
-        .await
-        .unwrap();
-    first.release().await;
-    ops::leader::acquire(client, &home, "second").await.unwrap();
+    let lead = |name| ops::leader::Candidate::new(name).lead(client.clone(), &home);
+    lead("first").await.release().await;
+    lead("second").await.release().await;
 }
 
 /// The real program with the arguments of the rendered Deployment and its service account's token, in one namespace.

@@ -9,6 +9,7 @@ use kube::ResourceExt;
 
 use super::super::context::{Context, Pace};
 use super::super::failures::of_task;
+use super::super::turns;
 use super::super::upstreams::{self, blocking, resolve};
 use super::NotDelivered;
 use super::lanes::Lanes;
@@ -331,7 +332,7 @@ async fn signer(
     let data = context.references.secret(&namespace, name).await;
     let data = data.map_err(Failure::of_delivery)?;
     // A passphrase takes its time.
-    let read = tokio::task::spawn_blocking(move || Signer::from_secret(&data)).await;
+    let read = turns::spawn_blocking(move || Signer::from_secret(&data)).await;
     let read = read.map_err(|interrupted| of_task(&interrupted).of_delivery())?;
     read.map(Some).map_err(|error| {
         Failure::retried(
@@ -441,7 +442,7 @@ async fn attempt(
     let decided = {
         let (read, git) = (Arc::clone(&read), leader.git.clone());
         // Reading YAML takes a while.
-        tokio::task::spawn_blocking(move || next_step(&read, &git, &images)).await
+        turns::spawn_blocking(move || next_step(&read, &git, &images)).await
     };
     let step = decided.map_err(|interrupted| of_task(&interrupted))?;
     let ours = |at: &&At| deliver::trailers(&at.message).parent.is_some();

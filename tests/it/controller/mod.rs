@@ -17,6 +17,7 @@ mod validation;
 mod verdicts;
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -101,8 +102,13 @@ pub struct Controller {
 
 impl Controller {
     fn start(api_server: &ApiServer, namespace: &str, extra: &[&str]) -> Self {
+        Self::start_by(api_server, namespace, extra, None)
+    }
+
+    /// Starts a controller that reaches the API server at another address, where one is given.
+    fn start_by(api_server: &ApiServer, namespace: &str, extra: &[&str], by: Option<SocketAddr>) -> Self {
         let home = tempfile::tempdir().unwrap();
-        api_server.kubeconfig(&home.path().join("kubeconfig"));
+        api_server.kubeconfig_by(&home.path().join("kubeconfig"), by);
         let (metrics, health) = (
             format!("127.0.0.1:{}", free_port()),
             format!("127.0.0.1:{}", free_port()),
@@ -112,7 +118,6 @@ impl Controller {
             "--runtime-namespace",
             namespace,
             "--interval-jitter-percentage=0",
-            "--log-level=debug",
             "--metrics-addr",
             &metrics,
             "--health-addr",
@@ -125,9 +130,11 @@ impl Controller {
         for default in [
             "--allow-transport=https,ssh,http,git",
             "--watch-all-namespaces=false",
+            "--log-level=debug",
+            "--min-interval=1s",
         ] {
-            let option = default.split('=').next().unwrap();
-            if !extra.iter().any(|argument| argument.starts_with(option)) {
+            let name = default.split('=').next().unwrap();
+            if !extra.iter().any(|argument| argument.starts_with(name)) {
                 arguments.push(default.to_owned());
             }
         }
@@ -201,6 +208,16 @@ impl Stage {
     ) -> Self {
         let api_server = ApiServer::get().await;
         api_server.crds().await;
+        Self::on(api_server, name, options, serve).await
+    }
+
+    /// A stage on an API server that has the definitions.
+    pub async fn on(
+        api_server: &ApiServer,
+        name: &str,
+        options: &[&str],
+        serve: impl FnOnce(std::path::PathBuf) -> crate::support::git_server::HttpBuilder,
+    ) -> Self {
         let namespace = api_server.namespace(name).await;
         let root = tempfile::tempdir().unwrap();
         let upstream = GitRepo::create(root.path(), "upstream");

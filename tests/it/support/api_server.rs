@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -39,6 +40,11 @@ impl ApiServer {
             Ok(server) => server,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+    }
+
+    /// An API server of the test's own, for what would be in the way of the others.
+    pub async fn separate() -> Self {
+        tokio::task::spawn_blocking(Self::start).await.unwrap()
     }
 
     fn start() -> Self {
@@ -98,6 +104,21 @@ impl ApiServer {
         Client::try_from(self.config.clone()).unwrap()
     }
 
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        let url = &self.config.cluster_url;
+        format!("{}:{}", url.host().unwrap(), url.port_u16().unwrap())
+            .parse()
+            .unwrap()
+    }
+
+    /// A client that may do everything, and reaches the server at another address.
+    pub fn client_by(&self, address: SocketAddr) -> Client {
+        let mut config = self.config.clone();
+        config.cluster_url = format!("https://{address}").parse().unwrap();
+        Client::try_from(config).unwrap()
+    }
+
     /// A client that acts as a service account, with the rights that it has.
     pub fn client_as(&self, namespace: &str, service_account: &str) -> Client {
         let mut config = self.config.clone();
@@ -112,7 +133,18 @@ impl ApiServer {
 
     /// Writes a kubeconfig, complete in itself, for a process that a test starts.
     pub fn kubeconfig(&self, path: &Path) {
-        std::fs::write(path, &self.kubeconfig).unwrap();
+        self.kubeconfig_by(path, None);
+    }
+
+    /// Writes one by which a process reaches the server at another address, where one is given.
+    pub fn kubeconfig_by(&self, path: &Path, address: Option<SocketAddr>) {
+        let mut text = self.kubeconfig.clone();
+        if let Some(address) = address {
+            let own = self.address().to_string();
+            assert!(text.contains(&own), "{own} is not in the kubeconfig");
+            text = text.replace(&own, &address.to_string());
+        }
+        std::fs::write(path, text).unwrap();
     }
 
     /// Writes a kubeconfig with a service account's token.
@@ -156,10 +188,15 @@ impl ApiServer {
 
     /// Installs the definitions in `crds/` and waits until they are served. The first call does the work.
     pub async fn crds(&self) {
-        self.crds.get_or_init(|| self.install_crds()).await;
+        self.crds_changed(|_| {}).await;
     }
 
-    async fn install_crds(&self) {
+    /// Like [`Self::crds`], with changes to the definitions.
+    pub async fn crds_changed(&self, change: impl Fn(&mut CustomResourceDefinition)) {
+        self.crds.get_or_init(|| self.install_crds(change)).await;
+    }
+
+    async fn install_crds(&self, change: impl Fn(&mut CustomResourceDefinition)) {
         let api: Api<CustomResourceDefinition> = Api::all(self.client());
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
         for entry in std::fs::read_dir(directory).unwrap() {
@@ -168,7 +205,8 @@ impl ApiServer {
                 continue;
             }
             let text = std::fs::read_to_string(path).unwrap();
-            let definition: CustomResourceDefinition = serde_saphyr::from_str(&text).unwrap();
+            let mut definition: CustomResourceDefinition = serde_saphyr::from_str(&text).unwrap();
+            change(&mut definition);
             let name = definition.metadata.name.clone().unwrap();
             api.patch(
                 &name,

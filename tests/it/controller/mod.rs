@@ -13,6 +13,7 @@ mod notify;
 mod overrides;
 mod patches;
 mod sortable;
+mod tenants;
 mod validation;
 mod verdicts;
 

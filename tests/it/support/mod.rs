@@ -11,6 +11,7 @@ pub mod program;
 pub mod prometheus;
 pub mod proxy;
 pub mod registry;
+pub mod relay;
 pub mod ssh_server;
 pub mod tls;
 

@@ -104,6 +104,30 @@ pub struct GitRef {
     pub semver: Option<String>,
 }
 
+/// Which object of a repository has to be signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum VerificationMode {
+    /// The commit that the ref stands for.
+    #[default]
+    HEAD,
+    /// The annotated tag that the ref names.
+    Tag,
+    /// Both.
+    TagAndHEAD,
+}
+
+impl VerificationMode {
+    /// The mode as the spec spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HEAD => "HEAD",
+            Self::Tag => "Tag",
+            Self::TagAndHEAD => "TagAndHEAD",
+        }
+    }
+}
+
 /// A file or folder in a Git repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use super::SignatureFault;
+
 /// A fault of a source.
 ///
 /// No text in here holds a credential: addresses are shown without user information, and what a
@@ -119,6 +121,16 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// What was resolved is not signed as it has to be.
+    #[error("{url}: {reason}")]
+    Unverified {
+        /// The address without user information.
+        url: String,
+        /// What is wrong with the signature.
+        fault: SignatureFault,
+        /// What is signed how, in a sentence.
+        reason: String,
+    },
     /// A push came too late: the branch is not what it was made on any more.
     #[error("{url}: {branch} moved while a commit was made on it ({reason})")]
     Raced {
@@ -182,6 +194,7 @@ impl Error {
             | Self::Refused { .. }
             | Self::Secret(_)
             | Self::RefInvalid { .. }
+            | Self::Unverified { .. }
             | Self::Path { .. } => Class::Invalid,
             Self::TooLarge { .. } => Class::TooLarge,
             Self::Corrupt { .. } => Class::Corrupt,

@@ -161,13 +161,18 @@ impl Mirror {
     }
 
     /// The mirror, where it holds the commit and that was found whole. The caller keeps it from eviction.
-    fn ready(&self, commit: Oid) -> Option<Store> {
-        if self.damaged.load(Ordering::Relaxed) || !self.verified().contains(&commit) {
+    fn ready(&self, resolved: &Resolved) -> Option<Store> {
+        if self.damaged.load(Ordering::Relaxed) || !self.verified().contains(&resolved.commit()) {
             return None;
         }
         let store = Store::open(&self.dir).ok().flatten()?;
-        store.holds(commit).then_some(store)
+        is_held(&store, resolved).then_some(store)
     }
+}
+
+/// Whether the commit is held, and the tag where its signature is asked for: the commit may have come by a branch.
+fn is_held(store: &Store, resolved: &Resolved) -> bool {
+    store.holds(resolved.commit()) && resolved.needed_tag().is_none_or(|tag| store.has(tag))
 }
 
 /// The mirror of a name. Where it is a new one, those are forgotten that nobody asked for in a long time: logins change.
@@ -252,11 +257,11 @@ impl Mirrors {
     }
 
     /// Gives a commit's files, fetching them where they are not held. A damaged mirror is thrown away and fetched
-    /// anew, once.
+    /// anew, once. Where a signature is asked for ([`Resolved::requiring`]), it is checked each time.
     ///
     /// # Errors
     ///
-    /// [`Error::RefNotFound`] where the server does not give the commit (any more); whatever keeps it from being
+    /// [`Error::Unverified`]; [`Error::RefNotFound`] where the server does not give the commit (any more); whatever keeps it from being
     /// fetched; [`Error::TooLarge`]; [`Error::Corrupt`] where what the server sends is damaged.
     pub fn snapshot(
         &self,
@@ -269,6 +274,14 @@ impl Mirrors {
         let in_use = Self::mark_in_use(&mirror)?;
         let snapshot = |store| {
             let revision = resolved.revision.clone();
+            let requirement = resolved.requirement.as_ref();
+            let signed = requirement
+                .map(|requirement| requirement.check(&store, resolved, &upstream.url))
+                .transpose()
+                .inspect_err(|error| {
+                    let is_damaged = matches!(error, Error::Corrupt { .. });
+                    mirror.damaged.fetch_or(is_damaged, Ordering::Relaxed);
+                })?;
             Snapshot::new(
                 store,
                 mirror.dir.clone(),
@@ -276,9 +289,10 @@ impl Mirrors {
                 Arc::clone(&mirror.damaged),
                 in_use,
             )
+            .map(|snapshot| snapshot.signed_by(signed))
         };
         // What is known to be whole does not wait for another commit's fetch.
-        if let Some(store) = mirror.ready(resolved.commit()) {
+        if let Some(store) = mirror.ready(resolved) {
             return snapshot(store);
         }
         let timeout = || Error::Timeout {
@@ -455,7 +469,7 @@ impl Mirrors {
     ) -> Result<Store, Error> {
         let commit = resolved.commit();
         let mut opened = Store::open(&mirror.dir)?;
-        if let Some(store) = opened.take_if(|store| store.holds(commit)) {
+        if let Some(store) = opened.take_if(|store| is_held(store, resolved)) {
             mirror.verify(&store, commit)?;
             return Ok(store);
         }

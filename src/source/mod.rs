@@ -32,6 +32,7 @@ mod ssh;
 mod store;
 mod tree;
 mod url;
+mod verification;
 mod wire;
 
 pub use artifact::{Artifact, ArtifactLimits};
@@ -47,5 +48,6 @@ pub use signing::Signer;
 pub use snapshot::Snapshot;
 pub use tree::Tree;
 pub use url::{RepoUrl, Scheme, Transports};
+pub use verification::{Requirement, SignatureFault};
 
 use crate::patch::Oid;

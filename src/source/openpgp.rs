@@ -135,11 +135,7 @@ impl OpenPgpKey {
                 None => {}
             }
         }
-        // A key without flags may do what its algorithm can.
-        let may_sign = own.is_none_or(|signature| {
-            let flags = signature.key_flags();
-            flags.sign() || !(flags.certify() || flags.encrypt_comms() || flags.authentication())
-        });
+        let may_sign = own.is_none_or(lets_sign);
         match (chosen, expired) {
             (Some(subkey), _) => Ok(Signing::Subkey(subkey)),
             (None, _) if may_sign => Ok(Signing::Primary(primary)),
@@ -150,7 +146,7 @@ impl OpenPgpKey {
 }
 
 /// Whether a signature says what a primary key is for. One directly on it may be about somebody else who may revoke it.
-fn is_on_use(signature: &Signature) -> bool {
+pub(super) fn is_on_use(signature: &Signature) -> bool {
     match signature.typ() {
         Some(
             SignatureType::CertGeneric
@@ -164,9 +160,15 @@ fn is_on_use(signature: &Signature) -> bool {
 }
 
 /// Whether a signature is by a key.
-fn is_of(signature: &Signature, key: &impl KeyDetails) -> bool {
+pub(super) fn is_of(signature: &Signature, key: &impl KeyDetails) -> bool {
     signature.issuer_fingerprint().contains(&&key.fingerprint())
         || signature.issuer_key_id().contains(&&key.legacy_key_id())
+}
+
+/// Whether a primary key may sign by what it says of itself. One without flags may do what its algorithm can.
+pub(super) fn lets_sign(own: &Signature) -> bool {
+    let flags = own.key_flags();
+    flags.sign() || !(flags.certify() || flags.encrypt_comms() || flags.authentication())
 }
 
 fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Signature> {
@@ -174,13 +176,13 @@ fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Sig
 }
 
 /// When a key expires, by a signature on it.
-fn end(key: &impl KeyDetails, signature: &Signature) -> Option<SystemTime> {
+pub(super) fn end(key: &impl KeyDetails, signature: &Signature) -> Option<SystemTime> {
     let after = std::time::Duration::from(signature.key_expiration_time()?);
     // Zero is never (RFC 9580, 5.2.3.13).
     (!after.is_zero()).then(|| SystemTime::from(key.created_at()) + after)
 }
 
-fn date(time: SystemTime) -> String {
+pub(super) fn date(time: SystemTime) -> String {
     Timestamp::try_from(time).map_or_else(
         |_| "an unknown day".to_owned(),
         |time| time.strftime("%Y-%m-%d").to_string(),

@@ -1,10 +1,11 @@
 //! Which commit a ref stands for: branches, tags, commits and version ranges over what a server lists.
 
 use std::fmt;
+use std::sync::Arc;
 
 use semver::{Version, VersionReq};
 
-use super::{Error, Oid};
+use super::{Error, Oid, Requirement};
 use crate::api::common::GitRef;
 
 const HEADS: &str = "refs/heads/";
@@ -182,6 +183,8 @@ pub struct Resolved {
     /// What to ask the server for: the tag object of an annotated tag, because older servers give out nothing
     /// that no ref points to.
     pub(super) want: Oid,
+    /// What has to be signed before anything of the commit is read.
+    pub(super) requirement: Option<Arc<Requirement>>,
 }
 
 impl Resolved {
@@ -197,6 +200,35 @@ impl Resolved {
         self.revision.commit
     }
 
+    /// The same, and nothing of the commit is read unless this is met.
+    #[must_use]
+    pub fn requiring(self, requirement: Arc<Requirement>) -> Self {
+        Self {
+            requirement: Some(requirement),
+            ..self
+        }
+    }
+
+    /// Whether a signature is asked for.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.requirement.is_some()
+    }
+
+    /// What identifies the verdict on its signature besides the commit; `None` where no signature is asked for.
+    #[must_use]
+    pub fn verification(&self) -> Option<String> {
+        let requirement = self.requirement.as_ref()?;
+        let name = self.revision.tag().unwrap_or_default();
+        Some(format!("{} {} {name}", requirement.digest(), self.want))
+    }
+
+    /// The annotated tag that has to be held too.
+    pub(super) fn needed_tag(&self) -> Option<Oid> {
+        let requirement = self.requirement.as_ref()?;
+        (requirement.needs_tag() && self.want != self.commit()).then_some(self.want)
+    }
+
     pub(super) fn pinned(commit: Oid) -> Self {
         Self {
             revision: Revision {
@@ -205,6 +237,7 @@ impl Resolved {
                 commit,
             },
             want: commit,
+            requirement: None,
         }
     }
 }
@@ -285,6 +318,7 @@ fn resolved(name: &str, found: &RemoteRef) -> Resolved {
             commit: found.peeled,
         },
         want: found.target,
+        requirement: None,
     }
 }
 

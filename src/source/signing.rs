@@ -11,7 +11,7 @@ use super::openpgp::OpenPgpKey;
 use super::{Error, SecretData};
 
 /// What a signature of a commit is for; another use has another name.
-const NAMESPACE: &str = "git";
+pub(super) const NAMESPACE: &str = "git";
 
 /// How many rounds of bcrypt a passphrase may take; ssh-keygen makes 24, or as many as `-a` says.
 const MOST_ROUNDS: u32 = 1024;

@@ -21,6 +21,8 @@ pub struct Snapshot {
     dir: PathBuf,
     repository: Mutex<Repository>,
     damaged: Arc<AtomicBool>,
+    /// What is signed by whom, where that was asked for.
+    signed: Option<String>,
     _in_use: File,
 }
 
@@ -45,8 +47,19 @@ impl Snapshot {
             dir,
             repository: Mutex::new(store.into_repository()),
             damaged,
+            signed: None,
             _in_use: in_use,
         })
+    }
+
+    pub(super) fn signed_by(self, signed: Option<String>) -> Self {
+        Self { signed, ..self }
+    }
+
+    /// What is signed by which of the keys, in words; `None` where no signature was asked for.
+    #[must_use]
+    pub fn signatures(&self) -> Option<&str> {
+        self.signed.as_deref()
     }
 
     /// The revision in Flux's form.

@@ -114,6 +114,39 @@ impl Store {
         self.dir.join(HELD).join(commit.to_string()).exists()
     }
 
+    /// Whether an object is there that needs not be a commit.
+    pub(super) fn has(&self, id: Oid) -> bool {
+        self.git(id)
+            .and_then(|id| Ok(self.odb()?.exists(id)))
+            .unwrap_or_default()
+    }
+
+    /// The bytes of an object, as its id is computed from them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] beyond `at_most` bytes; [`Error::Corrupt`] where it is not there, or of another kind.
+    pub(super) fn raw(&self, id: Oid, kind: ObjectType, at_most: usize) -> Result<Vec<u8>, Error> {
+        let (odb, name) = (self.odb()?, self.git(id)?);
+        let failed = |error: &git2::Error| damaged(&self.dir, error);
+        let (size, found) = odb.read_header(name).map_err(|error| failed(&error))?;
+        if found != kind {
+            return Err(Error::Corrupt {
+                what: id.to_string(),
+                reason: format!("it is a {found}, and should be a {kind}"),
+            });
+        }
+        if size > at_most {
+            return Err(Error::TooLarge {
+                what: format!("{kind} {id}"),
+                limit: super::error::bytes(at_most as u64),
+            });
+        }
+        odb.read(name)
+            .map(|object| object.data().to_vec())
+            .map_err(|error| failed(&error))
+    }
+
     /// The commits that are held, the latest first.
     pub(super) fn held(&self) -> Result<Vec<Oid>, Error> {
         let mut found = Vec::new();

@@ -8,6 +8,7 @@ mod push;
 mod refs;
 mod ssh;
 mod tls;
+mod verification;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -12,6 +12,7 @@ use patchset::source::{
 use super::{MARKER, anonymous, mirrors, secret, soon, with_secret};
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::{Fault, GitServer};
+use crate::support::signing::{end_gpg, gpg};
 use crate::support::ssh_server::{GitProtocol, SshServer};
 
 const MESSAGE: &str = "Deliver glance 1\n\nPatchset: ours/glance r/glance:1\n";
@@ -375,23 +376,6 @@ fn git_knows_signatures_of_ssh_keys() {
     }
 }
 
-/// Runs gpg with a home of its own.
-fn gpg(home: &Path, args: &[&str]) -> Vec<u8> {
-    let output = Command::new("gpg")
-        .arg("--homedir")
-        .arg(home)
-        .args(["--batch", "--pinentry-mode", "loopback"])
-        .args(args)
-        .output()
-        .expect("gpg runs");
-    assert!(
-        output.status.success(),
-        "gpg {args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output.stdout
-}
-
 /// What git says of the newest commit's signature, by the keys of a home of gpg's.
 fn signed_by(repo: &GitRepo, home: &Path) -> String {
     let output = Command::new("git")
@@ -475,15 +459,6 @@ fn with_subkeys(home: &Path, subkeys: &[(u16, &str)]) {
             &[&alone[..], &["--faked-system-time", &time], &added].concat(),
         );
     }
-}
-
-/// What gpg started for a home ends with it.
-fn end_gpg(home: &Path) {
-    let _ = Command::new("gpgconf")
-        .arg("--homedir")
-        .arg(home)
-        .args(["--kill", "all"])
-        .status();
 }
 
 #[rstest::rstest]

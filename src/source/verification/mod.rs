@@ -1,0 +1,253 @@
+//! Whether the commit that a ref stands for, or the tag that it names, is signed by one of the keys that are trusted.
+//!
+//! A [`Requirement`] goes with what was resolved ([`Resolved::requiring`]), and nothing of the commit can be read before
+//! it is met: [`Mirrors::snapshot`](super::Mirrors::snapshot) checks it each time. Git's own verdict (`git verify-commit`,
+//! `git verify-tag`) is the measure; where this one differs, it refuses more.
+//!
+//! A signature says who signed a commit, and not that it is the newest one.
+
+mod object;
+mod openpgp;
+mod ssh;
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use git2::ObjectType;
+use pgp::composed::SignedPublicKey;
+
+use self::object::{Format, Malformed, Signed};
+use self::ssh::AllowedSigner;
+use super::store::Store;
+use super::{Error, Resolved, SecretData};
+use crate::api::common::VerificationMode;
+use crate::plan::inputs::Inputs;
+use crate::text::printable;
+
+/// The most bytes that a Secret with keys may have.
+const MOST_BYTES: usize = 512 << 10;
+
+/// The most keys of a kind.
+const MOST_KEYS: usize = 256;
+
+/// The sizes of RSA keys in bits: smaller ones prove too little, larger ones take long.
+const RSA_BITS: RangeInclusive<u32> = 2048..=8192;
+
+/// The largest commit or tag in bytes that is looked at.
+const LARGEST: usize = 1 << 20;
+
+/// What has to be signed, and by whom.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Requirement {
+    mode: VerificationMode,
+    /// What the keys are called in messages, for instance `Secret ours/keys`.
+    source: String,
+    data: Arc<SecretData>,
+}
+
+impl fmt::Debug for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Requirement({}, {})", self.mode.as_str(), self.source)
+    }
+}
+
+/// What is wrong with a signature that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SignatureFault {
+    /// There is none.
+    Missing,
+    /// It is of none of the keys.
+    UnknownSigner,
+    /// It does not fit what was signed, or proves nothing.
+    Invalid,
+    /// The keys cannot be read.
+    Keys,
+}
+
+/// Why a signature does not do, in words that follow what was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Refusal {
+    Missing(String),
+    /// Who made it.
+    Unknown(String),
+    Invalid(String),
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        Self::Invalid(malformed.to_string())
+    }
+}
+
+/// The keys of a Secret.
+#[derive(Debug, Default)]
+struct TrustedKeys {
+    openpgp: Vec<SignedPublicKey>,
+    ssh: Vec<AllowedSigner>,
+}
+
+impl Requirement {
+    /// The keys are the values of a Secret, whatever its keys are called: armored OpenPGP public keys, SSH public keys, and
+    /// lines of an `allowed_signers` file (ssh-keygen(1)). They are read when something is verified.
+    #[must_use]
+    pub fn new(mode: VerificationMode, source: String, data: Arc<SecretData>) -> Self {
+        Self { mode, source, data }
+    }
+
+    /// A digest over all that a verdict follows from besides the objects.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let inputs = Inputs::new("verification/1").with(self.mode.as_str().as_bytes());
+        let with =
+            |inputs: Inputs, (name, value): (&String, &Vec<u8>)| inputs.with(name.as_bytes()).with(value);
+        self.data.iter().fold(inputs, with).digest()
+    }
+
+    /// Whether the tag object has to be there.
+    pub(super) fn needs_tag(&self) -> bool {
+        self.mode != VerificationMode::HEAD
+    }
+
+    /// Checks what was resolved; returns what is signed by whom, in words.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unverified`]; [`Error::TooLarge`] and [`Error::Corrupt`] where an object cannot be read.
+    pub(super) fn check(
+        &self,
+        store: &Store,
+        resolved: &Resolved,
+        url: &dyn fmt::Display,
+    ) -> Result<String, Error> {
+        let unverified = |fault, reason| Error::Unverified {
+            url: url.to_string(),
+            fault,
+            reason,
+        };
+        let keys = TrustedKeys::read(&self.data)
+            .map_err(|reason| unverified(SignatureFault::Keys, format!("{}: {reason}", self.source)))?;
+        let now = SystemTime::now();
+        let mut verified = Vec::new();
+        let mut take = |what: String, checked: Result<String, Refusal>| match checked {
+            Ok(who) => {
+                verified.push(format!("{what} is signed by {who}"));
+                Ok(())
+            }
+            Err(Refusal::Missing(why)) => Err(unverified(SignatureFault::Missing, format!("{what} {why}"))),
+            Err(Refusal::Invalid(why)) => Err(unverified(SignatureFault::Invalid, format!("{what} {why}"))),
+            Err(Refusal::Unknown(who)) => Err(unverified(
+                SignatureFault::UnknownSigner,
+                format!("{what} is signed by {who}, which is not in {}", self.source),
+            )),
+        };
+        if self.mode != VerificationMode::HEAD {
+            let what = match resolved.revision().tag() {
+                Some(name) => format!("tag {}", printable(name, 100)),
+                None => printable(&resolved.revision().to_string(), 150),
+            };
+            take(what, tag(store, resolved, &keys, now)?)?;
+        }
+        if self.mode != VerificationMode::Tag {
+            let raw = store.raw(resolved.commit(), ObjectType::Commit, LARGEST)?;
+            let checked = object::commit(&raw)
+                .map_err(Refusal::from)
+                .and_then(|signed| keys.verify(&signed, now));
+            take(format!("commit {}", resolved.commit()), checked)?;
+        }
+        Ok(verified.join(", "))
+    }
+}
+
+/// Checks the tag that something was resolved by.
+fn tag(
+    store: &Store,
+    resolved: &Resolved,
+    keys: &TrustedKeys,
+    now: SystemTime,
+) -> Result<Result<String, Refusal>, Error> {
+    let missing = |why: &str| Ok(Err(Refusal::Missing(why.to_owned())));
+    let invalid = |why: &str| Ok(Err(Refusal::Invalid(why.to_owned())));
+    let Some(name) = resolved.revision().tag() else {
+        return missing("is no tag, and a signed tag is asked for");
+    };
+    if resolved.want == resolved.commit() {
+        return missing("has no signature: it is a lightweight tag, and not made with git tag -s");
+    }
+    let raw = store.raw(resolved.want, ObjectType::Tag, LARGEST)?;
+    let tag = match object::tag(&raw) {
+        Ok(tag) => tag,
+        Err(malformed) => return Ok(Err(malformed.into())),
+    };
+    // A server may show a signed tag under the name of another one.
+    if tag.name != name.as_bytes() {
+        let named = printable(&String::from_utf8_lossy(&tag.name), 100);
+        return invalid(&format!("says itself that it is tag {named}"));
+    }
+    if tag.commit != Some(resolved.commit()) {
+        return invalid("is not of the commit itself, but of another object");
+    }
+    Ok(keys.verify(&tag.signed, now))
+}
+
+impl TrustedKeys {
+    /// # Errors
+    ///
+    /// What is wrong with which value, without its content.
+    fn read(data: &SecretData) -> Result<Self, String> {
+        if data.values().map(Vec::len).sum::<usize>() > MOST_BYTES {
+            return Err(format!(
+                "has more than {} KiB of keys: leave other people's signatures out, with gpg --export-options export-minimal",
+                MOST_BYTES >> 10
+            ));
+        }
+        let mut keys = Self::default();
+        for (name, value) in data {
+            keys.add(value)
+                .map_err(|reason| format!("{} {reason}", printable(name, 100)))?;
+        }
+        if keys.openpgp.is_empty() && keys.ssh.is_empty() {
+            return Err(
+                "has no keys: give armored OpenPGP keys, SSH public keys or allowed_signers".to_owned(),
+            );
+        }
+        Ok(keys)
+    }
+
+    fn add(&mut self, value: &[u8]) -> Result<(), String> {
+        let text = std::str::from_utf8(value)
+            .map_err(|_| "is not text: export OpenPGP keys with gpg --export --armor".to_owned())?;
+        if text.contains("PRIVATE KEY") {
+            return Err("has a private key, which must not be here: give the public one".to_owned());
+        }
+        if text.contains(openpgp::BEGINNING) {
+            openpgp::add(&mut self.openpgp, openpgp::read(text, MOST_KEYS)?);
+        } else {
+            for (at, line) in text.lines().enumerate() {
+                let signer = AllowedSigner::read(line).map_err(|why| format!("line {} {why}", at + 1))?;
+                self.ssh.extend(signer);
+            }
+        }
+        if self.openpgp.len().max(self.ssh.len()) > MOST_KEYS {
+            return Err(format!("has more than {MOST_KEYS} keys with those before it"));
+        }
+        Ok(())
+    }
+
+    /// Checks that an object is signed by one of the keys; returns by which, in words.
+    fn verify(&self, signed: &Signed, now: SystemTime) -> Result<String, Refusal> {
+        let Some(signature) = &signed.signature else {
+            return Err(Refusal::Missing("has no signature".to_owned()));
+        };
+        match object::format(signature)? {
+            Format::OpenPgp => openpgp::verify(&self.openpgp, &signed.payload, signature, now),
+            Format::Ssh => {
+                // Git asks whether a key was valid then, by what was signed.
+                let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                let time = signed.time.unwrap_or(i64::try_from(now).unwrap_or(i64::MAX));
+                ssh::verify(&self.ssh, &signed.payload, signature, time)
+            }
+        }
+    }
+}

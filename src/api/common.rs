@@ -128,9 +128,29 @@ impl VerificationMode {
     }
 }
 
+/// Whose signature a repository's commit or tag has to have.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// What has to be signed: `HEAD` (the commit that the ref stands for), `Tag` (the annotated tag that it names) or
+    /// `TagAndHEAD`; `HEAD` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<VerificationMode>,
+    /// Secret whose values are the public keys, under any names: armored OpenPGP keys, SSH keys, or lines of an
+    /// `allowed_signers` file.
+    pub secret_ref: LocalReference,
+}
+
+/// A rule for what has a ref and a verification, and what is said where it is broken.
+const TAG_IS_NAMED: (&str, &str) = (
+    "!has(self.verify) || !has(self.verify.mode) || self.verify.mode == 'HEAD' || (has(self.ref) && (has(self.ref.tag) || has(self.ref.semver)))",
+    "verify.mode Tag and TagAndHEAD ask for a signed tag: set ref.tag or ref.semver, or use HEAD",
+);
+
 /// A file or folder in a Git repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(TAG_IS_NAMED.0).message(TAG_IS_NAMED.1))]
 pub struct GitPath {
     /// The repository's address: https, ssh, or http where the controller allows it. Credentials go into
     /// `secretRef`, never into the address.
@@ -152,6 +172,9 @@ pub struct GitPath {
             .message("write a path relative to the repository's root, without '..'")
     )]
     pub path: String,
+    /// Whose signature the commit or the tag has to have before anything of it is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verification>,
     /// Secret with credentials: `username` and `password`, `bearerToken`, or `identity` and `known_hosts`;
     /// `ca.crt`, `tls.crt` and `tls.key` as needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{ConfigMapKey, GitPath, Release};
+use super::common::{ConfigMapKey, GitPath, Release, Verification};
 use super::duration::FluxDuration;
 use super::patch_set::{default_interval, default_timeout};
 use super::status::{NEVER_OBSERVED, never_observed};
@@ -62,6 +62,17 @@ pub struct ConstraintOverrideSpec {
     /// Stops reconciliation; the status stays as it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
+}
+
+impl ConstraintOverrideSpec {
+    /// The signatures that are asked for: of the upper constraints and of the overrides.
+    pub fn verifications(&self) -> impl Iterator<Item = &Verification> {
+        let files = [&self.upper_constraints.git, &self.overrides.git];
+        files
+            .into_iter()
+            .flatten()
+            .filter_map(|file| file.verify.as_ref())
+    }
 }
 
 /// Where a constraints file is.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::build::Build;
 use super::common::{
     ADDRESS, Component, GitPath, GitRef, LocalReference, NO_PASSWORD, Release, ServiceAccountName,
+    Verification,
 };
 use super::delivery::Delivery;
 use super::duration::FluxDuration;
@@ -119,6 +120,18 @@ pub struct PatchSetSpec {
     pub suspend: bool,
 }
 
+impl PatchSetSpec {
+    /// The signatures that are asked for: of the upstream, of the patches and of the Dockerfile.
+    pub fn verifications(&self) -> impl Iterator<Item = &Verification> {
+        let patches = self.patches.as_ref().and_then(|patches| patches.git.as_ref());
+        let dockerfile = self.build.as_ref().and_then(|build| build.dockerfile.as_ref());
+        let folder = dockerfile.and_then(|dockerfile| dockerfile.git.as_ref());
+        let folders = [patches, folder].into_iter().flatten();
+        let folders = folders.filter_map(|folder| folder.verify.as_ref());
+        self.upstream.verify.iter().chain(folders)
+    }
+}
+
 /// What a component is to an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Level {
@@ -146,6 +159,10 @@ pub enum MergedPatches {
     validation = Rule::new("has(self.ref) != has(self.refFrom)")
         .message("set exactly one of ref and refFrom")
 )]
+#[x_kube(
+    validation = Rule::new("!has(self.verify) || !has(self.verify.mode) || self.verify.mode == 'HEAD' || has(self.refFrom) || (has(self.ref) && (has(self.ref.tag) || has(self.ref.semver)))")
+        .message("verify.mode Tag and TagAndHEAD ask for a signed tag: set ref.tag, ref.semver or refFrom, or use HEAD")
+)]
 pub struct Upstream {
     /// The repository's address: https, ssh, or http where the controller allows it. Credentials go into
     /// `secretRef`, never into the address.
@@ -163,6 +180,10 @@ pub struct Upstream {
     /// Reads the ref from a `source-refs.yaml` beside the patches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ref_from: Option<RefFrom>,
+    /// Whose signature the commit or the tag has to have before anything of it is read. Candidates are not verified:
+    /// nothing is built from them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verification>,
     /// Secret with credentials: `username` and `password`, `bearerToken`, or `identity` and `known_hosts`;
     /// `ca.crt`, `tls.crt` and `tls.key` as needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

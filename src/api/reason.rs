@@ -10,6 +10,8 @@ pub mod condition {
     pub const STALLED: &str = "Stalled";
     /// The upstream's ref was found, and the patches were read.
     pub const SOURCE_RESOLVED: &str = "SourceResolved";
+    /// The commits or tags that are to be signed are signed by one of the trusted keys. Absent where nothing asks for it.
+    pub const SOURCE_VERIFIED: &str = "SourceVerified";
     /// All patches apply to the upstream's ref.
     pub const PATCHES_APPLICABLE: &str = "PatchesApplicable";
     /// The registry has the image that the patched source asks for.
@@ -97,6 +99,12 @@ pub const REPOSITORY_NOT_FOUND: &str = "RepositoryNotFound";
 pub const REF_NOT_FOUND: &str = "RefNotFound";
 /// The file or folder does not exist at that ref.
 pub const PATH_NOT_FOUND: &str = "PathNotFound";
+/// A commit or tag that has to be signed is not.
+pub const SIGNATURE_MISSING: &str = "SignatureMissing";
+/// A commit or tag is signed by a key that is not among the trusted ones.
+pub const UNKNOWN_SIGNER: &str = "UnknownSigner";
+/// The signature of a commit or tag does not fit it, or is of a key that must not sign.
+pub const INVALID_SIGNATURE: &str = "InvalidSignature";
 /// A Secret, ConfigMap or source that the spec names does not exist.
 pub const REFERENCE_NOT_FOUND: &str = "ReferenceNotFound";
 /// A Secret, ConfigMap or file that the spec names has not the expected content.

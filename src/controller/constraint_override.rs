@@ -9,7 +9,7 @@ use super::context::{Context, Pace};
 use super::reconciler::{Reconciled, Schedule, identity};
 use super::references::{Referent, ReferentKind};
 use super::texts::{self, Located};
-use super::{failures, merged_file, turns};
+use super::{failures, merged_file, turns, upstreams};
 use crate::api::constraint_override::{
     ConstraintOverrideStatus, ConstraintsSource, OverrideState, OverridesSource,
 };
@@ -17,11 +17,15 @@ use crate::api::{ConstraintOverride, reason};
 use crate::ops::objects::{Shown, States};
 use crate::plan::constraint_override::{self, Decision, Sources, holds, merged, summary, written};
 use crate::plan::inputs::Inputs;
-use crate::plan::lifecycle::{Asked, Next};
+use crate::plan::lifecycle::{Asked, Next, is_verified};
 use crate::plan::{Failure, Outcome, Step};
 
 /// Names the computation that results follow from; changed where the same inputs give another result.
 const COMPUTATION: &str = "constraints/1";
+
+/// What the two files are called in messages.
+const BASE: &str = "the upper constraints";
+const OVERRIDES: &str = "the overrides";
 
 /// Where a resource's two files are.
 struct Gathered {
@@ -69,6 +73,7 @@ impl Reconciled for ConstraintOverride {
                 .flatten()
                 .flat_map(|git| [&git.secret_ref, &git.proxy_secret_ref])
                 .flatten()
+                .chain(self.spec.verifications().map(|verify| &verify.secret_ref))
                 .any(|reference| reference.name == referent.name),
             ReferentKind::ConfigMap => {
                 merged_file::name(&self.name_any()) == referent.name
@@ -124,8 +129,8 @@ impl Reconciled for ConstraintOverride {
             Ok(gathered) => gathered,
             Err(failure) => return Outcome::Failed(failure, None),
         };
-        let sources = sources(self, &gathered);
-        if holds(known, &sources.inputs_digest) {
+        let mut sources = sources(self, &gathered);
+        if holds(known, &sources.inputs_digest) && is_verified(known, self.verifies()) {
             let stands = match written(known) {
                 Some(file) => merged_file::stands(context, self, file).await,
                 None => Ok(true),
@@ -135,6 +140,10 @@ impl Reconciled for ConstraintOverride {
                 Ok(false) => {}
                 Err(failure) => return Outcome::Failed(failure, Some(sources)),
             }
+        }
+        match gathered.signatures(context, pace).await {
+            Ok(signatures) => sources.signatures = signatures,
+            Err(failure) => return Outcome::Failed(failure, Some(sources)),
         }
         match merge(self, context, gathered, pace).await {
             Ok(decision) => Outcome::Done(sources, decision),
@@ -149,7 +158,7 @@ impl Reconciled for ConstraintOverride {
         now: Timestamp,
         outcome: Outcome<Sources, Decision>,
     ) -> (ConstraintOverrideStatus, Next) {
-        constraint_override::settle(known, asked, now, outcome)
+        constraint_override::settle(known, asked, self.verifies(), now, outcome)
     }
 }
 
@@ -170,7 +179,7 @@ async fn gather(
         config_map: config_map.as_ref(),
         inline: inline.as_deref(),
     };
-    let base = texts::locate(context, &namespace, "the upper constraints", origin, pace).await?;
+    let base = texts::locate(context, &namespace, BASE, origin, pace).await?;
     let OverridesSource {
         git,
         config_map,
@@ -193,7 +202,7 @@ async fn gather(
             config_map: config_map.as_ref(),
             inline: inline.as_deref(),
         };
-        texts::locate(context, &namespace, "the overrides", origin, pace).await?
+        texts::locate(context, &namespace, OVERRIDES, origin, pace).await?
     };
     Ok(Gathered { base, overrides })
 }
@@ -213,6 +222,23 @@ fn sources(object: &ConstraintOverride, gathered: &Gathered) -> Sources {
         upper_constraints: gathered.base.revision(),
         overrides: gathered.overrides.revision(),
         inputs_digest: inputs.digest(),
+        signatures: None,
+    }
+}
+
+impl ConstraintOverride {
+    /// Whether something has to be signed.
+    fn verifies(&self) -> bool {
+        self.spec.verifications().next().is_some()
+    }
+}
+
+impl Gathered {
+    /// Checks the signatures that the spec asks for; returns who signed what, in words. `None` where none is asked for.
+    async fn signatures(&self, context: &Arc<Context>, pace: Pace) -> Result<Option<String>, Failure> {
+        let base = texts::signatures(context, BASE, &self.base, pace.deadline).await?;
+        let overrides = texts::signatures(context, OVERRIDES, &self.overrides, pace.deadline).await?;
+        Ok(upstreams::joined([base, overrides]))
     }
 }
 
@@ -223,10 +249,10 @@ async fn merge(
     gathered: Gathered,
     pace: Pace,
 ) -> Result<Decision, Failure> {
-    let base = texts::read(context, "the upper constraints", gathered.base, pace.deadline).await?;
+    let base = texts::read(context, BASE, gathered.base, pace.deadline).await?;
     let overrides = match &object.spec.overrides.entries {
         Some(_) => Vec::new(),
-        None => texts::read(context, "the overrides", gathered.overrides, pace.deadline).await?,
+        None => texts::read(context, OVERRIDES, gathered.overrides, pace.deadline).await?,
     };
     let spec = object.spec.clone();
     let work = turns::spawn_blocking(move || merged(&spec, &base, &overrides));

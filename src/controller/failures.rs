@@ -8,13 +8,17 @@ use super::panics::Panicked;
 use crate::api::reason;
 use crate::plan::{Failure, Retry, Step};
 use crate::rest;
-use crate::source::{self, Class};
+use crate::source::{self, Class, SignatureFault};
 
 /// The failure that an error of the source room is, with what it was about in front.
 pub(super) fn of_source(what: &str, error: &source::Error) -> Failure {
     let (reason, retry) = classify(error);
+    let step = match error {
+        source::Error::Unverified { .. } => Step::Verification,
+        _ => Step::Source,
+    };
     Failure {
-        step: Step::Source,
+        step,
         reason,
         message: format!("{what}: {error}"),
         retry,
@@ -27,6 +31,12 @@ fn classify(error: &source::Error) -> (&'static str, Retry) {
     let reason = match error {
         E::Address { .. } | E::RefInvalid { .. } | E::Path { .. } => reason::INVALID_SPEC,
         E::Refused { .. } => reason::ACCESS_DENIED,
+        E::Unverified { fault, .. } => match fault {
+            SignatureFault::Missing => reason::SIGNATURE_MISSING,
+            SignatureFault::UnknownSigner => reason::UNKNOWN_SIGNER,
+            SignatureFault::Invalid => reason::INVALID_SIGNATURE,
+            SignatureFault::Keys => reason::INVALID_REFERENCE,
+        },
         E::Secret(_) => reason::INVALID_REFERENCE,
         E::Timeout { .. } => reason::TIMED_OUT,
         E::Authentication { .. } => reason::AUTHENTICATION_FAILED,

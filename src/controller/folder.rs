@@ -11,6 +11,9 @@ use crate::plan::{Failure, Step};
 use crate::publish::layer::File;
 use crate::source::{Resolved, Upstream};
 
+/// What the repository of a Dockerfile is called in messages.
+pub(super) const REPOSITORY: &str = "the Dockerfile's repository";
+
 /// A folder that was found, and not necessarily read yet.
 #[derive(Clone, Debug)]
 #[allow(
@@ -35,7 +38,10 @@ impl Folder {
     /// What identifies the contents, for the digest over all inputs.
     pub(super) fn identity(&self) -> String {
         match self {
-            Self::Git { resolved, path, .. } => format!("{} {path}", resolved.commit()),
+            Self::Git { resolved, path, .. } => match resolved.verification() {
+                Some(verification) => format!("{} {path} {verification}", resolved.commit()),
+                None => format!("{} {path}", resolved.commit()),
+            },
             Self::Given(files) => files
                 .iter()
                 .fold(Inputs::new("folder"), |inputs, file| {
@@ -54,8 +60,7 @@ pub(super) async fn locate(
     pace: Pace,
 ) -> Result<Folder, Failure> {
     if let Some(git) = &source.git {
-        let what = "the Dockerfile's repository";
-        let (upstream, resolved) = upstreams::repository(context, namespace, what, git, pace).await?;
+        let (upstream, resolved) = upstreams::repository(context, namespace, REPOSITORY, git, pace).await?;
         return Ok(Folder::Git {
             upstream,
             resolved,

@@ -6,6 +6,7 @@ use std::time::Instant;
 use kube::ResourceExt;
 
 use super::context::{Context, Pace};
+use super::folder::{self, Folder};
 use super::ingredients::{self, Ingredients, Lack};
 use super::patches::{self, Located};
 use super::upstreams::{self, git_ref, resolve};
@@ -71,6 +72,9 @@ impl Gathered {
             };
             inputs = inputs.with(candidate.name.as_bytes()).with(resolved.as_bytes());
         }
+        if let Some(verification) = self.resolved.verification() {
+            inputs = inputs.with(verification.as_bytes());
+        }
         if let Some(build) = &self.build {
             inputs = inputs
                 .with(format!("{build:?}").as_bytes())
@@ -90,7 +94,32 @@ impl Gathered {
             },
             patches_revision: self.located.revision(),
             inputs_digest: inputs.digest(),
+            signatures: None,
         }
+    }
+
+    /// Checks all signatures that the spec asks for; returns who signed what, in words. `None` where none is asked for.
+    pub(super) async fn signatures(
+        &self,
+        context: &Arc<Context>,
+        deadline: Instant,
+    ) -> Result<Option<String>, Failure> {
+        let (upstream, resolved) = (&self.upstream, &self.resolved);
+        let of_upstream =
+            upstreams::signatures(context, "the upstream", upstream, resolved, deadline).await?;
+        let of_patches = match &self.located {
+            Located::Git {
+                upstream, resolved, ..
+            } => upstreams::signatures(context, patches::REPOSITORY, upstream, resolved, deadline).await?,
+            Located::None | Located::Artifact { .. } | Located::Given(_) => None,
+        };
+        let of_dockerfile = match self.ingredients.as_ref().map(|found| &found.dockerfile) {
+            Ok(Some(Folder::Git {
+                upstream, resolved, ..
+            })) => upstreams::signatures(context, folder::REPOSITORY, upstream, resolved, deadline).await?,
+            Ok(Some(Folder::Given(_)) | None) | Err(_) => None,
+        };
+        Ok(upstreams::joined([of_upstream, of_patches, of_dockerfile]))
     }
 }
 
@@ -124,6 +153,8 @@ pub(super) async fn gather(
         }
     };
     let resolved = resolve(context, "the upstream", &upstream, &want, pace).await?;
+    let verify = spec.upstream.verify.as_ref();
+    let resolved = upstreams::signed(&context.references, &namespace, verify, resolved).await?;
     let mut candidates = Vec::new();
     for candidate in &spec.candidates {
         let want = git_ref(candidate)?;

@@ -17,7 +17,7 @@ use crate::api::status::{PatchSetStatus, PatchState};
 use crate::ops::objects::{Shown, States};
 use crate::plan::build::is_complete;
 use crate::plan::conditions;
-use crate::plan::lifecycle::{Asked, Next};
+use crate::plan::lifecycle::{Asked, Next, is_verified};
 use crate::plan::patch_set::{
     self, Built, Delivered, Policy, Progress, Sources, holds, is_planned, passes, stands,
 };
@@ -89,6 +89,7 @@ impl Reconciled for PatchSet {
                 ]
                 .into_iter()
                 .flatten()
+                .chain(self.spec.verifications().map(|verify| &verify.secret_ref))
                 .any(|reference| reference.name == referent.name)
             }
             // Its own, or one that made room for its own.
@@ -218,8 +219,8 @@ impl Reconciled for PatchSet {
             Ok(gathered) => gathered,
             Err(failure) => return Outcome::Failed(failure, None),
         };
-        let sources = gathered.sources();
-        let holds = holds(known, &sources.inputs_digest);
+        let mut sources = gathered.sources();
+        let holds = holds(known, &sources.inputs_digest) && is_verified(known, self.verifies());
         // Whoever asks for a look wants to know of the image too.
         let is_asked = pace.freshness == Freshness::Now && self.spec.build.is_some();
         // What waits to be merged may have been.
@@ -229,6 +230,11 @@ impl Reconciled for PatchSet {
         }
         let mut checked = None;
         if !holds {
+            // Nothing is read before, and what was good before stays where this is not.
+            match gathered.signatures(context, pace.deadline).await {
+                Ok(signatures) => sources.signatures = signatures,
+                Err(failure) => return Outcome::Failed(failure, Some(sources)),
+            }
             match check::check(gathered.clone(), context, pace.deadline).await {
                 Ok(result) => checked = Some(result),
                 Err(failure) => return Outcome::Failed(failure, Some(sources)),
@@ -283,12 +289,18 @@ impl Reconciled for PatchSet {
             merged: self.spec.merged_patches,
             builds: self.spec.build.is_some(),
             delivers: self.spec.delivery.is_some(),
+            verifies: self.verifies(),
         };
         patch_set::settle(known, asked, policy, now, outcome)
     }
 }
 
 impl PatchSet {
+    /// Whether something has to be signed.
+    fn verifies(&self) -> bool {
+        self.spec.verifications().next().is_some()
+    }
+
     /// Whether the image of the status is where it should go. Where patches do not apply, nothing is delivered anew.
     async fn is_delivered(&self, context: &Arc<Context>, known: &PatchSetStatus, pace: Pace) -> bool {
         let apply = |patch| passes(patch, self.spec.merged_patches);
@@ -362,11 +374,13 @@ mod tests {
     fn only_what_is_named_in_the_own_namespace_concerns() {
         let object = patch_set(&json!({
             "component": "glance", "release": "2025.2",
-            "upstream": { "url": "https://example.org/glance", "ref": { "tag": "1" }, "secretRef": { "name": "key" } },
+            "upstream": { "url": "https://example.org/glance", "ref": { "tag": "1" }, "secretRef": { "name": "key" },
+                "verify": { "secretRef": { "name": "signers" } } },
             "patches": { "configMap": { "name": "patches" } }
         }));
         for (referent, expected) in [
             (one(ReferentKind::Secret, "ours", "key"), true),
+            (one(ReferentKind::Secret, "ours", "signers"), true),
             (one(ReferentKind::Secret, "theirs", "key"), false),
             (one(ReferentKind::Secret, "ours", "patches"), false),
             (one(ReferentKind::ConfigMap, "ours", "patches"), true),

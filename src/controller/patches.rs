@@ -18,6 +18,9 @@ use crate::plan::patches::{ENDING, of_config_map, of_spec};
 use crate::plan::{Failure, Step};
 use crate::source::{self, Artifact, ArtifactLimits, FileLimits, Resolved, SourceFile, Upstream};
 
+/// What the repository of patches is called in messages.
+pub(super) const REPOSITORY: &str = "the patches' repository";
+
 /// Patches that were found, and not necessarily read yet.
 #[derive(Clone, Debug)]
 #[allow(
@@ -63,7 +66,8 @@ impl Located {
         match self {
             Self::None => vec!["none".to_owned()],
             Self::Git { resolved, path, .. } => {
-                vec!["git".to_owned(), resolved.commit().to_string(), path.clone()]
+                let git = ["git".to_owned(), resolved.commit().to_string(), path.clone()];
+                git.into_iter().chain(resolved.verification()).collect()
             }
             Self::Artifact { artifact, .. } => {
                 vec![
@@ -118,8 +122,7 @@ async fn in_git(
     git: &GitPath,
     pace: Pace,
 ) -> Result<Located, Failure> {
-    let (upstream, resolved) =
-        upstreams::repository(context, namespace, "the patches' repository", git, pace).await?;
+    let (upstream, resolved) = upstreams::repository(context, namespace, REPOSITORY, git, pace).await?;
     Ok(Located::Git {
         upstream,
         resolved,
@@ -190,7 +193,7 @@ pub(super) async fn read(
             resolved,
             path,
         } => {
-            blocking(context, "the patches' repository", deadline, move |mirrors| {
+            blocking(context, REPOSITORY, deadline, move |mirrors| {
                 none_where_absent(
                     mirrors
                         .snapshot(&upstream, &resolved, deadline)?

@@ -7,7 +7,7 @@ use pep440_rs::Version;
 
 use super::check;
 use super::context::{Context, Pace};
-use super::folder::Folder;
+use super::folder::{self, Folder};
 use super::gather::Gathered;
 use super::ingredients::Ingredients;
 use super::patches;
@@ -192,7 +192,7 @@ async fn dockerfile(
             path,
         } => {
             let deadline = pace.deadline;
-            blocking(context, "the Dockerfile's repository", deadline, move |mirrors| {
+            blocking(context, folder::REPOSITORY, deadline, move |mirrors| {
                 let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
                 let contents = Contents {
                     tree: Some(snapshot.folder(&path)?),

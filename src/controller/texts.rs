@@ -52,7 +52,8 @@ impl Located {
     pub(super) fn identity(&self) -> Vec<String> {
         match self {
             Self::Git { resolved, path, .. } => {
-                vec!["git".to_owned(), resolved.commit().to_string(), path.clone()]
+                let git = ["git".to_owned(), resolved.commit().to_string(), path.clone()];
+                git.into_iter().chain(resolved.verification()).collect()
             }
             Self::Given(_) => vec!["given".to_owned(), self.revision()],
         }
@@ -96,6 +97,21 @@ pub(super) async fn locate(
             reason::INVALID_SPEC,
             format!("{what}: set exactly one of git, configMap and inline"),
         )),
+    }
+}
+
+/// Checks the signature that a file's repository has to have; returns who signed it, in words.
+pub(super) async fn signatures(
+    context: &Arc<Context>,
+    what: &str,
+    located: &Located,
+    deadline: Instant,
+) -> Result<Option<String>, Failure> {
+    match located {
+        Located::Given(_) => Ok(None),
+        Located::Git {
+            upstream, resolved, ..
+        } => upstreams::signatures(context, what, upstream, resolved, deadline).await,
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Instant;
 use super::context::{Context, Pace};
 use super::references::References;
 use super::{failures, turns};
-use crate::api::common::{GitPath, GitRef, LocalReference};
+use crate::api::common::{GitPath, GitRef, LocalReference, Verification};
 use crate::api::reason;
 use crate::plan::{Failure, Step};
-use crate::source::{self, Mirrors, RefSpec, RepoUrl, Resolved, Upstream};
+use crate::source::{self, Mirrors, RefSpec, RepoUrl, Requirement, Resolved, Upstream};
 
 /// Reads the Secrets that an upstream names and joins them with its address.
 pub(super) async fn upstream(
@@ -56,7 +56,51 @@ pub(super) async fn repository(
     .await?;
     let want = git.ref_.as_ref().map_or(Ok(RefSpec::Default), git_ref)?;
     let resolved = resolve(context, what, &upstream, &want, pace).await?;
+    let resolved = signed(&context.references, namespace, git.verify.as_ref(), resolved).await?;
     Ok((upstream, resolved))
+}
+
+/// Binds what was resolved to the signature that a spec asks for, with the keys of its Secret.
+pub(super) async fn signed(
+    references: &References,
+    namespace: &str,
+    verify: Option<&Verification>,
+    resolved: Resolved,
+) -> Result<Resolved, Failure> {
+    let Some(Verification { mode, secret_ref }) = verify else {
+        return Ok(resolved);
+    };
+    let keys = references.secret(namespace, &secret_ref.name).await;
+    let source = format!("Secret {namespace}/{}", secret_ref.name);
+    let keys = keys.map_err(Failure::of_verification)?;
+    Ok(resolved.requiring(Arc::new(Requirement::new(mode.unwrap_or_default(), source, keys))))
+}
+
+/// Checks the signature that something is bound to, fetching it where it is not held; returns who signed it, in words, and
+/// `None` where no signature is asked for.
+pub(super) async fn signatures(
+    context: &Arc<Context>,
+    what: &str,
+    upstream: &Upstream,
+    resolved: &Resolved,
+    deadline: Instant,
+) -> Result<Option<String>, Failure> {
+    if !resolved.is_verified() {
+        return Ok(None);
+    }
+    let (upstream, resolved) = (upstream.clone(), resolved.clone());
+    let signed = blocking(context, what, deadline, move |mirrors| {
+        let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
+        Ok(snapshot.signatures().map(ToOwned::to_owned))
+    })
+    .await?;
+    Ok(signed.map(|signed| format!("{what}: {signed}")))
+}
+
+/// Joins what [`signatures`] found.
+pub(super) fn joined(signatures: impl IntoIterator<Item = Option<String>>) -> Option<String> {
+    let found: Vec<String> = signatures.into_iter().flatten().collect();
+    (!found.is_empty()).then(|| found.join("; "))
 }
 
 /// The ref that a spec names.

@@ -26,6 +26,8 @@ pub struct Sources {
     pub overrides: String,
     /// A digest over all that the result follows from.
     pub inputs_digest: String,
+    /// By whom the sources are signed, in words, where that was looked at.
+    pub signatures: Option<String>,
 }
 
 /// What merging gave.
@@ -167,15 +169,22 @@ pub fn written(previous: &ConstraintOverrideStatus) -> Option<&MergedFile> {
         .flatten()
 }
 
-/// The status after an attempt, and when to make the next.
+/// The status after an attempt, and when to make the next. `verifies` tells whether something has to be signed.
 #[must_use]
 pub fn settle(
     previous: &ConstraintOverrideStatus,
     asked: Asked<'_>,
+    verifies: bool,
     now: Timestamp,
     outcome: lifecycle::Outcome<Sources, Decision>,
 ) -> (ConstraintOverrideStatus, Next) {
+    use lifecycle::Outcome::{Done, Failed, Unchanged};
     let mut settling = Settling::from_previous(previous, asked, now);
+    let signatures = match &outcome {
+        Failed(_, None) => None,
+        Failed(_, Some(sources)) | Unchanged(sources) | Done(sources, _) => sources.signatures.as_deref(),
+    };
+    settling.verified(verifies, signatures);
     let verdict = match outcome {
         lifecycle::Outcome::Failed(failure, sources) => {
             if let Some(sources) = sources {

@@ -9,6 +9,8 @@ use crate::api::reason::condition;
 pub enum Step {
     /// Resolving the upstream, or reading the patches.
     Source,
+    /// Checking who signed what was resolved.
+    Verification,
     /// Applying the patches.
     Patches,
     /// Publishing the source, and looking for the image.
@@ -25,6 +27,7 @@ impl Step {
     pub fn condition(self) -> &'static str {
         match self {
             Self::Source => condition::SOURCE_RESOLVED,
+            Self::Verification => condition::SOURCE_VERIFIED,
             Self::Patches => condition::PATCHES_APPLICABLE,
             Self::Build => condition::IMAGE_BUILT,
             Self::Delivery => condition::DELIVERED,
@@ -74,6 +77,15 @@ impl Failure {
     pub fn of_build(self) -> Self {
         Self {
             step: Step::Build,
+            ..self
+        }
+    }
+
+    /// The same failure as one of the verification, where it kept the keys from being read.
+    #[must_use]
+    pub fn of_verification(self) -> Self {
+        Self {
+            step: Step::Verification,
             ..self
         }
     }

@@ -30,6 +30,12 @@ pub struct Asked<'a> {
     pub requested_at: Option<&'a str>,
 }
 
+/// Whether results that follow from verified sources may stand: nothing is to be signed, or it was found to be.
+#[must_use]
+pub fn is_verified(status: &impl Observed, is_asked: bool) -> bool {
+    !is_asked || conditions::is_true(status.conditions(), condition::SOURCE_VERIFIED)
+}
+
 /// When to look again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -149,6 +155,19 @@ impl<'a, S: Observed> Settling<'a, S> {
         );
     }
 
+    /// Tells by whom the sources are signed, where that was looked at in this attempt. What was told before stays otherwise,
+    /// unless nothing is to be signed.
+    pub fn verified(&mut self, is_asked: bool, signatures: Option<&str>) {
+        if let Some(message) = signatures {
+            let reason = reason::SUCCEEDED;
+            self.conditions
+                .set(condition::SOURCE_VERIFIED, Truth::True, reason, message);
+        }
+        if !is_asked {
+            self.conditions.remove(condition::SOURCE_VERIFIED);
+        }
+    }
+
     /// The status where a step failed.
     #[must_use]
     pub fn failed(mut self, failure: &Failure) -> (S, Next) {
@@ -179,7 +198,9 @@ impl<'a, S: Observed> Settling<'a, S> {
                 conditions.set(condition::STALLED, Truth::True, failure.reason, &failure.message);
                 match failure.step {
                     Step::Source => Next::Change,
-                    Step::Patches | Step::Constraints | Step::Build | Step::Delivery => Next::Interval,
+                    Step::Verification | Step::Patches | Step::Constraints | Step::Build | Step::Delivery => {
+                        Next::Interval
+                    }
                 }
             }
         };

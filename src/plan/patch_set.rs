@@ -24,6 +24,8 @@ pub struct Sources {
     pub patches_revision: Option<String>,
     /// A digest over all that the result follows from.
     pub inputs_digest: String,
+    /// By whom the sources are signed, in words, where that was looked at.
+    pub signatures: Option<String>,
 }
 
 /// What applying the series gave.
@@ -97,6 +99,8 @@ pub struct Policy<'a> {
     pub builds: bool,
     /// Whether there is a `spec.delivery`.
     pub delivers: bool,
+    /// Whether something has to be signed.
+    pub verifies: bool,
 }
 
 /// Whether results that were computed from these inputs stand in the status already.
@@ -141,6 +145,13 @@ pub fn settle(
     outcome: Outcome<Sources, Progress>,
 ) -> (PatchSetStatus, Next) {
     let mut settling = Settling::from_previous(previous, asked, now);
+    let signatures = match &outcome {
+        Outcome::Failed(_, None) => None,
+        Outcome::Failed(_, Some(sources)) | Outcome::Unchanged(sources) | Outcome::Done(sources, _) => {
+            sources.signatures.as_deref()
+        }
+    };
+    settling.verified(policy.verifies, signatures);
     let (built, delivered) = match outcome {
         Outcome::Failed(failure, sources) => {
             if let Some(sources) = sources {
@@ -482,7 +493,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::plan::lifecycle::{InARow, begin, wait};
+    use crate::plan::lifecycle::{InARow, begin, is_verified, wait};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     const POLICY: Policy<'_> = Policy {
@@ -490,6 +501,7 @@ mod tests {
         merged: MergedPatches::Fail,
         builds: false,
         delivers: false,
+        verifies: false,
     };
 
     fn sources(digest: &str) -> Sources {
@@ -500,6 +512,7 @@ mod tests {
             },
             patches_revision: None,
             inputs_digest: digest.to_owned(),
+            signatures: None,
         }
     }
 
@@ -628,6 +641,46 @@ mod tests {
                 "Reconciling=True/ProgressingWithRetry"
             ]
         );
+    }
+
+    #[test]
+    fn what_is_not_signed_leaves_the_last_result_until_it_is() {
+        let policy = Policy {
+            verifies: true,
+            ..POLICY
+        };
+        let after =
+            |previous: &PatchSetStatus, policy, outcome| settle(previous, asked(1), policy, NOW, outcome);
+        let signed = Sources {
+            signatures: Some("commit a is signed by k".to_owned()),
+            ..sources("a")
+        };
+        let done = Outcome::Done(signed, checked(&[PatchState::Clean]));
+        let (good, _) = after(&PatchSetStatus::default(), policy, done);
+        assert_eq!(shown(&good)[3], "SourceVerified=True/Succeeded");
+        assert!(is_verified(&good, true));
+        let failure = Failure::stalled(Step::Verification, reason::SIGNATURE_MISSING, "no");
+        let (refused, next) = after(&good, policy, Outcome::Failed(failure, Some(sources("b"))));
+        assert_eq!(next, Next::Interval);
+        assert_eq!(
+            shown(&refused),
+            [
+                "PatchesApplicable=True/Succeeded",
+                "Ready=False/SignatureMissing",
+                "SourceResolved=True/Succeeded",
+                "SourceVerified=False/SignatureMissing",
+                "Stalled=True/SignatureMissing"
+            ]
+        );
+        assert_eq!(
+            (&refused.upstream, &refused.patched_tree, &refused.inputs_digest),
+            (&good.upstream, &good.patched_tree, &good.inputs_digest)
+        );
+        // Back at what was good, it has to be verified again before that counts.
+        assert!(holds(&refused, "a") && !is_verified(&refused, true));
+        let (plain, _) = after(&refused, POLICY, Outcome::Unchanged(sources("a")));
+        assert!(is_verified(&plain, false));
+        assert!(conditions::find(&plain.conditions, condition::SOURCE_VERIFIED).is_none());
     }
 
     #[test]

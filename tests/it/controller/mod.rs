@@ -16,6 +16,7 @@ mod sortable;
 mod tenants;
 mod validation;
 mod verdicts;
+mod verification;
 
 use std::io::Read;
 use std::net::SocketAddr;

@@ -130,26 +130,65 @@ async fn a_wrong_object_is_refused_with_what_to_write_instead() {
     let object = json!({ "metadata": { "name": "good" }, "spec": good, "status": { "odd": 1 } });
     assert_eq!(faults::<PatchSet>(&object), []);
     for (name, change, sentence) in cases {
-        let mut spec = good.clone();
-        merge(&mut spec, &change);
-        let error = stage
-            .try_apply("wrong", &spec)
-            .await
-            .err()
-            .map(|error| error.to_string());
-        let error = error.unwrap_or_else(|| panic!("{name} was accepted"));
-        assert!(error.contains(sentence), "{name}: {error}");
-        // The commands say the same without an API server.
-        let object = json!({ "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet", "metadata": { "name": "wrong" },
-            "spec": spec });
-        let told: Vec<String> = faults::<PatchSet>(&object)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert!(
-            told.iter().any(|fault| fault.contains(sentence)),
-            "{name}: {told:?}"
-        );
+        assert_refused(&stage, name, &change, sentence).await;
+    }
+}
+
+/// Asserts that the API server refuses a changed spec with a sentence, and that the commands say the same without one.
+async fn assert_refused(stage: &Stage, name: &str, change: &Value, sentence: &str) {
+    let mut spec = stage.spec();
+    merge(&mut spec, change);
+    let error = stage
+        .try_apply("wrong", &spec)
+        .await
+        .err()
+        .map(|error| error.to_string());
+    let error = error.unwrap_or_else(|| panic!("{name} was accepted"));
+    assert!(error.contains(sentence), "{name}: {error}");
+    let object = json!({ "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet", "metadata": { "name": "wrong" },
+        "spec": spec });
+    let told: Vec<String> = faults::<PatchSet>(&object)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert!(
+        told.iter().any(|fault| fault.contains(sentence)),
+        "{name}: {told:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_tag_is_asked_for_where_a_tag_is_named() {
+    let stage = Stage::new("signed-tags").await;
+    let verify = |mode: &str| json!({ "mode": mode, "secretRef": { "name": "x" } });
+    let patches = json!({ "url": "https://example.org/x", "path": "a", "verify": verify("TagAndHEAD") });
+    for (name, change, sentence) in [
+        (
+            "a branch",
+            json!({ "upstream": { "verify": verify("Tag") } }),
+            "set ref.tag, ref.semver or refFrom, or use HEAD",
+        ),
+        (
+            "the default branch",
+            json!({ "patches": { "git": patches } }),
+            "set ref.tag or ref.semver, or use HEAD",
+        ),
+        (
+            "an unknown mode",
+            json!({ "upstream": { "verify": verify("head") } }),
+            "supported values",
+        ),
+    ] {
+        assert_refused(&stage, name, &change, sentence).await;
+    }
+    for git in [
+        json!({ "tag": "1", "branch": null }),
+        json!({ "semver": ">=1", "branch": null }),
+    ] {
+        let mut signed = stage.spec();
+        let upstream = json!({ "ref": git, "verify": verify("TagAndHEAD") });
+        merge(&mut signed, &json!({ "suspend": true, "upstream": upstream }));
+        stage.apply("signed", &signed).await;
     }
 }
 

@@ -14,6 +14,7 @@ use crate::support::events::{EventServer, Reply};
 use crate::support::git_server::{GitServer, free_port};
 use crate::support::prometheus::Prometheus;
 use crate::support::registry::Registry;
+use crate::support::signing::SshKey;
 
 /// Objects in all the states that alerts are about, by their names.
 pub(super) async fn populate(stage: &Stage, registry: &Registry) {
@@ -31,6 +32,11 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
     let mut unreachable = stage.spec();
     unreachable["upstream"]["url"] = json!(format!("http://127.0.0.1:{}/gone", free_port()));
     stage.apply("unreachable", &unreachable).await;
+    let key = SshKey::new("ed25519", None);
+    stage.secret("signers", &[("ann.pub", &key.public())]).await;
+    let mut unsigned = stage.spec();
+    unsigned["upstream"]["verify"] = json!({ "secretRef": { "name": "signers" } });
+    stage.apply("unsigned", &unsigned).await;
 
     let good = spec(stage, registry);
     let delivered = |approval: &str| {
@@ -72,6 +78,7 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
         ("malformed", "False", "PatchMalformed"),
         ("merged", "False", "PatchMerged"),
         ("unreachable", "False", "Unreachable"),
+        ("unsigned", "False", "SignatureMissing"),
         ("undelivered", "False", "NameTaken"),
         ("approval", "Unknown", "AwaitingApproval"),
         ("waiting", "Unknown", "AwaitingImage"),
@@ -194,6 +201,7 @@ async fn alerts_and_dashboard_ask_for_what_is_there() {
         ("PatchSetPatchesDoNotApply", vec!["conflict", "malformed"]),
         ("PatchSetPatchIsUpstream", vec!["merged"]),
         ("PatchSetSourceFailing", vec!["unreachable"]),
+        ("PatchSetSourceUnverified", vec!["unsigned"]),
         ("PatchSetBuildFailing", vec!["taken"]),
         ("PatchSetImageOverdue", vec!["waiting"]),
         ("PatchSetNotDelivered", vec!["undelivered"]),

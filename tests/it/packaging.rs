@@ -363,7 +363,6 @@ const NEEDED: &[Right] = &[
 const NEEDED_AT_HOME: &[Right] = &[
     ("create", "coordination.k8s.io", "leases"),
     ("get", "coordination.k8s.io", "leases#patchset-controller"),
-    ("patch", "coordination.k8s.io", "leases#patchset-controller"),
     ("update", "coordination.k8s.io", "leases#patchset-controller"),
 ];
 
@@ -683,7 +682,7 @@ async fn its_rights_suffice_for_the_work(#[case] all: bool) {
     let home = server.namespace("work").await;
     let setting = format!("controller.watchAllNamespaces={all}");
     succeeded(&apply(server, &rendered(&home, &[&setting]), "none"));
-    let last = ("patch", "coordination.k8s.io", "leases#patchset-controller");
+    let last = ("update", "coordination.k8s.io", "leases#patchset-controller");
     assert!(settles(server, &home, &home, last, true).await);
 
     let spec = serde_json::json!({

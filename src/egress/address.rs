@@ -25,6 +25,28 @@ pub struct RefusedAddress {
     pub reach: Reach,
 }
 
+impl RefusedAddress {
+    /// Finds the refusal in an error of a client, below all that was wrapped round it.
+    #[must_use]
+    pub fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        let mut current = Some(error);
+        while let Some(error) = current {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            // `source` passes over what an `io::Error` holds.
+            let held = error
+                .downcast_ref::<std::io::Error>()
+                .and_then(std::io::Error::get_ref);
+            current = match held {
+                Some(held) => Some(held),
+                None => error.source(),
+            };
+        }
+        None
+    }
+}
+
 fn described(reach: Reach) -> &'static str {
     match reach {
         Reach::LinkLocal => "a link-local, metadata or multicast address",

@@ -1,5 +1,7 @@
 //! Why something could not be published.
 
+use std::time::Duration;
+
 use crate::patch::ObjectError;
 
 /// Why something could not be published.
@@ -23,7 +25,7 @@ pub enum Error {
     #[error("the tree is refused: {what} is more than {limit}")]
     TooLarge {
         /// What is too large.
-        what: &'static str,
+        what: String,
         /// The limit.
         limit: String,
     },
@@ -50,13 +52,15 @@ pub enum Error {
     },
     /// The registry asks for other credentials.
     #[error(
-        "{registry} refuses the credentials for {repository}: check that they are for this registry, and may push"
+        "{registry} refuses the credentials for {repository} ({reason}): check that they are for this registry, and may push"
     )]
     Authentication {
         /// The registry.
         registry: String,
         /// The repository.
         repository: String,
+        /// What it said.
+        reason: String,
     },
     /// The registry cannot be reached, or fails.
     #[error("{registry}: {reason}")]
@@ -65,6 +69,8 @@ pub enum Error {
         registry: String,
         /// What happened.
         reason: String,
+        /// How long the registry asks to wait.
+        retry_after: Option<Duration>,
     },
     /// The registry answers, and does not take what it is sent.
     #[error("{registry} refuses {what}: {reason}")]
@@ -101,5 +107,14 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
+    }
+
+    /// How long to wait before another attempt, where the registry asked for that.
+    #[must_use]
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
     }
 }

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::layer::{Layer, hex};
+use super::registry::Manifest;
 
 /// Media types of manifests and indexes: the image-spec's, and Docker's.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -163,13 +164,9 @@ impl Artifact {
     pub(super) fn new(
         media_type: &str,
         document: &[u8],
-        subject: &[u8],
-        subject_digest: &str,
+        subject_type: &str,
+        subject: &Manifest,
     ) -> Result<Self, Error> {
-        let media_type_of_subject = serde_json::from_slice::<serde_json::Value>(subject)
-            .ok()
-            .and_then(|manifest| Some(manifest.get("mediaType")?.as_str()?.to_owned()))
-            .unwrap_or_else(|| MANIFEST.to_owned());
         let (blob, config) = (hex(&Sha256::digest(document)), hex(&Sha256::digest(EMPTY)));
         let manifest = serde_json::to_vec(&serde_json::json!({
             "schemaVersion": 2,
@@ -177,7 +174,9 @@ impl Artifact {
             "artifactType": media_type,
             "config": { "mediaType": EMPTY_TYPE, "digest": config, "size": EMPTY.len() },
             "layers": [{ "mediaType": media_type, "digest": blob, "size": document.len() }],
-            "subject": { "mediaType": media_type_of_subject, "digest": subject_digest, "size": subject.len() },
+            "subject": {
+                "mediaType": subject_type, "digest": subject.digest.to_string(), "size": subject.bytes.len(),
+            },
         }))
         .map_err(|error| Error::Write(error.into()))?;
         let digest = hex(&Sha256::digest(&manifest));

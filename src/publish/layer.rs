@@ -23,6 +23,10 @@ const MOST_ENTRIES: usize = 1_000_000;
 const DEEPEST: usize = 256;
 const MOST_BYTES: u64 = 8 << 30;
 
+/// The largest file, in bytes. One file is in memory at a time, up to three times: a store of packs can give it out in
+/// no pieces.
+const LARGEST_FILE: u64 = 64 << 20;
+
 /// A file that is put into the root of a layer besides the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
@@ -153,7 +157,12 @@ impl Walk<'_> {
                 // A submodule's own contents are not in the tree; Git leaves an empty folder too.
                 EntryMode::Gitlink => self.folder(path.as_bstr())?,
                 EntryMode::Regular | EntryMode::Executable | EntryMode::Symlink => {
-                    self.bytes = self.bytes.saturating_add(self.objects.blob_size(entry.id)?);
+                    let size = self.objects.blob_size(entry.id)?;
+                    if size > LARGEST_FILE {
+                        let what = format!("{:?} with {size} bytes", shown(path));
+                        return Err(too_large(&what, &LARGEST_FILE));
+                    }
+                    self.bytes = self.bytes.saturating_add(size);
                     if self.bytes > MOST_BYTES {
                         return Err(too_large("the size of all files in bytes", &MOST_BYTES));
                     }
@@ -241,18 +250,17 @@ fn hostile(name: &[u8]) -> Option<&'static str> {
 }
 
 fn refused(path: &[u8], reason: &'static str) -> Error {
-    let path: String = path
-        .to_str_lossy()
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(200)
-        .collect();
+    let path = shown(path);
     Error::Hostile { path, reason }
 }
 
-fn too_large(what: &'static str, limit: &dyn std::fmt::Display) -> Error {
+fn shown(path: &[u8]) -> String {
+    crate::text::printable(&path.to_str_lossy(), 200)
+}
+
+fn too_large(what: &str, limit: &dyn std::fmt::Display) -> Error {
     Error::TooLarge {
-        what,
+        what: what.to_owned(),
         limit: limit.to_string(),
     }
 }

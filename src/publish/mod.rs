@@ -6,23 +6,26 @@
 //!
 //! [`Registry::installed`] reads back what the images that were built from them have installed.
 //!
-//! [`layer`], [`image`], [`source_image`] and [`installed`] are pure, [`Registry`] does the I/O.
+//! [`layer`], [`image`], [`source_image`] and [`installed`] are pure, [`Registry`] does the I/O: [`registry`] speaks the
+//! protocol, and `push`, `inspect`, `tags`, `attach` and `reading` are what is done by it.
 
-mod answers;
+mod attach;
 pub mod base;
-mod credentials;
 mod error;
 pub mod image;
+mod inspect;
 pub mod installed;
 pub mod layer;
-mod manifest;
+mod layer_stream;
+mod push;
 pub mod python;
 mod reading;
-mod registry;
+pub mod registry;
 pub mod source_image;
-mod upload;
+mod tags;
 
-pub use credentials::Credentials;
 pub use error::Error;
+pub use inspect::Found;
+pub use push::Pushed;
 pub use reading::{Installed, Layers};
-pub use registry::{Found, Pushed, Registry, RegistryConfig};
+pub use registry::{Credentials, Registry, RegistryConfig};

@@ -141,8 +141,8 @@ fn list_files(
     depth: usize,
     list: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let too_large = |what, limit: usize| Error::TooLarge {
-        what,
+    let too_large = |what: &str, limit: usize| Error::TooLarge {
+        what: what.to_owned(),
         limit: limit.to_string(),
     };
     if depth > DEEPEST {

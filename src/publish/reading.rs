@@ -5,16 +5,13 @@ use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures::StreamExt;
-use oci_client::Reference;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::answers::told;
 use super::installed::{Distribution, Files};
 use super::layer::hex;
-use super::registry::read;
+use super::registry::{self, Access, ContentDigest, ImageReference, Repository};
 use super::{Error, Registry};
 
 /// The most platforms, and layers of each, that are read.
@@ -94,6 +91,12 @@ struct Platform {
     variant: Option<String>,
 }
 
+impl Manifest {
+    fn read(found: &registry::Manifest, image: &ImageReference) -> Result<Self, Error> {
+        serde_json::from_slice(&found.bytes).map_err(|_| unreadable(image, "its manifest is none".to_owned()))
+    }
+}
+
 impl Platform {
     fn name(&self) -> String {
         let variant = self.variant.as_ref().map(|variant| format!("/{variant}"));
@@ -108,15 +111,14 @@ impl Registry {
     ///
     /// [`Error::Unreadable`] where it is no image that can be read; those of the registry.
     pub async fn installed(&self, reference: &str, layers: &Layers) -> Result<Vec<Installed>, Error> {
-        let target = read(reference)?;
-        let unreadable = |reason: &str| Error::Unreadable {
-            reference: reference.to_owned(),
-            reason: reason.to_owned(),
-        };
-        let absent = || unreadable("the registry does not have it");
-        let manifest = self.manifest(&target).await?.ok_or_else(absent)?;
+        let target = ImageReference::parse(reference)?;
+        let repository = self.repository(&target, Access::Pull);
+        let unreadable = |reason: String| unreadable(&target, reason);
+        let found = self.retried(|| repository.manifest(target.name())).await?;
+        let found = found.ok_or_else(|| unreadable("the registry does not have it".to_owned()))?;
+        let manifest = Manifest::read(&found, &target)?;
         let Some(entries) = manifest.manifests else {
-            let distributions = self.distributions(&target, manifest, layers).await?;
+            let distributions = self.distributions(repository, manifest, layers).await?;
             return Ok(vec![Installed {
                 platform: None,
                 distributions,
@@ -133,50 +135,35 @@ impl Registry {
             })
             .collect();
         if platforms.len() > MOST_PLATFORMS {
-            return Err(unreadable(&format!(
+            return Err(unreadable(format!(
                 "it is for more than {MOST_PLATFORMS} platforms"
             )));
         }
         let mut found = Vec::new();
         for entry in platforms {
-            let one = target.clone_with_digest(entry.digest.clone());
             // An index may name platforms that were not copied with it.
-            let Some(manifest) = self.manifest(&one).await? else {
+            let Some(one) = self.retried(|| repository.listed(&entry.digest)).await? else {
                 continue;
             };
+            let manifest = Manifest::read(&one, &target)?;
             found.push(Installed {
                 platform: Some(entry.platform.map_or(entry.digest, |platform| platform.name())),
-                distributions: self.distributions(&one, manifest, layers).await?,
+                distributions: self.distributions(repository, manifest, layers).await?,
             });
         }
         if found.is_empty() {
-            return Err(unreadable("the registry has none of its platforms"));
+            return Err(unreadable("the registry has none of its platforms".to_owned()));
         }
         Ok(found)
     }
 
-    async fn manifest(&self, target: &Reference) -> Result<Option<Manifest>, Error> {
-        let pulled = self.retried(|| self.manifest_of(target)).await?;
-        let Some((bytes, _)) = pulled else {
-            return Ok(None);
-        };
-        let manifest = serde_json::from_slice(&bytes).map_err(|_| Error::Unreadable {
-            reference: target.to_string(),
-            reason: "its manifest is none".to_owned(),
-        })?;
-        Ok(Some(manifest))
-    }
-
     async fn distributions(
         &self,
-        target: &Reference,
+        repository: Repository<'_>,
         manifest: Manifest,
         layers: &Layers,
     ) -> Result<Vec<Distribution>, Error> {
-        let unreadable = |reason: String| Error::Unreadable {
-            reference: target.to_string(),
-            reason,
-        };
+        let unreadable = |reason: String| unreadable(repository.image(), reason);
         let list = manifest
             .layers
             .ok_or_else(|| unreadable("its manifest has no layers".to_owned()))?;
@@ -185,72 +172,67 @@ impl Registry {
         }
         let (mut files, mut chain) = (Arc::new(Files::default()), String::new());
         for Layer { digest } in list {
+            let digest: ContentDigest = digest
+                .parse()
+                .map_err(|_| unreadable("a layer is named by a digest of an unknown kind".to_owned()))?;
             chain = hex(&Sha256::digest(format!("{chain} {digest}")));
             if let Some(known) = layers.get(&chain) {
                 files = known;
                 continue;
             }
+            let lower = files;
             files = Arc::new(
-                self.retried(|| self.layer(target, &digest, Arc::clone(&files)))
+                self.retried(|| layer(repository, &digest, Arc::clone(&lower)))
                     .await?,
             );
             layers.put(&chain, &files);
         }
         Ok(files.distributions())
     }
+}
 
-    /// Lays one layer over what lower ones have, while it comes in.
-    async fn layer(&self, target: &Reference, digest: &str, lower: Arc<Files>) -> Result<Files, Error> {
-        let opened = self.client.pull_blob_stream(target, digest).await;
-        let mut stream = opened.map_err(|error| told(target, "a layer", &error))?;
-        let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
-        let scan = tokio::task::spawn_blocking(move || {
-            lower.over(Incoming {
-                receiver,
-                chunk: Bytes::new(),
-            })
-        });
-        let mut failed = None;
-        let mut is_whole = false;
-        loop {
-            let next = stream.next().await;
-            let sent = match next {
-                None => {
-                    is_whole = true;
-                    break;
+/// Lays one layer over what lower ones have, while it comes in.
+async fn layer(
+    repository: Repository<'_>,
+    digest: &ContentDigest,
+    lower: Arc<Files>,
+) -> Result<Files, Error> {
+    let mut blob = repository.blob(digest, &format!("layer {digest}")).await?;
+    let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
+    let scan = tokio::task::spawn_blocking(move || {
+        lower.over(Incoming {
+            receiver,
+            chunk: Bytes::new(),
+        })
+    });
+    let received = loop {
+        match blob.chunk().await {
+            Ok(Some(chunk)) => {
+                // It cannot be read any further.
+                if sender.send(chunk).await.is_err() {
+                    break Ok(false);
                 }
-                Some(Ok(chunk)) => sender.send(chunk).await,
-                Some(Err(error)) => {
-                    failed = Some(error);
-                    break;
-                }
-            };
-            // It cannot be read any further.
-            if sent.is_err() {
-                break;
             }
+            Ok(None) => break Ok(true),
+            Err(error) => break Err(error),
         }
-        drop(sender);
-        let scanned = scan
-            .await
-            .map_err(|error| Error::Write(io::Error::other(error)))?;
-        if let Some(error) = failed {
-            return Err(Error::Unavailable {
-                registry: target.resolve_registry().to_owned(),
-                reason: format!("layer {digest}: {error}"),
-            });
-        }
-        match scanned {
-            Ok(files) if is_whole => Ok(files),
-            Ok(_) => Err(Error::Unreadable {
-                reference: target.to_string(),
-                reason: format!("layer {digest}: it ends before its end"),
-            }),
-            Err(error) => Err(Error::Unreadable {
-                reference: target.to_string(),
-                reason: format!("layer {digest}: {error}"),
-            }),
-        }
+    };
+    drop(sender);
+    let scanned = scan
+        .await
+        .map_err(|error| Error::Write(io::Error::other(error)))?;
+    let unreadable = |reason: &str| unreadable(repository.image(), format!("layer {digest}: {reason}"));
+    match (received?, scanned) {
+        (true, Ok(files)) => Ok(files),
+        (false, Ok(_)) => Err(unreadable("it ends before its end")),
+        (_, Err(error)) => Err(unreadable(&error.to_string())),
+    }
+}
+
+fn unreadable(image: &ImageReference, reason: String) -> Error {
+    Error::Unreadable {
+        reference: image.to_string(),
+        reason,
     }
 }
 

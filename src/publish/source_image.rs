@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
-use oci_client::Reference;
 use pep440_rs::Version;
 
 use super::Error;
 use super::image::{About, Image};
 use super::layer::{self, Contents, File};
 use super::python::{VersionFile, distribution, version_file};
-use super::registry::{self, Pushed, Registry};
+use super::registry::ImageReference;
+use super::{Pushed, Registry};
 use crate::patch::{Layered, NoObjects, Objects, Series};
 
 /// The file in the context that holds the constraints, by the name that builds mount it under.
@@ -39,8 +39,7 @@ impl SourceImage {
     ///
     /// [`Error::Reference`] where its repository is none.
     pub fn reference(&self) -> Result<String, Error> {
-        let target: Reference = registry::read(&self.name)?;
-        Ok(by_digest(&target, &self.image))
+        Ok(ImageReference::parse(&self.name)?.by_digest(&self.image.manifest.1))
     }
 
     /// Pushes it, unless the registry has it already.
@@ -53,16 +52,6 @@ impl SourceImage {
             .push(&self.name, &self.image, &self.contents, self.objects)
             .await
     }
-}
-
-/// An image by its digest.
-pub(super) fn by_digest(target: &Reference, image: &Image) -> String {
-    format!(
-        "{}/{}@{}",
-        target.registry(),
-        target.repository(),
-        image.manifest.1
-    )
 }
 
 /// Describes the source image of a patched tree. `about` says what is known of it besides the tree.

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use sha1::{Digest, Sha1};
 
 use super::Error;
 use super::tree::Tree;
@@ -116,9 +118,27 @@ impl Folder {
         } else {
             EntryMode::Executable
         };
-        let id = Oid::of_blob(&fs::read(path).map_err(|error| failed(path, &error))?);
+        let id = blob_id(path, about.len()).map_err(|error| failed(path, &error))?;
         self.blobs.insert(id, Source::File(path.to_owned()));
         Ok(Some((mode, id)))
+    }
+}
+
+/// The id of a file as a blob, of which only a piece is in memory at a time.
+fn blob_id(path: &Path, size: u64) -> io::Result<Oid> {
+    let mut file = fs::File::open(path)?;
+    let mut hash = Sha1::new();
+    hash.update(format!("blob {size}\0"));
+    let (mut piece, mut read) = (vec![0; 64 << 10], 0);
+    loop {
+        match file.read(&mut piece)? {
+            0 if read == size => return Ok(Oid::from_bytes(hash.finalize().into())),
+            0 => return Err(io::Error::other("its size changes while it is read")),
+            length => {
+                hash.update(piece.get(..length).unwrap_or_default());
+                read += length as u64;
+            }
+        }
     }
 }
 

@@ -191,7 +191,7 @@ async fn attached(registry: &str, repository: &str, image: &str) -> (String, Val
             .send()
             .await
             .unwrap();
-        answer.error_for_status().unwrap().json().await.unwrap()
+        serde_json::from_slice(&answer.error_for_status().unwrap().bytes().await.unwrap()).unwrap()
     };
     let index = get(format!("manifests/{}", image.replace(':', "-"))).await;
     assert_eq!(index["manifests"].as_array().unwrap().len(), 1);

@@ -257,7 +257,7 @@ fn the_document_is_attached_to_the_image_in_its_registry() {
         let client = reqwest::blocking::Client::new();
         let accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
         let answer = client.get(url).header("Accept", accept).send().unwrap();
-        answer.error_for_status().unwrap().json().unwrap()
+        serde_json::from_slice(&answer.error_for_status().unwrap().bytes().unwrap()).unwrap()
     };
     let artifact = get(&format!("manifests/{}", reference.rsplit_once('@').unwrap().1));
     assert_eq!(artifact["artifactType"], "application/vnd.cyclonedx+json");

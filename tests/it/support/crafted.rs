@@ -137,7 +137,11 @@ impl<'a> Repository<'a> {
             .send()
             .await
             .unwrap();
-        (answer.status() != 404).then_some(answer.error_for_status().ok()?.json().await.unwrap())
+        if answer.status() == 404 {
+            return None;
+        }
+        let body = answer.error_for_status().ok()?.bytes().await.unwrap();
+        Some(serde_json::from_slice(&body).unwrap())
     }
 
     /// A blob that is JSON.
@@ -148,7 +152,7 @@ impl<'a> Repository<'a> {
             .send()
             .await
             .unwrap();
-        answer.error_for_status().unwrap().json().await.unwrap()
+        serde_json::from_slice(&answer.error_for_status().unwrap().bytes().await.unwrap()).unwrap()
     }
 
     /// The only document that is attached to an image, by the tag schema of the distribution-spec.

@@ -1,0 +1,173 @@
+//! Digests of contents (OCI image-spec, "Digests").
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256, Sha384, Sha512};
+
+/// A digest of an algorithm that is computed here: SHA-256, SHA-384 or SHA-512.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ContentDigest {
+    algorithm: Algorithm,
+    hex: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Algorithm {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+/// A text that is no digest of an algorithm that is computed here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a digest is sha256:, sha384: or sha512: with 64, 96 or 128 hexadecimal digits in lower case")]
+pub struct ContentDigestError;
+
+impl ContentDigest {
+    /// The SHA-256 of contents.
+    #[must_use]
+    pub fn sha256(contents: &[u8]) -> Self {
+        let mut hasher = Hasher::Sha256(Sha256::new());
+        hasher.update(contents);
+        hasher.finish()
+    }
+
+    /// Whether contents have this digest.
+    #[must_use]
+    pub fn is_of(&self, contents: &[u8]) -> bool {
+        let mut hasher = self.hasher();
+        hasher.update(contents);
+        hasher.finish() == *self
+    }
+
+    /// What computes a digest of the same algorithm.
+    pub(super) fn hasher(&self) -> Hasher {
+        match self.algorithm {
+            Algorithm::Sha256 => Hasher::Sha256(Sha256::new()),
+            Algorithm::Sha384 => Hasher::Sha384(Sha384::new()),
+            Algorithm::Sha512 => Hasher::Sha512(Sha512::new()),
+        }
+    }
+
+    /// The tag with the list of what is attached to a manifest of this digest (distribution-spec, "Referrers Tag
+    /// Schema"), which is cut to the length of a SHA-256.
+    pub(super) fn referrers_tag(&self) -> String {
+        let hex: String = self.hex.chars().take(64).collect();
+        format!("{}-{hex}", self.algorithm.name())
+    }
+}
+
+impl Algorithm {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+}
+
+impl fmt::Display for ContentDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.algorithm.name(), self.hex)
+    }
+}
+
+impl FromStr for ContentDigest {
+    type Err = ContentDigestError;
+
+    fn from_str(text: &str) -> Result<Self, ContentDigestError> {
+        let (name, hex) = text.split_once(':').ok_or(ContentDigestError)?;
+        let (algorithm, length) = match name {
+            "sha256" => (Algorithm::Sha256, 64),
+            "sha384" => (Algorithm::Sha384, 96),
+            "sha512" => (Algorithm::Sha512, 128),
+            _ => return Err(ContentDigestError),
+        };
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if hex.len() != length || !hex.bytes().all(is_digit) {
+            return Err(ContentDigestError);
+        }
+        Ok(Self {
+            algorithm,
+            hex: hex.to_owned(),
+        })
+    }
+}
+
+/// Computes a digest piece by piece.
+#[derive(Clone, Debug)]
+pub(super) enum Hasher {
+    Sha256(Sha256),
+    Sha384(Sha384),
+    Sha512(Sha512),
+}
+
+impl Hasher {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(hash) => hash.update(bytes),
+            Self::Sha384(hash) => hash.update(bytes),
+            Self::Sha512(hash) => hash.update(bytes),
+        }
+    }
+
+    pub(super) fn finish(self) -> ContentDigest {
+        let (algorithm, hex) = match self {
+            Self::Sha256(hash) => (Algorithm::Sha256, hex(&hash.finalize())),
+            Self::Sha384(hash) => (Algorithm::Sha384, hex(&hash.finalize())),
+            Self::Sha512(hash) => (Algorithm::Sha512, hex(&hash.finalize())),
+        };
+        ContentDigest { algorithm, hex }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_of_each_algorithm_are_computed() {
+        // FIPS 180-2, of "abc".
+        for digest in [
+            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            "sha384:cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7",
+            "sha512:ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+        ] {
+            let read: ContentDigest = digest.parse().unwrap();
+            assert_eq!(read.to_string(), digest);
+            assert!(read.is_of(b"abc") && !read.is_of(b"abd"), "{digest}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_computed_is_no_digest() {
+        let zeros = "0".repeat(64);
+        for text in [
+            zeros.clone(),
+            format!("md5:{zeros}"),
+            format!("sha256:{zeros}0"),
+            format!("sha512:{zeros}"),
+            format!("sha256:{}", "A".repeat(64)),
+            "sha256:".to_owned(),
+        ] {
+            assert_eq!(text.parse::<ContentDigest>(), Err(ContentDigestError), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_tag_of_referrers_is_short_enough_for_a_tag() {
+        let digest: ContentDigest = format!("sha512:{}", "ab".repeat(64)).parse().unwrap();
+        assert_eq!(digest.referrers_tag(), format!("sha512-{}", "ab".repeat(32)));
+    }
+}

@@ -1,0 +1,303 @@
+//! Names of images (the grammar and the short forms of distribution's `reference` package).
+
+use std::fmt;
+
+use super::digest::ContentDigest;
+use crate::publish::Error;
+
+/// Docker Hub as it stands in names, the hosts that stand for it, and the one that is spoken to.
+const DOCKER_HUB: &str = "docker.io";
+const DOCKER_HUB_ALIASES: [&str; 3] = [DOCKER_HUB, "index.docker.io", "registry-1.docker.io"];
+const DOCKER_HUB_API: &str = "registry-1.docker.io";
+
+/// The longest repository, in characters.
+const LONGEST_REPOSITORY: usize = 255;
+/// The longest tag, in characters.
+const LONGEST_TAG: usize = 128;
+
+/// An image in a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageReference {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<ContentDigest>,
+}
+
+/// What a manifest is asked for by.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::publish) enum ManifestName<'a> {
+    Tag(&'a str),
+    Digest(&'a ContentDigest),
+}
+
+impl fmt::Display for ManifestName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => f.write_str(tag),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+impl ImageReference {
+    /// Reads `registry/repository:tag@digest`, of which registry, tag and digest may be left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Reference`].
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let wrong = |reason: &str| Error::Reference {
+            text: crate::text::printable(text, 300),
+            reason: reason.to_owned(),
+        };
+        let (named, digest) = match text.rsplit_once('@') {
+            None => (text, None),
+            Some((named, digest)) => {
+                let digest = digest.parse::<ContentDigest>();
+                (named, Some(digest.map_err(|error| wrong(&error.to_string()))?))
+            }
+        };
+        let (name, tag) = match named.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+            _ => (named, None),
+        };
+        if tag.is_some_and(|tag| !is_tag(tag)) {
+            return Err(wrong("its tag has other characters than a tag may have"));
+        }
+        let (registry, repository) = split_registry(name);
+        if !is_registry(registry) {
+            return Err(wrong("its registry is no host and port"));
+        }
+        let registry = if is_docker_hub(registry) {
+            DOCKER_HUB
+        } else {
+            registry
+        };
+        let repository = if registry == DOCKER_HUB && !repository.contains('/') {
+            format!("library/{repository}")
+        } else {
+            repository.to_owned()
+        };
+        if repository.len() > LONGEST_REPOSITORY {
+            return Err(wrong("its repository is too long"));
+        }
+        if !repository.split('/').all(is_path_component) {
+            return Err(wrong(
+                "a repository has lower case letters, digits, and single separators between them",
+            ));
+        }
+        let tag = match (tag, &digest) {
+            (None, None) => Some("latest".to_owned()),
+            (tag, _) => tag.map(ToOwned::to_owned),
+        };
+        Ok(Self {
+            registry: registry.to_owned(),
+            repository,
+            tag,
+            digest,
+        })
+    }
+
+    /// Another tag of the same repository.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Reference`] for what is no tag.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, Error> {
+        if !is_tag(tag) {
+            return Err(Error::Reference {
+                text: crate::text::printable(tag, 200),
+                reason: "it is no tag".to_owned(),
+            });
+        }
+        Ok(Self {
+            tag: Some(tag.to_owned()),
+            digest: None,
+            ..self.clone()
+        })
+    }
+
+    /// Host and port of the registry, as it stands in names.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// Host and port that the registry is spoken to at.
+    #[must_use]
+    pub fn api_host(&self) -> &str {
+        if self.registry == DOCKER_HUB {
+            DOCKER_HUB_API
+        } else {
+            &self.registry
+        }
+    }
+
+    /// The repository.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The digest, where it is named by one.
+    #[must_use]
+    pub fn digest(&self) -> Option<&ContentDigest> {
+        self.digest.as_ref()
+    }
+
+    /// The image of the same repository by a digest, as builders take it.
+    #[must_use]
+    pub fn by_digest(&self, digest: &str) -> String {
+        format!("{}/{}@{digest}", self.registry, self.repository)
+    }
+
+    /// What its manifest is asked for by: the digest, where there is one.
+    pub(in crate::publish) fn name(&self) -> ManifestName<'_> {
+        match (&self.digest, &self.tag) {
+            (Some(digest), _) => ManifestName::Digest(digest),
+            (None, tag) => ManifestName::Tag(tag.as_deref().unwrap_or("latest")),
+        }
+    }
+}
+
+impl fmt::Display for ImageReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a host is one of those that stand for Docker Hub.
+pub(super) fn is_docker_hub(host: &str) -> bool {
+    DOCKER_HUB_ALIASES.contains(&host)
+}
+
+/// The registry and the repository of a name. What is before the first slash is a registry where no repository looks
+/// like that.
+fn split_registry(name: &str) -> (&str, &str) {
+    match name.split_once('/') {
+        Some((host, repository)) if host.contains(['.', ':']) || host == "localhost" => (host, repository),
+        _ => (DOCKER_HUB, name),
+    }
+}
+
+fn is_registry(text: &str) -> bool {
+    let (host, port) = match text.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
+    };
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit());
+    host.split('.').all(is_label) && port.is_none_or(is_port)
+}
+
+/// A part between slashes: letters and digits, with `.`, `_`, `__` or dashes between them.
+fn is_path_component(text: &str) -> bool {
+    let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let mut separator = String::new();
+    for byte in text.bytes() {
+        if !is_alphanumeric(byte) {
+            separator.push(char::from(byte));
+            continue;
+        }
+        let is_separator =
+            matches!(separator.as_str(), "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-');
+        if !is_separator {
+            return false;
+        }
+        separator.clear();
+    }
+    separator.is_empty() && text.bytes().next().is_some_and(is_alphanumeric)
+}
+
+fn is_tag(text: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.len() <= LONGEST_TAG
+        && text.bytes().next().is_some_and(is_word)
+        && text
+            .bytes()
+            .all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_docker_reads_them() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        for (text, whole) in [
+            (
+                "r.example/team/a_b--c.d__e:V_1.2-x",
+                "r.example/team/a_b--c.d__e:V_1.2-x",
+            ),
+            ("r.example:5000/a", "r.example:5000/a:latest"),
+            ("localhost/a", "localhost/a:latest"),
+            ("a", "docker.io/library/a:latest"),
+            ("a:5000", "docker.io/library/a:5000"),
+            ("team/a", "docker.io/team/a:latest"),
+            ("index.docker.io/team/a", "docker.io/team/a:latest"),
+            ("registry-1.docker.io/a", "docker.io/library/a:latest"),
+            ("127.0.0.1:5000/a:1", "127.0.0.1:5000/a:1"),
+        ] {
+            assert_eq!(ImageReference::parse(text).unwrap().to_string(), whole, "{text}");
+            let pinned = format!("{text}@{digest}");
+            let read = ImageReference::parse(&pinned).unwrap();
+            assert_eq!(read.name().to_string(), digest);
+        }
+        let hub = ImageReference::parse("a").unwrap();
+        assert_eq!(
+            (hub.registry(), hub.api_host()),
+            ("docker.io", "registry-1.docker.io")
+        );
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        for text in [
+            "",
+            "Not An Image",
+            "r.example/",
+            "r.example/A",
+            "r.example/../a",
+            "r.example/a/../../b",
+            "r.example/a..b",
+            "r.example/a___b",
+            "r.example/a//b",
+            "r.example/a?b",
+            "r.example/a%2fb",
+            "r.example/a:\u{fc}",
+            "r.example/a:x/y@z",
+            "r.example/a@sha256:0",
+            "r.example/a@md5:d41d8cd98f00b204e9800998ecf8427e",
+            "r.example:99999/a",
+            "r.example:/a",
+            "user@r.example/a",
+            "-r.example/a",
+            "r..example/a",
+            "http://r.example/a",
+        ] {
+            assert!(ImageReference::parse(text).is_err(), "{text}");
+        }
+        let long = format!("r.example/{}", "a".repeat(256));
+        assert!(ImageReference::parse(&long).is_err());
+        let image = ImageReference::parse("r.example/a").unwrap();
+        for tag in ["", "a/b", "..", "a?x=1", &"a".repeat(129)] {
+            assert!(image.with_tag(tag).is_err(), "{tag}");
+        }
+    }
+}

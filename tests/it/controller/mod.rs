@@ -12,6 +12,7 @@ mod jobs;
 mod notify;
 mod overrides;
 mod patches;
+mod registries;
 mod sortable;
 mod tenants;
 mod validation;

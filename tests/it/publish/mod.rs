@@ -1,8 +1,10 @@
 //! Source images: deterministic layers, a real registry, and real packages that install from them.
 
+mod habits;
 mod hostile;
 mod installed;
 mod layer;
+mod memory;
 mod push;
 mod python;
 

@@ -3,10 +3,12 @@
 pub mod api_server;
 pub mod crafted;
 pub mod events;
+pub mod fake_registry;
 pub mod forge;
 pub mod git_repo;
 pub mod git_server;
 pub mod github;
+pub mod measured;
 pub mod program;
 pub mod prometheus;
 pub mod proxy;
@@ -15,6 +17,7 @@ pub mod relay;
 pub mod signing;
 pub mod ssh_server;
 pub mod tls;
+pub mod token_server;
 
 /// Bytes as hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::git_server::free_port;
 use super::program::program;
+use super::token_server::{ISSUER, SERVICE, TokenServer};
 
 /// `ann` with the password `secret`, as htpasswd's bcrypt.
 const HTPASSWD: &str = "ann:$2b$05$KALNjxkWB78zBiJ27Vg2newbUYd/k7DEODyvGSxFybSDTmS.X/Fbe\n";
@@ -41,8 +42,22 @@ impl Registry {
         )
     }
 
-    fn start(host: &str, more: &str) -> Self {
+    /// A registry that asks for tokens of a server.
+    pub fn with_tokens(server: &TokenServer) -> Self {
+        let more = format!(
+            "auth:\n  token:\n    realm: {}\n    service: {SERVICE}\n    issuer: {ISSUER}\n    rootcertbundle: ROOT/token.pem\n",
+            server.realm
+        );
         let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("token.pem"), &server.certificate).unwrap();
+        Self::start_in(root, &format!("127.0.0.1:{}", free_port()), &more)
+    }
+
+    fn start(host: &str, more: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), host, more)
+    }
+
+    fn start_in(root: tempfile::TempDir, host: &str, more: &str) -> Self {
         let folder = root.path().to_str().unwrap().to_owned();
         std::fs::write(root.path().join("htpasswd"), HTPASSWD).unwrap();
         std::fs::write(

@@ -1,0 +1,294 @@
+"""A chaos run: honest tenants at work while servers fail and one namespace is hostile. hack/chaos.sh starts it.
+
+usage: chaos PROGRAM CLUSTER FOLDER --seed N --minutes N --objects N --hostile on|off --faults on|off
+
+CLUSTER is the folder of a control plane that hack/lib/cluster.sh started, FOLDER where everything else goes. It has four phases:
+
+1. reference: the honest tenants alone, without a fault. How long does a change take?
+2. bursts of faults for the given minutes, one namespace being hostile all the time, each followed by a quiet window. There each
+   honest object is changed once, and has to be as quick as in the reference, up to 30 s.
+3. the end: the faults are over, the hostile namespace is not. Each honest object is changed once more, and must become Ready.
+4. the controller is asked to end.
+
+Progress goes to standard error, the figures and verdicts to standard output. Exit status 1 means that a verdict failed.
+"""
+
+import argparse
+import collections
+import http.server
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import faults
+import hostile
+import repositories
+import servers
+import verdicts
+from cluster_api import APPLY, GROUP, Api, Refused
+from observation import Observation
+from tenants import NAMESPACES, Ci, Tenants
+
+TICK = 0.05
+# Rounds of changes in the reference, after the objects were created.
+ROUNDS = 3
+# Seconds until servers are up, and until all is settled. Generous: the machine may be busy with something else.
+TO_START, TO_SETTLE = 120, 300
+# Seconds after a burst until the controller's watches are back: one that was interrupted waits up to half a minute.
+TO_RECOVER = 45
+# Seconds that the controller gets to end, whatever it should take.
+TO_END_AT_MOST = 30
+
+
+def say(text):
+    print(f"==> {text}", file=sys.stderr, flush=True)
+
+
+class Canary(http.server.BaseHTTPRequestHandler):
+    """Where hostile redirects lead. Nobody should come."""
+
+    requests = []
+
+    def do_GET(self):
+        Canary.requests.append(f"{self.command} {self.path}")
+        self.send_error(404)
+
+    do_HEAD = do_POST = do_PUT = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+class Run:
+    def __init__(self, options):
+        self.options = options
+        self.git_folder = f"{options.folder}/git"
+        os.makedirs(self.git_folder)
+        self.kubeconfig = f"{options.cluster}/kubeconfig"
+        self.api = Api(self.kubeconfig)
+        self.stop = threading.Event()
+
+    def wait(self, what, until, patience):
+        """Lets time pass, with the faults and servers that are under way, until something holds. Tells whether it did."""
+        end = time.monotonic() + patience
+        while not until():
+            if time.monotonic() > end:
+                say(f"{what}: not within {patience:.0f} s")
+                return False
+            self.driver.tick()
+            time.sleep(TICK)
+        return True
+
+    def need(self, what, until, patience=TO_START):
+        if not self.wait(what, until, patience):
+            sys.exit(f"error: {what}: not within {patience} s; the logs are in {self.options.folder}")
+
+    def serve(self):
+        """Starts everything: the API server by its script already, which is taken over."""
+        folder, options = self.options.folder, self.options
+        canary = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Canary)
+        threading.Thread(target=canary.serve_forever, daemon=True).start()
+        here = os.path.dirname(os.path.abspath(__file__))
+        url = f"https://{self.api.host}:{self.api.port}/readyz"
+        api_server = servers.Adopted("kube-apiserver", options.cluster, lambda: servers.answers(url, self.api.tls))
+        git_port, registry_port = servers.free_port(), servers.free_port()
+        self.registry = f"127.0.0.1:{registry_port}"
+        self.git = f"http://127.0.0.1:{git_port}"
+        git = servers.Server(
+            "git",
+            [sys.executable, f"{here}/git_server.py", str(git_port), self.git_folder],
+            folder,
+            lambda: servers.is_listening(git_port),
+            clean=lambda: repositories.remove_locks(self.git_folder),
+        )
+        hostile_servers = servers.Server(
+            "hostile-servers",
+            [sys.executable, f"{here}/hostile_servers.py", str(canary.server_address[1]), str(self.api.port)],
+            folder,
+            lambda: hostile.ports_of(hostile_servers) is not None,
+        )
+        registry = servers.registry(folder, self.registry)
+        self.driver = faults.Driver([api_server, git, registry])
+        api_server.take_over()
+        for server in (git, registry, hostile_servers):
+            server.start()
+        self.need("the servers", lambda: all(server.ready() for server in (api_server, git, registry, hostile_servers)))
+        self.ports = hostile.ports_of(hostile_servers)
+        strange = [f"127.0.0.1:{port}" for name, port in self.ports.items() if name != "git"]
+        self.controller = servers.controller(options.program, folder, self.kubeconfig, [self.registry, *strange])
+        self.hostile_servers = hostile_servers
+
+    def install(self):
+        made = subprocess.run([self.options.program, "crds"], check=True, capture_output=True, text=True).stdout
+        definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        for text in made.split("\n---\n"):
+            name = re.search(r"^  name: (\S+)$", text, re.MULTILINE).group(1)
+            self.api.insist("PATCH", f"{definitions}/{name}?fieldManager=chaos&force=true", text.encode(), APPLY)
+        self.need("the definitions are known", self.is_installed)
+        self.controller.start()
+        self.driver = faults.Driver([*self.driver.servers.values(), self.controller])
+        self.need("the controller", self.controller.ready)
+
+    def is_installed(self):
+        try:
+            return all("items" in self.api.ask("GET", f"{GROUP}/{kind}") for kind in ("patchsets", "constraintoverrides"))
+        except Refused:
+            return False
+
+    def settled(self):
+        return all(one.is_settled() for one in self.tenants.objects)
+
+    def changed(self, number, phase, patience):
+        """A round of changes, and their answers: not more than so many seconds are waited for them."""
+        threads, changes = self.tenants.round(number, phase)
+        self.wait("the changes are written", lambda: not any(thread.is_alive() for thread in threads), TO_SETTLE)
+        self.wait("the changes are answered", lambda: all(change.ready is not None for _, change in changes), patience)
+        now = time.monotonic()
+        for _, change in changes:
+            if change.ready is None:
+                change.cut = now - change.begun
+        waits = [change.ready if change.cut is None else change.cut for _, change in changes]
+        say(f"{phase}: {len(changes)} changes, the longest wait {max(waits):.1f} s")
+
+    def reference(self):
+        say(f"create {self.options.objects} PatchSets, and wait until all are Ready")
+        self.tenants.create()
+        self.need("all objects are Ready", self.settled, TO_SETTLE)
+        for number in range(ROUNDS):
+            self.changed(f"reference {number}", "reference", TO_SETTLE)
+
+    def burst(self, number):
+        """Faults, with changes while they last, and a first answer after them."""
+        schedule = faults.burst(self.options.seed, number)
+        told = ", ".join(f"{f.kind} {f.target} {f.start:.0f}-{f.end:.0f} s" for f in schedule)
+        say(f"burst {number}: {told}")
+        disturbing = threading.Event()
+        thread = threading.Thread(target=self.tenants.disturb, args=(disturbing,), daemon=True)
+        thread.start()
+        self.driver.begin(schedule)
+        self.wait("the faults are over", self.driver.is_over, faults.BURST * 4)
+        disturbing.set()
+        up = self.driver.servers.values()
+        self.wait("the servers are back", lambda: all(server.ready() for server in up), TO_START)
+        self.wait("the last change is written", lambda: not thread.is_alive(), TO_SETTLE)
+        self.wait("what changed in between is answered", self.settled, TO_RECOVER)
+
+    def chaos(self):
+        end = time.monotonic() + self.options.minutes * 60
+        number = 0
+        while time.monotonic() < end:
+            if self.options.faults == "on":
+                self.burst(number)
+            self.changed(f"quiet {number}", "quiet", self.longest + verdicts.SURPLUS + 15)
+            number += 1
+
+    def finish(self):
+        say("the end: one more change of each object")
+        self.changed("end", "end", TO_SETTLE)
+        self.wait("all objects are Ready", self.settled, TO_SETTLE)
+
+    def run(self):
+        options = self.options
+        self.serve()
+        self.install()
+        arguments = (self.api, options.seed, self.git_folder, self.git, self.registry, options.objects)
+        self.tenants = Tenants(*arguments)
+        self.observation = Observation(self.api, self.tenants)
+        self.ci = Ci(self.tenants)
+        self.reference()
+        self.memory_alone = self.controller.peak
+        self.longest = max(verdicts.waits(self.tenants, "reference").values())
+        self.hostile = None
+        if options.hostile == "on":
+            say("the hostile namespace begins")
+            mallory = Api(self.kubeconfig, hostile.USER)
+            self.hostile = hostile.Hostile(self.api, mallory, options.seed, self.git_folder, self.git, self.ports)
+            preparing = threading.Thread(target=self.hostile.prepare, daemon=True)
+            preparing.start()
+            self.wait("the hostile repositories are made", lambda: not preparing.is_alive(), TO_SETTLE)
+            self.hostile.start(self.stop)
+        self.chaos()
+        self.finish()
+        return self.judge()
+
+    def judge(self):
+        # Asked to end with the hostile namespace still at work.
+        took = self.controller.stop(TO_END_AT_MOST)
+        self.stop.set()
+        self.figures()
+        return self.verdicts(took)
+
+    def deliveries(self):
+        images = {key: [image for _, image in seen] for key, seen in self.observation.config_maps.items()}
+        return verdicts.sequences({**images, **self.observation.commits()}, self.ci.images)
+
+    def figures(self):
+        tenants, options = self.tenants, self.options
+        print(f"seed {options.seed}, {options.minutes:g} minutes, {options.objects} PatchSets of {len(NAMESPACES)} namespaces", end="")
+        print(f", hostile namespace {options.hostile}, faults {options.faults}\n")
+        print("| fault | " + " | ".join(faults.TARGETS) + " |\n| --- |" + " ---: |" * len(faults.TARGETS))
+        for kind in faults.KINDS:
+            print(f"| {kind} | " + " | ".join(str(self.driver.counts.get((kind, target), 0)) for target in faults.TARGETS) + " |")
+        for phase, what in (("reference", "honest tenants alone"), ("quiet", "between faults"), ("end", "after the faults")):
+            found = [c.ready if c.cut is None else c.cut for one in tenants.objects for c in one.changes if c.phase == phase]
+            found = sorted(wait for wait in found if wait is not None)
+            if found:
+                middle, high = found[len(found) // 2], found[min(len(found) - 1, len(found) * 95 // 100)]
+                print(f"\nwait, {what}: {len(found)} changes, median {middle:.1f} s, p95 {high:.1f} s, worst {found[-1]:.1f} s", end="")
+        print("\n")
+        events = self.observation.events(NAMESPACES)
+        print("events of honest objects: " + ", ".join(f"{reason} {count}" for reason, count in sorted(events.items())))
+        if self.hostile:
+            events = self.observation.events([hostile.NAMESPACE])
+            print("events of hostile objects: " + ", ".join(f"{reason} {count}" for reason, count in sorted(events.items())))
+            print("requests of the hostile tenant: " + ", ".join(f"{what} {n}" for what, n in sorted(self.hostile.counts.items())))
+        changes = collections.Counter(change.phase for one in tenants.objects for change in one.changes)
+        print(f"changes of honest objects: {sum(changes.values())}, of these {changes['faults']} during faults")
+        sequences = self.deliveries()
+        print(f"deliveries: {sum(map(len, sequences.values()))} of {len(self.ci.images)} images that were built")
+        print(f"peak memory of the controller: {self.controller.peak >> 20} MiB, in the reference {self.memory_alone >> 20} MiB\n")
+
+    def verdicts(self, took):
+        tenants, found = self.tenants, verdicts.Verdicts()
+        sequences = self.deliveries()
+        found.check("every honest object is Ready at its last revision", verdicts.not_ready(tenants))
+        found.check("every patched tree is the one that git makes", verdicts.other_trees(tenants))
+        found.check("the last image of each object was delivered", verdicts.not_delivered(tenants, sequences))
+        found.check("nothing was delivered out of order", verdicts.out_of_order(sequences))
+        found.check("nothing was delivered twice", verdicts.twice(sequences))
+        reference = verdicts.waits(tenants, "reference")
+        late = [
+            f"{name} waited {wait:.1f} s, {more:.1f} s longer than alone"
+            for phase in ("quiet", "end")
+            for more, name, wait in verdicts.surplus(reference, verdicts.waits(tenants, phase))
+            if more > verdicts.SURPLUS
+        ]
+        found.check(f"no honest object waited more than {verdicts.SURPLUS} s longer than alone", late)
+        ends = [f"exit status {status}" for _, status in self.controller.ended_alone]
+        found.check("the controller never ended by itself", ends)
+        peak = self.controller.peak
+        over = [f"{peak >> 20} MiB"] if peak > verdicts.MEMORY else []
+        found.check(f"the controller took at most {verdicts.MEMORY >> 20} MiB", over)
+        slow = [] if took is not None and took <= verdicts.TO_END else [f"it took {took or TO_END_AT_MOST:.1f} s or more"]
+        found.check(f"the controller ended within {verdicts.TO_END} s of SIGTERM", slow)
+        found.check("no redirect led the controller astray", Canary.requests)
+        return found.summary()
+
+
+def options():
+    parser = argparse.ArgumentParser()
+    for name in ("program", "cluster", "folder"):
+        parser.add_argument(name)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--objects", type=int, required=True)
+    parser.add_argument("--hostile", choices=("on", "off"), default="on")
+    parser.add_argument("--faults", choices=("on", "off"), default="on")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(Run(options()).run())

@@ -3,19 +3,20 @@
 # namespace is hostile all the time. Prints figures and a line for each verdict; the last line counts them, as the exit
 # status says. docs/benchmarks.md tells what is checked.
 #
-#   hack/chaos.sh [--seed N] [--minutes N] [--objects N] [--hostile on|off] [--faults on|off] [--keep]
+#   hack/chaos.sh [--seed N] [--minutes N] [--objects N] [--hostile on|off|LIST] [--faults on|off] [--keep]
 #
 #   --seed N         what is changed and what fails follows from it; a random one where absent, which is printed
 #   --minutes N      how long servers fail (10)
 #   --objects N      PatchSets of four honest namespaces (50)
 #   --hostile off    the same without the hostile namespace
+#   --hostile LIST   only with those of its objects whose names begin so: drip,registry,churn
 #   --faults off     the same without faults
 #   --keep           keeps the folder with all logs; it is kept in any case where a verdict failed
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/cluster.sh
 . "$(dirname "$0")/lib/cluster.sh"
 
-usage="usage: hack/chaos.sh [--seed N] [--minutes N] [--objects N] [--hostile on|off] [--faults on|off] [--keep]"
+usage="usage: hack/chaos.sh [--seed N] [--minutes N] [--objects N] [--hostile on|off|LIST] [--faults on|off] [--keep]"
 seed=$((RANDOM * 32768 + RANDOM))
 minutes=10
 objects=50
@@ -29,9 +30,13 @@ while [ $# -gt 0 ]; do
             printf -v "${1#--}" %s "$2"
             shift 2
             ;;
-        --hostile | --faults)
+        --hostile)
+            hostile=${2:?$usage}
+            shift 2
+            ;;
+        --faults)
             [[ ${2:-} =~ ^(on|off)$ ]] || die "$1 takes on or off; $usage"
-            printf -v "${1#--}" %s "$2"
+            faults=$2
             shift 2
             ;;
         --keep)

@@ -1,6 +1,6 @@
 """A chaos run: honest tenants at work while servers fail and one namespace is hostile. hack/chaos.sh starts it.
 
-usage: chaos PROGRAM CLUSTER FOLDER --seed N --minutes N --objects N --hostile on|off --faults on|off
+usage: chaos PROGRAM CLUSTER FOLDER --seed N --minutes N --objects N --hostile on|off|LIST --faults on|off
 
 CLUSTER is the folder of a control plane that hack/lib/cluster.sh started, FOLDER where everything else goes. It has four phases:
 
@@ -188,7 +188,7 @@ class Run:
     def finish(self):
         say("the end: one more change of each object")
         self.changed("end", "end", TO_SETTLE)
-        self.wait("all objects are Ready", self.settled, TO_SETTLE)
+        self.wait("all objects are Ready", self.settled, TO_RECOVER)
 
     def run(self):
         options = self.options
@@ -202,10 +202,11 @@ class Run:
         self.memory_alone = self.controller.peak
         self.longest = max(verdicts.waits(self.tenants, "reference").values())
         self.hostile = None
-        if options.hostile == "on":
+        if options.hostile != "off":
             say("the hostile namespace begins")
             mallory = Api(self.kubeconfig, hostile.USER)
-            self.hostile = hostile.Hostile(self.api, mallory, options.seed, self.git_folder, self.git, self.ports)
+            only = () if options.hostile == "on" else tuple(options.hostile.split(","))
+            self.hostile = hostile.Hostile(self.api, mallory, options.seed, self.git_folder, self.git, self.ports, only)
             preparing = threading.Thread(target=self.hostile.prepare, daemon=True)
             preparing.start()
             self.wait("the hostile repositories are made", lambda: not preparing.is_alive(), TO_SETTLE)
@@ -285,7 +286,7 @@ def options():
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--objects", type=int, required=True)
-    parser.add_argument("--hostile", choices=("on", "off"), default="on")
+    parser.add_argument("--hostile", default="on")
     parser.add_argument("--faults", choices=("on", "off"), default="on")
     return parser.parse_args()
 

@@ -27,15 +27,23 @@ def burst(seed, number):
     """The faults of a burst: of one server one after the other, of different ones also at the same time."""
     chance = random.Random(f"{seed} burst {number}")
     faults, free = [], dict.fromkeys(TARGETS, 0.0)
-    # Each server has its turn in each burst, and some a second one.
-    turns = [*TARGETS, *chance.sample(TARGETS, 2)]
+    # Each server has its turn in each burst, with each kind once in three bursts; two have a second one.
+    turns = [(target, dealt(seed, number, target)) for target in TARGETS]
+    turns += [(target, chance.choice(KINDS)) for target in chance.sample(TARGETS, 2)]
     chance.shuffle(turns)
-    for target in turns:
+    for target, kind in turns:
         start = max(free[target], chance.uniform(0, BURST / 2))
         end = start + chance.uniform(SHORTEST, LONGEST)
-        faults.append(Fault(round(start, 1), round(end, 1), target, chance.choice(KINDS)))
+        faults.append(Fault(round(start, 1), round(end, 1), target, kind))
         free[target] = end + 3
     return sorted(faults, key=lambda fault: fault.start)
+
+
+def dealt(seed, number, target):
+    """The kind that a server's turn in a burst is of."""
+    kinds = list(KINDS)
+    random.Random(f"{seed} {target} {number // len(KINDS)}").shuffle(kinds)
+    return kinds[number % len(KINDS)]
 
 
 class Driver:

@@ -14,7 +14,7 @@ import time
 
 import bombs
 import repositories
-from cluster_api import GROUP, MERGE, Refused, path_of
+from cluster_api import APPLY, GROUP, MERGE, Refused, path_of
 from tenants import REQUESTED_AT
 
 NAMESPACE = "team-x"
@@ -30,11 +30,14 @@ LINES, FEEDS, BLOB = 1_000_000, 100 << 20, 1 << 30
 
 
 class Hostile:
-    """Makes its repositories and objects, and goes on until told to stop."""
+    """Makes its repositories and objects, and goes on until told to stop.
 
-    def __init__(self, administrator, api, seed, folder, git, ports):
+    `only` are what the names of objects may begin with; all are made where it is empty.
+    """
+
+    def __init__(self, administrator, api, seed, folder, git, ports, only):
         self.administrator, self.api, self.seed = administrator, api, seed
-        self.folder, self.git, self.ports = folder, git, ports
+        self.folder, self.git, self.ports, self.only = folder, git, ports, only
         self.counts = collections.Counter()
         self.fixed = []
 
@@ -66,18 +69,26 @@ class Hostile:
         thread.start()
         return thread
 
+    def is_meant(self, name):
+        return not self.only or name.startswith(self.only)
+
     def run(self, stop):
         for path, thing in self.objects():
             if stop.is_set():
                 return
-            self.write("PATCH", f"{path}?fieldManager=mallory&force=true", thing, "application/apply-patch+yaml")
-        for name in ("secrets", "configmaps"):
-            kind = {"secrets": "Secret", "configmaps": "ConfigMap"}[name]
-            meta = {"name": f"deep-{name}", "namespace": NAMESPACE, "managedFields": bombs.deep_managed_fields()}
-            value = "dmFsdWU=" if kind == "Secret" else "value"
+            if self.is_meant(thing["metadata"]["name"]):
+                if thing["kind"] == "PatchSet":
+                    self.fixed.append(path)
+                self.apply(path, thing)
+        for kind, plural, value in (("Secret", "secrets", "dmFsdWU="), ("ConfigMap", "configmaps", "value")):
+            meta = {"name": f"deep-{plural}", "namespace": NAMESPACE, "managedFields": bombs.deep_managed_fields()}
             thing = {"apiVersion": "v1", "kind": kind, "metadata": meta, "data": {"key": value}}
-            self.write("POST", path_of(NAMESPACE, name, group="/api/v1"), thing)
+            if self.is_meant(meta["name"]):
+                self.write("POST", path_of(NAMESPACE, plural, group="/api/v1"), thing)
         self.loop(stop)
+
+    def apply(self, path, thing):
+        self.write("PATCH", f"{path}?fieldManager={USER}&force=true", thing, APPLY)
 
     def write(self, method, path, thing=None, kind="application/json"):
         """One request. Whether it is refused is counted; where no server answers, it goes on."""
@@ -92,28 +103,25 @@ class Hostile:
         return False
 
     def loop(self, stop):
-        """Creates, changes and deletes, and asks for looks, without end."""
+        """Creates, changes and deletes, and asks for looks, until told to stop."""
         chance = random.Random(f"{self.seed} hostile")
         for number in range(ACTIONS):
             if stop.wait(0.1):
                 return
-            action = chance.random()
-            name = f"churn-{chance.randrange(CHURNING):02}"
-            path = path_of(NAMESPACE, "patchsets", name)
-            if action < 0.35:
+            action, name = chance.random(), f"churn-{chance.randrange(CHURNING):02}"
+            if action < 0.35 and self.fixed:
                 note = {"metadata": {"annotations": {REQUESTED_AT: str(time.time_ns())}}}
                 self.write("PATCH", chance.choice(self.fixed), note, MERGE)
+            elif not self.is_meant(name):
+                continue
             elif action < 0.6:
-                patch = {"0001.patch": chance.choice((bombs.spaces_patch(), "no patch", bombs.line_feeds_patch("file.txt")))}
-                spec = {"patches": inline(patch), "release": f"r{number}"}
-                self.write("PATCH", f"{path}?fieldManager=mallory&force=true", self.patch_set(name, spec), "application/apply-patch+yaml")
+                text = chance.choice((bombs.spaces_patch(), "no patch", bombs.line_feeds_patch("file.txt")))
+                thing = self.patch_set(name, {"patches": inline({"0001.patch": text}), "release": f"r{number}"})
+                self.apply(path_of(NAMESPACE, "patchsets", name), thing)
             elif action < 0.8:
-                self.write("DELETE", path)
+                self.write("DELETE", path_of(NAMESPACE, "patchsets", name))
             else:
-                meta = {"name": f"churn-{number % CHURNING}", "namespace": NAMESPACE}
-                thing = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"x": str(number) * 1000}}
-                where = path_of(NAMESPACE, "configmaps", meta["name"], "/api/v1")
-                self.write("PATCH", f"{where}?fieldManager=mallory&force=true", thing, "application/apply-patch+yaml")
+                self.apply(*self.config_map(name, {"x": str(number) * 1000}))
 
     def patch_set(self, name, spec):
         whole = {
@@ -132,32 +140,30 @@ class Hostile:
         hostile_git = f"http://127.0.0.1:{self.ports['git']}"
         main = {"ref": {"branch": "main"}}
         for number in range(DRIPS):
-            yield self.fix(f"drip-{number}", {"upstream": {"url": f"{hostile_git}/drip/{number}.git", **main}})
-        yield self.fix("many-refs", {"upstream": {"url": f"{hostile_git}/refs/x.git", **main}})
-        yield self.fix("delta-bomb", {"upstream": {"url": f"{hostile_git}/bomb/x.git", **main}})
-        yield self.fix("deep-path", {"patches": inline({"0001.patch": bombs.deep_path_patch()})})
-        yield self.fix("lost-hunks", {"patches": inline({"0001.patch": bombs.lost_hunks_patch()})})
-        yield self.fix("spaces", {"patches": inline({"0001.patch": bombs.spaces_patch()})})
+            yield self.fixed_object(f"drip-{number}", {"upstream": {"url": f"{hostile_git}/drip/{number}.git", **main}})
+        yield self.fixed_object("many-refs", {"upstream": {"url": f"{hostile_git}/refs/x.git", **main}})
+        yield self.fixed_object("delta-bomb", {"upstream": {"url": f"{hostile_git}/bomb/x.git", **main}})
+        yield self.fixed_object("deep-path", {"patches": inline({"0001.patch": bombs.deep_path_patch()})})
+        yield self.fixed_object("lost-hunks", {"patches": inline({"0001.patch": bombs.lost_hunks_patch()})})
+        yield self.fixed_object("spaces", {"patches": inline({"0001.patch": bombs.spaces_patch()})})
         bomb = {f"000{number}.patch": bombs.binary_bomb_patch(f"zeros-{number}") for number in (1, 2)}
-        yield self.fix("binary-bomb", {"patches": inline(bomb)})
+        yield self.fixed_object("binary-bomb", {"patches": inline(bomb)})
         upstream = f"{self.git}/{NAMESPACE}/upstream.git"
         feeds = {"upstream": {"url": upstream, "ref": {"branch": "feeds"}}, "patches": inline({"0001.patch": bombs.line_feeds_patch()})}
-        yield self.fix("line-feeds", feeds)
+        yield self.fixed_object("line-feeds", feeds)
         blob = {"upstream": {"url": upstream, "ref": {"branch": "blob"}}, **self.build(self.ports["no-location"])}
-        yield self.fix("large-blob", blob)
+        yield self.fixed_object("large-blob", blob)
         yield self.config_map("failing", bombs.failing_patches())
-        yield self.fix("failing", {"patches": {"configMap": {"name": "failing"}}})
+        yield self.fixed_object("failing", {"patches": {"configMap": {"name": "failing"}}})
         for wrong, port in self.ports.items():
             if wrong != "git":
-                yield self.fix(f"registry-{wrong}", self.build(port))
+                yield self.fixed_object(f"registry-{wrong}", self.build(port))
         yield from self.jobs()
         yield from self.actions()
         yield from self.keys()
 
-    def fix(self, name, spec):
-        path = path_of(NAMESPACE, "patchsets", name)
-        self.fixed.append(path)
-        return path, self.patch_set(name, spec)
+    def fixed_object(self, name, spec):
+        return path_of(NAMESPACE, "patchsets", name), self.patch_set(name, spec)
 
     def build(self, port):
         place = f"127.0.0.1:{port}/x"
@@ -186,7 +192,7 @@ class Hostile:
             yield path_of(NAMESPACE, "jobs", meta["name"], "/apis/batch/v1"), thing
         build = self.build(self.ports["canary"])["build"]
         build |= {"engine": "Job", "dockerfile": {"inline": "FROM scratch\n"}, "job": {"podTemplate": bombs.nested(200)}}
-        yield self.fix("deep-template", {"build": build})
+        yield self.fixed_object("deep-template", {"build": build})
 
     def actions(self):
         """GitHub's API by servers that lead elsewhere."""
@@ -195,7 +201,7 @@ class Hostile:
             build = self.build(self.ports["no-location"])["build"]
             address = f"http://127.0.0.1:{self.ports[wrong]}"
             where = {"repository": "x/y", "workflow": "z.yaml", "apiUrl": address, "secretRef": {"name": "token"}}
-            yield self.fix(f"actions-{wrong}", {"build": {**build, "engine": "GitHubActions", "githubActions": where}})
+            yield self.fixed_object(f"actions-{wrong}", {"build": {**build, "engine": "GitHubActions", "githubActions": where}})
 
     def keys(self):
         """A private key that takes for ever to open."""
@@ -207,7 +213,7 @@ class Hostile:
                 key = bombs.endless_key(file.read())
         yield self.secret("key", {"identity": key, "password": "secret", "known_hosts": "127.0.0.1 ssh-ed25519 AAAA\n"})
         upstream = {"url": "ssh://git@127.0.0.1:1/x.git", "ref": {"branch": "main"}, "secretRef": {"name": "key"}}
-        yield self.fix("endless-key", {"upstream": upstream})
+        yield self.fixed_object("endless-key", {"upstream": upstream})
 
 
 def inline(patches):

@@ -210,13 +210,14 @@ class Run:
             preparing = threading.Thread(target=self.hostile.prepare, daemon=True)
             preparing.start()
             self.wait("the hostile repositories are made", lambda: not preparing.is_alive(), TO_SETTLE)
-            self.hostile.start(self.stop)
+            self.mallory = self.hostile.start(self.stop)
         self.chaos()
         self.finish()
         return self.judge()
 
     def judge(self):
         # Asked to end with the hostile namespace still at work.
+        self.was_hostile = self.hostile and self.mallory.is_alive() and self.hostile_servers.is_up()
         took = self.controller.stop(TO_END_AT_MOST)
         self.stop.set()
         self.figures()
@@ -255,6 +256,9 @@ class Run:
     def verdicts(self, took):
         tenants, found = self.tenants, verdicts.Verdicts()
         sequences = self.deliveries()
+        found.check("all changes of honest objects could be made", tenants.errors)
+        if self.hostile:
+            found.check("the hostile tenant was at work until the end", [] if self.was_hostile else ["it ended before"])
         found.check("every honest object is Ready at its last revision", verdicts.not_ready(tenants))
         found.check("every patched tree is the one that git makes", verdicts.other_trees(tenants))
         found.check("the last image of each object was delivered", verdicts.not_delivered(tenants, sequences))

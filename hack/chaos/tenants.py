@@ -127,6 +127,8 @@ class Tenants:
     def __init__(self, api, seed, folder, git, registry, count):
         self.api, self.seed, self.folder, self.git, self.registry = api, seed, folder, git, registry
         self.objects = []
+        # Changes that could not be made.
+        self.errors = []
         for namespace, name, kind in spread(NAMESPACES, count):
             repository = f"{folder}/{namespace}/upstream-{len(self.objects) % 3}.git"
             self.objects.append(Honest(namespace, name, kind, repository))
@@ -211,6 +213,12 @@ class Tenants:
                 self.ask_for_look(one, begun=lambda: begin(change))
         return change
 
+    def try_change(self, one, what, phase, changes):
+        try:
+            changes.append((one, self.change(one, what, phase)))
+        except (OSError, Refused, RuntimeError) as error:
+            self.errors.append(f"{one.namespace}/{one.name}: {what}: {error}")
+
     def ask_for_look(self, one, begun=None):
         note = {"metadata": {"annotations": {REQUESTED_AT: str(time.time_ns())}}}
         self.api.insist("PATCH", one.path, note, MERGE, PATIENCE, begun)
@@ -228,7 +236,7 @@ class Tenants:
                     one, what = waiting.popleft()
                 except IndexError:
                     return
-                changes.append((one, self.change(one, what, phase)))
+                self.try_change(one, what, phase, changes)
 
         threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
         for thread in threads:
@@ -239,7 +247,7 @@ class Tenants:
         """Changes objects one after the other until told to stop: what happens while servers are away."""
         chance = random.Random(f"{self.seed} disturbance")
         while not stop.is_set():
-            self.change(chance.choice(self.objects), chance.choice(("upstream", "patch")), "faults")
+            self.try_change(chance.choice(self.objects), chance.choice(("upstream", "patch")), "faults", [])
             stop.wait(chance.uniform(0.3, 1.5))
 
 

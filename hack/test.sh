@@ -22,6 +22,9 @@ cargo fmt --check
 say "shell scripts"
 git ls-files -z --cached --others --exclude-standard '*.sh' .ci | xargs -0 shellcheck -x
 
+say "what the chaos run relies on"
+python3 -B -m unittest discover --quiet --start-directory hack/chaos
+
 say "lints"
 cargo clippy --locked --all-targets --quiet -- -D warnings
 

@@ -43,12 +43,15 @@ def encode85(data):
 
 def binary_bomb_patch(name, size=255 << 20):
     """A new file of zeros: a thousandth of it in the patch."""
-    compressor = zlib.compressobj(9)
-    block = b"\0" * (1 << 20)
-    packed = b"".join(compressor.compress(block) for _ in range(size >> 20)) + compressor.flush()
+    compressor, name_of_blob = zlib.compressobj(9), hashlib.sha1(b"blob %d\0" % size)
+    block, packed = b"\0" * (1 << 20), b""
+    for _ in range(size >> 20):
+        name_of_blob.update(block)
+        packed += compressor.compress(block)
+    packed += compressor.flush()
     lines = [encode85(packed[at : at + 52]).decode() for at in range(0, len(packed), 52)]
     return (
-        f"diff --git a/{name} b/{name}\nnew file mode 100644\nindex {'0' * 40}..{'1' * 40}\n"
+        f"diff --git a/{name} b/{name}\nnew file mode 100644\nindex {'0' * 40}..{name_of_blob.hexdigest()}\n"
         f"GIT binary patch\nliteral {size}\n" + "\n".join(lines) + "\n\nliteral 0\nHcmV?d00001\n\n"
     )
 

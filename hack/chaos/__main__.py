@@ -117,7 +117,7 @@ class Run:
             server.start()
         self.need("the servers", lambda: all(server.ready() for server in (api_server, git, registry, hostile_servers)))
         self.ports = hostile.ports_of(hostile_servers)
-        strange = [f"127.0.0.1:{port}" for name, port in self.ports.items() if name != "git"]
+        strange = [f"127.0.0.1:{port}" for name, port in self.ports.items() if name not in hostile.GITS]
         self.controller = servers.controller(options.program, folder, self.kubeconfig, [self.registry, *strange])
         self.hostile_servers = hostile_servers
 
@@ -206,7 +206,7 @@ class Run:
             say("the hostile namespace begins")
             mallory = Api(self.kubeconfig, hostile.USER)
             only = () if options.hostile == "on" else tuple(options.hostile.split(","))
-            self.hostile = hostile.Hostile(self.api, mallory, options.seed, self.git_folder, self.git, self.ports, only)
+            self.hostile = hostile.Hostile(mallory, self.tenants, self.ports, only)
             preparing = threading.Thread(target=self.hostile.prepare, daemon=True)
             preparing.start()
             self.wait("the hostile repositories are made", lambda: not preparing.is_alive(), TO_SETTLE)

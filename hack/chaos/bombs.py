@@ -124,21 +124,29 @@ def variable(size):
             return bytes(out)
 
 
+def object_name(kind, data):
+    return hashlib.sha1(b"%s %d\0" % (kind, len(data)) + data).digest()
+
+
+def pack_with(blob_name, file, *blobs):
+    """A commit of one file, and a pack that holds it and these objects."""
+    tree = b"100644 %s\0%s" % (file, blob_name)
+    who = "A <a@example.org> 0 +0000"
+    text = f"tree {object_name(b'tree', tree).hex()}\nauthor {who}\ncommitter {who}\n\nhostile\n"
+    objects = [pack_object(1, text.encode()), pack_object(2, tree), *blobs]
+    pack = b"PACK" + struct.pack(">II", 2, len(objects)) + b"".join(objects)
+    return object_name(b"commit", text.encode()).hex(), pack + hashlib.sha1(pack).digest()
+
+
 def delta_bomb(copies=240):
     """A commit, and a pack of some KB in which a delta repeats 16 MiB of zeros so often."""
-    base_size = (1 << 24) - 1
-    base = b"\0" * base_size
-    name = hashlib.sha1(b"blob %d\0" % base_size + base).digest()
-    tree_data = b"100644 zeros\0" + name
-    tree = hashlib.sha1(b"tree %d\0" % len(tree_data) + tree_data).hexdigest()
-    commit_data = f"tree {tree}\nauthor A <a@example.org> 0 +0000\ncommitter A <a@example.org> 0 +0000\n\nbomb\n".encode()
-    commit = hashlib.sha1(b"commit %d\0" % len(commit_data) + commit_data).hexdigest()
-    delta = variable(base_size) + variable(base_size * copies) + b"\xf0\xff\xff\xff" * copies
-    objects = [
-        pack_object(1, commit_data),
-        pack_object(2, tree_data),
-        pack_object(3, base),
-        pack_object(7, delta, base=name),
-    ]
-    pack = b"PACK" + struct.pack(">II", 2, len(objects)) + b"".join(objects)
-    return commit, pack + hashlib.sha1(pack).digest()
+    base = b"\0" * ((1 << 24) - 1)
+    name = object_name(b"blob", base)
+    delta = variable(len(base)) + variable(len(base) * copies) + b"\xf0\xff\xff\xff" * copies
+    return pack_with(name, b"zeros", pack_object(3, base), pack_object(7, delta, base=name))
+
+
+def foreign_commit():
+    """A commit that is in no honest repository, and its pack."""
+    data = b"not what you asked for\n"
+    return pack_with(object_name(b"blob", data), b"file.txt", pack_object(3, data))

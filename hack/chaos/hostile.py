@@ -25,7 +25,9 @@ RIGHTS = [
     {"apiGroups": [""], "resources": ["secrets", "configmaps", "pods", "events"], "verbs": ["*"]},
     {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["*"]},
 ]
-DRIPS, JOBS, CHURNING, ACTIONS = 8, 40, 20, 20_000
+DRIPS, PROXIED, JOBS, CHURNING, ACTIONS = 8, 4, 40, 20, 20_000
+# Of the hostile servers, those that are no registries.
+GITS = ("git", "proxy-drip", "proxy-lie")
 LINES, FEEDS, BLOB = 1_000_000, 100 << 20, 1 << 30
 
 
@@ -35,9 +37,10 @@ class Hostile:
     `only` are what the names of objects may begin with; all are made where it is empty.
     """
 
-    def __init__(self, administrator, api, seed, folder, git, ports, only):
-        self.administrator, self.api, self.seed = administrator, api, seed
-        self.folder, self.git, self.ports, self.only = folder, git, ports, only
+    def __init__(self, api, tenants, ports, only):
+        self.api, self.tenants, self.ports, self.only = api, tenants, ports, only
+        self.administrator, self.seed = tenants.api, tenants.seed
+        self.folder, self.git = tenants.folder, tenants.git
         self.counts = collections.Counter()
         self.fixed = []
 
@@ -62,7 +65,7 @@ class Hostile:
         huge = "".join(f"line {number}\n" for number in range(LINES))
         repositories.commit(repository, "main", {"huge.txt": huge, "file.txt": "a\n"}, is_first=True)
         repositories.commit(repository, "feeds", {"feeds.txt": b"\n" * FEEDS}, is_first=True)
-        repositories.commit(repository, "blob", {"zeros": b"\0" * BLOB}, is_first=True)
+        repositories.commit(repository, "blob", {"zeros": repositories.large_blob(repository, BLOB)}, is_first=True)
 
     def start(self, stop):
         thread = threading.Thread(target=self.run, args=(stop,), daemon=True)
@@ -156,8 +159,9 @@ class Hostile:
         yield self.config_map("failing", bombs.failing_patches())
         yield self.fixed_object("failing", {"patches": {"configMap": {"name": "failing"}}})
         for wrong, port in self.ports.items():
-            if wrong != "git":
+            if wrong not in GITS:
                 yield self.fixed_object(f"registry-{wrong}", self.build(port))
+        yield from self.proxies()
         yield from self.jobs()
         yield from self.actions()
         yield from self.keys()
@@ -180,6 +184,14 @@ class Hostile:
         meta = {"name": name, "namespace": NAMESPACE}
         thing = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": data}
         return path_of(NAMESPACE, "secrets", name, "/api/v1"), thing
+
+    def proxies(self):
+        """The honest tenants' own upstreams, by proxies that answer instead of them."""
+        for wrong in ("proxy-drip", "proxy-lie"):
+            yield self.secret(wrong, {"address": f"http://127.0.0.1:{self.ports[wrong]}"})
+            for one in self.tenants.objects[:PROXIED]:
+                upstream = {**self.tenants.manifest(one)["spec"]["upstream"], "proxySecretRef": {"name": wrong}}
+                yield self.fixed_object(f"{wrong}-{one.name}", {"upstream": upstream})
 
     def jobs(self):
         """Jobs of its own that look like the controller's, and a build with a pod template that is 200 levels deep."""

@@ -2,11 +2,13 @@
 
 usage: hostile_servers.py CANARY_PORT API_SERVER_PORT
 
-Prints their ports as a line of JSON: `git`, and one for each registry by what is wrong with it. All of it is bounded.
+Prints their ports as a line of JSON: `git`, the proxies `proxy-drip` and `proxy-lie`, and one for each registry by what is wrong with
+it. All of it is bounded.
 """
 
 import http.server
 import json
+import re
 import sys
 import threading
 import time
@@ -80,10 +82,11 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class Git:
-    """What is asked for decides: /drip, /refs, /bomb."""
+    """What is asked for decides: /drip, /refs, /bomb. As a proxy it is asked for other servers' addresses, and answers itself."""
 
-    def __init__(self):
-        self.commit, self.pack = bombs.delta_bomb()
+    def __init__(self, content, drips=False):
+        self.drips = drips
+        self.commit, self.pack = content
         self.refs = None
         self.lock = threading.Lock()
 
@@ -95,7 +98,7 @@ class Git:
             return self.refs
 
     def __call__(self, request, body):
-        if request.path.startswith("/drip"):
+        if self.drips or request.path.startswith("/drip"):
             request.begin("application/x-git-upload-pack-advertisement")
             for byte in b"001e# service=git-upload-pack\n" * 1000:
                 request.wfile.write(bytes([byte]))
@@ -106,8 +109,9 @@ class Git:
             text = line(b"# service=git-upload-pack\n") + b"0000" + b"".join(map(line, offer)) + b"0000"
             request.send(200, text, Content_Type="application/x-git-upload-pack-advertisement")
         elif b"command=ls-refs" in body:
-            one = line(b"%s refs/heads/main\n" % self.commit.encode()) + b"0000"
-            text = self.many_refs() if request.path.startswith("/refs") else one
+            asked = re.findall(rb"ref-prefix (refs/heads/[^\n]+)\n", body) or [b"refs/heads/main"]
+            some = b"".join(line(b"%s %s\n" % (self.commit.encode(), name)) for name in asked) + b"0000"
+            text = self.many_refs() if request.path.startswith("/refs") else some
             request.send(200, text, Content_Type="application/x-git-upload-pack-result")
         else:
             shallow = line(b"shallow-info\n") + line(b"shallow %s\n" % self.commit.encode()) + b"0001"
@@ -165,7 +169,11 @@ class Registry:
 
 def main():
     canary, api_server = map(int, sys.argv[1:])
-    servers = {"git": Server(Git())}
+    servers = {
+        "git": Server(Git(bombs.delta_bomb())),
+        "proxy-drip": Server(Git(bombs.foreign_commit(), drips=True)),
+        "proxy-lie": Server(Git(bombs.foreign_commit())),
+    }
     for wrong in REGISTRIES:
         servers[wrong] = Server(Registry(wrong, canary, api_server))
     print(json.dumps({name: server.server_address[1] for name, server in servers.items()}), flush=True)

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 
 ENVIRONMENT = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
 # Held while a ref is written here, and while the locks of killed processes are removed.
@@ -31,8 +32,22 @@ def create(repository):
         git(repository, "config", key, value)
 
 
+@dataclass(frozen=True)
+class Blob:
+    """A blob that is in the repository already."""
+
+    name: str
+
+
+def large_blob(repository, size):
+    """A blob of so many zeros, that takes neither memory nor disk."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.truncate(size)
+        return Blob(git(repository, "hash-object", "-w", "--no-filters", file.name))
+
+
 def commit(repository, branch, files, is_first=False):
-    """Adds a commit with these files to a branch, and gives its SHA-1."""
+    """Adds a commit with these files (text, bytes or a Blob) to a branch, and gives its SHA-1."""
     message = b"Change " + ", ".join(files).encode()
     stream = [b"commit refs/heads/%s\nmark :1\n" % branch.encode()]
     stream.append(b"committer Tenant <tenant@example.org> %d +0000\n" % time.time())
@@ -40,6 +55,9 @@ def commit(repository, branch, files, is_first=False):
     if not is_first:
         stream.append(b"from refs/heads/%s^0\n" % branch.encode())
     for path, content in files.items():
+        if isinstance(content, Blob):
+            stream.append(b"M 100644 %s %s\n" % (content.name.encode(), path.encode()))
+            continue
         data = content if isinstance(content, bytes) else content.encode()
         stream.append(b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(data), data))
     stream.append(b"\nget-mark :1\n")

@@ -98,6 +98,11 @@ class InputsTest(unittest.TestCase):
         repositories.git(self.repository, "unpack-objects", "-q", data=pack)
         self.assertEqual(repositories.git(self.repository, "cat-file", "-t", commit), "commit")
 
+    def test_git_takes_the_foreign_commit(self):
+        commit, pack = bombs.foreign_commit()
+        repositories.git(self.repository, "unpack-objects", "-q", data=pack)
+        self.assertIn("not what", repositories.git(self.repository, "show", f"{commit}:file.txt"))
+
     def test_git_takes_the_binary_patch(self):
         commit = repositories.commit(self.repository, "main", {"file": "text\n"}, is_first=True)
         tree = repositories.patched_tree(self.repository, commit, bombs.binary_bomb_patch("zeros", 1 << 20))

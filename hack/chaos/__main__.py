@@ -36,7 +36,7 @@ TICK = 0.05
 # Rounds of changes in the reference, after the objects were created.
 ROUNDS = 3
 # Seconds until servers are up, and until all is settled. Generous: the machine may be busy with something else.
-TO_START, TO_SETTLE = 120, 300
+TO_START, TO_SETTLE, TO_CHANGE = 120, 300, 1200
 # Seconds after a burst until the controller's watches are back: one that was interrupted waits up to half a minute.
 TO_RECOVER = 45
 # Seconds that the controller gets to end, whatever it should take.
@@ -142,16 +142,12 @@ class Run:
         return all(one.is_settled() for one in self.tenants.objects)
 
     def changed(self, number, phase, patience):
-        """A round of changes, and their answers: not more than so many seconds are waited for them."""
-        threads, changes = self.tenants.round(number, phase)
-        self.wait("the changes are written", lambda: not any(thread.is_alive() for thread in threads), TO_SETTLE)
-        self.wait("the changes are answered", lambda: all(change.ready is not None for _, change in changes), patience)
-        now = time.monotonic()
-        for _, change in changes:
-            if change.ready is None:
-                change.cut = now - change.begun
-        waits = [change.ready if change.cut is None else change.cut for _, change in changes]
-        say(f"{phase}: {len(changes)} changes, the longest wait {max(waits):.1f} s")
+        """A round of changes, each with so many seconds for its answer."""
+        threads, changes = self.tenants.round(number, phase, patience)
+        self.wait("a round of changes", lambda: not any(thread.is_alive() for thread in threads), TO_CHANGE)
+        waits = [change.ready if change.cut is None else change.cut for change in list(changes)]
+        waits = [wait for wait in waits if wait is not None]
+        say(f"{phase}: {len(waits)} changes, the longest wait {max(waits, default=0):.1f} s")
 
     def reference(self):
         say(f"create {self.options.objects} PatchSets, and wait until all are Ready")
@@ -200,7 +196,7 @@ class Run:
         self.ci = Ci(self.tenants)
         self.reference()
         self.memory_alone = self.controller.peak
-        self.longest = max(verdicts.waits(self.tenants, "reference").values())
+        self.longest = max(wait for _, _, wait in verdicts.waits(self.tenants, "reference"))
         self.hostile = None
         if options.hostile != "off":
             say("the hostile namespace begins")
@@ -235,8 +231,7 @@ class Run:
         for kind in faults.KINDS:
             print(f"| {kind} | " + " | ".join(str(self.driver.counts.get((kind, target), 0)) for target in faults.TARGETS) + " |")
         for phase, what in (("reference", "honest tenants alone"), ("quiet", "between faults"), ("end", "after the faults")):
-            found = [c.ready if c.cut is None else c.cut for one in tenants.objects for c in one.changes if c.phase == phase]
-            found = sorted(wait for wait in found if wait is not None)
+            found = sorted(wait for _, _, wait in verdicts.waits(tenants, phase))
             if found:
                 middle, high = found[len(found) // 2], found[min(len(found) - 1, len(found) * 95 // 100)]
                 print(f"\nwait, {what}: {len(found)} changes, median {middle:.1f} s, p95 {high:.1f} s, worst {found[-1]:.1f} s", end="")
@@ -264,13 +259,8 @@ class Run:
         found.check("the last image of each object was delivered", verdicts.not_delivered(tenants, sequences))
         found.check("nothing was delivered out of order", verdicts.out_of_order(sequences))
         found.check("nothing was delivered twice", verdicts.twice(sequences))
-        reference = verdicts.waits(tenants, "reference")
-        late = [
-            f"{name} waited {wait:.1f} s, {more:.1f} s longer than alone"
-            for phase in ("quiet", "end")
-            for more, name, wait in verdicts.surplus(reference, verdicts.waits(tenants, phase))
-            if more > verdicts.SURPLUS
-        ]
+        measured = verdicts.waits(tenants, "quiet") + verdicts.waits(tenants, "end")
+        late = verdicts.late(verdicts.waits(tenants, "reference"), measured)
         found.check(f"no honest object waited more than {verdicts.SURPLUS} s longer than alone", late)
         ends = [f"exit status {status}" for _, status in self.controller.ended_alone]
         found.check("the controller never ended by itself", ends)

@@ -21,6 +21,8 @@ INPUTS = "patching.c5c3.io/inputs"
 DELIVERED = "images"
 LINES = [f"line {number} of what is patched\n" for number in range(1, 31)]
 AT = 15
+# How many changes of a round are under way at the same time.
+AT_ONCE = 6
 # How long a change waits for a server that is away. Longer than any fault.
 PATIENCE = 180
 
@@ -213,18 +215,23 @@ class Tenants:
                 self.ask_for_look(one, begun=lambda: begin(change))
         return change
 
-    def try_change(self, one, what, phase, changes):
+    def try_change(self, one, what, phase):
+        """A change; nothing where it could not be made, which is noted."""
         try:
-            changes.append((one, self.change(one, what, phase)))
+            return self.change(one, what, phase)
         except (OSError, Refused, RuntimeError) as error:
             self.errors.append(f"{one.namespace}/{one.name}: {what}: {error}")
+            return None
 
     def ask_for_look(self, one, begun=None):
         note = {"metadata": {"annotations": {REQUESTED_AT: str(time.time_ns())}}}
         self.api.insist("PATCH", one.path, note, MERGE, PATIENCE, begun)
 
-    def round(self, number, phase):
-        """Changes each object once, in an order and of a kind that follow from the seed."""
+    def round(self, number, phase, patience):
+        """Changes each object once, in an order and of a kind that follow from the seed. A few changes are under way at the same
+        time, so that each waits for its own work and not for that of all. Ends early where one is not answered in time: gives
+        the threads and what was changed.
+        """
         chance = random.Random(f"{self.seed} round {number}")
         order = [(one, chance.choice(("upstream", "patch"))) for one in self.objects]
         chance.shuffle(order)
@@ -236,9 +243,17 @@ class Tenants:
                     one, what = waiting.popleft()
                 except IndexError:
                     return
-                self.try_change(one, what, phase, changes)
+                change = self.try_change(one, what, phase)
+                if change is None:
+                    continue
+                changes.append(change)
+                while change.ready is None and time.monotonic() - change.begun < patience:
+                    time.sleep(0.05)
+                if change.ready is None:
+                    change.cut = time.monotonic() - change.begun
+                    waiting.clear()
 
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(AT_ONCE)]
         for thread in threads:
             thread.start()
         return threads, changes
@@ -247,7 +262,7 @@ class Tenants:
         """Changes objects one after the other until told to stop: what happens while servers are away."""
         chance = random.Random(f"{self.seed} disturbance")
         while not stop.is_set():
-            self.try_change(chance.choice(self.objects), chance.choice(("upstream", "patch")), "faults", [])
+            self.try_change(chance.choice(self.objects), chance.choice(("upstream", "patch")), "faults")
             stop.wait(chance.uniform(0.3, 1.5))
 
 

@@ -37,9 +37,9 @@ class VerdictsTest(unittest.TestCase):
         one = Honest("ns", "one", "build", "repository")
         tenants = Tenants(None, 1, "", "", "", 0)
         tenants.objects = [one]
-        one.changes = [Change(1, 0, "reference", ready=5.0), Change(2, 0, "quiet", ready=50.0, cut=36.0)]
+        one.changes = [Change(1, 0, "reference", ready=5.0), Change(2, 0, "quiet", ready=50.0, cut=36.0), Change(3, 0, "quiet", ready=34.0)]
         reference, quiet = verdicts.waits(tenants, "reference"), verdicts.waits(tenants, "quiet")
-        self.assertEqual(verdicts.surplus(reference, quiet), [(31.0, "one", 36.0)])
+        self.assertEqual(verdicts.late(reference, quiet), ["one waited 36.0 s, 31.0 s longer than one of its kind alone"])
 
     def test_an_object_is_settled_at_its_last_revision_alone(self):
         one = Honest("ns", "one", "build", "repository", upstream=1, patch=2, revisions={"a": 0, "b": 1})

@@ -98,17 +98,20 @@ def not_delivered(tenants, sequences):
 
 
 def waits(tenants, phase):
-    """The longest waits until Ready in a phase, by object."""
-    found = {}
+    """What each change of a phase waited until Ready: (kind of the object, its name, seconds)."""
+    found = []
     for one in tenants.objects:
         for change in one.changes:
             wait = change.ready if change.cut is None else change.cut
             if change.phase == phase and wait is not None:
-                found[one.name] = max(found.get(one.name, 0.0), wait)
+                found.append((one.kind, one.name, wait))
     return found
 
 
-def surplus(reference, measured):
-    """By how much each object waited longer than in the reference, longest first."""
-    found = [(wait - reference.get(name, 0.0), name, wait) for name, wait in measured.items()]
-    return sorted(found, reverse=True)
+def late(reference, measured):
+    """Changes that waited too much longer than the slowest of an object of the same kind did in the reference."""
+    slowest = {}
+    for kind, _, wait in reference:
+        slowest[kind] = max(slowest.get(kind, 0.0), wait)
+    found = sorted(((wait - slowest.get(kind, 0.0), name, wait) for kind, name, wait in measured), reverse=True)
+    return [f"{name} waited {wait:.1f} s, {more:.1f} s longer than one of its kind alone" for more, name, wait in found if more > SURPLUS]

@@ -63,7 +63,7 @@ clean_up() {
     fi
 }
 
-"$PATCHSET_ROOT/hack/setup.sh"
+"$PATCHSET_ROOT/hack/setup.sh" chaos
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PATCHSET_CACHE/target}
 export PATH=$PATH:$PATCHSET_BIN
 long "build patchset (some minutes the first time)" \

@@ -3,7 +3,8 @@
 #
 #   hack/setup.sh          everything
 #   hack/setup.sh demo     only what hack/demo.sh needs without a node
-#   hack/setup.sh node     that, and what hack/node.sh needs
+#   hack/setup.sh chaos    only what hack/chaos.sh needs
+#   hack/setup.sh node     what hack/demo.sh needs, and what hack/node.sh needs
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/tools.sh
 . "$(dirname "$0")/lib/tools.sh"
@@ -25,6 +26,8 @@ need_kubernetes kube-apiserver
 need_kubernetes kubectl
 if [ "${1:-}" = node ]; then
     need_node
+elif [ "${1:-}" = chaos ]; then
+    need_commands docker-registry=docker-registry ssh-keygen=openssh-client
 elif [ "${1:-}" != demo ]; then
     need_commands sshd=openssh-server ssh-keygen=openssh-client gpg=gnupg shellcheck=shellcheck \
         docker-registry=docker-registry skopeo=skopeo buildah=buildah promtool=prometheus

@@ -47,6 +47,10 @@ def say(text):
     print(f"==> {text}", file=sys.stderr, flush=True)
 
 
+def listed(counts):
+    return ", ".join(f"{what} {count}" for what, count in sorted(counts.items())) or "none"
+
+
 class Canary(http.server.BaseHTTPRequestHandler):
     """Where hostile redirects lead. Nobody should come."""
 
@@ -217,7 +221,7 @@ class Run:
         took = self.controller.stop(TO_END_AT_MOST)
         self.stop.set()
         self.figures()
-        return self.verdicts(took)
+        return self.decide(took)
 
     def deliveries(self):
         images = {key: [image for _, image in seen] for key, seen in self.observation.config_maps.items()}
@@ -229,26 +233,25 @@ class Run:
         print(f", hostile namespace {options.hostile}, faults {options.faults}\n")
         print("| fault | " + " | ".join(faults.TARGETS) + " |\n| --- |" + " ---: |" * len(faults.TARGETS))
         for kind in faults.KINDS:
-            print(f"| {kind} | " + " | ".join(str(self.driver.counts.get((kind, target), 0)) for target in faults.TARGETS) + " |")
+            counts = [str(self.driver.counts.get((kind, target), 0)) for target in faults.TARGETS]
+            print(f"| {kind} | " + " | ".join(counts) + " |")
+        print("\n| wait until Ready | changes | median | p95 | worst |\n| --- | ---: | ---: | ---: | ---: |")
         for phase, what in (("reference", "honest tenants alone"), ("quiet", "between faults"), ("end", "after the faults")):
             found = sorted(wait for _, _, wait in verdicts.waits(tenants, phase))
             if found:
                 middle, high = found[len(found) // 2], found[min(len(found) - 1, len(found) * 95 // 100)]
-                print(f"\nwait, {what}: {len(found)} changes, median {middle:.1f} s, p95 {high:.1f} s, worst {found[-1]:.1f} s", end="")
-        print("\n")
-        events = self.observation.events(NAMESPACES)
-        print("events of honest objects: " + ", ".join(f"{reason} {count}" for reason, count in sorted(events.items())))
+                print(f"| {what} | {len(found)} | {middle:.1f} s | {high:.1f} s | {found[-1]:.1f} s |")
+        print(f"\nevents of honest objects: {listed(self.observation.events(NAMESPACES))}")
         if self.hostile:
-            events = self.observation.events([hostile.NAMESPACE])
-            print("events of hostile objects: " + ", ".join(f"{reason} {count}" for reason, count in sorted(events.items())))
-            print("requests of the hostile tenant: " + ", ".join(f"{what} {n}" for what, n in sorted(self.hostile.counts.items())))
+            print(f"events of hostile objects: {listed(self.observation.events([hostile.NAMESPACE]))}")
+            print(f"requests of the hostile tenant: {listed(self.hostile.counts)}")
         changes = collections.Counter(change.phase for one in tenants.objects for change in one.changes)
         print(f"changes of honest objects: {sum(changes.values())}, of these {changes['faults']} during faults")
         sequences = self.deliveries()
         print(f"deliveries: {sum(map(len, sequences.values()))} of {len(self.ci.images)} images that were built")
         print(f"peak memory of the controller: {self.controller.peak >> 20} MiB, in the reference {self.memory_alone >> 20} MiB\n")
 
-    def verdicts(self, took):
+    def decide(self, took):
         tenants, found = self.tenants, verdicts.Verdicts()
         sequences = self.deliveries()
         found.check("all changes of honest objects could be made", tenants.errors)
@@ -273,7 +276,7 @@ class Run:
         return found.summary()
 
 
-def options():
+def read_options():
     parser = argparse.ArgumentParser()
     for name in ("program", "cluster", "folder"):
         parser.add_argument(name)
@@ -286,4 +289,4 @@ def options():
 
 
 if __name__ == "__main__":
-    sys.exit(Run(options()).run())
+    sys.exit(Run(read_options()).run())

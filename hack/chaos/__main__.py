@@ -97,7 +97,9 @@ class Run:
         threading.Thread(target=canary.serve_forever, daemon=True).start()
         here = os.path.dirname(os.path.abspath(__file__))
         url = f"https://{self.api.host}:{self.api.port}/readyz"
-        api_server = servers.Adopted("kube-apiserver", options.cluster, lambda: servers.answers(url, self.api.tls))
+        api_server = servers.Adopted(
+            "kube-apiserver", options.cluster, lambda: servers.answers(url, self.api.tls)
+        )
         git_port, registry_port = servers.free_port(), servers.free_port()
         self.registry = f"127.0.0.1:{registry_port}"
         self.git = f"http://127.0.0.1:{git_port}"
@@ -119,18 +121,27 @@ class Run:
         api_server.take_over()
         for server in (git, registry, hostile_servers):
             server.start()
-        self.need("the servers", lambda: all(server.ready() for server in (api_server, git, registry, hostile_servers)))
+        self.need(
+            "the servers",
+            lambda: all(server.ready() for server in (api_server, git, registry, hostile_servers)),
+        )
         self.ports = hostile.ports_of(hostile_servers)
         strange = [f"127.0.0.1:{port}" for name, port in self.ports.items() if name not in hostile.GITS]
-        self.controller = servers.controller(options.program, folder, self.kubeconfig, [self.registry, *strange])
+        self.controller = servers.controller(
+            options.program, folder, self.kubeconfig, [self.registry, *strange]
+        )
         self.hostile_servers = hostile_servers
 
     def install(self):
-        made = subprocess.run([self.options.program, "crds"], check=True, capture_output=True, text=True).stdout
+        made = subprocess.run(
+            [self.options.program, "crds"], check=True, capture_output=True, text=True
+        ).stdout
         definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         for text in made.split("\n---\n"):
             name = re.search(r"^  name: (\S+)$", text, re.MULTILINE).group(1)
-            self.api.insist("PATCH", f"{definitions}/{name}?fieldManager=chaos&force=true", text.encode(), APPLY)
+            self.api.insist(
+                "PATCH", f"{definitions}/{name}?fieldManager=chaos&force=true", text.encode(), APPLY
+            )
         self.need("the definitions are known", self.is_installed)
         self.controller.start()
         self.driver = faults.Driver([*self.driver.servers.values(), self.controller])
@@ -138,7 +149,10 @@ class Run:
 
     def is_installed(self):
         try:
-            return all("items" in self.api.ask("GET", f"{GROUP}/{kind}") for kind in ("patchsets", "constraintoverrides"))
+            return all(
+                "items" in self.api.ask("GET", f"{GROUP}/{kind}")
+                for kind in ("patchsets", "constraintoverrides")
+            )
         except Refused:
             return False
 
@@ -229,14 +243,21 @@ class Run:
 
     def figures(self):
         tenants, options = self.tenants, self.options
-        print(f"seed {options.seed}, {options.minutes:g} minutes, {options.objects} PatchSets of {len(NAMESPACES)} namespaces", end="")
+        print(
+            f"seed {options.seed}, {options.minutes:g} minutes, {options.objects} PatchSets of {len(NAMESPACES)} namespaces",
+            end="",
+        )
         print(f", hostile namespace {options.hostile}, faults {options.faults}\n")
         print("| fault | " + " | ".join(faults.TARGETS) + " |\n| --- |" + " ---: |" * len(faults.TARGETS))
         for kind in faults.KINDS:
             counts = [str(self.driver.counts.get((kind, target), 0)) for target in faults.TARGETS]
             print(f"| {kind} | " + " | ".join(counts) + " |")
         print("\n| wait until Ready | changes | median | p95 | worst |\n| --- | ---: | ---: | ---: | ---: |")
-        for phase, what in (("reference", "honest tenants alone"), ("quiet", "between faults"), ("end", "after the faults")):
+        for phase, what in (
+            ("reference", "honest tenants alone"),
+            ("quiet", "between faults"),
+            ("end", "after the faults"),
+        ):
             found = sorted(wait for _, _, wait in verdicts.waits(tenants, phase))
             if found:
                 middle, high = found[len(found) // 2], found[min(len(found) - 1, len(found) * 95 // 100)]
@@ -246,17 +267,26 @@ class Run:
             print(f"events of hostile objects: {listed(self.observation.events([hostile.NAMESPACE]))}")
             print(f"requests of the hostile tenant: {listed(self.hostile.counts)}")
         changes = collections.Counter(change.phase for one in tenants.objects for change in one.changes)
-        print(f"changes of honest objects: {sum(changes.values())}, of these {changes['faults']} during faults")
+        print(
+            f"changes of honest objects: {sum(changes.values())}, of these {changes['faults']} during faults"
+        )
         sequences = self.deliveries()
-        print(f"deliveries: {sum(map(len, sequences.values()))} of {len(self.ci.images)} images that were built")
-        print(f"peak memory of the controller: {self.controller.peak >> 20} MiB, in the reference {self.memory_alone >> 20} MiB\n")
+        print(
+            f"deliveries: {sum(map(len, sequences.values()))} of {len(self.ci.images)} images that were built"
+        )
+        print(
+            f"peak memory of the controller: {self.controller.peak >> 20} MiB, in the reference {self.memory_alone >> 20} MiB\n"
+        )
 
     def decide(self, took):
         tenants, found = self.tenants, verdicts.Verdicts()
         sequences = self.deliveries()
         found.check("all changes of honest objects could be made", tenants.errors)
         if self.hostile:
-            found.check("the hostile tenant was at work until the end", [] if self.was_hostile else ["it ended before"])
+            found.check(
+                "the hostile tenant was at work until the end",
+                [] if self.was_hostile else ["it ended before"],
+            )
         found.check("every honest object is Ready at its last revision", verdicts.not_ready(tenants))
         found.check("every patched tree is the one that git makes", verdicts.other_trees(tenants))
         found.check("the last image of each object was delivered", verdicts.not_delivered(tenants, sequences))
@@ -270,7 +300,11 @@ class Run:
         peak = self.controller.peak
         over = [f"{peak >> 20} MiB"] if peak > verdicts.MEMORY else []
         found.check(f"the controller took at most {verdicts.MEMORY >> 20} MiB", over)
-        slow = [] if took is not None and took <= verdicts.TO_END else [f"it took {took or TO_END_AT_MOST:.1f} s or more"]
+        slow = (
+            []
+            if took is not None and took <= verdicts.TO_END
+            else [f"it took {took or TO_END_AT_MOST:.1f} s or more"]
+        )
         found.check(f"the controller ended within {verdicts.TO_END} s of SIGTERM", slow)
         found.check("no redirect led the controller astray", Canary.requests)
         return found.summary()

@@ -7,7 +7,9 @@ import struct
 import zlib
 
 # git's alphabet of binary patches (base85.c).
-ALPHABET = (string.digits + string.ascii_uppercase + string.ascii_lowercase + "!#$%&()*+-;<=>?@^_`{|}~").encode()
+ALPHABET = (
+    string.digits + string.ascii_uppercase + string.ascii_lowercase + "!#$%&()*+-;<=>?@^_`{|}~"
+).encode()
 
 
 def deep_path_patch(depth=12000):
@@ -18,7 +20,9 @@ def deep_path_patch(depth=12000):
 
 def lost_hunks_patch(file="huge.txt", hunks=20000):
     """Hunks that fit nowhere in a file, and have to be looked for everywhere."""
-    body = "".join(f"@@ -{number},3 +{number},3 @@\n x\n-no such line\n+y\n x\n" for number in range(1, hunks * 40, 40))
+    body = "".join(
+        f"@@ -{number},3 +{number},3 @@\n x\n-no such line\n+y\n x\n" for number in range(1, hunks * 40, 40)
+    )
     return f"--- a/{file}\n+++ b/{file}\n{body}"[:900_000].rsplit("@@ -", 1)[0]
 
 

@@ -77,7 +77,9 @@ class Api:
                     begun()
                 return self.ask(method, path, body, kind)
             except (OSError, Refused) as error:
-                passing = not isinstance(error, Refused) or error.status in (401, 409, 429) or error.status >= 500
+                passing = (
+                    not isinstance(error, Refused) or error.status in (401, 409, 429) or error.status >= 500
+                )
                 if not passing or time.monotonic() > end:
                     raise
                 time.sleep(0.5)
@@ -126,7 +128,9 @@ class Watch:
 
     def read(self, version):
         connection = self.api.connect(timeout=40)
-        query = f"{self.selector}watch=1&allowWatchBookmarks=true&timeoutSeconds=300&resourceVersion={version}"
+        query = (
+            f"{self.selector}watch=1&allowWatchBookmarks=true&timeoutSeconds=300&resourceVersion={version}"
+        )
         try:
             connection.request("GET", f"{self.path}?{query}", headers=self.api.headers)
             answer = connection.getresponse()

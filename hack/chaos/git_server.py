@@ -50,7 +50,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 environment["HTTP_" + name.upper().replace("-", "_")] = self.headers[name]
         if self.headers.get("Git-Protocol"):
             environment["GIT_PROTOCOL"] = self.headers["Git-Protocol"]
-        backend = subprocess.Popen(["git", "http-backend"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        backend = subprocess.Popen(
+            ["git", "http-backend"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
         try:
             # git reads a request before it answers.
             backend.stdin.write(body)

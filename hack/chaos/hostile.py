@@ -47,10 +47,18 @@ class Hostile:
     def prepare(self):
         """The namespace and its rights, by the administrator; the repositories, on the Git server that all share."""
         admin = self.administrator
-        admin.apply(f"/api/v1/namespaces/{NAMESPACE}", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        admin.apply(
+            f"/api/v1/namespaces/{NAMESPACE}",
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        )
         rbac = "/apis/rbac.authorization.k8s.io/v1"
         meta = {"name": "edit", "namespace": NAMESPACE}
-        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta, "rules": RIGHTS}
+        role = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": meta,
+            "rules": RIGHTS,
+        }
         binding = {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "RoleBinding",
@@ -65,7 +73,9 @@ class Hostile:
         huge = "".join(f"line {number}\n" for number in range(LINES))
         repositories.commit(repository, "main", {"huge.txt": huge, "file.txt": "a\n"}, is_first=True)
         repositories.commit(repository, "feeds", {"feeds.txt": b"\n" * FEEDS}, is_first=True)
-        repositories.commit(repository, "blob", {"zeros": repositories.large_blob(repository, BLOB)}, is_first=True)
+        repositories.commit(
+            repository, "blob", {"zeros": repositories.large_blob(repository, BLOB)}, is_first=True
+        )
 
     def start(self, stop):
         thread = threading.Thread(target=self.run, args=(stop,), daemon=True)
@@ -84,7 +94,11 @@ class Hostile:
                     self.fixed.append(path)
                 self.apply(path, thing)
         for kind, plural, value in (("Secret", "secrets", "dmFsdWU="), ("ConfigMap", "configmaps", "value")):
-            meta = {"name": f"deep-{plural}", "namespace": NAMESPACE, "managedFields": bombs.deep_managed_fields()}
+            meta = {
+                "name": f"deep-{plural}",
+                "namespace": NAMESPACE,
+                "managedFields": bombs.deep_managed_fields(),
+            }
             thing = {"apiVersion": "v1", "kind": kind, "metadata": meta, "data": {"key": value}}
             if self.is_meant(meta["name"]):
                 self.write("POST", path_of(NAMESPACE, plural, group="/api/v1"), thing)
@@ -119,7 +133,9 @@ class Hostile:
                 continue
             elif action < 0.6:
                 text = chance.choice((bombs.spaces_patch(), "no patch", bombs.line_feeds_patch("file.txt")))
-                thing = self.patch_set(name, {"patches": inline({"0001.patch": text}), "release": f"r{number}"})
+                thing = self.patch_set(
+                    name, {"patches": inline({"0001.patch": text}), "release": f"r{number}"}
+                )
                 self.apply(path_of(NAMESPACE, "patchsets", name), thing)
             elif action < 0.8:
                 self.write("DELETE", path_of(NAMESPACE, "patchsets", name))
@@ -136,14 +152,21 @@ class Hostile:
             **spec,
         }
         meta = {"name": name, "namespace": NAMESPACE}
-        return {"apiVersion": GROUP.removeprefix("/apis/"), "kind": "PatchSet", "metadata": meta, "spec": whole}
+        return {
+            "apiVersion": GROUP.removeprefix("/apis/"),
+            "kind": "PatchSet",
+            "metadata": meta,
+            "spec": whole,
+        }
 
     def objects(self):
         """What is there all the time: (path, object)."""
         hostile_git = f"http://127.0.0.1:{self.ports['git']}"
         main = {"ref": {"branch": "main"}}
         for number in range(DRIPS):
-            yield self.fixed_object(f"drip-{number}", {"upstream": {"url": f"{hostile_git}/drip/{number}.git", **main}})
+            yield self.fixed_object(
+                f"drip-{number}", {"upstream": {"url": f"{hostile_git}/drip/{number}.git", **main}}
+            )
         yield self.fixed_object("many-refs", {"upstream": {"url": f"{hostile_git}/refs/x.git", **main}})
         yield self.fixed_object("delta-bomb", {"upstream": {"url": f"{hostile_git}/bomb/x.git", **main}})
         yield self.fixed_object("deep-path", {"patches": inline({"0001.patch": bombs.deep_path_patch()})})
@@ -152,9 +175,15 @@ class Hostile:
         bomb = {f"000{number}.patch": bombs.binary_bomb_patch(f"zeros-{number}") for number in (1, 2)}
         yield self.fixed_object("binary-bomb", {"patches": inline(bomb)})
         upstream = f"{self.git}/{NAMESPACE}/upstream.git"
-        feeds = {"upstream": {"url": upstream, "ref": {"branch": "feeds"}}, "patches": inline({"0001.patch": bombs.line_feeds_patch()})}
+        feeds = {
+            "upstream": {"url": upstream, "ref": {"branch": "feeds"}},
+            "patches": inline({"0001.patch": bombs.line_feeds_patch()}),
+        }
         yield self.fixed_object("line-feeds", feeds)
-        blob = {"upstream": {"url": upstream, "ref": {"branch": "blob"}}, **self.build(self.ports["no-location"])}
+        blob = {
+            "upstream": {"url": upstream, "ref": {"branch": "blob"}},
+            **self.build(self.ports["no-location"]),
+        }
         yield self.fixed_object("large-blob", blob)
         yield self.config_map("failing", bombs.failing_patches())
         yield self.fixed_object("failing", {"patches": {"configMap": {"name": "failing"}}})
@@ -173,7 +202,14 @@ class Hostile:
         place = f"127.0.0.1:{port}/x"
         source = {"repository": f"{place}/source", "version": "1.0"}
         contexts = {"base": f"docker-image://{place}/base:latest"}
-        return {"build": {"engine": "External", "source": source, "image": {"repository": place}, "contexts": contexts}}
+        return {
+            "build": {
+                "engine": "External",
+                "source": source,
+                "image": {"repository": place},
+                "contexts": contexts,
+            }
+        }
 
     def config_map(self, name, data):
         meta = {"name": name, "namespace": NAMESPACE}
@@ -190,20 +226,30 @@ class Hostile:
         for wrong in ("proxy-drip", "proxy-lie"):
             yield self.secret(wrong, {"address": f"http://127.0.0.1:{self.ports[wrong]}"})
             for one in self.tenants.objects[:PROXIED]:
-                upstream = {**self.tenants.manifest(one)["spec"]["upstream"], "proxySecretRef": {"name": wrong}}
+                upstream = {
+                    **self.tenants.manifest(one)["spec"]["upstream"],
+                    "proxySecretRef": {"name": wrong},
+                }
                 yield self.fixed_object(f"{wrong}-{one.name}", {"upstream": upstream})
 
     def jobs(self):
         """Jobs of its own that look like the controller's, and a build with a pod template that is 200 levels deep."""
         for number in range(JOBS):
-            labels = {"app.kubernetes.io/managed-by": "patchset-controller", "patching.c5c3.io/patchset-uid": f"none-{number}"}
+            labels = {
+                "app.kubernetes.io/managed-by": "patchset-controller",
+                "patching.c5c3.io/patchset-uid": f"none-{number}",
+            }
             pod = {"restartPolicy": "Never", "containers": [{"name": "build", "image": "none"}]}
             meta = {"name": f"job-{number}", "namespace": NAMESPACE, "labels": labels}
             spec = {"template": {"metadata": {"labels": labels}, "spec": pod}}
             thing = {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": spec}
             yield path_of(NAMESPACE, "jobs", meta["name"], "/apis/batch/v1"), thing
         build = self.build(self.ports["canary"])["build"]
-        build |= {"engine": "Job", "dockerfile": {"inline": "FROM scratch\n"}, "job": {"podTemplate": bombs.nested(200)}}
+        build |= {
+            "engine": "Job",
+            "dockerfile": {"inline": "FROM scratch\n"},
+            "job": {"podTemplate": bombs.nested(200)},
+        }
         yield self.fixed_object("deep-template", {"build": build})
 
     def actions(self):
@@ -212,8 +258,15 @@ class Hostile:
         for wrong in ("link-local", "canary"):
             build = self.build(self.ports["no-location"])["build"]
             address = f"http://127.0.0.1:{self.ports[wrong]}"
-            where = {"repository": "x/y", "workflow": "z.yaml", "apiUrl": address, "secretRef": {"name": "token"}}
-            yield self.fixed_object(f"actions-{wrong}", {"build": {**build, "engine": "GitHubActions", "githubActions": where}})
+            where = {
+                "repository": "x/y",
+                "workflow": "z.yaml",
+                "apiUrl": address,
+                "secretRef": {"name": "token"},
+            }
+            yield self.fixed_object(
+                f"actions-{wrong}", {"build": {**build, "engine": "GitHubActions", "githubActions": where}}
+            )
 
     def keys(self):
         """A private key that takes for ever to open."""
@@ -223,8 +276,14 @@ class Hostile:
                 return
             with open(f"{folder}/key") as file:
                 key = bombs.endless_key(file.read())
-        yield self.secret("key", {"identity": key, "password": "secret", "known_hosts": "127.0.0.1 ssh-ed25519 AAAA\n"})
-        upstream = {"url": "ssh://git@127.0.0.1:1/x.git", "ref": {"branch": "main"}, "secretRef": {"name": "key"}}
+        yield self.secret(
+            "key", {"identity": key, "password": "secret", "known_hosts": "127.0.0.1 ssh-ed25519 AAAA\n"}
+        )
+        upstream = {
+            "url": "ssh://git@127.0.0.1:1/x.git",
+            "ref": {"branch": "main"},
+            "secretRef": {"name": "key"},
+        }
         yield self.fixed_object("endless-key", {"upstream": upstream})
 
 

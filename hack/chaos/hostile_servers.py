@@ -20,7 +20,15 @@ REFS = 1_000_000
 # Bytes of all endless answers together, and of one part of them.
 ENDLESS, PART = 2 << 30, 1 << 20
 LINK_LOCAL = "http://169.254.169.254/latest/meta-data/iam/security-credentials/"
-REGISTRIES = ("line-feed", "endless-token", "no-location", "wrong-location", "link-local", "api-server", "canary")
+REGISTRIES = (
+    "line-feed",
+    "endless-token",
+    "no-location",
+    "wrong-location",
+    "link-local",
+    "api-server",
+    "canary",
+)
 
 
 def line(data):
@@ -93,7 +101,9 @@ class Git:
     def many_refs(self):
         with self.lock:
             if self.refs is None:
-                names = (b"%s refs/heads/branch-%07d\n" % (self.commit.encode(), number) for number in range(REFS))
+                names = (
+                    b"%s refs/heads/branch-%07d\n" % (self.commit.encode(), number) for number in range(REFS)
+                )
                 self.refs = b"".join(line(name) for name in names) + b"0000"
             return self.refs
 
@@ -105,7 +115,13 @@ class Git:
                 request.wfile.flush()
                 time.sleep(DRIP)
         elif request.command == "GET":
-            offer = [b"version 2\n", b"agent=git/2.39\n", b"ls-refs\n", b"fetch=shallow\n", b"object-format=sha1\n"]
+            offer = [
+                b"version 2\n",
+                b"agent=git/2.39\n",
+                b"ls-refs\n",
+                b"fetch=shallow\n",
+                b"object-format=sha1\n",
+            ]
             text = line(b"# service=git-upload-pack\n") + b"0000" + b"".join(map(line, offer)) + b"0000"
             request.send(200, text, Content_Type="application/x-git-upload-pack-advertisement")
         elif b"command=ls-refs" in body:

@@ -20,7 +20,12 @@ class Observation:
         self.lock = threading.Lock()
         for namespace in NAMESPACES:
             Watch(api, path_of(namespace, "patchsets"), self.patch_set)
-            Watch(api, path_of(namespace, "configmaps", group="/api/v1"), self.config_map, f"metadata.name={DELIVERED}")
+            Watch(
+                api,
+                path_of(namespace, "configmaps", group="/api/v1"),
+                self.config_map,
+                f"metadata.name={DELIVERED}",
+            )
 
     def patch_set(self, kind, thing):
         one = self.by_key.get((thing["metadata"]["namespace"], thing["metadata"]["name"]))

@@ -12,7 +12,9 @@ PATIENCE = 30
 
 
 def request(method, url, data=None, **headers):
-    asked = urllib.request.Request(url, data, {name.replace("_", "-"): value for name, value in headers.items()}, method=method)
+    asked = urllib.request.Request(
+        url, data, {name.replace("_", "-"): value for name, value in headers.items()}, method=method
+    )
     return urllib.request.urlopen(asked, timeout=PATIENCE)
 
 
@@ -32,7 +34,9 @@ def push(target, labels):
     host, rest = target.split("/", 1)
     repository, tag = rest.rsplit(":", 1)
     empty = {"type": "layers", "diff_ids": []}
-    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Labels": labels}, "rootfs": empty}).encode()
+    config = json.dumps(
+        {"architecture": "amd64", "os": "linux", "config": {"Labels": labels}, "rootfs": empty}
+    ).encode()
     digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
     with request("POST", f"http://{host}/v2/{repository}/blobs/uploads/", b"") as answer:
         location = answer.headers["Location"]

@@ -27,7 +27,9 @@ def git(repository, *arguments, data=None, **environment):
 
 
 def create(repository):
-    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", repository], env=ENVIRONMENT, check=True)
+    subprocess.run(
+        ["git", "init", "--quiet", "--bare", "--initial-branch=main", repository], env=ENVIRONMENT, check=True
+    )
     for key, value in (("http.receivepack", "true"), ("gc.auto", "0"), ("receive.autogc", "false")):
         git(repository, "config", key, value)
 
@@ -86,7 +88,9 @@ def remove_locks(folder):
 
 def image_lines(repository, branch):
     """The images in files of a branch, oldest commit first: (commit, file, image)."""
-    log = git(repository, "log", "--reverse", "--first-parent", "-p", "--unified=0", "--format=commit %H", branch)
+    log = git(
+        repository, "log", "--reverse", "--first-parent", "-p", "--unified=0", "--format=commit %H", branch
+    )
     found, at, file = [], "", ""
     for line in log.splitlines():
         if line.startswith("commit "):

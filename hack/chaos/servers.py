@@ -164,8 +164,20 @@ def registry(folder, host):
 def controller(program, folder, kubeconfig, plain_registries):
     """The controller as it is installed, but for plain HTTP."""
     health, metrics = free_port(), free_port()
-    command = [program, "controller", "--allow-transport=https,ssh,http", "--storage-path", f"{folder}/mirrors"]
-    command += ["--storage-capacity=2Gi", f"--metrics-addr=127.0.0.1:{metrics}", f"--health-addr=127.0.0.1:{health}"]
+    command = [
+        program,
+        "controller",
+        "--allow-transport=https,ssh,http",
+        "--storage-path",
+        f"{folder}/mirrors",
+    ]
+    command += [
+        "--storage-capacity=2Gi",
+        f"--metrics-addr=127.0.0.1:{metrics}",
+        f"--health-addr=127.0.0.1:{health}",
+    ]
     command += [f"--plain-http-registry={host}" for host in plain_registries]
     environment = {"KUBECONFIG": kubeconfig, "RUNTIME_NAMESPACE": "default"}
-    return Server("controller", command, folder, lambda: answers(f"http://127.0.0.1:{health}/readyz"), environment)
+    return Server(
+        "controller", command, folder, lambda: answers(f"http://127.0.0.1:{health}/readyz"), environment
+    )

@@ -36,7 +36,11 @@ def upstream_files(revision):
 def patch_text(revision):
     """A patch as git format-patch writes it."""
     before, after = LINES[AT - 4 : AT - 1], LINES[AT : AT + 3]
-    hunk = [f" {line}" for line in before] + [f"-{LINES[AT - 1]}", f"+patched by revision {revision}\n"] + [f" {line}" for line in after]
+    hunk = (
+        [f" {line}" for line in before]
+        + [f"-{LINES[AT - 1]}", f"+patched by revision {revision}\n"]
+        + [f" {line}" for line in after]
+    )
     return (
         f"From: Tenant <tenant@example.org>\nSubject: [PATCH] Revision {revision}\n\n---\n"
         f"diff --git a/file.txt b/file.txt\n--- a/file.txt\n+++ b/file.txt\n@@ -{AT - 3},7 +{AT - 3},7 @@\n{''.join(hunk)}"
@@ -142,7 +146,12 @@ class Tenants:
                 repositories.create(f"{self.folder}/{namespace}/{name}.git")
             mine = [one for one in self.objects if one.namespace == namespace]
             markers = {f"apps/{one.name}.yaml": self.marked(one) for one in mine if one.kind == "build-git"}
-            repositories.commit(f"{self.folder}/{namespace}/gitops.git", "main", {"README": "text\n", **markers}, is_first=True)
+            repositories.commit(
+                f"{self.folder}/{namespace}/gitops.git",
+                "main",
+                {"README": "text\n", **markers},
+                is_first=True,
+            )
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
             self.api.apply(f"/api/v1/namespaces/{namespace}", body)
         for one in self.objects:
@@ -163,12 +172,17 @@ class Tenants:
             "release": "2026.1",
             "interval": "30s",
             "timeout": "1m",
-            "upstream": {"url": f"{self.git}{one.repository.removeprefix(self.folder)}", "ref": {"branch": one.name}},
+            "upstream": {
+                "url": f"{self.git}{one.repository.removeprefix(self.folder)}",
+                "ref": {"branch": one.name},
+            },
         }
         if one.kind == "config-map":
             spec["patches"] = {"configMap": {"name": one.name}}
         elif one.kind in ("git", "build-git"):
-            spec["patches"] = {"git": {"url": f"{url}/patches.git", "ref": {"branch": one.name}, "path": "patches"}}
+            spec["patches"] = {
+                "git": {"url": f"{url}/patches.git", "ref": {"branch": one.name}, "path": "patches"}
+            }
         else:
             spec["patches"] = {"inline": [{"name": "0001-change.patch", "content": patch_text(one.patch)}]}
         if one.builds:
@@ -182,19 +196,31 @@ class Tenants:
         if one.kind == "build-git":
             spec["delivery"] = {"git": {"url": f"{url}/gitops.git", "branch": "main", "paths": ["apps"]}}
         metadata = {"name": one.name, "namespace": one.namespace}
-        return {"apiVersion": GROUP.removeprefix("/apis/"), "kind": "PatchSet", "metadata": metadata, "spec": spec}
+        return {
+            "apiVersion": GROUP.removeprefix("/apis/"),
+            "kind": "PatchSet",
+            "metadata": metadata,
+            "spec": spec,
+        }
 
     def write_patch(self, one, change):
         """Writes the patch where it is: the object itself is written elsewhere."""
         text = patch_text(one.patch)
         if one.kind == "config-map":
             metadata = {"name": one.name, "namespace": one.namespace}
-            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"0001-change.patch": text}}
+            body = {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": metadata,
+                "data": {"0001-change.patch": text},
+            }
             path = path_of(one.namespace, "configmaps", one.name, "/api/v1")
             self.api.apply(path, body, begun=lambda: begin(change))
         elif one.kind in ("git", "build-git"):
             repository = f"{self.folder}/{one.namespace}/patches.git"
-            repositories.commit(repository, one.name, {"patches/0001-change.patch": text}, is_first=one.patch == 0)
+            repositories.commit(
+                repository, one.name, {"patches/0001-change.patch": text}, is_first=one.patch == 0
+            )
 
     def change(self, one, what, phase):
         """Moves the upstream or the patch by one revision, as a person does, and asks for a look where none would follow."""

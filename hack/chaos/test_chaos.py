@@ -14,7 +14,9 @@ import repositories
 import verdicts
 from tenants import Change, Honest, Tenants, patch_text, upstream_files
 
-IMAGES = {f"sha256:{number}": ("ns/one", number, number) for number in range(4)} | {"sha256:other": ("ns/other", 9, 9)}
+IMAGES = {f"sha256:{number}": ("ns/one", number, number) for number in range(4)} | {
+    "sha256:other": ("ns/other", 9, 9)
+}
 
 
 def delivered(*digests):
@@ -37,9 +39,15 @@ class VerdictsTest(unittest.TestCase):
         one = Honest("ns", "one", "build", "repository")
         tenants = Tenants(None, 1, "", "", "", 0)
         tenants.objects = [one]
-        one.changes = [Change(1, 0, "reference", ready=5.0), Change(2, 0, "quiet", ready=50.0, cut=36.0), Change(3, 0, "quiet", ready=34.0)]
+        one.changes = [
+            Change(1, 0, "reference", ready=5.0),
+            Change(2, 0, "quiet", ready=50.0, cut=36.0),
+            Change(3, 0, "quiet", ready=34.0),
+        ]
         reference, quiet = verdicts.waits(tenants, "reference"), verdicts.waits(tenants, "quiet")
-        self.assertEqual(verdicts.late(reference, quiet), ["one waited 36.0 s, 31.0 s longer than one of its kind alone"])
+        self.assertEqual(
+            verdicts.late(reference, quiet), ["one waited 36.0 s, 31.0 s longer than one of its kind alone"]
+        )
 
     def test_an_object_is_settled_at_its_last_revision_alone(self):
         one = Honest("ns", "one", "build", "repository", upstream=1, patch=2, revisions={"a": 0, "b": 1})
@@ -48,7 +56,14 @@ class VerdictsTest(unittest.TestCase):
 
         def observe(commit, patch, truth, now):
             ready = [{"type": "Ready", "status": truth}]
-            one.observe({"upstream": {"commit": commit}, "patches": [{"subject": f"Revision {patch}"}], "conditions": ready}, now)
+            one.observe(
+                {
+                    "upstream": {"commit": commit},
+                    "patches": [{"subject": f"Revision {patch}"}],
+                    "conditions": ready,
+                },
+                now,
+            )
 
         observe("a", 2, "True", 11.0)
         observe("b", 1, "True", 12.0)
@@ -90,8 +105,12 @@ class InputsTest(unittest.TestCase):
 
     def test_honest_patches_apply_at_any_revision(self):
         for revision in (0, 3):
-            commit = repositories.commit(self.repository, f"b{revision}", upstream_files(revision), is_first=True)
-            self.assertRegex(repositories.patched_tree(self.repository, commit, patch_text(7)), "^[0-9a-f]{40}$")
+            commit = repositories.commit(
+                self.repository, f"b{revision}", upstream_files(revision), is_first=True
+            )
+            self.assertRegex(
+                repositories.patched_tree(self.repository, commit, patch_text(7)), "^[0-9a-f]{40}$"
+            )
 
     def test_git_takes_the_delta(self):
         commit, pack = bombs.delta_bomb(copies=1)
@@ -109,7 +128,9 @@ class InputsTest(unittest.TestCase):
         self.assertIn("1048576\tzeros", repositories.git(self.repository, "ls-tree", "-l", tree))
 
     def test_images_are_read_off_commits(self):
-        repositories.commit(self.repository, "main", {"apps/a.yaml": "image: none  # marker\n"}, is_first=True)
+        repositories.commit(
+            self.repository, "main", {"apps/a.yaml": "image: none  # marker\n"}, is_first=True
+        )
         commit = repositories.commit(self.repository, "main", {"apps/a.yaml": "image: x:1  # marker\n"})
         found = repositories.image_lines(self.repository, "main")
         self.assertEqual([entry[1:] for entry in found], [("apps/a.yaml", "none"), ("apps/a.yaml", "x:1")])
@@ -122,11 +143,18 @@ class InputsTest(unittest.TestCase):
                 self.skipTest("no ssh-keygen")
             with open(f"{folder}/key") as file:
                 key = bombs.endless_key(file.read())
-            with open(f"{folder}/endless", "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            with open(
+                f"{folder}/endless", "w", opener=lambda path, flags: os.open(path, flags, 0o600)
+            ) as file:
                 file.write(key)
             # With another passphrase it is refused only after all rounds.
             with self.assertRaises(subprocess.TimeoutExpired):
-                subprocess.run(["ssh-keygen", "-y", "-P", "secret", "-f", f"{folder}/endless"], capture_output=True, check=False, timeout=3)
+                subprocess.run(
+                    ["ssh-keygen", "-y", "-P", "secret", "-f", f"{folder}/endless"],
+                    capture_output=True,
+                    check=False,
+                    timeout=3,
+                )
 
 
 if __name__ == "__main__":

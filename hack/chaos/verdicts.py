@@ -39,8 +39,14 @@ def not_ready(tenants):
     for one in tenants.objects:
         if not one.is_settled():
             ready = [c for c in one.status.get("conditions", []) if c["type"] == "Ready"]
-            told = f"{ready[0]['status']} {ready[0]['reason']}: {ready[0]['message'][:200]}" if ready else "no condition"
-            found.append(f"{one.namespace}/{one.name} is at {one.revision()} of {(one.upstream, one.patch)}; {told}")
+            told = (
+                f"{ready[0]['status']} {ready[0]['reason']}: {ready[0]['message'][:200]}"
+                if ready
+                else "no condition"
+            )
+            found.append(
+                f"{one.namespace}/{one.name} is at {one.revision()} of {(one.upstream, one.patch)}; {told}"
+            )
     return found
 
 
@@ -51,7 +57,9 @@ def other_trees(tenants):
         commit = next(commit for commit, revision in one.revisions.items() if revision == one.upstream)
         expected = repositories.patched_tree(one.repository, commit, patch_text(one.patch))
         if one.status.get("patchedTree") != expected:
-            found.append(f"{one.namespace}/{one.name}: {one.status.get('patchedTree')}, and git has {expected}")
+            found.append(
+                f"{one.namespace}/{one.name}: {one.status.get('patchedTree')}, and git has {expected}"
+            )
     return found
 
 
@@ -83,7 +91,9 @@ def twice(sequences):
     found = []
     for key, revisions in sequences.items():
         again = {revision for revision in revisions if revisions.count(revision) > 1}
-        found += [f"{key}: {revision} was delivered {revisions.count(revision)} times" for revision in sorted(again)]
+        found += [
+            f"{key}: {revision} was delivered {revisions.count(revision)} times" for revision in sorted(again)
+        ]
     return found
 
 
@@ -113,5 +123,11 @@ def late(reference, measured):
     slowest = {}
     for kind, _, wait in reference:
         slowest[kind] = max(slowest.get(kind, 0.0), wait)
-    found = sorted(((wait - slowest.get(kind, 0.0), name, wait) for kind, name, wait in measured), reverse=True)
-    return [f"{name} waited {wait:.1f} s, {more:.1f} s longer than one of its kind alone" for more, name, wait in found if more > SURPLUS]
+    found = sorted(
+        ((wait - slowest.get(kind, 0.0), name, wait) for kind, name, wait in measured), reverse=True
+    )
+    return [
+        f"{name} waited {wait:.1f} s, {more:.1f} s longer than one of its kind alone"
+        for more, name, wait in found
+        if more > SURPLUS
+    ]

@@ -265,6 +265,7 @@ class Run:
         print(f"\nevents of honest objects: {listed(self.observation.events(NAMESPACES))}")
         if self.hostile:
             print(f"events of hostile objects: {listed(self.observation.events([hostile.NAMESPACE]))}")
+            print(f"answers to its objects: {listed(self.hostile.answers())}")
             print(f"requests of the hostile tenant: {listed(self.hostile.counts)}")
         changes = collections.Counter(change.phase for one in tenants.objects for change in one.changes)
         print(

@@ -142,6 +142,16 @@ class Hostile:
             else:
                 self.apply(*self.config_map(name, {"x": str(number) * 1000}))
 
+    def answers(self):
+        """How many of the objects that are there all the time were answered how, by the reason of Ready."""
+        counts = collections.Counter()
+        for thing in self.tenants.api.list(path_of(NAMESPACE, "patchsets")):
+            if path_of(NAMESPACE, "patchsets", thing["metadata"]["name"]) in self.fixed:
+                conditions = thing.get("status", {}).get("conditions", [])
+                counts.update(one["reason"] for one in conditions if one["type"] == "Ready")
+                counts["no answer"] += not conditions
+        return +counts
+
     def patch_set(self, name, spec):
         whole = {
             "component": "hostile",
@@ -163,10 +173,6 @@ class Hostile:
         """What is there all the time: (path, object)."""
         hostile_git = f"http://127.0.0.1:{self.ports['git']}"
         main = {"ref": {"branch": "main"}}
-        for number in range(DRIPS):
-            yield self.fixed_object(
-                f"drip-{number}", {"upstream": {"url": f"{hostile_git}/drip/{number}.git", **main}}
-            )
         yield self.fixed_object("many-refs", {"upstream": {"url": f"{hostile_git}/refs/x.git", **main}})
         yield self.fixed_object("delta-bomb", {"upstream": {"url": f"{hostile_git}/bomb/x.git", **main}})
         yield self.fixed_object("deep-path", {"patches": inline({"0001.patch": bombs.deep_path_patch()})})
@@ -190,10 +196,15 @@ class Hostile:
         for wrong, port in self.ports.items():
             if wrong not in GITS:
                 yield self.fixed_object(f"registry-{wrong}", self.build(port))
-        yield from self.proxies()
         yield from self.jobs()
         yield from self.actions()
         yield from self.keys()
+        # Last, because these keep the places that the namespace can have.
+        yield from self.proxies()
+        for number in range(DRIPS):
+            yield self.fixed_object(
+                f"drip-{number}", {"upstream": {"url": f"{hostile_git}/drip/{number}.git", **main}}
+            )
 
     def fixed_object(self, name, spec):
         return path_of(NAMESPACE, "patchsets", name), self.patch_set(name, spec)

@@ -8,17 +8,19 @@ it. All of it is bounded.
 
 import http.server
 import json
-import re
 import sys
 import threading
 import time
 
 import bombs
+from tenants import NAMESPACES, spread
 
 DRIP = 5
 REFS = 1_000_000
 # Bytes of all endless answers together, and of one part of them.
 ENDLESS, PART = 2 << 30, 1 << 20
+# The branch of the hostile tenant itself, and those of the honest ones, which a proxy answers for.
+BRANCHES = [b"main", *(name.encode() for _, name, _ in spread(NAMESPACES, 100))]
 LINK_LOCAL = "http://169.254.169.254/latest/meta-data/iam/security-credentials/"
 REGISTRIES = (
     "line-feed",
@@ -125,8 +127,10 @@ class Git:
             text = line(b"# service=git-upload-pack\n") + b"0000" + b"".join(map(line, offer)) + b"0000"
             request.send(200, text, Content_Type="application/x-git-upload-pack-advertisement")
         elif b"command=ls-refs" in body:
-            asked = re.findall(rb"ref-prefix (refs/heads/[^\n]+)\n", body) or [b"refs/heads/main"]
-            some = b"".join(line(b"%s %s\n" % (self.commit.encode(), name)) for name in asked) + b"0000"
+            some = (
+                b"".join(line(b"%s refs/heads/%s\n" % (self.commit.encode(), name)) for name in BRANCHES)
+                + b"0000"
+            )
             text = self.many_refs() if request.path.startswith("/refs") else some
             request.send(200, text, Content_Type="application/x-git-upload-pack-result")
         else:

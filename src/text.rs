@@ -33,6 +33,12 @@ pub(crate) fn printable_lines(text: &str) -> String {
         .collect()
 }
 
+/// Whether a text has no character that a terminal or a page would obey.
+#[must_use]
+pub(crate) fn is_plain(text: &str) -> bool {
+    !text.chars().any(is_obeyed)
+}
+
 /// Whether a character does something instead of being shown.
 fn is_obeyed(c: char) -> bool {
     c.is_control()

@@ -2,14 +2,15 @@
 
 use std::collections::VecDeque;
 
-use reqwest::header::{CONTENT_LENGTH, LOCATION};
-use reqwest::{Response, StatusCode, Url};
+use reqwest::header::CONTENT_LENGTH;
+use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
 use super::answers::{About, refusal};
 use super::client::run_of;
 use super::{Client, Error, RunId, Workflow};
-use crate::rest::{causes, has_next, host, read};
+use crate::rest::{Fetched, Lead, causes, has_next, host, read};
+use crate::text::{printable, printable_lines};
 
 /// How many pages of 100 jobs are looked through.
 const PAGES: u32 = 5;
@@ -20,6 +21,9 @@ const MOST_LINES: usize = 1_000;
 /// The longest line, in characters; and what of it is looked at, in bytes.
 const LINE: usize = 1_000;
 const LINE_BYTES: usize = 16 << 10;
+/// The longest name of a job or step, and the longest address of a page, in characters.
+const LONGEST_NAME: usize = 200;
+const LONGEST_ADDRESS: usize = 2000;
 /// What the runner begins a line with that says why a step failed.
 const ERROR: &str = "##[error]";
 
@@ -86,29 +90,26 @@ impl Client {
         let what = format!("the log of job {} in {}", job.id, run_of(workflow, id));
         let step = job.steps.into_iter();
         let mut found = FailedJob {
-            name: job.name.unwrap_or_default(),
+            name: printable(&job.name.unwrap_or_default(), LONGEST_NAME),
             step: step
                 .filter(|step| failed(step.conclusion.as_deref()))
-                .find_map(|step| step.name),
-            html_url: job.html_url,
+                .find_map(|step| step.name)
+                .map(|name| printable(&name, LONGEST_NAME)),
+            html_url: job.html_url.map(|url| printable(&url, LONGEST_ADDRESS)),
             tail: Vec::new(),
             complete: true,
         };
         let url = workflow.actions(&["jobs", &job.id.to_string(), "logs"]);
-        let answer = self.get(workflow, url.clone(), &what, None).await?;
+        let mut answer = self.get(workflow, url, &what, None).await?;
         let mut tail = Tail::new(lines, false);
         match answer.status {
             status if status.is_success() => tail.take(&answer.body),
             status if status.is_redirection() => {
-                let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
-                let target = location.and_then(|location| url.join(location).ok());
-                let Some(target) = target else {
-                    return Err(refusal(&answer, workflow, &what, About::Run));
+                let lead = match answer.elsewhere.take() {
+                    Some(lead) => lead?,
+                    None => return Err(refusal(&answer, workflow, &what, About::Run)),
                 };
-                let read = self
-                    .rest
-                    .retried(|| self.log(target.clone(), &what, lines))
-                    .await?;
+                let read = self.rest.retried(|| self.log(&lead, &what, lines)).await?;
                 found.complete = read.1;
                 tail = read.0;
             }
@@ -145,9 +146,9 @@ impl Client {
     }
 
     /// Reads the end of a log, and whether that is its end.
-    async fn log(&self, url: Url, what: &str, lines: usize) -> Result<(Tail, bool), Error> {
+    async fn log(&self, lead: &Lead, what: &str, lines: usize) -> Result<(Tail, bool), Error> {
         let limit = self.log_bytes;
-        let Some((response, url)) = self.follow(url, what).await? else {
+        let Some((response, lead)) = self.follow(lead.clone(), what).await? else {
             return Ok((Tail::new(lines, false), true));
         };
         let length = response
@@ -158,8 +159,8 @@ impl Client {
         let Some(start) = start.filter(|start| *start > 0) else {
             return read_tail(response, Tail::new(lines, false), limit, what).await;
         };
-        match self.rest.http.fetch(url, what, Some(start)).await? {
-            Ok(part) if part.status() == StatusCode::PARTIAL_CONTENT => {
+        match self.rest.http.fetch(&lead, what, Some(start)).await? {
+            Fetched::There(part) if part.status() == StatusCode::PARTIAL_CONTENT => {
                 drop(response);
                 read_tail(part, Tail::new(lines, true), limit, what).await
             }
@@ -169,31 +170,23 @@ impl Client {
     }
 
     /// Follows redirects to what is there; `None` where nothing is.
-    async fn follow(&self, mut url: Url, what: &str) -> Result<Option<(Response, Url)>, Error> {
+    async fn follow(&self, mut lead: Lead, what: &str) -> Result<Option<(Response, Lead)>, Error> {
         for _ in 0..=REDIRECTS {
-            let refused = |reason: String| Error::Refused {
-                host: host(&url),
-                what: what.to_owned(),
-                reason,
-            };
-            match self.rest.http.fetch(url.clone(), what, None).await? {
-                Ok(response) if !response.status().is_redirection() => return Ok(Some((response, url))),
-                Err(StatusCode::NOT_FOUND | StatusCode::GONE) => return Ok(None),
-                Err(status) => return Err(refused(format!("status {}", status.as_u16()))),
-                Ok(response) => {
-                    let location = response
-                        .headers()
-                        .get(LOCATION)
-                        .and_then(|value| value.to_str().ok());
-                    let target = location.and_then(|location| url.join(location).ok());
-                    let target =
-                        target.ok_or_else(|| refused("it redirects without an address".to_owned()))?;
-                    url = target;
+            match self.rest.http.fetch(&lead, what, None).await? {
+                Fetched::There(response) => return Ok(Some((response, lead))),
+                Fetched::Elsewhere(further) => lead = further,
+                Fetched::Refused(StatusCode::NOT_FOUND | StatusCode::GONE) => return Ok(None),
+                Fetched::Refused(status) => {
+                    return Err(Error::Refused {
+                        host: host(&lead.url),
+                        what: what.to_owned(),
+                        reason: format!("status {}", status.as_u16()),
+                    });
                 }
             }
         }
         Err(Error::Refused {
-            host: host(&url),
+            host: host(&lead.url),
             what: what.to_owned(),
             reason: format!("more than {REDIRECTS} redirects"),
         })
@@ -300,7 +293,7 @@ fn clean(line: &str) -> String {
     let plain = anstream::adapter::strip_str(line).to_string();
     let last = plain.trim_end().rsplit('\r').next().unwrap_or_default();
     let kept = last.chars().filter(|c| *c == '\t' || !c.is_control());
-    kept.take(LINE).collect()
+    printable_lines(&kept.take(LINE).collect::<String>())
 }
 
 #[cfg(test)]

@@ -58,6 +58,12 @@ impl Workflow {
         self.place.full_name()
     }
 
+    /// The repository with its server, which tells it from one of the same name elsewhere.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("{}/{}", self.place.base, self.full_name())
+    }
+
     /// As messages name it.
     pub(super) fn named(&self) -> String {
         format!(

@@ -29,7 +29,7 @@ pub(super) fn of_source(what: &str, error: &source::Error) -> Failure {
 fn classify(error: &source::Error) -> (&'static str, Retry) {
     use source::Error as E;
     let reason = match error {
-        E::Address { .. } | E::RefInvalid { .. } | E::Path { .. } => reason::INVALID_SPEC,
+        E::Address { .. } | E::RefInvalid { .. } | E::Author { .. } | E::Path { .. } => reason::INVALID_SPEC,
         E::Refused { .. } => reason::ACCESS_DENIED,
         E::Unverified { fault, .. } => match fault {
             SignatureFault::Missing => reason::SIGNATURE_MISSING,

@@ -100,7 +100,7 @@ impl Workflows {
 
     /// When a run was cancelled by this process.
     pub(super) fn cancelled(&self, workflow: &Workflow, run: RunId) -> Option<Instant> {
-        lock(&self.cancelled).get(&(workflow.full_name(), run)).copied()
+        lock(&self.cancelled).get(&(workflow.address(), run)).copied()
     }
 
     /// Notes that a run was cancelled.
@@ -109,7 +109,7 @@ impl Workflows {
         if cancelled.len() >= MOST_REMEMBERED {
             cancelled.clear();
         }
-        cancelled.insert((workflow.full_name(), run), Instant::now());
+        cancelled.insert((workflow.address(), run), Instant::now());
     }
 
     /// Takes a place for one more build, where the bounds leave one and it is its turn.

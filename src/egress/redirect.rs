@@ -9,6 +9,8 @@ pub enum Elsewhere {
     Refused,
     /// Over https, for what is fetched without a login: blobs, uploads and logs are often kept at another host.
     OverHttps,
+    /// Over https, or without encryption where the request had none: a repository's address, as git follows it.
+    NotLessEncrypted,
 }
 
 /// A redirect that is not followed. Its text names the host alone: what follows it may be a secret.
@@ -49,8 +51,15 @@ pub fn check_redirect(from: &Url, location: &str, elsewhere: Elsewhere) -> Resul
             &shown,
             "another server, which is not followed here: name that one",
         )),
-        Elsewhere::OverHttps if to.scheme() == "https" && to.host().is_some() => Ok(to),
-        Elsewhere::OverHttps => Err(refused(&shown, "which is not encrypted and is not followed")),
+        Elsewhere::OverHttps | Elsewhere::NotLessEncrypted
+            if to.scheme() == "https" && to.host().is_some() =>
+        {
+            Ok(to)
+        }
+        Elsewhere::NotLessEncrypted if from.scheme() == "http" && to.scheme() == "http" => Ok(to),
+        Elsewhere::OverHttps | Elsewhere::NotLessEncrypted => {
+            Err(refused(&shown, "which is not encrypted and is not followed"))
+        }
     }
 }
 
@@ -75,6 +84,11 @@ mod tests {
             ("https://r.example:444/1", Elsewhere::Refused, "another server"),
             ("http://r.example/1", Elsewhere::OverHttps, "not encrypted"),
             (
+                "http://blobs.example/1",
+                Elsewhere::NotLessEncrypted,
+                "not encrypted",
+            ),
+            (
                 "http://internal/secret",
                 Elsewhere::OverHttps,
                 "http://internal, which is not encrypted",
@@ -89,5 +103,7 @@ mod tests {
                 "{location}: {error}"
             );
         }
+        let plain: Url = "http://r.example/a".parse().unwrap();
+        assert!(check_redirect(&plain, "http://other.example/a", Elsewhere::NotLessEncrypted).is_ok());
     }
 }

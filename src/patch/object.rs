@@ -181,6 +181,14 @@ pub enum ObjectError {
     /// It is another kind of object than was asked for.
     #[error("object {0} is of another kind")]
     WrongKind(Oid),
+    /// It is larger than allowed.
+    #[error("object {id} is larger than the {limit} that are allowed")]
+    TooLarge {
+        /// The object.
+        id: Oid,
+        /// The limit, with its unit.
+        limit: String,
+    },
     /// The store failed.
     #[error("object {id}: {message}")]
     Failed {

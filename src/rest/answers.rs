@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Error;
 use super::http::Answer;
+use crate::text::printable;
 
 /// How long to wait where a server limits requests without saying for how long: GitHub's own rule.
 const UNTOLD: SignedDuration = SignedDuration::from_mins(1);
@@ -103,11 +104,7 @@ pub(super) fn message(body: &[u8], token: &SecretString) -> String {
         }
     }
     let text = text.replace(token.expose_secret(), "***");
-    let words: Vec<_> = text
-        .split(|c: char| c.is_control() || c.is_whitespace())
-        .filter(|word| !word.is_empty())
-        .collect();
-    words.join(" ").chars().take(MESSAGE).collect()
+    printable(&text.replace(char::is_control, " "), MESSAGE)
 }
 
 /// The most texts of one answer that are looked at.

@@ -11,7 +11,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde::Serialize;
 
 /// How long the token holds, in seconds. GitHub takes at most 10 minutes.
@@ -26,7 +26,8 @@ pub(super) struct App {
     pub(super) id: String,
     /// The number of its installation at a user or organisation.
     pub(super) installation: u64,
-    key: EncodingKey,
+    /// PKCS#1 or PKCS#8.
+    key: SecretSlice<u8>,
 }
 
 #[derive(Serialize)]
@@ -41,11 +42,11 @@ impl App {
     /// key of 2,048 to 4,096 bits.
     pub(super) fn new(id: String, installation: u64, pem: &[u8]) -> Option<Self> {
         let key = match PrivateKeyDer::from_pem_slice(pem).ok()? {
-            PrivateKeyDer::Pkcs1(der) => EncodingKey::from_rsa_der(der.secret_pkcs1_der()),
-            PrivateKeyDer::Pkcs8(der) => EncodingKey::from_rsa_der(der.secret_pkcs8_der()),
+            PrivateKeyDer::Pkcs1(der) => SecretSlice::from(der.secret_pkcs1_der().to_vec()),
+            PrivateKeyDer::Pkcs8(der) => SecretSlice::from(der.secret_pkcs8_der().to_vec()),
             _ => return None,
         };
-        pair(&key)?;
+        pair(key.expose_secret())?;
         Some(Self {
             id,
             installation,
@@ -66,14 +67,17 @@ impl App {
             exp: now + LIFETIME,
             iss: &self.id,
         };
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key)?;
+        let token = {
+            let key = EncodingKey::from_rsa_der(self.key.expose_secret());
+            jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key)?
+        };
         Ok(token.into())
     }
 }
 
 /// The library's own backends bring a second implementation of everything that ring has.
 static RING: CryptoProvider = CryptoProvider {
-    signer_factory: |algorithm, key| match (algorithm, pair(key)) {
+    signer_factory: |algorithm, key| match (algorithm, pair(key.as_bytes())) {
         (Algorithm::RS256, Some(pair)) => Ok(Box::new(Rs256(pair))),
         _ => Err(ErrorKind::InvalidAlgorithm.into()),
     },
@@ -84,8 +88,7 @@ static RING: CryptoProvider = CryptoProvider {
 
 struct Rs256(RsaKeyPair);
 
-fn pair(key: &EncodingKey) -> Option<RsaKeyPair> {
-    let der = key.as_bytes();
+fn pair(der: &[u8]) -> Option<RsaKeyPair> {
     RsaKeyPair::from_der(der)
         .or_else(|_| RsaKeyPair::from_pkcs8(der))
         .ok()

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::text::printable;
+
 /// Why something could not be done at a server. No message holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -24,7 +26,7 @@ pub enum Error {
         /// Scheme and host.
         address: String,
         /// Why.
-        reason: &'static str,
+        reason: String,
     },
     /// The server does not take the login (401).
     #[error("{host} refuses the login (401) for {what}: {reason}")]
@@ -118,7 +120,7 @@ impl Error {
 pub(crate) fn invalid(what: &'static str, text: &str, reason: &'static str) -> Error {
     Error::Invalid {
         what,
-        text: text.chars().take(100).collect(),
+        text: printable(text, 100),
         reason,
     }
 }

@@ -5,14 +5,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RANGE, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, RANGE,
+    USER_AGENT,
 };
 use reqwest::{Client, ClientBuilder, Method, Request, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::answers::{limited_until, message};
 use super::base::host;
-use super::{Config, Error, Kind, PlainHttp};
+use super::{Config, Error, Kind};
+use crate::egress::{Destinations, Elsewhere, RefusedAddress, check_redirect};
 
 /// The largest answer that is read, in bytes: a page of runs or pull requests has some 20 KB for each.
 const LARGEST: usize = 8 << 20;
@@ -25,7 +27,9 @@ const VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 /// Sends requests.
 pub(crate) struct Http {
     client: Client,
-    unencrypted: PlainHttp,
+    /// What clients are made of for the servers that others lead to.
+    config: Config,
+    certificates: Vec<reqwest::Certificate>,
     /// Until when a host wants no requests.
     limited: Mutex<HashMap<String, Timestamp>>,
 }
@@ -62,6 +66,17 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// What the server says went wrong, in one line without secrets; empty where nothing did.
     pub(crate) message: String,
+    /// Where it leads, where it redirects; or why that is not followed.
+    pub(crate) elsewhere: Option<Result<Lead, Error>>,
+}
+
+/// Where a server leads with a redirect.
+#[derive(Clone, Debug)]
+pub(crate) struct Lead {
+    /// The address, which may be a secret.
+    pub(crate) url: Url,
+    /// What may be connected to for it.
+    destinations: Destinations,
 }
 
 impl Http {
@@ -72,26 +87,17 @@ impl Http {
                 .map_err(|_| Error::Secret("ca.crt holds no PEM certificate".to_owned()))?,
             None => Vec::new(),
         };
-        let client = settings(config)
-            .tls_certs_merge(certificates.clone())
-            .build()
-            // A system without authorities, as small images are, fails here. What needs none shall work there.
-            .or_else(|_| settings(config).tls_certs_only(certificates).build())
-            .map_err(|error| Error::Unavailable {
-                host: "this machine".to_owned(),
-                what: "an HTTP client".to_owned(),
-                reason: causes(error),
-            })?;
         Ok(Self {
-            client,
-            unencrypted: config.plain_http.clone(),
+            client: client(config, &certificates, Destinations::NAMED)?,
+            config: config.clone(),
+            certificates,
             limited: Mutex::default(),
         })
     }
 
     /// Asks a server.
     pub(crate) async fn ask(&self, kind: Kind, ask: &Ask<'_>, token: &SecretString) -> Result<Answer, Error> {
-        self.allow(&ask.url)?;
+        self.allow(&ask.url, Destinations::NAMED)?;
         let host = host(&ask.url);
         let until = self.limited().get(&host).copied();
         if let Some(until) = until.filter(|until| *until > Timestamp::now()) {
@@ -108,6 +114,7 @@ impl Http {
         };
         let mut response = match self.client.execute(request(kind, ask, token)?).await {
             Ok(response) => response,
+            Err(error) if RefusedAddress::find(&error).is_some() => return Err(refused(&host, &error)),
             // Without a connection nothing was sent.
             Err(error) if error.is_connect() => {
                 return Err(Error::Unavailable {
@@ -119,6 +126,7 @@ impl Http {
             Err(error) => return Err(failed(causes(error))),
         };
         let status = response.status();
+        let elsewhere = self.lead(&ask.url, &response, Destinations::NAMED);
         let headers = std::mem::take(response.headers_mut());
         let body = match body(&mut response).await {
             Ok(Some(body)) => body,
@@ -149,20 +157,40 @@ impl Http {
             headers,
             body,
             message,
+            elsewhere,
         })
     }
 
-    /// Gets what a server redirected to, from some byte on where one is given; or another redirect, or the status of a
+    /// Reads where an answer leads: over https, or to a host that may be spoken to without TLS, and to no network that is closer
+    /// than the server's. `None` where it does not redirect, or gives no address.
+    fn lead(&self, from: &Url, response: &Response, known: Destinations) -> Option<Result<Lead, Error>> {
+        let location = response.headers().get(LOCATION)?.to_str().ok()?;
+        if !response.status().is_redirection() {
+            return None;
+        }
+        let to = from.join(location).ok()?;
+        let elsewhere = if to.scheme() == "http" && self.config.plain_http.allows(&host(&to)) {
+            Elsewhere::NotLessEncrypted
+        } else {
+            Elsewhere::OverHttps
+        };
+        let url = check_redirect(from, location, elsewhere).map_err(|refused| Error::Address {
+            address: format!("{}://{}", to.scheme(), host(&to)),
+            reason: refused.to_string(),
+        });
+        Some(url.map(|url| Lead {
+            url,
+            destinations: known.and(Destinations::beyond(response.remote_addr())),
+        }))
+    }
+
+    /// Gets what a server redirected to, from some byte on where one is given; or where that leads, or the status of a
     /// refusal. Such an address is itself a secret: it is in no message, and no login is sent.
-    pub(crate) async fn fetch(
-        &self,
-        url: Url,
-        what: &str,
-        from: Option<u64>,
-    ) -> Result<Result<Response, StatusCode>, Error> {
-        self.allow(&url)?;
+    pub(crate) async fn fetch(&self, lead: &Lead, what: &str, from: Option<u64>) -> Result<Fetched, Error> {
+        let url = &lead.url;
+        self.allow(url, lead.destinations)?;
         let unavailable = |reason| Error::Unavailable {
-            host: host(&url),
+            host: host(url),
             what: what.to_owned(),
             reason,
         };
@@ -172,15 +200,23 @@ impl Http {
         if let Some(Ok(range)) = from.map(|from| HeaderValue::from_str(&format!("bytes={from}-"))) {
             headers.insert(RANGE, range);
         }
-        let response = self
-            .client
+        // No connection of another rule is used again.
+        let client = client(&self.config, &self.certificates, lead.destinations)?;
+        let response = client
             .execute(request)
             .await
-            .map_err(|error| unavailable(causes(error)))?;
+            .map_err(|error| match RefusedAddress::find(&error) {
+                Some(_) => refused(&host(url), &error),
+                None => unavailable(causes(error)),
+            })?;
         match response.status() {
-            status if status.is_success() || status.is_redirection() => Ok(Ok(response)),
+            status if status.is_success() => Ok(Fetched::There(response)),
+            status if status.is_redirection() => match self.lead(url, &response, lead.destinations) {
+                Some(further) => further.map(Fetched::Elsewhere),
+                None => Ok(Fetched::Refused(status)),
+            },
             status if status.is_server_error() => Err(unavailable(format!("status {}", status.as_u16()))),
-            status => Ok(Err(status)),
+            status => Ok(Fetched::Refused(status)),
         }
     }
 
@@ -189,29 +225,72 @@ impl Http {
     }
 
     /// Whether an address may be spoken to.
-    fn allow(&self, url: &Url) -> Result<(), Error> {
-        let refused = |reason| {
+    fn allow(&self, url: &Url, destinations: Destinations) -> Result<(), Error> {
+        let refused = |reason: &str| {
             Err(Error::Address {
                 address: format!("{}://{}", url.scheme(), host(url)),
-                reason,
+                reason: reason.to_owned(),
             })
         };
+        if let Err(closer) = destinations.check(url) {
+            return refused(&closer.to_string());
+        }
         if !url.username().is_empty() || url.password().is_some() {
             return refused("its address holds a login");
         }
         match url.scheme() {
             "https" => Ok(()),
-            "http" if self.unencrypted.allows(&host(url)) => Ok(()),
+            "http" if self.config.plain_http.allows(&host(url)) => Ok(()),
             _ => refused("it is not encrypted, and not among the hosts that may be spoken to without TLS"),
         }
     }
 }
 
-fn settings(config: &Config) -> ClientBuilder {
-    Client::builder()
+/// What was fetched from where a server leads.
+pub(crate) enum Fetched {
+    /// What is there.
+    There(Response),
+    /// Another redirect.
+    Elsewhere(Lead),
+    /// A status that says no.
+    Refused(StatusCode),
+}
+
+/// An address that a name stands for and that is not connected to.
+fn refused(host: &str, error: &reqwest::Error) -> Error {
+    let refused = RefusedAddress::find(error);
+    Error::Address {
+        address: host.to_owned(),
+        reason: refused.map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+fn client(
+    config: &Config,
+    certificates: &[reqwest::Certificate],
+    destinations: Destinations,
+) -> Result<Client, Error> {
+    settings(config, destinations)
+        .tls_certs_merge(certificates.iter().cloned())
+        .build()
+        // A system without authorities, as small images are, fails here. What needs none shall work there.
+        .or_else(|_| {
+            settings(config, destinations)
+                .tls_certs_only(certificates.iter().cloned())
+                .build()
+        })
+        .map_err(|error| Error::Unavailable {
+            host: "this machine".to_owned(),
+            what: "an HTTP client".to_owned(),
+            reason: causes(error),
+        })
+}
+
+fn settings(config: &Config, destinations: Destinations) -> ClientBuilder {
+    destinations
+        .guard(Client::builder())
         .connect_timeout(config.connect_timeout)
         .timeout(config.timeout)
-        .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
 }

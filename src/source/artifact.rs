@@ -1,6 +1,8 @@
 //! What a Flux source published: a tar.gz at an address, vouched for by a digest.
 
-use std::io::{self, Read};
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufRead, Read, Seek, Write};
 use std::time::Instant;
 
 use reqwest::header::HeaderMap;
@@ -10,7 +12,11 @@ use super::error::{bytes, hex};
 use super::files::relative;
 use super::http::{Body, HttpClient};
 use super::session::Session;
+use super::space::Reservation;
 use super::{Error, FileLimits, Mirrors, RepoUrl, Scheme, SourceFile, Upstream};
+
+/// The most bytes of an entry's headers: a path has at most 4 KiB, and attributes are small.
+const LARGEST_HEADERS: u64 = 1 << 20;
 
 /// Where an artifact is, and what of it is wanted.
 #[derive(Clone, Debug)]
@@ -51,8 +57,8 @@ impl Default for ArtifactLimits {
 }
 
 impl Mirrors {
-    /// Downloads an artifact, checks its digest, and gives the wanted files sorted by name as bytes. Nothing is
-    /// written to disk, and nothing is unpacked before the digest fits.
+    /// Downloads an artifact, checks its digest, and gives the wanted files sorted by name as bytes. It is kept in a
+    /// file without a name meanwhile, and nothing is unpacked before the digest fits.
     ///
     /// # Errors
     ///
@@ -80,18 +86,47 @@ impl Mirrors {
             .map_err(|error| session.protocol(&error.to_string()))?;
         let response = client.send(reqwest::Method::GET, &address, HeaderMap::new(), None)?;
         let response = client.accept(response)?;
-        let mut packed = Vec::new();
-        Body::new(&client, response)
-            .read_to_end(&mut packed)
-            .map_err(|error| {
+        session.expect(0);
+        let mut packed = self.keep(&session, &mut Body::new(&client, response), &mut hash)?;
+        hash.verify(&artifact.url)?;
+        packed
+            .file
+            .rewind()
+            .map_err(|error| Error::io(&self.config.root, &error))?;
+        unpack(&session, artifact, &wanted, &packed.file, limits)
+    }
+
+    /// Puts an answer into a file, for which room is reserved, and into a digest.
+    fn keep<'a>(&'a self, session: &Session, body: &mut Body, hash: &mut Hash) -> Result<Kept<'a>, Error> {
+        let failed = |error: &io::Error| Error::io(&self.config.root, error);
+        let mut kept = Kept {
+            file: tempfile::tempfile_in(&self.config.root).map_err(|error| failed(&error))?,
+            room: self.reserve(),
+        };
+        let mut size = 0;
+        loop {
+            let piece = body.fill_buf().map_err(|error| {
                 session
                     .take_failure()
                     .unwrap_or_else(|| session.unreachable(&error.to_string()))
             })?;
-        hash.update(&packed);
-        hash.verify(&artifact.url)?;
-        unpack(&session, artifact, &wanted, &packed, limits)
+            if piece.is_empty() {
+                return Ok(kept);
+            }
+            let count = piece.len();
+            size += count as u64;
+            kept.room.grow_to(size)?;
+            hash.update(piece);
+            kept.file.write_all(piece).map_err(|error| failed(&error))?;
+            body.consume(count);
+        }
     }
+}
+
+/// What was downloaded, and the room that it takes.
+struct Kept<'a> {
+    file: File,
+    room: Reservation<'a>,
 }
 
 /// A digest that is being computed, and what it should be.
@@ -162,21 +197,31 @@ impl Hash {
     }
 }
 
-/// Counts what comes out of the decompressor.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-    exceeded: std::rc::Rc<std::cell::Cell<bool>>,
+/// How many bytes may come out of the decompressor.
+struct Allowance {
+    /// In all.
+    total: Cell<u64>,
+    /// Before the next entry's content begins: the library keeps an entry's long names and attributes in memory.
+    headers: Cell<u64>,
+    exceeded: Cell<bool>,
 }
 
-impl<R: Read> Read for Bounded<R> {
+/// Counts what comes out of the decompressor.
+struct Bounded<'a, R> {
+    inner: R,
+    allowance: &'a Allowance,
+}
+
+impl<R: Read> Read for Bounded<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        let Some(left) = self.left.checked_sub(count as u64) else {
-            self.exceeded.set(true);
-            return Err(io::Error::other("too large"));
-        };
-        self.left = left;
+        for left in [&self.allowance.total, &self.allowance.headers] {
+            let Some(less) = left.get().checked_sub(count as u64) else {
+                self.allowance.exceeded.set(true);
+                return Err(io::Error::other("too large"));
+            };
+            left.set(less);
+        }
         Ok(count)
     }
 }
@@ -185,85 +230,86 @@ fn unpack(
     session: &Session,
     artifact: &Artifact,
     wanted: &str,
-    packed: &[u8],
+    packed: &File,
     limits: &ArtifactLimits,
 ) -> Result<Vec<SourceFile>, Error> {
-    let exceeded = std::rc::Rc::new(std::cell::Cell::new(false));
-    let damaged = |error: &io::Error| {
-        if exceeded.get() {
-            return Error::TooLarge {
-                what: format!("the artifact {} unpacked", artifact.url),
-                limit: bytes(limits.unpacked),
-            };
-        }
-        Error::Corrupt {
+    let allowance = Allowance {
+        total: Cell::new(limits.unpacked),
+        headers: Cell::new(LARGEST_HEADERS),
+        exceeded: Cell::new(false),
+    };
+    let damaged = |error: &io::Error| match (allowance.exceeded.get(), allowance.headers.get()) {
+        (false, _) => Error::Corrupt {
             what: format!("the artifact {}", artifact.url),
             reason: format!("it is no tar.gz: {error}"),
-        }
+        },
+        (true, 0..=LARGEST_HEADERS) => Error::TooLarge {
+            what: format!(
+                "an entry's name or attributes, or all entries, in the artifact {}",
+                artifact.url
+            ),
+            limit: format!("{} or {}", bytes(LARGEST_HEADERS), bytes(limits.unpacked)),
+        },
+        (true, _) => Error::TooLarge {
+            what: format!("the artifact {} unpacked", artifact.url),
+            limit: bytes(limits.unpacked),
+        },
     };
     let mut archive = tar::Archive::new(Bounded {
-        inner: flate2::read::MultiGzDecoder::new(packed),
-        left: limits.unpacked,
-        exceeded: std::rc::Rc::clone(&exceeded),
+        inner: flate2::read::MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, packed)),
+        allowance: &allowance,
     });
     let mut files: Vec<SourceFile> = Vec::new();
     let mut folder_seen = wanted.is_empty();
     let mut left = limits.files.total;
-    for (index, entry) in archive.entries().map_err(|error| damaged(&error))?.enumerate() {
+    let mut entries = archive.entries().map_err(|error| damaged(&error))?;
+    for index in 0.. {
         session.check("unpacking the artifact")?;
+        allowance.headers.set(LARGEST_HEADERS);
+        let Some(entry) = entries.next() else { break };
+        let mut entry = entry.map_err(|error| damaged(&error))?;
+        allowance.headers.set(u64::MAX);
         if index >= limits.entries {
             return Err(Error::TooLarge {
                 what: format!("the number of entries in the artifact {}", artifact.url),
                 limit: limits.entries.to_string(),
             });
         }
-        let mut entry = entry.map_err(|error| damaged(&error))?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let clean = relative(&path)?;
-        let Some(name) = below(&clean, wanted) else {
-            continue;
-        };
-        folder_seen = true;
-        let kind = entry.header().entry_type();
-        // The wanted path itself is a folder, or the only file.
-        let name = match (name, kind.is_dir()) {
-            (_, true) => continue,
-            ("", false) => clean.rsplit('/').next().unwrap_or_default(),
-            (name, false) => name,
-        };
-        if name.contains('/') || !name.ends_with(artifact.suffix.as_str()) {
-            continue;
+        if below(&clean, wanted).is_some() {
+            folder_seen = true;
         }
-        if !kind.is_file() {
-            return Err(Error::Path {
-                path: clean,
-                reason: "is a link or a special file in the artifact, which is not followed".to_owned(),
-            });
+        if let Some(name) = wanted_name(&clean, wanted, artifact, &entry)? {
+            if files.len() >= limits.files.count {
+                return Err(Error::TooLarge {
+                    what: format!("the number of files in {}", artifact.path),
+                    limit: limits.files.count.to_string(),
+                });
+            }
+            let limit = limits.files.file.min(left);
+            if entry.size() > limit {
+                return Err(Error::TooLarge {
+                    what: clean,
+                    limit: bytes(limit),
+                });
+            }
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).map_err(|error| damaged(&error))?;
+            left -= content.len() as u64;
+            if files.iter().any(|file| file.name == name) {
+                return Err(Error::Corrupt {
+                    what: format!("the artifact {}", artifact.url),
+                    reason: format!("{clean} is in it twice"),
+                });
+            }
+            files.push(SourceFile { name, content });
         }
-        if files.len() >= limits.files.count {
-            return Err(Error::TooLarge {
-                what: format!("the number of files in {}", artifact.path),
-                limit: limits.files.count.to_string(),
-            });
+        // What is passed over is no header of the next entry.
+        let mut rest = [0; 32 << 10];
+        while entry.read(&mut rest).map_err(|error| damaged(&error))? > 0 {
+            session.check("unpacking the artifact")?;
         }
-        let limit = limits.files.file.min(left);
-        if entry.size() > limit {
-            return Err(Error::TooLarge {
-                what: clean,
-                limit: bytes(limit),
-            });
-        }
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content).map_err(|error| damaged(&error))?;
-        left -= content.len() as u64;
-        let name = name.to_owned();
-        if files.iter().any(|file| file.name == name) {
-            return Err(Error::Corrupt {
-                what: format!("the artifact {}", artifact.url),
-                reason: format!("{clean} is in it twice"),
-            });
-        }
-        files.push(SourceFile { name, content });
     }
     if !folder_seen {
         return Err(Error::FileNotFound {
@@ -273,6 +319,34 @@ fn unpack(
     }
     files.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
     Ok(files)
+}
+
+/// The name of an entry that is wanted: a file directly in the folder, or the file that is the path itself.
+fn wanted_name<R: Read>(
+    path: &str,
+    wanted: &str,
+    artifact: &Artifact,
+    entry: &tar::Entry<'_, R>,
+) -> Result<Option<String>, Error> {
+    let kind = entry.header().entry_type();
+    let name = match below(path, wanted) {
+        Some(name) if !kind.is_dir() => name,
+        _ => return Ok(None),
+    };
+    let name = match name {
+        "" => path.rsplit('/').next().unwrap_or_default(),
+        name => name,
+    };
+    if name.contains('/') || !name.ends_with(artifact.suffix.as_str()) {
+        return Ok(None);
+    }
+    if !kind.is_file() {
+        return Err(Error::Path {
+            path: path.to_owned(),
+            reason: "is a link or a special file in the artifact, which is not followed".to_owned(),
+        });
+    }
+    Ok(Some(name.to_owned()))
 }
 
 /// The part of a path below a folder; nothing for the folder itself.

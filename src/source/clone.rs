@@ -96,7 +96,10 @@ fn resolve(
     if let Some(commit) = refs::full_commit(want)? {
         return Ok(Resolved::pinned(commit));
     }
-    let listed = list(repository).map_err(|error| failed(&error))?;
+    let listed = list(repository)
+        .map_err(|error| failed(&error))?
+        .into_iter()
+        .collect();
     let held = |digits: &str| {
         let found = repository.revparse_single(digits);
         let commit = found.and_then(|object| object.peel_to_commit());

@@ -11,6 +11,10 @@ use super::files::relative;
 use super::signing::Signer;
 use super::store::damaged;
 use super::{Error, Oid};
+use crate::text::printable;
+
+/// How much of a name an error shows, in characters.
+const LONGEST_SHOWN: usize = 100;
 
 /// Who made a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -91,17 +95,7 @@ pub(super) fn make(dir: &Path, parent: Oid, new: &NewCommit<'_>) -> Result<Made,
         let entry = tree.get_path(Path::new(folder)).map_err(|error| failed(&error))?;
         fresh.insert(entry.id());
     }
-    let who = git2::Signature::new(
-        &new.author.name,
-        &new.author.email,
-        &git2::Time::new(new.time.as_second(), 0),
-    )
-    .map_err(|error| {
-        Error::Secret(format!(
-            "the commit's author cannot be written: {}",
-            error.message()
-        ))
-    })?;
+    let who = signature(new.author, new.time)?;
     let text = repository
         .commit_create_buffer(&who, &who, new.message, &tree, &[&parent])
         .map_err(|error| failed(&error))?;
@@ -127,6 +121,22 @@ pub(super) fn make(dir: &Path, parent: Oid, new: &NewCommit<'_>) -> Result<Made,
     Ok(Made {
         id: from_git2(id)?,
         pack: pack.to_vec(),
+    })
+}
+
+/// An author as a commit has it, in one line of its header.
+fn signature(author: &Identity, time: Timestamp) -> Result<git2::Signature<'static>, Error> {
+    let wrong = |reason: &str| Error::Author {
+        name: printable(&author.name, LONGEST_SHOWN),
+        email: printable(&author.email, LONGEST_SHOWN),
+        reason: reason.to_owned(),
+    };
+    let parts = [&author.name, &author.email];
+    if parts.iter().any(|part| part.chars().any(char::is_control)) {
+        return Err(wrong("it holds a line break or another control character"));
+    }
+    git2::Signature::new(&author.name, &author.email, &git2::Time::new(time.as_second(), 0)).map_err(|_| {
+        wrong("name and email need at least one letter or digit each, and neither may hold < or >")
     })
 }
 

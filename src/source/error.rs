@@ -131,6 +131,16 @@ pub enum Error {
         /// What is signed how, in a sentence.
         reason: String,
     },
+    /// Who is named as a commit's author cannot be.
+    #[error("the commit's author {name:?} <{email}> cannot be written: {reason}")]
+    Author {
+        /// The name.
+        name: String,
+        /// The mail address.
+        email: String,
+        /// What is wrong, and what to write instead.
+        reason: String,
+    },
     /// A push came too late: the branch is not what it was made on any more.
     #[error("{url}: {branch} moved while a commit was made on it ({reason})")]
     Raced {
@@ -195,6 +205,7 @@ impl Error {
             | Self::Secret(_)
             | Self::RefInvalid { .. }
             | Self::Unverified { .. }
+            | Self::Author { .. }
             | Self::Path { .. } => Class::Invalid,
             Self::TooLarge { .. } => Class::TooLarge,
             Self::Corrupt { .. } => Class::Corrupt,

@@ -1,16 +1,41 @@
-//! Locks that give up at a deadline.
+//! Locks that give up at a deadline, and when the process ends.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use super::Error;
 
 /// How often a lock that another process holds is tried again.
 const POLL: Duration = Duration::from_millis(25);
+/// How often a wait inside this process looks whether the process ends.
+const LOOK_UP: Duration = Duration::from_millis(200);
 
-/// A mutex over `T` that can be waited for until a deadline.
+/// How long a call may go on: until its deadline, and no longer than the process works.
+#[derive(Clone, Debug)]
+pub(super) struct Patience {
+    pub(super) deadline: Instant,
+    /// Becomes true when the process ends.
+    pub(super) closing: watch::Receiver<bool>,
+}
+
+impl Patience {
+    /// Whether the deadline is over, or the process ends.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_closing() || Instant::now() >= self.deadline
+    }
+
+    /// Whether the process ends.
+    pub(super) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+}
+
+/// A mutex over `T` that can be waited for with [`Patience`].
 #[derive(Debug, Default)]
 pub(super) struct Gate<T> {
     busy: Mutex<bool>,
@@ -19,19 +44,27 @@ pub(super) struct Gate<T> {
 }
 
 impl<T> Gate<T> {
-    /// Enters, or gives `None` at the deadline.
-    pub(super) fn enter(&self, deadline: Instant) -> Option<Pass<'_, T>> {
+    /// Enters, or gives `None` when patience is over.
+    pub(super) fn enter(&self, patience: &Patience) -> Option<Pass<'_, T>> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         while *busy {
-            let left = deadline.checked_duration_since(Instant::now())?;
+            if patience.is_over() {
+                return None;
+            }
+            let left = patience.deadline.saturating_duration_since(Instant::now());
             busy = self
                 .freed
-                .wait_timeout(busy, left)
+                .wait_timeout(busy, left.min(LOOK_UP))
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
         *busy = true;
         Some(Pass { gate: self })
+    }
+
+    /// The value, whoever is inside.
+    pub(super) fn value(&self) -> MutexGuard<'_, T> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -42,7 +75,7 @@ pub(super) struct Pass<'a, T> {
 
 impl<T> Pass<'_, T> {
     pub(super) fn value(&self) -> MutexGuard<'_, T> {
-        self.gate.value.lock().unwrap_or_else(PoisonError::into_inner)
+        self.gate.value()
     }
 }
 
@@ -53,26 +86,56 @@ impl<T> Drop for Pass<'_, T> {
     }
 }
 
-/// Opens a lock file. The kernel frees the lock with the process, however that ends.
-pub(super) fn lock_file(path: &Path) -> Result<File, Error> {
-    File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(|error| Error::io(path, &error))
+/// How a file is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lock {
+    /// With others that lock it so.
+    Shared,
+    /// Alone.
+    Exclusive,
 }
 
-/// Locks a file exclusively; `None` at the deadline.
-pub(super) fn lock_until(path: &Path, deadline: Instant) -> Result<Option<File>, Error> {
-    let file = lock_file(path)?;
+/// Locks a file, which is made where it is missing; `None` when patience is over. The kernel frees the lock with the
+/// process, however that ends.
+pub(super) fn lock_until(path: &Path, lock: Lock, patience: &Patience) -> Result<Option<File>, Error> {
     loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Ok(None),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(POLL),
-            Err(TryLockError::Error(error)) => return Err(Error::io(path, &error)),
+        if let Some(file) = try_lock(path, lock)? {
+            return Ok(Some(file));
+        }
+        if patience.is_over() {
+            return Ok(None);
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Locks a file, which is made where it is missing, unless somebody else has it.
+pub(super) fn try_lock(path: &Path, lock: Lock) -> Result<Option<File>, Error> {
+    let failed = |error: &std::io::Error| Error::io(path, error);
+    loop {
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(|error| failed(&error))?;
+        let locked = match lock {
+            Lock::Shared => file.try_lock_shared(),
+            Lock::Exclusive => file.try_lock(),
+        };
+        match locked {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(failed(&error)),
+        }
+        // Whoever had it may have removed it, and then another file of this name is what others lock.
+        let own = file.metadata().map_err(|error| failed(&error))?;
+        match std::fs::metadata(path) {
+            Ok(there) if (there.dev(), there.ino()) == (own.dev(), own.ino()) => return Ok(Some(file)),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(&error)),
         }
     }
 }

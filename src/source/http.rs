@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 use super::error::chain;
 use super::session::Session;
 use super::{Credentials, Error, Scheme, Upstream};
+use crate::egress::{Destinations, Elsewhere, RefusedAddress, check_redirect};
 
 /// As many as git follows (`http.c` leaves it to curl; its own limit is 20, browsers' as well).
 const MAX_REDIRECTS: usize = 5;
@@ -25,6 +26,8 @@ pub(super) struct HttpClient {
     client: Client,
     /// The repository's address after redirects.
     pub(super) base: Option<String>,
+    /// What a server that redirected may lead to.
+    beyond: Destinations,
 }
 
 impl HttpClient {
@@ -33,10 +36,11 @@ impl HttpClient {
         let home =
             Url::parse(&upstream.url.to_string()).map_err(|error| session.protocol(&error.to_string()))?;
         Ok(Self {
-            client: client(session, upstream, true)?,
+            client: client(session, upstream, Whose::Home)?,
             session: Arc::clone(session),
             home,
             base: None,
+            beyond: Destinations::NAMED,
         })
     }
 
@@ -53,13 +57,18 @@ impl HttpClient {
         body: Option<Vec<u8>>,
     ) -> Result<Response, Error> {
         let session = &self.session;
-        let client = if self.at_home(url) {
+        let at_home = self.at_home(url);
+        let destinations = if at_home { Destinations::NAMED } else { self.beyond };
+        destinations
+            .check(url)
+            .map_err(|refused| session.refused(&refused.to_string()))?;
+        let client = if at_home {
             if let Some(login) = login(&session.upstream.credentials) {
                 headers.insert(AUTHORIZATION, login);
             }
             self.client.clone()
         } else {
-            client(session, &session.upstream, false)?
+            client(session, &session.upstream, Whose::Elsewhere(self.beyond))?
         };
         headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
         let mut request = Request::new(method, url.clone());
@@ -104,45 +113,41 @@ impl HttpClient {
                     return self.accept(response);
                 }
             };
-            let target = target
-                .and_then(|value| value.to_str().ok())
-                .and_then(|value| url.join(value).ok());
+            let target = target.and_then(|value| value.to_str().ok());
             let Some(target) = target else {
                 return Err(self
                     .session
                     .protocol("the server redirects without a usable address"));
             };
-            self.check_redirect(&url, &target, tail)?;
-            url = target;
+            url = self.check_redirect(&url, target, tail)?;
+            if url.host() != self.home.host() {
+                self.session.note_led_away();
+            }
+            // A chain never comes closer than its furthest server.
+            self.beyond = self.beyond.and(Destinations::beyond(response.remote_addr()));
         }
         Err(self
             .session
             .protocol(&format!("more than {MAX_REDIRECTS} redirects")))
     }
 
-    fn check_redirect(&self, from: &Url, to: &Url, tail: &str) -> Result<(), Error> {
-        let refused = |reason: &str| Error::Refused {
-            url: self.session.url(),
-            reason: format!(
-                "the server redirects to {}://{}, {reason}",
-                to.scheme(),
-                to.host_str().unwrap_or_default()
-            ),
+    fn check_redirect(&self, from: &Url, location: &str, tail: &str) -> Result<Url, Error> {
+        let elsewhere = if self.session.transports.allow(Scheme::Http) {
+            Elsewhere::NotLessEncrypted
+        } else {
+            Elsewhere::OverHttps
         };
-        if !to.username().is_empty() || to.password().is_some() {
-            return Err(refused("with a login in the address, which is not followed"));
+        let to = check_redirect(from, location, elsewhere)
+            .map_err(|refused| self.session.refused(&refused.to_string()))?;
+        if to.as_str().ends_with(tail) {
+            return Ok(to);
         }
-        match (from.scheme(), to.scheme()) {
-            (_, "https") => {}
-            ("http", "http") if self.session.transports.allow(Scheme::Http) => {}
-            _ => return Err(refused("which is not encrypted and is not followed")),
-        }
-        if !to.as_str().ends_with(tail) {
-            return Err(refused(
-                "to something that is no Git repository: is the address right, and is a login needed?",
-            ));
-        }
-        Ok(())
+        Err(self.session.refused(&format!(
+            "the server redirects to {}://{}, to something that is no Git repository: is the address right, and is a \
+             login needed?",
+            to.scheme(),
+            to.host_str().unwrap_or_default()
+        )))
     }
 
     /// Turns statuses other than success into errors.
@@ -186,6 +191,9 @@ impl HttpClient {
             };
         }
         let error = error.without_url();
+        if let Some(refused) = RefusedAddress::find(&error) {
+            return session.refused(&refused.to_string());
+        }
         let text = chain(&error);
         match tls_fault(&error) {
             Some(rustls::Error::InvalidCertificate(_)) => session.authentication(&format!(
@@ -244,7 +252,16 @@ fn login(credentials: &Credentials) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn client(session: &Session, upstream: &Upstream, at_home: bool) -> Result<Client, Error> {
+/// Whose server a client is for.
+#[derive(Clone, Copy)]
+enum Whose {
+    /// The upstream's own.
+    Home,
+    /// One that the upstream's leads to.
+    Elsewhere(Destinations),
+}
+
+fn client(session: &Session, upstream: &Upstream, whose: Whose) -> Result<Client, Error> {
     crate::tls::ensure_provider();
     let certificates = match &upstream.tls.ca {
         Some(pem) => {
@@ -252,12 +269,12 @@ fn client(session: &Session, upstream: &Upstream, at_home: bool) -> Result<Clien
         }
         None => Vec::new(),
     };
-    let builder = settings(session, upstream, at_home)?.tls_certs_merge(certificates.clone());
+    let builder = settings(session, upstream, whose)?.tls_certs_merge(certificates.clone());
     builder
         .build()
         // A system without authorities, as small images are, fails here. What needs none shall work there.
         .or_else(|_| {
-            settings(session, upstream, at_home)?
+            settings(session, upstream, whose)?
                 .tls_certs_only(certificates)
                 .build()
                 .map_err(|error| session.unreachable(&format!("no HTTP client: {}", chain(&error))))
@@ -265,19 +282,27 @@ fn client(session: &Session, upstream: &Upstream, at_home: bool) -> Result<Clien
 }
 
 /// Everything but the authorities.
-fn settings(session: &Session, upstream: &Upstream, at_home: bool) -> Result<ClientBuilder, Error> {
-    let mut builder = Client::builder()
+fn settings(session: &Session, upstream: &Upstream, whose: Whose) -> Result<ClientBuilder, Error> {
+    let (destinations, identity) = match whose {
+        Whose::Home => (Destinations::NAMED, upstream.tls.identity.as_ref()),
+        Whose::Elsewhere(destinations) => (destinations, None),
+    };
+    let mut builder = destinations
+        .guard(Client::builder())
         .connect_timeout(session.timeouts.connect)
-        .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
         .tcp_nodelay(true);
-    if let Some(pem) = upstream.tls.identity.as_ref().filter(|_| at_home) {
+    if let Some(pem) = identity {
         let identity = reqwest::Identity::from_pem(pem.expose_secret())
             .map_err(|_| Error::Secret("tls.crt and tls.key cannot be read".to_owned()))?;
         builder = builder.identity(identity);
     }
     if let Some(proxy) = &upstream.proxy {
+        // A Secret names it, whatever the server is that is reached through it.
+        Destinations::NAMED
+            .check(&proxy.address)
+            .map_err(|refused| session.refused(&format!("the proxy: {refused}")))?;
         let mut setting = reqwest::Proxy::all(proxy.address.clone()).map_err(|error| {
             Error::Secret(format!("the proxy's address cannot be used: {}", chain(&error)))
         })?;
@@ -313,8 +338,12 @@ impl Body {
             return Ok(None);
         };
         let session = &self.session;
+        let arrived = |piece: &Result<Option<Bytes>, reqwest::Error>| match piece {
+            Ok(Some(piece)) => piece.len(),
+            _ => 0,
+        };
         let piece = session
-            .wait("reading the answer", session.timeouts.idle, response.chunk())?
+            .transfer("reading the answer", response.chunk(), arrived)?
             .map_err(|error| self.client.failed(error))?;
         match &piece {
             Some(piece) => session.count(piece.len())?,

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use git2::{ObjectType, Repository};
+use git2::{ObjectType, Odb, Repository};
 
+use super::error::bytes;
+use super::pack::LARGEST_TREE;
 use crate::patch::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
 
 /// Why a local repository cannot be used.
@@ -139,8 +141,30 @@ fn failed(id: Oid, error: &git2::Error) -> ObjectError {
     }
 }
 
+/// The largest blob that is read into memory, in bytes.
+const LARGEST_BLOB: u64 = 128 << 20;
+
+/// Checks an object's size and kind before it is read.
+fn check(odb: &Odb<'_>, id: Oid, expected: ObjectType, limit: u64) -> Result<(), ObjectError> {
+    let (size, kind) = odb
+        .read_header(to_git2(id)?)
+        .map_err(|error| failed(id, &error))?;
+    if kind != expected {
+        return Err(ObjectError::WrongKind(id));
+    }
+    if size as u64 > limit {
+        return Err(ObjectError::TooLarge {
+            id,
+            limit: bytes(limit),
+        });
+    }
+    Ok(())
+}
+
 /// The entries of a tree.
 pub(super) fn read_tree(repository: &Repository, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
+    let odb = repository.odb().map_err(|error| failed(id, &error))?;
+    check(&odb, id, ObjectType::Tree, LARGEST_TREE)?;
     let tree = repository
         .find_tree(to_git2(id)?)
         .map_err(|error| failed(id, &error))?;
@@ -155,11 +179,9 @@ pub(super) fn read_tree(repository: &Repository, id: Oid) -> Result<Vec<TreeEntr
 /// The contents of a blob.
 pub(super) fn read_blob(repository: &Repository, id: Oid) -> Result<Bytes, ObjectError> {
     let odb = repository.odb().map_err(|error| failed(id, &error))?;
+    check(&odb, id, ObjectType::Blob, LARGEST_BLOB)?;
     let object = odb.read(to_git2(id)?).map_err(|error| failed(id, &error))?;
-    match object.kind() {
-        ObjectType::Blob => Ok(Bytes::copy_from_slice(object.data())),
-        _ => Err(ObjectError::WrongKind(id)),
-    }
+    Ok(Bytes::copy_from_slice(object.data()))
 }
 
 /// The size of a blob in bytes.

@@ -9,21 +9,27 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hmac::{Hmac, KeyInit, Mac};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 use super::error::hex;
-use super::gate::{self, Gate};
+use super::gate::{self, Gate, Lock, Patience};
+use super::pack::PackLimits;
 use super::push::{self, Update};
-use super::refs::{self, RefSpec, RemoteRef, Resolved};
-use super::session::{Session, Timeouts};
+use super::refs::{self, RefList, RefSpec, Resolved};
+use super::session::{Bounds, LACKS_OBJECT, Session, Timeouts};
 use super::snapshot::Snapshot;
+use super::space::{self, Room};
 use super::store::{self, Store};
-use super::{Error, Expected, Made, Oid, Transports, Upstream, space, wire};
+use super::{Error, Expected, Made, Oid, Transports, Upstream, wire};
 
 /// How many held commits a server is told of.
 const MAX_HAVES: usize = 16;
 
-/// How long a mirror that nobody asks for is remembered: longer than most intervals. What is forgotten is looked at anew.
-const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+/// How long a mirror that nobody asks for is remembered. What is forgotten is looked at anew.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+
+/// What the lists of refs of all mirrors may take in memory, in bytes. Those asked for last stay.
+const REMEMBERED_REFS: usize = 64 << 20;
 
 /// Where mirrors live, and what bounds them.
 #[derive(Clone, Debug)]
@@ -36,14 +42,19 @@ pub struct MirrorConfig {
     pub transports: Transports,
     /// How long single steps may take.
     pub timeouts: Timeouts,
-    /// Bytes of one pack.
+    /// Bytes of one pack, and at most half of the capacity.
     pub max_pack: u64,
+    /// Bytes of one file in a pack, unpacked.
+    pub max_object: u64,
+    /// Bytes of everything in a pack, unpacked.
+    pub max_unpacked: u64,
     /// Bytes of one list of refs. Servers with the protocol's version 2 send branches and tags only.
     pub max_refs: u64,
 }
 
 impl MirrorConfig {
-    /// 10 GiB of mirrors, packs of 1 GiB and 64 MiB of refs; https and ssh.
+    /// 10 GiB of mirrors, packs of 1 GiB with files of 100 MiB (GitHub takes no larger ones) and 4 GiB unpacked, and
+    /// 20 MiB of refs; https and ssh.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
@@ -52,7 +63,9 @@ impl MirrorConfig {
             transports: Transports::SECURE,
             timeouts: Timeouts::default(),
             max_pack: 1 << 30,
-            max_refs: 64 << 20,
+            max_object: 100 << 20,
+            max_unpacked: 4 << 30,
+            max_refs: 20 << 20,
         }
     }
 }
@@ -100,11 +113,14 @@ pub struct Mirrors {
     /// Keys the names of mirrors, so that a folder's name tells nothing of a password.
     key: Vec<u8>,
     known: Mutex<HashMap<String, Arc<Mirror>>>,
+    pub(super) room: Mutex<Room>,
     pub(super) counters: Counters,
+    /// Becomes true when the process ends.
+    closing: watch::Sender<bool>,
     runtime: Option<Runtime>,
 }
 
-/// One upstream, seen with one set of credentials.
+/// One upstream, reached one way with one set of credentials ([`Upstream::identity`]).
 #[derive(Debug)]
 struct Mirror {
     dir: PathBuf,
@@ -122,8 +138,8 @@ struct Mirror {
 #[derive(Debug, Default)]
 struct Look {
     begun: Option<Instant>,
-    refs: Arc<Vec<RemoteRef>>,
-    /// A look that failed, and when: who waited for it need not try again.
+    refs: Arc<RefList>,
+    /// A look that failed by the server's doing, and when: who waited for it need not try again.
     failed: Option<(Instant, Error)>,
 }
 
@@ -152,9 +168,9 @@ impl Mirror {
     }
 
     /// Checks a commit once a process.
-    fn verify(&self, store: &Store, commit: Oid) -> Result<(), Error> {
+    fn verify(&self, store: &Store, commit: Oid, check: Check<'_>) -> Result<(), Error> {
         if !self.verified().contains(&commit) {
-            store.verify(commit)?;
+            store.verify(commit, check)?;
             self.verified().insert(commit);
         }
         Ok(())
@@ -174,6 +190,9 @@ impl Mirror {
 fn is_held(store: &Store, resolved: &Resolved) -> bool {
     store.holds(resolved.commit()) && resolved.needed_tag().is_none_or(|tag| store.has(tag))
 }
+
+/// Stops what takes long.
+type Check<'a> = &'a dyn Fn() -> Result<(), Error>;
 
 /// The mirror of a name. Where it is a new one, those are forgotten that nobody asked for in a long time: logins change.
 fn remembered(
@@ -201,6 +220,10 @@ impl Mirrors {
     ///
     /// [`Error::Io`] where the folder cannot be made or read.
     pub fn open(config: MirrorConfig) -> Result<Self, Error> {
+        let config = MirrorConfig {
+            max_pack: config.max_pack.min(config.capacity / 2),
+            ..config
+        };
         let root = &config.root;
         fs::create_dir_all(root).map_err(|error| Error::io(root, &error))?;
         let key = space::key(root)?;
@@ -214,11 +237,27 @@ impl Mirrors {
             config,
             key,
             known: Mutex::default(),
+            room: Mutex::default(),
             counters: Counters::default(),
+            closing: watch::Sender::new(false),
             runtime: Some(runtime),
         };
         mirrors.sweep()?;
+        mirrors.measure();
         Ok(mirrors)
+    }
+
+    /// Ends what goes on, and everything that is called from now on: all calls return within a moment, with
+    /// [`Error::Unreachable`].
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    fn patience(&self, deadline: Instant) -> Patience {
+        Patience {
+            deadline,
+            closing: self.closing.subscribe(),
+        }
     }
 
     /// Finds the commit that a ref stands for. A commit named in full that is held already costs no network.
@@ -245,15 +284,13 @@ impl Mirrors {
             Freshness::MaxAge(age) => entered.checked_sub(age),
             Freshness::Now => Some(entered),
         };
-        let listed = self.look(&mirror, upstream, entered, oldest, deadline)?;
-        let held = |digits: &str| -> Vec<Oid> {
-            let found = Self::held(&mirror).unwrap_or_default();
-            found
-                .into_iter()
-                .filter(|oid| oid.to_string().starts_with(digits))
-                .collect()
+        let wanted = LookFor {
+            entered,
+            oldest,
+            patience: self.patience(deadline),
         };
-        refs::find(&upstream.url, &listed, want, &held)
+        let listed = self.look(&mirror, upstream, &wanted)?;
+        refs::find(&upstream.url, &listed, want, &|_| Vec::new())
     }
 
     /// Gives a commit's files, fetching them where they are not held. A damaged mirror is thrown away and fetched
@@ -271,8 +308,13 @@ impl Mirrors {
     ) -> Result<Snapshot, Error> {
         self.config.transports.check(&upstream.url)?;
         let mirror = self.mirror(upstream)?;
-        let in_use = Self::mark_in_use(&mirror)?;
-        let snapshot = |store| {
+        let patience = self.patience(deadline);
+        let timeout = || Error::Timeout {
+            url: upstream.url.to_string(),
+            step: "waiting for another fetch of the same upstream",
+        };
+        let in_use = Self::mark_in_use(&mirror, &patience)?.ok_or_else(timeout)?;
+        let snapshot = |store, in_use| {
             let revision = resolved.revision.clone();
             let requirement = resolved.requirement.as_ref();
             let signed = requirement
@@ -293,27 +335,33 @@ impl Mirrors {
         };
         // What is known to be whole does not wait for another commit's fetch.
         if let Some(store) = mirror.ready(resolved) {
-            return snapshot(store);
+            return snapshot(store, in_use);
         }
-        let timeout = || Error::Timeout {
-            url: upstream.url.to_string(),
-            step: "waiting for another fetch of the same upstream",
-        };
-        let pass = mirror.disk.enter(deadline).ok_or_else(timeout)?;
-        let lock = gate::lock_until(&mirror.beside("lock"), deadline)?.ok_or_else(timeout)?;
+        let pass = mirror.disk.enter(&patience).ok_or_else(timeout)?;
+        let lock =
+            gate::lock_until(&mirror.beside("lock"), Lock::Exclusive, &patience)?.ok_or_else(timeout)?;
         if mirror.damaged.swap(false, Ordering::Relaxed) {
             self.rebuild(&mirror, "a reader met damage")?;
         }
-        let store = match self.provide(&mirror, upstream, resolved, deadline) {
-            Err(Error::Corrupt { what, reason }) if mirror.dir.exists() => {
-                self.rebuild(&mirror, &format!("{what}: {reason}"))?;
-                self.provide(&mirror, upstream, resolved, deadline)?
-            }
-            outcome => outcome?,
+        let provided = match self.provide(&mirror, upstream, resolved, deadline) {
+            Err(Error::Corrupt { what, reason }) if mirror.dir.exists() => self
+                .rebuild(&mirror, &format!("{what}: {reason}"))
+                .and_then(|()| self.provide(&mirror, upstream, resolved, deadline)),
+            outcome => outcome,
         };
-        drop((pass, lock));
-        self.evict();
-        snapshot(store)
+        self.measure_one(&mirror.dir);
+        match provided {
+            Ok(store) => {
+                drop((pass, lock));
+                self.evict();
+                snapshot(store, in_use)
+            }
+            Err(error) => {
+                drop(in_use);
+                self.discard_if_empty(&mirror.dir, lock);
+                Err(error)
+            }
+        }
     }
 
     /// Brings a commit to a branch, where that is still what it was.
@@ -342,7 +390,7 @@ impl Mirrors {
         let pushed = push::push(&session, &update);
         // Whatever came of it, what was seen of the branch before may not hold any more.
         if let Ok(mirror) = self.mirror(upstream)
-            && let Some(pass) = mirror.look.enter(deadline)
+            && let Some(pass) = mirror.look.enter(&self.patience(deadline))
         {
             *pass.value() = Look::default();
         }
@@ -364,12 +412,6 @@ impl Mirrors {
         }
     }
 
-    /// Bytes that the mirrors take on disk.
-    #[must_use]
-    pub fn disk_bytes(&self) -> u64 {
-        self.mirrors_on_disk().iter().map(|dir| store::size(dir)).sum()
-    }
-
     pub(super) fn session(
         &self,
         upstream: &Upstream,
@@ -380,15 +422,14 @@ impl Mirrors {
             url: upstream.url.to_string(),
             reason: "shutting down".to_owned(),
         })?;
-        Ok(Session::new(
-            runtime.handle().clone(),
-            upstream,
-            self.config.transports,
-            self.config.timeouts,
-            deadline,
-            limit,
-            Arc::clone(&self.counters.received),
-        ))
+        let bounds = Bounds {
+            transports: self.config.transports,
+            timeouts: self.config.timeouts,
+            patience: self.patience(deadline),
+            bytes: limit,
+        };
+        let received = Arc::clone(&self.counters.received);
+        Ok(Session::new(runtime.handle().clone(), upstream, bounds, received))
     }
 
     fn mirror(&self, upstream: &Upstream) -> Result<Arc<Mirror>, Error> {
@@ -412,49 +453,67 @@ impl Mirrors {
     }
 
     /// Lists the upstream's refs, or shares a list that is young enough.
-    fn look(
-        &self,
-        mirror: &Mirror,
-        upstream: &Upstream,
-        entered: Instant,
-        oldest: Option<Instant>,
-        deadline: Instant,
-    ) -> Result<Arc<Vec<RemoteRef>>, Error> {
-        let pass = mirror.look.enter(deadline).ok_or_else(|| Error::Timeout {
+    fn look(&self, mirror: &Mirror, upstream: &Upstream, wanted: &LookFor) -> Result<Arc<RefList>, Error> {
+        let patience = &wanted.patience;
+        let pass = mirror.look.enter(patience).ok_or_else(|| Error::Timeout {
             url: upstream.url.to_string(),
             step: "waiting for another look at the same upstream",
         })?;
         {
             let last = pass.value();
             if let Some(begun) = last.begun
-                && oldest.is_none_or(|oldest| begun >= oldest)
+                && wanted.oldest.is_none_or(|oldest| begun >= oldest)
             {
                 return Ok(Arc::clone(&last.refs));
             }
             if let Some((ended, error)) = &last.failed
-                && *ended >= entered
+                && *ended >= wanted.entered
             {
                 return Err(error.clone());
             }
         }
         let begun = Instant::now();
         self.counters.looks.fetch_add(1, Ordering::Relaxed);
-        let session = self.session(upstream, self.config.max_refs, deadline)?;
+        let session = self.session(upstream, self.config.max_refs, patience.deadline)?;
         let looked = wire::look(&session);
         let mut last = pass.value();
         match looked {
             Ok(found) => {
                 tracing::debug!(url = %upstream.url, refs = found.len(), "listed refs");
+                let refs = Arc::new(found);
                 *last = Look {
                     begun: Some(begun),
-                    refs: Arc::new(found),
+                    refs: Arc::clone(&refs),
                     failed: None,
                 };
-                Ok(Arc::clone(&last.refs))
+                drop(last);
+                self.bound_refs();
+                Ok(refs)
             }
             Err(error) => {
-                last.failed = Some((Instant::now(), error.clone()));
+                // Where this caller's own time is over, that tells others nothing of the server.
+                if !patience.is_over() {
+                    last.failed = Some((Instant::now(), error.clone()));
+                }
                 Err(error)
+            }
+        }
+    }
+
+    /// Forgets the lists of refs that were not asked for for longest, until the rest fits.
+    fn bound_refs(&self) {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listed: Vec<(Instant, &Arc<Mirror>)> =
+            known.values().map(|mirror| (*mirror.used(), mirror)).collect();
+        listed.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
+        let mut total = 0;
+        for (_, mirror) in listed {
+            let mut look = mirror.look.value();
+            total += look.refs.bytes();
+            if total > REMEMBERED_REFS {
+                total -= look.refs.bytes();
+                look.begun = None;
+                look.refs = Arc::default();
             }
         }
     }
@@ -468,9 +527,16 @@ impl Mirrors {
         deadline: Instant,
     ) -> Result<Store, Error> {
         let commit = resolved.commit();
+        let limits = PackLimits {
+            packed: self.config.max_pack,
+            object: self.config.max_object,
+            unpacked: self.config.max_unpacked,
+        };
+        let session = self.session(upstream, self.config.max_refs, deadline)?;
+        let check = || session.check("checking the commit");
         let mut opened = Store::open(&mirror.dir)?;
         if let Some(store) = opened.take_if(|store| is_held(store, resolved)) {
-            mirror.verify(&store, commit)?;
+            mirror.verify(&store, commit, &check)?;
             return Ok(store);
         }
         if let Some(store) = &opened {
@@ -489,18 +555,22 @@ impl Mirrors {
         };
         let mut haves = Vec::new();
         for commit in store.held()?.into_iter().take(MAX_HAVES) {
-            mirror.verify(&store, commit)?;
+            mirror.verify(&store, commit, &check)?;
             haves.push(commit);
         }
-        let limit = self.config.max_pack.saturating_add(self.config.max_refs);
-        let session = self.session(upstream, limit, deadline)?;
+        let mut reserved = self.reserve();
         self.counters.fetches.fetch_add(1, Ordering::Relaxed);
         let begun = Instant::now();
-        wire::fetch(&session, resolved.want, &haves, &mut |pack| {
-            store.receive(pack, self.config.max_pack, || session.check("receiving the pack"))
+        // What goes around the pack, such as progress, is counted as well.
+        let largest = limits.packed.saturating_add(self.config.max_refs);
+        wire::fetch(&session, resolved.want, &haves, largest, &mut |pack| {
+            let mut reserve = |bytes| reserved.grow_to(bytes);
+            store.receive(pack, limits, &mut reserve, &|| {
+                session.check("receiving the pack")
+            })
         })
         .map_err(|error| Self::explain(error, mirror, upstream, commit))?;
-        mirror.verify(&store, commit)?;
+        mirror.verify(&store, commit, &check)?;
         store.hold(commit)?;
         tracing::info!(url = %upstream.url, revision = %resolved.revision, seconds = begun.elapsed().as_secs_f64(),
             "fetched");
@@ -510,13 +580,9 @@ impl Mirrors {
     /// A server that does not give a commit has lost it, or never had it.
     fn explain(error: Error, mirror: &Mirror, upstream: &Upstream, commit: Oid) -> Error {
         match error {
-            Error::Declined { reason, .. }
-                if reason.contains("not our ref") || reason.contains("unadvertised") =>
-            {
+            Error::Declined { reason, .. } if LACKS_OBJECT.iter().any(|lack| reason.contains(lack)) => {
                 // Whatever was listed is out of date.
-                if let Some(pass) = mirror.look.enter(Instant::now()) {
-                    pass.value().begun = None;
-                }
+                mirror.look.value().begun = None;
                 refs::not_found(&upstream.url, &commit.to_string())
             }
             error => error,
@@ -530,16 +596,25 @@ impl Mirrors {
         store::remove(&mirror.dir)
     }
 
-    /// Keeps the mirror from eviction while the file is open, and notes the time of use.
-    fn mark_in_use(mirror: &Mirror) -> Result<File, Error> {
+    /// Keeps the mirror from eviction while the file is open, and notes the time of use. `None` when patience is over.
+    fn mark_in_use(mirror: &Mirror, patience: &Patience) -> Result<Option<File>, Error> {
         let path = mirror.beside("use");
-        let failed = |error: &std::io::Error| Error::io(&path, error);
-        let file = gate::lock_file(&path)?;
-        file.lock_shared().map_err(|error| failed(&error))?;
+        let Some(file) = gate::lock_until(&path, Lock::Shared, patience)? else {
+            return Ok(None);
+        };
         file.set_modified(SystemTime::now())
-            .map_err(|error| failed(&error))?;
-        Ok(file)
+            .map_err(|error| Error::io(&path, &error))?;
+        Ok(Some(file))
     }
+}
+
+/// What a caller wants of a look.
+struct LookFor {
+    /// When it came.
+    entered: Instant,
+    /// When the look has to have begun at the earliest; any time where there is none.
+    oldest: Option<Instant>,
+    patience: Patience,
 }
 
 impl Drop for Mirrors {
@@ -559,13 +634,13 @@ mod tests {
     fn mirrors_of_past_logins_are_forgotten_and_those_in_use_are_not() {
         let mut known = HashMap::new();
         let begin = Instant::now();
-        let hour = |hour: u64| begin + Duration::from_secs(3600 * hour);
+        let minute = |minute: u64| begin + Duration::from_secs(60 * minute);
         let mut ask = |name: &str, at| remembered(&mut known, name.to_owned(), Path::new("/m"), at);
-        drop(ask("old", hour(0)));
-        let held = ask("held", hour(0));
-        drop(ask("asked", hour(0)));
-        drop(ask("asked", hour(2)));
-        drop(ask("new", hour(25)));
+        drop(ask("old", minute(0)));
+        let held = ask("held", minute(0));
+        drop(ask("asked", minute(0)));
+        drop(ask("asked", minute(5)));
+        drop(ask("new", minute(62)));
         let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["asked", "held", "new"]);

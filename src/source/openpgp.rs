@@ -5,9 +5,11 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use pgp::composed::{ArmorOptions, Deserializable, DetachedSignature, SignedSecretKey, SignedSecretSubKey};
 use pgp::packet::{KeyFlags, SecretKey, Signature, SignatureType};
-use pgp::types::{KeyDetails, Password, SigningKey};
+use pgp::types::{KeyDetails, Password, SecretParams, SigningKey};
 use rand::rngs::OsRng;
 use secrecy::{ExposeSecret, SecretString};
+
+use super::key_derivation;
 
 /// A private key with its passphrase.
 #[derive(Clone)]
@@ -37,6 +39,8 @@ pub(super) enum Unusable {
     Expired(String),
     #[error("git.asc has no key that may sign")]
     NoneSigns,
+    #[error("git.asc {0}")]
+    Costly(String),
     #[error("git.asc cannot sign: {0}")]
     Failed(#[from] pgp::errors::Error),
 }
@@ -87,7 +91,15 @@ impl OpenPgpKey {
     /// Whether the passphrase opens the part that signs.
     fn is_open(&self) -> Result<bool, Unusable> {
         let password = self.password();
-        let opened = match self.signing(SystemTime::now())? {
+        let part = self.signing(SystemTime::now())?;
+        let secret = match &part {
+            Signing::Subkey(subkey) => subkey.key.secret_params(),
+            Signing::Primary(key) => key.secret_params(),
+        };
+        if let SecretParams::Encrypted(encrypted) = secret {
+            key_derivation::check_openpgp(encrypted.string_to_key_params()).map_err(Unusable::Costly)?;
+        }
+        let opened = match part {
             Signing::Subkey(subkey) => subkey.key.unlock(&password, |_, _| Ok(())),
             Signing::Primary(key) => key.unlock(&password, |_, _| Ok(())),
         };

@@ -67,6 +67,7 @@ pub(super) fn push(session: &Arc<Session>, update: &Update<'_>) -> Result<(), Er
     features.extend(offers("agent").then(|| format!("agent={AGENT}")));
     let old = expected.map_or_else(|| "0".repeat(40), |commit| commit.to_string());
     let command = format!("{old} {} {name}\0 {}", update.new, features.join(" "));
+    session.expect(LARGEST_REPORT);
     let (report, said) = exchange(session, &mut transport, &command, update.pack, sideband)?;
     judge(session, update, &name, &report, &said)
 }
@@ -115,7 +116,7 @@ fn exchange(
         Err(error) => {
             let fault = kept(&error);
             return Err(match fault {
-                Error::Protocol { .. } if !said.trim().is_empty() => session.declined(said.trim()),
+                Error::Protocol { .. } if !said.trim().is_empty() => session.said(said.trim()),
                 fault => fault,
             });
         }
@@ -158,7 +159,7 @@ fn judge(session: &Session, update: &Update<'_>, name: &str, report: &[u8], said
         Error::Rejected {
             url: session.url(),
             branch: update.branch.to_owned(),
-            reason: session.upstream.clean(&reason),
+            reason: session.quoted(&reason),
         }
     };
     let mut unpacked = false;
@@ -202,7 +203,7 @@ fn raced(session: &Session, update: &Update<'_>, reason: &str) -> Error {
     Error::Raced {
         url: session.url(),
         branch: update.branch.to_owned(),
-        reason: session.upstream.clean(reason),
+        reason: session.quoted(reason),
     }
 }
 

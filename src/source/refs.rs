@@ -7,11 +7,18 @@ use semver::{Version, VersionReq};
 
 use super::{Error, Oid, Requirement};
 use crate::api::common::GitRef;
+use crate::text::is_plain;
 
 const HEADS: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";
+const HEAD: &str = "HEAD";
+/// The longest name, in bytes: a file system takes no more in one part.
+const LONGEST_NAME: usize = 1024;
 /// How many similar names an error lists.
 const NEAR: usize = 5;
+/// How many names are compared for that, and how long they may be.
+const COMPARED: usize = 10_000;
+const LONGEST_COMPARED: usize = 100;
 
 /// What to look for in an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,7 +27,7 @@ pub enum RefSpec {
     Branch(String),
     /// A tag, with or without `refs/tags/`; an annotated one stands for its commit.
     Tag(String),
-    /// A commit's SHA-1: 40 hexadecimal digits, or at least 7 where it can be found by them.
+    /// A commit's SHA-1: 40 hexadecimal digits, or at least 7 where a branch or tag ends in it.
     Commit(String),
     /// The highest tag within a range of semantic versions.
     Semver(Range),
@@ -255,12 +262,91 @@ pub(super) struct RemoteRef {
     pub(super) symbolic: Option<String>,
 }
 
+impl RemoteRef {
+    /// Whether the name is one that Git has, and that may be shown (git-check-ref-format(1)).
+    pub(super) fn is_named_well(&self) -> bool {
+        let fine = |name: &str| name.len() <= LONGEST_NAME && is_plain(name);
+        fine(&self.name) && self.symbolic.as_deref().is_none_or(fine)
+    }
+}
+
+/// The refs of a server. They are kept for as long as a look serves, and a repository has many: names are in one text.
+#[derive(Debug, Default)]
+pub(super) struct RefList {
+    names: String,
+    entries: Vec<Entry>,
+    /// The full name of the branch that `HEAD` leads to.
+    default_branch: Option<String>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Where its name ends; it begins where the one before ends.
+    name_end: usize,
+    target: Oid,
+    peeled: Oid,
+}
+
+/// A ref of a [`RefList`].
+#[derive(Clone, Copy, Debug)]
+struct ListedRef<'a> {
+    name: &'a str,
+    target: Oid,
+    peeled: Oid,
+}
+
+impl RefList {
+    /// The number of refs.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What it takes in memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.names.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = ListedRef<'_>> {
+        let mut begin = 0;
+        self.entries.iter().map(move |entry| {
+            let name = self.names.get(begin..entry.name_end).unwrap_or_default();
+            begin = entry.name_end;
+            ListedRef {
+                name,
+                target: entry.target,
+                peeled: entry.peeled,
+            }
+        })
+    }
+}
+
+impl FromIterator<RemoteRef> for RefList {
+    fn from_iter<I: IntoIterator<Item = RemoteRef>>(refs: I) -> Self {
+        let mut list = Self::default();
+        for found in refs {
+            if found.name == HEAD {
+                list.default_branch = found.symbolic;
+            }
+            list.names.push_str(&found.name);
+            list.entries.push(Entry {
+                name_end: list.names.len(),
+                target: found.target,
+                peeled: found.peeled,
+            });
+        }
+        list.names.shrink_to_fit();
+        list.entries.shrink_to_fit();
+        list
+    }
+}
+
 /// Finds what a [`RefSpec`] stands for in a server's list.
 ///
-/// `held` finds commits by an abbreviated SHA-1 among what is held already.
+/// `held` finds commits by an abbreviated SHA-1 where a repository is somebody's own. What a mirror holds is there because
+/// others asked for it, and is not looked through.
 pub(super) fn find(
     url: &dyn fmt::Display,
-    refs: &[RemoteRef],
+    refs: &RefList,
     want: &RefSpec,
     held: &dyn Fn(&str) -> Vec<Oid>,
 ) -> Result<Resolved, Error> {
@@ -268,7 +354,7 @@ pub(super) fn find(
         let short = name.strip_prefix(prefix).unwrap_or(name);
         refs.iter()
             .find(|found| found.name.strip_prefix(prefix) == Some(short))
-            .map(|found| resolved(short, found))
+            .map(|found| resolved(short, &found))
     };
     let missing = |prefixes: &[&str], name: &str| Error::RefNotFound {
         url: url.to_string(),
@@ -290,10 +376,10 @@ pub(super) fn find(
             None => Err(missing(&[TAGS, HEADS], name)),
         },
         RefSpec::Default => {
-            let default = refs.iter().find(|found| found.name == "HEAD");
+            let default = refs.iter().find(|found| found.name == HEAD);
             let default = default.ok_or_else(|| missing(&[HEADS], "main"))?;
-            let name = default.symbolic.as_deref().unwrap_or("HEAD");
-            Ok(resolved(name.strip_prefix(HEADS).unwrap_or(name), default))
+            let name = refs.default_branch.as_deref().unwrap_or(HEAD);
+            Ok(resolved(name.strip_prefix(HEADS).unwrap_or(name), &default))
         }
     }
 }
@@ -310,7 +396,7 @@ pub(super) fn full_commit(want: &RefSpec) -> Result<Option<Oid>, Error> {
     }
 }
 
-fn resolved(name: &str, found: &RemoteRef) -> Resolved {
+fn resolved(name: &str, found: &ListedRef<'_>) -> Resolved {
     Resolved {
         revision: Revision {
             name: Some(name.to_owned()),
@@ -328,7 +414,7 @@ fn is_hex(text: &str) -> bool {
 
 fn commit(
     url: &dyn fmt::Display,
-    refs: &[RemoteRef],
+    refs: &RefList,
     sha: &str,
     held: &dyn Fn(&str) -> Vec<Oid>,
 ) -> Result<Resolved, Error> {
@@ -382,7 +468,7 @@ pub(super) fn not_found(url: &dyn fmt::Display, sha: &str) -> Error {
     }
 }
 
-fn tags(refs: &[RemoteRef]) -> impl Iterator<Item = (&str, Version, &RemoteRef)> {
+fn tags(refs: &RefList) -> impl Iterator<Item = (&str, Version, ListedRef<'_>)> {
     refs.iter().filter_map(|found| {
         let name = found.name.strip_prefix(TAGS)?;
         Some((name, version(name)?, found))
@@ -390,14 +476,14 @@ fn tags(refs: &[RemoteRef]) -> impl Iterator<Item = (&str, Version, &RemoteRef)>
 }
 
 /// The highest version within the range; among tags that differ in nothing but writing, the first by name.
-fn highest(refs: &[RemoteRef], range: &Range) -> Option<Resolved> {
+fn highest(refs: &RefList, range: &Range) -> Option<Resolved> {
     tags(refs)
         .filter(|(_, version, _)| range.requirement.matches(version))
         .max_by(|(name_a, a, _), (name_b, b, _)| a.cmp(b).then(name_b.cmp(name_a)))
-        .map(|(name, _, found)| resolved(name, found))
+        .map(|(name, _, found)| resolved(name, &found))
 }
 
-fn newest(refs: &[RemoteRef]) -> Vec<String> {
+fn newest(refs: &RefList) -> Vec<String> {
     let mut all: Vec<_> = tags(refs).collect();
     all.sort_by(|(_, a, _), (_, b, _)| b.cmp(a));
     all.into_iter()
@@ -407,15 +493,17 @@ fn newest(refs: &[RemoteRef]) -> Vec<String> {
 }
 
 /// Names that share most with the wanted one.
-fn near(refs: &[RemoteRef], prefixes: &[&str], name: &str) -> Vec<String> {
+fn near(refs: &RefList, prefixes: &[&str], name: &str) -> Vec<String> {
     let pairs = |text: &str| -> Vec<(char, char)> {
-        let chars: Vec<char> = text.to_lowercase().chars().collect();
+        let chars: Vec<char> = text.to_lowercase().chars().take(LONGEST_COMPARED).collect();
         chars.iter().copied().zip(chars.iter().copied().skip(1)).collect()
     };
     let wanted = pairs(name);
     let mut scored: Vec<(usize, &str)> = refs
         .iter()
         .filter_map(|found| prefixes.iter().find_map(|prefix| found.name.strip_prefix(prefix)))
+        .filter(|candidate| candidate.len() <= LONGEST_COMPARED)
+        .take(COMPARED)
         .map(|candidate| {
             // Dice's coefficient over pairs of characters, in thousandths.
             let mut left = pairs(candidate);
@@ -437,4 +525,59 @@ fn near(refs: &[RemoteRef], prefixes: &[&str], name: &str) -> Vec<String> {
         .take(NEAR)
         .map(|(_, name)| name.to_owned())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(name: &str, byte: u8) -> RemoteRef {
+        RemoteRef {
+            name: name.to_owned(),
+            target: Oid::from_bytes([byte; 20]),
+            peeled: Oid::from_bytes([byte; 20]),
+            symbolic: None,
+        }
+    }
+
+    #[test]
+    fn a_list_is_found_in_as_it_was_given_and_takes_little() {
+        let head = RemoteRef {
+            symbolic: Some("refs/heads/trunk".to_owned()),
+            ..remote("HEAD", 1)
+        };
+        let list: RefList = [head, remote("refs/heads/trunk", 1), remote("refs/tags/1.0.0", 2)]
+            .into_iter()
+            .collect();
+        let found =
+            |want| find(&"x", &list, &want, &|_| Vec::new()).map(|found| found.revision().to_string());
+        assert_eq!(
+            found(RefSpec::Default),
+            Ok(format!("trunk@sha1:{}", "01".repeat(20)))
+        );
+        assert_eq!(
+            found(RefSpec::Tag("1.0.0".into())),
+            Ok(format!("1.0.0@sha1:{}", "02".repeat(20)))
+        );
+        assert_eq!(
+            found(RefSpec::Any("trunk".into())),
+            Ok(format!("trunk@sha1:{}", "01".repeat(20)))
+        );
+        let many: RefList = (0..100_000)
+            .map(|number| remote(&format!("refs/tags/{number}"), 3))
+            .collect();
+        assert!(many.bytes() < 8 << 20, "{} bytes", many.bytes());
+    }
+
+    #[test]
+    fn names_that_a_terminal_obeys_are_none() {
+        for (name, fine) in [
+            ("refs/tags/1.0.0", true),
+            ("refs/tags/1.0.0\u{1b}[2J", false),
+            ("refs/tags/\u{202e}1", false),
+            (&format!("refs/tags/{}", "x".repeat(2000)), false),
+        ] {
+            assert_eq!(remote(name, 1).is_named_well(), fine, "{name:?}");
+        }
+    }
 }

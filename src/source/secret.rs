@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::{Error, RepoUrl, Scheme};
+use crate::text::printable;
+
+/// How much of what a server says is passed on, in characters.
+const LONGEST_SAYING: usize = 400;
 
 /// The data of a Secret.
 pub type SecretData = BTreeMap<String, Vec<u8>>;
@@ -261,7 +265,7 @@ impl Upstream {
         &self.url
     }
 
-    /// Replaces every secret in a text that came from outside, drops control characters, and cuts it.
+    /// Replaces every secret in a text that came from outside, and makes it one bounded printable line.
     pub(super) fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
         let login = self.proxy.iter().filter_map(|proxy| proxy.login.as_ref());
@@ -271,25 +275,26 @@ impl Upstream {
                 text = text.replace(secret, "***");
             }
         }
-        let words: Vec<_> = text
-            .split(|c: char| c.is_control() || c.is_whitespace())
-            .collect();
-        let text = words
-            .into_iter()
-            .filter(|word| !word.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ");
-        text.chars().take(400).collect()
+        printable(&text.replace(char::is_control, " "), LONGEST_SAYING)
     }
 
-    /// Feeds everything that tells one reader of the upstream from another.
+    /// Feeds everything that decides whom a conversation is with, who is believed there, and what it gives to whom.
+    /// Readers of whom all of it is the same share what is remembered of the upstream; no others do.
+    ///
+    /// The patterns name every field, so that one that is added is decided on here.
     pub(super) fn identity(&self, mut feed: impl FnMut(&[u8])) {
         let mut field = |bytes: &[u8]| {
             feed(&(bytes.len() as u64).to_le_bytes());
             feed(bytes);
         };
-        field(self.url.identity().as_bytes());
-        match &self.credentials {
+        let Self {
+            url,
+            credentials,
+            tls: Tls { ca, identity },
+            proxy,
+        } = self;
+        field(url.identity().as_bytes());
+        match credentials {
             Credentials::None => field(b"none"),
             Credentials::Basic { username, password } => {
                 field(b"basic");
@@ -300,10 +305,34 @@ impl Upstream {
                 field(b"bearer");
                 field(token.expose_secret().as_bytes());
             }
-            Credentials::Ssh(ssh) => field(ssh.identity.expose_secret().as_bytes()),
+            Credentials::Ssh(SshCredentials {
+                identity,
+                passphrase,
+                known_hosts,
+            }) => {
+                field(b"ssh");
+                field(identity.expose_secret().as_bytes());
+                field(
+                    passphrase
+                        .as_ref()
+                        .map_or("", ExposeSecret::expose_secret)
+                        .as_bytes(),
+                );
+                field(known_hosts.as_bytes());
+            }
         }
-        if let Some(identity) = &self.tls.identity {
-            field(identity.expose_secret());
+        field(ca.as_deref().unwrap_or_default());
+        field(identity.as_ref().map_or(&[][..], ExposeSecret::expose_secret));
+        match proxy {
+            None => field(b"direct"),
+            Some(Proxy { address, login }) => {
+                field(b"proxy");
+                field(address.as_str().as_bytes());
+                if let Some((username, password)) = login {
+                    field(username.as_bytes());
+                    field(password.expose_secret().as_bytes());
+                }
+            }
         }
     }
 }
@@ -321,4 +350,76 @@ fn text(data: &SecretData, key: &str) -> Result<Option<String>, Error> {
 
 fn secret(reason: &str) -> Error {
     Error::Secret(format!("the Secret cannot be used: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(pairs: &[(&str, &str)]) -> SecretData {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()))
+            .collect()
+    }
+
+    fn identity(url: &str, secret: &[(&str, &str)], proxy: Option<&[(&str, &str)]>) -> Vec<u8> {
+        let url = url.parse().unwrap();
+        let proxy = proxy.map(data);
+        let upstream = Upstream::new(url, Some(&data(secret)), proxy.as_ref()).unwrap();
+        let mut fed = Vec::new();
+        upstream.identity(|bytes| fed.extend_from_slice(bytes));
+        fed
+    }
+
+    #[test]
+    fn everything_that_decides_whom_one_talks_to_is_part_of_the_identity() {
+        let authority = || {
+            let key = rcgen::KeyPair::generate().unwrap();
+            rcgen::CertificateParams::new(Vec::new())
+                .unwrap()
+                .self_signed(&key)
+                .unwrap()
+                .pem()
+        };
+        let (one, other) = (authority(), authority());
+        let https = "https://example.org/a.git";
+        let ssh = "ssh://git@example.org/a.git";
+        let mut seen = vec![
+            identity(https, &[], None),
+            identity(https, &[("ca.crt", &one)], None),
+            identity(https, &[("ca.crt", &other)], None),
+            identity(https, &[("username", "a"), ("password", "b")], None),
+            identity(https, &[("bearerToken", "b")], None),
+            identity(https, &[], Some(&[("address", "http://proxy")])),
+            identity(https, &[], Some(&[("address", "http://proxy2")])),
+            identity(
+                https,
+                &[],
+                Some(&[("address", "http://proxy"), ("username", "a")]),
+            ),
+            identity(
+                https,
+                &[],
+                Some(&[("address", "http://proxy"), ("username", "a"), ("password", "b")]),
+            ),
+            identity(ssh, &[("identity", "k"), ("known_hosts", "a")], None),
+            identity(ssh, &[("identity", "k"), ("known_hosts", "b")], None),
+            identity(
+                ssh,
+                &[("identity", "k"), ("known_hosts", "a"), ("password", "p")],
+                None,
+            ),
+            identity(
+                "ssh://ann@example.org/a.git",
+                &[("identity", "k"), ("known_hosts", "a")],
+                None,
+            ),
+        ];
+        assert_eq!(identity("https://example.org:443/a.git", &[], None), seen[0]);
+        let count = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), count);
+    }
 }

@@ -2,15 +2,17 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Handle;
 
 use super::error::bytes;
+use super::gate::Patience;
 use super::{Error, Transports, Upstream};
+use crate::egress::RefusedAddress;
 
 /// How long single steps may take; a caller's deadline bounds the whole.
 #[derive(Clone, Copy, Debug)]
@@ -19,16 +21,46 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Between two pieces of an answer.
     pub idle: Duration,
+    /// For everything before a pack: what the server offers, and its list of refs.
+    pub talk: Duration,
+    /// How slow a server may be.
+    pub pace: Pace,
+}
+
+/// The least that a server has to send or take while it is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Bytes in each window.
+    pub bytes: u64,
+    /// How much waiting a window has. Time that this side needs does not count.
+    pub window: Duration,
 }
 
 impl Default for Timeouts {
-    /// 15 s to connect, 30 s of silence.
+    /// 15 s to connect, 30 s of silence, 3 min before a pack, and 60 KiB in each minute of waiting.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(15),
             idle: Duration::from_secs(30),
+            talk: Duration::from_secs(180),
+            pace: Pace {
+                bytes: 60 << 10,
+                window: Duration::from_secs(60),
+            },
         }
     }
+}
+
+/// What servers say of an object that they do not give out.
+pub(super) const LACKS_OBJECT: [&str; 2] = ["not our ref", "unadvertised"];
+
+/// What bounds a conversation.
+pub(super) struct Bounds {
+    pub(super) transports: Transports,
+    pub(super) timeouts: Timeouts,
+    pub(super) patience: Patience,
+    /// Bytes that the server may send before [`Session::expect`] allows more.
+    pub(super) bytes: u64,
 }
 
 /// What a conversation needs to know and keeps count of.
@@ -36,35 +68,48 @@ pub(super) struct Session {
     pub(super) upstream: Upstream,
     pub(super) transports: Transports,
     pub(super) timeouts: Timeouts,
-    deadline: Instant,
+    patience: Patience,
     runtime: Handle,
+    /// When the part before the pack has to be over.
+    talk_ends: Mutex<Option<Instant>>,
     /// Bytes that may still arrive.
     budget: AtomicU64,
-    limit: u64,
+    limit: AtomicU64,
     received: Arc<AtomicU64>,
+    progress: Mutex<Progress>,
+    /// Whether the server led to another host, of which nothing is passed on: nobody named that one.
+    led_away: AtomicBool,
     failure: Mutex<Option<Error>>,
 }
 
+/// What the server did in the present window of waiting.
+#[derive(Debug, Default)]
+struct Progress {
+    waited: Duration,
+    bytes: u64,
+}
+
 impl Session {
-    /// `limit` bounds the bytes that the server may send; `received` counts them for the metrics.
+    /// `received` counts the bytes that arrive, for the metrics.
     pub(super) fn new(
         runtime: Handle,
         upstream: &Upstream,
-        transports: Transports,
-        timeouts: Timeouts,
-        deadline: Instant,
-        limit: u64,
+        bounds: Bounds,
         received: Arc<AtomicU64>,
     ) -> Arc<Self> {
+        let talk_ends = Instant::now() + bounds.timeouts.talk;
         Arc::new(Self {
             upstream: upstream.clone(),
-            transports,
-            timeouts,
-            deadline,
+            transports: bounds.transports,
+            timeouts: bounds.timeouts,
+            patience: bounds.patience,
             runtime,
-            budget: AtomicU64::new(limit),
-            limit,
+            talk_ends: Mutex::new(Some(talk_ends)),
+            budget: AtomicU64::new(bounds.bytes),
+            limit: AtomicU64::new(bounds.bytes),
             received,
+            progress: Mutex::default(),
+            led_away: AtomicBool::new(false),
             failure: Mutex::new(None),
         })
     }
@@ -77,31 +122,80 @@ impl Session {
         self.upstream.url.to_string()
     }
 
-    /// Waits for a step, at most `limit` and never past the deadline.
+    /// Ends the part before what was asked for, which may have this many bytes more.
+    pub(super) fn expect(&self, bytes: u64) {
+        *lock(&self.talk_ends) = None;
+        self.budget.fetch_add(bytes, Ordering::Relaxed);
+        self.limit.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Waits for a step, at most `limit`, and never past the deadline or the end of the process.
     pub(super) fn wait<F: Future>(
         &self,
         step: &'static str,
         limit: Duration,
         future: F,
     ) -> Result<F::Output, Error> {
-        let until = self.deadline.min(Instant::now() + limit);
-        self.runtime
-            .block_on(async { tokio::time::timeout_at(until.into(), future).await })
-            .map_err(|_| Error::Timeout {
-                url: self.url(),
-                step,
-            })
+        let mut until = self.patience.deadline.min(Instant::now() + limit);
+        if let Some(ends) = *lock(&self.talk_ends) {
+            until = until.min(ends);
+        }
+        let mut closing = self.patience.closing.clone();
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                // Also where nobody is left to say so.
+                _ = closing.wait_for(|closing| *closing) => Err(self.stopped()),
+                waited = tokio::time::timeout_at(until.into(), future) => waited.map_err(|_| self.timeout(step)),
+            }
+        })
+    }
+
+    /// Waits for bytes to arrive or leave, at a pace that is worth waiting for.
+    ///
+    /// `moved` tells how many they are.
+    pub(super) fn transfer<F: Future>(
+        &self,
+        step: &'static str,
+        future: F,
+        moved: impl FnOnce(&F::Output) -> usize,
+    ) -> Result<F::Output, Error> {
+        let begun = Instant::now();
+        let done = self.wait(step, self.timeouts.idle, future)?;
+        let pace = self.timeouts.pace;
+        let mut progress = lock(&self.progress);
+        progress.waited += begun.elapsed();
+        progress.bytes += moved(&done) as u64;
+        if progress.waited >= pace.window {
+            let too_slow = progress.bytes < pace.bytes;
+            *progress = Progress::default();
+            if too_slow {
+                return Err(self.timeout("waiting for a server that sends or takes next to nothing"));
+            }
+        }
+        Ok(done)
     }
 
     /// Checks the deadline where no waiting happens.
     pub(super) fn check(&self, step: &'static str) -> Result<(), Error> {
-        if Instant::now() < self.deadline {
-            return Ok(());
+        if self.patience.is_closing() {
+            return Err(self.stopped());
         }
-        Err(Error::Timeout {
+        if self.patience.is_over() {
+            return Err(self.timeout(step));
+        }
+        Ok(())
+    }
+
+    fn timeout(&self, step: &'static str) -> Error {
+        Error::Timeout {
             url: self.url(),
             step,
-        })
+        }
+    }
+
+    fn stopped(&self) -> Error {
+        self.unreachable("this process is ending")
     }
 
     /// Counts bytes that arrived.
@@ -112,25 +206,69 @@ impl Session {
         if arrived > left {
             return Err(Error::TooLarge {
                 what: format!("the answer of {}", self.upstream.url),
-                limit: bytes(self.limit),
+                limit: bytes(self.limit.load(Ordering::Relaxed)),
             });
         }
         self.budget.store(left - arrived, Ordering::Relaxed);
         Ok(())
     }
 
+    /// Notes that the server led to another host.
+    pub(super) fn note_led_away(&self) {
+        self.led_away.store(true, Ordering::Relaxed);
+    }
+
+    /// What the server says of why it declines.
+    pub(super) fn said(&self, words: &str) -> Error {
+        let lacks_object = LACKS_OBJECT.iter().find(|lack| words.contains(*lack));
+        match (self.led_away.load(Ordering::Relaxed), lacks_object) {
+            (false, _) => self.declined(words),
+            (true, Some(lack)) => self.declined(lack),
+            (true, None) => self.declined("the server that it redirects to declines"),
+        }
+    }
+
+    /// A server's words within an error.
+    pub(super) fn quoted(&self, words: &str) -> String {
+        if self.led_away.load(Ordering::Relaxed) {
+            return "the server that it redirects to says so".to_owned();
+        }
+        self.upstream.clean(words)
+    }
+
+    /// What is wrong with an answer, in words that may quote it.
+    pub(super) fn malformed(&self, words: &str) -> Error {
+        if self.led_away.load(Ordering::Relaxed) {
+            return self.protocol("the server that it redirects to does not answer as a Git server");
+        }
+        self.protocol(words)
+    }
+
     /// Keeps the first fault with its type, while code that knows nothing of it passes on the returned one.
     pub(super) fn fail(&self, error: Error) -> io::Error {
         let passed_on = io::Error::other(error.to_string());
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(error);
+        lock(&self.failure).get_or_insert(error);
         passed_on
     }
 
     pub(super) fn take_failure(&self) -> Option<Error> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.failure).take()
+    }
+
+    /// Why an address is not connected to.
+    pub(super) fn refused(&self, reason: &str) -> Error {
+        Error::Refused {
+            url: self.url(),
+            reason: self.upstream.clean(reason),
+        }
+    }
+
+    /// Why no connection came about.
+    pub(super) fn not_connected(&self, error: &(dyn std::error::Error + 'static)) -> Error {
+        match RefusedAddress::find(error) {
+            Some(refused) => self.refused(&refused.to_string()),
+            None => self.unreachable(&error.to_string()),
+        }
     }
 
     pub(super) fn unreachable(&self, reason: &str) -> Error {
@@ -171,7 +309,8 @@ pub(super) struct Reader<R> {
 impl<R: AsyncRead + Unpin> io::Read for Reader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let session = &self.session;
-        let waited = session.wait("reading", session.timeouts.idle, self.inner.read(buffer));
+        let read = self.inner.read(buffer);
+        let waited = session.transfer("reading", read, |read| read.as_ref().map_or(0, |count| *count));
         let arrived = match waited {
             Ok(Ok(arrived)) => arrived,
             Ok(Err(error)) => return Err(session.fail(session.unreachable(&error.to_string()))),
@@ -191,7 +330,10 @@ pub(super) struct Writer<W> {
 impl<W: AsyncWrite + Unpin> io::Write for Writer<W> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let session = &self.session;
-        match session.wait("writing", session.timeouts.idle, self.inner.write(buffer)) {
+        let write = self.inner.write(buffer);
+        match session.transfer("writing", write, |written| {
+            written.as_ref().map_or(0, |count| *count)
+        }) {
             Ok(Ok(written)) => Ok(written),
             Ok(Err(error)) => Err(session.fail(session.unreachable(&error.to_string()))),
             Err(timeout) => Err(session.fail(timeout)),
@@ -206,4 +348,8 @@ impl<W: AsyncWrite + Unpin> io::Write for Writer<W> {
             Err(timeout) => Err(session.fail(timeout)),
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

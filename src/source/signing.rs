@@ -3,18 +3,15 @@
 
 use std::fmt;
 
-use russh::keys::ssh_key::{Kdf, LineEnding};
+use russh::keys::ssh_key::LineEnding;
 use russh::keys::{HashAlg, PrivateKey};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::openpgp::OpenPgpKey;
-use super::{Error, SecretData};
+use super::{Error, SecretData, key_derivation};
 
 /// What a signature of a commit is for; another use has another name.
 pub(super) const NAMESPACE: &str = "git";
-
-/// How many rounds of bcrypt a passphrase may take; ssh-keygen makes 24, or as many as `-a` says.
-const MOST_ROUNDS: u32 = 1024;
 
 /// A key that signs.
 #[derive(Clone)]
@@ -58,7 +55,7 @@ impl Signer {
             (Some(_), Some(_)) => Err(wrong("it has identity and git.asc: leave one of them")),
             (Some(identity), None) => ssh_key(&identity, text("password")?.as_ref())
                 .map(|key| Self(Key::Ssh(Box::new(key))))
-                .map_err(wrong),
+                .map_err(|reason| wrong(&reason)),
             (None, Some(armored)) => {
                 let passphrase = text("passphrase")?;
                 let passphrase = passphrase.as_ref().map(trimmed);
@@ -95,18 +92,21 @@ impl Signer {
     }
 }
 
-fn ssh_key(identity: &SecretString, passphrase: Option<&SecretString>) -> Result<PrivateKey, &'static str> {
-    let key = PrivateKey::from_openssh(identity.expose_secret().trim_start())
-        .map_err(|_| "identity is no private key in OpenSSH form")?;
+fn ssh_key(identity: &SecretString, passphrase: Option<&SecretString>) -> Result<PrivateKey, String> {
+    let identity = identity.expose_secret().trim_start();
+    let of_identity = |reason| format!("identity {reason}");
+    key_derivation::check(identity).map_err(of_identity)?;
+    let key = PrivateKey::from_openssh(identity)
+        .map_err(|_| of_identity("is no private key in OpenSSH form".to_owned()))?;
+    key_derivation::check_openssh(&key).map_err(of_identity)?;
     match (key.is_encrypted(), passphrase) {
         (false, _) => Ok(key),
-        (true, None) => Err("identity needs a passphrase: put that into the key password"),
-        (true, Some(_)) if matches!(key.kdf(), Kdf::Bcrypt { rounds, .. } if *rounds > MOST_ROUNDS) => Err(
-            "identity has a passphrase that takes too many rounds to read: make it with ssh-keygen -a 100",
-        ),
+        (true, None) => Err(of_identity(
+            "needs a passphrase: put that into the key password".to_owned(),
+        )),
         (true, Some(passphrase)) => key
             .decrypt(trimmed(passphrase))
-            .map_err(|_| "password is not the passphrase of identity"),
+            .map_err(|_| "password is not the passphrase of identity".to_owned()),
     }
 }
 

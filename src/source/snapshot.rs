@@ -147,8 +147,8 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`Error::Path`] where a file is not there or no regular one, [`Error::Secret`] where the author or the key cannot
-    /// be used, [`Error::Corrupt`].
+    /// [`Error::Path`] where a file is not there or no regular one, [`Error::Author`], [`Error::Secret`]
+    /// where the key cannot be used, [`Error::Corrupt`].
     pub fn make_commit(&self, new: &NewCommit<'_>) -> Result<Made, Error> {
         // A handle of its own: what is made stays in memory, and this one's readers see nothing of it.
         let path = {
@@ -176,6 +176,12 @@ impl Snapshot {
     }
 
     fn corrupt(&self, error: &ObjectError) -> Error {
+        if let ObjectError::TooLarge { id, limit } = error {
+            return Error::TooLarge {
+                what: format!("object {id} at {}", self.revision),
+                limit: limit.clone(),
+            };
+        }
         // Everything that a tree leads to was there when the commit was taken in.
         self.damaged.store(true, Ordering::Relaxed);
         Error::Corrupt {

@@ -1,17 +1,102 @@
 //! The folder of all mirrors: its bound, its rubbish, and the key of its names.
 
-use std::fs;
+use std::collections::HashMap;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::{Error, Mirrors, gate, store};
+use super::gate::{self, Lock};
+use super::{Error, Mirrors, store};
 
 /// How long making or removing a mirror may take before what is left of it counts as rubbish.
 const HALF_MADE: Duration = Duration::from_secs(600);
+/// What a fetch reserves at once, in bytes; less where the capacity is small.
+const STEP: u64 = 8 << 20;
+
+/// What is taken of the capacity, in bytes.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// Each mirror, as it was when this process last measured it.
+    mirrors: HashMap<PathBuf, u64>,
+    /// The packs that are being fetched.
+    reserved: u64,
+}
+
+impl Room {
+    fn stored(&self) -> u64 {
+        self.mirrors.values().sum()
+    }
+}
+
+/// The room for a pack that is being fetched. It is given back when that is over.
+pub(super) struct Reservation<'a> {
+    mirrors: &'a Mirrors,
+    bytes: u64,
+}
+
+impl Reservation<'_> {
+    /// Has room for so many bytes in all, evicting mirrors where that is needed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where the mirrors in use and the fetches under way leave none.
+    pub(super) fn grow_to(&mut self, bytes: u64) -> Result<(), Error> {
+        let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else {
+            return Ok(());
+        };
+        let capacity = self.mirrors.config.capacity;
+        let more = more.next_multiple_of(STEP.min(capacity / 32).max(1));
+        loop {
+            {
+                let mut room = self.mirrors.room();
+                if room.stored().saturating_add(room.reserved).saturating_add(more) <= capacity {
+                    room.reserved += more;
+                    self.bytes += more;
+                    return Ok(());
+                }
+            }
+            if !self.mirrors.evict_oldest() {
+                return Err(Error::Io {
+                    path: self.mirrors.config.root.display().to_string(),
+                    reason: format!(
+                        "no room for another pack: the mirrors in use and the fetches under way take the capacity \
+                         of {} (--storage-capacity)",
+                        super::error::bytes(capacity)
+                    ),
+                });
+            }
+        }
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        self.mirrors.room().reserved -= self.bytes;
+    }
+}
 
 impl Mirrors {
-    pub(super) fn mirrors_on_disk(&self) -> Vec<PathBuf> {
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that the mirrors take on disk, as they were when this process last measured each.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.room().stored()
+    }
+
+    /// Begins to reserve room.
+    pub(super) fn reserve(&self) -> Reservation<'_> {
+        Reservation {
+            mirrors: self,
+            bytes: 0,
+        }
+    }
+
+    fn mirrors_on_disk(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.config.root).into_iter().flatten().flatten();
         entries
             .map(|entry| entry.path())
@@ -19,31 +104,77 @@ impl Mirrors {
             .collect()
     }
 
+    /// Measures the mirrors that are not known yet, and forgets those that are gone: other processes may share the folder.
+    pub(super) fn measure(&self) {
+        let there = self.mirrors_on_disk();
+        let known = |dir: &PathBuf| self.room().mirrors.contains_key(dir);
+        let new: Vec<_> = there
+            .iter()
+            .filter(|dir| !known(dir))
+            .map(|dir| (dir.clone(), store::size(dir)))
+            .collect();
+        let mut room = self.room();
+        room.mirrors.extend(new);
+        room.mirrors.retain(|dir, _| there.contains(dir));
+    }
+
+    /// Measures a mirror that was written to.
+    pub(super) fn measure_one(&self, dir: &Path) {
+        let size = store::size(dir);
+        self.room().mirrors.insert(dir.to_owned(), size);
+    }
+
     /// Removes the mirrors that were not used for longest until the rest fits. One that is in use stays.
     pub(super) fn evict(&self) {
+        while self.disk_bytes() > self.config.capacity && self.evict_oldest() {}
+    }
+
+    /// Removes the mirror that was not used for longest, of those that are not in use. Whether there was one.
+    fn evict_oldest(&self) -> bool {
+        self.measure();
+        let used = |dir: &PathBuf| {
+            let used = fs::metadata(dir.with_extension("use")).and_then(|data| data.modified());
+            used.unwrap_or(SystemTime::UNIX_EPOCH)
+        };
         let mut mirrors: Vec<_> = self
-            .mirrors_on_disk()
-            .into_iter()
-            .map(|dir| {
-                let used = fs::metadata(dir.with_extension("use")).and_then(|data| data.modified());
-                (used.unwrap_or(SystemTime::UNIX_EPOCH), store::size(&dir), dir)
-            })
+            .room()
+            .mirrors
+            .keys()
+            .map(|dir| (used(dir), dir.clone()))
             .collect();
-        let mut total: u64 = mirrors.iter().map(|(_, size, _)| size).sum();
         mirrors.sort_unstable();
-        for (_, size, dir) in mirrors {
-            if total <= self.config.capacity {
-                return;
-            }
+        for (_, dir) in mirrors {
             match evict_one(&dir) {
                 Ok(true) => {
-                    total -= size;
+                    let size = self.room().mirrors.remove(&dir);
                     self.counters.evictions.fetch_add(1, Ordering::Relaxed);
                     tracing::info!(mirror = %dir.display(), bytes = size, "evicted a mirror");
+                    return true;
                 }
                 Ok(false) => {}
                 Err(error) => tracing::warn!(mirror = %dir.display(), %error, "cannot evict a mirror"),
             }
+        }
+        false
+    }
+
+    /// Removes a mirror that holds nothing after a fetch that failed, unless somebody else waits for it. The caller
+    /// has its lock.
+    pub(super) fn discard_if_empty(&self, dir: &Path, lock: File) {
+        let discard = || -> Result<bool, Error> {
+            if store::Store::open(dir)?.is_some_and(|store| !store.is_empty()) {
+                return Ok(false);
+            }
+            let Some(users) = gate::try_lock(&dir.with_extension("use"), Lock::Exclusive)? else {
+                return Ok(false);
+            };
+            remove(dir, users, lock)?;
+            Ok(true)
+        };
+        match discard() {
+            Ok(true) => drop(self.room().mirrors.remove(dir)),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(mirror = %dir.display(), %error, "an empty mirror stays"),
         }
     }
 
@@ -63,20 +194,39 @@ impl Mirrors {
                 // What cannot be removed now is tried again at the next start.
                 let _ = fs::remove_dir_all(entry.path());
             }
+            let dir = entry.path().with_extension("");
+            let is_lock = name.ends_with(".use") || name.ends_with(".lock");
+            if is_lock && is_mirror(&dir) && !dir.exists() {
+                // Of a mirror that went without them, unless another process is about to make it.
+                let _ = evict_one(&dir);
+            }
         }
         Ok(())
     }
 }
 
+/// Removes a mirror unless it is in use. No lock is waited for, so that the order of [`Mirrors::snapshot`], which
+/// takes `use` before `lock`, does not matter here.
 fn evict_one(dir: &Path) -> Result<bool, Error> {
-    let users = gate::lock_file(&dir.with_extension("use"))?;
-    let writer = gate::lock_file(&dir.with_extension("lock"))?;
-    // The order is that of `snapshot`, though neither of these waits.
-    if writer.try_lock().is_err() || users.try_lock().is_err() {
+    let Some(writer) = gate::try_lock(&dir.with_extension("lock"), Lock::Exclusive)? else {
         return Ok(false);
-    }
-    store::remove(dir)?;
+    };
+    let Some(users) = gate::try_lock(&dir.with_extension("use"), Lock::Exclusive)? else {
+        return Ok(false);
+    };
+    remove(dir, users, writer)?;
     Ok(true)
+}
+
+/// Removes a mirror with its lock files. Who waits for one of those notices that it is another one by then.
+fn remove(dir: &Path, users: File, writer: File) -> Result<(), Error> {
+    store::remove(dir)?;
+    for extension in ["use", "lock"] {
+        let path = dir.with_extension(extension);
+        fs::remove_file(&path).map_err(|error| Error::io(&path, &error))?;
+    }
+    drop((users, writer));
+    Ok(())
 }
 
 fn is_mirror(path: &Path) -> bool {

@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 
 use super::known_hosts::HostKeys;
 use super::session::Session;
-use super::{Credentials, Error, SshCredentials};
+use super::{Credentials, Error, SshCredentials, key_derivation};
+use crate::egress;
 
 /// Pieces of the answer that may wait to be read; the server is held back beyond.
 const QUEUE: usize = 16;
@@ -74,6 +75,8 @@ pub(super) fn open(session: &Arc<Session>, program: &str) -> Result<(SshReader, 
 
 fn private_key(credentials: &SshCredentials) -> Result<PrivateKey, Error> {
     let passphrase = credentials.passphrase.as_ref().map(ExposeSecret::expose_secret);
+    key_derivation::check(credentials.identity.expose_secret())
+        .map_err(|reason| Error::Secret(format!("the Secret cannot be used: identity {reason}")))?;
     russh::keys::decode_secret_key(credentials.identity.expose_secret(), passphrase).map_err(|error| {
         let reason = match error {
             russh::keys::Error::KeyIsEncrypted => "it needs a passphrase: put that into the key password",
@@ -95,7 +98,6 @@ fn connect(session: &Arc<Session>, hosts: HostKeys) -> Result<Handle<Client>, Er
         },
         // Each wait here has its own end, which comes first; this one reaps a connection that was given up half-made.
         inactivity_timeout: Some(session.timeouts.idle.saturating_mul(4)),
-        nodelay: true,
         ..client::Config::default()
     };
     let refusal = Arc::new(Mutex::new(None));
@@ -103,11 +105,13 @@ fn connect(session: &Arc<Session>, hosts: HostKeys) -> Result<Handle<Client>, Er
         hosts,
         refusal: Arc::clone(&refusal),
     };
-    let connected = session.wait(
-        "connecting",
-        session.timeouts.connect,
-        client::connect(Arc::new(config), (url.host(), url.port()), handler),
-    )?;
+    let limit = session.timeouts.connect;
+    let stream = session
+        .wait("connecting", limit, egress::connect(url.host(), url.port()))?
+        .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+        .map_err(|error| session.not_connected(&error))?;
+    let handshake = client::connect_stream(Arc::new(config), stream, handler);
+    let connected = session.wait("connecting", limit, handshake)?;
     let refused = refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
     connected.map_err(|error| match (refused, error) {
         (Some(fingerprint), _) => session.authentication(&format!(
@@ -204,7 +208,8 @@ impl io::Read for SshReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let session = &self.session;
         while self.piece.is_empty() {
-            match session.wait("reading the answer", session.timeouts.idle, self.pieces.recv()) {
+            let arrived = |piece: &Option<Bytes>| piece.as_ref().map_or(0, Bytes::len);
+            match session.transfer("reading the answer", self.pieces.recv(), arrived) {
                 Ok(Some(piece)) => {
                     session.count(piece.len()).map_err(|error| session.fail(error))?;
                     self.piece = piece;
@@ -239,7 +244,7 @@ impl io::Write for SshWriter {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let session = &self.session;
         let bytes = Bytes::copy_from_slice(buffer);
-        match session.wait("writing", session.timeouts.idle, self.channel.data_bytes(bytes)) {
+        match session.transfer("writing", self.channel.data_bytes(bytes), |_| buffer.len()) {
             Ok(Ok(())) => Ok(buffer.len()),
             Ok(Err(error)) => Err(session.fail(session.unreachable(&error.to_string()))),
             Err(timeout) => Err(session.fail(timeout)),

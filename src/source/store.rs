@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use git2::{ErrorCode, ObjectType, Odb, Repository};
 
 use super::local::from_git2;
+use super::pack::{LARGEST_TREE, PackCheck, PackLimits};
 use super::{Error, Oid};
 
 const HELD: &str = "refs/held";
@@ -166,13 +167,15 @@ impl Store {
 
     /// Checks that a commit is there with every tree and blob below it.
     ///
-    /// Trees are read and so verified against their names; of blobs only the presence is looked at.
-    pub(super) fn verify(&self, commit: Oid) -> Result<(), Error> {
+    /// Trees are read and so verified against their names; of blobs only the presence is looked at. `check` stops it.
+    pub(super) fn verify(&self, commit: Oid, check: &dyn Fn() -> Result<(), Error>) -> Result<(), Error> {
         let odb = self.odb()?;
         let root = self.git(self.tree_of(commit)?)?;
         let mut seen = HashSet::from([root]);
         let mut queue = vec![(root, 0)];
         while let Some((tree, depth)) = queue.pop() {
+            check()?;
+            self.check_size(&odb, tree)?;
             if depth > MAX_DEPTH {
                 return Err(Error::TooLarge {
                     what: format!("the depth of folders in {commit}"),
@@ -202,43 +205,47 @@ impl Store {
         Ok(())
     }
 
-    /// Takes in a pack. `at_most` bounds its size in bytes.
+    /// Takes in a pack.
+    ///
+    /// `reserve` is told how many bytes it has so far, and `check` stops what takes long.
     pub(super) fn receive(
         &self,
         pack: &mut dyn BufRead,
-        at_most: u64,
-        mut check: impl FnMut() -> Result<(), Error>,
+        limits: PackLimits,
+        reserve: &mut dyn FnMut(u64) -> Result<(), Error>,
+        check: &dyn Fn() -> Result<(), Error>,
     ) -> Result<(), Error> {
         let odb = self.odb()?;
+        let corrupt = |reason: &dyn std::fmt::Display| Error::Corrupt {
+            what: "the pack".to_owned(),
+            reason: reason.to_string(),
+        };
+        let mut contents = PackCheck::new(limits);
         let mut writer = odb.packwriter().map_err(|error| io(&self.dir, &error))?;
+        // Deltas are resolved at the end, which may take long.
+        writer.progress(|_| check().is_ok());
         let mut size = 0_u64;
         loop {
             check()?;
-            let piece = pack.fill_buf().map_err(|error| Error::Corrupt {
-                what: "the pack".to_owned(),
-                reason: error.to_string(),
-            })?;
+            let piece = pack.fill_buf().map_err(|error| corrupt(&error))?;
             if piece.is_empty() {
                 break;
             }
             let count = piece.len();
             size += count as u64;
-            if size > at_most {
-                return Err(Error::TooLarge {
-                    what: "the pack".to_owned(),
-                    limit: super::error::bytes(at_most),
-                });
+            contents.read(piece)?;
+            reserve(size)?;
+            if let Err(error) = writer.write_all(piece) {
+                check()?;
+                return Err(corrupt(&error));
             }
-            writer.write_all(piece).map_err(|error| Error::Corrupt {
-                what: "the pack".to_owned(),
-                reason: error.to_string(),
-            })?;
             pack.consume(count);
         }
-        writer.commit().map_err(|error| Error::Corrupt {
-            what: "the pack".to_owned(),
-            reason: error.message().to_owned(),
-        })?;
+        if let Err(error) = writer.commit() {
+            check()?;
+            return Err(corrupt(&error.message()));
+        }
+        drop(writer);
         odb.refresh().map_err(|error| io(&self.dir, &error))
     }
 
@@ -254,7 +261,25 @@ impl Store {
         write(&self.dir.join(HELD), &commit.to_string(), &format!("{commit}\n"))
     }
 
+    /// Whether the mirror holds no commit.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held().is_ok_and(|held| held.is_empty())
+    }
+
+    /// Checks the size of a tree or commit before it is read.
+    fn check_size(&self, odb: &Odb<'_>, id: git2::Oid) -> Result<(), Error> {
+        let (size, _) = odb.read_header(id).map_err(|error| damaged(&self.dir, &error))?;
+        if size as u64 > LARGEST_TREE {
+            return Err(Error::TooLarge {
+                what: format!("the tree or commit {id}"),
+                limit: super::error::bytes(LARGEST_TREE),
+            });
+        }
+        Ok(())
+    }
+
     pub(super) fn tree_of(&self, commit: Oid) -> Result<Oid, Error> {
+        self.check_size(&self.odb()?, self.git(commit)?)?;
         self.repository
             .find_commit(self.git(commit)?)
             .map(|commit| from_git2(commit.tree_id()))

@@ -13,18 +13,22 @@ use gix_transport::{Protocol, Service};
 use gix_utils::progress::Discard;
 
 use super::http::HttpClient;
-use super::refs::RemoteRef;
+use super::refs::{RefList, RemoteRef};
 use super::session::{Reader, Session, Writer};
 use super::{Error, Oid, Scheme, ssh};
+use crate::egress;
 
 pub(super) const AGENT: &str = concat!("git/2.0-patchset-", env!("CARGO_PKG_VERSION"));
 /// What a look asks for; version 0 sends everything unasked.
 const PREFIXES: [&str; 3] = ["HEAD", "refs/heads/", "refs/tags/"];
 
+/// The most branches and tags.
+const MOST_REFS: usize = 200_000;
+
 pub(super) type AnyTransport = Box<dyn Transport>;
 
 /// Lists the server's branches, tags and default branch.
-pub(super) fn look(session: &Arc<Session>) -> Result<Vec<RemoteRef>, Error> {
+pub(super) fn look(session: &Arc<Session>) -> Result<RefList, Error> {
     let (mut transport, mut handshake) = connect(session, Service::UploadPack)?;
     let refs = match handshake.refs.take() {
         Some(refs) => refs,
@@ -40,10 +44,17 @@ pub(super) fn look(session: &Arc<Session>) -> Result<Vec<RemoteRef>, Error> {
     };
     // The server only loses a client that is done anyway.
     let _ = gix_protocol::indicate_end_of_interaction(&mut transport, false);
-    Ok(refs.into_iter().filter_map(remote_ref).collect())
+    let refs: RefList = refs.into_iter().filter_map(remote_ref).collect();
+    if refs.len() > MOST_REFS {
+        return Err(Error::TooLarge {
+            what: format!("the number of branches and tags of {}", session.upstream.url),
+            limit: MOST_REFS.to_string(),
+        });
+    }
+    Ok(refs)
 }
 
-/// Fetches `want` with depth 1 and hands the pack to `consume`.
+/// Fetches `want` with depth 1 and hands the pack, of at most `largest_pack` bytes, to `consume`.
 ///
 /// The server is told of the commits in `held`, so that it leaves out what they have in common; the pack may then
 /// have deltas against their objects.
@@ -51,6 +62,7 @@ pub(super) fn fetch(
     session: &Arc<Session>,
     want: Oid,
     held: &[Oid],
+    largest_pack: u64,
     consume: &mut dyn FnMut(&mut dyn BufRead) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let (mut transport, handshake) = connect(session, Service::UploadPack)?;
@@ -81,6 +93,7 @@ pub(super) fn fetch(
     if !response.has_pack() {
         return Err(session.protocol("the answer holds no pack"));
     }
+    session.expect(largest_pack);
     reader.set_progress_handler(Some(Box::new({
         let said = Arc::clone(&said);
         move |is_error, text| {
@@ -95,7 +108,7 @@ pub(super) fn fetch(
     let said = said.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (session.take_failure(), said, consumed) {
         (Some(error), _, _) => Err(error),
-        (None, Some(text), Err(_)) => Err(session.declined(&text)),
+        (None, Some(text), Err(_)) => Err(session.said(&text)),
         (None, _, consumed) => consumed,
     }
 }
@@ -163,9 +176,9 @@ fn daemon(session: &Arc<Session>) -> Result<TcpHalves, Error> {
         .wait(
             "connecting",
             session.timeouts.connect,
-            tokio::net::TcpStream::connect((url.host(), url.port())),
+            egress::connect(url.host(), url.port()),
         )?
-        .map_err(|error| session.unreachable(&error.to_string()))?;
+        .map_err(|error| session.not_connected(&error))?;
     let (read, write) = stream.into_split();
     Ok((
         Reader {
@@ -188,8 +201,8 @@ pub(super) fn fault(session: &Session, error: &(dyn std::error::Error + 'static)
     // Over HTTP the library takes the server's error line for the name of a section.
     let quoted = || Some(text.split_once("\"ERR ")?.1.split('"').next()?.to_owned());
     match declined(error).or_else(quoted) {
-        Some(words) => session.declined(&words),
-        None => session.protocol(&text),
+        Some(words) => session.said(&words),
+        None => session.malformed(&text),
     }
 }
 
@@ -241,12 +254,13 @@ pub(super) fn remote_ref(found: Ref) -> Option<RemoteRef> {
     if !PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         return None;
     }
-    Some(RemoteRef {
+    let found = RemoteRef {
         name,
         target: Oid::from_bytes(target.as_slice().try_into().ok()?),
         peeled: Oid::from_bytes(peeled.as_slice().try_into().ok()?),
         symbolic: symbolic.and_then(|target| String::from_utf8(target.into()).ok()),
-    })
+    };
+    found.is_named_well().then_some(found)
 }
 
 fn object_id(oid: Oid) -> gix_hash::ObjectId {

@@ -22,6 +22,9 @@ pub enum Error {
     /// There can be no HTTP client.
     #[error("cannot make an HTTP client: {0}")]
     Http(#[from] reqwest::Error),
+    /// Events go to an address that is not connected to.
+    #[error("--events-addr: {0}")]
+    Address(#[from] crate::egress::RefusedAddress),
     /// Others changed the object again and again.
     #[error("others changed the object {0} times meanwhile")]
     Busy(usize),

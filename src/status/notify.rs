@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,13 +23,18 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use super::events::{Note, instance};
 use super::{Error, FIELD_MANAGER};
 use crate::api::GROUP;
+use crate::egress::Destinations;
 
 /// Annotations of an object that begin so go with its events.
 pub(crate) const FLUX_EVENT_GROUP: &str = "event.toolkit.fluxcd.io/";
 /// The longest message, in characters (`MaxLength` of the type).
 const LONGEST_MESSAGE: usize = 39_000;
-/// The most events that wait.
+/// How many annotations go with an event, and how long each may be, in bytes. Others are left out.
+const MOST_ANNOTATIONS: usize = 32;
+const LONGEST_ANNOTATION: usize = 4096;
+/// The most events that wait, and what they may take together, in bytes.
 const QUEUE: usize = 1000;
+const QUEUED_BYTES: usize = 16 << 20;
 /// How long one request may take, as in Flux.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an event is worth telling while the server cannot be reached.
@@ -85,6 +90,14 @@ struct Event {
     reporting_instance: Option<String>,
 }
 
+impl Event {
+    /// What its texts take, in bytes.
+    fn size(&self) -> usize {
+        let metadata = self.metadata.iter().map(|(name, value)| name.len() + value.len());
+        self.message.len() + self.reason.len() + metadata.sum::<usize>()
+    }
+}
+
 /// What is said of an object besides the note.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
@@ -100,7 +113,8 @@ impl About {
         let facts = facts.map(|(name, value)| (format!("{GROUP}/{name}"), value));
         let annotations = self.annotations.into_iter();
         annotations
-            .filter(|(name, _)| name.starts_with(FLUX_EVENT_GROUP))
+            .filter(|(name, value)| name.starts_with(FLUX_EVENT_GROUP) && value.len() <= LONGEST_ANNOTATION)
+            .take(MOST_ANNOTATIONS)
             .chain(facts)
             .collect()
     }
@@ -130,6 +144,8 @@ struct Counts {
     delivered: AtomicU64,
     duplicates: AtomicU64,
     dropped: AtomicU64,
+    /// What the events that wait take, in bytes.
+    waiting: AtomicUsize,
     complained: Mutex<Option<Instant>>,
 }
 
@@ -160,6 +176,7 @@ impl Notifier {
         let Some(url) = address.0.clone() else {
             return Ok(None);
         };
+        Destinations::NAMED.check(&url)?;
         crate::tls::ensure_provider();
         // A system without certificate authorities, as small images are, has no use for them over plain HTTP.
         let client = settings()
@@ -187,8 +204,16 @@ impl Notifier {
             reporting_controller: FIELD_MANAGER,
             reporting_instance: instance(),
         };
-        if let Err(error) = self.queue.try_send((Instant::now(), event)) {
-            let (_, event) = error.into_inner();
+        let size = event.size();
+        let waiting = self.counts.waiting.fetch_add(size, Ordering::Relaxed);
+        let refused = if waiting + size > QUEUED_BYTES {
+            Some(event)
+        } else {
+            let sent = self.queue.try_send((Instant::now(), event));
+            sent.err().map(|error| error.into_inner().1)
+        };
+        if let Some(event) = refused {
+            self.counts.waiting.fetch_sub(size, Ordering::Relaxed);
             self.counts.dropped(&event, "too many events wait already");
         }
     }
@@ -211,9 +236,9 @@ impl Notifier {
 }
 
 fn settings() -> ClientBuilder {
-    Client::builder()
+    Destinations::NAMED
+        .guard(Client::builder())
         .timeout(TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("patchset/", env!("CARGO_PKG_VERSION")))
 }
 
@@ -251,6 +276,7 @@ impl Answer {
 
 async fn post_all(client: Client, url: Url, mut events: Receiver<(Instant, Event)>, counts: Arc<Counts>) {
     while let Some((recorded, event)) = events.recv().await {
+        counts.waiting.fetch_sub(event.size(), Ordering::Relaxed);
         match post(&client, &url, recorded, &event).await {
             Ok(Answer::Duplicate) => _ = counts.duplicates.fetch_add(1, Ordering::Relaxed),
             Ok(_) => _ = counts.delivered.fetch_add(1, Ordering::Relaxed),
@@ -369,6 +395,31 @@ mod tests {
                 ("patching.c5c3.io/revision".to_owned(), "main@sha1:1".to_owned()),
             ])
         );
+    }
+
+    #[tokio::test]
+    async fn what_waits_takes_no_more_memory_than_it_may() {
+        let address: Address = "http://127.0.0.1:9/".parse().unwrap();
+        let (notifier, _unposted) = Notifier::new(&address).unwrap().unwrap();
+        let about = About {
+            facts: Vec::new(),
+            annotations: (0..1000)
+                .map(|number| (format!("{FLUX_EVENT_GROUP}{number}"), "x".repeat(256)))
+                .chain([(format!("{FLUX_EVENT_GROUP}long"), "x".repeat(256 << 10))])
+                .collect(),
+        };
+        let most = QUEUED_BYTES / LONGEST_MESSAGE;
+        for _ in 0..QUEUE {
+            let note = Note {
+                kind: EventType::Warning,
+                reason: "PatchConflict".into(),
+                message: "m".repeat(LONGEST_MESSAGE),
+            };
+            notifier.tell(ObjectReference::default(), note, about.clone());
+        }
+        let dropped = usize::try_from(notifier.totals().dropped).unwrap();
+        assert!(dropped >= QUEUE - most && dropped < QUEUE, "{dropped}");
+        assert!(about.metadata().len() <= MOST_ANNOTATIONS);
     }
 
     #[tokio::test]

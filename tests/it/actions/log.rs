@@ -1,7 +1,7 @@
 //! Why a run failed is read from its log, which is at another host that must not see the login.
 
 use jiff::Timestamp;
-use patchset::actions::{Client, Config, Error, FailedJob, RunId};
+use patchset::actions::{BaseUrl, Client, Config, Error, FailedJob, RunId, Workflow};
 use serde_json::{Value, json};
 
 use super::{client, config, token, workflow};
@@ -163,4 +163,29 @@ async fn a_log_elsewhere_is_not_fetched_and_its_address_stays_secret() {
         );
         assert!(!format!("{error} {error:?}").contains(SIGNATURE));
     }
+}
+
+#[tokio::test]
+async fn a_log_is_at_no_address_that_is_closer_than_the_server() {
+    let github = failed("one\n").await;
+    for address in ["https://169.254.169.254/latest?", "https://[fe80::1]/?"] {
+        github.state().logs_elsewhere = Some(address.to_owned());
+        let found = client(&github)
+            .failed_log_tail(&workflow(&github), RunId(7), 5)
+            .await;
+        let error = found.unwrap_err();
+        assert!(matches!(error, Error::Address { .. }), "{error:?}");
+        assert!(error.to_string().contains("link-local"), "{error}");
+        assert!(!format!("{error} {error:?}").contains(SIGNATURE));
+    }
+}
+
+#[tokio::test]
+async fn an_api_is_at_no_link_local_address() {
+    let base = BaseUrl::parse("https://169.254.169.254").unwrap();
+    let workflow = Workflow::new(base, "acme", "images", "build.yaml", "main").unwrap();
+    let client = Client::new(&Config::default(), token()).unwrap();
+    let error = client.run(&workflow, RunId(7)).await.unwrap_err();
+    assert!(matches!(error, Error::Address { .. }), "{error:?}");
+    assert!(error.to_string().contains("link-local"), "{error}");
 }

@@ -209,6 +209,9 @@ fn each_secret_that_cannot_be_used_says_why_and_shows_nothing() {
     let (private, _) = keys(&["-traditional"]);
     let read = Credentials::from_secret(&app(&private, "42")).unwrap();
     let shown = format!("{read:?}");
-    assert!(shown.contains("4711") && shown.contains("redacted"), "{shown}");
+    assert!(
+        shown.contains("4711") && shown.to_ascii_lowercase().contains("redacted"),
+        "{shown}"
+    );
     assert!(!shown.contains("PRIVATE") && shown.len() < 500, "{shown}");
 }

@@ -15,6 +15,7 @@ mod patches;
 mod registries;
 mod sortable;
 mod tenants;
+mod trust;
 mod validation;
 mod verdicts;
 mod verification;

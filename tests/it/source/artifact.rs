@@ -178,6 +178,69 @@ fn limits_hold() {
     assert_eq!(get(&body, "", "", &limits).unwrap().len(), 2);
 }
 
+/// A tar.gz whose first entry is metadata of the next one: a long name, or attributes.
+fn with_metadata(kind: tar::EntryType, size: usize) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(size as u64);
+    header.set_cksum();
+    builder.append(&header, vec![b'n'; size].as_slice()).unwrap();
+    let mut header = tar::Header::new_gnu();
+    header.set_path("a").unwrap();
+    header.set_size(1);
+    header.set_cksum();
+    builder.append(&header, &b"x"[..]).unwrap();
+    gzip(&builder.into_inner().unwrap())
+}
+
+#[test]
+fn long_names_and_attributes_are_not_kept_in_memory() {
+    let limits = ArtifactLimits::default();
+    for kind in [
+        tar::EntryType::GNULongName,
+        tar::EntryType::GNULongLink,
+        tar::EntryType::XHeader,
+    ] {
+        let error = get(&with_metadata(kind, 8 << 20), "", "", &limits).unwrap_err();
+        assert_eq!(error.class(), Class::TooLarge, "{kind:?}: {error}");
+    }
+    let named = get(&with_metadata(tar::EntryType::GNULongName, 200), "", "", &limits).unwrap();
+    assert_eq!(names(&named), ["n".repeat(200)]);
+}
+
+#[test]
+fn an_artifact_leads_nowhere_else() {
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let body = archive(&[("a", Kind::File(b"x"))]);
+    let other = serve(body.clone());
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = format!("http://{}/a.tar.gz", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+        let _ = write!(
+            stream,
+            "HTTP/1.1 302 Found\r\nLocation: {other}\r\nContent-Length: 0\r\n\r\n"
+        );
+    });
+    for (address, part) in [
+        (address.as_str(), "302"),
+        ("http://169.254.169.254/a.tar.gz", "link-local"),
+    ] {
+        let artifact = Artifact {
+            url: url(address),
+            digest: format!("sha256:{}", hex(&Sha256::digest(&body))),
+            path: String::new(),
+            suffix: String::new(),
+        };
+        let error = mirrors.fetch_artifact(&artifact, &ArtifactLimits::default(), soon());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
 #[test]
 fn the_digest_is_checked_first() {
     let body = archive(&[("a", Kind::File(b"x"))]);

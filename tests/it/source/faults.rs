@@ -43,6 +43,7 @@ fn impatient(root: &std::path::Path) -> Mirrors {
         timeouts: Timeouts {
             connect: Duration::from_millis(400),
             idle: Duration::from_millis(400),
+            ..Timeouts::default()
         },
         ..config(root)
     })

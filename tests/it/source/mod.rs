@@ -2,12 +2,17 @@
 
 mod artifact;
 mod cache;
+mod destinations;
 mod faults;
 mod http;
+mod keys;
+mod patience;
 mod push;
 mod refs;
+mod room;
 mod ssh;
 mod tls;
+mod trust;
 mod verification;
 
 use std::collections::BTreeMap;
@@ -29,6 +34,7 @@ pub fn config(root: &Path) -> MirrorConfig {
         timeouts: Timeouts {
             connect: Duration::from_secs(10),
             idle: Duration::from_secs(10),
+            ..Timeouts::default()
         },
         ..MirrorConfig::new(root)
     }

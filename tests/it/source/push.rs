@@ -509,3 +509,33 @@ fn what_is_no_key_for_signing_is_told() {
         assert!(error.contains(expected), "{error}");
     }
 }
+
+#[test]
+fn an_author_that_cannot_be_is_the_specs_fault() {
+    let root = tempfile::tempdir().unwrap();
+    repository(root.path());
+    let server = GitServer::http(root.path()).start();
+    let cache = tempfile::tempdir().unwrap();
+    let snapshot = head(&mirrors(cache.path()), &anonymous(&server.url("gitops")));
+    for (name, email) in [
+        ("<>", "a@example.org"),
+        ("A", "b\nparent x"),
+        (" ", "a@example.org"),
+    ] {
+        let author = Identity {
+            name: name.to_owned(),
+            email: email.to_owned(),
+        };
+        let made = snapshot.make_commit(&NewCommit {
+            files: &[("apps/a.yaml".to_owned(), b"a: 2\n".to_vec())],
+            author: &author,
+            message: MESSAGE,
+            time: Timestamp::from_second(1_700_000_000).unwrap(),
+            signer: None,
+        });
+        let error = made.unwrap_err();
+        assert_eq!(error.class(), Class::Invalid, "{error}");
+        assert!(matches!(error, Error::Author { .. }), "{error:?}");
+        assert!(!error.to_string().contains('\n'), "{error:?}");
+    }
+}

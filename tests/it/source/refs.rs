@@ -94,15 +94,16 @@ fn names_commits_and_defaults() {
         format!("sha1:{middle}")
     );
     assert_eq!(case.revision(&any(&middle)), format!("sha1:{middle}"));
-    // Abbreviated: the tip of a ref, and one that is held by now.
+    // Abbreviated: the tip of a ref, and not what is held because somebody asked for it in full.
     assert_eq!(
         case.revision(&RefSpec::Commit(tip[..7].to_owned())),
         format!("sha1:{tip}")
     );
-    assert_eq!(
-        case.revision(&RefSpec::Commit(middle[..9].to_owned())),
-        format!("sha1:{middle}")
-    );
+    for short in [RefSpec::Commit(middle[..9].to_owned()), any(&middle[..9])] {
+        let error = case.resolve(&short).unwrap_err();
+        assert!(matches!(error, Error::RefInvalid { .. }), "{error}");
+        assert!(error.to_string().contains("write all 40"), "{error}");
+    }
 }
 
 #[test]

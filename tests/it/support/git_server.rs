@@ -63,6 +63,7 @@ pub struct HttpBuilder {
     tls: Option<ServerTls>,
     redirect: Option<String>,
     versions: bool,
+    address: Ipv4Addr,
 }
 
 struct Shared {
@@ -100,6 +101,7 @@ impl GitServer {
             tls: None,
             redirect: None,
             versions: true,
+            address: Ipv4Addr::LOCALHOST,
         }
     }
 
@@ -132,7 +134,7 @@ impl GitServer {
     pub fn host(&self) -> String {
         match self.scheme {
             // A certificate's name, and an origin of its own for redirects.
-            "https" => format!("localhost:{}", self.address.port()),
+            "https" if self.address.ip().is_loopback() => format!("localhost:{}", self.address.port()),
             _ => self.address.to_string(),
         }
     }
@@ -200,6 +202,12 @@ impl HttpBuilder {
         self
     }
 
+    /// Listens at another address than loopback.
+    pub fn at(mut self, address: Ipv4Addr) -> Self {
+        self.address = address;
+        self
+    }
+
     /// Knows only version 0 of the protocol.
     pub fn version_0(mut self) -> Self {
         self.versions = false;
@@ -208,7 +216,7 @@ impl HttpBuilder {
 
     /// Starts the server on a free port.
     pub fn start(self) -> GitServer {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let listener = TcpListener::bind((self.address, 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
         let address = listener.local_addr().expect("an address");
         let counts = Arc::<Counts>::default();

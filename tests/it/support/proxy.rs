@@ -17,6 +17,15 @@ pub struct Proxy {
 impl Proxy {
     /// Starts a proxy that asks for the login.
     pub fn start(user: &str, password: &str) -> Self {
+        Self::leading(user, password, None)
+    }
+
+    /// Starts a proxy that connects to this host and port, whatever it is asked for.
+    pub fn start_to(user: &str, password: &str, host: &str) -> Self {
+        Self::leading(user, password, Some(host.to_owned()))
+    }
+
+    fn leading(user: &str, password: &str, to: Option<String>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
@@ -30,7 +39,8 @@ impl Proxy {
                         return;
                     }
                     let (login, passed_on) = (login.clone(), Arc::clone(&passed_on));
-                    std::thread::spawn(move || serve(stream, &login, &passed_on));
+                    let to = to.clone();
+                    std::thread::spawn(move || serve(stream, &login, &passed_on, to.as_deref()));
                 }
             }
         });
@@ -59,7 +69,7 @@ impl Drop for Proxy {
     }
 }
 
-fn serve(client: TcpStream, login: &str, passed_on: &AtomicUsize) -> Option<()> {
+fn serve(client: TcpStream, login: &str, passed_on: &AtomicUsize, to: Option<&str>) -> Option<()> {
     let mut reader = BufReader::new(client.try_clone().ok()?);
     let mut client = client;
     let mut first = String::new();
@@ -89,7 +99,7 @@ fn serve(client: TcpStream, login: &str, passed_on: &AtomicUsize) -> Option<()> 
     let mut words = first.split(' ');
     let (method, target) = (words.next()?, words.next()?);
     let server = if method == "CONNECT" {
-        let server = TcpStream::connect(target).ok()?;
+        let server = TcpStream::connect(to.unwrap_or(target)).ok()?;
         client
             .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
             .ok()?;

@@ -34,6 +34,16 @@ impl Authority {
         }
     }
 
+    /// A certificate and key for a name or an address.
+    pub fn server_at(&self, name: &str) -> ServerTls {
+        let (certificate, key) = self.issue(name, ExtendedKeyUsagePurpose::ServerAuth);
+        ServerTls {
+            certificate,
+            key,
+            client_authority: None,
+        }
+    }
+
     /// A client's certificate and key.
     pub fn client(&self) -> (String, String) {
         self.issue("client", ExtendedKeyUsagePurpose::ClientAuth)

@@ -1,0 +1,191 @@
+//! Private keys whose passphrases would take long, or much memory, to read.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use patchset::source::{Error, Freshness, RefSpec, Signer};
+
+use super::{mirrors, secret, soon, with_secret};
+
+fn armored(label: &str, bytes: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+    let lines: Vec<&str> = text
+        .as_bytes()
+        .chunks(64)
+        .map(|line| std::str::from_utf8(line).unwrap())
+        .collect();
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        lines.join("\n")
+    )
+}
+
+/// An SSH key that says that its passphrase goes through so many rounds of bcrypt.
+fn bcrypt(rounds: u32) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let made = Command::new("ssh-keygen")
+        .args([
+            "-q",
+            "-t",
+            "ed25519",
+            "-a",
+            "1",
+            "-N",
+            "passphrase",
+            "-C",
+            "test",
+            "-f",
+        ])
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let text = std::fs::read_to_string(path).unwrap();
+    let inner: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    let mut bytes = base64::engine::general_purpose::STANDARD.decode(inner).unwrap();
+    // The options of bcrypt are a salt of 16 bytes and the rounds (OpenSSH's PROTOCOL.key).
+    let name = bytes.windows(6).position(|window| window == b"bcrypt").unwrap();
+    let at = name + 6 + 4 + 4 + 16;
+    bytes[at..at + 4].copy_from_slice(&rounds.to_be_bytes());
+    armored("OPENSSH PRIVATE KEY", &bytes)
+}
+
+/// A key in PKCS#8 that OpenSSL encrypts.
+fn pkcs8(options: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain");
+    let run = |arguments: &[&str]| {
+        let done = Command::new("openssl").args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    run(&[
+        "genpkey",
+        "-algorithm",
+        "ed25519",
+        "-out",
+        plain.to_str().unwrap(),
+    ]);
+    let mut arguments = vec![
+        "pkcs8",
+        "-topk8",
+        "-in",
+        plain.to_str().unwrap(),
+        "-passout",
+        "pass:passphrase",
+    ];
+    arguments.extend(options);
+    run(&arguments)
+}
+
+/// A key in PKCS#8 that says that its passphrase goes through scrypt with 128 MiB.
+fn scrypt() -> String {
+    let text = pkcs8(&[
+        "-scrypt",
+        "-scrypt_N",
+        "16384",
+        "-scrypt_r",
+        "8",
+        "-scrypt_p",
+        "1",
+    ]);
+    let inner: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    let mut bytes = base64::engine::general_purpose::STANDARD.decode(inner).unwrap();
+    // N and r, as DER has them; OpenSSL makes no larger ones.
+    let parameters = [2, 2, 0x40, 0, 2, 1, 8];
+    let at = bytes.windows(7).position(|window| window == parameters).unwrap();
+    bytes[at + 6] = 64;
+    armored("ENCRYPTED PRIVATE KEY", &bytes)
+}
+
+/// A PuTTY key, as far as its passphrase.
+fn putty(memory: u64) -> String {
+    format!(
+        "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: aes256-cbc\nComment: x\nPublic-Lines: 1\nAAAA\n\
+         Key-Derivation: Argon2id\nArgon2-Memory: {memory}\nArgon2-Passes: 13\nArgon2-Parallelism: 1\n\
+         Argon2-Salt: 00112233445566778899aabbccddeeff\nPrivate-Lines: 1\nAAAA\nPrivate-MAC: 00\n"
+    )
+}
+
+/// An OpenPGP key (RFC 9580) whose passphrase goes through Argon2 with 2^`memory` KiB.
+fn openpgp(memory: u8) -> String {
+    // A secret key: version, time, Ed25519, its public half, AES-256 with OCB, Argon2 with its salt, passes and lanes.
+    let mut body = vec![4, 0x65, 0, 0, 0, 27];
+    body.extend([3; 32]);
+    body.extend([253, 9, 2, 4]);
+    body.extend([5; 16]);
+    body.extend([1, 1, memory]);
+    body.extend([6; 15]);
+    body.extend([9; 48]);
+    let packet = |tag: u8, body: &[u8]| [&[0xc0 | tag, u8::try_from(body.len()).unwrap()], body].concat();
+    let bytes = [packet(5, &body), packet(13, b"Tester <tester@example.org>")].concat();
+    let text = armored("PGP PRIVATE KEY BLOCK", &bytes);
+    text.replacen("BLOCK-----\n", "BLOCK-----\n\n", 1)
+}
+
+#[test]
+fn a_login_is_refused_before_its_passphrase_takes_long() {
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let known =
+        "[127.0.0.1]:9 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\n";
+    let begun = Instant::now();
+    for (key, part) in [
+        (bcrypt(u32::MAX), "rounds of bcrypt"),
+        (pkcs8(&["-iter", "10000001"]), "iterations of PBKDF2"),
+        (scrypt(), "bytes of scrypt"),
+        (putty(u64::MAX), "KiB of memory of Argon2"),
+        (putty(8192), "passes of Argon2"),
+        (armored("OPENSSH PRIVATE KEY", &vec![1; 100_000]), "larger than"),
+    ] {
+        let data = [
+            ("identity", key.as_str()),
+            ("password", "passphrase"),
+            ("known_hosts", known),
+        ];
+        let upstream = with_secret("ssh://git@127.0.0.1:9/x.git", &data);
+        let error = mirrors
+            .resolve(&upstream, &RefSpec::Default, Freshness::Now, soon())
+            .unwrap_err();
+        assert!(matches!(error, Error::Secret(_)), "{error:?}");
+        assert!(error.to_string().contains(part), "{part}: {error}");
+    }
+    // Nothing of it was derived; OpenSSL's own part takes some seconds.
+    assert!(begun.elapsed() < Duration::from_secs(120));
+    // One within bounds is read, and nobody listens there.
+    for key in [bcrypt(1), pkcs8(&["-iter", "2048"])] {
+        let data = [
+            ("identity", key.as_str()),
+            ("password", "passphrase"),
+            ("known_hosts", known),
+        ];
+        let upstream = with_secret("ssh://git@127.0.0.1:9/x.git", &data);
+        let error = mirrors
+            .resolve(&upstream, &RefSpec::Default, Freshness::Now, soon())
+            .unwrap_err();
+        assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn a_signing_key_is_refused_before_its_passphrase_takes_long() {
+    for (data, part) in [
+        (
+            vec![
+                ("identity", bcrypt(u32::MAX)),
+                ("password", "passphrase".to_owned()),
+            ],
+            "rounds of bcrypt",
+        ),
+        (
+            vec![("git.asc", openpgp(21)), ("passphrase", "passphrase".to_owned())],
+            "KiB of memory of Argon2",
+        ),
+    ] {
+        let data: Vec<_> = data.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let error = Signer::from_secret(&secret(&data)).unwrap_err();
+        assert!(error.to_string().contains(part), "{part}: {error}");
+    }
+}

@@ -306,7 +306,7 @@ fn unpack(
             files.push(SourceFile { name, content });
         }
         // What is passed over is no header of the next entry.
-        let mut rest = [0; 32 << 10];
+        let mut rest = [0; 8 << 10];
         while entry.read(&mut rest).map_err(|error| damaged(&error))? > 0 {
             session.check("unpacking the artifact")?;
         }

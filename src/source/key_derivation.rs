@@ -25,7 +25,7 @@ const MOST_ARGON2_LANES: u64 = 16;
 /// The largest key, in bytes: one of RSA with 8,192 bits takes 6 KiB.
 const LARGEST_KEY: usize = 8 << 10;
 
-/// Checks a private key in OpenSSH, PEM or PuTTY form, as `russh::keys::decode_secret_key` reads them.
+/// Checks a private key in OpenSSH, PEM or `PuTTY` form, as `russh::keys::decode_secret_key` reads them.
 ///
 /// # Errors
 ///
@@ -166,7 +166,7 @@ fn check_pkcs8(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Checks what a PuTTY key of version 3 says of its passphrase.
+/// Checks what a `PuTTY` key of version 3 says of its passphrase.
 fn check_putty(text: &str) -> Result<(), String> {
     if text.len() > 2 * LARGEST_KEY {
         return Err(format!("is larger than {} bytes", 2 * LARGEST_KEY));

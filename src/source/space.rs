@@ -195,7 +195,10 @@ impl Mirrors {
                 let _ = fs::remove_dir_all(entry.path());
             }
             let dir = entry.path().with_extension("");
-            let is_lock = name.ends_with(".use") || name.ends_with(".lock");
+            let is_lock = entry
+                .path()
+                .extension()
+                .is_some_and(|extension| extension == "use" || extension == "lock");
             if is_lock && is_mirror(&dir) && !dir.exists() {
                 // Of a mirror that went without them, unless another process is about to make it.
                 let _ = evict_one(&dir);

@@ -68,13 +68,17 @@ pub async fn run(options: Options) -> Result<(), Error> {
     } else {
         None
     };
-    let turns = process.turns.clone();
+    let (turns, mirrors) = (process.turns.clone(), Arc::clone(&process.mirrors));
     match leadership {
-        None => tokio::select! {
-            error = process.work() => Err(error),
-            ended = tasks.ended() => Err(ended),
-            () = stop => Ok(()),
-        },
+        None => {
+            let result = tokio::select! {
+                error = process.work() => Err(error),
+                ended = tasks.ended() => Err(ended),
+                () = stop => Ok(()),
+            };
+            mirrors.close();
+            result
+        }
         Some(mut held) => {
             let result = tokio::select! {
                 error = process.work() => Err(error),
@@ -83,6 +87,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
                 // Another process begins in a few seconds: nothing is waited for.
                 () = held.lost() => return Err(crate::ops::Error::LostLease.into()),
             };
+            mirrors.close();
             // Whoever takes the Lease should not meet what this process began.
             let _ = tokio::time::timeout(LEAVES_WITHIN, turns.wait_until_all_are_free()).await;
             held.release().await;
@@ -265,7 +270,7 @@ impl Tasks {
     }
 }
 
-/// Measures the mirrors again and again: that walks through their folders.
+/// Tells again and again what the mirrors take.
 async fn measure(mirrors: Arc<Mirrors>, metrics: Metrics) {
     loop {
         let mirrors = Arc::clone(&mirrors);

@@ -100,7 +100,7 @@ fn scrypt() -> String {
     armored("ENCRYPTED PRIVATE KEY", &bytes)
 }
 
-/// A PuTTY key, as far as its passphrase.
+/// A `PuTTY` key, as far as its passphrase.
 fn putty(memory: u64) -> String {
     format!(
         "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: aes256-cbc\nComment: x\nPublic-Lines: 1\nAAAA\n\

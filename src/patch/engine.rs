@@ -5,12 +5,14 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::budget::{Budget, Exceeded, bytes};
+use super::image::Image;
+use super::nearest;
 use super::object::{EntryMode, ObjectError, Oid};
-use super::options::Limits;
 use super::overlay::{Cache, Leaf, Overlay, Undo};
-use super::parse::{BinaryHunk, Content, FilePatch, Tri, apply_delta};
+use super::parse::{BinaryHunk, Content, Direction, FilePatch, Hunk, Side, Tri, apply_delta, result_size};
 use super::path;
-use super::place::Image;
+use super::place;
 use super::report::{Change, Fate, FileReport, HunkReport};
 
 /// The bits of a mode that say what kind of entry it is.
@@ -40,6 +42,17 @@ pub(super) enum ProblemKind {
     Conflict,
     /// The patch asks for what no tree can give.
     Refused,
+    /// It would take more memory or work than is allowed.
+    TooLarge,
+}
+
+/// What a patch is applied for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The tree after it, or a report on all that does not fit.
+    Apply,
+    /// Whether it would apply. The overlay stays as it is, and the first fault ends it.
+    Try,
 }
 
 enum Failed {
@@ -49,8 +62,24 @@ enum Failed {
 
 impl From<ObjectError> for Failed {
     fn from(error: ObjectError) -> Self {
-        Self::Store(error)
+        match error {
+            ObjectError::TooLarge { .. } => too_large(error.to_string()),
+            error => Self::Store(error),
+        }
     }
+}
+
+fn too_large(message: String) -> Failed {
+    Failed::Problem(Problem {
+        kind: ProblemKind::TooLarge,
+        message,
+    })
+}
+
+/// Says of which file it is that a limit would be exceeded.
+fn exceeded(patch: &FilePatch<'_>) -> impl Fn(Exceeded) -> Failed {
+    let name = lossy(patch.name());
+    move |exceeded| too_large(format!("{name}: {exceeded}"))
 }
 
 fn conflict<T>(message: impl Into<String>) -> Result<T, Failed> {
@@ -89,12 +118,14 @@ struct LinkChange {
 struct Check<'c, 'o, 'p> {
     cache: &'c Cache<'o>,
     overlay: &'c Overlay,
-    limits: &'c Limits,
-    reverse: bool,
+    budget: &'c Budget,
+    direction: Direction,
+    purpose: Purpose,
     patches: Vec<FilePatch<'p>>,
     seen: HashMap<Vec<u8>, Seen>,
     links: HashMap<Vec<u8>, LinkChange>,
-    results: Vec<Bytes>,
+    /// The contents that each diff left; of one that another changed further, none.
+    results: Vec<Option<Bytes>>,
 }
 
 /// Applies a patch to the overlay, or leaves the overlay as it is and tells why.
@@ -102,10 +133,10 @@ pub(super) fn apply(
     cache: &Cache<'_>,
     overlay: &mut Overlay,
     patches: Vec<FilePatch<'_>>,
-    limits: &Limits,
-    reverse: bool,
+    direction: Direction,
+    purpose: Purpose,
 ) -> Result<Attempt, ObjectError> {
-    let mut check = Check::new(cache, overlay, limits, reverse, patches);
+    let mut check = Check::new(cache, overlay, patches, direction, purpose);
     let mut files = Vec::with_capacity(check.patches.len());
     let mut problem: Option<Problem> = None;
     for number in 0..check.patches.len() {
@@ -115,15 +146,33 @@ pub(super) fn apply(
             Err(Failed::Problem(problem)) => Some(problem),
             Err(Failed::Store(error)) => return Err(error),
         };
-        if let Some(patch) = check.patches.get(number) {
+        if let Some(patch) = check.patches.get(number)
+            && purpose == Purpose::Apply
+        {
             files.push(file_report(patch, failure.as_ref(), hunks));
         }
-        check.results.resize(number + 1, Bytes::new());
+        check.results.resize(number + 1, None);
+        let is_last = failure
+            .as_ref()
+            .is_some_and(|failure| failure.kind == ProblemKind::TooLarge || purpose == Purpose::Try);
         problem = problem.or(failure);
+        if is_last {
+            break;
+        }
     }
     let (patches, results) = (check.patches, check.results);
     if problem.is_none() {
-        problem = write(cache, overlay, &patches, results)?;
+        problem = match write(cache, overlay, &patches, results)? {
+            Ok(steps) if purpose == Purpose::Apply => {
+                overlay.settle(cache, steps);
+                None
+            }
+            Ok(steps) => {
+                overlay.take_back(cache, steps)?;
+                None
+            }
+            Err(problem) => Some(problem),
+        };
     }
     Ok(Attempt { files, problem })
 }
@@ -156,9 +205,9 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
     fn new(
         cache: &'c Cache<'o>,
         overlay: &'c Overlay,
-        limits: &'c Limits,
-        reverse: bool,
         patches: Vec<FilePatch<'p>>,
+        direction: Direction,
+        purpose: Purpose,
     ) -> Self {
         let mut seen = HashMap::new();
         let mut links: HashMap<Vec<u8>, LinkChange> = HashMap::new();
@@ -180,8 +229,9 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         Self {
             cache,
             overlay,
-            limits,
-            reverse,
+            budget: cache.budget(),
+            direction,
+            purpose,
             patches,
             seen,
             links,
@@ -204,6 +254,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
                 return Err(failed);
             }
         };
+        self.release_previous(&patch);
         if let Some(new) = &patch.new_name {
             self.seen.insert(new.clone(), Seen::Left(number));
         }
@@ -219,7 +270,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         if let Some(slot) = self.patches.get_mut(number) {
             *slot = patch;
         }
-        self.results.push(contents);
+        self.results.push(Some(contents));
         if leaves_contents {
             return conflict(format!(
                 "{name}: the patch deletes the file, but would leave contents in it"
@@ -287,6 +338,21 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         }
     }
 
+    /// Gives up what an earlier diff left under the name where this one leaves something else: nothing of it is written.
+    fn release_previous(&mut self, patch: &FilePatch<'_>) {
+        let stays = patch.new_name == patch.old_name && patch.is_delete != Tri::Yes;
+        let Ok(Some(previous)) = self.previous(patch) else {
+            return;
+        };
+        let is_file = |patch: &FilePatch<'_>| EntryMode::from_bits(patch.new_mode) != EntryMode::Gitlink;
+        if stays
+            && self.patches.get(previous).is_some_and(is_file)
+            && let Some(contents) = self.results.get_mut(previous).and_then(Option::take)
+        {
+            self.budget.release(bytes(contents.len()));
+        }
+    }
+
     /// `check_preimage`: finds the old file, and fills in what the header does not say.
     fn check_preimage(&self, patch: &mut FilePatch<'p>) -> Result<Option<Leaf>, Failed> {
         let Some(old) = patch.old_name.clone() else {
@@ -331,25 +397,28 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
 
     /// `path_is_beyond_symlink`.
     fn is_beyond_symlink(&self, path: &[u8]) -> Result<bool, Failed> {
-        for (place, _) in path
-            .iter()
-            .enumerate()
-            .rev()
-            .filter(|(place, b)| **b == b'/' && *place > 0)
-        {
-            let Some(above) = path.get(..place) else { continue };
-            let change = self.links.get(above).copied().unwrap_or_default();
+        // Below a file there is nothing, so that one folder of the path at most is a link of the tree.
+        let link = self
+            .overlay
+            .first_leaf(self.cache, path)?
+            .filter(|(_, leaf)| leaf.mode == EntryMode::Symlink);
+        let folders = path.iter().enumerate().filter(|(_, b)| **b == b'/');
+        let folders: Vec<&[u8]> = folders
+            .filter_map(|(place, _)| path.get(..place).filter(|above| !above.is_empty()))
+            .collect();
+        let links = |above: &[u8]| {
+            if self.links.is_empty() {
+                return LinkChange::default();
+            }
+            self.budget.note(bytes(above.len()));
+            self.links.get(above).copied().unwrap_or_default()
+        };
+        for above in folders.into_iter().rev() {
+            let change = links(above);
             if change.in_result {
                 return Ok(true);
             }
-            if change.goes_away {
-                continue;
-            }
-            if self
-                .overlay
-                .leaf(self.cache, above)?
-                .is_some_and(|leaf| leaf.mode == EntryMode::Symlink)
-            {
+            if !change.goes_away && link.is_some_and(|(depth, _)| depth == path::depth(above)) {
                 return Ok(true);
             }
         }
@@ -364,64 +433,113 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         reports: &mut Vec<HunkReport>,
     ) -> Result<Bytes, Failed> {
         let before = match (self.previous(patch)?, leaf) {
-            (Some(previous), _) => self.results.get(previous).cloned().unwrap_or_default(),
+            (Some(previous), _) => self.results.get(previous).cloned().flatten().unwrap_or_default(),
             (None, Some(leaf)) => self.read(patch, leaf)?,
             (None, None) => Bytes::new(),
         };
-        let hunks = match &patch.content {
-            Content::Text(hunks) => hunks,
+        match &*patch.content {
+            Content::Text(hunks) if hunks.is_empty() => Ok(before),
+            Content::Text(hunks) => self.apply_hunks(patch, &before, hunks, reports),
             Content::Binary(forward, backward) => {
-                let hunk = if self.reverse {
-                    backward.as_ref()
-                } else {
-                    forward.as_ref()
+                let hunk = match self.direction {
+                    Direction::Forward => forward.as_ref(),
+                    Direction::Reverse => backward.as_ref(),
                 };
-                return self.apply_binary(patch, &before, forward.is_some(), hunk);
+                self.apply_binary(patch, &before, forward.is_some(), hunk)
             }
-        };
-        if hunks.is_empty() {
-            return Ok(before);
         }
-        let mut image = Image::new(&before);
+    }
+
+    fn apply_hunks(
+        &self,
+        patch: &FilePatch<'p>,
+        before: &[u8],
+        hunks: &[Hunk<'p>],
+        reports: &mut Vec<HunkReport>,
+    ) -> Result<Bytes, Failed> {
+        let exceeded = exceeded(patch);
+        let mut image = Image::new(before, self.budget).map_err(&exceeded)?;
         for (at, hunk) in hunks.iter().enumerate() {
-            reports.push(image.apply(hunk, at + 1, self.reverse));
-        }
-        let rejected = reports
-            .iter()
-            .filter(|report| matches!(report.fate, Fate::Rejected(_)));
-        match rejected.clone().next() {
-            None => Ok(image.contents().into()),
-            Some(first) => {
-                let ends = match &first.fate {
-                    Fate::Rejected(rejection) => rejection.line_ends(),
-                    Fate::Placed { .. } => None,
-                };
-                conflict(format!(
-                    "{}: {} of {} hunks do not fit, the first is hunk {} (line {} of the patch){}",
-                    lossy(patch.name()),
-                    rejected.count(),
-                    hunks.len(),
-                    first.number,
-                    first.patch_line,
-                    ends.map(|ends| format!("; {ends}")).unwrap_or_default()
-                ))
+            let fate = match place::place(&mut image, hunk, self.direction).map_err(&exceeded)? {
+                Ok(placed) => placed,
+                Err(_) if self.purpose == Purpose::Try => return conflict("a hunk does not fit"),
+                Err(old) => Fate::Rejected(Box::new(nearest::rejection(&mut image, hunk, &old))),
+            };
+            if self.purpose == Purpose::Apply {
+                self.budget.hold_all::<HunkReport>(1).map_err(&exceeded)?;
+                reports.push(HunkReport {
+                    number: at + 1,
+                    patch_line: hunk.line,
+                    old_start: hunk.start(Side::Old, self.direction),
+                    fate,
+                });
             }
         }
+        let mut rejected = reports.iter().filter_map(|report| match &report.fate {
+            Fate::Rejected(rejection) => Some((report, rejection)),
+            Fate::Placed { .. } => None,
+        });
+        let Some((first, rejection)) = rejected.next() else {
+            return self.contents(patch, &image);
+        };
+        let count = 1 + rejected.count();
+        let ends = rejection.line_ends();
+        conflict(format!(
+            "{}: {count} of {} hunks do not fit, the first is hunk {} (line {} of the patch){}",
+            lossy(patch.name()),
+            hunks.len(),
+            first.number,
+            first.patch_line,
+            ends.map(|ends| format!("; {ends}")).unwrap_or_default()
+        ))
+    }
+
+    /// The contents of a file whose hunks are in place.
+    fn contents(&self, patch: &FilePatch<'_>, image: &Image<'_>) -> Result<Bytes, Failed> {
+        let size = image.size();
+        self.check_size(patch, bytes(size))?;
+        let exceeded = exceeded(patch);
+        self.budget.spend(bytes(size)).map_err(&exceeded)?;
+        self.budget.hold(bytes(size)).map_err(&exceeded)?;
+        Ok(image.contents(size).into())
     }
 
     fn read(&self, patch: &FilePatch<'_>, leaf: Leaf) -> Result<Bytes, Failed> {
         if leaf.mode == EntryMode::Gitlink {
             return Ok(format!("Subproject commit {}\n", leaf.id).into());
         }
-        let size = self.overlay.blob_size(self.cache, leaf.id)?;
-        if size > self.limits.file_bytes {
-            return refused(format!(
-                "{}: has {size} bytes, more than the {} that are allowed",
-                lossy(patch.name()),
-                self.limits.file_bytes
-            ));
+        self.read_blob(patch, leaf.id)
+    }
+
+    /// Reads a blob whose size is known to be allowed.
+    fn read_blob(&self, patch: &FilePatch<'_>, id: Oid) -> Result<Bytes, Failed> {
+        let known = self.overlay.known_blob(self.cache, id);
+        let size = match &known {
+            Some(known) => bytes(known.len()),
+            None => self.overlay.blob_size(self.cache, id)?,
+        };
+        self.check_size(patch, size)?;
+        let exceeded = exceeded(patch);
+        self.budget.spend(size).map_err(&exceeded)?;
+        if let Some(known) = known {
+            return Ok(known);
         }
-        Ok(self.overlay.blob(self.cache, leaf.id)?)
+        // A store reads an object and copies it.
+        self.budget.hold(size.saturating_mul(2)).map_err(&exceeded)?;
+        let blob = self.overlay.blob(self.cache, id)?;
+        self.budget.release(size);
+        Ok(blob)
+    }
+
+    fn check_size(&self, patch: &FilePatch<'_>, size: u64) -> Result<(), Failed> {
+        let limit = self.budget.limits().file_bytes;
+        if size <= limit {
+            return Ok(());
+        }
+        Err(too_large(format!(
+            "{}: has {size} bytes, more than the {limit} that are allowed",
+            lossy(patch.name())
+        )))
     }
 
     /// `apply_binary`.
@@ -439,7 +557,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             ));
         };
         if patch.old_name.is_some() {
-            let id = Oid::of_blob(before);
+            let id = self.id_of(patch, before)?;
             if id != old {
                 return conflict(format!(
                     "{name}: the binary change is for {old}, and the file is {id}"
@@ -451,17 +569,17 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         if new.is_null() {
             return Ok(Bytes::new());
         }
-        match self.overlay.blob(self.cache, new) {
+        match self.read_blob(patch, new) {
             Ok(known) => return Ok(known),
-            Err(ObjectError::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
+            Err(Failed::Store(ObjectError::NotFound(_))) => {}
+            Err(Failed::Store(ObjectError::WrongKind(id))) => {
+                return conflict(format!("{name}: {id} is said to be a file, and is no blob"));
+            }
+            Err(error) => return Err(error),
         }
         let after = match hunk {
-            Some(BinaryHunk::Literal(contents)) => Bytes::copy_from_slice(contents),
-            Some(BinaryHunk::Delta(delta)) => match apply_delta(before, delta, self.limits.file_bytes) {
-                Some(contents) => contents.into(),
-                None => return conflict(format!("{name}: the binary delta does not fit")),
-            },
+            Some(BinaryHunk::Literal(contents)) => contents.clone(),
+            Some(BinaryHunk::Delta(delta)) => self.apply_delta(patch, before, delta)?,
             None if has_hunks => {
                 return conflict(format!(
                     "{name}: the binary change has no hunk that takes it back"
@@ -473,13 +591,33 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
                 ));
             }
         };
-        let id = Oid::of_blob(&after);
+        let id = self.id_of(patch, &after)?;
         if id != new {
             return conflict(format!(
                 "{name}: the binary change gives {id} and not {new} as it says"
             ));
         }
         Ok(after)
+    }
+
+    fn apply_delta(&self, patch: &FilePatch<'_>, before: &[u8], delta: &[u8]) -> Result<Bytes, Failed> {
+        let does_not_fit = || conflict(format!("{}: the binary delta does not fit", lossy(patch.name())));
+        let Some(size) = result_size(before, delta) else {
+            return does_not_fit();
+        };
+        self.check_size(patch, size)?;
+        let exceeded = exceeded(patch);
+        self.budget.spend(size).map_err(&exceeded)?;
+        self.budget.hold(size).map_err(&exceeded)?;
+        match apply_delta(before, delta) {
+            Some(contents) => Ok(contents.into()),
+            None => does_not_fit(),
+        }
+    }
+
+    fn id_of(&self, patch: &FilePatch<'_>, contents: &[u8]) -> Result<Oid, Failed> {
+        self.budget.spend(bytes(contents.len())).map_err(exceeded(patch))?;
+        Ok(Oid::of_blob(contents))
     }
 }
 
@@ -503,13 +641,25 @@ fn check_paths(patch: &FilePatch<'_>) -> Result<(), Failed> {
     Ok(())
 }
 
-/// `write_out_results`: first all that goes, then all that comes.
+/// `write_out_results`: first all that goes, then all that comes. Gives the steps by which it is taken back.
 fn write(
     cache: &Cache<'_>,
     overlay: &mut Overlay,
     patches: &[FilePatch<'_>],
-    results: Vec<Bytes>,
-) -> Result<Option<Problem>, ObjectError> {
+    results: Vec<Option<Bytes>>,
+) -> Result<Result<Vec<Undo>, Problem>, ObjectError> {
+    for name in patches.iter().flat_map(|patch| [&patch.old_name, &patch.new_name]) {
+        match name.as_ref().map_or(Ok(()), |name| overlay.open(cache, name)) {
+            Ok(()) => {}
+            Err(error @ ObjectError::TooLarge { .. }) => {
+                return Ok(Err(Problem {
+                    kind: ProblemKind::TooLarge,
+                    message: error.to_string(),
+                }));
+            }
+            Err(error) => return Err(error),
+        }
+    }
     let mut undo: Vec<Undo> = Vec::new();
     for patch in patches {
         let stays = patch.is_delete != Tri::Yes && (patch.is_new == Tri::Yes || patch.is_copy);
@@ -518,36 +668,40 @@ fn write(
         }
     }
     for (patch, contents) in patches.iter().zip(results) {
-        let Some(new) = patch.new_name.as_ref().filter(|_| patch.is_delete != Tri::Yes) else {
+        let (Some(new), Some(contents)) = (
+            patch.new_name.as_ref().filter(|_| patch.is_delete != Tri::Yes),
+            contents,
+        ) else {
             continue;
         };
-        let written = match leaf_of(overlay, patch, contents) {
-            Ok(leaf) => overlay.put(cache, new, leaf)?.ok_or_else(|| {
-                format!(
-                    "{}: a file stands in the place of a folder, or a folder in its own",
-                    lossy(new)
-                )
-            }),
-            Err(message) => Err(message),
-        };
-        match written {
-            Ok(step) => undo.push(step),
+        let written = match mode_and_commit(patch, &contents) {
+            Ok((mode, None)) => overlay.put_made(cache, new, mode, contents)?,
+            Ok((mode, Some(id))) => overlay.put(cache, new, Leaf { mode, id })?,
             Err(message) => {
-                for step in undo.into_iter().rev() {
-                    overlay.undo(cache, &step)?;
-                }
-                return Ok(Some(Problem {
+                overlay.take_back(cache, undo)?;
+                return Ok(Err(Problem {
                     kind: ProblemKind::Conflict,
                     message,
                 }));
             }
-        }
+        };
+        let Some(step) = written else {
+            overlay.take_back(cache, undo)?;
+            return Ok(Err(Problem {
+                kind: ProblemKind::Conflict,
+                message: format!(
+                    "{}: a file stands in the place of a folder, or a folder in its own",
+                    lossy(new)
+                ),
+            }));
+        };
+        undo.push(step);
     }
-    Ok(None)
+    Ok(Ok(undo))
 }
 
-/// `add_index_file`.
-fn leaf_of(overlay: &mut Overlay, patch: &FilePatch<'_>, contents: Bytes) -> Result<Leaf, String> {
+/// `add_index_file`: the mode of what is written, and the commit where that is a submodule.
+fn mode_and_commit(patch: &FilePatch<'_>, contents: &[u8]) -> Result<(EntryMode, Option<Oid>), String> {
     let mode = match EntryMode::from_bits(if patch.new_mode == 0 {
         REGULAR
     } else {
@@ -557,16 +711,13 @@ fn leaf_of(overlay: &mut Overlay, patch: &FilePatch<'_>, contents: Bytes) -> Res
         mode => mode,
     };
     if mode != EntryMode::Gitlink {
-        return Ok(Leaf {
-            mode,
-            id: overlay.add_blob(contents),
-        });
+        return Ok((mode, None));
     }
     let id = contents
         .strip_prefix(b"Subproject commit ")
         .and_then(|rest| rest.get(..40))
         .and_then(Oid::from_hex);
-    id.map(|id| Leaf { mode, id })
+    id.map(|id| (mode, Some(id)))
         .ok_or_else(|| format!("{}: no commit is given for the submodule", lossy(patch.name())))
 }
 

@@ -5,6 +5,9 @@ use mailparse::{MailHeaderMap, parse_headers};
 /// The most bytes at the start of a patch in which its headers are looked for.
 const HEADER_BYTES: usize = 16 << 10;
 
+/// What looking for them costs at most, in units of effort.
+pub(super) const COST: u64 = 16 * HEADER_BYTES as u64;
+
 /// The headers of a patch that a report shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Headers {

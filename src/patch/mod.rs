@@ -3,9 +3,13 @@
 //! Its answer is that of `git apply --cached` with default settings: the same verdict and the same tree, for every
 //! patch. It reads trees and blobs through [`Objects`] and writes nothing unless [`Series::write`] is called.
 
+mod budget;
 mod engine;
+mod image;
 mod layered;
+mod lines;
 mod mail;
+mod nearest;
 mod object;
 mod options;
 mod overlay;

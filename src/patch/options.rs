@@ -28,7 +28,8 @@ pub enum Results {
     All,
 }
 
-/// Bounds on the input. They are far above real patches, and far below what would exhaust a process.
+/// Bounds on the input and on what applying it may cost. They are far above real patches, and far below what would
+/// exhaust a process. A patch beyond them is [`Malformed`](super::State::Malformed), and the series goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Patches in a series.
@@ -39,6 +40,20 @@ pub struct Limits {
     pub files: usize,
     /// Bytes of one file, before and after.
     pub file_bytes: u64,
+    /// Bytes of a path with all its folders. The default is `PATH_MAX` of Linux.
+    pub path_bytes: usize,
+    /// Names in a path: its folders and the file.
+    pub path_depth: usize,
+    /// Entries of one folder that a patch touches.
+    pub folder_entries: usize,
+    /// Bytes that a series may hold at once: what its patches say, the files under change and their lines, the results,
+    /// and the reports. The patches themselves, as they are given, do not count.
+    pub memory_bytes: u64,
+    /// Bytes of the lines that the reports of a series show.
+    pub report_bytes: u64,
+    /// Work that a series may make, in units of about one byte that is read, compared or hashed. One patch may use a
+    /// quarter of it.
+    pub effort: u64,
 }
 
 impl Default for Limits {
@@ -47,7 +62,13 @@ impl Default for Limits {
             patches: 4096,
             patch_bytes: 64 << 20,
             files: 16_384,
-            file_bytes: 256 << 20,
+            file_bytes: 32 << 20,
+            path_bytes: 4096,
+            path_depth: 256,
+            folder_entries: 1 << 18,
+            memory_bytes: 96 << 20,
+            report_bytes: 8 << 20,
+            effort: 8 << 30,
         }
     }
 }

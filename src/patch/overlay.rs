@@ -8,49 +8,106 @@ use std::rc::Rc;
 use bstr::BString;
 use bytes::Bytes;
 
+use super::budget::{Budget, bytes};
 use super::object::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects, serialise_tree};
+use super::options::Limits;
+use super::path;
 
-/// Bytes of base blobs that are kept for later patches of the same series.
-const KEPT_BLOB_BYTES: usize = 64 << 20;
+/// Bytes of blobs, and of entries of trees, that are kept for later patches of the same series.
+const KEPT_BLOB_BYTES: usize = 16 << 20;
+const KEPT_TREE_BYTES: usize = 16 << 20;
 
-/// Objects that were read, kept for the length of a series.
+/// What an entry of a tree takes in memory besides its name: as it was read, and laid open for a change.
+const STORED_ENTRY_BYTES: usize = 80;
+const OPEN_ENTRY_BYTES: usize = 160;
+
+/// What a step along a path, and an entry that is read or hashed, costs in units of effort.
+const STEP: u64 = 64;
+
+/// Objects that were read, kept for the length of a series as far as there is room.
 pub(super) struct Cache<'o> {
     objects: &'o dyn Objects,
-    trees: RefCell<HashMap<Oid, Rc<Vec<TreeEntry>>>>,
-    blobs: RefCell<(HashMap<Oid, Bytes>, usize)>,
+    budget: Budget,
+    trees: RefCell<Kept<Rc<Vec<TreeEntry>>>>,
+    blobs: RefCell<Kept<Bytes>>,
+}
+
+/// Values with how many bytes all of them have.
+struct Kept<T>(HashMap<Oid, T>, usize);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(HashMap::new(), 0)
+    }
+}
+
+impl<T> Kept<T> {
+    fn keep(&mut self, id: Oid, value: T, size: usize, most: usize) {
+        if size > most {
+            return;
+        }
+        if self.1 + size > most {
+            (self.0, self.1) = (HashMap::new(), 0);
+        }
+        if self.0.insert(id, value).is_none() {
+            self.1 += size;
+        }
+    }
 }
 
 impl<'o> Cache<'o> {
-    pub(super) fn new(objects: &'o dyn Objects) -> Self {
+    pub(super) fn new(objects: &'o dyn Objects, limits: &Limits) -> Self {
         Self {
             objects,
+            budget: Budget::new(limits),
             trees: RefCell::default(),
             blobs: RefCell::default(),
         }
     }
 
+    /// What the series may still hold and do.
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     fn tree(&self, id: Oid) -> Result<Rc<Vec<TreeEntry>>, ObjectError> {
-        if let Some(entries) = self.trees.borrow().get(&id) {
+        self.budget.note(STEP);
+        if let Some(entries) = self.trees.borrow().0.get(&id) {
             return Ok(Rc::clone(entries));
         }
-        let entries = Rc::new(self.objects.tree(id)?);
-        self.trees.borrow_mut().insert(id, Rc::clone(&entries));
+        let entries = self.objects.tree(id)?;
+        self.budget.note(bytes(entries.len()).saturating_mul(STEP));
+        let limit = self.budget.limits().folder_entries;
+        if entries.len() > limit {
+            return Err(ObjectError::TooLarge {
+                id,
+                limit: format!("{limit} entries of a folder"),
+            });
+        }
+        let entries = Rc::new(entries);
+        let size = entries.iter().map(|entry| entry.name.len() + STORED_ENTRY_BYTES);
+        self.trees
+            .borrow_mut()
+            .keep(id, Rc::clone(&entries), size.sum(), KEPT_TREE_BYTES);
         Ok(entries)
     }
 
     fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        if let Some(blob) = self.blobs.borrow().0.get(&id) {
-            return Ok(blob.clone());
+        if let Some(blob) = self.kept_blob(id) {
+            return Ok(blob);
         }
         let blob = self.objects.blob(id)?;
-        let (kept, size) = &mut *self.blobs.borrow_mut();
-        if *size + blob.len() > KEPT_BLOB_BYTES {
-            kept.clear();
-            *size = 0;
-        }
-        *size += blob.len();
-        kept.insert(id, blob.clone());
+        self.keep_blob(id, blob.clone());
         Ok(blob)
+    }
+
+    fn kept_blob(&self, id: Oid) -> Option<Bytes> {
+        self.blobs.borrow().0.get(&id).cloned()
+    }
+
+    fn keep_blob(&self, id: Oid, blob: Bytes) {
+        let size = blob.len();
+        self.blobs.borrow_mut().keep(id, blob, size, KEPT_BLOB_BYTES);
     }
 }
 
@@ -68,6 +125,9 @@ enum Node {
 }
 
 /// A folder: as the store has it, or with its entries laid open because something below changed.
+///
+/// Folders are laid open along the paths of patches alone, so that no recursion is deeper than
+/// [`Limits::path_depth`](super::options::Limits::path_depth), whatever tree they are in.
 #[derive(Clone, Debug)]
 enum Folder {
     Stored(Oid),
@@ -93,13 +153,24 @@ pub(super) enum Standing {
 pub(super) struct Undo {
     path: Vec<u8>,
     before: Option<Leaf>,
+    /// What was put, where it was added as a blob.
+    put: Option<Leaf>,
+}
+
+/// The contents that a patch made, and at how many places they stand.
+#[derive(Clone, Debug)]
+struct Made {
+    contents: Bytes,
+    places: usize,
 }
 
 /// A tree with changes laid over it.
 #[derive(Clone, Debug)]
 pub(super) struct Overlay {
     root: Folder,
-    blobs: HashMap<Oid, Bytes>,
+    blobs: HashMap<Oid, Made>,
+    /// Bytes of blobs and of entries laid open.
+    held: u64,
 }
 
 impl Overlay {
@@ -107,7 +178,13 @@ impl Overlay {
         Self {
             root: Folder::Stored(base),
             blobs: HashMap::new(),
+            held: 0,
         }
+    }
+
+    /// How many bytes it holds.
+    pub(super) fn held(&self) -> u64 {
+        self.held
     }
 
     /// What stands at a path.
@@ -115,15 +192,7 @@ impl Overlay {
         let mut folder = self.root.clone_shallow();
         let mut components = path.split(|b| *b == b'/').peekable();
         while let Some(name) = components.next() {
-            let found = match folder {
-                FolderRef::Stored(id) => stored_entry(&cache.tree(id)?, name),
-                FolderRef::Open(entries) => match entries.get(name) {
-                    Some(Node::Leaf(leaf)) => Some(Found::Leaf(*leaf)),
-                    Some(Node::Folder(inner)) => Some(Found::Folder(inner.clone_shallow())),
-                    None => None,
-                },
-            };
-            match (found, components.peek()) {
+            match (folder.entry(cache, name)?, components.peek()) {
                 (None, _) | (Some(Found::Leaf(_)), Some(_)) => return Ok(Standing::Nothing),
                 (Some(Found::Leaf(leaf)), None) => return Ok(Standing::Leaf(leaf)),
                 (Some(Found::Folder(_)), None) => return Ok(Standing::Folder),
@@ -141,27 +210,88 @@ impl Overlay {
         })
     }
 
+    /// How many names of a path lead to a file, and that file, where there is one on the way or at its end.
+    pub(super) fn first_leaf(
+        &self,
+        cache: &Cache<'_>,
+        path: &[u8],
+    ) -> Result<Option<(usize, Leaf)>, ObjectError> {
+        let mut folder = self.root.clone_shallow();
+        for (depth, name) in path.split(|b| *b == b'/').enumerate() {
+            match folder.entry(cache, name)? {
+                None => return Ok(None),
+                Some(Found::Leaf(leaf)) => return Ok(Some((depth + 1, leaf))),
+                Some(Found::Folder(inner)) => folder = inner,
+            }
+        }
+        Ok(None)
+    }
+
     /// A blob of this overlay or of the store.
     pub(super) fn blob(&self, cache: &Cache<'_>, id: Oid) -> Result<Bytes, ObjectError> {
         match self.blobs.get(&id) {
-            Some(blob) => Ok(blob.clone()),
+            Some(blob) => Ok(blob.contents.clone()),
             None => cache.blob(id),
+        }
+    }
+
+    /// A blob that takes no more memory, because this overlay or the cache has it.
+    pub(super) fn known_blob(&self, cache: &Cache<'_>, id: Oid) -> Option<Bytes> {
+        match self.blobs.get(&id) {
+            Some(blob) => Some(blob.contents.clone()),
+            None => cache.kept_blob(id),
         }
     }
 
     /// The size of a blob of this overlay or of the store.
     pub(super) fn blob_size(&self, cache: &Cache<'_>, id: Oid) -> Result<u64, ObjectError> {
-        match self.blobs.get(&id) {
-            Some(blob) => Ok(u64::try_from(blob.len()).unwrap_or(u64::MAX)),
+        match self.known_blob(cache, id) {
+            Some(blob) => Ok(bytes(blob.len())),
             None => cache.objects.blob_size(id),
         }
     }
 
-    /// Keeps a blob, and gives its id.
-    pub(super) fn add_blob(&mut self, contents: Bytes) -> Oid {
-        let id = Oid::of_blob(&contents);
-        self.blobs.insert(id, contents);
-        id
+    /// Lays the folders along a path open, as far as they are there, so that what follows needs nothing of the store.
+    pub(super) fn open(&mut self, cache: &Cache<'_>, path: &[u8]) -> Result<(), ObjectError> {
+        let mut folder = &mut self.root;
+        for name in path.split(|b| *b == b'/') {
+            cache.budget.note(STEP);
+            let entries = folder.open(cache, &mut self.held)?;
+            match entries.get_mut(name) {
+                Some(Node::Folder(inner)) => folder = inner,
+                Some(Node::Leaf(_)) | None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a file with the contents that a patch made at a path, where neither a file stands in the place of its
+    /// folder nor a folder in its own.
+    pub(super) fn put_made(
+        &mut self,
+        cache: &Cache<'_>,
+        path: &[u8],
+        mode: EntryMode,
+        contents: Bytes,
+    ) -> Result<Option<Undo>, ObjectError> {
+        cache.budget.note(bytes(contents.len()));
+        let leaf = Leaf {
+            mode,
+            id: Oid::of_blob(&contents),
+        };
+        let Some(undo) = self.put(cache, path, leaf)? else {
+            return Ok(None);
+        };
+        let size = bytes(contents.len());
+        let made = self.blobs.entry(leaf.id).or_insert_with(|| {
+            self.held = self.held.saturating_add(size);
+            Made { contents, places: 0 }
+        });
+        made.places += 1;
+        Ok(Some(Undo {
+            put: Some(leaf),
+            ..undo
+        }))
     }
 
     /// Puts a file at a path, where neither a file stands in the place of its folder nor a folder in its own.
@@ -171,22 +301,17 @@ impl Overlay {
         path: &[u8],
         leaf: Leaf,
     ) -> Result<Option<Undo>, ObjectError> {
-        for (place, _) in path.iter().enumerate().filter(|(_, b)| **b == b'/') {
-            if let Some(above) = path.get(..place)
-                && self.leaf(cache, above)?.is_some()
-            {
-                return Ok(None);
-            }
-        }
-        let before = match self.standing(cache, path)? {
-            Standing::Folder => return Ok(None),
-            Standing::Leaf(before) => Some(before),
-            Standing::Nothing => None,
+        let before = match self.first_leaf(cache, path)? {
+            Some((depth, _)) if depth < path::depth(path) => return Ok(None),
+            Some((_, before)) => Some(before),
+            None if self.standing(cache, path)? == Standing::Folder => return Ok(None),
+            None => None,
         };
         self.replace(cache, path, Some(leaf))?;
         Ok(Some(Undo {
             path: path.to_vec(),
             before,
+            put: None,
         }))
     }
 
@@ -199,22 +324,51 @@ impl Overlay {
         Ok(Undo {
             path: path.to_vec(),
             before,
+            put: None,
         })
     }
 
-    /// Takes a change back.
-    pub(super) fn undo(&mut self, cache: &Cache<'_>, undo: &Undo) -> Result<(), ObjectError> {
-        self.replace(cache, &undo.path, undo.before)
+    /// Takes changes back.
+    pub(super) fn take_back(&mut self, cache: &Cache<'_>, steps: Vec<Undo>) -> Result<(), ObjectError> {
+        for step in steps.into_iter().rev() {
+            self.replace(cache, &step.path, step.before)?;
+            if let Some(put) = step.put {
+                self.forget(put.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up what changes replaced: the contents that a patch made and that stand nowhere any more. The cache keeps
+    /// them as long as it has room, because Git has them too, and a later patch may name them.
+    pub(super) fn settle(&mut self, cache: &Cache<'_>, steps: Vec<Undo>) {
+        for before in steps.into_iter().filter_map(|step| step.before) {
+            if let Some(contents) = self.forget(before.id) {
+                cache.keep_blob(before.id, contents);
+            }
+        }
+    }
+
+    /// Counts one place less for contents that a patch made, and gives them where that was the last.
+    fn forget(&mut self, id: Oid) -> Option<Bytes> {
+        let made = self.blobs.get_mut(&id)?;
+        made.places = made.places.saturating_sub(1);
+        if made.places > 0 {
+            return None;
+        }
+        let made = self.blobs.remove(&id)?;
+        self.held = self.held.saturating_sub(bytes(made.contents.len()));
+        Some(made.contents)
     }
 
     fn replace(&mut self, cache: &Cache<'_>, path: &[u8], leaf: Option<Leaf>) -> Result<(), ObjectError> {
         let components: Vec<&[u8]> = path.split(|b| *b == b'/').collect();
-        replace_in(&mut self.root, cache, &components, leaf)
+        replace_in(&mut self.root, cache, &components, leaf, &mut self.held)
     }
 
     /// The id of the tree. Changed folders are hashed, and not written.
-    pub(super) fn tree_id(&self) -> Oid {
-        folder_id(&self.root)
+    pub(super) fn tree_id(&self, budget: &Budget) -> Oid {
+        folder_id(&self.root, budget)
     }
 
     /// Writes what the store lacks, and gives the id of the tree.
@@ -222,8 +376,8 @@ impl Overlay {
         let mut needed = Vec::new();
         collect_leaves(&self.root, &mut needed);
         for id in needed {
-            if let Some(contents) = self.blobs.get(&id) {
-                store.write_blob(contents)?;
+            if let Some(made) = self.blobs.get(&id) {
+                store.write_blob(&made.contents)?;
             }
         }
         write_folder(&self.root, store)
@@ -238,6 +392,21 @@ enum FolderRef<'a> {
 enum Found<'a> {
     Leaf(Leaf),
     Folder(FolderRef<'a>),
+}
+
+impl<'a> FolderRef<'a> {
+    /// What has a name in the folder.
+    fn entry(&self, cache: &Cache<'_>, name: &[u8]) -> Result<Option<Found<'a>>, ObjectError> {
+        cache.budget.note(STEP);
+        Ok(match self {
+            Self::Stored(id) => stored_entry(&cache.tree(*id)?, name),
+            Self::Open(entries) => match entries.get(name) {
+                Some(Node::Leaf(leaf)) => Some(Found::Leaf(*leaf)),
+                Some(Node::Folder(inner)) => Some(Found::Folder(inner.clone_shallow())),
+                None => None,
+            },
+        })
+    }
 }
 
 impl Folder {
@@ -259,11 +428,22 @@ impl Folder {
         matches!(self, Self::Open { entries, .. } if entries.is_empty())
     }
 
-    /// Lays the entries open for a change.
-    fn open(&mut self, cache: &Cache<'_>) -> Result<&mut BTreeMap<BString, Node>, ObjectError> {
+    /// Lays the entries open for a change, and counts what they take.
+    fn open(
+        &mut self,
+        cache: &Cache<'_>,
+        held: &mut u64,
+    ) -> Result<&mut BTreeMap<BString, Node>, ObjectError> {
         if let Self::Stored(id) = self {
-            let entries = cache
-                .tree(*id)?
+            let stored = cache.tree(*id)?;
+            let size = stored.iter().map(|entry| entry.name.len() + OPEN_ENTRY_BYTES);
+            let size = bytes(size.sum());
+            cache.budget.hold(size).map_err(|_| ObjectError::TooLarge {
+                id: *id,
+                limit: format!("{} bytes of a series", cache.budget.limits().memory_bytes),
+            })?;
+            *held = held.saturating_add(size);
+            let entries = stored
                 .iter()
                 .map(|entry| (entry.name.clone(), node(entry)))
                 .collect();
@@ -318,11 +498,13 @@ fn replace_in(
     cache: &Cache<'_>,
     components: &[&[u8]],
     leaf: Option<Leaf>,
+    held: &mut u64,
 ) -> Result<(), ObjectError> {
     let Some((first, rest)) = components.split_first() else {
         return Ok(());
     };
-    let entries = folder.open(cache)?;
+    cache.budget.note(STEP);
+    let entries = folder.open(cache, held)?;
     if rest.is_empty() {
         match leaf {
             Some(leaf) => entries.insert(BString::from(*first), Node::Leaf(leaf)),
@@ -340,7 +522,7 @@ fn replace_in(
         *below = Node::Folder(Folder::empty());
     }
     if let Node::Folder(inner) = below {
-        replace_in(inner, cache, rest, leaf)?;
+        replace_in(inner, cache, rest, leaf, held)?;
         if inner.is_empty() {
             entries.remove(*first);
         }
@@ -348,7 +530,7 @@ fn replace_in(
     Ok(())
 }
 
-fn folder_id(folder: &Folder) -> Oid {
+fn folder_id(folder: &Folder, budget: &Budget) -> Oid {
     let (entries, hashed) = match folder {
         Folder::Stored(id) => return *id,
         Folder::Open { entries, hashed } => (entries, hashed),
@@ -356,6 +538,7 @@ fn folder_id(folder: &Folder) -> Oid {
     if let Some(id) = hashed.get() {
         return id;
     }
+    budget.note(bytes(entries.len()).saturating_mul(STEP));
     let listed = entries.iter().map(|(name, node)| match node {
         Node::Leaf(leaf) => TreeEntry {
             mode: leaf.mode,
@@ -365,7 +548,7 @@ fn folder_id(folder: &Folder) -> Oid {
         Node::Folder(inner) => TreeEntry {
             mode: EntryMode::Tree,
             name: name.clone(),
-            id: folder_id(inner),
+            id: folder_id(inner, budget),
         },
     });
     let id = Oid::of_tree(&serialise_tree(&in_order(listed.collect())));

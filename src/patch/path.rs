@@ -1,6 +1,11 @@
 //! Which paths may be written: the rules of `verify_path` in Git's read-cache.c, with `core.protectNTFS` on and
 //! `core.protectHFS` off as they are by default on Linux.
 
+/// How many names a path has: its folders and the file.
+pub(super) fn depth(path: &[u8]) -> usize {
+    path.iter().filter(|b| **b == b'/').count() + 1
+}
+
 /// Whether a path stays in the tree and does not touch `.git`.
 pub(super) fn is_safe(path: &[u8], is_symlink: bool) -> bool {
     !path.is_empty()

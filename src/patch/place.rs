@@ -1,241 +1,132 @@
 //! Where hunks go, by the rules of Git's apply.c: first where the hunk says, then further and further away in both
 //! directions, at the start or end of the file where its context says so, and without fuzz.
 
-use super::parse::Hunk;
-use super::report::{Fate, HunkReport, Nearest, Rejection, readable};
+use super::budget::Exceeded;
+use super::image::{Image, Preimage};
+use super::lines::LineIndex;
+use super::parse::{Direction, Hunk, Side};
+use super::report::Fate;
 
-/// The most lines of a conflict that a report shows of each side.
-const SHOWN_LINES: usize = 60;
+/// How far around the place that a hunk names each line is looked at, before the index of all lines is made.
+const NEAR: usize = 64;
 
-/// The most places that are looked at for the nearest match, times the lines of the hunk.
-const NEAREST_EFFORT: usize = 4_000_000;
+/// How many lines of a hunk are looked up to find one that stands in few places.
+const LOOKED_UP: usize = 256;
 
-/// One line of a file under change.
-#[derive(Clone, Copy, Debug)]
-struct Line<'a> {
-    bytes: &'a [u8],
-    /// Whether an earlier hunk put it there; later hunks do not match it.
-    patched: bool,
+/// Applies a hunk and tells where it went, or leaves the file as it is and gives back what the hunk expects.
+pub(super) fn place<'a>(
+    image: &mut Image<'a>,
+    hunk: &'a Hunk<'a>,
+    direction: Direction,
+) -> Result<Result<Fate, Preimage<'a>>, Exceeded> {
+    let old = Preimage::new(hunk, direction, image.budget)?;
+    let expected = expected_place(hunk.start(Side::New, direction));
+    let Some(place) = find(image, hunk, direction, &old)? else {
+        return Ok(Err(old));
+    };
+    image.replace(place, &old)?;
+    Ok(Ok(Fate::Placed {
+        line: place + 1,
+        offset: distance(place, expected),
+    }))
 }
 
-/// A file under change, as lines.
-#[derive(Debug)]
-pub(super) struct Image<'a> {
-    lines: Vec<Line<'a>>,
-}
-
-/// The lines that a hunk expects and those that it leaves.
-struct Sides<'a> {
-    old: Vec<&'a [u8]>,
-    new: Vec<&'a [u8]>,
-}
-
-impl<'a> Image<'a> {
-    /// The lines of a file; the last may lack its line feed.
-    pub(super) fn new(contents: &'a [u8]) -> Self {
-        let lines = contents.split_inclusive(|b| *b == b'\n').map(|bytes| Line {
-            bytes,
-            patched: false,
-        });
-        Self {
-            lines: lines.collect(),
-        }
-    }
-
-    /// Applies a hunk, or tells why it does not fit and leaves the file as it is.
-    pub(super) fn apply(&mut self, hunk: &Hunk<'a>, number: usize, reverse: bool) -> HunkReport {
-        let sides = Sides::of(hunk, reverse);
-        let expected = expected_place(hunk.new_start);
-        let fate = match self.find(hunk, &sides.old, expected) {
-            Some(place) => {
-                let new = sides.new.into_iter().map(|bytes| Line { bytes, patched: true });
-                self.lines.splice(place..place + sides.old.len(), new);
-                Fate::Placed {
-                    line: place + 1,
-                    offset: distance(place, expected),
-                }
-            }
-            None => Fate::Rejected(Box::new(self.rejection(hunk, &sides.old, expected))),
-        };
-        HunkReport {
-            number,
-            patch_line: hunk.line,
-            old_start: hunk.old_start,
-            fate,
-        }
-    }
-
-    /// The file's contents.
-    pub(super) fn contents(&self) -> Vec<u8> {
-        let mut contents = Vec::with_capacity(self.lines.iter().map(|line| line.bytes.len()).sum());
-        for line in &self.lines {
-            contents.extend_from_slice(line.bytes);
-        }
-        contents
-    }
-
-    /// `find_pos` of Git's apply.c.
-    fn find(&self, hunk: &Hunk<'_>, old: &[&[u8]], expected: i64) -> Option<usize> {
-        let count = self.lines.len();
-        let at_start = hunk.old_start <= 1;
-        let at_end = hunk.trailing == 0;
-        let start = if at_start {
-            0
-        } else if at_end {
-            // A preimage longer than the file gives no place before the start; Git then begins at the end.
-            count.checked_sub(old.len()).unwrap_or(count)
+/// `find_pos` of Git's apply.c.
+fn find(
+    image: &mut Image<'_>,
+    hunk: &Hunk<'_>,
+    direction: Direction,
+    old: &Preimage<'_>,
+) -> Result<Option<usize>, Exceeded> {
+    let count = image.len();
+    let at_start = hunk.start(Side::Old, direction) <= 1;
+    let at_end = !hunk.has_trailing_context;
+    if at_start || at_end {
+        // Only the first or the last place can match, and the search would come to no other.
+        let only = if at_start {
+            Some(0)
         } else {
-            usize::try_from(expected).map_or(count, |place| place.min(count))
+            count.checked_sub(old.lines)
         };
-        let fits = |place: usize| self.matches(old, place, at_start, at_end);
-        if at_start || at_end {
-            // Only the first or the last place can match, and the search would come to no other.
-            let only = if at_start {
-                Some(0)
-            } else {
-                count.checked_sub(old.len())
-            };
-            return only.filter(|place| fits(*place));
-        }
-        if fits(start) {
-            return Some(start);
-        }
-        let furthest = start.max(count - start);
-        (1..=furthest).find_map(|distance| {
-            let below = Some(start + distance).filter(|place| *place <= count && fits(*place));
-            below.or_else(|| start.checked_sub(distance).filter(|place| fits(*place)))
-        })
-    }
-
-    /// `match_fragment` of Git's apply.c, for the default treatment of white space.
-    fn matches(&self, old: &[&[u8]], place: usize, at_start: bool, at_end: bool) -> bool {
-        let Some(here) = self.lines.get(place..).and_then(|rest| rest.get(..old.len())) else {
-            return false;
+        return match only {
+            Some(only) if image.matches(old, only, at_end)? => Ok(Some(only)),
+            _ => Ok(None),
         };
-        if (at_end && place + old.len() != self.lines.len()) || (at_start && place != 0) {
-            return false;
-        }
-        if here.iter().any(|line| line.patched) {
-            return false;
-        }
-        if here.iter().zip(old).all(|(line, old)| line.bytes == *old) {
-            return true;
-        }
-        self.matches_across_lines(old, place, at_end)
     }
-
-    /// Git compares bytes, not lines: a preimage with a line that lacks its line feed can match where the bytes
-    /// agree and the lines do too but for white space. A last line without line feed so matches one with.
-    fn matches_across_lines(&self, old: &[&[u8]], place: usize, at_end: bool) -> bool {
-        if old.iter().all(|line| line.ends_with(b"\n")) {
-            return false;
-        }
-        let rest = self.lines.get(place..).unwrap_or_default();
-        let alike = rest
-            .iter()
-            .zip(old)
-            .all(|(line, old)| visible(line.bytes).eq(visible(old)));
-        let file = rest.iter().flat_map(|line| line.bytes);
-        let wanted: usize = old.iter().map(|line| line.len()).sum();
-        let left: usize = rest.iter().map(|line| line.bytes.len()).sum();
-        let size_fits = if at_end { wanted == left } else { wanted <= left };
-        alike && size_fits && file.take(wanted).eq(old.iter().copied().flatten())
+    let expected = expected_place(hunk.start(Side::New, direction));
+    let start = usize::try_from(expected).map_or(count, |place| place.min(count));
+    if image.matches(old, start, false)? {
+        return Ok(Some(start));
     }
-
-    fn rejection(&self, hunk: &Hunk<'_>, old: &[&[u8]], expected: i64) -> Rejection {
-        let count = self.lines.len();
-        let line = match hunk.old_start {
-            0 | 1 => 0,
-            _ => usize::try_from(expected).map_or(count, |place| place.min(count)),
-        };
-        Rejection {
-            line: line + 1,
-            expected: old.iter().take(SHOWN_LINES).map(|line| readable(line)).collect(),
-            found: self.shown(line, old.len()),
-            nearest: self.nearest(old, line),
+    let has_exact = old.exact().next().is_some();
+    let furthest = start.max(count - start);
+    // Without a line that stands there as it is, there is nothing to look up.
+    let looked_at = if has_exact { furthest.min(NEAR) } else { furthest };
+    for distance in 1..=looked_at {
+        if image.matches(old, start + distance, false)? {
+            return Ok(Some(start + distance));
+        }
+        if let Some(above) = start.checked_sub(distance)
+            && image.matches(old, above, false)?
+        {
+            return Ok(Some(above));
         }
     }
-
-    fn shown(&self, from: usize, count: usize) -> Vec<String> {
-        self.lines
-            .iter()
-            .skip(from)
-            .take(count.min(SHOWN_LINES))
-            .map(|line| readable(line.bytes))
-            .collect()
+    if furthest <= looked_at {
+        return Ok(None);
     }
-
-    /// The place where most of the expected lines stand in their order; the closest to where the hunk was expected
-    /// of those with as many.
-    fn nearest(&self, old: &[&[u8]], expected: usize) -> Option<Nearest> {
-        if old.is_empty() || self.lines.len().saturating_mul(old.len()) > NEAREST_EFFORT {
-            return None;
-        }
-        let matching = |place: usize| {
-            let here = self.lines.iter().skip(place);
-            here.zip(old)
-                .filter(|(line, old)| line.bytes == **old && !blank(old))
-                .count()
-        };
-        let place = (0..self.lines.len())
-            .map(|place| {
-                (
-                    matching(place),
-                    std::cmp::Reverse(place.abs_diff(expected)),
-                    place,
-                )
-            })
-            .max()
-            .filter(|(count, ..)| *count > 0)
-            .map(|(.., place)| place)?;
-        let here: Vec<&[u8]> = self
-            .lines
-            .iter()
-            .skip(place)
-            .take(old.len())
-            .map(|line| line.bytes)
-            .collect();
-        let same = |at: usize| here.get(at).is_some_and(|line| old.get(at) == Some(line));
-        Some(Nearest {
-            line: place + 1,
-            matching: (0..old.len()).filter(|at| same(*at)).count(),
-            differs_at: (0..old.len())
-                .find(|at| !same(*at))
-                .map_or(old.len(), |at| at + 1),
-            found: self.shown(place, old.len()),
-        })
-    }
+    find_by_index(image, old, start)
 }
 
-impl<'a> Sides<'a> {
-    /// Splits a hunk into its two sides. A line that a note on the missing line feed follows loses its own.
-    fn of(hunk: &Hunk<'a>, reverse: bool) -> Self {
-        let (mut old, mut new) = (Vec::new(), Vec::new());
-        let mut lines = hunk.text.split_inclusive(|b| *b == b'\n').skip(1).peekable();
-        while let Some(line) = lines.next() {
-            let incomplete = lines.peek().is_some_and(|next| next.starts_with(b"\\"));
-            let body = match (line.first(), incomplete) {
-                (Some(b'\n'), true) => continue,
-                (Some(b'\n'), false) => line,
-                (_, false) => line.get(1..).unwrap_or_default(),
-                (_, true) => line.get(1..line.len() - 1).unwrap_or_default(),
-            };
-            match (line.first(), reverse) {
-                (Some(b'\n' | b' '), _) => {
-                    old.push(body);
-                    new.push(body);
-                }
-                (Some(b'-'), false) | (Some(b'+'), true) => old.push(body),
-                (Some(b'+'), false) | (Some(b'-'), true) => new.push(body),
-                _ => {}
-            }
+/// The place nearest to `start`, below before above, where a preimage stands.
+///
+/// It stands nowhere but where its rarest line does, and the index has the places of that.
+fn find_by_index(
+    image: &mut Image<'_>,
+    old: &Preimage<'_>,
+    start: usize,
+) -> Result<Option<usize>, Exceeded> {
+    let budget = image.budget;
+    let index = image.index()?;
+    let mut rarest: Option<(usize, usize, &[u8])> = None;
+    for (at, line) in old.exact().enumerate().take(LOOKED_UP) {
+        budget.spend(LineIndex::cost(line))?;
+        let count = index.candidates(line).len();
+        if rarest.is_none_or(|(fewest, ..)| count < fewest) {
+            rarest = Some((count, at, line));
         }
-        Self { old, new }
+        if count == 0 {
+            break;
+        }
+    }
+    let Some((_, at, line)) = rarest else {
+        return Ok(None);
+    };
+    // The index is borrowed from the image, which is not changed while a place is looked for.
+    let image = &*image;
+    let Some(index) = image.known_index() else {
+        return Ok(None);
+    };
+    let (above, below) = index.candidates(line).split_at_line(image.base_from(start + at));
+    let place = |line: usize| image.place_of(line).and_then(|place| place.checked_sub(at));
+    let mut below = below.iter().filter_map(place).peekable();
+    let mut above = above.iter().rev().filter_map(place).peekable();
+    loop {
+        let next = match (below.peek(), above.peek()) {
+            (Some(one), Some(other)) if other.abs_diff(start) < one.abs_diff(start) => above.next(),
+            (Some(_), _) => below.next(),
+            (None, _) => above.next(),
+        };
+        match next {
+            None => return Ok(None),
+            Some(place) if image.matches(old, place, false)? => return Ok(Some(place)),
+            Some(_) => {}
+        }
     }
 }
 
 /// The place that a hunk's header names, as Git's `int` holds it.
-fn expected_place(new_start: u64) -> i64 {
+pub(super) fn expected_place(new_start: u64) -> i64 {
     #[allow(clippy::cast_possible_truncation, reason = "Git keeps the lower 32 bits")]
     #[allow(clippy::cast_possible_wrap, reason = "Git keeps the lower 32 bits")]
     let place = new_start.saturating_sub(1) as i32;
@@ -246,41 +137,54 @@ fn distance(place: usize, expected: i64) -> i64 {
     i64::try_from(place).unwrap_or(i64::MAX).saturating_sub(expected)
 }
 
-/// The bytes of a line that are no white space.
-fn visible(line: &[u8]) -> impl Iterator<Item = u8> {
-    line.iter()
-        .copied()
-        .filter(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r'))
-}
-
-fn blank(line: &[u8]) -> bool {
-    visible(line).next().is_none()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::patch::options::Options;
+    use crate::patch::budget::Budget;
+    use crate::patch::nearest;
+    use crate::patch::options::{Limits, Options};
     use crate::patch::parse::{Content, parse};
+    use crate::patch::report::{Fate, HunkReport};
 
     /// Applies the hunks of a diff on one file; nothing where one does not fit.
     fn apply(file: &str, hunks: &str) -> Result<(String, Vec<HunkReport>), Vec<HunkReport>> {
+        let budget = Budget::new(&Limits::default());
+        let reports = apply_within(&budget, file, hunks).unwrap();
+        let fits = |report: &HunkReport| matches!(report.fate, Fate::Placed { .. });
+        if reports.1.iter().all(fits) {
+            Ok(reports)
+        } else {
+            Err(reports.1)
+        }
+    }
+
+    fn apply_within(
+        budget: &Budget,
+        file: &str,
+        hunks: &str,
+    ) -> Result<(String, Vec<HunkReport>), Exceeded> {
         let text = format!("--- a/f\n+++ b/f\n{hunks}");
-        let options = Options::default();
-        let patches = parse(text.as_bytes(), &options).unwrap();
-        let Content::Text(hunks) = &patches[0].content else {
+        budget.begin_patch(0);
+        let patches = parse(text.as_bytes(), &Options::default(), budget).unwrap();
+        let Content::Text(hunks) = &*patches[0].content else {
             panic!("text")
         };
-        let mut image = Image::new(file.as_bytes());
-        let reports: Vec<HunkReport> = hunks.iter().map(|hunk| image.apply(hunk, 1, false)).collect();
-        if reports
-            .iter()
-            .all(|report| matches!(report.fate, Fate::Placed { .. }))
-        {
-            Ok((String::from_utf8(image.contents()).unwrap(), reports))
-        } else {
-            Err(reports)
+        let mut image = Image::new(file.as_bytes(), budget)?;
+        let mut reports = Vec::new();
+        for hunk in hunks {
+            let fate = match place(&mut image, hunk, Direction::Forward)? {
+                Ok(placed) => placed,
+                Err(old) => Fate::Rejected(Box::new(nearest::rejection(&mut image, hunk, &old))),
+            };
+            reports.push(HunkReport {
+                number: 1,
+                patch_line: hunk.line,
+                old_start: hunk.old_start,
+                fate,
+            });
         }
+        let contents = image.contents(image.size());
+        Ok((String::from_utf8(contents).unwrap(), reports))
     }
 
     #[test]

@@ -143,13 +143,16 @@ pub enum Fate {
 pub struct Rejection {
     /// The line of the file where the hunk was expected, from 1.
     pub line: usize,
-    /// The lines that the hunk expects, without line feeds.
+    /// The lines that the hunk expects, without line feeds; the first some dozen, and of each the first 4096 bytes.
     pub expected: Vec<String>,
     /// The lines that stand there.
     pub found: Vec<String>,
     /// The place that resembles most what the hunk expects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nearest: Option<Nearest>,
+    /// Whether neither lines nor the nearest place are told, because the series' reports have shown as many as they may.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lines_left_out: bool,
 }
 
 impl Rejection {

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::engine::{self, Problem, ProblemKind};
+use super::budget::bytes;
+use super::engine::{self, Problem, ProblemKind, Purpose};
 use super::mail;
 use super::object::{ObjectError, Objects, Oid, WriteObjects};
 use super::options::{Options, Results};
 use super::overlay::{Cache, Overlay};
-use super::parse::{FilePatch, parse};
-use super::report::{Malformed, PatchReport, State};
+use super::parse::{Direction, FilePatch, parse, reversed};
+use super::report::{PatchReport, State};
 
 /// A patch to apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,12 +101,14 @@ pub fn apply(
             limit: options.limits.patches,
         });
     }
-    let cache = Cache::new(objects);
+    let cache = Cache::new(objects, &options.limits);
     let mut run = Run {
         cache: &cache,
         options,
         overlay: Overlay::new(base),
         failed: HashMap::new(),
+        reported: 0,
+        kept: 0,
     };
     let mut reports = Vec::with_capacity(patches.len());
     let mut others = Vec::new();
@@ -114,12 +117,13 @@ pub fn apply(
         if sequence == Sequence::Independent {
             let done = std::mem::replace(&mut run.overlay, Overlay::new(base));
             if options.results == Results::All {
+                run.kept = run.kept.saturating_add(done.held());
                 others.push(done);
             }
             run.failed.clear();
         }
     }
-    let tree = run.overlay.tree_id();
+    let tree = run.overlay.tree_id(cache.budget());
     Ok(Series {
         patches: reports,
         overlay: run.overlay,
@@ -134,10 +138,25 @@ struct Run<'c, 'o> {
     overlay: Overlay,
     /// Names that patches touch that did not apply, and the first such patch.
     failed: HashMap<Vec<u8>, String>,
+    /// Bytes of all reports, without the lines that they show.
+    reported: u64,
+    /// Bytes of overlays that are kept to be written.
+    kept: u64,
 }
 
 impl Run<'_, '_> {
     fn one(&mut self, patch: &PatchInput) -> Result<PatchReport, ObjectError> {
+        let budget = self.cache.budget();
+        let held = self.overlay.held().saturating_add(self.kept);
+        budget.begin_patch(held.saturating_add(self.reported));
+        let report = self.report(patch)?;
+        self.reported = self.reported.saturating_add(size(&report));
+        Ok(report)
+    }
+
+    fn report(&mut self, patch: &PatchInput) -> Result<PatchReport, ObjectError> {
+        let budget = self.cache.budget();
+        budget.note(mail::COST);
         let headers = mail::headers(&patch.bytes);
         let mut report = PatchReport {
             name: patch.name.clone(),
@@ -148,20 +167,26 @@ impl Run<'_, '_> {
             files: Vec::new(),
             error: None,
         };
-        let files = match parse(&patch.bytes, self.options) {
-            Ok(files) => files,
+        let parsed = match parse(&patch.bytes, self.options, budget) {
+            Ok(parsed) => parsed,
             Err(malformed) => {
                 report.error = Some(malformed.to_string());
                 return Ok(report);
             }
         };
+        let direction = if self.options.reverse {
+            Direction::Reverse
+        } else {
+            Direction::Forward
+        };
+        let held = budget.held();
+        let files = directed(&parsed, direction);
         let names = names(&files);
-        let (limits, reverse) = (&self.options.limits, self.options.reverse);
-        let attempt = engine::apply(self.cache, &mut self.overlay, files, limits, reverse)?;
+        let attempt = engine::apply(self.cache, &mut self.overlay, files, direction, Purpose::Apply)?;
         report.files = attempt.files;
         match attempt.problem {
             None => {
-                report.tree = Some(self.overlay.tree_id());
+                report.tree = Some(self.overlay.tree_id(budget));
                 report.state = if report.largest_offset() == 0 {
                     State::Clean
                 } else {
@@ -169,7 +194,8 @@ impl Run<'_, '_> {
                 };
             }
             Some(problem) => {
-                let (state, error) = self.classify(patch, &names, problem)?;
+                budget.fall_back_to(held.saturating_add(size(&report)));
+                let (state, error) = self.classify(&parsed, &names, problem)?;
                 (report.state, report.error) = (state, Some(error));
                 if report.state != State::Merged {
                     for name in names {
@@ -182,15 +208,15 @@ impl Run<'_, '_> {
     }
 
     fn classify(
-        &self,
-        patch: &PatchInput,
+        &mut self,
+        parsed: &[FilePatch<'_>],
         names: &[Vec<u8>],
         problem: Problem,
     ) -> Result<(State, String), ObjectError> {
-        if problem.kind == ProblemKind::Refused {
+        if problem.kind != ProblemKind::Conflict {
             return Ok((State::Malformed, problem.message));
         }
-        if self.takes_back(patch)? {
+        if self.takes_back(parsed)? {
             return Ok((
                 State::Merged,
                 if self.options.reverse {
@@ -214,17 +240,36 @@ impl Run<'_, '_> {
     }
 
     /// Whether the patch applies the other way round.
-    fn takes_back(&self, patch: &PatchInput) -> Result<bool, ObjectError> {
-        let options = Options {
-            reverse: !self.options.reverse,
-            ..self.options.clone()
+    fn takes_back(&mut self, parsed: &[FilePatch<'_>]) -> Result<bool, ObjectError> {
+        let direction = if self.options.reverse {
+            Direction::Forward
+        } else {
+            Direction::Reverse
         };
-        let files: Result<Vec<FilePatch<'_>>, Malformed> = parse(&patch.bytes, &options);
-        let Ok(files) = files else { return Ok(false) };
-        let mut overlay = self.overlay.clone();
-        let attempt = engine::apply(self.cache, &mut overlay, files, &options.limits, options.reverse)?;
+        let files = directed(parsed, direction);
+        let attempt = engine::apply(self.cache, &mut self.overlay, files, direction, Purpose::Try)?;
         Ok(attempt.problem.is_none())
     }
+}
+
+/// The diffs of a patch as they are applied in a direction.
+fn directed<'a>(parsed: &[FilePatch<'a>], direction: Direction) -> Vec<FilePatch<'a>> {
+    match direction {
+        Direction::Forward => parsed.to_vec(),
+        Direction::Reverse => reversed(parsed),
+    }
+}
+
+/// Bytes that a report holds, and the names that are remembered where it failed; without the lines that it shows.
+fn size(report: &PatchReport) -> u64 {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let files = report.files.iter().map(|file| {
+        let names = 2 * file.path.len() + 2 * text(&file.old_path) + text(&file.error);
+        size_of_val(file) + names + size_of_val(file.hunks.as_slice())
+    });
+    let own = size_of_val(report) + report.name.len();
+    let texts = [&report.subject, &report.author, &report.error].map(text);
+    bytes(own + texts.into_iter().sum::<usize>() + files.sum::<usize>())
 }
 
 fn names(files: &[FilePatch<'_>]) -> Vec<Vec<u8>> {

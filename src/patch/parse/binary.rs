@@ -2,17 +2,19 @@
 
 use std::io::Read;
 
+use bytes::Bytes;
 use flate2::read::ZlibDecoder;
 
 use super::scan::{after, at, from, line_length, number, to};
+use crate::patch::budget::{Budget, Exceeded, bytes};
 
 /// One binary hunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BinaryHunk {
     /// The contents.
-    Literal(Vec<u8>),
+    Literal(Bytes),
     /// A delta from the preimage.
-    Delta(Vec<u8>),
+    Delta(Bytes),
 }
 
 /// What was read.
@@ -23,15 +25,32 @@ pub(super) enum Parsed {
     None,
     /// A hunk that cannot be read.
     Corrupt,
-    /// A hunk of more bytes than allowed.
+    /// A hunk of more bytes than a file may have.
     TooLarge(u64),
+    /// A hunk of more bytes than may be held, or inflated.
+    Exceeded(Exceeded),
 }
 
 const ALPHABET: &[u8; 85] =
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~";
 
-/// Reads a hunk of at most `limit` bytes: a line with method and size, lines of base 85, and an empty line.
-pub(super) fn parse_hunk(text: &[u8], limit: u64) -> Parsed {
+/// The digit of each byte in [`ALPHABET`].
+const DIGITS: [Option<u8>; 256] = {
+    let mut digits = [None; 256];
+    let mut digit = 0;
+    while digit < ALPHABET.len() {
+        #[allow(clippy::cast_possible_truncation, reason = "there are 85 digits")]
+        {
+            digits[ALPHABET[digit] as usize] = Some(digit as u8);
+        }
+        digit += 1;
+    }
+    digits
+};
+
+/// Reads a hunk: a line with method and size, lines of base 85, and an empty line.
+pub(super) fn parse_hunk(text: &[u8], budget: &Budget) -> Parsed {
+    let limit = budget.limits().file_bytes;
     let (is_delta, digits) = match (after(text, b"delta "), after(text, b"literal ")) {
         (Some(digits), _) => (true, digits),
         (None, Some(digits)) => (false, digits),
@@ -55,9 +74,19 @@ pub(super) fn parse_hunk(text: &[u8], limit: u64) -> Parsed {
         }
         used += length;
     }
-    match inflate(&data, size) {
-        Some(bytes) if is_delta => Parsed::Hunk(BinaryHunk::Delta(bytes), used),
-        Some(bytes) => Parsed::Hunk(BinaryHunk::Literal(bytes), used),
+    // What was decoded goes again; what is inflated stays as long as the patch.
+    let decoded = bytes(data.len());
+    let counted = budget
+        .spend(decoded.saturating_add(size))
+        .and_then(|()| budget.hold(decoded.saturating_add(size)));
+    if let Err(exceeded) = counted {
+        return Parsed::Exceeded(exceeded);
+    }
+    let inflated = inflate(&data, size);
+    budget.release(decoded);
+    match inflated {
+        Some(contents) if is_delta => Parsed::Hunk(BinaryHunk::Delta(contents), used),
+        Some(contents) => Parsed::Hunk(BinaryHunk::Literal(contents), used),
         None => Parsed::Corrupt,
     }
 }
@@ -91,37 +120,33 @@ fn decode_line(line: &[u8], data: &mut Vec<u8>) -> bool {
 
 fn decode_group(group: &[u8]) -> Option<u32> {
     group.iter().try_fold(0_u32, |value, byte| {
-        let digit = ALPHABET
-            .iter()
-            .position(|c| c == byte)
-            .and_then(|d| u32::try_from(d).ok())?;
-        value.checked_mul(85)?.checked_add(digit)
+        let digit = (*DIGITS.get(usize::from(*byte))?)?;
+        value.checked_mul(85)?.checked_add(digit.into())
     })
 }
 
 /// Inflates to exactly `size` bytes.
-fn inflate(data: &[u8], size: u64) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
+fn inflate(data: &[u8], size: u64) -> Option<Bytes> {
+    // A byte more than wanted, so that the decoder sees the end without growing the buffer.
+    let mut contents = Vec::with_capacity(usize::try_from(size).ok()?.checked_add(1)?);
     let mut decoder = ZlibDecoder::new(data).take(size.checked_add(1)?);
-    decoder.read_to_end(&mut bytes).ok()?;
-    (u64::try_from(bytes.len()).ok()? == size).then_some(bytes)
+    decoder.read_to_end(&mut contents).ok()?;
+    (bytes(contents.len()) == size).then(|| contents.into())
 }
 
-/// Applies a delta of Git's pack format (`patch_delta` in Git's patch-delta.c), for a result of at most `limit` bytes.
-pub(crate) fn apply_delta(source: &[u8], delta: &[u8], limit: u64) -> Option<Vec<u8>> {
-    if delta.len() < 4 {
-        return None;
-    }
+/// The size of a delta's result, where the delta is for a source of this size.
+pub(crate) fn result_size(source: &[u8], delta: &[u8]) -> Option<u64> {
     let mut rest = delta;
-    if delta_size(&mut rest)? != u64::try_from(source.len()).ok()? {
-        return None;
-    }
-    let size = delta_size(&mut rest)?;
-    if size > limit {
-        return None;
-    }
-    let size = usize::try_from(size).ok()?;
-    let mut result = Vec::with_capacity(size.min(1 << 20));
+    (delta.len() >= 4 && delta_size(&mut rest)? == bytes(source.len())).then_some(())?;
+    delta_size(&mut rest)
+}
+
+/// Applies a delta of Git's pack format (`patch_delta` in Git's patch-delta.c). Memory for [`result_size`] is taken at once.
+pub(crate) fn apply_delta(source: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
+    let size = usize::try_from(result_size(source, delta)?).ok()?;
+    let mut rest = delta;
+    let _ = (delta_size(&mut rest)?, delta_size(&mut rest)?);
+    let mut result = Vec::with_capacity(size);
     while let Some((command, tail)) = rest.split_first() {
         rest = tail;
         let piece = if command & 0x80 != 0 {
@@ -177,11 +202,11 @@ mod tests {
     #[test]
     fn deltas() {
         let delta = [5, 7, 0x80 | 0x10, 5, 2, b'!', b'?'];
-        assert_eq!(apply_delta(b"hello", &delta, 100).unwrap(), b"hello!?");
-        assert_eq!(apply_delta(b"hell", &delta, 100), None);
-        assert_eq!(apply_delta(b"hello", &delta, 6), None);
-        assert_eq!(apply_delta(b"hello", &[5, 7, 0, 0, 0], 100), None);
-        assert_eq!(apply_delta(b"hello", &[5, 9, 0x91, 1, 5], 100), None);
+        assert_eq!(apply_delta(b"hello", &delta).unwrap(), b"hello!?");
+        assert_eq!(apply_delta(b"hell", &delta), None);
+        assert_eq!(result_size(b"hello", &delta), Some(7));
+        assert_eq!(apply_delta(b"hello", &[5, 7, 0, 0, 0]), None);
+        assert_eq!(apply_delta(b"hello", &[5, 9, 0x91, 1, 5]), None);
     }
 
     #[test]

@@ -130,18 +130,18 @@ const FIELDS: [(&[u8], Handler); 16] = [
     }),
     (b"copy from ", |h, text| {
         h.patch.is_copy = true;
-        h.patch.old_name = h.bare_name(text);
+        h.patch.old_name = h.bare_name(text)?;
         Ok(Step::Next)
     }),
     (b"copy to ", |h, text| {
         h.patch.is_copy = true;
-        h.patch.new_name = h.bare_name(text);
+        h.patch.new_name = h.bare_name(text)?;
         Ok(Step::Next)
     }),
-    (b"rename old ", |h, text| Ok(h.rename_from(text))),
-    (b"rename new ", |h, text| Ok(h.rename_to(text))),
-    (b"rename from ", |h, text| Ok(h.rename_from(text))),
-    (b"rename to ", |h, text| Ok(h.rename_to(text))),
+    (b"rename old ", |h, text| h.rename_from(text)),
+    (b"rename new ", |h, text| h.rename_to(text)),
+    (b"rename from ", |h, text| h.rename_from(text)),
+    (b"rename to ", |h, text| h.rename_to(text)),
     (b"similarity index ", |_, _| Ok(Step::Next)),
     (b"dissimilarity index ", |_, _| Ok(Step::Next)),
     (b"index ", |h, text| h.index(text)),
@@ -158,6 +158,7 @@ fn parse_git<'a>(
     patch.is_new = Tri::No;
     patch.is_delete = Tri::No;
     let default = name::of_git_header(rules, to(text, first), text)
+        .map_err(|error| too_long(number, error))?
         .map(|name| [rules.root.as_slice(), name.as_slice()].concat());
     let mut header = GitHeader {
         rules,
@@ -227,14 +228,17 @@ impl<'a> GitHeader<'_, 'a, '_> {
         known: Option<Vec<u8>>,
         side: &str,
     ) -> Result<Option<Vec<u8>>, Malformed> {
-        let found = || name::find(self.rules, text, None, self.rules.strip, Ends::Tab);
+        let found = || {
+            name::find(self.rules, text, None, self.rules.strip, Ends::Tab)
+                .map_err(|error| too_long(self.line, error))
+        };
         match known {
-            None if !is_null => Ok(found()),
+            None if !is_null => found(),
             Some(_) if is_null => Err(Malformed::at(
                 self.line,
                 format!("expected /dev/null as the {side} name"),
             )),
-            Some(known) if found().as_ref() == Some(&known) => Ok(Some(known)),
+            Some(known) if found()?.as_ref() == Some(&known) => Ok(Some(known)),
             Some(_) => Err(Malformed::at(
                 self.line,
                 format!("the {side} names in the header differ"),
@@ -247,26 +251,21 @@ impl<'a> GitHeader<'_, 'a, '_> {
         }
     }
 
-    fn bare_name(&self, text: &[u8]) -> Option<Vec<u8>> {
-        name::find(
-            self.rules,
-            text,
-            None,
-            self.rules.strip.saturating_sub(1),
-            Ends::Line,
-        )
+    fn bare_name(&self, text: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
+        let strip = self.rules.strip.saturating_sub(1);
+        name::find(self.rules, text, None, strip, Ends::Line).map_err(|error| too_long(self.line, error))
     }
 
-    fn rename_from(&mut self, text: &[u8]) -> Step {
+    fn rename_from(&mut self, text: &[u8]) -> Result<Step, Malformed> {
         self.patch.is_rename = true;
-        self.patch.old_name = self.bare_name(text);
-        Step::Next
+        self.patch.old_name = self.bare_name(text)?;
+        Ok(Step::Next)
     }
 
-    fn rename_to(&mut self, text: &[u8]) -> Step {
+    fn rename_to(&mut self, text: &[u8]) -> Result<Step, Malformed> {
         self.patch.is_rename = true;
-        self.patch.new_name = self.bare_name(text);
-        Step::Next
+        self.patch.new_name = self.bare_name(text)?;
+        Ok(Step::Next)
     }
 
     fn old_mode(&mut self, text: &[u8]) -> Result<Step, Malformed> {
@@ -331,6 +330,10 @@ impl<'a> GitHeader<'_, 'a, '_> {
     }
 }
 
+fn too_long(line: usize, error: name::QuoteTooLong) -> Malformed {
+    Malformed::at(line, error.to_string())
+}
+
 fn parse_traditional(
     strip: &mut Strip,
     first: &[u8],
@@ -338,10 +341,30 @@ fn parse_traditional(
     number: usize,
     patch: &mut FilePatch<'_>,
 ) -> Result<(), Malformed> {
+    let named = traditional_names(strip, first, second, patch).map_err(|error| too_long(number, error))?;
+    if named {
+        return Ok(());
+    }
+    Err(Malformed::at(
+        number,
+        format!(
+            "no file name is left when {} leading folders are removed",
+            strip.rules.strip
+        ),
+    ))
+}
+
+/// Fills in the names of a traditional header; whether there is one.
+fn traditional_names(
+    strip: &mut Strip,
+    first: &[u8],
+    second: &[u8],
+    patch: &mut FilePatch<'_>,
+) -> Result<bool, name::QuoteTooLong> {
     if !strip.known {
         let (old, new) = (
-            name::guess_strip(&strip.rules, first),
-            name::guess_strip(&strip.rules, second),
+            name::guess_strip(&strip.rules, first)?,
+            name::guess_strip(&strip.rules, second)?,
         );
         if let Some(guess) = new
             && old.is_none_or(|old| old == guess)
@@ -354,15 +377,15 @@ fn parse_traditional(
     let found = |text, default: Option<&[u8]>| name::find_traditional(rules, text, default, rules.strip);
     let name = if name::is_dev_null(first) {
         (patch.is_new, patch.is_delete) = (Tri::Yes, Tri::No);
-        patch.new_name = found(second, None);
+        patch.new_name = found(second, None)?;
         &patch.new_name
     } else if name::is_dev_null(second) {
         (patch.is_new, patch.is_delete) = (Tri::No, Tri::Yes);
-        patch.old_name = found(first, None);
+        patch.old_name = found(first, None)?;
         &patch.old_name
     } else {
-        let first_name = found(first, None);
-        let name = found(second, first_name.as_deref());
+        let first_name = found(first, None)?;
+        let name = found(second, first_name.as_deref())?;
         if super::timestamp::is_epoch(first) {
             (patch.is_new, patch.is_delete) = (Tri::Yes, Tri::No);
             patch.new_name = name;
@@ -377,14 +400,5 @@ fn parse_traditional(
             &patch.new_name
         }
     };
-    match name {
-        Some(_) => Ok(()),
-        None => Err(Malformed::at(
-            number,
-            format!(
-                "no file name is left when {} leading folders are removed",
-                rules.strip
-            ),
-        )),
-    }
+    Ok(name.is_some())
 }

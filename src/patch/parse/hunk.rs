@@ -13,14 +13,67 @@ pub struct Hunk<'a> {
     pub new_start: u64,
     /// Lines in the postimage.
     pub new_lines: u64,
-    /// Context lines before the first change.
-    pub leading: u64,
-    /// Context lines after the last change.
-    pub trailing: u64,
+    /// Whether context lines stand after the last change.
+    pub has_trailing_context: bool,
     /// The hunk with its header, as it stands in the patch.
     pub text: &'a [u8],
     /// Where the hunk's header stands in the patch, as a line from 1.
     pub line: usize,
+}
+
+/// Which lines of a hunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Those that it expects.
+    Old,
+    /// Those that it leaves.
+    New,
+}
+
+/// Which way a hunk is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// As it is.
+    Forward,
+    /// It is taken back.
+    Reverse,
+}
+
+impl<'a> Hunk<'a> {
+    /// The line where a side starts, as the header says.
+    pub(crate) fn start(&self, side: Side, direction: Direction) -> u64 {
+        match (side, direction) {
+            (Side::Old, Direction::Forward) | (Side::New, Direction::Reverse) => self.old_start,
+            (Side::New, Direction::Forward) | (Side::Old, Direction::Reverse) => self.new_start,
+        }
+    }
+
+    /// The lines of a side. A line that a note on the missing line feed follows loses its own.
+    pub(crate) fn lines(&self, side: Side, direction: Direction) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let marker = match (side, direction) {
+            (Side::Old, Direction::Forward) | (Side::New, Direction::Reverse) => b'-',
+            (Side::New, Direction::Forward) | (Side::Old, Direction::Reverse) => b'+',
+        };
+        let mut rest = from(self.text, line_length(self.text));
+        std::iter::from_fn(move || {
+            while !rest.is_empty() {
+                let line = to(rest, line_length(rest));
+                rest = from(rest, line.len());
+                let end = line.len() - usize::from(at(rest, 0) == b'\\');
+                let start = match at(line, 0) {
+                    b'\n' => 0,
+                    first if first == b' ' || first == marker => 1,
+                    _ => continue,
+                };
+                // An empty context line that loses its line feed is none.
+                if start == 0 && end == 0 {
+                    continue;
+                }
+                return line.get(start..end);
+            }
+            None
+        })
+    }
 }
 
 /// Numbers of lines, and the bytes that tell them.
@@ -63,8 +116,7 @@ pub(super) fn parse(text: &[u8], line_number: usize) -> Option<Hunk<'_>> {
     let header = line_length(text);
     let ranges = parse_ranges(to(text, header))?;
     let (mut old, mut new) = (ranges.old.1, ranges.new.1);
-    let (mut leading, mut trailing) = (0_u64, 0_u64);
-    let mut changed = false;
+    let (mut changed, mut has_trailing_context) = (false, false);
     let mut used = header;
     while used < text.len() && (old != 0 || new != 0) {
         let line = super::name::first_line(from(text, used));
@@ -76,18 +128,17 @@ pub(super) fn parse(text: &[u8], line_number: usize) -> Option<Hunk<'_>> {
                 // Counts that lie run below zero, and the hunk then never ends: as in Git.
                 old = old.wrapping_sub(1);
                 new = new.wrapping_sub(1);
-                leading += u64::from(!changed);
-                trailing += 1;
+                has_trailing_context = true;
             }
             b'-' => {
                 old = old.wrapping_sub(1);
                 changed = true;
-                trailing = 0;
+                has_trailing_context = false;
             }
             b'+' => {
                 new = new.wrapping_sub(1);
                 changed = true;
-                trailing = 0;
+                has_trailing_context = false;
             }
             b'\\' if line.len() >= 12 && line.starts_with(b"\\ ") => {}
             _ => return None,
@@ -106,8 +157,7 @@ pub(super) fn parse(text: &[u8], line_number: usize) -> Option<Hunk<'_>> {
         old_lines: ranges.old.1,
         new_start: ranges.new.0,
         new_lines: ranges.new.1,
-        leading,
-        trailing,
+        has_trailing_context,
         text: to(text, used),
         line: line_number,
     })
@@ -139,6 +189,6 @@ mod tests {
         let text = b"@@ -1 +1 @@\n-b\n+c\n\\ No newline at end of file\nrest\n";
         let hunk = parse(text, 1).unwrap();
         assert!(hunk.text.ends_with(b"file\n"));
-        assert_eq!((hunk.leading, hunk.trailing), (0, 0));
+        assert!(!hunk.has_trailing_context);
     }
 }

@@ -7,12 +7,17 @@ mod name;
 mod scan;
 mod timestamp;
 
-pub(crate) use binary::{BinaryHunk, apply_delta};
+use std::rc::Rc;
+
+pub(crate) use binary::{BinaryHunk, apply_delta, result_size};
 pub use header::Tri;
 pub use hunk::Hunk;
+pub(crate) use hunk::{Direction, Side};
 
-use super::options::Options;
-use super::report::Malformed;
+use super::budget::{Budget, Exceeded, bytes};
+use super::options::{Limits, Options};
+use super::path;
+use super::report::{Malformed, readable};
 use header::Strip;
 use name::NameRules;
 use scan::{from, line_length, to};
@@ -30,7 +35,8 @@ pub(crate) struct FilePatch<'a> {
     pub(crate) is_copy: bool,
     pub(crate) old_id: &'a [u8],
     pub(crate) new_id: &'a [u8],
-    pub(crate) content: Content<'a>,
+    /// Shared, because a patch that does not apply is tried in reverse too.
+    pub(crate) content: Rc<Content<'a>>,
     /// Where its header stands in the patch, as a line from 1.
     pub(crate) line: usize,
 }
@@ -57,7 +63,7 @@ impl FilePatch<'_> {
             is_copy: false,
             old_id: b"",
             new_id: b"",
-            content: Content::Text(Vec::new()),
+            content: Rc::new(Content::Text(Vec::new())),
             line,
         }
     }
@@ -78,7 +84,7 @@ impl FilePatch<'_> {
             || (self.old_mode != 0 && self.new_mode != 0 && self.old_mode != self.new_mode)
     }
 
-    /// Turns the diff around (`reverse_patches` in Git's apply.c).
+    /// Turns what is said of the file around (`reverse_patches` in Git's apply.c); hunks are read in a [`Direction`].
     fn reverse(&mut self) {
         std::mem::swap(&mut self.old_name, &mut self.new_name);
         if self.new_mode != 0 || self.is_delete == Tri::Yes {
@@ -86,27 +92,39 @@ impl FilePatch<'_> {
         }
         std::mem::swap(&mut self.is_new, &mut self.is_delete);
         std::mem::swap(&mut self.old_id, &mut self.new_id);
-        if let Content::Text(hunks) = &mut self.content {
-            for hunk in hunks {
-                std::mem::swap(&mut hunk.old_start, &mut hunk.new_start);
-                std::mem::swap(&mut hunk.old_lines, &mut hunk.new_lines);
-            }
-        }
     }
 }
 
-/// Reads all diffs of a patch.
-///
-/// In reverse, each diff is turned around, and their order too, as `git apply -R` does since Git 2.30.
-pub(crate) fn parse<'a>(text: &'a [u8], options: &Options) -> Result<Vec<FilePatch<'a>>, Malformed> {
-    let limits = &options.limits;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > limits.patch_bytes {
+/// The diffs of a patch that is taken back: each turned around, and their order too, as `git apply -R` does since
+/// Git 2.30.
+pub(crate) fn reversed<'a>(patches: &[FilePatch<'a>]) -> Vec<FilePatch<'a>> {
+    let mut patches: Vec<FilePatch<'_>> = patches.iter().rev().cloned().collect();
+    patches.iter_mut().for_each(FilePatch::reverse);
+    patches
+}
+
+impl From<Exceeded> for Malformed {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::whole(exceeded.to_string())
+    }
+}
+
+/// Reads all diffs of a patch, as they are applied forward.
+pub(crate) fn parse<'a>(
+    text: &'a [u8],
+    options: &Options,
+    budget: &Budget,
+) -> Result<Vec<FilePatch<'a>>, Malformed> {
+    let limits = budget.limits();
+    if bytes(text.len()) > limits.patch_bytes {
         return Err(Malformed::whole(format!(
             "the patch has {} bytes, more than the {} that are allowed",
             text.len(),
             limits.patch_bytes
         )));
     }
+    // Each byte is looked at for the header, the hunk, the end of its line and the number of lines.
+    budget.spend(bytes(text.len()).saturating_mul(4))?;
     let mut root = options.directory.to_vec();
     if root.last().is_some_and(|last| *last != b'/') {
         root.push(b'/');
@@ -126,9 +144,10 @@ pub(crate) fn parse<'a>(text: &'a [u8], options: &Options) -> Result<Vec<FilePat
             break;
         };
         let mut patch = found.patch;
+        check_names(&patch, limits)?;
         let start = found.skipped + found.length;
         number += lines_in(to(rest, start));
-        let Some(body) = parse_content(&mut patch, from(rest, start), number, options)? else {
+        let Some(body) = parse_content(&mut patch, from(rest, start), number, budget)? else {
             break;
         };
         number += lines_in(to(from(rest, start), body));
@@ -139,18 +158,45 @@ pub(crate) fn parse<'a>(text: &'a [u8], options: &Options) -> Result<Vec<FilePat
                 limits.files
             )));
         }
-        if options.reverse {
-            patch.reverse();
-        }
+        budget.hold(held(&patch))?;
         patches.push(patch);
     }
     if patches.is_empty() {
         return Err(Malformed::whole(no_diff(text)));
     }
-    if options.reverse {
-        patches.reverse();
-    }
     Ok(patches)
+}
+
+/// Bytes that the diff of a file takes while its patch is applied: it and its reverse, with their names in the diff,
+/// among those that the patch has seen, and in messages.
+fn held(patch: &FilePatch<'_>) -> u64 {
+    const COPIES: usize = 4;
+    let names = [&patch.old_name, &patch.new_name];
+    let names: usize = names.iter().filter_map(|name| name.as_ref().map(Vec::len)).sum();
+    bytes((size_of::<FilePatch<'_>>() + names).saturating_mul(COPIES))
+}
+
+/// Refuses paths that no system could hold, before anything walks along them.
+fn check_names(patch: &FilePatch<'_>, limits: &Limits) -> Result<(), Malformed> {
+    const SHOWN: usize = 60;
+    for name in [&patch.old_name, &patch.new_name].into_iter().flatten() {
+        let depth = path::depth(name);
+        let told = if name.len() > limits.path_bytes {
+            format!("has {} bytes, more than the {} that", name.len(), limits.path_bytes)
+        } else if depth > limits.path_depth {
+            format!("has {depth} names, more than the {} that", limits.path_depth)
+        } else {
+            continue;
+        };
+        return Err(Malformed::at(
+            patch.line,
+            format!(
+                "the path {:?}… {told} a path may have: shorten it, or look whether the patch is damaged",
+                readable(to(name, SHOWN))
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Why a text has no diff, as far as that can be seen.
@@ -166,7 +212,7 @@ fn no_diff(text: &[u8]) -> &'static str {
 }
 
 fn lines_in(text: &[u8]) -> usize {
-    text.split(|b| *b == b'\n').count() - 1
+    text.iter().filter(|b| **b == b'\n').count()
 }
 
 /// Reads what follows a header and gives its length; nothing where Git stops reading the whole patch.
@@ -174,19 +220,19 @@ fn parse_content<'a>(
     patch: &mut FilePatch<'a>,
     text: &'a [u8],
     number: usize,
-    options: &Options,
+    budget: &Budget,
 ) -> Result<Option<usize>, Malformed> {
-    let length = parse_hunks(patch, text, number)?;
+    let length = parse_hunks(patch, text, number, budget)?;
     if length > 0 {
         return Ok(Some(length));
     }
     let line = to(text, line_length(text));
     let mut used = 0;
     if line == b"GIT binary patch\n" {
-        match parse_binary(from(text, line.len()), number + 1, options)? {
+        match parse_binary(from(text, line.len()), number + 1, budget)? {
             None => return Ok(None),
             Some((forward, reverse, bytes)) => {
-                patch.content = Content::Binary(Some(forward), reverse);
+                patch.content = Rc::new(Content::Binary(Some(forward), reverse));
                 used = line.len() + bytes;
             }
         }
@@ -195,10 +241,10 @@ fn parse_content<'a>(
             .iter()
             .any(|start| line.starts_with(start.as_bytes()))
     {
-        patch.content = Content::Binary(None, None);
+        patch.content = Rc::new(Content::Binary(None, None));
         used = line.len();
     }
-    if matches!(patch.content, Content::Text(_)) && !patch.changes_metadata() {
+    if matches!(*patch.content, Content::Text(_)) && !patch.changes_metadata() {
         return Err(Malformed::at(
             number,
             "a file's header stands here with no change behind it",
@@ -212,29 +258,37 @@ fn parse_content<'a>(
 fn parse_binary(
     text: &[u8],
     number: usize,
-    options: &Options,
+    budget: &Budget,
 ) -> Result<Option<(BinaryHunk, Option<BinaryHunk>, usize)>, Malformed> {
-    let limit = options.limits.file_bytes;
+    let limit = budget.limits().file_bytes;
     let too_large = |size| {
         Malformed::at(
             number,
             format!("a binary hunk of {size} bytes is larger than the {limit} that are allowed"),
         )
     };
-    let (forward, used) = match binary::parse_hunk(text, limit) {
+    let exceeded = |exceeded: Exceeded| Malformed::at(number, format!("a binary hunk: {exceeded}"));
+    let (forward, used) = match binary::parse_hunk(text, budget) {
         binary::Parsed::Hunk(hunk, used) => (hunk, used),
         binary::Parsed::TooLarge(size) => return Err(too_large(size)),
+        binary::Parsed::Exceeded(limit) => return Err(exceeded(limit)),
         binary::Parsed::None | binary::Parsed::Corrupt => return Ok(None),
     };
-    match binary::parse_hunk(from(text, used), limit) {
+    match binary::parse_hunk(from(text, used), budget) {
         binary::Parsed::Hunk(hunk, more) => Ok(Some((forward, Some(hunk), used + more))),
         binary::Parsed::None => Ok(Some((forward, None, used))),
         binary::Parsed::TooLarge(size) => Err(too_large(size)),
+        binary::Parsed::Exceeded(limit) => Err(exceeded(limit)),
         binary::Parsed::Corrupt => Ok(None),
     }
 }
 
-fn parse_hunks<'a>(patch: &mut FilePatch<'a>, text: &'a [u8], first: usize) -> Result<usize, Malformed> {
+fn parse_hunks<'a>(
+    patch: &mut FilePatch<'a>,
+    text: &'a [u8],
+    first: usize,
+    budget: &Budget,
+) -> Result<usize, Malformed> {
     let (mut used, mut number) = (0, first);
     let mut hunks = Vec::new();
     let (mut old, mut new) = (0_u64, 0_u64);
@@ -255,6 +309,7 @@ fn parse_hunks<'a>(patch: &mut FilePatch<'a>, text: &'a [u8], first: usize) -> R
         number += lines_in(hunk.text);
         old = old.saturating_add(hunk.old_lines);
         new = new.saturating_add(hunk.new_lines);
+        budget.hold_all::<Hunk<'_>>(1)?;
         hunks.push(hunk);
     }
     let several = hunks.len() > 1;
@@ -270,7 +325,7 @@ fn parse_hunks<'a>(patch: &mut FilePatch<'a>, text: &'a [u8], first: usize) -> R
     if patch.is_delete == Tri::Yes && new > 0 {
         return Err(still_has_contents(patch, first));
     }
-    patch.content = Content::Text(hunks);
+    patch.content = Rc::new(Content::Text(hunks));
     Ok(used)
 }
 

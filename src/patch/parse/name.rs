@@ -20,18 +20,58 @@ pub(super) enum Ends {
     Tab,
 }
 
+/// A quoted name that does not end within [`MOST_QUOTED`] bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct QuoteTooLong;
+
+impl std::fmt::Display for QuoteTooLong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the quoted file name does not end within {MOST_QUOTED} bytes; is its closing quote missing?"
+        )
+    }
+}
+
+/// The most bytes in which a quoted name has to end. A path of 4096 bytes takes four times as many where each of its
+/// bytes is escaped. Git looks for the quote to the end of the patch, for each header again.
+pub(super) const MOST_QUOTED: usize = 32 << 10;
+
 /// Undoes the quoting of `quote_c_style` on a text that starts with a double quote. Gives the name and what
 /// stands behind the closing quote.
-pub(super) fn unquote(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let mut rest = after(text, b"\"")?;
+pub(super) fn unquote(text: &[u8]) -> Result<Option<(Vec<u8>, &[u8])>, QuoteTooLong> {
+    match unquote_within(to(text, MOST_QUOTED)) {
+        Unquoted::Name(name, length) => Ok(Some((name, from(text, length)))),
+        Unquoted::Open if text.len() > MOST_QUOTED => Err(QuoteTooLong),
+        Unquoted::Open | Unquoted::Wrong => Ok(None),
+    }
+}
+
+enum Unquoted {
+    /// The name, and how many bytes it takes with its quotes.
+    Name(Vec<u8>, usize),
+    /// The text ends before the closing quote.
+    Open,
+    /// No quoted name stands there.
+    Wrong,
+}
+
+fn unquote_within(text: &[u8]) -> Unquoted {
+    let Some(mut rest) = after(text, b"\"") else {
+        return Unquoted::Wrong;
+    };
     let mut name = Vec::new();
     loop {
-        let (first, tail) = rest.split_first()?;
+        let Some((first, tail)) = rest.split_first() else {
+            return Unquoted::Open;
+        };
         rest = tail;
         match first {
-            b'"' => return Some((name, rest)),
+            b'"' => return Unquoted::Name(name, text.len() - rest.len()),
             b'\\' => {
-                let (escape, tail) = rest.split_first()?;
+                let Some((escape, tail)) = rest.split_first() else {
+                    return Unquoted::Open;
+                };
                 rest = tail;
                 name.push(match escape {
                     b'a' => 7,
@@ -43,14 +83,15 @@ pub(super) fn unquote(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
                     b'v' => 11,
                     b'\\' => b'\\',
                     b'"' => b'"',
-                    b'0'..=b'3' => {
-                        let [second @ b'0'..=b'7', third @ b'0'..=b'7', tail @ ..] = rest else {
-                            return None;
-                        };
-                        rest = tail;
-                        (escape - b'0') << 6 | (second - b'0') << 3 | (third - b'0')
-                    }
-                    _ => return None,
+                    b'0'..=b'3' => match rest {
+                        [second @ b'0'..=b'7', third @ b'0'..=b'7', tail @ ..] => {
+                            rest = tail;
+                            (escape - b'0') << 6 | (second - b'0') << 3 | (third - b'0')
+                        }
+                        [] | [b'0'..=b'7'] => return Unquoted::Open,
+                        _ => return Unquoted::Wrong,
+                    },
+                    _ => return Unquoted::Wrong,
                 });
             }
             other => name.push(*other),
@@ -73,41 +114,94 @@ fn skip_tree_prefix(strip: usize, text: &[u8]) -> Option<&[u8]> {
 }
 
 /// The name in a line `diff --git a/NAME b/NAME`, where both sides agree. `line` ends with its line feed.
-pub(super) fn of_git_header(rules: &NameRules, line: &[u8], rest: &[u8]) -> Option<Vec<u8>> {
-    let length = line.len().checked_sub(11)?;
+pub(super) fn of_git_header(
+    rules: &NameRules,
+    line: &[u8],
+    rest: &[u8],
+) -> Result<Option<Vec<u8>>, QuoteTooLong> {
+    let Some(length) = line.len().checked_sub(11) else {
+        return Ok(None);
+    };
     let text = from(rest, 11);
     let line = to(text, length);
-    let strip = rules.strip;
     if at(line, 0) == b'"' {
-        let (first, behind) = unquote(text)?;
-        let first = skip_tree_prefix(strip, &first)?.to_vec();
-        let behind = to(behind, length.checked_sub(text.len() - behind.len())?);
-        let start = behind.iter().position(|b| !is_space(*b))?;
-        let second = from(behind, start);
-        if at(second, 0) == b'"' {
-            let (second, _) = unquote(second)?;
-            return (skip_tree_prefix(strip, &second)? == first.as_slice()).then_some(first);
-        }
-        return (skip_tree_prefix(strip, second)? == first.as_slice()).then_some(first);
+        let Some((first, behind)) = unquote(text)? else {
+            return Ok(None);
+        };
+        return quoted_then(rules.strip, &first, to(text, length), text.len() - behind.len());
     }
-    let name = skip_tree_prefix(strip, line)?;
+    let Some(name) = skip_tree_prefix(rules.strip, line) else {
+        return Ok(None);
+    };
     if let Some(quote) = name.iter().position(|b| *b == b'"') {
-        let (second, _) = unquote(from(name, quote))?;
-        let second = skip_tree_prefix(strip, &second)?;
-        let agrees = second.len() < quote && name.starts_with(second) && is_space(at(name, second.len()));
-        return agrees.then(|| second.to_vec());
+        let Some((second, _)) = unquote(from(name, quote))? else {
+            return Ok(None);
+        };
+        let agrees = skip_tree_prefix(rules.strip, &second).filter(|second| {
+            second.len() < quote && name.starts_with(second) && is_space(at(name, second.len()))
+        });
+        return Ok(agrees.map(<[u8]>::to_vec));
     }
+    Ok(told_twice(rules.strip, name).map(<[u8]>::to_vec))
+}
+
+/// The first, quoted name of a `diff --git` line, where what stands behind it in the line is the same name.
+fn quoted_then(
+    strip: usize,
+    first: &[u8],
+    line: &[u8],
+    used: usize,
+) -> Result<Option<Vec<u8>>, QuoteTooLong> {
+    let Some(first) = skip_tree_prefix(strip, first) else {
+        return Ok(None);
+    };
+    let Some(behind) = line.get(used..) else {
+        return Ok(None);
+    };
+    let Some(start) = behind.iter().position(|b| !is_space(*b)) else {
+        return Ok(None);
+    };
+    let second = from(behind, start);
+    let agrees = if at(second, 0) == b'"' {
+        unquote(second)?.is_some_and(|(second, _)| skip_tree_prefix(strip, &second) == Some(first))
+    } else {
+        skip_tree_prefix(strip, second) == Some(first)
+    };
+    Ok(agrees.then(|| first.to_vec()))
+}
+
+/// The name in `NAME b/NAME` and a line feed, where both sides agree.
+///
+/// Git tries each white space as the one between the names, and looks for the folders to skip behind it. The further
+/// to the right that is, the longer is the first name and the shorter the second, so that they are equally long at one
+/// place at most, and only there are they compared.
+fn told_twice(strip: usize, name: &[u8]) -> Option<&[u8]> {
     let line_length = name.iter().position(|b| *b == b'\n')?;
-    for (length, byte) in name.iter().enumerate() {
-        match byte {
-            b'\n' => return None,
-            b'\t' | b' ' => {
-                let second = skip_tree_prefix(strip, to(from(name, length + 1), line_length - (length + 1)))?;
-                if second.len() == length && second == to(name, length) {
-                    return Some(to(name, length).to_vec());
-                }
+    let line = to(name, line_length);
+    let slashes: Vec<usize> = line
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| **b == b'/')
+        .map(|(place, _)| place)
+        .collect();
+    let mut passed = 0;
+    let blanks = line
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| matches!(b, b'\t' | b' '));
+    for (length, _) in blanks {
+        let behind = length + 1;
+        let start = if strip == 0 {
+            (at(line, behind) != b'/').then_some(behind)?
+        } else {
+            while slashes.get(passed).is_some_and(|slash| *slash < behind) {
+                passed += 1;
             }
-            _ => {}
+            let slash = *slashes.get(passed.checked_add(strip - 1)?)?;
+            (slash != behind).then_some(slash + 1)?
+        };
+        if line_length - start == length && from(line, start) == to(line, length) {
+            return Some(to(line, length));
         }
     }
     None
@@ -120,11 +214,11 @@ pub(super) fn find(
     default: Option<&[u8]>,
     strip: usize,
     ends: Ends,
-) -> Option<Vec<u8>> {
+) -> Result<Option<Vec<u8>>, QuoteTooLong> {
     if at(text, 0) == b'"'
-        && let Some(name) = find_quoted(rules, text, strip)
+        && let Some(name) = find_quoted(rules, text, strip)?
     {
-        return Some(name);
+        return Ok(Some(name));
     }
     let end = text
         .iter()
@@ -134,17 +228,21 @@ pub(super) fn find(
             _ => false,
         })
         .unwrap_or(text.len());
-    find_within(rules, to(text, end), default, strip)
+    Ok(find_within(rules, to(text, end), default, strip))
 }
 
-fn find_quoted(rules: &NameRules, text: &[u8], strip: usize) -> Option<Vec<u8>> {
-    let (name, _) = unquote(text)?;
+fn find_quoted(rules: &NameRules, text: &[u8], strip: usize) -> Result<Option<Vec<u8>>, QuoteTooLong> {
+    let Some((name, _)) = unquote(text)? else {
+        return Ok(None);
+    };
     let mut rest = name.as_slice();
     for _ in 0..strip {
-        let slash = rest.iter().position(|b| *b == b'/')?;
+        let Some(slash) = rest.iter().position(|b| *b == b'/') else {
+            return Ok(None);
+        };
         rest = from(rest, slash + 1);
     }
-    Some(squash_slashes([rules.root.as_slice(), rest].concat()))
+    Ok(Some(squash_slashes([rules.root.as_slice(), rest].concat())))
 }
 
 fn find_within(rules: &NameRules, text: &[u8], default: Option<&[u8]>, strip: usize) -> Option<Vec<u8>> {
@@ -194,26 +292,26 @@ pub(super) fn find_traditional(
     text: &[u8],
     default: Option<&[u8]>,
     strip: usize,
-) -> Option<Vec<u8>> {
+) -> Result<Option<Vec<u8>>, QuoteTooLong> {
     if at(text, 0) == b'"'
-        && let Some(name) = find_quoted(rules, text, strip)
+        && let Some(name) = find_quoted(rules, text, strip)?
     {
-        return Some(name);
+        return Ok(Some(name));
     }
     let line = to(text, text.iter().position(|b| *b == b'\n').unwrap_or(text.len()));
     match super::timestamp::length_at_end(line) {
         0 => find(rules, text, default, strip, Ends::Tab),
-        time => find_within(rules, to(line, line.len() - time), default, strip),
+        time => Ok(find_within(rules, to(line, line.len() - time), default, strip)),
     }
 }
 
 /// How many components to strip, where a traditional diff's name tells: 0 for one without folders.
-pub(super) fn guess_strip(rules: &NameRules, text: &[u8]) -> Option<usize> {
+pub(super) fn guess_strip(rules: &NameRules, text: &[u8]) -> Result<Option<usize>, QuoteTooLong> {
     if is_dev_null(text) {
-        return None;
+        return Ok(None);
     }
     let name = find_traditional(rules, text, None, 0)?;
-    (!name.contains(&b'/')).then_some(0)
+    Ok(name.filter(|name| !name.contains(&b'/')).map(|_| 0))
 }
 
 /// The first line of a text.
@@ -233,7 +331,8 @@ mod tests {
     }
 
     fn header(line: &str) -> Option<String> {
-        of_git_header(&rules(), line.as_bytes(), line.as_bytes()).map(|n| String::from_utf8(n).unwrap())
+        let name = of_git_header(&rules(), line.as_bytes(), line.as_bytes()).unwrap();
+        name.map(|name| String::from_utf8(name).unwrap())
     }
 
     #[test]
@@ -247,28 +346,32 @@ mod tests {
         assert_eq!(header("diff --git a/q\" b/q\"\n"), None);
         assert_eq!(header("diff --git a/x b/y\n"), None);
         assert_eq!(header("diff --git x x\n"), None);
+        assert_eq!(header("diff --git a/x  b/x b/x  b/x\n").as_deref(), Some("x  b/x"));
+        assert_eq!(header("diff --git a/x /x\n"), None);
     }
 
     #[test]
     fn quoting() {
         assert_eq!(
-            unquote(b"\"a\\303\\244\" rest").unwrap(),
+            unquote(b"\"a\\303\\244\" rest").unwrap().unwrap(),
             ("a\u{e4}".as_bytes().to_vec(), &b" rest"[..])
         );
-        assert_eq!(unquote(b"\"a\\q\""), None);
-        assert_eq!(unquote(b"\"open"), None);
+        assert_eq!(unquote(b"\"a\\q\""), Ok(None));
+        assert_eq!(unquote(b"\"open"), Ok(None));
+        let open = [&b"\""[..], &vec![b'x'; MOST_QUOTED]].concat();
+        assert_eq!(unquote(&open), Err(QuoteTooLong));
     }
 
     #[test]
     fn traditional_names() {
-        let name = |text: &str, strip| find_traditional(&rules(), text.as_bytes(), None, strip);
+        let name = |text: &str, strip| find_traditional(&rules(), text.as_bytes(), None, strip).unwrap();
         assert_eq!(
             name("a/b c\t2010-07-05 19:41:17.620000023 -0500\n", 1).unwrap(),
             b"b c"
         );
         assert_eq!(name("a/b 2010-07-05 19:41:17\n", 1).unwrap(), b"b");
         assert_eq!(name("a//b\n", 1).unwrap(), b"/b");
-        assert_eq!(guess_strip(&rules(), b"file.c\t2010\n"), Some(0));
-        assert_eq!(guess_strip(&rules(), b"a/file.c\n"), None);
+        assert_eq!(guess_strip(&rules(), b"file.c\t2010\n"), Ok(Some(0)));
+        assert_eq!(guess_strip(&rules(), b"a/file.c\n"), Ok(None));
     }
 }

@@ -1,11 +1,10 @@
 //! Reading bytes as C's library does, on a buffer that ends in a line feed or not.
 
+use bstr::ByteSlice;
+
 /// The length of the first line, with its line feed where there is one.
 pub(super) fn line_length(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .position(|b| *b == b'\n')
-        .map_or(bytes.len(), |at| at + 1)
+    bytes.find_byte(b'\n').map_or(bytes.len(), |at| at + 1)
 }
 
 /// White space as Git sees it: space, tab, line feed, carriage return.

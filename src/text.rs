@@ -39,6 +39,16 @@ pub(crate) fn is_plain(text: &str) -> bool {
     !text.chars().any(is_obeyed)
 }
 
+/// Returns one line of a file or a patch. White space is kept, every character replaced that a terminal or a page would
+/// obey, and a carriage return at the end shown as `␍`, because lines may differ in that alone.
+#[must_use]
+pub(crate) fn printable_line(line: &str) -> String {
+    match line.strip_suffix('\r') {
+        Some(line) => format!("{}␍", printable_lines(line)),
+        None => printable_lines(line),
+    }
+}
+
 /// Whether a character does something instead of being shown.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
@@ -56,6 +66,7 @@ mod tests {
         assert_eq!(printable("a\r\n\tb  c", 80), "a b c");
         assert_eq!(printable("\u{1b}]0;x\u{7}y \u{202e}z", 80), "�]0;x�y �z");
         assert_eq!(printable_lines("a\n\tb\u{1b}[2J\r"), "a\n\tb�[2J�");
+        assert_eq!(printable_line("  a\r\u{9b}\tb\r"), "  a��\tb␍");
     }
 
     #[test]

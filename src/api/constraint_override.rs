@@ -190,6 +190,10 @@ pub struct ConstraintOverrideStatus {
     /// What became of each override, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<OverrideStatus>,
+    /// How many more there are: an object's size is bounded. Those that need attention are listed first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>")]
+    pub omitted_results: Option<u32>,
     /// A digest over all that this status was computed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs_digest: Option<String>,
@@ -306,6 +310,7 @@ impl Default for ConstraintOverrideStatus {
             overrides: None,
             need_attention: None,
             results: Vec::new(),
+            omitted_results: None,
             inputs_digest: None,
         }
     }

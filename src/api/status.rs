@@ -40,6 +40,10 @@ pub struct PatchSetStatus {
     /// Each patch of the series, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patches: Vec<PatchStatus>,
+    /// The patches that the list has no room for, by what became of them: an object's size is bounded. Those that do not
+    /// apply are listed first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub omitted_patches: Option<OmittedPatches>,
     /// The same patches against the candidate refs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<CandidateStatus>,
@@ -74,6 +78,7 @@ impl Default for PatchSetStatus {
             applied: None,
             patched_tree: None,
             patches: Vec::new(),
+            omitted_patches: None,
             candidates: Vec::new(),
             inputs_digest: None,
             build: None,
@@ -81,6 +86,81 @@ impl Default for PatchSetStatus {
             delivered: None,
             proposed: None,
             history: Vec::new(),
+        }
+    }
+}
+
+impl PatchSetStatus {
+    /// How many patches of the series are in a state, listed or not.
+    #[must_use]
+    pub fn count(&self, state: PatchState) -> usize {
+        let listed = self.patches.iter().filter(|patch| patch.state == state).count();
+        listed + self.omitted_patches.map_or(0, |omitted| omitted.count(state))
+    }
+}
+
+/// Patches of a series that are not listed, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OmittedPatches {
+    /// They apply where they say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(with = "i32")]
+    pub clean: u32,
+    /// They apply, some lines away from where they say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(with = "i32")]
+    pub offset: u32,
+    /// Upstream already has them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(with = "i32")]
+    pub merged: u32,
+    /// They do not apply.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(with = "i32")]
+    pub conflict: u32,
+    /// They cannot be read, or ask for what is refused.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(with = "i32")]
+    pub malformed: u32,
+    /// They do not apply because of an earlier patch that does not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(with = "i32")]
+    pub blocked: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+impl OmittedPatches {
+    /// How many of them are in a state.
+    #[must_use]
+    pub fn count(&self, state: PatchState) -> usize {
+        let mut counts = *self;
+        usize::try_from(*counts.of_state(state)).unwrap_or(usize::MAX)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        PatchState::ALL.iter().map(|state| self.count(*state)).sum()
+    }
+
+    /// Counts one more.
+    pub fn add(&mut self, state: PatchState) {
+        *self.of_state(state) += 1;
+    }
+
+    fn of_state(&mut self, state: PatchState) -> &mut u32 {
+        match state {
+            PatchState::Clean => &mut self.clean,
+            PatchState::Offset => &mut self.offset,
+            PatchState::Merged => &mut self.merged,
+            PatchState::Conflict => &mut self.conflict,
+            PatchState::Malformed => &mut self.malformed,
+            PatchState::Blocked => &mut self.blocked,
         }
     }
 }
@@ -113,6 +193,16 @@ pub enum PatchState {
 }
 
 impl PatchState {
+    /// All states.
+    pub const ALL: [Self; 6] = [
+        Self::Clean,
+        Self::Offset,
+        Self::Merged,
+        Self::Conflict,
+        Self::Malformed,
+        Self::Blocked,
+    ];
+
     /// The state as the status spells it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -191,9 +281,13 @@ pub struct CandidateStatus {
     /// How many patches apply, of how many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<String>,
-    /// The patches that upstream has there, and that could be dropped.
+    /// The patches that upstream has there, and that could be dropped; the first some dozen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<String>,
+    /// How many more patches upstream has there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>")]
+    pub omitted_merged: Option<u32>,
     /// The first patch that does not apply, with file and line; or why the ref could not be looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

@@ -9,7 +9,7 @@ use anstyle::Style;
 use clap::{Args, ValueEnum};
 
 use super::registry::RegistryOptions;
-use super::style::{BAD, BOLD, DIM, GOOD, ODD};
+use super::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 use super::{Error, input, print};
 use crate::api::constraint_override::{OverrideState, VersionChange};
 use crate::constraints::{
@@ -189,8 +189,8 @@ fn write_report(out: &mut String, merged: &Merged, includes: &[Include]) -> fmt:
         write!(
             out,
             "{style}{word:<9}{style:#} {BOLD}{}{BOLD:#}  {}",
-            outcome.package,
-            outcome.message()
+            plain(&outcome.package),
+            plain(&outcome.message())
         )?;
         match outcome.line {
             Some(line) => writeln!(out, "  {DIM}line {line}{DIM:#}")?,
@@ -200,7 +200,8 @@ fn write_report(out: &mut String, merged: &Merged, includes: &[Include]) -> fmt:
     for Include { line, text } in includes {
         writeln!(
             out,
-            "{ODD}warning{ODD:#}   line {line} of the upper constraints reads another file ({text}): no override reaches into it"
+            "{ODD}warning{ODD:#}   line {line} of the upper constraints reads another file ({}): no override reaches into it",
+            plain(text)
         )?;
     }
     let (overrides, attention) = (

@@ -104,7 +104,7 @@ impl Command {
         match outcome {
             Ok(code) => code,
             Err(error) => {
-                anstream::eprintln!("error: {error}");
+                anstream::eprintln!("error: {}", crate::text::printable_lines(&error.to_string()));
                 ExitCode::from(2)
             }
         }

@@ -9,7 +9,8 @@ use pep440_rs::Version;
 
 use super::apply::read_all;
 use super::registry::RegistryOptions;
-use super::style::{BOLD, DIM, ODD};
+use super::style::{BOLD, DIM, ODD, plain};
+use crate::text::printable_lines;
 use super::{Error, print};
 use crate::patch::{self, Layered, Objects, Oid, Options as Engine, PatchReport, Sequence};
 use crate::publish::image::{About, Image, PatchId};
@@ -142,7 +143,8 @@ fn patched(
         VersionFile::Add(files) => files,
         VersionFile::Unknown { package } => {
             anstream::eprintln!(
-                "{ODD}warning{ODD:#}: {package} takes its version from Git, which is not in the image, and the revision is no tag that names one: give it with --component-version"
+                "{ODD}warning{ODD:#}: {} takes its version from Git, which is not in the image, and the revision is no tag that names one: give it with --component-version",
+                plain(&package)
             );
             Vec::new()
         }
@@ -187,8 +189,8 @@ fn file_name(name: &str) -> &str {
 fn tell_failure(report: &PatchReport) {
     anstream::eprintln!(
         "{BOLD}{}{BOLD:#} does not apply: {}\n{DIM}patchset apply tells more{DIM:#}",
-        report.name,
-        report.error.as_deref().unwrap_or_default()
+        plain(&report.name),
+        plain(report.error.as_deref().unwrap_or_default())
     );
 }
 
@@ -219,7 +221,7 @@ fn tell(
             image.manifest.1, image.layer.digest, image.layer.size
         );
         for (key, value) in &image.labels {
-            text.extend(["label  ", key, "=", value, "\n"]);
+            text.extend(["label  ", key, "=", &printable_lines(value), "\n"]);
         }
         return print(text.as_bytes());
     };

@@ -2,6 +2,11 @@
 
 use anstyle::{AnsiColor, Style};
 
+use crate::text::printable;
+
+/// The most characters of a text of others that stands in a line.
+const LONGEST: usize = 2048;
+
 /// As it should be.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 /// Worth a look.
@@ -12,3 +17,8 @@ pub(super) const BAD: Style = AnsiColor::Red.on_default();
 pub(super) const DIM: Style = Style::new().dimmed();
 /// What a line is about.
 pub(super) const BOLD: Style = Style::new().bold();
+
+/// A text of others, such as a name or a message, as it may stand in a line on a terminal.
+pub(super) fn plain(text: &str) -> String {
+    printable(text, LONGEST)
+}

@@ -67,6 +67,7 @@ pub(super) async fn check(
                 revision,
                 applied: None,
                 merged: Vec::new(),
+                omitted_merged: None,
                 message: Some(failure.message),
             },
         });

@@ -18,7 +18,7 @@ use crate::ops::objects::{Shown, States};
 use crate::plan::constraint_override::{self, Decision, Sources, holds, merged, summary, written};
 use crate::plan::inputs::Inputs;
 use crate::plan::lifecycle::{Asked, Next, is_verified};
-use crate::plan::{Failure, Outcome, Step};
+use crate::plan::{Failure, Outcome, Step, room};
 
 /// Names the computation that results follow from; changed where the same inputs give another result.
 const COMPUTATION: &str = "constraints/1";
@@ -261,7 +261,12 @@ async fn merge(
         Ok(merged) => {
             merged_file::write(context, object, &merged.text).await?;
             let name = merged_file::name(&object.name_any());
-            Ok(Decision::Merged(summary(&merged, &name, merged_file::KEY)))
+            Ok(Decision::Merged(summary(
+                &merged,
+                &name,
+                merged_file::KEY,
+                room::for_list(&object.spec),
+            )))
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::plan::patch_set::{
     self, Built, Delivered, Policy, Progress, Sources, holds, is_planned, passes, stands,
 };
 use crate::plan::patches::place;
-use crate::plan::{Failure, Outcome};
+use crate::plan::{Failure, Outcome, room};
 use crate::source::Freshness;
 
 /// How much of a failed build's log an event has, in characters from its end.
@@ -165,17 +165,8 @@ impl Reconciled for PatchSet {
     }
 
     fn shown(&self) -> Shown {
-        const STATES: [PatchState; 6] = [
-            PatchState::Clean,
-            PatchState::Offset,
-            PatchState::Merged,
-            PatchState::Conflict,
-            PatchState::Malformed,
-            PatchState::Blocked,
-        ];
         let status = self.status.clone().unwrap_or_default();
-        let count = |state| status.patches.iter().filter(|patch| patch.state == state).count();
-        let states = STATES.map(|state| (state.as_str(), count(state)));
+        let states = PatchState::ALL.map(|state| (state.as_str(), status.count(state)));
         let image = status.image.as_ref();
         Shown {
             component: self.spec.component.0.clone(),
@@ -290,6 +281,7 @@ impl Reconciled for PatchSet {
             builds: self.spec.build.is_some(),
             delivers: self.spec.delivery.is_some(),
             verifies: self.verifies(),
+            room: room::for_list(&self.spec),
         };
         patch_set::settle(known, asked, policy, now, outcome)
     }

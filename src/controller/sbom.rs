@@ -15,6 +15,7 @@ use crate::api::constraint_override::OverrideStatus;
 use crate::api::reason;
 use crate::api::status::{PatchState, PatchStatus};
 use crate::patch::PatchInput;
+use crate::plan::report::shown_name;
 use crate::plan::{Failure, Step, pins};
 use crate::publish::Registry;
 use crate::publish::image::{PATCHES_LABEL, PatchId, RELEASE_LABEL, REVISION_LABEL, VERSION_LABEL};
@@ -145,6 +146,7 @@ impl Maker<'_> {
         };
         let read = patches::read(self.context, located, self.pace.deadline).await?;
         let is_merged = |name: &str| {
+            let name = shown_name(name);
             states
                 .iter()
                 .any(|patch| patch.name == name && patch.state == PatchState::Merged)

@@ -6,13 +6,11 @@ use super::conditions::{self, Truth};
 use super::failure::Step;
 use super::lifecycle::{self, Asked, Next, Settling, Verdict};
 use super::report::shortened;
+use super::room;
 use crate::api::constraint_override::{MergedFile, OverrideState, OverrideStatus};
 use crate::api::reason::{self, condition};
 use crate::api::{ConstraintOverrideSpec, ConstraintOverrideStatus};
 use crate::constraints::{self, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName};
-
-/// The most overrides whose results go into the status; the status of an object is bounded.
-const MOST_RESULTS: usize = 500;
 
 /// The largest merged file in bytes. A ConfigMap holds 1 MiB with all its keys.
 const LARGEST: usize = (1 << 20) - 1024;
@@ -46,6 +44,8 @@ pub struct Summary {
     pub file: MergedFile,
     /// Each override, and each package that is built from source.
     pub results: Vec<OverrideStatus>,
+    /// How many more there are, for which the list has no room.
+    pub omitted_results: Option<u32>,
     /// How many overrides there are.
     pub overrides: u32,
     /// How many of them need attention.
@@ -121,25 +121,23 @@ fn can_stand_alone(includes: &[Include], merged: &Merged) -> Result<(), Refusal>
     Ok(())
 }
 
-/// What the status tells of a merge into a key of a ConfigMap.
+/// What the status tells of a merge into a key of a ConfigMap, with a list of results of at most `room` bytes.
 #[must_use]
-pub fn summary(merged: &Merged, config_map: &str, key: &str) -> Summary {
+pub fn summary(merged: &Merged, config_map: &str, key: &str, room: usize) -> Summary {
     // That upstream does not pin a package which is built from source is nothing to tell.
     let told = |outcome: &&Outcome| outcome.line.is_some() || outcome.state == OverrideState::Removed;
-    let mut outcomes: Vec<&Outcome> = merged.outcomes.iter().filter(told).collect();
-    if outcomes.len() > MOST_RESULTS {
-        outcomes.sort_by_key(|outcome| !outcome.needs_attention());
-        outcomes.truncate(MOST_RESULTS);
-    }
-    let results = outcomes.into_iter().map(|outcome| OverrideStatus {
+    let outcomes = merged.outcomes.iter().filter(told);
+    let results = outcomes.map(|outcome| OverrideStatus {
         package: outcome.package.clone(),
         state: outcome.state,
         from: outcome.from_text().as_deref().map(shortened),
         to: outcome.to.as_deref().map(shortened),
-        marker: outcome.marker.clone(),
+        marker: outcome.marker.as_deref().map(shortened),
         change: outcome.change,
         message: shortened(&outcome.message()),
     });
+    let needs_attention = |result: &OverrideStatus| u8::from(!result.state.needs_attention());
+    let (results, omitted_results) = room::keep(results.collect(), room, needs_attention);
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     Summary {
         file: MergedFile {
@@ -148,7 +146,8 @@ pub fn summary(merged: &Merged, config_map: &str, key: &str) -> Summary {
             digest: merged.digest(),
             entries: count(merged.entries),
         },
-        results: results.collect(),
+        results,
+        omitted_results,
         overrides: count(merged.outcomes.iter().filter(|o| o.line.is_some()).count()),
         need_attention: count(merged.need_attention()),
     }
@@ -233,6 +232,7 @@ fn take_sources(status: &mut ConstraintOverrideStatus, sources: Sources) {
 fn take_summary(status: &mut ConstraintOverrideStatus, summary: Summary) {
     status.config_map = Some(summary.file);
     status.results = summary.results;
+    status.omitted_results = summary.omitted_results;
     status.overrides = Some(summary.overrides);
     status.need_attention = Some(summary.need_attention);
 }
@@ -264,6 +264,10 @@ fn verdict(status: &ConstraintOverrideStatus) -> Verdict {
         0 => format!("no overrides; {entries} packages are pinned"),
         1 => format!("1 override merged; {entries} packages are pinned"),
         n => format!("{n} overrides merged; {entries} packages are pinned"),
+    };
+    let merged = match status.omitted_results {
+        None => merged,
+        Some(n) => format!("{merged}; status.results has no room for {n} more"),
     };
     let mut needy = status
         .results

@@ -18,6 +18,7 @@ pub mod patch_set;
 pub mod patches;
 pub mod pins;
 pub mod report;
+pub mod room;
 
 pub use failure::{Failure, Retry, Step};
 pub use lifecycle::Outcome;

@@ -6,6 +6,7 @@ use super::build::{is_built, is_of};
 use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
 use super::lifecycle::{Asked, Next, Outcome, Settling, Verdict};
+use super::room;
 use crate::api::build::{BuildRecord, BuildStatus, ImageStatus};
 use crate::api::delivery::{DeliveryStatus, ProposalStatus};
 use crate::api::patch_set::MergedPatches;
@@ -101,6 +102,8 @@ pub struct Policy<'a> {
     pub delivers: bool,
     /// Whether something has to be signed.
     pub verifies: bool,
+    /// Bytes that the list of patches may have in the status, by [`room::for_list`].
+    pub room: usize,
 }
 
 /// Whether results that were computed from these inputs stand in the status already.
@@ -176,7 +179,7 @@ pub fn settle(
             settling.resolved(&resolved(&sources));
             take_sources(&mut settling.status, sources);
             if let Some(checked) = checked {
-                take_checked(&mut settling.status, checked, policy.merged);
+                take_checked(&mut settling.status, checked, policy);
             }
             if let Some(merged) = merged {
                 take_merged(&mut settling, merged);
@@ -375,18 +378,22 @@ fn take_sources(status: &mut PatchSetStatus, sources: Sources) {
     status.inputs_digest = Some(sources.inputs_digest);
 }
 
-fn take_checked(status: &mut PatchSetStatus, checked: Checked, merged: MergedPatches) {
-    let passing = checked.patches.iter().filter(|p| passes(p, merged)).count();
+fn take_checked(status: &mut PatchSetStatus, checked: Checked, policy: Policy<'_>) {
+    let passing = checked.patches.iter().filter(|p| passes(p, policy.merged)).count();
     status.applied = Some(format!("{passing}/{}", checked.patches.len()));
     status.patched_tree = (passing == checked.patches.len()).then_some(checked.tree);
-    status.patches = checked.patches;
+    (status.patches, status.omitted_patches) = room::keep_patches(checked.patches, policy.room);
     status.candidates = checked.candidates;
 }
 
 /// Whether a patch lets its `PatchSet` be ready.
 #[must_use]
 pub fn passes(patch: &PatchStatus, merged: MergedPatches) -> bool {
-    match patch.state {
+    state_passes(patch.state, merged)
+}
+
+fn state_passes(state: PatchState, merged: MergedPatches) -> bool {
+    match state {
         PatchState::Clean | PatchState::Offset => true,
         PatchState::Merged => merged == MergedPatches::Skip,
         PatchState::Conflict | PatchState::Malformed | PatchState::Blocked => false,
@@ -399,13 +406,11 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
         .upstream
         .as_ref()
         .map_or("the upstream", |u| u.revision.as_str());
-    let total = status.patches.len();
-    let failing: Vec<&PatchStatus> = status
-        .patches
-        .iter()
-        .filter(|p| !passes(p, policy.merged))
-        .collect();
-    let Some(first) = failing.first() else {
+    let total: usize = PatchState::ALL.iter().map(|state| status.count(*state)).sum();
+    let has = |state| !state_passes(state, policy.merged) && status.count(state) > 0;
+    // Those that do not apply are listed first, so that one is where there are any.
+    let failing = status.patches.iter().find(|p| !passes(p, policy.merged));
+    let Some(first) = failing else {
         let (reason, message) = match total {
             0 => (
                 reason::NO_PATCHES,
@@ -414,7 +419,7 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
                     None => format!("no patches are carried on {revision}"),
                 },
             ),
-            _ => (reason::SUCCEEDED, all_apply(&status.patches, revision)),
+            _ => (reason::SUCCEEDED, all_apply(status, total, revision)),
         };
         return Verdict {
             truth: Truth::True,
@@ -423,7 +428,6 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
             message,
         };
     };
-    let has = |state| failing.iter().any(|p| p.state == state);
     let reason = if has(PatchState::Conflict) {
         reason::PATCH_CONFLICT
     } else if has(PatchState::Malformed) {
@@ -433,21 +437,31 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
     } else {
         reason::PATCH_CONFLICT
     };
-    let applied = total - failing.len();
+    let passing = PatchState::ALL.iter().filter(|state| state_passes(**state, policy.merged));
+    let applied: usize = passing.map(|state| status.count(*state)).sum();
     Verdict {
         truth: Truth::False,
         reason: reason.to_owned(),
         ready: reason.to_owned(),
         message: format!(
-            "{applied} of {total} patches apply to {revision}: {}",
-            first_failure(first)
+            "{applied} of {total} patches apply to {revision}: {}{}",
+            first_failure(first),
+            left_out(status)
         ),
     }
 }
 
-fn all_apply(patches: &[PatchStatus], revision: &str) -> String {
-    let count = |state| patches.iter().filter(|p| p.state == state).count();
-    let message = match patches.len() {
+/// How many patches the list has no room for, in words.
+fn left_out(status: &PatchSetStatus) -> String {
+    match status.omitted_patches.map_or(0, |omitted| omitted.total()) {
+        0 => String::new(),
+        n => format!("; status.patches has no room for {n} more"),
+    }
+}
+
+fn all_apply(status: &PatchSetStatus, total: usize, revision: &str) -> String {
+    let count = |state| status.count(state);
+    let message = match total {
         1 => format!("1 patch applies to {revision}"),
         n => format!("{n} of {n} patches apply to {revision}"),
     };
@@ -461,10 +475,11 @@ fn all_apply(patches: &[PatchStatus], revision: &str) -> String {
             count(PatchState::Merged)
         ));
     }
-    match remarks.as_slice() {
+    let message = match remarks.as_slice() {
         [] => message,
         _ => format!("{message} ({})", remarks.join(", ")),
-    }
+    };
+    message + &left_out(status)
 }
 
 fn first_failure(patch: &PatchStatus) -> String {
@@ -502,6 +517,7 @@ mod tests {
         builds: false,
         delivers: false,
         verifies: false,
+        room: 1 << 18,
     };
 
     fn sources(digest: &str) -> Sources {
@@ -609,6 +625,30 @@ mod tests {
             assert_eq!((shown(&status), next), (expected.to_vec(), Next::Interval));
             assert_eq!(status.patched_tree, None);
         }
+    }
+
+    #[test]
+    fn patches_without_room_in_the_list_count() {
+        let states = [vec![PatchState::Clean; 900], vec![PatchState::Conflict; 600]].concat();
+        let policy = Policy {
+            room: 20_000,
+            ..POLICY
+        };
+        let settled = |previous: &PatchSetStatus, outcome| settle(previous, asked(1), policy, NOW, outcome).0;
+        let status = settled(
+            &PatchSetStatus::default(),
+            Outcome::Done(sources("a"), checked(&states)),
+        );
+        assert!(serde_json::to_vec(&status.patches).unwrap().len() <= policy.room);
+        assert!(status.patches.iter().all(|patch| patch.state == PatchState::Conflict));
+        assert_eq!(status.applied.as_deref(), Some("900/1500"));
+        assert_eq!(status.count(PatchState::Clean) + status.count(PatchState::Conflict), 1500);
+        let ready = conditions::find(&status.conditions, condition::READY).unwrap();
+        assert!(ready.message.starts_with("900 of 1500 patches apply"), "{}", ready.message);
+        let omitted = 1500 - status.patches.len();
+        assert!(ready.message.ends_with(&format!("no room for {omitted} more")), "{}", ready.message);
+        // What the status tells is enough to tell it again.
+        assert_eq!(settled(&status, Outcome::Unchanged(sources("a"))), status);
     }
 
     #[test]

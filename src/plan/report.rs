@@ -2,6 +2,9 @@
 
 use crate::api::status::{CandidateStatus, ConflictStatus, PatchState, PatchStatus};
 use crate::patch::{PatchReport, State};
+use crate::text::{printable, printable_line};
+
+use super::room;
 
 /// The most conflicts of a series whose lines go into the status; the status of an object is bounded.
 const DETAILED_CONFLICTS: usize = 20;
@@ -12,6 +15,12 @@ const SHOWN_CHARACTERS: usize = 2048;
 
 /// The longest subject, author or message, in characters.
 const TEXT_CHARACTERS: usize = 512;
+
+/// The longest name of a patch, in characters.
+const NAME_CHARACTERS: usize = 256;
+
+/// Bytes of the names of patches that a candidate has already. There may be 16 candidates.
+const MERGED_BYTES: usize = 4 << 10;
 
 /// Each patch of a series.
 #[must_use]
@@ -33,7 +42,7 @@ pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
                 }
             });
             PatchStatus {
-                name: report.name.clone(),
+                name: shown_name(&report.name),
                 state: state(report.state),
                 subject: report.subject.as_deref().map(shortened),
                 author: report.author.as_deref().map(shortened),
@@ -50,6 +59,8 @@ pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
 pub fn candidate(ref_: String, revision: Option<String>, reports: &[PatchReport]) -> CandidateStatus {
     let applied = reports.iter().filter(|report| report.applies()).count();
     let merged = reports.iter().filter(|report| report.state == State::Merged);
+    let merged = merged.map(|report| shown_name(&report.name)).collect();
+    let (merged, omitted_merged) = room::keep(merged, MERGED_BYTES, |_| 0);
     let failing = reports
         .iter()
         .find(|report| !report.applies() && report.state != State::Merged);
@@ -57,7 +68,8 @@ pub fn candidate(ref_: String, revision: Option<String>, reports: &[PatchReport]
         ref_,
         revision,
         applied: Some(format!("{applied}/{}", reports.len())),
-        merged: merged.map(|report| report.name.clone()).collect(),
+        merged,
+        omitted_merged,
         message: failing.map(|report| {
             let why = report.error.as_deref().unwrap_or_default();
             shortened(&match report.first_rejected() {
@@ -118,23 +130,21 @@ fn conflict(report: &PatchReport) -> Option<ConflictStatus> {
 }
 
 fn shown(lines: &[String]) -> String {
-    let text = lines
-        .iter()
-        .take(SHOWN_LINES)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join("\n");
-    cut(&text, SHOWN_CHARACTERS)
+    let lines = lines.iter().take(SHOWN_LINES).map(|line| printable_line(line));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    if text.chars().count() <= SHOWN_CHARACTERS {
+        return text;
+    }
+    text.chars().take(SHOWN_CHARACTERS - 1).chain(['…']).collect()
 }
 
 /// A text as the status takes it.
 pub(super) fn shortened(text: &str) -> String {
-    cut(text, TEXT_CHARACTERS)
+    printable(text, TEXT_CHARACTERS)
 }
 
-fn cut(text: &str, characters: usize) -> String {
-    if text.chars().count() <= characters {
-        return text.to_owned();
-    }
-    text.chars().take(characters - 1).chain(['…']).collect()
+/// The name of a patch as the status has it.
+#[must_use]
+pub fn shown_name(name: &str) -> String {
+    printable(name, NAME_CHARACTERS)
 }

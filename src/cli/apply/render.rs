@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD};
+use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 use crate::patch::{Change, Fate, FileReport, HunkReport, PatchReport, Rejection, Series, State};
+use crate::text::printable_line;
 
 /// The report of a series, with colours.
 pub(super) fn text(series: &Series, reverse: bool, written: bool) -> String {
@@ -44,16 +45,16 @@ fn write_patch(out: &mut String, report: &PatchReport, reverse: bool) -> fmt::Re
         State::Malformed => (BAD, "malformed".to_owned()),
         State::Blocked => (BAD, "blocked".to_owned()),
     };
-    write!(out, "{style}{word}{style:#}  {BOLD}{}{BOLD:#}", report.name)?;
+    write!(out, "{style}{word}{style:#}  {BOLD}{}{BOLD:#}", plain(&report.name))?;
     match &report.subject {
-        Some(subject) => writeln!(out, "  {DIM}{subject}{DIM:#}")?,
+        Some(subject) => writeln!(out, "  {DIM}{}{DIM:#}", plain(subject))?,
         None => writeln!(out)?,
     }
     if report.applies() {
         return Ok(());
     }
     if let Some(error) = &report.error {
-        writeln!(out, "    {error}")?;
+        writeln!(out, "    {}", plain(error))?;
     }
     if report.state == State::Merged {
         return writeln!(out, "    {DIM}leave the patch out{DIM:#}");
@@ -73,7 +74,7 @@ fn lines(offset: i64) -> String {
 
 fn write_file(out: &mut String, file: &FileReport, told: Option<&str>) -> fmt::Result {
     if let Some(error) = file.error.as_deref().filter(|error| Some(*error) != told) {
-        writeln!(out, "    {error}")?;
+        writeln!(out, "    {}", plain(error))?;
     }
     for hunk in &file.hunks {
         if let Fate::Rejected(rejection) = &hunk.fate {
@@ -98,9 +99,13 @@ fn write_rejection(
     } = hunk;
     writeln!(
         out,
-        "  {BOLD}{path}:{}{BOLD:#} hunk {number} {DIM}(line {patch_line} of the patch){DIM:#}",
+        "  {BOLD}{}:{}{BOLD:#} hunk {number} {DIM}(line {patch_line} of the patch){DIM:#}",
+        plain(path),
         rejection.line
     )?;
+    if rejection.lines_left_out {
+        return writeln!(out, "    {DIM}its lines are left out: there are too many conflicts{DIM:#}");
+    }
     if rejection.expected.is_empty() {
         return writeln!(
             out,
@@ -124,11 +129,13 @@ fn write_rejection(
 
 /// Shows expected and found lines side by side: equal ones once, others as `-` expected and `+` found.
 fn compare(out: &mut String, expected: &[String], found: &[String], first: usize) -> fmt::Result {
-    for (at, line) in expected.iter().enumerate() {
+    for (at, expected) in expected.iter().enumerate() {
         let number = first + at;
+        let line = printable_line(expected);
         match found.get(at) {
-            Some(same) if same == line => writeln!(out, "    {DIM}{number:>6} |{DIM:#}   {same}")?,
+            Some(same) if same == expected => writeln!(out, "    {DIM}{number:>6} |{DIM:#}   {line}")?,
             Some(other) => {
+                let other = printable_line(other);
                 writeln!(
                     out,
                     "    {DIM}{:>6} |{DIM:#} {BAD}- {line}{BAD:#}  {DIM}expected{DIM:#}",

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use serde_json::{Value, json};
 
 use super::super::Error;
-use super::super::style::{BAD, BOLD, DIM, GOOD, ODD};
+use super::super::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 use super::Image;
 use super::planning::Planned;
 use crate::api::build::BuildStatus;
@@ -88,7 +88,7 @@ fn write_text(out: &mut String, planned: &Planned, image: Option<&Image>) -> fmt
         }) => writeln!(
             out,
             "{BAD}registry{BAD:#}    the tag has another image ({digest}), built from {}: use {{inputs}} in build.image.tag",
-            inputs_digest.as_deref().unwrap_or("nobody knows what")
+            plain(inputs_digest.as_deref().unwrap_or("nobody knows what"))
         ),
     }
 }
@@ -108,14 +108,15 @@ fn repository(target: &str) -> String {
 }
 
 fn row(out: &mut String, what: &str, value: &str) -> fmt::Result {
-    writeln!(out, "{DIM}{what:<10}{DIM:#}  {value}")
+    writeln!(out, "{DIM}{what:<10}{DIM:#}  {}", plain(value))
 }
 
 fn write_patches(out: &mut String, planned: &Planned) -> fmt::Result {
     writeln!(
         out,
         "{BOLD}{}{BOLD:#}  {DIM}{}{DIM:#}",
-        planned.name, planned.revision
+        plain(&planned.name),
+        plain(&planned.revision)
     )?;
     for patch in &planned.patches {
         let style = match patch.state {
@@ -127,10 +128,10 @@ fn write_patches(out: &mut String, planned: &Planned) -> fmt::Result {
             out,
             "{style}{:<10}{style:#}  {}",
             patch.state.as_str(),
-            patch.name
+            plain(&patch.name)
         )?;
         if let Some(message) = &patch.message {
-            write!(out, "  {DIM}{message}{DIM:#}")?;
+            write!(out, "  {DIM}{}{DIM:#}", plain(message))?;
         }
         writeln!(out)?;
     }

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use anstyle::Style;
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::super::style::{BAD, BOLD, DIM, GOOD, ODD};
+use super::super::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 use super::super::{Error, print};
 use super::Report;
 use super::layout::Fault;
@@ -86,15 +86,19 @@ fn patch(row: &PatchRow) -> [String; 3] {
         },
         (_, None, message) => message.clone().unwrap_or_default(),
     };
-    [row.path.clone(), styled(style, status.state.as_str()), detail]
+    [
+        plain(&row.path),
+        styled(style, status.state.as_str()),
+        plain(&detail),
+    ]
 }
 
 fn override_(row: &OverrideRow) -> [String; 3] {
     let style = if row.attention { ODD } else { GOOD };
     [
-        format!("overrides/{} {}", row.release, row.package),
+        plain(&format!("overrides/{} {}", row.release, row.package)),
         styled(style, row.state.as_str()),
-        row.message.clone(),
+        plain(&row.message),
     ]
 }
 
@@ -105,9 +109,9 @@ fn fault(fault: &Fault) -> [String; 3] {
         None => fault.path.clone(),
     };
     [
-        place,
+        plain(&place),
         styled(style, &format!("{:?}", fault.kind)),
-        fault.message.clone(),
+        plain(&fault.message),
     ]
 }
 

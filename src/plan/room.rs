@@ -1,0 +1,183 @@
+//! Keeps the lists of a status within what the API server takes.
+
+use serde::Serialize;
+
+use crate::api::status::{OmittedPatches, PatchState, PatchStatus};
+
+/// Bytes that an object may have as JSON besides its conditions, its history and the record of who manages its fields.
+/// etcd takes 1.5 MiB a request.
+const OBJECT_BYTES: usize = 1_200_000;
+
+/// The most and the least bytes of a list, whatever the spec leaves.
+const MOST_LIST_BYTES: usize = 256 << 10;
+const LEAST_LIST_BYTES: usize = 16 << 10;
+
+/// How many bytes as JSON the list in the status of an object may have, by what its spec has.
+#[must_use]
+pub fn for_list(spec: &impl Serialize) -> usize {
+    OBJECT_BYTES
+        .saturating_sub(json_bytes(spec))
+        .clamp(LEAST_LIST_BYTES, MOST_LIST_BYTES)
+}
+
+/// Bytes of a value as JSON, with the comma behind it.
+fn json_bytes(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX, |json| json.len().saturating_add(1))
+}
+
+/// Which of some entries fit into `room` bytes, and the bytes that they leave: those of the lowest rank first.
+fn fitting<T: Serialize>(entries: &[T], room: usize, rank: impl Fn(&T) -> u8) -> (Vec<usize>, usize) {
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by_key(|at| entries.get(*at).map(&rank));
+    let mut left = room;
+    let fits = |at: &usize| {
+        let size = entries.get(*at).map_or(0, json_bytes);
+        let fits = size <= left;
+        if fits {
+            left -= size;
+        }
+        fits
+    };
+    let fitting = order.into_iter().take_while(fits).collect();
+    (fitting, left)
+}
+
+/// Keeps the entries that fit into `room` bytes, in their order and those of the lowest rank first, and tells how many
+/// do not.
+pub(super) fn keep<T: Serialize>(
+    entries: Vec<T>,
+    room: usize,
+    rank: impl Fn(&T) -> u8,
+) -> (Vec<T>, Option<u32>) {
+    let (mut kept, _) = fitting(&entries, room, rank);
+    kept.sort_unstable();
+    let omitted = u32::try_from(entries.len() - kept.len()).unwrap_or(u32::MAX);
+    let is_kept = |at: usize| kept.binary_search(&at).is_ok();
+    let entries = entries.into_iter().enumerate();
+    let entries = entries.filter_map(|(at, entry)| is_kept(at).then_some(entry));
+    (entries.collect(), (omitted > 0).then_some(omitted))
+}
+
+/// Keeps what fits of patches into `room` bytes, in their order: each with its state if possible, then the messages and
+/// at last the lines of those that do not apply.
+pub(super) fn keep_patches(
+    patches: Vec<PatchStatus>,
+    room: usize,
+) -> (Vec<PatchStatus>, Option<OmittedPatches>) {
+    let bare: Vec<PatchStatus> = patches.iter().map(without_texts).collect();
+    let (order, mut left) = fitting(&bare, room, rank);
+    let mut kept: Vec<(usize, PatchStatus)> = Vec::with_capacity(order.len());
+    for at in order {
+        let (Some(bare), Some(full)) = (bare.get(at), patches.get(at)) else {
+            continue;
+        };
+        let least = json_bytes(bare);
+        let more = |patch: &PatchStatus| json_bytes(patch).saturating_sub(least);
+        let shown = [full.clone(), without_lines(full)]
+            .into_iter()
+            .find(|shown| more(shown) <= left)
+            .unwrap_or_else(|| bare.clone());
+        left -= more(&shown);
+        kept.push((at, shown));
+    }
+    kept.sort_unstable_by_key(|(at, _)| *at);
+    let mut omitted = OmittedPatches::default();
+    for (at, patch) in patches.iter().enumerate() {
+        if kept.binary_search_by_key(&at, |(at, _)| *at).is_err() {
+            omitted.add(patch.state);
+        }
+    }
+    let omitted = (omitted != OmittedPatches::default()).then_some(omitted);
+    (kept.into_iter().map(|(_, patch)| patch).collect(), omitted)
+}
+
+/// What people have to look at comes first.
+fn rank(patch: &PatchStatus) -> u8 {
+    match patch.state {
+        PatchState::Conflict | PatchState::Malformed | PatchState::Blocked => 0,
+        PatchState::Merged => 1,
+        PatchState::Clean | PatchState::Offset => 2,
+    }
+}
+
+fn without_texts(patch: &PatchStatus) -> PatchStatus {
+    PatchStatus {
+        name: patch.name.clone(),
+        state: patch.state,
+        subject: None,
+        author: None,
+        offset: patch.offset,
+        message: None,
+        conflict: None,
+    }
+}
+
+fn without_lines(patch: &PatchStatus) -> PatchStatus {
+    let mut patch = patch.clone();
+    if let Some(conflict) = &mut patch.conflict {
+        (conflict.expected, conflict.found) = (None, None);
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::status::ConflictStatus;
+
+    fn patch(number: usize, state: PatchState) -> PatchStatus {
+        PatchStatus {
+            name: format!("{number:04}.patch"),
+            state,
+            subject: Some("s".repeat(500)),
+            author: None,
+            offset: None,
+            message: Some("m".repeat(500)),
+            conflict: Some(ConflictStatus {
+                file: "f".into(),
+                hunk: None,
+                line: None,
+                expected: Some("e".repeat(2000)),
+                found: None,
+                nearest_line: None,
+            }),
+        }
+    }
+
+    #[test]
+    fn what_does_not_apply_is_kept_and_the_rest_is_counted() {
+        let state = |number| match number % 3 {
+            0 => PatchState::Clean,
+            1 => PatchState::Conflict,
+            _ => PatchState::Merged,
+        };
+        let patches: Vec<PatchStatus> = (0..3000).map(|number| patch(number, state(number))).collect();
+        let room = 100_000;
+        let (kept, omitted) = keep_patches(patches.clone(), room);
+        assert!(json_bytes(&kept) <= room + 2, "{}", json_bytes(&kept));
+        assert!(kept.is_sorted_by_key(|patch| patch.name.clone()));
+        let count = |state| kept.iter().filter(|patch| patch.state == state).count();
+        assert_eq!(count(PatchState::Conflict), 1000);
+        let omitted = omitted.unwrap();
+        for state in [PatchState::Clean, PatchState::Conflict, PatchState::Merged] {
+            assert_eq!(count(state) + omitted.count(state), 1000, "{state:?}");
+        }
+        assert_eq!(omitted.count(PatchState::Conflict), 0);
+
+        // Where there is room for all, all is told; where there is for the texts of some, those that do not apply have them.
+        assert_eq!(keep_patches(patches.clone(), 1 << 24), (patches.clone(), None));
+        let (kept, omitted) = keep_patches(patches, 1 << 20);
+        assert_eq!((kept.len(), omitted), (3000, None));
+        assert_eq!(kept[1].conflict.as_ref().unwrap().expected.as_ref().map(String::len), Some(2000));
+        assert_eq!((kept[0].message.as_ref(), kept[2999].message.as_ref()), (None, None));
+    }
+
+    #[test]
+    fn a_list_has_what_the_spec_leaves() {
+        assert_eq!(for_list(&"x"), MOST_LIST_BYTES);
+        assert_eq!(for_list(&"x".repeat(1_100_000)), OBJECT_BYTES - 1_100_003);
+        assert_eq!(for_list(&"x".repeat(1_500_000)), LEAST_LIST_BYTES);
+        let (kept, omitted) = keep(vec!["aaaa", "bbbb", "cccc"], 14, |entry| u8::from(*entry != "cccc"));
+        assert_eq!((kept, omitted), (vec!["aaaa", "cccc"], Some(1)));
+    }
+}

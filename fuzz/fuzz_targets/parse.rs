@@ -1,24 +1,38 @@
-//! Any bytes as a patch, on a small tree: no panic, no unbounded work, and nothing outside the tree.
+//! Any bytes as a patch, on a small tree and within small limits: no panic, no unbounded work, and nothing outside the
+//! tree.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use patchset::patch::{Options, PatchInput, Sequence, apply};
+use patchset::patch::{Limits, Options, PatchInput, Sequence, apply};
 
 #[path = "../store.rs"]
 mod store;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|input: (u16, u16, &[u8])| {
+    let (effort, memory, bytes) = input;
     let store = store::Store::new(&[("a", b"1\n2\n3\n4\n5\n"), ("dir/b", b"x\ny"), ("empty", b"")]);
     let patches = [PatchInput { name: "p".into(), bytes: bytes.to_vec() }];
-    for reverse in [false, true] {
-        let options = Options { reverse, ..Options::default() };
+    let small = Limits {
+        path_bytes: 40,
+        path_depth: 4,
+        folder_entries: 4,
+        effort: u64::from(effort) << 8,
+        memory_bytes: u64::from(memory) << 4,
+        ..Limits::default()
+    };
+    for (reverse, limits) in [(false, Limits::default()), (true, Limits::default()), (false, small), (true, small)] {
+        let options = Options { reverse, limits, ..Options::default() };
         let series = apply(&store, store.root(), &patches, Sequence::Stacked, &options).expect("the store is whole");
         let mut written = store.clone();
         let tree = series.write(&mut written).expect("memory takes all");
         assert_eq!(tree, series.tree());
+        if !series.patches()[0].applies() {
+            assert_eq!(tree, store.root(), "a patch that does not apply leaves nothing");
+        }
         for path in written.paths(tree) {
             assert!(path.split('/').all(|part| !matches!(part, "" | "." | ".." | ".git")), "{path}");
+            assert!(path.len() <= limits.path_bytes.max(5) && path.split('/').count() <= limits.path_depth, "{path}");
         }
     }
 });

@@ -1,10 +1,10 @@
 //! A file and an edit of it: the patch between them applies and can be taken back, also after more text was put
-//! around the file.
+//! around the file. With less of a budget it applies in the same way, or is refused.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use patchset::patch::{Options, PatchInput, Sequence, apply};
+use patchset::patch::{Limits, Options, PatchInput, Sequence, apply};
 
 #[path = "../store.rs"]
 mod store;
@@ -37,7 +37,16 @@ fuzz_target!(|input: (Vec<u8>, Vec<u8>, u8)| {
     let taken = apply(&written, tree, &patches, Sequence::Stacked, &back).expect("whole");
     assert_eq!(taken.tree(), store.root(), "{hunk}");
 
-    let longer = format!("{}{text}", "lead\n".repeat(usize::from(shift % 5)));
+    let lead = "lead\n".repeat(usize::from(shift % 5) * usize::from(shift));
+    let longer = format!("{lead}{text}{lead}");
     let moved = store::Store::new(&[("f", longer.as_bytes())]);
-    apply(&moved, moved.root(), &patches, Sequence::Stacked, &Options::default()).expect("whole");
+    let whole = apply(&moved, moved.root(), &patches, Sequence::Stacked, &Options::default()).expect("whole");
+    let limits = Limits {
+        effort: u64::from(shift) << 12,
+        memory_bytes: u64::from(shift) << 8,
+        ..Limits::default()
+    };
+    let options = Options { limits, ..Options::default() };
+    let bounded = apply(&moved, moved.root(), &patches, Sequence::Stacked, &options).expect("whole");
+    assert!(bounded.tree() == whole.tree() || bounded.tree() == moved.root());
 });

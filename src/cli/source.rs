@@ -10,7 +10,6 @@ use pep440_rs::Version;
 use super::apply::read_all;
 use super::registry::RegistryOptions;
 use super::style::{BOLD, DIM, ODD, plain};
-use crate::text::printable_lines;
 use super::{Error, print};
 use crate::patch::{self, Layered, Objects, Oid, Options as Engine, PatchReport, Sequence};
 use crate::publish::image::{About, Image, PatchId};
@@ -19,6 +18,7 @@ use crate::publish::python::{self, VersionFile};
 use crate::publish::{Pushed, Registry};
 use crate::source::folder::Folder;
 use crate::source::local::LocalRepository;
+use crate::text::printable_lines;
 
 /// Options of `patchset source`.
 #[derive(Debug, Args)]

@@ -616,7 +616,9 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
     }
 
     fn id_of(&self, patch: &FilePatch<'_>, contents: &[u8]) -> Result<Oid, Failed> {
-        self.budget.spend(bytes(contents.len())).map_err(exceeded(patch))?;
+        self.budget
+            .spend(bytes(contents.len()))
+            .map_err(exceeded(patch))?;
         Ok(Oid::of_blob(contents))
     }
 }
@@ -648,7 +650,10 @@ fn write(
     patches: &[FilePatch<'_>],
     results: Vec<Option<Bytes>>,
 ) -> Result<Result<Vec<Undo>, Problem>, ObjectError> {
-    for name in patches.iter().flat_map(|patch| [&patch.old_name, &patch.new_name]) {
+    for name in patches
+        .iter()
+        .flat_map(|patch| [&patch.old_name, &patch.new_name])
+    {
         match name.as_ref().map_or(Ok(()), |name| overlay.open(cache, name)) {
             Ok(()) => {}
             Err(error @ ObjectError::TooLarge { .. }) => {

@@ -180,7 +180,10 @@ impl<'a> Image<'a> {
         let (mut low, mut high) = (0, self.replaced());
         while low < high {
             let middle = low.midpoint(high);
-            if self.replacement(middle).is_some_and(|(replaced, at)| condition(replaced, at)) {
+            if self
+                .replacement(middle)
+                .is_some_and(|(replaced, at)| condition(replaced, at))
+            {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -383,7 +386,10 @@ impl<'a> Image<'a> {
             if last.at < place {
                 let kept = place - last.at;
                 self.before.push(Replaced {
-                    left: Left { count: kept, ..last.left },
+                    left: Left {
+                        count: kept,
+                        ..last.left
+                    },
                     ..last
                 });
                 self.after.push(Replaced {
@@ -420,7 +426,10 @@ impl<'a> Image<'a> {
             self.after.pop();
             self.before.push(Replaced {
                 at,
-                left: Left { count: kept, ..next.left },
+                left: Left {
+                    count: kept,
+                    ..next.left
+                },
                 ..next
             });
             self.after.push(Replaced {

@@ -61,7 +61,8 @@ pub(super) struct LineIndex(Vec<u64>);
 
 impl LineIndex {
     pub(super) fn new(lines: &Lines<'_>, budget: &Budget) -> Result<Self, Exceeded> {
-        budget.spend(bytes(lines.contents.len()).saturating_add(bytes(lines.len()).saturating_mul(LOOK_UP)))?;
+        budget
+            .spend(bytes(lines.contents.len()).saturating_add(bytes(lines.len()).saturating_mul(LOOK_UP)))?;
         budget.hold_all::<u64>(lines.len())?;
         let mut entries: Vec<u64> = (0_u32..)
             .take(lines.len())
@@ -132,7 +133,10 @@ mod tests {
         let budget = Budget::new(&Limits::default());
         let lines = Lines::new(b"a\n\nb", &budget).unwrap();
         assert_eq!(lines.len(), 3);
-        assert_eq!((lines.get(0), lines.get(1), lines.get(2), lines.get(3)), (&b"a\n"[..], &b"\n"[..], &b"b"[..], &b""[..]));
+        assert_eq!(
+            (lines.get(0), lines.get(1), lines.get(2), lines.get(3)),
+            (&b"a\n"[..], &b"\n"[..], &b"b"[..], &b""[..])
+        );
         assert_eq!(lines.slice(0..2), b"a\n\n");
         assert_eq!(Lines::new(b"", &budget).unwrap().len(), 0);
     }
@@ -151,10 +155,19 @@ mod tests {
 
     #[test]
     fn lines_that_may_not_be_held_are_refused_before_they_are() {
-        let limits = Limits { memory_bytes: 1000, ..Limits::default() };
+        let limits = Limits {
+            memory_bytes: 1000,
+            ..Limits::default()
+        };
         let budget = Budget::new(&limits);
-        assert_eq!(Lines::new(&[b'\n'; 300], &budget).err(), Some(Exceeded::Memory(1000)));
+        assert_eq!(
+            Lines::new(&[b'\n'; 300], &budget).err(),
+            Some(Exceeded::Memory(1000))
+        );
         let lines = Lines::new(&[b'\n'; 100], &budget).unwrap();
-        assert_eq!(LineIndex::new(&lines, &budget).err(), Some(Exceeded::Memory(1000)));
+        assert_eq!(
+            LineIndex::new(&lines, &budget).err(),
+            Some(Exceeded::Memory(1000))
+        );
     }
 }

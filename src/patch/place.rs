@@ -81,11 +81,7 @@ fn find(
 /// The place nearest to `start`, below before above, where a preimage stands.
 ///
 /// It stands nowhere but where its rarest line does, and the index has the places of that.
-fn find_by_index(
-    image: &mut Image<'_>,
-    old: &Preimage<'_>,
-    start: usize,
-) -> Result<Option<usize>, Exceeded> {
+fn find_by_index(image: &mut Image<'_>, old: &Preimage<'_>, start: usize) -> Result<Option<usize>, Exceeded> {
     let budget = image.budget;
     let index = image.index()?;
     let mut rarest: Option<(usize, usize, &[u8])> = None;
@@ -158,11 +154,7 @@ mod tests {
         }
     }
 
-    fn apply_within(
-        budget: &Budget,
-        file: &str,
-        hunks: &str,
-    ) -> Result<(String, Vec<HunkReport>), Exceeded> {
+    fn apply_within(budget: &Budget, file: &str, hunks: &str) -> Result<(String, Vec<HunkReport>), Exceeded> {
         let text = format!("--- a/f\n+++ b/f\n{hunks}");
         budget.begin_patch(0);
         let patches = parse(text.as_bytes(), &Options::default(), budget).unwrap();
@@ -232,6 +224,85 @@ mod tests {
         assert_eq!((rejection.line, rejection.expected.len()), (1, 4));
         let nearest = rejection.nearest.as_ref().unwrap();
         assert_eq!((nearest.line, nearest.matching, nearest.differs_at), (3, 3, 2));
+    }
+
+    /// Where most of the expected lines stand, found by looking at each place.
+    fn nearest_by_looking(file: &[&str], old: &[&str], expected: usize) -> Option<usize> {
+        let matching = |place: usize| {
+            let here = file.iter().skip(place).zip(old);
+            here.filter(|(line, old)| line == old && !old.trim().is_empty())
+                .count()
+        };
+        let places = (0..file.len()).map(|place| {
+            let distance = std::cmp::Reverse(place.abs_diff(expected));
+            (matching(place), distance, place)
+        });
+        places
+            .max()
+            .filter(|(count, ..)| *count > 0)
+            .map(|(.., place)| place)
+    }
+
+    #[test]
+    fn the_index_finds_the_nearest_place_that_looking_finds() {
+        let mut random = 7_u64;
+        let mut next = |most: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(random >> 33).unwrap() % most
+        };
+        const LINES: [&str; 6] = ["\n", "a\n", "b\n", "c\n", "  }\n", "d\n"];
+        let mut found = 0;
+        for _ in 0..400 {
+            let file: Vec<&str> = (0..1 + next(300)).map(|_| LINES[next(6)]).collect();
+            let old: Vec<&str> = (0..2 + next(8)).map(|_| LINES[next(6)]).collect();
+            let expected = 1 + next(file.len() + 5);
+            let context: String = old.iter().map(|line| format!(" {line}")).collect();
+            let (start, count) = (expected + 1, old.len() + 1);
+            // The line that is to go stands nowhere, so that the hunk fits nowhere.
+            let hunk = format!("@@ -{start},{count} +{start},{count} @@\n-gone\n+x\n{context}");
+            let reports = apply(&file.concat(), &hunk).unwrap_err();
+            let Fate::Rejected(rejection) = &reports[0].fate else {
+                panic!("rejected")
+            };
+            let all = [vec!["gone\n"], old].concat();
+            let looked = nearest_by_looking(&file, &all, expected.min(file.len()));
+            let nearest = rejection.nearest.as_ref();
+            assert_eq!(
+                nearest.map(|nearest| nearest.line),
+                looked.map(|place| place + 1),
+                "{file:?} {hunk}"
+            );
+            found += usize::from(looked.is_some());
+        }
+        assert!(found > 300, "{found}");
+    }
+
+    #[test]
+    fn a_place_is_looked_for_within_the_budget() {
+        let file = "a\n".repeat(10_000);
+        let hunk = "@@ -5000,4 +5000,4 @@\n a\n a\n-b\n+c\n a\n".repeat(100);
+        let within = |effort| {
+            apply_within(
+                &Budget::new(&Limits {
+                    effort,
+                    ..Limits::default()
+                }),
+                &file,
+                &hunk,
+            )
+        };
+        // One that stands nowhere is known to by its rarest line.
+        assert!(within(16 << 20).is_ok());
+        assert_eq!(within(1 << 20).err(), Some(Exceeded::Effort));
+    }
+
+    #[test]
+    fn hunks_that_leave_nothing_join_what_stands_around_them() {
+        // An empty context line that loses its line feed is none: the hunk goes in the middle and leaves nothing.
+        let hole = "@@ -3,2 +3,1 @@\n-c\n\n\\ No newline at end of file\n";
+        let across = "@@ -2,3 +2,3 @@\n b\n-d\n+D\n e\n";
+        let (result, _) = apply("a\nb\nc\nd\ne\nf\n", &format!("{hole}{across}")).unwrap();
+        assert_eq!(result, "a\nb\nD\ne\nf\n");
     }
 
     #[test]

@@ -379,7 +379,11 @@ fn take_sources(status: &mut PatchSetStatus, sources: Sources) {
 }
 
 fn take_checked(status: &mut PatchSetStatus, checked: Checked, policy: Policy<'_>) {
-    let passing = checked.patches.iter().filter(|p| passes(p, policy.merged)).count();
+    let passing = checked
+        .patches
+        .iter()
+        .filter(|p| passes(p, policy.merged))
+        .count();
     status.applied = Some(format!("{passing}/{}", checked.patches.len()));
     status.patched_tree = (passing == checked.patches.len()).then_some(checked.tree);
     (status.patches, status.omitted_patches) = room::keep_patches(checked.patches, policy.room);
@@ -437,7 +441,9 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
     } else {
         reason::PATCH_CONFLICT
     };
-    let passing = PatchState::ALL.iter().filter(|state| state_passes(**state, policy.merged));
+    let passing = PatchState::ALL
+        .iter()
+        .filter(|state| state_passes(**state, policy.merged));
     let applied: usize = passing.map(|state| status.count(*state)).sum();
     Verdict {
         truth: Truth::False,
@@ -640,13 +646,29 @@ mod tests {
             Outcome::Done(sources("a"), checked(&states)),
         );
         assert!(serde_json::to_vec(&status.patches).unwrap().len() <= policy.room);
-        assert!(status.patches.iter().all(|patch| patch.state == PatchState::Conflict));
+        assert!(
+            status
+                .patches
+                .iter()
+                .all(|patch| patch.state == PatchState::Conflict)
+        );
         assert_eq!(status.applied.as_deref(), Some("900/1500"));
-        assert_eq!(status.count(PatchState::Clean) + status.count(PatchState::Conflict), 1500);
+        assert_eq!(
+            status.count(PatchState::Clean) + status.count(PatchState::Conflict),
+            1500
+        );
         let ready = conditions::find(&status.conditions, condition::READY).unwrap();
-        assert!(ready.message.starts_with("900 of 1500 patches apply"), "{}", ready.message);
+        assert!(
+            ready.message.starts_with("900 of 1500 patches apply"),
+            "{}",
+            ready.message
+        );
         let omitted = 1500 - status.patches.len();
-        assert!(ready.message.ends_with(&format!("no room for {omitted} more")), "{}", ready.message);
+        assert!(
+            ready.message.ends_with(&format!("no room for {omitted} more")),
+            "{}",
+            ready.message
+        );
         // What the status tells is enough to tell it again.
         assert_eq!(settled(&status, Outcome::Unchanged(sources("a"))), status);
     }

@@ -65,7 +65,10 @@ pub(super) fn keep_patches(
     room: usize,
 ) -> (Vec<PatchStatus>, Option<OmittedPatches>) {
     let bare: Vec<PatchStatus> = patches.iter().map(without_texts).collect();
-    let (order, mut left) = fitting(&bare, room, rank);
+    // However many there are, the first that does not apply has its lines.
+    let texts = room / 4;
+    let (order, left) = fitting(&bare, room - texts, rank);
+    let mut left = left + texts;
     let mut kept: Vec<(usize, PatchStatus)> = Vec::with_capacity(order.len());
     for at in order {
         let (Some(bare), Some(full)) = (bare.get(at), patches.get(at)) else {
@@ -168,8 +171,20 @@ mod tests {
         assert_eq!(keep_patches(patches.clone(), 1 << 24), (patches.clone(), None));
         let (kept, omitted) = keep_patches(patches, 1 << 20);
         assert_eq!((kept.len(), omitted), (3000, None));
-        assert_eq!(kept[1].conflict.as_ref().unwrap().expected.as_ref().map(String::len), Some(2000));
-        assert_eq!((kept[0].message.as_ref(), kept[2999].message.as_ref()), (None, None));
+        assert_eq!(
+            kept[1]
+                .conflict
+                .as_ref()
+                .unwrap()
+                .expected
+                .as_ref()
+                .map(String::len),
+            Some(2000)
+        );
+        assert_eq!(
+            (kept[0].message.as_ref(), kept[2999].message.as_ref()),
+            (None, None)
+        );
     }
 
     #[test]
@@ -177,7 +192,9 @@ mod tests {
         assert_eq!(for_list(&"x"), MOST_LIST_BYTES);
         assert_eq!(for_list(&"x".repeat(1_100_000)), OBJECT_BYTES - 1_100_003);
         assert_eq!(for_list(&"x".repeat(1_500_000)), LEAST_LIST_BYTES);
-        let (kept, omitted) = keep(vec!["aaaa", "bbbb", "cccc"], 14, |entry| u8::from(*entry != "cccc"));
+        let (kept, omitted) = keep(vec!["aaaa", "bbbb", "cccc"], 14, |entry| {
+            u8::from(*entry != "cccc")
+        });
         assert_eq!((kept, omitted), (vec!["aaaa", "cccc"], Some(1)));
     }
 }

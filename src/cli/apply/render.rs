@@ -45,7 +45,11 @@ fn write_patch(out: &mut String, report: &PatchReport, reverse: bool) -> fmt::Re
         State::Malformed => (BAD, "malformed".to_owned()),
         State::Blocked => (BAD, "blocked".to_owned()),
     };
-    write!(out, "{style}{word}{style:#}  {BOLD}{}{BOLD:#}", plain(&report.name))?;
+    write!(
+        out,
+        "{style}{word}{style:#}  {BOLD}{}{BOLD:#}",
+        plain(&report.name)
+    )?;
     match &report.subject {
         Some(subject) => writeln!(out, "  {DIM}{}{DIM:#}", plain(subject))?,
         None => writeln!(out)?,
@@ -104,7 +108,10 @@ fn write_rejection(
         rejection.line
     )?;
     if rejection.lines_left_out {
-        return writeln!(out, "    {DIM}its lines are left out: there are too many conflicts{DIM:#}");
+        return writeln!(
+            out,
+            "    {DIM}its lines are left out: there are too many conflicts{DIM:#}"
+        );
     }
     if rejection.expected.is_empty() {
         return writeln!(

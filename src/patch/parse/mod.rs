@@ -182,7 +182,11 @@ fn check_names(patch: &FilePatch<'_>, limits: &Limits) -> Result<(), Malformed> 
     for name in [&patch.old_name, &patch.new_name].into_iter().flatten() {
         let depth = path::depth(name);
         let told = if name.len() > limits.path_bytes {
-            format!("has {} bytes, more than the {} that", name.len(), limits.path_bytes)
+            format!(
+                "has {} bytes, more than the {} that",
+                name.len(),
+                limits.path_bytes
+            )
         } else if depth > limits.path_depth {
             format!("has {depth} names, more than the {} that", limits.path_depth)
         } else {

@@ -34,7 +34,7 @@ impl std::fmt::Display for QuoteTooLong {
 }
 
 /// The most bytes in which a quoted name has to end. A path of 4096 bytes takes four times as many where each of its
-/// bytes is escaped. Git looks for the quote to the end of the patch, for each header again.
+/// bytes is escaped. Git looks for the quote to the end of the patch.
 pub(super) const MOST_QUOTED: usize = 32 << 10;
 
 /// Undoes the quoting of `quote_c_style` on a text that starts with a double quote. Gives the name and what
@@ -185,10 +185,7 @@ fn told_twice(strip: usize, name: &[u8]) -> Option<&[u8]> {
         .map(|(place, _)| place)
         .collect();
     let mut passed = 0;
-    let blanks = line
-        .iter()
-        .enumerate()
-        .filter(|(_, b)| matches!(b, b'\t' | b' '));
+    let blanks = line.iter().enumerate().filter(|(_, b)| matches!(b, b'\t' | b' '));
     for (length, _) in blanks {
         let behind = length + 1;
         let start = if strip == 0 {
@@ -346,8 +343,25 @@ mod tests {
         assert_eq!(header("diff --git a/q\" b/q\"\n"), None);
         assert_eq!(header("diff --git a/x b/y\n"), None);
         assert_eq!(header("diff --git x x\n"), None);
-        assert_eq!(header("diff --git a/x  b/x b/x  b/x\n").as_deref(), Some("x  b/x"));
+        assert_eq!(
+            header("diff --git a/x  b/x b/x  b/x\n").as_deref(),
+            Some("x  b/x")
+        );
         assert_eq!(header("diff --git a/x /x\n"), None);
+    }
+
+    #[test]
+    fn a_line_of_blanks_is_read_once() {
+        let blanks = " ".repeat(1_000_000);
+        assert_eq!(
+            header(&format!("diff --git a/x{blanks} b/x{blanks}\n")),
+            Some(format!("x{blanks}"))
+        );
+        assert_eq!(header(&format!("diff --git a/x{blanks} b/y{blanks}\n")), None);
+        assert_eq!(
+            header(&format!("diff --git a/{0} b/{0}\n", "x y/".repeat(300_000))),
+            Some("x y/".repeat(300_000))
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod command;
 mod generated;
+mod hostile;
 mod real;
 mod shapes;
 

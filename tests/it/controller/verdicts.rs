@@ -69,6 +69,46 @@ async fn no_patches_are_fine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_failing_patches_than_a_status_holds_are_counted() {
+    const PATCHES: usize = 1500;
+    let stage = Stage::new("many").await;
+    let subject = "ä".repeat(200);
+    let patches: Vec<(String, String)> = (0..PATCHES)
+        .map(|number| {
+            let text = format!(
+                "Subject: [PATCH] {subject}\n\n--- a/file.txt\n+++ b/file.txt\n@@ -1,1 +1,1 @@\n-gone {number}\n+x\n"
+            );
+            (format!("{number:04}-{}.patch", "n".repeat(160)), text)
+        })
+        .collect();
+    let data: Vec<(&str, &str)> = patches
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
+    stage.config_map("patches", &data).await;
+    let spec = stage.spec_with(&json!({ "configMap": { "name": "patches" } }));
+    stage.apply("many", &spec).await;
+    let object = stage.ready("many", "False", "PatchConflict").await;
+    assert_well_formed(&object);
+    let message = condition(&object, "Ready").unwrap().message.clone();
+    let status = object.status.unwrap();
+    assert_eq!(status.applied.as_deref(), Some("0/1500"));
+    let omitted = status.omitted_patches.unwrap().total();
+    assert_eq!(status.patches.len() + omitted, PATCHES);
+    assert!(message.starts_with("0 of 1500 patches apply"), "{message}");
+    assert!(
+        message.ends_with(&format!("status.patches has no room for {omitted} more")),
+        "{message}"
+    );
+    assert!(
+        status.patches[0]
+            .conflict
+            .as_ref()
+            .is_some_and(|conflict| conflict.expected.is_some())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_moved_patch_tells_its_offset() {
     let stage = Stage::new("offset").await;
     stage.upstream.commit(

@@ -9,10 +9,10 @@ use patchset::patch::{Limits, Options, PatchInput, Sequence, apply};
 #[path = "../store.rs"]
 mod store;
 
-fuzz_target!(|input: (u16, u16, &[u8])| {
+fuzz_target!(|input: (u16, u16, Vec<u8>)| {
     let (effort, memory, bytes) = input;
     let store = store::Store::new(&[("a", b"1\n2\n3\n4\n5\n"), ("dir/b", b"x\ny"), ("empty", b"")]);
-    let patches = [PatchInput { name: "p".into(), bytes: bytes.to_vec() }];
+    let patches = [PatchInput { name: "p".into(), bytes }];
     let small = Limits {
         path_bytes: 40,
         path_depth: 4,

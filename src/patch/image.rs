@@ -144,13 +144,12 @@ impl<'a> Image<'a> {
 
     /// The index of the lines of before, made when it is first asked for.
     pub(super) fn index(&mut self) -> Result<&LineIndex, Exceeded> {
-        let index = match self.index.take() {
-            Some(index) => index,
-            None => {
-                let index = LineIndex::new(&self.base, self.budget)?;
-                self.held += bytes(self.base.len() * size_of::<u64>());
-                index
-            }
+        let index = if let Some(index) = self.index.take() {
+            index
+        } else {
+            let index = LineIndex::new(&self.base, self.budget)?;
+            self.held += bytes(self.base.len() * size_of::<u64>());
+            index
         };
         Ok(self.index.insert(index))
     }

@@ -21,7 +21,7 @@ pub(super) struct Lines<'a> {
 impl<'a> Lines<'a> {
     pub(super) fn new(contents: &'a [u8], budget: &Budget) -> Result<Self, Exceeded> {
         budget.spend(bytes(contents.len()))?;
-        let feeds = contents.iter().filter(|b| **b == b'\n').count();
+        let feeds = count(contents, b'\n');
         budget.hold_all::<u32>(feeds + 2)?;
         let mut starts = Vec::with_capacity(feeds + 2);
         let mut place = 0;
@@ -107,6 +107,11 @@ impl<'i> Candidates<'i> {
         let (before, after) = self.0.split_at(count);
         (Self(before), Self(after))
     }
+}
+
+/// How often a byte stands in a text.
+pub(super) fn count(text: &[u8], byte: u8) -> usize {
+    text.iter().map(|found| usize::from(*found == byte)).sum()
 }
 
 fn upper(entry: u64) -> u32 {

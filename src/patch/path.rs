@@ -3,7 +3,7 @@
 
 /// How many names a path has: its folders and the file.
 pub(super) fn depth(path: &[u8]) -> usize {
-    path.iter().filter(|b| **b == b'/').count() + 1
+    super::lines::count(path, b'/') + 1
 }
 
 /// Whether a path stays in the tree and does not touch `.git`.

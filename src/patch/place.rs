@@ -245,18 +245,18 @@ mod tests {
 
     #[test]
     fn the_index_finds_the_nearest_place_that_looking_finds() {
+        const LINES: [&str; 6] = ["\n", "a\n", "b\n", "c\n", "  }\n", "d\n"];
         let mut random = 7_u64;
         let mut next = |most: usize| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             usize::try_from(random >> 33).unwrap() % most
         };
-        const LINES: [&str; 6] = ["\n", "a\n", "b\n", "c\n", "  }\n", "d\n"];
         let mut found = 0;
         for _ in 0..400 {
-            let file: Vec<&str> = (0..1 + next(300)).map(|_| LINES[next(6)]).collect();
+            let file: Vec<&str> = (0..=next(300)).map(|_| LINES[next(6)]).collect();
             let old: Vec<&str> = (0..2 + next(8)).map(|_| LINES[next(6)]).collect();
             let expected = 1 + next(file.len() + 5);
-            let context: String = old.iter().map(|line| format!(" {line}")).collect();
+            let context: String = old.iter().flat_map(|line| [" ", line]).collect();
             let (start, count) = (expected + 1, old.len() + 1);
             // The line that is to go stands nowhere, so that the hunk fits nowhere.
             let hunk = format!("@@ -{start},{count} +{start},{count} @@\n-gone\n+x\n{context}");

@@ -386,7 +386,7 @@ fn take_checked(status: &mut PatchSetStatus, checked: Checked, policy: Policy<'_
         .count();
     status.applied = Some(format!("{passing}/{}", checked.patches.len()));
     status.patched_tree = (passing == checked.patches.len()).then_some(checked.tree);
-    (status.patches, status.omitted_patches) = room::keep_patches(checked.patches, policy.room);
+    (status.patches, status.omitted_patches) = room::keep_patches(&checked.patches, policy.room);
     status.candidates = checked.candidates;
 }
 

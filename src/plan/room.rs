@@ -61,7 +61,7 @@ pub(super) fn keep<T: Serialize>(
 /// Keeps what fits of patches into `room` bytes, in their order: each with its state if possible, then the messages and
 /// at last the lines of those that do not apply.
 pub(super) fn keep_patches(
-    patches: Vec<PatchStatus>,
+    patches: &[PatchStatus],
     room: usize,
 ) -> (Vec<PatchStatus>, Option<OmittedPatches>) {
     let bare: Vec<PatchStatus> = patches.iter().map(without_texts).collect();
@@ -156,7 +156,7 @@ mod tests {
         };
         let patches: Vec<PatchStatus> = (0..3000).map(|number| patch(number, state(number))).collect();
         let room = 100_000;
-        let (kept, omitted) = keep_patches(patches.clone(), room);
+        let (kept, omitted) = keep_patches(&patches, room);
         assert!(json_bytes(&kept) <= room + 2, "{}", json_bytes(&kept));
         assert!(kept.is_sorted_by_key(|patch| patch.name.clone()));
         let count = |state| kept.iter().filter(|patch| patch.state == state).count();
@@ -168,8 +168,8 @@ mod tests {
         assert_eq!(omitted.count(PatchState::Conflict), 0);
 
         // Where there is room for all, all is told; where there is for the texts of some, those that do not apply have them.
-        assert_eq!(keep_patches(patches.clone(), 1 << 24), (patches.clone(), None));
-        let (kept, omitted) = keep_patches(patches, 1 << 20);
+        assert_eq!(keep_patches(&patches, 1 << 24), (patches.clone(), None));
+        let (kept, omitted) = keep_patches(&patches, 1 << 20);
         assert_eq!((kept.len(), omitted), (3000, None));
         assert_eq!(
             kept[1]

@@ -15,6 +15,7 @@ pub use hunk::Hunk;
 pub(crate) use hunk::{Direction, Side};
 
 use super::budget::{Budget, Exceeded, bytes};
+use super::lines::count;
 use super::options::{Limits, Options};
 use super::path;
 use super::report::{Malformed, readable};
@@ -216,7 +217,7 @@ fn no_diff(text: &[u8]) -> &'static str {
 }
 
 fn lines_in(text: &[u8]) -> usize {
-    text.iter().filter(|b| **b == b'\n').count()
+    count(text, b'\n')
 }
 
 /// Reads what follows a header and gives its length; nothing where Git stops reading the whole patch.

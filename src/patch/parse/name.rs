@@ -37,9 +37,12 @@ impl std::fmt::Display for QuoteTooLong {
 /// bytes is escaped. Git looks for the quote to the end of the patch.
 pub(super) const MOST_QUOTED: usize = 32 << 10;
 
+/// A name, and what stands behind it.
+type NameAndRest<'a> = (Vec<u8>, &'a [u8]);
+
 /// Undoes the quoting of `quote_c_style` on a text that starts with a double quote. Gives the name and what
 /// stands behind the closing quote.
-pub(super) fn unquote(text: &[u8]) -> Result<Option<(Vec<u8>, &[u8])>, QuoteTooLong> {
+pub(super) fn unquote(text: &[u8]) -> Result<Option<NameAndRest<'_>>, QuoteTooLong> {
     match unquote_within(to(text, MOST_QUOTED)) {
         Unquoted::Name(name, length) => Ok(Some((name, from(text, length)))),
         Unquoted::Open if text.len() > MOST_QUOTED => Err(QuoteTooLong),

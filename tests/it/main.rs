@@ -11,6 +11,7 @@ mod constraints;
 mod controller;
 mod deliver;
 mod forge;
+mod hostile;
 mod leader;
 mod monitoring;
 mod node;

@@ -11,7 +11,7 @@ mod inspection;
 mod jobs;
 mod notify;
 mod overrides;
-mod patches;
+pub mod patches;
 mod registries;
 mod sortable;
 mod tenants;

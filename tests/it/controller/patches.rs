@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::runtime::wait::{await_condition, conditions};
+use kube::{Api, Client};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -83,7 +83,7 @@ async fn a_repository_gives_patches_and_the_ref() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_artifact_of_a_flux_source_is_read_and_followed() {
     let stage = Stage::new("artifact").await;
-    install_git_repository_kind(&stage).await;
+    install_git_repository_kind(&stage.client).await;
     let spec = stage.spec_with(&json!({
         "sourceRef": { "kind": "GitRepository", "name": "deploy" }, "path": "patches/demo/2025.2"
     }));
@@ -153,8 +153,8 @@ async fn inline_patches_apply_in_the_order_of_their_names() {
 }
 
 /// Serves `GitRepository` objects; Flux's own controller is not needed, the test writes their status.
-async fn install_git_repository_kind(stage: &Stage) {
-    let api: Api<CustomResourceDefinition> = Api::all(stage.client.clone());
+pub async fn install_git_repository_kind(client: &Client) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let open = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
     let definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",

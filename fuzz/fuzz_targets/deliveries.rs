@@ -1,0 +1,45 @@
+//! Any YAML file with markers: an edit changes the marked values alone, and what was edited says what it should.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use patchset::api::build::ImageStatus;
+use patchset::deliver::{Marker, edit};
+
+const MARKERS: [&str; 4] = [
+    " # {\"$patchset\": \"ns:app\"}\n",
+    " # {\"$patchset\": \"ns:app:tag\"}\n",
+    " # {\"$patchset\": \"ns:app:repository\"}\n",
+    " # {\"$patchset\": \"ns:other\"}\n",
+];
+
+fuzz_target!(|data: &[u8]| {
+    // The bytes 0 to 3, which YAML has not, are where markers stand.
+    let mut text = String::new();
+    for c in String::from_utf8_lossy(data).chars() {
+        match MARKERS.get(c as usize) {
+            Some(marker) => text.push_str(marker),
+            None => text.push(c),
+        }
+    }
+    let image: ImageStatus = serde_json::from_value(serde_json::json!({
+        "repository": "registry.example.org/team/app", "tag": "1.0.0-p1",
+        "digest": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "reference": "registry.example.org/team/app:1.0.0-p1@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "revision": "1.0.0@sha1:1111111111111111111111111111111111111111", "inputsDigest": "sha256:1"
+    }))
+    .expect("an image");
+    let image_of = |marker: &Marker| (marker.name == "app").then_some(&image);
+    let Ok(edited) = edit(&text, image_of) else { return };
+    let Some(after) = &edited.text else {
+        assert!(edited.changes.is_empty());
+        return;
+    };
+    let again = edit(after, image_of).expect("what was edited can be read");
+    assert_eq!(again.text, None, "an edit of {text:?} is not its own end: {after:?}");
+    assert_eq!(again.followed, edited.followed);
+    assert_eq!(again.values.len(), edited.values.len());
+    for change in &edited.changes {
+        assert_eq!(change.after, change.marker.value(&image));
+    }
+});

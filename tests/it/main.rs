@@ -16,6 +16,7 @@ mod leader;
 mod monitoring;
 mod node;
 mod packaging;
+mod promises;
 mod publish;
 mod rooms;
 mod sbom;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::context::Context;
+use super::failures;
 use super::gather::{Candidate, Gathered};
 use super::patches;
 use super::upstreams::blocking;
@@ -110,6 +111,11 @@ async fn apply(
         ))
     })
     .await?;
-    applied
-        .map_err(|error| Failure::retried(Step::Patches, reason::STORAGE_FAILED, format!("{what}: {error}")))
+    applied.map_err(|error| {
+        let message = format!("{what}: {error}");
+        match error {
+            patch::Error::Object(error) => failures::of_object(Step::Patches, &error, message),
+            patch::Error::TooMany { .. } => Failure::stalled(Step::Patches, reason::TOO_LARGE, message),
+        }
+    })
 }

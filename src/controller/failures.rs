@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::panics::Panicked;
 use crate::api::reason;
+use crate::patch::ObjectError;
 use crate::plan::{Failure, Retry, Step};
 use crate::rest;
 use crate::source::{self, Class, SignatureFault};
@@ -92,4 +93,14 @@ pub(super) fn of_task(error: &tokio::task::JoinError) -> Failure {
         return Panicked.into();
     }
     Failure::retried(Step::Source, reason::STORAGE_FAILED, "the work was interrupted")
+}
+
+/// An object of a repository that could not be had. One that is too large stays so until an input changes.
+pub(super) fn of_object(step: Step, error: &ObjectError, message: String) -> Failure {
+    match error {
+        ObjectError::TooLarge { .. } => Failure::stalled(step, reason::TOO_LARGE, message),
+        ObjectError::NotFound(_) | ObjectError::WrongKind(_) | ObjectError::Failed { .. } => {
+            Failure::retried(step, reason::STORAGE_FAILED, message)
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use kube::ResourceExt;
 
 use super::context::{Context, Pace};
+use super::failures;
 use crate::api::build::Build;
 use crate::api::{PatchSet, reason};
 use crate::plan::{Failure, Step};
@@ -137,8 +138,7 @@ pub(super) fn of(error: &publish::Error) -> Failure {
         E::Credentials { .. } => Failure::retried(Step::Build, reason::INVALID_REFERENCE, message),
         E::Refused { .. } => Failure::retried(Step::Build, reason::REGISTRY_REFUSED, message),
         E::Unreadable { .. } => Failure::stalled(Step::Build, reason::IMAGE_UNREADABLE, message),
-        E::Object(_) | E::Write(_) | E::Patches(_) => {
-            Failure::retried(Step::Build, reason::STORAGE_FAILED, message)
-        }
+        E::Object(error) => failures::of_object(Step::Build, error, message),
+        E::Write(_) | E::Patches(_) => Failure::retried(Step::Build, reason::STORAGE_FAILED, message),
     }
 }

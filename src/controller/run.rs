@@ -32,7 +32,7 @@ use crate::publish::Layers;
 use crate::source::{MirrorConfig, Mirrors, Scheme, Transports};
 use crate::status::notify::{Notifier, Totals};
 
-/// How often the disk space of the mirrors is measured, and the contents that nothing refers to are dropped.
+/// How often the contents that nothing refers to are dropped.
 const TIDIES_EVERY: Duration = Duration::from_secs(15);
 
 /// How long work that cannot be stopped may go on while the process leaves, and still has the Lease.
@@ -154,10 +154,6 @@ impl Process {
             "the metrics endpoint",
             server::metrics(metrics_listener, process.metrics.clone(), process.refresh()),
         );
-        tasks.spawn(
-            "the task that measures the mirrors",
-            measure(Arc::clone(&process.mirrors), process.metrics.clone()),
-        );
         Ok(process)
     }
 
@@ -270,17 +266,6 @@ impl Tasks {
     }
 }
 
-/// Tells again and again what the mirrors take.
-async fn measure(mirrors: Arc<Mirrors>, metrics: Metrics) {
-    loop {
-        let mirrors = Arc::clone(&mirrors);
-        if let Ok(bytes) = tokio::task::spawn_blocking(move || mirrors.disk_bytes()).await {
-            metrics.observe_storage(bytes);
-        }
-        tokio::time::sleep(TIDIES_EVERY).await;
-    }
-}
-
 /// Drops the contents of Secrets and `ConfigMap`s that no object refers to any more.
 async fn tidy(
     references: Arc<References>,
@@ -342,6 +327,7 @@ fn mirror_totals(mirrors: &Mirrors) -> MirrorTotals {
         fetches: stats.fetches,
         bytes: stats.received_bytes,
         evictions: stats.evictions,
+        stored: mirrors.disk_bytes(),
     }
 }
 

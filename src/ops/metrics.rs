@@ -88,6 +88,8 @@ pub struct MirrorTotals {
     pub bytes: u64,
     /// Mirrors that were removed to make room.
     pub evictions: u64,
+    /// Bytes that the mirrors take on disk.
+    pub stored: u64,
 }
 
 /// What became of the events for the notification controller since the process started.
@@ -252,15 +254,6 @@ impl Metrics {
         self.contents_bytes.set(as_gauge(bytes));
     }
 
-    /// Shows how many bytes the mirrors take on disk.
-    pub fn observe_storage(&self, bytes: u64) {
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "a metric of bytes needs no more than 52 bits"
-        )]
-        self.storage_bytes.set(bytes as f64);
-    }
-
     /// Shows what became of events.
     pub fn observe_notifications(&self, totals: NotificationTotals) {
         for (outcome, total) in [
@@ -286,6 +279,11 @@ impl Metrics {
         self.evictions
             .inner()
             .store(totals.evictions, std::sync::atomic::Ordering::Relaxed);
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "a metric of bytes needs no more than 52 bits"
+        )]
+        self.storage_bytes.set(totals.stored as f64);
     }
 
     /// All metrics as text.
@@ -326,6 +324,7 @@ mod tests {
             fetches: 2,
             bytes: 10,
             evictions: 0,
+            stored: 7,
         });
         metrics.observe_notifications(NotificationTotals {
             delivered: 3,

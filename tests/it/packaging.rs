@@ -256,6 +256,8 @@ async fn helm_installs_upgrades_and_removes_it() {
 #[case("metrics.serviceMonitor.interval=\"1 minute\"", "interval")]
 #[case("imagePullSecret=\"x\"", "imagePullSecret")]
 #[case("controller.jobPodTemplate=\"Everything\"", "jobPodTemplate")]
+#[case("controller.maxTimeout=\"soon\"", "maxTimeout")]
+#[case("controller.minInterval=10", "minInterval")]
 #[case("controller.maxBuildTimeout=\"an hour\"", "maxBuildTimeout")]
 #[case("controller.defaultServiceAccount=\"a b\"", "defaultServiceAccount")]
 #[case("networkPolicy.deniedAddresses=[\"metadata\"]", "deniedAddresses")]

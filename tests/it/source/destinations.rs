@@ -61,25 +61,18 @@ fn of_where_a_server_leads_nothing_is_told() {
         for mut stream in listener.incoming().flatten() {
             let mut request = Vec::new();
             let mut piece = [0; 4096];
-            while !(request.ends_with(b"\r\n\r\n") && request.starts_with(b"GET")
-                || request.ends_with(b"0000"))
-            {
+            while !request.ends_with(b"\r\n\r\n") {
                 match stream.read(&mut piece) {
                     Ok(count @ 1..) => request.extend_from_slice(&piece[..count]),
                     _ => break,
                 }
             }
             let line = |text: &str| format!("{:04x}{text}", text.len() + 4);
-            let (kind, body) = if request.starts_with(b"GET") {
-                let service = line("# service=git-upload-pack\n");
-                let offers = ["version 2\n", "ls-refs\n", "fetch=shallow\n"].map(line).concat();
-                ("advertisement", format!("{service}0000{offers}0000"))
-            } else {
-                ("result", line("ERR the inner words\n"))
-            };
+            let service = line("# service=git-upload-pack\n");
+            let body = format!("{service}0000{}", line("ERR the inner words\n"));
             let _ = write!(
                 stream,
-                "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-{kind}\r\n\
+                "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement\r\n\
                  Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
                 body.len()
             );

@@ -4,34 +4,16 @@
 #![no_main]
 
 use std::io::Write;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use patchset::source::{Artifact, ArtifactLimits, FileLimits, MirrorConfig, Mirrors, Scheme, Transports};
+use patchset::source::{Artifact, ArtifactLimits, FileLimits};
 use sha2::{Digest, Sha256};
 
-#[path = "../server.rs"]
-mod server;
+#[path = "../stage.rs"]
+mod stage;
 
-struct Stage {
-    mirrors: Mirrors,
-    server: server::Server,
-    _folder: tempfile::TempDir,
-}
-
-fn stage() -> &'static Stage {
-    static STAGE: OnceLock<Stage> = OnceLock::new();
-    STAGE.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("a folder");
-        let config = MirrorConfig {
-            transports: Transports::NONE.and(Scheme::Http),
-            ..MirrorConfig::new(folder.path())
-        };
-        let mirrors = Mirrors::open(config).expect("a cache");
-        Stage { mirrors, server: server::Server::start(), _folder: folder }
-    })
-}
+use stage::{server, stage};
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, rest)) = data.split_first() else { return };

@@ -3,33 +3,15 @@
 
 #![no_main]
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use patchset::source::{Freshness, MirrorConfig, Mirrors, RefSpec, Scheme, Transports, Upstream};
+use patchset::source::{Freshness, RefSpec, Upstream};
 
-#[path = "../server.rs"]
-mod server;
+#[path = "../stage.rs"]
+mod stage;
 
-struct Stage {
-    mirrors: Mirrors,
-    server: server::Server,
-    _folder: tempfile::TempDir,
-}
-
-fn stage() -> &'static Stage {
-    static STAGE: OnceLock<Stage> = OnceLock::new();
-    STAGE.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("a folder");
-        let config = MirrorConfig {
-            transports: Transports::NONE.and(Scheme::Http),
-            ..MirrorConfig::new(folder.path())
-        };
-        let mirrors = Mirrors::open(config).expect("a cache");
-        Stage { mirrors, server: server::Server::start(), _folder: folder }
-    })
-}
+use stage::{server, stage};
 
 fn line(text: &str) -> String {
     format!("{:04x}{text}", text.len() + 4)

@@ -8,6 +8,7 @@ pub mod forge;
 pub mod git_repo;
 pub mod git_server;
 pub mod github;
+pub mod keys;
 pub mod measured;
 pub mod program;
 pub mod prometheus;

@@ -28,12 +28,16 @@ use crate::ops::health::Health;
 use crate::ops::leader::Candidate;
 use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
 use crate::ops::{server, telemetry};
+use crate::plan::backoff;
 use crate::publish::Layers;
 use crate::source::{MirrorConfig, Mirrors, Scheme, Transports};
 use crate::status::notify::{Notifier, Totals};
 
 /// How often the contents that nothing refers to are dropped.
 const TIDIES_EVERY: Duration = Duration::from_secs(15);
+
+/// The longest wait for an API server that cannot be reached when this process starts.
+const ASKS_AGAIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long work that cannot be stopped may go on while the process leaves, and still has the Lease.
 const LEAVES_WITHIN: Duration = Duration::from_secs(5);
@@ -291,15 +295,31 @@ struct Writers {
     constraint_overrides: Writer<Guarded<ConstraintOverride>>,
 }
 
+/// Sees to it that the API server knows a kind. One that cannot be reached, or has a fault of its own, is waited for:
+/// whoever starts this process again would do so later and later.
 async fn is_installed<K: Reconciled>(scope: &Scope) -> Result<(), Error> {
     let api = scope.api::<K>();
-    let listed = api.list_metadata(&ListParams::default().limit(1)).await;
-    listed.map(drop).map_err(|error| match &error {
-        kube::Error::Api(status) if status.is_not_found() => {
-            Error::NotInstalled(format!("{} {}", K::api_version(&()), K::KIND))
-        }
-        _ => Error::Api(error),
-    })
+    let mut failures = 0;
+    loop {
+        let error = match api.list_metadata(&ListParams::default().limit(1)).await {
+            Ok(_) => return Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => {
+                return Err(Error::NotInstalled(format!(
+                    "{} {}",
+                    K::api_version(&()),
+                    K::KIND
+                )));
+            }
+            Err(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429 => {
+                return Err(Error::Api(kube::Error::Api(status)));
+            }
+            Err(error) => error,
+        };
+        failures += 1;
+        let delay = backoff::after_failures(failures, ASKS_AGAIN_WITHIN);
+        tracing::warn!(kind = K::KIND, %error, ?delay, "the API server does not answer yet");
+        tokio::time::sleep(delay).await;
+    }
 }
 
 fn mirror_config(options: &Options) -> MirrorConfig {

@@ -250,6 +250,24 @@ async fn a_leader_that_cannot_reach_the_api_server_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_is_away_at_the_start_is_waited_for() {
+    let server = ApiServer::get().await;
+    server.crds().await;
+    let namespace = server.namespace("away").await;
+    let relay = Relay::start(server.address());
+    relay.cut();
+    let controller = Controller::start_by(server, &namespace, &[], Some(relay.address));
+    let end = Instant::now() + PATIENCE;
+    for told in ["does not answer yet", "\"watching\""] {
+        while !controller.log().contains(told) {
+            assert!(Instant::now() < end, "{}", controller.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        relay.mend();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_timeout_beyond_the_bound_is_cut_and_told() {
     let stage = Stage::with("cut", &["--max-timeout=3s"], GitServer::http).await;
     stage.server.fail(Fault::StallPack(20));

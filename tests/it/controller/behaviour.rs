@@ -1,6 +1,6 @@
 //! Manners: no writes without news, suspension, requests, many objects on one upstream, endpoints.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -123,13 +123,18 @@ async fn many_objects_on_one_upstream_share_looks() {
     let stage = Stage::new("many").await;
     let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
     spec["interval"] = json!("1m");
+    let begin = Instant::now();
     for n in 0..20 {
         stage.apply(&format!("p{n}"), &spec).await;
     }
     for n in 0..20 {
         stage.ready(&format!("p{n}"), "True", "Succeeded").await;
     }
-    assert_eq!((stage.server.packs(), stage.server.looks()), (1, 1));
+    assert_eq!(stage.server.packs(), 1);
+    // A look serves new objects for half a second: one is enough, unless the machine takes longer to make them.
+    let looks = u128::try_from(stage.server.looks()).unwrap();
+    let most = 1 + begin.elapsed().as_millis() / 500;
+    assert!(looks <= most, "{looks} looks, at most {most}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

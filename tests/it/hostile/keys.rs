@@ -7,7 +7,7 @@ use super::cluster::{Cluster, Make, Tenant, data, make, spec};
 use super::images::good_layer;
 use crate::controller::{GOOD, inline};
 use crate::support::git_repo::GitRepo;
-use crate::support::keys::{armored, bcrypt};
+use crate::support::keys::{armored, bcrypt, openpgp_with_argon2};
 
 fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len();
@@ -62,23 +62,6 @@ fn scrypt(cost: u32) -> String {
     )
 }
 
-/// An OpenPGP key (RFC 9580) whose passphrase goes through Argon2 with 2^`memory` KiB.
-fn argon2(memory: u8) -> String {
-    // A secret key: version, time, Ed25519, its public half, AES-256 with OCB, Argon2 with its salt, passes and lanes.
-    let mut body = vec![4, 0x65, 0, 0, 0, 27];
-    body.extend([3; 32]);
-    body.extend([253, 9, 2, 4]);
-    body.extend([5; 16]);
-    body.extend([1, 1, memory]);
-    body.extend([6; 15]);
-    body.extend([9; 48]);
-    let packet = |tag: u8, body: &[u8]| [&[0xc0 | tag, u8::try_from(body.len()).unwrap()], body].concat();
-    let bytes = [packet(5, &body), packet(13, b"Tester <tester@example.org>")].concat();
-    armored("PGP PRIVATE KEY BLOCK", &bytes)
-        .replace("BLOCK-----\n", "BLOCK-----\n\n")
-        .replacen("\n\n\n", "\n", 1)
-}
-
 /// A key to log in with.
 fn login(input: &str, identity: &str) -> Tenant {
     let mut object = spec(
@@ -116,7 +99,7 @@ fn signing(cluster: &Cluster, number: usize, input: &str, secret: &serde_json::V
 
 /// The keys that were once too much.
 pub fn known(scale: Scale) -> Vec<Make> {
-    let pgp = |memory| json!({ "git.asc": argon2(memory), "passphrase": "passphrase" });
+    let pgp = |memory| json!({ "git.asc": openpgp_with_argon2(memory), "passphrase": "passphrase" });
     let mut tenants = vec![
         make(|_| login("2^32 - 1 rounds of bcrypt", &bcrypt(u32::MAX))),
         make(|_| login("2^31 - 1 rounds of PBKDF2", &pbkdf2(i32::MAX.unsigned_abs()))),

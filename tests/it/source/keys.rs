@@ -7,7 +7,7 @@ use base64::Engine;
 use patchset::source::{Error, Freshness, RefSpec, Signer};
 
 use super::{mirrors, secret, soon, with_secret};
-use crate::support::keys::{armored, bcrypt};
+use crate::support::keys::{armored, bcrypt, openpgp_with_argon2};
 
 /// A key in PKCS#8 that OpenSSL encrypts.
 fn pkcs8(options: &[&str]) -> String {
@@ -66,22 +66,6 @@ fn putty(memory: u64) -> String {
     )
 }
 
-/// An OpenPGP key (RFC 9580) whose passphrase goes through Argon2 with 2^`memory` KiB.
-fn openpgp(memory: u8) -> String {
-    // A secret key: version, time, Ed25519, its public half, AES-256 with OCB, Argon2 with its salt, passes and lanes.
-    let mut body = vec![4, 0x65, 0, 0, 0, 27];
-    body.extend([3; 32]);
-    body.extend([253, 9, 2, 4]);
-    body.extend([5; 16]);
-    body.extend([1, 1, memory]);
-    body.extend([6; 15]);
-    body.extend([9; 48]);
-    let packet = |tag: u8, body: &[u8]| [&[0xc0 | tag, u8::try_from(body.len()).unwrap()], body].concat();
-    let bytes = [packet(5, &body), packet(13, b"Tester <tester@example.org>")].concat();
-    let text = armored("PGP PRIVATE KEY BLOCK", &bytes);
-    text.replacen("BLOCK-----\n", "BLOCK-----\n\n", 1)
-}
-
 #[test]
 fn a_login_is_refused_before_its_passphrase_takes_long() {
     let cache = tempfile::tempdir().unwrap();
@@ -137,7 +121,10 @@ fn a_signing_key_is_refused_before_its_passphrase_takes_long() {
             "rounds of bcrypt",
         ),
         (
-            vec![("git.asc", openpgp(21)), ("passphrase", "passphrase".to_owned())],
+            vec![
+                ("git.asc", openpgp_with_argon2(21)),
+                ("passphrase", "passphrase".to_owned()),
+            ],
             "KiB of memory of Argon2",
         ),
     ] {

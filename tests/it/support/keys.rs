@@ -48,3 +48,19 @@ pub fn bcrypt(rounds: u32) -> String {
     bytes[at..at + 4].copy_from_slice(&rounds.to_be_bytes());
     armored("OPENSSH PRIVATE KEY", &bytes)
 }
+
+/// An OpenPGP key (RFC 9580) whose passphrase goes through Argon2 with 2^`memory` KiB.
+pub fn openpgp_with_argon2(memory: u8) -> String {
+    // A secret key: version, time, Ed25519, its public half, AES-256 with OCB, Argon2 with its salt, passes and lanes.
+    let mut body = vec![4, 0x65, 0, 0, 0, 27];
+    body.extend([3; 32]);
+    body.extend([253, 9, 2, 4]);
+    body.extend([5; 16]);
+    body.extend([1, 1, memory]);
+    body.extend([6; 15]);
+    body.extend([9; 48]);
+    let packet = |tag: u8, body: &[u8]| [&[0xc0 | tag, u8::try_from(body.len()).unwrap()], body].concat();
+    let bytes = [packet(5, &body), packet(13, b"Tester <tester@example.org>")].concat();
+    let text = armored("PGP PRIVATE KEY BLOCK", &bytes);
+    text.replacen("BLOCK-----\n", "BLOCK-----\n\n", 1)
+}

@@ -31,7 +31,7 @@ async fn nothing_new_costs_no_write_no_event_and_no_fetch() {
         stage.server.looks() > looks,
         "the interval passed, and nobody looked"
     );
-    assert_eq!(stage.events("quiet").await.len(), 1);
+    assert_eq!(stage.events_once("quiet", 1).await.len(), 1);
 }
 
 /// The requests to the API server that the controller logged, but for its watches and for those by which it learns

@@ -359,6 +359,20 @@ impl Stage {
         .await
     }
 
+    /// The events on an object, with their reasons and notes, once there are so many: an event comes after the status that it
+    /// is of.
+    pub async fn events_once(&self, name: &str, count: usize) -> Vec<(String, String)> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let events = self.events(name).await;
+            if events.len() >= count {
+                return events;
+            }
+            assert!(Instant::now() < end, "{count} events on {name}: {events:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// The notes of the events on an object, with their reasons.
     pub async fn events(&self, name: &str) -> Vec<(String, String)> {
         let events = self.api::<Event>().list(&ListParams::default()).await.unwrap();

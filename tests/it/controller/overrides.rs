@@ -174,7 +174,7 @@ async fn good_then_partly_useless_then_broken_then_repaired() {
 /// Each change of what Ready says was told by one event.
 async fn told_once_each(stage: &Stage) {
     let told: Vec<String> = stage
-        .events("co")
+        .events_once("co", 4)
         .await
         .into_iter()
         .map(|(reason, _)| reason)
@@ -333,7 +333,7 @@ async fn nothing_new_costs_no_write_and_no_fetch() {
         stage.server.looks() > looks,
         "the interval passed, and nobody looked"
     );
-    assert_eq!(stage.events("still").await.len(), 1);
+    assert_eq!(stage.events_once("still", 1).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -381,15 +381,7 @@ async fn events_and_conditions_hold_nothing_that_a_terminal_obeys() {
     stage.apply("terminal", &spec).await;
     let object = stage.ready("terminal", "False", "PatchConflict").await;
     let message = condition(&object, "Ready").unwrap().message.clone();
-    let end = Instant::now() + PATIENCE;
-    let events = loop {
-        let events = stage.events("terminal").await;
-        if !events.is_empty() {
-            break events;
-        }
-        assert!(Instant::now() < end, "nothing was told");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let events = stage.events_once("terminal", 1).await;
     let notes = events.into_iter().map(|(_, note)| note);
     for text in notes.chain([message]) {
         assert!(text.contains("]0;owned"), "{text}");

@@ -1,10 +1,8 @@
 //! What conditions say of good, moved, conflicting, malformed and merged patches.
 
-use std::time::Instant;
-
 use serde_json::json;
 
-use super::{BASE, GOOD, PATIENCE, Stage, assert_well_formed, condition, inline, shown};
+use super::{BASE, GOOD, Stage, assert_well_formed, condition, inline, shown};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patch_that_applies_is_ready() {
@@ -42,7 +40,7 @@ async fn a_patch_that_applies_is_ready() {
         Some(stage.upstream.git(&["write-tree"]).as_str())
     );
 
-    let events = stage.events("good").await;
+    let events = stage.events_once("good", 1).await;
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0].0, "Succeeded");
 }
@@ -190,14 +188,9 @@ async fn a_conflict_is_told_in_full_and_goes_when_upstream_moves() {
             .all(|patch| patch.conflict.is_none())
     );
     assert_eq!(shown(&object, "Stalled"), "-");
-    // An event comes after the status that it is of.
-    let begun = Instant::now();
-    let mut reasons: Vec<String> = Vec::new();
-    while reasons.len() < 2 && begun.elapsed() < PATIENCE {
-        let events = stage.events("conflict").await;
-        reasons = events.into_iter().map(|(reason, _)| reason).collect();
-        reasons.sort();
-    }
+    let events = stage.events_once("conflict", 2).await;
+    let mut reasons: Vec<String> = events.into_iter().map(|(reason, _)| reason).collect();
+    reasons.sort();
     assert_eq!(reasons, ["PatchConflict", "Succeeded"]);
 }
 

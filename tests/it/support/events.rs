@@ -73,6 +73,13 @@ impl EventServer {
         self.kept().status = status;
     }
 
+    /// Answers the next requests as told, and all later ones with 202.
+    pub fn answer(&self, replies: &[Reply]) {
+        let mut kept = self.kept();
+        kept.replies.extend(replies);
+        kept.status = 202;
+    }
+
     pub fn posted(&self) -> Vec<Posted> {
         self.kept().posted.clone()
     }

@@ -4,6 +4,7 @@
 //! stands there, and only while what it follows from still stands there.
 
 pub mod events;
+mod fair_queue;
 pub mod notify;
 pub mod writer;
 

@@ -1,14 +1,14 @@
 //! Flux's notification controller: the changes for which there are Kubernetes Events, in Flux's own format
 //! (`Event` of `github.com/fluxcd/pkg/apis/event/v1beta1`, and the manners of its `runtime/events` recorder).
 //!
-//! Nobody waits for it: what is recorded goes into a queue with an end, and one task posts it in order. What cannot be
-//! posted is counted and dropped.
+//! Nobody waits for it: what is recorded goes into a queue with an end, and one task posts it, the namespaces taking turns.
+//! What cannot be posted is counted and dropped.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::events::EventType;
 use reqwest::{Client, ClientBuilder, StatusCode, Url, header};
 use serde::Serialize;
-use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::events::{Note, instance};
+use super::fair_queue::{FairQueue, Limits};
 use super::{Error, FIELD_MANAGER};
 use crate::api::GROUP;
 use crate::egress::Destinations;
@@ -32,9 +32,11 @@ const LONGEST_MESSAGE: usize = 39_000;
 /// How many annotations go with an event, and how long each may be, in bytes. Others are left out.
 const MOST_ANNOTATIONS: usize = 32;
 const LONGEST_ANNOTATION: usize = 4096;
-/// The most events that wait, and what they may take together, in bytes.
-const QUEUE: usize = 1000;
-const QUEUED_BYTES: usize = 16 << 20;
+/// How many events wait at most, and what they may take together.
+const QUEUE: Limits = Limits {
+    items: 1000,
+    bytes: 16 << 20,
+};
 /// How long one request may take, as in Flux.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an event is worth telling while the server cannot be reached.
@@ -134,7 +136,7 @@ pub struct Totals {
 /// Takes events for the notification controller.
 #[derive(Clone, Debug)]
 pub struct Notifier {
-    queue: Sender<(Instant, Event)>,
+    queue: Arc<FairQueue<(Instant, Event)>>,
     counts: Arc<Counts>,
 }
 
@@ -144,8 +146,6 @@ struct Counts {
     delivered: AtomicU64,
     duplicates: AtomicU64,
     dropped: AtomicU64,
-    /// What the events that wait take, in bytes.
-    waiting: AtomicUsize,
     complained: Mutex<Option<Instant>>,
 }
 
@@ -182,13 +182,13 @@ impl Notifier {
         let client = settings()
             .build()
             .or_else(|_| settings().tls_certs_only([]).build())?;
-        let (queue, events) = mpsc::channel(QUEUE);
+        let queue = Arc::new(FairQueue::new(QUEUE));
         let counts = Arc::<Counts>::default();
-        let work = post_all(client, url, events, Arc::clone(&counts));
+        let work = post_all(client, url, Arc::clone(&queue), Arc::clone(&counts));
         Ok(Some((Self { queue, counts }, work)))
     }
 
-    /// Has an event posted. Never waits: where the queue is full, the event is dropped.
+    /// Has an event posted. Never waits: where the queue is full, the last event of the namespace that takes most is dropped.
     pub fn tell(&self, regarding: ObjectReference, note: Note, about: About) {
         let now = jiff::Timestamp::now();
         let event = Event {
@@ -204,17 +204,9 @@ impl Notifier {
             reporting_controller: FIELD_MANAGER,
             reporting_instance: instance(),
         };
-        let size = event.size();
-        let waiting = self.counts.waiting.fetch_add(size, Ordering::Relaxed);
-        let refused = if waiting + size > QUEUED_BYTES {
-            Some(event)
-        } else {
-            let sent = self.queue.try_send((Instant::now(), event));
-            sent.err().map(|error| error.into_inner().1)
-        };
-        if let Some(event) = refused {
-            self.counts.waiting.fetch_sub(size, Ordering::Relaxed);
-            self.counts.dropped(&event, "too many events wait already");
+        let namespace = event.involved_object.namespace.clone().unwrap_or_default();
+        for (_, displaced) in self.queue.push(&namespace, event.size(), (Instant::now(), event)) {
+            self.counts.dropped(&displaced, "too many events wait already");
         }
     }
 
@@ -225,7 +217,7 @@ impl Notifier {
             delivered,
             duplicates,
             dropped,
-            ..
+            complained: _,
         } = &*self.counts;
         Totals {
             delivered: delivered.load(Ordering::Relaxed),
@@ -274,9 +266,9 @@ impl Answer {
     }
 }
 
-async fn post_all(client: Client, url: Url, mut events: Receiver<(Instant, Event)>, counts: Arc<Counts>) {
-    while let Some((recorded, event)) = events.recv().await {
-        counts.waiting.fetch_sub(event.size(), Ordering::Relaxed);
+async fn post_all(client: Client, url: Url, queue: Arc<FairQueue<(Instant, Event)>>, counts: Arc<Counts>) {
+    loop {
+        let (recorded, event) = queue.next().await;
         match post(&client, &url, recorded, &event).await {
             Ok(Answer::Duplicate) => _ = counts.duplicates.fetch_add(1, Ordering::Relaxed),
             Ok(_) => _ = counts.delivered.fetch_add(1, Ordering::Relaxed),
@@ -408,8 +400,8 @@ mod tests {
                 .chain([(format!("{FLUX_EVENT_GROUP}long"), "x".repeat(256 << 10))])
                 .collect(),
         };
-        let most = QUEUED_BYTES / LONGEST_MESSAGE;
-        for _ in 0..QUEUE {
+        let most = QUEUE.bytes / LONGEST_MESSAGE;
+        for _ in 0..QUEUE.items {
             let note = Note {
                 kind: EventType::Warning,
                 reason: "PatchConflict".into(),
@@ -418,7 +410,10 @@ mod tests {
             notifier.tell(ObjectReference::default(), note, about.clone());
         }
         let dropped = usize::try_from(notifier.totals().dropped).unwrap();
-        assert!(dropped >= QUEUE - most && dropped < QUEUE, "{dropped}");
+        assert!(
+            dropped >= QUEUE.items - most && dropped < QUEUE.items,
+            "{dropped}"
+        );
         assert!(about.metadata().len() <= MOST_ANNOTATIONS);
     }
 
@@ -426,7 +421,7 @@ mod tests {
     async fn a_full_queue_holds_nobody_up() {
         let address: Address = "http://127.0.0.1:9/".parse().unwrap();
         let (notifier, _unposted) = Notifier::new(&address).unwrap().unwrap();
-        for _ in 0..QUEUE + 3 {
+        for _ in 0..QUEUE.items + 3 {
             let note = Note {
                 kind: EventType::Warning,
                 reason: "PatchConflict".into(),

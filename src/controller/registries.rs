@@ -132,11 +132,15 @@ pub(super) fn of(error: &publish::Error) -> Failure {
     match error {
         E::Authentication { .. } => Failure::retried(Step::Build, reason::AUTHENTICATION_FAILED, message),
         E::Unavailable { .. } => Failure::retried(Step::Build, reason::UNREACHABLE, message),
-        E::TagTaken { .. } => Failure::retried(Step::Build, reason::TAG_TAKEN, message),
+        E::TagTaken { .. } | E::TagImmutable { .. } => {
+            Failure::retried(Step::Build, reason::TAG_TAKEN, message)
+        }
         E::Hostile { .. } | E::TooLarge { .. } => Failure::stalled(Step::Build, reason::TOO_LARGE, message),
         E::Reference { .. } => Failure::stalled(Step::Build, reason::INVALID_SPEC, message),
         E::Credentials { .. } => Failure::retried(Step::Build, reason::INVALID_REFERENCE, message),
-        E::Refused { .. } => Failure::retried(Step::Build, reason::REGISTRY_REFUSED, message),
+        E::Refused { .. } | E::NotListed { .. } => {
+            Failure::retried(Step::Build, reason::REGISTRY_REFUSED, message)
+        }
         E::Unreadable { .. } => Failure::stalled(Step::Build, reason::IMAGE_UNREADABLE, message),
         E::Object(error) => failures::of_object(Step::Build, error, message),
         E::Write(_) | E::Patches(_) => Failure::retried(Step::Build, reason::STORAGE_FAILED, message),

@@ -100,6 +100,32 @@ pub enum Error {
         /// The digest that is there.
         found: String,
     },
+    /// The registry does not let a tag stand for something else.
+    #[error(
+        "the tag {tag} is immutable in this registry and holds another image: use a tag with {{inputs}}, or exempt a tag that is to move from the registry's rule ({reference} is {found}; {reason})"
+    )]
+    TagImmutable {
+        /// The tag.
+        tag: String,
+        /// The image.
+        reference: String,
+        /// The digest that is there.
+        found: String,
+        /// What the registry said.
+        reason: String,
+    },
+    /// A document is there, and the registry does not let it be listed as attached to its image.
+    #[error(
+        "the document is there as {artifact}, but cannot be listed as attached: the tag {tag} has the list, and is immutable in this registry: exempt tags that start with sha256- from its rule ({reason})"
+    )]
+    NotListed {
+        /// The document, by its digest.
+        artifact: String,
+        /// The tag with the list.
+        tag: String,
+        /// What the registry said.
+        reason: String,
+    },
 }
 
 impl Error {

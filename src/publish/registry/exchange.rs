@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use reqwest::{RequestBuilder, Response};
 use url::Url;
 
+use super::answers::is_passing;
 use super::challenge::{Challenge, challenge};
 use super::credentials::Login;
 use super::{Greeting, ImageReference, Registry};
@@ -158,8 +159,18 @@ impl<'a> Repository<'a> {
         }
         let greeting = self.greeting().await?;
         match &greeting.challenge {
-            None => Ok(None),
+            None => self.unasked(),
             Some(challenge) => self.answered(challenge, greeting.server).await,
+        }
+    }
+
+    /// What is sent to a registry that asks for nothing. One that lets everybody read something (zot) does not ask, and
+    /// shows less to whom it does not know.
+    fn unasked(&self) -> Result<Option<HeaderValue>, Error> {
+        match self.login() {
+            Some(Login::Password { .. }) => self.basic(),
+            // This is for a token server, and none is named.
+            Some(Login::IdentityToken(_)) | None => Ok(None),
         }
     }
 
@@ -175,7 +186,7 @@ impl<'a> Repository<'a> {
             None => self.greeting().await?.challenge,
         };
         let renewed = match &asked {
-            None => None,
+            None => self.unasked()?,
             Some(asked) => self.answered(asked, server).await?,
         };
         Ok(renewed.filter(|renewed| Some(renewed) != sent))
@@ -203,7 +214,8 @@ impl<'a> Repository<'a> {
         }
     }
 
-    fn remembered_token(&self) -> Option<HeaderValue> {
+    /// The token that is held for this, where one is.
+    pub(super) fn remembered_token(&self) -> Option<HeaderValue> {
         let tokens = self
             .registry
             .tokens
@@ -249,7 +261,7 @@ impl<'a> Repository<'a> {
                 challenge: challenge(answer.response.headers()),
                 server: answer.response.remote_addr(),
             },
-            status if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
+            status if is_passing(status) => {
                 return Err(self.refusal(answer, what).await.error);
             }
             _ => Greeting {

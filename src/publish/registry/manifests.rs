@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::digest::ContentDigest;
-use super::exchange::{Outgoing, Repository};
+use super::exchange::{Access, Answer, Outgoing, Repository};
 use super::reference::ManifestName;
 use crate::publish::Error;
 use crate::publish::image::{DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST};
@@ -96,15 +96,9 @@ impl Repository<'_> {
         &self,
         name: ManifestName<'_>,
     ) -> Result<Option<Manifest>, Error> {
-        let mut answer = self.send(&self.look(Method::GET, name)?).await?;
-        if !answer.status().is_success() {
-            let refusal = self.refusal(answer, LOOK).await;
-            return if refusal.is_absent {
-                Ok(None)
-            } else {
-                Err(refusal.error)
-            };
-        }
+        let Some(mut answer) = self.looked_for(Method::GET, name).await? else {
+            return Ok(None);
+        };
         let body = self.read(&mut answer, LARGEST, LOOK).await?;
         let body = body.ok_or_else(|| self.refused(LOOK, "its manifest is too large"))?;
         let wanted = match name {
@@ -140,21 +134,71 @@ impl Repository<'_> {
         &self,
         name: ManifestName<'_>,
     ) -> Result<Option<ContentDigest>, Error> {
-        let answer = self.send(&self.look(Method::HEAD, name)?).await?;
-        if !answer.status().is_success() {
-            let refusal = self.refusal(answer, "a look at the tag").await;
-            return if refusal.is_absent {
-                Ok(None)
-            } else {
-                Err(refusal.error)
-            };
-        }
+        let Some(answer) = self.looked_for(Method::HEAD, name).await? else {
+            return Ok(None);
+        };
         match (name, answer.header(DIGEST)) {
             (ManifestName::Tag(_), Some(text)) => {
                 let digest = text.parse();
                 digest.map(Some).map_err(|_| self.refused(LOOK, UNKNOWN_DIGEST))
             }
             _ => Ok(self.manifest(name).await?.map(|manifest| manifest.digest)),
+        }
+    }
+
+    /// Looks for a manifest or index; `None` where there is none.
+    ///
+    /// To whom may only pull, some registries (Docker Hub, Artifactory) do not say that something is not there yet, but that
+    /// they may not see it: then it is asked for once more as somebody who may push.
+    async fn looked_for(&self, method: Method, name: ManifestName<'_>) -> Result<Option<Answer>, Error> {
+        let request = self.look(method, name)?;
+        let answer = self.send(&request).await?;
+        let refused = match self.found(answer).await {
+            Err(refused @ Error::Authentication { .. })
+                if self.access == Access::Pull
+                    && self.login().is_some()
+                    && self.remembered_token().is_some() =>
+            {
+                refused
+            }
+            found => return found,
+        };
+        let as_pusher = Self {
+            access: Access::Push,
+            ..*self
+        };
+        let found = match as_pusher.send(&request).await {
+            Ok(answer) => as_pusher.found(answer).await,
+            Err(error) => Err(error),
+        };
+        // What is said to who asks for less is closer to the truth.
+        found.map_err(|error| match error {
+            Error::Authentication { .. } => refused,
+            other => other,
+        })
+    }
+
+    /// Returns the answer to a look, or `None` where it says that there is no such thing.
+    async fn found(&self, answer: Answer) -> Result<Option<Answer>, Error> {
+        if answer.status().is_success() {
+            return Ok(Some(answer));
+        }
+        let refusal = self.refusal(answer, LOOK).await;
+        if refusal.is_absent {
+            Ok(None)
+        } else {
+            Err(refusal.error)
+        }
+    }
+
+    /// Whether the registry says that it has no such repository.
+    pub(super) async fn is_unknown_name(&self) -> bool {
+        let Ok(request) = self.look(Method::GET, self.image.name()) else {
+            return false;
+        };
+        match self.send(&request).await {
+            Ok(answer) if !answer.status().is_success() => self.refusal(answer, LOOK).await.is_unknown_name,
+            _ => false,
         }
     }
 
@@ -186,11 +230,36 @@ impl Repository<'_> {
         let answer = self.send(&request).await?;
         // A `Location` is asked for by the specification, and not needed.
         if !answer.status().is_success() {
-            return Err(self.refusal(answer, PUSH).await.error);
+            let refusal = self.refusal(answer, PUSH).await;
+            return match (name, refusal.immutability) {
+                (ManifestName::Tag(tag), Some(reason)) => {
+                    self.kept(tag, &request.body, reason, refusal.error).await
+                }
+                _ => Err(refusal.error),
+            };
         }
         Ok(match answer.header(SUBJECT) {
             Some(_) => Stored::AsReferrer,
             None => Stored::Plainly,
+        })
+    }
+}
+
+impl Repository<'_> {
+    /// What it means that a registry does not take a manifest for a tag, and may mean by it that the tag is immutable. A tag
+    /// that stands for the manifest already is as it should be: the answer to an attempt before may have been lost.
+    async fn kept(&self, tag: &str, manifest: &[u8], reason: String, error: Error) -> Result<Stored, Error> {
+        let Ok(Some(found)) = self.manifest_digest(ManifestName::Tag(tag)).await else {
+            return Err(error);
+        };
+        if found.is_of(manifest) {
+            return Ok(Stored::Plainly);
+        }
+        Err(Error::TagImmutable {
+            tag: tag.to_owned(),
+            reference: format!("{}/{}:{tag}", self.image.registry(), self.image.repository()),
+            found: found.to_string(),
+            reason,
         })
     }
 }

@@ -40,10 +40,27 @@ impl Repository<'_> {
             entries.push(entry.clone());
             index.insert("mediaType".to_owned(), json!(INDEX));
             let body = serde_json::to_vec(&index).map_err(|error| Error::Write(error.into()))?;
-            self.put_manifest(name, INDEX, Bytes::from(body)).await?;
+            self.put_manifest(name, INDEX, Bytes::from(body))
+                .await
+                .map_err(|error| self.unlisted(entry, error))?;
             // The next turn reads again whether it is there: somebody else may have written at the same time.
         }
         Err(self.unavailable(format!("{WHAT}: others write the tag {tag} at the same time")))
+    }
+
+    /// What an error of writing the list means for what was attached.
+    fn unlisted(&self, entry: &Value, error: Error) -> Error {
+        match error {
+            Error::TagImmutable { tag, reason, .. } => {
+                let digest = entry.get("digest").and_then(Value::as_str).unwrap_or_default();
+                Error::NotListed {
+                    artifact: self.image.by_digest(digest),
+                    tag,
+                    reason,
+                }
+            }
+            other => other,
+        }
     }
 
     /// The list as it is: only a tag that is not there is an empty one.

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::build::build_of;
 use super::{GOOD, Stage, assert_well_formed, condition, get, inline};
+use crate::support::crafted::INDEX;
 use crate::support::fake_registry::{
-    Asks, Content, FakeRegistry, Habit, PASSWORD, Profile, Says, Trap, USER,
+    Asks, Content, FakeRegistry, Habit, PASSWORD, Profile, Says, Trap, USER, complaint,
 };
 use crate::support::git_server::GitServer;
 use crate::support::measured::peak_of;
@@ -70,6 +71,70 @@ async fn an_image_gets_its_document_where_the_registry_tells_no_location() {
     assert_eq!(artifact["subject"]["digest"], image);
     assert!(registry.manifest("demo", "latest").is_some());
     assert!(!stage.controller.log().contains("panicked"));
+}
+
+/// As Docker Hub answers, to whom may only read what is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_awaited_where_the_registry_hides_what_is_not_there() {
+    let registry = registry(Vec::new());
+    registry.state().profile.hides_from_readers = Some((401, "UNAUTHORIZED"));
+    let stage = stage("hidden", &[&registry]).await;
+    stage.apply("demo", &spec(&stage, &registry.host)).await;
+    let build = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
+    let tag = build.target.as_deref().unwrap().rsplit_once(':').unwrap().1;
+    registry.image("demo", Some(tag), &build.inputs_digest, b"");
+    stage.ready("demo", "True", "Succeeded").await;
+}
+
+/// As ECR and Harbor answer where tags are immutable.
+#[tokio::test(flavor = "multi_thread")]
+async fn immutable_tags_are_told_and_an_image_counts_without_its_document() {
+    let registry = registry(Vec::new());
+    registry.state().profile.keeps_tags = Some(complaint(
+        400,
+        "TAG_INVALID",
+        "The image tag already exists and cannot be overwritten because the repository is immutable.",
+    ));
+    let stage = stage("immutable", &[&registry]).await;
+    registry.image("demo", Some("latest"), "others", b"");
+    stage.apply("demo", &spec(&stage, &registry.host)).await;
+    let build = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
+    let tag = build.target.as_deref().unwrap().rsplit_once(':').unwrap().1;
+    // Somebody else has attached something to it already.
+    let image = registry.image("elsewhere", None, &build.inputs_digest, b"");
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] }).to_string();
+    let list = image.replace(':', "-");
+    registry.state().manifests.insert(
+        ("demo".to_owned(), list.clone()),
+        (INDEX.to_owned(), index.clone().into_bytes()),
+    );
+    registry.image("demo", Some(tag), &build.inputs_digest, b"");
+    let told = message_of(&stage.ready("demo", "False", "TagTaken").await);
+    assert!(
+        told.contains(
+            "the tag latest is immutable in this registry and holds another image: use a tag with {inputs}"
+        ),
+        "{told}"
+    );
+
+    let mut without = spec(&stage, &registry.host);
+    without["build"]["image"]
+        .as_object_mut()
+        .unwrap()
+        .remove("movingTags");
+    stage.apply("demo", &without).await;
+    let ready = stage.ready("demo", "True", "NeedsAttention").await;
+    assert_well_formed(&ready);
+    let told = message_of(&ready);
+    for part in [
+        &*format!("the tag {list} has the list"),
+        "exempt tags that start with sha256-",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert_eq!(ready.status.unwrap().image.unwrap().digest, image);
+    let kept = registry.manifest("demo", &list).unwrap();
+    assert_eq!(kept, serde_json::from_str::<Value>(&index).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

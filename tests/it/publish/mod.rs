@@ -4,6 +4,7 @@ mod habits;
 mod hostile;
 mod installed;
 mod layer;
+mod logins;
 mod memory;
 mod push;
 mod python;

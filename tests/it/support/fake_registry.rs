@@ -1,7 +1,7 @@
 //! A registry of the test's own, in memory: honest as far as it is not told to have other habits, such as those of a service, or of
 //! somebody who wants to do harm.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,6 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Response, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt;
 use serde_json::{Value, json};
 
 use super::crafted::digest;
@@ -27,7 +28,11 @@ pub enum Asks {
     #[default]
     Nothing,
     Basic,
-    /// A token of this realm; of its own one where that is empty.
+    /// The same, without saying so.
+    BasicUntold,
+    /// The same to write; who reads is not asked, and sees nothing without it.
+    BasicToWrite,
+    /// A token of this realm; of its own one where that is a path or empty.
     Bearer(String),
 }
 
@@ -37,6 +42,8 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// So many bytes of white space.
     Blank(usize),
+    /// None: the connection ends.
+    HangUp,
 }
 
 /// An answer.
@@ -53,6 +60,14 @@ impl Says {
             status,
             headers: Vec::new(),
             content: Content::Bytes(text.as_bytes().to_vec()),
+        }
+    }
+
+    /// No answer: the connection ends.
+    pub fn hang_up() -> Self {
+        Self {
+            content: Content::HangUp,
+            ..Self::new(500, "")
         }
     }
 
@@ -102,12 +117,64 @@ impl Habit {
 }
 
 /// What a service does its own way.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Profile {
     pub asks: Asks,
+    /// Whom tokens are for.
+    pub service: &'static str,
+    /// The status and code that who may only pull is told of what is not there; otherwise that it is not there.
+    pub hides_from_readers: Option<(u16, &'static str)>,
+    /// What is said to an upload to a repository that is not among [`State::repositories`]; without it all are there.
+    pub needs_repository: Option<Says>,
+    /// Whether the answer to a manifest has a `Location`.
+    pub tells_location: bool,
     /// Whether it lists what is attached by itself, and says so.
     pub lists_referrers: bool,
+    /// What is said to who puts a manifest under a tag that is there.
+    pub keeps_tags: Option<Says>,
+    pub uploads: Uploads,
+    /// The host where blobs are read, over https.
+    pub blobs_at: Option<String>,
     pub habits: Vec<Habit>,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            asks: Asks::Nothing,
+            service: "test",
+            hides_from_readers: None,
+            needs_repository: None,
+            tells_location: true,
+            lists_referrers: false,
+            keeps_tags: None,
+            uploads: Uploads {
+                location: "/v2/REPOSITORY/blobs/uploads/session?state=x%2By",
+                parts: Parts::Refused,
+            },
+            blobs_at: None,
+            habits: Vec::new(),
+        }
+    }
+}
+
+/// How blobs are sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Uploads {
+    /// Where to; ORIGIN, REPOSITORY and ID stand for what they are. The query has to come back as it is.
+    pub location: &'static str,
+    pub parts: Parts,
+}
+
+/// What is taken besides whole blobs, and kept of what is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// Nothing.
+    Refused,
+    /// Parts, but how much there is is not told.
+    Untold,
+    /// Parts of this many bytes.
+    Taken(usize),
 }
 
 /// A request that came.
@@ -118,6 +185,7 @@ pub struct Seen {
     pub path: String,
     pub login: Option<String>,
     pub content_type: Option<String>,
+    pub content_range: Option<String>,
 }
 
 /// What it has.
@@ -128,6 +196,11 @@ pub struct State {
     pub blobs: HashMap<String, Vec<u8>>,
     /// Media type and bytes, by repository and tag or digest.
     pub manifests: HashMap<(String, String), (String, Vec<u8>)>,
+    pub repositories: Vec<String>,
+    /// Uploads by their path.
+    pub uploads: HashMap<String, Vec<u8>>,
+    /// After how many bytes the connections of the next uploads that are longer end.
+    pub cuts: VecDeque<u64>,
 }
 
 /// A registry; stopped when dropped.
@@ -190,15 +263,20 @@ impl FakeRegistry {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let shared = Arc::clone(&state);
         let app =
-            axum::Router::new().fallback(move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+            axum::Router::new().fallback(move |method: Method, uri: Uri, headers: HeaderMap, body: Body| {
                 let shared = Arc::clone(&shared);
                 async move {
+                    let cut = shared.lock().unwrap().cut(&method, &headers);
+                    let body = received(body, cut).await;
                     let mut state = shared.lock().unwrap();
-                    let says = state.answer(scheme, &method, &uri, &headers, &body);
+                    let says = match body {
+                        Ok(body) => state.answer(scheme, &method, &uri, &headers, &body),
+                        Err(part) => state.cut_off(&method, &uri, &headers, &part),
+                    };
+                    drop(state);
                     wire(says)
                 }
             });
-        let app = app.layer(axum::extract::DefaultBodyLimit::disable());
         let (address, running) = serve(app, ip, tls);
         Self {
             host: address.to_string(),
@@ -272,117 +350,299 @@ fn wire(says: Says) -> Response<Body> {
                 (0..chunks).map(move |_| Ok::<_, std::io::Error>(chunk.clone())),
             ))
         }
+        // The connection's task ends, without a word on standard error.
+        Content::HangUp => std::panic::resume_unwind(Box::new("the connection ends")),
     };
     answer.body(body).unwrap()
 }
 
+/// A body; what there is of it where it is cut off.
+async fn received(body: Body, cut: Option<u64>) -> Result<Vec<u8>, Vec<u8>> {
+    let mut stream = body.into_data_stream();
+    let mut whole = Vec::new();
+    while let Some(piece) = stream.next().await {
+        let Ok(piece) = piece else { return Err(whole) };
+        whole.extend_from_slice(&piece);
+        if let Some(cut) = cut.filter(|cut| whole.len() as u64 >= *cut) {
+            whole.truncate(usize::try_from(cut).unwrap());
+            return Err(whole);
+        }
+    }
+    Ok(whole)
+}
+
+/// The repository that a path is of.
+fn repository_of(path: &str) -> Option<&str> {
+    let below = path.strip_prefix("/v2/")?;
+    ["/manifests/", "/blobs/", "/referrers/"]
+        .iter()
+        .find_map(|part| Some(below.split_once(part)?.0))
+}
+
 impl State {
-    fn answer(&mut self, scheme: &str, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Says {
-        let path = uri.path_and_query().unwrap().to_string();
+    fn cut(&mut self, method: &Method, headers: &HeaderMap) -> Option<u64> {
+        let length = headers
+            .get("content-length")?
+            .to_str()
+            .ok()?
+            .parse::<u64>()
+            .ok()?;
+        let is_upload = matches!(*method, Method::PUT | Method::PATCH);
+        let is_long = self.cuts.front().is_some_and(|cut| length > *cut);
+        (is_upload && is_long).then(|| self.cuts.pop_front()).flatten()
+    }
+
+    fn cut_off(&mut self, method: &Method, uri: &Uri, headers: &HeaderMap, part: &[u8]) -> Says {
+        self.see(method, uri, headers);
+        if self.profile.uploads.parts != Parts::Refused {
+            let kept = self.uploads.entry(uri.path().to_owned()).or_default();
+            kept.extend_from_slice(part);
+        }
+        Says::hang_up()
+    }
+
+    /// Notes a request, and gives its login.
+    fn see(&mut self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<String> {
         let header = |name: &str| Some(headers.get(name)?.to_str().unwrap().to_owned());
         let login = header("authorization");
         self.seen.push(Seen {
             method: method.clone(),
-            path: path.clone(),
+            path: uri.path_and_query().unwrap().to_string(),
             login: login.clone(),
             content_type: header("content-type"),
+            content_range: header("content-range"),
         });
+        login
+    }
+
+    fn answer(&mut self, scheme: &str, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Says {
+        let login = self.see(method, uri, headers);
+        let path = uri.path_and_query().unwrap().to_string();
+        let request = Request {
+            origin: format!("{scheme}://{}", headers["host"].to_str().unwrap()),
+            method,
+            uri,
+            range: headers
+                .get("content-range")
+                .map(|range| range.to_str().unwrap().to_owned()),
+            body,
+            login: login.unwrap_or_default(),
+        };
         let has =
             |habit: &&mut Habit| habit.method == *method && path.contains(&habit.path) && habit.times > 0;
         if let Some(habit) = self.profile.habits.iter_mut().find(has) {
             habit.times -= usize::from(habit.times != usize::MAX);
             let says = habit.says.clone();
             if habit.is_done {
-                self.honest(method, uri, body);
+                self.honest(&request);
             }
             return says;
         }
-        let host = headers["host"].to_str().unwrap();
-        if uri.path() == "/token" {
-            return given(uri, login.as_deref(), body);
-        }
-        let challenge = match &self.profile.asks {
-            Asks::Nothing => None,
-            Asks::Basic => (login.as_deref() != Some(&basic())).then(|| "Basic realm=\"test\"".to_owned()),
-            Asks::Bearer(realm) => {
-                let realm = match realm.as_str() {
-                    "" => format!("{scheme}://{host}/token"),
-                    realm => realm.to_owned(),
-                };
-                let actions = match *method {
-                    Method::GET | Method::HEAD => "pull",
-                    _ => "pull,push",
-                };
-                let held = login.unwrap_or_default();
-                let suffices = uri.path() == "/v2/" || held.contains(actions);
-                (!held.starts_with("Bearer ") || !suffices)
-                    .then(|| format!("Bearer realm=\"{realm}\",service=\"test\""))
-            }
+        let realm = match &self.profile.asks {
+            Asks::Bearer(realm) if realm.starts_with('/') => realm.clone(),
+            _ => "/token".to_owned(),
         };
-        match challenge {
-            None => self.honest(method, uri, body),
-            Some(challenge) => {
-                complaint(401, "UNAUTHORIZED", "who are you?").with("www-authenticate", &challenge)
+        if uri.path() == realm {
+            return given(&request, self.profile.service);
+        }
+        match self.complaint(&request, &realm) {
+            None => self.honest(&request),
+            Some(complaint) => complaint,
+        }
+    }
+
+    /// What is said to who may not do this.
+    fn complaint(&self, request: &Request<'_>, realm: &str) -> Option<Says> {
+        let unknown = || complaint(401, "UNAUTHORIZED", "who are you?");
+        let asked = |challenge: &str| unknown().with("www-authenticate", challenge);
+        let is_read = matches!(*request.method, Method::GET | Method::HEAD);
+        let is_known = request.login == basic();
+        let path = request.uri.path();
+        match &self.profile.asks {
+            Asks::Nothing => None,
+            Asks::Basic => (!is_known).then(|| asked("Basic realm=\"test\"")),
+            Asks::BasicUntold => (!is_known).then(unknown),
+            Asks::BasicToWrite if is_known || (is_read && path == "/v2/") => None,
+            Asks::BasicToWrite if is_read => Some(complaint(404, "MANIFEST_UNKNOWN", "manifest unknown")),
+            Asks::BasicToWrite => Some(asked("Basic realm=\"test\"")),
+            Asks::Bearer(elsewhere) => {
+                let actions = if is_read { "pull" } else { "pull,push" };
+                let repository = repository_of(path);
+                let suffices = match repository {
+                    None => request.login.starts_with("Bearer "),
+                    Some(name) => {
+                        let wanted = format!("Bearer for repository:{name}:{actions}");
+                        request.login.starts_with(&wanted)
+                    }
+                };
+                let realm = if elsewhere.is_empty() || elsewhere.starts_with('/') {
+                    format!("{}{realm}", request.origin)
+                } else {
+                    elsewhere.clone()
+                };
+                let scope = repository.map_or_else(String::new, |name| {
+                    format!(",scope=\"repository:{name}:{actions}\"")
+                });
+                let service = self.profile.service;
+                (!suffices).then(|| asked(&format!("Bearer realm=\"{realm}\",service=\"{service}\"{scope}")))
             }
         }
     }
 
-    fn honest(&mut self, method: &Method, uri: &Uri, body: &[u8]) -> Says {
-        let path = uri.path().strip_prefix("/v2/").unwrap_or_default();
+    fn honest(&mut self, request: &Request<'_>) -> Says {
+        let (method, uri) = (request.method, request.uri);
+        let path = uri.path().strip_prefix("/v2/").unwrap_or(uri.path());
         if path.is_empty() {
             return Says::new(200, "{}");
         }
+        let repository = repository_of(uri.path()).unwrap_or_default().to_owned();
+        if let Some(says) = &self.profile.needs_repository
+            && !repository.is_empty()
+            && !self.repositories.contains(&repository)
+        {
+            return match *method {
+                Method::POST => says.clone(),
+                _ => complaint(404, "NAME_UNKNOWN", "no such repository"),
+            };
+        }
         if let Some((repository, name)) = path.split_once("/manifests/") {
             let key = (repository.to_owned(), name.to_owned());
-            if method == Method::PUT {
-                let text = String::from_utf8_lossy(body).into_owned();
-                let value: Value = serde_json::from_slice(body).unwrap_or_default();
-                let media_type = value["mediaType"].as_str().unwrap_or_default().to_owned();
-                let by_digest = (key.0.clone(), digest(body));
-                self.manifests
-                    .insert(by_digest, (media_type.clone(), text.clone().into_bytes()));
-                self.manifests.insert(key, (media_type, text.into_bytes()));
-                let says = Says::new(201, "").with("location", uri.path());
-                return match value["subject"]["digest"].as_str() {
-                    Some(subject) if self.profile.lists_referrers => says.with("oci-subject", subject),
-                    _ => says,
-                };
-            }
-            return match self.manifests.get(&key) {
-                None => complaint(404, "MANIFEST_UNKNOWN", "manifest unknown"),
-                Some((media_type, bytes)) => Says::new(200, &String::from_utf8_lossy(bytes))
-                    .with("content-type", media_type)
-                    .with("docker-content-digest", &digest(bytes)),
+            return if method == Method::PUT {
+                self.put_manifest(request, key)
+            } else {
+                self.manifest_answer(request, &key)
             };
         }
         if path.ends_with("/blobs/uploads/") {
-            return Says::new(202, "").with("location", &format!("{}session?state=x%2By", uri.path()));
+            let id = self.seen.len().to_string();
+            let location = self
+                .profile
+                .uploads
+                .location
+                .replace("ORIGIN", &request.origin)
+                .replace("REPOSITORY", &repository)
+                .replace("ID", &id);
+            let begun = location.replace(&request.origin, "");
+            let (begun, _) = begun.split_once('?').unwrap_or((&begun, ""));
+            self.uploads.insert(begun.to_owned(), Vec::new());
+            return Says::new(202, "").with("location", &location);
         }
-        if path.contains("/blobs/uploads/") {
-            let wanted = uri
-                .query()
-                .unwrap_or_default()
-                .split("digest=")
-                .nth(1)
-                .unwrap_or_default();
-            let named = digest(body);
-            if wanted.replace("%3A", ":") != named || !uri.query().unwrap().starts_with("state=x%2By&") {
-                return complaint(400, "DIGEST_INVALID", "it is another");
-            }
-            self.blobs.insert(named, body.to_vec());
-            return Says::new(201, "");
+        if path.contains("/blobs/uploads/") || self.uploads.contains_key(uri.path()) {
+            return self.upload(request);
         }
         let found = path
             .split_once("/blobs/")
             .and_then(|(_, digest)| self.blobs.get(digest));
-        match found {
-            None => complaint(404, "BLOB_UNKNOWN", "blob unknown"),
-            Some(bytes) => Says {
+        match (found, &self.profile.blobs_at) {
+            (None, _) => complaint(404, "BLOB_UNKNOWN", "blob unknown"),
+            (Some(_), Some(host)) if method == Method::GET => {
+                Says::new(307, "").with("location", &format!("https://{host}{}", uri.path()))
+            }
+            (Some(bytes), _) => Says {
                 content: Content::Bytes(bytes.clone()),
                 ..Says::new(200, "")
             },
         }
     }
+
+    fn manifest_answer(&self, request: &Request<'_>, key: &(String, String)) -> Says {
+        match (self.manifests.get(key), self.profile.hides_from_readers) {
+            (None, Some((status, code))) if !request.login.contains("push") => {
+                complaint(status, code, "not for you")
+            }
+            (None, _) => complaint(404, "MANIFEST_UNKNOWN", "manifest unknown"),
+            (Some((media_type, bytes)), _) => Says::new(200, &String::from_utf8_lossy(bytes))
+                .with("content-type", media_type)
+                .with("docker-content-digest", &digest(bytes)),
+        }
+    }
+
+    fn put_manifest(&mut self, request: &Request<'_>, key: (String, String)) -> Says {
+        let is_tag = !key.1.contains(':');
+        if let Some(says) = &self.profile.keeps_tags
+            && is_tag
+            && self.manifests.contains_key(&key)
+        {
+            return says.clone();
+        }
+        let value: Value = serde_json::from_slice(request.body).unwrap_or_default();
+        let media_type = value["mediaType"].as_str().unwrap_or_default().to_owned();
+        let stored = (media_type, request.body.to_vec());
+        let by_digest = (key.0.clone(), digest(request.body));
+        self.manifests.insert(by_digest, stored.clone());
+        self.manifests.insert(key, stored);
+        let mut says = Says::new(201, "");
+        if self.profile.tells_location {
+            says = says.with("location", request.uri.path());
+        }
+        match value["subject"]["digest"].as_str() {
+            Some(subject) if self.profile.lists_referrers => says.with("oci-subject", subject),
+            _ => says,
+        }
+    }
+
+    fn upload(&mut self, request: &Request<'_>) -> Says {
+        let Uploads { location, parts } = self.profile.uploads;
+        let path = request.uri.path().to_owned();
+        let query = request.uri.query().unwrap_or_default();
+        let own_query = location.split_once('?').map_or("", |(_, query)| query);
+        if !query.starts_with(own_query) {
+            return complaint(400, "BLOB_UPLOAD_INVALID", "another state");
+        }
+        let there = match own_query {
+            "" => path.clone(),
+            query => format!("{path}?{query}"),
+        };
+        let range = |length: usize| format!("0-{}", length.saturating_sub(1));
+        let kept = self.uploads.entry(path.clone()).or_default();
+        match (request.method, parts) {
+            (&Method::GET, Parts::Taken(_)) => Says::new(204, "")
+                .with("location", &there)
+                .with("range", &range(kept.len())),
+            (&Method::GET, _) => complaint(404, "BLOB_UPLOAD_UNKNOWN", "unknown"),
+            (&Method::PATCH, Parts::Refused) => complaint(400, "UNSUPPORTED", "no parts"),
+            (&Method::PATCH, _) => {
+                let most = if let Parts::Taken(most) = parts {
+                    most
+                } else {
+                    usize::MAX
+                };
+                let begin = request.range.as_deref().and_then(|range| range.split('-').next());
+                if begin.is_some_and(|begin| begin != kept.len().to_string()) || request.body.len() > most {
+                    return complaint(416, "BLOB_UPLOAD_INVALID", "another range")
+                        .with("location", &there)
+                        .with("range", &range(kept.len()));
+                }
+                kept.extend_from_slice(request.body);
+                Says::new(202, "")
+                    .with("location", &there)
+                    .with("range", &range(kept.len()))
+            }
+            _ => {
+                let whole = [kept.as_slice(), request.body].concat();
+                let named = digest(&whole);
+                let wanted = query.split("digest=").nth(1).unwrap_or_default();
+                if wanted.replace("%3A", ":") != named {
+                    return complaint(400, "DIGEST_INVALID", "it is another");
+                }
+                self.uploads.remove(&path);
+                self.blobs.insert(named, whole);
+                Says::new(201, "")
+            }
+        }
+    }
+}
+
+/// A request and what goes with it.
+struct Request<'a> {
+    /// Scheme, host and port.
+    origin: String,
+    method: &'a Method,
+    uri: &'a Uri,
+    range: Option<String>,
+    body: &'a [u8],
+    /// Empty without one.
+    login: String,
 }
 
 /// The header that ann sends.
@@ -397,17 +657,17 @@ pub fn complaint(status: u16, code: &str, message: &str) -> Says {
 }
 
 /// A token that says itself what it is for.
-fn given(uri: &Uri, login: Option<&str>, body: &[u8]) -> Says {
-    let query = uri.query().unwrap_or_default();
-    let form = String::from_utf8_lossy(body);
-    let is_known = login == Some(&basic()) || form.contains(&format!("refresh_token={IDENTITY_TOKEN}"));
+fn given(request: &Request<'_>, service: &str) -> Says {
+    let query = request.uri.query().unwrap_or_default();
+    let form = String::from_utf8_lossy(request.body);
+    let is_known = request.login == basic() || form.contains(&format!("refresh_token={IDENTITY_TOKEN}"));
     if !is_known {
         return Says::new(401, "{}");
     }
     let fields: HashMap<String, String> = url::form_urlencoded::parse(format!("{query}&{form}").as_bytes())
         .into_owned()
         .collect();
-    assert_eq!(fields["service"], "test");
+    assert_eq!(fields["service"], service);
     Says::new(
         200,
         &json!({ "token": format!("for {}", fields["scope"]) }).to_string(),

@@ -24,17 +24,13 @@ impl LayerFailure {
     }
 }
 
-/// A layer as a stream, made in another thread as fast as it is taken.
+/// A layer as a stream, made in another thread as fast as it is taken. Why it ends too early is put into `failure`.
 pub(super) fn stream(
     objects: Arc<dyn Objects + Send + Sync>,
     contents: Contents,
-) -> (
-    impl Stream<Item = io::Result<Bytes>> + Send + 'static,
-    LayerFailure,
-) {
+    failure: LayerFailure,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let (sender, receiver) = tokio::sync::mpsc::channel(CHUNKS_WAITING);
-    let failure = LayerFailure::default();
-    let told = failure.clone();
     tokio::task::spawn_blocking(move || {
         let mut out = Chunks {
             sender: sender.clone(),
@@ -46,11 +42,11 @@ pub(super) fn stream(
         let ended = io::Error::other(error.to_string());
         // Whoever took the stream may be gone already, and then knows why.
         if !sender.is_closed() {
-            *told.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            *failure.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
         let _ = sender.blocking_send(Err(ended));
     });
-    (tokio_stream::wrappers::ReceiverStream::new(receiver), failure)
+    tokio_stream::wrappers::ReceiverStream::new(receiver)
 }
 
 /// Collects what is written and sends it in pieces.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::Error;
 use super::image::{Image, MANIFEST};
 use super::layer::Contents;
-use super::layer_stream::stream;
-use super::registry::{Access, ContentDigest, ImageReference, Registry, Repository};
+use super::layer_stream::{LayerFailure, stream};
+use super::registry::{Access, ContentDigest, ImageReference, NewBlob, Registry, Repository};
 use crate::patch::Objects;
 
 /// What a push did.
@@ -59,14 +59,18 @@ impl Registry {
             None => {}
         }
         let layer: ContentDigest = computed(&image.layer.digest)?;
+        let blob = NewBlob {
+            digest: &layer,
+            size: image.layer.size,
+            what: "the layer",
+        };
+        let failure = LayerFailure::default();
+        let content = || stream(Arc::clone(&objects), contents.clone(), failure.clone());
         self.retried(|| async {
             if repository.has_blob(&layer).await? {
                 return Ok(());
             }
-            let (stream, failure) = stream(Arc::clone(&objects), contents.clone());
-            let uploaded = repository
-                .upload(&layer, image.layer.size, stream, "the layer")
-                .await;
+            let uploaded = repository.upload(&blob, content).await;
             // Why the stream ended too early is better known here.
             failure.told().map_or(uploaded, Err)
         })
@@ -89,14 +93,17 @@ impl Registry {
         what: &str,
     ) -> Result<(), Error> {
         let content = Bytes::copy_from_slice(content);
+        let blob = NewBlob {
+            digest,
+            size: content.len() as u64,
+            what,
+        };
+        let whole = || futures::stream::iter([Ok(content.clone())]);
         self.retried(|| async {
             if repository.has_blob(digest).await? {
                 return Ok(());
             }
-            let piece = content.clone();
-            let size = piece.len() as u64;
-            let stream = futures::stream::once(async move { Ok(piece) });
-            repository.upload(digest, size, stream, what).await
+            repository.upload(&blob, whole).await
         })
         .await
     }

@@ -40,6 +40,7 @@ pub use self::reference::ImageReference;
 pub(super) use self::exchange::{Access, Repository};
 pub(super) use self::manifests::{Manifest, Stored};
 pub(super) use self::reference::ManifestName;
+pub(super) use self::uploads::NewBlob;
 
 use self::challenge::Challenge;
 use self::token::Token;

@@ -8,6 +8,7 @@ mod logins;
 mod memory;
 mod push;
 mod python;
+mod services;
 mod uploads;
 
 use std::path::Path;

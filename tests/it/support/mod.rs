@@ -15,6 +15,7 @@ pub mod prometheus;
 pub mod proxy;
 pub mod registry;
 pub mod relay;
+pub mod services;
 pub mod signing;
 pub mod ssh_server;
 pub mod tls;

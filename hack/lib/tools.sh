@@ -184,6 +184,14 @@ need_flux_event() {
     need_module_program flux-event kustomize-controller "$event" ./flux-event "-${source:0:8}"
 }
 
+# need_go_yaml: what reads YAML as Kubernetes, Helm and kustomize do.
+need_go_yaml() {
+    local source
+    source=$(sha256sum "$PATCHSET_ROOT/hack/tools/yaml/main.go")
+    need_module_program go-yaml yaml go.yaml.in/yaml/v3 . \
+        "-$(module_version yaml go.yaml.in/yaml/v2)-${source:0:8}"
+}
+
 # need_flux: kustomize-controller, and in $PATCHSET_CACHE/flux the definitions of the kinds that it and its sources have.
 need_flux() {
     local module version folder=$PATCHSET_CACHE/flux

@@ -45,6 +45,9 @@ pub enum MarkerError {
     /// It is no JSON object with just the key.
     #[error("write it as {{\"$patchset\": \"namespace:name:tag\"}} with nothing else in the comment ({0})")]
     Json(String),
+    /// It has another key.
+    #[error("it has the key {0:?}, which is unknown: {KEY:?} is the one that marks a value")]
+    Key(String),
     /// Flux and this controller would both write the value.
     #[error("it stands beside {FLUX}: only one of the two can write a value")]
     Both,
@@ -70,6 +73,10 @@ impl Marker {
         Some(match read {
             Err(error) => Err(MarkerError::Json(error.to_string())),
             Ok(map) if map.contains_key(FLUX) => Err(MarkerError::Both),
+            Ok(map) if map.len() == 1 && !map.contains_key(KEY) => {
+                let key = map.keys().next().map(String::as_str).unwrap_or_default();
+                Err(MarkerError::Key(shortened(key)))
+            }
             Ok(map) => match (map.len(), map.get(KEY).and_then(|value| value.as_str())) {
                 (1, Some(text)) => text.parse(),
                 (1, None) => Err(MarkerError::Json(format!("{KEY} is no text"))),
@@ -176,6 +183,10 @@ mod tests {
             (r#"{"$patchset": "a:b"} and more"#, "nothing else in the comment"),
             (r#"{"$patchset": 1}"#, "is no text"),
             (r#"{"$patchset": "a:b", "x": 1}"#, "other keys"),
+            (
+                r#"{"$patchsets": "a:b"}"#,
+                r#"the key "$patchsets", which is unknown: "$patchset" is"#,
+            ),
             (
                 r#"{"$patchset": "a:b", "$imagepolicy": "a:b"}"#,
                 "only one of the two",

@@ -8,7 +8,8 @@ mod message;
 mod plain;
 mod plan;
 mod round;
-mod tokens;
+mod sops;
+mod stream;
 mod yaml;
 
 pub use marker::{Field, Marker, MarkerError};

@@ -1,10 +1,46 @@
 //! Whether a text can stand in YAML without quotes, and is read as a string by every reader.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 /// Words that YAML 1.1 or 1.2 reads as something else than a string, in lower case.
 const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"];
 
-/// Whether a text is a string as it stands, for readers of YAML 1.1 (<https://yaml.org/type/>) and 1.2. Where that is not
-/// certain it is not: quotes do no harm.
+/// What a plain scalar is to go-yaml 2 and 3 (their `resolve.go`), YAML 1.1 as `PyYAML` reads it, or YAML 1.2 (10.3.2), where
+/// it is no string to one of them. Lengths and ranges are left out: what is too large for a number is written in quotes too.
+static NO_STRING: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let integer = "[-+]?(0x[0-9a-fA-F_]+|0b[01_]+|0[0-7_]*|[1-9][0-9_]*)|0o[0-7]+";
+    let sixty = "[-+]?([1-9][0-9_]*(:[0-5]?[0-9])+|[0-9][0-9_]*(:[0-5]?[0-9])+\\.[0-9_]*)";
+    let float = "[-+]?(\\.[0-9][0-9_]*|[0-9][0-9_]*(\\.[0-9_]*)?)([eE][-+]?[0-9]+)?";
+    let named = "[-+]?\\.(inf|Inf|INF|nan|NaN|NAN)";
+    let time = "([Tt]|[ \\t]+)[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}([.,][0-9]*)?([ \\t]*(Z|[-+][0-9]{1,2}(:?[0-9]{2})?))?";
+    let date = format!("[0-9]{{4}}-[0-9]{{1,2}}-[0-9]{{1,2}}({time})?");
+    let word = "(?i:y|yes|n|no|true|false|on|off|null)";
+    Regex::new(&format!(
+        "^({integer}|{sixty}|{float}|{named}|{date}|{word}|~||=|<<)$"
+    ))
+    .ok()
+});
+
+/// A number to go-yaml, which takes all `_` out first, and a sign behind `0b` and `0o`.
+static NUMBER_OF_GO: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let integer = "[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9][0-9]*)";
+    let float = "[-+]?(\\.[0-9]+|[0-9]+(\\.[0-9]*)?)([eE][-+]?[0-9]+)?";
+    Regex::new(&format!("^({integer}|{float}|0b[-+]?[01]+|0o[-+]?[0-7]+)$")).ok()
+});
+
+/// Whether a plain scalar is a string to every reader that counts.
+pub(super) fn reads_as_string(text: &str) -> bool {
+    let is = |pattern: &LazyLock<Option<Regex>>, text: &str| {
+        pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
+    };
+    let may_be_number = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-'));
+    !(is(&NO_STRING, text) || may_be_number && is(&NUMBER_OF_GO, &text.replace('_', "")))
+}
+
+/// Whether a text can be written without quotes, and is read as a string, for readers of YAML 1.1
+/// (<https://yaml.org/type/>) and 1.2. Where that is not certain it is not: quotes do no harm.
 pub(super) fn is_string(text: &str) -> bool {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@' | '+');
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
@@ -14,6 +50,7 @@ pub(super) fn is_string(text: &str) -> bool {
         && !WORDS.contains(&text.to_ascii_lowercase().as_str())
         && !may_be_number(text)
         && !may_be_date(text)
+        && reads_as_string(text)
 }
 
 /// Integers in all bases and of base 60, and floats: anything that begins with a digit and has no letter besides those
@@ -46,6 +83,54 @@ fn may_be_date(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_a_string_to_every_reader_is_told_from_the_rest() {
+        for text in [
+            "1.20",
+            "0362525",
+            "706798e8",
+            "true",
+            "y",
+            "=",
+            "<<",
+            "~",
+            ".inf",
+            "-.INF",
+            ".NaN",
+            "0O17",
+            "0_b11",
+            "0_x1f",
+            "0_o17",
+            "0b-0",
+            "1_000",
+            "190:20:30",
+            "2001-12-14",
+            "2001-1-1t1:2:3Z",
+            "+1",
+            "-1",
+            "1.",
+            ".5",
+            "",
+        ] {
+            assert!(!reads_as_string(text), "{text}");
+            assert!(!is_string(text), "{text}");
+        }
+        for text in [
+            "1.2.3",
+            "31.0.0-p2",
+            "latest",
+            "1f0c2d3",
+            "0x",
+            "0b2",
+            "12e",
+            "2025.2",
+            "1:2:3:x",
+            "a=b",
+        ] {
+            assert_eq!(reads_as_string(text), text != "2025.2", "{text}");
+        }
+    }
 
     #[test]
     fn what_may_be_read_otherwise_is_no_string() {

@@ -90,27 +90,22 @@ pub fn plan<'a, 'i>(
         let Ok(text) = std::str::from_utf8(bytes) else {
             let lines = marked(&String::from_utf8_lossy(bytes));
             let message = "it has a marker and is not UTF-8, so that it is left as it is".to_owned();
-            plan.faults.push(fault(None, message, lines));
+            let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+            let line = valid.matches('\n').count() + 1;
+            plan.faults.push(fault(Some(line), message, lines));
             continue;
         };
         let edited = match edit(text, |marker| image_of(&marker.namespace, &marker.name)) {
             Ok(edited) => edited,
             Err(error) => {
-                plan.faults.push(fault(None, error.to_string(), marked(text)));
+                plan.faults
+                    .push(fault(error.line(), error.to_string(), marked(text)));
                 continue;
             }
         };
-        if !edited.problems.is_empty() {
-            let lines: Vec<&str> = text.lines().collect();
-            plan.faults.extend(edited.problems.into_iter().map(|problem| {
-                let line = lines.get(problem.line.saturating_sub(1)).copied();
-                fault(
-                    Some(problem.line),
-                    problem.message,
-                    line.unwrap_or_default().to_owned(),
-                )
-            }));
-        }
+        let problems = edited.problems.into_iter();
+        plan.faults
+            .extend(problems.map(|problem| fault(Some(problem.line), problem.message, problem.markers)));
         plan.values.extend(
             edited
                 .values
@@ -134,7 +129,10 @@ pub fn plan<'a, 'i>(
 
 /// The lines that have a marker.
 fn marked(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().filter(|line| line.contains(KEY)).collect();
+    let lines: Vec<&str> = text
+        .split(['\n', '\r'])
+        .filter(|line| line.contains(KEY))
+        .collect();
     lines.join("\n")
 }
 
@@ -184,6 +182,6 @@ mod tests {
         assert_eq!(plan.faults.len(), 2);
         assert!(plan.faults[0].concerns("ours", "glance") && !plan.faults[0].concerns("ours", "glan"));
         assert!(plan.faults[1].concerns("theirs", "glance") && !plan.faults[1].concerns("ours", "glance"));
-        assert!(plan.faults[1].told().starts_with("e.yaml: "));
+        assert!(plan.faults[1].told().starts_with("e.yaml, line 1: "));
     }
 }

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use saphyr_parser::ScalarStyle;
+use granit_parser::{ErrorKind, ScalarStyle};
 
 use super::marker::{KEY, Marker};
-use super::plain::is_string;
-use super::tokens::{Said, Token, tokens};
+use super::plain::{is_string, reads_as_string};
+use super::stream::{Comment, Fault, Said, Scalar, Stream, read};
 use crate::api::build::ImageStatus;
+use crate::text::printable;
 
 /// The largest file that is read, in bytes.
 pub const LARGEST: usize = 5 << 20;
@@ -15,34 +16,56 @@ pub const LARGEST: usize = 5 << 20;
 /// The most markers of one file.
 const MOST_MARKERS: usize = 10_000;
 
+/// How often a file is read to find the value that cannot be edited.
+const MOST_READS: usize = 64;
+
 /// Why a file is left as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It cannot be read as YAML.
-    #[error("it has a marker and is no YAML, so that it is left as it is: {0}")]
-    Yaml(String),
+    #[error("it has a marker and is no YAML, so that it is left as it is: {message}")]
+    Yaml {
+        /// The line, from 1.
+        line: usize,
+        /// Why, and what to do.
+        message: String,
+    },
     /// It is too large.
     #[error("it has {0} bytes, and at most {LARGEST} are read")]
     TooLarge(usize),
-    /// It has too many markers.
+    /// It has too many markers. The line of the first that is too much, from 1.
     #[error("it has more than {MOST_MARKERS} markers")]
-    TooMany,
-    /// The edited file would not say what it should.
+    TooMany(usize),
+    /// SOPS could not decrypt it after an edit. The line of the first marker, from 1.
     #[error(
-        "its line {0} cannot be edited without a change to something else: write the value on one line in quotes"
+        "SOPS has put its check sum (mac) over all values, so that none could be decrypted after an edit: \
+        encrypt the file with mac_only_encrypted: true in .sops.yaml, or move the marked values to another file"
     )]
-    Unsafe(usize),
+    Sealed(usize),
 }
 
-/// A marker that cannot be followed. The others are.
+impl Error {
+    /// The line, from 1, where it is one's fault.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Yaml { line, .. } | Self::TooMany(line) | Self::Sealed(line) => Some(*line),
+            Self::TooLarge(_) => None,
+        }
+    }
+}
+
+/// A marker that cannot be followed, or a document with markers that cannot be read. The others are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The line, from 1.
     pub line: usize,
-    /// The column of the marker's comment in characters, from 1.
+    /// The column in characters, from 1: of the marker's comment, or where reading ended.
     pub column: usize,
     /// Why, and what to do.
     pub message: String,
+    /// The lines with the markers that are concerned.
+    pub markers: String,
 }
 
 /// A value that was changed.
@@ -73,12 +96,20 @@ pub struct Edited {
     pub problems: Vec<Problem>,
 }
 
+/// A value that is to change.
+struct Replacement<'a> {
+    scalar: &'a Scalar,
+    comment: &'a Comment,
+    text: String,
+    change: Change,
+}
+
 /// Puts images where markers ask for them. Of the file, only the marked values' bytes change. Markers of a `PatchSet` for
 /// which there is no image are left alone, and so is all that has no marker, whatever it is.
 ///
 /// # Errors
 ///
-/// Where the file has a marker, and cannot be read or edited as a whole.
+/// Where the file has a marker, and no document of it can be read, or it cannot be edited as a whole.
 pub fn edit<'a>(text: &str, image_of: impl Fn(&Marker) -> Option<&'a ImageStatus>) -> Result<Edited, Error> {
     if !text.contains(KEY) {
         return Ok(Edited::default());
@@ -86,22 +117,31 @@ pub fn edit<'a>(text: &str, image_of: impl Fn(&Marker) -> Option<&'a ImageStatus
     if text.len() > LARGEST {
         return Err(Error::TooLarge(text.len()));
     }
-    let before = tokens(text).map_err(|error| Error::Yaml(error.to_string()))?;
+    let stream = read(text);
     let mut edited = Edited::default();
-    let mut replaced: Vec<(usize, Range<usize>, String)> = Vec::new();
-    for comment in comments(text, &before.scalars) {
-        let Some(read) = Marker::of_comment(&text[comment.bytes.clone()]) else {
+    let mut replacements: Vec<Replacement<'_>> = Vec::new();
+    for comment in &stream.comments {
+        let content = &text[comment.bytes.clone()];
+        if !content.contains(KEY) {
+            continue;
+        }
+        if edited.values.len() + edited.problems.len() >= MOST_MARKERS {
+            return Err(Error::TooMany(comment.line));
+        }
+        let problem = |message: String| problem(text, comment, message);
+        let Some(found) = Marker::of_comment(content) else {
+            let is_alone = text[..comment.bytes.start - 1]
+                .chars()
+                .rev()
+                .take_while(|c| !matches!(c, '\n' | '\r'))
+                .all(|c| c.is_whitespace() || c == '\u{feff}');
+            // What is commented out with its marker is meant to be.
+            if !is_alone && inner_markers(content).any(|marker| image_of(&marker).is_some()) {
+                edited.problems.push(problem(BEHIND_COMMENT.to_owned()));
+            }
             continue;
         };
-        if edited.values.len() + edited.problems.len() >= MOST_MARKERS {
-            return Err(Error::TooMany);
-        }
-        let problem = |message: String| Problem {
-            line: comment.line,
-            column: text[comment.line_start..comment.bytes.start].chars().count(),
-            message,
-        };
-        let marker = match read {
+        let marker = match found {
             Ok(marker) => marker,
             Err(error) => {
                 edited.problems.push(problem(error.to_string()));
@@ -109,163 +149,316 @@ pub fn edit<'a>(text: &str, image_of: impl Fn(&Marker) -> Option<&'a ImageStatus
             }
         };
         let image = image_of(&marker);
-        let token = comment
-            .token
-            .and_then(|index| before.scalars.get(index).map(|token| (index, token)));
-        let (index, token) = match token.ok_or(NO_VALUE).and_then(|(index, token)| {
-            let between = &text[token.bytes.end..comment.bytes.start - 1];
-            is_marked(text, token, between).map(|()| (index, token))
-        }) {
-            Ok(found) => found,
+        let scalar = match marked(text, &stream, comment) {
+            Ok(scalar) => scalar,
             Err(why) => {
-                edited.problems.extend(image.map(|_| problem(why.to_owned())));
+                edited.problems.extend(image.map(|_| problem(why)));
                 continue;
             }
         };
-        edited.values.push((marker.clone(), token.value.clone()));
+        edited.values.push((marker.clone(), scalar.value.clone()));
         let Some(image) = image else { continue };
         let value = marker.value(image);
-        if token.value != value {
-            replaced.push((index, token.bytes.clone(), written(text, token, value)));
-            edited.changes.push(Change {
-                marker: marker.clone(),
-                line: comment.line,
-                before: token.value.clone(),
-                after: value.to_owned(),
+        if scalar.value != value || !(scalar.is_string || reads_as_string(value)) {
+            replacements.push(Replacement {
+                scalar,
+                comment,
+                text: written(text, scalar, value),
+                change: Change {
+                    marker: marker.clone(),
+                    line: comment.line,
+                    before: scalar.value.clone(),
+                    after: value.to_owned(),
+                },
             });
         }
         edited.followed.push(marker);
     }
-    if replaced.is_empty() {
-        return Ok(edited);
+    tell_texts(text, &stream, &image_of, &mut edited);
+    tell_faults(text, &stream.faults, &mut edited)?;
+    if stream.is_sealed && !replacements.is_empty() {
+        let line = replacements.first().map_or(1, |first| first.comment.line);
+        return Err(Error::Sealed(line));
     }
-    let mut result = String::with_capacity(text.len() + 64 * replaced.len());
-    let mut done = 0;
-    for (_, bytes, written) in &replaced {
-        result.push_str(&text[done..bytes.start]);
-        result.push_str(written);
-        done = bytes.end;
-    }
-    result.push_str(&text[done..]);
-    let mut expected = before.events;
-    for ((index, ..), change) in replaced.iter().zip(&edited.changes) {
-        if let Some(Said::Scalar(value, ..)) = before
-            .scalars
-            .get(*index)
-            .and_then(|token| expected.get_mut(token.event))
-        {
-            value.clone_from(&change.after);
+    let mut reads = MOST_READS;
+    let (sound, unsound) = sound(text, &stream, replacements, &mut reads);
+    for replacement in unsound {
+        let marker = &replacement.change.marker;
+        if let Some(at) = edited.followed.iter().position(|followed| followed == marker) {
+            edited.followed.remove(at);
         }
+        edited
+            .problems
+            .push(problem(text, replacement.comment, UNSAFE.to_owned()));
     }
-    let line = edited.changes.first().map_or(1, |change| change.line);
-    let after = tokens(&result).map_err(|_| Error::Unsafe(line))?;
-    if !same(&expected, &after.events) {
-        return Err(Error::Unsafe(line));
+    edited
+        .problems
+        .sort_by_key(|problem| (problem.line, problem.column));
+    if !sound.is_empty() {
+        edited.text = Some(replaced(text, &sound));
+        edited.changes = sound.into_iter().map(|replacement| replacement.change).collect();
     }
-    edited.text = Some(result);
     Ok(edited)
 }
 
 const NO_VALUE: &str =
     "there is no value before it on its line: write the marker behind the value that it marks";
+const BEHIND_COMMENT: &str = "the marker is behind another comment: write it directly behind the value, and the comment on a line of its own";
+const IN_TEXT: &str = "the marker is part of a text of several lines, in which nothing is a comment: \
+    write it behind a value of its own, or take it out of the text";
+const UNSAFE: &str =
+    "the value cannot be edited without a change to something else: write it on a line of its own, in quotes";
+const TEMPLATE: &str = "it is a template ({{ … }}) and not YAML itself: mark its values file";
+const TAB: &str = "the line is indented with a tab: YAML takes spaces alone";
 
-/// Whether a marker behind a token marks its value.
-fn is_marked(text: &str, token: &Token, between: &str) -> Result<(), &'static str> {
-    if matches!(token.style, ScalarStyle::Literal | ScalarStyle::Folded) {
-        return Err("the value is a block of text: write it on one line, before the marker");
-    }
-    if text[token.bytes.clone()].contains(['\n', '\r']) {
-        return Err("the value goes over several lines: write it on one line, before the marker");
-    }
-    if token.style == ScalarStyle::Plain && text[token.bytes.clone()] != token.value {
-        return Err("there is no value that can be replaced: write one, for instance \"\"");
-    }
-    match between.trim_start_matches([' ', '\t', ',']).chars().next() {
-        None => Ok(()),
-        Some(']' | '}') => Err("it is behind a list or a map: write it behind the value that it marks"),
-        Some(_) => Err(NO_VALUE),
+/// A marker that cannot be followed, with its line.
+fn problem(text: &str, comment: &Comment, message: String) -> Problem {
+    Problem {
+        line: comment.line,
+        column: comment.column,
+        message,
+        markers: text[comment.bytes.clone()].to_owned(),
     }
 }
 
-/// A value as it stands in the place of a token, in its style where that is possible.
-fn written(text: &str, token: &Token, value: &str) -> String {
-    let was_quoted = text[token.bytes.clone()].chars().next();
+/// The markers that stand behind a `#` inside a text.
+fn inner_markers(text: &str) -> impl Iterator<Item = Marker> {
+    text.split('#')
+        .filter(|part| part.contains(KEY))
+        .filter_map(|part| Marker::of_comment(part)?.ok())
+}
+
+/// Tells the markers inside texts of several lines, where they look like comments.
+fn tell_texts<'a>(
+    text: &str,
+    stream: &Stream,
+    image_of: &impl Fn(&Marker) -> Option<&'a ImageStatus>,
+    edited: &mut Edited,
+) {
+    let mut counted = (0, 1);
+    for scalar in &stream.scalars {
+        let content = &text[scalar.bytes.clone()];
+        if !content.contains(KEY) || !content.contains(['\n', '\r']) {
+            continue;
+        }
+        let mut start = scalar.bytes.start;
+        for part in content.split_inclusive(['\n', '\r']) {
+            let hash = part.find('#').unwrap_or_default();
+            if part.contains(KEY) && inner_markers(part).any(|marker| image_of(&marker).is_some()) {
+                if edited.values.len() + edited.problems.len() >= MOST_MARKERS {
+                    return;
+                }
+                counted = (start, counted.1 + line_ends(&text[counted.0..start]));
+                edited.problems.push(Problem {
+                    line: counted.1,
+                    column: column_of(text, start + hash),
+                    message: IN_TEXT.to_owned(),
+                    markers: part.to_owned(),
+                });
+            }
+            start += part.len();
+        }
+    }
+}
+
+/// How many lines end in a text.
+fn line_ends(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let ends = |at: usize| bytes[at] == b'\n' || bytes[at] == b'\r' && bytes.get(at + 1) != Some(&b'\n');
+    (0..bytes.len()).filter(|at| ends(*at)).count()
+}
+
+/// The column of a byte in characters, from 1.
+fn column_of(text: &str, at: usize) -> usize {
+    let before = text[..at].chars().rev();
+    before.take_while(|c| !matches!(c, '\n' | '\r')).count() + 1
+}
+
+/// Tells the documents that have markers and cannot be read.
+fn tell_faults(text: &str, faults: &[Fault], edited: &mut Edited) -> Result<(), Error> {
+    for fault in faults {
+        let document = &text[fault.bytes.clone()];
+        if !document.contains(KEY) {
+            continue;
+        }
+        let (line, message) = why(text, fault);
+        if edited.values.is_empty() && edited.problems.is_empty() && faults.len() == 1 {
+            return Err(Error::Yaml { line, message });
+        }
+        let lines: Vec<&str> = document
+            .split(['\n', '\r'])
+            .filter(|line| line.contains(KEY))
+            .collect();
+        edited.problems.push(Problem {
+            line: fault.line,
+            column: fault.column,
+            message: format!(
+                "its document has a marker and is no YAML, so that it is left as it is: {message}"
+            ),
+            markers: lines.join("\n"),
+        });
+    }
+    Ok(())
+}
+
+/// The line of a fault and why it is one, for the author of the file.
+fn why(text: &str, fault: &Fault) -> (usize, String) {
+    let document = &text[fault.bytes.clone()];
+    let first = line_ends(&text[..fault.bytes.start]) + 1;
+    let has_tab = |line: &str| line[..line.len() - line.trim_start().len()].contains('\t');
+    let mut lines = document.split_inclusive('\n').enumerate();
+    let is_template = lines.any(|(index, line)| {
+        line.trim_start().starts_with("{{") || index + first == fault.line && line.contains("{{")
+    });
+    if is_template {
+        return (fault.line, TEMPLATE.to_owned());
+    }
+    let from_fault = document
+        .split_inclusive('\n')
+        .enumerate()
+        .skip(fault.line.saturating_sub(first));
+    let is_tab = matches!(
+        fault.kind,
+        ErrorKind::TabInBlockIndentation
+            | ErrorKind::TabInIndentation
+            | ErrorKind::TabInPlainScalar
+            | ErrorKind::TabNotAllowed
+    );
+    let mut near = from_fault.take(if is_tab { usize::MAX } else { 1 });
+    match near.find(|(_, line)| has_tab(line)) {
+        Some((index, _)) => (first + index, TAB.to_owned()),
+        None => (fault.line, format!("{}, column {}", fault.kind, fault.column)),
+    }
+}
+
+/// The scalar that a comment marks.
+fn marked<'a>(text: &str, stream: &'a Stream, comment: &Comment) -> Result<&'a Scalar, String> {
+    let hash = comment.bytes.start - 1;
+    let line_start = text[..hash].rfind(['\n', '\r']).map_or(0, |end| end + 1);
+    let after = stream.scalars.partition_point(|scalar| scalar.bytes.start < hash);
+    let scalar = after
+        .checked_sub(1)
+        .and_then(|index| stream.scalars.get(index))
+        .filter(|scalar| scalar.bytes.end <= hash)
+        .filter(|scalar| scalar.bytes.end > line_start)
+        .ok_or(NO_VALUE)?;
+    if matches!(scalar.style, ScalarStyle::Literal | ScalarStyle::Folded) {
+        return Err("the value is a block of text: write it on one line, before the marker".to_owned());
+    }
+    if text[scalar.bytes.clone()].contains(['\n', '\r']) {
+        return Err("the value goes over several lines: write it on one line, before the marker".to_owned());
+    }
+    if let Some(tag) = &scalar.other_tag {
+        return Err(format!(
+            "the value's tag {} says that it is no string: take the tag out",
+            printable(tag, 100)
+        ));
+    }
+    if text[line_start..comment.bytes.end].contains(['\u{85}', '\u{2028}', '\u{2029}']) {
+        return Err("the line has a character at which some readers end it: take it out".to_owned());
+    }
+    let is_odd = |name: &str| {
+        !name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    };
+    let words = text[line_start..scalar.bytes.start.max(line_start)]
+        .split_whitespace()
+        .rev();
+    let mut properties = words.take_while(|word| word.starts_with(['&', '!']));
+    if properties.any(|word| word.strip_prefix('&').is_some_and(is_odd)) {
+        return Err(
+            "the name of the value's anchor ends earlier to some readers: take letters, digits, _ and -"
+                .to_owned(),
+        );
+    }
+    if scalar.value.starts_with("ENC[AES256_GCM,") {
+        return Err("the value is encrypted by SOPS: mark one that is not".to_owned());
+    }
+    let between = &text[scalar.bytes.end..hash];
+    match between.trim_start_matches([' ', '\t', ',']).chars().next() {
+        None => Ok(scalar),
+        Some('}') if between.contains("}}") => Err(TEMPLATE.to_owned()),
+        Some(']' | '}') => {
+            Err("it is behind a list or a map: write it behind the value that it marks".to_owned())
+        }
+        Some(_) => Err(NO_VALUE.to_owned()),
+    }
+}
+
+/// A value as it stands in the place of a scalar, in its style where that is possible.
+fn written(text: &str, scalar: &Scalar, value: &str) -> String {
+    let was_quoted = text[scalar.bytes.clone()].chars().next();
     match was_quoted.filter(|c| matches!(c, '\'' | '"')) {
         Some(quote) => format!("{quote}{value}{quote}"),
         // Some readers take `a:b` in braces for a key and its value.
-        None if is_string(value) && (token.flow == 0 || !value.contains(':')) => value.to_owned(),
+        None if is_string(value) && (scalar.flow == 0 || !value.contains(':')) => value.to_owned(),
         None => format!("\"{value}\""),
     }
 }
 
-/// Whether two streams say the same, but for quotes.
-fn same(expected: &[Said], found: &[Said]) -> bool {
-    let alike = |(expected, found): (&Said, &Said)| match (expected, found) {
-        (Said::Scalar(a, was_plain, anchor, tag), Said::Scalar(b, is_plain, other_anchor, other_tag)) => {
-            let is_quoted_now = *was_plain && !*is_plain;
-            (a, anchor, tag) == (b, other_anchor, other_tag) && (was_plain == is_plain || is_quoted_now)
-        }
-        _ => expected == found,
-    };
-    expected.len() == found.len() && expected.iter().zip(found).all(alike)
-}
-
-/// A comment that has the key.
-struct Comment {
-    /// Its text, without `#`.
-    bytes: Range<usize>,
-    /// The line, from 1, and where it begins.
-    line: usize,
-    line_start: usize,
-    /// The last scalar that ends before it on its line.
-    token: Option<usize>,
-}
-
-/// The comments that have the key, in order.
-fn comments(text: &str, scalars: &[Token]) -> Vec<Comment> {
-    // What says nothing has no bytes of its own; the parser may put it anywhere on the line.
-    let says = |token: &Token| !(token.style == ScalarStyle::Plain && token.value.is_empty());
-    let solid: Vec<usize> = (0..scalars.len())
-        .filter(|index| scalars.get(*index).is_some_and(says))
-        .collect();
-    let token_of = |place: usize| {
-        solid
-            .get(place)
-            .and_then(|index| Some((*index, scalars.get(*index)?)))
-    };
-    let mut found = Vec::new();
-    let mut line_start = 0;
-    for (number, part) in text.split_inclusive('\n').enumerate() {
-        let (start, content) = (line_start, part.trim_end_matches(['\n', '\r']));
-        line_start += part.len();
-        if !content.contains(KEY) {
-            continue;
-        }
-        let end = start + content.len();
-        let after =
-            solid.partition_point(|index| scalars.get(*index).is_some_and(|token| token.bytes.start < end));
-        let last = after
-            .checked_sub(1)
-            .and_then(token_of)
-            .filter(|(_, token)| token.bytes.end > start);
-        let from = last.as_ref().map_or(start, |(_, token)| token.bytes.end);
-        // A scalar that goes on is no comment.
-        let Some(rest) = text.get(from..end) else {
-            continue;
-        };
-        // A comment begins with a `#` at the start of a line or behind a space (YAML 1.2, 6.6).
-        let begins = |at: usize| {
-            let before = text[..from + at].chars().next_back();
-            before.is_none_or(char::is_whitespace)
-        };
-        if let Some((at, _)) = rest.match_indices('#').find(|(at, _)| begins(*at)) {
-            found.push(Comment {
-                bytes: from + at + 1..end,
-                line: number + 1,
-                line_start: start,
-                token: last.map(|(index, _)| index),
-            });
-        }
+/// The text with some values in the place of others.
+fn replaced(text: &str, replacements: &[Replacement<'_>]) -> String {
+    let mut result = String::with_capacity(text.len() + 64 * replacements.len());
+    let mut done = 0;
+    for replacement in replacements {
+        let bytes: &Range<usize> = &replacement.scalar.bytes;
+        result.push_str(&text[done..bytes.start]);
+        result.push_str(&replacement.text);
+        done = bytes.end;
     }
-    found
+    result.push_str(&text[done..]);
+    result
+}
+
+/// Parts replacements into those after which the file says what it should, and the others.
+fn sound<'a>(
+    text: &str,
+    stream: &Stream,
+    mut replacements: Vec<Replacement<'a>>,
+    reads: &mut usize,
+) -> (Vec<Replacement<'a>>, Vec<Replacement<'a>>) {
+    if replacements.is_empty() || is_sound(text, stream, &replacements, reads) {
+        return (replacements, Vec::new());
+    }
+    if replacements.len() == 1 || *reads == 0 {
+        return (Vec::new(), replacements);
+    }
+    let second = replacements.split_off(replacements.len() / 2);
+    let (mut good, mut bad) = sound(text, stream, replacements, reads);
+    let (more, worse) = sound(text, stream, second, reads);
+    good.extend(more);
+    bad.extend(worse);
+    if is_sound(text, stream, &good, reads) {
+        (good, bad)
+    } else {
+        bad.extend(good);
+        (Vec::new(), bad)
+    }
+}
+
+/// Whether a file says what it did, but for the replaced values.
+fn is_sound(text: &str, stream: &Stream, replacements: &[Replacement<'_>], reads: &mut usize) -> bool {
+    let Some(left) = reads.checked_sub(1) else {
+        return false;
+    };
+    *reads = left;
+    let found = read(&replaced(text, replacements)).events;
+    let mut replacements = replacements.iter().peekable();
+    let is_same = |(at, (expected, found)): (usize, (&Said, &Said))| {
+        let replacement = replacements.next_if(|replacement| replacement.scalar.event == at);
+        match (expected, found, replacement) {
+            (
+                Said::Scalar(_, was_plain, anchor, tag),
+                Said::Scalar(value, is_plain, new_anchor, new_tag),
+                Some(replacement),
+            ) => {
+                *value == replacement.change.after
+                    && (anchor, tag) == (new_anchor, new_tag)
+                    && (*was_plain || !*is_plain)
+            }
+            (expected, found, replacement) => replacement.is_none() && expected == found,
+        }
+    };
+    stream.events.len() == found.len() && stream.events.iter().zip(&found).enumerate().all(is_same)
 }

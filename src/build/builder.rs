@@ -60,6 +60,12 @@ pub(super) fn container(order: &Order<'_>) -> Container {
     }
 }
 
+/// No profile. Both builders mount, and make namespaces, which the profiles that runtimes bring (and the kubelet gives to all with
+/// `seccompDefault`) forbid.
+fn unconfined() -> Value {
+    json!({ "type": "Unconfined" })
+}
+
 fn buildkit(order: &Order<'_>) -> Container {
     let mut args = Vec::new();
     let mut option = |value: String| args.extend(["--opt".to_owned(), value]);
@@ -109,8 +115,8 @@ fn buildkit(order: &Order<'_>) -> Container {
             "runAsUser": 1000,
             "runAsGroup": 1000,
             "runAsNonRoot": true,
-            "seccompProfile": { "type": "Unconfined" },
-            "appArmorProfile": { "type": "Unconfined" },
+            "seccompProfile": unconfined(),
+            "appArmorProfile": unconfined(),
         }),
         state: "/home/user/.local/share/buildkit",
     }
@@ -164,6 +170,8 @@ fn buildah(order: &Order<'_>) -> Container {
                 "drop": ["ALL"],
                 "add": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP", "SETGID", "SETUID", "SYS_CHROOT"],
             },
+            "seccompProfile": unconfined(),
+            "appArmorProfile": unconfined(),
         }),
         state: "/var/lib/containers",
     }

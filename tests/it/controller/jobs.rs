@@ -331,6 +331,37 @@ async fn a_pod_template_says_where_and_with_how_much_a_build_runs() {
     }
 }
 
+/// Both mount and make namespaces, which `AppArmor`'s and seccomp's default profiles forbid.
+#[tokio::test(flavor = "multi_thread")]
+async fn builders_run_without_profiles_unless_a_template_sets_them() {
+    let registry = Registry::open();
+    let (stage, mut spec) = scene("profiles", &registry, &[]).await;
+    let own = json!({ "spec": { "containers": [{ "name": "build", "securityContext": {
+        "seccompProfile": { "type": "RuntimeDefault" }, "appArmorProfile": null } }] } });
+    let mut known = Vec::new();
+    for (builder, template, expected) in [
+        ("BuildKit", Value::Null, ["Unconfined", "Unconfined"]),
+        ("Buildah", Value::Null, ["Unconfined", "Unconfined"]),
+        ("Buildah", own, ["RuntimeDefault", ""]),
+    ] {
+        spec["build"]["args"]["NAME"] = json!(known.len().to_string());
+        spec["build"]["job"] = json!({ "builder": builder });
+        if !template.is_null() {
+            spec["build"]["job"]["podTemplate"] = template;
+        }
+        stage.apply("demo", &spec).await;
+        let name = next_job(&stage, &known).await;
+        let job = stage.api::<Job>().get(&name).await.unwrap();
+        let pod = job.spec.unwrap().template.spec.unwrap();
+        let context = pod.containers[0].security_context.clone().unwrap();
+        let seccomp = context.seccomp_profile.map(|profile| profile.type_);
+        let app_armor = context.app_armor_profile.map(|profile| profile.type_);
+        let profiles = [seccomp, app_armor].map(Option::unwrap_or_default);
+        assert_eq!(profiles, expected, "{builder}");
+        known.push(name);
+    }
+}
+
 #[rstest]
 #[case::all("--job-pod-template=Allowed", json!({ "spec": { "hostPID": true } }), "")]
 #[case::nothing("--job-pod-template=Forbidden", json!({ "spec": { "nodeSelector": { "a": "b" } } }), "take it out")]

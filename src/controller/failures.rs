@@ -42,7 +42,7 @@ fn classify(error: &source::Error) -> (&'static str, Retry) {
         E::Timeout { .. } => reason::TIMED_OUT,
         E::Authentication { .. } => reason::AUTHENTICATION_FAILED,
         E::Declined { .. } => reason::REPOSITORY_NOT_FOUND,
-        E::RefNotFound { .. } => reason::REF_NOT_FOUND,
+        E::RefNotFound { .. } | E::Moved { .. } => reason::REF_NOT_FOUND,
         E::FileNotFound { .. } => reason::PATH_NOT_FOUND,
         E::Rejected { .. } => reason::PUSH_REJECTED,
         E::Raced { .. } => reason::WRITE_FAILED,
@@ -53,6 +53,7 @@ fn classify(error: &source::Error) -> (&'static str, Retry) {
     let retry = match error {
         // What a Secret holds may change without the spec.
         E::Secret(_) => Retry::Backoff,
+        E::Moved { .. } => Retry::Anew,
         _ => match error.class() {
             Class::Invalid => Retry::WhenChanged,
             Class::Transient | Class::Authentication | Class::NotFound | Class::TooLarge | Class::Corrupt => {

@@ -16,8 +16,8 @@ use super::references::{Referent, ReferentKind};
 use super::triggers::Change;
 use crate::api::FluxDuration;
 use crate::ops::objects::Shown;
-use crate::plan::Outcome;
 use crate::plan::lifecycle::{Asked, Next, Observed};
+use crate::plan::{Failure, Outcome};
 
 /// When an object is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +78,11 @@ pub(super) trait Reconciled:
         known: &Self::Status,
         pace: Pace,
     ) -> impl Future<Output = Outcome<Self::Sources, Self::Done>> + Send;
+
+    /// What a result lacks because a step could not be done.
+    fn failures(_: &Self::Done) -> Vec<&Failure> {
+        Vec::new()
+    }
 
     /// The status that an attempt leads to.
     fn settle(

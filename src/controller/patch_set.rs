@@ -267,6 +267,18 @@ impl Reconciled for PatchSet {
         Outcome::Done(sources, progress)
     }
 
+    fn failures(done: &Progress) -> Vec<&Failure> {
+        let built = match &done.built {
+            Built::Failed(failure, _) => Some(failure),
+            _ => None,
+        };
+        let delivered = match &done.delivered {
+            Delivered::Failed(failure, _) => Some(failure),
+            _ => None,
+        };
+        built.into_iter().chain(delivered).collect()
+    }
+
     fn settle(
         &self,
         known: &PatchSetStatus,

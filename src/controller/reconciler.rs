@@ -24,7 +24,7 @@ use super::{annotations, panics, turns, unreadable};
 use crate::api::{FluxDuration, reason};
 use crate::ops::metrics::Outcome as Ended;
 use crate::plan::lifecycle::{Asked, InARow, Next, Observed, begin, wait};
-use crate::plan::{Failure, Outcome, Step, backoff};
+use crate::plan::{Failure, Outcome, Retry, Step, backoff};
 use crate::source::Freshness;
 use crate::status::events;
 use crate::status::notify::About;
@@ -266,7 +266,13 @@ impl<K: Reconciled> Kind<K> {
 
     /// One attempt, which ends soon after its deadline, and whose defects are its own.
     async fn attempt(&self, object: &K, known: &K::Status, pace: Pace) -> Outcome<K::Sources, K::Done> {
-        let attempt = panics::caught(object.attempt(&self.context, known, pace));
+        let attempt = panics::caught(async {
+            let outcome = object.attempt(&self.context, known, pace).await;
+            if is_out_of_date(&outcome, K::failures) {
+                return object.attempt(&self.context, known, pace).await;
+            }
+            outcome
+        });
         let outcome = match tokio::time::timeout_at((pace.deadline + OVERTIME).into(), attempt).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panicked)) => Outcome::Failed(panicked.into(), None),
@@ -372,6 +378,16 @@ fn seen<K: Reconciled>(object: &K) -> Seen<K::Status> {
         version: object.resource_version(),
         status: object.status().cloned().unwrap_or_default(),
     }
+}
+
+/// Whether an attempt failed because a branch moved between the look at it and the fetch.
+fn is_out_of_date<S, D>(outcome: &Outcome<S, D>, failures: impl Fn(&D) -> Vec<&Failure>) -> bool {
+    let failures = match outcome {
+        Outcome::Failed(failure, _) => vec![failure],
+        Outcome::Unchanged(_) => Vec::new(),
+        Outcome::Done(_, done) => failures(done),
+    };
+    failures.iter().any(|failure| failure.retry == Retry::Anew)
 }
 
 /// A number from 0 to 1 that differs between objects and moments; nothing depends on its quality.

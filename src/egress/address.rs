@@ -1,6 +1,9 @@
 //! How far an IP address reaches (IANA's special-purpose address registries, RFC 6890).
 
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::cause::find_cause;
 
 /// How far an address reaches, the closest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,22 +31,8 @@ pub struct RefusedAddress {
 impl RefusedAddress {
     /// Finds the refusal in an error of a client, below all that was wrapped round it.
     #[must_use]
-    pub fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
-        let mut current = Some(error);
-        while let Some(error) = current {
-            if let Some(found) = error.downcast_ref() {
-                return Some(found);
-            }
-            // `source` passes over what an `io::Error` holds.
-            let held = error
-                .downcast_ref::<std::io::Error>()
-                .and_then(std::io::Error::get_ref);
-            current = match held {
-                Some(held) => Some(held),
-                None => error.source(),
-            };
-        }
-        None
+    pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
+        find_cause(error)
     }
 }
 

@@ -10,9 +10,11 @@
 //!   the server's own: not from a public server to a private address, and from neither to loopback.
 
 mod address;
+mod cause;
 mod redirect;
 mod resolver;
 
 pub use address::{Reach, RefusedAddress, reach};
+pub use cause::{causes, find_cause};
 pub use redirect::{Elsewhere, RefusedRedirect, check_redirect};
 pub use resolver::{Destinations, connect};

@@ -41,6 +41,8 @@ impl Step {
 pub enum Retry {
     /// Another attempt, after a wait that grows.
     Backoff,
+    /// The same, but the first time at once: what was looked at is out of date.
+    Anew,
     /// Another attempt, after this time.
     After(Duration),
     /// Only a change by a person: of the spec, of the patches, of the controller's options.

@@ -180,7 +180,7 @@ impl<'a, S: Observed> Settling<'a, S> {
         );
         conditions.set(condition::READY, Truth::False, failure.reason, &failure.message);
         let next = match failure.retry {
-            Retry::Backoff | Retry::After(_) => {
+            Retry::Backoff | Retry::Anew | Retry::After(_) => {
                 conditions.remove(condition::STALLED);
                 conditions.set(
                     condition::RECONCILING,

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 use super::error::{bytes, hex};
 use super::files::relative;
 use super::http::{Body, HttpClient};
-use super::session::Session;
+use super::session::{Access, Session};
 use super::space::Reservation;
 use super::{Error, FileLimits, Mirrors, RepoUrl, Scheme, SourceFile, Upstream};
 
@@ -80,7 +80,7 @@ impl Mirrors {
         let wanted = relative(&artifact.path)?;
         let mut hash = Hash::new(&artifact.digest)?;
         let upstream = Upstream::anonymous(artifact.url.clone());
-        let session = self.session(&upstream, limits.packed, deadline)?;
+        let session = self.session(&upstream, Access::Read, limits.packed, deadline)?;
         let client = HttpClient::new(&session)?;
         let address = reqwest::Url::parse(&artifact.url.to_string())
             .map_err(|error| session.protocol(&error.to_string()))?;

@@ -73,6 +73,16 @@ pub enum Error {
         /// Names like it that exist, the likeliest first.
         near: Vec<String>,
     },
+    /// The server does not give out the commit that it listed: the branch or tag moved after it was looked at.
+    #[error("{url}: {name} moved after it was looked at: the server does not give out {commit} (any more)")]
+    Moved {
+        /// The address without user information.
+        url: String,
+        /// The branch or tag.
+        name: String,
+        /// The commit's SHA-1.
+        commit: String,
+    },
     /// A ref's value or a version range is malformed, or fits more than one commit.
     #[error("{wanted}: {reason}")]
     RefInvalid {
@@ -96,6 +106,14 @@ pub enum Error {
         what: String,
         /// The limit with its unit.
         limit: String,
+    },
+    /// What a server sent is damaged, or is not what it says.
+    #[error("{url}: the server's pack cannot be used: {reason}")]
+    BadPack {
+        /// The address without user information.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// What is stored on disk, or what arrived, is damaged. A damaged mirror is rebuilt by the next call.
     #[error("{what} is damaged: {reason}")]
@@ -184,7 +202,7 @@ pub enum Class {
     Invalid,
     /// A limit of this process: nothing to retry until the limit or the source changes.
     TooLarge,
-    /// Stored data is damaged: the next call rebuilds it, retry at once.
+    /// Data that is stored or was sent is damaged: the next call gets it anew, retry at once.
     Corrupt,
 }
 
@@ -196,7 +214,7 @@ impl Error {
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::Io { .. } | Self::Protocol { .. } => {
                 Class::Transient
             }
-            Self::Raced { .. } => Class::Transient,
+            Self::Raced { .. } | Self::Moved { .. } => Class::Transient,
             // As with a login, somebody has to allow it.
             Self::Authentication { .. } | Self::Rejected { .. } => Class::Authentication,
             Self::Declined { .. } | Self::RefNotFound { .. } | Self::FileNotFound { .. } => Class::NotFound,
@@ -208,7 +226,7 @@ impl Error {
             | Self::Author { .. }
             | Self::Path { .. } => Class::Invalid,
             Self::TooLarge { .. } => Class::TooLarge,
-            Self::Corrupt { .. } => Class::Corrupt,
+            Self::Corrupt { .. } | Self::BadPack { .. } => Class::Corrupt,
         }
     }
 

@@ -4,17 +4,19 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 use reqwest::{Client, ClientBuilder, Method, Request, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
 
 use super::error::chain;
-use super::session::Session;
+use super::session::{Access, Session, lacks_object};
 use super::{Credentials, Error, Scheme, Upstream};
-use crate::egress::{Destinations, Elsewhere, RefusedAddress, check_redirect};
+use crate::egress::{Destinations, Elsewhere, RefusedAddress, check_redirect, find_cause};
 
 /// As many as git follows (`http.c` leaves it to curl; its own limit is 20, browsers' as well).
 const MAX_REDIRECTS: usize = 5;
+/// How much is read of what a server says of a status other than success, in bytes.
+const MAX_COMPLAINT: usize = 4096;
 const USER_AGENT_VALUE: &str = concat!("git/2.0 (patchset ", env!("CARGO_PKG_VERSION"), ")");
 
 /// Sends requests to one upstream.
@@ -150,35 +152,85 @@ impl HttpClient {
         )))
     }
 
-    /// Turns statuses other than success into errors.
-    pub(super) fn accept(&self, response: Response) -> Result<Response, Error> {
+    /// Turns statuses other than success into errors, with what the server says of them.
+    pub(super) fn accept(&self, mut response: Response) -> Result<Response, Error> {
         let session = &self.session;
         let status = response.status();
-        let with_login = !matches!(session.upstream.credentials, Credentials::None);
-        match status {
-            status if status.is_success() => Ok(response),
-            StatusCode::UNAUTHORIZED if with_login => Err(session.authentication(
-                "the server does not accept the login (401): check the Secret that secretRef names",
-            )),
-            StatusCode::UNAUTHORIZED => Err(session.authentication(
-                "the server wants a login (401), or knows no such repository: name a Secret in secretRef",
-            )),
-            StatusCode::FORBIDDEN => {
-                Err(session
-                    .authentication("the server forbids the access (403): check what the login may read"))
-            }
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(session.authentication(
-                "the proxy does not accept the login (407): check the Secret that proxySecretRef names",
-            )),
-            StatusCode::NOT_FOUND | StatusCode::GONE => Err(session.declined(&format!(
-                "no such repository ({}), or the login may not see it",
-                status.as_u16()
-            ))),
-            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Err(session.unreachable(&format!("the server answers {status}")))
-            }
-            status => Err(session.protocol(&format!("the server answers {status}"))),
+        if status.is_success() {
+            return Ok(response);
         }
+        let words = self.complaint(&mut response);
+        // Some versions of JGit answer so with 400 or 500.
+        if lacks_object(&words) {
+            return Err(session.said(&words));
+        }
+        let with_login = !matches!(session.upstream.credentials, Credentials::None);
+        let untrusted = |sentence| Err(session.authentication(&session.with_words(sentence, &words)));
+        match status {
+            StatusCode::UNAUTHORIZED if with_login => {
+                untrusted("the server does not accept the login (401): check the Secret that secretRef names")
+            }
+            StatusCode::UNAUTHORIZED => untrusted(
+                "the server wants a login (401), or knows no such repository: name a Secret in secretRef",
+            ),
+            StatusCode::FORBIDDEN => untrusted(match session.access {
+                Access::Read => "the server forbids the access (403): check what the login may read",
+                Access::Write => {
+                    "the server forbids the push (403): give the login write access to the repository"
+                }
+            }),
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => untrusted(
+                "the proxy does not accept the login (407): check the Secret that proxySecretRef names",
+            ),
+            StatusCode::NOT_FOUND | StatusCode::GONE => {
+                let code = status.as_u16();
+                let sentence = format!("no such repository ({code}), or the login may not see it");
+                Err(session.declined(&session.with_words(&sentence, &words)))
+            }
+            status => {
+                let sentence = session.with_words(&format!("the server answers {status}"), &words);
+                let may_pass = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+                Err(if may_pass {
+                    session.unreachable(&sentence)
+                } else {
+                    session.protocol(&sentence)
+                })
+            }
+        }
+    }
+
+    /// What a server says of a status other than success: the start of a plain text, as git shows it (`show_http_message` in
+    /// remote-curl.c), or the `ERR` line of an answer of the protocol.
+    fn complaint(&self, response: &mut Response) -> String {
+        let kind = response.headers().get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let is_plain = kind.starts_with("text/plain");
+        if !is_plain && !kind.starts_with("application/x-git-") {
+            return String::new();
+        }
+        let mut start = Vec::new();
+        while start.len() < MAX_COMPLAINT {
+            let arrived = |piece: &Result<Option<Bytes>, reqwest::Error>| match piece {
+                Ok(Some(piece)) => piece.len(),
+                _ => 0,
+            };
+            let piece = self
+                .session
+                .transfer("reading the answer", response.chunk(), arrived);
+            // What is there says more than why there is no more.
+            let Ok(Ok(Some(piece))) = piece else { break };
+            if self.session.count(piece.len()).is_err() {
+                break;
+            }
+            start.extend_from_slice(&piece);
+        }
+        start.truncate(MAX_COMPLAINT);
+        let text = String::from_utf8_lossy(&start).into_owned();
+        if is_plain {
+            return text;
+        }
+        let line = text.split_once("ERR ").and_then(|(_, line)| line.lines().next());
+        line.unwrap_or_default().to_owned()
     }
 
     /// Says what a failed request means: certificates are a matter of trust, the rest of reach.
@@ -195,7 +247,7 @@ impl HttpClient {
             return session.refused(&refused.to_string());
         }
         let text = chain(&error);
-        match tls_fault(&error) {
+        match find_cause::<rustls::Error>(&error) {
             Some(rustls::Error::InvalidCertificate(_)) => session.authentication(&format!(
                 "the server's certificate is not trusted ({text}): put its authority's certificate into ca.crt of \
                  the Secret",
@@ -220,21 +272,6 @@ impl HttpClient {
 /// Whether the connection was gone before the request left, as hyper words it.
 fn never_sent(error: &reqwest::Error) -> bool {
     chain(error).contains("operation was canceled")
-}
-
-/// Finds what rustls says in an error, through the `io::Error`s that hide it from `source`.
-fn tls_fault<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut current = Some(error);
-    while let Some(error) = current {
-        if let Some(found) = error.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
-        current = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
 }
 
 fn login(credentials: &Credentials) -> Option<HeaderValue> {

@@ -16,7 +16,7 @@ use super::gate::{self, Gate, Lock, Patience};
 use super::pack::PackLimits;
 use super::push::{self, Update};
 use super::refs::{self, RefList, RefSpec, Resolved};
-use super::session::{Bounds, LACKS_OBJECT, Session, Timeouts};
+use super::session::{Access, Bounds, Session, Timeouts, lacks_object};
 use super::snapshot::Snapshot;
 use super::space::{self, Room};
 use super::store::{self, Store};
@@ -293,13 +293,36 @@ impl Mirrors {
         refs::find(&upstream.url, &listed, want, &|_| Vec::new())
     }
 
+    /// Resolves a ref and gives the files of its commit, once more where it moved in between.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Mirrors::resolve`] and [`Mirrors::snapshot`].
+    pub fn fetch(
+        &self,
+        upstream: &Upstream,
+        want: &RefSpec,
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<Snapshot, Error> {
+        let once = || {
+            let resolved = self.resolve(upstream, want, freshness, deadline)?;
+            self.snapshot(upstream, &resolved, deadline)
+        };
+        match once() {
+            Err(Error::Moved { .. }) => once(),
+            outcome => outcome,
+        }
+    }
+
     /// Gives a commit's files, fetching them where they are not held. A damaged mirror is thrown away and fetched
     /// anew, once. Where a signature is asked for ([`Resolved::requiring`]), it is checked each time.
     ///
     /// # Errors
     ///
-    /// [`Error::Unverified`]; [`Error::RefNotFound`] where the server does not give the commit (any more); whatever keeps it from being
-    /// fetched; [`Error::TooLarge`]; [`Error::Corrupt`] where what the server sends is damaged.
+    /// [`Error::Unverified`]; [`Error::Moved`] where the server does not give the commit of a branch or tag (any more), which the next
+    /// [`Mirrors::resolve`] looks at anew; [`Error::RefNotFound`] where it does not give one that was named; whatever keeps it from being
+    /// fetched; [`Error::TooLarge`]; [`Error::BadPack`] where what the server sends is damaged.
     pub fn snapshot(
         &self,
         upstream: &Upstream,
@@ -380,7 +403,7 @@ impl Mirrors {
         deadline: Instant,
     ) -> Result<(), Error> {
         self.config.transports.check(&upstream.url)?;
-        let session = self.session(upstream, self.config.max_refs, deadline)?;
+        let session = self.session(upstream, Access::Write, self.config.max_refs, deadline)?;
         let update = Update {
             branch,
             expected,
@@ -415,6 +438,7 @@ impl Mirrors {
     pub(super) fn session(
         &self,
         upstream: &Upstream,
+        access: Access,
         limit: u64,
         deadline: Instant,
     ) -> Result<Arc<Session>, Error> {
@@ -426,6 +450,7 @@ impl Mirrors {
             transports: self.config.transports,
             timeouts: self.config.timeouts,
             patience: self.patience(deadline),
+            access,
             bytes: limit,
         };
         let received = Arc::clone(&self.counters.received);
@@ -474,7 +499,7 @@ impl Mirrors {
         }
         let begun = Instant::now();
         self.counters.looks.fetch_add(1, Ordering::Relaxed);
-        let session = self.session(upstream, self.config.max_refs, patience.deadline)?;
+        let session = self.session(upstream, Access::Read, self.config.max_refs, patience.deadline)?;
         let looked = wire::look(&session);
         let mut last = pass.value();
         match looked {
@@ -532,7 +557,7 @@ impl Mirrors {
             object: self.config.max_object,
             unpacked: self.config.max_unpacked,
         };
-        let session = self.session(upstream, self.config.max_refs, deadline)?;
+        let session = self.session(upstream, Access::Read, self.config.max_refs, deadline)?;
         let check = || session.check("checking the commit");
         let mut opened = Store::open(&mirror.dir)?;
         if let Some(store) = opened.take_if(|store| is_held(store, resolved)) {
@@ -569,21 +594,36 @@ impl Mirrors {
                 session.check("receiving the pack")
             })
         })
-        .map_err(|error| Self::explain(error, mirror, upstream, commit))?;
-        mirror.verify(&store, commit, &check)?;
+        .map_err(|error| Self::explain(error, mirror, upstream, resolved))
+        .and_then(|()| mirror.verify(&store, commit, &check))
+        .map_err(|error| match error {
+            // Nothing that was stored before has a part in it.
+            Error::Corrupt { reason, .. } if haves.is_empty() => Error::BadPack {
+                url: upstream.url.to_string(),
+                reason,
+            },
+            error => error,
+        })?;
         store.hold(commit)?;
         tracing::info!(url = %upstream.url, revision = %resolved.revision, seconds = begun.elapsed().as_secs_f64(),
             "fetched");
         Ok(store)
     }
 
-    /// A server that does not give a commit has lost it, or never had it.
-    fn explain(error: Error, mirror: &Mirror, upstream: &Upstream, commit: Oid) -> Error {
+    /// A server that does not give a commit has lost it, or never had it. Where it listed it, that is out of date.
+    fn explain(error: Error, mirror: &Mirror, upstream: &Upstream, resolved: &Resolved) -> Error {
         match error {
-            Error::Declined { reason, .. } if LACKS_OBJECT.iter().any(|lack| reason.contains(lack)) => {
-                // Whatever was listed is out of date.
+            Error::Declined { reason, .. } if lacks_object(&reason) => {
                 mirror.look.value().begun = None;
-                refs::not_found(&upstream.url, &commit.to_string())
+                let (url, commit) = (&upstream.url, resolved.commit().to_string());
+                match resolved.revision.name() {
+                    Some(name) => Error::Moved {
+                        url: url.to_string(),
+                        name: name.to_owned(),
+                        commit,
+                    },
+                    None => refs::not_found(url, &commit),
+                }
             }
             error => error,
         }

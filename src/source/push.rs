@@ -110,19 +110,15 @@ fn exchange(
         .take(LARGEST_REPORT)
         .read_to_end(&mut report);
     let said = String::from_utf8_lossy(&said.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
-    match read {
-        Ok(_) => {}
-        // What a hook said tells more than that the connection ended behind it.
-        Err(error) => {
-            let fault = kept(&error);
-            return Err(match fault {
-                Error::Protocol { .. } if !said.trim().is_empty() => session.said(said.trim()),
-                fault => fault,
-            });
+    if let Err(error) = read {
+        let fault = kept(&error);
+        // What was said tells more than that the connection ended behind it.
+        if said.trim().is_empty() || !matches!(fault, Error::Protocol { .. }) {
+            return Err(fault);
         }
     }
     let report = if sideband {
-        unframed(&report).ok_or_else(|| session.protocol("the report is cut"))?
+        unframed(&report).unwrap_or_default()
     } else {
         report
     };
@@ -182,7 +178,12 @@ fn judge(session: &Session, update: &Update<'_>, name: &str, report: &[u8], said
             });
         }
     }
-    Err(session.protocol("the report does not tell what became of the branch"))
+    // What a hook or the server said tells more than that there is no report behind it.
+    match said.trim() {
+        "" => Err(session.protocol("the report does not tell what became of the branch")),
+        said if is_race(said) => Err(raced(session, update, said)),
+        _ => Err(rejected("it gives no report")),
+    }
 }
 
 /// Whether a refusal means that somebody else was faster (git's receive-pack.c, refs/files-backend.c).

@@ -51,14 +51,64 @@ impl Default for Timeouts {
     }
 }
 
-/// What servers say of an object that they do not give out.
-pub(super) const LACKS_OBJECT: [&str; 2] = ["not our ref", "unadvertised"];
+/// What a conversation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// To look and fetch.
+    Read,
+    /// To push.
+    Write,
+}
+
+/// What git says of an object that it does not give out (upload-pack.c).
+const NOT_OUR_REF: &str = "not our ref";
+
+/// How servers say that they do not give out an object, by words that are all in it: git, older ones with version 0 of the
+/// protocol, JGit (its `WantNotValidException`; Gerrit and others are made with it), Azure DevOps.
+const LACKS_OBJECT: [&[&str]; 4] = [
+    &[NOT_OUR_REF],
+    &["unadvertised"],
+    &["want ", " not valid"],
+    &["TF401035"],
+];
+
+/// Whether a server says that it does not give out an object.
+pub(super) fn lacks_object(words: &str) -> bool {
+    LACKS_OBJECT
+        .iter()
+        .any(|phrase| phrase.iter().all(|part| words.contains(part)))
+}
+
+/// How servers say that a login may not do something, in lower case: GitHub ("Permission to X denied to Y", "marked as read
+/// only"), GitLab ("You are not allowed to push code"), Gitea ("is not authorized to write to"), Azure DevOps ("You need the Git
+/// `GenericContribute` permission"), gitolite ("DENIED by").
+const FORBIDS: [&str; 8] = [
+    "denied",
+    "not allowed",
+    "authorized",
+    "not granted",
+    "permission",
+    "forbidden",
+    "read only",
+    "read-only",
+];
+
+/// How they say that there is no such repository, or that it is not shown.
+const IS_ABSENT: [&str; 3] = ["not found", "could not be found", "does not exist"];
+
+/// Whether a server says that the login may not do this.
+fn forbids(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
+    says(&FORBIDS) && !says(&IS_ABSENT)
+}
 
 /// What bounds a conversation.
 pub(super) struct Bounds {
     pub(super) transports: Transports,
     pub(super) timeouts: Timeouts,
     pub(super) patience: Patience,
+    pub(super) access: Access,
     /// Bytes that the server may send before [`Session::expect`] allows more.
     pub(super) bytes: u64,
 }
@@ -68,6 +118,7 @@ pub(super) struct Session {
     pub(super) upstream: Upstream,
     pub(super) transports: Transports,
     pub(super) timeouts: Timeouts,
+    pub(super) access: Access,
     patience: Patience,
     runtime: Handle,
     /// When the part before the pack has to be over.
@@ -102,6 +153,7 @@ impl Session {
             upstream: upstream.clone(),
             transports: bounds.transports,
             timeouts: bounds.timeouts,
+            access: bounds.access,
             patience: bounds.patience,
             runtime,
             talk_ends: Mutex::new(Some(talk_ends)),
@@ -218,19 +270,41 @@ impl Session {
         self.led_away.store(true, Ordering::Relaxed);
     }
 
-    /// What the server says of why it declines.
+    /// What the server says of why it declines. Of one that was led to, nothing is passed on but that it lacks an object.
     pub(super) fn said(&self, words: &str) -> Error {
-        let lacks_object = LACKS_OBJECT.iter().find(|lack| words.contains(*lack));
-        match (self.led_away.load(Ordering::Relaxed), lacks_object) {
-            (false, _) => self.declined(words),
-            (true, Some(lack)) => self.declined(lack),
-            (true, None) => self.declined("the server that it redirects to declines"),
+        if self.is_led_away() {
+            return self.declined(if lacks_object(words) {
+                NOT_OUR_REF
+            } else {
+                "the server that it redirects to declines"
+            });
         }
+        if self.access == Access::Write && forbids(words) {
+            return self.authentication(&format!(
+                "{}: give the login write access to the repository",
+                words.trim()
+            ));
+        }
+        self.declined(words)
+    }
+
+    /// A server's words behind a sentence; nothing where there are none, or where they are those of one that was led to.
+    pub(super) fn with_words(&self, sentence: &str, words: &str) -> String {
+        match words.trim() {
+            words if !words.is_empty() && !self.is_led_away() => {
+                format!("{sentence}; the server says: {words}")
+            }
+            _ => sentence.to_owned(),
+        }
+    }
+
+    fn is_led_away(&self) -> bool {
+        self.led_away.load(Ordering::Relaxed)
     }
 
     /// A server's words within an error.
     pub(super) fn quoted(&self, words: &str) -> String {
-        if self.led_away.load(Ordering::Relaxed) {
+        if self.is_led_away() {
             return "the server that it redirects to says so".to_owned();
         }
         self.upstream.clean(words)
@@ -238,7 +312,7 @@ impl Session {
 
     /// What is wrong with an answer, in words that may quote it.
     pub(super) fn malformed(&self, words: &str) -> Error {
-        if self.led_away.load(Ordering::Relaxed) {
+        if self.is_led_away() {
             return self.protocol("the server that it redirects to does not answer as a Git server");
         }
         self.protocol(words)

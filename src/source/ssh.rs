@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Buf, Bytes};
 use russh::client::{self, AuthResult, Handle};
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Preferred};
+use russh::{AlgorithmKind, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Preferred};
 use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
 
@@ -20,6 +20,8 @@ use crate::egress;
 const QUEUE: usize = 16;
 /// How much of what the server's command complains about is kept.
 const MAX_COMPLAINT: usize = 4096;
+/// How many algorithms that a server offers an error names.
+const MOST_OFFERED: usize = 5;
 
 /// Connects, logs in and starts a service's program.
 pub(super) fn open(session: &Arc<Session>, program: &str) -> Result<(SshReader, SshWriter), Error> {
@@ -118,11 +120,46 @@ fn connect(session: &Arc<Session>, hosts: HostKeys) -> Result<Handle<Client>, Er
             "the server's host key {fingerprint} is not in known_hosts of the Secret: the server changed its key, or \
              this is another server",
         )),
-        (None, russh::Error::NoCommonAlgo { .. }) => session.authentication(
-            "the server has none of the host keys that known_hosts of the Secret lists: add its present ones",
-        ),
+        (None, russh::Error::NoCommonAlgo { kind, theirs, .. }) => {
+            session.authentication(&nothing_in_common(&kind, &theirs))
+        }
         (None, error) => session.unreachable(&error.to_string()),
     })
+}
+
+/// Why there is no connection to a server that offers nothing that is spoken here, and what to do.
+fn nothing_in_common(kind: &AlgorithmKind, theirs: &[String]) -> String {
+    let theirs = theirs.iter().map(String::as_str);
+    // These stand among the key exchanges, and are none (RFC 8308, OpenSSH's strict key exchange).
+    let is_sign = |name: &&str| name.starts_with("kex-strict-") || name.starts_with("ext-info-");
+    let mut offered: Vec<&str> = theirs.filter(|name| !is_sign(name)).collect();
+    let rests_on_sha1 = |name: &&str| name.contains("sha1") || matches!(*name, "ssh-rsa" | "ssh-dss");
+    let is_of_sha1 = offered.iter().all(rests_on_sha1);
+    if offered.len() > MOST_OFFERED {
+        offered.truncate(MOST_OFFERED);
+        offered.push("...");
+    }
+    let advice = match kind {
+        _ if is_of_sha1 => {
+            "these rest on SHA-1, which is not accepted here, and are all that older servers have, Azure DevOps Server \
+             among them: update the server, or use its https address with a token"
+        }
+        AlgorithmKind::Key => {
+            "known_hosts of the Secret lists no key of these kinds: add the server's present ones"
+        }
+        AlgorithmKind::Kex | AlgorithmKind::Cipher | AlgorithmKind::Mac | AlgorithmKind::Compression => {
+            "update the server or its settings, or use its https address with a token"
+        }
+    };
+    let what = match kind {
+        AlgorithmKind::Key => "kind of host key",
+        AlgorithmKind::Kex => "key exchange",
+        AlgorithmKind::Cipher => "cipher",
+        AlgorithmKind::Mac => "MAC",
+        AlgorithmKind::Compression => "compression",
+    };
+    let offered = offered.join(", ");
+    format!("there is no {what} in common with the server, which offers {offered}: {advice}")
 }
 
 fn log_in(session: &Session, handle: &mut Handle<Client>, key: PrivateKey) -> Result<(), Error> {
@@ -220,7 +257,7 @@ impl io::Read for SshReader {
                     let words = String::from_utf8_lossy(&words).into_owned();
                     return match words.trim() {
                         "" => Ok(0),
-                        words => Err(session.fail(session.declined(words))),
+                        words => Err(session.fail(session.said(words))),
                     };
                 }
                 Err(timeout) => return Err(session.fail(timeout)),

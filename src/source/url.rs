@@ -89,7 +89,7 @@ pub struct RepoUrl {
     user: Option<String>,
     host: String,
     port: Option<u16>,
-    /// As the server gets it: percent-encoded for HTTP, decoded for the others; relative in the short SSH form.
+    /// As it is written: percent-encoded for HTTP, decoded for the others; relative in the short SSH form.
     path: String,
 }
 
@@ -119,8 +119,13 @@ impl RepoUrl {
         self.port
     }
 
+    /// The path as it is sent. Of SSH and git, one in somebody's home folder (`/~user/repo`) loses its slash, as git has it
+    /// (`parse_connect_url` in connect.c): the program on the other side looks for a tilde at the start.
     pub(super) fn path(&self) -> &str {
-        &self.path
+        match self.scheme {
+            Scheme::Ssh | Scheme::Git if self.path.starts_with("/~") => &self.path[1..],
+            _ => &self.path,
+        }
     }
 
     /// The SSH user; `git` where the address names none.
@@ -136,7 +141,7 @@ impl RepoUrl {
             self.user(),
             self.host,
             self.port(),
-            self.path.trim_end_matches('/')
+            self.path().trim_end_matches('/')
         )
     }
 
@@ -341,4 +346,35 @@ fn password_in(text: &str) -> Error {
         text,
         "holds a password: take it out, change it, and put the new one into the Secret that secretRef names",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("ssh://example.org/~ann/a.git", "~ann/a.git")]
+    #[case("ssh://example.org/%7e/a.git", "~/a.git")]
+    #[case("ssh://example.org/a~/b.git", "/a~/b.git")]
+    #[case("ssh://example.org//~ann/a.git", "//~ann/a.git")]
+    #[case("git://example.org/~ann/a.git", "~ann/a.git")]
+    #[case("git@example.org:~ann/a.git", "~ann/a.git")]
+    #[case("git@example.org:/~ann/a.git", "~ann/a.git")]
+    #[case("git@example.org:/srv/~ann/a.git", "/srv/~ann/a.git")]
+    #[case("https://example.org/~ann/a.git", "/~ann/a.git")]
+    fn a_home_folder_is_asked_for_without_a_slash(#[case] address: &str, #[case] path: &str) {
+        let url: RepoUrl = address.parse().unwrap();
+        assert_eq!(url.path(), path);
+    }
+
+    #[test]
+    fn a_home_folder_is_one_upstream_however_it_is_written() {
+        let identity = |address: &str| address.parse::<RepoUrl>().unwrap().identity();
+        assert_eq!(
+            identity("ssh://git@example.org/~ann/a.git"),
+            identity("git@example.org:~ann/a.git")
+        );
+    }
 }

@@ -14,9 +14,9 @@ use gix_utils::progress::Discard;
 
 use super::http::HttpClient;
 use super::refs::{RefList, RemoteRef};
-use super::session::{Reader, Session, Writer};
+use super::session::{Reader, Session, Writer, lacks_object};
 use super::{Error, Oid, Scheme, ssh};
-use crate::egress;
+use crate::egress::{self, causes};
 
 pub(super) const AGENT: &str = concat!("git/2.0-patchset-", env!("CARGO_PKG_VERSION"));
 /// What a look asks for; version 0 sends everything unasked.
@@ -71,6 +71,7 @@ pub(super) fn fetch(
     // Both change the order of the answer's parts, and gain nothing in one round.
     features.retain(|(name, _)| !matches!(*name, "sideband-all" | "no-done"));
     features.push(("agent", Some(AGENT.into())));
+    let has_bands = features.iter().any(|(name, _)| name.starts_with("side-band"));
     Response::check_required_features(version, &features).map_err(|error| fault(session, &error))?;
     let mut arguments = Arguments::new(version, features, false);
     if !arguments.can_use_shallow() {
@@ -92,6 +93,14 @@ pub(super) fn fetch(
         .map_err(|error| fault(session, &error))?;
     if !response.has_pack() {
         return Err(session.protocol("the answer holds no pack"));
+    }
+    // Before version 2, the library takes what is no acknowledgement for the start of the pack.
+    if version != Protocol::V2
+        && has_bands
+        && let Some(Ok(Ok(line))) = reader.peek_data_line()
+        && let Some(words) = line.strip_prefix(b"ERR ")
+    {
+        return Err(session.said(&String::from_utf8_lossy(words)));
     }
     session.expect(largest_pack);
     reader.set_progress_handler(Some(Box::new({
@@ -202,6 +211,8 @@ pub(super) fn fault(session: &Session, error: &(dyn std::error::Error + 'static)
     let quoted = || Some(text.split_once("\"ERR ")?.1.split('"').next()?.to_owned());
     match declined(error).or_else(quoted) {
         Some(words) => session.said(&words),
+        // JGit's older versions send it in the band for errors, before there is one.
+        None if lacks_object(&text) => session.said(&text),
         None => session.malformed(&text),
     }
 }
@@ -209,26 +220,14 @@ pub(super) fn fault(session: &Session, error: &(dyn std::error::Error + 'static)
 /// Finds the server's own `ERR` line.
 fn declined(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     type Line = gix_transport::packetline::read::Error;
-    let mut current = Some(error);
-    while let Some(error) = current {
-        if let Some(line) = error.downcast_ref::<Line>() {
-            return Some(line.message.to_string());
-        }
-        if let Some(found) = error
-            .downcast_ref::<gix_error::Error>()
-            .and_then(|error| error.downcast_any_ref::<Line>())
-        {
-            return Some(found.message.to_string());
-        }
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        current = match inner {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
+    causes(error).find_map(|error| {
+        let line = error.downcast_ref::<Line>().or_else(|| {
+            error
+                .downcast_ref::<gix_error::Error>()
+                .and_then(|error| error.downcast_any_ref::<Line>())
+        });
+        line.map(|line| line.message.to_string())
+    })
 }
 
 pub(super) fn remote_ref(found: Ref) -> Option<RemoteRef> {

@@ -141,8 +141,7 @@ impl<'a> Places<'a> {
         let mirrors = self.mirrors(url.scheme())?;
         let upstream = Upstream::anonymous(url);
         let snapshot = mirrors
-            .resolve(&upstream, want, Freshness::MaxAge(SHARED), deadline)
-            .and_then(|resolved| mirrors.snapshot(&upstream, &resolved, deadline))
+            .fetch(&upstream, want, Freshness::MaxAge(SHARED), deadline)
             .map_err(|error| {
                 Error::Usage(format!(
                     "{what}: {error}; a clone on this machine can be named with --repo {last}=PATH"

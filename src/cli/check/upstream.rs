@@ -96,8 +96,7 @@ impl Upstreams {
                     Upstream::anonymous(url.map_err(|error: crate::source::Error| error.to_string())?);
                 let want = RefSpec::Any(reference.to_owned());
                 let snapshot = mirrors
-                    .resolve(&upstream, &want, Freshness::MaxAge(SHARED), deadline)
-                    .and_then(|resolved| mirrors.snapshot(&upstream, &resolved, deadline))
+                    .fetch(&upstream, &want, Freshness::MaxAge(SHARED), deadline)
                     .map_err(|error| error.to_string())?;
                 let tree = snapshot.tree_id();
                 patch::apply(&snapshot, tree, patches, Sequence::Stacked, options)

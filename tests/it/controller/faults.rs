@@ -34,6 +34,39 @@ async fn a_missing_ref_is_tried_again_until_it_is_there() {
     );
 }
 
+/// As Gerrit answers where a branch moved between the look and the fetch.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_moved_since_the_look_is_looked_at_anew_at_once() {
+    let stage = Stage::new("moved").await;
+    let spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
+    let decline = |times| {
+        stage.server.fail(Fault::Decline {
+            times,
+            status: 200,
+            words: "ERR want OID not valid",
+        });
+    };
+    decline(1);
+    stage.apply("moved", &spec).await;
+    stage.ready("moved", "True", "Succeeded").await;
+    let failed = |(reason, _): &(String, String)| reason.ends_with("NotFound");
+    let events = stage.events("moved").await;
+    assert!(!events.iter().any(failed), "{events:?}");
+
+    stage.upstream.commit(&[("other", "x\n")], "next");
+    decline(usize::MAX);
+    stage
+        .annotate("moved", "reconcile.fluxcd.io/requestedAt", "now")
+        .await;
+    let object = stage.ready("moved", "False", "RefNotFound").await;
+    assert_well_formed(&object);
+    let message = &condition(&object, "Ready").unwrap().message;
+    assert!(message.contains("main moved after it was looked at"), "{message}");
+    assert_eq!(shown(&object, "Reconciling"), "True/ProgressingWithRetry");
+    decline(0);
+    stage.ready("moved", "True", "Succeeded").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreachable_upstream_keeps_the_last_good_result() {
     let stage = Stage::new("unreachable").await;

@@ -10,7 +10,7 @@ mod bombs;
 mod chance;
 mod cluster;
 mod constraints;
-mod git;
+pub mod git;
 mod images;
 mod keys;
 mod long;
@@ -23,7 +23,7 @@ mod releases;
 mod server;
 mod table;
 mod tenants;
-mod upstreams;
+pub mod upstreams;
 
 /// How large inputs are.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -66,6 +66,7 @@ fn known_upstreams(scale: Scale) -> Vec<Make> {
         |scale| upstreams::large_file(scale.pick(320, 1024)),
         |scale| upstreams::deep_tree(scale.pick(5_000, 20_000)),
         |_| upstreams::broad_tree(9),
+        |_| upstreams::false_count(58_842),
     ];
     hostile
         .into_iter()

@@ -121,6 +121,75 @@ fn packs_that_stall_end_or_change_leave_a_usable_mirror() {
     assert_eq!(snapshot.read_file("a", &FileLimits::default()).unwrap(), b"1\n");
 }
 
+/// JGit says so by an `ERR` line, with 200, 400 or 500; its older versions in the band for errors.
+#[rstest::rstest]
+#[case::jgit(200, "ERR want OID not valid")]
+#[case::jgit_6_1(400, "ERR want OID not valid\n")]
+#[case::jgit_500(500, "ERR want OID not valid")]
+#[case::sideband(200, "\u{3}error: want OID not valid")]
+#[case::git(200, "ERR upload-pack: not our ref OID")]
+#[case::azure(200, "ERR TF401035: The object 'OID' does not exist.")]
+fn a_branch_that_moved_since_the_look_is_looked_at_anew(
+    #[case] status: u16,
+    #[case] words: &'static str,
+    #[values(false, true)] is_version_0: bool,
+) {
+    let root = tempfile::tempdir().unwrap();
+    let repo = GitRepo::create(root.path(), "repo");
+    let tip = repo.commit(&[("a", "1\n")], "one");
+    let server = GitServer::http(root.path());
+    let server = if is_version_0 { server.version_0() } else { server }.start();
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let upstream = anonymous(&server.url("repo"));
+    let branch = RefSpec::Branch("main".to_owned());
+    let decline = |times| {
+        server.fail(Fault::Decline { times, status, words });
+    };
+    // For ever: the ref is told, and not that there is no repository.
+    decline(usize::MAX);
+    let error = mirrors
+        .fetch(&upstream, &branch, Freshness::Now, soon())
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Moved { name, commit, .. } if name == "main" && *commit == tip),
+        "{error:?}"
+    );
+    // With version 0, each connection lists the refs.
+    let connections = usize::from(is_version_0);
+    assert_eq!(server.looks(), 2 + 2 * connections);
+    // One that was named by itself cannot move.
+    let commit = RefSpec::Commit(tip.clone());
+    let error = mirrors
+        .fetch(&upstream, &commit, Freshness::Now, soon())
+        .unwrap_err();
+    assert!(matches!(error, Error::RefNotFound { .. }), "{error:?}");
+    // Once: what was listed before is out of date, though it is young.
+    mirrors
+        .resolve(&upstream, &branch, Freshness::Now, soon())
+        .unwrap();
+    decline(1);
+    let hour = Freshness::MaxAge(Duration::from_secs(3600));
+    let looks = server.looks();
+    let snapshot = mirrors.fetch(&upstream, &branch, hour, soon()).unwrap();
+    assert_eq!(snapshot.commit().to_string(), tip);
+    assert_eq!(server.looks(), looks + 1 + 2 * connections);
+}
+
+#[test]
+fn a_pack_that_is_not_what_it_says_is_the_servers_fault() {
+    let repository = crate::hostile::upstreams::false_count(58_842).repository;
+    let server = crate::hostile::git::serve([("repo".to_owned(), repository)].into());
+    let cache = tempfile::tempdir().unwrap();
+    let upstream = anonymous(&format!("http://{}/repo.git", server.host()));
+    let error = fetch_until(&mirrors(cache.path()), &upstream, soon()).unwrap_err();
+    let Error::BadPack { url, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert!(url.contains(&server.host()), "{error}");
+    assert_eq!(error.class(), Class::Corrupt);
+}
+
 #[test]
 fn what_is_no_git_server_is_said() {
     let cache = tempfile::tempdir().unwrap();
@@ -190,6 +259,8 @@ fn schemes_are_off_unless_allowed() {
 #[case("git@github.com:openstack/nova.git", "github.com:openstack/nova.git")]
 #[case("example.org:a.git", "example.org:a.git")]
 #[case("git://example.org/a", "git://example.org/a")]
+#[case("ssh://git@example.org:2222/~ann/a.git", "ssh://example.org:2222/~ann/a.git")]
+#[case("example.org:~ann/a.git", "example.org:~ann/a.git")]
 fn addresses_are_shown_without_users(#[case] text: &str, #[case] shown: &str) {
     let url: RepoUrl = text.parse().unwrap();
     assert_eq!(url.to_string(), shown);

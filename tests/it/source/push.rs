@@ -274,6 +274,134 @@ fn who_may_not_push_is_told_without_credentials() {
     assert_eq!(error.class(), Class::Authentication, "{error}");
 }
 
+/// As GitHub, GitLab, Gitea and JGit answer who may read and not write.
+#[rstest::rstest]
+#[case::github(
+    "text/plain; charset=UTF-8",
+    "Permission to acme/gitops.git denied to ann.",
+    "Permission to acme/gitops.git denied to ann."
+)]
+#[case::gitlab(
+    "text/plain; charset=utf-8",
+    "You are not allowed to push code to this project.\n",
+    "You are not allowed to push code"
+)]
+#[case::gitea(
+    "text/plain;charset=utf-8",
+    "User permission denied for writing.\n",
+    "denied for writing."
+)]
+#[case::jgit(
+    "application/x-git-receive-pack-advertisement",
+    "001f# service=git-receive-pack\n00000025ERR push not permitted by Gerrit\n",
+    "push not permitted by Gerrit"
+)]
+#[case::page("text/html", "<html>no</html>", "")]
+#[case::terminal("text/plain", "\u{1b}[2Jmarker-pa55word", "***")]
+fn who_may_not_write_is_told_in_the_servers_words(
+    #[case] kind: &'static str,
+    #[case] text: &'static str,
+    #[case] told: &str,
+) {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let before = repo.git(&["rev-parse", "main"]);
+    let server = GitServer::http(root.path()).basic("ann", MARKER).start();
+    let login = [("username", "ann"), ("password", MARKER)];
+    let upstream = with_secret(&server.url("gitops"), &login);
+    server.fail(Fault::RefusePush {
+        status: 403,
+        kind,
+        text,
+    });
+    let cache = tempfile::tempdir().unwrap();
+    let error = deliver(&mirrors(cache.path()), &upstream, "a: 2\n", None).unwrap_err();
+    assert!(matches!(error, Error::Authentication { .. }), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("write access") && said.contains(told), "{said}");
+    assert!(!said.contains("may read") && !said.contains("<html>"), "{said}");
+    assert!(!said.contains(MARKER) && !said.contains('\u{1b}'), "{said}");
+    assert_eq!(repo.git(&["rev-parse", "main"]), before);
+}
+
+#[test]
+fn a_long_answer_to_a_push_is_cut() {
+    let root = tempfile::tempdir().unwrap();
+    repository(root.path());
+    let server = GitServer::http(root.path()).start();
+    server.fail(Fault::RefusePush {
+        status: 403,
+        kind: "text/plain",
+        text: String::leak("no ".repeat(1 << 20)),
+    });
+    let cache = tempfile::tempdir().unwrap();
+    let upstream = anonymous(&server.url("gitops"));
+    let error = deliver(&mirrors(cache.path()), &upstream, "a: 2\n", None).unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("no no no") && said.len() < 1000, "{}", said.len());
+}
+
+/// As GitLab's shell does it for pushes over SSH, and GitHub for keys that may only read.
+#[rstest::rstest]
+#[case::gitlab("remote: You are not allowed to push code to this project.", true)]
+#[case::github(
+    "ERROR: The key you are authenticating with has been marked as read only.",
+    true
+)]
+#[case::github_login("ERROR: Permission to acme/gitops.git denied to ann.", true)]
+#[case::absent("ERROR: Repository not found.", false)]
+#[case::hidden(
+    "remote: The project you were looking for could not be found or you don't have permission to view it.",
+    false
+)]
+fn who_may_not_write_over_ssh_is_told(#[case] words: &str, #[case] is_about_rights: bool) {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let said = root.path().join("said");
+    std::fs::write(&said, words).unwrap();
+    let script = format!(
+        "case $SSH_ORIGINAL_COMMAND in git-receive-pack*) cat {} >&2; exit 1 ;; esac",
+        said.display()
+    );
+    let server = SshServer::with_script(GitProtocol::Accepted, &script);
+    let key = server.user_key("ed25519", "");
+    let known = server.known_hosts("ed25519");
+    let login = [("identity", key.as_str()), ("known_hosts", known.as_str())];
+    let upstream = with_secret(&server.url(&repo.dir), &login);
+    let cache = tempfile::tempdir().unwrap();
+    let error = deliver(&mirrors(cache.path()), &upstream, "a: 2\n", None).unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains(words), "{said}");
+    if is_about_rights {
+        assert!(matches!(error, Error::Authentication { .. }), "{error:?}");
+        assert!(said.contains("write access"), "{said}");
+    } else {
+        assert!(matches!(error, Error::Declined { .. }), "{error:?}");
+    }
+}
+
+/// JGit ends so where it gives no report; the band for errors is all that there is.
+#[test]
+fn what_is_said_in_place_of_a_report_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    repository(root.path());
+    let server = GitServer::http(root.path()).start();
+    let upstream = anonymous(&server.url("gitops"));
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let snapshot = head(&mirrors, &upstream);
+    let made = make(&snapshot, &[("apps/a.yaml", "a: 2\n")], None).unwrap();
+    server.fail(Fault::InPlaceOfReport(
+        "\u{3}error: GitLab: the branch is locked\n",
+    ));
+    let expected = Expected::At(snapshot.commit());
+    let error = mirrors
+        .push(&upstream, "main", expected, &made, soon())
+        .unwrap_err();
+    assert!(matches!(error, Error::Rejected { .. }), "{error:?}");
+    assert!(error.to_string().contains("the branch is locked"), "{error}");
+}
+
 #[test]
 fn a_server_that_fails_leaves_the_branch_as_it_is() {
     let root = tempfile::tempdir().unwrap();

@@ -162,3 +162,75 @@ fn what_the_server_refuses_is_said() {
     assert_eq!(error.class(), Class::Invalid, "{error}");
     assert!(error.to_string().contains("passphrase"), "{error}");
 }
+
+/// As git has it: with the slash, the server looks for a folder that is called `~user` below its root.
+#[test]
+fn a_repository_in_a_home_folder_is_asked_for_as_git_does() {
+    let root = tempfile::tempdir().unwrap();
+    let asked = root.path().join("asked");
+    let script = format!("echo \"$SSH_ORIGINAL_COMMAND\" >{}", asked.display());
+    let server = SshServer::with_script(GitProtocol::Accepted, &script);
+    let key = server.user_key("ed25519", "");
+    let known = server.known_hosts("ed25519");
+    let login = [("identity", key.as_str()), ("known_hosts", known.as_str())];
+    let identity = root.path().join("identity");
+    std::fs::write(&identity, &key).unwrap();
+    std::fs::set_permissions(&identity, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let ssh = format!(
+        "ssh -i {} -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
+        identity.display()
+    );
+    let home = server.url(std::path::Path::new("/~/patchset-none.git"));
+    for (address, path) in [
+        (home.clone(), "~/patchset-none.git"),
+        (home.replace("/~/", "/~root/"), "~root/patchset-none.git"),
+        (home.replace("/~/", "/%7Eroot/"), "~root/patchset-none.git"),
+        (home.replace("/~/", "/a~/"), "/a~/patchset-none.git"),
+        (home.replace("/~/", "/a/~/"), "/a/~/patchset-none.git"),
+    ] {
+        let expected = format!("git-upload-pack '{path}'\n");
+        let done = std::process::Command::new("git")
+            .args(["ls-remote", &address])
+            .env("GIT_SSH_COMMAND", &ssh)
+            .output()
+            .unwrap();
+        assert!(!done.status.success(), "{address}");
+        assert_eq!(
+            std::fs::read_to_string(&asked).unwrap(),
+            expected,
+            "git: {address}"
+        );
+        std::fs::remove_file(&asked).unwrap();
+        let error = fetch(&with_secret(&address, &login)).unwrap_err();
+        assert!(matches!(error, Error::Declined { .. }), "{error:?}");
+        assert_eq!(std::fs::read_to_string(&asked).unwrap(), expected, "{address}");
+        std::fs::remove_file(&asked).unwrap();
+    }
+}
+
+/// A server that offers only what is not spoken here is told by what is missing.
+#[rstest::rstest]
+#[case::key_exchange("KexAlgorithms diffie-hellman-group14-sha1,diffie-hellman-group1-sha1", &["key exchange", "diffie-hellman-group14-sha1", "Azure DevOps Server", "https"])]
+#[case::newer_key_exchange("KexAlgorithms ecdh-sha2-nistp521", &["key exchange", "ecdh-sha2-nistp521", "update"])]
+#[case::host_key_of_sha1("HostKeyAlgorithms ssh-rsa", &["kind of host key", "ssh-rsa", "SHA-1", "https"])]
+#[case::host_key("HostKeyAlgorithms ssh-ed25519", &["kind of host key", "ssh-ed25519", "known_hosts"])]
+#[case::cipher("Ciphers aes128-cbc,3des-cbc", &["cipher", "aes128-cbc, 3des-cbc", "update"])]
+#[case::mac("Ciphers aes128-ctr\nMACs hmac-sha1", &["MAC", "hmac-sha1", "SHA-1"])]
+fn what_a_server_and_this_side_do_not_share_is_named(#[case] settings: &str, #[case] parts: &[&str]) {
+    let root = tempfile::tempdir().unwrap();
+    let repo = GitRepo::create(root.path(), "repo");
+    repo.commit(&[("a", "1\n")], "one");
+    let server = SshServer::with(GitProtocol::Accepted, settings);
+    let key = server.user_key("ed25519", "");
+    let known = server.known_hosts(if settings.starts_with("HostKey") {
+        "rsa"
+    } else {
+        "ed25519"
+    });
+    let login = [("identity", key.as_str()), ("known_hosts", known.as_str())];
+    let error = fetch(&with_secret(&server.url(&repo.dir), &login)).unwrap_err();
+    assert_eq!(error.class(), Class::Authentication, "{error}");
+    for part in parts {
+        assert!(error.to_string().contains(part), "{part}: {error}");
+    }
+}

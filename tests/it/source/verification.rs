@@ -84,7 +84,7 @@ impl Case {
             }
             Err(Error::Unverified { fault, reason, .. }) => Err((fault, reason)),
             // What is no commit for libgit2 either does not come that far.
-            Err(Error::Corrupt { reason, .. }) => Err((Invalid, reason)),
+            Err(Error::Corrupt { reason, .. } | Error::BadPack { reason, .. }) => Err((Invalid, reason)),
             Err(error) => panic!("{want:?}: {error}"),
         }
     }

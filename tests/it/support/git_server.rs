@@ -29,6 +29,26 @@ pub enum Fault {
     CutPack(usize),
     /// Turns round one byte of a pack.
     FlipPack(usize),
+    /// Declines so many packs with such an answer, in which `OID` stands for what was wanted.
+    Decline {
+        /// How many packs; the next is sent.
+        times: usize,
+        /// The answer's status.
+        status: u16,
+        /// What it says, in one line of the protocol.
+        words: &'static str,
+    },
+    /// Takes a push, does nothing with it, and says this in place of the report.
+    InPlaceOfReport(&'static str),
+    /// Serves whoever reads, and answers pushes with a status and a text.
+    RefusePush {
+        /// The answer's status.
+        status: u16,
+        /// The type of the text.
+        kind: &'static str,
+        /// The text.
+        text: &'static str,
+    },
 }
 
 /// Counts of what was asked.
@@ -294,7 +314,24 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             .body(Body::empty())
             .expect("a response");
     }
+    if let Fault::RefusePush { status, kind, text } = fault
+        && parts.uri.to_string().contains("git-receive-pack")
+    {
+        return Response::builder()
+            .status(status)
+            .header(header::CONTENT_TYPE, kind)
+            .body(Body::from(text))
+            .expect("a response");
+    }
     let body = axum::body::to_bytes(body, 16 << 20).await.expect("a body");
+    if let Fault::InPlaceOfReport(words) = fault
+        && parts.uri.path().ends_with("/git-receive-pack")
+    {
+        return Response::builder()
+            .header(header::CONTENT_TYPE, "application/x-git-receive-pack-result")
+            .body(Body::from(format!("{:04x}{words}0000", words.len() + 4)))
+            .expect("a response");
+    }
     let text = String::from_utf8_lossy(&body).into_owned();
     let pack = parts.uri.path().ends_with("/git-upload-pack") && text.contains("want ");
     let version_0 = !shared.versions || !parts.headers.contains_key("git-protocol");
@@ -303,6 +340,21 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
     }
     if pack {
         counts.packs.fetch_add(1, Ordering::SeqCst);
+    }
+    if let Fault::Decline {
+        times: times @ 1..,
+        status,
+        words,
+    } = fault
+        && pack
+    {
+        let left = Fault::Decline {
+            times: times - 1,
+            status,
+            words,
+        };
+        *shared.fault.lock().expect("no panic") = left;
+        return decline(status, words, &text);
     }
     let (status, headers, answer) = tokio::task::spawn_blocking({
         let shared = Arc::clone(&shared);
@@ -324,6 +376,17 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
         .expect("a response")
 }
 
+/// Declines to send what a request wants.
+fn decline(status: u16, words: &str, request: &str) -> Response<Body> {
+    let wanted = request.split_once("want ").expect("a want").1;
+    let line = words.replace("OID", &wanted[..40]);
+    Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "application/x-git-upload-pack-result")
+        .body(Body::from(format!("{:04x}{line}", line.len() + 4)))
+        .expect("a response")
+}
+
 /// Makes a pack's transfer go wrong.
 fn spoil(answer: Vec<u8>, fault: Fault) -> Body {
     let at = match fault {
@@ -334,7 +397,13 @@ fn spoil(answer: Vec<u8>, fault: Fault) -> Body {
             answer[at] ^= 0x55;
             return Body::from(answer);
         }
-        Fault::None | Fault::Status(_) => return Body::from(answer),
+        Fault::None
+        | Fault::Status(_)
+        | Fault::Decline { .. }
+        | Fault::InPlaceOfReport(_)
+        | Fault::RefusePush { .. } => {
+            return Body::from(answer);
+        }
     };
     let start = Bytes::from(answer).slice(..at);
     let rest = futures::stream::once(async move {

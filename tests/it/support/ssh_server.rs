@@ -27,6 +27,18 @@ pub enum GitProtocol {
 impl SshServer {
     /// Starts the server with an ed25519 and an RSA host key.
     pub fn start(protocol: GitProtocol) -> Self {
+        Self::with(protocol, "")
+    }
+
+    /// The same, with a script that sees each command before it is run, as `$SSH_ORIGINAL_COMMAND`.
+    pub fn with_script(protocol: GitProtocol, script: &str) -> Self {
+        let run = "exec sh -c \"$SSH_ORIGINAL_COMMAND\"";
+        // The user's shell runs it.
+        Self::with(protocol, &format!("ForceCommand {script}; {run}"))
+    }
+
+    /// The same with further lines in its configuration.
+    pub fn with(protocol: GitProtocol, settings: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         for kind in ["ed25519", "rsa"] {
             let (private, public) = host_key(kind);
@@ -48,6 +60,8 @@ impl SshServer {
         if protocol == GitProtocol::Accepted {
             config.push_str("AcceptEnv GIT_PROTOCOL\n");
         }
+        config.push_str(settings);
+        config.push('\n');
         let file = dir.path().join("sshd_config");
         std::fs::write(&file, config).expect("a file");
         let (port, child) = start_on_free_port(|port| {

@@ -1,0 +1,42 @@
+//! What lies below an error of a client.
+
+use std::error::Error;
+use std::io;
+
+/// Returns an error and its causes, the outermost first. `source` passes over what an [`io::Error`] holds; this does not.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let below = |error: &'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(held) => Some(held),
+            None => error.source(),
+        }
+    };
+    std::iter::successors(Some(error), move |error| below(*error))
+}
+
+/// Returns the first error of a type among an error and its causes.
+#[must_use]
+pub fn find_cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    causes(error).find_map(|error| error.downcast_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::{Reach, RefusedAddress};
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outside")]
+    struct Outside(#[source] io::Error);
+
+    #[test]
+    fn a_cause_is_found_through_errors_of_io() {
+        let refused = RefusedAddress {
+            host: "127.0.0.1".to_owned(),
+            reach: Reach::Loopback,
+        };
+        let error = Outside(io::Error::other(io::Error::other(refused.clone())));
+        assert_eq!(find_cause(&error), Some(&refused));
+        assert!(find_cause::<std::fmt::Error>(&error).is_none());
+    }
+}

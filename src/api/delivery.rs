@@ -222,4 +222,7 @@ pub struct ProposalStatus {
     /// The pull request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_request: Option<String>,
+    /// Labels that it could not be given; they are tried again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_labels: Vec<String>,
 }

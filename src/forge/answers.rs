@@ -51,6 +51,10 @@ pub(super) fn refusal(answer: &Answer, place: &Place, what: &str, about: About) 
 
 fn forbidden(kind: Kind, about: About) -> &'static str {
     match (kind, about) {
+        // Since 2025 `Pull requests: write` adds only labels that are there.
+        (Kind::GitHub, About::Labels) => {
+            "create the label in the repository, or give the App or the token the repository permission Issues: read and write, which one that is not there needs"
+        }
         (Kind::GitHub, _) => {
             "give the App or the token the repository permissions Pull requests: read and write and Contents: read, or a classic token the scope repo"
         }

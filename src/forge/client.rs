@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use super::answers::{About, refusal, says_that_it_is_there, says_that_there_is_none};
 use super::dialect::{Changes, Dialect, Found, Which, dialect};
+use super::labels::Refused;
 use super::request::{Draft, body, branches};
+use super::title::changed_title;
 use super::{Config, Credentials, Error, PullRequest, Repository, Request, State};
 use crate::rest::{self, Answer, Ask, Permissions, has_next, unreadable};
 
@@ -15,13 +17,27 @@ const PERMISSIONS: Permissions = Permissions {
     shown: "Pull requests: read and write and Contents: read",
 };
 
+/// The same for making labels. A token that asks for what the App was not given is refused, so it is a token of its own.
+const LABELLING: Permissions = Permissions {
+    wanted: &[
+        ("contents", "read"),
+        ("pull_requests", "write"),
+        ("issues", "write"),
+    ],
+    shown: "Issues: read and write, Pull requests: read and write and Contents: read",
+};
+
 /// A client for the requests of one repository.
 ///
 /// It is meant to be kept: it holds the tokens of a GitHub App, and sends nothing while the server wants no requests.
 pub struct Client {
     pub(super) rest: rest::Client,
+    /// What makes labels where a GitHub App may.
+    pub(super) labelling: Option<rest::Client>,
     pub(super) repository: Repository,
-    dialect: &'static dyn Dialect,
+    pub(super) dialect: &'static dyn Dialect,
+    /// Labels that requests could not be given.
+    pub(super) refused: Refused,
 }
 
 impl Client {
@@ -31,15 +47,22 @@ impl Client {
     ///
     /// [`Error::Secret`] or [`Error::Unavailable`] where TLS cannot be set up.
     pub fn new(config: &Config, repository: Repository, credentials: Credentials) -> Result<Self, Error> {
+        let labelling = credentials
+            .is_app()
+            .then(|| rest::Client::new(config, credentials.clone(), &LABELLING))
+            .transpose()?;
         Ok(Self {
             rest: rest::Client::new(config, credentials, &PERMISSIONS)?,
+            labelling,
             dialect: dialect(repository.kind()),
             repository,
+            refused: Refused::default(),
         })
     }
 
     /// Has a request be open between two branches, with this title and text and at least these labels. What is as it
-    /// should be is not written. One that was closed is not opened again: there is a new one then.
+    /// should be is not written. One that was closed is not opened again: there is a new one then. Where labels cannot be added,
+    /// it is open without them, and says so ([`PullRequest::lacks`]).
     ///
     /// # Errors
     ///
@@ -170,10 +193,10 @@ impl Client {
     }
 
     /// Changes what is not as it should be.
-    async fn update(&self, found: Found, draft: &Draft<'_>) -> Result<PullRequest, Error> {
+    async fn update(&self, mut found: Found, draft: &Draft<'_>) -> Result<PullRequest, Error> {
         let place = &self.repository.place;
         let mut changes = Changes {
-            title: (found.title.trim() != draft.title).then_some(draft.title.as_str()),
+            title: changed_title(place.kind, &found, &draft.title),
             body: (body(&found.body) != draft.body).then_some(draft.body.as_str()),
             labels: Vec::new(),
         };
@@ -189,6 +212,9 @@ impl Client {
             if !answer.status.is_success() {
                 return Err(refusal(&answer, place, &what, About::Requests));
             }
+            if !changes.labels.is_empty() {
+                found.labels = self.found(&answer, &what)?.labels;
+            }
         }
         self.complete(found, draft).await
     }
@@ -196,10 +222,19 @@ impl Client {
     /// Adds the labels that a request lacks, where they are not part of it.
     async fn complete(&self, found: Found, draft: &Draft<'_>) -> Result<PullRequest, Error> {
         let missing = draft.missing(&found.labels);
-        if !self.dialect.takes_labels() && !missing.is_empty() {
-            self.label(found.request.number, &missing).await?;
-        }
-        Ok(found.request)
+        let number = found.request.number;
+        let lacks = if missing.is_empty() {
+            None
+        } else if self.dialect.takes_labels() {
+            Some(self.left_out(number, &missing))
+        } else {
+            self.label(number, &missing).await?
+        };
+        self.refused.note(number, lacks.as_ref());
+        Ok(PullRequest {
+            lacks,
+            ..found.request
+        })
     }
 
     async fn get(&self, url: Url, what: &str) -> Result<Answer, Error> {
@@ -207,7 +242,7 @@ impl Client {
         self.rest.call(&self.repository.place, &ask).await
     }
 
-    fn found(&self, answer: &Answer, what: &str) -> Result<Found, Error> {
+    pub(super) fn found(&self, answer: &Answer, what: &str) -> Result<Found, Error> {
         let found = self.dialect.found(&answer.body);
         found.map_err(|error| unreadable(&error, &self.repository.place.base.host(), what))
     }

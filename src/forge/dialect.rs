@@ -20,6 +20,8 @@ pub(super) enum Which {
 pub(super) struct Found {
     pub(super) request: PullRequest,
     pub(super) title: String,
+    /// Whether the server says that it is a draft.
+    pub(super) is_draft: bool,
     pub(super) body: String,
     pub(super) labels: Vec<String>,
 }
@@ -27,7 +29,7 @@ pub(super) struct Found {
 /// What of a request is to be changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes<'a> {
-    pub(super) title: Option<&'a str>,
+    pub(super) title: Option<String>,
     pub(super) body: Option<&'a str>,
     /// Labels to add, where they are part of the request.
     pub(super) labels: Vec<&'a str>,

@@ -20,6 +20,7 @@ pub(super) struct Pull {
     /// GitHub has it only where one request is asked for.
     merged: Option<bool>,
     title: Option<String>,
+    draft: Option<bool>,
     body: Option<String>,
     labels: Option<Vec<Label>>,
     pub(super) head: Branch,
@@ -69,7 +70,9 @@ impl From<Pull> for Found {
                 number: pull.number,
                 url: page(pull.html_url),
                 state,
+                lacks: None,
             },
+            is_draft: pull.draft.unwrap_or_default(),
             title: pull.title.unwrap_or_default(),
             body: pull.body.unwrap_or_default(),
             labels: labels.map(|label| label.name).collect(),
@@ -88,7 +91,7 @@ pub(super) fn opening(draft: &Draft<'_>) -> Value {
 }
 
 pub(super) fn changing(changes: &Changes<'_>) -> Value {
-    let fields = [("title", changes.title), ("body", changes.body)];
+    let fields = [("title", changes.title.as_deref()), ("body", changes.body)];
     let fields = fields.into_iter();
     let fields: Map<_, _> = fields
         .filter_map(|(name, text)| Some((name.to_owned(), Value::from(text?))))

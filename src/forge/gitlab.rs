@@ -16,6 +16,7 @@ struct MergeRequest {
     web_url: Option<String>,
     state: String,
     title: Option<String>,
+    draft: Option<bool>,
     description: Option<String>,
     labels: Option<Vec<String>>,
     source_branch: String,
@@ -38,7 +39,9 @@ impl From<MergeRequest> for Found {
                 number: merge.iid,
                 url: page(merge.web_url),
                 state,
+                lacks: None,
             },
+            is_draft: merge.draft.unwrap_or_default(),
             title: merge.title.unwrap_or_default(),
             body: merge.description.unwrap_or_default(),
             labels: merge.labels.unwrap_or_default(),
@@ -126,7 +129,7 @@ impl Dialect for GitLab {
     fn changing(&self, changes: &Changes<'_>) -> Value {
         let labels = (!changes.labels.is_empty()).then(|| changes.labels.join(","));
         let fields = [
-            ("title", changes.title),
+            ("title", changes.title.as_deref()),
             ("description", changes.body),
             ("add_labels", labels.as_deref()),
         ];

@@ -16,9 +16,11 @@ mod gitlab;
 mod labels;
 mod repository;
 mod request;
+mod title;
 
 pub use client::Client;
+pub use labels::AskAgain;
 pub use repository::Repository;
-pub use request::{PullRequest, Request, State};
+pub use request::{LackingLabels, PullRequest, Request, State};
 
 pub use crate::rest::{BaseUrl, Config, Credentials, Error, Kind, PlainHttp, SecretData};

@@ -25,7 +25,7 @@ pub struct Request<'a> {
     pub title: &'a str,
     /// Its text in Markdown, cut at 60,000 characters.
     pub body: &'a str,
-    /// Labels that it has to have. Others stay. They are made where they are not there.
+    /// Labels that it should have. Others stay. They are made where they are not there, as far as that is permitted.
     pub labels: &'a [String],
 }
 
@@ -38,6 +38,17 @@ pub struct PullRequest {
     pub url: String,
     /// What became of it.
     pub state: State,
+    /// The labels that it could not be given; `None` where it has all, and where it was only looked for.
+    pub lacks: Option<LackingLabels>,
+}
+
+/// Labels that a request could not be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LackingLabels {
+    /// Their names.
+    pub labels: Vec<String>,
+    /// Why, and what to do.
+    pub reason: String,
 }
 
 /// What became of a request.
@@ -149,7 +160,7 @@ pub(super) fn same_label(one: &str, other: &str) -> bool {
 pub(super) fn title(text: &str) -> String {
     let words = text.split(|c: char| c.is_control() || c.is_whitespace());
     let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-    cut(&words.join(" "), TITLE)
+    cut(&words.join(" "))
 }
 
 /// A text with the line ends and without the control characters that servers change by themselves.
@@ -159,10 +170,15 @@ pub(super) fn body(text: &str) -> String {
         .chars()
         .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
         .collect();
-    cut(text.trim(), BODY)
+    cut_at(text.trim(), BODY)
 }
 
-fn cut(text: &str, most: usize) -> String {
+/// Cuts a title.
+pub(super) fn cut(title: &str) -> String {
+    cut_at(title, TITLE)
+}
+
+fn cut_at(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }

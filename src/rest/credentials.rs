@@ -26,6 +26,11 @@ pub(super) enum Login {
 }
 
 impl Credentials {
+    /// Whether they are those of a GitHub App.
+    pub(crate) fn is_app(&self) -> bool {
+        matches!(self.login, Login::App(_))
+    }
+
     /// Reads `githubAppID`, `githubAppInstallationID`, `githubAppPrivateKey` and, where it is not github.com,
     /// `githubAppBaseURL`; or an access token as one of `token`, `password` and `bearerToken`. `ca.crt` is for servers whose
     /// certificate no public authority signed. Other keys are passed over, and `password` beside `identity`, where it is

@@ -23,6 +23,7 @@ use crate::api::delivery::{
 use crate::api::status::PatchSetStatus;
 use crate::api::{PatchSet, reason};
 use crate::deliver::{self, Named};
+use crate::forge::LackingLabels;
 use crate::plan::delivery::image_of;
 use crate::plan::{Failure, Step};
 use crate::source::{
@@ -68,6 +69,8 @@ pub(super) enum Placed {
         into: String,
         /// What is said of the newest commit, where it is of this controller.
         message: Option<String>,
+        /// The labels that the pull request could not be given.
+        lacks: Option<LackingLabels>,
     },
 }
 
@@ -278,9 +281,16 @@ pub(super) async fn deliver(
     };
     match &mut placed {
         Placed::Proposed {
-            proposal, message, ..
+            proposal,
+            message,
+            lacks,
+            ..
         } => {
-            proposal.pull_request = Some(wanted.keep(context, proposal, message.as_deref()).await?);
+            let kept = wanted.keep(context, proposal, message.as_deref()).await?;
+            proposal.pull_request = Some(kept.url);
+            let labels = kept.lacks.as_ref().map(|lacks| lacks.labels.clone());
+            proposal.missing_labels = labels.unwrap_or_default();
+            *lacks = kept.lacks;
         }
         Placed::Found(_, rest @ Rest::Nothing) if known.proposed.is_some() => {
             // What is delivered stays so, whatever becomes of the request.
@@ -494,9 +504,11 @@ fn placed(context: &Context, order: &Order, read: &Read, commit: &str, message: 
             reference,
             git: order.at(&push.branch, commit),
             pull_request: None,
+            missing_labels: Vec::new(),
         },
         into: read.name.clone(),
         message,
+        lacks: None,
     }
 }
 
@@ -578,9 +590,8 @@ fn branch(
     deadline: Instant,
     is_followed: bool,
 ) -> Result<(String, At), source::Error> {
-    let resolved = mirrors.resolve(upstream, want, freshness, deadline)?;
-    let name = resolved.revision().name().unwrap_or_default().to_owned();
-    let snapshot = mirrors.snapshot(upstream, &resolved, deadline)?;
+    let snapshot = mirrors.fetch(upstream, want, freshness, deadline)?;
+    let name = snapshot.revision().name().unwrap_or_default().to_owned();
     let (mut files, mut limits) = (Vec::new(), LIMITS);
     for path in &folders(paths) {
         let found = match snapshot.read_below(path, &ENDINGS, &limits) {

@@ -187,13 +187,22 @@ pub(super) async fn deliver(
                     proposed.clone_from(&known.proposed);
                 }
             }
-            Ok(git::Placed::Proposed { proposal, into, .. }) => {
+            Ok(git::Placed::Proposed {
+                proposal,
+                into,
+                lacks,
+                ..
+            }) => {
                 let mut message = format!(
                     "{} is on {} of {}, and waits to be merged into {into}",
                     proposal.reference, proposal.git.branch, proposal.git.repository,
                 );
                 if let Some(address) = &proposal.pull_request {
                     message = format!("{message}: {address}");
+                }
+                if let Some(lacks) = lacks {
+                    let labels = lacks.labels.join(", ");
+                    message = format!("{message}; without the label {labels}: {}", lacks.reason);
                 }
                 // The ConfigMap has it already.
                 let told = delivery.config_map.is_some().then(|| dated(status, known));

@@ -9,7 +9,7 @@ use super::super::context::{Context, Pace};
 use super::super::failures::of_rest;
 use crate::api::delivery::{DeliveryGit, ProposalStatus, Provider, PullRequestOptions};
 use crate::api::{PatchSet, reason};
-use crate::forge::{Client, Credentials, Error, Kind, Repository, Request, State};
+use crate::forge::{AskAgain, Client, Credentials, Error, Kind, LackingLabels, Repository, Request, State};
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
 use crate::source::Freshness;
@@ -23,6 +23,14 @@ const MOST: usize = 256;
 /// Clients by what they were made of: they hold tokens, and know when a server wants no requests.
 #[derive(Default)]
 pub(super) struct Clients(Mutex<HashMap<String, Arc<Client>>>);
+
+/// A pull request that is open.
+pub(super) struct Kept {
+    /// Its address.
+    pub(super) url: String,
+    /// The labels that it could not be given.
+    pub(super) lacks: Option<LackingLabels>,
+}
 
 /// A pull request that is wanted.
 pub(super) struct Wanted<'a> {
@@ -38,14 +46,14 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Has it be open, with the title and text of a commit's message when that is new. Gives its address. One for the same
-    /// image that somebody closed stays closed, unless it is asked for.
+    /// Has it be open, with the title and text of a commit's message when that is new. One for the same image that somebody
+    /// closed stays closed, unless it is asked for.
     pub(super) async fn keep(
         &self,
         context: &Arc<Context>,
         proposal: &ProposalStatus,
         message: Option<&str>,
-    ) -> Result<String, Failure> {
+    ) -> Result<Kept, Failure> {
         let client = self.client(context).await?;
         let told = self.known.filter(|known| known.reference == proposal.reference);
         let address = told.and_then(|known| known.pull_request.as_ref());
@@ -57,7 +65,13 @@ impl Wanted<'_> {
                 // What people made of its title and text stays until there is a new commit of this controller.
                 let is_same = message.is_none() || told.is_some_and(|known| known.git == proposal.git);
                 match found.state {
-                    State::Open if is_same && (is_told || message.is_none()) => return Ok(found.url),
+                    State::Open if is_same && (is_told || message.is_none()) => {
+                        let lacks = self.labelled(&client, found.number).await;
+                        return Ok(Kept {
+                            url: found.url,
+                            lacks,
+                        });
+                    }
                     State::Closed if is_told && !is_asked => {
                         return Err(Failure::stalled(
                             Step::Delivery,
@@ -82,7 +96,36 @@ impl Wanted<'_> {
             labels: &self.options.labels,
         };
         let kept = self.in_time(client.ensure(&request)).await?;
-        Ok(kept.url)
+        Ok(Kept {
+            url: kept.url,
+            lacks: kept.lacks,
+        })
+    }
+
+    /// Adds the labels that the status says are missing; those that people took away stay away.
+    async fn labelled(&self, client: &Client, number: u64) -> Option<LackingLabels> {
+        let missing = self.known.map_or(&[][..], |known| &known.missing_labels);
+        let wanted = &self.options.labels;
+        let missing: Vec<String> = missing
+            .iter()
+            .filter(|label| wanted.iter().any(|wanted| wanted.trim() == *label))
+            .cloned()
+            .collect();
+        if missing.is_empty() {
+            return None;
+        }
+        let again = match self.pace.freshness {
+            Freshness::Now => AskAgain::Now,
+            Freshness::MaxAge(_) => AskAgain::Later,
+        };
+        let added = self.in_time(client.add_labels(number, &missing, again)).await;
+        // The request is as it should be but for them.
+        added.unwrap_or_else(|failure| {
+            Some(LackingLabels {
+                labels: missing,
+                reason: failure.message,
+            })
+        })
     }
 
     /// Closes it where it is open: what it asks for is there, or is not wanted any more.

@@ -745,6 +745,51 @@ async fn a_pull_request_is_opened_once_and_closed_where_nothing_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_label_that_cannot_be_made_holds_up_nothing_and_comes_later() {
+    let registry = Registry::open();
+    let stage = stage("labels", &registry).await;
+    let forge = Forge::start(Kind::GitHub).await;
+    forge.state().may_make_labels = false;
+    gitops_at(&stage, path(Kind::GitHub));
+    stage.secret("token", &[("token", TOKEN)]).await;
+    let mut spec = asking(&stage, &registry, &forge);
+    let request = &mut spec["delivery"]["git"]["push"]["pullRequest"];
+    request["provider"] = json!("GitHub");
+    request["apiUrl"] = json!(format!("http://{}/api/v3", forge.host));
+    request["labels"] = json!(["Images", "deploy"]);
+    stage.apply("demo", &spec).await;
+    build(&stage, "demo").await;
+    let waiting = stage.ready("demo", "Unknown", "AwaitingMerge").await;
+    assert_well_formed(&waiting);
+    let message = condition(&waiting, "Ready").unwrap().message.clone();
+    assert!(message.contains("without the label deploy"), "{message}");
+    assert!(message.contains("Issues: read and write"), "{message}");
+    let proposed = waiting.status.unwrap().proposed.unwrap();
+    assert_eq!(proposed.missing_labels, ["deploy"]);
+    assert_eq!(forge.state().pulls[0].labels, ["Images"]);
+
+    // Another look asks for the request, and not for the label.
+    let (writes, looks) = (forge.writes(), forge.state().requests.len());
+    stage.annotate("demo", "example.org/look", "now").await;
+    until("it is looked at", || forge.state().requests.len() > looks).await;
+    assert_eq!(forge.writes(), writes);
+
+    forge.state().labels.push((9, "deploy".to_owned()));
+    stage
+        .annotate("demo", "reconcile.fluxcd.io/requestedAt", "now")
+        .await;
+    let complete = stage
+        .wait("demo", "without missing labels", |object| {
+            let proposed = object.status.as_ref().and_then(|status| status.proposed.as_ref());
+            proposed.is_some_and(|proposed| proposed.missing_labels.is_empty())
+        })
+        .await;
+    assert_eq!(forge.state().pulls[0].labels, ["Images", "deploy"]);
+    let message = &condition(&complete, "Ready").unwrap().message;
+    assert!(!message.contains("label"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_people_make_of_a_pull_request_stays() {
     let registry = Registry::open();
     let stage = stage("people", &registry).await;

@@ -1,7 +1,7 @@
 //! One open request between two branches, as it should be, and nothing written where it is.
 
 use axum::http::Method;
-use patchset::forge::{Client, Config, Error, Kind, Request, State};
+use patchset::forge::{AskAgain, Client, Config, Error, Kind, Request, State};
 use rstest::rstest;
 
 use super::{BASE, HEAD, client, config, repository, request, start, token};
@@ -224,4 +224,94 @@ async fn a_long_list_of_gitea_is_read_to_what_is_looked_for(#[values(false, true
     assert_eq!(told.number, 1);
     assert_eq!(forge.writes(), 0);
     assert!(forge.state().requests.len() <= 4);
+}
+
+#[rstest]
+#[case(Kind::GitHub, "Issues: read and write")]
+#[case(Kind::GitLab, "create them in the project")]
+#[case(Kind::Gitea, "write:issue")]
+#[tokio::test]
+async fn labels_that_may_not_be_made_are_told_and_added_later(#[case] kind: Kind, #[case] advice: &str) {
+    let (forge, client) = start(kind).await;
+    forge.state().may_make_labels = false;
+    let labels = ["new", "bug", "newer"].map(str::to_owned);
+    let wanted = request("One", "", &labels);
+    let lacking = ["new", "newer"].map(str::to_owned);
+    // The request is open, with what is there.
+    for _ in 0..2 {
+        let ensured = client.ensure(&wanted).await.unwrap();
+        assert_eq!((ensured.number, ensured.state), (1, State::Open));
+        let lacks = ensured.lacks.unwrap();
+        assert_eq!(lacks.labels, lacking);
+        assert!(lacks.reason.contains(advice), "{}", lacks.reason);
+        assert_eq!(forge.state().pulls[0].labels, ["bug"]);
+    }
+    // They are not asked for with each look.
+    let before = forge.state().requests.len();
+    let lacks = client.add_labels(1, &lacking, AskAgain::Later).await.unwrap();
+    assert_eq!(lacks.unwrap().labels, lacking);
+    assert_eq!(forge.state().requests.len(), before);
+    // One was made by somebody.
+    forge.state().labels.push((9, "New".to_owned()));
+    let lacks = client.add_labels(1, &lacking, AskAgain::Now).await.unwrap();
+    assert_eq!(lacks.unwrap().labels, ["newer"]);
+    // The rest is permitted.
+    forge.state().may_make_labels = true;
+    let rest = ["newer".to_owned()];
+    assert_eq!(client.add_labels(1, &rest, AskAgain::Now).await.unwrap(), None);
+    let has = forge.state().pulls[0].labels.clone();
+    let mut has: Vec<String> = has.iter().map(|label| label.to_lowercase()).collect();
+    has.sort();
+    assert_eq!(has, ["bug", "new", "newer"]);
+    assert_eq!(client.ensure(&wanted).await.unwrap().lacks, None);
+}
+
+#[rstest]
+#[tokio::test]
+async fn labels_of_a_server_that_is_away_are_no_matter_of_permissions(
+    #[values(Kind::GitHub, Kind::Gitea)] kind: Kind,
+) {
+    let forge = Forge::start(kind).await;
+    let config = Config {
+        retries: 0,
+        ..config(&forge)
+    };
+    let client = Client::new(&config, repository(&forge), token()).unwrap();
+    client.ensure(&request("One", "", &[])).await.unwrap();
+    forge.fault(Method::POST, Fault::Instead(503, Vec::new(), String::new()));
+    let labels = ["bug".to_owned()];
+    let error = client.ensure(&request("One", "", &labels)).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+}
+
+#[rstest]
+#[case(Kind::GitLab, "Draft: ", true)]
+#[case(Kind::GitLab, "[draft] ", true)]
+#[case(Kind::GitLab, "(DRAFT) ", true)]
+#[case(Kind::GitLab, "WIP: ", true)]
+#[case(Kind::Gitea, "WIP: ", true)]
+#[case(Kind::Gitea, "[wip] ", true)]
+#[case(Kind::Gitea, "Hold: ", false)]
+#[tokio::test]
+async fn a_request_that_a_person_holds_back_stays_a_draft(
+    #[case] kind: Kind,
+    #[case] prefix: &str,
+    #[case] is_known: bool,
+) {
+    let (forge, client) = start(kind).await;
+    forge.state().draft_prefixes.push("hold:".to_owned());
+    client.ensure(&request("One", "", &[])).await.unwrap();
+    let held = format!("{prefix}One");
+    forge.state().pulls[0].title.clone_from(&held);
+    let writes = forge.writes();
+    client.ensure(&request("One", "", &[])).await.unwrap();
+    assert_eq!(forge.writes(), writes);
+    client.ensure(&request("Two", "text", &[])).await.unwrap();
+    let pull = forge.state().pulls[0].clone();
+    let expected = if is_known { format!("{prefix}Two") } else { held };
+    assert_eq!((pull.title, pull.body.as_str()), (expected, "text"));
+    // Ready again, it is as it should be.
+    forge.state().pulls[0].title = "Two".to_owned();
+    client.ensure(&request("Three", "text", &[])).await.unwrap();
+    assert_eq!(forge.state().pulls[0].title, "Three");
 }

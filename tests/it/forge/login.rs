@@ -94,6 +94,33 @@ async fn an_app_gets_one_token_for_one_repository_and_pull_requests_alone() {
 }
 
 #[rstest]
+#[case::permitted(true)]
+#[case::not_permitted(false)]
+#[tokio::test]
+async fn an_app_makes_labels_where_it_may(#[case] may: bool) {
+    let forge = Forge::start(Kind::GitHub).await;
+    let (private, public) = keys(&["-traditional"]);
+    forge.state().app = Some(("4711".to_owned(), public));
+    if may {
+        forge.state().app_permissions.push("issues");
+    }
+    let client = Client::new(&config(&forge), repository(&forge), app(&private)).unwrap();
+    let labels = ["bug", "new"].map(str::to_owned);
+    let ensured = client.ensure(&request("One", "", &labels)).await.unwrap();
+    let lacks = ensured.lacks.map(|lacks| lacks.labels).unwrap_or_default();
+    let (expected, lacking): (&[&str], &[&str]) = if may {
+        (&["bug", "new"], &[])
+    } else {
+        (&["bug"], &["new"])
+    };
+    assert_eq!(forge.state().pulls[0].labels, expected);
+    assert_eq!(lacks, lacking);
+    // What looks and opens is done by a token that may do no more.
+    let permissions = json!({"contents": "read", "pull_requests": "write"});
+    assert_eq!(forge.state().granted[0].1["permissions"], permissions);
+}
+
+#[rstest]
 #[tokio::test]
 async fn an_app_is_of_github_alone(#[values(Kind::GitLab, Kind::Gitea)] kind: Kind) {
     let forge = Forge::start(kind).await;

@@ -81,8 +81,8 @@ async fn labels_of_gitea_need_a_scope_of_their_own() {
     client.ensure(&request("One", "", &[])).await.unwrap();
     forge.fault(Method::POST, instead(403, ""));
     let labels = ["bug".to_owned()];
-    let error = client.ensure(&request("One", "", &labels)).await.unwrap_err();
-    let text = error.to_string();
+    let ensured = client.ensure(&request("One", "", &labels)).await.unwrap();
+    let text = ensured.lacks.unwrap().reason;
     assert!(
         text.contains("the labels of pull request 1") && text.contains("write:issue"),
         "{text}"

@@ -72,9 +72,15 @@ pub struct State {
     pub requests: Vec<Seen>,
     /// The App's number and its public key, PEM.
     pub app: Option<(String, String)>,
+    /// What the App may do; a token that asks for more is refused.
+    pub app_permissions: Vec<&'static str>,
     pub granted: Vec<(String, Value)>,
     /// Whether a Gitea is as old as 1.19.
     pub is_old: bool,
+    /// Whether the token may make labels that are not there: GitHub's `Issues: write`, Gitea's `write:issue`, a role of GitLab.
+    pub may_make_labels: bool,
+    /// Gitea's `WORK_IN_PROGRESS_PREFIXES`.
+    pub draft_prefixes: Vec<String>,
 }
 
 /// A running server.
@@ -124,8 +130,11 @@ impl Forge {
             faults: Vec::new(),
             requests: Vec::new(),
             app: None,
+            app_permissions: vec!["contents", "pull_requests"],
             granted: Vec::new(),
             is_old: false,
+            may_make_labels: true,
+            draft_prefixes: ["WIP:", "[WIP]"].map(str::to_owned).to_vec(),
         };
         Self {
             kind,
@@ -189,6 +198,12 @@ impl State {
         self.pulls
             .iter_mut()
             .find(|pull| pull.number.to_string() == number)
+    }
+
+    /// Whether a label may be put on a request: it is there, or may be made.
+    fn may_put(&self, label: &str) -> bool {
+        let is_there = |(_, name): &(u64, String)| name.eq_ignore_ascii_case(label);
+        self.may_make_labels || self.labels.iter().any(is_there)
     }
 
     fn open(&self, head: &str, base: &str) -> Option<u64> {
@@ -316,6 +331,9 @@ fn handle(served: &Served, method: &Method, uri: &Uri, headers: &HeaderMap, body
             if login != TOKEN && !state.granted.iter().any(|(token, _)| token == login) {
                 return says(401, "Bad credentials");
             }
+            if let Some((_, asked)) = state.granted.iter().find(|(token, _)| token == login) {
+                state.may_make_labels = asked["permissions"]["issues"] == "write";
+            }
             github(state, method, &segments, &query, &body)
         }
         Kind::GitLab => {
@@ -356,6 +374,14 @@ fn text<'a>(body: &'a Value, field: &str) -> Option<&'a str> {
     let value = &body[field];
     assert!(value.is_null() || value.is_string(), "{field} is no text");
     value.as_str()
+}
+
+/// Whether a title begins with a prefix, in any case.
+fn is_draft(title: &str, prefixes: &[&str]) -> bool {
+    let title = title.to_lowercase();
+    prefixes
+        .iter()
+        .any(|prefix| title.starts_with(&prefix.to_lowercase()))
 }
 
 /// GitHub's and Gitea's edit of a pull request.
@@ -440,10 +466,17 @@ fn github(
             answer(200, &wire(pull))
         }
         ("POST", ["issues", number, "labels"]) => {
-            let pull = state.pull(number).unwrap();
-            for label in body["labels"].as_array().unwrap() {
-                pull.labels.push(label.as_str().unwrap().to_owned());
+            let labels = body["labels"].as_array().unwrap().iter();
+            let labels: Vec<String> = labels.map(|label| label.as_str().unwrap().to_owned()).collect();
+            if !labels.iter().all(|label| state.may_put(label)) {
+                let error = json!({"resource": "Repository", "field": "label", "code": "unauthorized"});
+                let message = "You do not have permission to create labels on this repository.";
+                return answer(
+                    403,
+                    &json!({"message": message, "errors": [error], "status": "403"}),
+                );
             }
+            state.pull(number).unwrap().labels.extend(labels);
             answer(200, &json!([]))
         }
         _ => says(404, "Not Found"),
@@ -460,7 +493,7 @@ fn gitlab(
     let wire = |pull: &Pull| {
         json!({
             "id": 1_000 + pull.number, "iid": pull.number, "project_id": 7, "title": pull.title, "description": pull.body,
-            "state": if pull.state == "open" { "opened" } else { pull.state }, "labels": pull.labels, "draft": false,
+            "state": if pull.state == "open" { "opened" } else { pull.state }, "labels": pull.labels, "draft": is_draft(&pull.title, &["draft:", "[draft]", "(draft)"]),
             "source_branch": pull.head, "target_branch": pull.base, "target_project_id": 7,
             "source_project_id": if pull.is_fork { 8 } else { 7 },
             "web_url": format!("https://gitlab.example.org/infra/apps/gitops/-/merge_requests/{}", pull.number),
@@ -469,13 +502,13 @@ fn gitlab(
     let ["projects", "infra/apps/gitops", "merge_requests", rest @ ..] = segments else {
         return says(404, "404 Project Not Found");
     };
-    let add = |pull: &mut Pull, labels: Option<&str>| {
-        let labels = labels
-            .unwrap_or_default()
-            .split(',')
-            .filter(|label| !label.is_empty());
-        pull.labels.extend(labels.map(str::to_owned));
-    };
+    // What may not be made is left out without a word.
+    let asked = text(body, "labels").or_else(|| text(body, "add_labels"));
+    let asked = asked.unwrap_or_default().split(',');
+    let labels: Vec<String> = asked
+        .filter(|label| !label.is_empty() && state.may_put(label))
+        .map(str::to_owned)
+        .collect();
     // Commands are carried out and taken out of the text.
     let describe = |pull: &mut Pull, text: &str| {
         let mut kept = Vec::new();
@@ -521,7 +554,7 @@ fn gitlab(
             let pull = state.pull(&number.to_string()).unwrap();
             text(body, "title").unwrap().clone_into(&mut pull.title);
             describe(pull, text(body, "description").unwrap_or_default());
-            add(pull, text(body, "labels"));
+            pull.labels.extend(labels);
             answer(201, &wire(pull))
         }
         ("GET", [number]) => match state.pull(number) {
@@ -536,7 +569,7 @@ fn gitlab(
             if let Some(body) = text(body, "description") {
                 describe(pull, body);
             }
-            add(pull, text(body, "add_labels"));
+            pull.labels.extend(labels);
             if text(body, "state_event") == Some("close") && pull.state == "open" {
                 pull.state = "closed";
             }
@@ -555,10 +588,13 @@ fn gitea(
     body: &Value,
 ) -> Answer {
     let branches = state.branches.clone();
+    let prefixes = state.draft_prefixes.clone();
+    let prefixes: Vec<&str> = prefixes.iter().map(String::as_str).collect();
     let wire = |pull: &Pull| {
         let is_there = branches.contains(&pull.head);
         json!({
             "id": 1_000 + pull.number, "number": pull.number, "title": pull.title, "body": pull.body,
+            "draft": is_draft(&pull.title, &prefixes),
             "html_url": format!("https://gitea.example.org/acme/gitops/pulls/{}", pull.number),
             "state": if pull.state == "open" { "open" } else { "closed" }, "merged": pull.state == "merged",
             "merged_at": (pull.state == "merged").then_some("2026-01-02T03:04:05Z"),
@@ -645,6 +681,10 @@ fn gitea(
             let labels: Vec<_> = state.labels.iter().map(label).collect();
             paged(&labels, query, "limit", 50)
         }
+        ("POST", ["labels"]) if !state.may_make_labels => says(
+            403,
+            "token does not have at least one of required scope(s), required=[write:issue], token scope=write:repository",
+        ),
         ("POST", ["labels"]) => {
             let name = text(body, "name").unwrap().to_owned();
             assert!(text(body, "color").unwrap().starts_with('#'));
@@ -684,6 +724,16 @@ fn grant(state: &mut State, installation: &str, proof: &str, asked: Value) -> An
         return says(
             422,
             "There is at least one repository that does not exist or is not accessible to the parent installation.",
+        );
+    }
+    let permissions = asked["permissions"].as_object().unwrap();
+    if !permissions
+        .keys()
+        .all(|name| state.app_permissions.contains(&name.as_str()))
+    {
+        return says(
+            422,
+            "The permissions requested are not granted to this installation.",
         );
     }
     let token = format!("ghs_{}hidden", state.granted.len());

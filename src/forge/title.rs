@@ -1,0 +1,109 @@
+//! Titles that make a request a draft, which GitLab and Gitea have in place of a field.
+
+use super::dialect::Found;
+use super::request::cut;
+use crate::rest::Kind;
+
+/// What makes a request a draft at the start of its title, in any case: GitLab's `merge_request_draft` (lib/gitlab/regex.rb),
+/// what it took before version 14, and the defaults of Gitea's setting `WORK_IN_PROGRESS_PREFIXES`.
+const PREFIXES: [&str; 5] = ["draft:", "[draft]", "(draft)", "wip:", "[wip]"];
+
+/// The title to give to a request; `None` where it may stay.
+///
+/// A person holds a request back by a prefix, and with auto-merge it would be merged at once without: the prefix that is there
+/// stays. Where Gitea says that a request is a draft and has been told other prefixes, the title stays as it is, unless the wanted
+/// one begins with the same word.
+pub(super) fn changed_title(kind: Kind, found: &Found, wanted: &str) -> Option<String> {
+    let there = found.title.trim();
+    let prefix = match kind {
+        Kind::GitHub => "",
+        Kind::GitLab | Kind::Gitea => draft_prefix(there),
+    };
+    let title = if !prefix.is_empty() {
+        let rest = wanted.strip_prefix(draft_prefix(wanted)).unwrap_or(wanted);
+        cut(&format!("{} {rest}", prefix.trim_end()))
+    } else if kind != Kind::GitHub && found.is_draft && first_word(there) != first_word(wanted) {
+        return None;
+    } else {
+        wanted.to_owned()
+    };
+    (title != there).then_some(title)
+}
+
+/// The prefixes at the start of a title, with the white space behind them.
+fn draft_prefix(title: &str) -> &str {
+    let mut rest = title;
+    let starts = |rest: &str, prefix: &&str| {
+        let start = rest.get(..prefix.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    while let Some(prefix) = PREFIXES.iter().find(|prefix| starts(rest, prefix)) {
+        rest = rest.get(prefix.len()..).unwrap_or_default().trim_start();
+    }
+    title.get(..title.len() - rest.len()).unwrap_or_default()
+}
+
+fn first_word(title: &str) -> Option<&str> {
+    title.split_whitespace().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::forge::{PullRequest, State};
+
+    #[rstest]
+    #[case::same("One", false, "One", None)]
+    #[case::changed("One", false, "Two", Some("Two"))]
+    #[case::gitlab("Draft: One", true, "One", None)]
+    #[case::brackets("[dRaFT] One", true, "Two", Some("[dRaFT] Two"))]
+    #[case::parentheses("(draft)One", true, "Two", Some("(draft) Two"))]
+    #[case::gitea("WIP: One", true, "Two", Some("WIP: Two"))]
+    #[case::not_told("[WIP] One", false, "Two", Some("[WIP] Two"))]
+    #[case::twice("Draft: Draft: One", true, "Two", Some("Draft: Draft: Two"))]
+    #[case::asked_for("Draft: One", true, "WIP: Two", Some("Draft: Two"))]
+    #[case::asked_for_and_ready("One", false, "Draft: Two", Some("Draft: Two"))]
+    #[case::no_prefix("Drafted: One", false, "Two", Some("Two"))]
+    #[case::setting("DNM: One", true, "Two", None)]
+    #[case::setting_asked_for("DNM: One", true, "DNM: Two", Some("DNM: Two"))]
+    fn a_prefix_that_is_there_stays(
+        #[case] there: &str,
+        #[case] is_draft: bool,
+        #[case] wanted: &str,
+        #[case] expected: Option<&str>,
+        #[values(Kind::GitLab, Kind::Gitea)] kind: Kind,
+    ) {
+        let title = changed_title(kind, &found(there, is_draft), wanted);
+        assert_eq!(title.as_deref(), expected);
+    }
+
+    #[test]
+    fn a_title_of_github_says_nothing_of_drafts() {
+        let title = changed_title(Kind::GitHub, &found("WIP: One", true), "Two");
+        assert_eq!(title.as_deref(), Some("Two"));
+    }
+
+    #[test]
+    fn a_title_with_a_prefix_is_cut_too() {
+        let title = changed_title(Kind::GitLab, &found("Draft: x", true), &"é".repeat(250)).unwrap();
+        assert!(title.starts_with("Draft: é") && title.ends_with('…'));
+        assert_eq!(title.chars().count(), 250);
+    }
+
+    fn found(title: &str, is_draft: bool) -> Found {
+        Found {
+            request: PullRequest {
+                number: 1,
+                url: String::new(),
+                state: State::Open,
+                lacks: None,
+            },
+            title: title.to_owned(),
+            is_draft,
+            body: String::new(),
+            labels: Vec::new(),
+        }
+    }
+}

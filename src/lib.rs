@@ -12,8 +12,8 @@
 //!
 //! [`publish`] pushes patched trees and merged constraints to a registry, [`build`] describes the Job that makes an image
 //! of them, [`actions`] has GitHub Actions make it, [`sbom`] says what is in them, [`deliver`] puts them into the files of
-//! a `GitOps` repository, and [`forge`] opens the pull request for that. [`rest`] is how the servers are asked,
-//! and [`egress`] says which of them may be connected to.
+//! a `GitOps` repository, and [`forge`] opens the pull request for that. [`clouds`] gets logins for the registries of clouds.
+//! [`rest`] is how the servers are asked, and [`egress`] says which of them may be connected to.
 //!
 //! [`api`] holds the types that users write. `docs/architecture.md` has the rules
 //! that keep the rooms apart.
@@ -22,6 +22,7 @@ pub mod actions;
 pub mod api;
 pub mod build;
 pub mod cli;
+pub mod clouds;
 pub mod constraints;
 pub mod controller;
 pub mod deliver;

@@ -39,6 +39,10 @@ pub struct ImageRepository(
         .message("job configures the engine Job")
 )]
 #[x_kube(
+    validation = Rule::new("has(self.provider) || !has(self.serviceAccountName)")
+        .message("serviceAccountName is who logs in to a cloud's registries: set provider")
+)]
+#[x_kube(
     validation = Rule::new("(self.engine == 'GitHubActions') == has(self.githubActions)")
         .message("the engine GitHubActions needs githubActions, and the others do not take it")
 )]
@@ -74,6 +78,14 @@ pub struct Build {
     /// Secret of type `kubernetes.io/dockerconfigjson` for the registries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
+    /// The cloud whose registries are logged in to as `serviceAccountName`, by workload identity, where `secretRef` has no login;
+    /// the controller has to allow it (`--registry-identities`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<CloudProvider>,
+    /// The service account of this namespace for `provider`, annotated as the cloud's tools and Flux have it; that of the PatchSet
+    /// where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account_name: Option<ServiceAccountName>,
     /// How long one attempt at a build may take; an hour where absent, and never longer than the controller's
     /// `--max-build-timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,6 +107,32 @@ pub struct Build {
     /// Whether a document on the patches is attached to the image in its registry; `Attach` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbom: Option<SbomPolicy>,
+}
+
+/// A cloud whose registries are logged in to by workload identity.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum CloudProvider {
+    /// AWS: Amazon ECR.
+    Aws,
+    /// Azure: Azure Container Registry.
+    Azure,
+    /// Google Cloud: Artifact Registry.
+    Gcp,
+}
+
+impl CloudProvider {
+    /// The name as the spec spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Aws => "aws",
+            Self::Azure => "azure",
+            Self::Gcp => "gcp",
+        }
+    }
 }
 
 /// Whether an image is looked into before it counts.

@@ -48,7 +48,7 @@ pub(super) async fn build(
     let is_asked = pace.freshness == Freshness::Now;
     let holds = holds(known, &gathered.sources().inputs_digest) && is_planned(known);
     let planned = known.build.clone().filter(|_| holds && !is_asked);
-    let registry = match registry(patch_set, build, context).await {
+    let registry = match registry(patch_set, build, context, pace).await {
         Ok(registry) => Arc::new(registry),
         Err(failure) => return Built::Failed(failure, planned),
     };

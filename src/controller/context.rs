@@ -13,6 +13,7 @@ use super::jobs::Jobs;
 use super::options::{Options, TransportName};
 use super::references::References;
 use super::registries::Pins;
+use super::registry_logins::RegistryLogins;
 use super::turns::Turns;
 use super::workflows::Workflows;
 use crate::api::{ConstraintOverride, PatchSet};
@@ -38,6 +39,7 @@ pub(super) struct Context {
     pub(super) references: Arc<References>,
     pub(super) jobs: Jobs,
     pub(super) pins: Pins,
+    pub(super) registry_logins: RegistryLogins,
     pub(super) layers: Layers,
     pub(super) workflows: Workflows,
     pub(super) deliveries: Deliveries,

@@ -29,6 +29,7 @@ mod publishing;
 mod reconciler;
 mod references;
 mod registries;
+mod registry_logins;
 mod run;
 mod sbom;
 mod service_account;

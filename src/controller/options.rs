@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use super::build_places::BuildLimits;
 use crate::api::FluxDuration;
+use crate::api::build::CloudProvider;
 use crate::api::common::ServiceAccountName;
 use crate::build::PodTemplatePolicy;
 use crate::ops::telemetry::{Encoding, Level};
@@ -85,6 +86,9 @@ pub struct Options {
     /// resource names none
     #[arg(long, value_name = "NAME", value_parser = parse_service_account)]
     pub default_service_account: Option<ServiceAccountName>,
+    /// Clouds whose registries resources may be logged in to as service accounts of their own namespaces (`build.provider`)
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = parse_cloud)]
+    pub registry_identities: Vec<CloudProvider>,
     /// Refuse references to objects in other namespaces
     #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub no_cross_namespace_refs: bool,
@@ -148,6 +152,14 @@ fn parse_service_account(text: &str) -> Result<ServiceAccountName, String> {
     } else {
         Err("write the name of a service account, for instance patchset-builder".to_owned())
     }
+}
+
+/// Reads the name of a cloud.
+fn parse_cloud(text: &str) -> Result<CloudProvider, String> {
+    [CloudProvider::Aws, CloudProvider::Azure, CloudProvider::Gcp]
+        .into_iter()
+        .find(|cloud| cloud.as_str() == text)
+        .ok_or_else(|| "write aws, azure or gcp".to_owned())
 }
 
 /// Reads a size in bytes, with Kubernetes' binary or decimal suffixes.

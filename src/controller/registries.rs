@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use kube::ResourceExt;
 
 use super::context::{Context, Pace};
-use super::failures;
+use super::{failures, registry_logins};
 use crate::api::build::Build;
 use crate::api::{PatchSet, reason};
 use crate::plan::{Failure, Step};
@@ -47,9 +47,10 @@ pub(super) async fn registry(
     patch_set: &PatchSet,
     build: &Build,
     context: &Context,
+    pace: Pace,
 ) -> Result<Registry, Failure> {
     let namespace = patch_set.namespace().unwrap_or_default();
-    let credentials = match &build.secret_ref {
+    let mut credentials = match &build.secret_ref {
         None => Credentials::default(),
         Some(secret) => {
             let data = context.references.secret(&namespace, &secret.name).await?;
@@ -64,6 +65,7 @@ pub(super) async fn registry(
                 .map_err(|error| wrong(error.to_string()))?
         }
     };
+    registry_logins::add(patch_set, build, context, pace, &mut credentials).await?;
     let config = RegistryConfig {
         plain_http: context.options.plain_http_registry.clone(),
         // The reconciliation is repeated with waits of its own.
@@ -94,7 +96,7 @@ pub(super) async fn pinned(
     let digest = if let Some(digest) = context.pins.get(&key, age) {
         digest
     } else {
-        let registry = registry(patch_set, build, context).await?;
+        let registry = registry(patch_set, build, context, pace).await?;
         let found = in_time(pace, "looking at a context's image", registry.digest(reference)).await?;
         let digest = found.ok_or_else(|| {
             Failure::retried(

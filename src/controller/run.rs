@@ -19,6 +19,7 @@ use super::kind::{self, Reconciled};
 use super::options::{Options, TransportName};
 use super::references::{References, Scope};
 use super::registries::Pins;
+use super::registry_logins::RegistryLogins;
 use super::turns::{Sharing, Turns};
 use super::workflows::Workflows;
 use super::{Error, orphaned_runs, panics, reconciler, triggers};
@@ -223,6 +224,7 @@ impl Process {
             references: Arc::clone(&references),
             jobs,
             pins: Pins::default(),
+            registry_logins: RegistryLogins::default(),
             layers: Layers::default(),
             workflows: Workflows::default(),
             deliveries: Deliveries::default(),

@@ -384,6 +384,8 @@ mod tests {
             extra_packages_from: None,
             args: BTreeMap::new(),
             secret_ref: None,
+            provider: None,
+            service_account_name: None,
             timeout: None,
             retries: None,
             job: None,

@@ -59,6 +59,16 @@ impl<'a> Ask<'a> {
     }
 }
 
+/// What a request is for.
+pub(crate) struct Purpose<'a> {
+    /// What it is about, for messages.
+    pub(crate) what: &'a str,
+    /// What is sent that no message may hold.
+    pub(crate) secret: &'a SecretString,
+    /// Whether it must not be done twice.
+    pub(crate) once: bool,
+}
+
 /// An answer other than that the server fails or wants no requests.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -98,43 +108,59 @@ impl Http {
     /// Asks a server.
     pub(crate) async fn ask(&self, kind: Kind, ask: &Ask<'_>, token: &SecretString) -> Result<Answer, Error> {
         self.allow(&ask.url, Destinations::NAMED)?;
-        let host = host(&ask.url);
+        let purpose = Purpose {
+            what: ask.what,
+            secret: token,
+            once: ask.once,
+        };
+        self.send(request(kind, ask, token)?, &purpose).await
+    }
+
+    /// Sends a request that has its login already.
+    pub(crate) async fn send(&self, mut request: Request, purpose: &Purpose<'_>) -> Result<Answer, Error> {
+        let url = request.url().clone();
+        self.allow(&url, Destinations::NAMED)?;
+        request
+            .headers_mut()
+            .insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let Purpose { what, secret, once } = *purpose;
+        let host = host(&url);
         let until = self.limited().get(&host).copied();
         if let Some(until) = until.filter(|until| *until > Timestamp::now()) {
             return Err(Error::Limited { host, until });
         }
         let failed = |reason: String| {
-            let what = ask.what.to_owned();
+            let what = what.to_owned();
             let host = host.clone();
-            if ask.once {
+            if once {
                 Error::Ambiguous { host, what, reason }
             } else {
                 Error::Unavailable { host, what, reason }
             }
         };
-        let mut response = match self.client.execute(request(kind, ask, token)?).await {
+        let mut response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(error) if RefusedAddress::find(&error).is_some() => return Err(refused(&host, &error)),
             // Without a connection nothing was sent.
             Err(error) if error.is_connect() => {
                 return Err(Error::Unavailable {
                     host,
-                    what: ask.what.to_owned(),
+                    what: what.to_owned(),
                     reason: causes(error),
                 });
             }
             Err(error) => return Err(failed(causes(error))),
         };
         let status = response.status();
-        let elsewhere = self.lead(&ask.url, &response, Destinations::NAMED);
+        let elsewhere = self.lead(&url, &response, Destinations::NAMED);
         let headers = std::mem::take(response.headers_mut());
         let body = match body(&mut response).await {
             Ok(Some(body)) => body,
             // The status has told already whether it was done.
-            _ if ask.once => Vec::new(),
+            _ if once => Vec::new(),
             Ok(None) => {
                 return Err(Error::TooLarge {
-                    what: format!("{host}'s answer for {}", ask.what),
+                    what: format!("{host}'s answer for {what}"),
                     limit: format!("{LARGEST} bytes"),
                 });
             }
@@ -143,7 +169,7 @@ impl Http {
         let message = if status.is_success() {
             String::new()
         } else {
-            message(&body, token)
+            message(&body, secret)
         };
         if let Some(until) = limited_until(status, &headers, &message, Timestamp::now()) {
             self.limited().insert(host.clone(), until);
@@ -316,7 +342,6 @@ fn request(kind: Kind, ask: &Ask<'_>, token: &SecretString) -> Result<Request, E
     if kind == Kind::GitHub {
         headers.insert("x-github-api-version", VERSION);
     }
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     if let Some(etag) = &ask.etag {
         headers.insert(IF_NONE_MATCH, etag.clone());
     }

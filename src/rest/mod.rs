@@ -25,5 +25,5 @@ pub(crate) use authorization::Permissions;
 pub(crate) use base::host;
 pub(crate) use client::{Client, has_next};
 pub(crate) use error::invalid;
-pub(crate) use http::{Answer, Ask, Fetched, Lead, causes};
+pub(crate) use http::{Answer, Ask, Fetched, Http, Lead, Purpose, causes};
 pub(crate) use place::{Place, named};

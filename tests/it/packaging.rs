@@ -168,6 +168,7 @@ fn the_chart_carries_the_generated_definitions() {
     "metrics.service.annotations={\"a\":\"b\"}",
     "controller.defaultServiceAccount=\"tenant\"",
     "rbac.impersonate=true",
+    "controller.registryIdentities=[\"aws\",\"gcp\"]",
     "networkPolicy.extraEgress=[{\"to\":[{\"ipBlock\":{\"cidr\":\"169.254.20.10/32\"}}]}]",
     "networkPolicy.metricsFrom=[{\"namespaceSelector\":{\"matchLabels\":{\"a\":\"b\"}}}]",
     "podAnnotations={\"a\":\"b\"}",
@@ -543,6 +544,23 @@ fn service_accounts_are_impersonated_where_that_is_asked_for(#[case] setting: &s
         "serviceaccounts".to_owned(),
     );
     assert_eq!(more, BTreeSet::from([right]));
+}
+
+#[test]
+fn tokens_of_service_accounts_are_created_where_that_is_asked_for() {
+    let setting = "controller.registryIdentities=[\"azure\"]";
+    let (plain, with) = (rendered("rights", &[]), rendered("rights", &[setting]));
+    let more = &granted(&objects(&with)) - &granted(&objects(&plain));
+    let right = |verb: &str, resource: &str| (verb.to_owned(), String::new(), resource.to_owned());
+    assert_eq!(
+        more,
+        BTreeSet::from([
+            right("get", "serviceaccounts"),
+            right("create", "serviceaccounts/token")
+        ])
+    );
+    let option = "--registry-identities=azure";
+    assert!(with.contains(option) && !plain.contains("--registry-identities"));
 }
 
 /// Whoever may edit a namespace writes specs, and nobody but the controller a status.

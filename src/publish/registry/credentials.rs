@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::reference::is_docker_hub;
+use super::reference::{ImageReference, is_docker_hub};
 use crate::publish::Error;
 
 /// What Docker Hub is called here, by whichever of its names a key has it.
@@ -84,6 +84,22 @@ impl Credentials {
         // The longest path of a host comes first, and a host before what stands for several.
         all.sort_by(|(a, _), (b, _)| b.cmp(a));
         Ok(Self(all))
+    }
+
+    /// Adds a user's name and password for a registry. What is there already for a repository comes first.
+    pub fn add_password(&mut self, registry: &str, user: String, password: SecretString) {
+        self.0.push((Key::read(registry), Login::Password { user, password }));
+    }
+
+    /// Adds an identity token for a registry. What is there already for a repository comes first.
+    pub fn add_identity_token(&mut self, registry: &str, token: SecretString) {
+        self.0.push((Key::read(registry), Login::IdentityToken(token)));
+    }
+
+    /// Whether there is a login for a repository.
+    #[must_use]
+    pub fn has_login(&self, image: &ImageReference) -> bool {
+        self.login(image.registry(), image.repository()).is_some()
     }
 
     /// What to log in with for a repository: the first of the kubelet's order that is for it.

@@ -13,6 +13,7 @@ mod notify;
 mod overrides;
 pub mod patches;
 mod registries;
+mod registry_logins;
 mod sortable;
 mod tenants;
 mod trust;
@@ -100,6 +101,7 @@ pub struct Controller {
     child: Child,
     home: tempfile::TempDir,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     pub metrics: String,
     pub health: String,
 }
@@ -111,6 +113,16 @@ impl Controller {
 
     /// Starts a controller that reaches the API server at another address, where one is given.
     fn start_by(api_server: &ApiServer, namespace: &str, extra: &[&str], by: Option<SocketAddr>) -> Self {
+        Self::launch(api_server, namespace, extra, by, &[])
+    }
+
+    fn launch(
+        api_server: &ApiServer,
+        namespace: &str,
+        extra: &[&str],
+        by: Option<SocketAddr>,
+        environment: &[(&str, String)],
+    ) -> Self {
         let home = tempfile::tempdir().unwrap();
         api_server.kubeconfig_by(&home.path().join("kubeconfig"), by);
         let (metrics, health) = (
@@ -143,17 +155,20 @@ impl Controller {
             }
         }
         arguments.extend(extra.iter().map(|argument| (*argument).to_owned()));
-        let child = Self::spawn(home.path(), &arguments);
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let environment: Vec<(String, String)> = environment.collect();
+        let child = Self::spawn(home.path(), &arguments, &environment);
         Self {
             child,
             home,
             arguments,
+            environment,
             metrics,
             health,
         }
     }
 
-    fn spawn(home: &Path, arguments: &[String]) -> Child {
+    fn spawn(home: &Path, arguments: &[String], environment: &[(String, String)]) -> Child {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -163,6 +178,7 @@ impl Controller {
             .args(arguments)
             .env("KUBECONFIG", home.join("kubeconfig"))
             .env_remove("RUST_LOG")
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
@@ -182,7 +198,7 @@ impl Controller {
 
     /// Starts it again after a kill, on the same storage.
     pub fn restart(&mut self) {
-        self.child = Self::spawn(self.home.path(), &self.arguments);
+        self.child = Self::spawn(self.home.path(), &self.arguments, &self.environment);
     }
 
     pub fn log(&self) -> String {
@@ -215,6 +231,16 @@ impl Stage {
         Self::on(api_server, name, options, serve).await
     }
 
+    /// A stage whose controller has variables in its environment.
+    pub async fn with_environment(name: &str, options: &[&str], environment: &[(&str, String)]) -> Self {
+        let api_server = ApiServer::get().await;
+        api_server.crds().await;
+        let controller = |namespace: &str| {
+            Controller::launch(api_server, namespace, options, None, environment)
+        };
+        Self::set(api_server, name, GitServer::http, controller).await
+    }
+
     /// A stage on an API server that has the definitions.
     pub async fn on(
         api_server: &ApiServer,
@@ -222,13 +248,23 @@ impl Stage {
         options: &[&str],
         serve: impl FnOnce(std::path::PathBuf) -> crate::support::git_server::HttpBuilder,
     ) -> Self {
+        let controller = |namespace: &str| Controller::start(api_server, namespace, options);
+        Self::set(api_server, name, serve, controller).await
+    }
+
+    async fn set(
+        api_server: &ApiServer,
+        name: &str,
+        serve: impl FnOnce(std::path::PathBuf) -> crate::support::git_server::HttpBuilder,
+        controller: impl FnOnce(&str) -> Controller,
+    ) -> Self {
         let namespace = api_server.namespace(name).await;
         let root = tempfile::tempdir().unwrap();
         let upstream = GitRepo::create(root.path(), "upstream");
         upstream.commit(&[("file.txt", BASE)], "base");
         upstream.git(&["tag", "1.0.0"]);
         let server = serve(root.path().to_path_buf()).start();
-        let controller = Controller::start(api_server, &namespace, options);
+        let controller = controller(&namespace);
         Self {
             namespace,
             client: api_server.client(),

@@ -120,6 +120,8 @@ impl Habit {
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub asks: Asks,
+    /// The header, or the identity token, that is taken; ann's where it is absent.
+    pub login: Option<String>,
     /// Whom tokens are for.
     pub service: &'static str,
     /// The status and code that who may only pull is told of what is not there; otherwise that it is not there.
@@ -142,6 +144,7 @@ impl Default for Profile {
     fn default() -> Self {
         Self {
             asks: Asks::Nothing,
+            login: None,
             service: "test",
             hides_from_readers: None,
             needs_repository: None,
@@ -285,6 +288,11 @@ impl FakeRegistry {
         }
     }
 
+    /// What it has, for a server that answers in its place.
+    pub fn shared(&self) -> Arc<Mutex<State>> {
+        Arc::clone(&self.state)
+    }
+
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -336,7 +344,7 @@ impl FakeRegistry {
     }
 }
 
-fn wire(says: Says) -> Response<Body> {
+pub fn wire(says: Says) -> Response<Body> {
     let mut answer = Response::builder().status(says.status);
     for (name, value) in says.headers {
         answer = answer.header(name, value);
@@ -415,7 +423,7 @@ impl State {
         login
     }
 
-    fn answer(&mut self, scheme: &str, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Says {
+    pub fn answer(&mut self, scheme: &str, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Says {
         let login = self.see(method, uri, headers);
         let path = uri.path_and_query().unwrap().to_string();
         let request = Request {
@@ -443,7 +451,7 @@ impl State {
             _ => "/token".to_owned(),
         };
         if uri.path() == realm {
-            return given(&request, self.profile.service);
+            return given(&request, &self.profile);
         }
         match self.complaint(&request, &realm) {
             None => self.honest(&request),
@@ -456,7 +464,7 @@ impl State {
         let unknown = || complaint(401, "UNAUTHORIZED", "who are you?");
         let asked = |challenge: &str| unknown().with("www-authenticate", challenge);
         let is_read = matches!(*request.method, Method::GET | Method::HEAD);
-        let is_known = request.login == basic();
+        let is_known = request.login == self.profile.login.clone().unwrap_or_else(basic);
         let path = request.uri.path();
         match &self.profile.asks {
             Asks::Nothing => None,
@@ -657,17 +665,19 @@ pub fn complaint(status: u16, code: &str, message: &str) -> Says {
 }
 
 /// A token that says itself what it is for.
-fn given(request: &Request<'_>, service: &str) -> Says {
+fn given(request: &Request<'_>, profile: &Profile) -> Says {
     let query = request.uri.query().unwrap_or_default();
     let form = String::from_utf8_lossy(request.body);
-    let is_known = request.login == basic() || form.contains(&format!("refresh_token={IDENTITY_TOKEN}"));
+    let wanted = profile.login.clone().unwrap_or_else(basic);
+    let token = profile.login.as_deref().unwrap_or(IDENTITY_TOKEN);
+    let is_known = request.login == wanted || form.contains(&format!("refresh_token={token}"));
     if !is_known {
         return Says::new(401, "{}");
     }
     let fields: HashMap<String, String> = url::form_urlencoded::parse(format!("{query}&{form}").as_bytes())
         .into_owned()
         .collect();
-    assert_eq!(fields["service"], service);
+    assert_eq!(fields["service"], profile.service);
     Says::new(
         200,
         &json!({ "token": format!("for {}", fields["scope"]) }).to_string(),

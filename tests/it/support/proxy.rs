@@ -17,15 +17,22 @@ pub struct Proxy {
 impl Proxy {
     /// Starts a proxy that asks for the login.
     pub fn start(user: &str, password: &str) -> Self {
-        Self::leading(user, password, None)
+        Self::leading(user, password, ToOwned::to_owned)
     }
 
     /// Starts a proxy that connects to this host and port, whatever it is asked for.
     pub fn start_to(user: &str, password: &str, host: &str) -> Self {
-        Self::leading(user, password, Some(host.to_owned()))
+        let host = host.to_owned();
+        Self::leading(user, password, move |_| host.clone())
     }
 
-    fn leading(user: &str, password: &str, to: Option<String>) -> Self {
+    /// Starts a proxy that connects where a rule leads to, given the host and port that it is asked for.
+    pub fn leading(
+        user: &str,
+        password: &str,
+        to: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) -> Self {
+        let to = Arc::new(to);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
@@ -39,8 +46,8 @@ impl Proxy {
                         return;
                     }
                     let (login, passed_on) = (login.clone(), Arc::clone(&passed_on));
-                    let to = to.clone();
-                    std::thread::spawn(move || serve(stream, &login, &passed_on, to.as_deref()));
+                    let to = Arc::clone(&to);
+                    std::thread::spawn(move || serve(stream, &login, &passed_on, &*to));
                 }
             }
         });
@@ -69,7 +76,12 @@ impl Drop for Proxy {
     }
 }
 
-fn serve(client: TcpStream, login: &str, passed_on: &AtomicUsize, to: Option<&str>) -> Option<()> {
+fn serve(
+    client: TcpStream,
+    login: &str,
+    passed_on: &AtomicUsize,
+    to: &dyn Fn(&str) -> String,
+) -> Option<()> {
     let mut reader = BufReader::new(client.try_clone().ok()?);
     let mut client = client;
     let mut first = String::new();
@@ -99,7 +111,7 @@ fn serve(client: TcpStream, login: &str, passed_on: &AtomicUsize, to: Option<&st
     let mut words = first.split(' ');
     let (method, target) = (words.next()?, words.next()?);
     let server = if method == "CONNECT" {
-        let server = TcpStream::connect(to.unwrap_or(target)).ok()?;
+        let server = TcpStream::connect(to(target)).ok()?;
         client
             .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
             .ok()?;

@@ -44,13 +44,28 @@ impl Authority {
         }
     }
 
+    /// A certificate and key for several names.
+    pub fn server_for(&self, names: &[&str]) -> ServerTls {
+        let (certificate, key) = self.issue_for(names, ExtendedKeyUsagePurpose::ServerAuth);
+        ServerTls {
+            certificate,
+            key,
+            client_authority: None,
+        }
+    }
+
     /// A client's certificate and key.
     pub fn client(&self) -> (String, String) {
         self.issue("client", ExtendedKeyUsagePurpose::ClientAuth)
     }
 
     fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (String, String) {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("params");
+        self.issue_for(&[name], usage)
+    }
+
+    fn issue_for(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> (String, String) {
+        let names = names.iter().map(|name| (*name).to_owned());
+        let mut params = CertificateParams::new(names.collect::<Vec<_>>()).expect("params");
         params.extended_key_usages.push(usage);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");

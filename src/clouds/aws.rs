@@ -1,0 +1,234 @@
+//! AWS: a session of a role by STS (`AssumeRoleWithWebIdentity`), and ECR's login (`GetAuthorizationToken`).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use reqwest::StatusCode;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::registry::{Ecr, EcrKind};
+use super::request::{Step, Steps, form_body, form_headers};
+use super::sigv4::{Credentials, Scope, sign};
+use super::{LoginSecret, RegistryLogin};
+use crate::rest::Error;
+use crate::text::printable;
+
+/// How long a session lasts, in seconds: the shortest that STS gives. It is used at once.
+const SESSION: &str = "900";
+
+/// The longest name of a session.
+const LONGEST_SESSION_NAME: usize = 64;
+
+/// How many characters of what STS says are passed on.
+const LONGEST_SAYING: usize = 300;
+
+impl Ecr {
+    fn sts(&self) -> String {
+        let service = if self.kind == EcrKind::Fips { "sts-fips" } else { "sts" };
+        format!("{service}.{}.{}", self.region, self.domain)
+    }
+
+    /// The API's host, what it is called in signatures, and the name of what is asked of it.
+    fn api(&self) -> (String, &'static str, &'static str) {
+        let private = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken";
+        let (service, name, target) = match self.kind {
+            EcrKind::Private => ("api.ecr", "ecr", private),
+            EcrKind::Fips => ("ecr-fips", "ecr", private),
+            EcrKind::Public => (
+                "api.ecr-public",
+                "ecr-public",
+                "SpencerFrontendService.GetAuthorizationToken",
+            ),
+        };
+        (format!("{service}.{}.{}", self.region, self.domain), name, target)
+    }
+}
+
+/// Begins a session of a role.
+pub(super) async fn assume_role(
+    steps: &Steps,
+    ecr: &Ecr,
+    role: &str,
+    token: &SecretString,
+    session: &str,
+) -> Result<Credentials, Error> {
+    let host = ecr.sts();
+    let what = format!("a session of {role}");
+    let step = Step {
+        host: &host,
+        path: "/",
+        what: &what,
+        advice: "check that the role's trust policy names this cluster's OIDC provider, the audience sts.amazonaws.com and the service account",
+        secret: token,
+    };
+    let session = session_name(session);
+    let body = form_body(&[
+        ("Action", "AssumeRoleWithWebIdentity"),
+        ("Version", "2011-06-15"),
+        ("RoleArn", role),
+        ("RoleSessionName", &session),
+        ("DurationSeconds", SESSION),
+        ("WebIdentityToken", token.expose_secret()),
+    ]);
+    let mut headers = form_headers();
+    headers.insert(ACCEPT, HeaderValue::from_static("text/xml"));
+    let mut answer = steps.send(&step, headers, body).await?;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    if answer.status != StatusCode::OK {
+        let said = ["Code", "Message"].map(|name| element(&text, name).unwrap_or_default());
+        let said = said.join(": ").replace(token.expose_secret(), "***");
+        answer.message = printable(said.trim_matches([':', ' ']), LONGEST_SAYING);
+        return Err(answer.refusal(&host, &what, step.advice));
+    }
+    let granted = |name: &str| {
+        let found = element(&text, name).map(ToOwned::to_owned);
+        step.token(found.unwrap_or_default())
+    };
+    Ok(Credentials {
+        key_id: granted("AccessKeyId")?.expose_secret().to_owned(),
+        secret_key: granted("SecretAccessKey")?,
+        session_token: granted("SessionToken")?,
+    })
+}
+
+/// The text of an element that has nothing but text. What is read so are keys, tokens and words, in which XML escapes nothing.
+fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(text.trim())
+}
+
+/// A name for a session, of the characters that STS takes.
+fn session_name(text: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "+=,.@-_".contains(c) { c } else { '-' };
+    text.chars().map(allowed).take(LONGEST_SESSION_NAME).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Granted {
+    authorization_data: OneOrMany,
+}
+
+/// A list, or of public registries the one alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(AuthorizationData),
+    Many(Vec<AuthorizationData>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AuthorizationData {
+    authorization_token: String,
+    /// Seconds since 1970, with a fraction.
+    expires_at: f64,
+}
+
+/// Asks for a login at a registry.
+pub(super) async fn ecr_login(
+    steps: &Steps,
+    ecr: &Ecr,
+    credentials: &Credentials,
+) -> Result<RegistryLogin, Error> {
+    let (host, service, target) = ecr.api();
+    let step = Step {
+        host: &host,
+        path: "/",
+        what: "a login at the registry",
+        advice: match ecr.kind {
+            EcrKind::Public => {
+                "allow the role ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken, and check this machine's clock"
+            }
+            EcrKind::Private | EcrKind::Fips => {
+                "allow the role ecr:GetAuthorizationToken, and check this machine's clock"
+            }
+        },
+        secret: &credentials.session_token,
+    };
+    let body = "{}";
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
+    headers.insert(HeaderName::from_static("x-amz-target"), HeaderValue::from_static(target));
+    let scope = Scope {
+        host: &host,
+        region: &ecr.region,
+        service,
+    };
+    sign(&mut headers, body.as_bytes(), &scope, credentials, Timestamp::now())
+        .map_err(|_| step.refused("what STS gave cannot stand in a header"))?;
+    // The client writes it, by the version of HTTP that is spoken.
+    headers.remove(HOST);
+    let answer = steps.send(&step, headers, body.to_owned()).await?;
+    let granted: Granted = step.granted(&answer)?;
+    let data = match granted.authorization_data {
+        OneOrMany::One(data) => Some(data),
+        OneOrMany::Many(all) => all.into_iter().next(),
+    };
+    let unusable = || step.refused("the answer holds no login");
+    let data = data.ok_or_else(unusable)?;
+    let decoded = STANDARD
+        .decode(data.authorization_token)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let (user, password) = decoded
+        .as_deref()
+        .and_then(|pair| pair.split_once(':'))
+        .ok_or_else(unusable)?;
+    #[allow(clippy::cast_possible_truncation, reason = "whole seconds are enough")]
+    let ends = Timestamp::from_second(data.expires_at as i64).map_err(|_| unusable())?;
+    Ok(RegistryLogin {
+        secret: LoginSecret::Password {
+            user: user.to_owned(),
+            password: step.token(password.to_owned())?,
+        },
+        ends,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::build::CloudProvider;
+    use crate::clouds::CloudRegistry;
+
+    #[test]
+    fn servers_are_those_of_the_registry_s_region() {
+        for (host, sts, api) in [
+            (
+                "123456789012.dkr.ecr.eu-central-1.amazonaws.com",
+                "sts.eu-central-1.amazonaws.com",
+                "api.ecr.eu-central-1.amazonaws.com",
+            ),
+            (
+                "123456789012.dkr.ecr-fips.us-east-2.amazonaws.com",
+                "sts-fips.us-east-2.amazonaws.com",
+                "ecr-fips.us-east-2.amazonaws.com",
+            ),
+            (
+                "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
+                "sts.cn-north-1.amazonaws.com.cn",
+                "api.ecr.cn-north-1.amazonaws.com.cn",
+            ),
+            (
+                "public.ecr.aws",
+                "sts.us-east-1.amazonaws.com",
+                "api.ecr-public.us-east-1.amazonaws.com",
+            ),
+        ] {
+            let Some(CloudRegistry::Ecr(ecr)) = CloudRegistry::parse(CloudProvider::Aws, host) else {
+                panic!("{host} is no registry");
+            };
+            assert_eq!((ecr.sts().as_str(), ecr.api().0.as_str()), (sts, api));
+        }
+    }
+
+    #[test]
+    fn names_of_sessions_are_cut_and_cleaned() {
+        assert_eq!(session_name("patchset/team/push"), "patchset-team-push");
+        assert_eq!(session_name(&"a".repeat(300)).len(), LONGEST_SESSION_NAME);
+    }
+}

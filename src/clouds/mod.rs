@@ -1,0 +1,101 @@
+//! Logins for the registries of clouds, got with a token of a tenant's service account: AWS (ECR), Google Cloud (Artifact
+//! Registry) and Azure (ACR).
+//!
+//! No identity of this process takes part. The token says who asks, for one audience; the cloud decides what that one may do.
+//! Where it is sent follows from the registry's host by rules of each cloud, over TLS, and from nothing else that a tenant writes.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `registry.rs` | which host is a registry of which cloud |
+//! | `identity.rs` | what a service account's annotations say |
+//! | `aws.rs`, `sigv4.rs` | STS and ECR, and how requests to ECR are signed |
+//! | `gcp.rs` | Google's STS, and the tokens of its service accounts |
+//! | `azure.rs` | Entra ID, and ACR |
+//! | `request.rs` | one request of an exchange |
+
+mod aws;
+mod azure;
+mod gcp;
+mod identity;
+mod registry;
+mod request;
+mod sigv4;
+
+use std::fmt;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::rest::{Config, Error};
+
+pub use self::identity::{Identity, IdentityError};
+pub use self::registry::CloudRegistry;
+
+use self::request::Steps;
+
+/// A login for a registry.
+#[derive(Clone)]
+pub struct RegistryLogin {
+    /// What to log in with.
+    pub secret: LoginSecret,
+    /// When it ends.
+    pub ends: Timestamp,
+}
+
+/// What to log in with.
+#[derive(Clone)]
+pub enum LoginSecret {
+    /// A user's name, and what stands for a password.
+    Password {
+        /// The user.
+        user: String,
+        /// The password.
+        password: SecretString,
+    },
+    /// A refresh token for the registry's token server.
+    IdentityToken(SecretString),
+}
+
+impl fmt::Debug for RegistryLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryLogin")
+            .field("ends", &self.ends)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Exchanges a service account's token, which is for [`Identity::audience`], for a login at a registry of the same cloud.
+/// `session` says in the cloud's logs who asked.
+///
+/// # Errors
+///
+/// Where a step is refused, with what to do; where a server cannot be reached.
+pub async fn exchange(
+    config: &Config,
+    registry: &CloudRegistry,
+    identity: &Identity,
+    token: &SecretString,
+    session: &str,
+) -> Result<RegistryLogin, Error> {
+    let steps = Steps::new(config)?;
+    match (registry, identity) {
+        (CloudRegistry::Ecr(ecr), Identity::Aws { role }) => {
+            let credentials = aws::assume_role(&steps, ecr, role, token, session).await?;
+            aws::ecr_login(&steps, ecr, &credentials).await
+        }
+        (CloudRegistry::Google, Identity::Gcp { provider, email }) => {
+            let granted = gcp::exchange(&steps, provider, token).await?;
+            match email {
+                None => Ok(granted),
+                Some(email) => gcp::act_as(&steps, email, &granted).await,
+            }
+        }
+        (CloudRegistry::Acr(acr), Identity::Azure { tenant, client }) => {
+            let access = azure::access_token(&steps, acr, (tenant, client), token).await?;
+            azure::acr_login(&steps, acr, tenant, &access).await
+        }
+        _ => Err(Error::Secret(
+            "the service account's annotations are for another cloud than the registry's".to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,108 @@
+//! One request of an exchange.
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Request, StatusCode, Url};
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+
+use crate::rest::{Answer, Config, Error, Http, Purpose, read};
+
+/// Sends the requests of one exchange. What a server says of its limits holds for the tenant that it says it to, so nothing is kept.
+pub(super) struct Steps {
+    http: Http,
+}
+
+/// One request.
+pub(super) struct Step<'a> {
+    /// The server. It is always spoken to over TLS.
+    pub(super) host: &'a str,
+    /// The path, with the slash.
+    pub(super) path: &'a str,
+    /// What it is about, for messages.
+    pub(super) what: &'a str,
+    /// What to do where it is refused.
+    pub(super) advice: &'a str,
+    /// What is sent that no message may hold.
+    pub(super) secret: &'a SecretString,
+}
+
+impl Steps {
+    pub(super) fn new(config: &Config) -> Result<Self, Error> {
+        let config = Config {
+            plain_http: crate::rest::PlainHttp::default(),
+            ..config.clone()
+        };
+        Ok(Self {
+            http: Http::new(&config, None)?,
+        })
+    }
+
+    /// Posts fields, as OAuth has them, and reads an answer in JSON.
+    pub(super) async fn form<T: DeserializeOwned>(
+        &self,
+        step: &Step<'_>,
+        fields: &[(&str, &str)],
+    ) -> Result<T, Error> {
+        let answer = self.send(step, form_headers(), form_body(fields)).await?;
+        step.granted(&answer)
+    }
+
+    /// Posts a body.
+    pub(super) async fn send(
+        &self,
+        step: &Step<'_>,
+        headers: HeaderMap,
+        body: String,
+    ) -> Result<Answer, Error> {
+        let address = format!("https://{}{}", step.host, step.path);
+        let url = Url::parse(&address).map_err(|_| step.refused("its address is none"))?;
+        let mut request = Request::new(Method::POST, url);
+        *request.headers_mut() = headers;
+        let headers = request.headers_mut();
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(body.into());
+        let purpose = Purpose {
+            what: step.what,
+            secret: step.secret,
+            once: false,
+        };
+        self.http.send(request, &purpose).await
+    }
+}
+
+impl Step<'_> {
+    /// Reads what was granted, in JSON.
+    pub(super) fn granted<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Error> {
+        if answer.status != StatusCode::OK {
+            return Err(answer.refusal(self.host, self.what, self.advice));
+        }
+        read(answer, self.host, self.what)
+    }
+
+    pub(super) fn refused(&self, reason: &str) -> Error {
+        Error::Refused {
+            host: self.host.to_owned(),
+            what: self.what.to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// A token that a server gave: one that can stand in a header.
+    pub(super) fn token(&self, text: String) -> Result<SecretString, Error> {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(self.refused("the answer holds no token"));
+        }
+        Ok(text.into())
+    }
+}
+
+pub(super) fn form_headers() -> HeaderMap {
+    let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+    HeaderMap::from_iter([(CONTENT_TYPE, form)])
+}
+
+pub(super) fn form_body(fields: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish()
+}

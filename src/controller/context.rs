@@ -9,6 +9,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 
 use super::delivery::Deliveries;
+use super::github_apps::GitHubApps;
 use super::jobs::Jobs;
 use super::options::{Options, TransportName};
 use super::references::References;
@@ -40,6 +41,7 @@ pub(super) struct Context {
     pub(super) jobs: Jobs,
     pub(super) pins: Pins,
     pub(super) registry_logins: RegistryLogins,
+    pub(super) github_apps: GitHubApps,
     pub(super) layers: Layers,
     pub(super) workflows: Workflows,
     pub(super) deliveries: Deliveries,

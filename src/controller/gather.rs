@@ -9,7 +9,7 @@ use super::context::{Context, Pace};
 use super::folder::{self, Folder};
 use super::ingredients::{self, Ingredients, Lack};
 use super::patches::{self, Located};
-use super::upstreams::{self, git_ref, resolve};
+use super::upstreams::{self, Secrets, git_ref, resolve};
 use crate::api::PatchSet;
 use crate::api::build::Build;
 use crate::api::common::GitRef;
@@ -21,6 +21,7 @@ use crate::plan::build::requested;
 use crate::plan::inputs::Inputs;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
+use crate::forge::GitPurpose;
 use crate::source::{RefSpec, Resolved, Upstream};
 
 /// Names the computation that results follow from; changed where the same inputs give another result.
@@ -133,14 +134,13 @@ pub(super) async fn gather(
     let namespace = patch_set.namespace().unwrap_or_default();
     let spec = &patch_set.spec;
     let located = patches::locate(context, &namespace, spec.patches.as_ref(), pace).await?;
-    let upstream = upstreams::upstream(
-        &context.references,
-        &namespace,
-        &spec.upstream.url,
-        spec.upstream.secret_ref.as_ref(),
-        spec.upstream.proxy_secret_ref.as_ref(),
-    )
-    .await?;
+    let secrets = Secrets {
+        namespace: &namespace,
+        login: spec.upstream.secret_ref.as_ref(),
+        proxy: spec.upstream.proxy_secret_ref.as_ref(),
+    };
+    let upstream =
+        upstreams::upstream(context, &spec.upstream.url, secrets, GitPurpose::Fetch).await?;
     let want = match (&spec.upstream.ref_, &spec.upstream.ref_from) {
         (Some(git), _) => git_ref(git)?,
         (None, Some(from)) => ref_from(context, &located, from, &spec.component.0, pace.deadline).await?,

@@ -12,6 +12,7 @@ mod delivery;
 mod failures;
 mod folder;
 mod gather;
+mod github_apps;
 mod ingredients;
 mod inspection;
 mod job_engine;

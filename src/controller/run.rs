@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::context::{Context, Guarded};
 use super::delivery::Deliveries;
+use super::github_apps::GitHubApps;
 use super::jobs::Jobs;
 use super::kind::{self, Reconciled};
 use super::options::{Options, TransportName};
@@ -225,6 +226,7 @@ impl Process {
             jobs,
             pins: Pins::default(),
             registry_logins: RegistryLogins::default(),
+            github_apps: GitHubApps::default(),
             layers: Layers::default(),
             workflows: Workflows::default(),
             deliveries: Deliveries::default(),

@@ -5,22 +5,36 @@ use std::time::Instant;
 
 use super::context::{Context, Pace};
 use super::references::References;
-use super::{failures, turns};
+use super::{failures, github_apps, turns};
 use crate::api::common::{GitPath, GitRef, LocalReference, Verification};
 use crate::api::reason;
+use crate::forge::GitPurpose;
 use crate::plan::{Failure, Step};
 use crate::source::{self, Mirrors, RefSpec, RepoUrl, Requirement, Resolved, Upstream};
 
-/// Reads the Secrets that an upstream names and joins them with its address.
+/// The Secrets that the way to a repository needs.
+#[derive(Clone, Copy)]
+pub(super) struct Secrets<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) login: Option<&'a LocalReference>,
+    pub(super) proxy: Option<&'a LocalReference>,
+}
+
+/// Reads the Secrets of a repository and joins them with its address. A GitHub App's token has the rights for what is done there.
 pub(super) async fn upstream(
-    references: &References,
-    namespace: &str,
+    context: &Context,
     url: &str,
-    secret: Option<&LocalReference>,
-    proxy: Option<&LocalReference>,
+    secrets: Secrets<'_>,
+    purpose: GitPurpose,
 ) -> Result<Upstream, Failure> {
-    let url: RepoUrl = url.parse().map_err(|error| failures::of_source("spec", &error))?;
-    let data = match secret {
+    let Secrets {
+        namespace,
+        login,
+        proxy,
+    } = secrets;
+    let references = &context.references;
+    let address: RepoUrl = url.parse().map_err(|error| failures::of_source("spec", &error))?;
+    let data = match login {
         Some(secret) => Some(references.secret(namespace, &secret.name).await?),
         None => None,
     };
@@ -28,8 +42,20 @@ pub(super) async fn upstream(
         Some(proxy) => Some(references.secret(namespace, &proxy.name).await?),
         None => None,
     };
-    Upstream::new(url, data.as_deref(), proxy_data.as_deref()).map_err(|error| {
-        let names: Vec<&str> = [secret, proxy]
+    let installation = match (login, data.as_deref()) {
+        (Some(secret), Some(data)) => {
+            github_apps::installation(context, (namespace, &secret.name), data, url, purpose).await?
+        }
+        _ => None,
+    };
+    let upstream = match (installation, data.as_deref()) {
+        (Some(installation), Some(data)) => {
+            Upstream::by_app(address, data, installation, proxy_data.as_deref())
+        }
+        (_, data) => Upstream::new(address, data, proxy_data.as_deref()),
+    };
+    upstream.map_err(|error| {
+        let names: Vec<&str> = [login, proxy]
             .into_iter()
             .flatten()
             .map(|r| r.name.as_str())
@@ -46,14 +72,12 @@ pub(super) async fn repository(
     git: &GitPath,
     pace: Pace,
 ) -> Result<(Upstream, Resolved), Failure> {
-    let upstream = upstream(
-        &context.references,
+    let secrets = Secrets {
         namespace,
-        &git.url,
-        git.secret_ref.as_ref(),
-        git.proxy_secret_ref.as_ref(),
-    )
-    .await?;
+        login: git.secret_ref.as_ref(),
+        proxy: git.proxy_secret_ref.as_ref(),
+    };
+    let upstream = upstream(context, &git.url, secrets, GitPurpose::Fetch).await?;
     let want = git.ref_.as_ref().map_or(Ok(RefSpec::Default), git_ref)?;
     let resolved = resolve(context, what, &upstream, &want, pace).await?;
     let resolved = signed(&context.references, namespace, git.verify.as_ref(), resolved).await?;

@@ -10,6 +10,7 @@
 mod answers;
 mod client;
 mod dialect;
+mod git_access;
 mod gitea;
 mod github;
 mod gitlab;
@@ -19,6 +20,7 @@ mod request;
 mod title;
 
 pub use client::Client;
+pub use git_access::{GitAccess, GitPurpose};
 pub use labels::AskAgain;
 pub use repository::Repository;
 pub use request::{LackingLabels, PullRequest, Request, State};

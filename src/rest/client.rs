@@ -5,6 +5,7 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::StatusCode;
 use reqwest::header::LINK;
+use secrecy::SecretString;
 
 use super::authorization::{Authorization, Permissions};
 use super::http::{Answer, Ask, Http};
@@ -45,6 +46,11 @@ impl Client {
             return self.http.ask(place.kind, ask, &token).await;
         }
         Ok(answer)
+    }
+
+    /// The login for a repository, for what is not asked by its API.
+    pub(crate) async fn token(&self, place: &Place) -> Result<SecretString, Error> {
+        self.authorization.token(&self.http, place).await
     }
 
     /// Repeats what failed on the way, with growing waits.

@@ -282,6 +282,10 @@ fn login(credentials: &Credentials) -> Option<HeaderValue> {
             let pair = format!("{username}:{}", password.expose_secret());
             format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
         }
+        Credentials::App(app) => {
+            let pair = format!("x-access-token:{}", app.token().expose_secret());
+            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+        }
         Credentials::Bearer(token) => format!("Bearer {}", token.expose_secret()),
     };
     let mut value = HeaderValue::from_str(&text).ok()?;

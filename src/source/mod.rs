@@ -44,7 +44,7 @@ pub use files::{FileLimits, SourceFile};
 pub use mirrors::{Freshness, MirrorConfig, Mirrors, Stats};
 pub use push::Expected;
 pub use refs::{Range, RefSpec, Resolved, Revision};
-pub use secret::{Credentials, Proxy, SecretData, SshCredentials, Tls, Upstream};
+pub use secret::{Credentials, Installation, Proxy, SecretData, SshCredentials, Tls, Upstream};
 pub use session::{Pace, Timeouts};
 pub use signing::Signer;
 pub use snapshot::Snapshot;

@@ -30,8 +30,41 @@ pub enum Credentials {
     },
     /// An HTTP bearer token.
     Bearer(SecretString),
+    /// A token of a GitHub App's installation.
+    App(Installation),
     /// An SSH key, and the hosts that it may be used with.
     Ssh(SshCredentials),
+}
+
+/// A token of a GitHub App's installation, which git takes for an hour at most, and the App that it is of.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    /// What the Secret has of the App. It stays, and the token does not.
+    keys: BTreeMap<String, SecretSlice<u8>>,
+    token: SecretString,
+}
+
+impl Installation {
+    /// A token, and the data of the Secret with the App's keys that it was got with.
+    #[must_use]
+    pub fn new(data: &SecretData, token: SecretString) -> Self {
+        let keys = data.iter().filter(|(key, _)| is_app_key(key));
+        Self {
+            keys: keys
+                .map(|(key, value)| (key.clone(), value.clone().into()))
+                .collect(),
+            token,
+        }
+    }
+
+    /// The token.
+    pub(super) fn token(&self) -> &SecretString {
+        &self.token
+    }
+}
+
+fn is_app_key(key: &str) -> bool {
+    key.starts_with("githubApp")
 }
 
 /// An SSH private key and the known hosts.
@@ -71,9 +104,9 @@ impl Credentials {
     ///
     /// [`Error::Secret`] where keys are missing, contradict each other or are not text.
     pub fn from_secret(data: &SecretData) -> Result<Self, Error> {
-        if data.keys().any(|key| key.starts_with("githubApp")) {
+        if data.keys().any(|key| is_app_key(key)) {
             return Err(secret(
-                "GitHub App keys are not supported: use username and password with an access token, or bearerToken",
+                "the keys of a GitHub App have to be exchanged for a token first: use username and password with an access token, or bearerToken",
             ));
         }
         if let Some(identity) = text(data, "identity")? {
@@ -122,7 +155,11 @@ impl Credentials {
         match (url.scheme(), self) {
             (Scheme::Ssh, Self::Ssh(_))
             | (Scheme::Https | Scheme::Http, Self::None | Self::Basic { .. } | Self::Bearer(_))
+            | (Scheme::Https, Self::App(_))
             | (Scheme::Git, Self::None) => Ok(()),
+            (_, Self::App(_)) => Err(secret(
+                "the token of a GitHub App is sent over https alone: write https://HOST/OWNER/NAME.git",
+            )),
             (Scheme::Ssh, _) => Err(secret(
                 "an ssh address needs a Secret with identity (the private key) and known_hosts",
             )),
@@ -141,6 +178,7 @@ impl Credentials {
             Self::None => Vec::new(),
             Self::Basic { password, .. } => vec![password.expose_secret()],
             Self::Bearer(token) => vec![token.expose_secret()],
+            Self::App(app) => vec![app.token.expose_secret()],
             Self::Ssh(ssh) => ssh.passphrase.iter().map(ExposeSecret::expose_secret).collect(),
         }
     }
@@ -240,10 +278,31 @@ impl Upstream {
         secret_data: Option<&SecretData>,
         proxy: Option<&SecretData>,
     ) -> Result<Self, Error> {
-        let (credentials, tls) = match secret_data {
-            Some(data) => (Credentials::from_secret(data)?, Tls::from_secret(data)?),
-            None => (Credentials::None, Tls::default()),
-        };
+        let credentials = secret_data.map_or(Ok(Credentials::None), Credentials::from_secret)?;
+        Self::with_credentials(url, credentials, secret_data, proxy)
+    }
+
+    /// The same with a token of a GitHub App's installation, for which the Secret has the keys.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Upstream::new`], and where the address is not `https`.
+    pub fn by_app(
+        url: RepoUrl,
+        secret_data: &SecretData,
+        installation: Installation,
+        proxy: Option<&SecretData>,
+    ) -> Result<Self, Error> {
+        Self::with_credentials(url, Credentials::App(installation), Some(secret_data), proxy)
+    }
+
+    fn with_credentials(
+        url: RepoUrl,
+        credentials: Credentials,
+        secret_data: Option<&SecretData>,
+        proxy: Option<&SecretData>,
+    ) -> Result<Self, Error> {
+        let tls = secret_data.map_or(Ok(Tls::default()), Tls::from_secret)?;
         credentials.fits(&url)?;
         let proxy = proxy.map(Proxy::from_secret).transpose()?;
         if proxy.is_some() && !matches!(url.scheme(), Scheme::Https | Scheme::Http) {
@@ -304,6 +363,14 @@ impl Upstream {
             Credentials::Bearer(token) => {
                 field(b"bearer");
                 field(token.expose_secret().as_bytes());
+            }
+            // Another token of the same App gives the same to the same; who does not have its keys gets none.
+            Credentials::App(Installation { keys, token: _ }) => {
+                field(b"app");
+                for (key, value) in keys {
+                    field(key.as_bytes());
+                    field(value.expose_secret());
+                }
             }
             Credentials::Ssh(SshCredentials {
                 identity,
@@ -416,6 +483,23 @@ mod tests {
                 None,
             ),
         ];
+        let by_app = |app: &[(&str, &str)], token: &str| {
+            let data = data(app);
+            let installation = Installation::new(&data, token.to_owned().into());
+            let upstream = Upstream::by_app(https.parse().unwrap(), &data, installation, None).unwrap();
+            let mut fed = Vec::new();
+            upstream.identity(|bytes| fed.extend_from_slice(bytes));
+            fed
+        };
+        let app = [("githubAppID", "1"), ("githubAppInstallationID", "2"), ("githubAppPrivateKey", "k")];
+        for changed in 0..=app.len() {
+            let mut app = app;
+            if let Some((_, value)) = app.get_mut(changed) {
+                *value = "3";
+            }
+            seen.push(by_app(&app, "t"));
+            assert_eq!(by_app(&app, "another"), *seen.last().unwrap());
+        }
         assert_eq!(identity("https://example.org:443/a.git", &[], None), seen[0]);
         let count = seen.len();
         seen.sort_unstable();

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use super::super::context::{Context, Pace};
 use super::super::failures::of_task;
 use super::super::turns;
-use super::super::upstreams::{self, blocking, resolve};
+use super::super::upstreams::{self, Secrets, blocking, resolve};
 use super::NotDelivered;
 use super::lanes::Lanes;
 use super::request::{Clients, Wanted};
@@ -26,6 +26,7 @@ use crate::deliver::{self, Named};
 use crate::forge::LackingLabels;
 use crate::plan::delivery::image_of;
 use crate::plan::{Failure, Step};
+use crate::forge::GitPurpose;
 use crate::source::{
     self, Error, FileLimits, Freshness, Identity, Mirrors, NewCommit, RefSpec, Signer, Upstream,
 };
@@ -318,15 +319,14 @@ async fn upstream(
     git: &DeliveryGit,
 ) -> Result<Upstream, Failure> {
     let namespace = patch_set.namespace().unwrap_or_default();
-    upstreams::upstream(
-        &context.references,
-        &namespace,
-        &git.url,
-        git.secret_ref.as_ref(),
-        git.proxy_secret_ref.as_ref(),
-    )
-    .await
-    .map_err(Failure::of_delivery)
+    let secrets = Secrets {
+        namespace: &namespace,
+        login: git.secret_ref.as_ref(),
+        proxy: git.proxy_secret_ref.as_ref(),
+    };
+    upstreams::upstream(context, &git.url, secrets, GitPurpose::Push)
+        .await
+        .map_err(Failure::of_delivery)
 }
 
 async fn signer(

@@ -6,6 +6,7 @@ pub mod build;
 mod build_plan;
 mod delivery;
 mod faults;
+mod github_apps;
 mod gitops;
 mod inspection;
 mod jobs;

@@ -99,7 +99,7 @@ impl Clouds {
     /// The environment of a process that finds them under their own names.
     pub fn environment(&self) -> [(&'static str, String); 3] {
         [
-            ("https_proxy", self.proxy.url().replace("http://", "http://p:w@")),
+            ("ALL_PROXY", self.proxy.url().replace("http://", "http://p:w@")),
             ("no_proxy", "127.0.0.1,localhost".to_owned()),
             ("SSL_CERT_FILE", self.folder.path().join("ca.crt").display().to_string()),
         ]

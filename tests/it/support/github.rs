@@ -328,7 +328,13 @@ fn handle(served: &Served, method: &Method, uri: &Uri, headers: &HeaderMap, body
     {
         return complaint(400, "Unknown API version");
     }
-    let Some(path) = uri.path().strip_prefix("/api/v3/") else {
+    let path = uri.path();
+    // As api.github.com has it, and as Enterprise Servers do.
+    let path = match path.strip_prefix("/api/v3/") {
+        None => path.strip_prefix('/').filter(|path| path.starts_with("app/")),
+        path => path,
+    };
+    let Some(path) = path else {
         return answer(404, &json!("<html>"));
     };
     let segments: Vec<_> = path.split('/').collect();

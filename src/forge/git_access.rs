@@ -1,0 +1,124 @@
+//! Tokens of a GitHub App for reaching a repository by git.
+
+use secrecy::SecretString;
+
+use super::{BaseUrl, Config, Credentials, Error, Kind, Repository};
+use crate::rest::{self, Permissions};
+
+const READ: Permissions = Permissions {
+    wanted: &[("contents", "read")],
+    shown: "Contents: read",
+};
+
+const WRITE: Permissions = Permissions {
+    wanted: &[("contents", "write")],
+    shown: "Contents: read and write",
+};
+
+/// What is done with a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GitPurpose {
+    /// It is fetched from.
+    Fetch,
+    /// It is pushed to as well.
+    Push,
+}
+
+/// A GitHub App's access to one repository by git. It is meant to be kept: it holds the token until shortly before that ends.
+pub struct GitAccess {
+    rest: rest::Client,
+    repository: Repository,
+}
+
+impl GitAccess {
+    /// The access to the repository at an address. The App's server is the one that its Secret names, or github.com: nothing is sent
+    /// to any other, whatever the address says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Address`] for an address that is not `https`, or at another server; [`Error::Invalid`] for what is no address of
+    /// a repository; [`Error::Secret`] or [`Error::Unavailable`] where TLS cannot be set up.
+    pub fn new(
+        config: &Config,
+        git_url: &str,
+        credentials: Credentials,
+        purpose: GitPurpose,
+    ) -> Result<Self, Error> {
+        let repository = Repository::parse(Kind::GitHub, git_url, None)?;
+        let elsewhere = |reason: String| Error::Address {
+            address: repository.full_name(),
+            reason,
+        };
+        if !git_url.trim().to_ascii_lowercase().starts_with("https://") {
+            return Err(elsewhere(
+                "the token of a GitHub App is sent over https alone: write https://HOST/OWNER/NAME.git".to_owned(),
+            ));
+        }
+        let github = BaseUrl::parse(BaseUrl::GITHUB)?;
+        let own = credentials.base_url().unwrap_or(&github);
+        if own != repository.base_url() {
+            return Err(elsewhere(format!(
+                "its server's API is {}, and the Secret's GitHub App is of {own}: set githubAppBaseURL of the Secret, or name another",
+                repository.base_url()
+            )));
+        }
+        let permissions = match purpose {
+            GitPurpose::Fetch => &READ,
+            GitPurpose::Push => &WRITE,
+        };
+        Ok(Self {
+            rest: rest::Client::new(config, credentials, permissions)?,
+            repository,
+        })
+    }
+
+    /// The token, which git takes as the password of `x-access-token`.
+    ///
+    /// # Errors
+    ///
+    /// Where the App gets none, with what to do.
+    pub async fn token(&self) -> Result<SecretString, Error> {
+        self.rest
+            .retried(|| self.rest.token(&self.repository.place))
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The proof that this side has the App's key goes to the App's own server alone.
+    #[test]
+    fn an_app_is_of_one_server() {
+        let made = std::process::Command::new("openssl")
+            .args(["genrsa", "2048"])
+            .output()
+            .unwrap();
+        let pem = String::from_utf8(made.stdout).unwrap();
+        for (url, base, is_taken) in [
+            ("https://github.com/acme/images.git", None, true),
+            ("https://github.com/acme/images", Some("https://api.github.com"), true),
+            ("https://ghe.example.org/acme/images", Some("https://ghe.example.org/api/v3"), true),
+            ("https://ghe.example.org/acme/images", None, false),
+            ("https://github.com.evil.example/acme/images", None, false),
+            ("https://github.com/acme/images", Some("https://ghe.example.org/api/v3"), false),
+            ("https://ghe.example.org:8443/acme/images", Some("https://ghe.example.org/api/v3"), false),
+            ("http://github.com/acme/images.git", None, false),
+            ("ssh://git@github.com/acme/images.git", None, false),
+            ("git@github.com:acme/images.git", None, false),
+        ] {
+            let mut data = rest::SecretData::from([
+                ("githubAppID".to_owned(), b"7".to_vec()),
+                ("githubAppInstallationID".to_owned(), b"42".to_vec()),
+                ("githubAppPrivateKey".to_owned(), pem.clone().into_bytes()),
+            ]);
+            if let Some(base) = base {
+                data.insert("githubAppBaseURL".to_owned(), base.as_bytes().to_vec());
+            }
+            let credentials = Credentials::from_secret(&data).unwrap();
+            let access = GitAccess::new(&Config::default(), url, credentials, GitPurpose::Fetch);
+            assert_eq!(access.is_ok(), is_taken, "{url} of {base:?}");
+        }
+    }
+}

@@ -110,9 +110,7 @@ pub struct Build {
 }
 
 /// A cloud whose registries are logged in to by workload identity.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CloudProvider {
     /// AWS: Amazon ECR.

@@ -175,7 +175,7 @@ pub struct GitPath {
     /// Whose signature the commit or the tag has to have before anything of it is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verification>,
-    /// Secret with credentials: `username` and `password`, `bearerToken`, or `identity` and `known_hosts`;
+    /// Secret with credentials: `username` and `password`, `bearerToken`, `identity` and `known_hosts`, or a GitHub App's keys;
     /// `ca.crt`, `tls.crt` and `tls.key` as needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,

@@ -87,7 +87,7 @@ pub struct DeliveryGit {
     /// Signs the commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing: Option<Signing>,
-    /// Secret with credentials that may push: `username` and `password`, `bearerToken`, or `identity` and `known_hosts`;
+    /// Secret with credentials that may push: `username` and `password`, `bearerToken`, `identity` and `known_hosts`, or a GitHub App's keys;
     /// `ca.crt`, `tls.crt` and `tls.key` as needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,

@@ -26,7 +26,11 @@ const LONGEST_SAYING: usize = 300;
 
 impl Ecr {
     fn sts(&self) -> String {
-        let service = if self.kind == EcrKind::Fips { "sts-fips" } else { "sts" };
+        let service = if self.kind == EcrKind::Fips {
+            "sts-fips"
+        } else {
+            "sts"
+        };
         format!("{service}.{}.{}", self.region, self.domain)
     }
 
@@ -102,7 +106,13 @@ fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
 
 /// A name for a session, of the characters that STS takes.
 fn session_name(text: &str) -> String {
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || "+=,.@-_".contains(c) { c } else { '-' };
+    let allowed = |c: char| {
+        if c.is_ascii_alphanumeric() || "+=,.@-_".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
     text.chars().map(allowed).take(LONGEST_SESSION_NAME).collect()
 }
 
@@ -151,15 +161,27 @@ pub(super) async fn ecr_login(
     };
     let body = "{}";
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
-    headers.insert(HeaderName::from_static("x-amz-target"), HeaderValue::from_static(target));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/x-amz-json-1.1"),
+    );
+    headers.insert(
+        HeaderName::from_static("x-amz-target"),
+        HeaderValue::from_static(target),
+    );
     let scope = Scope {
         host: &host,
         region: &ecr.region,
         service,
     };
-    sign(&mut headers, body.as_bytes(), &scope, credentials, Timestamp::now())
-        .map_err(|_| step.refused("what STS gave cannot stand in a header"))?;
+    sign(
+        &mut headers,
+        body.as_bytes(),
+        &scope,
+        credentials,
+        Timestamp::now(),
+    )
+    .map_err(|_| step.refused("what STS gave cannot stand in a header"))?;
     // The client writes it, by the version of HTTP that is spoken.
     headers.remove(HOST);
     let answer = steps.send(&step, headers, body.to_owned()).await?;

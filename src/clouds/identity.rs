@@ -182,8 +182,16 @@ fn is_id(text: &str) -> bool {
 
 fn is_pool_provider(text: &str) -> bool {
     let parts: Vec<&str> = text.split('/').collect();
-    let ["projects", number, "locations", "global", "workloadIdentityPools", pool, "providers", provider] =
-        parts.as_slice()
+    let [
+        "projects",
+        number,
+        "locations",
+        "global",
+        "workloadIdentityPools",
+        pool,
+        "providers",
+        provider,
+    ] = parts.as_slice()
     else {
         return false;
     };
@@ -216,7 +224,10 @@ mod tests {
         assert_eq!(gcp.audience(), format!("//iam.googleapis.com/{provider}"));
         let email = "push@team.iam.gserviceaccount.com";
         assert_eq!(
-            read(CloudProvider::Gcp, &[(GCP_PROVIDER, provider), (GCP_EMAIL, email)]),
+            read(
+                CloudProvider::Gcp,
+                &[(GCP_PROVIDER, provider), (GCP_EMAIL, email)]
+            ),
             Ok(Identity::Gcp {
                 provider: provider.to_owned(),
                 email: Some(email.to_owned())
@@ -233,7 +244,11 @@ mod tests {
         for (cloud, annotations, named) in [
             (CloudProvider::Aws, vec![], AWS_ROLE),
             (CloudProvider::Aws, vec![(AWS_ROLE, "admin")], AWS_ROLE),
-            (CloudProvider::Aws, vec![(AWS_ROLE, "arn:aws:iam::123456789012:user/a")], AWS_ROLE),
+            (
+                CloudProvider::Aws,
+                vec![(AWS_ROLE, "arn:aws:iam::123456789012:user/a")],
+                AWS_ROLE,
+            ),
             (
                 CloudProvider::Aws,
                 vec![(AWS_ROLE, "arn:aws:iam::123456789012:role/a&Action=x")],
@@ -247,7 +262,11 @@ mod tests {
                 AZURE_TENANT,
             ),
             (CloudProvider::Gcp, vec![], GCP_PROVIDER),
-            (CloudProvider::Gcp, vec![(GCP_PROVIDER, "https://kubernetes.default.svc")], GCP_PROVIDER),
+            (
+                CloudProvider::Gcp,
+                vec![(GCP_PROVIDER, "https://kubernetes.default.svc")],
+                GCP_PROVIDER,
+            ),
             (
                 CloudProvider::Gcp,
                 vec![(GCP_PROVIDER, provider), (GCP_EMAIL, "a@b/c:x")],

@@ -164,7 +164,11 @@ mod tests {
             (Aws, "123456789012.DKR.ecr.ap-southeast-12.amazonaws.com", true),
             (Aws, "public.ecr.aws", true),
             (Aws, "123456789012.dkr.ecr.eu-central-1.amazonaws.com:443", false),
-            (Aws, "123456789012.dkr.ecr.eu-central-1.amazonaws.com.evil.example", false),
+            (
+                Aws,
+                "123456789012.dkr.ecr.eu-central-1.amazonaws.com.evil.example",
+                false,
+            ),
             (Aws, "123456789012.dkr.ecr.eu-central-1.evil.example", false),
             (Aws, "12345678901.dkr.ecr.eu-central-1.amazonaws.com", false),
             (Aws, "evil.123456789012.dkr.ecr.eu-central-1.amazonaws.com", false),

@@ -59,7 +59,9 @@ impl Steps {
         let mut request = Request::new(Method::POST, url);
         *request.headers_mut() = headers;
         let headers = request.headers_mut();
-        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+        headers
+            .entry(ACCEPT)
+            .or_insert(HeaderValue::from_static("application/json"));
         *request.body_mut() = Some(body.into());
         let purpose = Purpose {
             what: step.what,

@@ -42,8 +42,10 @@ pub(super) fn sign(
     if !session.is_empty() {
         headers.insert(SECURITY_TOKEN, secret_header(session)?);
     }
-    let mut signed: Vec<(&str, &HeaderValue)> =
-        headers.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let mut signed: Vec<(&str, &HeaderValue)> = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value))
+        .collect();
     signed.sort_unstable_by_key(|(name, _)| *name);
     let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
@@ -104,7 +106,13 @@ mod tests {
     fn requests_are_signed_as_in_the_published_test_suite() {
         let token = "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUuwthAx7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/oLxBA==";
         for (form, body, token, names, signature) in [
-            ("", "", "", "host;x-amz-date", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
+            (
+                "",
+                "",
+                "",
+                "host;x-amz-date",
+                "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b",
+            ),
             (
                 "application/x-www-form-urlencoded",
                 "Param1=value1",

@@ -17,11 +17,11 @@ use crate::api::patch_set::{Patches, RefFrom};
 use crate::api::reason;
 use crate::api::source_refs::SourceRefs;
 use crate::api::status::UpstreamStatus;
+use crate::forge::GitPurpose;
 use crate::plan::build::requested;
 use crate::plan::inputs::Inputs;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
-use crate::forge::GitPurpose;
 use crate::source::{RefSpec, Resolved, Upstream};
 
 /// Names the computation that results follow from; changed where the same inputs give another result.
@@ -139,8 +139,7 @@ pub(super) async fn gather(
         login: spec.upstream.secret_ref.as_ref(),
         proxy: spec.upstream.proxy_secret_ref.as_ref(),
     };
-    let upstream =
-        upstreams::upstream(context, &spec.upstream.url, secrets, GitPurpose::Fetch).await?;
+    let upstream = upstreams::upstream(context, &spec.upstream.url, secrets, GitPurpose::Fetch).await?;
     let want = match (&spec.upstream.ref_, &spec.upstream.ref_from) {
         (Some(git), _) => git_ref(git)?,
         (None, Some(from)) => ref_from(context, &located, from, &spec.component.0, pace.deadline).await?,

@@ -54,7 +54,11 @@ pub(super) async fn installation(
         let credentials = Credentials::from_secret(data).map_err(failed)?;
         let access = GitAccess::new(&context.requests(), url, credentials, purpose).map_err(failed)?;
         let access = Arc::new(access);
-        let mut accesses = context.github_apps.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accesses = context
+            .github_apps
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if accesses.len() >= MOST {
             accesses.clear();
         }

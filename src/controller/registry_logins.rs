@@ -26,8 +26,8 @@ use crate::api::{PatchSet, PatchSetStatus};
 use crate::clouds::{self, CloudRegistry, Identity, LoginSecret, RegistryLogin};
 use crate::plan::conditions;
 use crate::plan::{Failure, Step};
-use crate::publish::base::{Base, base};
 use crate::publish::Credentials;
+use crate::publish::base::{Base, base};
 use crate::publish::registry::ImageReference;
 use crate::source::Freshness;
 use crate::status::Error;
@@ -78,7 +78,10 @@ impl RegistryLogins {
             kept.asked_at = now;
             return Arc::clone(&kept.slot);
         }
-        let in_namespace = kept.keys().filter(|other| other.namespace == key.namespace).count();
+        let in_namespace = kept
+            .keys()
+            .filter(|other| other.namespace == key.namespace)
+            .count();
         let whose = (in_namespace >= MOST_IN_NAMESPACE).then_some(key.namespace.as_str());
         if whose.is_some() || kept.len() >= MOST {
             let of_whom = kept
@@ -132,7 +135,9 @@ pub(super) async fn add(
         return Err(Failure::stalled(
             Step::Build,
             reason::ACCESS_DENIED,
-            format!("build.provider: {host} is spoken to without TLS (--plain-http-registry): no login is sent there"),
+            format!(
+                "build.provider: {host} is spoken to without TLS (--plain-http-registry): no login is sent there"
+            ),
         ));
     }
     let logins = async {
@@ -174,7 +179,10 @@ fn registries(
     provider: CloudProvider,
     credentials: &Credentials,
 ) -> Result<BTreeSet<String>, Failure> {
-    let image = build.image.as_ref().map(|image| ("build.image.repository", &image.repository.0));
+    let image = build
+        .image
+        .as_ref()
+        .map(|image| ("build.image.repository", &image.repository.0));
     let pushed = [("build.source.repository", &build.source.repository.0)];
     let mut hosts = BTreeSet::new();
     for (field, repository) in pushed.into_iter().chain(image) {
@@ -237,10 +245,12 @@ impl Account {
         let namespace = patch_set.namespace().unwrap_or_default();
         let shown = format!("ServiceAccount {namespace}/{name}");
         let accounts: Api<ServiceAccount> = Api::namespaced(context.client.clone(), &namespace);
-        let found = within_limit(accounts.get_metadata_opt(name)).await;
+        // Of metadata alone, annotations are left out (`ops::api_client`).
+        let found = within_limit(accounts.get_opt(name)).await;
         let found = found.map_err(|error| refused(&shown, "get it", &error))?;
         let found = found.ok_or_else(|| {
-            let message = format!("{shown} does not exist: create it, or name another by build.serviceAccountName");
+            let message =
+                format!("{shown} does not exist: create it, or name another by build.serviceAccountName");
             Failure::retried(Step::Build, reason::REFERENCE_NOT_FOUND, message)
         })?;
         let identity = Identity::read(provider, found.annotations()).map_err(|error| {
@@ -318,7 +328,11 @@ impl Account {
             let shown = format!("ServiceAccount {}/{}", self.namespace, self.name);
             refused(&shown, "create a token of it", &error)
         })?;
-        Ok(answer.status.map(|status| status.token).unwrap_or_default().into())
+        Ok(answer
+            .status
+            .map(|status| status.token)
+            .unwrap_or_default()
+            .into())
     }
 }
 
@@ -346,7 +360,9 @@ mod tests {
         Key {
             namespace: namespace.to_owned(),
             account_uid: "1".to_owned(),
-            identity: Identity::Aws { role: number.to_string() },
+            identity: Identity::Aws {
+                role: number.to_string(),
+            },
             registry: "r".to_owned(),
         }
     }

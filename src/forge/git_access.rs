@@ -51,7 +51,8 @@ impl GitAccess {
         };
         if !git_url.trim().to_ascii_lowercase().starts_with("https://") {
             return Err(elsewhere(
-                "the token of a GitHub App is sent over https alone: write https://HOST/OWNER/NAME.git".to_owned(),
+                "the token of a GitHub App is sent over https alone: write https://HOST/OWNER/NAME.git"
+                    .to_owned(),
             ));
         }
         let github = BaseUrl::parse(BaseUrl::GITHUB)?;
@@ -98,12 +99,28 @@ mod tests {
         let pem = String::from_utf8(made.stdout).unwrap();
         for (url, base, is_taken) in [
             ("https://github.com/acme/images.git", None, true),
-            ("https://github.com/acme/images", Some("https://api.github.com"), true),
-            ("https://ghe.example.org/acme/images", Some("https://ghe.example.org/api/v3"), true),
+            (
+                "https://github.com/acme/images",
+                Some("https://api.github.com"),
+                true,
+            ),
+            (
+                "https://ghe.example.org/acme/images",
+                Some("https://ghe.example.org/api/v3"),
+                true,
+            ),
             ("https://ghe.example.org/acme/images", None, false),
             ("https://github.com.evil.example/acme/images", None, false),
-            ("https://github.com/acme/images", Some("https://ghe.example.org/api/v3"), false),
-            ("https://ghe.example.org:8443/acme/images", Some("https://ghe.example.org/api/v3"), false),
+            (
+                "https://github.com/acme/images",
+                Some("https://ghe.example.org/api/v3"),
+                false,
+            ),
+            (
+                "https://ghe.example.org:8443/acme/images",
+                Some("https://ghe.example.org/api/v3"),
+                false,
+            ),
             ("http://github.com/acme/images.git", None, false),
             ("ssh://git@github.com/acme/images.git", None, false),
             ("git@github.com:acme/images.git", None, false),

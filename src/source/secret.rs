@@ -491,7 +491,11 @@ mod tests {
             upstream.identity(|bytes| fed.extend_from_slice(bytes));
             fed
         };
-        let app = [("githubAppID", "1"), ("githubAppInstallationID", "2"), ("githubAppPrivateKey", "k")];
+        let app = [
+            ("githubAppID", "1"),
+            ("githubAppInstallationID", "2"),
+            ("githubAppPrivateKey", "k"),
+        ];
         for changed in 0..=app.len() {
             let mut app = app;
             if let Some((_, value)) = app.get_mut(changed) {

@@ -88,7 +88,8 @@ impl Credentials {
 
     /// Adds a user's name and password for a registry. What is there already for a repository comes first.
     pub fn add_password(&mut self, registry: &str, user: String, password: SecretString) {
-        self.0.push((Key::read(registry), Login::Password { user, password }));
+        self.0
+            .push((Key::read(registry), Login::Password { user, password }));
     }
 
     /// Adds an identity token for a registry. What is there already for a repository comes first.

@@ -57,7 +57,10 @@ impl Servers {
         let environment = [
             ("ALL_PROXY", self.proxy.url().replace("http://", "http://p:w@")),
             ("no_proxy", "127.0.0.1,localhost".to_owned()),
-            ("SSL_CERT_FILE", self.folder.path().join("ca.crt").display().to_string()),
+            (
+                "SSL_CERT_FILE",
+                self.folder.path().join("ca.crt").display().to_string(),
+            ),
         ];
         let stage = Stage::with_environment(name, &[], &environment).await;
         secret(&stage, "app", "42", &self.private_key).await;
@@ -109,18 +112,29 @@ async fn an_app_fetches_the_upstream_and_the_patches() {
     assert_eq!(servers.git.packs(), 1);
     {
         let state = servers.github.state();
-        assert_eq!(state.granted[0].asked["permissions"], json!({ "contents": "read" }));
+        assert_eq!(
+            state.granted[0].asked["permissions"],
+            json!({ "contents": "read" })
+        );
     }
     // Who has another key of the same App has no use of what the first one got.
     let (another, _) = keys(&[]);
     secret(&stage, "another", "42", &another).await;
     stage.apply("another", &spec(URL, "another")).await;
     let refused = stage.ready("another", "False", "AuthenticationFailed").await;
-    assert!(message_of(&refused).contains("githubAppPrivateKey"), "{}", message_of(&refused));
+    assert!(
+        message_of(&refused).contains("githubAppPrivateKey"),
+        "{}",
+        message_of(&refused)
+    );
     secret(&stage, "gone", "41", &servers.private_key).await;
     stage.apply("gone", &spec(URL, "gone")).await;
     let gone = stage.ready("gone", "False", "ReferenceNotFound").await;
-    assert!(message_of(&gone).contains("githubAppInstallationID"), "{}", message_of(&gone));
+    assert!(
+        message_of(&gone).contains("githubAppInstallationID"),
+        "{}",
+        message_of(&gone)
+    );
 
     let mut told = stage.controller.log();
     for name in ["demo", "another", "gone"] {
@@ -134,8 +148,16 @@ async fn an_app_is_sent_to_its_own_server_alone_and_over_https() {
     let servers = Servers::start().await;
     let stage = servers.stage("app-at-home").await;
     for (name, url, part) in [
-        ("elsewhere", "https://github.example.org/acme/images.git", "githubAppBaseURL"),
-        ("look-alike", "https://github.com.example.org/acme/images.git", "githubAppBaseURL"),
+        (
+            "elsewhere",
+            "https://github.example.org/acme/images.git",
+            "githubAppBaseURL",
+        ),
+        (
+            "look-alike",
+            "https://github.com.example.org/acme/images.git",
+            "githubAppBaseURL",
+        ),
         ("plain", "http://github.com/acme/images.git", "https alone"),
         ("ssh", "ssh://git@github.com/acme/images.git", "https alone"),
     ] {

@@ -156,7 +156,9 @@ impl Controller {
             }
         }
         arguments.extend(extra.iter().map(|argument| (*argument).to_owned()));
-        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()));
         let environment: Vec<(String, String)> = environment.collect();
         let child = Self::spawn(home.path(), &arguments, &environment);
         Self {
@@ -236,9 +238,8 @@ impl Stage {
     pub async fn with_environment(name: &str, options: &[&str], environment: &[(&str, String)]) -> Self {
         let api_server = ApiServer::get().await;
         api_server.crds().await;
-        let controller = |namespace: &str| {
-            Controller::launch(api_server, namespace, options, None, environment)
-        };
+        let controller =
+            |namespace: &str| Controller::launch(api_server, namespace, options, None, environment);
         Self::set(api_server, name, GitServer::http, controller).await
     }
 

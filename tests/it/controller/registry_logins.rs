@@ -58,7 +58,10 @@ async fn account(stage: &Stage, name: &str, annotations: &[(&str, &str)]) {
     });
     let parameters = PatchParams::apply("test").force();
     let accounts = stage.api::<ServiceAccount>();
-    accounts.patch(name, &parameters, &Patch::Apply(&object)).await.unwrap();
+    accounts
+        .patch(name, &parameters, &Patch::Apply(&object))
+        .await
+        .unwrap();
 }
 
 fn message_of(object: &PatchSet) -> String {
@@ -95,7 +98,13 @@ async fn assert_nothing_is_told(stage: &Stage, clouds: &Clouds, name: &str) {
 
 #[rstest]
 #[case::aws("aws", ECR, AWS, Asks::Basic, "sts.amazonaws.com")]
-#[case::azure("azure", ACR, AZURE, Asks::Bearer(String::new()), "api://AzureADTokenExchange")]
+#[case::azure(
+    "azure",
+    ACR,
+    AZURE,
+    Asks::Bearer(String::new()),
+    "api://AzureADTokenExchange"
+)]
 #[case::gcp("gcp", GAR, GCP, Asks::Bearer(String::new()), &format!("//iam.googleapis.com/{POOL}"))]
 #[case::gcp_as("gcp", GAR, GCP_AS_ANOTHER, Asks::Basic, &format!("//iam.googleapis.com/{POOL}"))]
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +122,12 @@ async fn a_service_account_of_the_namespace_pushes(
     stage.apply("demo", &spec(&stage, provider, host, "push")).await;
     let awaited = stage.ready("demo", "Unknown", "AwaitingImage").await;
     assert_well_formed(&awaited);
-    assert!(clouds.registry.count(&Method::PUT, "/v2/team/demo-source/manifests/") > 0);
+    assert!(
+        clouds
+            .registry
+            .count(&Method::PUT, "/v2/team/demo-source/manifests/")
+            > 0
+    );
     let tokens = clouds.state().tokens.clone();
     assert_eq!(tokens.len(), 1);
     assert!(is_taken(&stage, &tokens[0], Some(audience)).await);
@@ -131,7 +145,11 @@ async fn nobody_logs_in_where_the_operator_did_not_allow_it() {
     stage.apply("demo", &spec(&stage, "aws", ECR, "push")).await;
     let refused = stage.ready("demo", "False", "AccessDenied").await;
     assert_well_formed(&refused);
-    assert!(message_of(&refused).contains("--registry-identities=aws"), "{}", message_of(&refused));
+    assert!(
+        message_of(&refused).contains("--registry-identities=aws"),
+        "{}",
+        message_of(&refused)
+    );
     assert!(clouds.state().seen.is_empty() && clouds.registry.state().seen.is_empty());
 }
 
@@ -141,17 +159,28 @@ async fn an_account_of_another_namespace_cannot_be_named() {
     let stage = Stage::with_environment("clouds-other", &[ALLOWED], &clouds.environment()).await;
     for name in ["other/push", "system:serviceaccount:other:push", "../push"] {
         let refused = stage.try_apply("demo", &spec(&stage, "aws", ECR, name)).await;
-        assert!(refused.unwrap_err().to_string().contains("serviceAccountName"), "{name}");
+        assert!(
+            refused.unwrap_err().to_string().contains("serviceAccountName"),
+            "{name}"
+        );
     }
     // What is trusted is that of another namespace; the one here of the same name is somebody else.
     clouds.trust("other", "push");
     stage.apply("demo", &spec(&stage, "aws", ECR, "push")).await;
     let absent = stage.ready("demo", "False", "ReferenceNotFound").await;
-    assert!(message_of(&absent).contains("does not exist"), "{}", message_of(&absent));
+    assert!(
+        message_of(&absent).contains("does not exist"),
+        "{}",
+        message_of(&absent)
+    );
     assert!(clouds.state().seen.is_empty());
     account(&stage, "push", AWS).await;
     let refused = stage.ready("demo", "False", "AccessDenied").await;
-    assert!(message_of(&refused).contains("trust policy"), "{}", message_of(&refused));
+    assert!(
+        message_of(&refused).contains("trust policy"),
+        "{}",
+        message_of(&refused)
+    );
     assert_nothing_is_told(&stage, &clouds, "demo").await;
 }
 

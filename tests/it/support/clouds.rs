@@ -84,7 +84,11 @@ impl Clouds {
         let app = app.layer(axum::extract::DefaultBodyLimit::disable());
         let authority = Authority::new();
         let hosts = [ECR, ACR, GAR, STS, API, GOOGLE_STS, GOOGLE_CREDENTIALS, ENTRA];
-        let (address, running) = serve(app, Ipv4Addr::LOCALHOST.into(), Some(authority.server_for(&hosts)));
+        let (address, running) = serve(
+            app,
+            Ipv4Addr::LOCALHOST.into(),
+            Some(authority.server_for(&hosts)),
+        );
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.crt"), authority.pem()).unwrap();
         Self {
@@ -101,7 +105,10 @@ impl Clouds {
         [
             ("ALL_PROXY", self.proxy.url().replace("http://", "http://p:w@")),
             ("no_proxy", "127.0.0.1,localhost".to_owned()),
-            ("SSL_CERT_FILE", self.folder.path().join("ca.crt").display().to_string()),
+            (
+                "SSL_CERT_FILE",
+                self.folder.path().join("ca.crt").display().to_string(),
+            ),
         ]
     }
 
@@ -140,7 +147,12 @@ fn answer(
     if is_registry {
         let mut headers = headers.clone();
         headers.insert("host", host.parse().unwrap());
-        return wire(registry.lock().unwrap().answer("https", method, uri, &headers, body));
+        return wire(
+            registry
+                .lock()
+                .unwrap()
+                .answer("https", method, uri, &headers, body),
+        );
     }
     state.seen.push(format!("{host}{path}"));
     assert_eq!(method, Method::POST);
@@ -214,11 +226,17 @@ fn authorization_token(
     );
     assert_eq!(header("x-amz-security-token"), format!("{SECRET}/+="));
     if header("authorization") != signature(&header, body) {
-        return (400, json!({ "__type": "InvalidSignatureException", "message": "it does not match" }));
+        return (
+            400,
+            json!({ "__type": "InvalidSignatureException", "message": "it does not match" }),
+        );
     }
     if !state.may_log_in {
         let message = "User is not authorized to perform: ecr:GetAuthorizationToken";
-        return (400, json!({ "__type": "AccessDeniedException", "message": message }));
+        return (
+            400,
+            json!({ "__type": "AccessDeniedException", "message": message }),
+        );
     }
     let pair = format!("AWS:{}", give(state));
     take(registry, format!("Basic {}", STANDARD.encode(&pair)));
@@ -248,7 +266,10 @@ fn signature(header: &impl Fn(&str) -> String, body: &[u8]) -> String {
         })
         .collect();
     let request = format!("POST\n/\n\n{lines}\n{names}\n{}", hex(&Sha256::digest(body)));
-    let text = format!("AWS4-HMAC-SHA256\n{time}\n{range}\n{}", hex(&Sha256::digest(request)));
+    let text = format!(
+        "AWS4-HMAC-SHA256\n{time}\n{range}\n{}",
+        hex(&Sha256::digest(request))
+    );
     let mut key = format!("AWS4{SECRET}").into_bytes();
     for part in range.split('/') {
         key = mac(&key, part);
@@ -266,7 +287,10 @@ fn exchange(
     let audience = format!("//iam.googleapis.com/{POOL}");
     for (field, value) in [
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-        ("requested_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        (
+            "requested_token_type",
+            "urn:ietf:params:oauth:token-type:access_token",
+        ),
         ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
         ("scope", "https://www.googleapis.com/auth/cloud-platform"),
         ("audience", &audience),
@@ -275,7 +299,10 @@ fn exchange(
     }
     if !is_trusted(state, &form["subject_token"], &audience) {
         let said = "The given credential is rejected by the attribute condition.";
-        return (400, json!({ "error": "unauthorized_client", "error_description": said }));
+        return (
+            400,
+            json!({ "error": "unauthorized_client", "error_description": said }),
+        );
     }
     let token = give(state);
     // Without a service account of Google's it is a login by itself.
@@ -295,19 +322,31 @@ fn generate(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Answer {
-    assert_eq!(path, format!("/v1/projects/-/serviceAccounts/{EMAIL}:generateAccessToken"));
+    assert_eq!(
+        path,
+        format!("/v1/projects/-/serviceAccounts/{EMAIL}:generateAccessToken")
+    );
     let body: Value = serde_json::from_slice(body).unwrap();
-    assert_eq!(body["scope"], json!(["https://www.googleapis.com/auth/cloud-platform"]));
+    assert_eq!(
+        body["scope"],
+        json!(["https://www.googleapis.com/auth/cloud-platform"])
+    );
     let last = format!("Bearer {SECRET}-{}", state.given);
     assert_eq!(headers["authorization"].to_str().unwrap(), last);
     if !state.may_log_in {
         let message = "Permission 'iam.serviceAccounts.getAccessToken' denied on resource";
-        return (403, json!({ "error": { "code": 403, "message": message, "status": "PERMISSION_DENIED" } }));
+        return (
+            403,
+            json!({ "error": { "code": 403, "message": message, "status": "PERMISSION_DENIED" } }),
+        );
     }
     let token = give(state);
     take_google(registry, &token);
     let ends = Timestamp::now() + state.lifetime;
-    (200, json!({ "accessToken": token, "expireTime": ends.to_string() }))
+    (
+        200,
+        json!({ "accessToken": token, "expireTime": ends.to_string() }),
+    )
 }
 
 /// Microsoft identity platform, "Access token request with a federated credential".
@@ -316,15 +355,24 @@ fn client_credentials(state: &mut State, path: &str, form: &HashMap<String, Stri
     for (field, value) in [
         ("grant_type", "client_credentials"),
         ("scope", "https://containerregistry.azure.net/.default"),
-        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        (
+            "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        ),
     ] {
         assert_eq!(form[field], value);
     }
-    if !is_trusted(state, &form["client_assertion"], "api://AzureADTokenExchange") || form["client_id"] != CLIENT {
+    if !is_trusted(state, &form["client_assertion"], "api://AzureADTokenExchange")
+        || form["client_id"] != CLIENT
+    {
         let said = "AADSTS70021: No matching federated identity record found for presented assertion.";
-        return (401, json!({ "error": "invalid_client", "error_description": said }));
+        return (
+            401,
+            json!({ "error": "invalid_client", "error_description": said }),
+        );
     }
-    let answer = json!({ "token_type": "Bearer", "expires_in": 3599, "access_token": format!("{SECRET}-entra") });
+    let answer =
+        json!({ "token_type": "Bearer", "expires_in": 3599, "access_token": format!("{SECRET}-entra") });
     (200, answer)
 }
 
@@ -334,12 +382,19 @@ fn acr_exchange(
     registry: &Mutex<fake_registry::State>,
     form: &HashMap<String, String>,
 ) -> Answer {
-    for (field, value) in [("grant_type", "access_token"), ("service", ACR), ("tenant", TENANT)] {
+    for (field, value) in [
+        ("grant_type", "access_token"),
+        ("service", ACR),
+        ("tenant", TENANT),
+    ] {
         assert_eq!(form[field], value);
     }
     assert_eq!(form["access_token"], format!("{SECRET}-entra"));
     if !state.may_log_in {
-        return (401, json!({ "errors": [{ "code": "UNAUTHORIZED", "message": "authentication required" }] }));
+        return (
+            401,
+            json!({ "errors": [{ "code": "UNAUTHORIZED", "message": "authentication required" }] }),
+        );
     }
     let ends = (Timestamp::now() + state.lifetime).as_second();
     let claims = URL_SAFE_NO_PAD.encode(json!({ "exp": ends, "aud": ACR }).to_string());
@@ -359,5 +414,8 @@ fn take(registry: &Mutex<fake_registry::State>, login: String) {
 }
 
 fn take_google(registry: &Mutex<fake_registry::State>, token: &str) {
-    take(registry, format!("Basic {}", STANDARD.encode(format!("oauth2accesstoken:{token}"))));
+    take(
+        registry,
+        format!("Basic {}", STANDARD.encode(format!("oauth2accesstoken:{token}"))),
+    );
 }

@@ -27,11 +27,7 @@ impl Proxy {
     }
 
     /// Starts a proxy that connects where a rule leads to, given the host and port that it is asked for.
-    pub fn leading(
-        user: &str,
-        password: &str,
-        to: impl Fn(&str) -> String + Send + Sync + 'static,
-    ) -> Self {
+    pub fn leading(user: &str, password: &str, to: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let to = Arc::new(to);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -76,12 +72,7 @@ impl Drop for Proxy {
     }
 }
 
-fn serve(
-    client: TcpStream,
-    login: &str,
-    passed_on: &AtomicUsize,
-    to: &dyn Fn(&str) -> String,
-) -> Option<()> {
+fn serve(client: TcpStream, login: &str, passed_on: &AtomicUsize, to: &dyn Fn(&str) -> String) -> Option<()> {
     let mut reader = BufReader::new(client.try_clone().ok()?);
     let mut client = client;
     let mut first = String::new();

@@ -113,17 +113,15 @@ fn is_region(text: &str) -> bool {
 }
 
 fn is_google(host: &str) -> bool {
-    let location = match host.split_once('.') {
-        None => return false,
-        Some((_, "io")) if host == "gcr.io" => return true,
-        Some((location, "gcr.io")) => location,
-        Some((first, "pkg.dev")) => match first.strip_suffix("-docker") {
-            Some(location) => location,
-            None => return false,
-        },
-        Some(_) => return false,
+    let Some((first, domain)) = host.split_once('.') else {
+        return false;
     };
-    is_label(location)
+    match domain {
+        "io" => first == "gcr",
+        "gcr.io" => is_label(first),
+        "pkg.dev" => first.strip_suffix("-docker").is_some_and(is_label),
+        _ => false,
+    }
 }
 
 fn acr(host: &str) -> Option<Acr> {

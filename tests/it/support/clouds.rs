@@ -4,6 +4,7 @@
 //! It is strict where they are: other forms, versions, audiences, roles and signatures are refused.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -241,15 +242,21 @@ fn authorization_token(
     let pair = format!("AWS:{}", give(state));
     take(registry, format!("Basic {}", STANDARD.encode(&pair)));
     let ends = (Timestamp::now() + state.lifetime).as_second();
+    let seconds: Value = serde_json::from_str(&format!("{ends}.25")).unwrap();
     let data = json!([{
-        "authorizationToken": STANDARD.encode(pair), "expiresAt": ends as f64 + 0.25, "proxyEndpoint": format!("https://{ECR}"),
+        "authorizationToken": STANDARD.encode(pair), "expiresAt": seconds, "proxyEndpoint": format!("https://{ECR}"),
     }]);
     (200, json!({ "authorizationData": data }))
 }
 
 /// The header by "Create a signed AWS API request", for the headers that have to be signed.
 fn signature(header: &impl Fn(&str) -> String, body: &[u8]) -> String {
-    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+    let hex = |bytes: &[u8]| {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
+    };
     let mac = |key: &[u8], text: &str| {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
         mac.update(text.as_bytes());

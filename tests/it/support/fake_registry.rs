@@ -423,7 +423,14 @@ impl State {
         login
     }
 
-    pub fn answer(&mut self, scheme: &str, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Says {
+    pub fn answer(
+        &mut self,
+        scheme: &str,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Says {
         let login = self.see(method, uri, headers);
         let path = uri.path_and_query().unwrap().to_string();
         let request = Request {

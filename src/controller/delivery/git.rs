@@ -23,8 +23,7 @@ use crate::api::delivery::{
 use crate::api::status::PatchSetStatus;
 use crate::api::{PatchSet, reason};
 use crate::deliver::{self, Named};
-use crate::forge::GitPurpose;
-use crate::forge::LackingLabels;
+use crate::forge::{GitPurpose, LackingLabels};
 use crate::plan::delivery::image_of;
 use crate::plan::{Failure, Step};
 use crate::source::{

@@ -8,6 +8,7 @@ FROM ${BUILD_IMAGE} AS build
 ARG TARGETPLATFORM
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
+COPY crates crates
 COPY src src
 RUN --mount=type=cache,id=cargo-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=target-${TARGETPLATFORM},target=/src/target,sharing=locked \

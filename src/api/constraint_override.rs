@@ -5,6 +5,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::constraints::OverrideInput;
+pub use crate::constraints::{OverrideState, VersionChange};
+
 use super::common::{ConfigMapKey, GitPath, Release, Verification};
 use super::duration::FluxDuration;
 use super::patch_set::{default_interval, default_timeout};
@@ -156,6 +159,18 @@ pub struct OverrideEntry {
     pub remove: bool,
 }
 
+impl<'a> From<&'a OverrideEntry> for OverrideInput<'a> {
+    fn from(entry: &'a OverrideEntry) -> Self {
+        Self {
+            name: &entry.name.0,
+            version: entry.version.as_deref(),
+            marker: entry.marker.as_deref(),
+            downgrade: entry.downgrade,
+            remove: entry.remove,
+        }
+    }
+}
+
 /// The observed state of a `ConstraintOverride`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -212,66 +227,6 @@ pub struct MergedFile {
     /// How many packages it pins.
     #[schemars(with = "i32")]
     pub entries: u32,
-}
-
-/// What an override did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum OverrideState {
-    /// It replaced upstream's pin.
-    Updated,
-    /// It added a pin that upstream does not have.
-    Added,
-    /// It removed upstream's pin.
-    Removed,
-    /// Upstream pins the same: it can go.
-    Redundant,
-    /// It replaced upstream's pin by an older one, and does not say that this is meant.
-    Outdated,
-    /// Upstream has nothing that it could remove: it can go.
-    Absent,
-}
-
-impl OverrideState {
-    /// All states.
-    pub const ALL: [Self; 6] = [
-        Self::Updated,
-        Self::Added,
-        Self::Removed,
-        Self::Redundant,
-        Self::Outdated,
-        Self::Absent,
-    ];
-
-    /// The state as the status spells it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Updated => "Updated",
-            Self::Added => "Added",
-            Self::Removed => "Removed",
-            Self::Redundant => "Redundant",
-            Self::Outdated => "Outdated",
-            Self::Absent => "Absent",
-        }
-    }
-
-    /// Whether a person should look at an override of this state.
-    #[must_use]
-    pub fn needs_attention(self) -> bool {
-        match self {
-            Self::Updated | Self::Added | Self::Removed => false,
-            Self::Redundant | Self::Outdated | Self::Absent => true,
-        }
-    }
-}
-
-/// How a version relates to the one that it replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum VersionChange {
-    /// It is newer.
-    Upgrade,
-    /// It is older.
-    Downgrade,
 }
 
 /// One override.

@@ -2,8 +2,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use crate::patch::PatchState;
 
 use super::build::{BuildRecord, BuildStatus, ImageStatus};
 use super::delivery::{DeliveryStatus, ProposalStatus};
@@ -173,48 +174,6 @@ pub struct UpstreamStatus {
     pub revision: String,
     /// The commit's SHA-1.
     pub commit: String,
-}
-
-/// What became of one patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum PatchState {
-    /// It applies where it says.
-    Clean,
-    /// It applies, some lines away from where it says.
-    Offset,
-    /// Upstream already has it: it applies in reverse.
-    Merged,
-    /// It does not apply.
-    Conflict,
-    /// It cannot be read, or asks for what is refused.
-    Malformed,
-    /// It does not apply because of an earlier patch that does not.
-    Blocked,
-}
-
-impl PatchState {
-    /// All states.
-    pub const ALL: [Self; 6] = [
-        Self::Clean,
-        Self::Offset,
-        Self::Merged,
-        Self::Conflict,
-        Self::Malformed,
-        Self::Blocked,
-    ];
-
-    /// The state as the status spells it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Clean => "Clean",
-            Self::Offset => "Offset",
-            Self::Merged => "Merged",
-            Self::Conflict => "Conflict",
-            Self::Malformed => "Malformed",
-            Self::Blocked => "Blocked",
-        }
-    }
 }
 
 /// One patch of the series.

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Error, input, print};
 use crate::patch::{
-    self, FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, Results, Sequence, State,
+    self, FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, PatchState, Results, Sequence,
 };
 use crate::source::local::{self, LocalRepository};
 
@@ -62,7 +62,7 @@ enum Output {
 struct Line<'a> {
     patch: &'a str,
     applies: bool,
-    state: State,
+    state: PatchState,
     tree: Option<Oid>,
     files: &'a [FileReport],
     error: Option<&'a str>,

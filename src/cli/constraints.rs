@@ -16,7 +16,7 @@ use crate::constraints::{
     Cause, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned, merge,
 };
 
-use crate::patch::NoObjects;
+use crate::patch::MemoryStore;
 use crate::publish::Pushed;
 use crate::publish::image::{About, Image};
 use crate::publish::layer::{self, Contents, File};
@@ -167,10 +167,10 @@ fn push(options: &Options, reference: &str, merged: &Merged) -> Result<Pushed, E
         release: options.release.clone(),
         ..About::default()
     };
-    let image = Image::new(layer::measure(&NoObjects, &contents)?, &about)?;
+    let image = Image::new(layer::measure(&MemoryStore::new(), &contents)?, &about)?;
     options.registry.run(|registry| async move {
         registry
-            .push(reference, &image, &contents, Arc::new(NoObjects))
+            .push(reference, &image, &contents, Arc::new(MemoryStore::new()))
             .await
     })
 }

@@ -11,7 +11,7 @@ use super::apply::read_all;
 use super::registry::RegistryOptions;
 use super::style::{BOLD, DIM, ODD, plain};
 use super::{Error, print};
-use crate::patch::{self, Layered, Objects, Oid, Options as Engine, PatchReport, Sequence};
+use crate::patch::{self, LayeredStore, Objects, Oid, Options as Engine, PatchReport, Sequence};
 use crate::publish::image::{About, Image, PatchId};
 use crate::publish::layer::{self, Contents};
 use crate::publish::python::{self, VersionFile};
@@ -135,7 +135,7 @@ fn patched(
         tell_failure(failing);
         return Ok(ExitCode::from(1));
     }
-    let mut layered = Layered::over(base);
+    let mut layered = LayeredStore::over(base);
     let tree = series.write(&mut layered)?;
     let version = options.version.clone().or(named);
     let files = match python::version_file(&layered, tree, version.as_ref())? {

@@ -15,7 +15,7 @@ use super::registries::{in_time, of};
 use super::upstreams::blocking;
 use crate::api::build::{Build, BuildStatus};
 use crate::api::{PatchSet, reason};
-use crate::patch::{self, NoObjects, PatchInput, Sequence};
+use crate::patch::{self, MemoryStore, PatchInput, Sequence};
 use crate::plan::build::{CONSTRAINTS, Published};
 use crate::plan::contexts::Contexts;
 use crate::plan::{self, Failure, Step};
@@ -183,9 +183,11 @@ async fn dockerfile(
 ) -> Result<String, Failure> {
     let repository = build.source.repository.0.clone();
     let made = match folder {
-        Folder::Given(files) => {
-            source_image::dockerfile(&repository, Contents { tree: None, files }, Arc::new(NoObjects))
-        }
+        Folder::Given(files) => source_image::dockerfile(
+            &repository,
+            Contents { tree: None, files },
+            Arc::new(MemoryStore::new()),
+        ),
         Folder::Git {
             upstream,
             resolved,

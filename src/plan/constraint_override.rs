@@ -81,7 +81,7 @@ impl From<constraints::Error> for Refusal {
 pub fn merged(spec: &ConstraintOverrideSpec, base: &[u8], overrides: &[u8]) -> Result<Merged, Refusal> {
     let base = ConstraintsFile::parse(base)?;
     let overrides = match &spec.overrides.entries {
-        Some(entries) => Overrides::from_entries(entries)?,
+        Some(entries) => Overrides::from_entries(entries.iter().map(Into::into))?,
         None => Overrides::parse(overrides)?,
     };
     let from_source: Vec<PackageName> = spec

@@ -1,7 +1,7 @@
 //! The engine's report in the words of the status.
 
 use crate::api::status::{CandidateStatus, ConflictStatus, PatchState, PatchStatus};
-use crate::patch::{PatchReport, State};
+use crate::patch::PatchReport;
 use crate::text::{printable, printable_line};
 
 use super::room;
@@ -43,10 +43,10 @@ pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
             });
             PatchStatus {
                 name: shown_name(&report.name),
-                state: state(report.state),
+                state: report.state,
                 subject: report.subject.as_deref().map(shortened),
                 author: report.author.as_deref().map(shortened),
-                offset: (report.state == State::Offset).then(|| report.largest_offset()),
+                offset: (report.state == PatchState::Offset).then(|| report.largest_offset()),
                 message: report.error.as_deref().map(shortened),
                 conflict,
             }
@@ -58,12 +58,12 @@ pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
 #[must_use]
 pub fn candidate(ref_: String, revision: Option<String>, reports: &[PatchReport]) -> CandidateStatus {
     let applied = reports.iter().filter(|report| report.applies()).count();
-    let merged = reports.iter().filter(|report| report.state == State::Merged);
+    let merged = reports.iter().filter(|report| report.state == PatchState::Merged);
     let merged = merged.map(|report| shown_name(&report.name)).collect();
     let (merged, omitted_merged) = room::keep(merged, MERGED_BYTES, |_| 0);
     let failing = reports
         .iter()
-        .find(|report| !report.applies() && report.state != State::Merged);
+        .find(|report| !report.applies() && report.state != PatchState::Merged);
     CandidateStatus {
         ref_,
         revision,
@@ -85,20 +85,9 @@ pub fn candidate(ref_: String, revision: Option<String>, reports: &[PatchReport]
     }
 }
 
-fn state(state: State) -> PatchState {
-    match state {
-        State::Clean => PatchState::Clean,
-        State::Offset => PatchState::Offset,
-        State::Merged => PatchState::Merged,
-        State::Conflict => PatchState::Conflict,
-        State::Malformed => PatchState::Malformed,
-        State::Blocked => PatchState::Blocked,
-    }
-}
-
 /// The first place of a patch that does not fit.
 fn conflict(report: &PatchReport) -> Option<ConflictStatus> {
-    if !matches!(report.state, State::Conflict | State::Blocked) {
+    if !matches!(report.state, PatchState::Conflict | PatchState::Blocked) {
         return None;
     }
     if let Some((file, hunk, rejection)) = report.first_rejected() {

@@ -12,7 +12,7 @@ use super::layer::{self, Contents, File};
 use super::python::{VersionFile, distribution, version_file};
 use super::registry::ImageReference;
 use super::{Pushed, Registry};
-use crate::patch::{Layered, NoObjects, Objects, Series};
+use crate::patch::{LayeredStore, MemoryStore, Objects, Series};
 
 /// The file in the context that holds the constraints, by the name that builds mount it under.
 const CONSTRAINTS_FILE: &str = "upper-constraints.txt";
@@ -66,7 +66,7 @@ pub fn patched(
     version: Option<&Version>,
     about: About,
 ) -> Result<SourceImage, Error> {
-    let mut objects = Layered::over(base);
+    let mut objects = LayeredStore::over(base);
     let tree = series.write(&mut objects)?;
     let files = match version_file(&objects, tree, version)? {
         VersionFile::Add(files) => files,
@@ -115,7 +115,7 @@ pub fn constraints(
     described(
         &format!("{repository}:constraints-"),
         contents,
-        Arc::new(NoObjects),
+        Arc::new(MemoryStore::new()),
         &about,
     )
 }

@@ -117,11 +117,6 @@ pub fn trust_stored_objects() {
     git2::opts::strict_hash_verification(false);
 }
 
-/// The id as libgit2 holds it.
-fn to_git2(id: Oid) -> Result<git2::Oid, ObjectError> {
-    git2::Oid::from_bytes(id.as_bytes()).map_err(|error| failed(id, &error))
-}
-
 /// The id from libgit2's. Repositories of SHA-256 are not opened, so that all ids have 20 bytes.
 pub(super) fn from_git2(id: git2::Oid) -> Oid {
     let mut bytes = [0; 20];
@@ -146,9 +141,7 @@ const LARGEST_BLOB: u64 = 128 << 20;
 
 /// Checks an object's size and kind before it is read.
 fn check(odb: &Odb<'_>, id: Oid, expected: ObjectType, limit: u64) -> Result<(), ObjectError> {
-    let (size, kind) = odb
-        .read_header(to_git2(id)?)
-        .map_err(|error| failed(id, &error))?;
+    let (size, kind) = odb.read_header(id.into()).map_err(|error| failed(id, &error))?;
     if kind != expected {
         return Err(ObjectError::WrongKind(id));
     }
@@ -166,7 +159,7 @@ pub(super) fn read_tree(repository: &Repository, id: Oid) -> Result<Vec<TreeEntr
     let odb = repository.odb().map_err(|error| failed(id, &error))?;
     check(&odb, id, ObjectType::Tree, LARGEST_TREE)?;
     let tree = repository
-        .find_tree(to_git2(id)?)
+        .find_tree(id.into())
         .map_err(|error| failed(id, &error))?;
     let entries = tree.iter().map(|entry| TreeEntry {
         mode: EntryMode::from_bits(u32::try_from(entry.filemode_raw()).unwrap_or(0)),
@@ -180,17 +173,14 @@ pub(super) fn read_tree(repository: &Repository, id: Oid) -> Result<Vec<TreeEntr
 pub(super) fn read_blob(repository: &Repository, id: Oid) -> Result<Bytes, ObjectError> {
     let odb = repository.odb().map_err(|error| failed(id, &error))?;
     check(&odb, id, ObjectType::Blob, LARGEST_BLOB)?;
-    let object = odb.read(to_git2(id)?).map_err(|error| failed(id, &error))?;
+    let object = odb.read(id.into()).map_err(|error| failed(id, &error))?;
     Ok(Bytes::copy_from_slice(object.data()))
 }
 
 /// The size of a blob in bytes.
 pub(super) fn read_blob_size(repository: &Repository, id: Oid) -> Result<u64, ObjectError> {
     let odb = repository.odb().map_err(|error| failed(id, &error))?;
-    match odb
-        .read_header(to_git2(id)?)
-        .map_err(|error| failed(id, &error))?
-    {
+    match odb.read_header(id.into()).map_err(|error| failed(id, &error))? {
         (size, ObjectType::Blob) => Ok(u64::try_from(size).unwrap_or(u64::MAX)),
         _ => Err(ObjectError::WrongKind(id)),
     }

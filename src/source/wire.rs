@@ -77,13 +77,13 @@ pub(super) fn fetch(
     if !arguments.can_use_shallow() {
         return Err(session.protocol("the server has no shallow fetch"));
     }
-    arguments.want(object_id(want));
+    arguments.want(gix_hash::ObjectId::from(want));
     for commit in held {
-        arguments.shallow(object_id(*commit));
+        arguments.shallow(gix_hash::ObjectId::from(*commit));
     }
     arguments.deepen(1);
     for commit in held {
-        arguments.have(object_id(*commit));
+        arguments.have(gix_hash::ObjectId::from(*commit));
     }
     let said = Arc::new(Mutex::new(None::<String>));
     let mut reader = arguments
@@ -260,8 +260,4 @@ pub(super) fn remote_ref(found: Ref) -> Option<RemoteRef> {
         symbolic: symbolic.and_then(|target| String::from_utf8(target.into()).ok()),
     };
     found.is_named_well().then_some(found)
-}
-
-fn object_id(oid: Oid) -> gix_hash::ObjectId {
-    gix_hash::ObjectId::from_bytes_or_panic(oid.as_bytes())
 }

@@ -22,24 +22,41 @@ fn code(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
+/// The folders of a name below each library, such as `crates/git-apply-engine/tests`.
+fn of_libraries(name: &str) -> Vec<PathBuf> {
+    let libraries = fs::read_dir(root().join("crates")).unwrap();
+    libraries
+        .map(|library| library.unwrap().path().join(name))
+        .filter(|path| path.is_dir())
+        .collect()
+}
+
 /// Whether something of that name is there: a script, a file of unit tests, a fuzz target, a module of tests, or a test.
 fn is_there(name: &str) -> bool {
     let root = root();
     if name.contains('/') {
-        let unit_tests = || {
-            fs::read_to_string(root.join("src").join(name)).is_ok_and(|code| code.contains("#[cfg(test)]"))
+        let mut sources = of_libraries("src");
+        sources.push(root.join("src"));
+        let unit_tests = |folder: &PathBuf| {
+            fs::read_to_string(folder.join(name)).is_ok_and(|code| code.contains("#[cfg(test)]"))
         };
-        return root.join(name).exists() || unit_tests();
+        return root.join(name).exists() || sources.iter().any(unit_tests);
     }
-    let tests = root.join("tests/it");
+    if root.join(format!("fuzz/fuzz_targets/{name}.rs")).exists() {
+        return true;
+    }
+    let mut tests = of_libraries("tests");
+    tests.push(root.join("tests/it"));
+    tests.iter().any(|folder| is_test(folder, name))
+}
+
+/// Whether a folder has a module of tests, or a test, of that name.
+fn is_test(folder: &Path, name: &str) -> bool {
     let module = name.replace("::", "/");
     if ["", ".rs", "/mod.rs"]
         .iter()
-        .any(|end| tests.join(format!("{module}{end}")).exists())
+        .any(|end| folder.join(format!("{module}{end}")).exists())
     {
-        return true;
-    }
-    if root.join(format!("fuzz/fuzz_targets/{name}.rs")).exists() {
         return true;
     }
     let Some((module, test)) = name.rsplit_once("::") else {
@@ -49,7 +66,7 @@ fn is_there(name: &str) -> bool {
     [format!("{module}.rs"), format!("{module}/mod.rs")]
         .iter()
         .any(|file| {
-            let code = fs::read_to_string(tests.join(file)).unwrap_or_default();
+            let code = fs::read_to_string(folder.join(file)).unwrap_or_default();
             code.contains(&format!("fn {test}("))
         })
 }

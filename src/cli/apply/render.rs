@@ -3,7 +3,9 @@
 use std::fmt::{self, Write};
 
 use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
-use crate::patch::{Change, Fate, FileReport, HunkReport, PatchReport, Rejection, Series, State};
+use crate::patch::{
+    FileChange, FileReport, HunkOutcome, HunkReport, PatchReport, PatchState, Rejection, Series,
+};
 use crate::text::printable_line;
 
 /// The report of a series, with colours.
@@ -37,13 +39,13 @@ fn write_series(out: &mut String, series: &Series, reverse: bool, written: bool)
 
 fn write_patch(out: &mut String, report: &PatchReport, reverse: bool) -> fmt::Result {
     let (style, word) = match report.state {
-        State::Clean => (GOOD, "applies".to_owned()),
-        State::Offset => (ODD, format!("applies, {} off", lines(report.largest_offset()))),
-        State::Merged if reverse => (ODD, "not there".to_owned()),
-        State::Merged => (ODD, "already there".to_owned()),
-        State::Conflict => (BAD, "conflicts".to_owned()),
-        State::Malformed => (BAD, "malformed".to_owned()),
-        State::Blocked => (BAD, "blocked".to_owned()),
+        PatchState::Clean => (GOOD, "applies".to_owned()),
+        PatchState::Offset => (ODD, format!("applies, {} off", lines(report.largest_offset()))),
+        PatchState::Merged if reverse => (ODD, "not there".to_owned()),
+        PatchState::Merged => (ODD, "already there".to_owned()),
+        PatchState::Conflict => (BAD, "conflicts".to_owned()),
+        PatchState::Malformed => (BAD, "malformed".to_owned()),
+        PatchState::Blocked => (BAD, "blocked".to_owned()),
     };
     write!(
         out,
@@ -60,7 +62,7 @@ fn write_patch(out: &mut String, report: &PatchReport, reverse: bool) -> fmt::Re
     if let Some(error) = &report.error {
         writeln!(out, "    {}", plain(error))?;
     }
-    if report.state == State::Merged {
+    if report.state == PatchState::Merged {
         return writeln!(out, "    {DIM}leave the patch out{DIM:#}");
     }
     for file in &report.files {
@@ -81,7 +83,7 @@ fn write_file(out: &mut String, file: &FileReport, told: Option<&str>) -> fmt::R
         writeln!(out, "    {}", plain(error))?;
     }
     for hunk in &file.hunks {
-        if let Fate::Rejected(rejection) = &hunk.fate {
+        if let HunkOutcome::Rejected(rejection) = &hunk.outcome {
             write_rejection(out, file, hunk, rejection)?;
         }
     }
@@ -95,7 +97,7 @@ fn write_rejection(
     rejection: &Rejection,
 ) -> fmt::Result {
     let path = match file.change {
-        Change::Rename | Change::Copy => file.old_path.as_deref().unwrap_or(&file.path),
+        FileChange::Rename | FileChange::Copy => file.old_path.as_deref().unwrap_or(&file.path),
         _ => &file.path,
     };
     let HunkReport {

@@ -16,7 +16,7 @@ use crate::api::patch_set::{Level, Patches};
 use crate::api::source_refs::SourceRefs;
 use crate::api::status::PatchStatus;
 use crate::api::{ConstraintOverride, PatchSet};
-use crate::patch::{self, NoObjects, PatchInput, Sequence, Series};
+use crate::patch::{self, MemoryStore, PatchInput, Sequence, Series};
 use crate::plan::build::{CONSTRAINTS, Published, plan, reasons, requested};
 use crate::plan::constraint_override::merged;
 use crate::plan::contexts::{Ingredients, arguments, contexts};
@@ -424,7 +424,7 @@ impl Planner<'_> {
         Ok(source_image::dockerfile(
             repository,
             contents,
-            Arc::new(NoObjects),
+            Arc::new(MemoryStore::new()),
         )?)
     }
 

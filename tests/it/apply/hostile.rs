@@ -4,7 +4,6 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use patchset::patch::{self, Limits, Options, PatchInput, Sequence, State};
 use serde_json::Value;
 
 use super::Oracle;
@@ -98,37 +97,6 @@ fn a_deep_path_does_not_end_the_process() {
 }
 
 #[test]
-fn paths_up_to_the_bounds_are_gits() {
-    let oracle = Oracle::new();
-    let tree = tree(&oracle, &[]);
-    let deepest = format!("{}f", "a/".repeat(255));
-    let longest = format!("{}/{}", "d".repeat(2048), "e".repeat(2047));
-    let options = Options::default();
-    for path in [&deepest, &longest] {
-        assert!(
-            oracle
-                .check(&tree, new_file(path).as_bytes(), &[], &options)
-                .is_some()
-        );
-        let twice = format!("{}{GOOD}", new_file(path));
-        assert!(oracle.check(&tree, twice.as_bytes(), &[], &options).is_some());
-    }
-    // The tree of before may be as deep as it likes.
-    let upstream = format!("{}f", "a/".repeat(1500));
-    let tree = oracle.tree(&[
-        ("100644", b"f", b"1\n2\n3\n"),
-        ("100644", upstream.as_bytes(), b"1\n"),
-    ]);
-    for patch in [GOOD, &new_file("a/a/new"), &new_file("a/a/f/new")] {
-        oracle.check(&tree, patch.as_bytes(), &[], &options);
-    }
-    for path in [format!("a/{deepest}"), format!("{longest}e")] {
-        let report = oracle.ours(&tree, new_file(&path).as_bytes(), &options);
-        assert_eq!(report.state, State::Malformed, "{:?}", report.error);
-    }
-}
-
-#[test]
 fn a_header_of_blanks_or_with_an_open_quote_is_read_in_one_go() {
     let oracle = Oracle::new();
     let tree = tree(&oracle, &[]);
@@ -175,96 +143,6 @@ fn hunks_that_fit_nowhere_cost_little_each() {
     assert_eq!(found.len(), 20_000);
     assert_eq!(found[3]["rejected"]["nearest"]["line"], 9, "{}", found[3]);
     assert_eq!(found[19_999]["rejected"]["line"], 419_999, "{}", found[19_999]);
-}
-
-#[test]
-fn hunks_far_from_their_place_are_where_git_finds_them() {
-    let oracle = Oracle::new();
-    let file: String = (0..4000).fold(String::new(), |file, line| match line % 7 {
-        0 => file + "}\n",
-        1 => file + "\n",
-        _ => file + &format!("line {}\n", line % 500),
-    });
-    let tree = tree(&oracle, &[("big", file.as_bytes())]);
-    for (from, to) in [
-        (2, 1500),
-        (900, 3000),
-        (3900, 20),
-        (2000, 2130),
-        (2000, 1870),
-        (40, 3999),
-    ] {
-        let lines: Vec<&str> = file.lines().skip(from).take(5).collect();
-        let hunk = format!(
-            "@@ -{to},5 +{to},5 @@\n {}\n {}\n-{}\n+changed\n {}\n {}\n",
-            lines[0], lines[1], lines[2], lines[3], lines[4]
-        );
-        let one = format!("--- a/big\n+++ b/big\n{hunk}");
-        assert!(
-            oracle
-                .check(&tree, one.as_bytes(), &[], &Options::default())
-                .is_some(),
-            "{one}"
-        );
-        // Again: what the first one left is not matched, and the next place is taken.
-        for times in 2..6 {
-            let again = format!("--- a/big\n+++ b/big\n{}", hunk.repeat(times));
-            oracle.check(&tree, again.as_bytes(), &[], &Options::default());
-        }
-    }
-}
-
-#[test]
-fn work_beyond_the_budget_is_refused_and_the_series_goes_on() {
-    let oracle = Oracle::new();
-    // No line is rare, and no place is right.
-    let file = "a\nb\n".repeat(5000);
-    let tree = tree(&oracle, &[("ab", file.as_bytes())]);
-    let hunk = format!(
-        "@@ -5000,42 +5000,42 @@\n{}-b\n-b\n+c\n+c\n",
-        " a\n b\n".repeat(20)
-    );
-    let costly = format!(
-        "--- a/ab\n+++ b/ab\n{}",
-        format!("{hunk} a\n").replace(",42", ",43").repeat(300)
-    );
-    let input = |name: &str, text: &str| PatchInput {
-        name: name.into(),
-        bytes: text.into(),
-    };
-    let patches = [input("1", &costly), input("2", GOOD), input("3", GOOD)];
-    let apply = |effort| {
-        let limits = Limits {
-            effort,
-            ..Limits::default()
-        };
-        let options = Options {
-            limits,
-            ..Options::default()
-        };
-        let base = tree.parse().unwrap();
-        patch::apply(&oracle.repository, base, &patches, Sequence::Stacked, &options).unwrap()
-    };
-    let states = |effort| {
-        apply(effort)
-            .patches()
-            .iter()
-            .map(|report| report.state)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        states(Limits::default().effort),
-        [State::Conflict, State::Clean, State::Merged]
-    );
-    assert_eq!(
-        states(40_000_000),
-        [State::Malformed, State::Clean, State::Merged]
-    );
-    let error = apply(40_000_000).patches()[0].error.clone().unwrap();
-    assert!(
-        error.starts_with("ab: this takes more work than is allowed"),
-        "{error}"
-    );
 }
 
 #[test]

@@ -1,0 +1,493 @@
+//! A file under change: the lines of before, and the places where hunks put others.
+//!
+//! What a hunk left is never matched again, so that each hunk replaces lines of before. They are kept as they are, with
+//! a list of what replaces which. Hunks mostly come in the order of the file; the list therefore has a gap at the last
+//! change, and the numbers behind the gap count from the file's end.
+
+use std::ops::Range;
+
+use super::budget::{Budget, Exceeded, bytes};
+use super::lines::{LineIndex, Lines};
+use super::parse::{Direction, Hunk, Side};
+
+/// What a look at a place costs besides the bytes, in units of effort.
+const LOOK: u64 = 32;
+
+/// A file under change.
+#[derive(Debug)]
+pub(super) struct Image<'a> {
+    pub(super) budget: &'a Budget,
+    base: Lines<'a>,
+    index: Option<LineIndex>,
+    /// What hunks left before the gap, in the order of the file.
+    before: Vec<Replaced<'a>>,
+    /// What hunks left behind the gap, in the reverse order.
+    after: Vec<Replaced<'a>>,
+    len: usize,
+    held: u64,
+}
+
+/// Lines that a hunk left in place of others.
+#[derive(Clone, Copy, Debug)]
+struct Replaced<'a> {
+    /// The lines of before that are gone.
+    base: (usize, usize),
+    /// How many lines stand before it; of those behind the gap, how many from its start to the end of the file.
+    at: usize,
+    left: Left<'a>,
+}
+
+/// Lines of what a hunk leaves.
+#[derive(Clone, Copy, Debug)]
+struct Left<'a> {
+    hunk: &'a Hunk<'a>,
+    direction: Direction,
+    skip: usize,
+    count: usize,
+}
+
+impl<'a> Left<'a> {
+    fn lines(self) -> impl Iterator<Item = &'a [u8]> {
+        let lines = self.hunk.lines(Side::New, self.direction);
+        lines.skip(self.skip).take(self.count)
+    }
+}
+
+/// Where a preimage has to stand besides its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Anchor {
+    /// Anywhere.
+    None,
+    /// At the end of the file.
+    End,
+}
+
+/// Neighbouring lines of an image that are of one kind.
+enum Run<'a> {
+    /// Lines of before.
+    Base(Range<usize>),
+    /// Lines that a hunk left.
+    Left(Left<'a>),
+}
+
+/// What a hunk expects, as one text.
+#[derive(Debug)]
+pub(super) struct Preimage<'a> {
+    budget: &'a Budget,
+    hunk: &'a Hunk<'a>,
+    direction: Direction,
+    bytes: Vec<u8>,
+    /// How many lines it has.
+    pub(super) lines: usize,
+    /// How many of them stand before the first that lacks its line feed.
+    complete: usize,
+}
+
+impl<'a> Preimage<'a> {
+    pub(super) fn new(
+        hunk: &'a Hunk<'a>,
+        direction: Direction,
+        budget: &'a Budget,
+    ) -> Result<Self, Exceeded> {
+        let size = bytes(hunk.text.len());
+        budget.spend(size.saturating_mul(2))?;
+        budget.hold(size)?;
+        let mut preimage = Self {
+            budget,
+            hunk,
+            direction,
+            bytes: Vec::with_capacity(hunk.text.len()),
+            lines: 0,
+            complete: 0,
+        };
+        for line in hunk.lines(Side::Old, direction) {
+            preimage.bytes.extend_from_slice(line);
+            if preimage.complete == preimage.lines && line.ends_with(b"\n") {
+                preimage.complete += 1;
+            }
+            preimage.lines += 1;
+        }
+        Ok(preimage)
+    }
+
+    /// Which way the hunk is applied.
+    pub(super) fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// The lines, each for itself.
+    pub(super) fn each(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.hunk.lines(Side::Old, self.direction)
+    }
+
+    /// The first lines, as far as they have line feeds: those stand in the file as they are, wherever the hunk fits.
+    pub(super) fn exact(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.each().take(self.complete)
+    }
+}
+
+impl Drop for Preimage<'_> {
+    fn drop(&mut self) {
+        self.budget.release(bytes(self.hunk.text.len()));
+    }
+}
+
+impl<'a> Image<'a> {
+    pub(super) fn new(contents: &'a [u8], budget: &'a Budget) -> Result<Self, Exceeded> {
+        let base = Lines::new(contents, budget)?;
+        Ok(Self {
+            budget,
+            len: base.len(),
+            held: bytes((base.len() + 2) * size_of::<u32>()),
+            base,
+            index: None,
+            before: Vec::new(),
+            after: Vec::new(),
+        })
+    }
+
+    /// How many lines there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The index of the lines of before, made when it is first asked for.
+    pub(super) fn index(&mut self) -> Result<&LineIndex, Exceeded> {
+        let index = if let Some(index) = self.index.take() {
+            index
+        } else {
+            let index = LineIndex::new(&self.base, self.budget)?;
+            self.held += bytes(self.base.len() * size_of::<u64>());
+            index
+        };
+        Ok(self.index.insert(index))
+    }
+
+    /// The index, where it was made.
+    pub(super) fn known_index(&self) -> Option<&LineIndex> {
+        self.index.as_ref()
+    }
+
+    /// How many hunks left something.
+    pub(super) fn replaced(&self) -> usize {
+        self.before.len() + self.after.len()
+    }
+
+    /// Where a hunk left something, by its number in the order of the file; the second value is where it starts.
+    fn replacement(&self, number: usize) -> Option<(&Replaced<'a>, usize)> {
+        if let Some(replaced) = self.before.get(number) {
+            return Some((replaced, replaced.at));
+        }
+        let from_end = self.replaced().checked_sub(number + 1)?;
+        let replaced = self.after.get(from_end)?;
+        Some((replaced, self.len - replaced.at))
+    }
+
+    /// How many of the replacements, from the first on, satisfy a condition that no later one does.
+    fn count_first(&self, condition: impl Fn(&Replaced<'a>, usize) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.replaced());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self
+                .replacement(middle)
+                .is_some_and(|(replaced, at)| condition(replaced, at))
+            {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// Where the lines behind a number of replacements start: in the image, and in the file of before.
+    fn behind(&self, count: usize) -> (usize, usize) {
+        match count.checked_sub(1).and_then(|last| self.replacement(last)) {
+            Some((replaced, at)) => (at + replaced.left.count, replaced.base.1),
+            None => (0, 0),
+        }
+    }
+
+    /// The runs of lines from a place on.
+    fn runs(&self, place: usize) -> impl Iterator<Item = Run<'a>> {
+        let mut next = self.count_first(|_, at| at <= place);
+        let mut place = place;
+        std::iter::from_fn(move || {
+            loop {
+                let (end, base) = self.behind(next);
+                if place < end
+                    && let Some((replaced, at)) = next.checked_sub(1).and_then(|last| self.replacement(last))
+                {
+                    let passed = place - at;
+                    place = end;
+                    return Some(Run::Left(Left {
+                        skip: replaced.left.skip + passed,
+                        count: replaced.left.count - passed,
+                        ..replaced.left
+                    }));
+                }
+                let start = base + (place - end);
+                let stop = self
+                    .replacement(next)
+                    .map_or(self.base.len(), |(replaced, _)| replaced.base.0);
+                if start < stop {
+                    place += stop - start;
+                    return Some(Run::Base(start..stop));
+                }
+                if next >= self.replaced() {
+                    return None;
+                }
+                next += 1;
+            }
+        })
+    }
+
+    /// The lines from a place on.
+    pub(super) fn lines(&self, place: usize) -> impl Iterator<Item = &'a [u8]> {
+        self.runs(place).flat_map(move |run| {
+            let (base, left) = match run {
+                Run::Base(lines) => (Some(lines), None),
+                Run::Left(left) => (None, Some(left)),
+            };
+            let base = base.into_iter().flatten().map(|line| self.base.get(line));
+            base.chain(left.into_iter().flat_map(Left::lines))
+        })
+    }
+
+    /// The lines that hunks left, each with its place.
+    pub(super) fn left(&self) -> impl Iterator<Item = (usize, &'a [u8])> {
+        (0..self.replaced())
+            .filter_map(|number| self.replacement(number))
+            .flat_map(|(replaced, at)| (at..).zip(replaced.left.lines()))
+    }
+
+    /// Whether a line of before is the given one.
+    pub(super) fn is_line(&self, number: usize, line: &[u8]) -> bool {
+        self.base.get(number) == line
+    }
+
+    /// Where a line of before stands, if it does.
+    pub(super) fn place_of(&self, line: usize) -> Option<usize> {
+        let count = self.count_first(|replaced, _| replaced.base.1 <= line);
+        if self
+            .replacement(count)
+            .is_some_and(|(replaced, _)| replaced.base.0 <= line)
+        {
+            return None;
+        }
+        let (end, base) = self.behind(count);
+        Some(end + (line - base))
+    }
+
+    /// The first line of before that stands at a place or after it.
+    pub(super) fn base_from(&self, place: usize) -> usize {
+        let (end, base) = self.behind(self.count_first(|_, at| at <= place));
+        base + place.saturating_sub(end)
+    }
+
+    /// Whether a preimage stands at a place, in lines that no hunk left.
+    pub(super) fn matches(&self, old: &Preimage<'_>, place: usize, anchor: Anchor) -> Result<bool, Exceeded> {
+        self.budget.spend(LOOK)?;
+        if place + old.lines > self.len || (anchor == Anchor::End && place + old.lines != self.len) {
+            return Ok(false);
+        }
+        if old.complete < old.lines {
+            return self.matches_across_lines(old, place, anchor);
+        }
+        let (mut wanted, mut left) = (old.bytes.as_slice(), old.lines);
+        for run in self.runs(place) {
+            if left == 0 {
+                break;
+            }
+            let Run::Base(lines) = run else {
+                return Ok(false);
+            };
+            let end = lines.end.min(lines.start.saturating_add(left));
+            let here = self.base.slice(lines.start..end);
+            // Most places differ in their first bytes.
+            let alike = here.iter().take(8).eq(wanted.iter().take(here.len().min(8)));
+            if !alike {
+                return Ok(false);
+            }
+            self.budget.spend(bytes(here.len().min(wanted.len())))?;
+            let Some(rest) = wanted.strip_prefix(here) else {
+                return Ok(false);
+            };
+            wanted = rest;
+            left -= end - lines.start;
+        }
+        Ok(left == 0 && wanted.is_empty())
+    }
+
+    /// Git compares bytes, not lines: a preimage with a line that lacks its line feed can match where the bytes
+    /// agree and the lines do too but for white space. A last line without line feed so matches one with.
+    fn matches_across_lines(
+        &self,
+        old: &Preimage<'_>,
+        place: usize,
+        anchor: Anchor,
+    ) -> Result<bool, Exceeded> {
+        let (mut wanted, mut lines) = (old.bytes.as_slice(), old.each());
+        let mut left = old.lines;
+        for run in self.runs(place) {
+            if left == 0 {
+                break;
+            }
+            let Run::Base(base) = run else {
+                return Ok(false);
+            };
+            for number in base.take(left) {
+                let line = self.base.get(number);
+                self.budget.spend(bytes(line.len()).saturating_add(LOOK))?;
+                let expected = lines.next().unwrap_or_default();
+                if !visible(line).eq(visible(expected)) {
+                    return Ok(false);
+                }
+                match wanted.strip_prefix(line) {
+                    Some(rest) => wanted = rest,
+                    None if anchor == Anchor::None && line.starts_with(wanted) => wanted = b"",
+                    None => return Ok(false),
+                }
+                left -= 1;
+            }
+        }
+        Ok(left == 0 && wanted.is_empty())
+    }
+
+    /// Puts what a hunk leaves in place of the lines that it expects, and that stand there.
+    pub(super) fn replace(&mut self, place: usize, old: &Preimage<'a>) -> Result<(), Exceeded> {
+        let size = bytes(old.hunk.text.len());
+        self.budget.spend(size)?;
+        let held = bytes(2 * size_of::<Replaced<'_>>());
+        self.budget.hold(held)?;
+        self.held += held;
+        let left = Left {
+            hunk: old.hunk,
+            direction: old.direction,
+            skip: 0,
+            count: old.hunk.lines(Side::New, old.direction).count(),
+        };
+        self.move_gap(place)?;
+        let (end, base) = self.behind(self.before.len());
+        let start = base + (place - end);
+        let mut stop = start + old.lines;
+        // Hunks that left nothing stand between lines that another one may expect.
+        while let Some(next) = self.after.last().copied()
+            && self.len - next.at < place + old.lines
+        {
+            stop = next.base.1 + (place + old.lines - (self.len - next.at));
+            self.after.pop();
+        }
+        self.before.push(Replaced {
+            base: (start, stop),
+            at: place,
+            left,
+        });
+        self.len = self.len - old.lines + left.count;
+        Ok(())
+    }
+
+    /// Moves the gap to a place. What a hunk left there is split.
+    fn move_gap(&mut self, place: usize) -> Result<(), Exceeded> {
+        let mut moved = 0;
+        while let Some(last) = self.before.last().copied()
+            && last.at + last.left.count > place
+        {
+            self.before.pop();
+            moved += 1;
+            if last.at < place {
+                let kept = place - last.at;
+                self.before.push(Replaced {
+                    left: Left {
+                        count: kept,
+                        ..last.left
+                    },
+                    ..last
+                });
+                self.after.push(Replaced {
+                    base: (last.base.1, last.base.1),
+                    at: self.len - place,
+                    left: Left {
+                        skip: last.left.skip + kept,
+                        count: last.left.count - kept,
+                        ..last.left
+                    },
+                });
+                break;
+            }
+            self.after.push(Replaced {
+                at: self.len - last.at,
+                ..last
+            });
+        }
+        while let Some(next) = self.after.last().copied()
+            && self.len - next.at + next.left.count <= place
+        {
+            self.after.pop();
+            moved += 1;
+            self.before.push(Replaced {
+                at: self.len - next.at,
+                ..next
+            });
+        }
+        if let Some(next) = self.after.last().copied()
+            && self.len - next.at < place
+        {
+            let at = self.len - next.at;
+            let kept = place - at;
+            self.after.pop();
+            self.before.push(Replaced {
+                at,
+                left: Left {
+                    count: kept,
+                    ..next.left
+                },
+                ..next
+            });
+            self.after.push(Replaced {
+                base: (next.base.1, next.base.1),
+                at: self.len - place,
+                left: Left {
+                    skip: next.left.skip + kept,
+                    count: next.left.count - kept,
+                    ..next.left
+                },
+            });
+        }
+        self.budget.spend(LOOK.saturating_mul(moved))
+    }
+
+    /// How many bytes [`Image::contents`] gives.
+    pub(super) fn size(&self) -> usize {
+        let sizes = self.runs(0).map(|run| match run {
+            Run::Base(lines) => self.base.slice(lines).len(),
+            Run::Left(left) => left.lines().map(<[u8]>::len).sum(),
+        });
+        sizes.sum()
+    }
+
+    /// The file's contents, of a size that was asked for before.
+    pub(super) fn contents(&self, size: usize) -> Vec<u8> {
+        let mut contents = Vec::with_capacity(size);
+        for run in self.runs(0) {
+            match run {
+                Run::Base(lines) => contents.extend_from_slice(self.base.slice(lines)),
+                Run::Left(left) => left.lines().for_each(|line| contents.extend_from_slice(line)),
+            }
+        }
+        contents
+    }
+}
+
+impl Drop for Image<'_> {
+    fn drop(&mut self) {
+        self.budget.release(self.held);
+    }
+}
+
+/// The bytes of a line that are no white space.
+pub(super) fn visible(line: &[u8]) -> impl Iterator<Item = u8> {
+    line.iter()
+        .copied()
+        .filter(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r'))
+}

@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
+
+mod budget;
+mod ids;
+mod image;
+mod lines;
+mod mail;
+mod nearest;
+mod object;
+mod one_patch;
+mod options;
+mod overlay;
+mod parse;
+mod path;
+mod place;
+mod report;
+mod series;
+mod store;
+
+pub use object::{EntryMode, ObjectError, Objects, Oid, OidError, TreeEntry, WriteObjects, serialise_tree};
+pub use options::{Limits, Options, Results};
+pub use report::{
+    FileChange, FileReport, HunkOutcome, HunkReport, NearestMatch, PatchReport, PatchState, Rejection,
+};
+pub use series::{Error, PatchInput, Sequence, Series, apply};
+pub use store::{InvalidFile, LayeredStore, MemoryStore};

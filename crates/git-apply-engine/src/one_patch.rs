@@ -1,0 +1,740 @@
+//! Applies one patch to a tree, by the rules of `check_patch` and `write_out_results` in Git's apply.c for
+//! `git apply --cached`.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::budget::{Budget, Exceeded, bytes};
+use super::image::Image;
+use super::nearest;
+use super::object::{EntryMode, ObjectError, Oid};
+use super::overlay::{Cache, Leaf, Overlay, Undo};
+use super::parse::{BinaryHunk, Content, Direction, FilePatch, Hunk, Side, Tri, apply_delta, result_size};
+use super::path;
+use super::place;
+use super::report::{FileChange, FileReport, HunkOutcome, HunkReport};
+
+/// The bits of a mode that say what kind of entry it is.
+const KIND: u32 = 0o170_000;
+const SYMLINK: u32 = 0o120_000;
+const REGULAR: u32 = 0o100_644;
+
+/// How a patch ended on a tree.
+pub(super) struct Attempt {
+    /// The files, in the patch's order.
+    pub(super) files: Vec<FileReport>,
+    /// Why it does not apply.
+    pub(super) problem: Option<Problem>,
+}
+
+/// Why a patch, or the diff of one of its files, does not apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) kind: ProblemKind,
+    pub(super) message: String,
+}
+
+/// What kind of problem it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProblemKind {
+    /// The tree is not what the patch expects.
+    Conflict,
+    /// The patch asks for what no tree can give.
+    Refused,
+    /// It would take more memory or work than is allowed.
+    TooLarge,
+}
+
+/// What a patch is applied for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The tree after it, or a report on all that does not fit.
+    Apply,
+    /// Whether it would apply. The overlay stays as it is, and the first fault ends it.
+    Try,
+}
+
+enum Failed {
+    Store(ObjectError),
+    Problem(Problem),
+}
+
+impl From<ObjectError> for Failed {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::TooLarge { .. } => too_large(error.to_string()),
+            error => Self::Store(error),
+        }
+    }
+}
+
+fn too_large(message: String) -> Failed {
+    Failed::Problem(Problem {
+        kind: ProblemKind::TooLarge,
+        message,
+    })
+}
+
+/// Says of which file it is that a limit would be exceeded.
+fn exceeded(patch: &FilePatch<'_>) -> impl Fn(Exceeded) -> Failed {
+    let name = lossy(patch.name());
+    move |exceeded| too_large(format!("{name}: {exceeded}"))
+}
+
+fn conflict<T>(message: impl Into<String>) -> Result<T, Failed> {
+    Err(Failed::Problem(Problem {
+        kind: ProblemKind::Conflict,
+        message: message.into(),
+    }))
+}
+
+fn refused<T>(message: impl Into<String>) -> Result<T, Failed> {
+    Err(Failed::Problem(Problem {
+        kind: ProblemKind::Refused,
+        message: message.into(),
+    }))
+}
+
+/// What earlier diffs of the same patch did to a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// A diff that is still to come deletes or renames it.
+    WillGo,
+    /// A diff deleted or renamed it.
+    Gone,
+    /// The diff with this number left it.
+    Left(usize),
+}
+
+/// What the patch does to a symbolic link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LinkChange {
+    goes_away: bool,
+    in_result: bool,
+}
+
+/// The check of one patch against a tree.
+struct Check<'c, 'o, 'p> {
+    cache: &'c Cache<'o>,
+    overlay: &'c Overlay,
+    budget: &'c Budget,
+    direction: Direction,
+    purpose: Purpose,
+    patches: Vec<FilePatch<'p>>,
+    seen: HashMap<Vec<u8>, Seen>,
+    links: HashMap<Vec<u8>, LinkChange>,
+    /// The contents that each diff left; of one that another changed further, none.
+    results: Vec<Option<Bytes>>,
+}
+
+/// Applies a patch to the overlay, or leaves the overlay as it is and tells why.
+pub(super) fn apply(
+    cache: &Cache<'_>,
+    overlay: &mut Overlay,
+    patches: Vec<FilePatch<'_>>,
+    direction: Direction,
+    purpose: Purpose,
+) -> Result<Attempt, ObjectError> {
+    let mut check = Check::new(cache, overlay, patches, direction, purpose);
+    let mut files = Vec::with_capacity(check.patches.len());
+    let mut problem: Option<Problem> = None;
+    for number in 0..check.patches.len() {
+        let mut hunks = Vec::new();
+        let failure = match check.one(number, &mut hunks) {
+            Ok(()) => None,
+            Err(Failed::Problem(problem)) => Some(problem),
+            Err(Failed::Store(error)) => return Err(error),
+        };
+        if let Some(patch) = check.patches.get(number)
+            && purpose == Purpose::Apply
+        {
+            files.push(file_report(patch, failure.as_ref(), hunks));
+        }
+        check.results.resize(number + 1, None);
+        let is_last = failure
+            .as_ref()
+            .is_some_and(|failure| failure.kind == ProblemKind::TooLarge || purpose == Purpose::Try);
+        problem = problem.or(failure);
+        if is_last {
+            break;
+        }
+    }
+    let (patches, results) = (check.patches, check.results);
+    if problem.is_none() {
+        problem = match write(cache, overlay, &patches, results)? {
+            Ok(steps) if purpose == Purpose::Apply => {
+                overlay.settle(cache, steps);
+                None
+            }
+            Ok(steps) => {
+                overlay.take_back(cache, steps)?;
+                None
+            }
+            Err(problem) => Some(problem),
+        };
+    }
+    Ok(Attempt { files, problem })
+}
+
+fn file_report(patch: &FilePatch<'_>, failure: Option<&Problem>, hunks: Vec<HunkReport>) -> FileReport {
+    let text = |name: &Option<Vec<u8>>| name.as_deref().map(lossy);
+    let (old, new) = (text(&patch.old_name), text(&patch.new_name));
+    let change = match patch {
+        _ if patch.is_new == Tri::Yes => FileChange::Create,
+        _ if patch.is_delete == Tri::Yes => FileChange::Delete,
+        _ if patch.is_copy => FileChange::Copy,
+        _ if patch.is_rename => FileChange::Rename,
+        _ => FileChange::Modify,
+    };
+    let shown = match change {
+        FileChange::Delete => old.clone().or(new),
+        _ => new.or_else(|| old.clone()),
+    };
+    let shown = shown.unwrap_or_default();
+    FileReport {
+        old_path: old.filter(|old| *old != shown),
+        path: shown,
+        change,
+        error: failure.map(|problem| problem.message.clone()),
+        hunks,
+    }
+}
+
+impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
+    fn new(
+        cache: &'c Cache<'o>,
+        overlay: &'c Overlay,
+        patches: Vec<FilePatch<'p>>,
+        direction: Direction,
+        purpose: Purpose,
+    ) -> Self {
+        let mut seen = HashMap::new();
+        let mut links: HashMap<Vec<u8>, LinkChange> = HashMap::new();
+        for patch in &patches {
+            if let Some(old) = &patch.old_name {
+                if patch.new_name.is_none() || patch.is_rename {
+                    seen.insert(old.clone(), Seen::WillGo);
+                }
+                if patch.old_mode & KIND == SYMLINK && (patch.is_rename || patch.is_delete == Tri::Yes) {
+                    links.entry(old.clone()).or_default().goes_away = true;
+                }
+            }
+            if let Some(new) = &patch.new_name
+                && patch.new_mode & KIND == SYMLINK
+            {
+                links.entry(new.clone()).or_default().in_result = true;
+            }
+        }
+        Self {
+            cache,
+            overlay,
+            budget: cache.budget(),
+            direction,
+            purpose,
+            patches,
+            seen,
+            links,
+            results: Vec::new(),
+        }
+    }
+
+    /// `check_patch`.
+    fn one(&mut self, number: usize, hunks: &mut Vec<HunkReport>) -> Result<(), Failed> {
+        let Some(mut patch) = self.patches.get(number).cloned() else {
+            return Ok(());
+        };
+        let result = self.one_of(&mut patch, hunks);
+        let contents = match result {
+            Ok(contents) => contents,
+            Err(failed) => {
+                if let Some(slot) = self.patches.get_mut(number) {
+                    *slot = patch;
+                }
+                return Err(failed);
+            }
+        };
+        self.release_previous(&patch);
+        if let Some(new) = &patch.new_name {
+            self.seen.insert(new.clone(), Seen::Left(number));
+        }
+        if let Some(old) = patch
+            .old_name
+            .as_ref()
+            .filter(|_| patch.new_name.is_none() || patch.is_rename)
+        {
+            self.seen.insert(old.clone(), Seen::Gone);
+        }
+        let leaves_contents = patch.is_delete == Tri::Yes && !contents.is_empty();
+        let name = lossy(patch.name());
+        if let Some(slot) = self.patches.get_mut(number) {
+            *slot = patch;
+        }
+        self.results.push(Some(contents));
+        if leaves_contents {
+            return conflict(format!(
+                "{name}: the patch deletes the file, but would leave contents in it"
+            ));
+        }
+        Ok(())
+    }
+
+    fn one_of(&self, patch: &mut FilePatch<'p>, hunks: &mut Vec<HunkReport>) -> Result<Bytes, Failed> {
+        let leaf = self.check_preimage(patch)?;
+        let replaces = patch
+            .new_name
+            .as_ref()
+            .and_then(|new| self.seen.get(new))
+            .is_some_and(|seen| matches!(seen, Seen::WillGo | Seen::Gone));
+        if let Some(new) = &patch.new_name
+            && (patch.is_new == Tri::Yes || patch.is_rename || patch.is_copy)
+        {
+            if !replaces && self.overlay.leaf(self.cache, new)?.is_some() {
+                return conflict(format!("{}: already exists", lossy(new)));
+            }
+            if patch.new_mode == 0 {
+                patch.new_mode = if patch.is_new == Tri::Yes {
+                    REGULAR
+                } else {
+                    patch.old_mode
+                };
+            }
+        }
+        if let (Some(old), Some(_)) = (&patch.old_name, &patch.new_name) {
+            if patch.new_mode == 0 {
+                patch.new_mode = patch.old_mode;
+            }
+            if (patch.old_mode ^ patch.new_mode) & KIND != 0 {
+                return conflict(format!(
+                    "{}: the new mode {:o} is of another kind than the old mode {:o}",
+                    lossy(old),
+                    patch.new_mode,
+                    patch.old_mode
+                ));
+            }
+        }
+        check_paths(patch)?;
+        if patch.is_delete == Tri::No
+            && let Some(new) = &patch.new_name
+            && self.is_beyond_symlink(new)?
+        {
+            return refused(format!("{}: the path leads through a symbolic link", lossy(new)));
+        }
+        self.apply_data(patch, leaf, hunks)
+    }
+
+    /// What an earlier diff of this patch left under the old name (`previous_patch`).
+    fn previous(&self, patch: &FilePatch<'_>) -> Result<Option<usize>, Failed> {
+        if patch.is_copy || patch.is_rename {
+            return Ok(None);
+        }
+        match patch.old_name.as_ref().and_then(|old| self.seen.get(old)) {
+            None | Some(Seen::WillGo) => Ok(None),
+            Some(Seen::Left(number)) => Ok(Some(*number)),
+            Some(Seen::Gone) => conflict(format!(
+                "{}: an earlier part of the patch renamed or deleted it",
+                lossy(patch.name())
+            )),
+        }
+    }
+
+    /// Gives up what an earlier diff left under the name where this one leaves something else: nothing of it is written.
+    fn release_previous(&mut self, patch: &FilePatch<'_>) {
+        let stays = patch.new_name == patch.old_name && patch.is_delete != Tri::Yes;
+        let Ok(Some(previous)) = self.previous(patch) else {
+            return;
+        };
+        let is_file = |patch: &FilePatch<'_>| EntryMode::from_bits(patch.new_mode) != EntryMode::Gitlink;
+        if stays
+            && self.patches.get(previous).is_some_and(is_file)
+            && let Some(contents) = self.results.get_mut(previous).and_then(Option::take)
+        {
+            self.budget.release(bytes(contents.len()));
+        }
+    }
+
+    /// `check_preimage`: finds the old file, and fills in what the header does not say.
+    fn check_preimage(&self, patch: &mut FilePatch<'p>) -> Result<Option<Leaf>, Failed> {
+        let Some(old) = patch.old_name.clone() else {
+            return Ok(None);
+        };
+        let (mode, leaf) = if let Some(previous) = self.previous(patch)? {
+            (
+                self.patches.get(previous).map_or(0, |previous| previous.new_mode),
+                None,
+            )
+        } else {
+            match self.overlay.leaf(self.cache, &old)? {
+                Some(leaf) => (leaf.mode.bits(), Some(leaf)),
+                None if patch.is_new == Tri::Unknown => {
+                    patch.is_new = Tri::Yes;
+                    patch.is_delete = Tri::No;
+                    patch.old_name = None;
+                    return Ok(None);
+                }
+                None => return conflict(format!("{}: does not exist", lossy(&old))),
+            }
+        };
+        if patch.is_new == Tri::Unknown {
+            patch.is_new = Tri::No;
+        }
+        if patch.old_mode == 0 {
+            patch.old_mode = mode;
+        }
+        if (mode ^ patch.old_mode) & KIND != 0 {
+            return conflict(format!(
+                "{}: is {}, not {}",
+                lossy(&old),
+                kind(mode),
+                kind(patch.old_mode)
+            ));
+        }
+        if patch.new_mode == 0 && patch.is_delete == Tri::No {
+            patch.new_mode = mode;
+        }
+        Ok(leaf)
+    }
+
+    /// `path_is_beyond_symlink`.
+    fn is_beyond_symlink(&self, path: &[u8]) -> Result<bool, Failed> {
+        // Below a file there is nothing, so that one folder of the path at most is a link of the tree.
+        let link = self
+            .overlay
+            .first_leaf(self.cache, path)?
+            .filter(|(_, leaf)| leaf.mode == EntryMode::Symlink);
+        let folders = path.iter().enumerate().filter(|(_, b)| **b == b'/');
+        let folders: Vec<&[u8]> = folders
+            .filter_map(|(place, _)| path.get(..place).filter(|above| !above.is_empty()))
+            .collect();
+        let links = |above: &[u8]| {
+            if self.links.is_empty() {
+                return LinkChange::default();
+            }
+            self.budget.note(bytes(above.len()));
+            self.links.get(above).copied().unwrap_or_default()
+        };
+        for above in folders.into_iter().rev() {
+            let change = links(above);
+            if change.in_result {
+                return Ok(true);
+            }
+            if !change.goes_away && link.is_some_and(|(depth, _)| depth == path::depth(above)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// `apply_data`: the contents after the patch.
+    fn apply_data(
+        &self,
+        patch: &FilePatch<'p>,
+        leaf: Option<Leaf>,
+        reports: &mut Vec<HunkReport>,
+    ) -> Result<Bytes, Failed> {
+        let before = match (self.previous(patch)?, leaf) {
+            (Some(previous), _) => self.results.get(previous).cloned().flatten().unwrap_or_default(),
+            (None, Some(leaf)) => self.read(patch, leaf)?,
+            (None, None) => Bytes::new(),
+        };
+        match &*patch.content {
+            Content::Text(hunks) if hunks.is_empty() => Ok(before),
+            Content::Text(hunks) => self.apply_hunks(patch, &before, hunks, reports),
+            Content::Binary(forward, backward) => {
+                let hunk = match self.direction {
+                    Direction::Forward => forward.as_ref(),
+                    Direction::Reverse => backward.as_ref(),
+                };
+                self.apply_binary(patch, &before, forward.is_some(), hunk)
+            }
+        }
+    }
+
+    fn apply_hunks(
+        &self,
+        patch: &FilePatch<'p>,
+        before: &[u8],
+        hunks: &[Hunk<'p>],
+        reports: &mut Vec<HunkReport>,
+    ) -> Result<Bytes, Failed> {
+        let exceeded = exceeded(patch);
+        let mut image = Image::new(before, self.budget).map_err(&exceeded)?;
+        for (at, hunk) in hunks.iter().enumerate() {
+            let outcome = match place::place(&mut image, hunk, self.direction).map_err(&exceeded)? {
+                Ok(placed) => placed,
+                Err(_) if self.purpose == Purpose::Try => return conflict("a hunk does not fit"),
+                Err(old) => HunkOutcome::Rejected(Box::new(nearest::rejection(&mut image, hunk, &old))),
+            };
+            if self.purpose == Purpose::Apply {
+                self.budget.hold_all::<HunkReport>(1).map_err(&exceeded)?;
+                reports.push(HunkReport {
+                    number: at + 1,
+                    patch_line: hunk.line,
+                    old_start: hunk.start(Side::Old, self.direction),
+                    outcome,
+                });
+            }
+        }
+        let mut rejected = reports.iter().filter_map(|report| match &report.outcome {
+            HunkOutcome::Rejected(rejection) => Some((report, rejection)),
+            HunkOutcome::Placed { .. } => None,
+        });
+        let Some((first, rejection)) = rejected.next() else {
+            return self.contents(patch, &image);
+        };
+        let count = 1 + rejected.count();
+        let ends = rejection.line_ends();
+        conflict(format!(
+            "{}: {count} of {} hunks do not fit, the first is hunk {} (line {} of the patch){}",
+            lossy(patch.name()),
+            hunks.len(),
+            first.number,
+            first.patch_line,
+            ends.map(|ends| format!("; {ends}")).unwrap_or_default()
+        ))
+    }
+
+    /// The contents of a file whose hunks are in place.
+    fn contents(&self, patch: &FilePatch<'_>, image: &Image<'_>) -> Result<Bytes, Failed> {
+        let size = image.size();
+        self.check_size(patch, bytes(size))?;
+        let exceeded = exceeded(patch);
+        self.budget.spend(bytes(size)).map_err(&exceeded)?;
+        self.budget.hold(bytes(size)).map_err(&exceeded)?;
+        Ok(image.contents(size).into())
+    }
+
+    fn read(&self, patch: &FilePatch<'_>, leaf: Leaf) -> Result<Bytes, Failed> {
+        if leaf.mode == EntryMode::Gitlink {
+            return Ok(format!("Subproject commit {}\n", leaf.id).into());
+        }
+        self.read_blob(patch, leaf.id)
+    }
+
+    /// Reads a blob whose size is known to be allowed.
+    fn read_blob(&self, patch: &FilePatch<'_>, id: Oid) -> Result<Bytes, Failed> {
+        let known = self.overlay.known_blob(self.cache, id);
+        let size = match &known {
+            Some(known) => bytes(known.len()),
+            None => self.overlay.blob_size(self.cache, id)?,
+        };
+        self.check_size(patch, size)?;
+        let exceeded = exceeded(patch);
+        self.budget.spend(size).map_err(&exceeded)?;
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        // A store reads an object and copies it.
+        self.budget.hold(size.saturating_mul(2)).map_err(&exceeded)?;
+        let blob = self.overlay.blob(self.cache, id)?;
+        self.budget.release(size);
+        Ok(blob)
+    }
+
+    fn check_size(&self, patch: &FilePatch<'_>, size: u64) -> Result<(), Failed> {
+        let limit = self.budget.limits().file_bytes;
+        if size <= limit {
+            return Ok(());
+        }
+        Err(too_large(format!(
+            "{}: has {size} bytes, more than the {limit} that are allowed",
+            lossy(patch.name())
+        )))
+    }
+
+    /// `apply_binary`.
+    fn apply_binary(
+        &self,
+        patch: &FilePatch<'_>,
+        before: &Bytes,
+        has_hunks: bool,
+        hunk: Option<&BinaryHunk>,
+    ) -> Result<Bytes, Failed> {
+        let name = lossy(patch.name());
+        let (Some(old), Some(new)) = (Oid::from_hex(patch.old_id), Oid::from_hex(patch.new_id)) else {
+            return conflict(format!(
+                "{name}: a binary change needs an index line with full object ids"
+            ));
+        };
+        if patch.old_name.is_some() {
+            let id = self.id_of(patch, before)?;
+            if id != old {
+                return conflict(format!(
+                    "{name}: the binary change is for {old}, and the file is {id}"
+                ));
+            }
+        } else if !before.is_empty() {
+            return conflict(format!("{name}: the binary change is for an empty file"));
+        }
+        if new.is_null() {
+            return Ok(Bytes::new());
+        }
+        match self.read_blob(patch, new) {
+            Ok(known) => return Ok(known),
+            Err(Failed::Store(ObjectError::NotFound(_))) => {}
+            Err(Failed::Store(ObjectError::WrongKind(id))) => {
+                return conflict(format!("{name}: {id} is said to be a file, and is no blob"));
+            }
+            Err(error) => return Err(error),
+        }
+        let after = match hunk {
+            Some(BinaryHunk::Literal(contents)) => contents.clone(),
+            Some(BinaryHunk::Delta(delta)) => self.apply_delta(patch, before, delta)?,
+            None if has_hunks => {
+                return conflict(format!(
+                    "{name}: the binary change has no hunk that takes it back"
+                ));
+            }
+            None => {
+                return conflict(format!(
+                    "{name}: the patch only says that binary files differ; make it with git diff --binary"
+                ));
+            }
+        };
+        let id = self.id_of(patch, &after)?;
+        if id != new {
+            return conflict(format!(
+                "{name}: the binary change gives {id} and not {new} as it says"
+            ));
+        }
+        Ok(after)
+    }
+
+    fn apply_delta(&self, patch: &FilePatch<'_>, before: &[u8], delta: &[u8]) -> Result<Bytes, Failed> {
+        let does_not_fit = || conflict(format!("{}: the binary delta does not fit", lossy(patch.name())));
+        let Some(size) = result_size(before, delta) else {
+            return does_not_fit();
+        };
+        self.check_size(patch, size)?;
+        let exceeded = exceeded(patch);
+        self.budget.spend(size).map_err(&exceeded)?;
+        self.budget.hold(size).map_err(&exceeded)?;
+        match apply_delta(before, delta) {
+            Some(contents) => Ok(contents.into()),
+            None => does_not_fit(),
+        }
+    }
+
+    fn id_of(&self, patch: &FilePatch<'_>, contents: &[u8]) -> Result<Oid, Failed> {
+        self.budget
+            .spend(bytes(contents.len()))
+            .map_err(exceeded(patch))?;
+        Ok(Oid::of_blob(contents))
+    }
+}
+
+/// `check_unsafe_path`.
+fn check_paths(patch: &FilePatch<'_>) -> Result<(), Failed> {
+    let deletes = patch.is_delete != Tri::No;
+    let creates = patch.is_new != Tri::No;
+    let old = patch
+        .old_name
+        .as_ref()
+        .filter(|_| deletes || !(creates || patch.is_copy));
+    let new = patch.new_name.as_ref().filter(|_| !deletes);
+    for (name, mode) in [(old, patch.old_mode), (new, patch.new_mode)] {
+        if let Some(name) = name.filter(|name| !path::is_safe(name, EntryMode::from_bits(mode))) {
+            return refused(format!(
+                "the path {:?} is not allowed: it leaves the tree or touches .git",
+                lossy(name)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// `write_out_results`: first all that goes, then all that comes. Gives the steps by which it is taken back.
+fn write(
+    cache: &Cache<'_>,
+    overlay: &mut Overlay,
+    patches: &[FilePatch<'_>],
+    results: Vec<Option<Bytes>>,
+) -> Result<Result<Vec<Undo>, Problem>, ObjectError> {
+    for name in patches
+        .iter()
+        .flat_map(|patch| [&patch.old_name, &patch.new_name])
+    {
+        match name.as_ref().map_or(Ok(()), |name| overlay.open(cache, name)) {
+            Ok(()) => {}
+            Err(error @ ObjectError::TooLarge { .. }) => {
+                return Ok(Err(Problem {
+                    kind: ProblemKind::TooLarge,
+                    message: error.to_string(),
+                }));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let mut undo: Vec<Undo> = Vec::new();
+    for patch in patches {
+        let stays = patch.is_delete != Tri::Yes && (patch.is_new == Tri::Yes || patch.is_copy);
+        if let Some(old) = patch.old_name.as_ref().filter(|_| !stays) {
+            undo.push(overlay.remove(cache, old)?);
+        }
+    }
+    for (patch, contents) in patches.iter().zip(results) {
+        let (Some(new), Some(contents)) = (
+            patch.new_name.as_ref().filter(|_| patch.is_delete != Tri::Yes),
+            contents,
+        ) else {
+            continue;
+        };
+        let written = match mode_and_commit(patch, &contents) {
+            Ok((mode, None)) => overlay.put_made(cache, new, mode, contents)?,
+            Ok((mode, Some(id))) => overlay.put(cache, new, Leaf { mode, id })?,
+            Err(message) => {
+                overlay.take_back(cache, undo)?;
+                return Ok(Err(Problem {
+                    kind: ProblemKind::Conflict,
+                    message,
+                }));
+            }
+        };
+        let Some(step) = written else {
+            overlay.take_back(cache, undo)?;
+            return Ok(Err(Problem {
+                kind: ProblemKind::Conflict,
+                message: format!(
+                    "{}: a file stands in the place of a folder, or a folder in its own",
+                    lossy(new)
+                ),
+            }));
+        };
+        undo.push(step);
+    }
+    Ok(Ok(undo))
+}
+
+/// `add_index_file`: the mode of what is written, and the commit where that is a submodule.
+fn mode_and_commit(patch: &FilePatch<'_>, contents: &[u8]) -> Result<(EntryMode, Option<Oid>), String> {
+    let mode = match EntryMode::from_bits(if patch.new_mode == 0 {
+        REGULAR
+    } else {
+        patch.new_mode
+    }) {
+        EntryMode::Tree => EntryMode::Gitlink,
+        mode => mode,
+    };
+    if mode != EntryMode::Gitlink {
+        return Ok((mode, None));
+    }
+    let id = contents
+        .strip_prefix(b"Subproject commit ")
+        .and_then(|rest| rest.get(..40))
+        .and_then(Oid::from_hex);
+    id.map(|id| (mode, Some(id)))
+        .ok_or_else(|| format!("{}: no commit is given for the submodule", lossy(patch.name())))
+}
+
+fn lossy(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
+fn kind(mode: u32) -> &'static str {
+    match mode & KIND {
+        0o120_000 => "a symbolic link",
+        0o160_000 => "a submodule",
+        0o040_000 => "a folder",
+        _ => "a file",
+    }
+}

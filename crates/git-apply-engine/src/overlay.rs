@@ -1,0 +1,592 @@
+//! A tree with changes laid over it, in memory. Folders are read when they are needed, and only changed ones are
+//! hashed again.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use bstr::BString;
+use bytes::Bytes;
+
+use super::budget::{Budget, bytes};
+use super::object::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects, serialise_tree};
+use super::options::Limits;
+use super::path;
+
+/// Bytes of blobs, and of entries of trees, that are kept for later patches of the same series.
+const KEPT_BLOB_BYTES: usize = 16 << 20;
+const KEPT_TREE_BYTES: usize = 16 << 20;
+
+/// What an entry of a tree takes in memory besides its name: as it was read, and laid open for a change.
+const STORED_ENTRY_BYTES: usize = 80;
+const OPEN_ENTRY_BYTES: usize = 160;
+
+/// What a step along a path, and an entry that is read or hashed, costs in units of effort.
+const STEP: u64 = 64;
+
+/// Objects that were read, kept for the length of a series as far as there is room.
+pub(super) struct Cache<'o> {
+    objects: &'o dyn Objects,
+    budget: Budget,
+    trees: RefCell<Kept<Rc<Vec<TreeEntry>>>>,
+    blobs: RefCell<Kept<Bytes>>,
+}
+
+/// Values with how many bytes all of them have.
+struct Kept<T>(HashMap<Oid, T>, usize);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(HashMap::new(), 0)
+    }
+}
+
+impl<T> Kept<T> {
+    fn keep(&mut self, id: Oid, value: T, size: usize, most: usize) {
+        if size > most {
+            return;
+        }
+        if self.1 + size > most {
+            (self.0, self.1) = (HashMap::new(), 0);
+        }
+        if self.0.insert(id, value).is_none() {
+            self.1 += size;
+        }
+    }
+}
+
+impl<'o> Cache<'o> {
+    pub(super) fn new(objects: &'o dyn Objects, limits: &Limits) -> Self {
+        Self {
+            objects,
+            budget: Budget::new(limits),
+            trees: RefCell::default(),
+            blobs: RefCell::default(),
+        }
+    }
+
+    /// What the series may still hold and do.
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    fn tree(&self, id: Oid) -> Result<Rc<Vec<TreeEntry>>, ObjectError> {
+        self.budget.note(STEP);
+        if let Some(entries) = self.trees.borrow().0.get(&id) {
+            return Ok(Rc::clone(entries));
+        }
+        let entries = self.objects.tree(id)?;
+        self.budget.note(bytes(entries.len()).saturating_mul(STEP));
+        let limit = self.budget.limits().folder_entries;
+        if entries.len() > limit {
+            return Err(ObjectError::TooLarge {
+                id,
+                limit: format!("{limit} entries of a folder"),
+            });
+        }
+        let entries = Rc::new(entries);
+        let size = entries.iter().map(|entry| entry.name.len() + STORED_ENTRY_BYTES);
+        self.trees
+            .borrow_mut()
+            .keep(id, Rc::clone(&entries), size.sum(), KEPT_TREE_BYTES);
+        Ok(entries)
+    }
+
+    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
+        if let Some(blob) = self.kept_blob(id) {
+            return Ok(blob);
+        }
+        let blob = self.objects.blob(id)?;
+        self.keep_blob(id, blob.clone());
+        Ok(blob)
+    }
+
+    fn kept_blob(&self, id: Oid) -> Option<Bytes> {
+        self.blobs.borrow().0.get(&id).cloned()
+    }
+
+    fn keep_blob(&self, id: Oid, blob: Bytes) {
+        let size = blob.len();
+        self.blobs.borrow_mut().keep(id, blob, size, KEPT_BLOB_BYTES);
+    }
+}
+
+/// A file of a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Leaf {
+    pub(super) mode: EntryMode,
+    pub(super) id: Oid,
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    Leaf(Leaf),
+    Folder(Folder),
+}
+
+/// A folder: as the store has it, or with its entries laid open because something below changed.
+///
+/// Folders are laid open along the paths of patches alone, so that no recursion is deeper than
+/// [`Limits::path_depth`](super::options::Limits::path_depth), whatever tree they are in.
+#[derive(Clone, Debug)]
+enum Folder {
+    Stored(Oid),
+    Open {
+        entries: BTreeMap<BString, Node>,
+        /// The folder's id, where nothing changed since it was hashed.
+        hashed: Cell<Option<Oid>>,
+    },
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing.
+    Nothing,
+    /// A file, link or submodule.
+    Leaf(Leaf),
+    /// A folder.
+    Folder,
+}
+
+/// A change that was made, by which it can be taken back.
+pub(super) struct Undo {
+    path: Vec<u8>,
+    before: Option<Leaf>,
+    /// What was put, where it was added as a blob.
+    put: Option<Leaf>,
+}
+
+/// The contents that a patch made, and at how many places they stand.
+#[derive(Clone, Debug)]
+struct Made {
+    contents: Bytes,
+    places: usize,
+}
+
+/// A tree with changes laid over it.
+#[derive(Clone, Debug)]
+pub(super) struct Overlay {
+    root: Folder,
+    blobs: HashMap<Oid, Made>,
+    /// Bytes of blobs and of entries laid open.
+    held: u64,
+}
+
+impl Overlay {
+    pub(super) fn new(base: Oid) -> Self {
+        Self {
+            root: Folder::Stored(base),
+            blobs: HashMap::new(),
+            held: 0,
+        }
+    }
+
+    /// How many bytes it holds.
+    pub(super) fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// What stands at a path.
+    pub(super) fn standing(&self, cache: &Cache<'_>, path: &[u8]) -> Result<Standing, ObjectError> {
+        let mut folder = self.root.clone_shallow();
+        let mut components = path.split(|b| *b == b'/').peekable();
+        while let Some(name) = components.next() {
+            match (folder.entry(cache, name)?, components.peek()) {
+                (None, _) | (Some(Found::Leaf(_)), Some(_)) => return Ok(Standing::Nothing),
+                (Some(Found::Leaf(leaf)), None) => return Ok(Standing::Leaf(leaf)),
+                (Some(Found::Folder(_)), None) => return Ok(Standing::Folder),
+                (Some(Found::Folder(inner)), Some(_)) => folder = inner,
+            }
+        }
+        Ok(Standing::Nothing)
+    }
+
+    /// The file at a path.
+    pub(super) fn leaf(&self, cache: &Cache<'_>, path: &[u8]) -> Result<Option<Leaf>, ObjectError> {
+        Ok(match self.standing(cache, path)? {
+            Standing::Leaf(leaf) => Some(leaf),
+            Standing::Nothing | Standing::Folder => None,
+        })
+    }
+
+    /// How many names of a path lead to a file, and that file, where there is one on the way or at its end.
+    pub(super) fn first_leaf(
+        &self,
+        cache: &Cache<'_>,
+        path: &[u8],
+    ) -> Result<Option<(usize, Leaf)>, ObjectError> {
+        let mut folder = self.root.clone_shallow();
+        for (depth, name) in path.split(|b| *b == b'/').enumerate() {
+            match folder.entry(cache, name)? {
+                None => return Ok(None),
+                Some(Found::Leaf(leaf)) => return Ok(Some((depth + 1, leaf))),
+                Some(Found::Folder(inner)) => folder = inner,
+            }
+        }
+        Ok(None)
+    }
+
+    /// A blob of this overlay or of the store.
+    pub(super) fn blob(&self, cache: &Cache<'_>, id: Oid) -> Result<Bytes, ObjectError> {
+        match self.blobs.get(&id) {
+            Some(blob) => Ok(blob.contents.clone()),
+            None => cache.blob(id),
+        }
+    }
+
+    /// A blob that takes no more memory, because this overlay or the cache has it.
+    pub(super) fn known_blob(&self, cache: &Cache<'_>, id: Oid) -> Option<Bytes> {
+        match self.blobs.get(&id) {
+            Some(blob) => Some(blob.contents.clone()),
+            None => cache.kept_blob(id),
+        }
+    }
+
+    /// The size of a blob of this overlay or of the store.
+    pub(super) fn blob_size(&self, cache: &Cache<'_>, id: Oid) -> Result<u64, ObjectError> {
+        match self.known_blob(cache, id) {
+            Some(blob) => Ok(bytes(blob.len())),
+            None => cache.objects.blob_size(id),
+        }
+    }
+
+    /// Lays the folders along a path open, as far as they are there, so that what follows needs nothing of the store.
+    pub(super) fn open(&mut self, cache: &Cache<'_>, path: &[u8]) -> Result<(), ObjectError> {
+        let mut folder = &mut self.root;
+        for name in path.split(|b| *b == b'/') {
+            cache.budget.note(STEP);
+            let entries = folder.open(cache, &mut self.held)?;
+            match entries.get_mut(name) {
+                Some(Node::Folder(inner)) => folder = inner,
+                Some(Node::Leaf(_)) | None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a file with the contents that a patch made at a path, where neither a file stands in the place of its
+    /// folder nor a folder in its own.
+    pub(super) fn put_made(
+        &mut self,
+        cache: &Cache<'_>,
+        path: &[u8],
+        mode: EntryMode,
+        contents: Bytes,
+    ) -> Result<Option<Undo>, ObjectError> {
+        cache.budget.note(bytes(contents.len()));
+        let leaf = Leaf {
+            mode,
+            id: Oid::of_blob(&contents),
+        };
+        let Some(undo) = self.put(cache, path, leaf)? else {
+            return Ok(None);
+        };
+        let size = bytes(contents.len());
+        let made = self.blobs.entry(leaf.id).or_insert_with(|| {
+            self.held = self.held.saturating_add(size);
+            Made { contents, places: 0 }
+        });
+        made.places += 1;
+        Ok(Some(Undo {
+            put: Some(leaf),
+            ..undo
+        }))
+    }
+
+    /// Puts a file at a path, where neither a file stands in the place of its folder nor a folder in its own.
+    pub(super) fn put(
+        &mut self,
+        cache: &Cache<'_>,
+        path: &[u8],
+        leaf: Leaf,
+    ) -> Result<Option<Undo>, ObjectError> {
+        let before = match self.first_leaf(cache, path)? {
+            Some((depth, _)) if depth < path::depth(path) => return Ok(None),
+            Some((_, before)) => Some(before),
+            None if self.standing(cache, path)? == Standing::Folder => return Ok(None),
+            None => None,
+        };
+        self.replace(cache, path, Some(leaf))?;
+        Ok(Some(Undo {
+            path: path.to_vec(),
+            before,
+            put: None,
+        }))
+    }
+
+    /// Removes the file at a path. Folders that become empty go with it.
+    pub(super) fn remove(&mut self, cache: &Cache<'_>, path: &[u8]) -> Result<Undo, ObjectError> {
+        let before = self.leaf(cache, path)?;
+        if before.is_some() {
+            self.replace(cache, path, None)?;
+        }
+        Ok(Undo {
+            path: path.to_vec(),
+            before,
+            put: None,
+        })
+    }
+
+    /// Takes changes back.
+    pub(super) fn take_back(&mut self, cache: &Cache<'_>, steps: Vec<Undo>) -> Result<(), ObjectError> {
+        for step in steps.into_iter().rev() {
+            self.replace(cache, &step.path, step.before)?;
+            if let Some(put) = step.put {
+                self.forget(put.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up what changes replaced: the contents that a patch made and that stand nowhere any more. The cache keeps
+    /// them as long as it has room, because Git has them too, and a later patch may name them.
+    pub(super) fn settle(&mut self, cache: &Cache<'_>, steps: Vec<Undo>) {
+        for before in steps.into_iter().filter_map(|step| step.before) {
+            if let Some(contents) = self.forget(before.id) {
+                cache.keep_blob(before.id, contents);
+            }
+        }
+    }
+
+    /// Counts one place less for contents that a patch made, and gives them where that was the last.
+    fn forget(&mut self, id: Oid) -> Option<Bytes> {
+        let made = self.blobs.get_mut(&id)?;
+        made.places = made.places.saturating_sub(1);
+        if made.places > 0 {
+            return None;
+        }
+        let made = self.blobs.remove(&id)?;
+        self.held = self.held.saturating_sub(bytes(made.contents.len()));
+        Some(made.contents)
+    }
+
+    fn replace(&mut self, cache: &Cache<'_>, path: &[u8], leaf: Option<Leaf>) -> Result<(), ObjectError> {
+        let components: Vec<&[u8]> = path.split(|b| *b == b'/').collect();
+        replace_in(&mut self.root, cache, &components, leaf, &mut self.held)
+    }
+
+    /// The id of the tree. Changed folders are hashed, and not written.
+    pub(super) fn tree_id(&self, budget: &Budget) -> Oid {
+        folder_id(&self.root, budget)
+    }
+
+    /// Writes what the store lacks, and gives the id of the tree.
+    pub(super) fn write(&self, store: &mut dyn WriteObjects) -> Result<Oid, ObjectError> {
+        let mut needed = Vec::new();
+        collect_leaves(&self.root, &mut needed);
+        for id in needed {
+            if let Some(made) = self.blobs.get(&id) {
+                store.write_blob(&made.contents)?;
+            }
+        }
+        write_folder(&self.root, store)
+    }
+}
+
+enum FolderRef<'a> {
+    Stored(Oid),
+    Open(&'a BTreeMap<BString, Node>),
+}
+
+enum Found<'a> {
+    Leaf(Leaf),
+    Folder(FolderRef<'a>),
+}
+
+impl<'a> FolderRef<'a> {
+    /// What has a name in the folder.
+    fn entry(&self, cache: &Cache<'_>, name: &[u8]) -> Result<Option<Found<'a>>, ObjectError> {
+        cache.budget.note(STEP);
+        Ok(match self {
+            Self::Stored(id) => stored_entry(&cache.tree(*id)?, name),
+            Self::Open(entries) => match entries.get(name) {
+                Some(Node::Leaf(leaf)) => Some(Found::Leaf(*leaf)),
+                Some(Node::Folder(inner)) => Some(Found::Folder(inner.clone_shallow())),
+                None => None,
+            },
+        })
+    }
+}
+
+impl Folder {
+    fn clone_shallow(&self) -> FolderRef<'_> {
+        match self {
+            Self::Stored(id) => FolderRef::Stored(*id),
+            Self::Open { entries, .. } => FolderRef::Open(entries),
+        }
+    }
+
+    fn empty() -> Self {
+        Self::Open {
+            entries: BTreeMap::new(),
+            hashed: Cell::default(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Open { entries, .. } if entries.is_empty())
+    }
+
+    /// Lays the entries open for a change, and counts what they take.
+    fn open(
+        &mut self,
+        cache: &Cache<'_>,
+        held: &mut u64,
+    ) -> Result<&mut BTreeMap<BString, Node>, ObjectError> {
+        if let Self::Stored(id) = self {
+            let stored = cache.tree(*id)?;
+            let size = stored.iter().map(|entry| entry.name.len() + OPEN_ENTRY_BYTES);
+            let size = bytes(size.sum());
+            cache.budget.hold(size).map_err(|_| ObjectError::TooLarge {
+                id: *id,
+                limit: format!("{} bytes of a series", cache.budget.limits().memory_bytes),
+            })?;
+            *held = held.saturating_add(size);
+            let entries = stored
+                .iter()
+                .map(|entry| (entry.name.clone(), node(entry)))
+                .collect();
+            *self = Self::Open {
+                entries,
+                hashed: Cell::default(),
+            };
+        }
+        match self {
+            Self::Open { entries, hashed } => {
+                hashed.set(None);
+                Ok(entries)
+            }
+            Self::Stored(id) => Err(ObjectError::WrongKind(*id)),
+        }
+    }
+}
+
+fn node(entry: &TreeEntry) -> Node {
+    match entry.mode {
+        EntryMode::Tree => Node::Folder(Folder::Stored(entry.id)),
+        mode => Node::Leaf(Leaf { mode, id: entry.id }),
+    }
+}
+
+/// Trees are in Git's order, in which a folder stands as if its name ended in `/`; a name can therefore stand in
+/// one of two places.
+fn stored_entry(entries: &[TreeEntry], name: &[u8]) -> Option<Found<'static>> {
+    let find = |kind: EntryMode| {
+        entries
+            .binary_search_by(|entry| order_key(&entry.name, entry.mode).cmp(order_key(name, kind)))
+            .ok()
+            .and_then(|at| entries.get(at))
+            .filter(|entry| (entry.mode == EntryMode::Tree) == (kind == EntryMode::Tree))
+    };
+    let entry = find(EntryMode::Regular).or_else(|| find(EntryMode::Tree))?;
+    Some(match entry.mode {
+        EntryMode::Tree => Found::Folder(FolderRef::Stored(entry.id)),
+        mode => Found::Leaf(Leaf { mode, id: entry.id }),
+    })
+}
+
+fn order_key(name: &[u8], mode: EntryMode) -> impl Iterator<Item = u8> + Clone {
+    let slash = (mode == EntryMode::Tree).then_some(b'/');
+    name.iter().copied().chain(slash)
+}
+
+fn replace_in(
+    folder: &mut Folder,
+    cache: &Cache<'_>,
+    components: &[&[u8]],
+    leaf: Option<Leaf>,
+    held: &mut u64,
+) -> Result<(), ObjectError> {
+    let Some((first, rest)) = components.split_first() else {
+        return Ok(());
+    };
+    cache.budget.note(STEP);
+    let entries = folder.open(cache, held)?;
+    if rest.is_empty() {
+        match leaf {
+            Some(leaf) => entries.insert(BString::from(*first), Node::Leaf(leaf)),
+            None => entries.remove(*first),
+        };
+        return Ok(());
+    }
+    let below = entries
+        .entry(BString::from(*first))
+        .or_insert_with(|| Node::Folder(Folder::empty()));
+    if matches!(below, Node::Leaf(_)) {
+        if leaf.is_none() {
+            return Ok(());
+        }
+        *below = Node::Folder(Folder::empty());
+    }
+    if let Node::Folder(inner) = below {
+        replace_in(inner, cache, rest, leaf, held)?;
+        if inner.is_empty() {
+            entries.remove(*first);
+        }
+    }
+    Ok(())
+}
+
+fn folder_id(folder: &Folder, budget: &Budget) -> Oid {
+    let (entries, hashed) = match folder {
+        Folder::Stored(id) => return *id,
+        Folder::Open { entries, hashed } => (entries, hashed),
+    };
+    if let Some(id) = hashed.get() {
+        return id;
+    }
+    budget.note(bytes(entries.len()).saturating_mul(STEP));
+    let listed = entries.iter().map(|(name, node)| match node {
+        Node::Leaf(leaf) => TreeEntry {
+            mode: leaf.mode,
+            name: name.clone(),
+            id: leaf.id,
+        },
+        Node::Folder(inner) => TreeEntry {
+            mode: EntryMode::Tree,
+            name: name.clone(),
+            id: folder_id(inner, budget),
+        },
+    });
+    let id = Oid::of_tree(&serialise_tree(&in_order(listed.collect())));
+    hashed.set(Some(id));
+    id
+}
+
+fn write_folder(folder: &Folder, store: &mut dyn WriteObjects) -> Result<Oid, ObjectError> {
+    let entries = match folder {
+        Folder::Stored(id) => return Ok(*id),
+        Folder::Open { entries, .. } => entries,
+    };
+    let mut listed = Vec::with_capacity(entries.len());
+    for (name, node) in entries {
+        let (mode, id) = match node {
+            Node::Leaf(leaf) => (leaf.mode, leaf.id),
+            Node::Folder(inner) => (EntryMode::Tree, write_folder(inner, store)?),
+        };
+        listed.push(TreeEntry {
+            mode,
+            name: name.clone(),
+            id,
+        });
+    }
+    store.write_tree(&in_order(listed))
+}
+
+/// Puts entries into Git's order.
+fn in_order(mut entries: Vec<TreeEntry>) -> Vec<TreeEntry> {
+    entries.sort_by(|a, b| order_key(&a.name, a.mode).cmp(order_key(&b.name, b.mode)));
+    entries
+}
+
+fn collect_leaves(folder: &Folder, into: &mut Vec<Oid>) {
+    if let Folder::Open { entries, .. } = folder {
+        for node in entries.values() {
+            match node {
+                Node::Leaf(leaf) => into.push(leaf.id),
+                Node::Folder(inner) => collect_leaves(inner, into),
+            }
+        }
+    }
+}

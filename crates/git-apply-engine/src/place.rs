@@ -1,0 +1,318 @@
+//! Where hunks go, by the rules of Git's apply.c: first where the hunk says, then further and further away in both
+//! directions, at the start or end of the file where its context says so, and without fuzz.
+
+use super::budget::Exceeded;
+use super::image::{Anchor, Image, Preimage};
+use super::lines::LineIndex;
+use super::parse::{Direction, Hunk, Side};
+use super::report::HunkOutcome;
+
+/// How far around the place that a hunk names each line is looked at, before the index of all lines is made.
+const NEAR: usize = 64;
+
+/// How many lines of a hunk are looked up to find one that stands in few places.
+const LOOKED_UP: usize = 256;
+
+/// Applies a hunk and tells where it went, or leaves the file as it is and gives back what the hunk expects.
+pub(super) fn place<'a>(
+    image: &mut Image<'a>,
+    hunk: &'a Hunk<'a>,
+    direction: Direction,
+) -> Result<Result<HunkOutcome, Preimage<'a>>, Exceeded> {
+    let old = Preimage::new(hunk, direction, image.budget)?;
+    let expected = expected_place(hunk.start(Side::New, direction));
+    let Some(place) = find(image, hunk, direction, &old)? else {
+        return Ok(Err(old));
+    };
+    image.replace(place, &old)?;
+    Ok(Ok(HunkOutcome::Placed {
+        line: place + 1,
+        offset: distance(place, expected),
+    }))
+}
+
+/// `find_pos` of Git's apply.c.
+fn find(
+    image: &mut Image<'_>,
+    hunk: &Hunk<'_>,
+    direction: Direction,
+    old: &Preimage<'_>,
+) -> Result<Option<usize>, Exceeded> {
+    let count = image.len();
+    let at_start = hunk.start(Side::Old, direction) <= 1;
+    let anchor = if hunk.has_trailing_context {
+        Anchor::None
+    } else {
+        Anchor::End
+    };
+    if at_start || anchor == Anchor::End {
+        // Only the first or the last place can match, and the search would come to no other.
+        let only = if at_start {
+            Some(0)
+        } else {
+            count.checked_sub(old.lines)
+        };
+        return match only {
+            Some(only) if image.matches(old, only, anchor)? => Ok(Some(only)),
+            _ => Ok(None),
+        };
+    }
+    let expected = expected_place(hunk.start(Side::New, direction));
+    let start = usize::try_from(expected).map_or(count, |place| place.min(count));
+    if image.matches(old, start, Anchor::None)? {
+        return Ok(Some(start));
+    }
+    let has_exact = old.exact().next().is_some();
+    let furthest = start.max(count - start);
+    // Without a line that stands there as it is, there is nothing to look up.
+    let looked_at = if has_exact { furthest.min(NEAR) } else { furthest };
+    for distance in 1..=looked_at {
+        if image.matches(old, start + distance, Anchor::None)? {
+            return Ok(Some(start + distance));
+        }
+        if let Some(above) = start.checked_sub(distance)
+            && image.matches(old, above, Anchor::None)?
+        {
+            return Ok(Some(above));
+        }
+    }
+    if furthest <= looked_at {
+        return Ok(None);
+    }
+    find_by_index(image, old, start)
+}
+
+/// The place nearest to `start`, below before above, where a preimage stands.
+///
+/// It stands nowhere but where its rarest line does, and the index has the places of that.
+fn find_by_index(image: &mut Image<'_>, old: &Preimage<'_>, start: usize) -> Result<Option<usize>, Exceeded> {
+    let budget = image.budget;
+    let index = image.index()?;
+    let mut rarest: Option<(usize, usize, &[u8])> = None;
+    for (at, line) in old.exact().enumerate().take(LOOKED_UP) {
+        budget.spend(LineIndex::cost(line))?;
+        let count = index.candidates(line).len();
+        if rarest.is_none_or(|(fewest, ..)| count < fewest) {
+            rarest = Some((count, at, line));
+        }
+        if count == 0 {
+            break;
+        }
+    }
+    let Some((_, at, line)) = rarest else {
+        return Ok(None);
+    };
+    // The index is borrowed from the image, which is not changed while a place is looked for.
+    let image = &*image;
+    let Some(index) = image.known_index() else {
+        return Ok(None);
+    };
+    let (above, below) = index.candidates(line).split_at_line(image.base_from(start + at));
+    let place = |line: usize| image.place_of(line).and_then(|place| place.checked_sub(at));
+    let mut below = below.iter().filter_map(place).peekable();
+    let mut above = above.iter().rev().filter_map(place).peekable();
+    loop {
+        let next = match (below.peek(), above.peek()) {
+            (Some(one), Some(other)) if other.abs_diff(start) < one.abs_diff(start) => above.next(),
+            (Some(_), _) => below.next(),
+            (None, _) => above.next(),
+        };
+        match next {
+            None => return Ok(None),
+            Some(place) if image.matches(old, place, Anchor::None)? => return Ok(Some(place)),
+            Some(_) => {}
+        }
+    }
+}
+
+/// The place that a hunk's header names, as Git's `int` holds it.
+pub(super) fn expected_place(new_start: u64) -> i64 {
+    #[allow(clippy::cast_possible_truncation, reason = "Git keeps the lower 32 bits")]
+    #[allow(clippy::cast_possible_wrap, reason = "Git keeps the lower 32 bits")]
+    let place = new_start.saturating_sub(1) as i32;
+    place.into()
+}
+
+fn distance(place: usize, expected: i64) -> i64 {
+    i64::try_from(place).unwrap_or(i64::MAX).saturating_sub(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+    use crate::nearest;
+    use crate::options::{Limits, Options};
+    use crate::parse::{Content, parse};
+    use crate::report::{HunkOutcome, HunkReport};
+
+    /// Applies the hunks of a diff on one file; nothing where one does not fit.
+    fn apply(file: &str, hunks: &str) -> Result<(String, Vec<HunkReport>), Vec<HunkReport>> {
+        let budget = Budget::new(&Limits::default());
+        let reports = apply_within(&budget, file, hunks).unwrap();
+        let fits = |report: &HunkReport| matches!(report.outcome, HunkOutcome::Placed { .. });
+        if reports.1.iter().all(fits) {
+            Ok(reports)
+        } else {
+            Err(reports.1)
+        }
+    }
+
+    fn apply_within(budget: &Budget, file: &str, hunks: &str) -> Result<(String, Vec<HunkReport>), Exceeded> {
+        let text = format!("--- a/f\n+++ b/f\n{hunks}");
+        budget.begin_patch(0);
+        let patches = parse(text.as_bytes(), &Options::default(), budget).unwrap();
+        let Content::Text(hunks) = &*patches[0].content else {
+            panic!("text")
+        };
+        let mut image = Image::new(file.as_bytes(), budget)?;
+        let mut reports = Vec::new();
+        for hunk in hunks {
+            let outcome = match place(&mut image, hunk, Direction::Forward)? {
+                Ok(placed) => placed,
+                Err(old) => HunkOutcome::Rejected(Box::new(nearest::rejection(&mut image, hunk, &old))),
+            };
+            reports.push(HunkReport {
+                number: 1,
+                patch_line: hunk.line,
+                old_start: hunk.old_start,
+                outcome,
+            });
+        }
+        let contents = image.contents(image.size());
+        Ok((String::from_utf8(contents).unwrap(), reports))
+    }
+
+    #[test]
+    fn searches_forwards_before_backwards() {
+        let file = "x\na\ny\nq\nx\na\ny\n";
+        // Expected at line 3; the same lines stand two above and two below.
+        let hunk = "@@ -3,3 +3,3 @@\n x\n-a\n+b\n y\n";
+        let (result, reports) = apply(file, hunk).unwrap();
+        assert_eq!(result, "x\na\ny\nq\nx\nb\ny\n");
+        assert_eq!(reports[0].outcome, HunkOutcome::Placed { line: 5, offset: 2 });
+    }
+
+    #[test]
+    fn no_trailing_context_means_the_end() {
+        assert!(apply("a\nb\nc\n", "@@ -2,1 +2,2 @@\n b\n+x\n").is_err());
+        assert_eq!(
+            apply("a\nb\n", "@@ -2,1 +2,2 @@\n b\n+x\n").unwrap().0,
+            "a\nb\nx\n"
+        );
+    }
+
+    #[test]
+    fn the_first_line_means_the_start() {
+        assert!(apply("z\na\nb\n", "@@ -1,2 +1,3 @@\n+x\n a\n b\n").is_err());
+        assert_eq!(
+            apply("z\na\nb\nc\n", "@@ -2,2 +2,3 @@\n+x\n a\n b\n").unwrap().0,
+            "z\nx\na\nb\nc\n"
+        );
+    }
+
+    #[test]
+    fn a_hunk_does_not_match_what_another_left() {
+        let hunk = "@@ -2,1 +2,1 @@\n-a\n+a\n";
+        let both = format!("@@ -1,3 +1,3 @@\n x\n-a\n+a\n y\n{hunk}");
+        assert!(apply("x\na\ny\n", &both).is_err());
+    }
+
+    #[test]
+    fn a_conflict_names_the_nearest_place() {
+        let file = "one\ntwo\nthree\nfour\nfive\nsix\n";
+        let reports = apply(file, "@@ -1,4 +1,4 @@\n three\n-vier\n+4\n five\n six\n").unwrap_err();
+        let HunkOutcome::Rejected(rejection) = &reports[0].outcome else {
+            panic!("rejected")
+        };
+        assert_eq!((rejection.line, rejection.expected.len()), (1, 4));
+        let nearest = rejection.nearest.as_ref().unwrap();
+        assert_eq!((nearest.line, nearest.matching, nearest.differs_at), (3, 3, 2));
+    }
+
+    /// Where most of the expected lines stand, found by looking at each place.
+    fn nearest_by_looking(file: &[&str], old: &[&str], expected: usize) -> Option<usize> {
+        let matching = |place: usize| {
+            let here = file.iter().skip(place).zip(old);
+            here.filter(|(line, old)| line == old && !old.trim().is_empty())
+                .count()
+        };
+        let places = (0..file.len()).map(|place| {
+            let distance = std::cmp::Reverse(place.abs_diff(expected));
+            (matching(place), distance, place)
+        });
+        places
+            .max()
+            .filter(|(count, ..)| *count > 0)
+            .map(|(.., place)| place)
+    }
+
+    #[test]
+    fn the_index_finds_the_nearest_place_that_looking_finds() {
+        const LINES: [&str; 6] = ["\n", "a\n", "b\n", "c\n", "  }\n", "d\n"];
+        let mut random = 7_u64;
+        let mut next = |most: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(random >> 33).unwrap() % most
+        };
+        let mut found = 0;
+        for _ in 0..400 {
+            let file: Vec<&str> = (0..=next(300)).map(|_| LINES[next(6)]).collect();
+            let old: Vec<&str> = (0..2 + next(8)).map(|_| LINES[next(6)]).collect();
+            let expected = 1 + next(file.len() + 5);
+            let context: String = old.iter().flat_map(|line| [" ", line]).collect();
+            let (start, count) = (expected + 1, old.len() + 1);
+            // The line that is to go stands nowhere, so that the hunk fits nowhere.
+            let hunk = format!("@@ -{start},{count} +{start},{count} @@\n-gone\n+x\n{context}");
+            let reports = apply(&file.concat(), &hunk).unwrap_err();
+            let HunkOutcome::Rejected(rejection) = &reports[0].outcome else {
+                panic!("rejected")
+            };
+            let all = [vec!["gone\n"], old].concat();
+            let looked = nearest_by_looking(&file, &all, expected.min(file.len()));
+            let nearest = rejection.nearest.as_ref();
+            assert_eq!(
+                nearest.map(|nearest| nearest.line),
+                looked.map(|place| place + 1),
+                "{file:?} {hunk}"
+            );
+            found += usize::from(looked.is_some());
+        }
+        assert!(found > 300, "{found}");
+    }
+
+    #[test]
+    fn a_place_is_looked_for_within_the_budget() {
+        let file = "a\n".repeat(10_000);
+        let hunk = "@@ -5000,4 +5000,4 @@\n a\n a\n-b\n+c\n a\n".repeat(100);
+        let within = |effort| {
+            apply_within(
+                &Budget::new(&Limits {
+                    effort,
+                    ..Limits::default()
+                }),
+                &file,
+                &hunk,
+            )
+        };
+        // One that stands nowhere is known to by its rarest line.
+        assert!(within(16 << 20).is_ok());
+        assert_eq!(within(1 << 20).err(), Some(Exceeded::Effort));
+    }
+
+    #[test]
+    fn hunks_that_leave_nothing_join_what_stands_around_them() {
+        // An empty context line that loses its line feed is none: the hunk goes in the middle and leaves nothing.
+        let hole = "@@ -3,2 +3,1 @@\n-c\n\n\\ No newline at end of file\n";
+        let across = "@@ -2,3 +2,3 @@\n b\n-d\n+D\n e\n";
+        let (result, _) = apply("a\nb\nc\nd\ne\nf\n", &format!("{hole}{across}")).unwrap();
+        assert_eq!(result, "a\nb\nD\ne\nf\n");
+    }
+
+    #[test]
+    fn missing_line_feeds_count() {
+        let hunk = "@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+b\n";
+        assert_eq!(apply("a", hunk).unwrap().0, "b\n");
+        assert!(apply("a\n", hunk).is_err());
+    }
+}

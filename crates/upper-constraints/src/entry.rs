@@ -1,0 +1,316 @@
+//! One entry of a constraints file, read by PEP 508.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::str::FromStr;
+
+use pep440_rs::{Operator, Version};
+use pep508_rs::{ExtraName, MarkerTree, PackageName, Pep508Url, Requirement, VersionOrUrl};
+
+/// The longest requirement in bytes, without its hashes.
+const LONGEST: usize = 2048;
+
+/// What an entry allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// `===` or `==` and one version.
+    Exact {
+        /// The operator: `===` compares the text, `==` by PEP 440.
+        operator: &'static str,
+        /// The version as it is written.
+        text: String,
+        /// The version by PEP 440; absent for other texts, which pip's `===` takes and uv refuses.
+        version: Option<Version>,
+    },
+    /// Other specifiers, as they are written; empty where any version is allowed.
+    Range(String),
+    /// An address. It is not kept, because it may hold credentials.
+    Url,
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range(text) if text.is_empty() => f.write_str("any version"),
+            Self::Exact { text, .. } | Self::Range(text) => f.write_str(text),
+            Self::Url => f.write_str("an address"),
+        }
+    }
+}
+
+/// One entry.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Its first line, from 1.
+    pub line: usize,
+    /// The package.
+    pub name: PackageName,
+    /// The package's name as it is written.
+    pub spelled: String,
+    /// What it allows.
+    pub pin: Pin,
+    /// Where it holds: always true without a marker.
+    pub marker: MarkerTree,
+    /// The marker as it is written.
+    pub marker_text: Option<String>,
+    /// Its bytes with the line's ending.
+    pub(super) whole: Range<usize>,
+    /// Its bytes without white space and comments around it.
+    pub(super) body: Range<usize>,
+}
+
+/// An entry before its place in a file is known.
+pub(super) struct Parsed {
+    pub(super) name: PackageName,
+    pub(super) spelled: String,
+    pub(super) pin: Pin,
+    pub(super) marker: MarkerTree,
+    pub(super) marker_text: Option<String>,
+}
+
+/// An address that is neither read nor kept.
+#[derive(Debug)]
+struct Address;
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an address")
+    }
+}
+
+impl Pep508Url for Address {
+    type Err = Infallible;
+
+    fn parse_url(_: &str, _: Option<&Path>) -> Result<Self, Self::Err> {
+        Ok(Self)
+    }
+}
+
+/// Reads the text of a logical line that is no option.
+///
+/// # Errors
+///
+/// A sentence, where neither pip nor uv would take it as a constraint.
+pub(super) fn parse(text: &str) -> Result<Parsed, String> {
+    let text = without_options(text);
+    if text.len() > LONGEST {
+        return Err(format!("has {} bytes, more than {LONGEST}", text.len()));
+    }
+    ascii(text)?;
+    let spelled = name_in_front(text);
+    if spelled.is_empty() {
+        return Err("is no constraint: an entry starts with a package's name, as in name===1.2.3".to_owned());
+    }
+    let rest = text.get(spelled.len()..).unwrap_or_default();
+    if let Some(wrong) = wrong_name(spelled, rest) {
+        return Err(format!("has {wrong:?}, which is no name (PEP 508)"));
+    }
+    let (specifier, marker_text) = split_marker(rest);
+    // Both tools allow a comma at the end, the library does not.
+    let without_comma = specifier.strip_suffix(',').map(|specifier| {
+        let marker = marker_text.map_or(String::new(), |marker| format!(";{marker}"));
+        format!("{spelled} {specifier}{marker}")
+    });
+    let text = without_comma.as_deref().unwrap_or(text);
+    let requirement = Requirement::<Address>::parse_reporter(text, "", &mut |_, _| {});
+    let (name, pin, marker) = match requirement {
+        Ok(requirement) => {
+            let pin = pin(requirement.version_or_url, specifier);
+            (requirement.name, pin, requirement.marker)
+        }
+        Err(error) => match arbitrary(spelled, specifier, marker_text) {
+            Some(parsed) => parsed,
+            None => {
+                return Err(format!(
+                    "is no constraint that pip and uv read: {}",
+                    error.message
+                ));
+            }
+        },
+    };
+    Ok(Parsed {
+        name,
+        spelled: spelled.to_owned(),
+        pin,
+        marker,
+        marker_text: marker_text.map(ToOwned::to_owned),
+    })
+}
+
+/// Cuts `--hash` and the other options of one requirement off: they start at the first word that begins with a dash
+/// (pip's `break_args_options`).
+fn without_options(text: &str) -> &str {
+    let mut from = 0;
+    for word in text.split(' ') {
+        if word.starts_with('-') {
+            return text.get(..from).unwrap_or(text).trim_end();
+        }
+        from += word.len() + 1;
+    }
+    text
+}
+
+/// The characters of a name in front of a text.
+pub(super) fn name_in_front(text: &str) -> &str {
+    let end = text
+        .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')))
+        .unwrap_or(text.len());
+    text.get(..end).unwrap_or_default()
+}
+
+/// A name of the package or of an extra that is none. The library takes it for certain that what it reads as a name
+/// is one, and panics where it is not.
+fn wrong_name<'a>(spelled: &'a str, rest: &'a str) -> Option<&'a str> {
+    if PackageName::from_str(spelled).is_err() {
+        return Some(spelled);
+    }
+    let extras = rest.trim_start().strip_prefix('[')?.split(']').next()?;
+    extras
+        .split(',')
+        .map(str::trim)
+        .find(|extra| !extra.is_empty() && ExtraName::from_str(extra).is_err())
+}
+
+/// Specifier and marker of what follows a name.
+///
+/// An address may hold a semicolon: a marker behind one needs a space before the semicolon (PEP 508).
+pub(super) fn split_marker(rest: &str) -> (&str, Option<&str>) {
+    let separator = if rest.trim_start().starts_with('@') {
+        " ;"
+    } else {
+        ";"
+    };
+    match rest.split_once(separator) {
+        Some((specifier, marker)) => (specifier.trim(), Some(marker.trim())),
+        None => (rest.trim(), None),
+    }
+}
+
+fn pin(version_or_url: Option<VersionOrUrl<Address>>, specifier: &str) -> Pin {
+    let Some(VersionOrUrl::VersionSpecifier(specifiers)) = version_or_url else {
+        return match version_or_url {
+            Some(_) => Pin::Url,
+            None => Pin::Range(String::new()),
+        };
+    };
+    let written = specifier
+        .trim_start_matches(|c: char| c != '=' && c != '<' && c != '>' && c != '!' && c != '~')
+        .trim_end_matches(')')
+        .trim();
+    let operator = match &specifiers[..] {
+        [one] if *one.operator() == Operator::ExactEqual => "===",
+        [one] if *one.operator() == Operator::Equal => "==",
+        _ => return Pin::Range(written.to_owned()),
+    };
+    let version = specifiers.first().map(|one| one.version().clone());
+    let text = written
+        .strip_prefix(operator)
+        .unwrap_or(written)
+        .trim_end_matches(',')
+        .trim();
+    Pin::Exact {
+        operator,
+        text: text.to_owned(),
+        version,
+    }
+}
+
+/// `===` with a text that is no version of PEP 440, which pip takes.
+fn arbitrary(
+    spelled: &str,
+    specifier: &str,
+    marker_text: Option<&str>,
+) -> Option<(PackageName, Pin, MarkerTree)> {
+    let name = PackageName::from_str(spelled).ok()?;
+    let text = specifier.strip_prefix("===")?.trim();
+    if text.is_empty() || text.contains([' ', '\t', ',', ')', '(']) {
+        return None;
+    }
+    let marker = match marker_text {
+        Some(marker) => self::marker(marker).ok()?,
+        None => MarkerTree::TRUE,
+    };
+    let pin = Pin::Exact {
+        operator: "===",
+        text: text.to_owned(),
+        version: None,
+    };
+    Some((name, pin, marker))
+}
+
+/// The grammar of PEP 508 knows no other characters, and the library panics on some.
+fn ascii(text: &str) -> Result<(), String> {
+    match text.chars().find(|c| !c.is_ascii()) {
+        Some(c) => Err(format!("has {c:?}, and only ASCII may stand there (PEP 508)")),
+        None => Ok(()),
+    }
+}
+
+/// Reads a marker by PEP 508.
+pub(super) fn marker(text: &str) -> Result<MarkerTree, String> {
+    ascii(text)?;
+    MarkerTree::parse_reporter(text, &mut |_, _| {}).map_err(|error| error.message.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> String {
+        match parse(text) {
+            Ok(parsed) => {
+                let marker = parsed.marker_text.unwrap_or_default();
+                format!("{} {} [{marker}]", parsed.name, parsed.pin)
+            }
+            Err(error) => error,
+        }
+    }
+
+    #[test]
+    fn entries_of_all_forms() {
+        for (text, expected) in [
+            ("Oslo.Messaging===17.1.0", "oslo-messaging 17.1.0 []"),
+            ("a===1;python_version=='3.9'", "a 1 [python_version=='3.9']"),
+            ("a === 1 ; python_version > \"3\"", "a 1 [python_version > \"3\"]"),
+            ("a==1.0", "a 1.0 []"),
+            ("a (===1.0)", "a 1.0 []"),
+            ("a>=1,<2", "a >=1,<2 []"),
+            ("a", "a any version []"),
+            ("a[x,y]===1", "a 1 []"),
+            ("a===2004d", "a 2004d []"),
+            ("a===1,", "a 1 []"),
+            ("a @ https://u:p@h/a;b.whl", "a an address []"),
+            ("a===1 --hash=sha256:00 --hash=sha256:11", "a 1 []"),
+        ] {
+            assert_eq!(told(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_reads_is_refused() {
+        for text in [
+            "M;\"~\"~=\"==\";=\u{8d81}",
+            "a===1;os_name=='\u{fc}'",
+            "===1",
+            "a===",
+            "a=1",
+            "a===1 2",
+            "a===1;nonsense",
+            "https://h/a.whl",
+            "./a",
+        ] {
+            assert!(parse(text).is_err(), "{text}: {}", told(text));
+        }
+    }
+
+    #[test]
+    fn markers_are_the_same_by_meaning() {
+        let one = marker("python_version=='3.9'").unwrap();
+        assert_eq!(one, marker("python_version == \"3.9\"").unwrap());
+        assert_ne!(one, marker("python_version>='3.10'").unwrap());
+        assert!(one.is_disjoint(&marker("python_version>='3.10'").unwrap()));
+    }
+}

@@ -17,7 +17,7 @@ export INSTA_UPDATE=no
 hack/setup.sh
 
 say "format"
-cargo fmt --check
+cargo fmt --all --check
 
 say "shell scripts"
 git ls-files -z --cached --others --exclude-standard '*.sh' .ci | xargs -0 shellcheck -x
@@ -26,7 +26,13 @@ say "what the chaos run relies on"
 python3 -B -m unittest discover --quiet --start-directory hack/chaos
 
 say "lints"
-cargo clippy --locked --all-targets --quiet -- -D warnings
+cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+
+say "the libraries alone: without features, their documentation, and what would be published"
+libraries=(--package git-apply-engine --package upper-constraints)
+cargo clippy --locked --lib "${libraries[@]}" --quiet -- -D warnings
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features "${libraries[@]}" --quiet
+cargo package --locked --no-verify --allow-dirty "${libraries[@]}" --quiet
 
 say "licences, sources and banned crates"
 cargo deny --locked --log-level error check --show-stats bans licenses sources
@@ -47,4 +53,4 @@ if [ -x hack/corpus.sh ]; then
 fi
 
 say "tests"
-cargo test --locked
+cargo test --locked --workspace

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use patchset::constraints::{ConstraintsFile, Overrides, merge};
+use upper_constraints::{ConstraintsFile, Overrides, merge};
 
 fuzz_target!(|data: &[u8]| {
     // The first byte 0xFF separates the two files: it is in no UTF-8.

@@ -3,11 +3,15 @@
 
 #![no_main]
 
+use git_apply_engine::{EntryMode, Limits, MemoryStore, Oid, Options, PatchInput, Sequence, apply};
 use libfuzzer_sys::fuzz_target;
-use patchset::patch::{Limits, Options, PatchInput, Sequence, apply};
 
-#[path = "../store.rs"]
-mod store;
+/// A store with one file, and its tree.
+fn store(contents: &str) -> (MemoryStore, Oid) {
+    let mut store = MemoryStore::new();
+    let root = store.add_files([("f", EntryMode::Regular, contents)]).expect("a good path");
+    (store, root)
+}
 
 fuzz_target!(|input: (Vec<u8>, Vec<u8>, u8)| {
     let (before, after, shift) = input;
@@ -27,26 +31,26 @@ fuzz_target!(|input: (Vec<u8>, Vec<u8>, u8)| {
     before[before.len() - tail..].iter().for_each(|line| hunk.push_str(&format!(" {line}")));
 
     let text = before.concat();
-    let store = store::Store::new(&[("f", text.as_bytes())]);
+    let (store, root) = store(&text);
     let patches = [PatchInput { name: "p".into(), bytes: hunk.clone().into_bytes() }];
-    let series = apply(&store, store.root(), &patches, Sequence::Stacked, &Options::default()).expect("whole");
+    let series = apply(&store, root, &patches, Sequence::Stacked, &Options::default()).expect("whole");
     assert!(series.patches()[0].applies(), "{hunk}\n{:?}", series.patches()[0]);
     let mut written = store.clone();
     let tree = series.write(&mut written).expect("memory takes all");
     let back = Options { reverse: true, ..Options::default() };
     let taken = apply(&written, tree, &patches, Sequence::Stacked, &back).expect("whole");
-    assert_eq!(taken.tree(), store.root(), "{hunk}");
+    assert_eq!(taken.tree(), root, "{hunk}");
 
     let lead = "lead\n".repeat(usize::from(shift % 5) * usize::from(shift));
     let longer = format!("{lead}{text}{lead}");
-    let moved = store::Store::new(&[("f", longer.as_bytes())]);
-    let whole = apply(&moved, moved.root(), &patches, Sequence::Stacked, &Options::default()).expect("whole");
+    let (moved, moved_root) = self::store(&longer);
+    let whole = apply(&moved, moved_root, &patches, Sequence::Stacked, &Options::default()).expect("whole");
     let limits = Limits {
         effort: u64::from(shift) << 12,
         memory_bytes: u64::from(shift) << 8,
         ..Limits::default()
     };
     let options = Options { limits, ..Options::default() };
-    let bounded = apply(&moved, moved.root(), &patches, Sequence::Stacked, &options).expect("whole");
-    assert!(bounded.tree() == whole.tree() || bounded.tree() == moved.root());
+    let bounded = apply(&moved, moved_root, &patches, Sequence::Stacked, &options).expect("whole");
+    assert!(bounded.tree() == whole.tree() || bounded.tree() == moved_root);
 });

@@ -16,7 +16,14 @@ say "fetching"
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 git --git-dir="$corpus/nova.git" archive 32.0.0 | tar -x -C "$tree"
-cargo bench --locked --quiet --bench fetch -- "$tree"
+cargo bench --locked --quiet --package patchset --bench fetch -- "$tree"
+say "the engine against libgit2 and diffy"
+if [ -d "${PATCHSET_HISTORY:-}" ]; then
+    cargo bench --locked --quiet --package git-apply-engine --bench peers -- \
+        "$PATCHSET_HISTORY" 700 master stable/2025.1 stable/2025.2 stable/2026.1
+else
+    say "NOT MEASURED: set PATCHSET_HISTORY to a bare clone with the branches that are named here"
+fi
 say "from a change to a build"
 cluster=$(mktemp -d)
 trap 'hack/cluster.sh down "$cluster"; rm -rf "$tree"' EXIT

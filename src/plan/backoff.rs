@@ -72,3 +72,5 @@ mod tests {
         assert_eq!(jittered(minute, 0, 0.9), minute);
     }
 }
+// touched 22487
+// touched 2941

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::job::Order;
+use super::order::Order;
 use crate::api::build::Builder;
 
 /// Where the container may write.

@@ -5,11 +5,13 @@
 
 mod builder;
 mod job;
+mod order;
 mod overlay;
 mod pod_policy;
 mod request;
 
-pub use job::{INPUTS_ANNOTATION, MANAGED_BY, OWNER_LABEL, Order, TARGET_ANNOTATION, job, name};
+pub use job::{INPUTS_ANNOTATION, MANAGED_BY, OWNER_LABEL, TARGET_ANNOTATION, job, name};
+pub use order::Order;
 pub use overlay::overlay;
 pub use pod_policy::{PodTemplatePolicy, RefusedTemplate, check_pod_template};
 pub use request::{Request, labels};

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Error;
-use super::http::Answer;
+use super::answer::Answer;
 use crate::text::printable;
 
 /// How long to wait where a server limits requests without saying for how long: GitHub's own rule.

@@ -7,10 +7,11 @@ use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::answer::Answer;
 use super::answers::read;
 use super::app::App;
 use super::credentials::Login;
-use super::http::{Answer, Ask, Http};
+use super::http::{Ask, Http};
 use super::{BaseUrl, Credentials, Error, Kind, Place};
 
 /// How long before its end a token is used no more.

@@ -7,8 +7,9 @@ use reqwest::StatusCode;
 use reqwest::header::LINK;
 use secrecy::SecretString;
 
+use super::answer::Answer;
 use super::authorization::{Authorization, Permissions};
-use super::http::{Answer, Ask, Http};
+use super::http::{Ask, Http};
 use super::{Config, Credentials, Error, Place};
 
 /// A client for one login. It holds the tokens of a GitHub App, and knows until when servers want no requests.

@@ -5,12 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, RANGE,
-    USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, RANGE, USER_AGENT,
 };
 use reqwest::{Client, ClientBuilder, Method, Request, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::answer::{Answer, Lead};
 use super::answers::{limited_until, message};
 use super::base::host;
 use super::{Config, Error, Kind};
@@ -67,26 +67,6 @@ pub(crate) struct Purpose<'a> {
     pub(crate) secret: &'a SecretString,
     /// Whether it must not be done twice.
     pub(crate) once: bool,
-}
-
-/// An answer other than that the server fails or wants no requests.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-    /// What the server says went wrong, in one line without secrets; empty where nothing did.
-    pub(crate) message: String,
-    /// Where it leads, where it redirects; or why that is not followed.
-    pub(crate) elsewhere: Option<Result<Lead, Error>>,
-}
-
-/// Where a server leads with a redirect.
-#[derive(Clone, Debug)]
-pub(crate) struct Lead {
-    /// The address, which may be a secret.
-    pub(crate) url: Url,
-    /// What may be connected to for it.
-    destinations: Destinations,
 }
 
 impl Http {

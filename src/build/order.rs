@@ -1,0 +1,57 @@
+//! What a Job is made for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::api::build::Builder;
+
+/// One attempt at an image.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// The `PatchSet`'s name.
+    pub patch_set: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+    /// Its reference as the owner.
+    pub owner: Value,
+    /// The number of the attempt, from 1.
+    pub number: u32,
+    /// What is built from.
+    pub inputs_digest: &'a str,
+    /// The image to push, by its tag.
+    pub target: &'a str,
+    /// The folder with the Dockerfile, as an image by its digest.
+    pub dockerfile: &'a str,
+    /// The Dockerfile's name in it.
+    pub file: &'a str,
+    /// The stage to build.
+    pub stage: Option<&'a str>,
+    /// The named contexts, by their digests.
+    pub contexts: &'a BTreeMap<String, String>,
+    /// The build arguments.
+    pub args: &'a BTreeMap<String, String>,
+    /// The platforms.
+    pub platforms: &'a [String],
+    /// The image's labels.
+    pub labels: BTreeMap<String, String>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// How long it is kept when it is over.
+    pub keep: Duration,
+    /// The Secret of type `kubernetes.io/dockerconfigjson`.
+    pub secret: Option<&'a str>,
+    /// The registries without TLS.
+    pub plain_http: &'a [String],
+    /// The program.
+    pub builder: Builder,
+    /// The program's image.
+    pub image: &'a str,
+    /// The repository that keeps layers.
+    pub cache: Option<&'a str>,
+    /// The service account that its pods run as; that of the namespace where absent.
+    pub service_account: Option<&'a str>,
+    /// What is laid over the pod template.
+    pub pod_template: Option<&'a Value>,
+}

@@ -1,49 +1,17 @@
 //! Runs the reconcilers in a cluster: gather, plan, act, write status.
+//!
+//! Imports go one way: `runtime → pipeline → {build, delivery} → inputs → context → state`.
 
-mod annotations;
-mod attempts;
 mod build;
-mod build_places;
-mod check;
-mod constraint_override;
-mod contents;
 mod context;
 mod delivery;
-mod failures;
-mod folder;
-mod gather;
-mod github_apps;
-mod ingredients;
-mod inspection;
-mod job_engine;
-mod jobs;
-mod kind;
-mod memory;
-mod merged_file;
-mod news;
-mod options;
-mod orphaned_runs;
-mod panics;
-mod patch_set;
-mod patches;
-mod publishing;
-mod reconciler;
-mod references;
-mod registries;
-mod registry_logins;
-mod run;
-mod sbom;
-mod service_account;
-mod texts;
-mod triggers;
-mod turns;
-mod unreadable;
-mod upstreams;
-mod workflow_engine;
-mod workflows;
+mod inputs;
+mod pipeline;
+mod runtime;
+mod state;
 
-pub use options::{Options, TransportName};
-pub use run::run;
+pub use context::options::{Options, TransportName};
+pub use runtime::run;
 
 /// Why the controller cannot run, or one reconciliation could not be finished.
 #[derive(Debug, thiserror::Error)]

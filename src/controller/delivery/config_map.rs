@@ -8,14 +8,14 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::Request;
 use kube::{Client, Resource};
 
-use super::super::context::Context;
-use super::super::reconciler::within_limit;
-use super::super::service_account::Identity;
-use super::NotDelivered;
 use super::wanted::is_wanted;
 use crate::api::delivery::{Delivery, DeliveryConfigMap, DeliveryStatus};
 use crate::api::status::PatchSetStatus;
 use crate::api::{PatchSet, reason};
+use crate::controller::context::Context;
+use crate::controller::context::service_account::Identity;
+use crate::controller::state::api_server::within_limit;
+use crate::controller::state::deliveries::NotDelivered;
 use crate::plan::delivery::{data, prefix};
 use crate::plan::{Failure, Step};
 
@@ -32,7 +32,7 @@ const MANAGER_CONFLICT: &str = "FieldManagerConflict";
 const TRIES: usize = 5;
 
 /// Whether the ConfigMap has what the status says that was delivered.
-pub(super) async fn stands(
+pub async fn stands(
     patch_set: &PatchSet,
     context: &Context,
     map: &DeliveryConfigMap,
@@ -48,7 +48,7 @@ fn is_told(told: &DeliveryStatus, map: &DeliveryConfigMap, prefix: &str) -> bool
 }
 
 /// Puts back what was delivered where somebody changed it or took it away, whatever becomes of the next image.
-pub(super) async fn keep(
+pub async fn keep(
     patch_set: &PatchSet,
     context: &Context,
     delivery: &Delivery,
@@ -96,7 +96,7 @@ async fn holds(
 }
 
 /// Writes the image's keys where they are not there yet.
-pub(super) async fn deliver(
+pub async fn deliver(
     patch_set: &PatchSet,
     context: &Context,
     delivery: &Delivery,

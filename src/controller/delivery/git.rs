@@ -1,19 +1,12 @@
 //! Delivers images by commits to a Git repository that Flux follows.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::super::context::{Context, Pace};
-use super::super::failures::of_task;
-use super::super::turns;
-use super::super::upstreams::{self, Secrets, blocking, resolve};
-use super::NotDelivered;
-use super::lanes::Lanes;
-use super::request::{Clients, Wanted};
+use super::request::Wanted;
 use super::round::{At, Commit, Read, next_step};
 use super::wanted::is_wanted;
 use crate::api::build::ImageStatus;
@@ -22,8 +15,13 @@ use crate::api::delivery::{
 };
 use crate::api::status::PatchSetStatus;
 use crate::api::{PatchSet, reason};
+use crate::controller::context::failures::of_task;
+use crate::controller::context::{Context, Pace};
+use crate::controller::inputs::upstreams::{self, Secrets, blocking, resolve};
+use crate::controller::state::deliveries::{Answer, NotDelivered, Order, Placed, Rest};
+use crate::controller::state::turns;
 use crate::deliver::{self, Named};
-use crate::forge::{GitPurpose, LackingLabels};
+use crate::forge::GitPurpose;
 use crate::plan::delivery::image_of;
 use crate::plan::{Failure, Step};
 use crate::source::{
@@ -49,108 +47,11 @@ const TRIES: u32 = 8;
 /// The wait after the first lost race; longer after each further one.
 const AFTER_RACE: Duration = Duration::from_millis(50);
 
-/// The most objects of which is remembered where their image was seen.
-const MOST_SEEN: usize = 10_000;
-
 /// The author, where the spec names none.
 const AUTHOR: (&str, &str) = ("patchset", "noreply@patching.c5c3.io");
 
-/// Where an image is now.
-#[derive(Clone, Debug)]
-pub(super) enum Placed {
-    /// On the branch that Flux follows, by a commit that was made now.
-    Committed(CommitStatus),
-    /// There already: the newest commit in which it was found, and what is on the branch that commits go to.
-    Found(CommitStatus, Rest),
-    /// On a branch that waits to be merged into another one.
-    Proposed {
-        proposal: ProposalStatus,
-        /// The other one.
-        into: String,
-        /// What is said of the newest commit, where it is of this controller.
-        message: Option<String>,
-        /// The labels that the pull request could not be given.
-        lacks: Option<LackingLabels>,
-    },
-}
-
-/// What is on the branch that commits go to, beside an image that is on the followed one already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// Nothing that waits to be merged.
-    Nothing,
-    /// Something that waits.
-    Waits,
-    /// What is to be there could not be brought there.
-    Unknown,
-}
-
-/// A namespace, a repository and the branch that commits go to: one writer for each. Those of another namespace have logins of
-/// their own, and wait for nobody here.
-type Place = (String, String, Option<String>);
-
-type Answer = Result<Placed, NotDelivered>;
-
-/// What deliveries share between reconciliations. All of it can be lost.
-#[derive(Default)]
-pub(in crate::controller) struct Deliveries {
-    lanes: Lanes<Place, Order, Answer>,
-    pub(super) clients: Clients,
-    /// The commit in which an image was last seen, by the uid of its `PatchSet`.
-    seen: Mutex<HashMap<String, (String, String)>>,
-}
-
-impl Deliveries {
-    fn saw(&self, patch_set: &PatchSet, reference: &str, commit: &str) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= MOST_SEEN {
-            seen.clear();
-        }
-        seen.insert(
-            patch_set.uid().unwrap_or_default(),
-            (reference.to_owned(), commit.to_owned()),
-        );
-    }
-
-    fn has_seen(&self, patch_set: &PatchSet, reference: &str, commit: &str) -> bool {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&patch_set.uid().unwrap_or_default())
-            .is_some_and(|(image, at)| image == reference && at == commit)
-    }
-}
-
-/// An image that is to be delivered.
-struct Order {
-    patch_set: PatchSet,
-    delivery: Delivery,
-    git: DeliveryGit,
-    image: ImageStatus,
-    upstream: Upstream,
-    signer: Option<Signer>,
-    deadline: Instant,
-}
-
-impl Order {
-    fn key(&self) -> (String, String) {
-        (
-            self.patch_set.namespace().unwrap_or_default(),
-            self.patch_set.name_any(),
-        )
-    }
-
-    /// A commit of the repository.
-    fn at(&self, branch: &str, commit: &str) -> CommitStatus {
-        CommitStatus {
-            repository: self.upstream.url().to_string(),
-            branch: branch.to_owned(),
-            commit: commit.to_owned(),
-            paths: self.git.paths.clone(),
-        }
-    }
-}
-
 /// Whether the branch is where the image was delivered, or last found.
-pub(super) async fn stands(
+pub async fn stands(
     patch_set: &PatchSet,
     context: &Arc<Context>,
     git: &DeliveryGit,
@@ -172,7 +73,7 @@ pub(super) async fn stands(
 }
 
 /// The newest commit of the branch that Flux follows, where that has an image that waited to be merged.
-pub(super) async fn merged(
+pub async fn merged(
     patch_set: &PatchSet,
     context: &Arc<Context>,
     git: &DeliveryGit,
@@ -220,7 +121,7 @@ pub(super) async fn merged(
 }
 
 /// Brings an image to the repository, together with others that go there at the same time.
-pub(super) async fn deliver(
+pub async fn deliver(
     patch_set: &PatchSet,
     context: &Arc<Context>,
     delivery: &Delivery,

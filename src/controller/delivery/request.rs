@@ -1,14 +1,13 @@
 //! Has a pull request be open for what waits on a branch.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use kube::ResourceExt;
 
-use super::super::context::{Context, Pace};
-use super::super::failures::of_rest;
 use crate::api::delivery::{DeliveryGit, ProposalStatus, Provider, PullRequestOptions};
 use crate::api::{PatchSet, reason};
+use crate::controller::context::failures::of_rest;
+use crate::controller::context::{Context, Pace};
 use crate::forge::{AskAgain, Client, Credentials, Error, Kind, LackingLabels, Repository, Request, State};
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
@@ -17,38 +16,31 @@ use crate::source::Freshness;
 /// The title where the newest commit of the branch is somebody else's.
 const DEFAULT_TITLE: &str = "Deliver images";
 
-/// The most clients that are kept.
-const MOST: usize = 256;
-
-/// Clients by what they were made of: they hold tokens, and know when a server wants no requests.
-#[derive(Default)]
-pub(super) struct Clients(Mutex<HashMap<String, Arc<Client>>>);
-
 /// A pull request that is open.
-pub(super) struct Kept {
+pub struct Kept {
     /// Its address.
-    pub(super) url: String,
+    pub url: String,
     /// The labels that it could not be given.
-    pub(super) lacks: Option<LackingLabels>,
+    pub lacks: Option<LackingLabels>,
 }
 
 /// A pull request that is wanted.
-pub(super) struct Wanted<'a> {
-    pub(super) patch_set: &'a PatchSet,
-    pub(super) git: &'a DeliveryGit,
-    pub(super) options: &'a PullRequestOptions,
+pub struct Wanted<'a> {
+    pub patch_set: &'a PatchSet,
+    pub git: &'a DeliveryGit,
+    pub options: &'a PullRequestOptions,
     /// The branch that commits go to, and the one that they should be merged into.
-    pub(super) head: &'a str,
-    pub(super) base: &'a str,
+    pub head: &'a str,
+    pub base: &'a str,
     /// What the status tells of it.
-    pub(super) known: Option<&'a ProposalStatus>,
-    pub(super) pace: Pace,
+    pub known: Option<&'a ProposalStatus>,
+    pub pace: Pace,
 }
 
 impl Wanted<'_> {
     /// Has it be open, with the title and text of a commit's message when that is new. One for the same image that somebody
     /// closed stays closed, unless it is asked for.
-    pub(super) async fn keep(
+    pub async fn keep(
         &self,
         context: &Arc<Context>,
         proposal: &ProposalStatus,
@@ -129,7 +121,7 @@ impl Wanted<'_> {
     }
 
     /// Closes it where it is open: what it asks for is there, or is not wanted any more.
-    pub(super) async fn close(&self, context: &Arc<Context>) -> Result<(), Failure> {
+    pub async fn close(&self, context: &Arc<Context>) -> Result<(), Failure> {
         let client = self.client(context).await?;
         let found = self.in_time(client.find(self.head, self.base)).await?;
         match found.filter(|found| found.state == State::Open) {
@@ -169,13 +161,8 @@ impl Wanted<'_> {
             key = key.with(name.as_bytes()).with(value);
         }
         let key = key.digest();
-        let clients = &context.deliveries.clients.0;
-        let known = clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-            .cloned();
-        if let Some(client) = known {
+        let clients = &context.deliveries.clients;
+        if let Some(client) = clients.get(&key) {
             return Ok(client);
         }
         let wrong = |error: &Error| {
@@ -188,13 +175,7 @@ impl Wanted<'_> {
         let repository = repository.map_err(|error| of(&error))?;
         let client =
             Client::new(&context.requests(), repository, credentials).map_err(|error| wrong(&error))?;
-        let client = Arc::new(client);
-        let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients.len() >= MOST {
-            clients.clear();
-        }
-        clients.insert(key, Arc::clone(&client));
-        Ok(client)
+        Ok(clients.keep(key, client))
     }
 }
 

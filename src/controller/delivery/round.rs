@@ -7,18 +7,18 @@ use crate::plan::{Failure, Step as Part};
 use crate::source::{Expected, Snapshot};
 
 /// A branch as it is.
-pub(super) struct At {
-    pub(super) snapshot: Snapshot,
-    pub(super) commit: String,
-    pub(super) parent: Option<String>,
+pub struct At {
+    pub snapshot: Snapshot,
+    pub commit: String,
+    pub parent: Option<String>,
     /// What is said of its newest commit.
-    pub(super) message: String,
+    pub message: String,
     /// Its files with markers.
-    pub(super) files: Vec<(String, Vec<u8>)>,
+    pub files: Vec<(String, Vec<u8>)>,
 }
 
 impl At {
-    pub(super) fn tip(&self) -> Tip<'_> {
+    pub fn tip(&self) -> Tip<'_> {
         Tip {
             commit: &self.commit,
             parent: self.parent.as_deref(),
@@ -29,16 +29,16 @@ impl At {
 }
 
 /// The branches as they are.
-pub(super) struct Read {
+pub struct Read {
     /// The name of the branch that Flux follows.
-    pub(super) name: String,
-    pub(super) base: At,
+    pub name: String,
+    pub base: At,
     /// The branch that commits go to, where it is another and there already.
-    pub(super) beside: Option<At>,
+    pub beside: Option<At>,
 }
 
 impl Read {
-    pub(super) fn at(&self, branch: Onto) -> Option<&At> {
+    pub fn at(&self, branch: Onto) -> Option<&At> {
         match branch {
             Onto::Followed => Some(&self.base),
             Onto::Beside => self.beside.as_ref(),
@@ -47,30 +47,30 @@ impl Read {
 }
 
 /// A commit to make and push.
-pub(super) struct Commit {
+pub struct Commit {
     /// What it is made on.
-    pub(super) onto: Onto,
+    pub onto: Onto,
     /// Where it goes, and what has to be there.
-    pub(super) branch: String,
-    pub(super) expected: Expected,
-    pub(super) files: Vec<(String, Vec<u8>)>,
-    pub(super) message: String,
+    pub branch: String,
+    pub expected: Expected,
+    pub files: Vec<(String, Vec<u8>)>,
+    pub message: String,
 }
 
 /// What to push, and what that means for each image.
-pub(super) struct Step {
+pub struct Step {
     /// The commit; nothing where this commit has it all.
-    pub(super) push: Result<Commit, String>,
+    pub push: Result<Commit, String>,
     /// Why an image cannot be delivered.
-    pub(super) failures: Vec<Option<Failure>>,
+    pub failures: Vec<Option<Failure>>,
     /// Whether the followed branch has it already.
-    pub(super) merged: Vec<bool>,
+    pub merged: Vec<bool>,
     /// Whether something waits on the branch beside after that.
-    pub(super) waits: bool,
+    pub waits: bool,
 }
 
 /// Decides, given the images that are to be delivered.
-pub(super) fn next_step(read: &Read, git: &DeliveryGit, images: &[Named]) -> Step {
+pub fn next_step(read: &Read, git: &DeliveryGit, images: &[Named]) -> Step {
     let base = read.base.tip();
     let first = deliver::planned(&base, images);
     let mut failures: Vec<Option<Failure>> = images

@@ -3,17 +3,17 @@
 use kube::api::Api;
 use kube::{Resource, ResourceExt};
 
-use super::super::context::Context;
-use super::super::reconciler::within_limit;
 use crate::api::delivery::Delivery;
 use crate::api::{PatchSet, reason};
+use crate::controller::context::Context;
+use crate::controller::state::api_server::within_limit;
 use crate::plan::delivery::{APPROVED, may_stand};
 use crate::plan::{Failure, Step};
 
 /// Asks the API server, because a watch lags: whether this image is still the one to stand there, and the spec still asks for
 /// its delivery in this way. Asked after the place was read that is written only where it is as it was read, this keeps an
 /// older image from going over a newer one, also where two controllers are at work.
-pub(super) async fn is_wanted(
+pub async fn is_wanted(
     context: &Context,
     patch_set: &PatchSet,
     delivery: &Delivery,

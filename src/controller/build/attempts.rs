@@ -1,0 +1,157 @@
+//! What is told of the attempts at a build, whoever builds.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::api::build::{Build, BuildStatus};
+use crate::api::reason;
+use crate::api::status::PatchSetStatus;
+use crate::plan::conditions::seconds;
+use crate::plan::patch_set::Built;
+use crate::plan::{Failure, Retry, Step};
+
+/// A sentence on an attempt under way. `who` builds.
+pub fn building(planned: &BuildStatus, build: &Build, who: &str, held_up: Option<&str>) -> String {
+    let failures = planned.attempt.as_ref().map_or(0, |attempt| attempt.failures);
+    let message = format!(
+        "{who} builds {} (attempt {} of {})",
+        planned.target.as_deref().unwrap_or_default(),
+        failures.saturating_add(1),
+        build.retries().saturating_add(1),
+    );
+    match held_up {
+        Some(held_up) => format!("{message}: {held_up}"),
+        None => message,
+    }
+}
+
+/// Ends the attempt of an image that the registry has.
+pub fn succeeded(planned: &mut BuildStatus, now: Timestamp) {
+    if let Some(attempt) = &mut planned.attempt {
+        attempt.finished_at.get_or_insert(seconds(now));
+        (attempt.message, attempt.log_tail) = (None, None);
+    }
+}
+
+/// Somebody asks for another try: what failed before does not count, also where the next attempt has to wait for its turn.
+pub fn forgive(planned: &mut BuildStatus) {
+    if let Some(attempt) = planned
+        .attempt
+        .as_mut()
+        .filter(|attempt| attempt.finished_at.is_some())
+    {
+        attempt.failures = 0;
+    }
+}
+
+/// The last attempt failed, and the next one follows after a wait.
+pub fn again(planned: BuildStatus, build: &Build, wait: Duration) -> Built {
+    let failure = Failure {
+        retry: Retry::After(wait),
+        ..failed(&planned, build, "it will be tried again")
+    };
+    Built::Failed(failure, Some(planned))
+}
+
+/// The last attempt failed, and none follows.
+pub fn given_up(planned: BuildStatus, build: &Build) -> Built {
+    let failure = Failure {
+        retry: Retry::WhenChanged,
+        ..failed(
+            &planned,
+            build,
+            "change what it is built from, or ask for another try with reconcile.fluxcd.io/requestedAt",
+        )
+    };
+    Built::Failed(failure, Some(planned))
+}
+
+fn failed(planned: &BuildStatus, build: &Build, then: &str) -> Failure {
+    let attempt = planned.attempt.as_ref();
+    Failure::retried(
+        Step::Build,
+        reason::BUILD_FAILED,
+        format!(
+            "attempt {} of {} at {} failed: {}; {then}",
+            attempt.map_or(0, |attempt| attempt.failures),
+            build.retries().saturating_add(1),
+            planned.target.as_deref().unwrap_or_default(),
+            attempt
+                .and_then(|attempt| attempt.message.as_deref())
+                .unwrap_or("for a reason unknown"),
+        ),
+    )
+}
+
+/// The attempt under way at what is not wanted any more.
+pub fn superseded<'a>(known: &'a PatchSetStatus, planned: &BuildStatus) -> Option<&'a BuildStatus> {
+    let former = known.build.as_ref()?;
+    let is_active = former
+        .attempt
+        .as_ref()
+        .is_some_and(|attempt| attempt.finished_at.is_none());
+    (is_active && !is_same(former, planned)).then_some(former)
+}
+
+/// Whether an attempt at one is an attempt at the other.
+pub fn is_same(one: &BuildStatus, other: &BuildStatus) -> bool {
+    (&one.inputs_digest, &one.target) == (&other.inputs_digest, &other.target)
+}
+
+/// How long one attempt at a build may take, where the controller allows so much.
+///
+/// # Errors
+///
+/// Where the spec asks for more, or for what is no duration.
+pub fn timeout(build: &Build, longest: Duration) -> Result<Duration, Failure> {
+    let wanted = build
+        .timeout()
+        .map_err(|error| Failure::stalled(Step::Build, reason::INVALID_SPEC, error.to_string()))?;
+    match &build.timeout {
+        Some(timeout) if wanted > longest => Err(Failure::stalled(
+            Step::Build,
+            reason::ACCESS_DENIED,
+            format!(
+                "build.timeout is {timeout}, and this controller allows builds of at most {} seconds (--max-build-timeout): shorten it",
+                longest.as_secs()
+            ),
+        )),
+        Some(_) | None => Ok(wanted.min(longest)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_may_take_as_long_as_the_controller_allows() {
+        let build = |timeout: Option<&str>| -> Build {
+            let mut build =
+                serde_json::json!({ "engine": "External", "source": { "repository": "r.example/s" } });
+            if let Some(timeout) = timeout {
+                build["timeout"] = timeout.into();
+            }
+            serde_json::from_value(build).unwrap()
+        };
+        let [hour, two] = [1, 2].map(|hours| Duration::from_secs(hours * 3600));
+        assert_eq!(timeout(&build(None), two), Ok(hour));
+        assert_eq!(
+            timeout(&build(None), Duration::from_secs(60)),
+            Ok(Duration::from_secs(60))
+        );
+        assert_eq!(timeout(&build(Some("2h")), two), Ok(two));
+        let failure = timeout(&build(Some("2h1ms")), two).unwrap_err();
+        assert_eq!(failure.reason, reason::ACCESS_DENIED);
+        assert!(
+            failure
+                .message
+                .contains("at most 7200 seconds (--max-build-timeout)")
+        );
+        assert_eq!(
+            timeout(&build(Some("9000h")), two).unwrap_err().reason,
+            reason::INVALID_SPEC
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! The workflow that a spec names, and who speaks to it.
+
+use std::sync::Arc;
+
+use kube::ResourceExt;
+
+use crate::actions::{BaseUrl, Client, Credentials, Error, Workflow};
+use crate::api::build::GitHubActions;
+use crate::api::{PatchSet, reason};
+use crate::controller::context::{Context, failures};
+use crate::plan::inputs::Inputs;
+use crate::plan::{Failure, Step};
+
+/// The workflow that a spec names, and who speaks to it. Clients are kept for as long as their Secret stays as it is:
+/// they hold tokens, and what the server said of its limits.
+pub async fn connect(
+    patch_set: &PatchSet,
+    options: &GitHubActions,
+    context: &Context,
+) -> Result<(Workflow, Arc<Client>), Failure> {
+    let namespace = patch_set.namespace().unwrap_or_default();
+    let name = &options.secret_ref.name;
+    let data = context.references.secret(&namespace, name).await?;
+    let credentials = Credentials::from_secret(&data).map_err(|error| {
+        Failure::retried(
+            Step::Build,
+            reason::INVALID_REFERENCE,
+            format!("Secret {namespace}/{name}: {error}"),
+        )
+    })?;
+    let base = match (&options.api_url, credentials.base_url()) {
+        (Some(address), _) => BaseUrl::parse(address).map_err(|error| of(&error))?,
+        (None, Some(base)) => base.clone(),
+        (None, None) => BaseUrl::parse(BaseUrl::GITHUB).map_err(|error| of(&error))?,
+    };
+    let (owner, repository) = options.repository.split_once('/').unwrap_or_default();
+    let workflow = Workflow::new(base.clone(), owner, repository, &options.workflow, options.ref_())
+        .map_err(|error| of(&error))?;
+    let mut key = Inputs::new("github")
+        .with(namespace.as_bytes())
+        .with(base.to_string().as_bytes());
+    for (name, value) in &*data {
+        key = key.with(name.as_bytes()).with(value);
+    }
+    let key = key.digest();
+    let clients = &context.workflows.clients;
+    if let Some(client) = clients.get(&key) {
+        return Ok((workflow, client));
+    }
+    let client = Client::new(&context.requests().into(), credentials).map_err(|error| of(&error))?;
+    Ok((workflow, clients.keep(key, client)))
+}
+
+/// What an error of GitHub means for an object.
+pub fn of(error: &Error) -> Failure {
+    failures::of_rest(Step::Build, reason::BUILD_FAILED, error)
+}

@@ -1,0 +1,103 @@
+//! Looks into an image that the registry has, before it counts.
+
+use jiff::Timestamp;
+
+use super::attempts;
+use crate::api::build::{BuildStatus, ImageStatus, InstalledStatus, Origin, RejectedImage, Rejection};
+use crate::api::reason;
+use crate::controller::context::Pace;
+use crate::controller::context::failures::of_registry;
+use crate::controller::inputs::registries::in_time;
+use crate::plan::installed::{Distribution, Platform, judge};
+use crate::plan::{Failure, Step};
+use crate::publish::installed as found;
+use crate::publish::{self, Installed, Layers, Registry};
+
+/// What keeps a rejected image from counting.
+pub fn refusal(rejected: &RejectedImage) -> Failure {
+    let reason = match rejected.reason {
+        Rejection::StockInstalled => reason::STOCK_INSTALLED,
+        Rejection::ImageUnreadable => reason::IMAGE_UNREADABLE,
+    };
+    Failure::stalled(Step::Build, reason, rejected.message.clone())
+}
+
+/// Looks whether an image has installed what it was built from, once for each digest, and notes in the plan where it does
+/// not.
+///
+/// # Errors
+///
+/// Where it does not, or cannot be read.
+pub async fn look(
+    registry: &Registry,
+    layers: &Layers,
+    planned: &mut BuildStatus,
+    image: &ImageStatus,
+    pace: Pace,
+) -> Result<Vec<InstalledStatus>, Failure> {
+    if let Some(rejected) = planned
+        .rejected
+        .as_ref()
+        .filter(|rejected| rejected.digest == image.digest)
+    {
+        return Err(refusal(rejected));
+    }
+    planned.rejected = None;
+    if planned.distributions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let by_digest = format!("{}@{}", image.repository, image.digest);
+    let what = "looking into the image";
+    let looked = in_time(pace, what, async {
+        // What cannot be read is no failure of the registry's.
+        match registry.installed(&by_digest, layers).await {
+            Err(error @ publish::Error::Unreadable { .. }) => Ok(Err(error)),
+            other => other.map(Ok),
+        }
+    });
+    let (reason, message, installed) = match looked.await? {
+        Err(error) => {
+            let message = format!(
+                "{}; build it again, or set build.check to Skip",
+                of_registry(&error).message
+            );
+            (Rejection::ImageUnreadable, message, Vec::new())
+        }
+        Ok(platforms) => {
+            let platforms: Vec<Platform> = platforms.into_iter().map(platform).collect();
+            let judged = judge(&image.reference, &planned.distributions, &platforms);
+            match judged.stock {
+                None => return Ok(judged.installed),
+                Some(message) => (Rejection::StockInstalled, message, judged.installed),
+            }
+        }
+    };
+    // Whoever built it was successful.
+    attempts::succeeded(planned, Timestamp::now());
+    let rejected = RejectedImage {
+        digest: image.digest.clone(),
+        reason,
+        message,
+        installed,
+    };
+    let failure = refusal(&rejected);
+    planned.rejected = Some(rejected);
+    Err(failure)
+}
+
+fn platform(found: Installed) -> Platform {
+    let distributions = found.distributions.into_iter().map(|one| Distribution {
+        name: one.name,
+        version: one.version,
+        origin: match one.origin {
+            found::Origin::Source => Origin::Source,
+            found::Origin::Index => Origin::Index,
+            found::Origin::Url => Origin::Url,
+            found::Origin::Unknown => Origin::Unknown,
+        },
+    });
+    Platform {
+        name: found.platform,
+        distributions: distributions.collect(),
+    }
+}

@@ -1,0 +1,347 @@
+//! Has an image built by a Job: one attempt after the other, until the registry has it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Resource, ResourceExt};
+use serde_json::Value;
+
+use super::attempts::{self, timeout};
+use super::search::Search;
+use crate::api::build::{Attempt, Build, BuildStatus, Builder};
+use crate::api::duration::DurationError;
+use crate::api::{PatchSet, reason};
+use crate::build::{Order, check_pod_template, job, labels, name};
+use crate::controller::context::Context;
+use crate::controller::context::service_account::service_account;
+use crate::controller::state::build_places::Waiting;
+use crate::controller::state::jobs::{inputs_of, is_active, number_of, target_of};
+use crate::plan::attempt::{Decision, Seen, begun, decide, observed};
+use crate::plan::conditions::seconds;
+use crate::plan::inputs::Inputs;
+use crate::plan::lifecycle::Next;
+use crate::plan::patch_set::Built;
+use crate::plan::{Failure, Step};
+use crate::source::Freshness;
+
+/// The annotation with a digest of how a Job builds.
+const RECIPE_ANNOTATION: &str = "patching.c5c3.io/recipe";
+const RECIPE_POINTER: &str = "/metadata/annotations/patching.c5c3.io~1recipe";
+
+/// How long a build that was cancelled may hold up the next one for the same tag.
+const CANCEL_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often a build asks for its turn that is woken when it comes.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
+/// Looks for the image, and starts or follows the attempt that is due.
+pub async fn build(
+    patch_set: &PatchSet,
+    build: &Build,
+    context: &Arc<Context>,
+    mut planned: BuildStatus,
+    search: &Search<'_>,
+) -> Built {
+    let now = Timestamp::now();
+    let namespace = patch_set.namespace().unwrap_or_default();
+    let uid = patch_set.uid().unwrap_or_default();
+    let jobs = context.jobs.of(&namespace, &uid);
+    // What another engine began is no attempt of this one.
+    let attempt = planned.attempt.take().filter(|attempt| {
+        attempt.name == name(&patch_set.name_any(), &planned.inputs_digest, attempt.number)
+    });
+    planned.attempt = newest(attempt, &jobs, &planned.inputs_digest, search.target, now);
+    let mut seen = None;
+    if let Some(attempt) = planned
+        .attempt
+        .as_ref()
+        .filter(|attempt| attempt.finished_at.is_none())
+    {
+        match context.jobs.seen(&namespace, &attempt.name).await {
+            Ok(Seen::Active(Some(_)))
+                if is_outdated(patch_set, build, context, &planned, search, &jobs, attempt) =>
+            {
+                seen = Some(Seen::Outdated);
+            }
+            Ok(Seen::Active(held_up)) => return building(planned, build, held_up.as_deref()),
+            Ok(other) => seen = Some(other),
+            Err(failure) => return Built::Failed(failure, Some(planned)),
+        }
+    }
+    match search.image(&mut planned).await {
+        Ok(Some(image)) => {
+            attempts::succeeded(&mut planned, now);
+            // A build from other inputs is of no use any more; that it cannot be cancelled holds nothing up.
+            if let Err(Built::Failed(failure, _)) =
+                supersede(context, &jobs, &planned, search.target, now).await
+            {
+                tracing::warn!(namespace, %failure, "a superseded build could not be cancelled");
+            }
+            return Built::Image(planned, Box::new(image));
+        }
+        Ok(None) => {}
+        Err(failure) => return Built::Failed(failure, Some(planned)),
+    }
+    if let Some(seen) = seen {
+        planned.attempt = planned
+            .attempt
+            .map(|attempt| observed(attempt, &seen, search.target, now));
+    }
+    let afresh = search.pace.freshness == Freshness::Now;
+    if afresh {
+        attempts::forgive(&mut planned);
+    }
+    if let Err(built) = supersede(context, &jobs, &planned, search.target, now).await {
+        return built;
+    }
+    match decide(planned.attempt.as_ref(), build.retries(), afresh, now) {
+        Decision::Follow => building(planned, build, None),
+        Decision::Start(number) => start(patch_set, build, context, planned, search, number, afresh).await,
+        Decision::Retry(wait) => attempts::again(planned, build, wait),
+        Decision::GiveUp => attempts::given_up(planned, build),
+    }
+}
+
+/// Whether a Job, which is held up, would be another one by the spec as it is now: what has to be changed to let it
+/// start is not part of what the image is built from.
+fn is_outdated(
+    patch_set: &PatchSet,
+    build: &Build,
+    context: &Context,
+    planned: &BuildStatus,
+    search: &Search<'_>,
+    jobs: &[Arc<Job>],
+    attempt: &Attempt,
+) -> bool {
+    let Some(job) = jobs.iter().find(|job| job.name_any() == attempt.name) else {
+        return false;
+    };
+    let now = manifest(patch_set, build, context, planned, search, attempt.number);
+    let recipe = job.annotations().get(RECIPE_ANNOTATION).map(String::as_str);
+    now.is_ok_and(|now| now.pointer(RECIPE_POINTER).and_then(Value::as_str) != recipe)
+}
+
+/// The newest attempt: that of the status, or one whose Job was created before the status could be written.
+fn newest(
+    known: Option<Attempt>,
+    jobs: &[Arc<Job>],
+    inputs: &str,
+    target: &str,
+    now: Timestamp,
+) -> Option<Attempt> {
+    let job = jobs
+        .iter()
+        .filter(|job| inputs_of(job) == Some(inputs))
+        .filter_map(|job| Some((number_of(job)?, job)))
+        .max_by_key(|(number, _)| *number);
+    match job {
+        Some((number, job)) if known.as_ref().is_none_or(|known| known.number < number) => {
+            let started = job.creation_timestamp().map_or(now, |Time(at)| at);
+            let attempt = begun(number, job.name_any(), known.as_ref(), false, started);
+            // One that is being removed, or pushes to another tag, only has taken the number.
+            let is_other = job.metadata.deletion_timestamp.is_some() || target_of(job) != Some(target);
+            Some(Attempt {
+                finished_at: is_other.then(|| seconds(now)),
+                ..attempt
+            })
+        }
+        _ => known,
+    }
+}
+
+fn building(planned: BuildStatus, build: &Build, held_up: Option<&str>) -> Built {
+    let name = planned
+        .attempt
+        .as_ref()
+        .map_or("", |attempt| attempt.name.as_str());
+    let message = attempts::building(&planned, build, &format!("Job {name}"), held_up);
+    Built::Awaited(planned, reason::BUILDING, message, Next::Soon)
+}
+
+/// Whether a Job is one of an attempt that was given up.
+fn is_over(planned: &BuildStatus, job: &Job) -> bool {
+    let attempt = planned.attempt.as_ref();
+    attempt.is_some_and(|attempt| {
+        number_of(job).is_some_and(|number| {
+            number < attempt.number || (number == attempt.number && attempt.finished_at.is_some())
+        })
+    })
+}
+
+/// Cancels builds from other inputs, and those that were given up. One for the same tag has to be gone before the next may start.
+async fn supersede(
+    context: &Context,
+    jobs: &[Arc<Job>],
+    planned: &BuildStatus,
+    target: &str,
+    now: Timestamp,
+) -> Result<(), Built> {
+    let mut in_the_way = None;
+    let superseded = jobs.iter().filter(|job| is_active(job)).filter(|job| {
+        inputs_of(job) != Some(&planned.inputs_digest)
+            || target_of(job) != Some(target)
+            || is_over(planned, job)
+    });
+    for job in superseded {
+        let cancelled = cancel(context, job).await;
+        cancelled.map_err(|failure| Built::Failed(failure, Some(planned.clone())))?;
+        let since = job
+            .metadata
+            .deletion_timestamp
+            .as_ref()
+            .map_or(now, |Time(at)| *at);
+        let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        if target_of(job) == Some(target) && waited < CANCEL_WITHIN {
+            in_the_way = Some(job.name_any());
+        }
+    }
+    match in_the_way {
+        None => Ok(()),
+        Some(name) => Err(Built::Awaited(
+            planned.clone(),
+            reason::BUILD_QUEUED,
+            format!("Job {name} builds what is superseded for the same tag, and is being cancelled"),
+            Next::Soon,
+        )),
+    }
+}
+
+/// Cancels all builds by Jobs of an object that another engine builds for. That one cannot be cancelled holds nothing up.
+pub async fn stop(patch_set: &PatchSet, context: &Context) {
+    let namespace = patch_set.namespace().unwrap_or_default();
+    let jobs = context.jobs.of(&namespace, &patch_set.uid().unwrap_or_default());
+    for job in jobs.iter().filter(|job| is_active(job)) {
+        if let Err(failure) = cancel(context, job).await {
+            tracing::warn!(namespace, %failure, "the build of another engine could not be cancelled");
+        }
+    }
+}
+
+/// Cancels a build of what is not wanted any more, unless that was done before.
+async fn cancel(context: &Context, job: &Job) -> Result<(), Failure> {
+    if job.metadata.deletion_timestamp.is_none() {
+        context.jobs.cancel(job).await?;
+        tracing::info!(
+            namespace = job.namespace(),
+            job = job.name_any(),
+            "a superseded build was cancelled"
+        );
+    }
+    Ok(())
+}
+
+/// Starts an attempt, where the bounds allow one more build.
+async fn start(
+    patch_set: &PatchSet,
+    build: &Build,
+    context: &Context,
+    mut planned: BuildStatus,
+    search: &Search<'_>,
+    number: u32,
+    afresh: bool,
+) -> Built {
+    let (namespace, uid) = (
+        patch_set.namespace().unwrap_or_default(),
+        patch_set.uid().unwrap_or_default(),
+    );
+    // What can never begin takes no turn.
+    let manifest = match manifest(patch_set, build, context, &planned, search, number) {
+        Ok(manifest) => manifest,
+        Err(failure) => return Built::Failed(failure, Some(planned)),
+    };
+    let name = name(&patch_set.name_any(), &planned.inputs_digest, number);
+    let waiting = Waiting {
+        namespace: namespace.clone(),
+        name: patch_set.name_any(),
+    };
+    if let Err(queued) = context.jobs.take_place(&waiting, &name) {
+        let next = Next::After(ASK_AGAIN);
+        return Built::Awaited(planned, reason::BUILD_QUEUED, queued.to_string(), next);
+    }
+    if let Err(failure) = context
+        .jobs
+        .start(&namespace, &uid, &planned.inputs_digest, &manifest)
+        .await
+    {
+        context.jobs.give_up(&namespace, &name);
+        return Built::Failed(failure, Some(planned));
+    }
+    tracing::info!(
+        namespace,
+        job = name,
+        inputs = planned.inputs_digest,
+        "a build was started"
+    );
+    let attempt = begun(number, name, planned.attempt.as_ref(), afresh, Timestamp::now());
+    planned.attempt = Some(attempt);
+    building(planned, build, None)
+}
+
+fn manifest(
+    patch_set: &PatchSet,
+    build: &Build,
+    context: &Context,
+    planned: &BuildStatus,
+    search: &Search<'_>,
+    number: u32,
+) -> Result<Value, Failure> {
+    let invalid = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
+    let unreadable = |error: DurationError| invalid(error.to_string());
+    let (Some(dockerfile), Some(source)) = (planned.dockerfile.as_deref(), &build.dockerfile) else {
+        return Err(invalid(
+            "the engine Job builds from a Dockerfile: set build.dockerfile".to_owned(),
+        ));
+    };
+    let options = build.job.clone().unwrap_or_default();
+    if let Some(template) = &options.pod_template {
+        check_pod_template(&template.0, context.options.job_pod_template)
+            .map_err(|refused| Failure::stalled(Step::Build, reason::ACCESS_DENIED, refused.to_string()))?;
+    }
+    let account = options
+        .service_account_name
+        .as_ref()
+        .or(service_account(patch_set, &context.options));
+    let builder = options.builder.unwrap_or_default();
+    let image = match (&options.image, builder) {
+        (Some(image), _) => image,
+        (None, Builder::BuildKit) => &context.options.buildkit_image,
+        (None, Builder::Buildah) => &context.options.buildah_image,
+    };
+    let owner = patch_set.controller_owner_ref(&());
+    let mut job = job(&Order {
+        patch_set: &patch_set.name_any(),
+        uid: patch_set.metadata.uid.as_deref().unwrap_or_default(),
+        owner: serde_json::to_value(owner).map_err(|error| invalid(error.to_string()))?,
+        number,
+        inputs_digest: &planned.inputs_digest,
+        target: search.target,
+        dockerfile,
+        file: source.file(),
+        stage: source.stage.as_deref(),
+        contexts: &planned.contexts,
+        args: &planned.args,
+        platforms: &planned.platforms,
+        labels: labels(
+            &planned.inputs_digest,
+            &patch_set.spec.component.0,
+            search.revision,
+        ),
+        timeout: timeout(build, context.options.max_build_timeout)?,
+        keep: options.keep().map_err(unreadable)?,
+        secret: build.secret_ref.as_ref().map(|secret| secret.name.as_str()),
+        plain_http: &context.options.plain_http_registry,
+        builder,
+        image,
+        cache: options.cache.as_ref().map(|cache| cache.0.as_str()),
+        service_account: account.map(|account| account.0.as_str()),
+        pod_template: options.pod_template.as_ref().map(|template| &template.0),
+    });
+    let recipe = Inputs::new("job")
+        .with(job["spec"].to_string().as_bytes())
+        .digest();
+    job["metadata"]["annotations"][RECIPE_ANNOTATION] = recipe.into();
+    Ok(job)
+}

@@ -1,0 +1,9 @@
+//! Has images built, by Jobs and workflows, and looks into what was built.
+
+pub mod attempts;
+mod github;
+pub mod inspection;
+pub mod job_engine;
+pub mod sbom;
+pub mod search;
+pub mod workflow_engine;

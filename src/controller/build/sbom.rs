@@ -1,0 +1,213 @@
+//! Attaches to an image the document on its patches, once for each digest.
+
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::api::PatchSet;
+use crate::api::build::{BuildStatus, ImageStatus, Origin};
+use crate::api::constraint_override::OverrideStatus;
+use crate::api::reason;
+use crate::api::status::{PatchState, PatchStatus};
+use crate::controller::context::{Context, Pace};
+use crate::controller::inputs::ingredients::{Ingredients, Library};
+use crate::controller::inputs::patches;
+use crate::controller::inputs::patches::Located;
+use crate::controller::inputs::registries::in_time;
+use crate::patch::PatchInput;
+use crate::plan::report::shown_name;
+use crate::plan::{Failure, Step, pins};
+use crate::publish::Registry;
+use crate::publish::image::{PATCHES_LABEL, PatchId, RELEASE_LABEL, REVISION_LABEL, VERSION_LABEL};
+use crate::sbom::{self, Component, MEDIA_TYPE, Overridden, Patched};
+
+/// What a document is made from.
+pub struct Material<'a> {
+    pub patch_set: &'a PatchSet,
+    /// Where the component's patches are.
+    pub located: Located,
+    /// What became of them.
+    pub patches: &'a [PatchStatus],
+    pub ingredients: Ingredients,
+}
+
+/// The image with its document, or with why it could not be attached: that keeps no image from counting.
+pub async fn attached(
+    context: &Arc<Context>,
+    registry: &Registry,
+    material: Material<'_>,
+    planned: &BuildStatus,
+    image: ImageStatus,
+    pace: Pace,
+) -> ImageStatus {
+    let (sbom, sbom_failure) = match attach(context, registry, material, planned, &image, pace).await {
+        Ok(digest) => (Some(digest), None),
+        Err(failure) => (None, Some(failure.message)),
+    };
+    ImageStatus {
+        sbom,
+        sbom_failure,
+        ..image
+    }
+}
+
+async fn attach(
+    context: &Arc<Context>,
+    registry: &Registry,
+    material: Material<'_>,
+    planned: &BuildStatus,
+    image: &ImageStatus,
+    pace: Pace,
+) -> Result<String, Failure> {
+    let Material {
+        patch_set,
+        located,
+        patches,
+        ingredients,
+    } = material;
+    let maker = Maker {
+        registry,
+        context,
+        planned,
+        image,
+        pace,
+    };
+    let main = maker
+        .patched(&patch_set.spec.component.0, located, patches)
+        .await?;
+    let mut libraries = Vec::new();
+    for library in &ingredients.libraries {
+        libraries.push(maker.library(patch_set, library).await?);
+    }
+    let names = planned.contexts.keys().chain(planned.distributions.values());
+    let from_source = pins::names(names.map(String::as_str));
+    let packages: Vec<Overridden> = ingredients
+        .overrides
+        .iter()
+        .filter(|one| one.package.parse().is_ok_and(|name| !from_source.contains(&name)))
+        .filter_map(overridden)
+        .collect();
+    let document = sbom::document(&main, &libraries, &packages).map_err(|error| failed(error.to_string()))?;
+    let by_digest = format!("{}@{}", image.repository, image.digest);
+    let attached = registry.attach(&by_digest, MEDIA_TYPE, &document);
+    let reference = in_time(pace, "attaching the document on the patches", attached).await?;
+    let digest = reference.rsplit_once('@').map(|(_, digest)| digest.to_owned());
+    Ok(digest.unwrap_or(reference))
+}
+
+struct Maker<'a> {
+    registry: &'a Registry,
+    context: &'a Arc<Context>,
+    planned: &'a BuildStatus,
+    image: &'a ImageStatus,
+    pace: Pace,
+}
+
+impl Maker<'_> {
+    async fn library(&self, patch_set: &PatchSet, library: &Library) -> Result<Patched, Failure> {
+        let namespace = patch_set.namespace().unwrap_or_default();
+        let key = ObjectRef::new(&library.name).within(&namespace);
+        let found = self.context.patch_sets.get(&key);
+        let object = found
+            .as_ref()
+            .and_then(|object| object.0.as_ref().ok())
+            .ok_or_else(|| failed(format!("PatchSet {namespace}/{} is gone", library.name)))?;
+        let patches = object.spec.patches.as_ref();
+        let located = patches::locate(self.context, &namespace, patches, self.pace).await?;
+        let states = object
+            .status
+            .as_ref()
+            .map(|status| status.patches.as_slice())
+            .unwrap_or_default();
+        self.patched(&library.component, located, states).await
+    }
+
+    /// A component with the patches that its source image says it has, and without those that upstream has already.
+    async fn patched(
+        &self,
+        component: &str,
+        located: Located,
+        states: &[PatchStatus],
+    ) -> Result<Patched, Failure> {
+        let source = self
+            .planned
+            .contexts
+            .get(component)
+            .ok_or_else(|| failed(format!("the build has no context {component}")))?;
+        let looked = self.registry.inspect(source);
+        let labels = in_time(self.pace, "looking at the source", looked)
+            .await?
+            .ok_or_else(|| failed(format!("the registry has no {source}")))?
+            .labels;
+        let ids: Vec<PatchId> = match labels.get(PATCHES_LABEL) {
+            None => Vec::new(),
+            Some(text) => serde_json::from_str(text)
+                .map_err(|error| failed(format!("{source}: label {PATCHES_LABEL}: {error}")))?,
+        };
+        let read = patches::read(self.context, located, self.pace.deadline).await?;
+        let is_merged = |name: &str| {
+            let name = shown_name(name);
+            states
+                .iter()
+                .any(|patch| patch.name == name && patch.state == PatchState::Merged)
+        };
+        let mut patches = Vec::new();
+        for id in ids.into_iter().filter(|id| !is_merged(&id.name)) {
+            let same = |patch: &&PatchInput| PatchId::new(&patch.name, &patch.bytes) == id;
+            let patch = read
+                .iter()
+                .find(same)
+                .ok_or_else(|| failed(format!("{} is not what {source} was made with any more", id.name)))?;
+            patches.push(patch.clone());
+        }
+        let distribution = self.planned.distributions.get(component);
+        let version = distribution
+            .and_then(|name| installed_version(self.image, name))
+            .or_else(|| labels.get(VERSION_LABEL).cloned())
+            .or_else(|| labels.get(REVISION_LABEL).cloned())
+            .unwrap_or_default();
+        let purl = match distribution {
+            Some(_) => None,
+            None => Some(sbom::generic_purl(component, &version).map_err(|error| failed(error.to_string()))?),
+        };
+        Ok(Patched {
+            component: Component {
+                name: distribution.map_or_else(|| component.to_owned(), Clone::clone),
+                version,
+                purl,
+                revision: labels.get(REVISION_LABEL).cloned(),
+                release: labels.get(RELEASE_LABEL).cloned(),
+            },
+            patches,
+        })
+    }
+}
+
+/// The version of a distribution that the image has from its source.
+fn installed_version(image: &ImageStatus, name: &str) -> Option<String> {
+    let mut installed = image.installed.iter().flatten();
+    installed
+        .find(|one| one.name == name && one.origin == Origin::Source)
+        .and_then(|one| one.version.clone())
+}
+
+fn overridden(one: &OverrideStatus) -> Option<Overridden> {
+    let from = one.from.as_deref();
+    // As it is written there: versions, each with its marker in brackets.
+    let versions = from.unwrap_or_default().split(", ").filter_map(|part| {
+        let version = part.split(' ').next()?;
+        (!version.is_empty()).then(|| version.to_owned())
+    });
+    Overridden::of(
+        &one.package,
+        one.state,
+        versions.collect(),
+        from,
+        one.to.as_deref(),
+    )
+}
+
+fn failed(message: String) -> Failure {
+    Failure::retried(Step::Build, reason::INVALID_REFERENCE, message)
+}

@@ -1,0 +1,130 @@
+//! What errors of repositories and of servers' APIs mean for an object.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::panics::Panicked;
+use crate::api::reason;
+use crate::patch::ObjectError;
+use crate::plan::{Failure, Retry, Step};
+use crate::publish;
+use crate::rest;
+use crate::source::{self, Class, SignatureFault};
+
+/// The failure that an error of the source room is, with what it was about in front.
+pub fn of_source(what: &str, error: &source::Error) -> Failure {
+    let (reason, retry) = classify(error);
+    let step = match error {
+        source::Error::Unverified { .. } => Step::Verification,
+        _ => Step::Source,
+    };
+    Failure {
+        step,
+        reason,
+        message: format!("{what}: {error}"),
+        retry,
+    }
+}
+
+/// The conditions' reason for an error, and what may make it go away.
+fn classify(error: &source::Error) -> (&'static str, Retry) {
+    use source::Error as E;
+    let reason = match error {
+        E::Address { .. } | E::RefInvalid { .. } | E::Author { .. } | E::Path { .. } => reason::INVALID_SPEC,
+        E::Refused { .. } => reason::ACCESS_DENIED,
+        E::Unverified { fault, .. } => match fault {
+            SignatureFault::Missing => reason::SIGNATURE_MISSING,
+            SignatureFault::UnknownSigner => reason::UNKNOWN_SIGNER,
+            SignatureFault::Invalid => reason::INVALID_SIGNATURE,
+            SignatureFault::Keys => reason::INVALID_REFERENCE,
+        },
+        E::Secret(_) => reason::INVALID_REFERENCE,
+        E::Timeout { .. } => reason::TIMED_OUT,
+        E::Authentication { .. } => reason::AUTHENTICATION_FAILED,
+        E::Declined { .. } => reason::REPOSITORY_NOT_FOUND,
+        E::RefNotFound { .. } | E::Moved { .. } => reason::REF_NOT_FOUND,
+        E::FileNotFound { .. } => reason::PATH_NOT_FOUND,
+        E::Rejected { .. } => reason::PUSH_REJECTED,
+        E::Raced { .. } => reason::WRITE_FAILED,
+        E::TooLarge { .. } => reason::TOO_LARGE,
+        E::Corrupt { .. } | E::Io { .. } => reason::STORAGE_FAILED,
+        _ => reason::UNREACHABLE,
+    };
+    let retry = match error {
+        // What a Secret holds may change without the spec.
+        E::Secret(_) => Retry::Backoff,
+        E::Moved { .. } => Retry::Anew,
+        _ => match error.class() {
+            Class::Invalid => Retry::WhenChanged,
+            Class::Transient | Class::Authentication | Class::NotFound | Class::TooLarge | Class::Corrupt => {
+                Retry::Backoff
+            }
+        },
+    };
+    (reason, retry)
+}
+
+/// The failure that an error of a server's API is for a step, and the reason where the server refuses what is asked for.
+pub fn of_rest(step: Step, refused: &'static str, error: &rest::Error) -> Failure {
+    use rest::Error as E;
+    let message = error.to_string();
+    let retried = |reason| Failure::retried(step, reason, message.clone());
+    match error {
+        E::Invalid { .. } | E::Address { .. } => Failure::stalled(step, reason::INVALID_SPEC, message),
+        E::TooLarge { .. } => Failure::stalled(step, reason::TOO_LARGE, message),
+        E::Secret(_) => retried(reason::INVALID_REFERENCE),
+        E::Authentication { .. } => retried(reason::AUTHENTICATION_FAILED),
+        E::Forbidden { .. } => retried(reason::ACCESS_DENIED),
+        E::NotFound { .. } => retried(reason::REFERENCE_NOT_FOUND),
+        E::Refused { .. } => retried(refused),
+        E::Unavailable { .. } | E::Ambiguous { .. } => retried(reason::UNREACHABLE),
+        E::Limited { until, .. } => {
+            let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+            Failure {
+                retry: Retry::After(wait.max(Duration::from_secs(1))),
+                ..retried(reason::RATE_LIMITED)
+            }
+        }
+    }
+}
+
+/// A task that panicked or was cancelled. What a panic says is not told: it may hold what somebody sent.
+pub fn of_task(error: &tokio::task::JoinError) -> Failure {
+    if error.is_panic() {
+        return Panicked.into();
+    }
+    Failure::retried(Step::Source, reason::STORAGE_FAILED, "the work was interrupted")
+}
+
+/// An object of a repository that could not be had. One that is too large stays so until an input changes.
+pub fn of_object(step: Step, error: &ObjectError, message: String) -> Failure {
+    match error {
+        ObjectError::TooLarge { .. } => Failure::stalled(step, reason::TOO_LARGE, message),
+        ObjectError::NotFound(_) | ObjectError::WrongKind(_) | ObjectError::Failed { .. } => {
+            Failure::retried(step, reason::STORAGE_FAILED, message)
+        }
+    }
+}
+
+/// What an error of a registry means for an object.
+pub fn of_registry(error: &publish::Error) -> Failure {
+    use publish::Error as E;
+    let message = error.to_string();
+    match error {
+        E::Authentication { .. } => Failure::retried(Step::Build, reason::AUTHENTICATION_FAILED, message),
+        E::Unavailable { .. } => Failure::retried(Step::Build, reason::UNREACHABLE, message),
+        E::TagTaken { .. } | E::TagImmutable { .. } => {
+            Failure::retried(Step::Build, reason::TAG_TAKEN, message)
+        }
+        E::Hostile { .. } | E::TooLarge { .. } => Failure::stalled(Step::Build, reason::TOO_LARGE, message),
+        E::Reference { .. } => Failure::stalled(Step::Build, reason::INVALID_SPEC, message),
+        E::Credentials { .. } => Failure::retried(Step::Build, reason::INVALID_REFERENCE, message),
+        E::Refused { .. } | E::NotListed { .. } => {
+            Failure::retried(Step::Build, reason::REGISTRY_REFUSED, message)
+        }
+        E::Unreadable { .. } => Failure::stalled(Step::Build, reason::IMAGE_UNREADABLE, message),
+        E::Object(error) => of_object(Step::Build, error, message),
+        E::Write(_) | E::Patches(_) => Failure::retried(Step::Build, reason::STORAGE_FAILED, message),
+    }
+}

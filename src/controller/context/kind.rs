@@ -1,0 +1,109 @@
+//! What a kind of object brings along to be reconciled.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::core::NamespaceResourceScope;
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Context, Pace};
+use crate::api::FluxDuration;
+use crate::controller::state::referent::{Referent, ReferentKind};
+use crate::ops::objects::Shown;
+use crate::plan::lifecycle::{Asked, Next, Observed};
+use crate::plan::{Failure, Outcome};
+
+/// When an object is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule<'a> {
+    pub interval: &'a FluxDuration,
+    pub timeout: &'a FluxDuration,
+    pub suspend: bool,
+}
+
+/// A kind of object that is reconciled.
+pub trait Reconciled:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// Its status.
+    type Status: Observed + Default + PartialEq + Serialize + Send + Sync + 'static;
+    /// What its sources say.
+    type Sources: Send;
+    /// What an attempt gives.
+    type Done: Send;
+    /// The kind's name.
+    const KIND: &'static str;
+    /// The kind as others refer to it.
+    const REFERENT: ReferentKind;
+
+    /// The status as the API server has it.
+    fn status(&self) -> Option<&Self::Status>;
+
+    /// When it is looked at.
+    fn schedule(&self) -> Schedule<'_>;
+
+    /// Whether a result may change with this object, which is not the resource itself.
+    fn refers_to(&self, namespace: &str, referent: &Referent) -> bool;
+
+    /// What an event says besides the message of Ready.
+    fn details(_: &Self::Status) -> Option<String> {
+        None
+    }
+
+    /// What alerts show of it besides the message, by Flux's names where it has some.
+    fn facts(&self, status: &Self::Status) -> Vec<(&'static str, String)>;
+
+    /// What the metrics show of it.
+    fn shown(&self) -> Shown;
+
+    /// Told of each status that this process wrote, with the one before it.
+    fn wrote(&self, _: &Context, _: &Self::Status, _: &Self::Status) {}
+
+    /// One attempt.
+    fn attempt(
+        &self,
+        context: &Arc<Context>,
+        known: &Self::Status,
+        pace: Pace,
+    ) -> impl Future<Output = Outcome<Self::Sources, Self::Done>> + Send;
+
+    /// What a result lacks because a step could not be done.
+    fn failures(_: &Self::Done) -> Vec<&Failure> {
+        Vec::new()
+    }
+
+    /// The status that an attempt leads to.
+    fn settle(
+        &self,
+        known: &Self::Status,
+        asked: Asked<'_>,
+        now: Timestamp,
+        outcome: Outcome<Self::Sources, Self::Done>,
+    ) -> (Self::Status, Next);
+}
+
+/// What the metrics show of objects of any kind.
+pub fn identity<K: Reconciled>(object: &K) -> Shown {
+    let conditions = object.status().map(Observed::conditions).unwrap_or_default();
+    let conditions = conditions.iter();
+    Shown {
+        kind: K::KIND,
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        suspended: object.schedule().suspend,
+        conditions: conditions
+            .map(|one| (one.type_.clone(), one.status.clone(), one.reason.clone()))
+            .collect(),
+        ..Shown::default()
+    }
+}

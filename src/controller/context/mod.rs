@@ -1,0 +1,81 @@
+//! What all reconciliations share, and what every kind of object brings to them.
+
+pub mod annotations;
+pub mod failures;
+pub mod kind;
+pub mod news;
+pub mod options;
+pub mod panics;
+pub mod service_account;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::Client;
+use kube::runtime::reflector::Store;
+
+use crate::api::{ConstraintOverride, PatchSet};
+use crate::controller::state::api_server::Guarded;
+use crate::controller::state::deliveries::Deliveries;
+use crate::controller::state::github_apps::GitHubApps;
+use crate::controller::state::jobs::Jobs;
+use crate::controller::state::pins::Pins;
+use crate::controller::state::references::References;
+use crate::controller::state::registry_logins::RegistryLogins;
+use crate::controller::state::turns::Turns;
+use crate::controller::state::workflows::Workflows;
+use crate::ops::metrics::Metrics;
+use crate::publish::Layers;
+use crate::rest::{self, PlainHttp};
+use crate::source::{Freshness, Mirrors};
+use crate::status::notify::Notifier;
+use options::{Options, TransportName};
+
+/// What all reconciliations share.
+pub struct Context {
+    pub client: Client,
+    pub options: Options,
+    pub turns: Turns,
+    pub mirrors: Arc<Mirrors>,
+    pub metrics: Metrics,
+    pub references: Arc<References>,
+    pub jobs: Jobs,
+    pub pins: Pins,
+    pub registry_logins: RegistryLogins,
+    pub github_apps: GitHubApps,
+    pub layers: Layers,
+    pub workflows: Workflows,
+    pub deliveries: Deliveries,
+    pub notifier: Option<Notifier>,
+    pub patch_sets: Store<Guarded<PatchSet>>,
+    pub constraint_overrides: Store<Guarded<ConstraintOverride>>,
+}
+
+impl Context {
+    /// How the APIs of other servers are asked.
+    pub fn requests(&self) -> rest::Config {
+        let is_plain = self.options.allow_transport.contains(&TransportName::Http);
+        rest::Config {
+            plain_http: if is_plain {
+                PlainHttp::All
+            } else {
+                PlainHttp::default()
+            },
+            // The reconciliation is repeated with waits of its own.
+            retries: 1,
+            timeout: Duration::from_secs(20),
+            ..rest::Config::default()
+        }
+    }
+}
+
+/// The same for a spec that is new: whoever changed it may have pushed what it names just before. And for
+/// what is different from what the status tells.
+pub const JUST_NOW: Duration = Duration::from_millis(500);
+
+/// How new the knowledge of upstreams must be for one attempt, and when the attempt is given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    pub freshness: Freshness,
+    pub deadline: Instant,
+}

@@ -1,0 +1,104 @@
+//! Requests to the API server in the name of a tenant's service account, with the rights that it has.
+
+use std::fmt;
+
+use http::HeaderValue;
+use kube::{Client, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use super::options::Options;
+use crate::api::common::ServiceAccountName;
+use crate::api::{PatchSet, reason};
+use crate::controller::state::api_server::within_limit;
+use crate::plan::{Failure, Step};
+use crate::status::Error;
+
+/// The header by which the API server takes a request as somebody else's. The groups of a service account follow from its name.
+const IMPERSONATE: &str = "Impersonate-User";
+
+/// In whose name the API server is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// In that of the controller.
+    Controller,
+    /// In that of a service account.
+    ServiceAccount {
+        /// Its name.
+        name: String,
+        /// The user that it is.
+        user: HeaderValue,
+    },
+}
+
+impl Identity {
+    /// In whose name what a `PatchSet` asks for is written.
+    ///
+    /// # Errors
+    ///
+    /// Where its service account has a name that none can have.
+    pub fn of_writes(patch_set: &PatchSet, options: &Options) -> Result<Self, Failure> {
+        let Some(ServiceAccountName(name)) = service_account(patch_set, options) else {
+            return Ok(Self::Controller);
+        };
+        let namespace = patch_set.namespace().unwrap_or_default();
+        let user = HeaderValue::from_str(&format!("system:serviceaccount:{namespace}:{name}"));
+        let user = user.map_err(|_| {
+            Failure::stalled(
+                Step::Delivery,
+                reason::INVALID_SPEC,
+                "serviceAccountName is not the name of a service account",
+            )
+        })?;
+        Ok(Self::ServiceAccount {
+            name: name.clone(),
+            user,
+        })
+    }
+
+    /// Makes one request in this name, within the time that one may take.
+    ///
+    /// # Errors
+    ///
+    /// Where the API server refuses or cannot be reached in time.
+    pub async fn request<T: DeserializeOwned>(
+        &self,
+        client: &Client,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<T, Error> {
+        within_limit(async {
+            let mut request = request.map_err(kube::Error::BuildRequest)?;
+            if let Self::ServiceAccount { user, .. } = self {
+                request.headers_mut().insert(IMPERSONATE, user.clone());
+            }
+            client.request(request).await
+        })
+        .await
+    }
+
+    /// What to do where the API server refuses a write of ConfigMaps.
+    pub fn advice(&self, refusal: &kube::core::Status) -> &'static str {
+        let of_kind = refusal.details.as_ref().map(|details| details.kind.as_str());
+        match self {
+            Self::Controller => "give the controller the rights of its chart",
+            Self::ServiceAccount { .. } if of_kind == Some("serviceaccounts") => {
+                "let the controller impersonate service accounts (rbac.impersonate of the chart)"
+            }
+            Self::ServiceAccount { .. } => "give it the verbs create and patch on configmaps by a Role",
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Controller => f.write_str("the controller"),
+            Self::ServiceAccount { name, .. } => write!(f, "the service account {name}"),
+        }
+    }
+}
+
+/// The service account of a `PatchSet`; none where neither its spec nor the controller names one.
+pub fn service_account<'a>(patch_set: &'a PatchSet, options: &'a Options) -> Option<&'a ServiceAccountName> {
+    let own = patch_set.spec.service_account_name.as_ref();
+    own.or(options.default_service_account.as_ref())
+}

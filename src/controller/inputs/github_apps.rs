@@ -1,0 +1,46 @@
+//! Tokens of GitHub Apps for fetching and pushing by git, where a Secret has an App's keys.
+
+use crate::api::reason;
+use crate::controller::context::Context;
+use crate::controller::context::failures::of_rest;
+use crate::controller::state::contents::Data;
+use crate::forge::{Credentials, GitAccess, GitPurpose};
+use crate::plan::inputs::Inputs;
+use crate::plan::{Failure, Step};
+use crate::source::Installation;
+
+/// The token for a repository, where a Secret has the keys of an App; `None` where it has none.
+pub async fn installation(
+    context: &Context,
+    (namespace, name): (&str, &str),
+    data: &Data,
+    url: &str,
+    purpose: GitPurpose,
+) -> Result<Option<Installation>, Failure> {
+    if !data.keys().any(|key| key.starts_with("githubApp")) {
+        return Ok(None);
+    }
+    let failed = |error| {
+        let failure = of_rest(Step::Source, reason::ACCESS_DENIED, &error);
+        let message = format!("Secret {namespace}/{name}: {}", failure.message);
+        Failure { message, ..failure }
+    };
+    let mut key = Inputs::new("github app")
+        .with(namespace.as_bytes())
+        .with(url.as_bytes())
+        .with(format!("{purpose:?}").as_bytes());
+    for (name, value) in data {
+        key = key.with(name.as_bytes()).with(value);
+    }
+    let key = key.digest();
+    let accesses = &context.github_apps;
+    let access = if let Some(access) = accesses.get(&key) {
+        access
+    } else {
+        let credentials = Credentials::from_secret(data).map_err(failed)?;
+        let access = GitAccess::new(&context.requests(), url, credentials, purpose).map_err(failed)?;
+        accesses.keep(key, access)
+    };
+    let token = access.token().await.map_err(failed)?;
+    Ok(Some(Installation::new(data, token)))
+}

@@ -1,0 +1,251 @@
+//! What an image is built from besides the component: patched libraries, and constraints without their pins.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use super::folder::Folder;
+use super::{folder, registries};
+use crate::api::constraint_override::OverrideStatus;
+use crate::api::patch_set::Level;
+use crate::api::reason::{self, condition};
+use crate::api::{ConstraintOverride, PatchSet};
+use crate::constraints::digest;
+use crate::controller::context::kind::Reconciled;
+use crate::controller::context::{Context, Pace};
+use crate::controller::state::api_server::Guarded;
+use crate::plan::libraries::{self, LibrariesError};
+use crate::plan::lifecycle::Observed;
+use crate::plan::{Failure, Step, conditions};
+
+/// A patched library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Library {
+    /// The `PatchSet`.
+    pub name: String,
+    /// The component, which is the name of its context.
+    pub component: String,
+    /// Its source image by digest.
+    pub source: String,
+    /// The Python distribution that it is the source of, where it says so.
+    pub distribution: Option<String>,
+}
+
+/// What an image is built from besides the component.
+#[derive(Clone, Debug)]
+pub struct Ingredients {
+    pub libraries: Vec<Library>,
+    /// The merged constraints, where there are any.
+    pub constraints: Option<Vec<u8>>,
+    /// What the overrides did that are merged into them.
+    pub overrides: Vec<OverrideStatus>,
+    /// The folder with the Dockerfile, where there is one.
+    pub dockerfile: Option<Folder>,
+    /// The images of further named contexts, by their digests.
+    pub bases: BTreeMap<String, String>,
+}
+
+impl Ingredients {
+    /// What identifies them, for the digest over all inputs.
+    pub fn identity(&self) -> Vec<String> {
+        let libraries = self.libraries.iter().flat_map(|library| {
+            let distribution = library.distribution.clone().unwrap_or_default();
+            [library.component.clone(), library.source.clone(), distribution]
+        });
+        let bases = self
+            .bases
+            .iter()
+            .flat_map(|(name, image)| [name.clone(), image.clone()]);
+        libraries
+            .chain(self.constraints.iter().map(|text| digest(text)))
+            .chain(self.dockerfile.iter().map(Folder::identity))
+            .chain(bases)
+            .collect()
+    }
+}
+
+/// Why an image cannot be built yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Something is there, and its newest generation is still being looked at.
+    Pending(String),
+    /// Something is missing or not good.
+    Failed(Failure),
+}
+
+impl Lack {
+    /// A sentence.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Pending(message) => message,
+            Self::Failed(failure) => &failure.message,
+        }
+    }
+}
+
+impl From<Failure> for Lack {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Finds the libraries and constraints that a spec names.
+///
+/// # Errors
+///
+/// Where one is not there, or not ready: its change is taken up at once.
+pub async fn find(patch_set: &PatchSet, context: &Arc<Context>, pace: Pace) -> Result<Ingredients, Lack> {
+    let namespace = patch_set.namespace().unwrap_or_default();
+    let mut libraries = Vec::new();
+    for name in names(patch_set, &namespace, context)? {
+        libraries.push(library(&namespace, &name, context)?);
+    }
+    let (constraints, overrides) = match &patch_set.spec.constraints {
+        None => (None, Vec::new()),
+        Some(reference) => {
+            let (text, overrides) = constraints(&namespace, &reference.name, context).await?;
+            (Some(text), overrides)
+        }
+    };
+    let (mut dockerfile, mut bases) = (None, BTreeMap::new());
+    if let Some(build) = &patch_set.spec.build {
+        if let Some(source) = &build.dockerfile {
+            let found = folder::locate(context, &namespace, source, pace).await;
+            dockerfile = Some(found.map_err(Failure::of_build)?);
+        }
+        for (name, image) in &build.contexts {
+            let pinned = registries::pinned(patch_set, build, context, name, &image.0, pace).await?;
+            bases.insert(name.clone(), pinned);
+        }
+    }
+    Ok(Ingredients {
+        libraries,
+        constraints,
+        overrides,
+        dockerfile,
+        bases,
+    })
+}
+
+/// The libraries that a spec names, and those that they name.
+fn names(patch_set: &PatchSet, namespace: &str, context: &Context) -> Result<Vec<String>, Failure> {
+    let root = patch_set.name_any();
+    let named = |patch_set: &PatchSet| {
+        let libraries = patch_set.spec.libraries.iter();
+        libraries.map(|reference| reference.name.clone()).collect()
+    };
+    // The watch may show the resource itself as it was before.
+    let needs = |name: &str| match get(&context.patch_sets, namespace, name) {
+        _ if name == root => named(patch_set),
+        Ok(library) => named(&library),
+        Err(_) => Vec::new(),
+    };
+    libraries::all(&root, &needs).map_err(|error| {
+        let reason = match error {
+            LibrariesError::Cycle(_) => reason::DEPENDENCY_CYCLE,
+            LibrariesError::TooMany => reason::INVALID_SPEC,
+        };
+        Failure::stalled(Step::Build, reason, format!("libraries: {error}"))
+    })
+}
+
+fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, Lack> {
+    let object = get(&context.patch_sets, namespace, name)?;
+    let not_ready = |why: &str| not_ready::<PatchSet>(namespace, name, why);
+    if object.spec.level != Level::Library {
+        return Err(Failure::stalled(
+            Step::Build,
+            reason::INVALID_SPEC,
+            format!("libraries: PatchSet {namespace}/{name} is no library: set its level to Library"),
+        )
+        .into());
+    }
+    if object.spec.build.is_none() {
+        return Err(not_ready("it has no build.source to be taken from").into());
+    }
+    let status = object.status.clone().unwrap_or_default();
+    is_current(&object, &status, condition::READY)?;
+    let component = object.spec.component.0.clone();
+    let mut build = status.build.unwrap_or_default();
+    let source = build.contexts.remove(&component);
+    let source = source.ok_or_else(|| not_ready("its source is not published yet"))?;
+    Ok(Library {
+        name: name.to_owned(),
+        distribution: build.distributions.remove(&component),
+        component,
+        source,
+    })
+}
+
+async fn constraints(
+    namespace: &str,
+    name: &str,
+    context: &Context,
+) -> Result<(Vec<u8>, Vec<OverrideStatus>), Lack> {
+    let object = get(&context.constraint_overrides, namespace, name)?;
+    let not_ready = |why: &str| not_ready::<ConstraintOverride>(namespace, name, why);
+    let status = object.status.clone().unwrap_or_default();
+    is_current(&object, &status, condition::CONSTRAINTS_MERGED)?;
+    let file = status
+        .config_map
+        .ok_or_else(|| not_ready("its file is not written yet"))?;
+    let data = context.references.config_map(namespace, &file.name).await?;
+    match data.get(&file.key) {
+        Some(text) if digest(text) == file.digest => Ok((text.clone(), status.results)),
+        // Its watch and ours show the same change at different moments.
+        _ => Err(Lack::Pending(format!(
+            "ConstraintOverride {namespace}/{name}: its file is being written"
+        ))),
+    }
+}
+
+/// An object as the watch last showed it.
+fn get<K: Reconciled>(store: &Store<Guarded<K>>, namespace: &str, name: &str) -> Result<K, Failure> {
+    let found = store.get(&ObjectRef::new(name).within(namespace));
+    found
+        .and_then(|object| object.0.as_ref().ok().cloned())
+        .ok_or_else(|| {
+            Failure::retried(
+                Step::Build,
+                reason::REFERENCE_NOT_FOUND,
+                format!(
+                    "{} {namespace}/{name} does not exist; it is taken up as soon as it is there",
+                    K::KIND
+                ),
+            )
+        })
+}
+
+fn not_ready<K: Reconciled>(namespace: &str, name: &str, why: &str) -> Failure {
+    Failure::retried(
+        Step::Build,
+        reason::DEPENDENCY_NOT_READY,
+        format!("{} {namespace}/{name} is not ready: {why}", K::KIND),
+    )
+}
+
+/// Whether a condition holds for the spec as it is now.
+fn is_current<K: Reconciled>(object: &K, status: &impl Observed, type_: &str) -> Result<(), Lack> {
+    let meta = object.meta();
+    let (namespace, name) = (
+        meta.namespace.as_deref().unwrap_or_default(),
+        meta.name.as_deref().unwrap_or_default(),
+    );
+    match conditions::find(status.conditions(), type_) {
+        Some(found) if found.observed_generation == meta.generation => match found.status.as_str() {
+            "True" => Ok(()),
+            "False" => Err(not_ready::<K>(namespace, name, &found.message).into()),
+            _ => Err(Lack::Pending(format!(
+                "{} {namespace}/{name}: {}",
+                K::KIND,
+                found.message
+            ))),
+        },
+        _ => Err(Lack::Pending(format!(
+            "{} {namespace}/{name} is being looked at",
+            K::KIND
+        ))),
+    }
+}

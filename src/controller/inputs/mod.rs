@@ -1,0 +1,10 @@
+//! Where what a spec names is, and what identifies it before it is read.
+
+pub mod folder;
+mod github_apps;
+pub mod ingredients;
+pub mod patches;
+pub mod registries;
+mod registry_logins;
+pub mod texts;
+pub mod upstreams;

@@ -1,0 +1,295 @@
+//! Logins for the registries of clouds, as a service account of a resource's own namespace (`build.provider`).
+//!
+//! The controller's own identity in a cloud is never used: it asks the API server for a token of the tenant's service account, which
+//! is for the cloud alone, and exchanges that. A login is used for those alone who name the same service account in the same
+//! namespace, and that as it is now.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
+use kube::{Api, ResourceExt};
+use secrecy::SecretString;
+
+use crate::api::build::{Build, CloudProvider};
+use crate::api::common::ServiceAccountName;
+use crate::api::reason::{self, condition};
+use crate::api::{PatchSet, PatchSetStatus};
+use crate::clouds::{self, CloudRegistry, Identity, LoginSecret, RegistryLogin};
+use crate::controller::context::failures::{of_registry, of_rest};
+use crate::controller::context::service_account::service_account;
+use crate::controller::context::{Context, Pace};
+use crate::controller::state::api_server::within_limit;
+use crate::controller::state::registry_logins::Key;
+use crate::plan::conditions;
+use crate::plan::{Failure, Step};
+use crate::publish::Credentials;
+use crate::publish::base::{Base, base};
+use crate::publish::registry::ImageReference;
+use crate::source::Freshness;
+use crate::status::Error;
+
+/// How long a token of a service account holds, in seconds: the shortest that the API server gives. It is used at once.
+const TOKEN_LIFE: i64 = 600;
+
+/// How long before its end a login is not used any more.
+const MARGIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long a login is used, although it holds for longer: what a cloud has taken back is gone after that.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How long one is used that somebody asks to look at anew, or with which a registry refused something.
+const SHORTEST: Duration = Duration::from_secs(60);
+
+/// Adds the logins for the registries of a build that are the cloud's, where its Secret has none.
+pub async fn add(
+    patch_set: &PatchSet,
+    build: &Build,
+    context: &Context,
+    pace: Pace,
+    credentials: &mut Credentials,
+) -> Result<(), Failure> {
+    let Some(provider) = build.provider else {
+        return Ok(());
+    };
+    let cloud = provider.as_str();
+    if !context.options.registry_identities.contains(&provider) {
+        return Err(Failure::stalled(
+            Step::Build,
+            reason::ACCESS_DENIED,
+            format!(
+                "build.provider: this controller logs in to no registry of {cloud} as a service account: name a login by \
+                 build.secretRef, or have the operator allow it with --registry-identities={cloud}"
+            ),
+        ));
+    }
+    let registries = registries(build, provider, credentials)?;
+    if registries.is_empty() {
+        return Ok(());
+    }
+    if let Some(host) = registries
+        .iter()
+        .find(|host| context.options.plain_http_registry.contains(host))
+    {
+        return Err(Failure::stalled(
+            Step::Build,
+            reason::ACCESS_DENIED,
+            format!(
+                "build.provider: {host} is spoken to without TLS (--plain-http-registry): no login is sent there"
+            ),
+        ));
+    }
+    let logins = async {
+        let account = Account::find(patch_set, build, provider, context).await?;
+        let oldest = longest_use(patch_set.status.as_ref(), pace);
+        for host in registries {
+            let login = account.login(context, provider, &host, oldest).await?;
+            match login.secret {
+                LoginSecret::Password { user, password } => credentials.add_password(&host, user, password),
+                LoginSecret::IdentityToken(token) => credentials.add_identity_token(&host, token),
+            }
+        }
+        Ok(())
+    };
+    match tokio::time::timeout_at(pace.deadline.into(), logins).await {
+        Ok(added) => added,
+        Err(_) => Err(Failure::retried(
+            Step::Build,
+            reason::TIMED_OUT,
+            format!("build.provider: no login of {cloud} within spec.timeout"),
+        )),
+    }
+}
+
+/// How long a login is used: not for long where somebody asks for a new look, or where the registry refused one.
+fn longest_use(status: Option<&PatchSetStatus>, pace: Pace) -> Duration {
+    let built = status.and_then(|status| conditions::find(&status.conditions, condition::IMAGE_BUILT));
+    let is_refused = built.is_some_and(|built| built.reason == reason::AUTHENTICATION_FAILED);
+    if is_refused || pace.freshness == Freshness::Now {
+        SHORTEST
+    } else {
+        LONGEST
+    }
+}
+
+/// The hosts of a cloud that a build needs logins for. What it pushes to has to be of the cloud, or in the Secret.
+fn registries(
+    build: &Build,
+    provider: CloudProvider,
+    credentials: &Credentials,
+) -> Result<BTreeSet<String>, Failure> {
+    let image = build
+        .image
+        .as_ref()
+        .map(|image| ("build.image.repository", &image.repository.0));
+    let pushed = [("build.source.repository", &build.source.repository.0)];
+    let mut hosts = BTreeSet::new();
+    for (field, repository) in pushed.into_iter().chain(image) {
+        let image = ImageReference::parse(repository).map_err(|error| of_registry(&error))?;
+        if credentials.has_login(&image) {
+            continue;
+        }
+        let host = image.registry();
+        if CloudRegistry::parse(provider, host).is_none() {
+            return Err(Failure::stalled(
+                Step::Build,
+                reason::INVALID_SPEC,
+                format!(
+                    "{field}: {host} is no registry of {} ({}): take build.provider away, or put a login for it into the \
+                     Secret of build.secretRef",
+                    provider.as_str(),
+                    CloudRegistry::form(provider)
+                ),
+            ));
+        }
+        hosts.insert(host.to_owned());
+    }
+    for context in build.contexts.values() {
+        // One with a digest is not looked at.
+        let Base::Tagged(reference) = base(&context.0) else {
+            continue;
+        };
+        let image = ImageReference::parse(reference).map_err(|error| of_registry(&error))?;
+        if !credentials.has_login(&image) && CloudRegistry::parse(provider, image.registry()).is_some() {
+            hosts.insert(image.registry().to_owned());
+        }
+    }
+    Ok(hosts)
+}
+
+/// A service account, as it is now.
+struct Account {
+    namespace: String,
+    name: String,
+    uid: String,
+    identity: Identity,
+}
+
+impl Account {
+    async fn find(
+        patch_set: &PatchSet,
+        build: &Build,
+        provider: CloudProvider,
+        context: &Context,
+    ) -> Result<Self, Failure> {
+        let own = build.service_account_name.as_ref();
+        let name = own.or(service_account(patch_set, &context.options));
+        let Some(ServiceAccountName(name)) = name else {
+            return Err(Failure::stalled(
+                Step::Build,
+                reason::INVALID_SPEC,
+                "build.provider: whose identity it is has to be said: set build.serviceAccountName",
+            ));
+        };
+        let namespace = patch_set.namespace().unwrap_or_default();
+        let shown = format!("ServiceAccount {namespace}/{name}");
+        let accounts: Api<ServiceAccount> = Api::namespaced(context.client.clone(), &namespace);
+        // Of metadata alone, annotations are left out (`ops::api_client`).
+        let found = within_limit(accounts.get_opt(name)).await;
+        let found = found.map_err(|error| refused(&shown, "get it", &error))?;
+        let found = found.ok_or_else(|| {
+            let message =
+                format!("{shown} does not exist: create it, or name another by build.serviceAccountName");
+            Failure::retried(Step::Build, reason::REFERENCE_NOT_FOUND, message)
+        })?;
+        let identity = Identity::read(provider, found.annotations()).map_err(|error| {
+            let message = format!("{shown}: {error}");
+            Failure::retried(Step::Build, reason::INVALID_REFERENCE, message)
+        })?;
+        Ok(Self {
+            uid: found.uid().unwrap_or_default(),
+            name: name.clone(),
+            namespace,
+            identity,
+        })
+    }
+
+    /// The login for a registry, which was got no longer ago than this.
+    async fn login(
+        &self,
+        context: &Context,
+        provider: CloudProvider,
+        host: &str,
+        longest: Duration,
+    ) -> Result<RegistryLogin, Failure> {
+        let shown = format!("ServiceAccount {}/{}", self.namespace, self.name);
+        let registry = CloudRegistry::parse(provider, host).ok_or_else(|| {
+            let message = format!("{host} is no registry of {}", provider.as_str());
+            Failure::stalled(Step::Build, reason::INVALID_SPEC, message)
+        })?;
+        let slot = context.registry_logins.slot(&Key {
+            namespace: self.namespace.clone(),
+            account_uid: self.uid.clone(),
+            identity: self.identity.clone(),
+            registry: host.to_owned(),
+        });
+        let mut kept = slot.lock().await;
+        if let Some((got_at, login)) = &*kept
+            && got_at.elapsed() < longest
+            && login.ends > Timestamp::now() + MARGIN
+        {
+            return Ok(login.clone());
+        }
+        let got_at = Instant::now();
+        let token = self.token(context).await?;
+        let session = format!("patchset.{}.{}", self.namespace, self.name);
+        let login = clouds::exchange(&context.requests(), &registry, &self.identity, &token, &session).await;
+        let login = login.map_err(|error| {
+            let failure = of_rest(Step::Build, reason::AUTHENTICATION_FAILED, &error);
+            let message = format!("{shown}, for {host}: {}", failure.message);
+            Failure { message, ..failure }
+        })?;
+        tracing::debug!(
+            namespace = self.namespace,
+            service_account = self.name,
+            host,
+            ends = %login.ends,
+            "a login for a registry was got"
+        );
+        *kept = Some((got_at, login.clone()));
+        Ok(login)
+    }
+
+    /// Asks the API server for a token of the service account that is for the cloud alone.
+    async fn token(&self, context: &Context) -> Result<SecretString, Failure> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(context.client.clone(), &self.namespace);
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                audiences: vec![self.identity.audience()],
+                expiration_seconds: Some(TOKEN_LIFE),
+                ..TokenRequestSpec::default()
+            },
+            ..TokenRequest::default()
+        };
+        let parameters = PostParams::default();
+        let asked = accounts.create_token_request(&self.name, &parameters, &request);
+        let answer = within_limit(asked).await.map_err(|error| {
+            let shown = format!("ServiceAccount {}/{}", self.namespace, self.name);
+            refused(&shown, "create a token of it", &error)
+        })?;
+        Ok(answer
+            .status
+            .map(|status| status.token)
+            .unwrap_or_default()
+            .into())
+    }
+}
+
+/// What the API server does not let the controller do.
+fn refused(account: &str, what: &str, error: &Error) -> Failure {
+    let message = format!("cannot {what}: {account}: {error}");
+    match error {
+        Error::Api(kube::Error::Api(status)) if status.is_forbidden() => Failure::retried(
+            Step::Build,
+            reason::ACCESS_DENIED,
+            format!(
+                "{message}; give the controller the right to get serviceaccounts and to create serviceaccounts/token \
+                 (controller.registryIdentities of the chart)"
+            ),
+        ),
+        _ => Failure::retried(Step::Build, reason::REFERENCE_NOT_FOUND, message),
+    }
+}

@@ -1,0 +1,171 @@
+//! Upstreams with the credentials that their Secrets hold, and what their refs stand for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::github_apps;
+use crate::api::common::{GitPath, GitRef, LocalReference, Verification};
+use crate::api::reason;
+use crate::controller::context::{Context, Pace, failures};
+use crate::controller::state::references::References;
+use crate::controller::state::turns;
+use crate::forge::GitPurpose;
+use crate::plan::{Failure, Step};
+use crate::source::{self, Mirrors, RefSpec, RepoUrl, Requirement, Resolved, Upstream};
+
+/// The Secrets that the way to a repository needs.
+#[derive(Clone, Copy)]
+pub struct Secrets<'a> {
+    pub namespace: &'a str,
+    pub login: Option<&'a LocalReference>,
+    pub proxy: Option<&'a LocalReference>,
+}
+
+/// Reads the Secrets of a repository and joins them with its address. A GitHub App's token has the rights for what is done there.
+pub async fn upstream(
+    context: &Context,
+    url: &str,
+    secrets: Secrets<'_>,
+    purpose: GitPurpose,
+) -> Result<Upstream, Failure> {
+    let Secrets {
+        namespace,
+        login,
+        proxy,
+    } = secrets;
+    let references = &context.references;
+    let address: RepoUrl = url.parse().map_err(|error| failures::of_source("spec", &error))?;
+    let data = match login {
+        Some(secret) => Some(references.secret(namespace, &secret.name).await?),
+        None => None,
+    };
+    let proxy_data = match proxy {
+        Some(proxy) => Some(references.secret(namespace, &proxy.name).await?),
+        None => None,
+    };
+    let installation = match (login, data.as_deref()) {
+        (Some(secret), Some(data)) => {
+            github_apps::installation(context, (namespace, &secret.name), data, url, purpose).await?
+        }
+        _ => None,
+    };
+    let upstream = match (installation, data.as_deref()) {
+        (Some(installation), Some(data)) => {
+            Upstream::by_app(address, data, installation, proxy_data.as_deref())
+        }
+        (_, data) => Upstream::new(address, data, proxy_data.as_deref()),
+    };
+    upstream.map_err(|error| {
+        let names: Vec<&str> = [login, proxy]
+            .into_iter()
+            .flatten()
+            .map(|r| r.name.as_str())
+            .collect();
+        failures::of_source(&format!("Secret {namespace}/{}", names.join(" and ")), &error)
+    })
+}
+
+/// Finds the repository of a file or folder, and the commit to read it at.
+pub async fn repository(
+    context: &Arc<Context>,
+    namespace: &str,
+    what: &str,
+    git: &GitPath,
+    pace: Pace,
+) -> Result<(Upstream, Resolved), Failure> {
+    let secrets = Secrets {
+        namespace,
+        login: git.secret_ref.as_ref(),
+        proxy: git.proxy_secret_ref.as_ref(),
+    };
+    let upstream = upstream(context, &git.url, secrets, GitPurpose::Fetch).await?;
+    let want = git.ref_.as_ref().map_or(Ok(RefSpec::Default), git_ref)?;
+    let resolved = resolve(context, what, &upstream, &want, pace).await?;
+    let resolved = signed(&context.references, namespace, git.verify.as_ref(), resolved).await?;
+    Ok((upstream, resolved))
+}
+
+/// Binds what was resolved to the signature that a spec asks for, with the keys of its Secret.
+pub async fn signed(
+    references: &References,
+    namespace: &str,
+    verify: Option<&Verification>,
+    resolved: Resolved,
+) -> Result<Resolved, Failure> {
+    let Some(Verification { mode, secret_ref }) = verify else {
+        return Ok(resolved);
+    };
+    let keys = references.secret(namespace, &secret_ref.name).await;
+    let source = format!("Secret {namespace}/{}", secret_ref.name);
+    let keys = keys.map_err(Failure::of_verification)?;
+    Ok(resolved.requiring(Arc::new(Requirement::new(mode.unwrap_or_default(), source, keys))))
+}
+
+/// Checks the signature that something is bound to, fetching it where it is not held; returns who signed it, in words, and
+/// `None` where no signature is asked for.
+pub async fn signatures(
+    context: &Arc<Context>,
+    what: &str,
+    upstream: &Upstream,
+    resolved: &Resolved,
+    deadline: Instant,
+) -> Result<Option<String>, Failure> {
+    if !resolved.is_verified() {
+        return Ok(None);
+    }
+    let (upstream, resolved) = (upstream.clone(), resolved.clone());
+    let signed = blocking(context, what, deadline, move |mirrors| {
+        let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
+        Ok(snapshot.signatures().map(ToOwned::to_owned))
+    })
+    .await?;
+    Ok(signed.map(|signed| format!("{what}: {signed}")))
+}
+
+/// Joins what [`signatures`] found.
+pub fn joined(signatures: impl IntoIterator<Item = Option<String>>) -> Option<String> {
+    let found: Vec<String> = signatures.into_iter().flatten().collect();
+    (!found.is_empty()).then(|| found.join("; "))
+}
+
+/// The ref that a spec names.
+pub fn git_ref(git: &GitRef) -> Result<RefSpec, Failure> {
+    RefSpec::of(git).map_err(|error| Failure::stalled(Step::Source, reason::INVALID_SPEC, error.to_string()))
+}
+
+/// Resolves a ref, looking at the upstream where that is due.
+pub async fn resolve(
+    context: &Arc<Context>,
+    what: &str,
+    upstream: &Upstream,
+    want: &RefSpec,
+    pace: Pace,
+) -> Result<Resolved, Failure> {
+    let (upstream, want) = (upstream.clone(), want.clone());
+    blocking(context, what, pace.deadline, move |mirrors| {
+        mirrors.resolve(&upstream, &want, pace.freshness, pace.deadline)
+    })
+    .await
+}
+
+/// Runs work on the mirrors off the async threads, and gives up at the deadline.
+///
+/// The work has the deadline too, and ends by itself soon after. Until then it keeps the place of its object.
+pub async fn blocking<T: Send + 'static>(
+    context: &Arc<Context>,
+    what: &str,
+    deadline: Instant,
+    work: impl FnOnce(&Mirrors) -> Result<T, source::Error> + Send + 'static,
+) -> Result<T, Failure> {
+    let mirrors = Arc::clone(&context.mirrors);
+    let task = turns::spawn_blocking(move || work(&mirrors));
+    match tokio::time::timeout_at(deadline.into(), task).await {
+        Ok(Ok(result)) => result.map_err(|error| failures::of_source(what, &error)),
+        Ok(Err(interrupted)) => Err(failures::of_task(&interrupted)),
+        Err(_) => Err(Failure::retried(
+            Step::Source,
+            reason::TIMED_OUT,
+            format!("{what}: no answer within spec.timeout"),
+        )),
+    }
+}

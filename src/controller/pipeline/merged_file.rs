@@ -1,0 +1,114 @@
+//! The ConfigMap that holds merged constraints, and that the `ConstraintOverride` owns.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams};
+use kube::{Resource, ResourceExt};
+
+use crate::api::constraint_override::MergedFile;
+use crate::api::{ConstraintOverride, reason};
+use crate::constraints::digest;
+use crate::controller::context::Context;
+use crate::controller::state::api_server::within_limit;
+use crate::plan::{Failure, Step};
+use crate::status::FIELD_MANAGER;
+
+/// What the ConfigMap's name has behind the resource's.
+const SUFFIX: &str = "-constraints";
+
+/// The key: the name that builds mount the file under.
+pub const KEY: &str = "upper-constraints.txt";
+
+/// The longest name that an object may have (RFC 1123).
+const LONGEST_NAME: usize = 253;
+
+/// The name of a resource's ConfigMap.
+pub fn name(resource: &str) -> String {
+    format!("{resource}{SUFFIX}")
+}
+
+/// Whether the ConfigMap is there as it was written: owned by the resource, and with the same file.
+pub async fn stands(
+    context: &Context,
+    owner: &ConstraintOverride,
+    file: &MergedFile,
+) -> Result<bool, Failure> {
+    let namespace = owner.namespace().unwrap_or_default();
+    let Some(map) = context.references.config_map_metadata(&namespace, &file.name) else {
+        return Ok(false);
+    };
+    if !is_owned(&map.metadata, owner) {
+        return Ok(false);
+    }
+    let data = context.references.config_map(&namespace, &file.name).await?;
+    Ok(data
+        .get(&file.key)
+        .is_some_and(|text| digest(text) == file.digest))
+}
+
+/// Writes the ConfigMap.
+///
+/// # Errors
+///
+/// Where one of that name belongs to somebody else, or the API server does not take it.
+pub async fn write(context: &Context, owner: &ConstraintOverride, text: &str) -> Result<(), Failure> {
+    let namespace = owner.namespace().unwrap_or_default();
+    let name = name(&owner.name_any());
+    if name.len() > LONGEST_NAME {
+        return Err(Failure::stalled(
+            Step::Constraints,
+            reason::INVALID_SPEC,
+            format!(
+                "the ConfigMap would be called {name}, which is longer than {LONGEST_NAME} characters: give the resource a shorter name"
+            ),
+        ));
+    }
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::retried(
+            Step::Constraints,
+            reason::WRITE_FAILED,
+            format!("cannot write ConfigMap {namespace}/{name}: {error}"),
+        )
+    };
+    // The watch may not have shown it yet.
+    let existing = within_limit(api.get_metadata_opt(&name))
+        .await
+        .map_err(|error| failed(&error))?;
+    if existing.is_some_and(|existing| !is_owned(&existing.metadata, owner)) {
+        return Err(Failure::stalled(
+            Step::Constraints,
+            reason::NAME_TAKEN,
+            format!(
+                "ConfigMap {namespace}/{name} is there already and belongs to somebody else: remove it, or give the resource another name"
+            ),
+        ));
+    }
+    let map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            labels: Some(BTreeMap::from([(
+                "app.kubernetes.io/managed-by".to_owned(),
+                FIELD_MANAGER.to_owned(),
+            )])),
+            owner_references: owner.controller_owner_ref(&()).map(|reference| vec![reference]),
+            ..ObjectMeta::default()
+        },
+        data: Some(BTreeMap::from([(KEY.to_owned(), text.to_owned())])),
+        ..ConfigMap::default()
+    };
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    within_limit(api.patch(&name, &parameters, &Patch::Apply(&map)))
+        .await
+        .map(drop)
+        .map_err(|error| failed(&error))
+}
+
+fn is_owned(map: &ObjectMeta, owner: &ConstraintOverride) -> bool {
+    let uid = owner.uid();
+    map.owner_references
+        .iter()
+        .flatten()
+        .any(|reference| reference.controller == Some(true) && Some(&reference.uid) == uid.as_ref())
+}

@@ -1,0 +1,211 @@
+//! Gathers what a `PatchSet`'s result follows from: the upstream's commit, and what identifies its patches.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use kube::ResourceExt;
+
+use crate::api::PatchSet;
+use crate::api::build::Build;
+use crate::api::common::GitRef;
+use crate::api::patch_set::{Patches, RefFrom};
+use crate::api::reason;
+use crate::api::source_refs::SourceRefs;
+use crate::api::status::UpstreamStatus;
+use crate::controller::context::{Context, Pace};
+use crate::controller::inputs::folder::Folder;
+use crate::controller::inputs::ingredients::{Ingredients, Lack};
+use crate::controller::inputs::patches::Located;
+use crate::controller::inputs::upstreams::{Secrets, git_ref, resolve};
+use crate::controller::inputs::{folder, ingredients, patches, upstreams};
+use crate::forge::GitPurpose;
+use crate::plan::build::requested;
+use crate::plan::inputs::Inputs;
+use crate::plan::patch_set::Sources;
+use crate::plan::{Failure, Step};
+use crate::source::{RefSpec, Resolved, Upstream};
+
+/// Names the computation that results follow from; changed where the same inputs give another result.
+const COMPUTATION: &str = "patchset/1";
+
+/// One of the refs that the patches are checked against besides the one that is built.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The ref as the spec names it.
+    pub name: String,
+    /// What it resolved to.
+    pub resolved: Result<Resolved, Failure>,
+}
+
+/// All that was gathered.
+#[derive(Clone, Debug)]
+pub struct Gathered {
+    pub upstream: Upstream,
+    pub resolved: Resolved,
+    pub located: Located,
+    pub candidates: Vec<Candidate>,
+    /// `patches.strip`.
+    pub strip: Option<u8>,
+    /// `patches.directory`.
+    pub directory: Option<String>,
+    merged: crate::api::patch_set::MergedPatches,
+    build: Option<Build>,
+    /// The annotation `reconcile.fluxcd.io/forceAt`, or what it was when it was last there.
+    pub requested: Option<String>,
+    /// What the image is built from besides the component.
+    pub ingredients: Result<Ingredients, Lack>,
+}
+
+impl Gathered {
+    /// The sources as the plan wants them.
+    pub fn sources(&self) -> Sources {
+        let mut inputs = Inputs::new(COMPUTATION)
+            .with(self.resolved.commit().to_string().as_bytes())
+            .with(format!("{:?}", self.strip).as_bytes())
+            .with(self.directory.as_deref().unwrap_or_default().as_bytes())
+            .with(format!("{:?}", self.merged).as_bytes());
+        for part in self.located.identity() {
+            inputs = inputs.with(part.as_bytes());
+        }
+        for candidate in &self.candidates {
+            let resolved = match &candidate.resolved {
+                Ok(resolved) => resolved.commit().to_string(),
+                Err(failure) => failure.message.clone(),
+            };
+            inputs = inputs.with(candidate.name.as_bytes()).with(resolved.as_bytes());
+        }
+        if let Some(verification) = self.resolved.verification() {
+            inputs = inputs.with(verification.as_bytes());
+        }
+        if let Some(build) = &self.build {
+            inputs = inputs
+                .with(format!("{build:?}").as_bytes())
+                .with(self.requested.as_deref().unwrap_or_default().as_bytes());
+            let identity = match &self.ingredients {
+                Ok(ingredients) => ingredients.identity(),
+                Err(lack) => vec![lack.message().to_owned()],
+            };
+            for part in identity {
+                inputs = inputs.with(part.as_bytes());
+            }
+        }
+        Sources {
+            upstream: UpstreamStatus {
+                revision: self.resolved.revision().to_string(),
+                commit: self.resolved.commit().to_string(),
+            },
+            patches_revision: self.located.revision(),
+            inputs_digest: inputs.digest(),
+            signatures: None,
+        }
+    }
+
+    /// Checks all signatures that the spec asks for; returns who signed what, in words. `None` where none is asked for.
+    pub async fn signatures(
+        &self,
+        context: &Arc<Context>,
+        deadline: Instant,
+    ) -> Result<Option<String>, Failure> {
+        let (upstream, resolved) = (&self.upstream, &self.resolved);
+        let of_upstream =
+            upstreams::signatures(context, "the upstream", upstream, resolved, deadline).await?;
+        let of_patches = match &self.located {
+            Located::Git {
+                upstream, resolved, ..
+            } => upstreams::signatures(context, patches::REPOSITORY, upstream, resolved, deadline).await?,
+            Located::None | Located::Artifact { .. } | Located::Given(_) => None,
+        };
+        let of_dockerfile = match self.ingredients.as_ref().map(|found| &found.dockerfile) {
+            Ok(Some(Folder::Git {
+                upstream, resolved, ..
+            })) => upstreams::signatures(context, folder::REPOSITORY, upstream, resolved, deadline).await?,
+            Ok(Some(Folder::Given(_)) | None) | Err(_) => None,
+        };
+        Ok(upstreams::joined([of_upstream, of_patches, of_dockerfile]))
+    }
+}
+
+/// Resolves the patches' origin and the upstream. Nothing is fetched but refs, and those at most once an
+/// interval for all objects on an upstream.
+pub async fn gather(patch_set: &PatchSet, context: &Arc<Context>, pace: Pace) -> Result<Gathered, Failure> {
+    let namespace = patch_set.namespace().unwrap_or_default();
+    let spec = &patch_set.spec;
+    let located = patches::locate(context, &namespace, spec.patches.as_ref(), pace).await?;
+    let secrets = Secrets {
+        namespace: &namespace,
+        login: spec.upstream.secret_ref.as_ref(),
+        proxy: spec.upstream.proxy_secret_ref.as_ref(),
+    };
+    let upstream = upstreams::upstream(context, &spec.upstream.url, secrets, GitPurpose::Fetch).await?;
+    let want = match (&spec.upstream.ref_, &spec.upstream.ref_from) {
+        (Some(git), _) => git_ref(git)?,
+        (None, Some(from)) => ref_from(context, &located, from, &spec.component.0, pace.deadline).await?,
+        (None, None) => {
+            return Err(Failure::stalled(
+                Step::Source,
+                reason::INVALID_SPEC,
+                "set upstream.ref or upstream.refFrom",
+            ));
+        }
+    };
+    let resolved = resolve(context, "the upstream", &upstream, &want, pace).await?;
+    let verify = spec.upstream.verify.as_ref();
+    let resolved = upstreams::signed(&context.references, &namespace, verify, resolved).await?;
+    let mut candidates = Vec::new();
+    for candidate in &spec.candidates {
+        let want = git_ref(candidate)?;
+        let resolved = resolve(context, "the candidate", &upstream, &want, pace).await;
+        candidates.push(Candidate {
+            name: name_of(candidate),
+            resolved,
+        });
+    }
+    let (strip, directory) = spec
+        .patches
+        .as_ref()
+        .map_or((None, None), |Patches { strip, directory, .. }| {
+            (*strip, directory.clone())
+        });
+    Ok(Gathered {
+        upstream,
+        resolved,
+        located,
+        candidates,
+        strip,
+        directory,
+        merged: spec.merged_patches,
+        build: spec.build.clone(),
+        ingredients: ingredients::find(patch_set, context, pace).await,
+        requested: requested(patch_set.metadata.annotations.as_ref(), patch_set.status.as_ref()),
+    })
+}
+
+fn name_of(git: &GitRef) -> String {
+    [&git.branch, &git.tag, &git.commit, &git.semver]
+        .into_iter()
+        .flatten()
+        .next()
+        .cloned()
+        .unwrap_or_default()
+}
+
+/// Reads a component's ref from a `source-refs.yaml`.
+async fn ref_from(
+    context: &Arc<Context>,
+    located: &Located,
+    from: &RefFrom,
+    component: &str,
+    deadline: Instant,
+) -> Result<RefSpec, Failure> {
+    let key = from.key.as_deref().unwrap_or(component);
+    let bytes = patches::read_beside(context, located, &from.path, deadline).await?;
+    let refs = SourceRefs::parse(&bytes);
+    let found = refs.and_then(|refs| refs.get(key).map(|value| RefSpec::Any(value.to_owned())));
+    found.map_err(|error| {
+        Failure::retried(
+            Step::Source,
+            reason::INVALID_REFERENCE,
+            format!("{}: {error}", from.path),
+        )
+    })
+}

@@ -1,0 +1,10 @@
+//! The process, and the loop of each kind of object: watch, attempt, settle, write, tell.
+
+mod objects;
+mod orphaned_runs;
+mod process;
+mod reconciler;
+mod triggers;
+mod unreadable;
+
+pub use process::run;

@@ -1,0 +1,383 @@
+//! Sets up the process, and runs until it is told to stop.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use kube::api::ListParams;
+use kube::runtime::reflector::Store;
+use kube::runtime::reflector::store::Writer;
+use kube::{Client, Config};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use super::{objects, orphaned_runs, reconciler, triggers};
+use crate::api::{ConstraintOverride, PatchSet};
+use crate::controller::Error;
+use crate::controller::context::kind::Reconciled;
+use crate::controller::context::options::{Options, TransportName};
+use crate::controller::context::{Context, panics};
+use crate::controller::state::api_server::Guarded;
+use crate::controller::state::deliveries::Deliveries;
+use crate::controller::state::github_apps::GitHubApps;
+use crate::controller::state::jobs::Jobs;
+use crate::controller::state::pins::Pins;
+use crate::controller::state::references::{References, Scope};
+use crate::controller::state::registry_logins::RegistryLogins;
+use crate::controller::state::turns::{Sharing, Turns};
+use crate::controller::state::workflows::Workflows;
+use crate::ops::api_client::{self, TooDeep};
+use crate::ops::health::Health;
+use crate::ops::leader::Candidate;
+use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
+use crate::ops::{server, telemetry};
+use crate::plan::backoff;
+use crate::publish::Layers;
+use crate::source::{MirrorConfig, Mirrors, Scheme, Transports};
+use crate::status::notify::{Notifier, Totals};
+
+/// How often the contents that nothing refers to are dropped.
+const TIDIES_EVERY: Duration = Duration::from_secs(15);
+
+/// The longest wait for an API server that cannot be reached when this process starts.
+const ASKS_AGAIN_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long work that cannot be stopped may go on while the process leaves, and still has the Lease.
+const LEAVES_WITHIN: Duration = Duration::from_secs(5);
+
+/// How much longer than an attempt may take nothing may move before the process counts as dead.
+const STANDS_STILL_FOR: Duration = Duration::from_secs(300);
+
+/// Runs the controller until SIGTERM or SIGINT, or until leadership is lost.
+///
+/// # Errors
+///
+/// Where the process cannot do its work at all. The failure of single objects is told in their status.
+pub async fn run(options: Options) -> Result<(), Error> {
+    telemetry::init(options.log_level, options.log_encoding)?;
+    telemetry::log_panics();
+    let mut tasks = Tasks::default();
+    let process = Process::start(options, &mut tasks).await?;
+    let mut stop = Box::pin(stop_signal());
+    let leadership = if process.options.enable_leader_election {
+        process.health.set_standing_by(true);
+        // Without a name in the environment, two processes could have the same one.
+        let name = std::env::var("POD_NAME").unwrap_or_else(|_| "patchset".to_owned());
+        let candidate = Candidate::new(&name);
+        let leads = candidate.lead(process.client.clone(), &process.options.runtime_namespace);
+        let leadership = tokio::select! {
+            leadership = leads => leadership,
+            ended = tasks.ended() => return Err(ended),
+            () = &mut stop => return Ok(()),
+        };
+        process.health.set_standing_by(false);
+        Some(leadership)
+    } else {
+        None
+    };
+    let (turns, mirrors) = (process.turns.clone(), Arc::clone(&process.mirrors));
+    match leadership {
+        None => {
+            let result = tokio::select! {
+                error = process.work() => Err(error),
+                ended = tasks.ended() => Err(ended),
+                () = stop => Ok(()),
+            };
+            mirrors.close();
+            result
+        }
+        Some(mut held) => {
+            let result = tokio::select! {
+                error = process.work() => Err(error),
+                ended = tasks.ended() => Err(ended),
+                () = &mut stop => Ok(()),
+                // Another process begins in a few seconds: nothing is waited for.
+                () = held.lost() => return Err(crate::ops::Error::LostLease.into()),
+            };
+            mirrors.close();
+            // Whoever takes the Lease should not meet what this process began.
+            let _ = tokio::time::timeout(LEAVES_WITHIN, turns.wait_until_all_are_free()).await;
+            held.release().await;
+            result
+        }
+    }
+}
+
+/// What the process has, whether it works or stands by.
+struct Process {
+    options: Options,
+    client: Client,
+    too_deep: TooDeep,
+    mirrors: Arc<Mirrors>,
+    metrics: Metrics,
+    health: Health,
+    turns: Turns,
+    notifier: Option<Notifier>,
+    writers: Writers,
+}
+
+impl Process {
+    /// Prepares all that needs no API server, and starts the tasks that a process has which stands by.
+    async fn start(options: Options, tasks: &mut Tasks) -> Result<Self, Error> {
+        let too_deep = TooDeep::default();
+        let client = api_client::new(Config::infer().await?, &too_deep)?;
+        let (metrics, health) = (Metrics::default(), Health::default());
+        let health_listener = server::listen(&options.health_addr).await?;
+        let metrics_listener = server::listen(&options.metrics_addr).await?;
+        let mirrors = Arc::new(Mirrors::open(mirror_config(&options))?);
+        let sharing = if options.watch_all_namespaces {
+            Sharing::Namespaces
+        } else {
+            Sharing::OneNamespace
+        };
+        let turns = Turns::new(options.concurrent, sharing);
+        let queue = turns.clone();
+        health.follow_queue(options.max_timeout + STANDS_STILL_FOR, move |now| {
+            queue.stuck(now)
+        });
+        let notifier = match Notifier::new(&options.events_addr)? {
+            Some((notifier, posting)) => {
+                tasks.spawn("the task that posts events", posting);
+                Some(notifier)
+            }
+            None => None,
+        };
+        let process = Self {
+            options,
+            client,
+            too_deep,
+            mirrors,
+            metrics,
+            health,
+            turns,
+            notifier,
+            writers: Writers::default(),
+        };
+        tasks.spawn(
+            "the health endpoint",
+            server::health(health_listener, process.health.clone()),
+        );
+        tasks.spawn(
+            "the metrics endpoint",
+            server::metrics(metrics_listener, process.metrics.clone(), process.refresh()),
+        );
+        Ok(process)
+    }
+
+    /// What brings the metrics up to date before each answer.
+    fn refresh(&self) -> impl Fn() + Clone + Send + Sync + 'static {
+        let (metrics, mirrors) = (self.metrics.clone(), Arc::clone(&self.mirrors));
+        let (notifier, too_deep) = (self.notifier.clone(), self.too_deep.clone());
+        let patch_sets = self.writers.patch_sets.as_reader();
+        let constraint_overrides = self.writers.constraint_overrides.as_reader();
+        move || {
+            metrics.observe_mirrors(mirror_totals(&mirrors));
+            metrics.observe_left_out(too_deep.count());
+            if let Some(notifier) = &notifier {
+                metrics.observe_notifications(notification_totals(notifier));
+            }
+            metrics.show_unreadable(PatchSet::KIND, objects::unreadable_objects(&patch_sets));
+            metrics.show_unreadable(
+                ConstraintOverride::KIND,
+                objects::unreadable_objects(&constraint_overrides),
+            );
+            let patch_sets = objects::shown(&patch_sets).into_iter();
+            metrics.show_objects(patch_sets.chain(objects::shown(&constraint_overrides)));
+        }
+    }
+
+    /// Watches and reconciles; returns why that came to an end.
+    async fn work(self) -> Error {
+        let mut tasks = Tasks::default();
+        match self.begin(&mut tasks).await {
+            Ok(()) => tasks.ended().await,
+            Err(error) => error,
+        }
+    }
+
+    async fn begin(self, tasks: &mut Tasks) -> Result<(), Error> {
+        let namespace = (!self.options.watch_all_namespaces).then(|| self.options.runtime_namespace.clone());
+        let scope = Scope::new(self.client.clone(), namespace, self.health);
+        is_installed::<PatchSet>(&scope).await?;
+        is_installed::<ConstraintOverride>(&scope).await?;
+        let (references, changes) = References::watch(&scope);
+        let references = Arc::new(references);
+        let (jobs, builds) = Jobs::watch(
+            self.client.clone(),
+            &scope,
+            self.writers.patch_sets.as_reader(),
+            self.options.build_limits(),
+        );
+        let changes = futures::stream::select(changes, builds).boxed();
+        let (watch, triggers) = triggers::fan_out(changes, Arc::clone(&references));
+        tasks.spawn("the task that watches", watch);
+        tokio::select! {
+            () = async { tokio::join!(references.wait_until_known(), jobs.wait_until_known()); } => {}
+            ended = tasks.ended() => return Err(ended),
+        }
+        self.metrics.works();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching");
+        let context = Arc::new(Context {
+            client: self.client,
+            options: self.options,
+            turns: self.turns,
+            mirrors: self.mirrors,
+            metrics: self.metrics.clone(),
+            references: Arc::clone(&references),
+            jobs,
+            pins: Pins::default(),
+            registry_logins: RegistryLogins::default(),
+            github_apps: GitHubApps::default(),
+            layers: Layers::default(),
+            workflows: Workflows::default(),
+            deliveries: Deliveries::default(),
+            notifier: self.notifier,
+            patch_sets: self.writers.patch_sets.as_reader(),
+            constraint_overrides: self.writers.constraint_overrides.as_reader(),
+        });
+        let (patch_sets, overrides) = (context.patch_sets.clone(), context.constraint_overrides.clone());
+        tasks.spawn(
+            "the task that drops contents",
+            tidy(references, patch_sets, overrides, self.metrics),
+        );
+        tasks.spawn(
+            "the task that cancels runs of deleted PatchSets",
+            orphaned_runs::cancel_all(Arc::clone(&context)),
+        );
+        let patch_sets = reconciler::controller(&scope, &context, self.writers.patch_sets, &triggers);
+        tasks.spawn("the controller of PatchSets", patch_sets.collect::<()>());
+        let overrides =
+            reconciler::controller(&scope, &context, self.writers.constraint_overrides, &triggers);
+        tasks.spawn("the controller of ConstraintOverrides", overrides.collect::<()>());
+        Ok(())
+    }
+}
+
+/// Tasks without which the process cannot do its work. They end with their owner.
+#[derive(Default)]
+struct Tasks(JoinSet<&'static str>);
+
+impl Tasks {
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(async move {
+            // So that what interrupts it is told with its name.
+            let _ = panics::caught(task).await;
+            name
+        });
+    }
+
+    /// Waits until the first of them ends, which none should.
+    async fn ended(&mut self) -> Error {
+        match self.0.join_next().await {
+            Some(Ok(name)) => Error::TaskEnded(name.to_owned()),
+            Some(Err(_)) | None => Error::TaskEnded("a task".to_owned()),
+        }
+    }
+}
+
+/// Drops the contents of Secrets and `ConfigMap`s that no object refers to any more.
+async fn tidy(
+    references: Arc<References>,
+    patch_sets: Store<Guarded<PatchSet>>,
+    constraint_overrides: Store<Guarded<ConstraintOverride>>,
+    metrics: Metrics,
+) {
+    loop {
+        references.retain(|referent| {
+            objects::is_referred_to(&patch_sets, referent)
+                || objects::is_referred_to(&constraint_overrides, referent)
+        });
+        let (contents, bytes) = references.kept();
+        metrics.observe_contents(contents, bytes);
+        tokio::time::sleep(TIDIES_EVERY).await;
+    }
+}
+
+/// Where the watches of the resources write to.
+#[derive(Default)]
+struct Writers {
+    patch_sets: Writer<Guarded<PatchSet>>,
+    constraint_overrides: Writer<Guarded<ConstraintOverride>>,
+}
+
+/// Sees to it that the API server knows a kind. One that cannot be reached, or has a fault of its own, is waited for:
+/// whoever starts this process again would do so later and later.
+async fn is_installed<K: Reconciled>(scope: &Scope) -> Result<(), Error> {
+    let api = scope.api::<K>();
+    let mut failures = 0;
+    loop {
+        let error = match api.list_metadata(&ListParams::default().limit(1)).await {
+            Ok(_) => return Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => {
+                return Err(Error::NotInstalled(format!(
+                    "{} {}",
+                    K::api_version(&()),
+                    K::KIND
+                )));
+            }
+            Err(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429 => {
+                return Err(Error::Api(kube::Error::Api(status)));
+            }
+            Err(error) => error,
+        };
+        failures += 1;
+        let delay = backoff::after_failures(failures, ASKS_AGAIN_WITHIN);
+        tracing::warn!(kind = K::KIND, %error, ?delay, "the API server does not answer yet");
+        tokio::time::sleep(delay).await;
+    }
+}
+
+fn mirror_config(options: &Options) -> MirrorConfig {
+    let transports = options
+        .allow_transport
+        .iter()
+        .fold(Transports::NONE, |transports, name| {
+            transports.and(match name {
+                TransportName::Https => Scheme::Https,
+                TransportName::Ssh => Scheme::Ssh,
+                TransportName::Http => Scheme::Http,
+                TransportName::Git => Scheme::Git,
+            })
+        });
+    MirrorConfig {
+        capacity: options.storage_capacity,
+        transports,
+        ..MirrorConfig::new(&options.storage_path)
+    }
+}
+
+fn mirror_totals(mirrors: &Mirrors) -> MirrorTotals {
+    let stats = mirrors.stats();
+    MirrorTotals {
+        fetches: stats.fetches,
+        bytes: stats.received_bytes,
+        evictions: stats.evictions,
+        stored: mirrors.disk_bytes(),
+    }
+}
+
+fn notification_totals(notifier: &Notifier) -> NotificationTotals {
+    let Totals {
+        delivered,
+        duplicates,
+        dropped,
+    } = notifier.totals();
+    NotificationTotals {
+        delivered,
+        duplicates,
+        dropped,
+    }
+}
+
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c().map(drop);
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            () = interrupt => {}
+            _ = terminate.recv() => {}
+        },
+        Err(_) => interrupt.await,
+    }
+    tracing::info!("stopping");
+}

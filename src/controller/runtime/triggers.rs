@@ -1,0 +1,55 @@
+//! Passes changes of Secrets, ConfigMaps, Flux sources and the resources themselves on to the controllers.
+
+use std::sync::Arc;
+
+use crate::controller::state::references::References;
+use crate::controller::state::referent::{Changes, Referent};
+use futures::stream::BoxStream;
+use futures::{Future, StreamExt};
+use tokio::sync::broadcast;
+use tokio_stream::wrappers::BroadcastStream;
+
+/// How many changes may wait. Where more come at once, everything is looked at.
+const WAITING: usize = 1024;
+
+/// What changed.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// One object.
+    One(Referent),
+    /// More than could be kept: any object.
+    Any,
+}
+
+/// Where controllers get the changes from, and tell those of their own objects.
+#[derive(Clone)]
+pub struct Triggers(broadcast::Sender<Referent>);
+
+impl Triggers {
+    /// Tells a change.
+    pub fn tell(&self, referent: Referent) {
+        // No receiver is no error: the controllers may be gone already.
+        let _ = self.0.send(referent);
+    }
+
+    /// All changes from now on.
+    pub fn changes(&self) -> BoxStream<'static, Change> {
+        BroadcastStream::new(self.0.subscribe())
+            .map(|change| change.map_or(Change::Any, Change::One))
+            .boxed()
+    }
+}
+
+/// Runs the watches, drops outdated contents, and passes the changes on.
+pub fn fan_out(mut changes: Changes, references: Arc<References>) -> (impl Future<Output = ()>, Triggers) {
+    let (sender, _) = broadcast::channel(WAITING);
+    let triggers = Triggers(sender);
+    let teller = triggers.clone();
+    let run = async move {
+        while let Some(referent) = changes.next().await {
+            references.forget(&referent);
+            teller.tell(referent);
+        }
+    };
+    (run, triggers)
+}

@@ -1,0 +1,130 @@
+//! What deliveries share between reconciliations: who writes to a repository, and what was seen there.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use kube::ResourceExt;
+
+use super::client_cache::ClientCache;
+use super::lanes::Lanes;
+use crate::api::PatchSet;
+use crate::api::build::ImageStatus;
+use crate::api::delivery::{CommitStatus, Delivery, DeliveryGit, ProposalStatus};
+use crate::forge::{Client, LackingLabels};
+use crate::plan::Failure;
+use crate::source::{Signer, Upstream};
+
+/// The most objects of which is remembered where their image was seen.
+const MOST_SEEN: usize = 10_000;
+
+/// Why an image is not where it should be.
+pub enum NotDelivered {
+    /// Another image, or another place, is asked for by now.
+    Outdated,
+    /// Something kept it from there.
+    Failed(Failure),
+}
+
+impl From<Failure> for NotDelivered {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Where an image is now.
+#[derive(Clone, Debug)]
+pub enum Placed {
+    /// On the branch that Flux follows, by a commit that was made now.
+    Committed(CommitStatus),
+    /// There already: the newest commit in which it was found, and what is on the branch that commits go to.
+    Found(CommitStatus, Rest),
+    /// On a branch that waits to be merged into another one.
+    Proposed {
+        proposal: ProposalStatus,
+        /// The other one.
+        into: String,
+        /// What is said of the newest commit, where it is of this controller.
+        message: Option<String>,
+        /// The labels that the pull request could not be given.
+        lacks: Option<LackingLabels>,
+    },
+}
+
+/// What is on the branch that commits go to, beside an image that is on the followed one already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing that waits to be merged.
+    Nothing,
+    /// Something that waits.
+    Waits,
+    /// What is to be there could not be brought there.
+    Unknown,
+}
+
+/// A namespace, a repository and the branch that commits go to: one writer for each. Those of another namespace have logins of
+/// their own, and wait for nobody here.
+pub type Place = (String, String, Option<String>);
+
+pub type Answer = Result<Placed, NotDelivered>;
+
+/// What deliveries share between reconciliations. All of it can be lost.
+#[derive(Default)]
+pub struct Deliveries {
+    pub lanes: Lanes<Place, Order, Answer>,
+    pub clients: ClientCache<Client>,
+    /// The commit in which an image was last seen, by the uid of its `PatchSet`.
+    seen: Mutex<HashMap<String, (String, String)>>,
+}
+
+impl Deliveries {
+    /// Notes that an image was seen in a commit.
+    pub fn saw(&self, patch_set: &PatchSet, reference: &str, commit: &str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= MOST_SEEN {
+            seen.clear();
+        }
+        seen.insert(
+            patch_set.uid().unwrap_or_default(),
+            (reference.to_owned(), commit.to_owned()),
+        );
+    }
+
+    /// Whether that commit is the one in which an image was last seen.
+    pub fn has_seen(&self, patch_set: &PatchSet, reference: &str, commit: &str) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&patch_set.uid().unwrap_or_default())
+            .is_some_and(|(image, at)| image == reference && at == commit)
+    }
+}
+
+/// An image that is to be delivered.
+pub struct Order {
+    pub patch_set: PatchSet,
+    pub delivery: Delivery,
+    pub git: DeliveryGit,
+    pub image: ImageStatus,
+    pub upstream: Upstream,
+    pub signer: Option<Signer>,
+    pub deadline: Instant,
+}
+
+impl Order {
+    /// Namespace and name of the `PatchSet`.
+    pub fn key(&self) -> (String, String) {
+        (
+            self.patch_set.namespace().unwrap_or_default(),
+            self.patch_set.name_any(),
+        )
+    }
+
+    /// A commit of the repository.
+    pub fn at(&self, branch: &str, commit: &str) -> CommitStatus {
+        CommitStatus {
+            repository: self.upstream.url().to_string(),
+            branch: branch.to_owned(),
+            commit: commit.to_owned(),
+            paths: self.git.paths.clone(),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What is known of GitHub Apps.
+
+use super::client_cache::ClientCache;
+use crate::forge::GitAccess;
+
+/// How Apps reach repositories. Whoever comes anew costs a request.
+pub type GitHubApps = ClientCache<GitAccess, 1024>;

@@ -1,0 +1,539 @@
+//! The Jobs that build images: watched, started, cancelled, and asked for what became of them.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use futures::StreamExt;
+use futures::channel::mpsc::{self, UnboundedSender};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{Api, DeleteParams, ListParams, LogParams};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde_json::Value;
+
+use super::api_server::{API_TIMEOUT, Guarded, within_limit};
+use super::build_log::tail;
+use super::build_places::{BuildLimits, Queue, Queued, UnderWay, Waiting};
+use super::references::Scope;
+use super::referent::{Changes, Referent, ReferentKind};
+use crate::api::{GROUP, PatchSet, reason};
+use crate::build::{INPUTS_ANNOTATION, MANAGED_BY, TARGET_ANNOTATION};
+use crate::plan::attempt::Seen;
+use crate::plan::{Failure, Step};
+use crate::status::FIELD_MANAGER;
+
+/// How much of a log is read: lines, and bytes from the server.
+const LOG_LINES: i64 = 30;
+const LOG_BYTES: i64 = 64 << 10;
+
+/// The Jobs of one scope.
+pub struct Jobs {
+    client: Client,
+    store: Store<Job>,
+    places: Arc<Places>,
+}
+
+/// The places for builds by Jobs.
+struct Places {
+    jobs: Store<Job>,
+    patch_sets: Store<Guarded<PatchSet>>,
+    limits: BuildLimits,
+    taken: Mutex<Taken>,
+    /// Who may begin is woken here.
+    wake: UnboundedSender<Referent>,
+}
+
+/// What the watch of Jobs does not show.
+#[derive(Default)]
+struct Taken {
+    /// Jobs that were started and that the watch has not shown yet, by namespace and name.
+    started: HashSet<(String, String)>,
+    queue: Queue,
+}
+
+impl Jobs {
+    /// Starts the watch. The store fills while the stream of changes is polled.
+    pub fn watch(
+        client: Client,
+        scope: &Scope,
+        patch_sets: Store<Guarded<PatchSet>>,
+        limits: BuildLimits,
+    ) -> (Self, Changes) {
+        let (store, writer) = reflector::store();
+        let (wake, woken) = mpsc::unbounded();
+        let places = Arc::new(Places {
+            jobs: store.clone(),
+            patch_sets,
+            limits,
+            taken: Mutex::default(),
+            wake,
+        });
+        let shown = Arc::clone(&places);
+        let config = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
+        let changes = scope
+            .watch::<Job>(config)
+            .modify(|job: &mut Job| {
+                job.managed_fields_mut().clear();
+                // The template is large, and what was asked for stands in the annotations.
+                if let Some(spec) = &mut job.spec {
+                    spec.template.spec = None;
+                }
+                // Of a Job with our labels that is none of ours, nothing is kept.
+                if owner(job).is_none() {
+                    (job.spec, job.status) = (None, None);
+                    job.labels_mut().clear();
+                    job.annotations_mut().clear();
+                    job.owner_references_mut().clear();
+                }
+            })
+            .reflect(writer)
+            .touched_objects()
+            .filter_map(move |job| {
+                let referent = match job {
+                    Ok(job) => {
+                        let namespace = job.namespace().unwrap_or_default();
+                        owner(&job).map(|owner| {
+                            // From now on the store tells whether it is active; what is gone takes no place.
+                            shown.give_back(&namespace, &job.name_any());
+                            Referent {
+                                kind: ReferentKind::Job,
+                                namespace,
+                                name: owner.name.clone(),
+                            }
+                        })
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the watch of Jobs was interrupted");
+                        None
+                    }
+                };
+                futures::future::ready(referent)
+            });
+        let jobs = Self {
+            client,
+            store,
+            places,
+        };
+        (jobs, futures::stream::select(changes, woken).boxed())
+    }
+
+    /// Waits until the Jobs are known.
+    pub async fn wait_until_known(&self) {
+        // An error means that the watch has ended, which its own task reports.
+        let _ = self.store.wait_until_ready().await;
+    }
+
+    /// The Jobs that build for a `PatchSet`.
+    pub fn of(&self, namespace: &str, uid: &str) -> Vec<Arc<Job>> {
+        self.store
+            .state()
+            .into_iter()
+            .filter(|job| job.metadata.namespace.as_deref() == Some(namespace) && is_owned_by(job, uid))
+            .collect()
+    }
+
+    /// Takes a place for a Job of a `PatchSet`, where the bounds leave one and it is its turn: it is given back when the
+    /// watch shows the Job, or by [`Jobs::give_up`]. Where it has to wait, the `PatchSet` is woken when its turn comes.
+    pub fn take_place(&self, patch_set: &Waiting, job: &str) -> Result<(), Queued> {
+        let mut taken = self.places.taken();
+        let under_way = self.places.under_way(&mut taken);
+        let limits = self.places.limits;
+        taken.queue.ask(patch_set, &under_way, limits, Instant::now())?;
+        taken
+            .started
+            .insert((patch_set.namespace.clone(), job.to_owned()));
+        Ok(())
+    }
+
+    /// Gives a place back that was not used.
+    pub fn give_up(&self, namespace: &str, name: &str) {
+        self.places.give_back(namespace, name);
+    }
+
+    /// Creates a Job. One that is there already and has the same owner and inputs is the same attempt, started before a
+    /// restart or unseen by the watch.
+    pub async fn start(&self, namespace: &str, uid: &str, inputs: &str, job: &Value) -> Result<(), Failure> {
+        let name = job
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let failed = |error: &dyn Display| {
+            Failure::retried(
+                Step::Build,
+                reason::WRITE_FAILED,
+                format!("cannot create Job {namespace}/{name}: {error}"),
+            )
+        };
+        // A field that does not exist is an error, not left out.
+        let request = http::Request::post(format!(
+            "/apis/batch/v1/namespaces/{namespace}/jobs?fieldManager={FIELD_MANAGER}&fieldValidation=Strict"
+        ))
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(job.to_string().into_bytes())
+        .map_err(|error| failed(&error))?;
+        let answer = tokio::time::timeout(API_TIMEOUT, self.client.request::<Job>(request)).await;
+        match answer.map_err(|_| failed(&crate::status::Error::TimedOut))? {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                let api: Api<Job> = Api::namespaced(self.client.clone(), namespace);
+                let there = within_limit(api.get(name))
+                    .await
+                    .map_err(|error| failed(&error))?;
+                if is_owned_by(&there, uid) && inputs_of(&there) == Some(inputs) {
+                    return Ok(());
+                }
+                Err(Failure::stalled(
+                    Step::Build,
+                    reason::NAME_TAKEN,
+                    format!("Job {namespace}/{name} is there already and builds something else: remove it"),
+                ))
+            }
+            Err(kube::Error::Api(status)) if status.is_invalid() || status.code == 400 => {
+                Err(Failure::stalled(
+                    Step::Build,
+                    reason::INVALID_SPEC,
+                    format!("build.job: the Job is refused: {}", status.message),
+                ))
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    /// Stops a build, and removes its Job.
+    pub async fn cancel(&self, job: &Job) -> Result<(), Failure> {
+        let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
+        let api: Api<Job> = Api::namespaced(self.client.clone(), &namespace);
+        let parameters = DeleteParams {
+            // The Job stays until its pods are gone, so that what they push is not pushed later than what comes next.
+            propagation_policy: Some(kube::api::PropagationPolicy::Foreground),
+            preconditions: Some(kube::api::Preconditions {
+                uid: job.uid(),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        match within_limit(api.delete(&name, &parameters)).await {
+            Ok(_) => Ok(()),
+            Err(crate::status::Error::Api(kube::Error::Api(status))) if status.is_not_found() => Ok(()),
+            Err(error) => Err(Failure::retried(
+                Step::Build,
+                reason::WRITE_FAILED,
+                format!("cannot cancel Job {namespace}/{name}: {error}"),
+            )),
+        }
+    }
+
+    /// What became of a Job.
+    pub async fn seen(&self, namespace: &str, name: &str) -> Result<Seen, Failure> {
+        let job = if let Some(job) = self.get(namespace, name) {
+            job
+        } else {
+            // The watch may not have shown it yet.
+            let api: Api<Job> = Api::namespaced(self.client.clone(), namespace);
+            let found = within_limit(api.get_opt(name)).await.map_err(|error| {
+                Failure::retried(
+                    Step::Build,
+                    reason::UNREACHABLE,
+                    format!("cannot read Job {namespace}/{name}: {error}"),
+                )
+            })?;
+            match found {
+                Some(job) => Arc::new(job),
+                None => return Ok(Seen::Gone),
+            }
+        };
+        if has_condition(&job, "Complete").is_some() {
+            return Ok(Seen::Succeeded);
+        }
+        if let Some(why) = has_condition(&job, "Failed") {
+            let (pod, log) = self.last_pod(namespace, name, true).await;
+            return Ok(Seen::Failed(
+                explained(name, &why, pod.as_ref(), log.as_deref()),
+                log,
+            ));
+        }
+        let runs = job
+            .status
+            .as_ref()
+            .and_then(|status| status.ready)
+            .unwrap_or_default()
+            > 0;
+        if runs {
+            return Ok(Seen::Active(None));
+        }
+        let (pod, _) = self.last_pod(namespace, name, false).await;
+        Ok(Seen::Active(pod.as_ref().and_then(held_up)))
+    }
+
+    /// The last pod of a Job, and the end of its log. What cannot be read is left out: it only explains.
+    async fn last_pod(&self, namespace: &str, name: &str, with_log: bool) -> (Option<Pod>, Option<String>) {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
+        let Ok(pods) = within_limit(api.list(&selector)).await else {
+            return (None, None);
+        };
+        let Some(pod) = pods.into_iter().max_by_key(ResourceExt::creation_timestamp) else {
+            return (None, None);
+        };
+        if !with_log {
+            return (Some(pod), None);
+        }
+        let parameters = LogParams {
+            container: Some("build".to_owned()),
+            tail_lines: Some(LOG_LINES),
+            limit_bytes: Some(LOG_BYTES),
+            ..LogParams::default()
+        };
+        let log = within_limit(api.logs(&pod.name_any(), &parameters)).await.ok();
+        (Some(pod), log.map(|log| tail(&log)).filter(|log| !log.is_empty()))
+    }
+
+    fn get(&self, namespace: &str, name: &str) -> Option<Arc<Job>> {
+        self.store.get(&ObjectRef::new(name).within(namespace))
+    }
+}
+
+impl Places {
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the place of a Job back that the watch shows or that was not made, and wakes those whose turn it is, and no others.
+    fn give_back(&self, namespace: &str, name: &str) {
+        let mut taken = self.taken();
+        taken.started.remove(&(namespace.to_owned(), name.to_owned()));
+        if taken.queue.is_empty() {
+            return;
+        }
+        let under_way = self.under_way(&mut taken);
+        for next in taken.queue.next(&under_way, self.limits) {
+            // No receiver is no error: the controller is about to end.
+            let _ = self.wake.unbounded_send(Referent {
+                kind: ReferentKind::Job,
+                namespace: next.namespace,
+                name: next.name,
+            });
+        }
+    }
+
+    /// How many builds are under way: Jobs of `PatchSet`s that live, whoever else gives a Job our labels.
+    fn under_way(&self, taken: &mut Taken) -> UnderWay {
+        taken
+            .started
+            .retain(|(namespace, name)| self.jobs.get(&ObjectRef::new(name).within(namespace)).is_none());
+        taken.queue.retain(|waiting| {
+            let patch_set = self.patch_set(&waiting.namespace, &waiting.name);
+            patch_set.is_some_and(|patch_set| {
+                patch_set.meta().deletion_timestamp.is_none()
+                    && patch_set
+                        .0
+                        .as_ref()
+                        .is_ok_and(|patch_set| !patch_set.spec.suspend)
+            })
+        });
+        let shown = self.jobs.state().into_iter();
+        let shown = shown
+            .filter(|job| is_active(job) && self.is_of_living(job))
+            .map(|job| job.namespace().unwrap_or_default());
+        shown
+            .chain(taken.started.iter().map(|(namespace, _)| namespace.clone()))
+            .collect()
+    }
+
+    fn is_of_living(&self, job: &Job) -> bool {
+        owner(job).is_some_and(|owner| {
+            let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
+            self.patch_set(namespace, &owner.name)
+                .is_some_and(|patch_set| patch_set.meta().uid.as_deref() == Some(&owner.uid))
+        })
+    }
+
+    fn patch_set(&self, namespace: &str, name: &str) -> Option<Arc<Guarded<PatchSet>>> {
+        self.patch_sets
+            .get(&ObjectRef::new_with(name, ()).within(namespace))
+    }
+}
+
+/// The `PatchSet` that a Job builds for.
+fn owner(job: &Job) -> Option<&OwnerReference> {
+    job.owner_references().iter().find(|owner| {
+        owner.controller == Some(true)
+            && owner.kind == PatchSet::kind(&())
+            && owner
+                .api_version
+                .split_once('/')
+                .is_some_and(|(group, _)| group == GROUP)
+    })
+}
+
+/// Whether a Job builds for the `PatchSet` with a uid.
+fn is_owned_by(job: &Job, uid: &str) -> bool {
+    owner(job).is_some_and(|owner| owner.uid == uid)
+}
+
+/// What a Job builds from.
+pub fn inputs_of(job: &Job) -> Option<&str> {
+    job.annotations().get(INPUTS_ANNOTATION).map(String::as_str)
+}
+
+/// What a Job pushes to.
+pub fn target_of(job: &Job) -> Option<&str> {
+    job.annotations().get(TARGET_ANNOTATION).map(String::as_str)
+}
+
+/// The number of a Job's attempt.
+pub fn number_of(job: &Job) -> Option<u32> {
+    job.metadata.name.as_deref()?.rsplit_once('-')?.1.parse().ok()
+}
+
+/// Whether a Job is neither done nor failed.
+pub fn is_active(job: &Job) -> bool {
+    has_condition(job, "Complete").is_none() && has_condition(job, "Failed").is_none()
+}
+
+/// Reason and message of a condition that is True.
+fn has_condition(job: &Job, type_: &str) -> Option<(String, String)> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    let found = conditions
+        .iter()
+        .find(|condition| condition.type_ == type_ && condition.status == "True")?;
+    Some((
+        found.reason.clone().unwrap_or_default(),
+        found.message.clone().unwrap_or_default(),
+    ))
+}
+
+/// Why a Job failed, in a sentence that says what to do where that is known.
+fn explained(
+    name: &str,
+    (reason, message): &(String, String),
+    pod: Option<&Pod>,
+    log: Option<&str>,
+) -> String {
+    if reason == "DeadlineExceeded" {
+        return format!("{name} took longer than build.timeout");
+    }
+    let status = pod.and_then(|pod| pod.status.as_ref());
+    if let Some(status) = status
+        && let Some(why @ ("Evicted" | "NodeLost" | "Preempting")) = status.reason.as_deref()
+    {
+        let told = status.message.as_deref().unwrap_or_default();
+        return format!("{name} was taken off its node ({why}): {told}");
+    }
+    let ended = status
+        .and_then(|status| status.container_statuses.as_ref())
+        .and_then(|containers| containers.iter().find(|container| container.name == "build"))
+        .and_then(|container| container.state.as_ref()?.terminated.as_ref());
+    match ended {
+        Some(ended) if ended.reason.as_deref() == Some("OOMKilled") => {
+            format!(
+                "{name} ran out of memory: raise the limit of the container build in build.job.podTemplate"
+            )
+        }
+        Some(ended) => match log.and_then(error_line) {
+            Some(line) => format!("{name} failed: {line}"),
+            None => format!("{name} ended with exit code {}", ended.exit_code),
+        },
+        None => format!("{name} failed: {reason}: {message}"),
+    }
+}
+
+/// The line of a builder's log that tells its error: the last that says so.
+fn error_line(log: &str) -> Option<&str> {
+    let tells = |line: &&str| {
+        let line = line.trim_start().to_ascii_lowercase();
+        line.starts_with("error") || line.contains("failed to solve") || line.contains("fatal")
+    };
+    let mut lines = log.lines().rev();
+    lines
+        .find(tells)
+        .or_else(|| log.lines().next_back())
+        .map(str::trim)
+}
+
+/// What keeps a pod from running.
+fn held_up(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let waiting = |container: &ContainerStatus| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let why = waiting.reason.as_deref()?;
+        let usual = ["ContainerCreating", "PodInitializing"].contains(&why);
+        (!usual).then(|| format!("{why}: {}", waiting.message.as_deref().unwrap_or_default()))
+    };
+    let of_container = status.container_statuses.iter().flatten().find_map(waiting);
+    of_container.or_else(|| {
+        let scheduled = status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+        Some(format!(
+            "it cannot be scheduled: {}",
+            scheduled.message.as_deref().unwrap_or_default()
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn failures_are_explained() {
+        let why = ("BackoffLimitExceeded".to_owned(), "Job has reached it".to_owned());
+        let pod = |status: Value| -> Pod { serde_json::from_value(json!({ "status": status })).unwrap() };
+        let ended = |reason: &str| {
+            pod(
+                json!({ "containerStatuses": [{ "name": "build", "image": "", "imageID": "", "ready": false,
+                "restartCount": 0, "state": { "terminated": { "exitCode": 1, "reason": reason } } }] }),
+            )
+        };
+        let log = "#5 ERROR: x\nerror: failed to solve: process \"false\" did not complete\n\n";
+        for (why, pod, log, expected) in [
+            (
+                ("DeadlineExceeded".into(), String::new()),
+                None,
+                None,
+                "j took longer than build.timeout",
+            ),
+            (
+                why.clone(),
+                Some(ended("OOMKilled")),
+                Some(log),
+                "j ran out of memory: raise the limit of the container build in build.job.podTemplate",
+            ),
+            (
+                why.clone(),
+                Some(ended("Error")),
+                Some(log),
+                "j failed: error: failed to solve: process \"false\" did not complete",
+            ),
+            (
+                why.clone(),
+                Some(ended("Error")),
+                None,
+                "j ended with exit code 1",
+            ),
+            (
+                why.clone(),
+                Some(pod(json!({ "reason": "Evicted", "message": "low on disk" }))),
+                None,
+                "j was taken off its node (Evicted): low on disk",
+            ),
+            (
+                why,
+                None,
+                None,
+                "j failed: BackoffLimitExceeded: Job has reached it",
+            ),
+        ] {
+            assert_eq!(explained("j", &why, pod.as_ref(), log), expected);
+        }
+    }
+}

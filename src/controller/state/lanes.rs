@@ -1,0 +1,125 @@
+//! One writer for each place: who comes while another writes waits, and what waits is written in one go.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+/// How long the first waits for others.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// Lanes by place. A lane is kept while somebody is in it.
+pub struct Lanes<K, O, A>(Mutex<HashMap<K, Arc<Lane<O, A>>>>);
+
+struct Lane<O, A> {
+    turn: tokio::sync::Mutex<()>,
+    waiting: Mutex<Vec<(O, oneshot::Sender<A>)>>,
+}
+
+impl<K, O, A> Default for Lanes<K, O, A> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Hash + Eq + Clone, O, A> Lanes<K, O, A> {
+    /// Brings an order into a lane, and gives its answer. Whose turn it is does the work for all orders that wait; the answers
+    /// are in the order of what is asked. Nothing where who worked was stopped, or the turn
+    /// did not come before the deadline: then it is not known what was done.
+    pub async fn run<W>(
+        &self,
+        key: &K,
+        order: O,
+        deadline: Instant,
+        work: impl FnOnce(Vec<O>) -> W,
+    ) -> Option<A>
+    where
+        W: Future<Output = Vec<A>>,
+    {
+        let lane = {
+            let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
+            Arc::clone(lanes.entry(key.clone()).or_insert_with(|| {
+                Arc::new(Lane {
+                    turn: tokio::sync::Mutex::default(),
+                    waiting: Mutex::default(),
+                })
+            }))
+        };
+        let (sender, mut receiver) = oneshot::channel();
+        lane.waiting().push((order, sender));
+        let _turn = tokio::time::timeout_at(deadline.into(), lane.turn.lock())
+            .await
+            .ok()?;
+        match receiver.try_recv() {
+            Ok(answer) => return Some(answer),
+            Err(oneshot::error::TryRecvError::Closed) => return None,
+            Err(oneshot::error::TryRecvError::Empty) => {}
+        }
+        tokio::time::sleep(GATHER).await;
+        // Who was stopped while it waited wants nothing any more.
+        let waiting = std::mem::take(&mut *lane.waiting());
+        let (orders, senders): (Vec<O>, Vec<_>) = waiting
+            .into_iter()
+            .filter(|(_, sender)| !sender.is_closed())
+            .unzip();
+        for (sender, answer) in senders.into_iter().zip(work(orders).await) {
+            let _ = sender.send(answer);
+        }
+        receiver.try_recv().ok()
+    }
+}
+
+impl<O, A> Lane<O, A> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<(O, oneshot::Sender<A>)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_done_in_one_go() {
+        let lanes: Lanes<&str, u32, u32> = Lanes::default();
+        let rounds = AtomicUsize::new(0);
+        let double = |orders: Vec<u32>| {
+            rounds.fetch_add(1, Ordering::SeqCst);
+            async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                orders.into_iter().map(|order| order * 2).collect::<Vec<_>>()
+            }
+        };
+        let answers = futures::future::join_all((0..10).map(|n| lanes.run(&"a", n, soon(), double))).await;
+        assert_eq!(answers, (0..10).map(|n| Some(n * 2)).collect::<Vec<_>>());
+        assert_eq!(rounds.load(Ordering::SeqCst), 1);
+        let other = futures::future::join(
+            lanes.run(&"b", 7, soon(), double),
+            lanes.run(&"c", 8, soon(), double),
+        )
+        .await;
+        assert_eq!((other, rounds.load(Ordering::SeqCst)), ((Some(14), Some(16)), 3));
+    }
+
+    #[tokio::test]
+    async fn who_is_stopped_takes_nobody_along() {
+        let lanes: Lanes<&str, u32, u32> = Lanes::default();
+        let never = |_| std::future::pending::<Vec<u32>>();
+        let stopped = tokio::time::timeout(Duration::from_millis(300), lanes.run(&"a", 1, soon(), never));
+        let beside = lanes.run(&"a", 2, soon(), std::future::ready);
+        let (stopped, beside) = futures::future::join(stopped, beside).await;
+        assert!(stopped.is_err());
+        // Its order was under way; what became of it is unknown.
+        assert_eq!(beside, None);
+        assert_eq!(lanes.run(&"a", 3, soon(), std::future::ready).await, Some(3));
+    }
+}

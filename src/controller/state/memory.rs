@@ -1,0 +1,140 @@
+//! What the controller keeps of each object between reconciliations. All of it can be lost.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A status, and the version of the object that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen<S> {
+    /// The resource version; nothing where it is not known.
+    pub version: Option<String>,
+    pub status: S,
+}
+
+/// What is kept of one object.
+#[derive(Clone, Debug)]
+pub struct Entry<S> {
+    /// Attempts that failed in a row.
+    failures: u32,
+    /// Looks in a row at something under way elsewhere that found nothing new.
+    looks: u32,
+    /// The status that was last written, as the API server has it.
+    written: Option<Seen<S>>,
+}
+
+impl<S> Default for Entry<S> {
+    fn default() -> Self {
+        Self {
+            failures: 0,
+            looks: 0,
+            written: None,
+        }
+    }
+}
+
+/// Entries by object.
+#[derive(Debug)]
+pub struct Memory<K, S>(Mutex<HashMap<K, Entry<S>>>);
+
+impl<K, S> Default for Memory<K, S> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Hash + Eq, S: Clone> Memory<K, S> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Entry<S>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The failures in a row, after one more.
+    pub fn failed(&self, key: K) -> u32 {
+        let mut entries = self.lock();
+        let entry = entries.entry(key).or_default();
+        entry.failures = entry.failures.saturating_add(1);
+        entry.failures
+    }
+
+    /// The looks in a row, after one more that succeeded and found nothing new.
+    pub fn looked(&self, key: K) -> u32 {
+        let mut entries = self.lock();
+        let entry = entries.entry(key).or_default();
+        entry.failures = 0;
+        entry.looks = entry.looks.saturating_add(1);
+        entry.looks
+    }
+
+    /// Forgets what was written: something else stands there. Counts as a failure, and gives their number.
+    pub fn overtaken(&self, key: K) -> u32 {
+        if let Some(entry) = self.lock().get_mut(&key) {
+            entry.written = None;
+        }
+        self.failed(key)
+    }
+
+    /// Starts the counts again.
+    pub fn succeeded(&self, key: &K) {
+        if let Some(entry) = self.lock().get_mut(key) {
+            (entry.failures, entry.looks) = (0, 0);
+        }
+    }
+
+    /// Notes the status that was written.
+    pub fn wrote(&self, key: K, written: Seen<S>) {
+        self.lock().entry(key).or_default().written = Some(written);
+    }
+
+    /// The status that was written last, unless the watch has brought a newer object.
+    ///
+    /// A watch lags behind the writes of its own process. Resource versions are compared as numbers, as the API
+    /// conventions allow since Kubernetes 1.35 and as all releases number them.
+    pub fn newer_than(&self, key: &K, resource_version: Option<&str>) -> Option<Seen<S>> {
+        let entries = self.lock();
+        let written = entries.get(key)?.written.as_ref()?;
+        let number = |version: &str| version.parse::<u64>().ok();
+        let is_newer = number(written.version.as_deref()?)? > number(resource_version?)?;
+        is_newer.then(|| written.clone())
+    }
+
+    /// Forgets objects that are gone.
+    pub fn retain(&self, exists: impl Fn(&K) -> bool) {
+        self.lock().retain(|key, _| exists(key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lagging_watch_does_not_hide_what_was_written() {
+        let memory: Memory<&str, u8> = Memory::default();
+        let written = Seen {
+            version: Some("9".into()),
+            status: 1,
+        };
+        memory.wrote("a", written.clone());
+        assert_eq!(memory.newer_than(&"a", Some("8")), Some(written));
+        assert_eq!(memory.newer_than(&"a", Some("9")), None);
+        assert_eq!(memory.newer_than(&"a", Some("10")), None);
+        assert_eq!(memory.newer_than(&"b", Some("1")), None);
+        // Something else is there by now.
+        assert_eq!((memory.overtaken("a"), memory.overtaken("a")), (1, 2));
+        assert_eq!(memory.newer_than(&"a", Some("8")), None);
+    }
+
+    #[test]
+    fn failures_count_in_a_row() {
+        let memory: Memory<&str, u8> = Memory::default();
+        assert_eq!((memory.failed("a"), memory.failed("a")), (1, 2));
+        memory.succeeded(&"a");
+        assert_eq!(memory.failed("a"), 1);
+        assert_eq!((memory.looked("a"), memory.looked("a")), (1, 2));
+        assert_eq!(memory.failed("a"), 1);
+        memory.succeeded(&"a");
+        assert_eq!(memory.looked("a"), 1);
+        memory.retain(|_| false);
+        assert_eq!((memory.failed("a"), memory.looked("a")), (1, 1));
+    }
+}

@@ -1,0 +1,18 @@
+//! What outlives a reconciliation: the watches' stores, slots, pins, caches, and the writers of branches.
+
+pub mod api_server;
+pub mod build_log;
+pub mod build_places;
+pub mod client_cache;
+pub mod contents;
+pub mod deliveries;
+pub mod github_apps;
+pub mod jobs;
+pub mod lanes;
+pub mod memory;
+pub mod pins;
+pub mod references;
+pub mod referent;
+pub mod registry_logins;
+pub mod turns;
+pub mod workflows;

@@ -1,0 +1,374 @@
+//! The Secrets, ConfigMaps and Flux sources that objects refer to.
+//!
+//! Secrets and ConfigMaps are watched by their metadata alone. Contents are read when they are needed, and kept
+//! until the watch shows another version, so that a reconciliation without news asks the API server nothing.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::api_server::within_limit;
+use super::contents::{Contents, Data};
+use super::referent::{Changes, Referent, ReferentKind};
+use crate::api::reason;
+use crate::api::reference::{SourceKind, SourceReference};
+use crate::ops::health::{Health, Presence, WatchHealth};
+use crate::plan::{Failure, Step};
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{Api, DynamicObject, PartialObjectMeta};
+use kube::core::{ApiResource, GroupVersionKind, NamespaceResourceScope};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// How often to look whether a kind of Flux source has been installed meanwhile.
+const LOOK_FOR_KIND: Duration = Duration::from_secs(30);
+
+/// How many objects come in a page of a list. Each may have up to 1.5 MiB.
+const FULL_OBJECTS: u32 = 10;
+/// The same where only their metadata is asked for, whose largest parts are left out.
+const METADATA: u32 = 50;
+
+/// Labels that begin so are kept of ConfigMaps.
+const KEPT_LABELS: &str = "reconcile.fluxcd.io/";
+
+/// Watches of one scope: all namespaces, or one.
+#[derive(Clone)]
+pub struct Scope {
+    client: Client,
+    namespace: Option<String>,
+    health: Health,
+}
+
+impl Scope {
+    /// All namespaces where none is given.
+    #[must_use]
+    pub fn new(client: Client, namespace: Option<String>, health: Health) -> Self {
+        Self {
+            client,
+            namespace,
+            health,
+        }
+    }
+
+    /// Watches a kind. Its objects are listed in pages of a few, and the process is ready only while this works.
+    pub fn watch<K>(&self, config: watcher::Config) -> impl Stream<Item = Watched<K>> + Send + use<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let health = self.health.watch(&K::kind(&()), Presence::Required);
+        watched(self.api::<K>(), config.page_size(FULL_OBJECTS), health)
+    }
+
+    /// An API for a kind in this scope.
+    #[must_use]
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
+    fn dynamic_api(&self, resource: &ApiResource) -> Api<DynamicObject> {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
+            None => Api::all_with(self.client.clone(), resource),
+        }
+    }
+}
+
+/// What a watch gives.
+type Watched<K> = watcher::Result<watcher::Event<K>>;
+
+/// Watches objects, tries again after failures, and has the process's health follow.
+///
+/// Lists are read from the API server's storage: what it has in memory it gives as a whole only, not in pages.
+fn watched<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    health: WatchHealth,
+) -> impl Stream<Item = Watched<K>> + Send + use<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    watcher(api, config)
+        .default_backoff()
+        .inspect(move |event| health.observe(event))
+}
+
+/// Stores of the watched objects, and the contents that were read.
+pub struct References {
+    client: Client,
+    secrets: Store<PartialObjectMeta<Secret>>,
+    config_maps: Store<PartialObjectMeta<ConfigMap>>,
+    sources: HashMap<SourceKind, Store<DynamicObject>>,
+    contents: Contents,
+}
+
+impl References {
+    /// Starts the watches. The stores fill while the stream of changes is polled.
+    #[must_use]
+    pub fn watch(scope: &Scope) -> (Self, Changes) {
+        let (secrets, secret_changes) = watch_metadata::<Secret>(scope, ReferentKind::Secret);
+        let (config_maps, config_map_changes) = watch_metadata::<ConfigMap>(scope, ReferentKind::ConfigMap);
+        let mut changes = vec![secret_changes, config_map_changes];
+        let mut sources = HashMap::new();
+        for kind in SourceKind::ALL {
+            let (store, source_changes) = watch_source(scope, kind);
+            sources.insert(kind, store);
+            changes.push(source_changes);
+        }
+        let references = Self {
+            client: scope.client.clone(),
+            secrets,
+            config_maps,
+            sources,
+            contents: Contents::default(),
+        };
+        (references, futures::stream::select_all(changes).boxed())
+    }
+
+    /// Waits until Secrets and ConfigMaps are known. Flux's kinds need not exist.
+    pub async fn wait_until_known(&self) {
+        // An error means that the watch has ended, which its own task reports.
+        let _ = self.secrets.wait_until_ready().await;
+        let _ = self.config_maps.wait_until_ready().await;
+    }
+
+    /// The contents of a Secret.
+    ///
+    /// # Errors
+    ///
+    /// A failure to be retried where it does not exist or cannot be read.
+    pub async fn secret(&self, namespace: &str, name: &str) -> Result<Arc<Data>, Failure> {
+        let version =
+            version_of(&self.secrets, namespace, name).ok_or_else(|| missing("Secret", namespace, name))?;
+        let referent = Referent {
+            kind: ReferentKind::Secret,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        self.contents(referent, &version, |secret: Secret| {
+            secret
+                .data
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(key, value)| (key, value.0))
+                .collect()
+        })
+        .await
+    }
+
+    /// The contents of a ConfigMap.
+    ///
+    /// # Errors
+    ///
+    /// A failure to be retried where it does not exist or cannot be read.
+    pub async fn config_map(&self, namespace: &str, name: &str) -> Result<Arc<Data>, Failure> {
+        let version = version_of(&self.config_maps, namespace, name)
+            .ok_or_else(|| missing("ConfigMap", namespace, name))?;
+        let referent = Referent {
+            kind: ReferentKind::ConfigMap,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        self.contents(referent, &version, |map: ConfigMap| {
+            let text = map
+                .data
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(key, value)| (key, value.into_bytes()));
+            let bytes = map
+                .binary_data
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(key, value)| (key, value.0));
+            text.chain(bytes).collect()
+        })
+        .await
+    }
+
+    /// A ConfigMap's metadata as the watch last showed it.
+    #[must_use]
+    pub fn config_map_metadata(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<PartialObjectMeta<ConfigMap>>> {
+        self.config_maps.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// A Flux source as the watch last showed it.
+    ///
+    /// # Errors
+    ///
+    /// A failure to be retried where it does not exist.
+    pub fn source(
+        &self,
+        namespace: &str,
+        reference: &SourceReference,
+    ) -> Result<Arc<DynamicObject>, Failure> {
+        let kind = reference.kind;
+        let key = ObjectRef::new_with(&reference.name, resource(kind)).within(namespace);
+        self.sources
+            .get(&kind)
+            .and_then(|store| store.get(&key))
+            .ok_or_else(|| missing(kind.kind(), namespace, &reference.name))
+    }
+
+    async fn contents<K>(
+        &self,
+        referent: Referent,
+        version: &str,
+        data: impl FnOnce(K) -> Data,
+    ) -> Result<Arc<Data>, Failure>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    {
+        if let Some(data) = self.contents.get(&referent, version) {
+            return Ok(data);
+        }
+        let api: Api<K> = Api::namespaced(self.client.clone(), &referent.namespace);
+        let kind = K::kind(&()).into_owned();
+        let object = within_limit(api.get_opt(&referent.name)).await.map_err(|error| {
+            let (namespace, name) = (&referent.namespace, &referent.name);
+            Failure::retried(
+                Step::Source,
+                reason::REFERENCE_NOT_FOUND,
+                format!("cannot read {kind} {namespace}/{name}: {error}"),
+            )
+        })?;
+        let object = object.ok_or_else(|| missing(&kind, &referent.namespace, &referent.name))?;
+        let version = object.resource_version().unwrap_or_default();
+        let data = Arc::new(data(object));
+        self.contents.keep(referent, version, Arc::clone(&data));
+        Ok(data)
+    }
+
+    /// Drops the contents of an object that changed or went.
+    pub fn forget(&self, referent: &Referent) {
+        self.contents.forget(referent);
+    }
+
+    /// Drops the contents that nothing refers to.
+    pub fn retain(&self, is_referred_to: impl Fn(&Referent) -> bool) {
+        self.contents.retain(is_referred_to);
+    }
+
+    /// The number of objects whose contents are kept, and their bytes.
+    #[must_use]
+    pub fn kept(&self) -> (usize, usize) {
+        self.contents.size()
+    }
+}
+
+fn missing(kind: &str, namespace: &str, name: &str) -> Failure {
+    Failure::retried(
+        Step::Source,
+        reason::REFERENCE_NOT_FOUND,
+        format!("{kind} {namespace}/{name} does not exist; it is taken up as soon as it is there"),
+    )
+}
+
+fn version_of<K>(store: &Store<PartialObjectMeta<K>>, namespace: &str, name: &str) -> Option<String>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + 'static,
+{
+    store
+        .get(&ObjectRef::new(name).within(namespace))?
+        .resource_version()
+}
+
+fn watch_metadata<K>(scope: &Scope, kind: ReferentKind) -> (Store<PartialObjectMeta<K>>, Changes)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    let health = scope.health.watch(&K::kind(&()), Presence::Required);
+    let config = watcher::Config::default().page_size(METADATA);
+    let events = watched(scope.api::<PartialObjectMeta<K>>(), config, health)
+        .modify(|object: &mut PartialObjectMeta<K>| {
+            // Others may write as much as they like into all of them.
+            object.managed_fields_mut().clear();
+            object.annotations_mut().clear();
+            object.finalizers_mut().clear();
+            object
+                .labels_mut()
+                .retain(|name, _| name.starts_with(KEPT_LABELS));
+            object
+                .owner_references_mut()
+                .retain(|owner| owner.controller == Some(true));
+        })
+        .reflect(writer)
+        .touched_objects();
+    (store, named(events, kind))
+}
+
+fn watch_source(scope: &Scope, kind: SourceKind) -> (Store<DynamicObject>, Changes) {
+    let resource = resource(kind);
+    let writer = reflector::store::Writer::new(resource.clone());
+    let store = writer.as_reader();
+    let api = scope.dynamic_api(&resource);
+    let probe = api.clone();
+    let installed = async move {
+        while let Err(error) = probe
+            .list_metadata(&kube::api::ListParams::default().limit(1))
+            .await
+        {
+            tracing::debug!(kind = kind.kind(), %error, "this kind of Flux source cannot be watched yet");
+            tokio::time::sleep(LOOK_FOR_KIND).await;
+        }
+    };
+    let health = scope.health.watch(kind.kind(), Presence::Optional);
+    let config = watcher::Config::default().page_size(FULL_OBJECTS);
+    let events = watched(api, config, health)
+        .modify(|object: &mut DynamicObject| {
+            object.managed_fields_mut().clear();
+            object.annotations_mut().clear();
+            let artifact = object.data.pointer_mut("/status/artifact").map(Value::take);
+            object.data = json!({ "status": { "artifact": artifact } });
+        })
+        .reflect(writer)
+        .touched_objects();
+    let events = futures::stream::once(async move {
+        installed.await;
+        events
+    })
+    .flatten();
+    (store, named(events, ReferentKind::Source(kind)))
+}
+
+fn named<K: ResourceExt + Send + 'static>(
+    objects: impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+    kind: ReferentKind,
+) -> Changes {
+    objects
+        .filter_map(move |object| async move {
+            match object {
+                Ok(object) => Some(Referent {
+                    kind,
+                    namespace: object.namespace().unwrap_or_default(),
+                    name: object.name_any(),
+                }),
+                Err(error) => {
+                    tracing::warn!(?kind, %error, "a watch was interrupted");
+                    None
+                }
+            }
+        })
+        .boxed()
+}
+
+/// The API resource of a kind of Flux source.
+fn resource(kind: SourceKind) -> ApiResource {
+    let gvk = GroupVersionKind::gvk("source.toolkit.fluxcd.io", "v1", kind.kind());
+    ApiResource::from_gvk_with_plural(&gvk, kind.plural())
+}

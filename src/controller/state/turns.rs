@@ -1,0 +1,308 @@
+//! Whose turn it is: so many objects are worked on at the same time, and namespaces take turns.
+//!
+//! A namespace never has all places, so that what it does leaves one for the others, and places that come
+//! free go to the namespaces that wait, one after the other, whatever each has waiting.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+tokio::task_local! {
+    /// The turn of the reconciliation that runs.
+    static CURRENT: Arc<Turn>;
+}
+
+/// The places, and who waits for one.
+#[derive(Clone, Debug)]
+pub struct Turns(Arc<Shared>);
+
+/// Who has the places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// One namespace alone.
+    OneNamespace,
+    /// All that are there.
+    Namespaces,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Told of each place that is given back.
+    given_back: Notify,
+}
+
+#[derive(Debug)]
+struct Queue {
+    places: usize,
+    /// The most places of one namespace.
+    share: usize,
+    taken: usize,
+    /// What each namespace has that has anything.
+    namespaces: HashMap<String, Namespace>,
+    /// Namespaces that wait, the next one first.
+    order: VecDeque<String>,
+    /// When a place was last taken or given back.
+    moved: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Namespace {
+    taken: usize,
+    waiting: VecDeque<oneshot::Sender<Turn>>,
+}
+
+/// A place, given back when it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    turns: Turns,
+    namespace: String,
+}
+
+impl Turns {
+    /// So many places, at least one. Where many namespaces share them, one is kept from each, if there are
+    /// two.
+    pub fn new(places: u16, sharing: Sharing) -> Self {
+        let places = usize::from(places.max(1));
+        Self(Arc::new(Shared {
+            queue: Mutex::new(Queue {
+                places,
+                share: match sharing {
+                    Sharing::OneNamespace => places,
+                    Sharing::Namespaces => places.saturating_sub(1).max(1),
+                },
+                taken: 0,
+                namespaces: HashMap::new(),
+                order: VecDeque::new(),
+                moved: Instant::now(),
+            }),
+            given_back: Notify::new(),
+        }))
+    }
+
+    /// Waits for a place.
+    pub async fn wait(&self, namespace: &str) -> Turn {
+        let (sender, receiver) = oneshot::channel();
+        self.lock().enqueue(namespace, sender);
+        self.serve();
+        match receiver.await {
+            Ok(turn) => turn,
+            // A sender that is in the queue stays there until it is served.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// How long nothing was begun or ended although somebody waits; `None` where nobody does.
+    pub fn stuck(&self, now: Instant) -> Option<Duration> {
+        let queue = self.lock();
+        (!queue.order.is_empty()).then(|| now.saturating_duration_since(queue.moved))
+    }
+
+    /// Waits until all places are given back.
+    pub async fn wait_until_all_are_free(&self) {
+        loop {
+            let given_back = self.0.given_back.notified();
+            if self.lock().taken == 0 {
+                return;
+            }
+            given_back.await;
+        }
+    }
+
+    /// Gives places to those whose turn it is.
+    fn serve(&self) {
+        loop {
+            let Some((namespace, waiting)) = self.lock().next() else {
+                return;
+            };
+            let turn = Turn {
+                turns: self.clone(),
+                namespace,
+            };
+            // Where nobody waits any more, the turn is dropped, and given back thereby.
+            drop(waiting.send(turn));
+        }
+    }
+
+    fn give_back(&self, namespace: &str) {
+        self.lock().give_back(namespace);
+        self.0.given_back.notify_waiters();
+        self.serve();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn enqueue(&mut self, namespace: &str, sender: oneshot::Sender<Turn>) {
+        if self.order.is_empty() {
+            // Nobody waited until now.
+            self.moved = Instant::now();
+        }
+        let of_namespace = self.namespaces.entry(namespace.to_owned()).or_default();
+        if of_namespace.waiting.is_empty() {
+            self.order.push_back(namespace.to_owned());
+        }
+        of_namespace.waiting.push_back(sender);
+    }
+
+    /// Takes a place for whoever is next. Who does not wait any more is passed over.
+    fn next(&mut self) -> Option<(String, oneshot::Sender<Turn>)> {
+        while self.taken < self.places {
+            let (namespaces, share) = (&self.namespaces, self.share);
+            let has_share = |name: &String| namespaces.get(name).is_some_and(|one| one.taken < share);
+            let at = self.order.iter().position(has_share)?;
+            let name = self.order.remove(at)?;
+            let namespace = self.namespaces.get_mut(&name)?;
+            namespace.waiting.retain(|waiting| !waiting.is_closed());
+            let Some(sender) = namespace.waiting.pop_front() else {
+                self.forget_where_empty(&name);
+                continue;
+            };
+            namespace.taken += 1;
+            if !namespace.waiting.is_empty() {
+                self.order.push_back(name.clone());
+            }
+            self.taken += 1;
+            self.moved = Instant::now();
+            return Some((name, sender));
+        }
+        None
+    }
+
+    fn give_back(&mut self, name: &str) {
+        self.taken = self.taken.saturating_sub(1);
+        self.moved = Instant::now();
+        if let Some(namespace) = self.namespaces.get_mut(name) {
+            namespace.taken = namespace.taken.saturating_sub(1);
+        }
+        self.forget_where_empty(name);
+    }
+
+    fn forget_where_empty(&mut self, name: &str) {
+        let is_empty = |namespace: &Namespace| namespace.taken == 0 && namespace.waiting.is_empty();
+        if self.namespaces.get(name).is_some_and(is_empty) {
+            self.namespaces.remove(name);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.give_back(&self.namespace);
+    }
+}
+
+/// Runs a reconciliation in its turn.
+pub async fn within<F: Future>(turn: Turn, reconciliation: F) -> F::Output {
+    CURRENT.scope(Arc::new(turn), reconciliation).await
+}
+
+/// Runs work off the async threads, as a part of the reconciliation that asks for it.
+///
+/// A thread cannot be stopped from outside. Therefore the place is taken as long as the work runs, also
+/// where the reconciliation has given it up: what a namespace leaves behind counts against its own share,
+/// and there are never more such threads than places.
+pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let turn = CURRENT.try_with(Arc::clone).ok();
+    tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    /// Waiters in the order in which they asked; polled once each.
+    fn ask(turns: &Turns, namespaces: &[&str]) -> Vec<(String, futures::future::BoxFuture<'static, Turn>)> {
+        let mut waiting = Vec::new();
+        for namespace in namespaces {
+            let (turns, namespace) = (turns.clone(), (*namespace).to_owned());
+            let name = namespace.clone();
+            let mut future = async move { turns.wait(&namespace).await }.boxed();
+            assert!(
+                future.as_mut().now_or_never().is_none(),
+                "{name} has a place already"
+            );
+            waiting.push((name, future));
+        }
+        waiting
+    }
+
+    #[tokio::test]
+    async fn a_namespace_leaves_a_place_and_namespaces_take_turns() {
+        let turns = Turns::new(4, Sharing::Namespaces);
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(turns.wait("a").now_or_never().unwrap());
+        }
+        let mut waiting = ask(&turns, &["a", "a", "a"]);
+        let quick = turns
+            .wait("b")
+            .now_or_never()
+            .expect("the last place is not for a");
+        waiting.extend(ask(&turns, &["b", "c", "b"]));
+        assert!(turns.stuck(Instant::now()).is_some());
+        drop(quick);
+        let mut order = Vec::new();
+        while !waiting.is_empty() {
+            let mut served = None;
+            for (at, (_, future)) in waiting.iter_mut().enumerate() {
+                if let Some(turn) = future.now_or_never() {
+                    served = Some((at, turn));
+                    break;
+                }
+            }
+            match served {
+                Some((at, turn)) => {
+                    order.push(waiting.remove(at).0);
+                    drop(turn);
+                }
+                None => drop(held.pop().expect("somebody is served")),
+            }
+        }
+        assert_eq!(order, ["b", "c", "b", "a", "a", "a"]);
+        drop(held);
+        turns.wait_until_all_are_free().await;
+        assert_eq!(turns.stuck(Instant::now()), None);
+        assert!(
+            turns.lock().namespaces.is_empty(),
+            "nothing is kept of who is gone"
+        );
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_takes_no_place() {
+        let turns = Turns::new(1, Sharing::Namespaces);
+        let held = turns.wait("a").await;
+        let waiting = ask(&turns, &["a", "b"]);
+        drop(waiting);
+        drop(held);
+        drop(turns.wait("c").await);
+        turns.wait_until_all_are_free().await;
+    }
+
+    #[tokio::test]
+    async fn work_that_is_given_up_keeps_its_place_until_it_ends() {
+        let turns = Turns::new(1, Sharing::Namespaces);
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let turn = turns.wait("a").await;
+        let (work,) = within(turn, async move { (spawn_blocking(move || ends.recv()),) }).await;
+        assert!(
+            turns.wait("b").now_or_never().is_none(),
+            "the thread is still at work"
+        );
+        end.send(()).unwrap();
+        work.await.unwrap().unwrap();
+        drop(turns.wait("c").await);
+    }
+}

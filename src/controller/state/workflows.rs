@@ -1,0 +1,208 @@
+//! The workflows of GitHub Actions that build images: who speaks to them, what was asked of them by this process, and
+//! how many are at work.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
+
+use super::api_server::Guarded;
+use super::build_places::{BuildLimits, Queue, Queued, UnderWay, Waiting};
+use super::client_cache::ClientCache;
+use crate::actions::{Client, RunId, Workflow};
+use crate::api::PatchSet;
+use crate::api::build::{Attempt, Engine};
+
+/// How long the watch may take to show an attempt that was put into the status.
+const BEGINS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a run may wait for a runner, beside what it may take, before its place is given to another.
+const QUEUED_WITHIN: Duration = Duration::from_secs(10 * 60);
+
+/// The most requests and cancellations that are remembered.
+const MOST_REMEMBERED: usize = 10_000;
+
+/// What this process knows of a request for a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It was written to the status by this process, and no run was asked for yet.
+    Fresh,
+    /// A run may have been asked for, at this time or before.
+    Asked(Instant),
+    /// A run was asked for at this time, and the server said that it begins.
+    Answered(Instant),
+}
+
+/// What is kept between reconciliations.
+#[derive(Default)]
+pub struct Workflows {
+    pub clients: ClientCache<Client>,
+    requests: Mutex<HashMap<String, Known>>,
+    cancelled: Mutex<HashMap<(String, RunId), Instant>>,
+    places: Mutex<Places>,
+    /// The runs that are followed, by the uid of the `PatchSet` that they build for.
+    followed: Mutex<HashMap<String, FollowedRun>>,
+}
+
+/// Who takes a place, and is not seen to by the watch.
+#[derive(Default)]
+struct Places {
+    /// Objects whose attempt begins, and is not in their watched status yet; since when.
+    beginning: HashMap<ObjectRef<Guarded<PatchSet>>, Instant>,
+    queue: Queue,
+}
+
+/// A run that may be under way, with what is needed to cancel it when its `PatchSet` and that one's Secret are gone.
+#[derive(Clone)]
+pub struct FollowedRun {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    pub workflow: Workflow,
+    pub client: Arc<Client>,
+    pub attempt: Attempt,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Workflows {
+    /// Notes that a request was put into the status by this process, before anything is asked for.
+    pub fn wrote(&self, request: &str) {
+        let mut requests = lock(&self.requests);
+        if requests.len() >= MOST_REMEMBERED {
+            requests.retain(|_, known| *known == Known::Fresh);
+        }
+        requests.entry(request.to_owned()).or_insert(Known::Fresh);
+    }
+
+    /// What is known of a request; one from before this process began may have been asked for until now.
+    pub fn known(&self, request: &str) -> Known {
+        *lock(&self.requests)
+            .entry(request.to_owned())
+            .or_insert_with(|| Known::Asked(Instant::now()))
+    }
+
+    /// Notes what became of a request.
+    pub fn note(&self, request: &str, known: Known) {
+        lock(&self.requests).insert(request.to_owned(), known);
+    }
+
+    /// When a run was cancelled by this process.
+    pub fn cancelled(&self, workflow: &Workflow, run: RunId) -> Option<Instant> {
+        lock(&self.cancelled).get(&(workflow.address(), run)).copied()
+    }
+
+    /// Notes that a run was cancelled.
+    pub fn note_cancelled(&self, workflow: &Workflow, run: RunId) {
+        let mut cancelled = lock(&self.cancelled);
+        if cancelled.len() >= MOST_REMEMBERED {
+            cancelled.clear();
+        }
+        cancelled.insert((workflow.address(), run), Instant::now());
+    }
+
+    /// Takes a place for one more build, where the bounds leave one and it is its turn.
+    pub fn take_place(
+        &self,
+        store: &Store<Guarded<PatchSet>>,
+        patch_set: &PatchSet,
+        limits: BuildLimits,
+    ) -> Result<(), Queued> {
+        let this = reference(patch_set);
+        let mut places = lock(&self.places);
+        let Places { beginning, queue } = &mut *places;
+        let mut active: HashSet<ObjectRef<Guarded<PatchSet>>> = HashSet::new();
+        for object in store.state() {
+            let Ok(object) = &object.0 else { continue };
+            if is_active(object, limits, Timestamp::now()) {
+                let object = reference(object);
+                beginning.remove(&object);
+                active.insert(object);
+            }
+        }
+        beginning.retain(|object, since| since.elapsed() < BEGINS_WITHIN && store.get(object).is_some());
+        active.extend(beginning.keys().cloned());
+        // Its own former build is over, whatever the watch has seen of it.
+        active.remove(&this);
+        let namespaces = active.into_iter().filter_map(|object| object.namespace);
+        let under_way: UnderWay = namespaces.collect();
+        let waiting = Waiting {
+            namespace: patch_set.namespace().unwrap_or_default(),
+            name: patch_set.name_any(),
+        };
+        queue.retain(|waiting| {
+            let object = store.get(&ObjectRef::new_with(&waiting.name, ()).within(&waiting.namespace));
+            object.is_some_and(|object| object.0.as_ref().is_ok_and(|object| !object.spec.suspend))
+        });
+        queue.ask(&waiting, &under_way, limits, Instant::now())?;
+        beginning.insert(this, Instant::now());
+        Ok(())
+    }
+
+    /// Gives a place back: the attempt is over.
+    pub fn give_back(&self, patch_set: &PatchSet) {
+        lock(&self.places).beginning.remove(&reference(patch_set));
+        lock(&self.followed).remove(&patch_set.uid().unwrap_or_default());
+    }
+
+    /// Notes the run of an attempt that is not over.
+    pub fn follow(&self, run: FollowedRun) {
+        lock(&self.followed).insert(run.uid.clone(), run);
+    }
+
+    /// Takes out the runs that nobody follows any more, because their `PatchSet`s are gone: at most so many for each namespace.
+    pub fn take_orphans(
+        &self,
+        store: &Store<Guarded<PatchSet>>,
+        allowed: impl Fn(&str) -> usize,
+    ) -> Vec<FollowedRun> {
+        let mut taken: HashMap<String, usize> = HashMap::new();
+        let is_gone = |run: &FollowedRun| {
+            let object = store.get(&ObjectRef::new_with(&run.name, ()).within(&run.namespace));
+            object.is_none_or(|object| {
+                let meta = object.meta();
+                meta.uid.as_ref() != Some(&run.uid) || meta.deletion_timestamp.is_some()
+            })
+        };
+        let mut followed = lock(&self.followed);
+        let orphans = followed.extract_if(|_, run| {
+            is_gone(run) && {
+                let count = taken.entry(run.namespace.clone()).or_default();
+                *count += 1;
+                *count <= allowed(&run.namespace)
+            }
+        });
+        orphans.map(|(_, run)| run).collect()
+    }
+}
+
+fn reference(patch_set: &PatchSet) -> ObjectRef<Guarded<PatchSet>> {
+    let name = ObjectRef::new_with(&patch_set.name_any(), ());
+    match patch_set.namespace() {
+        Some(namespace) => name.within(&namespace),
+        None => name,
+    }
+}
+
+/// Whether a run may be under way. Nobody follows one while patches conflict or the object is suspended: it holds its place no longer
+/// than a run may take.
+fn is_active(patch_set: &PatchSet, limits: BuildLimits, now: Timestamp) -> bool {
+    let wanted = patch_set.spec.build.as_ref().filter(|_| !patch_set.spec.suspend);
+    let Some(wanted) = wanted.filter(|build| build.engine == Engine::GitHubActions) else {
+        return false;
+    };
+    let build = patch_set.status.as_ref().and_then(|status| status.build.as_ref());
+    let attempt = build.and_then(|build| build.attempt.as_ref());
+    let Some(attempt) = attempt.filter(|attempt| attempt.finished_at.is_none()) else {
+        return false;
+    };
+    let Time(begun) = attempt.started_at;
+    let longest = wanted.timeout().unwrap_or_default().min(limits.timeout) + QUEUED_WITHIN;
+    Duration::try_from(now.duration_since(begun)).is_ok_and(|since| since < longest)
+}

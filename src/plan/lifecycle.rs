@@ -41,8 +41,6 @@ pub fn is_verified(status: &impl Observed, is_asked: bool) -> bool {
 pub enum Next {
     /// After the resource's interval.
     Interval,
-    /// At once: the status has to be written before the next step, which would otherwise be done twice.
-    Now,
     /// After a short while, which grows: something is under way elsewhere.
     Soon,
     /// After a wait that grows with each failure.
@@ -281,7 +279,6 @@ pub struct InARow {
 pub fn wait(next: Next, interval: Duration, in_a_row: InARow) -> Option<Duration> {
     match next {
         Next::Interval => Some(interval.max(super::backoff::SHORTEST)),
-        Next::Now => Some(Duration::ZERO),
         Next::Soon => Some(super::backoff::after_looks(in_a_row.looks, interval)),
         Next::Backoff => Some(super::backoff::after_failures(in_a_row.failures, interval)),
         Next::After(wait) => Some(wait.max(super::backoff::SHORTEST)),

@@ -58,8 +58,8 @@ pub struct Progress {
 pub enum Delivered {
     /// None is asked for, it was done before, or there is nothing to deliver yet.
     Nothing,
-    /// It is for a later attempt: why, and when that comes.
-    Later(String, Next),
+    /// It is about to be done, or for a later attempt: why.
+    Later(String),
     /// Somebody has to agree first.
     Held(String),
     /// It is on a branch that somebody has to merge; where it is delivered besides; a sentence. What was delivered before by Git stays.
@@ -202,39 +202,13 @@ pub fn settle(
         return settling.judged(Step::Patches, &verdict);
     }
     settling.done(Step::Patches, &verdict);
-    match built {
-        Built::Failed(failure, planned) => {
-            let rejected = planned.as_ref().and_then(|build| build.rejected.as_ref());
-            // One that counted before it was looked into does so no more.
-            if let (Some(rejected), Some(image)) = (rejected, &settling.status.image)
-                && rejected.digest == image.digest
-            {
-                settling.status.image = None;
-            }
-            settling.status.build = planned.or(settling.status.build);
-            return settling.failed(&failure);
-        }
-        Built::Waiting(reason, message, next) => {
+    match take_built(&mut settling.status, built, now) {
+        BuildEnd::Done => {}
+        BuildEnd::Failed(failure) => return settling.failed(&failure),
+        BuildEnd::Waiting(reason, message, next) => {
             let (status, _) = settling.waiting(Step::Build, reason, &message);
             return (status, next);
         }
-        Built::Published(build) => {
-            settling.status.build = Some(build);
-            settling.status.image = None;
-        }
-        Built::Awaited(build, reason, message, next) => {
-            // It is awaited, so that the registry has it no more.
-            settling.status.image = settling.status.image.filter(|image| !is_of(image, &build));
-            settling.status.build = Some(build);
-            let (status, _) = settling.waiting(Step::Build, reason, &message);
-            return (status, next);
-        }
-        Built::Image(build, image) => {
-            remember(&mut settling.status, &build, &image, now);
-            settling.status.build = Some(build);
-            settling.status.image = Some(*image);
-        }
-        Built::Nothing => {}
     }
     let built = built_verdict(&settling.status, verdict);
     if !policy.delivers {
@@ -242,6 +216,50 @@ pub fn settle(
     }
     settling.done(Step::Build, &built);
     settle_delivery(settling, delivered, built)
+}
+
+/// How a build ends for the status.
+enum BuildEnd {
+    /// The image is there, or none is asked for.
+    Done,
+    Failed(Failure),
+    /// The reason of the condition, a sentence, and when to look again.
+    Waiting(&'static str, String, Next),
+}
+
+/// Puts what became of the build into a status.
+fn take_built(status: &mut PatchSetStatus, built: Built, now: Timestamp) -> BuildEnd {
+    match built {
+        Built::Failed(failure, planned) => {
+            let rejected = planned.as_ref().and_then(|build| build.rejected.as_ref());
+            // One that counted before it was looked into does so no more.
+            if let (Some(rejected), Some(image)) = (rejected, &status.image)
+                && rejected.digest == image.digest
+            {
+                status.image = None;
+            }
+            status.build = planned.or(status.build.take());
+            return BuildEnd::Failed(failure);
+        }
+        Built::Waiting(reason, message, next) => return BuildEnd::Waiting(reason, message, next),
+        Built::Published(build) => {
+            status.build = Some(build);
+            status.image = None;
+        }
+        Built::Awaited(build, reason, message, next) => {
+            // It is awaited, so that the registry has it no more.
+            status.image = status.image.take().filter(|image| !is_of(image, &build));
+            status.build = Some(build);
+            return BuildEnd::Waiting(reason, message, next);
+        }
+        Built::Image(build, image) => {
+            remember(status, &build, &image, now);
+            status.build = Some(build);
+            status.image = Some(*image);
+        }
+        Built::Nothing => {}
+    }
+    BuildEnd::Done
 }
 
 /// The status after a delivery, where the image is there.
@@ -255,10 +273,7 @@ fn settle_delivery(
             settling.status.delivered = besides.or(settling.status.delivered);
             settling.failed(&failure)
         }
-        Delivered::Later(message, next) => {
-            let (status, _) = settling.waiting(Step::Delivery, reason::PROGRESSING, &message);
-            (status, next)
-        }
+        Delivered::Later(message) => settling.waiting(Step::Delivery, reason::PROGRESSING, &message),
         Delivered::Held(message) => {
             let (status, _) = settling.waiting(Step::Delivery, reason::AWAITING_APPROVAL, &message);
             // An annotation is seen at once.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::attempts;
 use crate::api::build::{BuildStatus, ImageStatus, InstalledStatus, Origin, RejectedImage, Rejection};
 use crate::api::reason;
-use crate::controller::context::Pace;
+use crate::controller::context::Budget;
 use crate::controller::context::failures::of_registry;
 use crate::controller::inputs::registries::in_time;
 use crate::plan::installed::{Distribution, Platform, judge};
@@ -33,7 +33,7 @@ pub async fn look(
     layers: &Layers,
     planned: &mut BuildStatus,
     image: &ImageStatus,
-    pace: Pace,
+    budget: Budget,
 ) -> Result<Vec<InstalledStatus>, Failure> {
     if let Some(rejected) = planned
         .rejected
@@ -48,14 +48,14 @@ pub async fn look(
     }
     let by_digest = format!("{}@{}", image.repository, image.digest);
     let what = "looking into the image";
-    let looked = in_time(pace, what, async {
+    let looked = Box::pin(async {
         // What cannot be read is no failure of the registry's.
         match registry.installed(&by_digest, layers).await {
             Err(error @ publish::Error::Unreadable { .. }) => Ok(Err(error)),
             other => other.map(Ok),
         }
     });
-    let (reason, message, installed) = match looked.await? {
+    let (reason, message, installed) = match in_time(budget, what, looked).await? {
         Err(error) => {
             let message = format!(
                 "{}; build it again, or set build.check to Skip",

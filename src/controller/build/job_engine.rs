@@ -10,7 +10,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
 use super::attempts::{self, timeout};
-use super::search::Search;
+use super::task::BuildTask;
 use crate::api::build::{Attempt, Build, BuildStatus, Builder};
 use crate::api::duration::DurationError;
 use crate::api::{PatchSet, reason};
@@ -25,7 +25,6 @@ use crate::plan::inputs::Inputs;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::Built;
 use crate::plan::{Failure, Step};
-use crate::source::Freshness;
 
 /// The annotation with a digest of how a Job builds.
 const RECIPE_ANNOTATION: &str = "patching.c5c3.io/recipe";
@@ -38,46 +37,35 @@ const CANCEL_WITHIN: Duration = Duration::from_secs(60);
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Looks for the image, and starts or follows the attempt that is due.
-pub async fn build(
-    patch_set: &PatchSet,
-    build: &Build,
-    context: &Arc<Context>,
-    mut planned: BuildStatus,
-    search: &Search<'_>,
-) -> Built {
-    let now = Timestamp::now();
-    let namespace = patch_set.namespace().unwrap_or_default();
-    let uid = patch_set.uid().unwrap_or_default();
-    let jobs = context.jobs.of(&namespace, &uid);
+pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Built {
+    let (patch_set, context, now) = (task.turn.object, task.turn.context, Timestamp::now());
+    let namespace = task.turn.namespace();
+    let jobs = context.jobs.of(&namespace, &patch_set.uid().unwrap_or_default());
     // What another engine began is no attempt of this one.
     let attempt = planned.attempt.take().filter(|attempt| {
         attempt.name == name(&patch_set.name_any(), &planned.inputs_digest, attempt.number)
     });
-    planned.attempt = newest(attempt, &jobs, &planned.inputs_digest, search.target, now);
+    planned.attempt = newest(attempt, &jobs, &planned.inputs_digest, task.target, now);
     let mut seen = None;
-    if let Some(attempt) = planned
+    let active = planned
         .attempt
         .as_ref()
-        .filter(|attempt| attempt.finished_at.is_none())
-    {
+        .filter(|attempt| attempt.finished_at.is_none());
+    if let Some(attempt) = active {
         match context.jobs.seen(&namespace, &attempt.name).await {
-            Ok(Seen::Active(Some(_)))
-                if is_outdated(patch_set, build, context, &planned, search, &jobs, attempt) =>
-            {
+            Ok(Seen::Active(Some(_))) if is_outdated(task, &planned, &jobs, attempt) => {
                 seen = Some(Seen::Outdated);
             }
-            Ok(Seen::Active(held_up)) => return building(planned, build, held_up.as_deref()),
+            Ok(Seen::Active(held_up)) => return building(planned, task.build, held_up.as_deref()),
             Ok(other) => seen = Some(other),
             Err(failure) => return Built::Failed(failure, Some(planned)),
         }
     }
-    match search.image(&mut planned).await {
+    match task.image(&mut planned).await {
         Ok(Some(image)) => {
             attempts::succeeded(&mut planned, now);
             // A build from other inputs is of no use any more; that it cannot be cancelled holds nothing up.
-            if let Err(Built::Failed(failure, _)) =
-                supersede(context, &jobs, &planned, search.target, now).await
-            {
+            if let Err(Built::Failed(failure, _)) = supersede(task, &jobs, &planned, now).await {
                 tracing::warn!(namespace, %failure, "a superseded build could not be cancelled");
             }
             return Built::Image(planned, Box::new(image));
@@ -86,41 +74,32 @@ pub async fn build(
         Err(failure) => return Built::Failed(failure, Some(planned)),
     }
     if let Some(seen) = seen {
-        planned.attempt = planned
-            .attempt
-            .map(|attempt| observed(attempt, &seen, search.target, now));
+        let attempt = planned.attempt.take();
+        planned.attempt = attempt.map(|attempt| observed(attempt, &seen, task.target, now));
     }
-    let afresh = search.pace.freshness == Freshness::Now;
+    let afresh = task.turn.budget.is_asked_for();
     if afresh {
         attempts::forgive(&mut planned);
     }
-    if let Err(built) = supersede(context, &jobs, &planned, search.target, now).await {
+    if let Err(built) = supersede(task, &jobs, &planned, now).await {
         return built;
     }
-    match decide(planned.attempt.as_ref(), build.retries(), afresh, now) {
-        Decision::Follow => building(planned, build, None),
-        Decision::Start(number) => start(patch_set, build, context, planned, search, number, afresh).await,
-        Decision::Retry(wait) => attempts::again(planned, build, wait),
-        Decision::GiveUp => attempts::given_up(planned, build),
+    match decide(planned.attempt.as_ref(), task.build.retries(), afresh, now) {
+        Decision::Follow => building(planned, task.build, None),
+        Decision::Start(number) => start(task, planned, number).await,
+        Decision::Retry(wait) => attempts::again(planned, task.build, wait),
+        Decision::GiveUp => attempts::given_up(planned, task.build),
     }
 }
 
 /// Whether a Job, which is held up, would be another one by the spec as it is now: what has to be changed to let it
 /// start is not part of what the image is built from.
-fn is_outdated(
-    patch_set: &PatchSet,
-    build: &Build,
-    context: &Context,
-    planned: &BuildStatus,
-    search: &Search<'_>,
-    jobs: &[Arc<Job>],
-    attempt: &Attempt,
-) -> bool {
+fn is_outdated(task: &BuildTask<'_>, planned: &BuildStatus, jobs: &[Arc<Job>], attempt: &Attempt) -> bool {
     let Some(job) = jobs.iter().find(|job| job.name_any() == attempt.name) else {
         return false;
     };
-    let now = manifest(patch_set, build, context, planned, search, attempt.number);
     let recipe = job.annotations().get(RECIPE_ANNOTATION).map(String::as_str);
+    let now = manifest(task, planned, attempt.number);
     now.is_ok_and(|now| now.pointer(RECIPE_POINTER).and_then(Value::as_str) != recipe)
 }
 
@@ -173,12 +152,12 @@ fn is_over(planned: &BuildStatus, job: &Job) -> bool {
 
 /// Cancels builds from other inputs, and those that were given up. One for the same tag has to be gone before the next may start.
 async fn supersede(
-    context: &Context,
+    task: &BuildTask<'_>,
     jobs: &[Arc<Job>],
     planned: &BuildStatus,
-    target: &str,
     now: Timestamp,
 ) -> Result<(), Built> {
+    let (context, target) = (task.turn.context, task.target);
     let mut in_the_way = None;
     let superseded = jobs.iter().filter(|job| is_active(job)).filter(|job| {
         inputs_of(job) != Some(&planned.inputs_digest)
@@ -234,21 +213,11 @@ async fn cancel(context: &Context, job: &Job) -> Result<(), Failure> {
 }
 
 /// Starts an attempt, where the bounds allow one more build.
-async fn start(
-    patch_set: &PatchSet,
-    build: &Build,
-    context: &Context,
-    mut planned: BuildStatus,
-    search: &Search<'_>,
-    number: u32,
-    afresh: bool,
-) -> Built {
-    let (namespace, uid) = (
-        patch_set.namespace().unwrap_or_default(),
-        patch_set.uid().unwrap_or_default(),
-    );
+async fn start(task: &BuildTask<'_>, mut planned: BuildStatus, number: u32) -> Built {
+    let (patch_set, context) = (task.turn.object, task.turn.context);
+    let (namespace, uid) = (task.turn.namespace(), patch_set.uid().unwrap_or_default());
     // What can never begin takes no turn.
-    let manifest = match manifest(patch_set, build, context, &planned, search, number) {
+    let manifest = match manifest(task, &planned, number) {
         Ok(manifest) => manifest,
         Err(failure) => return Built::Failed(failure, Some(planned)),
     };
@@ -275,19 +244,15 @@ async fn start(
         inputs = planned.inputs_digest,
         "a build was started"
     );
+    let afresh = task.turn.budget.is_asked_for();
     let attempt = begun(number, name, planned.attempt.as_ref(), afresh, Timestamp::now());
+
     planned.attempt = Some(attempt);
-    building(planned, build, None)
+    building(planned, task.build, None)
 }
 
-fn manifest(
-    patch_set: &PatchSet,
-    build: &Build,
-    context: &Context,
-    planned: &BuildStatus,
-    search: &Search<'_>,
-    number: u32,
-) -> Result<Value, Failure> {
+fn manifest(task: &BuildTask<'_>, planned: &BuildStatus, number: u32) -> Result<Value, Failure> {
+    let (patch_set, build, context) = (task.turn.object, task.build, task.turn.context);
     let invalid = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
     let unreadable = |error: DurationError| invalid(error.to_string());
     let (Some(dockerfile), Some(source)) = (planned.dockerfile.as_deref(), &build.dockerfile) else {
@@ -317,18 +282,14 @@ fn manifest(
         owner: serde_json::to_value(owner).map_err(|error| invalid(error.to_string()))?,
         number,
         inputs_digest: &planned.inputs_digest,
-        target: search.target,
+        target: task.target,
         dockerfile,
         file: source.file(),
         stage: source.stage.as_deref(),
         contexts: &planned.contexts,
         args: &planned.args,
         platforms: &planned.platforms,
-        labels: labels(
-            &planned.inputs_digest,
-            &patch_set.spec.component.0,
-            search.revision,
-        ),
+        labels: labels(&planned.inputs_digest, &patch_set.spec.component.0, task.revision),
         timeout: timeout(build, context.options.max_build_timeout)?,
         keep: options.keep().map_err(unreadable)?,
         secret: build.secret_ref.as_ref().map(|secret| secret.name.as_str()),

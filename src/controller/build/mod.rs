@@ -5,5 +5,5 @@ mod github;
 pub mod inspection;
 pub mod job_engine;
 pub mod sbom;
-pub mod search;
+pub mod task;
 pub mod workflow_engine;

@@ -2,46 +2,44 @@
 
 use std::sync::Arc;
 
-use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::api::PatchSet;
+use super::task::BuildTask;
 use crate::api::build::{BuildStatus, ImageStatus, Origin};
 use crate::api::constraint_override::OverrideStatus;
 use crate::api::reason;
 use crate::api::status::{PatchState, PatchStatus};
-use crate::controller::context::{Context, Pace};
 use crate::controller::inputs::ingredients::{Ingredients, Library};
 use crate::controller::inputs::patches;
-use crate::controller::inputs::patches::Located;
 use crate::controller::inputs::registries::in_time;
 use crate::patch::PatchInput;
 use crate::plan::report::shown_name;
 use crate::plan::{Failure, Step, pins};
-use crate::publish::Registry;
 use crate::publish::image::{PATCHES_LABEL, PatchId, RELEASE_LABEL, REVISION_LABEL, VERSION_LABEL};
 use crate::sbom::{self, Component, MEDIA_TYPE, Overridden, Patched};
 
 /// What a document is made from.
-pub struct Material<'a> {
-    pub patch_set: &'a PatchSet,
-    /// Where the component's patches are.
-    pub located: Located,
+pub struct SbomInputs<'a> {
+    /// The component's patches.
+    pub patches: Result<Arc<Vec<PatchInput>>, Failure>,
     /// What became of them.
-    pub patches: &'a [PatchStatus],
-    pub ingredients: Ingredients,
+    pub states: &'a [PatchStatus],
+    pub ingredients: &'a Ingredients,
 }
 
 /// The image with its document, or with why it could not be attached: that keeps no image from counting.
 pub async fn attached(
-    context: &Arc<Context>,
-    registry: &Registry,
-    material: Material<'_>,
+    task: &BuildTask<'_>,
+    inputs: SbomInputs<'_>,
     planned: &BuildStatus,
     image: ImageStatus,
-    pace: Pace,
 ) -> ImageStatus {
-    let (sbom, sbom_failure) = match attach(context, registry, material, planned, &image, pace).await {
+    let builder = SbomBuilder {
+        task,
+        planned,
+        image: &image,
+    };
+    let (sbom, sbom_failure) = match builder.attach(inputs).await {
         Ok(digest) => (Some(digest), None),
         Err(failure) => (None, Some(failure.message)),
     };
@@ -52,82 +50,68 @@ pub async fn attached(
     }
 }
 
-async fn attach(
-    context: &Arc<Context>,
-    registry: &Registry,
-    material: Material<'_>,
-    planned: &BuildStatus,
-    image: &ImageStatus,
-    pace: Pace,
-) -> Result<String, Failure> {
-    let Material {
-        patch_set,
-        located,
-        patches,
-        ingredients,
-    } = material;
-    let maker = Maker {
-        registry,
-        context,
-        planned,
-        image,
-        pace,
-    };
-    let main = maker
-        .patched(&patch_set.spec.component.0, located, patches)
-        .await?;
-    let mut libraries = Vec::new();
-    for library in &ingredients.libraries {
-        libraries.push(maker.library(patch_set, library).await?);
-    }
-    let names = planned.contexts.keys().chain(planned.distributions.values());
-    let from_source = pins::names(names.map(String::as_str));
-    let packages: Vec<Overridden> = ingredients
-        .overrides
-        .iter()
-        .filter(|one| one.package.parse().is_ok_and(|name| !from_source.contains(&name)))
-        .filter_map(overridden)
-        .collect();
-    let document = sbom::document(&main, &libraries, &packages).map_err(|error| failed(error.to_string()))?;
-    let by_digest = format!("{}@{}", image.repository, image.digest);
-    let attached = registry.attach(&by_digest, MEDIA_TYPE, &document);
-    let reference = in_time(pace, "attaching the document on the patches", attached).await?;
-    let digest = reference.rsplit_once('@').map(|(_, digest)| digest.to_owned());
-    Ok(digest.unwrap_or(reference))
-}
-
-struct Maker<'a> {
-    registry: &'a Registry,
-    context: &'a Arc<Context>,
+struct SbomBuilder<'a> {
+    task: &'a BuildTask<'a>,
     planned: &'a BuildStatus,
     image: &'a ImageStatus,
-    pace: Pace,
 }
 
-impl Maker<'_> {
-    async fn library(&self, patch_set: &PatchSet, library: &Library) -> Result<Patched, Failure> {
-        let namespace = patch_set.namespace().unwrap_or_default();
+impl SbomBuilder<'_> {
+    async fn attach(&self, inputs: SbomInputs<'_>) -> Result<String, Failure> {
+        let (planned, image, ingredients) = (self.planned, self.image, inputs.ingredients);
+        let component = &self.task.turn.object.spec.component.0;
+        let main = self.patched(component, &inputs.patches?, inputs.states).await?;
+        let mut libraries = Vec::new();
+        for library in &ingredients.libraries {
+            libraries.push(self.library(library).await?);
+        }
+        let names = planned.contexts.keys().chain(planned.distributions.values());
+        let from_source = pins::names(names.map(String::as_str));
+        let packages: Vec<Overridden> = ingredients
+            .overrides
+            .iter()
+            .filter(|one| one.package.parse().is_ok_and(|name| !from_source.contains(&name)))
+            .filter_map(overridden)
+            .collect();
+        let document =
+            sbom::document(&main, &libraries, &packages).map_err(|error| failed(error.to_string()))?;
+        let by_digest = format!("{}@{}", image.repository, image.digest);
+        let attached = Box::pin(self.task.registry.attach(&by_digest, MEDIA_TYPE, &document));
+        let reference = in_time(
+            self.task.turn.budget,
+            "attaching the document on the patches",
+            attached,
+        )
+        .await?;
+        let digest = reference.rsplit_once('@').map(|(_, digest)| digest.to_owned());
+        Ok(digest.unwrap_or(reference))
+    }
+
+    async fn library(&self, library: &Library) -> Result<Patched, Failure> {
+        let turn = self.task.turn;
+        let namespace = turn.namespace();
         let key = ObjectRef::new(&library.name).within(&namespace);
-        let found = self.context.patch_sets.get(&key);
+        let found = turn.context.patch_sets.get(&key);
         let object = found
             .as_ref()
             .and_then(|object| object.0.as_ref().ok())
             .ok_or_else(|| failed(format!("PatchSet {namespace}/{} is gone", library.name)))?;
         let patches = object.spec.patches.as_ref();
-        let located = patches::locate(self.context, &namespace, patches, self.pace).await?;
+        let located = patches::locate(turn.context, &namespace, patches, turn.budget).await?;
+        let read = patches::read(turn.context, located, turn.budget.deadline).await?;
         let states = object
             .status
             .as_ref()
             .map(|status| status.patches.as_slice())
             .unwrap_or_default();
-        self.patched(&library.component, located, states).await
+        self.patched(&library.component, &read, states).await
     }
 
     /// A component with the patches that its source image says it has, and without those that upstream has already.
     async fn patched(
         &self,
         component: &str,
-        located: Located,
+        read: &[PatchInput],
         states: &[PatchStatus],
     ) -> Result<Patched, Failure> {
         let source = self
@@ -135,8 +119,8 @@ impl Maker<'_> {
             .contexts
             .get(component)
             .ok_or_else(|| failed(format!("the build has no context {component}")))?;
-        let looked = self.registry.inspect(source);
-        let labels = in_time(self.pace, "looking at the source", looked)
+        let looked = Box::pin(self.task.registry.inspect(source));
+        let labels = in_time(self.task.turn.budget, "looking at the source", looked)
             .await?
             .ok_or_else(|| failed(format!("the registry has no {source}")))?
             .labels;
@@ -145,7 +129,6 @@ impl Maker<'_> {
             Some(text) => serde_json::from_str(text)
                 .map_err(|error| failed(format!("{source}: label {PATCHES_LABEL}: {error}")))?,
         };
-        let read = patches::read(self.context, located, self.pace.deadline).await?;
         let is_merged = |name: &str| {
             let name = shown_name(name);
             states

@@ -13,20 +13,18 @@ use kube::ResourceExt;
 
 use super::attempts::{self, superseded, timeout};
 use super::github::{connect, of};
-use super::search::Search;
+use super::task::BuildTask;
 use crate::actions::{Client, Conclusion, Error, RequestId, Run, RunId, State, Workflow};
-use crate::api::build::{Attempt, Build, BuildStatus};
-use crate::api::status::PatchSetStatus;
+use crate::api::build::{Attempt, BuildStatus};
 use crate::api::{PatchSet, reason};
 use crate::build::{Request, name};
-use crate::controller::context::{Context, Pace};
+use crate::controller::context::journal::Interrupted;
 use crate::controller::state::build_log::tail;
 use crate::controller::state::workflows::{FollowedRun, Known, Workflows};
 use crate::plan::attempt::{Decision, Seen, begun, decide, observed};
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::Built;
 use crate::plan::{Failure, Step};
-use crate::source::Freshness;
 
 /// How often a run is looked at. An unchanged one costs nothing of the rate limit.
 const POLL: Duration = Duration::from_secs(5);
@@ -40,12 +38,20 @@ const CANCEL_WITHIN: Duration = Duration::from_secs(60);
 /// How much of a failed job's log is told, in lines.
 const LOG_LINES: usize = 30;
 
-/// A workflow, and what is known of its runs.
+/// A workflow, what is known of its runs, and what they build.
 struct Runs<'a> {
+    task: &'a BuildTask<'a>,
     workflow: Workflow,
     client: Arc<Client>,
     memory: &'a Workflows,
-    pace: Pace,
+}
+
+/// Why an attempt under way needs nothing more now.
+enum UnderWay {
+    /// Somebody builds: who, and what holds that up.
+    Working(String, Option<String>),
+    /// It cannot be looked at.
+    Failed(Failure),
 }
 
 /// What following an attempt shows.
@@ -57,110 +63,82 @@ enum Followed {
 }
 
 /// Looks for the image, and asks for or follows the run that is due.
-pub async fn build(
-    patch_set: &PatchSet,
-    build: &Build,
-    context: &Arc<Context>,
-    known: &PatchSetStatus,
-    mut planned: BuildStatus,
-    search: &Search<'_>,
-) -> Built {
-    let now = Timestamp::now();
+pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Built, Interrupted> {
+    let (patch_set, now) = (task.turn.object, Timestamp::now());
     // What another engine began is no attempt of this one.
     let is_ours = |build: &BuildStatus, attempt: &Attempt| {
         is_of(&attempt.name, patch_set, &build.inputs_digest, attempt.number)
     };
-    planned.attempt = planned
-        .attempt
-        .take()
-        .filter(|attempt| is_ours(&planned, attempt));
-    let former = superseded(known, &planned)
+    let attempt = planned.attempt.take();
+    planned.attempt = attempt.filter(|attempt| is_ours(&planned, attempt));
+    let former = superseded(&task.status, &planned)
         .and_then(|former| Some((former, former.attempt.as_ref()?)))
         .filter(|(former, attempt)| is_ours(former, attempt));
-    let runs = match Runs::of(patch_set, build, context, search).await {
+    let runs = match Runs::connect(task).await {
         Ok(runs) => runs,
         // The former attempt stays in the status until it is certain that it is over.
-        Err(failure) => return Built::Failed(failure, former.is_none().then_some(planned)),
+        Err(failure) => return Ok(Built::Failed(failure, former.is_none().then_some(planned))),
     };
-    if let Some((former, attempt)) = former {
-        match runs.supersede(former, attempt, &planned).await {
-            Ok(None) => {}
-            Ok(Some(message)) => {
-                return Built::Waiting(reason::BUILD_CANCELLING, message, Next::After(POLL));
-            }
-            Err(mut failure) => {
-                // No build of what is asked for has failed.
-                if failure.reason == reason::BUILD_FAILED {
-                    failure.reason = reason::BUILD_CANCELLING;
-                }
-                return Built::Failed(failure, None);
-            }
-        }
+    if let Some((former, attempt)) = former
+        && let Some(built) = runs.make_way(former, attempt, &planned).await
+    {
+        return Ok(built);
     }
     let mut seen = None;
-    if let Some(mut attempt) = planned.attempt.clone().filter(|a| a.finished_at.is_none()) {
-        runs.note(patch_set, &attempt);
-        let followed = runs
-            .follow(patch_set, build, &planned, search, &mut attempt)
-            .await;
-        runs.note(patch_set, &attempt);
-        planned.attempt = Some(attempt);
-        match followed {
-            Ok(Followed::Working(who, held_up)) => {
-                let message = attempts::building(&planned, build, &who, held_up.as_deref());
-                return Built::Awaited(planned, reason::BUILDING, message, Next::After(POLL));
-            }
-            Ok(Followed::Over(over)) => seen = Some(over),
-            Err(failure) => return Built::Failed(failure, Some(planned)),
+    if planned
+        .attempt
+        .as_ref()
+        .is_some_and(|attempt| attempt.finished_at.is_none())
+    {
+        match runs.look_at(&mut planned).await {
+            Ok(over) => seen = Some(over),
+            Err(under_way) => return Ok(runs.awaited(planned, under_way)),
         }
     }
-    context.workflows.give_back(patch_set);
-    match search.image(&mut planned).await {
+    task.turn.context.workflows.give_back(patch_set);
+    match task.image(&mut planned).await {
         Ok(Some(image)) => {
             attempts::succeeded(&mut planned, now);
-            return Built::Image(planned, Box::new(image));
+            return Ok(Built::Image(planned, Box::new(image)));
         }
         Ok(None) => {}
-        Err(failure) => return Built::Failed(failure, Some(planned)),
+        Err(failure) => return Ok(Built::Failed(failure, Some(planned))),
     }
     if let Some(seen) = seen {
-        planned.attempt = planned
-            .attempt
-            .map(|attempt| observed(attempt, &seen, search.target, now));
+        let attempt = planned.attempt.take();
+        planned.attempt = attempt.map(|attempt| observed(attempt, &seen, task.target, now));
     }
-    let afresh = search.pace.freshness == Freshness::Now;
+    let afresh = task.turn.budget.is_asked_for();
     if afresh {
         attempts::forgive(&mut planned);
     }
-    match decide(planned.attempt.as_ref(), build.retries(), afresh, now) {
-        Decision::Start(number) => begin(patch_set, build, context, planned, number, afresh),
-        Decision::Follow => {
-            let message = "the run is looked at again".to_owned();
-            Built::Awaited(planned, reason::BUILDING, message, Next::After(POLL))
-        }
-        Decision::Retry(wait) => attempts::again(planned, build, wait),
-        Decision::GiveUp => attempts::given_up(planned, build),
-    }
+    Ok(
+        match decide(planned.attempt.as_ref(), task.build.retries(), afresh, now) {
+            Decision::Start(number) => begin(&runs, planned, number).await?,
+            Decision::Follow => looked_at_again(planned),
+            Decision::Retry(wait) => attempts::again(planned, task.build, wait),
+            Decision::GiveUp => attempts::given_up(planned, task.build),
+        },
+    )
 }
 
-/// Begins an attempt, where the bounds allow one more build: its run is asked for when the status has it.
-fn begin(
-    patch_set: &PatchSet,
-    build: &Build,
-    context: &Context,
-    mut planned: BuildStatus,
-    number: u32,
-    afresh: bool,
-) -> Built {
-    if let Err(failure) = timeout(build, context.options.max_build_timeout) {
-        return Built::Failed(failure, Some(planned));
+fn looked_at_again(planned: BuildStatus) -> Built {
+    let message = "the run is looked at again".to_owned();
+    Built::Awaited(planned, reason::BUILDING, message, Next::After(POLL))
+}
+
+/// Begins an attempt, where the bounds allow one more build. Its run is asked for when the status has it.
+async fn begin(runs: &Runs<'_>, mut planned: BuildStatus, number: u32) -> Result<Built, Interrupted> {
+    let task = runs.task;
+    let (patch_set, context) = (task.turn.object, task.turn.context);
+    if let Err(failure) = timeout(task.build, context.options.max_build_timeout) {
+        return Ok(Built::Failed(failure, Some(planned)));
     }
     let limits = context.options.build_limits();
-    if let Err(queued) = context
-        .workflows
-        .take_place(&context.patch_sets, patch_set, limits)
-    {
-        return Built::Awaited(planned, reason::BUILD_QUEUED, queued.to_string(), Next::Soon);
+    let workflows = &context.workflows;
+    if let Err(queued) = workflows.take_place(&context.patch_sets, patch_set, limits) {
+        let message = queued.to_string();
+        return Ok(Built::Awaited(planned, reason::BUILD_QUEUED, message, Next::Soon));
     }
     let now = Timestamp::now();
     let request = format!(
@@ -168,15 +146,17 @@ fn begin(
         stem(patch_set, &planned.inputs_digest, number),
         now.as_millisecond()
     );
+    let afresh = task.turn.budget.is_asked_for();
     let attempt = begun(number, request.clone(), planned.attempt.as_ref(), afresh, now);
     planned.attempt = Some(attempt);
-    let message = attempts::building(
-        &planned,
-        build,
-        &format!("run {request}"),
-        Some("about to be asked for"),
-    );
-    Built::Awaited(planned, reason::BUILDING, message, Next::Now)
+    let who = format!("run {request}");
+    let message = attempts::building(&planned, task.build, &who, Some("about to be asked for"));
+    task.record(&planned, reason::BUILDING, message).await?;
+    workflows.note_recorded(&request);
+    Ok(match runs.look_at(&mut planned).await {
+        Ok(_) => looked_at_again(planned),
+        Err(under_way) => runs.awaited(planned, under_way),
+    })
 }
 
 /// What a run is asked for by, but for the time, which tells it from an attempt of the same number at the same inputs that was
@@ -194,32 +174,28 @@ fn is_of(request: &str, patch_set: &PatchSet, inputs_digest: &str, number: u32) 
 }
 
 impl<'a> Runs<'a> {
-    async fn of(
-        patch_set: &PatchSet,
-        build: &Build,
-        context: &'a Context,
-        search: &Search<'_>,
-    ) -> Result<Self, Failure> {
-        let Some(options) = &build.github_actions else {
+    async fn connect(task: &'a BuildTask<'a>) -> Result<Self, Failure> {
+        let Some(options) = &task.build.github_actions else {
             return Err(Failure::stalled(
                 Step::Build,
                 reason::INVALID_SPEC,
                 "the engine GitHubActions needs build.githubActions",
             ));
         };
-        let (workflow, client) = connect(patch_set, options, context).await?;
+        let (workflow, client) = connect(task.turn.object, options, task.turn.context).await?;
         Ok(Self {
+            task,
             workflow,
             client,
-            memory: &context.workflows,
-            pace: search.pace,
+            memory: &task.turn.context.workflows,
         })
     }
 
     /// Notes an attempt that is not over, so that its run does not go on when the object is deleted.
-    fn note(&self, patch_set: &PatchSet, attempt: &Attempt) {
+    fn note(&self, attempt: &Attempt) {
+        let patch_set = self.task.turn.object;
         self.memory.follow(FollowedRun {
-            namespace: patch_set.namespace().unwrap_or_default(),
+            namespace: self.task.turn.namespace(),
             name: patch_set.name_any(),
             uid: patch_set.uid().unwrap_or_default(),
             workflow: self.workflow.clone(),
@@ -233,26 +209,52 @@ impl<'a> Runs<'a> {
         &self,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<Result<T, Error>, Failure> {
-        tokio::time::timeout_at(self.pace.deadline.into(), work)
-            .await
-            .map_err(|_| {
-                Failure::retried(
-                    Step::Build,
-                    reason::TIMED_OUT,
-                    format!("{}: not done within spec.timeout", self.workflow.full_name()),
-                )
-            })
+        let (budget, what) = (self.task.turn.budget, self.workflow.full_name());
+        budget.limit(Step::Build, &what, work).await
+    }
+
+    /// Has the run of a former attempt make way; gives what is waited for.
+    async fn make_way(
+        &self,
+        former: &BuildStatus,
+        attempt: &Attempt,
+        planned: &BuildStatus,
+    ) -> Option<Built> {
+        match self.supersede(former, attempt, planned).await {
+            Ok(None) => None,
+            Ok(Some(message)) => Some(Built::Waiting(
+                reason::BUILD_CANCELLING,
+                message,
+                Next::After(POLL),
+            )),
+            Err(mut failure) => {
+                // No build of what is asked for has failed.
+                if failure.reason == reason::BUILD_FAILED {
+                    failure.reason = reason::BUILD_CANCELLING;
+                }
+                Some(Built::Failed(failure, None))
+            }
+        }
+    }
+
+    /// Looks at the attempt under way, and gives what became of it if it is over.
+    async fn look_at(&self, planned: &mut BuildStatus) -> Result<Seen, UnderWay> {
+        let Some(mut attempt) = planned.attempt.clone() else {
+            return Ok(Seen::Gone);
+        };
+        self.note(&attempt);
+        let followed = self.follow(planned, &mut attempt).await;
+        self.note(&attempt);
+        planned.attempt = Some(attempt);
+        match followed {
+            Ok(Followed::Over(seen)) => Ok(seen),
+            Ok(Followed::Working(who, held_up)) => Err(UnderWay::Working(who, held_up)),
+            Err(failure) => Err(UnderWay::Failed(failure)),
+        }
     }
 
     /// Follows an attempt: asks for its run where none was asked for, looks for it, and looks at it.
-    async fn follow(
-        &self,
-        patch_set: &PatchSet,
-        build: &Build,
-        planned: &BuildStatus,
-        search: &Search<'_>,
-        attempt: &mut Attempt,
-    ) -> Result<Followed, Failure> {
+    async fn follow(&self, planned: &BuildStatus, attempt: &mut Attempt) -> Result<Followed, Failure> {
         let request = RequestId::parse(&attempt.name).map_err(|error| of(&error))?;
         let found = match (attempt.run, self.memory.known(request.as_str())) {
             (Some(id), _) => match self.in_time(self.client.run(&self.workflow, RunId(id))).await? {
@@ -261,17 +263,13 @@ impl<'a> Runs<'a> {
                 Err(error) => return Err(of(&error)),
             },
             (None, Known::Fresh) => {
-                return self
-                    .dispatch(patch_set, build, planned, search, attempt, &request)
-                    .await;
+                return self.dispatch(planned, attempt, &request).await;
             }
             (None, known @ (Known::Asked(at) | Known::Answered(at))) => {
                 let found = self.find(&request, attempt).await?;
                 if found.is_none() && at.elapsed() >= LISTED_WITHIN {
                     if matches!(known, Known::Asked(_)) {
-                        return self
-                            .dispatch(patch_set, build, planned, search, attempt, &request)
-                            .await;
+                        return self.dispatch(planned, attempt, &request).await;
                     }
                     let why = format!(
                         "{} took the request, and no run of it has {request} in its title: set its run-name to ${{{{ inputs.request_id }}}}",
@@ -289,7 +287,18 @@ impl<'a> Runs<'a> {
             ));
         };
         (attempt.run, attempt.url) = (Some(run.id.0), Some(run.html_url.clone()));
-        self.judge(&run, build, attempt).await
+        self.judge(&run, attempt).await
+    }
+
+    /// What an attempt under way means for the image.
+    fn awaited(&self, planned: BuildStatus, under_way: UnderWay) -> Built {
+        match under_way {
+            UnderWay::Working(who, held_up) => {
+                let message = attempts::building(&planned, self.task.build, &who, held_up.as_deref());
+                Built::Awaited(planned, reason::BUILDING, message, Next::After(POLL))
+            }
+            UnderWay::Failed(failure) => Built::Failed(failure, Some(planned)),
+        }
     }
 
     async fn find(&self, request: &RequestId, attempt: &Attempt) -> Result<Option<Run>, Failure> {
@@ -302,16 +311,14 @@ impl<'a> Runs<'a> {
     /// Asks for the run.
     async fn dispatch(
         &self,
-        patch_set: &PatchSet,
-        build: &Build,
         planned: &BuildStatus,
-        search: &Search<'_>,
         attempt: &mut Attempt,
         request: &RequestId,
     ) -> Result<Followed, Failure> {
+        let (patch_set, task) = (self.task.turn.object, self.task);
         let invalid = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
         let component = &patch_set.spec.component.0;
-        let document = Request::of(build, planned, component, search.revision)
+        let document = Request::of(task.build, planned, component, task.revision)
             .ok_or_else(|| invalid("the engine GitHubActions builds an image: set build.image".to_owned()))?;
         let document = serde_json::to_string(&document).map_err(|error| invalid(error.to_string()))?;
         let asked = || self.memory.note(request.as_str(), Known::Asked(Instant::now()));
@@ -352,12 +359,12 @@ impl<'a> Runs<'a> {
     }
 
     /// What a run's state means for its attempt.
-    async fn judge(&self, run: &Run, build: &Build, attempt: &Attempt) -> Result<Followed, Failure> {
+    async fn judge(&self, run: &Run, attempt: &Attempt) -> Result<Followed, Failure> {
         let who = format!("run {} of {}", run.id, self.workflow.full_name());
         let conclusion = match &run.state {
             State::Completed(conclusion) => conclusion,
             state => {
-                let timeout = build.timeout().map_err(|error| {
+                let timeout = self.task.build.timeout().map_err(|error| {
                     Failure::stalled(
                         Step::Build,
                         reason::INVALID_SPEC,

@@ -1,8 +1,6 @@
 //! What a kind of object brings along to be reconciled.
 
 use std::fmt::Debug;
-use std::future::Future;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::core::NamespaceResourceScope;
@@ -10,7 +8,6 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Context, Pace};
 use crate::api::FluxDuration;
 use crate::controller::state::referent::{Referent, ReferentKind};
 use crate::ops::objects::Shown;
@@ -65,17 +62,6 @@ pub trait Reconciled:
 
     /// What the metrics show of it.
     fn shown(&self) -> Shown;
-
-    /// Told of each status that this process wrote, with the one before it.
-    fn wrote(&self, _: &Context, _: &Self::Status, _: &Self::Status) {}
-
-    /// One attempt.
-    fn attempt(
-        &self,
-        context: &Arc<Context>,
-        known: &Self::Status,
-        pace: Pace,
-    ) -> impl Future<Output = Outcome<Self::Sources, Self::Done>> + Send;
 
     /// What a result lacks because a step could not be done.
     fn failures(_: &Self::Done) -> Vec<&Failure> {

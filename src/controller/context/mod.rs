@@ -2,11 +2,13 @@
 
 pub mod annotations;
 pub mod failures;
+pub mod journal;
 pub mod kind;
-pub mod news;
+mod news;
 pub mod options;
 pub mod panics;
 pub mod service_account;
+pub mod turn;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 use kube::Client;
 use kube::runtime::reflector::Store;
 
-use crate::api::{ConstraintOverride, PatchSet};
+use crate::api::{ConstraintOverride, PatchSet, reason};
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::deliveries::Deliveries;
 use crate::controller::state::github_apps::GitHubApps;
@@ -22,9 +24,10 @@ use crate::controller::state::jobs::Jobs;
 use crate::controller::state::pins::Pins;
 use crate::controller::state::references::References;
 use crate::controller::state::registry_logins::RegistryLogins;
-use crate::controller::state::turns::Turns;
+use crate::controller::state::slots::Slots;
 use crate::controller::state::workflows::Workflows;
 use crate::ops::metrics::Metrics;
+use crate::plan::{Failure, Step};
 use crate::publish::Layers;
 use crate::rest::{self, PlainHttp};
 use crate::source::{Freshness, Mirrors};
@@ -35,7 +38,7 @@ use options::{Options, TransportName};
 pub struct Context {
     pub client: Client,
     pub options: Options,
-    pub turns: Turns,
+    pub slots: Slots,
     pub mirrors: Arc<Mirrors>,
     pub metrics: Metrics,
     pub references: Arc<References>,
@@ -75,7 +78,27 @@ pub const JUST_NOW: Duration = Duration::from_millis(500);
 
 /// How new the knowledge of upstreams must be for one attempt, and when the attempt is given up.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct Budget {
     pub freshness: Freshness,
     pub deadline: Instant,
+}
+
+impl Budget {
+    /// Whether somebody asks for a look now, at everything that is otherwise taken for granted.
+    pub fn is_asked_for(self) -> bool {
+        self.freshness == Freshness::Now
+    }
+
+    /// Waits for work of a step, and not longer than the reconciliation may take.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` where it is not done by then.
+    pub async fn limit<T>(self, step: Step, what: &str, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let done = tokio::time::timeout_at(self.deadline.into(), work).await;
+        done.map_err(|_| {
+            let message = format!("{what}: not done within spec.timeout");
+            Failure::retried(step, reason::TIMED_OUT, message)
+        })
+    }
 }

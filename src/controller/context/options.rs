@@ -118,7 +118,7 @@ pub struct Options {
 
 impl Options {
     /// The bounds of builds by one engine.
-    pub fn build_limits(&self) -> BuildLimits {
+    pub(in crate::controller) fn build_limits(&self) -> BuildLimits {
         let share = self
             .max_builds_per_namespace
             .unwrap_or(self.max_builds.div_ceil(2));

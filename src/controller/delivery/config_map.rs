@@ -8,12 +8,11 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::Request;
 use kube::{Client, Resource};
 
-use super::wanted::is_wanted;
-use crate::api::delivery::{Delivery, DeliveryConfigMap, DeliveryStatus};
-use crate::api::status::PatchSetStatus;
+use super::wanted::may_be_written;
+use crate::api::delivery::{DeliveryConfigMap, DeliveryStatus};
 use crate::api::{PatchSet, reason};
-use crate::controller::context::Context;
 use crate::controller::context::service_account::Identity;
+use crate::controller::context::turn::Turn;
 use crate::controller::state::api_server::within_limit;
 use crate::controller::state::deliveries::NotDelivered;
 use crate::plan::delivery::{data, prefix};
@@ -32,64 +31,44 @@ const MANAGER_CONFLICT: &str = "FieldManagerConflict";
 const TRIES: usize = 5;
 
 /// Whether the ConfigMap has what the status says that was delivered.
-pub async fn stands(
-    patch_set: &PatchSet,
-    context: &Context,
-    map: &DeliveryConfigMap,
-    told: &DeliveryStatus,
-) -> bool {
-    let prefix = prefix(map, &patch_set.spec.component.0);
-    is_told(told, map, &prefix) && holds(patch_set, context, map, &prefix, &told.reference).await
+pub async fn is_in_place(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap, told: &DeliveryStatus) -> bool {
+    is_told(turn, told, map) && has(turn, map, &told.reference).await
 }
 
 /// Whether the status says that an image was delivered there.
-fn is_told(told: &DeliveryStatus, map: &DeliveryConfigMap, prefix: &str) -> bool {
-    told.config_map.as_ref() == Some(&map.name) && told.prefix.as_deref() == Some(prefix)
+fn is_told(turn: &Turn<'_, PatchSet>, told: &DeliveryStatus, map: &DeliveryConfigMap) -> bool {
+    let prefix = prefix(map, &turn.object.spec.component.0);
+    told.config_map.as_ref() == Some(&map.name) && told.prefix == Some(prefix)
 }
 
 /// Puts back what was delivered where somebody changed it or took it away, whatever becomes of the next image.
-pub async fn keep(
-    patch_set: &PatchSet,
-    context: &Context,
-    delivery: &Delivery,
-    map: &DeliveryConfigMap,
-    known: &PatchSetStatus,
-) -> Result<(), NotDelivered> {
-    let prefix = prefix(map, &patch_set.spec.component.0);
-    let Some(told) = known
-        .delivered
-        .as_ref()
-        .filter(|told| is_told(told, map, &prefix))
-    else {
+pub async fn keep_delivered(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap) -> Result<(), NotDelivered> {
+    let status = turn.status();
+    let Some(told) = status.delivered.as_ref().filter(|told| is_told(turn, told, map)) else {
         return Ok(());
     };
     // One that was delivered, and is not in the status yet, stays.
-    if let Some(image) = &known.image
+    if let Some(image) = &status.image
         && image.reference != told.reference
-        && holds(patch_set, context, map, &prefix, &image.reference).await
+        && has(turn, map, &image.reference).await
     {
         return Ok(());
     }
-    deliver(patch_set, context, delivery, map, &prefix, known, &told.reference).await
+    deliver(turn, map, &told.reference).await
 }
 
 /// Whether the ConfigMap has the label and the keys with their values.
-async fn holds(
-    patch_set: &PatchSet,
-    context: &Context,
-    map: &DeliveryConfigMap,
-    prefix: &str,
-    reference: &str,
-) -> bool {
-    let namespace = patch_set.namespace().unwrap_or_default();
-    let Some(found) = context.references.config_map_metadata(&namespace, &map.name) else {
+async fn has(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap, reference: &str) -> bool {
+    let (namespace, references) = (turn.namespace(), &turn.context.references);
+    let Some(found) = references.config_map_metadata(&namespace, &map.name) else {
         return false;
     };
     let watched = found.labels().get(WATCH.0).is_some_and(|value| value == WATCH.1);
-    let found = context.references.config_map(&namespace, &map.name).await;
+    let found = references.config_map(&namespace, &map.name).await;
+    let prefix = prefix(map, &turn.object.spec.component.0);
     watched
         && found.is_ok_and(|found| {
-            data(prefix, reference)
+            data(&prefix, reference)
                 .iter()
                 .all(|(key, value)| found.get(key).is_some_and(|there| there == value.as_bytes()))
         })
@@ -97,23 +76,29 @@ async fn holds(
 
 /// Writes the image's keys where they are not there yet.
 pub async fn deliver(
-    patch_set: &PatchSet,
-    context: &Context,
-    delivery: &Delivery,
+    turn: &Turn<'_, PatchSet>,
     map: &DeliveryConfigMap,
-    prefix: &str,
-    known: &PatchSetStatus,
     reference: &str,
 ) -> Result<(), NotDelivered> {
-    if holds(patch_set, context, map, prefix, reference).await {
+    if has(turn, map, reference).await {
         return Ok(());
     }
+    let (patch_set, context, namespace) = (turn.object, turn.context, turn.namespace());
+    let Some(delivery) = &patch_set.spec.delivery else {
+        return Err(NotDelivered::Outdated);
+    };
+    let prefix = prefix(map, &patch_set.spec.component.0);
     // The first writer of a key keeps it. What was delivered before and was changed by hand is put back.
-    let ours = known
+    let status = turn.status();
+    let is_ours = status
         .delivered
         .as_ref()
-        .is_some_and(|told| is_told(told, map, prefix));
-    let namespace = patch_set.namespace().unwrap_or_default();
+        .is_some_and(|told| is_told(turn, told, map));
+    let conflicts = if is_ours {
+        Conflicts::Replace
+    } else {
+        Conflicts::Refuse
+    };
     let place = Place {
         client: &context.client,
         namespace: &namespace,
@@ -125,7 +110,7 @@ pub async fn deliver(
         let Some(version) = place.version().await.map_err(|error| place.failed(&error))? else {
             continue;
         };
-        if !is_wanted(context, patch_set, delivery, reference).await? {
+        if !may_be_written(context, patch_set, delivery, reference).await? {
             return Err(NotDelivered::Outdated);
         }
         let wanted = ConfigMap {
@@ -133,10 +118,10 @@ pub async fn deliver(
                 resource_version: Some(version),
                 ..labelled(&map.name)
             },
-            data: Some(data(prefix, reference)),
+            data: Some(data(&prefix, reference)),
             ..ConfigMap::default()
         };
-        match place.apply(&wanted, ours).await {
+        match place.apply(&wanted, conflicts).await {
             Ok(()) => return Ok(()),
             Err(crate::status::Error::Api(kube::Error::Api(status))) if status.is_conflict() => {
                 let causes = status.details.iter().flat_map(|details| &details.causes);
@@ -157,6 +142,13 @@ pub async fn deliver(
     }
     let message = format!("others wrote it {TRIES} times meanwhile");
     Err(failed(&namespace, &map.name, &message).into())
+}
+
+/// What becomes of keys that somebody else set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Conflicts {
+    Replace,
+    Refuse,
 }
 
 /// A ConfigMap that is written, and who writes it.
@@ -194,10 +186,10 @@ impl Place<'_> {
         }
     }
 
-    /// Writes what it should have. `ours`: what others wrote there is replaced.
-    async fn apply(&self, wanted: &ConfigMap, ours: bool) -> Result<(), crate::status::Error> {
+    /// Writes what it should have.
+    async fn apply(&self, wanted: &ConfigMap, conflicts: Conflicts) -> Result<(), crate::status::Error> {
         let mut parameters = PatchParams::apply(&self.manager);
-        if ours {
+        if conflicts == Conflicts::Replace {
             parameters = parameters.force();
         }
         let request = self

@@ -6,20 +6,18 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::request::Wanted;
+use super::request::WantedPullRequest;
 use super::round::{At, Commit, Read, next_step};
-use super::wanted::is_wanted;
+use super::wanted::may_be_written;
 use crate::api::build::ImageStatus;
-use crate::api::delivery::{
-    CommitAuthor, CommitStatus, Delivery, DeliveryGit, DeliveryStatus, ProposalStatus,
-};
-use crate::api::status::PatchSetStatus;
+use crate::api::delivery::{CommitAuthor, CommitStatus, DeliveryGit, DeliveryStatus, ProposalStatus};
 use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_task;
-use crate::controller::context::{Context, Pace};
+use crate::controller::context::turn::Turn;
+use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::upstreams::{self, Secrets, blocking, resolve};
 use crate::controller::state::deliveries::{Answer, NotDelivered, Order, Placed, Rest};
-use crate::controller::state::turns;
+use crate::controller::state::slots;
 use crate::deliver::{self, Named};
 use crate::forge::GitPurpose;
 use crate::plan::delivery::image_of;
@@ -51,18 +49,13 @@ const AFTER_RACE: Duration = Duration::from_millis(50);
 const AUTHOR: (&str, &str) = ("patchset", "noreply@patching.c5c3.io");
 
 /// Whether the branch is where the image was delivered, or last found.
-pub async fn stands(
-    patch_set: &PatchSet,
-    context: &Arc<Context>,
-    git: &DeliveryGit,
-    told: &DeliveryStatus,
-    pace: Pace,
-) -> bool {
+pub async fn is_in_place(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, told: &DeliveryStatus) -> bool {
+    let (patch_set, context) = (turn.object, turn.context);
     let Some(there) = &told.git else { return false };
-    let Ok(upstream) = upstream(patch_set, context, git).await else {
+    let Ok(upstream) = upstream(turn, git).await else {
         return false;
     };
-    let Ok(head) = resolve(context, WHAT, &upstream, &followed(git), pace).await else {
+    let Ok(head) = resolve(context, WHAT, &upstream, &followed(git), turn.budget).await else {
         return false;
     };
     let commit = head.commit().to_string();
@@ -74,13 +67,12 @@ pub async fn stands(
 
 /// The newest commit of the branch that Flux follows, where that has an image that waited to be merged.
 pub async fn merged(
-    patch_set: &PatchSet,
-    context: &Arc<Context>,
+    turn: &Turn<'_, PatchSet>,
     git: &DeliveryGit,
     proposed: &ProposalStatus,
-    pace: Pace,
 ) -> Option<CommitStatus> {
-    let upstream = upstream(patch_set, context, git).await.ok()?;
+    let (patch_set, budget) = (turn.object, turn.budget);
+    let upstream = upstream(turn, git).await.ok()?;
     let (repository, paths) = (upstream.url().to_string(), git.paths.clone());
     if (&proposed.git.repository, &proposed.git.paths) != (&repository, &paths) {
         return None;
@@ -90,20 +82,18 @@ pub async fn merged(
     let want = followed(git);
     // What else was found is to be told also where this server says nothing.
     let now = Instant::now();
-    let pace = Pace {
-        deadline: now + pace.deadline.saturating_duration_since(now) / 2,
-        ..pace
+    let budget = Budget {
+        deadline: now + budget.deadline.saturating_duration_since(now) / 2,
+        ..budget
     };
-    let looked = blocking(context, WHAT, pace.deadline, move |mirrors| {
-        let (name, at) = branch(
+    let looked = blocking(turn.context, WHAT, budget.deadline, move |mirrors| {
+        let place = Branches {
             mirrors,
-            &upstream,
-            &paths,
-            &want,
-            pace.freshness,
-            pace.deadline,
-            true,
-        )?;
+            upstream: &upstream,
+            paths: &paths,
+            budget,
+        };
+        let (name, at) = place.read(&want, Folders::Required)?;
         let plan = deliver::planned(&at.tip(), &images);
         let is_there = plan.followed.contains(&key)
             && !plan.changes(&key.0, &key.1)
@@ -121,19 +111,15 @@ pub async fn merged(
 }
 
 /// Brings an image to the repository, together with others that go there at the same time.
-pub async fn deliver(
-    patch_set: &PatchSet,
-    context: &Arc<Context>,
-    delivery: &Delivery,
-    git: &DeliveryGit,
-    known: &PatchSetStatus,
-    image: &ImageStatus,
-    pace: Pace,
-) -> Answer {
-    let upstream = upstream(patch_set, context, git).await?;
-    let signer = signer(patch_set, context, git).await?;
+pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &ImageStatus) -> Answer {
+    let (patch_set, context, budget) = (turn.object, turn.context, turn.budget);
+    let Some(delivery) = &patch_set.spec.delivery else {
+        return Err(NotDelivered::Outdated);
+    };
+    let upstream = upstream(turn, git).await?;
+    let signer = signer(turn, git).await?;
     let place = (
-        patch_set.namespace().unwrap_or_default(),
+        turn.namespace(),
         upstream.url().to_string(),
         git.push
             .as_ref()
@@ -147,10 +133,10 @@ pub async fn deliver(
         image: image.clone(),
         upstream,
         signer,
-        deadline: pace.deadline,
+        deadline: budget.deadline,
     };
-    let lanes = &context.deliveries.lanes;
-    let answer = lanes.run(&place, order, pace.deadline, |orders| all(context, orders));
+    let writers = &context.deliveries.writers;
+    let answer = writers.run(&place, order, budget.deadline, |orders| all(context, orders));
     let answer = Box::pin(answer).await;
     let mut placed = answer.unwrap_or_else(|| {
         Err(Failure::retried(
@@ -160,50 +146,57 @@ pub async fn deliver(
         )
         .into())
     })?;
-    let Some((push, options)) = git
-        .push
-        .as_ref()
-        .and_then(|push| Some((push, push.pull_request.as_ref()?)))
-    else {
-        return Ok(placed);
+    with_pull_request(turn, git, &mut placed).await?;
+    Ok(placed)
+}
+
+/// Has the pull request be as it should, where one is asked for.
+async fn with_pull_request(
+    turn: &Turn<'_, PatchSet>,
+    git: &DeliveryGit,
+    placed: &mut Placed,
+) -> Result<(), NotDelivered> {
+    let push = git.push.as_ref();
+    let Some((push, options)) = push.and_then(|push| Some((push, push.pull_request.as_ref()?))) else {
+        return Ok(());
     };
-    let base = match &placed {
+    let base = match &*placed {
         Placed::Committed(commit) | Placed::Found(commit, _) => commit.branch.clone(),
         Placed::Proposed { into, .. } => into.clone(),
     };
-    let wanted = Wanted {
-        patch_set,
+    let status = turn.status();
+    let wanted = WantedPullRequest {
+        turn,
         git,
         options,
         head: &push.branch,
         base: &base,
-        known: known.proposed.as_ref(),
-        pace,
+        known: status.proposed.as_ref(),
     };
-    match &mut placed {
+    match placed {
         Placed::Proposed {
             proposal,
             message,
             lacks,
             ..
         } => {
-            let kept = wanted.keep(context, proposal, message.as_deref()).await?;
+            let kept = wanted.keep(proposal, message.as_deref()).await?;
             proposal.pull_request = Some(kept.url);
             let labels = kept.lacks.as_ref().map(|lacks| lacks.labels.clone());
             proposal.missing_labels = labels.unwrap_or_default();
             *lacks = kept.lacks;
         }
-        Placed::Found(_, rest @ Rest::Nothing) if known.proposed.is_some() => {
+        Placed::Found(_, rest @ Rest::Nothing) if status.proposed.is_some() => {
             // What is delivered stays so, whatever becomes of the request.
-            if let Err(failure) = wanted.close(context).await {
-                tracing::warn!(namespace = patch_set.namespace(), name = patch_set.name_any(), %failure,
+            if let Err(failure) = wanted.close().await {
+                tracing::warn!(namespace = turn.namespace(), name = turn.object.name_any(), %failure,
                     "a pull request that asks for nothing could not be closed");
                 *rest = Rest::Unknown;
             }
         }
         Placed::Committed(_) | Placed::Found(..) => {}
     }
-    Ok(placed)
+    Ok(())
 }
 
 /// The branch that Flux follows.
@@ -213,36 +206,28 @@ fn followed(git: &DeliveryGit) -> RefSpec {
         .map_or(RefSpec::Default, |branch| RefSpec::Branch(branch.clone()))
 }
 
-async fn upstream(
-    patch_set: &PatchSet,
-    context: &Arc<Context>,
-    git: &DeliveryGit,
-) -> Result<Upstream, Failure> {
-    let namespace = patch_set.namespace().unwrap_or_default();
+async fn upstream(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Upstream, Failure> {
+    let namespace = turn.namespace();
     let secrets = Secrets {
         namespace: &namespace,
         login: git.secret_ref.as_ref(),
         proxy: git.proxy_secret_ref.as_ref(),
     };
-    upstreams::upstream(context, &git.url, secrets, GitPurpose::Push)
+    upstreams::upstream(turn.context, &git.url, secrets, GitPurpose::Push)
         .await
         .map_err(Failure::of_delivery)
 }
 
-async fn signer(
-    patch_set: &PatchSet,
-    context: &Arc<Context>,
-    git: &DeliveryGit,
-) -> Result<Option<Signer>, Failure> {
+async fn signer(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Option<Signer>, Failure> {
     let Some(signing) = &git.signing else {
         return Ok(None);
     };
-    let namespace = patch_set.namespace().unwrap_or_default();
+    let namespace = turn.namespace();
     let name = &signing.secret_ref.name;
-    let data = context.references.secret(&namespace, name).await;
+    let data = turn.context.references.secret(&namespace, name).await;
     let data = data.map_err(Failure::of_delivery)?;
     // A passphrase takes its time.
-    let read = turns::spawn_blocking(move || Signer::from_secret(&data)).await;
+    let read = slots::spawn_blocking(move || Signer::from_secret(&data)).await;
     let read = read.map_err(|interrupted| of_task(&interrupted).of_delivery())?;
     read.map(Some).map_err(|error| {
         Failure::retried(
@@ -280,17 +265,27 @@ async fn together(context: &Arc<Context>, leader: &Order, orders: &[&Order]) -> 
         .max()
         .unwrap_or(leader.deadline);
     let mut answers: Vec<Option<Answer>> = orders.iter().map(|_| None).collect();
+    let batch = Batch {
+        context,
+        leader,
+        orders,
+        deadline,
+    };
     for tried in 1..=TRIES {
-        let is_last = tried == TRIES;
-        match attempt(context, leader, orders, &mut answers, deadline, is_last).await {
+        let chance = if tried == TRIES {
+            Chance::Last
+        } else {
+            Chance::OneOfMany
+        };
+        match batch.attempt(&mut answers, chance).await {
             Ok(()) => break,
-            Err(Attempt::Raced(_)) if !is_last => {
+            Err(Setback::Raced(_)) if chance == Chance::OneOfMany => {
                 tokio::time::sleep(AFTER_RACE.saturating_mul(tried)).await;
             }
             Err(failed) => {
                 let failure = match failed {
-                    Attempt::Failed(failure) => failure.of_delivery(),
-                    Attempt::Raced(words) => Failure::retried(
+                    Setback::Failed(failure) => failure.of_delivery(),
+                    Setback::Raced(words) => Failure::retried(
                         Step::Delivery,
                         reason::WRITE_FAILED,
                         format!("{WHAT}: {words}, {TRIES} times"),
@@ -306,81 +301,124 @@ async fn together(context: &Arc<Context>, leader: &Order, orders: &[&Order]) -> 
     answers.into_iter().flatten().collect()
 }
 
+/// Orders that ask for the same, and are brought into one commit.
+struct Batch<'a> {
+    context: &'a Arc<Context>,
+    leader: &'a Order,
+    orders: &'a [&'a Order],
+    deadline: Instant,
+}
+
+/// Whether another attempt follows where somebody else is faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chance {
+    OneOfMany,
+    Last,
+}
+
 /// Why an attempt came to nothing.
-enum Attempt {
+enum Setback {
     Failed(Failure),
     /// Somebody else was faster, as it was told.
     Raced(String),
 }
 
-impl From<Failure> for Attempt {
+impl From<Failure> for Setback {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
 }
 
-/// Reads, decides and pushes once. All orders have their answers then; where the push fails for good, those that need none.
-async fn attempt(
-    context: &Arc<Context>,
-    leader: &Order,
-    orders: &[&Order],
-    answers: &mut [Option<Answer>],
-    deadline: Instant,
-    is_last: bool,
-) -> Result<(), Attempt> {
-    let (upstream, git) = (leader.upstream.clone(), leader.git.clone());
-    let reading = blocking(context, WHAT, deadline, move |mirrors| {
-        read(mirrors, &upstream, &git, deadline)
-    });
-    let read = Arc::new(reading.await?);
-    // Asked after the branch was read: what comes after is seen by the push.
-    let mut open = Vec::new();
-    for (slot, order) in answers.iter_mut().zip(orders).filter(|(slot, _)| slot.is_none()) {
-        match is_wanted(context, &order.patch_set, &order.delivery, &order.image.reference).await {
-            Ok(true) => open.push((slot, *order)),
-            Ok(false) => *slot = Some(Err(NotDelivered::Outdated)),
-            Err(failure) => *slot = Some(Err(failure.into())),
-        }
-    }
-    if open.is_empty() {
-        return Ok(());
-    }
-    let images: Vec<Named> = open
-        .iter()
-        .map(|(_, order)| (order.key(), order.image.clone()))
-        .collect();
-    let decided = {
-        let (read, git) = (Arc::clone(&read), leader.git.clone());
-        // Reading YAML takes a while.
-        turns::spawn_blocking(move || next_step(&read, &git, &images)).await
-    };
-    let step = decided.map_err(|interrupted| of_task(&interrupted))?;
-    let ours = |at: &&At| deliver::trailers(&at.message).parent.is_some();
-    let rest = if step.waits { Rest::Waits } else { Rest::Nothing };
-    let (there, rest) = match step.push {
-        Err(commit) => {
-            let tip = read.beside.as_ref().filter(ours);
-            (Ok((commit, tip.map(|at| at.message.clone()))), rest)
-        }
-        Ok(commit) => {
-            let message = commit.message.clone();
-            match push(context, leader, &read, commit, deadline).await {
-                Ok(commit) => (Ok((commit, Some(message))), rest),
-                Err(raced @ Attempt::Raced(_)) if !is_last => return Err(raced),
-                Err(failed) => (Err(failed), Rest::Unknown),
+impl Batch<'_> {
+    /// Reads, decides and pushes once. All orders have their answers then; where the push fails for good, those that need none.
+    async fn attempt(&self, answers: &mut [Option<Answer>], chance: Chance) -> Result<(), Setback> {
+        let Self {
+            context,
+            leader,
+            orders,
+            deadline,
+        } = *self;
+        let (upstream, git) = (leader.upstream.clone(), leader.git.clone());
+        let reading = blocking(context, WHAT, deadline, move |mirrors| {
+            read(mirrors, &upstream, &git, deadline)
+        });
+        let read = Arc::new(reading.await?);
+        // Asked after the branch was read: what comes after is seen by the push.
+        let mut open = Vec::new();
+        for (slot, order) in answers.iter_mut().zip(orders).filter(|(slot, _)| slot.is_none()) {
+            match may_be_written(context, &order.patch_set, &order.delivery, &order.image.reference).await {
+                Ok(true) => open.push((slot, *order)),
+                Ok(false) => *slot = Some(Err(NotDelivered::Outdated)),
+                Err(failure) => *slot = Some(Err(failure.into())),
             }
         }
-    };
-    for (((slot, order), failure), merged) in open.into_iter().zip(step.failures).zip(step.merged) {
-        *slot = match (failure, &there) {
-            (Some(failure), _) => Some(Err(failure.into())),
-            // Who has nothing to push does not fail with the others.
-            (None, _) if merged => Some(Ok(Placed::Found(found(context, order, &read), rest))),
-            (None, Ok((commit, message))) => Some(Ok(placed(context, order, &read, commit, message.clone()))),
-            (None, Err(_)) => None,
+        if open.is_empty() {
+            return Ok(());
+        }
+        let images: Vec<Named> = open
+            .iter()
+            .map(|(_, order)| (order.key(), order.image.clone()))
+            .collect();
+        let decided = {
+            let (read, git) = (Arc::clone(&read), leader.git.clone());
+            // Reading YAML takes a while.
+            slots::spawn_blocking(move || next_step(&read, &git, &images)).await
         };
+        let step = decided.map_err(|interrupted| of_task(&interrupted))?;
+        let ours = |at: &&At| deliver::trailers(&at.message).parent.is_some();
+        let rest = if step.waits { Rest::Waits } else { Rest::Nothing };
+        let (there, rest) = match step.push {
+            Err(commit) => {
+                let tip = read.beside.as_ref().filter(ours);
+                (Ok((commit, tip.map(|at| at.message.clone()))), rest)
+            }
+            Ok(commit) => {
+                let message = commit.message.clone();
+                match self.push(&read, commit).await {
+                    Ok(commit) => (Ok((commit, Some(message))), rest),
+                    Err(raced @ Setback::Raced(_)) if chance == Chance::OneOfMany => return Err(raced),
+                    Err(failed) => (Err(failed), Rest::Unknown),
+                }
+            }
+        };
+        for (((slot, order), failure), merged) in open.into_iter().zip(step.failures).zip(step.merged) {
+            *slot = match (failure, &there) {
+                (Some(failure), _) => Some(Err(failure.into())),
+                // Who has nothing to push does not fail with the others.
+                (None, _) if merged => Some(Ok(Placed::Found(found(context, order, &read), rest))),
+                (None, Ok((commit, message))) => {
+                    Some(Ok(placed(context, order, &read, commit, message.clone())))
+                }
+                (None, Err(_)) => None,
+            };
+        }
+        there.map(|_| ())
     }
-    there.map(|_| ())
+
+    /// Makes a commit and pushes it. Gives its id.
+    async fn push(&self, read: &Arc<Read>, commit: Commit) -> Result<String, Setback> {
+        let (context, leader, deadline) = (self.context, self.leader, self.deadline);
+        let read = Arc::clone(read);
+        let (upstream, signer) = (leader.upstream.clone(), leader.signer.clone());
+        let author = author(leader.git.author.as_ref());
+        let time = Timestamp::now();
+        let pushed = blocking(context, WHAT, deadline, move |mirrors| {
+            let at = read.at(commit.onto).unwrap_or(&read.base);
+            let made = at.snapshot.make_commit(&NewCommit {
+                files: &commit.files,
+                author: &author,
+                message: &commit.message,
+                time,
+                signer: signer.as_ref(),
+            })?;
+            match mirrors.push(&upstream, &commit.branch, commit.expected, &made, deadline) {
+                Ok(()) => Ok(Ok(made.id.to_string())),
+                Err(raced @ Error::Raced { .. }) => Ok(Err(raced.to_string())),
+                Err(error) => Err(error),
+            }
+        });
+        pushed.await?.map_err(Setback::Raced)
+    }
 }
 
 /// An image that the followed branch has already.
@@ -412,36 +450,6 @@ fn placed(context: &Context, order: &Order, read: &Read, commit: &str, message: 
     }
 }
 
-/// Makes a commit and pushes it. Gives its id.
-async fn push(
-    context: &Arc<Context>,
-    leader: &Order,
-    read: &Arc<Read>,
-    commit: Commit,
-    deadline: Instant,
-) -> Result<String, Attempt> {
-    let read = Arc::clone(read);
-    let (upstream, signer) = (leader.upstream.clone(), leader.signer.clone());
-    let author = author(leader.git.author.as_ref());
-    let time = Timestamp::now();
-    let pushed = blocking(context, WHAT, deadline, move |mirrors| {
-        let at = read.at(commit.onto).unwrap_or(&read.base);
-        let made = at.snapshot.make_commit(&NewCommit {
-            files: &commit.files,
-            author: &author,
-            message: &commit.message,
-            time,
-            signer: signer.as_ref(),
-        })?;
-        match mirrors.push(&upstream, &commit.branch, commit.expected, &made, deadline) {
-            Ok(()) => Ok(Ok(made.id.to_string())),
-            Err(raced @ Error::Raced { .. }) => Ok(Err(raced.to_string())),
-            Err(error) => Err(error),
-        }
-    });
-    pushed.await?.map_err(Attempt::Raced)
-}
-
 fn author(author: Option<&CommitAuthor>) -> Identity {
     let name = author.and_then(|author| author.name.as_deref());
     Identity {
@@ -457,21 +465,19 @@ fn read(
     git: &DeliveryGit,
     deadline: Instant,
 ) -> Result<Read, source::Error> {
-    let look = |want: &RefSpec, is_followed| {
-        branch(
-            mirrors,
-            upstream,
-            &git.paths,
-            want,
-            Freshness::Now,
+    let branches = Branches {
+        mirrors,
+        upstream,
+        paths: &git.paths,
+        budget: Budget {
+            freshness: Freshness::Now,
             deadline,
-            is_followed,
-        )
+        },
     };
-    let (name, base) = look(&followed(git), true)?;
+    let (name, base) = branches.read(&followed(git), Folders::Required)?;
     let beside = match &git.push {
         None => None,
-        Some(push) => match look(&RefSpec::Branch(push.branch.clone()), false) {
+        Some(push) => match branches.read(&RefSpec::Branch(push.branch.clone()), Folders::Optional) {
             Ok((_, at)) => Some(at),
             Err(Error::RefNotFound { .. }) => None,
             Err(error) => return Err(error),
@@ -480,42 +486,52 @@ fn read(
     Ok(Read { name, base, beside })
 }
 
-/// Reads one branch, with its name. One that is not followed may lack the folders.
-fn branch(
-    mirrors: &Mirrors,
-    upstream: &Upstream,
-    paths: &[String],
-    want: &RefSpec,
-    freshness: Freshness,
-    deadline: Instant,
-    is_followed: bool,
-) -> Result<(String, At), source::Error> {
-    let snapshot = mirrors.fetch(upstream, want, freshness, deadline)?;
-    let name = snapshot.revision().name().unwrap_or_default().to_owned();
-    let (mut files, mut limits) = (Vec::new(), LIMITS);
-    for path in &folders(paths) {
-        let found = match snapshot.read_below(path, &ENDINGS, &limits) {
-            // A branch from before the folder.
-            Err(Error::FileNotFound { .. }) if !is_followed => continue,
-            found => found?,
+/// Branches of a repository, as far as they are read.
+struct Branches<'a> {
+    mirrors: &'a Mirrors,
+    upstream: &'a Upstream,
+    paths: &'a [String],
+    budget: Budget,
+}
+
+/// Whether a branch may lack the folders that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Folders {
+    Required,
+    Optional,
+}
+
+impl Branches<'_> {
+    /// Reads one branch, with its name.
+    fn read(&self, want: &RefSpec, folders_are: Folders) -> Result<(String, At), source::Error> {
+        let Budget { freshness, deadline } = self.budget;
+        let snapshot = self.mirrors.fetch(self.upstream, want, freshness, deadline)?;
+        let name = snapshot.revision().name().unwrap_or_default().to_owned();
+        let (mut files, mut limits) = (Vec::new(), LIMITS);
+        for path in &folders(self.paths) {
+            let found = match snapshot.read_below(path, &ENDINGS, &limits) {
+                // A branch from before the folder.
+                Err(Error::FileNotFound { .. }) if folders_are == Folders::Optional => continue,
+                found => found?,
+            };
+            let bytes: usize = found.iter().map(|file| file.content.len()).sum();
+            limits.total = limits.total.saturating_sub(bytes as u64);
+            limits.count = limits.count.saturating_sub(found.len());
+            let marked = found
+                .into_iter()
+                .filter(|file| deliver::may_have_markers(&file.content));
+            files.extend(marked.map(|file| (file.name, file.content)));
+        }
+        let (message, parent) = snapshot.about()?;
+        let at = At {
+            commit: snapshot.commit().to_string(),
+            parent: parent.map(|parent| parent.to_string()),
+            snapshot,
+            message,
+            files,
         };
-        let bytes: usize = found.iter().map(|file| file.content.len()).sum();
-        limits.total = limits.total.saturating_sub(bytes as u64);
-        limits.count = limits.count.saturating_sub(found.len());
-        let marked = found
-            .into_iter()
-            .filter(|file| deliver::may_have_markers(&file.content));
-        files.extend(marked.map(|file| (file.name, file.content)));
+        Ok((name, at))
     }
-    let (message, parent) = snapshot.about()?;
-    let at = At {
-        commit: snapshot.commit().to_string(),
-        parent: parent.map(|parent| parent.to_string()),
-        snapshot,
-        message,
-        files,
-    };
-    Ok((name, at))
 }
 
 /// Folders without those that are in another one.

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use kube::ResourceExt;
-
 use crate::api::delivery::{DeliveryGit, ProposalStatus, Provider, PullRequestOptions};
 use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_rest;
-use crate::controller::context::{Context, Pace};
+use crate::controller::context::turn::Turn;
 use crate::forge::{AskAgain, Client, Credentials, Error, Kind, LackingLabels, Repository, Request, State};
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
-use crate::source::Freshness;
 
 /// The title where the newest commit of the branch is somebody else's.
 const DEFAULT_TITLE: &str = "Deliver images";
@@ -25,8 +22,8 @@ pub struct Kept {
 }
 
 /// A pull request that is wanted.
-pub struct Wanted<'a> {
-    pub patch_set: &'a PatchSet,
+pub struct WantedPullRequest<'a> {
+    pub turn: &'a Turn<'a, PatchSet>,
     pub git: &'a DeliveryGit,
     pub options: &'a PullRequestOptions,
     /// The branch that commits go to, and the one that they should be merged into.
@@ -34,22 +31,16 @@ pub struct Wanted<'a> {
     pub base: &'a str,
     /// What the status tells of it.
     pub known: Option<&'a ProposalStatus>,
-    pub pace: Pace,
 }
 
-impl Wanted<'_> {
-    /// Has it be open, with the title and text of a commit's message when that is new. One for the same image that somebody
-    /// closed stays closed, unless it is asked for.
-    pub async fn keep(
-        &self,
-        context: &Arc<Context>,
-        proposal: &ProposalStatus,
-        message: Option<&str>,
-    ) -> Result<Kept, Failure> {
-        let client = self.client(context).await?;
+impl WantedPullRequest<'_> {
+    /// Has it be open, with the title and text of a commit's message when that is new. Gives its address. One for the same
+    /// image that somebody closed stays closed, unless it is asked for.
+    pub async fn keep(&self, proposal: &ProposalStatus, message: Option<&str>) -> Result<Kept, Failure> {
+        let client = self.client().await?;
         let told = self.known.filter(|known| known.reference == proposal.reference);
         let address = told.and_then(|known| known.pull_request.as_ref());
-        let is_asked = self.pace.freshness == Freshness::Now;
+        let is_asked = self.turn.budget.is_asked_for();
         if message.is_none() || (address.is_some() && !is_asked) {
             let found = self.in_time(client.find(self.head, self.base)).await?;
             if let Some(found) = found {
@@ -87,7 +78,8 @@ impl Wanted<'_> {
             body: body.trim(),
             labels: &self.options.labels,
         };
-        let kept = self.in_time(client.ensure(&request)).await?;
+        let asked = Box::pin(client.ensure(&request));
+        let kept = self.in_time(asked).await?;
         Ok(Kept {
             url: kept.url,
             lacks: kept.lacks,
@@ -106,9 +98,10 @@ impl Wanted<'_> {
         if missing.is_empty() {
             return None;
         }
-        let again = match self.pace.freshness {
-            Freshness::Now => AskAgain::Now,
-            Freshness::MaxAge(_) => AskAgain::Later,
+        let again = if self.turn.budget.is_asked_for() {
+            AskAgain::Now
+        } else {
+            AskAgain::Later
         };
         let added = self.in_time(client.add_labels(number, &missing, again)).await;
         // The request is as it should be but for them.
@@ -121,8 +114,8 @@ impl Wanted<'_> {
     }
 
     /// Closes it where it is open: what it asks for is there, or is not wanted any more.
-    pub async fn close(&self, context: &Arc<Context>) -> Result<(), Failure> {
-        let client = self.client(context).await?;
+    pub async fn close(&self) -> Result<(), Failure> {
+        let client = self.client().await?;
         let found = self.in_time(client.find(self.head, self.base)).await?;
         match found.filter(|found| found.state == State::Open) {
             Some(found) => self.in_time(client.close(found.number)).await,
@@ -131,18 +124,16 @@ impl Wanted<'_> {
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-        match tokio::time::timeout_at(self.pace.deadline.into(), work).await {
-            Ok(done) => done.map_err(|error| of(&error)),
-            Err(_) => Err(Failure::retried(
-                Step::Delivery,
-                reason::TIMED_OUT,
-                "the pull request: not done within spec.timeout",
-            )),
-        }
+        let done = self
+            .turn
+            .budget
+            .limit(Step::Delivery, "the pull request", work)
+            .await?;
+        done.map_err(|error| of(&error))
     }
 
-    async fn client(&self, context: &Arc<Context>) -> Result<Arc<Client>, Failure> {
-        let namespace = self.patch_set.namespace().unwrap_or_default();
+    async fn client(&self) -> Result<Arc<Client>, Failure> {
+        let (context, namespace) = (self.turn.context, self.turn.namespace());
         let name = &self.options.secret_ref.name;
         let data = context.references.secret(&namespace, name).await;
         let data = data.map_err(Failure::of_delivery)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::upstreams;
 use crate::api::build::DockerfileSource;
 use crate::api::reason;
-use crate::controller::context::{Context, Pace};
+use crate::controller::context::{Budget, Context};
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
 use crate::publish::layer::File;
@@ -57,10 +57,10 @@ pub async fn locate(
     context: &Arc<Context>,
     namespace: &str,
     source: &DockerfileSource,
-    pace: Pace,
+    budget: Budget,
 ) -> Result<Folder, Failure> {
     if let Some(git) = &source.git {
-        let (upstream, resolved) = upstreams::repository(context, namespace, REPOSITORY, git, pace).await?;
+        let (upstream, resolved) = upstreams::repository(context, namespace, REPOSITORY, git, budget).await?;
         return Ok(Folder::Git {
             upstream,
             resolved,

@@ -14,7 +14,7 @@ use crate::api::reason::{self, condition};
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::constraints::digest;
 use crate::controller::context::kind::Reconciled;
-use crate::controller::context::{Context, Pace};
+use crate::controller::context::{Budget, Context};
 use crate::controller::state::api_server::Guarded;
 use crate::plan::libraries::{self, LibrariesError};
 use crate::plan::lifecycle::Observed;
@@ -96,7 +96,7 @@ impl From<Failure> for Lack {
 /// # Errors
 ///
 /// Where one is not there, or not ready: its change is taken up at once.
-pub async fn find(patch_set: &PatchSet, context: &Arc<Context>, pace: Pace) -> Result<Ingredients, Lack> {
+pub async fn find(patch_set: &PatchSet, context: &Arc<Context>, budget: Budget) -> Result<Ingredients, Lack> {
     let namespace = patch_set.namespace().unwrap_or_default();
     let mut libraries = Vec::new();
     for name in names(patch_set, &namespace, context)? {
@@ -112,11 +112,11 @@ pub async fn find(patch_set: &PatchSet, context: &Arc<Context>, pace: Pace) -> R
     let (mut dockerfile, mut bases) = (None, BTreeMap::new());
     if let Some(build) = &patch_set.spec.build {
         if let Some(source) = &build.dockerfile {
-            let found = folder::locate(context, &namespace, source, pace).await;
+            let found = folder::locate(context, &namespace, source, budget).await;
             dockerfile = Some(found.map_err(Failure::of_build)?);
         }
         for (name, image) in &build.contexts {
-            let pinned = registries::pinned(patch_set, build, context, name, &image.0, pace).await?;
+            let pinned = registries::pinned(patch_set, context, name, &image.0, budget).await?;
             bases.insert(name.clone(), pinned);
         }
     }

@@ -1,6 +1,7 @@
 //! Where what a spec names is, and what identifies it before it is read.
 
 pub mod folder;
+pub mod found;
 mod github_apps;
 pub mod ingredients;
 pub mod patches;

@@ -10,7 +10,7 @@ use crate::api::common::GitPath;
 use crate::api::patch_set::Patches;
 use crate::api::reason;
 use crate::api::reference::SourceReference;
-use crate::controller::context::{Context, Pace, failures};
+use crate::controller::context::{Budget, Context, failures};
 use crate::patch::PatchInput;
 use crate::plan::inputs::Inputs;
 use crate::plan::patches::{ENDING, of_config_map, of_spec};
@@ -94,13 +94,13 @@ pub async fn locate(
     context: &Arc<Context>,
     namespace: &str,
     patches: Option<&Patches>,
-    pace: Pace,
+    budget: Budget,
 ) -> Result<Located, Failure> {
     let Some(patches) = patches else {
         return Ok(Located::None);
     };
     if let Some(git) = &patches.git {
-        return in_git(context, namespace, git, pace).await;
+        return in_git(context, namespace, git, budget).await;
     }
     if let Some(reference) = &patches.source_ref {
         return in_artifact(context, namespace, reference, patches.path.as_deref());
@@ -119,9 +119,9 @@ async fn in_git(
     context: &Arc<Context>,
     namespace: &str,
     git: &GitPath,
-    pace: Pace,
+    budget: Budget,
 ) -> Result<Located, Failure> {
-    let (upstream, resolved) = upstreams::repository(context, namespace, REPOSITORY, git, pace).await?;
+    let (upstream, resolved) = upstreams::repository(context, namespace, REPOSITORY, git, budget).await?;
     Ok(Located::Git {
         upstream,
         resolved,

@@ -1,14 +1,14 @@
 //! Registries with the credentials that a resource names, and what tags stand for.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use kube::ResourceExt;
 
 use super::registry_logins;
-use crate::api::build::Build;
 use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_registry;
-use crate::controller::context::{Context, Pace};
+use crate::controller::context::{Budget, Context};
 use crate::plan::{Failure, Step};
 use crate::publish::base::{Base, base, pinned as by_digest};
 use crate::publish::{self, Credentials, Registry, RegistryConfig};
@@ -18,14 +18,10 @@ use crate::source::Freshness;
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
 
 /// A client with the credentials of a build.
-pub async fn registry(
-    patch_set: &PatchSet,
-    build: &Build,
-    context: &Context,
-    pace: Pace,
-) -> Result<Registry, Failure> {
+pub async fn registry(patch_set: &PatchSet, context: &Context, budget: Budget) -> Result<Registry, Failure> {
     let namespace = patch_set.namespace().unwrap_or_default();
-    let mut credentials = match &build.secret_ref {
+    let build = patch_set.spec.build.as_ref();
+    let mut credentials = match build.and_then(|build| build.secret_ref.as_ref()) {
         None => Credentials::default(),
         Some(secret) => {
             let data = context.references.secret(&namespace, &secret.name).await?;
@@ -40,7 +36,9 @@ pub async fn registry(
                 .map_err(|error| wrong(error.to_string()))?
         }
     };
-    registry_logins::add(patch_set, build, context, pace, &mut credentials).await?;
+    if let Some(build) = build {
+        registry_logins::add(patch_set, build, context, budget, &mut credentials).await?;
+    }
     let config = RegistryConfig {
         plain_http: context.options.plain_http_registry.clone(),
         // The reconciliation is repeated with waits of its own.
@@ -50,29 +48,29 @@ pub async fn registry(
     Ok(Registry::new(config, credentials))
 }
 
-/// An image by its digest: what its tag stands for now, or did not longer ago than the pace allows.
+/// An image by its digest: what its tag stands for now, or did not longer ago than the budget allows.
 pub async fn pinned(
     patch_set: &PatchSet,
-    build: &Build,
     context: &Context,
     name: &str,
     image: &str,
-    pace: Pace,
+    budget: Budget,
 ) -> Result<String, Failure> {
     let reference = match base(image) {
         Base::Pinned(reference) => return Ok(reference),
         Base::Tagged(reference) => reference,
     };
     let key = (patch_set.namespace().unwrap_or_default(), reference.to_owned());
-    let age = match pace.freshness {
+    let age = match budget.freshness {
         Freshness::Now => Duration::ZERO,
         Freshness::MaxAge(age) => age,
     };
     let digest = if let Some(digest) = context.pins.get(&key, age) {
         digest
     } else {
-        let registry = registry(patch_set, build, context, pace).await?;
-        let found = in_time(pace, "looking at a context's image", registry.digest(reference)).await?;
+        let registry = registry(patch_set, context, budget).await?;
+        let looked = Box::pin(registry.digest(reference));
+        let found = in_time(budget, "looking at a context's image", looked).await?;
         let digest = found.ok_or_else(|| {
             Failure::retried(
                 Step::Build,
@@ -86,18 +84,12 @@ pub async fn pinned(
     Ok(by_digest(reference, &digest))
 }
 
-/// Waits for a registry, and not longer than the reconciliation may take.
+/// Waits for a registry, and not longer than the reconciliation may take. What is waited for is large, and boxed therefore.
 pub async fn in_time<T>(
-    pace: Pace,
+    budget: Budget,
     what: &str,
-    work: impl Future<Output = Result<T, publish::Error>>,
+    work: Pin<Box<impl Future<Output = Result<T, publish::Error>>>>,
 ) -> Result<T, Failure> {
-    match tokio::time::timeout_at(pace.deadline.into(), work).await {
-        Ok(result) => result.map_err(|error| of_registry(&error)),
-        Err(_) => Err(Failure::retried(
-            Step::Build,
-            reason::TIMED_OUT,
-            format!("{what}: not done within spec.timeout"),
-        )),
-    }
+    let done = budget.limit(Step::Build, what, work).await?;
+    done.map_err(|error| of_registry(&error))
 }

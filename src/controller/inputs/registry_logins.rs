@@ -21,7 +21,7 @@ use crate::api::{PatchSet, PatchSetStatus};
 use crate::clouds::{self, CloudRegistry, Identity, LoginSecret, RegistryLogin};
 use crate::controller::context::failures::{of_registry, of_rest};
 use crate::controller::context::service_account::service_account;
-use crate::controller::context::{Context, Pace};
+use crate::controller::context::{Budget, Context};
 use crate::controller::state::api_server::within_limit;
 use crate::controller::state::registry_logins::Key;
 use crate::plan::conditions;
@@ -49,7 +49,7 @@ pub async fn add(
     patch_set: &PatchSet,
     build: &Build,
     context: &Context,
-    pace: Pace,
+    budget: Budget,
     credentials: &mut Credentials,
 ) -> Result<(), Failure> {
     let Some(provider) = build.provider else {
@@ -84,7 +84,7 @@ pub async fn add(
     }
     let logins = async {
         let account = Account::find(patch_set, build, provider, context).await?;
-        let oldest = longest_use(patch_set.status.as_ref(), pace);
+        let oldest = longest_use(patch_set.status.as_ref(), budget);
         for host in registries {
             let login = account.login(context, provider, &host, oldest).await?;
             match login.secret {
@@ -94,7 +94,7 @@ pub async fn add(
         }
         Ok(())
     };
-    match tokio::time::timeout_at(pace.deadline.into(), logins).await {
+    match tokio::time::timeout_at(budget.deadline.into(), logins).await {
         Ok(added) => added,
         Err(_) => Err(Failure::retried(
             Step::Build,
@@ -105,10 +105,10 @@ pub async fn add(
 }
 
 /// How long a login is used: not for long where somebody asks for a new look, or where the registry refused one.
-fn longest_use(status: Option<&PatchSetStatus>, pace: Pace) -> Duration {
+fn longest_use(status: Option<&PatchSetStatus>, budget: Budget) -> Duration {
     let built = status.and_then(|status| conditions::find(&status.conditions, condition::IMAGE_BUILT));
     let is_refused = built.is_some_and(|built| built.reason == reason::AUTHENTICATION_FAILED);
-    if is_refused || pace.freshness == Freshness::Now {
+    if is_refused || budget.freshness == Freshness::Now {
         SHORTEST
     } else {
         LONGEST

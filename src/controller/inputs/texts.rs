@@ -7,7 +7,7 @@ use super::upstreams::{self, blocking};
 use crate::api::common::{ConfigMapKey, GitPath};
 use crate::api::reason;
 use crate::constraints::digest;
-use crate::controller::context::{Context, Pace};
+use crate::controller::context::{Budget, Context};
 use crate::plan::{Failure, Step};
 use crate::source::{FileLimits, Resolved, Upstream};
 
@@ -66,10 +66,10 @@ pub async fn locate(
     namespace: &str,
     what: &str,
     origin: Origin<'_>,
-    pace: Pace,
+    budget: Budget,
 ) -> Result<Located, Failure> {
     if let Some(git) = origin.git {
-        let (upstream, resolved) = upstreams::repository(context, namespace, what, git, pace).await?;
+        let (upstream, resolved) = upstreams::repository(context, namespace, what, git, budget).await?;
         return Ok(Located::Git {
             upstream,
             resolved,

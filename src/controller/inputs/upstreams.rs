@@ -6,9 +6,9 @@ use std::time::Instant;
 use super::github_apps;
 use crate::api::common::{GitPath, GitRef, LocalReference, Verification};
 use crate::api::reason;
-use crate::controller::context::{Context, Pace, failures};
+use crate::controller::context::{Budget, Context, failures};
 use crate::controller::state::references::References;
-use crate::controller::state::turns;
+use crate::controller::state::slots;
 use crate::forge::GitPurpose;
 use crate::plan::{Failure, Step};
 use crate::source::{self, Mirrors, RefSpec, RepoUrl, Requirement, Resolved, Upstream};
@@ -71,7 +71,7 @@ pub async fn repository(
     namespace: &str,
     what: &str,
     git: &GitPath,
-    pace: Pace,
+    budget: Budget,
 ) -> Result<(Upstream, Resolved), Failure> {
     let secrets = Secrets {
         namespace,
@@ -80,7 +80,7 @@ pub async fn repository(
     };
     let upstream = upstream(context, &git.url, secrets, GitPurpose::Fetch).await?;
     let want = git.ref_.as_ref().map_or(Ok(RefSpec::Default), git_ref)?;
-    let resolved = resolve(context, what, &upstream, &want, pace).await?;
+    let resolved = resolve(context, what, &upstream, &want, budget).await?;
     let resolved = signed(&context.references, namespace, git.verify.as_ref(), resolved).await?;
     Ok((upstream, resolved))
 }
@@ -139,11 +139,11 @@ pub async fn resolve(
     what: &str,
     upstream: &Upstream,
     want: &RefSpec,
-    pace: Pace,
+    budget: Budget,
 ) -> Result<Resolved, Failure> {
     let (upstream, want) = (upstream.clone(), want.clone());
-    blocking(context, what, pace.deadline, move |mirrors| {
-        mirrors.resolve(&upstream, &want, pace.freshness, pace.deadline)
+    blocking(context, what, budget.deadline, move |mirrors| {
+        mirrors.resolve(&upstream, &want, budget.freshness, budget.deadline)
     })
     .await
 }
@@ -158,7 +158,7 @@ pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Mirrors) -> Result<T, source::Error> + Send + 'static,
 ) -> Result<T, Failure> {
     let mirrors = Arc::clone(&context.mirrors);
-    let task = turns::spawn_blocking(move || work(&mirrors));
+    let task = slots::spawn_blocking(move || work(&mirrors));
     match tokio::time::timeout_at(deadline.into(), task).await {
         Ok(Ok(result)) => result.map_err(|error| failures::of_source(what, &error)),
         Ok(Err(interrupted)) => Err(failures::of_task(&interrupted)),

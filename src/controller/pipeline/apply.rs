@@ -1,66 +1,134 @@
-//! Applies a series to the upstream's tree and to the candidates'.
+//! Applies the series to the upstream's tree and to the candidates'.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::resolve::{Candidate, Gathered};
-use crate::api::reason;
-use crate::api::status::CandidateStatus;
-use crate::controller::context::{Context, failures};
+use tokio::sync::OnceCell;
+
+use super::resolve::{Candidate, ResolvedInputs};
+use crate::api::status::{CandidateStatus, PatchStatus};
+use crate::api::{PatchSet, reason};
+use crate::controller::context::failures;
+use crate::controller::context::turn::Turn;
+use crate::controller::inputs::found::Found;
 use crate::controller::inputs::patches;
 use crate::controller::inputs::upstreams::blocking;
 use crate::patch::{self, Options, PatchInput, Sequence, Series};
-use crate::plan::patch_set::Checked;
+use crate::plan::patch_set::{Checked, Sources, passes};
 use crate::plan::{Failure, Step, report};
-use crate::source::{Resolved, Upstream};
+use crate::source::Resolved;
 
-/// Reads the patches, fetches the trees where they are not held, and applies.
-pub async fn check(
-    gathered: Gathered,
-    context: &Arc<Context>,
-    deadline: Instant,
-) -> Result<Checked, Failure> {
-    let options = Arc::new(options(&gathered));
-    let Gathered {
-        upstream,
-        resolved,
-        located,
-        candidates,
-        ..
-    } = gathered;
-    let patches = Arc::new(patches::read(context, located, deadline).await?);
-    let series = apply(
-        context,
-        "the upstream",
-        &upstream,
-        resolved,
-        &patches,
-        &options,
-        deadline,
-    )
-    .await?;
-    let mut results = Vec::new();
-    for Candidate { name, resolved } in candidates {
-        let revision = resolved
+/// The series of a reconciliation, and what became of it.
+///
+/// Its patches are read once, and applied to the upstream once, however many steps need them, and not at all where none does.
+pub struct AppliedSeries {
+    pub inputs: ResolvedInputs,
+    pub found: Found,
+    read: OnceCell<Arc<Vec<PatchInput>>>,
+    onto_upstream: OnceCell<Arc<Mutex<Series>>>,
+}
+
+/// What patches are applied to.
+#[derive(Clone, Copy)]
+enum Onto {
+    Upstream,
+    Candidate,
+}
+
+impl Onto {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Upstream => "the upstream",
+            Self::Candidate => "the candidate",
+        }
+    }
+}
+
+/// Tells of each patch whether it applies, where the status does not tell that already.
+pub async fn apply(
+    turn: &Turn<'_, PatchSet>,
+    inputs: ResolvedInputs,
+    sources: &Sources,
+    results: Results,
+) -> Result<AppliedSeries, Failure> {
+    let mut series = AppliedSeries {
+        inputs,
+        found: Found {
+            sources: sources.clone(),
+            checked: None,
+        },
+        read: OnceCell::new(),
+        onto_upstream: OnceCell::new(),
+    };
+    if results == Results::Missing {
+        series.found.checked = Some(series.check(turn).await?);
+    }
+    Ok(series)
+}
+
+/// Whether the status has the results of these inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Results {
+    Current,
+    Missing,
+}
+
+impl AppliedSeries {
+    /// The patches, in alphabetical order of their names.
+    pub async fn patches(&self, turn: &Turn<'_, PatchSet>) -> Result<Arc<Vec<PatchInput>>, Failure> {
+        let read = self.read.get_or_try_init(|| async {
+            let read = patches::read(turn.context, self.inputs.located.clone(), turn.budget.deadline).await?;
+            Ok(Arc::new(read))
+        });
+        read.await.map(Arc::clone)
+    }
+
+    /// The upstream's tree with the patches, for one reader at a time.
+    pub async fn onto_upstream(&self, turn: &Turn<'_, PatchSet>) -> Result<Arc<Mutex<Series>>, Failure> {
+        let applied = self.onto_upstream.get_or_try_init(|| async {
+            let applied = self.apply(turn, Onto::Upstream, &self.inputs.resolved).await?;
+            Ok(Arc::new(Mutex::new(applied)))
+        });
+        applied.await.map(Arc::clone)
+    }
+
+    /// What became of each patch, by this reconciliation or by the status.
+    pub fn states<'a>(&'a self, known: &'a [PatchStatus]) -> &'a [PatchStatus] {
+        self.found
+            .checked
             .as_ref()
-            .ok()
-            .map(|resolved| resolved.revision().to_string());
+            .map_or(known, |checked| &checked.patches)
+    }
+
+    /// Whether all patches apply, as the spec has it.
+    pub fn all_pass(&self, turn: &Turn<'_, PatchSet>) -> bool {
+        let merged = turn.object.spec.merged_patches;
+        self.states(&turn.status().patches)
+            .iter()
+            .all(|patch| passes(patch, merged))
+    }
+
+    async fn check(&self, turn: &Turn<'_, PatchSet>) -> Result<Checked, Failure> {
+        let series = self.onto_upstream(turn).await?;
+        let mut candidates = Vec::new();
+        for candidate in &self.inputs.candidates {
+            candidates.push(self.try_candidate(turn, candidate).await);
+        }
+        let series = series.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Checked {
+            patches: report::patches(series.patches()),
+            tree: series.tree().to_string(),
+            candidates,
+        })
+    }
+
+    async fn try_candidate(&self, turn: &Turn<'_, PatchSet>, candidate: &Candidate) -> CandidateStatus {
+        let (name, resolved) = (candidate.name.clone(), candidate.resolved.as_ref());
+        let revision = resolved.ok().map(|resolved| resolved.revision().to_string());
         let applied = match resolved {
-            Ok(resolved) => {
-                apply(
-                    context,
-                    "the candidate",
-                    &upstream,
-                    resolved,
-                    &patches,
-                    &options,
-                    deadline,
-                )
-                .await
-            }
-            Err(failure) => Err(failure),
+            Ok(resolved) => self.apply(turn, Onto::Candidate, resolved).await,
+            Err(failure) => Err(failure.clone()),
         };
-        results.push(match applied {
+        match applied {
             Ok(series) => report::candidate(name, revision, series.patches()),
             Err(failure) => CandidateStatus {
                 ref_: name,
@@ -70,51 +138,45 @@ pub async fn check(
                 omitted_merged: None,
                 message: Some(failure.message),
             },
-        });
-    }
-    Ok(Checked {
-        patches: report::patches(series.patches()),
-        tree: series.tree().to_string(),
-        candidates: results,
-    })
-}
-
-/// How the spec wants the patches to be read.
-pub fn options(gathered: &Gathered) -> Options {
-    Options {
-        strip: gathered.strip.map(usize::from),
-        directory: gathered.directory.clone().unwrap_or_default().into(),
-        ..Options::default()
-    }
-}
-
-async fn apply(
-    context: &Arc<Context>,
-    what: &'static str,
-    upstream: &Upstream,
-    resolved: Resolved,
-    patches: &Arc<Vec<PatchInput>>,
-    options: &Arc<Options>,
-    deadline: Instant,
-) -> Result<Series, Failure> {
-    let (upstream, patches, options) = (upstream.clone(), Arc::clone(patches), Arc::clone(options));
-    let applied = blocking(context, what, deadline, move |mirrors| {
-        let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
-        let tree = snapshot.tree_id();
-        Ok(patch::apply(
-            &snapshot,
-            tree,
-            &patches,
-            Sequence::Stacked,
-            &options,
-        ))
-    })
-    .await?;
-    applied.map_err(|error| {
-        let message = format!("{what}: {error}");
-        match error {
-            patch::Error::Object(error) => failures::of_object(Step::Patches, &error, message),
-            patch::Error::TooMany { .. } => Failure::stalled(Step::Patches, reason::TOO_LARGE, message),
         }
-    })
+    }
+
+    async fn apply(
+        &self,
+        turn: &Turn<'_, PatchSet>,
+        onto: Onto,
+        resolved: &Resolved,
+    ) -> Result<Series, Failure> {
+        let patches = self.patches(turn).await?;
+        let (upstream, resolved, options) = (self.inputs.upstream.clone(), resolved.clone(), self.options());
+        let (what, deadline) = (onto.name(), turn.budget.deadline);
+        let applied = blocking(turn.context, what, deadline, move |mirrors| {
+            let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
+            tracing::debug!(commit = %resolved.commit(), patches = patches.len(), "a series is applied");
+            let tree = snapshot.tree_id();
+            Ok(patch::apply(
+                &snapshot,
+                tree,
+                &patches,
+                Sequence::Stacked,
+                &options,
+            ))
+        });
+        applied.await?.map_err(|error| {
+            let message = format!("{what}: {error}");
+            match error {
+                patch::Error::Object(error) => failures::of_object(Step::Patches, &error, message),
+                patch::Error::TooMany { .. } => Failure::stalled(Step::Patches, reason::TOO_LARGE, message),
+            }
+        })
+    }
+
+    /// How the spec wants the patches to be read.
+    fn options(&self) -> Options {
+        Options {
+            strip: self.inputs.strip.map(usize::from),
+            directory: self.inputs.directory.clone().unwrap_or_default().into(),
+            ..Options::default()
+        }
+    }
 }

@@ -1,173 +1,110 @@
-//! Looks for the image that the published source asks for, and has it built.
+//! Has the image built that the published source asks for, and looks for it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::publish;
-use super::resolve::Gathered;
+use super::apply::AppliedSeries;
+use super::publish::Plan;
 use crate::api::PatchSet;
-use crate::api::build::{Build, BuildStatus, Engine};
+use crate::api::build::{BuildStatus, Engine, ImageStatus};
 use crate::api::reason::{self, condition};
-use crate::api::status::{PatchSetStatus, PatchStatus};
-use crate::controller::build::attempts::{is_same, superseded};
-use crate::controller::build::sbom::Material;
-use crate::controller::build::search::Search;
+use crate::api::status::PatchSetStatus;
+use crate::controller::build::attempts::superseded;
+use crate::controller::build::sbom::SbomInputs;
+use crate::controller::build::task::BuildTask;
 use crate::controller::build::{inspection, job_engine, sbom, workflow_engine};
-use crate::controller::context::{Context, Pace};
-use crate::controller::inputs::ingredients::Lack;
-use crate::controller::inputs::registries::{in_time, registry};
-use crate::plan::build::{date, reasons};
+use crate::controller::context::journal::Interrupted;
+use crate::controller::context::turn::Turn;
+use crate::controller::inputs::registries::in_time;
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::{Built, holds, is_planned, stands};
+use crate::plan::patch_set::{Built, stands};
 use crate::plan::{backoff, conditions};
-use crate::publish::Registry;
-use crate::source::Freshness;
 
 /// How soon an image is looked for that somebody else builds, at first.
 const LOOK_FIRST: Duration = Duration::from_secs(15);
 
-/// Publishes the source where that was not done yet, looks for the image, and has it built where it is not there.
+/// Looks for the image, has it built where it is not there, and attaches the document on its patches.
 pub async fn build(
-    patch_set: &PatchSet,
-    context: &Arc<Context>,
-    known: &PatchSetStatus,
-    gathered: Gathered,
-    patches: &[PatchStatus],
-    pace: Pace,
-) -> Built {
-    let Some(build) = &patch_set.spec.build else {
-        return Built::Nothing;
+    turn: &Turn<'_, PatchSet>,
+    series: &AppliedSeries,
+    plan: Plan,
+) -> Result<Built, Interrupted> {
+    let Some(build) = &turn.object.spec.build else {
+        return Ok(Built::Nothing);
     };
-    let ingredients = match gathered.ingredients.clone() {
-        Ok(ingredients) => ingredients,
-        Err(Lack::Pending(message)) => {
-            return Built::Waiting(reason::DEPENDENCY_NOT_READY, message, Next::Soon);
-        }
-        Err(Lack::Failed(failure)) => return Built::Failed(failure, None),
-    };
-    // What was published for the same inputs needs no second look, unless somebody asks for it.
-    let is_asked = pace.freshness == Freshness::Now;
-    let holds = holds(known, &gathered.sources().inputs_digest) && is_planned(known);
-    let planned = known.build.clone().filter(|_| holds && !is_asked);
-    let registry = match registry(patch_set, build, context, pace).await {
-        Ok(registry) => Arc::new(registry),
-        Err(failure) => return Built::Failed(failure, planned),
-    };
-    let material = Material {
-        patch_set,
-        located: gathered.located.clone(),
-        patches,
-        ingredients: ingredients.clone(),
-    };
-    let revision = gathered.resolved.revision().to_string();
-    let planned = if let Some(planned) = planned {
-        planned
-    } else {
-        let commit = gathered.resolved.commit().to_string();
-        // Where patches did not apply in between, the status is at the new commit already, and the image is not.
-        let moved = match (&known.image, &known.upstream) {
-            (Some(image), _) => !image.revision.ends_with(&commit),
-            (None, Some(upstream)) => upstream.commit != commit,
-            (None, None) => true,
-        };
-        let published = publish::publish(patch_set, build, context, &registry, gathered, ingredients, pace);
-        match Box::pin(published).await {
-            Ok(planned) => {
-                let component = &patch_set.spec.component.0;
-                let before = known.build.as_ref();
-                let same = before.filter(|before| is_same(before, &planned));
-                let mut planned = BuildStatus {
-                    reasons: reasons(before, &planned, build, component, moved),
-                    attempt: same.and_then(|before| before.attempt.clone()),
-                    rejected: same.and_then(|before| before.rejected.clone()),
-                    ..planned
-                };
-                date(&mut planned, known, Timestamp::now());
-                planned
-            }
-            Err(failure) => return Built::Failed(failure, None),
-        }
-    };
+    let Plan {
+        planned,
+        registry,
+        ingredients,
+    } = plan;
     let Some(target) = planned.target.clone() else {
-        return Built::Published(planned);
+        return Ok(Built::Published(planned));
     };
-    if let Some(rejected) = planned
-        .rejected
-        .as_ref()
-        .filter(|_| build.is_checked() && !is_asked)
-    {
+    let is_asked = turn.budget.is_asked_for();
+    let rejected = planned.rejected.as_ref();
+    if let Some(rejected) = rejected.filter(|_| build.is_checked() && !is_asked) {
         let failure = inspection::refusal(rejected);
-        return Built::Failed(failure, Some(planned));
+        return Ok(Built::Failed(failure, Some(planned)));
     }
-    let search = Search {
+    let status = turn.status();
+    let task = BuildTask {
+        turn,
+        build,
         registry: &registry,
-        layers: &context.layers,
+        found: &series.found,
+        status: status.clone(),
         target: &target,
-        revision: &revision,
-        is_checked: build.is_checked(),
-        known: known.image.as_ref(),
-        pace,
+        revision: &series.found.sources.upstream.revision,
     };
-    let is_there = stands(known, &planned) && superseded(known, &planned).is_none() && !is_asked;
-    let image = known
+    let is_there = stands(&status, &planned) && superseded(&status, &planned).is_none() && !is_asked;
+    let image = status
         .image
         .clone()
         .filter(|image| is_there && (image.installed.is_some() || !build.is_checked()));
-    let built = if let Some(image) = image {
-        Built::Image(planned, Box::new(image))
-    } else {
-        let built = by_engine(patch_set, build, context, known, planned, &search).await;
-        sorted(built, known, &registry, pace).await
+    let built = match image {
+        Some(image) => Built::Image(planned, Box::new(image)),
+        None => match Box::pin(by_engine(&task, planned)).await? {
+            Built::Image(planned, image) => with_sortable_tag(&task, planned, image).await?,
+            other => other,
+        },
     };
-    match built {
-        Built::Image(planned, image) if build.has_sbom() && image.sbom.is_none() => {
-            let image = sbom::attached(context, &registry, material, &planned, *image, pace).await;
-            Built::Image(planned, Box::new(image))
-        }
-        Built::Image(planned, mut image) => {
-            image.sbom_failure = None;
-            Built::Image(planned, image)
-        }
-        other => other,
+    let (planned, mut image) = match built {
+        Built::Image(planned, image) => (planned, image),
+        other => return Ok(other),
+    };
+    image.sbom_failure = None;
+    if build.has_sbom() && image.sbom.is_none() {
+        let inputs = SbomInputs {
+            patches: series.patches(turn).await,
+            states: series.states(&status.patches),
+            ingredients: &ingredients,
+        };
+        *image = sbom::attached(&task, inputs, &planned, *image).await;
     }
+    Ok(Built::Image(planned, image))
 }
 
 /// Looks for the image, and has it built by the engine of the spec.
-async fn by_engine(
-    patch_set: &PatchSet,
-    build: &Build,
-    context: &Arc<Context>,
-    known: &PatchSetStatus,
-    planned: BuildStatus,
-    search: &Search<'_>,
-) -> Built {
-    if build.engine != Engine::Job {
-        job_engine::stop(patch_set, context).await;
+async fn by_engine(task: &BuildTask<'_>, planned: BuildStatus) -> Result<Built, Interrupted> {
+    if task.build.engine != Engine::Job {
+        job_engine::stop(task.turn.object, task.turn.context).await;
     }
-    match build.engine {
-        Engine::External => external(patch_set, known, planned, search).await,
-        Engine::Job => job_engine::build(patch_set, build, context, planned, search).await,
-        Engine::GitHubActions => {
-            workflow_engine::build(patch_set, build, context, known, planned, search).await
-        }
+    match task.build.engine {
+        Engine::External => Ok(external(task, planned).await),
+        Engine::Job => Ok(job_engine::build(task, planned).await),
+        Engine::GitHubActions => workflow_engine::build(task, planned).await,
     }
 }
 
 /// Looks for an image that somebody else builds.
-async fn external(
-    patch_set: &PatchSet,
-    known: &PatchSetStatus,
-    mut planned: BuildStatus,
-    search: &Search<'_>,
-) -> Built {
-    match search.image(&mut planned).await {
+async fn external(task: &BuildTask<'_>, mut planned: BuildStatus) -> Built {
+    match task.image(&mut planned).await {
         Ok(Some(image)) => Built::Image(planned, Box::new(image)),
         Ok(None) => {
-            let message = format!("the source is published; waiting for the image {}", search.target);
-            let interval = patch_set.spec.interval.get().unwrap_or(backoff::LONGEST);
-            let next = Next::After(look_again(known, interval, Timestamp::now()));
+            let message = format!("the source is published; waiting for the image {}", task.target);
+            let interval = task.turn.object.spec.interval.get().unwrap_or(backoff::LONGEST);
+            let next = Next::After(look_again(&task.status, interval, Timestamp::now()));
             Built::Awaited(planned, reason::AWAITING_IMAGE, message, next)
         }
         Err(failure) => Built::Failed(failure, Some(planned)),
@@ -187,27 +124,33 @@ fn look_again(known: &PatchSetStatus, interval: Duration, now: Timestamp) -> Dur
 /// Adds the tag that sorts to an image that was found.
 ///
 /// The status has it first: a controller that is killed in between finds it there, and does not add another.
-async fn sorted(built: Built, known: &PatchSetStatus, registry: &Registry, pace: Pace) -> Built {
-    let (mut planned, image) = match built {
-        Built::Image(planned, image) if image.sortable_tag.is_some() => (planned, image),
-        other => return other,
+async fn with_sortable_tag(
+    task: &BuildTask<'_>,
+    mut planned: BuildStatus,
+    image: Box<ImageStatus>,
+) -> Result<Built, Interrupted> {
+    let Some(sortable) = &image.sortable_tag else {
+        return Ok(Built::Image(planned, image));
     };
-    let told = known.build.as_ref().and_then(|build| build.sortable_tag.as_ref());
-    if told != image.sortable_tag.as_ref() {
+    let recorded = task
+        .status
+        .build
+        .as_ref()
+        .and_then(|build| build.sortable_tag.as_ref());
+    if recorded != Some(sortable) {
         let message = format!("the registry has {}; its tag that sorts is next", image.reference);
-        return Built::Awaited(planned, reason::AWAITING_IMAGE, message, Next::Now);
+        task.record(&planned, reason::AWAITING_IMAGE, message).await?;
     }
-    let tag = image.sortable_tag.as_ref().map(|sortable| sortable.tag.as_str());
     let by_digest = format!("{}@{}", image.repository, image.digest);
-    let added = registry.add_tag(&by_digest, tag.unwrap_or_default());
-    match in_time(pace, "adding the tag that sorts", added).await {
-        Ok(()) => Built::Image(planned, image),
+    let added = Box::pin(task.registry.add_tag(&by_digest, &sortable.tag));
+    match in_time(task.turn.budget, "adding the tag that sorts", added).await {
+        Ok(()) => Ok(Built::Image(planned, image)),
         Err(failure) => {
             if failure.reason == reason::TAG_TAKEN {
                 // The next attempt takes another time.
                 planned.sortable_tag = None;
             }
-            Built::Failed(failure, Some(planned))
+            Ok(Built::Failed(failure, Some(planned)))
         }
     }
 }

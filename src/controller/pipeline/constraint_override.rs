@@ -5,17 +5,19 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::merged_file;
+use super::{Pipeline, merged_file};
 use crate::api::constraint_override::{
     ConstraintOverrideStatus, ConstraintsSource, OverrideState, OverridesSource,
 };
 use crate::api::{ConstraintOverride, reason};
+use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::{Reconciled, Schedule, identity};
-use crate::controller::context::{Context, Pace, failures};
+use crate::controller::context::turn::Turn;
+use crate::controller::context::{Budget, Context, failures};
 use crate::controller::inputs::texts::Located;
 use crate::controller::inputs::{texts, upstreams};
 use crate::controller::state::referent::{Referent, ReferentKind};
-use crate::controller::state::turns;
+use crate::controller::state::slots;
 use crate::ops::objects::{Shown, States};
 use crate::plan::constraint_override::{self, Decision, Sources, holds, merged, summary, written};
 use crate::plan::inputs::Inputs;
@@ -30,7 +32,7 @@ const BASE: &str = "the upper constraints";
 const OVERRIDES: &str = "the overrides";
 
 /// Where a resource's two files are.
-struct Gathered {
+struct ResolvedInputs {
     base: Located,
     /// The structured entries are in the spec itself.
     overrides: Located,
@@ -121,38 +123,6 @@ impl Reconciled for ConstraintOverride {
         }
     }
 
-    async fn attempt(
-        &self,
-        context: &Arc<Context>,
-        known: &ConstraintOverrideStatus,
-        pace: Pace,
-    ) -> Outcome<Sources, Decision> {
-        let gathered = match gather(self, context, pace).await {
-            Ok(gathered) => gathered,
-            Err(failure) => return Outcome::Failed(failure, None),
-        };
-        let mut sources = sources(self, &gathered);
-        if holds(known, &sources.inputs_digest) && is_verified(known, self.verifies()) {
-            let stands = match written(known) {
-                Some(file) => merged_file::stands(context, self, file).await,
-                None => Ok(true),
-            };
-            match stands {
-                Ok(true) => return Outcome::Unchanged(sources),
-                Ok(false) => {}
-                Err(failure) => return Outcome::Failed(failure, Some(sources)),
-            }
-        }
-        match gathered.signatures(context, pace).await {
-            Ok(signatures) => sources.signatures = signatures,
-            Err(failure) => return Outcome::Failed(failure, Some(sources)),
-        }
-        match merge(self, context, gathered, pace).await {
-            Ok(decision) => Outcome::Done(sources, decision),
-            Err(failure) => Outcome::Failed(failure, Some(sources)),
-        }
-    }
-
     fn settle(
         &self,
         known: &ConstraintOverrideStatus,
@@ -164,13 +134,33 @@ impl Reconciled for ConstraintOverride {
     }
 }
 
+impl Pipeline for ConstraintOverride {
+    async fn run(turn: &Turn<'_, Self>) -> Result<Outcome<Sources, Decision>, Interrupted> {
+        let inputs = match resolve(turn).await {
+            Ok(inputs) => inputs,
+            Err(failure) => return Ok(Outcome::Failed(failure, None)),
+        };
+        let mut sources = sources(turn.object, &inputs);
+        match turn.object.is_merged(turn, &sources).await {
+            Ok(true) => return Ok(Outcome::Unchanged(sources)),
+            Ok(false) => {}
+            Err(failure) => return Ok(Outcome::Failed(failure, Some(sources))),
+        }
+        match inputs.signatures(turn.context, turn.budget).await {
+            Ok(signatures) => sources.signatures = signatures,
+            Err(failure) => return Ok(Outcome::Failed(failure, Some(sources))),
+        }
+        Ok(match merge(turn, inputs).await {
+            Ok(decision) => Outcome::Done(sources, decision),
+            Err(failure) => Outcome::Failed(failure, Some(sources)),
+        })
+    }
+}
+
 /// Finds both files. Nothing is fetched but refs, and those at most once an interval for all objects on a repository.
-async fn gather(
-    object: &ConstraintOverride,
-    context: &Arc<Context>,
-    pace: Pace,
-) -> Result<Gathered, Failure> {
-    let namespace = object.namespace().unwrap_or_default();
+async fn resolve(turn: &Turn<'_, ConstraintOverride>) -> Result<ResolvedInputs, Failure> {
+    let (object, context, budget) = (turn.object, turn.context, turn.budget);
+    let namespace = turn.namespace();
     let ConstraintsSource {
         git,
         config_map,
@@ -181,7 +171,7 @@ async fn gather(
         config_map: config_map.as_ref(),
         inline: inline.as_deref(),
     };
-    let base = texts::locate(context, &namespace, BASE, origin, pace).await?;
+    let base = texts::locate(context, &namespace, BASE, origin, budget).await?;
     let OverridesSource {
         git,
         config_map,
@@ -204,26 +194,26 @@ async fn gather(
             config_map: config_map.as_ref(),
             inline: inline.as_deref(),
         };
-        texts::locate(context, &namespace, OVERRIDES, origin, pace).await?
+        texts::locate(context, &namespace, OVERRIDES, origin, budget).await?
     };
-    Ok(Gathered { base, overrides })
+    Ok(ResolvedInputs { base, overrides })
 }
 
-fn sources(object: &ConstraintOverride, gathered: &Gathered) -> Sources {
-    let mut inputs = Inputs::new(COMPUTATION);
+fn sources(object: &ConstraintOverride, inputs: &ResolvedInputs) -> Sources {
+    let mut digest = Inputs::new(COMPUTATION);
     for name in &object.spec.built_from_source {
-        inputs = inputs.with(name.0.as_bytes());
+        digest = digest.with(name.0.as_bytes());
     }
-    for part in [&gathered.base, &gathered.overrides]
+    for part in [&inputs.base, &inputs.overrides]
         .into_iter()
         .flat_map(Located::identity)
     {
-        inputs = inputs.with(part.as_bytes());
+        digest = digest.with(part.as_bytes());
     }
     Sources {
-        upper_constraints: gathered.base.revision(),
-        overrides: gathered.overrides.revision(),
-        inputs_digest: inputs.digest(),
+        upper_constraints: inputs.base.revision(),
+        overrides: inputs.overrides.revision(),
+        inputs_digest: digest.digest(),
         signatures: None,
     }
 }
@@ -233,31 +223,39 @@ impl ConstraintOverride {
     fn verifies(&self) -> bool {
         self.spec.verifications().next().is_some()
     }
+
+    /// Whether the status has the results of these sources, and the merged file is there.
+    async fn is_merged(&self, turn: &Turn<'_, Self>, sources: &Sources) -> Result<bool, Failure> {
+        let status = turn.status();
+        if !holds(&status, &sources.inputs_digest) || !is_verified(&*status, self.verifies()) {
+            return Ok(false);
+        }
+        match written(&status) {
+            Some(file) => merged_file::is_in_place(turn.context, self, file).await,
+            None => Ok(true),
+        }
+    }
 }
 
-impl Gathered {
+impl ResolvedInputs {
     /// Checks the signatures that the spec asks for; returns who signed what, in words. `None` where none is asked for.
-    async fn signatures(&self, context: &Arc<Context>, pace: Pace) -> Result<Option<String>, Failure> {
-        let base = texts::signatures(context, BASE, &self.base, pace.deadline).await?;
-        let overrides = texts::signatures(context, OVERRIDES, &self.overrides, pace.deadline).await?;
+    async fn signatures(&self, context: &Arc<Context>, budget: Budget) -> Result<Option<String>, Failure> {
+        let base = texts::signatures(context, BASE, &self.base, budget.deadline).await?;
+        let overrides = texts::signatures(context, OVERRIDES, &self.overrides, budget.deadline).await?;
         Ok(upstreams::joined([base, overrides]))
     }
 }
 
 /// Reads both files, merges them, and writes the merged one.
-async fn merge(
-    object: &ConstraintOverride,
-    context: &Arc<Context>,
-    gathered: Gathered,
-    pace: Pace,
-) -> Result<Decision, Failure> {
-    let base = texts::read(context, BASE, gathered.base, pace.deadline).await?;
+async fn merge(turn: &Turn<'_, ConstraintOverride>, inputs: ResolvedInputs) -> Result<Decision, Failure> {
+    let (object, context, budget) = (turn.object, turn.context, turn.budget);
+    let base = texts::read(context, BASE, inputs.base, budget.deadline).await?;
     let overrides = match &object.spec.overrides.entries {
         Some(_) => Vec::new(),
-        None => texts::read(context, OVERRIDES, gathered.overrides, pace.deadline).await?,
+        None => texts::read(context, OVERRIDES, inputs.overrides, budget.deadline).await?,
     };
     let spec = object.spec.clone();
-    let work = turns::spawn_blocking(move || merged(&spec, &base, &overrides));
+    let work = slots::spawn_blocking(move || merged(&spec, &base, &overrides));
     match work.await.map_err(|error| failures::of_task(&error))? {
         Err(refusal) => Ok(Decision::Refused(refusal)),
         Ok(merged) => {

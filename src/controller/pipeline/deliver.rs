@@ -1,72 +1,97 @@
 //! Delivers an image to where Flux takes it from.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::apply::AppliedSeries;
 use crate::api::PatchSet;
 use crate::api::build::ImageStatus;
 use crate::api::delivery::{Delivery, DeliveryStatus, ProposalStatus};
 use crate::api::status::PatchSetStatus;
-use crate::controller::context::{Context, Pace};
+use crate::controller::context::journal::Interrupted;
+use crate::controller::context::turn::Turn;
 use crate::controller::delivery::{config_map, git};
 use crate::controller::state::deliveries::{NotDelivered, Placed, Rest};
+use crate::forge::LackingLabels;
+use crate::plan::Outcome;
 use crate::plan::conditions::seconds;
 use crate::plan::delivery::{APPROVED, is_approved, prefix};
-use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::Delivered;
+use crate::plan::patch_set::{Built, Delivered, Progress, Sources};
 
 /// Whether the image is where the spec wants it and the status says that it is.
-pub async fn stands(
-    patch_set: &PatchSet,
-    context: &Arc<Context>,
-    delivery: &Delivery,
-    known: &PatchSetStatus,
-    image: &ImageStatus,
-    pace: Pace,
-) -> bool {
-    let Some(told) = known
-        .delivered
-        .as_ref()
-        .filter(|told| told.reference == image.reference && known.proposed.is_none())
-    else {
+pub async fn is_in_place(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &ImageStatus) -> bool {
+    let status = turn.status();
+    let is_told = |told: &&DeliveryStatus| told.reference == image.reference && status.proposed.is_none();
+    let Some(told) = status.delivered.as_ref().filter(is_told) else {
         return false;
     };
     let in_map = match &delivery.config_map {
         None => told.config_map.is_none(),
-        Some(map) => config_map::stands(patch_set, context, map, told).await,
+        Some(map) => config_map::is_in_place(turn, map, told).await,
     };
     in_map
         && match &delivery.git {
             None => told.git.is_none(),
-            Some(git) => git::stands(patch_set, context, git, told, pace).await,
+            Some(git) => git::is_in_place(turn, git, told).await,
         }
 }
 
 /// Puts back what was delivered into a ConfigMap where somebody changed it or took it away: what runs does not wait for what comes.
-pub async fn keep(patch_set: &PatchSet, context: &Arc<Context>, delivery: &Delivery, known: &PatchSetStatus) {
-    let Some(map) = &delivery.config_map else { return };
-    match config_map::keep(patch_set, context, delivery, map, known).await {
+pub async fn keep_delivered(turn: &Turn<'_, PatchSet>) {
+    let delivery = turn.object.spec.delivery.as_ref();
+    let Some(map) = delivery.and_then(|delivery| delivery.config_map.as_ref()) else {
+        return;
+    };
+    match config_map::keep_delivered(turn, map).await {
         Ok(()) | Err(NotDelivered::Outdated) => {}
         Err(NotDelivered::Failed(failure)) => {
-            tracing::warn!(namespace = patch_set.namespace(), name = patch_set.name_any(), %failure,
+            tracing::warn!(namespace = turn.namespace(), name = turn.object.name_any(), %failure,
                 "what was delivered could not be put back");
         }
     }
 }
 
+/// Delivers what was built, where that was not done yet and may be done, and gives what all steps came to.
+pub async fn deliver(
+    turn: &Turn<'_, PatchSet>,
+    series: &AppliedSeries,
+    built: Built,
+) -> Result<Outcome<Sources, Progress>, Interrupted> {
+    let Some(delivery) = &turn.object.spec.delivery else {
+        return Ok(series.found.with(built, Delivered::Nothing, None));
+    };
+    let mut merged = match &turn.status().proposed {
+        // The delivery itself finds that.
+        Some(proposed) if matches!(&built, Built::Image(_, image) if image.reference == proposed.reference) => {
+            None
+        }
+        Some(proposed) => Box::pin(find_merged(turn, delivery, proposed)).await,
+        None => None,
+    };
+    let delivered = match &built {
+        Built::Image(_, image) => {
+            // Whoever delivers looks into the status whether the image is still the newest.
+            let status = turn.status();
+            if status.image.as_ref().map(|image| &image.reference) != Some(&image.reference) {
+                let next = Delivered::Later(format!("{} is about to be delivered", image.reference));
+                turn.record(series.found.with(built.clone(), next, merged.take()))
+                    .await?;
+            }
+            Box::pin(deliver_image(turn, delivery, image)).await
+        }
+        _ => Delivered::Nothing,
+    };
+    Ok(series.found.with(built, delivered, merged))
+}
+
 /// Where an image is that waited to be merged, and was: it is told also while the next one conflicts, is built or is held.
-pub async fn merged(
-    patch_set: &PatchSet,
-    context: &Arc<Context>,
+async fn find_merged(
+    turn: &Turn<'_, PatchSet>,
     delivery: &Delivery,
-    known: &PatchSetStatus,
     proposed: &ProposalStatus,
-    pace: Pace,
 ) -> Option<DeliveryStatus> {
-    let commit = git::merged(patch_set, context, delivery.git.as_ref()?, proposed, pace).await?;
-    let before = known.delivered.clone();
+    let commit = git::merged(turn, delivery.git.as_ref()?, proposed).await?;
+    let before = turn.status().delivered.clone();
     // The ConfigMap has a newer one.
     let is_newer = |told: &&DeliveryStatus| {
         delivery.config_map.is_some() && told.config_map.is_some() && told.reference != proposed.reference
@@ -88,25 +113,12 @@ pub async fn merged(
     })
 }
 
-/// Delivers an image, where that was not done yet and may be done.
-pub async fn deliver(
-    patch_set: &PatchSet,
-    context: &Arc<Context>,
-    delivery: &Delivery,
-    known: &PatchSetStatus,
-    image: &ImageStatus,
-    pace: Pace,
-) -> Delivered {
-    // Whoever delivers looks into the status whether the image is still the newest.
-    let told = known.image.as_ref().map(|image| &image.reference);
-    if told != Some(&image.reference) {
-        return Delivered::Later(format!("{} is about to be delivered", image.reference), Next::Now);
-    }
+/// Delivers an image that the status has.
+async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &ImageStatus) -> Delivered {
+    let (patch_set, status) = (turn.object, turn.status());
     let approved = patch_set.annotations().get(APPROVED).map(String::as_str);
-    let before = known
-        .delivered
-        .as_ref()
-        .filter(|before| before.reference == image.reference);
+    let before = status.delivered.as_ref();
+    let before = before.filter(|before| before.reference == image.reference);
     // What was delivered was approved then.
     if before.is_none() && !is_approved(delivery, approved, image) {
         return Delivered::Held(format!(
@@ -116,83 +128,88 @@ pub async fn deliver(
             image.tag
         ));
     }
-    let mut status = DeliveryStatus {
+    let mut placed = DeliveryStatus {
         reference: image.reference.clone(),
         delivered_at: seconds(Timestamp::now()),
         config_map: None,
         prefix: None,
         git: None,
     };
-    let outdated = || {
-        let message = format!("{} is not the image to deliver any more", image.reference);
-        Delivered::Later(message, Next::Soon)
-    };
     if let Some(map) = &delivery.config_map {
-        let prefix = prefix(map, &patch_set.spec.component.0);
-        let placed = config_map::deliver(
-            patch_set,
-            context,
-            delivery,
-            map,
-            &prefix,
-            known,
-            &image.reference,
-        );
-        match placed.await {
-            Ok(()) => (status.config_map, status.prefix) = (Some(map.name.clone()), Some(prefix)),
-            Err(NotDelivered::Outdated) => return outdated(),
+        match config_map::deliver(turn, map, &image.reference).await {
+            Ok(()) => {
+                placed.config_map = Some(map.name.clone());
+                placed.prefix = Some(prefix(map, &patch_set.spec.component.0));
+            }
+            Err(NotDelivered::Outdated) => return outdated(image),
             Err(NotDelivered::Failed(failure)) => return Delivered::Failed(failure, None),
         }
     }
-    let mut proposed = None;
-    if let Some(git) = &delivery.git {
-        match git::deliver(patch_set, context, delivery, git, known, image, pace).await {
-            Ok(Placed::Committed(commit)) => status.git = Some(commit),
-            Ok(Placed::Found(commit, rest)) => {
-                // Commits of others do not change by which one it was delivered. One that was told beside a proposal is older.
-                let same = before.filter(|_| known.proposed.is_none());
-                let same = same.and_then(|before| before.git.clone()).filter(|before| {
-                    (&before.repository, &before.branch, &before.paths)
-                        == (&commit.repository, &commit.branch, &commit.paths)
-                });
-                status.git = Some(same.unwrap_or(commit));
-                if rest == Rest::Unknown {
-                    proposed.clone_from(&known.proposed);
-                }
-            }
-            Ok(Placed::Proposed {
-                proposal,
-                into,
-                lacks,
-                ..
-            }) => {
-                let mut message = format!(
-                    "{} is on {} of {}, and waits to be merged into {into}",
-                    proposal.reference, proposal.git.branch, proposal.git.repository,
-                );
-                if let Some(address) = &proposal.pull_request {
-                    message = format!("{message}: {address}");
-                }
-                if let Some(lacks) = lacks {
-                    let labels = lacks.labels.join(", ");
-                    message = format!("{message}; without the label {labels}: {}", lacks.reason);
-                }
-                // The ConfigMap has it already.
-                let told = delivery.config_map.is_some().then(|| dated(status, known));
-                return Delivered::Proposed(proposal, told, message);
-            }
-            Err(NotDelivered::Outdated) => return outdated(),
-            Err(NotDelivered::Failed(failure)) => {
-                // The ConfigMap has it already.
-                let told = delivery.config_map.is_some().then(|| DeliveryStatus {
-                    git: before.and_then(|before| before.git.clone()),
-                    ..dated(status, known)
-                });
-                return Delivered::Failed(failure, told);
-            }
+    let Some(git) = &delivery.git else {
+        return Delivered::Done(dated(placed, &status), None);
+    };
+    // The ConfigMap has it already.
+    let besides = delivery
+        .config_map
+        .is_some()
+        .then(|| dated(placed.clone(), &status));
+    match git::deliver(turn, git, image).await {
+        Ok(Placed::Committed(commit)) => {
+            placed.git = Some(commit);
+            Delivered::Done(dated(placed, &status), None)
+        }
+        Ok(Placed::Found(commit, rest)) => {
+            // Commits of others do not change by which one it was delivered. One that was told beside a proposal is older.
+            let same = before.filter(|_| status.proposed.is_none());
+            let same = same.and_then(|before| before.git.clone()).filter(|before| {
+                (&before.repository, &before.branch, &before.paths)
+                    == (&commit.repository, &commit.branch, &commit.paths)
+            });
+            placed.git = Some(same.unwrap_or(commit));
+            let proposed = status.proposed.clone().filter(|_| rest == Rest::Unknown);
+            Delivered::Done(dated(placed, &status), proposed)
+        }
+        Ok(Placed::Proposed {
+            proposal,
+            into,
+            lacks,
+            ..
+        }) => {
+            let message = waits_to_be_merged(&proposal, &into, lacks);
+            Delivered::Proposed(proposal, besides, message)
+        }
+        Err(NotDelivered::Outdated) => outdated(image),
+        Err(NotDelivered::Failed(failure)) => {
+            let besides = besides.map(|besides| DeliveryStatus {
+                git: before.and_then(|before| before.git.clone()),
+                ..besides
+            });
+            Delivered::Failed(failure, besides)
         }
     }
-    Delivered::Done(dated(status, known), proposed)
+}
+
+/// On which branch an image waits, in words.
+fn waits_to_be_merged(proposal: &ProposalStatus, into: &str, lacks: Option<LackingLabels>) -> String {
+    let mut message = format!(
+        "{} is on {} of {}, and waits to be merged into {into}",
+        proposal.reference, proposal.git.branch, proposal.git.repository,
+    );
+    if let Some(address) = &proposal.pull_request {
+        message = format!("{message}: {address}");
+    }
+    if let Some(lacks) = lacks {
+        let labels = lacks.labels.join(", ");
+        message = format!("{message}; without the label {labels}: {}", lacks.reason);
+    }
+    message
+}
+
+fn outdated(image: &ImageStatus) -> Delivered {
+    Delivered::Later(format!(
+        "{} is not the image to deliver any more",
+        image.reference
+    ))
 }
 
 /// With the time since when it is there.

@@ -29,7 +29,7 @@ pub fn name(resource: &str) -> String {
 }
 
 /// Whether the ConfigMap is there as it was written: owned by the resource, and with the same file.
-pub async fn stands(
+pub async fn is_in_place(
     context: &Context,
     owner: &ConstraintOverride,
     file: &MergedFile,

@@ -8,3 +8,22 @@ mod merged_file;
 mod patch_set;
 mod publish;
 mod resolve;
+
+use std::future::Future;
+
+use crate::controller::context::journal::Interrupted;
+use crate::controller::context::kind::Reconciled;
+use crate::controller::context::turn::Turn;
+use crate::plan::Outcome;
+
+/// A kind of object whose steps stand here.
+pub trait Pipeline: Reconciled {
+    /// Has done what there is to do for an object, and gives what came of it.
+    ///
+    /// # Errors
+    ///
+    /// Where a status could not be written on the way.
+    fn run(
+        turn: &Turn<'_, Self>,
+    ) -> impl Future<Output = Result<Outcome<Self::Sources, Self::Done>, Interrupted>> + Send;
+}

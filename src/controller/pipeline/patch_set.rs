@@ -1,18 +1,16 @@
 //! Reconciles a `PatchSet`.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
-use super::resolve::Gathered;
-use super::{apply, build, deliver, resolve};
+use super::apply::{self, Results};
+use super::{Pipeline, build, deliver, publish, resolve};
 use crate::api::PatchSet;
-use crate::api::build::Engine;
 use crate::api::reason::{self, condition};
 use crate::api::reference::SourceKind;
 use crate::api::status::{PatchSetStatus, PatchState};
+use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::{Reconciled, Schedule, identity};
-use crate::controller::context::{Context, JUST_NOW, Pace};
+use crate::controller::context::turn::Turn;
 use crate::controller::state::referent::{Referent, ReferentKind};
 use crate::ops::objects::{Shown, States};
 use crate::plan::build::is_complete;
@@ -23,7 +21,6 @@ use crate::plan::patch_set::{
 };
 use crate::plan::patches::place;
 use crate::plan::{Failure, Outcome, room};
-use crate::source::Freshness;
 
 /// How much of a failed build's log an event has, in characters from its end.
 const EVENT_LOG: usize = 500;
@@ -183,90 +180,6 @@ impl Reconciled for PatchSet {
         }
     }
 
-    fn wrote(&self, context: &Context, before: &PatchSetStatus, after: &PatchSetStatus) {
-        let engine = self.spec.build.as_ref().map(|build| build.engine);
-        if engine != Some(Engine::GitHubActions) {
-            return;
-        }
-        let [former, begun] = [before, after].map(|status| {
-            let attempt = status.build.as_ref()?.attempt.as_ref()?;
-            Some(&attempt.name)
-        });
-        if let Some(request) = begun.filter(|_| begun != former) {
-            context.workflows.wrote(request);
-        }
-    }
-
-    async fn attempt(
-        &self,
-        context: &Arc<Context>,
-        known: &PatchSetStatus,
-        pace: Pace,
-    ) -> Outcome<Sources, Progress> {
-        if let Some(wanted) = &self.spec.delivery {
-            Box::pin(deliver::keep(self, context, wanted, known)).await;
-        }
-        let gathered = match self.gathered(context, known, pace).await {
-            Ok(gathered) => gathered,
-            Err(failure) => return Outcome::Failed(failure, None),
-        };
-        let mut sources = gathered.sources();
-        let holds = holds(known, &sources.inputs_digest) && is_verified(known, self.verifies());
-        // Whoever asks for a look wants to know of the image too.
-        let is_asked = pace.freshness == Freshness::Now && self.spec.build.is_some();
-        // What waits to be merged may have been.
-        let is_same = holds && !is_asked && known.proposed.is_none() && self.is_settled(known);
-        if is_same && self.is_delivered(context, known, pace).await {
-            return Outcome::Unchanged(sources);
-        }
-        let mut checked = None;
-        if !holds {
-            // Nothing is read before, and what was good before stays where this is not.
-            match gathered.signatures(context, pace.deadline).await {
-                Ok(signatures) => sources.signatures = signatures,
-                Err(failure) => return Outcome::Failed(failure, Some(sources)),
-            }
-            match apply::check(gathered.clone(), context, pace.deadline).await {
-                Ok(result) => checked = Some(result),
-                Err(failure) => return Outcome::Failed(failure, Some(sources)),
-            }
-        }
-        let patches = checked
-            .as_ref()
-            .map_or(&known.patches, |checked| &checked.patches);
-        let apply = patches
-            .iter()
-            .all(|patch| passes(patch, self.spec.merged_patches));
-        let built = if apply {
-            Box::pin(build::build(self, context, known, gathered, patches, pace)).await
-        } else {
-            Built::Nothing
-        };
-        let merged = match (&self.spec.delivery, &known.proposed, &built) {
-            // The delivery itself finds that.
-            (Some(_), Some(proposed), Built::Image(_, image)) if image.reference == proposed.reference => {
-                None
-            }
-            (Some(wanted), Some(proposed), _) => {
-                Box::pin(deliver::merged(self, context, wanted, known, proposed, pace)).await
-            }
-            _ => None,
-        };
-        let delivered = match (&self.spec.delivery, &built) {
-            (Some(wanted), Built::Image(_, image)) => {
-                Box::pin(deliver::deliver(self, context, wanted, known, image, pace)).await
-            }
-            _ => Delivered::Nothing,
-        };
-        let progress = Progress {
-            checked,
-            built,
-            delivered,
-            merged,
-        };
-        Outcome::Done(sources, progress)
-    }
-
     fn failures(done: &Progress) -> Vec<&Failure> {
         let built = match &done.built {
             Built::Failed(failure, _) => Some(failure),
@@ -299,55 +212,92 @@ impl Reconciled for PatchSet {
     }
 }
 
+impl Pipeline for PatchSet {
+    /// Resolves what the spec names, applies the patches, publishes the patched tree, has it built, and delivers the image. A step
+    /// whose result stands in the status already is not repeated.
+    async fn run(turn: &Turn<'_, Self>) -> Result<Outcome<Sources, Progress>, Interrupted> {
+        Box::pin(deliver::keep_delivered(turn)).await;
+        let inputs = match Box::pin(resolve::resolve(turn)).await {
+            Ok(inputs) => inputs,
+            Err(failure) => return Ok(Outcome::Failed(failure, None)),
+        };
+        let mut sources = inputs.sources();
+        let results = turn.object.results(&turn.status(), &sources);
+        if results == Results::Current && nothing_is_left(turn).await {
+            return Ok(Outcome::Unchanged(sources));
+        }
+        if results == Results::Missing {
+            // Nothing is read before, and what was good before stays where this is not.
+            match inputs.signatures(turn.context, turn.budget.deadline).await {
+                Ok(signatures) => sources.signatures = signatures,
+                Err(failure) => return Ok(Outcome::Failed(failure, Some(sources))),
+            }
+        }
+        let series = match apply::apply(turn, inputs, &sources, results).await {
+            Ok(series) => series,
+            Err(failure) => return Ok(Outcome::Failed(failure, Some(sources))),
+        };
+        let built = match Box::pin(publish::publish(turn, &series)).await {
+            Ok(plan) => Box::pin(build::build(turn, &series, plan)).await?,
+            Err(built) => built,
+        };
+        Box::pin(deliver::deliver(turn, &series, built)).await
+    }
+}
+
+/// Whether there is nothing to do for results that are current: nobody asks for a look at the image too, nothing waits to be
+/// merged, which may have been, and what is built and delivered is where it should be.
+async fn nothing_is_left(turn: &Turn<'_, PatchSet>) -> bool {
+    let status = turn.status();
+    let looks_at_image = turn.budget.is_asked_for() && turn.object.spec.build.is_some();
+    !looks_at_image
+        && status.proposed.is_none()
+        && turn.object.is_settled(&status)
+        && turn.object.is_delivered(turn).await
+}
+
 impl PatchSet {
     /// Whether something has to be signed.
     fn verifies(&self) -> bool {
         self.spec.verifications().next().is_some()
     }
 
+    /// Whether the status has the results of these sources.
+    fn results(&self, status: &PatchSetStatus, sources: &Sources) -> Results {
+        if holds(status, &sources.inputs_digest) && is_verified(status, self.verifies()) {
+            Results::Current
+        } else {
+            Results::Missing
+        }
+    }
+
     /// Whether the image of the status is where it should go. Where patches do not apply, nothing is delivered anew.
-    async fn is_delivered(&self, context: &Arc<Context>, known: &PatchSetStatus, pace: Pace) -> bool {
-        let apply = |patch| passes(patch, self.spec.merged_patches);
-        match (&self.spec.delivery, &known.image) {
-            (Some(wanted), Some(image)) if known.patches.iter().all(apply) => {
-                deliver::stands(self, context, wanted, known, image, pace).await
+    async fn is_delivered(&self, turn: &Turn<'_, Self>) -> bool {
+        let status = turn.status();
+        match (&self.spec.delivery, &status.image) {
+            (Some(delivery), Some(image)) if self.all_pass(&status) => {
+                deliver::is_in_place(turn, delivery, image).await
             }
             _ => true,
         }
     }
 
-    /// What the result follows from. Where that is something else than what the status tells, a look that is remembered does
-    /// not do: another controller may have looked since, and what it found would be replaced by what was before.
-    async fn gathered(
-        &self,
-        context: &Arc<Context>,
-        known: &PatchSetStatus,
-        pace: Pace,
-    ) -> Result<Gathered, Failure> {
-        let gathered = resolve::gather(self, context, pace).await?;
-        let told = known.inputs_digest.as_deref();
-        if told.is_none_or(|told| told == gathered.sources().inputs_digest) {
-            return Ok(gathered);
-        }
-        let freshness = match pace.freshness {
-            Freshness::MaxAge(age) => Freshness::MaxAge(age.min(JUST_NOW)),
-            Freshness::Now => return Ok(gathered),
-        };
-        resolve::gather(self, context, Pace { freshness, ..pace }).await
+    fn all_pass(&self, status: &PatchSetStatus) -> bool {
+        let passes = |patch| passes(patch, self.spec.merged_patches);
+        status.patches.iter().all(passes)
     }
 
-    /// Whether nothing is left to do for results that hold: no build is asked for, patches do not apply, or the image
+    /// Whether nothing is left to do for results that are current: no build is asked for, patches do not apply, or the image
     /// is there.
-    fn is_settled(&self, known: &PatchSetStatus) -> bool {
-        let apply = |patch| passes(patch, self.spec.merged_patches);
+    fn is_settled(&self, status: &PatchSetStatus) -> bool {
         let Some(build) = &self.spec.build else {
             return true;
         };
-        let (planned, image) = (known.build.as_ref(), known.image.as_ref());
-        !known.patches.iter().all(apply)
+        let (planned, image) = (status.build.as_ref(), status.image.as_ref());
+        !self.all_pass(status)
             // Where a library or the constraints are not ready, what is told is the build before.
-            || (is_planned(known)
-                && planned.is_some_and(|planned| stands(known, planned))
+            || (is_planned(status)
+                && planned.is_some_and(|planned| stands(status, planned))
                 && image.is_some_and(|image| is_complete(build, image)))
     }
 }

@@ -1,4 +1,4 @@
-//! Gathers what a `PatchSet`'s result follows from: the upstream's commit, and what identifies its patches.
+//! Resolves what a `PatchSet`'s result follows from: the upstream's commit, and what identifies its patches.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,18 +12,19 @@ use crate::api::patch_set::{Patches, RefFrom};
 use crate::api::reason;
 use crate::api::source_refs::SourceRefs;
 use crate::api::status::UpstreamStatus;
-use crate::controller::context::{Context, Pace};
+use crate::controller::context::turn::Turn;
+use crate::controller::context::{Budget, Context, JUST_NOW};
 use crate::controller::inputs::folder::Folder;
 use crate::controller::inputs::ingredients::{Ingredients, Lack};
 use crate::controller::inputs::patches::Located;
-use crate::controller::inputs::upstreams::{Secrets, git_ref, resolve};
+use crate::controller::inputs::upstreams::{Secrets, git_ref};
 use crate::controller::inputs::{folder, ingredients, patches, upstreams};
 use crate::forge::GitPurpose;
 use crate::plan::build::requested;
 use crate::plan::inputs::Inputs;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
-use crate::source::{RefSpec, Resolved, Upstream};
+use crate::source::{Freshness, RefSpec, Resolved, Upstream};
 
 /// Names the computation that results follow from; changed where the same inputs give another result.
 const COMPUTATION: &str = "patchset/1";
@@ -39,7 +40,7 @@ pub struct Candidate {
 
 /// All that was gathered.
 #[derive(Clone, Debug)]
-pub struct Gathered {
+pub struct ResolvedInputs {
     pub upstream: Upstream,
     pub resolved: Resolved,
     pub located: Located,
@@ -56,7 +57,7 @@ pub struct Gathered {
     pub ingredients: Result<Ingredients, Lack>,
 }
 
-impl Gathered {
+impl ResolvedInputs {
     /// The sources as the plan wants them.
     pub fn sources(&self) -> Sources {
         let mut inputs = Inputs::new(COMPUTATION)
@@ -125,12 +126,33 @@ impl Gathered {
     }
 }
 
+/// Resolves all refs. Where that is something else than what the status tells, a look that is remembered does not do: another
+/// controller may have looked since, and what it found would be replaced by what was before.
+pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failure> {
+    let resolved = resolve_within(turn, turn.budget).await?;
+    let status = turn.status();
+    let known = status.inputs_digest.as_deref();
+    if known.is_none_or(|known| known == resolved.sources().inputs_digest) {
+        return Ok(resolved);
+    }
+    let freshness = match turn.budget.freshness {
+        Freshness::MaxAge(age) => Freshness::MaxAge(age.min(JUST_NOW)),
+        Freshness::Now => return Ok(resolved),
+    };
+    let budget = Budget {
+        freshness,
+        ..turn.budget
+    };
+    resolve_within(turn, budget).await
+}
+
 /// Resolves the patches' origin and the upstream. Nothing is fetched but refs, and those at most once an
 /// interval for all objects on an upstream.
-pub async fn gather(patch_set: &PatchSet, context: &Arc<Context>, pace: Pace) -> Result<Gathered, Failure> {
+async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<ResolvedInputs, Failure> {
+    let (patch_set, context) = (turn.object, turn.context);
     let namespace = patch_set.namespace().unwrap_or_default();
     let spec = &patch_set.spec;
-    let located = patches::locate(context, &namespace, spec.patches.as_ref(), pace).await?;
+    let located = patches::locate(context, &namespace, spec.patches.as_ref(), budget).await?;
     let secrets = Secrets {
         namespace: &namespace,
         login: spec.upstream.secret_ref.as_ref(),
@@ -139,7 +161,7 @@ pub async fn gather(patch_set: &PatchSet, context: &Arc<Context>, pace: Pace) ->
     let upstream = upstreams::upstream(context, &spec.upstream.url, secrets, GitPurpose::Fetch).await?;
     let want = match (&spec.upstream.ref_, &spec.upstream.ref_from) {
         (Some(git), _) => git_ref(git)?,
-        (None, Some(from)) => ref_from(context, &located, from, &spec.component.0, pace.deadline).await?,
+        (None, Some(from)) => ref_from(context, &located, from, &spec.component.0, budget.deadline).await?,
         (None, None) => {
             return Err(Failure::stalled(
                 Step::Source,
@@ -148,15 +170,15 @@ pub async fn gather(patch_set: &PatchSet, context: &Arc<Context>, pace: Pace) ->
             ));
         }
     };
-    let resolved = resolve(context, "the upstream", &upstream, &want, pace).await?;
+    let resolved = upstreams::resolve(context, "the upstream", &upstream, &want, budget).await?;
     let verify = spec.upstream.verify.as_ref();
     let resolved = upstreams::signed(&context.references, &namespace, verify, resolved).await?;
     let mut candidates = Vec::new();
     for candidate in &spec.candidates {
         let want = git_ref(candidate)?;
-        let resolved = resolve(context, "the candidate", &upstream, &want, pace).await;
+        let resolved = upstreams::resolve(context, "the candidate", &upstream, &want, budget).await;
         candidates.push(Candidate {
-            name: name_of(candidate),
+            name: candidate_name(candidate),
             resolved,
         });
     }
@@ -166,7 +188,7 @@ pub async fn gather(patch_set: &PatchSet, context: &Arc<Context>, pace: Pace) ->
         .map_or((None, None), |Patches { strip, directory, .. }| {
             (*strip, directory.clone())
         });
-    Ok(Gathered {
+    Ok(ResolvedInputs {
         upstream,
         resolved,
         located,
@@ -175,12 +197,12 @@ pub async fn gather(patch_set: &PatchSet, context: &Arc<Context>, pace: Pace) ->
         directory,
         merged: spec.merged_patches,
         build: spec.build.clone(),
-        ingredients: ingredients::find(patch_set, context, pace).await,
+        ingredients: ingredients::find(patch_set, context, budget).await,
         requested: requested(patch_set.metadata.annotations.as_ref(), patch_set.status.as_ref()),
     })
 }
 
-fn name_of(git: &GitRef) -> String {
+fn candidate_name(git: &GitRef) -> String {
     [&git.branch, &git.tag, &git.commit, &git.semver]
         .into_iter()
         .flatten()

@@ -25,7 +25,7 @@ use crate::controller::state::jobs::Jobs;
 use crate::controller::state::pins::Pins;
 use crate::controller::state::references::{References, Scope};
 use crate::controller::state::registry_logins::RegistryLogins;
-use crate::controller::state::turns::{Sharing, Turns};
+use crate::controller::state::slots::{Sharing, Slots};
 use crate::controller::state::workflows::Workflows;
 use crate::ops::api_client::{self, TooDeep};
 use crate::ops::health::Health;
@@ -76,7 +76,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     } else {
         None
     };
-    let (turns, mirrors) = (process.turns.clone(), Arc::clone(&process.mirrors));
+    let (slots, mirrors) = (process.slots.clone(), Arc::clone(&process.mirrors));
     match leadership {
         None => {
             let result = tokio::select! {
@@ -97,7 +97,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
             };
             mirrors.close();
             // Whoever takes the Lease should not meet what this process began.
-            let _ = tokio::time::timeout(LEAVES_WITHIN, turns.wait_until_all_are_free()).await;
+            let _ = tokio::time::timeout(LEAVES_WITHIN, slots.wait_until_all_are_free()).await;
             held.release().await;
             result
         }
@@ -112,7 +112,7 @@ struct Process {
     mirrors: Arc<Mirrors>,
     metrics: Metrics,
     health: Health,
-    turns: Turns,
+    slots: Slots,
     notifier: Option<Notifier>,
     writers: Writers,
 }
@@ -131,8 +131,8 @@ impl Process {
         } else {
             Sharing::OneNamespace
         };
-        let turns = Turns::new(options.concurrent, sharing);
-        let queue = turns.clone();
+        let slots = Slots::new(options.concurrent, sharing);
+        let queue = slots.clone();
         health.follow_queue(options.max_timeout + STANDS_STILL_FOR, move |now| {
             queue.stuck(now)
         });
@@ -150,7 +150,7 @@ impl Process {
             mirrors,
             metrics,
             health,
-            turns,
+            slots,
             notifier,
             writers: Writers::default(),
         };
@@ -221,7 +221,7 @@ impl Process {
         let context = Arc::new(Context {
             client: self.client,
             options: self.options,
-            turns: self.turns,
+            slots: self.slots,
             mirrors: self.mirrors,
             metrics: self.metrics.clone(),
             references: Arc::clone(&references),

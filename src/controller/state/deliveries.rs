@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use kube::ResourceExt;
 
+use super::batched_writers::BatchedWriters;
 use super::client_cache::ClientCache;
-use super::lanes::Lanes;
 use crate::api::PatchSet;
 use crate::api::build::ImageStatus;
 use crate::api::delivery::{CommitStatus, Delivery, DeliveryGit, ProposalStatus};
@@ -71,7 +71,7 @@ pub type Answer = Result<Placed, NotDelivered>;
 /// What deliveries share between reconciliations. All of it can be lost.
 #[derive(Default)]
 pub struct Deliveries {
-    pub lanes: Lanes<Place, Order, Answer>,
+    pub writers: BatchedWriters<Place, Order, Answer>,
     pub clients: ClientCache<Client>,
     /// The commit in which an image was last seen, by the uid of its `PatchSet`.
     seen: Mutex<HashMap<String, (String, String)>>,

@@ -251,7 +251,11 @@ impl Jobs {
             return Ok(Seen::Succeeded);
         }
         if let Some(why) = has_condition(&job, "Failed") {
-            let (pod, log) = self.last_pod(namespace, name, true).await;
+            let pod = self.last_pod(namespace, name).await;
+            let log = match &pod {
+                Some(pod) => self.log_of(pod).await,
+                None => None,
+            };
             return Ok(Seen::Failed(
                 explained(name, &why, pod.as_ref(), log.as_deref()),
                 log,
@@ -266,31 +270,29 @@ impl Jobs {
         if runs {
             return Ok(Seen::Active(None));
         }
-        let (pod, _) = self.last_pod(namespace, name, false).await;
+        let pod = self.last_pod(namespace, name).await;
         Ok(Seen::Active(pod.as_ref().and_then(held_up)))
     }
 
-    /// The last pod of a Job, and the end of its log. What cannot be read is left out: it only explains.
-    async fn last_pod(&self, namespace: &str, name: &str, with_log: bool) -> (Option<Pod>, Option<String>) {
+    /// The last pod of a Job. Where it cannot be read, there is none: it only explains.
+    async fn last_pod(&self, namespace: &str, name: &str) -> Option<Pod> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
-        let Ok(pods) = within_limit(api.list(&selector)).await else {
-            return (None, None);
-        };
-        let Some(pod) = pods.into_iter().max_by_key(ResourceExt::creation_timestamp) else {
-            return (None, None);
-        };
-        if !with_log {
-            return (Some(pod), None);
-        }
+        let pods = within_limit(api.list(&selector)).await.ok()?;
+        pods.into_iter().max_by_key(ResourceExt::creation_timestamp)
+    }
+
+    /// The end of a pod's log, where that can be read and says something.
+    async fn log_of(&self, pod: &Pod) -> Option<String> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace()?);
         let parameters = LogParams {
             container: Some("build".to_owned()),
             tail_lines: Some(LOG_LINES),
             limit_bytes: Some(LOG_BYTES),
             ..LogParams::default()
         };
-        let log = within_limit(api.logs(&pod.name_any(), &parameters)).await.ok();
-        (Some(pod), log.map(|log| tail(&log)).filter(|log| !log.is_empty()))
+        let log = within_limit(api.logs(&pod.name_any(), &parameters)).await.ok()?;
+        Some(tail(&log)).filter(|log| !log.is_empty())
     }
 
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<Job>> {

@@ -1,6 +1,7 @@
 //! What outlives a reconciliation: the watches' stores, slots, pins, caches, and the writers of branches.
 
 pub mod api_server;
+pub mod batched_writers;
 pub mod build_log;
 pub mod build_places;
 pub mod client_cache;
@@ -8,11 +9,10 @@ pub mod contents;
 pub mod deliveries;
 pub mod github_apps;
 pub mod jobs;
-pub mod lanes;
 pub mod memory;
 pub mod pins;
 pub mod references;
 pub mod referent;
 pub mod registry_logins;
-pub mod turns;
+pub mod slots;
 pub mod workflows;

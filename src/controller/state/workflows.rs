@@ -73,7 +73,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Workflows {
     /// Notes that a request was put into the status by this process, before anything is asked for.
-    pub fn wrote(&self, request: &str) {
+    pub fn note_recorded(&self, request: &str) {
         let mut requests = lock(&self.requests);
         if requests.len() >= MOST_REMEMBERED {
             requests.retain(|_, known| *known == Known::Fresh);

@@ -11,6 +11,7 @@ mod gitops;
 mod inspection;
 mod jobs;
 mod notify;
+mod once;
 mod overrides;
 pub mod patches;
 mod registries;

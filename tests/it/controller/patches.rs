@@ -1,6 +1,8 @@
 //! Where patches come from.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
@@ -181,8 +183,8 @@ pub async fn install_git_repository_kind(client: &Client) {
         .unwrap();
 }
 
-/// Publishes files as source-controller does: a tar.gz over HTTP, its digest in the status.
-async fn publish(stage: &Stage, revision: &str, files: &[(&str, &str)]) {
+/// Publishes files as source-controller does: a tar.gz over HTTP, its digest in the status. Counts how often it is fetched.
+pub async fn publish(stage: &Stage, revision: &str, files: &[(&str, &str)]) -> Arc<AtomicUsize> {
     let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(
         Vec::new(),
         flate2::Compression::default(),
@@ -203,7 +205,7 @@ async fn publish(stage: &Stage, revision: &str, files: &[(&str, &str)]) {
             write!(text, "{byte:02x}").unwrap();
             text
         });
-    let url = serve_once_and_again(bytes);
+    let (url, fetched) = serve_once_and_again(bytes);
     let gvk = GroupVersionKind::gvk("source.toolkit.fluxcd.io", "v1", "GitRepository");
     let resource = ApiResource::from_gvk_with_plural(&gvk, "gitrepositories");
     let api: Api<DynamicObject> = Api::namespaced_with(stage.client.clone(), &stage.namespace, &resource);
@@ -220,15 +222,19 @@ async fn publish(stage: &Stage, revision: &str, files: &[(&str, &str)]) {
     )
     .await
     .unwrap();
+    fetched
 }
 
 /// A plain HTTP server for one file, for as long as the test's process runs.
-fn serve_once_and_again(bytes: Vec<u8>) -> String {
+fn serve_once_and_again(bytes: Vec<u8>) -> (String, Arc<AtomicUsize>) {
+    let fetched = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&fetched);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for connection in listener.incoming() {
             let mut connection = connection.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
             let mut request = [0; 4096];
             let _ = std::io::Read::read(&mut connection, &mut request);
             let head = format!(
@@ -239,5 +245,5 @@ fn serve_once_and_again(bytes: Vec<u8>) -> String {
             let _ = connection.write_all(&bytes);
         }
     });
-    format!("http://{address}/artifact.tar.gz")
+    (format!("http://{address}/artifact.tar.gz"), fetched)
 }

@@ -10,22 +10,22 @@ use tokio::sync::oneshot;
 /// How long the first waits for others.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// Lanes by place. A lane is kept while somebody is in it.
-pub struct Lanes<K, O, A>(Mutex<HashMap<K, Arc<Lane<O, A>>>>);
+/// Writers by place. One is kept while somebody waits for it.
+pub struct BatchedWriters<K, O, A>(Mutex<HashMap<K, Arc<Writer<O, A>>>>);
 
-struct Lane<O, A> {
+struct Writer<O, A> {
     turn: tokio::sync::Mutex<()>,
     waiting: Mutex<Vec<(O, oneshot::Sender<A>)>>,
 }
 
-impl<K, O, A> Default for Lanes<K, O, A> {
+impl<K, O, A> Default for BatchedWriters<K, O, A> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<K: Hash + Eq + Clone, O, A> Lanes<K, O, A> {
-    /// Brings an order into a lane, and gives its answer. Whose turn it is does the work for all orders that wait; the answers
+impl<K: Hash + Eq + Clone, O, A> BatchedWriters<K, O, A> {
+    /// Brings an order to a writer, and gives its answer. Whose turn it is does the work for all orders that wait; the answers
     /// are in the order of what is asked. Nothing where who worked was stopped, or the turn
     /// did not come before the deadline: then it is not known what was done.
     pub async fn run<W>(
@@ -38,19 +38,19 @@ impl<K: Hash + Eq + Clone, O, A> Lanes<K, O, A> {
     where
         W: Future<Output = Vec<A>>,
     {
-        let lane = {
-            let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
-            Arc::clone(lanes.entry(key.clone()).or_insert_with(|| {
-                Arc::new(Lane {
+        let writer = {
+            let mut writers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            writers.retain(|_, writer| Arc::strong_count(writer) > 1);
+            Arc::clone(writers.entry(key.clone()).or_insert_with(|| {
+                Arc::new(Writer {
                     turn: tokio::sync::Mutex::default(),
                     waiting: Mutex::default(),
                 })
             }))
         };
         let (sender, mut receiver) = oneshot::channel();
-        lane.waiting().push((order, sender));
-        let _turn = tokio::time::timeout_at(deadline.into(), lane.turn.lock())
+        writer.waiting().push((order, sender));
+        let _turn = tokio::time::timeout_at(deadline.into(), writer.turn.lock())
             .await
             .ok()?;
         match receiver.try_recv() {
@@ -60,7 +60,7 @@ impl<K: Hash + Eq + Clone, O, A> Lanes<K, O, A> {
         }
         tokio::time::sleep(GATHER).await;
         // Who was stopped while it waited wants nothing any more.
-        let waiting = std::mem::take(&mut *lane.waiting());
+        let waiting = std::mem::take(&mut *writer.waiting());
         let (orders, senders): (Vec<O>, Vec<_>) = waiting
             .into_iter()
             .filter(|(_, sender)| !sender.is_closed())
@@ -72,7 +72,7 @@ impl<K: Hash + Eq + Clone, O, A> Lanes<K, O, A> {
     }
 }
 
-impl<O, A> Lane<O, A> {
+impl<O, A> Writer<O, A> {
     fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<(O, oneshot::Sender<A>)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,7 +90,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_is_done_in_one_go() {
-        let lanes: Lanes<&str, u32, u32> = Lanes::default();
+        let writers: BatchedWriters<&str, u32, u32> = BatchedWriters::default();
         let rounds = AtomicUsize::new(0);
         let double = |orders: Vec<u32>| {
             rounds.fetch_add(1, Ordering::SeqCst);
@@ -99,12 +99,12 @@ mod tests {
                 orders.into_iter().map(|order| order * 2).collect::<Vec<_>>()
             }
         };
-        let answers = futures::future::join_all((0..10).map(|n| lanes.run(&"a", n, soon(), double))).await;
+        let answers = futures::future::join_all((0..10).map(|n| writers.run(&"a", n, soon(), double))).await;
         assert_eq!(answers, (0..10).map(|n| Some(n * 2)).collect::<Vec<_>>());
         assert_eq!(rounds.load(Ordering::SeqCst), 1);
         let other = futures::future::join(
-            lanes.run(&"b", 7, soon(), double),
-            lanes.run(&"c", 8, soon(), double),
+            writers.run(&"b", 7, soon(), double),
+            writers.run(&"c", 8, soon(), double),
         )
         .await;
         assert_eq!((other, rounds.load(Ordering::SeqCst)), ((Some(14), Some(16)), 3));
@@ -112,14 +112,14 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_stopped_takes_nobody_along() {
-        let lanes: Lanes<&str, u32, u32> = Lanes::default();
+        let writers: BatchedWriters<&str, u32, u32> = BatchedWriters::default();
         let never = |_| std::future::pending::<Vec<u32>>();
-        let stopped = tokio::time::timeout(Duration::from_millis(300), lanes.run(&"a", 1, soon(), never));
-        let beside = lanes.run(&"a", 2, soon(), std::future::ready);
+        let stopped = tokio::time::timeout(Duration::from_millis(300), writers.run(&"a", 1, soon(), never));
+        let beside = writers.run(&"a", 2, soon(), std::future::ready);
         let (stopped, beside) = futures::future::join(stopped, beside).await;
         assert!(stopped.is_err());
         // Its order was under way; what became of it is unknown.
         assert_eq!(beside, None);
-        assert_eq!(lanes.run(&"a", 3, soon(), std::future::ready).await, Some(3));
+        assert_eq!(writers.run(&"a", 3, soon(), std::future::ready).await, Some(3));
     }
 }

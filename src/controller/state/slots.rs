@@ -13,12 +13,12 @@ use tokio::task::JoinHandle;
 
 tokio::task_local! {
     /// The turn of the reconciliation that runs.
-    static CURRENT: Arc<Turn>;
+    static CURRENT: Arc<Slot>;
 }
 
 /// The places, and who waits for one.
 #[derive(Clone, Debug)]
-pub struct Turns(Arc<Shared>);
+pub struct Slots(Arc<Shared>);
 
 /// Who has the places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,17 +53,17 @@ struct Queue {
 #[derive(Debug, Default)]
 struct Namespace {
     taken: usize,
-    waiting: VecDeque<oneshot::Sender<Turn>>,
+    waiting: VecDeque<oneshot::Sender<Slot>>,
 }
 
 /// A place, given back when it is dropped.
 #[derive(Debug)]
-pub struct Turn {
-    turns: Turns,
+pub struct Slot {
+    slots: Slots,
     namespace: String,
 }
 
-impl Turns {
+impl Slots {
     /// So many places, at least one. Where many namespaces share them, one is kept from each, if there are
     /// two.
     pub fn new(places: u16, sharing: Sharing) -> Self {
@@ -85,12 +85,12 @@ impl Turns {
     }
 
     /// Waits for a place.
-    pub async fn wait(&self, namespace: &str) -> Turn {
+    pub async fn wait(&self, namespace: &str) -> Slot {
         let (sender, receiver) = oneshot::channel();
         self.lock().enqueue(namespace, sender);
         self.serve();
         match receiver.await {
-            Ok(turn) => turn,
+            Ok(slot) => slot,
             // A sender that is in the queue stays there until it is served.
             Err(_) => std::future::pending().await,
         }
@@ -119,12 +119,12 @@ impl Turns {
             let Some((namespace, waiting)) = self.lock().next() else {
                 return;
             };
-            let turn = Turn {
-                turns: self.clone(),
+            let slot = Slot {
+                slots: self.clone(),
                 namespace,
             };
             // Where nobody waits any more, the turn is dropped, and given back thereby.
-            drop(waiting.send(turn));
+            drop(waiting.send(slot));
         }
     }
 
@@ -140,7 +140,7 @@ impl Turns {
 }
 
 impl Queue {
-    fn enqueue(&mut self, namespace: &str, sender: oneshot::Sender<Turn>) {
+    fn enqueue(&mut self, namespace: &str, sender: oneshot::Sender<Slot>) {
         if self.order.is_empty() {
             // Nobody waited until now.
             self.moved = Instant::now();
@@ -153,7 +153,7 @@ impl Queue {
     }
 
     /// Takes a place for whoever is next. Who does not wait any more is passed over.
-    fn next(&mut self) -> Option<(String, oneshot::Sender<Turn>)> {
+    fn next(&mut self) -> Option<(String, oneshot::Sender<Slot>)> {
         while self.taken < self.places {
             let (namespaces, share) = (&self.namespaces, self.share);
             let has_share = |name: &String| namespaces.get(name).is_some_and(|one| one.taken < share);
@@ -193,15 +193,15 @@ impl Queue {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.turns.give_back(&self.namespace);
+        self.slots.give_back(&self.namespace);
     }
 }
 
 /// Runs a reconciliation in its turn.
-pub async fn within<F: Future>(turn: Turn, reconciliation: F) -> F::Output {
-    CURRENT.scope(Arc::new(turn), reconciliation).await
+pub async fn within<F: Future>(slot: Slot, reconciliation: F) -> F::Output {
+    CURRENT.scope(Arc::new(slot), reconciliation).await
 }
 
 /// Runs work off the async threads, as a part of the reconciliation that asks for it.
@@ -210,9 +210,9 @@ pub async fn within<F: Future>(turn: Turn, reconciliation: F) -> F::Output {
 /// where the reconciliation has given it up: what a namespace leaves behind counts against its own share,
 /// and there are never more such threads than places.
 pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    let turn = CURRENT.try_with(Arc::clone).ok();
+    let slot = CURRENT.try_with(Arc::clone).ok();
     tokio::task::spawn_blocking(move || {
-        let _turn = turn;
+        let _slot = slot;
         work()
     })
 }
@@ -223,12 +223,12 @@ mod tests {
     use futures::FutureExt;
 
     /// Waiters in the order in which they asked; polled once each.
-    fn ask(turns: &Turns, namespaces: &[&str]) -> Vec<(String, futures::future::BoxFuture<'static, Turn>)> {
+    fn ask(slots: &Slots, namespaces: &[&str]) -> Vec<(String, futures::future::BoxFuture<'static, Slot>)> {
         let mut waiting = Vec::new();
         for namespace in namespaces {
-            let (turns, namespace) = (turns.clone(), (*namespace).to_owned());
+            let (slots, namespace) = (slots.clone(), (*namespace).to_owned());
             let name = namespace.clone();
-            let mut future = async move { turns.wait(&namespace).await }.boxed();
+            let mut future = async move { slots.wait(&namespace).await }.boxed();
             assert!(
                 future.as_mut().now_or_never().is_none(),
                 "{name} has a place already"
@@ -240,69 +240,69 @@ mod tests {
 
     #[tokio::test]
     async fn a_namespace_leaves_a_place_and_namespaces_take_turns() {
-        let turns = Turns::new(4, Sharing::Namespaces);
+        let slots = Slots::new(4, Sharing::Namespaces);
         let mut held = Vec::new();
         for _ in 0..3 {
-            held.push(turns.wait("a").now_or_never().unwrap());
+            held.push(slots.wait("a").now_or_never().unwrap());
         }
-        let mut waiting = ask(&turns, &["a", "a", "a"]);
-        let quick = turns
+        let mut waiting = ask(&slots, &["a", "a", "a"]);
+        let quick = slots
             .wait("b")
             .now_or_never()
             .expect("the last place is not for a");
-        waiting.extend(ask(&turns, &["b", "c", "b"]));
-        assert!(turns.stuck(Instant::now()).is_some());
+        waiting.extend(ask(&slots, &["b", "c", "b"]));
+        assert!(slots.stuck(Instant::now()).is_some());
         drop(quick);
         let mut order = Vec::new();
         while !waiting.is_empty() {
             let mut served = None;
             for (at, (_, future)) in waiting.iter_mut().enumerate() {
-                if let Some(turn) = future.now_or_never() {
-                    served = Some((at, turn));
+                if let Some(slot) = future.now_or_never() {
+                    served = Some((at, slot));
                     break;
                 }
             }
             match served {
-                Some((at, turn)) => {
+                Some((at, slot)) => {
                     order.push(waiting.remove(at).0);
-                    drop(turn);
+                    drop(slot);
                 }
                 None => drop(held.pop().expect("somebody is served")),
             }
         }
         assert_eq!(order, ["b", "c", "b", "a", "a", "a"]);
         drop(held);
-        turns.wait_until_all_are_free().await;
-        assert_eq!(turns.stuck(Instant::now()), None);
+        slots.wait_until_all_are_free().await;
+        assert_eq!(slots.stuck(Instant::now()), None);
         assert!(
-            turns.lock().namespaces.is_empty(),
+            slots.lock().namespaces.is_empty(),
             "nothing is kept of who is gone"
         );
     }
 
     #[tokio::test]
     async fn who_goes_away_takes_no_place() {
-        let turns = Turns::new(1, Sharing::Namespaces);
-        let held = turns.wait("a").await;
-        let waiting = ask(&turns, &["a", "b"]);
+        let slots = Slots::new(1, Sharing::Namespaces);
+        let held = slots.wait("a").await;
+        let waiting = ask(&slots, &["a", "b"]);
         drop(waiting);
         drop(held);
-        drop(turns.wait("c").await);
-        turns.wait_until_all_are_free().await;
+        drop(slots.wait("c").await);
+        slots.wait_until_all_are_free().await;
     }
 
     #[tokio::test]
     async fn work_that_is_given_up_keeps_its_place_until_it_ends() {
-        let turns = Turns::new(1, Sharing::Namespaces);
+        let slots = Slots::new(1, Sharing::Namespaces);
         let (end, ends) = std::sync::mpsc::channel::<()>();
-        let turn = turns.wait("a").await;
-        let (work,) = within(turn, async move { (spawn_blocking(move || ends.recv()),) }).await;
+        let slot = slots.wait("a").await;
+        let (work,) = within(slot, async move { (spawn_blocking(move || ends.recv()),) }).await;
         assert!(
-            turns.wait("b").now_or_never().is_none(),
+            slots.wait("b").now_or_never().is_none(),
             "the thread is still at work"
         );
         end.send(()).unwrap();
         work.await.unwrap().unwrap();
-        drop(turns.wait("c").await);
+        drop(slots.wait("c").await);
     }
 }

@@ -1,0 +1,92 @@
+//! What is to be built in a reconciliation, and whether the registry has it.
+
+use std::sync::Arc;
+
+use super::inspection;
+use crate::api::PatchSet;
+use crate::api::build::{Build, BuildStatus, ImageStatus};
+use crate::api::reason;
+use crate::api::status::PatchSetStatus;
+use crate::controller::context::journal::Interrupted;
+use crate::controller::context::turn::Turn;
+use crate::controller::inputs::found::Found;
+use crate::controller::inputs::registries::in_time;
+use crate::plan::build::{INPUTS_LABEL, image};
+use crate::plan::lifecycle::Next;
+use crate::plan::patch_set::{Built, Delivered};
+use crate::plan::{Failure, Step};
+use crate::publish::Registry;
+
+/// An image that is to be built, and what is known of it.
+pub struct BuildTask<'a> {
+    pub turn: &'a Turn<'a, PatchSet>,
+    pub build: &'a Build,
+    pub registry: &'a Registry,
+    /// What was found before, and is recorded with what becomes of the image.
+    pub found: &'a Found,
+    /// The status when the task began.
+    pub status: Arc<PatchSetStatus>,
+    /// The image that is built, by its tag.
+    pub target: &'a str,
+    /// The upstream's revision that it is built from.
+    pub revision: &'a str,
+}
+
+impl BuildTask<'_> {
+    /// The image that was planned, once the registry has it; its further tags are moved to it. One that does not count
+    /// is noted in the plan.
+    pub async fn image(&self, planned: &mut BuildStatus) -> Result<Option<ImageStatus>, Failure> {
+        let (registry, budget) = (self.registry, self.turn.budget);
+        let looked = Box::pin(registry.inspect(self.target));
+        let Some(found) = in_time(budget, "looking for the image", looked).await? else {
+            planned.rejected = None;
+            return Ok(None);
+        };
+        let inputs = found.labels.get(INPUTS_LABEL);
+        if inputs != Some(&planned.inputs_digest) {
+            let message = taken(planned, self.target, inputs);
+            return Err(Failure::retried(Step::Build, reason::TAG_TAKEN, message));
+        }
+        let mut image = image(planned, self.target, &found.digest, self.revision);
+        let known = self.status.image.as_ref();
+        if let Some(known) = known.filter(|known| known.reference == image.reference) {
+            image.installed.clone_from(&known.installed);
+            image.sbom.clone_from(&known.sbom);
+        }
+        if self.build.is_checked() && image.installed.is_none() {
+            let layers = &self.turn.context.layers;
+            image.installed = Some(inspection::look(registry, layers, planned, &image, budget).await?);
+        }
+        planned.rejected = None;
+        if !image.moving_tags.is_empty() {
+            let by_digest = format!("{}@{}", image.repository, image.digest);
+            let moved = Box::pin(registry.tag(&by_digest, &image.moving_tags));
+            in_time(budget, "moving the image's further tags", moved).await?;
+        }
+        Ok(Some(image))
+    }
+
+    /// Records that the image is awaited, before something is done that must be found again.
+    pub async fn record(
+        &self,
+        planned: &BuildStatus,
+        reason: &'static str,
+        message: String,
+    ) -> Result<(), Interrupted> {
+        let built = Built::Awaited(planned.clone(), reason, message, Next::Soon);
+        self.turn
+            .record(self.found.with(built, Delivered::Nothing, None))
+            .await
+    }
+}
+
+fn taken(status: &BuildStatus, target: &str, inputs: Option<&String>) -> String {
+    let what = match inputs {
+        Some(inputs) => format!("is built from {inputs}"),
+        None => format!("has no label {INPUTS_LABEL}"),
+    };
+    format!(
+        "the registry has {target}, which {what}, and not from {0}: build it with --label {INPUTS_LABEL}={0}, or use {{inputs}} in build.image.tag",
+        status.inputs_digest
+    )
+}

@@ -1,0 +1,157 @@
+//! The status of an object while it is worked on: what a step came to is recorded, and the reconciliation goes on.
+//!
+//! What has to be found again after a crash is recorded before it is done. A status that somebody else wrote meanwhile is
+//! never written over: then the reconciliation ends, and begins anew from theirs.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::ResourceExt;
+
+use super::kind::Reconciled;
+use super::news::news;
+use super::{Context, annotations};
+use crate::controller::Error;
+use crate::controller::state::api_server::API_TIMEOUT;
+use crate::controller::state::memory::{Memory, Seen};
+use crate::plan::Outcome;
+use crate::plan::lifecycle::{Asked, Next, Observed};
+use crate::status::events;
+use crate::status::notify::About;
+use crate::status::writer::{self, Written};
+
+/// The annotation by which Flux's users ask for a look now.
+const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+
+/// The statuses that were written last, by the uid of their object.
+pub type Statuses<K> = Memory<String, Arc<<K as Reconciled>::Status>>;
+
+/// What ends a reconciliation before it came to something.
+#[derive(Debug)]
+pub enum Interrupted {
+    /// The object is gone, or has another status by now.
+    Overtaken,
+    /// A status could not be written.
+    Failed(Error),
+}
+
+/// What the API server has of an object's status, with all that was recorded so far.
+pub struct Journal<'a, K: Reconciled> {
+    context: &'a Context,
+    statuses: &'a Statuses<K>,
+    object: &'a K,
+    asked: Asked<'a>,
+    known: Mutex<Seen<Arc<K::Status>>>,
+}
+
+impl<'a, K: Reconciled> Journal<'a, K> {
+    /// Begins with the status of the object, or with what was written since the watch showed it.
+    pub fn open(context: &'a Context, statuses: &'a Statuses<K>, object: &'a K) -> Self {
+        let meta = object.meta();
+        let uid = meta.uid.clone().unwrap_or_default();
+        let newer = statuses.newer_than(&uid, meta.resource_version.as_deref());
+        Self {
+            context,
+            statuses,
+            object,
+            asked: Asked {
+                generation: meta.generation.unwrap_or_default(),
+                requested_at: object.annotations().get(REQUESTED_AT).map(String::as_str),
+            },
+            known: Mutex::new(newer.unwrap_or_else(|| seen(object))),
+        }
+    }
+
+    /// The status as it is now.
+    pub fn status(&self) -> Arc<K::Status> {
+        self.known().status
+    }
+
+    /// Whether somebody asks for a look that no status has answered yet.
+    pub fn is_asked_for(&self) -> bool {
+        let asked = self.asked.requested_at;
+        asked.is_some() && asked != self.status().last_handled_reconcile_at()
+    }
+
+    /// Settles what the work came to so far, and writes that where it is different. Gives when to look again if it ends here.
+    ///
+    /// # Errors
+    ///
+    /// Where the status could not be written: nothing that relies on it may be done then.
+    pub async fn record(&self, outcome: Outcome<K::Sources, K::Done>) -> Result<Next, Interrupted> {
+        let known = self.status();
+        let (status, next) = self.object.settle(&known, self.asked, Timestamp::now(), outcome);
+        if status != *known {
+            self.write(&status).await?;
+        }
+        Ok(next)
+    }
+
+    /// Writes a status that follows from the known one, and tells of it.
+    ///
+    /// # Errors
+    ///
+    /// Where that was not possible, or is not known to have been.
+    pub async fn write(&self, status: &K::Status) -> Result<(), Interrupted> {
+        let (client, object, known) = (&self.context.client, self.object, self.known());
+        let is_known = |now: &K| seen(now).status == known.status;
+        let writing = writer::write(client, object, known.version.as_deref(), status, is_known);
+        let stored = match tokio::time::timeout(API_TIMEOUT, writing).await {
+            Ok(Ok(Written::Stored(stored))) => stored,
+            Ok(Ok(Written::Gone)) => return Err(Interrupted::Overtaken),
+            Ok(Ok(Written::Overtaken)) => {
+                tracing::info!(
+                    kind = K::KIND,
+                    namespace = object.meta().namespace,
+                    name = object.meta().name,
+                    "somebody else wrote the status meanwhile; beginning anew"
+                );
+                return Err(Interrupted::Overtaken);
+            }
+            Ok(Err(error)) => return Err(Interrupted::Failed(error.into())),
+            Err(_) => return Err(Interrupted::Failed(crate::status::Error::TimedOut.into())),
+        };
+        let written = seen(stored.as_ref());
+        let uid = object.uid().unwrap_or_default();
+        self.statuses.wrote(uid, written.clone());
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = written;
+        self.tell(&known.status, status, &stored).await;
+        Ok(())
+    }
+
+    /// Tells people what is new.
+    async fn tell(&self, before: &K::Status, status: &K::Status, stored: &K) {
+        let details = K::details(status);
+        let Some(note) = news(before.conditions(), status.conditions(), details.as_deref()) else {
+            return;
+        };
+        let regarding = stored.object_ref(&());
+        if let Some(notifier) = &self.context.notifier {
+            let about = About {
+                facts: self.object.facts(status),
+                annotations: annotations::for_events(self.object.annotations()),
+            };
+            let versioned = ObjectReference {
+                resource_version: stored.resource_version(),
+                ..regarding.clone()
+            };
+            notifier.tell(versioned, note.clone(), about);
+        }
+        if let Err(error) = events::publish(&self.context.client, &regarding, note).await {
+            tracing::warn!(%error, "an event could not be written");
+        }
+    }
+
+    fn known(&self) -> Seen<Arc<K::Status>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The status that an object has.
+fn seen<K: Reconciled>(object: &K) -> Seen<Arc<K::Status>> {
+    Seen {
+        version: object.resource_version(),
+        status: Arc::new(object.status().cloned().unwrap_or_default()),
+    }
+}

@@ -1,0 +1,31 @@
+//! What a reconciliation of a `PatchSet` found out before its image.
+
+use crate::api::delivery::DeliveryStatus;
+use crate::plan::Outcome;
+use crate::plan::patch_set::{Built, Checked, Delivered, Progress, Sources};
+
+/// What a reconciliation found out before its image.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub sources: Sources,
+    /// What applying the series gave; nothing where the status has it already.
+    pub checked: Option<Checked>,
+}
+
+impl Found {
+    /// What the reconciliation came to with this image and delivery, and where an image is that waited to be merged and was.
+    pub fn with(
+        &self,
+        built: Built,
+        delivered: Delivered,
+        merged: Option<DeliveryStatus>,
+    ) -> Outcome<Sources, Progress> {
+        let progress = Progress {
+            checked: self.checked.clone(),
+            built,
+            delivered,
+            merged,
+        };
+        Outcome::Done(self.sources.clone(), progress)
+    }
+}

@@ -26,7 +26,7 @@ image:
     tag: 'v0'   # {\"$patchset\": \"NAMESPACE:demo:tag\"}
 
     pull: |
-      always # {\"$patchset\": \"NAMESPACE:demo:tag\"}
+      always # no comment
 other: old/other:v0 # {\"$patchset\": \"NAMESPACE:other\"}
 third: old/third:v0 # {\"$patchset\": \"NAMESPACE:third\"}
 flux: x:1 # {\"$imagepolicy\": \"NAMESPACE:demo\"}

@@ -228,7 +228,9 @@ fn each_room_uses_only_what_it_may() {
         for file in files {
             let code = code(&file);
             for (_, library) in LIBRARIES.iter().filter(|(_, name)| !allowed.contains(name)) {
-                if code.contains(&format!("crate::{library}::")) || code.contains(&format!("crate::{library};")) {
+                if code.contains(&format!("crate::{library}::"))
+                    || code.contains(&format!("crate::{library};"))
+                {
                     wrong.push(format!("{} uses {library}", file.display()));
                 }
             }
@@ -310,9 +312,12 @@ fn no_files_of_a_room_use_each_other_in_a_circle() {
         .collect()
     };
     let rooms = ROOMS.iter().map(|(room, ..)| (*room, inside(room)));
-    let libraries = LIBRARIES
-        .iter()
-        .map(|(folder, name)| (*name, imports::uses(&root.join("crates").join(folder).join("src"))));
+    let libraries = LIBRARIES.iter().map(|(folder, name)| {
+        (
+            *name,
+            imports::uses(&root.join("crates").join(folder).join("src")),
+        )
+    });
     let (mut wrong, mut left) = (Vec::new(), BTreeSet::new());
     for (room, uses) in rooms.chain(libraries) {
         for circle in imports::circles(&uses) {

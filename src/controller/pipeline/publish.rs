@@ -249,9 +249,11 @@ impl Publisher<'_> {
     async fn dockerfile(&self, folder: Folder) -> Result<String, Failure> {
         let repository = self.build.source.repository.0.clone();
         let made = match folder {
-            Folder::Given(files) => {
-                source_image::dockerfile(&repository, Contents { tree: None, files }, Arc::new(MemoryStore::new()))
-            }
+            Folder::Given(files) => source_image::dockerfile(
+                &repository,
+                Contents { tree: None, files },
+                Arc::new(MemoryStore::new()),
+            ),
             Folder::Git {
                 upstream,
                 resolved,

@@ -53,17 +53,20 @@ pub(super) fn sign(
         .iter()
         .map(|(name, value)| format!("{name}:{}\n", value.to_str().unwrap_or_default().trim()));
     let lines: String = lines.collect();
-    let request = format!("POST\n/\n\n{lines}\n{names}\n{}", hex(&Sha256::digest(body)));
+    let request = format!(
+        "POST\n/\n\n{lines}\n{names}\n{}",
+        hex::encode(Sha256::digest(body))
+    );
     let range = format!("{day}/{}/{}/aws4_request", scope.region, scope.service);
     let text = format!(
         "{ALGORITHM}\n{time}\n{range}\n{}",
-        hex(&Sha256::digest(request.as_bytes()))
+        hex::encode(Sha256::digest(request.as_bytes()))
     );
     let first = format!("AWS4{}", credentials.secret_key.expose_secret());
     let key = [day.as_str(), scope.region, scope.service, "aws4_request"]
         .iter()
         .fold(first.into_bytes(), |key, part| mac(&key, part));
-    let signature = hex(&mac(&key, &text));
+    let signature = hex::encode(mac(&key, &text));
     let key_id = &credentials.key_id;
     let authorization =
         format!("{ALGORITHM} Credential={key_id}/{range}, SignedHeaders={names}, Signature={signature}");
@@ -84,15 +87,6 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
     };
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! A digest over all that a result is computed from.
 
-use std::fmt::Write;
-
 use sha2::{Digest, Sha256};
 
 /// Collects inputs; equal inputs in equal order give an equal digest.
@@ -28,13 +26,7 @@ impl Inputs {
     /// The digest, as `sha256:` and 64 hexadecimal digits.
     #[must_use]
     pub fn digest(self) -> String {
-        self.0
-            .finalize()
-            .iter()
-            .fold(String::from("sha256:"), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
+        format!("sha256:{}", hex::encode(self.0.finalize()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::Error;
-use super::layer::{Layer, hex};
+use super::layer::{Layer, sha256_digest};
 use super::registry::Manifest;
 
 /// Media types of manifests and indexes: the image-spec's, and Docker's.
@@ -44,7 +44,7 @@ impl PatchId {
     pub fn new(name: &str, bytes: &[u8]) -> Self {
         Self {
             name: name.to_owned(),
-            digest: hex(&Sha256::digest(bytes)),
+            digest: sha256_digest(&Sha256::digest(bytes)),
         }
     }
 }
@@ -128,7 +128,7 @@ impl Image {
             "config": { "Labels": labels },
             "rootfs": { "type": "layers", "diff_ids": [layer.digest] },
         }))?;
-        let config_digest = hex(&Sha256::digest(&config));
+        let config_digest = sha256_digest(&Sha256::digest(&config));
         let manifest = serde_json::to_vec(&serde_json::json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -136,7 +136,7 @@ impl Image {
             "layers": [{ "mediaType": LAYER, "digest": layer.digest, "size": layer.size }],
             "annotations": labels,
         }))?;
-        let manifest_digest = hex(&Sha256::digest(&manifest));
+        let manifest_digest = sha256_digest(&Sha256::digest(&manifest));
         Ok(Self {
             layer,
             config: (config, config_digest),
@@ -167,7 +167,10 @@ impl Artifact {
         subject_type: &str,
         subject: &Manifest,
     ) -> Result<Self, Error> {
-        let (blob, config) = (hex(&Sha256::digest(document)), hex(&Sha256::digest(EMPTY)));
+        let (blob, config) = (
+            sha256_digest(&Sha256::digest(document)),
+            sha256_digest(&Sha256::digest(EMPTY)),
+        );
         let manifest = serde_json::to_vec(&serde_json::json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -179,7 +182,7 @@ impl Artifact {
             },
         }))
         .map_err(|error| Error::Write(error.into()))?;
-        let digest = hex(&Sha256::digest(&manifest));
+        let digest = sha256_digest(&Sha256::digest(&manifest));
         Ok(Self {
             blob,
             config,

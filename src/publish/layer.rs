@@ -64,7 +64,7 @@ pub fn measure(objects: &dyn Objects, contents: &Contents) -> Result<Layer, Erro
     write(objects, contents, &mut out)?;
     let digest = out.hash.finalize();
     Ok(Layer {
-        digest: hex(&digest),
+        digest: sha256_digest(&digest),
         size: out.size,
     })
 }
@@ -95,13 +95,8 @@ pub fn write(objects: &dyn Objects, contents: &Contents, out: &mut dyn Write) ->
 }
 
 /// A SHA-256 as `sha256:` and 64 hexadecimal digits.
-pub(super) fn hex(digest: &[u8]) -> String {
-    use std::fmt::Write;
-    digest.iter().fold(String::from("sha256:"), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+pub(super) fn sha256_digest(hash: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(hash))
 }
 
 #[derive(Default)]

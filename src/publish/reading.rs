@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::installed::{Distribution, Files};
-use super::layer::hex;
+use super::layer::sha256_digest;
 use super::registry::{self, Access, ContentDigest, ImageReference, Repository};
 use super::{Error, Registry};
 
@@ -175,7 +175,7 @@ impl Registry {
             let digest: ContentDigest = digest
                 .parse()
                 .map_err(|_| unreadable("a layer is named by a digest of an unknown kind".to_owned()))?;
-            chain = hex(&Sha256::digest(format!("{chain} {digest}")));
+            chain = sha256_digest(&Sha256::digest(format!("{chain} {digest}")));
             if let Some(known) = layers.get(&chain) {
                 files = known;
                 continue;

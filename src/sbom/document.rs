@@ -142,7 +142,7 @@ pub(super) fn patched(
     for (patch, provenance) in &read {
         let name = format!("patching.c5c3.io:patch:{}", patch.name);
         let digest = Sha256::digest(&patch.bytes);
-        properties.push(Property::new(format!("{name}:sha256"), &hex(&digest)));
+        properties.push(Property::new(format!("{name}:sha256"), &hex::encode(digest)));
         if let Some(id) = &provenance.change_id {
             properties.push(Property::new(format!("{name}:change-id"), id));
         }
@@ -292,15 +292,6 @@ fn issue(issue: &Issue) -> BomIssue {
 
 fn normal(text: &str) -> NormalizedString {
     NormalizedString::new(text)
-}
-
-fn hex(digest: &[u8]) -> String {
-    use std::fmt::Write;
-    digest.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The package URL of a Python package; its type wants the normal form of the name.

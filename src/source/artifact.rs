@@ -8,7 +8,7 @@ use std::time::Instant;
 use reqwest::header::HeaderMap;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-use super::error::{bytes, hex};
+use super::error::bytes;
 use super::files::relative;
 use super::http::{Body, HttpClient};
 use super::session::{Access, Session};
@@ -183,9 +183,9 @@ impl Hash {
 
     fn verify(self, url: &RepoUrl) -> Result<(), Error> {
         let found = match self.state {
-            State::Sha256(hash) => hex(&hash.finalize()),
-            State::Sha384(hash) => hex(&hash.finalize()),
-            State::Sha512(hash) => hex(&hash.finalize()),
+            State::Sha256(hash) => hex::encode(hash.finalize()),
+            State::Sha384(hash) => hex::encode(hash.finalize()),
+            State::Sha512(hash) => hex::encode(hash.finalize()),
         };
         if found == self.expected {
             return Ok(());

@@ -1,6 +1,6 @@
 //! What can go wrong with a source, and what each fault asks of the caller.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use super::SignatureFault;
 
@@ -259,15 +259,6 @@ pub(super) fn bytes(count: u64) -> String {
         n if n >= KIB && n % KIB == 0 => format!("{} KiB", n / KIB),
         n => format!("{n} bytes"),
     }
-}
-
-/// Writes bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Joins an error and its causes into one line; causes that repeat the text before them are left out.

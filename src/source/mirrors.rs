@@ -11,7 +11,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::error::hex;
 use super::gate::{self, Gate, Lock, Patience};
 use super::pack::PackLimits;
 use super::push::{self, Update};
@@ -464,7 +463,7 @@ impl Mirrors {
         })?;
         upstream.identity(|bytes| mac.update(bytes));
         let digest = mac.finalize().into_bytes();
-        let name = hex(&digest[..16]);
+        let name = hex::encode(&digest[..16]);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(remembered(&mut known, name, &self.config.root, Instant::now()))
     }

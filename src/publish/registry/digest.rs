@@ -115,21 +115,12 @@ impl Hasher {
 
     pub(super) fn finish(self) -> ContentDigest {
         let (algorithm, hex) = match self {
-            Self::Sha256(hash) => (Algorithm::Sha256, hex(&hash.finalize())),
-            Self::Sha384(hash) => (Algorithm::Sha384, hex(&hash.finalize())),
-            Self::Sha512(hash) => (Algorithm::Sha512, hex(&hash.finalize())),
+            Self::Sha256(hash) => (Algorithm::Sha256, hex::encode(hash.finalize())),
+            Self::Sha384(hash) => (Algorithm::Sha384, hex::encode(hash.finalize())),
+            Self::Sha512(hash) => (Algorithm::Sha512, hex::encode(hash.finalize())),
         };
         ContentDigest { algorithm, hex }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

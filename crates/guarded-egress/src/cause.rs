@@ -23,7 +23,7 @@ pub fn find_cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::egress::{Reach, RefusedAddress};
+    use crate::{Reach, RefusedAddress};
 
     #[derive(Debug, thiserror::Error)]
     #[error("outside")]

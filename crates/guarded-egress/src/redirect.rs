@@ -22,7 +22,7 @@ pub struct RefusedRedirect {
 }
 
 /// Reads the address that an answer leads to, which may be relative, and checks it. The address that is connected to is checked by
-/// [`super::Destinations`].
+/// [`crate::Destinations`].
 ///
 /// # Errors
 ///
@@ -30,7 +30,7 @@ pub struct RefusedRedirect {
 /// where that is refused.
 pub fn check_redirect(from: &Url, location: &str, elsewhere: Elsewhere) -> Result<Url, RefusedRedirect> {
     let refused = |to: &str, reason| RefusedRedirect {
-        to: crate::text::printable(to, 200),
+        to: foreign_text::printable(to, 200),
         reason,
     };
     let to = from

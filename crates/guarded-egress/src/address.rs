@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::cause::find_cause;
+use crate::cause::find_cause;
 
 /// How far an address reaches, the closest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

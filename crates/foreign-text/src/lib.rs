@@ -1,4 +1,5 @@
-//! Texts of others, such as a server's error or a patch's subject, made fit for a status, an event or a terminal.
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
 
 /// What stands in place of a character that is not printed.
 const REPLACEMENT: char = '\u{fffd}';
@@ -7,7 +8,7 @@ const REPLACEMENT: char = '\u{fffd}';
 /// is cut ends in `…`, and characters that a terminal or a page would obey (controls, and what changes the direction of
 /// text: CVE-2021-42574) are replaced.
 #[must_use]
-pub(crate) fn printable(text: &str, longest: usize) -> String {
+pub fn printable(text: &str, longest: usize) -> String {
     let mut line = String::new();
     let mut length = 0;
     for word in text.split_whitespace() {
@@ -26,7 +27,7 @@ pub(crate) fn printable(text: &str, longest: usize) -> String {
 
 /// Returns the text with its lines kept, and every character replaced that a terminal or a page would obey.
 #[must_use]
-pub(crate) fn printable_lines(text: &str) -> String {
+pub fn printable_lines(text: &str) -> String {
     let kept = |c: char| c == '\n' || c == '\t' || !is_obeyed(c);
     text.chars()
         .map(|c| if kept(c) { c } else { REPLACEMENT })
@@ -35,14 +36,14 @@ pub(crate) fn printable_lines(text: &str) -> String {
 
 /// Whether a text has no character that a terminal or a page would obey.
 #[must_use]
-pub(crate) fn is_plain(text: &str) -> bool {
+pub fn is_plain(text: &str) -> bool {
     !text.chars().any(is_obeyed)
 }
 
 /// Returns one line of a file or a patch. White space is kept, every character replaced that a terminal or a page would
 /// obey, and a carriage return at the end shown as `␍`, because lines may differ in that alone.
 #[must_use]
-pub(crate) fn printable_line(line: &str) -> String {
+pub fn printable_line(line: &str) -> String {
     match line.strip_suffix('\r') {
         Some(line) => format!("{}␍", printable_lines(line)),
         None => printable_lines(line),

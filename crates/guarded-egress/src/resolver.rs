@@ -8,7 +8,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::TcpStream;
 use url::{Host, Url};
 
-use super::address::{Reach, RefusedAddress, reach};
+use crate::address::{Reach, RefusedAddress, reach};
 
 /// Where a connection may lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
+
+mod address;
+mod cause;
+mod redirect;
+mod resolver;
+pub mod tls;
+
+pub use address::{Reach, RefusedAddress, reach};
+pub use cause::{causes, find_cause};
+pub use redirect::{Elsewhere, RefusedRedirect, check_redirect};
+pub use resolver::{Destinations, connect};

@@ -156,7 +156,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("clouds", &["", "aws", "azure", "gcp"]),
     ("forge", &["dialect", "gitea", "github", "gitlab"]),
     ("forge", &["client", "labels"]),
-    ("patch", &["parse", "parse::header"]),
     (
         "publish",
         &[

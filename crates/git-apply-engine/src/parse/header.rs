@@ -1,20 +1,9 @@
 //! The header of one file's diff, by the rules of Git's apply.c.
 
-use super::FilePatch;
+use super::file_patch::{FilePatch, Tri};
 use super::name::{self, Ends, NameRules, first_line};
 use super::scan::{at, from, is_space, line_length, number, to};
 use crate::report::Malformed;
-
-/// What Git thinks of "new" or "deleted": a traditional diff does not say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tri {
-    /// It is.
-    Yes,
-    /// It is not.
-    No,
-    /// The header does not say.
-    Unknown,
-}
 
 /// A header that was found.
 pub(super) struct Found<'a> {

@@ -1,0 +1,98 @@
+//! What a patch says of one file.
+
+use std::rc::Rc;
+
+use super::binary::BinaryHunk;
+use super::hunk::Hunk;
+
+/// What Git thinks of "new" or "deleted": a traditional diff does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tri {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+    /// The header does not say.
+    Unknown,
+}
+
+/// The diff of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FilePatch<'a> {
+    pub(crate) old_name: Option<Vec<u8>>,
+    pub(crate) new_name: Option<Vec<u8>>,
+    pub(crate) old_mode: u32,
+    pub(crate) new_mode: u32,
+    pub(crate) is_new: Tri,
+    pub(crate) is_delete: Tri,
+    pub(crate) is_rename: bool,
+    pub(crate) is_copy: bool,
+    pub(crate) old_id: &'a [u8],
+    pub(crate) new_id: &'a [u8],
+    /// Shared, because a patch that does not apply is tried in reverse too.
+    pub(crate) content: Rc<Content<'a>>,
+    /// Where its header stands in the patch, as a line from 1.
+    pub(crate) line: usize,
+}
+
+/// The changes to a file's contents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content<'a> {
+    /// Lines; none where only names or modes change.
+    Text(Vec<Hunk<'a>>),
+    /// Bytes: the hunk, and the one that takes it back. Neither where the patch only says that files differ.
+    Binary(Option<BinaryHunk>, Option<BinaryHunk>),
+}
+
+impl FilePatch<'_> {
+    pub(super) fn new(line: usize) -> Self {
+        Self {
+            old_name: None,
+            new_name: None,
+            old_mode: 0,
+            new_mode: 0,
+            is_new: Tri::Unknown,
+            is_delete: Tri::Unknown,
+            is_rename: false,
+            is_copy: false,
+            old_id: b"",
+            new_id: b"",
+            content: Rc::new(Content::Text(Vec::new())),
+            line,
+        }
+    }
+
+    /// The name by which to speak of the file.
+    pub(crate) fn name(&self) -> &[u8] {
+        self.old_name
+            .as_deref()
+            .or(self.new_name.as_deref())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn changes_metadata(&self) -> bool {
+        self.is_rename
+            || self.is_copy
+            || self.is_new == Tri::Yes
+            || self.is_delete != Tri::No
+            || (self.old_mode != 0 && self.new_mode != 0 && self.old_mode != self.new_mode)
+    }
+
+    /// Turns what is said of the file around (`reverse_patches` in Git's apply.c); hunks are read in a [`Direction`].
+    fn reverse(&mut self) {
+        std::mem::swap(&mut self.old_name, &mut self.new_name);
+        if self.new_mode != 0 || self.is_delete == Tri::Yes {
+            std::mem::swap(&mut self.old_mode, &mut self.new_mode);
+        }
+        std::mem::swap(&mut self.is_new, &mut self.is_delete);
+        std::mem::swap(&mut self.old_id, &mut self.new_id);
+    }
+}
+
+/// The diffs of a patch that is taken back: each turned around, and their order too, as `git apply -R` does since
+/// Git 2.30.
+pub(crate) fn reversed<'a>(patches: &[FilePatch<'a>]) -> Vec<FilePatch<'a>> {
+    let mut patches: Vec<FilePatch<'_>> = patches.iter().rev().cloned().collect();
+    patches.iter_mut().for_each(FilePatch::reverse);
+    patches
+}

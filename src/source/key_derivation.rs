@@ -9,6 +9,7 @@ use pkcs8::pkcs5::EncryptionScheme;
 use pkcs8::pkcs5::pbes2::Kdf;
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key;
+use secrecy::zeroize::Zeroizing;
 
 /// Rounds of bcrypt, some 10 ms each; ssh-keygen makes 24, or as many as `-a` says.
 const MOST_BCRYPT_ROUNDS: u32 = 256;
@@ -25,38 +26,36 @@ const MOST_ARGON2_LANES: u64 = 16;
 /// The largest key, in bytes: one of RSA with 8,192 bits takes 6 KiB.
 const LARGEST_KEY: usize = 8 << 10;
 
-/// Checks a private key in OpenSSH, PEM or `PuTTY` form, as `russh::keys::decode_secret_key` reads them.
+/// Checks a private key in OpenSSH, PEM or `PuTTY` form, as `russh::keys::decode_secret_key` reads them. Returns the block
+/// that the key is in, where there is one.
 ///
 /// # Errors
 ///
 /// What is too much, and what to do about it.
-pub(super) fn check(key: &str) -> Result<(), String> {
+pub(super) fn check(key: &str) -> Result<Option<Block>, String> {
     if key.trim().starts_with("PuTTY-User-Key-File-") {
-        return check_putty(key);
+        return check_putty(key).map(|()| None);
     }
     // What is no key is refused with better words by whoever reads it.
-    let Some(Block { kind, bytes }) = block(key)? else {
-        return Ok(());
+    let Some(block) = block(key)? else {
+        return Ok(None);
     };
-    if bytes.len() > LARGEST_KEY {
+    if block.bytes.len() > LARGEST_KEY {
         return Err(format!(
             "is larger than {LARGEST_KEY} bytes: make a key of Ed25519, or of RSA with at most 8,192 bits"
         ));
     }
-    match kind {
-        Kind::OpenSsh => PrivateKey::from_bytes(&bytes).map_or(Ok(()), |key| check_openssh(&key)),
-        Kind::Der => check_pkcs8(&bytes),
+    match block.kind {
+        BlockKind::OpenSsh => check_openssh(&block.bytes)?,
+        BlockKind::Der => check_pkcs8(&block.bytes)?,
     }
+    Ok(Some(block))
 }
 
-/// Checks a private key in OpenSSH form.
-///
-/// # Errors
-///
-/// As for [`check`].
-pub(super) fn check_openssh(key: &PrivateKey) -> Result<(), String> {
-    match key.kdf() {
-        ssh_key::Kdf::Bcrypt { rounds, .. } if *rounds > MOST_BCRYPT_ROUNDS => Err(format!(
+/// Checks a private key in OpenSSH form. One without a passphrase has nothing to check, whether it can be read or not.
+fn check_openssh(key: &[u8]) -> Result<(), String> {
+    match PrivateKey::from_bytes(key).as_ref().map(PrivateKey::kdf) {
+        Ok(ssh_key::Kdf::Bcrypt { rounds, .. }) if *rounds > MOST_BCRYPT_ROUNDS => Err(format!(
             "has a passphrase that takes {rounds} rounds of bcrypt to read, more than {MOST_BCRYPT_ROUNDS}: change \
              it with ssh-keygen -p -a 100"
         )),
@@ -86,13 +85,15 @@ pub(super) fn check_openpgp(encryption: &S2kParams) -> Result<(), String> {
 }
 
 /// A block of base64 between a `BEGIN` and an `END` line.
-struct Block {
-    kind: Kind,
-    bytes: Vec<u8>,
+pub(super) struct Block {
+    pub(super) kind: BlockKind,
+    pub(super) bytes: Zeroizing<Vec<u8>>,
 }
 
+/// What a block holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum BlockKind {
+    /// A file of OpenSSH.
     OpenSsh,
     /// PKCS#8, encrypted or not, or what has no derivation worth the name.
     Der,
@@ -100,18 +101,18 @@ enum Kind {
 
 /// Finds the key's block, by the rules of the reader that comes after.
 fn block(text: &str) -> Result<Option<Block>, String> {
-    let mut found: Option<(Kind, String)> = None;
+    let mut found: Option<(BlockKind, Zeroizing<String>)> = None;
     for line in text.lines() {
         let kind = match line {
-            "-----BEGIN OPENSSH PRIVATE KEY-----" => Some(Kind::OpenSsh),
+            "-----BEGIN OPENSSH PRIVATE KEY-----" => Some(BlockKind::OpenSsh),
             "-----BEGIN RSA PRIVATE KEY-----"
             | "-----BEGIN ENCRYPTED PRIVATE KEY-----"
             | "-----BEGIN PRIVATE KEY-----"
-            | "-----BEGIN EC PRIVATE KEY-----" => Some(Kind::Der),
+            | "-----BEGIN EC PRIVATE KEY-----" => Some(BlockKind::Der),
             _ => None,
         };
         match (&mut found, kind) {
-            (None, kind) => found = kind.map(|kind| (kind, String::new())),
+            (None, kind) => found = kind.map(|kind| (kind, Zeroizing::default())),
             (Some(_), Some(_)) => return Err("holds one key within another".to_owned()),
             (Some(_), None) if line.starts_with("-----END ") => break,
             (Some((_, digits)), None) => {
@@ -127,7 +128,8 @@ fn block(text: &str) -> Result<Option<Block>, String> {
     };
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let bytes = GeneralPurpose::new(&STANDARD, config)
-        .decode(&digits)
+        .decode(digits.as_str())
+        .map(Zeroizing::new)
         .map_err(|_| "is cut, or has lines that are not base64".to_owned())?;
     Ok(Some(Block { kind, bytes }))
 }

@@ -23,6 +23,7 @@ pub mod local;
 mod mirrors;
 mod openpgp;
 mod pack;
+mod private_key;
 mod push;
 mod refs;
 mod secret;

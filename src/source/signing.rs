@@ -8,7 +8,8 @@ use russh::keys::{HashAlg, PrivateKey};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::openpgp::OpenPgpKey;
-use super::{Error, SecretData, key_derivation};
+use super::private_key::{self, Unreadable};
+use super::{Error, SecretData};
 
 /// What a signature of a commit is for; another use has another name.
 pub(super) const NAMESPACE: &str = "git";
@@ -94,20 +95,12 @@ impl Signer {
 
 fn ssh_key(identity: &SecretString, passphrase: Option<&SecretString>) -> Result<PrivateKey, String> {
     let identity = identity.expose_secret().trim_start();
-    let of_identity = |reason| format!("identity {reason}");
-    key_derivation::check(identity).map_err(of_identity)?;
-    let key = PrivateKey::from_openssh(identity)
-        .map_err(|_| of_identity("is no private key in OpenSSH form".to_owned()))?;
-    key_derivation::check_openssh(&key).map_err(of_identity)?;
-    match (key.is_encrypted(), passphrase) {
-        (false, _) => Ok(key),
-        (true, None) => Err(of_identity(
-            "needs a passphrase: put that into the key password".to_owned(),
-        )),
-        (true, Some(passphrase)) => key
-            .decrypt(trimmed(passphrase))
-            .map_err(|_| "password is not the passphrase of identity".to_owned()),
-    }
+    private_key::read_openssh(identity, passphrase.map(trimmed)).map_err(|error| match error {
+        Unreadable::Costly(reason) => format!("identity {reason}"),
+        Unreadable::Malformed => "identity is no private key in OpenSSH form".to_owned(),
+        Unreadable::Locked => "identity needs a passphrase: put that into the key password".to_owned(),
+        Unreadable::Passphrase => "password is not the passphrase of identity".to_owned(),
+    })
 }
 
 /// A passphrase without the line feed that an editor put behind it.

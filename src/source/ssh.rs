@@ -12,8 +12,9 @@ use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
 
 use super::known_hosts::HostKeys;
+use super::private_key::{self, Unreadable};
 use super::session::Session;
-use super::{Credentials, Error, SshCredentials, key_derivation};
+use super::{Credentials, Error, SshCredentials};
 use crate::egress;
 
 /// Pieces of the answer that may wait to be read; the server is held back beyond.
@@ -30,7 +31,7 @@ pub(super) fn open(session: &Arc<Session>, program: &str) -> Result<(SshReader, 
             "an ssh address needs a Secret with identity (the private key) and known_hosts".to_owned(),
         ));
     };
-    let key = private_key(credentials)?;
+    let key = read_key(credentials)?;
     let url = &session.upstream.url;
     let hosts = HostKeys::of(&credentials.known_hosts, url.host(), url.port());
     if let Some(reason) = hosts.useless() {
@@ -75,19 +76,22 @@ pub(super) fn open(session: &Arc<Session>, program: &str) -> Result<(SshReader, 
     ))
 }
 
-fn private_key(credentials: &SshCredentials) -> Result<PrivateKey, Error> {
+fn read_key(credentials: &SshCredentials) -> Result<PrivateKey, Error> {
     let passphrase = credentials.passphrase.as_ref().map(ExposeSecret::expose_secret);
-    key_derivation::check(credentials.identity.expose_secret())
-        .map_err(|reason| Error::Secret(format!("the Secret cannot be used: identity {reason}")))?;
-    russh::keys::decode_secret_key(credentials.identity.expose_secret(), passphrase).map_err(|error| {
+    private_key::read(credentials.identity.expose_secret(), passphrase).map_err(|error| {
         let reason = match error {
-            russh::keys::Error::KeyIsEncrypted => "it needs a passphrase: put that into the key password",
-            _ if passphrase.is_some() => "is it a private key, and is password its passphrase?",
-            _ => "is it a private key in OpenSSH or PEM form, without a passphrase?",
+            Unreadable::Costly(reason) => reason,
+            Unreadable::Locked => {
+                "cannot be read: it needs a passphrase: put that into the key password".to_owned()
+            }
+            _ if passphrase.is_some() => {
+                "cannot be read: is it a private key, and is password its passphrase?".to_owned()
+            }
+            Unreadable::Malformed | Unreadable::Passphrase => {
+                "cannot be read: is it a private key in OpenSSH or PEM form, without a passphrase?".to_owned()
+            }
         };
-        Error::Secret(format!(
-            "the Secret cannot be used: identity cannot be read: {reason}"
-        ))
+        Error::Secret(format!("the Secret cannot be used: identity {reason}"))
     })
 }
 

@@ -1,9 +1,10 @@
 //! Over a real `sshd`.
 
-use patchset::source::{Class, Error, FileLimits, Freshness, RefSpec, Snapshot, Upstream};
+use patchset::source::{Class, Error, FileLimits, Freshness, RefSpec, Signer, Snapshot, Upstream};
 
-use super::{MARKER, mirrors, soon, with_secret};
+use super::{MARKER, mirrors, secret, soon, with_secret};
 use crate::support::git_repo::GitRepo;
+use crate::support::keys::p256;
 use crate::support::ssh_server::{GitProtocol, SshServer};
 
 fn fetch(upstream: &Upstream) -> Result<Snapshot, Error> {
@@ -37,6 +38,45 @@ fn keys_of_each_kind_fetch(#[case] protocol: GitProtocol, #[case] kind: &str, #[
     let address = server.url(&repo.dir).replace(' ', "%20");
     let snapshot = fetch(&with_secret(&address, &data)).unwrap();
     assert_eq!(snapshot.commit().to_string(), tip);
+}
+
+/// OpenSSH leaves out the zeros in front of a key's number, and one in 512 of the curve P-256 has any.
+#[rstest::rstest]
+#[case::plain("", "aes256-ctr")]
+#[case::encrypted(MARKER, "aes256-ctr")]
+#[case::authenticated(MARKER, "aes256-gcm@openssh.com")]
+#[case::chacha(MARKER, "chacha20-poly1305@openssh.com")]
+fn keys_with_a_short_number_fetch_and_sign(#[case] passphrase: &str, #[case] cipher: &str) {
+    let root = tempfile::tempdir().unwrap();
+    let repo = GitRepo::create(root.path(), "repo");
+    repo.commit(&[("a", "1\n")], "one");
+    let server = SshServer::start(GitProtocol::Accepted);
+    let known = server.known_hosts("ed25519");
+    // How many zeros are in front, and the first byte behind them. With a zero before it, 0x80 fills 32 bytes.
+    for (zeros, first) in [(0, 0x7f), (0, 0x80), (1, 0x80), (1, 0x7f), (2, 0x01), (9, 0xff)] {
+        let mut number = [0x5a; 32];
+        number[..zeros].fill(0);
+        number[zeros] = first;
+        let (key, public) = p256(&number, passphrase, cipher);
+        server.let_in(&public);
+        let mut data = vec![("identity", key.as_str()), ("known_hosts", known.as_str())];
+        if !passphrase.is_empty() {
+            data.push(("password", passphrase));
+        }
+        let fetched = fetch(&with_secret(&server.url(&repo.dir), &data));
+        assert!(fetched.is_ok(), "{zeros} {first:#x}: {fetched:?}");
+        let signer = Signer::from_secret(&secret(&data));
+        assert!(signer.is_ok(), "{zeros} {first:#x}: {signer:?}");
+        if passphrase.is_empty() {
+            continue;
+        }
+        data.retain(|(name, _)| *name != "password");
+        let locked = Signer::from_secret(&secret(&data)).unwrap_err().to_string();
+        assert!(locked.contains("needs a passphrase"), "{locked}");
+        data.push(("password", "another"));
+        let wrong = Signer::from_secret(&secret(&data)).unwrap_err().to_string();
+        assert!(wrong.contains("is not the passphrase"), "{wrong}");
+    }
 }
 
 #[test]

@@ -18,6 +18,31 @@ pub fn armored(label: &str, bytes: &[u8]) -> String {
     )
 }
 
+/// An SSH key of the curve P-256 with a number of one's choice, as OpenSSH writes it; gives both halves. A cipher is one of
+/// `ssh -Q cipher`; without a passphrase there is none.
+pub fn p256(number: &[u8; 32], passphrase: &str, cipher: &str) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    // An ECPrivateKey of RFC 5915 with the curve's name. The point follows from the number.
+    let curve = [0xa0, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+    let key = [&[0x30, 49, 2, 1, 1, 4, 32][..], number, &curve].concat();
+    std::fs::write(&path, armored("EC PRIVATE KEY", &key)).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let keygen = |arguments: &[&str]| {
+        let done = Command::new("ssh-keygen")
+            .args(arguments)
+            .arg("-f")
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let public = keygen(&["-y"]);
+    keygen(&["-p", "-P", "", "-N", passphrase, "-a", "1", "-Z", cipher]);
+    (std::fs::read_to_string(path).unwrap(), public)
+}
+
 /// An SSH key that says that its passphrase goes through so many rounds of bcrypt.
 pub fn bcrypt(rounds: u32) -> String {
     let folder = tempfile::tempdir().unwrap();

@@ -79,11 +79,16 @@ impl SshServer {
     /// Makes a key that may log in; gives the private half.
     pub fn user_key(&self, kind: &str, passphrase: &str) -> String {
         let (private, public) = self.stranger_key(kind, passphrase);
+        self.let_in(&public);
+        private
+    }
+
+    /// Lets a user in with a key, given its public half.
+    pub fn let_in(&self, public: &str) {
         let file = self.dir.path().join("authorized_keys");
         let mut lines = std::fs::read_to_string(&file).expect("a file");
-        lines.push_str(&public);
+        lines.push_str(public);
         std::fs::write(&file, lines).expect("a file");
-        private
     }
 
     /// Makes a key that may not log in; gives both halves.

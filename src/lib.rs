@@ -29,6 +29,7 @@ pub mod forge;
 pub mod ops;
 pub mod plan;
 pub mod publish;
+mod references;
 pub mod rest;
 pub mod sbom;
 pub mod source;

@@ -12,7 +12,7 @@ use super::error::bytes;
 use super::files::relative;
 use super::http::{Body, HttpClient};
 use super::session::{Access, Session};
-use super::space::Reservation;
+use super::storage::Reservation;
 use super::{Error, FileLimits, Mirrors, RepoUrl, Scheme, SourceFile, Upstream};
 
 /// The most bytes of an entry's headers: a path has at most 4 KiB, and attributes are small.
@@ -78,7 +78,7 @@ impl Mirrors {
             });
         }
         let wanted = relative(&artifact.path)?;
-        let mut hash = Hash::new(&artifact.digest)?;
+        let mut hash = DigestCheck::new(&artifact.digest)?;
         let upstream = Upstream::anonymous(artifact.url.clone());
         let session = self.session(&upstream, Access::Read, limits.packed, deadline)?;
         let client = HttpClient::new(&session)?;
@@ -92,16 +92,21 @@ impl Mirrors {
         packed
             .file
             .rewind()
-            .map_err(|error| Error::io(&self.config.root, &error))?;
+            .map_err(|error| Error::io(self.storage.root(), &error))?;
         unpack(&session, artifact, &wanted, &packed.file, limits)
     }
 
-    /// Puts an answer into a file, for which room is reserved, and into a digest.
-    fn keep<'a>(&'a self, session: &Session, body: &mut Body, hash: &mut Hash) -> Result<Kept<'a>, Error> {
-        let failed = |error: &io::Error| Error::io(&self.config.root, error);
+    /// Puts an answer into a file, for which space is reserved, and into a digest.
+    fn keep<'a>(
+        &'a self,
+        session: &Session,
+        body: &mut Body,
+        hash: &mut DigestCheck,
+    ) -> Result<Kept<'a>, Error> {
+        let failed = |error: &io::Error| Error::io(self.storage.root(), error);
         let mut kept = Kept {
-            file: tempfile::tempfile_in(&self.config.root).map_err(|error| failed(&error))?,
-            room: self.reserve(),
+            file: tempfile::tempfile_in(self.storage.root()).map_err(|error| failed(&error))?,
+            space: self.storage.reserve(),
         };
         let mut size = 0;
         loop {
@@ -115,7 +120,7 @@ impl Mirrors {
             }
             let count = piece.len();
             size += count as u64;
-            kept.room.grow_to(size)?;
+            kept.space.grow_to(size)?;
             hash.update(piece);
             kept.file.write_all(piece).map_err(|error| failed(&error))?;
             body.consume(count);
@@ -123,25 +128,25 @@ impl Mirrors {
     }
 }
 
-/// What was downloaded, and the room that it takes.
+/// What was downloaded, and the space that it takes.
 struct Kept<'a> {
     file: File,
-    room: Reservation<'a>,
+    space: Reservation<'a>,
 }
 
 /// A digest that is being computed, and what it should be.
-struct Hash {
-    state: State,
+struct DigestCheck {
+    algorithm: Algorithm,
     expected: String,
 }
 
-enum State {
+enum Algorithm {
     Sha256(Sha256),
     Sha384(Sha384),
     Sha512(Sha512),
 }
 
-impl Hash {
+impl DigestCheck {
     fn new(digest: &str) -> Result<Self, Error> {
         let invalid = |reason: &str| Error::RefInvalid {
             wanted: format!(
@@ -150,13 +155,13 @@ impl Hash {
             ),
             reason: reason.to_owned(),
         };
-        let (algorithm, hex) = digest
+        let (name, hex) = digest
             .split_once(':')
             .ok_or_else(|| invalid("is not of the form sha256:…"))?;
-        let (state, digits) = match algorithm {
-            "sha256" => (State::Sha256(Sha256::new()), 64),
-            "sha384" => (State::Sha384(Sha384::new()), 96),
-            "sha512" => (State::Sha512(Sha512::new()), 128),
+        let (algorithm, digits) = match name {
+            "sha256" => (Algorithm::Sha256(Sha256::new()), 64),
+            "sha384" => (Algorithm::Sha384(Sha384::new()), 96),
+            "sha512" => (Algorithm::Sha512(Sha512::new()), 128),
             _ => {
                 return Err(invalid(
                     "uses another algorithm than sha256, sha384 and sha512: set source-controller's \
@@ -168,24 +173,24 @@ impl Hash {
             return Err(invalid("has not the length of its algorithm"));
         }
         Ok(Self {
-            state,
+            algorithm,
             expected: hex.to_ascii_lowercase(),
         })
     }
 
     fn update(&mut self, data: &[u8]) {
-        match &mut self.state {
-            State::Sha256(hash) => hash.update(data),
-            State::Sha384(hash) => hash.update(data),
-            State::Sha512(hash) => hash.update(data),
+        match &mut self.algorithm {
+            Algorithm::Sha256(hash) => hash.update(data),
+            Algorithm::Sha384(hash) => hash.update(data),
+            Algorithm::Sha512(hash) => hash.update(data),
         }
     }
 
     fn verify(self, url: &RepoUrl) -> Result<(), Error> {
-        let found = match self.state {
-            State::Sha256(hash) => hex::encode(hash.finalize()),
-            State::Sha384(hash) => hex::encode(hash.finalize()),
-            State::Sha512(hash) => hex::encode(hash.finalize()),
+        let found = match self.algorithm {
+            Algorithm::Sha256(hash) => hex::encode(hash.finalize()),
+            Algorithm::Sha384(hash) => hex::encode(hash.finalize()),
+            Algorithm::Sha512(hash) => hex::encode(hash.finalize()),
         };
         if found == self.expected {
             return Ok(());
@@ -238,30 +243,12 @@ fn unpack(
         headers: Cell::new(LARGEST_HEADERS),
         exceeded: Cell::new(false),
     };
-    let damaged = |error: &io::Error| match (allowance.exceeded.get(), allowance.headers.get()) {
-        (false, _) => Error::Corrupt {
-            what: format!("the artifact {}", artifact.url),
-            reason: format!("it is no tar.gz: {error}"),
-        },
-        (true, 0..=LARGEST_HEADERS) => Error::TooLarge {
-            what: format!(
-                "an entry's name or attributes, or all entries, in the artifact {}",
-                artifact.url
-            ),
-            limit: format!("{} or {}", bytes(LARGEST_HEADERS), bytes(limits.unpacked)),
-        },
-        (true, _) => Error::TooLarge {
-            what: format!("the artifact {} unpacked", artifact.url),
-            limit: bytes(limits.unpacked),
-        },
-    };
+    let damaged = |error: &io::Error| allowance.explain(error, artifact, limits);
     let mut archive = tar::Archive::new(Bounded {
         inner: flate2::read::MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, packed)),
         allowance: &allowance,
     });
-    let mut files: Vec<SourceFile> = Vec::new();
-    let mut folder_seen = wanted.is_empty();
-    let mut left = limits.files.total;
+    let mut found = Found::new(artifact, wanted, &limits.files);
     let mut entries = archive.entries().map_err(|error| damaged(&error))?;
     for index in 0.. {
         session.check("unpacking the artifact")?;
@@ -275,50 +262,112 @@ fn unpack(
                 limit: limits.entries.to_string(),
             });
         }
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let clean = relative(&path)?;
-        if below(&clean, wanted).is_some() {
-            folder_seen = true;
-        }
-        if let Some(name) = wanted_name(&clean, wanted, artifact, &entry)? {
-            if files.len() >= limits.files.count {
-                return Err(Error::TooLarge {
-                    what: format!("the number of files in {}", artifact.path),
-                    limit: limits.files.count.to_string(),
-                });
-            }
-            let limit = limits.files.file.min(left);
-            if entry.size() > limit {
-                return Err(Error::TooLarge {
-                    what: clean,
-                    limit: bytes(limit),
-                });
-            }
-            let mut content = Vec::new();
-            entry.read_to_end(&mut content).map_err(|error| damaged(&error))?;
-            left -= content.len() as u64;
-            if files.iter().any(|file| file.name == name) {
-                return Err(Error::Corrupt {
-                    what: format!("the artifact {}", artifact.url),
-                    reason: format!("{clean} is in it twice"),
-                });
-            }
-            files.push(SourceFile { name, content });
-        }
+        found.take(&mut entry, &damaged)?;
         // What is passed over is no header of the next entry.
         let mut rest = [0; 8 << 10];
         while entry.read(&mut rest).map_err(|error| damaged(&error))? > 0 {
             session.check("unpacking the artifact")?;
         }
     }
-    if !folder_seen {
-        return Err(Error::FileNotFound {
-            path: artifact.path.clone(),
-            revision: artifact.url.to_string(),
-        });
+    found.finish()
+}
+
+impl Allowance {
+    /// What a failed read of the archive means.
+    fn explain(&self, error: &io::Error, artifact: &Artifact, limits: &ArtifactLimits) -> Error {
+        match (self.exceeded.get(), self.headers.get()) {
+            (false, _) => Error::Corrupt {
+                what: format!("the artifact {}", artifact.url),
+                reason: format!("it is no tar.gz: {error}"),
+            },
+            (true, 0..=LARGEST_HEADERS) => Error::TooLarge {
+                what: format!(
+                    "an entry's name or attributes, or all entries, in the artifact {}",
+                    artifact.url
+                ),
+                limit: format!("{} or {}", bytes(LARGEST_HEADERS), bytes(limits.unpacked)),
+            },
+            (true, _) => Error::TooLarge {
+                what: format!("the artifact {} unpacked", artifact.url),
+                limit: bytes(limits.unpacked),
+            },
+        }
     }
-    files.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
-    Ok(files)
+}
+
+/// The wanted files that were found so far.
+struct Found<'a> {
+    artifact: &'a Artifact,
+    /// The folder or file that is wanted.
+    wanted: &'a str,
+    limits: &'a FileLimits,
+    files: Vec<SourceFile>,
+    is_folder_seen: bool,
+    /// Bytes that may still be kept.
+    left: u64,
+}
+
+impl<'a> Found<'a> {
+    fn new(artifact: &'a Artifact, wanted: &'a str, limits: &'a FileLimits) -> Self {
+        Self {
+            artifact,
+            wanted,
+            limits,
+            files: Vec::new(),
+            is_folder_seen: wanted.is_empty(),
+            left: limits.total,
+        }
+    }
+
+    /// Keeps an entry that is wanted.
+    fn take<R: Read>(
+        &mut self,
+        entry: &mut tar::Entry<'_, R>,
+        damaged: &dyn Fn(&io::Error) -> Error,
+    ) -> Result<(), Error> {
+        let path = relative(&String::from_utf8_lossy(&entry.path_bytes()))?;
+        self.is_folder_seen |= below(&path, self.wanted).is_some();
+        let Some(name) = wanted_name(&path, self.wanted, self.artifact, entry)? else {
+            return Ok(());
+        };
+        if self.files.len() >= self.limits.count {
+            return Err(Error::TooLarge {
+                what: format!("the number of files in {}", self.artifact.path),
+                limit: self.limits.count.to_string(),
+            });
+        }
+        let limit = self.limits.file.min(self.left);
+        if entry.size() > limit {
+            return Err(Error::TooLarge {
+                what: path,
+                limit: bytes(limit),
+            });
+        }
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).map_err(|error| damaged(&error))?;
+        self.left -= content.len() as u64;
+        if self.files.iter().any(|file| file.name == name) {
+            return Err(Error::Corrupt {
+                what: format!("the artifact {}", self.artifact.url),
+                reason: format!("{path} is in it twice"),
+            });
+        }
+        self.files.push(SourceFile { name, content });
+        Ok(())
+    }
+
+    /// All of them, sorted by name as bytes.
+    fn finish(mut self) -> Result<Vec<SourceFile>, Error> {
+        if !self.is_folder_seen {
+            return Err(Error::FileNotFound {
+                path: self.artifact.path.clone(),
+                revision: self.artifact.url.to_string(),
+            });
+        }
+        self.files
+            .sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+        Ok(self.files)
+    }
 }
 
 /// The name of an entry that is wanted: a file directly in the folder, or the file that is the path itself.

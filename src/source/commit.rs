@@ -42,7 +42,7 @@ pub struct NewCommit<'a> {
 
 /// A commit that was made, and is nowhere yet.
 #[derive(Clone, Debug)]
-pub struct Made {
+pub struct MadeCommit {
     /// Its id.
     pub id: Oid,
     /// The commit, and the trees and blobs that its parent does not have, as a pack.
@@ -50,7 +50,7 @@ pub struct Made {
 }
 
 /// Makes the commit in memory: the repository stays as it is.
-pub(super) fn make(dir: &Path, parent: Oid, new: &NewCommit<'_>) -> Result<Made, Error> {
+pub(super) fn make(dir: &Path, parent: Oid, new: &NewCommit<'_>) -> Result<MadeCommit, Error> {
     let failed = |error: &git2::Error| damaged(dir, error);
     let repository = Repository::open_bare(dir).map_err(|error| failed(&error))?;
     let odb = repository.odb().map_err(|error| failed(&error))?;
@@ -118,7 +118,7 @@ pub(super) fn make(dir: &Path, parent: Oid, new: &NewCommit<'_>) -> Result<Made,
     }
     let mut pack = git2::Buf::new();
     packer.write_buf(&mut pack).map_err(|error| failed(&error))?;
-    Ok(Made {
+    Ok(MadeCommit {
         id: from_git2(id)?,
         pack: pack.to_vec(),
     })

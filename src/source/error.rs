@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::SignatureFault;
+use crate::egress::causes;
 
 /// A fault of a source.
 ///
@@ -206,6 +206,19 @@ pub enum Class {
     Corrupt,
 }
 
+/// What is wrong with a signature that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SignatureFault {
+    /// There is none.
+    Missing,
+    /// It is of none of the keys.
+    UnknownSigner,
+    /// It does not fit what was signed, or proves nothing.
+    Invalid,
+    /// The keys cannot be read.
+    Keys,
+}
+
 impl Error {
     /// What this fault asks of the caller.
     #[must_use]
@@ -263,15 +276,9 @@ pub(super) fn bytes(count: u64) -> String {
 
 /// Joins an error and its causes into one line; causes that repeat the text before them are left out.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
+    causes(error).fold(String::new(), |text, cause| match cause.to_string() {
+        cause if text.is_empty() => cause,
+        cause if text.contains(&cause) => text,
+        cause => format!("{text}: {cause}"),
+    })
 }

@@ -1,34 +1,27 @@
 //! All mirrors: who looks, who fetches, what is evicted.
 
-use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::gate::{self, Gate, Lock, Patience};
+use super::gate::Patience;
+use super::mirror::{KnownMirrors, Look, Mirror, is_held};
 use super::pack::PackLimits;
-use super::push::{self, Update};
+use super::push::{self, BranchUpdate};
 use super::refs::{self, RefList, RefSpec, Resolved};
 use super::session::{Access, Bounds, Session, Timeouts, lacks_object};
 use super::snapshot::Snapshot;
-use super::space::{self, Room};
+use super::storage::{Reservation, Storage};
 use super::store::{self, Store};
-use super::{Error, Expected, Made, Oid, Transports, Upstream, wire};
+use super::{Error, Transports, Upstream, verification, wire};
 
 /// How many held commits a server is told of.
 const MAX_HAVES: usize = 16;
-
-/// How long a mirror that nobody asks for is remembered. What is forgotten is looked at anew.
-const REMEMBERED: Duration = Duration::from_secs(3600);
-
-/// What the lists of refs of all mirrors may take in memory, in bytes. Those asked for last stay.
-const REMEMBERED_REFS: usize = 64 << 20;
 
 /// Where mirrors live, and what bounds them.
 #[derive(Clone, Debug)]
@@ -94,12 +87,11 @@ pub struct Stats {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+struct Counters {
     received: Arc<AtomicU64>,
     looks: AtomicU64,
     fetches: AtomicU64,
     rebuilds: AtomicU64,
-    pub(super) evictions: AtomicU64,
 }
 
 /// The mirrors of all upstreams.
@@ -108,108 +100,15 @@ pub(super) struct Counters {
 /// from async code, use `spawn_blocking`.
 #[derive(Debug)]
 pub struct Mirrors {
-    pub(super) config: MirrorConfig,
+    config: MirrorConfig,
+    pub(super) storage: Storage,
     /// Keys the names of mirrors, so that a folder's name tells nothing of a password.
     key: Vec<u8>,
-    known: Mutex<HashMap<String, Arc<Mirror>>>,
-    pub(super) room: Mutex<Room>,
-    pub(super) counters: Counters,
+    known: KnownMirrors,
+    counters: Counters,
     /// Becomes true when the process ends.
     closing: watch::Sender<bool>,
     runtime: Option<Runtime>,
-}
-
-/// One upstream, reached one way with one set of credentials ([`Upstream::identity`]).
-#[derive(Debug)]
-struct Mirror {
-    dir: PathBuf,
-    look: Gate<Look>,
-    disk: Gate<()>,
-    /// Commits that this process found whole.
-    verified: Mutex<HashSet<Oid>>,
-    /// Set by a reader that met damage; the next caller rebuilds.
-    damaged: Arc<AtomicBool>,
-    /// When it was last asked for.
-    used: Mutex<Instant>,
-}
-
-/// The last look at an upstream's refs.
-#[derive(Debug, Default)]
-struct Look {
-    begun: Option<Instant>,
-    refs: Arc<RefList>,
-    /// A look that failed by the server's doing, and when: who waited for it need not try again.
-    failed: Option<(Instant, Error)>,
-}
-
-impl Mirror {
-    fn new(dir: PathBuf, now: Instant) -> Self {
-        Self {
-            dir,
-            look: Gate::default(),
-            disk: Gate::default(),
-            verified: Mutex::default(),
-            damaged: Arc::default(),
-            used: Mutex::new(now),
-        }
-    }
-
-    fn used(&self) -> MutexGuard<'_, Instant> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn beside(&self, suffix: &str) -> PathBuf {
-        self.dir.with_extension(suffix)
-    }
-
-    fn verified(&self) -> MutexGuard<'_, HashSet<Oid>> {
-        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Checks a commit once a process.
-    fn verify(&self, store: &Store, commit: Oid, check: Check<'_>) -> Result<(), Error> {
-        if !self.verified().contains(&commit) {
-            store.verify(commit, check)?;
-            self.verified().insert(commit);
-        }
-        Ok(())
-    }
-
-    /// The mirror, where it holds the commit and that was found whole. The caller keeps it from eviction.
-    fn ready(&self, resolved: &Resolved) -> Option<Store> {
-        if self.damaged.load(Ordering::Relaxed) || !self.verified().contains(&resolved.commit()) {
-            return None;
-        }
-        let store = Store::open(&self.dir).ok().flatten()?;
-        is_held(&store, resolved).then_some(store)
-    }
-}
-
-/// Whether the commit is held, and the tag where its signature is asked for: the commit may have come by a branch.
-fn is_held(store: &Store, resolved: &Resolved) -> bool {
-    store.holds(resolved.commit()) && resolved.needed_tag().is_none_or(|tag| store.has(tag))
-}
-
-/// Stops what takes long.
-type Check<'a> = &'a dyn Fn() -> Result<(), Error>;
-
-/// The mirror of a name. Where it is a new one, those are forgotten that nobody asked for in a long time: logins change.
-fn remembered(
-    known: &mut HashMap<String, Arc<Mirror>>,
-    name: String,
-    root: &Path,
-    now: Instant,
-) -> Arc<Mirror> {
-    if let Some(mirror) = known.get(&name) {
-        *mirror.used() = now;
-        return Arc::clone(mirror);
-    }
-    known.retain(|_, mirror| {
-        Arc::strong_count(mirror) > 1 || now.saturating_duration_since(*mirror.used()) < REMEMBERED
-    });
-    let mirror = Arc::new(Mirror::new(root.join(&name), now));
-    known.insert(name, Arc::clone(&mirror));
-    mirror
 }
 
 impl Mirrors {
@@ -223,27 +122,28 @@ impl Mirrors {
             max_pack: config.max_pack.min(config.capacity / 2),
             ..config
         };
-        let root = &config.root;
-        fs::create_dir_all(root).map_err(|error| Error::io(root, &error))?;
-        let key = space::key(root)?;
+        let storage = Storage::open(config.root.clone(), config.capacity)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("source-io")
             .enable_all()
             .build()
-            .map_err(|error| Error::io(root, &error))?;
-        let mirrors = Self {
+            .map_err(|error| Error::io(&config.root, &error))?;
+        Ok(Self {
             config,
-            key,
-            known: Mutex::default(),
-            room: Mutex::default(),
+            key: storage.key()?,
+            storage,
+            known: KnownMirrors::default(),
             counters: Counters::default(),
             closing: watch::Sender::new(false),
             runtime: Some(runtime),
-        };
-        mirrors.sweep()?;
-        mirrors.measure();
-        Ok(mirrors)
+        })
+    }
+
+    /// Bytes that the mirrors take on disk, as they were when this process last measured each.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.storage.disk_bytes()
     }
 
     /// Ends what goes on, and everything that is called from now on: all calls return within a moment, with
@@ -275,7 +175,7 @@ impl Mirrors {
         let entered = Instant::now();
         let mirror = self.mirror(upstream)?;
         if let Some(commit) = refs::full_commit(want)?
-            && Self::held(&mirror).is_ok_and(|held| held.contains(&commit))
+            && mirror.held().is_ok_and(|held| held.contains(&commit))
         {
             return Ok(Resolved::pinned(commit));
         }
@@ -331,59 +231,55 @@ impl Mirrors {
         self.config.transports.check(&upstream.url)?;
         let mirror = self.mirror(upstream)?;
         let patience = self.patience(deadline);
-        let timeout = || Error::Timeout {
-            url: upstream.url.to_string(),
-            step: "waiting for another fetch of the same upstream",
-        };
-        let in_use = Self::mark_in_use(&mirror, &patience)?.ok_or_else(timeout)?;
-        let snapshot = |store, in_use| {
-            let revision = resolved.revision.clone();
-            let requirement = resolved.requirement.as_ref();
-            let signed = requirement
-                .map(|requirement| requirement.check(&store, resolved, &upstream.url))
-                .transpose()
-                .inspect_err(|error| {
-                    let is_damaged = matches!(error, Error::Corrupt { .. });
-                    mirror.damaged.fetch_or(is_damaged, Ordering::Relaxed);
-                })?;
-            Snapshot::new(
-                store,
-                mirror.dir.clone(),
-                revision,
-                Arc::clone(&mirror.damaged),
-                in_use,
-            )
-            .map(|snapshot| snapshot.signed_by(signed))
-        };
+        let in_use = mirror.mark_in_use(&patience)?.ok_or_else(|| busy(upstream))?;
         // What is known to be whole does not wait for another commit's fetch.
-        if let Some(store) = mirror.ready(resolved) {
-            return snapshot(store, in_use);
-        }
-        let pass = mirror.disk.enter(&patience).ok_or_else(timeout)?;
-        let lock =
-            gate::lock_until(&mirror.beside("lock"), Lock::Exclusive, &patience)?.ok_or_else(timeout)?;
+        let store = match mirror.ready(resolved) {
+            Some(store) => store,
+            None => match self.store_with(&mirror, upstream, resolved, &patience) {
+                Ok(store) => store,
+                Err(error) => {
+                    drop(in_use);
+                    self.storage.discard_if_empty(&mirror.dir);
+                    return Err(error);
+                }
+            },
+        };
+        let signed = verification::check(&store, resolved, &upstream.url).inspect_err(|error| {
+            let is_damaged = matches!(error, Error::Corrupt { .. });
+            mirror.damaged.fetch_or(is_damaged, Ordering::Relaxed);
+        })?;
+        let revision = resolved.revision.clone();
+        let damaged = Arc::clone(&mirror.damaged);
+        let snapshot = Snapshot::new(store, mirror.dir.clone(), revision, damaged, in_use)?;
+        Ok(snapshot.signed_by(signed))
+    }
+
+    /// The mirror with the commit in it, fetched where it is not held. It is kept within the capacity.
+    fn store_with(
+        &self,
+        mirror: &Mirror,
+        upstream: &Upstream,
+        resolved: &Resolved,
+        patience: &Patience,
+    ) -> Result<Store, Error> {
+        let pass = mirror.disk.enter(patience).ok_or_else(|| busy(upstream))?;
+        let lock = mirror.lock_for_writing(patience)?.ok_or_else(|| busy(upstream))?;
         if mirror.damaged.swap(false, Ordering::Relaxed) {
-            self.rebuild(&mirror, "a reader met damage")?;
+            self.rebuild(mirror, "a reader met damage")?;
         }
-        let provided = match self.provide(&mirror, upstream, resolved, deadline) {
+        let deadline = patience.deadline;
+        let provided = match self.provide(mirror, upstream, resolved, deadline) {
             Err(Error::Corrupt { what, reason }) if mirror.dir.exists() => self
-                .rebuild(&mirror, &format!("{what}: {reason}"))
-                .and_then(|()| self.provide(&mirror, upstream, resolved, deadline)),
+                .rebuild(mirror, &format!("{what}: {reason}"))
+                .and_then(|()| self.provide(mirror, upstream, resolved, deadline)),
             outcome => outcome,
         };
-        self.measure_one(&mirror.dir);
-        match provided {
-            Ok(store) => {
-                drop((pass, lock));
-                self.evict();
-                snapshot(store, in_use)
-            }
-            Err(error) => {
-                drop(in_use);
-                self.discard_if_empty(&mirror.dir, lock);
-                Err(error)
-            }
+        self.storage.measure_one(&mirror.dir);
+        drop((pass, lock));
+        if provided.is_ok() {
+            self.storage.evict();
         }
+        provided
     }
 
     /// Brings a commit to a branch, where that is still what it was.
@@ -396,20 +292,12 @@ impl Mirrors {
     pub fn push(
         &self,
         upstream: &Upstream,
-        branch: &str,
-        expected: Expected,
-        made: &Made,
+        update: &BranchUpdate<'_>,
         deadline: Instant,
     ) -> Result<(), Error> {
         self.config.transports.check(&upstream.url)?;
         let session = self.session(upstream, Access::Write, self.config.max_refs, deadline)?;
-        let update = Update {
-            branch,
-            expected,
-            new: made.id,
-            pack: &made.pack,
-        };
-        let pushed = push::push(&session, &update);
+        let pushed = push::push(&session, update);
         // Whatever came of it, what was seen of the branch before may not hold any more.
         if let Ok(mirror) = self.mirror(upstream)
             && let Some(pass) = mirror.look.enter(&self.patience(deadline))
@@ -417,7 +305,8 @@ impl Mirrors {
             *pass.value() = Look::default();
         }
         pushed?;
-        tracing::info!(url = %upstream.url, branch, commit = %made.id, "pushed");
+        let (branch, commit) = (update.branch, update.commit.id);
+        tracing::info!(url = %upstream.url, branch, %commit, "pushed");
         Ok(())
     }
 
@@ -430,7 +319,7 @@ impl Mirrors {
             looks: load(&self.counters.looks),
             fetches: load(&self.counters.fetches),
             rebuilds: load(&self.counters.rebuilds),
-            evictions: load(&self.counters.evictions),
+            evictions: self.storage.evictions(),
         }
     }
 
@@ -464,16 +353,7 @@ impl Mirrors {
         upstream.identity(|bytes| mac.update(bytes));
         let digest = mac.finalize().into_bytes();
         let name = hex::encode(&digest[..16]);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(remembered(&mut known, name, &self.config.root, Instant::now()))
-    }
-
-    /// The commits held, as far as the disk tells without a lock: names only, so nothing half-written is seen.
-    fn held(mirror: &Mirror) -> Result<Vec<Oid>, Error> {
-        match Store::open(&mirror.dir)? {
-            Some(store) => store.held(),
-            None => Ok(Vec::new()),
-        }
+        Ok(self.known.find_or_add(name, self.storage.root(), Instant::now()))
     }
 
     /// Lists the upstream's refs, or shares a list that is young enough.
@@ -511,7 +391,7 @@ impl Mirrors {
                     failed: None,
                 };
                 drop(last);
-                self.bound_refs();
+                self.known.bound_refs();
                 Ok(refs)
             }
             Err(error) => {
@@ -520,24 +400,6 @@ impl Mirrors {
                     last.failed = Some((Instant::now(), error.clone()));
                 }
                 Err(error)
-            }
-        }
-    }
-
-    /// Forgets the lists of refs that were not asked for for longest, until the rest fits.
-    fn bound_refs(&self) {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut listed: Vec<(Instant, &Arc<Mirror>)> =
-            known.values().map(|mirror| (*mirror.used(), mirror)).collect();
-        listed.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
-        let mut total = 0;
-        for (_, mirror) in listed {
-            let mut look = mirror.look.value();
-            total += look.refs.bytes();
-            if total > REMEMBERED_REFS {
-                total -= look.refs.bytes();
-                look.begun = None;
-                look.refs = Arc::default();
             }
         }
     }
@@ -574,7 +436,7 @@ impl Mirrors {
             store
         } else {
             // It may have been evicted since.
-            mirror.verified().clear();
+            mirror.forget_verified();
             Store::create(&mirror.dir)?
         };
         let mut haves = Vec::new();
@@ -582,7 +444,7 @@ impl Mirrors {
             mirror.verify(&store, commit, &check)?;
             haves.push(commit);
         }
-        let mut reserved = self.reserve();
+        let mut reserved: Reservation<'_> = self.storage.reserve();
         self.counters.fetches.fetch_add(1, Ordering::Relaxed);
         let begun = Instant::now();
         // What goes around the pack, such as progress, is counted as well.
@@ -631,19 +493,16 @@ impl Mirrors {
     fn rebuild(&self, mirror: &Mirror, reason: &str) -> Result<(), Error> {
         tracing::warn!(mirror = %mirror.dir.display(), reason, "throwing a mirror away to fetch it anew");
         self.counters.rebuilds.fetch_add(1, Ordering::Relaxed);
-        mirror.verified().clear();
+        mirror.forget_verified();
         store::remove(&mirror.dir)
     }
+}
 
-    /// Keeps the mirror from eviction while the file is open, and notes the time of use. `None` when patience is over.
-    fn mark_in_use(mirror: &Mirror, patience: &Patience) -> Result<Option<File>, Error> {
-        let path = mirror.beside("use");
-        let Some(file) = gate::lock_until(&path, Lock::Shared, patience)? else {
-            return Ok(None);
-        };
-        file.set_modified(SystemTime::now())
-            .map_err(|error| Error::io(&path, &error))?;
-        Ok(Some(file))
+/// Another fetch of the same upstream takes too long.
+fn busy(upstream: &Upstream) -> Error {
+    Error::Timeout {
+        url: upstream.url.to_string(),
+        step: "waiting for another fetch of the same upstream",
     }
 }
 
@@ -662,27 +521,5 @@ impl Drop for Mirrors {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mirrors_of_past_logins_are_forgotten_and_those_in_use_are_not() {
-        let mut known = HashMap::new();
-        let begin = Instant::now();
-        let minute = |minute: u64| begin + Duration::from_secs(60 * minute);
-        let mut ask = |name: &str, at| remembered(&mut known, name.to_owned(), Path::new("/m"), at);
-        drop(ask("old", minute(0)));
-        let held = ask("held", minute(0));
-        drop(ask("asked", minute(0)));
-        drop(ask("asked", minute(5)));
-        drop(ask("new", minute(62)));
-        let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["asked", "held", "new"]);
-        assert_eq!(held.dir, Path::new("/m/held"));
     }
 }

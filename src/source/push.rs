@@ -8,6 +8,7 @@ use gix_transport::Service;
 use gix_transport::client::{MessageKind, WriteMode};
 use gix_transport::packetline::blocking_io::encode;
 
+use super::commit::MadeCommit;
 use super::refs::RemoteRef;
 use super::session::Session;
 use super::wire::{AGENT, AnyTransport, connect, fault, remote_ref};
@@ -18,29 +19,30 @@ const LARGEST_REPORT: u64 = 64 << 10;
 /// How much of what hooks say is kept, in bytes.
 const LARGEST_SAYING: usize = 4 << 10;
 
-/// What a branch has to be for a push.
+/// What a branch has to be like for a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
+pub enum ExpectedBranch {
     /// At this commit.
     At(Oid),
     /// Not there.
     Absent,
 }
 
-/// A ref that is to become another commit.
-pub(super) struct Update<'a> {
+/// A branch that is to become another commit.
+#[derive(Clone, Copy, Debug)]
+pub struct BranchUpdate<'a> {
     /// The branch, without `refs/heads/`.
-    pub(super) branch: &'a str,
-    pub(super) expected: Expected,
-    pub(super) new: Oid,
-    /// The objects that the server lacks.
-    pub(super) pack: &'a [u8],
+    pub branch: &'a str,
+    /// What it has to be like before.
+    pub expected: ExpectedBranch,
+    /// What it becomes. The server gets the objects that it lacks with it.
+    pub commit: &'a MadeCommit,
 }
 
 /// Pushes, where the branch is still what it was. The server compares once more.
 ///
 /// After [`Error::Unreachable`] and [`Error::Timeout`] the branch may have moved or not.
-pub(super) fn push(session: &Arc<Session>, update: &Update<'_>) -> Result<(), Error> {
+pub(super) fn push(session: &Arc<Session>, update: &BranchUpdate<'_>) -> Result<(), Error> {
     let name = format!("refs/heads/{}", update.branch);
     let (mut transport, mut handshake) = connect(session, Service::ReceivePack)?;
     let refs = handshake.refs.take().unwrap_or_default();
@@ -50,8 +52,8 @@ pub(super) fn push(session: &Arc<Session>, update: &Update<'_>) -> Result<(), Er
         .find(|RemoteRef { name: found, .. }| *found == name)
         .map(|found| found.target);
     let expected = match update.expected {
-        Expected::At(commit) => Some(commit),
-        Expected::Absent => None,
+        ExpectedBranch::At(commit) => Some(commit),
+        ExpectedBranch::Absent => None,
     };
     if there != expected {
         return Err(raced(session, update, "it is at another commit"));
@@ -66,9 +68,9 @@ pub(super) fn push(session: &Arc<Session>, update: &Update<'_>) -> Result<(), Er
     features.extend(offers("object-format").then(|| "object-format=sha1".to_owned()));
     features.extend(offers("agent").then(|| format!("agent={AGENT}")));
     let old = expected.map_or_else(|| "0".repeat(40), |commit| commit.to_string());
-    let command = format!("{old} {} {name}\0 {}", update.new, features.join(" "));
+    let command = format!("{old} {} {name}\0 {}", update.commit.id, features.join(" "));
     session.expect(LARGEST_REPORT);
-    let (report, said) = exchange(session, &mut transport, &command, update.pack, sideband)?;
+    let (report, said) = exchange(session, &mut transport, &command, &update.commit.pack, sideband)?;
     judge(session, update, &name, &report, &said)
 }
 
@@ -144,7 +146,13 @@ fn unframed(mut bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Reads the report: `unpack ok`, and `ok` or `ng` with a reason for the ref.
-fn judge(session: &Session, update: &Update<'_>, name: &str, report: &[u8], said: &str) -> Result<(), Error> {
+fn judge(
+    session: &Session,
+    update: &BranchUpdate<'_>,
+    name: &str,
+    report: &[u8],
+    said: &str,
+) -> Result<(), Error> {
     let report = String::from_utf8_lossy(report);
     let rejected = |reason: &str| {
         let said = said.trim();
@@ -200,7 +208,7 @@ fn is_race(reason: &str) -> bool {
     WORDS.iter().any(|word| reason.contains(word))
 }
 
-fn raced(session: &Session, update: &Update<'_>, reason: &str) -> Error {
+fn raced(session: &Session, update: &BranchUpdate<'_>, reason: &str) -> Error {
     Error::Raced {
         url: session.url(),
         branch: update.branch.to_owned(),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use semver::{Version, VersionReq};
 
 use super::{Error, Oid, Requirement};
-use crate::api::common::GitRef;
 use crate::text::is_plain;
 
 const HEADS: &str = "refs/heads/";
@@ -30,31 +29,11 @@ pub enum RefSpec {
     /// A commit's SHA-1: 40 hexadecimal digits, or at least 7 where a branch or tag ends in it.
     Commit(String),
     /// The highest tag within a range of semantic versions.
-    Semver(Range),
+    Semver(VersionRange),
     /// A tag, else a branch, else a commit of that name: a value of `source-refs.yaml`.
     Any(String),
     /// The branch that the server calls `HEAD`.
     Default,
-}
-
-impl RefSpec {
-    /// The ref that a spec names.
-    ///
-    /// # Errors
-    ///
-    /// Where it names none or several, or a range that is none.
-    pub fn of(git: &GitRef) -> Result<Self, Error> {
-        match (&git.branch, &git.tag, &git.commit, &git.semver) {
-            (Some(branch), None, None, None) => Ok(Self::Branch(branch.clone())),
-            (None, Some(tag), None, None) => Ok(Self::Tag(tag.clone())),
-            (None, None, Some(commit), None) => Ok(Self::Commit(commit.clone())),
-            (None, None, None, Some(range)) => range.parse().map(Self::Semver),
-            _ => Err(Error::RefInvalid {
-                wanted: "ref".to_owned(),
-                reason: "set exactly one of branch, tag, commit and semver".to_owned(),
-            }),
-        }
-    }
 }
 
 impl fmt::Display for RefSpec {
@@ -75,12 +54,12 @@ impl fmt::Display for RefSpec {
 /// Comparators are joined by commas or spaces. A bare full version means exactly that version, as in Flux;
 /// `1.x`, `^1.2`, `~1.2` and `>=1.2 <2` are as usual. Prereleases are left out unless a comparator names one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Range {
+pub struct VersionRange {
     text: String,
     requirement: VersionReq,
 }
 
-impl std::str::FromStr for Range {
+impl std::str::FromStr for VersionRange {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
@@ -115,7 +94,7 @@ impl std::str::FromStr for Range {
     }
 }
 
-impl fmt::Display for Range {
+impl fmt::Display for VersionRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -476,7 +455,7 @@ fn tags(refs: &RefList) -> impl Iterator<Item = (&str, Version, ListedRef<'_>)> 
 }
 
 /// The highest version within the range; among tags that differ in nothing but writing, the first by name.
-fn highest(refs: &RefList, range: &Range) -> Option<Resolved> {
+fn highest(refs: &RefList, range: &VersionRange) -> Option<Resolved> {
     tags(refs)
         .filter(|(_, version, _)| range.requirement.matches(version))
         .max_by(|(name_a, a, _), (name_b, b, _)| a.cmp(b).then(name_b.cmp(name_a)))

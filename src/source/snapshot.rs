@@ -11,7 +11,7 @@ use git2::Repository;
 use super::local::{read_blob, read_blob_size, read_tree};
 use super::store::{Store, damaged};
 use super::tree::Tree;
-use super::{Error, FileLimits, Made, NewCommit, Oid, Revision, SourceFile, commit};
+use super::{Error, FileLimits, MadeCommit, NewCommit, Oid, Revision, SourceFile, commit};
 use crate::patch::{ObjectError, Objects, TreeEntry};
 
 /// A commit of a mirror. The mirror is not evicted while this exists.
@@ -149,7 +149,7 @@ impl Snapshot {
     ///
     /// [`Error::Path`] where a file is not there or no regular one, [`Error::Author`], [`Error::Secret`]
     /// where the key cannot be used, [`Error::Corrupt`].
-    pub fn make_commit(&self, new: &NewCommit<'_>) -> Result<Made, Error> {
+    pub fn make_commit(&self, new: &NewCommit<'_>) -> Result<MadeCommit, Error> {
         // A handle of its own: what is made stays in memory, and this one's readers see nothing of it.
         let path = {
             let repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);

@@ -56,7 +56,7 @@ const MOST_DEPENDENCIES: usize = 10;
 const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("api", &["patch", "constraints"], Kind::Pure),
     ("plan", &["api", "patch", "constraints"], Kind::Pure),
-    ("source", &["api", "egress", "patch", "plan"], Kind::Effects),
+    ("source", &["egress", "patch"], Kind::Effects),
     ("publish", &["egress", "patch"], Kind::Effects),
     ("build", &["api"], Kind::Pure),
     ("rest", &["egress"], Kind::Effects),
@@ -166,23 +166,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("publish", &["image", "registry::manifests"]),
-    (
-        "source",
-        &[
-            "error",
-            "local",
-            "pack",
-            "refs",
-            "secret",
-            "signing",
-            "store",
-            "url",
-            "verification",
-            "verification::openpgp",
-            "verification::ssh",
-        ],
-    ),
-    ("source", &["mirrors", "space"]),
 ];
 
 /// What a pure room must not name.

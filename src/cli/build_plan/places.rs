@@ -165,7 +165,10 @@ impl<'a> Places<'a> {
         if let Some(folder) = self.folder(&[&url.to_string(), last_part(&url.to_string())])? {
             return Ok(folder);
         }
-        let want = git.ref_.as_ref().map_or(Ok(RefSpec::Default), RefSpec::of)?;
+        let want = git
+            .ref_
+            .as_ref()
+            .map_or(Ok(RefSpec::Default), RefSpec::try_from)?;
         Ok(self.commit(what, &git.url, &want)?.held)
     }
 

@@ -183,7 +183,7 @@ impl Planner<'_> {
             .ok_or_else(|| Error::Usage("it has no build, so that there is nothing to plan".to_owned()))?;
         let located = self.locate(spec.patches.as_ref())?;
         let want = match (&spec.upstream.ref_, &spec.upstream.ref_from) {
-            (Some(git), _) => RefSpec::of(git)?,
+            (Some(git), _) => RefSpec::try_from(git)?,
             (None, Some(from)) => {
                 let bytes = located.beside("upstream.refFrom", &from.path)?;
                 let key = from.key.as_deref().unwrap_or(&spec.component.0);

@@ -23,7 +23,7 @@ use crate::forge::GitPurpose;
 use crate::plan::delivery::image_of;
 use crate::plan::{Failure, Step};
 use crate::source::{
-    self, Error, FileLimits, Freshness, Identity, Mirrors, NewCommit, RefSpec, Signer, Upstream,
+    self, BranchUpdate, Error, FileLimits, Freshness, Identity, Mirrors, NewCommit, RefSpec, Signer, Upstream,
 };
 
 /// What the repository is called in messages.
@@ -411,7 +411,12 @@ impl Batch<'_> {
                 time,
                 signer: signer.as_ref(),
             })?;
-            match mirrors.push(&upstream, &commit.branch, commit.expected, &made, deadline) {
+            let update = BranchUpdate {
+                branch: &commit.branch,
+                expected: commit.expected,
+                commit: &made,
+            };
+            match mirrors.push(&upstream, &update, deadline) {
                 Ok(()) => Ok(Ok(made.id.to_string())),
                 Err(raced @ Error::Raced { .. }) => Ok(Err(raced.to_string())),
                 Err(error) => Err(error),

@@ -4,7 +4,7 @@ use crate::api::delivery::DeliveryGit;
 use crate::api::reason;
 use crate::deliver::{self, DEFAULT_MESSAGE, Delivered, Named, Onto, Plan, Round, Tip, Trailers};
 use crate::plan::{Failure, Step as Part};
-use crate::source::{Expected, Snapshot};
+use crate::source::{ExpectedBranch, Snapshot};
 
 /// A branch as it is.
 pub struct At {
@@ -52,7 +52,7 @@ pub struct Commit {
     pub onto: Onto,
     /// Where it goes, and what has to be there.
     pub branch: String,
-    pub expected: Expected,
+    pub expected: ExpectedBranch,
     pub files: Vec<(String, Vec<u8>)>,
     pub message: String,
 }
@@ -123,9 +123,9 @@ pub fn next_step(read: &Read, git: &DeliveryGit, images: &[Named]) -> Step {
                         .as_ref()
                         .map_or_else(|| read.name.clone(), |push| push.branch.clone()),
                     expected: match (&git.push, &read.beside) {
-                        (None, _) => Expected::At(read.base.snapshot.commit()),
-                        (Some(_), Some(at)) => Expected::At(at.snapshot.commit()),
-                        (Some(_), None) => Expected::Absent,
+                        (None, _) => ExpectedBranch::At(read.base.snapshot.commit()),
+                        (Some(_), Some(at)) => ExpectedBranch::At(at.snapshot.commit()),
+                        (Some(_), None) => ExpectedBranch::Absent,
                     },
                     files: plan.files,
                     message,

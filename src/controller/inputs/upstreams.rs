@@ -98,7 +98,8 @@ pub async fn signed(
     let keys = references.secret(namespace, &secret_ref.name).await;
     let source = format!("Secret {namespace}/{}", secret_ref.name);
     let keys = keys.map_err(Failure::of_verification)?;
-    Ok(resolved.requiring(Arc::new(Requirement::new(mode.unwrap_or_default(), source, keys))))
+    let requirement = Requirement::new(mode.unwrap_or_default().into(), source, keys);
+    Ok(resolved.requiring(Arc::new(requirement)))
 }
 
 /// Checks the signature that something is bound to, fetching it where it is not held; returns who signed it, in words, and
@@ -130,7 +131,8 @@ pub fn joined(signatures: impl IntoIterator<Item = Option<String>>) -> Option<St
 
 /// The ref that a spec names.
 pub fn git_ref(git: &GitRef) -> Result<RefSpec, Failure> {
-    RefSpec::of(git).map_err(|error| Failure::stalled(Step::Source, reason::INVALID_SPEC, error.to_string()))
+    RefSpec::try_from(git)
+        .map_err(|error| Failure::stalled(Step::Source, reason::INVALID_SPEC, error.to_string()))
 }
 
 /// Resolves a ref, looking at the upstream where that is due.

@@ -8,23 +8,24 @@
 
 mod object;
 mod openpgp;
+mod refusal;
+mod requirement;
 mod ssh;
 
 use std::fmt;
-use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use git2::ObjectType;
 use pgp::composed::SignedPublicKey;
 
-use self::object::{Format, Malformed, Signed};
+use self::object::{Format, Signed};
+use self::refusal::Refusal;
 use self::ssh::AllowedSigner;
 use super::store::Store;
-use super::{Error, Resolved, SecretData};
-use crate::api::common::VerificationMode;
-use crate::plan::inputs::Inputs;
+use super::{Error, Resolved, SecretData, SignatureFault};
 use crate::text::printable;
+
+pub use self::requirement::{Requirement, SignedObjects};
 
 /// The most bytes that a Secret with keys may have.
 const MOST_BYTES: usize = 512 << 10;
@@ -32,54 +33,8 @@ const MOST_BYTES: usize = 512 << 10;
 /// The most keys of a kind.
 const MOST_KEYS: usize = 256;
 
-/// The sizes of RSA keys in bits: smaller ones prove too little, larger ones take long.
-const RSA_BITS: RangeInclusive<u32> = 2048..=8192;
-
 /// The largest commit or tag in bytes that is looked at.
 const LARGEST: usize = 1 << 20;
-
-/// What has to be signed, and by whom.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Requirement {
-    mode: VerificationMode,
-    /// What the keys are called in messages, for instance `Secret ours/keys`.
-    source: String,
-    data: Arc<SecretData>,
-}
-
-impl fmt::Debug for Requirement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Requirement({}, {})", self.mode.as_str(), self.source)
-    }
-}
-
-/// What is wrong with a signature that was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SignatureFault {
-    /// There is none.
-    Missing,
-    /// It is of none of the keys.
-    UnknownSigner,
-    /// It does not fit what was signed, or proves nothing.
-    Invalid,
-    /// The keys cannot be read.
-    Keys,
-}
-
-/// Why a signature does not do, in words that follow what was signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Refusal {
-    Missing(String),
-    /// Who made it.
-    Unknown(String),
-    Invalid(String),
-}
-
-impl From<Malformed> for Refusal {
-    fn from(malformed: Malformed) -> Self {
-        Self::Invalid(malformed.to_string())
-    }
-}
 
 /// The keys of a Secret.
 #[derive(Debug, Default)]
@@ -88,76 +43,58 @@ struct TrustedKeys {
     ssh: Vec<AllowedSigner>,
 }
 
-impl Requirement {
-    /// The keys are the values of a Secret, whatever its keys are called: armored OpenPGP public keys, SSH public keys, and
-    /// lines of an `allowed_signers` file (ssh-keygen(1)). They are read when something is verified.
-    #[must_use]
-    pub fn new(mode: VerificationMode, source: String, data: Arc<SecretData>) -> Self {
-        Self { mode, source, data }
-    }
-
-    /// A digest over all that a verdict follows from besides the objects.
-    #[must_use]
-    pub fn digest(&self) -> String {
-        let inputs = Inputs::new("verification/1").with(self.mode.as_str().as_bytes());
-        let with =
-            |inputs: Inputs, (name, value): (&String, &Vec<u8>)| inputs.with(name.as_bytes()).with(value);
-        self.data.iter().fold(inputs, with).digest()
-    }
-
-    /// Whether the tag object has to be there.
-    pub(super) fn needs_tag(&self) -> bool {
-        self.mode != VerificationMode::HEAD
-    }
-
-    /// Checks what was resolved; returns what is signed by whom, in words.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unverified`]; [`Error::TooLarge`] and [`Error::Corrupt`] where an object cannot be read.
-    pub(super) fn check(
-        &self,
-        store: &Store,
-        resolved: &Resolved,
-        url: &dyn fmt::Display,
-    ) -> Result<String, Error> {
-        let unverified = |fault, reason| Error::Unverified {
-            url: url.to_string(),
-            fault,
-            reason,
-        };
-        let keys = TrustedKeys::read(&self.data)
-            .map_err(|reason| unverified(SignatureFault::Keys, format!("{}: {reason}", self.source)))?;
-        let now = SystemTime::now();
-        let mut verified = Vec::new();
-        let mut take = |what: String, checked: Result<String, Refusal>| match checked {
-            Ok(who) => {
-                verified.push(format!("{what} is signed by {who}"));
-                Ok(())
-            }
-            Err(Refusal::Missing(why)) => Err(unverified(SignatureFault::Missing, format!("{what} {why}"))),
-            Err(Refusal::Invalid(why)) => Err(unverified(SignatureFault::Invalid, format!("{what} {why}"))),
-            Err(Refusal::Unknown(who)) => Err(unverified(
-                SignatureFault::UnknownSigner,
-                format!("{what} is signed by {who}, which is not in {}", self.source),
-            )),
-        };
-        if self.mode != VerificationMode::HEAD {
-            let what = match resolved.revision().tag() {
-                Some(name) => format!("tag {}", printable(name, 100)),
-                None => printable(&resolved.revision().to_string(), 150),
-            };
-            take(what, tag(store, resolved, &keys, now)?)?;
+/// Checks what was resolved, where that is asked for; returns what is signed by whom, in words.
+///
+/// # Errors
+///
+/// [`Error::Unverified`]; [`Error::TooLarge`] and [`Error::Corrupt`] where an object cannot be read.
+pub(super) fn check(
+    store: &Store,
+    resolved: &Resolved,
+    url: &dyn fmt::Display,
+) -> Result<Option<String>, Error> {
+    let Some(requirement) = &resolved.requirement else {
+        return Ok(None);
+    };
+    let unverified = |fault, reason| Error::Unverified {
+        url: url.to_string(),
+        fault,
+        reason,
+    };
+    let keys = TrustedKeys::read(&requirement.data)
+        .map_err(|reason| unverified(SignatureFault::Keys, format!("{}: {reason}", requirement.source)))?;
+    let now = SystemTime::now();
+    let mut verified = Vec::new();
+    let mut take = |what: String, checked: Result<String, Refusal>| match checked {
+        Ok(who) => {
+            verified.push(format!("{what} is signed by {who}"));
+            Ok(())
         }
-        if self.mode != VerificationMode::Tag {
-            let raw = store.raw(resolved.commit(), ObjectType::Commit, LARGEST)?;
-            let checked = object::commit(&raw)
-                .map_err(Refusal::from)
-                .and_then(|signed| keys.verify(&signed, now));
-            take(format!("commit {}", resolved.commit()), checked)?;
-        }
-        Ok(verified.join(", "))
+        Err(Refusal::Missing(why)) => Err(unverified(SignatureFault::Missing, format!("{what} {why}"))),
+        Err(Refusal::Invalid(why)) => Err(unverified(SignatureFault::Invalid, format!("{what} {why}"))),
+        Err(Refusal::Unknown(who)) => Err(unverified(
+            SignatureFault::UnknownSigner,
+            format!(
+                "{what} is signed by {who}, which is not in {}",
+                requirement.source
+            ),
+        )),
+    };
+    if requirement.needs_tag() {
+        let what = match resolved.revision().tag() {
+            Some(name) => format!("tag {}", printable(name, 100)),
+            None => printable(&resolved.revision().to_string(), 150),
+        };
+        take(what, tag(store, resolved, &keys, now)?)?;
     }
+    if requirement.needs_commit() {
+        let raw = store.raw(resolved.commit(), ObjectType::Commit, LARGEST)?;
+        let checked = object::commit(&raw)
+            .map_err(Refusal::from)
+            .and_then(|signed| keys.verify(&signed, now));
+        take(format!("commit {}", resolved.commit()), checked)?;
+    }
+    Ok(Some(verified.join(", ")))
 }
 
 /// Checks the tag that something was resolved by.

@@ -8,7 +8,7 @@ use pgp::packet::{Signature, SignatureType, SignatureVersion, SubpacketData};
 use pgp::ser::Serialize;
 use pgp::types::{KeyDetails, PublicParams, Tag, VerifyingKey};
 
-use super::{RSA_BITS, Refusal};
+use super::refusal::{RSA_BITS, Refusal};
 use crate::source::openpgp::{date, end, is_of, is_on_use, lets_sign};
 
 /// The line that an armored public key begins with.

@@ -6,7 +6,7 @@ use russh::keys::ssh_key::public::KeyData;
 use russh::keys::ssh_key::{Algorithm, SshSig};
 use russh::keys::{HashAlg, PublicKey};
 
-use super::{RSA_BITS, Refusal};
+use super::refusal::{RSA_BITS, Refusal};
 use crate::source::signing::NAMESPACE;
 use crate::text::printable;
 

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use jiff::Timestamp;
 use patchset::source::{
-    Class, Error, Expected, FileLimits, Freshness, Identity, Made, Mirrors, NewCommit, RefSpec, Signer,
-    Snapshot, Upstream,
+    BranchUpdate, Class, Error, ExpectedBranch, FileLimits, Freshness, Identity, MadeCommit, Mirrors,
+    NewCommit, RefSpec, Signer, Snapshot, Upstream,
 };
 
 use super::{MARKER, anonymous, mirrors, secret, soon, with_secret};
@@ -53,7 +53,7 @@ fn head(mirrors: &Mirrors, upstream: &Upstream) -> Snapshot {
     mirrors.snapshot(upstream, &resolved, soon()).unwrap()
 }
 
-fn make(snapshot: &Snapshot, files: &[(&str, &str)], signer: Option<&Signer>) -> Result<Made, Error> {
+fn make(snapshot: &Snapshot, files: &[(&str, &str)], signer: Option<&Signer>) -> Result<MadeCommit, Error> {
     let files: Vec<(String, Vec<u8>)> = files
         .iter()
         .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()))
@@ -73,15 +73,23 @@ fn deliver(
     upstream: &Upstream,
     text: &str,
     signer: Option<&Signer>,
-) -> Result<Made, Error> {
+) -> Result<MadeCommit, Error> {
     let snapshot = head(mirrors, upstream);
     let made = make(&snapshot, &[("apps/a.yaml", text)], signer)?;
-    mirrors.push(upstream, "main", Expected::At(snapshot.commit()), &made, soon())?;
+    mirrors.push(
+        upstream,
+        &BranchUpdate {
+            branch: "main",
+            expected: ExpectedBranch::At(snapshot.commit()),
+            commit: &made,
+        },
+        soon(),
+    )?;
     Ok(made)
 }
 
 /// What git itself finds in the repository.
-fn assert_sound(repo: &GitRepo, made: &Made, before: &str) {
+fn assert_sound(repo: &GitRepo, made: &MadeCommit, before: &str) {
     assert_eq!(repo.git(&["rev-parse", "main"]), made.id.to_string());
     repo.git(&["fsck", "--strict", "--full"]);
     assert_eq!(repo.git(&["rev-parse", "main^"]), before);
@@ -122,7 +130,15 @@ fn a_commit_changes_the_named_files_alone(#[case] versions: bool) {
     .unwrap();
     assert_eq!(repo.git(&["rev-parse", "main"]), before);
     mirrors
-        .push(&upstream, "main", Expected::At(snapshot.commit()), &made, soon())
+        .push(
+            &upstream,
+            &BranchUpdate {
+                branch: "main",
+                expected: ExpectedBranch::At(snapshot.commit()),
+                commit: &made,
+            },
+            soon(),
+        )
         .unwrap();
     assert_sound(&repo, &made, &before);
     assert_eq!(
@@ -172,16 +188,32 @@ fn a_lost_race_is_told_and_changes_nothing() {
     let snapshot = head(&mirrors, &upstream);
     let made = make(&snapshot, &[("apps/a.yaml", "a: 2\n")], None).unwrap();
     let theirs = repo.commit(&[("README", "faster\n")], "faster");
-    let expected = Expected::At(snapshot.commit());
+    let expected = ExpectedBranch::At(snapshot.commit());
     let raced = mirrors
-        .push(&upstream, "main", expected, &made, soon())
+        .push(
+            &upstream,
+            &BranchUpdate {
+                branch: "main",
+                expected,
+                commit: &made,
+            },
+            soon(),
+        )
         .unwrap_err();
     assert!(matches!(raced, Error::Raced { .. }), "{raced}");
     assert_eq!(raced.class(), Class::Transient);
     assert_eq!(repo.git(&["rev-parse", "main"]), theirs);
-    let absent = mirrors.push(&upstream, "main", Expected::Absent, &made, soon());
+    let absent = mirrors.push(
+        &upstream,
+        &BranchUpdate {
+            branch: "main",
+            expected: ExpectedBranch::Absent,
+            commit: &made,
+        },
+        soon(),
+    );
     assert!(matches!(absent, Err(Error::Raced { .. })));
-    // Made again on what is there now, it goes through, and keeps theirs.
+    // MadeCommit again on what is there now, it goes through, and keeps theirs.
     let made = deliver(&mirrors, &upstream, "a: 2\n", None).unwrap();
     assert_sound(&repo, &made, &theirs);
     assert_eq!(repo.git(&["show", "main:README"]), "faster");
@@ -199,11 +231,27 @@ fn a_branch_of_its_own_is_made_and_replaced() {
     let first = make(&snapshot, &[("apps/a.yaml", "a: 2\n")], None).unwrap();
     let branch = "patchset/images";
     mirrors
-        .push(&upstream, branch, Expected::Absent, &first, soon())
+        .push(
+            &upstream,
+            &BranchUpdate {
+                branch,
+                expected: ExpectedBranch::Absent,
+                commit: &first,
+            },
+            soon(),
+        )
         .unwrap();
     let second = make(&snapshot, &[("apps/a.yaml", "a: 3\n")], None).unwrap();
     mirrors
-        .push(&upstream, branch, Expected::At(first.id), &second, soon())
+        .push(
+            &upstream,
+            &BranchUpdate {
+                branch,
+                expected: ExpectedBranch::At(first.id),
+                commit: &second,
+            },
+            soon(),
+        )
         .unwrap();
     assert_eq!(repo.git(&["rev-parse", branch]), second.id.to_string());
     assert_eq!(
@@ -261,13 +309,33 @@ fn who_may_not_push_is_told_without_credentials() {
     let mirrors = mirrors(cache.path());
     let snapshot = head(&mirrors, &right);
     let made = make(&snapshot, &[("apps/a.yaml", "a: 2\n")], None).unwrap();
-    let expected = Expected::At(snapshot.commit());
-    let error = mirrors.push(&wrong, "main", expected, &made, soon()).unwrap_err();
+    let expected = ExpectedBranch::At(snapshot.commit());
+    let error = mirrors
+        .push(
+            &wrong,
+            &BranchUpdate {
+                branch: "main",
+                expected,
+                commit: &made,
+            },
+            soon(),
+        )
+        .unwrap_err();
     assert!(matches!(error, Error::Authentication { .. }), "{error}");
     for secret in [MARKER, "marker-other"] {
         assert!(!format!("{error} {error:?}").contains(secret), "{error:?}");
     }
-    mirrors.push(&right, "main", expected, &made, soon()).unwrap();
+    mirrors
+        .push(
+            &right,
+            &BranchUpdate {
+                branch: "main",
+                expected,
+                commit: &made,
+            },
+            soon(),
+        )
+        .unwrap();
     // A server that serves the repository and takes no push.
     repo.git(&["config", "http.receivepack", "false"]);
     let error = deliver(&mirrors, &right, "a: 3\n", None).unwrap_err();
@@ -394,9 +462,17 @@ fn what_is_said_in_place_of_a_report_is_told() {
     server.fail(Fault::InPlaceOfReport(
         "\u{3}error: GitLab: the branch is locked\n",
     ));
-    let expected = Expected::At(snapshot.commit());
+    let expected = ExpectedBranch::At(snapshot.commit());
     let error = mirrors
-        .push(&upstream, "main", expected, &made, soon())
+        .push(
+            &upstream,
+            &BranchUpdate {
+                branch: "main",
+                expected,
+                commit: &made,
+            },
+            soon(),
+        )
         .unwrap_err();
     assert!(matches!(error, Error::Rejected { .. }), "{error:?}");
     assert!(error.to_string().contains("the branch is locked"), "{error}");
@@ -413,15 +489,33 @@ fn a_server_that_fails_leaves_the_branch_as_it_is() {
     let mirrors = mirrors(cache.path());
     let snapshot = head(&mirrors, &upstream);
     let made = make(&snapshot, &[("apps/a.yaml", "a: 2\n")], None).unwrap();
-    let expected = Expected::At(snapshot.commit());
+    let expected = ExpectedBranch::At(snapshot.commit());
     server.fail(Fault::Status(503));
     let error = mirrors
-        .push(&upstream, "main", expected, &made, soon())
+        .push(
+            &upstream,
+            &BranchUpdate {
+                branch: "main",
+                expected,
+                commit: &made,
+            },
+            soon(),
+        )
         .unwrap_err();
     assert_eq!(error.class(), Class::Transient, "{error}");
     server.fail(Fault::None);
     assert_eq!(repo.git(&["rev-parse", "main"]), before);
-    mirrors.push(&upstream, "main", expected, &made, soon()).unwrap();
+    mirrors
+        .push(
+            &upstream,
+            &BranchUpdate {
+                branch: "main",
+                expected,
+                commit: &made,
+            },
+            soon(),
+        )
+        .unwrap();
 }
 
 #[test]

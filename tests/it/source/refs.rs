@@ -209,7 +209,7 @@ fn ranges_choose_the_highest_tag() {
         assert_eq!(resolved.revision().name(), Some(expected), "{range}");
     }
     for malformed in ["", "  ", ">=", "1.0 || 2.0", "latest", ">=1.0, !"] {
-        let error = malformed.parse::<patchset::source::Range>().unwrap_err();
+        let error = malformed.parse::<patchset::source::VersionRange>().unwrap_err();
         assert_eq!(error.class(), Class::Invalid, "{malformed}");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use patchset::api::common::VerificationMode::{self, HEAD, Tag, TagAndHEAD};
+use patchset::source::SignedObjects::{self, Commit, Tag, TagAndCommit};
 use patchset::source::{
     Error, FileLimits, Freshness, Mirrors, RefSpec, Requirement, SignatureFault, Upstream,
 };
@@ -67,11 +67,11 @@ impl Case {
     fn verify(
         &self,
         want: &RefSpec,
-        mode: VerificationMode,
+        objects: SignedObjects,
         keys: &str,
     ) -> Result<String, (SignatureFault, String)> {
         let data = BTreeMap::from([("any.name".to_owned(), keys.as_bytes().to_vec())]);
-        let requirement = Requirement::new(mode, "Secret ours/keys".to_owned(), Arc::new(data));
+        let requirement = Requirement::new(objects, "Secret ours/keys".to_owned(), Arc::new(data));
         let resolved = self
             .mirrors
             .resolve(&self.upstream, want, Freshness::Now, soon())
@@ -90,7 +90,7 @@ impl Case {
     }
 
     fn commit(&self, id: &str, keys: &str) -> Result<String, (SignatureFault, String)> {
-        self.verify(&RefSpec::Commit(id.to_owned()), HEAD, keys)
+        self.verify(&RefSpec::Commit(id.to_owned()), Commit, keys)
     }
 
     fn tag(&self, name: &str, keys: &str) -> Result<String, (SignatureFault, String)> {
@@ -854,14 +854,14 @@ fn tags_are_verified_by_their_own_signature() {
     // A range leads to a tag too; the commit is another matter, and a branch has no tag.
     let range = || RefSpec::Semver("=1.0.0".parse().unwrap());
     case.verify(&range(), Tag, &line).unwrap();
-    let (fault, why) = case.verify(&range(), TagAndHEAD, &line).unwrap_err();
+    let (fault, why) = case.verify(&range(), TagAndCommit, &line).unwrap_err();
     assert_eq!((fault, why), (Missing, format!("commit {old} has no signature")));
     let main = RefSpec::Any("main".to_owned());
     assert_eq!(case.verify(&main, Tag, &line).unwrap_err().0, Missing);
     repo.signed_commit(&signing, "signed");
     repo.git_with(&signing, &["tag", "-s", "-m", "both", "v2.0.0"]);
     let both = case
-        .verify(&RefSpec::Tag("v2.0.0".to_owned()), TagAndHEAD, &line)
+        .verify(&RefSpec::Tag("v2.0.0".to_owned()), TagAndCommit, &line)
         .unwrap();
     assert!(
         both.contains("tag v2.0.0 is signed by") && both.contains("commit "),
@@ -906,7 +906,7 @@ fn a_tag_is_fetched_once_where_its_commit_is_held_already() {
         assert_eq!(case.mirrors.stats().fetches, fetches);
     }
     // Nothing of an unsigned commit is read, and with other keys it is another question.
-    let requirement = Requirement::new(HEAD, "Secret a/b".to_owned(), Arc::new(BTreeMap::new()));
+    let requirement = Requirement::new(Commit, "Secret a/b".to_owned(), Arc::new(BTreeMap::new()));
     let bound = resolved.clone().requiring(Arc::new(requirement));
     let refused = case.mirrors.snapshot(&case.upstream, &bound, soon()).unwrap_err();
     assert!(

@@ -3,41 +3,54 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::Error;
+use super::error;
 use super::gate::{self, Lock};
-use super::{Error, Mirrors, store};
+use super::store::{self, Store};
 
 /// How long making or removing a mirror may take before what is left of it counts as rubbish.
 const HALF_MADE: Duration = Duration::from_secs(600);
 /// What a fetch reserves at once, in bytes; less where the capacity is small.
 const STEP: u64 = 8 << 20;
 
+/// The folder of all mirrors, and how much of its capacity is taken.
+#[derive(Debug)]
+pub(super) struct Storage {
+    root: PathBuf,
+    /// Bytes on disk beyond which mirrors go.
+    capacity: u64,
+    taken: Mutex<Taken>,
+    /// Mirrors that were removed for space.
+    evictions: AtomicU64,
+}
+
 /// What is taken of the capacity, in bytes.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+struct Taken {
     /// Each mirror, as it was when this process last measured it.
     mirrors: HashMap<PathBuf, u64>,
     /// The packs that are being fetched.
     reserved: u64,
 }
 
-impl Room {
+impl Taken {
     fn stored(&self) -> u64 {
         self.mirrors.values().sum()
     }
 }
 
-/// The room for a pack that is being fetched. It is given back when that is over.
+/// Space for a pack that is being fetched. It is given back when that is over.
 pub(super) struct Reservation<'a> {
-    mirrors: &'a Mirrors,
+    storage: &'a Storage,
     bytes: u64,
 }
 
 impl Reservation<'_> {
-    /// Has room for so many bytes in all, evicting mirrors where that is needed.
+    /// Has space for so many bytes in all, evicting mirrors where that is needed.
     ///
     /// # Errors
     ///
@@ -46,24 +59,24 @@ impl Reservation<'_> {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else {
             return Ok(());
         };
-        let capacity = self.mirrors.config.capacity;
+        let capacity = self.storage.capacity;
         let more = more.next_multiple_of(STEP.min(capacity / 32).max(1));
         loop {
             {
-                let mut room = self.mirrors.room();
-                if room.stored().saturating_add(room.reserved).saturating_add(more) <= capacity {
-                    room.reserved += more;
+                let mut taken = self.storage.taken();
+                if taken.stored().saturating_add(taken.reserved).saturating_add(more) <= capacity {
+                    taken.reserved += more;
                     self.bytes += more;
                     return Ok(());
                 }
             }
-            if !self.mirrors.evict_oldest() {
+            if !self.storage.evict_oldest() {
                 return Err(Error::Io {
-                    path: self.mirrors.config.root.display().to_string(),
+                    path: self.storage.root.display().to_string(),
                     reason: format!(
                         "no room for another pack: the mirrors in use and the fetches under way take the capacity \
                          of {} (--storage-capacity)",
-                        super::error::bytes(capacity)
+                        error::bytes(capacity)
                     ),
                 });
             }
@@ -73,31 +86,91 @@ impl Reservation<'_> {
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        self.mirrors.room().reserved -= self.bytes;
+        self.storage.taken().reserved -= self.bytes;
     }
 }
 
-impl Mirrors {
-    fn room(&self) -> MutexGuard<'_, Room> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+impl Storage {
+    /// Opens the folder, which is made where it is missing, and removes what a crash left half-made.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where the folder cannot be made or read.
+    pub(super) fn open(root: PathBuf, capacity: u64) -> Result<Self, Error> {
+        fs::create_dir_all(&root).map_err(|error| Error::io(&root, &error))?;
+        let storage = Self {
+            root,
+            capacity,
+            taken: Mutex::default(),
+            evictions: AtomicU64::new(0),
+        };
+        storage.sweep()?;
+        storage.measure();
+        Ok(storage)
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The folder.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Bytes that the mirrors take on disk, as they were when this process last measured each.
-    #[must_use]
-    pub fn disk_bytes(&self) -> u64 {
-        self.room().stored()
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.taken().stored()
     }
 
-    /// Begins to reserve room.
+    /// How many mirrors were removed for space.
+    pub(super) fn evictions(&self) -> u64 {
+        self.evictions.load(Ordering::Relaxed)
+    }
+
+    /// Begins to reserve space.
     pub(super) fn reserve(&self) -> Reservation<'_> {
         Reservation {
-            mirrors: self,
+            storage: self,
             bytes: 0,
         }
     }
 
+    /// Reads the folder's key, or makes one.
+    pub(super) fn key(&self) -> Result<Vec<u8>, Error> {
+        let path = self.root.join("key");
+        let read = || fs::read(&path).ok().filter(|key| key.len() == 32);
+        if let Some(key) = read() {
+            return Ok(key);
+        }
+        let mut fresh = [0; 32];
+        let random: &dyn rustls::crypto::SecureRandom =
+            rustls::crypto::ring::default_provider().secure_random;
+        random.fill(&mut fresh).map_err(|_| Error::Io {
+            path: path.display().to_string(),
+            reason: "the system gives no random numbers".to_owned(),
+        })?;
+        let failed = |error: &std::io::Error| Error::io(&path, error);
+        let mut file = tempfile::Builder::new()
+            .prefix("key-")
+            .tempfile_in(&self.root)
+            .map_err(|error| failed(&error))?;
+        std::io::Write::write_all(&mut file, &fresh).map_err(|error| failed(&error))?;
+        match file.persist_noclobber(&path) {
+            Ok(_) => Ok(fresh.to_vec()),
+            // Another process was first, or the file is damaged.
+            Err(error) => {
+                if let Some(key) = read() {
+                    return Ok(key);
+                }
+                error.file.persist(&path).map_err(|error| failed(&error.error))?;
+                Ok(fresh.to_vec())
+            }
+        }
+    }
+
     fn mirrors_on_disk(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.config.root).into_iter().flatten().flatten();
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
         entries
             .map(|entry| entry.path())
             .filter(|path| is_mirror(path) && path.is_dir())
@@ -105,28 +178,28 @@ impl Mirrors {
     }
 
     /// Measures the mirrors that are not known yet, and forgets those that are gone: other processes may share the folder.
-    pub(super) fn measure(&self) {
+    fn measure(&self) {
         let there = self.mirrors_on_disk();
-        let known = |dir: &PathBuf| self.room().mirrors.contains_key(dir);
+        let known = |dir: &PathBuf| self.taken().mirrors.contains_key(dir);
         let new: Vec<_> = there
             .iter()
             .filter(|dir| !known(dir))
             .map(|dir| (dir.clone(), store::size(dir)))
             .collect();
-        let mut room = self.room();
-        room.mirrors.extend(new);
-        room.mirrors.retain(|dir, _| there.contains(dir));
+        let mut taken = self.taken();
+        taken.mirrors.extend(new);
+        taken.mirrors.retain(|dir, _| there.contains(dir));
     }
 
     /// Measures a mirror that was written to.
     pub(super) fn measure_one(&self, dir: &Path) {
         let size = store::size(dir);
-        self.room().mirrors.insert(dir.to_owned(), size);
+        self.taken().mirrors.insert(dir.to_owned(), size);
     }
 
     /// Removes the mirrors that were not used for longest until the rest fits. One that is in use stays.
     pub(super) fn evict(&self) {
-        while self.disk_bytes() > self.config.capacity && self.evict_oldest() {}
+        while self.disk_bytes() > self.capacity && self.evict_oldest() {}
     }
 
     /// Removes the mirror that was not used for longest, of those that are not in use. Whether there was one.
@@ -137,17 +210,17 @@ impl Mirrors {
             used.unwrap_or(SystemTime::UNIX_EPOCH)
         };
         let mut mirrors: Vec<_> = self
-            .room()
+            .taken()
             .mirrors
             .keys()
             .map(|dir| (used(dir), dir.clone()))
             .collect();
         mirrors.sort_unstable();
         for (_, dir) in mirrors {
-            match evict_one(&dir) {
+            match remove_unless_used(&dir, |_| Ok(true)) {
                 Ok(true) => {
-                    let size = self.room().mirrors.remove(&dir);
-                    self.counters.evictions.fetch_add(1, Ordering::Relaxed);
+                    let size = self.taken().mirrors.remove(&dir);
+                    self.evictions.fetch_add(1, Ordering::Relaxed);
                     tracing::info!(mirror = %dir.display(), bytes = size, "evicted a mirror");
                     return true;
                 }
@@ -158,29 +231,19 @@ impl Mirrors {
         false
     }
 
-    /// Removes a mirror that holds nothing after a fetch that failed, unless somebody else waits for it. The caller
-    /// has its lock.
-    pub(super) fn discard_if_empty(&self, dir: &Path, lock: File) {
-        let discard = || -> Result<bool, Error> {
-            if store::Store::open(dir)?.is_some_and(|store| !store.is_empty()) {
-                return Ok(false);
-            }
-            let Some(users) = gate::try_lock(&dir.with_extension("use"), Lock::Exclusive)? else {
-                return Ok(false);
-            };
-            remove(dir, users, lock)?;
-            Ok(true)
-        };
-        match discard() {
-            Ok(true) => drop(self.room().mirrors.remove(dir)),
+    /// Removes a mirror that holds nothing after a fetch that failed, unless somebody else is at it: then it is for them.
+    pub(super) fn discard_if_empty(&self, dir: &Path) {
+        let is_empty = |dir: &Path| Ok(Store::open(dir)?.is_none_or(|store| store.is_empty()));
+        match remove_unless_used(dir, is_empty) {
+            Ok(true) => drop(self.taken().mirrors.remove(dir)),
             Ok(false) => {}
             Err(error) => tracing::debug!(mirror = %dir.display(), %error, "an empty mirror stays"),
         }
     }
 
     /// Removes what is half-made or half-removed, unless another process is at it.
-    pub(super) fn sweep(&self) -> Result<(), Error> {
-        let root = &self.config.root;
+    fn sweep(&self) -> Result<(), Error> {
+        let root = &self.root;
         for entry in fs::read_dir(root)
             .map_err(|error| Error::io(root, &error))?
             .flatten()
@@ -201,22 +264,25 @@ impl Mirrors {
                 .is_some_and(|extension| extension == "use" || extension == "lock");
             if is_lock && is_mirror(&dir) && !dir.exists() {
                 // Of a mirror that went without them, unless another process is about to make it.
-                let _ = evict_one(&dir);
+                let _ = remove_unless_used(&dir, |_| Ok(true));
             }
         }
         Ok(())
     }
 }
 
-/// Removes a mirror unless it is in use. No lock is waited for, so that the order of [`Mirrors::snapshot`], which
-/// takes `use` before `lock`, does not matter here.
-fn evict_one(dir: &Path) -> Result<bool, Error> {
+/// Removes a mirror of which `may_go` says so, unless it is in use; returns whether it did. No lock is waited for, so that
+/// the order of those who fetch, and take `use` before `lock`, does not matter here.
+fn remove_unless_used(dir: &Path, may_go: impl Fn(&Path) -> Result<bool, Error>) -> Result<bool, Error> {
     let Some(writer) = gate::try_lock(&dir.with_extension("lock"), Lock::Exclusive)? else {
         return Ok(false);
     };
     let Some(users) = gate::try_lock(&dir.with_extension("use"), Lock::Exclusive)? else {
         return Ok(false);
     };
+    if !may_go(dir)? {
+        return Ok(false);
+    }
     remove(dir, users, writer)?;
     Ok(true)
 }
@@ -236,36 +302,4 @@ fn is_mirror(path: &Path) -> bool {
     path.file_name()
         .and_then(|name| name.to_str())
         .is_some_and(|name| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
-/// Reads the folder's key, or makes one.
-pub(super) fn key(root: &Path) -> Result<Vec<u8>, Error> {
-    let path = root.join("key");
-    let read = || fs::read(&path).ok().filter(|key| key.len() == 32);
-    if let Some(key) = read() {
-        return Ok(key);
-    }
-    let mut fresh = [0; 32];
-    let random: &dyn rustls::crypto::SecureRandom = rustls::crypto::ring::default_provider().secure_random;
-    random.fill(&mut fresh).map_err(|_| Error::Io {
-        path: path.display().to_string(),
-        reason: "the system gives no random numbers".to_owned(),
-    })?;
-    let failed = |error: &std::io::Error| Error::io(&path, error);
-    let mut file = tempfile::Builder::new()
-        .prefix("key-")
-        .tempfile_in(root)
-        .map_err(|error| failed(&error))?;
-    std::io::Write::write_all(&mut file, &fresh).map_err(|error| failed(&error))?;
-    match file.persist_noclobber(&path) {
-        Ok(_) => Ok(fresh.to_vec()),
-        // Another process was first, or the file is damaged.
-        Err(error) => {
-            if let Some(key) = read() {
-                return Ok(key);
-            }
-            error.file.persist(&path).map_err(|error| failed(&error.error))?;
-            Ok(fresh.to_vec())
-        }
-    }
 }

@@ -1,0 +1,36 @@
+//! What the resources say of repositories, as the room of sources takes it.
+
+use crate::api::common::{GitRef, VerificationMode};
+use crate::source::{Error, RefSpec, SignedObjects};
+
+impl TryFrom<&GitRef> for RefSpec {
+    type Error = Error;
+
+    /// The ref that a spec names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RefInvalid`] where it names none or several, or a range that is none.
+    fn try_from(git: &GitRef) -> Result<Self, Error> {
+        match (&git.branch, &git.tag, &git.commit, &git.semver) {
+            (Some(branch), None, None, None) => Ok(Self::Branch(branch.clone())),
+            (None, Some(tag), None, None) => Ok(Self::Tag(tag.clone())),
+            (None, None, Some(commit), None) => Ok(Self::Commit(commit.clone())),
+            (None, None, None, Some(range)) => range.parse().map(Self::Semver),
+            _ => Err(Error::RefInvalid {
+                wanted: "ref".to_owned(),
+                reason: "set exactly one of branch, tag, commit and semver".to_owned(),
+            }),
+        }
+    }
+}
+
+impl From<VerificationMode> for SignedObjects {
+    fn from(mode: VerificationMode) -> Self {
+        match mode {
+            VerificationMode::HEAD => Self::Commit,
+            VerificationMode::Tag => Self::Tag,
+            VerificationMode::TagAndHEAD => Self::TagAndCommit,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! One mirror, and what this process remembers of it and of the others.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::gate::{self, Gate, Lock, Patience};
+use super::refs::{RefList, Resolved};
+use super::store::Store;
+use super::{Error, Oid};
+
+/// How long a mirror that nobody asks for is remembered. What is forgotten is looked at anew.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+
+/// What the lists of refs of all mirrors may take in memory, in bytes. Those asked for last stay.
+const REMEMBERED_REFS: usize = 64 << 20;
+
+/// Stops what takes long.
+pub(super) type Check<'a> = &'a dyn Fn() -> Result<(), Error>;
+
+/// One upstream, reached one way with one set of credentials
+/// ([`Upstream::identity`](super::Upstream::identity)).
+#[derive(Debug)]
+pub(super) struct Mirror {
+    pub(super) dir: PathBuf,
+    pub(super) look: Gate<Look>,
+    pub(super) disk: Gate<()>,
+    /// Commits that this process found whole.
+    verified: Mutex<HashSet<Oid>>,
+    /// Set by a reader that met damage; the next caller rebuilds.
+    pub(super) damaged: Arc<AtomicBool>,
+    /// When it was last asked for.
+    used: Mutex<Instant>,
+}
+
+/// The last look at an upstream's refs.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    pub(super) begun: Option<Instant>,
+    pub(super) refs: Arc<RefList>,
+    /// A look that failed by the server's doing, and when: who waited for it need not try again.
+    pub(super) failed: Option<(Instant, Error)>,
+}
+
+impl Mirror {
+    fn new(dir: PathBuf, now: Instant) -> Self {
+        Self {
+            dir,
+            look: Gate::default(),
+            disk: Gate::default(),
+            verified: Mutex::default(),
+            damaged: Arc::default(),
+            used: Mutex::new(now),
+        }
+    }
+
+    fn used(&self) -> MutexGuard<'_, Instant> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn verified(&self) -> MutexGuard<'_, HashSet<Oid>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks a commit once a process.
+    pub(super) fn verify(&self, store: &Store, commit: Oid, check: Check<'_>) -> Result<(), Error> {
+        if !self.verified().contains(&commit) {
+            store.verify(commit, check)?;
+            self.verified().insert(commit);
+        }
+        Ok(())
+    }
+
+    /// Forgets which commits were found whole, because the mirror is another one from here on.
+    pub(super) fn forget_verified(&self) {
+        self.verified().clear();
+    }
+
+    /// The mirror, where it holds the commit and that was found whole. The caller keeps it from eviction.
+    pub(super) fn ready(&self, resolved: &Resolved) -> Option<Store> {
+        if self.damaged.load(Ordering::Relaxed) || !self.verified().contains(&resolved.commit()) {
+            return None;
+        }
+        let store = Store::open(&self.dir).ok().flatten()?;
+        is_held(&store, resolved).then_some(store)
+    }
+
+    /// The commits held, as far as the disk tells without a lock: names only, so nothing half-written is seen.
+    pub(super) fn held(&self) -> Result<Vec<Oid>, Error> {
+        match Store::open(&self.dir)? {
+            Some(store) => store.held(),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Keeps the mirror from eviction while the file is open, and notes the time of use. `None` when patience is over.
+    pub(super) fn mark_in_use(&self, patience: &Patience) -> Result<Option<File>, Error> {
+        let path = self.dir.with_extension("use");
+        let Some(file) = gate::lock_until(&path, Lock::Shared, patience)? else {
+            return Ok(None);
+        };
+        file.set_modified(SystemTime::now())
+            .map_err(|error| Error::io(&path, &error))?;
+        Ok(Some(file))
+    }
+
+    /// Keeps other processes from writing while the file is open. `None` when patience is over.
+    pub(super) fn lock_for_writing(&self, patience: &Patience) -> Result<Option<File>, Error> {
+        gate::lock_until(&self.dir.with_extension("lock"), Lock::Exclusive, patience)
+    }
+}
+
+/// Whether the commit is held, and the tag where its signature is asked for: the commit may have come by a branch.
+pub(super) fn is_held(store: &Store, resolved: &Resolved) -> bool {
+    store.holds(resolved.commit()) && resolved.needed_tag().is_none_or(|tag| store.has(tag))
+}
+
+/// The mirrors that this process knows, by their names.
+#[derive(Debug, Default)]
+pub(super) struct KnownMirrors(Mutex<HashMap<String, Arc<Mirror>>>);
+
+impl KnownMirrors {
+    fn mirrors(&self) -> MutexGuard<'_, HashMap<String, Arc<Mirror>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The mirror of a name below `root`. Where it is a new one, those are forgotten that nobody asked for in a long time:
+    /// logins change.
+    pub(super) fn find_or_add(&self, name: String, root: &Path, now: Instant) -> Arc<Mirror> {
+        let mut known = self.mirrors();
+        if let Some(mirror) = known.get(&name) {
+            *mirror.used() = now;
+            return Arc::clone(mirror);
+        }
+        known.retain(|_, mirror| {
+            Arc::strong_count(mirror) > 1 || now.saturating_duration_since(*mirror.used()) < REMEMBERED
+        });
+        let mirror = Arc::new(Mirror::new(root.join(&name), now));
+        known.insert(name, Arc::clone(&mirror));
+        mirror
+    }
+
+    /// Forgets the lists of refs that were not asked for for longest, until the rest fits.
+    pub(super) fn bound_refs(&self) {
+        let known = self.mirrors();
+        let mut listed: Vec<(Instant, &Arc<Mirror>)> =
+            known.values().map(|mirror| (*mirror.used(), mirror)).collect();
+        listed.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
+        let mut total = 0;
+        for (_, mirror) in listed {
+            let mut look = mirror.look.value();
+            total += look.refs.bytes();
+            if total > REMEMBERED_REFS {
+                total -= look.refs.bytes();
+                look.begun = None;
+                look.refs = Arc::default();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_of_past_logins_are_forgotten_and_those_in_use_are_not() {
+        let known = KnownMirrors::default();
+        let begin = Instant::now();
+        let minute = |minute: u64| begin + Duration::from_secs(60 * minute);
+        let ask = |name: &str, at| known.find_or_add(name.to_owned(), Path::new("/m"), at);
+        drop(ask("old", minute(0)));
+        let held = ask("held", minute(0));
+        drop(ask("asked", minute(0)));
+        drop(ask("asked", minute(5)));
+        drop(ask("new", minute(62)));
+        let known = known.mirrors();
+        let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["asked", "held", "new"]);
+        assert_eq!(held.dir, Path::new("/m/held"));
+    }
+}

@@ -29,7 +29,8 @@ say "lints"
 cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 
 say "the libraries alone: without features, their documentation, and what would be published"
-libraries=(--package git-apply-engine --package upper-constraints)
+libraries=()
+for library in crates/*/; do libraries+=(--package "$(basename "$library")"); done
 cargo clippy --locked --lib "${libraries[@]}" --quiet -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features "${libraries[@]}" --quiet
 cargo package --locked --no-verify --allow-dirty "${libraries[@]}" --quiet

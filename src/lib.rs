@@ -29,7 +29,6 @@ pub mod forge;
 pub mod ops;
 pub mod plan;
 pub mod publish;
-mod references;
 pub mod rest;
 pub mod sbom;
 pub mod source;

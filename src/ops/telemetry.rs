@@ -38,7 +38,7 @@ impl Level {
     fn directive(self) -> &'static str {
         match self {
             Self::Trace => "trace",
-            Self::Debug => "info,patchset=debug,kube=debug",
+            Self::Debug => "info,patchset=debug,git_mirrors=debug,kube=debug",
             Self::Info => "info",
             Self::Warn => "warn",
             Self::Error => "error",
@@ -57,9 +57,14 @@ fn may_be_shown(target: &str, level: tracing::Level) -> bool {
     if target == CLIENT {
         return false;
     }
-    let is_heard = ["patchset", "kube_client", "kube_runtime", "kube_core"]
-        .into_iter()
-        .any(is_in);
+    let heard = [
+        "patchset",
+        "git_mirrors",
+        "kube_client",
+        "kube_runtime",
+        "kube_core",
+    ];
+    let is_heard = heard.into_iter().any(is_in);
     is_heard || level <= tracing::Level::INFO
 }
 
@@ -104,6 +109,7 @@ mod tests {
     fn what_libraries_send_and_receive_is_never_shown() {
         for (target, level, expected) in [
             ("patchset::controller::run", Level::TRACE, true),
+            ("git_mirrors::mirrors", Level::DEBUG, true),
             ("kube_client::client::builder", Level::DEBUG, true),
             ("kube_client::client", Level::WARN, false),
             ("kube_client::client", Level::TRACE, false),

@@ -15,7 +15,7 @@ use crate::source::clone::LocalCommit;
 use crate::source::folder::Folder;
 use crate::source::{
     Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Revision, Scheme, Snapshot, Transports, Tree,
-    Upstream,
+    Upstream, mirror_config,
 };
 
 /// How old a look at a repository's refs may be: one serves a whole plan.
@@ -218,7 +218,7 @@ impl<'a> Places<'a> {
         }
         let config = MirrorConfig {
             transports: Transports::NONE.and(scheme),
-            ..MirrorConfig::new(input::cache(self.options.cache_dir.as_deref())?)
+            ..mirror_config(input::cache(self.options.cache_dir.as_deref())?)
         };
         let mirrors = Arc::new(Mirrors::open(config)?);
         all.push((scheme, Arc::clone(&mirrors)));

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use super::super::{Error, input};
 use crate::patch::{self, Options, PatchInput, Sequence, Series};
 use crate::source::local::{self, LocalRepository};
-use crate::source::{Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Transports, Upstream};
+use crate::source::{
+    Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Transports, Upstream, mirror_config,
+};
 
 /// How old a look at an upstream's refs may be: one serves all releases.
 const SHARED: Duration = Duration::from_secs(60);
@@ -45,7 +47,7 @@ impl Upstreams {
         let config = MirrorConfig {
             // Whoever names the address allows its way.
             transports: Transports::NONE.and(url.scheme()),
-            ..MirrorConfig::new(input::cache(cache)?)
+            ..mirror_config(input::cache(cache)?)
         };
         Ok(Self::Url {
             base,

@@ -34,7 +34,7 @@ use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
 use crate::ops::{server, telemetry};
 use crate::plan::backoff;
 use crate::publish::Layers;
-use crate::source::{MirrorConfig, Mirrors, Scheme, Transports};
+use crate::source::{self, MirrorConfig, Mirrors, Scheme, Transports};
 use crate::status::notify::{Notifier, Totals};
 
 /// How often the contents that nothing refers to are dropped.
@@ -343,7 +343,7 @@ fn mirror_config(options: &Options) -> MirrorConfig {
     MirrorConfig {
         capacity: options.storage_capacity,
         transports,
-        ..MirrorConfig::new(&options.storage_path)
+        ..source::mirror_config(&options.storage_path)
     }
 }
 

@@ -10,7 +10,7 @@ use super::local::{from_git2, read_blob, read_blob_size, read_tree};
 use super::refs::{self, RefSpec, RemoteRef, Resolved};
 use super::tree::Tree;
 use super::{Error, Oid, Revision};
-use crate::patch::{ObjectError, Objects, TreeEntry};
+use git_apply_engine::{ObjectError, Objects, TreeEntry};
 
 const HEADS: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";

@@ -9,7 +9,7 @@ use pgp::ser::Serialize;
 use pgp::types::{KeyDetails, PublicParams, Tag, VerifyingKey};
 
 use super::refusal::{RSA_BITS, Refusal};
-use crate::source::openpgp::{date, end, is_of, is_on_use, lets_sign};
+use crate::openpgp::{date, end, is_of, is_on_use, lets_sign};
 
 /// The line that an armored public key begins with.
 pub(super) const BEGINNING: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";

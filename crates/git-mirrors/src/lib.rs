@@ -1,12 +1,5 @@
-//! Mirrors upstreams, resolves refs, and reads what Git and Flux sources hold.
-//!
-//! [`Mirrors`] keeps one bare mirror per upstream and credentials: [`Mirrors::resolve`] finds the commit that a ref
-//! stands for, [`Mirrors::snapshot`] fetches it with depth 1 and gives its files and objects.
-//! [`Mirrors::fetch_artifact`] reads what a Flux source published. [`Snapshot::make_commit`] makes a commit on a snapshot, and
-//! [`Mirrors::push`] brings it to the server.
-//!
-//! Packs and objects are libgit2's, the protocol is gitoxide's, connections are made here, because each step of
-//! them has a deadline, a byte budget and the upstream's own credentials. All calls block.
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
 
 mod artifact;
 pub mod clone;
@@ -39,6 +32,7 @@ mod url;
 mod verification;
 mod wire;
 
+pub use self::url::{RepoUrl, Scheme, Transports};
 pub use artifact::{Artifact, ArtifactLimits};
 pub use commit::{Identity, MadeCommit, NewCommit};
 pub use error::{Class, Error, SignatureFault};
@@ -47,11 +41,10 @@ pub use mirrors::{Freshness, MirrorConfig, Mirrors, Stats};
 pub use push::{BranchUpdate, ExpectedBranch};
 pub use refs::{RefSpec, Resolved, Revision, VersionRange};
 pub use secret::{Credentials, Installation, Proxy, SecretData, SshCredentials, Tls, Upstream};
-pub use session::{Pace, Timeouts};
+pub use session::{Agent, Pace, Timeouts};
 pub use signing::Signer;
 pub use snapshot::Snapshot;
 pub use tree::Tree;
-pub use url::{RepoUrl, Scheme, Transports};
 pub use verification::{Requirement, SignedObjects};
 
-use crate::patch::Oid;
+pub use git_apply_engine::Oid;

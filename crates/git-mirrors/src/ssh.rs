@@ -15,7 +15,6 @@ use super::known_hosts::HostKeys;
 use super::private_key::{self, Unreadable};
 use super::session::Session;
 use super::{Credentials, Error, SshCredentials};
-use crate::egress;
 
 /// Pieces of the answer that may wait to be read; the server is held back beyond.
 const QUEUE: usize = 16;
@@ -113,7 +112,11 @@ fn connect(session: &Arc<Session>, hosts: HostKeys) -> Result<Handle<Client>, Er
     };
     let limit = session.timeouts.connect;
     let stream = session
-        .wait("connecting", limit, egress::connect(url.host(), url.port()))?
+        .wait(
+            "connecting",
+            limit,
+            guarded_egress::connect(url.host(), url.port()),
+        )?
         .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
         .map_err(|error| session.not_connected(&error))?;
     let handshake = client::connect_stream(Arc::new(config), stream, handler);

@@ -12,7 +12,7 @@ use sha1::{Digest, Sha1};
 
 use super::Error;
 use super::tree::Tree;
-use crate::patch::{EntryMode, ObjectError, Objects, Oid, TreeEntry, serialise_tree};
+use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry, serialise_tree};
 
 /// The deepest folder that is read.
 const DEEPEST: usize = 256;

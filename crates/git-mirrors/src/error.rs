@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::egress::causes;
+use guarded_egress::causes;
 
 /// A fault of a source.
 ///

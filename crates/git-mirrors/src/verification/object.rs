@@ -3,7 +3,7 @@
 //! Nothing is read that could mean one thing here and another to whoever signed: the headers have the order in which git
 //! writes them, each at most once, and there is one signature (git's commit.c, tag.c and gpg-interface.c, which are laxer).
 
-use crate::patch::Oid;
+use git_apply_engine::Oid;
 
 /// The longest signature in bytes; those of the largest keys have some 2 KiB.
 const LONGEST_SIGNATURE: usize = 32 << 10;

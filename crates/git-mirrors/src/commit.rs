@@ -11,7 +11,7 @@ use super::files::relative;
 use super::signing::Signer;
 use super::store::damaged;
 use super::{Error, Oid};
-use crate::text::printable;
+use foreign_text::printable;
 
 /// How much of a name an error shows, in characters.
 const LONGEST_SHOWN: usize = 100;

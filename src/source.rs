@@ -1,7 +1,23 @@
-//! What the resources say of repositories, as the room of sources takes it.
+//! Mirrors, refs, and what Git and Flux sources hold, by the library for it; and what the resources say of them, as that takes
+//! it.
+
+use std::path::PathBuf;
+
+pub use git_mirrors::*;
 
 use crate::api::common::{GitRef, VerificationMode};
-use crate::source::{Error, RefSpec, SignedObjects};
+
+/// Mirrors in a folder, with the library's bounds, that ask servers in this program's name.
+#[must_use]
+pub fn mirror_config(root: impl Into<PathBuf>) -> MirrorConfig {
+    MirrorConfig {
+        agent: Agent {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+        },
+        ..MirrorConfig::new(root)
+    }
+}
 
 impl TryFrom<&GitRef> for RefSpec {
     type Error = Error;

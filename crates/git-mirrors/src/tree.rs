@@ -5,7 +5,7 @@ use bstr::ByteSlice;
 use super::error::bytes;
 use super::files::relative;
 use super::{Error, FileLimits, Oid, SourceFile};
-use crate::patch::{EntryMode, ObjectError, Objects, TreeEntry};
+use git_apply_engine::{EntryMode, ObjectError, Objects, TreeEntry};
 
 /// The most entries that are walked over below a folder.
 const MOST_ENTRIES: usize = 500_000;

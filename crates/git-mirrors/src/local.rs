@@ -7,7 +7,7 @@ use git2::{ObjectType, Odb, Repository};
 
 use super::error::bytes;
 use super::pack::LARGEST_TREE;
-use crate::patch::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
+use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
 
 /// Why a local repository cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -210,7 +210,7 @@ impl WriteObjects for LocalRepository {
     }
 
     fn write_tree(&mut self, entries: &[TreeEntry]) -> Result<Oid, ObjectError> {
-        let bytes = crate::patch::serialise_tree(entries);
+        let bytes = git_apply_engine::serialise_tree(entries);
         let id = Oid::of_tree(&bytes);
         let odb = self.0.odb().map_err(|error| failed(id, &error))?;
         odb.write(ObjectType::Tree, &bytes)

@@ -11,7 +11,7 @@ use gix_transport::packetline::blocking_io::encode;
 use super::commit::MadeCommit;
 use super::refs::RemoteRef;
 use super::session::Session;
-use super::wire::{AGENT, AnyTransport, connect, fault, remote_ref};
+use super::wire::{AnyTransport, connect, fault, remote_ref};
 use super::{Error, Oid};
 
 /// The largest report that is read, in bytes.
@@ -66,7 +66,7 @@ pub(super) fn push(session: &Arc<Session>, update: &BranchUpdate<'_>) -> Result<
     let mut features = vec!["report-status".to_owned()];
     features.extend(sideband.then(|| "side-band-64k".to_owned()));
     features.extend(offers("object-format").then(|| "object-format=sha1".to_owned()));
-    features.extend(offers("agent").then(|| format!("agent={AGENT}")));
+    features.extend(offers("agent").then(|| format!("agent={}", session.agent.in_protocol())));
     let old = expected.map_or_else(|| "0".repeat(40), |commit| commit.to_string());
     let command = format!("{old} {} {name}\0 {}", update.commit.id, features.join(" "));
     session.expect(LARGEST_REPORT);

@@ -14,7 +14,7 @@ use super::mirror::{KnownMirrors, Look, Mirror, is_held};
 use super::pack::PackLimits;
 use super::push::{self, BranchUpdate};
 use super::refs::{self, RefList, RefSpec, Resolved};
-use super::session::{Access, Bounds, Session, Timeouts, lacks_object};
+use super::session::{Access, Agent, Bounds, Session, Timeouts, lacks_object};
 use super::snapshot::Snapshot;
 use super::storage::{Reservation, Storage};
 use super::store::{self, Store};
@@ -30,6 +30,8 @@ pub struct MirrorConfig {
     pub root: PathBuf,
     /// Bytes on disk beyond which the mirror that was not used for longest goes. Those in use stay.
     pub capacity: u64,
+    /// Who asks, as servers are told.
+    pub agent: Agent,
     /// The schemes that may be used.
     pub transports: Transports,
     /// How long single steps may take.
@@ -52,6 +54,7 @@ impl MirrorConfig {
         Self {
             root: root.into(),
             capacity: 10 << 30,
+            agent: Agent::default(),
             transports: Transports::SECURE,
             timeouts: Timeouts::default(),
             max_pack: 1 << 30,
@@ -335,6 +338,7 @@ impl Mirrors {
             reason: "shutting down".to_owned(),
         })?;
         let bounds = Bounds {
+            agent: self.config.agent,
             transports: self.config.transports,
             timeouts: self.config.timeouts,
             patience: self.patience(deadline),

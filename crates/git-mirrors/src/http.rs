@@ -11,13 +11,12 @@ use secrecy::ExposeSecret;
 use super::error::chain;
 use super::session::{Access, Session, lacks_object};
 use super::{Credentials, Error, Scheme, Upstream};
-use crate::egress::{Destinations, Elsewhere, RefusedAddress, check_redirect, find_cause};
+use guarded_egress::{Destinations, Elsewhere, RefusedAddress, check_redirect, find_cause};
 
 /// As many as git follows (`http.c` leaves it to curl; its own limit is 20, browsers' as well).
 const MAX_REDIRECTS: usize = 5;
 /// How much is read of what a server says of a status other than success, in bytes.
 const MAX_COMPLAINT: usize = 4096;
-const USER_AGENT_VALUE: &str = concat!("git/2.0 (patchset ", env!("CARGO_PKG_VERSION"), ")");
 
 /// Sends requests to one upstream.
 #[derive(Clone)]
@@ -72,7 +71,8 @@ impl HttpClient {
         } else {
             client(session, &session.upstream, Whose::Elsewhere(self.beyond))?
         };
-        headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
+        let agent = HeaderValue::from_str(&session.agent.in_header());
+        headers.extend(agent.ok().map(|agent| (USER_AGENT, agent)));
         let mut request = Request::new(method, url.clone());
         *request.headers_mut() = headers;
         *request.body_mut() = body.map(reqwest::Body::from);
@@ -303,7 +303,7 @@ enum Whose {
 }
 
 fn client(session: &Session, upstream: &Upstream, whose: Whose) -> Result<Client, Error> {
-    crate::tls::ensure_provider();
+    guarded_egress::tls::ensure_provider();
     let certificates = match &upstream.tls.ca {
         Some(pem) => {
             reqwest::Certificate::from_pem_bundle(pem).map_err(|error| Error::Secret(chain(&error)))?

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use semver::{Version, VersionReq};
 
 use super::{Error, Oid, Requirement};
-use crate::text::is_plain;
+use foreign_text::is_plain;
 
 const HEADS: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";

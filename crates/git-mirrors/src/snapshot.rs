@@ -12,7 +12,7 @@ use super::local::{read_blob, read_blob_size, read_tree};
 use super::store::{Store, damaged};
 use super::tree::Tree;
 use super::{Error, FileLimits, MadeCommit, NewCommit, Oid, Revision, SourceFile, commit};
-use crate::patch::{ObjectError, Objects, TreeEntry};
+use git_apply_engine::{ObjectError, Objects, TreeEntry};
 
 /// A commit of a mirror. The mirror is not evicted while this exists.
 pub struct Snapshot {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::source::SecretData;
+use crate::SecretData;
 
 /// What has to be signed, and by whom.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Requirement {
     }
 
     /// Whether the tag object has to be there.
-    pub(in crate::source) fn needs_tag(&self) -> bool {
+    pub(crate) fn needs_tag(&self) -> bool {
         self.objects != SignedObjects::Commit
     }
 

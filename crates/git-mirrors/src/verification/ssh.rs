@@ -7,8 +7,8 @@ use russh::keys::ssh_key::{Algorithm, SshSig};
 use russh::keys::{HashAlg, PublicKey};
 
 use super::refusal::{RSA_BITS, Refusal};
-use crate::source::signing::NAMESPACE;
-use crate::text::printable;
+use crate::signing::NAMESPACE;
+use foreign_text::printable;
 
 /// A key that may sign, and within which limits.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::{Error, RepoUrl, Scheme};
-use crate::text::printable;
+use foreign_text::printable;
 
 /// How much of what a server says is passed on, in characters.
 const LONGEST_SAYING: usize = 400;

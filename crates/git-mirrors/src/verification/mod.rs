@@ -23,7 +23,7 @@ use self::refusal::Refusal;
 use self::ssh::AllowedSigner;
 use super::store::Store;
 use super::{Error, Resolved, SecretData, SignatureFault};
-use crate::text::printable;
+use foreign_text::printable;
 
 pub use self::requirement::{Requirement, SignedObjects};
 

@@ -12,7 +12,38 @@ use tokio::runtime::Handle;
 use super::error::bytes;
 use super::gate::Patience;
 use super::{Error, Transports, Upstream};
-use crate::egress::RefusedAddress;
+use guarded_egress::RefusedAddress;
+
+/// Who asks, as servers are told: many tell clients apart by what begins with `git/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// The program's name.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+}
+
+impl Default for Agent {
+    /// This library.
+    fn default() -> Self {
+        Self {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+impl Agent {
+    /// As the capability `agent` of Git's protocol.
+    pub(super) fn in_protocol(self) -> String {
+        format!("git/2.0-{}-{}", self.name, self.version)
+    }
+
+    /// As the header `User-Agent`.
+    pub(super) fn in_header(self) -> String {
+        format!("git/2.0 ({} {})", self.name, self.version)
+    }
+}
 
 /// How long single steps may take; a caller's deadline bounds the whole.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +136,7 @@ fn forbids(words: &str) -> bool {
 
 /// What bounds a conversation.
 pub(super) struct Bounds {
+    pub(super) agent: Agent,
     pub(super) transports: Transports,
     pub(super) timeouts: Timeouts,
     pub(super) patience: Patience,
@@ -116,6 +148,7 @@ pub(super) struct Bounds {
 /// What a conversation needs to know and keeps count of.
 pub(super) struct Session {
     pub(super) upstream: Upstream,
+    pub(super) agent: Agent,
     pub(super) transports: Transports,
     pub(super) timeouts: Timeouts,
     pub(super) access: Access,
@@ -151,6 +184,7 @@ impl Session {
         let talk_ends = Instant::now() + bounds.timeouts.talk;
         Arc::new(Self {
             upstream: upstream.clone(),
+            agent: bounds.agent,
             transports: bounds.transports,
             timeouts: bounds.timeouts,
             access: bounds.access,

@@ -16,9 +16,8 @@ use super::http::HttpClient;
 use super::refs::{RefList, RemoteRef};
 use super::session::{Reader, Session, Writer, lacks_object};
 use super::{Error, Oid, Scheme, ssh};
-use crate::egress::{self, causes};
+use guarded_egress::causes;
 
-pub(super) const AGENT: &str = concat!("git/2.0-patchset-", env!("CARGO_PKG_VERSION"));
 /// What a look asks for; version 0 sends everything unasked.
 const PREFIXES: [&str; 3] = ["HEAD", "refs/heads/", "refs/tags/"];
 
@@ -35,7 +34,7 @@ pub(super) fn look(session: &Arc<Session>) -> Result<RefList, Error> {
         None if handshake.server_protocol_version == Protocol::V2 => {
             let mut prefixes = RefPrefixes::new();
             prefixes.extend(PREFIXES.map(Into::into));
-            let agent = ("agent", Some(AGENT.into()));
+            let agent = ("agent", Some(session.agent.in_protocol().into()));
             LsRefsCommand::new(Some(prefixes), &handshake.capabilities, agent)
                 .invoke_blocking(&mut transport, &mut Discard, false)
                 .map_err(|error| fault(session, &error))?
@@ -70,7 +69,7 @@ pub(super) fn fetch(
     let mut features = Command::Fetch.default_features(version, &handshake.capabilities);
     // Both change the order of the answer's parts, and gain nothing in one round.
     features.retain(|(name, _)| !matches!(*name, "sideband-all" | "no-done"));
-    features.push(("agent", Some(AGENT.into())));
+    features.push(("agent", Some(session.agent.in_protocol().into())));
     let has_bands = features.iter().any(|(name, _)| name.starts_with("side-band"));
     Response::check_required_features(version, &features).map_err(|error| fault(session, &error))?;
     let mut arguments = Arguments::new(version, features, false);
@@ -185,7 +184,7 @@ fn daemon(session: &Arc<Session>) -> Result<TcpHalves, Error> {
         .wait(
             "connecting",
             session.timeouts.connect,
-            egress::connect(url.host(), url.port()),
+            guarded_egress::connect(url.host(), url.port()),
         )?
         .map_err(|error| session.not_connected(&error))?;
     let (read, write) = stream.into_split();

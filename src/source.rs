@@ -1,5 +1,5 @@
-//! Mirrors, refs, and what Git and Flux sources hold, by the library for it; and what the resources say of them, as that takes
-//! it.
+//! Mirrors, refs, and what Git and Flux sources hold, by the library for it; and what the resources
+//! say of them, as that takes it.
 
 use std::path::PathBuf;
 

@@ -21,7 +21,8 @@ const LARGEST_HEADERS: u64 = 1 << 20;
 /// Where an artifact is, and what of it is wanted.
 #[derive(Clone, Debug)]
 pub struct Artifact {
-    /// `status.artifact.url`. http is fine here whatever the transports: the digest vouches for the content.
+    /// `status.artifact.url`. http is fine here whatever the transports: the digest vouches for the
+    /// content.
     pub url: RepoUrl,
     /// `status.artifact.digest`: `sha256:…`, `sha384:…` or `sha512:…`.
     pub digest: String,
@@ -57,14 +58,18 @@ impl Default for ArtifactLimits {
 }
 
 impl Mirrors {
-    /// Downloads an artifact, checks its digest, and gives the wanted files sorted by name as bytes. It is kept in a
-    /// file without a name meanwhile, and nothing is unpacked before the digest fits.
+    /// Downloads an artifact, checks its digest, and gives the wanted files sorted by name as
+    /// bytes.
+    ///
+    /// It is kept in a file without a name meanwhile, and nothing is unpacked before the digest
+    /// fits.
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] where the content does not fit the digest (it was replaced meanwhile: look at the source's
-    /// status again); [`Error::FileNotFound`]; [`Error::TooLarge`]; [`Error::Path`] for entries that leave the
-    /// archive and for links among the wanted files; [`Error::Refused`] for other schemes than http and https.
+    /// [`Error::Corrupt`] where the content does not fit the digest (it was replaced meanwhile:
+    /// look at the source's status again); [`Error::FileNotFound`]; [`Error::TooLarge`];
+    /// [`Error::Path`] for entries that leave the archive and for links among the wanted files;
+    /// [`Error::Refused`] for other schemes than http and https.
     pub fn fetch_artifact(
         &self,
         artifact: &Artifact,
@@ -87,7 +92,7 @@ impl Mirrors {
         let response = client.send(reqwest::Method::GET, &address, HeaderMap::new(), None)?;
         let response = client.accept(response)?;
         session.expect(0);
-        let mut packed = self.keep(&session, &mut Body::new(&client, response), &mut hash)?;
+        let mut packed = self.download(&session, &mut Body::new(&client, response), &mut hash)?;
         hash.verify(&artifact.url)?;
         packed
             .file
@@ -97,14 +102,14 @@ impl Mirrors {
     }
 
     /// Puts an answer into a file, for which space is reserved, and into a digest.
-    fn keep<'a>(
+    fn download<'a>(
         &'a self,
         session: &Session,
         body: &mut Body,
         hash: &mut DigestCheck,
-    ) -> Result<Kept<'a>, Error> {
+    ) -> Result<Download<'a>, Error> {
         let failed = |error: &io::Error| Error::io(self.storage.root(), error);
-        let mut kept = Kept {
+        let mut download = Download {
             file: tempfile::tempfile_in(self.storage.root()).map_err(|error| failed(&error))?,
             space: self.storage.reserve(),
         };
@@ -116,20 +121,20 @@ impl Mirrors {
                     .unwrap_or_else(|| session.unreachable(&error.to_string()))
             })?;
             if piece.is_empty() {
-                return Ok(kept);
+                return Ok(download);
             }
             let count = piece.len();
             size += count as u64;
-            kept.space.grow_to(size)?;
+            download.space.grow_to(size)?;
             hash.update(piece);
-            kept.file.write_all(piece).map_err(|error| failed(&error))?;
+            download.file.write_all(piece).map_err(|error| failed(&error))?;
             body.consume(count);
         }
     }
 }
 
 /// What was downloaded, and the space that it takes.
-struct Kept<'a> {
+struct Download<'a> {
     file: File,
     space: Reservation<'a>,
 }
@@ -206,7 +211,8 @@ impl DigestCheck {
 struct Allowance {
     /// In all.
     total: Cell<u64>,
-    /// Before the next entry's content begins: the library keeps an entry's long names and attributes in memory.
+    /// Before the next entry's content begins: the library keeps an entry's long names and
+    /// attributes in memory.
     headers: Cell<u64>,
     exceeded: Cell<bool>,
 }
@@ -370,7 +376,8 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The name of an entry that is wanted: a file directly in the folder, or the file that is the path itself.
+/// The name of an entry that is wanted: a file directly in the folder, or the file that is the path
+/// itself.
 fn wanted_name<R: Read>(
     path: &str,
     wanted: &str,

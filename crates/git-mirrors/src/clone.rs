@@ -28,12 +28,13 @@ pub struct LocalCommit {
 impl LocalCommit {
     /// Finds what a ref stands for in a clone: in a Git folder or a working tree.
     ///
-    /// Tags and branches are the clone's own; a branch that it lacks is that of `origin`. The default branch is that of
-    /// `origin`, and in a clone of nothing the one that is checked out.
+    /// Tags and branches are the clone's own; a branch that it lacks is that of `origin`. The
+    /// default branch is that of `origin`, and in a clone of nothing the one that is checked out.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where no repository can be opened, [`Error::RefNotFound`], [`Error::RefInvalid`].
+    /// [`Error::Io`] where no repository can be opened, [`Error::RefNotFound`],
+    /// [`Error::RefInvalid`].
     pub fn find(path: &Path, want: &RefSpec) -> Result<Self, Error> {
         let shown = path.display().to_string();
         let failed = |error: &git2::Error| Error::Io {

@@ -28,7 +28,9 @@ pub struct Identity {
 /// A commit that is to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct NewCommit<'a> {
-    /// The files that change, by their paths, with their new bytes. They have to be there already.
+    /// The files that change, by their paths, with their new bytes.
+    ///
+    /// They have to be there already.
     pub files: &'a [(String, Vec<u8>)],
     /// Who made it, and who committed it.
     pub author: &'a Identity,
@@ -104,7 +106,7 @@ pub(super) fn make(dir: &Path, parent: Oid, new: &NewCommit<'_>) -> Result<MadeC
             .write(ObjectType::Commit, &text)
             .map_err(|error| failed(&error))?,
         Some(signer) => {
-            let signed = signer.signed(&text)?;
+            let signed = signer.sign_commit(&text)?;
             odb.write(ObjectType::Commit, &signed)
                 .map_err(|error| failed(&error))?
         }

@@ -64,7 +64,7 @@ pub enum Error {
         reason: String,
     },
     /// The upstream has no such branch, tag, version or commit.
-    #[error("{url}: no {wanted}{}", Near(.near))]
+    #[error("{url}: no {wanted}{}", SimilarNames(.near))]
     RefNotFound {
         /// The address without user information.
         url: String,
@@ -73,7 +73,8 @@ pub enum Error {
         /// Names like it that exist, the likeliest first.
         near: Vec<String>,
     },
-    /// The server does not give out the commit that it listed: the branch or tag moved after it was looked at.
+    /// The server does not give out the commit that it listed: the branch or tag moved after it was
+    /// looked at.
     #[error("{url}: {name} moved after it was looked at: the server does not give out {commit} (any more)")]
     Moved {
         /// The address without user information.
@@ -115,7 +116,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// What is stored on disk, or what arrived, is damaged. A damaged mirror is rebuilt by the next call.
+    /// What is stored on disk, or what arrived, is damaged.
+    ///
+    /// A damaged mirror is rebuilt by the next call.
     #[error("{what} is damaged: {reason}")]
     Corrupt {
         /// What is damaged.
@@ -252,9 +255,9 @@ impl Error {
 }
 
 /// The tail of a sentence that lists similar names.
-struct Near<'a>(&'a [String]);
+struct SimilarNames<'a>(&'a [String]);
 
-impl fmt::Display for Near<'_> {
+impl fmt::Display for SimilarNames<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             [] => Ok(()),
@@ -274,7 +277,8 @@ pub(super) fn bytes(count: u64) -> String {
     }
 }
 
-/// Joins an error and its causes into one line; causes that repeat the text before them are left out.
+/// Joins an error and its causes into one line; causes that repeat the text before them are left
+/// out.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     causes(error).fold(String::new(), |text, cause| match cause.to_string() {
         cause if text.is_empty() => cause,

@@ -25,7 +25,9 @@ pub struct FolderError {
     reason: String,
 }
 
-/// A folder's contents. Files are read again when their contents are asked for.
+/// A folder's contents.
+///
+/// Files are read again when their contents are asked for.
 pub struct Folder {
     root: Oid,
     trees: HashMap<Oid, Vec<TreeEntry>>,
@@ -39,8 +41,9 @@ enum Source {
 }
 
 impl Folder {
-    /// Reads a folder as `git add --all` would, without `.git` and without regard to ignored files. Empty folders are
-    /// left out, as in Git.
+    /// Reads a folder as `git add --all` would, without `.git` and without regard to ignored files.
+    ///
+    /// Empty folders are left out, as in Git.
     ///
     /// # Errors
     ///
@@ -61,7 +64,9 @@ impl Folder {
         self.root
     }
 
-    /// Its files. `shown` names the folder in messages.
+    /// Its files.
+    ///
+    /// `shown` names the folder in messages.
     #[must_use]
     pub fn files(&self, shown: &Path) -> Tree<'_> {
         let shown = shown.display().to_string();

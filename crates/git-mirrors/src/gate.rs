@@ -95,8 +95,9 @@ pub(super) enum Lock {
     Exclusive,
 }
 
-/// Locks a file, which is made where it is missing; `None` when patience is over. The kernel frees the lock with the
-/// process, however that ends.
+/// Locks a file, which is made where it is missing; `None` when patience is over.
+///
+/// The kernel frees the lock with the process, however that ends.
 pub(super) fn lock_until(path: &Path, lock: Lock, patience: &Patience) -> Result<Option<File>, Error> {
     loop {
         if let Some(file) = try_lock(path, lock)? {
@@ -129,7 +130,8 @@ pub(super) fn try_lock(path: &Path, lock: Lock) -> Result<Option<File>, Error> {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(failed(&error)),
         }
-        // Whoever had it may have removed it, and then another file of this name is what others lock.
+        // Whoever had it may have removed it, and then another file of this name is what others
+        // lock.
         let own = file.metadata().map_err(|error| failed(&error))?;
         match std::fs::metadata(path) {
             Ok(there) if (there.dev(), there.ino()) == (own.dev(), own.ino()) => return Ok(Some(file)),

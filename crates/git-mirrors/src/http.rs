@@ -76,7 +76,8 @@ impl HttpClient {
         let mut request = Request::new(method, url.clone());
         *request.headers_mut() = headers;
         *request.body_mut() = body.map(reqwest::Body::from);
-        // A connection that ends before the request is sent is tried once more: it may have been an old one.
+        // A connection that ends before the request is sent is tried once more: it may have been an
+        // old one.
         if let Some(again) = request.try_clone() {
             match self.execute(&client, again)? {
                 Err(error) if never_sent(&error) => {}
@@ -93,8 +94,9 @@ impl HttpClient {
             .wait(step, self.session.timeouts.idle, client.execute(request))
     }
 
-    /// Follows redirects of a GET whose address ends in `tail`, as git does: the answer's address must end so
-    /// too, and what is before it becomes the repository's address for the requests that follow.
+    /// Follows redirects of a GET whose address ends in `tail`, as git does: the answer's address
+    /// must end so too, and what is before it becomes the repository's address for the requests
+    /// that follow.
     pub(super) fn get_following(
         &mut self,
         url: &str,
@@ -162,7 +164,7 @@ impl HttpClient {
         let words = self.complaint(&mut response);
         // Some versions of JGit answer so with 400 or 500.
         if lacks_object(&words) {
-            return Err(session.said(&words));
+            return Err(session.declined_saying(&words));
         }
         let with_login = !matches!(session.upstream.credentials, Credentials::None);
         let untrusted = |sentence| Err(session.authentication(&session.with_words(sentence, &words)));
@@ -199,8 +201,8 @@ impl HttpClient {
         }
     }
 
-    /// What a server says of a status other than success: the start of a plain text, as git shows it (`show_http_message` in
-    /// remote-curl.c), or the `ERR` line of an answer of the protocol.
+    /// What a server says of a status other than success: the start of a plain text, as git shows
+    /// it (`show_http_message` in remote-curl.c), or the `ERR` line of an answer of the protocol.
     fn complaint(&self, response: &mut Response) -> String {
         let kind = response.headers().get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -219,7 +221,7 @@ impl HttpClient {
                 .transfer("reading the answer", response.chunk(), arrived);
             // What is there says more than why there is no more.
             let Ok(Ok(Some(piece))) = piece else { break };
-            if self.session.count(piece.len()).is_err() {
+            if self.session.count_received(piece.len()).is_err() {
                 break;
             }
             start.extend_from_slice(&piece);
@@ -258,8 +260,8 @@ impl HttpClient {
             _ if text.contains("proxy authorization required") => session.authentication(
                 "the proxy does not accept the login (407): check the Secret that proxySecretRef names",
             ),
-            // With TLS 1.3 a server judges the client's certificate after the handshake, and what it says then may
-            // be lost with the connection.
+            // With TLS 1.3 a server judges the client's certificate after the handshake, and what
+            // it says then may be lost with the connection.
             _ if never_sent(&error) && session.upstream.url.scheme() == Scheme::Https => session.authentication(
                 "the server ends each connection after the TLS handshake: it may want another client certificate, \
                  tls.crt and tls.key of the Secret",
@@ -313,7 +315,8 @@ fn client(session: &Session, upstream: &Upstream, whose: Whose) -> Result<Client
     let builder = settings(session, upstream, whose)?.tls_certs_merge(certificates.clone());
     builder
         .build()
-        // A system without authorities, as small images are, fails here. What needs none shall work there.
+        // A system without authorities, as small images are, fails here. What needs none shall work
+        // there.
         .or_else(|_| {
             settings(session, upstream, whose)?
                 .tls_certs_only(certificates)
@@ -387,7 +390,7 @@ impl Body {
             .transfer("reading the answer", response.chunk(), arrived)?
             .map_err(|error| self.client.failed(error))?;
         match &piece {
-            Some(piece) => session.count(piece.len())?,
+            Some(piece) => session.count_received(piece.len())?,
             None => self.response = None,
         }
         Ok(piece)
@@ -400,7 +403,7 @@ impl BufRead for Body {
             match self.next() {
                 Ok(Some(piece)) => self.piece = piece,
                 Ok(None) => break,
-                Err(error) => return Err(self.session.fail(error)),
+                Err(error) => return Err(self.session.keep_failure(error)),
             }
         }
         Ok(&self.piece)

@@ -1,4 +1,5 @@
-//! The HTTP client as the Git protocol's library wants it: GETs at once, POSTs when their answer is read.
+//! The HTTP client as the Git protocol's library wants it: GETs at once, POSTs when their answer is
+//! read.
 
 use std::io::{self, BufRead, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,10 +17,10 @@ pub(super) struct Exchange {
     client: HttpClient,
     url: Url,
     headers: HeaderMap,
-    state: State,
+    state: ExchangeState,
 }
 
-enum State {
+enum ExchangeState {
     Writing(Vec<u8>),
     Answered(Box<Body>),
     Failed,
@@ -30,8 +31,8 @@ type Shared = Arc<Mutex<Exchange>>;
 impl Exchange {
     /// Sends what was written, once; gives the answer's headers as lines the first time.
     fn send(&mut self) -> io::Result<String> {
-        let body = match std::mem::replace(&mut self.state, State::Failed) {
-            State::Writing(body) => body,
+        let body = match std::mem::replace(&mut self.state, ExchangeState::Failed) {
+            ExchangeState::Writing(body) => body,
             other => {
                 self.state = other;
                 return Ok(String::new());
@@ -42,9 +43,9 @@ impl Exchange {
             .client
             .send(Method::POST, &self.url, headers, Some(body))
             .and_then(|response| self.client.accept(response))
-            .map_err(|error| self.client.session.fail(error))?;
+            .map_err(|error| self.client.session.keep_failure(error))?;
         let lines = header_lines(&answer);
-        self.state = State::Answered(Box::new(Body::new(&self.client, answer)));
+        self.state = ExchangeState::Answered(Box::new(Body::new(&self.client, answer)));
         Ok(lines)
     }
 }
@@ -59,11 +60,11 @@ pub(super) struct PostBody(Shared);
 impl Write for PostBody {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         match &mut lock(&self.0).state {
-            State::Writing(body) => {
+            ExchangeState::Writing(body) => {
                 body.extend_from_slice(buffer);
                 Ok(buffer.len())
             }
-            State::Answered(_) | State::Failed => Err(io::ErrorKind::BrokenPipe.into()),
+            ExchangeState::Answered(_) | ExchangeState::Failed => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
@@ -116,7 +117,7 @@ impl BufRead for Answer {
                 if piece.is_empty() {
                     let mut exchange = lock(exchange);
                     exchange.send()?;
-                    if let State::Answered(body) = &mut exchange.state {
+                    if let ExchangeState::Answered(body) = &mut exchange.state {
                         body.fill_buf()?;
                         *piece = std::mem::take(&mut body.piece);
                     }
@@ -156,7 +157,7 @@ impl Http for HttpClient {
         let tail = url.strip_prefix(base_url).unwrap_or(url);
         let response = self
             .get_following(url, tail, &header_map(headers))
-            .map_err(|error| self.session.fail(error).raise())?;
+            .map_err(|error| self.session.keep_failure(error).raise())?;
         Ok(GetResponse {
             headers: Headers {
                 exchange: None,
@@ -175,14 +176,14 @@ impl Http for HttpClient {
     ) -> Result<PostResponse<Headers, Answer, PostBody>, gix_error::Error> {
         let url = Url::parse(url).map_err(|error| {
             self.session
-                .fail(self.session.protocol(&error.to_string()))
+                .keep_failure(self.session.protocol(&error.to_string()))
                 .raise()
         })?;
         let exchange = Arc::new(Mutex::new(Exchange {
             client: self.clone(),
             url,
             headers: header_map(headers),
-            state: State::Writing(Vec::new()),
+            state: ExchangeState::Writing(Vec::new()),
         }));
         Ok(PostResponse {
             post_body: PostBody(Arc::clone(&exchange)),

@@ -1,4 +1,5 @@
-//! How much work a passphrase's key derivation takes, read before it begins: whoever writes a Secret chooses the numbers.
+//! How much work a passphrase's key derivation takes, read before it begins: whoever writes a
+//! Secret chooses the numbers.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -26,8 +27,10 @@ const MOST_ARGON2_LANES: u64 = 16;
 /// The largest key, in bytes: one of RSA with 8,192 bits takes 6 KiB.
 const LARGEST_KEY: usize = 8 << 10;
 
-/// Checks a private key in OpenSSH, PEM or `PuTTY` form, as `russh::keys::decode_secret_key` reads them. Returns the block
-/// that the key is in, where there is one.
+/// Checks a private key in OpenSSH, PEM or `PuTTY` form, as `russh::keys::decode_secret_key` reads
+/// them.
+///
+/// Returns the block that the key is in, where there is one.
 ///
 /// # Errors
 ///
@@ -52,7 +55,9 @@ pub(super) fn check(key: &str) -> Result<Option<Block>, String> {
     Ok(Some(block))
 }
 
-/// Checks a private key in OpenSSH form. One without a passphrase has nothing to check, whether it can be read or not.
+/// Checks a private key in OpenSSH form.
+///
+/// One without a passphrase has nothing to check, whether it can be read or not.
 fn check_openssh(key: &[u8]) -> Result<(), String> {
     match PrivateKey::from_bytes(key).as_ref().map(PrivateKey::kdf) {
         Ok(ssh_key::Kdf::Bcrypt { rounds, .. }) if *rounds > MOST_BCRYPT_ROUNDS => Err(format!(
@@ -74,7 +79,8 @@ pub(super) fn check_openpgp(encryption: &S2kParams) -> Result<(), String> {
         S2kParams::Aead { s2k, .. } | S2kParams::Cfb { s2k, .. } | S2kParams::MalleableCfb { s2k, .. } => s2k,
     };
     match derivation {
-        // The exponent of the number of KiB (RFC 9580, 3.7.1.4). An iterated hash goes over 62 MiB at most.
+        // The exponent of the number of KiB (RFC 9580, 3.7.1.4). An iterated hash goes over 62 MiB
+        // at most.
         StringToKey::Argon2 { t, p, m_enc, .. } => check_argon2(&Argon2 {
             kib: 1_u64.checked_shl(u32::from(*m_enc)).unwrap_or(u64::MAX),
             passes: u64::from(*t),
@@ -203,14 +209,14 @@ struct Argon2 {
 
 fn check_argon2(argon2: &Argon2) -> Result<(), String> {
     let Argon2 { kib, passes, lanes } = *argon2;
-    for (value, most, of) in [
+    for (value, most, unit) in [
         (kib, MOST_ARGON2_KIB, "KiB of memory"),
         (passes, MOST_ARGON2_PASSES, "passes"),
         (lanes, MOST_ARGON2_LANES, "lanes"),
     ] {
         if value > most {
             return Err(format!(
-                "has a passphrase that takes {value} {of} of Argon2 to read, more than {most}: change it, with \
+                "has a passphrase that takes {value} {unit} of Argon2 to read, more than {most}: change it, with \
                  parameters within that"
             ));
         }

@@ -15,7 +15,7 @@ pub(super) struct HostKeys {
 
 impl HostKeys {
     /// Picks the lines for a host and port; lines that cannot be read are skipped, as `ssh` does.
-    pub(super) fn of(text: &str, host: &str, port: u16) -> Self {
+    pub(super) fn for_host(text: &str, host: &str, port: u16) -> Self {
         let name = match port {
             22 => host.to_lowercase(),
             _ => format!("[{}]:{port}", host.to_lowercase()),
@@ -39,7 +39,7 @@ impl HostKeys {
     }
 
     /// Why no connection can be trusted, where that is known beforehand.
-    pub(super) fn useless(&self) -> Option<&'static str> {
+    pub(super) fn why_untrusted(&self) -> Option<&'static str> {
         match (self.trusted.is_empty(), self.authorities) {
             (false, _) => None,
             (true, 0) => Some(
@@ -78,7 +78,7 @@ impl HostKeys {
     }
 
     /// Whether the server's key is one of the host's and not revoked.
-    pub(super) fn trust(&self, key: &PublicKey) -> bool {
+    pub(super) fn trusts(&self, key: &PublicKey) -> bool {
         let same = |other: &&PublicKey| other.key_data() == key.key_data();
         self.trusted.iter().any(|other| same(&other)) && !self.revoked.iter().any(|other| same(&other))
     }

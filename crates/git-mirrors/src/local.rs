@@ -75,7 +75,9 @@ impl LocalRepository {
 }
 
 impl LocalRepository {
-    /// The tag that a revision is the name of, without its prefix. Git prefers a tag to a branch of that name (gitrevisions).
+    /// The tag that a revision is the name of, without its prefix.
+    ///
+    /// Git prefers a tag to a branch of that name (gitrevisions).
     #[must_use]
     pub fn tag_of<'a>(&self, revision: &'a str) -> Option<&'a str> {
         let name = revision
@@ -86,8 +88,8 @@ impl LocalRepository {
         found.is_ok().then_some(name)
     }
 
-    /// The tree of a tag, else a branch, else a branch of `origin`, else a commit of that name: a value of
-    /// `source-refs.yaml`.
+    /// The tree of a tag, else a branch, else a branch of `origin`, else a commit of that name: a
+    /// value of `source-refs.yaml`.
     ///
     /// # Errors
     ///
@@ -111,13 +113,15 @@ impl LocalRepository {
 
 /// Reads objects without hashing each again, as Git does.
 ///
-/// This holds for the whole process: it is for a command on the user's own repository, and not for a process that
-/// keeps mirrors.
+/// This holds for the whole process: it is for a command on the user's own repository, and not for
+/// a process that keeps mirrors.
 pub fn trust_stored_objects() {
     git2::opts::strict_hash_verification(false);
 }
 
-/// The id from libgit2's. Repositories of SHA-256 are not opened, so that all ids have 20 bytes.
+/// The id from libgit2's.
+///
+/// Repositories of SHA-256 are not opened, so that all ids have 20 bytes.
 pub(super) fn from_git2(id: git2::Oid) -> Oid {
     let mut bytes = [0; 20];
     for (byte, given) in bytes.iter_mut().zip(id.as_bytes()) {

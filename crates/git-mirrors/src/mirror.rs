@@ -12,10 +12,14 @@ use super::refs::{RefList, Resolved};
 use super::store::Store;
 use super::{Error, Oid};
 
-/// How long a mirror that nobody asks for is remembered. What is forgotten is looked at anew.
+/// How long a mirror that nobody asks for is remembered.
+///
+/// What is forgotten is looked at anew.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
-/// What the lists of refs of all mirrors may take in memory, in bytes. Those asked for last stay.
+/// What the lists of refs of all mirrors may take in memory, in bytes.
+///
+/// Those asked for last stay.
 const REMEMBERED_REFS: usize = 64 << 20;
 
 /// Stops what takes long.
@@ -57,7 +61,7 @@ impl Mirror {
         }
     }
 
-    fn used(&self) -> MutexGuard<'_, Instant> {
+    fn last_use(&self) -> MutexGuard<'_, Instant> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,8 +83,10 @@ impl Mirror {
         self.verified().clear();
     }
 
-    /// The mirror, where it holds the commit and that was found whole. The caller keeps it from eviction.
-    pub(super) fn ready(&self, resolved: &Resolved) -> Option<Store> {
+    /// The mirror, where it holds the commit and that was found whole.
+    ///
+    /// The caller keeps it from eviction.
+    pub(super) fn open_if_ready(&self, resolved: &Resolved) -> Option<Store> {
         if self.damaged.load(Ordering::Relaxed) || !self.verified().contains(&resolved.commit()) {
             return None;
         }
@@ -88,15 +94,18 @@ impl Mirror {
         is_held(&store, resolved).then_some(store)
     }
 
-    /// The commits held, as far as the disk tells without a lock: names only, so nothing half-written is seen.
-    pub(super) fn held(&self) -> Result<Vec<Oid>, Error> {
+    /// The commits held, as far as the disk tells without a lock: names only, so nothing
+    /// half-written is seen.
+    pub(super) fn held_commits(&self) -> Result<Vec<Oid>, Error> {
         match Store::open(&self.dir)? {
-            Some(store) => store.held(),
+            Some(store) => store.held_commits(),
             None => Ok(Vec::new()),
         }
     }
 
-    /// Keeps the mirror from eviction while the file is open, and notes the time of use. `None` when patience is over.
+    /// Keeps the mirror from eviction while the file is open, and notes the time of use.
+    ///
+    /// `None` when patience is over.
     pub(super) fn mark_in_use(&self, patience: &Patience) -> Result<Option<File>, Error> {
         let path = self.dir.with_extension("use");
         let Some(file) = gate::lock_until(&path, Lock::Shared, patience)? else {
@@ -107,15 +116,18 @@ impl Mirror {
         Ok(Some(file))
     }
 
-    /// Keeps other processes from writing while the file is open. `None` when patience is over.
+    /// Keeps other processes from writing while the file is open.
+    ///
+    /// `None` when patience is over.
     pub(super) fn lock_for_writing(&self, patience: &Patience) -> Result<Option<File>, Error> {
         gate::lock_until(&self.dir.with_extension("lock"), Lock::Exclusive, patience)
     }
 }
 
-/// Whether the commit is held, and the tag where its signature is asked for: the commit may have come by a branch.
+/// Whether the commit is held, and the tag where its signature is asked for: the commit may have
+/// come by a branch.
 pub(super) fn is_held(store: &Store, resolved: &Resolved) -> bool {
-    store.holds(resolved.commit()) && resolved.needed_tag().is_none_or(|tag| store.has(tag))
+    store.holds(resolved.commit()) && resolved.needed_tag().is_none_or(|tag| store.has_object(tag))
 }
 
 /// The mirrors that this process knows, by their names.
@@ -127,16 +139,18 @@ impl KnownMirrors {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The mirror of a name below `root`. Where it is a new one, those are forgotten that nobody asked for in a long time:
-    /// logins change.
+    /// The mirror of a name below `root`.
+    ///
+    /// Where it is a new one, those are forgotten that nobody asked for in a long time: logins
+    /// change.
     pub(super) fn find_or_add(&self, name: String, root: &Path, now: Instant) -> Arc<Mirror> {
         let mut known = self.mirrors();
         if let Some(mirror) = known.get(&name) {
-            *mirror.used() = now;
+            *mirror.last_use() = now;
             return Arc::clone(mirror);
         }
         known.retain(|_, mirror| {
-            Arc::strong_count(mirror) > 1 || now.saturating_duration_since(*mirror.used()) < REMEMBERED
+            Arc::strong_count(mirror) > 1 || now.saturating_duration_since(*mirror.last_use()) < REMEMBERED
         });
         let mirror = Arc::new(Mirror::new(root.join(&name), now));
         known.insert(name, Arc::clone(&mirror));
@@ -146,8 +160,10 @@ impl KnownMirrors {
     /// Forgets the lists of refs that were not asked for for longest, until the rest fits.
     pub(super) fn bound_refs(&self) {
         let known = self.mirrors();
-        let mut listed: Vec<(Instant, &Arc<Mirror>)> =
-            known.values().map(|mirror| (*mirror.used(), mirror)).collect();
+        let mut listed: Vec<(Instant, &Arc<Mirror>)> = known
+            .values()
+            .map(|mirror| (*mirror.last_use(), mirror))
+            .collect();
         listed.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
         let mut total = 0;
         for (_, mirror) in listed {

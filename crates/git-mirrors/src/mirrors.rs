@@ -26,9 +26,13 @@ const MAX_HAVES: usize = 16;
 /// Where mirrors live, and what bounds them.
 #[derive(Clone, Debug)]
 pub struct MirrorConfig {
-    /// The folder, made where it is missing. Several processes may share it.
+    /// The folder, made where it is missing.
+    ///
+    /// Several processes may share it.
     pub root: PathBuf,
-    /// Bytes on disk beyond which the mirror that was not used for longest goes. Those in use stay.
+    /// Bytes on disk beyond which the mirror that was not used for longest goes.
+    ///
+    /// Those in use stay.
     pub capacity: u64,
     /// Who asks, as servers are told.
     pub agent: Agent,
@@ -42,13 +46,15 @@ pub struct MirrorConfig {
     pub max_object: u64,
     /// Bytes of everything in a pack, unpacked.
     pub max_unpacked: u64,
-    /// Bytes of one list of refs. Servers with the protocol's version 2 send branches and tags only.
+    /// Bytes of one list of refs.
+    ///
+    /// Servers with the protocol's version 2 send branches and tags only.
     pub max_refs: u64,
 }
 
 impl MirrorConfig {
-    /// 10 GiB of mirrors, packs of 1 GiB with files of 100 MiB (GitHub takes no larger ones) and 4 GiB unpacked, and
-    /// 20 MiB of refs; https and ssh.
+    /// 10 GiB of mirrors, packs of 1 GiB with files of 100 MiB (GitHub takes no larger ones) and 4
+    /// GiB unpacked, and 20 MiB of refs; https and ssh.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
@@ -99,8 +105,8 @@ struct Counters {
 
 /// The mirrors of all upstreams.
 ///
-/// All calls block the thread that makes them, at most until their deadline (and a moment of local disk work):
-/// from async code, use `spawn_blocking`.
+/// All calls block the thread that makes them, at most until their deadline (and a moment of local
+/// disk work): from async code, use `spawn_blocking`.
 #[derive(Debug)]
 pub struct Mirrors {
     config: MirrorConfig,
@@ -149,8 +155,8 @@ impl Mirrors {
         self.storage.disk_bytes()
     }
 
-    /// Ends what goes on, and everything that is called from now on: all calls return within a moment, with
-    /// [`Error::Unreachable`].
+    /// Ends what goes on, and everything that is called from now on: all calls return within a
+    /// moment, with [`Error::Unreachable`].
     pub fn close(&self) {
         self.closing.send_replace(true);
     }
@@ -162,11 +168,14 @@ impl Mirrors {
         }
     }
 
-    /// Finds the commit that a ref stands for. A commit named in full that is held already costs no network.
+    /// Finds the commit that a ref stands for.
+    ///
+    /// A commit named in full that is held already costs no network.
     ///
     /// # Errors
     ///
-    /// [`Error::RefNotFound`], [`Error::RefInvalid`], and whatever keeps the upstream from being looked at.
+    /// [`Error::RefNotFound`], [`Error::RefInvalid`], and whatever keeps the upstream from being
+    /// looked at.
     pub fn resolve(
         &self,
         upstream: &Upstream,
@@ -178,7 +187,7 @@ impl Mirrors {
         let entered = Instant::now();
         let mirror = self.mirror(upstream)?;
         if let Some(commit) = refs::full_commit(want)?
-            && mirror.held().is_ok_and(|held| held.contains(&commit))
+            && mirror.held_commits().is_ok_and(|held| held.contains(&commit))
         {
             return Ok(Resolved::pinned(commit));
         }
@@ -217,14 +226,18 @@ impl Mirrors {
         }
     }
 
-    /// Gives a commit's files, fetching them where they are not held. A damaged mirror is thrown away and fetched
-    /// anew, once. Where a signature is asked for ([`Resolved::requiring`]), it is checked each time.
+    /// Gives a commit's files, fetching them where they are not held.
+    ///
+    /// A damaged mirror is thrown away and fetched anew, once. Where a signature is asked for
+    /// ([`Resolved::requiring`]), it is checked each time.
     ///
     /// # Errors
     ///
-    /// [`Error::Unverified`]; [`Error::Moved`] where the server does not give the commit of a branch or tag (any more), which the next
-    /// [`Mirrors::resolve`] looks at anew; [`Error::RefNotFound`] where it does not give one that was named; whatever keeps it from being
-    /// fetched; [`Error::TooLarge`]; [`Error::BadPack`] where what the server sends is damaged.
+    /// [`Error::Unverified`]; [`Error::Moved`] where the server does not give the commit of a
+    /// branch or tag (any more), which the next [`Mirrors::resolve`] looks at anew;
+    /// [`Error::RefNotFound`] where it does not give one that was named; whatever keeps it from
+    /// being fetched; [`Error::TooLarge`]; [`Error::BadPack`] where what the server sends is
+    /// damaged.
     pub fn snapshot(
         &self,
         upstream: &Upstream,
@@ -236,7 +249,7 @@ impl Mirrors {
         let patience = self.patience(deadline);
         let in_use = mirror.mark_in_use(&patience)?.ok_or_else(|| busy(upstream))?;
         // What is known to be whole does not wait for another commit's fetch.
-        let store = match mirror.ready(resolved) {
+        let store = match mirror.open_if_ready(resolved) {
             Some(store) => store,
             None => match self.store_with(&mirror, upstream, resolved, &patience) {
                 Ok(store) => store,
@@ -257,7 +270,9 @@ impl Mirrors {
         Ok(snapshot.signed_by(signed))
     }
 
-    /// The mirror with the commit in it, fetched where it is not held. It is kept within the capacity.
+    /// The mirror with the commit in it, fetched where it is not held.
+    ///
+    /// It is kept within the capacity.
     fn store_with(
         &self,
         mirror: &Mirror,
@@ -289,9 +304,9 @@ impl Mirrors {
     ///
     /// # Errors
     ///
-    /// [`Error::Raced`] where the branch moved; [`Error::Rejected`] where the server does not take the commit; whatever
-    /// keeps it from being reached. After [`Error::Unreachable`] and [`Error::Timeout`] the branch may have the commit
-    /// or not: look before the next.
+    /// [`Error::Raced`] where the branch moved; [`Error::Rejected`] where the server does not take
+    /// the commit; whatever keeps it from being reached. After [`Error::Unreachable`] and
+    /// [`Error::Timeout`] the branch may have the commit or not: look before the next.
     pub fn push(
         &self,
         upstream: &Upstream,
@@ -408,7 +423,9 @@ impl Mirrors {
         }
     }
 
-    /// Makes the commit be held and verified. The caller has the mirror's lock.
+    /// Makes the commit be held and verified.
+    ///
+    /// The caller has the mirror's lock.
     fn provide(
         &self,
         mirror: &Mirror,
@@ -444,7 +461,7 @@ impl Mirrors {
             Store::create(&mirror.dir)?
         };
         let mut haves = Vec::new();
-        for commit in store.held()?.into_iter().take(MAX_HAVES) {
+        for commit in store.held_commits()?.into_iter().take(MAX_HAVES) {
             mirror.verify(&store, commit, &check)?;
             haves.push(commit);
         }
@@ -469,13 +486,15 @@ impl Mirrors {
             },
             error => error,
         })?;
-        store.hold(commit)?;
+        store.mark_held(commit)?;
         tracing::info!(url = %upstream.url, revision = %resolved.revision, seconds = begun.elapsed().as_secs_f64(),
             "fetched");
         Ok(store)
     }
 
-    /// A server that does not give a commit has lost it, or never had it. Where it listed it, that is out of date.
+    /// A server that does not give a commit has lost it, or never had it.
+    ///
+    /// Where it listed it, that is out of date.
     fn explain(error: Error, mirror: &Mirror, upstream: &Upstream, resolved: &Resolved) -> Error {
         match error {
             Error::Declined { reason, .. } if lacks_object(&reason) => {

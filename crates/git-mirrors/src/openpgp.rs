@@ -19,7 +19,7 @@ pub(super) struct OpenPgpKey {
 }
 
 /// The part of a key that signs.
-enum Signing<'a> {
+enum SigningPart<'a> {
     Primary(&'a SecretKey),
     Subkey(&'a SignedSecretSubKey),
 }
@@ -73,8 +73,8 @@ impl OpenPgpKey {
     /// An armored detached signature.
     pub(super) fn sign(&self, data: &[u8]) -> Result<String, Unusable> {
         match self.signing(SystemTime::now())? {
-            Signing::Subkey(subkey) => self.sign_with(&subkey.key, data),
-            Signing::Primary(key) => self.sign_with(key, data),
+            SigningPart::Subkey(subkey) => self.sign_with(&subkey.key, data),
+            SigningPart::Primary(key) => self.sign_with(key, data),
         }
     }
 
@@ -93,22 +93,24 @@ impl OpenPgpKey {
         let password = self.password();
         let part = self.signing(SystemTime::now())?;
         let secret = match &part {
-            Signing::Subkey(subkey) => subkey.key.secret_params(),
-            Signing::Primary(key) => key.secret_params(),
+            SigningPart::Subkey(subkey) => subkey.key.secret_params(),
+            SigningPart::Primary(key) => key.secret_params(),
         };
         if let SecretParams::Encrypted(encrypted) = secret {
             key_derivation::check_openpgp(encrypted.string_to_key_params()).map_err(Unusable::Costly)?;
         }
         let opened = match part {
-            Signing::Subkey(subkey) => subkey.key.unlock(&password, |_, _| Ok(())),
-            Signing::Primary(key) => key.unlock(&password, |_, _| Ok(())),
+            SigningPart::Subkey(subkey) => subkey.key.unlock(&password, |_, _| Ok(())),
+            SigningPart::Primary(key) => key.unlock(&password, |_, _| Ok(())),
         };
         Ok(matches!(opened, Ok(Ok(()))))
     }
 
-    /// The newest subkey that may sign, neither expired nor revoked; where there is none, the primary key. gpg chooses so too
-    /// (its getkey.c). What the newest signature of a key says of it counts (RFC 9580, 5.2.3.10).
-    fn signing(&self, now: SystemTime) -> Result<Signing<'_>, Unusable> {
+    /// The newest subkey that may sign, neither expired nor revoked; where there is none, the
+    /// primary key. gpg chooses so too (its getkey.c).
+    ///
+    /// What the newest signature of a key says of it counts (RFC 9580, 5.2.3.10).
+    fn signing(&self, now: SystemTime) -> Result<SigningPart<'_>, Unusable> {
         let primary = &self.key.primary_key;
         let details = &self.key.details;
         if !details.revocation_signatures.is_empty() {
@@ -120,26 +122,26 @@ impl OpenPgpKey {
                 .direct_signatures
                 .iter()
                 .chain(by_users)
-                .filter(|signature| is_on_use(signature) && is_of(signature, primary)),
+                .filter(|signature| is_on_use(signature) && is_made_by(signature, primary)),
         );
-        let ends = own.and_then(|signature| end(primary, signature));
+        let ends = own.and_then(|signature| expiry(primary, signature));
         if let Some(ended) = ends.filter(|end| *end <= now) {
-            return Err(Unusable::Expired(date(ended)));
+            return Err(Unusable::Expired(shown_date(ended)));
         }
         let mut expired = None;
         let mut chosen: Option<&SignedSecretSubKey> = None;
         for subkey in &self.key.secret_subkeys {
-            let of = |type_| {
+            let of_type = |type_| {
                 let signatures = subkey.signatures.iter();
                 signatures.filter(move |signature| signature.typ() == Some(type_))
             };
-            let Some(binding) = newest(of(SignatureType::SubkeyBinding)) else {
+            let Some(binding) = newest(of_type(SignatureType::SubkeyBinding)) else {
                 continue;
             };
-            if !binding.key_flags().sign() || of(SignatureType::SubkeyRevocation).next().is_some() {
+            if !binding.key_flags().sign() || of_type(SignatureType::SubkeyRevocation).next().is_some() {
                 continue;
             }
-            match end(&subkey.key, binding).filter(|end| *end <= now) {
+            match expiry(&subkey.key, binding).filter(|end| *end <= now) {
                 Some(ended) => expired = expired.max(Some(ended)),
                 None if chosen.is_none_or(|other| other.key.created_at() <= subkey.key.created_at()) => {
                     chosen = Some(subkey);
@@ -147,17 +149,19 @@ impl OpenPgpKey {
                 None => {}
             }
         }
-        let may_sign = own.is_none_or(lets_sign);
+        let may_sign = own.is_none_or(may_sign_by_flags);
         match (chosen, expired) {
-            (Some(subkey), _) => Ok(Signing::Subkey(subkey)),
-            (None, _) if may_sign => Ok(Signing::Primary(primary)),
-            (None, Some(ended)) => Err(Unusable::Expired(date(ended))),
+            (Some(subkey), _) => Ok(SigningPart::Subkey(subkey)),
+            (None, _) if may_sign => Ok(SigningPart::Primary(primary)),
+            (None, Some(ended)) => Err(Unusable::Expired(shown_date(ended))),
             (None, None) => Err(Unusable::NoneSigns),
         }
     }
 }
 
-/// Whether a signature says what a primary key is for. One directly on it may be about somebody else who may revoke it.
+/// Whether a signature says what a primary key is for.
+///
+/// One directly on it may be about somebody else who may revoke it.
 pub(super) fn is_on_use(signature: &Signature) -> bool {
     match signature.typ() {
         Some(
@@ -172,13 +176,15 @@ pub(super) fn is_on_use(signature: &Signature) -> bool {
 }
 
 /// Whether a signature is by a key.
-pub(super) fn is_of(signature: &Signature, key: &impl KeyDetails) -> bool {
+pub(super) fn is_made_by(signature: &Signature, key: &impl KeyDetails) -> bool {
     signature.issuer_fingerprint().contains(&&key.fingerprint())
         || signature.issuer_key_id().contains(&&key.legacy_key_id())
 }
 
-/// Whether a primary key may sign by what it says of itself. One without flags may do what its algorithm can.
-pub(super) fn lets_sign(own: &Signature) -> bool {
+/// Whether a primary key may sign by what it says of itself.
+///
+/// One without flags may do what its algorithm can.
+pub(super) fn may_sign_by_flags(own: &Signature) -> bool {
     let flags = own.key_flags();
     flags.sign() || !(flags.certify() || flags.encrypt_comms() || flags.authentication())
 }
@@ -188,13 +194,13 @@ fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Sig
 }
 
 /// When a key expires, by a signature on it.
-pub(super) fn end(key: &impl KeyDetails, signature: &Signature) -> Option<SystemTime> {
+pub(super) fn expiry(key: &impl KeyDetails, signature: &Signature) -> Option<SystemTime> {
     let after = std::time::Duration::from(signature.key_expiration_time()?);
     // Zero is never (RFC 9580, 5.2.3.13).
     (!after.is_zero()).then(|| SystemTime::from(key.created_at()) + after)
 }
 
-pub(super) fn date(time: SystemTime) -> String {
+pub(super) fn shown_date(time: SystemTime) -> String {
     Timestamp::try_from(time).map_or_else(
         |_| "an unknown day".to_owned(),
         |time| time.strftime("%Y-%m-%d").to_string(),

@@ -1,8 +1,8 @@
-//! What a pack holds, read as it arrives, before libgit2 does: how many objects, and how large they and what deltas make of
-//! them become (git's gitformat-pack(5)).
+//! What a pack holds, read as it arrives, before libgit2 does: how many objects, and how large they
+//! and what deltas make of them become (git's gitformat-pack(5)).
 //!
-//! libgit2 takes the sizes in a pack for what they say, and resolves deltas in memory. A chain of deltas in 16 KB can stand
-//! for gigabytes, so the sizes are looked at here.
+//! libgit2 takes the sizes in a pack for what they say, and resolves deltas in memory. A chain of
+//! deltas in 16 KB can stand for gigabytes, so the sizes are looked at here.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -32,7 +32,7 @@ pub(super) struct PackLimits {
 /// Reads a pack in pieces.
 pub(super) struct PackCheck {
     limits: PackLimits,
-    state: State,
+    part: PackPart,
     inflate: Decompress,
     scratch: Vec<u8>,
     objects_left: u32,
@@ -40,31 +40,31 @@ pub(super) struct PackCheck {
     unpacked: u64,
 }
 
-enum State {
+enum PackPart {
     /// `PACK`, a version and the number of objects.
     Header(Vec<u8>),
     /// Kind and size of an object.
-    Entry(Option<Entry>),
+    Entry(Option<ObjectHeader>),
     /// How far back the base of a delta is.
-    Offset(Entry),
+    Offset(ObjectHeader),
     /// The id of a delta's base, and how many bytes of it are missing.
-    Base(Entry, usize),
+    Base(ObjectHeader, usize),
     /// Deflated bytes.
-    Data(Data),
+    Data(InflatedObject),
     /// The pack's checksum, and how many bytes of it are missing.
     Trailer(usize),
 }
 
 /// What an object's header says.
 #[derive(Clone, Copy)]
-struct Entry {
+struct ObjectHeader {
     kind: u8,
     size: u64,
     shift: u32,
 }
 
 /// An object that is inflated.
-struct Data {
+struct InflatedObject {
     size: u64,
     seen: u64,
     /// The start of a delta, until its two sizes are read.
@@ -82,7 +82,7 @@ impl PackCheck {
     pub(super) fn new(limits: PackLimits) -> Self {
         Self {
             limits,
-            state: State::Header(Vec::new()),
+            part: PackPart::Header(Vec::new()),
             inflate: Decompress::new(true),
             scratch: vec![0; SCRATCH],
             objects_left: 0,
@@ -112,8 +112,8 @@ impl PackCheck {
         let Some((&first, rest)) = piece.split_first() else {
             return Ok(piece);
         };
-        match &mut self.state {
-            State::Header(header) => {
+        match &mut self.part {
+            PackPart::Header(header) => {
                 header.push(first);
                 if let Some((start, count)) = header.split_at_checked(8)
                     && let Ok(count) = <[u8; 4]>::try_from(count)
@@ -132,39 +132,39 @@ impl PackCheck {
                 }
                 Ok(rest)
             }
-            State::Entry(entry) => {
+            PackPart::Entry(entry) => {
                 let entry = match *entry {
-                    None => Entry {
+                    None => ObjectHeader {
                         kind: first >> 4 & 7,
                         size: u64::from(first & 15),
                         shift: 4,
                     },
-                    Some(entry) => Entry {
+                    Some(entry) => ObjectHeader {
                         size: entry.size | varint_part(first, entry.shift)?,
                         shift: entry.shift + 7,
                         ..entry
                     },
                 };
-                self.state = match (first & 0x80 != 0, entry.kind) {
-                    (true, _) => State::Entry(Some(entry)),
-                    (false, OFFSET_DELTA) => State::Offset(entry),
-                    (false, REF_DELTA) => State::Base(entry, 20),
+                self.part = match (first & 0x80 != 0, entry.kind) {
+                    (true, _) => PackPart::Entry(Some(entry)),
+                    (false, OFFSET_DELTA) => PackPart::Offset(entry),
+                    (false, REF_DELTA) => PackPart::Base(entry, 20),
                     (false, COMMIT | TREE | BLOB | TAG) => {
                         self.check_object(&entry)?;
-                        State::Data(Data::new(entry.size, None))
+                        PackPart::Data(InflatedObject::new(entry.size, None))
                     }
                     (false, _) => return Err(damaged("it has an object of an unknown kind")),
                 };
                 Ok(rest)
             }
-            State::Offset(entry) => {
+            PackPart::Offset(entry) => {
                 if first & 0x80 == 0 {
                     let entry = *entry;
                     self.begin_delta(&entry)?;
                 }
                 Ok(rest)
             }
-            State::Base(entry, missing) => {
+            PackPart::Base(entry, missing) => {
                 let taken = (*missing).min(piece.len());
                 *missing -= taken;
                 if *missing == 0 {
@@ -173,8 +173,8 @@ impl PackCheck {
                 }
                 Ok(piece.get(taken..).unwrap_or_default())
             }
-            State::Data(_) => self.inflate(piece),
-            State::Trailer(missing) => {
+            PackPart::Data(_) => self.inflate(piece),
+            PackPart::Trailer(missing) => {
                 let taken = (*missing).min(piece.len());
                 if taken == 0 {
                     return Err(damaged("it goes on behind its end"));
@@ -186,24 +186,24 @@ impl PackCheck {
     }
 
     fn next_object(&mut self) {
-        self.state = match self.objects_left.checked_sub(1) {
-            None => State::Trailer(20),
+        self.part = match self.objects_left.checked_sub(1) {
+            None => PackPart::Trailer(20),
             Some(left) => {
                 self.objects_left = left;
-                State::Entry(None)
+                PackPart::Entry(None)
             }
         };
     }
 
-    fn begin_delta(&mut self, entry: &Entry) -> Result<(), Error> {
+    fn begin_delta(&mut self, entry: &ObjectHeader) -> Result<(), Error> {
         self.add(entry.size)?;
-        self.state = State::Data(Data::new(entry.size, Some(Vec::new())));
+        self.part = PackPart::Data(InflatedObject::new(entry.size, Some(Vec::new())));
         Ok(())
     }
 
     /// Inflates what is there of an object.
     fn inflate<'a>(&mut self, piece: &'a [u8]) -> Result<&'a [u8], Error> {
-        let State::Data(data) = &mut self.state else {
+        let PackPart::Data(data) = &mut self.part else {
             return Ok(piece);
         };
         let (read_before, written_before) = (self.inflate.total_in(), self.inflate.total_out());
@@ -234,7 +234,7 @@ impl PackCheck {
         Ok(piece.get(taken..).unwrap_or_default())
     }
 
-    fn check_object(&mut self, entry: &Entry) -> Result<(), Error> {
+    fn check_object(&mut self, entry: &ObjectHeader) -> Result<(), Error> {
         let (what, limit) = match entry.kind {
             BLOB => ("a file in the pack", self.limits.object),
             _ => (
@@ -248,7 +248,8 @@ impl PackCheck {
         self.add(entry.size)
     }
 
-    /// Checks what resolving a delta takes: libgit2 has its base, itself and what it makes in memory.
+    /// Checks what resolving a delta takes: libgit2 has its base, itself and what it makes in
+    /// memory.
     fn check_delta(&mut self, size: u64, source: u64, target: u64) -> Result<(), Error> {
         let limit = self.limits.object;
         if target > limit || source > limit || size.saturating_add(source).saturating_add(target) > 2 * limit
@@ -273,7 +274,7 @@ impl PackCheck {
     }
 }
 
-impl Data {
+impl InflatedObject {
     fn new(size: u64, delta: Option<Vec<u8>>) -> Self {
         Self { size, seen: 0, delta }
     }
@@ -296,7 +297,8 @@ impl Data {
     }
 }
 
-/// A number in groups of seven bits, the lowest first, and what follows it; `None` where it is not there whole.
+/// A number in groups of seven bits, the lowest first, and what follows it; `None` where it is not
+/// there whole.
 fn varint(bytes: &[u8]) -> Result<Option<(u64, &[u8])>, Error> {
     let (mut number, mut shift) = (0, 0);
     let mut rest = bytes;

@@ -21,7 +21,9 @@ const PLAIN_BLOCK: usize = 8;
 /// Why a key cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// Its passphrase takes too much work. What it takes, and what to do, behind the name of the key.
+    /// Its passphrase takes too much work.
+    ///
+    /// What it takes, and what to do, behind the name of the key.
     Costly(String),
     /// It is no key of a kind that is known.
     Malformed,
@@ -68,8 +70,10 @@ pub(super) fn read_openssh(text: &str, passphrase: Option<&str>) -> Result<Priva
     }
 }
 
-/// The library refuses a key of the curve P-256 whose number has less than 32 bytes, as one in 512 has: OpenSSH leaves out
-/// the zeros in front (RFC 4251, section 5, on `mpint`). They are put back before it reads the key.
+/// The library refuses a key of the curve P-256 whose number has less than 32 bytes, as one in 512
+/// has: OpenSSH leaves out the zeros in front (RFC 4251, section 5, on `mpint`).
+///
+/// They are put back before it reads the key.
 fn read_openssh_bytes(file: &[u8], passphrase: Option<&str>) -> Result<PrivateKey, Unreadable> {
     let full = plain_parts(file).and_then(|parts| with_full_number(parts.public, parts.secret));
     let key = PrivateKey::from_bytes(full.as_ref().map_or(file, |full| full.as_slice()))
@@ -126,7 +130,8 @@ fn plain_parts(file: &[u8]) -> Option<Parts<'_>> {
     })
 }
 
-/// A file without a passphrase in which the key's number is in full; `None` where it is already, or has no such number.
+/// A file without a passphrase in which the key's number is in full; `None` where it is already, or
+/// has no such number.
 fn with_full_number(public: &[u8], secret: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut rest = secret.get(8..)?;
     let [kind, _curve, _point] = [take(&mut rest)?, take(&mut rest)?, take(&mut rest)?];
@@ -173,7 +178,9 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(string)
 }
 
-/// Puts a string, made of parts, with its length in front behind a text. No key has as much as four gigabytes.
+/// Puts a string, made of parts, with its length in front behind a text.
+///
+/// No key has as much as four gigabytes.
 fn put(text: &mut Vec<u8>, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     text.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());

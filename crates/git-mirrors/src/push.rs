@@ -35,11 +35,15 @@ pub struct BranchUpdate<'a> {
     pub branch: &'a str,
     /// What it has to be like before.
     pub expected: ExpectedBranch,
-    /// What it becomes. The server gets the objects that it lacks with it.
+    /// What it becomes.
+    ///
+    /// The server gets the objects that it lacks with it.
     pub commit: &'a MadeCommit,
 }
 
-/// Pushes, where the branch is still what it was. The server compares once more.
+/// Pushes, where the branch is still what it was.
+///
+/// The server compares once more.
 ///
 /// After [`Error::Unreachable`] and [`Error::Timeout`] the branch may have moved or not.
 pub(super) fn push(session: &Arc<Session>, update: &BranchUpdate<'_>) -> Result<(), Error> {
@@ -62,16 +66,29 @@ pub(super) fn push(session: &Arc<Session>, update: &BranchUpdate<'_>) -> Result<
     if !offers("report-status") {
         return Err(session.protocol("the server does not report what became of a push"));
     }
-    let sideband = offers("side-band-64k");
     let mut features = vec!["report-status".to_owned()];
-    features.extend(sideband.then(|| "side-band-64k".to_owned()));
+    let framing = if offers("side-band-64k") {
+        features.push("side-band-64k".to_owned());
+        ReportFraming::Sideband
+    } else {
+        ReportFraming::Plain
+    };
     features.extend(offers("object-format").then(|| "object-format=sha1".to_owned()));
     features.extend(offers("agent").then(|| format!("agent={}", session.agent.in_protocol())));
     let old = expected.map_or_else(|| "0".repeat(40), |commit| commit.to_string());
     let command = format!("{old} {} {name}\0 {}", update.commit.id, features.join(" "));
     session.expect(LARGEST_REPORT);
-    let (report, said) = exchange(session, &mut transport, &command, &update.commit.pack, sideband)?;
+    let (report, said) = exchange(session, &mut transport, &command, &update.commit.pack, framing)?;
     judge(session, update, &name, &report, &said)
+}
+
+/// How the report comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ReportFraming {
+    /// In lines of its own within the band for data, beside what hooks say.
+    Sideband,
+    /// As it is.
+    Plain,
 }
 
 /// Sends the command and the pack, and reads the report and what hooks said.
@@ -80,7 +97,7 @@ fn exchange(
     transport: &mut AnyTransport,
     command: &str,
     pack: &[u8],
-    sideband: bool,
+    framing: ReportFraming,
 ) -> Result<(Vec<u8>, String), Error> {
     let kept = |error: &(dyn std::error::Error + 'static)| fault(session, error);
     let request = transport
@@ -96,7 +113,7 @@ fn exchange(
     send().map_err(|error| kept(&error))?;
     drop(writer);
     let said = Arc::new(Mutex::new(Vec::new()));
-    if sideband {
+    if framing == ReportFraming::Sideband {
         reader.set_progress_handler(Some(Box::new({
             let said = Arc::clone(&said);
             move |_, text| {
@@ -119,10 +136,9 @@ fn exchange(
             return Err(fault);
         }
     }
-    let report = if sideband {
-        unframed(&report).unwrap_or_default()
-    } else {
-        report
+    let report = match framing {
+        ReportFraming::Sideband => unframed(&report).unwrap_or_default(),
+        ReportFraming::Plain => report,
     };
     Ok((report, said))
 }
@@ -163,7 +179,7 @@ fn judge(
         Error::Rejected {
             url: session.url(),
             branch: update.branch.to_owned(),
-            reason: session.quoted(&reason),
+            reason: session.quote_server(&reason),
         }
     };
     let mut unpacked = false;
@@ -194,7 +210,8 @@ fn judge(
     }
 }
 
-/// Whether a refusal means that somebody else was faster (git's receive-pack.c, refs/files-backend.c).
+/// Whether a refusal means that somebody else was faster (git's receive-pack.c,
+/// refs/files-backend.c).
 fn is_race(reason: &str) -> bool {
     const WORDS: [&str; 7] = [
         "failed to update ref",
@@ -212,7 +229,7 @@ fn raced(session: &Session, update: &BranchUpdate<'_>, reason: &str) -> Error {
     Error::Raced {
         url: session.url(),
         branch: update.branch.to_owned(),
-        reason: session.quoted(reason),
+        reason: session.quote_server(reason),
     }
 }
 

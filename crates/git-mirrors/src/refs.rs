@@ -1,4 +1,5 @@
-//! Which commit a ref stands for: branches, tags, commits and version ranges over what a server lists.
+//! Which commit a ref stands for: branches, tags, commits and version ranges over what a server
+//! lists.
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,8 +52,9 @@ impl fmt::Display for RefSpec {
 
 /// A range of semantic versions.
 ///
-/// Comparators are joined by commas or spaces. A bare full version means exactly that version, as in Flux;
-/// `1.x`, `^1.2`, `~1.2` and `>=1.2 <2` are as usual. Prereleases are left out unless a comparator names one.
+/// Comparators are joined by commas or spaces. A bare full version means exactly that version, as
+/// in Flux; `1.x`, `^1.2`, `~1.2` and `>=1.2 <2` are as usual. Prereleases are left out unless a
+/// comparator names one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VersionRange {
     text: String,
@@ -100,7 +102,8 @@ impl fmt::Display for VersionRange {
     }
 }
 
-/// Writes one comparator as the semver crate reads it: no leading `v`, and `=` before a bare full version.
+/// Writes one comparator as the semver crate reads it: no leading `v`, and `=` before a bare full
+/// version.
 fn comparator(word: &str) -> String {
     let start = word.find(|c: char| !"<>=^~".contains(c)).unwrap_or(word.len());
     let (operator, version) = word.split_at(start);
@@ -125,7 +128,8 @@ fn version(tag: &str) -> Option<Version> {
     })
 }
 
-/// Where a commit was found, in Flux's form: `stable/2025.2@sha1:…`, or `sha1:…` for a commit named by itself.
+/// Where a commit was found, in Flux's form: `stable/2025.2@sha1:…`, or `sha1:…` for a commit named
+/// by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Revision {
     name: Option<String>,
@@ -166,8 +170,8 @@ impl fmt::Display for Revision {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
     pub(super) revision: Revision,
-    /// What to ask the server for: the tag object of an annotated tag, because older servers give out nothing
-    /// that no ref points to.
+    /// What to ask the server for: the tag object of an annotated tag, because older servers give
+    /// out nothing that no ref points to.
     pub(super) want: Oid,
     /// What has to be signed before anything of the commit is read.
     pub(super) requirement: Option<Arc<Requirement>>,
@@ -201,7 +205,8 @@ impl Resolved {
         self.requirement.is_some()
     }
 
-    /// What identifies the verdict on its signature besides the commit; `None` where no signature is asked for.
+    /// What identifies the verdict on its signature besides the commit; `None` where no signature
+    /// is asked for.
     #[must_use]
     pub fn verification(&self) -> Option<String> {
         let requirement = self.requirement.as_ref()?;
@@ -249,17 +254,19 @@ impl RemoteRef {
     }
 }
 
-/// The refs of a server. They are kept for as long as a look serves, and a repository has many: names are in one text.
+/// The refs of a server.
+///
+/// They are kept for as long as a look serves, and a repository has many: names are in one text.
 #[derive(Debug, Default)]
 pub(super) struct RefList {
     names: String,
-    entries: Vec<Entry>,
+    entries: Vec<ListEntry>,
     /// The full name of the branch that `HEAD` leads to.
     default_branch: Option<String>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ListEntry {
     /// Where its name ends; it begins where the one before ends.
     name_end: usize,
     target: Oid,
@@ -282,7 +289,7 @@ impl RefList {
 
     /// What it takes in memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.names.capacity() + self.entries.capacity() * size_of::<Entry>()
+        self.names.capacity() + self.entries.capacity() * size_of::<ListEntry>()
     }
 
     fn iter(&self) -> impl Iterator<Item = ListedRef<'_>> {
@@ -307,7 +314,7 @@ impl FromIterator<RemoteRef> for RefList {
                 list.default_branch = found.symbolic;
             }
             list.names.push_str(&found.name);
-            list.entries.push(Entry {
+            list.entries.push(ListEntry {
                 name_end: list.names.len(),
                 target: found.target,
                 peeled: found.peeled,
@@ -321,8 +328,8 @@ impl FromIterator<RemoteRef> for RefList {
 
 /// Finds what a [`RefSpec`] stands for in a server's list.
 ///
-/// `held` finds commits by an abbreviated SHA-1 where a repository is somebody's own. What a mirror holds is there because
-/// others asked for it, and is not looked through.
+/// `held` finds commits by an abbreviated SHA-1 where a repository is somebody's own. What a mirror
+/// holds is there because others asked for it, and is not looked through.
 pub(super) fn find(
     url: &dyn fmt::Display,
     refs: &RefList,
@@ -338,7 +345,7 @@ pub(super) fn find(
     let missing = |prefixes: &[&str], name: &str| Error::RefNotFound {
         url: url.to_string(),
         wanted: want.to_string(),
-        near: near(refs, prefixes, name),
+        near: similar_names(refs, prefixes, name),
     };
     match want {
         RefSpec::Branch(name) => by_name(HEADS, name).ok_or_else(|| missing(&[HEADS], name)),
@@ -454,7 +461,8 @@ fn tags(refs: &RefList) -> impl Iterator<Item = (&str, Version, ListedRef<'_>)> 
     })
 }
 
-/// The highest version within the range; among tags that differ in nothing but writing, the first by name.
+/// The highest version within the range; among tags that differ in nothing but writing, the first
+/// by name.
 fn highest(refs: &RefList, range: &VersionRange) -> Option<Resolved> {
     tags(refs)
         .filter(|(_, version, _)| range.requirement.matches(version))
@@ -472,7 +480,7 @@ fn newest(refs: &RefList) -> Vec<String> {
 }
 
 /// Names that share most with the wanted one.
-fn near(refs: &RefList, prefixes: &[&str], name: &str) -> Vec<String> {
+fn similar_names(refs: &RefList, prefixes: &[&str], name: &str) -> Vec<String> {
     let pairs = |text: &str| -> Vec<(char, char)> {
         let chars: Vec<char> = text.to_lowercase().chars().take(LONGEST_COMPARED).collect();
         chars.iter().copied().zip(chars.iter().copied().skip(1)).collect()

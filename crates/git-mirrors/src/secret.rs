@@ -36,10 +36,13 @@ pub enum Credentials {
     Ssh(SshCredentials),
 }
 
-/// A token of a GitHub App's installation, which git takes for an hour at most, and the App that it is of.
+/// A token of a GitHub App's installation, which git takes for an hour at most, and the App that it
+/// is of.
 #[derive(Clone, Debug)]
 pub struct Installation {
-    /// What the Secret has of the App. It stays, and the token does not.
+    /// What the Secret has of the App.
+    ///
+    /// It stays, and the token does not.
     keys: BTreeMap<String, SecretSlice<u8>>,
     token: SecretString,
 }
@@ -97,8 +100,8 @@ pub struct Proxy {
 }
 
 impl Credentials {
-    /// Reads `identity` and `known_hosts` (`password` is then the key's passphrase), `bearerToken`, or
-    /// `username` and `password`, as Flux's GitRepository does.
+    /// Reads `identity` and `known_hosts` (`password` is then the key's passphrase), `bearerToken`,
+    /// or `username` and `password`, as Flux's GitRepository does.
     ///
     /// # Errors
     ///
@@ -185,7 +188,8 @@ impl Credentials {
 }
 
 impl Tls {
-    /// Reads `ca.crt`, `tls.crt` and `tls.key` (or their older names `caFile`, `certFile`, `keyFile`).
+    /// Reads `ca.crt`, `tls.crt` and `tls.key` (or their older names `caFile`, `certFile`,
+    /// `keyFile`).
     ///
     /// # Errors
     ///
@@ -220,7 +224,8 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// [`Error::Secret`] where the address is missing, no `http`, `https` or `socks5` address, or holds a login.
+    /// [`Error::Secret`] where the address is missing, no `http`, `https` or `socks5` address, or
+    /// holds a login.
     pub fn from_secret(data: &SecretData) -> Result<Self, Error> {
         let address =
             text(data, "address")?.ok_or_else(|| secret("a proxy's Secret needs the key address"))?;
@@ -324,7 +329,8 @@ impl Upstream {
         &self.url
     }
 
-    /// Replaces every secret in a text that came from outside, and makes it one bounded printable line.
+    /// Replaces every secret in a text that came from outside, and makes it one bounded printable
+    /// line.
     pub(super) fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
         let login = self.proxy.iter().filter_map(|proxy| proxy.login.as_ref());
@@ -337,8 +343,11 @@ impl Upstream {
         printable(&text.replace(char::is_control, " "), LONGEST_SAYING)
     }
 
-    /// Feeds everything that decides whom a conversation is with, who is believed there, and what it gives to whom.
-    /// Readers of whom all of it is the same share what is remembered of the upstream; no others do.
+    /// Feeds everything that decides whom a conversation is with, who is believed there, and what
+    /// it gives to whom.
+    ///
+    /// Readers of whom all of it is the same share what is remembered of the upstream; no others
+    /// do.
     ///
     /// The patterns name every field, so that one that is added is decided on here.
     pub(super) fn identity(&self, mut feed: impl FnMut(&[u8])) {
@@ -364,7 +373,8 @@ impl Upstream {
                 field(b"bearer");
                 field(token.expose_secret().as_bytes());
             }
-            // Another token of the same App gives the same to the same; who does not have its keys gets none.
+            // Another token of the same App gives the same to the same; who does not have its keys
+            // gets none.
             Credentials::App(Installation { keys, token: _ }) => {
                 field(b"app");
                 for (key, value) in keys {

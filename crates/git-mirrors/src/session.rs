@@ -1,4 +1,5 @@
-//! One conversation with a server: its deadline, its byte budget, and the first fault that ended it.
+//! One conversation with a server: its deadline, its byte budget, and the first fault that ended
+//! it.
 
 use std::future::Future;
 use std::io;
@@ -63,7 +64,9 @@ pub struct Timeouts {
 pub struct Pace {
     /// Bytes in each window.
     pub bytes: u64,
-    /// How much waiting a window has. Time that this side needs does not count.
+    /// How much waiting a window has.
+    ///
+    /// Time that this side needs does not count.
     pub window: Duration,
 }
 
@@ -94,8 +97,9 @@ pub(super) enum Access {
 /// What git says of an object that it does not give out (upload-pack.c).
 const NOT_OUR_REF: &str = "not our ref";
 
-/// How servers say that they do not give out an object, by words that are all in it: git, older ones with version 0 of the
-/// protocol, JGit (its `WantNotValidException`; Gerrit and others are made with it), Azure DevOps.
+/// How servers say that they do not give out an object, by words that are all in it: git, older
+/// ones with version 0 of the protocol, JGit (its `WantNotValidException`; Gerrit and others are
+/// made with it), Azure DevOps.
 const LACKS_OBJECT: [&[&str]; 4] = [
     &[NOT_OUR_REF],
     &["unadvertised"],
@@ -110,9 +114,10 @@ pub(super) fn lacks_object(words: &str) -> bool {
         .any(|phrase| phrase.iter().all(|part| words.contains(part)))
 }
 
-/// How servers say that a login may not do something, in lower case: GitHub ("Permission to X denied to Y", "marked as read
-/// only"), GitLab ("You are not allowed to push code"), Gitea ("is not authorized to write to"), Azure DevOps ("You need the Git
-/// `GenericContribute` permission"), gitolite ("DENIED by").
+/// How servers say that a login may not do something, in lower case: GitHub ("Permission to X
+/// denied to Y", "marked as read only"), GitLab ("You are not allowed to push code"), Gitea ("is
+/// not authorized to write to"), Azure DevOps ("You need the Git `GenericContribute` permission"),
+/// gitolite ("DENIED by").
 const FORBIDS: [&str; 8] = [
     "denied",
     "not allowed",
@@ -161,7 +166,8 @@ pub(super) struct Session {
     limit: AtomicU64,
     received: Arc<AtomicU64>,
     progress: Mutex<Progress>,
-    /// Whether the server led to another host, of which nothing is passed on: nobody named that one.
+    /// Whether the server led to another host, of which nothing is passed on: nobody named that
+    /// one.
     led_away: AtomicBool,
     failure: Mutex<Option<Error>>,
 }
@@ -285,7 +291,7 @@ impl Session {
     }
 
     /// Counts bytes that arrived.
-    pub(super) fn count(&self, arrived: usize) -> Result<(), Error> {
+    pub(super) fn count_received(&self, arrived: usize) -> Result<(), Error> {
         let arrived = arrived as u64;
         self.received.fetch_add(arrived, Ordering::Relaxed);
         let left = self.budget.load(Ordering::Relaxed);
@@ -304,8 +310,10 @@ impl Session {
         self.led_away.store(true, Ordering::Relaxed);
     }
 
-    /// What the server says of why it declines. Of one that was led to, nothing is passed on but that it lacks an object.
-    pub(super) fn said(&self, words: &str) -> Error {
+    /// What the server says of why it declines.
+    ///
+    /// Of one that was led to, nothing is passed on but that it lacks an object.
+    pub(super) fn declined_saying(&self, words: &str) -> Error {
         if self.is_led_away() {
             return self.declined(if lacks_object(words) {
                 NOT_OUR_REF
@@ -322,7 +330,8 @@ impl Session {
         self.declined(words)
     }
 
-    /// A server's words behind a sentence; nothing where there are none, or where they are those of one that was led to.
+    /// A server's words behind a sentence; nothing where there are none, or where they are those of
+    /// one that was led to.
     pub(super) fn with_words(&self, sentence: &str, words: &str) -> String {
         match words.trim() {
             words if !words.is_empty() && !self.is_led_away() => {
@@ -337,7 +346,7 @@ impl Session {
     }
 
     /// A server's words within an error.
-    pub(super) fn quoted(&self, words: &str) -> String {
+    pub(super) fn quote_server(&self, words: &str) -> String {
         if self.is_led_away() {
             return "the server that it redirects to says so".to_owned();
         }
@@ -352,8 +361,9 @@ impl Session {
         self.protocol(words)
     }
 
-    /// Keeps the first fault with its type, while code that knows nothing of it passes on the returned one.
-    pub(super) fn fail(&self, error: Error) -> io::Error {
+    /// Keeps the first fault with its type, while code that knows nothing of it passes on the
+    /// returned one.
+    pub(super) fn keep_failure(&self, error: Error) -> io::Error {
         let passed_on = io::Error::other(error.to_string());
         lock(&self.failure).get_or_insert(error);
         passed_on
@@ -421,10 +431,12 @@ impl<R: AsyncRead + Unpin> io::Read for Reader<R> {
         let waited = session.transfer("reading", read, |read| read.as_ref().map_or(0, |count| *count));
         let arrived = match waited {
             Ok(Ok(arrived)) => arrived,
-            Ok(Err(error)) => return Err(session.fail(session.unreachable(&error.to_string()))),
-            Err(timeout) => return Err(session.fail(timeout)),
+            Ok(Err(error)) => return Err(session.keep_failure(session.unreachable(&error.to_string()))),
+            Err(timeout) => return Err(session.keep_failure(timeout)),
         };
-        session.count(arrived).map_err(|error| session.fail(error))?;
+        session
+            .count_received(arrived)
+            .map_err(|error| session.keep_failure(error))?;
         Ok(arrived)
     }
 }
@@ -443,8 +455,8 @@ impl<W: AsyncWrite + Unpin> io::Write for Writer<W> {
             written.as_ref().map_or(0, |count| *count)
         }) {
             Ok(Ok(written)) => Ok(written),
-            Ok(Err(error)) => Err(session.fail(session.unreachable(&error.to_string()))),
-            Err(timeout) => Err(session.fail(timeout)),
+            Ok(Err(error)) => Err(session.keep_failure(session.unreachable(&error.to_string()))),
+            Err(timeout) => Err(session.keep_failure(timeout)),
         }
     }
 
@@ -452,8 +464,8 @@ impl<W: AsyncWrite + Unpin> io::Write for Writer<W> {
         let session = &self.session;
         match session.wait("writing", session.timeouts.idle, self.inner.flush()) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(session.fail(session.unreachable(&error.to_string()))),
-            Err(timeout) => Err(session.fail(timeout)),
+            Ok(Err(error)) => Err(session.keep_failure(session.unreachable(&error.to_string()))),
+            Err(timeout) => Err(session.keep_failure(timeout)),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Signs commits with SSH keys, as git does with `gpg.format=ssh`, and with OpenPGP keys (git's gpg-interface.c, OpenSSH's
-//! PROTOCOL.sshsig).
+//! Signs commits with SSH keys, as git does with `gpg.format=ssh`, and with OpenPGP keys (git's
+//! gpg-interface.c, OpenSSH's PROTOCOL.sshsig).
 
 use std::fmt;
 
@@ -34,12 +34,13 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// Reads `identity`, a private key in OpenSSH form, with `password`, its passphrase where it has one; or `git.asc`, an
-    /// armored OpenPGP key, with `passphrase`, as Flux names them.
+    /// Reads `identity`, a private key in OpenSSH form, with `password`, its passphrase where it
+    /// has one; or `git.asc`, an armored OpenPGP key, with `passphrase`, as Flux names them.
     ///
     /// # Errors
     ///
-    /// [`Error::Secret`] where there is no such key. What the Secret holds is not part of the message.
+    /// [`Error::Secret`] where there is no such key. What the Secret holds is not part of the
+    /// message.
     pub fn from_secret(data: &SecretData) -> Result<Self, Error> {
         let wrong = |reason: &str| Error::Secret(format!("the Secret for signing cannot be used: {reason}"));
         let text = |key: &str| {
@@ -68,7 +69,7 @@ impl Signer {
     }
 
     /// A commit's text with its signature in it.
-    pub(super) fn signed(&self, commit: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(super) fn sign_commit(&self, commit: &[u8]) -> Result<Vec<u8>, Error> {
         let failed = |reason: String| Error::Secret(format!("the commit cannot be signed: {reason}"));
         let signature = match &self.0 {
             Key::Ssh(key) => key

@@ -14,7 +14,9 @@ use super::tree::Tree;
 use super::{Error, FileLimits, MadeCommit, NewCommit, Oid, Revision, SourceFile, commit};
 use git_apply_engine::{ObjectError, Objects, TreeEntry};
 
-/// A commit of a mirror. The mirror is not evicted while this exists.
+/// A commit of a mirror.
+///
+/// The mirror is not evicted while this exists.
 pub struct Snapshot {
     revision: Revision,
     tree: Oid,
@@ -74,12 +76,13 @@ impl Snapshot {
         self.revision.commit()
     }
 
-    /// What is said of the commit, as far as it is UTF-8, and the commit before it, which need not be held.
+    /// What is said of the commit, as far as it is UTF-8, and the commit before it, which need not
+    /// be held.
     ///
     /// # Errors
     ///
     /// [`Error::Corrupt`] where the commit cannot be read.
-    pub fn about(&self) -> Result<(String, Option<Oid>), Error> {
+    pub fn message_and_parent(&self) -> Result<(String, Option<Oid>), Error> {
         let repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = |error: &git2::Error| damaged(&self.dir, error);
         let commit = git2::Oid::from_bytes(self.commit().as_bytes())
@@ -102,9 +105,9 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`Error::FileNotFound`]; [`Error::Path`] where the path leaves the tree or leads to a folder, a symbolic link
-    /// or a submodule; [`Error::TooLarge`]; [`Error::Corrupt`], after which the mirror is rebuilt by the next
-    /// [`Mirrors::snapshot`](super::Mirrors::snapshot).
+    /// [`Error::FileNotFound`]; [`Error::Path`] where the path leaves the tree or leads to a
+    /// folder, a symbolic link or a submodule; [`Error::TooLarge`]; [`Error::Corrupt`], after which
+    /// the mirror is rebuilt by the next [`Mirrors::snapshot`](super::Mirrors::snapshot).
     pub fn read_file(&self, path: &str, limits: &FileLimits) -> Result<Vec<u8>, Error> {
         self.files().read_file(path, limits)
     }
@@ -113,18 +116,21 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`Error::FileNotFound`]; [`Error::Path`] where the path leaves the tree or leads to no folder.
+    /// [`Error::FileNotFound`]; [`Error::Path`] where the path leaves the tree or leads to no
+    /// folder.
     pub fn folder(&self, path: &str) -> Result<Oid, Error> {
         self.files().folder(path)
     }
 
-    /// Reads the files directly in a folder whose names end in `suffix`, sorted by name as bytes; the root for an
-    /// empty path. Folders and submodules are passed over.
+    /// Reads the files directly in a folder whose names end in `suffix`, sorted by name as bytes;
+    /// the root for an empty path.
+    ///
+    /// Folders and submodules are passed over.
     ///
     /// # Errors
     ///
-    /// As for [`read_file`](Self::read_file); a symbolic link with a matching name is an [`Error::Path`], so that
-    /// no file is left out unsaid.
+    /// As for [`read_file`](Self::read_file); a symbolic link with a matching name is an
+    /// [`Error::Path`], so that no file is left out unsaid.
     pub fn read_dir(&self, path: &str, suffix: &str, limits: &FileLimits) -> Result<Vec<SourceFile>, Error> {
         self.files().read_dir(path, suffix, limits)
     }
@@ -143,14 +149,17 @@ impl Snapshot {
         self.files().read_below(path, endings, limits)
     }
 
-    /// Makes a commit on this one. It is on no branch until [`Mirrors::push`](super::Mirrors::push) brings it there.
+    /// Makes a commit on this one.
+    ///
+    /// It is on no branch until [`Mirrors::push`](super::Mirrors::push) brings it there.
     ///
     /// # Errors
     ///
-    /// [`Error::Path`] where a file is not there or no regular one, [`Error::Author`], [`Error::Secret`]
-    /// where the key cannot be used, [`Error::Corrupt`].
+    /// [`Error::Path`] where a file is not there or no regular one, [`Error::Author`],
+    /// [`Error::Secret`] where the key cannot be used, [`Error::Corrupt`].
     pub fn make_commit(&self, new: &NewCommit<'_>) -> Result<MadeCommit, Error> {
-        // A handle of its own: what is made stays in memory, and this one's readers see nothing of it.
+        // A handle of its own: what is made stays in memory, and this one's readers see nothing of
+        // it.
         let path = {
             let repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);
             repository.path().to_owned()

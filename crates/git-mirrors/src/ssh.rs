@@ -1,4 +1,5 @@
-//! Git over SSH: one connection, one `git-upload-pack` or `git-receive-pack`, host keys strictly from the Secret.
+//! Git over SSH: one connection, one `git-upload-pack` or `git-receive-pack`, host keys strictly
+//! from the Secret.
 
 use std::borrow::Cow;
 use std::io;
@@ -32,8 +33,8 @@ pub(super) fn open(session: &Arc<Session>, program: &str) -> Result<(SshReader, 
     };
     let key = read_key(credentials)?;
     let url = &session.upstream.url;
-    let hosts = HostKeys::of(&credentials.known_hosts, url.host(), url.port());
-    if let Some(reason) = hosts.useless() {
+    let hosts = HostKeys::for_host(&credentials.known_hosts, url.host(), url.port());
+    if let Some(reason) = hosts.why_untrusted() {
         return Err(session.authentication(reason));
     }
     let mut handle = connect(session, hosts)?;
@@ -59,7 +60,9 @@ pub(super) fn open(session: &Arc<Session>, program: &str) -> Result<(SshReader, 
     let (read, write) = channel.split();
     let (send, pieces) = mpsc::channel(QUEUE);
     let complaint = Arc::new(Mutex::new(Vec::new()));
-    session.runtime().spawn(pump(read, send, Arc::clone(&complaint)));
+    session
+        .runtime()
+        .spawn(forward_output(read, send, Arc::clone(&complaint)));
     Ok((
         SshReader {
             session: Arc::clone(session),
@@ -101,7 +104,8 @@ fn connect(session: &Arc<Session>, hosts: HostKeys) -> Result<Handle<Client>, Er
             key: Cow::Owned(hosts.algorithms()),
             ..Preferred::default()
         },
-        // Each wait here has its own end, which comes first; this one reaps a connection that was given up half-made.
+        // Each wait here has its own end, which comes first; this one reaps a connection that was
+        // given up half-made.
         inactivity_timeout: Some(session.timeouts.idle.saturating_mul(4)),
         ..client::Config::default()
     };
@@ -205,7 +209,7 @@ impl client::Handler for Client {
         let PublicKeyOrCertificate::PublicKey { key, .. } = shown else {
             return Ok(false);
         };
-        let trusted = self.hosts.trust(key);
+        let trusted = self.hosts.trusts(key);
         if !trusted {
             let fingerprint = format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256));
             *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
@@ -215,7 +219,11 @@ impl client::Handler for Client {
 }
 
 /// Passes on what the command writes, and keeps the start of what it complains about.
-async fn pump(mut channel: ChannelReadHalf, pieces: mpsc::Sender<Bytes>, complaint: Arc<Mutex<Vec<u8>>>) {
+async fn forward_output(
+    mut channel: ChannelReadHalf,
+    pieces: mpsc::Sender<Bytes>,
+    complaint: Arc<Mutex<Vec<u8>>>,
+) {
     while let Some(message) = channel.wait().await {
         match message {
             ChannelMsg::Data { data } => {
@@ -255,7 +263,9 @@ impl io::Read for SshReader {
             let arrived = |piece: &Option<Bytes>| piece.as_ref().map_or(0, Bytes::len);
             match session.transfer("reading the answer", self.pieces.recv(), arrived) {
                 Ok(Some(piece)) => {
-                    session.count(piece.len()).map_err(|error| session.fail(error))?;
+                    session
+                        .count_received(piece.len())
+                        .map_err(|error| session.keep_failure(error))?;
                     self.piece = piece;
                 }
                 Ok(None) => {
@@ -264,10 +274,10 @@ impl io::Read for SshReader {
                     let words = String::from_utf8_lossy(&words).into_owned();
                     return match words.trim() {
                         "" => Ok(0),
-                        words => Err(session.fail(session.said(words))),
+                        words => Err(session.keep_failure(session.declined_saying(words))),
                     };
                 }
-                Err(timeout) => return Err(session.fail(timeout)),
+                Err(timeout) => return Err(session.keep_failure(timeout)),
             }
         }
         let count = buffer.len().min(self.piece.len());
@@ -290,8 +300,8 @@ impl io::Write for SshWriter {
         let bytes = Bytes::copy_from_slice(buffer);
         match session.transfer("writing", self.channel.data_bytes(bytes), |_| buffer.len()) {
             Ok(Ok(())) => Ok(buffer.len()),
-            Ok(Err(error)) => Err(session.fail(session.unreachable(&error.to_string()))),
-            Err(timeout) => Err(session.fail(timeout)),
+            Ok(Err(error)) => Err(session.keep_failure(session.unreachable(&error.to_string()))),
+            Err(timeout) => Err(session.keep_failure(timeout)),
         }
     }
 

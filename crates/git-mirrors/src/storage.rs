@@ -43,7 +43,9 @@ impl Taken {
     }
 }
 
-/// Space for a pack that is being fetched. It is given back when that is over.
+/// Space for a pack that is being fetched.
+///
+/// It is given back when that is over.
 pub(super) struct Reservation<'a> {
     storage: &'a Storage,
     bytes: u64,
@@ -91,7 +93,8 @@ impl Drop for Reservation<'_> {
 }
 
 impl Storage {
-    /// Opens the folder, which is made where it is missing, and removes what a crash left half-made.
+    /// Opens the folder, which is made where it is missing, and removes what a crash left
+    /// half-made.
     ///
     /// # Errors
     ///
@@ -177,7 +180,8 @@ impl Storage {
             .collect()
     }
 
-    /// Measures the mirrors that are not known yet, and forgets those that are gone: other processes may share the folder.
+    /// Measures the mirrors that are not known yet, and forgets those that are gone: other
+    /// processes may share the folder.
     fn measure(&self) {
         let there = self.mirrors_on_disk();
         let known = |dir: &PathBuf| self.taken().mirrors.contains_key(dir);
@@ -197,12 +201,16 @@ impl Storage {
         self.taken().mirrors.insert(dir.to_owned(), size);
     }
 
-    /// Removes the mirrors that were not used for longest until the rest fits. One that is in use stays.
+    /// Removes the mirrors that were not used for longest until the rest fits.
+    ///
+    /// One that is in use stays.
     pub(super) fn evict(&self) {
         while self.disk_bytes() > self.capacity && self.evict_oldest() {}
     }
 
-    /// Removes the mirror that was not used for longest, of those that are not in use. Whether there was one.
+    /// Removes the mirror that was not used for longest, of those that are not in use.
+    ///
+    /// Whether there was one.
     fn evict_oldest(&self) -> bool {
         self.measure();
         let used = |dir: &PathBuf| {
@@ -231,7 +239,8 @@ impl Storage {
         false
     }
 
-    /// Removes a mirror that holds nothing after a fetch that failed, unless somebody else is at it: then it is for them.
+    /// Removes a mirror that holds nothing after a fetch that failed, unless somebody else is at
+    /// it: then it is for them.
     pub(super) fn discard_if_empty(&self, dir: &Path) {
         let is_empty = |dir: &Path| Ok(Store::open(dir)?.is_none_or(|store| store.is_empty()));
         match remove_unless_used(dir, is_empty) {
@@ -271,8 +280,10 @@ impl Storage {
     }
 }
 
-/// Removes a mirror of which `may_go` says so, unless it is in use; returns whether it did. No lock is waited for, so that
-/// the order of those who fetch, and take `use` before `lock`, does not matter here.
+/// Removes a mirror of which `may_go` says so, unless it is in use; returns whether it did.
+///
+/// No lock is waited for, so that the order of those who fetch, and take `use` before `lock`, does
+/// not matter here.
 fn remove_unless_used(dir: &Path, may_go: impl Fn(&Path) -> Result<bool, Error>) -> Result<bool, Error> {
     let Some(writer) = gate::try_lock(&dir.with_extension("lock"), Lock::Exclusive)? else {
         return Ok(false);
@@ -287,7 +298,9 @@ fn remove_unless_used(dir: &Path, may_go: impl Fn(&Path) -> Result<bool, Error>)
     Ok(true)
 }
 
-/// Removes a mirror with its lock files. Who waits for one of those notices that it is another one by then.
+/// Removes a mirror with its lock files.
+///
+/// Who waits for one of those notices that it is another one by then.
 fn remove(dir: &Path, users: File, writer: File) -> Result<(), Error> {
     store::remove(dir)?;
     for extension in ["use", "lock"] {

@@ -1,7 +1,7 @@
 //! One mirror on disk: a bare repository that holds whole commits without their history.
 //!
-//! Which commits are held whole is written down under `refs/held/`, after the pack is in place and was checked.
-//! Every commit is a shallow root, so `git` itself reads the mirror too.
+//! Which commits are held whole is written down under `refs/held/`, after the pack is in place and
+//! was checked. Every commit is a shallow root, so `git` itself reads the mirror too.
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,15 +15,17 @@ use super::pack::{LARGEST_TREE, PackCheck, PackLimits};
 use super::{Error, Oid};
 
 const HELD: &str = "refs/held";
-/// Beyond this many packs a mirror is thrown away and fetched anew, because each one slows every lookup.
+/// Beyond this many packs a mirror is thrown away and fetched anew, because each one slows every
+/// lookup.
 const MAX_PACKS: usize = 48;
 /// Depth of folders that a tree may have.
 const MAX_DEPTH: usize = 128;
 
 /// A bare repository in the only folder of a mirror's folder.
 ///
-/// That folder has a new name each time the mirror is built: libgit2 shares open packs by path among all
-/// repositories of the process, and would read a rebuilt pack from the damaged one while a reader has that open.
+/// That folder has a new name each time the mirror is built: libgit2 shares open packs by path
+/// among all repositories of the process, and would read a rebuilt pack from the damaged one while
+/// a reader has that open.
 pub(super) struct Store {
     dir: PathBuf,
     repository: Repository,
@@ -69,7 +71,9 @@ impl Store {
         })
     }
 
-    /// Removes what a killed fetch left behind. The caller holds the mirror's lock, so nobody else writes.
+    /// Removes what a killed fetch left behind.
+    ///
+    /// The caller holds the mirror's lock, so nobody else writes.
     pub(super) fn sweep(&self) -> Result<(), Error> {
         let packs = self.dir.join("objects/pack");
         for entry in list(&packs)? {
@@ -116,8 +120,8 @@ impl Store {
     }
 
     /// Whether an object is there that needs not be a commit.
-    pub(super) fn has(&self, id: Oid) -> bool {
-        self.git(id)
+    pub(super) fn has_object(&self, id: Oid) -> bool {
+        self.git_id(id)
             .and_then(|id| Ok(self.odb()?.exists(id)))
             .unwrap_or_default()
     }
@@ -126,9 +130,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] beyond `at_most` bytes; [`Error::Corrupt`] where it is not there, or of another kind.
-    pub(super) fn raw(&self, id: Oid, kind: ObjectType, at_most: usize) -> Result<Vec<u8>, Error> {
-        let (odb, name) = (self.odb()?, self.git(id)?);
+    /// [`Error::TooLarge`] beyond `at_most` bytes; [`Error::Corrupt`] where it is not there, or of
+    /// another kind.
+    pub(super) fn read_object(&self, id: Oid, kind: ObjectType, at_most: usize) -> Result<Vec<u8>, Error> {
+        let (odb, name) = (self.odb()?, self.git_id(id)?);
         let failed = |error: &git2::Error| damaged(&self.dir, error);
         let (size, found) = odb.read_header(name).map_err(|error| failed(&error))?;
         if found != kind {
@@ -149,7 +154,7 @@ impl Store {
     }
 
     /// The commits that are held, the latest first.
-    pub(super) fn held(&self) -> Result<Vec<Oid>, Error> {
+    pub(super) fn held_commits(&self) -> Result<Vec<Oid>, Error> {
         let mut found = Vec::new();
         for path in list(&self.dir.join(HELD))? {
             let oid = path
@@ -167,10 +172,11 @@ impl Store {
 
     /// Checks that a commit is there with every tree and blob below it.
     ///
-    /// Trees are read and so verified against their names; of blobs only the presence is looked at. `check` stops it.
+    /// Trees are read and so verified against their names; of blobs only the presence is looked at.
+    /// `check` stops it.
     pub(super) fn verify(&self, commit: Oid, check: &dyn Fn() -> Result<(), Error>) -> Result<(), Error> {
         let odb = self.odb()?;
-        let root = self.git(self.tree_of(commit)?)?;
+        let root = self.git_id(self.tree_of(commit)?)?;
         let mut seen = HashSet::from([root]);
         let mut queue = vec![(root, 0)];
         while let Some((tree, depth)) = queue.pop() {
@@ -249,8 +255,10 @@ impl Store {
         odb.refresh().map_err(|error| io(&self.dir, &error))
     }
 
-    /// Writes down that a commit is held. The caller has verified it.
-    pub(super) fn hold(&self, commit: Oid) -> Result<(), Error> {
+    /// Writes down that a commit is held.
+    ///
+    /// The caller has verified it.
+    pub(super) fn mark_held(&self, commit: Oid) -> Result<(), Error> {
         let mut roots = self.shallow()?;
         if !roots.contains(&commit) {
             roots.push(commit);
@@ -263,7 +271,7 @@ impl Store {
 
     /// Whether the mirror holds no commit.
     pub(super) fn is_empty(&self) -> bool {
-        self.held().is_ok_and(|held| held.is_empty())
+        self.held_commits().is_ok_and(|held| held.is_empty())
     }
 
     /// Checks the size of a tree or commit before it is read.
@@ -279,9 +287,9 @@ impl Store {
     }
 
     pub(super) fn tree_of(&self, commit: Oid) -> Result<Oid, Error> {
-        self.check_size(&self.odb()?, self.git(commit)?)?;
+        self.check_size(&self.odb()?, self.git_id(commit)?)?;
         self.repository
-            .find_commit(self.git(commit)?)
+            .find_commit(self.git_id(commit)?)
             .map(|commit| from_git2(commit.tree_id()))
             .map_err(|error| damaged(&self.dir, &error))
     }
@@ -290,7 +298,7 @@ impl Store {
         self.repository
     }
 
-    fn git(&self, oid: Oid) -> Result<git2::Oid, Error> {
+    fn git_id(&self, oid: Oid) -> Result<git2::Oid, Error> {
         git2::Oid::from_bytes(oid.as_bytes()).map_err(|error| damaged(&self.dir, &error))
     }
 

@@ -39,8 +39,8 @@ impl<'a> Tree<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::FileNotFound`]; [`Error::Path`] where the path leaves the tree or leads to a folder, a symbolic link
-    /// or a submodule; [`Error::TooLarge`]; [`Error::Corrupt`].
+    /// [`Error::FileNotFound`]; [`Error::Path`] where the path leaves the tree or leads to a
+    /// folder, a symbolic link or a submodule; [`Error::TooLarge`]; [`Error::Corrupt`].
     pub fn read_file(&self, path: &str, limits: &FileLimits) -> Result<Vec<u8>, Error> {
         let clean = relative(path)?;
         let Some(entry) = self.find(&clean)? else {
@@ -59,7 +59,8 @@ impl<'a> Tree<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::FileNotFound`]; [`Error::Path`] where the path leaves the tree or leads to no folder.
+    /// [`Error::FileNotFound`]; [`Error::Path`] where the path leaves the tree or leads to no
+    /// folder.
     pub fn folder(&self, path: &str) -> Result<Oid, Error> {
         let clean = relative(path)?;
         match self.find(&clean)? {
@@ -70,13 +71,15 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Reads the files directly in a folder whose names end in `suffix`, sorted by name as bytes; the root for an
-    /// empty path. Folders and submodules are passed over.
+    /// Reads the files directly in a folder whose names end in `suffix`, sorted by name as bytes;
+    /// the root for an empty path.
+    ///
+    /// Folders and submodules are passed over.
     ///
     /// # Errors
     ///
-    /// As for [`read_file`](Self::read_file); a symbolic link with a matching name is an [`Error::Path`], so that
-    /// no file is left out unsaid.
+    /// As for [`read_file`](Self::read_file); a symbolic link with a matching name is an
+    /// [`Error::Path`], so that no file is left out unsaid.
     pub fn read_dir(&self, path: &str, suffix: &str, limits: &FileLimits) -> Result<Vec<SourceFile>, Error> {
         let clean = relative(path)?;
         let folder = self.folder(path)?;
@@ -109,8 +112,10 @@ impl<'a> Tree<'a> {
         Ok(files)
     }
 
-    /// Reads the files below a folder whose names have one of the endings, sorted by path as bytes; their names are the
-    /// paths from the root. Symbolic links, submodules and files above `limits.file` are passed over.
+    /// Reads the files below a folder whose names have one of the endings, sorted by path as bytes;
+    /// their names are the paths from the root.
+    ///
+    /// Symbolic links, submodules and files above `limits.file` are passed over.
     ///
     /// # Errors
     ///

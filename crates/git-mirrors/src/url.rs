@@ -81,15 +81,16 @@ impl Default for Transports {
 
 /// The address of a repository.
 ///
-/// Neither `Display` nor `Debug` shows a user name, and there is never a password in it: an address with
-/// one is refused when parsed.
+/// Neither `Display` nor `Debug` shows a user name, and there is never a password in it: an address
+/// with one is refused when parsed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RepoUrl {
     scheme: Scheme,
     user: Option<String>,
     host: String,
     port: Option<u16>,
-    /// As it is written: percent-encoded for HTTP, decoded for the others; relative in the short SSH form.
+    /// As it is written: percent-encoded for HTTP, decoded for the others; relative in the short
+    /// SSH form.
     path: String,
 }
 
@@ -119,8 +120,11 @@ impl RepoUrl {
         self.port
     }
 
-    /// The path as it is sent. Of SSH and git, one in somebody's home folder (`/~user/repo`) loses its slash, as git has it
-    /// (`parse_connect_url` in connect.c): the program on the other side looks for a tilde at the start.
+    /// The path as it is sent.
+    ///
+    /// Of SSH and git, one in somebody's home folder (`/~user/repo`) loses its slash, as git has it
+    /// (`parse_connect_url` in connect.c): the program on the other side looks for a tilde at the
+    /// start.
     pub(super) fn path(&self) -> &str {
         match self.scheme {
             Scheme::Ssh | Scheme::Git if self.path.starts_with("/~") => &self.path[1..],
@@ -178,8 +182,8 @@ impl FromStr for RepoUrl {
     ///
     /// # Errors
     ///
-    /// [`Error::Address`] for what cannot be parsed, and for a user name or password that belongs into a Secret;
-    /// [`Error::Refused`] for other schemes, `file://` among them.
+    /// [`Error::Address`] for what cannot be parsed, and for a user name or password that belongs
+    /// into a Secret; [`Error::Refused`] for other schemes, `file://` among them.
     fn from_str(text: &str) -> Result<Self, Error> {
         if text.len() > MAX_LENGTH {
             return Err(address(

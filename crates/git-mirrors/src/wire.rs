@@ -34,7 +34,7 @@ pub(super) fn look(session: &Arc<Session>) -> Result<RefList, Error> {
         None if handshake.server_protocol_version == Protocol::V2 => {
             let mut prefixes = RefPrefixes::new();
             prefixes.extend(PREFIXES.map(Into::into));
-            let agent = ("agent", Some(session.agent.in_protocol().into()));
+            let agent = ("agent", Some(session.agent.in_protocol()));
             LsRefsCommand::new(Some(prefixes), &handshake.capabilities, agent)
                 .invoke_blocking(&mut transport, &mut Discard, false)
                 .map_err(|error| fault(session, &error))?
@@ -55,8 +55,8 @@ pub(super) fn look(session: &Arc<Session>) -> Result<RefList, Error> {
 
 /// Fetches `want` with depth 1 and hands the pack, of at most `largest_pack` bytes, to `consume`.
 ///
-/// The server is told of the commits in `held`, so that it leaves out what they have in common; the pack may then
-/// have deltas against their objects.
+/// The server is told of the commits in `held`, so that it leaves out what they have in common; the
+/// pack may then have deltas against their objects.
 pub(super) fn fetch(
     session: &Arc<Session>,
     want: Oid,
@@ -69,7 +69,7 @@ pub(super) fn fetch(
     let mut features = Command::Fetch.default_features(version, &handshake.capabilities);
     // Both change the order of the answer's parts, and gain nothing in one round.
     features.retain(|(name, _)| !matches!(*name, "sideband-all" | "no-done"));
-    features.push(("agent", Some(session.agent.in_protocol().into())));
+    features.push(("agent", Some(session.agent.in_protocol())));
     let has_bands = features.iter().any(|(name, _)| name.starts_with("side-band"));
     Response::check_required_features(version, &features).map_err(|error| fault(session, &error))?;
     let mut arguments = Arguments::new(version, features, false);
@@ -99,7 +99,7 @@ pub(super) fn fetch(
         && let Some(Ok(Ok(line))) = reader.peek_data_line()
         && let Some(words) = line.strip_prefix(b"ERR ")
     {
-        return Err(session.said(&String::from_utf8_lossy(words)));
+        return Err(session.declined_saying(&String::from_utf8_lossy(words)));
     }
     session.expect(largest_pack);
     reader.set_progress_handler(Some(Box::new({
@@ -116,7 +116,7 @@ pub(super) fn fetch(
     let said = said.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (session.take_failure(), said, consumed) {
         (Some(error), _, _) => Err(error),
-        (None, Some(text), Err(_)) => Err(session.said(&text)),
+        (None, Some(text), Err(_)) => Err(session.declined_saying(&text)),
         (None, _, consumed) => consumed,
     }
 }
@@ -209,9 +209,9 @@ pub(super) fn fault(session: &Session, error: &(dyn std::error::Error + 'static)
     // Over HTTP the library takes the server's error line for the name of a section.
     let quoted = || Some(text.split_once("\"ERR ")?.1.split('"').next()?.to_owned());
     match declined(error).or_else(quoted) {
-        Some(words) => session.said(&words),
+        Some(words) => session.declined_saying(&words),
         // JGit's older versions send it in the band for errors, before there is one.
-        None if lacks_object(&text) => session.said(&text),
+        None if lacks_object(&text) => session.declined_saying(&text),
         None => session.malformed(&text),
     }
 }

@@ -527,7 +527,7 @@ impl Branches<'_> {
                 .filter(|file| deliver::may_have_markers(&file.content));
             files.extend(marked.map(|file| (file.name, file.content)));
         }
-        let (message, parent) = snapshot.about()?;
+        let (message, parent) = snapshot.message_and_parent()?;
         let at = At {
             commit: snapshot.commit().to_string(),
             parent: parent.map(|parent| parent.to_string()),

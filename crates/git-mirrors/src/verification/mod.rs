@@ -1,8 +1,10 @@
-//! Whether the commit that a ref stands for, or the tag that it names, is signed by one of the keys that are trusted.
+//! Whether the commit that a ref stands for, or the tag that it names, is signed by one of the keys
+//! that are trusted.
 //!
-//! A [`Requirement`] goes with what was resolved ([`Resolved::requiring`]), and nothing of the commit can be read before
-//! it is met: [`Mirrors::snapshot`](super::Mirrors::snapshot) checks it each time. Git's own verdict (`git verify-commit`,
-//! `git verify-tag`) is the measure; where this one differs, it refuses more.
+//! A [`Requirement`] goes with what was resolved ([`Resolved::requiring`]), and nothing of the
+//! commit can be read before it is met: [`Mirrors::snapshot`](super::Mirrors::snapshot) checks it
+//! each time. Git's own verdict (`git verify-commit`, `git verify-tag`) is the measure; where this
+//! one differs, it refuses more.
 //!
 //! A signature says who signed a commit, and not that it is the newest one.
 
@@ -47,7 +49,8 @@ struct TrustedKeys {
 ///
 /// # Errors
 ///
-/// [`Error::Unverified`]; [`Error::TooLarge`] and [`Error::Corrupt`] where an object cannot be read.
+/// [`Error::Unverified`]; [`Error::TooLarge`] and [`Error::Corrupt`] where an object cannot be
+/// read.
 pub(super) fn check(
     store: &Store,
     resolved: &Resolved,
@@ -88,7 +91,7 @@ pub(super) fn check(
         take(what, tag(store, resolved, &keys, now)?)?;
     }
     if requirement.needs_commit() {
-        let raw = store.raw(resolved.commit(), ObjectType::Commit, LARGEST)?;
+        let raw = store.read_object(resolved.commit(), ObjectType::Commit, LARGEST)?;
         let checked = object::commit(&raw)
             .map_err(Refusal::from)
             .and_then(|signed| keys.verify(&signed, now));
@@ -112,7 +115,7 @@ fn tag(
     if resolved.want == resolved.commit() {
         return missing("has no signature: it is a lightweight tag, and not made with git tag -s");
     }
-    let raw = store.raw(resolved.want, ObjectType::Tag, LARGEST)?;
+    let raw = store.read_object(resolved.want, ObjectType::Tag, LARGEST)?;
     let tag = match object::tag(&raw) {
         Ok(tag) => tag,
         Err(malformed) => return Ok(Err(malformed.into())),

@@ -1,7 +1,8 @@
 //! What is signed in a commit or a tag, and by which signature, read out of the object's own bytes.
 //!
-//! Nothing is read that could mean one thing here and another to whoever signed: the headers have the order in which git
-//! writes them, each at most once, and there is one signature (git's commit.c, tag.c and gpg-interface.c, which are laxer).
+//! Nothing is read that could mean one thing here and another to whoever signed: the headers have
+//! the order in which git writes them, each at most once, and there is one signature (git's
+//! commit.c, tag.c and gpg-interface.c, which are laxer).
 
 use git_apply_engine::Oid;
 
@@ -28,7 +29,8 @@ pub(super) struct Signed {
     pub(super) payload: Vec<u8>,
     /// The armored signature; `None` where the object has none.
     pub(super) signature: Option<Vec<u8>>,
-    /// When it was committed or tagged, as it says itself, in seconds since 1970; `None` where a tag does not say.
+    /// When it was committed or tagged, as it says itself, in seconds since 1970; `None` where a
+    /// tag does not say.
     pub(super) time: Option<i64>,
 }
 
@@ -245,7 +247,8 @@ fn id(header: &Header<'_>) -> Option<Oid> {
         .flatten()
 }
 
-/// The time behind a person's name and address: seconds since 1970, and an offset that they do not depend on.
+/// The time behind a person's name and address: seconds since 1970, and an offset that they do not
+/// depend on.
 fn time(header: &Header<'_>) -> Option<i64> {
     let mut words = line(header).rsplitn(3, |byte| *byte == b' ');
     let (_offset, seconds) = (words.next()?, words.next()?);

@@ -1,4 +1,6 @@
-//! OpenPGP keys that may sign, and what they signed (RFC 9580). What gpg refuses is refused, and more: see [`verify`].
+//! OpenPGP keys that may sign, and what they signed (RFC 9580).
+//!
+//! What gpg refuses is refused, and more: see [`verify`].
 
 use std::time::SystemTime;
 
@@ -9,7 +11,7 @@ use pgp::ser::Serialize;
 use pgp::types::{KeyDetails, PublicParams, Tag, VerifyingKey};
 
 use super::refusal::{RSA_BITS, Refusal};
-use crate::openpgp::{date, end, is_of, is_on_use, lets_sign};
+use crate::openpgp::{expiry, is_made_by, is_on_use, may_sign_by_flags, shown_date};
 
 /// The line that an armored public key begins with.
 pub(super) const BEGINNING: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
@@ -39,8 +41,10 @@ pub(super) fn read(text: &str, at_most: usize) -> Result<Vec<SignedPublicKey>, &
     Ok(keys)
 }
 
-/// Adds keys to those that are known. What two copies of a key say counts together, as where gpg imports both: a revocation
-/// in one of them revokes the key.
+/// Adds keys to those that are known.
+///
+/// What two copies of a key say counts together, as where gpg imports both: a revocation in one of
+/// them revokes the key.
 pub(super) fn add(known: &mut Vec<SignedPublicKey>, more: Vec<SignedPublicKey>) {
     for key in more {
         let Some(same) = known.iter_mut().find(|same| same.primary_key == key.primary_key) else {
@@ -67,10 +71,11 @@ pub(super) fn add(known: &mut Vec<SignedPublicKey>, more: Vec<SignedPublicKey>) 
 
 /// Checks a signature of a payload; returns who made it, in words.
 ///
-/// The key that made it, or the primary key of the subkey that did, has to be among `keys`; it must not be expired or revoked,
-/// must be bound to its primary key both ways, and must be allowed to sign, as gpg has it. Stricter than gpg, MD5, SHA-1 and
-/// RIPEMD-160 prove nothing anywhere, signatures of texts (whose line ends may be changed) and of old versions are refused,
-/// and so are algorithms but RSA from 2048 bits on, ECDSA, Ed25519 and Ed448.
+/// The key that made it, or the primary key of the subkey that did, has to be among `keys`; it must
+/// not be expired or revoked, must be bound to its primary key both ways, and must be allowed to
+/// sign, as gpg has it. Stricter than gpg, MD5, SHA-1 and RIPEMD-160 prove nothing anywhere,
+/// signatures of texts (whose line ends may be changed) and of old versions are refused, and so are
+/// algorithms but RSA from 2048 bits on, ECDSA, Ed25519 and Ed448.
 ///
 /// # Errors
 ///
@@ -107,7 +112,7 @@ pub(super) fn verify(
             _ if by_primary => check(&signature, payload, &key.primary_key, now)
                 .and_then(|()| check_primary(key, now))
                 .and_then(|own| {
-                    let allowed = lets_sign(own).then_some(());
+                    let allowed = may_sign_by_flags(own).then_some(());
                     allowed.ok_or_else(|| "must not sign by its flags".to_owned())
                 }),
             _ => continue,
@@ -161,10 +166,10 @@ fn check_primary(key: &SignedPublicKey, now: SystemTime) -> Result<&Signature, S
     }
     let own = own_signature(key, now)
         .ok_or_else(|| "has no valid signature of its own: export it again, in full".to_owned())?;
-    match end(&key.primary_key, own).filter(|end| *end <= now) {
+    match expiry(&key.primary_key, own).filter(|end| *end <= now) {
         Some(ended) => Err(format!(
             "expired on {}: extend it, and export it again",
-            date(ended)
+            shown_date(ended)
         )),
         None => Ok(own),
     }
@@ -174,7 +179,7 @@ fn check_primary(key: &SignedPublicKey, now: SystemTime) -> Result<&Signature, S
 fn own_signature(key: &SignedPublicKey, now: SystemTime) -> Option<&Signature> {
     let primary = &key.primary_key;
     let counts = |signature: &&Signature| {
-        is_on_use(signature) && is_of(signature, primary) && is_sound(signature, now).is_ok()
+        is_on_use(signature) && is_made_by(signature, primary) && is_sound(signature, now).is_ok()
     };
     let direct = newest_first(key.details.direct_signatures.iter().filter(counts))
         .into_iter()
@@ -184,7 +189,7 @@ fn own_signature(key: &SignedPublicKey, now: SystemTime) -> Option<&Signature> {
             .signatures
             .iter()
             .filter(|signature| {
-                signature.typ() == Some(SignatureType::CertRevocation) && is_of(signature, primary)
+                signature.typ() == Some(SignatureType::CertRevocation) && is_made_by(signature, primary)
             })
             .filter_map(Signature::created)
             .max();
@@ -234,10 +239,10 @@ fn check_subkey(key: &SignedPublicKey, subkey: &SignedPublicSubKey, now: SystemT
     if !agrees {
         return Err("is not confirmed by the subkey that signed".to_owned());
     }
-    match end(&subkey.key, binding).filter(|end| *end <= now) {
+    match expiry(&subkey.key, binding).filter(|end| *end <= now) {
         Some(ended) => Err(format!(
             "has a subkey that expired on {}: extend it, and export it again",
-            date(ended)
+            shown_date(ended)
         )),
         None => Ok(()),
     }
@@ -258,7 +263,8 @@ fn is_sound(signature: &Signature, now: SystemTime) -> Result<(), &'static str> 
         | HashAlgorithm::Sha3_512 => {}
         _ => return Err("has a signature with MD5, SHA-1 or another digest that proves nothing"),
     }
-    // Whoever marks a part as critical wants no reliance on a signature by those who do not understand it.
+    // Whoever marks a part as critical wants no reliance on a signature by those who do not
+    // understand it.
     let is_unknown = |data: &SubpacketData| {
         matches!(
             data,

@@ -1,4 +1,5 @@
-//! SSH keys that may sign, and what they signed (ssh-keygen(1) under ALLOWED SIGNERS, OpenSSH's PROTOCOL.sshsig).
+//! SSH keys that may sign, and what they signed (ssh-keygen(1) under ALLOWED SIGNERS, OpenSSH's
+//! PROTOCOL.sshsig).
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -31,7 +32,9 @@ struct Limits {
 }
 
 impl AllowedSigner {
-    /// Reads a line: a public key, or a line of an `allowed_signers` file. `None` where it is empty or a comment.
+    /// Reads a line: a public key, or a line of an `allowed_signers` file.
+    ///
+    /// `None` where it is empty or a comment.
     ///
     /// # Errors
     ///
@@ -68,8 +71,9 @@ impl AllowedSigner {
     }
 }
 
-/// Checks a signature of a payload; returns who made it, in words. `time` is when that says that it was made, in seconds
-/// since 1970.
+/// Checks a signature of a payload; returns who made it, in words.
+///
+/// `time` is when that says that it was made, in seconds since 1970.
 ///
 /// # Errors
 ///
@@ -219,7 +223,8 @@ fn moment(text: &str) -> Result<i64, &'static str> {
         .map_err(|_| WRONG)
 }
 
-/// Whether a name is within a list of patterns: `*` and `?` as usual, and none of those that begin with `!`.
+/// Whether a name is within a list of patterns: `*` and `?` as usual, and none of those that begin
+/// with `!`.
 fn is_listed(patterns: &str, name: &str) -> bool {
     let fits = |negated: bool| {
         patterns
@@ -232,7 +237,9 @@ fn is_listed(patterns: &str, name: &str) -> bool {
     fits(false) && !fits(true)
 }
 
-/// Whether a name is of a pattern. Where a `*` took too little it takes one more, so that no pattern takes long.
+/// Whether a name is of a pattern.
+///
+/// Where a `*` took too little it takes one more, so that no pattern takes long.
 fn is_match(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut position) = (0, 0);
     let mut star = None;

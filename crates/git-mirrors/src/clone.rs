@@ -1,19 +1,18 @@
 //! A commit of a repository on this machine, found as a server's refs would name it.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use git2::Repository;
 
+use super::gate::locked;
 use super::local::{from_git2, read_blob, read_blob_size, read_tree};
-use super::refs::{self, RefSpec, RemoteRef, Resolved};
+use super::refs::{self, HEADS, RefSpec, RemoteRef, Resolved, TAGS};
 use super::tree::Tree;
 use super::{Error, Oid, Revision};
 use git_apply_engine::{ObjectError, Objects, TreeEntry};
 
-const HEADS: &str = "refs/heads/";
-const TAGS: &str = "refs/tags/";
 const ORIGIN: &str = "refs/remotes/origin/";
 
 /// A commit of a clone.
@@ -47,9 +46,8 @@ impl LocalCommit {
         })?;
         let resolved = resolve(&repository, &shown, want, &failed)?;
         let commit = resolved.commit();
-        let id = git2::Oid::from_bytes(commit.as_bytes()).map_err(|error| failed(&error))?;
         let tree = repository
-            .find_commit(id)
+            .find_commit(commit.into())
             .map(|commit| from_git2(commit.tree_id()))
             .map_err(|_| refs::not_found(&shown, &commit.to_string()))?;
         Ok(Self {
@@ -84,7 +82,7 @@ impl LocalCommit {
     }
 
     fn repository(&self) -> MutexGuard<'_, Repository> {
-        self.repository.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.repository)
     }
 }
 

@@ -8,6 +8,7 @@ use git2::{FileMode, ObjectType, Repository};
 use jiff::Timestamp;
 
 use super::files::relative;
+use super::local::from_git2;
 use super::signing::Signer;
 use super::store::damaged;
 use super::{Error, Oid};
@@ -60,8 +61,8 @@ pub(super) fn make(dir: &Path, parent: Oid, new: &NewCommit<'_>) -> Result<MadeC
     let _memory = odb
         .add_new_mempack_backend(1000)
         .map_err(|error| failed(&error))?;
-    let parent = git2::Oid::from_bytes(parent.as_bytes())
-        .and_then(|id| repository.find_commit(id))
+    let parent = repository
+        .find_commit(parent.into())
         .map_err(|error| failed(&error))?;
     let base = parent.tree().map_err(|error| failed(&error))?;
     let mut builder = TreeUpdateBuilder::new();
@@ -121,7 +122,7 @@ pub(super) fn make(dir: &Path, parent: Oid, new: &NewCommit<'_>) -> Result<MadeC
     let mut pack = git2::Buf::new();
     packer.write_buf(&mut pack).map_err(|error| failed(&error))?;
     Ok(MadeCommit {
-        id: from_git2(id)?,
+        id: from_git2(id),
         pack: pack.to_vec(),
     })
 }
@@ -140,12 +141,4 @@ fn signature(author: &Identity, time: Timestamp) -> Result<git2::Signature<'stat
     git2::Signature::new(&author.name, &author.email, &git2::Time::new(time.as_second(), 0)).map_err(|_| {
         wrong("name and email need at least one letter or digit each, and neither may hold < or >")
     })
-}
-
-fn from_git2(id: git2::Oid) -> Result<Oid, Error> {
-    let bytes = id.as_bytes().try_into().map_err(|_| Error::Corrupt {
-        what: "a commit".to_owned(),
-        reason: "its id is no SHA-1".to_owned(),
-    })?;
-    Ok(Oid::from_bytes(bytes))
 }

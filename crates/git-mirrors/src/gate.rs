@@ -15,6 +15,11 @@ const POLL: Duration = Duration::from_millis(25);
 /// How often a wait inside this process looks whether the process ends.
 const LOOK_UP: Duration = Duration::from_millis(200);
 
+/// Locks a mutex. What a thread that panicked left in it is as good as it was.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// How long a call may go on: until its deadline, and no longer than the process works.
 #[derive(Clone, Debug)]
 pub(super) struct Patience {
@@ -46,7 +51,7 @@ pub(super) struct Gate<T> {
 impl<T> Gate<T> {
     /// Enters, or gives `None` when patience is over.
     pub(super) fn enter(&self, patience: &Patience) -> Option<Pass<'_, T>> {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut busy = locked(&self.busy);
         while *busy {
             if patience.is_over() {
                 return None;
@@ -64,7 +69,7 @@ impl<T> Gate<T> {
 
     /// The value, whoever is inside.
     pub(super) fn value(&self) -> MutexGuard<'_, T> {
-        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.value)
     }
 }
 
@@ -81,7 +86,7 @@ impl<T> Pass<'_, T> {
 
 impl<T> Drop for Pass<'_, T> {
     fn drop(&mut self) {
-        *self.gate.busy.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        *locked(&self.gate.busy) = false;
         self.gate.freed.notify_one();
     }
 }

@@ -2,7 +2,7 @@
 //! read.
 
 use std::io::{self, BufRead, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::{Buf, Bytes};
 use gix_error::ErrorExt;
@@ -10,6 +10,7 @@ use gix_transport::client::blocking_io::http::{GetResponse, Http, PostBodyDataKi
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response, Url};
 
+use super::gate::locked;
 use super::http::{Body, HttpClient};
 
 /// A POST that is sent when its answer is first asked for: by then its body is complete.
@@ -50,16 +51,12 @@ impl Exchange {
     }
 }
 
-fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Exchange> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Takes the body of a POST.
 pub(super) struct PostBody(Shared);
 
 impl Write for PostBody {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        match &mut lock(&self.0).state {
+        match &mut locked(&self.0).state {
             ExchangeState::Writing(body) => {
                 body.extend_from_slice(buffer);
                 Ok(buffer.len())
@@ -82,7 +79,7 @@ pub(super) struct Headers {
 impl BufRead for Headers {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if let Some(exchange) = self.exchange.take() {
-            self.lines = io::Cursor::new(lock(&exchange).send()?);
+            self.lines = io::Cursor::new(locked(&exchange).send()?);
         }
         self.lines.fill_buf()
     }
@@ -115,7 +112,7 @@ impl BufRead for Answer {
             Self::Got(body) => body.fill_buf(),
             Self::Posted { exchange, piece } => {
                 if piece.is_empty() {
-                    let mut exchange = lock(exchange);
+                    let mut exchange = locked(exchange);
                     exchange.send()?;
                     if let ExchangeState::Answered(body) = &mut exchange.state {
                         body.fill_buf()?;

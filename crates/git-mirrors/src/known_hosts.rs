@@ -6,6 +6,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, KnownHosts, Marker};
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 
+use super::patterns::is_listed;
+
 /// The lines that are about one host.
 pub(super) struct HostKeys {
     trusted: Vec<PublicKey>,
@@ -89,43 +91,8 @@ fn matches(entry: &Entry, name: &str) -> bool {
         HostPatterns::HashedName { salt, hash } => Hmac::<sha1::Sha1>::new_from_slice(salt)
             .is_ok_and(|mac| mac.chain_update(name.as_bytes()).verify_slice(hash).is_ok()),
         HostPatterns::Patterns(patterns) => {
-            let mut found = false;
-            for pattern in patterns {
-                match pattern.strip_prefix('!') {
-                    Some(negated) if wildcard(&negated.to_lowercase(), name) => return false,
-                    Some(_) => {}
-                    None => found |= wildcard(&pattern.to_lowercase(), name),
-                }
-            }
-            found
+            let patterns: Vec<String> = patterns.iter().map(|pattern| pattern.to_lowercase()).collect();
+            is_listed(patterns.iter().map(String::as_str), name)
         }
     }
-}
-
-/// Matches `*` and `?`; everything else, brackets included, stands for itself.
-fn wildcard(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(byte) if *byte == b'?' || *byte == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    p = at + 1;
-                    n = from + 1;
-                    star = Some((at, n));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
 }

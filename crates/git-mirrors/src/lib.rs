@@ -17,6 +17,7 @@ mod mirror;
 mod mirrors;
 mod openpgp;
 mod pack;
+mod patterns;
 mod private_key;
 mod push;
 mod refs;

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::gate::{self, Gate, Lock, Patience};
+use super::gate::{self, Gate, Lock, Patience, locked};
 use super::refs::{RefList, Resolved};
 use super::store::Store;
 use super::{Error, Oid};
@@ -62,11 +62,11 @@ impl Mirror {
     }
 
     fn last_use(&self) -> MutexGuard<'_, Instant> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.used)
     }
 
     fn verified(&self) -> MutexGuard<'_, HashSet<Oid>> {
-        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.verified)
     }
 
     /// Checks a commit once a process.
@@ -136,7 +136,7 @@ pub(super) struct KnownMirrors(Mutex<HashMap<String, Arc<Mirror>>>);
 
 impl KnownMirrors {
     fn mirrors(&self) -> MutexGuard<'_, HashMap<String, Arc<Mirror>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 
     /// The mirror of a name below `root`.

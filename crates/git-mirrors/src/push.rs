@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, Read, Write};
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use gix_transport::Service;
 use gix_transport::client::{MessageKind, WriteMode};
 use gix_transport::packetline::blocking_io::encode;
 
 use super::commit::MadeCommit;
+use super::gate::locked;
 use super::refs::RemoteRef;
 use super::session::Session;
 use super::wire::{AnyTransport, connect, fault, remote_ref};
@@ -117,7 +118,7 @@ fn exchange(
         reader.set_progress_handler(Some(Box::new({
             let said = Arc::clone(&said);
             move |_, text| {
-                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut said = locked(&said);
                 let room = LARGEST_SAYING.saturating_sub(said.len());
                 said.extend_from_slice(&text[..text.len().min(room)]);
                 ControlFlow::Continue(())
@@ -128,7 +129,7 @@ fn exchange(
     let read = (&mut reader as &mut dyn BufRead)
         .take(LARGEST_REPORT)
         .read_to_end(&mut report);
-    let said = String::from_utf8_lossy(&said.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+    let said = String::from_utf8_lossy(&locked(&said)).into_owned();
     if let Err(error) = read {
         let fault = kept(&error);
         // What was said tells more than that the connection ended behind it.

@@ -9,8 +9,8 @@ use semver::{Version, VersionReq};
 use super::{Error, Oid, Requirement};
 use foreign_text::is_plain;
 
-const HEADS: &str = "refs/heads/";
-const TAGS: &str = "refs/tags/";
+pub(super) const HEADS: &str = "refs/heads/";
+pub(super) const TAGS: &str = "refs/tags/";
 const HEAD: &str = "HEAD";
 /// The longest name, in bytes: a file system takes no more in one part.
 const LONGEST_NAME: usize = 1024;

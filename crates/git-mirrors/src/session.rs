@@ -4,14 +4,14 @@
 use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Handle;
 
 use super::error::bytes;
-use super::gate::Patience;
+use super::gate::{Patience, locked};
 use super::{Error, Transports, Upstream};
 use guarded_egress::RefusedAddress;
 
@@ -216,7 +216,7 @@ impl Session {
 
     /// Ends the part before what was asked for, which may have this many bytes more.
     pub(super) fn expect(&self, bytes: u64) {
-        *lock(&self.talk_ends) = None;
+        *locked(&self.talk_ends) = None;
         self.budget.fetch_add(bytes, Ordering::Relaxed);
         self.limit.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -229,7 +229,7 @@ impl Session {
         future: F,
     ) -> Result<F::Output, Error> {
         let mut until = self.patience.deadline.min(Instant::now() + limit);
-        if let Some(ends) = *lock(&self.talk_ends) {
+        if let Some(ends) = *locked(&self.talk_ends) {
             until = until.min(ends);
         }
         let mut closing = self.patience.closing.clone();
@@ -255,7 +255,7 @@ impl Session {
         let begun = Instant::now();
         let done = self.wait(step, self.timeouts.idle, future)?;
         let pace = self.timeouts.pace;
-        let mut progress = lock(&self.progress);
+        let mut progress = locked(&self.progress);
         progress.waited += begun.elapsed();
         progress.bytes += moved(&done) as u64;
         if progress.waited >= pace.window {
@@ -365,12 +365,12 @@ impl Session {
     /// returned one.
     pub(super) fn keep_failure(&self, error: Error) -> io::Error {
         let passed_on = io::Error::other(error.to_string());
-        lock(&self.failure).get_or_insert(error);
+        locked(&self.failure).get_or_insert(error);
         passed_on
     }
 
     pub(super) fn take_failure(&self) -> Option<Error> {
-        lock(&self.failure).take()
+        locked(&self.failure).take()
     }
 
     /// Why an address is not connected to.
@@ -468,8 +468,4 @@ impl<W: AsyncWrite + Unpin> io::Write for Writer<W> {
             Err(timeout) => Err(session.keep_failure(timeout)),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

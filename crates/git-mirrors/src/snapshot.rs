@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use git2::Repository;
 
+use super::gate::locked;
 use super::local::{read_blob, read_blob_size, read_tree};
 use super::store::{Store, damaged};
 use super::tree::Tree;
@@ -83,10 +84,10 @@ impl Snapshot {
     ///
     /// [`Error::Corrupt`] where the commit cannot be read.
     pub fn message_and_parent(&self) -> Result<(String, Option<Oid>), Error> {
-        let repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);
+        let repository = locked(&self.repository);
         let failed = |error: &git2::Error| damaged(&self.dir, error);
-        let commit = git2::Oid::from_bytes(self.commit().as_bytes())
-            .and_then(|id| repository.find_commit(id))
+        let commit = repository
+            .find_commit(self.commit().into())
             .map_err(|error| failed(&error))?;
         // A shallow commit has no parents for libgit2.
         let header = String::from_utf8_lossy(commit.raw_header_bytes()).into_owned();
@@ -161,7 +162,7 @@ impl Snapshot {
         // A handle of its own: what is made stays in memory, and this one's readers see nothing of
         // it.
         let path = {
-            let repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);
+            let repository = locked(&self.repository);
             repository.path().to_owned()
         };
         commit::make(&path, self.commit(), new)
@@ -176,7 +177,7 @@ impl Snapshot {
     }
 
     fn read<T>(&self, read: impl FnOnce(&Repository) -> Result<T, ObjectError>) -> Result<T, ObjectError> {
-        let repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);
+        let repository = locked(&self.repository);
         let outcome = read(&repository);
         if matches!(outcome, Err(ObjectError::Failed { .. })) {
             self.damaged.store(true, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::{Buf, Bytes};
 use russh::client::{self, AuthResult, Handle};
@@ -12,6 +12,7 @@ use russh::{AlgorithmKind, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Prefer
 use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
 
+use super::gate::locked;
 use super::known_hosts::HostKeys;
 use super::private_key::{self, Unreadable};
 use super::session::Session;
@@ -125,7 +126,7 @@ fn connect(session: &Arc<Session>, hosts: HostKeys) -> Result<Handle<Client>, Er
         .map_err(|error| session.not_connected(&error))?;
     let handshake = client::connect_stream(Arc::new(config), stream, handler);
     let connected = session.wait("connecting", limit, handshake)?;
-    let refused = refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let refused = locked(&refusal).take();
     connected.map_err(|error| match (refused, error) {
         (Some(fingerprint), _) => session.authentication(&format!(
             "the server's host key {fingerprint} is not in known_hosts of the Secret: the server changed its key, or \
@@ -212,7 +213,7 @@ impl client::Handler for Client {
         let trusted = self.hosts.trusts(key);
         if !trusted {
             let fingerprint = format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256));
-            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
+            *locked(&self.refusal) = Some(fingerprint);
         }
         Ok(trusted)
     }
@@ -233,12 +234,12 @@ async fn forward_output(
                 }
             }
             ChannelMsg::ExtendedData { data, .. } => {
-                let mut kept = complaint.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut kept = locked(&complaint);
                 let room = MAX_COMPLAINT.saturating_sub(kept.len());
                 kept.extend_from_slice(&data[..data.len().min(room)]);
             }
             ChannelMsg::Failure => {
-                let mut kept = complaint.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut kept = locked(&complaint);
                 kept.extend_from_slice(b"the server does not run Git for this user");
                 return;
             }
@@ -269,8 +270,7 @@ impl io::Read for SshReader {
                     self.piece = piece;
                 }
                 Ok(None) => {
-                    let words =
-                        std::mem::take(&mut *self.complaint.lock().unwrap_or_else(PoisonError::into_inner));
+                    let words = std::mem::take(&mut *locked(&self.complaint));
                     let words = String::from_utf8_lossy(&words).into_owned();
                     return match words.trim() {
                         "" => Ok(0),

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use super::Error;
 use super::error;
-use super::gate::{self, Lock};
+use super::gate::{self, Lock, locked};
 use super::store::{self, Store};
 
 /// How long making or removing a mirror may take before what is left of it counts as rubbish.
@@ -113,7 +113,7 @@ impl Storage {
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.taken)
     }
 
     /// The folder.

@@ -121,9 +121,7 @@ impl Store {
 
     /// Whether an object is there that needs not be a commit.
     pub(super) fn has_object(&self, id: Oid) -> bool {
-        self.git_id(id)
-            .and_then(|id| Ok(self.odb()?.exists(id)))
-            .unwrap_or_default()
+        self.odb().is_ok_and(|odb| odb.exists(id.into()))
     }
 
     /// The bytes of an object, as its id is computed from them.
@@ -133,7 +131,7 @@ impl Store {
     /// [`Error::TooLarge`] beyond `at_most` bytes; [`Error::Corrupt`] where it is not there, or of
     /// another kind.
     pub(super) fn read_object(&self, id: Oid, kind: ObjectType, at_most: usize) -> Result<Vec<u8>, Error> {
-        let (odb, name) = (self.odb()?, self.git_id(id)?);
+        let (odb, name) = (self.odb()?, id.into());
         let failed = |error: &git2::Error| damaged(&self.dir, error);
         let (size, found) = odb.read_header(name).map_err(|error| failed(&error))?;
         if found != kind {
@@ -176,7 +174,7 @@ impl Store {
     /// `check` stops it.
     pub(super) fn verify(&self, commit: Oid, check: &dyn Fn() -> Result<(), Error>) -> Result<(), Error> {
         let odb = self.odb()?;
-        let root = self.git_id(self.tree_of(commit)?)?;
+        let root = git2::Oid::from(self.tree_of(commit)?);
         let mut seen = HashSet::from([root]);
         let mut queue = vec![(root, 0)];
         while let Some((tree, depth)) = queue.pop() {
@@ -287,19 +285,15 @@ impl Store {
     }
 
     pub(super) fn tree_of(&self, commit: Oid) -> Result<Oid, Error> {
-        self.check_size(&self.odb()?, self.git_id(commit)?)?;
+        self.check_size(&self.odb()?, commit.into())?;
         self.repository
-            .find_commit(self.git_id(commit)?)
+            .find_commit(commit.into())
             .map(|commit| from_git2(commit.tree_id()))
             .map_err(|error| damaged(&self.dir, &error))
     }
 
     pub(super) fn into_repository(self) -> Repository {
         self.repository
-    }
-
-    fn git_id(&self, oid: Oid) -> Result<git2::Oid, Error> {
-        git2::Oid::from_bytes(oid.as_bytes()).map_err(|error| damaged(&self.dir, &error))
     }
 
     fn odb(&self) -> Result<Odb<'_>, Error> {

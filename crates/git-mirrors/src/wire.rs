@@ -1,7 +1,7 @@
 //! The Git protocol, versions 0 to 2, over whatever connects: list refs, fetch one commit.
 
 use std::io::BufRead;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use gix_protocol::fetch::{Arguments, Response};
 use gix_protocol::handshake::Ref;
@@ -12,6 +12,7 @@ use gix_transport::client::git::{ConnectMode, blocking_io::Connection};
 use gix_transport::{Protocol, Service};
 use gix_utils::progress::Discard;
 
+use super::gate::locked;
 use super::http::HttpClient;
 use super::refs::{RefList, RemoteRef};
 use super::session::{Reader, Session, Writer, lacks_object};
@@ -107,13 +108,13 @@ pub(super) fn fetch(
         move |is_error, text| {
             if is_error {
                 let text = String::from_utf8_lossy(text).into_owned();
-                *said.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+                *locked(&said) = Some(text);
             }
             std::ops::ControlFlow::Continue(())
         }
     })));
     let consumed = consume(&mut reader);
-    let said = said.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let said = locked(&said).take();
     match (session.take_failure(), said, consumed) {
         (Some(error), _, _) => Err(error),
         (None, Some(text), Err(_)) => Err(session.declined_saying(&text)),

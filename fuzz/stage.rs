@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use patchset::source::{MirrorConfig, Mirrors, Scheme, Transports};
+use git_mirrors::{MirrorConfig, Mirrors, Scheme, Transports};
 
 #[path = "server.rs"]
 pub mod server;

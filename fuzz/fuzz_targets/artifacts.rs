@@ -6,8 +6,8 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use git_mirrors::{Artifact, ArtifactLimits, FileLimits};
 use libfuzzer_sys::fuzz_target;
-use patchset::source::{Artifact, ArtifactLimits, FileLimits};
 use sha2::{Digest, Sha256};
 
 #[path = "../stage.rs"]

@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use git_mirrors::{Freshness, RefSpec, Upstream};
 use libfuzzer_sys::fuzz_target;
-use patchset::source::{Freshness, RefSpec, Upstream};
 
 #[path = "../stage.rs"]
 mod stage;

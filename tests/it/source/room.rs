@@ -1,8 +1,9 @@
 //! What fetches may take: of the disk, of memory, and of what others have there.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use patchset::source::{Class, Error, Freshness, MirrorConfig, Mirrors, RefSpec, Snapshot, Upstream};
 
@@ -32,6 +33,15 @@ fn names(cache: &Path) -> Vec<String> {
     names.filter(|name| name != "key").collect()
 }
 
+fn only_mirror(cache: &Path) -> PathBuf {
+    let folders: Vec<String> = names(cache)
+        .into_iter()
+        .filter(|name| !name.contains('.'))
+        .collect();
+    assert_eq!(folders.len(), 1, "{folders:?}");
+    cache.join(&folders[0])
+}
+
 #[test]
 fn a_mirror_goes_with_all_that_is_beside_it() {
     let (_root, server) = served(&["a", "b", "c"]);
@@ -54,6 +64,37 @@ fn a_mirror_goes_with_all_that_is_beside_it() {
     }
     drop(mirrors(cache.path()));
     assert!(!names(cache.path()).iter().any(|name| name.starts_with(orphan)));
+}
+
+#[test]
+fn a_fetch_measures_its_own_mirror_alone() {
+    let (_root, server) = served(&["a", "b"]);
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    fetch(&mirrors, &anonymous(&server.url("a"))).unwrap();
+    fs::write(only_mirror(cache.path()).join("more"), vec![0; 5_000_000]).unwrap();
+    fetch(&mirrors, &anonymous(&server.url("b"))).unwrap();
+    assert!(mirrors.disk_bytes() < 5_000_000, "{}", mirrors.disk_bytes());
+    // Who opens the folder measures all.
+    assert!(super::mirrors(cache.path()).disk_bytes() > 5_000_000);
+}
+
+#[test]
+fn who_removes_a_mirror_is_waited_for_until_the_deadline() {
+    let (_root, server) = served(&["a"]);
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let upstream = anonymous(&server.url("a"));
+    drop(fetch(&mirrors, &upstream).unwrap());
+    let users = fs::File::open(only_mirror(cache.path()).with_extension("use")).unwrap();
+    users.lock().unwrap();
+    let want = RefSpec::Branch("main".to_owned());
+    let resolved = mirrors.resolve(&upstream, &want, Freshness::Now, soon()).unwrap();
+    let deadline = Instant::now() + Duration::from_millis(300);
+    let error = mirrors.snapshot(&upstream, &resolved, deadline).unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    drop(users);
+    mirrors.snapshot(&upstream, &resolved, soon()).unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
+use git_apply_engine::{ObjectError, Objects, TreeEntry};
 use git2::Repository;
 
 use super::gate::locked;
@@ -11,7 +12,6 @@ use super::local::{from_git2, read_blob, read_blob_size, read_tree};
 use super::refs::{self, HEADS, RefSpec, RemoteRef, Resolved, TAGS};
 use super::tree::Tree;
 use super::{Error, Oid, Revision};
-use git_apply_engine::{ObjectError, Objects, TreeEntry};
 
 const ORIGIN: &str = "refs/remotes/origin/";
 

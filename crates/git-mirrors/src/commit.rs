@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use foreign_text::printable;
 use git2::build::TreeUpdateBuilder;
 use git2::{FileMode, ObjectType, Repository};
 use jiff::Timestamp;
@@ -12,7 +13,6 @@ use super::local::from_git2;
 use super::signing::Signer;
 use super::store::damaged;
 use super::{Error, Oid};
-use foreign_text::printable;
 
 /// How much of a name an error shows, in characters.
 const LONGEST_SHOWN: usize = 100;

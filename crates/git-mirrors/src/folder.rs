@@ -8,11 +8,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry, serialise_tree};
 use sha1::{Digest, Sha1};
 
 use super::Error;
 use super::tree::Tree;
-use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry, serialise_tree};
 
 /// The deepest folder that is read.
 const DEEPEST: usize = 256;

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use guarded_egress::{Destinations, Elsewhere, RefusedAddress, check_redirect, find_cause};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 use reqwest::{Client, ClientBuilder, Method, Request, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
@@ -11,7 +12,6 @@ use secrecy::ExposeSecret;
 use super::error::chain;
 use super::session::{Access, Session, lacks_object};
 use super::{Credentials, Error, Scheme, Upstream};
-use guarded_egress::{Destinations, Elsewhere, RefusedAddress, check_redirect, find_cause};
 
 /// As many as git follows (`http.c` leaves it to curl; its own limit is 20, browsers' as well).
 const MAX_REDIRECTS: usize = 5;

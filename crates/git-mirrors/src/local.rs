@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
 use git2::{ObjectType, Odb, Repository};
 
 use super::error::bytes;
 use super::pack::LARGEST_TREE;
-use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
 
 /// Why a local repository cannot be used.
 #[derive(Debug, thiserror::Error)]

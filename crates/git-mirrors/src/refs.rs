@@ -4,10 +4,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use foreign_text::is_plain;
 use semver::{Version, VersionReq};
 
 use super::{Error, Oid, Requirement};
-use foreign_text::is_plain;
 
 pub(super) const HEADS: &str = "refs/heads/";
 pub(super) const TAGS: &str = "refs/tags/";

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use foreign_text::printable;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::{Error, RepoUrl, Scheme};
-use foreign_text::printable;
 
 /// How much of what a server says is passed on, in characters.
 const LONGEST_SAYING: usize = 400;

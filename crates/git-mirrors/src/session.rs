@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use guarded_egress::RefusedAddress;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Handle;
 
 use super::error::bytes;
 use super::gate::{Patience, locked};
 use super::{Error, Transports, Upstream};
-use guarded_egress::RefusedAddress;
 
 /// Who asks, as servers are told: many tell clients apart by what begins with `git/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use git_apply_engine::{ObjectError, Objects, TreeEntry};
 use git2::Repository;
 
 use super::gate::locked;
@@ -13,7 +14,6 @@ use super::local::{read_blob, read_blob_size, read_tree};
 use super::store::{Store, damaged};
 use super::tree::Tree;
 use super::{Error, FileLimits, MadeCommit, NewCommit, Oid, Revision, SourceFile, commit};
-use git_apply_engine::{ObjectError, Objects, TreeEntry};
 
 /// A commit of a mirror.
 ///

@@ -1,11 +1,11 @@
 //! Files and folders of a tree, read within limits.
 
 use bstr::ByteSlice;
+use git_apply_engine::{EntryMode, ObjectError, Objects, TreeEntry};
 
 use super::error::bytes;
 use super::files::relative;
 use super::{Error, FileLimits, Oid, SourceFile};
-use git_apply_engine::{EntryMode, ObjectError, Objects, TreeEntry};
 
 /// The most entries that are walked over below a folder.
 const MOST_ENTRIES: usize = 500_000;

@@ -11,13 +11,13 @@ use gix_transport::client::blocking_io::{ExtendedBufRead, Transport, http};
 use gix_transport::client::git::{ConnectMode, blocking_io::Connection};
 use gix_transport::{Protocol, Service};
 use gix_utils::progress::Discard;
+use guarded_egress::causes;
 
 use super::gate::locked;
 use super::http::HttpClient;
 use super::refs::{RefList, RemoteRef};
 use super::session::{Reader, Session, Writer, lacks_object};
 use super::{Error, Oid, Scheme, ssh};
-use guarded_egress::causes;
 
 /// What a look asks for; version 0 sends everything unasked.
 const PREFIXES: [&str; 3] = ["HEAD", "refs/heads/", "refs/tags/"];

@@ -17,6 +17,7 @@ mod ssh;
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use foreign_text::printable;
 use git2::ObjectType;
 use pgp::composed::SignedPublicKey;
 
@@ -25,7 +26,6 @@ use self::refusal::Refusal;
 use self::ssh::AllowedSigner;
 use super::store::Store;
 use super::{Error, Resolved, SecretData, SignatureFault};
-use foreign_text::printable;
 
 pub use self::requirement::{Requirement, SignedObjects};
 

@@ -1,6 +1,7 @@
 //! SSH keys that may sign, and what they signed (ssh-keygen(1) under ALLOWED SIGNERS, OpenSSH's
 //! PROTOCOL.sshsig).
 
+use foreign_text::printable;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use russh::keys::ssh_key::public::KeyData;
@@ -10,7 +11,6 @@ use russh::keys::{HashAlg, PublicKey};
 use super::refusal::{RSA_BITS, Refusal};
 use crate::patterns::is_listed;
 use crate::signing::NAMESPACE;
-use foreign_text::printable;
 
 /// A key that may sign, and within which limits.
 #[derive(Clone, Debug)]

@@ -8,23 +8,23 @@ use reqwest::header::{ETAG, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
-use super::answers::{About, refusal};
-use super::run::{State, WireRun};
-use super::{Config, Credentials, Error, RequestId, Run, RunId, Workflow};
-use crate::rest::{self, Answer, Ask, Permissions, has_next, read};
+use super::refusal::{ActionsSubject, refusal};
+use super::run::{RunState, WireRun};
+use super::{ActionsConfig, RequestId, Run, RunId, Workflow};
+use crate::rest::{ApiAnswer, ApiClient, ApiRequest, AppPermissions, Error, ForgeCredentials};
 
 /// The largest inputs of a dispatch, in characters (GitHub's limit).
-const LARGEST_INPUTS: usize = 65_535;
+const MAX_INPUT_CHARACTERS: usize = 65_535;
 /// How many pages of 100 are read: GitHub lists no more than 1,000 runs of a search.
-const PAGES: u32 = 10;
+const MAX_PAGES: u32 = 10;
 /// How far a look for a run reaches back before the time that it is given, for clocks that differ.
-const SKEW: SignedDuration = SignedDuration::from_mins(5);
+const CLOCK_MARGIN: SignedDuration = SignedDuration::from_mins(5);
 /// How many runs are remembered for conditional requests.
-const REMEMBERED: usize = 512;
+const MOST_KNOWN_RUNS: usize = 512;
 
 /// What the tokens of an App are for: to start, follow and cancel runs.
-const PERMISSIONS: Permissions = Permissions {
-    wanted: &[("actions", "write")],
+const PERMISSIONS: AppPermissions = AppPermissions {
+    requested: &[("actions", "write")],
     shown: "Actions: read and write",
 };
 
@@ -32,38 +32,38 @@ const PERMISSIONS: Permissions = Permissions {
 ///
 /// It is meant to be kept: it holds the tokens of a GitHub App, remembers runs so that looking at an unchanged one costs
 /// no request of the rate limit, and sends nothing while the server wants no requests.
-pub struct Client {
-    pub(super) rest: rest::Client,
-    pub(super) log_bytes: usize,
-    seen: Mutex<HashMap<Url, (HeaderValue, Run)>>,
+pub struct ActionsClient {
+    pub(super) rest: ApiClient,
+    pub(super) max_log_bytes: usize,
+    known_runs: Mutex<HashMap<Url, (HeaderValue, Run)>>,
 }
 
 #[derive(Deserialize)]
-struct Dispatched {
+struct DispatchAnswer {
     workflow_run_id: Option<RunId>,
 }
 
 #[derive(Deserialize)]
-struct Runs {
+struct RunList {
     workflow_runs: Vec<WireRun>,
 }
 
-impl Client {
+impl ActionsClient {
     /// Makes a client.
     ///
     /// # Errors
     ///
     /// [`Error::Secret`] or [`Error::Unavailable`] where TLS cannot be set up.
-    pub fn new(config: &Config, credentials: Credentials) -> Result<Self, Error> {
+    pub fn new(config: &ActionsConfig, credentials: ForgeCredentials) -> Result<Self, Error> {
         Ok(Self {
-            rest: rest::Client::new(&config.requests(), credentials, &PERMISSIONS)?,
-            log_bytes: config.log_bytes,
-            seen: Mutex::default(),
+            rest: ApiClient::new(&config.requests, credentials, &PERMISSIONS)?,
+            max_log_bytes: config.max_log_bytes,
+            known_runs: Mutex::default(),
         })
     }
 
     /// Starts a workflow with the inputs `request_id` and `build`, the latter one JSON text. It gives the run's number,
-    /// which servers before Enterprise Server 3.21 do not tell: there [`Client::find_run`] finds it a few seconds later.
+    /// which servers before Enterprise Server 3.21 do not tell: there [`ActionsClient::find_run`] finds it a few seconds later.
     ///
     /// # Errors
     ///
@@ -75,10 +75,10 @@ impl Client {
         request_id: &RequestId,
         build: &str,
     ) -> Result<Option<RunId>, Error> {
-        if build.chars().count() + request_id.as_str().len() > LARGEST_INPUTS {
+        if build.chars().count() + request_id.as_str().len() > MAX_INPUT_CHARACTERS {
             return Err(Error::TooLarge {
-                what: format!("what {} is started with", workflow.named()),
-                limit: format!("the {LARGEST_INPUTS} characters that GitHub takes"),
+                what: format!("what {} is started with", workflow.display_name()),
+                limit: format!("the {MAX_INPUT_CHARACTERS} characters that GitHub takes"),
             });
         }
         let mut body = serde_json::json!({
@@ -95,19 +95,23 @@ impl Client {
             answer = self.dispatch_once(workflow, &body).await?;
         }
         if !answer.status.is_success() {
-            return Err(refusal(&answer, workflow, &workflow.named(), About::Workflow));
+            return Err(refusal(
+                &answer,
+                workflow,
+                &workflow.display_name(),
+                ActionsSubject::Workflow,
+            ));
         }
-        let told = serde_json::from_slice::<Dispatched>(&answer.body).ok();
-        Ok(told.and_then(|told| told.workflow_run_id))
+        let dispatched = serde_json::from_slice::<DispatchAnswer>(&answer.body).ok();
+        Ok(dispatched.and_then(|answer| answer.workflow_run_id))
     }
 
-    async fn dispatch_once(&self, workflow: &Workflow, body: &serde_json::Value) -> Result<Answer, Error> {
-        let url = workflow.actions(&["workflows", &workflow.file, "dispatches"]);
-        let what = workflow.named();
-        let mut ask = Ask::new(Method::POST, url, &what);
-        ask.body = Some(body.to_string().into_bytes());
-        ask.once = true;
-        self.rest.call(&workflow.place, &ask).await
+    async fn dispatch_once(&self, workflow: &Workflow, body: &serde_json::Value) -> Result<ApiAnswer, Error> {
+        let url = workflow.actions_url(&["workflows", &workflow.file, "dispatches"]);
+        let what = workflow.display_name();
+        let request = ApiRequest::new(Method::POST, url, &what).with_json(body);
+        let request = request.not_idempotent();
+        self.rest.send(&workflow.repository, &request).await
     }
 
     /// Finds the run that has a request's id in its title, among those that were dispatched since a time (with five
@@ -125,11 +129,11 @@ impl Client {
         request_id: &RequestId,
         since: Timestamp,
     ) -> Result<Option<Run>, Error> {
-        let since = since.checked_sub(SKEW).unwrap_or(Timestamp::UNIX_EPOCH);
+        let since = since.checked_sub(CLOCK_MARGIN).unwrap_or(Timestamp::UNIX_EPOCH);
         let created = since.strftime(">=%Y-%m-%dT%H:%M:%SZ").to_string();
-        let what = workflow.named();
-        for page in 1..=PAGES {
-            let mut url = workflow.actions(&["workflows", &workflow.file, "runs"]);
+        let what = workflow.display_name();
+        for page in 1..=MAX_PAGES {
+            let mut url = workflow.actions_url(&["workflows", &workflow.file, "runs"]);
             url.query_pairs_mut()
                 .append_pair("event", "workflow_dispatch")
                 .append_pair("created", &created)
@@ -138,24 +142,24 @@ impl Client {
                 .append_pair("page", &page.to_string());
             let answer = self.get(workflow, url, &what, None).await?;
             if !answer.status.is_success() {
-                return Err(refusal(&answer, workflow, &what, About::Workflow));
+                return Err(refusal(&answer, workflow, &what, ActionsSubject::Workflow));
             }
-            let runs: Runs = read(&answer, &workflow.place.base.host(), &what)?;
-            let titled = |run: &WireRun| {
+            let runs: RunList = answer.read_json(&workflow.repository.host(), &what)?;
+            let is_titled = |run: &WireRun| {
                 let titles = [&run.display_title, &run.name];
                 titles.into_iter().flatten().any(|title| request_id.is_in(title))
             };
-            let found = runs.workflow_runs.into_iter().filter(titled);
+            let found = runs.workflow_runs.into_iter().filter(is_titled);
             if let Some(run) = found.min_by_key(|run| run.id) {
                 return Ok(Some(run.into()));
             }
-            if !has_next(&answer) {
+            if !answer.has_next_page() {
                 return Ok(None);
             }
         }
         Err(Error::TooLarge {
             what: format!("the number of runs of {what} since {since}"),
-            limit: format!("the {} that can be looked through", PAGES * 100),
+            limit: format!("the {} that can be looked through", MAX_PAGES * 100),
         })
     }
 
@@ -164,30 +168,31 @@ impl Client {
     /// # Errors
     ///
     /// [`Error::NotFound`] where it is not there any more; any other but [`Error::Ambiguous`].
-    pub async fn run(&self, workflow: &Workflow, id: RunId) -> Result<Run, Error> {
-        let url = workflow.actions(&["runs", &id.to_string()]);
-        let what = run_of(workflow, id);
-        let known = self.seen().get(&url).cloned();
+    pub async fn look_at_run(&self, workflow: &Workflow, id: RunId) -> Result<Run, Error> {
+        let url = workflow.actions_url(&["runs", &id.to_string()]);
+        let what = workflow.run_name(id);
+        let known = self.known_runs().get(&url).cloned();
         let etag = known.as_ref().map(|(etag, _)| etag.clone());
         let answer = self.get(workflow, url.clone(), &what, etag).await?;
         if let (StatusCode::NOT_MODIFIED, Some((_, run))) = (answer.status, known) {
             return Ok(run);
         }
         if !answer.status.is_success() {
-            self.seen().remove(&url);
-            return Err(refusal(&answer, workflow, &what, About::Run));
+            self.known_runs().remove(&url);
+            return Err(refusal(&answer, workflow, &what, ActionsSubject::Run));
         }
-        let run: Run = read::<WireRun>(&answer, &workflow.place.base.host(), &what)?.into();
-        let mut seen = self.seen();
+        let run: WireRun = answer.read_json(&workflow.repository.host(), &what)?;
+        let run = Run::from(run);
+        let mut known_runs = self.known_runs();
         match answer.headers.get(ETAG) {
             // What is over is hardly looked at again.
-            Some(etag) if !matches!(run.state, State::Completed(_)) => {
-                if seen.len() >= REMEMBERED && !seen.contains_key(&url) {
-                    seen.clear();
+            Some(etag) if !matches!(run.state, RunState::Completed(_)) => {
+                if known_runs.len() >= MOST_KNOWN_RUNS && !known_runs.contains_key(&url) {
+                    known_runs.clear();
                 }
-                seen.insert(url, (etag.clone(), run.clone()));
+                known_runs.insert(url, (etag.clone(), run.clone()));
             }
-            _ => drop(seen.remove(&url)),
+            _ => drop(known_runs.remove(&url)),
         }
         Ok(run)
     }
@@ -197,24 +202,22 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`Client::run`].
+    /// As for [`ActionsClient::look_at_run`].
     pub async fn cancel(&self, workflow: &Workflow, id: RunId) -> Result<bool, Error> {
-        let what = format!("to cancel {}", run_of(workflow, id));
-        let url = workflow.actions(&["runs", &id.to_string(), "cancel"]);
-        let ask = Ask::new(Method::POST, url, &what);
-        let answer = self
-            .rest
-            .retried(|| self.rest.call(&workflow.place, &ask))
-            .await?;
+        let what = format!("to cancel {}", workflow.run_name(id));
+        let url = workflow.actions_url(&["runs", &id.to_string(), "cancel"]);
+        let request = ApiRequest::new(Method::POST, url, &what);
+        let send = || self.rest.send(&workflow.repository, &request);
+        let answer = self.rest.retry(send).await?;
         if answer.status == StatusCode::CONFLICT {
             // GitHub says so of a run that is over, and of one that cannot be cancelled yet.
-            let run = self.run(workflow, id).await?;
-            if matches!(run.state, State::Completed(_)) {
+            let run = self.look_at_run(workflow, id).await?;
+            if matches!(run.state, RunState::Completed(_)) {
                 return Ok(false);
             }
         }
         if !answer.status.is_success() {
-            return Err(refusal(&answer, workflow, &what, About::Run));
+            return Err(refusal(&answer, workflow, &what, ActionsSubject::Run));
         }
         Ok(true)
     }
@@ -226,18 +229,13 @@ impl Client {
         url: Url,
         what: &str,
         etag: Option<HeaderValue>,
-    ) -> Result<Answer, Error> {
-        let mut ask = Ask::new(Method::GET, url, what);
-        ask.etag = etag;
-        self.rest.retried(|| self.rest.call(&workflow.place, &ask)).await
+    ) -> Result<ApiAnswer, Error> {
+        let request = ApiRequest::get(url, what).with_etag(etag);
+        let send = || self.rest.send(&workflow.repository, &request);
+        self.rest.retry(send).await
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, HashMap<Url, (HeaderValue, Run)>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known_runs(&self) -> std::sync::MutexGuard<'_, HashMap<Url, (HeaderValue, Run)>> {
+        self.known_runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A run as messages name it.
-pub(super) fn run_of(workflow: &Workflow, id: RunId) -> String {
-    format!("run {id} of {}", workflow.full_name())
 }

@@ -21,7 +21,7 @@ pub struct Run {
     /// Its number.
     pub id: RunId,
     /// Where it stands.
-    pub state: State,
+    pub state: RunState,
     /// Its page, for people.
     pub html_url: String,
     /// When its present attempt began.
@@ -32,7 +32,7 @@ pub struct Run {
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum RunState {
     /// It waits for a runner, or for another run (`queued`, `requested`, `pending`).
     Queued,
     /// It waits for somebody to approve it, as a protected environment demands (`waiting`).
@@ -43,8 +43,9 @@ pub enum State {
     Completed(Conclusion),
 }
 
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a run, a job or a step ended.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
 pub enum Conclusion {
     /// Well.
     Success,
@@ -58,33 +59,53 @@ pub enum Conclusion {
     Other(String),
 }
 
+impl From<String> for Conclusion {
+    /// Reads GitHub's word.
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "success" => Self::Success,
+            "failure" | "startup_failure" => Self::Failure,
+            "cancelled" => Self::Cancelled,
+            "timed_out" => Self::TimedOut,
+            other => Self::Other(other.chars().take(50).collect()),
+        }
+    }
+}
+
 /// A run as it is sent.
 #[derive(Deserialize)]
 pub(super) struct WireRun {
     pub(super) id: RunId,
     pub(super) name: Option<String>,
     pub(super) display_title: Option<String>,
-    status: Option<String>,
-    conclusion: Option<String>,
+    status: Option<WireStatus>,
+    conclusion: Option<Conclusion>,
     html_url: Option<String>,
     run_started_at: Option<Timestamp>,
     updated_at: Option<Timestamp>,
 }
 
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WireStatus {
+    Completed,
+    Waiting,
+    InProgress,
+    /// GitHub adds words now and then; whatever is not over will be looked at again.
+    #[serde(other)]
+    Queued,
+}
+
 impl From<WireRun> for Run {
     fn from(wire: WireRun) -> Self {
-        let state = match wire.status.as_deref() {
-            Some("completed") => State::Completed(match wire.conclusion.as_deref() {
-                Some("success") => Conclusion::Success,
-                Some("failure" | "startup_failure") => Conclusion::Failure,
-                Some("cancelled") => Conclusion::Cancelled,
-                Some("timed_out") => Conclusion::TimedOut,
-                other => Conclusion::Other(other.unwrap_or("none").chars().take(50).collect()),
-            }),
-            Some("waiting") => State::Waiting,
-            Some("in_progress") => State::InProgress,
-            // GitHub adds words now and then; whatever is not over will be looked at again.
-            _ => State::Queued,
+        let state = match wire.status {
+            Some(WireStatus::Completed) => {
+                let none = || Conclusion::Other("none".to_owned());
+                RunState::Completed(wire.conclusion.unwrap_or_else(none))
+            }
+            Some(WireStatus::Waiting) => RunState::Waiting,
+            Some(WireStatus::InProgress) => RunState::InProgress,
+            Some(WireStatus::Queued) | None => RunState::Queued,
         };
         Self {
             id: wire.id,
@@ -100,7 +121,7 @@ impl From<WireRun> for Run {
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> State {
+    fn state_of(json: &str) -> RunState {
         let wire: WireRun = serde_json::from_str(json).unwrap();
         Run::from(wire).state
     }
@@ -108,15 +129,15 @@ mod tests {
     #[test]
     fn every_word_has_a_meaning() {
         for (word, state) in [
-            ("queued", State::Queued),
-            ("requested", State::Queued),
-            ("pending", State::Queued),
-            ("a new word", State::Queued),
-            ("waiting", State::Waiting),
-            ("in_progress", State::InProgress),
+            ("queued", RunState::Queued),
+            ("requested", RunState::Queued),
+            ("pending", RunState::Queued),
+            ("a new word", RunState::Queued),
+            ("waiting", RunState::Waiting),
+            ("in_progress", RunState::InProgress),
         ] {
             let json = format!(r#"{{"id": 1, "status": "{word}", "conclusion": null}}"#);
-            assert_eq!(read(&json), state, "{word}");
+            assert_eq!(state_of(&json), state, "{word}");
         }
         for (word, conclusion) in [
             ("success", Conclusion::Success),
@@ -127,7 +148,7 @@ mod tests {
             ("skipped", Conclusion::Other("skipped".into())),
         ] {
             let json = format!(r#"{{"id": 1, "status": "completed", "conclusion": "{word}"}}"#);
-            assert_eq!(read(&json), State::Completed(conclusion), "{word}");
+            assert_eq!(state_of(&json), RunState::Completed(conclusion), "{word}");
         }
     }
 }

@@ -4,13 +4,13 @@ use std::fmt;
 
 use reqwest::Url;
 
-use super::{BaseUrl, Error};
-use crate::rest::{Kind, Place, invalid, named};
+use super::RunId;
+use crate::rest::{ApiBaseUrl, Error, ForgeKind, ForgeRepository, invalid_input, is_identifier};
 
 /// A workflow that can be dispatched.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Workflow {
-    pub(super) place: Place,
+    pub(super) repository: ForgeRepository,
     pub(super) file: String,
     pub(super) reference: String,
 }
@@ -23,19 +23,19 @@ impl Workflow {
     ///
     /// [`Error::Invalid`] for names that GitHub does not have.
     pub fn new(
-        base: BaseUrl,
+        base_url: ApiBaseUrl,
         owner: &str,
         repository: &str,
         file: &str,
         reference: &str,
     ) -> Result<Self, Error> {
-        let place = Place::new(Kind::GitHub, base, owner, repository)?;
+        let repository = ForgeRepository::new(ForgeKind::GitHub, base_url, owner, repository)?;
         let is_file = file
             .rsplit_once('.')
             .is_some_and(|(_, end)| matches!(end, "yml" | "yaml"));
         let is_number = !file.is_empty() && file.bytes().all(|byte| byte.is_ascii_digit());
-        if !(is_number || is_file && named(file, "-_.")) {
-            return Err(invalid(
+        if !(is_number || is_file && is_identifier(file, "-_.")) {
+            return Err(invalid_input(
                 "workflow",
                 file,
                 "write its file's name in .github/workflows, without the folder: build.yaml",
@@ -43,10 +43,14 @@ impl Workflow {
         }
         let outside = |c: char| c.is_control() || c.is_whitespace();
         if reference.is_empty() || reference.len() > 255 || reference.contains(outside) {
-            return Err(invalid("branch or tag", reference, "write for instance main"));
+            return Err(invalid_input(
+                "branch or tag",
+                reference,
+                "write for instance main",
+            ));
         }
         Ok(Self {
-            place,
+            repository,
             file: file.to_owned(),
             reference: reference.to_owned(),
         })
@@ -55,17 +59,17 @@ impl Workflow {
     /// `owner/repository`.
     #[must_use]
     pub fn full_name(&self) -> String {
-        self.place.full_name()
+        self.repository.full_name()
     }
 
     /// The repository with its server, which tells it from one of the same name elsewhere.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("{}/{}", self.place.base, self.full_name())
+        format!("{}/{}", self.repository.base_url(), self.full_name())
     }
 
     /// As messages name it.
-    pub(super) fn named(&self) -> String {
+    pub(super) fn display_name(&self) -> String {
         format!(
             "workflow {} of {} at {}",
             self.file,
@@ -75,9 +79,14 @@ impl Workflow {
     }
 
     /// The address of something below the repository's `actions`.
-    pub(super) fn actions(&self, parts: &[&str]) -> Url {
-        let start = ["repos", &self.place.owner, &self.place.name, "actions"];
-        self.place.base.at(start.into_iter().chain(parts.iter().copied()))
+    pub(super) fn actions_url(&self, parts: &[&str]) -> Url {
+        let parts = std::iter::once("actions").chain(parts.iter().copied());
+        self.repository.endpoint(&parts.collect::<Vec<_>>())
+    }
+
+    /// A run as messages name it.
+    pub(super) fn run_name(&self, id: RunId) -> String {
+        format!("run {id} of {}", self.full_name())
     }
 }
 
@@ -93,8 +102,8 @@ impl RequestId {
     ///
     /// [`Error::Invalid`].
     pub fn parse(text: &str) -> Result<Self, Error> {
-        if text.len() < 8 || !named(text, "-_") {
-            return Err(invalid(
+        if text.len() < 8 || !is_identifier(text, "-_") {
+            return Err(invalid_input(
                 "request id",
                 text,
                 "it takes 8 to 100 letters, digits, - and _",
@@ -134,13 +143,13 @@ mod tests {
 
     #[test]
     fn names_that_github_lacks_are_refused() {
-        let base = BaseUrl::parse(BaseUrl::GITHUB).unwrap();
+        let base = ApiBaseUrl::parse(ForgeKind::GitHub, ApiBaseUrl::GITHUB_COM).unwrap();
         let make = |owner, repository, file, reference| {
             Workflow::new(base.clone(), owner, repository, file, reference)
         };
         let good = make("acme", "images.d", "build.yaml", "stable/2025.2").unwrap();
         assert_eq!(
-            good.named(),
+            good.display_name(),
             "workflow build.yaml of acme/images.d at stable/2025.2"
         );
         assert!(make("acme", "images", "12345", "main").is_ok());

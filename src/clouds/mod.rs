@@ -26,7 +26,7 @@ use std::fmt;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::rest::{Config, Error};
+use crate::rest::{Error, RequestConfig};
 
 pub use self::identity::{Identity, IdentityError};
 pub use self::registry::CloudRegistry;
@@ -71,7 +71,7 @@ impl fmt::Debug for RegistryLogin {
 ///
 /// Where a step is refused, with what to do; where a server cannot be reached.
 pub async fn exchange(
-    config: &Config,
+    config: &RequestConfig,
     registry: &CloudRegistry,
     identity: &Identity,
     token: &SecretString,

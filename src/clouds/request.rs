@@ -5,11 +5,11 @@ use reqwest::{Method, Request, StatusCode, Url};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
-use crate::rest::{Answer, Config, Error, Http, Purpose, read};
+use crate::rest::{ApiAnswer, Error, HttpSender, Idempotence, PlainHttp, RequestConfig, RequestPurpose};
 
 /// Sends the requests of one exchange. What a server says of its limits holds for the tenant that it says it to, so nothing is kept.
 pub(super) struct Steps {
-    http: Http,
+    http: HttpSender,
 }
 
 /// One request.
@@ -27,13 +27,13 @@ pub(super) struct Step<'a> {
 }
 
 impl Steps {
-    pub(super) fn new(config: &Config) -> Result<Self, Error> {
-        let config = Config {
-            plain_http: crate::rest::PlainHttp::default(),
+    pub(super) fn new(config: &RequestConfig) -> Result<Self, Error> {
+        let config = RequestConfig {
+            plain_http: PlainHttp::default(),
             ..config.clone()
         };
         Ok(Self {
-            http: Http::new(&config, None)?,
+            http: HttpSender::new(&config, None)?,
         })
     }
 
@@ -53,7 +53,7 @@ impl Steps {
         step: &Step<'_>,
         headers: HeaderMap,
         body: String,
-    ) -> Result<Answer, Error> {
+    ) -> Result<ApiAnswer, Error> {
         let address = format!("https://{}{}", step.host, step.path);
         let url = Url::parse(&address).map_err(|_| step.refused("its address is none"))?;
         let mut request = Request::new(Method::POST, url);
@@ -63,10 +63,10 @@ impl Steps {
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("application/json"));
         *request.body_mut() = Some(body.into());
-        let purpose = Purpose {
+        let purpose = RequestPurpose {
             what: step.what,
             secret: step.secret,
-            once: false,
+            idempotence: Idempotence::Idempotent,
         };
         self.http.send(request, &purpose).await
     }
@@ -74,11 +74,11 @@ impl Steps {
 
 impl Step<'_> {
     /// Reads what was granted, in JSON.
-    pub(super) fn granted<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Error> {
+    pub(super) fn granted<T: DeserializeOwned>(&self, answer: &ApiAnswer) -> Result<T, Error> {
         if answer.status != StatusCode::OK {
             return Err(answer.refusal(self.host, self.what, self.advice));
         }
-        read(answer, self.host, self.what)
+        answer.read_json(self.host, self.what)
     }
 
     pub(super) fn refused(&self, reason: &str) -> Error {

@@ -1,23 +1,33 @@
 //! What the servers' APIs have in common here, whatever they call it.
 
 use reqwest::{Method, Url};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::request::{Draft, PullRequest};
-use crate::rest::{Kind, Place};
+use super::request::{Branches, PreparedRequest, PullRequest};
+use crate::rest::ForgeRepository;
 
 /// Which requests are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum RequestFilter {
     /// Those that can be merged.
     Open,
     /// All that there ever were.
     Any,
 }
 
+/// A page of a list of requests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ListPage<'a> {
+    pub(super) branches: Branches<'a>,
+    /// A state, in the server's own word.
+    pub(super) state: &'a str,
+    /// From 1.
+    pub(super) number: u32,
+}
+
 /// A request as a server has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct ServerRequest {
     pub(super) request: PullRequest,
     pub(super) title: String,
     /// Whether the server says that it is a draft.
@@ -28,11 +38,20 @@ pub(super) struct Found {
 
 /// What of a request is to be changed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes<'a> {
+pub(super) struct RequestChanges<'a> {
     pub(super) title: Option<String>,
     pub(super) body: Option<&'a str>,
     /// Labels to add, where they are part of the request.
     pub(super) labels: Vec<&'a str>,
+}
+
+/// Where a server keeps the labels of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LabelPlacement {
+    /// In what opens and changes the request.
+    InRequest,
+    /// At an address of their own.
+    Beside,
 }
 
 /// How a server wants to be asked, and what it answers.
@@ -41,60 +60,67 @@ pub(super) trait Dialect: Sync {
     fn noun(&self) -> &'static str;
 
     /// How many pages of a list are read at most.
-    fn pages(&self) -> u32;
+    fn max_pages(&self) -> u32;
 
     /// The states that are looked through, one after the other.
-    fn states(&self, which: Which) -> &'static [&'static str];
+    fn states(&self, filter: RequestFilter) -> &'static [&'static str];
 
     /// A page of the requests between two branches, newest first. It may have others as well.
-    fn list(&self, place: &Place, head: &str, base: &str, state: &str, page: u32) -> Url;
+    fn list_url(&self, repository: &ForgeRepository, page: ListPage<'_>) -> Url;
 
     /// Where a server tells of one request between two branches, whichever it is, and answers 404 where there is none.
-    fn any(&self, _place: &Place, _head: &str, _base: &str) -> Option<Url> {
+    fn between_url(&self, _repository: &ForgeRepository, _branches: Branches<'_>) -> Option<Url> {
         None
     }
 
     /// The requests of a page that are between two branches of the repository itself.
-    fn listed(&self, answer: &[u8], head: &str, base: &str) -> serde_json::Result<Vec<Found>>;
+    fn read_list(&self, answer: &[u8], branches: Branches<'_>) -> serde_json::Result<Vec<ServerRequest>>;
+
+    /// What requests are kept below, in the repository.
+    fn collection(&self) -> &'static str;
 
     /// Where requests are opened.
-    fn all(&self, place: &Place) -> Url;
+    fn collection_url(&self, repository: &ForgeRepository) -> Url {
+        repository.endpoint(&[self.collection()])
+    }
 
     /// Where one is.
-    fn one(&self, place: &Place, number: u64) -> Url;
+    fn request_url(&self, repository: &ForgeRepository, number: u64) -> Url {
+        repository.endpoint(&[self.collection(), &number.to_string()])
+    }
 
-    /// One that was looked at, opened or changed.
-    fn found(&self, answer: &[u8]) -> serde_json::Result<Found>;
+    /// Reads one that was looked at, opened or changed.
+    fn read_one(&self, answer: &[u8]) -> serde_json::Result<ServerRequest>;
 
     /// What opens one.
-    fn opening(&self, draft: &Draft<'_>) -> Value;
+    fn opening(&self, request: &PreparedRequest<'_>) -> Value;
 
-    /// Whether labels are part of what opens and changes a request.
-    fn takes_labels(&self) -> bool;
+    /// Where its labels are.
+    fn label_placement(&self) -> LabelPlacement;
 
-    /// How a request is changed.
-    fn change(&self) -> Method;
+    /// The method by which a request is changed.
+    fn change_method(&self) -> Method;
 
     /// What changes one.
-    fn changing(&self, changes: &Changes<'_>) -> Value;
+    fn changing(&self, changes: &RequestChanges<'_>) -> Value;
 
     /// What closes one.
     fn closing(&self) -> Value;
 }
 
-/// How a server of some kind wants to be asked.
-pub(super) fn dialect(kind: Kind) -> &'static dyn Dialect {
-    match kind {
-        Kind::GitHub => &super::github::GitHub,
-        Kind::GitLab => &super::gitlab::GitLab,
-        Kind::Gitea => &super::gitea::Gitea,
-    }
-}
-
 /// A page for people, as a server names it.
-pub(super) fn page(address: Option<String>) -> String {
+pub(super) fn page_address(address: Option<String>) -> String {
     let address = address.filter(|address| address.len() <= 2048);
     let url = address.and_then(|address| Url::parse(&address).ok());
     let url = url.filter(|url| matches!(url.scheme(), "https" | "http"));
     url.map(String::from).unwrap_or_default()
+}
+
+/// An object of those fields that have a value.
+pub(super) fn present_fields<const N: usize>(fields: [(&str, Option<&str>); N]) -> Value {
+    let fields = fields.into_iter();
+    let fields: Map<_, _> = fields
+        .filter_map(|(name, text)| Some((name.to_owned(), Value::from(text?))))
+        .collect();
+    Value::Object(fields)
 }

@@ -2,16 +2,17 @@
 
 use secrecy::SecretString;
 
-use super::{BaseUrl, Config, Credentials, Error, Kind, Repository};
-use crate::rest::{self, Permissions};
+use crate::rest::{
+    ApiBaseUrl, ApiClient, AppPermissions, Error, ForgeCredentials, ForgeKind, ForgeRepository, RequestConfig,
+};
 
-const READ: Permissions = Permissions {
-    wanted: &[("contents", "read")],
+const READ: AppPermissions = AppPermissions {
+    requested: &[("contents", "read")],
     shown: "Contents: read",
 };
 
-const WRITE: Permissions = Permissions {
-    wanted: &[("contents", "write")],
+const WRITE: AppPermissions = AppPermissions {
+    requested: &[("contents", "write")],
     shown: "Contents: read and write",
 };
 
@@ -26,8 +27,8 @@ pub enum GitPurpose {
 
 /// A GitHub App's access to one repository by git. It is meant to be kept: it holds the token until shortly before that ends.
 pub struct GitAccess {
-    rest: rest::Client,
-    repository: Repository,
+    rest: ApiClient,
+    repository: ForgeRepository,
 }
 
 impl GitAccess {
@@ -39,12 +40,12 @@ impl GitAccess {
     /// [`Error::Address`] for an address that is not `https`, or at another server; [`Error::Invalid`] for what is no address of
     /// a repository; [`Error::Secret`] or [`Error::Unavailable`] where TLS cannot be set up.
     pub fn new(
-        config: &Config,
+        config: &RequestConfig,
         git_url: &str,
-        credentials: Credentials,
+        credentials: ForgeCredentials,
         purpose: GitPurpose,
     ) -> Result<Self, Error> {
-        let repository = Repository::parse(Kind::GitHub, git_url, None)?;
+        let repository = ForgeRepository::from_git_url(ForgeKind::GitHub, git_url, None)?;
         let elsewhere = |reason: String| Error::Address {
             address: repository.full_name(),
             reason,
@@ -55,7 +56,7 @@ impl GitAccess {
                     .to_owned(),
             ));
         }
-        let github = BaseUrl::parse(BaseUrl::GITHUB)?;
+        let github = ApiBaseUrl::parse(ForgeKind::GitHub, ApiBaseUrl::GITHUB_COM)?;
         let own = credentials.base_url().unwrap_or(&github);
         if own != repository.base_url() {
             return Err(elsewhere(format!(
@@ -68,7 +69,7 @@ impl GitAccess {
             GitPurpose::Push => &WRITE,
         };
         Ok(Self {
-            rest: rest::Client::new(config, credentials, permissions)?,
+            rest: ApiClient::new(config, credentials, permissions)?,
             repository,
         })
     }
@@ -79,14 +80,14 @@ impl GitAccess {
     ///
     /// Where the App gets none, with what to do.
     pub async fn token(&self) -> Result<SecretString, Error> {
-        self.rest
-            .retried(|| self.rest.token(&self.repository.place))
-            .await
+        self.rest.retry(|| self.rest.access_token(&self.repository)).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     /// The proof that this side has the App's key goes to the App's own server alone.
@@ -125,7 +126,7 @@ mod tests {
             ("ssh://git@github.com/acme/images.git", None, false),
             ("git@github.com:acme/images.git", None, false),
         ] {
-            let mut data = rest::SecretData::from([
+            let mut data = BTreeMap::from([
                 ("githubAppID".to_owned(), b"7".to_vec()),
                 ("githubAppInstallationID".to_owned(), b"42".to_vec()),
                 ("githubAppPrivateKey".to_owned(), pem.clone().into_bytes()),
@@ -133,8 +134,8 @@ mod tests {
             if let Some(base) = base {
                 data.insert("githubAppBaseURL".to_owned(), base.as_bytes().to_vec());
             }
-            let credentials = Credentials::from_secret(&data).unwrap();
-            let access = GitAccess::new(&Config::default(), url, credentials, GitPurpose::Fetch);
+            let credentials = ForgeCredentials::from_secret(&data).unwrap();
+            let access = GitAccess::new(&RequestConfig::default(), url, credentials, GitPurpose::Fetch);
             assert_eq!(access.is_ok(), is_taken, "{url} of {base:?}");
         }
     }

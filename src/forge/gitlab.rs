@@ -2,19 +2,22 @@
 
 use reqwest::{Method, Url};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::dialect::{Changes, Dialect, Found, Which, page};
-use super::request::{Draft, PullRequest, State};
-use crate::rest::Place;
+use super::dialect::{
+    Dialect, LabelPlacement, ListPage, RequestChanges, RequestFilter, ServerRequest, page_address,
+    present_fields,
+};
+use super::request::{Branches, PreparedRequest, PullRequest, PullRequestState};
+use crate::rest::ForgeRepository;
 
-pub(super) struct GitLab;
+pub(super) struct GitLabDialect;
 
 #[derive(Deserialize)]
-struct MergeRequest {
+struct WireMergeRequest {
     iid: u64,
     web_url: Option<String>,
-    state: String,
+    state: MergeRequestState,
     title: Option<String>,
     draft: Option<bool>,
     description: Option<String>,
@@ -26,20 +29,29 @@ struct MergeRequest {
     target_project_id: u64,
 }
 
-impl From<MergeRequest> for Found {
-    fn from(merge: MergeRequest) -> Self {
-        let state = match merge.state.as_str() {
-            "merged" => State::Merged,
-            "closed" => State::Closed,
-            // `opened`, and `locked` while it is being merged.
-            _ => State::Open,
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum MergeRequestState {
+    Merged,
+    Closed,
+    /// `opened`, and `locked` while it is being merged.
+    #[serde(other)]
+    Open,
+}
+
+impl From<WireMergeRequest> for ServerRequest {
+    fn from(merge: WireMergeRequest) -> Self {
+        let state = match merge.state {
+            MergeRequestState::Merged => PullRequestState::Merged,
+            MergeRequestState::Closed => PullRequestState::Closed,
+            MergeRequestState::Open => PullRequestState::Open,
         };
         Self {
             request: PullRequest {
                 number: merge.iid,
-                url: page(merge.web_url),
+                url: page_address(merge.web_url),
                 state,
-                lacks: None,
+                missing_labels: None,
             },
             is_draft: merge.draft.unwrap_or_default(),
             title: merge.title.unwrap_or_default(),
@@ -49,95 +61,82 @@ impl From<MergeRequest> for Found {
     }
 }
 
-impl Dialect for GitLab {
+impl Dialect for GitLabDialect {
     fn noun(&self) -> &'static str {
         "merge request"
     }
 
-    fn pages(&self) -> u32 {
+    fn max_pages(&self) -> u32 {
         10
     }
 
-    fn states(&self, which: Which) -> &'static [&'static str] {
-        match which {
-            Which::Open => &["opened", "locked"],
-            Which::Any => &["all"],
+    fn states(&self, filter: RequestFilter) -> &'static [&'static str] {
+        match filter {
+            RequestFilter::Open => &["opened", "locked"],
+            RequestFilter::Any => &["all"],
         }
     }
 
-    fn list(&self, place: &Place, head: &str, base: &str, state: &str, page: u32) -> Url {
-        let mut url = self.all(place);
+    fn list_url(&self, repository: &ForgeRepository, page: ListPage<'_>) -> Url {
+        let mut url = self.collection_url(repository);
         url.query_pairs_mut()
             .append_pair("scope", "all")
-            .append_pair("state", state)
-            .append_pair("source_branch", head)
-            .append_pair("target_branch", base)
+            .append_pair("state", page.state)
+            .append_pair("source_branch", page.branches.head)
+            .append_pair("target_branch", page.branches.base)
             .append_pair("order_by", "created_at")
             .append_pair("sort", "desc")
             .append_pair("per_page", "20")
-            .append_pair("page", &page.to_string());
+            .append_pair("page", &page.number.to_string());
         url
     }
 
-    fn listed(&self, answer: &[u8], head: &str, base: &str) -> serde_json::Result<Vec<Found>> {
-        let merges: Vec<MergeRequest> = serde_json::from_slice(answer)?;
+    fn read_list(&self, answer: &[u8], branches: Branches<'_>) -> serde_json::Result<Vec<ServerRequest>> {
+        let merges: Vec<WireMergeRequest> = serde_json::from_slice(answer)?;
         // Forks may have a branch of the same name.
-        let fits = |merge: &MergeRequest| {
+        let is_between = |merge: &WireMergeRequest| {
             merge.source_project_id == Some(merge.target_project_id)
-                && merge.source_branch == head
-                && merge.target_branch == base
+                && merge.source_branch == branches.head
+                && merge.target_branch == branches.base
         };
-        Ok(merges.into_iter().filter(fits).map(Found::from).collect())
+        let between = merges.into_iter().filter(is_between);
+        Ok(between.map(ServerRequest::from).collect())
     }
 
-    fn all(&self, place: &Place) -> Url {
-        place.base.at(["projects", &place.full_name(), "merge_requests"])
+    fn collection(&self) -> &'static str {
+        "merge_requests"
     }
 
-    fn one(&self, place: &Place, number: u64) -> Url {
-        place.base.at([
-            "projects",
-            &place.full_name(),
-            "merge_requests",
-            &number.to_string(),
-        ])
+    fn read_one(&self, answer: &[u8]) -> serde_json::Result<ServerRequest> {
+        serde_json::from_slice::<WireMergeRequest>(answer).map(ServerRequest::from)
     }
 
-    fn found(&self, answer: &[u8]) -> serde_json::Result<Found> {
-        serde_json::from_slice::<MergeRequest>(answer).map(Found::from)
-    }
-
-    fn opening(&self, draft: &Draft<'_>) -> Value {
+    fn opening(&self, request: &PreparedRequest<'_>) -> Value {
         let mut body = json!({
-            "source_branch": draft.head, "target_branch": draft.base,
-            "title": draft.title, "description": draft.body,
+            "source_branch": request.branches.head, "target_branch": request.branches.base,
+            "title": request.title, "description": request.body,
         });
-        if !draft.labels.is_empty() {
-            body["labels"] = draft.labels.join(",").into();
+        if !request.labels.is_empty() {
+            body["labels"] = request.labels.join(",").into();
         }
         body
     }
 
-    fn takes_labels(&self) -> bool {
-        true
+    fn label_placement(&self) -> LabelPlacement {
+        LabelPlacement::InRequest
     }
 
-    fn change(&self) -> Method {
+    fn change_method(&self) -> Method {
         Method::PUT
     }
 
-    fn changing(&self, changes: &Changes<'_>) -> Value {
+    fn changing(&self, changes: &RequestChanges<'_>) -> Value {
         let labels = (!changes.labels.is_empty()).then(|| changes.labels.join(","));
-        let fields = [
+        present_fields([
             ("title", changes.title.as_deref()),
             ("description", changes.body),
             ("add_labels", labels.as_deref()),
-        ];
-        let fields = fields.into_iter();
-        let fields: Map<_, _> = fields
-            .filter_map(|(name, text)| Some((name.to_owned(), Value::from(text?))))
-            .collect();
-        Value::Object(fields)
+        ])
     }
 
     fn closing(&self) -> Value {

@@ -1,263 +1,211 @@
-//! Labels, where they are not part of a request.
-
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+//! Adds labels to requests.
 
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answers::{About, refusal};
-use super::client::{Client, ask_with};
-use super::dialect::Changes;
-use super::github::below;
-use super::request::{LackingLabels, same_label};
-use super::{Error, Kind};
-use crate::rest::{Ask, Place, has_next, read};
+use super::Error;
+use super::dialect::{LabelPlacement, RequestChanges};
+use super::refusal::RefusedOperation;
+use super::request::{MissingLabels, missing_labels, same_label};
+use super::server::Server;
+use crate::rest::{ApiClient, ApiRequest, ForgeKind};
 
 /// How many pages of a repository's or organisation's labels are read at most.
-const PAGES: u32 = 20;
+const MAX_PAGES: u32 = 20;
 /// The colour of a label that is made here: that which GitHub gives to those that it makes.
 const COLOUR: &str = "#ededed";
 
-/// How long a label that was refused is not asked for again: what is missing is mended by people.
-const PAUSE: Duration = Duration::from_secs(600);
-/// The most requests of which refused labels are remembered.
-const MOST_REFUSED: usize = 1000;
-
-/// The labels that requests could not be given, by their number, and when they were last asked for.
-#[derive(Default)]
-pub(super) struct Refused(Mutex<HashMap<u64, (Instant, LackingLabels)>>);
-
-impl Refused {
-    /// Remembers what a request lacks now.
-    pub(super) fn note(&self, number: u64, lacks: Option<&LackingLabels>) {
-        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match lacks {
-            None => {
-                refused.remove(&number);
-            }
-            Some(lacks) => {
-                if refused.len() >= MOST_REFUSED {
-                    refused.clear();
-                }
-                refused.insert(number, (Instant::now(), lacks.clone()));
-            }
-        }
-    }
-
-    /// What a request lacked a short while ago, where that is all of these labels.
-    fn lately(&self, number: u64, labels: &[String]) -> Option<LackingLabels> {
-        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (asked, lacks) = refused.get(&number)?;
-        (asked.elapsed() < PAUSE && lacks.labels == labels).then(|| lacks.clone())
-    }
-}
-
-/// When labels that were refused are asked for again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AskAgain {
-    /// When some minutes have passed.
-    Later,
-    /// Now.
-    Now,
-}
-
 /// A label of Gitea.
 #[derive(Deserialize)]
-struct Label {
+struct GiteaLabel {
     id: u64,
     name: String,
 }
 
-impl Client {
-    /// Adds labels that a request could not be given before. Gives those that it still lacks.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Client::ensure`].
-    pub async fn add_labels(
-        &self,
-        number: u64,
-        labels: &[String],
-        again: AskAgain,
-    ) -> Result<Option<LackingLabels>, Error> {
-        let lately = self.refused.lately(number, labels);
-        if let Some(lacks) = lately.filter(|_| again == AskAgain::Later) {
-            return Ok(Some(lacks));
+/// What of labels has a number already.
+struct LabelIds<'a> {
+    missing: Vec<&'a str>,
+    ids: Vec<Value>,
+}
+
+/// Who may hold labels of Gitea's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LabelOwner {
+    Repository,
+    Organisation,
+}
+
+/// Adds labels to requests of one repository.
+pub(super) struct Labels<'a> {
+    pub(super) server: &'a Server,
+    /// What makes labels where a GitHub App may.
+    pub(super) label_maker: Option<&'a ApiClient>,
+}
+
+impl Labels<'_> {
+    /// Adds labels to a request that lacks them. Gives those that it still lacks: the request is open, and goes on without
+    /// them.
+    pub(super) async fn add(&self, number: u64, labels: &[&str]) -> Result<Option<MissingLabels>, Error> {
+        match self.server.dialect.label_placement() {
+            LabelPlacement::InRequest => self.add_by_change(number, labels).await,
+            LabelPlacement::Beside => self.add_beside(number, labels).await,
         }
-        let names: Vec<&str> = labels.iter().map(String::as_str).collect();
-        let lacks = self.rest.retried(|| self.add_missing(number, &names)).await?;
-        self.refused.note(number, lacks.as_ref());
-        Ok(lacks)
     }
 
-    async fn add_missing(&self, number: u64, labels: &[&str]) -> Result<Option<LackingLabels>, Error> {
-        if !self.dialect.takes_labels() {
-            return self.label(number, labels).await;
-        }
-        let (place, what) = (&self.repository.place, self.named(number));
-        let changes = Changes {
+    async fn add_by_change(&self, number: u64, labels: &[&str]) -> Result<Option<MissingLabels>, Error> {
+        let changes = RequestChanges {
             labels: labels.to_vec(),
-            ..Changes::default()
+            ..RequestChanges::default()
         };
-        let url = self.dialect.one(place, number);
-        let ask = ask_with(
-            self.dialect.change(),
-            url,
-            &what,
-            &self.dialect.changing(&changes),
-        );
-        let answer = self.rest.call(place, &ask).await?;
-        if !answer.status.is_success() {
-            return Err(refusal(&answer, place, &what, About::Requests));
-        }
-        let there = self.found(&answer, &what)?.labels;
-        let missing: Vec<&str> = labels
-            .iter()
-            .copied()
-            .filter(|label| !there.iter().any(|known| same_label(known, label)))
-            .collect();
+        let answer = self.server.change(number, &changes).await?;
+        let what = self.server.request_name(number);
+        let there = self.server.read_request(&answer, &what)?.labels;
+        let missing = missing_labels(labels, &there);
         Ok((!missing.is_empty()).then(|| self.left_out(number, &missing)))
     }
 
     /// Labels that a server left out without a word.
-    pub(super) fn left_out(&self, number: u64, labels: &[&str]) -> LackingLabels {
-        LackingLabels {
+    pub(super) fn left_out(&self, number: u64, labels: &[&str]) -> MissingLabels {
+        MissingLabels {
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             reason: format!(
                 "{}: {} has left them out: create them in the project, or give the token a role that may",
-                self.repository.place.base.host(),
-                self.named(number)
+                self.server.repository.host(),
+                self.server.request_name(number)
             ),
         }
     }
 
-    /// Adds labels to a request, one by one where all together are refused. Gives those that are refused: the request is open, and
-    /// goes on without them.
-    pub(super) async fn label(&self, number: u64, labels: &[&str]) -> Result<Option<LackingLabels>, Error> {
-        let refused = match self.add(number, labels).await {
-            Ok(()) => return Ok(None),
-            Err(error) if is_about_labels(&error) => error,
-            Err(error) => return Err(error),
+    /// Adds labels all together, and one by one where that is refused.
+    async fn add_beside(&self, number: u64, labels: &[&str]) -> Result<Option<MissingLabels>, Error> {
+        let Some(refusal) = refusal_of_labels(self.add_all(number, labels).await)? else {
+            return Ok(None);
         };
-        let mut lacks = LackingLabels {
-            labels: Vec::new(),
-            reason: refused.to_string(),
-        };
+        let mut refused = Vec::new();
         for label in labels {
             // Alone it was asked for already.
-            let refused = if labels.len() == 1 {
-                true
-            } else {
-                match self.add(number, &[label]).await {
-                    Ok(()) => false,
-                    Err(error) if is_about_labels(&error) => true,
-                    Err(error) => return Err(error),
-                }
-            };
-            if refused {
-                lacks.labels.push((*label).to_owned());
+            let is_refused =
+                labels.len() == 1 || refusal_of_labels(self.add_all(number, &[label]).await)?.is_some();
+            if is_refused {
+                refused.push((*label).to_owned());
             }
         }
-        Ok((!lacks.labels.is_empty()).then_some(lacks))
+        Ok((!refused.is_empty()).then(|| MissingLabels {
+            labels: refused,
+            reason: refusal.to_string(),
+        }))
     }
 
     /// Adds labels to a request, all or none. GitHub makes those that are not there; of Gitea they are made here.
-    async fn add(&self, number: u64, labels: &[&str]) -> Result<(), Error> {
-        let place = &self.repository.place;
-        let what = format!("the labels of {}", self.named(number));
-        let labels: Vec<Value> = match place.kind {
-            Kind::Gitea => self.ids(labels, &what).await?,
-            Kind::GitHub | Kind::GitLab => labels.iter().map(|label| (*label).into()).collect(),
+    async fn add_all(&self, number: u64, labels: &[&str]) -> Result<(), Error> {
+        let repository = &self.server.repository;
+        let what = format!("the labels of {}", self.server.request_name(number));
+        let labels: Vec<Value> = match repository.kind() {
+            ForgeKind::Gitea => self.gitea_ids(labels, &what).await?,
+            ForgeKind::GitHub | ForgeKind::GitLab => labels.iter().map(|label| (*label).into()).collect(),
         };
-        let url = below(place, &["issues", &number.to_string(), "labels"]);
-        let ask = ask_with(Method::POST, url, &what, &json!({"labels": labels}));
-        let answer = self.rest.call(place, &ask).await?;
+        let url = repository.endpoint(&["issues", &number.to_string(), "labels"]);
+        let request = ApiRequest::new(Method::POST, url, &what).with_json(&json!({"labels": labels}));
+        let answer = self.server.client.send(repository, &request).await?;
         if answer.status.is_success() {
             return Ok(());
         }
         if answer.status == StatusCode::FORBIDDEN
-            && let Some(labelling) = &self.labelling
+            && let Some(label_maker) = self.label_maker
         {
-            match labelling.call(place, &ask).await {
+            match label_maker.send(repository, &request).await {
                 Ok(answer) if answer.status.is_success() => return Ok(()),
-                Err(error) if !is_about_labels(&error) => return Err(error),
+                Err(error) if !is_refusal(&error) => return Err(error),
                 Ok(_) | Err(_) => {}
             }
         }
-        Err(refusal(&answer, place, &what, About::Labels))
+        Err(self.server.refusal(&answer, &what, RefusedOperation::Labels))
     }
 
-    /// Gitea's numbers of labels.
-    async fn ids(&self, labels: &[&str], what: &str) -> Result<Vec<Value>, Error> {
-        let place = &self.repository.place;
-        let mut ids = Vec::new();
-        let mut missing = labels.to_vec();
-        for url in [below(place, &["labels"]), organisation(place)] {
-            self.known(&url, what, &mut missing, &mut ids).await?;
+    /// Gitea's numbers of labels. Those that are not there are made.
+    async fn gitea_ids(&self, labels: &[&str], what: &str) -> Result<Vec<Value>, Error> {
+        let server = self.server;
+        let mut found = LabelIds {
+            missing: labels.to_vec(),
+            ids: Vec::new(),
+        };
+        for owner in [LabelOwner::Repository, LabelOwner::Organisation] {
+            self.look_for(&mut found, owner, what).await?;
         }
-        for label in missing {
+        for label in found.missing {
             let body = json!({"name": label, "color": COLOUR});
-            let ask = ask_with(Method::POST, below(place, &["labels"]), what, &body);
-            let answer = self.rest.call(place, &ask).await?;
+            let answer = server
+                .post(self.list_url(LabelOwner::Repository), what, &body)
+                .await?;
             if !answer.status.is_success() {
-                return Err(refusal(&answer, place, what, About::Labels));
+                return Err(server.refusal(&answer, what, RefusedOperation::Labels));
             }
-            let made: Label = read(&answer, &place.base.host(), what)?;
-            ids.push(made.id.into());
+            let made: GiteaLabel = answer.read_json(&server.repository.host(), what)?;
+            found.ids.push(made.id.into());
         }
-        Ok(ids)
+        Ok(found.ids)
     }
 
-    /// Looks for labels in a list of those that are there.
-    async fn known(
-        &self,
-        list: &Url,
-        what: &str,
-        missing: &mut Vec<&str>,
-        ids: &mut Vec<Value>,
-    ) -> Result<(), Error> {
-        let place = &self.repository.place;
-        for page in 1..=PAGES {
-            if missing.is_empty() {
+    /// Looks for labels among those that are there.
+    async fn look_for(&self, found: &mut LabelIds<'_>, owner: LabelOwner, what: &str) -> Result<(), Error> {
+        let server = self.server;
+        for page in 1..=MAX_PAGES {
+            if found.missing.is_empty() {
                 return Ok(());
             }
-            let mut url = list.clone();
+            let mut url = self.list_url(owner);
             url.query_pairs_mut()
                 .append_pair("limit", "50")
                 .append_pair("page", &page.to_string());
-            let answer = self.rest.call(place, &Ask::new(Method::GET, url, what)).await?;
-            if answer.status.is_client_error() && *list == organisation(place) {
+            let answer = server.get(url, what).await?;
+            if answer.status.is_client_error() && owner == LabelOwner::Organisation {
                 // The owner is a user, or the token may not look at what the organisation has.
                 return Ok(());
             }
             if !answer.status.is_success() {
-                return Err(refusal(&answer, place, what, About::Labels));
+                return Err(server.refusal(&answer, what, RefusedOperation::Labels));
             }
-            let there: Vec<Label> = read(&answer, &place.base.host(), what)?;
+            let there: Vec<GiteaLabel> = answer.read_json(&server.repository.host(), what)?;
+            let LabelIds { missing, ids } = found;
             missing.retain(|label| {
                 let known = there.iter().find(|known| same_label(&known.name, label));
                 ids.extend(known.map(|known| Value::from(known.id)));
                 known.is_none()
             });
-            if !has_next(&answer) {
+            if !answer.has_next_page() {
                 return Ok(());
             }
         }
         Ok(())
     }
+
+    fn list_url(&self, owner: LabelOwner) -> Url {
+        let repository = &self.server.repository;
+        match owner {
+            LabelOwner::Repository => repository.endpoint(&["labels"]),
+            LabelOwner::Organisation => {
+                repository
+                    .base_url()
+                    .endpoint(["orgs", repository.owner(), "labels"])
+            }
+        }
+    }
+}
+
+/// Parts a refusal of labels, `Some`, from other errors.
+fn refusal_of_labels(result: Result<(), Error>) -> Result<Option<Error>, Error> {
+    match result {
+        Ok(()) => Ok(None),
+        Err(error) if is_refusal(&error) => Ok(Some(error)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a server refuses labels, rather than that it was not reached, or takes no login.
-fn is_about_labels(error: &Error) -> bool {
+fn is_refusal(error: &Error) -> bool {
     matches!(
         error,
         Error::Forbidden { .. } | Error::NotFound { .. } | Error::Refused { .. }
     )
-}
-
-fn organisation(place: &Place) -> Url {
-    place.base.at(["orgs", &place.owner, "labels"])
 }

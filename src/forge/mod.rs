@@ -1,13 +1,12 @@
 //! Pull requests of GitHub and Gitea, merge requests of GitLab: from one branch of a repository to another, opened once and
 //! kept as they should be.
 //!
-//! [`Client::ensure`] looks first and writes only what differs. A request that may have been opened is looked for, and none
-//! of the three servers opens a second one between the same branches: so everything here may be repeated.
+//! [`PullRequestClient::ensure`] looks first and writes only what differs. A request that may have been opened is looked for, and
+//! none of the three servers opens a second one between the same branches: so everything here may be repeated.
 //!
 //! The rules are those of GitHub's REST API, version 2022-11-28, GitLab's version 4 and Gitea's version 1, which Forgejo
 //! speaks as well.
 
-mod answers;
 mod client;
 mod dialect;
 mod git_access;
@@ -15,14 +14,18 @@ mod gitea;
 mod github;
 mod gitlab;
 mod labels;
-mod repository;
+mod lookup;
+mod pulls;
+mod refusal;
+mod refused_labels;
 mod request;
+mod server;
 mod title;
 
-pub use client::Client;
+pub use client::{AskAgain, PullRequestClient};
 pub use git_access::{GitAccess, GitPurpose};
-pub use labels::AskAgain;
-pub use repository::Repository;
-pub use request::{LackingLabels, PullRequest, Request, State};
+pub use request::{DesiredPullRequest, MissingLabels, PullRequest, PullRequestState};
 
-pub use crate::rest::{BaseUrl, Config, Credentials, Error, Kind, PlainHttp, SecretData};
+pub use crate::rest::{
+    ApiBaseUrl, Error, ForgeCredentials, ForgeKind, ForgeRepository, PlainHttp, RequestConfig,
+};

@@ -1,22 +1,22 @@
 //! What is asked for, made fit for the servers, and what is there.
 
 use super::Error;
-use crate::rest::{Kind, invalid};
+use crate::rest::{ForgeKind, invalid_input};
 
 /// The longest title, in characters: GitLab and Gitea keep 255, GitHub 256.
-const TITLE: usize = 250;
+const MAX_TITLE_CHARACTERS: usize = 250;
 /// The longest body, in characters: GitHub keeps 65,536.
-const BODY: usize = 60_000;
+const MAX_BODY_CHARACTERS: usize = 60_000;
 /// The longest name of a branch, in bytes: Git keeps refs in files.
-const BRANCH: usize = 244;
+const MAX_BRANCH_BYTES: usize = 244;
 /// The longest name of a label, in characters: GitHub and Gitea keep 50.
-const LABEL: usize = 50;
+const MAX_LABEL_CHARACTERS: usize = 50;
 /// The most labels: GitHub keeps 100.
-const LABELS: usize = 50;
+const MAX_LABELS: usize = 50;
 
 /// A request that there should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request<'a> {
+pub struct DesiredPullRequest<'a> {
     /// The branch that is to be merged.
     pub head: &'a str,
     /// The branch that it is to be merged into, of the same repository.
@@ -37,14 +37,14 @@ pub struct PullRequest {
     /// Its page, for people; empty where the server gives no address of one.
     pub url: String,
     /// What became of it.
-    pub state: State,
+    pub state: PullRequestState,
     /// The labels that it could not be given; `None` where it has all, and where it was only looked for.
-    pub lacks: Option<LackingLabels>,
+    pub missing_labels: Option<MissingLabels>,
 }
 
 /// Labels that a request could not be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LackingLabels {
+pub struct MissingLabels {
     /// Their names.
     pub labels: Vec<String>,
     /// Why, and what to do.
@@ -53,7 +53,7 @@ pub struct LackingLabels {
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum PullRequestState {
     /// It can be merged, or is about to be.
     Open,
     /// It was merged.
@@ -62,35 +62,72 @@ pub enum State {
     Closed,
 }
 
+/// Two branches of a repository: one that is to be merged into the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Branches<'a> {
+    /// The branch that is to be merged.
+    pub(super) head: &'a str,
+    /// The branch that it is to be merged into.
+    pub(super) base: &'a str,
+}
+
+impl<'a> Branches<'a> {
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for what Git takes for no branch, and where they are the same.
+    pub(super) fn checked(head: &'a str, base: &'a str) -> Result<Self, Error> {
+        for branch in [head, base] {
+            let outside = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
+            if branch.is_empty()
+                || branch.len() > MAX_BRANCH_BYTES
+                || branch.starts_with(['-', '/'])
+                || branch.ends_with(['/', '.'])
+                || branch.contains("..")
+                || branch.contains("@{")
+                || branch.contains(outside)
+            {
+                return Err(invalid_input("branch", branch, "write for instance main"));
+            }
+        }
+        if head == base {
+            return Err(invalid_input(
+                "branch to merge from",
+                head,
+                "it is the branch to merge into",
+            ));
+        }
+        Ok(Self { head, base })
+    }
+}
+
 /// A request as it is sent, and as a server that keeps it gives it back.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Draft<'a> {
-    pub(super) head: &'a str,
-    pub(super) base: &'a str,
+pub(super) struct PreparedRequest<'a> {
+    pub(super) branches: Branches<'a>,
     pub(super) title: String,
     pub(super) body: String,
     pub(super) labels: Vec<&'a str>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> PreparedRequest<'a> {
     /// # Errors
     ///
     /// [`Error::Invalid`] for names of branches or labels that cannot be, and without a title.
-    pub(super) fn new(kind: Kind, request: &Request<'a>) -> Result<Self, Error> {
-        branches(request.head, request.base)?;
-        let title = title(request.title);
+    pub(super) fn new(kind: ForgeKind, request: &DesiredPullRequest<'a>) -> Result<Self, Error> {
+        let branches = Branches::checked(request.head, request.base)?;
+        let title = one_line_title(request.title);
         if title.is_empty() {
-            return Err(invalid("title of a request", request.title, "it is empty"));
+            return Err(invalid_input("title of a request", request.title, "it is empty"));
         }
-        if request.labels.len() > LABELS {
-            return Err(invalid("list of labels", "the list", "it has more than 50"));
+        if request.labels.len() > MAX_LABELS {
+            return Err(invalid_input("list of labels", "the list", "it has more than 50"));
         }
         let mut labels: Vec<&str> = Vec::new();
         for label in request.labels {
             let label = label.trim();
             let outside = |c: char| c.is_control() || c == ',';
-            if label.is_empty() || label.chars().count() > LABEL || label.contains(outside) {
-                return Err(invalid(
+            if label.is_empty() || label.chars().count() > MAX_LABEL_CHARACTERS || label.contains(outside) {
+                return Err(invalid_input(
                     "label",
                     label,
                     "it takes 1 to 50 characters, and no comma or line break",
@@ -101,12 +138,11 @@ impl<'a> Draft<'a> {
             }
         }
         let body = match kind {
-            Kind::GitLab => without_commands(&body(request.body)),
-            Kind::GitHub | Kind::Gitea => body(request.body),
+            ForgeKind::GitLab => without_commands(&normal_body(request.body)),
+            ForgeKind::GitHub | ForgeKind::Gitea => normal_body(request.body),
         };
         Ok(Self {
-            head: request.head,
-            base: request.base,
+            branches,
             title,
             body,
             labels,
@@ -114,41 +150,15 @@ impl<'a> Draft<'a> {
     }
 
     /// The labels that are not among those that are there.
-    pub(super) fn missing(&self, there: &[String]) -> Vec<&'a str> {
-        let labels = self.labels.iter().copied();
-        labels
-            .filter(|label| !there.iter().any(|known| same_label(known, label)))
-            .collect()
+    pub(super) fn missing_labels(&self, there: &[String]) -> Vec<&'a str> {
+        missing_labels(&self.labels, there)
     }
 }
 
-/// Checks the names of two branches.
-///
-/// # Errors
-///
-/// [`Error::Invalid`] for what Git takes for no branch, and where they are the same.
-pub(super) fn branches(head: &str, base: &str) -> Result<(), Error> {
-    for branch in [head, base] {
-        let outside = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
-        if branch.is_empty()
-            || branch.len() > BRANCH
-            || branch.starts_with(['-', '/'])
-            || branch.ends_with(['/', '.'])
-            || branch.contains("..")
-            || branch.contains("@{")
-            || branch.contains(outside)
-        {
-            return Err(invalid("branch", branch, "write for instance main"));
-        }
-    }
-    if head == base {
-        return Err(invalid(
-            "branch to merge from",
-            head,
-            "it is the branch to merge into",
-        ));
-    }
-    Ok(())
+/// The labels that are not among those that are there.
+pub(super) fn missing_labels<'a>(labels: &[&'a str], there: &[String]) -> Vec<&'a str> {
+    let is_there = |label: &&str| there.iter().any(|known| same_label(known, label));
+    labels.iter().copied().filter(|label| !is_there(label)).collect()
 }
 
 /// Whether two names are one label: no server keeps two that differ in case alone.
@@ -157,28 +167,28 @@ pub(super) fn same_label(one: &str, other: &str) -> bool {
 }
 
 /// A title in one line.
-pub(super) fn title(text: &str) -> String {
+fn one_line_title(text: &str) -> String {
     let words = text.split(|c: char| c.is_control() || c.is_whitespace());
     let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-    cut(&words.join(" "))
+    shortened_title(&words.join(" "))
 }
 
 /// A text with the line ends and without the control characters that servers change by themselves.
-pub(super) fn body(text: &str) -> String {
+pub(super) fn normal_body(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let text: String = text
         .chars()
         .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
         .collect();
-    cut_at(text.trim(), BODY)
+    shortened(text.trim(), MAX_BODY_CHARACTERS)
 }
 
 /// Cuts a title.
-pub(super) fn cut(title: &str) -> String {
-    cut_at(title, TITLE)
+pub(super) fn shortened_title(title: &str) -> String {
+    shortened(title, MAX_TITLE_CHARACTERS)
 }
 
-fn cut_at(text: &str, most: usize) -> String {
+fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }
@@ -206,8 +216,8 @@ mod tests {
 
     use super::*;
 
-    fn request<'a>(title: &'a str, body: &'a str, labels: &'a [String]) -> Request<'a> {
-        Request {
+    fn request<'a>(title: &'a str, body: &'a str, labels: &'a [String]) -> DesiredPullRequest<'a> {
+        DesiredPullRequest {
             head: "patchset/prod",
             base: "main",
             title,
@@ -220,33 +230,36 @@ mod tests {
     fn what_is_sent_is_what_servers_keep() {
         let labels = ["Images".to_owned(), " images ".to_owned(), "bot".to_owned()];
         let request = request(" Deploy\n\u{1b}[31m it  now ", "\r\none\r\n\u{0}two\n\n", &labels);
-        let draft = Draft::new(Kind::GitHub, &request).unwrap();
-        assert_eq!(draft.title, "Deploy [31m it now");
-        assert_eq!(draft.body, "one\ntwo");
-        assert_eq!(draft.labels, ["Images", "bot"]);
-        assert_eq!(draft.missing(&["IMAGES".to_owned()]), ["bot"]);
+        let prepared = PreparedRequest::new(ForgeKind::GitHub, &request).unwrap();
+        assert_eq!(prepared.title, "Deploy [31m it now");
+        assert_eq!(prepared.body, "one\ntwo");
+        assert_eq!(prepared.labels, ["Images", "bot"]);
+        assert_eq!(prepared.missing_labels(&["IMAGES".to_owned()]), ["bot"]);
         // What is normal stays as it is.
-        assert_eq!(title(&draft.title), draft.title);
-        assert_eq!(body(&draft.body), draft.body);
+        assert_eq!(one_line_title(&prepared.title), prepared.title);
+        assert_eq!(normal_body(&prepared.body), prepared.body);
     }
 
     #[test]
     fn long_texts_are_cut() {
         let long = "é".repeat(70_000);
         let request = request(&long, &long, &[]);
-        let draft = Draft::new(Kind::GitHub, &request).unwrap();
-        assert_eq!(draft.title.chars().count(), TITLE);
-        assert_eq!(draft.body.chars().count(), BODY);
-        assert!(draft.body.ends_with("é…"));
+        let prepared = PreparedRequest::new(ForgeKind::GitHub, &request).unwrap();
+        assert_eq!(prepared.title.chars().count(), MAX_TITLE_CHARACTERS);
+        assert_eq!(prepared.body.chars().count(), MAX_BODY_CHARACTERS);
+        assert!(prepared.body.ends_with("é…"));
     }
 
     #[test]
     fn gitlab_gets_no_commands() {
         let text = "/merge\nfine /close\n  /assign @x\nhttps://x/y";
-        let draft = Draft::new(Kind::GitLab, &request("t", text, &[])).unwrap();
-        assert_eq!(draft.body, "\\/merge\nfine /close\n  \\/assign @x\nhttps://x/y");
-        let draft = Draft::new(Kind::Gitea, &request("t", text, &[])).unwrap();
-        assert_eq!(draft.body, text);
+        let prepared = PreparedRequest::new(ForgeKind::GitLab, &request("t", text, &[])).unwrap();
+        assert_eq!(
+            prepared.body,
+            "\\/merge\nfine /close\n  \\/assign @x\nhttps://x/y"
+        );
+        let prepared = PreparedRequest::new(ForgeKind::Gitea, &request("t", text, &[])).unwrap();
+        assert_eq!(prepared.body, text);
     }
 
     #[rstest]
@@ -260,17 +273,20 @@ mod tests {
     #[case("x", "")]
     #[case("main", "main")]
     fn what_is_no_branch_is_refused(#[case] head: &str, #[case] base: &str) {
-        assert!(matches!(branches(head, base), Err(Error::Invalid { .. })));
+        assert!(matches!(
+            Branches::checked(head, base),
+            Err(Error::Invalid { .. })
+        ));
     }
 
     #[test]
     fn what_cannot_be_kept_is_refused() {
-        branches("a&b=c#d%2F+é/ü", "release/1.0").unwrap();
+        Branches::checked("a&b=c#d%2F+é/ü", "release/1.0").unwrap();
         for labels in [vec![String::new()], vec!["a,b".to_owned()], vec!["x".repeat(51)]] {
-            let error = Draft::new(Kind::GitHub, &request("t", "", &labels)).unwrap_err();
+            let error = PreparedRequest::new(ForgeKind::GitHub, &request("t", "", &labels)).unwrap_err();
             assert!(matches!(error, Error::Invalid { .. }));
         }
-        let error = Draft::new(Kind::GitHub, &request(" \n", "", &[])).unwrap_err();
+        let error = PreparedRequest::new(ForgeKind::GitHub, &request(" \n", "", &[])).unwrap_err();
         assert!(error.to_string().contains("it is empty"), "{error}");
     }
 }

@@ -1,8 +1,8 @@
 //! Titles that make a request a draft, which GitLab and Gitea have in place of a field.
 
-use super::dialect::Found;
-use super::request::cut;
-use crate::rest::Kind;
+use super::dialect::ServerRequest;
+use super::request::shortened_title;
+use crate::rest::ForgeKind;
 
 /// What makes a request a draft at the start of its title, in any case: GitLab's `merge_request_draft` (lib/gitlab/regex.rb),
 /// what it took before version 14, and the defaults of Gitea's setting `WORK_IN_PROGRESS_PREFIXES`.
@@ -13,16 +13,16 @@ const PREFIXES: [&str; 5] = ["draft:", "[draft]", "(draft)", "wip:", "[wip]"];
 /// A person holds a request back by a prefix, and with auto-merge it would be merged at once without: the prefix that is there
 /// stays. Where Gitea says that a request is a draft and has been told other prefixes, the title stays as it is, unless the wanted
 /// one begins with the same word.
-pub(super) fn changed_title(kind: Kind, found: &Found, wanted: &str) -> Option<String> {
+pub(super) fn changed_title(kind: ForgeKind, found: &ServerRequest, wanted: &str) -> Option<String> {
     let there = found.title.trim();
     let prefix = match kind {
-        Kind::GitHub => "",
-        Kind::GitLab | Kind::Gitea => draft_prefix(there),
+        ForgeKind::GitHub => "",
+        ForgeKind::GitLab | ForgeKind::Gitea => draft_prefix(there),
     };
     let title = if !prefix.is_empty() {
         let rest = wanted.strip_prefix(draft_prefix(wanted)).unwrap_or(wanted);
-        cut(&format!("{} {rest}", prefix.trim_end()))
-    } else if kind != Kind::GitHub && found.is_draft && first_word(there) != first_word(wanted) {
+        shortened_title(&format!("{} {rest}", prefix.trim_end()))
+    } else if kind != ForgeKind::GitHub && found.is_draft && first_word(there) != first_word(wanted) {
         return None;
     } else {
         wanted.to_owned()
@@ -52,7 +52,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::forge::{PullRequest, State};
+    use crate::forge::{PullRequest, PullRequestState};
 
     #[rstest]
     #[case::same("One", false, "One", None)]
@@ -73,7 +73,7 @@ mod tests {
         #[case] is_draft: bool,
         #[case] wanted: &str,
         #[case] expected: Option<&str>,
-        #[values(Kind::GitLab, Kind::Gitea)] kind: Kind,
+        #[values(ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
     ) {
         let title = changed_title(kind, &found(there, is_draft), wanted);
         assert_eq!(title.as_deref(), expected);
@@ -81,24 +81,24 @@ mod tests {
 
     #[test]
     fn a_title_of_github_says_nothing_of_drafts() {
-        let title = changed_title(Kind::GitHub, &found("WIP: One", true), "Two");
+        let title = changed_title(ForgeKind::GitHub, &found("WIP: One", true), "Two");
         assert_eq!(title.as_deref(), Some("Two"));
     }
 
     #[test]
     fn a_title_with_a_prefix_is_cut_too() {
-        let title = changed_title(Kind::GitLab, &found("Draft: x", true), &"é".repeat(250)).unwrap();
+        let title = changed_title(ForgeKind::GitLab, &found("Draft: x", true), &"é".repeat(250)).unwrap();
         assert!(title.starts_with("Draft: é") && title.ends_with('…'));
         assert_eq!(title.chars().count(), 250);
     }
 
-    fn found(title: &str, is_draft: bool) -> Found {
-        Found {
+    fn found(title: &str, is_draft: bool) -> ServerRequest {
+        ServerRequest {
             request: PullRequest {
                 number: 1,
                 url: String::new(),
-                state: State::Open,
-                lacks: None,
+                state: PullRequestState::Open,
+                missing_labels: None,
             },
             title: title.to_owned(),
             is_draft,

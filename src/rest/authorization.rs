@@ -7,156 +7,154 @@ use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::answer::Answer;
-use super::answers::read;
-use super::app::App;
-use super::credentials::Login;
-use super::http::{Ask, Http};
-use super::{BaseUrl, Credentials, Error, Kind, Place};
+use super::answer::ApiAnswer;
+use super::credentials::{ForgeCredentials, ForgeLogin};
+use super::github_app::GitHubApp;
+use super::http::HttpSender;
+use super::request::ApiRequest;
+use super::{ApiBaseUrl, Error, ForgeKind, ForgeRepository};
 
 /// How long before its end a token is used no more.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 /// How many repositories' tokens are kept.
-const KEPT: usize = 256;
+const MOST_TOKENS: usize = 256;
 
 /// What an App's tokens may do.
-pub(crate) struct Permissions {
+#[derive(Debug)]
+pub struct AppPermissions {
     /// As the API names it: permissions and their access.
-    pub(crate) wanted: &'static [(&'static str, &'static str)],
+    pub requested: &'static [(&'static str, &'static str)],
     /// As the App's page names it.
-    pub(crate) shown: &'static str,
+    pub shown: &'static str,
 }
 
 /// The login, and the tokens that it got.
 pub(super) struct Authorization {
-    login: Login,
-    base: Option<BaseUrl>,
-    permissions: &'static Permissions,
+    login: ForgeLogin,
+    base_url: Option<ApiBaseUrl>,
+    permissions: &'static AppPermissions,
     /// Held while a token is asked for, so that many who need one ask once.
-    tokens: tokio::sync::Mutex<HashMap<Key, Token>>,
+    tokens: tokio::sync::Mutex<HashMap<ForgeRepository, InstallationToken>>,
 }
 
-/// What a token is good for.
-#[derive(PartialEq, Eq, Hash)]
-struct Key(BaseUrl, String, String);
-
-impl Key {
-    fn of(place: &Place) -> Self {
-        Self(place.base.clone(), place.owner.clone(), place.name.clone())
-    }
-}
-
-struct Token {
+struct InstallationToken {
     secret: SecretString,
     ends: Timestamp,
 }
 
+/// A token as GitHub gives it.
 #[derive(Deserialize)]
-struct Granted {
+struct GrantedToken {
     token: String,
     expires_at: Timestamp,
 }
 
 impl Authorization {
-    pub(super) fn new(credentials: Credentials, permissions: &'static Permissions) -> Self {
+    pub(super) fn new(credentials: ForgeCredentials, permissions: &'static AppPermissions) -> Self {
         Self {
             login: credentials.login,
-            base: credentials.base,
+            base_url: credentials.base_url,
             permissions,
             tokens: tokio::sync::Mutex::default(),
         }
     }
 
     /// What to send to a repository's server.
-    pub(super) async fn token(&self, http: &Http, place: &Place) -> Result<SecretString, Error> {
+    pub(super) async fn token(
+        &self,
+        http: &HttpSender,
+        repository: &ForgeRepository,
+    ) -> Result<SecretString, Error> {
         let app = match &self.login {
-            Login::Token(token) => return Ok(token.clone()),
-            Login::App(app) => app,
+            ForgeLogin::Token(token) => return Ok(token.clone()),
+            ForgeLogin::App(app) => app,
         };
-        if place.kind != Kind::GitHub {
+        if repository.kind != ForgeKind::GitHub {
             return Err(Error::Secret(format!(
                 "it is for a GitHub App, which {} does not know: it needs an access token as token",
-                place.kind
+                repository.kind
             )));
         }
-        if self.base.as_ref().is_some_and(|base| *base != place.base) {
+        if self
+            .base_url
+            .as_ref()
+            .is_some_and(|base| *base != repository.base_url)
+        {
             return Err(Error::Secret(format!(
                 "its githubAppBaseURL is another server than {}, which {} is at",
-                place.base,
-                place.full_name()
+                repository.base_url,
+                repository.full_name()
             )));
         }
         let mut tokens = self.tokens.lock().await;
-        let key = Key::of(place);
         let soon = Timestamp::now() + MARGIN;
-        if let Some(token) = tokens.get(&key).filter(|token| token.ends > soon) {
+        if let Some(token) = tokens.get(repository).filter(|token| token.ends > soon) {
             return Ok(token.secret.clone());
         }
-        let granted = exchange(http, app, place, self.permissions).await?;
+        let granted = request_token(http, app, repository, self.permissions).await?;
         let secret = SecretString::from(granted.token);
         tokens.retain(|_, token| token.ends > soon);
-        if tokens.len() >= KEPT {
+        if tokens.len() >= MOST_TOKENS {
             tokens.clear();
         }
-        let token = Token {
+        let token = InstallationToken {
             secret: secret.clone(),
             ends: granted.expires_at,
         };
-        tokens.insert(key, token);
+        tokens.insert(repository.clone(), token);
         Ok(secret)
     }
 
     /// Drops a token that the server did not take. Whether another can be had.
-    pub(super) async fn forget(&self, place: &Place, refused: &SecretString) -> bool {
-        if matches!(self.login, Login::Token(_)) {
+    pub(super) async fn forget(&self, repository: &ForgeRepository, refused: &SecretString) -> bool {
+        if matches!(self.login, ForgeLogin::Token(_)) {
             return false;
         }
         let mut tokens = self.tokens.lock().await;
-        let key = Key::of(place);
         // Somebody else may have got a new one in between.
-        let same = |token: &Token| token.secret.expose_secret() == refused.expose_secret();
-        if tokens.get(&key).is_some_and(same) {
-            tokens.remove(&key);
+        let is_refused = |token: &InstallationToken| token.secret.expose_secret() == refused.expose_secret();
+        if tokens.get(repository).is_some_and(is_refused) {
+            tokens.remove(repository);
         }
         true
     }
 }
 
 /// Asks for a token that has these permissions for one repository, and nothing else.
-async fn exchange(
-    http: &Http,
-    app: &App,
-    place: &Place,
-    permissions: &Permissions,
-) -> Result<Granted, Error> {
+async fn request_token(
+    http: &HttpSender,
+    app: &GitHubApp,
+    repository: &ForgeRepository,
+    permissions: &AppPermissions,
+) -> Result<GrantedToken, Error> {
     let what = format!(
         "installation {} of GitHub App {}, for {}",
         app.installation,
         app.id,
-        place.full_name()
+        repository.full_name()
     );
     let proof = app
-        .token(Timestamp::now())
+        .signed_token(Timestamp::now())
         .map_err(|_| Error::Secret("githubAppPrivateKey cannot sign".to_owned()))?;
     let installation = app.installation.to_string();
-    let wanted = permissions.wanted.iter().copied();
+    let requested = permissions.requested.iter().copied();
     let body = serde_json::json!({
-        "repositories": [place.name],
-        "permissions": wanted.collect::<BTreeMap<_, _>>(),
+        "repositories": [repository.name],
+        "permissions": requested.collect::<BTreeMap<_, _>>(),
     });
-    let url = place
-        .base
-        .at(["app", "installations", &installation, "access_tokens"]);
-    let mut ask = Ask::new(Method::POST, url, &what);
-    ask.body = Some(body.to_string().into_bytes());
-    let answer = http.ask(place.kind, &ask, &proof).await?;
+    let host = repository.base_url.host();
+    let url = repository
+        .base_url
+        .endpoint(["app", "installations", &installation, "access_tokens"]);
+    let request = ApiRequest::new(Method::POST, url, &what).with_json(&body);
+    let answer = http.send_with_token(repository.kind, &request, &proof).await?;
     if !answer.status.is_success() {
-        return Err(answer.refusal(&place.base.host(), &what, &advice(&answer, permissions)));
+        return Err(answer.refusal(&host, &what, &advice(&answer, permissions)));
     }
-    let granted: Granted = read(&answer, &place.base.host(), &what)?;
+    let granted: GrantedToken = answer.read_json(&host, &what)?;
     if granted.token.is_empty() || !granted.token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::Refused {
-            host: place.base.host(),
+            host,
             what,
             reason: "the answer holds no token".to_owned(),
         });
@@ -165,7 +163,7 @@ async fn exchange(
 }
 
 /// What to do where an App gets no token.
-fn advice(answer: &Answer, permissions: &Permissions) -> String {
+fn advice(answer: &ApiAnswer, permissions: &AppPermissions) -> String {
     let shown = permissions.shown;
     let message = answer.message.to_ascii_lowercase();
     match answer.status {

@@ -4,58 +4,89 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::StatusCode;
-use reqwest::header::LINK;
 use secrecy::SecretString;
 
-use super::answer::Answer;
-use super::authorization::{Authorization, Permissions};
-use super::http::{Ask, Http};
-use super::{Config, Credentials, Error, Place};
+use super::answer::ApiAnswer;
+use super::authorization::{AppPermissions, Authorization};
+use super::http::{Fetched, HttpSender};
+use super::request::ApiRequest;
+use super::{Error, ForgeCredentials, ForgeRepository, RedirectTarget, RequestConfig};
 
 /// A client for one login. It holds the tokens of a GitHub App, and knows until when servers want no requests.
-pub(crate) struct Client {
-    pub(crate) http: Http,
+pub struct ApiClient {
+    http: HttpSender,
     authorization: Authorization,
     retries: usize,
 }
 
-impl Client {
+impl ApiClient {
     /// Makes a client whose tokens of a GitHub App have these permissions.
     ///
     /// # Errors
     ///
     /// [`Error::Secret`] or [`Error::Unavailable`] where TLS cannot be set up.
-    pub(crate) fn new(
-        config: &Config,
-        credentials: Credentials,
-        permissions: &'static Permissions,
+    pub fn new(
+        config: &RequestConfig,
+        credentials: ForgeCredentials,
+        permissions: &'static AppPermissions,
     ) -> Result<Self, Error> {
         Ok(Self {
-            http: Http::new(config, credentials.authorities.as_deref())?,
+            http: HttpSender::new(config, credentials.authorities.as_deref())?,
             authorization: Authorization::new(credentials, permissions),
             retries: config.retries,
         })
     }
 
     /// Asks with the repository's login, and once more with a new token of the App where the server has withdrawn the
-    /// one from before. What was answered with 401 has not happened.
-    pub(crate) async fn call(&self, place: &Place, ask: &Ask<'_>) -> Result<Answer, Error> {
-        let token = self.authorization.token(&self.http, place).await?;
-        let answer = self.http.ask(place.kind, ask, &token).await?;
-        if answer.status == StatusCode::UNAUTHORIZED && self.authorization.forget(place, &token).await {
-            let token = self.authorization.token(&self.http, place).await?;
-            return self.http.ask(place.kind, ask, &token).await;
+    /// previous one. What was answered with 401 has not happened.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`HttpSender::send`], and those of getting a token.
+    pub async fn send(
+        &self,
+        repository: &ForgeRepository,
+        request: &ApiRequest<'_>,
+    ) -> Result<ApiAnswer, Error> {
+        let (http, kind) = (&self.http, repository.kind);
+        let token = self.access_token(repository).await?;
+        let answer = http.send_with_token(kind, request, &token).await?;
+        if answer.status == StatusCode::UNAUTHORIZED && self.authorization.forget(repository, &token).await {
+            let token = self.access_token(repository).await?;
+            return http.send_with_token(kind, request, &token).await;
         }
         Ok(answer)
     }
 
-    /// The login for a repository, for what is not asked by its API.
-    pub(crate) async fn token(&self, place: &Place) -> Result<SecretString, Error> {
-        self.authorization.token(&self.http, place).await
+    /// Returns the login for a repository, for what is not asked by its API.
+    ///
+    /// # Errors
+    ///
+    /// Where a GitHub App gets no token, with what to do.
+    pub async fn access_token(&self, repository: &ForgeRepository) -> Result<SecretString, Error> {
+        self.authorization.token(&self.http, repository).await
+    }
+
+    /// Gets what a server redirected to, as [`HttpSender::fetch`].
+    ///
+    /// # Errors
+    ///
+    /// As for that.
+    pub async fn fetch(
+        &self,
+        target: &RedirectTarget,
+        what: &str,
+        first_byte: Option<u64>,
+    ) -> Result<Fetched, Error> {
+        self.http.fetch(target, what, first_byte).await
     }
 
     /// Repeats what failed on the way, with growing waits.
-    pub(crate) async fn retried<T, F: Future<Output = Result<T, Error>>>(
+    ///
+    /// # Errors
+    ///
+    /// Those of the last attempt.
+    pub async fn retry<T, F: Future<Output = Result<T, Error>>>(
         &self,
         attempt: impl FnMut() -> F,
     ) -> Result<T, Error> {
@@ -70,12 +101,4 @@ impl Client {
             .notify(|error, wait| tracing::debug!(%error, ?wait, "trying again"))
             .await
     }
-}
-
-/// Whether a list goes on, as RFC 8288's `Link` tells it.
-pub(crate) fn has_next(answer: &Answer) -> bool {
-    let links = answer.headers.get_all(LINK).iter();
-    links
-        .filter_map(|link| link.to_str().ok())
-        .any(|link| link.contains("rel=\"next\""))
 }

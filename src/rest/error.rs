@@ -116,8 +116,9 @@ impl Error {
     }
 }
 
-/// [`Error::Invalid`], with the text shortened.
-pub(crate) fn invalid(what: &'static str, text: &str, reason: &'static str) -> Error {
+/// Returns [`Error::Invalid`], with the text shortened.
+#[must_use]
+pub fn invalid_input(what: &'static str, text: &str, reason: &'static str) -> Error {
     Error::Invalid {
         what,
         text: printable(text, 100),

@@ -4,76 +4,43 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, RANGE, USER_AGENT,
-};
-use reqwest::{Client, ClientBuilder, Method, Request, Response, StatusCode, Url};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::header::{HeaderValue, LOCATION, RANGE, USER_AGENT};
+use reqwest::{Certificate, Client, ClientBuilder, Method, Request, Response, StatusCode, Url};
+use secrecy::SecretString;
 
-use super::answer::{Answer, Lead};
-use super::answers::{limited_until, message};
-use super::base::host;
-use super::{Config, Error, Kind};
-use crate::egress::{Destinations, Elsewhere, RefusedAddress, check_redirect};
+use super::answer::{ApiAnswer, RedirectTarget};
+use super::base_url::host_and_port;
+use super::error_body::error_message;
+use super::rate_limit::rate_limited_until;
+use super::request::{ApiRequest, Idempotence, RequestPurpose};
+use super::{Error, ForgeKind, RequestConfig};
+use crate::egress::{Destinations, Elsewhere, RefusedAddress, causes, check_redirect};
 
 /// The largest answer that is read, in bytes: a page of runs or pull requests has some 20 KB for each.
-const LARGEST: usize = 8 << 20;
-/// Where GitLab takes personal, project and group access tokens.
-const PRIVATE_TOKEN: HeaderName = HeaderName::from_static("private-token");
+const MAX_ANSWER_BYTES: usize = 8 << 20;
 const AGENT: &str = concat!("patchset/", env!("CARGO_PKG_VERSION"));
-/// The version that github.com and all supported Enterprise Servers know of GitHub's API. Later ones do not take `return_run_details`.
-const VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 
-/// Sends requests.
-pub(crate) struct Http {
+/// Sends requests: each bounded in time and size, none to a host that is not meant, and none while a host wants none.
+#[derive(Debug)]
+pub struct HttpSender {
     client: Client,
     /// What clients are made of for the servers that others lead to.
-    config: Config,
-    certificates: Vec<reqwest::Certificate>,
+    config: RequestConfig,
+    certificates: Vec<Certificate>,
     /// Until when a host wants no requests.
-    limited: Mutex<HashMap<String, Timestamp>>,
+    limited_hosts: Mutex<HashMap<String, Timestamp>>,
 }
 
-/// One request.
-pub(crate) struct Ask<'a> {
-    method: Method,
-    url: Url,
-    /// What it is about, for messages.
-    what: &'a str,
-    pub(crate) body: Option<Vec<u8>>,
-    pub(crate) etag: Option<HeaderValue>,
-    /// Whether it must not be done twice.
-    pub(crate) once: bool,
-}
-
-impl<'a> Ask<'a> {
-    pub(crate) fn new(method: Method, url: Url, what: &'a str) -> Self {
-        Self {
-            method,
-            url,
-            what,
-            body: None,
-            etag: None,
-            once: false,
-        }
-    }
-}
-
-/// What a request is for.
-pub(crate) struct Purpose<'a> {
-    /// What it is about, for messages.
-    pub(crate) what: &'a str,
-    /// What is sent that no message may hold.
-    pub(crate) secret: &'a SecretString,
-    /// Whether it must not be done twice.
-    pub(crate) once: bool,
-}
-
-impl Http {
-    pub(crate) fn new(config: &Config, authorities: Option<&[u8]>) -> Result<Self, Error> {
+impl HttpSender {
+    /// Makes one that trusts these authorities, in PEM, besides the system's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Secret`] or [`Error::Unavailable`] where TLS cannot be set up.
+    pub fn new(config: &RequestConfig, authorities: Option<&[u8]>) -> Result<Self, Error> {
         crate::tls::ensure_provider();
         let certificates = match authorities {
-            Some(pem) => reqwest::Certificate::from_pem_bundle(pem)
+            Some(pem) => Certificate::from_pem_bundle(pem)
                 .map_err(|_| Error::Secret("ca.crt holds no PEM certificate".to_owned()))?,
             None => Vec::new(),
         };
@@ -81,43 +48,40 @@ impl Http {
             client: client(config, &certificates, Destinations::NAMED)?,
             config: config.clone(),
             certificates,
-            limited: Mutex::default(),
+            limited_hosts: Mutex::default(),
         })
     }
 
-    /// Asks a server.
-    pub(crate) async fn ask(&self, kind: Kind, ask: &Ask<'_>, token: &SecretString) -> Result<Answer, Error> {
-        self.allow(&ask.url, Destinations::NAMED)?;
-        let purpose = Purpose {
-            what: ask.what,
+    /// Asks the API of a server of some kind with a token.
+    pub(super) async fn send_with_token(
+        &self,
+        kind: ForgeKind,
+        request: &ApiRequest<'_>,
+        token: &SecretString,
+    ) -> Result<ApiAnswer, Error> {
+        self.check_address(&request.url, Destinations::NAMED)?;
+        let purpose = RequestPurpose {
+            what: request.what,
             secret: token,
-            once: ask.once,
+            idempotence: request.idempotence,
         };
-        self.send(request(kind, ask, token)?, &purpose).await
+        self.send(request.authorized(kind, token)?, &purpose).await
     }
 
     /// Sends a request that has its login already.
-    pub(crate) async fn send(&self, mut request: Request, purpose: &Purpose<'_>) -> Result<Answer, Error> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Address`] where nothing is sent to the server, [`Error::Limited`] while it wants no requests,
+    /// [`Error::Unavailable`] or [`Error::Ambiguous`] where it is not reached or fails, [`Error::TooLarge`] for its answer.
+    pub async fn send(&self, mut request: Request, purpose: &RequestPurpose<'_>) -> Result<ApiAnswer, Error> {
         let url = request.url().clone();
-        self.allow(&url, Destinations::NAMED)?;
+        self.check_address(&url, Destinations::NAMED)?;
         request
             .headers_mut()
             .insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        let Purpose { what, secret, once } = *purpose;
-        let host = host(&url);
-        let until = self.limited().get(&host).copied();
-        if let Some(until) = until.filter(|until| *until > Timestamp::now()) {
-            return Err(Error::Limited { host, until });
-        }
-        let failed = |reason: String| {
-            let what = what.to_owned();
-            let host = host.clone();
-            if once {
-                Error::Ambiguous { host, what, reason }
-            } else {
-                Error::Unavailable { host, what, reason }
-            }
-        };
+        let host = host_and_port(&url);
+        self.check_limit(&host)?;
         let mut response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(error) if RefusedAddress::find(&error).is_some() => return Err(refused(&host, &error)),
@@ -125,66 +89,72 @@ impl Http {
             Err(error) if error.is_connect() => {
                 return Err(Error::Unavailable {
                     host,
-                    what: what.to_owned(),
-                    reason: causes(error),
+                    what: purpose.what.to_owned(),
+                    reason: describe_failure(error),
                 });
             }
-            Err(error) => return Err(failed(causes(error))),
+            Err(error) => return Err(purpose.failure(host, describe_failure(error))),
         };
         let status = response.status();
-        let elsewhere = self.lead(&url, &response, Destinations::NAMED);
+        let redirect = self.redirect_target(&url, &response, Destinations::NAMED);
         let headers = std::mem::take(response.headers_mut());
-        let body = match body(&mut response).await {
+        let body = match read_body(&mut response).await {
             Ok(Some(body)) => body,
             // The status has told already whether it was done.
-            _ if once => Vec::new(),
+            _ if purpose.idempotence == Idempotence::NotIdempotent => Vec::new(),
             Ok(None) => {
                 return Err(Error::TooLarge {
-                    what: format!("{host}'s answer for {what}"),
-                    limit: format!("{LARGEST} bytes"),
+                    what: format!("{host}'s answer for {}", purpose.what),
+                    limit: format!("{MAX_ANSWER_BYTES} bytes"),
                 });
             }
-            Err(error) => return Err(failed(causes(error))),
+            Err(error) => return Err(purpose.failure(host, describe_failure(error))),
         };
         let message = if status.is_success() {
             String::new()
         } else {
-            message(&body, secret)
+            error_message(&body, purpose.secret)
         };
-        if let Some(until) = limited_until(status, &headers, &message, Timestamp::now()) {
-            self.limited().insert(host.clone(), until);
+        if let Some(until) = rate_limited_until(status, &headers, &message, Timestamp::now()) {
+            self.limited_hosts().insert(host.clone(), until);
             return Err(Error::Limited { host, until });
         }
         if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
-            return Err(failed(format!("status {} {message}", status.as_u16())));
+            let reason = format!("status {} {message}", status.as_u16());
+            return Err(purpose.failure(host, reason));
         }
-        Ok(Answer {
+        Ok(ApiAnswer {
             status,
             headers,
             body,
             message,
-            elsewhere,
+            redirect,
         })
     }
 
     /// Reads where an answer leads: over https, or to a host that may be spoken to without TLS, and to no network that is closer
     /// than the server's. `None` where it does not redirect, or gives no address.
-    fn lead(&self, from: &Url, response: &Response, known: Destinations) -> Option<Result<Lead, Error>> {
+    fn redirect_target(
+        &self,
+        from: &Url,
+        response: &Response,
+        known: Destinations,
+    ) -> Option<Result<RedirectTarget, Error>> {
         let location = response.headers().get(LOCATION)?.to_str().ok()?;
         if !response.status().is_redirection() {
             return None;
         }
         let to = from.join(location).ok()?;
-        let elsewhere = if to.scheme() == "http" && self.config.plain_http.allows(&host(&to)) {
+        let elsewhere = if to.scheme() == "http" && self.config.plain_http.allows(&host_and_port(&to)) {
             Elsewhere::NotLessEncrypted
         } else {
             Elsewhere::OverHttps
         };
         let url = check_redirect(from, location, elsewhere).map_err(|refused| Error::Address {
-            address: format!("{}://{}", to.scheme(), host(&to)),
+            address: format!("{}://{}", to.scheme(), host_and_port(&to)),
             reason: refused.to_string(),
         });
-        Some(url.map(|url| Lead {
+        Some(url.map(|url| RedirectTarget {
             url,
             destinations: known.and(Destinations::beyond(response.remote_addr())),
         }))
@@ -192,49 +162,71 @@ impl Http {
 
     /// Gets what a server redirected to, from some byte on where one is given; or where that leads, or the status of a
     /// refusal. Such an address is itself a secret: it is in no message, and no login is sent.
-    pub(crate) async fn fetch(&self, lead: &Lead, what: &str, from: Option<u64>) -> Result<Fetched, Error> {
-        let url = &lead.url;
-        self.allow(url, lead.destinations)?;
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Address`] where nothing is sent there, [`Error::Unavailable`] where it is not reached or fails.
+    pub async fn fetch(
+        &self,
+        target: &RedirectTarget,
+        what: &str,
+        first_byte: Option<u64>,
+    ) -> Result<Fetched, Error> {
+        let url = &target.url;
+        self.check_address(url, target.destinations)?;
         let unavailable = |reason| Error::Unavailable {
-            host: host(url),
+            host: host_and_port(url),
             what: what.to_owned(),
             reason,
         };
         let mut request = Request::new(Method::GET, url.clone());
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        if let Some(Ok(range)) = from.map(|from| HeaderValue::from_str(&format!("bytes={from}-"))) {
+        let range = first_byte.map(|first| HeaderValue::from_str(&format!("bytes={first}-")));
+        if let Some(Ok(range)) = range {
             headers.insert(RANGE, range);
         }
         // No connection of another rule is used again.
-        let client = client(&self.config, &self.certificates, lead.destinations)?;
+        let client = client(&self.config, &self.certificates, target.destinations)?;
         let response = client
             .execute(request)
             .await
             .map_err(|error| match RefusedAddress::find(&error) {
-                Some(_) => refused(&host(url), &error),
-                None => unavailable(causes(error)),
+                Some(_) => refused(&host_and_port(url), &error),
+                None => unavailable(describe_failure(error)),
             })?;
         match response.status() {
-            status if status.is_success() => Ok(Fetched::There(response)),
-            status if status.is_redirection() => match self.lead(url, &response, lead.destinations) {
-                Some(further) => further.map(Fetched::Elsewhere),
-                None => Ok(Fetched::Refused(status)),
-            },
+            status if status.is_success() => Ok(Fetched::Found(response)),
+            status if status.is_redirection() => {
+                match self.redirect_target(url, &response, target.destinations) {
+                    Some(further) => further.map(Fetched::Redirected),
+                    None => Ok(Fetched::Refused(status)),
+                }
+            }
             status if status.is_server_error() => Err(unavailable(format!("status {}", status.as_u16()))),
             status => Ok(Fetched::Refused(status)),
         }
     }
 
-    fn limited(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
-        self.limited.lock().unwrap_or_else(PoisonError::into_inner)
+    fn limited_hosts(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+        self.limited_hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_limit(&self, host: &str) -> Result<(), Error> {
+        match self.limited_hosts().get(host) {
+            Some(until) if *until > Timestamp::now() => Err(Error::Limited {
+                host: host.to_owned(),
+                until: *until,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether an address may be spoken to.
-    fn allow(&self, url: &Url, destinations: Destinations) -> Result<(), Error> {
+    fn check_address(&self, url: &Url, destinations: Destinations) -> Result<(), Error> {
         let refused = |reason: &str| {
             Err(Error::Address {
-                address: format!("{}://{}", url.scheme(), host(url)),
+                address: format!("{}://{}", url.scheme(), host_and_port(url)),
                 reason: reason.to_owned(),
             })
         };
@@ -246,18 +238,19 @@ impl Http {
         }
         match url.scheme() {
             "https" => Ok(()),
-            "http" if self.config.plain_http.allows(&host(url)) => Ok(()),
+            "http" if self.config.plain_http.allows(&host_and_port(url)) => Ok(()),
             _ => refused("it is not encrypted, and not among the hosts that may be spoken to without TLS"),
         }
     }
 }
 
 /// What was fetched from where a server leads.
-pub(crate) enum Fetched {
+#[derive(Debug)]
+pub enum Fetched {
     /// What is there.
-    There(Response),
+    Found(Response),
     /// Another redirect.
-    Elsewhere(Lead),
+    Redirected(RedirectTarget),
     /// A status that says no.
     Refused(StatusCode),
 }
@@ -272,27 +265,27 @@ fn refused(host: &str, error: &reqwest::Error) -> Error {
 }
 
 fn client(
-    config: &Config,
-    certificates: &[reqwest::Certificate],
+    config: &RequestConfig,
+    certificates: &[Certificate],
     destinations: Destinations,
 ) -> Result<Client, Error> {
-    settings(config, destinations)
+    client_settings(config, destinations)
         .tls_certs_merge(certificates.iter().cloned())
         .build()
         // A system without authorities, as small images are, fails here. What needs none shall work there.
         .or_else(|_| {
-            settings(config, destinations)
+            client_settings(config, destinations)
                 .tls_certs_only(certificates.iter().cloned())
                 .build()
         })
         .map_err(|error| Error::Unavailable {
             host: "this machine".to_owned(),
             what: "an HTTP client".to_owned(),
-            reason: causes(error),
+            reason: describe_failure(error),
         })
 }
 
-fn settings(config: &Config, destinations: Destinations) -> ClientBuilder {
+fn client_settings(config: &RequestConfig, destinations: Destinations) -> ClientBuilder {
     destinations
         .guard(Client::builder())
         .connect_timeout(config.connect_timeout)
@@ -301,42 +294,11 @@ fn settings(config: &Config, destinations: Destinations) -> ClientBuilder {
         .referer(false)
 }
 
-fn request(kind: Kind, ask: &Ask<'_>, token: &SecretString) -> Result<Request, Error> {
-    let mut request = Request::new(ask.method.clone(), ask.url.clone());
-    let token = token.expose_secret();
-    let (name, login, accept) = match kind {
-        Kind::GitHub => (
-            AUTHORIZATION,
-            format!("Bearer {token}"),
-            "application/vnd.github+json",
-        ),
-        Kind::GitLab => (PRIVATE_TOKEN, token.to_owned(), "application/json"),
-        Kind::Gitea => (AUTHORIZATION, format!("token {token}"), "application/json"),
-    };
-    let mut login = HeaderValue::from_str(&login)
-        .map_err(|_| Error::Secret("the token holds characters that no token has".to_owned()))?;
-    login.set_sensitive(true);
-    let headers = request.headers_mut();
-    headers.insert(name, login);
-    headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    if kind == Kind::GitHub {
-        headers.insert("x-github-api-version", VERSION);
-    }
-    if let Some(etag) = &ask.etag {
-        headers.insert(IF_NONE_MATCH, etag.clone());
-    }
-    if let Some(body) = &ask.body {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *request.body_mut() = Some(body.clone().into());
-    }
-    Ok(request)
-}
-
 /// An answer's body; `None` where it is too large.
-async fn body(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+async fn read_body(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await? {
-        if body.len() + piece.len() > LARGEST {
+        if body.len() + piece.len() > MAX_ANSWER_BYTES {
             return Ok(None);
         }
         body.extend_from_slice(&piece);
@@ -344,21 +306,31 @@ async fn body(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::Error
     Ok(Some(body))
 }
 
-/// An error with its causes, without the address, which may be a secret.
-pub(crate) fn causes(error: reqwest::Error) -> String {
-    use std::error::Error as _;
+impl RequestPurpose<'_> {
+    /// What a failure means after the request was sent.
+    fn failure(&self, host: String, reason: String) -> Error {
+        let what = self.what.to_owned();
+        match self.idempotence {
+            Idempotence::Idempotent => Error::Unavailable { host, what, reason },
+            Idempotence::NotIdempotent => Error::Ambiguous { host, what, reason },
+        }
+    }
+}
+
+/// Describes why a request failed, with all causes, and without its address, which may be a secret.
+#[must_use]
+pub fn describe_failure(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let more = inner.to_string();
-        if !text.contains(&more) {
+    let mut text = String::new();
+    for cause in causes(&error.without_url()) {
+        let more = cause.to_string();
+        if text.is_empty() {
+            text = more;
+        } else if !text.contains(&more) {
             text = format!("{text}: {more}");
         }
-        cause = inner.source();
     }
     text
 }

@@ -5,27 +5,29 @@
 //! no login follows a redirect.
 
 mod answer;
-mod answers;
-mod app;
 mod authorization;
-mod base;
+mod base_url;
 mod client;
-mod config;
 mod credentials;
 mod error;
+mod error_body;
+mod git_url;
+mod github_app;
 mod http;
-mod place;
+mod kind;
+mod rate_limit;
+mod repository;
+mod request;
+mod request_config;
 
-pub use base::{BaseUrl, Kind};
-pub use config::{Config, PlainHttp};
-pub use credentials::{Credentials, SecretData};
-pub use error::Error;
-
-pub(crate) use answer::{Answer, Lead};
-pub(crate) use answers::{read, unreadable};
-pub(crate) use authorization::Permissions;
-pub(crate) use base::host;
-pub(crate) use client::{Client, has_next};
-pub(crate) use error::invalid;
-pub(crate) use http::{Ask, Fetched, Http, Purpose, causes};
-pub(crate) use place::{Place, named};
+pub use answer::{ApiAnswer, RedirectTarget, unreadable_answer};
+pub use authorization::AppPermissions;
+pub use base_url::{ApiBaseUrl, host_and_port};
+pub use client::ApiClient;
+pub use credentials::ForgeCredentials;
+pub use error::{Error, invalid_input};
+pub use http::{Fetched, HttpSender, describe_failure};
+pub use kind::ForgeKind;
+pub use repository::{ForgeRepository, is_identifier};
+pub use request::{ApiRequest, Idempotence, RequestPurpose};
+pub use request_config::{PlainHttp, RequestConfig};

@@ -159,8 +159,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("clouds", &["", "aws", "azure", "gcp"]),
-    ("forge", &["dialect", "gitea", "github", "gitlab"]),
-    ("forge", &["client", "labels"]),
     (
         "publish",
         &[

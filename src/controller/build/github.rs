@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 
-use crate::actions::{BaseUrl, Client, Credentials, Error, Workflow};
+use crate::actions::{ActionsClient, ApiBaseUrl, Error, ForgeCredentials, ForgeKind, Workflow};
 use crate::api::build::GitHubActions;
 use crate::api::{PatchSet, reason};
 use crate::controller::context::{Context, failures};
@@ -17,21 +17,22 @@ pub async fn connect(
     patch_set: &PatchSet,
     options: &GitHubActions,
     context: &Context,
-) -> Result<(Workflow, Arc<Client>), Failure> {
+) -> Result<(Workflow, Arc<ActionsClient>), Failure> {
     let namespace = patch_set.namespace().unwrap_or_default();
     let name = &options.secret_ref.name;
     let data = context.references.secret(&namespace, name).await?;
-    let credentials = Credentials::from_secret(&data).map_err(|error| {
+    let credentials = ForgeCredentials::from_secret(&data).map_err(|error| {
         Failure::retried(
             Step::Build,
             reason::INVALID_REFERENCE,
             format!("Secret {namespace}/{name}: {error}"),
         )
     })?;
+    let parse = |address: &str| ApiBaseUrl::parse(ForgeKind::GitHub, address);
     let base = match (&options.api_url, credentials.base_url()) {
-        (Some(address), _) => BaseUrl::parse(address).map_err(|error| of(&error))?,
+        (Some(address), _) => parse(address).map_err(|error| of(&error))?,
         (None, Some(base)) => base.clone(),
-        (None, None) => BaseUrl::parse(BaseUrl::GITHUB).map_err(|error| of(&error))?,
+        (None, None) => parse(ApiBaseUrl::GITHUB_COM).map_err(|error| of(&error))?,
     };
     let (owner, repository) = options.repository.split_once('/').unwrap_or_default();
     let workflow = Workflow::new(base.clone(), owner, repository, &options.workflow, options.ref_())
@@ -47,7 +48,7 @@ pub async fn connect(
     if let Some(client) = clients.get(&key) {
         return Ok((workflow, client));
     }
-    let client = Client::new(&context.requests().into(), credentials).map_err(|error| of(&error))?;
+    let client = ActionsClient::new(&context.requests().into(), credentials).map_err(|error| of(&error))?;
     Ok((workflow, clients.keep(key, client)))
 }
 

@@ -14,7 +14,7 @@ use kube::ResourceExt;
 use super::attempts::{self, superseded, timeout};
 use super::github::{connect, of};
 use super::task::BuildTask;
-use crate::actions::{Client, Conclusion, Error, RequestId, Run, RunId, State, Workflow};
+use crate::actions::{ActionsClient, Conclusion, Error, RequestId, Run, RunId, RunState, Workflow};
 use crate::api::build::{Attempt, BuildStatus};
 use crate::api::{PatchSet, reason};
 use crate::build::{Request, name};
@@ -42,7 +42,7 @@ const LOG_LINES: usize = 30;
 struct Runs<'a> {
     task: &'a BuildTask<'a>,
     workflow: Workflow,
-    client: Arc<Client>,
+    client: Arc<ActionsClient>,
     memory: &'a Workflows,
 }
 
@@ -257,7 +257,10 @@ impl<'a> Runs<'a> {
     async fn follow(&self, planned: &BuildStatus, attempt: &mut Attempt) -> Result<Followed, Failure> {
         let request = RequestId::parse(&attempt.name).map_err(|error| of(&error))?;
         let found = match (attempt.run, self.memory.known(request.as_str())) {
-            (Some(id), _) => match self.in_time(self.client.run(&self.workflow, RunId(id))).await? {
+            (Some(id), _) => match self
+                .in_time(self.client.look_at_run(&self.workflow, RunId(id)))
+                .await?
+            {
                 Ok(run) => Some(run),
                 Err(Error::NotFound { .. }) => return Ok(Followed::Over(Seen::Gone)),
                 Err(error) => return Err(of(&error)),
@@ -362,7 +365,7 @@ impl<'a> Runs<'a> {
     async fn judge(&self, run: &Run, attempt: &Attempt) -> Result<Followed, Failure> {
         let who = format!("run {} of {}", run.id, self.workflow.full_name());
         let conclusion = match &run.state {
-            State::Completed(conclusion) => conclusion,
+            RunState::Completed(conclusion) => conclusion,
             state => {
                 let timeout = self.task.build.timeout().map_err(|error| {
                     Failure::stalled(
@@ -380,8 +383,8 @@ impl<'a> Runs<'a> {
                     return Ok(Followed::Over(Seen::Failed(why, None)));
                 }
                 let held_up = match state {
-                    State::Queued => Some(format!("it waits for a runner, see {}", run.html_url)),
-                    State::Waiting => Some(format!("somebody has to approve it, see {}", run.html_url)),
+                    RunState::Queued => Some(format!("it waits for a runner, see {}", run.html_url)),
+                    RunState::Waiting => Some(format!("somebody has to approve it, see {}", run.html_url)),
                     _ => None,
                 };
                 return Ok(Followed::Working(who, held_up));
@@ -456,8 +459,8 @@ impl<'a> Runs<'a> {
         if former.target != planned.target || since.elapsed() >= CANCEL_WITHIN {
             return Ok(None);
         }
-        match self.in_time(self.client.run(&self.workflow, run)).await? {
-            Ok(run) if matches!(run.state, State::Completed(_)) => Ok(None),
+        match self.in_time(self.client.look_at_run(&self.workflow, run)).await? {
+            Ok(run) if matches!(run.state, RunState::Completed(_)) => Ok(None),
             Err(Error::NotFound { .. }) => Ok(None),
             Ok(_) => Ok(Some(format!(
                 "run {run} of {} builds what is superseded for the same tag, and is being cancelled",

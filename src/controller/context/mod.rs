@@ -29,7 +29,7 @@ use crate::controller::state::workflows::Workflows;
 use crate::ops::metrics::Metrics;
 use crate::plan::{Failure, Step};
 use crate::publish::Layers;
-use crate::rest::{self, PlainHttp};
+use crate::rest::{PlainHttp, RequestConfig};
 use crate::source::{Freshness, Mirrors};
 use crate::status::notify::Notifier;
 use options::{Options, TransportName};
@@ -56,9 +56,9 @@ pub struct Context {
 
 impl Context {
     /// How the APIs of other servers are asked.
-    pub fn requests(&self) -> rest::Config {
+    pub fn requests(&self) -> RequestConfig {
         let is_plain = self.options.allow_transport.contains(&TransportName::Http);
-        rest::Config {
+        RequestConfig {
             plain_http: if is_plain {
                 PlainHttp::All
             } else {
@@ -67,7 +67,7 @@ impl Context {
             // The reconciliation is repeated with waits of its own.
             retries: 1,
             timeout: Duration::from_secs(20),
-            ..rest::Config::default()
+            ..RequestConfig::default()
         }
     }
 }

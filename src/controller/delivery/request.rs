@@ -6,7 +6,10 @@ use crate::api::delivery::{DeliveryGit, ProposalStatus, Provider, PullRequestOpt
 use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_rest;
 use crate::controller::context::turn::Turn;
-use crate::forge::{AskAgain, Client, Credentials, Error, Kind, LackingLabels, Repository, Request, State};
+use crate::forge::{
+    AskAgain, DesiredPullRequest, Error, ForgeCredentials, ForgeKind, ForgeRepository, MissingLabels,
+    PullRequestClient, PullRequestState,
+};
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
 
@@ -18,7 +21,7 @@ pub struct Kept {
     /// Its address.
     pub url: String,
     /// The labels that it could not be given.
-    pub lacks: Option<LackingLabels>,
+    pub lacks: Option<MissingLabels>,
 }
 
 /// A pull request that is wanted.
@@ -48,14 +51,14 @@ impl WantedPullRequest<'_> {
                 // What people made of its title and text stays until there is a new commit of this controller.
                 let is_same = message.is_none() || told.is_some_and(|known| known.git == proposal.git);
                 match found.state {
-                    State::Open if is_same && (is_told || message.is_none()) => {
+                    PullRequestState::Open if is_same && (is_told || message.is_none()) => {
                         let lacks = self.labelled(&client, found.number).await;
                         return Ok(Kept {
                             url: found.url,
                             lacks,
                         });
                     }
-                    State::Closed if is_told && !is_asked => {
+                    PullRequestState::Closed if is_told && !is_asked => {
                         return Err(Failure::stalled(
                             Step::Delivery,
                             reason::PULL_REQUEST_CLOSED,
@@ -65,13 +68,13 @@ impl WantedPullRequest<'_> {
                             ),
                         ));
                     }
-                    State::Open | State::Closed | State::Merged => {}
+                    PullRequestState::Open | PullRequestState::Closed | PullRequestState::Merged => {}
                 }
             }
         }
         let message = message.unwrap_or(DEFAULT_TITLE);
         let (title, body) = message.split_once('\n').unwrap_or((message, ""));
-        let request = Request {
+        let request = DesiredPullRequest {
             head: self.head,
             base: self.base,
             title,
@@ -82,12 +85,12 @@ impl WantedPullRequest<'_> {
         let kept = self.in_time(asked).await?;
         Ok(Kept {
             url: kept.url,
-            lacks: kept.lacks,
+            lacks: kept.missing_labels,
         })
     }
 
     /// Adds the labels that the status says are missing; those that people took away stay away.
-    async fn labelled(&self, client: &Client, number: u64) -> Option<LackingLabels> {
+    async fn labelled(&self, client: &PullRequestClient, number: u64) -> Option<MissingLabels> {
         let missing = self.known.map_or(&[][..], |known| &known.missing_labels);
         let wanted = &self.options.labels;
         let missing: Vec<String> = missing
@@ -106,7 +109,7 @@ impl WantedPullRequest<'_> {
         let added = self.in_time(client.add_labels(number, &missing, again)).await;
         // The request is as it should be but for them.
         added.unwrap_or_else(|failure| {
-            Some(LackingLabels {
+            Some(MissingLabels {
                 labels: missing,
                 reason: failure.message,
             })
@@ -117,7 +120,7 @@ impl WantedPullRequest<'_> {
     pub async fn close(&self) -> Result<(), Failure> {
         let client = self.client().await?;
         let found = self.in_time(client.find(self.head, self.base)).await?;
-        match found.filter(|found| found.state == State::Open) {
+        match found.filter(|found| found.state == PullRequestState::Open) {
             Some(found) => self.in_time(client.close(found.number)).await,
             None => Ok(()),
         }
@@ -132,15 +135,15 @@ impl WantedPullRequest<'_> {
         done.map_err(|error| of(&error))
     }
 
-    async fn client(&self) -> Result<Arc<Client>, Failure> {
+    async fn client(&self) -> Result<Arc<PullRequestClient>, Failure> {
         let (context, namespace) = (self.turn.context, self.turn.namespace());
         let name = &self.options.secret_ref.name;
         let data = context.references.secret(&namespace, name).await;
         let data = data.map_err(Failure::of_delivery)?;
         let kind = match self.options.provider {
-            Provider::GitHub => Kind::GitHub,
-            Provider::GitLab => Kind::GitLab,
-            Provider::Gitea => Kind::Gitea,
+            Provider::GitHub => ForgeKind::GitHub,
+            Provider::GitLab => ForgeKind::GitLab,
+            Provider::Gitea => ForgeKind::Gitea,
         };
         let api = self.options.api_url.as_deref();
         let mut key = Inputs::new("forge")
@@ -160,12 +163,12 @@ impl WantedPullRequest<'_> {
             let message = format!("Secret {namespace}/{name}: {error}");
             Failure::retried(Step::Delivery, reason::INVALID_REFERENCE, message)
         };
-        let credentials = Credentials::from_secret(&data).map_err(|error| wrong(&error))?;
+        let credentials = ForgeCredentials::from_secret(&data).map_err(|error| wrong(&error))?;
         let named = credentials.base_url().map(ToString::to_string);
-        let repository = Repository::parse(kind, &self.git.url, api.or(named.as_deref()));
+        let repository = ForgeRepository::from_git_url(kind, &self.git.url, api.or(named.as_deref()));
         let repository = repository.map_err(|error| of(&error))?;
-        let client =
-            Client::new(&context.requests(), repository, credentials).map_err(|error| wrong(&error))?;
+        let client = PullRequestClient::new(&context.requests(), repository, credentials)
+            .map_err(|error| wrong(&error))?;
         Ok(clients.keep(key, client))
     }
 }

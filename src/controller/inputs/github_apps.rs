@@ -4,7 +4,7 @@ use crate::api::reason;
 use crate::controller::context::Context;
 use crate::controller::context::failures::of_rest;
 use crate::controller::state::contents::Data;
-use crate::forge::{Credentials, GitAccess, GitPurpose};
+use crate::forge::{ForgeCredentials, GitAccess, GitPurpose};
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
 use crate::source::Installation;
@@ -37,7 +37,7 @@ pub async fn installation(
     let access = if let Some(access) = accesses.get(&key) {
         access
     } else {
-        let credentials = Credentials::from_secret(data).map_err(failed)?;
+        let credentials = ForgeCredentials::from_secret(data).map_err(failed)?;
         let access = GitAccess::new(&context.requests(), url, credentials, purpose).map_err(failed)?;
         accesses.keep(key, access)
     };

@@ -12,7 +12,7 @@ use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::delivery::{config_map, git};
 use crate::controller::state::deliveries::{NotDelivered, Placed, Rest};
-use crate::forge::LackingLabels;
+use crate::forge::MissingLabels;
 use crate::plan::Outcome;
 use crate::plan::conditions::seconds;
 use crate::plan::delivery::{APPROVED, is_approved, prefix};
@@ -190,7 +190,7 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
 }
 
 /// On which branch an image waits, in words.
-fn waits_to_be_merged(proposal: &ProposalStatus, into: &str, lacks: Option<LackingLabels>) -> String {
+fn waits_to_be_merged(proposal: &ProposalStatus, into: &str, lacks: Option<MissingLabels>) -> String {
     let mut message = format!(
         "{} is on {} of {}, and waits to be merged into {into}",
         proposal.reference, proposal.git.branch, proposal.git.repository,

@@ -11,7 +11,7 @@ use super::client_cache::ClientCache;
 use crate::api::PatchSet;
 use crate::api::build::ImageStatus;
 use crate::api::delivery::{CommitStatus, Delivery, DeliveryGit, ProposalStatus};
-use crate::forge::{Client, LackingLabels};
+use crate::forge::{MissingLabels, PullRequestClient};
 use crate::plan::Failure;
 use crate::source::{Signer, Upstream};
 
@@ -47,7 +47,7 @@ pub enum Placed {
         /// What is said of the newest commit, where it is of this controller.
         message: Option<String>,
         /// The labels that the pull request could not be given.
-        lacks: Option<LackingLabels>,
+        lacks: Option<MissingLabels>,
     },
 }
 
@@ -72,7 +72,7 @@ pub type Answer = Result<Placed, NotDelivered>;
 #[derive(Default)]
 pub struct Deliveries {
     pub writers: BatchedWriters<Place, Order, Answer>,
-    pub clients: ClientCache<Client>,
+    pub clients: ClientCache<PullRequestClient>,
     /// The commit in which an image was last seen, by the uid of its `PatchSet`.
     seen: Mutex<HashMap<String, (String, String)>>,
 }

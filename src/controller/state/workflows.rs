@@ -13,7 +13,7 @@ use kube::{Resource, ResourceExt};
 use super::api_server::Guarded;
 use super::build_places::{BuildLimits, Queue, Queued, UnderWay, Waiting};
 use super::client_cache::ClientCache;
-use crate::actions::{Client, RunId, Workflow};
+use crate::actions::{ActionsClient, RunId, Workflow};
 use crate::api::PatchSet;
 use crate::api::build::{Attempt, Engine};
 
@@ -40,7 +40,7 @@ pub enum Known {
 /// What is kept between reconciliations.
 #[derive(Default)]
 pub struct Workflows {
-    pub clients: ClientCache<Client>,
+    pub clients: ClientCache<ActionsClient>,
     requests: Mutex<HashMap<String, Known>>,
     cancelled: Mutex<HashMap<(String, RunId), Instant>>,
     places: Mutex<Places>,
@@ -63,7 +63,7 @@ pub struct FollowedRun {
     pub name: String,
     pub uid: String,
     pub workflow: Workflow,
-    pub client: Arc<Client>,
+    pub client: Arc<ActionsClient>,
     pub attempt: Attempt,
 }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use patchset::actions::{BaseUrl, Client, Config, Error, PlainHttp, RunId, Workflow};
+use patchset::actions::{ActionsClient, ApiBaseUrl, Error, ForgeKind, RunId, Workflow};
 use rstest::rstest;
 
-use super::{at, client, config, patient, request, token, workflow};
+use super::{at, client, patient, plain_http, request, token, workflow};
 use crate::support::git_server::free_port;
 use crate::support::github::{Details, Fault, GitHub};
 
@@ -83,13 +83,10 @@ async fn an_answer_that_breaks_off_has_said_that_the_run_was_started() {
 #[tokio::test]
 async fn where_nothing_listens_nothing_was_started() {
     let host = format!("127.0.0.1:{}", free_port());
-    let config = Config {
-        plain_http: PlainHttp::Hosts(vec![host.clone()]),
-        ..Config::default()
-    };
-    let base = BaseUrl::parse(&format!("http://{host}")).unwrap();
+    let config = plain_http(vec![host.clone()]);
+    let base = ApiBaseUrl::parse(ForgeKind::GitHub, &format!("http://{host}")).unwrap();
     let workflow = Workflow::new(base, "acme", "images", "build.yaml", "main").unwrap();
-    let client = Client::new(&config, token()).unwrap();
+    let client = ActionsClient::new(&config, token()).unwrap();
     let error = client.dispatch(&workflow, &request(), "{}").await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     assert!(error.is_transient());
@@ -99,11 +96,8 @@ async fn where_nothing_listens_nothing_was_started() {
 #[tokio::test]
 async fn nothing_is_sent_without_tls_unless_the_host_may_be() {
     let github = GitHub::start().await;
-    let config = Config {
-        plain_http: PlainHttp::Hosts(vec!["127.0.0.1".to_owned()]),
-        ..config(&github)
-    };
-    let client = Client::new(&config, token()).unwrap();
+    let config = plain_http(vec!["127.0.0.1".to_owned()]);
+    let client = ActionsClient::new(&config, token()).unwrap();
     let error = client
         .dispatch(&workflow(&github), &request(), "{}")
         .await

@@ -1,7 +1,7 @@
 //! Runs are found, looked at without cost while nothing changes, and cancelled.
 
 use jiff::{SignedDuration, Timestamp};
-use patchset::actions::{Conclusion, Error, RunId, State};
+use patchset::actions::{Conclusion, Error, RunId, RunState};
 
 use super::{REQUEST, client, request, workflow};
 use crate::support::github::{Fault, GitHub, Run};
@@ -23,18 +23,18 @@ async fn a_run_is_followed_to_its_end_and_an_unchanged_one_costs_nothing() {
     github.state().runs.push(run);
     let mut states = Vec::new();
     for _ in 0..7 {
-        let run = client.run(&workflow, RunId(7)).await.unwrap();
+        let run = client.look_at_run(&workflow, RunId(7)).await.unwrap();
         assert_eq!(run.id, RunId(7));
         assert!(run.html_url.ends_with("/runs/7") && run.started.is_some() && run.updated.is_some());
         states.push(run.state);
     }
-    let over = State::Completed(Conclusion::Failure);
+    let over = RunState::Completed(Conclusion::Failure);
     let expected = [
-        State::Queued,
-        State::Queued,
-        State::InProgress,
-        State::InProgress,
-        State::InProgress,
+        RunState::Queued,
+        RunState::Queued,
+        RunState::InProgress,
+        RunState::InProgress,
+        RunState::InProgress,
         over.clone(),
         over,
     ];
@@ -95,8 +95,8 @@ async fn a_run_is_cancelled_once() {
     let (client, workflow) = (client(&github), workflow(&github));
     github.state().runs.push(Run::new(7, "Build", Timestamp::now()));
     assert!(client.cancel(&workflow, RunId(7)).await.unwrap());
-    let run = client.run(&workflow, RunId(7)).await.unwrap();
-    assert_eq!(run.state, State::Completed(Conclusion::Cancelled));
+    let run = client.look_at_run(&workflow, RunId(7)).await.unwrap();
+    assert_eq!(run.state, RunState::Completed(Conclusion::Cancelled));
     assert!(!client.cancel(&workflow, RunId(7)).await.unwrap());
     let error = client.cancel(&workflow, RunId(8)).await.unwrap_err();
     assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
@@ -117,12 +117,12 @@ async fn what_fails_on_the_way_is_read_again() {
     github.fault("runs/7", Fault::After(503));
     github.fault("runs/7", Fault::Cut);
     let (client, workflow) = (client(&github), workflow(&github));
-    let run = client.run(&workflow, RunId(7)).await.unwrap();
-    assert_eq!(run.state, State::Queued);
+    let run = client.look_at_run(&workflow, RunId(7)).await.unwrap();
+    assert_eq!(run.state, RunState::Queued);
     for _ in 0..3 {
         github.fault("runs/7", Fault::After(503));
     }
-    let error = client.run(&workflow, RunId(7)).await.unwrap_err();
+    let error = client.look_at_run(&workflow, RunId(7)).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
 }
 
@@ -132,10 +132,10 @@ async fn answers_that_are_no_answers_are_refused() {
     github.state().runs.push(Run::new(7, "Build", Timestamp::now()));
     let (client, workflow) = (client(&github), workflow(&github));
     github.fault("runs/7", Fault::Flood(9 << 20));
-    let error = client.run(&workflow, RunId(7)).await.unwrap_err();
+    let error = client.look_at_run(&workflow, RunId(7)).await.unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
     let page = "<html>A login page</html>".to_owned();
     github.fault("runs/7", Fault::Instead(200, Vec::new(), page));
-    let error = client.run(&workflow, RunId(7)).await.unwrap_err();
+    let error = client.look_at_run(&workflow, RunId(7)).await.unwrap_err();
     assert!(error.to_string().contains("check the address"), "{error}");
 }

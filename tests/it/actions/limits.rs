@@ -1,10 +1,10 @@
 //! While a server wants no requests, none is sent.
 
 use jiff::{SignedDuration, Timestamp};
-use patchset::actions::{Client, Config, Error, PlainHttp, RunId};
+use patchset::actions::{ActionsClient, Error, RunId};
 use rstest::rstest;
 
-use super::{client, request, token, workflow};
+use super::{client, plain_http, request, token, workflow};
 use crate::support::github::{Fault, GitHub, Run};
 
 fn until(error: &Error) -> Timestamp {
@@ -35,16 +35,13 @@ async fn a_limit_has_an_end_and_holds_until_then(
     assert!(until(&error) >= before + wait && until(&error) <= Timestamp::now() + wait);
     assert!(error.is_transient());
     // Nothing at all is sent before, whatever it is.
-    let again = client.run(&workflow, RunId(7)).await.unwrap_err();
+    let again = client.look_at_run(&workflow, RunId(7)).await.unwrap_err();
     assert_eq!(until(&again), until(&error));
     assert_eq!(github.state().requests.len(), 1);
     // Another server has limits of its own.
     let (other, here) = (GitHub::start().await, github.host.clone());
-    let config = Config {
-        plain_http: PlainHttp::Hosts(vec![here, other.host.clone()]),
-        ..Config::default()
-    };
-    let client = Client::new(&config, token()).unwrap();
+    let config = plain_http(vec![here, other.host.clone()]);
+    let client = ActionsClient::new(&config, token()).unwrap();
     let body = format!(r#"{{"message": "{message}"}}"#);
     github.fault("dispatches", Fault::Instead(429, Vec::new(), body));
     until(&client.dispatch(&workflow, &request(), "{}").await.unwrap_err());
@@ -63,11 +60,11 @@ async fn requests_go_on_when_the_limit_is_over() {
         ("x-ratelimit-reset", reset.to_string()),
     ];
     github.fault("runs/7", Fault::Instead(403, headers, String::new()));
-    let error = client.run(&workflow, RunId(7)).await.unwrap_err();
+    let error = client.look_at_run(&workflow, RunId(7)).await.unwrap_err();
     let end = until(&error);
     assert!((end.as_second() - reset).abs() <= 1, "{end} {reset}");
     let left = end.duration_since(Timestamp::now()) + SignedDuration::from_millis(20);
     tokio::time::sleep(left.unsigned_abs()).await;
-    client.run(&workflow, RunId(7)).await.unwrap();
+    client.look_at_run(&workflow, RunId(7)).await.unwrap();
     assert_eq!(github.count("runs/7"), 2);
 }

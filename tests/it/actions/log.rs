@@ -1,7 +1,9 @@
 //! Why a run failed is read from its log, which is at another host that must not see the login.
 
 use jiff::Timestamp;
-use patchset::actions::{BaseUrl, Client, Config, Error, FailedJob, RunId, Workflow};
+use patchset::actions::{
+    ActionsClient, ActionsConfig, ApiBaseUrl, Error, FailedJob, ForgeKind, RunId, Workflow,
+};
 use serde_json::{Value, json};
 
 use super::{client, config, token, workflow};
@@ -82,11 +84,11 @@ async fn of_a_long_log_the_end_is_read() {
     let log: Vec<String> = (0..50_000).map(|number| format!("line {number}\n")).collect();
     let log = log.concat();
     let github = failed(&log).await;
-    let config = Config {
-        log_bytes: 10_000,
+    let config = ActionsConfig {
+        max_log_bytes: 10_000,
         ..config(&github)
     };
-    let client = Client::new(&config, token()).unwrap();
+    let client = ActionsClient::new(&config, token()).unwrap();
     let look = async || {
         let found = client.failed_log_tail(&workflow(&github), RunId(7), 2).await;
         found.unwrap().unwrap()
@@ -182,10 +184,10 @@ async fn a_log_is_at_no_address_that_is_closer_than_the_server() {
 
 #[tokio::test]
 async fn an_api_is_at_no_link_local_address() {
-    let base = BaseUrl::parse("https://169.254.169.254").unwrap();
+    let base = ApiBaseUrl::parse(ForgeKind::GitHub, "https://169.254.169.254").unwrap();
     let workflow = Workflow::new(base, "acme", "images", "build.yaml", "main").unwrap();
-    let client = Client::new(&Config::default(), token()).unwrap();
-    let error = client.run(&workflow, RunId(7)).await.unwrap_err();
+    let client = ActionsClient::new(&ActionsConfig::default(), token()).unwrap();
+    let error = client.look_at_run(&workflow, RunId(7)).await.unwrap_err();
     assert!(matches!(error, Error::Address { .. }), "{error:?}");
     assert!(error.to_string().contains("link-local"), "{error}");
 }

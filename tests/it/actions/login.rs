@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use patchset::actions::{BaseUrl, Client, Credentials, Error, RunId, Workflow};
+use patchset::actions::{ActionsClient, ApiBaseUrl, Error, ForgeCredentials, ForgeKind, RunId, Workflow};
 use rstest::rstest;
 use serde_json::json;
 
@@ -20,12 +20,12 @@ fn app(private: &str, installation: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// A server that an App with a new key is known to, and a client for it.
-async fn with_app(form: &[&str]) -> (GitHub, Client) {
+async fn with_app(form: &[&str]) -> (GitHub, ActionsClient) {
     let github = GitHub::start().await;
     let (private, public) = keys(form);
     github.state().app = Some(("4711".to_owned(), public));
-    let credentials = Credentials::from_secret(&app(&private, "42")).unwrap();
-    let client = Client::new(&config(&github), credentials).unwrap();
+    let credentials = ForgeCredentials::from_secret(&app(&private, "42")).unwrap();
+    let client = ActionsClient::new(&config(&github), credentials).unwrap();
     (github, client)
 }
 
@@ -38,7 +38,7 @@ async fn an_app_gets_one_token_for_one_repository_and_actions_alone(#[case] form
     github.state().runs.push(Run::new(7, "Build", Timestamp::now()));
     let workflow = workflow(&github);
     // All at once, and once more.
-    let looks = (0..5).map(|_| client.run(&workflow, RunId(7)));
+    let looks = (0..5).map(|_| client.look_at_run(&workflow, RunId(7)));
     for run in futures::future::join_all(looks).await {
         run.unwrap();
     }
@@ -63,7 +63,7 @@ async fn a_token_is_replaced_five_minutes_before_its_end() {
     github.state().runs.push(Run::new(7, "Build", Timestamp::now()));
     for (lifetime, tokens) in [(290, 1), (290, 2), (400, 3), (400, 3)] {
         github.state().lifetime = lifetime;
-        client.run(&workflow(&github), RunId(7)).await.unwrap();
+        client.look_at_run(&workflow(&github), RunId(7)).await.unwrap();
         assert_eq!(github.state().granted.len(), tokens);
     }
 }
@@ -116,8 +116,8 @@ async fn an_app_that_is_not_what_the_secret_says_is_told() {
         let (right, public) = keys(&["-traditional"]);
         github.state().app = Some(("4711".to_owned(), public));
         let private = if key_is_right { &right } else { &private };
-        let credentials = Credentials::from_secret(&app(private, installation)).unwrap();
-        let client = Client::new(&config(&github), credentials).unwrap();
+        let credentials = ForgeCredentials::from_secret(&app(private, installation)).unwrap();
+        let client = ActionsClient::new(&config(&github), credentials).unwrap();
         let error = client.dispatch(&workflow(&github), &request(), "{}").await;
         let text = error.unwrap_err().to_string();
         assert!(text.contains(part), "{text}");
@@ -132,9 +132,12 @@ async fn an_app_of_one_server_is_not_shown_to_another() {
     let mut data = app(&private, "42");
     let base = "https://github.example.org/api/v3/";
     data.insert("githubAppBaseURL".to_owned(), base.into());
-    let credentials = Credentials::from_secret(&data).unwrap();
-    assert_eq!(credentials.base_url(), Some(&BaseUrl::parse(base).unwrap()));
-    let client = Client::new(&config(&github), credentials).unwrap();
+    let credentials = ForgeCredentials::from_secret(&data).unwrap();
+    assert_eq!(
+        credentials.base_url(),
+        Some(&ApiBaseUrl::parse(ForgeKind::GitHub, base).unwrap())
+    );
+    let client = ActionsClient::new(&config(&github), credentials).unwrap();
     let error = client
         .dispatch(&workflow(&github), &request(), "{}")
         .await
@@ -148,15 +151,15 @@ async fn a_server_of_ones_own_is_trusted_by_ca_crt_alone() {
     let authority = Authority::new();
     let github = GitHub::with_tls(authority.server(None)).await;
     github.state().runs.push(Run::new(7, "Build", Timestamp::now()));
-    let base = BaseUrl::parse(&github.base).unwrap();
+    let base = ApiBaseUrl::parse(ForgeKind::GitHub, &github.base).unwrap();
     let workflow = Workflow::new(base, "acme", "images", "build.yaml", "main").unwrap();
     let pem = authority.pem();
     for (entries, trusted) in [
         (&[("token", TOKEN), ("ca.crt", pem.as_str())][..], true),
         (&[("token", TOKEN)], false),
     ] {
-        let credentials = Credentials::from_secret(&secret(entries)).unwrap();
-        let client = Client::new(&config(&github), credentials).unwrap();
+        let credentials = ForgeCredentials::from_secret(&secret(entries)).unwrap();
+        let client = ActionsClient::new(&config(&github), credentials).unwrap();
         match client.dispatch(&workflow, &request(), "{}").await {
             Ok(id) => assert!(trusted && id.is_some()),
             Err(error) => {
@@ -197,17 +200,18 @@ fn each_secret_that_cannot_be_used_says_why_and_shows_nothing() {
             "githubAppInstallationID is no number",
         ),
     ] {
-        let error = Credentials::from_secret(&secret(entries)).unwrap_err();
+        let error = ForgeCredentials::from_secret(&secret(entries)).unwrap_err();
         let text = format!("{error} {error:?}");
         assert!(text.contains(part), "{text}");
         assert!(!text.contains("hidden"), "{text}");
     }
     for key in ["token", "password", "bearerToken"] {
-        let read = Credentials::from_secret(&secret(&[(key, " hidden\n"), ("username", "git")])).unwrap();
+        let read =
+            ForgeCredentials::from_secret(&secret(&[(key, " hidden\n"), ("username", "git")])).unwrap();
         assert!(!format!("{read:?}").contains("hidden"));
     }
     let (private, _) = keys(&["-traditional"]);
-    let read = Credentials::from_secret(&app(&private, "42")).unwrap();
+    let read = ForgeCredentials::from_secret(&app(&private, "42")).unwrap();
     let shown = format!("{read:?}");
     assert!(
         shown.contains("4711") && shown.to_ascii_lowercase().contains("redacted"),

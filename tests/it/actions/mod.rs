@@ -9,7 +9,10 @@ mod login;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use patchset::actions::{BaseUrl, Client, Config, Credentials, PlainHttp, RequestId, Workflow};
+use patchset::actions::{
+    ActionsClient, ActionsConfig, ApiBaseUrl, ForgeCredentials, ForgeKind, PlainHttp, RequestConfig,
+    RequestId, Workflow,
+};
 
 use crate::support::github::{GitHub, TOKEN};
 
@@ -28,29 +31,33 @@ fn secret(entries: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-fn token() -> Credentials {
-    Credentials::from_secret(&secret(&[("token", TOKEN)])).unwrap()
+fn token() -> ForgeCredentials {
+    ForgeCredentials::from_secret(&secret(&[("token", TOKEN)])).unwrap()
 }
 
 /// Settings that reach the test's hosts.
-fn config(github: &GitHub) -> Config {
-    Config {
-        plain_http: PlainHttp::Hosts(vec![github.host.clone(), github.logs_host.clone()]),
-        ..Config::default()
+fn config(github: &GitHub) -> ActionsConfig {
+    plain_http(vec![github.host.clone(), github.logs_host.clone()])
+}
+
+/// Settings that speak to these hosts without TLS.
+fn plain_http(hosts: Vec<String>) -> ActionsConfig {
+    RequestConfig {
+        plain_http: PlainHttp::Hosts(hosts),
+        ..RequestConfig::default()
     }
+    .into()
 }
 
 /// A client that takes this long for an answer.
-fn patient(github: &GitHub, timeout: Duration) -> Client {
-    let config = Config {
-        timeout,
-        ..config(github)
-    };
-    Client::new(&config, token()).unwrap()
+fn patient(github: &GitHub, timeout: Duration) -> ActionsClient {
+    let mut config = config(github);
+    config.requests.timeout = timeout;
+    ActionsClient::new(&config, token()).unwrap()
 }
 
-fn client(github: &GitHub) -> Client {
-    Client::new(&config(github), token()).unwrap()
+fn client(github: &GitHub) -> ActionsClient {
+    ActionsClient::new(&config(github), token()).unwrap()
 }
 
 fn workflow(github: &GitHub) -> Workflow {
@@ -58,6 +65,6 @@ fn workflow(github: &GitHub) -> Workflow {
 }
 
 fn at(github: &GitHub, owner: &str, repository: &str, file: &str, reference: &str) -> Workflow {
-    let base = BaseUrl::parse(&github.base).unwrap();
+    let base = ApiBaseUrl::parse(ForgeKind::GitHub, &github.base).unwrap();
     Workflow::new(base, owner, repository, file, reference).unwrap()
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use patchset::api::PatchSet;
-use patchset::forge::Kind;
+use patchset::forge::ForgeKind;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -652,7 +652,7 @@ async fn what_a_config_map_has_is_told_where_git_fails() {
 /// Asks for a pull request of Gitea's.
 fn asking(stage: &Stage, registry: &Registry, forge: &Forge) -> Value {
     let git = json!({
-        "branch": "main", "url": stage.server.url(path(Kind::Gitea)),
+        "branch": "main", "url": stage.server.url(path(ForgeKind::Gitea)),
         "push": { "branch": "patchset/prod", "pullRequest": {
             "provider": "Gitea", "secretRef": { "name": "token" }, "apiUrl": format!("http://{}/api/v1", forge.host), "labels": ["Images"]
         } }
@@ -664,8 +664,8 @@ fn asking(stage: &Stage, registry: &Registry, forge: &Forge) -> Value {
 async fn a_pull_request_is_opened_once_and_closed_where_nothing_is_left() {
     let registry = Registry::open();
     let stage = stage("pull", &registry).await;
-    let forge = Forge::start(Kind::Gitea).await;
-    let repo = gitops_at(&stage, path(Kind::Gitea));
+    let forge = Forge::start(ForgeKind::Gitea).await;
+    let repo = gitops_at(&stage, path(ForgeKind::Gitea));
     stage.secret("token", &[("token", TOKEN)]).await;
     let mut spec = asking(&stage, &registry, &forge);
     stage.apply("demo", &spec).await;
@@ -748,9 +748,9 @@ async fn a_pull_request_is_opened_once_and_closed_where_nothing_is_left() {
 async fn a_label_that_cannot_be_made_holds_up_nothing_and_comes_later() {
     let registry = Registry::open();
     let stage = stage("labels", &registry).await;
-    let forge = Forge::start(Kind::GitHub).await;
+    let forge = Forge::start(ForgeKind::GitHub).await;
     forge.state().may_make_labels = false;
-    gitops_at(&stage, path(Kind::GitHub));
+    gitops_at(&stage, path(ForgeKind::GitHub));
     stage.secret("token", &[("token", TOKEN)]).await;
     let mut spec = asking(&stage, &registry, &forge);
     let request = &mut spec["delivery"]["git"]["push"]["pullRequest"];
@@ -793,8 +793,8 @@ async fn a_label_that_cannot_be_made_holds_up_nothing_and_comes_later() {
 async fn what_people_make_of_a_pull_request_stays() {
     let registry = Registry::open();
     let stage = stage("people", &registry).await;
-    let forge = Forge::start(Kind::Gitea).await;
-    let repo = gitops_at(&stage, path(Kind::Gitea));
+    let forge = Forge::start(ForgeKind::Gitea).await;
+    let repo = gitops_at(&stage, path(ForgeKind::Gitea));
     stage.secret("token", &[("token", TOKEN)]).await;
     stage.apply("demo", &asking(&stage, &registry, &forge)).await;
     build(&stage, "demo").await;

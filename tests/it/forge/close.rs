@@ -1,7 +1,7 @@
 //! Requests that are not needed any more.
 
 use axum::http::Method;
-use patchset::forge::{Error, Kind};
+use patchset::forge::{Error, ForgeKind};
 use rstest::rstest;
 
 use super::{BASE, HEAD, start};
@@ -9,7 +9,9 @@ use crate::support::forge::Fault;
 
 #[rstest]
 #[tokio::test]
-async fn an_open_one_is_closed_once(#[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind) {
+async fn an_open_one_is_closed_once(
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
+) {
     let (forge, client) = start(kind).await;
     forge.add(HEAD, BASE, "open");
     forge.add(HEAD, "release/1.0", "open");
@@ -23,7 +25,9 @@ async fn an_open_one_is_closed_once(#[values(Kind::GitHub, Kind::GitLab, Kind::G
 
 #[rstest]
 #[tokio::test]
-async fn what_is_merged_stays_so(#[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind) {
+async fn what_is_merged_stays_so(
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
+) {
     let (forge, client) = start(kind).await;
     forge.add(HEAD, BASE, "merged");
     client.close(1).await.unwrap();
@@ -33,7 +37,9 @@ async fn what_is_merged_stays_so(#[values(Kind::GitHub, Kind::GitLab, Kind::Gite
 
 #[rstest]
 #[tokio::test]
-async fn one_that_is_not_there_is_told(#[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind) {
+async fn one_that_is_not_there_is_told(
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
+) {
     let (_forge, client) = start(kind).await;
     let error = client.close(9).await.unwrap_err();
     assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
@@ -43,11 +49,11 @@ async fn one_that_is_not_there_is_told(#[values(Kind::GitHub, Kind::GitLab, Kind
 #[rstest]
 #[tokio::test]
 async fn an_answer_that_got_lost_is_made_up_for(
-    #[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind,
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
 ) {
     let (forge, client) = start(kind).await;
     forge.add(HEAD, BASE, "open");
-    let method = if kind == Kind::GitLab {
+    let method = if kind == ForgeKind::GitLab {
         Method::PUT
     } else {
         Method::PATCH

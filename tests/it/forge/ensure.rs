@@ -1,21 +1,23 @@
 //! One open request between two branches, as it should be, and nothing written where it is.
 
 use axum::http::Method;
-use patchset::forge::{AskAgain, Client, Config, Error, Kind, Request, State};
+use patchset::forge::{
+    AskAgain, DesiredPullRequest, Error, ForgeKind, PullRequestClient, PullRequestState, RequestConfig,
+};
 use rstest::rstest;
 
 use super::{BASE, HEAD, client, config, repository, request, start, token};
 use crate::support::forge::{Fault, Forge};
 
 #[rstest]
-#[case(Kind::GitHub, "https://github.example.org/acme/gitops/pull/1")]
+#[case(ForgeKind::GitHub, "https://github.example.org/acme/gitops/pull/1")]
 #[case(
-    Kind::GitLab,
+    ForgeKind::GitLab,
     "https://gitlab.example.org/infra/apps/gitops/-/merge_requests/1"
 )]
-#[case(Kind::Gitea, "https://gitea.example.org/acme/gitops/pulls/1")]
+#[case(ForgeKind::Gitea, "https://gitea.example.org/acme/gitops/pulls/1")]
 #[tokio::test]
-async fn a_request_is_opened_once(#[case] kind: Kind, #[case] url: &str) {
+async fn a_request_is_opened_once(#[case] kind: ForgeKind, #[case] url: &str) {
     let (forge, client) = start(kind).await;
     let labels = ["images".to_owned(), "from patchset".to_owned()];
     let wanted = request(
@@ -26,14 +28,18 @@ async fn a_request_is_opened_once(#[case] kind: Kind, #[case] url: &str) {
     let opened = client.ensure(&wanted).await.unwrap();
     assert_eq!(
         (opened.number, opened.url.as_str(), opened.state),
-        (1, url, State::Open)
+        (1, url, PullRequestState::Open)
     );
     let pull = forge.state().pulls[0].clone();
     assert_eq!((pull.head.as_str(), pull.base.as_str()), (HEAD, BASE));
     assert_eq!(pull.title, "Deploy glance 2025.2");
     assert_eq!(pull.body, "One image.\n\n- `glance` at *x*");
     // Gitea's labels have numbers: the one that is there is taken as it is, the other is made.
-    let first = if kind == Kind::Gitea { "Images" } else { "images" };
+    let first = if kind == ForgeKind::Gitea {
+        "Images"
+    } else {
+        "images"
+    };
     assert_eq!(pull.labels, [first, "from patchset"]);
 
     let writes = forge.writes();
@@ -47,7 +53,7 @@ async fn a_request_is_opened_once(#[case] kind: Kind, #[case] url: &str) {
 #[rstest]
 #[tokio::test]
 async fn what_differs_is_changed_and_nothing_else(
-    #[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind,
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
 ) {
     let (forge, client) = start(kind).await;
     client.ensure(&request("One", "first", &[])).await.unwrap();
@@ -57,7 +63,7 @@ async fn what_differs_is_changed_and_nothing_else(
         let before = forge.state().requests.len();
         let known = forge.state().pulls[0].clone();
         let told = client.ensure(&request(title, body, &[])).await.unwrap();
-        assert_eq!((told.number, told.state), (1, State::Open));
+        assert_eq!((told.number, told.state), (1, PullRequestState::Open));
         let state = forge.state();
         assert_eq!((&*state.pulls[0].title, &*state.pulls[0].body), (title, body));
         assert_eq!(state.pulls[0].labels, ["bug"]);
@@ -86,7 +92,9 @@ async fn what_differs_is_changed_and_nothing_else(
 
 #[rstest]
 #[tokio::test]
-async fn requests_of_others_are_left_alone(#[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind) {
+async fn requests_of_others_are_left_alone(
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
+) {
     let (forge, client) = start(kind).await;
     for (head, base, state) in [
         (HEAD, BASE, "merged"),
@@ -106,14 +114,16 @@ async fn requests_of_others_are_left_alone(#[values(Kind::GitHub, Kind::GitLab, 
 
 #[rstest]
 #[tokio::test]
-async fn a_lost_race_ends_with_one_request(#[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind) {
+async fn a_lost_race_ends_with_one_request(
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
+) {
     let forge = Forge::start(kind).await;
     forge.fault(Method::POST, Fault::Race);
-    let config = Config {
+    let config = RequestConfig {
         retries: 0,
         ..config(&forge)
     };
-    let client = Client::new(&config, repository(&forge), token()).unwrap();
+    let client = PullRequestClient::new(&config, repository(&forge), token()).unwrap();
     let told = client.ensure(&request("Ours", "text", &[])).await.unwrap();
     assert_eq!(told.number, 1);
     let state = forge.state();
@@ -127,15 +137,15 @@ async fn a_lost_race_ends_with_one_request(#[values(Kind::GitHub, Kind::GitLab, 
 #[tokio::test]
 async fn what_may_have_been_opened_is_looked_for(
     #[case] fault: Fault,
-    #[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind,
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
 ) {
     let forge = Forge::start(kind).await;
     forge.fault(Method::POST, fault);
-    let config = Config {
+    let config = RequestConfig {
         timeout: std::time::Duration::from_secs(1),
         ..config(&forge)
     };
-    let client = Client::new(&config, repository(&forge), token()).unwrap();
+    let client = PullRequestClient::new(&config, repository(&forge), token()).unwrap();
     let labels = ["bug".to_owned()];
     let told = client.ensure(&request("One", "text", &labels)).await.unwrap();
     assert_eq!(told.number, 1);
@@ -151,11 +161,13 @@ async fn what_may_have_been_opened_is_looked_for(
 
 #[rstest]
 #[tokio::test]
-async fn branches_may_have_any_name(#[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind) {
+async fn branches_may_have_any_name(
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
+) {
     let (forge, client) = start(kind).await;
     let (head, base) = ("a&state=closed#x%2F+é/ü", "release/1.0+b?");
     forge.state().branches.push(head.to_owned());
-    let wanted = Request {
+    let wanted = DesiredPullRequest {
         head,
         base: "release/1.0",
         ..request("One", "", &[])
@@ -168,17 +180,20 @@ async fn branches_may_have_any_name(#[values(Kind::GitHub, Kind::GitLab, Kind::G
     assert_eq!(found, Some(opened));
     // What Git has no branch of is not even sent.
     let before = forge.state().requests.len();
-    let error = client.ensure(&Request { base, ..wanted }).await.unwrap_err();
+    let error = client
+        .ensure(&DesiredPullRequest { base, ..wanted })
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
     assert_eq!(forge.state().requests.len(), before);
 }
 
 #[tokio::test]
 async fn gitlab_carries_out_no_command_of_a_text() {
-    let (forge, client) = start(Kind::GitLab).await;
+    let (forge, client) = start(ForgeKind::GitLab).await;
     let wanted = request("One", "first\n/close\n  /close\nlast", &[]);
     let opened = client.ensure(&wanted).await.unwrap();
-    assert_eq!(opened.state, State::Open);
+    assert_eq!(opened.state, PullRequestState::Open);
     assert_eq!(forge.state().pulls[0].body, "first\n\\/close\n  \\/close\nlast");
     client.ensure(&wanted).await.unwrap();
     assert_eq!(forge.state().pulls.len(), 1);
@@ -187,16 +202,16 @@ async fn gitlab_carries_out_no_command_of_a_text() {
 
 #[tokio::test]
 async fn a_merge_request_that_is_being_merged_is_open() {
-    let (forge, client) = start(Kind::GitLab).await;
+    let (forge, client) = start(ForgeKind::GitLab).await;
     forge.add(HEAD, BASE, "locked");
     let told = client.ensure(&request("by hand", "", &[])).await.unwrap();
-    assert_eq!((told.number, told.state), (1, State::Open));
+    assert_eq!((told.number, told.state), (1, PullRequestState::Open));
     assert_eq!(forge.writes(), 0);
 }
 
 #[tokio::test]
 async fn giteas_labels_may_be_the_organisations() {
-    let (forge, client) = start(Kind::Gitea).await;
+    let (forge, client) = start(ForgeKind::Gitea).await;
     {
         let mut state = forge.state();
         state.labels = (0..60).map(|id| (id, format!("label {id}"))).collect();
@@ -214,7 +229,7 @@ async fn giteas_labels_may_be_the_organisations() {
 #[rstest]
 #[tokio::test]
 async fn a_long_list_of_gitea_is_read_to_what_is_looked_for(#[values(false, true)] is_old: bool) {
-    let forge = Forge::start(Kind::Gitea).await;
+    let forge = Forge::start(ForgeKind::Gitea).await;
     forge.state().is_old = is_old;
     forge.add(HEAD, BASE, "open");
     for number in 0..120 {
@@ -227,11 +242,11 @@ async fn a_long_list_of_gitea_is_read_to_what_is_looked_for(#[values(false, true
 }
 
 #[rstest]
-#[case(Kind::GitHub, "Issues: read and write")]
-#[case(Kind::GitLab, "create them in the project")]
-#[case(Kind::Gitea, "write:issue")]
+#[case(ForgeKind::GitHub, "Issues: read and write")]
+#[case(ForgeKind::GitLab, "create them in the project")]
+#[case(ForgeKind::Gitea, "write:issue")]
 #[tokio::test]
-async fn labels_that_may_not_be_made_are_told_and_added_later(#[case] kind: Kind, #[case] advice: &str) {
+async fn labels_that_may_not_be_made_are_told_and_added_later(#[case] kind: ForgeKind, #[case] advice: &str) {
     let (forge, client) = start(kind).await;
     forge.state().may_make_labels = false;
     let labels = ["new", "bug", "newer"].map(str::to_owned);
@@ -240,8 +255,8 @@ async fn labels_that_may_not_be_made_are_told_and_added_later(#[case] kind: Kind
     // The request is open, with what is there.
     for _ in 0..2 {
         let ensured = client.ensure(&wanted).await.unwrap();
-        assert_eq!((ensured.number, ensured.state), (1, State::Open));
-        let lacks = ensured.lacks.unwrap();
+        assert_eq!((ensured.number, ensured.state), (1, PullRequestState::Open));
+        let lacks = ensured.missing_labels.unwrap();
         assert_eq!(lacks.labels, lacking);
         assert!(lacks.reason.contains(advice), "{}", lacks.reason);
         assert_eq!(forge.state().pulls[0].labels, ["bug"]);
@@ -263,20 +278,20 @@ async fn labels_that_may_not_be_made_are_told_and_added_later(#[case] kind: Kind
     let mut has: Vec<String> = has.iter().map(|label| label.to_lowercase()).collect();
     has.sort();
     assert_eq!(has, ["bug", "new", "newer"]);
-    assert_eq!(client.ensure(&wanted).await.unwrap().lacks, None);
+    assert_eq!(client.ensure(&wanted).await.unwrap().missing_labels, None);
 }
 
 #[rstest]
 #[tokio::test]
 async fn labels_of_a_server_that_is_away_are_no_matter_of_permissions(
-    #[values(Kind::GitHub, Kind::Gitea)] kind: Kind,
+    #[values(ForgeKind::GitHub, ForgeKind::Gitea)] kind: ForgeKind,
 ) {
     let forge = Forge::start(kind).await;
-    let config = Config {
+    let config = RequestConfig {
         retries: 0,
         ..config(&forge)
     };
-    let client = Client::new(&config, repository(&forge), token()).unwrap();
+    let client = PullRequestClient::new(&config, repository(&forge), token()).unwrap();
     client.ensure(&request("One", "", &[])).await.unwrap();
     forge.fault(Method::POST, Fault::Instead(503, Vec::new(), String::new()));
     let labels = ["bug".to_owned()];
@@ -285,16 +300,16 @@ async fn labels_of_a_server_that_is_away_are_no_matter_of_permissions(
 }
 
 #[rstest]
-#[case(Kind::GitLab, "Draft: ", true)]
-#[case(Kind::GitLab, "[draft] ", true)]
-#[case(Kind::GitLab, "(DRAFT) ", true)]
-#[case(Kind::GitLab, "WIP: ", true)]
-#[case(Kind::Gitea, "WIP: ", true)]
-#[case(Kind::Gitea, "[wip] ", true)]
-#[case(Kind::Gitea, "Hold: ", false)]
+#[case(ForgeKind::GitLab, "Draft: ", true)]
+#[case(ForgeKind::GitLab, "[draft] ", true)]
+#[case(ForgeKind::GitLab, "(DRAFT) ", true)]
+#[case(ForgeKind::GitLab, "WIP: ", true)]
+#[case(ForgeKind::Gitea, "WIP: ", true)]
+#[case(ForgeKind::Gitea, "[wip] ", true)]
+#[case(ForgeKind::Gitea, "Hold: ", false)]
 #[tokio::test]
 async fn a_request_that_a_person_holds_back_stays_a_draft(
-    #[case] kind: Kind,
+    #[case] kind: ForgeKind,
     #[case] prefix: &str,
     #[case] is_known: bool,
 ) {

@@ -1,6 +1,6 @@
 //! The newest request between two branches, whatever became of it.
 
-use patchset::forge::{Kind, State};
+use patchset::forge::{ForgeKind, PullRequestState};
 use rstest::rstest;
 
 use super::{BASE, HEAD, client, start};
@@ -8,16 +8,18 @@ use crate::support::forge::Forge;
 
 #[rstest]
 #[tokio::test]
-async fn the_newest_is_found_in_any_state(#[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind) {
+async fn the_newest_is_found_in_any_state(
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
+) {
     let (forge, client) = start(kind).await;
     assert_eq!(client.find(HEAD, BASE).await.unwrap(), None);
     forge.add("other", BASE, "open");
     forge.add(HEAD, "release/1.0", "open");
     assert_eq!(client.find(HEAD, BASE).await.unwrap(), None);
     for (number, state, told) in [
-        (3, "merged", State::Merged),
-        (4, "closed", State::Closed),
-        (5, "open", State::Open),
+        (3, "merged", PullRequestState::Merged),
+        (4, "closed", PullRequestState::Closed),
+        (5, "open", PullRequestState::Open),
     ] {
         assert_eq!(forge.add(HEAD, BASE, state), number);
         let found = client.find(HEAD, BASE).await.unwrap().unwrap();
@@ -34,18 +36,18 @@ async fn the_newest_is_found_in_any_state(#[values(Kind::GitHub, Kind::GitLab, K
 #[rstest]
 #[tokio::test]
 async fn a_merged_one_is_found_when_its_branch_is_gone(
-    #[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind,
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
 ) {
     let (forge, client) = start(kind).await;
     forge.add(HEAD, BASE, "merged");
     forge.state().branches.retain(|branch| branch != HEAD);
     let found = client.find(HEAD, BASE).await.unwrap().unwrap();
-    assert_eq!((found.number, found.state), (1, State::Merged));
+    assert_eq!((found.number, found.state), (1, PullRequestState::Merged));
 }
 
 /// A Gitea with many requests between other branches.
 async fn busy(is_old: bool) -> Forge {
-    let forge = Forge::start(Kind::Gitea).await;
+    let forge = Forge::start(ForgeKind::Gitea).await;
     forge.state().is_old = is_old;
     for number in 0..1_100 {
         forge.add(&format!("other-{number}"), BASE, "merged");

@@ -1,7 +1,9 @@
 //! Logins: each server's own header, Apps, private authorities; and nobody else who gets them.
 
 use axum::http::Method;
-use patchset::forge::{Client, Config, Credentials, Error, Kind, PlainHttp, Repository};
+use patchset::forge::{
+    Error, ForgeCredentials, ForgeKind, ForgeRepository, PlainHttp, PullRequestClient, RequestConfig,
+};
 use rstest::rstest;
 use serde_json::json;
 
@@ -11,16 +13,17 @@ use crate::support::github::keys;
 use crate::support::tls::Authority;
 
 #[rstest]
-#[case(Kind::GitHub, "Bearer ")]
-#[case(Kind::GitLab, "")]
-#[case(Kind::Gitea, "token ")]
+#[case(ForgeKind::GitHub, "Bearer ")]
+#[case(ForgeKind::GitLab, "")]
+#[case(ForgeKind::Gitea, "token ")]
 #[tokio::test]
-async fn each_server_gets_the_token_where_it_looks_for_it(#[case] kind: Kind, #[case] scheme: &str) {
+async fn each_server_gets_the_token_where_it_looks_for_it(#[case] kind: ForgeKind, #[case] scheme: &str) {
     let forge = Forge::start(kind).await;
     for key in ["token", "password", "bearerToken"] {
         let credentials =
-            Credentials::from_secret(&secret(&[(key, &format!("{TOKEN}\n")), ("username", "git")])).unwrap();
-        let client = Client::new(&config(&forge), repository(&forge), credentials).unwrap();
+            ForgeCredentials::from_secret(&secret(&[(key, &format!("{TOKEN}\n")), ("username", "git")]))
+                .unwrap();
+        let client = PullRequestClient::new(&config(&forge), repository(&forge), credentials).unwrap();
         client.ensure(&request("One", "", &[])).await.unwrap();
     }
     let login = format!("{scheme}{TOKEN}");
@@ -36,20 +39,20 @@ async fn each_server_gets_the_token_where_it_looks_for_it(#[case] kind: Kind, #[
 #[tokio::test]
 async fn the_password_of_an_ssh_key_is_no_token() {
     let data = secret(&[("identity", "key"), ("password", "hidden"), ("token", TOKEN)]);
-    let credentials = Credentials::from_secret(&data).unwrap();
-    let forge = Forge::start(Kind::Gitea).await;
-    let client = Client::new(&config(&forge), repository(&forge), credentials).unwrap();
+    let credentials = ForgeCredentials::from_secret(&data).unwrap();
+    let forge = Forge::start(ForgeKind::Gitea).await;
+    let client = PullRequestClient::new(&config(&forge), repository(&forge), credentials).unwrap();
     client.ensure(&request("One", "", &[])).await.unwrap();
     let data = secret(&[("identity", "key"), ("password", "hidden")]);
-    let error = Credentials::from_secret(&data).unwrap_err();
+    let error = ForgeCredentials::from_secret(&data).unwrap_err();
     assert!(
         error.to_string().contains("or an access token as token"),
         "{error}"
     );
 }
 
-fn app(private: &str) -> Credentials {
-    Credentials::from_secret(&secret(&[
+fn app(private: &str) -> ForgeCredentials {
+    ForgeCredentials::from_secret(&secret(&[
         ("githubAppID", "4711"),
         ("githubAppInstallationID", "42"),
         ("githubAppPrivateKey", private),
@@ -59,10 +62,10 @@ fn app(private: &str) -> Credentials {
 
 #[tokio::test]
 async fn an_app_gets_one_token_for_one_repository_and_pull_requests_alone() {
-    let forge = Forge::start(Kind::GitHub).await;
+    let forge = Forge::start(ForgeKind::GitHub).await;
     let (private, public) = keys(&["-traditional"]);
     forge.state().app = Some(("4711".to_owned(), public));
-    let client = Client::new(&config(&forge), repository(&forge), app(&private)).unwrap();
+    let client = PullRequestClient::new(&config(&forge), repository(&forge), app(&private)).unwrap();
     for title in ["One", "Two"] {
         client
             .ensure(&request(title, "", &["bug".to_owned()]))
@@ -83,8 +86,8 @@ async fn an_app_gets_one_token_for_one_repository_and_pull_requests_alone() {
     assert_eq!(forge.state().granted.len(), 2);
 
     let other = forge.git_url.replace("gitops", "other");
-    let other = Repository::parse(Kind::GitHub, &other, None).unwrap();
-    let client = Client::new(&config(&forge), other, app(&private)).unwrap();
+    let other = ForgeRepository::from_git_url(ForgeKind::GitHub, &other, None).unwrap();
+    let client = PullRequestClient::new(&config(&forge), other, app(&private)).unwrap();
     let error = client.ensure(&request("One", "", &[])).await.unwrap_err();
     let text = error.to_string();
     assert!(
@@ -98,16 +101,19 @@ async fn an_app_gets_one_token_for_one_repository_and_pull_requests_alone() {
 #[case::not_permitted(false)]
 #[tokio::test]
 async fn an_app_makes_labels_where_it_may(#[case] may: bool) {
-    let forge = Forge::start(Kind::GitHub).await;
+    let forge = Forge::start(ForgeKind::GitHub).await;
     let (private, public) = keys(&["-traditional"]);
     forge.state().app = Some(("4711".to_owned(), public));
     if may {
         forge.state().app_permissions.push("issues");
     }
-    let client = Client::new(&config(&forge), repository(&forge), app(&private)).unwrap();
+    let client = PullRequestClient::new(&config(&forge), repository(&forge), app(&private)).unwrap();
     let labels = ["bug", "new"].map(str::to_owned);
     let ensured = client.ensure(&request("One", "", &labels)).await.unwrap();
-    let lacks = ensured.lacks.map(|lacks| lacks.labels).unwrap_or_default();
+    let lacks = ensured
+        .missing_labels
+        .map(|lacks| lacks.labels)
+        .unwrap_or_default();
     let (expected, lacking): (&[&str], &[&str]) = if may {
         (&["bug", "new"], &[])
     } else {
@@ -122,10 +128,10 @@ async fn an_app_makes_labels_where_it_may(#[case] may: bool) {
 
 #[rstest]
 #[tokio::test]
-async fn an_app_is_of_github_alone(#[values(Kind::GitLab, Kind::Gitea)] kind: Kind) {
+async fn an_app_is_of_github_alone(#[values(ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind) {
     let forge = Forge::start(kind).await;
     let (private, _) = keys(&["-traditional"]);
-    let client = Client::new(&config(&forge), repository(&forge), app(&private)).unwrap();
+    let client = PullRequestClient::new(&config(&forge), repository(&forge), app(&private)).unwrap();
     let error = client.ensure(&request("One", "", &[])).await.unwrap_err();
     assert!(matches!(error, Error::Secret(_)), "{error:?}");
     assert!(forge.state().requests.is_empty());
@@ -134,7 +140,7 @@ async fn an_app_is_of_github_alone(#[values(Kind::GitLab, Kind::Gitea)] kind: Ki
 #[rstest]
 #[tokio::test]
 async fn a_server_of_ones_own_is_trusted_by_ca_crt_alone(
-    #[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind,
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
 ) {
     let authority = Authority::new();
     let forge = Forge::with_tls(kind, authority.server(None)).await;
@@ -143,12 +149,12 @@ async fn a_server_of_ones_own_is_trusted_by_ca_crt_alone(
         (&[("token", TOKEN), ("ca.crt", pem.as_str())][..], true),
         (&[("token", TOKEN)], false),
     ] {
-        let credentials = Credentials::from_secret(&secret(entries)).unwrap();
-        let config = Config {
+        let credentials = ForgeCredentials::from_secret(&secret(entries)).unwrap();
+        let config = RequestConfig {
             retries: 0,
-            ..Config::default()
+            ..RequestConfig::default()
         };
-        let client = Client::new(&config, repository(&forge), credentials).unwrap();
+        let client = PullRequestClient::new(&config, repository(&forge), credentials).unwrap();
         match client.ensure(&request("One", "", &[])).await {
             Ok(opened) => assert!(trusted && opened.number == 1),
             Err(error) => {
@@ -162,12 +168,12 @@ async fn a_server_of_ones_own_is_trusted_by_ca_crt_alone(
 
 #[tokio::test]
 async fn nothing_is_sent_without_tls_unless_it_may_be() {
-    let forge = Forge::start(Kind::GitLab).await;
-    let config = Config {
+    let forge = Forge::start(ForgeKind::GitLab).await;
+    let config = RequestConfig {
         plain_http: PlainHttp::default(),
         ..config(&forge)
     };
-    let client = Client::new(&config, repository(&forge), token()).unwrap();
+    let client = PullRequestClient::new(&config, repository(&forge), token()).unwrap();
     let error = client.ensure(&request("One", "", &[])).await.unwrap_err();
     assert!(matches!(error, Error::Address { .. }), "{error:?}");
     assert!(forge.state().requests.is_empty());
@@ -176,7 +182,7 @@ async fn nothing_is_sent_without_tls_unless_it_may_be() {
 #[rstest]
 #[tokio::test]
 async fn a_redirect_is_told_and_gets_no_login(
-    #[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind,
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
     #[values(301, 302, 307, 308)] status: u16,
     #[values(Method::GET, Method::POST)] method: Method,
 ) {

@@ -9,7 +9,10 @@ mod refusals;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use patchset::forge::{Client, Config, Credentials, Kind, PlainHttp, Repository, Request};
+use patchset::forge::{
+    DesiredPullRequest, ForgeCredentials, ForgeKind, ForgeRepository, PlainHttp, PullRequestClient,
+    RequestConfig,
+};
 
 use crate::support::forge::{Forge, TOKEN};
 
@@ -24,35 +27,35 @@ fn secret(entries: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-fn token() -> Credentials {
-    Credentials::from_secret(&secret(&[("token", TOKEN)])).unwrap()
+fn token() -> ForgeCredentials {
+    ForgeCredentials::from_secret(&secret(&[("token", TOKEN)])).unwrap()
 }
 
 /// Settings that reach the test's host.
-fn config(forge: &Forge) -> Config {
-    Config {
+fn config(forge: &Forge) -> RequestConfig {
+    RequestConfig {
         plain_http: PlainHttp::Hosts(vec![forge.host.clone()]),
         timeout: Duration::from_secs(5),
-        ..Config::default()
+        ..RequestConfig::default()
     }
 }
 
-fn repository(forge: &Forge) -> Repository {
-    Repository::parse(forge.kind, &forge.git_url, None).unwrap()
+fn repository(forge: &Forge) -> ForgeRepository {
+    ForgeRepository::from_git_url(forge.kind, &forge.git_url, None).unwrap()
 }
 
-fn client(forge: &Forge) -> Client {
-    Client::new(&config(forge), repository(forge), token()).unwrap()
+fn client(forge: &Forge) -> PullRequestClient {
+    PullRequestClient::new(&config(forge), repository(forge), token()).unwrap()
 }
 
-async fn start(kind: Kind) -> (Forge, Client) {
+async fn start(kind: ForgeKind) -> (Forge, PullRequestClient) {
     let forge = Forge::start(kind).await;
     let client = client(&forge);
     (forge, client)
 }
 
-fn request<'a>(title: &'a str, body: &'a str, labels: &'a [String]) -> Request<'a> {
-    Request {
+fn request<'a>(title: &'a str, body: &'a str, labels: &'a [String]) -> DesiredPullRequest<'a> {
+    DesiredPullRequest {
         head: HEAD,
         base: BASE,
         title,

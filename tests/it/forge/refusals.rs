@@ -2,7 +2,9 @@
 
 use axum::http::Method;
 use jiff::{SignedDuration, Timestamp};
-use patchset::forge::{Client, Config, Credentials, Error, Kind, Repository, Request};
+use patchset::forge::{
+    DesiredPullRequest, Error, ForgeCredentials, ForgeKind, ForgeRepository, PullRequestClient, RequestConfig,
+};
 use rstest::rstest;
 
 use super::{client, config, repository, request, secret, start, token};
@@ -13,14 +15,14 @@ fn instead(status: u16, body: &str) -> Fault {
 }
 
 #[rstest]
-#[case(Kind::GitHub, "Bad credentials")]
-#[case(Kind::GitLab, "401 Unauthorized")]
-#[case(Kind::Gitea, "invalid username, password or token")]
+#[case(ForgeKind::GitHub, "Bad credentials")]
+#[case(ForgeKind::GitLab, "401 Unauthorized")]
+#[case(ForgeKind::Gitea, "invalid username, password or token")]
 #[tokio::test]
-async fn a_wrong_token_is_told_and_not_shown(#[case] kind: Kind, #[case] said: &str) {
+async fn a_wrong_token_is_told_and_not_shown(#[case] kind: ForgeKind, #[case] said: &str) {
     let forge = Forge::start(kind).await;
-    let credentials = Credentials::from_secret(&secret(&[("token", "wrong-hidden")])).unwrap();
-    let client = Client::new(&config(&forge), repository(&forge), credentials).unwrap();
+    let credentials = ForgeCredentials::from_secret(&secret(&[("token", "wrong-hidden")])).unwrap();
+    let client = PullRequestClient::new(&config(&forge), repository(&forge), credentials).unwrap();
     let error = client.ensure(&request("One", "", &[])).await.unwrap_err();
     assert!(matches!(error, Error::Authentication { .. }), "{error:?}");
     assert!(!error.is_transient());
@@ -35,30 +37,30 @@ async fn a_wrong_token_is_told_and_not_shown(#[case] kind: Kind, #[case] said: &
 
 #[rstest]
 #[case(
-    Kind::GitHub,
+    ForgeKind::GitHub,
     r#"{"message": "Resource not accessible by personal access token"}"#,
     &["Pull requests: read and write", "Resource not accessible"]
 )]
 #[case(
-    Kind::GitHub,
+    ForgeKind::GitHub,
     r#"{"message": "Resource protected by organization SAML enforcement."}"#,
     &["single sign-on"]
 )]
 #[case(
-    Kind::GitLab,
+    ForgeKind::GitLab,
     r#"{"error": "insufficient_scope", "error_description": "The request requires higher privileges than provided by the access token.", "scope": "api"}"#,
     &["scope api", "Developer", "higher privileges"]
 )]
-#[case(Kind::GitLab, r#"{"message": "403 Forbidden"}"#, &["scope api", "Developer"])]
+#[case(ForgeKind::GitLab, r#"{"message": "403 Forbidden"}"#, &["scope api", "Developer"])]
 #[case(
-    Kind::Gitea,
+    ForgeKind::Gitea,
     r#"{"message": "token does not have at least one of required scope(s), required=[write:repository], token scope=read:user"}"#,
     &["write:repository", "required scope"]
 )]
-#[case(Kind::Gitea, "", &["write:repository"])]
+#[case(ForgeKind::Gitea, "", &["write:repository"])]
 #[tokio::test]
 async fn a_login_that_may_not_is_told_what_to_grant(
-    #[case] kind: Kind,
+    #[case] kind: ForgeKind,
     #[case] body: &str,
     #[case] parts: &[&str],
     #[values(Method::GET, Method::POST)] method: Method,
@@ -77,12 +79,12 @@ async fn a_login_that_may_not_is_told_what_to_grant(
 
 #[tokio::test]
 async fn labels_of_gitea_need_a_scope_of_their_own() {
-    let (forge, client) = start(Kind::Gitea).await;
+    let (forge, client) = start(ForgeKind::Gitea).await;
     client.ensure(&request("One", "", &[])).await.unwrap();
     forge.fault(Method::POST, instead(403, ""));
     let labels = ["bug".to_owned()];
     let ensured = client.ensure(&request("One", "", &labels)).await.unwrap();
-    let text = ensured.lacks.unwrap().reason;
+    let text = ensured.missing_labels.unwrap().reason;
     assert!(
         text.contains("the labels of pull request 1") && text.contains("write:issue"),
         "{text}"
@@ -90,15 +92,15 @@ async fn labels_of_gitea_need_a_scope_of_their_own() {
 }
 
 #[rstest]
-#[case(Kind::GitHub, "GitHub hides")]
-#[case(Kind::GitLab, "GitLab hides")]
-#[case(Kind::Gitea, "Gitea hides")]
+#[case(ForgeKind::GitHub, "GitHub hides")]
+#[case(ForgeKind::GitLab, "GitLab hides")]
+#[case(ForgeKind::Gitea, "Gitea hides")]
 #[tokio::test]
-async fn a_repository_that_is_not_seen_is_told(#[case] kind: Kind, #[case] part: &str) {
+async fn a_repository_that_is_not_seen_is_told(#[case] kind: ForgeKind, #[case] part: &str) {
     let forge = Forge::start(kind).await;
     let other = forge.git_url.replace("gitops", "nothing");
-    let other = Repository::parse(kind, &other, None).unwrap();
-    let client = Client::new(&config(&forge), other, token()).unwrap();
+    let other = ForgeRepository::from_git_url(kind, &other, None).unwrap();
+    let client = PullRequestClient::new(&config(&forge), other, token()).unwrap();
     for error in [
         client.ensure(&request("One", "", &[])).await.unwrap_err(),
         client.find("patchset/prod", "main").await.unwrap_err(),
@@ -111,31 +113,31 @@ async fn a_repository_that_is_not_seen_is_told(#[case] kind: Kind, #[case] part:
 }
 
 #[rstest]
-#[case(Kind::GitHub, "gone", "main", "head is invalid: check that the branch")]
+#[case(ForgeKind::GitHub, "gone", "main", "head is invalid: check that the branch")]
 #[case(
-    Kind::GitHub,
+    ForgeKind::GitHub,
     "patchset/prod",
     "gone",
     "base is invalid: check the branch to merge into"
 )]
 #[case(
-    Kind::GitHub,
+    ForgeKind::GitHub,
     "release/1.0",
     "main",
     "No commits between main and release/1.0: there is nothing"
 )]
-#[case(Kind::GitLab, "gone", "main", "does not exist: check that the branch")]
-#[case(Kind::Gitea, "gone", "main", "check that both branches are there")]
+#[case(ForgeKind::GitLab, "gone", "main", "does not exist: check that the branch")]
+#[case(ForgeKind::Gitea, "gone", "main", "check that both branches are there")]
 #[tokio::test]
 async fn branches_that_cannot_be_merged_are_told(
-    #[case] kind: Kind,
+    #[case] kind: ForgeKind,
     #[case] head: &str,
     #[case] base: &str,
     #[case] part: &str,
 ) {
     let (forge, client) = start(kind).await;
     forge.state().merged.push("release/1.0".to_owned());
-    let wanted = Request {
+    let wanted = DesiredPullRequest {
         head,
         base,
         ..request("One", "", &[])
@@ -146,13 +148,13 @@ async fn branches_that_cannot_be_merged_are_told(
 }
 
 #[rstest]
-#[case(Kind::GitHub, 403, vec![("retry-after", "30")], "", 30)]
-#[case(Kind::GitHub, 403, vec![("x-ratelimit-remaining", "4000")], "You have exceeded a secondary rate limit.", 60)]
-#[case(Kind::GitLab, 429, vec![("retry-after", "20"), ("ratelimit-remaining", "0")], "Retry later", 20)]
-#[case(Kind::Gitea, 429, vec![], "", 60)]
+#[case(ForgeKind::GitHub, 403, vec![("retry-after", "30")], "", 30)]
+#[case(ForgeKind::GitHub, 403, vec![("x-ratelimit-remaining", "4000")], "You have exceeded a secondary rate limit.", 60)]
+#[case(ForgeKind::GitLab, 429, vec![("retry-after", "20"), ("ratelimit-remaining", "0")], "Retry later", 20)]
+#[case(ForgeKind::Gitea, 429, vec![], "", 60)]
 #[tokio::test]
 async fn a_limit_has_an_end_and_holds_until_then(
-    #[case] kind: Kind,
+    #[case] kind: ForgeKind,
     #[case] status: u16,
     #[case] headers: Vec<(&'static str, &str)>,
     #[case] message: &str,
@@ -188,7 +190,7 @@ async fn a_limit_has_an_end_and_holds_until_then(
 #[rstest]
 #[tokio::test]
 async fn what_fails_on_the_way_is_tried_again_and_then_told(
-    #[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind,
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
 ) {
     let (forge, client) = start(kind).await;
     forge.fault(Method::GET, instead(503, ""));
@@ -211,14 +213,14 @@ async fn what_fails_on_the_way_is_tried_again_and_then_told(
 #[rstest]
 #[tokio::test]
 async fn answers_are_bounded_and_have_to_be_the_apis(
-    #[values(Kind::GitHub, Kind::GitLab, Kind::Gitea)] kind: Kind,
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
 ) {
     let forge = Forge::start(kind).await;
-    let config = Config {
+    let config = RequestConfig {
         retries: 0,
         ..config(&forge)
     };
-    let client = Client::new(&config, repository(&forge), token()).unwrap();
+    let client = PullRequestClient::new(&config, repository(&forge), token()).unwrap();
     forge.fault(Method::GET, Fault::Flood(9 << 20));
     let error = client.find("patchset/prod", "main").await.unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
@@ -232,7 +234,7 @@ async fn answers_are_bounded_and_have_to_be_the_apis(
 
 #[tokio::test]
 async fn a_page_that_is_no_address_of_the_web_is_left_out() {
-    let forge = Forge::start(Kind::Gitea).await;
+    let forge = Forge::start(ForgeKind::Gitea).await;
     let body = r#"[{"number": 1, "html_url": "javascript:alert(1)", "state": "open", "title": "One", "body": "",
         "head": {"label": "patchset/prod", "ref": "patchset/prod", "repo": {"id": 7}},
         "base": {"label": "main", "ref": "main", "repo": {"id": 7}}}]"#;

@@ -11,7 +11,7 @@ use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
-use patchset::forge::Kind;
+use patchset::forge::ForgeKind;
 use serde_json::{Value, json};
 
 use super::git_server::{ServerTls, TlsListener, acceptor};
@@ -85,7 +85,7 @@ pub struct State {
 
 /// A running server.
 pub struct Forge {
-    pub kind: Kind,
+    pub kind: ForgeKind,
     pub host: String,
     /// The repository's address, as Git has it.
     pub git_url: String,
@@ -94,13 +94,13 @@ pub struct Forge {
 
 #[derive(Clone)]
 struct Served {
-    kind: Kind,
+    kind: ForgeKind,
     state: Arc<Mutex<State>>,
 }
 
 impl Forge {
     /// A server without TLS. It ends with the test's runtime.
-    pub async fn start(kind: Kind) -> Self {
+    pub async fn start(kind: ForgeKind) -> Self {
         let (listener, address) = listen().await;
         let forge = Self::new(kind, "http", &address.to_string());
         let app = forge.app();
@@ -109,7 +109,7 @@ impl Forge {
     }
 
     /// The same with TLS, as `localhost`.
-    pub async fn with_tls(kind: Kind, tls: ServerTls) -> Self {
+    pub async fn with_tls(kind: ForgeKind, tls: ServerTls) -> Self {
         let (listener, address) = listen().await;
         let acceptor = acceptor(tls);
         let forge = Self::new(kind, "https", &format!("localhost:{}", address.port()));
@@ -118,7 +118,7 @@ impl Forge {
         forge
     }
 
-    fn new(kind: Kind, scheme: &str, host: &str) -> Self {
+    fn new(kind: ForgeKind, scheme: &str, host: &str) -> Self {
         let state = State {
             branches: ["main", "patchset/prod", "release/1.0"]
                 .map(str::to_owned)
@@ -214,10 +214,10 @@ impl State {
 }
 
 /// The repository's path.
-pub fn path(kind: Kind) -> &'static str {
+pub fn path(kind: ForgeKind) -> &'static str {
     match kind {
-        Kind::GitLab => "infra/apps/gitops",
-        Kind::GitHub | Kind::Gitea => "acme/gitops",
+        ForgeKind::GitLab => "infra/apps/gitops",
+        ForgeKind::GitHub | ForgeKind::Gitea => "acme/gitops",
     }
 }
 
@@ -307,9 +307,9 @@ fn handle(served: &Served, method: &Method, uri: &Uri, headers: &HeaderMap, body
         serde_json::from_slice(body).unwrap()
     };
     let (root, login) = match served.kind {
-        Kind::GitHub => ("/api/v3/", header("authorization")),
-        Kind::GitLab => ("/api/v4/", header("private-token")),
-        Kind::Gitea => ("/api/v1/", header("authorization")),
+        ForgeKind::GitHub => ("/api/v3/", header("authorization")),
+        ForgeKind::GitLab => ("/api/v4/", header("private-token")),
+        ForgeKind::Gitea => ("/api/v1/", header("authorization")),
     };
     let Some(path) = path.strip_prefix(root) else {
         return (StatusCode::OK, HeaderMap::new(), Body::from("<html>"));
@@ -317,7 +317,7 @@ fn handle(served: &Served, method: &Method, uri: &Uri, headers: &HeaderMap, body
     let segments: Vec<String> = path.split('/').map(decoded).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     match served.kind {
-        Kind::GitHub => {
+        ForgeKind::GitHub => {
             if header("user-agent").is_empty() {
                 return says(403, "Request forbidden by administrative rules.");
             }
@@ -336,13 +336,13 @@ fn handle(served: &Served, method: &Method, uri: &Uri, headers: &HeaderMap, body
             }
             github(state, method, &segments, &query, &body)
         }
-        Kind::GitLab => {
+        ForgeKind::GitLab => {
             if login != TOKEN {
                 return says(401, "401 Unauthorized");
             }
             gitlab(state, method, &segments, &query, &body)
         }
-        Kind::Gitea => {
+        ForgeKind::Gitea => {
             if login != format!("token {TOKEN}") {
                 return says(401, "invalid username, password or token");
             }

@@ -17,11 +17,11 @@ use serde::Serialize;
 /// How long the token holds, in seconds. GitHub takes at most 10 minutes.
 const LIFETIME: i64 = 540;
 /// How far the token's start lies back, in seconds, for clocks that differ. GitHub's own advice.
-const MARGIN: i64 = 60;
+const CLOCK_MARGIN: i64 = 60;
 
 /// A GitHub App where it is installed. `Debug` shows no key.
 #[derive(Clone, Debug)]
-pub(super) struct App {
+pub(super) struct GitHubApp {
     /// The App's number, or its client ID.
     pub(super) id: String,
     /// The number of its installation at a user or organisation.
@@ -31,13 +31,13 @@ pub(super) struct App {
 }
 
 #[derive(Serialize)]
-struct Claims<'a> {
+struct AppClaims<'a> {
     iat: i64,
     exp: i64,
     iss: &'a str,
 }
 
-impl App {
+impl GitHubApp {
     /// An App with its private key in PEM, as PKCS#1 (what GitHub gives out) or PKCS#8. `None` where the key is no RSA
     /// key of 2,048 to 4,096 bits.
     pub(super) fn new(id: String, installation: u64, pem: &[u8]) -> Option<Self> {
@@ -46,7 +46,7 @@ impl App {
             PrivateKeyDer::Pkcs8(der) => SecretSlice::from(der.secret_pkcs8_der().to_vec()),
             _ => return None,
         };
-        pair(key.expose_secret())?;
+        rsa_key_pair(key.expose_secret())?;
         Some(Self {
             id,
             installation,
@@ -55,15 +55,15 @@ impl App {
     }
 
     /// A token for the App itself, good for nine minutes.
-    pub(super) fn token(&self, now: Timestamp) -> Result<SecretString> {
+    pub(super) fn signed_token(&self, now: Timestamp) -> Result<SecretString> {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(|| {
             // Only fails where a provider is there already, which is as good.
             let _ = RING.install_default();
         });
         let now = now.as_second();
-        let claims = Claims {
-            iat: now - MARGIN,
+        let claims = AppClaims {
+            iat: now - CLOCK_MARGIN,
             exp: now + LIFETIME,
             iss: &self.id,
         };
@@ -77,8 +77,8 @@ impl App {
 
 /// The library's own backends bring a second implementation of everything that ring has.
 static RING: CryptoProvider = CryptoProvider {
-    signer_factory: |algorithm, key| match (algorithm, pair(key.as_bytes())) {
-        (Algorithm::RS256, Some(pair)) => Ok(Box::new(Rs256(pair))),
+    signer_factory: |algorithm, key| match (algorithm, rsa_key_pair(key.as_bytes())) {
+        (Algorithm::RS256, Some(keys)) => Ok(Box::new(Rs256(keys))),
         _ => Err(ErrorKind::InvalidAlgorithm.into()),
     },
     // Nothing is verified here: tokens are for GitHub to verify.
@@ -88,7 +88,7 @@ static RING: CryptoProvider = CryptoProvider {
 
 struct Rs256(RsaKeyPair);
 
-fn pair(der: &[u8]) -> Option<RsaKeyPair> {
+fn rsa_key_pair(der: &[u8]) -> Option<RsaKeyPair> {
     RsaKeyPair::from_der(der)
         .or_else(|_| RsaKeyPair::from_pkcs8(der))
         .ok()

@@ -1,23 +1,23 @@
-//! What a refusal means here, and what to do about it.
+//! What a refusal means here, and what to do operation it.
 
 use reqwest::StatusCode;
 
 use super::Error;
-use crate::rest::{Answer, Kind, Place};
+use crate::rest::{ApiAnswer, ForgeKind, ForgeRepository};
 
-/// What a request was about, for what to advise.
+/// What was refused, for what to advise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum About {
-    /// Requests that are there.
+pub(super) enum RefusedOperation {
+    /// To look at or change requests that are there.
     Requests,
-    /// A request that is to be opened.
+    /// To open a request.
     Opening,
-    /// Labels.
+    /// To add labels.
     Labels,
 }
 
 /// Whether an answer says that there is a request between the two branches already: 422 of GitHub, 409 of the others.
-pub(super) fn says_that_it_is_there(answer: &Answer) -> bool {
+pub(super) fn says_that_it_exists(answer: &ApiAnswer) -> bool {
     matches!(
         answer.status,
         StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY
@@ -25,12 +25,17 @@ pub(super) fn says_that_it_is_there(answer: &Answer) -> bool {
 }
 
 /// Whether Gitea says that there is no such request, rather than that it knows of no such address.
-pub(super) fn says_that_there_is_none(answer: &Answer) -> bool {
+pub(super) fn says_that_there_is_none(answer: &ApiAnswer) -> bool {
     answer.status == StatusCode::NOT_FOUND && answer.message.contains("target couldn't be found")
 }
 
 /// Why an answer other than success is no success.
-pub(super) fn refusal(answer: &Answer, place: &Place, what: &str, about: About) -> Error {
+pub(super) fn refusal(
+    answer: &ApiAnswer,
+    repository: &ForgeRepository,
+    what: &str,
+    operation: RefusedOperation,
+) -> Error {
     let message = answer.message.to_ascii_lowercase();
     let advice = match answer.status {
         StatusCode::UNAUTHORIZED => {
@@ -42,52 +47,52 @@ pub(super) fn refusal(answer: &Answer, place: &Place, what: &str, about: About) 
         StatusCode::FORBIDDEN if message.contains("suspended") => {
             "the App's installation has to be unsuspended"
         }
-        StatusCode::FORBIDDEN => forbidden(place.kind, about),
-        StatusCode::NOT_FOUND => not_found(place.kind, about),
-        _ => refused(&message),
+        StatusCode::FORBIDDEN => advice_where_forbidden(repository.kind(), operation),
+        StatusCode::NOT_FOUND => advice_where_not_found(repository.kind(), operation),
+        _ => advice_by_message(&message),
     };
-    answer.refusal(&place.base.host(), what, advice)
+    answer.refusal(&repository.host(), what, advice)
 }
 
-fn forbidden(kind: Kind, about: About) -> &'static str {
-    match (kind, about) {
+fn advice_where_forbidden(kind: ForgeKind, operation: RefusedOperation) -> &'static str {
+    match (kind, operation) {
         // Since 2025 `Pull requests: write` adds only labels that are there.
-        (Kind::GitHub, About::Labels) => {
+        (ForgeKind::GitHub, RefusedOperation::Labels) => {
             "create the label in the repository, or give the App or the token the repository permission Issues: read and write, which one that is not there needs"
         }
-        (Kind::GitHub, _) => {
+        (ForgeKind::GitHub, _) => {
             "give the App or the token the repository permissions Pull requests: read and write and Contents: read, or a classic token the scope repo"
         }
-        (Kind::GitLab, _) => {
+        (ForgeKind::GitLab, _) => {
             "give the token the scope api, and whom it belongs to the role Developer in the project"
         }
-        (Kind::Gitea, About::Labels) => {
+        (ForgeKind::Gitea, RefusedOperation::Labels) => {
             "give the token the scope write:issue beside write:repository, which labels need, and whom it belongs to write access to the repository"
         }
-        (Kind::Gitea, _) => {
+        (ForgeKind::Gitea, _) => {
             "give the token the scope write:repository, and whom it belongs to write access to the repository"
         }
     }
 }
 
-fn not_found(kind: Kind, about: About) -> &'static str {
-    match (kind, about) {
-        (Kind::GitHub, _) => {
+fn advice_where_not_found(kind: ForgeKind, operation: RefusedOperation) -> &'static str {
+    match (kind, operation) {
+        (ForgeKind::GitHub, _) => {
             "check the repository's name, and that the App or the token has the repository permissions Pull requests: read and write and Contents: read: GitHub hides what a token may not see"
         }
-        (Kind::GitLab, _) => {
+        (ForgeKind::GitLab, _) => {
             "check the project's path, that merge requests are enabled there, and that the token has the scope api and whom it belongs to the role Developer: GitLab hides what a token may not see"
         }
-        (Kind::Gitea, About::Opening) => {
+        (ForgeKind::Gitea, RefusedOperation::Opening) => {
             "check that both branches are there, that pull requests are enabled in the repository, and that the token has the scope write:repository"
         }
-        (Kind::Gitea, _) => {
+        (ForgeKind::Gitea, _) => {
             "check the repository's name, that pull requests are enabled there, and that the token has the scope write:repository: Gitea hides what a token may not see"
         }
     }
 }
 
-fn refused(message: &str) -> &'static str {
+fn advice_by_message(message: &str) -> &'static str {
     if message.contains("no commits between") || message.contains("no changes between") {
         "there is nothing to merge: where a merged one was taken back, delete the branch to merge from, and it is made anew"
     } else if message.contains("head is invalid") || message.contains("source branch") {

@@ -3,11 +3,11 @@
 use reqwest::StatusCode;
 
 use super::{Error, Workflow};
-use crate::rest::Answer;
+use crate::rest::ApiAnswer;
 
 /// What a request was about, for what to advise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum About {
+pub(super) enum ActionsSubject {
     /// A workflow.
     Workflow,
     /// A run or a job of one.
@@ -15,26 +15,26 @@ pub(super) enum About {
 }
 
 /// Why an answer other than success is no success.
-pub(super) fn refusal(answer: &Answer, workflow: &Workflow, what: &str, about: About) -> Error {
+pub(super) fn refusal(answer: &ApiAnswer, workflow: &Workflow, what: &str, subject: ActionsSubject) -> Error {
     let advice = match answer.status {
         StatusCode::UNAUTHORIZED => {
             "check that the Secret's token is one of this server, and has not expired"
         }
-        StatusCode::FORBIDDEN => forbidden(&answer.message),
-        StatusCode::NOT_FOUND => match about {
-            About::Workflow => {
+        StatusCode::FORBIDDEN => advice_where_forbidden(&answer.message),
+        StatusCode::NOT_FOUND => match subject {
+            ActionsSubject::Workflow => {
                 "check the names, that the file is on the default branch, and that the token may read and write Actions of this repository: GitHub hides what a token may not see"
             }
-            About::Run => {
+            ActionsSubject::Run => {
                 "it was deleted, or the token may not read Actions of this repository (GitHub hides what a token may not see)"
             }
         },
-        _ => refused(&answer.message),
+        _ => advice_by_message(&answer.message),
     };
-    answer.refusal(&workflow.place.base.host(), what, advice)
+    answer.refusal(&workflow.repository.host(), what, advice)
 }
 
-fn forbidden(message: &str) -> &'static str {
+fn advice_where_forbidden(message: &str) -> &'static str {
     let message = message.to_ascii_lowercase();
     if message.contains("not accessible by") || message.contains("must have admin rights") {
         "give the App or the token the repository permission Actions: read and write"
@@ -47,7 +47,7 @@ fn forbidden(message: &str) -> &'static str {
     }
 }
 
-fn refused(message: &str) -> &'static str {
+fn advice_by_message(message: &str) -> &'static str {
     let message = message.to_ascii_lowercase();
     if message.contains("workflow_dispatch' trigger") {
         "add workflow_dispatch to `on` of the workflow's file, at this branch or tag"

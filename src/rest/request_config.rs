@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How a server is spoken to.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct RequestConfig {
     /// Who is spoken to without TLS. What is sent there, the login as well, can be read and changed on the way.
     pub plain_http: PlainHttp,
     /// How long to wait for a connection.
@@ -15,7 +15,7 @@ pub struct Config {
     pub retries: usize,
 }
 
-impl Default for Config {
+impl Default for RequestConfig {
     /// TLS only, 10 seconds for a connection and 30 for a request, 2 more attempts.
     fn default() -> Self {
         Self {

@@ -1,0 +1,42 @@
+//! Labels that were refused, so that they are not asked for all the time.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::request::MissingLabels;
+
+/// How long a label that was refused is not asked for again: what is missing is mended by people.
+const PAUSE: Duration = Duration::from_secs(600);
+/// The most requests of which refused labels are remembered.
+const MOST_REQUESTS: usize = 1000;
+
+/// The labels that requests could not be given, by their number, and when they were last asked for.
+#[derive(Default)]
+pub(super) struct RefusedLabels(Mutex<HashMap<u64, (Instant, MissingLabels)>>);
+
+impl RefusedLabels {
+    /// Remembers what a request lacks.
+    pub(super) fn remember(&self, number: u64, missing: Option<&MissingLabels>) {
+        let mut refused = self.lock();
+        let Some(missing) = missing else {
+            refused.remove(&number);
+            return;
+        };
+        if refused.len() >= MOST_REQUESTS {
+            refused.clear();
+        }
+        refused.insert(number, (Instant::now(), missing.clone()));
+    }
+
+    /// What a request lacked a short while ago, where that is all of these labels.
+    pub(super) fn refused_lately(&self, number: u64, labels: &[String]) -> Option<MissingLabels> {
+        let refused = self.lock();
+        let (asked, missing) = refused.get(&number)?;
+        (asked.elapsed() < PAUSE && missing.labels == labels).then(|| missing.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, (Instant, MissingLabels)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -25,16 +25,16 @@ pub mod cli;
 pub mod clouds;
 pub mod controller;
 pub mod deliver;
-pub mod forge;
 pub mod ops;
 pub mod plan;
 pub mod publish;
-pub mod rest;
 pub mod sbom;
 pub mod source;
 pub mod status;
 
 pub use foreign_text as text;
+pub use forge_rest as rest;
+pub use forges as forge;
 pub use git_apply_engine as patch;
 pub use guarded_egress as egress;
 use guarded_egress::tls;

@@ -27,6 +27,18 @@ const LIBRARIES: &[Library] = &[
         kind: Kind::Pure,
     },
     Library {
+        folder: "forge-rest",
+        name: "rest",
+        uses: &["foreign-text", "guarded-egress"],
+        kind: Kind::Effects,
+    },
+    Library {
+        folder: "forges",
+        name: "forge",
+        uses: &["forge-rest"],
+        kind: Kind::Effects,
+    },
+    Library {
         folder: "git-apply-engine",
         name: "patch",
         uses: &[],
@@ -64,9 +76,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("plan", &["api", "patch", "constraints"], Kind::Pure),
     ("publish", &["egress", "patch"], Kind::Effects),
     ("build", &["api"], Kind::Pure),
-    ("rest", &["egress"], Kind::Effects),
     ("actions", &["egress", "rest"], Kind::Effects),
-    ("forge", &["rest"], Kind::Effects),
     ("clouds", &["api", "rest"], Kind::Effects),
     ("deliver", &["api"], Kind::Pure),
     ("sbom", &["api", "constraints", "patch"], Kind::Pure),

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 
 use super::Error;
-use crate::rest::{ApiAnswer, ForgeKind, ForgeRepository};
+use forge_rest::{ApiAnswer, ForgeKind, ForgeRepository};
 
 /// What was refused, for what to advise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

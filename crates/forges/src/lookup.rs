@@ -5,7 +5,7 @@ use super::dialect::{ListPage, RequestFilter, ServerRequest};
 use super::refusal::{RefusedOperation, says_that_there_is_none};
 use super::request::{Branches, PullRequestState};
 use super::server::Server;
-use crate::rest::unreadable_answer;
+use forge_rest::unreadable_answer;
 
 /// What a server tells at the address of two branches.
 enum BetweenBranches {

@@ -10,7 +10,7 @@ use super::request::{
 };
 use super::server::Server;
 use super::title::changed_title;
-use crate::rest::{ApiClient, AppPermissions, Error, ForgeCredentials, ForgeRepository, RequestConfig};
+use forge_rest::{ApiClient, AppPermissions, Error, ForgeCredentials, ForgeRepository, RequestConfig};
 
 /// What the tokens of a GitHub App are for.
 const PERMISSIONS: AppPermissions = AppPermissions {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::text::printable;
+use foreign_text::printable;
 
 /// Why something could not be done at a server. No message holds a secret.
 #[derive(Debug, thiserror::Error)]

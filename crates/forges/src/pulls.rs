@@ -9,7 +9,7 @@ use super::dialect::{
     present_fields,
 };
 use super::request::{Branches, PreparedRequest, PullRequest, PullRequestState};
-use crate::rest::ForgeRepository;
+use forge_rest::ForgeRepository;
 
 /// A pull request, as GitHub and Gitea give it.
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use crate::rest::{
+use forge_rest::{
     ApiBaseUrl, ApiClient, AppPermissions, Error, ForgeCredentials, ForgeKind, ForgeRepository, RequestConfig,
 };
 

@@ -9,7 +9,7 @@ use super::dialect::{LabelPlacement, RequestChanges};
 use super::refusal::RefusedOperation;
 use super::request::{MissingLabels, missing_labels, same_label};
 use super::server::Server;
-use crate::rest::{ApiClient, ApiRequest, ForgeKind};
+use forge_rest::{ApiClient, ApiRequest, ForgeKind};
 
 /// How many pages of a repository's or organisation's labels are read at most.
 const MAX_PAGES: u32 = 20;

@@ -5,7 +5,7 @@ use reqwest::Url;
 use super::dialect::ListPage;
 use super::pulls::{PullsDialect, WireBranch};
 use super::request::Branches;
-use crate::rest::ForgeRepository;
+use forge_rest::ForgeRepository;
 
 pub(super) struct GitHubDialect;
 

@@ -9,7 +9,7 @@ use super::dialect::{
     present_fields,
 };
 use super::request::{Branches, PreparedRequest, PullRequest, PullRequestState};
-use crate::rest::ForgeRepository;
+use forge_rest::ForgeRepository;
 
 pub(super) struct GitLabDialect;
 

@@ -4,7 +4,7 @@ use reqwest::{Method, Url};
 use serde_json::{Map, Value};
 
 use super::request::{Branches, PreparedRequest, PullRequest};
-use crate::rest::ForgeRepository;
+use forge_rest::ForgeRepository;
 
 /// Which requests are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What is asked for, made fit for the servers, and what is there.
 
 use super::Error;
-use crate::rest::{ForgeKind, invalid_input};
+use forge_rest::{ForgeKind, invalid_input};
 
 /// The longest title, in characters: GitLab and Gitea keep 255, GitHub 256.
 const MAX_TITLE_CHARACTERS: usize = 250;

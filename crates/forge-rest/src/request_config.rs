@@ -13,6 +13,8 @@ pub struct RequestConfig {
     pub timeout: Duration,
     /// How often something that does no harm twice, and that failed on the way, is tried again.
     pub retries: usize,
+    /// What this side calls itself: name and version.
+    pub user_agent: &'static str,
 }
 
 impl Default for RequestConfig {
@@ -23,6 +25,7 @@ impl Default for RequestConfig {
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(30),
             retries: 2,
+            user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")),
         }
     }
 }

@@ -1,8 +1,5 @@
-//! The REST APIs of GitHub, GitLab and Gitea, for the rooms that use them: who is spoken to, with which login, within
-//! which bounds, and what answers mean.
-//!
-//! Requests are bounded in time and size. None is sent while a server wants none, none to a host that is not meant, and
-//! no login follows a redirect.
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
 
 mod answer;
 mod authorization;

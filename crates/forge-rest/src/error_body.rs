@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::text::printable;
+use foreign_text::printable;
 
 /// How many characters of a server's message are passed on.
 const MAX_MESSAGE_CHARACTERS: usize = 300;
@@ -63,7 +63,7 @@ fn collect_texts(part: &Value, into: &mut Vec<String>) {
         Value::Array(parts) => parts.iter().for_each(|part| collect_texts(part, into)),
         // GitHub's validation of a field.
         Value::Object(_) if text_of("message").is_some() => {
-            into.extend(text_of("message").map(str::to_owned))
+            into.extend(text_of("message").map(str::to_owned));
         }
         Value::Object(_) if text_of("code").is_some() => {
             if let (Some(field), Some(code)) = (text_of("field"), text_of("code")) {

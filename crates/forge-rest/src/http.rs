@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use reqwest::header::{HeaderValue, LOCATION, RANGE, USER_AGENT};
+use reqwest::header::{HeaderValue, LOCATION, RANGE};
 use reqwest::{Certificate, Client, ClientBuilder, Method, Request, Response, StatusCode, Url};
 use secrecy::SecretString;
 
@@ -14,11 +14,10 @@ use super::error_body::error_message;
 use super::rate_limit::rate_limited_until;
 use super::request::{ApiRequest, Idempotence, RequestPurpose};
 use super::{Error, ForgeKind, RequestConfig};
-use crate::egress::{Destinations, Elsewhere, RefusedAddress, causes, check_redirect};
+use guarded_egress::{Destinations, Elsewhere, RefusedAddress, causes, check_redirect};
 
 /// The largest answer that is read, in bytes: a page of runs or pull requests has some 20 KB for each.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
-const AGENT: &str = concat!("patchset/", env!("CARGO_PKG_VERSION"));
 
 /// Sends requests: each bounded in time and size, none to a host that is not meant, and none while a host wants none.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ impl HttpSender {
     ///
     /// [`Error::Secret`] or [`Error::Unavailable`] where TLS cannot be set up.
     pub fn new(config: &RequestConfig, authorities: Option<&[u8]>) -> Result<Self, Error> {
-        crate::tls::ensure_provider();
+        guarded_egress::tls::ensure_provider();
         let certificates = match authorities {
             Some(pem) => Certificate::from_pem_bundle(pem)
                 .map_err(|_| Error::Secret("ca.crt holds no PEM certificate".to_owned()))?,
@@ -74,12 +73,9 @@ impl HttpSender {
     ///
     /// [`Error::Address`] where nothing is sent to the server, [`Error::Limited`] while it wants no requests,
     /// [`Error::Unavailable`] or [`Error::Ambiguous`] where it is not reached or fails, [`Error::TooLarge`] for its answer.
-    pub async fn send(&self, mut request: Request, purpose: &RequestPurpose<'_>) -> Result<ApiAnswer, Error> {
+    pub async fn send(&self, request: Request, purpose: &RequestPurpose<'_>) -> Result<ApiAnswer, Error> {
         let url = request.url().clone();
         self.check_address(&url, Destinations::NAMED)?;
-        request
-            .headers_mut()
-            .insert(USER_AGENT, HeaderValue::from_static(AGENT));
         let host = host_and_port(&url);
         self.check_limit(&host)?;
         let mut response = match self.client.execute(request).await {
@@ -180,11 +176,9 @@ impl HttpSender {
             reason,
         };
         let mut request = Request::new(Method::GET, url.clone());
-        let headers = request.headers_mut();
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         let range = first_byte.map(|first| HeaderValue::from_str(&format!("bytes={first}-")));
         if let Some(Ok(range)) = range {
-            headers.insert(RANGE, range);
+            request.headers_mut().insert(RANGE, range);
         }
         // No connection of another rule is used again.
         let client = client(&self.config, &self.certificates, target.destinations)?;
@@ -288,6 +282,7 @@ fn client(
 fn client_settings(config: &RequestConfig, destinations: Destinations) -> ClientBuilder {
     destinations
         .guard(Client::builder())
+        .user_agent(config.user_agent)
         .connect_timeout(config.connect_timeout)
         .timeout(config.timeout)
         .retry(reqwest::retry::never())

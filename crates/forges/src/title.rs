@@ -2,7 +2,7 @@
 
 use super::dialect::ServerRequest;
 use super::request::shortened_title;
-use crate::rest::ForgeKind;
+use forge_rest::ForgeKind;
 
 /// What makes a request a draft at the start of its title, in any case: GitLab's `merge_request_draft` (lib/gitlab/regex.rb),
 /// what it took before version 14, and the defaults of Gitea's setting `WORK_IN_PROGRESS_PREFIXES`.
@@ -52,7 +52,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::forge::{PullRequest, PullRequestState};
+    use crate::{PullRequest, PullRequestState};
 
     #[rstest]
     #[case::same("One", false, "One", None)]

@@ -5,7 +5,7 @@ use reqwest::{StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use super::Error;
-use crate::egress::Destinations;
+use guarded_egress::Destinations;
 
 /// An answer other than that the server fails or wants no requests.
 #[derive(Debug)]

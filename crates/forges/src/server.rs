@@ -10,7 +10,7 @@ use super::github::GitHubDialect;
 use super::gitlab::GitLabDialect;
 use super::refusal::{RefusedOperation, refusal};
 use super::request::Branches;
-use crate::rest::{ApiAnswer, ApiClient, ApiRequest, ForgeKind, ForgeRepository, unreadable_answer};
+use forge_rest::{ApiAnswer, ApiClient, ApiRequest, ForgeKind, ForgeRepository, unreadable_answer};
 
 /// A repository's server, with the login for it.
 pub(super) struct Server {

@@ -3,8 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use patchset::api::build::ImageStatus;
-use patchset::deliver::{Marker, edit};
+use gitops_markers::{DeliveredImage, PatchSetName, edit_file};
 
 const MARKERS: [&str; 4] = [
     " # {\"$patchset\": \"ns:app\"}\n",
@@ -22,24 +21,26 @@ fuzz_target!(|data: &[u8]| {
             None => text.push(c),
         }
     }
-    let image: ImageStatus = serde_json::from_value(serde_json::json!({
-        "repository": "registry.example.org/team/app", "tag": "1.0.0-p1",
-        "digest": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-        "reference": "registry.example.org/team/app:1.0.0-p1@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-        "revision": "1.0.0@sha1:1111111111111111111111111111111111111111", "inputsDigest": "sha256:1"
-    }))
-    .expect("an image");
-    let image_of = |marker: &Marker| (marker.name == "app").then_some(&image);
-    let Ok(edited) = edit(&text, image_of) else { return };
+    let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let image = DeliveredImage {
+        patch_set: PatchSetName::new("ns", "app"),
+        repository: "registry.example.org/team/app".to_owned(),
+        tag: "1.0.0-p1".to_owned(),
+        digest: digest.to_owned(),
+        reference: format!("registry.example.org/team/app:1.0.0-p1@{digest}"),
+        revision: "1.0.0@sha1:1111111111111111111111111111111111111111".to_owned(),
+    };
+    let image_of = |patch_set: &PatchSetName| (patch_set.name == "app").then_some(&image);
+    let Ok(edited) = edit_file(&text, image_of) else { return };
     let Some(after) = &edited.text else {
         assert!(edited.changes.is_empty());
         return;
     };
-    let again = edit(after, image_of).expect("what was edited can be read");
+    let again = edit_file(after, image_of).expect("what was edited can be read");
     assert_eq!(again.text, None, "an edit of {text:?} is not its own end: {after:?}");
     assert_eq!(again.followed, edited.followed);
     assert_eq!(again.values.len(), edited.values.len());
     for change in &edited.changes {
-        assert_eq!(change.after, change.marker.value(&image));
+        assert_eq!(change.after, change.marker.value_of(&image));
     }
 });

@@ -38,7 +38,7 @@ impl Level {
     fn directive(self) -> &'static str {
         match self {
             Self::Trace => "trace",
-            Self::Debug => "info,patchset=debug,git_mirrors=debug,kube=debug",
+            Self::Debug => "info,patchset=debug,forge_rest=debug,git_mirrors=debug,kube=debug",
             Self::Info => "info",
             Self::Warn => "warn",
             Self::Error => "error",
@@ -59,6 +59,7 @@ fn may_be_shown(target: &str, level: tracing::Level) -> bool {
     }
     let heard = [
         "patchset",
+        "forge_rest",
         "git_mirrors",
         "kube_client",
         "kube_runtime",

@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use patchset::api::build::ImageStatus;
-use patchset::deliver::{DEFAULT_MESSAGE, Delivered, Edited, Error, LARGEST, Trailers, edit, message};
+use patchset::deliver::{
+    DEFAULT_MESSAGE, DeliveredImage, EditError, EditedFile, MAX_FILE_BYTES, PatchSetName, Trailers,
+    commit_message, edit_file,
+};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -13,20 +15,22 @@ use crate::support::program::python;
 
 mod readers;
 
-fn image() -> ImageStatus {
-    serde_json::from_value(serde_json::json!({
-        "repository": "registry.example.org:5000/glance", "tag": "31.0.0-p2", "digest": "sha256:00ff",
-        "reference": "registry.example.org:5000/glance:31.0.0-p2@sha256:00ff",
-        "revision": "31.0.0@sha1:00", "inputsDigest": "sha256:11",
-    }))
-    .unwrap()
+fn image() -> DeliveredImage {
+    DeliveredImage {
+        patch_set: PatchSetName::new("ours", "glance"),
+        repository: "registry.example.org:5000/glance".to_owned(),
+        tag: "31.0.0-p2".to_owned(),
+        digest: "sha256:00ff".to_owned(),
+        reference: "registry.example.org:5000/glance:31.0.0-p2@sha256:00ff".to_owned(),
+        revision: "31.0.0@sha1:00".to_owned(),
+    }
 }
 
 /// Edits with the image of `ours:glance`.
-fn edited(text: &str) -> Result<Edited, Error> {
+fn edited(text: &str) -> Result<EditedFile, EditError> {
     let image = image();
-    edit(text, |marker| {
-        ((marker.namespace.as_str(), marker.name.as_str()) == ("ours", "glance")).then_some(&image)
+    edit_file(text, |patch_set| {
+        (*patch_set == image.patch_set).then_some(&image)
     })
 }
 
@@ -131,12 +135,16 @@ fn what_is_not_marked_stays(#[case] text: &str) {
     let edited = edited(text).unwrap();
     // What others mark is seen, and left alone.
     let values = edited.values.clone();
-    assert!(values.iter().all(|(marker, _)| marker.namespace == "theirs"));
+    assert!(
+        values
+            .iter()
+            .all(|value| value.marker.patch_set.namespace == "theirs")
+    );
     assert_eq!(
         edited,
-        Edited {
+        EditedFile {
             values,
-            ..Edited::default()
+            ..EditedFile::default()
         }
     );
 }
@@ -201,7 +209,7 @@ fn a_value_that_another_reader_takes_for_a_number_is_quoted() {
     ] {
         tag.clone_into(&mut image.tag);
         let text = "a: old # {\"$patchset\": \"ours:glance:tag\"}\n";
-        let result = edit(text, |_| Some(&image)).unwrap().text.unwrap();
+        let result = edit_file(text, |_| Some(&image)).unwrap().text.unwrap();
         assert_eq!(result.starts_with("a: \""), quoted, "{result}");
         assert_eq!(read(&result).unwrap(), serde_json::json!([{ "a": tag }]));
     }
@@ -218,10 +226,10 @@ fn what_cannot_be_read_is_left_alone() {
         let error = edited(text).unwrap_err().to_string();
         assert!(error.contains("left as it is"), "{text:?}: {error}");
     }
-    let large = format!("{}# $patchset\n", "a: b\n".repeat(LARGEST / 5));
-    assert!(matches!(edited(&large), Err(Error::TooLarge(_))));
+    let large = format!("{}# $patchset\n", "a: b\n".repeat(MAX_FILE_BYTES / 5));
+    assert!(matches!(edited(&large), Err(EditError::TooLarge(_))));
     let many = "- b # {\"$patchset\": \"ours:glance:tag\"}\n".repeat(10_001);
-    assert_eq!(edited(&many), Err(Error::TooMany(10_001)));
+    assert_eq!(edited(&many), Err(EditError::TooMany(10_001)));
 }
 
 #[test]
@@ -355,18 +363,13 @@ fn files_of_all_kinds_of_parts_are_edited_as_another_reader_sees_it() {
 #[test]
 fn git_reads_the_trailers_of_a_message() {
     let image = image();
-    let delivered = Delivered {
-        namespace: "ours",
-        name: "glance",
-        image: &image,
+    let other = DeliveredImage {
+        patch_set: PatchSetName::new("ours", "nova"),
+        ..image.clone()
     };
-    let other = Delivered {
-        name: "nova",
-        ..delivered
-    };
-    let text = message(
+    let text = commit_message(
         DEFAULT_MESSAGE,
-        &[delivered, other],
+        &[&image, &other],
         &["a.yaml"],
         &Trailers::default(),
     )
@@ -412,7 +415,7 @@ fn a_value_that_says_what_is_wanted_and_is_no_string_is_quoted() {
             (format!("'{tag}'"), true),
         ] {
             let text = format!("a: {value} # {{\"$patchset\": \"ours:glance:tag\"}}\n");
-            let edited = edit(&text, |_| Some(&image)).unwrap();
+            let edited = edit_file(&text, |_| Some(&image)).unwrap();
             assert_eq!(edited.text.is_none(), is_there, "{text}");
             let quoted = text.replace(tag, &format!("\"{tag}\""));
             assert_eq!(edited.text.unwrap_or(quoted.clone()), quoted, "{text}");
@@ -493,21 +496,19 @@ fn the_documented_markers_are_followed() {
         .find(|block| block.contains("$patchset"))
         .unwrap();
     let image = image();
-    let edited = edit(block, |marker| {
-        ((marker.namespace.as_str(), marker.name.as_str()) == ("glance", "glance-2025.2")).then_some(&image)
-    })
-    .unwrap();
+    let patch_set = PatchSetName::new("glance", "glance-2025.2");
+    let edited = edit_file(block, |marked| (*marked == patch_set).then_some(&image)).unwrap();
     assert_eq!((edited.problems.len(), edited.changes.len()), (0, 2));
     let after = read(&edited.text.unwrap()).unwrap();
     assert_eq!(after[0]["spec"]["image"]["repository"], image.repository);
     assert_eq!(after[0]["spec"]["image"]["digest"], image.digest);
     // What is said of `tag: 1.20`.
-    let wanted = ImageStatus {
+    let wanted = DeliveredImage {
         tag: "1.20".to_owned(),
         ..image
     };
     let number = "tag: 1.20 # {\"$patchset\": \"glance:glance-2025.2:tag\"}\n";
     assert!(text.contains("`tag: 1.20` is a number") && text.contains("`tag: \"1.20\"` a tag"));
-    let quoted = edit(number, |_| Some(&wanted)).unwrap().text.unwrap();
+    let quoted = edit_file(number, |_| Some(&wanted)).unwrap().text.unwrap();
     assert_eq!(quoted, number.replace("1.20", "\"1.20\""));
 }

@@ -51,6 +51,12 @@ const LIBRARIES: &[Library] = &[
         kind: Kind::Effects,
     },
     Library {
+        folder: "gitops-markers",
+        name: "deliver",
+        uses: &["foreign-text"],
+        kind: Kind::Pure,
+    },
+    Library {
         folder: "guarded-egress",
         name: "egress",
         uses: &["foreign-text"],
@@ -78,7 +84,6 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("build", &["api"], Kind::Pure),
     ("actions", &["egress", "rest"], Kind::Effects),
     ("clouds", &["api", "rest"], Kind::Effects),
-    ("deliver", &["api"], Kind::Pure),
     ("sbom", &["api", "constraints", "patch"], Kind::Pure),
     ("status", &["api", "egress", "patch", "plan"], Kind::Effects),
     ("ops", &["api"], Kind::Effects),

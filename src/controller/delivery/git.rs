@@ -16,9 +16,9 @@ use crate::controller::context::failures::of_task;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::upstreams::{self, Secrets, blocking, resolve};
-use crate::controller::state::deliveries::{Answer, NotDelivered, Order, Placed, Rest};
+use crate::controller::state::deliveries::{Answer, NotDelivered, Order, Placed, Rest, delivered_image};
 use crate::controller::state::slots;
-use crate::deliver::{self, Named};
+use crate::deliver::{self, DeliveredImage, PatchSetName};
 use crate::forge::GitPurpose;
 use crate::plan::delivery::image_of;
 use crate::plan::{Failure, Step};
@@ -34,7 +34,7 @@ const ENDINGS: [&str; 2] = [".yaml", ".yml"];
 
 /// How much is read of a repository.
 const LIMITS: FileLimits = FileLimits {
-    file: deliver::LARGEST as u64,
+    file: deliver::MAX_FILE_BYTES as u64,
     total: 256 << 20,
     count: 20_000,
 };
@@ -77,8 +77,11 @@ pub async fn merged(
     if (&proposed.git.repository, &proposed.git.paths) != (&repository, &paths) {
         return None;
     }
-    let key = (patch_set.namespace().unwrap_or_default(), patch_set.name_any());
-    let images = [(key.clone(), image_of(&proposed.reference))];
+    let patch_set = PatchSetName {
+        namespace: patch_set.namespace().unwrap_or_default(),
+        name: patch_set.name_any(),
+    };
+    let images = [delivered_image(patch_set.clone(), &image_of(&proposed.reference))];
     let want = followed(git);
     // What else was found is to be told also where this server says nothing.
     let now = Instant::now();
@@ -94,10 +97,10 @@ pub async fn merged(
             budget,
         };
         let (name, at) = place.read(&want, Folders::Required)?;
-        let plan = deliver::planned(&at.tip(), &images);
-        let is_there = plan.followed.contains(&key)
-            && !plan.changes(&key.0, &key.1)
-            && !plan.faults.iter().any(|fault| fault.concerns(&key.0, &key.1));
+        let plan = deliver::plan_branch(&at.tip(), &images);
+        let is_there = plan.followed.contains(&patch_set)
+            && !plan.changes_value_of(&patch_set)
+            && !plan.faults.iter().any(|fault| fault.concerns(&patch_set));
         Ok(is_there.then_some((name, at.commit)))
     });
     // A server that is away is told where something is to be delivered.
@@ -355,17 +358,14 @@ impl Batch<'_> {
         if open.is_empty() {
             return Ok(());
         }
-        let images: Vec<Named> = open
-            .iter()
-            .map(|(_, order)| (order.key(), order.image.clone()))
-            .collect();
+        let images: Vec<DeliveredImage> = open.iter().map(|(_, order)| order.delivered_image()).collect();
         let decided = {
             let (read, git) = (Arc::clone(&read), leader.git.clone());
             // Reading YAML takes a while.
             slots::spawn_blocking(move || next_step(&read, &git, &images)).await
         };
         let step = decided.map_err(|interrupted| of_task(&interrupted))?;
-        let ours = |at: &&At| deliver::trailers(&at.message).parent.is_some();
+        let ours = |at: &&At| deliver::parse_trailers(&at.message).parent.is_some();
         let rest = if step.waits { Rest::Waits } else { Rest::Nothing };
         let (there, rest) = match step.push {
             Err(commit) => {

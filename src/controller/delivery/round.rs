@@ -2,7 +2,10 @@
 
 use crate::api::delivery::DeliveryGit;
 use crate::api::reason;
-use crate::deliver::{self, DEFAULT_MESSAGE, Delivered, Named, Onto, Plan, Round, Tip, Trailers};
+use crate::deliver::{
+    BranchTip, CommitBase, CommitDecision, DEFAULT_MESSAGE, DeliveredImage, EditPlan, PatchSetName,
+    PushTarget, Trailers, commit_message, decide_commit, plan_branch,
+};
 use crate::plan::{Failure, Step as Part};
 use crate::source::{ExpectedBranch, Snapshot};
 
@@ -18,8 +21,8 @@ pub struct At {
 }
 
 impl At {
-    pub fn tip(&self) -> Tip<'_> {
-        Tip {
+    pub fn tip(&self) -> BranchTip<'_> {
+        BranchTip {
             commit: &self.commit,
             parent: self.parent.as_deref(),
             message: &self.message,
@@ -38,10 +41,10 @@ pub struct Read {
 }
 
 impl Read {
-    pub fn at(&self, branch: Onto) -> Option<&At> {
+    pub fn at(&self, branch: CommitBase) -> Option<&At> {
         match branch {
-            Onto::Followed => Some(&self.base),
-            Onto::Beside => self.beside.as_ref(),
+            CommitBase::Followed => Some(&self.base),
+            CommitBase::Beside => self.beside.as_ref(),
         }
     }
 }
@@ -49,7 +52,7 @@ impl Read {
 /// A commit to make and push.
 pub struct Commit {
     /// What it is made on.
-    pub onto: Onto,
+    pub onto: CommitBase,
     /// Where it goes, and what has to be there.
     pub branch: String,
     pub expected: ExpectedBranch,
@@ -70,35 +73,38 @@ pub struct Step {
 }
 
 /// Decides, given the images that are to be delivered.
-pub fn next_step(read: &Read, git: &DeliveryGit, images: &[Named]) -> Step {
+pub fn next_step(read: &Read, git: &DeliveryGit, images: &[DeliveredImage]) -> Step {
     let base = read.base.tip();
-    let first = deliver::planned(&base, images);
+    let first = plan_branch(&base, images);
     let mut failures: Vec<Option<Failure>> = images
         .iter()
-        .map(|((namespace, name), _)| fault_of(&first, read, git, namespace, name))
+        .map(|image| fault_of(&first, read, git, &image.patch_set))
         .collect();
     let merged = images
         .iter()
-        .map(|((namespace, name), _)| !first.changes(namespace, name))
+        .map(|image| !first.changes_value_of(&image.patch_set))
         .collect();
-    let beside = git.push.as_ref().map(|_| read.beside.as_ref().map(At::tip));
-    let (kept, round) = loop {
-        let kept: Vec<Named> = images
+    let target = match &git.push {
+        None => PushTarget::Followed,
+        Some(_) => PushTarget::Beside(read.beside.as_ref().map(At::tip)),
+    };
+    let (kept, decision) = loop {
+        let kept: Vec<DeliveredImage> = images
             .iter()
             .zip(&failures)
             .filter(|(_, failure)| failure.is_none())
             .map(|(image, _)| image.clone())
             .collect();
-        match deliver::round(&base, beside.as_ref().map(Option::as_ref), &kept) {
+        match decide_commit(&base, target, &kept) {
             // The others go on without those.
-            Err(lacks) => {
-                for (slot, (key, _)) in failures.iter_mut().zip(images) {
-                    if let Some(path) = lacks.get(key) {
+            Err(missing) => {
+                for (slot, image) in failures.iter_mut().zip(images) {
+                    if let Some(path) = missing.get(&image.patch_set) {
                         *slot = Some(lacking(read, git, path));
                     }
                 }
             }
-            Ok(round) => break (kept, round),
+            Ok(decision) => break (kept, decision),
         }
     };
     let head = || Err(read.base.commit.clone());
@@ -107,10 +113,12 @@ pub fn next_step(read: &Read, git: &DeliveryGit, images: &[Named]) -> Step {
             *slot = Some(failure.clone());
         }
     };
-    let (push, waits) = match round {
-        Round::Nothing { at, waits } => (Err(read.at(at).unwrap_or(&read.base).commit.clone()), waits),
-        Round::Commit {
-            onto,
+    let (push, waits) = match decision {
+        CommitDecision::Nothing { at, waits } => {
+            (Err(read.at(at).unwrap_or(&read.base).commit.clone()), waits)
+        }
+        CommitDecision::Commit {
+            base: onto,
             plan,
             trailers,
             waits,
@@ -161,15 +169,15 @@ fn lacking(read: &Read, git: &DeliveryGit, path: &str) -> Failure {
 }
 
 /// Why a `PatchSet`'s markers cannot be followed.
-fn fault_of(plan: &Plan, read: &Read, git: &DeliveryGit, namespace: &str, name: &str) -> Option<Failure> {
-    if let Some(fault) = plan.faults.iter().find(|fault| fault.concerns(namespace, name)) {
+fn fault_of(plan: &EditPlan, read: &Read, git: &DeliveryGit, patch_set: &PatchSetName) -> Option<Failure> {
+    if let Some(fault) = plan.faults.iter().find(|fault| fault.concerns(patch_set)) {
         return Some(Failure::stalled(
             Part::Delivery,
             reason::INVALID_MARKER,
-            format!("{}: {}", git.url, fault.told()),
+            format!("{}: {}", git.url, fault),
         ));
     }
-    if plan.followed.contains(&(namespace.to_owned(), name.to_owned())) {
+    if plan.followed.contains(patch_set) {
         return None;
     }
     let below = match git.paths.as_slice() {
@@ -180,25 +188,25 @@ fn fault_of(plan: &Plan, read: &Read, git: &DeliveryGit, namespace: &str, name: 
         Part::Delivery,
         reason::MARKER_NOT_FOUND,
         format!(
-            "{}: no YAML file{below} on {} (of at most 5 MiB) has a marker of this PatchSet: write # {{\"$patchset\": \"{namespace}:{name}\"}} behind the image's value",
-            git.url, read.name
+            "{}: no YAML file{below} on {} (of at most 5 MiB) has a marker of this PatchSet: write # {{\"$patchset\": \"{}:{}\"}} behind the image's value",
+            git.url, read.name, patch_set.namespace, patch_set.name
         ),
     ))
 }
 
-fn message(git: &DeliveryGit, images: &[Named], plan: &Plan, trailers: &Trailers) -> Result<String, Failure> {
-    let delivered: Vec<Delivered<'_>> = images
+fn message(
+    git: &DeliveryGit,
+    images: &[DeliveredImage],
+    plan: &EditPlan,
+    trailers: &Trailers,
+) -> Result<String, Failure> {
+    let delivered: Vec<&DeliveredImage> = images
         .iter()
-        .filter(|((namespace, name), _)| plan.changes(namespace, name))
-        .map(|((namespace, name), image)| Delivered {
-            namespace,
-            name,
-            image,
-        })
+        .filter(|image| plan.changes_value_of(&image.patch_set))
         .collect();
     let files: Vec<&str> = plan.files.iter().map(|(path, _)| path.as_str()).collect();
     let template = git.message.as_deref().unwrap_or(DEFAULT_MESSAGE);
-    deliver::message(template, &delivered, &files, trailers).map_err(|error| {
+    commit_message(template, &delivered, &files, trailers).map_err(|error| {
         Failure::stalled(
             Part::Delivery,
             reason::INVALID_SPEC,

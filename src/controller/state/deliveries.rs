@@ -11,6 +11,7 @@ use super::client_cache::ClientCache;
 use crate::api::PatchSet;
 use crate::api::build::ImageStatus;
 use crate::api::delivery::{CommitStatus, Delivery, DeliveryGit, ProposalStatus};
+use crate::deliver::{DeliveredImage, PatchSetName};
 use crate::forge::{MissingLabels, PullRequestClient};
 use crate::plan::Failure;
 use crate::source::{Signer, Upstream};
@@ -110,12 +111,14 @@ pub struct Order {
 }
 
 impl Order {
-    /// Namespace and name of the `PatchSet`.
-    pub fn key(&self) -> (String, String) {
-        (
-            self.patch_set.namespace().unwrap_or_default(),
-            self.patch_set.name_any(),
-        )
+    /// The image, as files and messages name it.
+    pub fn delivered_image(&self) -> DeliveredImage {
+        let patch_set = &self.patch_set;
+        let name = PatchSetName {
+            namespace: patch_set.namespace().unwrap_or_default(),
+            name: patch_set.name_any(),
+        };
+        delivered_image(name, &self.image)
     }
 
     /// A commit of the repository.
@@ -126,5 +129,17 @@ impl Order {
             commit: commit.to_owned(),
             paths: self.git.paths.clone(),
         }
+    }
+}
+
+/// An image, as files and messages name it.
+pub fn delivered_image(patch_set: PatchSetName, image: &ImageStatus) -> DeliveredImage {
+    DeliveredImage {
+        patch_set,
+        repository: image.repository.clone(),
+        tag: image.tag.clone(),
+        digest: image.digest.clone(),
+        reference: image.reference.clone(),
+        revision: image.revision.clone(),
     }
 }

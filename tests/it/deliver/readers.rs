@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use patchset::deliver::{Edited, Error, edit};
+use patchset::deliver::{EditError, EditedFile, edit_file};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -146,13 +146,13 @@ impl Chance {
 
 /// Checks edits against what the other readers make of the files before and after. Returns how many values changed.
 fn check(texts: &[String]) -> usize {
-    let results: Vec<Result<Edited, Error>> = texts.iter().map(|text| edited(text)).collect();
+    let results: Vec<Result<EditedFile, EditError>> = texts.iter().map(|text| edited(text)).collect();
     let before: Vec<&str> = texts.iter().map(String::as_str).collect();
     let after: Vec<&str> = texts
         .iter()
         .zip(&results)
         .map(|(text, result)| match result {
-            Ok(Edited { text: Some(text), .. }) => text,
+            Ok(EditedFile { text: Some(text), .. }) => text,
             _ => text.as_str(),
         })
         .collect();
@@ -209,7 +209,7 @@ fn check(texts: &[String]) -> usize {
 }
 
 /// Nothing but the values of the changed lines is another.
-fn assert_bytes(before: &str, after: &str, edited: &Edited) {
+fn assert_bytes(before: &str, after: &str, edited: &EditedFile) {
     fn lines(text: &str) -> Vec<&str> {
         text.split_inclusive(['\n', '\r']).collect()
     }
@@ -252,7 +252,7 @@ fn assert_bytes(before: &str, after: &str, edited: &Edited) {
 }
 
 /// The changed nodes are strings of the wanted text, as many as there are changes or more, by aliases, and the others are what they were.
-fn assert_nodes(before: &[Node], after: &[Node], edited: &Edited, text: &str) {
+fn assert_nodes(before: &[Node], after: &[Node], edited: &EditedFile, text: &str) {
     assert_eq!(before.len(), after.len(), "{text:?}");
     let mut lines = BTreeSet::new();
     for (before, after) in before.iter().zip(after).filter(|(before, after)| before != after) {
@@ -556,7 +556,7 @@ fn what_is_a_string_is_what_all_readers_take_for_one() {
     let mut image = image();
     for (index, text) in texts.iter().enumerate() {
         image.tag.clone_from(text);
-        let edit = |file: &str| edit(file, |_| Some(&image));
+        let edit = |file: &str| edit_file(file, |_| Some(&image));
         // What all readers take for the string that is written.
         let is_value = |nodes: &[Node]| {
             nodes

@@ -3,21 +3,17 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::api::build::ImageStatus;
+use super::image::{DeliveredImage, PatchSetName};
 
 /// The key of a marker, as Flux has `$imagepolicy`.
-pub(super) const KEY: &str = "$patchset";
+pub(super) const MARKER_KEY: &str = "$patchset";
 
 /// The key of Flux's own markers.
-const FLUX: &str = "$imagepolicy";
-
-/// The longest name of an object and of a namespace (RFC 1123).
-const LONGEST_NAME: usize = 253;
-const LONGEST_NAMESPACE: usize = 63;
+const FLUX_KEY: &str = "$imagepolicy";
 
 /// Which part of an image a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Field {
+pub enum ImageField {
     /// Repository, tag and digest; what a marker without a field stands for.
     Reference,
     /// The repository.
@@ -31,12 +27,10 @@ pub enum Field {
 /// Marks a value as an image of a `PatchSet`, or a part of it: `# {"$patchset": "namespace:name:tag"}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Marker {
-    /// The namespace of the `PatchSet`.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
+    /// The `PatchSet`.
+    pub patch_set: PatchSetName,
     /// The part.
-    pub field: Field,
+    pub field: ImageField,
 }
 
 /// Why a comment is no marker.
@@ -46,10 +40,10 @@ pub enum MarkerError {
     #[error("write it as {{\"$patchset\": \"namespace:name:tag\"}} with nothing else in the comment ({0})")]
     Json(String),
     /// It has another key.
-    #[error("it has the key {0:?}, which is unknown: {KEY:?} is the one that marks a value")]
+    #[error("it has the key {0:?}, which is unknown: {MARKER_KEY:?} is the one that marks a value")]
     Key(String),
     /// Flux and this controller would both write the value.
-    #[error("it stands beside {FLUX}: only one of the two can write a value")]
+    #[error("it stands beside {FLUX_KEY}: only one of the two can write a value")]
     Both,
     /// The text is no marker.
     #[error("{0:?} is not namespace:name, or namespace:name:field")]
@@ -63,36 +57,36 @@ pub enum MarkerError {
 }
 
 impl Marker {
-    /// Reads a comment's text, without its `#`. Nothing where it is no JSON object with the key.
-    pub(super) fn of_comment(comment: &str) -> Option<Result<Self, MarkerError>> {
+    /// Reads a comment's text, without its `#`. `None` where it is no JSON object with the key.
+    pub(super) fn from_comment(comment: &str) -> Option<Result<Self, MarkerError>> {
         let text = comment.trim();
-        if !text.starts_with('{') || !text.contains(KEY) {
+        if !text.starts_with('{') || !text.contains(MARKER_KEY) {
             return None;
         }
         let read: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_str(text);
         Some(match read {
             Err(error) => Err(MarkerError::Json(error.to_string())),
-            Ok(map) if map.contains_key(FLUX) => Err(MarkerError::Both),
-            Ok(map) if map.len() == 1 && !map.contains_key(KEY) => {
+            Ok(map) if map.contains_key(FLUX_KEY) => Err(MarkerError::Both),
+            Ok(map) if map.len() == 1 && !map.contains_key(MARKER_KEY) => {
                 let key = map.keys().next().map(String::as_str).unwrap_or_default();
                 Err(MarkerError::Key(shortened(key)))
             }
-            Ok(map) => match (map.len(), map.get(KEY).and_then(|value| value.as_str())) {
+            Ok(map) => match (map.len(), map.get(MARKER_KEY).and_then(|value| value.as_str())) {
                 (1, Some(text)) => text.parse(),
-                (1, None) => Err(MarkerError::Json(format!("{KEY} is no text"))),
+                (1, None) => Err(MarkerError::Json(format!("{MARKER_KEY} is no text"))),
                 _ => Err(MarkerError::Json("there are other keys".to_owned())),
             },
         })
     }
 
-    /// The part of an image that it marks.
+    /// Returns the part of an image that it marks.
     #[must_use]
-    pub fn value<'a>(&self, image: &'a ImageStatus) -> &'a str {
+    pub fn value_of<'a>(&self, image: &'a DeliveredImage) -> &'a str {
         match self.field {
-            Field::Reference => &image.reference,
-            Field::Repository => &image.repository,
-            Field::Tag => &image.tag,
-            Field::Digest => &image.digest,
+            ImageField::Reference => &image.reference,
+            ImageField::Repository => &image.repository,
+            ImageField::Tag => &image.tag,
+            ImageField::Digest => &image.digest,
         }
     }
 }
@@ -107,49 +101,29 @@ impl FromStr for Marker {
         else {
             return Err(MarkerError::Parts(shortened(text)));
         };
-        for (part, longest) in [(namespace, LONGEST_NAMESPACE), (name, LONGEST_NAME)] {
-            if !is_name(part, longest) {
-                return Err(MarkerError::Name(shortened(part)));
-            }
-        }
+        let patch_set = PatchSetName::checked(namespace, name);
+        let patch_set = patch_set.map_err(|part| MarkerError::Name(shortened(part)))?;
         let field = match field {
-            None | Some("reference") => Field::Reference,
-            Some("repository") => Field::Repository,
-            Some("tag") => Field::Tag,
-            Some("digest") => Field::Digest,
+            None | Some("reference") => ImageField::Reference,
+            Some("repository") => ImageField::Repository,
+            Some("tag") => ImageField::Tag,
+            Some("digest") => ImageField::Digest,
             Some(other) => return Err(MarkerError::Field(shortened(other))),
         };
-        Ok(Self {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            field,
-        })
+        Ok(Self { patch_set, field })
     }
 }
 
 impl fmt::Display for Marker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.namespace, self.name)?;
+        write!(f, "{}:{}", self.patch_set.namespace, self.patch_set.name)?;
         match self.field {
-            Field::Reference => Ok(()),
-            Field::Repository => f.write_str(":repository"),
-            Field::Tag => f.write_str(":tag"),
-            Field::Digest => f.write_str(":digest"),
+            ImageField::Reference => Ok(()),
+            ImageField::Repository => f.write_str(":repository"),
+            ImageField::Tag => f.write_str(":tag"),
+            ImageField::Digest => f.write_str(":digest"),
         }
     }
-}
-
-/// Whether a text is a DNS subdomain (RFC 1123), as names of objects are.
-fn is_name(text: &str, longest: usize) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    text.len() <= longest && text.split('.').all(is_label)
 }
 
 /// At most 100 characters of a text, for messages.
@@ -164,10 +138,10 @@ mod tests {
     #[test]
     fn markers_are_read_as_they_are_written() {
         for (text, field) in [
-            ("ours:glance-2025.2", Field::Reference),
-            ("ours:glance-2025.2:repository", Field::Repository),
-            ("ours:glance-2025.2:tag", Field::Tag),
-            ("ours:glance-2025.2:digest", Field::Digest),
+            ("ours:glance-2025.2", ImageField::Reference),
+            ("ours:glance-2025.2:repository", ImageField::Repository),
+            ("ours:glance-2025.2:tag", ImageField::Tag),
+            ("ours:glance-2025.2:digest", ImageField::Digest),
         ] {
             let marker: Marker = text.parse().unwrap();
             assert_eq!((marker.field, marker.to_string().as_str()), (field, text));
@@ -201,7 +175,7 @@ mod tests {
                 "repository, tag, digest and reference",
             ),
         ] {
-            let error = Marker::of_comment(comment).unwrap().unwrap_err().to_string();
+            let error = Marker::from_comment(comment).unwrap().unwrap_err().to_string();
             assert!(error.contains(expected), "{comment}: {error}");
         }
         for comment in [
@@ -209,7 +183,7 @@ mod tests {
             "see $patchset",
             r#"image: x # {"$patchset": "a:b"}"#,
         ] {
-            assert_eq!(Marker::of_comment(comment), None, "{comment}");
+            assert_eq!(Marker::from_comment(comment), None, "{comment}");
         }
     }
 }

@@ -9,7 +9,7 @@ const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", 
 
 /// What a plain scalar is to go-yaml 2 and 3 (their `resolve.go`), YAML 1.1 as `PyYAML` reads it, or YAML 1.2 (10.3.2), where
 /// it is no string to one of them. Lengths and ranges are left out: what is too large for a number is written in quotes too.
-static NO_STRING: LazyLock<Option<Regex>> = LazyLock::new(|| {
+static NOT_A_STRING: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let integer = "[-+]?(0x[0-9a-fA-F_]+|0b[01_]+|0[0-7_]*|[1-9][0-9_]*)|0o[0-7]+";
     let sixty = "[-+]?([1-9][0-9_]*(:[0-5]?[0-9])+|[0-9][0-9_]*(:[0-5]?[0-9])+\\.[0-9_]*)";
     let float = "[-+]?(\\.[0-9][0-9_]*|[0-9][0-9_]*(\\.[0-9_]*)?)([eE][-+]?[0-9]+)?";
@@ -32,16 +32,16 @@ static NUMBER_OF_GO: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// Whether a plain scalar is a string to every reader that counts.
 pub(super) fn reads_as_string(text: &str) -> bool {
-    let is = |pattern: &LazyLock<Option<Regex>>, text: &str| {
+    let matches = |pattern: &LazyLock<Option<Regex>>, text: &str| {
         pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
     };
     let may_be_number = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-'));
-    !(is(&NO_STRING, text) || may_be_number && is(&NUMBER_OF_GO, &text.replace('_', "")))
+    !(matches(&NOT_A_STRING, text) || may_be_number && matches(&NUMBER_OF_GO, &text.replace('_', "")))
 }
 
 /// Whether a text can be written without quotes, and is read as a string, for readers of YAML 1.1
 /// (<https://yaml.org/type/>) and 1.2. Where that is not certain it is not: quotes do no harm.
-pub(super) fn is_string(text: &str) -> bool {
+pub(super) fn is_safe_plain(text: &str) -> bool {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@' | '+');
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     starts_well
@@ -114,7 +114,7 @@ mod tests {
             "",
         ] {
             assert!(!reads_as_string(text), "{text}");
-            assert!(!is_string(text), "{text}");
+            assert!(!is_safe_plain(text), "{text}");
         }
         for text in [
             "1.2.3",
@@ -166,7 +166,7 @@ mod tests {
             "é",
             "y",
         ] {
-            assert!(!is_string(text), "{text}");
+            assert!(!is_safe_plain(text), "{text}");
         }
         for text in [
             "v1.10",
@@ -179,7 +179,7 @@ mod tests {
             "1f0c2d3",
             "_x",
         ] {
-            assert!(is_string(text), "{text}");
+            assert!(is_safe_plain(text), "{text}");
         }
     }
 }

@@ -3,66 +3,54 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::api::build::ImageStatus;
+use super::image::{DeliveredImage, PatchSetName};
 
 /// The template of a message, where there is no other.
 pub const DEFAULT_MESSAGE: &str = "Deliver {images}\n\n{list}";
 
 /// What a commit's trailers begin with (git-interpret-trailers(1)).
-const TRAILER: &str = "Patchset";
+const IMAGE_KEY: &str = "Patchset";
 
 /// The trailer with the commit that a commit on a branch of its own was made on.
-const PARENT: &str = "Patchset-Parent";
+const PARENT_KEY: &str = "Patchset-Parent";
 
 /// The longest message, in bytes, without its trailers.
-const LONGEST: usize = 16 << 10;
+const MAX_MESSAGE_BYTES: usize = 16 << 10;
 
 /// How many images a subject names.
-const MOST_NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// How many images or files a text lists.
-const MOST_LISTED: usize = 50;
+const MAX_LISTED: usize = 50;
 
 /// What the trailers of a commit say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trailers {
-    /// The images that wait on a branch with this commit, by namespace and name of their `PatchSet`.
-    pub images: BTreeMap<(String, String), String>,
+    /// The images that wait on a branch with this commit, by their `PatchSet`.
+    pub images: BTreeMap<PatchSetName, String>,
     /// The commit that this one was made on, where all commits of the branch from the followed one on are of this controller.
     pub parent: Option<String>,
 }
 
 /// Reads the trailers of a message.
 #[must_use]
-pub fn trailers(message: &str) -> Trailers {
+pub fn parse_trailers(message: &str) -> Trailers {
     let mut trailers = Trailers::default();
     let last = message.trim_end().rsplit("\n\n").next().unwrap_or_default();
     for line in last.lines() {
         let Some((key, value)) = line.split_once(": ") else {
             continue;
         };
-        if key == PARENT {
+        if key == PARENT_KEY {
             trailers.parent = Some(value.trim().to_owned());
-        } else if key == TRAILER
+        } else if key == IMAGE_KEY
             && let Some((name, reference)) = value.split_once(' ')
-            && let Some((namespace, name)) = name.split_once('/')
+            && let Ok(patch_set) = name.parse()
         {
-            let key = (namespace.to_owned(), name.to_owned());
-            trailers.images.insert(key, reference.trim().to_owned());
+            trailers.images.insert(patch_set, reference.trim().to_owned());
         }
     }
     trailers
-}
-
-/// An image that a commit delivers.
-#[derive(Clone, Copy, Debug)]
-pub struct Delivered<'a> {
-    /// The namespace of its `PatchSet`.
-    pub namespace: &'a str,
-    /// The name of its `PatchSet`.
-    pub name: &'a str,
-    /// The image.
-    pub image: &'a ImageStatus,
 }
 
 /// Why there is no message.
@@ -81,7 +69,7 @@ pub enum MessageError {
     #[error("it holds a control character")]
     Control,
     /// It is too long.
-    #[error("it makes a message of more than {LONGEST} bytes")]
+    #[error("it makes a message of more than {MAX_MESSAGE_BYTES} bytes")]
     TooLong,
 }
 
@@ -92,11 +80,11 @@ pub enum MessageError {
 /// # Errors
 ///
 /// Where the template is none, or makes no message.
-pub fn message(
+pub fn commit_message(
     template: &str,
-    images: &[Delivered<'_>],
+    images: &[&DeliveredImage],
     files: &[&str],
-    more: &Trailers,
+    given: &Trailers,
 ) -> Result<String, MessageError> {
     let mut text = String::new();
     let mut rest = template;
@@ -104,11 +92,11 @@ pub fn message(
         let (name, tail) = after.split_once('}').ok_or(MessageError::Braces)?;
         text.push_str(before);
         match name {
-            "images" => text.push_str(&named(images)),
-            "list" => text.push_str(&listed(images)),
+            "images" => text.push_str(&image_names(images)),
+            "list" => text.push_str(&image_lines(images)),
             "files" => {
                 let lines: Vec<String> = files.iter().map(|file| (*file).to_owned()).collect();
-                text.push_str(&cut(lines));
+                text.push_str(&shortened_list(lines));
             }
             other => return Err(MessageError::Unknown(other.chars().take(50).collect())),
         }
@@ -130,41 +118,39 @@ pub fn message(
     if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
         return Err(MessageError::Control);
     }
-    if text.len() > LONGEST {
+    if text.len() > MAX_MESSAGE_BYTES {
         return Err(MessageError::TooLong);
     }
     let mut message = format!("{text}\n\n");
-    let mut references = more.images.clone();
-    references.extend(images.iter().map(|image| {
-        let key = (image.namespace.to_owned(), image.name.to_owned());
-        (key, image.image.reference.clone())
-    }));
-    for ((namespace, name), reference) in references {
+    let mut references = given.images.clone();
+    let delivered = images.iter();
+    references.extend(delivered.map(|image| (image.patch_set.clone(), image.reference.clone())));
+    for (patch_set, reference) in references {
         // Writing to a string does not fail.
-        let _ = writeln!(message, "{TRAILER}: {namespace}/{name} {reference}");
+        let _ = writeln!(message, "{IMAGE_KEY}: {patch_set} {reference}");
     }
-    if let Some(parent) = &more.parent {
-        let _ = writeln!(message, "{PARENT}: {parent}");
+    if let Some(parent) = &given.parent {
+        let _ = writeln!(message, "{PARENT_KEY}: {parent}");
     }
     Ok(message)
 }
 
 /// Lines, not more than anybody reads.
-fn cut(mut lines: Vec<String>) -> String {
-    if let Some(more) = lines.len().checked_sub(MOST_LISTED).filter(|more| *more > 0) {
-        lines.truncate(MOST_LISTED);
+fn shortened_list(mut lines: Vec<String>) -> String {
+    if let Some(more) = lines.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
+        lines.truncate(MAX_LISTED);
         lines.push(format!("… and {more} more"));
     }
     lines.join("\n")
 }
 
-fn named(images: &[Delivered<'_>]) -> String {
+fn image_names(images: &[&DeliveredImage]) -> String {
     let mut names: Vec<String> = images
         .iter()
-        .take(MOST_NAMED)
-        .map(|image| format!("{} {}", image.name, image.image.tag))
+        .take(MAX_NAMED)
+        .map(|image| format!("{} {}", image.patch_set.name, image.tag))
         .collect();
-    if let Some(more) = images.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+    if let Some(more) = images.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
         names.push(format!("{more} more"));
     }
     match names.split_last() {
@@ -173,62 +159,43 @@ fn named(images: &[Delivered<'_>]) -> String {
     }
 }
 
-fn listed(images: &[Delivered<'_>]) -> String {
+fn image_lines(images: &[&DeliveredImage]) -> String {
     let lines: Vec<String> = images
         .iter()
         .map(|image| {
             format!(
-                "- {}/{}: {} from {}",
-                image.namespace, image.name, image.image.reference, image.image.revision
+                "- {}: {} from {}",
+                image.patch_set, image.reference, image.revision
             )
         })
         .collect();
-    cut(lines)
+    shortened_list(lines)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn image(tag: &str) -> ImageStatus {
-        ImageStatus {
-            repository: "r/glance".into(),
-            tag: tag.into(),
-            digest: "sha256:00".into(),
-            reference: format!("r/glance:{tag}@sha256:00"),
-            revision: "31.0.0@sha1:00".into(),
-            inputs_digest: "sha256:11".into(),
-            ..ImageStatus::default()
-        }
-    }
-
-    fn delivered<'a>(name: &'a str, image: &'a ImageStatus) -> Delivered<'a> {
-        Delivered {
-            namespace: "ours",
-            name,
-            image,
-        }
-    }
+    use crate::image::tests::image;
 
     #[test]
     fn a_message_names_what_is_delivered() {
-        let (one, two) = (image("1"), image("2"));
-        let images = [delivered("glance", &one), delivered("nova", &two)];
+        let (glance, nova) = (image("glance", "1"), image("nova", "2"));
+        let images = [&glance, &nova];
         assert_eq!(
-            message(DEFAULT_MESSAGE, &images, &["a.yaml"], &Trailers::default()).unwrap(),
+            commit_message(DEFAULT_MESSAGE, &images, &["a.yaml"], &Trailers::default()).unwrap(),
             "Deliver glance 1 and nova 2\n\n\
             - ours/glance: r/glance:1@sha256:00 from 31.0.0@sha1:00\n\
-            - ours/nova: r/glance:2@sha256:00 from 31.0.0@sha1:00\n\n\
-            Patchset: ours/glance r/glance:1@sha256:00\nPatchset: ours/nova r/glance:2@sha256:00\n"
+            - ours/nova: r/nova:2@sha256:00 from 31.0.0@sha1:00\n\n\
+            Patchset: ours/glance r/glance:1@sha256:00\nPatchset: ours/nova r/nova:2@sha256:00\n"
         );
         let more = Trailers {
-            images: BTreeMap::from([(("ours".into(), "other".into()), "r/other:1@sha256:00".into())]),
+            images: BTreeMap::from([(PatchSetName::new("ours", "other"), "r/other:1@sha256:00".into())]),
             parent: Some("abc".into()),
         };
-        let read = trailers(&message("x", &images, &[], &more).unwrap());
+        let read = parse_trailers(&commit_message("x", &images, &[], &more).unwrap());
         assert_eq!((read.images.len(), read.parent.as_deref()), (3, Some("abc")));
         assert_eq!(
-            read.images[&("ours".into(), "glance".into())],
+            read.images[&PatchSetName::new("ours", "glance")],
             "r/glance:1@sha256:00"
         );
         for other in [
@@ -236,18 +203,13 @@ mod tests {
             "Patchset: in/the subject\n\nand a text",
             "Merge branch 'x'\n\nPatchsets: a/b c\n",
         ] {
-            assert_eq!(trailers(other), Trailers::default(), "{other}");
+            assert_eq!(parse_trailers(other), Trailers::default(), "{other}");
         }
-        let long = message(
-            "x\n\n{list}\n{files}",
-            &vec![delivered("a", &one); 500],
-            &vec!["f"; 500],
-            &more,
-        )
-        .unwrap();
+        let one = image("a", "1");
+        let long = commit_message("x\n\n{list}\n{files}", &vec![&one; 500], &vec!["f"; 500], &more).unwrap();
         assert_eq!(long.matches("… and 450 more").count(), 2);
-        let many = [delivered("a", &one); 5];
-        let message = message(
+        let many = [&one; 5];
+        let message = commit_message(
             "images: {images}\n\n{files}\n",
             &many,
             &["a.yaml", "b.yaml"],
@@ -259,14 +221,17 @@ mod tests {
 
     #[test]
     fn what_makes_no_message_is_told() {
-        let one = image("1");
-        let made = |template: &str| message(template, &[delivered("a", &one)], &[], &Trailers::default());
+        let one = image("a", "1");
+        let made = |template: &str| commit_message(template, &[&one], &[], &Trailers::default());
         assert_eq!(made("{nope}"), Err(MessageError::Unknown("nope".into())));
         assert_eq!(made("{images"), Err(MessageError::Braces));
         assert_eq!(made("images}"), Err(MessageError::Braces));
         assert_eq!(made("{files}"), Err(MessageError::NoSubject));
         assert_eq!(made("\nlate"), Err(MessageError::NoSubject));
         assert_eq!(made("bell \u{7}"), Err(MessageError::Control));
-        assert_eq!(made(&"a".repeat(LONGEST + 1)), Err(MessageError::TooLong));
+        assert_eq!(
+            made(&"a".repeat(MAX_MESSAGE_BYTES + 1)),
+            Err(MessageError::TooLong)
+        );
     }
 }

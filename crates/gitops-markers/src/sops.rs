@@ -2,11 +2,18 @@
 
 /// Looks at a document's nodes for the part that SOPS writes: `sops` at the top, with `mac` in it.
 #[derive(Default)]
-pub(super) struct Seal {
+pub(super) struct SopsSeal {
     top: Pairs,
     sops: Option<Pairs>,
     has_sum: bool,
     is_of_encrypted_values: bool,
+}
+
+/// What holds other nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Collection {
+    Mapping,
+    Sequence,
 }
 
 /// A mapping whose nodes are keys and values in turn.
@@ -17,7 +24,7 @@ struct Pairs {
 }
 
 impl Pairs {
-    /// Takes the next node. Returns the key whose value it is; nothing where it is a key itself.
+    /// Takes the next node. Returns the key whose value it is; `None` where it is a key itself.
     fn next(&mut self, text: &str) -> Option<String> {
         let key = self.key.take();
         if key.is_none() {
@@ -27,13 +34,13 @@ impl Pairs {
     }
 }
 
-impl Seal {
+impl SopsSeal {
     /// A collection begins inside so many others.
-    pub(super) fn enter(&mut self, depth: usize, is_mapping: bool) {
+    pub(super) fn enter(&mut self, depth: usize, collection: Collection) {
         match depth {
             1 => {
                 let is_sops = self.top.next("").is_some_and(|key| key == "sops");
-                self.sops = (is_sops && is_mapping).then(Pairs::default);
+                self.sops = (is_sops && collection == Collection::Mapping).then(Pairs::default);
             }
             2 => drop(self.sops.as_mut().and_then(|pairs| pairs.next(""))),
             _ => {}

@@ -3,18 +3,20 @@
 //! The parser is `granit-parser`, in its settings that are nearest to libyaml, from which go-yaml comes, by which
 //! Kubernetes, Helm and kustomize read.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StructureStyle, Tag, options};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StructureStyle, options};
 
-use super::sops::Seal;
+use super::sops::{Collection, SopsSeal};
 
 /// How many collections may be in each other: as many as go-yaml takes.
-const DEEPEST: usize = 10_000;
+const MAX_DEPTH: usize = 10_000;
 
 /// The most documents that are passed over because they cannot be read. What follows is not read.
-const MOST_FAULTS: usize = 100;
+const MAX_UNREADABLE: usize = 100;
+
+/// The tag of a string.
+const STRING_TAG: &str = "tag:yaml.org,2002:str";
 
 /// A scalar that has bytes of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub(super) struct Comment {
 
 /// A document that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct UnreadableDocument {
     /// The bytes of the document.
     pub(super) bytes: Range<usize>,
     /// Where reading ended: the line, from 1.
@@ -61,11 +63,22 @@ pub(super) struct Fault {
 
 /// An event without its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    /// A scalar: its value, its anchor and its tag. Whether it is plain, because that decides what a plain word means.
-    Scalar(String, bool, usize, Option<String>),
+pub(super) enum StreamEvent {
+    /// A scalar.
+    Scalar(ScalarEvent),
     /// Anything else.
     Other(String),
+}
+
+/// What the event of a scalar says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ScalarEvent {
+    pub(super) value: String,
+    /// That decides what a plain word means.
+    pub(super) is_plain: bool,
+    /// The number of its anchor; 0 for none.
+    pub(super) anchor: usize,
+    pub(super) tag: Option<String>,
 }
 
 /// A stream, as its events say it.
@@ -76,30 +89,30 @@ pub(super) struct Stream {
     /// In the order of their bytes.
     pub(super) comments: Vec<Comment>,
     /// All events without their places, but for comments.
-    pub(super) events: Vec<Said>,
+    pub(super) events: Vec<StreamEvent>,
     /// The documents that cannot be read. Nothing of them is in the other lists.
-    pub(super) faults: Vec<Fault>,
+    pub(super) unreadable: Vec<UnreadableDocument>,
     /// Whether a document was encrypted by SOPS with a check sum of all values, also of those that are not encrypted.
     pub(super) is_sealed: bool,
 }
 
 /// Reads a stream. A document that cannot be read is passed over.
-pub(super) fn read(text: &str) -> Stream {
+pub(super) fn read_stream(text: &str) -> Stream {
     let options = options! {
-        flow_nesting_limit: DEEPEST,
-        block_nesting_limit: DEEPEST,
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
         max_buffered_comment_events: usize::MAX,
         block_scalar_eof_without_line_feed: true,
     };
     let mut parser = Parser::new_from_str_with_options(text, options);
-    let mut reader = Reader::new(text);
+    let mut reader = StreamReader::new(text);
     loop {
         match parser.next() {
             None => break,
             Some(Ok((event, span))) => reader.take(event, span),
             Some(Err(error)) => {
-                reader.fail(&error);
-                let goes_on = reader.stream.faults.len() < MOST_FAULTS;
+                reader.give_up_document(&error);
+                let goes_on = reader.stream.unreadable.len() < MAX_UNREADABLE;
                 if !goes_on || !matches!(parser.proceed_next_document(), Ok(true)) {
                     break;
                 }
@@ -110,37 +123,45 @@ pub(super) fn read(text: &str) -> Stream {
     reader.stream
 }
 
+/// Where the document begins that is being read.
+#[derive(Clone, Copy, Default)]
+struct DocumentStart {
+    byte: usize,
+    /// How many scalars and events there are before it.
+    scalars: usize,
+    events: usize,
+}
+
 /// A stream as far as it is read.
-struct Reader<'a> {
+struct StreamReader<'a> {
     text: &'a str,
     stream: Stream,
-    /// Where the document begins that is being read: its bytes, and its place among the scalars and events.
-    document: (usize, usize, usize),
+    document: DocumentStart,
     /// For each open collection, whether it is one in brackets or braces.
     open: Vec<bool>,
     flow: usize,
-    seal: Seal,
+    seal: SopsSeal,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> StreamReader<'a> {
     fn new(text: &'a str) -> Self {
         Self {
             text,
             stream: Stream::default(),
-            document: (0, 0, 0),
+            document: DocumentStart::default(),
             open: Vec::new(),
             flow: 0,
-            seal: Seal::default(),
+            seal: SopsSeal::default(),
         }
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) {
         let bytes = self.bytes(span);
-        if let Some(fault) = self.stream.faults.last_mut()
-            && fault.bytes.end > bytes.start
+        if let Some(document) = self.stream.unreadable.last_mut()
+            && document.bytes.end > bytes.start
             && !matches!(event, Event::StreamEnd)
         {
-            fault.bytes.end = bytes.start.max(fault.bytes.start);
+            document.bytes.end = bytes.start.max(document.bytes.start);
         }
         match &event {
             Event::Comment(..) => {
@@ -151,11 +172,14 @@ impl<'a> Reader<'a> {
                 });
                 return;
             }
-            Event::DocumentStart(..) => self.begin(bytes.start),
+            Event::DocumentStart(..) => self.begin_document(bytes.start),
             Event::MappingStart(style, ..) | Event::SequenceStart(style, ..) => {
                 let is_flow = *style == StructureStyle::Flow;
-                self.seal
-                    .enter(self.open.len(), matches!(event, Event::MappingStart(..)));
+                let collection = match event {
+                    Event::MappingStart(..) => Collection::Mapping,
+                    _ => Collection::Sequence,
+                };
+                self.seal.enter(self.open.len(), collection);
                 self.flow += usize::from(is_flow);
                 self.open.push(is_flow);
             }
@@ -168,73 +192,77 @@ impl<'a> Reader<'a> {
         }
         let is_end = matches!(event, Event::DocumentEnd);
         if let Event::Scalar(value, style, anchor, tag) = event {
-            self.scalar(value, style, anchor, tag, span);
+            let scalar = ScalarEvent {
+                value: value.into_owned(),
+                is_plain: style == ScalarStyle::Plain,
+                anchor,
+                tag: tag.map(|tag| tag.to_string()),
+            };
+            self.take_scalar(&scalar, style, span);
+            self.stream.events.push(StreamEvent::Scalar(scalar));
         } else {
-            self.stream.events.push(Said::Other(format!("{event:?}")));
+            self.stream.events.push(StreamEvent::Other(format!("{event:?}")));
         }
         if is_end {
             self.stream.is_sealed |= self.seal.is_broken_by_edits();
-            self.begin(bytes.end);
+            self.begin_document(bytes.end);
         }
     }
 
-    fn scalar(
-        &mut self,
-        value: Cow<'_, str>,
-        style: ScalarStyle,
-        anchor: usize,
-        tag: Option<Cow<'_, Tag>>,
-        span: Span,
-    ) {
-        self.seal.scalar(self.open.len(), &value);
+    fn take_scalar(&mut self, scalar: &ScalarEvent, style: ScalarStyle, span: Span) {
+        self.seal.scalar(self.open.len(), &scalar.value);
         let bytes = self.bytes(span);
-        let tag = tag.map(|tag| tag.to_string());
-        let is_string = tag.as_deref() == Some("tag:yaml.org,2002:str");
         // An empty one has no bytes of its own; the parser may put it anywhere.
-        if style != ScalarStyle::Plain || !bytes.is_empty() {
-            self.stream.scalars.push(Scalar {
-                bytes,
-                style,
-                value: value.to_string(),
-                is_string: is_string || style != ScalarStyle::Plain,
-                other_tag: tag
-                    .as_ref()
-                    .filter(|tag| !is_string && tag.as_str() != "!")
-                    .and(span.tag_span())
-                    .and_then(|span| self.text.get(self.bytes(span)))
-                    .map(str::to_owned),
-                flow: self.flow,
-                event: self.stream.events.len(),
-            });
+        if scalar.is_plain && bytes.is_empty() {
+            return;
         }
-        let is_plain = style == ScalarStyle::Plain;
-        let said = Said::Scalar(value.into_owned(), is_plain, anchor, tag);
-        self.stream.events.push(said);
+        let tag = scalar.tag.as_deref();
+        let is_string = tag == Some(STRING_TAG);
+        let has_other_tag = tag.is_some_and(|tag| !is_string && tag != "!");
+        let tag_span = span.tag_span().filter(|_| has_other_tag);
+        let other_tag = tag_span.and_then(|span| self.text.get(self.bytes(span)));
+        self.stream.scalars.push(Scalar {
+            bytes,
+            style,
+            value: scalar.value.clone(),
+            is_string: is_string || !scalar.is_plain,
+            other_tag: other_tag.map(str::to_owned),
+            flow: self.flow,
+            event: self.stream.events.len(),
+        });
     }
 
     /// Another document begins.
-    fn begin(&mut self, at: usize) {
-        self.document = (at, self.stream.scalars.len(), self.stream.events.len());
+    fn begin_document(&mut self, at: usize) {
+        self.document = DocumentStart {
+            byte: at,
+            scalars: self.stream.scalars.len(),
+            events: self.stream.events.len(),
+        };
         self.open.clear();
         self.flow = 0;
-        self.seal = Seal::default();
+        self.seal = SopsSeal::default();
     }
 
     /// The document cannot be read further.
-    fn fail(&mut self, error: &ScanError) {
-        let (start, scalars, events) = self.document;
+    fn give_up_document(&mut self, error: &ScanError) {
+        let DocumentStart {
+            byte: start,
+            scalars,
+            events,
+        } = self.document;
         self.stream.scalars.truncate(scalars);
         self.stream.events.truncate(events);
-        self.stream.events.push(Said::Other("a fault".to_owned()));
+        self.stream.events.push(StreamEvent::Other("a fault".to_owned()));
         self.stream.comments.retain(|comment| comment.bytes.start < start);
-        self.stream.faults.push(Fault {
+        self.stream.unreadable.push(UnreadableDocument {
             bytes: start..self.text.len(),
             line: error.marker().line(),
             column: error.marker().col() + 1,
             kind: error.kind().clone(),
         });
         let next = self.text.len();
-        self.begin(next);
+        self.begin_document(next);
     }
 
     fn bytes(&self, span: Span) -> Range<usize> {

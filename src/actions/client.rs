@@ -30,8 +30,9 @@ const PERMISSIONS: AppPermissions = AppPermissions {
 
 /// A client for one login.
 ///
-/// It is meant to be kept: it holds the tokens of a GitHub App, remembers runs so that looking at an unchanged one costs
-/// no request of the rate limit, and sends nothing while the server wants no requests.
+/// It is meant to be kept: it holds the tokens of a GitHub App, remembers runs so that looking at
+/// an unchanged one costs no request of the rate limit, and sends nothing while the server wants no
+/// requests.
 pub struct ActionsClient {
     pub(super) rest: ApiClient,
     pub(super) max_log_bytes: usize,
@@ -62,13 +63,15 @@ impl ActionsClient {
         })
     }
 
-    /// Starts a workflow with the inputs `request_id` and `build`, the latter one JSON text. It gives the run's number,
-    /// which servers before Enterprise Server 3.21 do not tell: there [`ActionsClient::find_run`] finds it a few seconds later.
+    /// Starts a workflow with the inputs `request_id` and `build`, the latter one JSON text.
+    ///
+    /// It gives the run's number, which servers before Enterprise Server 3.21 do not tell: there
+    /// [`ActionsClient::find_run`] finds it a few seconds later.
     ///
     /// # Errors
     ///
-    /// [`Error::Ambiguous`] where a run may have been started although no answer says so: look for it before dispatching
-    /// again. After all other errors no run was started.
+    /// [`Error::Ambiguous`] where a run may have been started although no answer says so: look for
+    /// it before dispatching again. After all other errors no run was started.
     pub async fn dispatch(
         &self,
         workflow: &Workflow,
@@ -114,15 +117,18 @@ impl ActionsClient {
         self.rest.send(&workflow.repository, &request).await
     }
 
-    /// Finds the run that has a request's id in its title, among those that were dispatched since a time (with five
-    /// minutes to spare for clocks that differ). Where there are several it is the first of them.
+    /// Finds the run that has a request's id in its title, among those that were dispatched since a
+    /// time (with five minutes to spare for clocks that differ).
     ///
-    /// A run is listed some seconds after its dispatch: that there is none means something only later.
+    /// Where there are several it is the first of them.
+    ///
+    /// A run is listed some seconds after its dispatch: that there is none means something only
+    /// later.
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] where there are more than 1,000 runs and it is not among them: then it is not known whether
-    /// there is one.
+    /// [`Error::TooLarge`] where there are more than 1,000 runs and it is not among them: then it
+    /// is not known whether there is one.
     pub async fn find_run(
         &self,
         workflow: &Workflow,
@@ -163,7 +169,9 @@ impl ActionsClient {
         })
     }
 
-    /// Looks at a run. An unchanged one costs no request of the rate limit.
+    /// Looks at a run.
+    ///
+    /// An unchanged one costs no request of the rate limit.
     ///
     /// # Errors
     ///
@@ -197,8 +205,9 @@ impl ActionsClient {
         Ok(run)
     }
 
-    /// Asks for a run to be cancelled, which takes a while. It gives whether there was anything to cancel: not so for a
-    /// run that is over.
+    /// Asks for a run to be cancelled, which takes a while.
+    ///
+    /// It gives whether there was anything to cancel: not so for a run that is over.
     ///
     /// # Errors
     ///

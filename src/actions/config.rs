@@ -7,7 +7,8 @@ use crate::rest::RequestConfig;
 pub struct ActionsConfig {
     /// How requests are sent. Only what reads is tried again; a dispatch never is.
     pub requests: RequestConfig,
-    /// How many bytes of a job's log are read at most. Of a longer log it is the end, where the server can give that.
+    /// How many bytes of a job's log are read at most. Of a longer log it is the end, where the
+    /// server can give that.
     pub max_log_bytes: usize,
 }
 

@@ -27,11 +27,11 @@ pub struct FailedJob {
     pub step: Option<String>,
     /// Its page, for people.
     pub html_url: Option<String>,
-    /// The last lines of its log up to the last error in it, without times, colours and control characters. Empty where
-    /// the server has no log (any more).
+    /// The last lines of its log up to the last error in it, without times, colours and control
+    /// characters. Empty where the server has no log (any more).
     pub tail: Vec<String>,
-    /// Whether the log was read to its end. It is not where it is larger than [`super::ActionsConfig::max_log_bytes`] and the
-    /// server gives no part of it.
+    /// Whether the log was read to its end. It is not where it is larger than
+    /// [`super::ActionsConfig::max_log_bytes`] and the server gives no part of it.
     pub complete: bool,
 }
 
@@ -61,14 +61,18 @@ fn has_failed(conclusion: Option<&Conclusion>) -> bool {
 }
 
 impl ActionsClient {
-    /// The first job that failed or took too long in a run's last attempt, with the last lines of its log. `None` where
-    /// no job did, as in a run that was cancelled or whose workflow cannot be read.
+    /// The first job that failed or took too long in a run's last attempt, with the last lines of
+    /// its log.
     ///
-    /// The runner cleans up after a failed step: the lines end with the last error rather than with that.
+    /// `None` where no job did, as in a run that was cancelled or whose workflow cannot be read.
+    ///
+    /// The runner cleans up after a failed step: the lines end with the last error rather than with
+    /// that.
     ///
     /// # Errors
     ///
-    /// As for [`ActionsClient::look_at_run`]; [`Error::Address`] where the log is at a host that is not spoken to.
+    /// As for [`ActionsClient::look_at_run`]; [`Error::Address`] where the log is at a host that is
+    /// not spoken to.
     pub async fn failed_log_tail(
         &self,
         workflow: &Workflow,

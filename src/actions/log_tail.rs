@@ -36,7 +36,8 @@ impl LogTail {
         }
     }
 
-    /// Keeps at most so many lines of a log that is read from somewhere in it on, which leaves out the first line.
+    /// Keeps at most so many lines of a log that is read from somewhere in it on, which leaves out
+    /// the first line.
     pub(super) fn of_part(lines: usize) -> Self {
         Self {
             is_line_partial: true,
@@ -57,7 +58,7 @@ impl LogTail {
     }
 
     fn end_line(&mut self) {
-        let line = cleaned(&String::from_utf8_lossy(&self.line));
+        let line = clean_line(&String::from_utf8_lossy(&self.line));
         self.line.clear();
         if std::mem::take(&mut self.is_line_partial) {
             return;
@@ -85,8 +86,9 @@ impl LogTail {
     }
 }
 
-/// A line without the runner's time, colours, control characters, and what a progress bar wrote over.
-fn cleaned(line: &str) -> String {
+/// A line without the runner's time, colours, control characters, and what a progress bar wrote
+/// over.
+fn clean_line(line: &str) -> String {
     let line = line.trim_start_matches('\u{feff}');
     let line = match line.split_once(' ') {
         Some((time, rest)) if time.parse::<jiff::Timestamp>().is_ok() => rest,
@@ -113,7 +115,7 @@ mod tests {
 
     #[test]
     fn lines_are_cleaned() {
-        for (line, clean_line) in [
+        for (line, expected) in [
             ("\u{feff}2026-02-03T04:05:06.1234567Z hello", "hello"),
             ("2026-02-03T04:05:06.1234567Z", ""),
             ("2026-02-03T04:05:06Z   indented", "  indented"),
@@ -125,9 +127,9 @@ mod tests {
             ("a\u{0}b\tc", "ab\tc"),
             ("2026 was a year", "2026 was a year"),
         ] {
-            assert_eq!(cleaned(line), clean_line);
+            assert_eq!(clean_line(line), expected);
         }
-        assert_eq!(cleaned(&"x".repeat(5_000)).len(), MAX_LINE_CHARACTERS);
+        assert_eq!(clean_line(&"x".repeat(5_000)).len(), MAX_LINE_CHARACTERS);
     }
 
     #[test]

@@ -16,8 +16,8 @@ pub struct Workflow {
 }
 
 impl Workflow {
-    /// A workflow by its repository's owner and name, its file's name in `.github/workflows` (or its number), and the
-    /// branch or tag that it runs on.
+    /// A workflow by its repository's owner and name, its file's name in `.github/workflows` (or
+    /// its number), and the branch or tag that it runs on.
     ///
     /// # Errors
     ///
@@ -90,13 +90,16 @@ impl Workflow {
     }
 }
 
-/// What tells one request for a build from all others. The workflow puts it into its `run-name`.
+/// What tells one request for a build from all others.
+///
+/// The workflow puts it into its `run-name`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(String);
 
 impl RequestId {
-    /// Reads one: 8 to 100 letters, digits, `-` and `_`, for instance a UUID. Short ones would be found in the titles of
-    /// other runs.
+    /// Reads one: 8 to 100 letters, digits, `-` and `_`, for instance a UUID.
+    ///
+    /// Short ones would be found in the titles of other runs.
     ///
     /// # Errors
     ///

@@ -5,8 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use patchset::deliver::{
-    DEFAULT_MESSAGE, DeliveredImage, EditError, EditedFile, MAX_FILE_BYTES, PatchSetName, Trailers,
-    commit_message, edit_file,
+    DEFAULT_MESSAGE, DeliveredImage, EditError, EditedFile, PatchSetName, Trailers, commit_message, edit_file,
 };
 use rstest::rstest;
 use serde_json::Value;
@@ -124,73 +123,6 @@ fn only_the_value_changes(#[case] text: &str, #[case] value: &str) {
     assert!(after.to_string().contains(&format!("{value:?}")), "{after}");
 }
 
-#[rstest]
-#[case::no_marker("a: {{ .Values }}: [ # $other\n")]
-#[case::flux("a: b # {\"$imagepolicy\": \"ours:glance:tag\"}\n# $patchset is used elsewhere\n")]
-#[case::others("a: b # {\"$patchset\": \"theirs:glance:tag\"}\n")]
-#[case::text("a: |\n  image: b # {\"$patchset\": \"theirs:glance:tag\"}\nb: \"\n  # {$patchset: x}\"\n")]
-#[case::quoted("a: 'x # {\"$patchset\": \"ours:glance:tag\"}'\n")]
-#[case::commented_out("a: b\n# image: b # {\"$patchset\": \"ours:glance:tag\"}\n")]
-fn what_is_not_marked_stays(#[case] text: &str) {
-    let edited = edited(text).unwrap();
-    // What others mark is seen, and left alone.
-    let values = edited.values.clone();
-    assert!(
-        values
-            .iter()
-            .all(|value| value.marker.patch_set.namespace == "theirs")
-    );
-    assert_eq!(
-        edited,
-        EditedFile {
-            values,
-            ..EditedFile::default()
-        }
-    );
-}
-
-#[rstest]
-#[case("a: | # {\"$patchset\": \"ours:glance:tag\"}\n  b\n", (1, 6), "no value before it")]
-#[case("a: b\n  c # {\"$patchset\": \"ours:glance:tag\"}\n", (2, 5), "several lines")]
-#[case("a: # {\"$patchset\": \"ours:glance:tag\"}\n  b: c\n", (1, 4), "no value before it")]
-#[case("a: [b, c] # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 11), "behind a list or a map")]
-#[case("x: &x v\na: *x # {\"$patchset\": \"ours:glance:tag\"}\n", (2, 7), "no value before it")]
-#[case("ä: b # {\"$patchset\": \"ours:glance:version\"}\n", (1, 6), "repository, tag, digest and reference")]
-#[case("# {\"$patchset\": \"ours:glance:tag\"}\na: b\n", (1, 1), "no value before it")]
-#[case("\u{feff}# {\"$patchset\": \"ours:glance:tag\"}\na: b\n", (1, 1), "no value before it")]
-#[case("a: v1 # text # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 7), "behind another comment")]
-#[case("a: |\n  x\n  b: c # {\"$patchset\": \"ours:glance:tag\"}\n", (3, 8), "a text of several lines")]
-#[case("a: >-\r\n  b # {\"$patchset\": \"ours:glance\"}\r\n", (2, 5), "a text of several lines")]
-#[case("a: \"x\n  b # {\\\"$patchset\\\": 1}\n  '# {\"\n# {\"$patchsets\": \"ours:glance\"}\n", (4, 1), "\"$patchsets\", which is unknown")]
-#[case("a: 'x\n  b # {\"$patchset\": \"ours:glance\"}\n  c'\n", (2, 5), "a text of several lines")]
-#[case("a: !!int 5 # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 12), "tag !!int")]
-#[case("a: !<x:y> v # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 13), "tag !<x:y>")]
-#[case("a: &an:chor v # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 15), "ends earlier to some readers")]
-#[case("a: {{ .image }} # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 17), "mark its values file")]
-#[case("a: ENC[AES256_GCM,data:x] # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 27), "encrypted by SOPS")]
-#[case("a: {\n# {\"$patchset\": \"ours:glance:tag\"}\n", (1, 4), "is no YAML")]
-#[case("a:\n\tb: v1 # {\"$patchset\": \"ours:glance:tag\"}\n", (2, 2), "indented with a tab")]
-#[case("{{- if x }}\na: b # {\"$patchset\": \"ours:glance:tag\"}\n{{- end }}\n", (1, 3), "mark its values file")]
-#[case("a: v\u{85}b: c # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 7), "is no YAML")]
-#[case("a: 'v\u{2028}b' # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 10), "at which some readers end it")]
-fn a_marker_that_cannot_be_followed_is_told_and_the_others_are_followed(
-    #[case] text: &str,
-    #[case] place: (usize, usize),
-    #[case] expected: &str,
-) {
-    let good = "---\nz: old # {\"$patchset\": \"ours:glance:tag\"}\n";
-    let edited = edited(&format!("{text}{good}")).unwrap();
-    let [problem] = edited.problems.as_slice() else {
-        panic!("{edited:?}");
-    };
-    assert!(problem.message.contains(expected), "{}", problem.message);
-    assert_eq!((problem.line, problem.column), place);
-    assert_eq!(
-        edited.text.unwrap(),
-        format!("{text}{}", good.replace("old", "31.0.0-p2"))
-    );
-}
-
 #[test]
 fn a_value_that_another_reader_takes_for_a_number_is_quoted() {
     let mut image = image();
@@ -213,23 +145,6 @@ fn a_value_that_another_reader_takes_for_a_number_is_quoted() {
         assert_eq!(result.starts_with("a: \""), quoted, "{result}");
         assert_eq!(read(&result).unwrap(), serde_json::json!([{ "a": tag }]));
     }
-}
-
-#[test]
-fn what_cannot_be_read_is_left_alone() {
-    for text in [
-        "a: [b # {\"$patchset\": \"ours:glance:tag\"}\n",
-        "{{- if x }}\na: b # {\"$patchset\": \"ours:glance:tag\"}\n{{- end }}\n",
-        "a: b: c # {\"$patchset\": \"ours:glance:tag\"}\n",
-        "\"$patchset\u{0}",
-    ] {
-        let error = edited(text).unwrap_err().to_string();
-        assert!(error.contains("left as it is"), "{text:?}: {error}");
-    }
-    let large = format!("{}# $patchset\n", "a: b\n".repeat(MAX_FILE_BYTES / 5));
-    assert!(matches!(edited(&large), Err(EditError::TooLarge(_))));
-    let many = "- b # {\"$patchset\": \"ours:glance:tag\"}\n".repeat(10_001);
-    assert_eq!(edited(&many), Err(EditError::TooMany(10_001)));
 }
 
 #[test]
@@ -387,103 +302,6 @@ fn git_reads_the_trailers_of_a_message() {
         String::from_utf8(output.stdout).unwrap(),
         line("glance") + &line("nova")
     );
-}
-
-#[test]
-fn a_tab_may_stand_before_a_marker() {
-    let result = changed("a: old\t# {\"$patchset\": \"ours:glance:tag\"}\r\n");
-    assert_eq!(result, "a: 31.0.0-p2\t# {\"$patchset\": \"ours:glance:tag\"}\r\n");
-}
-
-#[test]
-fn a_value_that_says_what_is_wanted_and_is_no_string_is_quoted() {
-    let mut image = image();
-    for (tag, is_string) in [
-        ("1.20", false),
-        ("0362525", false),
-        ("706798e8", false),
-        ("true", false),
-        ("0O17", false),
-        ("31.0.0", true),
-        ("v1", true),
-    ] {
-        tag.clone_into(&mut image.tag);
-        for (value, is_there) in [
-            (tag.to_owned(), is_string),
-            (format!("! {tag}"), is_string),
-            (format!("!!str {tag}"), true),
-            (format!("'{tag}'"), true),
-        ] {
-            let text = format!("a: {value} # {{\"$patchset\": \"ours:glance:tag\"}}\n");
-            let edited = edit_file(&text, |_| Some(&image)).unwrap();
-            assert_eq!(edited.text.is_none(), is_there, "{text}");
-            let quoted = text.replace(tag, &format!("\"{tag}\""));
-            assert_eq!(edited.text.unwrap_or(quoted.clone()), quoted, "{text}");
-        }
-    }
-}
-
-#[rstest]
-#[case::all_values("", false)]
-#[case::all_values_by_word("    mac_only_encrypted: false\n", false)]
-#[case::encrypted_values("    mac_only_encrypted: true\n", true)]
-fn a_file_with_a_check_sum_of_sops_is_edited_where_it_can_still_be_decrypted(
-    #[case] more: &str,
-    #[case] is_edited: bool,
-) {
-    let text = format!(
-        "image: old # {{\"$patchset\": \"ours:glance:tag\"}}\n\
-        password: ENC[AES256_GCM,data:aa==,iv:bb==,tag:cc==,type:str]\n\
-        sops:\n    age:\n        - recipient: age1x\n          mac: x\n\
-        {more}    mac: ENC[AES256_GCM,data:dd==,iv:ee==,tag:ff==,type:str]\n    version: 3.10.0\n"
-    );
-    match edited(&text) {
-        Ok(edited) => assert_eq!(edited.text.is_some(), is_edited),
-        Err(error) => {
-            assert_eq!((is_edited, error.line()), (false, Some(1)));
-            assert!(error.to_string().contains("mac_only_encrypted: true"), "{error}");
-        }
-    }
-    // Somebody else's key of that name is no check sum of SOPS.
-    let other = text.replace("\nsops:", "\nspec:");
-    assert!(edited(&other).unwrap().text.is_some());
-}
-
-#[test]
-fn a_fault_names_its_own_line() {
-    for (text, line) in [
-        ("a: b\nc: d: e\nf: g # {\"$patchset\": \"ours:glance:tag\"}\n", 2),
-        ("a: b\n\tc: v # {\"$patchset\": \"ours:glance:tag\"}\n", 2),
-        ("ä: ö\nb: 'ü' x\nf: g # {\"$patchset\": \"ours:glance:tag\"}\n", 2),
-    ] {
-        let error = edited(text).unwrap_err();
-        assert_eq!(error.line(), Some(line), "{text:?}: {error}");
-        assert!(!error.to_string().contains("byte"), "{error}");
-    }
-    // Documents before and behind the one that cannot be read are edited.
-    let good = "a: old # {\"$patchset\": \"ours:glance:tag\"}\n";
-    let bad = "b: [ # {\"$patchset\": \"ours:glance:tag\"}\n";
-    let text = format!("{good}---\n{bad}---\n{good}");
-    let edited = edited(&text).unwrap();
-    let lines: Vec<_> = edited.problems.iter().map(|problem| problem.line).collect();
-    assert_eq!((edited.changes.len(), lines), (2, vec![3]));
-    let new = good.replace("old", "31.0.0-p2");
-    assert_eq!(edited.text.unwrap(), format!("{new}---\n{bad}---\n{new}"));
-}
-
-/// What took time or memory that grew with the square of the depth, or a stack as deep.
-#[test]
-fn deep_files_are_read_in_time_that_grows_with_their_length() {
-    let marker = "image: x # {\"$patchset\": \"ours:glance\"}\n---\n";
-    for part in ["? ", "- ", "[", "{a: ", "&a ", "!t ", "? - ", "- ? "] {
-        let text = format!("{marker}{}", part.repeat(200_000));
-        let edited = edited(&text).unwrap();
-        assert_eq!((edited.changes.len(), edited.problems.len()), (1, 0), "{part}");
-    }
-    let text = format!("{marker}{}", "---\n[\n".repeat(200_000));
-    assert_eq!(edited(&text).unwrap().changes.len(), 1);
-    let text = format!("{marker}a:\n{}", "# c\n".repeat(500_000));
-    assert_eq!(edited(&text).unwrap().changes.len(), 1);
 }
 
 #[test]

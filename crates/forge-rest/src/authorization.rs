@@ -1,4 +1,5 @@
-//! Tokens of an App's installation: limited to one repository, and kept until shortly before they end.
+//! Tokens of an App's installation: limited to one repository, and kept until shortly before they
+//! end.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -105,7 +106,9 @@ impl Authorization {
         Ok(secret)
     }
 
-    /// Drops a token that the server did not take. Whether another can be had.
+    /// Drops a token that the server did not take.
+    ///
+    /// Whether another can be had.
     pub(super) async fn forget(&self, repository: &ForgeRepository, refused: &SecretString) -> bool {
         if matches!(self.login, ForgeLogin::Token(_)) {
             return false;
@@ -149,7 +152,7 @@ async fn request_token(
     let request = ApiRequest::new(Method::POST, url, &what).with_json(&body);
     let answer = http.send_with_token(repository.kind, &request, &proof).await?;
     if !answer.status.is_success() {
-        return Err(answer.refusal(&host, &what, &advice(&answer, permissions)));
+        return Err(answer.refusal(&host, &what, &token_advice(&answer, permissions)));
     }
     let granted: GrantedToken = answer.read_json(&host, &what)?;
     if granted.token.is_empty() || !granted.token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -163,7 +166,7 @@ async fn request_token(
 }
 
 /// What to do where an App gets no token.
-fn advice(answer: &ApiAnswer, permissions: &AppPermissions) -> String {
+fn token_advice(answer: &ApiAnswer, permissions: &AppPermissions) -> String {
     let shown = permissions.shown;
     let message = answer.message.to_ascii_lowercase();
     match answer.status {

@@ -7,8 +7,8 @@ use reqwest::Url;
 use super::error::{Error, invalid_input};
 use super::kind::ForgeKind;
 
-/// Where a server's REST API begins: `https://api.github.com`, `https://HOST/api/v3` of GitHub Enterprise Server,
-/// `https://HOST/api/v4` of GitLab, `https://HOST/api/v1` of Gitea.
+/// Where a server's REST API begins: `https://api.github.com`, `https://HOST/api/v3` of GitHub
+/// Enterprise Server, `https://HOST/api/v4` of GitLab, `https://HOST/api/v1` of Gitea.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ApiBaseUrl(Url);
 
@@ -16,12 +16,14 @@ impl ApiBaseUrl {
     /// The address of github.com's API.
     pub const GITHUB_COM: &str = "https://api.github.com";
 
-    /// Reads the address of an API. Whether one without TLS is spoken to is for [`RequestConfig::plain_http`] to say.
+    /// Reads the address of an API.
+    ///
+    /// Whether one without TLS is spoken to is for [`RequestConfig::plain_http`] to say.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for what is no `https` or `http` address, or holds a login, a query or a fragment; also where the
-    /// path is not that of GitLab's or Gitea's API.
+    /// [`Error::Invalid`] for what is no `https` or `http` address, or holds a login, a query or a
+    /// fragment; also where the path is not that of GitLab's or Gitea's API.
     ///
     /// [`RequestConfig::plain_http`]: super::RequestConfig::plain_http
     pub fn parse(kind: ForgeKind, text: &str) -> Result<Self, Error> {
@@ -58,7 +60,8 @@ impl ApiBaseUrl {
         Ok(Self(url))
     }
 
-    /// Where the API of a site is by convention: the scheme, host and port under which its repositories are.
+    /// Where the API of a site is by convention: the scheme, host and port under which its
+    /// repositories are.
     pub(super) fn for_site(kind: ForgeKind, site: &Url) -> Result<Self, Error> {
         let host = host_and_port(site);
         let address = match kind {
@@ -72,7 +75,8 @@ impl ApiBaseUrl {
         Self::parse(kind, &address)
     }
 
-    /// The path below which a site has its repositories, for sites that are not at the root of their host.
+    /// The path below which a site has its repositories, for sites that are not at the root of
+    /// their host.
     pub(super) fn site_path(&self, kind: ForgeKind) -> &str {
         self.0
             .path()
@@ -81,7 +85,9 @@ impl ApiBaseUrl {
             .trim_matches('/')
     }
 
-    /// Returns the address of something below it. Each part is one segment, whatever it holds.
+    /// Returns the address of something below it.
+    ///
+    /// Each part is one segment, whatever it holds.
     #[must_use]
     pub fn endpoint<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> Url {
         let mut url = self.0.clone();

@@ -12,7 +12,9 @@ use super::http::{Fetched, HttpSender};
 use super::request::ApiRequest;
 use super::{Error, ForgeCredentials, ForgeRepository, RedirectTarget, RequestConfig};
 
-/// A client for one login. It holds the tokens of a GitHub App, and knows until when servers want no requests.
+/// A client for one login.
+///
+/// It holds the tokens of a GitHub App, and knows until when servers want no requests.
 pub struct ApiClient {
     http: HttpSender,
     authorization: Authorization,
@@ -37,8 +39,10 @@ impl ApiClient {
         })
     }
 
-    /// Asks with the repository's login, and once more with a new token of the App where the server has withdrawn the
-    /// previous one. What was answered with 401 has not happened.
+    /// Asks with the repository's login, and once more with a new token of the App where the server
+    /// has withdrawn the previous one.
+    ///
+    /// What was answered with 401 has not happened.
     ///
     /// # Errors
     ///

@@ -7,7 +7,9 @@ use secrecy::SecretString;
 use super::github_app::GitHubApp;
 use super::{ApiBaseUrl, Error, ForgeKind};
 
-/// How this side proves who it is: by an access token, or as a GitHub App. `Debug` shows no secret.
+/// How this side proves who it is: by an access token, or as a GitHub App.
+///
+/// `Debug` shows no secret.
 #[derive(Clone, Debug)]
 pub struct ForgeCredentials {
     pub(super) login: ForgeLogin,
@@ -29,21 +31,23 @@ impl ForgeCredentials {
         matches!(self.login, ForgeLogin::App(_))
     }
 
-    /// Reads `githubAppID`, `githubAppInstallationID`, `githubAppPrivateKey` and, where it is not github.com,
-    /// `githubAppBaseURL`; or an access token as one of `token`, `password` and `bearerToken`. `ca.crt` is for servers whose
-    /// certificate no public authority signed. Other keys are passed over, and `password` beside `identity`, where it is
-    /// the SSH key's.
+    /// Reads `githubAppID`, `githubAppInstallationID`, `githubAppPrivateKey` and, where it is not
+    /// github.com, `githubAppBaseURL`; or an access token as one of `token`, `password` and
+    /// `bearerToken`.
+    ///
+    /// `ca.crt` is for servers whose certificate no public authority signed. Other keys are passed
+    /// over, and `password` beside `identity`, where it is the SSH key's.
     ///
     /// # Errors
     ///
-    /// [`Error::Secret`] where keys are missing, contradict each other, or do not hold what they should. What they hold
-    /// is not part of the message.
+    /// [`Error::Secret`] where keys are missing, contradict each other, or do not hold what they
+    /// should. What they hold is not part of the message.
     pub fn from_secret(data: &BTreeMap<String, Vec<u8>>) -> Result<Self, Error> {
         let authorities = data.get("ca.crt").filter(|pem| !pem.is_empty()).cloned();
         if let Some(pem) = &authorities {
             let certificates = reqwest::Certificate::from_pem_bundle(pem);
             if !certificates.is_ok_and(|found| !found.is_empty()) {
-                return Err(unusable("ca.crt holds no PEM certificate"));
+                return Err(unusable_secret("ca.crt holds no PEM certificate"));
             }
         }
         let mut tokens = Vec::new();
@@ -59,23 +63,25 @@ impl ForgeCredentials {
         let (login, base_url) = match (is_app, tokens.as_slice()) {
             (true, []) => read_app(data)?,
             (true, [(key, _), ..]) => {
-                return Err(unusable(&format!(
+                return Err(unusable_secret(&format!(
                     "the keys of a GitHub App cannot stand beside {key}: keep one of the two"
                 )));
             }
             (false, [(key, token)]) => {
                 if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-                    return Err(unusable(&format!("{key} holds characters that no token has")));
+                    return Err(unusable_secret(&format!(
+                        "{key} holds characters that no token has"
+                    )));
                 }
                 (ForgeLogin::Token(token.as_str().into()), None)
             }
             (false, []) => {
-                return Err(unusable(
+                return Err(unusable_secret(
                     "it needs githubAppID, githubAppInstallationID and githubAppPrivateKey, or an access token as token",
                 ));
             }
             (false, [(one, _), (other, _), ..]) => {
-                return Err(unusable(&format!(
+                return Err(unusable_secret(&format!(
                     "{one} cannot stand beside {other}: keep one of the two"
                 )));
             }
@@ -87,7 +93,9 @@ impl ForgeCredentials {
         })
     }
 
-    /// The server that the Secret names. Repositories elsewhere are refused.
+    /// The server that the Secret names.
+    ///
+    /// Repositories elsewhere are refused.
     #[must_use]
     pub fn base_url(&self) -> Option<&ApiBaseUrl> {
         self.base_url.as_ref()
@@ -97,7 +105,7 @@ impl ForgeCredentials {
 fn read_app(data: &BTreeMap<String, Vec<u8>>) -> Result<(ForgeLogin, Option<ApiBaseUrl>), Error> {
     let needed = |key: &str| {
         text_of_key(data, key)?
-            .ok_or_else(|| unusable(&format!("a GitHub App needs {key} beside its other keys")))
+            .ok_or_else(|| unusable_secret(&format!("a GitHub App needs {key} beside its other keys")))
     };
     let id = needed("githubAppID")?;
     if id.len() > 100
@@ -105,20 +113,20 @@ fn read_app(data: &BTreeMap<String, Vec<u8>>) -> Result<(ForgeLogin, Option<ApiB
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
     {
-        return Err(unusable(
+        return Err(unusable_secret(
             "githubAppID is neither an App's number nor its client ID",
         ));
     }
     let installation = needed("githubAppInstallationID")?
         .parse()
-        .map_err(|_| unusable("githubAppInstallationID is no number"))?;
+        .map_err(|_| unusable_secret("githubAppInstallationID is no number"))?;
     let key = needed("githubAppPrivateKey")?;
     let base = text_of_key(data, "githubAppBaseURL")?
         .map(|address| ApiBaseUrl::parse(ForgeKind::GitHub, &address))
         .transpose()
-        .map_err(|error| unusable(&format!("githubAppBaseURL: {error}")))?;
+        .map_err(|error| unusable_secret(&format!("githubAppBaseURL: {error}")))?;
     let app = GitHubApp::new(id, installation, key.as_bytes()).ok_or_else(|| {
-        unusable("githubAppPrivateKey holds no RSA private key in PEM: put the file that GitHub gave for the App in as it is")
+        unusable_secret("githubAppPrivateKey holds no RSA private key in PEM: put the file that GitHub gave for the App in as it is")
     })?;
     Ok((ForgeLogin::App(app), base))
 }
@@ -128,10 +136,10 @@ fn text_of_key(data: &BTreeMap<String, Vec<u8>>, key: &str) -> Result<Option<Str
     let Some(bytes) = data.get(key) else {
         return Ok(None);
     };
-    let text = std::str::from_utf8(bytes).map_err(|_| unusable(&format!("{key} is not text")))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| unusable_secret(&format!("{key} is not text")))?;
     Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
-fn unusable(reason: &str) -> Error {
+fn unusable_secret(reason: &str) -> Error {
     Error::Secret(reason.to_owned())
 }

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 
 use foreign_text::printable;
 
-/// Why something could not be done at a server. No message holds a secret.
+/// Why something could not be done at a server.
+///
+/// No message holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The Secret cannot be used.
@@ -76,7 +78,8 @@ pub enum Error {
         /// When to ask again.
         until: Timestamp,
     },
-    /// The server cannot be reached, or fails. What was asked for has not happened, or does no harm twice.
+    /// The server cannot be reached, or fails. What was asked for has not happened, or does no harm
+    /// twice.
     #[error("{host}: {what}: {reason}")]
     Unavailable {
         /// The server.
@@ -86,8 +89,8 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
-    /// What must not be done twice was sent, and the answer does not tell whether it was done: look for what comes of it
-    /// before sending it again.
+    /// What must not be done twice was sent, and the answer does not tell whether it was done: look
+    /// for what comes of it before sending it again.
     #[error("{host}: {what}: {reason}; whether it was done is not known, and has to be looked for")]
     Ambiguous {
         /// The server.
@@ -108,7 +111,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether another attempt may succeed without anybody changing anything, once [`Error::Limited`]'s time has come.
+    /// Whether another attempt may succeed without anybody changing anything, once
+    /// [`Error::Limited`]'s time has come.
+    ///
     /// Not so for [`Error::Ambiguous`], where another attempt may do it a second time.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -9,8 +9,9 @@ use foreign_text::printable;
 /// How many characters of a server's message are passed on.
 const MAX_MESSAGE_CHARACTERS: usize = 300;
 
-/// What a server says went wrong. GitHub and Gitea put a text into `message` and details into `errors`, GitLab has texts,
-/// lists and objects of lists in `message`, or `error` with `error_description`.
+/// What a server says went wrong. GitHub and Gitea put a text into `message` and details into
+/// `errors`, GitLab has texts, lists and objects of lists in `message`, or `error` with
+/// `error_description`.
 #[derive(Deserialize)]
 struct ErrorBody {
     #[serde(default)]

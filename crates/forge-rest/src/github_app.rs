@@ -19,7 +19,9 @@ const LIFETIME: i64 = 540;
 /// How far the token's start lies back, in seconds, for clocks that differ. GitHub's own advice.
 const CLOCK_MARGIN: i64 = 60;
 
-/// A GitHub App where it is installed. `Debug` shows no key.
+/// A GitHub App where it is installed.
+///
+/// `Debug` shows no key.
 #[derive(Clone, Debug)]
 pub(super) struct GitHubApp {
     /// The App's number, or its client ID.
@@ -38,8 +40,9 @@ struct AppClaims<'a> {
 }
 
 impl GitHubApp {
-    /// An App with its private key in PEM, as PKCS#1 (what GitHub gives out) or PKCS#8. `None` where the key is no RSA
-    /// key of 2,048 to 4,096 bits.
+    /// An App with its private key in PEM, as PKCS#1 (what GitHub gives out) or PKCS#8.
+    ///
+    /// `None` where the key is no RSA key of 2,048 to 4,096 bits.
     pub(super) fn new(id: String, installation: u64, pem: &[u8]) -> Option<Self> {
         let key = match PrivateKeyDer::from_pem_slice(pem).ok()? {
             PrivateKeyDer::Pkcs1(der) => SecretSlice::from(der.secret_pkcs1_der().to_vec()),

@@ -1,4 +1,5 @@
-//! Requests: bounded in time and size, never to a host that is not meant, and none while the server wants none.
+//! Requests: bounded in time and size, never to a host that is not meant, and none while the server
+//! wants none.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,10 +17,12 @@ use super::request::{ApiRequest, Idempotence, RequestPurpose};
 use super::{Error, ForgeKind, RequestConfig};
 use guarded_egress::{Destinations, Elsewhere, RefusedAddress, causes, check_redirect};
 
-/// The largest answer that is read, in bytes: a page of runs or pull requests has some 20 KB for each.
+/// The largest answer that is read, in bytes: a page of runs or pull requests has some 20 KB for
+/// each.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
 
-/// Sends requests: each bounded in time and size, none to a host that is not meant, and none while a host wants none.
+/// Sends requests: each bounded in time and size, none to a host that is not meant, and none while
+/// a host wants none.
 #[derive(Debug)]
 pub struct HttpSender {
     client: Client,
@@ -64,15 +67,16 @@ impl HttpSender {
             secret: token,
             idempotence: request.idempotence,
         };
-        self.send(request.authorized(kind, token)?, &purpose).await
+        self.send(request.with_login(kind, token)?, &purpose).await
     }
 
     /// Sends a request that has its login already.
     ///
     /// # Errors
     ///
-    /// [`Error::Address`] where nothing is sent to the server, [`Error::Limited`] while it wants no requests,
-    /// [`Error::Unavailable`] or [`Error::Ambiguous`] where it is not reached or fails, [`Error::TooLarge`] for its answer.
+    /// [`Error::Address`] where nothing is sent to the server, [`Error::Limited`] while it wants no
+    /// requests, [`Error::Unavailable`] or [`Error::Ambiguous`] where it is not reached or fails,
+    /// [`Error::TooLarge`] for its answer.
     pub async fn send(&self, request: Request, purpose: &RequestPurpose<'_>) -> Result<ApiAnswer, Error> {
         let url = request.url().clone();
         self.check_address(&url, Destinations::NAMED)?;
@@ -80,7 +84,9 @@ impl HttpSender {
         self.check_limit(&host)?;
         let mut response = match self.client.execute(request).await {
             Ok(response) => response,
-            Err(error) if RefusedAddress::find(&error).is_some() => return Err(refused(&host, &error)),
+            Err(error) if RefusedAddress::find(&error).is_some() => {
+                return Err(refused_address(&host, &error));
+            }
             // Without a connection nothing was sent.
             Err(error) if error.is_connect() => {
                 return Err(Error::Unavailable {
@@ -128,8 +134,9 @@ impl HttpSender {
         })
     }
 
-    /// Reads where an answer leads: over https, or to a host that may be spoken to without TLS, and to no network that is closer
-    /// than the server's. `None` where it does not redirect, or gives no address.
+    /// Reads where an answer leads: over https, or to a host that may be spoken to without TLS, and
+    /// to no network that is closer than the server's. `None` where it does not redirect, or gives
+    /// no address.
     fn redirect_target(
         &self,
         from: &Url,
@@ -156,12 +163,15 @@ impl HttpSender {
         }))
     }
 
-    /// Gets what a server redirected to, from some byte on where one is given; or where that leads, or the status of a
-    /// refusal. Such an address is itself a secret: it is in no message, and no login is sent.
+    /// Gets what a server redirected to, from some byte on where one is given; or where that leads,
+    /// or the status of a refusal.
+    ///
+    /// Such an address is itself a secret: it is in no message, and no login is sent.
     ///
     /// # Errors
     ///
-    /// [`Error::Address`] where nothing is sent there, [`Error::Unavailable`] where it is not reached or fails.
+    /// [`Error::Address`] where nothing is sent there, [`Error::Unavailable`] where it is not
+    /// reached or fails.
     pub async fn fetch(
         &self,
         target: &RedirectTarget,
@@ -186,7 +196,7 @@ impl HttpSender {
             .execute(request)
             .await
             .map_err(|error| match RefusedAddress::find(&error) {
-                Some(_) => refused(&host_and_port(url), &error),
+                Some(_) => refused_address(&host_and_port(url), &error),
                 None => unavailable(describe_failure(error)),
             })?;
         match response.status() {
@@ -250,7 +260,7 @@ pub enum Fetched {
 }
 
 /// An address that a name stands for and that is not connected to.
-fn refused(host: &str, error: &reqwest::Error) -> Error {
+fn refused_address(host: &str, error: &reqwest::Error) -> Error {
     let refused = RefusedAddress::find(error);
     Error::Address {
         address: host.to_owned(),
@@ -266,7 +276,8 @@ fn client(
     client_settings(config, destinations)
         .tls_certs_merge(certificates.iter().cloned())
         .build()
-        // A system without authorities, as small images are, fails here. What needs none shall work there.
+        // A system without authorities, as small images are, fails here. What needs none shall work
+        // there.
         .or_else(|_| {
             client_settings(config, destinations)
                 .tls_certs_only(certificates.iter().cloned())

@@ -9,8 +9,10 @@ const DEFAULT_WAIT: SignedDuration = SignedDuration::from_mins(1);
 /// The longest wait that is believed: GitHub counts by the hour.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
 
-/// Until when the server wants no requests, where an answer says that. The order is that of GitHub's documentation:
-/// `retry-after`, then `x-ratelimit-reset`, else a minute.
+/// Until when the server wants no requests, where an answer says that.
+///
+/// The order is that of GitHub's documentation: `retry-after`, then `x-ratelimit-reset`, else a
+/// minute.
 pub(super) fn rate_limited_until(
     status: StatusCode,
     headers: &HeaderMap,

@@ -54,13 +54,16 @@ impl ForgeRepository {
         })
     }
 
-    /// A repository by the address that Git has for it: `https://`, `http://`, `ssh://` or `git@host:owner/name`. Of GitLab
-    /// it may be in groups of groups. Without the address of the API it is the one that the site has by convention, over
-    /// TLS but for a site at `http://`.
+    /// A repository by the address that Git has for it: `https://`, `http://`, `ssh://` or
+    /// `git@host:owner/name`.
+    ///
+    /// Of GitLab it may be in groups of groups. Without the address of the API it is the one that
+    /// the site has by convention, over TLS but for a site at `http://`.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for what is no address of a repository at such a server, or none of an API.
+    /// [`Error::Invalid`] for what is no address of a repository at such a server, or none of an
+    /// API.
     pub fn from_git_url(kind: ForgeKind, git_url: &str, api: Option<&str>) -> Result<Self, Error> {
         let (site, path) = split_git_url(git_url.trim())?;
         let base_url = match api {
@@ -109,13 +112,16 @@ impl ForgeRepository {
         self.base_url.host()
     }
 
-    /// Returns the user or organisation that it belongs to; of GitLab the group with the groups that it is in.
+    /// Returns the user or organisation that it belongs to; of GitLab the group with the groups
+    /// that it is in.
     #[must_use]
     pub fn owner(&self) -> &str {
         &self.owner
     }
 
-    /// Returns the address of something below the repository. Each part is one segment, whatever it holds.
+    /// Returns the address of something below the repository.
+    ///
+    /// Each part is one segment, whatever it holds.
     #[must_use]
     pub fn endpoint(&self, parts: &[&str]) -> Url {
         let full_name = self.full_name();

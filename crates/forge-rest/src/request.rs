@@ -9,7 +9,8 @@ use super::{Error, ForgeKind};
 
 /// Where GitLab takes personal, project and group access tokens.
 const PRIVATE_TOKEN: HeaderName = HeaderName::from_static("private-token");
-/// The version that github.com and all supported Enterprise Servers know of GitHub's API. Later ones do not take `return_run_details`.
+/// The version that github.com and all supported Enterprise Servers know of GitHub's API. Later
+/// ones do not take `return_run_details`.
 const GITHUB_API_VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 
 /// Whether a request does harm when it is carried out twice.
@@ -17,7 +18,8 @@ const GITHUB_API_VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 pub enum Idempotence {
     /// It may be repeated.
     Idempotent,
-    /// It must not be: where no answer says whether it was carried out, that is [`Error::Ambiguous`].
+    /// It must not be: where no answer says whether it was carried out, that is
+    /// [`Error::Ambiguous`].
     NotIdempotent,
 }
 
@@ -34,7 +36,9 @@ pub struct ApiRequest<'a> {
 }
 
 impl<'a> ApiRequest<'a> {
-    /// Makes a request that may be repeated. `what` says in messages what it is about.
+    /// Makes a request that may be repeated.
+    ///
+    /// `what` says in messages what it is about.
     #[must_use]
     pub fn new(method: Method, url: Url, what: &'a str) -> Self {
         Self {
@@ -78,7 +82,7 @@ impl<'a> ApiRequest<'a> {
     }
 
     /// The request with its login, as a server of some kind wants it.
-    pub(super) fn authorized(&self, kind: ForgeKind, token: &SecretString) -> Result<Request, Error> {
+    pub(super) fn with_login(&self, kind: ForgeKind, token: &SecretString) -> Result<Request, Error> {
         let mut request = Request::new(self.method.clone(), self.url.clone());
         let token = token.expose_secret();
         let (name, login, accept) = match kind {

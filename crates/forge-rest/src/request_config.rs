@@ -5,7 +5,8 @@ use std::time::Duration;
 /// How a server is spoken to.
 #[derive(Clone, Debug)]
 pub struct RequestConfig {
-    /// Who is spoken to without TLS. What is sent there, the login as well, can be read and changed on the way.
+    /// Who is spoken to without TLS. What is sent there, the login as well, can be read and changed
+    /// on the way.
     pub plain_http: PlainHttp,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,

@@ -9,7 +9,7 @@ use super::request::{
     Branches, DesiredPullRequest, MissingLabels, PreparedRequest, PullRequest, PullRequestState, normal_body,
 };
 use super::server::Server;
-use super::title::changed_title;
+use super::title::title_to_set;
 use forge_rest::{ApiClient, AppPermissions, Error, ForgeCredentials, ForgeRepository, RequestConfig};
 
 /// What the tokens of a GitHub App are for.
@@ -18,7 +18,8 @@ const PERMISSIONS: AppPermissions = AppPermissions {
     shown: "Pull requests: read and write and Contents: read",
 };
 
-/// The same for making labels. A token that asks for what the App was not given is refused, so it is a token of its own.
+/// The same for making labels. A token that asks for what the App was not given is refused, so it
+/// is a token of its own.
 const LABEL_PERMISSIONS: AppPermissions = AppPermissions {
     requested: &[
         ("contents", "read"),
@@ -39,7 +40,8 @@ pub enum AskAgain {
 
 /// A client for the requests of one repository.
 ///
-/// It is meant to be kept: it holds the tokens of a GitHub App, and sends nothing while the server wants no requests.
+/// It is meant to be kept: it holds the tokens of a GitHub App, and sends nothing while the server
+/// wants no requests.
 pub struct PullRequestClient {
     server: Server,
     /// What makes labels where a GitHub App may.
@@ -70,14 +72,17 @@ impl PullRequestClient {
         })
     }
 
-    /// Has a request be open between two branches, with this title and text and at least these labels. What is as it
-    /// should be is not written. One that was closed is not opened again: there is a new one then. Where labels cannot be added,
-    /// it is open without them, and says so ([`PullRequest::missing_labels`]).
+    /// Has a request be open between two branches, with this title and text and at least these
+    /// labels.
+    ///
+    /// What is as it should be is not written. One that was closed is not opened again: there is a
+    /// new one then. Where labels cannot be added, it is open without them, and says so
+    /// ([`PullRequest::missing_labels`]).
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] where there is nothing to merge or a branch is not there; where [`Error::is_transient`], it
-    /// may be repeated as it is.
+    /// [`Error::Refused`] where there is nothing to merge or a branch is not there; where
+    /// [`Error::is_transient`], it may be repeated as it is.
     pub async fn ensure(&self, request: &DesiredPullRequest<'_>) -> Result<PullRequest, Error> {
         let prepared = PreparedRequest::new(self.server.repository.kind(), request)?;
         let client = &self.server.client;
@@ -91,10 +96,12 @@ impl PullRequestClient {
         }
         let what = server.name_between(branches);
         let url = server.dialect.collection_url(&server.repository);
-        let answer = server.post(url, &what, &server.dialect.opening(prepared)).await?;
+        let answer = server
+            .post(url, &what, &server.dialect.opening_body(prepared))
+            .await?;
         if answer.status.is_success() {
             let opened = server.read_request(&answer, &what)?;
-            return self.complete(opened, prepared).await;
+            return self.add_missing_labels(opened, prepared).await;
         }
         if !says_that_it_exists(&answer) {
             return Err(server.refusal(&answer, &what, RefusedOperation::Opening));
@@ -109,23 +116,28 @@ impl PullRequestClient {
         }
     }
 
-    /// The newest request between two branches, in whatever state. `None` where there never was one.
+    /// The newest request between two branches, in whatever state.
+    ///
+    /// `None` where there never was one.
     ///
     /// # Errors
     ///
     /// As for [`PullRequestClient::ensure`].
     pub async fn find(&self, head: &str, base: &str) -> Result<Option<PullRequest>, Error> {
-        let (server, branches) = (&self.server, Branches::checked(head, base)?);
+        let (server, branches) = (&self.server, Branches::validate(head, base)?);
         let look = || newest_request(server, branches, RequestFilter::Any);
         let found = server.client.retry(look).await?;
         Ok(found.map(|found| found.request))
     }
 
-    /// Closes a request. One that is not open stays as it is.
+    /// Closes a request.
+    ///
+    /// One that is not open stays as it is.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] where there is no such request; others as for [`PullRequestClient::ensure`].
+    /// [`Error::NotFound`] where there is no such request; others as for
+    /// [`PullRequestClient::ensure`].
     pub async fn close(&self, number: u64) -> Result<(), Error> {
         self.server.client.retry(|| self.close_once(number)).await
     }
@@ -135,7 +147,7 @@ impl PullRequestClient {
             return Ok(());
         }
         let server = &self.server;
-        let answer = server.send_change(number, &server.dialect.closing()).await?;
+        let answer = server.send_change(number, &server.dialect.closing_body()).await?;
         // It may have been merged or closed in between.
         if answer.status.is_success() || self.state(number).await? != PullRequestState::Open {
             return Ok(());
@@ -154,7 +166,9 @@ impl PullRequestClient {
         Ok(server.read_request(&answer, &what)?.request.state)
     }
 
-    /// Adds labels that a request could not be given before. Gives those that it still lacks.
+    /// Adds labels that a request could not be given before.
+    ///
+    /// Gives those that it still lacks.
     ///
     /// # Errors
     ///
@@ -165,7 +179,7 @@ impl PullRequestClient {
         labels: &[String],
         again: AskAgain,
     ) -> Result<Option<MissingLabels>, Error> {
-        let refused = self.refused_labels.refused_lately(number, labels);
+        let refused = self.refused_labels.recall(number, labels);
         if let Some(missing) = refused.filter(|_| again == AskAgain::Later) {
             return Ok(Some(missing));
         }
@@ -191,7 +205,7 @@ impl PullRequestClient {
     ) -> Result<PullRequest, Error> {
         let server = &self.server;
         let mut changes = RequestChanges {
-            title: changed_title(server.repository.kind(), &found, &prepared.title),
+            title: title_to_set(server.repository.kind(), &found, &prepared.title),
             body: (normal_body(&found.body) != prepared.body).then_some(prepared.body.as_str()),
             labels: Vec::new(),
         };
@@ -205,11 +219,11 @@ impl PullRequestClient {
                 found.labels = server.read_request(&answer, &server.request_name(number))?.labels;
             }
         }
-        self.complete(found, prepared).await
+        self.add_missing_labels(found, prepared).await
     }
 
     /// Adds the labels that a request lacks, where they are not part of it.
-    async fn complete(
+    async fn add_missing_labels(
         &self,
         found: ServerRequest,
         prepared: &PreparedRequest<'_>,
@@ -220,7 +234,7 @@ impl PullRequestClient {
             None
         } else {
             match self.server.dialect.label_placement() {
-                LabelPlacement::InRequest => Some(self.labels().left_out(number, &missing)),
+                LabelPlacement::InRequest => Some(self.labels().labels_left_out(number, &missing)),
                 LabelPlacement::Beside => self.labels().add(number, &missing).await?,
             }
         };

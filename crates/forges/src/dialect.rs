@@ -68,7 +68,8 @@ pub(super) trait Dialect: Sync {
     /// A page of the requests between two branches, newest first. It may have others as well.
     fn list_url(&self, repository: &ForgeRepository, page: ListPage<'_>) -> Url;
 
-    /// Where a server tells of one request between two branches, whichever it is, and answers 404 where there is none.
+    /// Where a server tells of one request between two branches, whichever it is, and answers 404
+    /// where there is none.
     fn between_url(&self, _repository: &ForgeRepository, _branches: Branches<'_>) -> Option<Url> {
         None
     }
@@ -93,7 +94,7 @@ pub(super) trait Dialect: Sync {
     fn read_one(&self, answer: &[u8]) -> serde_json::Result<ServerRequest>;
 
     /// What opens one.
-    fn opening(&self, request: &PreparedRequest<'_>) -> Value;
+    fn opening_body(&self, request: &PreparedRequest<'_>) -> Value;
 
     /// Where its labels are.
     fn label_placement(&self) -> LabelPlacement;
@@ -102,10 +103,10 @@ pub(super) trait Dialect: Sync {
     fn change_method(&self) -> Method;
 
     /// What changes one.
-    fn changing(&self, changes: &RequestChanges<'_>) -> Value;
+    fn change_body(&self, changes: &RequestChanges<'_>) -> Value;
 
     /// What closes one.
-    fn closing(&self) -> Value;
+    fn closing_body(&self) -> Value;
 }
 
 /// A page for people, as a server names it.

@@ -25,20 +25,25 @@ pub enum GitPurpose {
     Push,
 }
 
-/// A GitHub App's access to one repository by git. It is meant to be kept: it holds the token until shortly before that ends.
+/// A GitHub App's access to one repository by git.
+///
+/// It is meant to be kept: it holds the token until shortly before that ends.
 pub struct GitAccess {
     rest: ApiClient,
     repository: ForgeRepository,
 }
 
 impl GitAccess {
-    /// The access to the repository at an address. The App's server is the one that its Secret names, or github.com: nothing is sent
-    /// to any other, whatever the address says.
+    /// The access to the repository at an address.
+    ///
+    /// The App's server is the one that its Secret names, or github.com: nothing is sent to any
+    /// other, whatever the address says.
     ///
     /// # Errors
     ///
-    /// [`Error::Address`] for an address that is not `https`, or at another server; [`Error::Invalid`] for what is no address of
-    /// a repository; [`Error::Secret`] or [`Error::Unavailable`] where TLS cannot be set up.
+    /// [`Error::Address`] for an address that is not `https`, or at another server;
+    /// [`Error::Invalid`] for what is no address of a repository; [`Error::Secret`] or
+    /// [`Error::Unavailable`] where TLS cannot be set up.
     pub fn new(
         config: &RequestConfig,
         git_url: &str,

@@ -1,7 +1,7 @@
 //! Gitea's and Forgejo's pull requests.
 //!
-//! Their lists cannot be narrowed to a branch that is to be merged, older ones not even to the other: they are read page
-//! by page, newest first.
+//! Their lists cannot be narrowed to a branch that is to be merged, older ones not even to the
+//! other: they are read page by page, newest first.
 
 use reqwest::Url;
 
@@ -18,7 +18,8 @@ impl PullsDialect for GiteaDialect {
     }
 
     fn list_url(&self, mut pulls: Url, _repository: &ForgeRepository, page: ListPage<'_>) -> Url {
-        // Without `sort` they come newest first. A server gives at most 50 unless it is set up otherwise.
+        // Without `sort` they come newest first. A server gives at most 50 unless it is set up
+        // otherwise.
         pulls
             .query_pairs_mut()
             .append_pair("state", page.state)

@@ -111,7 +111,7 @@ impl Dialect for GitLabDialect {
         serde_json::from_slice::<WireMergeRequest>(answer).map(ServerRequest::from)
     }
 
-    fn opening(&self, request: &PreparedRequest<'_>) -> Value {
+    fn opening_body(&self, request: &PreparedRequest<'_>) -> Value {
         let mut body = json!({
             "source_branch": request.branches.head, "target_branch": request.branches.base,
             "title": request.title, "description": request.body,
@@ -130,7 +130,7 @@ impl Dialect for GitLabDialect {
         Method::PUT
     }
 
-    fn changing(&self, changes: &RequestChanges<'_>) -> Value {
+    fn change_body(&self, changes: &RequestChanges<'_>) -> Value {
         let labels = (!changes.labels.is_empty()).then(|| changes.labels.join(","));
         present_fields([
             ("title", changes.title.as_deref()),
@@ -139,7 +139,7 @@ impl Dialect for GitLabDialect {
         ])
     }
 
-    fn closing(&self) -> Value {
+    fn closing_body(&self) -> Value {
         json!({"state_event": "close"})
     }
 }

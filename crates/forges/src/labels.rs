@@ -44,8 +44,9 @@ pub(super) struct Labels<'a> {
 }
 
 impl Labels<'_> {
-    /// Adds labels to a request that lacks them. Gives those that it still lacks: the request is open, and goes on without
-    /// them.
+    /// Adds labels to a request that lacks them.
+    ///
+    /// Gives those that it still lacks: the request is open, and goes on without them.
     pub(super) async fn add(&self, number: u64, labels: &[&str]) -> Result<Option<MissingLabels>, Error> {
         match self.server.dialect.label_placement() {
             LabelPlacement::InRequest => self.add_by_change(number, labels).await,
@@ -62,11 +63,11 @@ impl Labels<'_> {
         let what = self.server.request_name(number);
         let there = self.server.read_request(&answer, &what)?.labels;
         let missing = missing_labels(labels, &there);
-        Ok((!missing.is_empty()).then(|| self.left_out(number, &missing)))
+        Ok((!missing.is_empty()).then(|| self.labels_left_out(number, &missing)))
     }
 
     /// Labels that a server left out without a word.
-    pub(super) fn left_out(&self, number: u64, labels: &[&str]) -> MissingLabels {
+    pub(super) fn labels_left_out(&self, number: u64, labels: &[&str]) -> MissingLabels {
         MissingLabels {
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             reason: format!(
@@ -97,7 +98,8 @@ impl Labels<'_> {
         }))
     }
 
-    /// Adds labels to a request, all or none. GitHub makes those that are not there; of Gitea they are made here.
+    /// Adds labels to a request, all or none. GitHub makes those that are not there; of Gitea they
+    /// are made here.
     async fn add_all(&self, number: u64, labels: &[&str]) -> Result<(), Error> {
         let repository = &self.server.repository;
         let what = format!("the labels of {}", self.server.request_name(number));

@@ -97,7 +97,8 @@ pub(super) trait PullsDialect: Sync {
     /// A page of the pull requests between two branches, newest first. It may have others as well.
     fn list_url(&self, pulls: Url, repository: &ForgeRepository, page: ListPage<'_>) -> Url;
 
-    /// Where a server tells of one request between two branches, whichever it is, and answers 404 where there is none.
+    /// Where a server tells of one request between two branches, whichever it is, and answers 404
+    /// where there is none.
     fn between_url(&self, _repository: &ForgeRepository, _branches: Branches<'_>) -> Option<Url> {
         None
     }
@@ -149,7 +150,7 @@ impl<T: PullsDialect> Dialect for T {
         serde_json::from_slice::<WirePull>(answer).map(ServerRequest::from)
     }
 
-    fn opening(&self, request: &PreparedRequest<'_>) -> Value {
+    fn opening_body(&self, request: &PreparedRequest<'_>) -> Value {
         let Branches { head, base } = request.branches;
         json!({"title": request.title, "head": head, "base": base, "body": request.body})
     }
@@ -162,11 +163,11 @@ impl<T: PullsDialect> Dialect for T {
         Method::PATCH
     }
 
-    fn changing(&self, changes: &RequestChanges<'_>) -> Value {
+    fn change_body(&self, changes: &RequestChanges<'_>) -> Value {
         present_fields([("title", changes.title.as_deref()), ("body", changes.body)])
     }
 
-    fn closing(&self) -> Value {
+    fn closing_body(&self) -> Value {
         json!({"state": "closed"})
     }
 }

@@ -16,7 +16,8 @@ pub(super) enum RefusedOperation {
     Labels,
 }
 
-/// Whether an answer says that there is a request between the two branches already: 422 of GitHub, 409 of the others.
+/// Whether an answer says that there is a request between the two branches already: 422 of GitHub,
+/// 409 of the others.
 pub(super) fn says_that_it_exists(answer: &ApiAnswer) -> bool {
     matches!(
         answer.status,

@@ -30,7 +30,7 @@ impl RefusedLabels {
     }
 
     /// What a request lacked a short while ago, where that is all of these labels.
-    pub(super) fn refused_lately(&self, number: u64, labels: &[String]) -> Option<MissingLabels> {
+    pub(super) fn recall(&self, number: u64, labels: &[String]) -> Option<MissingLabels> {
         let refused = self.lock();
         let (asked, missing) = refused.get(&number)?;
         (asked.elapsed() < PAUSE && missing.labels == labels).then(|| missing.clone())

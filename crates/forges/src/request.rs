@@ -25,7 +25,8 @@ pub struct DesiredPullRequest<'a> {
     pub title: &'a str,
     /// Its text in Markdown, cut at 60,000 characters.
     pub body: &'a str,
-    /// Labels that it should have. Others stay. They are made where they are not there, as far as that is permitted.
+    /// Labels that it should have. Others stay. They are made where they are not there, as far as
+    /// that is permitted.
     pub labels: &'a [String],
 }
 
@@ -38,7 +39,8 @@ pub struct PullRequest {
     pub url: String,
     /// What became of it.
     pub state: PullRequestState,
-    /// The labels that it could not be given; `None` where it has all, and where it was only looked for.
+    /// The labels that it could not be given; `None` where it has all, and where it was only looked
+    /// for.
     pub missing_labels: Option<MissingLabels>,
 }
 
@@ -75,7 +77,7 @@ impl<'a> Branches<'a> {
     /// # Errors
     ///
     /// [`Error::Invalid`] for what Git takes for no branch, and where they are the same.
-    pub(super) fn checked(head: &'a str, base: &'a str) -> Result<Self, Error> {
+    pub(super) fn validate(head: &'a str, base: &'a str) -> Result<Self, Error> {
         for branch in [head, base] {
             let outside = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
             if branch.is_empty()
@@ -114,7 +116,7 @@ impl<'a> PreparedRequest<'a> {
     ///
     /// [`Error::Invalid`] for names of branches or labels that cannot be, and without a title.
     pub(super) fn new(kind: ForgeKind, request: &DesiredPullRequest<'a>) -> Result<Self, Error> {
-        let branches = Branches::checked(request.head, request.base)?;
+        let branches = Branches::validate(request.head, request.base)?;
         let title = one_line_title(request.title);
         if title.is_empty() {
             return Err(invalid_input("title of a request", request.title, "it is empty"));
@@ -138,7 +140,7 @@ impl<'a> PreparedRequest<'a> {
             }
         }
         let body = match kind {
-            ForgeKind::GitLab => without_commands(&normal_body(request.body)),
+            ForgeKind::GitLab => escape_commands(&normal_body(request.body)),
             ForgeKind::GitHub | ForgeKind::Gitea => normal_body(request.body),
         };
         Ok(Self {
@@ -170,7 +172,7 @@ pub(super) fn same_label(one: &str, other: &str) -> bool {
 fn one_line_title(text: &str) -> String {
     let words = text.split(|c: char| c.is_control() || c.is_whitespace());
     let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-    shortened_title(&words.join(" "))
+    shorten_title(&words.join(" "))
 }
 
 /// A text with the line ends and without the control characters that servers change by themselves.
@@ -180,15 +182,15 @@ pub(super) fn normal_body(text: &str) -> String {
         .chars()
         .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
         .collect();
-    shortened(text.trim(), MAX_BODY_CHARACTERS)
+    shorten(text.trim(), MAX_BODY_CHARACTERS)
 }
 
 /// Cuts a title.
-pub(super) fn shortened_title(title: &str) -> String {
-    shortened(title, MAX_TITLE_CHARACTERS)
+pub(super) fn shorten_title(title: &str) -> String {
+    shorten(title, MAX_TITLE_CHARACTERS)
 }
 
-fn shortened(text: &str, most: usize) -> String {
+fn shorten(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }
@@ -196,9 +198,10 @@ fn shortened(text: &str, most: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// A text that GitLab takes no commands from: a line that begins with one (`/merge`, `/assign`) is carried out with the
-/// token's rights, and taken out of the text. What the backslash escapes is shown as before.
-fn without_commands(text: &str) -> String {
+/// A text that GitLab takes no commands from: a line that begins with one (`/merge`, `/assign`) is
+/// carried out with the token's rights, and taken out of the text. What the backslash escapes is
+/// shown as before.
+fn escape_commands(text: &str) -> String {
     let escaped = |line: &str| {
         let start = line.trim_start();
         if start.starts_with('/') {
@@ -274,14 +277,14 @@ mod tests {
     #[case("main", "main")]
     fn what_is_no_branch_is_refused(#[case] head: &str, #[case] base: &str) {
         assert!(matches!(
-            Branches::checked(head, base),
+            Branches::validate(head, base),
             Err(Error::Invalid { .. })
         ));
     }
 
     #[test]
     fn what_cannot_be_kept_is_refused() {
-        Branches::checked("a&b=c#d%2F+é/ü", "release/1.0").unwrap();
+        Branches::validate("a&b=c#d%2F+é/ü", "release/1.0").unwrap();
         for labels in [vec![String::new()], vec!["a,b".to_owned()], vec!["x".repeat(51)]] {
             let error = PreparedRequest::new(ForgeKind::GitHub, &request("t", "", &labels)).unwrap_err();
             assert!(matches!(error, Error::Invalid { .. }));

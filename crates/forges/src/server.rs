@@ -54,7 +54,9 @@ impl Server {
 
     /// Changes a request.
     pub(super) async fn change(&self, number: u64, changes: &RequestChanges<'_>) -> Result<ApiAnswer, Error> {
-        let answer = self.send_change(number, &self.dialect.changing(changes)).await?;
+        let answer = self
+            .send_change(number, &self.dialect.change_body(changes))
+            .await?;
         if answer.status.is_success() {
             return Ok(answer);
         }

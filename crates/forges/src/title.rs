@@ -1,19 +1,20 @@
 //! Titles that make a request a draft, which GitLab and Gitea have in place of a field.
 
 use super::dialect::ServerRequest;
-use super::request::shortened_title;
+use super::request::shorten_title;
 use forge_rest::ForgeKind;
 
-/// What makes a request a draft at the start of its title, in any case: GitLab's `merge_request_draft` (lib/gitlab/regex.rb),
-/// what it took before version 14, and the defaults of Gitea's setting `WORK_IN_PROGRESS_PREFIXES`.
+/// What makes a request a draft at the start of its title, in any case: GitLab's
+/// `merge_request_draft` (lib/gitlab/regex.rb), what it took before version 14, and the defaults of
+/// Gitea's setting `WORK_IN_PROGRESS_PREFIXES`.
 const PREFIXES: [&str; 5] = ["draft:", "[draft]", "(draft)", "wip:", "[wip]"];
 
 /// The title to give to a request; `None` where it may stay.
 ///
-/// A person holds a request back by a prefix, and with auto-merge it would be merged at once without: the prefix that is there
-/// stays. Where Gitea says that a request is a draft and has been told other prefixes, the title stays as it is, unless the wanted
-/// one begins with the same word.
-pub(super) fn changed_title(kind: ForgeKind, found: &ServerRequest, wanted: &str) -> Option<String> {
+/// A person holds a request back by a prefix, and with auto-merge it would be merged at once
+/// without: the prefix that is there stays. Where Gitea says that a request is a draft and has been
+/// told other prefixes, the title stays as it is, unless the wanted one begins with the same word.
+pub(super) fn title_to_set(kind: ForgeKind, found: &ServerRequest, wanted: &str) -> Option<String> {
     let there = found.title.trim();
     let prefix = match kind {
         ForgeKind::GitHub => "",
@@ -21,7 +22,7 @@ pub(super) fn changed_title(kind: ForgeKind, found: &ServerRequest, wanted: &str
     };
     let title = if !prefix.is_empty() {
         let rest = wanted.strip_prefix(draft_prefix(wanted)).unwrap_or(wanted);
-        shortened_title(&format!("{} {rest}", prefix.trim_end()))
+        shorten_title(&format!("{} {rest}", prefix.trim_end()))
     } else if kind != ForgeKind::GitHub && found.is_draft && first_word(there) != first_word(wanted) {
         return None;
     } else {
@@ -75,19 +76,19 @@ mod tests {
         #[case] expected: Option<&str>,
         #[values(ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
     ) {
-        let title = changed_title(kind, &found(there, is_draft), wanted);
+        let title = title_to_set(kind, &found(there, is_draft), wanted);
         assert_eq!(title.as_deref(), expected);
     }
 
     #[test]
     fn a_title_of_github_says_nothing_of_drafts() {
-        let title = changed_title(ForgeKind::GitHub, &found("WIP: One", true), "Two");
+        let title = title_to_set(ForgeKind::GitHub, &found("WIP: One", true), "Two");
         assert_eq!(title.as_deref(), Some("Two"));
     }
 
     #[test]
     fn a_title_with_a_prefix_is_cut_too() {
-        let title = changed_title(ForgeKind::GitLab, &found("Draft: x", true), &"é".repeat(250)).unwrap();
+        let title = title_to_set(ForgeKind::GitLab, &found("Draft: x", true), &"é".repeat(250)).unwrap();
         assert!(title.starts_with("Draft: é") && title.ends_with('…'));
         assert_eq!(title.chars().count(), 250);
     }

@@ -62,13 +62,14 @@ pub enum CommitDecision {
     },
 }
 
-/// The `PatchSet`s whose images the branch beside cannot take: it lacks a marker of this file, which the followed one has.
+/// The `PatchSet`s whose images the branch beside cannot take: it lacks a marker of this file,
+/// which the followed one has.
 pub type MissingMarkers = BTreeMap<PatchSetName, String>;
 
 /// Decides what to commit.
 ///
-/// Commits of others stay: a branch is made anew from the followed one only where all of it is of this controller and was
-/// merged, or taken back. Else commits go on top.
+/// Commits of others stay: a branch is made anew from the followed one only where all of it is of
+/// this controller and was merged, or taken back. Else commits go on top.
 ///
 /// # Errors
 ///
@@ -80,9 +81,9 @@ pub fn decide_commit(
 ) -> Result<CommitDecision, MissingMarkers> {
     let wanted = plan_branch(followed, images);
     match target {
-        PushTarget::Followed => Ok(on_followed(wanted, Trailers::default())),
-        PushTarget::Beside(None) => Ok(on_followed(wanted, first_of_branch(followed))),
-        PushTarget::Beside(Some(tip)) => on_beside(followed, &tip, wanted, images),
+        PushTarget::Followed => Ok(decide_followed(wanted, Trailers::default())),
+        PushTarget::Beside(None) => Ok(decide_followed(wanted, first_of_branch(followed))),
+        PushTarget::Beside(Some(tip)) => decide_beside(followed, &tip, wanted, images),
     }
 }
 
@@ -94,8 +95,9 @@ fn first_of_branch(followed: &BranchTip<'_>) -> Trailers {
     }
 }
 
-/// A commit on the followed branch's tip. Where it has a parent in its trailers, it goes to the branch beside, and waits there.
-fn on_followed(wanted: EditPlan, trailers: Trailers) -> CommitDecision {
+/// A commit on the followed branch's tip. Where it has a parent in its trailers, it goes to the
+/// branch beside, and waits there.
+fn decide_followed(wanted: EditPlan, trailers: Trailers) -> CommitDecision {
     if wanted.files.is_empty() {
         return CommitDecision::Nothing {
             at: CommitBase::Followed,
@@ -111,7 +113,7 @@ fn on_followed(wanted: EditPlan, trailers: Trailers) -> CommitDecision {
 }
 
 /// Decides on a commit where the branch beside is there.
-fn on_beside(
+fn decide_beside(
     followed: &BranchTip<'_>,
     tip: &BranchTip<'_>,
     wanted: EditPlan,
@@ -121,7 +123,7 @@ fn on_beside(
     let is_ours = said.parent.is_some() && said.parent.as_deref() == tip.parent;
     let there = plan_branch(tip, images);
     if is_ours && !is_waiting(&wanted.values, &there.values, said.images.keys()) {
-        return Ok(on_followed(wanted, first_of_branch(followed)));
+        return Ok(decide_followed(wanted, first_of_branch(followed)));
     }
     let missing = missing_markers(&wanted, &there);
     if !missing.is_empty() {
@@ -175,8 +177,8 @@ fn values_after(plan: &EditPlan) -> Vec<InFile<MarkedValue>> {
     values
 }
 
-/// Whether a value of one of these `PatchSet`s is another on the branch than on the followed one. It may be where no value of one can be
-/// seen.
+/// Whether a value of one of these `PatchSet`s is another on the branch than on the followed one.
+/// It may be where no value of one can be seen.
 fn is_waiting<'a>(
     followed: &[InFile<MarkedValue>],
     beside: &[InFile<MarkedValue>],

@@ -51,7 +51,9 @@ impl EditError {
     }
 }
 
-/// A marker that cannot be followed, or a document with markers that cannot be read. The others are.
+/// A marker that cannot be followed, or a document with markers that cannot be read.
+///
+/// The others are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarkerProblem {
     /// The line, from 1.
@@ -94,12 +96,15 @@ const IN_TEXT: &str = "the marker is part of a text of several lines, in which n
 const UNSAFE: &str =
     "the value cannot be edited without a change to something else: write it on a line of its own, in quotes";
 
-/// Puts images where markers ask for them. Of the file, only the marked values' bytes change. Markers of a `PatchSet` for
-/// which there is no image are left alone, and so is all that has no marker, whatever it is.
+/// Puts images where markers ask for them.
+///
+/// Of the file, only the marked values' bytes change. Markers of a `PatchSet` for which there is no
+/// image are left alone, and so is all that has no marker, whatever it is.
 ///
 /// # Errors
 ///
-/// Where the file has a marker, and no document of it can be read, or it cannot be edited as a whole.
+/// Where the file has a marker, and no document of it can be read, or it cannot be edited as a
+/// whole.
 pub fn edit_file<'a>(
     text: &str,
     image_of: impl Fn(&PatchSetName) -> Option<&'a DeliveredImage>,

@@ -7,7 +7,9 @@ use std::str::FromStr;
 const MAX_NAME_BYTES: usize = 253;
 const MAX_NAMESPACE_BYTES: usize = 63;
 
-/// A `PatchSet` by its namespace and name. As text it is `namespace/name`.
+/// A `PatchSet` by its namespace and name.
+///
+/// As text it is `namespace/name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PatchSetName {
     /// Its namespace.
@@ -31,8 +33,9 @@ impl PatchSetName {
         }
     }
 
-    /// Puts a namespace and a name together, where both are names that Kubernetes takes; else returns the one that is not.
-    pub(super) fn checked<'a>(namespace: &'a str, name: &'a str) -> Result<Self, &'a str> {
+    /// Puts a namespace and a name together, where both are names that Kubernetes takes; else
+    /// returns the one that is not.
+    pub(super) fn validate<'a>(namespace: &'a str, name: &'a str) -> Result<Self, &'a str> {
         for (part, longest) in [(namespace, MAX_NAMESPACE_BYTES), (name, MAX_NAME_BYTES)] {
             if part.len() > longest || !part.split('.').all(is_dns_label) {
                 return Err(part);
@@ -110,14 +113,14 @@ pub(super) mod tests {
     #[test]
     fn names_that_kubernetes_lacks_are_refused() {
         let (longest, namespace) = ("a".repeat(253), "a".repeat(63));
-        assert!(PatchSetName::checked(&namespace, &longest).is_ok());
-        assert!(PatchSetName::checked("a-1", "0.b").is_ok());
+        assert!(PatchSetName::validate(&namespace, &longest).is_ok());
+        assert!(PatchSetName::validate("a-1", "0.b").is_ok());
         for wrong in ["", "A", "a_b", "-a", "a-", "a..b", ".a", "a.", "ä"] {
-            assert_eq!(PatchSetName::checked("ours", wrong), Err(wrong));
-            assert_eq!(PatchSetName::checked(wrong, "glance"), Err(wrong));
+            assert_eq!(PatchSetName::validate("ours", wrong), Err(wrong));
+            assert_eq!(PatchSetName::validate(wrong, "glance"), Err(wrong));
         }
         let (longer, more) = ("a".repeat(254), "a".repeat(64));
-        assert_eq!(PatchSetName::checked("ours", &longer), Err(longer.as_str()));
-        assert_eq!(PatchSetName::checked(&more, "glance"), Err(more.as_str()));
+        assert_eq!(PatchSetName::validate("ours", &longer), Err(longer.as_str()));
+        assert_eq!(PatchSetName::validate(&more, "glance"), Err(more.as_str()));
     }
 }

@@ -24,7 +24,8 @@ pub enum ImageField {
     Digest,
 }
 
-/// Marks a value as an image of a `PatchSet`, or a part of it: `# {"$patchset": "namespace:name:tag"}`.
+/// Marks a value as an image of a `PatchSet`, or a part of it: `# {"$patchset":
+/// "namespace:name:tag"}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Marker {
     /// The `PatchSet`.
@@ -57,7 +58,9 @@ pub enum MarkerError {
 }
 
 impl Marker {
-    /// Reads a comment's text, without its `#`. `None` where it is no JSON object with the key.
+    /// Reads a comment's text, without its `#`.
+    ///
+    /// `None` where it is no JSON object with the key.
     pub(super) fn from_comment(comment: &str) -> Option<Result<Self, MarkerError>> {
         let text = comment.trim();
         if !text.starts_with('{') || !text.contains(MARKER_KEY) {
@@ -69,7 +72,7 @@ impl Marker {
             Ok(map) if map.contains_key(FLUX_KEY) => Err(MarkerError::Both),
             Ok(map) if map.len() == 1 && !map.contains_key(MARKER_KEY) => {
                 let key = map.keys().next().map(String::as_str).unwrap_or_default();
-                Err(MarkerError::Key(shortened(key)))
+                Err(MarkerError::Key(shorten(key)))
             }
             Ok(map) => match (map.len(), map.get(MARKER_KEY).and_then(|value| value.as_str())) {
                 (1, Some(text)) => text.parse(),
@@ -99,16 +102,16 @@ impl FromStr for Marker {
         let (Some(namespace), Some(name), field, None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(MarkerError::Parts(shortened(text)));
+            return Err(MarkerError::Parts(shorten(text)));
         };
-        let patch_set = PatchSetName::checked(namespace, name);
-        let patch_set = patch_set.map_err(|part| MarkerError::Name(shortened(part)))?;
+        let patch_set = PatchSetName::validate(namespace, name);
+        let patch_set = patch_set.map_err(|part| MarkerError::Name(shorten(part)))?;
         let field = match field {
             None | Some("reference") => ImageField::Reference,
             Some("repository") => ImageField::Repository,
             Some("tag") => ImageField::Tag,
             Some("digest") => ImageField::Digest,
-            Some(other) => return Err(MarkerError::Field(shortened(other))),
+            Some(other) => return Err(MarkerError::Field(shorten(other))),
         };
         Ok(Self { patch_set, field })
     }
@@ -127,7 +130,7 @@ impl fmt::Display for Marker {
 }
 
 /// At most 100 characters of a text, for messages.
-fn shortened(text: &str) -> String {
+fn shorten(text: &str) -> String {
     text.chars().take(100).collect()
 }
 

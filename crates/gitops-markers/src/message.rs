@@ -28,7 +28,8 @@ const MAX_LISTED: usize = 50;
 pub struct Trailers {
     /// The images that wait on a branch with this commit, by their `PatchSet`.
     pub images: BTreeMap<PatchSetName, String>,
-    /// The commit that this one was made on, where all commits of the branch from the followed one on are of this controller.
+    /// The commit that this one was made on, where all commits of the branch from the followed one
+    /// on are of this controller.
     pub parent: Option<String>,
 }
 
@@ -73,9 +74,11 @@ pub enum MessageError {
     TooLong,
 }
 
-/// Words a message by a template: `{images}` stands for the components with their tags, in one line, `{list}` for a line per image
-/// with its `PatchSet`, reference and upstream revision, and `{files}` for a line per changed file. Trailers that name each
-/// image follow, and those that are given.
+/// Words a message by a template: `{images}` stands for the components with their tags, in one
+/// line, `{list}` for a line per image with its `PatchSet`, reference and upstream revision, and
+/// `{files}` for a line per changed file.
+///
+/// Trailers that name each image follow, and those that are given.
 ///
 /// # Errors
 ///
@@ -96,7 +99,7 @@ pub fn commit_message(
             "list" => text.push_str(&image_lines(images)),
             "files" => {
                 let lines: Vec<String> = files.iter().map(|file| (*file).to_owned()).collect();
-                text.push_str(&shortened_list(lines));
+                text.push_str(&shorten_list(lines));
             }
             other => return Err(MessageError::Unknown(other.chars().take(50).collect())),
         }
@@ -136,7 +139,7 @@ pub fn commit_message(
 }
 
 /// Lines, not more than anybody reads.
-fn shortened_list(mut lines: Vec<String>) -> String {
+fn shorten_list(mut lines: Vec<String>) -> String {
     if let Some(more) = lines.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
         lines.truncate(MAX_LISTED);
         lines.push(format!("… and {more} more"));
@@ -169,7 +172,7 @@ fn image_lines(images: &[&DeliveredImage]) -> String {
             )
         })
         .collect();
-    shortened_list(lines)
+    shorten_list(lines)
 }
 
 #[cfg(test)]

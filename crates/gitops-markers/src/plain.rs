@@ -7,8 +7,9 @@ use regex::Regex;
 /// Words that YAML 1.1 or 1.2 reads as something else than a string, in lower case.
 const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"];
 
-/// What a plain scalar is to go-yaml 2 and 3 (their `resolve.go`), YAML 1.1 as `PyYAML` reads it, or YAML 1.2 (10.3.2), where
-/// it is no string to one of them. Lengths and ranges are left out: what is too large for a number is written in quotes too.
+/// What a plain scalar is to go-yaml 2 and 3 (their `resolve.go`), YAML 1.1 as `PyYAML` reads it,
+/// or YAML 1.2 (10.3.2), where it is no string to one of them. Lengths and ranges are left out:
+/// what is too large for a number is written in quotes too.
 static NOT_A_STRING: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let integer = "[-+]?(0x[0-9a-fA-F_]+|0b[01_]+|0[0-7_]*|[1-9][0-9_]*)|0o[0-7]+";
     let sixty = "[-+]?([1-9][0-9_]*(:[0-5]?[0-9])+|[0-9][0-9_]*(:[0-5]?[0-9])+\\.[0-9_]*)";
@@ -40,7 +41,9 @@ pub(super) fn reads_as_string(text: &str) -> bool {
 }
 
 /// Whether a text can be written without quotes, and is read as a string, for readers of YAML 1.1
-/// (<https://yaml.org/type/>) and 1.2. Where that is not certain it is not: quotes do no harm.
+/// (<https://yaml.org/type/>) and 1.2.
+///
+/// Where that is not certain it is not: quotes do no harm.
 pub(super) fn is_safe_plain(text: &str) -> bool {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@' | '+');
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
@@ -53,8 +56,8 @@ pub(super) fn is_safe_plain(text: &str) -> bool {
         && reads_as_string(text)
 }
 
-/// Integers in all bases and of base 60, and floats: anything that begins with a digit and has no letter besides those
-/// of a number.
+/// Integers in all bases and of base 60, and floats: anything that begins with a digit and has no
+/// letter besides those of a number.
 fn may_be_number(text: &str) -> bool {
     let rest = text.trim_start_matches(['+', '-']);
     let is_based = |prefix: &str| {

@@ -10,9 +10,11 @@ use super::lines::lines_with_markers;
 use super::marker::MARKER_KEY;
 use super::replacement::ValueChange;
 
-/// A file that has markers and is left as it is, or a marker that is not followed. As text it is `path, line 3: why`.
+/// A file that has markers and is left as it is, or a marker that is not followed.
+///
+/// As text it is `path, line 3: why`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}{}: {message}", shown_line(*.line))]
+#[error("{path}{}: {message}", describe_line(*.line))]
 pub struct MarkerFault {
     /// The file.
     pub path: String,
@@ -24,7 +26,7 @@ pub struct MarkerFault {
     lines: String,
 }
 
-fn shown_line(line: Option<usize>) -> String {
+fn describe_line(line: Option<usize>) -> String {
     line.map(|line| format!(", line {line}")).unwrap_or_default()
 }
 
@@ -96,13 +98,17 @@ fn in_file<T>(path: &str, found: Vec<T>) -> impl Iterator<Item = InFile<T>> {
     })
 }
 
-/// Whether a file may have markers. Others need not be kept.
+/// Whether a file may have markers.
+///
+/// Others need not be kept.
 #[must_use]
 pub fn may_have_markers(bytes: &[u8]) -> bool {
     bytes.contains_str(MARKER_KEY)
 }
 
-/// Plans the changes of some files, given as paths and bytes. Files without a marker are passed over, whatever they are.
+/// Plans the changes of some files, given as paths and bytes.
+///
+/// Files without a marker are passed over, whatever they are.
 #[must_use]
 pub fn plan_edits<'a, 'i>(
     files: impl IntoIterator<Item = (&'a str, &'a [u8])>,

@@ -130,3 +130,113 @@ impl<'a> Checker<'a> {
         expected.len() == found.len() && expected.iter().zip(&found).enumerate().all(&mut is_same)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "a: one # x\nb: 'two' # x\nc: &n three # x\n";
+
+    /// Writes texts in the place of the values of [`TEXT`], to say what is given beside them. Returns
+    /// those that are sound, and those that are not.
+    fn check(values: [(&str, &str); 3], reads_left: usize) -> (Vec<String>, Vec<String>) {
+        let stream = read_stream(TEXT);
+        let values_of_text = stream.scalars.iter().skip(1).step_by(2);
+        let replacements = values_of_text.zip(&stream.comments).zip(values);
+        let replacements = replacements.map(|((scalar, comment), (text, after))| Replacement {
+            scalar,
+            comment,
+            text: text.to_owned(),
+            change: ValueChange {
+                marker: "ours:glance".parse().unwrap(),
+                line: comment.line,
+                before: scalar.value.clone(),
+                after: after.to_owned(),
+            },
+        });
+        let mut checker = Checker {
+            reads_left,
+            ..Checker::new(TEXT, &stream)
+        };
+        let checked = checker.check(replacements.collect());
+        let texts = |all: Vec<Replacement<'_>>| all.into_iter().map(|one| one.text).collect();
+        (texts(checked.sound), texts(checked.unsound))
+    }
+
+    #[test]
+    fn values_that_say_what_they_should_are_written() {
+        let good = [("v1", "v1"), ("'v2'", "v2"), ("\"v3\"", "v3")];
+        let (sound, unsound) = check(good, 1);
+        assert_eq!((sound.len(), unsound.len()), (3, 0));
+        // It cannot be known without a read.
+        let (sound, unsound) = check(good, 0);
+        assert_eq!((sound.len(), unsound.len()), (0, 3));
+    }
+
+    #[test]
+    fn what_changes_something_else_is_left_out_and_the_others_are_written() {
+        for (bad, after) in [
+            ("v1\nd: e", "v1"),
+            ("v1", "v2"),
+            ("[v1]", "v1"),
+            ("{", "{"),
+            ("&m v1", "v1"),
+            ("!!str v1", "v1"),
+            ("v1 #", "v1 #"),
+        ] {
+            for at in 0..3 {
+                let mut values = [("v1", "v1"), ("'v2'", "v2"), ("\"v3\"", "v3")];
+                values[at] = (bad, after);
+                let (sound, unsound) = check(values, MAX_READS);
+                assert_eq!((sound.len(), unsound), (2, vec![bad.to_owned()]), "{bad} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn quotes_are_not_taken_away() {
+        let values = [("'1'", "1"), ("2", "2"), ("3", "3")];
+        let (sound, unsound) = check(values, MAX_READS);
+        assert_eq!(
+            (sound, unsound),
+            (vec!["'1'".to_owned(), "3".to_owned()], vec!["2".to_owned()])
+        );
+    }
+
+    #[test]
+    fn the_search_for_what_cannot_be_edited_ends() {
+        let bad = [("v1", "x"), ("'v2'", "v2"), ("\"v3\"", "v3")];
+        // All, the first half, the second half: none is left for both together.
+        let (sound, unsound) = check(bad, 3);
+        assert_eq!((sound.len(), unsound.len()), (0, 3));
+        let (sound, unsound) = check(bad, 4);
+        assert_eq!((sound.len(), unsound.len()), (2, 1));
+    }
+
+    #[test]
+    fn bytes_around_values_stay() {
+        let stream = read_stream(TEXT);
+        let [_, one, _, two, ..] = stream.scalars.as_slice() else {
+            panic!("{:?}", stream.scalars);
+        };
+        assert_eq!(in_style_of(one, TEXT, "v1"), "v1");
+        assert_eq!(in_style_of(one, TEXT, "1.10"), "\"1.10\"");
+        assert_eq!(in_style_of(two, TEXT, "v1"), "'v1'");
+        let change = ValueChange {
+            marker: "ours:glance".parse().unwrap(),
+            line: 2,
+            before: "two".to_owned(),
+            after: "v2".to_owned(),
+        };
+        let replacement = Replacement {
+            scalar: two,
+            comment: &stream.comments[1],
+            text: "'v2'".to_owned(),
+            change,
+        };
+        assert_eq!(
+            apply_replacements(TEXT, &[replacement]),
+            "a: one # x\nb: 'v2' # x\nc: &n three # x\n"
+        );
+    }
+}

@@ -1,7 +1,7 @@
 //! A stream of YAML as its parser sees it: the scalars and comments with the bytes that hold them.
 //!
-//! The parser is `granit-parser`, in its settings that are nearest to libyaml, from which go-yaml comes, by which
-//! Kubernetes, Helm and kustomize read.
+//! The parser is `granit-parser`, in its settings that are nearest to libyaml, from which go-yaml
+//! comes, by which Kubernetes, Helm and kustomize read.
 
 use std::ops::Range;
 
@@ -21,7 +21,8 @@ const STRING_TAG: &str = "tag:yaml.org,2002:str";
 /// A scalar that has bytes of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Scalar {
-    /// Its bytes, with its quotes and without anchor and tag. Of a block scalar the lines of its text.
+    /// Its bytes, with its quotes and without anchor and tag. Of a block scalar the lines of its
+    /// text.
     pub(super) bytes: Range<usize>,
     /// How it is written.
     pub(super) style: ScalarStyle,
@@ -92,11 +93,14 @@ pub(super) struct Stream {
     pub(super) events: Vec<StreamEvent>,
     /// The documents that cannot be read. Nothing of them is in the other lists.
     pub(super) unreadable: Vec<UnreadableDocument>,
-    /// Whether a document was encrypted by SOPS with a check sum of all values, also of those that are not encrypted.
+    /// Whether a document was encrypted by SOPS with a check sum of all values, also of those that
+    /// are not encrypted.
     pub(super) is_sealed: bool,
 }
 
-/// Reads a stream. A document that cannot be read is passed over.
+/// Reads a stream.
+///
+/// A document that cannot be read is passed over.
 pub(super) fn read_stream(text: &str) -> Stream {
     let options = options! {
         flow_nesting_limit: MAX_DEPTH,

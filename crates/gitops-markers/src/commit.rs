@@ -450,4 +450,50 @@ mod tests {
             }
         );
     }
+
+    #[test]
+    fn a_first_commit_of_others_is_not_this_controllers() {
+        let base = Branch::by_hand("base", "root", &[file("a", "v1")]);
+        let theirs = Branch::by_hand("theirs", "", &[file("a", "v1")]);
+        let tip = BranchTip {
+            parent: None,
+            ..theirs.tip()
+        };
+        let made = decide_commit(&base.tip(), PushTarget::Beside(Some(tip)), &[image("a", "v2")]);
+        assert!(
+            matches!(
+                &made,
+                Ok(CommitDecision::Commit {
+                    base: CommitBase::Beside,
+                    trailers: Trailers { parent: None, .. },
+                    waits: true,
+                    ..
+                })
+            ),
+            "{made:?}"
+        );
+    }
+
+    #[test]
+    fn values_of_one_file_are_told_apart() {
+        let both = |a: &str, b: &str| {
+            let mut text = b"- ".to_vec();
+            text.extend(file("a", a).1);
+            text.extend_from_slice(b"- ");
+            text.extend(file("b", b).1);
+            [("both.yaml".to_owned(), text)]
+        };
+        let base = Branch::by_hand("base", "root", &both("v1", "w1"));
+        let new = [image("a", "v2"), image("b", "w2")];
+        let made = decide_commit(&base.tip(), PushTarget::Beside(None), &new).unwrap();
+        let one = base.after(&base, "one", &new, made);
+        // Both are taken back, one after the other.
+        let b1 = [image("b", "w1")];
+        let two = one.after(&base, "two", &b1, decided(&base, &one, &b1));
+        let last = decided(&base, &two, &[image("a", "v1")]);
+        assert!(
+            matches!(&last, CommitDecision::Commit { waits: false, .. }),
+            "{last:?}"
+        );
+    }
 }

@@ -308,3 +308,45 @@ impl<'a, 'i, F: Fn(&PatchSetName) -> Option<&'i DeliveredImage>> Editor<'a, F> {
         Ok(edited)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::tests::image;
+
+    #[test]
+    fn a_value_that_cannot_be_edited_is_told_and_the_others_are_written() {
+        let text = "a: v1 # {\"$patchset\": \"ours:glance:tag\"}\nb: v1 # {\"$patchset\": \"ours:glance\"}\n\
+            c: v1 # {\"$patchset\": \"ours:nova:tag\"}\n";
+        let (glance, nova) = (image("glance", "v2"), image("nova", "v2"));
+        let stream = read_stream(text);
+        let mut editor = Editor {
+            text,
+            stream: &stream,
+            image_of: |patch_set: &PatchSetName| {
+                let mut images = [&glance, &nova].into_iter();
+                images.find(|image| image.patch_set == *patch_set)
+            },
+            edited: EditedFile::default(),
+            replacements: Vec::new(),
+        };
+        for comment in &stream.comments {
+            editor.take_comment(comment).unwrap();
+        }
+        // As if the parser had told wrong where the value is.
+        editor.replacements[1].text = "x # v2".to_owned();
+        let edited = editor.finish().unwrap();
+        let [problem] = edited.problems.as_slice() else {
+            panic!("{:?}", edited.problems);
+        };
+        assert_eq!((problem.line, problem.message.as_str()), (2, UNSAFE));
+        assert!(problem.markers.contains("\"ours:glance\""));
+        let followed: Vec<String> = edited.followed.iter().map(ToString::to_string).collect();
+        assert_eq!(followed, ["ours:glance:tag", "ours:nova:tag"]);
+        let lines: Vec<usize> = edited.changes.iter().map(|change| change.line).collect();
+        assert_eq!(lines, [1, 3]);
+        let [first, _, last] = [0, 1, 2].map(|at| text.lines().nth(at).unwrap().replace("v1", "v2"));
+        let second = text.lines().nth(1).unwrap();
+        assert_eq!(edited.text.unwrap(), format!("{first}\n{second}\n{last}\n"));
+    }
+}

@@ -153,6 +153,13 @@ mod tests {
             "1.",
             "2001-12-14",
             "2001-12-14t21:59:43.10-05:00",
+            // Some reader or other might.
+            "2001-12-1x",
+            "1.2.3",
+            "1:2:3.",
+            "0o9",
+            "0o9a_",
+            "_1",
             "yes",
             "No",
             "TRUE",
@@ -181,6 +188,8 @@ mod tests {
             "latest",
             "1f0c2d3",
             "_x",
+            "e",
+            "rel-eng-1x",
         ] {
             assert!(is_safe_plain(text), "{text}");
         }

@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn files_change_where_markers_ask_for_it() {
         let image = image("glance", "v2");
-        let files: [(&str, &[u8]); 5] = [
+        let files: [(&str, &[u8]); 6] = [
             (
                 "a.yaml",
                 b"image: r/glance:v1 # {\"$patchset\": \"ours:glance\"}\n",
@@ -157,6 +157,7 @@ mod tests {
             ("b.yaml", b"tag: v2 # {\"$patchset\": \"ours:glance:tag\"}\n"),
             ("c.yaml", b"tag: v1 # {\"$patchset\": \"ours:nova:tag\"}\n"),
             ("d.yaml", b"\xff $patchset \"ours:glance:tag\"\n"),
+            ("f.bin", b"\xff ours:glance\n"),
             ("e.yaml", b"a: [\n# {\"$patchset\": \"theirs:glance\"}\n"),
         ];
         let name = PatchSetName::new;

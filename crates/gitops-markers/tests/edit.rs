@@ -45,6 +45,7 @@ fn changed(text: &str) -> String {
 #[case::anchor("a: &x old", "tag", "a: &x 31.0.0-p2")]
 #[case::string_tag("a: !!str 5", "tag", "a: !!str 31.0.0-p2")]
 #[case::item("- - old", "tag", "- - 31.0.0-p2")]
+#[case::document("---\nx", "tag", "---\n31.0.0-p2")]
 #[case::in_braces("a: {b: old,", "tag", "a: {b: 31.0.0-p2,")]
 #[case::colon_in_braces("a: {b: old,", "digest", "a: {b: \"sha256:00ff\",")]
 #[case::colon_behind_braces("x: {y: z}\na: old", "digest", "x: {y: z}\na: sha256:00ff")]
@@ -246,4 +247,17 @@ fn deep_files_are_read_in_time_that_grows_with_their_length() {
     assert_eq!(edited(&text).unwrap().changes.len(), 1);
     let text = format!("{marker}a:\n{}", "# c\n".repeat(500_000));
     assert_eq!(edited(&text).unwrap().changes.len(), 1);
+}
+
+#[test]
+fn a_hundred_documents_that_cannot_be_read_are_told() {
+    let bad = "---\na: [ # {\"$patchset\": \"ours:glance:tag\"}\n";
+    let good = "a: old # {\"$patchset\": \"ours:glance:tag\"}\n";
+    for (count, told) in [(99, 99), (100, 100), (150, 100)] {
+        let edited = edited(&format!("{good}{}", bad.repeat(count))).unwrap();
+        assert_eq!((edited.changes.len(), edited.problems.len()), (1, told));
+    }
+    // Those without a marker are nobody's concern here.
+    let edited = edited(&format!("{good}---\na: [\n---\n{good}---\nb: }}\n")).unwrap();
+    assert_eq!((edited.changes.len(), edited.problems.len()), (2, 0));
 }

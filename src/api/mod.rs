@@ -20,6 +20,7 @@ pub mod patch_set;
 pub mod pod_template;
 pub mod reason;
 pub mod reference;
+pub mod references;
 pub mod schema;
 pub mod source_refs;
 pub mod status;

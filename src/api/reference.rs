@@ -1,4 +1,4 @@
-//! References to Flux's sources.
+//! What objects refer to: each other, Secrets, ConfigMaps and Flux's sources.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -63,4 +63,32 @@ pub struct SourceReference {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
+}
+
+/// An object that something may refer to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Referent {
+    /// Its kind.
+    pub kind: ReferentKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// The kinds of objects that something may refer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReferentKind {
+    /// A Secret.
+    Secret,
+    /// A ConfigMap.
+    ConfigMap,
+    /// A Flux source.
+    Source(SourceKind),
+    /// A Job, by the name of the `PatchSet` that owns it.
+    Job,
+    /// A `PatchSet`.
+    PatchSet,
+    /// A `ConstraintOverride`.
+    ConstraintOverride,
 }

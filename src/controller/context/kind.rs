@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::FluxDuration;
-use crate::controller::state::referent::{Referent, ReferentKind};
+use crate::api::reference::{Referent, ReferentKind};
+use crate::api::references::Reference;
 use crate::ops::objects::Shown;
 use crate::plan::lifecycle::{Asked, Next, Observed};
 use crate::plan::{Failure, Outcome};
@@ -49,8 +50,19 @@ pub trait Reconciled:
     /// When it is looked at.
     fn schedule(&self) -> Schedule<'_>;
 
-    /// Whether a result may change with this object, which is not the resource itself.
-    fn refers_to(&self, namespace: &str, referent: &Referent) -> bool;
+    /// The objects that its spec names.
+    fn references(&self) -> Vec<Reference<'_>>;
+
+    /// Whether an object of its namespace is one that is made for it.
+    fn owns(&self, referent: &Referent) -> bool;
+
+    /// Whether a result may change with another object.
+    fn depends_on(&self, referent: &Referent) -> bool {
+        let namespace = self.namespace().unwrap_or_default();
+        let mut references = self.references().into_iter();
+        references.any(|reference| reference.is_to(referent, &namespace))
+            || (referent.namespace == namespace && self.owns(referent))
+    }
 
     /// What an event says besides the message of Ready.
     fn details(_: &Self::Status) -> Option<String> {

@@ -9,6 +9,8 @@ use super::{Pipeline, merged_file};
 use crate::api::constraint_override::{
     ConstraintOverrideStatus, ConstraintsSource, OverrideState, OverridesSource,
 };
+use crate::api::reference::{Referent, ReferentKind};
+use crate::api::references::Reference;
 use crate::api::{ConstraintOverride, reason};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::{Reconciled, Schedule, identity};
@@ -16,7 +18,6 @@ use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, failures};
 use crate::controller::inputs::texts::Located;
 use crate::controller::inputs::{texts, upstreams};
-use crate::controller::state::referent::{Referent, ReferentKind};
 use crate::controller::state::slots;
 use crate::ops::objects::{Shown, States};
 use crate::plan::constraint_override::{self, Decision, Sources, holds, merged, summary, written};
@@ -57,36 +58,13 @@ impl Reconciled for ConstraintOverride {
         }
     }
 
-    fn refers_to(&self, namespace: &str, referent: &Referent) -> bool {
-        if referent.namespace != namespace {
-            return false;
-        }
-        let ConstraintsSource {
-            git: base_git,
-            config_map: base_map,
-            ..
-        } = &self.spec.upper_constraints;
-        let OverridesSource { git, config_map, .. } = &self.spec.overrides;
-        match referent.kind {
-            ReferentKind::Source(_)
-            | ReferentKind::Job
-            | ReferentKind::PatchSet
-            | ReferentKind::ConstraintOverride => false,
-            ReferentKind::Secret => [base_git, git]
-                .into_iter()
-                .flatten()
-                .flat_map(|git| [&git.secret_ref, &git.proxy_secret_ref])
-                .flatten()
-                .chain(self.spec.verifications().map(|verify| &verify.secret_ref))
-                .any(|reference| reference.name == referent.name),
-            ReferentKind::ConfigMap => {
-                merged_file::name(&self.name_any()) == referent.name
-                    || [base_map, config_map]
-                        .into_iter()
-                        .flatten()
-                        .any(|reference| reference.name == referent.name)
-            }
-        }
+    fn references(&self) -> Vec<Reference<'_>> {
+        self.spec.references()
+    }
+
+    /// The ConfigMap with the merged file.
+    fn owns(&self, referent: &Referent) -> bool {
+        referent.kind == ReferentKind::ConfigMap && merged_file::name(&self.name_any()) == referent.name
     }
 
     fn facts(&self, status: &ConstraintOverrideStatus) -> Vec<(&'static str, String)> {
@@ -300,7 +278,7 @@ mod tests {
                 namespace: namespace.into(),
                 name: name.into(),
             };
-            assert_eq!(object.refers_to("ours", &referent), expected, "{referent:?}");
+            assert_eq!(object.depends_on(&referent), expected, "{referent:?}");
         }
     }
 }

@@ -6,12 +6,12 @@ use super::apply::{self, Results};
 use super::{Pipeline, build, deliver, publish, resolve};
 use crate::api::PatchSet;
 use crate::api::reason::{self, condition};
-use crate::api::reference::SourceKind;
+use crate::api::reference::{Referent, ReferentKind, SourceKind};
+use crate::api::references::Reference;
 use crate::api::status::{PatchSetStatus, PatchState};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::{Reconciled, Schedule, identity};
 use crate::controller::context::turn::Turn;
-use crate::controller::state::referent::{Referent, ReferentKind};
 use crate::ops::objects::{Shown, States};
 use crate::plan::build::is_complete;
 use crate::plan::conditions;
@@ -44,80 +44,13 @@ impl Reconciled for PatchSet {
         }
     }
 
-    fn refers_to(&self, namespace: &str, referent: &Referent) -> bool {
-        let patches = self.spec.patches.as_ref();
-        match referent.kind {
-            ReferentKind::Source(kind) => patches
-                .and_then(|patches| patches.source_ref.as_ref())
-                .is_some_and(|r| {
-                    r.kind == kind
-                        && r.name == referent.name
-                        && r.namespace.as_deref().unwrap_or(namespace) == referent.namespace
-                }),
-            _ if referent.namespace != namespace => false,
-            ReferentKind::Secret => {
-                let upstream = &self.spec.upstream;
-                let git = patches.and_then(|patches| patches.git.as_ref());
-                let dockerfile = self
-                    .spec
-                    .build
-                    .as_ref()
-                    .and_then(|build| build.dockerfile.as_ref());
-                let folder = dockerfile.and_then(|source| source.git.as_ref());
-                let build = self.spec.build.as_ref();
-                let workflow = build.and_then(|build| build.github_actions.as_ref());
-                let delivery = self.spec.delivery.as_ref();
-                let gitops = delivery.and_then(|delivery| delivery.git.as_ref());
-                let push = gitops.and_then(|git| git.push.as_ref());
-                let request = push.and_then(|push| push.pull_request.as_ref());
-                [
-                    gitops.and_then(|git| git.secret_ref.as_ref()),
-                    gitops.and_then(|git| git.proxy_secret_ref.as_ref()),
-                    gitops.and_then(|git| git.signing.as_ref().map(|signing| &signing.secret_ref)),
-                    request.map(|request| &request.secret_ref),
-                    build.and_then(|build| build.secret_ref.as_ref()),
-                    workflow.map(|workflow| &workflow.secret_ref),
-                    upstream.secret_ref.as_ref(),
-                    upstream.proxy_secret_ref.as_ref(),
-                    git.and_then(|git| git.secret_ref.as_ref()),
-                    git.and_then(|git| git.proxy_secret_ref.as_ref()),
-                    folder.and_then(|git| git.secret_ref.as_ref()),
-                    folder.and_then(|git| git.proxy_secret_ref.as_ref()),
-                ]
-                .into_iter()
-                .flatten()
-                .chain(self.spec.verifications().map(|verify| &verify.secret_ref))
-                .any(|reference| reference.name == referent.name)
-            }
-            // Its own, or one that made room for its own.
-            ReferentKind::Job => self.metadata.name.as_deref() == Some(&referent.name),
-            ReferentKind::PatchSet => {
-                let mut libraries = self.spec.libraries.iter();
-                libraries.any(|reference| reference.name == referent.name)
-            }
-            ReferentKind::ConstraintOverride => {
-                let constraints = self.spec.constraints.as_ref();
-                constraints.is_some_and(|reference| reference.name == referent.name)
-            }
-            ReferentKind::ConfigMap => {
-                let dockerfile = self
-                    .spec
-                    .build
-                    .as_ref()
-                    .and_then(|build| build.dockerfile.as_ref());
-                let delivery = self.spec.delivery.as_ref();
-                delivery
-                    .and_then(|delivery| delivery.config_map.as_ref())
-                    .is_some_and(|map| map.name == referent.name)
-                    || [
-                        patches.and_then(|patches| patches.config_map.as_ref()),
-                        dockerfile.and_then(|source| source.config_map.as_ref()),
-                    ]
-                    .into_iter()
-                    .flatten()
-                    .any(|reference| reference.name == referent.name)
-            }
-        }
+    fn references(&self) -> Vec<Reference<'_>> {
+        self.spec.references()
+    }
+
+    /// Its Jobs, and those that made room for its own.
+    fn owns(&self, referent: &Referent) -> bool {
+        referent.kind == ReferentKind::Job && self.metadata.name.as_deref() == Some(&referent.name)
     }
 
     fn details(status: &PatchSetStatus) -> Option<String> {
@@ -339,7 +272,7 @@ mod tests {
             (one(ReferentKind::Secret, "ours", "patches"), false),
             (one(ReferentKind::ConfigMap, "ours", "patches"), true),
         ] {
-            assert_eq!(object.refers_to("ours", &referent), expected, "{referent:?}");
+            assert_eq!(object.depends_on(&referent), expected, "{referent:?}");
         }
     }
 
@@ -356,7 +289,7 @@ mod tests {
             (Bucket, "ours", false),
         ] {
             let referent = one(ReferentKind::Source(kind), namespace, "ours");
-            assert_eq!(object.refers_to("ours", &referent), expected, "{referent:?}");
+            assert_eq!(object.depends_on(&referent), expected, "{referent:?}");
         }
     }
 }

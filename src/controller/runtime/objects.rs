@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::triggers::Change;
+use crate::api::reference::Referent;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::state::api_server::Guarded;
-use crate::controller::state::referent::Referent;
 use crate::ops::objects::Shown;
 
 /// The objects that a change concerns.
@@ -19,7 +18,7 @@ pub fn concerned<K: Reconciled>(objects: &[Arc<Guarded<K>>], change: &Change) ->
     };
     let refers = |object: &&Arc<Guarded<K>>| {
         let read = object.0.as_ref();
-        read.is_ok_and(|read| read.refers_to(&read.namespace().unwrap_or_default(), referent))
+        read.is_ok_and(|read| read.depends_on(referent))
     };
     objects.iter().filter(refers).map(reference).collect()
 }
@@ -41,9 +40,8 @@ pub fn unreadable_objects<K: Reconciled>(store: &Store<Guarded<K>>) -> usize {
 
 /// Whether an object that can be read refers to another one.
 pub fn is_referred_to<K: Reconciled>(store: &Store<Guarded<K>>, referent: &Referent) -> bool {
-    let refers = |object: &K| object.refers_to(&object.namespace().unwrap_or_default(), referent);
     store
         .state()
         .iter()
-        .any(|object| object.0.as_ref().is_ok_and(refers))
+        .any(|object| object.0.as_ref().is_ok_and(|object| object.depends_on(referent)))
 }

@@ -15,6 +15,7 @@ use kube::{Resource, ResourceExt};
 use super::objects::concerned;
 use super::triggers::Triggers;
 use super::unreadable;
+use crate::api::reference::Referent;
 use crate::api::{FluxDuration, reason};
 use crate::controller::Error;
 use crate::controller::context::journal::{Interrupted, Journal, Statuses};
@@ -24,7 +25,6 @@ use crate::controller::context::{Budget, Context, JUST_NOW, annotations, panics}
 use crate::controller::pipeline::Pipeline;
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::references::Scope;
-use crate::controller::state::referent::Referent;
 use crate::controller::state::slots;
 use crate::ops::metrics::Outcome as Ended;
 use crate::plan::lifecycle::{InARow, Next, begin, wait};

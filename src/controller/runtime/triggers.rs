@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::controller::state::references::References;
-use crate::controller::state::referent::{Changes, Referent};
+use crate::api::reference::Referent;
+use crate::controller::state::references::{Changes, References};
 use futures::stream::BoxStream;
 use futures::{Future, StreamExt};
 use tokio::sync::broadcast;

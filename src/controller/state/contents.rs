@@ -1,6 +1,6 @@
 //! The contents of Secrets and ConfigMaps that were read, as long as an object refers to them.
 
-use super::referent::Referent;
+use crate::api::reference::Referent;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -107,8 +107,8 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
-    use super::super::referent::ReferentKind;
     use super::*;
+    use crate::api::reference::ReferentKind;
 
     fn referent(name: &str) -> Referent {
         Referent {

@@ -12,7 +12,6 @@ pub mod jobs;
 pub mod memory;
 pub mod pins;
 pub mod references;
-pub mod referent;
 pub mod registry_logins;
 pub mod slots;
 pub mod workflows;

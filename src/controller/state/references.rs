@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use super::api_server::within_limit;
 use super::contents::{Contents, Data};
-use super::referent::{Changes, Referent, ReferentKind};
 use crate::api::reason;
-use crate::api::reference::{SourceKind, SourceReference};
+use crate::api::reference::{Referent, ReferentKind, SourceKind, SourceReference};
 use crate::ops::health::{Health, Presence, WatchHealth};
 use crate::plan::{Failure, Step};
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
@@ -35,6 +35,9 @@ const METADATA: u32 = 50;
 
 /// Labels that begin so are kept of ConfigMaps.
 const KEPT_LABELS: &str = "reconcile.fluxcd.io/";
+
+/// A stream of objects that changed, came or went.
+pub type Changes = BoxStream<'static, Referent>;
 
 /// Watches of one scope: all namespaces, or one.
 #[derive(Clone)]

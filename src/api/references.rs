@@ -1,0 +1,624 @@
+//! Which objects a spec refers to: what its results may change with.
+//!
+//! Every struct of the specs is taken apart here with all its fields, down to texts, numbers and words, and none of them is
+//! passed over by `..` or `_`. So a new field does not compile until it is said here what it refers to, and a name of an
+//! object ([`LocalReference`]) does not until it is said of which kind.
+
+use std::collections::BTreeMap;
+
+use super::build::{
+    Build, Builder, CloudProvider, ContextImage, DockerfileSource, Engine, ExtraPackagesFrom, GitHubActions,
+    ImageCheck, ImageRepository, ImageTarget, JobOptions, Platform, SbomPolicy, SourceTarget,
+};
+use super::common::{
+    Component, ConfigMapKey, GitPath, GitRef, LocalReference, Release, ServiceAccountName, Verification,
+    VerificationMode,
+};
+use super::constraint_override::{ConstraintsSource, OverrideEntry, OverridesSource, PackageName};
+use super::delivery::{
+    Approval, CommitAuthor, Delivery, DeliveryConfigMap, DeliveryGit, Provider, PullRequestOptions, Push,
+    Signing,
+};
+use super::patch_set::{InlinePatch, Level, MergedPatches, Patches, RefFrom, Upstream};
+use super::pod_template::PodTemplate;
+use super::reference::{Referent, ReferentKind, SourceReference};
+use super::{ConstraintOverrideSpec, FluxDuration, PatchSetSpec};
+
+/// An object that a spec names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reference<'a> {
+    /// Its kind.
+    pub kind: ReferentKind,
+    /// Its namespace; that of the object with the spec where absent.
+    pub namespace: Option<&'a str>,
+    /// Its name.
+    pub name: &'a str,
+}
+
+impl Reference<'_> {
+    /// Whether this is what an object in a namespace means by it.
+    #[must_use]
+    pub fn is_to(&self, referent: &Referent, own_namespace: &str) -> bool {
+        self.kind == referent.kind
+            && self.name == referent.name
+            && self.namespace.unwrap_or(own_namespace) == referent.namespace
+    }
+}
+
+impl PatchSetSpec {
+    /// All objects that the spec names.
+    #[must_use]
+    pub fn references(&self) -> Vec<Reference<'_>> {
+        collected(self)
+    }
+}
+
+impl ConstraintOverrideSpec {
+    /// All objects that the spec names.
+    #[must_use]
+    pub fn references(&self) -> Vec<Reference<'_>> {
+        collected(self)
+    }
+}
+
+fn collected(spec: &dyn Refers) -> Vec<Reference<'_>> {
+    let mut found = References::default();
+    spec.add_to(&mut found);
+    found.0
+}
+
+/// A part of a spec that may name objects.
+trait Refers {
+    /// Adds those that it names.
+    fn add_to<'a>(&'a self, found: &mut References<'a>);
+}
+
+#[derive(Default)]
+struct References<'a>(Vec<Reference<'a>>);
+
+impl<'a> References<'a> {
+    /// Adds what parts name.
+    fn parts<const N: usize>(&mut self, parts: [&'a dyn Refers; N]) {
+        for part in parts {
+            part.add_to(self);
+        }
+    }
+
+    /// Adds objects of a kind in the namespace of the object with the spec.
+    fn named(&mut self, kind: ReferentKind, names: impl IntoIterator<Item = &'a LocalReference>) {
+        for LocalReference { name } in names {
+            self.local(kind, name);
+        }
+    }
+
+    /// Adds an object in the namespace of the object with the spec.
+    fn local(&mut self, kind: ReferentKind, name: &'a str) {
+        self.0.push(Reference {
+            kind,
+            namespace: None,
+            name,
+        });
+    }
+}
+
+impl<T: Refers> Refers for Option<T> {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        if let Some(part) = self {
+            part.add_to(found);
+        }
+    }
+}
+
+impl<T: Refers> Refers for Vec<T> {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        for part in self {
+            part.add_to(found);
+        }
+    }
+}
+
+impl<T: Refers> Refers for BTreeMap<String, T> {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        for part in self.values() {
+            part.add_to(found);
+        }
+    }
+}
+
+/// Says of types that they name no object of which news are heard.
+macro_rules! name_nothing {
+    ($($leaf:ty),+ $(,)?) => {
+        $(impl Refers for $leaf {
+            fn add_to<'a>(&'a self, _: &mut References<'a>) {}
+        })+
+    };
+}
+
+name_nothing!(String, bool, u8, u32, FluxDuration);
+name_nothing!(
+    Component,
+    Release,
+    PackageName,
+    ImageRepository,
+    ContextImage,
+    Platform
+);
+name_nothing!(
+    Level,
+    MergedPatches,
+    VerificationMode,
+    CloudProvider,
+    ImageCheck,
+    SbomPolicy,
+    Engine,
+    Builder
+);
+name_nothing!(Approval, Provider);
+// Service accounts are looked at when they are needed, and what a template names is for the kubelet.
+name_nothing!(ServiceAccountName, PodTemplate);
+
+impl Refers for PatchSetSpec {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            component,
+            release,
+            level,
+            upstream,
+            patches,
+            merged_patches,
+            candidates,
+            libraries,
+            constraints,
+            build,
+            delivery,
+            service_account_name,
+            interval,
+            timeout,
+            suspend,
+        } = self;
+        found.parts([
+            component,
+            release,
+            level,
+            upstream,
+            patches,
+            merged_patches,
+            candidates,
+        ]);
+        found.named(ReferentKind::PatchSet, libraries);
+        found.named(ReferentKind::ConstraintOverride, constraints);
+        found.parts([build, delivery, service_account_name, interval, timeout, suspend]);
+    }
+}
+
+impl Refers for ConstraintOverrideSpec {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            release,
+            upper_constraints,
+            overrides,
+            built_from_source,
+            interval,
+            timeout,
+            suspend,
+        } = self;
+        found.parts([release, upper_constraints, overrides, built_from_source]);
+        found.parts([interval, timeout, suspend]);
+    }
+}
+
+impl Refers for Upstream {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            url,
+            ref_,
+            ref_from,
+            verify,
+            secret_ref,
+            proxy_secret_ref,
+        } = self;
+        found.parts([url, ref_, ref_from, verify]);
+        found.named(
+            ReferentKind::Secret,
+            [secret_ref, proxy_secret_ref].into_iter().flatten(),
+        );
+    }
+}
+
+impl Refers for GitRef {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            branch,
+            tag,
+            commit,
+            semver,
+        } = self;
+        found.parts([branch, tag, commit, semver]);
+    }
+}
+
+impl Refers for RefFrom {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self { path, key } = self;
+        found.parts([path, key]);
+    }
+}
+
+impl Refers for Verification {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self { mode, secret_ref } = self;
+        found.parts([mode]);
+        found.named(ReferentKind::Secret, [secret_ref]);
+    }
+}
+
+impl Refers for GitPath {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            url,
+            ref_,
+            path,
+            verify,
+            secret_ref,
+            proxy_secret_ref,
+        } = self;
+        found.parts([url, ref_, path, verify]);
+        found.named(
+            ReferentKind::Secret,
+            [secret_ref, proxy_secret_ref].into_iter().flatten(),
+        );
+    }
+}
+
+impl Refers for ConfigMapKey {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self { name, key } = self;
+        found.local(ReferentKind::ConfigMap, name);
+        found.parts([key]);
+    }
+}
+
+impl Refers for SourceReference {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            kind,
+            name,
+            namespace,
+        } = self;
+        found.0.push(Reference {
+            kind: ReferentKind::Source(*kind),
+            namespace: namespace.as_deref(),
+            name,
+        });
+    }
+}
+
+impl Refers for Patches {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            git,
+            source_ref,
+            path,
+            config_map,
+            inline,
+            strip,
+            directory,
+        } = self;
+        found.parts([git, source_ref, path, inline, strip, directory]);
+        found.named(ReferentKind::ConfigMap, config_map);
+    }
+}
+
+impl Refers for InlinePatch {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self { name, content } = self;
+        found.parts([name, content]);
+    }
+}
+
+impl Refers for Build {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            engine,
+            image,
+            source,
+            dockerfile,
+            contexts,
+            platforms,
+            extra_packages_from,
+            args,
+            secret_ref,
+            provider,
+            service_account_name,
+            timeout,
+            retries,
+            job,
+            github_actions,
+            check,
+            sbom,
+        } = self;
+        found.parts([engine, image, source, dockerfile, contexts, platforms]);
+        found.parts([extra_packages_from, args, provider, service_account_name]);
+        found.parts([timeout, retries, job, github_actions, check, sbom]);
+        found.named(ReferentKind::Secret, secret_ref);
+    }
+}
+
+impl Refers for ImageTarget {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            repository,
+            tag,
+            moving_tags,
+            sortable_tag,
+        } = self;
+        found.parts([repository, tag, moving_tags, sortable_tag]);
+    }
+}
+
+impl Refers for SourceTarget {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self { repository, version } = self;
+        found.parts([repository, version]);
+    }
+}
+
+impl Refers for DockerfileSource {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            git,
+            config_map,
+            inline,
+            file,
+            stage,
+        } = self;
+        found.parts([git, inline, file, stage]);
+        found.named(ReferentKind::ConfigMap, config_map);
+    }
+}
+
+impl Refers for ExtraPackagesFrom {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self { path } = self;
+        found.parts([path]);
+    }
+}
+
+impl Refers for JobOptions {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            builder,
+            image,
+            cache,
+            keep,
+            service_account_name,
+            pod_template,
+        } = self;
+        found.parts([builder, image, cache, keep, service_account_name, pod_template]);
+    }
+}
+
+impl Refers for GitHubActions {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            repository,
+            workflow,
+            ref_,
+            secret_ref,
+            api_url,
+        } = self;
+        found.parts([repository, workflow, ref_, api_url]);
+        found.named(ReferentKind::Secret, [secret_ref]);
+    }
+}
+
+impl Refers for Delivery {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            config_map,
+            git,
+            approval,
+        } = self;
+        found.parts([config_map, git, approval]);
+    }
+}
+
+impl Refers for DeliveryConfigMap {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self { name, prefix } = self;
+        found.local(ReferentKind::ConfigMap, name);
+        found.parts([prefix]);
+    }
+}
+
+impl Refers for DeliveryGit {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            url,
+            branch,
+            push,
+            paths,
+            author,
+            message,
+            signing,
+            secret_ref,
+            proxy_secret_ref,
+        } = self;
+        found.parts([url, branch, push, paths, author, message, signing]);
+        found.named(
+            ReferentKind::Secret,
+            [secret_ref, proxy_secret_ref].into_iter().flatten(),
+        );
+    }
+}
+
+impl Refers for Push {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self { branch, pull_request } = self;
+        found.parts([branch, pull_request]);
+    }
+}
+
+impl Refers for PullRequestOptions {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            provider,
+            secret_ref,
+            api_url,
+            labels,
+        } = self;
+        found.parts([provider, api_url, labels]);
+        found.named(ReferentKind::Secret, [secret_ref]);
+    }
+}
+
+impl Refers for CommitAuthor {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self { name, email } = self;
+        found.parts([name, email]);
+    }
+}
+
+impl Refers for Signing {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self { secret_ref } = self;
+        found.named(ReferentKind::Secret, [secret_ref]);
+    }
+}
+
+impl Refers for ConstraintsSource {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            git,
+            config_map,
+            inline,
+        } = self;
+        found.parts([git, config_map, inline]);
+    }
+}
+
+impl Refers for OverridesSource {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            git,
+            config_map,
+            inline,
+            entries,
+        } = self;
+        found.parts([git, config_map, inline, entries]);
+    }
+}
+
+impl Refers for OverrideEntry {
+    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+        let Self {
+            name,
+            version,
+            marker,
+            downgrade,
+            remove,
+        } = self;
+        found.parts([name, version, marker, downgrade, remove]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::crd;
+    use serde::de::DeserializeOwned;
+    use serde_json::{Map, Value, json};
+
+    /// A value of a schema with all that it may have; each text is where it stands, where it may be any.
+    fn filled(schema: &Value, place: &str) -> Value {
+        if let Some(words) = schema["enum"].as_array() {
+            return words[0].clone();
+        }
+        match schema["type"].as_str() {
+            Some("object") => match (schema["properties"].as_object(), &schema["additionalProperties"]) {
+                (Some(properties), _) => properties
+                    .iter()
+                    .map(|(name, schema)| (name.clone(), filled(schema, &format!("{place}.{name}"))))
+                    .collect::<Map<String, Value>>()
+                    .into(),
+                (None, values) => json!({ "any": filled(values, &format!("{place}.any")) }),
+            },
+            Some("array") => json!([filled(&schema["items"], place)]),
+            Some("integer") => json!(1),
+            Some("boolean") => json!(true),
+            _ => json!(place),
+        }
+    }
+
+    /// The texts of a value that name an object, by the names of the fields that they are in.
+    fn names(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => fields.values().for_each(|field| names(field, found)),
+            Value::Array(elements) => elements.iter().for_each(|element| names(element, found)),
+            Value::String(text) => {
+                let fields: Vec<&str> = text.split('.').collect();
+                let [.., object, "name"] = fields[..] else { return };
+                if object.ends_with("Ref") || ["configMap", "libraries", "constraints"].contains(&object) {
+                    found.push(text.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn spec_with_everything<T: DeserializeOwned>(plural: &str) -> (T, Vec<String>) {
+        let all = serde_json::to_value(crd::all()).unwrap();
+        let crd = all.as_array().unwrap().iter();
+        let crd = crd
+            .into_iter()
+            .find(|crd| crd["spec"]["names"]["plural"] == plural)
+            .unwrap();
+        let schema = crd
+            .pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec")
+            .unwrap();
+        let mut spec = filled(schema, "spec");
+        // What a pod template names is for the kubelet.
+        if let Some(job) = spec.pointer_mut("/build/job") {
+            job["podTemplate"] = json!({});
+        }
+        let mut named = Vec::new();
+        names(&spec, &mut named);
+        named.sort();
+        (serde_json::from_value(spec).unwrap(), named)
+    }
+
+    fn sorted(references: &[Reference<'_>]) -> Vec<String> {
+        let mut names: Vec<String> = references.iter().map(|found| found.name.to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn all_objects_that_a_patch_set_may_name_are_among_its_references() {
+        let (spec, named): (PatchSetSpec, _) = spec_with_everything("patchsets");
+        let references = spec.references();
+        assert_eq!(sorted(&references), named);
+        assert!(named.len() > 20, "{named:#?}");
+        for found in references {
+            let field = found.name.trim_end_matches(".name").rsplit('.').next().unwrap();
+            let kind = match found.kind {
+                ReferentKind::Secret => ["secretRef", "proxySecretRef"].contains(&field),
+                ReferentKind::ConfigMap => field == "configMap",
+                ReferentKind::Source(_) => {
+                    field == "sourceRef" && found.namespace == Some("spec.patches.sourceRef.namespace")
+                }
+                ReferentKind::PatchSet => field == "libraries",
+                ReferentKind::ConstraintOverride => field == "constraints",
+                ReferentKind::Job => false,
+            };
+            assert!(kind, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn all_objects_that_a_constraint_override_may_name_are_among_its_references() {
+        let (spec, named): (ConstraintOverrideSpec, _) = spec_with_everything("constraintoverrides");
+        assert_eq!(sorted(&spec.references()), named);
+        assert!(named.len() > 7, "{named:#?}");
+    }
+}

@@ -280,6 +280,20 @@ fn each_room_uses_only_what_it_may() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// So that none is read whose absence is told in another way, and each is watched (`api::references`).
+#[test]
+fn secrets_are_read_by_one_door() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/controller");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let doors: Vec<_> = files
+        .iter()
+        .filter(|file| code(file).contains(".secret("))
+        .map(|file| file.strip_prefix(&root).unwrap().to_str().unwrap())
+        .collect();
+    assert_eq!(doors, ["inputs/secrets.rs"]);
+}
+
 #[test]
 fn each_library_uses_only_what_it_may() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");

@@ -8,6 +8,7 @@ use crate::actions::{ActionsClient, ApiBaseUrl, Error, ForgeCredentials, ForgeKi
 use crate::api::build::GitHubActions;
 use crate::api::{PatchSet, reason};
 use crate::controller::context::{Context, failures};
+use crate::controller::inputs::secrets::NamedSecret;
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
 
@@ -19,15 +20,9 @@ pub async fn connect(
     context: &Context,
 ) -> Result<(Workflow, Arc<ActionsClient>), Failure> {
     let namespace = patch_set.namespace().unwrap_or_default();
-    let name = &options.secret_ref.name;
-    let data = context.references.secret(&namespace, name).await?;
-    let credentials = ForgeCredentials::from_secret(&data).map_err(|error| {
-        Failure::retried(
-            Step::Build,
-            reason::INVALID_REFERENCE,
-            format!("Secret {namespace}/{name}: {error}"),
-        )
-    })?;
+    let secret = NamedSecret::read(&context.references, &namespace, &options.secret_ref).await?;
+    let credentials = ForgeCredentials::from_secret(secret.data())
+        .map_err(|error| secret.unusable(Step::Build, &error))?;
     let parse = |address: &str| ApiBaseUrl::parse(ForgeKind::GitHub, address);
     let base = match (&options.api_url, credentials.base_url()) {
         (Some(address), _) => parse(address).map_err(|error| of(&error))?,
@@ -37,13 +32,10 @@ pub async fn connect(
     let (owner, repository) = options.repository.split_once('/').unwrap_or_default();
     let workflow = Workflow::new(base.clone(), owner, repository, &options.workflow, options.ref_())
         .map_err(|error| of(&error))?;
-    let mut key = Inputs::new("github")
+    let usage = Inputs::new("github")
         .with(namespace.as_bytes())
         .with(base.to_string().as_bytes());
-    for (name, value) in &*data {
-        key = key.with(name.as_bytes()).with(value);
-    }
-    let key = key.digest();
+    let key = secret.digest_with(usage);
     let clients = &context.workflows.clients;
     if let Some(client) = clients.get(&key) {
         return Ok((workflow, client));

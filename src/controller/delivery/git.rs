@@ -15,6 +15,7 @@ use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_task;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context};
+use crate::controller::inputs::secrets::NamedSecret;
 use crate::controller::inputs::upstreams::{self, Secrets, blocking, resolve};
 use crate::controller::state::deliveries::{Answer, NotDelivered, Order, Placed, Rest, delivered_image};
 use crate::controller::state::slots;
@@ -226,19 +227,14 @@ async fn signer(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Option<S
         return Ok(None);
     };
     let namespace = turn.namespace();
-    let name = &signing.secret_ref.name;
-    let data = turn.context.references.secret(&namespace, name).await;
-    let data = data.map_err(Failure::of_delivery)?;
+    let secret = NamedSecret::read(&turn.context.references, &namespace, &signing.secret_ref).await;
+    let secret = secret.map_err(Failure::of_delivery)?;
+    let data = Arc::clone(secret.data());
     // A passphrase takes its time.
     let read = slots::spawn_blocking(move || Signer::from_secret(&data)).await;
     let read = read.map_err(|interrupted| of_task(&interrupted).of_delivery())?;
-    read.map(Some).map_err(|error| {
-        Failure::retried(
-            Step::Delivery,
-            reason::INVALID_REFERENCE,
-            format!("Secret {namespace}/{name}: {error}"),
-        )
-    })
+    read.map(Some)
+        .map_err(|error| secret.unusable(Step::Delivery, &error))
 }
 
 /// Works on all orders of a place: those that ask for the same in one commit.

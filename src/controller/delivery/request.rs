@@ -6,6 +6,7 @@ use crate::api::delivery::{DeliveryGit, ProposalStatus, Provider, PullRequestOpt
 use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_rest;
 use crate::controller::context::turn::Turn;
+use crate::controller::inputs::secrets::NamedSecret;
 use crate::forge::{
     AskAgain, DesiredPullRequest, Error, ForgeCredentials, ForgeKind, ForgeRepository, MissingLabels,
     PullRequestClient, PullRequestState,
@@ -137,38 +138,30 @@ impl WantedPullRequest<'_> {
 
     async fn client(&self) -> Result<Arc<PullRequestClient>, Failure> {
         let (context, namespace) = (self.turn.context, self.turn.namespace());
-        let name = &self.options.secret_ref.name;
-        let data = context.references.secret(&namespace, name).await;
-        let data = data.map_err(Failure::of_delivery)?;
+        let secret = NamedSecret::read(&context.references, &namespace, &self.options.secret_ref).await;
+        let secret = secret.map_err(Failure::of_delivery)?;
         let kind = match self.options.provider {
             Provider::GitHub => ForgeKind::GitHub,
             Provider::GitLab => ForgeKind::GitLab,
             Provider::Gitea => ForgeKind::Gitea,
         };
         let api = self.options.api_url.as_deref();
-        let mut key = Inputs::new("forge")
+        let usage = Inputs::new("forge")
             .with(format!("{kind:?}").as_bytes())
             .with(namespace.as_bytes())
             .with(self.git.url.as_bytes())
             .with(api.unwrap_or_default().as_bytes());
-        for (name, value) in &*data {
-            key = key.with(name.as_bytes()).with(value);
-        }
-        let key = key.digest();
+        let key = secret.digest_with(usage);
         let clients = &context.deliveries.clients;
         if let Some(client) = clients.get(&key) {
             return Ok(client);
         }
-        let wrong = |error: &Error| {
-            let message = format!("Secret {namespace}/{name}: {error}");
-            Failure::retried(Step::Delivery, reason::INVALID_REFERENCE, message)
-        };
-        let credentials = ForgeCredentials::from_secret(&data).map_err(|error| wrong(&error))?;
+        let unusable = |error| secret.unusable(Step::Delivery, &error);
+        let credentials = ForgeCredentials::from_secret(secret.data()).map_err(unusable)?;
         let named = credentials.base_url().map(ToString::to_string);
         let repository = ForgeRepository::from_git_url(kind, &self.git.url, api.or(named.as_deref()));
         let repository = repository.map_err(|error| of(&error))?;
-        let client = PullRequestClient::new(&context.requests(), repository, credentials)
-            .map_err(|error| wrong(&error))?;
+        let client = PullRequestClient::new(&context.requests(), repository, credentials).map_err(unusable)?;
         Ok(clients.keep(key, client))
     }
 }

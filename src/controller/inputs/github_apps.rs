@@ -1,9 +1,9 @@
 //! Tokens of GitHub Apps for fetching and pushing by git, where a Secret has an App's keys.
 
+use super::secrets::NamedSecret;
 use crate::api::reason;
 use crate::controller::context::Context;
 use crate::controller::context::failures::of_rest;
-use crate::controller::state::contents::Data;
 use crate::forge::{ForgeCredentials, GitAccess, GitPurpose};
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
@@ -12,27 +12,24 @@ use crate::source::Installation;
 /// The token for a repository, where a Secret has the keys of an App; `None` where it has none.
 pub async fn installation(
     context: &Context,
-    (namespace, name): (&str, &str),
-    data: &Data,
+    secret: &NamedSecret,
     url: &str,
     purpose: GitPurpose,
 ) -> Result<Option<Installation>, Failure> {
+    let data = secret.data();
     if !data.keys().any(|key| key.starts_with("githubApp")) {
         return Ok(None);
     }
     let failed = |error| {
         let failure = of_rest(Step::Source, reason::ACCESS_DENIED, &error);
-        let message = format!("Secret {namespace}/{name}: {}", failure.message);
+        let message = format!("{secret}: {}", failure.message);
         Failure { message, ..failure }
     };
-    let mut key = Inputs::new("github app")
-        .with(namespace.as_bytes())
+    let usage = Inputs::new("github app")
+        .with(secret.namespace().as_bytes())
         .with(url.as_bytes())
         .with(format!("{purpose:?}").as_bytes());
-    for (name, value) in data {
-        key = key.with(name.as_bytes()).with(value);
-    }
-    let key = key.digest();
+    let key = secret.digest_with(usage);
     let accesses = &context.github_apps;
     let access = if let Some(access) = accesses.get(&key) {
         access

@@ -7,5 +7,6 @@ pub mod ingredients;
 pub mod patches;
 pub mod registries;
 mod registry_logins;
+pub mod secrets;
 pub mod texts;
 pub mod upstreams;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 
 use super::registry_logins;
+use super::secrets::{NamedSecret, SecretKey};
 use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_registry;
 use crate::controller::context::{Budget, Context};
@@ -14,9 +15,6 @@ use crate::publish::base::{Base, base, pinned as by_digest};
 use crate::publish::{self, Credentials, Registry, RegistryConfig};
 use crate::source::Freshness;
 
-/// The key of a Secret of type `kubernetes.io/dockerconfigjson`.
-const DOCKER_CONFIG: &str = ".dockerconfigjson";
-
 /// A client with the credentials of a build.
 pub async fn registry(patch_set: &PatchSet, context: &Context, budget: Budget) -> Result<Registry, Failure> {
     let namespace = patch_set.namespace().unwrap_or_default();
@@ -24,16 +22,9 @@ pub async fn registry(patch_set: &PatchSet, context: &Context, budget: Budget) -
     let mut credentials = match build.and_then(|build| build.secret_ref.as_ref()) {
         None => Credentials::default(),
         Some(secret) => {
-            let data = context.references.secret(&namespace, &secret.name).await?;
-            let wrong = |message: String| Failure::retried(Step::Build, reason::INVALID_REFERENCE, message);
-            let document = data.get(DOCKER_CONFIG).ok_or_else(|| {
-                wrong(format!(
-                    "Secret {namespace}/{} has no key {DOCKER_CONFIG}",
-                    secret.name
-                ))
-            })?;
-            Credentials::parse(&format!("Secret {namespace}/{}", secret.name), document)
-                .map_err(|error| wrong(error.to_string()))?
+            let secret = NamedSecret::read(&context.references, &namespace, secret).await?;
+            let document = secret.value(SecretKey::DockerConfig, Step::Build)?;
+            Credentials::parse(&secret.to_string(), document).map_err(|error| of_registry(&error))?
         }
     };
     if let Some(build) = build {

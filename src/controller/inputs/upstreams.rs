@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::github_apps;
+use super::secrets::NamedSecret;
 use crate::api::common::{GitPath, GitRef, LocalReference, Verification};
 use crate::api::reason;
 use crate::controller::context::{Budget, Context, failures};
@@ -35,31 +36,22 @@ pub async fn upstream(
     } = secrets;
     let references = &context.references;
     let address: RepoUrl = url.parse().map_err(|error| failures::of_source("spec", &error))?;
-    let data = match login {
-        Some(secret) => Some(references.secret(namespace, &secret.name).await?),
+    let login = NamedSecret::read_if_named(references, namespace, login).await?;
+    let proxy = NamedSecret::read_if_named(references, namespace, proxy).await?;
+    let installation = match &login {
+        Some(secret) => github_apps::installation(context, secret, url, purpose).await?,
         None => None,
     };
-    let proxy_data = match proxy {
-        Some(proxy) => Some(references.secret(namespace, &proxy.name).await?),
-        None => None,
-    };
-    let installation = match (login, data.as_deref()) {
-        (Some(secret), Some(data)) => {
-            github_apps::installation(context, (namespace, &secret.name), data, url, purpose).await?
-        }
-        _ => None,
-    };
-    let upstream = match (installation, data.as_deref()) {
-        (Some(installation), Some(data)) => {
-            Upstream::by_app(address, data, installation, proxy_data.as_deref())
-        }
-        (_, data) => Upstream::new(address, data, proxy_data.as_deref()),
+    let [data, proxy_data] = [&login, &proxy].map(|secret| secret.as_ref().map(|secret| &**secret.data()));
+    let upstream = match (installation, data) {
+        (Some(installation), Some(data)) => Upstream::by_app(address, data, installation, proxy_data),
+        (_, data) => Upstream::new(address, data, proxy_data),
     };
     upstream.map_err(|error| {
-        let names: Vec<&str> = [login, proxy]
+        let names: Vec<&str> = [&login, &proxy]
             .into_iter()
             .flatten()
-            .map(|r| r.name.as_str())
+            .map(NamedSecret::name)
             .collect();
         failures::of_source(&format!("Secret {namespace}/{}", names.join(" and ")), &error)
     })
@@ -95,11 +87,10 @@ pub async fn signed(
     let Some(Verification { mode, secret_ref }) = verify else {
         return Ok(resolved);
     };
-    let keys = references.secret(namespace, &secret_ref.name).await;
-    let source = format!("Secret {namespace}/{}", secret_ref.name);
+    let keys = NamedSecret::read(references, namespace, secret_ref).await;
     let keys = keys.map_err(Failure::of_verification)?;
-    let requirement = Requirement::new(mode.unwrap_or_default().into(), source, keys);
-    Ok(resolved.requiring(Arc::new(requirement)))
+    let (mode, source) = (mode.unwrap_or_default().into(), keys.to_string());
+    Ok(resolved.requiring(Arc::new(Requirement::new(mode, source, Arc::clone(keys.data())))))
 }
 
 /// Checks the signature that something is bound to, fetching it where it is not held; returns who signed it, in words, and

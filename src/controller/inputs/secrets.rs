@@ -1,0 +1,124 @@
+//! The one door by which Secrets that a spec names are read.
+
+use std::fmt::{self, Display};
+use std::sync::Arc;
+
+use crate::api::common::LocalReference;
+use crate::api::reason;
+use crate::controller::state::contents::Data;
+use crate::controller::state::references::References;
+use crate::plan::inputs::Inputs;
+use crate::plan::{Failure, Step};
+
+/// A Secret that a spec names, with what it holds. It is shown by its name alone.
+pub struct NamedSecret {
+    namespace: String,
+    name: String,
+    data: Arc<Data>,
+}
+
+/// A key that a Secret has to have, and how one comes to have it.
+#[derive(Clone, Copy, Debug)]
+pub enum SecretKey {
+    /// That of the type `kubernetes.io/dockerconfigjson`.
+    DockerConfig,
+}
+
+impl SecretKey {
+    fn name(self) -> &'static str {
+        match self {
+            Self::DockerConfig => ".dockerconfigjson",
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::DockerConfig => "make it with kubectl create secret docker-registry",
+        }
+    }
+}
+
+impl NamedSecret {
+    /// Reads a Secret in the namespace of the object that names it.
+    ///
+    /// # Errors
+    ///
+    /// A failure of the sources, to be retried, where it does not exist or cannot be read.
+    pub async fn read(
+        references: &References,
+        namespace: &str,
+        reference: &LocalReference,
+    ) -> Result<Self, Failure> {
+        let name = &reference.name;
+        Ok(Self {
+            data: references.secret(namespace, name).await?,
+            namespace: namespace.to_owned(),
+            name: name.clone(),
+        })
+    }
+
+    /// The same for one that need not be named.
+    ///
+    /// # Errors
+    ///
+    /// As [`NamedSecret::read`].
+    pub async fn read_if_named(
+        references: &References,
+        namespace: &str,
+        reference: Option<&LocalReference>,
+    ) -> Result<Option<Self>, Failure> {
+        match reference {
+            Some(reference) => Self::read(references, namespace, reference).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Its name in its namespace.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// All that it holds.
+    pub fn data(&self) -> &Arc<Data> {
+        &self.data
+    }
+
+    /// The value of a key that it has to have.
+    ///
+    /// # Errors
+    ///
+    /// A failure of the step, to be retried, where it has no such key.
+    pub fn value(&self, key: SecretKey, step: Step) -> Result<&[u8], Failure> {
+        let value = self.data.get(key.name()).map(Vec::as_slice);
+        value.ok_or_else(|| {
+            let message = format!("{self} has no key {}: {}", key.name(), key.advice());
+            Failure::retried(step, reason::INVALID_REFERENCE, message)
+        })
+    }
+
+    /// The failure of a step for which it does not hold what it should. It may be changed without the spec, so the step is tried
+    /// again.
+    pub fn unusable(&self, step: Step, why: &dyn Display) -> Failure {
+        Failure::retried(step, reason::INVALID_REFERENCE, format!("{self}: {why}"))
+    }
+
+    /// A digest of what it holds, and of what it is used for; changed where either changes.
+    pub fn digest_with(&self, usage: Inputs) -> String {
+        let parts = self.data.iter();
+        let with_data = parts.fold(usage, |digest, (key, value)| {
+            digest.with(key.as_bytes()).with(value)
+        });
+        with_data.digest()
+    }
+}
+
+impl Display for NamedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret {}/{}", self.namespace, self.name)
+    }
+}

@@ -8,7 +8,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{GitPath, LocalReference, ServiceAccountName};
+use super::common::{GitPath, InputsDigest, LocalReference, ServiceAccountName};
 use super::duration::{DurationError, FluxDuration};
 use super::pod_template::PodTemplate;
 
@@ -427,7 +427,7 @@ pub struct SourceTarget {
 pub struct BuildStatus {
     /// A digest over everything that can change the image. The image carries it as the label
     /// `patching.c5c3.io/inputs`.
-    pub inputs_digest: String,
+    pub inputs_digest: InputsDigest,
     /// The image to build, by its tag; absent where the source is published alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
@@ -558,7 +558,7 @@ pub struct Attempt {
 #[serde(rename_all = "camelCase")]
 pub struct BuildRecord {
     /// What it was built from.
-    pub inputs_digest: String,
+    pub inputs_digest: InputsDigest,
     /// The upstream's revision.
     pub revision: String,
     /// Why it was built.
@@ -618,7 +618,7 @@ pub struct ImageStatus {
     /// The upstream's revision that it was built from.
     pub revision: String,
     /// What it was built from: the `inputsDigest` of its build.
-    pub inputs_digest: String,
+    pub inputs_digest: InputsDigest,
     /// The component and its libraries as they are installed in it; absent where it was not looked into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed: Option<Vec<InstalledStatus>>,

@@ -52,6 +52,46 @@ impl fmt::Display for Release {
     }
 }
 
+/// A digest over all that a result follows from: `sha256:` and 64 hexadecimal digits.
+///
+/// What others wrote in the place of one (into a label, or a status by hand) is kept as it is, and equals none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct InputsDigest(String);
+
+impl InputsDigest {
+    /// The digest of these bytes.
+    #[must_use]
+    pub fn from_sha256(bytes: &[u8]) -> Self {
+        Self(format!("sha256:{}", hex::encode(bytes)))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its first hexadecimal digits, for names.
+    #[must_use]
+    pub fn digits(&self, count: usize) -> String {
+        let digits = self.0.strip_prefix("sha256:").unwrap_or(&self.0);
+        digits.chars().take(count).collect()
+    }
+}
+
+impl From<&str> for InputsDigest {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Display for InputsDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The name of a Secret or ConfigMap in the namespace of the object that refers to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::constraints::OverrideInput;
 pub use crate::constraints::{OverrideState, VersionChange};
 
-use super::common::{ConfigMapKey, GitPath, Release, Verification};
+use super::common::{ConfigMapKey, GitPath, InputsDigest, Release, Verification};
 use super::duration::FluxDuration;
 use super::patch_set::{default_interval, default_timeout};
 use super::status::{NEVER_OBSERVED, never_observed};
@@ -211,7 +211,7 @@ pub struct ConstraintOverrideStatus {
     pub omitted_results: Option<u32>,
     /// A digest over all that this status was computed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inputs_digest: Option<String>,
+    pub inputs_digest: Option<InputsDigest>,
 }
 
 /// The merged file.

@@ -26,7 +26,7 @@ pub mod source_refs;
 pub mod status;
 pub(crate) mod yaml;
 
-pub use common::Release;
+pub use common::{InputsDigest, Release};
 pub use constraint_override::{ConstraintOverride, ConstraintOverrideSpec, ConstraintOverrideStatus};
 pub use duration::FluxDuration;
 pub use patch_set::{PatchSet, PatchSetSpec};

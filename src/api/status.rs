@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::patch::PatchState;
 
+use super::InputsDigest;
 use super::build::{BuildRecord, BuildStatus, ImageStatus};
 use super::delivery::{DeliveryStatus, ProposalStatus};
 
@@ -50,7 +51,7 @@ pub struct PatchSetStatus {
     pub candidates: Vec<CandidateStatus>,
     /// A digest over all that this status was computed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inputs_digest: Option<String>,
+    pub inputs_digest: Option<InputsDigest>,
     /// The build that the patched source asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<BuildStatus>,

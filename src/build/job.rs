@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::builder::{DOCKER_CONFIG, WORKSPACE, container};
 use super::order::Order;
 use super::overlay::overlay;
+use crate::api::InputsDigest;
 
 /// The label that all objects of the controller carry, with its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "patchset-controller");
@@ -27,12 +28,8 @@ const DIGITS: usize = 10;
 
 /// The name of an attempt's Job: the same attempt has the same name, so that it is not started twice.
 #[must_use]
-pub fn name(patch_set: &str, inputs_digest: &str, number: u32) -> String {
-    let digits: String = inputs_digest
-        .trim_start_matches("sha256:")
-        .chars()
-        .take(DIGITS)
-        .collect();
+pub fn name(patch_set: &str, inputs_digest: &InputsDigest, number: u32) -> String {
+    let digits = inputs_digest.digits(DIGITS);
     let stem: String = patch_set.chars().take(LONGEST_NAME).collect();
     // A pod's name, which starts with that of its Job, may have dots, and a label's value may not end in one.
     format!("{}-{digits}-{number}", stem.trim_end_matches(['.', '-']))

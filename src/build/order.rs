@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::api::InputsDigest;
 use crate::api::build::Builder;
 
 /// One attempt at an image.
@@ -19,7 +20,7 @@ pub struct Order<'a> {
     /// The number of the attempt, from 1.
     pub number: u32,
     /// What is built from.
-    pub inputs_digest: &'a str,
+    pub inputs_digest: &'a InputsDigest,
     /// The image to push, by its tag.
     pub target: &'a str,
     /// The folder with the Dockerfile, as an image by its digest.

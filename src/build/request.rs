@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::INPUTS_ANNOTATION;
+use crate::api::InputsDigest;
 use crate::api::build::{Build, BuildStatus, DockerfileSource};
 
 /// One image, and all that it is built from, by digest.
@@ -14,7 +15,7 @@ pub struct Request<'a> {
     /// The image to push, by its tag.
     pub target: &'a str,
     /// What it is built from.
-    pub inputs_digest: &'a str,
+    pub inputs_digest: &'a InputsDigest,
     /// The folder with the Dockerfile, as an image; absent where the CI has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dockerfile: Option<&'a str>,
@@ -55,9 +56,9 @@ impl<'a> Request<'a> {
 
 /// The labels of an image: what it was built from, and OCI's own.
 #[must_use]
-pub fn labels(inputs_digest: &str, component: &str, revision: &str) -> BTreeMap<String, String> {
+pub fn labels(inputs_digest: &InputsDigest, component: &str, revision: &str) -> BTreeMap<String, String> {
     [
-        (INPUTS_ANNOTATION, inputs_digest),
+        (INPUTS_ANNOTATION, inputs_digest.as_str()),
         ("org.opencontainers.image.revision", revision),
         ("org.opencontainers.image.title", component),
     ]

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::conditions::seconds;
 use super::inputs::Inputs;
-use crate::api::PatchSetStatus;
 use crate::api::build::{Build, BuildReason, BuildStatus, DockerfileSource, ImageStatus, SortableTag};
+use crate::api::{InputsDigest, PatchSetStatus};
 
 /// The label of an image that says what it was built from.
 pub const INPUTS_LABEL: &str = "patching.c5c3.io/inputs";
@@ -254,7 +254,7 @@ const TIME: &str = "{time}";
 fn tag(
     template: &str,
     published: Published<'_>,
-    inputs_digest: &str,
+    inputs_digest: &InputsDigest,
     time: Option<&str>,
 ) -> Result<String, TagError> {
     let tag = filled(template, published, inputs_digest, time)?;
@@ -273,7 +273,7 @@ fn tag(
 fn filled(
     template: &str,
     published: Published<'_>,
-    inputs_digest: &str,
+    inputs_digest: &InputsDigest,
     time: Option<&str>,
 ) -> Result<String, TagError> {
     let digits = |text: &str, n: usize| text.chars().take(n).collect::<String>();
@@ -288,7 +288,7 @@ fn filled(
             "ref" => published.ref_.replace('/', "-"),
             "sha" => digits(published.commit, 7),
             "release" => published.release.to_owned(),
-            "inputs" => digits(inputs_digest.trim_start_matches("sha256:"), 12),
+            "inputs" => inputs_digest.digits(12),
             "time" => time.ok_or(TagError::Time)?.to_owned(),
             other => return Err(TagError::Unknown(other.to_owned())),
         });

@@ -1,8 +1,11 @@
 //! A list of conditions as kstatus and Flux's tools read it.
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::api::reason::Reason;
 use crate::text::printable_lines;
 
 /// The longest message that a condition carries, in characters.
@@ -31,6 +34,21 @@ impl Truth {
     }
 }
 
+/// A condition's status that the API conventions do not know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not True, False or Unknown")]
+pub struct UnknownTruth(String);
+
+impl FromStr for Truth {
+    type Err = UnknownTruth;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTruth> {
+        let all = [Self::True, Self::False, Self::Unknown];
+        let found = all.into_iter().find(|truth| truth.as_str() == text);
+        found.ok_or_else(|| UnknownTruth(text.to_owned()))
+    }
+}
+
 /// Conditions under change, for one generation at one time.
 #[derive(Debug)]
 pub struct Conditions {
@@ -53,7 +71,7 @@ impl Conditions {
 
     /// Sets a condition. Its time changes only with its truth, as the API conventions ask. Of the message,
     /// which may hold the words of others, a bounded part is kept that no terminal obeys.
-    pub fn set(&mut self, type_: &str, truth: Truth, reason: &str, message: &str) {
+    pub fn set(&mut self, type_: &str, truth: Truth, reason: Reason, message: &str) {
         let position = self.list.iter().position(|c| c.type_ == type_);
         let since = position
             .and_then(|at| self.list.get(at))
@@ -62,7 +80,7 @@ impl Conditions {
         let condition = Condition {
             type_: type_.to_owned(),
             status: truth.as_str().to_owned(),
-            reason: reason.to_owned(),
+            reason: reason.to_string(),
             message: shortened(&printable_lines(message)),
             observed_generation: Some(self.generation),
             last_transition_time: since,
@@ -98,10 +116,22 @@ pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Conditio
     conditions.iter().find(|c| c.type_ == type_)
 }
 
+/// Whether a condition holds; `None` where it is not there, or says what this version does not know.
+#[must_use]
+pub fn truth(conditions: &[Condition], type_: &str) -> Option<Truth> {
+    find(conditions, type_)?.status.parse().ok()
+}
+
+/// The reason of a condition; `None` where it is not there, or has one that this version does not know.
+#[must_use]
+pub fn reason(conditions: &[Condition], type_: &str) -> Option<Reason> {
+    find(conditions, type_)?.reason.parse().ok()
+}
+
 /// Whether a condition is there and True.
 #[must_use]
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
-    find(conditions, type_).is_some_and(|c| c.status == Truth::True.as_str())
+    truth(conditions, type_) == Some(Truth::True)
 }
 
 fn shortened(message: &str) -> String {
@@ -114,17 +144,18 @@ fn shortened(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::reason;
 
     #[test]
     fn time_changes_only_with_truth() {
         let first = Timestamp::from_second(1_000).unwrap();
         let later = Timestamp::from_millisecond(2_000_500).unwrap();
         let mut conditions = Conditions::from_previous(&[], 1, first);
-        conditions.set("Ready", Truth::True, "Succeeded", "one");
+        conditions.set("Ready", Truth::True, reason::SUCCEEDED, "one");
         let before = conditions.into_list();
 
         let mut same = Conditions::from_previous(&before, 2, later);
-        same.set("Ready", Truth::True, "Succeeded", "two");
+        same.set("Ready", Truth::True, reason::SUCCEEDED, "two");
         let same = same.into_list();
         assert_eq!(same[0].last_transition_time, Time(first));
         assert_eq!(
@@ -133,7 +164,7 @@ mod tests {
         );
 
         let mut other = Conditions::from_previous(&before, 2, later);
-        other.set("Ready", Truth::False, "PatchConflict", "three");
+        other.set("Ready", Truth::False, reason::PATCH_CONFLICT, "three");
         assert_eq!(
             other.into_list()[0].last_transition_time.0.as_millisecond(),
             2_000_000
@@ -143,14 +174,19 @@ mod tests {
     #[test]
     fn a_terminal_obeys_no_message() {
         let mut conditions = Conditions::from_previous(&[], 1, Timestamp::UNIX_EPOCH);
-        conditions.set("Ready", Truth::False, "R", "one\ntwo\u{1b}[2J\u{202e}");
+        conditions.set(
+            "Ready",
+            Truth::False,
+            reason::UNREACHABLE,
+            "one\ntwo\u{1b}[2J\u{202e}",
+        );
         assert_eq!(conditions.into_list()[0].message, "one\ntwo\u{fffd}[2J\u{fffd}");
     }
 
     #[test]
     fn long_messages_are_cut_at_a_character() {
         let mut conditions = Conditions::from_previous(&[], 1, Timestamp::UNIX_EPOCH);
-        conditions.set("Ready", Truth::False, "R", &"ä".repeat(5000));
+        conditions.set("Ready", Truth::False, reason::UNREACHABLE, &"ä".repeat(5000));
         assert_eq!(conditions.into_list()[0].message.chars().count(), LONGEST_MESSAGE);
     }
 }

@@ -8,8 +8,8 @@ use super::lifecycle::{self, Asked, Next, Settling, Verdict};
 use super::report::shortened;
 use super::room;
 use crate::api::constraint_override::{MergedFile, OverrideState, OverrideStatus};
-use crate::api::reason::{self, condition};
-use crate::api::{ConstraintOverrideSpec, ConstraintOverrideStatus};
+use crate::api::reason::{self, Reason, condition};
+use crate::api::{ConstraintOverrideSpec, ConstraintOverrideStatus, InputsDigest};
 use crate::constraints::{self, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName};
 
 /// The largest merged file in bytes. A ConfigMap holds 1 MiB with all its keys.
@@ -23,7 +23,7 @@ pub struct Sources {
     /// The revision of the overrides.
     pub overrides: String,
     /// A digest over all that the result follows from.
-    pub inputs_digest: String,
+    pub inputs_digest: InputsDigest,
     /// By whom the sources are signed, in words, where that was looked at.
     pub signatures: Option<String>,
 }
@@ -56,7 +56,7 @@ pub struct Summary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The conditions' reason.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// What, where, and what to do.
     pub message: String,
 }
@@ -155,8 +155,8 @@ pub fn summary(merged: &Merged, config_map: &str, key: &str, room: usize) -> Sum
 
 /// Whether results that were computed from these inputs stand in the status already.
 #[must_use]
-pub fn holds(previous: &ConstraintOverrideStatus, inputs_digest: &str) -> bool {
-    previous.inputs_digest.as_deref() == Some(inputs_digest)
+pub fn holds(previous: &ConstraintOverrideStatus, inputs_digest: &InputsDigest) -> bool {
+    previous.inputs_digest.as_ref() == Some(inputs_digest)
 }
 
 /// The merged file as the status has it, where the last merge succeeded.
@@ -202,8 +202,8 @@ pub fn settle(
             match decision {
                 Decision::Refused(Refusal { reason, message }) => Verdict {
                     truth: Truth::False,
-                    reason: reason.to_owned(),
-                    ready: reason.to_owned(),
+                    reason,
+                    ready: reason,
                     message,
                 },
                 Decision::Merged(summary) => {
@@ -241,17 +241,18 @@ fn take_summary(status: &mut ConstraintOverrideStatus, summary: Summary) {
 ///
 /// A failure to write the file is no verdict: the next attempt merges again.
 fn refusal(previous: &ConstraintOverrideStatus) -> Option<Verdict> {
-    const REFUSALS: [&str; 3] = [
+    const REFUSALS: [Reason; 3] = [
         reason::INVALID_CONSTRAINTS,
         reason::INVALID_OVERRIDES,
         reason::TOO_LARGE,
     ];
     let merged = conditions::find(&previous.conditions, condition::CONSTRAINTS_MERGED)?;
-    let is_refusal = merged.status == Truth::False.as_str() && REFUSALS.contains(&merged.reason.as_str());
+    let reason = merged.reason.parse().ok()?;
+    let is_refusal = merged.status.parse() == Ok(Truth::False) && REFUSALS.contains(&reason);
     is_refusal.then(|| Verdict {
         truth: Truth::False,
-        reason: merged.reason.clone(),
-        ready: merged.reason.clone(),
+        reason,
+        ready: reason,
         message: merged.message.clone(),
     })
 }
@@ -289,8 +290,8 @@ fn verdict(status: &ConstraintOverrideStatus) -> Verdict {
     };
     Verdict {
         truth: Truth::True,
-        reason: reason.to_owned(),
-        ready: reason.to_owned(),
+        reason,
+        ready: reason,
         message,
     }
 }

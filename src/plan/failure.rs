@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::reason::condition;
+use crate::api::reason::{Reason, condition};
 
 /// The step that a failure belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +55,8 @@ pub enum Retry {
 pub struct Failure {
     /// The step.
     pub step: Step,
-    /// The conditions' reason, from [`crate::api::reason`].
-    pub reason: &'static str,
+    /// The conditions' reason.
+    pub reason: Reason,
     /// What, where, and what to do.
     pub message: String,
     /// Whether to try again.
@@ -65,7 +65,7 @@ pub struct Failure {
 
 impl Failure {
     /// A failure that another attempt may mend.
-    pub fn retried(step: Step, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn retried(step: Step, reason: Reason, message: impl Into<String>) -> Self {
         Self {
             step,
             reason,
@@ -102,7 +102,7 @@ impl Failure {
     }
 
     /// A failure that only a person can mend.
-    pub fn stalled(step: Step, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn stalled(step: Step, reason: Reason, message: impl Into<String>) -> Self {
         Self {
             step,
             reason,

@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::api::InputsDigest;
+
 /// Collects inputs; equal inputs in equal order give an equal digest.
 ///
 /// Each part goes in with its length, so that no two lists of parts look the same.
@@ -23,10 +25,10 @@ impl Inputs {
         self
     }
 
-    /// The digest, as `sha256:` and 64 hexadecimal digits.
+    /// The digest.
     #[must_use]
-    pub fn digest(self) -> String {
-        format!("sha256:{}", hex::encode(self.0.finalize()))
+    pub fn digest(self) -> InputsDigest {
+        InputsDigest::from_sha256(&self.0.finalize())
     }
 }
 
@@ -40,6 +42,6 @@ mod tests {
         let other = Inputs::new("t").with(b"a").with(b"bc").digest();
         assert_ne!(one, other);
         assert_eq!(one, Inputs::new("t").with(b"ab").with(b"c").digest());
-        assert_eq!(one.len(), 7 + 64);
+        assert_eq!(one.as_str().len(), 7 + 64);
     }
 }

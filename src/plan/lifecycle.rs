@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::conditions::{self, Conditions, Truth};
 use super::failure::{Failure, Retry, Step};
-use crate::api::reason::{self, condition};
+use crate::api::reason::{self, Reason, condition};
 use crate::api::{ConstraintOverrideStatus, PatchSetStatus};
 
 /// How an attempt ended.
@@ -57,9 +57,9 @@ pub struct Verdict {
     /// Whether the step's condition and Ready hold.
     pub truth: Truth,
     /// The reason of the step's condition.
-    pub reason: String,
+    pub reason: Reason,
     /// The reason of Ready.
-    pub ready: String,
+    pub ready: Reason,
     /// A sentence.
     pub message: String,
 }
@@ -215,14 +215,14 @@ impl<'a, S: Observed> Settling<'a, S> {
             message,
         } = verdict;
         let conditions = &mut self.conditions;
-        conditions.set(step.condition(), *truth, reason, message);
+        conditions.set(step.condition(), *truth, *reason, message);
         conditions.remove(condition::RECONCILING);
         if *truth == Truth::True {
             conditions.remove(condition::STALLED);
         } else {
-            conditions.set(condition::STALLED, Truth::True, reason, message);
+            conditions.set(condition::STALLED, Truth::True, *reason, message);
         }
-        conditions.set(condition::READY, *truth, ready, message);
+        conditions.set(condition::READY, *truth, *ready, message);
         (self.finish(), Next::Interval)
     }
 
@@ -234,7 +234,7 @@ impl<'a, S: Observed> Settling<'a, S> {
             message,
             ..
         } = verdict;
-        self.conditions.set(step.condition(), *truth, reason, message);
+        self.conditions.set(step.condition(), *truth, *reason, message);
     }
 
     /// Removes the condition of a step that is not asked for.
@@ -244,7 +244,7 @@ impl<'a, S: Observed> Settling<'a, S> {
 
     /// The status where a step waits for something elsewhere.
     #[must_use]
-    pub fn waiting(mut self, step: Step, reason: &str, message: &str) -> (S, Next) {
+    pub fn waiting(mut self, step: Step, reason: Reason, message: &str) -> (S, Next) {
         let conditions = &mut self.conditions;
         conditions.set(step.condition(), Truth::Unknown, reason, message);
         conditions.remove(condition::STALLED);

@@ -7,10 +7,11 @@ use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
 use super::lifecycle::{Asked, Next, Outcome, Settling, Verdict};
 use super::room;
+use crate::api::InputsDigest;
 use crate::api::build::{BuildRecord, BuildStatus, ImageStatus};
 use crate::api::delivery::{DeliveryStatus, ProposalStatus};
 use crate::api::patch_set::MergedPatches;
-use crate::api::reason::{self, condition};
+use crate::api::reason::{self, Reason, condition};
 use crate::api::status::{CandidateStatus, PatchSetStatus, PatchState, PatchStatus, UpstreamStatus};
 
 /// How many images the history keeps.
@@ -24,7 +25,7 @@ pub struct Sources {
     /// The revision of the patches.
     pub patches_revision: Option<String>,
     /// A digest over all that the result follows from.
-    pub inputs_digest: String,
+    pub inputs_digest: InputsDigest,
     /// By whom the sources are signed, in words, where that was looked at.
     pub signatures: Option<String>,
 }
@@ -77,12 +78,12 @@ pub enum Built {
     Nothing,
     /// What is asked for cannot be planned yet: the reason of the condition, a sentence, and when to look again. What was planned
     /// before stays.
-    Waiting(&'static str, String, Next),
+    Waiting(Reason, String, Next),
     /// The source is published, and no image is asked for.
     Published(BuildStatus),
     /// The source is published, and the image is awaited: the reason of the condition, a sentence, and when to look
     /// again.
-    Awaited(BuildStatus, &'static str, String, Next),
+    Awaited(BuildStatus, Reason, String, Next),
     /// The registry has the image.
     Image(BuildStatus, Box<ImageStatus>),
     /// A step could not be done. What was planned before it is told.
@@ -108,16 +109,16 @@ pub struct Policy<'a> {
 
 /// Whether results that were computed from these inputs stand in the status already.
 #[must_use]
-pub fn holds(previous: &PatchSetStatus, inputs_digest: &str) -> bool {
-    previous.inputs_digest.as_deref() == Some(inputs_digest)
-        && conditions::find(&previous.conditions, condition::PATCHES_APPLICABLE)
-            .is_some_and(|c| c.status != Truth::Unknown.as_str())
+pub fn holds(previous: &PatchSetStatus, inputs_digest: &InputsDigest) -> bool {
+    previous.inputs_digest.as_ref() == Some(inputs_digest)
+        && conditions::truth(&previous.conditions, condition::PATCHES_APPLICABLE)
+            .is_some_and(|truth| truth != Truth::Unknown)
 }
 
 /// Whether the build in the status was planned from the inputs in the status: the last attempt came that far.
 #[must_use]
 pub fn is_planned(status: &PatchSetStatus) -> bool {
-    const PLANNED: [&str; 7] = [
+    const PLANNED: [Reason; 7] = [
         reason::SUCCEEDED,
         reason::STOCK_INSTALLED,
         reason::IMAGE_UNREADABLE,
@@ -126,16 +127,14 @@ pub fn is_planned(status: &PatchSetStatus) -> bool {
         reason::BUILD_QUEUED,
         reason::BUILD_FAILED,
     ];
-    conditions::find(&status.conditions, condition::IMAGE_BUILT)
-        .is_some_and(|built| PLANNED.contains(&built.reason.as_str()))
+    conditions::reason(&status.conditions, condition::IMAGE_BUILT)
+        .is_some_and(|reason| PLANNED.contains(&reason))
 }
 
 /// Whether the image of a build is there, as far as the last look at the registry tells.
 #[must_use]
 pub fn stands(status: &PatchSetStatus, build: &BuildStatus) -> bool {
-    is_built(status, build)
-        && conditions::find(&status.conditions, condition::IMAGE_BUILT)
-            .is_some_and(|built| built.status == Truth::True.as_str())
+    is_built(status, build) && conditions::is_true(&status.conditions, condition::IMAGE_BUILT)
 }
 
 /// The status after an attempt, and when to make the next.
@@ -224,7 +223,7 @@ enum BuildEnd {
     Done,
     Failed(Failure),
     /// The reason of the condition, a sentence, and when to look again.
-    Waiting(&'static str, String, Next),
+    Waiting(Reason, String, Next),
 }
 
 /// Puts what became of the build into a status.
@@ -304,8 +303,8 @@ fn settle_delivery(
 fn take_merged(settling: &mut Settling<'_, PatchSetStatus>, merged: DeliveryStatus) {
     let verdict = Verdict {
         truth: Truth::True,
-        reason: reason::SUCCEEDED.to_owned(),
-        ready: reason::SUCCEEDED.to_owned(),
+        reason: reason::SUCCEEDED,
+        ready: reason::SUCCEEDED,
         message: format!("{}, delivered {}", merged.reference, place_of(&merged)),
     };
     settling.done(Step::Delivery, &verdict);
@@ -347,13 +346,13 @@ fn built_verdict(status: &PatchSetStatus, series: Verdict) -> Verdict {
         .as_ref()
         .and_then(|image| image.sbom_failure.as_ref())
     {
-        reason::NEEDS_ATTENTION.clone_into(&mut ready);
+        ready = reason::NEEDS_ATTENTION;
         message = format!(
             "{message}; the document on its patches could not be attached, and will be tried again: {why}"
         );
     }
     Verdict {
-        reason: reason::SUCCEEDED.to_owned(),
+        reason: reason::SUCCEEDED,
         ready,
         message,
         ..series
@@ -442,8 +441,8 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
         };
         return Verdict {
             truth: Truth::True,
-            reason: reason.to_owned(),
-            ready: reason::SUCCEEDED.to_owned(),
+            reason,
+            ready: reason::SUCCEEDED,
             message,
         };
     };
@@ -462,8 +461,8 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
     let applied: usize = passing.map(|state| status.count(*state)).sum();
     Verdict {
         truth: Truth::False,
-        reason: reason.to_owned(),
-        ready: reason.to_owned(),
+        reason,
+        ready: reason,
         message: format!(
             "{applied} of {total} patches apply to {revision}: {}{}",
             first_failure(first),
@@ -548,7 +547,7 @@ mod tests {
                 commit: digest.to_owned(),
             },
             patches_revision: None,
-            inputs_digest: digest.to_owned(),
+            inputs_digest: digest.into(),
             signatures: None,
         }
     }

@@ -5,6 +5,7 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 use super::{Error, FIELD_MANAGER};
+use crate::api::reason::Reason;
 use crate::text::printable_lines;
 
 /// What an event says.
@@ -13,7 +14,7 @@ pub struct Note {
     /// Whether a person should look.
     pub kind: EventType,
     /// The reason, as in the conditions.
-    pub reason: String,
+    pub reason: Reason,
     /// A sentence.
     pub message: String,
 }
@@ -37,7 +38,7 @@ pub async fn publish(client: &Client, regarding: &ObjectReference, note: Note) -
     };
     let event = Event {
         type_: note.kind,
-        reason: note.reason,
+        reason: note.reason.to_string(),
         note: Some(cut(&printable_lines(&note.message))),
         action: "Reconcile".to_owned(),
         secondary: None,

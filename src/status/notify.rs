@@ -199,7 +199,7 @@ impl Notifier {
             },
             timestamp: Time(now),
             message: cut(note.message),
-            reason: note.reason,
+            reason: note.reason.to_string(),
             metadata: about.metadata(),
             reporting_controller: FIELD_MANAGER,
             reporting_instance: instance(),
@@ -326,6 +326,7 @@ fn causes(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::reason;
 
     #[test]
     fn addresses() {
@@ -404,7 +405,7 @@ mod tests {
         for _ in 0..QUEUE.items {
             let note = Note {
                 kind: EventType::Warning,
-                reason: "PatchConflict".into(),
+                reason: reason::PATCH_CONFLICT,
                 message: "m".repeat(LONGEST_MESSAGE),
             };
             notifier.tell(ObjectReference::default(), note, about.clone());
@@ -424,7 +425,7 @@ mod tests {
         for _ in 0..QUEUE.items + 3 {
             let note = Note {
                 kind: EventType::Warning,
-                reason: "PatchConflict".into(),
+                reason: reason::PATCH_CONFLICT,
                 message: "m".into(),
             };
             notifier.tell(ObjectReference::default(), note, About::default());

@@ -737,7 +737,7 @@ async fn its_rights_suffice_for_the_work(#[case] all: bool) {
 
     let note = status::events::Note {
         kind: EventType::Normal,
-        reason: "Succeeded".to_owned(),
+        reason: patchset::api::reason::SUCCEEDED,
         message: "2 of 2 patches apply".to_owned(),
     };
     let regarding = patch_set.object_ref(&());

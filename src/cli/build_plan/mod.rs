@@ -96,7 +96,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         push(options, &mut planned)?;
     }
     let image = match (&planned.build, options.look) {
-        (Some(build), true) => look(options, &build.inputs_digest, build.target.as_deref())?,
+        (Some(build), true) => look(options, build.inputs_digest.as_str(), build.target.as_deref())?,
         _ => None,
     };
     let text = match options.output {

@@ -46,7 +46,7 @@ fn write_text(out: &mut String, planned: &Planned, image: Option<&Image>) -> fmt
         }
     }
     if known {
-        row(out, "inputs", &build.inputs_digest)?;
+        row(out, "inputs", build.inputs_digest.as_str())?;
     }
     for reason in &build.reasons {
         row(out, "reason", &format!("{reason:?}"))?;

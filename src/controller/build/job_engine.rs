@@ -13,7 +13,7 @@ use super::attempts::{self, timeout};
 use super::task::BuildTask;
 use crate::api::build::{Attempt, Build, BuildStatus, Builder};
 use crate::api::duration::DurationError;
-use crate::api::{PatchSet, reason};
+use crate::api::{InputsDigest, PatchSet, reason};
 use crate::build::{Order, check_pod_template, job, labels, name};
 use crate::controller::context::Context;
 use crate::controller::context::service_account::service_account;
@@ -107,13 +107,13 @@ fn is_outdated(task: &BuildTask<'_>, planned: &BuildStatus, jobs: &[Arc<Job>], a
 fn newest(
     known: Option<Attempt>,
     jobs: &[Arc<Job>],
-    inputs: &str,
+    inputs: &InputsDigest,
     target: &str,
     now: Timestamp,
 ) -> Option<Attempt> {
     let job = jobs
         .iter()
-        .filter(|job| inputs_of(job) == Some(inputs))
+        .filter(|job| inputs_of(job).as_ref() == Some(inputs))
         .filter_map(|job| Some((number_of(job)?, job)))
         .max_by_key(|(number, _)| *number);
     match job {
@@ -160,7 +160,7 @@ async fn supersede(
     let (context, target) = (task.turn.context, task.target);
     let mut in_the_way = None;
     let superseded = jobs.iter().filter(|job| is_active(job)).filter(|job| {
-        inputs_of(job) != Some(&planned.inputs_digest)
+        inputs_of(job).as_ref() != Some(&planned.inputs_digest)
             || target_of(job) != Some(target)
             || is_over(planned, job)
     });
@@ -241,7 +241,7 @@ async fn start(task: &BuildTask<'_>, mut planned: BuildStatus, number: u32) -> B
     tracing::info!(
         namespace,
         job = name,
-        inputs = planned.inputs_digest,
+        inputs = %planned.inputs_digest,
         "a build was started"
     );
     let afresh = task.turn.budget.is_asked_for();
@@ -303,6 +303,6 @@ fn manifest(task: &BuildTask<'_>, planned: &BuildStatus, number: u32) -> Result<
     let recipe = Inputs::new("job")
         .with(job["spec"].to_string().as_bytes())
         .digest();
-    job["metadata"]["annotations"][RECIPE_ANNOTATION] = recipe.into();
+    job["metadata"]["annotations"][RECIPE_ANNOTATION] = recipe.to_string().into();
     Ok(job)
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::inspection;
-use crate::api::PatchSet;
 use crate::api::build::{Build, BuildStatus, ImageStatus};
-use crate::api::reason;
+use crate::api::reason::{self, Reason};
 use crate::api::status::PatchSetStatus;
+use crate::api::{InputsDigest, PatchSet};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::found::Found;
@@ -42,9 +42,10 @@ impl BuildTask<'_> {
             planned.rejected = None;
             return Ok(None);
         };
-        let inputs = found.labels.get(INPUTS_LABEL);
-        if inputs != Some(&planned.inputs_digest) {
-            let message = taken(planned, self.target, inputs);
+        let label = found.labels.get(INPUTS_LABEL);
+        let inputs = label.map(|label| InputsDigest::from(label.as_str()));
+        if inputs.as_ref() != Some(&planned.inputs_digest) {
+            let message = taken(planned, self.target, inputs.as_ref());
             return Err(Failure::retried(Step::Build, reason::TAG_TAKEN, message));
         }
         let mut image = image(planned, self.target, &found.digest, self.revision);
@@ -70,7 +71,7 @@ impl BuildTask<'_> {
     pub async fn record(
         &self,
         planned: &BuildStatus,
-        reason: &'static str,
+        reason: Reason,
         message: String,
     ) -> Result<(), Interrupted> {
         let built = Built::Awaited(planned.clone(), reason, message, Next::Soon);
@@ -80,7 +81,7 @@ impl BuildTask<'_> {
     }
 }
 
-fn taken(status: &BuildStatus, target: &str, inputs: Option<&String>) -> String {
+fn taken(status: &BuildStatus, target: &str, inputs: Option<&InputsDigest>) -> String {
     let what = match inputs {
         Some(inputs) => format!("is built from {inputs}"),
         None => format!("has no label {INPUTS_LABEL}"),

@@ -16,7 +16,7 @@ use super::github::{connect, of};
 use super::task::BuildTask;
 use crate::actions::{ActionsClient, Conclusion, Error, RequestId, Run, RunId, RunState, Workflow};
 use crate::api::build::{Attempt, BuildStatus};
-use crate::api::{PatchSet, reason};
+use crate::api::{InputsDigest, PatchSet, reason};
 use crate::build::{Request, name};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::state::build_log::tail;
@@ -161,14 +161,14 @@ async fn begin(runs: &Runs<'_>, mut planned: BuildStatus, number: u32) -> Result
 
 /// What a run is asked for by, but for the time, which tells it from an attempt of the same number at the same inputs that was
 /// cancelled because others were asked for in between.
-fn stem(patch_set: &PatchSet, inputs_digest: &str, number: u32) -> String {
+fn stem(patch_set: &PatchSet, inputs_digest: &InputsDigest, number: u32) -> String {
     let uid: String = patch_set.uid().unwrap_or_default().chars().take(8).collect();
     let stem = patch_set.name_any().replace('.', "-");
     format!("{}-{uid}", name(&stem, inputs_digest, number))
 }
 
 /// Whether this is what a run was asked for by.
-fn is_of(request: &str, patch_set: &PatchSet, inputs_digest: &str, number: u32) -> bool {
+fn is_of(request: &str, patch_set: &PatchSet, inputs_digest: &InputsDigest, number: u32) -> bool {
     let rest = request.strip_prefix(&stem(patch_set, inputs_digest, number));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }

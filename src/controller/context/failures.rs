@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::panics::Panicked;
-use crate::api::reason;
+use crate::api::reason::{self, Reason};
 use crate::patch::ObjectError;
 use crate::plan::{Failure, Retry, Step};
 use crate::publish;
@@ -28,7 +28,7 @@ pub fn of_source(what: &str, error: &source::Error) -> Failure {
 }
 
 /// The conditions' reason for an error, and what may make it go away.
-fn classify(error: &source::Error) -> (&'static str, Retry) {
+fn classify(error: &source::Error) -> (Reason, Retry) {
     use source::Error as E;
     let reason = match error {
         E::Address { .. } | E::RefInvalid { .. } | E::Author { .. } | E::Path { .. } => reason::INVALID_SPEC,
@@ -66,7 +66,7 @@ fn classify(error: &source::Error) -> (&'static str, Retry) {
 }
 
 /// The failure that an error of a server's API is for a step, and the reason where the server refuses what is asked for.
-pub fn of_rest(step: Step, refused: &'static str, error: &rest::Error) -> Failure {
+pub fn of_rest(step: Step, refused: Reason, error: &rest::Error) -> Failure {
     use rest::Error as E;
     let message = error.to_string();
     let retried = |reason| Failure::retried(step, reason, message.clone());

@@ -3,30 +3,30 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::EventType;
 
-use crate::api::reason::{self, condition};
-use crate::plan::conditions;
+use crate::api::reason::{self, Reason, condition};
+use crate::plan::conditions::{self, Truth};
 use crate::status::events::Note;
 use crate::text::printable_lines;
 
 /// Returns what a person would want to know of a change of conditions; `None` where nothing is new.
 pub fn news(before: &[Condition], now: &[Condition], details: Option<&str>) -> Option<Note> {
     let ready = conditions::find(now, condition::READY)?;
-    let is_open = ready.status == conditions::Truth::Unknown.as_str();
-    if is_open && ready.reason != reason::BUILDING {
+    let truth: Truth = ready.status.parse().ok()?;
+    let reason: Reason = ready.reason.parse().ok()?;
+    if truth == Truth::Unknown && reason != reason::BUILDING {
         return None;
     }
     let told = conditions::find(before, condition::READY).is_some_and(|b| {
         (&b.status, &b.reason, &b.message) == (&ready.status, &ready.reason, &ready.message)
     });
-    let is_good =
-        ready.status != conditions::Truth::False.as_str() && ready.reason != reason::NEEDS_ATTENTION;
+    let is_good = truth != Truth::False && reason != reason::NEEDS_ATTENTION;
     (!told).then(|| Note {
         kind: if is_good {
             EventType::Normal
         } else {
             EventType::Warning
         },
-        reason: ready.reason.clone(),
+        reason,
         message: match details {
             Some(details) => printable_lines(&format!("{}\n{details}", ready.message)),
             None => printable_lines(&ready.message),

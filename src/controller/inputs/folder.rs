@@ -47,7 +47,8 @@ impl Folder {
                 .fold(Inputs::new("folder"), |inputs, file| {
                     inputs.with(file.name.as_bytes()).with(&file.content)
                 })
-                .digest(),
+                .digest()
+                .to_string(),
         }
     }
 }

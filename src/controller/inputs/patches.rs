@@ -87,6 +87,7 @@ fn contents_digest(patches: &[PatchInput]) -> String {
             inputs.with(patch.name.as_bytes()).with(&patch.bytes)
         })
         .digest()
+        .to_string()
 }
 
 /// Finds the patches that a spec asks for.

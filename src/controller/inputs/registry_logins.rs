@@ -106,9 +106,8 @@ pub async fn add(
 
 /// How long a login is used: not for long where somebody asks for a new look, or where the registry refused one.
 fn longest_use(status: Option<&PatchSetStatus>, budget: Budget) -> Duration {
-    let built = status.and_then(|status| conditions::find(&status.conditions, condition::IMAGE_BUILT));
-    let is_refused = built.is_some_and(|built| built.reason == reason::AUTHENTICATION_FAILED);
-    if is_refused || budget.freshness == Freshness::Now {
+    let built = status.and_then(|status| conditions::reason(&status.conditions, condition::IMAGE_BUILT));
+    if built == Some(reason::AUTHENTICATION_FAILED) || budget.freshness == Freshness::Now {
         SHORTEST
     } else {
         LONGEST

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use crate::api::common::LocalReference;
-use crate::api::reason;
+use crate::api::{InputsDigest, reason};
 use crate::controller::state::contents::Data;
 use crate::controller::state::references::References;
 use crate::plan::inputs::Inputs;
@@ -108,7 +108,7 @@ impl NamedSecret {
     }
 
     /// A digest of what it holds, and of what it is used for; changed where either changes.
-    pub fn digest_with(&self, usage: Inputs) -> String {
+    pub fn digest_with(&self, usage: Inputs) -> InputsDigest {
         let parts = self.data.iter();
         let with_data = parts.fold(usage, |digest, (key, value)| {
             digest.with(key.as_bytes()).with(value)

@@ -115,7 +115,7 @@ async fn external(task: &BuildTask<'_>, mut planned: BuildStatus) -> Built {
 /// never built cost little.
 fn look_again(known: &PatchSetStatus, interval: Duration, now: Timestamp) -> Duration {
     let since = conditions::find(&known.conditions, condition::IMAGE_BUILT)
-        .filter(|built| built.reason == reason::AWAITING_IMAGE)
+        .filter(|built| built.reason.parse() == Ok(reason::AWAITING_IMAGE))
         .map_or(now, |built| built.last_transition_time.0);
     let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
     (waited / 10).max(LOOK_FIRST).min(interval)
@@ -158,17 +158,18 @@ async fn with_sortable_tag(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::reason::Reason;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
     #[test]
     fn an_image_is_looked_for_the_later_the_longer_it_was_waited_for() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let waiting = |reason: &str| PatchSetStatus {
+        let waiting = |reason: Reason| PatchSetStatus {
             conditions: vec![Condition {
                 last_transition_time: Time(at(0)),
                 message: String::new(),
                 observed_generation: None,
-                reason: reason.to_owned(),
+                reason: reason.to_string(),
                 status: "Unknown".to_owned(),
                 type_: condition::IMAGE_BUILT.to_owned(),
             }],

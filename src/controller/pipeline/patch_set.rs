@@ -55,7 +55,7 @@ impl Reconciled for PatchSet {
 
     fn details(status: &PatchSetStatus) -> Option<String> {
         let ready = conditions::find(&status.conditions, condition::READY)?;
-        let failed = ready.reason == reason::BUILD_FAILED;
+        let failed = ready.reason.parse() == Ok(reason::BUILD_FAILED);
         let attempt = status.build.as_ref()?.attempt.as_ref();
         let log = attempt?.log_tail.as_deref().filter(|_| failed)?;
         Some(

@@ -131,8 +131,8 @@ impl ResolvedInputs {
 pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failure> {
     let resolved = resolve_within(turn, turn.budget).await?;
     let status = turn.status();
-    let known = status.inputs_digest.as_deref();
-    if known.is_none_or(|known| known == resolved.sources().inputs_digest) {
+    let known = status.inputs_digest.as_ref();
+    if known.is_none_or(|known| *known == resolved.sources().inputs_digest) {
         return Ok(resolved);
     }
     let freshness = match turn.budget.freshness {

@@ -231,7 +231,7 @@ impl<K: Pipeline> Kind<K> {
                 kind = K::KIND,
                 namespace = object.meta().namespace,
                 name = object.meta().name,
-                reason = failure.reason,
+                reason = %failure.reason,
                 message = failure.message,
                 "a step failed"
             );

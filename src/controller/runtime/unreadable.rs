@@ -39,7 +39,7 @@ pub async fn tell<K: Reconciled>(context: &Context, invalid: &InvalidObject) {
     );
     let note = Note {
         kind: EventType::Warning,
-        reason: reason::UNREADABLE.to_owned(),
+        reason: reason::UNREADABLE,
         message: message.clone(),
     };
     if let Err(error) = events::publish(&context.client, &reference::<K>(metadata), note).await {

@@ -1,13 +1,11 @@
 //! What deliveries share between reconciliations: who writes to a repository, and what was seen there.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use kube::ResourceExt;
 
 use super::batched_writers::BatchedWriters;
-use super::client_cache::ClientCache;
+use super::recent::{ClientCache, Recent};
 use crate::api::PatchSet;
 use crate::api::build::ImageStatus;
 use crate::api::delivery::{CommitStatus, Delivery, DeliveryGit, ProposalStatus};
@@ -75,27 +73,20 @@ pub struct Deliveries {
     pub writers: BatchedWriters<Place, Order, Answer>,
     pub clients: ClientCache<PullRequestClient>,
     /// The commit in which an image was last seen, by the uid of its `PatchSet`.
-    seen: Mutex<HashMap<String, (String, String)>>,
+    seen: Recent<String, (String, String), MOST_SEEN>,
 }
 
 impl Deliveries {
     /// Notes that an image was seen in a commit.
     pub fn saw(&self, patch_set: &PatchSet, reference: &str, commit: &str) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= MOST_SEEN {
-            seen.clear();
-        }
-        seen.insert(
-            patch_set.uid().unwrap_or_default(),
-            (reference.to_owned(), commit.to_owned()),
-        );
+        let place = (reference.to_owned(), commit.to_owned());
+        self.seen.put(patch_set.uid().unwrap_or_default(), place);
     }
 
     /// Whether that commit is the one in which an image was last seen.
     pub fn has_seen(&self, patch_set: &PatchSet, reference: &str, commit: &str) -> bool {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&patch_set.uid().unwrap_or_default())
-            .is_some_and(|(image, at)| image == reference && at == commit)
+        let seen = self.seen.get(&patch_set.uid().unwrap_or_default());
+        seen.is_some_and(|(image, at)| image == reference && at == commit)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is known of GitHub Apps.
 
-use super::client_cache::ClientCache;
+use super::recent::ClientCache;
 use crate::forge::GitAccess;
 
 /// How Apps reach repositories. Whoever comes anew costs a request.

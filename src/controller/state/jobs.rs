@@ -21,7 +21,7 @@ use super::build_log::tail;
 use super::build_places::{BuildLimits, Queue, Queued, UnderWay, Waiting};
 use super::references::{Changes, Scope};
 use crate::api::reference::{Referent, ReferentKind};
-use crate::api::{GROUP, PatchSet, reason};
+use crate::api::{GROUP, InputsDigest, PatchSet, reason};
 use crate::build::{INPUTS_ANNOTATION, MANAGED_BY, TARGET_ANNOTATION};
 use crate::plan::attempt::Seen;
 use crate::plan::{Failure, Step};
@@ -157,7 +157,13 @@ impl Jobs {
 
     /// Creates a Job. One that is there already and has the same owner and inputs is the same attempt, started before a
     /// restart or unseen by the watch.
-    pub async fn start(&self, namespace: &str, uid: &str, inputs: &str, job: &Value) -> Result<(), Failure> {
+    pub async fn start(
+        &self,
+        namespace: &str,
+        uid: &str,
+        inputs: &InputsDigest,
+        job: &Value,
+    ) -> Result<(), Failure> {
         let name = job
             .pointer("/metadata/name")
             .and_then(Value::as_str)
@@ -184,7 +190,7 @@ impl Jobs {
                 let there = within_limit(api.get(name))
                     .await
                     .map_err(|error| failed(&error))?;
-                if is_owned_by(&there, uid) && inputs_of(&there) == Some(inputs) {
+                if is_owned_by(&there, uid) && inputs_of(&there).as_ref() == Some(inputs) {
                     return Ok(());
                 }
                 Err(Failure::stalled(
@@ -379,8 +385,9 @@ fn is_owned_by(job: &Job, uid: &str) -> bool {
 }
 
 /// What a Job builds from.
-pub fn inputs_of(job: &Job) -> Option<&str> {
-    job.annotations().get(INPUTS_ANNOTATION).map(String::as_str)
+pub fn inputs_of(job: &Job) -> Option<InputsDigest> {
+    let annotation = job.annotations().get(INPUTS_ANNOTATION)?;
+    Some(annotation.as_str().into())
 }
 
 /// What a Job pushes to.

@@ -12,7 +12,7 @@ use kube::{Resource, ResourceExt};
 
 use super::api_server::Guarded;
 use super::build_places::{BuildLimits, Queue, Queued, UnderWay, Waiting};
-use super::client_cache::ClientCache;
+use super::recent::{ClientCache, Recent};
 use crate::actions::{ActionsClient, RunId, Workflow};
 use crate::api::PatchSet;
 use crate::api::build::{Attempt, Engine};
@@ -41,8 +41,8 @@ pub enum Known {
 #[derive(Default)]
 pub struct Workflows {
     pub clients: ClientCache<ActionsClient>,
-    requests: Mutex<HashMap<String, Known>>,
-    cancelled: Mutex<HashMap<(String, RunId), Instant>>,
+    requests: Recent<String, Known, MOST_REMEMBERED>,
+    cancelled: Recent<(String, RunId), Instant, MOST_REMEMBERED>,
     places: Mutex<Places>,
     /// The runs that are followed, by the uid of the `PatchSet` that they build for.
     followed: Mutex<HashMap<String, FollowedRun>>,
@@ -74,37 +74,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Workflows {
     /// Notes that a request was put into the status by this process, before anything is asked for.
     pub fn note_recorded(&self, request: &str) {
-        let mut requests = lock(&self.requests);
-        if requests.len() >= MOST_REMEMBERED {
-            requests.retain(|_, known| *known == Known::Fresh);
-        }
-        requests.entry(request.to_owned()).or_insert(Known::Fresh);
+        self.requests.get_or_put(request.to_owned(), || Known::Fresh);
     }
 
     /// What is known of a request; one from before this process began may have been asked for until now.
     pub fn known(&self, request: &str) -> Known {
-        *lock(&self.requests)
-            .entry(request.to_owned())
-            .or_insert_with(|| Known::Asked(Instant::now()))
+        let asked = || Known::Asked(Instant::now());
+        self.requests.get_or_put(request.to_owned(), asked)
     }
 
     /// Notes what became of a request.
     pub fn note(&self, request: &str, known: Known) {
-        lock(&self.requests).insert(request.to_owned(), known);
+        self.requests.put(request.to_owned(), known);
     }
 
     /// When a run was cancelled by this process.
     pub fn cancelled(&self, workflow: &Workflow, run: RunId) -> Option<Instant> {
-        lock(&self.cancelled).get(&(workflow.address(), run)).copied()
+        self.cancelled.get(&(workflow.address(), run))
     }
 
     /// Notes that a run was cancelled.
     pub fn note_cancelled(&self, workflow: &Workflow, run: RunId) {
-        let mut cancelled = lock(&self.cancelled);
-        if cancelled.len() >= MOST_REMEMBERED {
-            cancelled.clear();
-        }
-        cancelled.insert((workflow.address(), run), Instant::now());
+        let cancelled = (workflow.address(), run);
+        self.cancelled.put(cancelled, Instant::now());
     }
 
     /// Takes a place for one more build, where the bounds leave one and it is its turn.

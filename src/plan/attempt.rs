@@ -42,7 +42,7 @@ pub enum Decision {
 
 /// An attempt that begins.
 #[must_use]
-pub fn begun(number: u32, name: String, previous: Option<&Attempt>, afresh: bool, now: Timestamp) -> Attempt {
+pub fn begun(number: u32, name: String, previous: Option<&Attempt>, now: Timestamp) -> Attempt {
     Attempt {
         number,
         name,
@@ -50,9 +50,7 @@ pub fn begun(number: u32, name: String, previous: Option<&Attempt>, afresh: bool
         url: None,
         started_at: seconds(now),
         finished_at: None,
-        failures: previous
-            .filter(|_| !afresh)
-            .map_or(0, |previous| previous.failures),
+        failures: previous.map_or(0, |previous| previous.failures),
         message: None,
         log_tail: None,
     }
@@ -91,9 +89,22 @@ pub fn observed(attempt: Attempt, seen: &Seen, target: &str, now: Timestamp) -> 
     }
 }
 
-/// Decides, given the last attempt. `afresh`: somebody asks for another try now.
+/// An attempt when somebody asks for another try: what failed before does not count, also where the next attempt has to wait for
+/// its turn.
 #[must_use]
-pub fn decide(attempt: Option<&Attempt>, retries: u32, afresh: bool, now: Timestamp) -> Decision {
+pub fn forgive(attempt: Attempt) -> Attempt {
+    if attempt.finished_at.is_none() {
+        return attempt;
+    }
+    Attempt {
+        failures: 0,
+        ..attempt
+    }
+}
+
+/// Decides, given the last attempt.
+#[must_use]
+pub fn decide(attempt: Option<&Attempt>, retries: u32, now: Timestamp) -> Decision {
     let Some(attempt) = attempt else {
         return Decision::Start(1);
     };
@@ -101,9 +112,6 @@ pub fn decide(attempt: Option<&Attempt>, retries: u32, afresh: bool, now: Timest
         return Decision::Follow;
     };
     let next = attempt.number.saturating_add(1);
-    if afresh {
-        return Decision::Start(next);
-    }
     if attempt.failures == 0 {
         return Decision::Start(next);
     }
@@ -132,9 +140,9 @@ mod tests {
 
     #[test]
     fn tries_again_with_growing_waits_and_then_gives_up() {
-        assert_eq!(decide(None, 2, false, at(0)), Decision::Start(1));
-        let first = begun(1, "job-1".into(), None, false, at(0));
-        assert_eq!(decide(Some(&first), 2, false, at(9)), Decision::Follow);
+        assert_eq!(decide(None, 2, at(0)), Decision::Start(1));
+        let first = begun(1, "job-1".into(), None, at(0));
+        assert_eq!(decide(Some(&first), 2, at(9)), Decision::Follow);
         assert_eq!(observed(first.clone(), &Seen::Active(None), "i:t", at(9)), first);
         let failed = observed(
             first,
@@ -144,24 +152,24 @@ mod tests {
         );
         assert_eq!((failed.failures, failed.log_tail.as_deref()), (1, Some("log")));
         assert_eq!(
-            decide(Some(&failed), 2, false, at(104)),
+            decide(Some(&failed), 2, at(104)),
             Decision::Retry(Duration::from_secs(6))
         );
-        assert_eq!(decide(Some(&failed), 2, false, at(110)), Decision::Start(2));
-        assert_eq!(decide(Some(&failed), 0, false, at(110)), Decision::GiveUp);
+        assert_eq!(decide(Some(&failed), 2, at(110)), Decision::Start(2));
+        assert_eq!(decide(Some(&failed), 0, at(110)), Decision::GiveUp);
         let second = observed(
-            begun(2, "job-2".into(), Some(&failed), false, at(110)),
+            begun(2, "job-2".into(), Some(&failed), at(110)),
             &Seen::Gone,
             "i:t",
             at(200),
         );
         assert_eq!(second.failures, 2);
         assert_eq!(
-            decide(Some(&second), 2, false, at(200)),
+            decide(Some(&second), 2, at(200)),
             Decision::Retry(Duration::from_secs(20))
         );
         let third = observed(
-            begun(3, "job-3".into(), Some(&second), false, at(220)),
+            begun(3, "job-3".into(), Some(&second), at(220)),
             &Seen::Succeeded,
             "i:t",
             at(300),
@@ -170,9 +178,10 @@ mod tests {
             third.message.as_deref(),
             Some("job-3 succeeded, and the registry has no i:t")
         );
-        assert_eq!(decide(Some(&third), 2, false, at(9_999)), Decision::GiveUp);
-        assert_eq!(decide(Some(&third), 2, true, at(300)), Decision::Start(4));
-        assert_eq!(begun(4, "job-4".into(), Some(&third), true, at(300)).failures, 0);
+        assert_eq!(decide(Some(&third), 2, at(9_999)), Decision::GiveUp);
+        let forgiven = forgive(third.clone());
+        assert_eq!(decide(Some(&forgiven), 2, at(300)), Decision::Start(4));
+        assert_eq!(begun(4, "job-4".into(), Some(&forgiven), at(300)).failures, 0);
         // What ended stays as it was told.
         assert_eq!(observed(third.clone(), &Seen::Gone, "i:t", at(400)), third);
     }

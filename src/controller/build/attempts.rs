@@ -34,17 +34,6 @@ pub fn succeeded(planned: &mut BuildStatus, now: Timestamp) {
     }
 }
 
-/// Somebody asks for another try: what failed before does not count, also where the next attempt has to wait for its turn.
-pub fn forgive(planned: &mut BuildStatus) {
-    if let Some(attempt) = planned
-        .attempt
-        .as_mut()
-        .filter(|attempt| attempt.finished_at.is_some())
-    {
-        attempt.failures = 0;
-    }
-}
-
 /// The last attempt failed, and the next one follows after a wait.
 pub fn again(planned: BuildStatus, build: &Build, wait: Duration) -> Built {
     let failure = Failure {
@@ -84,14 +73,16 @@ fn failed(planned: &BuildStatus, build: &Build, then: &str) -> Failure {
     )
 }
 
+/// Whether the last attempt is not over.
+pub fn is_under_way(planned: &BuildStatus) -> bool {
+    let attempt = planned.attempt.as_ref();
+    attempt.is_some_and(|attempt| attempt.finished_at.is_none())
+}
+
 /// The attempt under way at what is not wanted any more.
 pub fn superseded<'a>(known: &'a PatchSetStatus, planned: &BuildStatus) -> Option<&'a BuildStatus> {
     let former = known.build.as_ref()?;
-    let is_active = former
-        .attempt
-        .as_ref()
-        .is_some_and(|attempt| attempt.finished_at.is_none());
-    (is_active && !is_same(former, planned)).then_some(former)
+    (is_under_way(former) && !is_same(former, planned)).then_some(former)
 }
 
 /// Whether an attempt at one is an attempt at the other.

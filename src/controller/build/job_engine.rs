@@ -10,16 +10,18 @@ use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
 use super::attempts::{self, timeout};
+use super::engine::{self, BuildEngine, CANCEL_WITHIN};
 use super::task::BuildTask;
 use crate::api::build::{Attempt, Build, BuildStatus, Builder};
 use crate::api::duration::DurationError;
 use crate::api::{InputsDigest, PatchSet, reason};
 use crate::build::{Order, check_pod_template, job, labels, name};
 use crate::controller::context::Context;
+use crate::controller::context::journal::Interrupted;
 use crate::controller::context::service_account::service_account;
 use crate::controller::state::build_places::Waiting;
 use crate::controller::state::jobs::{inputs_of, is_active, number_of, target_of};
-use crate::plan::attempt::{Decision, Seen, begun, decide, observed};
+use crate::plan::attempt::{Seen, begun};
 use crate::plan::conditions::seconds;
 use crate::plan::inputs::Inputs;
 use crate::plan::lifecycle::Next;
@@ -30,87 +32,122 @@ use crate::plan::{Failure, Step};
 const RECIPE_ANNOTATION: &str = "patching.c5c3.io/recipe";
 const RECIPE_POINTER: &str = "/metadata/annotations/patching.c5c3.io~1recipe";
 
-/// How long a build that was cancelled may hold up the next one for the same tag.
-const CANCEL_WITHIN: Duration = Duration::from_secs(60);
-
 /// How often a build asks for its turn that is woken when it comes.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
+/// The Jobs of a `PatchSet`, and what they build.
+struct JobEngine<'a> {
+    task: &'a BuildTask<'a>,
+    jobs: Vec<Arc<Job>>,
+}
+
 /// Looks for the image, and starts or follows the attempt that is due.
-pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Built {
-    let (patch_set, context, now) = (task.turn.object, task.turn.context, Timestamp::now());
-    let namespace = task.turn.namespace();
-    let jobs = context.jobs.of(&namespace, &patch_set.uid().unwrap_or_default());
+pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Built, Interrupted> {
+    let patch_set = task.turn.object;
+    let uid = patch_set.uid().unwrap_or_default();
+    let jobs = task.turn.context.jobs.of_patch_set(&task.turn.namespace(), &uid);
     // What another engine began is no attempt of this one.
     let attempt = planned.attempt.take().filter(|attempt| {
         attempt.name == name(&patch_set.name_any(), &planned.inputs_digest, attempt.number)
     });
-    planned.attempt = newest(attempt, &jobs, &planned.inputs_digest, task.target, now);
-    let mut seen = None;
-    let active = planned
-        .attempt
-        .as_ref()
-        .filter(|attempt| attempt.finished_at.is_none());
-    if let Some(attempt) = active {
-        match context.jobs.seen(&namespace, &attempt.name).await {
-            Ok(Seen::Active(Some(_))) if is_outdated(task, &planned, &jobs, attempt) => {
-                seen = Some(Seen::Outdated);
-            }
-            Ok(Seen::Active(held_up)) => return building(planned, task.build, held_up.as_deref()),
-            Ok(other) => seen = Some(other),
-            Err(failure) => return Built::Failed(failure, Some(planned)),
+    planned.attempt = newest(attempt, &jobs, &planned.inputs_digest, task.target);
+    engine::build(&JobEngine { task, jobs }, task, planned).await
+}
+
+impl BuildEngine for JobEngine<'_> {
+    async fn follow(&self, planned: BuildStatus) -> Result<(BuildStatus, Seen), Built> {
+        let Some(attempt) = &planned.attempt else {
+            return Ok((planned, Seen::Gone));
+        };
+        let (jobs, namespace) = (&self.task.turn.context.jobs, self.task.turn.namespace());
+        match jobs.seen(&namespace, &attempt.name).await {
+            Ok(Seen::Active(Some(_))) if self.is_outdated(&planned, attempt) => Ok((planned, Seen::Outdated)),
+            Ok(Seen::Active(held_up)) => Err(building(planned, self.task.build, held_up.as_deref())),
+            Ok(over) => Ok((planned, over)),
+            Err(failure) => Err(Built::Failed(failure, Some(planned))),
         }
     }
-    match task.image(&mut planned).await {
-        Ok(Some(image)) => {
-            attempts::succeeded(&mut planned, now);
-            // A build from other inputs is of no use any more; that it cannot be cancelled holds nothing up.
-            if let Err(Built::Failed(failure, _)) = supersede(task, &jobs, &planned, now).await {
-                tracing::warn!(namespace, %failure, "a superseded build could not be cancelled");
+
+    /// Cancels builds from other inputs, and those that were given up. One for the same tag has to be gone before the next may start.
+    async fn supersede(&self, planned: &BuildStatus) -> Result<(), Built> {
+        let (context, target, now) = (self.task.turn.context, self.task.target, Timestamp::now());
+        let mut in_the_way = None;
+        let superseded = self.jobs.iter().filter(|job| is_active(job)).filter(|job| {
+            inputs_of(job).as_ref() != Some(&planned.inputs_digest)
+                || target_of(job) != Some(target)
+                || is_over(planned, job)
+        });
+        for job in superseded {
+            let cancelled = cancel(context, job).await;
+            cancelled.map_err(|failure| Built::Failed(failure, Some(planned.clone())))?;
+            let since = job.metadata.deletion_timestamp.as_ref();
+            let since = since.map_or(now, |Time(at)| *at);
+            let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+            if target_of(job) == Some(target) && waited < CANCEL_WITHIN {
+                in_the_way = Some(job.name_any());
             }
-            return Built::Image(planned, Box::new(image));
         }
-        Ok(None) => {}
-        Err(failure) => return Built::Failed(failure, Some(planned)),
+        match in_the_way {
+            None => Ok(()),
+            Some(name) => Err(Built::Awaited(
+                planned.clone(),
+                reason::BUILD_QUEUED,
+                format!("Job {name} builds what is superseded for the same tag, and is being cancelled"),
+                Next::Soon,
+            )),
+        }
     }
-    if let Some(seen) = seen {
-        let attempt = planned.attempt.take();
-        planned.attempt = attempt.map(|attempt| observed(attempt, &seen, task.target, now));
-    }
-    let afresh = task.turn.budget.is_asked_for();
-    if afresh {
-        attempts::forgive(&mut planned);
-    }
-    if let Err(built) = supersede(task, &jobs, &planned, now).await {
-        return built;
-    }
-    match decide(planned.attempt.as_ref(), task.build.retries(), afresh, now) {
-        Decision::Follow => building(planned, task.build, None),
-        Decision::Start(number) => start(task, planned, number).await,
-        Decision::Retry(wait) => attempts::again(planned, task.build, wait),
-        Decision::GiveUp => attempts::given_up(planned, task.build),
+
+    async fn start(&self, mut planned: BuildStatus, number: u32) -> Result<Built, Interrupted> {
+        let (patch_set, context) = (self.task.turn.object, self.task.turn.context);
+        // What can never begin takes no turn.
+        let manifest = match manifest(self.task, &planned, number) {
+            Ok(manifest) => manifest,
+            Err(failure) => return Ok(Built::Failed(failure, Some(planned))),
+        };
+        let name = name(&patch_set.name_any(), &planned.inputs_digest, number);
+        let waiting = Waiting {
+            namespace: self.task.turn.namespace(),
+            name: patch_set.name_any(),
+        };
+        if let Err(queued) = context.jobs.take_place(&waiting, &name) {
+            let next = Next::After(ASK_AGAIN);
+            return Ok(Built::Awaited(
+                planned,
+                reason::BUILD_QUEUED,
+                queued.to_string(),
+                next,
+            ));
+        }
+        let (namespace, inputs) = (&waiting.namespace, &planned.inputs_digest);
+        let uid = patch_set.uid().unwrap_or_default();
+        if let Err(failure) = context.jobs.start(namespace, &uid, inputs, &manifest).await {
+            context.jobs.give_up(namespace, &name);
+            return Ok(Built::Failed(failure, Some(planned)));
+        }
+        tracing::info!(namespace, job = name, %inputs, "a build was started");
+        let attempt = begun(number, name, planned.attempt.as_ref(), Timestamp::now());
+        planned.attempt = Some(attempt);
+        Ok(building(planned, self.task.build, None))
     }
 }
 
-/// Whether a Job, which is held up, would be another one by the spec as it is now: what has to be changed to let it
-/// start is not part of what the image is built from.
-fn is_outdated(task: &BuildTask<'_>, planned: &BuildStatus, jobs: &[Arc<Job>], attempt: &Attempt) -> bool {
-    let Some(job) = jobs.iter().find(|job| job.name_any() == attempt.name) else {
-        return false;
-    };
-    let recipe = job.annotations().get(RECIPE_ANNOTATION).map(String::as_str);
-    let now = manifest(task, planned, attempt.number);
-    now.is_ok_and(|now| now.pointer(RECIPE_POINTER).and_then(Value::as_str) != recipe)
+impl JobEngine<'_> {
+    /// Whether a Job, which is held up, would be another one by the spec as it is now: what has to be changed to let it
+    /// start is not part of what the image is built from.
+    fn is_outdated(&self, planned: &BuildStatus, attempt: &Attempt) -> bool {
+        let Some(job) = self.jobs.iter().find(|job| job.name_any() == attempt.name) else {
+            return false;
+        };
+        let recipe = job.annotations().get(RECIPE_ANNOTATION).map(String::as_str);
+        let now = manifest(self.task, planned, attempt.number);
+        now.is_ok_and(|now| now.pointer(RECIPE_POINTER).and_then(Value::as_str) != recipe)
+    }
 }
 
 /// The newest attempt: that of the status, or one whose Job was created before the status could be written.
-fn newest(
-    known: Option<Attempt>,
-    jobs: &[Arc<Job>],
-    inputs: &InputsDigest,
-    target: &str,
-    now: Timestamp,
-) -> Option<Attempt> {
+fn newest(known: Option<Attempt>, jobs: &[Arc<Job>], inputs: &InputsDigest, target: &str) -> Option<Attempt> {
+    let now = Timestamp::now();
     let job = jobs
         .iter()
         .filter(|job| inputs_of(job).as_ref() == Some(inputs))
@@ -119,7 +156,7 @@ fn newest(
     match job {
         Some((number, job)) if known.as_ref().is_none_or(|known| known.number < number) => {
             let started = job.creation_timestamp().map_or(now, |Time(at)| at);
-            let attempt = begun(number, job.name_any(), known.as_ref(), false, started);
+            let attempt = begun(number, job.name_any(), known.as_ref(), started);
             // One that is being removed, or pushes to another tag, only has taken the number.
             let is_other = job.metadata.deletion_timestamp.is_some() || target_of(job) != Some(target);
             Some(Attempt {
@@ -150,48 +187,11 @@ fn is_over(planned: &BuildStatus, job: &Job) -> bool {
     })
 }
 
-/// Cancels builds from other inputs, and those that were given up. One for the same tag has to be gone before the next may start.
-async fn supersede(
-    task: &BuildTask<'_>,
-    jobs: &[Arc<Job>],
-    planned: &BuildStatus,
-    now: Timestamp,
-) -> Result<(), Built> {
-    let (context, target) = (task.turn.context, task.target);
-    let mut in_the_way = None;
-    let superseded = jobs.iter().filter(|job| is_active(job)).filter(|job| {
-        inputs_of(job).as_ref() != Some(&planned.inputs_digest)
-            || target_of(job) != Some(target)
-            || is_over(planned, job)
-    });
-    for job in superseded {
-        let cancelled = cancel(context, job).await;
-        cancelled.map_err(|failure| Built::Failed(failure, Some(planned.clone())))?;
-        let since = job
-            .metadata
-            .deletion_timestamp
-            .as_ref()
-            .map_or(now, |Time(at)| *at);
-        let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-        if target_of(job) == Some(target) && waited < CANCEL_WITHIN {
-            in_the_way = Some(job.name_any());
-        }
-    }
-    match in_the_way {
-        None => Ok(()),
-        Some(name) => Err(Built::Awaited(
-            planned.clone(),
-            reason::BUILD_QUEUED,
-            format!("Job {name} builds what is superseded for the same tag, and is being cancelled"),
-            Next::Soon,
-        )),
-    }
-}
-
 /// Cancels all builds by Jobs of an object that another engine builds for. That one cannot be cancelled holds nothing up.
 pub async fn stop(patch_set: &PatchSet, context: &Context) {
     let namespace = patch_set.namespace().unwrap_or_default();
-    let jobs = context.jobs.of(&namespace, &patch_set.uid().unwrap_or_default());
+    let uid = patch_set.uid().unwrap_or_default();
+    let jobs = context.jobs.of_patch_set(&namespace, &uid);
     for job in jobs.iter().filter(|job| is_active(job)) {
         if let Err(failure) = cancel(context, job).await {
             tracing::warn!(namespace, %failure, "the build of another engine could not be cancelled");
@@ -210,45 +210,6 @@ async fn cancel(context: &Context, job: &Job) -> Result<(), Failure> {
         );
     }
     Ok(())
-}
-
-/// Starts an attempt, where the bounds allow one more build.
-async fn start(task: &BuildTask<'_>, mut planned: BuildStatus, number: u32) -> Built {
-    let (patch_set, context) = (task.turn.object, task.turn.context);
-    let (namespace, uid) = (task.turn.namespace(), patch_set.uid().unwrap_or_default());
-    // What can never begin takes no turn.
-    let manifest = match manifest(task, &planned, number) {
-        Ok(manifest) => manifest,
-        Err(failure) => return Built::Failed(failure, Some(planned)),
-    };
-    let name = name(&patch_set.name_any(), &planned.inputs_digest, number);
-    let waiting = Waiting {
-        namespace: namespace.clone(),
-        name: patch_set.name_any(),
-    };
-    if let Err(queued) = context.jobs.take_place(&waiting, &name) {
-        let next = Next::After(ASK_AGAIN);
-        return Built::Awaited(planned, reason::BUILD_QUEUED, queued.to_string(), next);
-    }
-    if let Err(failure) = context
-        .jobs
-        .start(&namespace, &uid, &planned.inputs_digest, &manifest)
-        .await
-    {
-        context.jobs.give_up(&namespace, &name);
-        return Built::Failed(failure, Some(planned));
-    }
-    tracing::info!(
-        namespace,
-        job = name,
-        inputs = %planned.inputs_digest,
-        "a build was started"
-    );
-    let afresh = task.turn.budget.is_asked_for();
-    let attempt = begun(number, name, planned.attempt.as_ref(), afresh, Timestamp::now());
-
-    planned.attempt = Some(attempt);
-    building(planned, task.build, None)
 }
 
 fn manifest(task: &BuildTask<'_>, planned: &BuildStatus, number: u32) -> Result<Value, Failure> {

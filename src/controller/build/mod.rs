@@ -1,6 +1,7 @@
 //! Has images built, by Jobs and workflows, and looks into what was built.
 
 pub mod attempts;
+mod engine;
 mod github;
 pub mod inspection;
 pub mod job_engine;

@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::attempts::{self, superseded, timeout};
+use super::engine::{self, BuildEngine, CANCEL_WITHIN};
 use super::github::{connect, of};
 use super::task::BuildTask;
 use crate::actions::{ActionsClient, Conclusion, Error, RequestId, Run, RunId, RunState, Workflow};
@@ -21,7 +22,7 @@ use crate::build::{Request, name};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::state::build_log::tail;
 use crate::controller::state::workflows::{FollowedRun, Known, Workflows};
-use crate::plan::attempt::{Decision, Seen, begun, decide, observed};
+use crate::plan::attempt::{Seen, begun};
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::Built;
 use crate::plan::{Failure, Step};
@@ -32,94 +33,55 @@ const POLL: Duration = Duration::from_secs(5);
 /// How long a run may take to be listed after its dispatch. Within that time, that there is none means nothing.
 pub const LISTED_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long a build that was cancelled may hold up the next one for the same tag.
-const CANCEL_WITHIN: Duration = Duration::from_secs(60);
-
 /// How much of a failed job's log is told, in lines.
 const LOG_LINES: usize = 30;
 
 /// A workflow, what is known of its runs, and what they build.
-struct Runs<'a> {
+struct WorkflowEngine<'a> {
     task: &'a BuildTask<'a>,
     workflow: Workflow,
     client: Arc<ActionsClient>,
     memory: &'a Workflows,
 }
 
-/// Why an attempt under way needs nothing more now.
-enum UnderWay {
-    /// Somebody builds: who, and what holds that up.
-    Working(String, Option<String>),
-    /// It cannot be looked at.
-    Failed(Failure),
-}
-
 /// What following an attempt shows.
 enum Followed {
     /// It is under way: who builds, and what holds it up.
-    Working(String, Option<String>),
+    Working { who: String, held_up: Option<String> },
     /// It is over.
     Over(Seen),
 }
 
+impl Followed {
+    /// A run that is known by its request alone.
+    fn of_request(request: &RequestId, held_up: String) -> Self {
+        Self::Working {
+            who: format!("run {request}"),
+            held_up: Some(held_up),
+        }
+    }
+}
+
 /// Looks for the image, and asks for or follows the run that is due.
 pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Built, Interrupted> {
-    let (patch_set, now) = (task.turn.object, Timestamp::now());
     // What another engine began is no attempt of this one.
-    let is_ours = |build: &BuildStatus, attempt: &Attempt| {
-        is_of(&attempt.name, patch_set, &build.inputs_digest, attempt.number)
-    };
     let attempt = planned.attempt.take();
-    planned.attempt = attempt.filter(|attempt| is_ours(&planned, attempt));
-    let former = superseded(&task.status, &planned)
-        .and_then(|former| Some((former, former.attempt.as_ref()?)))
-        .filter(|(former, attempt)| is_ours(former, attempt));
-    let runs = match Runs::connect(task).await {
-        Ok(runs) => runs,
+    planned.attempt = attempt.filter(|attempt| is_run_of(task.turn.object, &planned, attempt));
+    match WorkflowEngine::connect(task).await {
+        Ok(engine) => engine::build(&engine, task, planned).await,
         // The former attempt stays in the status until it is certain that it is over.
-        Err(failure) => return Ok(Built::Failed(failure, former.is_none().then_some(planned))),
-    };
-    if let Some((former, attempt)) = former
-        && let Some(built) = runs.make_way(former, attempt, &planned).await
-    {
-        return Ok(built);
-    }
-    let mut seen = None;
-    if planned
-        .attempt
-        .as_ref()
-        .is_some_and(|attempt| attempt.finished_at.is_none())
-    {
-        match runs.look_at(&mut planned).await {
-            Ok(over) => seen = Some(over),
-            Err(under_way) => return Ok(runs.awaited(planned, under_way)),
+        Err(failure) => {
+            let has_former = former(task, &planned).is_some();
+            Ok(Built::Failed(failure, (!has_former).then_some(planned)))
         }
     }
-    task.turn.context.workflows.give_back(patch_set);
-    match task.image(&mut planned).await {
-        Ok(Some(image)) => {
-            attempts::succeeded(&mut planned, now);
-            return Ok(Built::Image(planned, Box::new(image)));
-        }
-        Ok(None) => {}
-        Err(failure) => return Ok(Built::Failed(failure, Some(planned))),
-    }
-    if let Some(seen) = seen {
-        let attempt = planned.attempt.take();
-        planned.attempt = attempt.map(|attempt| observed(attempt, &seen, task.target, now));
-    }
-    let afresh = task.turn.budget.is_asked_for();
-    if afresh {
-        attempts::forgive(&mut planned);
-    }
-    Ok(
-        match decide(planned.attempt.as_ref(), task.build.retries(), afresh, now) {
-            Decision::Start(number) => begin(&runs, planned, number).await?,
-            Decision::Follow => looked_at_again(planned),
-            Decision::Retry(wait) => attempts::again(planned, task.build, wait),
-            Decision::GiveUp => attempts::given_up(planned, task.build),
-        },
-    )
+}
+
+/// The attempt of this engine under way at what is not wanted any more.
+fn former<'a>(task: &'a BuildTask<'_>, planned: &BuildStatus) -> Option<(&'a BuildStatus, &'a Attempt)> {
+    let former = superseded(&task.status, planned)?;
+    let attempt = former.attempt.as_ref()?;
+    is_run_of(task.turn.object, former, attempt).then_some((former, attempt))
 }
 
 fn looked_at_again(planned: BuildStatus) -> Built {
@@ -127,36 +89,82 @@ fn looked_at_again(planned: BuildStatus) -> Built {
     Built::Awaited(planned, reason::BUILDING, message, Next::After(POLL))
 }
 
-/// Begins an attempt, where the bounds allow one more build. Its run is asked for when the status has it.
-async fn begin(runs: &Runs<'_>, mut planned: BuildStatus, number: u32) -> Result<Built, Interrupted> {
-    let task = runs.task;
-    let (patch_set, context) = (task.turn.object, task.turn.context);
-    if let Err(failure) = timeout(task.build, context.options.max_build_timeout) {
-        return Ok(Built::Failed(failure, Some(planned)));
+impl BuildEngine for WorkflowEngine<'_> {
+    /// Has the run of a former attempt make way.
+    async fn make_way(&self, planned: &BuildStatus) -> Result<(), Built> {
+        let Some((former, attempt)) = former(self.task, planned) else {
+            return Ok(());
+        };
+        match self.cancel_former(former, attempt, planned).await {
+            Ok(None) => Ok(()),
+            Ok(Some(message)) => Err(Built::Waiting(
+                reason::BUILD_CANCELLING,
+                message,
+                Next::After(POLL),
+            )),
+            Err(mut failure) => {
+                // No build of what is asked for has failed.
+                if failure.reason == reason::BUILD_FAILED {
+                    failure.reason = reason::BUILD_CANCELLING;
+                }
+                Err(Built::Failed(failure, None))
+            }
+        }
     }
-    let limits = context.options.build_limits();
-    let workflows = &context.workflows;
-    if let Err(queued) = workflows.take_place(&context.patch_sets, patch_set, limits) {
-        let message = queued.to_string();
-        return Ok(Built::Awaited(planned, reason::BUILD_QUEUED, message, Next::Soon));
+
+    async fn follow(&self, mut planned: BuildStatus) -> Result<(BuildStatus, Seen), Built> {
+        let Some(mut attempt) = planned.attempt.clone() else {
+            return Ok((planned, Seen::Gone));
+        };
+        self.note(&attempt);
+        let followed = self.follow_run(&planned, &mut attempt).await;
+        self.note(&attempt);
+        planned.attempt = Some(attempt);
+        match followed {
+            Ok(Followed::Over(seen)) => Ok((planned, seen)),
+            Ok(Followed::Working { who, held_up }) => {
+                let message = attempts::building(&planned, self.task.build, &who, held_up.as_deref());
+                Err(Built::Awaited(
+                    planned,
+                    reason::BUILDING,
+                    message,
+                    Next::After(POLL),
+                ))
+            }
+            Err(failure) => Err(Built::Failed(failure, Some(planned))),
+        }
     }
-    let now = Timestamp::now();
-    let request = format!(
-        "{}-{}",
-        stem(patch_set, &planned.inputs_digest, number),
-        now.as_millisecond()
-    );
-    let afresh = task.turn.budget.is_asked_for();
-    let attempt = begun(number, request.clone(), planned.attempt.as_ref(), afresh, now);
-    planned.attempt = Some(attempt);
-    let who = format!("run {request}");
-    let message = attempts::building(&planned, task.build, &who, Some("about to be asked for"));
-    task.record(&planned, reason::BUILDING, message).await?;
-    workflows.note_recorded(&request);
-    Ok(match runs.look_at(&mut planned).await {
-        Ok(_) => looked_at_again(planned),
-        Err(under_way) => runs.awaited(planned, under_way),
-    })
+
+    fn release(&self) {
+        self.memory.give_back(self.task.turn.object);
+    }
+
+    /// Begins an attempt, where the bounds allow one more build. Its run is asked for when the status has it.
+    async fn start(&self, mut planned: BuildStatus, number: u32) -> Result<Built, Interrupted> {
+        let task = self.task;
+        let (patch_set, context) = (task.turn.object, task.turn.context);
+        if let Err(failure) = timeout(task.build, context.options.max_build_timeout) {
+            return Ok(Built::Failed(failure, Some(planned)));
+        }
+        let limits = context.options.build_limits();
+        if let Err(queued) = self.memory.take_place(&context.patch_sets, patch_set, limits) {
+            let message = queued.to_string();
+            return Ok(Built::Awaited(planned, reason::BUILD_QUEUED, message, Next::Soon));
+        }
+        let now = Timestamp::now();
+        let stem = stem(patch_set, &planned.inputs_digest, number);
+        let request = format!("{stem}-{}", now.as_millisecond());
+        let attempt = begun(number, request.clone(), planned.attempt.as_ref(), now);
+        planned.attempt = Some(attempt);
+        let who = format!("run {request}");
+        let message = attempts::building(&planned, task.build, &who, Some("about to be asked for"));
+        task.record(&planned, reason::BUILDING, message).await?;
+        self.memory.note_recorded(&request);
+        Ok(match self.follow(planned).await {
+            Ok((planned, _)) => looked_at_again(planned),
+            Err(built) => built,
+        })
+    }
 }
 
 /// What a run is asked for by, but for the time, which tells it from an attempt of the same number at the same inputs that was
@@ -167,13 +175,14 @@ fn stem(patch_set: &PatchSet, inputs_digest: &InputsDigest, number: u32) -> Stri
     format!("{}-{uid}", name(&stem, inputs_digest, number))
 }
 
-/// Whether this is what a run was asked for by.
-fn is_of(request: &str, patch_set: &PatchSet, inputs_digest: &InputsDigest, number: u32) -> bool {
-    let rest = request.strip_prefix(&stem(patch_set, inputs_digest, number));
+/// Whether an attempt at a build is a run that was asked for here.
+fn is_run_of(patch_set: &PatchSet, build: &BuildStatus, attempt: &Attempt) -> bool {
+    let stem = stem(patch_set, &build.inputs_digest, attempt.number);
+    let rest = attempt.name.strip_prefix(&stem);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-impl<'a> Runs<'a> {
+impl<'a> WorkflowEngine<'a> {
     async fn connect(task: &'a BuildTask<'a>) -> Result<Self, Failure> {
         let Some(options) = &task.build.github_actions else {
             return Err(Failure::stalled(
@@ -213,48 +222,8 @@ impl<'a> Runs<'a> {
         budget.limit(Step::Build, &what, work).await
     }
 
-    /// Has the run of a former attempt make way; gives what is waited for.
-    async fn make_way(
-        &self,
-        former: &BuildStatus,
-        attempt: &Attempt,
-        planned: &BuildStatus,
-    ) -> Option<Built> {
-        match self.supersede(former, attempt, planned).await {
-            Ok(None) => None,
-            Ok(Some(message)) => Some(Built::Waiting(
-                reason::BUILD_CANCELLING,
-                message,
-                Next::After(POLL),
-            )),
-            Err(mut failure) => {
-                // No build of what is asked for has failed.
-                if failure.reason == reason::BUILD_FAILED {
-                    failure.reason = reason::BUILD_CANCELLING;
-                }
-                Some(Built::Failed(failure, None))
-            }
-        }
-    }
-
-    /// Looks at the attempt under way, and gives what became of it if it is over.
-    async fn look_at(&self, planned: &mut BuildStatus) -> Result<Seen, UnderWay> {
-        let Some(mut attempt) = planned.attempt.clone() else {
-            return Ok(Seen::Gone);
-        };
-        self.note(&attempt);
-        let followed = self.follow(planned, &mut attempt).await;
-        self.note(&attempt);
-        planned.attempt = Some(attempt);
-        match followed {
-            Ok(Followed::Over(seen)) => Ok(seen),
-            Ok(Followed::Working(who, held_up)) => Err(UnderWay::Working(who, held_up)),
-            Err(failure) => Err(UnderWay::Failed(failure)),
-        }
-    }
-
     /// Follows an attempt: asks for its run where none was asked for, looks for it, and looks at it.
-    async fn follow(&self, planned: &BuildStatus, attempt: &mut Attempt) -> Result<Followed, Failure> {
+    async fn follow_run(&self, planned: &BuildStatus, attempt: &mut Attempt) -> Result<Followed, Failure> {
         let request = RequestId::parse(&attempt.name).map_err(|error| of(&error))?;
         let found = match (attempt.run, self.memory.known(request.as_str())) {
             (Some(id), _) => match self
@@ -284,24 +253,11 @@ impl<'a> Runs<'a> {
             }
         };
         let Some(run) = found else {
-            return Ok(Followed::Working(
-                format!("run {request}"),
-                Some(format!("looking for it at {}", self.workflow.full_name())),
-            ));
+            let held_up = format!("looking for it at {}", self.workflow.full_name());
+            return Ok(Followed::of_request(&request, held_up));
         };
         (attempt.run, attempt.url) = (Some(run.id.0), Some(run.html_url.clone()));
         self.judge(&run, attempt).await
-    }
-
-    /// What an attempt under way means for the image.
-    fn awaited(&self, planned: BuildStatus, under_way: UnderWay) -> Built {
-        match under_way {
-            UnderWay::Working(who, held_up) => {
-                let message = attempts::building(&planned, self.task.build, &who, held_up.as_deref());
-                Built::Awaited(planned, reason::BUILDING, message, Next::After(POLL))
-            }
-            UnderWay::Failed(failure) => Built::Failed(failure, Some(planned)),
-        }
     }
 
     async fn find(&self, request: &RequestId, attempt: &Attempt) -> Result<Option<Run>, Failure> {
@@ -341,17 +297,14 @@ impl<'a> Runs<'a> {
                 );
                 attempt.run = id.map(|RunId(id)| id);
                 let repository = self.workflow.full_name();
-                Ok(Followed::Working(
-                    format!("run {request}"),
-                    Some(format!("asked for at {repository}")),
+                Ok(Followed::of_request(
+                    request,
+                    format!("asked for at {repository}"),
                 ))
             }
             Err(error @ Error::Ambiguous { .. }) => {
                 asked();
-                Ok(Followed::Working(
-                    format!("run {request}"),
-                    Some(error.to_string()),
-                ))
+                Ok(Followed::of_request(request, error.to_string()))
             }
             Err(error) => {
                 // No run comes of it, so that the next attempt need not look for one.
@@ -387,7 +340,7 @@ impl<'a> Runs<'a> {
                     RunState::Waiting => Some(format!("somebody has to approve it, see {}", run.html_url)),
                     _ => None,
                 };
-                return Ok(Followed::Working(who, held_up));
+                return Ok(Followed::Working { who, held_up });
             }
         };
         let how = match conclusion {
@@ -420,7 +373,7 @@ impl<'a> Runs<'a> {
 
     /// Cancels the run of an attempt at what is not wanted any more. One for the same tag has to be over before the next
     /// may begin. Gives what is waited for.
-    async fn supersede(
+    async fn cancel_former(
         &self,
         former: &BuildStatus,
         attempt: &Attempt,

@@ -92,7 +92,7 @@ async fn by_engine(task: &BuildTask<'_>, planned: BuildStatus) -> Result<Built, 
     }
     match task.build.engine {
         Engine::External => Ok(external(task, planned).await),
-        Engine::Job => Ok(job_engine::build(task, planned).await),
+        Engine::Job => job_engine::build(task, planned).await,
         Engine::GitHubActions => workflow_engine::build(task, planned).await,
     }
 }

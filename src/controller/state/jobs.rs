@@ -129,7 +129,7 @@ impl Jobs {
     }
 
     /// The Jobs that build for a `PatchSet`.
-    pub fn of(&self, namespace: &str, uid: &str) -> Vec<Arc<Job>> {
+    pub fn of_patch_set(&self, namespace: &str, uid: &str) -> Vec<Arc<Job>> {
         self.store
             .state()
             .into_iter()

@@ -1,0 +1,93 @@
+//! What all engines have in common that build by attempts: one after the other, until the registry has the image.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::attempts;
+use super::task::BuildTask;
+use crate::api::build::BuildStatus;
+use crate::api::reason;
+use crate::controller::context::journal::Interrupted;
+use crate::plan::attempt::{Decision, Seen, decide, forgive, observed};
+use crate::plan::lifecycle::Next;
+use crate::plan::patch_set::Built;
+
+/// How long a build that was cancelled may hold up the next one for the same tag.
+pub const CANCEL_WITHIN: Duration = Duration::from_secs(60);
+
+/// Who builds by attempts. An error of these steps is what is told in the place of an image.
+pub trait BuildEngine {
+    /// Has builds of what is not wanted any more make way, where that has to be before the registry is looked at.
+    async fn make_way(&self, _: &BuildStatus) -> Result<(), Built> {
+        Ok(())
+    }
+
+    /// Looks at the attempt under way; gives what became of it if it is over.
+    async fn follow(&self, planned: BuildStatus) -> Result<(BuildStatus, Seen), Built>;
+
+    /// Gives back what an attempt under way takes: none is.
+    fn release(&self) {}
+
+    /// Cancels builds of what is not wanted any more, when it is known whether the registry has the image.
+    async fn supersede(&self, _: &BuildStatus) -> Result<(), Built> {
+        Ok(())
+    }
+
+    /// Starts an attempt, where the bounds allow one more build.
+    async fn start(&self, planned: BuildStatus, number: u32) -> Result<Built, Interrupted>;
+}
+
+/// Looks for the image, and has the engine start or follow the attempt that is due.
+pub async fn build(
+    engine: &impl BuildEngine,
+    task: &BuildTask<'_>,
+    mut planned: BuildStatus,
+) -> Result<Built, Interrupted> {
+    if let Err(built) = engine.make_way(&planned).await {
+        return Ok(built);
+    }
+    let mut seen = None;
+    if attempts::is_under_way(&planned) {
+        match engine.follow(planned).await {
+            Ok((followed, over)) => (planned, seen) = (followed, Some(over)),
+            Err(built) => return Ok(built),
+        }
+    }
+    engine.release();
+    let now = Timestamp::now();
+    match task.image(&mut planned).await {
+        Ok(Some(image)) => {
+            attempts::succeeded(&mut planned, now);
+            // A build from other inputs is of no use any more; that it cannot be cancelled holds nothing up.
+            if let Err(Built::Failed(failure, _)) = engine.supersede(&planned).await {
+                let namespace = task.turn.namespace();
+                tracing::warn!(namespace, %failure, "a superseded build could not be cancelled");
+            }
+            return Ok(Built::Image(planned, Box::new(image)));
+        }
+        Ok(None) => {}
+        Err(failure) => return Ok(Built::Failed(failure, Some(planned))),
+    }
+    let attempt = planned.attempt.take().map(|attempt| match &seen {
+        Some(seen) => observed(attempt, seen, task.target, now),
+        None => attempt,
+    });
+    planned.attempt = if task.turn.budget.is_asked_for() {
+        attempt.map(forgive)
+    } else {
+        attempt
+    };
+    if let Err(built) = engine.supersede(&planned).await {
+        return Ok(built);
+    }
+    match decide(planned.attempt.as_ref(), task.build.retries(), now) {
+        Decision::Start(number) => engine.start(planned, number).await,
+        Decision::Follow => {
+            let message = "the attempt under way is looked at again".to_owned();
+            Ok(Built::Awaited(planned, reason::BUILDING, message, Next::Soon))
+        }
+        Decision::Retry(wait) => Ok(attempts::again(planned, task.build, wait)),
+        Decision::GiveUp => Ok(attempts::given_up(planned, task.build)),
+    }
+}

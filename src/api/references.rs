@@ -62,7 +62,7 @@ impl ConstraintOverrideSpec {
 }
 
 fn collected(spec: &dyn Refers) -> Vec<Reference<'_>> {
-    let mut found = References::default();
+    let mut found = Collected::default();
     spec.add_to(&mut found);
     found.0
 }
@@ -70,13 +70,13 @@ fn collected(spec: &dyn Refers) -> Vec<Reference<'_>> {
 /// A part of a spec that may name objects.
 trait Refers {
     /// Adds those that it names.
-    fn add_to<'a>(&'a self, found: &mut References<'a>);
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>);
 }
 
 #[derive(Default)]
-struct References<'a>(Vec<Reference<'a>>);
+struct Collected<'a>(Vec<Reference<'a>>);
 
-impl<'a> References<'a> {
+impl<'a> Collected<'a> {
     /// Adds what parts name.
     fn parts<const N: usize>(&mut self, parts: [&'a dyn Refers; N]) {
         for part in parts {
@@ -102,7 +102,7 @@ impl<'a> References<'a> {
 }
 
 impl<T: Refers> Refers for Option<T> {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         if let Some(part) = self {
             part.add_to(found);
         }
@@ -110,7 +110,7 @@ impl<T: Refers> Refers for Option<T> {
 }
 
 impl<T: Refers> Refers for Vec<T> {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         for part in self {
             part.add_to(found);
         }
@@ -118,7 +118,7 @@ impl<T: Refers> Refers for Vec<T> {
 }
 
 impl<T: Refers> Refers for BTreeMap<String, T> {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         for part in self.values() {
             part.add_to(found);
         }
@@ -129,7 +129,7 @@ impl<T: Refers> Refers for BTreeMap<String, T> {
 macro_rules! name_nothing {
     ($($leaf:ty),+ $(,)?) => {
         $(impl Refers for $leaf {
-            fn add_to<'a>(&'a self, _: &mut References<'a>) {}
+            fn add_to<'a>(&'a self, _: &mut Collected<'a>) {}
         })+
     };
 }
@@ -158,7 +158,7 @@ name_nothing!(Approval, Provider);
 name_nothing!(ServiceAccountName, PodTemplate);
 
 impl Refers for PatchSetSpec {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             component,
             release,
@@ -192,7 +192,7 @@ impl Refers for PatchSetSpec {
 }
 
 impl Refers for ConstraintOverrideSpec {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             release,
             upper_constraints,
@@ -208,7 +208,7 @@ impl Refers for ConstraintOverrideSpec {
 }
 
 impl Refers for Upstream {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             url,
             ref_,
@@ -226,7 +226,7 @@ impl Refers for Upstream {
 }
 
 impl Refers for GitRef {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             branch,
             tag,
@@ -238,14 +238,14 @@ impl Refers for GitRef {
 }
 
 impl Refers for RefFrom {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self { path, key } = self;
         found.parts([path, key]);
     }
 }
 
 impl Refers for Verification {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self { mode, secret_ref } = self;
         found.parts([mode]);
         found.named(ReferentKind::Secret, [secret_ref]);
@@ -253,7 +253,7 @@ impl Refers for Verification {
 }
 
 impl Refers for GitPath {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             url,
             ref_,
@@ -271,7 +271,7 @@ impl Refers for GitPath {
 }
 
 impl Refers for ConfigMapKey {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self { name, key } = self;
         found.local(ReferentKind::ConfigMap, name);
         found.parts([key]);
@@ -279,7 +279,7 @@ impl Refers for ConfigMapKey {
 }
 
 impl Refers for SourceReference {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             kind,
             name,
@@ -294,7 +294,7 @@ impl Refers for SourceReference {
 }
 
 impl Refers for Patches {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             git,
             source_ref,
@@ -310,14 +310,14 @@ impl Refers for Patches {
 }
 
 impl Refers for InlinePatch {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self { name, content } = self;
         found.parts([name, content]);
     }
 }
 
 impl Refers for Build {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             engine,
             image,
@@ -345,7 +345,7 @@ impl Refers for Build {
 }
 
 impl Refers for ImageTarget {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             repository,
             tag,
@@ -357,14 +357,14 @@ impl Refers for ImageTarget {
 }
 
 impl Refers for SourceTarget {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self { repository, version } = self;
         found.parts([repository, version]);
     }
 }
 
 impl Refers for DockerfileSource {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             git,
             config_map,
@@ -378,14 +378,14 @@ impl Refers for DockerfileSource {
 }
 
 impl Refers for ExtraPackagesFrom {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self { path } = self;
         found.parts([path]);
     }
 }
 
 impl Refers for JobOptions {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             builder,
             image,
@@ -399,7 +399,7 @@ impl Refers for JobOptions {
 }
 
 impl Refers for GitHubActions {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             repository,
             workflow,
@@ -413,7 +413,7 @@ impl Refers for GitHubActions {
 }
 
 impl Refers for Delivery {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             config_map,
             git,
@@ -424,7 +424,7 @@ impl Refers for Delivery {
 }
 
 impl Refers for DeliveryConfigMap {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self { name, prefix } = self;
         found.local(ReferentKind::ConfigMap, name);
         found.parts([prefix]);
@@ -432,7 +432,7 @@ impl Refers for DeliveryConfigMap {
 }
 
 impl Refers for DeliveryGit {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             url,
             branch,
@@ -453,14 +453,14 @@ impl Refers for DeliveryGit {
 }
 
 impl Refers for Push {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self { branch, pull_request } = self;
         found.parts([branch, pull_request]);
     }
 }
 
 impl Refers for PullRequestOptions {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             provider,
             secret_ref,
@@ -473,21 +473,21 @@ impl Refers for PullRequestOptions {
 }
 
 impl Refers for CommitAuthor {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self { name, email } = self;
         found.parts([name, email]);
     }
 }
 
 impl Refers for Signing {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self { secret_ref } = self;
         found.named(ReferentKind::Secret, [secret_ref]);
     }
 }
 
 impl Refers for ConstraintsSource {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             git,
             config_map,
@@ -498,7 +498,7 @@ impl Refers for ConstraintsSource {
 }
 
 impl Refers for OverridesSource {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             git,
             config_map,
@@ -510,7 +510,7 @@ impl Refers for OverridesSource {
 }
 
 impl Refers for OverrideEntry {
-    fn add_to<'a>(&'a self, found: &mut References<'a>) {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         let Self {
             name,
             version,

@@ -20,14 +20,14 @@ const SHOWN: usize = 100;
 
 /// A field that would be refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct SchemaFault {
     /// The field, for instance `spec.upstream.ref`.
     pub field: String,
     /// Why, and what to write instead.
     pub message: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SchemaFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.message)
     }
@@ -36,9 +36,9 @@ impl fmt::Display for Fault {
 /// What would be refused of an object. A field that is unknown is, too: it would be dropped in silence, or refused by
 /// `kubectl apply`.
 #[must_use]
-pub fn faults<K: CustomResourceExt>(object: &Value) -> Vec<Fault> {
+pub fn faults<K: CustomResourceExt>(object: &Value) -> Vec<SchemaFault> {
     let refused = |message: &str| {
-        vec![Fault {
+        vec![SchemaFault {
             field: "the object".to_owned(),
             message: message.to_owned(),
         }]
@@ -63,7 +63,7 @@ pub fn faults<K: CustomResourceExt>(object: &Value) -> Vec<Fault> {
     if faults.is_empty()
         && let Err(errors) = Validator::new().validate(&schema, &own, None)
     {
-        faults.extend(errors.into_vec().into_iter().map(|error| Fault {
+        faults.extend(errors.into_vec().into_iter().map(|error| SchemaFault {
             field: error.field_path,
             message: error.message,
         }));
@@ -96,9 +96,9 @@ fn field<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
     })
 }
 
-fn walk(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) {
+fn walk(schema: &Value, value: &Value, path: &str, faults: &mut Vec<SchemaFault>) {
     let mut refuse = |message: String| {
-        faults.push(Fault {
+        faults.push(SchemaFault {
             field: if path.is_empty() { "the object" } else { path }.to_owned(),
             message,
         });
@@ -171,7 +171,7 @@ fn walk(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) {
     }
 }
 
-fn object(schema: &Value, fields: &Map<String, Value>, path: &str, faults: &mut Vec<Fault>) {
+fn object(schema: &Value, fields: &Map<String, Value>, path: &str, faults: &mut Vec<SchemaFault>) {
     let below = |name: &str| match path {
         "" => name.to_owned(),
         path => format!("{path}.{name}"),
@@ -179,7 +179,7 @@ fn object(schema: &Value, fields: &Map<String, Value>, path: &str, faults: &mut 
     let required = schema.get("required").and_then(Value::as_array);
     for name in required.into_iter().flatten().filter_map(Value::as_str) {
         if !fields.contains_key(name) {
-            faults.push(Fault {
+            faults.push(SchemaFault {
                 field: below(name),
                 message: "is required".to_owned(),
             });
@@ -196,14 +196,14 @@ fn object(schema: &Value, fields: &Map<String, Value>, path: &str, faults: &mut 
             .flat_map(Map::keys)
             .map(String::as_str)
             .collect();
-        faults.push(Fault {
+        faults.push(SchemaFault {
             field: below(name),
             message: format!("is unknown; there are {}", known.join(", ")),
         });
     }
 }
 
-fn array(schema: &Value, items: &[Value], path: &str, faults: &mut Vec<Fault>) {
+fn array(schema: &Value, items: &[Value], path: &str, faults: &mut Vec<SchemaFault>) {
     let of = schema.get("items").unwrap_or(&Value::Null);
     let keys = schema.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
     let mut seen = HashSet::new();
@@ -218,7 +218,7 @@ fn array(schema: &Value, items: &[Value], path: &str, faults: &mut Vec<Fault>) {
             .filter_map(|key| Some(item.get(key.as_str()?)?.to_string()))
             .collect();
         if !seen.insert(key.clone()) {
-            faults.push(Fault {
+            faults.push(SchemaFault {
                 field: path,
                 message: format!("{} is there twice", key.join(", ")),
             });

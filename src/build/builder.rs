@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::order::Order;
+use super::order::JobOrder;
 use crate::api::build::Builder;
 
 /// Where the container may write.
@@ -53,7 +53,7 @@ pub(super) struct Container {
     pub(super) state: &'static str,
 }
 
-pub(super) fn container(order: &Order<'_>) -> Container {
+pub(super) fn container(order: &JobOrder<'_>) -> Container {
     match order.builder {
         Builder::BuildKit => buildkit(order),
         Builder::Buildah => buildah(order),
@@ -66,7 +66,7 @@ fn unconfined() -> Value {
     json!({ "type": "Unconfined" })
 }
 
-fn buildkit(order: &Order<'_>) -> Container {
+fn buildkit(order: &JobOrder<'_>) -> Container {
     let mut args = Vec::new();
     let mut option = |value: String| args.extend(["--opt".to_owned(), value]);
     option(format!("filename={}", order.file));
@@ -122,7 +122,7 @@ fn buildkit(order: &Order<'_>) -> Container {
     }
 }
 
-fn buildah(order: &Order<'_>) -> Container {
+fn buildah(order: &JobOrder<'_>) -> Container {
     let mut args = Vec::new();
     let mut option = |name: &str, value: String| args.push(format!("--{name}={value}"));
     if let Some(stage) = order.stage {

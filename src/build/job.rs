@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::builder::{DOCKER_CONFIG, WORKSPACE, container};
-use super::order::Order;
+use super::order::JobOrder;
 use super::overlay::overlay;
 use crate::api::InputsDigest;
 
@@ -37,7 +37,7 @@ pub fn name(patch_set: &str, inputs_digest: &InputsDigest, number: u32) -> Strin
 
 /// The Job.
 #[must_use]
-pub fn job(order: &Order<'_>) -> Value {
+pub fn job(order: &JobOrder<'_>) -> Value {
     let container = container(order);
     let mut env: Vec<Value> = container
         .env

@@ -11,7 +11,7 @@ mod pod_policy;
 mod request;
 
 pub use job::{INPUTS_ANNOTATION, MANAGED_BY, OWNER_LABEL, TARGET_ANNOTATION, job, name};
-pub use order::Order;
+pub use order::JobOrder;
 pub use overlay::overlay;
 pub use pod_policy::{PodTemplatePolicy, RefusedTemplate, check_pod_template};
-pub use request::{Request, labels};
+pub use request::{BuildRequest, labels};

@@ -10,7 +10,7 @@ use crate::api::build::Builder;
 
 /// One attempt at an image.
 #[derive(Clone, Debug)]
-pub struct Order<'a> {
+pub struct JobOrder<'a> {
     /// The `PatchSet`'s name.
     pub patch_set: &'a str,
     /// Its uid.

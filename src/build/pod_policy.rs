@@ -288,9 +288,9 @@ mod tests {
 
     /// Objects of a template: how a message names them, where the schema has their fields, which of these are allowed, and a
     /// template with such an object.
-    type Place = (&'static str, &'static str, &'static str, fn(&Value) -> Value);
+    type PolicyPlace = (&'static str, &'static str, &'static str, fn(&Value) -> Value);
 
-    const PLACES: [Place; 8] = [
+    const PLACES: [PolicyPlace; 8] = [
         (
             "spec",
             "",

@@ -11,7 +11,7 @@ use crate::api::build::{Build, BuildStatus, DockerfileSource};
 /// One image, and all that it is built from, by digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Request<'a> {
+pub struct BuildRequest<'a> {
     /// The image to push, by its tag.
     pub target: &'a str,
     /// What it is built from.
@@ -35,10 +35,15 @@ pub struct Request<'a> {
     pub labels: BTreeMap<String, String>,
 }
 
-impl<'a> Request<'a> {
+impl<'a> BuildRequest<'a> {
     /// The request of a build; nothing where no image is planned.
     #[must_use]
-    pub fn of(build: &'a Build, planned: &'a BuildStatus, component: &str, revision: &str) -> Option<Self> {
+    pub fn for_build(
+        build: &'a Build,
+        planned: &'a BuildStatus,
+        component: &str,
+        revision: &str,
+    ) -> Option<Self> {
         let source = build.dockerfile.as_ref();
         Some(Self {
             target: planned.target.as_deref()?,

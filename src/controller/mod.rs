@@ -10,7 +10,7 @@ mod pipeline;
 mod runtime;
 mod state;
 
-pub use context::options::{Options, TransportName};
+pub use context::options::{ControllerOptions, TransportName};
 pub use runtime::run;
 
 /// Why the controller cannot run, or one reconciliation could not be finished.

@@ -123,7 +123,7 @@ impl Leadership {
 
 /// What was last seen of the Lease.
 #[derive(Clone, Debug)]
-struct Observed {
+struct ObservedLease {
     lease: Lease,
     /// When its content was first seen, by this process's own clock.
     at: Instant,
@@ -133,7 +133,7 @@ struct Observed {
 struct Election {
     api: Api<Lease>,
     candidate: Candidate,
-    observed: Option<Observed>,
+    observed: Option<ObservedLease>,
 }
 
 /// How a try went.
@@ -245,12 +245,12 @@ impl Election {
     }
 
     /// Notes what the Lease is. The time stays where its content is the same.
-    fn observe(&mut self, lease: Lease) -> Observed {
+    fn observe(&mut self, lease: Lease) -> ObservedLease {
         let known = self.observed.take();
         let at = known
             .filter(|known| known.lease.spec == lease.spec)
             .map_or_else(Instant::now, |known| known.at);
-        let observed = Observed { lease, at };
+        let observed = ObservedLease { lease, at };
         self.observed = Some(observed.clone());
         observed
     }
@@ -286,7 +286,7 @@ impl Election {
 }
 
 /// Whether the Lease still lasts, by the time since its content was first seen.
-fn is_valid(observed: &Observed) -> bool {
+fn is_valid(observed: &ObservedLease) -> bool {
     let spec = observed.lease.spec.as_ref();
     let lasts = spec.and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
     observed.at.elapsed() < Duration::from_secs(lasts.try_into().unwrap_or(0))

@@ -15,7 +15,7 @@ use super::objects::{Objects, Shown};
 
 /// How a reconciliation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Outcome {
+pub enum OutcomeLabel {
     /// There was a result, and it was written.
     Changed,
     /// There was a result, and it stood there already.
@@ -30,12 +30,12 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reconciliation {
     kind: &'static str,
-    outcome: Outcome,
+    outcome: OutcomeLabel,
 }
 
 /// Labels of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
+struct KindLabel {
     kind: &'static str,
 }
 
@@ -64,8 +64,8 @@ struct Program {
 pub struct Metrics {
     registry: Arc<Registry>,
     reconciliations: Family<Reconciliation, Counter>,
-    durations: Family<Kind, Histogram>,
-    active: Family<Kind, Gauge>,
+    durations: Family<KindLabel, Histogram>,
+    active: Family<KindLabel, Gauge>,
     working: Gauge,
     objects: Objects,
     notifications: Family<Notification, Counter>,
@@ -73,7 +73,7 @@ pub struct Metrics {
     fetched_bytes: Counter,
     evictions: Counter,
     storage_bytes: Gauge<f64, AtomicU64>,
-    unreadable: Family<Kind, Gauge>,
+    unreadable: Family<KindLabel, Gauge>,
     left_out: Counter,
     contents: Gauge,
     contents_bytes: Gauge,
@@ -107,7 +107,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("patchset");
         let reconciliations = Family::default();
-        let durations = Family::<Kind, Histogram>::new_with_constructor(|| {
+        let durations = Family::<KindLabel, Histogram>::new_with_constructor(|| {
             Histogram::new(exponential_buckets(0.001, 4.0, 10))
         });
         let (active, working) = (Family::default(), Gauge::default());
@@ -211,18 +211,18 @@ impl Metrics {
     /// Notes that a reconciliation starts; the guard notes its end.
     #[must_use]
     pub fn started(&self, kind: &'static str) -> Active {
-        let gauge = self.active.get_or_create(&Kind { kind }).clone();
+        let gauge = self.active.get_or_create(&KindLabel { kind }).clone();
         gauge.inc();
         Active(gauge)
     }
 
     /// Notes a reconciliation that ended.
-    pub fn reconciled(&self, kind: &'static str, outcome: Outcome, took: Duration) {
+    pub fn reconciled(&self, kind: &'static str, outcome: OutcomeLabel, took: Duration) {
         self.reconciliations
             .get_or_create(&Reconciliation { kind, outcome })
             .inc();
         self.durations
-            .get_or_create(&Kind { kind })
+            .get_or_create(&KindLabel { kind })
             .observe(took.as_secs_f64());
     }
 
@@ -238,7 +238,9 @@ impl Metrics {
 
     /// Shows how many objects of a kind cannot be read.
     pub fn show_unreadable(&self, kind: &'static str, count: usize) {
-        self.unreadable.get_or_create(&Kind { kind }).set(as_gauge(count));
+        self.unreadable
+            .get_or_create(&KindLabel { kind })
+            .set(as_gauge(count));
     }
 
     /// Shows how many values of the API server's answers were nested too deep.
@@ -319,7 +321,7 @@ mod tests {
     #[test]
     fn what_the_process_does_is_shown() {
         let metrics = Metrics::default();
-        metrics.reconciled("PatchSet", Outcome::Changed, Duration::from_millis(3));
+        metrics.reconciled("PatchSet", OutcomeLabel::Changed, Duration::from_millis(3));
         metrics.observe_mirrors(MirrorTotals {
             fetches: 2,
             bytes: 10,

@@ -21,7 +21,7 @@ pub enum Encoding {
 
 /// The least important level that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Level {
+pub enum LogLevel {
     /// All, down to single requests.
     Trace,
     /// What helps to find a fault.
@@ -34,7 +34,7 @@ pub enum Level {
     Error,
 }
 
-impl Level {
+impl LogLevel {
     fn directive(self) -> &'static str {
         match self {
             Self::Trace => "trace",
@@ -75,7 +75,7 @@ fn may_be_shown(target: &str, level: tracing::Level) -> bool {
 /// # Errors
 ///
 /// Where logging was set up before.
-pub fn init(level: Level, encoding: Encoding) -> Result<(), Error> {
+pub fn init(level: LogLevel, encoding: Encoding) -> Result<(), Error> {
     let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level.directive()));
     let filter = asked.and(filter_fn(|metadata| {
         may_be_shown(metadata.target(), *metadata.level())

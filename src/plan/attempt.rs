@@ -42,7 +42,7 @@ pub enum Decision {
 
 /// An attempt that begins.
 #[must_use]
-pub fn begun(number: u32, name: String, previous: Option<&Attempt>, now: Timestamp) -> Attempt {
+pub fn begin_attempt(number: u32, name: String, previous: Option<&Attempt>, now: Timestamp) -> Attempt {
     Attempt {
         number,
         name,
@@ -60,7 +60,7 @@ pub fn begun(number: u32, name: String, previous: Option<&Attempt>, now: Timesta
 ///
 /// A Job that succeeded although the registry has no such image has failed.
 #[must_use]
-pub fn observed(attempt: Attempt, seen: &Seen, target: &str, now: Timestamp) -> Attempt {
+pub fn end_attempt(attempt: Attempt, seen: &Seen, target: &str, now: Timestamp) -> Attempt {
     if attempt.finished_at.is_some() {
         return attempt;
     }
@@ -92,7 +92,7 @@ pub fn observed(attempt: Attempt, seen: &Seen, target: &str, now: Timestamp) -> 
 /// An attempt when somebody asks for another try: what failed before does not count, also where the next attempt has to wait for
 /// its turn.
 #[must_use]
-pub fn forgive(attempt: Attempt) -> Attempt {
+pub fn forgive_failures(attempt: Attempt) -> Attempt {
     if attempt.finished_at.is_none() {
         return attempt;
     }
@@ -104,7 +104,7 @@ pub fn forgive(attempt: Attempt) -> Attempt {
 
 /// Decides, given the last attempt.
 #[must_use]
-pub fn decide(attempt: Option<&Attempt>, retries: u32, now: Timestamp) -> Decision {
+pub fn decide_next(attempt: Option<&Attempt>, retries: u32, now: Timestamp) -> Decision {
     let Some(attempt) = attempt else {
         return Decision::Start(1);
     };
@@ -140,11 +140,14 @@ mod tests {
 
     #[test]
     fn tries_again_with_growing_waits_and_then_gives_up() {
-        assert_eq!(decide(None, 2, at(0)), Decision::Start(1));
-        let first = begun(1, "job-1".into(), None, at(0));
-        assert_eq!(decide(Some(&first), 2, at(9)), Decision::Follow);
-        assert_eq!(observed(first.clone(), &Seen::Active(None), "i:t", at(9)), first);
-        let failed = observed(
+        assert_eq!(decide_next(None, 2, at(0)), Decision::Start(1));
+        let first = begin_attempt(1, "job-1".into(), None, at(0));
+        assert_eq!(decide_next(Some(&first), 2, at(9)), Decision::Follow);
+        assert_eq!(
+            end_attempt(first.clone(), &Seen::Active(None), "i:t", at(9)),
+            first
+        );
+        let failed = end_attempt(
             first,
             &Seen::Failed("no".into(), Some("log".into())),
             "i:t",
@@ -152,24 +155,24 @@ mod tests {
         );
         assert_eq!((failed.failures, failed.log_tail.as_deref()), (1, Some("log")));
         assert_eq!(
-            decide(Some(&failed), 2, at(104)),
+            decide_next(Some(&failed), 2, at(104)),
             Decision::Retry(Duration::from_secs(6))
         );
-        assert_eq!(decide(Some(&failed), 2, at(110)), Decision::Start(2));
-        assert_eq!(decide(Some(&failed), 0, at(110)), Decision::GiveUp);
-        let second = observed(
-            begun(2, "job-2".into(), Some(&failed), at(110)),
+        assert_eq!(decide_next(Some(&failed), 2, at(110)), Decision::Start(2));
+        assert_eq!(decide_next(Some(&failed), 0, at(110)), Decision::GiveUp);
+        let second = end_attempt(
+            begin_attempt(2, "job-2".into(), Some(&failed), at(110)),
             &Seen::Gone,
             "i:t",
             at(200),
         );
         assert_eq!(second.failures, 2);
         assert_eq!(
-            decide(Some(&second), 2, at(200)),
+            decide_next(Some(&second), 2, at(200)),
             Decision::Retry(Duration::from_secs(20))
         );
-        let third = observed(
-            begun(3, "job-3".into(), Some(&second), at(220)),
+        let third = end_attempt(
+            begin_attempt(3, "job-3".into(), Some(&second), at(220)),
             &Seen::Succeeded,
             "i:t",
             at(300),
@@ -178,11 +181,14 @@ mod tests {
             third.message.as_deref(),
             Some("job-3 succeeded, and the registry has no i:t")
         );
-        assert_eq!(decide(Some(&third), 2, at(9_999)), Decision::GiveUp);
-        let forgiven = forgive(third.clone());
-        assert_eq!(decide(Some(&forgiven), 2, at(300)), Decision::Start(4));
-        assert_eq!(begun(4, "job-4".into(), Some(&forgiven), at(300)).failures, 0);
+        assert_eq!(decide_next(Some(&third), 2, at(9_999)), Decision::GiveUp);
+        let forgiven = forgive_failures(third.clone());
+        assert_eq!(decide_next(Some(&forgiven), 2, at(300)), Decision::Start(4));
+        assert_eq!(
+            begin_attempt(4, "job-4".into(), Some(&forgiven), at(300)).failures,
+            0
+        );
         // What ended stays as it was told.
-        assert_eq!(observed(third.clone(), &Seen::Gone, "i:t", at(400)), third);
+        assert_eq!(end_attempt(third.clone(), &Seen::Gone, "i:t", at(400)), third);
     }
 }

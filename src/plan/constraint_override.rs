@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::conditions::{self, Truth};
 use super::failure::Step;
-use super::lifecycle::{self, Asked, Next, Settling, Verdict};
+use super::lifecycle::{self, AskedFor, Next, Settling, Verdict};
 use super::report::shortened;
 use super::room;
 use crate::api::constraint_override::{MergedFile, OverrideState, OverrideStatus};
@@ -17,7 +17,7 @@ const LARGEST: usize = (1 << 20) - 1024;
 
 /// What the sources say; known before anything is merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sources {
+pub struct ConstraintSources {
     /// The revision of the upper constraints.
     pub upper_constraints: String,
     /// The revision of the overrides.
@@ -30,11 +30,11 @@ pub struct Sources {
 
 /// What merging gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum MergeDecision {
     /// The merged file is written.
     Merged(Summary),
     /// There is nothing to write, and a person has to change something.
-    Refused(Refusal),
+    Refused(MergeRefusal),
 }
 
 /// What the status tells of a merge.
@@ -54,14 +54,14 @@ pub struct Summary {
 
 /// Why there is no merged file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct MergeRefusal {
     /// The conditions' reason.
     pub reason: Reason,
     /// What, where, and what to do.
     pub message: String,
 }
 
-impl From<constraints::Error> for Refusal {
+impl From<constraints::Error> for MergeRefusal {
     fn from(error: constraints::Error) -> Self {
         Self {
             reason: match &error {
@@ -78,7 +78,7 @@ impl From<constraints::Error> for Refusal {
 /// # Errors
 ///
 /// Where one cannot be read, or the merged file cannot stand alone.
-pub fn merged(spec: &ConstraintOverrideSpec, base: &[u8], overrides: &[u8]) -> Result<Merged, Refusal> {
+pub fn merged(spec: &ConstraintOverrideSpec, base: &[u8], overrides: &[u8]) -> Result<Merged, MergeRefusal> {
     let base = ConstraintsFile::parse(base)?;
     let overrides = match &spec.overrides.entries {
         Some(entries) => Overrides::from_entries(entries.iter().map(Into::into))?,
@@ -100,9 +100,9 @@ pub fn merged(spec: &ConstraintOverrideSpec, base: &[u8], overrides: &[u8]) -> R
 /// # Errors
 ///
 /// Where upstream's file reads other files, or the merged one is too large.
-fn can_stand_alone(includes: &[Include], merged: &Merged) -> Result<(), Refusal> {
+fn can_stand_alone(includes: &[Include], merged: &Merged) -> Result<(), MergeRefusal> {
     if let Some(Include { line, text }) = includes.first() {
-        return Err(Refusal {
+        return Err(MergeRefusal {
             reason: reason::INVALID_CONSTRAINTS,
             message: format!(
                 "upper constraints: line {line} reads another file ({text}), and the merged file stands alone: put the contents there"
@@ -110,7 +110,7 @@ fn can_stand_alone(includes: &[Include], merged: &Merged) -> Result<(), Refusal>
         });
     }
     if merged.text.len() > LARGEST {
-        return Err(Refusal {
+        return Err(MergeRefusal {
             reason: reason::TOO_LARGE,
             message: format!(
                 "the merged constraints have {} bytes, more than the {LARGEST} that a ConfigMap holds",
@@ -155,13 +155,13 @@ pub fn summary(merged: &Merged, config_map: &str, key: &str, room: usize) -> Sum
 
 /// Whether results that were computed from these inputs stand in the status already.
 #[must_use]
-pub fn holds(previous: &ConstraintOverrideStatus, inputs_digest: &InputsDigest) -> bool {
+pub fn results_are_current(previous: &ConstraintOverrideStatus, inputs_digest: &InputsDigest) -> bool {
     previous.inputs_digest.as_ref() == Some(inputs_digest)
 }
 
 /// The merged file as the status has it, where the last merge succeeded.
 #[must_use]
-pub fn written(previous: &ConstraintOverrideStatus) -> Option<&MergedFile> {
+pub fn current_merged_file(previous: &ConstraintOverrideStatus) -> Option<&MergedFile> {
     refusal(previous)
         .is_none()
         .then_some(previous.config_map.as_ref())
@@ -172,10 +172,10 @@ pub fn written(previous: &ConstraintOverrideStatus) -> Option<&MergedFile> {
 #[must_use]
 pub fn settle(
     previous: &ConstraintOverrideStatus,
-    asked: Asked<'_>,
+    asked: AskedFor<'_>,
     verifies: bool,
     now: Timestamp,
-    outcome: lifecycle::Outcome<Sources, Decision>,
+    outcome: lifecycle::Outcome<ConstraintSources, MergeDecision>,
 ) -> (ConstraintOverrideStatus, Next) {
     use lifecycle::Outcome::{Done, Failed, Unchanged};
     let mut settling = Settling::from_previous(previous, asked, now);
@@ -187,26 +187,26 @@ pub fn settle(
     let verdict = match outcome {
         lifecycle::Outcome::Failed(failure, sources) => {
             if let Some(sources) = sources {
-                settling.resolved(&resolved(&sources));
+                settling.resolved(&describe_sources(&sources));
             }
             return settling.failed(&failure);
         }
         lifecycle::Outcome::Unchanged(sources) => {
-            settling.resolved(&resolved(&sources));
+            settling.resolved(&describe_sources(&sources));
             take_sources(&mut settling.status, sources);
             refusal(previous).unwrap_or_else(|| verdict(&settling.status))
         }
         lifecycle::Outcome::Done(sources, decision) => {
-            settling.resolved(&resolved(&sources));
+            settling.resolved(&describe_sources(&sources));
             take_sources(&mut settling.status, sources);
             match decision {
-                Decision::Refused(Refusal { reason, message }) => Verdict {
+                MergeDecision::Refused(MergeRefusal { reason, message }) => Verdict {
                     truth: Truth::False,
                     reason,
                     ready: reason,
                     message,
                 },
-                Decision::Merged(summary) => {
+                MergeDecision::Merged(summary) => {
                     take_summary(&mut settling.status, summary);
                     verdict(&settling.status)
                 }
@@ -216,14 +216,14 @@ pub fn settle(
     settling.judged(Step::Constraints, &verdict)
 }
 
-fn resolved(sources: &Sources) -> String {
+fn describe_sources(sources: &ConstraintSources) -> String {
     format!(
         "upper constraints at {}, overrides at {}",
         sources.upper_constraints, sources.overrides
     )
 }
 
-fn take_sources(status: &mut ConstraintOverrideStatus, sources: Sources) {
+fn take_sources(status: &mut ConstraintOverrideStatus, sources: ConstraintSources) {
     status.upper_constraints_revision = Some(sources.upper_constraints);
     status.overrides_revision = Some(sources.overrides);
     status.inputs_digest = Some(sources.inputs_digest);

@@ -10,7 +10,7 @@ const MOST: usize = 64;
 
 /// A distribution in an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Distribution {
+pub struct FoundDistribution {
     /// Its name, as the image spells it.
     pub name: String,
     /// Its version.
@@ -21,11 +21,11 @@ pub struct Distribution {
 
 /// What one platform of an image has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Platform {
+pub struct FoundPlatform {
     /// The platform, of an image for several.
     pub name: Option<String>,
     /// All distributions.
-    pub distributions: Vec<Distribution>,
+    pub distributions: Vec<FoundDistribution>,
 }
 
 /// What an image has of what it was built from.
@@ -43,7 +43,7 @@ pub struct Judged {
 /// may be below. One that is nowhere is told and lets the image count: a builder may keep it elsewhere, and a library may be needed
 /// for the build alone. Where it is not told what a distribution comes from, that is no reason to refuse the image.
 #[must_use]
-pub fn judge(image: &str, wanted: &BTreeMap<String, String>, platforms: &[Platform]) -> Judged {
+pub fn judge(image: &str, wanted: &BTreeMap<String, String>, platforms: &[FoundPlatform]) -> Judged {
     let mut told: BTreeMap<(Origin, String, Option<String>), Vec<String>> = BTreeMap::new();
     let mut stock: BTreeSet<String> = BTreeSet::new();
     for platform in platforms {
@@ -60,7 +60,7 @@ pub fn judge(image: &str, wanted: &BTreeMap<String, String>, platforms: &[Platfo
                 platforms.extend(where_.clone());
                 platforms.dedup();
             }
-            let is_elsewhere = |one: &&Distribution| matches!(one.origin, Origin::Index | Origin::Url);
+            let is_elsewhere = |one: &&FoundDistribution| matches!(one.origin, Origin::Index | Origin::Url);
             if let Some(one) = found.first()
                 && found.iter().all(is_elsewhere)
             {
@@ -91,15 +91,15 @@ pub fn judge(image: &str, wanted: &BTreeMap<String, String>, platforms: &[Platfo
     Judged { installed, stock }
 }
 
-fn named<'a>(name: &str, distributions: &'a [Distribution]) -> Vec<&'a Distribution> {
+fn named<'a>(name: &str, distributions: &'a [FoundDistribution]) -> Vec<&'a FoundDistribution> {
     let Ok(name) = name.parse::<PackageName>() else {
         return Vec::new();
     };
-    let is_it = |one: &&Distribution| one.name.parse::<PackageName>().is_ok_and(|other| other == name);
+    let is_it = |one: &&FoundDistribution| one.name.parse::<PackageName>().is_ok_and(|other| other == name);
     distributions.iter().filter(is_it).collect()
 }
 
-fn sentence(context: &str, name: &str, one: &Distribution, platform: Option<&str>) -> String {
+fn sentence(context: &str, name: &str, one: &FoundDistribution, platform: Option<&str>) -> String {
     let version = one.version.as_ref().map(|version| format!(" {version}"));
     let from = match one.origin {
         Origin::Url => "from an address",
@@ -117,8 +117,8 @@ fn sentence(context: &str, name: &str, one: &Distribution, platform: Option<&str
 mod tests {
     use super::*;
 
-    fn one(name: &str, version: &str, origin: Origin) -> Distribution {
-        Distribution {
+    fn one(name: &str, version: &str, origin: Origin) -> FoundDistribution {
+        FoundDistribution {
             name: name.into(),
             version: Some(version.into()),
             origin,
@@ -131,8 +131,8 @@ mod tests {
             .into()
     }
 
-    fn judged(distributions: Vec<Distribution>) -> (Vec<(String, Origin)>, Option<String>) {
-        let platform = Platform {
+    fn judged(distributions: Vec<FoundDistribution>) -> (Vec<(String, Origin)>, Option<String>) {
+        let platform = FoundPlatform {
             name: None,
             distributions,
         };
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn each_platform_has_to_have_it() {
-        let platform = |name: &str, origin| Platform {
+        let platform = |name: &str, origin| FoundPlatform {
             name: Some(name.into()),
             distributions: vec![
                 one("openstack-placement", "14", Origin::Source),
@@ -216,15 +216,15 @@ mod tests {
 
     #[test]
     fn what_is_told_is_bounded_and_has_what_is_wrong() {
-        let many: Vec<Distribution> = (0..200)
+        let many: Vec<FoundDistribution> = (0..200)
             .map(|n| one("os-traits", &format!("0.{n}"), Origin::Source))
             .collect();
         let platforms = [
-            Platform {
+            FoundPlatform {
                 name: Some("a".into()),
                 distributions: many,
             },
-            Platform {
+            FoundPlatform {
                 name: Some("b".into()),
                 distributions: vec![one("os-traits", "9", Origin::Index)],
             },

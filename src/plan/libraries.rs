@@ -23,7 +23,7 @@ pub enum LibrariesError {
 ///
 /// [`LibrariesError`].
 pub fn all(root: &str, needs: &impl Fn(&str) -> Vec<String>) -> Result<Vec<String>, LibrariesError> {
-    let mut walk = Walk {
+    let mut walk = LibraryWalk {
         needs,
         path: Vec::new(),
         done: BTreeSet::new(),
@@ -35,7 +35,7 @@ pub fn all(root: &str, needs: &impl Fn(&str) -> Vec<String>) -> Result<Vec<Strin
     Ok(direct.iter().cloned().chain(further).collect())
 }
 
-struct Walk<'a, F> {
+struct LibraryWalk<'a, F> {
     needs: &'a F,
     /// The way from the root.
     path: Vec<String>,
@@ -43,7 +43,7 @@ struct Walk<'a, F> {
     done: BTreeSet<String>,
 }
 
-impl<F: Fn(&str) -> Vec<String>> Walk<'_, F> {
+impl<F: Fn(&str) -> Vec<String>> LibraryWalk<'_, F> {
     fn visit(&mut self, name: &str) -> Result<(), LibrariesError> {
         if self.done.contains(name) {
             return Ok(());

@@ -23,7 +23,7 @@ pub enum Outcome<S, D> {
 
 /// What the object asks for, as far as every status depends on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct AskedFor<'a> {
     /// `metadata.generation`.
     pub generation: i64,
     /// The annotation `reconcile.fluxcd.io/requestedAt`.
@@ -128,14 +128,14 @@ pub fn begin<S: Observed>(previous: &S, generation: i64, now: Timestamp) -> Opti
 pub struct Settling<'a, S> {
     /// The status, without the fields that all statuses have.
     pub status: S,
-    asked: Asked<'a>,
+    asked: AskedFor<'a>,
     conditions: Conditions,
 }
 
 impl<'a, S: Observed> Settling<'a, S> {
     /// Starts from the status as it is.
     #[must_use]
-    pub fn from_previous(previous: &S, asked: Asked<'a>, now: Timestamp) -> Self {
+    pub fn from_previous(previous: &S, asked: AskedFor<'a>, now: Timestamp) -> Self {
         Self {
             status: previous.clone(),
             asked,

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::build::{is_built, is_of};
 use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
-use super::lifecycle::{Asked, Next, Outcome, Settling, Verdict};
+use super::lifecycle::{AskedFor, Next, Outcome, Settling, Verdict};
 use super::room;
 use crate::api::InputsDigest;
 use crate::api::build::{BuildRecord, BuildStatus, ImageStatus};
@@ -43,7 +43,7 @@ pub struct Checked {
 
 /// What an attempt did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct PatchSetProgress {
     /// What applying the series gave; nothing where the status has it already.
     pub checked: Option<Checked>,
     /// What became of the build.
@@ -109,7 +109,7 @@ pub struct Policy<'a> {
 
 /// Whether results that were computed from these inputs stand in the status already.
 #[must_use]
-pub fn holds(previous: &PatchSetStatus, inputs_digest: &InputsDigest) -> bool {
+pub fn results_are_current(previous: &PatchSetStatus, inputs_digest: &InputsDigest) -> bool {
     previous.inputs_digest.as_ref() == Some(inputs_digest)
         && conditions::truth(&previous.conditions, condition::PATCHES_APPLICABLE)
             .is_some_and(|truth| truth != Truth::Unknown)
@@ -133,7 +133,7 @@ pub fn is_planned(status: &PatchSetStatus) -> bool {
 
 /// Whether the image of a build is there, as far as the last look at the registry tells.
 #[must_use]
-pub fn stands(status: &PatchSetStatus, build: &BuildStatus) -> bool {
+pub fn image_is_current(status: &PatchSetStatus, build: &BuildStatus) -> bool {
     is_built(status, build) && conditions::is_true(&status.conditions, condition::IMAGE_BUILT)
 }
 
@@ -141,10 +141,10 @@ pub fn stands(status: &PatchSetStatus, build: &BuildStatus) -> bool {
 #[must_use]
 pub fn settle(
     previous: &PatchSetStatus,
-    asked: Asked<'_>,
+    asked: AskedFor<'_>,
     policy: Policy<'_>,
     now: Timestamp,
-    outcome: Outcome<Sources, Progress>,
+    outcome: Outcome<Sources, PatchSetProgress>,
 ) -> (PatchSetStatus, Next) {
     let mut settling = Settling::from_previous(previous, asked, now);
     let signatures = match &outcome {
@@ -157,25 +157,25 @@ pub fn settle(
     let (built, delivered) = match outcome {
         Outcome::Failed(failure, sources) => {
             if let Some(sources) = sources {
-                settling.resolved(&resolved(&sources));
+                settling.resolved(&describe_sources(&sources));
             }
             return settling.failed(&failure);
         }
         Outcome::Unchanged(sources) => {
-            settling.resolved(&resolved(&sources));
+            settling.resolved(&describe_sources(&sources));
             take_sources(&mut settling.status, sources);
             (Built::Nothing, Delivered::Nothing)
         }
         Outcome::Done(
             sources,
-            Progress {
+            PatchSetProgress {
                 checked,
                 built,
                 delivered,
                 merged,
             },
         ) => {
-            settling.resolved(&resolved(&sources));
+            settling.resolved(&describe_sources(&sources));
             take_sources(&mut settling.status, sources);
             if let Some(checked) = checked {
                 take_checked(&mut settling.status, checked, policy);
@@ -252,7 +252,7 @@ fn take_built(status: &mut PatchSetStatus, built: Built, now: Timestamp) -> Buil
             return BuildEnd::Waiting(reason, message, next);
         }
         Built::Image(build, image) => {
-            remember(status, &build, &image, now);
+            remember_image(status, &build, &image, now);
             status.build = Some(build);
             status.image = Some(*image);
         }
@@ -360,7 +360,7 @@ fn built_verdict(status: &PatchSetStatus, series: Verdict) -> Verdict {
 }
 
 /// Puts an image that was not told before into the history.
-fn remember(status: &mut PatchSetStatus, build: &BuildStatus, image: &ImageStatus, now: Timestamp) {
+fn remember_image(status: &mut PatchSetStatus, build: &BuildStatus, image: &ImageStatus, now: Timestamp) {
     let before = status.image.as_ref().map(|image| &image.reference);
     // One that had vanished is there again.
     let last = status.history.first().map(|record| &record.reference);
@@ -379,7 +379,7 @@ fn remember(status: &mut PatchSetStatus, build: &BuildStatus, image: &ImageStatu
     status.history.truncate(HISTORY);
 }
 
-fn resolved(sources: &Sources) -> String {
+fn describe_sources(sources: &Sources) -> String {
     match &sources.patches_revision {
         Some(patches) => format!("upstream at {}, patches at {patches}", sources.upstream.revision),
         None => format!("upstream at {}", sources.upstream.revision),
@@ -564,9 +564,9 @@ mod tests {
         }
     }
 
-    fn checked(states: &[PatchState]) -> Progress {
+    fn checked(states: &[PatchState]) -> PatchSetProgress {
         let patches = states.iter().map(|state| patch(*state)).collect();
-        Progress {
+        PatchSetProgress {
             delivered: Delivered::Nothing,
             merged: None,
             checked: Some(Checked {
@@ -578,14 +578,17 @@ mod tests {
         }
     }
 
-    fn asked(generation: i64) -> Asked<'static> {
-        Asked {
+    fn asked(generation: i64) -> AskedFor<'static> {
+        AskedFor {
             generation,
             requested_at: None,
         }
     }
 
-    fn after(previous: &PatchSetStatus, outcome: Outcome<Sources, Progress>) -> (PatchSetStatus, Next) {
+    fn after(
+        previous: &PatchSetStatus,
+        outcome: Outcome<Sources, PatchSetProgress>,
+    ) -> (PatchSetStatus, Next) {
         settle(previous, asked(1), POLICY, NOW, outcome)
     }
 
@@ -616,7 +619,7 @@ mod tests {
         assert_eq!(next, Next::Interval);
         let later = Timestamp::from_second(1_000_000).unwrap();
         assert_eq!(settle(&status, asked(1), POLICY, later, outcome()).0, status);
-        assert!(holds(&status, "a") && !holds(&status, "b"));
+        assert!(results_are_current(&status, &"a".into()) && !results_are_current(&status, &"b".into()));
         assert_eq!(
             settle(&status, asked(1), POLICY, later, Outcome::Unchanged(sources("a"))).0,
             status
@@ -753,7 +756,7 @@ mod tests {
             (&good.upstream, &good.patched_tree, &good.inputs_digest)
         );
         // Back at what was good, it has to be verified again before that counts.
-        assert!(holds(&refused, "a") && !is_verified(&refused, true));
+        assert!(results_are_current(&refused, &"a".into()) && !is_verified(&refused, true));
         let (plain, _) = after(&refused, POLICY, Outcome::Unchanged(sources("a")));
         assert!(is_verified(&plain, false));
         assert!(conditions::find(&plain.conditions, condition::SOURCE_VERIFIED).is_none());

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 /// How much may wait at once, in all namespaces together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct QueueLimits {
     pub(super) items: usize,
     pub(super) bytes: usize,
 }
@@ -16,13 +16,13 @@ pub(super) struct Limits {
 /// Items by namespace.
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
-    limits: Limits,
-    waiting: Mutex<Waiting<T>>,
+    limits: QueueLimits,
+    waiting: Mutex<WaitingEvents<T>>,
     added: Notify,
 }
 
 #[derive(Debug)]
-struct Waiting<T> {
+struct WaitingEvents<T> {
     lanes: HashMap<String, Lane<T>>,
     /// The namespaces that have a lane, the next one first.
     turns: VecDeque<String>,
@@ -38,8 +38,8 @@ struct Lane<T> {
 }
 
 impl<T> FairQueue<T> {
-    pub(super) fn new(limits: Limits) -> Self {
-        let waiting = Waiting {
+    pub(super) fn new(limits: QueueLimits) -> Self {
+        let waiting = WaitingEvents {
             lanes: HashMap::new(),
             turns: VecDeque::new(),
             items: 0,
@@ -87,7 +87,7 @@ impl<T> FairQueue<T> {
     }
 }
 
-impl<T> Waiting<T> {
+impl<T> WaitingEvents<T> {
     fn push(&mut self, namespace: &str, size: usize, item: T) {
         let lane = self.lanes.entry(namespace.to_owned()).or_insert_with(|| {
             self.turns.push_back(namespace.to_owned());
@@ -118,7 +118,7 @@ impl<T> Waiting<T> {
     }
 
     /// By its part of whichever limit it takes more of.
-    fn take_last_of_largest(&mut self, limits: Limits) -> Option<T> {
+    fn take_last_of_largest(&mut self, limits: QueueLimits) -> Option<T> {
         let weight = |lane: &Lane<T>| {
             (lane.items.len() * limits.bytes.max(1)).max(lane.bytes.saturating_mul(limits.items.max(1)))
         };
@@ -140,7 +140,7 @@ impl<T> Waiting<T> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: QueueLimits = QueueLimits {
         items: 10,
         bytes: 1000,
     };

@@ -20,7 +20,7 @@ use reqwest::{Client, ClientBuilder, StatusCode, Url, header};
 use serde::Serialize;
 
 use super::events::{Note, instance};
-use super::fair_queue::{FairQueue, Limits};
+use super::fair_queue::{FairQueue, QueueLimits};
 use super::{Error, FIELD_MANAGER};
 use crate::api::GROUP;
 use crate::egress::Destinations;
@@ -33,7 +33,7 @@ const LONGEST_MESSAGE: usize = 39_000;
 const MOST_ANNOTATIONS: usize = 32;
 const LONGEST_ANNOTATION: usize = 4096;
 /// How many events wait at most, and what they may take together.
-const QUEUE: Limits = Limits {
+const QUEUE: QueueLimits = QueueLimits {
     items: 1000,
     bytes: 16 << 20,
 };
@@ -102,14 +102,14 @@ impl Event {
 
 /// What is said of an object besides the note.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct About {
+pub struct EventContext {
     /// Names that alerts show, with their values: `revision` and `originRevision` as Flux uses them, and others.
     pub facts: Vec<(&'static str, String)>,
     /// The object's annotations; those that Flux means for events go with them.
     pub annotations: BTreeMap<String, String>,
 }
 
-impl About {
+impl EventContext {
     fn metadata(self) -> BTreeMap<String, String> {
         let facts = self.facts.into_iter();
         let facts = facts.map(|(name, value)| (format!("{GROUP}/{name}"), value));
@@ -189,7 +189,7 @@ impl Notifier {
     }
 
     /// Has an event posted. Never waits: where the queue is full, the last event of the namespace that takes most is dropped.
-    pub fn tell(&self, regarding: ObjectReference, note: Note, about: About) {
+    pub fn tell(&self, regarding: ObjectReference, note: Note, about: EventContext) {
         let now = jiff::Timestamp::now();
         let event = Event {
             involved_object: regarding,
@@ -245,7 +245,7 @@ fn cut(message: String) -> String {
 
 /// What a server made of an event.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+enum Receipt {
     Taken,
     /// The notification controller answers so to what it was told a short while ago.
     Duplicate,
@@ -254,8 +254,8 @@ enum Answer {
     Refused(String),
 }
 
-impl Answer {
-    fn of(status: StatusCode) -> Self {
+impl Receipt {
+    fn from_status(status: StatusCode) -> Self {
         match status {
             _ if status.is_success() => Self::Taken,
             StatusCode::TOO_MANY_REQUESTS => Self::Duplicate,
@@ -270,7 +270,7 @@ async fn post_all(client: Client, url: Url, queue: Arc<FairQueue<(Instant, Event
     loop {
         let (recorded, event) = queue.next().await;
         match post(&client, &url, recorded, &event).await {
-            Ok(Answer::Duplicate) => _ = counts.duplicates.fetch_add(1, Ordering::Relaxed),
+            Ok(Receipt::Duplicate) => _ = counts.duplicates.fetch_add(1, Ordering::Relaxed),
             Ok(_) => _ = counts.delivered.fetch_add(1, Ordering::Relaxed),
             Err(reason) => counts.dropped(&event, &reason),
         }
@@ -278,7 +278,7 @@ async fn post_all(client: Client, url: Url, queue: Arc<FairQueue<(Instant, Event
 }
 
 /// Posts one event until it is taken, refused or not worth telling any more.
-async fn post(client: &Client, url: &Url, recorded: Instant, event: &Event) -> Result<Answer, String> {
+async fn post(client: &Client, url: &Url, recorded: Instant, event: &Event) -> Result<Receipt, String> {
     let body = serde_json::to_vec(event).map_err(|error| error.to_string())?;
     let mut waits = ExponentialBuilder::default()
         .with_min_delay(Duration::from_secs(1))
@@ -294,15 +294,15 @@ async fn post(client: &Client, url: &Url, recorded: Instant, event: &Event) -> R
             .header(header::CONTENT_TYPE, "application/json")
             .body(body.clone());
         last = match request.send().await {
-            Ok(response) => match Answer::of(response.status()) {
-                Answer::Fault(reason) => {
+            Ok(response) => match Receipt::from_status(response.status()) {
+                Receipt::Fault(reason) => {
                     answered += 1;
                     if answered == ANSWERED {
                         return Err(reason);
                     }
                     reason
                 }
-                Answer::Refused(reason) => return Err(reason),
+                Receipt::Refused(reason) => return Err(reason),
                 taken => return Ok(taken),
             },
             Err(error) => causes(&error.without_url()),
@@ -358,20 +358,23 @@ mod tests {
 
     #[test]
     fn only_a_fault_of_the_server_is_worth_another_try() {
-        let of = |status: u16| Answer::of(StatusCode::from_u16(status).unwrap());
+        let of = |status: u16| Receipt::from_status(StatusCode::from_u16(status).unwrap());
         assert_eq!(
             (of(200), of(202), of(429)),
-            (Answer::Taken, Answer::Taken, Answer::Duplicate)
+            (Receipt::Taken, Receipt::Taken, Receipt::Duplicate)
         );
-        assert!(matches!((of(500), of(503)), (Answer::Fault(_), Answer::Fault(_))));
+        assert!(matches!(
+            (of(500), of(503)),
+            (Receipt::Fault(_), Receipt::Fault(_))
+        ));
         for refused in [301, 400, 401, 404, 501] {
-            assert!(matches!(of(refused), Answer::Refused(_)), "{refused}");
+            assert!(matches!(of(refused), Receipt::Refused(_)), "{refused}");
         }
     }
 
     #[test]
     fn what_flux_means_for_events_goes_with_them() {
-        let about = About {
+        let about = EventContext {
             facts: vec![("revision", "main@sha1:1".into())],
             annotations: BTreeMap::from([
                 ("event.toolkit.fluxcd.io/env".into(), "prod".into()),
@@ -394,7 +397,7 @@ mod tests {
     async fn what_waits_takes_no_more_memory_than_it_may() {
         let address: Address = "http://127.0.0.1:9/".parse().unwrap();
         let (notifier, _unposted) = Notifier::new(&address).unwrap().unwrap();
-        let about = About {
+        let about = EventContext {
             facts: Vec::new(),
             annotations: (0..1000)
                 .map(|number| (format!("{FLUX_EVENT_GROUP}{number}"), "x".repeat(256)))
@@ -428,7 +431,7 @@ mod tests {
                 reason: reason::PATCH_CONFLICT,
                 message: "m".into(),
             };
-            notifier.tell(ObjectReference::default(), note, About::default());
+            notifier.tell(ObjectReference::default(), note, EventContext::default());
         }
         let dropped = Totals {
             dropped: 3,

@@ -12,7 +12,7 @@ use crate::plan::patch_set::Built;
 use crate::plan::{Failure, Retry, Step};
 
 /// A sentence on an attempt under way. `who` builds.
-pub fn building(planned: &BuildStatus, build: &Build, who: &str, held_up: Option<&str>) -> String {
+pub fn describe_attempt(planned: &BuildStatus, build: &Build, who: &str, held_up: Option<&str>) -> String {
     let failures = planned.attempt.as_ref().map_or(0, |attempt| attempt.failures);
     let message = format!(
         "{who} builds {} (attempt {} of {})",
@@ -27,7 +27,7 @@ pub fn building(planned: &BuildStatus, build: &Build, who: &str, held_up: Option
 }
 
 /// Ends the attempt of an image that the registry has.
-pub fn succeeded(planned: &mut BuildStatus, now: Timestamp) {
+pub fn mark_succeeded(planned: &mut BuildStatus, now: Timestamp) {
     if let Some(attempt) = &mut planned.attempt {
         attempt.finished_at.get_or_insert(seconds(now));
         (attempt.message, attempt.log_tail) = (None, None);
@@ -35,7 +35,7 @@ pub fn succeeded(planned: &mut BuildStatus, now: Timestamp) {
 }
 
 /// The last attempt failed, and the next one follows after a wait.
-pub fn again(planned: BuildStatus, build: &Build, wait: Duration) -> Built {
+pub fn retry_later(planned: BuildStatus, build: &Build, wait: Duration) -> Built {
     let failure = Failure {
         retry: Retry::After(wait),
         ..failed(&planned, build, "it will be tried again")
@@ -44,7 +44,7 @@ pub fn again(planned: BuildStatus, build: &Build, wait: Duration) -> Built {
 }
 
 /// The last attempt failed, and none follows.
-pub fn given_up(planned: BuildStatus, build: &Build) -> Built {
+pub fn give_up_build(planned: BuildStatus, build: &Build) -> Built {
     let failure = Failure {
         retry: Retry::WhenChanged,
         ..failed(
@@ -80,7 +80,7 @@ pub fn is_under_way(planned: &BuildStatus) -> bool {
 }
 
 /// The attempt under way at what is not wanted any more.
-pub fn superseded<'a>(known: &'a PatchSetStatus, planned: &BuildStatus) -> Option<&'a BuildStatus> {
+pub fn superseded_build<'a>(known: &'a PatchSetStatus, planned: &BuildStatus) -> Option<&'a BuildStatus> {
     let former = known.build.as_ref()?;
     (is_under_way(former) && !is_same(former, planned)).then_some(former)
 }

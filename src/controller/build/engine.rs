@@ -9,7 +9,7 @@ use super::task::BuildTask;
 use crate::api::build::BuildStatus;
 use crate::api::reason;
 use crate::controller::context::journal::Interrupted;
-use crate::plan::attempt::{Decision, Seen, decide, forgive, observed};
+use crate::plan::attempt::{Decision, Seen, decide_next, end_attempt, forgive_failures};
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::Built;
 
@@ -58,7 +58,7 @@ pub async fn build(
     let now = Timestamp::now();
     match task.image(&mut planned).await {
         Ok(Some(image)) => {
-            attempts::succeeded(&mut planned, now);
+            attempts::mark_succeeded(&mut planned, now);
             // A build from other inputs is of no use any more; that it cannot be cancelled holds nothing up.
             if let Err(Built::Failed(failure, _)) = engine.supersede(&planned).await {
                 let namespace = task.turn.namespace();
@@ -70,24 +70,24 @@ pub async fn build(
         Err(failure) => return Ok(Built::Failed(failure, Some(planned))),
     }
     let attempt = planned.attempt.take().map(|attempt| match &seen {
-        Some(seen) => observed(attempt, seen, task.target, now),
+        Some(seen) => end_attempt(attempt, seen, task.target, now),
         None => attempt,
     });
     planned.attempt = if task.turn.budget.is_asked_for() {
-        attempt.map(forgive)
+        attempt.map(forgive_failures)
     } else {
         attempt
     };
     if let Err(built) = engine.supersede(&planned).await {
         return Ok(built);
     }
-    match decide(planned.attempt.as_ref(), task.build.retries(), now) {
+    match decide_next(planned.attempt.as_ref(), task.build.retries(), now) {
         Decision::Start(number) => engine.start(planned, number).await,
         Decision::Follow => {
             let message = "the attempt under way is looked at again".to_owned();
             Ok(Built::Awaited(planned, reason::BUILDING, message, Next::Soon))
         }
-        Decision::Retry(wait) => Ok(attempts::again(planned, task.build, wait)),
-        Decision::GiveUp => Ok(attempts::given_up(planned, task.build)),
+        Decision::Retry(wait) => Ok(attempts::retry_later(planned, task.build, wait)),
+        Decision::GiveUp => Ok(attempts::give_up_build(planned, task.build)),
     }
 }

@@ -25,13 +25,13 @@ pub async fn connect(
         .map_err(|error| secret.unusable(Step::Build, &error))?;
     let parse = |address: &str| ApiBaseUrl::parse(ForgeKind::GitHub, address);
     let base = match (&options.api_url, credentials.base_url()) {
-        (Some(address), _) => parse(address).map_err(|error| of(&error))?,
+        (Some(address), _) => parse(address).map_err(|error| failure_of_github(&error))?,
         (None, Some(base)) => base.clone(),
-        (None, None) => parse(ApiBaseUrl::GITHUB_COM).map_err(|error| of(&error))?,
+        (None, None) => parse(ApiBaseUrl::GITHUB_COM).map_err(|error| failure_of_github(&error))?,
     };
     let (owner, repository) = options.repository.split_once('/').unwrap_or_default();
     let workflow = Workflow::new(base.clone(), owner, repository, &options.workflow, options.ref_())
-        .map_err(|error| of(&error))?;
+        .map_err(|error| failure_of_github(&error))?;
     let usage = Inputs::new("github")
         .with(namespace.as_bytes())
         .with(base.to_string().as_bytes());
@@ -40,11 +40,11 @@ pub async fn connect(
     if let Some(client) = clients.get(&key) {
         return Ok((workflow, client));
     }
-    let client = ActionsClient::new(&context.requests().into(), credentials).map_err(|error| of(&error))?;
+    let client = ActionsClient::new(&context.requests().into(), credentials).map_err(|error| failure_of_github(&error))?;
     Ok((workflow, clients.keep(key, client)))
 }
 
 /// What an error of GitHub means for an object.
-pub fn of(error: &Error) -> Failure {
+pub fn failure_of_github(error: &Error) -> Failure {
     failures::of_rest(Step::Build, reason::BUILD_FAILED, error)
 }

@@ -8,7 +8,7 @@ use crate::api::reason;
 use crate::controller::context::Budget;
 use crate::controller::context::failures::of_registry;
 use crate::controller::inputs::registries::in_time;
-use crate::plan::installed::{Distribution, Platform, judge};
+use crate::plan::installed::{FoundDistribution, FoundPlatform, judge};
 use crate::plan::{Failure, Step};
 use crate::publish::installed as found;
 use crate::publish::{self, Installed, Layers, Registry};
@@ -64,7 +64,7 @@ pub async fn look(
             (Rejection::ImageUnreadable, message, Vec::new())
         }
         Ok(platforms) => {
-            let platforms: Vec<Platform> = platforms.into_iter().map(platform).collect();
+            let platforms: Vec<FoundPlatform> = platforms.into_iter().map(platform).collect();
             let judged = judge(&image.reference, &planned.distributions, &platforms);
             match judged.stock {
                 None => return Ok(judged.installed),
@@ -73,7 +73,7 @@ pub async fn look(
         }
     };
     // Whoever built it was successful.
-    attempts::succeeded(planned, Timestamp::now());
+    attempts::mark_succeeded(planned, Timestamp::now());
     let rejected = RejectedImage {
         digest: image.digest.clone(),
         reason,
@@ -85,8 +85,8 @@ pub async fn look(
     Err(failure)
 }
 
-fn platform(found: Installed) -> Platform {
-    let distributions = found.distributions.into_iter().map(|one| Distribution {
+fn platform(found: Installed) -> FoundPlatform {
+    let distributions = found.distributions.into_iter().map(|one| FoundDistribution {
         name: one.name,
         version: one.version,
         origin: match one.origin {
@@ -96,7 +96,7 @@ fn platform(found: Installed) -> Platform {
             found::Origin::Unknown => Origin::Unknown,
         },
     });
-    Platform {
+    FoundPlatform {
         name: found.platform,
         distributions: distributions.collect(),
     }

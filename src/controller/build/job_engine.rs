@@ -15,13 +15,13 @@ use super::task::BuildTask;
 use crate::api::build::{Attempt, Build, BuildStatus, Builder};
 use crate::api::duration::DurationError;
 use crate::api::{InputsDigest, PatchSet, reason};
-use crate::build::{Order, check_pod_template, job, labels, name};
+use crate::build::{JobOrder, check_pod_template, job, labels, name};
 use crate::controller::context::Context;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::service_account::service_account;
 use crate::controller::state::build_places::Waiting;
 use crate::controller::state::jobs::{inputs_of, is_active, number_of, target_of};
-use crate::plan::attempt::{Seen, begun};
+use crate::plan::attempt::{Seen, begin_attempt};
 use crate::plan::conditions::seconds;
 use crate::plan::inputs::Inputs;
 use crate::plan::lifecycle::Next;
@@ -50,7 +50,7 @@ pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Bui
     let attempt = planned.attempt.take().filter(|attempt| {
         attempt.name == name(&patch_set.name_any(), &planned.inputs_digest, attempt.number)
     });
-    planned.attempt = newest(attempt, &jobs, &planned.inputs_digest, task.target);
+    planned.attempt = newest_attempt(attempt, &jobs, &planned.inputs_digest, task.target);
     engine::build(&JobEngine { task, jobs }, task, planned).await
 }
 
@@ -62,7 +62,7 @@ impl BuildEngine for JobEngine<'_> {
         let (jobs, namespace) = (&self.task.turn.context.jobs, self.task.turn.namespace());
         match jobs.seen(&namespace, &attempt.name).await {
             Ok(Seen::Active(Some(_))) if self.is_outdated(&planned, attempt) => Ok((planned, Seen::Outdated)),
-            Ok(Seen::Active(held_up)) => Err(building(planned, self.task.build, held_up.as_deref())),
+            Ok(Seen::Active(held_up)) => Err(await_attempt(planned, self.task.build, held_up.as_deref())),
             Ok(over) => Ok((planned, over)),
             Err(failure) => Err(Built::Failed(failure, Some(planned))),
         }
@@ -126,9 +126,9 @@ impl BuildEngine for JobEngine<'_> {
             return Ok(Built::Failed(failure, Some(planned)));
         }
         tracing::info!(namespace, job = name, %inputs, "a build was started");
-        let attempt = begun(number, name, planned.attempt.as_ref(), Timestamp::now());
+        let attempt = begin_attempt(number, name, planned.attempt.as_ref(), Timestamp::now());
         planned.attempt = Some(attempt);
-        Ok(building(planned, self.task.build, None))
+        Ok(await_attempt(planned, self.task.build, None))
     }
 }
 
@@ -146,7 +146,12 @@ impl JobEngine<'_> {
 }
 
 /// The newest attempt: that of the status, or one whose Job was created before the status could be written.
-fn newest(known: Option<Attempt>, jobs: &[Arc<Job>], inputs: &InputsDigest, target: &str) -> Option<Attempt> {
+fn newest_attempt(
+    known: Option<Attempt>,
+    jobs: &[Arc<Job>],
+    inputs: &InputsDigest,
+    target: &str,
+) -> Option<Attempt> {
     let now = Timestamp::now();
     let job = jobs
         .iter()
@@ -156,7 +161,7 @@ fn newest(known: Option<Attempt>, jobs: &[Arc<Job>], inputs: &InputsDigest, targ
     match job {
         Some((number, job)) if known.as_ref().is_none_or(|known| known.number < number) => {
             let started = job.creation_timestamp().map_or(now, |Time(at)| at);
-            let attempt = begun(number, job.name_any(), known.as_ref(), started);
+            let attempt = begin_attempt(number, job.name_any(), known.as_ref(), started);
             // One that is being removed, or pushes to another tag, only has taken the number.
             let is_other = job.metadata.deletion_timestamp.is_some() || target_of(job) != Some(target);
             Some(Attempt {
@@ -168,12 +173,12 @@ fn newest(known: Option<Attempt>, jobs: &[Arc<Job>], inputs: &InputsDigest, targ
     }
 }
 
-fn building(planned: BuildStatus, build: &Build, held_up: Option<&str>) -> Built {
+fn await_attempt(planned: BuildStatus, build: &Build, held_up: Option<&str>) -> Built {
     let name = planned
         .attempt
         .as_ref()
         .map_or("", |attempt| attempt.name.as_str());
-    let message = attempts::building(&planned, build, &format!("Job {name}"), held_up);
+    let message = attempts::describe_attempt(&planned, build, &format!("Job {name}"), held_up);
     Built::Awaited(planned, reason::BUILDING, message, Next::Soon)
 }
 
@@ -237,7 +242,7 @@ fn manifest(task: &BuildTask<'_>, planned: &BuildStatus, number: u32) -> Result<
         (None, Builder::Buildah) => &context.options.buildah_image,
     };
     let owner = patch_set.controller_owner_ref(&());
-    let mut job = job(&Order {
+    let mut job = job(&JobOrder {
         patch_set: &patch_set.name_any(),
         uid: patch_set.metadata.uid.as_deref().unwrap_or_default(),
         owner: serde_json::to_value(owner).map_err(|error| invalid(error.to_string()))?,

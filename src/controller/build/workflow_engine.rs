@@ -11,18 +11,18 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::attempts::{self, superseded, timeout};
+use super::attempts::{self, superseded_build, timeout};
 use super::engine::{self, BuildEngine, CANCEL_WITHIN};
-use super::github::{connect, of};
+use super::github::{connect, failure_of_github};
 use super::task::BuildTask;
 use crate::actions::{ActionsClient, Conclusion, Error, RequestId, Run, RunId, RunState, Workflow};
 use crate::api::build::{Attempt, BuildStatus};
 use crate::api::{InputsDigest, PatchSet, reason};
-use crate::build::{Request, name};
+use crate::build::{BuildRequest, name};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::state::build_log::tail;
-use crate::controller::state::workflows::{FollowedRun, Known, Workflows};
-use crate::plan::attempt::{Seen, begun};
+use crate::controller::state::workflows::{FollowedRun, RequestState, Workflows};
+use crate::plan::attempt::{Seen, begin_attempt};
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::Built;
 use crate::plan::{Failure, Step};
@@ -71,20 +71,23 @@ pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Bui
         Ok(engine) => engine::build(&engine, task, planned).await,
         // The former attempt stays in the status until it is certain that it is over.
         Err(failure) => {
-            let has_former = former(task, &planned).is_some();
+            let has_former = former_attempt(task, &planned).is_some();
             Ok(Built::Failed(failure, (!has_former).then_some(planned)))
         }
     }
 }
 
 /// The attempt of this engine under way at what is not wanted any more.
-fn former<'a>(task: &'a BuildTask<'_>, planned: &BuildStatus) -> Option<(&'a BuildStatus, &'a Attempt)> {
-    let former = superseded(&task.status, planned)?;
+fn former_attempt<'a>(
+    task: &'a BuildTask<'_>,
+    planned: &BuildStatus,
+) -> Option<(&'a BuildStatus, &'a Attempt)> {
+    let former = superseded_build(&task.status, planned)?;
     let attempt = former.attempt.as_ref()?;
     is_run_of(task.turn.object, former, attempt).then_some((former, attempt))
 }
 
-fn looked_at_again(planned: BuildStatus) -> Built {
+fn look_again_soon(planned: BuildStatus) -> Built {
     let message = "the run is looked at again".to_owned();
     Built::Awaited(planned, reason::BUILDING, message, Next::After(POLL))
 }
@@ -92,7 +95,7 @@ fn looked_at_again(planned: BuildStatus) -> Built {
 impl BuildEngine for WorkflowEngine<'_> {
     /// Has the run of a former attempt make way.
     async fn make_way(&self, planned: &BuildStatus) -> Result<(), Built> {
-        let Some((former, attempt)) = former(self.task, planned) else {
+        let Some((former, attempt)) = former_attempt(self.task, planned) else {
             return Ok(());
         };
         match self.cancel_former(former, attempt, planned).await {
@@ -123,7 +126,7 @@ impl BuildEngine for WorkflowEngine<'_> {
         match followed {
             Ok(Followed::Over(seen)) => Ok((planned, seen)),
             Ok(Followed::Working { who, held_up }) => {
-                let message = attempts::building(&planned, self.task.build, &who, held_up.as_deref());
+                let message = attempts::describe_attempt(&planned, self.task.build, &who, held_up.as_deref());
                 Err(Built::Awaited(
                     planned,
                     reason::BUILDING,
@@ -152,16 +155,16 @@ impl BuildEngine for WorkflowEngine<'_> {
             return Ok(Built::Awaited(planned, reason::BUILD_QUEUED, message, Next::Soon));
         }
         let now = Timestamp::now();
-        let stem = stem(patch_set, &planned.inputs_digest, number);
+        let stem = request_stem(patch_set, &planned.inputs_digest, number);
         let request = format!("{stem}-{}", now.as_millisecond());
-        let attempt = begun(number, request.clone(), planned.attempt.as_ref(), now);
+        let attempt = begin_attempt(number, request.clone(), planned.attempt.as_ref(), now);
         planned.attempt = Some(attempt);
         let who = format!("run {request}");
-        let message = attempts::building(&planned, task.build, &who, Some("about to be asked for"));
+        let message = attempts::describe_attempt(&planned, task.build, &who, Some("about to be asked for"));
         task.record(&planned, reason::BUILDING, message).await?;
         self.memory.note_recorded(&request);
         Ok(match self.follow(planned).await {
-            Ok((planned, _)) => looked_at_again(planned),
+            Ok((planned, _)) => look_again_soon(planned),
             Err(built) => built,
         })
     }
@@ -169,7 +172,7 @@ impl BuildEngine for WorkflowEngine<'_> {
 
 /// What a run is asked for by, but for the time, which tells it from an attempt of the same number at the same inputs that was
 /// cancelled because others were asked for in between.
-fn stem(patch_set: &PatchSet, inputs_digest: &InputsDigest, number: u32) -> String {
+fn request_stem(patch_set: &PatchSet, inputs_digest: &InputsDigest, number: u32) -> String {
     let uid: String = patch_set.uid().unwrap_or_default().chars().take(8).collect();
     let stem = patch_set.name_any().replace('.', "-");
     format!("{}-{uid}", name(&stem, inputs_digest, number))
@@ -177,7 +180,7 @@ fn stem(patch_set: &PatchSet, inputs_digest: &InputsDigest, number: u32) -> Stri
 
 /// Whether an attempt at a build is a run that was asked for here.
 fn is_run_of(patch_set: &PatchSet, build: &BuildStatus, attempt: &Attempt) -> bool {
-    let stem = stem(patch_set, &build.inputs_digest, attempt.number);
+    let stem = request_stem(patch_set, &build.inputs_digest, attempt.number);
     let rest = attempt.name.strip_prefix(&stem);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
@@ -224,7 +227,7 @@ impl<'a> WorkflowEngine<'a> {
 
     /// Follows an attempt: asks for its run where none was asked for, looks for it, and looks at it.
     async fn follow_run(&self, planned: &BuildStatus, attempt: &mut Attempt) -> Result<Followed, Failure> {
-        let request = RequestId::parse(&attempt.name).map_err(|error| of(&error))?;
+        let request = RequestId::parse(&attempt.name).map_err(|error| failure_of_github(&error))?;
         let found = match (attempt.run, self.memory.known(request.as_str())) {
             (Some(id), _) => match self
                 .in_time(self.client.look_at_run(&self.workflow, RunId(id)))
@@ -232,15 +235,15 @@ impl<'a> WorkflowEngine<'a> {
             {
                 Ok(run) => Some(run),
                 Err(Error::NotFound { .. }) => return Ok(Followed::Over(Seen::Gone)),
-                Err(error) => return Err(of(&error)),
+                Err(error) => return Err(failure_of_github(&error)),
             },
-            (None, Known::Fresh) => {
+            (None, RequestState::Fresh) => {
                 return self.dispatch(planned, attempt, &request).await;
             }
-            (None, known @ (Known::Asked(at) | Known::Answered(at))) => {
+            (None, known @ (RequestState::Asked(at) | RequestState::Answered(at))) => {
                 let found = self.find(&request, attempt).await?;
                 if found.is_none() && at.elapsed() >= LISTED_WITHIN {
-                    if matches!(known, Known::Asked(_)) {
+                    if matches!(known, RequestState::Asked(_)) {
                         return self.dispatch(planned, attempt, &request).await;
                     }
                     let why = format!(
@@ -264,7 +267,7 @@ impl<'a> WorkflowEngine<'a> {
         let Time(since) = attempt.started_at;
         self.in_time(self.client.find_run(&self.workflow, request, since))
             .await?
-            .map_err(|error| of(&error))
+            .map_err(|error| failure_of_github(&error))
     }
 
     /// Asks for the run.
@@ -277,10 +280,13 @@ impl<'a> WorkflowEngine<'a> {
         let (patch_set, task) = (self.task.turn.object, self.task);
         let invalid = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
         let component = &patch_set.spec.component.0;
-        let document = Request::of(task.build, planned, component, task.revision)
+        let document = BuildRequest::for_build(task.build, planned, component, task.revision)
             .ok_or_else(|| invalid("the engine GitHubActions builds an image: set build.image".to_owned()))?;
         let document = serde_json::to_string(&document).map_err(|error| invalid(error.to_string()))?;
-        let asked = || self.memory.note(request.as_str(), Known::Asked(Instant::now()));
+        let asked = || {
+            self.memory
+                .note(request.as_str(), RequestState::Asked(Instant::now()))
+        };
         asked();
         match self
             .in_time(self.client.dispatch(&self.workflow, request, &document))
@@ -288,7 +294,7 @@ impl<'a> WorkflowEngine<'a> {
         {
             Ok(id) => {
                 self.memory
-                    .note(request.as_str(), Known::Answered(Instant::now()));
+                    .note(request.as_str(), RequestState::Answered(Instant::now()));
                 tracing::info!(
                     namespace = patch_set.namespace(),
                     patch_set = patch_set.name_any(),
@@ -308,8 +314,8 @@ impl<'a> WorkflowEngine<'a> {
             }
             Err(error) => {
                 // No run comes of it, so that the next attempt need not look for one.
-                self.memory.note(request.as_str(), Known::Fresh);
-                Err(of(&error))
+                self.memory.note(request.as_str(), RequestState::Fresh);
+                Err(failure_of_github(&error))
             }
         }
     }
@@ -331,7 +337,7 @@ impl<'a> WorkflowEngine<'a> {
                 let since = Timestamp::now().duration_since(run.started.unwrap_or(begun));
                 if Duration::try_from(since).is_ok_and(|since| since > timeout) {
                     let cancelled = self.in_time(self.client.cancel(&self.workflow, run.id)).await?;
-                    cancelled.map_err(|error| of(&error))?;
+                    cancelled.map_err(|error| failure_of_github(&error))?;
                     let why = format!("{who} took longer than build.timeout, and was cancelled");
                     return Ok(Followed::Over(Seen::Failed(why, None)));
                 }
@@ -365,7 +371,7 @@ impl<'a> WorkflowEngine<'a> {
             Ok(None) => (String::new(), None),
             // That it failed is known; that its log cannot be had must not hide it.
             Err(error) if !error.is_transient() => (String::new(), None),
-            Err(error) => return Err(of(&error)),
+            Err(error) => return Err(failure_of_github(&error)),
         };
         let why = format!("{who} {how}{where_}, see {}", run.html_url);
         Ok(Followed::Over(Seen::Failed(why, log)))
@@ -379,19 +385,21 @@ impl<'a> WorkflowEngine<'a> {
         attempt: &Attempt,
         planned: &BuildStatus,
     ) -> Result<Option<String>, Failure> {
-        let request = RequestId::parse(&attempt.name).map_err(|error| of(&error))?;
+        let request = RequestId::parse(&attempt.name).map_err(|error| failure_of_github(&error))?;
         let run = match (attempt.run, self.memory.known(request.as_str())) {
             (Some(id), _) => RunId(id),
-            (None, Known::Fresh) => return Ok(None),
-            (None, Known::Asked(at) | Known::Answered(at)) => match self.find(&request, attempt).await? {
-                Some(run) => run.id,
-                None if at.elapsed() >= LISTED_WITHIN => return Ok(None),
-                None => {
-                    return Ok(Some(format!(
-                        "run {request} builds what is superseded, and is looked for to be cancelled"
-                    )));
+            (None, RequestState::Fresh) => return Ok(None),
+            (None, RequestState::Asked(at) | RequestState::Answered(at)) => {
+                match self.find(&request, attempt).await? {
+                    Some(run) => run.id,
+                    None if at.elapsed() >= LISTED_WITHIN => return Ok(None),
+                    None => {
+                        return Ok(Some(format!(
+                            "run {request} builds what is superseded, and is looked for to be cancelled"
+                        )));
+                    }
                 }
-            },
+            }
         };
         let since = match self.memory.cancelled(&self.workflow, run) {
             Some(since) => since,
@@ -406,7 +414,7 @@ impl<'a> WorkflowEngine<'a> {
                     Instant::now()
                 }
                 Ok(false) | Err(Error::NotFound { .. }) => return Ok(None),
-                Err(error) => return Err(of(&error)),
+                Err(error) => return Err(failure_of_github(&error)),
             },
         };
         if former.target != planned.target || since.elapsed() >= CANCEL_WITHIN {
@@ -419,7 +427,7 @@ impl<'a> WorkflowEngine<'a> {
                 "run {run} of {} builds what is superseded for the same tag, and is being cancelled",
                 self.workflow.full_name()
             ))),
-            Err(error) => Err(of(&error)),
+            Err(error) => Err(failure_of_github(&error)),
         }
     }
 }

@@ -14,11 +14,11 @@ use super::news::news;
 use super::{Context, annotations};
 use crate::controller::Error;
 use crate::controller::state::api_server::API_TIMEOUT;
-use crate::controller::state::memory::{Memory, Seen};
+use crate::controller::state::memory::{Memory, SeenStatus};
 use crate::plan::Outcome;
-use crate::plan::lifecycle::{Asked, Next, Observed};
+use crate::plan::lifecycle::{AskedFor, Next, Observed};
 use crate::status::events;
-use crate::status::notify::About;
+use crate::status::notify::EventContext;
 use crate::status::writer::{self, Written};
 
 /// The annotation by which Flux's users ask for a look now.
@@ -41,8 +41,8 @@ pub struct Journal<'a, K: Reconciled> {
     context: &'a Context,
     statuses: &'a Statuses<K>,
     object: &'a K,
-    asked: Asked<'a>,
-    known: Mutex<Seen<Arc<K::Status>>>,
+    asked: AskedFor<'a>,
+    known: Mutex<SeenStatus<Arc<K::Status>>>,
 }
 
 impl<'a, K: Reconciled> Journal<'a, K> {
@@ -55,7 +55,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
             context,
             statuses,
             object,
-            asked: Asked {
+            asked: AskedFor {
                 generation: meta.generation.unwrap_or_default(),
                 requested_at: object.annotations().get(REQUESTED_AT).map(String::as_str),
             },
@@ -128,7 +128,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         };
         let regarding = stored.object_ref(&());
         if let Some(notifier) = &self.context.notifier {
-            let about = About {
+            let about = EventContext {
                 facts: self.object.facts(status),
                 annotations: annotations::for_events(self.object.annotations()),
             };
@@ -143,14 +143,14 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         }
     }
 
-    fn known(&self) -> Seen<Arc<K::Status>> {
+    fn known(&self) -> SeenStatus<Arc<K::Status>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// The status that an object has.
-fn seen<K: Reconciled>(object: &K) -> Seen<Arc<K::Status>> {
-    Seen {
+fn seen<K: Reconciled>(object: &K) -> SeenStatus<Arc<K::Status>> {
+    SeenStatus {
         version: object.resource_version(),
         status: Arc::new(object.status().cloned().unwrap_or_default()),
     }

@@ -12,7 +12,7 @@ use crate::api::FluxDuration;
 use crate::api::reference::{Referent, ReferentKind};
 use crate::api::references::Reference;
 use crate::ops::objects::Shown;
-use crate::plan::lifecycle::{Asked, Next, Observed};
+use crate::plan::lifecycle::{AskedFor, Next, Observed};
 use crate::plan::{Failure, Outcome};
 
 /// When an object is looked at.
@@ -84,7 +84,7 @@ pub trait Reconciled:
     fn settle(
         &self,
         known: &Self::Status,
-        asked: Asked<'_>,
+        asked: AskedFor<'_>,
         now: Timestamp,
         outcome: Outcome<Self::Sources, Self::Done>,
     ) -> (Self::Status, Next);

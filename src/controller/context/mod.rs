@@ -20,7 +20,7 @@ use crate::api::{ConstraintOverride, PatchSet, reason};
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::deliveries::Deliveries;
 use crate::controller::state::github_apps::GitHubApps;
-use crate::controller::state::jobs::Jobs;
+use crate::controller::state::jobs::BuildJobs;
 use crate::controller::state::pins::Pins;
 use crate::controller::state::references::References;
 use crate::controller::state::registry_logins::RegistryLogins;
@@ -32,17 +32,17 @@ use crate::publish::Layers;
 use crate::rest::{PlainHttp, RequestConfig};
 use crate::source::{Freshness, Mirrors};
 use crate::status::notify::Notifier;
-use options::{Options, TransportName};
+use options::{ControllerOptions, TransportName};
 
 /// What all reconciliations share.
 pub struct Context {
     pub client: Client,
-    pub options: Options,
+    pub options: ControllerOptions,
     pub slots: Slots,
     pub mirrors: Arc<Mirrors>,
     pub metrics: Metrics,
     pub references: Arc<References>,
-    pub jobs: Jobs,
+    pub jobs: BuildJobs,
     pub pins: Pins,
     pub registry_logins: RegistryLogins,
     pub github_apps: GitHubApps,

@@ -10,7 +10,7 @@ use crate::api::build::CloudProvider;
 use crate::api::common::ServiceAccountName;
 use crate::build::PodTemplatePolicy;
 use crate::controller::state::build_places::BuildLimits;
-use crate::ops::telemetry::{Encoding, Level};
+use crate::ops::telemetry::{Encoding, LogLevel};
 use crate::status::notify::Address;
 
 /// Ways of reaching a repository.
@@ -28,7 +28,7 @@ pub enum TransportName {
 
 /// Options of `patchset controller`.
 #[derive(Clone, Debug, Args)]
-pub struct Options {
+pub struct ControllerOptions {
     /// How many objects are reconciled at the same time; of several namespaces, none takes the last place
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrent: u16,
@@ -110,13 +110,13 @@ pub struct Options {
     pub enable_leader_election: bool,
     /// The least important level that is logged
     #[arg(long, value_enum, default_value = "info", value_name = "LEVEL")]
-    pub log_level: Level,
+    pub log_level: LogLevel,
     /// How log lines are written
     #[arg(long, value_enum, default_value = "json", value_name = "ENCODING")]
     pub log_encoding: Encoding,
 }
 
-impl Options {
+impl ControllerOptions {
     /// The bounds of builds by one engine.
     pub(in crate::controller) fn build_limits(&self) -> BuildLimits {
         let share = self

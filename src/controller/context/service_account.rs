@@ -6,7 +6,7 @@ use http::HeaderValue;
 use kube::{Client, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::options::Options;
+use super::options::ControllerOptions;
 use crate::api::common::ServiceAccountName;
 use crate::api::{PatchSet, reason};
 use crate::controller::state::api_server::within_limit;
@@ -18,7 +18,7 @@ const IMPERSONATE: &str = "Impersonate-User";
 
 /// In whose name the API server is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum RequestIdentity {
     /// In that of the controller.
     Controller,
     /// In that of a service account.
@@ -30,13 +30,13 @@ pub enum Identity {
     },
 }
 
-impl Identity {
+impl RequestIdentity {
     /// In whose name what a `PatchSet` asks for is written.
     ///
     /// # Errors
     ///
     /// Where its service account has a name that none can have.
-    pub fn of_writes(patch_set: &PatchSet, options: &Options) -> Result<Self, Failure> {
+    pub fn of_writes(patch_set: &PatchSet, options: &ControllerOptions) -> Result<Self, Failure> {
         let Some(ServiceAccountName(name)) = service_account(patch_set, options) else {
             return Ok(Self::Controller);
         };
@@ -88,7 +88,7 @@ impl Identity {
     }
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for RequestIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Controller => f.write_str("the controller"),
@@ -98,7 +98,10 @@ impl fmt::Display for Identity {
 }
 
 /// The service account of a `PatchSet`; none where neither its spec nor the controller names one.
-pub fn service_account<'a>(patch_set: &'a PatchSet, options: &'a Options) -> Option<&'a ServiceAccountName> {
+pub fn service_account<'a>(
+    patch_set: &'a PatchSet,
+    options: &'a ControllerOptions,
+) -> Option<&'a ServiceAccountName> {
     let own = patch_set.spec.service_account_name.as_ref();
     own.or(options.default_service_account.as_ref())
 }

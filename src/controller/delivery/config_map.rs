@@ -11,7 +11,7 @@ use kube::{Client, Resource};
 use super::wanted::may_be_written;
 use crate::api::delivery::{DeliveryConfigMap, DeliveryStatus};
 use crate::api::{PatchSet, reason};
-use crate::controller::context::service_account::Identity;
+use crate::controller::context::service_account::RequestIdentity;
 use crate::controller::context::turn::Turn;
 use crate::controller::state::api_server::within_limit;
 use crate::controller::state::deliveries::NotDelivered;
@@ -99,12 +99,12 @@ pub async fn deliver(
     } else {
         Conflicts::Refuse
     };
-    let place = Place {
+    let place = SharedConfigMap {
         client: &context.client,
         namespace: &namespace,
         name: &map.name,
         manager: format!("{MANAGER}{}", patch_set.uid().unwrap_or_default()),
-        identity: Identity::of_writes(patch_set, &context.options)?,
+        identity: RequestIdentity::of_writes(patch_set, &context.options)?,
     };
     for _ in 0..TRIES {
         let Some(version) = place.version().await.map_err(|error| place.failed(&error))? else {
@@ -152,15 +152,15 @@ enum Conflicts {
 }
 
 /// A ConfigMap that is written, and who writes it.
-struct Place<'a> {
+struct SharedConfigMap<'a> {
     client: &'a Client,
     namespace: &'a str,
     name: &'a str,
     manager: String,
-    identity: Identity,
+    identity: RequestIdentity,
 }
 
-impl Place<'_> {
+impl SharedConfigMap<'_> {
     /// The ConfigMap's version now. It is made, without keys, where it is not there; nothing where somebody else did that at the
     /// same time.
     async fn version(&self) -> Result<Option<String>, crate::status::Error> {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::request::WantedPullRequest;
-use super::round::{At, Commit, Read, next_step};
+use super::round::{At, CommitToPush, ReadBranches, next_step};
 use super::wanted::may_be_written;
 use crate::api::build::ImageStatus;
 use crate::api::delivery::{CommitAuthor, CommitStatus, DeliveryGit, DeliveryStatus, ProposalStatus};
@@ -17,7 +17,7 @@ use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::secrets::NamedSecret;
 use crate::controller::inputs::upstreams::{self, Secrets, blocking, resolve};
-use crate::controller::state::deliveries::{Answer, NotDelivered, Order, Placed, Rest, delivered_image};
+use crate::controller::state::deliveries::{DeliveryAnswer, NotDelivered, DeliveryOrder, Placed, Rest, delivered_image};
 use crate::controller::state::slots;
 use crate::deliver::{self, DeliveredImage, PatchSetName};
 use crate::forge::GitPurpose;
@@ -56,7 +56,7 @@ pub async fn is_in_place(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, told: &De
     let Ok(upstream) = upstream(turn, git).await else {
         return false;
     };
-    let Ok(head) = resolve(context, WHAT, &upstream, &followed(git), turn.budget).await else {
+    let Ok(head) = resolve(context, WHAT, &upstream, &followed_ref(git), turn.budget).await else {
         return false;
     };
     let commit = head.commit().to_string();
@@ -83,7 +83,7 @@ pub async fn merged(
         name: patch_set.name_any(),
     };
     let images = [delivered_image(patch_set.clone(), &image_of(&proposed.reference))];
-    let want = followed(git);
+    let want = followed_ref(git);
     // What else was found is to be told also where this server says nothing.
     let now = Instant::now();
     let budget = Budget {
@@ -115,7 +115,7 @@ pub async fn merged(
 }
 
 /// Brings an image to the repository, together with others that go there at the same time.
-pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &ImageStatus) -> Answer {
+pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &ImageStatus) -> DeliveryAnswer {
     let (patch_set, context, budget) = (turn.object, turn.context, turn.budget);
     let Some(delivery) = &patch_set.spec.delivery else {
         return Err(NotDelivered::Outdated);
@@ -130,7 +130,7 @@ pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &Image
             .map(|push| push.branch.clone())
             .or_else(|| git.branch.clone()),
     );
-    let order = Order {
+    let order = DeliveryOrder {
         patch_set: patch_set.clone(),
         delivery: delivery.clone(),
         git: git.clone(),
@@ -140,7 +140,9 @@ pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &Image
         deadline: budget.deadline,
     };
     let writers = &context.deliveries.writers;
-    let answer = writers.run(&place, order, budget.deadline, |orders| all(context, orders));
+    let answer = writers.run(&place, order, budget.deadline, |orders| {
+        answer_all(context, orders)
+    });
     let answer = Box::pin(answer).await;
     let mut placed = answer.unwrap_or_else(|| {
         Err(Failure::retried(
@@ -204,7 +206,7 @@ async fn with_pull_request(
 }
 
 /// The branch that Flux follows.
-fn followed(git: &DeliveryGit) -> RefSpec {
+fn followed_ref(git: &DeliveryGit) -> RefSpec {
     git.branch
         .as_ref()
         .map_or(RefSpec::Default, |branch| RefSpec::Branch(branch.clone()))
@@ -238,15 +240,15 @@ async fn signer(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Option<S
 }
 
 /// Works on all orders of a place: those that ask for the same in one commit.
-async fn all(context: &Arc<Context>, orders: Vec<Order>) -> Vec<Answer> {
-    let mut answers: Vec<Option<Answer>> = orders.iter().map(|_| None).collect();
+async fn answer_all(context: &Arc<Context>, orders: Vec<DeliveryOrder>) -> Vec<DeliveryAnswer> {
+    let mut answers: Vec<Option<DeliveryAnswer>> = orders.iter().map(|_| None).collect();
     while let Some(first) = answers.iter().position(Option::is_none) {
         let Some(leader) = orders.get(first) else { break };
         let alike: Vec<usize> = (first..orders.len())
             .filter(|at| orders.get(*at).is_some_and(|order| order.git == leader.git))
             .collect();
-        let group: Vec<&Order> = alike.iter().filter_map(|at| orders.get(*at)).collect();
-        let given = together(context, leader, &group).await;
+        let group: Vec<&DeliveryOrder> = alike.iter().filter_map(|at| orders.get(*at)).collect();
+        let given = deliver_together(context, leader, &group).await;
         for (at, answer) in alike.into_iter().zip(given) {
             if let Some(slot) = answers.get_mut(at) {
                 *slot = Some(answer);
@@ -257,13 +259,17 @@ async fn all(context: &Arc<Context>, orders: Vec<Order>) -> Vec<Answer> {
 }
 
 /// Brings the images of orders that ask for the same into one commit, again after each race that was lost.
-async fn together(context: &Arc<Context>, leader: &Order, orders: &[&Order]) -> Vec<Answer> {
+async fn deliver_together(
+    context: &Arc<Context>,
+    leader: &DeliveryOrder,
+    orders: &[&DeliveryOrder],
+) -> Vec<DeliveryAnswer> {
     let deadline = orders
         .iter()
         .map(|order| order.deadline)
         .max()
         .unwrap_or(leader.deadline);
-    let mut answers: Vec<Option<Answer>> = orders.iter().map(|_| None).collect();
+    let mut answers: Vec<Option<DeliveryAnswer>> = orders.iter().map(|_| None).collect();
     let batch = Batch {
         context,
         leader,
@@ -303,8 +309,8 @@ async fn together(context: &Arc<Context>, leader: &Order, orders: &[&Order]) -> 
 /// Orders that ask for the same, and are brought into one commit.
 struct Batch<'a> {
     context: &'a Arc<Context>,
-    leader: &'a Order,
-    orders: &'a [&'a Order],
+    leader: &'a DeliveryOrder,
+    orders: &'a [&'a DeliveryOrder],
     deadline: Instant,
 }
 
@@ -330,7 +336,7 @@ impl From<Failure> for Setback {
 
 impl Batch<'_> {
     /// Reads, decides and pushes once. All orders have their answers then; where the push fails for good, those that need none.
-    async fn attempt(&self, answers: &mut [Option<Answer>], chance: Chance) -> Result<(), Setback> {
+    async fn attempt(&self, answers: &mut [Option<DeliveryAnswer>], chance: Chance) -> Result<(), Setback> {
         let Self {
             context,
             leader,
@@ -381,9 +387,11 @@ impl Batch<'_> {
             *slot = match (failure, &there) {
                 (Some(failure), _) => Some(Err(failure.into())),
                 // Who has nothing to push does not fail with the others.
-                (None, _) if merged => Some(Ok(Placed::Found(found(context, order, &read), rest))),
+                (None, _) if merged => {
+                    Some(Ok(Placed::Found(found_on_followed(context, order, &read), rest)))
+                }
                 (None, Ok((commit, message))) => {
-                    Some(Ok(placed(context, order, &read, commit, message.clone())))
+                    Some(Ok(placement(context, order, &read, commit, message.clone())))
                 }
                 (None, Err(_)) => None,
             };
@@ -392,7 +400,7 @@ impl Batch<'_> {
     }
 
     /// Makes a commit and pushes it. Gives its id.
-    async fn push(&self, read: &Arc<Read>, commit: Commit) -> Result<String, Setback> {
+    async fn push(&self, read: &Arc<ReadBranches>, commit: CommitToPush) -> Result<String, Setback> {
         let (context, leader, deadline) = (self.context, self.leader, self.deadline);
         let read = Arc::clone(read);
         let (upstream, signer) = (leader.upstream.clone(), leader.signer.clone());
@@ -423,7 +431,7 @@ impl Batch<'_> {
 }
 
 /// An image that the followed branch has already.
-fn found(context: &Context, order: &Order, read: &Read) -> CommitStatus {
+fn found_on_followed(context: &Context, order: &DeliveryOrder, read: &ReadBranches) -> CommitStatus {
     let commit = &read.base.commit;
     context
         .deliveries
@@ -432,7 +440,13 @@ fn found(context: &Context, order: &Order, read: &Read) -> CommitStatus {
 }
 
 /// Where an image is by a commit.
-fn placed(context: &Context, order: &Order, read: &Read, commit: &str, message: Option<String>) -> Placed {
+fn placement(
+    context: &Context,
+    order: &DeliveryOrder,
+    read: &ReadBranches,
+    commit: &str,
+    message: Option<String>,
+) -> Placed {
     let reference = order.image.reference.clone();
     let Some(push) = &order.git.push else {
         context.deliveries.saw(&order.patch_set, &reference, commit);
@@ -465,7 +479,7 @@ fn read(
     upstream: &Upstream,
     git: &DeliveryGit,
     deadline: Instant,
-) -> Result<Read, source::Error> {
+) -> Result<ReadBranches, source::Error> {
     let branches = Branches {
         mirrors,
         upstream,
@@ -475,7 +489,7 @@ fn read(
             deadline,
         },
     };
-    let (name, base) = branches.read(&followed(git), Folders::Required)?;
+    let (name, base) = branches.read(&followed_ref(git), Folders::Required)?;
     let beside = match &git.push {
         None => None,
         Some(push) => match branches.read(&RefSpec::Branch(push.branch.clone()), Folders::Optional) {
@@ -484,7 +498,7 @@ fn read(
             Err(error) => return Err(error),
         },
     };
-    Ok(Read { name, base, beside })
+    Ok(ReadBranches { name, base, beside })
 }
 
 /// Branches of a repository, as far as they are read.

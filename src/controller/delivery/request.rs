@@ -18,7 +18,7 @@ use crate::plan::{Failure, Step};
 const DEFAULT_TITLE: &str = "Deliver images";
 
 /// A pull request that is open.
-pub struct Kept {
+pub struct OpenPullRequest {
     /// Its address.
     pub url: String,
     /// The labels that it could not be given.
@@ -40,7 +40,11 @@ pub struct WantedPullRequest<'a> {
 impl WantedPullRequest<'_> {
     /// Has it be open, with the title and text of a commit's message when that is new. Gives its address. One for the same
     /// image that somebody closed stays closed, unless it is asked for.
-    pub async fn keep(&self, proposal: &ProposalStatus, message: Option<&str>) -> Result<Kept, Failure> {
+    pub async fn keep(
+        &self,
+        proposal: &ProposalStatus,
+        message: Option<&str>,
+    ) -> Result<OpenPullRequest, Failure> {
         let client = self.client().await?;
         let told = self.known.filter(|known| known.reference == proposal.reference);
         let address = told.and_then(|known| known.pull_request.as_ref());
@@ -54,7 +58,7 @@ impl WantedPullRequest<'_> {
                 match found.state {
                     PullRequestState::Open if is_same && (is_told || message.is_none()) => {
                         let lacks = self.labelled(&client, found.number).await;
-                        return Ok(Kept {
+                        return Ok(OpenPullRequest {
                             url: found.url,
                             lacks,
                         });
@@ -84,7 +88,7 @@ impl WantedPullRequest<'_> {
         };
         let asked = Box::pin(client.ensure(&request));
         let kept = self.in_time(asked).await?;
-        Ok(Kept {
+        Ok(OpenPullRequest {
             url: kept.url,
             lacks: kept.missing_labels,
         })
@@ -133,7 +137,7 @@ impl WantedPullRequest<'_> {
             .budget
             .limit(Step::Delivery, "the pull request", work)
             .await?;
-        done.map_err(|error| of(&error))
+        done.map_err(|error| failure_of_forge(&error))
     }
 
     async fn client(&self) -> Result<Arc<PullRequestClient>, Failure> {
@@ -160,13 +164,13 @@ impl WantedPullRequest<'_> {
         let credentials = ForgeCredentials::from_secret(secret.data()).map_err(unusable)?;
         let named = credentials.base_url().map(ToString::to_string);
         let repository = ForgeRepository::from_git_url(kind, &self.git.url, api.or(named.as_deref()));
-        let repository = repository.map_err(|error| of(&error))?;
+        let repository = repository.map_err(|error| failure_of_forge(&error))?;
         let client = PullRequestClient::new(&context.requests(), repository, credentials).map_err(unusable)?;
         Ok(clients.keep(key, client))
     }
 }
 
-fn of(error: &Error) -> Failure {
+fn failure_of_forge(error: &Error) -> Failure {
     let failure = of_rest(Step::Delivery, reason::PUSH_REJECTED, error);
     Failure {
         message: format!("delivery.git.push.pullRequest: {}", failure.message),

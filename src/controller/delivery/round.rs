@@ -6,7 +6,7 @@ use crate::deliver::{
     BranchTip, CommitBase, CommitDecision, DEFAULT_MESSAGE, DeliveredImage, EditPlan, PatchSetName,
     PushTarget, Trailers, commit_message, decide_commit, plan_branch,
 };
-use crate::plan::{Failure, Step as Part};
+use crate::plan::{Failure, Step};
 use crate::source::{ExpectedBranch, Snapshot};
 
 /// A branch as it is.
@@ -32,7 +32,7 @@ impl At {
 }
 
 /// The branches as they are.
-pub struct Read {
+pub struct ReadBranches {
     /// The name of the branch that Flux follows.
     pub name: String,
     pub base: At,
@@ -40,7 +40,7 @@ pub struct Read {
     pub beside: Option<At>,
 }
 
-impl Read {
+impl ReadBranches {
     pub fn at(&self, branch: CommitBase) -> Option<&At> {
         match branch {
             CommitBase::Followed => Some(&self.base),
@@ -50,7 +50,7 @@ impl Read {
 }
 
 /// A commit to make and push.
-pub struct Commit {
+pub struct CommitToPush {
     /// What it is made on.
     pub onto: CommitBase,
     /// Where it goes, and what has to be there.
@@ -61,9 +61,9 @@ pub struct Commit {
 }
 
 /// What to push, and what that means for each image.
-pub struct Step {
+pub struct RoundStep {
     /// The commit; nothing where this commit has it all.
-    pub push: Result<Commit, String>,
+    pub push: Result<CommitToPush, String>,
     /// Why an image cannot be delivered.
     pub failures: Vec<Option<Failure>>,
     /// Whether the followed branch has it already.
@@ -73,7 +73,7 @@ pub struct Step {
 }
 
 /// Decides, given the images that are to be delivered.
-pub fn next_step(read: &Read, git: &DeliveryGit, images: &[DeliveredImage]) -> Step {
+pub fn next_step(read: &ReadBranches, git: &DeliveryGit, images: &[DeliveredImage]) -> RoundStep {
     let base = read.base.tip();
     let first = plan_branch(&base, images);
     let mut failures: Vec<Option<Failure>> = images
@@ -124,7 +124,7 @@ pub fn next_step(read: &Read, git: &DeliveryGit, images: &[DeliveredImage]) -> S
             waits,
         } => match message(git, &kept, &plan, &trailers) {
             Ok(message) => (
-                Ok(Commit {
+                Ok(CommitToPush {
                     onto,
                     branch: git
                         .push
@@ -146,7 +146,7 @@ pub fn next_step(read: &Read, git: &DeliveryGit, images: &[DeliveredImage]) -> S
             }
         },
     };
-    Step {
+    RoundStep {
         push,
         failures,
         merged,
@@ -155,10 +155,10 @@ pub fn next_step(read: &Read, git: &DeliveryGit, images: &[DeliveredImage]) -> S
 }
 
 /// Why the branch that commits go to cannot take a `PatchSet`'s image.
-fn lacking(read: &Read, git: &DeliveryGit, path: &str) -> Failure {
+fn lacking(read: &ReadBranches, git: &DeliveryGit, path: &str) -> Failure {
     let branch = git.push.as_ref().map_or("", |push| push.branch.as_str());
     Failure::stalled(
-        Part::Delivery,
+        Step::Delivery,
         reason::MARKER_NOT_FOUND,
         format!(
             "{}: {branch} lacks a marker of {path} that {name} has: merge {name} into it, or delete it",
@@ -169,10 +169,10 @@ fn lacking(read: &Read, git: &DeliveryGit, path: &str) -> Failure {
 }
 
 /// Why a `PatchSet`'s markers cannot be followed.
-fn fault_of(plan: &EditPlan, read: &Read, git: &DeliveryGit, patch_set: &PatchSetName) -> Option<Failure> {
+fn fault_of(plan: &EditPlan, read: &ReadBranches, git: &DeliveryGit, patch_set: &PatchSetName) -> Option<Failure> {
     if let Some(fault) = plan.faults.iter().find(|fault| fault.concerns(patch_set)) {
         return Some(Failure::stalled(
-            Part::Delivery,
+            Step::Delivery,
             reason::INVALID_MARKER,
             format!("{}: {}", git.url, fault),
         ));
@@ -185,7 +185,7 @@ fn fault_of(plan: &EditPlan, read: &Read, git: &DeliveryGit, patch_set: &PatchSe
         paths => format!(" below {}", paths.join(", ")),
     };
     Some(Failure::stalled(
-        Part::Delivery,
+        Step::Delivery,
         reason::MARKER_NOT_FOUND,
         format!(
             "{}: no YAML file{below} on {} (of at most 5 MiB) has a marker of this PatchSet: write # {{\"$patchset\": \"{}:{}\"}} behind the image's value",
@@ -208,7 +208,7 @@ fn message(
     let template = git.message.as_deref().unwrap_or(DEFAULT_MESSAGE);
     commit_message(template, &delivered, &files, trailers).map_err(|error| {
         Failure::stalled(
-            Part::Delivery,
+            Step::Delivery,
             reason::INVALID_SPEC,
             format!("delivery.git.message: {error}"),
         )

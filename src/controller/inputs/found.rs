@@ -2,7 +2,7 @@
 
 use crate::api::delivery::DeliveryStatus;
 use crate::plan::Outcome;
-use crate::plan::patch_set::{Built, Checked, Delivered, Progress, Sources};
+use crate::plan::patch_set::{Built, Checked, Delivered, PatchSetProgress, Sources};
 
 /// What a reconciliation found out before its image.
 #[derive(Clone, Debug)]
@@ -19,8 +19,8 @@ impl Found {
         built: Built,
         delivered: Delivered,
         merged: Option<DeliveryStatus>,
-    ) -> Outcome<Sources, Progress> {
-        let progress = Progress {
+    ) -> Outcome<Sources, PatchSetProgress> {
+        let progress = PatchSetProgress {
             checked: self.checked.clone(),
             built,
             delivered,

@@ -23,7 +23,7 @@ use crate::controller::context::failures::{of_registry, of_rest};
 use crate::controller::context::service_account::service_account;
 use crate::controller::context::{Budget, Context};
 use crate::controller::state::api_server::within_limit;
-use crate::controller::state::registry_logins::Key;
+use crate::controller::state::registry_logins::LoginKey;
 use crate::plan::conditions;
 use crate::plan::{Failure, Step};
 use crate::publish::Credentials;
@@ -219,7 +219,7 @@ impl Account {
             let message = format!("{host} is no registry of {}", provider.as_str());
             Failure::stalled(Step::Build, reason::INVALID_SPEC, message)
         })?;
-        let slot = context.registry_logins.slot(&Key {
+        let slot = context.registry_logins.slot(&LoginKey {
             namespace: self.namespace.clone(),
             account_uid: self.uid.clone(),
             identity: self.identity.clone(),

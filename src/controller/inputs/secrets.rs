@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::api::common::LocalReference;
 use crate::api::{InputsDigest, reason};
-use crate::controller::state::contents::Data;
+use crate::controller::state::contents::ObjectData;
 use crate::controller::state::references::References;
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
@@ -14,7 +14,7 @@ use crate::plan::{Failure, Step};
 pub struct NamedSecret {
     namespace: String,
     name: String,
-    data: Arc<Data>,
+    data: Arc<ObjectData>,
 }
 
 /// A key that a Secret has to have, and how one comes to have it.
@@ -84,7 +84,7 @@ impl NamedSecret {
     }
 
     /// All that it holds.
-    pub fn data(&self) -> &Arc<Data> {
+    pub fn data(&self) -> &Arc<ObjectData> {
         &self.data
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use super::resolve::{Candidate, ResolvedInputs};
+use super::resolve::{CandidateRef, ResolvedInputs};
 use crate::api::status::{CandidateStatus, PatchStatus};
 use crate::api::{PatchSet, reason};
 use crate::controller::context::failures;
@@ -121,7 +121,7 @@ impl AppliedSeries {
         })
     }
 
-    async fn try_candidate(&self, turn: &Turn<'_, PatchSet>, candidate: &Candidate) -> CandidateStatus {
+    async fn try_candidate(&self, turn: &Turn<'_, PatchSet>, candidate: &CandidateRef) -> CandidateStatus {
         let (name, resolved) = (candidate.name.clone(), candidate.resolved.as_ref());
         let revision = resolved.ok().map(|resolved| resolved.revision().to_string());
         let applied = match resolved {

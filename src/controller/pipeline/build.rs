@@ -10,7 +10,7 @@ use crate::api::PatchSet;
 use crate::api::build::{BuildStatus, Engine, ImageStatus};
 use crate::api::reason::{self, condition};
 use crate::api::status::PatchSetStatus;
-use crate::controller::build::attempts::superseded;
+use crate::controller::build::attempts::superseded_build;
 use crate::controller::build::sbom::SbomInputs;
 use crate::controller::build::task::BuildTask;
 use crate::controller::build::{inspection, job_engine, sbom, workflow_engine};
@@ -18,7 +18,7 @@ use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::registries::in_time;
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::{Built, stands};
+use crate::plan::patch_set::{Built, image_is_current};
 use crate::plan::{backoff, conditions};
 
 /// How soon an image is looked for that somebody else builds, at first.
@@ -57,7 +57,8 @@ pub async fn build(
         target: &target,
         revision: &series.found.sources.upstream.revision,
     };
-    let is_there = stands(&status, &planned) && superseded(&status, &planned).is_none() && !is_asked;
+    let is_there =
+        image_is_current(&status, &planned) && superseded_build(&status, &planned).is_none() && !is_asked;
     let image = status
         .image
         .clone()

@@ -20,9 +20,11 @@ use crate::controller::inputs::texts::Located;
 use crate::controller::inputs::{texts, upstreams};
 use crate::controller::state::slots;
 use crate::ops::objects::{Shown, States};
-use crate::plan::constraint_override::{self, Decision, Sources, holds, merged, summary, written};
+use crate::plan::constraint_override::{
+    self, ConstraintSources, MergeDecision, current_merged_file, merged, results_are_current, summary,
+};
 use crate::plan::inputs::Inputs;
-use crate::plan::lifecycle::{Asked, Next, is_verified};
+use crate::plan::lifecycle::{AskedFor, Next, is_verified};
 use crate::plan::{Failure, Outcome, Step, room};
 
 /// Names the computation that results follow from; changed where the same inputs give another result.
@@ -33,7 +35,7 @@ const BASE: &str = "the upper constraints";
 const OVERRIDES: &str = "the overrides";
 
 /// Where a resource's two files are.
-struct ResolvedInputs {
+struct ResolvedFiles {
     base: Located,
     /// The structured entries are in the spec itself.
     overrides: Located,
@@ -41,8 +43,8 @@ struct ResolvedInputs {
 
 impl Reconciled for ConstraintOverride {
     type Status = ConstraintOverrideStatus;
-    type Sources = Sources;
-    type Done = Decision;
+    type Sources = ConstraintSources;
+    type Done = MergeDecision;
     const KIND: &'static str = "ConstraintOverride";
     const REFERENT: ReferentKind = ReferentKind::ConstraintOverride;
 
@@ -104,16 +106,16 @@ impl Reconciled for ConstraintOverride {
     fn settle(
         &self,
         known: &ConstraintOverrideStatus,
-        asked: Asked<'_>,
+        asked: AskedFor<'_>,
         now: Timestamp,
-        outcome: Outcome<Sources, Decision>,
+        outcome: Outcome<ConstraintSources, MergeDecision>,
     ) -> (ConstraintOverrideStatus, Next) {
         constraint_override::settle(known, asked, self.verifies(), now, outcome)
     }
 }
 
 impl Pipeline for ConstraintOverride {
-    async fn run(turn: &Turn<'_, Self>) -> Result<Outcome<Sources, Decision>, Interrupted> {
+    async fn run(turn: &Turn<'_, Self>) -> Result<Outcome<ConstraintSources, MergeDecision>, Interrupted> {
         let inputs = match resolve(turn).await {
             Ok(inputs) => inputs,
             Err(failure) => return Ok(Outcome::Failed(failure, None)),
@@ -136,7 +138,7 @@ impl Pipeline for ConstraintOverride {
 }
 
 /// Finds both files. Nothing is fetched but refs, and those at most once an interval for all objects on a repository.
-async fn resolve(turn: &Turn<'_, ConstraintOverride>) -> Result<ResolvedInputs, Failure> {
+async fn resolve(turn: &Turn<'_, ConstraintOverride>) -> Result<ResolvedFiles, Failure> {
     let (object, context, budget) = (turn.object, turn.context, turn.budget);
     let namespace = turn.namespace();
     let ConstraintsSource {
@@ -174,10 +176,10 @@ async fn resolve(turn: &Turn<'_, ConstraintOverride>) -> Result<ResolvedInputs, 
         };
         texts::locate(context, &namespace, OVERRIDES, origin, budget).await?
     };
-    Ok(ResolvedInputs { base, overrides })
+    Ok(ResolvedFiles { base, overrides })
 }
 
-fn sources(object: &ConstraintOverride, inputs: &ResolvedInputs) -> Sources {
+fn sources(object: &ConstraintOverride, inputs: &ResolvedFiles) -> ConstraintSources {
     let mut digest = Inputs::new(COMPUTATION);
     for name in &object.spec.built_from_source {
         digest = digest.with(name.0.as_bytes());
@@ -188,7 +190,7 @@ fn sources(object: &ConstraintOverride, inputs: &ResolvedInputs) -> Sources {
     {
         digest = digest.with(part.as_bytes());
     }
-    Sources {
+    ConstraintSources {
         upper_constraints: inputs.base.revision(),
         overrides: inputs.overrides.revision(),
         inputs_digest: digest.digest(),
@@ -203,19 +205,19 @@ impl ConstraintOverride {
     }
 
     /// Whether the status has the results of these sources, and the merged file is there.
-    async fn is_merged(&self, turn: &Turn<'_, Self>, sources: &Sources) -> Result<bool, Failure> {
+    async fn is_merged(&self, turn: &Turn<'_, Self>, sources: &ConstraintSources) -> Result<bool, Failure> {
         let status = turn.status();
-        if !holds(&status, &sources.inputs_digest) || !is_verified(&*status, self.verifies()) {
+        if !results_are_current(&status, &sources.inputs_digest) || !is_verified(&*status, self.verifies()) {
             return Ok(false);
         }
-        match written(&status) {
+        match current_merged_file(&status) {
             Some(file) => merged_file::is_in_place(turn.context, self, file).await,
             None => Ok(true),
         }
     }
 }
 
-impl ResolvedInputs {
+impl ResolvedFiles {
     /// Checks the signatures that the spec asks for; returns who signed what, in words. `None` where none is asked for.
     async fn signatures(&self, context: &Arc<Context>, budget: Budget) -> Result<Option<String>, Failure> {
         let base = texts::signatures(context, BASE, &self.base, budget.deadline).await?;
@@ -225,7 +227,7 @@ impl ResolvedInputs {
 }
 
 /// Reads both files, merges them, and writes the merged one.
-async fn merge(turn: &Turn<'_, ConstraintOverride>, inputs: ResolvedInputs) -> Result<Decision, Failure> {
+async fn merge(turn: &Turn<'_, ConstraintOverride>, inputs: ResolvedFiles) -> Result<MergeDecision, Failure> {
     let (object, context, budget) = (turn.object, turn.context, turn.budget);
     let base = texts::read(context, BASE, inputs.base, budget.deadline).await?;
     let overrides = match &object.spec.overrides.entries {
@@ -235,11 +237,11 @@ async fn merge(turn: &Turn<'_, ConstraintOverride>, inputs: ResolvedInputs) -> R
     let spec = object.spec.clone();
     let work = slots::spawn_blocking(move || merged(&spec, &base, &overrides));
     match work.await.map_err(|error| failures::of_task(&error))? {
-        Err(refusal) => Ok(Decision::Refused(refusal)),
+        Err(refusal) => Ok(MergeDecision::Refused(refusal)),
         Ok(merged) => {
             merged_file::write(context, object, &merged.text).await?;
             let name = merged_file::name(&object.name_any());
-            Ok(Decision::Merged(summary(
+            Ok(MergeDecision::Merged(summary(
                 &merged,
                 &name,
                 merged_file::KEY,

@@ -16,7 +16,7 @@ use crate::forge::MissingLabels;
 use crate::plan::Outcome;
 use crate::plan::conditions::seconds;
 use crate::plan::delivery::{APPROVED, is_approved, prefix};
-use crate::plan::patch_set::{Built, Delivered, Progress, Sources};
+use crate::plan::patch_set::{Built, Delivered, PatchSetProgress, Sources};
 
 /// Whether the image is where the spec wants it and the status says that it is.
 pub async fn is_in_place(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &ImageStatus) -> bool {
@@ -56,7 +56,7 @@ pub async fn deliver(
     turn: &Turn<'_, PatchSet>,
     series: &AppliedSeries,
     built: Built,
-) -> Result<Outcome<Sources, Progress>, Interrupted> {
+) -> Result<Outcome<Sources, PatchSetProgress>, Interrupted> {
     let Some(delivery) = &turn.object.spec.delivery else {
         return Ok(series.found.with(built, Delivered::Nothing, None));
     };
@@ -141,22 +141,22 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
                 placed.config_map = Some(map.name.clone());
                 placed.prefix = Some(prefix(map, &patch_set.spec.component.0));
             }
-            Err(NotDelivered::Outdated) => return outdated(image),
+            Err(NotDelivered::Outdated) => return not_wanted_any_more(image),
             Err(NotDelivered::Failed(failure)) => return Delivered::Failed(failure, None),
         }
     }
     let Some(git) = &delivery.git else {
-        return Delivered::Done(dated(placed, &status), None);
+        return Delivered::Done(with_first_delivery_time(placed, &status), None);
     };
     // The ConfigMap has it already.
     let besides = delivery
         .config_map
         .is_some()
-        .then(|| dated(placed.clone(), &status));
+        .then(|| with_first_delivery_time(placed.clone(), &status));
     match git::deliver(turn, git, image).await {
         Ok(Placed::Committed(commit)) => {
             placed.git = Some(commit);
-            Delivered::Done(dated(placed, &status), None)
+            Delivered::Done(with_first_delivery_time(placed, &status), None)
         }
         Ok(Placed::Found(commit, rest)) => {
             // Commits of others do not change by which one it was delivered. One that was told beside a proposal is older.
@@ -167,7 +167,7 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
             });
             placed.git = Some(same.unwrap_or(commit));
             let proposed = status.proposed.clone().filter(|_| rest == Rest::Unknown);
-            Delivered::Done(dated(placed, &status), proposed)
+            Delivered::Done(with_first_delivery_time(placed, &status), proposed)
         }
         Ok(Placed::Proposed {
             proposal,
@@ -178,7 +178,7 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
             let message = waits_to_be_merged(&proposal, &into, lacks);
             Delivered::Proposed(proposal, besides, message)
         }
-        Err(NotDelivered::Outdated) => outdated(image),
+        Err(NotDelivered::Outdated) => not_wanted_any_more(image),
         Err(NotDelivered::Failed(failure)) => {
             let besides = besides.map(|besides| DeliveryStatus {
                 git: before.and_then(|before| before.git.clone()),
@@ -205,7 +205,7 @@ fn waits_to_be_merged(proposal: &ProposalStatus, into: &str, lacks: Option<Missi
     message
 }
 
-fn outdated(image: &ImageStatus) -> Delivered {
+fn not_wanted_any_more(image: &ImageStatus) -> Delivered {
     Delivered::Later(format!(
         "{} is not the image to deliver any more",
         image.reference
@@ -213,7 +213,7 @@ fn outdated(image: &ImageStatus) -> Delivered {
 }
 
 /// With the time since when it is there.
-fn dated(status: DeliveryStatus, known: &PatchSetStatus) -> DeliveryStatus {
+fn with_first_delivery_time(status: DeliveryStatus, known: &PatchSetStatus) -> DeliveryStatus {
     let before = known.delivered.as_ref().filter(|before| {
         (&before.reference, &before.config_map, &before.prefix)
             == (&status.reference, &status.config_map, &status.prefix)

@@ -15,9 +15,10 @@ use crate::controller::context::turn::Turn;
 use crate::ops::objects::{Shown, States};
 use crate::plan::build::is_complete;
 use crate::plan::conditions;
-use crate::plan::lifecycle::{Asked, Next, is_verified};
+use crate::plan::lifecycle::{AskedFor, Next, is_verified};
 use crate::plan::patch_set::{
-    self, Built, Delivered, Policy, Progress, Sources, holds, is_planned, passes, stands,
+    self, Built, Delivered, PatchSetProgress, Policy, Sources, image_is_current, is_planned, passes,
+    results_are_current,
 };
 use crate::plan::patches::place;
 use crate::plan::{Failure, Outcome, room};
@@ -28,7 +29,7 @@ const EVENT_LOG: usize = 500;
 impl Reconciled for PatchSet {
     type Status = PatchSetStatus;
     type Sources = Sources;
-    type Done = Progress;
+    type Done = PatchSetProgress;
     const KIND: &'static str = "PatchSet";
     const REFERENT: ReferentKind = ReferentKind::PatchSet;
 
@@ -113,7 +114,7 @@ impl Reconciled for PatchSet {
         }
     }
 
-    fn failures(done: &Progress) -> Vec<&Failure> {
+    fn failures(done: &PatchSetProgress) -> Vec<&Failure> {
         let built = match &done.built {
             Built::Failed(failure, _) => Some(failure),
             _ => None,
@@ -128,9 +129,9 @@ impl Reconciled for PatchSet {
     fn settle(
         &self,
         known: &PatchSetStatus,
-        asked: Asked<'_>,
+        asked: AskedFor<'_>,
         now: Timestamp,
-        outcome: Outcome<Sources, Progress>,
+        outcome: Outcome<Sources, PatchSetProgress>,
     ) -> (PatchSetStatus, Next) {
         let place = self.spec.patches.as_ref().and_then(place);
         let policy = Policy {
@@ -148,7 +149,7 @@ impl Reconciled for PatchSet {
 impl Pipeline for PatchSet {
     /// Resolves what the spec names, applies the patches, publishes the patched tree, has it built, and delivers the image. A step
     /// whose result stands in the status already is not repeated.
-    async fn run(turn: &Turn<'_, Self>) -> Result<Outcome<Sources, Progress>, Interrupted> {
+    async fn run(turn: &Turn<'_, Self>) -> Result<Outcome<Sources, PatchSetProgress>, Interrupted> {
         Box::pin(deliver::keep_delivered(turn)).await;
         let inputs = match Box::pin(resolve::resolve(turn)).await {
             Ok(inputs) => inputs,
@@ -197,7 +198,7 @@ impl PatchSet {
 
     /// Whether the status has the results of these sources.
     fn results(&self, status: &PatchSetStatus, sources: &Sources) -> Results {
-        if holds(status, &sources.inputs_digest) && is_verified(status, self.verifies()) {
+        if results_are_current(status, &sources.inputs_digest) && is_verified(status, self.verifies()) {
             Results::Current
         } else {
             Results::Missing
@@ -230,7 +231,7 @@ impl PatchSet {
         !self.all_pass(status)
             // Where a library or the constraints are not ready, what is told is the build before.
             || (is_planned(status)
-                && planned.is_some_and(|planned| stands(status, planned))
+                && planned.is_some_and(|planned| image_is_current(status, planned))
                 && image.is_some_and(|image| is_complete(build, image)))
     }
 }

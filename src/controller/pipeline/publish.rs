@@ -22,7 +22,7 @@ use crate::patch::MemoryStore;
 use crate::plan::build::{CONSTRAINTS, date, reasons};
 use crate::plan::contexts::Contexts;
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::{Built, holds, is_planned};
+use crate::plan::patch_set::{Built, is_planned, results_are_current};
 use crate::plan::{self, Failure, Step};
 use crate::publish::Registry;
 use crate::publish::image::{About, PatchId};
@@ -56,7 +56,7 @@ pub async fn publish(turn: &Turn<'_, PatchSet>, series: &AppliedSeries) -> Resul
     };
     // What was published for the same inputs needs no second look, unless somebody asks for it.
     let status = turn.status();
-    let is_current = holds(&status, &series.found.sources.inputs_digest) && is_planned(&status);
+    let is_current = results_are_current(&status, &series.found.sources.inputs_digest) && is_planned(&status);
     let known = status
         .build
         .clone()

@@ -31,7 +31,7 @@ const COMPUTATION: &str = "patchset/1";
 
 /// One of the refs that the patches are checked against besides the one that is built.
 #[derive(Clone, Debug)]
-pub struct Candidate {
+pub struct CandidateRef {
     /// The ref as the spec names it.
     pub name: String,
     /// What it resolved to.
@@ -44,7 +44,7 @@ pub struct ResolvedInputs {
     pub upstream: Upstream,
     pub resolved: Resolved,
     pub located: Located,
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<CandidateRef>,
     /// `patches.strip`.
     pub strip: Option<u8>,
     /// `patches.directory`.
@@ -177,7 +177,7 @@ async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<Res
     for candidate in &spec.candidates {
         let want = git_ref(candidate)?;
         let resolved = upstreams::resolve(context, "the candidate", &upstream, &want, budget).await;
-        candidates.push(Candidate {
+        candidates.push(CandidateRef {
             name: candidate_name(candidate),
             resolved,
         });

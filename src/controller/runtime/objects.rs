@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use super::triggers::Change;
+use super::triggers::ObservedChange;
 use crate::api::reference::Referent;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::state::api_server::Guarded;
 use crate::ops::objects::Shown;
 
 /// The objects that a change concerns.
-pub fn concerned<K: Reconciled>(objects: &[Arc<Guarded<K>>], change: &Change) -> Vec<ObjectRef<Guarded<K>>> {
+pub fn concerned<K: Reconciled>(
+    objects: &[Arc<Guarded<K>>],
+    change: &ObservedChange,
+) -> Vec<ObjectRef<Guarded<K>>> {
     let reference = |object: &Arc<Guarded<K>>| ObjectRef::from_obj(object.as_ref());
-    let Change::One(referent) = change else {
+    let ObservedChange::One(referent) = change else {
         return objects.iter().map(reference).collect();
     };
     let refers = |object: &&Arc<Guarded<K>>| {

@@ -16,14 +16,14 @@ use super::{objects, orphaned_runs, reconciler, triggers};
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::controller::Error;
 use crate::controller::context::kind::Reconciled;
-use crate::controller::context::options::{Options, TransportName};
+use crate::controller::context::options::{ControllerOptions, TransportName};
 use crate::controller::context::{Context, panics};
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::deliveries::Deliveries;
 use crate::controller::state::github_apps::GitHubApps;
-use crate::controller::state::jobs::Jobs;
+use crate::controller::state::jobs::BuildJobs;
 use crate::controller::state::pins::Pins;
-use crate::controller::state::references::{References, Scope};
+use crate::controller::state::references::{References, WatchScope};
 use crate::controller::state::registry_logins::RegistryLogins;
 use crate::controller::state::slots::{Sharing, Slots};
 use crate::controller::state::workflows::Workflows;
@@ -54,7 +54,7 @@ const STANDS_STILL_FOR: Duration = Duration::from_secs(300);
 /// # Errors
 ///
 /// Where the process cannot do its work at all. The failure of single objects is told in their status.
-pub async fn run(options: Options) -> Result<(), Error> {
+pub async fn run(options: ControllerOptions) -> Result<(), Error> {
     telemetry::init(options.log_level, options.log_encoding)?;
     telemetry::log_panics();
     let mut tasks = Tasks::default();
@@ -106,7 +106,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
 
 /// What the process has, whether it works or stands by.
 struct Process {
-    options: Options,
+    options: ControllerOptions,
     client: Client,
     too_deep: TooDeep,
     mirrors: Arc<Mirrors>,
@@ -119,7 +119,7 @@ struct Process {
 
 impl Process {
     /// Prepares all that needs no API server, and starts the tasks that a process has which stands by.
-    async fn start(options: Options, tasks: &mut Tasks) -> Result<Self, Error> {
+    async fn start(options: ControllerOptions, tasks: &mut Tasks) -> Result<Self, Error> {
         let too_deep = TooDeep::default();
         let client = api_client::new(Config::infer().await?, &too_deep)?;
         let (metrics, health) = (Metrics::default(), Health::default());
@@ -198,12 +198,12 @@ impl Process {
 
     async fn begin(self, tasks: &mut Tasks) -> Result<(), Error> {
         let namespace = (!self.options.watch_all_namespaces).then(|| self.options.runtime_namespace.clone());
-        let scope = Scope::new(self.client.clone(), namespace, self.health);
+        let scope = WatchScope::new(self.client.clone(), namespace, self.health);
         is_installed::<PatchSet>(&scope).await?;
         is_installed::<ConstraintOverride>(&scope).await?;
         let (references, changes) = References::watch(&scope);
         let references = Arc::new(references);
-        let (jobs, builds) = Jobs::watch(
+        let (jobs, builds) = BuildJobs::watch(
             self.client.clone(),
             &scope,
             self.writers.patch_sets.as_reader(),
@@ -303,7 +303,7 @@ struct Writers {
 
 /// Sees to it that the API server knows a kind. One that cannot be reached, or has a fault of its own, is waited for:
 /// whoever starts this process again would do so later and later.
-async fn is_installed<K: Reconciled>(scope: &Scope) -> Result<(), Error> {
+async fn is_installed<K: Reconciled>(scope: &WatchScope) -> Result<(), Error> {
     let api = scope.api::<K>();
     let mut failures = 0;
     loop {
@@ -328,7 +328,7 @@ async fn is_installed<K: Reconciled>(scope: &Scope) -> Result<(), Error> {
     }
 }
 
-fn mirror_config(options: &Options) -> MirrorConfig {
+fn mirror_config(options: &ControllerOptions) -> MirrorConfig {
     let transports = options
         .allow_transport
         .iter()

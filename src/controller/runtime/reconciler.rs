@@ -24,9 +24,9 @@ use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, JUST_NOW, annotations, panics};
 use crate::controller::pipeline::Pipeline;
 use crate::controller::state::api_server::Guarded;
-use crate::controller::state::references::Scope;
+use crate::controller::state::references::WatchScope;
 use crate::controller::state::slots;
-use crate::ops::metrics::Outcome as Ended;
+use crate::ops::metrics::OutcomeLabel;
 use crate::plan::lifecycle::{InARow, Next, begin, wait};
 use crate::plan::{Failure, Outcome, Retry, Step, backoff};
 use crate::source::Freshness;
@@ -54,7 +54,7 @@ enum Occasion {
 }
 
 /// What the reconciliations of one kind share.
-struct Kind<K: Pipeline> {
+struct KindRuntime<K: Pipeline> {
     context: Arc<Context>,
     statuses: Statuses<K>,
     store: Store<Guarded<K>>,
@@ -62,7 +62,7 @@ struct Kind<K: Pipeline> {
 
 /// The controller of a kind, as a stream of its results.
 pub fn controller<K: Pipeline>(
-    scope: &Scope,
+    scope: &WatchScope,
     context: &Arc<Context>,
     writer: Writer<Guarded<K>>,
     triggers: &Triggers,
@@ -100,7 +100,7 @@ pub fn controller<K: Pipeline>(
         let store = store.clone();
         changes.flat_map(move |change| futures::stream::iter(concerned(&store.state(), &change)))
     };
-    let kind = Arc::new(Kind::<K> {
+    let kind = Arc::new(KindRuntime::<K> {
         context: Arc::clone(context),
         statuses: Statuses::<K>::default(),
         store: store.clone(),
@@ -139,7 +139,7 @@ fn deletion<K: Pipeline>(object: &Guarded<K>) -> Option<u64> {
     clippy::needless_pass_by_value,
     reason = "kube's error policy takes its arguments so"
 )]
-fn after_error<K: Pipeline>(object: Arc<Guarded<K>>, error: &Error, kind: Arc<Kind<K>>) -> Action {
+fn after_error<K: Pipeline>(object: Arc<Guarded<K>>, error: &Error, kind: Arc<KindRuntime<K>>) -> Action {
     let uid = object.meta().uid.clone().unwrap_or_default();
     let delay = backoff::after_failures(kind.statuses.failed(uid), backoff::LONGEST);
     tracing::warn!(
@@ -150,7 +150,7 @@ fn after_error<K: Pipeline>(object: Arc<Guarded<K>>, error: &Error, kind: Arc<Ki
 }
 
 /// Waits for the object's turn, and does what there is to do for it.
-async fn reconcile<K: Pipeline>(object: Arc<Guarded<K>>, kind: Arc<Kind<K>>) -> Result<Action, Error> {
+async fn reconcile<K: Pipeline>(object: Arc<Guarded<K>>, kind: Arc<KindRuntime<K>>) -> Result<Action, Error> {
     let namespace = object.namespace().unwrap_or_default();
     let slot = kind.context.slots.wait(&namespace).await;
     // It may have changed, or gone, while it waited.
@@ -162,7 +162,7 @@ async fn reconcile<K: Pipeline>(object: Arc<Guarded<K>>, kind: Arc<Kind<K>>) -> 
     panics::caught(work).await.unwrap_or(Err(Error::Panicked))
 }
 
-impl<K: Pipeline> Kind<K> {
+impl<K: Pipeline> KindRuntime<K> {
     async fn look_at(&self, object: &Guarded<K>) -> Result<Action, Error> {
         let object = match &object.0 {
             Ok(object) => object,
@@ -174,20 +174,20 @@ impl<K: Pipeline> Kind<K> {
         let started = Instant::now();
         let _active = self.context.metrics.started(K::KIND);
         let result = self.reconcile(object).await;
-        let ended = result.as_ref().map_or(Ended::Failed, |(_, ended)| *ended);
+        let ended = result.as_ref().map_or(OutcomeLabel::Failed, |(_, ended)| *ended);
         self.context.metrics.reconciled(K::KIND, ended, started.elapsed());
         result.map(|(action, _)| action)
     }
 
-    async fn reconcile(&self, object: &K) -> Result<(Action, Ended), Error> {
+    async fn reconcile(&self, object: &K) -> Result<(Action, OutcomeLabel), Error> {
         let meta = object.meta();
         let (namespace, name) = (&meta.namespace, &meta.name);
         if meta.deletion_timestamp.is_some() {
-            return Ok((Action::await_change(), Ended::Unchanged));
+            return Ok((Action::await_change(), OutcomeLabel::Unchanged));
         }
         if object.schedule().suspend {
             tracing::debug!(kind = K::KIND, namespace, name, "suspended");
-            return Ok((Action::await_change(), Ended::Suspended));
+            return Ok((Action::await_change(), OutcomeLabel::Suspended));
         }
         match self.work_on(object).await {
             Ok(worked) => Ok(worked),
@@ -196,13 +196,13 @@ impl<K: Pipeline> Kind<K> {
             Err(Interrupted::Overtaken) => {
                 let failures = self.statuses.overtaken(meta.uid.clone().unwrap_or_default());
                 let delay = backoff::after_failures(failures, backoff::LONGEST);
-                Ok((Action::requeue(delay), Ended::Unchanged))
+                Ok((Action::requeue(delay), OutcomeLabel::Unchanged))
             }
         }
     }
 
     /// Begins a new generation, has the object's steps done, and settles what they came to.
-    async fn work_on(&self, object: &K) -> Result<(Action, Ended), Interrupted> {
+    async fn work_on(&self, object: &K) -> Result<(Action, OutcomeLabel), Interrupted> {
         let journal = Journal::open(&self.context, &self.statuses, object);
         let mut occasion = Occasion::Due;
         let generation = object.meta().generation.unwrap_or_default();
@@ -242,20 +242,20 @@ impl<K: Pipeline> Kind<K> {
         let next = journal.record(outcome).await?;
         let is_changed = journal.status() != before;
         let ended = match (has_failed, is_changed) {
-            (true, _) => Ended::Failed,
-            (false, true) => Ended::Changed,
-            (false, false) => Ended::Unchanged,
+            (true, _) => OutcomeLabel::Failed,
+            (false, true) => OutcomeLabel::Changed,
+            (false, false) => OutcomeLabel::Unchanged,
         };
         Ok((self.look_again(object, next, ended), ended))
     }
 
     /// When an object is looked at again, given how this look ended.
-    fn look_again(&self, object: &K, next: Next, ended: Ended) -> Action {
+    fn look_again(&self, object: &K, next: Next, ended: OutcomeLabel) -> Action {
         let uid = object.meta().uid.clone().unwrap_or_default();
         let mut in_a_row = InARow::default();
         match next {
             Next::Backoff => in_a_row.failures = self.statuses.failed(uid),
-            Next::Soon if ended != Ended::Changed => in_a_row.looks = self.statuses.looked(uid),
+            Next::Soon if ended != OutcomeLabel::Changed => in_a_row.looks = self.statuses.looked(uid),
             _ => self.statuses.succeeded(&uid),
         }
         let interval = object.schedule().interval.get().unwrap_or(backoff::LONGEST);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::reference::Referent;
-use crate::controller::state::references::{Changes, References};
+use crate::controller::state::references::{References, ReferentChanges};
 use futures::stream::BoxStream;
 use futures::{Future, StreamExt};
 use tokio::sync::broadcast;
@@ -14,7 +14,7 @@ const WAITING: usize = 1024;
 
 /// What changed.
 #[derive(Clone, Debug)]
-pub enum Change {
+pub enum ObservedChange {
     /// One object.
     One(Referent),
     /// More than could be kept: any object.
@@ -33,15 +33,18 @@ impl Triggers {
     }
 
     /// All changes from now on.
-    pub fn changes(&self) -> BoxStream<'static, Change> {
+    pub fn changes(&self) -> BoxStream<'static, ObservedChange> {
         BroadcastStream::new(self.0.subscribe())
-            .map(|change| change.map_or(Change::Any, Change::One))
+            .map(|change| change.map_or(ObservedChange::Any, ObservedChange::One))
             .boxed()
     }
 }
 
 /// Runs the watches, drops outdated contents, and passes the changes on.
-pub fn fan_out(mut changes: Changes, references: Arc<References>) -> (impl Future<Output = ()>, Triggers) {
+pub fn fan_out(
+    mut changes: ReferentChanges,
+    references: Arc<References>,
+) -> (impl Future<Output = ()>, Triggers) {
     let (sender, _) = broadcast::channel(WAITING);
     let triggers = Triggers(sender);
     let teller = triggers.clone();

@@ -11,9 +11,9 @@ use tokio::sync::oneshot;
 const GATHER: Duration = Duration::from_millis(100);
 
 /// Writers by place. One is kept while somebody waits for it.
-pub struct BatchedWriters<K, O, A>(Mutex<HashMap<K, Arc<Writer<O, A>>>>);
+pub struct BatchedWriters<K, O, A>(Mutex<HashMap<K, Arc<BatchedWriter<O, A>>>>);
 
-struct Writer<O, A> {
+struct BatchedWriter<O, A> {
     turn: tokio::sync::Mutex<()>,
     waiting: Mutex<Vec<(O, oneshot::Sender<A>)>>,
 }
@@ -42,7 +42,7 @@ impl<K: Hash + Eq + Clone, O, A> BatchedWriters<K, O, A> {
             let mut writers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             writers.retain(|_, writer| Arc::strong_count(writer) > 1);
             Arc::clone(writers.entry(key.clone()).or_insert_with(|| {
-                Arc::new(Writer {
+                Arc::new(BatchedWriter {
                     turn: tokio::sync::Mutex::default(),
                     waiting: Mutex::default(),
                 })
@@ -72,7 +72,7 @@ impl<K: Hash + Eq + Clone, O, A> BatchedWriters<K, O, A> {
     }
 }
 
-impl<O, A> Writer<O, A> {
+impl<O, A> BatchedWriter<O, A> {
     fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<(O, oneshot::Sender<A>)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -76,9 +76,9 @@ pub struct Waiting {
 
 /// The builds that wait, in the order in which they came, with the time when each last asked.
 #[derive(Debug, Default)]
-pub struct Queue(Vec<(Waiting, Instant)>);
+pub struct BuildQueue(Vec<(Waiting, Instant)>);
 
-impl Queue {
+impl BuildQueue {
     /// Asks for a place. Where it is given, it does not wait any more; where not, it waits behind those that came before.
     pub fn ask(
         &mut self,
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_namespace_has_its_share_and_no_more() {
-        let (mut queue, now) = (Queue::default(), Instant::now());
+        let (mut queue, now) = (BuildQueue::default(), Instant::now());
         let some = under_way(&["a", "a"]);
         let queued = queue.ask(&build("a", 0), &some, limits(2, 4), now).unwrap_err();
         assert!(
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn turns_go_round_the_namespaces_and_by_arrival_in_each() {
-        let (mut queue, now) = (Queue::default(), Instant::now());
+        let (mut queue, now) = (BuildQueue::default(), Instant::now());
         let full = under_way(&["x", "x", "y", "y"]);
         for number in 0..100 {
             assert!(
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn who_does_not_ask_any_more_holds_nobody_up() {
-        let (mut queue, now) = (Queue::default(), Instant::now());
+        let (mut queue, now) = (BuildQueue::default(), Instant::now());
         assert!(
             queue
                 .ask(&build("a", 0), &under_way(&["x"]), limits(1, 1), now)

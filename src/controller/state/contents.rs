@@ -8,31 +8,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const MOST_BYTES: usize = 32 << 20;
 
 /// The contents of a Secret or ConfigMap.
-pub type Data = BTreeMap<String, Vec<u8>>;
+pub type ObjectData = BTreeMap<String, Vec<u8>>;
 
 /// Contents by the object that has them.
 #[derive(Debug, Default)]
-pub struct Contents(Mutex<Kept>);
+pub struct Contents(Mutex<KeptContents>);
 
 #[derive(Debug, Default)]
-struct Kept {
-    entries: HashMap<Referent, Entry>,
+struct KeptContents {
+    entries: HashMap<Referent, ContentsEntry>,
     bytes: usize,
     /// Counts looks; the entry with the lowest number was not looked at for the longest time.
     looks: u64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ContentsEntry {
     version: String,
-    data: Arc<Data>,
+    data: Arc<ObjectData>,
     bytes: usize,
     looked_at: u64,
 }
 
 impl Contents {
     /// Returns what an object of this version holds, where that is kept.
-    pub fn get(&self, referent: &Referent, version: &str) -> Option<Arc<Data>> {
+    pub fn get(&self, referent: &Referent, version: &str) -> Option<Arc<ObjectData>> {
         let kept = &mut *self.lock();
         let entry = kept.entries.get_mut(referent)?;
         if entry.version != version {
@@ -44,7 +44,7 @@ impl Contents {
     }
 
     /// Keeps what an object holds, in place of what was not looked at for the longest time.
-    pub fn keep(&self, referent: Referent, version: String, data: Arc<Data>) {
+    pub fn keep(&self, referent: Referent, version: String, data: Arc<ObjectData>) {
         let bytes = data.iter().map(|(key, value)| key.len() + value.len()).sum();
         let mut kept = self.lock();
         kept.remove(&referent);
@@ -58,7 +58,7 @@ impl Contents {
         kept.looks += 1;
         let looked_at = kept.looks;
         kept.bytes += bytes;
-        let entry = Entry {
+        let entry = ContentsEntry {
             version,
             data,
             bytes,
@@ -92,12 +92,12 @@ impl Contents {
         (kept.entries.len(), kept.bytes)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, KeptContents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl KeptContents {
     fn remove(&mut self, referent: &Referent) {
         if let Some(entry) = self.entries.remove(referent) {
             self.bytes = self.bytes.saturating_sub(entry.bytes);
@@ -118,8 +118,8 @@ mod tests {
         }
     }
 
-    fn data(bytes: usize) -> Arc<Data> {
-        Arc::new(Data::from([("key".to_owned(), vec![0; bytes])]))
+    fn data(bytes: usize) -> Arc<ObjectData> {
+        Arc::new(ObjectData::from([("key".to_owned(), vec![0; bytes])]))
     }
 
     #[test]

@@ -63,14 +63,14 @@ pub enum Rest {
 
 /// A namespace, a repository and the branch that commits go to: one writer for each. Those of another namespace have logins of
 /// their own, and wait for nobody here.
-pub type Place = (String, String, Option<String>);
+pub type WriterPlace = (String, String, Option<String>);
 
-pub type Answer = Result<Placed, NotDelivered>;
+pub type DeliveryAnswer = Result<Placed, NotDelivered>;
 
 /// What deliveries share between reconciliations. All of it can be lost.
 #[derive(Default)]
 pub struct Deliveries {
-    pub writers: BatchedWriters<Place, Order, Answer>,
+    pub writers: BatchedWriters<WriterPlace, DeliveryOrder, DeliveryAnswer>,
     pub clients: ClientCache<PullRequestClient>,
     /// The commit in which an image was last seen, by the uid of its `PatchSet`.
     seen: Recent<String, (String, String), MOST_SEEN>,
@@ -91,7 +91,7 @@ impl Deliveries {
 }
 
 /// An image that is to be delivered.
-pub struct Order {
+pub struct DeliveryOrder {
     pub patch_set: PatchSet,
     pub delivery: Delivery,
     pub git: DeliveryGit,
@@ -101,7 +101,7 @@ pub struct Order {
     pub deadline: Instant,
 }
 
-impl Order {
+impl DeliveryOrder {
     /// The image, as files and messages name it.
     pub fn delivered_image(&self) -> DeliveredImage {
         let patch_set = &self.patch_set;

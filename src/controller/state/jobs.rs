@@ -18,8 +18,8 @@ use serde_json::Value;
 
 use super::api_server::{API_TIMEOUT, Guarded, within_limit};
 use super::build_log::tail;
-use super::build_places::{BuildLimits, Queue, Queued, UnderWay, Waiting};
-use super::references::{Changes, Scope};
+use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay, Waiting};
+use super::references::{ReferentChanges, WatchScope};
 use crate::api::reference::{Referent, ReferentKind};
 use crate::api::{GROUP, InputsDigest, PatchSet, reason};
 use crate::build::{INPUTS_ANNOTATION, MANAGED_BY, TARGET_ANNOTATION};
@@ -32,14 +32,14 @@ const LOG_LINES: i64 = 30;
 const LOG_BYTES: i64 = 64 << 10;
 
 /// The Jobs of one scope.
-pub struct Jobs {
+pub struct BuildJobs {
     client: Client,
     store: Store<Job>,
-    places: Arc<Places>,
+    places: Arc<JobPlaces>,
 }
 
 /// The places for builds by Jobs.
-struct Places {
+struct JobPlaces {
     jobs: Store<Job>,
     patch_sets: Store<Guarded<PatchSet>>,
     limits: BuildLimits,
@@ -53,20 +53,20 @@ struct Places {
 struct Taken {
     /// Jobs that were started and that the watch has not shown yet, by namespace and name.
     started: HashSet<(String, String)>,
-    queue: Queue,
+    queue: BuildQueue,
 }
 
-impl Jobs {
+impl BuildJobs {
     /// Starts the watch. The store fills while the stream of changes is polled.
     pub fn watch(
         client: Client,
-        scope: &Scope,
+        scope: &WatchScope,
         patch_sets: Store<Guarded<PatchSet>>,
         limits: BuildLimits,
-    ) -> (Self, Changes) {
+    ) -> (Self, ReferentChanges) {
         let (store, writer) = reflector::store();
         let (wake, woken) = mpsc::unbounded();
-        let places = Arc::new(Places {
+        let places = Arc::new(JobPlaces {
             jobs: store.clone(),
             patch_sets,
             limits,
@@ -138,7 +138,7 @@ impl Jobs {
     }
 
     /// Takes a place for a Job of a `PatchSet`, where the bounds leave one and it is its turn: it is given back when the
-    /// watch shows the Job, or by [`Jobs::give_up`]. Where it has to wait, the `PatchSet` is woken when its turn comes.
+    /// watch shows the Job, or by [`BuildJobs::give_up`]. Where it has to wait, the `PatchSet` is woken when its turn comes.
     pub fn take_place(&self, patch_set: &Waiting, job: &str) -> Result<(), Queued> {
         let mut taken = self.places.taken();
         let under_way = self.places.under_way(&mut taken);
@@ -306,7 +306,7 @@ impl Jobs {
     }
 }
 
-impl Places {
+impl JobPlaces {
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A status, and the version of the object that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen<S> {
+pub struct SeenStatus<S> {
     /// The resource version; nothing where it is not known.
     pub version: Option<String>,
     pub status: S,
@@ -14,16 +14,16 @@ pub struct Seen<S> {
 
 /// What is kept of one object.
 #[derive(Clone, Debug)]
-pub struct Entry<S> {
+pub struct MemoryEntry<S> {
     /// Attempts that failed in a row.
     failures: u32,
     /// Looks in a row at something under way elsewhere that found nothing new.
     looks: u32,
     /// The status that was last written, as the API server has it.
-    written: Option<Seen<S>>,
+    written: Option<SeenStatus<S>>,
 }
 
-impl<S> Default for Entry<S> {
+impl<S> Default for MemoryEntry<S> {
     fn default() -> Self {
         Self {
             failures: 0,
@@ -35,7 +35,7 @@ impl<S> Default for Entry<S> {
 
 /// Entries by object.
 #[derive(Debug)]
-pub struct Memory<K, S>(Mutex<HashMap<K, Entry<S>>>);
+pub struct Memory<K, S>(Mutex<HashMap<K, MemoryEntry<S>>>);
 
 impl<K, S> Default for Memory<K, S> {
     fn default() -> Self {
@@ -44,7 +44,7 @@ impl<K, S> Default for Memory<K, S> {
 }
 
 impl<K: Hash + Eq, S: Clone> Memory<K, S> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Entry<S>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, MemoryEntry<S>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -81,7 +81,7 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
     }
 
     /// Notes the status that was written.
-    pub fn wrote(&self, key: K, written: Seen<S>) {
+    pub fn wrote(&self, key: K, written: SeenStatus<S>) {
         self.lock().entry(key).or_default().written = Some(written);
     }
 
@@ -89,7 +89,7 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
     ///
     /// A watch lags behind the writes of its own process. Resource versions are compared as numbers, as the API
     /// conventions allow since Kubernetes 1.35 and as all releases number them.
-    pub fn newer_than(&self, key: &K, resource_version: Option<&str>) -> Option<Seen<S>> {
+    pub fn newer_than(&self, key: &K, resource_version: Option<&str>) -> Option<SeenStatus<S>> {
         let entries = self.lock();
         let written = entries.get(key)?.written.as_ref()?;
         let number = |version: &str| version.parse::<u64>().ok();
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_lagging_watch_does_not_hide_what_was_written() {
         let memory: Memory<&str, u8> = Memory::default();
-        let written = Seen {
+        let written = SeenStatus {
             version: Some("9".into()),
             status: 1,
         };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::api_server::within_limit;
-use super::contents::{Contents, Data};
+use super::contents::{Contents, ObjectData};
 use crate::api::reason;
 use crate::api::reference::{Referent, ReferentKind, SourceKind, SourceReference};
 use crate::ops::health::{Health, Presence, WatchHealth};
@@ -37,17 +37,17 @@ const METADATA: u32 = 50;
 const KEPT_LABELS: &str = "reconcile.fluxcd.io/";
 
 /// A stream of objects that changed, came or went.
-pub type Changes = BoxStream<'static, Referent>;
+pub type ReferentChanges = BoxStream<'static, Referent>;
 
 /// Watches of one scope: all namespaces, or one.
 #[derive(Clone)]
-pub struct Scope {
+pub struct WatchScope {
     client: Client,
     namespace: Option<String>,
     health: Health,
 }
 
-impl Scope {
+impl WatchScope {
     /// All namespaces where none is given.
     #[must_use]
     pub fn new(client: Client, namespace: Option<String>, health: Health) -> Self {
@@ -119,7 +119,7 @@ pub struct References {
 impl References {
     /// Starts the watches. The stores fill while the stream of changes is polled.
     #[must_use]
-    pub fn watch(scope: &Scope) -> (Self, Changes) {
+    pub fn watch(scope: &WatchScope) -> (Self, ReferentChanges) {
         let (secrets, secret_changes) = watch_metadata::<Secret>(scope, ReferentKind::Secret);
         let (config_maps, config_map_changes) = watch_metadata::<ConfigMap>(scope, ReferentKind::ConfigMap);
         let mut changes = vec![secret_changes, config_map_changes];
@@ -151,7 +151,7 @@ impl References {
     /// # Errors
     ///
     /// A failure to be retried where it does not exist or cannot be read.
-    pub async fn secret(&self, namespace: &str, name: &str) -> Result<Arc<Data>, Failure> {
+    pub async fn secret(&self, namespace: &str, name: &str) -> Result<Arc<ObjectData>, Failure> {
         let version =
             version_of(&self.secrets, namespace, name).ok_or_else(|| missing("Secret", namespace, name))?;
         let referent = Referent {
@@ -175,7 +175,7 @@ impl References {
     /// # Errors
     ///
     /// A failure to be retried where it does not exist or cannot be read.
-    pub async fn config_map(&self, namespace: &str, name: &str) -> Result<Arc<Data>, Failure> {
+    pub async fn config_map(&self, namespace: &str, name: &str) -> Result<Arc<ObjectData>, Failure> {
         let version = version_of(&self.config_maps, namespace, name)
             .ok_or_else(|| missing("ConfigMap", namespace, name))?;
         let referent = Referent {
@@ -231,8 +231,8 @@ impl References {
         &self,
         referent: Referent,
         version: &str,
-        data: impl FnOnce(K) -> Data,
-    ) -> Result<Arc<Data>, Failure>
+        data: impl FnOnce(K) -> ObjectData,
+    ) -> Result<Arc<ObjectData>, Failure>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     {
@@ -290,7 +290,7 @@ where
         .resource_version()
 }
 
-fn watch_metadata<K>(scope: &Scope, kind: ReferentKind) -> (Store<PartialObjectMeta<K>>, Changes)
+fn watch_metadata<K>(scope: &WatchScope, kind: ReferentKind) -> (Store<PartialObjectMeta<K>>, ReferentChanges)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
 {
@@ -315,7 +315,7 @@ where
     (store, named(events, kind))
 }
 
-fn watch_source(scope: &Scope, kind: SourceKind) -> (Store<DynamicObject>, Changes) {
+fn watch_source(scope: &WatchScope, kind: SourceKind) -> (Store<DynamicObject>, ReferentChanges) {
     let resource = resource(kind);
     let writer = reflector::store::Writer::new(resource.clone());
     let store = writer.as_reader();
@@ -352,7 +352,7 @@ fn watch_source(scope: &Scope, kind: SourceKind) -> (Store<DynamicObject>, Chang
 fn named<K: ResourceExt + Send + 'static>(
     objects: impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
     kind: ReferentKind,
-) -> Changes {
+) -> ReferentChanges {
     objects
         .filter_map(move |object| async move {
             match object {

@@ -12,11 +12,11 @@ const MOST_IN_NAMESPACE: usize = 64;
 
 /// The logins that were got.
 #[derive(Default)]
-pub struct RegistryLogins(Mutex<HashMap<Key, Kept>>);
+pub struct RegistryLogins(Mutex<HashMap<LoginKey, KeptLogin>>);
 
 /// Everything that decides which login it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct LoginKey {
     pub namespace: String,
     pub account_uid: String,
     /// With the cloud.
@@ -24,7 +24,7 @@ pub struct Key {
     pub registry: String,
 }
 
-struct Kept {
+struct KeptLogin {
     slot: LoginSlot,
     asked_at: Instant,
 }
@@ -34,7 +34,7 @@ pub type LoginSlot = Arc<tokio::sync::Mutex<Option<(Instant, RegistryLogin)>>>;
 
 impl RegistryLogins {
     /// Where a login is kept, or will be.
-    pub fn slot(&self, key: &Key) -> LoginSlot {
+    pub fn slot(&self, key: &LoginKey) -> LoginSlot {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if let Some(kept) = kept.get_mut(key) {
@@ -56,7 +56,7 @@ impl RegistryLogins {
             }
         }
         let slot = LoginSlot::default();
-        let new = Kept {
+        let new = KeptLogin {
             slot: Arc::clone(&slot),
             asked_at: now,
         };
@@ -69,8 +69,8 @@ impl RegistryLogins {
 mod tests {
     use super::*;
 
-    fn key(namespace: &str, number: usize) -> Key {
-        Key {
+    fn key(namespace: &str, number: usize) -> LoginKey {
+        LoginKey {
             namespace: namespace.to_owned(),
             account_uid: "1".to_owned(),
             identity: Identity::Aws {

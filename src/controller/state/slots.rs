@@ -18,7 +18,7 @@ tokio::task_local! {
 
 /// The places, and who waits for one.
 #[derive(Clone, Debug)]
-pub struct Slots(Arc<Shared>);
+pub struct Slots(Arc<SharedSlots>);
 
 /// Who has the places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,14 +30,14 @@ pub enum Sharing {
 }
 
 #[derive(Debug)]
-struct Shared {
-    queue: Mutex<Queue>,
+struct SharedSlots {
+    queue: Mutex<SlotQueue>,
     /// Told of each place that is given back.
     given_back: Notify,
 }
 
 #[derive(Debug)]
-struct Queue {
+struct SlotQueue {
     places: usize,
     /// The most places of one namespace.
     share: usize,
@@ -68,8 +68,8 @@ impl Slots {
     /// two.
     pub fn new(places: u16, sharing: Sharing) -> Self {
         let places = usize::from(places.max(1));
-        Self(Arc::new(Shared {
-            queue: Mutex::new(Queue {
+        Self(Arc::new(SharedSlots {
+            queue: Mutex::new(SlotQueue {
                 places,
                 share: match sharing {
                     Sharing::OneNamespace => places,
@@ -134,12 +134,12 @@ impl Slots {
         self.serve();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, SlotQueue> {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Queue {
+impl SlotQueue {
     fn enqueue(&mut self, namespace: &str, sender: oneshot::Sender<Slot>) {
         if self.order.is_empty() {
             // Nobody waited until now.

@@ -11,7 +11,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
 use super::api_server::Guarded;
-use super::build_places::{BuildLimits, Queue, Queued, UnderWay, Waiting};
+use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay, Waiting};
 use super::recent::{ClientCache, Recent};
 use crate::actions::{ActionsClient, RunId, Workflow};
 use crate::api::PatchSet;
@@ -28,7 +28,7 @@ const MOST_REMEMBERED: usize = 10_000;
 
 /// What this process knows of a request for a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum RequestState {
     /// It was written to the status by this process, and no run was asked for yet.
     Fresh,
     /// A run may have been asked for, at this time or before.
@@ -41,19 +41,19 @@ pub enum Known {
 #[derive(Default)]
 pub struct Workflows {
     pub clients: ClientCache<ActionsClient>,
-    requests: Recent<String, Known, MOST_REMEMBERED>,
+    requests: Recent<String, RequestState, MOST_REMEMBERED>,
     cancelled: Recent<(String, RunId), Instant, MOST_REMEMBERED>,
-    places: Mutex<Places>,
+    places: Mutex<RunPlaces>,
     /// The runs that are followed, by the uid of the `PatchSet` that they build for.
     followed: Mutex<HashMap<String, FollowedRun>>,
 }
 
 /// Who takes a place, and is not seen to by the watch.
 #[derive(Default)]
-struct Places {
+struct RunPlaces {
     /// Objects whose attempt begins, and is not in their watched status yet; since when.
     beginning: HashMap<ObjectRef<Guarded<PatchSet>>, Instant>,
-    queue: Queue,
+    queue: BuildQueue,
 }
 
 /// A run that may be under way, with what is needed to cancel it when its `PatchSet` and that one's Secret are gone.
@@ -74,17 +74,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Workflows {
     /// Notes that a request was put into the status by this process, before anything is asked for.
     pub fn note_recorded(&self, request: &str) {
-        self.requests.get_or_put(request.to_owned(), || Known::Fresh);
+        self.requests
+            .get_or_put(request.to_owned(), || RequestState::Fresh);
     }
 
     /// What is known of a request; one from before this process began may have been asked for until now.
-    pub fn known(&self, request: &str) -> Known {
-        let asked = || Known::Asked(Instant::now());
+    pub fn known(&self, request: &str) -> RequestState {
+        let asked = || RequestState::Asked(Instant::now());
         self.requests.get_or_put(request.to_owned(), asked)
     }
 
     /// Notes what became of a request.
-    pub fn note(&self, request: &str, known: Known) {
+    pub fn note(&self, request: &str, known: RequestState) {
         self.requests.put(request.to_owned(), known);
     }
 
@@ -108,7 +109,7 @@ impl Workflows {
     ) -> Result<(), Queued> {
         let this = reference(patch_set);
         let mut places = lock(&self.places);
-        let Places { beginning, queue } = &mut *places;
+        let RunPlaces { beginning, queue } = &mut *places;
         let mut active: HashSet<ObjectRef<Guarded<PatchSet>>> = HashSet::new();
         for object in store.state() {
             let Ok(object) = &object.0 else { continue };

@@ -21,7 +21,7 @@ use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
 use tower::{BoxError, Layer, Service};
 
-use rewriter::{Annotations, Rewriter};
+use rewriter::{AnnotationsKeeping, Rewriter};
 
 /// How long the API server may take until it begins to answer. Watches begin at once, and then last.
 const BEGINS_WITHIN: Duration = Duration::from_secs(60);
@@ -93,9 +93,9 @@ where
             .query()
             .is_some_and(|query| query.split('&').any(|part| part == "watch=true"));
         let annotations = if asks_for_metadata(request.headers()) {
-            Annotations::LeftOut
+            AnnotationsKeeping::LeftOut
         } else {
-            Annotations::Kept
+            AnnotationsKeeping::Kept
         };
         let answer = self.inner.call(request);
         let too_deep = self.too_deep.clone();

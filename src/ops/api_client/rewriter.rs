@@ -9,7 +9,7 @@ const METADATA_WITHIN: usize = 4;
 
 /// Whether `metadata.annotations` is of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Annotations {
+pub(super) enum AnnotationsKeeping {
     /// They stay.
     Kept,
     /// An empty object stands in their place.
@@ -33,7 +33,7 @@ enum Name {
 /// not of use. All else stays byte for byte, also where it is no JSON.
 #[derive(Debug)]
 pub(super) struct Rewriter {
-    annotations: Annotations,
+    annotations: AnnotationsKeeping,
     /// Objects and arrays that are open, but for those that are left out.
     depth: usize,
     /// A bit for each of them, from the lowest for the outermost: set for an object.
@@ -87,7 +87,7 @@ impl Spelled {
 }
 
 impl Rewriter {
-    pub(super) fn new(annotations: Annotations) -> Self {
+    pub(super) fn new(annotations: AnnotationsKeeping) -> Self {
         Self {
             annotations,
             depth: 0,
@@ -212,7 +212,7 @@ impl Rewriter {
         is_in_metadata
             && match name(self.depth) {
                 Name::ManagedFields => true,
-                Name::Annotations => self.annotations == Annotations::LeftOut,
+                Name::Annotations => self.annotations == AnnotationsKeeping::LeftOut,
                 Name::Metadata | Name::Other => false,
             }
     }
@@ -225,7 +225,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     /// The text after it passed in pieces that end at the places given.
-    fn rewritten(text: &str, annotations: Annotations, ends: &[usize]) -> String {
+    fn rewritten(text: &str, annotations: AnnotationsKeeping, ends: &[usize]) -> String {
         let mut rewriter = Rewriter::new(annotations);
         let mut ends: Vec<usize> = ends.iter().map(|end| end % (text.len() + 1)).collect();
         ends.push(text.len());
@@ -297,7 +297,7 @@ mod tests {
             } else {
                 value.to_string()
             };
-            let kept = rewritten(&text, Annotations::LeftOut, &ends);
+            let kept = rewritten(&text, AnnotationsKeeping::LeftOut, &ends);
             let expected = bounded(&value, 0);
             prop_assert_eq!(&serde_json::from_str::<Value>(&kept).unwrap(), &expected);
             if expected == value {
@@ -323,14 +323,16 @@ mod tests {
         let object = json!({ "metadata": metadata, "data": { "managedFields": "x", "annotations": "y" } });
         let event = json!({ "type": "ADDED", "object": object });
         let list = json!({ "items": [object, object], "metadata": { "resourceVersion": "1" } });
-        for (value, annotations) in [&object, &event, &list]
-            .into_iter()
-            .flat_map(|value| [(value, Annotations::Kept), (value, Annotations::LeftOut)])
-        {
+        for (value, annotations) in [&object, &event, &list].into_iter().flat_map(|value| {
+            [
+                (value, AnnotationsKeeping::Kept),
+                (value, AnnotationsKeeping::LeftOut),
+            ]
+        }) {
             let kept = rewritten(&value.to_string(), annotations, &[7, 70, 71, 90]);
             let kept: Value = serde_json::from_str(&kept).unwrap();
             let expected = json!({ "metadata": {
-                "annotations": if annotations == Annotations::Kept { json!({ "a": "}{\"" }) } else { json!({}) },
+                "annotations": if annotations == AnnotationsKeeping::Kept { json!({ "a": "}{\"" }) } else { json!({}) },
                 "managedFields": [], "name": "n"
             }, "data": { "managedFields": "x", "annotations": "y" } });
             let found = [kept.pointer("/items/1"), kept.get("object"), Some(&kept)]
@@ -342,7 +344,7 @@ mod tests {
         // Elsewhere the names mean something else.
         let other = json!({ "spec": { "a": { "b": { "metadata": { "annotations": { "x": "y" } } } } } });
         assert_eq!(
-            rewritten(&other.to_string(), Annotations::LeftOut, &[]),
+            rewritten(&other.to_string(), AnnotationsKeeping::LeftOut, &[]),
             other.to_string()
         );
     }
@@ -351,7 +353,7 @@ mod tests {
     fn events_follow_each_other() {
         let deep = "[".repeat(3000) + &"]".repeat(3000);
         let text = format!("{deep}\n{{\"a\":{deep}}}\n{{\"type\":\"BOOKMARK\"}}\n");
-        let mut rewriter = Rewriter::new(Annotations::Kept);
+        let mut rewriter = Rewriter::new(AnnotationsKeeping::Kept);
         let kept = String::from_utf8(rewriter.rewrite(text.as_bytes())).unwrap();
         assert_eq!((rewriter.take_too_deep(), rewriter.take_too_deep()), (2, 0));
         let lines: Vec<Value> = kept

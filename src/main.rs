@@ -19,7 +19,7 @@ enum Command {
     #[command(flatten)]
     Offline(cli::Command),
     /// Run the controller, in or out of a cluster
-    Controller(Box<controller::Options>),
+    Controller(Box<controller::ControllerOptions>),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 /// How long tasks get to end after the controller has. Threads that are in the middle of something are left behind.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-fn run_controller(options: controller::Options) -> Result<(), controller::Error> {
+fn run_controller(options: controller::ControllerOptions) -> Result<(), controller::Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn names_are_labels_too() {
-        let inputs = "sha256:0123456789abcdef";
+        let inputs = &InputsDigest::from("sha256:0123456789abcdef");
         assert_eq!(name("glance-2025.2", inputs, 1), "glance-2025.2-0123456789-1");
         let long = name(
             &format!("{}.{}", "a".repeat(39), "b".repeat(200)),

@@ -54,8 +54,11 @@ pub fn check_pod_template(template: &Value, policy: PodTemplatePolicy) -> Result
         PodTemplatePolicy::Allowed => Ok(()),
         PodTemplatePolicy::Forbidden => Err(RefusedTemplate::Whole),
         PodTemplatePolicy::Restricted => {
-            let has_own_users = template.pointer("/spec/hostUsers") == Some(&Value::Bool(false));
-            walk(&TEMPLATE, template, "", has_own_users)
+            let users = match template.pointer("/spec/hostUsers") {
+                Some(Value::Bool(false)) => UserNamespace::Own,
+                _ => UserNamespace::Node,
+            };
+            walk(&TEMPLATE, template, "", users)
         }
     }
 }
@@ -151,7 +154,16 @@ const RESOURCES: Rule = Object(&[("limits", Any), ("requests", Any)]);
 /// Without profiles of the node.
 const PROFILE: Rule = Object(&[("type", Text(&["Unconfined", "RuntimeDefault"]))]);
 
-fn walk(rule: &Rule, value: &Value, path: &str, has_own_users: bool) -> Result<(), RefusedTemplate> {
+/// Whose users the pod's are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UserNamespace {
+    /// The node's.
+    Node,
+    /// Its own: root in it is nobody outside.
+    Own,
+}
+
+fn walk(rule: &Rule, value: &Value, path: &str, users: UserNamespace) -> Result<(), RefusedTemplate> {
     let refuse = |advice| {
         Err(RefusedTemplate::Field {
             field: path.to_owned(),
@@ -160,14 +172,14 @@ fn walk(rule: &Rule, value: &Value, path: &str, has_own_users: bool) -> Result<(
     };
     match (rule, value) {
         (_, Value::Null) | (Any, _) | (False | FalseUnlessOwnUsers, Value::Bool(false)) => Ok(()),
-        (FalseUnlessOwnUsers, _) if has_own_users => Ok(()),
+        (FalseUnlessOwnUsers, _) if users == UserNamespace::Own => Ok(()),
         (FalseUnlessOwnUsers, _) => refuse("set spec.hostUsers: false beside it, or take it out"),
         (False, _) => refuse("only false is"),
         (Text(known), Value::String(text)) if known.contains(&text.as_str()) => Ok(()),
-        (Object(known), Value::Object(fields)) => object(known, fields, path, has_own_users),
+        (Object(known), Value::Object(fields)) => object(known, fields, path, users),
         (List(rule), Value::Array(items)) => {
             let mut items = items.iter().enumerate();
-            items.try_for_each(|(at, item)| walk(rule, item, &format!("{path}[{at}]"), has_own_users))
+            items.try_for_each(|(at, item)| walk(rule, item, &format!("{path}[{at}]"), users))
         }
         (Text(_) | Object(_) | List(_), _) => refuse(TAKE_OUT),
     }
@@ -177,7 +189,7 @@ fn object(
     known: &[(&str, Rule)],
     fields: &Map<String, Value>,
     path: &str,
-    has_own_users: bool,
+    users: UserNamespace,
 ) -> Result<(), RefusedTemplate> {
     for (name, value) in fields {
         let field = match path {
@@ -185,7 +197,7 @@ fn object(
             path => format!("{path}.{}", printable(name, LONGEST_NAME)),
         };
         match known.iter().find(|(known, _)| known == name) {
-            Some((_, rule)) => walk(rule, value, &field, has_own_users)?,
+            Some((_, rule)) => walk(rule, value, &field, users)?,
             None => {
                 return Err(RefusedTemplate::Field {
                     field,

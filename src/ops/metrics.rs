@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::objects::{Objects, Shown};
 
@@ -69,14 +69,20 @@ pub struct Metrics {
     working: Gauge,
     objects: Objects,
     notifications: Family<Notification, Counter>,
-    fetches: Counter,
-    fetched_bytes: Counter,
-    evictions: Counter,
-    storage_bytes: Gauge<f64, AtomicU64>,
+    mirrors: MirrorMetrics,
     unreadable: Family<KindLabel, Gauge>,
     left_out: Counter,
     contents: Gauge,
     contents_bytes: Gauge,
+}
+
+/// The metrics of mirrors.
+#[derive(Clone, Debug)]
+struct MirrorMetrics {
+    fetches: Counter,
+    fetched_bytes: Counter,
+    evictions: Counter,
+    storage_bytes: Gauge<f64, AtomicU64>,
 }
 
 /// What the mirrors have done since the process started.
@@ -105,105 +111,115 @@ pub struct NotificationTotals {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("patchset");
-        let reconciliations = Family::default();
-        let durations = Family::<KindLabel, Histogram>::new_with_constructor(|| {
-            Histogram::new(exponential_buckets(0.001, 4.0, 10))
-        });
-        let (active, working) = (Family::default(), Gauge::default());
-        let notifications = Family::default();
-        let (fetches, fetched_bytes, evictions) =
-            (Counter::default(), Counter::default(), Counter::default());
-        let storage_bytes = Gauge::default();
-        registry.register(
-            "reconciliations",
-            "Reconciliations by outcome",
-            reconciliations.clone(),
+        let mut all = Registering(Registry::with_prefix("patchset"));
+        let durations = || Histogram::new(exponential_buckets(0.001, 4.0, 10));
+        Self {
+            reconciliations: all.add("reconciliations", "Reconciliations by outcome", Family::default()),
+            durations: all.add_with_unit(
+                "reconcile_duration",
+                "Time that a reconciliation took",
+                Unit::Seconds,
+                Family::new_with_constructor(durations),
+            ),
+            active: all.add(
+                "reconciliations_active",
+                "Reconciliations under way",
+                Family::default(),
+            ),
+            working: all.add(
+                "working",
+                "Whether this replica works, or stands by",
+                Gauge::default(),
+            ),
+            notifications: all.add(
+                "notifications",
+                "Events for the notification controller by outcome",
+                Family::default(),
+            ),
+            objects: all.add_program().add_objects(),
+            mirrors: MirrorMetrics::register(&mut all),
+            unreadable: all.add(
+                "objects_unreadable",
+                "Objects that cannot be read and are left alone",
+                Family::default(),
+            ),
+            left_out: all.add(
+                "api_values_left_out",
+                "Values nested too deep in answers of the API server",
+                Counter::default(),
+            ),
+            contents: all.add(
+                "contents",
+                "Secrets and ConfigMaps whose contents are in memory",
+                Gauge::default(),
+            ),
+            contents_bytes: all.add_with_unit(
+                "contents_size",
+                "The size of these contents",
+                Unit::Bytes,
+                Gauge::default(),
+            ),
+            registry: Arc::new(all.0),
+        }
+    }
+}
+
+impl MirrorMetrics {
+    fn register(all: &mut Registering) -> Self {
+        Self {
+            fetches: all.add(
+                "mirror_fetches",
+                "Packs fetched from upstreams",
+                Counter::default(),
+            ),
+            fetched_bytes: all.add_with_unit(
+                "mirror_received",
+                "Bytes received from upstreams",
+                Unit::Bytes,
+                Counter::default(),
+            ),
+            evictions: all.add(
+                "mirror_evictions",
+                "Mirrors removed to make room",
+                Counter::default(),
+            ),
+            storage_bytes: all.add_with_unit(
+                "mirror_stored",
+                "Bytes that mirrors take on disk",
+                Unit::Bytes,
+                Gauge::default(),
+            ),
+        }
+    }
+}
+
+/// A registry that is being filled. It encodes metrics in the order in which they are added.
+struct Registering(Registry);
+
+impl Registering {
+    fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn add_with_unit<M: Metric + Clone>(&mut self, name: &str, help: &str, unit: Unit, metric: M) -> M {
+        self.0.register_with_unit(name, help, unit, metric.clone());
+        metric
+    }
+
+    fn add_program(&mut self) -> &mut Self {
+        let program = self.add(
+            "build_info",
+            "The program's version",
+            Family::<Program, Gauge>::default(),
         );
-        registry.register_with_unit(
-            "reconcile_duration",
-            "Time that a reconciliation took",
-            Unit::Seconds,
-            durations.clone(),
-        );
-        registry.register(
-            "reconciliations_active",
-            "Reconciliations under way",
-            active.clone(),
-        );
-        registry.register(
-            "working",
-            "Whether this replica works, or stands by",
-            working.clone(),
-        );
-        registry.register(
-            "notifications",
-            "Events for the notification controller by outcome",
-            notifications.clone(),
-        );
-        let program = Family::<Program, Gauge>::default();
         let version = env!("CARGO_PKG_VERSION");
         program.get_or_create(&Program { version }).set(1);
-        registry.register("build_info", "The program's version", program);
-        let objects = Objects::register(&mut registry);
-        registry.register("mirror_fetches", "Packs fetched from upstreams", fetches.clone());
-        registry.register_with_unit(
-            "mirror_received",
-            "Bytes received from upstreams",
-            Unit::Bytes,
-            fetched_bytes.clone(),
-        );
-        registry.register(
-            "mirror_evictions",
-            "Mirrors removed to make room",
-            evictions.clone(),
-        );
-        registry.register_with_unit(
-            "mirror_stored",
-            "Bytes that mirrors take on disk",
-            Unit::Bytes,
-            storage_bytes.clone(),
-        );
-        let (unreadable, left_out) = (Family::default(), Counter::default());
-        let (contents, contents_bytes) = (Gauge::default(), Gauge::default());
-        registry.register(
-            "objects_unreadable",
-            "Objects that cannot be read and are left alone",
-            unreadable.clone(),
-        );
-        registry.register(
-            "api_values_left_out",
-            "Values nested too deep in answers of the API server",
-            left_out.clone(),
-        );
-        registry.register(
-            "contents",
-            "Secrets and ConfigMaps whose contents are in memory",
-            contents.clone(),
-        );
-        registry.register_with_unit(
-            "contents_size",
-            "The size of these contents",
-            Unit::Bytes,
-            contents_bytes.clone(),
-        );
-        Self {
-            registry: Arc::new(registry),
-            reconciliations,
-            durations,
-            active,
-            working,
-            objects,
-            notifications,
-            fetches,
-            fetched_bytes,
-            evictions,
-            storage_bytes,
-            unreadable,
-            left_out,
-            contents,
-            contents_bytes,
-        }
+        self
+    }
+
+    fn add_objects(&mut self) -> Objects {
+        Objects::register(&mut self.0)
     }
 }
 
@@ -272,20 +288,23 @@ impl Metrics {
 
     /// Shows what the mirrors have done.
     pub fn observe_mirrors(&self, totals: MirrorTotals) {
-        self.fetches
+        self.mirrors
+            .fetches
             .inner()
             .store(totals.fetches, std::sync::atomic::Ordering::Relaxed);
-        self.fetched_bytes
+        self.mirrors
+            .fetched_bytes
             .inner()
             .store(totals.bytes, std::sync::atomic::Ordering::Relaxed);
-        self.evictions
+        self.mirrors
+            .evictions
             .inner()
             .store(totals.evictions, std::sync::atomic::Ordering::Relaxed);
         #[allow(
             clippy::cast_precision_loss,
             reason = "a metric of bytes needs no more than 52 bits"
         )]
-        self.storage_bytes.set(totals.stored as f64);
+        self.mirrors.storage_bytes.set(totals.stored as f64);
     }
 
     /// All metrics as text.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::conditions::{self, Truth};
 use super::failure::Step;
-use super::lifecycle::{self, AskedFor, Next, Settling, Verdict};
+use super::lifecycle::{self, AskedFor, Next, Settling, SignaturePolicy, Verdict};
 use super::report::shortened;
 use super::room;
 use crate::api::constraint_override::{MergedFile, OverrideState, OverrideStatus};
@@ -168,12 +168,12 @@ pub fn current_merged_file(previous: &ConstraintOverrideStatus) -> Option<&Merge
         .flatten()
 }
 
-/// The status after an attempt, and when to make the next. `verifies` tells whether something has to be signed.
+/// The status after an attempt, and when to make the next.
 #[must_use]
 pub fn settle(
     previous: &ConstraintOverrideStatus,
     asked: AskedFor<'_>,
-    verifies: bool,
+    policy: SignaturePolicy,
     now: Timestamp,
     outcome: lifecycle::Outcome<ConstraintSources, MergeDecision>,
 ) -> (ConstraintOverrideStatus, Next) {
@@ -183,7 +183,7 @@ pub fn settle(
         Failed(_, None) => None,
         Failed(_, Some(sources)) | Unchanged(sources) | Done(sources, _) => sources.signatures.as_deref(),
     };
-    settling.verified(verifies, signatures);
+    settling.verified(policy, signatures);
     let verdict = match outcome {
         lifecycle::Outcome::Failed(failure, sources) => {
             if let Some(sources) = sources {

@@ -30,10 +30,20 @@ pub struct AskedFor<'a> {
     pub requested_at: Option<&'a str>,
 }
 
+/// Whether something of the sources has to be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignaturePolicy {
+    /// Nothing is to be signed.
+    NotRequired,
+    /// The spec asks for signatures.
+    Required,
+}
+
 /// Whether results that follow from verified sources may stand: nothing is to be signed, or it was found to be.
 #[must_use]
-pub fn is_verified(status: &impl Observed, is_asked: bool) -> bool {
-    !is_asked || conditions::is_true(status.conditions(), condition::SOURCE_VERIFIED)
+pub fn is_verified(status: &impl Observed, policy: SignaturePolicy) -> bool {
+    policy == SignaturePolicy::NotRequired
+        || conditions::is_true(status.conditions(), condition::SOURCE_VERIFIED)
 }
 
 /// When to look again.
@@ -155,13 +165,13 @@ impl<'a, S: Observed> Settling<'a, S> {
 
     /// Tells by whom the sources are signed, where that was looked at in this attempt. What was told before stays otherwise,
     /// unless nothing is to be signed.
-    pub fn verified(&mut self, is_asked: bool, signatures: Option<&str>) {
+    pub fn verified(&mut self, policy: SignaturePolicy, signatures: Option<&str>) {
         if let Some(message) = signatures {
             let reason = reason::SUCCEEDED;
             self.conditions
                 .set(condition::SOURCE_VERIFIED, Truth::True, reason, message);
         }
-        if !is_asked {
+        if policy == SignaturePolicy::NotRequired {
             self.conditions.remove(condition::SOURCE_VERIFIED);
         }
     }

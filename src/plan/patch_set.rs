@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::build::{is_built, is_of};
 use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
-use super::lifecycle::{AskedFor, Next, Outcome, Settling, Verdict};
+use super::lifecycle::{AskedFor, Next, Outcome, Settling, SignaturePolicy, Verdict};
 use super::room;
 use crate::api::InputsDigest;
 use crate::api::build::{BuildRecord, BuildStatus, ImageStatus};
@@ -102,7 +102,7 @@ pub struct Policy<'a> {
     /// Whether there is a `spec.delivery`.
     pub delivers: bool,
     /// Whether something has to be signed.
-    pub verifies: bool,
+    pub signatures: SignaturePolicy,
     /// Bytes that the list of patches may have in the status, by [`room::for_list`].
     pub room: usize,
 }
@@ -153,7 +153,7 @@ pub fn settle(
             sources.signatures.as_deref()
         }
     };
-    settling.verified(policy.verifies, signatures);
+    settling.verified(policy.signatures, signatures);
     let (built, delivered) = match outcome {
         Outcome::Failed(failure, sources) => {
             if let Some(sources) = sources {
@@ -536,7 +536,7 @@ mod tests {
         merged: MergedPatches::Fail,
         builds: false,
         delivers: false,
-        verifies: false,
+        signatures: SignaturePolicy::NotRequired,
         room: 1 << 18,
     };
 
@@ -725,7 +725,7 @@ mod tests {
     #[test]
     fn what_is_not_signed_leaves_the_last_result_until_it_is() {
         let policy = Policy {
-            verifies: true,
+            signatures: SignaturePolicy::Required,
             ..POLICY
         };
         let after =
@@ -737,7 +737,7 @@ mod tests {
         let done = Outcome::Done(signed, checked(&[PatchState::Clean]));
         let (good, _) = after(&PatchSetStatus::default(), policy, done);
         assert_eq!(shown(&good)[3], "SourceVerified=True/Succeeded");
-        assert!(is_verified(&good, true));
+        assert!(is_verified(&good, SignaturePolicy::Required));
         let failure = Failure::stalled(Step::Verification, reason::SIGNATURE_MISSING, "no");
         let (refused, next) = after(&good, policy, Outcome::Failed(failure, Some(sources("b"))));
         assert_eq!(next, Next::Interval);
@@ -756,9 +756,11 @@ mod tests {
             (&good.upstream, &good.patched_tree, &good.inputs_digest)
         );
         // Back at what was good, it has to be verified again before that counts.
-        assert!(results_are_current(&refused, &"a".into()) && !is_verified(&refused, true));
+        assert!(
+            results_are_current(&refused, &"a".into()) && !is_verified(&refused, SignaturePolicy::Required)
+        );
         let (plain, _) = after(&refused, POLICY, Outcome::Unchanged(sources("a")));
-        assert!(is_verified(&plain, false));
+        assert!(is_verified(&plain, SignaturePolicy::NotRequired));
         assert!(conditions::find(&plain.conditions, condition::SOURCE_VERIFIED).is_none());
     }
 

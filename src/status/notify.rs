@@ -23,7 +23,7 @@ use super::events::{Note, instance};
 use super::fair_queue::{FairQueue, QueueLimits};
 use super::{Error, FIELD_MANAGER};
 use crate::api::GROUP;
-use crate::egress::Destinations;
+use crate::egress::{Destinations, causes};
 
 /// Annotations of an object that begin so go with its events.
 pub(crate) const FLUX_EVENT_GROUP: &str = "event.toolkit.fluxcd.io/";
@@ -305,22 +305,19 @@ async fn post(client: &Client, url: &Url, recorded: Instant, event: &Event) -> R
                 Receipt::Refused(reason) => return Err(reason),
                 taken => return Ok(taken),
             },
-            Err(error) => causes(&error.without_url()),
+            Err(error) => in_one_line(&error.without_url()),
         };
         tokio::time::sleep(waits.next().unwrap_or(TIMEOUT)).await;
     }
     Err(last)
 }
 
-/// An error with its causes, in one line.
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+/// An error with its causes.
+fn in_one_line(error: &reqwest::Error) -> String {
+    let mut causes: Vec<String> = causes(error).map(ToString::to_string).collect();
+    // An error of I/O says what the one that it holds says.
+    causes.dedup();
+    causes.join(": ")
 }
 
 #[cfg(test)]

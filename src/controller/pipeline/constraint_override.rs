@@ -24,7 +24,7 @@ use crate::plan::constraint_override::{
     self, ConstraintSources, MergeDecision, current_merged_file, merged, results_are_current, summary,
 };
 use crate::plan::inputs::Inputs;
-use crate::plan::lifecycle::{AskedFor, Next, is_verified};
+use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, is_verified};
 use crate::plan::{Failure, Outcome, Step, room};
 
 /// Names the computation that results follow from; changed where the same inputs give another result.
@@ -110,7 +110,7 @@ impl Reconciled for ConstraintOverride {
         now: Timestamp,
         outcome: Outcome<ConstraintSources, MergeDecision>,
     ) -> (ConstraintOverrideStatus, Next) {
-        constraint_override::settle(known, asked, self.verifies(), now, outcome)
+        constraint_override::settle(known, asked, self.signature_policy(), now, outcome)
     }
 }
 
@@ -200,14 +200,19 @@ fn sources(object: &ConstraintOverride, inputs: &ResolvedFiles) -> ConstraintSou
 
 impl ConstraintOverride {
     /// Whether something has to be signed.
-    fn verifies(&self) -> bool {
-        self.spec.verifications().next().is_some()
+    fn signature_policy(&self) -> SignaturePolicy {
+        match self.spec.verifications().next() {
+            Some(_) => SignaturePolicy::Required,
+            None => SignaturePolicy::NotRequired,
+        }
     }
 
     /// Whether the status has the results of these sources, and the merged file is there.
     async fn is_merged(&self, turn: &Turn<'_, Self>, sources: &ConstraintSources) -> Result<bool, Failure> {
         let status = turn.status();
-        if !results_are_current(&status, &sources.inputs_digest) || !is_verified(&*status, self.verifies()) {
+        if !results_are_current(&status, &sources.inputs_digest)
+            || !is_verified(&*status, self.signature_policy())
+        {
             return Ok(false);
         }
         match current_merged_file(&status) {

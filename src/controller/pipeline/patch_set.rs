@@ -15,7 +15,7 @@ use crate::controller::context::turn::Turn;
 use crate::ops::objects::{Shown, States};
 use crate::plan::build::is_complete;
 use crate::plan::conditions;
-use crate::plan::lifecycle::{AskedFor, Next, is_verified};
+use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, is_verified};
 use crate::plan::patch_set::{
     self, Built, Delivered, PatchSetProgress, Policy, Sources, image_is_current, is_planned, passes,
     results_are_current,
@@ -139,7 +139,7 @@ impl Reconciled for PatchSet {
             merged: self.spec.merged_patches,
             builds: self.spec.build.is_some(),
             delivers: self.spec.delivery.is_some(),
-            verifies: self.verifies(),
+            signatures: self.signature_policy(),
             room: room::for_list(&self.spec),
         };
         patch_set::settle(known, asked, policy, now, outcome)
@@ -192,13 +192,17 @@ async fn nothing_is_left(turn: &Turn<'_, PatchSet>) -> bool {
 
 impl PatchSet {
     /// Whether something has to be signed.
-    fn verifies(&self) -> bool {
-        self.spec.verifications().next().is_some()
+    fn signature_policy(&self) -> SignaturePolicy {
+        match self.spec.verifications().next() {
+            Some(_) => SignaturePolicy::Required,
+            None => SignaturePolicy::NotRequired,
+        }
     }
 
     /// Whether the status has the results of these sources.
     fn results(&self, status: &PatchSetStatus, sources: &Sources) -> Results {
-        if results_are_current(status, &sources.inputs_digest) && is_verified(status, self.verifies()) {
+        if results_are_current(status, &sources.inputs_digest) && is_verified(status, self.signature_policy())
+        {
             Results::Current
         } else {
             Results::Missing

@@ -310,7 +310,7 @@ mod tests {
             text in r#"[a\\"{}\[\],: 0-9]{0,200}"#,
             ends in prop::collection::vec(any::<usize>(), 0..9),
         ) {
-            rewritten(&text, Annotations::LeftOut, &ends);
+            rewritten(&text, AnnotationsKeeping::LeftOut, &ends);
         }
     }
 

@@ -98,7 +98,7 @@ async fn a_workflow_builds_the_image_and_is_followed_to_its_end() {
     );
 
     let build = told(&run);
-    build_as_told(&build, &build.inputs_digest);
+    build_as_told(&build, build.inputs_digest.as_str());
     end(&github, 0, "success");
     let ready = stage.ready("demo", "True", "Succeeded").await;
     assert_well_formed(&ready);
@@ -276,7 +276,7 @@ async fn a_run_of_what_was_asked_for_before_never_counts() {
     tokio::time::sleep(Duration::from_secs(7)).await;
     stage.ready("demo", "Unknown", "BuildCancelling").await;
     // It pushes what was asked for before, which takes the tag; its end lets the next one begin.
-    build_as_told(&former, &former.inputs_digest);
+    build_as_told(&former, former.inputs_digest.as_str());
     end(&github, 0, "success");
     let taken = stage.ready("demo", "False", "TagTaken").await;
     assert_ne!(build_of(&taken).inputs_digest, former.inputs_digest);

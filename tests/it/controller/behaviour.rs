@@ -77,7 +77,7 @@ async fn an_image_that_is_built_and_delivered_costs_nothing_but_looks_at_refs() 
         .unwrap();
     stage.apply("free", &service).await;
     let waiting = build::build_of(&stage.ready("free", "Unknown", "AwaitingImage").await);
-    build::build_as_told(&waiting, &waiting.inputs_digest);
+    build::build_as_told(&waiting, waiting.inputs_digest.as_str());
     stage.ready("free", "True", "Succeeded").await;
     // What was written comes back as a change once, and is looked at.
     tokio::time::sleep(Duration::from_secs(3)).await;

@@ -151,7 +151,7 @@ async fn another_ci_builds_from_the_published_source() {
         "{source}"
     );
 
-    build_as_told(&build, &build.inputs_digest);
+    build_as_told(&build, build.inputs_digest.as_str());
     let ready = stage.ready("demo", "True", "Succeeded").await;
     assert_well_formed(&ready);
     assert_eq!(shown(&ready, "ImageBuilt"), "True/Succeeded");
@@ -202,7 +202,7 @@ async fn a_patch_that_conflicts_leaves_the_image_as_it_is() {
     let mut spec = spec(&stage, &registry);
     stage.apply("demo", &spec).await;
     let build = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
-    build_as_told(&build, &build.inputs_digest);
+    build_as_told(&build, build.inputs_digest.as_str());
     let image = stage
         .ready("demo", "True", "Succeeded")
         .await
@@ -241,7 +241,7 @@ async fn an_image_that_was_built_from_something_else_does_not_count() {
     let message = &condition(&taken, "Ready").unwrap().message;
     assert!(message.contains("is built from sha256:other"), "{message}");
     assert_eq!(taken.status.unwrap().image, None);
-    build_as_told(&build, &build.inputs_digest);
+    build_as_told(&build, build.inputs_digest.as_str());
     stage.ready("demo", "True", "Succeeded").await;
 
     spec["build"]["image"]["tag"] = json!("{nope}");
@@ -353,7 +353,7 @@ async fn libraries_and_constraints_go_into_the_build_that_names_them() {
         std::fs::read_to_string(tree.join("upper-constraints.txt")).unwrap(),
         "alpha===1.1\n"
     );
-    build_as_told(&build, &build.inputs_digest);
+    build_as_told(&build, build.inputs_digest.as_str());
     let first = stage
         .ready("demo", "True", "Succeeded")
         .await

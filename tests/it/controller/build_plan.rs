@@ -300,5 +300,8 @@ async fn the_command_line_plans_as_the_controller_does() {
     assert!(moved.success());
     let again = stage.ready("demo", "Unknown", "AwaitingImage").await;
     let planned = document(&registry, &["--upstream", here], &text);
-    assert_eq!(planned["build"]["inputsDigest"], build_of(&again).inputs_digest);
+    assert_eq!(
+        planned["build"]["inputsDigest"],
+        build_of(&again).inputs_digest.as_str()
+    );
 }

@@ -34,7 +34,7 @@ async fn data(
 /// Has the image built that a `PatchSet` asks for.
 async fn build(stage: &Stage, name: &str) -> String {
     let build = build_of(&stage.ready(name, "Unknown", "AwaitingImage").await);
-    build_as_told(&build, &build.inputs_digest);
+    build_as_told(&build, build.inputs_digest.as_str());
     build.target.unwrap()
 }
 

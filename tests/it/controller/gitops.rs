@@ -57,7 +57,7 @@ fn deliver(stage: &Stage, registry: &Registry, git: &Value) -> Value {
 /// Has the image built that a `PatchSet` asks for, and gives its tag.
 async fn build(stage: &Stage, name: &str) -> String {
     let build = build_of(&stage.ready(name, "Unknown", "AwaitingImage").await);
-    build_as_told(&build, &build.inputs_digest);
+    build_as_told(&build, build.inputs_digest.as_str());
     build.target.unwrap().rsplit_once(':').unwrap().1.to_owned()
 }
 
@@ -266,7 +266,7 @@ async fn what_keeps_a_commit_from_the_branch_is_told_and_tried_again() {
     stage.apply("demo", &spec).await;
     let built = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
     stage.server.fail(Fault::Status(503));
-    build_as_told(&built, &built.inputs_digest);
+    build_as_told(&built, built.inputs_digest.as_str());
     let away = stage.ready("demo", "False", "Unreachable").await;
     assert_eq!(shown(&away, "Delivered"), "False/Unreachable");
     assert!(away.status.unwrap().delivered.unwrap().reference.contains(&tag));
@@ -959,7 +959,7 @@ async fn a_controller_that_looked_long_ago_brings_nothing_back() {
     stage.controller.restart();
     let next = stage.ready("demo", "Unknown", "AwaitingImage").await;
     let planned = build_of(&next);
-    build_as_told(&planned, &planned.inputs_digest);
+    build_as_told(&planned, planned.inputs_digest.as_str());
     let wanted = planned.target.unwrap();
     let is_delivered = |object: &PatchSet| {
         let delivered = object

@@ -78,7 +78,7 @@ async fn a_stock_wheel_keeps_an_image_from_counting() {
         distribution("openstack_demo", "0.9", false),
     ];
     let bad = repository
-        .image(Some(tag_of(&build)), &build.inputs_digest, stock)
+        .image(Some(tag_of(&build)), build.inputs_digest.as_str(), stock)
         .await;
     let refused = stage.ready("demo", "False", "StockInstalled").await;
     assert_well_formed(&refused);
@@ -100,7 +100,7 @@ async fn a_stock_wheel_keeps_an_image_from_counting() {
     // Another image under the tag is looked at when somebody asks.
     let fixed = vec![distribution("openstack_demo", "1.0.0", true)];
     let good = repository
-        .image(Some(tag_of(&build)), &build.inputs_digest, fixed)
+        .image(Some(tag_of(&build)), build.inputs_digest.as_str(), fixed)
         .await;
     ask(&stage, "one").await;
     let ready = stage.ready("demo", "True", "Succeeded").await;
@@ -147,7 +147,7 @@ async fn the_look_and_the_document_can_be_turned_off() {
     let image = repository
         .image(
             Some(tag_of(&build)),
-            &build.inputs_digest,
+            build.inputs_digest.as_str(),
             vec![b"this is no layer".repeat(100)],
         )
         .await;
@@ -203,7 +203,7 @@ async fn memory_does_not_grow_with_the_image() {
     ];
     assert!(layers[0].len() > 200_000_000);
     Repository::new(&registry, "demo")
-        .image(Some(tag_of(&build)), &build.inputs_digest, layers)
+        .image(Some(tag_of(&build)), build.inputs_digest.as_str(), layers)
         .await;
     stage.ready("demo", "True", "Succeeded").await;
     let grown = peak(&stage) - before;
@@ -219,7 +219,11 @@ async fn a_document_that_is_refused_is_told_and_tried_again() {
     let build = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
     let repository = Repository::new(&registry, "demo");
     let image = repository
-        .image(None, &build.inputs_digest, vec![distribution("x", "1", false)])
+        .image(
+            None,
+            build.inputs_digest.as_str(),
+            vec![distribution("x", "1", false)],
+        )
         .await;
     // Where the list of what is attached belongs, there is something else.
     let manifest = repository.get(&image).await.unwrap();
@@ -254,7 +258,7 @@ async fn an_image_that_vanished_is_missed_when_somebody_asks() {
     let repository = Repository::new(&registry, "demo");
     let layers = || vec![distribution("openstack_demo", "1.0.0", true)];
     let image = repository
-        .image(Some(tag_of(&build)), &build.inputs_digest, layers())
+        .image(Some(tag_of(&build)), build.inputs_digest.as_str(), layers())
         .await;
     let ready = stage.ready("demo", "True", "Succeeded").await;
     ask(&stage, "there").await;
@@ -272,7 +276,7 @@ async fn an_image_that_vanished_is_missed_when_somebody_asks() {
     assert_eq!(missed.status.as_ref().unwrap().image, None);
     assert_eq!(build_of(&missed).inputs_digest, build.inputs_digest);
     repository
-        .image(Some(tag_of(&build)), &build.inputs_digest, layers())
+        .image(Some(tag_of(&build)), build.inputs_digest.as_str(), layers())
         .await;
     let again = stage.ready("demo", "True", "Succeeded").await;
     assert_eq!(image_of(&again), image_of(&ready));
@@ -347,7 +351,7 @@ async fn libraries_of_libraries_come_along_and_circles_are_named() {
     // Each of them is in the document on the patches.
     let repository = Repository::new(&registry, "demo");
     let image = repository
-        .image(Some(tag_of(&build)), &build.inputs_digest, vec![])
+        .image(Some(tag_of(&build)), build.inputs_digest.as_str(), vec![])
         .await;
     stage.ready("demo", "True", "Succeeded").await;
     let (_, document) = repository.attached(&image).await.unwrap();

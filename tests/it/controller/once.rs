@@ -50,7 +50,7 @@ async fn an_image_that_is_found_is_tagged_and_delivered_in_the_same_reconciliati
     stage.apply("demo", &spec).await;
     let build = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
     let before = changes(&stage).await;
-    build_as_told(&build, &build.inputs_digest);
+    build_as_told(&build, build.inputs_digest.as_str());
     let ready = stage.ready("demo", "True", "Succeeded").await;
     assert_well_formed(&ready);
     assert_eq!(shown(&ready, "Delivered"), "True/Succeeded");
@@ -75,7 +75,9 @@ async fn patches_are_read_and_applied_once_also_for_an_image_and_its_document() 
     let tag = build.target.as_deref().unwrap().rsplit_once(':').unwrap().1;
     let installed = vec![distribution("openstack_demo", "1.0.0", true)];
     let repository = Repository::new(&registry, "demo");
-    repository.image(Some(tag), &build.inputs_digest, installed).await;
+    repository
+        .image(Some(tag), build.inputs_digest.as_str(), installed)
+        .await;
     stage.ready("demo", "True", "Succeeded").await;
 
     // Made again, the same object does all in one reconciliation: the image is there.

@@ -63,7 +63,7 @@ async fn an_image_gets_its_document_where_the_registry_tells_no_location() {
     stage.apply("demo", &spec(&stage, &registry.host)).await;
     let build = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
     let tag = build.target.as_deref().unwrap().rsplit_once(':').unwrap().1;
-    let image = registry.image("demo", Some(tag), &build.inputs_digest, b"");
+    let image = registry.image("demo", Some(tag), build.inputs_digest.as_str(), b"");
     let ready = stage.ready("demo", "True", "Succeeded").await;
     assert_well_formed(&ready);
     let attached = ready.status.unwrap().image.unwrap().sbom.unwrap();
@@ -82,7 +82,7 @@ async fn an_image_is_awaited_where_the_registry_hides_what_is_not_there() {
     stage.apply("demo", &spec(&stage, &registry.host)).await;
     let build = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
     let tag = build.target.as_deref().unwrap().rsplit_once(':').unwrap().1;
-    registry.image("demo", Some(tag), &build.inputs_digest, b"");
+    registry.image("demo", Some(tag), build.inputs_digest.as_str(), b"");
     stage.ready("demo", "True", "Succeeded").await;
 }
 
@@ -101,14 +101,14 @@ async fn immutable_tags_are_told_and_an_image_counts_without_its_document() {
     let build = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
     let tag = build.target.as_deref().unwrap().rsplit_once(':').unwrap().1;
     // Somebody else has attached something to it already.
-    let image = registry.image("elsewhere", None, &build.inputs_digest, b"");
+    let image = registry.image("elsewhere", None, build.inputs_digest.as_str(), b"");
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] }).to_string();
     let list = image.replace(':', "-");
     registry.state().manifests.insert(
         ("demo".to_owned(), list.clone()),
         (INDEX.to_owned(), index.clone().into_bytes()),
     );
-    registry.image("demo", Some(tag), &build.inputs_digest, b"");
+    registry.image("demo", Some(tag), build.inputs_digest.as_str(), b"");
     let told = message_of(&stage.ready("demo", "False", "TagTaken").await);
     assert!(
         told.contains(
@@ -217,7 +217,7 @@ async fn a_hostile_registry_fails_its_own_object_alone() {
     let tag = build.target.as_deref().unwrap().rsplit_once(':').unwrap().1;
     let by_digest = "/v2/demo/manifests/sha256:";
     moved.habit(Habit::instead(Method::GET, by_digest, led(307)));
-    moved.image("demo", Some(tag), &build.inputs_digest, b"");
+    moved.image("demo", Some(tag), build.inputs_digest.as_str(), b"");
     let refused = stage.ready("moved", "False", "RegistryRefused").await;
     assert!(
         message_of(&refused).contains("another server"),

@@ -101,7 +101,7 @@ async fn build(stage: &Stage, spec: &mut Value, greeting: &str) -> ImageStatus {
     spec["build"]["args"]["GREETING"] = json!(greeting);
     stage.apply("demo", spec).await;
     let told = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
-    build_as_told(&told, &told.inputs_digest);
+    build_as_told(&told, told.inputs_digest.as_str());
     let ready = stage.ready("demo", "True", "Succeeded").await;
     assert_well_formed(&ready);
     image(&ready)

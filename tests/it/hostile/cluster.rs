@@ -413,7 +413,7 @@ impl Cluster {
         let (repository, tag) = target.rsplit_once(':').unwrap();
         let (_, name) = repository.split_once('/').unwrap();
         crafted::Repository::new(&self.registry, name)
-            .image(Some(tag), &build.inputs_digest, layers)
+            .image(Some(tag), build.inputs_digest.as_str(), layers)
             .await;
     }
 

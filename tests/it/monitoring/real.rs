@@ -46,7 +46,7 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
     };
     stage.apply("good", &delivered("Automatic")).await;
     let build = build_of(&stage.ready("good", "Unknown", "AwaitingImage").await);
-    build_as_told(&build, &build.inputs_digest);
+    build_as_told(&build, build.inputs_digest.as_str());
     stage.ready("good", "True", "Succeeded").await;
     stage.config_map("theirs", &[("demo_tag", "mine")]).await;
     let mut undelivered = delivered("Automatic");

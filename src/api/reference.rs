@@ -1,6 +1,9 @@
 //! What objects refer to: each other, Secrets, ConfigMaps and Flux's sources.
 
-use kube::KubeSchema;
+use std::fmt;
+use std::str::FromStr;
+
+use kube::{KubeSchema, ResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +68,56 @@ pub struct SourceReference {
     pub namespace: Option<String>,
 }
 
+/// Namespace and name of an object: `NAMESPACE/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+/// A text is not the namespace and name of an object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not NAMESPACE/NAME")]
+pub struct ObjectKeyError(String);
+
+impl ObjectKey {
+    /// The key of an object in a namespace.
+    #[must_use]
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    /// The key of an object that was read.
+    #[must_use]
+    pub fn of_object(object: &impl ResourceExt) -> Self {
+        Self::new(object.namespace().unwrap_or_default(), object.name_any())
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl FromStr for ObjectKey {
+    type Err = ObjectKeyError;
+
+    fn from_str(text: &str) -> Result<Self, ObjectKeyError> {
+        match text.split_once('/') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Ok(Self::new(namespace, name))
+            }
+            _ => Err(ObjectKeyError(text.to_owned())),
+        }
+    }
+}
+
 /// An object that something may refer to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Referent {
@@ -91,4 +144,18 @@ pub enum ReferentKind {
     PatchSet,
     /// A `ConstraintOverride`.
     ConstraintOverride,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_is_written() {
+        let key = ObjectKey::new("ours", "glance");
+        assert_eq!(key.to_string().parse(), Ok(key));
+        for wrong in ["", "ours", "/glance", "ours/", "a/b/c"] {
+            assert!(wrong.parse::<ObjectKey>().is_err(), "{wrong}");
+        }
+    }
 }

@@ -80,8 +80,8 @@ pub fn is_under_way(planned: &BuildStatus) -> bool {
 }
 
 /// The attempt under way at what is not wanted any more.
-pub fn superseded_build<'a>(known: &'a PatchSetStatus, planned: &BuildStatus) -> Option<&'a BuildStatus> {
-    let former = known.build.as_ref()?;
+pub fn superseded_build<'a>(status: &'a PatchSetStatus, planned: &BuildStatus) -> Option<&'a BuildStatus> {
+    let former = status.build.as_ref()?;
     (is_under_way(former) && !is_same(former, planned)).then_some(former)
 }
 

@@ -14,12 +14,12 @@ use super::engine::{self, BuildEngine, CANCEL_WITHIN};
 use super::task::BuildTask;
 use crate::api::build::{Attempt, Build, BuildStatus, Builder};
 use crate::api::duration::DurationError;
+use crate::api::reference::ObjectKey;
 use crate::api::{InputsDigest, PatchSet, reason};
 use crate::build::{JobOrder, check_pod_template, job, labels, name};
 use crate::controller::context::Context;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::service_account::service_account;
-use crate::controller::state::build_places::Waiting;
 use crate::controller::state::jobs::{inputs_of, is_active, number_of, target_of};
 use crate::plan::attempt::{Seen, begin_attempt};
 use crate::plan::conditions::seconds;
@@ -106,11 +106,8 @@ impl BuildEngine for JobEngine<'_> {
             Err(failure) => return Ok(Built::Failed(failure, Some(planned))),
         };
         let name = name(&patch_set.name_any(), &planned.inputs_digest, number);
-        let waiting = Waiting {
-            namespace: self.task.turn.namespace(),
-            name: patch_set.name_any(),
-        };
-        if let Err(queued) = context.jobs.take_place(&waiting, &name) {
+        let key = ObjectKey::of_object(patch_set);
+        if let Err(queued) = context.jobs.take_place(&key, &name) {
             let next = Next::After(ASK_AGAIN);
             return Ok(Built::Awaited(
                 planned,
@@ -119,7 +116,7 @@ impl BuildEngine for JobEngine<'_> {
                 next,
             ));
         }
-        let (namespace, inputs) = (&waiting.namespace, &planned.inputs_digest);
+        let (namespace, inputs) = (&key.namespace, &planned.inputs_digest);
         let uid = patch_set.uid().unwrap_or_default();
         if let Err(failure) = context.jobs.start(namespace, &uid, inputs, &manifest).await {
             context.jobs.give_up(namespace, &name);
@@ -147,7 +144,7 @@ impl JobEngine<'_> {
 
 /// The newest attempt: that of the status, or one whose Job was created before the status could be written.
 fn newest_attempt(
-    known: Option<Attempt>,
+    recorded: Option<Attempt>,
     jobs: &[Arc<Job>],
     inputs: &InputsDigest,
     target: &str,
@@ -159,9 +156,9 @@ fn newest_attempt(
         .filter_map(|job| Some((number_of(job)?, job)))
         .max_by_key(|(number, _)| *number);
     match job {
-        Some((number, job)) if known.as_ref().is_none_or(|known| known.number < number) => {
+        Some((number, job)) if recorded.as_ref().is_none_or(|recorded| recorded.number < number) => {
             let started = job.creation_timestamp().map_or(now, |Time(at)| at);
-            let attempt = begin_attempt(number, job.name_any(), known.as_ref(), started);
+            let attempt = begin_attempt(number, job.name_any(), recorded.as_ref(), started);
             // One that is being removed, or pushes to another tag, only has taken the number.
             let is_other = job.metadata.deletion_timestamp.is_some() || target_of(job) != Some(target);
             Some(Attempt {
@@ -169,7 +166,7 @@ fn newest_attempt(
                 ..attempt
             })
         }
-        _ => known,
+        _ => recorded,
     }
 }
 

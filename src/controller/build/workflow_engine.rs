@@ -228,7 +228,7 @@ impl<'a> WorkflowEngine<'a> {
     /// Follows an attempt: asks for its run where none was asked for, looks for it, and looks at it.
     async fn follow_run(&self, planned: &BuildStatus, attempt: &mut Attempt) -> Result<Followed, Failure> {
         let request = RequestId::parse(&attempt.name).map_err(|error| failure_of_github(&error))?;
-        let found = match (attempt.run, self.memory.known(request.as_str())) {
+        let found = match (attempt.run, self.memory.state_of(request.as_str())) {
             (Some(id), _) => match self
                 .in_time(self.client.look_at_run(&self.workflow, RunId(id)))
                 .await?
@@ -386,7 +386,7 @@ impl<'a> WorkflowEngine<'a> {
         planned: &BuildStatus,
     ) -> Result<Option<String>, Failure> {
         let request = RequestId::parse(&attempt.name).map_err(|error| failure_of_github(&error))?;
-        let run = match (attempt.run, self.memory.known(request.as_str())) {
+        let run = match (attempt.run, self.memory.state_of(request.as_str())) {
             (Some(id), _) => RunId(id),
             (None, RequestState::Fresh) => return Ok(None),
             (None, RequestState::Asked(at) | RequestState::Answered(at)) => {

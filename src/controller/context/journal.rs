@@ -42,7 +42,7 @@ pub struct Journal<'a, K: Reconciled> {
     statuses: &'a Statuses<K>,
     object: &'a K,
     asked: AskedFor<'a>,
-    known: Mutex<SeenStatus<Arc<K::Status>>>,
+    last_written: Mutex<SeenStatus<Arc<K::Status>>>,
 }
 
 impl<'a, K: Reconciled> Journal<'a, K> {
@@ -59,13 +59,13 @@ impl<'a, K: Reconciled> Journal<'a, K> {
                 generation: meta.generation.unwrap_or_default(),
                 requested_at: object.annotations().get(REQUESTED_AT).map(String::as_str),
             },
-            known: Mutex::new(newer.unwrap_or_else(|| seen(object))),
+            last_written: Mutex::new(newer.unwrap_or_else(|| seen(object))),
         }
     }
 
     /// The status as it is now.
     pub fn status(&self) -> Arc<K::Status> {
-        self.known().status
+        self.last_written().status
     }
 
     /// Whether somebody asks for a look that no status has answered yet.
@@ -80,9 +80,11 @@ impl<'a, K: Reconciled> Journal<'a, K> {
     ///
     /// Where the status could not be written: nothing that relies on it may be done then.
     pub async fn record(&self, outcome: Outcome<K::Sources, K::Done>) -> Result<Next, Interrupted> {
-        let known = self.status();
-        let (status, next) = self.object.settle(&known, self.asked, Timestamp::now(), outcome);
-        if status != *known {
+        let previous = self.status();
+        let (status, next) = self
+            .object
+            .settle(&previous, self.asked, Timestamp::now(), outcome);
+        if status != *previous {
             self.write(&status).await?;
         }
         Ok(next)
@@ -94,9 +96,9 @@ impl<'a, K: Reconciled> Journal<'a, K> {
     ///
     /// Where that was not possible, or is not known to have been.
     pub async fn write(&self, status: &K::Status) -> Result<(), Interrupted> {
-        let (client, object, known) = (&self.context.client, self.object, self.known());
-        let is_known = |now: &K| seen(now).status == known.status;
-        let writing = writer::write(client, object, known.version.as_deref(), status, is_known);
+        let (client, object, last) = (&self.context.client, self.object, self.last_written());
+        let is_known = |now: &K| seen(now).status == last.status;
+        let writing = writer::write(client, object, last.version.as_deref(), status, is_known);
         let stored = match tokio::time::timeout(API_TIMEOUT, writing).await {
             Ok(Ok(Written::Stored(stored))) => stored,
             Ok(Ok(Written::Gone)) => return Err(Interrupted::Overtaken),
@@ -115,8 +117,8 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         let written = seen(stored.as_ref());
         let uid = object.uid().unwrap_or_default();
         self.statuses.wrote(uid, written.clone());
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = written;
-        self.tell(&known.status, status, &stored).await;
+        *self.last_written.lock().unwrap_or_else(PoisonError::into_inner) = written;
+        self.tell(&last.status, status, &stored).await;
         Ok(())
     }
 
@@ -143,8 +145,11 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         }
     }
 
-    fn known(&self) -> SeenStatus<Arc<K::Status>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn last_written(&self) -> SeenStatus<Arc<K::Status>> {
+        self.last_written
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 

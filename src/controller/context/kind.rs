@@ -83,7 +83,7 @@ pub trait Reconciled:
     /// The status that an attempt leads to.
     fn settle(
         &self,
-        known: &Self::Status,
+        previous: &Self::Status,
         asked: AskedFor<'_>,
         now: Timestamp,
         outcome: Outcome<Self::Sources, Self::Done>,

@@ -177,7 +177,7 @@ async fn with_pull_request(
         options,
         head: &push.branch,
         base: &base,
-        known: status.proposed.as_ref(),
+        proposed: status.proposed.as_ref(),
     };
     match placed {
         Placed::Proposed {

@@ -34,7 +34,7 @@ pub struct WantedPullRequest<'a> {
     pub head: &'a str,
     pub base: &'a str,
     /// What the status tells of it.
-    pub known: Option<&'a ProposalStatus>,
+    pub proposed: Option<&'a ProposalStatus>,
 }
 
 impl WantedPullRequest<'_> {
@@ -46,15 +46,17 @@ impl WantedPullRequest<'_> {
         message: Option<&str>,
     ) -> Result<OpenPullRequest, Failure> {
         let client = self.client().await?;
-        let told = self.known.filter(|known| known.reference == proposal.reference);
-        let address = told.and_then(|known| known.pull_request.as_ref());
+        let former = self
+            .proposed
+            .filter(|former| former.reference == proposal.reference);
+        let address = former.and_then(|former| former.pull_request.as_ref());
         let is_asked = self.turn.budget.is_asked_for();
         if message.is_none() || (address.is_some() && !is_asked) {
             let found = self.in_time(client.find(self.head, self.base)).await?;
             if let Some(found) = found {
                 let is_told = address == Some(&found.url);
                 // What people made of its title and text stays until there is a new commit of this controller.
-                let is_same = message.is_none() || told.is_some_and(|known| known.git == proposal.git);
+                let is_same = message.is_none() || former.is_some_and(|former| former.git == proposal.git);
                 match found.state {
                     PullRequestState::Open if is_same && (is_told || message.is_none()) => {
                         let lacks = self.labelled(&client, found.number).await;
@@ -96,7 +98,7 @@ impl WantedPullRequest<'_> {
 
     /// Adds the labels that the status says are missing; those that people took away stay away.
     async fn labelled(&self, client: &PullRequestClient, number: u64) -> Option<MissingLabels> {
-        let missing = self.known.map_or(&[][..], |known| &known.missing_labels);
+        let missing = self.proposed.map_or(&[][..], |proposed| &proposed.missing_labels);
         let wanted = &self.options.labels;
         let missing: Vec<String> = missing
             .iter()

@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use crate::api::common::LocalReference;
+use crate::api::reference::ObjectKey;
 use crate::api::{InputsDigest, reason};
 use crate::controller::state::contents::ObjectData;
 use crate::controller::state::references::References;
@@ -12,8 +13,7 @@ use crate::plan::{Failure, Step};
 
 /// A Secret that a spec names, with what it holds. It is shown by its name alone.
 pub struct NamedSecret {
-    namespace: String,
-    name: String,
+    key: ObjectKey,
     data: Arc<ObjectData>,
 }
 
@@ -52,8 +52,7 @@ impl NamedSecret {
         let name = &reference.name;
         Ok(Self {
             data: references.secret(namespace, name).await?,
-            namespace: namespace.to_owned(),
-            name: name.clone(),
+            key: ObjectKey::new(namespace, name),
         })
     }
 
@@ -75,12 +74,12 @@ impl NamedSecret {
 
     /// Its namespace.
     pub fn namespace(&self) -> &str {
-        &self.namespace
+        &self.key.namespace
     }
 
     /// Its name in its namespace.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.key.name
     }
 
     /// All that it holds.
@@ -119,6 +118,6 @@ impl NamedSecret {
 
 impl Display for NamedSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secret {}/{}", self.namespace, self.name)
+        write!(f, "Secret {}", self.key)
     }
 }

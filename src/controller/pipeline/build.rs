@@ -114,8 +114,8 @@ async fn external(task: &BuildTask<'_>, mut planned: BuildStatus) -> Built {
 
 /// When to look again for an image that somebody else builds: the longer it has been waited for, the later, so that many that are
 /// never built cost little.
-fn look_again(known: &PatchSetStatus, interval: Duration, now: Timestamp) -> Duration {
-    let since = conditions::find(&known.conditions, condition::IMAGE_BUILT)
+fn look_again(status: &PatchSetStatus, interval: Duration, now: Timestamp) -> Duration {
+    let since = conditions::find(&status.conditions, condition::IMAGE_BUILT)
         .filter(|built| built.reason.parse() == Ok(reason::AWAITING_IMAGE))
         .map_or(now, |built| built.last_transition_time.0);
     let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();

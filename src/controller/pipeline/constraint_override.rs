@@ -105,12 +105,12 @@ impl Reconciled for ConstraintOverride {
 
     fn settle(
         &self,
-        known: &ConstraintOverrideStatus,
+        previous: &ConstraintOverrideStatus,
         asked: AskedFor<'_>,
         now: Timestamp,
         outcome: Outcome<ConstraintSources, MergeDecision>,
     ) -> (ConstraintOverrideStatus, Next) {
-        constraint_override::settle(known, asked, self.signature_policy(), now, outcome)
+        constraint_override::settle(previous, asked, self.signature_policy(), now, outcome)
     }
 }
 

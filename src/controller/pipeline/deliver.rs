@@ -213,16 +213,16 @@ fn not_wanted_any_more(image: &ImageStatus) -> Delivered {
 }
 
 /// With the time since when it is there.
-fn with_first_delivery_time(status: DeliveryStatus, known: &PatchSetStatus) -> DeliveryStatus {
-    let before = known.delivered.as_ref().filter(|before| {
+fn with_first_delivery_time(delivered: DeliveryStatus, status: &PatchSetStatus) -> DeliveryStatus {
+    let before = status.delivered.as_ref().filter(|before| {
         (&before.reference, &before.config_map, &before.prefix)
-            == (&status.reference, &status.config_map, &status.prefix)
+            == (&delivered.reference, &delivered.config_map, &delivered.prefix)
     });
     match before {
         Some(before) => DeliveryStatus {
             delivered_at: before.delivered_at.clone(),
-            ..status
+            ..delivered
         },
-        None => status,
+        None => delivered,
     }
 }

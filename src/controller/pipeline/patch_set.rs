@@ -128,7 +128,7 @@ impl Reconciled for PatchSet {
 
     fn settle(
         &self,
-        known: &PatchSetStatus,
+        previous: &PatchSetStatus,
         asked: AskedFor<'_>,
         now: Timestamp,
         outcome: Outcome<Sources, PatchSetProgress>,
@@ -142,7 +142,7 @@ impl Reconciled for PatchSet {
             signatures: self.signature_policy(),
             room: room::for_list(&self.spec),
         };
-        patch_set::settle(known, asked, policy, now, outcome)
+        patch_set::settle(previous, asked, policy, now, outcome)
     }
 }
 

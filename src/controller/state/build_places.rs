@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::api::reference::ObjectKey;
+
 /// How long who waits keeps its place in the queue without asking again: some polls of a build that is queued.
 const KEPT: Duration = Duration::from_secs(180);
 
@@ -67,22 +69,15 @@ impl fmt::Display for Queued {
     }
 }
 
-/// A `PatchSet` whose build waits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Waiting {
-    pub namespace: String,
-    pub name: String,
-}
-
-/// The builds that wait, in the order in which they came, with the time when each last asked.
+/// The `PatchSet`s whose builds wait, in the order in which they came, with the time when each last asked.
 #[derive(Debug, Default)]
-pub struct BuildQueue(Vec<(Waiting, Instant)>);
+pub struct BuildQueue(Vec<(ObjectKey, Instant)>);
 
 impl BuildQueue {
     /// Asks for a place. Where it is given, it does not wait any more; where not, it waits behind those that came before.
     pub fn ask(
         &mut self,
-        build: &Waiting,
+        build: &ObjectKey,
         under_way: &UnderWay,
         limits: BuildLimits,
         now: Instant,
@@ -109,20 +104,20 @@ impl BuildQueue {
     }
 
     /// Takes a build out that does not wait any more.
-    fn leave(&mut self, build: &Waiting) {
+    fn leave(&mut self, build: &ObjectKey) {
         self.0.retain(|(waiting, _)| waiting != build);
     }
 
     /// Takes builds out that do not wait any more.
-    pub fn retain(&mut self, waits: impl Fn(&Waiting) -> bool) {
+    pub fn retain(&mut self, waits: impl Fn(&ObjectKey) -> bool) {
         self.0.retain(|(waiting, _)| waits(waiting));
     }
 
     /// Those that may begin now. The namespace with the fewest builds is next, and in it who came first, so that a namespace
     /// with many builds does not hold up one with few.
-    pub fn next(&self, under_way: &UnderWay, limits: BuildLimits) -> Vec<Waiting> {
+    pub fn next(&self, under_way: &UnderWay, limits: BuildLimits) -> Vec<ObjectKey> {
         let mut under_way = under_way.clone();
-        let mut waiting: Vec<&Waiting> = self.0.iter().map(|(waiting, _)| waiting).collect();
+        let mut waiting: Vec<&ObjectKey> = self.0.iter().map(|(waiting, _)| waiting).collect();
         let mut turns = Vec::new();
         while under_way.in_all(limits) < limits.in_all {
             let next = waiting
@@ -152,8 +147,8 @@ mod tests {
         }
     }
 
-    fn build(namespace: &str, number: usize) -> Waiting {
-        Waiting {
+    fn build(namespace: &str, number: usize) -> ObjectKey {
+        ObjectKey {
             namespace: namespace.to_owned(),
             name: number.to_string(),
         }

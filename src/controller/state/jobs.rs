@@ -18,9 +18,9 @@ use serde_json::Value;
 
 use super::api_server::{API_TIMEOUT, Guarded, within_limit};
 use super::build_log::tail;
-use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay, Waiting};
+use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
 use super::references::{ReferentChanges, WatchScope};
-use crate::api::reference::{Referent, ReferentKind};
+use crate::api::reference::{ObjectKey, Referent, ReferentKind};
 use crate::api::{GROUP, InputsDigest, PatchSet, reason};
 use crate::build::{INPUTS_ANNOTATION, MANAGED_BY, TARGET_ANNOTATION};
 use crate::plan::attempt::Seen;
@@ -51,8 +51,8 @@ struct JobPlaces {
 /// What the watch of Jobs does not show.
 #[derive(Default)]
 struct Taken {
-    /// Jobs that were started and that the watch has not shown yet, by namespace and name.
-    started: HashSet<(String, String)>,
+    /// Jobs that were started and that the watch has not shown yet.
+    started: HashSet<ObjectKey>,
     queue: BuildQueue,
 }
 
@@ -139,14 +139,12 @@ impl BuildJobs {
 
     /// Takes a place for a Job of a `PatchSet`, where the bounds leave one and it is its turn: it is given back when the
     /// watch shows the Job, or by [`BuildJobs::give_up`]. Where it has to wait, the `PatchSet` is woken when its turn comes.
-    pub fn take_place(&self, patch_set: &Waiting, job: &str) -> Result<(), Queued> {
+    pub fn take_place(&self, patch_set: &ObjectKey, job: &str) -> Result<(), Queued> {
         let mut taken = self.places.taken();
         let under_way = self.places.under_way(&mut taken);
         let limits = self.places.limits;
         taken.queue.ask(patch_set, &under_way, limits, Instant::now())?;
-        taken
-            .started
-            .insert((patch_set.namespace.clone(), job.to_owned()));
+        taken.started.insert(ObjectKey::new(&patch_set.namespace, job));
         Ok(())
     }
 
@@ -314,7 +312,7 @@ impl JobPlaces {
     /// Gives the place of a Job back that the watch shows or that was not made, and wakes those whose turn it is, and no others.
     fn give_back(&self, namespace: &str, name: &str) {
         let mut taken = self.taken();
-        taken.started.remove(&(namespace.to_owned(), name.to_owned()));
+        taken.started.remove(&ObjectKey::new(namespace, name));
         if taken.queue.is_empty() {
             return;
         }
@@ -331,9 +329,11 @@ impl JobPlaces {
 
     /// How many builds are under way: Jobs of `PatchSet`s that live, whoever else gives a Job our labels.
     fn under_way(&self, taken: &mut Taken) -> UnderWay {
-        taken
-            .started
-            .retain(|(namespace, name)| self.jobs.get(&ObjectRef::new(name).within(namespace)).is_none());
+        taken.started.retain(|job| {
+            self.jobs
+                .get(&ObjectRef::new(&job.name).within(&job.namespace))
+                .is_none()
+        });
         taken.queue.retain(|waiting| {
             let patch_set = self.patch_set(&waiting.namespace, &waiting.name);
             patch_set.is_some_and(|patch_set| {
@@ -349,7 +349,7 @@ impl JobPlaces {
             .filter(|job| is_active(job) && self.is_of_living(job))
             .map(|job| job.namespace().unwrap_or_default());
         shown
-            .chain(taken.started.iter().map(|(namespace, _)| namespace.clone()))
+            .chain(taken.started.iter().map(|job| job.namespace.clone()))
             .collect()
     }
 

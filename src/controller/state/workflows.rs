@@ -11,11 +11,12 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
 use super::api_server::Guarded;
-use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay, Waiting};
+use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
 use super::recent::{ClientCache, Recent};
 use crate::actions::{ActionsClient, RunId, Workflow};
 use crate::api::PatchSet;
 use crate::api::build::{Attempt, Engine};
+use crate::api::reference::ObjectKey;
 
 /// How long the watch may take to show an attempt that was put into the status.
 const BEGINS_WITHIN: Duration = Duration::from_secs(60);
@@ -79,7 +80,7 @@ impl Workflows {
     }
 
     /// What is known of a request; one from before this process began may have been asked for until now.
-    pub fn known(&self, request: &str) -> RequestState {
+    pub fn state_of(&self, request: &str) -> RequestState {
         let asked = || RequestState::Asked(Instant::now());
         self.requests.get_or_put(request.to_owned(), asked)
     }
@@ -125,15 +126,12 @@ impl Workflows {
         active.remove(&this);
         let namespaces = active.into_iter().filter_map(|object| object.namespace);
         let under_way: UnderWay = namespaces.collect();
-        let waiting = Waiting {
-            namespace: patch_set.namespace().unwrap_or_default(),
-            name: patch_set.name_any(),
-        };
+        let key = ObjectKey::of_object(patch_set);
         queue.retain(|waiting| {
             let object = store.get(&ObjectRef::new_with(&waiting.name, ()).within(&waiting.namespace));
             object.is_some_and(|object| object.0.as_ref().is_ok_and(|object| !object.spec.suspend))
         });
-        queue.ask(&waiting, &under_way, limits, Instant::now())?;
+        queue.ask(&key, &under_way, limits, Instant::now())?;
         beginning.insert(this, Instant::now());
         Ok(())
     }

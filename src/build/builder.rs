@@ -1,4 +1,5 @@
-//! What the container that builds is given: a program, its arguments, its environment and its rights.
+//! What the container that builds is given: a program, its arguments, its environment and its
+//! rights.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,8 @@ exec buildctl-daemonless.sh build --progress plain --frontend dockerfile.v0 \
     --local "context=$WORKSPACE/context" --local "dockerfile=$WORKSPACE/context" "$@"
 "#;
 
-/// The same with buildah. An image for several platforms is a list, which is pushed with all that it names.
+/// The same with buildah. An image for several platforms is a list, which is pushed with all that
+/// it names.
 const BUILDAH: &str = r#"set -eu
 printf '%s' "$REGISTRIES_CONF" >"$WORKSPACE/registries.conf"
 export CONTAINERS_REGISTRIES_CONF="$WORKSPACE/registries.conf"
@@ -60,8 +62,8 @@ pub(super) fn container(order: &JobOrder<'_>) -> Container {
     }
 }
 
-/// No profile. Both builders mount, and make namespaces, which the profiles that runtimes bring (and the kubelet gives to all with
-/// `seccompDefault`) forbid.
+/// No profile. Both builders mount, and make namespaces, which the profiles that runtimes bring
+/// (and the kubelet gives to all with `seccompDefault`) forbid.
 fn unconfined() -> Value {
     json!({ "type": "Unconfined" })
 }

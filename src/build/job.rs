@@ -19,19 +19,21 @@ pub const INPUTS_ANNOTATION: &str = "patching.c5c3.io/inputs";
 /// The annotation that says what a Job pushes to.
 pub const TARGET_ANNOTATION: &str = "patching.c5c3.io/target";
 
-/// The most characters of the `PatchSet`'s name in that of a Job. A Job's name goes into its pods' labels, and those hold
-/// 63 (RFC 1123).
+/// The most characters of the `PatchSet`'s name in that of a Job. A Job's name goes into its pods'
+/// labels, and those hold 63 (RFC 1123).
 const LONGEST_NAME: usize = 40;
 
 /// Digits of the inputs digest in a Job's name.
 const DIGITS: usize = 10;
 
-/// The name of an attempt's Job: the same attempt has the same name, so that it is not started twice.
+/// The name of an attempt's Job: the same attempt has the same name, so that it is not started
+/// twice.
 #[must_use]
 pub fn name(patch_set: &str, inputs_digest: &InputsDigest, number: u32) -> String {
     let digits = inputs_digest.digits(DIGITS);
     let stem: String = patch_set.chars().take(LONGEST_NAME).collect();
-    // A pod's name, which starts with that of its Job, may have dots, and a label's value may not end in one.
+    // A pod's name, which starts with that of its Job, may have dots, and a label's value may not
+    // end in one.
     format!("{}-{digits}-{number}", stem.trim_end_matches(['.', '-']))
 }
 
@@ -101,7 +103,8 @@ pub fn job(order: &JobOrder<'_>) -> Value {
             "ownerReferences": [order.owner],
         },
         "spec": {
-            // Attempts are counted and spaced by the controller. A pod that the cluster takes away is no failed attempt.
+            // Attempts are counted and spaced by the controller. A pod that the cluster takes away
+            // is no failed attempt.
             "backoffLimit": 0,
             "podFailurePolicy": { "rules": [{
                 "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }],

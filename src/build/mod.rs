@@ -1,7 +1,8 @@
-//! What a builder is asked for, as values: the manifest of a Kubernetes Job, or a document for another CI.
+//! What a builder is asked for, as values: the manifest of a Kubernetes Job, or a document for
+//! another CI.
 //!
-//! A Job builds one image from what a plan names by digest, pushes it under the plan's tag, and ends. Whether it did is
-//! read off the registry alone.
+//! A Job builds one image from what a plan names by digest, pushes it under the plan's tag, and
+//! ends. Whether it did is read off the registry alone.
 
 mod builder;
 mod job;

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-/// Lays `over` over `base`: objects are merged key by key, a null removes, lists whose elements all have a `name` are merged
-/// by it, and anything else is replaced. That is what a strategic merge patch does with the lists of a pod template
-/// that users touch (containers, env, volumes, imagePullSecrets); `volumeMounts` are merged by `mountPath`, as there.
+/// Lays `over` over `base`: objects are merged key by key, a null removes, lists whose elements all
+/// have a `name` are merged by it, and anything else is replaced. That is what a strategic merge
+/// patch does with the lists of a pod template that users touch (containers, env, volumes,
+/// imagePullSecrets); `volumeMounts` are merged by `mountPath`, as there.
 pub fn overlay(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {

@@ -1,4 +1,5 @@
-//! What a `build.job.podTemplate` may hold, so that a build gets no right that whoever runs the controller did not give.
+//! What a `build.job.podTemplate` may hold, so that a build gets no right that whoever runs the
+//! controller did not give.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +11,8 @@ use crate::text::printable;
 pub enum PodTemplatePolicy {
     /// Anything: whoever may write a `PatchSet` may run any pod in its namespace.
     Allowed,
-    /// What says where a build runs, how much it may take and what it caches, and the security context that the builders need.
+    /// What says where a build runs, how much it may take and what it caches, and the security
+    /// context that the builders need.
     #[default]
     Restricted,
     /// Nothing.
@@ -44,7 +46,8 @@ const LONGEST_NAME: usize = 60;
 
 /// Refuses what the policy does not allow.
 ///
-/// What is not listed is refused, also where it is null, because that takes away what the controller set.
+/// What is not listed is refused, also where it is null, because that takes away what the
+/// controller set.
 ///
 /// # Errors
 ///
@@ -63,7 +66,8 @@ pub fn check_pod_template(template: &Value, policy: PodTemplatePolicy) -> Result
     }
 }
 
-/// What a value may be. A null, which removes what the controller set, may stand for each value that is listed.
+/// What a value may be. A null, which removes what the controller set, may stand for each value
+/// that is listed.
 enum Rule {
     /// Anything: it names nothing but nodes, quantities and labels.
     Any,
@@ -298,8 +302,8 @@ mod tests {
         assert!(refused(&template).contains("spec.hostUsers"));
     }
 
-    /// Objects of a template: how a message names them, where the schema has their fields, which of these are allowed, and a
-    /// template with such an object.
+    /// Objects of a template: how a message names them, where the schema has their fields, which of
+    /// these are allowed, and a template with such an object.
     type PolicyPlace = (&'static str, &'static str, &'static str, fn(&Value) -> Value);
 
     const PLACES: [PolicyPlace; 8] = [
@@ -360,7 +364,8 @@ mod tests {
         lifecycle shareProcessNamespace dnsConfig nodeName runtimeClassName procMount sysctls seLinuxOptions \
         mountPropagation claims ports";
 
-    /// Each field of a pod that Kubernetes has, but for those of the tests above, is refused: with any value, and with null.
+    /// Each field of a pod that Kubernetes has, but for those of the tests above, is refused: with
+    /// any value, and with null.
     #[test]
     fn nothing_else_is() {
         let schema = PodTemplate::json_schema(&mut SchemaGenerator::default()).to_value();

@@ -10,7 +10,8 @@ use kube::runtime::watcher::{Error, Event};
 const LISTS_WITHIN: Duration = Duration::from_secs(120);
 /// How long a watch may fail before the process counts as not ready.
 const FAILS_FOR: Duration = Duration::from_secs(30);
-/// A watch without a failure for this time works. It is tried again at least each minute while it fails.
+/// A watch without a failure for this time works. It is tried again at least each minute while it
+/// fails.
 const RECOVERED_AFTER: Duration = Duration::from_secs(90);
 
 /// How long work has waited although nothing else was begun or ended; `None` where nothing waits.
@@ -37,7 +38,8 @@ impl Debug for Inner {
 }
 
 impl Health {
-    /// Tells whether the process waits for the Lease: then it is ready, because it stands by as it should.
+    /// Tells whether the process waits for the Lease: then it is ready, because it stands by as it
+    /// should.
     pub fn set_standing_by(&self, stands_by: bool) {
         self.lock().stands_by = stands_by;
     }
@@ -50,8 +52,8 @@ impl Health {
         watch
     }
 
-    /// Takes a queue into account: the process counts as dead once work waited for `longest` while nothing
-    /// was begun or ended.
+    /// Takes a queue into account: the process counts as dead once work waited for `longest` while
+    /// nothing was begun or ended.
     pub fn follow_queue(
         &self,
         longest: Duration,

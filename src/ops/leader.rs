@@ -1,9 +1,10 @@
 //! Leader election by a Lease, so that of several replicas one works and the others stand by.
 //!
-//! This is the algorithm of `k8s.io/client-go/tools/leaderelection`. Clocks of different machines are never
-//! compared: a candidate measures with its own clock how long it has seen the Lease unchanged, and takes it
-//! once that is longer than the Lease lasts. A leader that could not renew for a shorter time than that
-//! ends its work by itself, so that it has ended before another one begins.
+//! This is the algorithm of `k8s.io/client-go/tools/leaderelection`. Clocks of different machines
+//! are never compared: a candidate measures with its own clock how long it has seen the Lease
+//! unchanged, and takes it once that is longer than the Lease lasts. A leader that could not renew
+//! for a shorter time than that ends its work by itself, so that it has ended before another one
+//! begins.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,8 @@ use tokio::task::JoinHandle;
 /// The name of the Lease.
 const LEASE: &str = "patchset-controller";
 
-/// The most of a wait that chance adds to it, as in client-go: candidates that began together do not go on
-/// together.
+/// The most of a wait that chance adds to it, as in client-go: candidates that began together do
+/// not go on together.
 const JITTER: f64 = 1.2;
 
 /// How long giving the Lease back may take.

@@ -49,8 +49,8 @@ impl Default for States {
     }
 }
 
-// Prometheus puts the label `namespace` of what it scrapes on each metric. As in Flux's metrics, the object's own is
-// called `exported_namespace`, as it would otherwise become on the way.
+// Prometheus puts the label `namespace` of what it scrapes on each metric. As in Flux's metrics,
+// the object's own is called `exported_namespace`, as it would otherwise become on the way.
 
 /// Labels of an object, as Flux's `gotk_resource_info` has them, and more.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -89,8 +89,8 @@ pub fn end_attempt(attempt: Attempt, seen: &Seen, target: &str, now: Timestamp) 
     }
 }
 
-/// An attempt when somebody asks for another try: what failed before does not count, also where the next attempt has to wait for
-/// its turn.
+/// An attempt when somebody asks for another try: what failed before does not count, also where the
+/// next attempt has to wait for its turn.
 #[must_use]
 pub fn forgive_failures(attempt: Attempt) -> Attempt {
     if attempt.finished_at.is_none() {

@@ -8,8 +8,8 @@ pub const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest wait after a failure: Flux's default for failing objects.
 pub const LONGEST: Duration = Duration::from_secs(15 * 60);
 
-/// The wait after the given number of failures in a row (1 after the first): doubled each time, and never
-/// longer than `interval` or a quarter of an hour, whichever is shorter.
+/// The wait after the given number of failures in a row (1 after the first): doubled each time, and
+/// never longer than `interval` or a quarter of an hour, whichever is shorter.
 #[must_use]
 pub fn after_failures(failures: u32, interval: Duration) -> Duration {
     let doubled = SHORTEST.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
@@ -22,16 +22,16 @@ const FIRST_LOOK: Duration = Duration::from_secs(15);
 /// The longest of these waits.
 const RAREST_LOOK: Duration = Duration::from_secs(120);
 
-/// The wait after so many looks in a row (1 after the first) at something that is under way elsewhere:
-/// doubled each time up to two minutes, and never longer than `interval`.
+/// The wait after so many looks in a row (1 after the first) at something that is under way
+/// elsewhere: doubled each time up to two minutes, and never longer than `interval`.
 #[must_use]
 pub fn after_looks(looks: u32, interval: Duration) -> Duration {
     let doubled = FIRST_LOOK.saturating_mul(2u32.saturating_pow(looks.saturating_sub(1)));
     doubled.min(RAREST_LOOK).min(interval.max(SHORTEST))
 }
 
-/// `interval`, longer or shorter by up to `percent` of it, so that many objects do not look at the same
-/// moment.
+/// `interval`, longer or shorter by up to `percent` of it, so that many objects do not look at the
+/// same moment.
 ///
 /// `random` is a number from 0 to 1.
 #[must_use]

@@ -58,7 +58,8 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Starts from the conditions as they are. `now` is cut to whole seconds, because the API keeps no more.
+    /// Starts from the conditions as they are. `now` is cut to whole seconds, because the API keeps
+    /// no more.
     #[must_use]
     pub fn from_previous(previous: &[Condition], generation: i64, now: Timestamp) -> Self {
         let Time(now) = seconds(now);
@@ -69,8 +70,8 @@ impl Conditions {
         }
     }
 
-    /// Sets a condition. Its time changes only with its truth, as the API conventions ask. Of the message,
-    /// which may hold the words of others, a bounded part is kept that no terminal obeys.
+    /// Sets a condition. Its time changes only with its truth, as the API conventions ask. Of the
+    /// message, which may hold the words of others, a bounded part is kept that no terminal obeys.
     pub fn set(&mut self, type_: &str, truth: Truth, reason: Reason, message: &str) {
         let position = self.list.iter().position(|c| c.type_ == type_);
         let since = position
@@ -116,13 +117,15 @@ pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Conditio
     conditions.iter().find(|c| c.type_ == type_)
 }
 
-/// Whether a condition holds; `None` where it is not there, or says what this version does not know.
+/// Whether a condition holds; `None` where it is not there, or says what this version does not
+/// know.
 #[must_use]
 pub fn truth(conditions: &[Condition], type_: &str) -> Option<Truth> {
     find(conditions, type_)?.status.parse().ok()
 }
 
-/// The reason of a condition; `None` where it is not there, or has one that this version does not know.
+/// The reason of a condition; `None` where it is not there, or has one that this version does not
+/// know.
 #[must_use]
 pub fn reason(conditions: &[Condition], type_: &str) -> Option<Reason> {
     find(conditions, type_)?.reason.parse().ok()

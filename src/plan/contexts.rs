@@ -14,8 +14,8 @@ use crate::constraints;
 pub struct Contexts {
     /// Libraries and further images, by their digests.
     pub images: BTreeMap<String, String>,
-    /// The constraints without the pins of what is built from source, where there are any. They belong into an image
-    /// that becomes the context [`CONSTRAINTS`].
+    /// The constraints without the pins of what is built from source, where there are any. They
+    /// belong into an image that becomes the context [`CONSTRAINTS`].
     pub constraints: Option<String>,
 }
 
@@ -26,7 +26,8 @@ pub struct Ingredients<'a> {
     pub component: &'a str,
     /// Libraries: component and source.
     pub libraries: &'a [(&'a str, &'a str)],
-    /// The Python distributions that component and libraries are the source of, by the name of the context.
+    /// The Python distributions that component and libraries are the source of, by the name of the
+    /// context.
     pub distributions: &'a BTreeMap<String, String>,
     /// Further images.
     pub bases: &'a BTreeMap<String, String>,
@@ -40,7 +41,8 @@ pub struct Ingredients<'a> {
 ///
 /// # Errors
 ///
-/// Where two have the same name, the constraints cannot be read, or what is built from source would stay pinned.
+/// Where two have the same name, the constraints cannot be read, or what is built from source would
+/// stay pinned.
 pub fn contexts(of: Ingredients<'_>) -> Result<Contexts, Failure> {
     let stalled = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
     let component = of.component;
@@ -91,7 +93,8 @@ pub fn contexts(of: Ingredients<'_>) -> Result<Contexts, Failure> {
     ))
 }
 
-/// The arguments that an `extra-packages.yaml` has for a component. `path` names the file in messages.
+/// The arguments that an `extra-packages.yaml` has for a component. `path` names the file in
+/// messages.
 ///
 /// # Errors
 ///

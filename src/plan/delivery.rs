@@ -8,8 +8,8 @@ use crate::api::delivery::{Approval, Delivery, DeliveryConfigMap, DeliveryStatus
 /// The annotation by which an image is approved: its tag, digest or reference.
 pub const APPROVED: &str = "patching.c5c3.io/approved";
 
-/// What the keys of a ConfigMap begin with: what the spec says, or the component with `_` for all that a variable of
-/// Flux's `postBuild` cannot have (`^[_[:alpha:]][_[:alpha:][:digit:]]*$`).
+/// What the keys of a ConfigMap begin with: what the spec says, or the component with `_` for all
+/// that a variable of Flux's `postBuild` cannot have (`^[_[:alpha:]][_[:alpha:][:digit:]]*$`).
 #[must_use]
 pub fn prefix(config_map: &DeliveryConfigMap, component: &str) -> String {
     if let Some(prefix) = &config_map.prefix {
@@ -55,8 +55,9 @@ pub fn image_of(reference: &str) -> ImageStatus {
     }
 }
 
-/// Whether an image may be brought to its place, by what the status tells at that moment: it is the newest one, and was delivered
-/// before or is approved; or it was delivered, and nothing newer may be.
+/// Whether an image may be brought to its place, by what the status tells at that moment: it is the
+/// newest one, and was delivered before or is approved; or it was delivered, and nothing newer may
+/// be.
 #[must_use]
 pub fn may_stand(
     delivery: &Delivery,

@@ -37,11 +37,13 @@ pub struct Judged {
     pub stock: Option<String>,
 }
 
-/// Looks for the distributions that contexts are the source of. `wanted` has their names by those of the contexts.
+/// Looks for the distributions that contexts are the source of. `wanted` has their names by those
+/// of the contexts.
 ///
-/// One counts as installed from its source if one place says so, whatever else there is: an operating system's own packages
-/// may be below. One that is nowhere is told and lets the image count: a builder may keep it elsewhere, and a library may be needed
-/// for the build alone. Where it is not told what a distribution comes from, that is no reason to refuse the image.
+/// One counts as installed from its source if one place says so, whatever else there is: an
+/// operating system's own packages may be below. One that is nowhere is told and lets the image
+/// count: a builder may keep it elsewhere, and a library may be needed for the build alone. Where
+/// it is not told what a distribution comes from, that is no reason to refuse the image.
 #[must_use]
 pub fn judge(image: &str, wanted: &BTreeMap<String, String>, platforms: &[FoundPlatform]) -> Judged {
     let mut told: BTreeMap<(Origin, String, Option<String>), Vec<String>> = BTreeMap::new();

@@ -1,4 +1,5 @@
-//! What is the same for all resources: how an attempt ends, and what that makes of `Ready`, `Reconciling` and `Stalled`.
+//! What is the same for all resources: how an attempt ends, and what that makes of `Ready`,
+//! `Reconciling` and `Stalled`.
 
 use std::time::Duration;
 
@@ -39,7 +40,8 @@ pub enum SignaturePolicy {
     Required,
 }
 
-/// Whether results that follow from verified sources may stand: nothing is to be signed, or it was found to be.
+/// Whether results that follow from verified sources may stand: nothing is to be signed, or it was
+/// found to be.
 #[must_use]
 pub fn is_verified(status: &impl Observed, policy: SignaturePolicy) -> bool {
     policy == SignaturePolicy::NotRequired
@@ -163,8 +165,8 @@ impl<'a, S: Observed> Settling<'a, S> {
         );
     }
 
-    /// Tells by whom the sources are signed, where that was looked at in this attempt. What was told before stays otherwise,
-    /// unless nothing is to be signed.
+    /// Tells by whom the sources are signed, where that was looked at in this attempt. What was
+    /// told before stays otherwise, unless nothing is to be signed.
     pub fn verified(&mut self, policy: SignaturePolicy, signatures: Option<&str>) {
         if let Some(message) = signatures {
             let reason = reason::SUCCEEDED;
@@ -215,7 +217,8 @@ impl<'a, S: Observed> Settling<'a, S> {
         (self.finish(), next)
     }
 
-    /// The status where there is a result. A bad one is Stalled, and looked at again after the interval.
+    /// The status where there is a result. A bad one is Stalled, and looked at again after the
+    /// interval.
     #[must_use]
     pub fn judged(mut self, step: Step, verdict: &Verdict) -> (S, Next) {
         let Verdict {

@@ -6,7 +6,8 @@ use crate::text::{printable, printable_line};
 
 use super::room;
 
-/// The most conflicts of a series whose lines go into the status; the status of an object is bounded.
+/// The most conflicts of a series whose lines go into the status; the status of an object is
+/// bounded.
 const DETAILED_CONFLICTS: usize = 20;
 
 /// The most lines and characters of each side of a conflict.

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::api::status::{OmittedPatches, PatchState, PatchStatus};
 
-/// Bytes that an object may have as JSON besides its conditions, its history and the record of who manages its fields.
-/// etcd takes 1.5 MiB a request.
+/// Bytes that an object may have as JSON besides its conditions, its history and the record of who
+/// manages its fields. etcd takes 1.5 MiB a request.
 const OBJECT_BYTES: usize = 1_200_000;
 
 /// The most and the least bytes of a list, whatever the spec leaves.
@@ -25,7 +25,8 @@ fn json_bytes(value: &impl Serialize) -> usize {
     serde_json::to_vec(value).map_or(usize::MAX, |json| json.len().saturating_add(1))
 }
 
-/// Which of some entries fit into `room` bytes, and the bytes that they leave: those of the lowest rank first.
+/// Which of some entries fit into `room` bytes, and the bytes that they leave: those of the lowest
+/// rank first.
 fn fitting<T: Serialize>(entries: &[T], room: usize, rank: impl Fn(&T) -> u8) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by_key(|at| entries.get(*at).map(&rank));
@@ -42,8 +43,8 @@ fn fitting<T: Serialize>(entries: &[T], room: usize, rank: impl Fn(&T) -> u8) ->
     (fitting, left)
 }
 
-/// Keeps the entries that fit into `room` bytes, in their order and those of the lowest rank first, and tells how many
-/// do not.
+/// Keeps the entries that fit into `room` bytes, in their order and those of the lowest rank first,
+/// and tells how many do not.
 pub(super) fn keep<T: Serialize>(
     entries: Vec<T>,
     room: usize,
@@ -58,8 +59,8 @@ pub(super) fn keep<T: Serialize>(
     (entries.collect(), (omitted > 0).then_some(omitted))
 }
 
-/// Keeps what fits of patches into `room` bytes, in their order: each with its state if possible, then the messages and
-/// at last the lines of those that do not apply.
+/// Keeps what fits of patches into `room` bytes, in their order: each with its state if possible,
+/// then the messages and at last the lines of those that do not apply.
 pub(super) fn keep_patches(
     patches: &[PatchStatus],
     room: usize,
@@ -167,7 +168,8 @@ mod tests {
         }
         assert_eq!(omitted.count(PatchState::Conflict), 0);
 
-        // Where there is room for all, all is told; where there is for the texts of some, those that do not apply have them.
+        // Where there is room for all, all is told; where there is for the texts of some, those
+        // that do not apply have them.
         assert_eq!(keep_patches(&patches, 1 << 24), (patches.clone(), None));
         let (kept, omitted) = keep_patches(&patches, 1 << 20);
         assert_eq!((kept.len(), omitted), (3000, None));

@@ -1,5 +1,6 @@
-//! What waits to be sent, by the namespace that it is of: each namespace has its turn, and where there is no room left, the
-//! one that takes most loses what it added last. So no namespace delays or displaces what another has to say.
+//! What waits to be sent, by the namespace that it is of: each namespace has its turn, and where
+//! there is no room left, the one that takes most loses what it added last. So no namespace delays
+//! or displaces what another has to say.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -52,8 +53,8 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Adds an item of a size in bytes. Returns what there is no room for: the items that were added last by the namespaces
-    /// that take most, which may be this one.
+    /// Adds an item of a size in bytes. Returns what there is no room for: the items that were
+    /// added last by the namespaces that take most, which may be this one.
     pub(super) fn push(&self, namespace: &str, size: usize, item: T) -> Vec<T> {
         let mut displaced = Vec::new();
         {
@@ -70,7 +71,8 @@ impl<T> FairQueue<T> {
         displaced
     }
 
-    /// Waits for the next item, each namespace in its turn and its items in their order. For one task alone.
+    /// Waits for the next item, each namespace in its turn and its items in their order. For one
+    /// task alone.
     pub(super) async fn next(&self) -> T {
         loop {
             let added = self.added.notified();

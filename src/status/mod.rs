@@ -1,7 +1,7 @@
 //! The one writer of status.
 //!
-//! Status is written whole, by server-side apply under one field manager, and only where it differs from what
-//! stands there, and only while what it follows from still stands there.
+//! Status is written whole, by server-side apply under one field manager, and only where it differs
+//! from what stands there, and only while what it follows from still stands there.
 
 pub mod events;
 mod fair_queue;

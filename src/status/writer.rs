@@ -23,11 +23,13 @@ pub enum Written<K> {
     Gone,
 }
 
-/// Applies a status where the object is of the version given, or its status is still the one that was known.
+/// Applies a status where the object is of the version given, or its status is still the one that
+/// was known.
 ///
-/// What was concluded from one status never replaces another one, so that of two controllers the one that was held up does not
-/// write what it knew before. Changes of spec and metadata do not count: who works on the newer spec writes again. The uid goes
-/// along, so that a status never lands on an object that was deleted and made again meanwhile.
+/// What was concluded from one status never replaces another one, so that of two controllers the
+/// one that was held up does not write what it knew before. Changes of spec and metadata do not
+/// count: who works on the newer spec writes again. The uid goes along, so that a status never
+/// lands on an object that was deleted and made again meanwhile.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! What all engines have in common that build by attempts: one after the other, until the registry has the image.
+//! What all engines have in common that build by attempts: one after the other, until the registry
+//! has the image.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ pub const CANCEL_WITHIN: Duration = Duration::from_secs(60);
 
 /// Who builds by attempts. An error of these steps is what is told in the place of an image.
 pub trait BuildEngine {
-    /// Has builds of what is not wanted any more make way, where that has to be before the registry is looked at.
+    /// Has builds of what is not wanted any more make way, where that has to be before the registry
+    /// is looked at.
     async fn make_way(&self, _: &BuildStatus) -> Result<(), Built> {
         Ok(())
     }
@@ -29,7 +31,8 @@ pub trait BuildEngine {
     /// Gives back what an attempt under way takes: none is.
     fn release(&self) {}
 
-    /// Cancels builds of what is not wanted any more, when it is known whether the registry has the image.
+    /// Cancels builds of what is not wanted any more, when it is known whether the registry has the
+    /// image.
     async fn supersede(&self, _: &BuildStatus) -> Result<(), Built> {
         Ok(())
     }
@@ -59,7 +62,8 @@ pub async fn build(
     match task.image(&mut planned).await {
         Ok(Some(image)) => {
             attempts::mark_succeeded(&mut planned, now);
-            // A build from other inputs is of no use any more; that it cannot be cancelled holds nothing up.
+            // A build from other inputs is of no use any more; that it cannot be cancelled holds
+            // nothing up.
             if let Err(Built::Failed(failure, _)) = engine.supersede(&planned).await {
                 let namespace = task.turn.namespace();
                 tracing::warn!(namespace, %failure, "a superseded build could not be cancelled");

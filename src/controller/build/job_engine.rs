@@ -68,7 +68,8 @@ impl BuildEngine for JobEngine<'_> {
         }
     }
 
-    /// Cancels builds from other inputs, and those that were given up. One for the same tag has to be gone before the next may start.
+    /// Cancels builds from other inputs, and those that were given up. One for the same tag has to
+    /// be gone before the next may start.
     async fn supersede(&self, planned: &BuildStatus) -> Result<(), Built> {
         let (context, target, now) = (self.task.turn.context, self.task.target, Timestamp::now());
         let mut in_the_way = None;
@@ -130,8 +131,8 @@ impl BuildEngine for JobEngine<'_> {
 }
 
 impl JobEngine<'_> {
-    /// Whether a Job, which is held up, would be another one by the spec as it is now: what has to be changed to let it
-    /// start is not part of what the image is built from.
+    /// Whether a Job, which is held up, would be another one by the spec as it is now: what has to
+    /// be changed to let it start is not part of what the image is built from.
     fn is_outdated(&self, planned: &BuildStatus, attempt: &Attempt) -> bool {
         let Some(job) = self.jobs.iter().find(|job| job.name_any() == attempt.name) else {
             return false;
@@ -142,7 +143,8 @@ impl JobEngine<'_> {
     }
 }
 
-/// The newest attempt: that of the status, or one whose Job was created before the status could be written.
+/// The newest attempt: that of the status, or one whose Job was created before the status could be
+/// written.
 fn newest_attempt(
     recorded: Option<Attempt>,
     jobs: &[Arc<Job>],
@@ -189,7 +191,8 @@ fn is_over(planned: &BuildStatus, job: &Job) -> bool {
     })
 }
 
-/// Cancels all builds by Jobs of an object that another engine builds for. That one cannot be cancelled holds nothing up.
+/// Cancels all builds by Jobs of an object that another engine builds for. That one cannot be
+/// cancelled holds nothing up.
 pub async fn stop(patch_set: &PatchSet, context: &Context) {
     let namespace = patch_set.namespace().unwrap_or_default();
     let uid = patch_set.uid().unwrap_or_default();

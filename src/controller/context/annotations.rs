@@ -1,5 +1,5 @@
-//! The annotations of an object that something here reads. Of the 256 KiB that an object may have, no more
-//! is kept.
+//! The annotations of an object that something here reads. Of the 256 KiB that an object may have,
+//! no more is kept.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,9 @@
-//! The status of an object while it is worked on: what a step came to is recorded, and the reconciliation goes on.
+//! The status of an object while it is worked on: what a step came to is recorded, and the
+//! reconciliation goes on.
 //!
-//! What has to be found again after a crash is recorded before it is done. A status that somebody else wrote meanwhile is
-//! never written over: then the reconciliation ends, and begins anew from theirs.
+//! What has to be found again after a crash is recorded before it is done. A status that somebody
+//! else wrote meanwhile is never written over: then the reconciliation ends, and begins anew from
+//! theirs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -74,7 +76,8 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         asked.is_some() && asked != self.status().last_handled_reconcile_at()
     }
 
-    /// Settles what the work came to so far, and writes that where it is different. Gives when to look again if it ends here.
+    /// Settles what the work came to so far, and writes that where it is different. Gives when to
+    /// look again if it ends here.
     ///
     /// # Errors
     ///

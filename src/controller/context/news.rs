@@ -1,4 +1,5 @@
-//! What a change of conditions says to people: in a Kubernetes Event, and to Flux's notification controller.
+//! What a change of conditions says to people: in a Kubernetes Event, and to Flux's notification
+//! controller.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::EventType;

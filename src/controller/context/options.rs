@@ -29,10 +29,12 @@ pub enum TransportName {
 /// Options of `patchset controller`.
 #[derive(Clone, Debug, Args)]
 pub struct ControllerOptions {
-    /// How many objects are reconciled at the same time; of several namespaces, none takes the last place
+    /// How many objects are reconciled at the same time; of several namespaces, none takes the last
+    /// place
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrent: u16,
-    /// The longest time that one attempt at an object may take; a longer `spec.timeout` counts as this
+    /// The longest time that one attempt at an object may take; a longer `spec.timeout` counts as
+    /// this
     #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
     pub max_timeout: Duration,
     /// The shortest time between two looks at an object; a shorter `spec.interval` counts as this
@@ -73,7 +75,8 @@ pub struct ControllerOptions {
     /// How many builds may be under way at the same time
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_builds: u16,
-    /// How many builds may be under way at the same time in one namespace; half of --max-builds, rounded up, where absent
+    /// How many builds may be under way at the same time in one namespace; half of --max-builds,
+    /// rounded up, where absent
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_builds_per_namespace: Option<u16>,
     /// The longest time that a build may ask for, for instance 90m
@@ -82,11 +85,12 @@ pub struct ControllerOptions {
     /// What the pod templates of builds may hold
     #[arg(long, value_enum, ignore_case = true, default_value_t, value_name = "POLICY")]
     pub job_pod_template: PodTemplatePolicy,
-    /// The service account of a resource's namespace in whose name ConfigMaps are delivered, and that builds run as, where a
-    /// resource names none
+    /// The service account of a resource's namespace in whose name ConfigMaps are delivered, and
+    /// that builds run as, where a resource names none
     #[arg(long, value_name = "NAME", value_parser = parse_service_account)]
     pub default_service_account: Option<ServiceAccountName>,
-    /// Clouds whose registries resources may be logged in to as service accounts of their own namespaces (`build.provider`)
+    /// Clouds whose registries resources may be logged in to as service accounts of their own
+    /// namespaces (`build.provider`)
     #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = parse_cloud)]
     pub registry_identities: Vec<CloudProvider>,
     /// Refuse references to objects in other namespaces

@@ -9,15 +9,15 @@ use futures::FutureExt;
 use crate::api::reason;
 use crate::plan::{Failure, Step};
 
-/// Work was interrupted by a panic. What it says is not told, as it may hold what somebody sent; the log
-/// has its place.
+/// Work was interrupted by a panic. What it says is not told, as it may hold what somebody sent;
+/// the log has its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panicked;
 
 /// Runs work to its end, or until it panics.
 ///
-/// Nothing that the work shares with others is left half changed: what is behind a lock is changed while it
-/// is held, and locks that a panic poisoned are used on.
+/// Nothing that the work shares with others is left half changed: what is behind a lock is changed
+/// while it is held, and locks that a panic poisoned are used on.
 pub async fn caught<F: Future>(work: F) -> Result<F::Output, Panicked> {
     AssertUnwindSafe(work)
         .catch_unwind()

@@ -1,4 +1,5 @@
-//! Requests to the API server in the name of a tenant's service account, with the rights that it has.
+//! Requests to the API server in the name of a tenant's service account, with the rights that it
+//! has.
 
 use std::fmt;
 
@@ -13,7 +14,8 @@ use crate::controller::state::api_server::within_limit;
 use crate::plan::{Failure, Step};
 use crate::status::Error;
 
-/// The header by which the API server takes a request as somebody else's. The groups of a service account follow from its name.
+/// The header by which the API server takes a request as somebody else's. The groups of a service
+/// account follow from its name.
 const IMPERSONATE: &str = "Impersonate-User";
 
 /// In whose name the API server is asked.

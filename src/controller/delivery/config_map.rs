@@ -21,7 +21,8 @@ use crate::plan::{Failure, Step};
 /// The label by which Flux's controllers react to a change of a ConfigMap at once.
 const WATCH: (&str, &str) = ("reconcile.fluxcd.io/watch", "Enabled");
 
-/// What the field manager's name begins with; each `PatchSet` has one, so that several may share a ConfigMap.
+/// What the field manager's name begins with; each `PatchSet` has one, so that several may share a
+/// ConfigMap.
 const MANAGER: &str = "patchset-delivery-";
 
 /// What the API server names the cause of a conflict between field managers.
@@ -41,7 +42,8 @@ fn is_told(turn: &Turn<'_, PatchSet>, told: &DeliveryStatus, map: &DeliveryConfi
     told.config_map.as_ref() == Some(&map.name) && told.prefix == Some(prefix)
 }
 
-/// Puts back what was delivered where somebody changed it or took it away, whatever becomes of the next image.
+/// Puts back what was delivered where somebody changed it or took it away, whatever becomes of the
+/// next image.
 pub async fn keep_delivered(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap) -> Result<(), NotDelivered> {
     let status = turn.status();
     let Some(told) = status.delivered.as_ref().filter(|told| is_told(turn, told, map)) else {
@@ -88,7 +90,8 @@ pub async fn deliver(
         return Err(NotDelivered::Outdated);
     };
     let prefix = prefix(map, &patch_set.spec.component.0);
-    // The first writer of a key keeps it. What was delivered before and was changed by hand is put back.
+    // The first writer of a key keeps it. What was delivered before and was changed by hand is put
+    // back.
     let status = turn.status();
     let is_ours = status
         .delivered
@@ -161,8 +164,8 @@ struct SharedConfigMap<'a> {
 }
 
 impl SharedConfigMap<'_> {
-    /// The ConfigMap's version now. It is made, without keys, where it is not there; nothing where somebody else did that at the
-    /// same time.
+    /// The ConfigMap's version now. It is made, without keys, where it is not there; nothing where
+    /// somebody else did that at the same time.
     async fn version(&self) -> Result<Option<String>, crate::status::Error> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.namespace);
         if let Some(found) = within_limit(api.get_metadata_opt(self.name)).await? {

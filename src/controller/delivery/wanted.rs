@@ -10,9 +10,10 @@ use crate::controller::state::api_server::within_limit;
 use crate::plan::delivery::{APPROVED, may_stand};
 use crate::plan::{Failure, Step};
 
-/// Asks the API server, because a watch lags: whether this image is still the one to stand there, and the spec still asks for
-/// its delivery in this way. Asked after the place was read that is written only where it is as it was read, this keeps an
-/// older image from going over a newer one, also where two controllers are at work.
+/// Asks the API server, because a watch lags: whether this image is still the one to stand there,
+/// and the spec still asks for its delivery in this way. Asked after the place was read that is
+/// written only where it is as it was read, this keeps an older image from going over a newer one,
+/// also where two controllers are at work.
 pub async fn may_be_written(
     context: &Context,
     patch_set: &PatchSet,

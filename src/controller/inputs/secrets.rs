@@ -100,8 +100,8 @@ impl NamedSecret {
         })
     }
 
-    /// The failure of a step for which it does not hold what it should. It may be changed without the spec, so the step is tried
-    /// again.
+    /// The failure of a step for which it does not hold what it should. It may be changed without
+    /// the spec, so the step is tried again.
     pub fn unusable(&self, step: Step, why: &dyn Display) -> Failure {
         Failure::retried(step, reason::INVALID_REFERENCE, format!("{self}: {why}"))
     }

@@ -1,7 +1,8 @@
 //! Cancels the workflow runs of `PatchSet`s that are gone.
 //!
-//! No finalizer holds a `PatchSet` until its run is cancelled: it would hold it forever where the controller is not there any
-//! more, and takes the right to write `PatchSet`s. So a run goes on to its end where its `PatchSet` is deleted while no controller works.
+//! No finalizer holds a `PatchSet` until its run is cancelled: it would hold it forever where the
+//! controller is not there any more, and takes the right to write `PatchSet`s. So a run goes on to
+//! its end where its `PatchSet` is deleted while no controller works.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -27,7 +28,8 @@ use crate::status::events::{self, Note};
 /// How often to look for runs that nobody follows any more.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How many of one namespace are cancelled at the same time, so that a server that does not answer holds up no other namespace.
+/// How many of one namespace are cancelled at the same time, so that a server that does not answer
+/// holds up no other namespace.
 const AT_ONCE: usize = 4;
 
 /// How long it is tried to cancel a run.
@@ -172,7 +174,8 @@ async fn once(context: &Context, run: &FollowedRun, begun: Instant) -> Result<En
     }
 }
 
-/// Whether the `PatchSet` is there: one that this controller does not see any more may be another one's by its labels.
+/// Whether the `PatchSet` is there: one that this controller does not see any more may be another
+/// one's by its labels.
 async fn lives(context: &Context, run: &FollowedRun) -> Result<bool, crate::status::Error> {
     let api: Api<PatchSet> = Api::namespaced(context.client.clone(), &run.namespace);
     let found = within_limit(api.get_opt(&run.name)).await?;

@@ -31,12 +31,12 @@ use crate::plan::lifecycle::{InARow, Next, begin, wait};
 use crate::plan::{Failure, Outcome, Retry, Step, backoff};
 use crate::source::Freshness;
 
-/// The share of the interval for which a look at an upstream's refs serves all objects on it. Below the
-/// shortest jittered interval, so that each object's own turn finds news.
+/// The share of the interval for which a look at an upstream's refs serves all objects on it. Below
+/// the shortest jittered interval, so that each object's own turn finds news.
 const SHARED_SHARE: f64 = 0.9;
 
-/// How long an attempt may go on after its deadline. Each step ends by itself at the deadline; what is left
-/// then is a request or two to the API server.
+/// How long an attempt may go on after its deadline. Each step ends by itself at the deadline; what
+/// is left then is a request or two to the API server.
 const OVERTIME: Duration = Duration::from_secs(60);
 
 /// As many reconciliations as there are objects, in kube's words.
@@ -116,8 +116,8 @@ pub fn controller<K: Pipeline>(
             kind.statuses.retain(|uid| uids.contains(uid));
         }
     };
-    // Each object waits for its turn itself: in the controller's own queue, the first to come would be
-    // served first.
+    // Each object waits for its turn itself: in the controller's own queue, the first to come would
+    // be served first.
     Controller::for_stream(objects, store)
         .reconcile_on(triggered)
         .with_config(Config::default().concurrency(UNBOUNDED))

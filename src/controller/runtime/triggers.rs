@@ -1,4 +1,5 @@
-//! Passes changes of Secrets, ConfigMaps, Flux sources and the resources themselves on to the controllers.
+//! Passes changes of Secrets, ConfigMaps, Flux sources and the resources themselves on to the
+//! controllers.
 
 use std::sync::Arc;
 

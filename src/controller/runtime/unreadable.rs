@@ -1,5 +1,5 @@
-//! Objects that the API server holds and this controller cannot read: they are told, and nothing else is
-//! done with them.
+//! Objects that the API server holds and this controller cannot read: they are told, and nothing
+//! else is done with them.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -21,8 +21,8 @@ use crate::text::printable;
 /// The most characters of a parser's error that are told.
 const LONGEST_ERROR: usize = 300;
 
-/// Says in the log, in an Event and in the status that an object cannot be read. What cannot be written is
-/// logged.
+/// Says in the log, in an Event and in the status that an object cannot be read. What cannot be
+/// written is logged.
 pub async fn tell<K: Reconciled>(context: &Context, invalid: &InvalidObject) {
     let InvalidObject { error, metadata } = invalid;
     let message = format!(

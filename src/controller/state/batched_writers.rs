@@ -1,4 +1,5 @@
-//! One writer for each place: who comes while another writes waits, and what waits is written in one go.
+//! One writer for each place: who comes while another writes waits, and what waits is written in
+//! one go.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -25,9 +26,10 @@ impl<K, O, A> Default for BatchedWriters<K, O, A> {
 }
 
 impl<K: Hash + Eq + Clone, O, A> BatchedWriters<K, O, A> {
-    /// Brings an order to a writer, and gives its answer. Whose turn it is does the work for all orders that wait; the answers
-    /// are in the order of what is asked. Nothing where who worked was stopped, or the turn
-    /// did not come before the deadline: then it is not known what was done.
+    /// Brings an order to a writer, and gives its answer. Whose turn it is does the work for all
+    /// orders that wait; the answers are in the order of what is asked. Nothing where who worked
+    /// was stopped, or the turn did not come before the deadline: then it is not known what was
+    /// done.
     pub async fn run<W>(
         &self,
         key: &K,

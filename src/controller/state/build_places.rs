@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::api::reference::ObjectKey;
 
-/// How long who waits keeps its place in the queue without asking again: some polls of a build that is queued.
+/// How long who waits keeps its place in the queue without asking again: some polls of a build that
+/// is queued.
 const KEPT: Duration = Duration::from_secs(180);
 
 /// The bounds of builds by one engine.
@@ -29,8 +30,8 @@ impl UnderWay {
         self.0.get(namespace).copied().unwrap_or_default()
     }
 
-    /// How many in all. A namespace that has more than its share, because Jobs were made there by hand, takes no more than that
-    /// from the others.
+    /// How many in all. A namespace that has more than its share, because Jobs were made there by
+    /// hand, takes no more than that from the others.
     pub fn in_all(&self, limits: BuildLimits) -> usize {
         self.0.values().map(|count| limits.in_namespace.min(*count)).sum()
     }
@@ -69,12 +70,14 @@ impl fmt::Display for Queued {
     }
 }
 
-/// The `PatchSet`s whose builds wait, in the order in which they came, with the time when each last asked.
+/// The `PatchSet`s whose builds wait, in the order in which they came, with the time when each last
+/// asked.
 #[derive(Debug, Default)]
 pub struct BuildQueue(Vec<(ObjectKey, Instant)>);
 
 impl BuildQueue {
-    /// Asks for a place. Where it is given, it does not wait any more; where not, it waits behind those that came before.
+    /// Asks for a place. Where it is given, it does not wait any more; where not, it waits behind
+    /// those that came before.
     pub fn ask(
         &mut self,
         build: &ObjectKey,
@@ -113,8 +116,8 @@ impl BuildQueue {
         self.0.retain(|(waiting, _)| waits(waiting));
     }
 
-    /// Those that may begin now. The namespace with the fewest builds is next, and in it who came first, so that a namespace
-    /// with many builds does not hold up one with few.
+    /// Those that may begin now. The namespace with the fewest builds is next, and in it who came
+    /// first, so that a namespace with many builds does not hold up one with few.
     pub fn next(&self, under_way: &UnderWay, limits: BuildLimits) -> Vec<ObjectKey> {
         let mut under_way = under_way.clone();
         let mut waiting: Vec<&ObjectKey> = self.0.iter().map(|(waiting, _)| waiting).collect();

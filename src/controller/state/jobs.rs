@@ -98,7 +98,8 @@ impl BuildJobs {
                     Ok(job) => {
                         let namespace = job.namespace().unwrap_or_default();
                         owner(&job).map(|owner| {
-                            // From now on the store tells whether it is active; what is gone takes no place.
+                            // From now on the store tells whether it is active; what is gone takes
+                            // no place.
                             shown.give_back(&namespace, &job.name_any());
                             Referent {
                                 kind: ReferentKind::Job,
@@ -137,8 +138,9 @@ impl BuildJobs {
             .collect()
     }
 
-    /// Takes a place for a Job of a `PatchSet`, where the bounds leave one and it is its turn: it is given back when the
-    /// watch shows the Job, or by [`BuildJobs::give_up`]. Where it has to wait, the `PatchSet` is woken when its turn comes.
+    /// Takes a place for a Job of a `PatchSet`, where the bounds leave one and it is its turn: it
+    /// is given back when the watch shows the Job, or by [`BuildJobs::give_up`]. Where it has to
+    /// wait, the `PatchSet` is woken when its turn comes.
     pub fn take_place(&self, patch_set: &ObjectKey, job: &str) -> Result<(), Queued> {
         let mut taken = self.places.taken();
         let under_way = self.places.under_way(&mut taken);
@@ -153,8 +155,8 @@ impl BuildJobs {
         self.places.give_back(namespace, name);
     }
 
-    /// Creates a Job. One that is there already and has the same owner and inputs is the same attempt, started before a
-    /// restart or unseen by the watch.
+    /// Creates a Job. One that is there already and has the same owner and inputs is the same
+    /// attempt, started before a restart or unseen by the watch.
     pub async fn start(
         &self,
         namespace: &str,
@@ -213,7 +215,8 @@ impl BuildJobs {
         let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
         let api: Api<Job> = Api::namespaced(self.client.clone(), &namespace);
         let parameters = DeleteParams {
-            // The Job stays until its pods are gone, so that what they push is not pushed later than what comes next.
+            // The Job stays until its pods are gone, so that what they push is not pushed later
+            // than what comes next.
             propagation_policy: Some(kube::api::PropagationPolicy::Foreground),
             preconditions: Some(kube::api::Preconditions {
                 uid: job.uid(),
@@ -309,7 +312,8 @@ impl JobPlaces {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the place of a Job back that the watch shows or that was not made, and wakes those whose turn it is, and no others.
+    /// Gives the place of a Job back that the watch shows or that was not made, and wakes those
+    /// whose turn it is, and no others.
     fn give_back(&self, namespace: &str, name: &str) {
         let mut taken = self.taken();
         taken.started.remove(&ObjectKey::new(namespace, name));
@@ -327,7 +331,8 @@ impl JobPlaces {
         }
     }
 
-    /// How many builds are under way: Jobs of `PatchSet`s that live, whoever else gives a Job our labels.
+    /// How many builds are under way: Jobs of `PatchSet`s that live, whoever else gives a Job our
+    /// labels.
     fn under_way(&self, taken: &mut Taken) -> UnderWay {
         taken.started.retain(|job| {
             self.jobs

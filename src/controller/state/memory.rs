@@ -65,7 +65,8 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
         entry.looks
     }
 
-    /// Forgets what was written: something else stands there. Counts as a failure, and gives their number.
+    /// Forgets what was written: something else stands there. Counts as a failure, and gives their
+    /// number.
     pub fn overtaken(&self, key: K) -> u32 {
         if let Some(entry) = self.lock().get_mut(&key) {
             entry.written = None;
@@ -87,8 +88,8 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
 
     /// The status that was written last, unless the watch has brought a newer object.
     ///
-    /// A watch lags behind the writes of its own process. Resource versions are compared as numbers, as the API
-    /// conventions allow since Kubernetes 1.35 and as all releases number them.
+    /// A watch lags behind the writes of its own process. Resource versions are compared as
+    /// numbers, as the API conventions allow since Kubernetes 1.35 and as all releases number them.
     pub fn newer_than(&self, key: &K, resource_version: Option<&str>) -> Option<SeenStatus<S>> {
         let entries = self.lock();
         let written = entries.get(key)?.written.as_ref()?;

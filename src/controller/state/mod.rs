@@ -1,4 +1,5 @@
-//! What outlives a reconciliation: the watches' stores, slots, pins, caches, and the writers of branches.
+//! What outlives a reconciliation: the watches' stores, slots, pins, caches, and the writers of
+//! branches.
 
 pub mod api_server;
 pub mod batched_writers;

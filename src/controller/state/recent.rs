@@ -11,8 +11,8 @@ use crate::api::InputsDigest;
 /// Values by keys, at most so many of them.
 pub struct Recent<K: Hash + Eq, V, const MOST: usize>(Mutex<LruCache<K, V>>);
 
-/// Clients of other servers' APIs, by a digest of what they were made of: they hold tokens, and know when a server wants no
-/// requests.
+/// Clients of other servers' APIs, by a digest of what they were made of: they hold tokens, and
+/// know when a server wants no requests.
 pub type ClientCache<C, const MOST: usize = 256> = Recent<InputsDigest, Arc<C>, MOST>;
 
 impl<K: Hash + Eq, V, const MOST: usize> Default for Recent<K, V, MOST> {

@@ -1,7 +1,8 @@
 //! The Secrets, ConfigMaps and Flux sources that objects refer to.
 //!
-//! Secrets and ConfigMaps are watched by their metadata alone. Contents are read when they are needed, and kept
-//! until the watch shows another version, so that a reconciliation without news asks the API server nothing.
+//! Secrets and ConfigMaps are watched by their metadata alone. Contents are read when they are
+//! needed, and kept until the watch shows another version, so that a reconciliation without news
+//! asks the API server nothing.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -58,7 +59,8 @@ impl WatchScope {
         }
     }
 
-    /// Watches a kind. Its objects are listed in pages of a few, and the process is ready only while this works.
+    /// Watches a kind. Its objects are listed in pages of a few, and the process is ready only
+    /// while this works.
     pub fn watch<K>(&self, config: watcher::Config) -> impl Stream<Item = Watched<K>> + Send + use<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -93,7 +95,8 @@ type Watched<K> = watcher::Result<watcher::Event<K>>;
 
 /// Watches objects, tries again after failures, and has the process's health follow.
 ///
-/// Lists are read from the API server's storage: what it has in memory it gives as a whole only, not in pages.
+/// Lists are read from the API server's storage: what it has in memory it gives as a whole only,
+/// not in pages.
 fn watched<K>(
     api: Api<K>,
     config: watcher::Config,

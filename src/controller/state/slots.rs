@@ -1,7 +1,7 @@
 //! Whose turn it is: so many objects are worked on at the same time, and namespaces take turns.
 //!
-//! A namespace never has all places, so that what it does leaves one for the others, and places that come
-//! free go to the namespaces that wait, one after the other, whatever each has waiting.
+//! A namespace never has all places, so that what it does leaves one for the others, and places
+//! that come free go to the namespaces that wait, one after the other, whatever each has waiting.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -64,8 +64,8 @@ pub struct Slot {
 }
 
 impl Slots {
-    /// So many places, at least one. Where many namespaces share them, one is kept from each, if there are
-    /// two.
+    /// So many places, at least one. Where many namespaces share them, one is kept from each, if
+    /// there are two.
     pub fn new(places: u16, sharing: Sharing) -> Self {
         let places = usize::from(places.max(1));
         Self(Arc::new(SharedSlots {
@@ -206,9 +206,9 @@ pub async fn within<F: Future>(slot: Slot, reconciliation: F) -> F::Output {
 
 /// Runs work off the async threads, as a part of the reconciliation that asks for it.
 ///
-/// A thread cannot be stopped from outside. Therefore the place is taken as long as the work runs, also
-/// where the reconciliation has given it up: what a namespace leaves behind counts against its own share,
-/// and there are never more such threads than places.
+/// A thread cannot be stopped from outside. Therefore the place is taken as long as the work runs,
+/// also where the reconciliation has given it up: what a namespace leaves behind counts against its
+/// own share, and there are never more such threads than places.
 pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     let slot = CURRENT.try_with(Arc::clone).ok();
     tokio::task::spawn_blocking(move || {

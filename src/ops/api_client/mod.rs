@@ -1,9 +1,9 @@
 //! The client of the API server, whose answers are made fit to be read.
 //!
-//! A list holds what all tenants wrote, and is parsed as a whole: what one of them nests deeper than a
-//! parser goes would take the list from all others. Therefore each answer passes through [`Rewriter`],
-//! which bounds how deep it is nested and leaves out metadata that nothing here reads, before anything
-//! parses it.
+//! A list holds what all tenants wrote, and is parsed as a whole: what one of them nests deeper
+//! than a parser goes would take the list from all others. Therefore each answer passes through
+//! [`Rewriter`], which bounds how deep it is nested and leaves out metadata that nothing here
+//! reads, before anything parses it.
 
 mod rewriter;
 
@@ -23,11 +23,12 @@ use tower::{BoxError, Layer, Service};
 
 use rewriter::{AnnotationsKeeping, Rewriter};
 
-/// How long the API server may take until it begins to answer. Watches begin at once, and then last.
+/// How long the API server may take until it begins to answer. Watches begin at once, and then
+/// last.
 const BEGINS_WITHIN: Duration = Duration::from_secs(60);
 
-/// The most bytes of an answer that is no watch, after it was rewritten. Lists come in pages below that:
-/// the API server takes no request of over 3 MiB, and etcd none of over 1.5 MiB.
+/// The most bytes of an answer that is no watch, after it was rewritten. Lists come in pages below
+/// that: the API server takes no request of over 3 MiB, and etcd none of over 1.5 MiB.
 const LARGEST_ANSWER: u64 = 64 << 20;
 
 /// How many values were left out of the API server's answers because they were nested too deep.

@@ -4,7 +4,8 @@
 /// `serde_json` reads 127.
 pub(super) const DEEPEST: usize = 64;
 
-/// The deepest place of `metadata` that is looked for: a list, its items, one of them, its metadata.
+/// The deepest place of `metadata` that is looked for: a list, its items, one of them, its
+/// metadata.
 const METADATA_WITHIN: usize = 4;
 
 /// Whether `metadata.annotations` is of use.
@@ -28,9 +29,9 @@ enum Name {
 
 /// Passes JSON on, one value or many, cut into pieces anywhere.
 ///
-/// Each object or array deeper than [`DEEPEST`] becomes `null`. `metadata.managedFields` of an object, of
-/// the items of a list and of the events of a watch becomes empty, and so do its annotations where they are
-/// not of use. All else stays byte for byte, also where it is no JSON.
+/// Each object or array deeper than [`DEEPEST`] becomes `null`. `metadata.managedFields` of an
+/// object, of the items of a list and of the events of a watch becomes empty, and so do its
+/// annotations where they are not of use. All else stays byte for byte, also where it is no JSON.
 #[derive(Debug)]
 pub(super) struct Rewriter {
     annotations: AnnotationsKeeping,

@@ -209,12 +209,12 @@ pub fn settle(
             return (status, next);
         }
     }
-    let built = built_verdict(&settling.status, verdict);
+    let built = built_verdict(&settling.status, &verdict);
     if !policy.delivers {
         return settling.judged(Step::Build, &built);
     }
     settling.done(Step::Build, &built);
-    settle_delivery(settling, delivered, built)
+    settle_delivery(settling, delivered, &built)
 }
 
 /// How a build ends for the status.
@@ -265,7 +265,7 @@ fn take_built(status: &mut PatchSetStatus, built: Built, now: Timestamp) -> Buil
 fn settle_delivery(
     mut settling: Settling<'_, PatchSetStatus>,
     delivered: Delivered,
-    built: Verdict,
+    built: &Verdict,
 ) -> (PatchSetStatus, Next) {
     match delivered {
         Delivered::Failed(failure, besides) => {
@@ -326,16 +326,16 @@ fn place_of(delivered: &DeliveryStatus) -> String {
 }
 
 /// The status where nothing is left to be delivered.
-fn delivered_as(settling: Settling<'_, PatchSetStatus>, built: Verdict) -> (PatchSetStatus, Next) {
+fn delivered_as(settling: Settling<'_, PatchSetStatus>, built: &Verdict) -> (PatchSetStatus, Next) {
     let message = match settling.status.delivered.as_ref().map(place_of) {
         Some(told) => format!("{}, delivered {told}", built.message),
         None => built.message.clone(),
     };
-    settling.judged(Step::Delivery, &Verdict { message, ..built })
+    settling.judged(Step::Delivery, &Verdict { message, ..*built })
 }
 
 /// The verdict where the image is there, or the source alone is asked for.
-fn built_verdict(status: &PatchSetStatus, series: Verdict) -> Verdict {
+fn built_verdict(status: &PatchSetStatus, series: &Verdict) -> Verdict {
     let mut ready = series.ready;
     let mut message = match &status.image {
         Some(image) => format!("{}; the image is {}", series.message, image.reference),
@@ -355,7 +355,7 @@ fn built_verdict(status: &PatchSetStatus, series: Verdict) -> Verdict {
         reason: reason::SUCCEEDED,
         ready,
         message,
-        ..series
+        ..*series
     }
 }
 

@@ -51,7 +51,7 @@ pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Bui
         attempt.name == name(&patch_set.name_any(), &planned.inputs_digest, attempt.number)
     });
     planned.attempt = newest_attempt(attempt, &jobs, &planned.inputs_digest, task.target);
-    engine::build(&JobEngine { task, jobs }, task, planned).await
+    Box::pin(engine::build(&JobEngine { task, jobs }, task, planned)).await
 }
 
 impl BuildEngine for JobEngine<'_> {

@@ -44,31 +44,13 @@ struct WorkflowEngine<'a> {
     memory: &'a Workflows,
 }
 
-/// What following an attempt shows.
-enum Followed {
-    /// It is under way: who builds, and what holds it up.
-    Working { who: String, held_up: Option<String> },
-    /// It is over.
-    Over(Seen),
-}
-
-impl Followed {
-    /// A run that is known by its request alone.
-    fn of_request(request: &RequestId, held_up: String) -> Self {
-        Self::Working {
-            who: format!("run {request}"),
-            held_up: Some(held_up),
-        }
-    }
-}
-
 /// Looks for the image, and asks for or follows the run that is due.
 pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Built, Interrupted> {
     // What another engine began is no attempt of this one.
     let attempt = planned.attempt.take();
     planned.attempt = attempt.filter(|attempt| is_run_of(task.turn.object, &planned, attempt));
     match WorkflowEngine::connect(task).await {
-        Ok(engine) => engine::build(&engine, task, planned).await,
+        Ok(engine) => Box::pin(engine::build(&engine, task, planned)).await,
         // The former attempt stays in the status until it is certain that it is over.
         Err(failure) => {
             let has_former = former_attempt(task, &planned).is_some();
@@ -122,10 +104,13 @@ impl BuildEngine for WorkflowEngine<'_> {
         self.note(&attempt);
         let followed = self.follow_run(&planned, &mut attempt).await;
         self.note(&attempt);
+        let who = match attempt.run {
+            Some(run) => self.name_of(RunId(run)),
+            None => format!("run {}", attempt.name),
+        };
         planned.attempt = Some(attempt);
         match followed {
-            Ok(Followed::Over(seen)) => Ok((planned, seen)),
-            Ok(Followed::Working { who, held_up }) => {
+            Ok(Seen::Active(held_up)) => {
                 let message = attempts::describe_attempt(&planned, self.task.build, &who, held_up.as_deref());
                 Err(Built::Awaited(
                     planned,
@@ -134,6 +119,7 @@ impl BuildEngine for WorkflowEngine<'_> {
                     Next::After(POLL),
                 ))
             }
+            Ok(over) => Ok((planned, over)),
             Err(failure) => Err(Built::Failed(failure, Some(planned))),
         }
     }
@@ -216,6 +202,11 @@ impl<'a> WorkflowEngine<'a> {
         });
     }
 
+    /// What a run is called in messages.
+    fn name_of(&self, run: RunId) -> String {
+        format!("run {run} of {}", self.workflow.full_name())
+    }
+
     /// Waits for GitHub, and not longer than the reconciliation may take.
     async fn in_time<T>(
         &self,
@@ -226,7 +217,7 @@ impl<'a> WorkflowEngine<'a> {
     }
 
     /// Follows an attempt: asks for its run where none was asked for, looks for it, and looks at it.
-    async fn follow_run(&self, planned: &BuildStatus, attempt: &mut Attempt) -> Result<Followed, Failure> {
+    async fn follow_run(&self, planned: &BuildStatus, attempt: &mut Attempt) -> Result<Seen, Failure> {
         let request = RequestId::parse(&attempt.name).map_err(|error| failure_of_github(&error))?;
         let found = match (attempt.run, self.memory.state_of(request.as_str())) {
             (Some(id), _) => match self
@@ -234,7 +225,7 @@ impl<'a> WorkflowEngine<'a> {
                 .await?
             {
                 Ok(run) => Some(run),
-                Err(Error::NotFound { .. }) => return Ok(Followed::Over(Seen::Gone)),
+                Err(Error::NotFound { .. }) => return Ok(Seen::Gone),
                 Err(error) => return Err(failure_of_github(&error)),
             },
             (None, RequestState::Fresh) => {
@@ -250,14 +241,14 @@ impl<'a> WorkflowEngine<'a> {
                         "{} took the request, and no run of it has {request} in its title: set its run-name to ${{{{ inputs.request_id }}}}",
                         self.workflow.full_name()
                     );
-                    return Ok(Followed::Over(Seen::Failed(why, None)));
+                    return Ok(Seen::Failed(why, None));
                 }
                 found
             }
         };
         let Some(run) = found else {
             let held_up = format!("looking for it at {}", self.workflow.full_name());
-            return Ok(Followed::of_request(&request, held_up));
+            return Ok(Seen::Active(Some(held_up)));
         };
         (attempt.run, attempt.url) = (Some(run.id.0), Some(run.html_url.clone()));
         self.judge(&run, attempt).await
@@ -276,25 +267,21 @@ impl<'a> WorkflowEngine<'a> {
         planned: &BuildStatus,
         attempt: &mut Attempt,
         request: &RequestId,
-    ) -> Result<Followed, Failure> {
+    ) -> Result<Seen, Failure> {
         let (patch_set, task) = (self.task.turn.object, self.task);
         let invalid = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
         let component = &patch_set.spec.component.0;
         let document = BuildRequest::for_build(task.build, planned, component, task.revision)
             .ok_or_else(|| invalid("the engine GitHubActions builds an image: set build.image".to_owned()))?;
         let document = serde_json::to_string(&document).map_err(|error| invalid(error.to_string()))?;
-        let asked = || {
-            self.memory
-                .note(request.as_str(), RequestState::Asked(Instant::now()))
-        };
-        asked();
+        let note = |state| self.memory.note(request.as_str(), state);
+        note(RequestState::Asked(Instant::now()));
         match self
             .in_time(self.client.dispatch(&self.workflow, request, &document))
             .await?
         {
             Ok(id) => {
-                self.memory
-                    .note(request.as_str(), RequestState::Answered(Instant::now()));
+                note(RequestState::Answered(Instant::now()));
                 tracing::info!(
                     namespace = patch_set.namespace(),
                     patch_set = patch_set.name_any(),
@@ -302,36 +289,30 @@ impl<'a> WorkflowEngine<'a> {
                     "a workflow was dispatched"
                 );
                 attempt.run = id.map(|RunId(id)| id);
-                let repository = self.workflow.full_name();
-                Ok(Followed::of_request(
-                    request,
-                    format!("asked for at {repository}"),
-                ))
+                let held_up = format!("asked for at {}", self.workflow.full_name());
+                Ok(Seen::Active(Some(held_up)))
             }
             Err(error @ Error::Ambiguous { .. }) => {
-                asked();
-                Ok(Followed::of_request(request, error.to_string()))
+                note(RequestState::Asked(Instant::now()));
+                Ok(Seen::Active(Some(error.to_string())))
             }
             Err(error) => {
                 // No run comes of it, so that the next attempt need not look for one.
-                self.memory.note(request.as_str(), RequestState::Fresh);
+                note(RequestState::Fresh);
                 Err(failure_of_github(&error))
             }
         }
     }
 
     /// What a run's state means for its attempt.
-    async fn judge(&self, run: &Run, attempt: &Attempt) -> Result<Followed, Failure> {
-        let who = format!("run {} of {}", run.id, self.workflow.full_name());
+    async fn judge(&self, run: &Run, attempt: &Attempt) -> Result<Seen, Failure> {
+        let who = self.name_of(run.id);
         let conclusion = match &run.state {
             RunState::Completed(conclusion) => conclusion,
             state => {
                 let timeout = self.task.build.timeout().map_err(|error| {
-                    Failure::stalled(
-                        Step::Build,
-                        reason::INVALID_SPEC,
-                        format!("build.timeout: {error}"),
-                    )
+                    let message = format!("build.timeout: {error}");
+                    Failure::stalled(Step::Build, reason::INVALID_SPEC, message)
                 })?;
                 let Time(begun) = attempt.started_at;
                 let since = Timestamp::now().duration_since(run.started.unwrap_or(begun));
@@ -339,18 +320,18 @@ impl<'a> WorkflowEngine<'a> {
                     let cancelled = self.in_time(self.client.cancel(&self.workflow, run.id)).await?;
                     cancelled.map_err(|error| failure_of_github(&error))?;
                     let why = format!("{who} took longer than build.timeout, and was cancelled");
-                    return Ok(Followed::Over(Seen::Failed(why, None)));
+                    return Ok(Seen::Failed(why, None));
                 }
                 let held_up = match state {
                     RunState::Queued => Some(format!("it waits for a runner, see {}", run.html_url)),
                     RunState::Waiting => Some(format!("somebody has to approve it, see {}", run.html_url)),
                     _ => None,
                 };
-                return Ok(Followed::Working { who, held_up });
+                return Ok(Seen::Active(held_up));
             }
         };
         let how = match conclusion {
-            Conclusion::Success => return Ok(Followed::Over(Seen::Succeeded)),
+            Conclusion::Success => return Ok(Seen::Succeeded),
             Conclusion::Failure => "failed",
             Conclusion::Cancelled => "was cancelled",
             Conclusion::TimedOut => "took longer than the workflow allows",
@@ -363,10 +344,8 @@ impl<'a> WorkflowEngine<'a> {
             Ok(Some(job)) => {
                 let step = job.step.as_deref().map(|step| format!(", step {step}"));
                 let where_ = format!(" in job {}{}", job.name, step.unwrap_or_default());
-                (
-                    where_,
-                    Some(tail(&job.tail.join("\n"))).filter(|log| !log.is_empty()),
-                )
+                let log = tail(&job.tail.join("\n"));
+                (where_, Some(log).filter(|log| !log.is_empty()))
             }
             Ok(None) => (String::new(), None),
             // That it failed is known; that its log cannot be had must not hide it.
@@ -374,7 +353,7 @@ impl<'a> WorkflowEngine<'a> {
             Err(error) => return Err(failure_of_github(&error)),
         };
         let why = format!("{who} {how}{where_}, see {}", run.html_url);
-        Ok(Followed::Over(Seen::Failed(why, log)))
+        Ok(Seen::Failed(why, log))
     }
 
     /// Cancels the run of an attempt at what is not wanted any more. One for the same tag has to be over before the next
@@ -424,8 +403,8 @@ impl<'a> WorkflowEngine<'a> {
             Ok(run) if matches!(run.state, RunState::Completed(_)) => Ok(None),
             Err(Error::NotFound { .. }) => Ok(None),
             Ok(_) => Ok(Some(format!(
-                "run {run} of {} builds what is superseded for the same tag, and is being cancelled",
-                self.workflow.full_name()
+                "{} builds what is superseded for the same tag, and is being cancelled",
+                self.name_of(run)
             ))),
             Err(error) => Err(failure_of_github(&error)),
         }

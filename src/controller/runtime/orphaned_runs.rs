@@ -122,7 +122,7 @@ async fn cancel(context: &Context, run: &FollowedRun) {
     };
     let note = Note {
         kind: EventType::Warning,
-        reason: reason::BUILD_NOT_CANCELLED.to_owned(),
+        reason: reason::BUILD_NOT_CANCELLED,
         message,
     };
     if let Err(error) = events::publish(&context.client, &regarding, note).await {

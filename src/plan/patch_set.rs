@@ -64,11 +64,40 @@ pub enum Delivered {
     /// Somebody has to agree first.
     Held(String),
     /// It is on a branch that somebody has to merge; where it is delivered besides; a sentence. What was delivered before by Git stays.
-    Proposed(ProposalStatus, Option<DeliveryStatus>, String),
+    Proposed {
+        /// Where it waits.
+        proposal: ProposalStatus,
+        /// Where it is delivered besides.
+        besides: Option<DeliveryStatus>,
+        /// The same in a sentence.
+        message: String,
+    },
     /// It is where it should be; what was proposed before and is not settled yet.
     Done(DeliveryStatus, Option<ProposalStatus>),
     /// It could not be done; where it is delivered besides.
     Failed(Failure, Option<DeliveryStatus>),
+}
+
+/// What a build waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The reason of the condition.
+    pub reason: Reason,
+    /// A sentence.
+    pub message: String,
+    /// When to look again.
+    pub next: Next,
+}
+
+impl Pending {
+    /// What is waited for.
+    pub fn new(reason: Reason, message: impl Into<String>, next: Next) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            next,
+        }
+    }
 }
 
 /// What became of the build that was asked for.
@@ -76,14 +105,17 @@ pub enum Delivered {
 pub enum Built {
     /// None is asked for, or patches do not apply: what was built before stays.
     Nothing,
-    /// What is asked for cannot be planned yet: the reason of the condition, a sentence, and when to look again. What was planned
-    /// before stays.
-    Waiting(Reason, String, Next),
+    /// What is asked for cannot be planned yet. What was planned before stays.
+    Waiting(Pending),
     /// The source is published, and no image is asked for.
     Published(BuildStatus),
-    /// The source is published, and the image is awaited: the reason of the condition, a sentence, and when to look
-    /// again.
-    Awaited(BuildStatus, Reason, String, Next),
+    /// The source is published, and the image is awaited.
+    Awaited {
+        /// What is built.
+        plan: BuildStatus,
+        /// What is waited for.
+        pending: Pending,
+    },
     /// The registry has the image.
     Image(BuildStatus, Box<ImageStatus>),
     /// A step could not be done. What was planned before it is told.
@@ -204,9 +236,9 @@ pub fn settle(
     match take_built(&mut settling.status, built, now) {
         BuildEnd::Done => {}
         BuildEnd::Failed(failure) => return settling.failed(&failure),
-        BuildEnd::Waiting(reason, message, next) => {
-            let (status, _) = settling.waiting(Step::Build, reason, &message);
-            return (status, next);
+        BuildEnd::Waiting(pending) => {
+            let (status, _) = settling.waiting(Step::Build, pending.reason, &pending.message);
+            return (status, pending.next);
         }
     }
     let built = built_verdict(&settling.status, &verdict);
@@ -222,8 +254,8 @@ enum BuildEnd {
     /// The image is there, or none is asked for.
     Done,
     Failed(Failure),
-    /// The reason of the condition, a sentence, and when to look again.
-    Waiting(Reason, String, Next),
+    /// What is waited for.
+    Waiting(Pending),
 }
 
 /// Puts what became of the build into a status.
@@ -240,16 +272,16 @@ fn take_built(status: &mut PatchSetStatus, built: Built, now: Timestamp) -> Buil
             status.build = planned.or(status.build.take());
             return BuildEnd::Failed(failure);
         }
-        Built::Waiting(reason, message, next) => return BuildEnd::Waiting(reason, message, next),
+        Built::Waiting(pending) => return BuildEnd::Waiting(pending),
         Built::Published(build) => {
             status.build = Some(build);
             status.image = None;
         }
-        Built::Awaited(build, reason, message, next) => {
+        Built::Awaited { plan, pending } => {
             // It is awaited, so that the registry has it no more.
-            status.image = status.image.take().filter(|image| !is_of(image, &build));
-            status.build = Some(build);
-            return BuildEnd::Waiting(reason, message, next);
+            status.image = status.image.take().filter(|image| !is_of(image, &plan));
+            status.build = Some(plan);
+            return BuildEnd::Waiting(pending);
         }
         Built::Image(build, image) => {
             remember_image(status, &build, &image, now);
@@ -278,8 +310,12 @@ fn settle_delivery(
             // An annotation is seen at once.
             (status, Next::Interval)
         }
-        Delivered::Proposed(proposed, besides, message) => {
-            settling.status.proposed = Some(proposed);
+        Delivered::Proposed {
+            proposal,
+            besides,
+            message,
+        } => {
+            settling.status.proposed = Some(proposal);
             if let Some(besides) = besides {
                 let before = settling.status.delivered.take();
                 settling.status.delivered = Some(DeliveryStatus {

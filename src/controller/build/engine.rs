@@ -12,7 +12,7 @@ use crate::api::reason;
 use crate::controller::context::journal::Interrupted;
 use crate::plan::attempt::{Decision, Seen, decide_next, end_attempt, forgive_failures};
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::Built;
+use crate::plan::patch_set::{Built, Pending};
 
 /// How long a build that was cancelled may hold up the next one for the same tag.
 pub const CANCEL_WITHIN: Duration = Duration::from_secs(60);
@@ -89,7 +89,10 @@ pub async fn build(
         Decision::Start(number) => engine.start(planned, number).await,
         Decision::Follow => {
             let message = "the attempt under way is looked at again".to_owned();
-            Ok(Built::Awaited(planned, reason::BUILDING, message, Next::Soon))
+            Ok(Built::Awaited {
+                plan: planned,
+                pending: Pending::new(reason::BUILDING, message, Next::Soon),
+            })
         }
         Decision::Retry(wait) => Ok(attempts::retry_later(planned, task.build, wait)),
         Decision::GiveUp => Ok(attempts::give_up_build(planned, task.build)),

@@ -25,7 +25,7 @@ use crate::plan::attempt::{Seen, begin_attempt};
 use crate::plan::conditions::seconds;
 use crate::plan::inputs::Inputs;
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::Built;
+use crate::plan::patch_set::{Built, Pending};
 use crate::plan::{Failure, Step};
 
 /// The annotation with a digest of how a Job builds.
@@ -90,12 +90,14 @@ impl BuildEngine for JobEngine<'_> {
         }
         match in_the_way {
             None => Ok(()),
-            Some(name) => Err(Built::Awaited(
-                planned.clone(),
-                reason::BUILD_QUEUED,
-                format!("Job {name} builds what is superseded for the same tag, and is being cancelled"),
-                Next::Soon,
-            )),
+            Some(name) => Err(Built::Awaited {
+                plan: planned.clone(),
+                pending: Pending::new(
+                    reason::BUILD_QUEUED,
+                    format!("Job {name} builds what is superseded for the same tag, and is being cancelled"),
+                    Next::Soon,
+                ),
+            }),
         }
     }
 
@@ -110,12 +112,10 @@ impl BuildEngine for JobEngine<'_> {
         let key = ObjectKey::of_object(patch_set);
         if let Err(queued) = context.jobs.take_place(&key, &name) {
             let next = Next::After(ASK_AGAIN);
-            return Ok(Built::Awaited(
-                planned,
-                reason::BUILD_QUEUED,
-                queued.to_string(),
-                next,
-            ));
+            return Ok(Built::Awaited {
+                plan: planned,
+                pending: Pending::new(reason::BUILD_QUEUED, queued.to_string(), next),
+            });
         }
         let (namespace, inputs) = (&key.namespace, &planned.inputs_digest);
         let uid = patch_set.uid().unwrap_or_default();
@@ -178,7 +178,10 @@ fn await_attempt(planned: BuildStatus, build: &Build, held_up: Option<&str>) -> 
         .as_ref()
         .map_or("", |attempt| attempt.name.as_str());
     let message = attempts::describe_attempt(&planned, build, &format!("Job {name}"), held_up);
-    Built::Awaited(planned, reason::BUILDING, message, Next::Soon)
+    Built::Awaited {
+        plan: planned,
+        pending: Pending::new(reason::BUILDING, message, Next::Soon),
+    }
 }
 
 /// Whether a Job is one of an attempt that was given up.

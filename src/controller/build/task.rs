@@ -13,7 +13,7 @@ use crate::controller::inputs::found::Found;
 use crate::controller::inputs::registries::in_time;
 use crate::plan::build::{INPUTS_LABEL, image};
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::{Built, Delivered};
+use crate::plan::patch_set::{Built, Delivered, Pending};
 use crate::plan::{Failure, Step};
 use crate::publish::Registry;
 
@@ -74,7 +74,10 @@ impl BuildTask<'_> {
         reason: Reason,
         message: String,
     ) -> Result<(), Interrupted> {
-        let built = Built::Awaited(planned.clone(), reason, message, Next::Soon);
+        let built = Built::Awaited {
+            plan: planned.clone(),
+            pending: Pending::new(reason, message, Next::Soon),
+        };
         self.turn
             .record(self.found.with(built, Delivered::Nothing, None))
             .await

@@ -24,7 +24,7 @@ use crate::controller::state::build_log::tail;
 use crate::controller::state::workflows::{FollowedRun, RequestState, Workflows};
 use crate::plan::attempt::{Seen, begin_attempt};
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::Built;
+use crate::plan::patch_set::{Built, Pending};
 use crate::plan::{Failure, Step};
 
 /// How often a run is looked at. An unchanged one costs nothing of the rate limit.
@@ -71,7 +71,10 @@ fn former_attempt<'a>(
 
 fn look_again_soon(planned: BuildStatus) -> Built {
     let message = "the run is looked at again".to_owned();
-    Built::Awaited(planned, reason::BUILDING, message, Next::After(POLL))
+    Built::Awaited {
+        plan: planned,
+        pending: Pending::new(reason::BUILDING, message, Next::After(POLL)),
+    }
 }
 
 impl BuildEngine for WorkflowEngine<'_> {
@@ -82,11 +85,11 @@ impl BuildEngine for WorkflowEngine<'_> {
         };
         match self.cancel_former(former, attempt, planned).await {
             Ok(None) => Ok(()),
-            Ok(Some(message)) => Err(Built::Waiting(
+            Ok(Some(message)) => Err(Built::Waiting(Pending::new(
                 reason::BUILD_CANCELLING,
                 message,
                 Next::After(POLL),
-            )),
+            ))),
             Err(mut failure) => {
                 // No build of what is asked for has failed.
                 if failure.reason == reason::BUILD_FAILED {
@@ -112,12 +115,10 @@ impl BuildEngine for WorkflowEngine<'_> {
         match followed {
             Ok(Seen::Active(held_up)) => {
                 let message = attempts::describe_attempt(&planned, self.task.build, &who, held_up.as_deref());
-                Err(Built::Awaited(
-                    planned,
-                    reason::BUILDING,
-                    message,
-                    Next::After(POLL),
-                ))
+                Err(Built::Awaited {
+                    plan: planned,
+                    pending: Pending::new(reason::BUILDING, message, Next::After(POLL)),
+                })
             }
             Ok(over) => Ok((planned, over)),
             Err(failure) => Err(Built::Failed(failure, Some(planned))),
@@ -138,7 +139,10 @@ impl BuildEngine for WorkflowEngine<'_> {
         let limits = context.options.build_limits();
         if let Err(queued) = self.memory.take_place(&context.patch_sets, patch_set, limits) {
             let message = queued.to_string();
-            return Ok(Built::Awaited(planned, reason::BUILD_QUEUED, message, Next::Soon));
+            return Ok(Built::Awaited {
+                plan: planned,
+                pending: Pending::new(reason::BUILD_QUEUED, message, Next::Soon),
+            });
         }
         let now = Timestamp::now();
         let stem = request_stem(patch_set, &planned.inputs_digest, number);

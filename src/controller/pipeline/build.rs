@@ -18,7 +18,7 @@ use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::registries::in_time;
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::{Built, image_is_current};
+use crate::plan::patch_set::{Built, Pending, image_is_current};
 use crate::plan::{backoff, conditions};
 
 /// How soon an image is looked for that somebody else builds, at first.
@@ -106,7 +106,10 @@ async fn external(task: &BuildTask<'_>, mut planned: BuildStatus) -> Built {
             let message = format!("the source is published; waiting for the image {}", task.target);
             let interval = task.turn.object.spec.interval.get().unwrap_or(backoff::LONGEST);
             let next = Next::After(look_again(&task.status, interval, Timestamp::now()));
-            Built::Awaited(planned, reason::AWAITING_IMAGE, message, next)
+            Built::Awaited {
+                plan: planned,
+                pending: Pending::new(reason::AWAITING_IMAGE, message, next),
+            }
         }
         Err(failure) => Built::Failed(failure, Some(planned)),
     }

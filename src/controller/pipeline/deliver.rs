@@ -176,7 +176,11 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
             ..
         }) => {
             let message = waits_to_be_merged(&proposal, &into, lacks);
-            Delivered::Proposed(proposal, besides, message)
+            Delivered::Proposed {
+                proposal,
+                besides,
+                message,
+            }
         }
         Err(NotDelivered::Outdated) => not_wanted_any_more(image),
         Err(NotDelivered::Failed(failure)) => {

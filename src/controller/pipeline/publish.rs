@@ -22,7 +22,7 @@ use crate::patch::MemoryStore;
 use crate::plan::build::{CONSTRAINTS, date, reasons};
 use crate::plan::contexts::Contexts;
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::{Built, is_planned, results_are_current};
+use crate::plan::patch_set::{Built, Pending, is_planned, results_are_current};
 use crate::plan::{self, Failure, Step};
 use crate::publish::Registry;
 use crate::publish::image::{About, PatchId};
@@ -49,7 +49,7 @@ pub async fn publish(turn: &Turn<'_, PatchSet>, series: &AppliedSeries) -> Resul
     let ingredients = match series.inputs.ingredients.clone() {
         Ok(ingredients) => ingredients,
         Err(Lack::Pending(message)) => {
-            let waiting = Built::Waiting(reason::DEPENDENCY_NOT_READY, message, Next::Soon);
+            let waiting = Built::Waiting(Pending::new(reason::DEPENDENCY_NOT_READY, message, Next::Soon));
             return Err(waiting);
         }
         Err(Lack::Failed(failure)) => return Err(Built::Failed(failure, None)),

@@ -19,8 +19,13 @@ pub enum Seen {
     Active(Option<String>),
     /// It says that it is done.
     Succeeded,
-    /// It failed: why, and the last lines of its log.
-    Failed(String, Option<String>),
+    /// It failed.
+    Failed {
+        /// Why, in a sentence.
+        why: String,
+        /// The last lines of its log.
+        log: Option<String>,
+    },
     /// It is not there any more.
     Gone,
     /// It could not begin, and the spec asks for another by now.
@@ -70,7 +75,7 @@ pub fn end_attempt(attempt: Attempt, seen: &Seen, target: &str, now: Timestamp) 
             format!("{} succeeded, and the registry has no {target}", attempt.name),
             None,
         ),
-        Seen::Failed(why, log) => (why.clone(), log.clone()),
+        Seen::Failed { why, log } => (why.clone(), log.clone()),
         Seen::Outdated => {
             return Attempt {
                 finished_at: Some(seconds(now)),
@@ -149,7 +154,10 @@ mod tests {
         );
         let failed = end_attempt(
             first,
-            &Seen::Failed("no".into(), Some("log".into())),
+            &Seen::Failed {
+                why: "no".into(),
+                log: Some("log".into()),
+            },
             "i:t",
             at(100),
         );

@@ -82,7 +82,7 @@ impl Conditions {
             type_: type_.to_owned(),
             status: truth.as_str().to_owned(),
             reason: reason.to_string(),
-            message: shortened(&printable_lines(message)),
+            message: shortened(&printable_lines(message), LONGEST_MESSAGE),
             observed_generation: Some(self.generation),
             last_transition_time: since,
         };
@@ -137,11 +137,14 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     truth(conditions, type_) == Some(Truth::True)
 }
 
-fn shortened(message: &str) -> String {
-    if message.chars().count() <= LONGEST_MESSAGE {
-        return message.to_owned();
+/// A text of at most so many characters; one that is cut ends in `…`.
+#[must_use]
+pub fn shortened(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
+        return text.to_owned();
     }
-    message.chars().take(LONGEST_MESSAGE - 1).chain(['…']).collect()
+    let kept = text.chars().take(longest.saturating_sub(1));
+    kept.chain(['…']).collect()
 }
 
 #[cfg(test)]

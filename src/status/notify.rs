@@ -24,6 +24,7 @@ use super::fair_queue::{FairQueue, QueueLimits};
 use super::{Error, FIELD_MANAGER};
 use crate::api::GROUP;
 use crate::egress::{Destinations, causes};
+use crate::plan::conditions::shortened;
 
 /// Annotations of an object that begin so go with its events.
 pub(crate) const FLUX_EVENT_GROUP: &str = "event.toolkit.fluxcd.io/";
@@ -198,7 +199,7 @@ impl Notifier {
                 EventType::Warning => "error",
             },
             timestamp: Time(now),
-            message: cut(note.message),
+            message: shortened(&note.message, LONGEST_MESSAGE),
             reason: note.reason.to_string(),
             metadata: about.metadata(),
             reporting_controller: FIELD_MANAGER,
@@ -232,15 +233,6 @@ fn settings() -> ClientBuilder {
         .guard(Client::builder())
         .timeout(TIMEOUT)
         .user_agent(concat!("patchset/", env!("CARGO_PKG_VERSION")))
-}
-
-fn cut(message: String) -> String {
-    match message.char_indices().nth(LONGEST_MESSAGE - 1) {
-        Some((end, last)) if end + last.len_utf8() < message.len() => {
-            format!("{}…", message.get(..end).unwrap_or_default())
-        }
-        _ => message,
-    }
 }
 
 /// What a server made of an event.
@@ -347,8 +339,8 @@ mod tests {
     #[test]
     fn messages_are_cut_by_characters() {
         let longest = "ä".repeat(LONGEST_MESSAGE);
-        assert_eq!(cut(longest.clone()), longest);
-        let cut = cut(format!("{longest}ä"));
+        assert_eq!(shortened(&longest, LONGEST_MESSAGE), longest);
+        let cut = shortened(&format!("{longest}ä"), LONGEST_MESSAGE);
         assert_eq!(cut.chars().count(), LONGEST_MESSAGE);
         assert!(cut.ends_with("ä…"));
     }

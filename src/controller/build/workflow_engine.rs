@@ -245,7 +245,7 @@ impl<'a> WorkflowEngine<'a> {
                         "{} took the request, and no run of it has {request} in its title: set its run-name to ${{{{ inputs.request_id }}}}",
                         self.workflow.full_name()
                     );
-                    return Ok(Seen::Failed(why, None));
+                    return Ok(Seen::Failed { why, log: None });
                 }
                 found
             }
@@ -324,7 +324,7 @@ impl<'a> WorkflowEngine<'a> {
                     let cancelled = self.in_time(self.client.cancel(&self.workflow, run.id)).await?;
                     cancelled.map_err(|error| failure_of_github(&error))?;
                     let why = format!("{who} took longer than build.timeout, and was cancelled");
-                    return Ok(Seen::Failed(why, None));
+                    return Ok(Seen::Failed { why, log: None });
                 }
                 let held_up = match state {
                     RunState::Queued => Some(format!("it waits for a runner, see {}", run.html_url)),
@@ -357,7 +357,7 @@ impl<'a> WorkflowEngine<'a> {
             Err(error) => return Err(failure_of_github(&error)),
         };
         let why = format!("{who} {how}{where_}, see {}", run.html_url);
-        Ok(Seen::Failed(why, log))
+        Ok(Seen::Failed { why, log })
     }
 
     /// Cancels the run of an attempt at what is not wanted any more. One for the same tag has to be over before the next

@@ -8,7 +8,7 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::Request;
 use kube::{Client, Resource};
 
-use super::wanted::may_be_written;
+use super::newest_image::may_be_written;
 use crate::api::delivery::{DeliveryConfigMap, DeliveryStatus};
 use crate::api::{PatchSet, reason};
 use crate::controller::context::service_account::RequestIdentity;
@@ -32,31 +32,39 @@ const MANAGER_CONFLICT: &str = "FieldManagerConflict";
 const TRIES: usize = 5;
 
 /// Whether the ConfigMap has what the status says that was delivered.
-pub async fn is_in_place(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap, told: &DeliveryStatus) -> bool {
-    is_told(turn, told, map) && has(turn, map, &told.reference).await
+pub async fn is_in_place(
+    turn: &Turn<'_, PatchSet>,
+    map: &DeliveryConfigMap,
+    recorded: &DeliveryStatus,
+) -> bool {
+    is_recorded(turn, recorded, map) && has(turn, map, &recorded.reference).await
 }
 
 /// Whether the status says that an image was delivered there.
-fn is_told(turn: &Turn<'_, PatchSet>, told: &DeliveryStatus, map: &DeliveryConfigMap) -> bool {
+fn is_recorded(turn: &Turn<'_, PatchSet>, recorded: &DeliveryStatus, map: &DeliveryConfigMap) -> bool {
     let prefix = prefix(map, &turn.object.spec.component.0);
-    told.config_map.as_ref() == Some(&map.name) && told.prefix == Some(prefix)
+    recorded.config_map.as_ref() == Some(&map.name) && recorded.prefix == Some(prefix)
 }
 
 /// Puts back what was delivered where somebody changed it or took it away, whatever becomes of the
 /// next image.
 pub async fn keep_delivered(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap) -> Result<(), NotDelivered> {
     let status = turn.status();
-    let Some(told) = status.delivered.as_ref().filter(|told| is_told(turn, told, map)) else {
+    let Some(recorded) = status
+        .delivered
+        .as_ref()
+        .filter(|recorded| is_recorded(turn, recorded, map))
+    else {
         return Ok(());
     };
     // One that was delivered, and is not in the status yet, stays.
     if let Some(image) = &status.image
-        && image.reference != told.reference
+        && image.reference != recorded.reference
         && has(turn, map, &image.reference).await
     {
         return Ok(());
     }
-    deliver(turn, map, &told.reference).await
+    deliver(turn, map, &recorded.reference).await
 }
 
 /// Whether the ConfigMap has the label and the keys with their values.
@@ -96,7 +104,7 @@ pub async fn deliver(
     let is_ours = status
         .delivered
         .as_ref()
-        .is_some_and(|told| is_told(turn, told, map));
+        .is_some_and(|recorded| is_recorded(turn, recorded, map));
     let conflicts = if is_ours {
         Conflicts::Replace
     } else {

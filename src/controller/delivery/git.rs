@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::newest_image::may_be_written;
 use super::request::WantedPullRequest;
 use super::round::{At, CommitToPush, ReadBranches, next_step};
-use super::wanted::may_be_written;
 use crate::api::build::ImageStatus;
 use crate::api::delivery::{CommitAuthor, CommitStatus, DeliveryGit, DeliveryStatus, ProposalStatus};
 use crate::api::{PatchSet, reason};

@@ -2,6 +2,6 @@
 
 pub mod config_map;
 pub mod git;
+mod newest_image;
 mod request;
 mod round;
-mod wanted;

@@ -263,10 +263,8 @@ impl BuildJobs {
                 Some(pod) => self.log_of(pod).await,
                 None => None,
             };
-            return Ok(Seen::Failed(
-                explained(name, &why, pod.as_ref(), log.as_deref()),
-                log,
-            ));
+            let why = explained(name, &why, pod.as_ref(), log.as_deref());
+            return Ok(Seen::Failed { why, log });
         }
         let runs = job
             .status

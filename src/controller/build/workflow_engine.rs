@@ -107,9 +107,10 @@ impl BuildEngine for WorkflowEngine<'_> {
         self.note(&attempt);
         let followed = self.follow_run(&planned, &mut attempt).await;
         self.note(&attempt);
-        let who = match attempt.run {
-            Some(run) => self.name_of(RunId(run)),
-            None => format!("run {}", attempt.name),
+        // Its page is known once it was looked at.
+        let who = match (attempt.run, &attempt.url) {
+            (Some(run), Some(_)) => self.name_of(RunId(run)),
+            _ => format!("run {}", attempt.name),
         };
         planned.attempt = Some(attempt);
         match followed {

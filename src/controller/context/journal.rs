@@ -141,7 +141,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
                 resource_version: stored.resource_version(),
                 ..regarding.clone()
             };
-            notifier.tell(versioned, note.clone(), about);
+            notifier.tell(versioned, &note, about);
         }
         if let Err(error) = events::publish(&self.context.client, &regarding, note).await {
             tracing::warn!(%error, "an event could not be written");

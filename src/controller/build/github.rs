@@ -21,8 +21,8 @@ pub async fn connect(
 ) -> Result<(Workflow, Arc<ActionsClient>), Failure> {
     let namespace = patch_set.namespace().unwrap_or_default();
     let secret = NamedSecret::read(&context.references, &namespace, &options.secret_ref).await?;
-    let credentials = ForgeCredentials::from_secret(secret.data())
-        .map_err(|error| secret.unusable(Step::Build, &error))?;
+    let credentials =
+        ForgeCredentials::from_secret(secret.data()).map_err(|error| secret.unusable(Step::Build, &error))?;
     let parse = |address: &str| ApiBaseUrl::parse(ForgeKind::GitHub, address);
     let base = match (&options.api_url, credentials.base_url()) {
         (Some(address), _) => parse(address).map_err(|error| failure_of_github(&error))?,
@@ -40,7 +40,8 @@ pub async fn connect(
     if let Some(client) = clients.get(&key) {
         return Ok((workflow, client));
     }
-    let client = ActionsClient::new(&context.requests().into(), credentials).map_err(|error| failure_of_github(&error))?;
+    let client = ActionsClient::new(&context.requests().into(), credentials)
+        .map_err(|error| failure_of_github(&error))?;
     Ok((workflow, clients.keep(key, client)))
 }
 

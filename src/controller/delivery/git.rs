@@ -17,7 +17,9 @@ use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::secrets::NamedSecret;
 use crate::controller::inputs::upstreams::{self, Secrets, blocking, resolve};
-use crate::controller::state::deliveries::{DeliveryAnswer, NotDelivered, DeliveryOrder, Placed, Rest, delivered_image};
+use crate::controller::state::deliveries::{
+    DeliveryAnswer, DeliveryOrder, NotDelivered, Placed, Rest, delivered_image,
+};
 use crate::controller::state::slots;
 use crate::deliver::{self, DeliveredImage, PatchSetName};
 use crate::forge::GitPurpose;

@@ -167,7 +167,8 @@ impl WantedPullRequest<'_> {
         let named = credentials.base_url().map(ToString::to_string);
         let repository = ForgeRepository::from_git_url(kind, &self.git.url, api.or(named.as_deref()));
         let repository = repository.map_err(|error| failure_of_forge(&error))?;
-        let client = PullRequestClient::new(&context.requests(), repository, credentials).map_err(unusable)?;
+        let client =
+            PullRequestClient::new(&context.requests(), repository, credentials).map_err(unusable)?;
         Ok(clients.keep(key, client))
     }
 }

@@ -169,7 +169,12 @@ fn lacking(read: &ReadBranches, git: &DeliveryGit, path: &str) -> Failure {
 }
 
 /// Why a `PatchSet`'s markers cannot be followed.
-fn fault_of(plan: &EditPlan, read: &ReadBranches, git: &DeliveryGit, patch_set: &PatchSetName) -> Option<Failure> {
+fn fault_of(
+    plan: &EditPlan,
+    read: &ReadBranches,
+    git: &DeliveryGit,
+    patch_set: &PatchSetName,
+) -> Option<Failure> {
     if let Some(fault) = plan.faults.iter().find(|fault| fault.concerns(patch_set)) {
         return Some(Failure::stalled(
             Step::Delivery,

@@ -223,6 +223,27 @@ mod tests {
     }
 
     #[test]
+    fn lists_are_cut_where_they_are_too_long() {
+        let one = image("a", "1");
+        for (count, expected) in [
+            (1, "a 1"),
+            (2, "a 1 and a 1"),
+            (3, "a 1, a 1 and a 1"),
+            (4, "a 1, a 1, a 1 and 1 more"),
+        ] {
+            let message = commit_message("{images}", &vec![&one; count], &[], &Trailers::default());
+            let message = message.unwrap();
+            assert_eq!(message.lines().next(), Some(expected));
+        }
+        for (count, lines, more) in [(50, 51, 0), (51, 52, 1)] {
+            let files = vec!["f"; count];
+            let message = commit_message("x\n{files}", &[], &files, &Trailers::default()).unwrap();
+            assert_eq!(message.trim_end().lines().count(), lines);
+            assert_eq!(message.matches("… and 1 more").count(), more);
+        }
+    }
+
+    #[test]
     fn what_makes_no_message_is_told() {
         let one = image("a", "1");
         let made = |template: &str| commit_message(template, &[&one], &[], &Trailers::default());

@@ -74,6 +74,7 @@ fn a_value_keeps_its_style(#[case] before: &str, #[case] field: &str, #[case] af
 #[case::others("a: b # {\"$patchset\": \"theirs:glance:tag\"}\n")]
 #[case::text("a: |\n  image: b # {\"$patchset\": \"theirs:glance:tag\"}\nb: \"\n  # {$patchset: x}\"\n")]
 #[case::quoted("a: 'x # {\"$patchset\": \"ours:glance:tag\"}'\n")]
+#[case::quoted_twice("a: 'x # {\"$patchset\": \"ours:glance:tag\"} # y'\n")]
 #[case::commented_out("a: b\n# image: b # {\"$patchset\": \"ours:glance:tag\"}\n")]
 fn what_is_not_marked_stays(#[case] text: &str) {
     let edited = edited(text).unwrap();
@@ -146,6 +147,9 @@ fn what_cannot_be_read_is_left_alone() {
         let error = edited(text).unwrap_err().to_string();
         assert!(error.contains("left as it is"), "{text:?}: {error}");
     }
+    let good = "a: old # {\"$patchset\": \"ours:glance:tag\"}\n#";
+    let largest = format!("{good}{}", " ".repeat(MAX_FILE_BYTES - good.len()));
+    assert!(edited(&largest).unwrap().text.is_some());
     let large = format!("{}# $patchset\n", "a: b\n".repeat(MAX_FILE_BYTES / 5));
     assert!(matches!(edited(&large), Err(EditError::TooLarge(_))));
     let many = "- b # {\"$patchset\": \"ours:glance:tag\"}\n".repeat(10_001);
@@ -210,6 +214,25 @@ fn a_file_with_a_check_sum_of_sops_is_edited_where_it_can_still_be_decrypted(
     // Somebody else's key of that name is no check sum of SOPS.
     let other = text.replace("\nsops:", "\nspec:");
     assert!(edited(&other).unwrap().text.is_some());
+}
+
+#[test]
+fn a_document_that_cannot_be_read_is_explained() {
+    let marker = "# {\"$patchset\": \"ours:glance:tag\"}";
+    for (text, expected) in [
+        (format!("a: b: {{{{ x }}}} {marker}\n"), "mark its values file"),
+        (
+            format!("a: [\n{{{{ x }}}}\nb: c: d {marker}\n"),
+            "mark its values file",
+        ),
+        (format!("a: b: c {marker}\nd: \"{{{{ x }}}}\"\n"), "column 5"),
+        (format!("a: b: c {marker}\n# \t\n"), "column 5"),
+        (format!("a:\n  b: c\n\t{marker}\nd: e: f\n"), "column 5"),
+    ] {
+        let error = edited(&text).unwrap_err();
+        assert!(matches!(error, EditError::Yaml { .. }), "{text:?}: {error:?}");
+        assert!(error.to_string().contains(expected), "{text:?}: {error}");
+    }
 }
 
 #[test]

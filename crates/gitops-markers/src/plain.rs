@@ -190,6 +190,7 @@ mod tests {
             "_x",
             "e",
             "rel-eng-1x",
+            "rel-1eng",
         ] {
             assert!(is_safe_plain(text), "{text}");
         }

@@ -176,6 +176,11 @@ mod tests {
         assert_eq!(plan.followed, BTreeSet::from([name("ours", "glance")]));
         assert_eq!(plan.faults.len(), 2);
         assert!(
+            plan.faults[0]
+                .to_string()
+                .starts_with("d.yaml, line 1: it has a marker")
+        );
+        assert!(
             plan.faults[0].concerns(&name("ours", "glance"))
                 && !plan.faults[0].concerns(&name("ours", "glan"))
         );

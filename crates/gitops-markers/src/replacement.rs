@@ -137,8 +137,8 @@ mod tests {
 
     const TEXT: &str = "a: one # x\nb: 'two' # x\nc: &n three # x\n";
 
-    /// Writes texts in the place of the values of [`TEXT`], to say what is given beside them. Returns
-    /// those that are sound, and those that are not.
+    /// Writes texts in the place of the values of [`TEXT`], to say what is given beside them.
+    /// Returns those that are sound, and those that are not.
     fn check(values: [(&str, &str); 3], reads_left: usize) -> (Vec<String>, Vec<String>) {
         let stream = read_stream(TEXT);
         let values_of_text = stream.scalars.iter().skip(1).step_by(2);

@@ -19,8 +19,8 @@ use crate::patch::{EntryMode, Objects, Oid};
 pub const TIME: u64 = 315_532_800;
 
 /// The most entries, levels and bytes of a tree.
-const MOST_ENTRIES: usize = 1_000_000;
-const DEEPEST: usize = 256;
+pub(super) const MOST_ENTRIES: usize = 1_000_000;
+pub(super) const DEEPEST: usize = 256;
 const MOST_BYTES: u64 = 8 << 30;
 
 /// The largest file, in bytes. One file is in memory at a time, up to three times: a store of packs can give it out in
@@ -253,7 +253,7 @@ fn shown(path: &[u8]) -> String {
     crate::text::printable(&path.to_str_lossy(), 200)
 }
 
-fn too_large(what: &str, limit: &dyn std::fmt::Display) -> Error {
+pub(super) fn too_large(what: &str, limit: &dyn std::fmt::Display) -> Error {
     Error::TooLarge {
         what: what.to_owned(),
         limit: limit.to_string(),

@@ -23,9 +23,11 @@ mod reading;
 pub mod registry;
 pub mod source_image;
 mod tags;
+mod timed_store;
 
 pub use error::Error;
 pub use inspect::Found;
 pub use push::Pushed;
 pub use reading::{Installed, Layers};
 pub use registry::{Credentials, Registry, RegistryConfig};
+pub use timed_store::TimedStore;

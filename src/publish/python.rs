@@ -13,14 +13,13 @@ use configparser::ini::Ini;
 use pep440_rs::Version;
 
 use super::Error;
-use super::layer::File;
+use super::layer::{DEEPEST, File, MOST_ENTRIES, too_large};
 use crate::patch::{EntryMode, ObjectError, Objects, Oid, TreeEntry};
 
 const PKG_INFO: &str = "PKG-INFO";
 const EGG_INFO: &str = ".egg-info";
 
-/// The deepest folder, and the most bytes of all paths together, that are listed.
-const DEEPEST: usize = 256;
+/// The most bytes of all paths together that are listed.
 const LARGEST_LIST: usize = 64 << 20;
 
 /// The largest `setup.cfg` or `pyproject.toml` that is read, in bytes.
@@ -97,11 +96,15 @@ pub fn version_file(
             if asks_git(objects, &root)?
                 && !root.iter().any(|entry| entry.name.ends_with(EGG_INFO.as_bytes()))
             {
-                let mut list = Vec::new();
-                list_files(objects, tree, &mut Vec::new(), 0, &mut list)?;
+                let mut list = FileList {
+                    objects,
+                    lines: Vec::new(),
+                    entries: 0,
+                };
+                list.add(tree, &mut Vec::new(), 0)?;
                 files.push(File {
                     name: format!("{}{EGG_INFO}/SOURCES.txt", folder_name(&package)),
-                    content: list,
+                    content: list.lines,
                 });
             }
             VersionFile::Add(files)
@@ -133,41 +136,44 @@ fn folder_name(package: &str) -> String {
         .collect()
 }
 
-/// Writes the paths of all files of a tree, one a line.
-fn list_files(
-    objects: &dyn Objects,
-    tree: Oid,
-    path: &mut Vec<u8>,
-    depth: usize,
-    list: &mut Vec<u8>,
-) -> Result<(), Error> {
-    let too_large = |what: &str, limit: usize| Error::TooLarge {
-        what: what.to_owned(),
-        limit: limit.to_string(),
-    };
-    if depth > DEEPEST {
-        return Err(too_large("the depth of folders", DEEPEST));
-    }
-    for entry in objects.tree(tree)? {
-        let length = path.len();
-        if !path.is_empty() {
-            path.push(b'/');
+/// The paths of all files of a tree, one a line.
+struct FileList<'a> {
+    objects: &'a dyn Objects,
+    lines: Vec<u8>,
+    entries: usize,
+}
+
+impl FileList<'_> {
+    /// Adds the files below a folder.
+    fn add(&mut self, tree: Oid, path: &mut Vec<u8>, depth: usize) -> Result<(), Error> {
+        if depth > DEEPEST {
+            return Err(too_large("the depth of folders", &DEEPEST));
         }
-        path.extend_from_slice(&entry.name);
-        match entry.mode {
-            EntryMode::Tree => list_files(objects, entry.id, path, depth + 1, list)?,
-            EntryMode::Regular | EntryMode::Executable if !path.contains(&b'\n') => {
-                list.extend_from_slice(path);
-                list.push(b'\n');
+        for entry in self.objects.tree(tree)? {
+            self.entries += 1;
+            if self.entries > MOST_ENTRIES {
+                return Err(too_large("the number of files", &MOST_ENTRIES));
             }
-            _ => {}
+            let length = path.len();
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(&entry.name);
+            match entry.mode {
+                EntryMode::Tree => self.add(entry.id, path, depth + 1)?,
+                EntryMode::Regular | EntryMode::Executable if !path.contains(&b'\n') => {
+                    self.lines.extend_from_slice(path);
+                    self.lines.push(b'\n');
+                }
+                _ => {}
+            }
+            path.truncate(length);
+            if self.lines.len() > LARGEST_LIST {
+                return Err(too_large("the list of files in bytes", &LARGEST_LIST));
+            }
         }
-        path.truncate(length);
-        if list.len() > LARGEST_LIST {
-            return Err(too_large("the list of files in bytes", LARGEST_LIST));
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The version of a component: as it is told (PEP 440), else the one that its tag names. A branch is no version, though

@@ -198,6 +198,9 @@ pub enum ObjectError {
         /// The limit, with its unit.
         limit: String,
     },
+    /// The store stopped to give out objects: whoever waits for the result has given up.
+    #[error("object {0} was not read: the time for reading is over")]
+    Interrupted(Oid),
     /// The store failed.
     #[error("object {id}: {message}")]
     Failed {

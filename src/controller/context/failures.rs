@@ -101,6 +101,11 @@ pub fn of_task(error: &tokio::task::JoinError) -> Failure {
 pub fn of_object(step: Step, error: &ObjectError, message: String) -> Failure {
     match error {
         ObjectError::TooLarge { .. } => Failure::stalled(step, reason::TOO_LARGE, message),
+        ObjectError::Interrupted(_) => Failure::retried(
+            step,
+            reason::TIMED_OUT,
+            "the tree was not read to its end within spec.timeout: set a longer one, or take files out of the tree",
+        ),
         ObjectError::NotFound(_) | ObjectError::WrongKind(_) | ObjectError::Failed { .. } => {
             Failure::retried(step, reason::STORAGE_FAILED, message)
         }

@@ -24,11 +24,11 @@ use crate::plan::contexts::Contexts;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, Pending, is_planned, results_are_current};
 use crate::plan::{self, Failure, Step};
-use crate::publish::Registry;
 use crate::publish::image::{About, PatchId};
 use crate::publish::layer::Contents;
 use crate::publish::python::version;
 use crate::publish::source_image::{self, SourceImage};
+use crate::publish::{Registry, TimedStore};
 
 /// What an image is built from, and where it goes.
 pub struct Plan {
@@ -210,7 +210,7 @@ impl Publisher<'_> {
         let deadline = turn.budget.deadline;
         let made = blocking(turn.context, "the upstream", deadline, move |mirrors| {
             let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
-            let tree = Arc::new(snapshot);
+            let tree = Arc::new(TimedStore::new(snapshot, deadline));
             let applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
             Ok(source_image::patched(
                 &repository,
@@ -269,7 +269,7 @@ impl Publisher<'_> {
                     Ok(source_image::dockerfile(
                         &repository,
                         contents,
-                        Arc::new(snapshot),
+                        Arc::new(TimedStore::new(snapshot, deadline)),
                     ))
                 })
                 .await?

@@ -32,9 +32,8 @@ pub const MOST: u64 = 400;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the controller may take to end when it is asked to: 10 s, and what a busy machine adds.
 const END: Duration = Duration::from_secs(20);
-/// How long the controller may still be at work on objects that are gone: what is bounded by its size takes minutes of a debug
-/// build that shares its cores.
-const REST: Duration = Duration::from_secs(240);
+/// How long the controller may still be at work on objects that are gone: the rest of their time, and what a busy machine adds.
+const REST: Duration = Duration::from_secs(60);
 /// How much the controller may log about one tenant, in bytes.
 const MOST_LOG: usize = 4 << 20;
 /// What stands in a Secret of the honest tenant, and nowhere else.

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::process::Command as Program;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use patchset::patch::{EntryMode, ObjectError, Objects, Oid, TreeEntry};
 use patchset::publish::layer::{Contents, File, measure, write};
+use patchset::publish::python::version_file;
+use patchset::publish::{Error, TimedStore};
 use rstest::rstest;
 
 use super::{source, told, upstream};
@@ -116,8 +119,13 @@ fn what_cannot_be_taken_is_told() {
 }
 
 /// A store with one blob, and trees as they are told, however wrong.
-#[derive(Default)]
-struct Forged(HashMap<Oid, Vec<TreeEntry>>);
+struct Forged(HashMap<Oid, Vec<TreeEntry>>, &'static str);
+
+impl Default for Forged {
+    fn default() -> Self {
+        Self(HashMap::new(), "/etc")
+    }
+}
 
 impl Forged {
     fn forge(&mut self, entries: &[(EntryMode, &[u8], Oid)]) -> Oid {
@@ -138,11 +146,11 @@ impl Objects for Forged {
     }
 
     fn blob(&self, _: Oid) -> Result<Bytes, ObjectError> {
-        Ok(Bytes::from_static(b"/etc"))
+        Ok(Bytes::from_static(self.1.as_bytes()))
     }
 
     fn blob_size(&self, _: Oid) -> Result<u64, ObjectError> {
-        Ok(4)
+        Ok(self.1.len() as u64)
     }
 }
 
@@ -199,6 +207,49 @@ fn a_tree_that_holds_itself_is_refused() {
     );
     let error = measure(&forged, &contents(id)).unwrap_err().to_string();
     assert!(error.contains("the depth of folders"), "{error}");
+}
+
+/// A tree of folders in folders, each ten times, with as many entries as a power of ten says.
+fn broad(forged: &mut Forged, entry: EntryMode, power: usize) -> Oid {
+    let (mut mode, mut id) = (entry, Oid::of_blob(b""));
+    for _ in 0..power {
+        let names: Vec<[u8; 1]> = (b'0'..=b'9').map(|digit| [digit]).collect();
+        let entries: Vec<_> = names.iter().map(|name| (mode, name.as_slice(), id)).collect();
+        (mode, id) = (EntryMode::Tree, forged.forge(&entries));
+    }
+    id
+}
+
+#[test]
+fn a_walk_over_a_tree_ends_with_its_time() {
+    let mut forged = Forged::default();
+    let tree = broad(&mut forged, EntryMode::Regular, 9);
+    let begun = Instant::now();
+    let timed = TimedStore::new(forged, begun + Duration::from_millis(50));
+    let refused = measure(&timed, &contents(tree)).unwrap_err();
+    assert!(
+        matches!(refused, Error::Object(ObjectError::Interrupted(_))),
+        "{refused} after {:?}",
+        begun.elapsed()
+    );
+    let late = version_file(&timed, tree, None).unwrap_err();
+    assert!(matches!(late, Error::Object(ObjectError::Interrupted(_))), "{late}");
+}
+
+/// Submodules are in no list of files, and count all the same.
+#[test]
+fn a_list_of_files_is_not_made_of_a_tree_with_too_many_entries() {
+    let mut forged = Forged::default();
+    let submodules = broad(&mut forged, EntryMode::Gitlink, 9);
+    let blob = Oid::of_blob(b"");
+    let tree = forged.forge(&[
+        (EntryMode::Tree, b"a", submodules),
+        (EntryMode::Regular, b"setup.cfg", blob),
+    ]);
+    forged.1 = "[metadata]\nname = demo\n[pbr]\n";
+    let version = "1.0".parse().unwrap();
+    let refused = version_file(&forged, tree, Some(&version)).unwrap_err();
+    assert!(refused.to_string().contains("the number of files"), "{refused}");
 }
 
 #[test]

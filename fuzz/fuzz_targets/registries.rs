@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use patchset::publish::{Credentials, Registry, RegistryConfig};
+use patchset::publish::{Credentials, ImageReference, Registry, RegistryConfig};
 
 #[path = "../server.rs"]
 mod server;
@@ -45,7 +45,8 @@ fuzz_target!(|data: &[u8]| {
         Err(_) => answer.to_vec(),
     });
     stage.server.set(answers.take(8).collect());
-    let looked = stage.runtime.block_on(stage.registry.inspect(&format!("{host}/team/image:1")));
+    let image: ImageReference = format!("{host}/team/image:1").parse().expect("an image");
+    let looked = stage.runtime.block_on(stage.registry.inspect(&image));
     if let Err(error) = looked {
         let text = error.to_string();
         assert!(text.len() < 16 << 10, "{} bytes are told", text.len());

@@ -17,9 +17,9 @@ use crate::constraints::{
 };
 
 use crate::patch::MemoryStore;
-use crate::publish::Pushed;
 use crate::publish::image::{About, Image};
 use crate::publish::layer::{self, Contents, File};
+use crate::publish::{ImageReference, Pushed};
 
 /// Options of `patchset constraints`.
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ pub struct Options {
     strict: bool,
     /// Push the merged file as an image to this reference, unless it is there already, and print that instead of it
     #[arg(long, value_name = "IMAGE")]
-    push: Option<String>,
+    push: Option<ImageReference>,
     /// The release, for the image's labels
     #[arg(long, value_name = "RELEASE", requires = "push")]
     release: Option<String>,
@@ -70,7 +70,7 @@ struct Document<'a> {
     includes: &'a [Include],
     /// The image by its digest, where it was pushed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<&'a str>,
+    reference: Option<String>,
 }
 
 /// One override in the JSON output.
@@ -139,7 +139,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
                 need_attention: merged.need_attention(),
                 results: merged.outcomes.iter().map(Override::from).collect(),
                 includes: base.includes(),
-                reference: pushed.as_ref().map(|pushed| pushed.reference.as_str()),
+                reference: pushed.as_ref().map(|pushed| pushed.reference.to_string()),
             })?;
             text.push(b'\n');
             print(&text)?;
@@ -154,7 +154,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
 }
 
 /// Pushes the merged file as an image that holds just `upper-constraints.txt`, the name that builds mount it under.
-fn push(options: &Options, reference: &str, merged: &Merged) -> Result<Pushed, Error> {
+fn push(options: &Options, reference: &ImageReference, merged: &Merged) -> Result<Pushed, Error> {
     let contents = Contents {
         tree: None,
         files: vec![File {

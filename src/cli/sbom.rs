@@ -10,6 +10,7 @@ use super::registry::RegistryOptions;
 use super::{Error, input, print};
 use crate::constraints::{ConstraintsFile, Overrides, merge};
 use crate::patch::{Limits, PatchInput};
+use crate::publish::ImageReference;
 use crate::sbom::{self, Component, MEDIA_TYPE, Overridden, Patched};
 
 /// Options of `patchset sbom`.
@@ -41,7 +42,7 @@ pub struct Options {
     merge: Option<PathBuf>,
     /// Attach the document to this image in its registry, and print what it was attached as
     #[arg(long, value_name = "IMAGE")]
-    attach: Option<String>,
+    attach: Option<ImageReference>,
     #[command(flatten)]
     registry: RegistryOptions,
     /// Patches, or folders whose *.patch are taken in alphabetical order

@@ -15,7 +15,7 @@ use crate::patch::{self, LayeredStore, Objects, Oid, Options as Engine, PatchRep
 use crate::publish::image::{About, Image, PatchId};
 use crate::publish::layer::{self, Contents};
 use crate::publish::python::{self, VersionFile};
-use crate::publish::{Pushed, Registry};
+use crate::publish::{Digest, ImageReference, Pushed, Registry};
 use crate::source::folder::Folder;
 use crate::source::local::LocalRepository;
 use crate::text::printable_lines;
@@ -43,7 +43,7 @@ pub struct Options {
     version: Option<Version>,
     /// Push the image to this reference, unless it is there already
     #[arg(long, value_name = "IMAGE")]
-    push: Option<String>,
+    push: Option<ImageReference>,
     #[command(flatten)]
     registry: RegistryOptions,
     /// How to tell what the image is
@@ -66,14 +66,14 @@ enum Output {
 #[derive(serde::Serialize)]
 struct Document<'a> {
     /// The image's digest: that of its manifest.
-    digest: &'a str,
+    digest: &'a Digest,
     tree: Oid,
-    layer: &'a str,
+    layer: &'a Digest,
     size: u64,
     version: Option<String>,
     labels: &'a std::collections::BTreeMap<String, String>,
     /// The image by its digest, where it was pushed.
-    reference: Option<&'a str>,
+    reference: Option<String>,
     /// Whether the registry had it before.
     existed: Option<bool>,
 }
@@ -203,13 +203,13 @@ fn tell(
 ) -> Result<(), Error> {
     if output == Output::Json {
         let mut text = serde_json::to_vec(&Document {
-            digest: &image.manifest.1,
+            digest: image.digest(),
             tree,
             layer: &image.layer.digest,
             size: image.layer.size,
             version,
             labels: &image.labels,
-            reference: pushed.map(|pushed| pushed.reference.as_str()),
+            reference: pushed.map(|pushed| pushed.reference.to_string()),
             existed: pushed.map(|pushed| pushed.existed),
         })?;
         text.push(b'\n');
@@ -218,7 +218,9 @@ fn tell(
     let Some(Pushed { reference, existed }) = pushed else {
         let mut text = format!(
             "image  {}\nlayer  {} ({} bytes)\ntree   {tree}\n",
-            image.manifest.1, image.layer.digest, image.layer.size
+            image.digest(),
+            image.layer.digest,
+            image.layer.size
         );
         for (key, value) in &image.labels {
             text.extend(["label  ", key, "=", &printable_lines(value), "\n"]);

@@ -1,13 +1,11 @@
 //! Attaches documents to images (image-spec, "Guidelines for Artifact Usage"; distribution-spec, "Pushing Manifests with
 //! Subject").
 
-use bytes::Bytes;
-use serde_json::json;
-
 use super::Error;
-use super::image::{Artifact, EMPTY, MANIFEST};
-use super::push::computed;
-use super::registry::{Access, ContentDigest, ImageReference, ManifestName, Registry, Repository, Stored};
+use super::image::Artifact;
+use super::registry::{
+    Access, Digest, ImageReference, MANIFEST, ManifestName, Referrer, Registry, Repository, Stored,
+};
 use super::tags::{lacking, refused};
 
 impl Registry {
@@ -18,43 +16,52 @@ impl Registry {
     /// # Errors
     ///
     /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there, or is no manifest.
-    pub async fn attach(&self, reference: &str, media_type: &str, document: &[u8]) -> Result<String, Error> {
-        let target = ImageReference::parse(reference)?;
-        let repository = self.repository(&target, Access::Push);
+    pub async fn attach(
+        &self,
+        target: &ImageReference,
+        media_type: &str,
+        document: &[u8],
+    ) -> Result<ImageReference, Error> {
+        let repository = self.repository(target, Access::Push);
         let what = format!("to attach to {target}");
         let subject = self.retried(|| repository.manifest(target.name())).await?;
-        let subject = subject.ok_or_else(|| lacking(&target, &what))?;
+        let subject = subject.ok_or_else(|| lacking(target, &what))?;
         let (subject_type, _) = subject
             .media_type()
-            .map_err(|reason| refused(&target, &what, reason))?;
+            .map_err(|reason| refused(target, &what, reason))?;
         let artifact = Artifact::new(media_type, document, subject_type, &subject)?;
-        for (content, digest) in [(EMPTY, &artifact.config), (document, &artifact.blob)] {
-            self.ensure_blob(repository, &computed(digest)?, content, "the document")
-                .await?;
+        for blob in [&artifact.config, &artifact.document] {
+            self.ensure_blob(repository, blob, "the document").await?;
         }
         self.retried(|| list(repository, &subject.digest, &artifact, media_type))
             .await?;
-        Ok(target.by_digest(&artifact.digest))
+        Ok(target.with_digest(&artifact.manifest.digest))
     }
 }
 
 /// Puts an artifact there, and sees to it that whoever asks for what is attached is told of it.
 async fn list(
     repository: Repository<'_>,
-    subject: &ContentDigest,
+    subject: &Digest,
     artifact: &Artifact,
     media_type: &str,
 ) -> Result<(), Error> {
-    let digest = computed(&artifact.digest)?;
-    let manifest = Bytes::copy_from_slice(&artifact.manifest);
+    let manifest = &artifact.manifest;
     let stored = repository
-        .put_manifest(ManifestName::Digest(&digest), MANIFEST, manifest)
+        .put_manifest(
+            ManifestName::Digest(&manifest.digest),
+            MANIFEST,
+            manifest.bytes.clone(),
+        )
         .await?;
     if stored == Stored::AsReferrer {
         return Ok(());
     }
-    let entry = json!({
-        "mediaType": MANIFEST, "digest": artifact.digest, "size": artifact.manifest.len(), "artifactType": media_type,
-    });
+    let entry = Referrer {
+        media_type: MANIFEST,
+        digest: &manifest.digest,
+        size: manifest.bytes.len(),
+        artifact_type: media_type,
+    };
     repository.list_in_tag(subject, &entry).await
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::registry::{Digest, ReferenceError};
 use crate::patch::ObjectError;
 
 /// Why something could not be published.
@@ -32,16 +33,9 @@ pub enum Error {
     /// The layer could not be written to where it goes.
     #[error("the layer cannot be written: {0}")]
     Write(#[from] std::io::Error),
-    /// An image's name is none.
-    #[error(
-        "{text:?} is no image: {reason}; write for instance registry.example.org/team/glance-source:2025.2"
-    )]
-    Reference {
-        /// As it was given.
-        text: String,
-        /// Why.
-        reason: String,
-    },
+    /// A text is no reference to an image.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     /// Credentials cannot be read.
     #[error("{origin}: {reason}")]
     Credentials {
@@ -98,7 +92,7 @@ pub enum Error {
         /// The image.
         reference: String,
         /// The digest that is there.
-        found: String,
+        found: Digest,
     },
     /// The registry does not let a tag stand for something else.
     #[error(
@@ -110,7 +104,7 @@ pub enum Error {
         /// The image.
         reference: String,
         /// The digest that is there.
-        found: String,
+        found: Digest,
         /// What the registry said.
         reason: String,
     },

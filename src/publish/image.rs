@@ -2,20 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
+use bytes::Bytes;
 
 use super::Error;
-use super::layer::{Layer, sha256_digest};
-use super::registry::Manifest;
+use super::layer::Layer;
+use super::registry::{Digest, MANIFEST, Manifest};
 
-/// Media types of manifests and indexes: the image-spec's, and Docker's.
-pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// An image for several platforms, or a list of referrers.
-pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-pub(super) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-pub(super) const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// The configuration of an artifact that has none (image-spec, "Guidance for an Empty Descriptor").
-pub(super) const EMPTY: &[u8] = b"{}";
+const EMPTY: &[u8] = b"{}";
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
@@ -34,8 +28,8 @@ pub const PATCHES_LABEL: &str = "patching.c5c3.io/patches";
 pub struct PatchId {
     /// Its file name.
     pub name: String,
-    /// The SHA-256 of the file, as `sha256:` and 64 hexadecimal digits.
-    pub digest: String,
+    /// The SHA-256 of the file.
+    pub digest: Digest,
 }
 
 impl PatchId {
@@ -44,7 +38,7 @@ impl PatchId {
     pub fn new(name: &str, bytes: &[u8]) -> Self {
         Self {
             name: name.to_owned(),
-            digest: sha256_digest(&Sha256::digest(bytes)),
+            digest: Digest::sha256(bytes),
         }
     }
 }
@@ -98,15 +92,33 @@ impl About {
     }
 }
 
+/// Bytes with their digest, as a registry keeps them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DigestedBytes {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// Their SHA-256.
+    pub digest: Digest,
+}
+
+impl From<Vec<u8>> for DigestedBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self {
+            digest: Digest::sha256(&bytes),
+            bytes: bytes.into(),
+        }
+    }
+}
+
 /// A source image without its layer's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// The layer.
     pub layer: Layer,
-    /// The configuration's bytes and digest.
-    pub config: (Vec<u8>, String),
-    /// The manifest's bytes and digest: what the image is named by.
-    pub manifest: (Vec<u8>, String),
+    /// The configuration.
+    pub config: DigestedBytes,
+    /// The manifest. Its digest is what the image is named by.
+    pub manifest: DigestedBytes,
     /// The labels.
     pub labels: BTreeMap<String, String>,
 }
@@ -119,44 +131,46 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// Where it cannot be written as JSON.
+    /// If it cannot be written as JSON.
     pub fn new(layer: Layer, about: &About) -> Result<Self, serde_json::Error> {
         let labels = about.labels()?;
-        let config = serde_json::to_vec(&serde_json::json!({
+        let config: DigestedBytes = serde_json::to_vec(&serde_json::json!({
             "architecture": "amd64",
             "os": "linux",
             "config": { "Labels": labels },
             "rootfs": { "type": "layers", "diff_ids": [layer.digest] },
-        }))?;
-        let config_digest = sha256_digest(&Sha256::digest(&config));
+        }))?
+        .into();
         let manifest = serde_json::to_vec(&serde_json::json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": { "mediaType": CONFIG, "digest": config_digest, "size": config.len() },
+            "config": { "mediaType": CONFIG, "digest": config.digest, "size": config.bytes.len() },
             "layers": [{ "mediaType": LAYER, "digest": layer.digest, "size": layer.size }],
             "annotations": labels,
         }))?;
-        let manifest_digest = sha256_digest(&Sha256::digest(&manifest));
         Ok(Self {
             layer,
-            config: (config, config_digest),
-            manifest: (manifest, manifest_digest),
+            config,
+            manifest: manifest.into(),
             labels,
         })
+    }
+
+    /// The digest that the image is named by.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.manifest.digest
     }
 }
 
 /// A document that is attached to an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Artifact {
-    /// The digest of the document.
-    pub(super) blob: String,
-    /// The digest of the empty configuration.
-    pub(super) config: String,
-    /// The manifest's bytes.
-    pub(super) manifest: Vec<u8>,
-    /// The manifest's digest: what the artifact is named by.
-    pub(super) digest: String,
+    pub(super) document: DigestedBytes,
+    /// The empty configuration.
+    pub(super) config: DigestedBytes,
+    /// The manifest. Its digest is what the artifact is named by.
+    pub(super) manifest: DigestedBytes,
 }
 
 impl Artifact {
@@ -167,27 +181,25 @@ impl Artifact {
         subject_type: &str,
         subject: &Manifest,
     ) -> Result<Self, Error> {
-        let (blob, config) = (
-            sha256_digest(&Sha256::digest(document)),
-            sha256_digest(&Sha256::digest(EMPTY)),
-        );
+        let document = DigestedBytes::from(document.to_vec());
+        let config = DigestedBytes::from(EMPTY.to_vec());
         let manifest = serde_json::to_vec(&serde_json::json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "artifactType": media_type,
-            "config": { "mediaType": EMPTY_TYPE, "digest": config, "size": EMPTY.len() },
-            "layers": [{ "mediaType": media_type, "digest": blob, "size": document.len() }],
+            "config": { "mediaType": EMPTY_TYPE, "digest": config.digest, "size": EMPTY.len() },
+            "layers": [{
+                "mediaType": media_type, "digest": document.digest, "size": document.bytes.len(),
+            }],
             "subject": {
-                "mediaType": subject_type, "digest": subject.digest.to_string(), "size": subject.bytes.len(),
+                "mediaType": subject_type, "digest": subject.digest, "size": subject.bytes.len(),
             },
         }))
         .map_err(|error| Error::Write(error.into()))?;
-        let digest = sha256_digest(&Sha256::digest(&manifest));
         Ok(Self {
-            blob,
+            document,
             config,
-            manifest,
-            digest,
+            manifest: manifest.into(),
         })
     }
 }

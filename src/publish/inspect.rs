@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::Error;
-use super::registry::{Access, ContentDigest, ImageReference, Registry, Repository};
+use super::listing::{Descriptor, Listing};
+use super::registry::{Access, Digest, ImageReference, Registry, Repository};
 use super::tags::refused;
 
 /// The largest configuration of an image that is read, in bytes.
@@ -18,33 +19,9 @@ const WHAT: &str = "a look at the image";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Its digest.
-    pub digest: String,
+    pub digest: Digest,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-}
-
-/// The part of a manifest or index that is read here.
-#[derive(Deserialize)]
-struct Manifest {
-    config: Option<Descriptor>,
-    manifests: Option<Vec<Entry>>,
-}
-
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: String,
-    size: u64,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    digest: String,
-    platform: Option<Platform>,
-}
-
-#[derive(Deserialize)]
-struct Platform {
-    os: String,
 }
 
 /// The part of a configuration that is read here.
@@ -66,9 +43,8 @@ impl Registry {
     /// # Errors
     ///
     /// As for [`Registry::push`]; [`Error::Refused`] for what is no image.
-    pub async fn inspect(&self, reference: &str) -> Result<Option<Found>, Error> {
-        let target = ImageReference::parse(reference)?;
-        self.retried(|| self.inspect_once(&target)).await
+    pub async fn inspect(&self, target: &ImageReference) -> Result<Option<Found>, Error> {
+        self.retried(|| self.inspect_once(target)).await
     }
 
     async fn inspect_once(&self, target: &ImageReference) -> Result<Option<Found>, Error> {
@@ -78,29 +54,22 @@ impl Registry {
         let Some(found) = repository.manifest(target.name()).await? else {
             return Ok(None);
         };
-        let mut manifest: Manifest = serde_json::from_slice(&found.bytes).map_err(no_manifest)?;
-        if let Some(platforms) = manifest.manifests.take() {
-            // Attestations are listed beside the platforms, as of an unknown one.
-            let is_platform = |entry: &&Entry| {
-                entry
-                    .platform
-                    .as_ref()
-                    .is_none_or(|platform| platform.os != "unknown")
-            };
-            let first = platforms
+        let mut manifest = Listing::read(&found).map_err(no_manifest)?;
+        if let Some(listed) = manifest.manifests.take() {
+            let first = listed
                 .iter()
-                .find(is_platform)
+                .find(|one| one.is_image())
                 .ok_or_else(|| refused("it has no platform"))?;
             let one = repository.listed(&first.digest).await?;
             let one = one.ok_or_else(|| refused("its first platform is not there"))?;
-            manifest = serde_json::from_slice(&one.bytes).map_err(no_manifest)?;
+            manifest = Listing::read(&one).map_err(no_manifest)?;
         }
         let config = manifest
             .config
             .ok_or_else(|| refused("it has no configuration"))?;
         let labels = labels(&repository, target, &config).await?;
         Ok(Some(Found {
-            digest: found.digest.to_string(),
+            digest: found.digest,
             labels,
         }))
     }
@@ -116,7 +85,7 @@ async fn labels(
     if config.size > LARGEST_CONFIG {
         return Err(refused("its configuration is too large"));
     }
-    let digest: ContentDigest = config
+    let digest: Digest = config
         .digest
         .parse()
         .map_err(|_| refused("its configuration is named by a digest of an unknown kind"))?;

@@ -9,10 +9,10 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 
 use bstr::{BStr, BString, ByteSlice};
-use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
 use super::Error;
+use super::registry::{Digest, Hasher};
 use crate::patch::{EntryMode, Objects, Oid};
 
 /// The time of all entries: the start of 1980 (UTC), the earliest that a zip archive, and so a Python wheel, can hold.
@@ -39,8 +39,8 @@ pub struct File {
 /// What identifies a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
-    /// Its SHA-256, as `sha256:` and 64 hexadecimal digits; the same compressed or not, because it is not compressed.
-    pub digest: String,
+    /// Its SHA-256; the same compressed or not, because it is not compressed.
+    pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,
 }
@@ -60,11 +60,13 @@ pub struct Contents {
 ///
 /// Where the tree cannot be read, or is refused.
 pub fn measure(objects: &dyn Objects, contents: &Contents) -> Result<Layer, Error> {
-    let mut out = Measure::default();
+    let mut out = Measure {
+        hasher: Hasher::sha256(),
+        size: 0,
+    };
     write(objects, contents, &mut out)?;
-    let digest = out.hash.finalize();
     Ok(Layer {
-        digest: sha256_digest(&digest),
+        digest: out.hasher.finish(),
         size: out.size,
     })
 }
@@ -94,20 +96,14 @@ pub fn write(objects: &dyn Objects, contents: &Contents, out: &mut dyn Write) ->
     Ok(())
 }
 
-/// A SHA-256 as `sha256:` and 64 hexadecimal digits.
-pub(super) fn sha256_digest(hash: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(hash))
-}
-
-#[derive(Default)]
 struct Measure {
-    hash: Sha256,
+    hasher: Hasher,
     size: u64,
 }
 
 impl Write for Measure {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.hash.update(bytes);
+        self.hasher.update(bytes);
         self.size += bytes.len() as u64;
         Ok(bytes.len())
     }

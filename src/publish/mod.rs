@@ -10,13 +10,13 @@
 //! protocol, and `push`, `inspect`, `tags`, `attach` and `reading` are what is done by it.
 
 mod attach;
-pub mod base;
 mod error;
 pub mod image;
 mod inspect;
 pub mod installed;
 pub mod layer;
 mod layer_stream;
+mod listing;
 mod push;
 pub mod python;
 mod reading;
@@ -29,5 +29,7 @@ pub use error::Error;
 pub use inspect::Found;
 pub use push::Pushed;
 pub use reading::{Installed, Layers};
-pub use registry::{Credentials, Registry, RegistryConfig};
+pub use registry::{
+    Credentials, Digest, DigestError, ImageReference, ReferenceError, Registry, RegistryConfig,
+};
 pub use timed_store::TimedStore;

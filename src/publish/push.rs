@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::Error;
-use super::image::{Image, MANIFEST};
+use super::image::{DigestedBytes, Image};
 use super::layer::Contents;
 use super::layer_stream::{LayerFailure, stream};
-use super::registry::{Access, ContentDigest, ImageReference, NewBlob, Registry, Repository};
+use super::registry::{Access, ImageReference, MANIFEST, NewBlob, ReferenceError, Registry, Repository};
 use crate::patch::Objects;
 
 /// What a push did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pushed {
-    /// The image by its digest: `registry/repository@sha256:…`.
-    pub reference: String,
+    /// The image by its digest.
+    pub reference: ImageReference,
     /// Whether the registry had all of it before.
     pub existed: bool,
 }
@@ -30,44 +28,40 @@ impl Registry {
     /// [`Error::Refused`], and whatever keeps the layer from being read.
     pub async fn push(
         &self,
-        reference: &str,
+        target: &ImageReference,
         image: &Image,
         contents: &Contents,
         objects: Arc<dyn Objects + Send + Sync>,
     ) -> Result<Pushed, Error> {
-        let target = ImageReference::parse(reference)?;
         if target.digest().is_some() {
-            return Err(Error::Reference {
-                text: reference.to_owned(),
-                reason: "it names a digest, which only pushing tells".to_owned(),
-            });
+            let reason = "it names a digest, which only pushing tells";
+            return Err(ReferenceError::new(&target.to_string(), reason).into());
         }
-        let repository = self.repository(&target, Access::Push);
-        let digest = &image.manifest.1;
+        let repository = self.repository(target, Access::Push);
         let pushed = |existed| Pushed {
-            reference: target.by_digest(digest),
+            reference: target.with_digest(image.digest()),
             existed,
         };
         match self.retried(|| repository.manifest_digest(target.name())).await? {
-            Some(found) if found.to_string() == *digest => return Ok(pushed(true)),
+            Some(found) if found == *image.digest() => return Ok(pushed(true)),
             Some(found) => {
                 return Err(Error::TagTaken {
-                    reference: reference.to_owned(),
-                    found: found.to_string(),
+                    reference: target.to_string(),
+                    found,
                 });
             }
             None => {}
         }
-        let layer: ContentDigest = computed(&image.layer.digest)?;
+        let layer = &image.layer.digest;
         let blob = NewBlob {
-            digest: &layer,
+            digest: layer,
             size: image.layer.size,
             what: "the layer",
         };
         let failure = LayerFailure::default();
         let content = || stream(Arc::clone(&objects), contents.clone(), failure.clone());
         self.retried(|| async {
-            if repository.has_blob(&layer).await? {
+            if repository.has_blob(layer).await? {
                 return Ok(());
             }
             let uploaded = repository.upload(&blob, content).await;
@@ -75,10 +69,9 @@ impl Registry {
             failure.told().map_or(uploaded, Err)
         })
         .await?;
-        let (config, config_digest) = &image.config;
-        self.ensure_blob(repository, &computed(config_digest)?, config, "the configuration")
+        self.ensure_blob(repository, &image.config, "the configuration")
             .await?;
-        let manifest = Bytes::copy_from_slice(&image.manifest.0);
+        let manifest = &image.manifest.bytes;
         self.retried(|| repository.put_manifest(target.name(), MANIFEST, manifest.clone()))
             .await?;
         Ok(pushed(false))
@@ -88,31 +81,21 @@ impl Registry {
     pub(super) async fn ensure_blob(
         &self,
         repository: Repository<'_>,
-        digest: &ContentDigest,
-        content: &[u8],
+        blob: &DigestedBytes,
         what: &str,
     ) -> Result<(), Error> {
-        let content = Bytes::copy_from_slice(content);
-        let blob = NewBlob {
-            digest,
-            size: content.len() as u64,
+        let new = NewBlob {
+            digest: &blob.digest,
+            size: blob.bytes.len() as u64,
             what,
         };
-        let whole = || futures::stream::iter([Ok(content.clone())]);
+        let whole = || futures::stream::iter([Ok(blob.bytes.clone())]);
         self.retried(|| async {
-            if repository.has_blob(digest).await? {
+            if repository.has_blob(&blob.digest).await? {
                 return Ok(());
             }
-            repository.upload(&blob, whole).await
+            repository.upload(&new, whole).await
         })
         .await
     }
-}
-
-/// A digest that was computed here.
-pub(super) fn computed(text: &str) -> Result<ContentDigest, Error> {
-    text.parse().map_err(|_| Error::Reference {
-        text: text.to_owned(),
-        reason: "it is no digest".to_owned(),
-    })
 }

@@ -5,13 +5,11 @@ use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::installed::{Distribution, Files};
-use super::layer::sha256_digest;
-use super::registry::{self, Access, ContentDigest, ImageReference, Repository};
+use super::listing::{Descriptor, Listing};
+use super::registry::{Access, Digest, ImageReference, Manifest, Repository};
 use super::{Error, Registry};
 
 /// The most platforms, and layers of each, that are read.
@@ -40,67 +38,25 @@ pub struct Layers(Mutex<Remembered>);
 
 #[derive(Debug, Default)]
 struct Remembered {
-    files: HashMap<String, Arc<Files>>,
+    files: HashMap<Digest, Arc<Files>>,
     weight: usize,
 }
 
 impl Layers {
-    fn get(&self, chain: &str) -> Option<Arc<Files>> {
+    fn get(&self, chain: &Digest) -> Option<Arc<Files>> {
         let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.files.get(chain).cloned()
     }
 
-    fn put(&self, chain: &str, files: &Arc<Files>) {
+    fn put(&self, chain: Digest, files: &Arc<Files>) {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let weight = files.weight() + 256;
         if remembered.weight + weight > MOST_REMEMBERED {
             *remembered = Remembered::default();
         }
-        if remembered
-            .files
-            .insert(chain.to_owned(), Arc::clone(files))
-            .is_none()
-        {
+        if remembered.files.insert(chain, Arc::clone(files)).is_none() {
             remembered.weight += weight;
         }
-    }
-}
-
-/// The part of a manifest or index that is read here.
-#[derive(Deserialize)]
-struct Manifest {
-    layers: Option<Vec<Layer>>,
-    manifests: Option<Vec<Entry>>,
-}
-
-#[derive(Deserialize)]
-struct Layer {
-    digest: String,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    digest: String,
-    platform: Option<Platform>,
-}
-
-#[derive(Deserialize)]
-struct Platform {
-    os: String,
-    architecture: String,
-    variant: Option<String>,
-}
-
-impl Manifest {
-    fn read(found: &registry::Manifest, image: &ImageReference) -> Result<Self, Error> {
-        serde_json::from_slice(&found.bytes).map_err(|_| unreadable(image, "its manifest is none".to_owned()))
-    }
-}
-
-impl Platform {
-    fn name(&self) -> String {
-        let variant = self.variant.as_ref().map(|variant| format!("/{variant}"));
-        format!("{}/{}{}", self.os, self.architecture, variant.unwrap_or_default())
     }
 }
 
@@ -110,49 +66,36 @@ impl Registry {
     /// # Errors
     ///
     /// [`Error::Unreadable`] where it is no image that can be read; those of the registry.
-    pub async fn installed(&self, reference: &str, layers: &Layers) -> Result<Vec<Installed>, Error> {
-        let target = ImageReference::parse(reference)?;
-        let repository = self.repository(&target, Access::Pull);
-        let unreadable = |reason: String| unreadable(&target, reason);
+    pub async fn installed(&self, target: &ImageReference, layers: &Layers) -> Result<Vec<Installed>, Error> {
+        let repository = self.repository(target, Access::Pull);
         let found = self.retried(|| repository.manifest(target.name())).await?;
-        let found = found.ok_or_else(|| unreadable("the registry does not have it".to_owned()))?;
-        let manifest = Manifest::read(&found, &target)?;
-        let Some(entries) = manifest.manifests else {
-            let distributions = self.distributions(repository, manifest, layers).await?;
+        let found = found.ok_or_else(|| unreadable(target, "the registry does not have it"))?;
+        let listing = read(&found, target)?;
+        let Some(mut listed) = listing.manifests else {
+            let distributions = self.distributions(repository, listing, layers).await?;
             return Ok(vec![Installed {
                 platform: None,
                 distributions,
             }]);
         };
-        // Attestations are listed beside the platforms, as of an unknown one.
-        let platforms: Vec<Entry> = entries
-            .into_iter()
-            .filter(|entry| {
-                entry
-                    .platform
-                    .as_ref()
-                    .is_none_or(|platform| platform.os != "unknown")
-            })
-            .collect();
-        if platforms.len() > MOST_PLATFORMS {
-            return Err(unreadable(format!(
-                "it is for more than {MOST_PLATFORMS} platforms"
-            )));
+        listed.retain(Descriptor::is_image);
+        if listed.len() > MOST_PLATFORMS {
+            let reason = format!("it is for more than {MOST_PLATFORMS} platforms");
+            return Err(unreadable(target, reason));
         }
         let mut found = Vec::new();
-        for entry in platforms {
+        for descriptor in listed {
             // An index may name platforms that were not copied with it.
-            let Some(one) = self.retried(|| repository.listed(&entry.digest)).await? else {
-                continue;
-            };
-            let manifest = Manifest::read(&one, &target)?;
+            let one = self.retried(|| repository.listed(&descriptor.digest)).await?;
+            let Some(one) = one else { continue };
+            let listing = read(&one, target)?;
             found.push(Installed {
-                platform: Some(entry.platform.map_or(entry.digest, |platform| platform.name())),
-                distributions: self.distributions(repository, manifest, layers).await?,
+                platform: Some(descriptor.platform_name()),
+                distributions: self.distributions(repository, listing, layers).await?,
             });
         }
         if found.is_empty() {
-            return Err(unreadable("the registry has none of its platforms".to_owned()));
+            return Err(unreadable(target, "the registry has none of its platforms"));
         }
         Ok(found)
     }
@@ -160,22 +103,25 @@ impl Registry {
     async fn distributions(
         &self,
         repository: Repository<'_>,
-        manifest: Manifest,
+        listing: Listing,
         layers: &Layers,
     ) -> Result<Vec<Distribution>, Error> {
-        let unreadable = |reason: String| unreadable(repository.image(), reason);
-        let list = manifest
+        let image = repository.image();
+        let list = listing
             .layers
-            .ok_or_else(|| unreadable("its manifest has no layers".to_owned()))?;
+            .ok_or_else(|| unreadable(image, "its manifest has no layers"))?;
         if list.len() > MOST_LAYERS {
-            return Err(unreadable(format!("it has more than {MOST_LAYERS} layers")));
+            return Err(unreadable(
+                image,
+                format!("it has more than {MOST_LAYERS} layers"),
+            ));
         }
-        let (mut files, mut chain) = (Arc::new(Files::default()), String::new());
-        for Layer { digest } in list {
-            let digest: ContentDigest = digest
+        let (mut files, mut chain) = (Arc::new(Files::default()), Digest::sha256(b""));
+        for Descriptor { digest, .. } in list {
+            let digest: Digest = digest
                 .parse()
-                .map_err(|_| unreadable("a layer is named by a digest of an unknown kind".to_owned()))?;
-            chain = sha256_digest(&Sha256::digest(format!("{chain} {digest}")));
+                .map_err(|_| unreadable(image, "a layer is named by a digest of an unknown kind"))?;
+            chain = Digest::sha256(format!("{chain} {digest}").as_bytes());
             if let Some(known) = layers.get(&chain) {
                 files = known;
                 continue;
@@ -185,18 +131,14 @@ impl Registry {
                 self.retried(|| layer(repository, &digest, Arc::clone(&lower)))
                     .await?,
             );
-            layers.put(&chain, &files);
+            layers.put(chain.clone(), &files);
         }
         Ok(files.distributions())
     }
 }
 
 /// Lays one layer over what lower ones have, while it comes in.
-async fn layer(
-    repository: Repository<'_>,
-    digest: &ContentDigest,
-    lower: Arc<Files>,
-) -> Result<Files, Error> {
+async fn layer(repository: Repository<'_>, digest: &Digest, lower: Arc<Files>) -> Result<Files, Error> {
     let mut blob = repository.blob(digest, &format!("layer {digest}")).await?;
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
     let scan = tokio::task::spawn_blocking(move || {
@@ -229,10 +171,14 @@ async fn layer(
     }
 }
 
-fn unreadable(image: &ImageReference, reason: String) -> Error {
+fn read(manifest: &Manifest, image: &ImageReference) -> Result<Listing, Error> {
+    Listing::read(manifest).map_err(|_| unreadable(image, "its manifest is none"))
+}
+
+fn unreadable(image: &ImageReference, reason: impl Into<String>) -> Error {
     Error::Unreadable {
         reference: image.to_string(),
-        reason,
+        reason: reason.into(),
     }
 }
 

@@ -22,8 +22,8 @@ const DIGITS: usize = 12;
 
 /// An image with its name, and with what its layer is written from.
 pub struct SourceImage {
-    /// The name to push it under: its tag is made from what is in it.
-    pub name: String,
+    /// What it is pushed as: its tag is made from what is in it.
+    pub target: ImageReference,
     /// The image.
     pub image: Image,
     /// The name of the Python distribution that it is the source of, where it is one.
@@ -33,13 +33,30 @@ pub struct SourceImage {
 }
 
 impl SourceImage {
+    /// Describes an image. Its tag is a prefix and the first digits of its digest.
+    fn describe(
+        repository: &ImageReference,
+        prefix: &str,
+        contents: Contents,
+        objects: Arc<dyn Objects + Send + Sync>,
+        about: &About,
+    ) -> Result<Self, Error> {
+        let layer = layer::measure(&*objects, &contents)?;
+        let image = Image::new(layer, about).map_err(|error| Error::Write(error.into()))?;
+        let digits = image.digest().digits().get(..DIGITS).unwrap_or_default();
+        Ok(Self {
+            target: repository.with_tag(&format!("{prefix}{digits}"))?,
+            image,
+            distribution: None,
+            contents,
+            objects,
+        })
+    }
+
     /// The image by its digest, as builders take it, whether or not it was pushed yet.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Reference`] where its repository is none.
-    pub fn reference(&self) -> Result<String, Error> {
-        Ok(ImageReference::parse(&self.name)?.by_digest(&self.image.manifest.1))
+    #[must_use]
+    pub fn reference(&self) -> ImageReference {
+        self.target.with_digest(self.image.digest())
     }
 
     /// Pushes it, unless the registry has it already.
@@ -49,7 +66,7 @@ impl SourceImage {
     /// As for [`Registry::push`].
     pub async fn push(self, registry: &Registry) -> Result<Pushed, Error> {
         registry
-            .push(&self.name, &self.image, &self.contents, self.objects)
+            .push(&self.target, &self.image, &self.contents, self.objects)
             .await
     }
 }
@@ -60,7 +77,7 @@ impl SourceImage {
 ///
 /// Where the tree cannot be read or is refused.
 pub fn patched(
-    repository: &str,
+    repository: &ImageReference,
     base: Arc<dyn Objects + Send + Sync>,
     series: &Series,
     version: Option<&Version>,
@@ -82,10 +99,10 @@ pub fn patched(
     };
     let distribution = distribution(&objects, tree)?;
     // The tree and what is said of it: another revision with the same tree is another image with the same layer.
-    let prefix = format!("{repository}:tree-{tree}-");
+    let prefix = format!("tree-{tree}-");
     Ok(SourceImage {
         distribution,
-        ..described(&prefix, contents, Arc::new(objects), &about)?
+        ..SourceImage::describe(repository, &prefix, contents, Arc::new(objects), &about)?
     })
 }
 
@@ -95,7 +112,7 @@ pub fn patched(
 ///
 /// Where the file is too large.
 pub fn constraints(
-    repository: &str,
+    repository: &ImageReference,
     component: &str,
     release: &str,
     text: String,
@@ -112,12 +129,8 @@ pub fn constraints(
         release: Some(release.to_owned()),
         ..About::default()
     };
-    described(
-        &format!("{repository}:constraints-"),
-        contents,
-        Arc::new(MemoryStore::new()),
-        &about,
-    )
+    let objects = Arc::new(MemoryStore::new());
+    SourceImage::describe(repository, "constraints-", contents, objects, &about)
 }
 
 /// Describes the image of the folder with the Dockerfile.
@@ -126,7 +139,7 @@ pub fn constraints(
 ///
 /// Where the folder cannot be read or is refused.
 pub fn dockerfile(
-    repository: &str,
+    repository: &ImageReference,
     contents: Contents,
     objects: Arc<dyn Objects + Send + Sync>,
 ) -> Result<SourceImage, Error> {
@@ -134,29 +147,5 @@ pub fn dockerfile(
         component: Some("dockerfile".to_owned()),
         ..About::default()
     };
-    described(&format!("{repository}:dockerfile-"), contents, objects, &about)
-}
-
-fn described(
-    prefix: &str,
-    contents: Contents,
-    objects: Arc<dyn Objects + Send + Sync>,
-    about: &About,
-) -> Result<SourceImage, Error> {
-    let layer = layer::measure(&*objects, &contents)?;
-    let image = Image::new(layer, about).map_err(|error| Error::Write(error.into()))?;
-    let digits: String = image
-        .manifest
-        .1
-        .trim_start_matches("sha256:")
-        .chars()
-        .take(DIGITS)
-        .collect();
-    Ok(SourceImage {
-        name: format!("{prefix}{digits}"),
-        image,
-        distribution: None,
-        contents,
-        objects,
-    })
+    SourceImage::describe(repository, "dockerfile-", contents, objects, &about)
 }

@@ -1,7 +1,7 @@
 //! Tags: what they stand for, and letting them stand for something else.
 
 use super::Error;
-use super::registry::{Access, ImageReference, Registry};
+use super::registry::{Access, Digest, ImageReference, Registry};
 
 impl Registry {
     /// The digest that a tag stands for, or nothing where there is no such tag.
@@ -9,11 +9,9 @@ impl Registry {
     /// # Errors
     ///
     /// As for [`Registry::push`].
-    pub async fn digest(&self, reference: &str) -> Result<Option<String>, Error> {
-        let target = ImageReference::parse(reference)?;
-        let repository = self.repository(&target, Access::Pull);
-        let digest = self.retried(|| repository.manifest_digest(target.name())).await?;
-        Ok(digest.map(|digest| digest.to_string()))
+    pub async fn digest(&self, target: &ImageReference) -> Result<Option<Digest>, Error> {
+        let repository = self.repository(target, Access::Pull);
+        self.retried(|| repository.manifest_digest(target.name())).await
     }
 
     /// Moves tags to an image of the same repository, given by its digest. Tags that stand for it already are left alone.
@@ -21,14 +19,13 @@ impl Registry {
     /// # Errors
     ///
     /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there, or is no manifest.
-    pub async fn tag(&self, reference: &str, tags: &[String]) -> Result<(), Error> {
-        let target = ImageReference::parse(reference)?;
+    pub async fn tag(&self, target: &ImageReference, tags: &[String]) -> Result<(), Error> {
         for tag in tags {
             let moved = target.with_tag(tag)?;
             let repository = self.repository(&moved, Access::Push);
             let found = self.retried(|| repository.manifest_digest(moved.name())).await?;
             if found.as_ref() != target.digest() {
-                self.point(&moved, &target).await?;
+                self.point(&moved, target).await?;
             }
         }
         Ok(())
@@ -39,16 +36,15 @@ impl Registry {
     /// # Errors
     ///
     /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there, or is no manifest.
-    pub async fn add_tag(&self, reference: &str, tag: &str) -> Result<(), Error> {
-        let target = ImageReference::parse(reference)?;
+    pub async fn add_tag(&self, target: &ImageReference, tag: &str) -> Result<(), Error> {
         let added = target.with_tag(tag)?;
         let repository = self.repository(&added, Access::Push);
         match self.retried(|| repository.manifest_digest(added.name())).await? {
-            None => self.point(&added, &target).await,
+            None => self.point(&added, target).await,
             Some(found) if Some(&found) == target.digest() => Ok(()),
             Some(found) => Err(Error::TagTaken {
                 reference: added.to_string(),
-                found: found.to_string(),
+                found,
             }),
         }
     }

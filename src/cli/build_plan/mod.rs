@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use super::registry::RegistryOptions;
 use super::{Error, print};
 use crate::plan::build::INPUTS_LABEL;
+use crate::publish::{self, ImageReference};
 use manifest::Manifest;
 use places::{PlaceOptions, Places};
 use planning::{Pins, Planned, Planner};
@@ -133,18 +134,21 @@ fn look(options: &Options, inputs_digest: &str, target: Option<&str>) -> Result<
     let Some(target) = target else {
         return Ok(None);
     };
+    let target: ImageReference = target.parse().map_err(publish::Error::from)?;
     let found = options
         .registry
-        .run(|registry| async move { registry.inspect(target).await })?;
+        .run(|registry| async move { registry.inspect(&target).await })?;
     let Some(found) = found else {
         return Ok(Some(Image::Absent));
     };
     let inputs = found.labels.get(INPUTS_LABEL);
     Ok(Some(if inputs.map(String::as_str) == Some(inputs_digest) {
-        Image::Built { digest: found.digest }
+        Image::Built {
+            digest: found.digest.to_string(),
+        }
     } else {
         Image::TagTaken {
-            digest: found.digest,
+            digest: found.digest.to_string(),
             inputs_digest: inputs.cloned(),
         }
     }))

@@ -24,11 +24,11 @@ use crate::plan::libraries;
 use crate::plan::patch_set::passes;
 use crate::plan::patches::{ENDING, of_config_map, of_spec};
 use crate::plan::report;
-use crate::publish::base::{Base, base, pinned};
 use crate::publish::image::{About, PatchId};
 use crate::publish::layer::{Contents, File};
 use crate::publish::python::version;
 use crate::publish::source_image::{self, SourceImage};
+use crate::publish::{self, ImageReference};
 use crate::source::{self, FileLimits, RefSpec};
 
 /// What was planned for a PatchSet.
@@ -85,28 +85,32 @@ impl<'a> Pins<'a> {
 
     /// An image by its digest; nothing where no registry may be asked.
     fn get(&self, name: &str, image: &str) -> Result<Option<String>, Error> {
-        let tagged = match base(image) {
-            Base::Pinned(reference) => return Ok(Some(reference)),
-            Base::Tagged(_) if self.offline => return Ok(None),
-            Base::Tagged(tagged) => tagged,
-        };
-        if let Some(known) = self.known.borrow().get(tagged) {
+        let reference = ImageReference::from_context(image).map_err(publish::Error::from)?;
+        if let Some(digest) = reference.digest() {
+            return Ok(Some(reference.with_digest(digest).as_given()));
+        }
+        if self.offline {
+            return Ok(None);
+        }
+        let tagged = reference.as_given();
+        if let Some(known) = self.known.borrow().get(&tagged) {
             return Ok(Some(known.clone()));
         }
         let digest = self
             .registry
-            .run(|registry| async move { registry.digest(tagged).await })
+            .run(|registry| {
+                let reference = reference.clone();
+                async move { registry.digest(&reference).await }
+            })
             .map_err(|error| {
                 Error::Usage(format!(
                     "build.contexts: {name}: {error}; --offline plans without asking what the tag stands for"
                 ))
             })?
             .ok_or_else(|| Error::Usage(format!("build.contexts: {name}: the registry has no {tagged}")))?;
-        let reference = pinned(tagged, &digest);
-        self.known
-            .borrow_mut()
-            .insert(tagged.to_owned(), reference.clone());
-        Ok(Some(reference))
+        let pinned = reference.with_digest(&digest).as_given();
+        self.known.borrow_mut().insert(tagged, pinned.clone());
+        Ok(Some(pinned))
     }
 }
 
@@ -246,7 +250,8 @@ impl Planner<'_> {
     ) -> Result<(), Error> {
         let spec = &object.spec;
         let (component, release) = (&spec.component.0, &spec.release.0);
-        let repository = &build.source.repository.0;
+        let repository: ImageReference = build.source.repository.0.parse().map_err(publish::Error::from)?;
+        let repository = &repository;
         let revision = &given.upstream.revision;
         let commit = revision.commit().to_string();
         let ref_ = revision.name().unwrap_or(&commit);
@@ -269,13 +274,13 @@ impl Planner<'_> {
         };
         let objects = given.upstream.held.objects();
         let source = source_image::patched(repository, objects, given.series, version.as_ref(), about)?;
-        let source_reference = source.reference()?;
+        let source_reference = source.reference().to_string();
         let own = source.distribution.clone();
         planned.images.push(source);
         let mut dockerfile = None;
         if let Some(from) = &build.dockerfile {
             let image = self.dockerfile(repository, from)?;
-            dockerfile = Some(image.reference()?);
+            dockerfile = Some(image.reference().to_string());
             planned.images.push(image);
         }
         let mut bases = BTreeMap::new();
@@ -307,7 +312,9 @@ impl Planner<'_> {
         })?;
         if let Some(text) = contexts.constraints.take() {
             let image = source_image::constraints(repository, CONSTRAINTS, release, text)?;
-            contexts.images.insert(CONSTRAINTS.to_owned(), image.reference()?);
+            contexts
+                .images
+                .insert(CONSTRAINTS.to_owned(), image.reference().to_string());
             planned.images.push(image);
         }
         let known = object.status.as_ref();
@@ -389,7 +396,7 @@ impl Planner<'_> {
         }))
     }
 
-    fn dockerfile(&self, repository: &str, from: &DockerfileSource) -> Result<SourceImage, Error> {
+    fn dockerfile(&self, repository: &ImageReference, from: &DockerfileSource) -> Result<SourceImage, Error> {
         if let Some(git) = &from.git {
             let held = self.places.repository("the Dockerfile's repository", git)?;
             let folder = held.files().folder(&git.path);

@@ -7,6 +7,7 @@ use crate::api::build::{BuildStatus, ImageStatus, InstalledStatus, Origin, Rejec
 use crate::api::reason;
 use crate::controller::context::Budget;
 use crate::controller::context::failures::of_registry;
+use crate::controller::inputs::image_references::image_by_digest;
 use crate::controller::inputs::registries::in_time;
 use crate::plan::installed::{FoundDistribution, FoundPlatform, judge};
 use crate::plan::{Failure, Step};
@@ -46,7 +47,7 @@ pub async fn look(
     if planned.distributions.is_empty() {
         return Ok(Vec::new());
     }
-    let by_digest = format!("{}@{}", image.repository, image.digest);
+    let by_digest = image_by_digest(image)?;
     let what = "looking into the image";
     let looked = Box::pin(async {
         // What cannot be read is no failure of the registry's.

@@ -9,6 +9,7 @@ use crate::api::build::{BuildStatus, ImageStatus, Origin};
 use crate::api::constraint_override::OverrideStatus;
 use crate::api::reason;
 use crate::api::status::{PatchState, PatchStatus};
+use crate::controller::inputs::image_references::{image_by_digest, image_reference};
 use crate::controller::inputs::ingredients::{Ingredients, Library};
 use crate::controller::inputs::patches;
 use crate::controller::inputs::registries::in_time;
@@ -75,16 +76,15 @@ impl SbomBuilder<'_> {
             .collect();
         let document =
             sbom::document(&main, &libraries, &packages).map_err(|error| failed(error.to_string()))?;
-        let by_digest = format!("{}@{}", image.repository, image.digest);
+        let by_digest = image_by_digest(image)?;
         let attached = Box::pin(self.task.registry.attach(&by_digest, MEDIA_TYPE, &document));
-        let reference = in_time(
+        let attached = in_time(
             self.task.turn.budget,
             "attaching the document on the patches",
             attached,
         )
         .await?;
-        let digest = reference.rsplit_once('@').map(|(_, digest)| digest.to_owned());
-        Ok(digest.unwrap_or(reference))
+        Ok(attached.digest().map(ToString::to_string).unwrap_or_default())
     }
 
     async fn library(&self, library: &Library) -> Result<Patched, Failure> {
@@ -119,7 +119,8 @@ impl SbomBuilder<'_> {
             .contexts
             .get(component)
             .ok_or_else(|| failed(format!("the build has no context {component}")))?;
-        let looked = Box::pin(self.task.registry.inspect(source));
+        let reference = image_reference(source)?;
+        let looked = Box::pin(self.task.registry.inspect(&reference));
         let labels = in_time(self.task.turn.budget, "looking at the source", looked)
             .await?
             .ok_or_else(|| failed(format!("the registry has no {source}")))?

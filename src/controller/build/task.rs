@@ -10,6 +10,7 @@ use crate::api::{InputsDigest, PatchSet};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::found::Found;
+use crate::controller::inputs::image_references::{image_by_digest, image_reference};
 use crate::controller::inputs::registries::in_time;
 use crate::plan::build::{INPUTS_LABEL, image};
 use crate::plan::lifecycle::Next;
@@ -37,7 +38,8 @@ impl BuildTask<'_> {
     /// is noted in the plan.
     pub async fn image(&self, planned: &mut BuildStatus) -> Result<Option<ImageStatus>, Failure> {
         let (registry, budget) = (self.registry, self.turn.budget);
-        let looked = Box::pin(registry.inspect(self.target));
+        let target = image_reference(self.target)?;
+        let looked = Box::pin(registry.inspect(&target));
         let Some(found) = in_time(budget, "looking for the image", looked).await? else {
             planned.rejected = None;
             return Ok(None);
@@ -48,7 +50,7 @@ impl BuildTask<'_> {
             let message = taken(planned, self.target, inputs.as_ref());
             return Err(Failure::retried(Step::Build, reason::TAG_TAKEN, message));
         }
-        let mut image = image(planned, self.target, &found.digest, self.revision);
+        let mut image = image(planned, self.target, &found.digest.to_string(), self.revision);
         let known = self.status.image.as_ref();
         if let Some(known) = known.filter(|known| known.reference == image.reference) {
             image.installed.clone_from(&known.installed);
@@ -60,7 +62,7 @@ impl BuildTask<'_> {
         }
         planned.rejected = None;
         if !image.moving_tags.is_empty() {
-            let by_digest = format!("{}@{}", image.repository, image.digest);
+            let by_digest = image_by_digest(&image)?;
             let moved = Box::pin(registry.tag(&by_digest, &image.moving_tags));
             in_time(budget, "moving the image's further tags", moved).await?;
         }

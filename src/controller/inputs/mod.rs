@@ -3,6 +3,7 @@
 pub mod folder;
 pub mod found;
 mod github_apps;
+pub mod image_references;
 pub mod ingredients;
 pub mod patches;
 pub mod registries;

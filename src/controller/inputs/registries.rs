@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
+use super::image_references::context_image;
 use super::registry_logins;
 use super::secrets::{NamedSecret, SecretKey};
 use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_registry;
 use crate::controller::context::{Budget, Context};
 use crate::plan::{Failure, Step};
-use crate::publish::base::{Base, base, pinned as by_digest};
 use crate::publish::{self, Credentials, Registry, RegistryConfig};
 use crate::source::Freshness;
 
@@ -47,11 +47,11 @@ pub async fn pinned(
     image: &str,
     budget: Budget,
 ) -> Result<String, Failure> {
-    let reference = match base(image) {
-        Base::Pinned(reference) => return Ok(reference),
-        Base::Tagged(reference) => reference,
-    };
-    let key = (patch_set.namespace().unwrap_or_default(), reference.to_owned());
+    let reference = context_image(image)?;
+    if let Some(digest) = reference.digest() {
+        return Ok(reference.with_digest(digest).as_given());
+    }
+    let key = (patch_set.namespace().unwrap_or_default(), reference.clone());
     let age = match budget.freshness {
         Freshness::Now => Duration::ZERO,
         Freshness::MaxAge(age) => age,
@@ -60,19 +60,22 @@ pub async fn pinned(
         digest
     } else {
         let registry = registry(patch_set, context, budget).await?;
-        let looked = Box::pin(registry.digest(reference));
+        let looked = Box::pin(registry.digest(&reference));
         let found = in_time(budget, "looking at a context's image", looked).await?;
         let digest = found.ok_or_else(|| {
             Failure::retried(
                 Step::Build,
                 reason::REFERENCE_NOT_FOUND,
-                format!("build.contexts: {name}: the registry has no {reference}"),
+                format!(
+                    "build.contexts: {name}: the registry has no {}",
+                    reference.as_given()
+                ),
             )
         })?;
         context.pins.put(key, digest.clone());
         digest
     };
-    Ok(by_digest(reference, &digest))
+    Ok(reference.with_digest(&digest).as_given())
 }
 
 /// Waits for a registry, and not longer than the reconciliation may take. What is waited for is large, and boxed therefore.

@@ -14,12 +14,13 @@ use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use secrecy::SecretString;
 
+use super::image_references::{context_image, image_reference};
 use crate::api::build::{Build, CloudProvider};
 use crate::api::common::ServiceAccountName;
 use crate::api::reason::{self, condition};
 use crate::api::{PatchSet, PatchSetStatus};
 use crate::clouds::{self, CloudRegistry, Identity, LoginSecret, RegistryLogin};
-use crate::controller::context::failures::{of_registry, of_rest};
+use crate::controller::context::failures::of_rest;
 use crate::controller::context::service_account::service_account;
 use crate::controller::context::{Budget, Context};
 use crate::controller::state::api_server::within_limit;
@@ -27,8 +28,6 @@ use crate::controller::state::registry_logins::LoginKey;
 use crate::plan::conditions;
 use crate::plan::{Failure, Step};
 use crate::publish::Credentials;
-use crate::publish::base::{Base, base};
-use crate::publish::registry::ImageReference;
 use crate::source::Freshness;
 use crate::status::Error;
 
@@ -127,7 +126,7 @@ fn registries(
     let pushed = [("build.source.repository", &build.source.repository.0)];
     let mut hosts = BTreeSet::new();
     for (field, repository) in pushed.into_iter().chain(image) {
-        let image = ImageReference::parse(repository).map_err(|error| of_registry(&error))?;
+        let image = image_reference(repository)?;
         if credentials.has_login(&image) {
             continue;
         }
@@ -148,11 +147,11 @@ fn registries(
     }
     for context in build.contexts.values() {
         // One with a digest is not looked at.
-        let Base::Tagged(reference) = base(&context.0) else {
-            continue;
-        };
-        let image = ImageReference::parse(reference).map_err(|error| of_registry(&error))?;
-        if !credentials.has_login(&image) && CloudRegistry::parse(provider, image.registry()).is_some() {
+        let image = context_image(&context.0)?;
+        if image.digest().is_none()
+            && !credentials.has_login(&image)
+            && CloudRegistry::parse(provider, image.registry()).is_some()
+        {
             hosts.insert(image.registry().to_owned());
         }
     }

@@ -16,6 +16,7 @@ use crate::controller::build::task::BuildTask;
 use crate::controller::build::{inspection, job_engine, sbom, workflow_engine};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
+use crate::controller::inputs::image_references::image_by_digest;
 use crate::controller::inputs::registries::in_time;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, Pending, image_is_current};
@@ -145,7 +146,10 @@ async fn with_sortable_tag(
         let message = format!("the registry has {}; its tag that sorts is next", image.reference);
         task.record(&planned, reason::AWAITING_IMAGE, message).await?;
     }
-    let by_digest = format!("{}@{}", image.repository, image.digest);
+    let by_digest = match image_by_digest(&image) {
+        Ok(by_digest) => by_digest,
+        Err(failure) => return Ok(Built::Failed(failure, Some(planned))),
+    };
     let added = Box::pin(task.registry.add_tag(&by_digest, &sortable.tag));
     match in_time(task.turn.budget, "adding the tag that sorts", added).await {
         Ok(()) => Ok(Built::Image(planned, image)),

@@ -14,6 +14,7 @@ use crate::controller::build::attempts::is_same;
 use crate::controller::context::failures::of_registry;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::folder::{self, Folder};
+use crate::controller::inputs::image_references::image_reference;
 use crate::controller::inputs::ingredients::{Ingredients, Lack};
 use crate::controller::inputs::patches;
 use crate::controller::inputs::registries::{in_time, registry};
@@ -28,7 +29,7 @@ use crate::publish::image::{About, PatchId};
 use crate::publish::layer::Contents;
 use crate::publish::python::version;
 use crate::publish::source_image::{self, SourceImage};
-use crate::publish::{Registry, TimedStore};
+use crate::publish::{ImageReference, Registry, TimedStore};
 
 /// What an image is built from, and where it goes.
 pub struct Plan {
@@ -68,10 +69,12 @@ pub async fn publish(turn: &Turn<'_, PatchSet>, series: &AppliedSeries) -> Resul
     let planned = if let Some(planned) = known {
         planned
     } else {
+        let repository = image_reference(&build.source.repository.0);
         let publisher = Publisher {
             turn,
             build,
             registry: &registry,
+            repository: repository.map_err(|failure| Built::Failed(failure, None))?,
             ingredients: &ingredients,
         };
         match publisher.publish(series).await {
@@ -118,6 +121,8 @@ struct Publisher<'a> {
     turn: &'a Turn<'a, PatchSet>,
     build: &'a Build,
     registry: &'a Registry,
+    /// Where the images go.
+    repository: ImageReference,
     ingredients: &'a Ingredients,
 }
 
@@ -153,11 +158,13 @@ impl Publisher<'_> {
             Some(folder) => Some(self.dockerfile(folder.clone()).await?),
         };
         if let Some(text) = contexts.constraints.take() {
-            let image = source_image::constraints(&build.source.repository.0, CONSTRAINTS, release, text);
+            let image = source_image::constraints(&self.repository, CONSTRAINTS, release, text);
             let image = image.map_err(|error| of_registry(&error))?;
             let pushed = Box::pin(image.push(self.registry));
             let pushed = in_time(turn.budget, "publishing the constraints", pushed).await?;
-            contexts.images.insert(CONSTRAINTS.to_owned(), pushed.reference);
+            contexts
+                .images
+                .insert(CONSTRAINTS.to_owned(), pushed.reference.to_string());
         }
         let commit = resolved.commit().to_string();
         let planned = plan::build::plan(
@@ -169,7 +176,7 @@ impl Publisher<'_> {
                 commit: &commit,
                 version: version.map(|version| version.to_string()).as_deref(),
                 patches: series.patches(turn).await?.len(),
-                source: &pushed.reference,
+                source: &pushed.reference.to_string(),
                 dockerfile: dockerfile.as_deref(),
                 contexts: &contexts.images,
                 args: &args,
@@ -206,7 +213,7 @@ impl Publisher<'_> {
                 .map(|patch| PatchId::new(&patch.name, &patch.bytes))
                 .collect(),
         };
-        let (repository, version) = (self.build.source.repository.0.clone(), version.cloned());
+        let (repository, version) = (self.repository.clone(), version.cloned());
         let deadline = turn.budget.deadline;
         let made = blocking(turn.context, "the upstream", deadline, move |mirrors| {
             let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
@@ -247,7 +254,7 @@ impl Publisher<'_> {
 
     /// Publishes the folder with the Dockerfile, and gives it by its digest.
     async fn dockerfile(&self, folder: Folder) -> Result<String, Failure> {
-        let repository = self.build.source.repository.0.clone();
+        let repository = self.repository.clone();
         let made = match folder {
             Folder::Given(files) => source_image::dockerfile(
                 &repository,
@@ -278,7 +285,7 @@ impl Publisher<'_> {
         let image = made.map_err(|error| of_registry(&error))?;
         let pushed = Box::pin(image.push(self.registry));
         let pushed = in_time(self.turn.budget, "publishing the Dockerfile", pushed).await?;
-        Ok(pushed.reference)
+        Ok(pushed.reference.to_string())
     }
 }
 

@@ -3,23 +3,27 @@
 use std::time::{Duration, Instant};
 
 use super::recent::Recent;
+use crate::publish::{Digest, ImageReference};
 
 /// The most tags that are remembered.
 const MOST: usize = 10_000;
 
+/// A namespace, and an image by a tag.
+type Key = (String, ImageReference);
+
 /// What tags were found to stand for, by namespace and reference: objects with the same base look once.
 #[derive(Default)]
-pub struct Pins(Recent<(String, String), (Instant, String), MOST>);
+pub struct Pins(Recent<Key, (Instant, Digest), MOST>);
 
 impl Pins {
     /// What a tag stands for, if that was looked at recently.
-    pub fn get(&self, key: &(String, String), age: Duration) -> Option<String> {
+    pub fn get(&self, key: &Key, age: Duration) -> Option<Digest> {
         let (at, digest) = self.0.get(key)?;
         (at.elapsed() <= age).then_some(digest)
     }
 
     /// Notes what a tag stands for now.
-    pub fn put(&self, key: (String, String), digest: String) {
+    pub fn put(&self, key: Key, digest: Digest) {
         self.0.put(key, (Instant::now(), digest));
     }
 }

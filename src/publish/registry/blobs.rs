@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Method;
 
-use super::digest::{ContentDigest, Hasher};
+use super::digest::{Digest, Hasher};
 use super::exchange::{Answer, Outgoing, Repository};
 use crate::egress::Elsewhere;
 use crate::publish::Error;
@@ -16,7 +16,7 @@ pub(in crate::publish) struct Blob<'a> {
     repository: Repository<'a>,
     answer: Answer,
     hasher: Option<Hasher>,
-    digest: ContentDigest,
+    digest: Digest,
     /// What it is, in messages.
     name: String,
 }
@@ -49,7 +49,7 @@ impl Blob<'_> {
 
 impl<'a> Repository<'a> {
     /// Whether the registry has a blob in this repository.
-    pub(in crate::publish) async fn has_blob(&self, digest: &ContentDigest) -> Result<bool, Error> {
+    pub(in crate::publish) async fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
         let what = "a look at a layer";
         let mut request = Outgoing::new(Method::HEAD, self.url(&format!("blobs/{digest}"))?, what);
         request.elsewhere = Elsewhere::OverHttps;
@@ -67,11 +67,7 @@ impl<'a> Repository<'a> {
 
     /// Begins to read a blob, which messages call by a name. Many registries keep blobs at another host, which gets no
     /// login.
-    pub(in crate::publish) async fn blob(
-        &self,
-        digest: &ContentDigest,
-        name: &str,
-    ) -> Result<Blob<'a>, Error> {
+    pub(in crate::publish) async fn blob(&self, digest: &Digest, name: &str) -> Result<Blob<'a>, Error> {
         let mut request = Outgoing::new(Method::GET, self.url(&format!("blobs/{digest}"))?, LOOK);
         request.elsewhere = Elsewhere::OverHttps;
         let answer = self.send(&request).await?;

@@ -3,16 +3,20 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::{Digest, Sha256, Sha384, Sha512};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 /// A digest of an algorithm that is computed here: SHA-256, SHA-384 or SHA-512.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ContentDigest {
+///
+/// It is read and written as `ALGORITHM:DIGITS`, in hexadecimal digits of lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest {
     algorithm: Algorithm,
     hex: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Algorithm {
     Sha256,
     Sha384,
@@ -22,15 +26,21 @@ enum Algorithm {
 /// A text that is no digest of an algorithm that is computed here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a digest is sha256:, sha384: or sha512: with 64, 96 or 128 hexadecimal digits in lower case")]
-pub struct ContentDigestError;
+pub struct DigestError;
 
-impl ContentDigest {
-    /// The SHA-256 of contents.
+impl Digest {
+    /// Returns the SHA-256 of contents.
     #[must_use]
     pub fn sha256(contents: &[u8]) -> Self {
-        let mut hasher = Hasher::Sha256(Sha256::new());
+        let mut hasher = Hasher::sha256();
         hasher.update(contents);
         hasher.finish()
+    }
+
+    /// The hexadecimal digits, without the algorithm.
+    #[must_use]
+    pub fn digits(&self) -> &str {
+        &self.hex
     }
 
     /// Whether contents have this digest.
@@ -53,8 +63,8 @@ impl ContentDigest {
     /// The tag with the list of what is attached to a manifest of this digest (distribution-spec, "Referrers Tag
     /// Schema"), which is cut to the length of a SHA-256.
     pub(super) fn referrers_tag(&self) -> String {
-        let hex: String = self.hex.chars().take(64).collect();
-        format!("{}-{hex}", self.algorithm.name())
+        let digits = self.hex.get(..64).unwrap_or(&self.hex);
+        format!("{}-{digits}", self.algorithm.name())
     }
 }
 
@@ -68,26 +78,40 @@ impl Algorithm {
     }
 }
 
-impl fmt::Display for ContentDigest {
+impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.algorithm.name(), self.hex)
     }
 }
 
-impl FromStr for ContentDigest {
-    type Err = ContentDigestError;
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
 
-    fn from_str(text: &str) -> Result<Self, ContentDigestError> {
-        let (name, hex) = text.split_once(':').ok_or(ContentDigestError)?;
+impl TryFrom<String> for Digest {
+    type Error = DigestError;
+
+    fn try_from(text: String) -> Result<Self, DigestError> {
+        text.parse()
+    }
+}
+
+impl FromStr for Digest {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        let (name, hex) = text.split_once(':').ok_or(DigestError)?;
         let (algorithm, length) = match name {
             "sha256" => (Algorithm::Sha256, 64),
             "sha384" => (Algorithm::Sha384, 96),
             "sha512" => (Algorithm::Sha512, 128),
-            _ => return Err(ContentDigestError),
+            _ => return Err(DigestError),
         };
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if hex.len() != length || !hex.bytes().all(is_digit) {
-            return Err(ContentDigestError);
+            return Err(DigestError);
         }
         Ok(Self {
             algorithm,
@@ -98,14 +122,18 @@ impl FromStr for ContentDigest {
 
 /// Computes a digest piece by piece.
 #[derive(Clone, Debug)]
-pub(super) enum Hasher {
+pub(in crate::publish) enum Hasher {
     Sha256(Sha256),
     Sha384(Sha384),
     Sha512(Sha512),
 }
 
 impl Hasher {
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(in crate::publish) fn sha256() -> Self {
+        Self::Sha256(Sha256::new())
+    }
+
+    pub(in crate::publish) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha256(hash) => hash.update(bytes),
             Self::Sha384(hash) => hash.update(bytes),
@@ -113,13 +141,13 @@ impl Hasher {
         }
     }
 
-    pub(super) fn finish(self) -> ContentDigest {
+    pub(in crate::publish) fn finish(self) -> Digest {
         let (algorithm, hex) = match self {
             Self::Sha256(hash) => (Algorithm::Sha256, hex::encode(hash.finalize())),
             Self::Sha384(hash) => (Algorithm::Sha384, hex::encode(hash.finalize())),
             Self::Sha512(hash) => (Algorithm::Sha512, hex::encode(hash.finalize())),
         };
-        ContentDigest { algorithm, hex }
+        Digest { algorithm, hex }
     }
 }
 
@@ -135,7 +163,7 @@ mod tests {
             "sha384:cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7",
             "sha512:ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
         ] {
-            let read: ContentDigest = digest.parse().unwrap();
+            let read: Digest = digest.parse().unwrap();
             assert_eq!(read.to_string(), digest);
             assert!(read.is_of(b"abc") && !read.is_of(b"abd"), "{digest}");
         }
@@ -152,13 +180,13 @@ mod tests {
             format!("sha256:{}", "A".repeat(64)),
             "sha256:".to_owned(),
         ] {
-            assert_eq!(text.parse::<ContentDigest>(), Err(ContentDigestError), "{text}");
+            assert_eq!(text.parse::<Digest>(), Err(DigestError), "{text}");
         }
     }
 
     #[test]
     fn the_tag_of_referrers_is_short_enough_for_a_tag() {
-        let digest: ContentDigest = format!("sha512:{}", "ab".repeat(64)).parse().unwrap();
+        let digest: Digest = format!("sha512:{}", "ab".repeat(64)).parse().unwrap();
         assert_eq!(digest.referrers_tag(), format!("sha512-{}", "ab".repeat(32)));
     }
 }

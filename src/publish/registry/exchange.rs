@@ -13,7 +13,8 @@ use url::Url;
 use super::answers::is_passing;
 use super::challenge::{Challenge, challenge};
 use super::credentials::Login;
-use super::{Greeting, ImageReference, Registry};
+use super::reference::{ImageReference, ReferenceError};
+use super::{Greeting, Registry};
 use crate::egress::{Destinations, Elsewhere, check_redirect};
 use crate::publish::Error;
 
@@ -117,9 +118,9 @@ impl<'a> Repository<'a> {
             "https"
         };
         let text = format!("{scheme}://{}/v2/{path}", self.image.api_host());
-        text.parse().map_err(|error| Error::Reference {
-            text: self.image.to_string(),
-            reason: format!("its registry has no address: {error}"),
+        text.parse().map_err(|error| {
+            let reason = format!("its registry has no address: {error}");
+            ReferenceError::new(&self.image.to_string(), reason).into()
         })
     }
 

@@ -6,11 +6,11 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::digest::ContentDigest;
+use super::digest::Digest;
 use super::exchange::{Access, Answer, Outgoing, Repository};
+use super::media_type::{DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST};
 use super::reference::ManifestName;
 use crate::publish::Error;
-use crate::publish::image::{DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST};
 
 /// The largest manifest, in bytes: what registries take at least (distribution-spec, "Pushing Manifests").
 const LARGEST: usize = 4 << 20;
@@ -29,7 +29,7 @@ const PUSH: &str = "the manifest";
 #[derive(Clone, Debug)]
 pub(in crate::publish) struct Manifest {
     pub(in crate::publish) bytes: Bytes,
-    pub(in crate::publish) digest: ContentDigest,
+    pub(in crate::publish) digest: Digest,
     /// What the answer says that it is.
     content_type: Option<String>,
 }
@@ -120,7 +120,7 @@ impl Repository<'_> {
 
     /// Returns what an index lists by a digest, or `None` where the registry has none of it.
     pub(in crate::publish) async fn listed(&self, digest: &str) -> Result<Option<Manifest>, Error> {
-        let digest: ContentDigest = digest
+        let digest: Digest = digest
             .parse()
             .map_err(|_| self.refused(LOOK, "it lists something by a digest of an unknown kind"))?;
         self.manifest(ManifestName::Digest(&digest)).await
@@ -133,7 +133,7 @@ impl Repository<'_> {
     pub(in crate::publish) async fn manifest_digest(
         &self,
         name: ManifestName<'_>,
-    ) -> Result<Option<ContentDigest>, Error> {
+    ) -> Result<Option<Digest>, Error> {
         let Some(answer) = self.looked_for(Method::HEAD, name).await? else {
             return Ok(None);
         };
@@ -243,9 +243,7 @@ impl Repository<'_> {
             None => Stored::Plainly,
         })
     }
-}
 
-impl Repository<'_> {
     /// What it means that a registry does not take a manifest for a tag, and may mean by it that the tag is immutable. A tag
     /// that stands for the manifest already is as it should be: the answer to an attempt before may have been lost.
     async fn kept(&self, tag: &str, manifest: &[u8], reason: String, error: Error) -> Result<Stored, Error> {
@@ -257,8 +255,8 @@ impl Repository<'_> {
         }
         Err(Error::TagImmutable {
             tag: tag.to_owned(),
-            reference: format!("{}/{}:{tag}", self.image.registry(), self.image.repository()),
-            found: found.to_string(),
+            reference: self.image.with_tag(tag)?.to_string(),
+            found,
             reason,
         })
     }
@@ -267,11 +265,7 @@ impl Repository<'_> {
 const UNKNOWN_DIGEST: &str = "it names its manifest by a digest of an unknown kind";
 
 /// The digest of a manifest. What was asked for, and what the registry says of it, has to be true of what it sent.
-fn checked_digest(
-    body: &[u8],
-    headers: &HeaderMap,
-    wanted: Option<&ContentDigest>,
-) -> Result<ContentDigest, &'static str> {
+fn checked_digest(body: &[u8], headers: &HeaderMap, wanted: Option<&Digest>) -> Result<Digest, &'static str> {
     let told = match headers.get(DIGEST) {
         None => None,
         Some(value) => {
@@ -284,7 +278,7 @@ fn checked_digest(
         return Err("its manifest is another than its digest says");
     }
     let named = wanted.cloned().or(told);
-    Ok(named.unwrap_or_else(|| ContentDigest::sha256(body)))
+    Ok(named.unwrap_or_else(|| Digest::sha256(body)))
 }
 
 #[cfg(test)]
@@ -296,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_digest_has_to_be_true() {
-        let empty: ContentDigest = EMPTY.parse().unwrap();
+        let empty: Digest = EMPTY.parse().unwrap();
         let mut headers = HeaderMap::new();
         assert_eq!(checked_digest(b"", &headers, None), Ok(empty.clone()));
         assert_eq!(checked_digest(b"", &headers, Some(&empty)), Ok(empty.clone()));

@@ -20,6 +20,7 @@ mod credentials;
 mod digest;
 mod exchange;
 mod manifests;
+mod media_type;
 mod reference;
 mod referrers;
 mod token;
@@ -34,12 +35,15 @@ use backon::{ExponentialBuilder, Retryable};
 use reqwest::Client;
 
 pub use self::credentials::Credentials;
-pub use self::digest::{ContentDigest, ContentDigestError};
-pub use self::reference::ImageReference;
+pub use self::digest::{Digest, DigestError};
+pub(super) use self::media_type::MANIFEST;
+pub use self::reference::{ImageReference, ReferenceError};
 
+pub(super) use self::digest::Hasher;
 pub(super) use self::exchange::{Access, Repository};
 pub(super) use self::manifests::{Manifest, Stored};
 pub(super) use self::reference::ManifestName;
+pub(super) use self::referrers::Referrer;
 pub(super) use self::uploads::NewBlob;
 
 use self::challenge::Challenge;

@@ -1,14 +1,18 @@
 //! Names of images (the grammar and the short forms of distribution's `reference` package).
 
 use std::fmt;
+use std::str::FromStr;
 
-use super::digest::ContentDigest;
-use crate::publish::Error;
+use super::digest::Digest;
+use crate::text::printable;
 
 /// Docker Hub as it stands in names, the hosts that stand for it, and the one that is spoken to.
 const DOCKER_HUB: &str = "docker.io";
 const DOCKER_HUB_ALIASES: [&str; 3] = [DOCKER_HUB, "index.docker.io", "registry-1.docker.io"];
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
+
+/// What an image begins with as a named context of a build with BuildKit.
+const CONTEXT_SCHEME: &str = "docker-image://";
 
 /// The longest repository, in characters.
 const LONGEST_REPOSITORY: usize = 255;
@@ -16,19 +20,43 @@ const LONGEST_REPOSITORY: usize = 255;
 const LONGEST_TAG: usize = 128;
 
 /// An image in a registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// It is read as `registry/repository:tag@digest`, of which registry, tag and digest may be left out, and written with the
+/// registry, and with the tag `latest` where it has neither tag nor digest.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImageReference {
+    /// Registry and repository as they were given.
+    given_name: String,
     registry: String,
     repository: String,
     tag: Option<String>,
-    digest: Option<ContentDigest>,
+    digest: Option<Digest>,
+}
+
+/// A text that is no reference to an image.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no image: {reason}; write for instance registry.example.org/team/glance-source:2025.2")]
+pub struct ReferenceError {
+    /// As it was given, shortened.
+    text: String,
+    /// What is wrong with it.
+    reason: String,
+}
+
+impl ReferenceError {
+    pub(in crate::publish) fn new(text: &str, reason: impl Into<String>) -> Self {
+        Self {
+            text: printable(text, 300),
+            reason: reason.into(),
+        }
+    }
 }
 
 /// What a manifest is asked for by.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::publish) enum ManifestName<'a> {
     Tag(&'a str),
-    Digest(&'a ContentDigest),
+    Digest(&'a Digest),
 }
 
 impl fmt::Display for ManifestName<'_> {
@@ -40,21 +68,15 @@ impl fmt::Display for ManifestName<'_> {
     }
 }
 
-impl ImageReference {
-    /// Reads `registry/repository:tag@digest`, of which registry, tag and digest may be left out.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Reference`].
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        let wrong = |reason: &str| Error::Reference {
-            text: crate::text::printable(text, 300),
-            reason: reason.to_owned(),
-        };
+impl FromStr for ImageReference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let wrong = |reason: &str| ReferenceError::new(text, reason);
         let (named, digest) = match text.rsplit_once('@') {
             None => (text, None),
             Some((named, digest)) => {
-                let digest = digest.parse::<ContentDigest>();
+                let digest = digest.parse::<Digest>();
                 (named, Some(digest.map_err(|error| wrong(&error.to_string()))?))
             }
         };
@@ -92,30 +114,49 @@ impl ImageReference {
             (tag, _) => tag.map(ToOwned::to_owned),
         };
         Ok(Self {
+            given_name: name.to_owned(),
             registry: registry.to_owned(),
             repository,
             tag,
             digest,
         })
     }
+}
 
-    /// Another tag of the same repository.
+impl ImageReference {
+    /// Reads a named context of a build: `docker-image://registry.example.org/base:1`, or the same with a digest.
     ///
     /// # Errors
     ///
-    /// [`Error::Reference`] for what is no tag.
-    pub fn with_tag(&self, tag: &str) -> Result<Self, Error> {
+    /// [`ReferenceError`].
+    pub fn from_context(text: &str) -> Result<Self, ReferenceError> {
+        text.strip_prefix(CONTEXT_SCHEME).unwrap_or(text).parse()
+    }
+
+    /// Returns another tag of the same repository.
+    ///
+    /// # Errors
+    ///
+    /// [`ReferenceError`] for what is no tag.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
         if !is_tag(tag) {
-            return Err(Error::Reference {
-                text: crate::text::printable(tag, 200),
-                reason: "it is no tag".to_owned(),
-            });
+            return Err(ReferenceError::new(tag, "it is no tag"));
         }
         Ok(Self {
             tag: Some(tag.to_owned()),
             digest: None,
             ..self.clone()
         })
+    }
+
+    /// Returns the image of the same repository with a digest, by that alone, as builders take it.
+    #[must_use]
+    pub fn with_digest(&self, digest: &Digest) -> Self {
+        Self {
+            tag: None,
+            digest: Some(digest.clone()),
+            ..self.clone()
+        }
     }
 
     /// Host and port of the registry, as it stands in names.
@@ -142,14 +183,21 @@ impl ImageReference {
 
     /// The digest, where it is named by one.
     #[must_use]
-    pub fn digest(&self) -> Option<&ContentDigest> {
+    pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// The image of the same repository by a digest, as builders take it.
+    /// The tag, where it is named by one.
     #[must_use]
-    pub fn by_digest(&self, digest: &str) -> String {
-        format!("{}/{}@{digest}", self.registry, self.repository)
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// Writes it with registry and repository as they were given: `python@sha256:…` and not
+    /// `docker.io/library/python@sha256:…`.
+    #[must_use]
+    pub fn as_given(&self) -> String {
+        format!("{}{}", self.given_name, Version(self))
     }
 
     /// What its manifest is asked for by: the digest, where there is one.
@@ -163,11 +211,19 @@ impl ImageReference {
 
 impl fmt::Display for ImageReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.registry, self.repository)?;
-        if let Some(tag) = &self.tag {
+        write!(f, "{}/{}{}", self.registry, self.repository, Version(self))
+    }
+}
+
+/// Tag and digest of an image, as they follow its name.
+struct Version<'a>(&'a ImageReference);
+
+impl fmt::Display for Version<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(tag) = &self.0.tag {
             write!(f, ":{tag}")?;
         }
-        if let Some(digest) = &self.digest {
+        if let Some(digest) = &self.0.digest {
             write!(f, "@{digest}")?;
         }
         Ok(())
@@ -254,16 +310,34 @@ mod tests {
             ("registry-1.docker.io/a", "docker.io/library/a:latest"),
             ("127.0.0.1:5000/a:1", "127.0.0.1:5000/a:1"),
         ] {
-            assert_eq!(ImageReference::parse(text).unwrap().to_string(), whole, "{text}");
+            assert_eq!(
+                text.parse::<ImageReference>().unwrap().to_string(),
+                whole,
+                "{text}"
+            );
             let pinned = format!("{text}@{digest}");
-            let read = ImageReference::parse(&pinned).unwrap();
+            let read = pinned.parse::<ImageReference>().unwrap();
             assert_eq!(read.name().to_string(), digest);
         }
-        let hub = ImageReference::parse("a").unwrap();
+        let hub = "a".parse::<ImageReference>().unwrap();
         assert_eq!(
             (hub.registry(), hub.api_host()),
             ("docker.io", "registry-1.docker.io")
         );
+    }
+
+    #[test]
+    fn a_name_is_written_as_it_was_given_where_that_is_asked_for() {
+        let digest = Digest::sha256(b"");
+        for (text, given) in [
+            ("r:5000/base:1", "r:5000/base"),
+            ("r:5000/base", "r:5000/base"),
+            ("python:3", "python"),
+            ("index.docker.io/team/a", "index.docker.io/team/a"),
+        ] {
+            let image = text.parse::<ImageReference>().unwrap().with_digest(&digest);
+            assert_eq!(image.as_given(), format!("{given}@{digest}"));
+        }
     }
 
     #[test]
@@ -291,11 +365,11 @@ mod tests {
             "r..example/a",
             "http://r.example/a",
         ] {
-            assert!(ImageReference::parse(text).is_err(), "{text}");
+            assert!(text.parse::<ImageReference>().is_err(), "{text}");
         }
         let long = format!("r.example/{}", "a".repeat(256));
-        assert!(ImageReference::parse(&long).is_err());
-        let image = ImageReference::parse("r.example/a").unwrap();
+        assert!(long.parse::<ImageReference>().is_err());
+        let image = "r.example/a".parse::<ImageReference>().unwrap();
         for tag in ["", "a/b", "..", "a?x=1", &"a".repeat(129)] {
             assert!(image.with_tag(tag).is_err(), "{tag}");
         }

@@ -2,14 +2,15 @@
 //! Schema").
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::digest::ContentDigest;
+use super::digest::Digest;
 use super::exchange::Repository;
 use super::manifests::ManifestKind;
+use super::media_type::INDEX;
 use super::reference::ManifestName;
 use crate::publish::Error;
-use crate::publish::image::INDEX;
 
 /// What it is for, in messages.
 const WHAT: &str = "the list of what is attached";
@@ -17,27 +18,38 @@ const WHAT: &str = "the list of what is attached";
 /// How often the list is written where somebody else writes it at the same time.
 const MOST_ATTEMPTS: usize = 5;
 
+/// An artifact in the list of what is attached to an image.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::publish) struct Referrer<'a> {
+    pub(in crate::publish) media_type: &'a str,
+    pub(in crate::publish) digest: &'a Digest,
+    /// In bytes.
+    pub(in crate::publish) size: usize,
+    pub(in crate::publish) artifact_type: &'a str,
+}
+
 impl Repository<'_> {
     /// Sees to it that the list of what is attached to an image has an entry. What others put there stays.
     pub(in crate::publish) async fn list_in_tag(
         &self,
-        subject: &ContentDigest,
-        entry: &Value,
+        subject: &Digest,
+        entry: &Referrer<'_>,
     ) -> Result<(), Error> {
         let tag = subject.referrers_tag();
         let name = ManifestName::Tag(&tag);
         for _ in 0..MOST_ATTEMPTS {
             let mut index = self.index(name).await?;
-            let digest = entry.get("digest");
             let entries = index
                 .entry("manifests")
                 .or_insert_with(|| json!([]))
                 .as_array_mut()
                 .ok_or_else(|| self.refused(WHAT, "it is no list"))?;
-            if entries.iter().any(|one| one.get("digest") == digest) {
+            let digest = json!(entry.digest);
+            if entries.iter().any(|one| one.get("digest") == Some(&digest)) {
                 return Ok(());
             }
-            entries.push(entry.clone());
+            entries.push(json!(entry));
             index.insert("mediaType".to_owned(), json!(INDEX));
             let body = serde_json::to_vec(&index).map_err(|error| Error::Write(error.into()))?;
             self.put_manifest(name, INDEX, Bytes::from(body))
@@ -49,16 +61,13 @@ impl Repository<'_> {
     }
 
     /// What an error of writing the list means for what was attached.
-    fn unlisted(&self, entry: &Value, error: Error) -> Error {
+    fn unlisted(&self, entry: &Referrer<'_>, error: Error) -> Error {
         match error {
-            Error::TagImmutable { tag, reason, .. } => {
-                let digest = entry.get("digest").and_then(Value::as_str).unwrap_or_default();
-                Error::NotListed {
-                    artifact: self.image.by_digest(digest),
-                    tag,
-                    reason,
-                }
-            }
+            Error::TagImmutable { tag, reason, .. } => Error::NotListed {
+                artifact: self.image.with_digest(entry.digest).to_string(),
+                tag,
+                reason,
+            },
             other => other,
         }
     }

@@ -15,7 +15,7 @@ use http::{Method, StatusCode};
 use reqwest::{Body, RequestBuilder, Response};
 use url::Url;
 
-use super::digest::ContentDigest;
+use super::digest::Digest;
 use super::exchange::{Answer, Outgoing, Repository};
 use crate::egress::{Destinations, Elsewhere};
 use crate::publish::Error;
@@ -31,7 +31,7 @@ const PIECE: usize = 64 << 10;
 
 /// A blob that a registry is to have.
 pub(in crate::publish) struct NewBlob<'a> {
-    pub(in crate::publish) digest: &'a ContentDigest,
+    pub(in crate::publish) digest: &'a Digest,
     /// In bytes.
     pub(in crate::publish) size: u64,
     /// What it is, in messages.
@@ -50,7 +50,7 @@ struct Place {
 struct Part<S> {
     method: Method,
     /// The digest of the whole, which ends the upload.
-    digest: Option<ContentDigest>,
+    digest: Option<Digest>,
     /// Where in the blob the content begins, and its length, in bytes.
     offset: u64,
     length: u64,

@@ -11,7 +11,7 @@ use patchset::publish::{Credentials, Error, Registry as Client, RegistryConfig};
 use rstest::rstest;
 use serde_json::json;
 
-use super::upstream;
+use super::{image_reference, upstream};
 use crate::support::crafted::{INDEX, MANIFEST, digest, distribution};
 use crate::support::fake_registry::{
     Asks, FakeRegistry, Habit, IDENTITY_TOKEN, PASSWORD, Profile, Says, USER, basic, complaint,
@@ -282,7 +282,10 @@ async fn what_is_attached_is_listed_by_the_registry_or_in_a_tag() {
     let image = registry.image("a", None, "x", &distribution("x", "1", false));
     let (reference, list) = (format!("{}/a@{image}", registry.host), image.replace(':', "-"));
     let client = client(&registry.host);
-    client.attach(&reference, "application/x", b"1").await.unwrap();
+    client
+        .attach(&image_reference(&reference), "application/x", b"1")
+        .await
+        .unwrap();
     assert!(registry.manifest("a", &list).is_none());
 
     // Without that, in the tag, which keeps what others put there.
@@ -295,22 +298,28 @@ async fn what_is_attached_is_listed_by_the_registry_or_in_a_tag() {
         .state()
         .manifests
         .insert(key, (INDEX.to_owned(), index.into_bytes()));
-    let attached = client.attach(&reference, "application/x", b"2").await.unwrap();
+    let attached = client
+        .attach(&image_reference(&reference), "application/x", b"2")
+        .await
+        .unwrap();
     let listed = registry.manifest("a", &list).unwrap();
     assert_eq!(listed["manifests"][0], others);
-    let named = attached.rsplit_once('@').unwrap().1;
-    assert_eq!(listed["manifests"][1]["digest"], named);
+    let named = &attached.digest().unwrap().to_string();
+    assert_eq!(listed["manifests"][1]["digest"], *named);
     let artifact = registry.manifest("a", named).unwrap();
     assert_eq!(artifact["subject"]["digest"], image);
     let before = registry.count(&Method::PUT, &list);
-    client.attach(&reference, "application/x", b"2").await.unwrap();
+    client
+        .attach(&image_reference(&reference), "application/x", b"2")
+        .await
+        .unwrap();
     assert_eq!(registry.count(&Method::PUT, &list), before, "it was listed twice");
 
     // Only a tag that is not there is an empty list: others' entries were lost otherwise.
     for status in [403, 429, 406, 500] {
         registry.habit(Habit::instead(Method::GET, &list, Says::new(status, "")).times(2));
         let error = client
-            .attach(&reference, "application/x", b"3")
+            .attach(&image_reference(&reference), "application/x", b"3")
             .await
             .unwrap_err();
         assert!(matches!(
@@ -331,7 +340,7 @@ async fn somebody_who_writes_the_list_at_the_same_time_is_waited_for() {
     registry.habit(Habit::instead(Method::PUT, &list, Says::new(201, "")).times(1));
     let reference = format!("{}/a@{image}", registry.host);
     client(&registry.host)
-        .attach(&reference, "application/x", b"1")
+        .attach(&image_reference(&reference), "application/x", b"1")
         .await
         .unwrap();
     assert_eq!(
@@ -354,7 +363,10 @@ async fn an_index_without_a_media_type_is_tagged_as_what_it_came_as() {
         (format!("{docker}; charset=utf-8"), index.into_bytes()),
     );
     let reference = format!("{}/a@{named}", registry.host);
-    client(&registry.host).add_tag(&reference, "1").await.unwrap();
+    client(&registry.host)
+        .add_tag(&image_reference(&reference), "1")
+        .await
+        .unwrap();
     assert!(registry.manifest("a", "1").is_some());
     let state = registry.state();
     let put = state.seen.iter().find(|seen| seen.method == Method::PUT).unwrap();

@@ -11,6 +11,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::habits::{client, command, log_in, push};
+use super::image_reference;
 use crate::support::crafted::{digest, distribution};
 use crate::support::fake_registry::{
     Asks, Content, FakeRegistry, Habit, PASSWORD, Profile, Says, Trap, complaint,
@@ -69,7 +70,9 @@ async fn refusal(sends: Sends) -> String {
         ..RegistryConfig::default()
     };
     let registry = Registry::new(config, Credentials::default());
-    let looked = registry.inspect(&format!("{host}/team/image:1")).await;
+    let looked = registry
+        .inspect(&image_reference(&format!("{host}/team/image:1")))
+        .await;
     looked.unwrap_err().to_string()
 }
 
@@ -314,7 +317,10 @@ async fn link_local_addresses_are_not_looked_at_however_they_are_named() {
         "2852039166:80",
         "168.63.129.16",
     ] {
-        let error = client(host).inspect(&format!("{host}/a:1")).await.unwrap_err();
+        let error = client(host)
+            .inspect(&image_reference(&format!("{host}/a:1")))
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("link-local"), "{host}: {error}");
         assert!(!error.is_transient(), "{host}");
     }
@@ -337,10 +343,16 @@ async fn only_a_manifest_gets_a_tag() {
         registry.state().manifests.insert(key, value);
         let reference = format!("{}/a@{named}", registry.host);
         for error in [
-            client.add_tag(&reference, "1").await.unwrap_err(),
-            client.tag(&reference, &["1".to_owned()]).await.unwrap_err(),
             client
-                .attach(&reference, "application/x", b"1")
+                .add_tag(&image_reference(&reference), "1")
+                .await
+                .unwrap_err(),
+            client
+                .tag(&image_reference(&reference), &["1".to_owned()])
+                .await
+                .unwrap_err(),
+            client
+                .attach(&image_reference(&reference), "application/x", b"1")
                 .await
                 .map(drop)
                 .unwrap_err(),
@@ -358,7 +370,7 @@ async fn only_a_manifest_gets_a_tag() {
         to(307, &format!("http://{}/", trap.host)),
     ));
     let error = client
-        .add_tag(&format!("{}/a@{image}", registry.host), "1")
+        .add_tag(&image_reference(&format!("{}/a@{image}", registry.host)), "1")
         .await
         .unwrap_err();
     assert!(error.to_string().contains("another server"), "{error}");
@@ -385,9 +397,11 @@ async fn no_digest_is_believed() {
             let says = Says::new(200, &String::from_utf8_lossy(&bytes)).with("content-type", MANIFEST);
             let says = said.map_or(says.clone(), |said| says.with("docker-content-digest", said));
             registry.state().profile.habits = vec![Habit::instead(Method::GET, "/manifests/", says)];
-            let looked = client.inspect(&format!("{}/a@{name}", registry.host)).await;
+            let looked = client
+                .inspect(&image_reference(&format!("{}/a@{name}", registry.host)))
+                .await;
             match looked {
-                Ok(looked) => assert!(found && looked.unwrap().digest == *name, "{name}"),
+                Ok(looked) => assert!(found && looked.unwrap().digest.to_string() == *name, "{name}"),
                 Err(error) => assert!(
                     !found && error.to_string().contains("another than its digest says"),
                     "{error}"
@@ -411,14 +425,14 @@ async fn no_digest_is_believed() {
     }
     let reference = format!("{}/a:2", registry.host);
     let error = client
-        .installed(&reference, &Layers::default())
+        .installed(&image_reference(&reference), &Layers::default())
         .await
         .unwrap_err();
     assert!(
         error.to_string().contains("another than its digest says"),
         "{error}"
     );
-    let error = client.inspect(&reference).await.unwrap_err();
+    let error = client.inspect(&image_reference(&reference)).await.unwrap_err();
     assert!(
         error.to_string().contains("another than its digest says"),
         "{error}"

@@ -4,6 +4,7 @@ use patchset::publish::installed::Origin;
 use patchset::publish::{Credentials, Error, Installed, Layers, Registry as Client, RegistryConfig};
 use serde_json::json;
 
+use super::image_reference;
 use crate::support::crafted::{INDEX, MANIFEST, Repository, distribution, gzip, layer};
 use crate::support::registry::Registry;
 
@@ -34,7 +35,10 @@ async fn layers_lie_over_each_other_and_are_read_once() {
         .await;
     let (client, layers) = (client(&registry), Layers::default());
     let reference = format!("{}/image@{patched}", registry.host);
-    let found = client.installed(&reference, &layers).await.unwrap();
+    let found = client
+        .installed(&image_reference(&reference), &layers)
+        .await
+        .unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].platform, None);
     assert_eq!(told(&found[0]), [("os_traits".to_owned(), Origin::Source)]);
@@ -45,9 +49,15 @@ async fn layers_lie_over_each_other_and_are_read_once() {
     assert_eq!(before, 3);
     let other = repository.image(None, "y", vec![base]).await;
     let other = format!("{}/image@{other}", registry.host);
-    let stock = client.installed(&other, &layers).await.unwrap();
+    let stock = client.installed(&image_reference(&other), &layers).await.unwrap();
     assert_eq!(told(&stock[0]), [("os_traits".to_owned(), Origin::Index)]);
-    assert_eq!(client.installed(&reference, &layers).await.unwrap(), found);
+    assert_eq!(
+        client
+            .installed(&image_reference(&reference), &layers)
+            .await
+            .unwrap(),
+        found
+    );
     assert_eq!(blobs(), before);
 }
 
@@ -76,7 +86,7 @@ async fn each_platform_that_is_there_is_read() {
     repository.delete(entries[2]["digest"].as_str().unwrap()).await;
     let reference = format!("{}/index@{digest}", registry.host);
     let found = client(&registry)
-        .installed(&reference, &Layers::default())
+        .installed(&image_reference(&reference), &Layers::default())
         .await
         .unwrap();
     let all: Vec<(Option<&str>, Origin)> = found
@@ -119,13 +129,18 @@ async fn what_cannot_be_read_is_told_and_ends() {
     ] {
         let digest = repository.image(None, "x", vec![layer]).await;
         let reference = format!("{}/hostile@{digest}", registry.host);
-        let refused = client.installed(&reference, &Layers::default()).await;
+        let refused = client
+            .installed(&image_reference(&reference), &Layers::default())
+            .await;
         let error = refused.unwrap_err();
         assert!(matches!(error, Error::Unreadable { .. }), "{error:?}");
         let text = error.to_string();
         assert!(text.contains(part) && text.contains("cannot be read"), "{text}");
     }
     let missing = format!("{}/hostile@sha256:{}", registry.host, "0".repeat(64));
-    let error = client.installed(&missing, &Layers::default()).await.unwrap_err();
+    let error = client
+        .installed(&image_reference(&missing), &Layers::default())
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("does not have it"), "{error}");
 }

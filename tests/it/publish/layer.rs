@@ -233,7 +233,10 @@ fn a_walk_over_a_tree_ends_with_its_time() {
         begun.elapsed()
     );
     let late = version_file(&timed, tree, None).unwrap_err();
-    assert!(matches!(late, Error::Object(ObjectError::Interrupted(_))), "{late}");
+    assert!(
+        matches!(late, Error::Object(ObjectError::Interrupted(_))),
+        "{late}"
+    );
 }
 
 /// Submodules are in no list of files, and count all the same.

@@ -5,6 +5,7 @@ use patchset::publish::{Credentials, Error, Registry as Client, RegistryConfig};
 use rstest::rstest;
 
 use super::habits::client;
+use super::image_reference;
 use crate::support::fake_registry::{Asks, FakeRegistry, Habit, Profile, Says, basic};
 
 fn asking(asks: Asks) -> FakeRegistry {
@@ -51,13 +52,19 @@ async fn what_passes_is_waited_for(
     let image = registry.image("a", Some("1"), "x", b"");
     let reference = format!("{}/a:1", registry.host);
     registry.habit(who.habit(status).times(1));
-    let found = client(&registry.host).inspect(&reference).await.unwrap();
-    assert_eq!(found.unwrap().digest, image);
+    let found = client(&registry.host)
+        .inspect(&image_reference(&reference))
+        .await
+        .unwrap();
+    assert_eq!(found.unwrap().digest.to_string(), image);
     is_never_anonymous(&registry);
     // It does not pass.
     registry.state().profile.habits = vec![who.habit(status)];
     registry.state().seen.clear();
-    let error = client(&registry.host).inspect(&reference).await.unwrap_err();
+    let error = client(&registry.host)
+        .inspect(&image_reference(&reference))
+        .await
+        .unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert!(error.to_string().contains(&format!("status {status}")), "{error}");
     is_never_anonymous(&registry);
@@ -76,7 +83,10 @@ async fn what_is_refused_is_told_as_such(#[case] who: Who, #[values(401, 403)] s
     registry.image("a", Some("1"), "x", b"");
     registry.habit(who.habit(status));
     let reference = format!("{}/a:1", registry.host);
-    let error = client(&registry.host).inspect(&reference).await.unwrap_err();
+    let error = client(&registry.host)
+        .inspect(&image_reference(&reference))
+        .await
+        .unwrap_err();
     assert!(matches!(&error, Error::Authentication { .. }), "{error}");
     let told = error.to_string();
     assert!(
@@ -96,10 +106,14 @@ async fn a_login_is_sent_without_a_challenge(#[case] asks: Asks) {
     let image = registry.image("a", Some("1"), "x", b"");
     let reference = format!("{}/a:1", registry.host);
     let client = client(&registry.host);
-    let found = client.inspect(&reference).await.unwrap();
-    assert_eq!(found.unwrap().digest, image);
+    let found = client.inspect(&image_reference(&reference)).await.unwrap();
+    assert_eq!(found.unwrap().digest.to_string(), image);
     client
-        .attach(&format!("{}/a@{image}", registry.host), "application/x", b"1")
+        .attach(
+            &image_reference(&format!("{}/a@{image}", registry.host)),
+            "application/x",
+            b"1",
+        )
         .await
         .unwrap();
     for seen in &registry.state().seen {
@@ -132,7 +146,7 @@ async fn an_answer_without_a_challenge_is_told_as_a_refusal() {
         let credentials = Credentials::parse("test", document.as_bytes()).unwrap();
         let client = Client::new(config.clone(), credentials);
         let error = client
-            .inspect(&format!("{}/a:1", registry.host))
+            .inspect(&image_reference(&format!("{}/a:1", registry.host)))
             .await
             .unwrap_err();
         assert!(matches!(&error, Error::Authentication { .. }), "{error}");

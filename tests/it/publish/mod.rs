@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::Command as Program;
 
 use assert_cmd::Command;
+use patchset::publish::ImageReference;
 use serde_json::Value;
 
 use crate::support::git_repo::GitRepo;
@@ -63,6 +64,10 @@ pub fn upstream(root: &Path) -> GitRepo {
     repo.commit(&[], "modes and links");
     repo.git(&["tag", "1.2.3"]);
     repo
+}
+
+pub fn image_reference(text: &str) -> ImageReference {
+    text.parse().unwrap()
 }
 
 /// Pulls an image with skopeo, and gives the folder with its layer unpacked by tar.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{source, told, unpacked, upstream};
+use super::{image_reference, source, told, unpacked, upstream};
 use crate::support::git_server::free_port;
 use crate::support::registry::Registry;
 
@@ -99,7 +99,7 @@ async fn a_tag_is_added_and_never_moved() {
         ..RegistryConfig::default()
     };
     let client = Client::new(config, Credentials::default());
-    client.add_tag(&one, "sorted").await.unwrap();
+    client.add_tag(&image_reference(&one), "sorted").await.unwrap();
     let manifests = || {
         registry
             .log()
@@ -107,13 +107,16 @@ async fn a_tag_is_added_and_never_moved() {
             .count()
     };
     assert_eq!(manifests(), 1);
-    client.add_tag(&one, "sorted").await.unwrap();
-    let error = client.add_tag(&other, "sorted").await.unwrap_err();
+    client.add_tag(&image_reference(&one), "sorted").await.unwrap();
+    let error = client
+        .add_tag(&image_reference(&other), "sorted")
+        .await
+        .unwrap_err();
     assert!(matches!(&error, Error::TagTaken { .. }), "{error}");
     assert_eq!(manifests(), 1, "it was written again");
     assert!(one.ends_with(&registry.digest("component", "sorted")));
     let absent = format!("{}/component@sha256:{}", registry.host, "0".repeat(64));
-    assert!(client.add_tag(&absent, "absent").await.is_err());
+    assert!(client.add_tag(&image_reference(&absent), "absent").await.is_err());
 }
 
 fn with_credentials(root: &Path, registry: &Registry, git: &str, auth: &str) -> (Option<i32>, String) {

@@ -9,6 +9,7 @@ use patchset::publish::{Credentials, Error, Registry as Client, RegistryConfig};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use super::image_reference;
 use crate::support::crafted::{INDEX, MANIFEST, digest};
 use crate::support::fake_registry::{Asks, FakeRegistry, Habit, PASSWORD, Parts, Profile, USER, basic};
 use crate::support::measured::run;
@@ -105,7 +106,7 @@ impl Stage {
 
     /// A source image whose layer is not small.
     fn image(&self, line: &str) -> SourceImage {
-        let repository = format!("{}/{REPOSITORY}", self.registry.host);
+        let repository = image_reference(&format!("{}/{REPOSITORY}", self.registry.host));
         constraints(&repository, "demo", "1", line.repeat(30_000)).unwrap()
     }
 
@@ -130,9 +131,12 @@ impl Stage {
         let absent = format!("{}/{REPOSITORY}:1", self.registry.host);
         self.registry
             .habit(Habit::instead(Method::GET, "/manifests/", self.service.limit.clone()).times(1));
-        let looked = self.client().inspect(&absent).await.unwrap();
+        let looked = self.client().inspect(&image_reference(&absent)).await.unwrap();
         assert_eq!(looked, None);
-        assert_eq!(self.client().digest(&absent).await.unwrap(), None);
+        assert_eq!(
+            self.client().digest(&image_reference(&absent)).await.unwrap(),
+            None
+        );
         if self.service.profile.needs_repository.is_some() {
             let error = self.image("absent\n").push(&self.client()).await.unwrap_err();
             assert!(!error.is_transient(), "{error}");
@@ -148,7 +152,7 @@ impl Stage {
     /// Pushes an image whose upload is cut off once, and gives it by its digest.
     async fn push(&self) -> String {
         let image = self.image("one\n");
-        let (layer, name) = (image.image.layer.digest.clone(), image.name.clone());
+        let (layer, name) = (image.image.layer.digest.to_string(), image.target.to_string());
         self.registry.state().cuts.push_back(50_000);
         let pushed = image.push(&self.client()).await.unwrap();
         assert!(!pushed.existed);
@@ -166,21 +170,31 @@ impl Stage {
                 assert!(begun >= 3 && begun <= 3 + tried, "{begun}");
             }
         }
-        pushed.reference
+        pushed.reference.to_string()
     }
 
     async fn find_and_push_again(&self, image: &str) {
         let before = self.writes();
         let again = self.image("one\n");
-        let name = again.name.clone();
+        let name = again.target.to_string();
         assert!(again.push(&self.client()).await.unwrap().existed);
-        let found = self.client().digest(&name).await.unwrap().unwrap();
-        assert!(image.ends_with(&found));
+        let found = self
+            .client()
+            .digest(&image_reference(&name))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(image.ends_with(&found.to_string()));
         assert_eq!(self.writes(), before, "something was sent again");
         if let Some(storage) = &self.storage {
             storage.state().blobs.clone_from(&self.registry.state().blobs);
         }
-        let looked = self.client().inspect(&name).await.unwrap().unwrap();
+        let looked = self
+            .client()
+            .inspect(&image_reference(&name))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(looked.digest, found);
         assert_eq!(looked.labels["org.opencontainers.image.title"], "demo");
     }
@@ -195,8 +209,12 @@ impl Stage {
             let value = (INDEX.to_owned(), index.to_string().into_bytes());
             self.registry.state().manifests.insert(key, value);
         }
-        let attached = self.client().attach(image, "application/x", b"1").await.unwrap();
-        let artifact = attached.rsplit_once('@').unwrap().1;
+        let attached = self
+            .client()
+            .attach(&image_reference(image), "application/x", b"1")
+            .await
+            .unwrap();
+        let artifact = &attached.digest().unwrap().to_string();
         let stored = self.registry.manifest(REPOSITORY, artifact).unwrap();
         assert_eq!(stored["subject"]["digest"], subject);
         let listed = self.registry.manifest(REPOSITORY, &list);
@@ -205,11 +223,15 @@ impl Stage {
         } else {
             let entries: Vec<Value> = listed.unwrap()["manifests"].as_array().unwrap().clone();
             assert_eq!(entries[0], others);
-            assert_eq!(entries[1]["digest"], artifact);
+            assert_eq!(entries[1]["digest"], *artifact);
             assert_eq!(entries.len(), 2);
         }
         let before = self.registry.count(&Method::PUT, &list);
-        let again = self.client().attach(image, "application/x", b"1").await.unwrap();
+        let again = self
+            .client()
+            .attach(&image_reference(image), "application/x", b"1")
+            .await
+            .unwrap();
         assert_eq!(again, attached);
         assert_eq!(self.registry.count(&Method::PUT, &list), before);
     }
@@ -217,18 +239,22 @@ impl Stage {
     async fn read_a_base(&self) {
         let base = self.registry.image("team/base", Some("1"), "x", b"base");
         let reference = format!("{}/team/base:1", self.registry.host);
-        let found = self.client().digest(&reference).await.unwrap();
-        assert_eq!(found, Some(base));
+        let found = self.client().digest(&image_reference(&reference)).await.unwrap();
+        assert_eq!(found, Some(base.parse().unwrap()));
     }
 
     async fn move_a_tag(&self, image: &str) {
         self.registry.image(REPOSITORY, Some("moving"), "other", b"other");
         let tags = ["moving".to_owned()];
         let Some(immutable) = &self.service.immutable else {
-            return self.client().tag(image, &tags).await.unwrap();
+            return self.client().tag(&image_reference(image), &tags).await.unwrap();
         };
         self.registry.state().profile.keeps_tags = Some(immutable.clone());
-        let error = self.client().tag(image, &tags).await.unwrap_err();
+        let error = self
+            .client()
+            .tag(&image_reference(image), &tags)
+            .await
+            .unwrap_err();
         assert!(matches!(&error, Error::TagImmutable { .. }), "{error}");
         let told = error.to_string();
         for part in [
@@ -246,7 +272,10 @@ impl Stage {
         let subject = image.rsplit_once('@').unwrap().1;
         let list = subject.replace(':', "-");
         let before = self.registry.manifest(REPOSITORY, &list);
-        let attached = self.client().attach(image, "application/x", b"2").await;
+        let attached = self
+            .client()
+            .attach(&image_reference(image), "application/x", b"2")
+            .await;
         if self.service.profile.lists_referrers {
             attached.unwrap();
         } else {

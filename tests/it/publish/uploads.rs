@@ -15,6 +15,7 @@ use patchset::publish::{Credentials, Error, Registry as Client, RegistryConfig};
 use patchset::source::folder::Folder;
 use rstest::rstest;
 
+use super::image_reference;
 use crate::support::fake_registry::{FakeRegistry, Habit, Parts, Profile, Says, Trap, Uploads};
 use crate::support::registry::Registry;
 use crate::support::relay::{Line, Relay};
@@ -37,7 +38,7 @@ fn patient(host: &str) -> Client {
 /// An image with a layer of a little more than this many bytes.
 fn image(host: &str, size: usize) -> SourceImage {
     constraints(
-        &format!("{host}/a"),
+        &image_reference(&format!("{host}/a")),
         "demo",
         "1",
         "0123456789abcde\n".repeat(size / 16),
@@ -69,7 +70,7 @@ async fn an_upload_that_is_cut_off_is_gone_on_with() {
     let registry = taking(Parts::Taken(usize::MAX));
     registry.state().cuts = VecDeque::from([50_000, 40_000]);
     let image = image(&registry.host, 300_000);
-    let (layer, last) = (image.image.layer.digest.clone(), image.image.layer.size - 1);
+    let (layer, last) = (image.image.layer.digest.to_string(), image.image.layer.size - 1);
     image.push(&patient(&registry.host)).await.unwrap();
     assert_eq!(
         ranges(&registry),
@@ -121,7 +122,7 @@ async fn an_upload_that_cannot_be_gone_on_with_is_begun_anew(
         .habits
         .extend(says.map(|says| Habit::instead(Method::GET, "/blobs/uploads/", says)));
     let image = image(&registry.host, 300_000);
-    let layer = image.image.layer.digest.clone();
+    let layer = image.image.layer.digest.to_string();
     image.push(&patient(&registry.host)).await.unwrap();
     assert_eq!(registry.count(&Method::POST, "/blobs/uploads/"), 3);
     assert!(registry.state().blobs.contains_key(&layer));
@@ -213,7 +214,7 @@ fn of_objects(host: &str, tree: Oid, objects: Arc<dyn Objects + Send + Sync>) ->
         tree: Some(tree),
         files: Vec::new(),
     };
-    dockerfile(&format!("{host}/a"), contents, objects).unwrap()
+    dockerfile(&image_reference(&format!("{host}/a")), contents, objects).unwrap()
 }
 
 /// A real registry behind a line.
@@ -232,7 +233,7 @@ async fn a_real_registry_gets_a_layer_whose_connection_breaks() {
     };
     let (registry, _relay, host) = behind(line);
     let image = image(&host, 24 << 20);
-    let (name, digest) = (image.name.clone(), image.image.manifest.1.clone());
+    let (name, digest) = (image.target.to_string(), image.image.digest().to_string());
     let tag = name.rsplit_once(':').unwrap().1;
     image
         .push(&client(&host, Duration::from_secs(30), 4))
@@ -253,7 +254,7 @@ async fn a_slow_line_is_waited_for_as_long_as_it_carries() {
     };
     let (registry, _relay, host) = behind(line);
     let image = image(&host, 32 << 20);
-    let (name, digest) = (image.name.clone(), image.image.manifest.1.clone());
+    let (name, digest) = (image.target.to_string(), image.image.digest().to_string());
     let begun = Instant::now();
     image
         .push(&client(&host, Duration::from_secs(2), 0))
@@ -281,7 +282,7 @@ async fn a_layer_of_600_mebibytes_arrives_over_20_megabits_a_second() {
     let tree = folder.tree_id();
     let image = of_objects(&host, tree, Arc::new(folder));
     assert!(image.image.layer.size > 600 << 20);
-    let (name, digest) = (image.name.clone(), image.image.manifest.1.clone());
+    let (name, digest) = (image.target.to_string(), image.image.digest().to_string());
     let begun = Instant::now();
     image
         .push(&client(&host, Duration::from_secs(30), 0))

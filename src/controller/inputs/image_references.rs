@@ -1,0 +1,41 @@
+//! Images as a spec or a status names them.
+
+use crate::api::build::ImageStatus;
+use crate::controller::context::failures::of_registry;
+use crate::plan::Failure;
+use crate::publish::{ImageReference, ReferenceError};
+
+/// Reads a reference to an image.
+///
+/// # Errors
+///
+/// What it means for an object that it is none.
+pub fn image_reference(text: &str) -> Result<ImageReference, Failure> {
+    text.parse().map_err(invalid)
+}
+
+/// Reads an image that a spec names as a context of a build.
+///
+/// # Errors
+///
+/// As for [`image_reference`].
+pub fn context_image(text: &str) -> Result<ImageReference, Failure> {
+    ImageReference::from_context(text).map_err(invalid)
+}
+
+/// Returns the image that a status tells of, by its digest alone.
+///
+/// # Errors
+///
+/// As for [`image_reference`].
+pub fn image_by_digest(image: &ImageStatus) -> Result<ImageReference, Failure> {
+    let reference = image_reference(&image.reference)?;
+    Ok(match reference.digest() {
+        Some(digest) => reference.with_digest(digest),
+        None => reference,
+    })
+}
+
+fn invalid(error: ReferenceError) -> Failure {
+    of_registry(&error.into())
+}

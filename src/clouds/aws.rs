@@ -8,10 +8,10 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderV
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::login::{LoginSecret, RegistryLogin};
 use super::registry::{Ecr, EcrKind};
 use super::request::{Step, Steps, form_body, form_headers};
 use super::sigv4::{Credentials, Scope, sign};
-use super::{LoginSecret, RegistryLogin};
 use crate::rest::Error;
 use crate::text::printable;
 

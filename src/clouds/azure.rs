@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::login::{LoginSecret, RegistryLogin};
 use super::registry::Acr;
 use super::request::{Step, Steps};
-use super::{LoginSecret, RegistryLogin};
 use crate::rest::Error;
 
 /// What the access token is for: registries, and nothing else of Azure.

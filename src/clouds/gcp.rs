@@ -5,8 +5,8 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::login::{LoginSecret, RegistryLogin};
 use super::request::{Step, Steps};
-use super::{LoginSecret, RegistryLogin};
 use crate::rest::Error;
 
 const STS: &str = "sts.googleapis.com";

@@ -7,6 +7,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `registry.rs` | which host is a registry of which cloud |
+//! | `login.rs` | what comes of an exchange |
 //! | `identity.rs` | what a service account's annotations say |
 //! | `aws.rs`, `sigv4.rs` | STS and ECR, and how requests to ECR are signed |
 //! | `gcp.rs` | Google's STS, and the tokens of its service accounts |
@@ -17,52 +18,20 @@ mod aws;
 mod azure;
 mod gcp;
 mod identity;
+mod login;
 mod registry;
 mod request;
 mod sigv4;
 
-use std::fmt;
-
-use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::rest::{Error, RequestConfig};
 
 pub use self::identity::{Identity, IdentityError};
+pub use self::login::{LoginSecret, RegistryLogin};
 pub use self::registry::CloudRegistry;
 
 use self::request::Steps;
-
-/// A login for a registry.
-#[derive(Clone)]
-pub struct RegistryLogin {
-    /// What to log in with.
-    pub secret: LoginSecret,
-    /// When it ends.
-    pub ends: Timestamp,
-}
-
-/// What to log in with.
-#[derive(Clone)]
-pub enum LoginSecret {
-    /// A user's name, and what stands for a password.
-    Password {
-        /// The user.
-        user: String,
-        /// The password.
-        password: SecretString,
-    },
-    /// A refresh token for the registry's token server.
-    IdentityToken(SecretString),
-}
-
-impl fmt::Debug for RegistryLogin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RegistryLogin")
-            .field("ends", &self.ends)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Exchanges a service account's token, which is for [`Identity::audience`], for a login at a registry of the same cloud.
 /// `session` says in the cloud's logs who asked.

@@ -173,17 +173,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
             "source",
         ],
     ),
-    ("clouds", &["", "aws", "azure", "gcp"]),
-    (
-        "publish",
-        &[
-            "registry",
-            "registry::answers",
-            "registry::exchange",
-            "registry::token",
-        ],
-    ),
-    ("publish", &["image", "registry::manifests"]),
 ];
 
 /// What a pure room must not name.

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use http::Method;
 
 use super::digest::{Digest, Hasher};
-use super::exchange::{Answer, Outgoing, Repository};
+use super::message::{Answer, Outgoing};
+use super::repository::Repository;
 use crate::egress::Elsewhere;
 use crate::publish::Error;
 

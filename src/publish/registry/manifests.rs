@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::digest::Digest;
-use super::exchange::{Access, Answer, Outgoing, Repository};
 use super::media_type::{DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST};
+use super::message::{Answer, Outgoing};
 use super::reference::ManifestName;
+use super::repository::{Access, Repository};
 use crate::publish::Error;
 
 /// The largest manifest, in bytes: what registries take at least (distribution-spec, "Pushing Manifests").

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::digest::Digest;
-use super::exchange::Repository;
 use super::manifests::ManifestKind;
 use super::media_type::INDEX;
 use super::reference::ManifestName;
+use super::repository::Repository;
 use crate::publish::Error;
 
 /// What it is for, in messages.

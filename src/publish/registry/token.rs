@@ -13,7 +13,9 @@ use serde::Deserialize;
 use url::Url;
 
 use super::credentials::Login;
-use super::exchange::{Outgoing, Repository};
+use super::message::Outgoing;
+use super::remembered::Token;
+use super::repository::Repository;
 use crate::egress::Destinations;
 use crate::publish::Error;
 
@@ -29,12 +31,6 @@ const LONGEST: Duration = Duration::from_secs(3600);
 
 /// How long before its end a token is not used any more.
 const SPARE: Duration = Duration::from_secs(10);
-
-/// A token.
-pub(super) struct Token {
-    pub(super) header: HeaderValue,
-    pub(super) ends: Instant,
-}
 
 #[derive(Deserialize)]
 struct Given {

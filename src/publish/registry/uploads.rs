@@ -16,7 +16,8 @@ use reqwest::{Body, RequestBuilder, Response};
 use url::Url;
 
 use super::digest::Digest;
-use super::exchange::{Answer, Outgoing, Repository};
+use super::message::{Answer, Outgoing};
+use super::repository::Repository;
 use crate::egress::{Destinations, Elsewhere};
 use crate::publish::Error;
 

@@ -1,14 +1,13 @@
 //! What refusals of a registry mean.
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use serde::Deserialize;
 
-use super::exchange::{Answer, Repository};
-use crate::egress::RefusedAddress;
+use super::message::Answer;
+use super::repository::Repository;
 use crate::publish::Error;
 
 /// How much is told of what a server says, in characters.
@@ -155,47 +154,6 @@ impl Repository<'_> {
                 || (status.is_client_error() && said.has(&["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"])),
             error,
         }
-    }
-
-    pub(super) fn refused(&self, what: &str, reason: &str) -> Error {
-        Error::Refused {
-            registry: self.image.registry().to_owned(),
-            what: what.to_owned(),
-            reason: reason.to_owned(),
-        }
-    }
-
-    pub(super) fn unavailable(&self, reason: String) -> Error {
-        Error::Unavailable {
-            registry: self.image.registry().to_owned(),
-            reason,
-            retry_after: None,
-        }
-    }
-
-    /// Nothing came in time.
-    pub(super) fn silent(&self, what: &str) -> Error {
-        let seconds = self.registry.config.timeout.as_secs();
-        self.unavailable(format!(
-            "{what}: no answer, or nothing more of one, within {seconds} s"
-        ))
-    }
-
-    /// A request that failed on the way.
-    pub(super) fn unreached(&self, what: &str, error: &reqwest::Error) -> Error {
-        if let Some(refused) = RefusedAddress::find(error) {
-            return self.refused(what, &refused.to_string());
-        }
-        let mut cause: &dyn StdError = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        // The last cause alone: the others have the address, which may hold a secret.
-        let cause = crate::text::printable(&cause.to_string(), LONGEST);
-        self.unavailable(format!(
-            "cannot be reached for {}: {cause}",
-            self.image.repository()
-        ))
     }
 }
 

@@ -26,7 +26,6 @@ pub mod clouds;
 pub mod controller;
 pub mod ops;
 pub mod plan;
-pub mod publish;
 pub mod sbom;
 pub mod source;
 pub mod status;
@@ -38,4 +37,9 @@ pub use git_apply_engine as patch;
 pub use gitops_markers as deliver;
 pub use guarded_egress as egress;
 use guarded_egress::tls;
+pub use image_references as image;
+pub use source_images as publish;
 pub use upper_constraints as constraints;
+
+/// What this program calls itself to servers.
+const USER_AGENT: &str = concat!("patchset/", env!("CARGO_PKG_VERSION"));

@@ -17,7 +17,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(flatten)]
-    Offline(cli::Command),
+    Offline(Box<cli::Command>),
     /// Run the controller, in or out of a cluster
     Controller(Box<controller::ControllerOptions>),
     /// Print a completion script for a shell

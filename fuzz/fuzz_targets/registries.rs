@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use patchset::publish::{Credentials, ImageReference, Registry, RegistryConfig};
+use patchset::image::{ImageReference};
+use patchset::publish::{Credentials, Registry, RegistryConfig};
 
 #[path = "../server.rs"]
 mod server;
@@ -26,6 +27,7 @@ fn stage() -> &'static Stage {
             plain_http: vec![server.address.to_string()],
             timeout: Duration::from_secs(2),
             retries: 0,
+            ..RegistryConfig::default()
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

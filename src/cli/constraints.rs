@@ -16,10 +16,11 @@ use crate::constraints::{
     Cause, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned, merge,
 };
 
+use crate::image::ImageReference;
 use crate::patch::MemoryStore;
+use crate::publish::Pushed;
 use crate::publish::image::{About, Image};
 use crate::publish::layer::{self, Contents, File};
-use crate::publish::{ImageReference, Pushed};
 
 /// Options of `patchset constraints`.
 #[derive(Debug, Args)]

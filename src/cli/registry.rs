@@ -25,6 +25,7 @@ impl RegistryOptions {
         F: Future<Output = Result<T, crate::publish::Error>>,
     {
         let config = RegistryConfig {
+            user_agent: crate::USER_AGENT.to_owned(),
             plain_http: self.plain_http.clone(),
             ..RegistryConfig::default()
         };

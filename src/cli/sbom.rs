@@ -9,8 +9,8 @@ use super::apply::read_all;
 use super::registry::RegistryOptions;
 use super::{Error, input, print};
 use crate::constraints::{ConstraintsFile, Overrides, merge};
+use crate::image::ImageReference;
 use crate::patch::{Limits, PatchInput};
-use crate::publish::ImageReference;
 use crate::sbom::{self, Component, MEDIA_TYPE, Overridden, Patched};
 
 /// Options of `patchset sbom`.

@@ -232,7 +232,7 @@ fn settings() -> ClientBuilder {
     Destinations::NAMED
         .guard(Client::builder())
         .timeout(TIMEOUT)
-        .user_agent(concat!("patchset/", env!("CARGO_PKG_VERSION")))
+        .user_agent(crate::USER_AGENT)
 }
 
 /// What a server made of an event.

@@ -63,6 +63,23 @@ const LIBRARIES: &[Library] = &[
         kind: Kind::Effects,
     },
     Library {
+        folder: "image-references",
+        name: "image",
+        uses: &["foreign-text"],
+        kind: Kind::Pure,
+    },
+    Library {
+        folder: "source-images",
+        name: "publish",
+        uses: &[
+            "foreign-text",
+            "git-apply-engine",
+            "guarded-egress",
+            "image-references",
+        ],
+        kind: Kind::Effects,
+    },
+    Library {
         folder: "upper-constraints",
         name: "constraints",
         uses: &[],
@@ -71,7 +88,7 @@ const LIBRARIES: &[Library] = &[
 ];
 
 /// The libraries that every room may use.
-const EVERYWHERE: &[&str] = &["text"];
+const EVERYWHERE: &[&str] = &["image", "text"];
 
 /// The most libraries that a pure one may depend on.
 const MOST_DEPENDENCIES: usize = 10;
@@ -80,7 +97,6 @@ const MOST_DEPENDENCIES: usize = 10;
 const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("api", &["patch", "constraints"], Kind::Pure),
     ("plan", &["api", "patch", "constraints"], Kind::Pure),
-    ("publish", &["egress", "patch"], Kind::Effects),
     ("build", &["api"], Kind::Pure),
     ("actions", &["egress", "rest"], Kind::Effects),
     ("clouds", &["api", "rest"], Kind::Effects),

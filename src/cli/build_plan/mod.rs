@@ -12,8 +12,9 @@ use clap::{Args, ValueEnum};
 
 use super::registry::RegistryOptions;
 use super::{Error, print};
+use crate::image::ImageReference;
 use crate::plan::build::INPUTS_LABEL;
-use crate::publish::{self, ImageReference};
+use crate::publish::{self};
 use manifest::Manifest;
 use places::{PlaceOptions, Places};
 use planning::{Pins, Planned, Planner};

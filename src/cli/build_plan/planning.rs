@@ -16,6 +16,7 @@ use crate::api::patch_set::{Level, Patches};
 use crate::api::source_refs::SourceRefs;
 use crate::api::status::PatchStatus;
 use crate::api::{ConstraintOverride, PatchSet};
+use crate::image::ImageReference;
 use crate::patch::{self, MemoryStore, PatchInput, Sequence, Series};
 use crate::plan::build::{CONSTRAINTS, Published, plan, reasons, requested};
 use crate::plan::constraint_override::merged;
@@ -28,7 +29,7 @@ use crate::publish::image::{About, PatchId};
 use crate::publish::layer::{Contents, File};
 use crate::publish::python::version;
 use crate::publish::source_image::{self, SourceImage};
-use crate::publish::{self, ImageReference};
+use crate::publish::{self};
 use crate::source::{self, FileLimits, RefSpec};
 
 /// What was planned for a PatchSet.

@@ -2,8 +2,8 @@
 
 use crate::api::build::ImageStatus;
 use crate::controller::context::failures::of_registry;
+use crate::image::{ImageReference, ReferenceError};
 use crate::plan::Failure;
-use crate::publish::{ImageReference, ReferenceError};
 
 /// Reads a reference to an image.
 ///

@@ -31,6 +31,7 @@ pub async fn registry(patch_set: &PatchSet, context: &Context, budget: Budget) -
         registry_logins::add(patch_set, build, context, budget, &mut credentials).await?;
     }
     let config = RegistryConfig {
+        user_agent: crate::USER_AGENT.to_owned(),
         plain_http: context.options.plain_http_registry.clone(),
         // The reconciliation is repeated with waits of its own.
         retries: 1,

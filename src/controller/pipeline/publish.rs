@@ -19,6 +19,7 @@ use crate::controller::inputs::ingredients::{Ingredients, Lack};
 use crate::controller::inputs::patches;
 use crate::controller::inputs::registries::{in_time, registry};
 use crate::controller::inputs::upstreams::blocking;
+use crate::image::ImageReference;
 use crate::patch::MemoryStore;
 use crate::plan::build::{CONSTRAINTS, date, reasons};
 use crate::plan::contexts::Contexts;
@@ -29,7 +30,7 @@ use crate::publish::image::{About, PatchId};
 use crate::publish::layer::Contents;
 use crate::publish::python::version;
 use crate::publish::source_image::{self, SourceImage};
-use crate::publish::{ImageReference, Registry, TimedStore};
+use crate::publish::{Registry, TimedStore};
 
 /// What an image is built from, and where it goes.
 pub struct Plan {

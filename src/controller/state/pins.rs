@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::recent::Recent;
-use crate::publish::{Digest, ImageReference};
+use crate::image::{Digest, ImageReference};
 
 /// The most tags that are remembered.
 const MOST: usize = 10_000;

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::Command as Program;
 
 use assert_cmd::Command;
-use patchset::publish::ImageReference;
+use patchset::image::ImageReference;
 use serde_json::Value;
 
 use crate::support::git_repo::GitRepo;

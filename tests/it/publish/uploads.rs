@@ -26,6 +26,7 @@ fn client(host: &str, timeout: Duration, retries: usize) -> Client {
         plain_http: vec![host.to_owned()],
         timeout,
         retries,
+        ..RegistryConfig::default()
     };
     Client::new(config, Credentials::default())
 }

@@ -1,0 +1,69 @@
+//! Attaches documents to images (image-spec, "Guidelines for Artifact Usage"; distribution-spec, "Pushing Manifests with
+//! Subject").
+
+use image_references::{Digest, ImageReference};
+
+use super::Error;
+use super::image::Artifact;
+use super::registry::{Access, MANIFEST, ManifestName, Referrer, Registry, Repository, Stored};
+use super::tags::{lacking, refused};
+
+impl Registry {
+    /// Attaches a document to an image that the registry has, as an OCI 1.1 artifact whose subject is the image, and
+    /// gives the artifact by its digest. Where the registry does not list it as attached, the image's index of referrers
+    /// (the tag `sha256-…` of the distribution-spec) is kept.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there, or is no manifest.
+    pub async fn attach(
+        &self,
+        target: &ImageReference,
+        media_type: &str,
+        document: &[u8],
+    ) -> Result<ImageReference, Error> {
+        let repository = self.repository(target, Access::Push);
+        let what = format!("to attach to {target}");
+        let subject = self
+            .retried(|| repository.manifest(ManifestName::from(target)))
+            .await?;
+        let subject = subject.ok_or_else(|| lacking(target, &what))?;
+        let (subject_type, _) = subject
+            .media_type()
+            .map_err(|reason| refused(target, &what, reason))?;
+        let artifact = Artifact::new(media_type, document, subject_type, &subject)?;
+        for blob in [&artifact.config, &artifact.document] {
+            self.ensure_blob(repository, blob, "the document").await?;
+        }
+        self.retried(|| list(repository, &subject.digest, &artifact, media_type))
+            .await?;
+        Ok(target.with_digest(&artifact.manifest.digest))
+    }
+}
+
+/// Puts an artifact there, and sees to it that whoever asks for what is attached is told of it.
+async fn list(
+    repository: Repository<'_>,
+    subject: &Digest,
+    artifact: &Artifact,
+    media_type: &str,
+) -> Result<(), Error> {
+    let manifest = &artifact.manifest;
+    let stored = repository
+        .put_manifest(
+            ManifestName::Digest(&manifest.digest),
+            MANIFEST,
+            manifest.bytes.clone(),
+        )
+        .await?;
+    if stored == Stored::AsReferrer {
+        return Ok(());
+    }
+    let entry = Referrer {
+        media_type: MANIFEST,
+        digest: &manifest.digest,
+        size: manifest.bytes.len(),
+        artifact_type: media_type,
+    };
+    repository.list_in_tag(subject, &entry).await
+}

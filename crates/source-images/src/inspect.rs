@@ -1,0 +1,105 @@
+//! Looks at an image: its digest and labels.
+
+use std::collections::BTreeMap;
+
+use image_references::{Digest, ImageReference};
+use serde::Deserialize;
+
+use super::Error;
+use super::listing::{Descriptor, Listing};
+use super::registry::{Access, ManifestName, Registry, Repository};
+use super::tags::refused;
+
+/// The largest configuration of an image that is read, in bytes.
+const LARGEST_CONFIG: u64 = 4 << 20;
+
+/// What it is for, in messages.
+const WHAT: &str = "a look at the image";
+
+/// An image that a registry has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The part of a configuration that is read here.
+#[derive(Deserialize)]
+struct ConfigFile {
+    config: Option<ImageConfig>,
+}
+
+#[derive(Deserialize)]
+struct ImageConfig {
+    #[serde(rename = "Labels")]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+impl Registry {
+    /// The digest and labels of an image, or nothing where there is no such tag. Of an image for several platforms the
+    /// digest is that of all, and the labels are those of the first platform.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::push`]; [`Error::Refused`] for what is no image.
+    pub async fn inspect(&self, target: &ImageReference) -> Result<Option<Found>, Error> {
+        self.retried(|| self.inspect_once(target)).await
+    }
+
+    async fn inspect_once(&self, target: &ImageReference) -> Result<Option<Found>, Error> {
+        let refused = |reason: &str| refused(target, WHAT, reason);
+        let no_manifest = |_| refused("it is no manifest");
+        let repository = self.repository(target, Access::Pull);
+        let Some(found) = repository.manifest(ManifestName::from(target)).await? else {
+            return Ok(None);
+        };
+        let mut manifest = Listing::read(&found).map_err(no_manifest)?;
+        if let Some(listed) = manifest.manifests.take() {
+            let first = listed
+                .iter()
+                .find(|one| one.is_image())
+                .ok_or_else(|| refused("it has no platform"))?;
+            let one = repository.listed(&first.digest).await?;
+            let one = one.ok_or_else(|| refused("its first platform is not there"))?;
+            manifest = Listing::read(&one).map_err(no_manifest)?;
+        }
+        let config = manifest
+            .config
+            .ok_or_else(|| refused("it has no configuration"))?;
+        let labels = labels(&repository, target, &config).await?;
+        Ok(Some(Found {
+            digest: found.digest,
+            labels,
+        }))
+    }
+}
+
+/// The labels in a configuration.
+async fn labels(
+    repository: &Repository<'_>,
+    target: &ImageReference,
+    config: &Descriptor,
+) -> Result<BTreeMap<String, String>, Error> {
+    let refused = |reason: &str| refused(target, WHAT, reason);
+    if config.size > LARGEST_CONFIG {
+        return Err(refused("its configuration is too large"));
+    }
+    let digest: Digest = config
+        .digest
+        .parse()
+        .map_err(|_| refused("its configuration is named by a digest of an unknown kind"))?;
+    let mut blob = repository.blob(&digest, "its configuration").await?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = blob.chunk().await? {
+        bytes.extend_from_slice(&chunk);
+        // Whatever it was said to be.
+        if bytes.len() as u64 > LARGEST_CONFIG {
+            return Err(refused("its configuration is too large"));
+        }
+    }
+    let config: ConfigFile =
+        serde_json::from_slice(&bytes).map_err(|_| refused("its configuration is none"))?;
+    Ok(config.config.and_then(|config| config.labels).unwrap_or_default())
+}

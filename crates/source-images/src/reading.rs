@@ -1,0 +1,209 @@
+//! Reads an image of a registry, layer by layer, without keeping it.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use image_references::{Digest, ImageReference};
+use tokio::sync::mpsc;
+
+use super::installed::{Distribution, Files};
+use super::listing::{Descriptor, Listing};
+use super::registry::{Access, Manifest, ManifestName, Repository};
+use super::{Error, Registry};
+
+/// The most platforms, and layers of each, that are read.
+const MOST_PLATFORMS: usize = 16;
+const MOST_LAYERS: usize = 512;
+
+/// Pieces of a layer that are on their way at once.
+const CHUNKS_WAITING: usize = 16;
+
+/// The most bytes that are remembered of layers.
+const MOST_REMEMBERED: usize = 64 << 20;
+
+/// What an image has installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// The platform, of an image for several.
+    pub platform: Option<String>,
+    /// The Python distributions.
+    pub distributions: Vec<Distribution>,
+}
+
+/// What was found in layers, by the layers from the first on: images with the same base read it once, and a look that
+/// was given up goes on from there.
+#[derive(Debug, Default)]
+pub struct Layers(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    files: HashMap<Digest, Arc<Files>>,
+    weight: usize,
+}
+
+impl Layers {
+    fn get(&self, chain: &Digest) -> Option<Arc<Files>> {
+        let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.files.get(chain).cloned()
+    }
+
+    fn put(&self, chain: Digest, files: &Arc<Files>) {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let weight = files.weight() + 256;
+        if remembered.weight + weight > MOST_REMEMBERED {
+            *remembered = Remembered::default();
+        }
+        if remembered.files.insert(chain, Arc::clone(files)).is_none() {
+            remembered.weight += weight;
+        }
+    }
+}
+
+impl Registry {
+    /// The Python distributions of an image, for each platform that the registry has of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unreadable`] where it is no image that can be read; those of the registry.
+    pub async fn installed(&self, target: &ImageReference, layers: &Layers) -> Result<Vec<Installed>, Error> {
+        let repository = self.repository(target, Access::Pull);
+        let found = self
+            .retried(|| repository.manifest(ManifestName::from(target)))
+            .await?;
+        let found = found.ok_or_else(|| unreadable(target, "the registry does not have it"))?;
+        let listing = read(&found, target)?;
+        let Some(mut listed) = listing.manifests else {
+            let distributions = self.distributions(repository, listing, layers).await?;
+            return Ok(vec![Installed {
+                platform: None,
+                distributions,
+            }]);
+        };
+        listed.retain(Descriptor::is_image);
+        if listed.len() > MOST_PLATFORMS {
+            let reason = format!("it is for more than {MOST_PLATFORMS} platforms");
+            return Err(unreadable(target, reason));
+        }
+        let mut found = Vec::new();
+        for descriptor in listed {
+            // An index may name platforms that were not copied with it.
+            let one = self.retried(|| repository.listed(&descriptor.digest)).await?;
+            let Some(one) = one else { continue };
+            let listing = read(&one, target)?;
+            found.push(Installed {
+                platform: Some(descriptor.platform_name()),
+                distributions: self.distributions(repository, listing, layers).await?,
+            });
+        }
+        if found.is_empty() {
+            return Err(unreadable(target, "the registry has none of its platforms"));
+        }
+        Ok(found)
+    }
+
+    async fn distributions(
+        &self,
+        repository: Repository<'_>,
+        listing: Listing,
+        layers: &Layers,
+    ) -> Result<Vec<Distribution>, Error> {
+        let image = repository.image();
+        let list = listing
+            .layers
+            .ok_or_else(|| unreadable(image, "its manifest has no layers"))?;
+        if list.len() > MOST_LAYERS {
+            return Err(unreadable(
+                image,
+                format!("it has more than {MOST_LAYERS} layers"),
+            ));
+        }
+        let (mut files, mut chain) = (Arc::new(Files::default()), Digest::sha256(b""));
+        for Descriptor { digest, .. } in list {
+            let digest: Digest = digest
+                .parse()
+                .map_err(|_| unreadable(image, "a layer is named by a digest of an unknown kind"))?;
+            chain = Digest::sha256(format!("{chain} {digest}").as_bytes());
+            if let Some(known) = layers.get(&chain) {
+                files = known;
+                continue;
+            }
+            let lower = files;
+            files = Arc::new(
+                self.retried(|| layer(repository, &digest, Arc::clone(&lower)))
+                    .await?,
+            );
+            layers.put(chain.clone(), &files);
+        }
+        Ok(files.distributions())
+    }
+}
+
+/// Lays one layer over what lower ones have, while it comes in.
+async fn layer(repository: Repository<'_>, digest: &Digest, lower: Arc<Files>) -> Result<Files, Error> {
+    let mut blob = repository.blob(digest, &format!("layer {digest}")).await?;
+    let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
+    let scan = tokio::task::spawn_blocking(move || {
+        lower.over(Incoming {
+            receiver,
+            chunk: Bytes::new(),
+        })
+    });
+    let received = loop {
+        match blob.chunk().await {
+            Ok(Some(chunk)) => {
+                // It cannot be read any further.
+                if sender.send(chunk).await.is_err() {
+                    break Ok(false);
+                }
+            }
+            Ok(None) => break Ok(true),
+            Err(error) => break Err(error),
+        }
+    };
+    drop(sender);
+    let scanned = scan
+        .await
+        .map_err(|error| Error::Write(io::Error::other(error)))?;
+    let unreadable = |reason: &str| unreadable(repository.image(), format!("layer {digest}: {reason}"));
+    match (received?, scanned) {
+        (true, Ok(files)) => Ok(files),
+        (false, Ok(_)) => Err(unreadable("it ends before its end")),
+        (_, Err(error)) => Err(unreadable(&error.to_string())),
+    }
+}
+
+fn read(manifest: &Manifest, image: &ImageReference) -> Result<Listing, Error> {
+    Listing::read(manifest).map_err(|_| unreadable(image, "its manifest is none"))
+}
+
+fn unreadable(image: &ImageReference, reason: impl Into<String>) -> Error {
+    Error::Unreadable {
+        reference: image.to_string(),
+        reason: reason.into(),
+    }
+}
+
+/// What comes in, for a thread that waits for it.
+struct Incoming {
+    receiver: mpsc::Receiver<Bytes>,
+    chunk: Bytes,
+}
+
+impl Read for Incoming {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.chunk.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(chunk) => self.chunk = chunk,
+                None => return Ok(0),
+            }
+        }
+        let read = buffer.len().min(self.chunk.len());
+        let taken = self.chunk.split_to(read);
+        if let Some(into) = buffer.get_mut(..read) {
+            into.copy_from_slice(&taken);
+        }
+        Ok(read)
+    }
+}

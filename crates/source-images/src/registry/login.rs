@@ -1,0 +1,136 @@
+//! Requests with what the registry asks for.
+
+use std::net::SocketAddr;
+
+use guarded_egress::Destinations;
+use http::header::HeaderValue;
+use http::{Method, StatusCode};
+
+use super::challenge::{Challenge, challenge};
+use super::credentials::Login;
+use super::message::{Answer, Outgoing};
+use super::refusal::is_passing;
+use super::remembered::{Greeting, TokenKey};
+use super::repository::Repository;
+use crate::Error;
+
+impl Repository<'_> {
+    /// Sends a request with what the registry asks for.
+    pub(super) async fn send(&self, request: &Outgoing<'_>) -> Result<Answer, Error> {
+        let authorization = self.authorization().await?;
+        let answer = self
+            .exchange(request, authorization.as_ref(), Destinations::NAMED)
+            .await?;
+        if answer.status() != StatusCode::UNAUTHORIZED || !answer.is_own {
+            return Ok(answer);
+        }
+        // It asks only here, or the token has ended.
+        match self.renewed(&answer, authorization.as_ref()).await? {
+            None => Ok(answer),
+            renewed => {
+                self.exchange(request, renewed.as_ref(), Destinations::NAMED)
+                    .await
+            }
+        }
+    }
+
+    /// What requests to the repository are sent with.
+    pub(super) async fn authorization(&self) -> Result<Option<HeaderValue>, Error> {
+        if let Some(header) = self.remembered_token() {
+            return Ok(Some(header));
+        }
+        let greeting = self.greeting().await?;
+        match &greeting.challenge {
+            None => self.unasked(),
+            Some(challenge) => self.answered(challenge, greeting.server).await,
+        }
+    }
+
+    /// What is sent to a registry that asks for nothing. One that lets everybody read something (zot) does not ask, and
+    /// shows less to whom it does not know.
+    fn unasked(&self) -> Result<Option<HeaderValue>, Error> {
+        match self.login() {
+            Some(Login::Password { .. }) => self.basic(),
+            // This is for a token server, and none is named.
+            Some(Login::IdentityToken(_)) | None => Ok(None),
+        }
+    }
+
+    /// What to send instead of what was refused; `None` where there is nothing else.
+    async fn renewed(
+        &self,
+        refusal: &Answer,
+        sent: Option<&HeaderValue>,
+    ) -> Result<Option<HeaderValue>, Error> {
+        let server = refusal.response.remote_addr();
+        let asked = match challenge(refusal.response.headers()) {
+            Some(asked) => Some(asked),
+            None => self.greeting().await?.challenge,
+        };
+        let renewed = match &asked {
+            None => self.unasked()?,
+            Some(asked) => self.answered(asked, server).await?,
+        };
+        Ok(renewed.filter(|renewed| Some(renewed) != sent))
+    }
+
+    /// The header that answers a challenge; `None` where a login is asked for that is not known.
+    async fn answered(
+        &self,
+        challenge: &Challenge,
+        server: Option<SocketAddr>,
+    ) -> Result<Option<HeaderValue>, Error> {
+        match challenge {
+            Challenge::Basic => self.basic(),
+            Challenge::Bearer { realm, service } => {
+                let token = self.token(realm, service.as_deref(), server).await?;
+                let header = token.header.clone();
+                self.registry.remembered.put_token(self.token_key(), token);
+                Ok(Some(header))
+            }
+        }
+    }
+
+    /// The token that is held for this, where one is.
+    pub(super) fn remembered_token(&self) -> Option<HeaderValue> {
+        self.registry.remembered.token(&self.token_key())
+    }
+
+    /// Forgets the token, which the registry does not take any more.
+    pub(super) fn forget_token(&self) {
+        self.registry.remembered.forget_token(&self.token_key());
+    }
+
+    fn token_key(&self) -> TokenKey {
+        TokenKey {
+            host: self.image.api_host().to_owned(),
+            scope: self.scope(),
+        }
+    }
+
+    /// What the registry asks for, which is asked once.
+    async fn greeting(&self) -> Result<Greeting, Error> {
+        let host = self.image.api_host();
+        if let Some(known) = self.registry.remembered.greeting(host) {
+            return Ok(known);
+        }
+        let what = "a first look";
+        let request = Outgoing::new(Method::GET, self.api("")?, what);
+        let answer = self.exchange(&request, None, Destinations::NAMED).await?;
+        let greeting = match answer.status() {
+            StatusCode::UNAUTHORIZED => Greeting {
+                challenge: challenge(answer.response.headers()),
+                server: answer.response.remote_addr(),
+            },
+            status if is_passing(status) => {
+                return Err(self.refusal(answer, what).await.error);
+            }
+            _ => Greeting {
+                challenge: None,
+                server: answer.response.remote_addr(),
+            },
+        };
+        self.registry.remembered.put_greeting(host, greeting.clone());
+        Ok(greeting)
+    }
+}

@@ -1,0 +1,86 @@
+//! A request, and its answer.
+
+use bytes::Bytes;
+use guarded_egress::{Destinations, Elsewhere};
+use http::header::HeaderMap;
+use http::{Method, StatusCode};
+use reqwest::Response;
+use url::Url;
+
+use super::repository::Repository;
+use crate::Error;
+
+/// How many of [`super::RegistryConfig::timeout`] the body of an answer may take that is read whole.
+const WHOLE_BODY: u32 = 4;
+
+/// A request.
+pub(super) struct Outgoing<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// Whether it may be redirected to another origin.
+    pub(super) elsewhere: Elsewhere,
+    /// What it is for, in messages.
+    pub(super) what: &'a str,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A request without a body that stays at its server.
+    pub(super) fn new(method: Method, url: Url, what: &'a str) -> Self {
+        Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            elsewhere: Elsewhere::Refused,
+            what,
+        }
+    }
+}
+
+/// An answer whose body was not read yet.
+pub(super) struct Answer {
+    pub(super) response: Response,
+    /// Where it came from in the end.
+    pub(super) url: Url,
+    /// Where it may lead.
+    pub(super) rule: Destinations,
+    /// Whether it is the registry's own, and not of a server that it led to.
+    pub(super) is_own: bool,
+}
+
+impl Answer {
+    pub(super) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+}
+
+impl Repository<'_> {
+    /// Reads a body; `None` where it is longer than this.
+    pub(super) async fn read(
+        &self,
+        answer: &mut Answer,
+        most: usize,
+        what: &str,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let whole = async {
+            let mut body = Vec::new();
+            while let Some(chunk) = answer.response.chunk().await? {
+                if body.len() + chunk.len() > most {
+                    return Ok(None);
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Some(body))
+        };
+        match tokio::time::timeout(self.registry.config.timeout * WHOLE_BODY, whole).await {
+            Ok(read) => read.map_err(|error| self.unreached(what, &error)),
+            Err(_) => Err(self.silent(what)),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Tokens for a repository (distribution's "Token Authentication Specification" and "`OAuth2` Token Authentication").
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use guarded_egress::Destinations;
+use http::Method;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use url::Url;
+
+use super::credentials::Login;
+use super::message::Outgoing;
+use super::remembered::Token;
+use super::repository::Repository;
+use crate::Error;
+
+/// What it is for, in messages.
+const WHAT: &str = "a token";
+
+/// The largest answer with a token, in bytes.
+const LARGEST: usize = 64 << 10;
+
+/// How long a token lives where that is not said, and at most how long it is kept.
+const UNTOLD: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How long before its end a token is not used any more.
+const SPARE: Duration = Duration::from_secs(10);
+
+#[derive(Deserialize)]
+struct Given {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+impl Repository<'_> {
+    /// What a token is asked for.
+    pub(super) fn scope(&self) -> String {
+        format!("repository:{}:{}", self.image.repository(), self.access.actions())
+    }
+
+    /// The login itself as a header; `None` without one.
+    pub(super) fn basic(&self) -> Result<Option<HeaderValue>, Error> {
+        match self.login() {
+            None => Ok(None),
+            Some(Login::Password { user, password }) => {
+                let pair = STANDARD.encode(format!("{user}:{}", password.expose_secret()));
+                self.secret_header(&format!("Basic {pair}")).map(Some)
+            }
+            Some(Login::IdentityToken(_)) => Err(self.refused(
+                "the credentials",
+                "they are an identity token, and it takes none: store a user name and a password or token",
+            )),
+        }
+    }
+
+    /// Asks for a token. The login goes to the realm that the registry names, which has to be as safe as the registry is, and
+    /// in no network that is closer than the registry's.
+    pub(super) async fn token(
+        &self,
+        realm: &str,
+        service: Option<&str>,
+        server: Option<SocketAddr>,
+    ) -> Result<Token, Error> {
+        let mut url: Url = realm
+            .parse()
+            .map_err(|_| self.refused(WHAT, "the address of its token server is none"))?;
+        let is_safe =
+            url.scheme() == "https" || (url.scheme() == "http" && self.registry.is_plain(self.image));
+        if !is_safe || !url.has_host() || !url.username().is_empty() || url.password().is_some() {
+            let shown = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
+            let shown = foreign_text::printable(&shown, 200);
+            let reason =
+                format!("its token server is at {shown}, which no login is sent to: it has to be at https");
+            return Err(self.refused(WHAT, &reason));
+        }
+        let scope = self.scope();
+        let mut fields = vec![("scope", scope.as_str())];
+        fields.extend(service.map(|service| ("service", service)));
+        let request = if let Some(Login::IdentityToken(token)) = self.login() {
+            fields.extend([
+                ("grant_type", "refresh_token"),
+                ("refresh_token", token.expose_secret()),
+                ("client_id", self.registry.config.client_id()),
+            ]);
+            let body = url::form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(fields)
+                .finish();
+            let mut request = Outgoing::new(Method::POST, url, WHAT);
+            let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+            request.headers.insert(CONTENT_TYPE, form);
+            request.body = Bytes::from(body);
+            request
+        } else {
+            url.query_pairs_mut().extend_pairs(fields);
+            Outgoing::new(Method::GET, url, WHAT)
+        };
+        let basic = match request.method {
+            Method::GET => self.basic()?,
+            _ => None,
+        };
+        let rule = Destinations::beyond(server);
+        let mut answer = self.exchange(&request, basic.as_ref(), rule).await?;
+        if !answer.status().is_success() {
+            return Err(self.refusal(answer, WHAT).await.error);
+        }
+        let body = self.read(&mut answer, LARGEST, WHAT).await?;
+        let body = body.ok_or_else(|| self.refused(WHAT, "what its token server answers is too large"))?;
+        let given: Given = serde_json::from_slice(&body)
+            .map_err(|_| self.refused(WHAT, "what its token server answers is no token"))?;
+        let token = [given.token, given.access_token]
+            .into_iter()
+            .flatten()
+            .find(|token| !token.is_empty())
+            .ok_or_else(|| self.refused(WHAT, "its token server gives none"))?;
+        let life = given.expires_in.map_or(UNTOLD, Duration::from_secs).min(LONGEST);
+        Ok(Token {
+            header: self.secret_header(&format!("Bearer {token}"))?,
+            ends: Instant::now() + life.saturating_sub(SPARE),
+        })
+    }
+
+    /// A header that is not shown.
+    fn secret_header(&self, text: &str) -> Result<HeaderValue, Error> {
+        let mut header = HeaderValue::from_str(text).map_err(|_| {
+            let reason = format!("it has characters that cannot stand in the header {AUTHORIZATION}");
+            self.refused("the credentials", &reason)
+        })?;
+        header.set_sensitive(true);
+        Ok(header)
+    }
+}

@@ -1,4 +1,5 @@
-//! AWS: a session of a role by STS (`AssumeRoleWithWebIdentity`), and ECR's login (`GetAuthorizationToken`).
+//! AWS: a session of a role by STS (`AssumeRoleWithWebIdentity`), and ECR's login
+//! (`GetAuthorizationToken`).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,8 +11,8 @@ use serde::Deserialize;
 
 use super::login::{LoginSecret, RegistryLogin};
 use super::registry::{Ecr, EcrKind};
-use super::request::{Step, Steps, form_body, form_headers};
-use super::sigv4::{Credentials, Scope, sign};
+use super::request::{ExchangeClient, ExchangeStep, form_body, form_headers};
+use super::sigv4::{SessionCredentials, SigningScope, sign};
 use crate::rest::Error;
 use crate::text::printable;
 
@@ -52,15 +53,15 @@ impl Ecr {
 
 /// Begins a session of a role.
 pub(super) async fn assume_role(
-    steps: &Steps,
+    exchange: &ExchangeClient,
     ecr: &Ecr,
     role: &str,
     token: &SecretString,
     session: &str,
-) -> Result<Credentials, Error> {
+) -> Result<SessionCredentials, Error> {
     let host = ecr.sts();
     let what = format!("a session of {role}");
-    let step = Step {
+    let step = ExchangeStep {
         host: &host,
         path: "/",
         what: &what,
@@ -78,27 +79,28 @@ pub(super) async fn assume_role(
     ]);
     let mut headers = form_headers();
     headers.insert(ACCEPT, HeaderValue::from_static("text/xml"));
-    let mut answer = steps.send(&step, headers, body).await?;
+    let mut answer = exchange.send(&step, headers, body).await?;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     if answer.status != StatusCode::OK {
-        let said = ["Code", "Message"].map(|name| element(&text, name).unwrap_or_default());
+        let said = ["Code", "Message"].map(|name| xml_element(&text, name).unwrap_or_default());
         let said = said.join(": ").replace(token.expose_secret(), "***");
         answer.message = printable(said.trim_matches([':', ' ']), LONGEST_SAYING);
         return Err(answer.refusal(&host, &what, step.advice));
     }
     let granted = |name: &str| {
-        let found = element(&text, name).map(ToOwned::to_owned);
+        let found = xml_element(&text, name).map(ToOwned::to_owned);
         step.token(found.unwrap_or_default())
     };
-    Ok(Credentials {
+    Ok(SessionCredentials {
         key_id: granted("AccessKeyId")?.expose_secret().to_owned(),
         secret_key: granted("SecretAccessKey")?,
         session_token: granted("SessionToken")?,
     })
 }
 
-/// The text of an element that has nothing but text. What is read so are keys, tokens and words, in which XML escapes nothing.
-fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+/// The text of an element that has nothing but text. What is read so are keys, tokens and words, in
+/// which XML escapes nothing.
+fn xml_element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
     Some(text.trim())
@@ -118,7 +120,7 @@ fn session_name(text: &str) -> String {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Granted {
+struct EcrAuthorization {
     authorization_data: OneOrMany,
 }
 
@@ -140,12 +142,12 @@ struct AuthorizationData {
 
 /// Asks for a login at a registry.
 pub(super) async fn ecr_login(
-    steps: &Steps,
+    exchange: &ExchangeClient,
     ecr: &Ecr,
-    credentials: &Credentials,
+    credentials: &SessionCredentials,
 ) -> Result<RegistryLogin, Error> {
     let (host, service, target) = ecr.api();
-    let step = Step {
+    let step = ExchangeStep {
         host: &host,
         path: "/",
         what: "a login at the registry",
@@ -169,7 +171,7 @@ pub(super) async fn ecr_login(
         HeaderName::from_static("x-amz-target"),
         HeaderValue::from_static(target),
     );
-    let scope = Scope {
+    let scope = SigningScope {
         host: &host,
         region: &ecr.region,
         service,
@@ -181,16 +183,16 @@ pub(super) async fn ecr_login(
         credentials,
         Timestamp::now(),
     )
-    .map_err(|_| step.refused("what STS gave cannot stand in a header"))?;
+    .map_err(|_| step.refused_error("what STS gave cannot stand in a header"))?;
     // The client writes it, by the version of HTTP that is spoken.
     headers.remove(HOST);
-    let answer = steps.send(&step, headers, body.to_owned()).await?;
-    let granted: Granted = step.granted(&answer)?;
+    let answer = exchange.send(&step, headers, body.to_owned()).await?;
+    let granted: EcrAuthorization = step.granted(&answer)?;
     let data = match granted.authorization_data {
         OneOrMany::One(data) => Some(data),
         OneOrMany::Many(all) => all.into_iter().next(),
     };
-    let unusable = || step.refused("the answer holds no login");
+    let unusable = || step.refused_error("the answer holds no login");
     let data = data.ok_or_else(unusable)?;
     let decoded = STANDARD
         .decode(data.authorization_token)

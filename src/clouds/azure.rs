@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::login::{LoginSecret, RegistryLogin};
 use super::registry::Acr;
-use super::request::{Step, Steps};
+use super::request::{ExchangeClient, ExchangeStep};
 use crate::rest::Error;
 
 /// What the access token is for: registries, and nothing else of Azure.
@@ -18,20 +18,20 @@ const SCOPE: &str = "https://containerregistry.azure.net/.default";
 const UNTOLD: SignedDuration = SignedDuration::from_mins(30);
 
 #[derive(Deserialize)]
-struct Granted {
+struct AccessTokenAnswer {
     access_token: String,
 }
 
 /// Asks for an access token of an identity: its tenant and its client ID.
 pub(super) async fn access_token(
-    steps: &Steps,
+    exchange: &ExchangeClient,
     acr: &Acr,
     (tenant, client): (&str, &str),
     token: &SecretString,
 ) -> Result<SecretString, Error> {
     let what = format!("a token of the client {client}");
     let path = format!("/{tenant}/oauth2/v2.0/token");
-    let step = Step {
+    let step = ExchangeStep {
         host: acr.authority,
         path: &path,
         what: &what,
@@ -48,23 +48,23 @@ pub(super) async fn access_token(
         ),
         ("client_assertion", token.expose_secret()),
     ];
-    let granted: Granted = steps.form(&step, &fields).await?;
+    let granted: AccessTokenAnswer = exchange.form(&step, &fields).await?;
     step.token(granted.access_token)
 }
 
 #[derive(Deserialize)]
-struct Exchanged {
+struct RefreshTokenAnswer {
     refresh_token: String,
 }
 
 /// Exchanges an access token for the registry's refresh token.
 pub(super) async fn acr_login(
-    steps: &Steps,
+    exchange: &ExchangeClient,
     acr: &Acr,
     tenant: &str,
     access: &SecretString,
 ) -> Result<RegistryLogin, Error> {
-    let step = Step {
+    let step = ExchangeStep {
         host: &acr.host,
         path: "/oauth2/exchange",
         what: "a login at the registry",
@@ -77,7 +77,7 @@ pub(super) async fn acr_login(
         ("tenant", tenant),
         ("access_token", access.expose_secret()),
     ];
-    let exchanged: Exchanged = steps.form(&step, &fields).await?;
+    let exchanged: RefreshTokenAnswer = exchange.form(&step, &fields).await?;
     let ends = expiry(&exchanged.refresh_token);
     Ok(RegistryLogin {
         secret: LoginSecret::IdentityToken(step.token(exchanged.refresh_token)?),
@@ -88,11 +88,11 @@ pub(super) async fn acr_login(
 /// When a JWT ends. Whoever gave it says so; nothing is believed by it.
 fn expiry(token: &str) -> Option<Timestamp> {
     #[derive(Deserialize)]
-    struct Claims {
+    struct ExpiryClaims {
         exp: i64,
     }
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    let claims: ExpiryClaims = serde_json::from_slice(&claims).ok()?;
     Timestamp::from_second(claims.exp).ok()
 }
 

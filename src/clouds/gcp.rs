@@ -1,4 +1,5 @@
-//! Google Cloud: a token of a workload identity pool by STS (RFC 8693), and one of a service account where that is acted as.
+//! Google Cloud: a token of a workload identity pool by STS (RFC 8693), and one of a service
+//! account where that is acted as.
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -6,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::login::{LoginSecret, RegistryLogin};
-use super::request::{Step, Steps};
+use super::request::{ExchangeClient, ExchangeStep};
 use crate::rest::Error;
 
 const STS: &str = "sts.googleapis.com";
@@ -17,20 +18,20 @@ const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const USER: &str = "oauth2accesstoken";
 
 #[derive(Deserialize)]
-struct Exchanged {
+struct PoolToken {
     access_token: String,
     /// In seconds.
     expires_in: i64,
 }
 
 /// Exchanges a service account's token for one of the pool.
-pub(super) async fn exchange(
-    steps: &Steps,
+pub(super) async fn pool_token(
+    exchange: &ExchangeClient,
     provider: &str,
     token: &SecretString,
 ) -> Result<RegistryLogin, Error> {
     let what = format!("a token of {provider}");
-    let step = Step {
+    let step = ExchangeStep {
         host: STS,
         path: "/v1/token",
         what: &what,
@@ -49,7 +50,7 @@ pub(super) async fn exchange(
         ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
         ("subject_token", token.expose_secret()),
     ];
-    let exchanged: Exchanged = steps.form(&step, &fields).await?;
+    let exchanged: PoolToken = exchange.form(&step, &fields).await?;
     Ok(RegistryLogin {
         secret: LoginSecret::Password {
             user: USER.to_owned(),
@@ -61,14 +62,14 @@ pub(super) async fn exchange(
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Generated {
+struct ServiceAccountToken {
     access_token: String,
     expire_time: Timestamp,
 }
 
 /// Asks for a token of a service account of Google's.
 pub(super) async fn act_as(
-    steps: &Steps,
+    exchange: &ExchangeClient,
     email: &str,
     granted: &RegistryLogin,
 ) -> Result<RegistryLogin, Error> {
@@ -77,7 +78,7 @@ pub(super) async fn act_as(
     };
     let what = format!("a token of {email}");
     let path = format!("/v1/projects/-/serviceAccounts/{email}:generateAccessToken");
-    let step = Step {
+    let step = ExchangeStep {
         host: CREDENTIALS,
         path: &path,
         what: &what,
@@ -85,15 +86,15 @@ pub(super) async fn act_as(
         secret: password,
     };
     let mut login = HeaderValue::from_str(&format!("Bearer {}", password.expose_secret()))
-        .map_err(|_| step.refused("the token before it cannot stand in a header"))?;
+        .map_err(|_| step.refused_error("the token before it cannot stand in a header"))?;
     login.set_sensitive(true);
     let headers = HeaderMap::from_iter([
         (AUTHORIZATION, login),
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
     ]);
     let body = serde_json::json!({ "scope": [SCOPE] }).to_string();
-    let answer = steps.send(&step, headers, body).await?;
-    let generated: Generated = step.granted(&answer)?;
+    let answer = exchange.send(&step, headers, body).await?;
+    let generated: ServiceAccountToken = step.granted(&answer)?;
     Ok(RegistryLogin {
         secret: LoginSecret::Password {
             user: USER.to_owned(),

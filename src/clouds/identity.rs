@@ -11,9 +11,10 @@ const AZURE_TENANT: &str = "azure.workload.identity/tenant-id";
 const GCP_PROVIDER: &str = "gcp.auth.fluxcd.io/workload-identity-provider";
 const GCP_EMAIL: &str = "iam.gke.io/gcp-service-account";
 
-/// Who a service account is in a cloud, by the annotations that the clouds' own tools and Flux read.
+/// Who a service account is in a cloud, by the annotations that the clouds' own tools and Flux
+/// read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Identity {
+pub enum CloudIdentity {
     /// A role of AWS.
     Aws {
         /// Its ARN.
@@ -30,7 +31,8 @@ pub enum Identity {
     Gcp {
         /// The pool's provider, by its full resource name.
         provider: String,
-        /// The service account of Google's that is acted as; none where the pool's identity has the rights itself.
+        /// The service account of Google's that is acted as; none where the pool's identity has the
+        /// rights itself.
         email: Option<String>,
     },
 }
@@ -58,7 +60,7 @@ pub enum IdentityError {
     },
 }
 
-impl Identity {
+impl CloudIdentity {
     /// Reads the annotations of a service account.
     ///
     /// # Errors
@@ -68,7 +70,7 @@ impl Identity {
         provider: CloudProvider,
         annotations: &BTreeMap<String, String>,
     ) -> Result<Self, IdentityError> {
-        let read = Annotations(annotations);
+        let read = ServiceAccountAnnotations(annotations);
         match provider {
             CloudProvider::Aws => Ok(Self::Aws {
                 role: read.needed(
@@ -101,7 +103,8 @@ impl Identity {
         }
     }
 
-    /// Whom a token of the service account has to be for. No API server takes one that is for any of these.
+    /// Whom a token of the service account has to be for. No API server takes one that is for any
+    /// of these.
     #[must_use]
     pub fn audience(&self) -> String {
         match self {
@@ -112,9 +115,9 @@ impl Identity {
     }
 }
 
-struct Annotations<'a>(&'a BTreeMap<String, String>);
+struct ServiceAccountAnnotations<'a>(&'a BTreeMap<String, String>);
 
-impl Annotations<'_> {
+impl ServiceAccountAnnotations<'_> {
     fn optional(
         &self,
         annotation: &'static str,
@@ -208,10 +211,10 @@ fn is_email(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn read(provider: CloudProvider, pairs: &[(&str, &str)]) -> Result<Identity, IdentityError> {
+    fn read(provider: CloudProvider, pairs: &[(&str, &str)]) -> Result<CloudIdentity, IdentityError> {
         let pairs = pairs.iter();
         let annotations = pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        Identity::read(provider, &annotations.collect())
+        CloudIdentity::read(provider, &annotations.collect())
     }
 
     #[test]
@@ -228,7 +231,7 @@ mod tests {
                 CloudProvider::Gcp,
                 &[(GCP_PROVIDER, provider), (GCP_EMAIL, email)]
             ),
-            Ok(Identity::Gcp {
+            Ok(CloudIdentity::Gcp {
                 provider: provider.to_owned(),
                 email: Some(email.to_owned())
             })

@@ -1,8 +1,9 @@
-//! Logins for the registries of clouds, got with a token of a tenant's service account: AWS (ECR), Google Cloud (Artifact
-//! Registry) and Azure (ACR).
+//! Logins for the registries of clouds, got with a token of a tenant's service account: AWS (ECR),
+//! Google Cloud (Artifact Registry) and Azure (ACR).
 //!
-//! No identity of this process takes part. The token says who asks, for one audience; the cloud decides what that one may do.
-//! Where it is sent follows from the registry's host by rules of each cloud, over TLS, and from nothing else that a tenant writes.
+//! No identity of this process takes part. The token says who asks, for one audience; the cloud
+//! decides what that one may do. Where it is sent follows from the registry's host by rules of each
+//! cloud, over TLS, and from nothing else that a tenant writes.
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -27,41 +28,41 @@ use secrecy::SecretString;
 
 use crate::rest::{Error, RequestConfig};
 
-pub use self::identity::{Identity, IdentityError};
+pub use self::identity::{CloudIdentity, IdentityError};
 pub use self::login::{LoginSecret, RegistryLogin};
 pub use self::registry::CloudRegistry;
 
-use self::request::Steps;
+use self::request::ExchangeClient;
 
-/// Exchanges a service account's token, which is for [`Identity::audience`], for a login at a registry of the same cloud.
-/// `session` says in the cloud's logs who asked.
+/// Exchanges a service account's token, which is for [`CloudIdentity::audience`], for a login at a
+/// registry of the same cloud. `session` says in the cloud's logs who asked.
 ///
 /// # Errors
 ///
 /// Where a step is refused, with what to do; where a server cannot be reached.
-pub async fn exchange(
+pub async fn exchange_token(
     config: &RequestConfig,
     registry: &CloudRegistry,
-    identity: &Identity,
+    identity: &CloudIdentity,
     token: &SecretString,
     session: &str,
 ) -> Result<RegistryLogin, Error> {
-    let steps = Steps::new(config)?;
+    let exchange = ExchangeClient::new(config)?;
     match (registry, identity) {
-        (CloudRegistry::Ecr(ecr), Identity::Aws { role }) => {
-            let credentials = aws::assume_role(&steps, ecr, role, token, session).await?;
-            aws::ecr_login(&steps, ecr, &credentials).await
+        (CloudRegistry::Ecr(ecr), CloudIdentity::Aws { role }) => {
+            let credentials = aws::assume_role(&exchange, ecr, role, token, session).await?;
+            aws::ecr_login(&exchange, ecr, &credentials).await
         }
-        (CloudRegistry::Google, Identity::Gcp { provider, email }) => {
-            let granted = gcp::exchange(&steps, provider, token).await?;
+        (CloudRegistry::Google, CloudIdentity::Gcp { provider, email }) => {
+            let granted = gcp::pool_token(&exchange, provider, token).await?;
             match email {
                 None => Ok(granted),
-                Some(email) => gcp::act_as(&steps, email, &granted).await,
+                Some(email) => gcp::act_as(&exchange, email, &granted).await,
             }
         }
-        (CloudRegistry::Acr(acr), Identity::Azure { tenant, client }) => {
-            let access = azure::access_token(&steps, acr, (tenant, client), token).await?;
-            azure::acr_login(&steps, acr, tenant, &access).await
+        (CloudRegistry::Acr(acr), CloudIdentity::Azure { tenant, client }) => {
+            let access = azure::access_token(&exchange, acr, (tenant, client), token).await?;
+            azure::acr_login(&exchange, acr, tenant, &access).await
         }
         _ => Err(Error::Secret(
             "the service account's annotations are for another cloud than the registry's".to_owned(),

@@ -1,7 +1,7 @@
 //! Which host is a registry of which cloud, and where that cloud's own servers are.
 //!
-//! A tenant writes the host. Each part of it is checked, so that what is made of it is a server of the cloud: in
-//! `sts.REGION.amazonaws.com`, a "region" such as `s3` would be somebody's bucket.
+//! A tenant writes the host. Each part of it is checked, so that what is made of it is a server of
+//! the cloud: in `sts.REGION.amazonaws.com`, a "region" such as `s3` would be somebody's bucket.
 
 use crate::api::build::CloudProvider;
 

@@ -7,13 +7,14 @@ use serde::de::DeserializeOwned;
 
 use crate::rest::{ApiAnswer, Error, HttpSender, Idempotence, PlainHttp, RequestConfig, RequestPurpose};
 
-/// Sends the requests of one exchange. What a server says of its limits holds for the tenant that it says it to, so nothing is kept.
-pub(super) struct Steps {
+/// Sends the requests of one exchange. What a server says of its limits holds for the tenant that
+/// it says it to, so nothing is kept.
+pub(super) struct ExchangeClient {
     http: HttpSender,
 }
 
 /// One request.
-pub(super) struct Step<'a> {
+pub(super) struct ExchangeStep<'a> {
     /// The server. It is always spoken to over TLS.
     pub(super) host: &'a str,
     /// The path, with the slash.
@@ -26,7 +27,7 @@ pub(super) struct Step<'a> {
     pub(super) secret: &'a SecretString,
 }
 
-impl Steps {
+impl ExchangeClient {
     pub(super) fn new(config: &RequestConfig) -> Result<Self, Error> {
         let config = RequestConfig {
             plain_http: PlainHttp::default(),
@@ -40,7 +41,7 @@ impl Steps {
     /// Posts fields, as OAuth has them, and reads an answer in JSON.
     pub(super) async fn form<T: DeserializeOwned>(
         &self,
-        step: &Step<'_>,
+        step: &ExchangeStep<'_>,
         fields: &[(&str, &str)],
     ) -> Result<T, Error> {
         let answer = self.send(step, form_headers(), form_body(fields)).await?;
@@ -50,12 +51,12 @@ impl Steps {
     /// Posts a body.
     pub(super) async fn send(
         &self,
-        step: &Step<'_>,
+        step: &ExchangeStep<'_>,
         headers: HeaderMap,
         body: String,
     ) -> Result<ApiAnswer, Error> {
         let address = format!("https://{}{}", step.host, step.path);
-        let url = Url::parse(&address).map_err(|_| step.refused("its address is none"))?;
+        let url = Url::parse(&address).map_err(|_| step.refused_error("its address is none"))?;
         let mut request = Request::new(Method::POST, url);
         *request.headers_mut() = headers;
         let headers = request.headers_mut();
@@ -72,7 +73,7 @@ impl Steps {
     }
 }
 
-impl Step<'_> {
+impl ExchangeStep<'_> {
     /// Reads what was granted, in JSON.
     pub(super) fn granted<T: DeserializeOwned>(&self, answer: &ApiAnswer) -> Result<T, Error> {
         if answer.status != StatusCode::OK {
@@ -81,7 +82,7 @@ impl Step<'_> {
         answer.read_json(self.host, self.what)
     }
 
-    pub(super) fn refused(&self, reason: &str) -> Error {
+    pub(super) fn refused_error(&self, reason: &str) -> Error {
         Error::Refused {
             host: self.host.to_owned(),
             what: self.what.to_owned(),
@@ -92,7 +93,7 @@ impl Step<'_> {
     /// A token that a server gave: one that can stand in a header.
     pub(super) fn token(&self, text: String) -> Result<SecretString, Error> {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(self.refused("the answer holds no token"));
+            return Err(self.refused_error("the answer holds no token"));
         }
         Ok(text.into())
     }

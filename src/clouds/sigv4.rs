@@ -1,6 +1,8 @@
-//! AWS Signature Version 4 for a `POST` to the root of a service, after "Create a signed AWS API request" of the IAM User Guide.
+//! AWS Signature Version 4 for a `POST` to the root of a service, after "Create a signed AWS API
+//! request" of the IAM User Guide.
 //!
-//! The library `aws-sigv4` brings the runtime of the AWS SDK; of all that, one method and one path are needed here.
+//! The library `aws-sigv4` brings the runtime of the AWS SDK; of all that, one method and one path
+//! are needed here.
 
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
@@ -13,25 +15,26 @@ const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 /// Credentials that STS gives for a session.
-pub(super) struct Credentials {
+pub(super) struct SessionCredentials {
     pub(super) key_id: String,
     pub(super) secret_key: SecretString,
     pub(super) session_token: SecretString,
 }
 
 /// What is asked for, and where.
-pub(super) struct Scope<'a> {
+pub(super) struct SigningScope<'a> {
     pub(super) host: &'a str,
     pub(super) region: &'a str,
     pub(super) service: &'a str,
 }
 
-/// Adds the headers that sign a request: `host`, the time, the session's token, and `authorization` over all headers.
+/// Adds the headers that sign a request: `host`, the time, the session's token, and `authorization`
+/// over all headers.
 pub(super) fn sign(
     headers: &mut HeaderMap,
     body: &[u8],
-    scope: &Scope<'_>,
-    credentials: &Credentials,
+    scope: &SigningScope<'_>,
+    credentials: &SessionCredentials,
     now: Timestamp,
 ) -> Result<(), InvalidHeaderValue> {
     let time = now.strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -65,8 +68,8 @@ pub(super) fn sign(
     let first = format!("AWS4{}", credentials.secret_key.expose_secret());
     let key = [day.as_str(), scope.region, scope.service, "aws4_request"]
         .iter()
-        .fold(first.into_bytes(), |key, part| mac(&key, part));
-    let signature = hex::encode(mac(&key, &text));
+        .fold(first.into_bytes(), |key, part| hmac_sha256(&key, part));
+    let signature = hex::encode(hmac_sha256(&key, &text));
     let key_id = &credentials.key_id;
     let authorization =
         format!("{ALGORITHM} Credential={key_id}/{range}, SignedHeaders={names}, Signature={signature}");
@@ -80,7 +83,7 @@ fn secret_header(text: &str) -> Result<HeaderValue, InvalidHeaderValue> {
     Ok(header)
 }
 
-fn mac(key: &[u8], text: &str) -> Vec<u8> {
+fn hmac_sha256(key: &[u8], text: &str) -> Vec<u8> {
     // A key of any length is one (RFC 2104); an empty signature would be refused.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
         return Vec::new();
@@ -95,7 +98,8 @@ mod tests {
 
     use super::*;
 
-    /// `post-vanilla`, `post-x-www-form-urlencoded` and `post-sts-header-before` of AWS's Signature Version 4 test suite.
+    /// `post-vanilla`, `post-x-www-form-urlencoded` and `post-sts-header-before` of AWS's Signature
+    /// Version 4 test suite.
     #[test]
     fn requests_are_signed_as_in_the_published_test_suite() {
         let token = "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUuwthAx7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/oLxBA==";
@@ -126,12 +130,12 @@ mod tests {
             if !form.is_empty() {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static(form));
             }
-            let scope = Scope {
+            let scope = SigningScope {
                 host: "example.amazonaws.com",
                 region: "us-east-1",
                 service: "service",
             };
-            let credentials = Credentials {
+            let credentials = SessionCredentials {
                 key_id: "AKIDEXAMPLE".to_owned(),
                 secret_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned().into(),
                 session_token: token.to_owned().into(),

@@ -63,7 +63,8 @@ impl Digest {
 
     /// Returns the tag with the list of what is attached to a manifest of this digest.
     ///
-    /// It is that of the distribution-spec, "Referrers Tag Schema", and cut to the length of a SHA-256.
+    /// It is that of the distribution-spec, "Referrers Tag Schema", and cut to the length of a
+    /// SHA-256.
     #[must_use]
     pub fn referrers_tag(&self) -> String {
         let digits = self.hex.get(..64).unwrap_or(&self.hex);

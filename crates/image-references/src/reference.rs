@@ -22,8 +22,9 @@ const LONGEST_TAG: usize = 128;
 
 /// An image in a registry.
 ///
-/// It is read as `registry/repository:tag@digest`, of which registry, tag and digest may be left out, and written with the
-/// registry, and with the tag `latest` where it has neither tag nor digest.
+/// It is read as `registry/repository:tag@digest`, of which registry, tag and digest may be left
+/// out, and written with the registry, and with the tag `latest` where it has neither tag nor
+/// digest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImageReference {
     /// Registry and repository as they were given.
@@ -111,7 +112,8 @@ impl FromStr for ImageReference {
 }
 
 impl ImageReference {
-    /// Reads a named context of a build: `docker-image://registry.example.org/base:1`, or the same with a digest.
+    /// Reads a named context of a build: `docker-image://registry.example.org/base:1`, or the same
+    /// with a digest.
     ///
     /// # Errors
     ///
@@ -215,8 +217,8 @@ pub fn is_docker_hub(host: &str) -> bool {
     DOCKER_HUB_ALIASES.contains(&host)
 }
 
-/// The registry and the repository of a name. What is before the first slash is a registry where no repository looks
-/// like that.
+/// The registry and the repository of a name. What is before the first slash is a registry where no
+/// repository looks like that.
 fn split_registry(name: &str) -> (&str, &str) {
     match name.split_once('/') {
         Some((host, repository)) if host.contains(['.', ':']) || host == "localhost" => (host, repository),

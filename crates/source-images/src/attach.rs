@@ -1,21 +1,23 @@
-//! Attaches documents to images (image-spec, "Guidelines for Artifact Usage"; distribution-spec, "Pushing Manifests with
-//! Subject").
+//! Attaches documents to images (image-spec, "Guidelines for Artifact Usage"; distribution-spec,
+//! "Pushing Manifests with Subject").
 
 use image_references::{Digest, ImageReference};
 
 use super::Error;
 use super::image::Artifact;
 use super::registry::{Access, MANIFEST, ManifestName, Referrer, Registry, Repository, Stored};
-use super::tags::{lacking, refused};
+use super::tags::{missing_image, refused_error};
 
 impl Registry {
-    /// Attaches a document to an image that the registry has, as an OCI 1.1 artifact whose subject is the image, and
-    /// gives the artifact by its digest. Where the registry does not list it as attached, the image's index of referrers
-    /// (the tag `sha256-…` of the distribution-spec) is kept.
+    /// Attaches a document to an image that the registry has, as an OCI 1.1 artifact whose subject
+    /// is the image, and gives the artifact by its digest. Where the registry does not list it as
+    /// attached, the image's index of referrers (the tag `sha256-…` of the distribution-spec) is
+    /// kept.
     ///
     /// # Errors
     ///
-    /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there, or is no manifest.
+    /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there, or is no
+    /// manifest.
     pub async fn attach(
         &self,
         target: &ImageReference,
@@ -25,24 +27,24 @@ impl Registry {
         let repository = self.repository(target, Access::Push);
         let what = format!("to attach to {target}");
         let subject = self
-            .retried(|| repository.manifest(ManifestName::from(target)))
+            .with_retries(|| repository.manifest(ManifestName::from(target)))
             .await?;
-        let subject = subject.ok_or_else(|| lacking(target, &what))?;
+        let subject = subject.ok_or_else(|| missing_image(target, &what))?;
         let (subject_type, _) = subject
             .media_type()
-            .map_err(|reason| refused(target, &what, reason))?;
+            .map_err(|reason| refused_error(target, &what, reason))?;
         let artifact = Artifact::new(media_type, document, subject_type, &subject)?;
         for blob in [&artifact.config, &artifact.document] {
             self.ensure_blob(repository, blob, "the document").await?;
         }
-        self.retried(|| list(repository, &subject.digest, &artifact, media_type))
+        self.with_retries(|| put_listed(repository, &subject.digest, &artifact, media_type))
             .await?;
         Ok(target.with_digest(&artifact.manifest.digest))
     }
 }
 
 /// Puts an artifact there, and sees to it that whoever asks for what is attached is told of it.
-async fn list(
+async fn put_listed(
     repository: Repository<'_>,
     subject: &Digest,
     artifact: &Artifact,

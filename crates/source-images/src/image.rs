@@ -44,7 +44,8 @@ impl PatchId {
     }
 }
 
-/// What an image says of itself. Nothing here may differ between two images of one tree but for what is given.
+/// What an image says of itself. Nothing here may differ between two images of one tree but for
+/// what is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// The component.
@@ -64,8 +65,8 @@ pub struct About {
 }
 
 impl About {
-    /// The labels of the configuration, and the annotations of the manifest: the keys that the image-spec
-    /// predefines, and this project's own.
+    /// The labels of the configuration, and the annotations of the manifest: the keys that the
+    /// image-spec predefines, and this project's own.
     ///
     /// # Errors
     ///
@@ -127,8 +128,8 @@ pub struct Image {
 impl Image {
     /// Describes an image.
     ///
-    /// The platform is linux/amd64: a source tree has none, builders want one, and a named context is read whatever
-    /// platform is built for.
+    /// The platform is linux/amd64: a source tree has none, builders want one, and a named context
+    /// is read whatever platform is built for.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::Error;
 use super::listing::{Descriptor, Listing};
 use super::registry::{Access, ManifestName, Registry, Repository};
-use super::tags::refused;
+use super::tags::refused_error;
 
 /// The largest configuration of an image that is read, in bytes.
 const LARGEST_CONFIG: u64 = 4 << 20;
@@ -38,18 +38,18 @@ struct ImageConfig {
 }
 
 impl Registry {
-    /// The digest and labels of an image, or nothing where there is no such tag. Of an image for several platforms the
-    /// digest is that of all, and the labels are those of the first platform.
+    /// The digest and labels of an image, or nothing where there is no such tag. Of an image for
+    /// several platforms the digest is that of all, and the labels are those of the first platform.
     ///
     /// # Errors
     ///
     /// As for [`Registry::push`]; [`Error::Refused`] for what is no image.
     pub async fn inspect(&self, target: &ImageReference) -> Result<Option<Found>, Error> {
-        self.retried(|| self.inspect_once(target)).await
+        self.with_retries(|| self.inspect_once(target)).await
     }
 
     async fn inspect_once(&self, target: &ImageReference) -> Result<Option<Found>, Error> {
-        let refused = |reason: &str| refused(target, WHAT, reason);
+        let refused = |reason: &str| refused_error(target, WHAT, reason);
         let no_manifest = |_| refused("it is no manifest");
         let repository = self.repository(target, Access::Pull);
         let Some(found) = repository.manifest(ManifestName::from(target)).await? else {
@@ -61,14 +61,14 @@ impl Registry {
                 .iter()
                 .find(|one| one.is_image())
                 .ok_or_else(|| refused("it has no platform"))?;
-            let one = repository.listed(&first.digest).await?;
+            let one = repository.listed_manifest(&first.digest).await?;
             let one = one.ok_or_else(|| refused("its first platform is not there"))?;
             manifest = Listing::read(&one).map_err(no_manifest)?;
         }
         let config = manifest
             .config
             .ok_or_else(|| refused("it has no configuration"))?;
-        let labels = labels(&repository, target, &config).await?;
+        let labels = read_labels(&repository, target, &config).await?;
         Ok(Some(Found {
             digest: found.digest,
             labels,
@@ -77,12 +77,12 @@ impl Registry {
 }
 
 /// The labels in a configuration.
-async fn labels(
+async fn read_labels(
     repository: &Repository<'_>,
     target: &ImageReference,
     config: &Descriptor,
 ) -> Result<BTreeMap<String, String>, Error> {
-    let refused = |reason: &str| refused(target, WHAT, reason);
+    let refused = |reason: &str| refused_error(target, WHAT, reason);
     if config.size > LARGEST_CONFIG {
         return Err(refused("its configuration is too large"));
     }

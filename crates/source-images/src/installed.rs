@@ -1,8 +1,9 @@
 //! Which Python distributions an image has installed, read off the names in its layers.
 //!
-//! A layer is read once, as a stream, and nothing of it is kept but the paths of `METADATA` and `direct_url.json` (PEP 610) of
-//! what Python would find: folders in `site-packages` and `dist-packages`. Layers lie over each other as the image-spec
-//! says ("Whiteouts"): what a layer deletes or replaces is gone.
+//! A layer is read once, as a stream, and nothing of it is kept but the paths of `METADATA` and
+//! `direct_url.json` (PEP 610) of what Python would find: folders in `site-packages` and
+//! `dist-packages`. Layers lie over each other as the image-spec says ("Whiteouts"): what a layer
+//! deletes or replaces is gone.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -81,26 +82,27 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// Where it cannot be read, or is larger than what is read. What was read of it so far is of no use.
-    pub(super) fn over(&self, layer: impl Read) -> io::Result<Self> {
+    /// Where it cannot be read, or is larger than what is read. What was read of it so far is of no
+    /// use.
+    pub(super) fn with_layer(&self, layer: impl Read) -> io::Result<Self> {
         let mut layer = BufReader::with_capacity(64 << 10, layer);
         let mut start = Vec::new();
         layer.by_ref().take(4).read_to_end(&mut start)?;
         let mut layer = start.as_slice().chain(layer);
-        let mut scan = Scan {
+        let mut scan = LayerScan {
             lower: self.clone(),
             upper: BTreeMap::new(),
             weight: 0,
         };
         match start.as_slice() {
             [] => {}
-            [0x1f, 0x8b, ..] => scan.tar(BufReader::new(MultiGzDecoder::new(&mut layer)))?,
+            [0x1f, 0x8b, ..] => scan.scan_archive(BufReader::new(MultiGzDecoder::new(&mut layer)))?,
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(&mut layer)?;
                 decoder.window_log_max(LARGEST_WINDOW)?;
-                scan.tar(decoder)?;
+                scan.scan_archive(decoder)?;
             }
-            _ => scan.tar(&mut layer)?,
+            _ => scan.scan_archive(&mut layer)?,
         }
         // What is behind the archive counts for its digest.
         io::copy(&mut layer, &mut io::sink())?;
@@ -118,19 +120,19 @@ impl Files {
             .kept
             .iter()
             .filter(|(_, kept)| **kept == Kept::Metadata)
-            .filter_map(|(path, _)| self.distribution(path.as_bstr()))
+            .filter_map(|(path, _)| self.distribution_at(path.as_bstr()))
             .collect();
         found.sort();
         found.dedup();
         found
     }
 
-    fn distribution(&self, path: &BStr) -> Option<Distribution> {
-        let folder = match split(path) {
+    fn distribution_at(&self, path: &BStr) -> Option<Distribution> {
+        let folder = match split_path(path) {
             (folder, name) if name == "METADATA" || name == "PKG-INFO" => folder,
             _ => path,
         };
-        let (_, name) = split(folder);
+        let (_, name) = split_path(folder);
         let (stem, is_wheel) = match name.strip_suffix(b".dist-info") {
             Some(stem) => (stem, true),
             None => (name.strip_suffix(b".egg-info")?, false),
@@ -155,15 +157,15 @@ impl Files {
 }
 
 /// A layer on its way over others.
-struct Scan {
+struct LayerScan {
     lower: Files,
     upper: BTreeMap<BString, Kept>,
     /// The bytes that its paths take.
     weight: usize,
 }
 
-impl Scan {
-    fn tar(&mut self, archive: impl Read) -> io::Result<()> {
+impl LayerScan {
+    fn scan_archive(&mut self, archive: impl Read) -> io::Result<()> {
         let allowance = Cell::new(0);
         let mut archive = Archive::new(Bounded {
             inner: archive,
@@ -180,7 +182,7 @@ impl Scan {
                 return Err(too_large("files", MOST_ENTRIES));
             }
             allowance.set(MOST_BYTES.saturating_sub(self.lower.bytes));
-            self.entry(&mut entry)?;
+            self.scan_entry(&mut entry)?;
             self.lower.bytes += entry.size();
             if self.lower.bytes > MOST_BYTES {
                 return Err(too_large("bytes", MOST_BYTES));
@@ -192,13 +194,13 @@ impl Scan {
         Ok(())
     }
 
-    fn entry(&mut self, entry: &mut Entry<'_, impl Read>) -> io::Result<()> {
+    fn scan_entry(&mut self, entry: &mut Entry<'_, impl Read>) -> io::Result<()> {
         let kind = entry.header().entry_type();
         if kind.is_pax_global_extensions() {
             return Ok(());
         }
-        let path = clean(&entry.path_bytes());
-        let (folder, name) = split(path.as_bstr());
+        let path = normalize_path(&entry.path_bytes());
+        let (folder, name) = split_path(path.as_bstr());
         if name == ".wh..wh..opq" {
             self.delete_below(folder);
             return Ok(());
@@ -206,7 +208,7 @@ impl Scan {
         if let Some(deleted) = name.strip_prefix(b".wh.") {
             // Whatever else begins so is a note of a file system's own.
             if !deleted.starts_with(b".wh.") {
-                let path = join(folder, deleted.as_bstr());
+                let path = join_path(folder, deleted.as_bstr());
                 self.lower.kept.remove(&path);
                 self.delete_below(path.as_bstr());
             }
@@ -218,13 +220,13 @@ impl Scan {
         }
         self.delete_below(path.as_bstr());
         self.upper.remove(&path);
-        let Some(what) = interesting(path.as_bstr()) else {
+        let Some(what) = kept_kind(path.as_bstr()) else {
             return Ok(());
         };
         let kept = match (what, kind) {
             (Kept::Metadata, _) => Kept::Metadata,
             (_, EntryType::Link) => {
-                let target = entry.link_name_bytes().map(|target| clean(&target));
+                let target = entry.link_name_bytes().map(|target| normalize_path(&target));
                 target
                     .and_then(|target| self.upper.get(&target).or_else(|| self.lower.kept.get(&target)))
                     .copied()
@@ -233,7 +235,7 @@ impl Scan {
             (_, kind) if kind.is_file() && entry.size() <= LARGEST_URL => {
                 let mut text = Vec::new();
                 entry.take(LARGEST_URL).read_to_end(&mut text)?;
-                Kept::DirectUrl(origin(&text))
+                Kept::DirectUrl(origin_in_direct_url(&text))
             }
             _ => Kept::DirectUrl(Origin::Unknown),
         };
@@ -247,7 +249,7 @@ impl Scan {
 
     /// Deletes what lower layers have in a folder.
     fn delete_below(&mut self, folder: &BStr) {
-        let prefix = join(folder, BStr::new(""));
+        let prefix = join_path(folder, BStr::new(""));
         let below: Vec<BString> = self
             .lower
             .kept
@@ -300,7 +302,7 @@ impl<R: Read> Read for Bounded<'_, R> {
 }
 
 /// A path from the root, without steps that lead nowhere: what unpacking makes of it.
-fn clean(path: &[u8]) -> BString {
+fn normalize_path(path: &[u8]) -> BString {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split_str("/") {
         match part {
@@ -314,14 +316,14 @@ fn clean(path: &[u8]) -> BString {
     bstr::join("/", parts).into()
 }
 
-fn split(path: &BStr) -> (&BStr, &BStr) {
+fn split_path(path: &BStr) -> (&BStr, &BStr) {
     match path.rsplit_once_str("/") {
         Some((folder, name)) => (folder.as_bstr(), name.as_bstr()),
         None => (BStr::new(""), path),
     }
 }
 
-fn join(folder: &BStr, name: &BStr) -> BString {
+fn join_path(folder: &BStr, name: &BStr) -> BString {
     let mut path = BString::from(folder);
     if !path.is_empty() {
         path.push(b'/');
@@ -331,13 +333,18 @@ fn join(folder: &BStr, name: &BStr) -> BString {
 }
 
 /// Whether a file is one that is kept, and as what.
-fn interesting(path: &BStr) -> Option<Kept> {
+fn kept_kind(path: &BStr) -> Option<Kept> {
     if path.len() > LONGEST_PATH {
         return None;
     }
-    let (folder, name) = split(path);
-    let (above, holder) = split(folder);
-    let is_site = |folder: &BStr| matches!(split(folder).1.as_bytes(), b"site-packages" | b"dist-packages");
+    let (folder, name) = split_path(path);
+    let (above, holder) = split_path(folder);
+    let is_site = |folder: &BStr| {
+        matches!(
+            split_path(folder).1.as_bytes(),
+            b"site-packages" | b"dist-packages"
+        )
+    };
     match name.as_bytes() {
         b"METADATA" if holder.ends_with(b".dist-info") && is_site(above) => Some(Kept::Metadata),
         b"PKG-INFO" if holder.ends_with(b".egg-info") && is_site(above) => Some(Kept::Metadata),
@@ -358,7 +365,7 @@ struct DirectUrl {
     url: String,
 }
 
-fn origin(direct_url: &[u8]) -> Origin {
+fn origin_in_direct_url(direct_url: &[u8]) -> Origin {
     match serde_json::from_slice::<DirectUrl>(direct_url) {
         Ok(DirectUrl { url }) if url.starts_with("file:") => Origin::Source,
         Ok(_) => Origin::Url,
@@ -397,7 +404,7 @@ mod tests {
 
     fn over(layers: &[Vec<u8>]) -> Vec<(String, Origin)> {
         let files = layers.iter().fold(Files::default(), |files, layer| {
-            files.over(layer.as_slice()).unwrap()
+            files.with_layer(layer.as_slice()).unwrap()
         });
         let found = files.distributions().into_iter().map(|one| {
             let version = one.version.unwrap_or_default();
@@ -557,7 +564,7 @@ mod tests {
 
     #[test]
     fn what_is_broken_or_too_large_is_told() {
-        let fails = |layer: &[u8]| Files::default().over(layer).unwrap_err().to_string();
+        let fails = |layer: &[u8]| Files::default().with_layer(layer).unwrap_err().to_string();
         let gzip = |bytes: &[u8]| {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             encoder.write_all(bytes).unwrap();
@@ -591,7 +598,7 @@ mod tests {
         encoder.write_all(&patched()).unwrap();
         assert!(
             Files::default()
-                .over(encoder.finish().unwrap().as_slice())
+                .with_layer(encoder.finish().unwrap().as_slice())
                 .is_err()
         );
     }

@@ -1,9 +1,10 @@
 //! Layers that hold just a tree, the same bytes everywhere.
 //!
-//! A layer is a plain tar (`application/vnd.oci.image.layer.v1.tar`) in the POSIX ustar format, with PAX records where a
-//! name is too long for that. It is not compressed: what a compressor makes of the same bytes depends on its version,
-//! and the digest must not. Entries come in the tree's order, folders before what is in them, owned by 0:0, all with
-//! [`TIME`] as their time. Blobs are read one after the other, so that memory does not grow with the tree.
+//! A layer is a plain tar (`application/vnd.oci.image.layer.v1.tar`) in the POSIX ustar format,
+//! with PAX records where a name is too long for that. It is not compressed: what a compressor
+//! makes of the same bytes depends on its version, and the digest must not. Entries come in the
+//! tree's order, folders before what is in them, owned by 0:0, all with [`TIME`] as their time.
+//! Blobs are read one after the other, so that memory does not grow with the tree.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -15,7 +16,8 @@ use tar::{Builder, EntryType, Header};
 
 use super::Error;
 
-/// The time of all entries: the start of 1980 (UTC), the earliest that a zip archive, and so a Python wheel, can hold.
+/// The time of all entries: the start of 1980 (UTC), the earliest that a zip archive, and so a
+/// Python wheel, can hold.
 pub const TIME: u64 = 315_532_800;
 
 /// The most entries, levels and bytes of a tree.
@@ -23,8 +25,8 @@ pub(super) const MOST_ENTRIES: usize = 1_000_000;
 pub(super) const DEEPEST: usize = 256;
 const MOST_BYTES: u64 = 8 << 30;
 
-/// The largest file, in bytes. One file is in memory at a time, up to three times: a store of packs can give it out in
-/// no pieces.
+/// The largest file, in bytes. One file is in memory at a time, up to three times: a store of packs
+/// can give it out in no pieces.
 const LARGEST_FILE: u64 = 64 << 20;
 
 /// A file that is put into the root of a layer besides the tree.
@@ -60,7 +62,7 @@ pub struct Contents {
 ///
 /// Where the tree cannot be read, or is refused.
 pub fn measure(objects: &dyn Objects, contents: &Contents) -> Result<Layer, Error> {
-    let mut out = Measure {
+    let mut out = DigestingSink {
         hasher: Hasher::sha256(),
         size: 0,
     };
@@ -77,7 +79,7 @@ pub fn measure(objects: &dyn Objects, contents: &Contents) -> Result<Layer, Erro
 ///
 /// Where the tree cannot be read or is refused, or the writer fails.
 pub fn write(objects: &dyn Objects, contents: &Contents, out: &mut dyn Write) -> Result<(), Error> {
-    let mut walk = Walk {
+    let mut writer = LayerWriter {
         objects,
         tar: Builder::new(out),
         entries: 0,
@@ -85,23 +87,23 @@ pub fn write(objects: &dyn Objects, contents: &Contents, out: &mut dyn Write) ->
     };
     for File { name, content } in &contents.files {
         if let Some((folder, _)) = name.rsplit_once('/') {
-            walk.folder(BStr::new(folder))?;
+            writer.append_folder(BStr::new(folder))?;
         }
-        walk.file(BStr::new(name), EntryMode::Regular, content)?;
+        writer.append_file(BStr::new(name), EntryMode::Regular, content)?;
     }
     if let Some(tree) = contents.tree {
-        walk.tree(tree, &mut BString::default(), 0)?;
+        writer.append_tree(tree, &mut BString::default(), 0)?;
     }
-    walk.tar.finish()?;
+    writer.tar.finish()?;
     Ok(())
 }
 
-struct Measure {
+struct DigestingSink {
     hasher: Hasher,
     size: u64,
 }
 
-impl Write for Measure {
+impl Write for DigestingSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
@@ -113,15 +115,15 @@ impl Write for Measure {
     }
 }
 
-struct Walk<'a> {
+struct LayerWriter<'a> {
     objects: &'a dyn Objects,
     tar: Builder<&'a mut dyn Write>,
     entries: usize,
     bytes: u64,
 }
 
-impl Walk<'_> {
-    fn tree(&mut self, id: Oid, path: &mut BString, depth: usize) -> Result<(), Error> {
+impl LayerWriter<'_> {
+    fn append_tree(&mut self, id: Oid, path: &mut BString, depth: usize) -> Result<(), Error> {
         if depth > DEEPEST {
             return Err(too_large("the depth of folders", &DEEPEST));
         }
@@ -133,7 +135,7 @@ impl Walk<'_> {
                 path.push(b'/');
             }
             path.extend_from_slice(&entry.name);
-            if let Some(reason) = hostile(&entry.name) {
+            if let Some(reason) = name_fault(&entry.name) {
                 return Err(refused(path, reason));
             }
             // A link and a folder of one name would lead what is in the folder out of the tree.
@@ -142,15 +144,15 @@ impl Walk<'_> {
             }
             match entry.mode {
                 EntryMode::Tree => {
-                    self.folder(path.as_bstr())?;
-                    self.tree(entry.id, path, depth + 1)?;
+                    self.append_folder(path.as_bstr())?;
+                    self.append_tree(entry.id, path, depth + 1)?;
                 }
                 // A submodule's own contents are not in the tree; Git leaves an empty folder too.
-                EntryMode::Gitlink => self.folder(path.as_bstr())?,
+                EntryMode::Gitlink => self.append_folder(path.as_bstr())?,
                 EntryMode::Regular | EntryMode::Executable | EntryMode::Symlink => {
                     let size = self.objects.blob_size(entry.id)?;
                     if size > LARGEST_FILE {
-                        let what = format!("{:?} with {size} bytes", shown(path));
+                        let what = format!("{:?} with {size} bytes", printable_path(path));
                         return Err(too_large(&what, &LARGEST_FILE));
                     }
                     self.bytes = self.bytes.saturating_add(size);
@@ -158,7 +160,7 @@ impl Walk<'_> {
                         return Err(too_large("the size of all files in bytes", &MOST_BYTES));
                     }
                     let content = self.objects.blob(entry.id)?;
-                    self.file(path.as_bstr(), entry.mode, &content)?;
+                    self.append_file(path.as_bstr(), entry.mode, &content)?;
                 }
             }
             path.truncate(length);
@@ -166,13 +168,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn folder(&mut self, path: &BStr) -> Result<(), Error> {
+    fn append_folder(&mut self, path: &BStr) -> Result<(), Error> {
         let mut name = BString::from(path);
         name.push(b'/');
-        self.append(name.as_bstr(), &Entry::Folder)
+        self.append_entry(name.as_bstr(), &Entry::Folder)
     }
 
-    fn file(&mut self, path: &BStr, mode: EntryMode, content: &[u8]) -> Result<(), Error> {
+    fn append_file(&mut self, path: &BStr, mode: EntryMode, content: &[u8]) -> Result<(), Error> {
         let entry = match mode {
             EntryMode::Symlink if content.is_empty() || content.contains(&0) => {
                 return Err(refused(path, "is a symbolic link to nowhere"));
@@ -181,10 +183,10 @@ impl Walk<'_> {
             EntryMode::Executable => Entry::Executable { content },
             _ => Entry::File { content },
         };
-        self.append(path, &entry)
+        self.append_entry(path, &entry)
     }
 
-    fn append(&mut self, path: &BStr, entry: &Entry<'_>) -> Result<(), Error> {
+    fn append_entry(&mut self, path: &BStr, entry: &Entry<'_>) -> Result<(), Error> {
         self.entries += 1;
         if self.entries > MOST_ENTRIES {
             return Err(too_large("the number of files", &MOST_ENTRIES));
@@ -234,8 +236,9 @@ fn fits(field: &mut [u8; 100], name: &[u8]) -> bool {
     name.len() <= field.len()
 }
 
-/// Why a name of a tree's entry is refused, where it is: it would leave the tree, or be a repository.
-fn hostile(name: &[u8]) -> Option<&'static str> {
+/// Why a name of a tree's entry is refused, where it is: it would leave the tree, or be a
+/// repository.
+fn name_fault(name: &[u8]) -> Option<&'static str> {
     match name {
         b"" => Some("has an empty name"),
         b"." | b".." => Some("leads out of its folder"),
@@ -249,11 +252,11 @@ fn hostile(name: &[u8]) -> Option<&'static str> {
 }
 
 fn refused(path: &[u8], reason: &'static str) -> Error {
-    let path = shown(path);
+    let path = printable_path(path);
     Error::Hostile { path, reason }
 }
 
-fn shown(path: &[u8]) -> String {
+fn printable_path(path: &[u8]) -> String {
     foreign_text::printable(&path.to_str_lossy(), 200)
 }
 

@@ -19,12 +19,13 @@ const CHUNKS_WAITING: usize = 4;
 pub(super) struct LayerFailure(Arc<Mutex<Option<Error>>>);
 
 impl LayerFailure {
-    pub(super) fn told(&self) -> Option<Error> {
+    pub(super) fn take(&self) -> Option<Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// A layer as a stream, made in another thread as fast as it is taken. Why it ends too early is put into `failure`.
+/// A layer as a stream, made in another thread as fast as it is taken. Why it ends too early is put
+/// into `failure`.
 pub(super) fn stream(
     objects: Arc<dyn Objects + Send + Sync>,
     contents: Contents,

@@ -41,7 +41,8 @@ impl Listing {
 }
 
 impl Descriptor {
-    /// Whether it is an image. Attestations are listed beside the images of an index, as of an unknown platform.
+    /// Whether it is an image. Attestations are listed beside the images of an index, as of an
+    /// unknown platform.
     pub(super) fn is_image(&self) -> bool {
         self.platform
             .as_ref()

@@ -21,13 +21,13 @@ pub struct Pushed {
 }
 
 impl Registry {
-    /// Pushes a source image under a tag, sending only what the registry lacks. A tag that is there with other content
-    /// is not moved.
+    /// Pushes a source image under a tag, sending only what the registry lacks. A tag that is there
+    /// with other content is not moved.
     ///
     /// # Errors
     ///
-    /// [`Error::Reference`], [`Error::TagTaken`], [`Error::Authentication`], [`Error::Unavailable`] after the last attempt,
-    /// [`Error::Refused`], and whatever keeps the layer from being read.
+    /// [`Error::Reference`], [`Error::TagTaken`], [`Error::Authentication`], [`Error::Unavailable`]
+    /// after the last attempt, [`Error::Refused`], and whatever keeps the layer from being read.
     pub async fn push(
         &self,
         target: &ImageReference,
@@ -45,7 +45,7 @@ impl Registry {
             existed,
         };
         match self
-            .retried(|| repository.manifest_digest(ManifestName::from(target)))
+            .with_retries(|| repository.manifest_digest(ManifestName::from(target)))
             .await?
         {
             Some(found) if found == *image.digest() => return Ok(pushed(true)),
@@ -65,19 +65,19 @@ impl Registry {
         };
         let failure = LayerFailure::default();
         let content = || stream(Arc::clone(&objects), contents.clone(), failure.clone());
-        self.retried(|| async {
+        self.with_retries(|| async {
             if repository.has_blob(layer).await? {
                 return Ok(());
             }
             let uploaded = repository.upload(&blob, content).await;
             // Why the stream ended too early is better known here.
-            failure.told().map_or(uploaded, Err)
+            failure.take().map_or(uploaded, Err)
         })
         .await?;
         self.ensure_blob(repository, &image.config, "the configuration")
             .await?;
         let manifest = &image.manifest.bytes;
-        self.retried(|| repository.put_manifest(ManifestName::from(target), MANIFEST, manifest.clone()))
+        self.with_retries(|| repository.put_manifest(ManifestName::from(target), MANIFEST, manifest.clone()))
             .await?;
         Ok(pushed(false))
     }
@@ -95,7 +95,7 @@ impl Registry {
             what,
         };
         let whole = || futures::stream::iter([Ok(blob.bytes.clone())]);
-        self.retried(|| async {
+        self.with_retries(|| async {
             if repository.has_blob(&blob.digest).await? {
                 return Ok(());
             }

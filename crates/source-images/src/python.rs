@@ -1,11 +1,13 @@
 //! Version files for Python packages that take their version from Git.
 //!
-//! There is no `.git` in a source image. pbr and setuptools-scm then look for a `PKG-INFO` beside `setup.cfg` or
-//! `pyproject.toml`, as it is in every sdist: pbr takes its version where the name is the package's own
-//! (`pbr.packaging._get_version_from_pkg_metadata`), setuptools-scm takes it as it is (`parse_pkginfo`).
+//! There is no `.git` in a source image. pbr and setuptools-scm then look for a `PKG-INFO` beside
+//! `setup.cfg` or `pyproject.toml`, as it is in every sdist: pbr takes its version where the name
+//! is the package's own (`pbr.packaging._get_version_from_pkg_metadata`), setuptools-scm takes it
+//! as it is (`parse_pkginfo`).
 //!
-//! Both also ask Git which files belong to the package, and without it leave most of them out in silence. setuptools
-//! then takes those that `NAME.egg-info/SOURCES.txt` lists, which is in every sdist too.
+//! Both also ask Git which files belong to the package, and without it leave most of them out in
+//! silence. setuptools then takes those that `NAME.egg-info/SOURCES.txt` lists, which is in every
+//! sdist too.
 
 use std::str::FromStr;
 
@@ -39,34 +41,34 @@ pub enum VersionFile {
     },
 }
 
-/// The name of the Python distribution that a tree is the source of, where it says so by itself: in `pyproject.toml`, `setup.cfg` or
-/// `PKG-INFO`.
+/// The name of the Python distribution that a tree is the source of, where it says so by itself: in
+/// `pyproject.toml`, `setup.cfg` or `PKG-INFO`.
 ///
 /// # Errors
 ///
 /// Where the tree cannot be read.
-pub fn distribution(objects: &dyn Objects, tree: Oid) -> Result<Option<String>, Error> {
+pub fn distribution_name(objects: &dyn Objects, tree: Oid) -> Result<Option<String>, Error> {
     let root = objects.tree(tree)?;
-    let name = declared(objects, &root)?;
+    let name = declared_name(objects, &root)?;
     if name.is_some() {
         return Ok(name);
     }
     let has = |name: &str| root.iter().find(|entry| entry.name == name.as_bytes());
     Ok(
-        match text(objects, has("pyproject.toml"))?.and_then(|text| name_for_poetry(&text)) {
+        match read_text(objects, has("pyproject.toml"))?.and_then(|text| name_for_poetry(&text)) {
             Some(name) => Some(name),
-            None => text(objects, has(PKG_INFO))?.and_then(|text| name_in_pkg_info(&text)),
+            None => read_text(objects, has(PKG_INFO))?.and_then(|text| name_in_pkg_info(&text)),
         },
     )
 }
 
 /// The name that a package's own configuration gives it.
-fn declared(objects: &dyn Objects, root: &[TreeEntry]) -> Result<Option<String>, ObjectError> {
+fn declared_name(objects: &dyn Objects, root: &[TreeEntry]) -> Result<Option<String>, ObjectError> {
     let has = |name: &str| root.iter().find(|entry| entry.name == name.as_bytes());
     Ok(
-        match text(objects, has("pyproject.toml"))?.and_then(|text| name_in_pyproject(&text)) {
+        match read_text(objects, has("pyproject.toml"))?.and_then(|text| name_in_pyproject(&text)) {
             Some(name) => Some(name),
-            None => text(objects, has("setup.cfg"))?.and_then(|text| name_in_setup_cfg(&text)),
+            None => read_text(objects, has("setup.cfg"))?.and_then(|text| name_in_setup_cfg(&text)),
         },
     )
 }
@@ -85,7 +87,7 @@ pub fn version_file(
     if root.iter().any(|entry| entry.name == PKG_INFO.as_bytes()) {
         return Ok(VersionFile::NotNeeded);
     }
-    Ok(match (declared(objects, &root)?, version) {
+    Ok(match (declared_name(objects, &root)?, version) {
         (None, _) => VersionFile::NotNeeded,
         (Some(package), None) => VersionFile::Unknown { package },
         (Some(package), Some(version)) => {
@@ -116,7 +118,7 @@ pub fn version_file(
 fn asks_git(objects: &dyn Objects, root: &[TreeEntry]) -> Result<bool, ObjectError> {
     for name in ["pyproject.toml", "setup.cfg", "setup.py"] {
         let entry = root.iter().find(|entry| entry.name == name.as_bytes());
-        if let Some(text) = text(objects, entry)?
+        if let Some(text) = read_text(objects, entry)?
             && ["pbr", "setuptools_scm", "setuptools-scm"]
                 .iter()
                 .any(|tool| text.contains(tool))
@@ -127,7 +129,8 @@ fn asks_git(objects: &dyn Objects, root: &[TreeEntry]) -> Result<bool, ObjectErr
     Ok(false)
 }
 
-/// The name of a package as setuptools writes it in the names of folders (`safe_name`, `to_filename`).
+/// The name of a package as setuptools writes it in the names of folders (`safe_name`,
+/// `to_filename`).
 fn folder_name(package: &str) -> String {
     let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '.';
     package
@@ -176,13 +179,13 @@ impl FileList<'_> {
     }
 }
 
-/// The version of a component: as it is told (PEP 440), else the one that its tag names. A branch is no version, though
-/// `stable/2025.2` looks like one.
+/// The version of a component: as it is told (PEP 440), else the one that its tag names. A branch
+/// is no version, though `stable/2025.2` looks like one.
 ///
 /// # Errors
 ///
 /// What was told, where it is no version.
-pub fn version<'a>(told: Option<&'a str>, tag: Option<&str>) -> Result<Option<Version>, &'a str> {
+pub fn component_version<'a>(told: Option<&'a str>, tag: Option<&str>) -> Result<Option<Version>, &'a str> {
     match told {
         Some(text) => text.parse().map(Some).map_err(|_| text),
         None => Ok(tag.and_then(version_of_tag)),
@@ -196,7 +199,7 @@ pub fn version_of_tag(tag: &str) -> Option<Version> {
     Version::from_str(tag.strip_prefix('v').unwrap_or(tag)).ok()
 }
 
-fn text(objects: &dyn Objects, entry: Option<&TreeEntry>) -> Result<Option<String>, ObjectError> {
+fn read_text(objects: &dyn Objects, entry: Option<&TreeEntry>) -> Result<Option<String>, ObjectError> {
     let Some(entry) = entry.filter(|entry| matches!(entry.mode, EntryMode::Regular | EntryMode::Executable))
     else {
         return Ok(None);
@@ -210,19 +213,19 @@ fn text(objects: &dyn Objects, entry: Option<&TreeEntry>) -> Result<Option<Strin
 /// `[project] name` (PEP 621).
 fn name_in_pyproject(text: &str) -> Option<String> {
     let document: toml::Table = text.parse().ok()?;
-    plain(document.get("project")?.get("name")?.as_str()?)
+    header_safe_name(document.get("project")?.get("name")?.as_str()?)
 }
 
 /// `[tool.poetry] name`: Poetry's own from before there was the other.
 fn name_for_poetry(text: &str) -> Option<String> {
     let document: toml::Table = text.parse().ok()?;
-    plain(document.get("tool")?.get("poetry")?.get("name")?.as_str()?)
+    header_safe_name(document.get("tool")?.get("poetry")?.get("name")?.as_str()?)
 }
 
 /// The header `Name` of core metadata, which end at the first empty line.
 fn name_in_pkg_info(text: &str) -> Option<String> {
     let mut headers = text.lines().take_while(|line| !line.is_empty());
-    plain(headers.find_map(|line| line.strip_prefix("Name:"))?)
+    header_safe_name(headers.find_map(|line| line.strip_prefix("Name:"))?)
 }
 
 /// `[metadata] name`.
@@ -230,11 +233,11 @@ fn name_in_setup_cfg(text: &str) -> Option<String> {
     let mut document = Ini::new();
     document.set_multiline(true);
     document.read(text.to_owned()).ok()?;
-    plain(&document.get("metadata", "name")?)
+    header_safe_name(&document.get("metadata", "name")?)
 }
 
 /// A name that can stand in a header.
-fn plain(name: &str) -> Option<String> {
+fn header_safe_name(name: &str) -> Option<String> {
     let name = name.trim();
     pep508_rs::PackageName::from_str(name).ok()?;
     Some(name.to_owned())

@@ -32,13 +32,13 @@ pub struct Installed {
     pub distributions: Vec<Distribution>,
 }
 
-/// What was found in layers, by the layers from the first on: images with the same base read it once, and a look that
-/// was given up goes on from there.
+/// What was found in layers, by the layers from the first on: images with the same base read it
+/// once, and a look that was given up goes on from there.
 #[derive(Debug, Default)]
-pub struct Layers(Mutex<Remembered>);
+pub struct Layers(Mutex<RememberedLayers>);
 
 #[derive(Debug, Default)]
-struct Remembered {
+struct RememberedLayers {
     files: HashMap<Digest, Arc<Files>>,
     weight: usize,
 }
@@ -53,7 +53,7 @@ impl Layers {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let weight = files.weight() + 256;
         if remembered.weight + weight > MOST_REMEMBERED {
-            *remembered = Remembered::default();
+            *remembered = RememberedLayers::default();
         }
         if remembered.files.insert(chain, Arc::clone(files)).is_none() {
             remembered.weight += weight;
@@ -67,15 +67,19 @@ impl Registry {
     /// # Errors
     ///
     /// [`Error::Unreadable`] where it is no image that can be read; those of the registry.
-    pub async fn installed(&self, target: &ImageReference, layers: &Layers) -> Result<Vec<Installed>, Error> {
+    pub async fn installed_distributions(
+        &self,
+        target: &ImageReference,
+        layers: &Layers,
+    ) -> Result<Vec<Installed>, Error> {
         let repository = self.repository(target, Access::Pull);
         let found = self
-            .retried(|| repository.manifest(ManifestName::from(target)))
+            .with_retries(|| repository.manifest(ManifestName::from(target)))
             .await?;
         let found = found.ok_or_else(|| unreadable(target, "the registry does not have it"))?;
-        let listing = read(&found, target)?;
+        let listing = read_listing(&found, target)?;
         let Some(mut listed) = listing.manifests else {
-            let distributions = self.distributions(repository, listing, layers).await?;
+            let distributions = self.distributions_in_layers(repository, listing, layers).await?;
             return Ok(vec![Installed {
                 platform: None,
                 distributions,
@@ -89,12 +93,14 @@ impl Registry {
         let mut found = Vec::new();
         for descriptor in listed {
             // An index may name platforms that were not copied with it.
-            let one = self.retried(|| repository.listed(&descriptor.digest)).await?;
+            let one = self
+                .with_retries(|| repository.listed_manifest(&descriptor.digest))
+                .await?;
             let Some(one) = one else { continue };
-            let listing = read(&one, target)?;
+            let listing = read_listing(&one, target)?;
             found.push(Installed {
                 platform: Some(descriptor.platform_name()),
-                distributions: self.distributions(repository, listing, layers).await?,
+                distributions: self.distributions_in_layers(repository, listing, layers).await?,
             });
         }
         if found.is_empty() {
@@ -103,7 +109,7 @@ impl Registry {
         Ok(found)
     }
 
-    async fn distributions(
+    async fn distributions_in_layers(
         &self,
         repository: Repository<'_>,
         listing: Listing,
@@ -131,7 +137,7 @@ impl Registry {
             }
             let lower = files;
             files = Arc::new(
-                self.retried(|| layer(repository, &digest, Arc::clone(&lower)))
+                self.with_retries(|| scan_layer(repository, &digest, Arc::clone(&lower)))
                     .await?,
             );
             layers.put(chain.clone(), &files);
@@ -141,11 +147,11 @@ impl Registry {
 }
 
 /// Lays one layer over what lower ones have, while it comes in.
-async fn layer(repository: Repository<'_>, digest: &Digest, lower: Arc<Files>) -> Result<Files, Error> {
+async fn scan_layer(repository: Repository<'_>, digest: &Digest, lower: Arc<Files>) -> Result<Files, Error> {
     let mut blob = repository.blob(digest, &format!("layer {digest}")).await?;
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
     let scan = tokio::task::spawn_blocking(move || {
-        lower.over(Incoming {
+        lower.with_layer(Incoming {
             receiver,
             chunk: Bytes::new(),
         })
@@ -174,7 +180,7 @@ async fn layer(repository: Repository<'_>, digest: &Digest, lower: Arc<Files>) -
     }
 }
 
-fn read(manifest: &Manifest, image: &ImageReference) -> Result<Listing, Error> {
+fn read_listing(manifest: &Manifest, image: &ImageReference) -> Result<Listing, Error> {
     Listing::read(manifest).map_err(|_| unreadable(image, "its manifest is none"))
 }
 

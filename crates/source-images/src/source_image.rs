@@ -1,6 +1,8 @@
-//! The images that a build takes as its contexts: the patched source, the constraints, the folder with the Dockerfile.
+//! The images that a build takes as its contexts: the patched source, the constraints, the folder
+//! with the Dockerfile.
 //!
-//! What is published and what is only planned are described here alike, so that both have the same digests.
+//! What is published and what is only planned are described here alike, so that both have the same
+//! digests.
 
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use pep440_rs::Version;
 use super::Error;
 use super::image::{About, Image};
 use super::layer::{self, Contents, File};
-use super::python::{VersionFile, distribution, version_file};
+use super::python::{VersionFile, distribution_name, version_file};
 use super::{Pushed, Registry};
 
 /// The file in the context that holds the constraints, by the name that builds mount it under.
@@ -76,7 +78,7 @@ impl SourceImage {
 /// # Errors
 ///
 /// Where the tree cannot be read or is refused.
-pub fn patched(
+pub fn describe_patched_tree(
     repository: &ImageReference,
     base: Arc<dyn Objects + Send + Sync>,
     series: &Series,
@@ -97,8 +99,9 @@ pub fn patched(
         tree: Some(tree.to_string()),
         ..about
     };
-    let distribution = distribution(&objects, tree)?;
-    // The tree and what is said of it: another revision with the same tree is another image with the same layer.
+    let distribution = distribution_name(&objects, tree)?;
+    // The tree and what is said of it: another revision with the same tree is another image with
+    // the same layer.
     let prefix = format!("tree-{tree}-");
     Ok(SourceImage {
         distribution,
@@ -111,7 +114,7 @@ pub fn patched(
 /// # Errors
 ///
 /// Where the file is too large.
-pub fn constraints(
+pub fn describe_constraints(
     repository: &ImageReference,
     component: &str,
     release: &str,
@@ -138,7 +141,7 @@ pub fn constraints(
 /// # Errors
 ///
 /// Where the folder cannot be read or is refused.
-pub fn dockerfile(
+pub fn describe_folder(
     repository: &ImageReference,
     contents: Contents,
     objects: Arc<dyn Objects + Send + Sync>,

@@ -13,42 +13,46 @@ impl Registry {
     /// As for [`Registry::push`].
     pub async fn digest(&self, target: &ImageReference) -> Result<Option<Digest>, Error> {
         let repository = self.repository(target, Access::Pull);
-        self.retried(|| repository.manifest_digest(ManifestName::from(target)))
+        self.with_retries(|| repository.manifest_digest(ManifestName::from(target)))
             .await
     }
 
-    /// Moves tags to an image of the same repository, given by its digest. Tags that stand for it already are left alone.
+    /// Moves tags to an image of the same repository, given by its digest. Tags that stand for it
+    /// already are left alone.
     ///
     /// # Errors
     ///
-    /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there, or is no manifest.
+    /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there, or is no
+    /// manifest.
     pub async fn tag(&self, target: &ImageReference, tags: &[String]) -> Result<(), Error> {
         for tag in tags {
             let moved = target.with_tag(tag)?;
             let repository = self.repository(&moved, Access::Push);
             let found = self
-                .retried(|| repository.manifest_digest(ManifestName::from(&moved)))
+                .with_retries(|| repository.manifest_digest(ManifestName::from(&moved)))
                 .await?;
             if found.as_ref() != target.digest() {
-                self.point(&moved, target).await?;
+                self.point_tag(&moved, target).await?;
             }
         }
         Ok(())
     }
 
-    /// Adds a tag to an image of the same repository, given by its digest. A tag that stands for another image is not moved.
+    /// Adds a tag to an image of the same repository, given by its digest. A tag that stands for
+    /// another image is not moved.
     ///
     /// # Errors
     ///
-    /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there, or is no manifest.
+    /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there, or is no
+    /// manifest.
     pub async fn add_tag(&self, target: &ImageReference, tag: &str) -> Result<(), Error> {
         let added = target.with_tag(tag)?;
         let repository = self.repository(&added, Access::Push);
         match self
-            .retried(|| repository.manifest_digest(ManifestName::from(&added)))
+            .with_retries(|| repository.manifest_digest(ManifestName::from(&added)))
             .await?
         {
-            None => self.point(&added, target).await,
+            None => self.point_tag(&added, target).await,
             Some(found) if Some(&found) == target.digest() => Ok(()),
             Some(found) => Err(Error::TagTaken {
                 reference: added.to_string(),
@@ -58,14 +62,14 @@ impl Registry {
     }
 
     /// Lets a tag stand for an image. Only what is a manifest or an index is put there.
-    async fn point(&self, tag: &ImageReference, target: &ImageReference) -> Result<(), Error> {
+    async fn point_tag(&self, tag: &ImageReference, target: &ImageReference) -> Result<(), Error> {
         let repository = self.repository(target, Access::Push);
-        self.retried(|| async {
+        self.with_retries(|| async {
             let found = repository.manifest(ManifestName::from(target)).await?;
-            let manifest = found.ok_or_else(|| lacking(target, "a tag for it"))?;
+            let manifest = found.ok_or_else(|| missing_image(target, "a tag for it"))?;
             let (media_type, _) = manifest
                 .media_type()
-                .map_err(|reason| refused(target, "a tag for it", reason))?;
+                .map_err(|reason| refused_error(target, "a tag for it", reason))?;
             repository
                 .put_manifest(ManifestName::from(tag), media_type, manifest.bytes)
                 .await
@@ -76,11 +80,11 @@ impl Registry {
 }
 
 /// An image that has to be there is not.
-pub(super) fn lacking(target: &ImageReference, what: &str) -> Error {
-    refused(target, what, "there is no such image")
+pub(super) fn missing_image(target: &ImageReference, what: &str) -> Error {
+    refused_error(target, what, "there is no such image")
 }
 
-pub(super) fn refused(target: &ImageReference, what: &str, reason: &str) -> Error {
+pub(super) fn refused_error(target: &ImageReference, what: &str, reason: &str) -> Error {
     Error::Refused {
         registry: target.registry().to_owned(),
         what: what.to_owned(),

@@ -27,7 +27,7 @@ use crate::plan::patches::{ENDING, of_config_map, of_spec};
 use crate::plan::report;
 use crate::publish::image::{About, PatchId};
 use crate::publish::layer::{Contents, File};
-use crate::publish::python::version;
+use crate::publish::python::component_version;
 use crate::publish::source_image::{self, SourceImage};
 use crate::publish::{self};
 use crate::source::{self, FileLimits, RefSpec};
@@ -256,7 +256,7 @@ impl Planner<'_> {
         let revision = &given.upstream.revision;
         let commit = revision.commit().to_string();
         let ref_ = revision.name().unwrap_or(&commit);
-        let version = version(build.source.version.as_deref(), revision.tag()).map_err(|told| {
+        let version = component_version(build.source.version.as_deref(), revision.tag()).map_err(|told| {
             Error::Usage(format!("build.source.version: {told:?} is no version (PEP 440)"))
         })?;
         let version_text = version.as_ref().map(ToString::to_string);
@@ -274,7 +274,8 @@ impl Planner<'_> {
                 .collect(),
         };
         let objects = given.upstream.held.objects();
-        let source = source_image::patched(repository, objects, given.series, version.as_ref(), about)?;
+        let source =
+            source_image::describe_patched_tree(repository, objects, given.series, version.as_ref(), about)?;
         let source_reference = source.reference().to_string();
         let own = source.distribution.clone();
         planned.images.push(source);
@@ -312,7 +313,7 @@ impl Planner<'_> {
             args: &args,
         })?;
         if let Some(text) = contexts.constraints.take() {
-            let image = source_image::constraints(repository, CONSTRAINTS, release, text)?;
+            let image = source_image::describe_constraints(repository, CONSTRAINTS, release, text)?;
             contexts
                 .images
                 .insert(CONSTRAINTS.to_owned(), image.reference().to_string());
@@ -405,7 +406,11 @@ impl Planner<'_> {
                 tree: Some(folder.map_err(|error| Error::Usage(format!("build.dockerfile: {error}")))?),
                 files: Vec::new(),
             };
-            return Ok(source_image::dockerfile(repository, contents, held.objects())?);
+            return Ok(source_image::describe_folder(
+                repository,
+                contents,
+                held.objects(),
+            )?);
         }
         let files = if let Some(reference) = &from.config_map {
             let data = self.manifest.config_map(&reference.name)?;
@@ -429,7 +434,7 @@ impl Planner<'_> {
             }]
         };
         let contents = Contents { tree: None, files };
-        Ok(source_image::dockerfile(
+        Ok(source_image::describe_folder(
             repository,
             contents,
             Arc::new(MemoryStore::new()),

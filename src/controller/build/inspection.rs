@@ -51,7 +51,7 @@ pub async fn look(
     let what = "looking into the image";
     let looked = Box::pin(async {
         // What cannot be read is no failure of the registry's.
-        match registry.installed(&by_digest, layers).await {
+        match registry.installed_distributions(&by_digest, layers).await {
             Err(error @ publish::Error::Unreadable { .. }) => Ok(Err(error)),
             other => other.map(Ok),
         }

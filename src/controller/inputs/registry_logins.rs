@@ -19,7 +19,7 @@ use crate::api::build::{Build, CloudProvider};
 use crate::api::common::ServiceAccountName;
 use crate::api::reason::{self, condition};
 use crate::api::{PatchSet, PatchSetStatus};
-use crate::clouds::{self, CloudRegistry, Identity, LoginSecret, RegistryLogin};
+use crate::clouds::{self, CloudIdentity, CloudRegistry, LoginSecret, RegistryLogin};
 use crate::controller::context::failures::of_rest;
 use crate::controller::context::service_account::service_account;
 use crate::controller::context::{Budget, Context};
@@ -163,7 +163,7 @@ struct Account {
     namespace: String,
     name: String,
     uid: String,
-    identity: Identity,
+    identity: CloudIdentity,
 }
 
 impl Account {
@@ -193,7 +193,7 @@ impl Account {
                 format!("{shown} does not exist: create it, or name another by build.serviceAccountName");
             Failure::retried(Step::Build, reason::REFERENCE_NOT_FOUND, message)
         })?;
-        let identity = Identity::read(provider, found.annotations()).map_err(|error| {
+        let identity = CloudIdentity::read(provider, found.annotations()).map_err(|error| {
             let message = format!("{shown}: {error}");
             Failure::retried(Step::Build, reason::INVALID_REFERENCE, message)
         })?;
@@ -234,7 +234,8 @@ impl Account {
         let got_at = Instant::now();
         let token = self.token(context).await?;
         let session = format!("patchset.{}.{}", self.namespace, self.name);
-        let login = clouds::exchange(&context.requests(), &registry, &self.identity, &token, &session).await;
+        let login =
+            clouds::exchange_token(&context.requests(), &registry, &self.identity, &token, &session).await;
         let login = login.map_err(|error| {
             let failure = of_rest(Step::Build, reason::AUTHENTICATION_FAILED, &error);
             let message = format!("{shown}, for {host}: {}", failure.message);

@@ -28,7 +28,7 @@ use crate::plan::patch_set::{Built, Pending, is_planned, results_are_current};
 use crate::plan::{self, Failure, Step};
 use crate::publish::image::{About, PatchId};
 use crate::publish::layer::Contents;
-use crate::publish::python::version;
+use crate::publish::python::component_version;
 use crate::publish::source_image::{self, SourceImage};
 use crate::publish::{Registry, TimedStore};
 
@@ -139,14 +139,15 @@ impl Publisher<'_> {
                 plan::contexts::arguments(&from.path, &bytes, &turn.object.spec.component.0)?
             }
         };
-        let version =
-            version(build.source.version.as_deref(), resolved.revision().tag()).map_err(|told| {
+        let version = component_version(build.source.version.as_deref(), resolved.revision().tag()).map_err(
+            |told| {
                 Failure::stalled(
                     Step::Build,
                     reason::INVALID_SPEC,
                     format!("build.source.version: {told:?} is no version (PEP 440)"),
                 )
-            })?;
+            },
+        )?;
         let source = self.source(series, version.as_ref()).await?;
         let (component, release) = (&turn.object.spec.component.0, &turn.object.spec.release.0);
         let distributions = distributions(component, source.distribution.as_ref(), self.ingredients);
@@ -159,7 +160,7 @@ impl Publisher<'_> {
             Some(folder) => Some(self.dockerfile(folder.clone()).await?),
         };
         if let Some(text) = contexts.constraints.take() {
-            let image = source_image::constraints(&self.repository, CONSTRAINTS, release, text);
+            let image = source_image::describe_constraints(&self.repository, CONSTRAINTS, release, text);
             let image = image.map_err(|error| of_registry(&error))?;
             let pushed = Box::pin(image.push(self.registry));
             let pushed = in_time(turn.budget, "publishing the constraints", pushed).await?;
@@ -220,7 +221,7 @@ impl Publisher<'_> {
             let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
             let tree = Arc::new(TimedStore::new(snapshot, deadline));
             let applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
-            Ok(source_image::patched(
+            Ok(source_image::describe_patched_tree(
                 &repository,
                 tree,
                 &applied,
@@ -257,7 +258,7 @@ impl Publisher<'_> {
     async fn dockerfile(&self, folder: Folder) -> Result<String, Failure> {
         let repository = self.repository.clone();
         let made = match folder {
-            Folder::Given(files) => source_image::dockerfile(
+            Folder::Given(files) => source_image::describe_folder(
                 &repository,
                 Contents { tree: None, files },
                 Arc::new(MemoryStore::new()),
@@ -274,7 +275,7 @@ impl Publisher<'_> {
                         tree: Some(snapshot.folder(&path)?),
                         files: Vec::new(),
                     };
-                    Ok(source_image::dockerfile(
+                    Ok(source_image::describe_folder(
                         &repository,
                         contents,
                         Arc::new(TimedStore::new(snapshot, deadline)),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::clouds::{Identity, RegistryLogin};
+use crate::clouds::{CloudIdentity, RegistryLogin};
 
 /// The most logins that are kept, of all namespaces and of one.
 const MOST: usize = 2048;
@@ -20,7 +20,7 @@ pub struct LoginKey {
     pub namespace: String,
     pub account_uid: String,
     /// With the cloud.
-    pub identity: Identity,
+    pub identity: CloudIdentity,
     pub registry: String,
 }
 
@@ -73,7 +73,7 @@ mod tests {
         LoginKey {
             namespace: namespace.to_owned(),
             account_uid: "1".to_owned(),
-            identity: Identity::Aws {
+            identity: CloudIdentity::Aws {
                 role: number.to_string(),
             },
             registry: "r".to_owned(),

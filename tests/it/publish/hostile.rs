@@ -425,7 +425,7 @@ async fn no_digest_is_believed() {
     }
     let reference = format!("{}/a:2", registry.host);
     let error = client
-        .installed(&image_reference(&reference), &Layers::default())
+        .installed_distributions(&image_reference(&reference), &Layers::default())
         .await
         .unwrap_err();
     assert!(

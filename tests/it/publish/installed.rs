@@ -36,7 +36,7 @@ async fn layers_lie_over_each_other_and_are_read_once() {
     let (client, layers) = (client(&registry), Layers::default());
     let reference = format!("{}/image@{patched}", registry.host);
     let found = client
-        .installed(&image_reference(&reference), &layers)
+        .installed_distributions(&image_reference(&reference), &layers)
         .await
         .unwrap();
     assert_eq!(found.len(), 1);
@@ -49,11 +49,14 @@ async fn layers_lie_over_each_other_and_are_read_once() {
     assert_eq!(before, 3);
     let other = repository.image(None, "y", vec![base]).await;
     let other = format!("{}/image@{other}", registry.host);
-    let stock = client.installed(&image_reference(&other), &layers).await.unwrap();
+    let stock = client
+        .installed_distributions(&image_reference(&other), &layers)
+        .await
+        .unwrap();
     assert_eq!(told(&stock[0]), [("os_traits".to_owned(), Origin::Index)]);
     assert_eq!(
         client
-            .installed(&image_reference(&reference), &layers)
+            .installed_distributions(&image_reference(&reference), &layers)
             .await
             .unwrap(),
         found
@@ -86,7 +89,7 @@ async fn each_platform_that_is_there_is_read() {
     repository.delete(entries[2]["digest"].as_str().unwrap()).await;
     let reference = format!("{}/index@{digest}", registry.host);
     let found = client(&registry)
-        .installed(&image_reference(&reference), &Layers::default())
+        .installed_distributions(&image_reference(&reference), &Layers::default())
         .await
         .unwrap();
     let all: Vec<(Option<&str>, Origin)> = found
@@ -130,7 +133,7 @@ async fn what_cannot_be_read_is_told_and_ends() {
         let digest = repository.image(None, "x", vec![layer]).await;
         let reference = format!("{}/hostile@{digest}", registry.host);
         let refused = client
-            .installed(&image_reference(&reference), &Layers::default())
+            .installed_distributions(&image_reference(&reference), &Layers::default())
             .await;
         let error = refused.unwrap_err();
         assert!(matches!(error, Error::Unreadable { .. }), "{error:?}");
@@ -139,7 +142,7 @@ async fn what_cannot_be_read_is_told_and_ends() {
     }
     let missing = format!("{}/hostile@sha256:{}", registry.host, "0".repeat(64));
     let error = client
-        .installed(&image_reference(&missing), &Layers::default())
+        .installed_distributions(&image_reference(&missing), &Layers::default())
         .await
         .unwrap_err();
     assert!(error.to_string().contains("does not have it"), "{error}");

@@ -108,7 +108,7 @@ async fn read_long_names() {
         let image = registry.image("a", None, "x", &layer);
         let reference = format!("{}/a@{image}", registry.host);
         let read = client(&registry.host)
-            .installed(&super::image_reference(&reference), &Layers::default())
+            .installed_distributions(&super::image_reference(&reference), &Layers::default())
             .await;
         let error = read.unwrap_err();
         assert!(matches!(error, Error::Unreadable { .. }), "{error}");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use axum::http::Method;
-use patchset::publish::source_image::{SourceImage, constraints};
+use patchset::publish::source_image::{SourceImage, describe_constraints};
 use patchset::publish::{Credentials, Error, Registry as Client, RegistryConfig};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -107,7 +107,7 @@ impl Stage {
     /// A source image whose layer is not small.
     fn image(&self, line: &str) -> SourceImage {
         let repository = image_reference(&format!("{}/{REPOSITORY}", self.registry.host));
-        constraints(&repository, "demo", "1", line.repeat(30_000)).unwrap()
+        describe_constraints(&repository, "demo", "1", line.repeat(30_000)).unwrap()
     }
 
     /// How many requests changed something.

@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::http::Method;
 use patchset::patch::{ObjectError, Objects, Oid, TreeEntry};
 use patchset::publish::layer::Contents;
-use patchset::publish::source_image::{SourceImage, constraints, dockerfile};
+use patchset::publish::source_image::{SourceImage, describe_constraints, describe_folder};
 use patchset::publish::{Credentials, Error, Registry as Client, RegistryConfig};
 use patchset::source::folder::Folder;
 use rstest::rstest;
@@ -38,7 +38,7 @@ fn patient(host: &str) -> Client {
 
 /// An image with a layer of a little more than this many bytes.
 fn image(host: &str, size: usize) -> SourceImage {
-    constraints(
+    describe_constraints(
         &image_reference(&format!("{host}/a")),
         "demo",
         "1",
@@ -215,7 +215,7 @@ fn of_objects(host: &str, tree: Oid, objects: Arc<dyn Objects + Send + Sync>) ->
         tree: Some(tree),
         files: Vec::new(),
     };
-    dockerfile(&image_reference(&format!("{host}/a")), contents, objects).unwrap()
+    describe_folder(&image_reference(&format!("{host}/a")), contents, objects).unwrap()
 }
 
 /// A real registry behind a line.

@@ -31,8 +31,8 @@ impl Blob<'_> {
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         let patience = self.repository.registry.config.timeout;
         let chunk = match tokio::time::timeout(patience, self.answer.response.chunk()).await {
-            Ok(chunk) => chunk.map_err(|error| self.repository.unreached(LOOK, &error))?,
-            Err(_) => return Err(self.repository.silent(&self.name)),
+            Ok(chunk) => chunk.map_err(|error| self.repository.connection_error(LOOK, &error))?,
+            Err(_) => return Err(self.repository.timeout_error(&self.name)),
         };
         if let Some(bytes) = &chunk {
             if let Some(hasher) = &mut self.hasher {
@@ -42,7 +42,7 @@ impl Blob<'_> {
             && hasher.finish() != self.digest
         {
             let reason = format!("{} is another than its digest says", self.name);
-            return Err(self.repository.refused(LOOK, &reason));
+            return Err(self.repository.refused_error(LOOK, &reason));
         }
         Ok(chunk)
     }
@@ -66,8 +66,8 @@ impl<'a> Repository<'a> {
         }
     }
 
-    /// Begins to read a blob, which messages call by a name. Many registries keep blobs at another host, which gets no
-    /// login.
+    /// Begins to read a blob, which messages call by a name. Many registries keep blobs at another
+    /// host, which gets no login.
     pub(crate) async fn blob(&self, digest: &Digest, name: &str) -> Result<Blob<'a>, Error> {
         let mut request = Outgoing::new(Method::GET, self.url(&format!("blobs/{digest}"))?, LOOK);
         request.elsewhere = Elsewhere::OverHttps;

@@ -10,7 +10,8 @@ const LONGEST: usize = 16 << 10;
 pub(super) enum Challenge {
     /// The login itself (RFC 7617).
     Basic,
-    /// A token (RFC 6750), which another server gives: distribution's "Token Authentication Specification".
+    /// A token (RFC 6750), which another server gives: distribution's "Token Authentication
+    /// Specification".
     Bearer {
         /// The token server's address.
         realm: String,
@@ -19,13 +20,13 @@ pub(super) enum Challenge {
     },
 }
 
-/// Returns what an answer asks for: a token where it takes one, else the login; `None` where it asks for nothing that
-/// is known.
+/// Returns what an answer asks for: a token where it takes one, else the login; `None` where it
+/// asks for nothing that is known.
 pub(super) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     let mut asked = Vec::new();
     for value in headers.get_all(WWW_AUTHENTICATE) {
         if let Ok(text) = value.to_str() {
-            read(text.get(..LONGEST).unwrap_or(text), &mut asked);
+            read_challenges(text.get(..LONGEST).unwrap_or(text), &mut asked);
         }
     }
     let bearer = asked.iter().find(|one| one.is("bearer")).and_then(|one| {
@@ -42,12 +43,12 @@ pub(super) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     })
 }
 
-struct Asked<'a> {
+struct OfferedScheme<'a> {
     scheme: &'a str,
     parameters: Vec<(&'a str, String)>,
 }
 
-impl Asked<'_> {
+impl OfferedScheme<'_> {
     fn is(&self, scheme: &str) -> bool {
         self.scheme.eq_ignore_ascii_case(scheme)
     }
@@ -61,8 +62,9 @@ impl Asked<'_> {
     }
 }
 
-/// Reads a list of challenges. Each is a scheme, and parameters that are apart by commas, as the challenges are.
-fn read<'a>(text: &'a str, into: &mut Vec<Asked<'a>>) {
+/// Reads a list of challenges. Each is a scheme, and parameters that are apart by commas, as the
+/// challenges are.
+fn read_challenges<'a>(text: &'a str, into: &mut Vec<OfferedScheme<'a>>) {
     let mut rest = text;
     loop {
         rest = rest.trim_start_matches([' ', '\t', ',', '=']);
@@ -80,7 +82,7 @@ fn read<'a>(text: &'a str, into: &mut Vec<Asked<'a>>) {
             }
             _ if token.is_empty() => rest = after.get(1..).unwrap_or_default(),
             _ => {
-                into.push(Asked {
+                into.push(OfferedScheme {
                     scheme: token,
                     parameters: Vec::new(),
                 });

@@ -15,9 +15,11 @@ use crate::Error;
 /// How a registry is spoken to.
 #[derive(Clone, Debug)]
 pub struct RegistryConfig {
-    /// Hosts (with their port) that are spoken to without TLS. What is sent there can be read and changed on the way.
+    /// Hosts (with their port) that are spoken to without TLS. What is sent there can be read and
+    /// changed on the way.
     pub plain_http: Vec<String>,
-    /// How long to wait for a connection, for each answer, and for each piece of what is sent or received.
+    /// How long to wait for a connection, for each answer, and for each piece of what is sent or
+    /// received.
     pub timeout: Duration,
     /// How often something that failed on the way is tried again.
     pub retries: usize,
@@ -90,7 +92,7 @@ impl Registry {
     }
 
     /// Repeats what failed on the way, with growing waits, and not before the registry asks for it.
-    pub(crate) async fn retried<T, F: Future<Output = Result<T, Error>>>(
+    pub(crate) async fn with_retries<T, F: Future<Output = Result<T, Error>>>(
         &self,
         attempt: impl FnMut() -> F,
     ) -> Result<T, Error> {

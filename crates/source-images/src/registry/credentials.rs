@@ -1,4 +1,5 @@
-//! Credentials for registries, as Docker's `config.json` and Secrets of type `kubernetes.io/dockerconfigjson` hold them.
+//! Credentials for registries, as Docker's `config.json` and Secrets of type
+//! `kubernetes.io/dockerconfigjson` hold them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +17,7 @@ const DOCKER_HUB: &str = "index.docker.io";
 
 /// Credentials by registry, or by registry and path.
 #[derive(Clone, Default)]
-pub struct Credentials(Vec<(Key, Login)>);
+pub struct Credentials(Vec<(LoginKey, Login)>);
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,13 +30,15 @@ impl fmt::Debug for Credentials {
 pub(super) enum Login {
     /// A user's name and password, or what stands for a password.
     Password { user: String, password: SecretString },
-    /// A refresh token, which a token server takes in place of these (`docker login` of Azure's registries).
+    /// A refresh token, which a token server takes in place of these (`docker login` of Azure's
+    /// registries).
     IdentityToken(SecretString),
 }
 
-/// What credentials are for, as the kubelet reads it (`BasicDockerKeyring` in `pkg/credentialprovider/keyring.go`).
+/// What credentials are for, as the kubelet reads it (`BasicDockerKeyring` in
+/// `pkg/credentialprovider/keyring.go`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct LoginKey {
     /// Labels of the host, in which `*` and `?` stand for others.
     host: String,
     port: String,
@@ -59,7 +62,8 @@ struct Entry {
 }
 
 impl Credentials {
-    /// Reads a `config.json`. Entries without credentials are passed over: credential helpers run programs.
+    /// Reads a `config.json`. Entries without credentials are passed over: credential helpers run
+    /// programs.
     ///
     /// # Errors
     ///
@@ -78,7 +82,7 @@ impl Credentials {
                 wrong(&format!("auth of {registry} is no user:password in base64"))
             };
             if let Some(login) = entry.login().map_err(is_wrong)? {
-                all.push((Key::read(&registry), login));
+                all.push((LoginKey::read(&registry), login));
             }
         }
         // The longest path of a host comes first, and a host before what stands for several.
@@ -86,15 +90,17 @@ impl Credentials {
         Ok(Self(all))
     }
 
-    /// Adds a user's name and password for a registry. What is there already for a repository comes first.
+    /// Adds a user's name and password for a registry. What is there already for a repository comes
+    /// first.
     pub fn add_password(&mut self, registry: &str, user: String, password: SecretString) {
         self.0
-            .push((Key::read(registry), Login::Password { user, password }));
+            .push((LoginKey::read(registry), Login::Password { user, password }));
     }
 
     /// Adds an identity token for a registry. What is there already for a repository comes first.
     pub fn add_identity_token(&mut self, registry: &str, token: SecretString) {
-        self.0.push((Key::read(registry), Login::IdentityToken(token)));
+        self.0
+            .push((LoginKey::read(registry), Login::IdentityToken(token)));
     }
 
     /// Whether there is a login for a repository.
@@ -105,8 +111,11 @@ impl Credentials {
 
     /// What to log in with for a repository: the first of the kubelet's order that is for it.
     pub(super) fn login(&self, registry: &str, repository: &str) -> Option<&Login> {
-        let registry = Key::read(registry);
-        let found = self.0.iter().find(|(key, _)| key.is_for(&registry, repository));
+        let registry = LoginKey::read(registry);
+        let found = self
+            .0
+            .iter()
+            .find(|(key, _)| key.applies_to(&registry, repository));
         found.map(|(_, login)| login)
     }
 }
@@ -132,7 +141,7 @@ impl Entry {
     }
 }
 
-impl Key {
+impl LoginKey {
     /// Reads a key of `auths`: a host with or without a scheme, a port, a path.
     fn read(text: &str) -> Self {
         let without_scheme = ["https://", "http://"]
@@ -159,9 +168,9 @@ impl Key {
         }
     }
 
-    /// Whether credentials of this key are for a repository. Other than with the kubelet a path ends between two slashes:
-    /// `team` is not for `team-b/image`.
-    fn is_for(&self, registry: &Self, repository: &str) -> bool {
+    /// Whether credentials of this key are for a repository. Other than with the kubelet a path
+    /// ends between two slashes: `team` is not for `team-b/image`.
+    fn applies_to(&self, registry: &Self, repository: &str) -> bool {
         let is_below = || match repository.strip_prefix(&self.path) {
             Some(rest) => self.path.is_empty() || rest.is_empty() || rest.starts_with('/'),
             None => false,
@@ -171,13 +180,13 @@ impl Key {
             && patterns.clone().count() == labels.clone().count()
             && patterns
                 .zip(labels)
-                .all(|(pattern, label)| is_match(pattern, label))
+                .all(|(pattern, label)| matches_pattern(pattern, label))
             && is_below()
     }
 }
 
 /// Whether a label is what a pattern with `*` (any characters) and `?` (one) says.
-fn is_match(pattern: &str, label: &str) -> bool {
+fn matches_pattern(pattern: &str, label: &str) -> bool {
     let (pattern, label) = (pattern.as_bytes(), label.as_bytes());
     let (mut at, mut in_label) = (0, 0);
     // Where to go on from if what follows the last star does not fit: one character later.

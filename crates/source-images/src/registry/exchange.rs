@@ -13,7 +13,8 @@ use crate::Error;
 const MOST_REDIRECTS: usize = 5;
 
 impl Repository<'_> {
-    /// Sends a request and follows where it is led to, by the rules for it. `authorization` goes to the origin alone.
+    /// Sends a request and follows where it is led to, by the rules for it. `authorization` goes to
+    /// the origin alone.
     pub(super) async fn exchange(
         &self,
         request: &Outgoing<'_>,
@@ -34,8 +35,8 @@ impl Repository<'_> {
             let sent = tokio::time::timeout(self.registry.config.timeout, builder.send()).await;
             let response = match sent {
                 Ok(Ok(response)) => response,
-                Ok(Err(error)) => return Err(self.unreached(request.what, &error)),
-                Err(_) => return Err(self.silent(request.what)),
+                Ok(Err(error)) => return Err(self.connection_error(request.what, &error)),
+                Err(_) => return Err(self.timeout_error(request.what)),
             };
             let answer = Answer {
                 is_own: url.origin() == own,
@@ -46,19 +47,19 @@ impl Repository<'_> {
             if !answer.status().is_redirection() || answer.status() == StatusCode::NOT_MODIFIED {
                 return Ok(answer);
             }
-            url = self.led_to(&answer, request)?;
+            url = self.redirect_target(&answer, request)?;
             rule = answer.rule;
             if url.origin() != origin {
                 authorization = None;
             }
         }
-        Err(self.refused(request.what, "the server leads on without an end"))
+        Err(self.refused_error(request.what, "the server leads on without an end"))
     }
 
     /// Where a redirect leads to.
-    fn led_to(&self, answer: &Answer, request: &Outgoing<'_>) -> Result<Url, Error> {
+    fn redirect_target(&self, answer: &Answer, request: &Outgoing<'_>) -> Result<Url, Error> {
         if !matches!(request.method, Method::GET | Method::HEAD) {
-            return Err(self.refused(
+            return Err(self.refused_error(
                 request.what,
                 "the server leads elsewhere, which is followed for reading alone",
             ));
@@ -70,8 +71,8 @@ impl Repository<'_> {
     pub(super) fn location(&self, answer: &Answer, elsewhere: Elsewhere, what: &str) -> Result<Url, Error> {
         let location = answer
             .header(LOCATION.as_str())
-            .ok_or_else(|| self.refused(what, "the server leads elsewhere without saying where"))?;
+            .ok_or_else(|| self.refused_error(what, "the server leads elsewhere without saying where"))?;
         check_redirect(&answer.url, location, elsewhere)
-            .map_err(|error| self.refused(what, &error.to_string()))
+            .map_err(|error| self.refused_error(what, &error.to_string()))
     }
 }

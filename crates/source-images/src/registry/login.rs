@@ -25,7 +25,7 @@ impl Repository<'_> {
             return Ok(answer);
         }
         // It asks only here, or the token has ended.
-        match self.renewed(&answer, authorization.as_ref()).await? {
+        match self.renew_authorization(&answer, authorization.as_ref()).await? {
             None => Ok(answer),
             renewed => {
                 self.exchange(request, renewed.as_ref(), Destinations::NAMED)
@@ -41,23 +41,23 @@ impl Repository<'_> {
         }
         let greeting = self.greeting().await?;
         match &greeting.challenge {
-            None => self.unasked(),
-            Some(challenge) => self.answered(challenge, greeting.server).await,
+            None => self.unasked_authorization(),
+            Some(challenge) => self.answer_challenge(challenge, greeting.server).await,
         }
     }
 
-    /// What is sent to a registry that asks for nothing. One that lets everybody read something (zot) does not ask, and
-    /// shows less to whom it does not know.
-    fn unasked(&self) -> Result<Option<HeaderValue>, Error> {
+    /// What is sent to a registry that asks for nothing. One that lets everybody read something
+    /// (zot) does not ask, and shows less to whom it does not know.
+    fn unasked_authorization(&self) -> Result<Option<HeaderValue>, Error> {
         match self.login() {
-            Some(Login::Password { .. }) => self.basic(),
+            Some(Login::Password { .. }) => self.basic_authorization(),
             // This is for a token server, and none is named.
             Some(Login::IdentityToken(_)) | None => Ok(None),
         }
     }
 
     /// What to send instead of what was refused; `None` where there is nothing else.
-    async fn renewed(
+    async fn renew_authorization(
         &self,
         refusal: &Answer,
         sent: Option<&HeaderValue>,
@@ -68,22 +68,22 @@ impl Repository<'_> {
             None => self.greeting().await?.challenge,
         };
         let renewed = match &asked {
-            None => self.unasked()?,
-            Some(asked) => self.answered(asked, server).await?,
+            None => self.unasked_authorization()?,
+            Some(asked) => self.answer_challenge(asked, server).await?,
         };
         Ok(renewed.filter(|renewed| Some(renewed) != sent))
     }
 
     /// The header that answers a challenge; `None` where a login is asked for that is not known.
-    async fn answered(
+    async fn answer_challenge(
         &self,
         challenge: &Challenge,
         server: Option<SocketAddr>,
     ) -> Result<Option<HeaderValue>, Error> {
         match challenge {
-            Challenge::Basic => self.basic(),
+            Challenge::Basic => self.basic_authorization(),
             Challenge::Bearer { realm, service } => {
-                let token = self.token(realm, service.as_deref(), server).await?;
+                let token = self.request_token(realm, service.as_deref(), server).await?;
                 let header = token.header.clone();
                 self.registry.remembered.put_token(self.token_key(), token);
                 Ok(Some(header))

@@ -14,7 +14,8 @@ use super::message::{Answer, Outgoing};
 use super::repository::{Access, Repository};
 use crate::Error;
 
-/// The largest manifest, in bytes: what registries take at least (distribution-spec, "Pushing Manifests").
+/// The largest manifest, in bytes: what registries take at least (distribution-spec, "Pushing
+/// Manifests").
 const LARGEST: usize = 4 << 20;
 
 /// The header with a manifest's digest.
@@ -83,8 +84,9 @@ struct Shape {
 }
 
 impl Manifest {
-    /// Returns its media type, which it says itself, or else the answer that it came with. What lists both or neither of
-    /// layers and manifests, or says that it is something else, is neither (CVE-2021-41190).
+    /// Returns its media type, which it says itself, or else the answer that it came with. What
+    /// lists both or neither of layers and manifests, or says that it is something else, is neither
+    /// (CVE-2021-41190).
     pub(crate) fn media_type(&self) -> Result<(&'static str, ManifestKind), &'static str> {
         let shape: Shape =
             serde_json::from_slice(&self.bytes).map_err(|_| "what it has there is no manifest")?;
@@ -121,17 +123,17 @@ pub(crate) enum Stored {
 impl Repository<'_> {
     /// Returns a manifest or index, or `None` where the registry has none of that name.
     pub(crate) async fn manifest(&self, name: ManifestName<'_>) -> Result<Option<Manifest>, Error> {
-        let Some(mut answer) = self.looked_for(Method::GET, name).await? else {
+        let Some(mut answer) = self.find_manifest(Method::GET, name).await? else {
             return Ok(None);
         };
         let body = self.read(&mut answer, LARGEST, LOOK).await?;
-        let body = body.ok_or_else(|| self.refused(LOOK, "its manifest is too large"))?;
+        let body = body.ok_or_else(|| self.refused_error(LOOK, "its manifest is too large"))?;
         let wanted = match name {
             ManifestName::Digest(digest) => Some(digest),
             ManifestName::Tag(_) => None,
         };
         let digest = checked_digest(&body, answer.response.headers(), wanted)
-            .map_err(|reason| self.refused(LOOK, reason))?;
+            .map_err(|reason| self.refused_error(LOOK, reason))?;
         let content_type = answer.header(CONTENT_TYPE.as_str()).map(|text| {
             let (media_type, _) = text.split_once(';').unwrap_or((text, ""));
             media_type.trim().to_owned()
@@ -144,25 +146,27 @@ impl Repository<'_> {
     }
 
     /// Returns what an index lists by a digest, or `None` where the registry has none of it.
-    pub(crate) async fn listed(&self, digest: &str) -> Result<Option<Manifest>, Error> {
+    pub(crate) async fn listed_manifest(&self, digest: &str) -> Result<Option<Manifest>, Error> {
         let digest: Digest = digest
             .parse()
-            .map_err(|_| self.refused(LOOK, "it lists something by a digest of an unknown kind"))?;
+            .map_err(|_| self.refused_error(LOOK, "it lists something by a digest of an unknown kind"))?;
         self.manifest(ManifestName::Digest(&digest)).await
     }
 
     /// Returns the digest that a tag stands for, or `None` where there is no such tag.
     ///
-    /// The registry is asked for the digest alone, which some count less than a manifest. It is a name, and is checked against
-    /// the contents by whoever asks for them by it.
+    /// The registry is asked for the digest alone, which some count less than a manifest. It is a
+    /// name, and is checked against the contents by whoever asks for them by it.
     pub(crate) async fn manifest_digest(&self, name: ManifestName<'_>) -> Result<Option<Digest>, Error> {
-        let Some(answer) = self.looked_for(Method::HEAD, name).await? else {
+        let Some(answer) = self.find_manifest(Method::HEAD, name).await? else {
             return Ok(None);
         };
         match (name, answer.header(DIGEST)) {
             (ManifestName::Tag(_), Some(text)) => {
                 let digest = text.parse();
-                digest.map(Some).map_err(|_| self.refused(LOOK, UNKNOWN_DIGEST))
+                digest
+                    .map(Some)
+                    .map_err(|_| self.refused_error(LOOK, UNKNOWN_DIGEST))
             }
             _ => Ok(self.manifest(name).await?.map(|manifest| manifest.digest)),
         }
@@ -170,12 +174,13 @@ impl Repository<'_> {
 
     /// Looks for a manifest or index; `None` where there is none.
     ///
-    /// To whom may only pull, some registries (Docker Hub, Artifactory) do not say that something is not there yet, but that
-    /// they may not see it: then it is asked for once more as somebody who may push.
-    async fn looked_for(&self, method: Method, name: ManifestName<'_>) -> Result<Option<Answer>, Error> {
-        let request = self.look(method, name)?;
+    /// To whom may only pull, some registries (Docker Hub, Artifactory) do not say that something
+    /// is not there yet, but that they may not see it: then it is asked for once more as somebody
+    /// who may push.
+    async fn find_manifest(&self, method: Method, name: ManifestName<'_>) -> Result<Option<Answer>, Error> {
+        let request = self.manifest_request(method, name)?;
         let answer = self.send(&request).await?;
-        let refused = match self.found(answer).await {
+        let refused = match self.success_or_absence(answer).await {
             Err(refused @ Error::Authentication { .. })
                 if self.access == Access::Pull
                     && self.login().is_some()
@@ -190,7 +195,7 @@ impl Repository<'_> {
             ..*self
         };
         let found = match as_pusher.send(&request).await {
-            Ok(answer) => as_pusher.found(answer).await,
+            Ok(answer) => as_pusher.success_or_absence(answer).await,
             Err(error) => Err(error),
         };
         // What is said to who asks for less is closer to the truth.
@@ -201,7 +206,7 @@ impl Repository<'_> {
     }
 
     /// Returns the answer to a look, or `None` where it says that there is no such thing.
-    async fn found(&self, answer: Answer) -> Result<Option<Answer>, Error> {
+    async fn success_or_absence(&self, answer: Answer) -> Result<Option<Answer>, Error> {
         if answer.status().is_success() {
             return Ok(Some(answer));
         }
@@ -215,7 +220,7 @@ impl Repository<'_> {
 
     /// Whether the registry says that it has no such repository.
     pub(super) async fn is_unknown_name(&self) -> bool {
-        let Ok(request) = self.look(Method::GET, ManifestName::from(self.image)) else {
+        let Ok(request) = self.manifest_request(Method::GET, ManifestName::from(self.image)) else {
             return false;
         };
         match self.send(&request).await {
@@ -224,7 +229,7 @@ impl Repository<'_> {
         }
     }
 
-    fn look(&self, method: Method, name: ManifestName<'_>) -> Result<Outgoing<'static>, Error> {
+    fn manifest_request(&self, method: Method, name: ManifestName<'_>) -> Result<Outgoing<'static>, Error> {
         let mut request = Outgoing::new(method, self.url(&format!("manifests/{name}"))?, LOOK);
         for media_type in [MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX] {
             request
@@ -242,7 +247,7 @@ impl Repository<'_> {
         body: Bytes,
     ) -> Result<Stored, Error> {
         if body.len() > LARGEST {
-            return Err(self.refused(PUSH, "it is larger than what registries take"));
+            return Err(self.refused_error(PUSH, "it is larger than what registries take"));
         }
         let mut request = Outgoing::new(Method::PUT, self.url(&format!("manifests/{name}"))?, PUSH);
         request
@@ -255,7 +260,8 @@ impl Repository<'_> {
             let refusal = self.refusal(answer, PUSH).await;
             return match (name, refusal.immutability) {
                 (ManifestName::Tag(tag), Some(reason)) => {
-                    self.kept(tag, &request.body, reason, refusal.error).await
+                    self.check_kept_tag(tag, &request.body, reason, refusal.error)
+                        .await
                 }
                 _ => Err(refusal.error),
             };
@@ -266,9 +272,16 @@ impl Repository<'_> {
         })
     }
 
-    /// What it means that a registry does not take a manifest for a tag, and may mean by it that the tag is immutable. A tag
-    /// that stands for the manifest already is as it should be: the answer to an attempt before may have been lost.
-    async fn kept(&self, tag: &str, manifest: &[u8], reason: String, error: Error) -> Result<Stored, Error> {
+    /// What it means that a registry does not take a manifest for a tag, and may mean by it that
+    /// the tag is immutable. A tag that stands for the manifest already is as it should be: the
+    /// answer to an attempt before may have been lost.
+    async fn check_kept_tag(
+        &self,
+        tag: &str,
+        manifest: &[u8],
+        reason: String,
+        error: Error,
+    ) -> Result<Stored, Error> {
         let Ok(Some(found)) = self.manifest_digest(ManifestName::Tag(tag)).await else {
             return Err(error);
         };
@@ -286,7 +299,8 @@ impl Repository<'_> {
 
 const UNKNOWN_DIGEST: &str = "it names its manifest by a digest of an unknown kind";
 
-/// The digest of a manifest. What was asked for, and what the registry says of it, has to be true of what it sent.
+/// The digest of a manifest. What was asked for, and what the registry says of it, has to be true
+/// of what it sent.
 fn checked_digest(body: &[u8], headers: &HeaderMap, wanted: Option<&Digest>) -> Result<Digest, &'static str> {
     let told = match headers.get(DIGEST) {
         None => None,

@@ -10,7 +10,8 @@ use url::Url;
 use super::repository::Repository;
 use crate::Error;
 
-/// How many of [`super::RegistryConfig::timeout`] the body of an answer may take that is read whole.
+/// How many of [`super::RegistryConfig::timeout`] the body of an answer may take that is read
+/// whole.
 const WHOLE_BODY: u32 = 4;
 
 /// A request.
@@ -79,8 +80,8 @@ impl Repository<'_> {
             Ok(Some(body))
         };
         match tokio::time::timeout(self.registry.config.timeout * WHOLE_BODY, whole).await {
-            Ok(read) => read.map_err(|error| self.unreached(what, &error)),
-            Err(_) => Err(self.silent(what)),
+            Ok(read) => read.map_err(|error| self.connection_error(what, &error)),
+            Err(_) => Err(self.timeout_error(what)),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What is attached to an image, where the registry keeps no list of that itself (distribution-spec, "Referrers Tag
-//! Schema").
+//! What is attached to an image, where the registry keeps no list of that itself
+//! (distribution-spec, "Referrers Tag Schema").
 
 use bytes::Bytes;
 use image_references::Digest;
@@ -29,17 +29,18 @@ pub(crate) struct Referrer<'a> {
 }
 
 impl Repository<'_> {
-    /// Sees to it that the list of what is attached to an image has an entry. What others put there stays.
+    /// Sees to it that the list of what is attached to an image has an entry. What others put there
+    /// stays.
     pub(crate) async fn list_in_tag(&self, subject: &Digest, entry: &Referrer<'_>) -> Result<(), Error> {
         let tag = subject.referrers_tag();
         let name = ManifestName::Tag(&tag);
         for _ in 0..MOST_ATTEMPTS {
-            let mut index = self.index(name).await?;
+            let mut index = self.referrers_index(name).await?;
             let entries = index
                 .entry("manifests")
                 .or_insert_with(|| json!([]))
                 .as_array_mut()
-                .ok_or_else(|| self.refused(WHAT, "it is no list"))?;
+                .ok_or_else(|| self.refused_error(WHAT, "it is no list"))?;
             let digest = json!(entry.digest);
             if entries.iter().any(|one| one.get("digest") == Some(&digest)) {
                 return Ok(());
@@ -49,14 +50,15 @@ impl Repository<'_> {
             let body = serde_json::to_vec(&index).map_err(|error| Error::Write(error.into()))?;
             self.put_manifest(name, INDEX, Bytes::from(body))
                 .await
-                .map_err(|error| self.unlisted(entry, error))?;
-            // The next turn reads again whether it is there: somebody else may have written at the same time.
+                .map_err(|error| self.listing_error(entry, error))?;
+            // The next turn reads again whether it is there: somebody else may have written at the
+            // same time.
         }
-        Err(self.unavailable(format!("{WHAT}: others write the tag {tag} at the same time")))
+        Err(self.unavailable_error(format!("{WHAT}: others write the tag {tag} at the same time")))
     }
 
     /// What an error of writing the list means for what was attached.
-    fn unlisted(&self, entry: &Referrer<'_>, error: Error) -> Error {
+    fn listing_error(&self, entry: &Referrer<'_>, error: Error) -> Error {
         match error {
             Error::TagImmutable { tag, reason, .. } => Error::NotListed {
                 artifact: self.image.with_digest(entry.digest).to_string(),
@@ -68,7 +70,7 @@ impl Repository<'_> {
     }
 
     /// The list as it is: only a tag that is not there is an empty one.
-    async fn index(&self, name: ManifestName<'_>) -> Result<Map<String, Value>, Error> {
+    async fn referrers_index(&self, name: ManifestName<'_>) -> Result<Map<String, Value>, Error> {
         let Some(manifest) = self.manifest(name).await? else {
             let mut index = Map::new();
             index.insert("schemaVersion".to_owned(), json!(2));
@@ -76,10 +78,10 @@ impl Repository<'_> {
         };
         let told = manifest
             .media_type()
-            .map_err(|reason| self.refused(WHAT, reason))?;
+            .map_err(|reason| self.refused_error(WHAT, reason))?;
         match (told, serde_json::from_slice(&manifest.bytes)) {
             ((_, ManifestKind::Index), Ok(Value::Object(index))) => Ok(index),
-            _ => Err(self.refused(WHAT, &format!("something else has the tag {name}"))),
+            _ => Err(self.refused_error(WHAT, &format!("something else has the tag {name}"))),
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn is_passing(status: StatusCode) -> bool {
 }
 
 /// How long a server asks to wait (RFC 9110, section 10.2.3: seconds, or a date).
-fn wait(text: &str) -> Option<Duration> {
+fn retry_after(text: &str) -> Option<Duration> {
     let text = text.trim();
     let seconds = if let Ok(seconds) = text.parse() {
         seconds
@@ -50,27 +50,27 @@ fn wait(text: &str) -> Option<Duration> {
 
 /// The body of a refusal (distribution-spec, "Error Codes").
 #[derive(Default, Deserialize)]
-struct Said {
-    errors: Vec<SaidError>,
+struct RefusalBody {
+    errors: Vec<ErrorEntry>,
 }
 
 #[derive(Deserialize)]
-struct SaidError {
+struct ErrorEntry {
     #[serde(default)]
     code: String,
     #[serde(default)]
     message: String,
 }
 
-impl Said {
+impl RefusalBody {
     fn has(&self, codes: &[&str]) -> bool {
         self.errors
             .iter()
             .any(|error| codes.contains(&error.code.as_str()))
     }
 
-    /// Whether this may be said of a tag that must not be moved, for which the specification has no code. Whoever asks has
-    /// to see whether the tag stands for something else.
+    /// Whether this may be said of a tag that must not be moved, for which the specification has no
+    /// code. Whoever asks has to see whether the tag stands for something else.
     fn may_mean_immutable(&self, status: StatusCode) -> bool {
         const WORDS: [&str; 5] = [
             "immutab",        // ECR, Quay, Harbor, Docker Hub
@@ -79,7 +79,7 @@ impl Said {
             "precondition",   // Google
             "disallowed",     // Azure: a lock
         ];
-        let is_said = |error: &SaidError| {
+        let is_said = |error: &ErrorEntry| {
             let message = error.message.to_ascii_lowercase();
             WORDS.iter().any(|word| message.contains(word))
                 // A manifest that is not valid is not forbidden (Artifactory).
@@ -90,7 +90,7 @@ impl Said {
     }
 
     /// What people read of it.
-    fn text(&self) -> String {
+    fn message(&self) -> String {
         let all: Vec<String> = self
             .errors
             .iter()
@@ -109,18 +109,18 @@ impl Repository<'_> {
     /// What an answer that is no success means. Of its body only the registry's own is read.
     pub(super) async fn refusal(&self, mut answer: Answer, what: &str) -> Refusal {
         let status = answer.status();
-        let retry_after = answer.header(RETRY_AFTER.as_str()).and_then(wait);
+        let retry_after = answer.header(RETRY_AFTER.as_str()).and_then(retry_after);
         let body = if answer.is_own {
             // What cannot be read says nothing.
             self.read(&mut answer, LARGEST_REFUSAL, what).await.ok().flatten()
         } else {
             None
         };
-        let said: Said = body
+        let said: RefusalBody = body
             .and_then(|body| serde_json::from_slice(&body).ok())
             .unwrap_or_default();
         let mut reason = format!("status {}", status.as_u16());
-        let text = said.text();
+        let text = said.message();
         if !text.is_empty() {
             reason = format!("{reason}: {text}");
         }
@@ -145,7 +145,7 @@ impl Repository<'_> {
                 reason,
             }
         } else {
-            self.refused(what, &reason)
+            self.refused_error(what, &reason)
         };
         Refusal {
             is_unknown_name: status == StatusCode::NOT_FOUND && said.has(&["NAME_UNKNOWN"]),
@@ -163,17 +163,17 @@ mod tests {
 
     #[test]
     fn a_server_asks_to_wait_for_seconds_or_until_a_date() {
-        assert_eq!(wait(" 7 "), Some(Duration::from_secs(7)));
-        assert_eq!(wait("1765432100"), Some(LONGEST_WAIT));
-        assert_eq!(wait("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(retry_after(" 7 "), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after("1765432100"), Some(LONGEST_WAIT));
+        assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
         let later = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(40);
         let date = jiff::fmt::rfc2822::DateTimePrinter::new()
             .timestamp_to_rfc9110_string(&later)
             .unwrap();
-        let left = wait(&date).unwrap();
+        let left = retry_after(&date).unwrap();
         assert!((30..=40).contains(&left.as_secs()), "{date}: {left:?}");
         for text in ["", "soon", "-1", "99999999999999999999999"] {
-            assert_eq!(wait(text), None, "{text}");
+            assert_eq!(retry_after(text), None, "{text}");
         }
     }
 }

@@ -17,7 +17,8 @@ const LONGEST: usize = 300;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Pull,
-    /// Also for the looks before a push: to whom may not push, registries say other things of what is not there yet.
+    /// Also for the looks before a push: to whom may not push, registries say other things of what
+    /// is not there yet.
     Push,
 }
 
@@ -88,15 +89,15 @@ impl<'a> Repository<'a> {
         what: &str,
     ) -> Result<RequestBuilder, Error> {
         rule.check(url)
-            .map_err(|error| self.refused(what, &error.to_string()))?;
+            .map_err(|error| self.refused_error(what, &error.to_string()))?;
         let client = self
             .registry
             .client(rule)
-            .map_err(|error| self.refused(what, &error))?;
+            .map_err(|error| self.refused_error(what, &error))?;
         Ok(client.request(method, url.clone()))
     }
 
-    pub(super) fn refused(&self, what: &str, reason: &str) -> Error {
+    pub(super) fn refused_error(&self, what: &str, reason: &str) -> Error {
         Error::Refused {
             registry: self.image.registry().to_owned(),
             what: what.to_owned(),
@@ -104,7 +105,7 @@ impl<'a> Repository<'a> {
         }
     }
 
-    pub(super) fn unavailable(&self, reason: String) -> Error {
+    pub(super) fn unavailable_error(&self, reason: String) -> Error {
         Error::Unavailable {
             registry: self.image.registry().to_owned(),
             reason,
@@ -113,22 +114,22 @@ impl<'a> Repository<'a> {
     }
 
     /// Nothing came in time.
-    pub(super) fn silent(&self, what: &str) -> Error {
+    pub(super) fn timeout_error(&self, what: &str) -> Error {
         let seconds = self.registry.config.timeout.as_secs();
-        self.unavailable(format!(
+        self.unavailable_error(format!(
             "{what}: no answer, or nothing more of one, within {seconds} s"
         ))
     }
 
     /// A request that failed on the way.
-    pub(super) fn unreached(&self, what: &str, error: &reqwest::Error) -> Error {
+    pub(super) fn connection_error(&self, what: &str, error: &reqwest::Error) -> Error {
         if let Some(refused) = RefusedAddress::find(error) {
-            return self.refused(what, &refused.to_string());
+            return self.refused_error(what, &refused.to_string());
         }
         // The last cause alone: the others have the address, which may hold a secret.
         let cause = causes(error).last().map(ToString::to_string).unwrap_or_default();
         let cause = foreign_text::printable(&cause, LONGEST);
-        self.unavailable(format!(
+        self.unavailable_error(format!(
             "cannot be reached for {}: {cause}",
             self.image.repository()
         ))

@@ -1,4 +1,5 @@
-//! Tokens for a repository (distribution's "Token Authentication Specification" and "`OAuth2` Token Authentication").
+//! Tokens for a repository (distribution's "Token Authentication Specification" and "`OAuth2` Token
+//! Authentication").
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -26,14 +27,14 @@ const WHAT: &str = "a token";
 const LARGEST: usize = 64 << 10;
 
 /// How long a token lives where that is not said, and at most how long it is kept.
-const UNTOLD: Duration = Duration::from_secs(60);
-const LONGEST: Duration = Duration::from_secs(3600);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
+const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// How long before its end a token is not used any more.
-const SPARE: Duration = Duration::from_secs(10);
+const RENEWAL_MARGIN: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
-struct Given {
+struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
     expires_in: Option<u64>,
@@ -46,23 +47,23 @@ impl Repository<'_> {
     }
 
     /// The login itself as a header; `None` without one.
-    pub(super) fn basic(&self) -> Result<Option<HeaderValue>, Error> {
+    pub(super) fn basic_authorization(&self) -> Result<Option<HeaderValue>, Error> {
         match self.login() {
             None => Ok(None),
             Some(Login::Password { user, password }) => {
                 let pair = STANDARD.encode(format!("{user}:{}", password.expose_secret()));
                 self.secret_header(&format!("Basic {pair}")).map(Some)
             }
-            Some(Login::IdentityToken(_)) => Err(self.refused(
+            Some(Login::IdentityToken(_)) => Err(self.refused_error(
                 "the credentials",
                 "they are an identity token, and it takes none: store a user name and a password or token",
             )),
         }
     }
 
-    /// Asks for a token. The login goes to the realm that the registry names, which has to be as safe as the registry is, and
-    /// in no network that is closer than the registry's.
-    pub(super) async fn token(
+    /// Asks for a token. The login goes to the realm that the registry names, which has to be as
+    /// safe as the registry is, and in no network that is closer than the registry's.
+    pub(super) async fn request_token(
         &self,
         realm: &str,
         service: Option<&str>,
@@ -70,7 +71,7 @@ impl Repository<'_> {
     ) -> Result<Token, Error> {
         let mut url: Url = realm
             .parse()
-            .map_err(|_| self.refused(WHAT, "the address of its token server is none"))?;
+            .map_err(|_| self.refused_error(WHAT, "the address of its token server is none"))?;
         let is_safe =
             url.scheme() == "https" || (url.scheme() == "http" && self.registry.is_plain(self.image));
         if !is_safe || !url.has_host() || !url.username().is_empty() || url.password().is_some() {
@@ -78,7 +79,7 @@ impl Repository<'_> {
             let shown = foreign_text::printable(&shown, 200);
             let reason =
                 format!("its token server is at {shown}, which no login is sent to: it has to be at https");
-            return Err(self.refused(WHAT, &reason));
+            return Err(self.refused_error(WHAT, &reason));
         }
         let scope = self.scope();
         let mut fields = vec![("scope", scope.as_str())];
@@ -102,7 +103,7 @@ impl Repository<'_> {
             Outgoing::new(Method::GET, url, WHAT)
         };
         let basic = match request.method {
-            Method::GET => self.basic()?,
+            Method::GET => self.basic_authorization()?,
             _ => None,
         };
         let rule = Destinations::beyond(server);
@@ -111,18 +112,22 @@ impl Repository<'_> {
             return Err(self.refusal(answer, WHAT).await.error);
         }
         let body = self.read(&mut answer, LARGEST, WHAT).await?;
-        let body = body.ok_or_else(|| self.refused(WHAT, "what its token server answers is too large"))?;
-        let given: Given = serde_json::from_slice(&body)
-            .map_err(|_| self.refused(WHAT, "what its token server answers is no token"))?;
+        let body =
+            body.ok_or_else(|| self.refused_error(WHAT, "what its token server answers is too large"))?;
+        let given: TokenAnswer = serde_json::from_slice(&body)
+            .map_err(|_| self.refused_error(WHAT, "what its token server answers is no token"))?;
         let token = [given.token, given.access_token]
             .into_iter()
             .flatten()
             .find(|token| !token.is_empty())
-            .ok_or_else(|| self.refused(WHAT, "its token server gives none"))?;
-        let life = given.expires_in.map_or(UNTOLD, Duration::from_secs).min(LONGEST);
+            .ok_or_else(|| self.refused_error(WHAT, "its token server gives none"))?;
+        let life = given
+            .expires_in
+            .map_or(DEFAULT_LIFETIME, Duration::from_secs)
+            .min(LONGEST_LIFETIME);
         Ok(Token {
             header: self.secret_header(&format!("Bearer {token}"))?,
-            ends: Instant::now() + life.saturating_sub(SPARE),
+            ends: Instant::now() + life.saturating_sub(RENEWAL_MARGIN),
         })
     }
 
@@ -130,7 +135,7 @@ impl Repository<'_> {
     fn secret_header(&self, text: &str) -> Result<HeaderValue, Error> {
         let mut header = HeaderValue::from_str(text).map_err(|_| {
             let reason = format!("it has characters that cannot stand in the header {AUTHORIZATION}");
-            self.refused("the credentials", &reason)
+            self.refused_error("the credentials", &reason)
         })?;
         header.set_sensitive(true);
         Ok(header)

@@ -1,5 +1,6 @@
-//! Uploads of blobs: one request asks where to, another sends all (distribution-spec, "POST then PUT"). What is cut off on
-//! the way is gone on with where the registry says how much it has ("Pushing a blob in chunks").
+//! Uploads of blobs: one request asks where to, another sends all (distribution-spec, "POST then
+//! PUT"). What is cut off on the way is gone on with where the registry says how much it has
+//! ("Pushing a blob in chunks").
 
 use std::io;
 use std::pin::pin;
@@ -21,7 +22,8 @@ use super::message::{Answer, Outgoing};
 use super::repository::Repository;
 use crate::Error;
 
-/// How long a registry may take over a blob that it has all of: it computes its digest, and may move it.
+/// How long a registry may take over a blob that it has all of: it computes its digest, and may
+/// move it.
 const FINAL_ANSWER: Duration = Duration::from_secs(300);
 
 /// How often an upload is gone on with; each time the registry has to have more of it than before.
@@ -40,7 +42,7 @@ pub(crate) struct NewBlob<'a> {
 }
 
 /// Where a blob is sent to.
-struct Place {
+struct UploadLocation {
     url: Url,
     rule: Destinations,
     /// Whether it is at the registry, and gets its login.
@@ -48,7 +50,7 @@ struct Place {
 }
 
 /// A request with content.
-struct Part<S> {
+struct UploadPart<S> {
     method: Method,
     /// The digest of the whole, which ends the upload.
     digest: Option<Digest>,
@@ -75,37 +77,37 @@ struct Progress {
 }
 
 impl Repository<'_> {
-    /// Sends a blob. However long that takes, it is waited for as long as the registry takes more of it. `content` gives the
-    /// blob from its beginning.
+    /// Sends a blob. However long that takes, it is waited for as long as the registry takes more
+    /// of it. `content` gives the blob from its beginning.
     pub(crate) async fn upload<S>(&self, blob: &NewBlob<'_>, content: impl Fn() -> S) -> Result<(), Error>
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
-        let place = self.place(blob.what).await?;
-        let whole = Part {
+        let location = self.upload_location(blob.what).await?;
+        let whole = UploadPart {
             method: Method::PUT,
             digest: Some(blob.digest.clone()),
             offset: 0,
             length: blob.size,
             content: content(),
         };
-        match self.send_part(&place, whole, blob.what).await? {
-            Sent::Answered(answer) => self.stored(answer, blob.what).await,
-            Sent::CutOff(_) if self.resumed(place, blob, content).await => Ok(()),
+        match self.send_part(&location, whole, blob.what).await? {
+            Sent::Answered(answer) => self.check_stored(answer, blob.what).await,
+            Sent::CutOff(_) if self.resume_upload(location, blob, content).await => Ok(()),
             Sent::CutOff(error) => Err(error),
         }
     }
 
     /// What the answer to the end of an upload means.
-    async fn stored(&self, answer: Answer, what: &str) -> Result<(), Error> {
+    async fn check_stored(&self, answer: Answer, what: &str) -> Result<(), Error> {
         match answer.status() {
             status if status.is_success() => Ok(()),
             StatusCode::UNAUTHORIZED if answer.is_own => {
                 // What is sent as a stream cannot be sent again by itself.
                 self.forget_token();
-                Err(self.unavailable(format!("{what}: the token has ended while it was sent")))
+                Err(self.unavailable_error(format!("{what}: the token has ended while it was sent")))
             }
-            StatusCode::PAYLOAD_TOO_LARGE => Err(self.refused(
+            StatusCode::PAYLOAD_TOO_LARGE => Err(self.refused_error(
                 what,
                 "status 413: it is larger than the registry, or a proxy in front of it, takes: raise that limit",
             )),
@@ -114,42 +116,49 @@ impl Repository<'_> {
     }
 
     /// Asks where a blob is to be sent to.
-    async fn place(&self, what: &str) -> Result<Place, Error> {
+    async fn upload_location(&self, what: &str) -> Result<UploadLocation, Error> {
         let request = Outgoing::new(Method::POST, self.url("blobs/uploads/")?, what);
         let answer = match self.send(&request).await {
             // ECR ends the connection where it has no such repository, and says so elsewhere.
             Err(error) if error.is_transient() && self.is_unknown_name().await => {
-                self.send(&request).await.map_err(|_| self.no_repository(what))?
+                self.send(&request)
+                    .await
+                    .map_err(|_| self.missing_repository(what))?
             }
             answer => answer?,
         };
         if answer.status() == StatusCode::NOT_FOUND {
-            return Err(self.no_repository(what));
+            return Err(self.missing_repository(what));
         }
         if !answer.status().is_success() {
             return Err(self.refusal(answer, what).await.error);
         }
-        self.place_in(&answer, what)
+        self.location_in_answer(&answer, what)
     }
 
-    fn no_repository(&self, what: &str) -> Error {
+    fn missing_repository(&self, what: &str) -> Error {
         let reason = format!("there is no repository {}: create it", self.image.repository());
-        self.refused(what, &reason)
+        self.refused_error(what, &reason)
     }
 
-    /// The place that an answer's `Location` names.
-    fn place_in(&self, answer: &Answer, what: &str) -> Result<Place, Error> {
+    /// The location that an answer's `Location` names.
+    fn location_in_answer(&self, answer: &Answer, what: &str) -> Result<UploadLocation, Error> {
         let url = self.location(answer, Elsewhere::OverHttps, what)?;
-        Ok(Place {
+        Ok(UploadLocation {
             is_own: url.origin() == self.url("")?.origin(),
             rule: answer.rule,
             url,
         })
     }
 
-    /// Goes on with an upload that was cut off. Returns whether the registry has the blob then; otherwise it has to be
-    /// begun anew.
-    async fn resumed<S>(&self, mut place: Place, blob: &NewBlob<'_>, content: impl Fn() -> S) -> bool
+    /// Goes on with an upload that was cut off. Returns whether the registry has the blob then;
+    /// otherwise it has to be begun anew.
+    async fn resume_upload<S>(
+        &self,
+        mut location: UploadLocation,
+        blob: &NewBlob<'_>,
+        content: impl Fn() -> S,
+    ) -> bool
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
@@ -162,7 +171,7 @@ impl Repository<'_> {
         let mut before = 1;
         for wait in waits {
             tokio::time::sleep(wait).await;
-            let Ok(answer) = self.status_of(&place, blob.what).await else {
+            let Ok(answer) = self.upload_status(&location, blob.what).await else {
                 continue;
             };
             let offset = match stored_bytes(&answer) {
@@ -171,8 +180,8 @@ impl Repository<'_> {
             };
             tracing::debug!(offset, size = blob.size, "going on with an upload");
             before = offset;
-            place = self.place_in(&answer, blob.what).unwrap_or(place);
-            let rest = Part {
+            location = self.location_in_answer(&answer, blob.what).unwrap_or(location);
+            let rest = UploadPart {
                 method: Method::PATCH,
                 digest: None,
                 offset,
@@ -180,9 +189,9 @@ impl Repository<'_> {
                 content: content(),
             };
             if rest.length > 0 {
-                match self.send_part(&place, rest, blob.what).await {
+                match self.send_part(&location, rest, blob.what).await {
                     Ok(Sent::Answered(answer)) if answer.status().is_success() => {
-                        place = self.place_in(&answer, blob.what).unwrap_or(place);
+                        location = self.location_in_answer(&answer, blob.what).unwrap_or(location);
                     }
                     Ok(Sent::Answered(answer)) if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE => {
                         continue;
@@ -191,14 +200,14 @@ impl Repository<'_> {
                     _ => return false,
                 }
             }
-            let end = Part {
+            let end = UploadPart {
                 method: Method::PUT,
                 digest: Some(blob.digest.clone()),
                 offset: 0,
                 length: 0,
                 content: stream::empty(),
             };
-            return match self.send_part(&place, end, blob.what).await {
+            return match self.send_part(&location, end, blob.what).await {
                 Ok(Sent::Answered(answer)) => answer.status().is_success(),
                 _ => false,
             };
@@ -207,25 +216,30 @@ impl Repository<'_> {
     }
 
     /// Asks how much the registry has of an upload.
-    async fn status_of(&self, place: &Place, what: &str) -> Result<Answer, Error> {
-        let request = Outgoing::new(Method::GET, place.url.clone(), what);
-        if place.is_own {
+    async fn upload_status(&self, location: &UploadLocation, what: &str) -> Result<Answer, Error> {
+        let request = Outgoing::new(Method::GET, location.url.clone(), what);
+        if location.is_own {
             self.send(&request).await
         } else {
-            self.exchange(&request, None, place.rule).await
+            self.exchange(&request, None, location.rule).await
         }
     }
 
-    async fn send_part<S>(&self, place: &Place, part: Part<S>, what: &str) -> Result<Sent, Error>
+    async fn send_part<S>(
+        &self,
+        location: &UploadLocation,
+        part: UploadPart<S>,
+        what: &str,
+    ) -> Result<Sent, Error>
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
-        let mut url = place.url.clone();
+        let mut url = location.url.clone();
         if let Some(digest) = &part.digest {
             url.query_pairs_mut().append_pair("digest", &digest.to_string());
         }
         let mut request = self
-            .request(part.method.clone(), &url, place.rule, what)?
+            .request(part.method.clone(), &url, location.rule, what)?
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, part.length);
         if part.method == Method::PATCH {
@@ -233,14 +247,14 @@ impl Repository<'_> {
             let last = (part.offset + part.length).saturating_sub(1);
             request = request.header(CONTENT_RANGE, format!("{}-{last}", part.offset));
         }
-        if place.is_own
+        if location.is_own
             && let Some(authorization) = self.authorization().await?
         {
             request = request.header(AUTHORIZATION, authorization);
         }
         let progress = Arc::new(Progress::default());
         let counter = Arc::clone(&progress);
-        let counted = pieces(part.content, part.offset).inspect(move |piece| match piece {
+        let counted = split_pieces(part.content, part.offset).inspect(move |piece| match piece {
             Ok(piece) => {
                 counter.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
             }
@@ -252,14 +266,14 @@ impl Repository<'_> {
             Body::wrap_stream(counted)
         };
         match self
-            .watched(request.body(body), part.length, &progress, what)
+            .send_while_progressing(request.body(body), part.length, &progress, what)
             .await
         {
             Ok(response) => Ok(Sent::Answered(Answer {
                 response,
-                url: place.url.clone(),
-                rule: place.rule,
-                is_own: place.is_own,
+                url: location.url.clone(),
+                rule: location.rule,
+                is_own: location.is_own,
             })),
             Err(error) if error.is_transient() && !progress.is_broken.load(Ordering::Relaxed) => {
                 Ok(Sent::CutOff(error))
@@ -269,7 +283,7 @@ impl Repository<'_> {
     }
 
     /// Waits for an answer as long as there is progress.
-    async fn watched(
+    async fn send_while_progressing(
         &self,
         request: RequestBuilder,
         length: u64,
@@ -286,12 +300,12 @@ impl Repository<'_> {
                 self.registry.config.timeout
             };
             if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
-                return answer.map_err(|error| self.unreached(what, &error));
+                return answer.map_err(|error| self.connection_error(what, &error));
             }
             let now = progress.sent.load(Ordering::Relaxed);
             if now == seen {
                 let seconds = patience.as_secs();
-                return Err(self.unavailable(format!(
+                return Err(self.unavailable_error(format!(
                     "{what}: it took nothing more for {seconds} s, after {now} bytes of {length}"
                 )));
             }
@@ -316,7 +330,7 @@ fn stored_bytes(answer: &Answer) -> Option<u64> {
 }
 
 /// Content from an offset on, in small pieces.
-fn pieces<S>(content: S, offset: u64) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static
+fn split_pieces<S>(content: S, offset: u64) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static
 where
     S: Stream<Item = io::Result<Bytes>> + Send + 'static,
 {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use patchset::image::{ImageReference};
+use patchset::image::ImageReference;
 use patchset::publish::{Credentials, Registry, RegistryConfig};
 
 #[path = "../server.rs"]

@@ -56,7 +56,7 @@ impl ExchangeClient {
         body: String,
     ) -> Result<ApiAnswer, Error> {
         let address = format!("https://{}{}", step.host, step.path);
-        let url = Url::parse(&address).map_err(|_| step.refused_error("its address is none"))?;
+        let url = Url::parse(&address).map_err(|_| step.refused_error("its address is not valid"))?;
         let mut request = Request::new(Method::POST, url);
         *request.headers_mut() = headers;
         let headers = request.headers_mut();

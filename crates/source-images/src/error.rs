@@ -11,9 +11,6 @@ pub enum Error {
     /// An object of the tree cannot be had.
     #[error("the tree cannot be read: {0}")]
     Object(#[from] ObjectError),
-    /// The patches could not be looked at.
-    #[error("{0}")]
-    Patches(String),
     /// A name in the tree that no file system should meet.
     #[error("the tree is refused: {path:?} {reason}")]
     Hostile {

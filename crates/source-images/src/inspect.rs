@@ -18,7 +18,7 @@ const WHAT: &str = "a look at the image";
 
 /// An image that a registry has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct InspectedImage {
     /// Its digest.
     pub digest: Digest,
     /// Its labels.
@@ -44,11 +44,11 @@ impl Registry {
     /// # Errors
     ///
     /// As for [`Registry::push`]; [`Error::Refused`] for what is no image.
-    pub async fn inspect(&self, target: &ImageReference) -> Result<Option<Found>, Error> {
+    pub async fn inspect(&self, target: &ImageReference) -> Result<Option<InspectedImage>, Error> {
         self.with_retries(|| self.inspect_once(target)).await
     }
 
-    async fn inspect_once(&self, target: &ImageReference) -> Result<Option<Found>, Error> {
+    async fn inspect_once(&self, target: &ImageReference) -> Result<Option<InspectedImage>, Error> {
         let refused = |reason: &str| refused_error(target, WHAT, reason);
         let no_manifest = |_| refused("it is no manifest");
         let repository = self.repository(target, Access::Pull);
@@ -69,7 +69,7 @@ impl Registry {
             .config
             .ok_or_else(|| refused("it has no configuration"))?;
         let labels = read_labels(&repository, target, &config).await?;
-        Ok(Some(Found {
+        Ok(Some(InspectedImage {
             digest: found.digest,
             labels,
         }))
@@ -100,6 +100,6 @@ async fn read_labels(
         }
     }
     let config: ConfigFile =
-        serde_json::from_slice(&bytes).map_err(|_| refused("its configuration is none"))?;
+        serde_json::from_slice(&bytes).map_err(|_| refused("its configuration is not a JSON object"))?;
     Ok(config.config.and_then(|config| config.labels).unwrap_or_default())
 }

@@ -18,7 +18,7 @@ mod tags;
 mod timed_store;
 
 pub use error::Error;
-pub use inspect::Found;
+pub use inspect::InspectedImage;
 pub use push::Pushed;
 pub use reading::{Installed, Layers};
 pub use registry::{Credentials, Registry, RegistryConfig};

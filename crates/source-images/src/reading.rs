@@ -181,7 +181,7 @@ async fn scan_layer(repository: Repository<'_>, digest: &Digest, lower: Arc<File
 }
 
 fn read_listing(manifest: &Manifest, image: &ImageReference) -> Result<Listing, Error> {
-    Listing::read(manifest).map_err(|_| unreadable(image, "its manifest is none"))
+    Listing::read(manifest).map_err(|_| unreadable(image, "its manifest is not one that can be read"))
 }
 
 fn unreadable(image: &ImageReference, reason: impl Into<String>) -> Error {

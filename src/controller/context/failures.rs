@@ -130,6 +130,6 @@ pub fn of_registry(error: &publish::Error) -> Failure {
         }
         E::Unreadable { .. } => Failure::stalled(Step::Build, reason::IMAGE_UNREADABLE, message),
         E::Object(error) => of_object(Step::Build, error, message),
-        E::Write(_) | E::Patches(_) => Failure::retried(Step::Build, reason::STORAGE_FAILED, message),
+        E::Write(_) => Failure::retried(Step::Build, reason::STORAGE_FAILED, message),
     }
 }

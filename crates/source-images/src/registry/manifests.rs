@@ -126,7 +126,7 @@ impl Repository<'_> {
         let Some(mut answer) = self.find_manifest(Method::GET, name).await? else {
             return Ok(None);
         };
-        let body = self.read(&mut answer, LARGEST, LOOK).await?;
+        let body = self.read_body(&mut answer, LARGEST, LOOK).await?;
         let body = body.ok_or_else(|| self.refused_error(LOOK, "its manifest is too large"))?;
         let wanted = match name {
             ManifestName::Digest(digest) => Some(digest),
@@ -172,7 +172,7 @@ impl Repository<'_> {
         }
     }
 
-    /// Looks for a manifest or index; `None` where there is none.
+    /// Looks for a manifest or index; `None` where it is not there.
     ///
     /// To whom may only pull, some registries (Docker Hub, Artifactory) do not say that something
     /// is not there yet, but that they may not see it: then it is asked for once more as somebody

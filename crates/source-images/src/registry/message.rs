@@ -63,7 +63,7 @@ impl Answer {
 
 impl Repository<'_> {
     /// Reads a body; `None` where it is longer than this.
-    pub(super) async fn read(
+    pub(super) async fn read_body(
         &self,
         answer: &mut Answer,
         most: usize,

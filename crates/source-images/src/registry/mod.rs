@@ -1,5 +1,4 @@
-//! Registries (OCI distribution-spec 1.1): requests of our own over HTTP, each answer read within
-//! bounds.
+//! Registries (OCI distribution-spec 1.1): requests over HTTP, each answer read within bounds.
 //!
 //! A registry is taken for hostile, as whoever names one may be. What it says is believed where
 //! that can be checked, and it leads nowhere but where [`guarded_egress`] allows: manifests, tokens

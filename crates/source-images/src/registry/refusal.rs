@@ -112,7 +112,10 @@ impl Repository<'_> {
         let retry_after = answer.header(RETRY_AFTER.as_str()).and_then(retry_after);
         let body = if answer.is_own {
             // What cannot be read says nothing.
-            self.read(&mut answer, LARGEST_REFUSAL, what).await.ok().flatten()
+            self.read_body(&mut answer, LARGEST_REFUSAL, what)
+                .await
+                .ok()
+                .flatten()
         } else {
             None
         };

@@ -111,7 +111,7 @@ impl Repository<'_> {
         if !answer.status().is_success() {
             return Err(self.refusal(answer, WHAT).await.error);
         }
-        let body = self.read(&mut answer, LARGEST, WHAT).await?;
+        let body = self.read_body(&mut answer, LARGEST, WHAT).await?;
         let body =
             body.ok_or_else(|| self.refused_error(WHAT, "what its token server answers is too large"))?;
         let given: TokenAnswer = serde_json::from_slice(&body)

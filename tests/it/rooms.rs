@@ -164,32 +164,30 @@ const WINGS: &[(&str, &[&str])] = &[
 ];
 
 /// The circles that are still there, by the files of a room that are in them. Take out of this list what is mended; nothing comes in.
-const CIRCLES: &[(&str, &[&str])] = &[
-    (
-        "cli",
-        &[
-            "",
-            "apply",
-            "build_plan",
-            "build_plan::manifest",
-            "build_plan::places",
-            "build_plan::planning",
-            "build_plan::render",
-            "check",
-            "check::layout",
-            "check::overrides",
-            "check::patches",
-            "check::render",
-            "check::upstream",
-            "constraints",
-            "crds",
-            "input",
-            "registry",
-            "sbom",
-            "source",
-        ],
-    ),
-];
+const CIRCLES: &[(&str, &[&str])] = &[(
+    "cli",
+    &[
+        "",
+        "apply",
+        "build_plan",
+        "build_plan::manifest",
+        "build_plan::places",
+        "build_plan::planning",
+        "build_plan::render",
+        "check",
+        "check::layout",
+        "check::overrides",
+        "check::patches",
+        "check::render",
+        "check::upstream",
+        "constraints",
+        "crds",
+        "input",
+        "registry",
+        "sbom",
+        "source",
+    ],
+)];
 
 /// What a pure room must not name.
 const EFFECTS: &[&str] = &[

@@ -67,7 +67,7 @@ impl Context {
             // The reconciliation is repeated with waits of its own.
             retries: 1,
             timeout: Duration::from_secs(20),
-            user_agent: concat!("patchset/", env!("CARGO_PKG_VERSION")),
+            user_agent: crate::USER_AGENT,
             ..RequestConfig::default()
         }
     }

@@ -2,20 +2,18 @@
 
 mod render;
 
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::{Error, input, print};
+use super::error::Error;
+use super::output::{print, print_styled};
+use super::patch_files;
 use crate::patch::{
-    self, FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, PatchState, Results, Sequence,
+    self, FileReport, Limits, Oid, Options as Engine, PatchReport, PatchState, Results, Sequence,
 };
 use crate::source::local::{self, LocalRepository};
-
-/// How many folders a message names.
-const MOST_NAMED: usize = 10;
 
 /// Options of `patchset apply`.
 #[derive(Debug, Args)]
@@ -102,7 +100,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         },
         limits: Limits::default(),
     };
-    let patches = read_all(&options.patches, engine.limits.patch_bytes)?;
+    let patches = patch_files::read_all(&options.patches, engine.limits.patch_bytes)?;
     let sequence = if options.independent {
         Sequence::Independent
     } else {
@@ -114,12 +112,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     }
     match options.output {
         Output::Text => {
-            let text = render::text(&series, options.reverse, options.write);
-            if std::io::stdout().is_terminal() {
-                anstream::print!("{text}");
-            } else {
-                print(anstream::adapter::strip_str(&text).to_string().as_bytes())?;
-            }
+            print_styled(&render::text(&series, options.reverse, options.write))?;
         }
         Output::Json => {
             let mut text = Vec::new();
@@ -132,50 +125,4 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     }
     let all = series.patches().iter().all(PatchReport::applies);
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-/// Reads the patches in the order in which they are named, and those of a folder by the bytes of their names.
-pub(super) fn read_all(paths: &[PathBuf], limit: u64) -> Result<Vec<PatchInput>, Error> {
-    let mut patches = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            let entries = input::entries(path)?;
-            let before = patches.len();
-            for path in entries.iter().filter(|path| input::is_patch(path)) {
-                patches.push(read(path, limit)?);
-            }
-            if patches.len() == before
-                && let Some(error) = too_high(path, &entries)
-            {
-                return Err(error);
-            }
-        } else {
-            patches.push(read(path, limit)?);
-        }
-    }
-    Ok(patches)
-}
-
-/// Why a folder without a patch is taken for a mistake: it has folders. An empty one means that none are carried.
-fn too_high(folder: &Path, entries: &[PathBuf]) -> Option<Error> {
-    let folders: Vec<String> = entries
-        .iter()
-        .filter(|path| path.is_dir())
-        .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
-        .take(MOST_NAMED)
-        .collect();
-    (!folders.is_empty()).then(|| {
-        Error::Usage(format!(
-            "{} has no *.patch, and folders: name one of them ({})",
-            folder.display(),
-            folders.join(", ")
-        ))
-    })
-}
-
-fn read(path: &Path, limit: u64) -> Result<PatchInput, Error> {
-    Ok(PatchInput {
-        name: path.display().to_string(),
-        bytes: input::read(path, limit)?,
-    })
 }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use anstyle::Style;
 use clap::{Args, ValueEnum};
 
+use super::error::Error;
+use super::input;
+use super::output::print;
 use super::registry::RegistryOptions;
 use super::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
-use super::{Error, input, print};
 use crate::api::constraint_override::{OverrideState, VersionChange};
 use crate::constraints::{
     Cause, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned, merge,

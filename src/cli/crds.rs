@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use kube::ResourceExt;
 
-use super::{Error, print};
+use super::error::Error;
+use super::output::print;
 use crate::api::{crd, docs};
 
 /// Options of `patchset crds`.

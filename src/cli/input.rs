@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy;
 
-use super::Error;
+use super::error::Error;
 use crate::api::FluxDuration;
 
 /// The most bytes of a file that is read where nothing smaller is asked for.

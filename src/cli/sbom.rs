@@ -1,13 +1,15 @@
 //! `patchset sbom`: what a patched image is made of, as a `CycloneDX` document.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::apply::read_all;
+use super::error::Error;
+use super::input;
+use super::output::print;
+use super::patch_files;
 use super::registry::RegistryOptions;
-use super::{Error, input, print};
 use crate::constraints::{ConstraintsFile, Overrides, merge};
 use crate::patch::{Limits, PatchInput};
 use crate::sbom::{self, Component, MEDIA_TYPE, Overridden, Patched};
@@ -50,10 +52,10 @@ pub struct Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
-    let patches: Vec<PatchInput> = read_all(&options.patches, Limits::default().patch_bytes)?
+    let patches: Vec<PatchInput> = patch_files::read_all(&options.patches, Limits::default().patch_bytes)?
         .into_iter()
         .map(|patch| PatchInput {
-            name: file_name(&patch.name),
+            name: patch_files::base_name(&patch.name).to_owned(),
             bytes: patch.bytes,
         })
         .collect();
@@ -91,12 +93,6 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn file_name(path: &str) -> String {
-    Path::new(path)
-        .file_name()
-        .map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The packages that overrides pin to other versions than upstream does.

@@ -1,16 +1,17 @@
 //! `patchset source`: a patched tree as an image, for builders to take as a named context.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use pep440_rs::Version;
 
-use super::apply::read_all;
+use super::error::Error;
+use super::output::print;
+use super::patch_files;
 use super::registry::RegistryOptions;
 use super::style::{BOLD, DIM, ODD, plain};
-use super::{Error, print};
 use crate::patch::{self, LayeredStore, Objects, Oid, Options as Engine, PatchReport, Sequence};
 use crate::publish::image::{About, Image, PatchId};
 use crate::publish::layer::{self, Contents};
@@ -129,7 +130,7 @@ fn patched(
     patches: &[PathBuf],
 ) -> Result<ExitCode, Error> {
     let engine = Engine::default();
-    let patches = read_all(patches, engine.limits.patch_bytes)?;
+    let patches = patch_files::read_all(patches, engine.limits.patch_bytes)?;
     let series = patch::apply(&*base, tree, &patches, Sequence::Stacked, &engine)?;
     if let Some(failing) = series.patches().iter().find(|report| !report.applies()) {
         tell_failure(failing);
@@ -162,7 +163,7 @@ fn patched(
         tree: Some(tree.to_string()),
         patches: patches
             .iter()
-            .map(|patch| PatchId::new(file_name(&patch.name), &patch.bytes))
+            .map(|patch| PatchId::new(patch_files::base_name(&patch.name), &patch.bytes))
             .collect(),
     };
     let image = Image::new(layer::measure(&layered, &contents)?, &about)?;
@@ -177,13 +178,6 @@ fn patched(
     };
     tell(options.output, tree, &image, about.version, pushed.as_ref())?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn file_name(name: &str) -> &str {
-    Path::new(name)
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or(name)
 }
 
 fn tell_failure(report: &PatchReport) {

@@ -9,9 +9,10 @@ use kube::{CustomResourceExt, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::super::{Error, input};
 use crate::api::schema::faults;
 use crate::api::{ConstraintOverride, GROUP, PatchSet, VERSION, yaml};
+use crate::cli::error::Error;
+use crate::cli::input;
 
 /// The largest manifest, in bytes.
 const LARGEST: u64 = 64 << 20;

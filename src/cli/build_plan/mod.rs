@@ -1,5 +1,8 @@
 //! `patchset build-plan`: what the controller would have built for a PatchSet, and from what.
 
+mod bases;
+mod contents;
+mod image;
 mod manifest;
 mod places;
 mod planning;
@@ -10,12 +13,15 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use super::error::Error;
+use super::output::print_styled;
 use super::registry::RegistryOptions;
-use super::{Error, print};
-use crate::plan::build::INPUTS_LABEL;
+use bases::TagLookup;
+use contents::Reader;
+use image::RegistryImage;
 use manifest::Manifest;
 use places::{PlaceOptions, Places};
-use planning::{Pins, Planned, Planner};
+use planning::{Planned, Planner};
 
 /// Options of `patchset build-plan`.
 #[derive(Debug, Args)]
@@ -55,37 +61,19 @@ enum Output {
     Buildctl,
 }
 
-/// Whether the registry has the image.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(tag = "state", rename_all_fields = "camelCase")]
-enum Image {
-    /// Nothing is there under the tag.
-    Absent,
-    /// It is there, built from these inputs: nothing would be built.
-    Built {
-        /// Its digest.
-        digest: String,
-    },
-    /// The tag has an image that was built from something else.
-    TagTaken {
-        /// Its digest.
-        digest: String,
-        /// What it says that it was built from.
-        inputs_digest: Option<String>,
-    },
-}
-
 pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     let manifest = Manifest::read(&options.manifest)?;
     let chosen = manifest.chosen(options.name.as_deref())?;
     let places = Places::new(&options.places)?;
-    let pins = Pins::new(&options.registry, options.places.offline);
-    let mut planned = Planner {
-        manifest: &manifest,
-        places: &places,
-        pins: &pins,
-    }
-    .plan(chosen)?;
+    let tags = TagLookup::new(&options.registry, options.places.offline);
+    let planner = Planner {
+        reader: Reader {
+            manifest: &manifest,
+            places: &places,
+        },
+        tags: &tags,
+    };
+    let mut planned = planner.plan(chosen)?;
     let is_command = matches!(options.output, Output::Buildah | Output::Buildctl);
     if is_command && !planned.applies() {
         // Nobody should run what is told here.
@@ -95,8 +83,8 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     if options.push && planned.applies() {
         push(options, &mut planned)?;
     }
-    let image = match (&planned.build, options.look) {
-        (Some(build), true) => look(options, &build.inputs_digest, build.target.as_deref())?,
+    let image = match &planned.recipe {
+        Some(recipe) if options.look => RegistryImage::look(&options.registry, &recipe.build)?,
         _ => None,
     };
     let text = match options.output {
@@ -105,11 +93,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         Output::Buildah => render::buildah(&planned)?,
         Output::Buildctl => render::buildctl(&planned)?,
     };
-    if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-        anstream::print!("{text}");
-    } else {
-        print(anstream::adapter::strip_str(&text).to_string().as_bytes())?;
-    }
+    print_styled(&text)?;
     Ok(if planned.applies() {
         ExitCode::SUCCESS
     } else {
@@ -118,7 +102,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
 }
 
 /// Pushes all images that the build takes.
-fn push(options: &Options, planned: &mut Planned) -> Result<(), Error> {
+fn push(options: &Options, planned: &mut Planned<'_>) -> Result<(), Error> {
     let images = planned.take_images();
     options.registry.run(|registry| async move {
         for image in images {
@@ -126,26 +110,4 @@ fn push(options: &Options, planned: &mut Planned) -> Result<(), Error> {
         }
         Ok(())
     })
-}
-
-/// Looks for the image that would be built.
-fn look(options: &Options, inputs_digest: &str, target: Option<&str>) -> Result<Option<Image>, Error> {
-    let Some(target) = target else {
-        return Ok(None);
-    };
-    let found = options
-        .registry
-        .run(|registry| async move { registry.inspect(target).await })?;
-    let Some(found) = found else {
-        return Ok(Some(Image::Absent));
-    };
-    let inputs = found.labels.get(INPUTS_LABEL);
-    Ok(Some(if inputs.map(String::as_str) == Some(inputs_digest) {
-        Image::Built { digest: found.digest }
-    } else {
-        Image::TagTaken {
-            digest: found.digest,
-            inputs_digest: inputs.cloned(),
-        }
-    }))
 }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::super::{Error, input};
 use crate::api::common::GitPath;
 use crate::api::reference::SourceReference;
+use crate::cli::error::Error;
+use crate::cli::input;
 use crate::patch::{Objects, Oid};
 use crate::source::clone::LocalCommit;
 use crate::source::folder::Folder;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::super::{Error, input};
 use crate::api::extra_packages::ExtraPackages;
 use crate::api::source_refs::{SourceRefs, SourceRefsError};
+use crate::cli::error::Error;
+use crate::cli::input;
 use crate::constraints::PackageName;
 
 const REFS: &str = "source-refs.yaml";

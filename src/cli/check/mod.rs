@@ -4,6 +4,7 @@ mod layout;
 mod overrides;
 mod patches;
 mod render;
+mod report;
 mod upstream;
 
 use std::path::PathBuf;
@@ -14,10 +15,11 @@ use std::sync::{Mutex, PoisonError};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Error, input, print};
-use layout::{Fault, Layout, Selection};
-use overrides::OverrideRow;
-use patches::PatchRow;
+use super::error::Error;
+use super::input;
+use super::output::print;
+use layout::{Layout, Selection};
+use report::Report;
 use upstream::Upstreams;
 
 /// Options of `patchset check`.
@@ -57,38 +59,10 @@ enum Output {
     Json,
 }
 
-/// All that was found. Other tools read it as JSON: fields may be added, not changed.
-#[derive(Debug, Default, serde::Serialize)]
-struct Report {
-    /// Whether nothing fails.
-    ok: bool,
-    patches: Vec<PatchRow>,
-    overrides: Vec<OverrideRow>,
-    faults: Vec<Fault>,
-}
-
-impl Report {
-    fn fails(&self, strict: bool) -> bool {
-        let attention = self.overrides.iter().any(|row| row.attention)
-            || self.faults.iter().any(|fault| !fault.kind.fails());
-        self.patches.iter().any(|row| !row.applies())
-            || self.faults.iter().any(|fault| fault.kind.fails())
-            || (strict && attention)
-    }
-}
-
 /// One piece of work: the patches of a component at a release, or the constraints of a release.
 enum Task<'a> {
     Patches(&'a layout::Series),
     Constraints(&'a layout::Release),
-}
-
-/// What a piece of work gives.
-#[derive(Default)]
-struct Found {
-    patches: Vec<PatchRow>,
-    overrides: Vec<OverrideRow>,
-    faults: Vec<Fault>,
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
@@ -136,7 +110,7 @@ fn check(layout: &Layout, upstreams: Option<&Upstreams>, selection: &Selection) 
         .chain(layout.releases.values().map(Task::Constraints))
         .collect();
     let bar = progress(tasks.len());
-    let results: Vec<Mutex<Found>> = tasks.iter().map(|_| Mutex::default()).collect();
+    let results: Vec<Mutex<Report>> = tasks.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         while let (at, Some(task)) = {
@@ -148,7 +122,7 @@ fn check(layout: &Layout, upstreams: Option<&Upstreams>, selection: &Selection) 
                     bar.set_message(format!("{} {}", series.component, series.release));
                     patches::check(series, upstreams)
                 }
-                (Task::Patches(_), None) => Found::default(),
+                (Task::Patches(_), None) => Report::default(),
                 (Task::Constraints(release), _) => {
                     bar.set_message(format!("constraints {}", release.name));
                     overrides::check(release, selection)
@@ -170,9 +144,7 @@ fn check(layout: &Layout, upstreams: Option<&Upstreams>, selection: &Selection) 
     let mut report = Report::default();
     for result in results {
         let found = result.into_inner().unwrap_or_else(PoisonError::into_inner);
-        report.patches.extend(found.patches);
-        report.overrides.extend(found.overrides);
-        report.faults.extend(found.faults);
+        report.add(found);
     }
     report
 }

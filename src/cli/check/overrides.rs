@@ -1,25 +1,14 @@
 //! The constraints of a release, with their overrides.
 
-use super::super::{Error, input};
-use super::Found;
 use super::layout::{Fault, FaultKind, Release, Selection};
-use crate::api::constraint_override::OverrideState;
+use super::report::{OverrideRow, Report};
 use crate::api::source_refs::SourceRefs;
+use crate::cli::error::Error;
+use crate::cli::input;
 use crate::constraints::{self, ConstraintsFile, Overrides, PackageName, merge};
 
-/// One override.
-#[derive(Clone, Debug, serde::Serialize)]
-pub(super) struct OverrideRow {
-    pub(super) release: String,
-    pub(super) package: String,
-    pub(super) line: Option<usize>,
-    pub(super) state: OverrideState,
-    pub(super) attention: bool,
-    pub(super) message: String,
-}
-
-pub(super) fn check(release: &Release, selection: &Selection) -> Found {
-    let mut found = Found::default();
+pub(super) fn check(release: &Release, selection: &Selection) -> Report {
+    let mut found = Report::default();
     let Some((path, upper)) = &release.upper else {
         return found;
     };

@@ -6,23 +6,16 @@ use std::io::IsTerminal;
 use anstyle::Style;
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::super::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
-use super::super::{Error, print};
-use super::Report;
 use super::layout::Fault;
-use super::overrides::OverrideRow;
-use super::patches::PatchRow;
+use super::report::{OverrideRow, PatchRow, Report};
 use crate::api::status::PatchState;
+use crate::cli::error::Error;
+use crate::cli::output::print_styled;
+use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 
 /// Prints the report, with colours and wrapped to its width on a terminal, plain elsewhere.
 pub(super) fn print_table(report: &Report) -> Result<(), Error> {
-    let is_terminal = std::io::stdout().is_terminal();
-    let text = text(report, is_terminal);
-    if is_terminal {
-        anstream::print!("{text}");
-        return Ok(());
-    }
-    print(anstream::adapter::strip_str(&text).to_string().as_bytes())
+    print_styled(&text(report, std::io::stdout().is_terminal()))
 }
 
 fn text(report: &Report, wrapped: bool) -> String {

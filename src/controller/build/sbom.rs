@@ -9,13 +9,14 @@ use crate::api::build::{BuildStatus, ImageStatus, Origin};
 use crate::api::constraint_override::OverrideStatus;
 use crate::api::reason;
 use crate::api::status::{PatchState, PatchStatus};
-use crate::controller::inputs::ingredients::{Ingredients, Library};
+use crate::controller::inputs::ingredients::Ingredients;
 use crate::controller::inputs::patches;
 use crate::controller::inputs::registries::in_time;
 use crate::patch::PatchInput;
 use crate::plan::report::shown_name;
-use crate::plan::{Failure, Step, pins};
+use crate::plan::{Failure, Step};
 use crate::publish::image::{PATCHES_LABEL, PatchId, RELEASE_LABEL, REVISION_LABEL, VERSION_LABEL};
+use crate::recipe::{Library, pins};
 use crate::sbom::{self, Component, MEDIA_TYPE, Overridden, Patched};
 
 /// What a document is made from.

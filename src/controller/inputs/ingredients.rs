@@ -6,8 +6,8 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use super::folder::Folder;
-use super::{folder, registries};
+use super::folder::{self, LocatedFolder};
+use super::registries;
 use crate::api::constraint_override::OverrideStatus;
 use crate::api::patch_set::Level;
 use crate::api::reason::{self, condition};
@@ -16,22 +16,10 @@ use crate::constraints::digest;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::context::{Budget, Context};
 use crate::controller::state::api_server::Guarded;
-use crate::plan::libraries::{self, LibrariesError};
 use crate::plan::lifecycle::Observed;
 use crate::plan::{Failure, Step, conditions};
-
-/// A patched library.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Library {
-    /// The `PatchSet`.
-    pub name: String,
-    /// The component, which is the name of its context.
-    pub component: String,
-    /// Its source image by digest.
-    pub source: String,
-    /// The Python distribution that it is the source of, where it says so.
-    pub distribution: Option<String>,
-}
+use crate::recipe::Library;
+use crate::recipe::libraries::{self, LibrariesError};
 
 /// What an image is built from besides the component.
 #[derive(Clone, Debug)]
@@ -42,7 +30,7 @@ pub struct Ingredients {
     /// What the overrides did that are merged into them.
     pub overrides: Vec<OverrideStatus>,
     /// The folder with the Dockerfile, where there is one.
-    pub dockerfile: Option<Folder>,
+    pub dockerfile: Option<LocatedFolder>,
     /// The images of further named contexts, by their digests.
     pub bases: BTreeMap<String, String>,
 }
@@ -60,7 +48,7 @@ impl Ingredients {
             .flat_map(|(name, image)| [name.clone(), image.clone()]);
         libraries
             .chain(self.constraints.iter().map(|text| digest(text)))
-            .chain(self.dockerfile.iter().map(Folder::identity))
+            .chain(self.dockerfile.iter().map(folder::identity))
             .chain(bases)
             .collect()
     }
@@ -68,24 +56,14 @@ impl Ingredients {
 
 /// Why an image cannot be built yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lack {
+pub enum NotBuildable {
     /// Something is there, and its newest generation is still being looked at.
     Pending(String),
     /// Something is missing or not good.
     Failed(Failure),
 }
 
-impl Lack {
-    /// A sentence.
-    pub fn message(&self) -> &str {
-        match self {
-            Self::Pending(message) => message,
-            Self::Failed(failure) => &failure.message,
-        }
-    }
-}
-
-impl From<Failure> for Lack {
+impl From<Failure> for NotBuildable {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
@@ -96,7 +74,11 @@ impl From<Failure> for Lack {
 /// # Errors
 ///
 /// Where one is not there, or not ready: its change is taken up at once.
-pub async fn find(patch_set: &PatchSet, context: &Arc<Context>, budget: Budget) -> Result<Ingredients, Lack> {
+pub async fn find(
+    patch_set: &PatchSet,
+    context: &Arc<Context>,
+    budget: Budget,
+) -> Result<Ingredients, NotBuildable> {
     let namespace = patch_set.namespace().unwrap_or_default();
     let mut libraries = Vec::new();
     for name in names(patch_set, &namespace, context)? {
@@ -151,7 +133,7 @@ fn names(patch_set: &PatchSet, namespace: &str, context: &Context) -> Result<Vec
     })
 }
 
-fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, Lack> {
+fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, NotBuildable> {
     let object = get(&context.patch_sets, namespace, name)?;
     let not_ready = |why: &str| not_ready::<PatchSet>(namespace, name, why);
     if object.spec.level != Level::Library {
@@ -183,7 +165,7 @@ async fn constraints(
     namespace: &str,
     name: &str,
     context: &Context,
-) -> Result<(Vec<u8>, Vec<OverrideStatus>), Lack> {
+) -> Result<(Vec<u8>, Vec<OverrideStatus>), NotBuildable> {
     let object = get(&context.constraint_overrides, namespace, name)?;
     let not_ready = |why: &str| not_ready::<ConstraintOverride>(namespace, name, why);
     let status = object.status.clone().unwrap_or_default();
@@ -195,7 +177,7 @@ async fn constraints(
     match data.get(&file.key) {
         Some(text) if digest(text) == file.digest => Ok((text.clone(), status.results)),
         // Its watch and ours show the same change at different moments.
-        _ => Err(Lack::Pending(format!(
+        _ => Err(NotBuildable::Pending(format!(
             "ConstraintOverride {namespace}/{name}: its file is being written"
         ))),
     }
@@ -227,7 +209,7 @@ fn not_ready<K: Reconciled>(namespace: &str, name: &str, why: &str) -> Failure {
 }
 
 /// Whether a condition holds for the spec as it is now.
-fn is_current<K: Reconciled>(object: &K, status: &impl Observed, type_: &str) -> Result<(), Lack> {
+fn is_current<K: Reconciled>(object: &K, status: &impl Observed, type_: &str) -> Result<(), NotBuildable> {
     let meta = object.meta();
     let (namespace, name) = (
         meta.namespace.as_deref().unwrap_or_default(),
@@ -237,13 +219,13 @@ fn is_current<K: Reconciled>(object: &K, status: &impl Observed, type_: &str) ->
         Some(found) if found.observed_generation == meta.generation => match found.status.as_str() {
             "True" => Ok(()),
             "False" => Err(not_ready::<K>(namespace, name, &found.message).into()),
-            _ => Err(Lack::Pending(format!(
+            _ => Err(NotBuildable::Pending(format!(
                 "{} {namespace}/{name}: {}",
                 K::KIND,
                 found.message
             ))),
         },
-        _ => Err(Lack::Pending(format!(
+        _ => Err(NotBuildable::Pending(format!(
             "{} {namespace}/{name} is being looked at",
             K::KIND
         ))),

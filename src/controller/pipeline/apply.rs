@@ -9,7 +9,7 @@ use crate::api::status::{CandidateStatus, PatchStatus};
 use crate::api::{PatchSet, reason};
 use crate::controller::context::failures;
 use crate::controller::context::turn::Turn;
-use crate::controller::inputs::found::Found;
+use crate::controller::inputs::before_image::BeforeImage;
 use crate::controller::inputs::patches;
 use crate::controller::inputs::upstreams::blocking;
 use crate::patch::{self, Options, PatchInput, Sequence, Series};
@@ -22,7 +22,7 @@ use crate::source::Resolved;
 /// Its patches are read once, and applied to the upstream once, however many steps need them, and not at all where none does.
 pub struct AppliedSeries {
     pub inputs: ResolvedInputs,
-    pub found: Found,
+    pub before_image: BeforeImage,
     read: OnceCell<Arc<Vec<PatchInput>>>,
     onto_upstream: OnceCell<Arc<Mutex<Series>>>,
 }
@@ -43,7 +43,7 @@ impl Onto {
     }
 }
 
-/// Tells of each patch whether it applies, where the status does not tell that already.
+/// Tells of each patch whether it applies, and to which candidates, where the status does not tell that already.
 pub async fn apply(
     turn: &Turn<'_, PatchSet>,
     inputs: ResolvedInputs,
@@ -52,16 +52,18 @@ pub async fn apply(
 ) -> Result<AppliedSeries, Failure> {
     let mut series = AppliedSeries {
         inputs,
-        found: Found {
+        before_image: BeforeImage {
             sources: sources.clone(),
             checked: None,
+            candidates: None,
         },
         read: OnceCell::new(),
         onto_upstream: OnceCell::new(),
     };
     if results == Results::Missing {
-        series.found.checked = Some(series.check(turn).await?);
+        series.before_image.checked = Some(series.check(turn).await?);
     }
+    series.before_image.candidates = series.try_candidates(turn, results).await;
     Ok(series)
 }
 
@@ -93,7 +95,7 @@ impl AppliedSeries {
 
     /// What became of each patch, by this reconciliation or by the status.
     pub fn states<'a>(&'a self, known: &'a [PatchStatus]) -> &'a [PatchStatus] {
-        self.found
+        self.before_image
             .checked
             .as_ref()
             .map_or(known, |checked| &checked.patches)
@@ -109,16 +111,37 @@ impl AppliedSeries {
 
     async fn check(&self, turn: &Turn<'_, PatchSet>) -> Result<Checked, Failure> {
         let series = self.onto_upstream(turn).await?;
-        let mut candidates = Vec::new();
-        for candidate in &self.inputs.candidates {
-            candidates.push(self.try_candidate(turn, candidate).await);
-        }
         let series = series.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Checked {
             patches: report::patches(series.patches()),
             tree: series.tree().to_string(),
-            candidates,
         })
+    }
+
+    /// What became of the candidates; `None` if the status tells it. Those that did not move are not tried again.
+    async fn try_candidates(
+        &self,
+        turn: &Turn<'_, PatchSet>,
+        results: Results,
+    ) -> Option<Vec<CandidateStatus>> {
+        let status = turn.status();
+        if results == Results::Current && self.inputs.candidates_are_told_by(&status) {
+            return None;
+        }
+        let known = |candidate: &Candidate| {
+            let mut known = status.candidates.iter();
+            known
+                .find(|known| results == Results::Current && candidate.is_told_by(known))
+                .cloned()
+        };
+        let mut candidates = Vec::new();
+        for candidate in &self.inputs.candidates {
+            candidates.push(match known(candidate) {
+                Some(known) => known,
+                None => self.try_candidate(turn, candidate).await,
+            });
+        }
+        Some(candidates)
     }
 
     async fn try_candidate(&self, turn: &Turn<'_, PatchSet>, candidate: &Candidate) -> CandidateStatus {

@@ -52,10 +52,10 @@ pub async fn build(
         turn,
         build,
         registry: &registry,
-        found: &series.found,
+        before_image: &series.before_image,
         status: status.clone(),
         target: &target,
-        revision: &series.found.sources.upstream.revision,
+        revision: &series.before_image.sources.upstream.revision,
     };
     let is_there = stands(&status, &planned) && superseded(&status, &planned).is_none() && !is_asked;
     let image = status

@@ -221,9 +221,10 @@ impl Pipeline for PatchSet {
             Ok(inputs) => inputs,
             Err(failure) => return Ok(Outcome::Failed(failure, None)),
         };
-        let mut sources = inputs.sources();
+        let mut sources = inputs.sources(&turn.object.spec);
         let results = turn.object.results(&turn.status(), &sources);
-        if results == Results::Current && nothing_is_left(turn).await {
+        let is_told = results == Results::Current && inputs.candidates_are_told_by(&turn.status());
+        if is_told && nothing_is_left(turn).await {
             return Ok(Outcome::Unchanged(sources));
         }
         if results == Results::Missing {

@@ -1,0 +1,54 @@
+//! What the tags of images stand for.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::cli::error::Error;
+use crate::cli::registry::RegistryOptions;
+use crate::publish::base::{Base, base, pinned};
+use crate::recipe::BaseImage;
+
+/// Looks up what tags stand for, each once.
+pub(super) struct TagLookup<'a> {
+    registry: &'a RegistryOptions,
+    offline: bool,
+    /// What was looked up.
+    pinned: RefCell<BTreeMap<String, String>>,
+}
+
+impl<'a> TagLookup<'a> {
+    pub(super) fn new(registry: &'a RegistryOptions, offline: bool) -> Self {
+        Self {
+            registry,
+            offline,
+            pinned: RefCell::default(),
+        }
+    }
+
+    /// The image of a context by its digest, unless no registry may be asked.
+    pub(super) fn image(&self, context: &str, image: &str) -> Result<BaseImage, Error> {
+        let tagged = match base(image) {
+            Base::Pinned(reference) => return Ok(BaseImage::Pinned(reference)),
+            Base::Tagged(_) if self.offline => return Ok(BaseImage::Unpinned(image.to_owned())),
+            Base::Tagged(tagged) => tagged,
+        };
+        if let Some(known) = self.pinned.borrow().get(tagged) {
+            return Ok(BaseImage::Pinned(known.clone()));
+        }
+        let digest = self
+            .registry
+            .run(|registry| async move { registry.digest(tagged).await })
+            .map_err(|error| {
+                Error::Usage(format!(
+                    "build.contexts: {context}: {error}; --offline plans without asking what the tag stands for"
+                ))
+            })?
+            .ok_or_else(|| {
+                Error::Usage(format!("build.contexts: {context}: the registry has no {tagged}"))
+            })?;
+        let reference = pinned(tagged, &digest);
+        let mut known = self.pinned.borrow_mut();
+        known.insert(tagged.to_owned(), reference.clone());
+        Ok(BaseImage::Pinned(reference))
+    }
+}

@@ -1,0 +1,97 @@
+//! A build, and the digest over all that it is made from.
+
+use std::collections::BTreeMap;
+
+use super::tags::{TagError, TagValues, Tags};
+use crate::api::build::{Build, BuildStatus, DockerfileSource};
+use crate::plan::inputs::Inputs;
+
+/// Names the computation that builds follow from; changed where the same inputs give another image.
+const COMPUTATION: &str = "build/2";
+
+/// The name of the context that holds the constraints.
+pub const CONSTRAINTS: &str = "upper-constraints";
+
+/// What a build is made from, all of it by digests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BuildInputs<'a> {
+    /// The component; the name of the source's context.
+    pub(super) component: &'a str,
+    pub(super) release: &'a str,
+    /// The upstream's ref, or its commit where it has no name.
+    pub(super) ref_: &'a str,
+    /// The upstream's commit.
+    pub(super) commit: &'a str,
+    /// The component's version, where it is known.
+    pub(super) version: Option<&'a str>,
+    /// How many patches the source has.
+    pub(super) patches: usize,
+    /// The folder with the Dockerfile, as an image.
+    pub(super) dockerfile: Option<&'a str>,
+    /// All contexts, that of the source too.
+    pub(super) contexts: &'a BTreeMap<String, String>,
+    /// All arguments.
+    pub(super) args: &'a BTreeMap<String, String>,
+    /// The `forceAt` by which a build was asked for.
+    pub(super) requested: Option<&'a str>,
+    /// Whether all contexts are pinned, so that the digest over them says something.
+    pub(super) are_known: bool,
+}
+
+/// Plans a build.
+pub(super) fn planned(build: &Build, inputs: BuildInputs<'_>) -> Result<BuildStatus, TagError> {
+    let mut platforms: Vec<String> = build
+        .platforms
+        .iter()
+        .map(|platform| platform.0.clone())
+        .collect();
+    platforms.sort();
+    platforms.dedup();
+    let inputs_digest = inputs.are_known.then(|| digest(build, inputs, &platforms));
+    let mut tags = Tags::default();
+    if let Some(image) = &build.image {
+        let values = TagValues {
+            version: inputs.version,
+            patches: inputs.patches,
+            ref_: inputs.ref_,
+            commit: inputs.commit,
+            release: inputs.release,
+            inputs_digest: inputs_digest.as_deref(),
+        };
+        tags = Tags::of_image(image, values)?;
+    }
+    let image = build.image.as_ref();
+    let target = image.zip(tags.own);
+    Ok(BuildStatus {
+        inputs_digest: inputs_digest.unwrap_or_default(),
+        target: target.map(|(image, tag)| format!("{}:{tag}", image.repository.0)),
+        moving_tags: tags.moving,
+        sortable_tag: tags.sortable,
+        dockerfile: inputs.dockerfile.map(ToOwned::to_owned),
+        contexts: inputs.contexts.clone(),
+        args: inputs.args.clone(),
+        platforms,
+        requested: inputs.requested.map(ToOwned::to_owned),
+        ..BuildStatus::default()
+    })
+}
+
+fn digest(build: &Build, inputs: BuildInputs<'_>, platforms: &[String]) -> String {
+    let mut digest = Inputs::new(COMPUTATION).with(inputs.component.as_bytes());
+    for map in [inputs.contexts, inputs.args] {
+        digest = digest.with(&map.len().to_be_bytes());
+        for (name, value) in map {
+            digest = digest.with(name.as_bytes()).with(value.as_bytes());
+        }
+    }
+    let source = build.dockerfile.as_ref();
+    let file = source.map(DockerfileSource::file);
+    let stage = source.and_then(|source| source.stage.as_deref());
+    for part in [inputs.dockerfile, file, stage, inputs.requested] {
+        digest = digest.with(part.unwrap_or_default().as_bytes());
+    }
+    for platform in platforms {
+        digest = digest.with(platform.as_bytes());
+    }
+    digest.digest()
+}

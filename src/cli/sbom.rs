@@ -10,6 +10,7 @@ use super::input;
 use super::output::print;
 use super::patch_files;
 use super::registry::RegistryOptions;
+use crate::api::constraint_override::UpstreamPin;
 use crate::constraints::{ConstraintsFile, Overrides, merge};
 use crate::patch::{Limits, PatchInput};
 use crate::sbom::{self, Component, MEDIA_TYPE, Overridden, Patched};
@@ -104,14 +105,8 @@ fn overridden(options: &Options) -> Result<Vec<Overridden>, Error> {
     let overrides = Overrides::parse(&input::read(overrides, input::LARGEST)?)?;
     let merged = merge(&base, &overrides, &[])?;
     let pins = merged.outcomes.iter().filter_map(|outcome| {
-        let from = outcome.from.iter().map(|pinned| pinned.version.clone());
-        Overridden::of(
-            &outcome.package,
-            outcome.state,
-            from.collect(),
-            outcome.from_text().as_deref(),
-            outcome.to.as_deref(),
-        )
+        let from: Vec<UpstreamPin> = outcome.from.iter().map(Into::into).collect();
+        Overridden::from_override(&outcome.package, outcome.state, &from, outcome.to.as_deref())
     });
     Ok(pins.collect())
 }

@@ -95,3 +95,68 @@ fn digest(build: &Build, inputs: BuildInputs<'_>, platforms: &[String]) -> Strin
     }
     digest.digest()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spec(tag: &str) -> Build {
+        serde_json::from_value(json!({
+            "engine": "External",
+            "image": { "repository": "r:5000/glance", "tag": tag },
+            "source": { "repository": "r:5000/source" },
+            "dockerfile": { "inline": "FROM scratch", "file": "Containerfile", "stage": "one" },
+            "platforms": ["linux/arm64", "linux/amd64", "linux/arm64"]
+        }))
+        .unwrap()
+    }
+
+    /// Plans with these contexts and arguments.
+    fn made(tag: &str, contexts: [(&str, &str); 2], arg: &str) -> BuildStatus {
+        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        let inputs = BuildInputs {
+            component: "glance",
+            release: "2025.2",
+            ref_: "stable/2025.2",
+            commit: "1f0c2d3e4f",
+            version: None,
+            patches: 2,
+            dockerfile: Some("r/d@sha256:02"),
+            contexts: &map(&contexts),
+            args: &map(&[("PIP_EXTRAS", arg)]),
+            requested: Some("today"),
+            are_known: true,
+        };
+        planned(&spec(tag), inputs).unwrap()
+    }
+
+    const CONTEXTS: [(&str, &str); 2] = [("oslo.messaging", "r/l@sha256:01"), ("glance", "r/s@sha256:00")];
+
+    /// Images that were built before are found by it.
+    #[test]
+    fn the_inputs_digest_is_the_same_for_good() {
+        let planned = made("x", CONTEXTS, "ldap");
+        assert_eq!(
+            planned.inputs_digest,
+            "sha256:bd0eb2dfcb5273d17beb2b5764f7a54fb2fb4c3e284b869e5d7a47baee93eebe"
+        );
+        assert_eq!(planned.target.as_deref(), Some("r:5000/glance:x"));
+        assert_eq!(planned.platforms, ["linux/amd64", "linux/arm64"]);
+    }
+
+    #[test]
+    fn everything_that_changes_the_image_changes_its_inputs() {
+        let plain = made("x", CONTEXTS, "ldap").inputs_digest;
+        let other_source = [CONTEXTS[0], ("glance", "r/s@sha256:11")];
+        assert_ne!(made("x", other_source, "ldap").inputs_digest, plain);
+        assert_ne!(made("x", CONTEXTS, "").inputs_digest, plain);
+        let tag = made("y", CONTEXTS, "ldap");
+        assert_eq!(tag.inputs_digest, plain, "the tag does not change what is in it");
+    }
+}

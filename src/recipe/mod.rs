@@ -198,3 +198,254 @@ fn about(found: &Found<'_>, version: Option<&Version>) -> About {
 fn invalid(message: String) -> Failure {
     Failure::stalled(Step::Build, reason::INVALID_SPEC, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::api::PatchSetSpec;
+    use crate::patch::{EntryMode, MemoryStore, Options, PatchInput, Sequence, apply};
+    use serde_json::{Value, json};
+
+    const PATCH: &str = "--- a/file\n+++ b/file\n@@ -1 +1 @@\n-a\n+b\n";
+    const LIBRARY: &str = "r/source@sha256:0000000000000000000000000000000000000000000000000000000000000001";
+
+    /// What is found for a build; `change` makes something else of it.
+    fn described(change: impl FnOnce(&mut Given)) -> Result<Recipe, RecipeError> {
+        let mut given = Given::new();
+        change(&mut given);
+        let spec: PatchSetSpec = serde_json::from_value(given.spec).unwrap();
+        let mut store = MemoryStore::new();
+        let files = given.files.iter();
+        let tree = store
+            .add_files(files.map(|(name, text)| (*name, EntryMode::Regular, *text)))
+            .unwrap();
+        let patches = [PatchInput {
+            name: "0001-b.patch".to_owned(),
+            bytes: PATCH.into(),
+        }];
+        let series = apply(&store, tree, &patches, Sequence::Stacked, &Options::default()).unwrap();
+        let source = spec.build.as_ref().unwrap().dockerfile.as_ref();
+        Recipe::describe(Found {
+            spec: &spec,
+            build: spec.build.as_ref().unwrap(),
+            upstream: FoundUpstream {
+                url: "https://example.org/demo".to_owned(),
+                revision: "1.0.0@sha1:1f0c".to_owned(),
+                ref_name: Some("1.0.0".to_owned()),
+                tag: given.tag,
+                commit: "1f0c2d3e4f".to_owned(),
+                objects: Arc::new(store),
+            },
+            patches: &patches,
+            series: &series,
+            arguments: given.arguments,
+            dockerfile: source.map(|source| dockerfile::files_of_spec(source).into()),
+            libraries: &given.libraries,
+            constraints: given.constraints.as_deref(),
+            bases: given.bases,
+            requested: given.requested.as_deref(),
+        })
+    }
+
+    struct Given {
+        spec: Value,
+        files: Vec<(&'static str, &'static str)>,
+        tag: Option<String>,
+        arguments: BTreeMap<String, String>,
+        libraries: Vec<Library>,
+        constraints: Option<Vec<u8>>,
+        bases: BTreeMap<String, BaseImage>,
+        requested: Option<String>,
+    }
+
+    impl Given {
+        fn new() -> Self {
+            Self {
+                spec: json!({
+                    "component": "demo", "release": "2025.2",
+                    "upstream": { "url": "https://example.org/demo", "ref": { "tag": "1.0.0" } },
+                    "build": {
+                        "engine": "External",
+                        "image": { "repository": "r/demo", "tag": "{version}-p{patches}-{inputs}" },
+                        "source": { "repository": "r/source" },
+                        "dockerfile": { "inline": "FROM scratch\n" },
+                        "args": { "A": "of the spec" }
+                    }
+                }),
+                files: vec![("file", "a\n"), ("setup.cfg", "[metadata]\nname = big-demo\n")],
+                tag: Some("1.0.0".to_owned()),
+                arguments: BTreeMap::from([
+                    ("A".to_owned(), "read".to_owned()),
+                    ("B".to_owned(), "read".to_owned()),
+                ]),
+                libraries: vec![Library {
+                    name: "lib".to_owned(),
+                    component: "my-lib".to_owned(),
+                    source: LIBRARY.to_owned(),
+                    distribution: Some("My_Lib".to_owned()),
+                }],
+                constraints: Some(b"alpha===1\nbig_demo===0.9\nmy.lib===2\n".to_vec()),
+                bases: BTreeMap::from([(
+                    "base".to_owned(),
+                    BaseImage::Pinned("r/base@sha256:02".to_owned()),
+                )]),
+                requested: None,
+            }
+        }
+    }
+
+    fn digest(change: impl FnOnce(&mut Given)) -> String {
+        described(change).unwrap().build.inputs_digest
+    }
+
+    fn reason(change: impl FnOnce(&mut Given)) -> &'static str {
+        match described(change) {
+            Err(RecipeError::Plan(failure)) => failure.reason,
+            Err(RecipeError::Image(error)) => panic!("{error}"),
+            Ok(_) => panic!("it was described"),
+        }
+    }
+
+    #[test]
+    fn a_build_takes_the_images_of_all_its_parts() {
+        let recipe = described(|_| ()).unwrap();
+        let kinds: Vec<String> = recipe.parts.iter().map(|part| part.kind.to_string()).collect();
+        assert_eq!(kinds, ["the source", "the Dockerfile", "the constraints"]);
+        let references: Vec<String> = recipe
+            .parts
+            .iter()
+            .map(|part| part.image.reference().unwrap())
+            .collect();
+        let build = &recipe.build;
+        let contexts: Vec<(&str, &str)> = build
+            .contexts
+            .iter()
+            .map(|(name, image)| (name.as_str(), image.as_str()))
+            .collect();
+        assert_eq!(
+            contexts,
+            [
+                ("base", "r/base@sha256:02"),
+                ("demo", references[0].as_str()),
+                ("my-lib", LIBRARY),
+                (CONSTRAINTS, references[2].as_str()),
+            ]
+        );
+        assert_eq!(build.dockerfile.as_ref(), Some(&references[1]));
+        assert_eq!(build.distributions["demo"], "big-demo");
+        assert_eq!(build.distributions["my-lib"], "My_Lib");
+        assert_eq!(build.args["A"], "of the spec");
+        assert_eq!(build.args["B"], "read");
+        let digits = build.inputs_digest.get(7..19).unwrap();
+        assert_eq!(build.target, Some(format!("r/demo:1.0.0-p1-{digits}")));
+        assert_eq!(recipe.component, "demo");
+        assert!(recipe.unpinned.is_empty());
+        let labels = &recipe.parts[0].image.image.labels;
+        assert_eq!(
+            labels["org.opencontainers.image.source"],
+            "https://example.org/demo"
+        );
+        assert_eq!(labels["org.opencontainers.image.revision"], "1.0.0@sha1:1f0c");
+        assert_eq!(labels["org.opencontainers.image.version"], "1.0.0");
+        assert!(labels["patching.c5c3.io/patches"].contains("0001-b.patch"));
+    }
+
+    #[test]
+    fn all_that_is_found_is_part_of_the_digest_over_the_inputs() {
+        let plain = digest(|_| ());
+        assert_eq!(digest(|_| ()), plain, "the same gives another digest");
+        let changes: [(&str, fn(&mut Given)); 9] = [
+            ("tree", |given| given.files.push(("more", "x\n"))),
+            ("argument", |given| {
+                given.arguments.insert("B".into(), "other".into());
+            }),
+            ("argument of the spec", |given| {
+                given.spec["build"]["args"]["A"] = json!("x")
+            }),
+            ("library", |given| {
+                given.libraries[0].source = LIBRARY.replace('1', "2")
+            }),
+            ("constraints", |given| {
+                given.constraints = Some(b"alpha===2\n".to_vec())
+            }),
+            ("base", |given| {
+                let other = BaseImage::Pinned("r/base@sha256:03".to_owned());
+                given.bases.insert("base".into(), other);
+            }),
+            ("Dockerfile", |given| {
+                given.spec["build"]["dockerfile"]["inline"] = json!("FROM x\n");
+            }),
+            ("stage", |given| {
+                given.spec["build"]["dockerfile"]["stage"] = json!("one")
+            }),
+            ("request", |given| given.requested = Some("today".into())),
+        ];
+        for (what, change) in changes {
+            assert_ne!(digest(change), plain, "{what}");
+        }
+        // What a build is called is no part of it, nor what an argument of the spec stands in front of.
+        let same: [fn(&mut Given); 3] = [
+            |given| given.spec["build"]["image"]["tag"] = json!("x"),
+            |given| drop(given.arguments.insert("A".into(), "other".into())),
+            |given| given.constraints = Some(b"alpha===1\nmy_lib===3\n".to_vec()),
+        ];
+        for change in same {
+            assert_eq!(digest(change), plain);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_built_is_said() {
+        use crate::api::reason::{INVALID_CONSTRAINTS, INVALID_SPEC, STILL_PINNED};
+        let changes: [(&str, fn(&mut Given)); 6] = [
+            (INVALID_SPEC, |given| {
+                given.spec["build"]["source"]["version"] = json!("no version");
+            }),
+            (INVALID_SPEC, |given| given.tag = None),
+            (INVALID_SPEC, |given| given.libraries[0].component = "demo".into()),
+            (INVALID_SPEC, |given| {
+                given.spec["build"]["image"]["tag"] = json!("{nope}");
+            }),
+            (INVALID_CONSTRAINTS, |given| {
+                given.constraints = Some(b"a b\n".to_vec())
+            }),
+            (STILL_PINNED, |given| {
+                let pinned = "big-demo==0.9".to_owned();
+                given.arguments.insert("PIP_PACKAGES".into(), pinned);
+            }),
+        ];
+        for (expected, change) in changes {
+            assert_eq!(reason(change), expected);
+        }
+    }
+
+    #[test]
+    fn a_library_is_its_source_alone() {
+        let recipe = described(|given| {
+            given.spec["build"] = json!({ "engine": "External", "source": { "repository": "r/source" } });
+            (given.constraints, given.bases) = (None, BTreeMap::new());
+            given.libraries.clear();
+        })
+        .unwrap();
+        assert_eq!(recipe.parts.len(), 1);
+        assert_eq!(recipe.build.target, None);
+        assert_eq!(recipe.build.contexts.len(), 1);
+    }
+
+    #[test]
+    fn inputs_are_not_known_where_a_tag_was_not_looked_up() {
+        let recipe = described(|given| {
+            given.spec["build"]["image"]["movingTags"] = json!(["{release}", "{inputs}"]);
+            let unpinned = BaseImage::Unpinned("r/base:1".to_owned());
+            given.bases.insert("base".into(), unpinned);
+        })
+        .unwrap();
+        assert_eq!(recipe.unpinned, BTreeSet::from(["base".to_owned()]));
+        assert_eq!(recipe.build.inputs_digest, "");
+        assert_eq!(recipe.build.target, None);
+        assert_eq!(recipe.build.moving_tags, ["2025.2"]);
+        assert_eq!(recipe.build.contexts["base"], "r/base:1");
+    }
+}

@@ -17,8 +17,8 @@ use purl::{GenericPurl, ParseError};
 use sha2::{Digest, Sha256};
 
 use super::Error;
-use super::provenance::{Issue, Kind, Provenance};
-use crate::api::constraint_override::OverrideState;
+use super::provenance::{Issue, PatchOrigin, Provenance};
+use crate::api::constraint_override::{OverrideState, UpstreamPin};
 use crate::constraints::PackageName;
 use crate::patch::PatchInput;
 
@@ -60,14 +60,13 @@ pub struct Overridden {
 }
 
 impl Overridden {
-    /// What an override did, where it pinned a package to a version. `from` has upstream's pins, and `from_text` all of them as a
-    /// person reads them.
+    /// Returns what an override did; `None` if it pinned nothing anew. `from` has upstream's pins, and `to` what is pinned in
+    /// their place.
     #[must_use]
-    pub fn of(
-        name: &str,
+    pub fn from_override(
+        package: &str,
         state: OverrideState,
-        from: Vec<String>,
-        from_text: Option<&str>,
+        from: &[UpstreamPin],
         to: Option<&str>,
     ) -> Option<Self> {
         let pins = matches!(
@@ -75,13 +74,15 @@ impl Overridden {
             OverrideState::Updated | OverrideState::Added | OverrideState::Outdated
         );
         let to = to.filter(|_| pins)?;
+        let pinned: Vec<String> = from.iter().map(ToString::to_string).collect();
         Some(Self {
-            name: name.to_owned(),
+            name: package.to_owned(),
             version: to.to_owned(),
-            from,
-            message: match from_text {
-                Some(from) => format!("{from} → {to}"),
-                None => "upstream does not pin it".to_owned(),
+            from: from.iter().map(|pin| pin.version.clone()).collect(),
+            message: if pinned.is_empty() {
+                "upstream does not pin it".to_owned()
+            } else {
+                format!("{} → {to}", pinned.join(", "))
             },
         })
     }
@@ -117,7 +118,7 @@ pub(super) fn patched(
     let purl = component.purl()?;
     let read: Vec<(&PatchInput, Provenance)> = patches
         .iter()
-        .map(|patch| (patch, Provenance::of(&patch.bytes)))
+        .map(|patch| (patch, Provenance::from_patch(&patch.bytes)))
         .collect();
     let mut ancestor = BomComponent::new(kind.clone(), &component.name, &component.version, None);
     ancestor.purl = Some(purl.clone());
@@ -244,16 +245,17 @@ fn serial_number(document: &[u8]) -> Result<UrnUuid, Error> {
         *byte = hashed;
     }
     let uuid = uuid::Builder::from_custom_bytes(bytes).into_uuid();
-    UrnUuid::new(uuid.urn().to_string()).map_err(|_| Error::Write("the serial number is none".to_owned()))
+    UrnUuid::new(uuid.urn().to_string())
+        .map_err(|_| Error::Write("the serial number is not a URN".to_owned()))
 }
 
 fn entry(patch: &PatchInput, provenance: &Provenance) -> Patch {
     let resolves: Vec<BomIssue> = provenance.issues.iter().map(issue).collect();
     Patch {
         patch_type: match provenance.kind {
-            Kind::Unofficial => PatchClassification::Unofficial,
-            Kind::Backport => PatchClassification::Backport,
-            Kind::CherryPick => PatchClassification::CherryPick,
+            PatchOrigin::Unofficial => PatchClassification::Unofficial,
+            PatchOrigin::Backport => PatchClassification::Backport,
+            PatchOrigin::CherryPick => PatchClassification::CherryPick,
         },
         diff: Some(Diff {
             text: Some(AttachedText::new(Some(normal("text/x-diff")), &patch.bytes)),

@@ -1,15 +1,16 @@
 //! Attaches to an image the document on its patches, once for each digest.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube::runtime::reflector::ObjectRef;
 
 use super::task::BuildTask;
 use crate::api::build::{BuildStatus, ImageStatus, Origin};
-use crate::api::constraint_override::OverrideStatus;
 use crate::api::reason;
 use crate::api::status::{PatchState, PatchStatus};
-use crate::controller::inputs::ingredients::Ingredients;
+use crate::constraints::PackageName;
+use crate::controller::inputs::ingredients::{Ingredients, MergedOverrides};
 use crate::controller::inputs::patches;
 use crate::controller::inputs::registries::in_time;
 use crate::patch::PatchInput;
@@ -68,12 +69,7 @@ impl SbomBuilder<'_> {
         }
         let names = planned.contexts.keys().chain(planned.distributions.values());
         let from_source = pins::names(names.map(String::as_str));
-        let packages: Vec<Overridden> = ingredients
-            .overrides
-            .iter()
-            .filter(|one| one.package.parse().is_ok_and(|name| !from_source.contains(&name)))
-            .filter_map(overridden)
-            .collect();
+        let packages = overridden(&ingredients.overrides, &from_source)?;
         let document =
             sbom::document(&main, &libraries, &packages).map_err(|error| failed(error.to_string()))?;
         let by_digest = format!("{}@{}", image.repository, image.digest);
@@ -176,20 +172,30 @@ fn installed_version(image: &ImageStatus, name: &str) -> Option<String> {
         .and_then(|one| one.version.clone())
 }
 
-fn overridden(one: &OverrideStatus) -> Option<Overridden> {
-    let from = one.from.as_deref();
-    // As it is written there: versions, each with its marker in brackets.
-    let versions = from.unwrap_or_default().split(", ").filter_map(|part| {
-        let version = part.split(' ').next()?;
-        (!version.is_empty()).then(|| version.to_owned())
-    });
-    Overridden::of(
-        &one.package,
-        one.state,
-        versions.collect(),
-        from,
-        one.to.as_deref(),
-    )
+/// The packages whose pins overrides changed, without those that are built from source.
+fn overridden(
+    overrides: &MergedOverrides,
+    from_source: &BTreeSet<PackageName>,
+) -> Result<Vec<Overridden>, Failure> {
+    let name = &overrides.name;
+    if overrides.omitted > 0 {
+        return Err(failed(format!(
+            "the status of ConstraintOverride {name} has no room for {} of its results, and the document would lack them: attach it with patchset sbom, and set build.sbom to Skip",
+            overrides.omitted
+        )));
+    }
+    let mut packages = Vec::new();
+    for one in &overrides.results {
+        if one.from.is_some() && one.upstream_pins.is_empty() {
+            // An older version of this program merged them.
+            return Err(failed(format!("ConstraintOverride {name} is merged anew first")));
+        }
+        if one.package.parse().is_ok_and(|name| !from_source.contains(&name)) {
+            let (from, to) = (&one.upstream_pins, one.to.as_deref());
+            packages.extend(Overridden::from_override(&one.package, one.state, from, to));
+        }
+    }
+    Ok(packages)
 }
 
 fn failed(message: String) -> Failure {

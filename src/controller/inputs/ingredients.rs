@@ -28,7 +28,7 @@ pub struct Ingredients {
     /// The merged constraints, where there are any.
     pub constraints: Option<Vec<u8>>,
     /// What the overrides did that are merged into them.
-    pub overrides: Vec<OverrideStatus>,
+    pub overrides: MergedOverrides,
     /// The folder with the Dockerfile, where there is one.
     pub dockerfile: Option<LocatedFolder>,
     /// The images of further named contexts, by their digests.
@@ -52,6 +52,16 @@ impl Ingredients {
             .chain(bases)
             .collect()
     }
+}
+
+/// What overrides did, as the status of their object tells it.
+#[derive(Clone, Debug, Default)]
+pub struct MergedOverrides {
+    /// The `ConstraintOverride`.
+    pub name: String,
+    pub results: Vec<OverrideStatus>,
+    /// How many more there are, for which the status has no room.
+    pub omitted: u32,
 }
 
 /// Why an image cannot be built yet.
@@ -85,7 +95,7 @@ pub async fn find(
         libraries.push(library(&namespace, &name, context)?);
     }
     let (constraints, overrides) = match &patch_set.spec.constraints {
-        None => (None, Vec::new()),
+        None => (None, MergedOverrides::default()),
         Some(reference) => {
             let (text, overrides) = constraints(&namespace, &reference.name, context).await?;
             (Some(text), overrides)
@@ -165,7 +175,7 @@ async fn constraints(
     namespace: &str,
     name: &str,
     context: &Context,
-) -> Result<(Vec<u8>, Vec<OverrideStatus>), NotBuildable> {
+) -> Result<(Vec<u8>, MergedOverrides), NotBuildable> {
     let object = get(&context.constraint_overrides, namespace, name)?;
     let not_ready = |why: &str| not_ready::<ConstraintOverride>(namespace, name, why);
     let status = object.status.clone().unwrap_or_default();
@@ -175,7 +185,14 @@ async fn constraints(
         .ok_or_else(|| not_ready("its file is not written yet"))?;
     let data = context.references.config_map(namespace, &file.name).await?;
     match data.get(&file.key) {
-        Some(text) if digest(text) == file.digest => Ok((text.clone(), status.results)),
+        Some(text) if digest(text) == file.digest => Ok((
+            text.clone(),
+            MergedOverrides {
+                name: name.to_owned(),
+                results: status.results,
+                omitted: status.omitted_results.unwrap_or_default(),
+            },
+        )),
         // Its watch and ours show the same change at different moments.
         _ => Err(NotBuildable::Pending(format!(
             "ConstraintOverride {namespace}/{name}: its file is being written"

@@ -26,7 +26,7 @@ use crate::plan::{Failure, Outcome, Step, room};
 use crate::recipe::Located;
 
 /// Names the computation that results follow from; changed where the same inputs give another result.
-const COMPUTATION: &str = "constraints/1";
+const COMPUTATION: &str = "constraints/2";
 
 /// What the two files are called in messages.
 const BASE: &str = "the upper constraints";

@@ -120,28 +120,18 @@ impl Recipe {
             constraints: found.constraints,
             args: &args,
         })?;
-        let mut images = contexts.images;
-        images.insert(component.clone(), source.reference()?);
-        let mut parts = vec![RecipePart {
-            kind: PartKind::Source,
-            image: source,
-        }];
+        let (mut images, mut parts) = (contexts.images, Vec::new());
+        let reference = add(&mut parts, PartKind::Source, source)?;
+        images.insert(component.clone(), reference);
         let mut dockerfile = None;
         if let Some(FolderContents { contents, objects }) = found.dockerfile {
             let image = source_image::dockerfile(repository, contents, objects)?;
-            dockerfile = Some(image.reference()?);
-            parts.push(RecipePart {
-                kind: PartKind::Dockerfile,
-                image,
-            });
+            dockerfile = Some(add(&mut parts, PartKind::Dockerfile, image)?);
         }
         if let Some(text) = contexts.constraints {
             let image = source_image::constraints(repository, CONSTRAINTS, &spec.release.0, text)?;
-            images.insert(CONSTRAINTS.to_owned(), image.reference()?);
-            parts.push(RecipePart {
-                kind: PartKind::Constraints,
-                image,
-            });
+            let reference = add(&mut parts, PartKind::Constraints, image)?;
+            images.insert(CONSTRAINTS.to_owned(), reference);
         }
         let unpinned = found.bases.iter().filter(|(_, image)| !image.is_pinned());
         let unpinned: BTreeSet<String> = unpinned.map(|(name, _)| name.clone()).collect();
@@ -176,6 +166,13 @@ impl Recipe {
             unpinned,
         })
     }
+}
+
+/// Adds a part, and returns the reference to its image by digest.
+fn add(parts: &mut Vec<RecipePart>, kind: PartKind, image: SourceImage) -> Result<String, RecipeError> {
+    let reference = image.reference()?;
+    parts.push(RecipePart { kind, image });
+    Ok(reference)
 }
 
 /// What the source image says of itself besides its tree.
@@ -437,7 +434,7 @@ mod tests {
     #[test]
     fn inputs_are_not_known_where_a_tag_was_not_looked_up() {
         let recipe = described(|given| {
-            given.spec["build"]["image"]["movingTags"] = json!(["{release}", "{inputs}"]);
+            given.spec["build"]["image"]["movingTags"] = json!(["{release}"]);
             let unpinned = BaseImage::Unpinned("r/base:1".to_owned());
             given.bases.insert("base".into(), unpinned);
         })
@@ -445,7 +442,7 @@ mod tests {
         assert_eq!(recipe.unpinned, BTreeSet::from(["base".to_owned()]));
         assert_eq!(recipe.build.inputs_digest, "");
         assert_eq!(recipe.build.target, None);
-        assert_eq!(recipe.build.moving_tags, ["2025.2"]);
+        assert!(recipe.build.moving_tags.is_empty());
         assert_eq!(recipe.build.contexts["base"], "r/base:1");
     }
 }

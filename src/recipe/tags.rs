@@ -55,7 +55,7 @@ pub(super) struct TagValues<'a> {
     pub(super) inputs_digest: Option<&'a str>,
 }
 
-/// The tags of an image. One that tells inputs which are not known is missing.
+/// The tags of an image. One that tells inputs which are not known is missing, and all are where the image's own is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tags {
     /// The image's own.
@@ -87,10 +87,13 @@ impl Tags {
             }
             moving.extend(Some(made).filter(|_| is_known(template, values)));
         }
+        if !is_known(image.tag(), values) {
+            return Ok(Self::default());
+        }
         moving.sort();
         moving.dedup();
         Ok(Self {
-            own: Some(own).filter(|_| is_known(image.tag(), values)),
+            own: Some(own),
             moving,
             sortable,
         })
@@ -228,30 +231,24 @@ mod tests {
             ..VALUES
         };
         let templates = [
-            image("x-{inputs}", &["m", "m-{inputs}"], Some("{time}-{inputs}")),
-            image("x", &["m", "m-{inputs}"], Some("{time}-{sha}")),
+            image("x-{inputs}", &["m"], Some("{time}")),
+            image("x", &["m", "m-{inputs}"], Some("{time}-{inputs}")),
+            image("x", &["m"], Some("{time}-{sha}")),
         ];
         let made = templates.map(|image| Tags::of_image(&image, unknown).unwrap());
-        let moving = vec!["m".to_owned()];
-        assert_eq!(
-            made[0],
-            Tags {
-                moving: moving.clone(),
-                ..Tags::default()
-            }
-        );
+        assert_eq!(made[0], Tags::default());
+        let known = Tags {
+            own: Some("x".to_owned()),
+            moving: vec!["m".to_owned()],
+            sortable: None,
+        };
+        assert_eq!(made[1], known);
         let sortable = SortableTag {
             tag: "{time}-1f0c2d3".to_owned(),
             time: None,
         };
-        assert_eq!(
-            made[1],
-            Tags {
-                own: Some("x".to_owned()),
-                moving,
-                sortable: Some(sortable),
-            }
-        );
+        let sortable = Some(sortable);
+        assert_eq!(made[2], Tags { sortable, ..known });
         // What is wrong with it shows all the same.
         let invalid = Tags::of_image(&image("-{inputs}", &[], None), unknown).unwrap_err();
         assert_eq!(invalid, TagError::Invalid("-000000000000".into()));

@@ -64,8 +64,8 @@ fn write_text(out: &mut String, planned: &Planned<'_>, image: Option<&RegistryIm
     if !recipe.unpinned.is_empty() {
         writeln!(
             out,
-            "{ODD}unknown{ODD:#}     the inputs digest{}: {} named by tag, and what that stands for was not looked at",
-            plain(&untold_tags(planned.spec)),
+            "{ODD}unknown{ODD:#}     {}: {} named by tag, and what that stands for was not looked at",
+            plain(&untold(planned.spec)),
             plain(&unpinned(recipe)),
         )?;
     }
@@ -87,23 +87,16 @@ fn write_text(out: &mut String, planned: &Planned<'_>, image: Option<&RegistryIm
     }
 }
 
-/// The tags that tell the inputs digest.
-fn untold_tags(spec: &Build) -> String {
-    let Some(image) = &spec.image else {
-        return String::new();
-    };
-    let further = image.moving_tags.iter().chain(&image.sortable_tag);
-    let further = further.filter(|template| template.contains("{inputs}"));
-    let further: Vec<&str> = further.map(String::as_str).collect();
-    let own = if image.tag().contains("{inputs}") {
-        " and the tag"
-    } else {
-        ""
-    };
-    match further.as_slice() {
-        [] => own.to_owned(),
-        further => format!("{own} and {}", further.join(" and ")),
+/// The inputs digest and the tags that tell it.
+fn untold(spec: &Build) -> String {
+    let mut untold = vec!["the inputs digest"];
+    if let Some(image) = &spec.image {
+        let tells = |template: &&String| template.contains("{inputs}");
+        untold.extend(Some("the tag").filter(|_| image.tag().contains("{inputs}")));
+        let further = image.moving_tags.iter().chain(&image.sortable_tag);
+        untold.extend(further.filter(tells).map(String::as_str));
     }
+    untold.join(" and ")
 }
 
 /// The tag that sorts, with what it has in the place of a time that is not known.

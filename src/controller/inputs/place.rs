@@ -154,6 +154,10 @@ impl<T: GivenContents> Located<Place, T> {
 
     /// Checks the signature that the repository has to have; returns who signed it, in words. `None` where none is asked
     /// for.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not signed as it has to be, or cannot be had.
     pub async fn signatures(
         &self,
         context: &Arc<Context>,

@@ -17,7 +17,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(flatten)]
-    Offline(cli::Command),
+    Offline(cli::OfflineCommand),
     /// Run the controller, in or out of a cluster
     Controller(Box<controller::Options>),
     /// Print a completion script for a shell

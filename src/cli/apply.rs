@@ -10,6 +10,8 @@ use clap::{Args, ValueEnum};
 use super::error::Error;
 use super::output::{print, print_styled};
 use super::patch_files;
+use render::{Direction, Written};
+
 use crate::patch::{
     self, FileReport, Limits, Oid, Options as Engine, PatchReport, PatchState, Results, Sequence,
 };
@@ -17,7 +19,7 @@ use crate::source::local::{self, LocalRepository};
 
 /// Options of `patchset apply`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct ApplyOptions {
     /// The repository: a Git folder or a working tree
     #[arg(long, value_name = "GITDIR")]
     repo: PathBuf,
@@ -41,14 +43,14 @@ pub struct Options {
     write: bool,
     /// How to tell what became of the patches
     #[arg(long, value_enum, default_value = "text")]
-    output: Output,
+    output: ApplyOutput,
     /// Patches, or folders whose *.patch are taken in alphabetical order; - is standard input
     #[arg(required = true, value_name = "PATCH|DIR")]
     patches: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum ApplyOutput {
     /// For people.
     Text,
     /// One JSON object a line and patch.
@@ -57,7 +59,7 @@ enum Output {
 
 /// One line of the JSON output. Other tools read it: fields may be added, not changed.
 #[derive(serde::Serialize)]
-struct Line<'a> {
+struct PatchLine<'a> {
     patch: &'a str,
     applies: bool,
     state: PatchState,
@@ -69,7 +71,7 @@ struct Line<'a> {
     offset: i64,
 }
 
-impl<'a> From<&'a PatchReport> for Line<'a> {
+impl<'a> From<&'a PatchReport> for PatchLine<'a> {
     fn from(report: &'a PatchReport) -> Self {
         Self {
             patch: &report.name,
@@ -85,7 +87,7 @@ impl<'a> From<&'a PatchReport> for Line<'a> {
     }
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
     local::trust_stored_objects();
     let mut repository = LocalRepository::open(&options.repo)?;
     let base = repository.tree_of(&options.revision)?;
@@ -111,13 +113,23 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         series.write(&mut repository)?;
     }
     match options.output {
-        Output::Text => {
-            print_styled(&render::text(&series, options.reverse, options.write))?;
+        ApplyOutput::Text => {
+            let direction = if options.reverse {
+                Direction::Reverse
+            } else {
+                Direction::Forward
+            };
+            let written = if options.write {
+                Written::ToRepository
+            } else {
+                Written::Nowhere
+            };
+            print_styled(&render::text(&series, direction, written))?;
         }
-        Output::Json => {
+        ApplyOutput::Json => {
             let mut text = Vec::new();
             for report in series.patches() {
-                serde_json::to_writer(&mut text, &Line::from(report))?;
+                serde_json::to_writer(&mut text, &PatchLine::from(report))?;
                 text.push(b'\n');
             }
             print(&text)?;

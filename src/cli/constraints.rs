@@ -25,7 +25,7 @@ use crate::publish::layer::{self, Contents, File};
 
 /// Options of `patchset constraints`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct ConstraintsOptions {
     /// The release's constraints as upstream publishes them; - is standard input
     #[arg(long, value_name = "FILE")]
     upper_constraints: PathBuf,
@@ -48,11 +48,11 @@ pub struct Options {
     registry: RegistryOptions,
     /// How to tell what the overrides did
     #[arg(long, value_enum, default_value = "text")]
-    output: Output,
+    output: ConstraintsOutput,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum ConstraintsOutput {
     /// The merged file on standard output, the report on standard error.
     Text,
     /// One JSON object on standard output, with the merged file in it.
@@ -61,13 +61,13 @@ enum Output {
 
 /// The JSON output. Other tools read it: fields may be added, not changed.
 #[derive(serde::Serialize)]
-struct Document<'a> {
+struct MergeDocument<'a> {
     merged: &'a str,
     digest: String,
     entries: usize,
     #[serde(rename = "needAttention")]
     need_attention: usize,
-    results: Vec<Override<'a>>,
+    results: Vec<OverrideLine<'a>>,
     /// Lines of the upper constraints that read other files, which no override reaches.
     includes: &'a [Include],
     /// The image by its digest, where it was pushed.
@@ -77,7 +77,7 @@ struct Document<'a> {
 
 /// One override in the JSON output.
 #[derive(serde::Serialize)]
-struct Override<'a> {
+struct OverrideLine<'a> {
     line: Option<usize>,
     package: &'a str,
     state: OverrideState,
@@ -90,7 +90,7 @@ struct Override<'a> {
     message: String,
 }
 
-impl<'a> From<&'a Outcome> for Override<'a> {
+impl<'a> From<&'a Outcome> for OverrideLine<'a> {
     fn from(outcome: &'a Outcome) -> Self {
         Self {
             line: outcome.line,
@@ -107,7 +107,7 @@ impl<'a> From<&'a Outcome> for Override<'a> {
     }
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(super) fn run(options: &ConstraintsOptions) -> Result<ExitCode, Error> {
     let is_stdin = |path: &Path| path.as_os_str() == "-";
     if is_stdin(&options.upper_constraints) && options.overrides.as_deref().is_some_and(is_stdin) {
         return Err(Error::Usage(
@@ -126,20 +126,20 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         Some(reference) => Some(push(options, reference, &merged)?),
     };
     match options.output {
-        Output::Text => {
+        ConstraintsOutput::Text => {
             match &pushed {
                 Some(pushed) => print(format!("{}\n", pushed.reference).as_bytes())?,
                 None => print(merged.text.as_bytes())?,
             }
             anstream::eprint!("{}", report(&merged, base.includes()));
         }
-        Output::Json => {
-            let mut text = serde_json::to_vec(&Document {
+        ConstraintsOutput::Json => {
+            let mut text = serde_json::to_vec(&MergeDocument {
                 merged: &merged.text,
                 digest: merged.digest(),
                 entries: merged.entries,
                 need_attention: merged.need_attention(),
-                results: merged.outcomes.iter().map(Override::from).collect(),
+                results: merged.outcomes.iter().map(OverrideLine::from).collect(),
                 includes: base.includes(),
                 reference: pushed.as_ref().map(|pushed| pushed.reference.as_str()),
             })?;
@@ -156,7 +156,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
 }
 
 /// Pushes the merged file as an image that holds just `upper-constraints.txt`, the name that builds mount it under.
-fn push(options: &Options, reference: &str, merged: &Merged) -> Result<Pushed, Error> {
+fn push(options: &ConstraintsOptions, reference: &str, merged: &Merged) -> Result<Pushed, Error> {
     let contents = Contents {
         tree: None,
         files: vec![File {

@@ -12,7 +12,7 @@ use crate::api::{crd, docs};
 
 /// Options of `patchset crds`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct CrdsOptions {
     /// Write one file per definition into this folder instead
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
@@ -21,7 +21,7 @@ pub struct Options {
     markdown: bool,
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(super) fn run(options: &CrdsOptions) -> Result<ExitCode, Error> {
     if options.markdown {
         print(docs::markdown(&crd::all()).as_bytes())?;
         return Ok(ExitCode::SUCCESS);

@@ -25,24 +25,24 @@ pub use error::Error;
 
 /// The commands that need no cluster.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum OfflineCommand {
     /// Check patches against a revision of a local repository
-    Apply(apply::Options),
+    Apply(apply::ApplyOptions),
     /// Check every patch and override of a repository of patches/, overrides/ and releases/
-    Check(check::Options),
+    Check(check::CheckOptions),
     /// Merge overrides into a release's upper constraints
-    Constraints(constraints::Options),
+    Constraints(constraints::ConstraintsOptions),
     /// Say what a patched image is made of, in a document that vulnerability scanners read
-    Sbom(Box<sbom::Options>),
+    Sbom(Box<sbom::SbomOptions>),
     /// Make an image of a patched tree, for builders to take as a named context
-    Source(Box<source::Options>),
+    Source(Box<source::SourceOptions>),
     /// Print what would be built for a PatchSet of a manifest, and from what
-    BuildPlan(Box<build_plan::Options>),
+    BuildPlan(Box<build_plan::BuildPlanOptions>),
     /// Print the custom resource definitions as YAML
-    Crds(crds::Options),
+    Crds(crds::CrdsOptions),
 }
 
-impl Command {
+impl OfflineCommand {
     /// Runs the command and gives the process's exit status.
     #[must_use]
     pub fn run(self) -> ExitCode {

@@ -13,11 +13,11 @@ use super::registry::RegistryOptions;
 use crate::api::constraint_override::UpstreamPin;
 use crate::constraints::{ConstraintsFile, Overrides, merge};
 use crate::patch::{Limits, PatchInput};
-use crate::sbom::{self, Component, MEDIA_TYPE, Overridden, Patched};
+use crate::sbom::{self, MEDIA_TYPE, Overridden, Patched, PatchedComponent};
 
 /// Options of `patchset sbom`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct SbomOptions {
     /// The component that is patched
     #[arg(long, value_name = "NAME")]
     component: String,
@@ -52,7 +52,7 @@ pub struct Options {
     patches: Vec<PathBuf>,
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(super) fn run(options: &SbomOptions) -> Result<ExitCode, Error> {
     let patches: Vec<PatchInput> = patch_files::read_all(&options.patches, Limits::default().patch_bytes)?
         .into_iter()
         .map(|patch| PatchInput {
@@ -61,7 +61,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         })
         .collect();
     let main = Patched {
-        component: Component {
+        component: PatchedComponent {
             name: options.component.clone(),
             version: options.version.clone(),
             purl: options.purl.clone(),
@@ -70,7 +70,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         },
         patches,
     };
-    let packages = overridden(options)?;
+    let packages = overridden_packages(options)?;
     let mut document = match &options.merge {
         None => sbom::document(&main, &[], &packages)?,
         Some(path) => {
@@ -97,7 +97,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
 }
 
 /// The packages that overrides pin to other versions than upstream does.
-fn overridden(options: &Options) -> Result<Vec<Overridden>, Error> {
+fn overridden_packages(options: &SbomOptions) -> Result<Vec<Overridden>, Error> {
     let (Some(upper), Some(overrides)) = (&options.upper_constraints, &options.overrides) else {
         return Ok(Vec::new());
     };

@@ -23,7 +23,7 @@ use crate::text::printable_lines;
 
 /// Options of `patchset source`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct SourceOptions {
     /// The repository: a Git folder or a working tree. Without it the first path is a folder to take as it is
     #[arg(long, value_name = "GITDIR", requires = "revision")]
     repo: Option<PathBuf>,
@@ -49,14 +49,14 @@ pub struct Options {
     registry: RegistryOptions,
     /// How to tell what the image is
     #[arg(long, value_enum, default_value = "text")]
-    output: Output,
+    output: SourceOutput,
     /// Patches, or folders whose *.patch are taken in alphabetical order; - is standard input
     #[arg(value_name = "PATH", required_unless_present = "repo")]
     paths: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum SourceOutput {
     /// For people; with --push just the pushed reference on standard output.
     Text,
     /// One JSON object.
@@ -65,7 +65,7 @@ enum Output {
 
 /// The JSON output. Other tools read it: fields may be added, not changed.
 #[derive(serde::Serialize)]
-struct Document<'a> {
+struct SourceDocument<'a> {
     /// The image's digest: that of its manifest.
     digest: &'a str,
     tree: Oid,
@@ -79,15 +79,15 @@ struct Document<'a> {
     existed: Option<bool>,
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(super) fn run(options: &SourceOptions) -> Result<ExitCode, Error> {
     if let Some(repo) = &options.repo {
         let repository = LocalRepository::open(repo)?;
         let revision = options.revision.as_deref().unwrap_or("HEAD");
         let tree = repository.tree_of(revision)?;
         let named = repository.tag_of(revision).and_then(python::version_of_tag);
         // libgit2's repository is used by one thread at a time.
-        let objects = Arc::new(Guarded(repository.into()));
-        return patched(options, objects, tree, named, &options.paths);
+        let objects = Arc::new(SharedRepository(repository.into()));
+        return make_image(options, objects, tree, named, &options.paths);
     }
     let Some((dir, patches)) = options.paths.split_first() else {
         return Err(Error::Usage(
@@ -96,19 +96,19 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     };
     let folder = Folder::read(dir)?;
     let tree = folder.tree_id();
-    patched(options, Arc::new(folder), tree, None, patches)
+    make_image(options, Arc::new(folder), tree, None, patches)
 }
 
 /// A repository that threads take turns on.
-struct Guarded(std::sync::Mutex<LocalRepository>);
+struct SharedRepository(std::sync::Mutex<LocalRepository>);
 
-impl Guarded {
+impl SharedRepository {
     fn lock(&self) -> std::sync::MutexGuard<'_, LocalRepository> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-impl Objects for Guarded {
+impl Objects for SharedRepository {
     fn tree(&self, id: Oid) -> Result<Vec<patch::TreeEntry>, patch::ObjectError> {
         self.lock().tree(id)
     }
@@ -122,8 +122,8 @@ impl Objects for Guarded {
     }
 }
 
-fn patched(
-    options: &Options,
+fn make_image(
+    options: &SourceOptions,
     base: Arc<dyn Objects + Send + Sync>,
     tree: Oid,
     named: Option<Version>,
@@ -189,14 +189,14 @@ fn tell_failure(report: &PatchReport) {
 }
 
 fn tell(
-    output: Output,
+    output: SourceOutput,
     tree: Oid,
     image: &Image,
     version: Option<String>,
     pushed: Option<&Pushed>,
 ) -> Result<(), Error> {
-    if output == Output::Json {
-        let mut text = serde_json::to_vec(&Document {
+    if output == SourceOutput::Json {
+        let mut text = serde_json::to_vec(&SourceDocument {
             digest: &image.manifest.1,
             tree,
             layer: &image.layer.digest,

@@ -39,7 +39,7 @@ pub(super) struct BuildInputs<'a> {
 }
 
 /// Plans a build.
-pub(super) fn planned(build: &Build, inputs: BuildInputs<'_>) -> Result<BuildStatus, TagError> {
+pub(super) fn plan_build(build: &Build, inputs: BuildInputs<'_>) -> Result<BuildStatus, TagError> {
     let mut platforms: Vec<String> = build
         .platforms
         .iter()
@@ -133,7 +133,7 @@ mod tests {
             requested: Some("today"),
             are_known: true,
         };
-        planned(&spec(tag), inputs).unwrap()
+        plan_build(&spec(tag), inputs).unwrap()
     }
 
     const CONTEXTS: [(&str, &str); 2] = [("oslo.messaging", "r/l@sha256:01"), ("glance", "r/s@sha256:00")];

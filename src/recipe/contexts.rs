@@ -40,7 +40,7 @@ pub(super) struct ContextInputs<'a> {
 /// # Errors
 ///
 /// Where two have the same name, the constraints cannot be read, or what is built from source would stay pinned.
-pub(super) fn contexts(of: ContextInputs<'_>) -> Result<Contexts, Failure> {
+pub(super) fn assemble_contexts(of: ContextInputs<'_>) -> Result<Contexts, Failure> {
     let stalled = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
     let component = of.component;
     let mut images = BTreeMap::new();
@@ -53,7 +53,7 @@ pub(super) fn contexts(of: ContextInputs<'_>) -> Result<Contexts, Failure> {
         }
     }
     let distributions = of.distributions.values().map(String::as_str);
-    let from_source = pins::names(
+    let from_source = pins::package_names(
         std::iter::once(component)
             .chain(images.keys().map(String::as_str))
             .chain(distributions),
@@ -71,10 +71,10 @@ pub(super) fn contexts(of: ContextInputs<'_>) -> Result<Contexts, Failure> {
     };
     let text = of
         .constraints
-        .map(|text| pins::without(text, &from_source))
+        .map(|text| pins::without_pins(text, &from_source))
         .transpose()
         .map_err(invalid)?;
-    let left = pins::left(text.as_deref(), of.args, &from_source).map_err(invalid)?;
+    let left = pins::remaining_pins(text.as_deref(), of.args, &from_source).map_err(invalid)?;
     if left.is_empty() {
         return Ok(Contexts {
             images,
@@ -96,7 +96,11 @@ pub(super) fn contexts(of: ContextInputs<'_>) -> Result<Contexts, Failure> {
 /// # Errors
 ///
 /// Where it is no such file.
-pub fn arguments(path: &str, bytes: &[u8], component: &str) -> Result<BTreeMap<String, String>, Failure> {
+pub fn read_arguments(
+    path: &str,
+    bytes: &[u8],
+    component: &str,
+) -> Result<BTreeMap<String, String>, Failure> {
     let invalid = |why: &dyn std::fmt::Display| {
         Failure::retried(Step::Build, reason::INVALID_REFERENCE, format!("{path} {why}"))
     };
@@ -131,11 +135,11 @@ mod tests {
             constraints: Some(b"alpha===1\nmy_lib===2\nDemo===3\nBig_Demo===4\n"),
             args: &none,
         };
-        let made = contexts(of).unwrap();
+        let made = assemble_contexts(of).unwrap();
         assert_eq!(made.images.keys().collect::<Vec<_>>(), ["base", "my-lib"]);
         assert_eq!(made.constraints.as_deref(), Some("alpha===1\n"));
         let args = BTreeMap::from([("PIP_PACKAGES".to_owned(), "big-demo==4".to_owned())]);
-        let pinned = contexts(ContextInputs { args: &args, ..of }).unwrap_err();
+        let pinned = assemble_contexts(ContextInputs { args: &args, ..of }).unwrap_err();
         assert_eq!(pinned.reason, reason::STILL_PINNED);
         for (libraries, bases) in [
             (vec![library("demo", "a")], BTreeMap::new()),
@@ -144,7 +148,7 @@ mod tests {
             (vec![], BTreeMap::from([(CONSTRAINTS.to_owned(), "a".to_owned())])),
             (vec![], BTreeMap::from([("demo".to_owned(), "a".to_owned())])),
         ] {
-            let refused = contexts(ContextInputs {
+            let refused = assemble_contexts(ContextInputs {
                 libraries: &libraries,
                 bases: &bases,
                 constraints: None,

@@ -9,7 +9,7 @@ use crate::patch::{Objects, PatchInput, Series};
 use crate::publish::layer::Contents;
 
 /// What was found for a build.
-pub struct Found<'a> {
+pub struct BuildFindings<'a> {
     /// The spec of the `PatchSet`.
     pub spec: &'a PatchSetSpec,
     /// Its build.

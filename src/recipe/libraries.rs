@@ -22,8 +22,11 @@ pub enum LibrariesError {
 /// # Errors
 ///
 /// [`LibrariesError`].
-pub fn all(root: &str, needs: &impl Fn(&str) -> Vec<String>) -> Result<Vec<String>, LibrariesError> {
-    let mut walk = Walk {
+pub fn all_libraries(
+    root: &str,
+    needs: &impl Fn(&str) -> Vec<String>,
+) -> Result<Vec<String>, LibrariesError> {
+    let mut walk = LibraryWalk {
         needs,
         path: Vec::new(),
         done: BTreeSet::new(),
@@ -35,7 +38,7 @@ pub fn all(root: &str, needs: &impl Fn(&str) -> Vec<String>) -> Result<Vec<Strin
     Ok(direct.iter().cloned().chain(further).collect())
 }
 
-struct Walk<'a, F> {
+struct LibraryWalk<'a, F> {
     needs: &'a F,
     /// The way from the root.
     path: Vec<String>,
@@ -43,7 +46,7 @@ struct Walk<'a, F> {
     done: BTreeSet<String>,
 }
 
-impl<F: Fn(&str) -> Vec<String>> Walk<'_, F> {
+impl<F: Fn(&str) -> Vec<String>> LibraryWalk<'_, F> {
     fn visit(&mut self, name: &str) -> Result<(), LibrariesError> {
         if self.done.contains(name) {
             return Ok(());
@@ -77,7 +80,7 @@ mod tests {
                 needs.iter().map(ToString::to_string).collect()
             })
         };
-        all(root, &needs)
+        all_libraries(root, &needs)
     }
 
     #[test]
@@ -105,6 +108,6 @@ mod tests {
     #[test]
     fn there_is_an_end_to_them() {
         let needs = |name: &str| vec![(name.parse::<u64>().unwrap() + 1).to_string()];
-        assert_eq!(all("0", &needs), Err(LibrariesError::TooMany));
+        assert_eq!(all_libraries("0", &needs), Err(LibrariesError::TooMany));
     }
 }

@@ -19,8 +19,8 @@ use std::fmt;
 use pep440_rs::Version;
 
 pub use build::CONSTRAINTS;
-pub use contexts::arguments;
-pub use found::{BaseImage, FolderContents, Found, FoundUpstream, Library};
+pub use contexts::read_arguments;
+pub use found::{BaseImage, BuildFindings, FolderContents, FoundUpstream, Library};
 pub use located::Located;
 pub use reasons::{build_reasons, requested};
 pub use tags::TagError;
@@ -92,18 +92,20 @@ impl Recipe {
     ///
     /// Where a tree cannot be read or is refused, the version is none, contexts do not go together, what is built from
     /// source would stay pinned, or a tag cannot be made.
-    pub fn describe(found: Found<'_>) -> Result<Self, RecipeError> {
+    pub fn describe(found: BuildFindings<'_>) -> Result<Self, RecipeError> {
         let (spec, build) = (found.spec, found.build);
         let component = &spec.component.0;
         let repository = &build.source.repository.0;
-        let version = version(build.source.version.as_deref(), found.upstream.tag.as_deref())
-            .map_err(|told| invalid(format!("build.source.version: {told:?} is no version (PEP 440)")))?;
+        let version =
+            version(build.source.version.as_deref(), found.upstream.tag.as_deref()).map_err(|told| {
+                invalid_spec(format!("build.source.version: {told:?} is no version (PEP 440)"))
+            })?;
         let source = source_image::patched(
             repository,
             found.upstream.objects.clone(),
             found.series,
             version.as_ref(),
-            about(&found, version.as_ref()),
+            source_labels(&found, version.as_ref()),
         )?;
         let own = source.distribution.clone().map(|name| (component.clone(), name));
         let of_libraries = found.libraries.iter().filter_map(Library::distribution);
@@ -112,7 +114,7 @@ impl Recipe {
         args.extend(build.args.clone());
         let bases = found.bases.iter();
         let bases = bases.map(|(name, image)| (name.clone(), image.reference().to_owned()));
-        let contexts = contexts::contexts(contexts::ContextInputs {
+        let contexts = contexts::assemble_contexts(contexts::ContextInputs {
             component,
             libraries: found.libraries,
             distributions: &distributions,
@@ -121,21 +123,21 @@ impl Recipe {
             args: &args,
         })?;
         let (mut images, mut parts) = (contexts.images, Vec::new());
-        let reference = add(&mut parts, PartKind::Source, source)?;
+        let reference = add_part(&mut parts, PartKind::Source, source)?;
         images.insert(component.clone(), reference);
         let mut dockerfile = None;
         if let Some(FolderContents { contents, objects }) = found.dockerfile {
             let image = source_image::dockerfile(repository, contents, objects)?;
-            dockerfile = Some(add(&mut parts, PartKind::Dockerfile, image)?);
+            dockerfile = Some(add_part(&mut parts, PartKind::Dockerfile, image)?);
         }
         if let Some(text) = contexts.constraints {
             let image = source_image::constraints(repository, CONSTRAINTS, &spec.release.0, text)?;
-            let reference = add(&mut parts, PartKind::Constraints, image)?;
+            let reference = add_part(&mut parts, PartKind::Constraints, image)?;
             images.insert(CONSTRAINTS.to_owned(), reference);
         }
         let unpinned = found.bases.iter().filter(|(_, image)| !image.is_pinned());
         let unpinned: BTreeSet<String> = unpinned.map(|(name, _)| name.clone()).collect();
-        let planned = build::planned(
+        let planned = build::plan_build(
             build,
             build::BuildInputs {
                 component,
@@ -155,7 +157,7 @@ impl Recipe {
                 are_known: unpinned.is_empty(),
             },
         );
-        let planned = planned.map_err(|error| invalid(error.to_string()))?;
+        let planned = planned.map_err(|error| invalid_spec(error.to_string()))?;
         Ok(Self {
             component: component.clone(),
             parts,
@@ -169,14 +171,14 @@ impl Recipe {
 }
 
 /// Adds a part, and returns the reference to its image by digest.
-fn add(parts: &mut Vec<RecipePart>, kind: PartKind, image: SourceImage) -> Result<String, RecipeError> {
+fn add_part(parts: &mut Vec<RecipePart>, kind: PartKind, image: SourceImage) -> Result<String, RecipeError> {
     let reference = image.reference()?;
     parts.push(RecipePart { kind, image });
     Ok(reference)
 }
 
 /// What the source image says of itself besides its tree.
-fn about(found: &Found<'_>, version: Option<&Version>) -> About {
+fn source_labels(found: &BuildFindings<'_>, version: Option<&Version>) -> About {
     About {
         component: Some(found.spec.component.0.clone()),
         release: Some(found.spec.release.0.clone()),
@@ -192,7 +194,7 @@ fn about(found: &Found<'_>, version: Option<&Version>) -> About {
     }
 }
 
-fn invalid(message: String) -> Failure {
+fn invalid_spec(message: String) -> Failure {
     Failure::stalled(Step::Build, reason::INVALID_SPEC, message)
 }
 
@@ -209,8 +211,8 @@ mod tests {
     const LIBRARY: &str = "r/source@sha256:0000000000000000000000000000000000000000000000000000000000000001";
 
     /// What is found for a build; `change` makes something else of it.
-    fn described(change: impl FnOnce(&mut Given)) -> Result<Recipe, RecipeError> {
-        let mut given = Given::new();
+    fn described(change: impl FnOnce(&mut Ingredients)) -> Result<Recipe, RecipeError> {
+        let mut given = Ingredients::new();
         change(&mut given);
         let spec: PatchSetSpec = serde_json::from_value(given.spec).unwrap();
         let mut store = MemoryStore::new();
@@ -224,7 +226,7 @@ mod tests {
         }];
         let series = apply(&store, tree, &patches, Sequence::Stacked, &Options::default()).unwrap();
         let source = spec.build.as_ref().unwrap().dockerfile.as_ref();
-        Recipe::describe(Found {
+        Recipe::describe(BuildFindings {
             spec: &spec,
             build: spec.build.as_ref().unwrap(),
             upstream: FoundUpstream {
@@ -246,7 +248,7 @@ mod tests {
         })
     }
 
-    struct Given {
+    struct Ingredients {
         spec: Value,
         files: Vec<(&'static str, &'static str)>,
         tag: Option<String>,
@@ -257,7 +259,7 @@ mod tests {
         requested: Option<String>,
     }
 
-    impl Given {
+    impl Ingredients {
         fn new() -> Self {
             Self {
                 spec: json!({
@@ -293,11 +295,11 @@ mod tests {
         }
     }
 
-    fn digest(change: impl FnOnce(&mut Given)) -> String {
+    fn digest(change: impl FnOnce(&mut Ingredients)) -> String {
         described(change).unwrap().build.inputs_digest
     }
 
-    fn reason(change: impl FnOnce(&mut Given)) -> &'static str {
+    fn reason(change: impl FnOnce(&mut Ingredients)) -> &'static str {
         match described(change) {
             Err(RecipeError::Plan(failure)) => failure.reason,
             Err(RecipeError::Image(error)) => panic!("{error}"),
@@ -353,7 +355,7 @@ mod tests {
     fn all_that_is_found_is_part_of_the_digest_over_the_inputs() {
         let plain = digest(|_| ());
         assert_eq!(digest(|_| ()), plain, "the same gives another digest");
-        let changes: [(&str, fn(&mut Given)); 9] = [
+        let changes: [(&str, fn(&mut Ingredients)); 9] = [
             ("tree", |given| given.files.push(("more", "x\n"))),
             ("argument", |given| {
                 given.arguments.insert("B".into(), "other".into());
@@ -383,7 +385,7 @@ mod tests {
             assert_ne!(digest(change), plain, "{what}");
         }
         // What a build is called is no part of it, nor what an argument of the spec stands in front of.
-        let same: [fn(&mut Given); 3] = [
+        let same: [fn(&mut Ingredients); 3] = [
             |given| given.spec["build"]["image"]["tag"] = json!("x"),
             |given| drop(given.arguments.insert("A".into(), "other".into())),
             |given| given.constraints = Some(b"alpha===1\nmy_lib===3\n".to_vec()),
@@ -396,7 +398,7 @@ mod tests {
     #[test]
     fn what_cannot_be_built_is_said() {
         use crate::api::reason::{INVALID_CONSTRAINTS, INVALID_SPEC, STILL_PINNED};
-        let changes: [(&str, fn(&mut Given)); 6] = [
+        let changes: [(&str, fn(&mut Ingredients)); 6] = [
             (INVALID_SPEC, |given| {
                 given.spec["build"]["source"]["version"] = json!("no version");
             }),

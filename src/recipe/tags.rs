@@ -67,12 +67,12 @@ pub(super) struct Tags {
 
 impl Tags {
     pub(super) fn of_image(image: &ImageTarget, values: TagValues<'_>) -> Result<Self, TagError> {
-        let own = tag(image.tag(), values, None)?;
+        let own = make_tag(image.tag(), values, None)?;
         let mut sortable = None;
         if let Some(template) = &image.sortable_tag {
             // Whether it is a tag shows with a time.
-            tag(template, values, Some("00000000000000"))?;
-            let made = filled(template, values, Some(TIME))?;
+            make_tag(template, values, Some("00000000000000"))?;
+            let made = fill_template(template, values, Some(TIME))?;
             sortable = Some(SortableTag {
                 tag: made,
                 time: None,
@@ -81,7 +81,7 @@ impl Tags {
         }
         let mut moving = Vec::new();
         for template in &image.moving_tags {
-            let made = tag(template, values, None)?;
+            let made = make_tag(template, values, None)?;
             if made == own {
                 return Err(TagError::Moving(made));
             }
@@ -104,8 +104,8 @@ fn is_known(template: &str, values: TagValues<'_>) -> bool {
     values.inputs_digest.is_some() || !template.contains("{inputs}")
 }
 
-fn tag(template: &str, values: TagValues<'_>, time: Option<&str>) -> Result<String, TagError> {
-    let tag = filled(template, values, time)?;
+fn make_tag(template: &str, values: TagValues<'_>, time: Option<&str>) -> Result<String, TagError> {
+    let tag = fill_template(template, values, time)?;
     let is_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let starts_well = tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     if tag.contains('}') {
@@ -118,7 +118,7 @@ fn tag(template: &str, values: TagValues<'_>, time: Option<&str>) -> Result<Stri
 }
 
 /// A template with values in the place of its variables. Inputs that are not known are zeros.
-fn filled(template: &str, values: TagValues<'_>, time: Option<&str>) -> Result<String, TagError> {
+fn fill_template(template: &str, values: TagValues<'_>, time: Option<&str>) -> Result<String, TagError> {
     let digits = |text: &str, n: usize| text.chars().take(n).collect::<String>();
     let mut tag = String::new();
     let mut rest = template;

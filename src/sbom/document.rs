@@ -24,7 +24,7 @@ use crate::patch::PatchInput;
 
 /// The component that is patched.
 #[derive(Clone, Debug)]
-pub struct Component {
+pub struct PatchedComponent {
     /// Its name.
     pub name: String,
     /// Its version.
@@ -41,7 +41,7 @@ pub struct Component {
 #[derive(Clone, Debug)]
 pub struct Patched {
     /// The component.
-    pub component: Component,
+    pub component: PatchedComponent,
     /// Its patches.
     pub patches: Vec<PatchInput>,
 }
@@ -98,20 +98,20 @@ pub fn generic_purl(name: &str, version: &str) -> Result<String, Error> {
         .with_version(version)
         .build()
         .map(|purl| purl.to_string())
-        .map_err(|error| wrong(name, &error))
+        .map_err(|error| purl_error(name, &error))
 }
 
-impl Component {
+impl PatchedComponent {
     pub(super) fn purl(&self) -> Result<Purl, Error> {
         match &self.purl {
-            Some(text) => parsed(text),
-            None => pypi(&self.name, &self.version),
+            Some(text) => parse_purl(text),
+            None => pypi_purl(&self.name, &self.version),
         }
     }
 }
 
 /// The component as the document has it, with its pedigree.
-pub(super) fn patched(
+pub(super) fn patched_component(
     Patched { component, patches }: &Patched,
     kind: &Classification,
 ) -> Result<BomComponent, Error> {
@@ -174,15 +174,15 @@ pub(super) fn patched(
 }
 
 /// A package whose pin was overridden, as the document has it.
-pub(super) fn overridden(package: &Overridden) -> Result<BomComponent, Error> {
+pub(super) fn overridden_component(package: &Overridden) -> Result<BomComponent, Error> {
     let mut ancestors = Vec::new();
     for version in &package.from {
         let mut ancestor = BomComponent::new(Classification::Library, &package.name, version, None);
         // A specifier that is no version makes no package URL.
-        ancestor.purl = pypi(&package.name, version).ok();
+        ancestor.purl = pypi_purl(&package.name, version).ok();
         ancestors.push(ancestor);
     }
-    let purl = pypi(&package.name, &package.version)?;
+    let purl = pypi_purl(&package.name, &package.version)?;
     let mut result = BomComponent::new(
         Classification::Library,
         &package.name,
@@ -211,12 +211,13 @@ pub(super) fn overridden(package: &Overridden) -> Result<BomComponent, Error> {
 pub fn document(main: &Patched, libraries: &[Patched], packages: &[Overridden]) -> Result<Vec<u8>, Error> {
     let libraries = libraries
         .iter()
-        .map(|library| patched(library, &Classification::Library));
-    let components: Result<Vec<BomComponent>, Error> =
-        libraries.chain(packages.iter().map(overridden)).collect();
+        .map(|library| patched_component(library, &Classification::Library));
+    let components: Result<Vec<BomComponent>, Error> = libraries
+        .chain(packages.iter().map(overridden_component))
+        .collect();
     let components = components?;
     let metadata = Metadata {
-        component: Some(patched(main, &Classification::Application)?),
+        component: Some(patched_component(main, &Classification::Application)?),
         ..Metadata::default()
     };
     let mut bom = Bom {
@@ -297,20 +298,22 @@ fn normal(text: &str) -> NormalizedString {
 }
 
 /// The package URL of a Python package; its type wants the normal form of the name.
-fn pypi(name: &str, version: &str) -> Result<Purl, Error> {
+fn pypi_purl(name: &str, version: &str) -> Result<Purl, Error> {
     let normal = name
         .parse::<PackageName>()
         .map_or_else(|_| name.to_owned(), |name| name.to_string());
-    Purl::new("pypi", &normal, version).map_err(|error| wrong(name, &error))
+    Purl::new("pypi", &normal, version).map_err(|error| purl_error(name, &error))
 }
 
-fn parsed(text: &str) -> Result<Purl, Error> {
+fn parse_purl(text: &str) -> Result<Purl, Error> {
     // The library takes any text for one.
-    let checked: GenericPurl<String> = text.parse().map_err(|error: ParseError| wrong(text, &error))?;
-    Purl::from_str(&checked.to_string()).map_err(|()| wrong(text, &"it cannot be read"))
+    let checked: GenericPurl<String> = text
+        .parse()
+        .map_err(|error: ParseError| purl_error(text, &error))?;
+    Purl::from_str(&checked.to_string()).map_err(|()| purl_error(text, &"it cannot be read"))
 }
 
-fn wrong(text: &str, reason: &dyn std::fmt::Display) -> Error {
+fn purl_error(text: &str, reason: &dyn std::fmt::Display) -> Error {
     Error::Purl {
         text: text.to_owned(),
         reason: reason.to_string(),

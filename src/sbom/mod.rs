@@ -8,7 +8,7 @@ mod document;
 mod merge;
 mod provenance;
 
-pub use document::{Component, Overridden, Patched, document, generic_purl};
+pub use document::{Overridden, Patched, PatchedComponent, document, generic_purl};
 pub use merge::merge;
 pub use provenance::{Issue, PatchOrigin, Provenance};
 

@@ -8,19 +8,26 @@ use crate::cli::registry::RegistryOptions;
 use crate::publish::base::{Base, base, pinned};
 use crate::recipe::BaseImage;
 
+/// Whether registries may be asked what tags stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Registries {
+    MayBeAsked,
+    MayNotBeAsked,
+}
+
 /// Looks up what tags stand for, each once.
 pub(super) struct TagLookup<'a> {
     registry: &'a RegistryOptions,
-    offline: bool,
+    registries: Registries,
     /// What was looked up.
     pinned: RefCell<BTreeMap<String, String>>,
 }
 
 impl<'a> TagLookup<'a> {
-    pub(super) fn new(registry: &'a RegistryOptions, offline: bool) -> Self {
+    pub(super) fn new(registry: &'a RegistryOptions, registries: Registries) -> Self {
         Self {
             registry,
-            offline,
+            registries,
             pinned: RefCell::default(),
         }
     }
@@ -29,7 +36,9 @@ impl<'a> TagLookup<'a> {
     pub(super) fn image(&self, context: &str, image: &str) -> Result<BaseImage, Error> {
         let tagged = match base(image) {
             Base::Pinned(reference) => return Ok(BaseImage::Pinned(reference)),
-            Base::Tagged(_) if self.offline => return Ok(BaseImage::Unpinned(image.to_owned())),
+            Base::Tagged(_) if self.registries == Registries::MayNotBeAsked => {
+                return Ok(BaseImage::Unpinned(image.to_owned()));
+            }
             Base::Tagged(tagged) => tagged,
         };
         if let Some(known) = self.pinned.borrow().get(tagged) {

@@ -1,7 +1,7 @@
 //! Finds what the objects of a manifest name, and reads it.
 
-use super::manifest::Manifest;
-use super::places::{Held, Places};
+use super::manifest::ManifestObjects;
+use super::places::{Held, SourcePlaces};
 use crate::api::ConstraintOverride;
 use crate::api::build::DockerfileSource;
 use crate::api::common::{ConfigMapKey, GitPath};
@@ -16,25 +16,25 @@ use crate::recipe::{FolderContents, Located};
 use crate::source::{self, FileLimits};
 
 /// Where the patches of a PatchSet are: in a folder of a tree, or at hand. `None` if it names none.
-pub(super) type LocatedPatches = Option<Located<(Held, String), Vec<PatchInput>>>;
+pub(super) type HeldPatches = Option<Located<(Held, String), Vec<PatchInput>>>;
 
 /// What a manifest holds, and what is in the places that it names.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
-    pub(super) manifest: &'a Manifest,
-    pub(super) places: &'a Places<'a>,
+pub(super) struct ContentReader<'a> {
+    pub(super) manifest: &'a ManifestObjects,
+    pub(super) places: &'a SourcePlaces<'a>,
 }
 
 /// Where a ConstraintOverride has one of its files.
-struct Text<'a> {
+struct NamedText<'a> {
     what: &'a str,
     git: Option<&'a GitPath>,
     config_map: Option<&'a ConfigMapKey>,
     inline: Option<&'a str>,
 }
 
-impl Reader<'_> {
-    pub(super) fn locate_patches(self, patches: Option<&Patches>) -> Result<LocatedPatches, Error> {
+impl ContentReader<'_> {
+    pub(super) fn locate_patches(self, patches: Option<&Patches>) -> Result<HeldPatches, Error> {
         let Some(patches) = patches else {
             return Ok(None);
         };
@@ -84,14 +84,14 @@ impl Reader<'_> {
         let (upper, overrides) = (&spec.upper_constraints, &spec.overrides);
         let wrong =
             |error: &dyn std::fmt::Display| Error::Usage(format!("ConstraintOverride {name}: {error}"));
-        let base = Text {
+        let base = NamedText {
             what: "the upper constraints",
             git: upper.git.as_ref(),
             config_map: upper.config_map.as_ref(),
             inline: upper.inline.as_deref(),
         };
         let base = self.text(&base).map_err(|error| wrong(&error))?;
-        let text = Text {
+        let text = NamedText {
             what: "the overrides",
             git: overrides.git.as_ref(),
             config_map: overrides.config_map.as_ref(),
@@ -105,7 +105,7 @@ impl Reader<'_> {
         Ok(merged.text.into_bytes())
     }
 
-    fn text(self, text: &Text<'_>) -> Result<Vec<u8>, Error> {
+    fn text(self, text: &NamedText<'_>) -> Result<Vec<u8>, Error> {
         let what = text.what;
         if let Some(git) = text.git {
             let held = self.places.repository(what, git)?;
@@ -121,7 +121,7 @@ impl Reader<'_> {
 }
 
 /// Reads the patches, in alphabetical order of their names.
-pub(super) fn read_patches(located: LocatedPatches) -> Result<Vec<PatchInput>, Error> {
+pub(super) fn read_patches(located: HeldPatches) -> Result<Vec<PatchInput>, Error> {
     let (held, path) = match located {
         None => return Ok(Vec::new()),
         Some(Located::Given(patches)) => return Ok(patches),
@@ -140,7 +140,7 @@ pub(super) fn read_patches(located: LocatedPatches) -> Result<Vec<PatchInput>, E
 }
 
 /// Reads one file beside the patches. `field` asks for it.
-pub(super) fn read_beside(located: &LocatedPatches, field: &str, path: &str) -> Result<Vec<u8>, Error> {
+pub(super) fn read_beside(located: &HeldPatches, field: &str, path: &str) -> Result<Vec<u8>, Error> {
     match located {
         Some(Located::At((held, _))) => held
             .files()

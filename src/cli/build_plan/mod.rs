@@ -16,16 +16,16 @@ use clap::{Args, ValueEnum};
 use super::error::Error;
 use super::output::print_styled;
 use super::registry::RegistryOptions;
-use bases::TagLookup;
-use contents::Reader;
+use bases::{Registries, TagLookup};
+use contents::ContentReader;
 use image::RegistryImage;
-use manifest::Manifest;
-use places::{PlaceOptions, Places};
+use manifest::ManifestObjects;
+use places::{PlaceOptions, SourcePlaces};
 use planning::{Planned, Planner};
 
 /// Options of `patchset build-plan`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct BuildPlanOptions {
     /// The PatchSet to plan [default: the only one of the manifest that has a build and is no library of another]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -42,7 +42,7 @@ pub struct Options {
     registry: RegistryOptions,
     /// How to tell the plan
     #[arg(long, value_enum, default_value = "text")]
-    output: Output,
+    output: BuildPlanOutput,
     /// The manifest with the PatchSet and what it names: library PatchSets, the ConstraintOverride, ConfigMaps, as further
     /// documents; - is standard input
     #[arg(value_name = "MANIFEST")]
@@ -50,9 +50,9 @@ pub struct Options {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum BuildPlanOutput {
     /// For people.
-    Text,
+    NamedText,
     /// One JSON object; `build` is what the status of the PatchSet would have.
     Json,
     /// A command for buildah that builds and pushes the image, to be run in the folder with the Dockerfile.
@@ -61,20 +61,28 @@ enum Output {
     Buildctl,
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
-    let manifest = Manifest::read(&options.manifest)?;
-    let chosen = manifest.chosen(options.name.as_deref())?;
-    let places = Places::new(&options.places)?;
-    let tags = TagLookup::new(&options.registry, options.places.offline);
+pub(super) fn run(options: &BuildPlanOptions) -> Result<ExitCode, Error> {
+    let manifest = ManifestObjects::read(&options.manifest)?;
+    let chosen = manifest.choose(options.name.as_deref())?;
+    let places = SourcePlaces::new(&options.places)?;
+    let registries = if options.places.offline {
+        Registries::MayNotBeAsked
+    } else {
+        Registries::MayBeAsked
+    };
+    let tags = TagLookup::new(&options.registry, registries);
     let planner = Planner {
-        reader: Reader {
+        reader: ContentReader {
             manifest: &manifest,
             places: &places,
         },
         tags: &tags,
     };
     let mut planned = planner.plan(chosen)?;
-    let is_command = matches!(options.output, Output::Buildah | Output::Buildctl);
+    let is_command = matches!(
+        options.output,
+        BuildPlanOutput::Buildah | BuildPlanOutput::Buildctl
+    );
     if is_command && !planned.applies() {
         // Nobody should run what is told here.
         anstream::eprint!("{}", render::text(&planned, None));
@@ -88,10 +96,10 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         _ => None,
     };
     let text = match options.output {
-        Output::Text => render::text(&planned, image.as_ref()),
-        Output::Json => render::json(&planned, image.as_ref())?,
-        Output::Buildah => render::buildah(&planned)?,
-        Output::Buildctl => render::buildctl(&planned)?,
+        BuildPlanOutput::NamedText => render::text(&planned, image.as_ref()),
+        BuildPlanOutput::Json => render::json(&planned, image.as_ref())?,
+        BuildPlanOutput::Buildah => render::buildah(&planned)?,
+        BuildPlanOutput::Buildctl => render::buildctl(&planned)?,
     };
     print_styled(&text)?;
     Ok(if planned.applies() {
@@ -102,7 +110,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
 }
 
 /// Pushes all images that the build takes.
-fn push(options: &Options, planned: &mut Planned<'_>) -> Result<(), Error> {
+fn push(options: &BuildPlanOptions, planned: &mut Planned<'_>) -> Result<(), Error> {
     let images = planned.take_images();
     options.registry.run(|registry| async move {
         for image in images {

@@ -88,19 +88,19 @@ impl Held {
 }
 
 /// A commit that was found.
-pub(super) struct Commit {
+pub(super) struct HeldCommit {
     pub(super) held: Held,
     pub(super) revision: Revision,
     pub(super) tree: Oid,
 }
 
 /// All places of one plan.
-pub(super) struct Places<'a> {
+pub(super) struct SourcePlaces<'a> {
     options: &'a PlaceOptions,
     mirrors: RefCell<Vec<(Scheme, Arc<Mirrors>)>>,
 }
 
-impl<'a> Places<'a> {
+impl<'a> SourcePlaces<'a> {
     pub(super) fn new(options: &'a PlaceOptions) -> Result<Self, Error> {
         if let Some(folder) = options.upstream.as_ref().filter(|folder| !folder.is_dir()) {
             return Err(Error::Usage(format!(
@@ -119,14 +119,14 @@ impl<'a> Places<'a> {
     /// # Errors
     ///
     /// Where there is no such repository or ref.
-    pub(super) fn commit(&self, what: &str, url: &str, want: &RefSpec) -> Result<Commit, Error> {
+    pub(super) fn commit(&self, what: &str, url: &str, want: &RefSpec) -> Result<HeldCommit, Error> {
         let url: RepoUrl = url.parse()?;
         let address = url.to_string();
         if let Some(path) = self.clone_of(&address) {
             let commit = LocalCommit::find(&path, want)
                 .map_err(|error| Error::Usage(format!("{what}: {error}; is the clone up to date?")))?;
             let (revision, tree) = (commit.revision().clone(), commit.tree_id());
-            return Ok(Commit {
+            return Ok(HeldCommit {
                 held: Held::Clone(Arc::new(commit)),
                 revision,
                 tree,
@@ -149,7 +149,7 @@ impl<'a> Places<'a> {
                 ))
             })?;
         let (revision, tree) = (snapshot.revision().clone(), snapshot.tree_id());
-        Ok(Commit {
+        Ok(HeldCommit {
             held: Held::Mirror(Arc::new(snapshot)),
             revision,
             tree,

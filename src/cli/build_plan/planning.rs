@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use kube::ResourceExt;
 
 use super::bases::TagLookup;
-use super::contents::{LocatedPatches, Reader, read_beside, read_patches};
-use super::places::Commit;
+use super::contents::{ContentReader, HeldPatches, read_beside, read_patches};
+use super::places::HeldCommit;
 use crate::api::PatchSet;
 use crate::api::build::Build;
 use crate::api::patch_set::{Level, Patches};
@@ -19,7 +19,7 @@ use crate::plan::patch_set::passes;
 use crate::plan::report;
 use crate::publish::source_image::SourceImage;
 use crate::recipe::{
-    self, Found, FoundUpstream, Library, Recipe, RecipeError, build_reasons, libraries, requested,
+    self, BuildFindings, FoundUpstream, Library, Recipe, RecipeError, build_reasons, libraries, requested,
 };
 use crate::source::{RefSpec, RepoUrl};
 
@@ -59,7 +59,7 @@ impl Planned<'_> {
 
 /// Plans the objects of a manifest.
 pub(super) struct Planner<'a> {
-    pub(super) reader: Reader<'a>,
+    pub(super) reader: ContentReader<'a>,
     pub(super) tags: &'a TagLookup<'a>,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Planner<'a> {
     /// Where something that it names cannot be had, or cannot be used.
     pub(super) fn plan(&self, object: &'a PatchSet) -> Result<Planned<'a>, Error> {
         let name = object.name_any();
-        let planned = self.planned(object, &name);
+        let planned = self.plan_patch_set(object, &name);
         planned.map_err(|error| match error {
             // What a library lacks is told with the library's name alone.
             Error::Usage(message) if message.starts_with("PatchSet ") => Error::Usage(message),
@@ -79,7 +79,7 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn planned(&self, object: &'a PatchSet, name: &str) -> Result<Planned<'a>, Error> {
+    fn plan_patch_set(&self, object: &'a PatchSet, name: &str) -> Result<Planned<'a>, Error> {
         let spec = &object.spec;
         let build = spec
             .build
@@ -95,11 +95,11 @@ impl<'a> Planner<'a> {
             None => BTreeMap::new(),
             Some(from) => {
                 let bytes = read_beside(&located, "build.extraPackagesFrom", &from.path)?;
-                recipe::arguments(&from.path, &bytes, &spec.component.0)?
+                recipe::read_arguments(&from.path, &bytes, &spec.component.0)?
             }
         };
         let patches = read_patches(located)?;
-        let series = applied(spec.patches.as_ref(), &upstream, &patches)?;
+        let series = apply_series(spec.patches.as_ref(), &upstream, &patches)?;
         let statuses = report::patches(series.patches());
         let mut planned = Planned {
             name: name.to_owned(),
@@ -121,7 +121,7 @@ impl<'a> Planner<'a> {
         let dockerfile = build.dockerfile.as_ref();
         let bases = build.contexts.iter();
         let commit = upstream.revision.commit().to_string();
-        let found = Found {
+        let found = BuildFindings {
             spec,
             build,
             upstream: FoundUpstream {
@@ -164,8 +164,8 @@ impl<'a> Planner<'a> {
             }
             manifest.patch_set(name).map(names).unwrap_or_default()
         };
-        let all =
-            libraries::all(&root, &needs).map_err(|error| Error::Usage(format!("libraries: {error}")))?;
+        let all = libraries::all_libraries(&root, &needs)
+            .map_err(|error| Error::Usage(format!("libraries: {error}")))?;
         let mut planned = Vec::new();
         for name in all {
             let library = manifest.patch_set(&name)?;
@@ -181,7 +181,7 @@ impl<'a> Planner<'a> {
 }
 
 /// The upstream's ref that a spec asks for.
-fn wanted_ref(object: &PatchSet, located: &LocatedPatches) -> Result<RefSpec, Error> {
+fn wanted_ref(object: &PatchSet, located: &HeldPatches) -> Result<RefSpec, Error> {
     let spec = &object.spec;
     match (&spec.upstream.ref_, &spec.upstream.ref_from) {
         (Some(git), _) => Ok(RefSpec::try_from(git)?),
@@ -222,7 +222,11 @@ fn after_status(recipe: Recipe, object: &PatchSet, spec: &Build, commit: &str) -
 }
 
 /// The patches on the upstream's tree.
-fn applied(spec: Option<&Patches>, upstream: &Commit, patches: &[PatchInput]) -> Result<Series, Error> {
+fn apply_series(
+    spec: Option<&Patches>,
+    upstream: &HeldCommit,
+    patches: &[PatchInput],
+) -> Result<Series, Error> {
     let options = patch::Options {
         strip: spec.and_then(|patches| patches.strip).map(usize::from),
         directory: spec

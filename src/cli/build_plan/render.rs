@@ -35,43 +35,45 @@ fn write_text(out: &mut String, planned: &Planned<'_>, image: Option<&RegistryIm
     let build = &recipe.build;
     writeln!(out)?;
     if let Some(image) = &planned.spec.image {
-        row(out, "image", build.target.as_ref().unwrap_or(&image.repository.0))?;
+        write_row(out, "image", build.target.as_ref().unwrap_or(&image.repository.0))?;
     }
     for tag in &build.moving_tags {
-        row(out, "also", tag)?;
+        write_row(out, "also", tag)?;
     }
     if let Some(sortable) = &build.sortable_tag {
-        row(out, "also", &sortable_tag(sortable))?;
+        write_row(out, "also", &sortable_tag(sortable))?;
     }
     if recipe.unpinned.is_empty() {
-        row(out, "inputs", &build.inputs_digest)?;
+        write_row(out, "inputs", &build.inputs_digest)?;
     }
     for reason in &build.reasons {
-        row(out, "reason", &format!("{reason:?}"))?;
+        write_row(out, "reason", &format!("{reason:?}"))?;
     }
     if let Some(dockerfile) = &build.dockerfile {
-        row(out, "dockerfile", dockerfile)?;
+        write_row(out, "dockerfile", dockerfile)?;
     }
     for (name, reference) in &build.contexts {
-        row(out, "context", &format!("{name} = {reference}"))?;
+        write_row(out, "context", &format!("{name} = {reference}"))?;
     }
     for (name, value) in &build.args {
-        row(out, "argument", &format!("{name}={value}"))?;
+        write_row(out, "argument", &format!("{name}={value}"))?;
     }
     for platform in &build.platforms {
-        row(out, "platform", platform)?;
+        write_row(out, "platform", platform)?;
     }
     if !recipe.unpinned.is_empty() {
         writeln!(
             out,
             "{ODD}unknown{ODD:#}     {}: {} named by tag, and what that stands for was not looked at",
-            plain(&untold(planned.spec)),
-            plain(&unpinned(recipe)),
+            plain(&unknown_parts(planned.spec)),
+            plain(&unpinned_contexts(recipe)),
         )?;
     }
     match image {
         None => Ok(()),
-        Some(RegistryImage::Absent) => row(out, "registry", "the image is not there: it would be built"),
+        Some(RegistryImage::Absent) => {
+            write_row(out, "registry", "the image is not there: it would be built")
+        }
         Some(RegistryImage::Built { digest }) => writeln!(
             out,
             "{GOOD}registry{GOOD:#}    the image is there, built from these inputs: nothing would be built ({digest})"
@@ -88,7 +90,7 @@ fn write_text(out: &mut String, planned: &Planned<'_>, image: Option<&RegistryIm
 }
 
 /// The inputs digest and the tags that tell it.
-fn untold(spec: &Build) -> String {
+fn unknown_parts(spec: &Build) -> String {
     let mut untold = vec!["the inputs digest"];
     if let Some(image) = &spec.image {
         let tells = |template: &&String| template.contains("{inputs}");
@@ -111,7 +113,7 @@ fn sortable_tag(sortable: &SortableTag) -> String {
 }
 
 /// The contexts that are not pinned, with their verb.
-fn unpinned(recipe: &Recipe) -> String {
+fn unpinned_contexts(recipe: &Recipe) -> String {
     let names: Vec<&str> = recipe.unpinned.iter().map(String::as_str).collect();
     let verb = if names.len() == 1 { "is" } else { "are" };
     format!("{} {verb}", names.join(", "))
@@ -124,7 +126,7 @@ fn repository(target: &str) -> String {
         .to_owned()
 }
 
-fn row(out: &mut String, what: &str, value: &str) -> fmt::Result {
+fn write_row(out: &mut String, what: &str, value: &str) -> fmt::Result {
     writeln!(out, "{DIM}{what:<10}{DIM:#}  {}", plain(value))
 }
 
@@ -161,12 +163,12 @@ fn write_patches(out: &mut String, planned: &Planned<'_>) -> fmt::Result {
 /// The JSON output. Other tools read it: fields may be added, not changed.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+struct PlanDocument<'a> {
     name: &'a str,
     applies: bool,
     revision: &'a str,
     patches: &'a [PatchStatus],
-    libraries: Vec<Library<'a>>,
+    libraries: Vec<LibraryDocument<'a>>,
     /// As the status of the PatchSet has it. Without `inputsDigest`, and without tags that tell it, where contexts are not
     /// pinned; without the tag that sorts where its time is not known.
     build: Option<Value>,
@@ -178,7 +180,7 @@ struct Document<'a> {
 
 /// A library.
 #[derive(serde::Serialize)]
-struct Library<'a> {
+struct LibraryDocument<'a> {
     name: &'a str,
     revision: &'a str,
     patches: &'a [PatchStatus],
@@ -186,14 +188,14 @@ struct Library<'a> {
 
 /// For tools.
 pub(super) fn json(planned: &Planned<'_>, image: Option<&RegistryImage>) -> Result<String, Error> {
-    let libraries = planned.libraries.iter().map(|library| Library {
+    let libraries = planned.libraries.iter().map(|library| LibraryDocument {
         name: &library.name,
         revision: &library.revision,
         patches: &library.patches,
     });
     let recipe = planned.recipe.as_ref();
     let unpinned = recipe.into_iter().flat_map(|recipe| &recipe.unpinned);
-    let document = Document {
+    let document = PlanDocument {
         name: &planned.name,
         applies: planned.applies(),
         revision: &planned.revision,
@@ -251,7 +253,7 @@ pub(super) fn buildah(planned: &Planned<'_>) -> Result<String, Error> {
     } else {
         &["buildah", "manifest", "push", "--all"]
     };
-    let mut text = command(&words);
+    let mut text = shell_command(&words);
     for tag in std::iter::once(target.to_owned()).chain(
         build
             .moving_tags
@@ -260,7 +262,7 @@ pub(super) fn buildah(planned: &Planned<'_>) -> Result<String, Error> {
     ) {
         let mut words: Vec<String> = push.iter().map(|word| (*word).to_owned()).collect();
         words.extend([target.to_owned(), format!("docker://{tag}")]);
-        text.push_str(&command(&words));
+        text.push_str(&shell_command(&words));
     }
     Ok(text)
 }
@@ -308,7 +310,7 @@ pub(super) fn buildctl(planned: &Planned<'_>) -> Result<String, Error> {
         several => format!("\"name={}\"", several.join(",")),
     };
     words.push(format!("--output=type=image,{names},push=true"));
-    Ok(command(&words))
+    Ok(shell_command(&words))
 }
 
 /// The Dockerfile's name in its folder, and the stage.
@@ -336,18 +338,18 @@ fn buildable<'a>(planned: &'a Planned<'_>) -> Result<(&'a BuildStatus, &'a str),
         .ok_or_else(|| {
             refused(&format!(
                 "{} named by tag: leave out --offline to learn what is built from",
-                unpinned(recipe)
+                unpinned_contexts(recipe)
             ))
         })
 }
 
 /// A command for a POSIX shell, one word a line.
-fn command(words: &[String]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+fn shell_command(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| quote_word(word)).collect();
     format!("{}\n", quoted.join(" \\\n  "))
 }
 
-fn quoted(word: &str) -> String {
+fn quote_word(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()
@@ -362,8 +364,8 @@ mod tests {
 
     #[test]
     fn words_reach_the_program_as_they_are() {
-        assert_eq!(quoted("--build-arg=A=b"), "--build-arg=A=b");
-        assert_eq!(quoted("A=it's $x"), r"'A=it'\''s $x'");
-        assert_eq!(quoted(""), "''");
+        assert_eq!(quote_word("--build-arg=A=b"), "--build-arg=A=b");
+        assert_eq!(quote_word("A=it's $x"), r"'A=it'\''s $x'");
+        assert_eq!(quote_word(""), "''");
     }
 }

@@ -19,12 +19,12 @@ use super::error::Error;
 use super::input;
 use super::output::print;
 use layout::{Layout, Selection};
-use report::Report;
+use report::{Report, Strictness};
 use upstream::Upstreams;
 
 /// Options of `patchset check`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct CheckOptions {
     /// The folder that holds patches/, overrides/ and releases/
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
@@ -42,7 +42,7 @@ pub struct Options {
     strict: bool,
     /// How to tell the results
     #[arg(long, value_enum, default_value = "table")]
-    output: Output,
+    output: CheckOutput,
     /// Folder for what is fetched from a URL [default: patchset/mirrors in the user's cache]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -52,7 +52,7 @@ pub struct Options {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum CheckOutput {
     /// For people.
     Table,
     /// One JSON object.
@@ -61,11 +61,11 @@ enum Output {
 
 /// One piece of work: the patches of a component at a release, or the constraints of a release.
 enum Task<'a> {
-    Patches(&'a layout::Series),
-    Constraints(&'a layout::Release),
+    Patches(&'a layout::ComponentSeries),
+    Constraints(&'a layout::ReleaseFiles),
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
     let selection = Selection::new(&options.component, &options.release);
     let layout = Layout::read(&options.dir, &selection)?;
     let upstreams = match &options.upstream {
@@ -86,10 +86,14 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     report
         .faults
         .sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
-    report.ok = !report.fails(options.strict);
+    report.ok = !report.fails(if options.strict {
+        Strictness::AttentionFails
+    } else {
+        Strictness::FaultsFail
+    });
     match options.output {
-        Output::Table => render::print_table(&report)?,
-        Output::Json => {
+        CheckOutput::Table => render::print_table(&report)?,
+        CheckOutput::Json => {
             let mut text = serde_json::to_vec(&report)?;
             text.push(b'\n');
             print(&text)?;

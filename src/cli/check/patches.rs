@@ -1,15 +1,15 @@
 //! The patches of a component at a release.
 
-use super::layout::{Fault, FaultKind, Series};
+use super::layout::{ComponentSeries, FaultKind, LayoutFault};
 use super::report::{PatchRow, Report};
 use super::upstream::Upstreams;
 use crate::cli::input;
 use crate::patch::{self, Limits, Options, PatchInput};
 use crate::plan::report;
 
-pub(super) fn check(series: &Series, upstreams: &Upstreams) -> Report {
+pub(super) fn check(series: &ComponentSeries, upstreams: &Upstreams) -> Report {
     let fault = |path: &str, message: String| Report {
-        faults: vec![Fault {
+        faults: vec![LayoutFault {
             kind: FaultKind::UpstreamUnavailable,
             path: path.to_owned(),
             line: None,
@@ -47,7 +47,7 @@ pub(super) fn check(series: &Series, upstreams: &Upstreams) -> Report {
     }
 }
 
-fn rows(series: &Series, reports: &[patch::PatchReport]) -> Vec<PatchRow> {
+fn rows(series: &ComponentSeries, reports: &[patch::PatchReport]) -> Vec<PatchRow> {
     report::patches(reports)
         .into_iter()
         .map(|status| PatchRow {

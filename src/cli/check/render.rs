@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use anstyle::Style;
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::layout::Fault;
+use super::layout::LayoutFault;
 use super::report::{OverrideRow, PatchRow, Report};
 use crate::api::status::PatchState;
 use crate::cli::error::Error;
@@ -15,32 +15,33 @@ use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 
 /// Prints the report, with colours and wrapped to its width on a terminal, plain elsewhere.
 pub(super) fn print_table(report: &Report) -> Result<(), Error> {
-    print_styled(&text(report, std::io::stdout().is_terminal()))
+    let arrangement = if std::io::stdout().is_terminal() {
+        ContentArrangement::Dynamic
+    } else {
+        ContentArrangement::Disabled
+    };
+    print_styled(&text(report, &arrangement))
 }
 
-fn text(report: &Report, wrapped: bool) -> String {
+fn text(report: &Report, arrangement: &ContentArrangement) -> String {
     let mut text = String::new();
     let rows = report.patches.iter().map(patch).collect();
-    section(&mut text, ["PATCH", "RESULT", "DETAIL"], rows, wrapped);
+    section(&mut text, ["PATCH", "RESULT", "DETAIL"], rows, arrangement);
     let rows = report.overrides.iter().map(override_).collect();
-    section(&mut text, ["OVERRIDE", "RESULT", "DETAIL"], rows, wrapped);
+    section(&mut text, ["OVERRIDE", "RESULT", "DETAIL"], rows, arrangement);
     let rows = report.faults.iter().map(fault).collect();
-    section(&mut text, ["FAULT", "KIND", "DETAIL"], rows, wrapped);
+    section(&mut text, ["FAULT", "KIND", "DETAIL"], rows, arrangement);
     text.push_str(&summary(report));
     text
 }
 
-fn section(text: &mut String, header: [&str; 3], rows: Vec<[String; 3]>, wrapped: bool) {
+fn section(text: &mut String, header: [&str; 3], rows: Vec<[String; 3]>, arrangement: &ContentArrangement) {
     if rows.is_empty() {
         return;
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_content_arrangement(if wrapped {
-        ContentArrangement::Dynamic
-    } else {
-        ContentArrangement::Disabled
-    });
+    table.set_content_arrangement(arrangement.clone());
     table.set_header(header.map(|title| styled(DIM, title)));
     for row in rows {
         table.add_row(row);
@@ -95,7 +96,7 @@ fn override_(row: &OverrideRow) -> [String; 3] {
     ]
 }
 
-fn fault(fault: &Fault) -> [String; 3] {
+fn fault(fault: &LayoutFault) -> [String; 3] {
     let style = if fault.kind.fails() { BAD } else { ODD };
     let place = match fault.line {
         Some(line) => format!("{}:{line}", fault.path),

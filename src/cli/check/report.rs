@@ -1,8 +1,17 @@
 //! What a check found.
 
-use super::layout::Fault;
+use super::layout::LayoutFault;
 use crate::api::constraint_override::OverrideState;
 use crate::api::status::{PatchState, PatchStatus};
+
+/// What makes a check fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strictness {
+    /// Only what is wrong.
+    FaultsFail,
+    /// Also what needs attention.
+    AttentionFails,
+}
 
 /// All that was found. Other tools read it as JSON: fields may be added, not changed.
 #[derive(Debug, Default, serde::Serialize)]
@@ -11,17 +20,17 @@ pub(super) struct Report {
     pub(super) ok: bool,
     pub(super) patches: Vec<PatchRow>,
     pub(super) overrides: Vec<OverrideRow>,
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Vec<LayoutFault>,
 }
 
 impl Report {
-    /// Whether something is wrong; with `strict` also what needs attention.
-    pub(super) fn fails(&self, strict: bool) -> bool {
+    /// Whether something is wrong, by this measure.
+    pub(super) fn fails(&self, strictness: Strictness) -> bool {
         let attention = self.overrides.iter().any(|row| row.attention)
             || self.faults.iter().any(|fault| !fault.kind.fails());
         self.patches.iter().any(|row| !row.applies())
             || self.faults.iter().any(|fault| fault.kind.fails())
-            || (strict && attention)
+            || (strictness == Strictness::AttentionFails && attention)
     }
 
     /// Adds what another piece of work found.

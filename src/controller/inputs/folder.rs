@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::place::{GivenContents, Place};
+use super::place::{GivenContents, InputPlace};
 use super::upstreams::blocking;
 use crate::api::build::DockerfileSource;
 use crate::api::reason;
@@ -18,7 +18,7 @@ use crate::recipe::{FolderContents, Located};
 pub const REPOSITORY: &str = "the Dockerfile's repository";
 
 /// A folder that was found.
-pub type LocatedFolder = Located<Place, Vec<File>>;
+pub type LocatedFolder = Located<InputPlace, Vec<File>>;
 
 impl GivenContents for Vec<File> {
     fn digest(&self) -> String {
@@ -45,7 +45,7 @@ pub async fn locate(
     budget: Budget,
 ) -> Result<LocatedFolder, Failure> {
     if let Some(git) = &source.git {
-        let place = Place::in_git(context, namespace, REPOSITORY, git, budget).await?;
+        let place = InputPlace::in_git(context, namespace, REPOSITORY, git, budget).await?;
         return Ok(Located::At(place));
     }
     let Some(map) = &source.config_map else {
@@ -71,7 +71,7 @@ pub async fn open(
 ) -> Result<FolderContents, Failure> {
     match located {
         Located::Given(files) => Ok(files.into()),
-        Located::At(Place::Git {
+        Located::At(InputPlace::Git {
             upstream,
             resolved,
             path,
@@ -88,7 +88,7 @@ pub async fn open(
             })
             .await
         }
-        Located::At(Place::Artifact { .. }) => Err(Failure::stalled(
+        Located::At(InputPlace::Artifact { .. }) => Err(Failure::stalled(
             Step::Build,
             reason::INVALID_SPEC,
             "build.dockerfile cannot be in a Flux source",

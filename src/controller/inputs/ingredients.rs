@@ -91,7 +91,7 @@ pub async fn find(
 ) -> Result<Ingredients, NotBuildable> {
     let namespace = patch_set.namespace().unwrap_or_default();
     let mut libraries = Vec::new();
-    for name in names(patch_set, &namespace, context)? {
+    for name in library_names(patch_set, &namespace, context)? {
         libraries.push(library(&namespace, &name, context)?);
     }
     let (constraints, overrides) = match &patch_set.spec.constraints {
@@ -122,19 +122,19 @@ pub async fn find(
 }
 
 /// The libraries that a spec names, and those that they name.
-fn names(patch_set: &PatchSet, namespace: &str, context: &Context) -> Result<Vec<String>, Failure> {
+fn library_names(patch_set: &PatchSet, namespace: &str, context: &Context) -> Result<Vec<String>, Failure> {
     let root = patch_set.name_any();
     let named = |patch_set: &PatchSet| {
         let libraries = patch_set.spec.libraries.iter();
         libraries.map(|reference| reference.name.clone()).collect()
     };
     // The watch may show the resource itself as it was before.
-    let needs = |name: &str| match get(&context.patch_sets, namespace, name) {
+    let needs = |name: &str| match get_object(&context.patch_sets, namespace, name) {
         _ if name == root => named(patch_set),
         Ok(library) => named(&library),
         Err(_) => Vec::new(),
     };
-    libraries::all(&root, &needs).map_err(|error| {
+    libraries::all_libraries(&root, &needs).map_err(|error| {
         let reason = match error {
             LibrariesError::Cycle(_) => reason::DEPENDENCY_CYCLE,
             LibrariesError::TooMany => reason::INVALID_SPEC,
@@ -144,7 +144,7 @@ fn names(patch_set: &PatchSet, namespace: &str, context: &Context) -> Result<Vec
 }
 
 fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, NotBuildable> {
-    let object = get(&context.patch_sets, namespace, name)?;
+    let object = get_object(&context.patch_sets, namespace, name)?;
     let not_ready = |why: &str| not_ready::<PatchSet>(namespace, name, why);
     if object.spec.level != Level::Library {
         return Err(Failure::stalled(
@@ -158,7 +158,7 @@ fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, No
         return Err(not_ready("it has no build.source to be taken from").into());
     }
     let status = object.status.clone().unwrap_or_default();
-    is_current(&object, &status, condition::READY)?;
+    check_condition(&object, &status, condition::READY)?;
     let component = object.spec.component.0.clone();
     let mut build = status.build.unwrap_or_default();
     let source = build.contexts.remove(&component);
@@ -176,10 +176,10 @@ async fn constraints(
     name: &str,
     context: &Context,
 ) -> Result<(Vec<u8>, MergedOverrides), NotBuildable> {
-    let object = get(&context.constraint_overrides, namespace, name)?;
+    let object = get_object(&context.constraint_overrides, namespace, name)?;
     let not_ready = |why: &str| not_ready::<ConstraintOverride>(namespace, name, why);
     let status = object.status.clone().unwrap_or_default();
-    is_current(&object, &status, condition::CONSTRAINTS_MERGED)?;
+    check_condition(&object, &status, condition::CONSTRAINTS_MERGED)?;
     let file = status
         .config_map
         .ok_or_else(|| not_ready("its file is not written yet"))?;
@@ -201,7 +201,7 @@ async fn constraints(
 }
 
 /// An object as the watch last showed it.
-fn get<K: Reconciled>(store: &Store<Guarded<K>>, namespace: &str, name: &str) -> Result<K, Failure> {
+fn get_object<K: Reconciled>(store: &Store<Guarded<K>>, namespace: &str, name: &str) -> Result<K, Failure> {
     let found = store.get(&ObjectRef::new(name).within(namespace));
     found
         .and_then(|object| object.0.as_ref().ok().cloned())
@@ -226,7 +226,11 @@ fn not_ready<K: Reconciled>(namespace: &str, name: &str, why: &str) -> Failure {
 }
 
 /// Whether a condition holds for the spec as it is now.
-fn is_current<K: Reconciled>(object: &K, status: &impl Observed, type_: &str) -> Result<(), NotBuildable> {
+fn check_condition<K: Reconciled>(
+    object: &K,
+    status: &impl Observed,
+    type_: &str,
+) -> Result<(), NotBuildable> {
     let meta = object.meta();
     let (namespace, name) = (
         meta.namespace.as_deref().unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use kube::api::DynamicObject;
 
-use super::place::{GivenContents, Place};
+use super::place::{GivenContents, InputPlace};
 use super::upstreams::blocking;
 use crate::api::patch_set::Patches;
 use crate::api::reason;
@@ -22,7 +22,7 @@ use crate::source::{self, Artifact, ArtifactLimits, FileLimits, SourceFile};
 pub const REPOSITORY: &str = "the patches' repository";
 
 /// Patches that were found; `None` if the spec names none.
-pub type LocatedPatches = Option<Located<Place, Vec<PatchInput>>>;
+pub type LocatedPatches = Option<Located<InputPlace, Vec<PatchInput>>>;
 
 impl GivenContents for Vec<PatchInput> {
     fn digest(&self) -> String {
@@ -53,7 +53,7 @@ pub async fn locate(
         return Ok(None);
     };
     if let Some(git) = &patches.git {
-        let place = Place::in_git(context, namespace, REPOSITORY, git, budget).await?;
+        let place = InputPlace::in_git(context, namespace, REPOSITORY, git, budget).await?;
         return Ok(Some(Located::At(place)));
     }
     if let Some(reference) = &patches.source_ref {
@@ -71,7 +71,7 @@ fn in_artifact(
     namespace: &str,
     reference: &SourceReference,
     path: Option<&str>,
-) -> Result<Place, Failure> {
+) -> Result<InputPlace, Failure> {
     let of = reference.namespace.as_deref().unwrap_or(namespace);
     if of != namespace && context.options.no_cross_namespace_refs {
         return Err(Failure::stalled(
@@ -95,7 +95,7 @@ fn in_artifact(
     })?;
     let url = url.parse().map_err(|error| failures::of_source(&name, &error))?;
     let path = path.unwrap_or_default().to_owned();
-    Ok(Place::Artifact {
+    Ok(InputPlace::Artifact {
         artifact: Artifact {
             url,
             digest,
@@ -127,7 +127,7 @@ pub async fn read(
         Some(Located::At(place)) => place,
     };
     let files = match place {
-        Place::Git {
+        InputPlace::Git {
             upstream,
             resolved,
             path,
@@ -141,7 +141,7 @@ pub async fn read(
             })
             .await?
         }
-        Place::Artifact { artifact, .. } => {
+        InputPlace::Artifact { artifact, .. } => {
             blocking(context, "the patches' artifact", deadline, move |mirrors| {
                 none_where_absent(mirrors.fetch_artifact(&artifact, &ArtifactLimits::default(), deadline))
             })

@@ -17,7 +17,7 @@ use crate::source::{Artifact, ArtifactLimits, FileLimits, Resolved, Upstream};
     clippy::large_enum_variant,
     reason = "there are a few for each reconciliation under way"
 )]
-pub enum Place {
+pub enum InputPlace {
     /// In a repository.
     Git {
         upstream: Upstream,
@@ -40,7 +40,7 @@ pub trait GivenContents {
     fn digest(&self) -> String;
 }
 
-impl Place {
+impl InputPlace {
     /// Finds a path in a repository. `what` names the repository in messages.
     pub async fn in_git(
         context: &Arc<Context>,
@@ -135,7 +135,7 @@ impl Place {
     }
 }
 
-impl<T: GivenContents> Located<Place, T> {
+impl<T: GivenContents> Located<InputPlace, T> {
     /// The revision: what the place calls it, or a digest of the contents.
     pub fn revision(&self) -> String {
         match self {
@@ -165,10 +165,10 @@ impl<T: GivenContents> Located<Place, T> {
         deadline: Instant,
     ) -> Result<Option<String>, Failure> {
         match self {
-            Self::At(Place::Git {
+            Self::At(InputPlace::Git {
                 upstream, resolved, ..
             }) => upstreams::signatures(context, what, upstream, resolved, deadline).await,
-            Self::At(Place::Artifact { .. }) | Self::Given(_) => Ok(None),
+            Self::At(InputPlace::Artifact { .. }) | Self::Given(_) => Ok(None),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::place::{GivenContents, Place};
+use super::place::{GivenContents, InputPlace};
 use crate::api::common::{ConfigMapKey, GitPath};
 use crate::api::reason;
 use crate::constraints::digest;
@@ -15,7 +15,7 @@ use crate::recipe::Located;
 const MOST_NAMED: usize = 20;
 
 /// A file that was found.
-pub type LocatedText = Located<Place, Vec<u8>>;
+pub type LocatedText = Located<InputPlace, Vec<u8>>;
 
 /// Where a spec says that a file is; one of the fields is set.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ pub async fn locate(
     budget: Budget,
 ) -> Result<LocatedText, Failure> {
     if let Some(git) = origin.git {
-        let place = Place::in_git(context, namespace, what, git, budget).await?;
+        let place = InputPlace::in_git(context, namespace, what, git, budget).await?;
         return Ok(Located::At(place));
     }
     if let Some(ConfigMapKey { name, key }) = origin.config_map {

@@ -29,12 +29,12 @@ pub struct AppliedSeries {
 
 /// What patches are applied to.
 #[derive(Clone, Copy)]
-enum Onto {
+enum AppliedTo {
     Upstream,
     Candidate,
 }
 
-impl Onto {
+impl AppliedTo {
     fn name(self) -> &'static str {
         match self {
             Self::Upstream => "the upstream",
@@ -48,7 +48,7 @@ pub async fn apply(
     turn: &Turn<'_, PatchSet>,
     inputs: ResolvedInputs,
     sources: &Sources,
-    results: Results,
+    results: ResultsInStatus,
 ) -> Result<AppliedSeries, Failure> {
     let mut series = AppliedSeries {
         inputs,
@@ -60,7 +60,7 @@ pub async fn apply(
         read: OnceCell::new(),
         onto_upstream: OnceCell::new(),
     };
-    if results == Results::Missing {
+    if results == ResultsInStatus::Missing {
         series.before_image.checked = Some(series.check(turn).await?);
     }
     series.before_image.candidates = series.try_candidates(turn, results).await;
@@ -69,7 +69,7 @@ pub async fn apply(
 
 /// Whether the status has the results of these inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Results {
+pub enum ResultsInStatus {
     Current,
     Missing,
 }
@@ -87,7 +87,9 @@ impl AppliedSeries {
     /// The upstream's tree with the patches, for one reader at a time.
     pub async fn onto_upstream(&self, turn: &Turn<'_, PatchSet>) -> Result<Arc<Mutex<Series>>, Failure> {
         let applied = self.onto_upstream.get_or_try_init(|| async {
-            let applied = self.apply(turn, Onto::Upstream, &self.inputs.resolved).await?;
+            let applied = self
+                .apply(turn, AppliedTo::Upstream, &self.inputs.resolved)
+                .await?;
             Ok(Arc::new(Mutex::new(applied)))
         });
         applied.await.map(Arc::clone)
@@ -122,16 +124,16 @@ impl AppliedSeries {
     async fn try_candidates(
         &self,
         turn: &Turn<'_, PatchSet>,
-        results: Results,
+        results: ResultsInStatus,
     ) -> Option<Vec<CandidateStatus>> {
         let status = turn.status();
-        if results == Results::Current && self.inputs.candidates_are_told_by(&status) {
+        if results == ResultsInStatus::Current && self.inputs.candidates_are_told_by(&status) {
             return None;
         }
         let known = |candidate: &Candidate| {
             let mut known = status.candidates.iter();
             known
-                .find(|known| results == Results::Current && candidate.is_told_by(known))
+                .find(|known| results == ResultsInStatus::Current && candidate.is_told_by(known))
                 .cloned()
         };
         let mut candidates = Vec::new();
@@ -148,7 +150,7 @@ impl AppliedSeries {
         let (name, resolved) = (candidate.name.clone(), candidate.resolved.as_ref());
         let revision = resolved.ok().map(|resolved| resolved.revision().to_string());
         let applied = match resolved {
-            Ok(resolved) => self.apply(turn, Onto::Candidate, resolved).await,
+            Ok(resolved) => self.apply(turn, AppliedTo::Candidate, resolved).await,
             Err(failure) => Err(failure.clone()),
         };
         match applied {
@@ -167,7 +169,7 @@ impl AppliedSeries {
     async fn apply(
         &self,
         turn: &Turn<'_, PatchSet>,
-        onto: Onto,
+        onto: AppliedTo,
         resolved: &Resolved,
     ) -> Result<Series, Failure> {
         let patches = self.patches(turn).await?;

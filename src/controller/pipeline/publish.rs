@@ -21,10 +21,10 @@ use crate::plan::build::date;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, holds, is_planned};
 use crate::publish::Registry;
-use crate::recipe::{self, BaseImage, Found, FoundUpstream, Recipe, RecipeError, build_reasons};
+use crate::recipe::{self, BaseImage, BuildFindings, FoundUpstream, Recipe, RecipeError, build_reasons};
 
 /// What an image is built from, and where it goes.
-pub struct Plan {
+pub struct PublishedBuild {
     pub planned: BuildStatus,
     pub registry: Registry,
     pub ingredients: Ingredients,
@@ -35,7 +35,7 @@ pub struct Plan {
 /// # Errors
 ///
 /// What is told of the image instead, where none is asked for or it cannot be built yet.
-pub async fn publish(turn: &Turn<'_, PatchSet>, series: &AppliedSeries) -> Result<Plan, Built> {
+pub async fn publish(turn: &Turn<'_, PatchSet>, series: &AppliedSeries) -> Result<PublishedBuild, Built> {
     let Some(build) = turn.object.spec.build.as_ref().filter(|_| series.all_pass(turn)) else {
         return Err(Built::Nothing);
     };
@@ -63,11 +63,11 @@ pub async fn publish(turn: &Turn<'_, PatchSet>, series: &AppliedSeries) -> Resul
     } else {
         let published = publish_parts(turn, build, series, &ingredients, &registry).await;
         match published {
-            Ok(planned) => following(planned, &status, build, series, &turn.object.spec.component.0),
+            Ok(planned) => after_status(planned, &status, build, series, &turn.object.spec.component.0),
             Err(failure) => return Err(Built::Failed(failure, None)),
         }
     };
-    Ok(Plan {
+    Ok(PublishedBuild {
         planned,
         registry,
         ingredients,
@@ -75,7 +75,7 @@ pub async fn publish(turn: &Turn<'_, PatchSet>, series: &AppliedSeries) -> Resul
 }
 
 /// A plan with what follows from the build before it.
-fn following(
+fn after_status(
     planned: BuildStatus,
     status: &PatchSetStatus,
     build: &Build,
@@ -130,7 +130,7 @@ async fn describe(
         Some(from) => {
             let (located, field) = (&series.inputs.located, "build.extraPackagesFrom");
             let bytes = patches::read_beside(context, located, field, &from.path, deadline).await?;
-            recipe::arguments(&from.path, &bytes, &turn.object.spec.component.0)?
+            recipe::read_arguments(&from.path, &bytes, &turn.object.spec.component.0)?
         }
     };
     let dockerfile = match ingredients.dockerfile.clone() {
@@ -147,7 +147,7 @@ async fn describe(
         let applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
         let revision = resolved.revision();
         let bases = ingredients.bases.into_iter();
-        Ok(Recipe::describe(Found {
+        Ok(Recipe::describe(BuildFindings {
             spec: &spec,
             build: &build,
             upstream: FoundUpstream {

@@ -32,7 +32,8 @@ pub struct ApplyOptions {
     /// Take the patches back instead, in the order in which they are given
     #[arg(long, short = 'R')]
     reverse: bool,
-    /// Remove N leading components from the names in the patches [default: 1, or 0 where a plain diff names no folder]
+    /// Remove N leading components from the names in the patches [default: 1, or 0 where a plain
+    /// diff names no folder]
     #[arg(short = 'p', value_name = "N")]
     strip: Option<usize>,
     /// The folder of the tree that the names in the patches are relative to

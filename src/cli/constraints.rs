@@ -38,7 +38,8 @@ pub struct ConstraintsOptions {
     /// Exit with 1 where an override needs attention: redundant, outdated or absent
     #[arg(long)]
     strict: bool,
-    /// Push the merged file as an image to this reference, unless it is there already, and print that instead of it
+    /// Push the merged file as an image to this reference, unless it is there already, and print
+    /// that instead of it
     #[arg(long, value_name = "IMAGE")]
     push: Option<String>,
     /// The release, for the image's labels
@@ -155,7 +156,8 @@ pub(super) fn run(options: &ConstraintsOptions) -> Result<ExitCode, Error> {
     })
 }
 
-/// Pushes the merged file as an image that holds just `upper-constraints.txt`, the name that builds mount it under.
+/// Pushes the merged file as an image that holds just `upper-constraints.txt`, the name that builds
+/// mount it under.
 fn push(options: &ConstraintsOptions, reference: &str, merged: &Merged) -> Result<Pushed, Error> {
     let contents = Contents {
         tree: None,

@@ -1,4 +1,5 @@
-//! `patchset crds`: the custom resource definitions, for `kubectl apply -f -` or a folder in a repository.
+//! `patchset crds`: the custom resource definitions, for `kubectl apply -f -` or a folder in a
+//! repository.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -9,7 +9,8 @@ use crate::patch::PatchInput;
 /// How many folders a message names.
 const MOST_NAMED: usize = 10;
 
-/// Reads the patches in the order in which they are named, and those of a folder by the bytes of their names.
+/// Reads the patches in the order in which they are named, and those of a folder by the bytes of
+/// their names.
 pub(super) fn read_all(paths: &[PathBuf], limit: u64) -> Result<Vec<PatchInput>, Error> {
     let mut patches = Vec::new();
     for path in paths {
@@ -31,7 +32,8 @@ pub(super) fn read_all(paths: &[PathBuf], limit: u64) -> Result<Vec<PatchInput>,
     Ok(patches)
 }
 
-/// Why a folder without a patch is taken for a mistake: it has folders. An empty one means that none are carried.
+/// Why a folder without a patch is taken for a mistake: it has folders. An empty one means that
+/// none are carried.
 fn too_high(folder: &Path, entries: &[PathBuf]) -> Option<Error> {
     let folders: Vec<String> = entries
         .iter()

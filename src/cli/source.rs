@@ -24,7 +24,8 @@ use crate::text::printable_lines;
 /// Options of `patchset source`.
 #[derive(Debug, Args)]
 pub struct SourceOptions {
-    /// The repository: a Git folder or a working tree. Without it the first path is a folder to take as it is
+    /// The repository: a Git folder or a working tree. Without it the first path is a folder to
+    /// take as it is
     #[arg(long, value_name = "GITDIR", requires = "revision")]
     repo: Option<PathBuf>,
     /// The revision that the patches are for, as `git rev-parse` reads it
@@ -39,7 +40,8 @@ pub struct SourceOptions {
     /// The upstream's address, for the labels
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The component's version (PEP 440), for packaging without Git [default: REV where it is a tag that names one]
+    /// The component's version (PEP 440), for packaging without Git [default: REV where it is a tag
+    /// that names one]
     #[arg(id = "component_version", long = "component-version", value_name = "VERSION")]
     version: Option<Version>,
     /// Push the image to this reference, unless it is there already

@@ -15,8 +15,8 @@ use crate::plan::{Failure, Step};
 pub(super) struct Contexts {
     /// Libraries and further images, by their digests.
     pub(super) images: BTreeMap<String, String>,
-    /// The constraints without the pins of what is built from source, where there are any. They belong into an image
-    /// that becomes the context [`CONSTRAINTS`].
+    /// The constraints without the pins of what is built from source, where there are any. They
+    /// belong into an image that becomes the context [`CONSTRAINTS`].
     pub(super) constraints: Option<String>,
 }
 
@@ -25,7 +25,8 @@ pub(super) struct Contexts {
 pub(super) struct ContextInputs<'a> {
     pub(super) component: &'a str,
     pub(super) libraries: &'a [Library],
-    /// The Python distributions that component and libraries are the source of, by the name of the context.
+    /// The Python distributions that component and libraries are the source of, by the name of the
+    /// context.
     pub(super) distributions: &'a BTreeMap<String, String>,
     /// Further images.
     pub(super) bases: &'a BTreeMap<String, String>,
@@ -39,7 +40,8 @@ pub(super) struct ContextInputs<'a> {
 ///
 /// # Errors
 ///
-/// Where two have the same name, the constraints cannot be read, or what is built from source would stay pinned.
+/// Where two have the same name, the constraints cannot be read, or what is built from source would
+/// stay pinned.
 pub(super) fn assemble_contexts(of: ContextInputs<'_>) -> Result<Contexts, Failure> {
     let stalled = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
     let component = of.component;
@@ -91,7 +93,8 @@ pub(super) fn assemble_contexts(of: ContextInputs<'_>) -> Result<Contexts, Failu
     ))
 }
 
-/// The arguments that an `extra-packages.yaml` has for a component. `path` names the file in messages.
+/// The arguments that an `extra-packages.yaml` has for a component. `path` names the file in
+/// messages.
 ///
 /// # Errors
 ///

@@ -16,8 +16,8 @@ pub enum LibrariesError {
     TooMany,
 }
 
-/// All libraries that `root` is built with, each once, those that it names first. `needs` has the names that a library has in its own
-/// `libraries`; none for one that is not there.
+/// All libraries that `root` is built with, each once, those that it names first. `needs` has the
+/// names that a library has in its own `libraries`; none for one that is not there.
 ///
 /// # Errors
 ///

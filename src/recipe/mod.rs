@@ -1,7 +1,8 @@
-//! What an image is built from: given all that was found for it, the source images that the build takes, and the build.
+//! What an image is built from: given all that was found for it, the source images that the build
+//! takes, and the build.
 //!
-//! The controller and `patchset build-plan` only find; what follows from that is described here, so that both come to the
-//! same digests. [`Recipe::describe`] is the way in.
+//! The controller and `patchset build-plan` only find; what follows from that is described here, so
+//! that both come to the same digests. [`Recipe::describe`] is the way in.
 
 mod build;
 mod contexts;
@@ -67,8 +68,9 @@ pub struct Recipe {
     pub component: String,
     /// The images to publish, in this order.
     pub parts: Vec<RecipePart>,
-    /// The build as the status has it, without what follows from earlier ones. Where `unpinned` names a context, the
-    /// inputs are not known: the digest over them is empty, and tags that would tell it are missing.
+    /// The build as the status has it, without what follows from earlier ones. Where `unpinned`
+    /// names a context, the inputs are not known: the digest over them is empty, and tags that
+    /// would tell it are missing.
     pub build: BuildStatus,
     /// The contexts that are named by a tag whose image was not looked up.
     pub unpinned: BTreeSet<String>,
@@ -90,8 +92,8 @@ impl Recipe {
     ///
     /// # Errors
     ///
-    /// Where a tree cannot be read or is refused, the version is none, contexts do not go together, what is built from
-    /// source would stay pinned, or a tag cannot be made.
+    /// Where a tree cannot be read or is refused, the version is none, contexts do not go together,
+    /// what is built from source would stay pinned, or a tag cannot be made.
     pub fn describe(found: BuildFindings<'_>) -> Result<Self, RecipeError> {
         let (spec, build) = (found.spec, found.build);
         let component = &spec.component.0;
@@ -384,7 +386,8 @@ mod tests {
         for (what, change) in changes {
             assert_ne!(digest(change), plain, "{what}");
         }
-        // What a build is called is no part of it, nor what an argument of the spec stands in front of.
+        // What a build is called is no part of it, nor what an argument of the spec stands in front
+        // of.
         let same: [fn(&mut Ingredients); 3] = [
             |given| given.spec["build"]["image"]["tag"] = json!("x"),
             |given| drop(given.arguments.insert("A".into(), "other".into())),

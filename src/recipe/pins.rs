@@ -1,6 +1,7 @@
 //! Pins of what is built from source: they are taken away, and where one stays, nothing is built.
 //!
-//! pip and uv put the stock wheel over a patched library that stays pinned to another version, and say nothing.
+//! pip and uv put the stock wheel over a patched library that stays pinned to another version, and
+//! say nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +12,8 @@ use crate::constraints::{self, ConstraintsFile, Overrides, PackageName};
 /// The build argument with further requirements of the component.
 const PACKAGES: &str = "PIP_PACKAGES";
 
-/// The names under which what is built from source may be pinned: those of the contexts, and of the distributions that they
-/// are the source of.
+/// The names under which what is built from source may be pinned: those of the contexts, and of the
+/// distributions that they are the source of.
 pub fn package_names<'a>(all: impl IntoIterator<Item = &'a str>) -> BTreeSet<PackageName> {
     all.into_iter().filter_map(|name| name.parse().ok()).collect()
 }

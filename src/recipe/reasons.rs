@@ -10,8 +10,8 @@ const FORCE_AT: &str = "reconcile.fluxcd.io/forceAt";
 /// What an upstream's revision has in front of the commit.
 const COMMIT: &str = "sha1:";
 
-/// Returns the `forceAt` by which a build was asked for. Taking the annotation away does not bring back what was built before
-/// it.
+/// Returns the `forceAt` by which a build was asked for. Taking the annotation away does not bring
+/// back what was built before it.
 #[must_use]
 pub fn requested(patch_set: &PatchSet, known: Option<&PatchSetStatus>) -> Option<String> {
     let annotations = patch_set.metadata.annotations.as_ref();
@@ -21,7 +21,8 @@ pub fn requested(patch_set: &PatchSet, known: Option<&PatchSetStatus>) -> Option
         .or_else(before)
 }
 
-/// Returns what is different from the build that the status tells, given the upstream's commit that is planned for.
+/// Returns what is different from the build that the status tells, given the upstream's commit that
+/// is planned for.
 #[must_use]
 pub fn build_reasons(
     known: &PatchSetStatus,
@@ -74,7 +75,8 @@ pub fn build_reasons(
 
 /// Whether what was built before is of another commit.
 ///
-/// Where patches did not apply in between, the status is at the new commit already, and the image is not.
+/// Where patches did not apply in between, the status is at the new commit already, and the image
+/// is not.
 fn has_moved(known: &PatchSetStatus, commit: &str) -> bool {
     let before = match (&known.image, &known.upstream) {
         (Some(image), _) => image.revision.rsplit_once(COMMIT).map(|(_, commit)| commit),

@@ -55,7 +55,8 @@ pub(super) struct TagValues<'a> {
     pub(super) inputs_digest: Option<&'a str>,
 }
 
-/// The tags of an image. One that tells inputs which are not known is missing, and all are where the image's own is.
+/// The tags of an image. One that tells inputs which are not known is missing, and all are where
+/// the image's own is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tags {
     /// The image's own.

@@ -60,8 +60,8 @@ pub struct Overridden {
 }
 
 impl Overridden {
-    /// Returns what an override did; `None` if it pinned nothing anew. `from` has upstream's pins, and `to` what is pinned in
-    /// their place.
+    /// Returns what an override did; `None` if it pinned nothing anew. `from` has upstream's pins,
+    /// and `to` what is pinned in their place.
     #[must_use]
     pub fn from_override(
         package: &str,
@@ -201,7 +201,8 @@ pub(super) fn overridden_component(package: &Overridden) -> Result<BomComponent,
     Ok(result)
 }
 
-/// Writes the document of a component, of the patched libraries that it is built with and of overridden packages, as JSON.
+/// Writes the document of a component, of the patched libraries that it is built with and of
+/// overridden packages, as JSON.
 ///
 /// Equal input gives equal bytes: the serial number follows from it, and there is no time.
 ///

@@ -1,8 +1,9 @@
-//! What a patched image is made of, as a `CycloneDX` 1.5 document: the component and the libraries that it is
-//! built with, each with the pedigree of its patches, and the packages whose pins were overridden.
+//! What a patched image is made of, as a `CycloneDX` 1.5 document: the component and the libraries
+//! that it is built with, each with the pedigree of its patches, and the packages whose pins were
+//! overridden.
 //!
-//! [`Provenance::from_patch`] reads a patch's headers, [`document()`] writes the document, [`merge()`] puts the same into
-//! another tool's document.
+//! [`Provenance::from_patch`] reads a patch's headers, [`document()`] writes the document,
+//! [`merge()`] puts the same into another tool's document.
 
 mod document;
 mod merge;

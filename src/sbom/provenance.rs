@@ -43,7 +43,8 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// Reads the headers and message of `git format-patch`, DEP-3 and Yocto patches, up to the first diff.
+    /// Reads the headers and message of `git format-patch`, DEP-3 and Yocto patches, up to the
+    /// first diff.
     #[must_use]
     pub fn from_patch(patch: &[u8]) -> Self {
         let mut provenance = Self {

@@ -151,7 +151,8 @@ fn write_rejection(
     compare(out, &rejection.expected, &nearest.found, nearest.line)
 }
 
-/// Shows expected and found lines side by side: equal ones once, others as `-` expected and `+` found.
+/// Shows expected and found lines side by side: equal ones once, others as `-` expected and `+`
+/// found.
 fn compare(out: &mut String, expected: &[String], found: &[String], first: usize) -> fmt::Result {
     for (at, expected) in expected.iter().enumerate() {
         let number = first + at;

@@ -34,7 +34,8 @@ pub(super) struct ManifestObjects {
 }
 
 impl ManifestObjects {
-    /// Reads a file of YAML or JSON documents, or standard input for `-`. Lists are opened, and other kinds passed over.
+    /// Reads a file of YAML or JSON documents, or standard input for `-`. Lists are opened, and
+    /// other kinds passed over.
     ///
     /// # Errors
     ///
@@ -113,7 +114,8 @@ impl ManifestObjects {
         }
     }
 
-    /// The PatchSet to plan: the one that is named, or else the only one that has a build and is no library of another.
+    /// The PatchSet to plan: the one that is named, or else the only one that has a build and is no
+    /// library of another.
     ///
     /// # Errors
     ///

@@ -26,7 +26,8 @@ use planning::{Planned, Planner};
 /// Options of `patchset build-plan`.
 #[derive(Debug, Args)]
 pub struct BuildPlanOptions {
-    /// The PatchSet to plan [default: the only one of the manifest that has a build and is no library of another]
+    /// The PatchSet to plan [default: the only one of the manifest that has a build and is no
+    /// library of another]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     #[command(flatten)]
@@ -34,8 +35,8 @@ pub struct BuildPlanOptions {
     /// Ask the registry whether the image is there
     #[arg(long, conflicts_with = "offline")]
     look: bool,
-    /// Push what is built from, where the registry lacks it: the patched source, the libraries', the constraints, the
-    /// folder with the Dockerfile
+    /// Push what is built from, where the registry lacks it: the patched source, the libraries',
+    /// the constraints, the folder with the Dockerfile
     #[arg(long, conflicts_with = "offline")]
     push: bool,
     #[command(flatten)]
@@ -43,8 +44,8 @@ pub struct BuildPlanOptions {
     /// How to tell the plan
     #[arg(long, value_enum, default_value = "text")]
     output: BuildPlanOutput,
-    /// The manifest with the PatchSet and what it names: library PatchSets, the ConstraintOverride, ConfigMaps, as further
-    /// documents; - is standard input
+    /// The manifest with the PatchSet and what it names: library PatchSets, the ConstraintOverride,
+    /// ConfigMaps, as further documents; - is standard input
     #[arg(value_name = "MANIFEST")]
     manifest: PathBuf,
 }
@@ -55,7 +56,8 @@ enum BuildPlanOutput {
     NamedText,
     /// One JSON object; `build` is what the status of the PatchSet would have.
     Json,
-    /// A command for buildah that builds and pushes the image, to be run in the folder with the Dockerfile.
+    /// A command for buildah that builds and pushes the image, to be run in the folder with the
+    /// Dockerfile.
     Buildah,
     /// The same for buildctl.
     Buildctl,

@@ -25,18 +25,20 @@ const SHARED: Duration = Duration::from_secs(60);
 /// Where things are.
 #[derive(Debug, Args)]
 pub struct PlaceOptions {
-    /// Take a repository from this clone instead of its address. NAME is the address, or the last part of its path;
-    /// may be repeated
+    /// Take a repository from this clone instead of its address. NAME is the address, or the last
+    /// part of its path; may be repeated
     #[arg(long, value_name = "NAME=GITDIR", value_parser = pair)]
     repo: Vec<(String, PathBuf)>,
-    /// Take repositories from the clones in this folder that are called like the last part of their address
+    /// Take repositories from the clones in this folder that are called like the last part of their
+    /// address
     #[arg(long, value_name = "DIR")]
     upstream: Option<PathBuf>,
-    /// Take patches, constraints or a Dockerfile from this folder as it is, committed or not. NAME is the repository, or
-    /// the Flux source; may be repeated
+    /// Take patches, constraints or a Dockerfile from this folder as it is, committed or not. NAME
+    /// is the repository, or the Flux source; may be repeated
     #[arg(long, value_name = "NAME=DIR", value_parser = pair)]
     folder: Vec<(String, PathBuf)>,
-    /// Ask no server: all repositories are on this machine, and what tags of images stand for is left open
+    /// Ask no server: all repositories are on this machine, and what tags of images stand for is
+    /// left open
     #[arg(long)]
     pub(super) offline: bool,
     /// Folder for what is fetched from an address [default: patchset/mirrors in the user's cache]

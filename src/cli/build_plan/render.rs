@@ -169,8 +169,8 @@ struct PlanDocument<'a> {
     revision: &'a str,
     patches: &'a [PatchStatus],
     libraries: Vec<LibraryDocument<'a>>,
-    /// As the status of the PatchSet has it. Without `inputsDigest`, and without tags that tell it, where contexts are not
-    /// pinned; without the tag that sorts where its time is not known.
+    /// As the status of the PatchSet has it. Without `inputsDigest`, and without tags that tell it,
+    /// where contexts are not pinned; without the tag that sorts where its time is not known.
     build: Option<Value>,
     /// The contexts whose tags were not looked at.
     unpinned: Vec<&'a str>,

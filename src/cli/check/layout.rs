@@ -1,4 +1,5 @@
-//! Reads the folders `patches/<component>/<release>`, `overrides/<release>` and `releases/<release>`.
+//! Reads the folders `patches/<component>/<release>`, `overrides/<release>` and
+//! `releases/<release>`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ const OVERRIDES: &str = "constraints.txt";
 /// Endings of files that may lie beside others: licences as REUSE keeps them.
 const BESIDE: &str = "license";
 
-/// What is wrong with the folder, besides patches that do not apply and overrides that need attention.
+/// What is wrong with the folder, besides patches that do not apply and overrides that need
+/// attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub(super) enum FaultKind {
     /// A file or folder where none belongs: nothing reads it.
@@ -138,7 +140,8 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// Where the folder is none of this kind or cannot be read, or where something that was asked for is not there.
+    /// Where the folder is none of this kind or cannot be read, or where something that was asked
+    /// for is not there.
     pub(super) fn read(root: &Path, selection: &Selection) -> Result<Self, Error> {
         let has = |name: &str| root.join(name).is_dir();
         if !["patches", "overrides", "releases"].into_iter().any(has) {

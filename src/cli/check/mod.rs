@@ -1,4 +1,5 @@
-//! `patchset check`: every patch and every override of every release of a repository, before anything is built.
+//! `patchset check`: every patch and every override of every release of a repository, before
+//! anything is built.
 
 mod layout;
 mod overrides;
@@ -28,7 +29,8 @@ pub struct CheckOptions {
     /// The folder that holds patches/, overrides/ and releases/
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// What holds the components' repositories: a folder of clones, or the part of their URL before the component
+    /// What holds the components' repositories: a folder of clones, or the part of their URL before
+    /// the component
     #[arg(long, value_name = "BASE")]
     upstream: Option<String>,
     /// Check only what concerns this component or package; may be repeated
@@ -37,7 +39,8 @@ pub struct CheckOptions {
     /// Check only this release; may be repeated
     #[arg(long, value_name = "RELEASE")]
     release: Vec<String>,
-    /// Exit with 1 also where an override is redundant, outdated or absent, or a pin remains of what is built from source
+    /// Exit with 1 also where an override is redundant, outdated or absent, or a pin remains of
+    /// what is built from source
     #[arg(long)]
     strict: bool,
     /// How to tell the results

@@ -29,7 +29,8 @@ pub struct SbomInputs<'a> {
     pub ingredients: &'a Ingredients,
 }
 
-/// The image with its document, or with why it could not be attached: that keeps no image from counting.
+/// The image with its document, or with why it could not be attached: that keeps no image from
+/// counting.
 pub async fn attach_document(
     task: &BuildTask<'_>,
     inputs: SbomInputs<'_>,
@@ -106,7 +107,8 @@ impl SbomBuilder<'_> {
         self.describe_patched(&library.component, &read, states).await
     }
 
-    /// A component with the patches that its source image says it has, and without those that upstream has already.
+    /// A component with the patches that its source image says it has, and without those that
+    /// upstream has already.
     async fn describe_patched(
         &self,
         component: &str,

@@ -16,7 +16,8 @@ pub struct BeforeImage {
 }
 
 impl BeforeImage {
-    /// What the reconciliation came to with this image and delivery, and where an image is that waited to be merged and was.
+    /// What the reconciliation came to with this image and delivery, and where an image is that
+    /// waited to be merged and was.
     pub fn with(
         &self,
         built: Built,

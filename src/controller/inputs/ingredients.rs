@@ -1,4 +1,5 @@
-//! What an image is built from besides the component: patched libraries, and constraints without their pins.
+//! What an image is built from besides the component: patched libraries, and constraints without
+//! their pins.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -113,8 +113,8 @@ fn artifact_of(source: &DynamicObject) -> Option<[String; 3]> {
     Some([field("url")?, field("digest")?, field("revision")?])
 }
 
-/// Reads the patches, in alphabetical order of their names. A folder that is not there means that none are
-/// carried.
+/// Reads the patches, in alphabetical order of their names. A folder that is not there means that
+/// none are carried.
 pub async fn read(
     context: &Arc<Context>,
     located: LocatedPatches,

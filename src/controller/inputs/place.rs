@@ -1,4 +1,5 @@
-//! A path in what a repository has at a commit, or in what a Flux source publishes, and what identifies it before it is read.
+//! A path in what a repository has at a commit, or in what a Flux source publishes, and what
+//! identifies it before it is read.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -152,8 +153,8 @@ impl<T: GivenContents> Located<InputPlace, T> {
         }
     }
 
-    /// Checks the signature that the repository has to have; returns who signed it, in words. `None` where none is asked
-    /// for.
+    /// Checks the signature that the repository has to have; returns who signed it, in words.
+    /// `None` where none is asked for.
     ///
     /// # Errors
     ///

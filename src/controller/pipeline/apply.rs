@@ -19,7 +19,8 @@ use crate::source::Resolved;
 
 /// The series of a reconciliation, and what became of it.
 ///
-/// Its patches are read once, and applied to the upstream once, however many steps need them, and not at all where none does.
+/// Its patches are read once, and applied to the upstream once, however many steps need them, and
+/// not at all where none does.
 pub struct AppliedSeries {
     pub inputs: ResolvedInputs,
     pub before_image: BeforeImage,
@@ -43,7 +44,8 @@ impl AppliedTo {
     }
 }
 
-/// Tells of each patch whether it applies, and to which candidates, where the status does not tell that already.
+/// Tells of each patch whether it applies, and to which candidates, where the status does not tell
+/// that already.
 pub async fn apply(
     turn: &Turn<'_, PatchSet>,
     inputs: ResolvedInputs,
@@ -120,7 +122,8 @@ impl AppliedSeries {
         })
     }
 
-    /// What became of the candidates; `None` if the status tells it. Those that did not move are not tried again.
+    /// What became of the candidates; `None` if the status tells it. Those that did not move are
+    /// not tried again.
     async fn try_candidates(
         &self,
         turn: &Turn<'_, PatchSet>,

@@ -30,7 +30,8 @@ pub struct PublishedBuild {
     pub ingredients: Ingredients,
 }
 
-/// Publishes what an image is built from, where all patches apply and the status does not tell that it was published before.
+/// Publishes what an image is built from, where all patches apply and the status does not tell that
+/// it was published before.
 ///
 /// # Errors
 ///
@@ -95,8 +96,8 @@ fn after_status(
     planned
 }
 
-/// Pushes the images that the build takes and the registry lacks, and plans the build. What cannot be built is said before
-/// anything is pushed.
+/// Pushes the images that the build takes and the registry lacks, and plans the build. What cannot
+/// be built is said before anything is pushed.
 async fn publish_parts(
     turn: &Turn<'_, PatchSet>,
     build: &Build,

@@ -16,6 +16,14 @@ pub enum Error {
     /// What was asked for does not fit what is there.
     #[error("{0}")]
     Usage(String),
+    /// A PatchSet of a manifest cannot be planned.
+    #[error("PatchSet {name}: {source}")]
+    PatchSet {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: Box<Error>,
+    },
     /// An upstream cannot be used.
     #[error(transparent)]
     Source(#[from] crate::source::Error),

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use super::error::Error;
 
-/// Writes to standard output; a reader that went away early is no error.
+/// Writes to standard output; a reader that went away early is not an error.
 pub(super) fn print(text: &[u8]) -> Result<(), Error> {
     match std::io::stdout().lock().write_all(text) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::Io {

@@ -98,7 +98,7 @@ pub(super) fn assemble_contexts(of: ContextInputs<'_>) -> Result<Contexts, Failu
 ///
 /// # Errors
 ///
-/// Where it is no such file.
+/// Where the file is not an `extra-packages.yaml`.
 pub fn read_arguments(
     path: &str,
     bytes: &[u8],

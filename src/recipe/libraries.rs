@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// How many libraries anything is built with.
 const MOST: usize = 128;
 
-/// Why there is no such list.
+/// Why the libraries cannot be listed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LibrariesError {
     /// Some need each other. The first is also the last.

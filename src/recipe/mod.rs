@@ -92,7 +92,7 @@ impl Recipe {
     ///
     /// # Errors
     ///
-    /// Where a tree cannot be read or is refused, the version is none, contexts do not go together,
+    /// Where a tree cannot be read or is refused, the version is not one, contexts do not go together,
     /// what is built from source would stay pinned, or a tag cannot be made.
     pub fn describe(found: BuildFindings<'_>) -> Result<Self, RecipeError> {
         let (spec, build) = (found.spec, found.build);
@@ -213,8 +213,8 @@ mod tests {
     const LIBRARY: &str = "r/source@sha256:0000000000000000000000000000000000000000000000000000000000000001";
 
     /// What is found for a build; `change` makes something else of it.
-    fn described(change: impl FnOnce(&mut Ingredients)) -> Result<Recipe, RecipeError> {
-        let mut given = Ingredients::new();
+    fn described(change: impl FnOnce(&mut OwnedFindings)) -> Result<Recipe, RecipeError> {
+        let mut given = OwnedFindings::new();
         change(&mut given);
         let spec: PatchSetSpec = serde_json::from_value(given.spec).unwrap();
         let mut store = MemoryStore::new();
@@ -250,7 +250,7 @@ mod tests {
         })
     }
 
-    struct Ingredients {
+    struct OwnedFindings {
         spec: Value,
         files: Vec<(&'static str, &'static str)>,
         tag: Option<String>,
@@ -261,7 +261,7 @@ mod tests {
         requested: Option<String>,
     }
 
-    impl Ingredients {
+    impl OwnedFindings {
         fn new() -> Self {
             Self {
                 spec: json!({
@@ -297,11 +297,14 @@ mod tests {
         }
     }
 
-    fn digest(change: impl FnOnce(&mut Ingredients)) -> String {
+    /// Makes something else of what is found.
+    type Change = fn(&mut OwnedFindings);
+
+    fn digest(change: impl FnOnce(&mut OwnedFindings)) -> String {
         described(change).unwrap().build.inputs_digest
     }
 
-    fn reason(change: impl FnOnce(&mut Ingredients)) -> &'static str {
+    fn reason(change: impl FnOnce(&mut OwnedFindings)) -> &'static str {
         match described(change) {
             Err(RecipeError::Plan(failure)) => failure.reason,
             Err(RecipeError::Image(error)) => panic!("{error}"),
@@ -357,19 +360,19 @@ mod tests {
     fn all_that_is_found_is_part_of_the_digest_over_the_inputs() {
         let plain = digest(|_| ());
         assert_eq!(digest(|_| ()), plain, "the same gives another digest");
-        let changes: [(&str, fn(&mut Ingredients)); 9] = [
+        let changes: [(&str, Change); 9] = [
             ("tree", |given| given.files.push(("more", "x\n"))),
             ("argument", |given| {
                 given.arguments.insert("B".into(), "other".into());
             }),
             ("argument of the spec", |given| {
-                given.spec["build"]["args"]["A"] = json!("x")
+                given.spec["build"]["args"]["A"] = json!("x");
             }),
             ("library", |given| {
-                given.libraries[0].source = LIBRARY.replace('1', "2")
+                given.libraries[0].source = LIBRARY.replace('1', "2");
             }),
             ("constraints", |given| {
-                given.constraints = Some(b"alpha===2\n".to_vec())
+                given.constraints = Some(b"alpha===2\n".to_vec());
             }),
             ("base", |given| {
                 let other = BaseImage::Pinned("r/base@sha256:03".to_owned());
@@ -379,16 +382,16 @@ mod tests {
                 given.spec["build"]["dockerfile"]["inline"] = json!("FROM x\n");
             }),
             ("stage", |given| {
-                given.spec["build"]["dockerfile"]["stage"] = json!("one")
+                given.spec["build"]["dockerfile"]["stage"] = json!("one");
             }),
             ("request", |given| given.requested = Some("today".into())),
         ];
         for (what, change) in changes {
             assert_ne!(digest(change), plain, "{what}");
         }
-        // What a build is called is no part of it, nor what an argument of the spec stands in front
-        // of.
-        let same: [fn(&mut Ingredients); 3] = [
+        // Neither its tag is part of it, nor an argument that one of the spec replaces, nor a pin that
+        // is taken away.
+        let same: [Change; 3] = [
             |given| given.spec["build"]["image"]["tag"] = json!("x"),
             |given| drop(given.arguments.insert("A".into(), "other".into())),
             |given| given.constraints = Some(b"alpha===1\nmy_lib===3\n".to_vec()),
@@ -401,7 +404,7 @@ mod tests {
     #[test]
     fn what_cannot_be_built_is_said() {
         use crate::api::reason::{INVALID_CONSTRAINTS, INVALID_SPEC, STILL_PINNED};
-        let changes: [(&str, fn(&mut Ingredients)); 6] = [
+        let changes: [(&str, Change); 6] = [
             (INVALID_SPEC, |given| {
                 given.spec["build"]["source"]["version"] = json!("no version");
             }),
@@ -411,7 +414,7 @@ mod tests {
                 given.spec["build"]["image"]["tag"] = json!("{nope}");
             }),
             (INVALID_CONSTRAINTS, |given| {
-                given.constraints = Some(b"a b\n".to_vec())
+                given.constraints = Some(b"a b\n".to_vec());
             }),
             (STILL_PINNED, |given| {
                 let pinned = "big-demo==0.9".to_owned();

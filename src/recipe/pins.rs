@@ -22,7 +22,7 @@ pub fn package_names<'a>(all: impl IntoIterator<Item = &'a str>) -> BTreeSet<Pac
 ///
 /// # Errors
 ///
-/// Where it is none.
+/// Where the text is not a constraints file.
 pub fn without_pins(text: &[u8], from_source: &BTreeSet<PackageName>) -> Result<String, constraints::Error> {
     let base = ConstraintsFile::parse(text)?;
     let none = Overrides::parse(b"")?;
@@ -34,7 +34,7 @@ pub fn without_pins(text: &[u8], from_source: &BTreeSet<PackageName>) -> Result<
 ///
 /// # Errors
 ///
-/// Where the constraints are none.
+/// Where the text is not a constraints file.
 pub fn remaining_pins(
     constraints: Option<&str>,
     args: &BTreeMap<String, String>,
@@ -127,7 +127,7 @@ mod tests {
             "os_traits>=3.0 lhafile==0.3.1",
             "os-traits-other==1 ${X}",
         ] {
-            assert_eq!(remaining_pins(packages), Vec::<String>::new(), "{packages}");
+            assert_eq!(left(packages), Vec::<String>::new(), "{packages}");
         }
         for pinned in [
             "OS.traits==3.4.0",
@@ -135,7 +135,7 @@ mod tests {
             "os-traits@https://example.org/x.whl",
         ] {
             assert_eq!(
-                remaining_pins(&format!("lhafile {pinned}")),
+                left(&format!("lhafile {pinned}")),
                 [format!("the argument PIP_PACKAGES has {pinned}")]
             );
         }

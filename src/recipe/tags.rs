@@ -36,7 +36,7 @@ pub enum TagError {
         "{{time}} is for build.image.sortableTag alone: the image's own tag has to be the same for the same inputs, and tags that move need none"
     )]
     Time,
-    /// What came out is no tag.
+    /// What came out is not a tag.
     #[error(
         "build.image.tag makes {0:?}, which is no tag: letters, digits, '_', '.' and '-', at most {LONGEST_TAG}"
     )]

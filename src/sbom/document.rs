@@ -88,7 +88,7 @@ impl Overridden {
     }
 }
 
-/// The package URL of a component that is no package of a kind with an index.
+/// Returns the package URL of a component that is not a package of an index.
 ///
 /// # Errors
 ///
@@ -178,7 +178,7 @@ pub(super) fn overridden_component(package: &Overridden) -> Result<BomComponent,
     let mut ancestors = Vec::new();
     for version in &package.from {
         let mut ancestor = BomComponent::new(Classification::Library, &package.name, version, None);
-        // A specifier that is no version makes no package URL.
+        // A specifier other than a version makes no package URL.
         ancestor.purl = pypi_purl(&package.name, version).ok();
         ancestors.push(ancestor);
     }

@@ -53,7 +53,7 @@ pub struct BuildPlanOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum BuildPlanOutput {
     /// For people.
-    NamedText,
+    Text,
     /// One JSON object; `build` is what the status of the PatchSet would have.
     Json,
     /// A command for buildah that builds and pushes the image, to be run in the folder with the
@@ -98,7 +98,7 @@ pub(super) fn run(options: &BuildPlanOptions) -> Result<ExitCode, Error> {
         _ => None,
     };
     let text = match options.output {
-        BuildPlanOutput::NamedText => render::text(&planned, image.as_ref()),
+        BuildPlanOutput::Text => render::text(&planned, image.as_ref()),
         BuildPlanOutput::Json => render::json(&planned, image.as_ref())?,
         BuildPlanOutput::Buildah => render::buildah(&planned)?,
         BuildPlanOutput::Buildctl => render::buildctl(&planned)?,

@@ -74,8 +74,11 @@ impl<'a> Planner<'a> {
         let planned = self.plan_patch_set(object, &name);
         planned.map_err(|error| match error {
             // What a library lacks is told with the library's name alone.
-            Error::Usage(message) if message.starts_with("PatchSet ") => Error::Usage(message),
-            error => Error::Usage(format!("PatchSet {name}: {error}")),
+            error @ Error::PatchSet { .. } => error,
+            error => Error::PatchSet {
+                name,
+                source: Box::new(error),
+            },
         })
     }
 

@@ -106,7 +106,7 @@ pub(super) struct ComponentSeries {
     pub(super) path: String,
     /// The patches, in the order in which they apply.
     pub(super) patches: Vec<PathBuf>,
-    /// The component's ref; nothing where a fault tells why there is none.
+    /// The component's ref; `None` if it has none, which a fault says.
     pub(super) reference: Option<String>,
 }
 
@@ -140,7 +140,7 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// Where the folder is none of this kind or cannot be read, or where something that was asked
+    /// Where the folder is not of this kind or cannot be read, or where something that was asked
     /// for is not there.
     pub(super) fn read(root: &Path, selection: &Selection) -> Result<Self, Error> {
         let has = |name: &str| root.join(name).is_dir();
@@ -344,7 +344,7 @@ impl Layout {
         Ok(())
     }
 
-    /// The ref that a component is built from; a fault where there is none.
+    /// Returns the ref that a component is built from; adds a fault if it has none.
     fn reference(&mut self, component: &str, release: &str, shown: &str) -> Option<String> {
         let Some(refs) = self
             .releases

@@ -40,11 +40,13 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Whether this is what a status tells of it.
+    /// Whether this is what a status tells of it. One that could not be tried is tried again.
     pub fn is_told_by(&self, known: &CandidateStatus) -> bool {
         known.ref_ == self.name
             && match &self.resolved {
-                Ok(resolved) => known.revision == Some(resolved.revision().to_string()),
+                Ok(resolved) => {
+                    known.applied.is_some() && known.revision == Some(resolved.revision().to_string())
+                }
                 Err(failure) => known.revision.is_none() && known.message.as_ref() == Some(&failure.message),
             }
     }

@@ -5,7 +5,7 @@
 //! 1. [`source`] mirrors upstreams, resolves refs and reads patches;
 //! 2. [`patch`] applies a series in memory and reports on each patch;
 //! 3. [`constraints`] merges overrides into a release's upper constraints;
-//! 4. [`plan`] turns what was observed into conditions and the next step;
+//! 4. [`recipe`] says what an image is built from, and [`plan`] turns what was observed into conditions and the next step;
 //! 5. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
 //! 6. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
@@ -26,6 +26,7 @@ pub mod clouds;
 pub mod controller;
 pub mod ops;
 pub mod plan;
+pub mod recipe;
 pub mod sbom;
 pub mod source;
 pub mod status;

@@ -17,7 +17,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(flatten)]
-    Offline(Box<cli::Command>),
+    Offline(Box<cli::OfflineCommand>),
     /// Run the controller, in or out of a cluster
     Controller(Box<controller::ControllerOptions>),
     /// Print a completion script for a shell

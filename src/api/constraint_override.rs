@@ -1,11 +1,13 @@
 //! `ConstraintOverride`: overrides on one release's `upper-constraints.txt`.
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::constraints::OverrideInput;
+use crate::constraints::{OverrideInput, Pinned};
 pub use crate::constraints::{OverrideState, VersionChange};
 
 use super::common::{ConfigMapKey, GitPath, InputsDigest, Release, Verification};
@@ -240,6 +242,9 @@ pub struct OverrideStatus {
     /// What upstream pins, with the markers where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// The same as values, whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upstream_pins: Vec<UpstreamPin>,
     /// What the merged file pins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
@@ -251,6 +256,35 @@ pub struct OverrideStatus {
     pub change: Option<VersionChange>,
     /// The same in a sentence.
     pub message: String,
+}
+
+/// A pin of upstream's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpstreamPin {
+    /// The version, or another specifier as it is written.
+    pub version: String,
+    /// Its environment marker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+}
+
+impl fmt::Display for UpstreamPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.marker {
+            Some(marker) => write!(f, "{} ({marker})", self.version),
+            None => f.write_str(&self.version),
+        }
+    }
+}
+
+impl From<&Pinned> for UpstreamPin {
+    fn from(pinned: &Pinned) -> Self {
+        Self {
+            version: pinned.version.clone(),
+            marker: pinned.marker.clone(),
+        }
+    }
 }
 
 impl Default for ConstraintOverrideStatus {

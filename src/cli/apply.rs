@@ -2,24 +2,24 @@
 
 mod render;
 
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::{Error, input, print};
+use super::error::Error;
+use super::output::{print, print_styled};
+use super::patch_files;
+use render::{Direction, Written};
+
 use crate::patch::{
-    self, FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, PatchState, Results, Sequence,
+    self, FileReport, Limits, Oid, Options as Engine, PatchReport, PatchState, Results, Sequence,
 };
 use crate::source::local::{self, LocalRepository};
 
-/// How many folders a message names.
-const MOST_NAMED: usize = 10;
-
 /// Options of `patchset apply`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct ApplyOptions {
     /// The repository: a Git folder or a working tree
     #[arg(long, value_name = "GITDIR")]
     repo: PathBuf,
@@ -32,7 +32,8 @@ pub struct Options {
     /// Take the patches back instead, in the order in which they are given
     #[arg(long, short = 'R')]
     reverse: bool,
-    /// Remove N leading components from the names in the patches [default: 1, or 0 where a plain diff names no folder]
+    /// Remove N leading components from the names in the patches [default: 1, or 0 where a plain
+    /// diff names no folder]
     #[arg(short = 'p', value_name = "N")]
     strip: Option<usize>,
     /// The folder of the tree that the names in the patches are relative to
@@ -43,14 +44,14 @@ pub struct Options {
     write: bool,
     /// How to tell what became of the patches
     #[arg(long, value_enum, default_value = "text")]
-    output: Output,
+    output: ApplyOutput,
     /// Patches, or folders whose *.patch are taken in alphabetical order; - is standard input
     #[arg(required = true, value_name = "PATCH|DIR")]
     patches: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum ApplyOutput {
     /// For people.
     Text,
     /// One JSON object a line and patch.
@@ -59,7 +60,7 @@ enum Output {
 
 /// One line of the JSON output. Other tools read it: fields may be added, not changed.
 #[derive(serde::Serialize)]
-struct Line<'a> {
+struct PatchLine<'a> {
     patch: &'a str,
     applies: bool,
     state: PatchState,
@@ -71,7 +72,7 @@ struct Line<'a> {
     offset: i64,
 }
 
-impl<'a> From<&'a PatchReport> for Line<'a> {
+impl<'a> From<&'a PatchReport> for PatchLine<'a> {
     fn from(report: &'a PatchReport) -> Self {
         Self {
             patch: &report.name,
@@ -87,7 +88,7 @@ impl<'a> From<&'a PatchReport> for Line<'a> {
     }
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
     local::trust_stored_objects();
     let mut repository = LocalRepository::open(&options.repo)?;
     let base = repository.tree_of(&options.revision)?;
@@ -102,7 +103,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         },
         limits: Limits::default(),
     };
-    let patches = read_all(&options.patches, engine.limits.patch_bytes)?;
+    let patches = patch_files::read_all(&options.patches, engine.limits.patch_bytes)?;
     let sequence = if options.independent {
         Sequence::Independent
     } else {
@@ -113,18 +114,23 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         series.write(&mut repository)?;
     }
     match options.output {
-        Output::Text => {
-            let text = render::text(&series, options.reverse, options.write);
-            if std::io::stdout().is_terminal() {
-                anstream::print!("{text}");
+        ApplyOutput::Text => {
+            let direction = if options.reverse {
+                Direction::Reverse
             } else {
-                print(anstream::adapter::strip_str(&text).to_string().as_bytes())?;
-            }
+                Direction::Forward
+            };
+            let written = if options.write {
+                Written::ToRepository
+            } else {
+                Written::Nowhere
+            };
+            print_styled(&render::text(&series, direction, written))?;
         }
-        Output::Json => {
+        ApplyOutput::Json => {
             let mut text = Vec::new();
             for report in series.patches() {
-                serde_json::to_writer(&mut text, &Line::from(report))?;
+                serde_json::to_writer(&mut text, &PatchLine::from(report))?;
                 text.push(b'\n');
             }
             print(&text)?;
@@ -132,50 +138,4 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     }
     let all = series.patches().iter().all(PatchReport::applies);
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-/// Reads the patches in the order in which they are named, and those of a folder by the bytes of their names.
-pub(super) fn read_all(paths: &[PathBuf], limit: u64) -> Result<Vec<PatchInput>, Error> {
-    let mut patches = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            let entries = input::entries(path)?;
-            let before = patches.len();
-            for path in entries.iter().filter(|path| input::is_patch(path)) {
-                patches.push(read(path, limit)?);
-            }
-            if patches.len() == before
-                && let Some(error) = too_high(path, &entries)
-            {
-                return Err(error);
-            }
-        } else {
-            patches.push(read(path, limit)?);
-        }
-    }
-    Ok(patches)
-}
-
-/// Why a folder without a patch is taken for a mistake: it has folders. An empty one means that none are carried.
-fn too_high(folder: &Path, entries: &[PathBuf]) -> Option<Error> {
-    let folders: Vec<String> = entries
-        .iter()
-        .filter(|path| path.is_dir())
-        .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
-        .take(MOST_NAMED)
-        .collect();
-    (!folders.is_empty()).then(|| {
-        Error::Usage(format!(
-            "{} has no *.patch, and folders: name one of them ({})",
-            folder.display(),
-            folders.join(", ")
-        ))
-    })
-}
-
-fn read(path: &Path, limit: u64) -> Result<PatchInput, Error> {
-    Ok(PatchInput {
-        name: path.display().to_string(),
-        bytes: input::read(path, limit)?,
-    })
 }

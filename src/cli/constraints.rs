@@ -8,9 +8,11 @@ use std::sync::Arc;
 use anstyle::Style;
 use clap::{Args, ValueEnum};
 
+use super::error::Error;
+use super::input;
+use super::output::print;
 use super::registry::RegistryOptions;
 use super::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
-use super::{Error, input, print};
 use crate::api::constraint_override::{OverrideState, VersionChange};
 use crate::constraints::{
     Cause, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned, merge,
@@ -24,7 +26,7 @@ use crate::publish::layer::{self, Contents, File};
 
 /// Options of `patchset constraints`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct ConstraintsOptions {
     /// The release's constraints as upstream publishes them; - is standard input
     #[arg(long, value_name = "FILE")]
     upper_constraints: PathBuf,
@@ -37,7 +39,8 @@ pub struct Options {
     /// Exit with 1 where an override needs attention: redundant, outdated or absent
     #[arg(long)]
     strict: bool,
-    /// Push the merged file as an image to this reference, unless it is there already, and print that instead of it
+    /// Push the merged file as an image to this reference, unless it is there already, and print
+    /// that instead of it
     #[arg(long, value_name = "IMAGE")]
     push: Option<ImageReference>,
     /// The release, for the image's labels
@@ -47,11 +50,11 @@ pub struct Options {
     registry: RegistryOptions,
     /// How to tell what the overrides did
     #[arg(long, value_enum, default_value = "text")]
-    output: Output,
+    output: ConstraintsOutput,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum ConstraintsOutput {
     /// The merged file on standard output, the report on standard error.
     Text,
     /// One JSON object on standard output, with the merged file in it.
@@ -60,13 +63,13 @@ enum Output {
 
 /// The JSON output. Other tools read it: fields may be added, not changed.
 #[derive(serde::Serialize)]
-struct Document<'a> {
+struct MergeDocument<'a> {
     merged: &'a str,
     digest: String,
     entries: usize,
     #[serde(rename = "needAttention")]
     need_attention: usize,
-    results: Vec<Override<'a>>,
+    results: Vec<OverrideLine<'a>>,
     /// Lines of the upper constraints that read other files, which no override reaches.
     includes: &'a [Include],
     /// The image by its digest, where it was pushed.
@@ -76,7 +79,7 @@ struct Document<'a> {
 
 /// One override in the JSON output.
 #[derive(serde::Serialize)]
-struct Override<'a> {
+struct OverrideLine<'a> {
     line: Option<usize>,
     package: &'a str,
     state: OverrideState,
@@ -89,7 +92,7 @@ struct Override<'a> {
     message: String,
 }
 
-impl<'a> From<&'a Outcome> for Override<'a> {
+impl<'a> From<&'a Outcome> for OverrideLine<'a> {
     fn from(outcome: &'a Outcome) -> Self {
         Self {
             line: outcome.line,
@@ -106,7 +109,7 @@ impl<'a> From<&'a Outcome> for Override<'a> {
     }
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(super) fn run(options: &ConstraintsOptions) -> Result<ExitCode, Error> {
     let is_stdin = |path: &Path| path.as_os_str() == "-";
     if is_stdin(&options.upper_constraints) && options.overrides.as_deref().is_some_and(is_stdin) {
         return Err(Error::Usage(
@@ -125,20 +128,20 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         Some(reference) => Some(push(options, reference, &merged)?),
     };
     match options.output {
-        Output::Text => {
+        ConstraintsOutput::Text => {
             match &pushed {
                 Some(pushed) => print(format!("{}\n", pushed.reference).as_bytes())?,
                 None => print(merged.text.as_bytes())?,
             }
             anstream::eprint!("{}", report(&merged, base.includes()));
         }
-        Output::Json => {
-            let mut text = serde_json::to_vec(&Document {
+        ConstraintsOutput::Json => {
+            let mut text = serde_json::to_vec(&MergeDocument {
                 merged: &merged.text,
                 digest: merged.digest(),
                 entries: merged.entries,
                 need_attention: merged.need_attention(),
-                results: merged.outcomes.iter().map(Override::from).collect(),
+                results: merged.outcomes.iter().map(OverrideLine::from).collect(),
                 includes: base.includes(),
                 reference: pushed.as_ref().map(|pushed| pushed.reference.to_string()),
             })?;
@@ -154,8 +157,9 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     })
 }
 
-/// Pushes the merged file as an image that holds just `upper-constraints.txt`, the name that builds mount it under.
-fn push(options: &Options, reference: &ImageReference, merged: &Merged) -> Result<Pushed, Error> {
+/// Pushes the merged file as an image that holds just `upper-constraints.txt`, the name that builds
+/// mount it under.
+fn push(options: &ConstraintsOptions, reference: &ImageReference, merged: &Merged) -> Result<Pushed, Error> {
     let contents = Contents {
         tree: None,
         files: vec![File {

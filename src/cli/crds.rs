@@ -1,4 +1,5 @@
-//! `patchset crds`: the custom resource definitions, for `kubectl apply -f -` or a folder in a repository.
+//! `patchset crds`: the custom resource definitions, for `kubectl apply -f -` or a folder in a
+//! repository.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,12 +7,13 @@ use std::process::ExitCode;
 use clap::Args;
 use kube::ResourceExt;
 
-use super::{Error, print};
+use super::error::Error;
+use super::output::print;
 use crate::api::{crd, docs};
 
 /// Options of `patchset crds`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct CrdsOptions {
     /// Write one file per definition into this folder instead
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
@@ -20,7 +22,7 @@ pub struct Options {
     markdown: bool,
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(super) fn run(options: &CrdsOptions) -> Result<ExitCode, Error> {
     if options.markdown {
         print(docs::markdown(&crd::all()).as_bytes())?;
         return Ok(ExitCode::SUCCESS);

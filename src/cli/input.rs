@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy;
 
-use super::Error;
+use super::error::Error;
 use crate::api::FluxDuration;
 
 /// The most bytes of a file that is read where nothing smaller is asked for.
@@ -14,7 +14,8 @@ pub(super) const LARGEST: u64 = 64 << 20;
 
 /// Reads a file, or standard input for `-`.
 ///
-/// One byte more than `limit` is read at most, so that whoever takes the bytes can say that it is too much.
+/// One byte more than `limit` is read at most, so that whoever takes the bytes can say that it is
+/// too much.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Io {
         path: path.display().to_string(),

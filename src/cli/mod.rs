@@ -8,7 +8,10 @@ pub mod build_plan;
 pub mod check;
 pub mod constraints;
 pub mod crds;
+mod error;
 mod input;
+mod output;
+mod patch_files;
 mod registry;
 pub mod sbom;
 pub mod source;
@@ -18,77 +21,28 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub use error::Error;
+
 /// The commands that need no cluster.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum OfflineCommand {
     /// Check patches against a revision of a local repository
-    Apply(apply::Options),
+    Apply(apply::ApplyOptions),
     /// Check every patch and override of a repository of patches/, overrides/ and releases/
-    Check(check::Options),
+    Check(check::CheckOptions),
     /// Merge overrides into a release's upper constraints
-    Constraints(constraints::Options),
+    Constraints(constraints::ConstraintsOptions),
     /// Say what a patched image is made of, in a document that vulnerability scanners read
-    Sbom(Box<sbom::Options>),
+    Sbom(Box<sbom::SbomOptions>),
     /// Make an image of a patched tree, for builders to take as a named context
-    Source(Box<source::Options>),
+    Source(Box<source::SourceOptions>),
     /// Print what would be built for a PatchSet of a manifest, and from what
-    BuildPlan(Box<build_plan::Options>),
+    BuildPlan(Box<build_plan::BuildPlanOptions>),
     /// Print the custom resource definitions as YAML
-    Crds(crds::Options),
+    Crds(crds::CrdsOptions),
 }
 
-/// Why a command could not give its answer.
-///
-/// Every variant ends the process with exit status 2.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Reading or writing a file failed.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file, or what stands for it.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// What was asked for does not fit what is there.
-    #[error("{0}")]
-    Usage(String),
-    /// An upstream cannot be used.
-    #[error(transparent)]
-    Source(#[from] crate::source::Error),
-    /// A folder cannot be read.
-    #[error(transparent)]
-    Folder(#[from] crate::source::folder::FolderError),
-    /// An image cannot be made or pushed.
-    #[error(transparent)]
-    Publish(#[from] crate::publish::Error),
-    /// A document of components cannot be made.
-    #[error(transparent)]
-    Sbom(#[from] crate::sbom::Error),
-    /// A value could not be written as YAML.
-    #[error("cannot write YAML: {0}")]
-    Yaml(#[from] serde_saphyr::ser::Error),
-    /// A value could not be written as JSON.
-    #[error("cannot write JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    /// A local repository cannot be used.
-    #[error(transparent)]
-    Repository(#[from] crate::source::local::LocalError),
-    /// What was found cannot be put together.
-    #[error(transparent)]
-    Plan(#[from] crate::plan::Failure),
-    /// The patches could not be looked at.
-    #[error(transparent)]
-    Patch(#[from] crate::patch::Error),
-    /// The constraints or overrides cannot be merged.
-    #[error(transparent)]
-    Constraints(#[from] crate::constraints::Error),
-    /// The result could not be written into the repository.
-    #[error("cannot write into the repository: {0}")]
-    Write(#[from] crate::patch::ObjectError),
-}
-
-impl Command {
+impl OfflineCommand {
     /// Runs the command and gives the process's exit status.
     #[must_use]
     pub fn run(self) -> ExitCode {
@@ -108,17 +62,5 @@ impl Command {
                 ExitCode::from(2)
             }
         }
-    }
-}
-
-/// Writes to standard output; a reader that went away early is no error.
-fn print(text: &[u8]) -> Result<(), Error> {
-    use std::io::Write;
-    match std::io::stdout().lock().write_all(text) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Io {
-            path: "standard output".to_owned(),
-            source: error,
-        }),
-        _ => Ok(()),
     }
 }

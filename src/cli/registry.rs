@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Error, input};
+use super::error::Error;
+use super::input;
 use crate::publish::{Credentials, Registry, RegistryConfig};
 
 /// The largest `config.json`, in bytes.

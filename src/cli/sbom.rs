@@ -1,21 +1,24 @@
 //! `patchset sbom`: what a patched image is made of, as a `CycloneDX` document.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::apply::read_all;
+use super::error::Error;
+use super::input;
+use super::output::print;
+use super::patch_files;
 use super::registry::RegistryOptions;
-use super::{Error, input, print};
+use crate::api::constraint_override::UpstreamPin;
 use crate::constraints::{ConstraintsFile, Overrides, merge};
 use crate::image::ImageReference;
 use crate::patch::{Limits, PatchInput};
-use crate::sbom::{self, Component, MEDIA_TYPE, Overridden, Patched};
+use crate::sbom::{self, MEDIA_TYPE, Overridden, Patched, PatchedComponent};
 
 /// Options of `patchset sbom`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct SbomOptions {
     /// The component that is patched
     #[arg(long, value_name = "NAME")]
     component: String,
@@ -50,16 +53,16 @@ pub struct Options {
     patches: Vec<PathBuf>,
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
-    let patches: Vec<PatchInput> = read_all(&options.patches, Limits::default().patch_bytes)?
+pub(super) fn run(options: &SbomOptions) -> Result<ExitCode, Error> {
+    let patches: Vec<PatchInput> = patch_files::read_all(&options.patches, Limits::default().patch_bytes)?
         .into_iter()
         .map(|patch| PatchInput {
-            name: file_name(&patch.name),
+            name: patch_files::base_name(&patch.name).to_owned(),
             bytes: patch.bytes,
         })
         .collect();
     let main = Patched {
-        component: Component {
+        component: PatchedComponent {
             name: options.component.clone(),
             version: options.version.clone(),
             purl: options.purl.clone(),
@@ -68,7 +71,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         },
         patches,
     };
-    let packages = overridden(options)?;
+    let packages = overridden_packages(options)?;
     let mut document = match &options.merge {
         None => sbom::document(&main, &[], &packages)?,
         Some(path) => {
@@ -94,14 +97,8 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn file_name(path: &str) -> String {
-    Path::new(path)
-        .file_name()
-        .map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
-}
-
 /// The packages that overrides pin to other versions than upstream does.
-fn overridden(options: &Options) -> Result<Vec<Overridden>, Error> {
+fn overridden_packages(options: &SbomOptions) -> Result<Vec<Overridden>, Error> {
     let (Some(upper), Some(overrides)) = (&options.upper_constraints, &options.overrides) else {
         return Ok(Vec::new());
     };
@@ -109,14 +106,8 @@ fn overridden(options: &Options) -> Result<Vec<Overridden>, Error> {
     let overrides = Overrides::parse(&input::read(overrides, input::LARGEST)?)?;
     let merged = merge(&base, &overrides, &[])?;
     let pins = merged.outcomes.iter().filter_map(|outcome| {
-        let from = outcome.from.iter().map(|pinned| pinned.version.clone());
-        Overridden::of(
-            &outcome.package,
-            outcome.state,
-            from.collect(),
-            outcome.from_text().as_deref(),
-            outcome.to.as_deref(),
-        )
+        let from: Vec<UpstreamPin> = outcome.from.iter().map(Into::into).collect();
+        Overridden::from_override(&outcome.package, outcome.state, &from, outcome.to.as_deref())
     });
     Ok(pins.collect())
 }

@@ -1,16 +1,17 @@
 //! `patchset source`: a patched tree as an image, for builders to take as a named context.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use pep440_rs::Version;
 
-use super::apply::read_all;
+use super::error::Error;
+use super::output::print;
+use super::patch_files;
 use super::registry::RegistryOptions;
 use super::style::{BOLD, DIM, ODD, plain};
-use super::{Error, print};
 use crate::image::{Digest, ImageReference};
 use crate::patch::{self, LayeredStore, Objects, Oid, Options as Engine, PatchReport, Sequence};
 use crate::publish::image::{About, Image, PatchId};
@@ -23,8 +24,9 @@ use crate::text::printable_lines;
 
 /// Options of `patchset source`.
 #[derive(Debug, Args)]
-pub struct Options {
-    /// The repository: a Git folder or a working tree. Without it the first path is a folder to take as it is
+pub struct SourceOptions {
+    /// The repository: a Git folder or a working tree. Without it the first path is a folder to
+    /// take as it is
     #[arg(long, value_name = "GITDIR", requires = "revision")]
     repo: Option<PathBuf>,
     /// The revision that the patches are for, as `git rev-parse` reads it
@@ -39,7 +41,8 @@ pub struct Options {
     /// The upstream's address, for the labels
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The component's version (PEP 440), for packaging without Git [default: REV where it is a tag that names one]
+    /// The component's version (PEP 440), for packaging without Git [default: REV where it is a tag
+    /// that names one]
     #[arg(id = "component_version", long = "component-version", value_name = "VERSION")]
     version: Option<Version>,
     /// Push the image to this reference, unless it is there already
@@ -49,14 +52,14 @@ pub struct Options {
     registry: RegistryOptions,
     /// How to tell what the image is
     #[arg(long, value_enum, default_value = "text")]
-    output: Output,
+    output: SourceOutput,
     /// Patches, or folders whose *.patch are taken in alphabetical order; - is standard input
     #[arg(value_name = "PATH", required_unless_present = "repo")]
     paths: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum SourceOutput {
     /// For people; with --push just the pushed reference on standard output.
     Text,
     /// One JSON object.
@@ -65,7 +68,7 @@ enum Output {
 
 /// The JSON output. Other tools read it: fields may be added, not changed.
 #[derive(serde::Serialize)]
-struct Document<'a> {
+struct SourceDocument<'a> {
     /// The image's digest: that of its manifest.
     digest: &'a Digest,
     tree: Oid,
@@ -79,15 +82,15 @@ struct Document<'a> {
     existed: Option<bool>,
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(super) fn run(options: &SourceOptions) -> Result<ExitCode, Error> {
     if let Some(repo) = &options.repo {
         let repository = LocalRepository::open(repo)?;
         let revision = options.revision.as_deref().unwrap_or("HEAD");
         let tree = repository.tree_of(revision)?;
         let named = repository.tag_of(revision).and_then(python::version_of_tag);
         // libgit2's repository is used by one thread at a time.
-        let objects = Arc::new(Guarded(repository.into()));
-        return patched(options, objects, tree, named, &options.paths);
+        let objects = Arc::new(SharedRepository(repository.into()));
+        return make_image(options, objects, tree, named, &options.paths);
     }
     let Some((dir, patches)) = options.paths.split_first() else {
         return Err(Error::Usage(
@@ -96,19 +99,19 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     };
     let folder = Folder::read(dir)?;
     let tree = folder.tree_id();
-    patched(options, Arc::new(folder), tree, None, patches)
+    make_image(options, Arc::new(folder), tree, None, patches)
 }
 
 /// A repository that threads take turns on.
-struct Guarded(std::sync::Mutex<LocalRepository>);
+struct SharedRepository(std::sync::Mutex<LocalRepository>);
 
-impl Guarded {
+impl SharedRepository {
     fn lock(&self) -> std::sync::MutexGuard<'_, LocalRepository> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-impl Objects for Guarded {
+impl Objects for SharedRepository {
     fn tree(&self, id: Oid) -> Result<Vec<patch::TreeEntry>, patch::ObjectError> {
         self.lock().tree(id)
     }
@@ -122,15 +125,15 @@ impl Objects for Guarded {
     }
 }
 
-fn patched(
-    options: &Options,
+fn make_image(
+    options: &SourceOptions,
     base: Arc<dyn Objects + Send + Sync>,
     tree: Oid,
     named: Option<Version>,
     patches: &[PathBuf],
 ) -> Result<ExitCode, Error> {
     let engine = Engine::default();
-    let patches = read_all(patches, engine.limits.patch_bytes)?;
+    let patches = patch_files::read_all(patches, engine.limits.patch_bytes)?;
     let series = patch::apply(&*base, tree, &patches, Sequence::Stacked, &engine)?;
     if let Some(failing) = series.patches().iter().find(|report| !report.applies()) {
         tell_failure(failing);
@@ -163,7 +166,7 @@ fn patched(
         tree: Some(tree.to_string()),
         patches: patches
             .iter()
-            .map(|patch| PatchId::new(file_name(&patch.name), &patch.bytes))
+            .map(|patch| PatchId::new(patch_files::base_name(&patch.name), &patch.bytes))
             .collect(),
     };
     let image = Image::new(layer::measure(&layered, &contents)?, &about)?;
@@ -180,13 +183,6 @@ fn patched(
     Ok(ExitCode::SUCCESS)
 }
 
-fn file_name(name: &str) -> &str {
-    Path::new(name)
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or(name)
-}
-
 fn tell_failure(report: &PatchReport) {
     anstream::eprintln!(
         "{BOLD}{}{BOLD:#} does not apply: {}\n{DIM}patchset apply tells more{DIM:#}",
@@ -196,14 +192,14 @@ fn tell_failure(report: &PatchReport) {
 }
 
 fn tell(
-    output: Output,
+    output: SourceOutput,
     tree: Oid,
     image: &Image,
     version: Option<String>,
     pushed: Option<&Pushed>,
 ) -> Result<(), Error> {
-    if output == Output::Json {
-        let mut text = serde_json::to_vec(&Document {
+    if output == SourceOutput::Json {
+        let mut text = serde_json::to_vec(&SourceDocument {
             digest: image.digest(),
             tree,
             layer: &image.layer.digest,

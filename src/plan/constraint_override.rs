@@ -7,10 +7,11 @@ use super::failure::Step;
 use super::lifecycle::{self, AskedFor, Next, Settling, SignaturePolicy, Verdict};
 use super::report::shortened;
 use super::room;
-use crate::api::constraint_override::{MergedFile, OverrideState, OverrideStatus};
+use crate::api::constraint_override::{MergedFile, OverrideState, OverrideStatus, UpstreamPin};
 use crate::api::reason::{self, Reason, condition};
 use crate::api::{ConstraintOverrideSpec, ConstraintOverrideStatus, InputsDigest};
-use crate::constraints::{self, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName};
+use crate::constraints::{self, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned};
+use crate::text::{is_plain, printable};
 
 /// The largest merged file in bytes. A ConfigMap holds 1 MiB with all its keys.
 const LARGEST: usize = (1 << 20) - 1024;
@@ -131,7 +132,8 @@ pub fn summary(merged: &Merged, config_map: &str, key: &str, room: usize) -> Sum
         package: outcome.package.clone(),
         state: outcome.state,
         from: outcome.from_text().as_deref().map(shortened),
-        to: outcome.to.as_deref().map(shortened),
+        upstream_pins: outcome.from.iter().map(upstream_pin).collect(),
+        to: outcome.to.as_deref().map(value),
         marker: outcome.marker.as_deref().map(shortened),
         change: outcome.change,
         message: shortened(&outcome.message()),
@@ -150,6 +152,22 @@ pub fn summary(merged: &Merged, config_map: &str, key: &str, room: usize) -> Sum
         omitted_results,
         overrides: count(merged.outcomes.iter().filter(|o| o.line.is_some()).count()),
         need_attention: count(merged.need_attention()),
+    }
+}
+
+fn upstream_pin(pinned: &Pinned) -> UpstreamPin {
+    UpstreamPin {
+        version: value(&pinned.version),
+        marker: pinned.marker.as_deref().map(value),
+    }
+}
+
+/// A value as the status takes it: whole. A list that becomes too long by it loses entries.
+fn value(text: &str) -> String {
+    if is_plain(text) {
+        text.to_owned()
+    } else {
+        printable(text, usize::MAX)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A digest over all that a result is computed from.
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::api::InputsDigest;
@@ -23,6 +24,15 @@ impl Inputs {
         self.0.update((part.len() as u64).to_be_bytes());
         self.0.update(part);
         self
+    }
+
+    /// Adds a value as JSON, its fields in the order of their declaration and its maps in that of their keys.
+    ///
+    /// The types of a spec leave out optional fields that are absent, so that a new one changes nothing.
+    #[must_use]
+    pub fn with_json(self, value: &impl Serialize) -> Self {
+        // A spec was read from JSON, and can be written as such.
+        self.with(&serde_json::to_vec(value).unwrap_or_default())
     }
 
     /// The digest.

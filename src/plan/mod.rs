@@ -7,16 +7,13 @@ pub mod backoff;
 pub mod build;
 pub mod conditions;
 pub mod constraint_override;
-pub mod contexts;
 pub mod delivery;
 pub mod failure;
 pub mod inputs;
 pub mod installed;
-pub mod libraries;
 pub mod lifecycle;
 pub mod patch_set;
 pub mod patches;
-pub mod pins;
 pub mod report;
 pub mod room;
 

@@ -37,8 +37,6 @@ pub struct Checked {
     pub patches: Vec<PatchStatus>,
     /// The tree after all patches that apply.
     pub tree: String,
-    /// The candidates.
-    pub candidates: Vec<CandidateStatus>,
 }
 
 /// What an attempt did.
@@ -46,6 +44,8 @@ pub struct Checked {
 pub struct PatchSetProgress {
     /// What applying the series gave; nothing where the status has it already.
     pub checked: Option<Checked>,
+    /// What became of the candidates; nothing where the status has it already.
+    pub candidates: Option<Vec<CandidateStatus>>,
     /// What became of the build.
     pub built: Built,
     /// What became of the delivery of the image that was built.
@@ -202,6 +202,7 @@ pub fn settle(
             sources,
             PatchSetProgress {
                 checked,
+                candidates,
                 built,
                 delivered,
                 merged,
@@ -211,6 +212,9 @@ pub fn settle(
             take_sources(&mut settling.status, sources);
             if let Some(checked) = checked {
                 take_checked(&mut settling.status, checked, policy);
+            }
+            if let Some(candidates) = candidates {
+                settling.status.candidates = candidates;
             }
             if let Some(merged) = merged {
                 take_merged(&mut settling, merged);
@@ -437,7 +441,6 @@ fn take_checked(status: &mut PatchSetStatus, checked: Checked, policy: Policy<'_
     status.applied = Some(format!("{passing}/{}", checked.patches.len()));
     status.patched_tree = (passing == checked.patches.len()).then_some(checked.tree);
     (status.patches, status.omitted_patches) = room::keep_patches(&checked.patches, policy.room);
-    status.candidates = checked.candidates;
 }
 
 /// Whether a patch lets its `PatchSet` be ready.
@@ -608,8 +611,8 @@ mod tests {
             checked: Some(Checked {
                 patches,
                 tree: "tree".into(),
-                candidates: Vec::new(),
             }),
+            candidates: Some(Vec::new()),
             built: Built::Nothing,
         }
     }

@@ -17,14 +17,14 @@ use purl::{GenericPurl, ParseError};
 use sha2::{Digest, Sha256};
 
 use super::Error;
-use super::provenance::{Issue, Kind, Provenance};
-use crate::api::constraint_override::OverrideState;
+use super::provenance::{Issue, PatchOrigin, Provenance};
+use crate::api::constraint_override::{OverrideState, UpstreamPin};
 use crate::constraints::PackageName;
 use crate::patch::PatchInput;
 
 /// The component that is patched.
 #[derive(Clone, Debug)]
-pub struct Component {
+pub struct PatchedComponent {
     /// Its name.
     pub name: String,
     /// Its version.
@@ -41,7 +41,7 @@ pub struct Component {
 #[derive(Clone, Debug)]
 pub struct Patched {
     /// The component.
-    pub component: Component,
+    pub component: PatchedComponent,
     /// Its patches.
     pub patches: Vec<PatchInput>,
 }
@@ -60,14 +60,13 @@ pub struct Overridden {
 }
 
 impl Overridden {
-    /// What an override did, where it pinned a package to a version. `from` has upstream's pins, and `from_text` all of them as a
-    /// person reads them.
+    /// Returns what an override did; `None` if it pinned nothing anew. `from` has upstream's pins,
+    /// and `to` what is pinned in their place.
     #[must_use]
-    pub fn of(
-        name: &str,
+    pub fn from_override(
+        package: &str,
         state: OverrideState,
-        from: Vec<String>,
-        from_text: Option<&str>,
+        from: &[UpstreamPin],
         to: Option<&str>,
     ) -> Option<Self> {
         let pins = matches!(
@@ -75,19 +74,21 @@ impl Overridden {
             OverrideState::Updated | OverrideState::Added | OverrideState::Outdated
         );
         let to = to.filter(|_| pins)?;
+        let pinned: Vec<String> = from.iter().map(ToString::to_string).collect();
         Some(Self {
-            name: name.to_owned(),
+            name: package.to_owned(),
             version: to.to_owned(),
-            from,
-            message: match from_text {
-                Some(from) => format!("{from} → {to}"),
-                None => "upstream does not pin it".to_owned(),
+            from: from.iter().map(|pin| pin.version.clone()).collect(),
+            message: if pinned.is_empty() {
+                "upstream does not pin it".to_owned()
+            } else {
+                format!("{} → {to}", pinned.join(", "))
             },
         })
     }
 }
 
-/// The package URL of a component that is no package of a kind with an index.
+/// Returns the package URL of a component that is not a package of an index.
 ///
 /// # Errors
 ///
@@ -97,27 +98,27 @@ pub fn generic_purl(name: &str, version: &str) -> Result<String, Error> {
         .with_version(version)
         .build()
         .map(|purl| purl.to_string())
-        .map_err(|error| wrong(name, &error))
+        .map_err(|error| purl_error(name, &error))
 }
 
-impl Component {
+impl PatchedComponent {
     pub(super) fn purl(&self) -> Result<Purl, Error> {
         match &self.purl {
-            Some(text) => parsed(text),
-            None => pypi(&self.name, &self.version),
+            Some(text) => parse_purl(text),
+            None => pypi_purl(&self.name, &self.version),
         }
     }
 }
 
 /// The component as the document has it, with its pedigree.
-pub(super) fn patched(
+pub(super) fn patched_component(
     Patched { component, patches }: &Patched,
     kind: &Classification,
 ) -> Result<BomComponent, Error> {
     let purl = component.purl()?;
     let read: Vec<(&PatchInput, Provenance)> = patches
         .iter()
-        .map(|patch| (patch, Provenance::of(&patch.bytes)))
+        .map(|patch| (patch, Provenance::from_patch(&patch.bytes)))
         .collect();
     let mut ancestor = BomComponent::new(kind.clone(), &component.name, &component.version, None);
     ancestor.purl = Some(purl.clone());
@@ -173,15 +174,15 @@ pub(super) fn patched(
 }
 
 /// A package whose pin was overridden, as the document has it.
-pub(super) fn overridden(package: &Overridden) -> Result<BomComponent, Error> {
+pub(super) fn overridden_component(package: &Overridden) -> Result<BomComponent, Error> {
     let mut ancestors = Vec::new();
     for version in &package.from {
         let mut ancestor = BomComponent::new(Classification::Library, &package.name, version, None);
-        // A specifier that is no version makes no package URL.
-        ancestor.purl = pypi(&package.name, version).ok();
+        // A specifier other than a version makes no package URL.
+        ancestor.purl = pypi_purl(&package.name, version).ok();
         ancestors.push(ancestor);
     }
-    let purl = pypi(&package.name, &package.version)?;
+    let purl = pypi_purl(&package.name, &package.version)?;
     let mut result = BomComponent::new(
         Classification::Library,
         &package.name,
@@ -200,7 +201,8 @@ pub(super) fn overridden(package: &Overridden) -> Result<BomComponent, Error> {
     Ok(result)
 }
 
-/// Writes the document of a component, of the patched libraries that it is built with and of overridden packages, as JSON.
+/// Writes the document of a component, of the patched libraries that it is built with and of
+/// overridden packages, as JSON.
 ///
 /// Equal input gives equal bytes: the serial number follows from it, and there is no time.
 ///
@@ -210,12 +212,13 @@ pub(super) fn overridden(package: &Overridden) -> Result<BomComponent, Error> {
 pub fn document(main: &Patched, libraries: &[Patched], packages: &[Overridden]) -> Result<Vec<u8>, Error> {
     let libraries = libraries
         .iter()
-        .map(|library| patched(library, &Classification::Library));
-    let components: Result<Vec<BomComponent>, Error> =
-        libraries.chain(packages.iter().map(overridden)).collect();
+        .map(|library| patched_component(library, &Classification::Library));
+    let components: Result<Vec<BomComponent>, Error> = libraries
+        .chain(packages.iter().map(overridden_component))
+        .collect();
     let components = components?;
     let metadata = Metadata {
-        component: Some(patched(main, &Classification::Application)?),
+        component: Some(patched_component(main, &Classification::Application)?),
         ..Metadata::default()
     };
     let mut bom = Bom {
@@ -244,16 +247,17 @@ fn serial_number(document: &[u8]) -> Result<UrnUuid, Error> {
         *byte = hashed;
     }
     let uuid = uuid::Builder::from_custom_bytes(bytes).into_uuid();
-    UrnUuid::new(uuid.urn().to_string()).map_err(|_| Error::Write("the serial number is none".to_owned()))
+    UrnUuid::new(uuid.urn().to_string())
+        .map_err(|_| Error::Write("the serial number is not a URN".to_owned()))
 }
 
 fn entry(patch: &PatchInput, provenance: &Provenance) -> Patch {
     let resolves: Vec<BomIssue> = provenance.issues.iter().map(issue).collect();
     Patch {
         patch_type: match provenance.kind {
-            Kind::Unofficial => PatchClassification::Unofficial,
-            Kind::Backport => PatchClassification::Backport,
-            Kind::CherryPick => PatchClassification::CherryPick,
+            PatchOrigin::Unofficial => PatchClassification::Unofficial,
+            PatchOrigin::Backport => PatchClassification::Backport,
+            PatchOrigin::CherryPick => PatchClassification::CherryPick,
         },
         diff: Some(Diff {
             text: Some(AttachedText::new(Some(normal("text/x-diff")), &patch.bytes)),
@@ -295,20 +299,22 @@ fn normal(text: &str) -> NormalizedString {
 }
 
 /// The package URL of a Python package; its type wants the normal form of the name.
-fn pypi(name: &str, version: &str) -> Result<Purl, Error> {
+fn pypi_purl(name: &str, version: &str) -> Result<Purl, Error> {
     let normal = name
         .parse::<PackageName>()
         .map_or_else(|_| name.to_owned(), |name| name.to_string());
-    Purl::new("pypi", &normal, version).map_err(|error| wrong(name, &error))
+    Purl::new("pypi", &normal, version).map_err(|error| purl_error(name, &error))
 }
 
-fn parsed(text: &str) -> Result<Purl, Error> {
+fn parse_purl(text: &str) -> Result<Purl, Error> {
     // The library takes any text for one.
-    let checked: GenericPurl<String> = text.parse().map_err(|error: ParseError| wrong(text, &error))?;
-    Purl::from_str(&checked.to_string()).map_err(|()| wrong(text, &"it cannot be read"))
+    let checked: GenericPurl<String> = text
+        .parse()
+        .map_err(|error: ParseError| purl_error(text, &error))?;
+    Purl::from_str(&checked.to_string()).map_err(|()| purl_error(text, &"it cannot be read"))
 }
 
-fn wrong(text: &str, reason: &dyn std::fmt::Display) -> Error {
+fn purl_error(text: &str, reason: &dyn std::fmt::Display) -> Error {
     Error::Purl {
         text: text.to_owned(),
         reason: reason.to_string(),

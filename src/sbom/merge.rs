@@ -5,11 +5,11 @@ use serde_json::Value;
 use super::{Error, Overridden, Patched, document};
 use crate::constraints::PackageName;
 
-/// Merges a component's pedigree and the overridden packages into a document, and gives it with everything else in it
-/// unchanged.
+/// Merges a component's pedigree and the overridden packages into a document, and gives it with
+/// everything else in it unchanged.
 ///
-/// A component that is there already, by its package URL without qualifiers or by its name and version, gets pedigree and
-/// properties; one that is not is added.
+/// A component that is there already, by its package URL without qualifiers or by its name and
+/// version, gets pedigree and properties; one that is not is added.
 ///
 /// # Errors
 ///
@@ -64,7 +64,8 @@ fn put(document: &mut Value, component: &Value) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives a component of the document the pedigree and properties of the same component here; whether it is the same.
+/// Gives a component of the document the pedigree and properties of the same component here;
+/// whether it is the same.
 fn enrich(theirs: &mut Value, ours: &Value) -> bool {
     if !is_same(theirs, ours) {
         return false;

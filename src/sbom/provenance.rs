@@ -9,7 +9,7 @@ const HEADER_BYTES: usize = 64 << 10;
 
 /// What kind of patch it is, as `CycloneDX` divides them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub enum Kind {
+pub enum PatchOrigin {
     /// Nobody upstream has it, or nothing says so.
     Unofficial,
     /// A change of upstream's from another version.
@@ -33,7 +33,7 @@ pub enum Issue {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provenance {
     /// What kind of patch it is.
-    pub kind: Kind,
+    pub kind: PatchOrigin,
     /// The commits that it was picked from.
     pub commits: Vec<String>,
     /// Gerrit's `Change-Id`, which stays the same in every branch.
@@ -43,11 +43,12 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// Reads the headers and message of `git format-patch`, DEP-3 and Yocto patches, up to the first diff.
+    /// Reads the headers and message of `git format-patch`, DEP-3 and Yocto patches, up to the
+    /// first diff.
     #[must_use]
-    pub fn of(patch: &[u8]) -> Self {
+    pub fn from_patch(patch: &[u8]) -> Self {
         let mut provenance = Self {
-            kind: Kind::Unofficial,
+            kind: PatchOrigin::Unofficial,
             commits: Vec::new(),
             change_id: None,
             issues: BTreeSet::new(),
@@ -65,7 +66,7 @@ impl Provenance {
             .and_then(|rest| rest.split([')', ' ']).next())
             .filter(|commit| commit.len() >= 7 && commit.bytes().all(|b| b.is_ascii_hexdigit()))
         {
-            self.kind = Kind::CherryPick;
+            self.kind = PatchOrigin::CherryPick;
             self.commits.push(commit.to_ascii_lowercase());
             return;
         }
@@ -88,9 +89,10 @@ impl Provenance {
             "bug" => self.issues.extend(address(value)),
             name if name.starts_with("bug-") => self.issues.extend(address(value)),
             "origin" | "upstream-status"
-                if self.kind == Kind::Unofficial && value.to_ascii_lowercase().starts_with("backport") =>
+                if self.kind == PatchOrigin::Unofficial
+                    && value.to_ascii_lowercase().starts_with("backport") =>
             {
-                self.kind = Kind::Backport;
+                self.kind = PatchOrigin::Backport;
             }
             _ => {}
         }
@@ -193,8 +195,8 @@ mod tests {
             Body.\n\nCloses-Bug: #2059809\nPartial-bug: LP#1, #2\nRelated-Bug: #3\n\
             Change-Id: I0123456789abcdef0123456789abcdef01234567\n(cherry picked from commit 867d1dd8b6e4f5b5fbb6b8a0b2a4c8d1e2f3a4b5)\n---\n file | 2 +-\n\
             diff --git a/x b/x\n+Closes-Bug: #99\n";
-        let read = Provenance::of(patch.as_bytes());
-        assert_eq!(read.kind, Kind::CherryPick);
+        let read = Provenance::from_patch(patch.as_bytes());
+        assert_eq!(read.kind, PatchOrigin::CherryPick);
         assert_eq!(read.commits, ["867d1dd8b6e4f5b5fbb6b8a0b2a4c8d1e2f3a4b5"]);
         assert_eq!(
             read.change_id.as_deref(),
@@ -215,8 +217,8 @@ mod tests {
     #[test]
     fn dep3_yocto_and_bare_diffs() {
         let dep3 = "Description: x\nOrigin: backport, https://example.org/c\nBug: https://bugs.launchpad.net/glance/+bug/77\nBug-Debian: https://bugs.debian.org/1\nBug: javascript:x\n\n--- a/x\n+++ b/x\n";
-        let read = Provenance::of(dep3.as_bytes());
-        assert_eq!(read.kind, Kind::Backport);
+        let read = Provenance::from_patch(dep3.as_bytes());
+        assert_eq!(read.kind, PatchOrigin::Backport);
         assert_eq!(
             read.issues.into_iter().collect::<Vec<_>>(),
             [
@@ -224,18 +226,18 @@ mod tests {
                 Issue::Bug("https://bugs.debian.org/1".into())
             ]
         );
-        let yocto = Provenance::of(b"From: A\nSubject: y\n\nUpstream-Status: Backport [https://x]\nCVE: CVE-2023-12345\n\nIndex: x\n");
-        assert_eq!((yocto.kind, yocto.issues.len()), (Kind::Backport, 1));
-        let bare = Provenance::of(b"diff --git a/x b/x\n+CVE-2023-12345\n");
-        assert_eq!((bare.kind, bare.issues.len()), (Kind::Unofficial, 0));
-        assert_eq!(Provenance::of(b"\xff\x00").kind, Kind::Unofficial);
+        let yocto = Provenance::from_patch(b"From: A\nSubject: y\n\nUpstream-Status: Backport [https://x]\nCVE: CVE-2023-12345\n\nIndex: x\n");
+        assert_eq!((yocto.kind, yocto.issues.len()), (PatchOrigin::Backport, 1));
+        let bare = Provenance::from_patch(b"diff --git a/x b/x\n+CVE-2023-12345\n");
+        assert_eq!((bare.kind, bare.issues.len()), (PatchOrigin::Unofficial, 0));
+        assert_eq!(Provenance::from_patch(b"\xff\x00").kind, PatchOrigin::Unofficial);
     }
 
     #[test]
     fn encoded_messages_are_read() {
         let mail = "From 1 Mon Sep 17 00:00:00 2001\nFrom: A\nSubject: [PATCH] x\nMIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: quoted-printable\n\nJ=C3=B6rg\nCloses-Bug: =2342\n\n---\ndiff --git a/x b/x\n";
         assert_eq!(
-            Provenance::of(mail.as_bytes())
+            Provenance::from_patch(mail.as_bytes())
                 .issues
                 .into_iter()
                 .collect::<Vec<_>>(),

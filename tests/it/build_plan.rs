@@ -329,3 +329,54 @@ fn refs_of_a_clone_are_found_as_those_of_a_server() {
         assert_eq!(planned["revision"], revision, "{ref_}");
     }
 }
+
+#[test]
+fn tags_are_told_as_far_as_they_are_known() {
+    let case = Case::new();
+    let mut spec = spec("registry.invalid");
+    let image = &mut spec["build"]["image"];
+    image["tag"] = json!("{version}");
+    image["movingTags"] = json!(["{release}", "{release}-{inputs}"]);
+    image["sortableTag"] = json!("{time}-{inputs}");
+    spec["build"]["contexts"] = json!({ "base": "docker-image://registry.invalid/base:1" });
+    let planned = |spec: &Value| {
+        let documents = [object("PatchSet", "demo", spec), files()];
+        let (text, _) = case.run(&["--offline"], &documents, 0);
+        (case.json(&["--offline"], &documents, 0)["build"].clone(), text)
+    };
+    // Those that tell the inputs are not known, and the others are.
+    let (build, text) = planned(&spec);
+    assert_eq!(build["target"], "registry.invalid/demo:1.0.0");
+    assert_eq!(build["movingTags"], json!(["2025.2"]));
+    assert_eq!(build["sortableTag"], Value::Null);
+    assert_eq!(build["inputsDigest"], Value::Null);
+    assert!(text.contains("registry.invalid/demo:1.0.0\n"), "{text}");
+    assert!(
+        text.contains("the inputs digest and {release}-{inputs} and {time}-{inputs}: base is named by tag"),
+        "{text}"
+    );
+    spec["build"]["image"]["tag"] = json!("x-{inputs}");
+    let (build, text) = planned(&spec);
+    assert_eq!(build["target"], Value::Null);
+    assert_eq!(build["movingTags"], Value::Null);
+    assert!(text.contains("registry.invalid/demo\n"), "{text}");
+    assert!(!text.contains("0000"), "{text}");
+
+    // A tag that sorts gets its time by the controller.
+    spec["build"].as_object_mut().unwrap().remove("contexts");
+    spec["build"]["image"]["sortableTag"] = json!("{release}-{time}");
+    let (build, text) = planned(&spec);
+    assert_eq!(build["sortableTag"], Value::Null);
+    assert!(text.contains("2025.2-YYYYMMDDhhmmss, with the time"), "{text}");
+    assert!(!text.contains("{time}"), "{text}");
+    // An object of the cluster tells it.
+    let sortable = json!({ "tag": "2025.2-20250131235959", "time": "2025-01-31T23:59:59Z" });
+    let mut demo = object("PatchSet", "demo", &spec);
+    demo["status"] = json!({ "build": build });
+    demo["status"]["build"]["sortableTag"] = sortable.clone();
+    let documents = [demo, files()];
+    let planned = case.json(&["--offline"], &documents, 0);
+    assert_eq!(planned["build"]["sortableTag"], sortable);
+    let (text, _) = case.run(&["--offline"], &documents, 0);
+    assert!(text.contains("2025.2-20250131235959\n"), "{text}");
+}

@@ -8,17 +8,32 @@ use crate::patch::{
 };
 use crate::text::printable_line;
 
+/// Which way a series was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Forward,
+    /// The patches were taken back.
+    Reverse,
+}
+
+/// What became of the resulting trees and blobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    ToRepository,
+    Nowhere,
+}
+
 /// The report of a series, with colours.
-pub(super) fn text(series: &Series, reverse: bool, written: bool) -> String {
+pub(super) fn text(series: &Series, direction: Direction, written: Written) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = write_series(&mut text, series, reverse, written);
+    let _ = write_series(&mut text, series, direction, written);
     text
 }
 
-fn write_series(out: &mut String, series: &Series, reverse: bool, written: bool) -> fmt::Result {
+fn write_series(out: &mut String, series: &Series, direction: Direction, written: Written) -> fmt::Result {
     for report in series.patches() {
-        write_patch(out, report, reverse)?;
+        write_patch(out, report, direction)?;
     }
     let total = series.patches().len();
     let applied = series.patches().iter().filter(|report| report.applies()).count();
@@ -28,7 +43,7 @@ fn write_series(out: &mut String, series: &Series, reverse: bool, written: bool)
         "{style}{applied} of {total} patches apply{style:#}; tree {}",
         series.tree()
     )?;
-    if written {
+    if written == Written::ToRepository {
         writeln!(
             out,
             "{DIM}the trees and blobs were written into the repository{DIM:#}"
@@ -37,11 +52,11 @@ fn write_series(out: &mut String, series: &Series, reverse: bool, written: bool)
     Ok(())
 }
 
-fn write_patch(out: &mut String, report: &PatchReport, reverse: bool) -> fmt::Result {
+fn write_patch(out: &mut String, report: &PatchReport, direction: Direction) -> fmt::Result {
     let (style, word) = match report.state {
         PatchState::Clean => (GOOD, "applies".to_owned()),
         PatchState::Offset => (ODD, format!("applies, {} off", lines(report.largest_offset()))),
-        PatchState::Merged if reverse => (ODD, "not there".to_owned()),
+        PatchState::Merged if direction == Direction::Reverse => (ODD, "not there".to_owned()),
         PatchState::Merged => (ODD, "already there".to_owned()),
         PatchState::Conflict => (BAD, "conflicts".to_owned()),
         PatchState::Malformed => (BAD, "malformed".to_owned()),
@@ -136,7 +151,8 @@ fn write_rejection(
     compare(out, &rejection.expected, &nearest.found, nearest.line)
 }
 
-/// Shows expected and found lines side by side: equal ones once, others as `-` expected and `+` found.
+/// Shows expected and found lines side by side: equal ones once, others as `-` expected and `+`
+/// found.
 fn compare(out: &mut String, expected: &[String], found: &[String], first: usize) -> fmt::Result {
     for (at, expected) in expected.iter().enumerate() {
         let number = first + at;

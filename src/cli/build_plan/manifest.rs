@@ -9,9 +9,10 @@ use kube::{CustomResourceExt, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::super::{Error, input};
 use crate::api::schema::faults;
 use crate::api::{ConstraintOverride, GROUP, PatchSet, VERSION, yaml};
+use crate::cli::error::Error;
+use crate::cli::input;
 
 /// The largest manifest, in bytes.
 const LARGEST: u64 = 64 << 20;
@@ -20,20 +21,21 @@ const LARGEST: u64 = 64 << 20;
 const MOST_NAMED: usize = 10;
 
 /// The contents of a ConfigMap.
-pub(super) type Data = BTreeMap<String, Vec<u8>>;
+pub(super) type ConfigMapData = BTreeMap<String, Vec<u8>>;
 
 /// What a manifest holds, by name. Namespaces are not looked at.
 #[derive(Default)]
-pub(super) struct Manifest {
+pub(super) struct ManifestObjects {
     pub(super) patch_sets: BTreeMap<String, PatchSet>,
     overrides: BTreeMap<String, ConstraintOverride>,
-    config_maps: BTreeMap<String, Data>,
+    config_maps: BTreeMap<String, ConfigMapData>,
     /// The kinds that were passed over.
     others: BTreeSet<String>,
 }
 
-impl Manifest {
-    /// Reads a file of YAML or JSON documents, or standard input for `-`. Lists are opened, and other kinds passed over.
+impl ManifestObjects {
+    /// Reads a file of YAML or JSON documents, or standard input for `-`. Lists are opened, and
+    /// other kinds passed over.
     ///
     /// # Errors
     ///
@@ -68,19 +70,19 @@ impl Manifest {
         let ours = format!("{GROUP}/{VERSION}");
         match (version.as_str(), kind.as_str()) {
             ("v1", "ConfigMap") => {
-                let name = name(&document, &kind)?;
-                let data = data(&document).map_err(|why| format!("ConfigMap {name}: {why}"))?;
-                once(&mut self.config_maps, &kind, name, data)
+                let name = object_name(&document, &kind)?;
+                let data = config_map_data(&document).map_err(|why| format!("ConfigMap {name}: {why}"))?;
+                insert_once(&mut self.config_maps, &kind, name, data)
             }
             (version, "PatchSet") if version == ours => {
-                let name = name(&document, &kind)?;
-                let object = checked(document, &kind, &name)?;
-                once(&mut self.patch_sets, &kind, name, object)
+                let name = object_name(&document, &kind)?;
+                let object = accept_object(document, &kind, &name)?;
+                insert_once(&mut self.patch_sets, &kind, name, object)
             }
             (version, "ConstraintOverride") if version == ours => {
-                let name = name(&document, &kind)?;
-                let object = checked(document, &kind, &name)?;
-                once(&mut self.overrides, &kind, name, object)
+                let name = object_name(&document, &kind)?;
+                let object = accept_object(document, &kind, &name)?;
+                insert_once(&mut self.overrides, &kind, name, object)
             }
             (version, "PatchSet" | "ConstraintOverride") => {
                 Err(format!("{kind}: apiVersion is {version:?}, and should be {ours}"))
@@ -93,7 +95,7 @@ impl Manifest {
     }
 
     /// The kinds that were passed over, in words.
-    fn found(&self) -> String {
+    fn describe_others(&self) -> String {
         let kinds: Vec<&str> = self
             .others
             .iter()
@@ -112,12 +114,13 @@ impl Manifest {
         }
     }
 
-    /// The PatchSet to plan: the one that is named, or else the only one that has a build and is no library of another.
+    /// The PatchSet to plan: the one that is named, or else the only one that has a build and is no
+    /// library of another.
     ///
     /// # Errors
     ///
     /// Where there is none, or several.
-    pub(super) fn chosen(&self, name: Option<&str>) -> Result<&PatchSet, Error> {
+    pub(super) fn choose(&self, name: Option<&str>) -> Result<&PatchSet, Error> {
         if let Some(name) = name {
             return self.patch_sets.get(name).ok_or_else(|| {
                 let names: Vec<&str> = self.patch_sets.keys().map(String::as_str).collect();
@@ -145,7 +148,7 @@ impl Manifest {
             [] if self.patch_sets.is_empty() => {
                 Err(Error::Usage(format!(
                     "the manifest holds no PatchSet{}",
-                    self.found()
+                    self.describe_others()
                 )))
             }
             [] => Err(Error::Usage(
@@ -167,7 +170,9 @@ impl Manifest {
     ///
     /// Where it is not there.
     pub(super) fn patch_set(&self, name: &str) -> Result<&PatchSet, Error> {
-        self.patch_sets.get(name).ok_or_else(|| absent("PatchSet", name))
+        self.patch_sets
+            .get(name)
+            .ok_or_else(|| absent_object("PatchSet", name))
     }
 
     /// # Errors
@@ -176,26 +181,26 @@ impl Manifest {
     pub(super) fn constraint_override(&self, name: &str) -> Result<&ConstraintOverride, Error> {
         self.overrides
             .get(name)
-            .ok_or_else(|| absent("ConstraintOverride", name))
+            .ok_or_else(|| absent_object("ConstraintOverride", name))
     }
 
     /// # Errors
     ///
     /// Where it is not there.
-    pub(super) fn config_map(&self, name: &str) -> Result<&Data, Error> {
+    pub(super) fn config_map(&self, name: &str) -> Result<&ConfigMapData, Error> {
         self.config_maps
             .get(name)
-            .ok_or_else(|| absent("ConfigMap", name))
+            .ok_or_else(|| absent_object("ConfigMap", name))
     }
 }
 
-fn absent(kind: &str, name: &str) -> Error {
+fn absent_object(kind: &str, name: &str) -> Error {
     Error::Usage(format!(
         "the manifest names {kind} {name} and does not hold it: put it into the same file, as a further document"
     ))
 }
 
-fn name(document: &Value, kind: &str) -> Result<String, String> {
+fn object_name(document: &Value, kind: &str) -> Result<String, String> {
     document
         .pointer("/metadata/name")
         .and_then(Value::as_str)
@@ -204,7 +209,7 @@ fn name(document: &Value, kind: &str) -> Result<String, String> {
         .ok_or_else(|| format!("a {kind} has no metadata.name"))
 }
 
-fn once<T>(map: &mut BTreeMap<String, T>, kind: &str, name: String, object: T) -> Result<(), String> {
+fn insert_once<T>(map: &mut BTreeMap<String, T>, kind: &str, name: String, object: T) -> Result<(), String> {
     match map.entry(name) {
         Entry::Vacant(place) => {
             place.insert(object);
@@ -218,7 +223,7 @@ fn once<T>(map: &mut BTreeMap<String, T>, kind: &str, name: String, object: T) -
 }
 
 /// An object that the API server would take.
-fn checked<K>(document: Value, kind: &str, name: &str) -> Result<K, String>
+fn accept_object<K>(document: Value, kind: &str, name: &str) -> Result<K, String>
 where
     K: CustomResourceExt + Resource + DeserializeOwned,
 {
@@ -231,8 +236,8 @@ where
 }
 
 /// The data of a ConfigMap, text and bytes alike.
-fn data(document: &Value) -> Result<Data, String> {
-    let mut data = Data::new();
+fn config_map_data(document: &Value) -> Result<ConfigMapData, String> {
+    let mut data = ConfigMapData::new();
     for (field, is_text) in [("data", true), ("binaryData", false)] {
         let Some(Value::Object(entries)) = document.get(field) else {
             continue;

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::super::{Error, input};
 use crate::api::common::GitPath;
 use crate::api::reference::SourceReference;
+use crate::cli::error::Error;
+use crate::cli::input;
 use crate::patch::{Objects, Oid};
 use crate::source::clone::LocalCommit;
 use crate::source::folder::Folder;
@@ -24,18 +25,20 @@ const SHARED: Duration = Duration::from_secs(60);
 /// Where things are.
 #[derive(Debug, Args)]
 pub struct PlaceOptions {
-    /// Take a repository from this clone instead of its address. NAME is the address, or the last part of its path;
-    /// may be repeated
+    /// Take a repository from this clone instead of its address. NAME is the address, or the last
+    /// part of its path; may be repeated
     #[arg(long, value_name = "NAME=GITDIR", value_parser = pair)]
     repo: Vec<(String, PathBuf)>,
-    /// Take repositories from the clones in this folder that are called like the last part of their address
+    /// Take repositories from the clones in this folder that are called like the last part of their
+    /// address
     #[arg(long, value_name = "DIR")]
     upstream: Option<PathBuf>,
-    /// Take patches, constraints or a Dockerfile from this folder as it is, committed or not. NAME is the repository, or
-    /// the Flux source; may be repeated
+    /// Take patches, constraints or a Dockerfile from this folder as it is, committed or not. NAME
+    /// is the repository, or the Flux source; may be repeated
     #[arg(long, value_name = "NAME=DIR", value_parser = pair)]
     folder: Vec<(String, PathBuf)>,
-    /// Ask no server: all repositories are on this machine, and what tags of images stand for is left open
+    /// Ask no server: all repositories are on this machine, and what tags of images stand for is
+    /// left open
     #[arg(long)]
     pub(super) offline: bool,
     /// Folder for what is fetched from an address [default: patchset/mirrors in the user's cache]
@@ -87,19 +90,19 @@ impl Held {
 }
 
 /// A commit that was found.
-pub(super) struct Commit {
+pub(super) struct HeldCommit {
     pub(super) held: Held,
     pub(super) revision: Revision,
     pub(super) tree: Oid,
 }
 
 /// All places of one plan.
-pub(super) struct Places<'a> {
+pub(super) struct SourcePlaces<'a> {
     options: &'a PlaceOptions,
     mirrors: RefCell<Vec<(Scheme, Arc<Mirrors>)>>,
 }
 
-impl<'a> Places<'a> {
+impl<'a> SourcePlaces<'a> {
     pub(super) fn new(options: &'a PlaceOptions) -> Result<Self, Error> {
         if let Some(folder) = options.upstream.as_ref().filter(|folder| !folder.is_dir()) {
             return Err(Error::Usage(format!(
@@ -118,14 +121,14 @@ impl<'a> Places<'a> {
     /// # Errors
     ///
     /// Where there is no such repository or ref.
-    pub(super) fn commit(&self, what: &str, url: &str, want: &RefSpec) -> Result<Commit, Error> {
+    pub(super) fn commit(&self, what: &str, url: &str, want: &RefSpec) -> Result<HeldCommit, Error> {
         let url: RepoUrl = url.parse()?;
         let address = url.to_string();
         if let Some(path) = self.clone_of(&address) {
             let commit = LocalCommit::find(&path, want)
                 .map_err(|error| Error::Usage(format!("{what}: {error}; is the clone up to date?")))?;
             let (revision, tree) = (commit.revision().clone(), commit.tree_id());
-            return Ok(Commit {
+            return Ok(HeldCommit {
                 held: Held::Clone(Arc::new(commit)),
                 revision,
                 tree,
@@ -148,7 +151,7 @@ impl<'a> Places<'a> {
                 ))
             })?;
         let (revision, tree) = (snapshot.revision().clone(), snapshot.tree_id());
-        Ok(Commit {
+        Ok(HeldCommit {
             held: Held::Mirror(Arc::new(snapshot)),
             revision,
             tree,

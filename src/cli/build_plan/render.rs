@@ -4,85 +4,81 @@ use std::fmt::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::super::Error;
-use super::super::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
-use super::Image;
+use super::image::RegistryImage;
 use super::planning::Planned;
-use crate::api::build::BuildStatus;
+use crate::api::build::{Build, BuildStatus, SortableTag};
 use crate::api::status::{PatchState, PatchStatus};
-use crate::plan::build::INPUTS_LABEL;
+use crate::cli::error::Error;
+use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
+use crate::plan::build::{INPUTS_LABEL, TIME};
+use crate::recipe::Recipe;
 
 /// For people.
-pub(super) fn text(planned: &Planned, image: Option<&Image>) -> String {
+pub(super) fn text(planned: &Planned<'_>, image: Option<&RegistryImage>) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
     let _ = write_text(&mut out, planned, image);
     out
 }
 
-fn write_text(out: &mut String, planned: &Planned, image: Option<&Image>) -> fmt::Result {
+fn write_text(out: &mut String, planned: &Planned<'_>, image: Option<&RegistryImage>) -> fmt::Result {
     for library in &planned.libraries {
         write_patches(out, library)?;
     }
     write_patches(out, planned)?;
-    let Some(build) = &planned.build else {
+    let Some(recipe) = &planned.recipe else {
         return writeln!(
             out,
             "{BAD}not built{BAD:#}  patches do not apply; patchset apply tells more"
         );
     };
+    let build = &recipe.build;
     writeln!(out)?;
-    let known = planned.unpinned.is_empty();
-    if let Some(target) = &build.target {
-        if known || !planned.tag_has_inputs {
-            row(out, "image", target)?;
-        } else {
-            row(out, "image", &repository(target))?;
-        }
+    if let Some(image) = &planned.spec.image {
+        write_row(out, "image", build.target.as_ref().unwrap_or(&image.repository.0))?;
     }
-    if known || !planned.tag_has_inputs {
-        for tag in &build.moving_tags {
-            row(out, "also", tag)?;
-        }
+    for tag in &build.moving_tags {
+        write_row(out, "also", tag)?;
     }
-    if known {
-        row(out, "inputs", build.inputs_digest.as_str())?;
+    if let Some(sortable) = &build.sortable_tag {
+        write_row(out, "also", &sortable_tag(sortable))?;
+    }
+    if recipe.unpinned.is_empty() {
+        write_row(out, "inputs", build.inputs_digest.as_str())?;
     }
     for reason in &build.reasons {
-        row(out, "reason", &format!("{reason:?}"))?;
+        write_row(out, "reason", &format!("{reason:?}"))?;
     }
     if let Some(dockerfile) = &build.dockerfile {
-        row(out, "dockerfile", dockerfile)?;
+        write_row(out, "dockerfile", dockerfile)?;
     }
     for (name, reference) in &build.contexts {
-        row(out, "context", &format!("{name} = {reference}"))?;
+        write_row(out, "context", &format!("{name} = {reference}"))?;
     }
     for (name, value) in &build.args {
-        row(out, "argument", &format!("{name}={value}"))?;
+        write_row(out, "argument", &format!("{name}={value}"))?;
     }
     for platform in &build.platforms {
-        row(out, "platform", platform)?;
+        write_row(out, "platform", platform)?;
     }
-    if !known {
+    if !recipe.unpinned.is_empty() {
         writeln!(
             out,
-            "{ODD}unknown{ODD:#}     the inputs digest{}: {} named by tag, and what that stands for was not looked at",
-            if planned.tag_has_inputs {
-                " and the tag"
-            } else {
-                ""
-            },
-            are(planned),
+            "{ODD}unknown{ODD:#}     {}: {} named by tag, and what that stands for was not looked at",
+            plain(&unknown_parts(planned.spec)),
+            plain(&unpinned_contexts(recipe)),
         )?;
     }
     match image {
         None => Ok(()),
-        Some(Image::Absent) => row(out, "registry", "the image is not there: it would be built"),
-        Some(Image::Built { digest }) => writeln!(
+        Some(RegistryImage::Absent) => {
+            write_row(out, "registry", "the image is not there: it would be built")
+        }
+        Some(RegistryImage::Built { digest }) => writeln!(
             out,
             "{GOOD}registry{GOOD:#}    the image is there, built from these inputs: nothing would be built ({digest})"
         ),
-        Some(Image::TagTaken {
+        Some(RegistryImage::TagTaken {
             digest,
             inputs_digest,
         }) => writeln!(
@@ -93,9 +89,32 @@ fn write_text(out: &mut String, planned: &Planned, image: Option<&Image>) -> fmt
     }
 }
 
+/// The inputs digest and the tags that tell it.
+fn unknown_parts(spec: &Build) -> String {
+    let mut untold = vec!["the inputs digest"];
+    if let Some(image) = &spec.image {
+        let tells = |template: &&String| template.contains("{inputs}");
+        untold.extend(Some("the tag").filter(|_| image.tag().contains("{inputs}")));
+        let further = image.moving_tags.iter().chain(&image.sortable_tag);
+        untold.extend(further.filter(tells).map(String::as_str));
+    }
+    untold.join(" and ")
+}
+
+/// The tag that sorts, with what it has in the place of a time that is not known.
+fn sortable_tag(sortable: &SortableTag) -> String {
+    match sortable.time {
+        Some(_) => sortable.tag.clone(),
+        None => format!(
+            "{}, with the time (UTC) since when the controller wants the image",
+            sortable.tag.replace(TIME, "YYYYMMDDhhmmss")
+        ),
+    }
+}
+
 /// The contexts that are not pinned, with their verb.
-fn are(planned: &Planned) -> String {
-    let names: Vec<&str> = planned.unpinned.iter().map(String::as_str).collect();
+fn unpinned_contexts(recipe: &Recipe) -> String {
+    let names: Vec<&str> = recipe.unpinned.iter().map(String::as_str).collect();
     let verb = if names.len() == 1 { "is" } else { "are" };
     format!("{} {verb}", names.join(", "))
 }
@@ -107,11 +126,11 @@ fn repository(target: &str) -> String {
         .to_owned()
 }
 
-fn row(out: &mut String, what: &str, value: &str) -> fmt::Result {
+fn write_row(out: &mut String, what: &str, value: &str) -> fmt::Result {
     writeln!(out, "{DIM}{what:<10}{DIM:#}  {}", plain(value))
 }
 
-fn write_patches(out: &mut String, planned: &Planned) -> fmt::Result {
+fn write_patches(out: &mut String, planned: &Planned<'_>) -> fmt::Result {
     writeln!(
         out,
         "{BOLD}{}{BOLD:#}  {DIM}{}{DIM:#}",
@@ -144,44 +163,46 @@ fn write_patches(out: &mut String, planned: &Planned) -> fmt::Result {
 /// The JSON output. Other tools read it: fields may be added, not changed.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+struct PlanDocument<'a> {
     name: &'a str,
     applies: bool,
     revision: &'a str,
     patches: &'a [PatchStatus],
-    libraries: Vec<Library<'a>>,
-    /// As the status of the PatchSet has it. Without `inputsDigest`, and without a tag that tells it, where contexts are not
-    /// pinned.
+    libraries: Vec<LibraryDocument<'a>>,
+    /// As the status of the PatchSet has it. Without `inputsDigest`, and without tags that tell it,
+    /// where contexts are not pinned; without the tag that sorts where its time is not known.
     build: Option<Value>,
     /// The contexts whose tags were not looked at.
     unpinned: Vec<&'a str>,
     /// Whether the registry has the image, where that was asked.
-    image: Option<&'a Image>,
+    image: Option<&'a RegistryImage>,
 }
 
 /// A library.
 #[derive(serde::Serialize)]
-struct Library<'a> {
+struct LibraryDocument<'a> {
     name: &'a str,
     revision: &'a str,
     patches: &'a [PatchStatus],
 }
 
 /// For tools.
-pub(super) fn json(planned: &Planned, image: Option<&Image>) -> Result<String, Error> {
-    let libraries = planned.libraries.iter().map(|library| Library {
+pub(super) fn json(planned: &Planned<'_>, image: Option<&RegistryImage>) -> Result<String, Error> {
+    let libraries = planned.libraries.iter().map(|library| LibraryDocument {
         name: &library.name,
         revision: &library.revision,
         patches: &library.patches,
     });
-    let document = Document {
+    let recipe = planned.recipe.as_ref();
+    let unpinned = recipe.into_iter().flat_map(|recipe| &recipe.unpinned);
+    let document = PlanDocument {
         name: &planned.name,
         applies: planned.applies(),
         revision: &planned.revision,
         patches: &planned.patches,
         libraries: libraries.collect(),
-        build: planned.build.as_ref().map(|build| known(planned, build)),
-        unpinned: planned.unpinned.iter().map(String::as_str).collect(),
+        build: recipe.map(known_status),
+        unpinned: unpinned.map(String::as_str).collect(),
         image,
     };
     let mut text = serde_json::to_string(&document)?;
@@ -189,23 +210,24 @@ pub(super) fn json(planned: &Planned, image: Option<&Image>) -> Result<String, E
     Ok(text)
 }
 
-/// What is known of a build.
-fn known(planned: &Planned, build: &BuildStatus) -> Value {
-    let mut value = json!(build);
+/// What is known of a build's status.
+fn known_status(recipe: &Recipe) -> Value {
+    let build = &recipe.build;
+    let is_dated = |sortable: &SortableTag| sortable.time.is_some();
+    let mut value = json!(BuildStatus {
+        sortable_tag: build.sortable_tag.clone().filter(is_dated),
+        ..build.clone()
+    });
     if let Value::Object(fields) = &mut value
-        && !planned.unpinned.is_empty()
+        && !recipe.unpinned.is_empty()
     {
         fields.remove("inputsDigest");
-        if planned.tag_has_inputs {
-            fields.remove("target");
-            fields.remove("movingTags");
-        }
     }
     value
 }
 
 /// A command for buildah.
-pub(super) fn buildah(planned: &Planned) -> Result<String, Error> {
+pub(super) fn buildah(planned: &Planned<'_>) -> Result<String, Error> {
     let (build, target) = buildable(planned)?;
     let mut words = vec!["buildah".to_owned(), "build".to_owned()];
     if build.platforms.is_empty() {
@@ -215,7 +237,7 @@ pub(super) fn buildah(planned: &Planned) -> Result<String, Error> {
         words.push(format!("--manifest={target}"));
     }
     words.push(format!("--label={INPUTS_LABEL}={}", build.inputs_digest));
-    if let Some((file, stage)) = &planned.dockerfile {
+    if let Some((file, stage)) = dockerfile(planned) {
         words.push(format!("--file={file}"));
         words.extend(stage.iter().map(|stage| format!("--target={stage}")));
     }
@@ -231,7 +253,7 @@ pub(super) fn buildah(planned: &Planned) -> Result<String, Error> {
     } else {
         &["buildah", "manifest", "push", "--all"]
     };
-    let mut text = command(&words);
+    let mut text = shell_command(&words);
     for tag in std::iter::once(target.to_owned()).chain(
         build
             .moving_tags
@@ -240,13 +262,13 @@ pub(super) fn buildah(planned: &Planned) -> Result<String, Error> {
     ) {
         let mut words: Vec<String> = push.iter().map(|word| (*word).to_owned()).collect();
         words.extend([target.to_owned(), format!("docker://{tag}")]);
-        text.push_str(&command(&words));
+        text.push_str(&shell_command(&words));
     }
     Ok(text)
 }
 
 /// A command for buildctl.
-pub(super) fn buildctl(planned: &Planned) -> Result<String, Error> {
+pub(super) fn buildctl(planned: &Planned<'_>) -> Result<String, Error> {
     let (build, target) = buildable(planned)?;
     let mut words: Vec<String> = [
         "buildctl",
@@ -258,7 +280,7 @@ pub(super) fn buildctl(planned: &Planned) -> Result<String, Error> {
     .to_vec();
     words.push("--local=dockerfile=.".to_owned());
     let mut option = |text: String| words.push(format!("--opt={text}"));
-    if let Some((file, stage)) = &planned.dockerfile {
+    if let Some((file, stage)) = dockerfile(planned) {
         option(format!("filename={file}"));
         if let Some(stage) = stage {
             option(format!("target={stage}"));
@@ -288,37 +310,46 @@ pub(super) fn buildctl(planned: &Planned) -> Result<String, Error> {
         several => format!("\"name={}\"", several.join(",")),
     };
     words.push(format!("--output=type=image,{names},push=true"));
-    Ok(command(&words))
+    Ok(shell_command(&words))
+}
+
+/// The Dockerfile's name in its folder, and the stage.
+fn dockerfile<'a>(planned: &Planned<'a>) -> Option<(&'a str, Option<&'a str>)> {
+    let source = planned.spec.dockerfile.as_ref()?;
+    Some((source.file(), source.stage.as_deref()))
 }
 
 /// What can be built: an image whose inputs are known.
-fn buildable(planned: &Planned) -> Result<(&BuildStatus, &str), Error> {
+fn buildable<'a>(planned: &'a Planned<'_>) -> Result<(&'a BuildStatus, &'a str), Error> {
     let refused = |why: &str| Error::Usage(format!("PatchSet {}: {why}", planned.name));
-    let build = planned
-        .build
+    let recipe = planned
+        .recipe
         .as_ref()
         .ok_or_else(|| refused("patches do not apply: there is nothing to build"))?;
-    let target = build
-        .target
-        .as_deref()
-        .ok_or_else(|| refused("its source is published alone: set build.image to build one"))?;
-    if !planned.unpinned.is_empty() {
-        let why = format!(
-            "{} named by tag: leave out --offline to learn what is built from",
-            are(planned)
-        );
-        return Err(refused(&why));
+    if planned.spec.image.is_none() {
+        return Err(refused(
+            "its source is published alone: set build.image to build one",
+        ));
     }
-    Ok((build, target))
+    let target = recipe.build.target.as_deref();
+    target
+        .filter(|_| recipe.unpinned.is_empty())
+        .map(|target| (&recipe.build, target))
+        .ok_or_else(|| {
+            refused(&format!(
+                "{} named by tag: leave out --offline to learn what is built from",
+                unpinned_contexts(recipe)
+            ))
+        })
 }
 
 /// A command for a POSIX shell, one word a line.
-fn command(words: &[String]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+fn shell_command(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| quote_word(word)).collect();
     format!("{}\n", quoted.join(" \\\n  "))
 }
 
-fn quoted(word: &str) -> String {
+fn quote_word(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()
@@ -333,8 +364,8 @@ mod tests {
 
     #[test]
     fn words_reach_the_program_as_they_are() {
-        assert_eq!(quoted("--build-arg=A=b"), "--build-arg=A=b");
-        assert_eq!(quoted("A=it's $x"), r"'A=it'\''s $x'");
-        assert_eq!(quoted(""), "''");
+        assert_eq!(quote_word("--build-arg=A=b"), "--build-arg=A=b");
+        assert_eq!(quote_word("A=it's $x"), r"'A=it'\''s $x'");
+        assert_eq!(quote_word(""), "''");
     }
 }

@@ -1,11 +1,13 @@
-//! Reads the folders `patches/<component>/<release>`, `overrides/<release>` and `releases/<release>`.
+//! Reads the folders `patches/<component>/<release>`, `overrides/<release>` and
+//! `releases/<release>`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::super::{Error, input};
 use crate::api::extra_packages::ExtraPackages;
 use crate::api::source_refs::{SourceRefs, SourceRefsError};
+use crate::cli::error::Error;
+use crate::cli::input;
 use crate::constraints::PackageName;
 
 const REFS: &str = "source-refs.yaml";
@@ -16,7 +18,8 @@ const OVERRIDES: &str = "constraints.txt";
 /// Endings of files that may lie beside others: licences as REUSE keeps them.
 const BESIDE: &str = "license";
 
-/// What is wrong with the folder, besides patches that do not apply and overrides that need attention.
+/// What is wrong with the folder, besides patches that do not apply and overrides that need
+/// attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub(super) enum FaultKind {
     /// A file or folder where none belongs: nothing reads it.
@@ -50,7 +53,7 @@ impl FaultKind {
 
 /// Something that is wrong with the folder.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub(super) struct Fault {
+pub(super) struct LayoutFault {
     pub(super) kind: FaultKind,
     /// The file or folder, relative to the root.
     pub(super) path: String,
@@ -69,14 +72,14 @@ pub(super) struct Selection {
 impl Selection {
     pub(super) fn new(components: &[String], releases: &[String]) -> Self {
         Self {
-            components: components.iter().map(|name| normal(name)).collect(),
+            components: components.iter().map(|name| normal_name(name)).collect(),
             releases: releases.iter().cloned().collect(),
         }
     }
 
     /// Whether a component or package was asked for, under any spelling of PEP 503.
     pub(super) fn has_component(&self, name: &str) -> bool {
-        self.components.is_empty() || self.components.contains(&normal(name))
+        self.components.is_empty() || self.components.contains(&normal_name(name))
     }
 
     /// Whether single components were asked for.
@@ -89,27 +92,27 @@ impl Selection {
     }
 }
 
-fn normal(name: &str) -> String {
+fn normal_name(name: &str) -> String {
     name.parse::<PackageName>()
         .map_or_else(|_| name.to_owned(), |name| name.to_string())
 }
 
 /// The patches of a component at a release.
 #[derive(Debug)]
-pub(super) struct Series {
+pub(super) struct ComponentSeries {
     pub(super) component: String,
     pub(super) release: String,
     /// The folder, relative to the root.
     pub(super) path: String,
     /// The patches, in the order in which they apply.
     pub(super) patches: Vec<PathBuf>,
-    /// The component's ref; nothing where a fault tells why there is none.
+    /// The component's ref; `None` if it has none, which a fault says.
     pub(super) reference: Option<String>,
 }
 
 /// The files of a release.
 #[derive(Debug, Default)]
-pub(super) struct Release {
+pub(super) struct ReleaseFiles {
     pub(super) name: String,
     pub(super) refs: Option<SourceRefs>,
     /// `upper-constraints.txt`, with its path relative to the root.
@@ -121,13 +124,13 @@ pub(super) struct Release {
 /// What a folder holds.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
-    pub(super) releases: BTreeMap<String, Release>,
-    pub(super) series: Vec<Series>,
-    pub(super) faults: Vec<Fault>,
+    pub(super) releases: BTreeMap<String, ReleaseFiles>,
+    pub(super) series: Vec<ComponentSeries>,
+    pub(super) faults: Vec<LayoutFault>,
 }
 
 /// A folder and its name.
-struct Place {
+struct NamedFolder {
     path: PathBuf,
     name: String,
 }
@@ -137,7 +140,8 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// Where the folder is none of this kind or cannot be read, or where something that was asked for is not there.
+    /// Where the folder is not of this kind or cannot be read, or where something that was asked
+    /// for is not there.
     pub(super) fn read(root: &Path, selection: &Selection) -> Result<Self, Error> {
         let has = |name: &str| root.join(name).is_dir();
         if !["patches", "overrides", "releases"].into_iter().any(has) {
@@ -157,9 +161,13 @@ impl Layout {
             }
         }
         for release in layout.releases.values() {
-            known
-                .0
-                .extend(release.refs.iter().flat_map(SourceRefs::components).map(normal));
+            known.0.extend(
+                release
+                    .refs
+                    .iter()
+                    .flat_map(SourceRefs::components)
+                    .map(normal_name),
+            );
         }
         let mut faults = Vec::new();
         for place in folders(root, "overrides", &mut faults)? {
@@ -169,7 +177,7 @@ impl Layout {
             }
         }
         for component in folders(root, "patches", &mut faults)? {
-            known.0.insert(normal(&component.name));
+            known.0.insert(normal_name(&component.name));
             for release in folders(&component.path, "", &mut faults)? {
                 known.1.insert(release.name.clone());
                 if selection.has_component(&component.name) && selection.has_release(&release.name) {
@@ -181,16 +189,16 @@ impl Layout {
         if !selection.is_narrow() {
             layout.faults.append(&mut faults);
         }
-        missing("--release", &selection.releases, &known.1)?;
+        refuse_missing("--release", &selection.releases, &known.1)?;
         for release in layout.releases.values() {
             known.0.extend(pinned(release));
         }
-        missing("--component", &selection.components, &known.0)?;
+        refuse_missing("--component", &selection.components, &known.0)?;
         Ok(layout)
     }
 
     fn fault(&mut self, kind: FaultKind, path: &str, message: impl Into<String>) {
-        self.faults.push(Fault {
+        self.faults.push(LayoutFault {
             kind,
             path: path.to_owned(),
             line: None,
@@ -198,18 +206,20 @@ impl Layout {
         });
     }
 
-    fn release(&mut self, name: &str) -> &mut Release {
-        self.releases.entry(name.to_owned()).or_insert_with(|| Release {
-            name: name.to_owned(),
-            ..Release::default()
-        })
+    fn release(&mut self, name: &str) -> &mut ReleaseFiles {
+        self.releases
+            .entry(name.to_owned())
+            .or_insert_with(|| ReleaseFiles {
+                name: name.to_owned(),
+                ..ReleaseFiles::default()
+            })
     }
 
-    fn read_release(&mut self, place: &Place, selection: &Selection) -> Result<(), Error> {
+    fn read_release(&mut self, place: &NamedFolder, selection: &Selection) -> Result<(), Error> {
         let shown = |file: &str| format!("releases/{}/{file}", place.name);
-        let mut release = Release {
+        let mut release = ReleaseFiles {
             name: place.name.clone(),
-            ..Release::default()
+            ..ReleaseFiles::default()
         };
         let refs = place.path.join(REFS);
         if refs.is_file() {
@@ -280,7 +290,7 @@ impl Layout {
         Ok(())
     }
 
-    fn read_overrides(&mut self, place: &Place, selection: &Selection) -> Result<(), Error> {
+    fn read_overrides(&mut self, place: &NamedFolder, selection: &Selection) -> Result<(), Error> {
         for path in input::entries(&place.path)? {
             let name = name_of(&path);
             let shown = format!("overrides/{}/{name}", place.name);
@@ -306,7 +316,7 @@ impl Layout {
         Ok(())
     }
 
-    fn read_series(&mut self, component: &str, place: &Place, shown: &str) -> Result<(), Error> {
+    fn read_series(&mut self, component: &str, place: &NamedFolder, shown: &str) -> Result<(), Error> {
         let mut patches = Vec::new();
         for path in input::entries(&place.path)? {
             if input::is_patch(&path) && path.is_file() {
@@ -324,7 +334,7 @@ impl Layout {
             return Ok(());
         }
         let reference = self.reference(component, &place.name, shown);
-        self.series.push(Series {
+        self.series.push(ComponentSeries {
             component: component.to_owned(),
             release: place.name.clone(),
             path: shown.to_owned(),
@@ -334,7 +344,7 @@ impl Layout {
         Ok(())
     }
 
-    /// The ref that a component is built from; a fault where there is none.
+    /// Returns the ref that a component is built from; adds a fault if it has none.
     fn reference(&mut self, component: &str, release: &str, shown: &str) -> Option<String> {
         let Some(refs) = self
             .releases
@@ -366,7 +376,7 @@ impl Layout {
 }
 
 /// The folders in a folder. Anything else there is a stray file.
-fn folders(parent: &Path, name: &str, faults: &mut Vec<Fault>) -> Result<Vec<Place>, Error> {
+fn folders(parent: &Path, name: &str, faults: &mut Vec<LayoutFault>) -> Result<Vec<NamedFolder>, Error> {
     let folder = if name.is_empty() {
         parent.to_owned()
     } else {
@@ -385,14 +395,14 @@ fn folders(parent: &Path, name: &str, faults: &mut Vec<Fault>) -> Result<Vec<Pla
         let name = name_of(&path);
         let shown = format!("{prefix}/{name}");
         if path.is_dir() && !name.starts_with('.') {
-            places.push(Place { path, name });
+            places.push(NamedFolder { path, name });
         } else if !is_tolerated(&path) {
             let belongs = match prefix.as_str() {
                 "patches" => "patches are in patches/<component>/<release>",
                 "overrides" => "overrides are in overrides/<release>/constraints.txt",
                 _ => "patches are in a folder named after the release",
             };
-            faults.push(Fault {
+            faults.push(LayoutFault {
                 kind: FaultKind::StrayFile,
                 path: shown,
                 line: None,
@@ -420,7 +430,7 @@ fn is_tolerated(path: &Path) -> bool {
 }
 
 /// The packages that a release's constraints or overrides name; nothing where they cannot be read.
-fn pinned(release: &Release) -> Vec<String> {
+fn pinned(release: &ReleaseFiles) -> Vec<String> {
     use crate::constraints::{ConstraintsFile, Overrides};
     let read = |file: &Option<(PathBuf, String)>| {
         let (path, _) = file.as_ref()?;
@@ -439,7 +449,7 @@ fn pinned(release: &Release) -> Vec<String> {
     upper.chain(overrides).collect()
 }
 
-fn missing(option: &str, asked: &BTreeSet<String>, known: &BTreeSet<String>) -> Result<(), Error> {
+fn refuse_missing(option: &str, asked: &BTreeSet<String>, known: &BTreeSet<String>) -> Result<(), Error> {
     match asked.difference(known).next() {
         None => Ok(()),
         Some(name) => {

@@ -1,9 +1,11 @@
-//! `patchset check`: every patch and every override of every release of a repository, before anything is built.
+//! `patchset check`: every patch and every override of every release of a repository, before
+//! anything is built.
 
 mod layout;
 mod overrides;
 mod patches;
 mod render;
+mod report;
 mod upstream;
 
 use std::path::PathBuf;
@@ -14,19 +16,21 @@ use std::sync::{Mutex, PoisonError};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Error, input, print};
-use layout::{Fault, Layout, Selection};
-use overrides::OverrideRow;
-use patches::PatchRow;
+use super::error::Error;
+use super::input;
+use super::output::print;
+use layout::{Layout, Selection};
+use report::{Report, Strictness};
 use upstream::Upstreams;
 
 /// Options of `patchset check`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct CheckOptions {
     /// The folder that holds patches/, overrides/ and releases/
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// What holds the components' repositories: a folder of clones, or the part of their URL before the component
+    /// What holds the components' repositories: a folder of clones, or the part of their URL before
+    /// the component
     #[arg(long, value_name = "BASE")]
     upstream: Option<String>,
     /// Check only what concerns this component or package; may be repeated
@@ -35,12 +39,13 @@ pub struct Options {
     /// Check only this release; may be repeated
     #[arg(long, value_name = "RELEASE")]
     release: Vec<String>,
-    /// Exit with 1 also where an override is redundant, outdated or absent, or a pin remains of what is built from source
+    /// Exit with 1 also where an override is redundant, outdated or absent, or a pin remains of
+    /// what is built from source
     #[arg(long)]
     strict: bool,
     /// How to tell the results
     #[arg(long, value_enum, default_value = "table")]
-    output: Output,
+    output: CheckOutput,
     /// Folder for what is fetched from a URL [default: patchset/mirrors in the user's cache]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -50,48 +55,20 @@ pub struct Options {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum CheckOutput {
     /// For people.
     Table,
     /// One JSON object.
     Json,
 }
 
-/// All that was found. Other tools read it as JSON: fields may be added, not changed.
-#[derive(Debug, Default, serde::Serialize)]
-struct Report {
-    /// Whether nothing fails.
-    ok: bool,
-    patches: Vec<PatchRow>,
-    overrides: Vec<OverrideRow>,
-    faults: Vec<Fault>,
-}
-
-impl Report {
-    fn fails(&self, strict: bool) -> bool {
-        let attention = self.overrides.iter().any(|row| row.attention)
-            || self.faults.iter().any(|fault| !fault.kind.fails());
-        self.patches.iter().any(|row| !row.applies())
-            || self.faults.iter().any(|fault| fault.kind.fails())
-            || (strict && attention)
-    }
-}
-
 /// One piece of work: the patches of a component at a release, or the constraints of a release.
 enum Task<'a> {
-    Patches(&'a layout::Series),
-    Constraints(&'a layout::Release),
+    Patches(&'a layout::ComponentSeries),
+    Constraints(&'a layout::ReleaseFiles),
 }
 
-/// What a piece of work gives.
-#[derive(Default)]
-struct Found {
-    patches: Vec<PatchRow>,
-    overrides: Vec<OverrideRow>,
-    faults: Vec<Fault>,
-}
-
-pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
     let selection = Selection::new(&options.component, &options.release);
     let layout = Layout::read(&options.dir, &selection)?;
     let upstreams = match &options.upstream {
@@ -112,10 +89,14 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     report
         .faults
         .sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
-    report.ok = !report.fails(options.strict);
+    report.ok = !report.fails(if options.strict {
+        Strictness::AttentionFails
+    } else {
+        Strictness::FaultsFail
+    });
     match options.output {
-        Output::Table => render::print_table(&report)?,
-        Output::Json => {
+        CheckOutput::Table => render::print_table(&report)?,
+        CheckOutput::Json => {
             let mut text = serde_json::to_vec(&report)?;
             text.push(b'\n');
             print(&text)?;
@@ -136,7 +117,7 @@ fn check(layout: &Layout, upstreams: Option<&Upstreams>, selection: &Selection) 
         .chain(layout.releases.values().map(Task::Constraints))
         .collect();
     let bar = progress(tasks.len());
-    let results: Vec<Mutex<Found>> = tasks.iter().map(|_| Mutex::default()).collect();
+    let results: Vec<Mutex<Report>> = tasks.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         while let (at, Some(task)) = {
@@ -148,7 +129,7 @@ fn check(layout: &Layout, upstreams: Option<&Upstreams>, selection: &Selection) 
                     bar.set_message(format!("{} {}", series.component, series.release));
                     patches::check(series, upstreams)
                 }
-                (Task::Patches(_), None) => Found::default(),
+                (Task::Patches(_), None) => Report::default(),
                 (Task::Constraints(release), _) => {
                     bar.set_message(format!("constraints {}", release.name));
                     overrides::check(release, selection)
@@ -170,9 +151,7 @@ fn check(layout: &Layout, upstreams: Option<&Upstreams>, selection: &Selection) 
     let mut report = Report::default();
     for result in results {
         let found = result.into_inner().unwrap_or_else(PoisonError::into_inner);
-        report.patches.extend(found.patches);
-        report.overrides.extend(found.overrides);
-        report.faults.extend(found.faults);
+        report.add(found);
     }
     report
 }

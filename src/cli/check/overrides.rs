@@ -1,25 +1,14 @@
 //! The constraints of a release, with their overrides.
 
-use super::super::{Error, input};
-use super::Found;
-use super::layout::{Fault, FaultKind, Release, Selection};
-use crate::api::constraint_override::OverrideState;
+use super::layout::{FaultKind, LayoutFault, ReleaseFiles, Selection};
+use super::report::{OverrideRow, Report};
 use crate::api::source_refs::SourceRefs;
+use crate::cli::error::Error;
+use crate::cli::input;
 use crate::constraints::{self, ConstraintsFile, Overrides, PackageName, merge};
 
-/// One override.
-#[derive(Clone, Debug, serde::Serialize)]
-pub(super) struct OverrideRow {
-    pub(super) release: String,
-    pub(super) package: String,
-    pub(super) line: Option<usize>,
-    pub(super) state: OverrideState,
-    pub(super) attention: bool,
-    pub(super) message: String,
-}
-
-pub(super) fn check(release: &Release, selection: &Selection) -> Found {
-    let mut found = Found::default();
+pub(super) fn check(release: &ReleaseFiles, selection: &Selection) -> Report {
+    let mut found = Report::default();
     let Some((path, upper)) = &release.upper else {
         return found;
     };
@@ -30,7 +19,7 @@ pub(super) fn check(release: &Release, selection: &Selection) -> Found {
         Err(error) => {
             found
                 .faults
-                .push(unreadable(FaultKind::InvalidConstraints, upper, &error));
+                .push(unreadable_file(FaultKind::InvalidConstraints, upper, &error));
             return found;
         }
     };
@@ -38,9 +27,11 @@ pub(super) fn check(release: &Release, selection: &Selection) -> Found {
         None => Overrides::parse(b""),
         Some(Ok(bytes)) => Overrides::parse(&bytes),
         Some(Err(error)) => {
-            found
-                .faults
-                .push(unreadable(FaultKind::InvalidOverrides, overrides_path, &error));
+            found.faults.push(unreadable_file(
+                FaultKind::InvalidOverrides,
+                overrides_path,
+                &error,
+            ));
             return found;
         }
     };
@@ -48,13 +39,13 @@ pub(super) fn check(release: &Release, selection: &Selection) -> Found {
         (Ok(base), Ok(overrides)) => (base, overrides),
         (base, overrides) => {
             for error in [base.err(), overrides.err()].into_iter().flatten() {
-                found.faults.extend(faults(&error, upper, overrides_path));
+                found.faults.extend(merge_faults(&error, upper, overrides_path));
             }
             return found;
         }
     };
     if base.entries().is_empty() && base.includes().is_empty() {
-        found.faults.push(Fault {
+        found.faults.push(LayoutFault {
             kind: FaultKind::InvalidConstraints,
             path: upper.to_owned(),
             line: None,
@@ -64,7 +55,7 @@ pub(super) fn check(release: &Release, selection: &Selection) -> Found {
     let merged = match merge(&base, &overrides, &[]) {
         Ok(merged) => merged,
         Err(error) => {
-            found.faults.extend(faults(&error, upper, overrides_path));
+            found.faults.extend(merge_faults(&error, upper, overrides_path));
             return found;
         }
     };
@@ -91,8 +82,8 @@ pub(super) fn check(release: &Release, selection: &Selection) -> Found {
     found
 }
 
-fn unreadable(kind: FaultKind, path: &str, error: &Error) -> Fault {
-    Fault {
+fn unreadable_file(kind: FaultKind, path: &str, error: &Error) -> LayoutFault {
+    LayoutFault {
         kind,
         path: path.to_owned(),
         line: None,
@@ -100,14 +91,14 @@ fn unreadable(kind: FaultKind, path: &str, error: &Error) -> Fault {
     }
 }
 
-fn faults(error: &constraints::Error, upper: &str, overrides: &str) -> Vec<Fault> {
+fn merge_faults(error: &constraints::Error, upper: &str, overrides: &str) -> Vec<LayoutFault> {
     let (kind, path) = match error {
         constraints::Error::Constraints(_) => (FaultKind::InvalidConstraints, upper),
         constraints::Error::Overrides(_) => (FaultKind::InvalidOverrides, overrides),
     };
     let problems = error.problems().iter();
     problems
-        .map(|problem| Fault {
+        .map(|problem| LayoutFault {
             kind,
             path: path.to_owned(),
             line: Some(problem.line),
@@ -117,7 +108,7 @@ fn faults(error: &constraints::Error, upper: &str, overrides: &str) -> Vec<Fault
 }
 
 /// Components that are built from source, and that the merged constraints pin all the same.
-fn still_pinned(refs: &SourceRefs, merged: &[u8], path: &str, selection: &Selection) -> Vec<Fault> {
+fn still_pinned(refs: &SourceRefs, merged: &[u8], path: &str, selection: &Selection) -> Vec<LayoutFault> {
     let Ok(merged) = ConstraintsFile::parse(merged) else {
         return Vec::new();
     };
@@ -126,7 +117,7 @@ fn still_pinned(refs: &SourceRefs, merged: &[u8], path: &str, selection: &Select
         .filter_map(|component| {
             let name: PackageName = component.parse().ok()?;
             let entry = merged.entries().iter().find(|entry| entry.name == name)?;
-            Some(Fault {
+            Some(LayoutFault {
                 kind: FaultKind::StillPinned,
                 path: path.to_owned(),
                 line: None,

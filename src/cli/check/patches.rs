@@ -1,41 +1,21 @@
 //! The patches of a component at a release.
 
-use super::super::input;
-use super::Found;
-use super::layout::{Fault, FaultKind, Series};
+use super::layout::{ComponentSeries, FaultKind, LayoutFault};
+use super::report::{PatchRow, Report};
 use super::upstream::Upstreams;
-use crate::api::status::{PatchState, PatchStatus};
+use crate::cli::input;
 use crate::patch::{self, Limits, Options, PatchInput};
 use crate::plan::report;
 
-/// One patch.
-#[derive(Clone, Debug, serde::Serialize)]
-pub(super) struct PatchRow {
-    pub(super) component: String,
-    pub(super) release: String,
-    /// The file, relative to the root.
-    pub(super) path: String,
-    /// What became of it, in the words of a `PatchSet`'s status.
-    #[serde(flatten)]
-    pub(super) status: PatchStatus,
-}
-
-impl PatchRow {
-    /// Whether it applies. One that upstream has already does not.
-    pub(super) fn applies(&self) -> bool {
-        matches!(self.status.state, PatchState::Clean | PatchState::Offset)
-    }
-}
-
-pub(super) fn check(series: &Series, upstreams: &Upstreams) -> Found {
-    let fault = |path: &str, message: String| Found {
-        faults: vec![Fault {
+pub(super) fn check(series: &ComponentSeries, upstreams: &Upstreams) -> Report {
+    let fault = |path: &str, message: String| Report {
+        faults: vec![LayoutFault {
             kind: FaultKind::UpstreamUnavailable,
             path: path.to_owned(),
             line: None,
             message,
         }],
-        ..Found::default()
+        ..Report::default()
     };
     let limit = Limits::default().patch_bytes;
     let mut patches = Vec::new();
@@ -60,14 +40,14 @@ pub(super) fn check(series: &Series, upstreams: &Upstreams) -> Found {
             &series.path,
             format!("{} at {reference}: {message}", series.component),
         ),
-        Ok(applied) => Found {
+        Ok(applied) => Report {
             patches: rows(series, applied.patches()),
-            ..Found::default()
+            ..Report::default()
         },
     }
 }
 
-fn rows(series: &Series, reports: &[patch::PatchReport]) -> Vec<PatchRow> {
+fn rows(series: &ComponentSeries, reports: &[patch::PatchReport]) -> Vec<PatchRow> {
     report::patches(reports)
         .into_iter()
         .map(|status| PatchRow {

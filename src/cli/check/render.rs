@@ -6,48 +6,42 @@ use std::io::IsTerminal;
 use anstyle::Style;
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::super::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
-use super::super::{Error, print};
-use super::Report;
-use super::layout::Fault;
-use super::overrides::OverrideRow;
-use super::patches::PatchRow;
+use super::layout::LayoutFault;
+use super::report::{OverrideRow, PatchRow, Report};
 use crate::api::status::PatchState;
+use crate::cli::error::Error;
+use crate::cli::output::print_styled;
+use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 
 /// Prints the report, with colours and wrapped to its width on a terminal, plain elsewhere.
 pub(super) fn print_table(report: &Report) -> Result<(), Error> {
-    let is_terminal = std::io::stdout().is_terminal();
-    let text = text(report, is_terminal);
-    if is_terminal {
-        anstream::print!("{text}");
-        return Ok(());
-    }
-    print(anstream::adapter::strip_str(&text).to_string().as_bytes())
+    let arrangement = if std::io::stdout().is_terminal() {
+        ContentArrangement::Dynamic
+    } else {
+        ContentArrangement::Disabled
+    };
+    print_styled(&text(report, &arrangement))
 }
 
-fn text(report: &Report, wrapped: bool) -> String {
+fn text(report: &Report, arrangement: &ContentArrangement) -> String {
     let mut text = String::new();
     let rows = report.patches.iter().map(patch).collect();
-    section(&mut text, ["PATCH", "RESULT", "DETAIL"], rows, wrapped);
+    section(&mut text, ["PATCH", "RESULT", "DETAIL"], rows, arrangement);
     let rows = report.overrides.iter().map(override_).collect();
-    section(&mut text, ["OVERRIDE", "RESULT", "DETAIL"], rows, wrapped);
+    section(&mut text, ["OVERRIDE", "RESULT", "DETAIL"], rows, arrangement);
     let rows = report.faults.iter().map(fault).collect();
-    section(&mut text, ["FAULT", "KIND", "DETAIL"], rows, wrapped);
+    section(&mut text, ["FAULT", "KIND", "DETAIL"], rows, arrangement);
     text.push_str(&summary(report));
     text
 }
 
-fn section(text: &mut String, header: [&str; 3], rows: Vec<[String; 3]>, wrapped: bool) {
+fn section(text: &mut String, header: [&str; 3], rows: Vec<[String; 3]>, arrangement: &ContentArrangement) {
     if rows.is_empty() {
         return;
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_content_arrangement(if wrapped {
-        ContentArrangement::Dynamic
-    } else {
-        ContentArrangement::Disabled
-    });
+    table.set_content_arrangement(arrangement.clone());
     table.set_header(header.map(|title| styled(DIM, title)));
     for row in rows {
         table.add_row(row);
@@ -102,7 +96,7 @@ fn override_(row: &OverrideRow) -> [String; 3] {
     ]
 }
 
-fn fault(fault: &Fault) -> [String; 3] {
+fn fault(fault: &LayoutFault) -> [String; 3] {
     let style = if fault.kind.fails() { BAD } else { ODD };
     let place = match fault.line {
         Some(line) => format!("{}:{line}", fault.path),

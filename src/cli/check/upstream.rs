@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::super::{Error, input};
+use crate::cli::error::Error;
+use crate::cli::input;
 use crate::patch::{self, Options, PatchInput, Sequence, Series};
 use crate::source::local::{self, LocalRepository};
 use crate::source::{

@@ -1,23 +1,25 @@
 //! Attaches to an image the document on its patches, once for each digest.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube::runtime::reflector::ObjectRef;
 
 use super::task::BuildTask;
 use crate::api::build::{BuildStatus, ImageStatus, Origin};
-use crate::api::constraint_override::OverrideStatus;
 use crate::api::reason;
 use crate::api::status::{PatchState, PatchStatus};
+use crate::constraints::PackageName;
 use crate::controller::inputs::image_references::{image_by_digest, image_reference};
-use crate::controller::inputs::ingredients::{Ingredients, Library};
+use crate::controller::inputs::ingredients::{Ingredients, MergedOverrides};
 use crate::controller::inputs::patches;
 use crate::controller::inputs::registries::in_time;
 use crate::patch::PatchInput;
 use crate::plan::report::shown_name;
-use crate::plan::{Failure, Step, pins};
+use crate::plan::{Failure, Step};
 use crate::publish::image::{PATCHES_LABEL, PatchId, RELEASE_LABEL, REVISION_LABEL, VERSION_LABEL};
-use crate::sbom::{self, Component, MEDIA_TYPE, Overridden, Patched};
+use crate::recipe::{Library, pins};
+use crate::sbom::{self, MEDIA_TYPE, Overridden, Patched, PatchedComponent};
 
 /// What a document is made from.
 pub struct SbomInputs<'a> {
@@ -28,8 +30,9 @@ pub struct SbomInputs<'a> {
     pub ingredients: &'a Ingredients,
 }
 
-/// The image with its document, or with why it could not be attached: that keeps no image from counting.
-pub async fn attached(
+/// The image with its document, or with why it could not be attached: that keeps no image from
+/// counting.
+pub async fn attach_document(
     task: &BuildTask<'_>,
     inputs: SbomInputs<'_>,
     planned: &BuildStatus,
@@ -61,21 +64,18 @@ impl SbomBuilder<'_> {
     async fn attach(&self, inputs: SbomInputs<'_>) -> Result<String, Failure> {
         let (planned, image, ingredients) = (self.planned, self.image, inputs.ingredients);
         let component = &self.task.turn.object.spec.component.0;
-        let main = self.patched(component, &inputs.patches?, inputs.states).await?;
+        let main = self
+            .describe_patched(component, &inputs.patches?, inputs.states)
+            .await?;
         let mut libraries = Vec::new();
         for library in &ingredients.libraries {
             libraries.push(self.library(library).await?);
         }
         let names = planned.contexts.keys().chain(planned.distributions.values());
-        let from_source = pins::names(names.map(String::as_str));
-        let packages: Vec<Overridden> = ingredients
-            .overrides
-            .iter()
-            .filter(|one| one.package.parse().is_ok_and(|name| !from_source.contains(&name)))
-            .filter_map(overridden)
-            .collect();
+        let from_source = pins::package_names(names.map(String::as_str));
+        let packages = overridden_packages(&ingredients.overrides, &from_source)?;
         let document =
-            sbom::document(&main, &libraries, &packages).map_err(|error| failed(error.to_string()))?;
+            sbom::document(&main, &libraries, &packages).map_err(|error| sbom_failure(error.to_string()))?;
         let by_digest = image_by_digest(image)?;
         let attached = Box::pin(self.task.registry.attach(&by_digest, MEDIA_TYPE, &document));
         let attached = in_time(
@@ -95,7 +95,7 @@ impl SbomBuilder<'_> {
         let object = found
             .as_ref()
             .and_then(|object| object.0.as_ref().ok())
-            .ok_or_else(|| failed(format!("PatchSet {namespace}/{} is gone", library.name)))?;
+            .ok_or_else(|| sbom_failure(format!("PatchSet {namespace}/{} is gone", library.name)))?;
         let patches = object.spec.patches.as_ref();
         let located = patches::locate(turn.context, &namespace, patches, turn.budget).await?;
         let read = patches::read(turn.context, located, turn.budget.deadline).await?;
@@ -104,11 +104,12 @@ impl SbomBuilder<'_> {
             .as_ref()
             .map(|status| status.patches.as_slice())
             .unwrap_or_default();
-        self.patched(&library.component, &read, states).await
+        self.describe_patched(&library.component, &read, states).await
     }
 
-    /// A component with the patches that its source image says it has, and without those that upstream has already.
-    async fn patched(
+    /// A component with the patches that its source image says it has, and without those that
+    /// upstream has already.
+    async fn describe_patched(
         &self,
         component: &str,
         read: &[PatchInput],
@@ -118,17 +119,17 @@ impl SbomBuilder<'_> {
             .planned
             .contexts
             .get(component)
-            .ok_or_else(|| failed(format!("the build has no context {component}")))?;
+            .ok_or_else(|| sbom_failure(format!("the build has no context {component}")))?;
         let reference = image_reference(source)?;
         let looked = Box::pin(self.task.registry.inspect(&reference));
         let labels = in_time(self.task.turn.budget, "looking at the source", looked)
             .await?
-            .ok_or_else(|| failed(format!("the registry has no {source}")))?
+            .ok_or_else(|| sbom_failure(format!("the registry has no {source}")))?
             .labels;
         let ids: Vec<PatchId> = match labels.get(PATCHES_LABEL) {
             None => Vec::new(),
             Some(text) => serde_json::from_str(text)
-                .map_err(|error| failed(format!("{source}: label {PATCHES_LABEL}: {error}")))?,
+                .map_err(|error| sbom_failure(format!("{source}: label {PATCHES_LABEL}: {error}")))?,
         };
         let is_merged = |name: &str| {
             let name = shown_name(name);
@@ -139,10 +140,9 @@ impl SbomBuilder<'_> {
         let mut patches = Vec::new();
         for id in ids.into_iter().filter(|id| !is_merged(&id.name)) {
             let same = |patch: &&PatchInput| PatchId::new(&patch.name, &patch.bytes) == id;
-            let patch = read
-                .iter()
-                .find(same)
-                .ok_or_else(|| failed(format!("{} is not what {source} was made with any more", id.name)))?;
+            let patch = read.iter().find(same).ok_or_else(|| {
+                sbom_failure(format!("{} is not what {source} was made with any more", id.name))
+            })?;
             patches.push(patch.clone());
         }
         let distribution = self.planned.distributions.get(component);
@@ -153,10 +153,12 @@ impl SbomBuilder<'_> {
             .unwrap_or_default();
         let purl = match distribution {
             Some(_) => None,
-            None => Some(sbom::generic_purl(component, &version).map_err(|error| failed(error.to_string()))?),
+            None => Some(
+                sbom::generic_purl(component, &version).map_err(|error| sbom_failure(error.to_string()))?,
+            ),
         };
         Ok(Patched {
-            component: Component {
+            component: PatchedComponent {
                 name: distribution.map_or_else(|| component.to_owned(), Clone::clone),
                 version,
                 purl,
@@ -176,22 +178,34 @@ fn installed_version(image: &ImageStatus, name: &str) -> Option<String> {
         .and_then(|one| one.version.clone())
 }
 
-fn overridden(one: &OverrideStatus) -> Option<Overridden> {
-    let from = one.from.as_deref();
-    // As it is written there: versions, each with its marker in brackets.
-    let versions = from.unwrap_or_default().split(", ").filter_map(|part| {
-        let version = part.split(' ').next()?;
-        (!version.is_empty()).then(|| version.to_owned())
-    });
-    Overridden::of(
-        &one.package,
-        one.state,
-        versions.collect(),
-        from,
-        one.to.as_deref(),
-    )
+/// The packages whose pins overrides changed, without those that are built from source.
+fn overridden_packages(
+    overrides: &MergedOverrides,
+    from_source: &BTreeSet<PackageName>,
+) -> Result<Vec<Overridden>, Failure> {
+    let name = &overrides.name;
+    if overrides.omitted > 0 {
+        return Err(sbom_failure(format!(
+            "the status of ConstraintOverride {name} has no room for {} of its results, and the document would lack them: attach it with patchset sbom, and set build.sbom to Skip",
+            overrides.omitted
+        )));
+    }
+    let mut packages = Vec::new();
+    for one in &overrides.results {
+        if one.from.is_some() && one.upstream_pins.is_empty() {
+            // An older version of this program merged them.
+            return Err(sbom_failure(format!(
+                "ConstraintOverride {name} is merged anew first"
+            )));
+        }
+        if one.package.parse().is_ok_and(|name| !from_source.contains(&name)) {
+            let (from, to) = (&one.upstream_pins, one.to.as_deref());
+            packages.extend(Overridden::from_override(&one.package, one.state, from, to));
+        }
+    }
+    Ok(packages)
 }
 
-fn failed(message: String) -> Failure {
+fn sbom_failure(message: String) -> Failure {
     Failure::retried(Step::Build, reason::INVALID_REFERENCE, message)
 }

@@ -9,7 +9,7 @@ use crate::api::status::PatchSetStatus;
 use crate::api::{InputsDigest, PatchSet};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
-use crate::controller::inputs::found::Found;
+use crate::controller::inputs::before_image::BeforeImage;
 use crate::controller::inputs::image_references::{image_by_digest, image_reference};
 use crate::controller::inputs::registries::in_time;
 use crate::plan::build::{INPUTS_LABEL, image};
@@ -24,7 +24,7 @@ pub struct BuildTask<'a> {
     pub build: &'a Build,
     pub registry: &'a Registry,
     /// What was found before, and is recorded with what becomes of the image.
-    pub found: &'a Found,
+    pub before_image: &'a BeforeImage,
     /// The status when the task began.
     pub status: Arc<PatchSetStatus>,
     /// The image that is built, by its tag.
@@ -81,7 +81,7 @@ impl BuildTask<'_> {
             pending: Pending::new(reason, message, Next::Soon),
         };
         self.turn
-            .record(self.found.with(built, Delivered::Nothing, None))
+            .record(self.before_image.with(built, Delivered::Nothing, None))
             .await
     }
 }

@@ -1,56 +1,42 @@
-//! The folder with the Dockerfile, and what identifies it before it is read.
+//! The folder with the Dockerfile.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::upstreams;
+use super::place::{GivenContents, InputPlace};
+use super::upstreams::blocking;
 use crate::api::build::DockerfileSource;
 use crate::api::reason;
 use crate::controller::context::{Budget, Context};
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
-use crate::publish::layer::File;
-use crate::source::{Resolved, Upstream};
+use crate::publish::TimedStore;
+use crate::publish::layer::{Contents, File};
+use crate::recipe::dockerfile::{files_of_config_map, files_of_spec};
+use crate::recipe::{FolderContents, Located};
 
 /// What the repository of a Dockerfile is called in messages.
 pub const REPOSITORY: &str = "the Dockerfile's repository";
 
-/// A folder that was found, and not necessarily read yet.
-#[derive(Clone, Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "there is one for each reconciliation under way"
-)]
-pub enum Folder {
-    /// In a repository.
-    Git {
-        /// The repository.
-        upstream: Upstream,
-        /// The commit.
-        resolved: Resolved,
-        /// The folder.
-        path: String,
-    },
-    /// At hand.
-    Given(Vec<File>),
+/// A folder that was found.
+pub type LocatedFolder = Located<InputPlace, Vec<File>>;
+
+impl GivenContents for Vec<File> {
+    fn digest(&self) -> String {
+        self.iter()
+            .fold(Inputs::new("folder"), |inputs, file| {
+                inputs.with(file.name.as_bytes()).with(&file.content)
+            })
+            .digest()
+            .to_string()
+    }
 }
 
-impl Folder {
-    /// What identifies the contents, for the digest over all inputs.
-    pub fn identity(&self) -> String {
-        match self {
-            Self::Git { resolved, path, .. } => match resolved.verification() {
-                Some(verification) => format!("{} {path} {verification}", resolved.commit()),
-                None => format!("{} {path}", resolved.commit()),
-            },
-            Self::Given(files) => files
-                .iter()
-                .fold(Inputs::new("folder"), |inputs, file| {
-                    inputs.with(file.name.as_bytes()).with(&file.content)
-                })
-                .digest()
-                .to_string(),
-        }
-    }
+/// What identifies a folder's contents, for the digest over all inputs.
+pub fn identity(located: &LocatedFolder) -> String {
+    let identity = located.identity();
+    // Without the kind of place.
+    identity.get(1..).unwrap_or_default().join(" ")
 }
 
 /// Finds the folder.
@@ -59,32 +45,55 @@ pub async fn locate(
     namespace: &str,
     source: &DockerfileSource,
     budget: Budget,
-) -> Result<Folder, Failure> {
+) -> Result<LocatedFolder, Failure> {
     if let Some(git) = &source.git {
-        let (upstream, resolved) = upstreams::repository(context, namespace, REPOSITORY, git, budget).await?;
-        return Ok(Folder::Git {
-            upstream,
-            resolved,
-            path: git.path.clone(),
-        });
+        let place = InputPlace::in_git(context, namespace, REPOSITORY, git, budget).await?;
+        return Ok(Located::At(place));
     }
-    if let Some(map) = &source.config_map {
-        let data = context.references.config_map(namespace, &map.name).await?;
-        if !data.contains_key(source.file()) {
-            return Err(Failure::retried(
+    let Some(map) = &source.config_map else {
+        return Ok(Located::Given(files_of_spec(source)));
+    };
+    let data = context.references.config_map(namespace, &map.name).await?;
+    files_of_config_map(source, &data)
+        .map(Located::Given)
+        .ok_or_else(|| {
+            Failure::retried(
                 Step::Build,
                 reason::INVALID_REFERENCE,
                 format!("ConfigMap {namespace}/{} has no key {}", map.name, source.file()),
-            ));
+            )
+        })
+}
+
+/// Opens a folder that was found.
+pub async fn open(
+    context: &Arc<Context>,
+    located: LocatedFolder,
+    deadline: Instant,
+) -> Result<FolderContents, Failure> {
+    match located {
+        Located::Given(files) => Ok(files.into()),
+        Located::At(InputPlace::Git {
+            upstream,
+            resolved,
+            path,
+        }) => {
+            blocking(context, REPOSITORY, deadline, move |mirrors| {
+                let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
+                Ok(FolderContents {
+                    contents: Contents {
+                        tree: Some(snapshot.folder(&path)?),
+                        files: Vec::new(),
+                    },
+                    objects: Arc::new(TimedStore::new(snapshot, deadline)),
+                })
+            })
+            .await
         }
-        let files = data.iter().map(|(name, content)| File {
-            name: name.clone(),
-            content: content.clone(),
-        });
-        return Ok(Folder::Given(files.collect()));
+        Located::At(InputPlace::Artifact { .. }) => Err(Failure::stalled(
+            Step::Build,
+            reason::INVALID_SPEC,
+            "build.dockerfile cannot be in a Flux source",
+        )),
     }
-    Ok(Folder::Given(vec![File {
-        name: source.file().to_owned(),
-        content: source.inline.clone().unwrap_or_default().into_bytes(),
-    }]))
 }

@@ -1,4 +1,5 @@
-//! What an image is built from besides the component: patched libraries, and constraints without their pins.
+//! What an image is built from besides the component: patched libraries, and constraints without
+//! their pins.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,8 +7,8 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use super::folder::Folder;
-use super::{folder, registries};
+use super::folder::{self, LocatedFolder};
+use super::registries;
 use crate::api::constraint_override::OverrideStatus;
 use crate::api::patch_set::Level;
 use crate::api::reason::{self, condition};
@@ -16,22 +17,10 @@ use crate::constraints::digest;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::context::{Budget, Context};
 use crate::controller::state::api_server::Guarded;
-use crate::plan::libraries::{self, LibrariesError};
 use crate::plan::lifecycle::Observed;
 use crate::plan::{Failure, Step, conditions};
-
-/// A patched library.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Library {
-    /// The `PatchSet`.
-    pub name: String,
-    /// The component, which is the name of its context.
-    pub component: String,
-    /// Its source image by digest.
-    pub source: String,
-    /// The Python distribution that it is the source of, where it says so.
-    pub distribution: Option<String>,
-}
+use crate::recipe::Library;
+use crate::recipe::libraries::{self, LibrariesError};
 
 /// What an image is built from besides the component.
 #[derive(Clone, Debug)]
@@ -40,9 +29,9 @@ pub struct Ingredients {
     /// The merged constraints, where there are any.
     pub constraints: Option<Vec<u8>>,
     /// What the overrides did that are merged into them.
-    pub overrides: Vec<OverrideStatus>,
+    pub overrides: MergedOverrides,
     /// The folder with the Dockerfile, where there is one.
-    pub dockerfile: Option<Folder>,
+    pub dockerfile: Option<LocatedFolder>,
     /// The images of further named contexts, by their digests.
     pub bases: BTreeMap<String, String>,
 }
@@ -60,32 +49,32 @@ impl Ingredients {
             .flat_map(|(name, image)| [name.clone(), image.clone()]);
         libraries
             .chain(self.constraints.iter().map(|text| digest(text)))
-            .chain(self.dockerfile.iter().map(Folder::identity))
+            .chain(self.dockerfile.iter().map(folder::identity))
             .chain(bases)
             .collect()
     }
 }
 
+/// What overrides did, as the status of their object tells it.
+#[derive(Clone, Debug, Default)]
+pub struct MergedOverrides {
+    /// The `ConstraintOverride`.
+    pub name: String,
+    pub results: Vec<OverrideStatus>,
+    /// How many more there are, for which the status has no room.
+    pub omitted: u32,
+}
+
 /// Why an image cannot be built yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lack {
+pub enum NotBuildable {
     /// Something is there, and its newest generation is still being looked at.
     Pending(String),
     /// Something is missing or not good.
     Failed(Failure),
 }
 
-impl Lack {
-    /// A sentence.
-    pub fn message(&self) -> &str {
-        match self {
-            Self::Pending(message) => message,
-            Self::Failed(failure) => &failure.message,
-        }
-    }
-}
-
-impl From<Failure> for Lack {
+impl From<Failure> for NotBuildable {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
@@ -96,14 +85,18 @@ impl From<Failure> for Lack {
 /// # Errors
 ///
 /// Where one is not there, or not ready: its change is taken up at once.
-pub async fn find(patch_set: &PatchSet, context: &Arc<Context>, budget: Budget) -> Result<Ingredients, Lack> {
+pub async fn find(
+    patch_set: &PatchSet,
+    context: &Arc<Context>,
+    budget: Budget,
+) -> Result<Ingredients, NotBuildable> {
     let namespace = patch_set.namespace().unwrap_or_default();
     let mut libraries = Vec::new();
-    for name in names(patch_set, &namespace, context)? {
+    for name in library_names(patch_set, &namespace, context)? {
         libraries.push(library(&namespace, &name, context)?);
     }
     let (constraints, overrides) = match &patch_set.spec.constraints {
-        None => (None, Vec::new()),
+        None => (None, MergedOverrides::default()),
         Some(reference) => {
             let (text, overrides) = constraints(&namespace, &reference.name, context).await?;
             (Some(text), overrides)
@@ -130,19 +123,19 @@ pub async fn find(patch_set: &PatchSet, context: &Arc<Context>, budget: Budget) 
 }
 
 /// The libraries that a spec names, and those that they name.
-fn names(patch_set: &PatchSet, namespace: &str, context: &Context) -> Result<Vec<String>, Failure> {
+fn library_names(patch_set: &PatchSet, namespace: &str, context: &Context) -> Result<Vec<String>, Failure> {
     let root = patch_set.name_any();
     let named = |patch_set: &PatchSet| {
         let libraries = patch_set.spec.libraries.iter();
         libraries.map(|reference| reference.name.clone()).collect()
     };
     // The watch may show the resource itself as it was before.
-    let needs = |name: &str| match get(&context.patch_sets, namespace, name) {
+    let needs = |name: &str| match get_object(&context.patch_sets, namespace, name) {
         _ if name == root => named(patch_set),
         Ok(library) => named(&library),
         Err(_) => Vec::new(),
     };
-    libraries::all(&root, &needs).map_err(|error| {
+    libraries::all_libraries(&root, &needs).map_err(|error| {
         let reason = match error {
             LibrariesError::Cycle(_) => reason::DEPENDENCY_CYCLE,
             LibrariesError::TooMany => reason::INVALID_SPEC,
@@ -151,8 +144,8 @@ fn names(patch_set: &PatchSet, namespace: &str, context: &Context) -> Result<Vec
     })
 }
 
-fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, Lack> {
-    let object = get(&context.patch_sets, namespace, name)?;
+fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, NotBuildable> {
+    let object = get_object(&context.patch_sets, namespace, name)?;
     let not_ready = |why: &str| not_ready::<PatchSet>(namespace, name, why);
     if object.spec.level != Level::Library {
         return Err(Failure::stalled(
@@ -166,7 +159,7 @@ fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, La
         return Err(not_ready("it has no build.source to be taken from").into());
     }
     let status = object.status.clone().unwrap_or_default();
-    is_current(&object, &status, condition::READY)?;
+    check_condition(&object, &status, condition::READY)?;
     let component = object.spec.component.0.clone();
     let mut build = status.build.unwrap_or_default();
     let source = build.contexts.remove(&component);
@@ -183,26 +176,33 @@ async fn constraints(
     namespace: &str,
     name: &str,
     context: &Context,
-) -> Result<(Vec<u8>, Vec<OverrideStatus>), Lack> {
-    let object = get(&context.constraint_overrides, namespace, name)?;
+) -> Result<(Vec<u8>, MergedOverrides), NotBuildable> {
+    let object = get_object(&context.constraint_overrides, namespace, name)?;
     let not_ready = |why: &str| not_ready::<ConstraintOverride>(namespace, name, why);
     let status = object.status.clone().unwrap_or_default();
-    is_current(&object, &status, condition::CONSTRAINTS_MERGED)?;
+    check_condition(&object, &status, condition::CONSTRAINTS_MERGED)?;
     let file = status
         .config_map
         .ok_or_else(|| not_ready("its file is not written yet"))?;
     let data = context.references.config_map(namespace, &file.name).await?;
     match data.get(&file.key) {
-        Some(text) if digest(text) == file.digest => Ok((text.clone(), status.results)),
+        Some(text) if digest(text) == file.digest => Ok((
+            text.clone(),
+            MergedOverrides {
+                name: name.to_owned(),
+                results: status.results,
+                omitted: status.omitted_results.unwrap_or_default(),
+            },
+        )),
         // Its watch and ours show the same change at different moments.
-        _ => Err(Lack::Pending(format!(
+        _ => Err(NotBuildable::Pending(format!(
             "ConstraintOverride {namespace}/{name}: its file is being written"
         ))),
     }
 }
 
 /// An object as the watch last showed it.
-fn get<K: Reconciled>(store: &Store<Guarded<K>>, namespace: &str, name: &str) -> Result<K, Failure> {
+fn get_object<K: Reconciled>(store: &Store<Guarded<K>>, namespace: &str, name: &str) -> Result<K, Failure> {
     let found = store.get(&ObjectRef::new(name).within(namespace));
     found
         .and_then(|object| object.0.as_ref().ok().cloned())
@@ -227,7 +227,11 @@ fn not_ready<K: Reconciled>(namespace: &str, name: &str, why: &str) -> Failure {
 }
 
 /// Whether a condition holds for the spec as it is now.
-fn is_current<K: Reconciled>(object: &K, status: &impl Observed, type_: &str) -> Result<(), Lack> {
+fn check_condition<K: Reconciled>(
+    object: &K,
+    status: &impl Observed,
+    type_: &str,
+) -> Result<(), NotBuildable> {
     let meta = object.meta();
     let (namespace, name) = (
         meta.namespace.as_deref().unwrap_or_default(),
@@ -237,13 +241,13 @@ fn is_current<K: Reconciled>(object: &K, status: &impl Observed, type_: &str) ->
         Some(found) if found.observed_generation == meta.generation => match found.status.as_str() {
             "True" => Ok(()),
             "False" => Err(not_ready::<K>(namespace, name, &found.message).into()),
-            _ => Err(Lack::Pending(format!(
+            _ => Err(NotBuildable::Pending(format!(
                 "{} {namespace}/{name}: {}",
                 K::KIND,
                 found.message
             ))),
         },
-        _ => Err(Lack::Pending(format!(
+        _ => Err(NotBuildable::Pending(format!(
             "{} {namespace}/{name} is being looked at",
             K::KIND
         ))),

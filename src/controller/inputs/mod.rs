@@ -1,11 +1,12 @@
 //! Where what a spec names is, and what identifies it before it is read.
 
+pub mod before_image;
 pub mod folder;
-pub mod found;
 mod github_apps;
 pub mod image_references;
 pub mod ingredients;
 pub mod patches;
+pub mod place;
 pub mod registries;
 mod registry_logins;
 pub mod secrets;

@@ -1,12 +1,12 @@
-//! Where an object's patches are, and what identifies them before they are read.
+//! An object's patches: where they are, and what is in them.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use kube::api::DynamicObject;
 
-use super::upstreams::{self, blocking};
-use crate::api::common::GitPath;
+use super::place::{GivenContents, InputPlace};
+use super::upstreams::blocking;
 use crate::api::patch_set::Patches;
 use crate::api::reason;
 use crate::api::reference::SourceReference;
@@ -15,79 +15,32 @@ use crate::patch::PatchInput;
 use crate::plan::inputs::Inputs;
 use crate::plan::patches::{ENDING, of_config_map, of_spec};
 use crate::plan::{Failure, Step};
-use crate::source::{self, Artifact, ArtifactLimits, FileLimits, Resolved, SourceFile, Upstream};
+use crate::recipe::Located;
+use crate::source::{self, Artifact, ArtifactLimits, FileLimits, SourceFile};
 
 /// What the repository of patches is called in messages.
 pub const REPOSITORY: &str = "the patches' repository";
 
-/// Patches that were found, and not necessarily read yet.
-#[derive(Clone, Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "there is one for each reconciliation under way"
-)]
-pub enum Located {
-    /// None are carried.
-    None,
-    /// In a folder of a repository.
-    Git {
-        /// The repository.
-        upstream: Upstream,
-        /// The commit.
-        resolved: Resolved,
-        /// The folder.
-        path: String,
-    },
-    /// In a folder of a Flux source's artifact.
-    Artifact {
-        /// The artifact, and the folder in it.
-        artifact: Artifact,
-        /// Its revision, as Flux names it.
-        revision: String,
-    },
-    /// At hand.
-    Given(Vec<PatchInput>),
-}
+/// Patches that were found; `None` if the spec names none.
+pub type LocatedPatches = Option<Located<InputPlace, Vec<PatchInput>>>;
 
-impl Located {
-    /// The revision of the patches: what their origin calls it, or a digest of their contents.
-    pub fn revision(&self) -> Option<String> {
-        match self {
-            Self::None => None,
-            Self::Git { resolved, .. } => Some(resolved.revision().to_string()),
-            Self::Artifact { revision, .. } => Some(revision.clone()),
-            Self::Given(patches) => Some(contents_digest(patches)),
-        }
-    }
-
-    /// What identifies the patches' contents, for the digest over all inputs.
-    pub fn identity(&self) -> Vec<String> {
-        match self {
-            Self::None => vec!["none".to_owned()],
-            Self::Git { resolved, path, .. } => {
-                let git = ["git".to_owned(), resolved.commit().to_string(), path.clone()];
-                git.into_iter().chain(resolved.verification()).collect()
-            }
-            Self::Artifact { artifact, .. } => {
-                vec![
-                    "artifact".to_owned(),
-                    artifact.digest.clone(),
-                    artifact.path.clone(),
-                ]
-            }
-            Self::Given(patches) => vec!["given".to_owned(), contents_digest(patches)],
-        }
+impl GivenContents for Vec<PatchInput> {
+    fn digest(&self) -> String {
+        self.iter()
+            .fold(Inputs::new("patches"), |inputs, patch| {
+                inputs.with(patch.name.as_bytes()).with(&patch.bytes)
+            })
+            .digest()
+            .to_string()
     }
 }
 
-fn contents_digest(patches: &[PatchInput]) -> String {
-    patches
-        .iter()
-        .fold(Inputs::new("patches"), |inputs, patch| {
-            inputs.with(patch.name.as_bytes()).with(&patch.bytes)
-        })
-        .digest()
-        .to_string()
+/// What identifies the patches' contents, for the digest over all inputs.
+pub fn identity(located: &LocatedPatches) -> Vec<String> {
+    match located {
+        None => vec!["none".to_owned()],
+        Some(located) => located.identity(),
+    }
 }
 
 /// Finds the patches that a spec asks for.
@@ -96,38 +49,22 @@ pub async fn locate(
     namespace: &str,
     patches: Option<&Patches>,
     budget: Budget,
-) -> Result<Located, Failure> {
+) -> Result<LocatedPatches, Failure> {
     let Some(patches) = patches else {
-        return Ok(Located::None);
+        return Ok(None);
     };
     if let Some(git) = &patches.git {
-        return in_git(context, namespace, git, budget).await;
+        let place = InputPlace::in_git(context, namespace, REPOSITORY, git, budget).await?;
+        return Ok(Some(Located::At(place)));
     }
     if let Some(reference) = &patches.source_ref {
-        return in_artifact(context, namespace, reference, patches.path.as_deref());
+        let place = in_artifact(context, namespace, reference, patches.path.as_deref())?;
+        return Ok(Some(Located::At(place)));
     }
-    if let Some(config_map) = &patches.config_map {
-        return Ok(Located::Given(of_config_map(
-            &*context.references.config_map(namespace, &config_map.name).await?,
-        )));
-    }
-    Ok(Located::Given(of_spec(
-        patches.inline.as_deref().unwrap_or_default(),
-    )))
-}
-
-async fn in_git(
-    context: &Arc<Context>,
-    namespace: &str,
-    git: &GitPath,
-    budget: Budget,
-) -> Result<Located, Failure> {
-    let (upstream, resolved) = upstreams::repository(context, namespace, REPOSITORY, git, budget).await?;
-    Ok(Located::Git {
-        upstream,
-        resolved,
-        path: git.path.clone(),
-    })
+    Ok(Some(Located::Given(match &patches.config_map {
+        Some(map) => of_config_map(&*context.references.config_map(namespace, &map.name).await?),
+        None => of_spec(patches.inline.as_deref().unwrap_or_default()),
+    })))
 }
 
 fn in_artifact(
@@ -135,7 +72,7 @@ fn in_artifact(
     namespace: &str,
     reference: &SourceReference,
     path: Option<&str>,
-) -> Result<Located, Failure> {
+) -> Result<InputPlace, Failure> {
     let of = reference.namespace.as_deref().unwrap_or(namespace);
     if of != namespace && context.options.no_cross_namespace_refs {
         return Err(Failure::stalled(
@@ -159,7 +96,7 @@ fn in_artifact(
     })?;
     let url = url.parse().map_err(|error| failures::of_source(&name, &error))?;
     let path = path.unwrap_or_default().to_owned();
-    Ok(Located::Artifact {
+    Ok(InputPlace::Artifact {
         artifact: Artifact {
             url,
             digest,
@@ -177,18 +114,21 @@ fn artifact_of(source: &DynamicObject) -> Option<[String; 3]> {
     Some([field("url")?, field("digest")?, field("revision")?])
 }
 
-/// Reads the patches, in alphabetical order of their names. A folder that is not there means that none are
-/// carried.
+/// Reads the patches, in alphabetical order of their names. A folder that is not there means that
+/// none are carried.
 pub async fn read(
     context: &Arc<Context>,
-    located: Located,
+    located: LocatedPatches,
     deadline: Instant,
 ) -> Result<Vec<PatchInput>, Failure> {
     let limits = FileLimits::default();
-    let files = match located {
-        Located::None => return Ok(Vec::new()),
-        Located::Given(patches) => return Ok(patches),
-        Located::Git {
+    let place = match located {
+        None => return Ok(Vec::new()),
+        Some(Located::Given(patches)) => return Ok(patches),
+        Some(Located::At(place)) => place,
+    };
+    let files = match place {
+        InputPlace::Git {
             upstream,
             resolved,
             path,
@@ -202,7 +142,7 @@ pub async fn read(
             })
             .await?
         }
-        Located::Artifact { artifact, .. } => {
+        InputPlace::Artifact { artifact, .. } => {
             blocking(context, "the patches' artifact", deadline, move |mirrors| {
                 none_where_absent(mirrors.fetch_artifact(&artifact, &ArtifactLimits::default(), deadline))
             })
@@ -226,48 +166,23 @@ fn none_where_absent(
     }
 }
 
-/// Reads one file from where the patches are.
+/// Reads one file from where the patches are. `field` of the spec asks for it.
 pub async fn read_beside(
     context: &Arc<Context>,
-    located: &Located,
+    located: &LocatedPatches,
+    field: &str,
     path: &str,
     deadline: Instant,
 ) -> Result<Vec<u8>, Failure> {
-    let (what, path) = (format!("reading {path} beside the patches"), path.to_owned());
-    match located.clone() {
-        Located::Git {
-            upstream, resolved, ..
-        } => {
-            blocking(context, &what, deadline, move |mirrors| {
-                mirrors
-                    .snapshot(&upstream, &resolved, deadline)?
-                    .read_file(&path, &FileLimits::default())
-            })
-            .await
+    match located {
+        Some(Located::At(place)) => {
+            let what = format!("reading {path} beside the patches");
+            place.read_beside(context, &what, path, deadline).await
         }
-        Located::Artifact { artifact, .. } => {
-            let name = path.clone();
-            let files = blocking(context, &what, deadline, move |mirrors| {
-                let file = Artifact {
-                    path,
-                    suffix: String::new(),
-                    ..artifact
-                };
-                mirrors.fetch_artifact(&file, &ArtifactLimits::default(), deadline)
-            })
-            .await?;
-            files.into_iter().next().map(|file| file.content).ok_or_else(|| {
-                Failure::retried(
-                    Step::Source,
-                    reason::PATH_NOT_FOUND,
-                    format!("the artifact has no {name}"),
-                )
-            })
-        }
-        Located::None | Located::Given(_) => Err(Failure::stalled(
+        None | Some(Located::Given(_)) => Err(Failure::stalled(
             Step::Source,
             reason::INVALID_SPEC,
-            "upstream.refFrom needs patches.git or patches.sourceRef",
+            format!("{field} needs patches.git or patches.sourceRef"),
         )),
     }
 }

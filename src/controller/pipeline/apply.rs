@@ -9,7 +9,7 @@ use crate::api::status::{CandidateStatus, PatchStatus};
 use crate::api::{PatchSet, reason};
 use crate::controller::context::failures;
 use crate::controller::context::turn::Turn;
-use crate::controller::inputs::found::Found;
+use crate::controller::inputs::before_image::BeforeImage;
 use crate::controller::inputs::patches;
 use crate::controller::inputs::upstreams::blocking;
 use crate::patch::{self, Options, PatchInput, Sequence, Series};
@@ -19,22 +19,23 @@ use crate::source::Resolved;
 
 /// The series of a reconciliation, and what became of it.
 ///
-/// Its patches are read once, and applied to the upstream once, however many steps need them, and not at all where none does.
+/// Its patches are read once, and applied to the upstream once, however many steps need them, and
+/// not at all where none does.
 pub struct AppliedSeries {
     pub inputs: ResolvedInputs,
-    pub found: Found,
+    pub before_image: BeforeImage,
     read: OnceCell<Arc<Vec<PatchInput>>>,
     onto_upstream: OnceCell<Arc<Mutex<Series>>>,
 }
 
 /// What patches are applied to.
 #[derive(Clone, Copy)]
-enum Onto {
+enum AppliedTo {
     Upstream,
     Candidate,
 }
 
-impl Onto {
+impl AppliedTo {
     fn name(self) -> &'static str {
         match self {
             Self::Upstream => "the upstream",
@@ -43,31 +44,34 @@ impl Onto {
     }
 }
 
-/// Tells of each patch whether it applies, where the status does not tell that already.
+/// Tells of each patch whether it applies, and to which candidates, where the status does not tell
+/// that already.
 pub async fn apply(
     turn: &Turn<'_, PatchSet>,
     inputs: ResolvedInputs,
     sources: &Sources,
-    results: Results,
+    results: ResultsInStatus,
 ) -> Result<AppliedSeries, Failure> {
     let mut series = AppliedSeries {
         inputs,
-        found: Found {
+        before_image: BeforeImage {
             sources: sources.clone(),
             checked: None,
+            candidates: None,
         },
         read: OnceCell::new(),
         onto_upstream: OnceCell::new(),
     };
-    if results == Results::Missing {
-        series.found.checked = Some(series.check(turn).await?);
+    if results == ResultsInStatus::Missing {
+        series.before_image.checked = Some(series.check(turn).await?);
     }
+    series.before_image.candidates = series.try_candidates(turn, results).await;
     Ok(series)
 }
 
 /// Whether the status has the results of these inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Results {
+pub enum ResultsInStatus {
     Current,
     Missing,
 }
@@ -85,7 +89,9 @@ impl AppliedSeries {
     /// The upstream's tree with the patches, for one reader at a time.
     pub async fn onto_upstream(&self, turn: &Turn<'_, PatchSet>) -> Result<Arc<Mutex<Series>>, Failure> {
         let applied = self.onto_upstream.get_or_try_init(|| async {
-            let applied = self.apply(turn, Onto::Upstream, &self.inputs.resolved).await?;
+            let applied = self
+                .apply(turn, AppliedTo::Upstream, &self.inputs.resolved)
+                .await?;
             Ok(Arc::new(Mutex::new(applied)))
         });
         applied.await.map(Arc::clone)
@@ -93,7 +99,7 @@ impl AppliedSeries {
 
     /// What became of each patch, by this reconciliation or by the status.
     pub fn states<'a>(&'a self, known: &'a [PatchStatus]) -> &'a [PatchStatus] {
-        self.found
+        self.before_image
             .checked
             .as_ref()
             .map_or(known, |checked| &checked.patches)
@@ -109,23 +115,45 @@ impl AppliedSeries {
 
     async fn check(&self, turn: &Turn<'_, PatchSet>) -> Result<Checked, Failure> {
         let series = self.onto_upstream(turn).await?;
-        let mut candidates = Vec::new();
-        for candidate in &self.inputs.candidates {
-            candidates.push(self.try_candidate(turn, candidate).await);
-        }
         let series = series.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Checked {
             patches: report::patches(series.patches()),
             tree: series.tree().to_string(),
-            candidates,
         })
+    }
+
+    /// What became of the candidates; `None` if the status tells it. Those that did not move are
+    /// not tried again.
+    async fn try_candidates(
+        &self,
+        turn: &Turn<'_, PatchSet>,
+        results: ResultsInStatus,
+    ) -> Option<Vec<CandidateStatus>> {
+        let status = turn.status();
+        if results == ResultsInStatus::Current && self.inputs.candidates_are_told_by(&status) {
+            return None;
+        }
+        let known = |candidate: &CandidateRef| {
+            let mut known = status.candidates.iter();
+            known
+                .find(|known| results == ResultsInStatus::Current && candidate.is_told_by(known))
+                .cloned()
+        };
+        let mut candidates = Vec::new();
+        for candidate in &self.inputs.candidates {
+            candidates.push(match known(candidate) {
+                Some(known) => known,
+                None => self.try_candidate(turn, candidate).await,
+            });
+        }
+        Some(candidates)
     }
 
     async fn try_candidate(&self, turn: &Turn<'_, PatchSet>, candidate: &CandidateRef) -> CandidateStatus {
         let (name, resolved) = (candidate.name.clone(), candidate.resolved.as_ref());
         let revision = resolved.ok().map(|resolved| resolved.revision().to_string());
         let applied = match resolved {
-            Ok(resolved) => self.apply(turn, Onto::Candidate, resolved).await,
+            Ok(resolved) => self.apply(turn, AppliedTo::Candidate, resolved).await,
             Err(failure) => Err(failure.clone()),
         };
         match applied {
@@ -144,7 +172,7 @@ impl AppliedSeries {
     async fn apply(
         &self,
         turn: &Turn<'_, PatchSet>,
-        onto: Onto,
+        onto: AppliedTo,
         resolved: &Resolved,
     ) -> Result<Series, Failure> {
         let patches = self.patches(turn).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::apply::AppliedSeries;
-use super::publish::Plan;
+use super::publish::PublishedBuild;
 use crate::api::PatchSet;
 use crate::api::build::{BuildStatus, Engine, ImageStatus};
 use crate::api::reason::{self, condition};
@@ -29,12 +29,12 @@ const LOOK_FIRST: Duration = Duration::from_secs(15);
 pub async fn build(
     turn: &Turn<'_, PatchSet>,
     series: &AppliedSeries,
-    plan: Plan,
+    plan: PublishedBuild,
 ) -> Result<Built, Interrupted> {
     let Some(build) = &turn.object.spec.build else {
         return Ok(Built::Nothing);
     };
-    let Plan {
+    let PublishedBuild {
         planned,
         registry,
         ingredients,
@@ -53,10 +53,10 @@ pub async fn build(
         turn,
         build,
         registry: &registry,
-        found: &series.found,
+        before_image: &series.before_image,
         status: status.clone(),
         target: &target,
-        revision: &series.found.sources.upstream.revision,
+        revision: &series.before_image.sources.upstream.revision,
     };
     let is_there =
         image_is_current(&status, &planned) && superseded_build(&status, &planned).is_none() && !is_asked;
@@ -82,7 +82,7 @@ pub async fn build(
             states: series.states(&status.patches),
             ingredients: &ingredients,
         };
-        *image = sbom::attached(&task, inputs, &planned, *image).await;
+        *image = sbom::attach_document(&task, inputs, &planned, *image).await;
     }
     Ok(Built::Image(planned, image))
 }

@@ -16,7 +16,7 @@ use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::{Reconciled, Schedule, identity};
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, failures};
-use crate::controller::inputs::texts::Located;
+use crate::controller::inputs::texts::{LocatedText, TextOrigin};
 use crate::controller::inputs::{texts, upstreams};
 use crate::controller::state::slots;
 use crate::ops::objects::{Shown, States};
@@ -26,9 +26,10 @@ use crate::plan::constraint_override::{
 use crate::plan::inputs::Inputs;
 use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, is_verified};
 use crate::plan::{Failure, Outcome, Step, room};
+use crate::recipe::Located;
 
 /// Names the computation that results follow from; changed where the same inputs give another result.
-const COMPUTATION: &str = "constraints/1";
+const COMPUTATION: &str = "constraints/2";
 
 /// What the two files are called in messages.
 const BASE: &str = "the upper constraints";
@@ -36,9 +37,9 @@ const OVERRIDES: &str = "the overrides";
 
 /// Where a resource's two files are.
 struct ResolvedFiles {
-    base: Located,
+    base: LocatedText,
     /// The structured entries are in the spec itself.
-    overrides: Located,
+    overrides: LocatedText,
 }
 
 impl Reconciled for ConstraintOverride {
@@ -146,7 +147,7 @@ async fn resolve(turn: &Turn<'_, ConstraintOverride>) -> Result<ResolvedFiles, F
         config_map,
         inline,
     } = &object.spec.upper_constraints;
-    let origin = texts::Origin {
+    let origin = TextOrigin {
         git: git.as_ref(),
         config_map: config_map.as_ref(),
         inline: inline.as_deref(),
@@ -169,7 +170,7 @@ async fn resolve(turn: &Turn<'_, ConstraintOverride>) -> Result<ResolvedFiles, F
         })?;
         Located::Given(json)
     } else {
-        let origin = texts::Origin {
+        let origin = TextOrigin {
             git: git.as_ref(),
             config_map: config_map.as_ref(),
             inline: inline.as_deref(),
@@ -186,7 +187,7 @@ fn sources(object: &ConstraintOverride, inputs: &ResolvedFiles) -> ConstraintSou
     }
     for part in [&inputs.base, &inputs.overrides]
         .into_iter()
-        .flat_map(Located::identity)
+        .flat_map(LocatedText::identity)
     {
         digest = digest.with(part.as_bytes());
     }
@@ -225,8 +226,11 @@ impl ConstraintOverride {
 impl ResolvedFiles {
     /// Checks the signatures that the spec asks for; returns who signed what, in words. `None` where none is asked for.
     async fn signatures(&self, context: &Arc<Context>, budget: Budget) -> Result<Option<String>, Failure> {
-        let base = texts::signatures(context, BASE, &self.base, budget.deadline).await?;
-        let overrides = texts::signatures(context, OVERRIDES, &self.overrides, budget.deadline).await?;
+        let base = self.base.signatures(context, BASE, budget.deadline).await?;
+        let overrides = self
+            .overrides
+            .signatures(context, OVERRIDES, budget.deadline)
+            .await?;
         Ok(upstreams::joined([base, overrides]))
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::apply::{self, Results};
+use super::apply::{self, ResultsInStatus};
 use super::{Pipeline, build, deliver, publish, resolve};
 use crate::api::PatchSet;
 use crate::api::reason::{self, condition};
@@ -155,12 +155,13 @@ impl Pipeline for PatchSet {
             Ok(inputs) => inputs,
             Err(failure) => return Ok(Outcome::Failed(failure, None)),
         };
-        let mut sources = inputs.sources();
+        let mut sources = inputs.sources(&turn.object.spec);
         let results = turn.object.results(&turn.status(), &sources);
-        if results == Results::Current && nothing_is_left(turn).await {
+        let is_told = results == ResultsInStatus::Current && inputs.candidates_are_told_by(&turn.status());
+        if is_told && nothing_is_left(turn).await {
             return Ok(Outcome::Unchanged(sources));
         }
-        if results == Results::Missing {
+        if results == ResultsInStatus::Missing {
             // Nothing is read before, and what was good before stays where this is not.
             match inputs.signatures(turn.context, turn.budget.deadline).await {
                 Ok(signatures) => sources.signatures = signatures,
@@ -200,12 +201,12 @@ impl PatchSet {
     }
 
     /// Whether the status has the results of these sources.
-    fn results(&self, status: &PatchSetStatus, sources: &Sources) -> Results {
+    fn results(&self, status: &PatchSetStatus, sources: &Sources) -> ResultsInStatus {
         if results_are_current(status, &sources.inputs_digest) && is_verified(status, self.signature_policy())
         {
-            Results::Current
+            ResultsInStatus::Current
         } else {
-            Results::Missing
+            ResultsInStatus::Missing
         }
     }
 

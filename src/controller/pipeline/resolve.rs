@@ -5,29 +5,30 @@ use std::time::Instant;
 
 use kube::ResourceExt;
 
-use crate::api::PatchSet;
-use crate::api::build::Build;
 use crate::api::common::GitRef;
-use crate::api::patch_set::{Patches, RefFrom};
+use crate::api::patch_set::{MergedPatches, Patches, RefFrom};
 use crate::api::reason;
 use crate::api::source_refs::SourceRefs;
-use crate::api::status::UpstreamStatus;
+use crate::api::status::{CandidateStatus, PatchSetStatus, UpstreamStatus};
+use crate::api::{InputsDigest, PatchSet, PatchSetSpec};
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, JUST_NOW};
-use crate::controller::inputs::folder::Folder;
-use crate::controller::inputs::ingredients::{Ingredients, Lack};
-use crate::controller::inputs::patches::Located;
+use crate::controller::inputs::ingredients::{Ingredients, NotBuildable};
+use crate::controller::inputs::patches::LocatedPatches;
 use crate::controller::inputs::upstreams::{Secrets, git_ref};
 use crate::controller::inputs::{folder, ingredients, patches, upstreams};
 use crate::forge::GitPurpose;
-use crate::plan::build::requested;
 use crate::plan::inputs::Inputs;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
+use crate::recipe::{Located, requested};
 use crate::source::{Freshness, RefSpec, Resolved, Upstream};
 
 /// Names the computation that results follow from; changed where the same inputs give another result.
 const COMPUTATION: &str = "patchset/1";
+
+/// Stands in the digest for what a build is made from, where it cannot be built.
+const NOT_BUILDABLE: &str = "not buildable";
 
 /// One of the refs that the patches are checked against besides the one that is built.
 #[derive(Clone, Debug)]
@@ -38,67 +39,79 @@ pub struct CandidateRef {
     pub resolved: Result<Resolved, Failure>,
 }
 
+impl CandidateRef {
+    /// Whether this is what a status tells of it. One that could not be tried is tried again.
+    pub fn is_told_by(&self, known: &CandidateStatus) -> bool {
+        known.ref_ == self.name
+            && match &self.resolved {
+                Ok(resolved) => {
+                    known.applied.is_some() && known.revision == Some(resolved.revision().to_string())
+                }
+                Err(failure) => known.revision.is_none() && known.message.as_ref() == Some(&failure.message),
+            }
+    }
+}
+
 /// All that was gathered.
 #[derive(Clone, Debug)]
 pub struct ResolvedInputs {
     pub upstream: Upstream,
     pub resolved: Resolved,
-    pub located: Located,
+    pub located: LocatedPatches,
     pub candidates: Vec<CandidateRef>,
     /// `patches.strip`.
     pub strip: Option<u8>,
     /// `patches.directory`.
     pub directory: Option<String>,
-    merged: crate::api::patch_set::MergedPatches,
-    build: Option<Build>,
     /// The annotation `reconcile.fluxcd.io/forceAt`, or what it was when it was last there.
     pub requested: Option<String>,
     /// What the image is built from besides the component.
-    pub ingredients: Result<Ingredients, Lack>,
+    pub ingredients: Result<Ingredients, NotBuildable>,
 }
 
 impl ResolvedInputs {
     /// The sources as the plan wants them.
-    pub fn sources(&self) -> Sources {
+    ///
+    /// The candidates are no part of the digest: what becomes of them says nothing of the series that is built.
+    pub fn sources(&self, spec: &PatchSetSpec) -> Sources {
+        let commit = self.resolved.commit().to_string();
         let mut inputs = Inputs::new(COMPUTATION)
-            .with(self.resolved.commit().to_string().as_bytes())
-            .with(format!("{:?}", self.strip).as_bytes())
+            .with(commit.as_bytes())
+            .with(strip_identity(self.strip).as_bytes())
             .with(self.directory.as_deref().unwrap_or_default().as_bytes())
-            .with(format!("{:?}", self.merged).as_bytes());
-        for part in self.located.identity() {
+            .with(merged_identity(spec.merged_patches).as_bytes());
+        for part in patches::identity(&self.located) {
             inputs = inputs.with(part.as_bytes());
-        }
-        for candidate in &self.candidates {
-            let resolved = match &candidate.resolved {
-                Ok(resolved) => resolved.commit().to_string(),
-                Err(failure) => failure.message.clone(),
-            };
-            inputs = inputs.with(candidate.name.as_bytes()).with(resolved.as_bytes());
         }
         if let Some(verification) = self.resolved.verification() {
             inputs = inputs.with(verification.as_bytes());
         }
-        if let Some(build) = &self.build {
+        if let Some(build) = &spec.build {
             inputs = inputs
-                .with(format!("{build:?}").as_bytes())
+                .with_json(build)
                 .with(self.requested.as_deref().unwrap_or_default().as_bytes());
-            let identity = match &self.ingredients {
-                Ok(ingredients) => ingredients.identity(),
-                Err(lack) => vec![lack.message().to_owned()],
-            };
-            for part in identity {
+            // Why there are none may be told in other words each time.
+            let identity = self.ingredients.as_ref().map(Ingredients::identity);
+            for part in identity.unwrap_or_else(|_| vec![NOT_BUILDABLE.to_owned()]) {
                 inputs = inputs.with(part.as_bytes());
             }
         }
         Sources {
             upstream: UpstreamStatus {
                 revision: self.resolved.revision().to_string(),
-                commit: self.resolved.commit().to_string(),
+                commit,
             },
-            patches_revision: self.located.revision(),
+            patches_revision: self.located.as_ref().map(Located::revision),
             inputs_digest: inputs.digest(),
             signatures: None,
         }
+    }
+
+    /// Whether a status tells of just these candidates, at the commits that they have.
+    pub fn candidates_are_told_by(&self, status: &PatchSetStatus) -> bool {
+        let known = &status.candidates;
+        let pairs = self.candidates.iter().zip(known);
+        self.candidates.len() == known.len() && pairs.into_iter().all(|(one, known)| one.is_told_by(known))
     }
 
     /// Checks all signatures that the spec asks for; returns who signed what, in words. `None` where none is asked for.
@@ -111,16 +124,12 @@ impl ResolvedInputs {
         let of_upstream =
             upstreams::signatures(context, "the upstream", upstream, resolved, deadline).await?;
         let of_patches = match &self.located {
-            Located::Git {
-                upstream, resolved, ..
-            } => upstreams::signatures(context, patches::REPOSITORY, upstream, resolved, deadline).await?,
-            Located::None | Located::Artifact { .. } | Located::Given(_) => None,
+            Some(located) => located.signatures(context, patches::REPOSITORY, deadline).await?,
+            None => None,
         };
         let of_dockerfile = match self.ingredients.as_ref().map(|found| &found.dockerfile) {
-            Ok(Some(Folder::Git {
-                upstream, resolved, ..
-            })) => upstreams::signatures(context, folder::REPOSITORY, upstream, resolved, deadline).await?,
-            Ok(Some(Folder::Given(_)) | None) | Err(_) => None,
+            Ok(Some(located)) => located.signatures(context, folder::REPOSITORY, deadline).await?,
+            Ok(None) | Err(_) => None,
         };
         Ok(upstreams::joined([of_upstream, of_patches, of_dockerfile]))
     }
@@ -131,8 +140,9 @@ impl ResolvedInputs {
 pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failure> {
     let resolved = resolve_within(turn, turn.budget).await?;
     let status = turn.status();
-    let known = status.inputs_digest.as_ref();
-    if known.is_none_or(|known| *known == resolved.sources().inputs_digest) {
+    let found = resolved.sources(&turn.object.spec).inputs_digest;
+    let is_told = |known: &InputsDigest| *known == found && resolved.candidates_are_told_by(&status);
+    if status.inputs_digest.as_ref().is_none_or(is_told) {
         return Ok(resolved);
     }
     let freshness = match turn.budget.freshness {
@@ -195,11 +205,25 @@ async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<Res
         candidates,
         strip,
         directory,
-        merged: spec.merged_patches,
-        build: spec.build.clone(),
         ingredients: ingredients::find(patch_set, context, budget).await,
-        requested: requested(patch_set.metadata.annotations.as_ref(), patch_set.status.as_ref()),
+        requested: requested(patch_set, patch_set.status.as_ref()),
     })
+}
+
+/// What the digests that statuses hold have of `patches.strip`.
+fn strip_identity(strip: Option<u8>) -> String {
+    match strip {
+        None => "None".to_owned(),
+        Some(strip) => format!("Some({strip})"),
+    }
+}
+
+/// What the digests that statuses hold have of `mergedPatches`.
+fn merged_identity(merged: MergedPatches) -> &'static str {
+    match merged {
+        MergedPatches::Fail => "Fail",
+        MergedPatches::Skip => "Skip",
+    }
 }
 
 fn candidate_name(git: &GitRef) -> String {
@@ -214,13 +238,13 @@ fn candidate_name(git: &GitRef) -> String {
 /// Reads a component's ref from a `source-refs.yaml`.
 async fn ref_from(
     context: &Arc<Context>,
-    located: &Located,
+    located: &LocatedPatches,
     from: &RefFrom,
     component: &str,
     deadline: Instant,
 ) -> Result<RefSpec, Failure> {
     let key = from.key.as_deref().unwrap_or(component);
-    let bytes = patches::read_beside(context, located, &from.path, deadline).await?;
+    let bytes = patches::read_beside(context, located, "upstream.refFrom", &from.path, deadline).await?;
     let refs = SourceRefs::parse(&bytes);
     let found = refs.and_then(|refs| refs.get(key).map(|value| RefSpec::Any(value.to_owned())));
     found.map_err(|error| {

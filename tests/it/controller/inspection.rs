@@ -369,3 +369,71 @@ async fn libraries_of_libraries_come_along_and_circles_are_named() {
         "pkg:generic/demo@1.0.0"
     );
 }
+
+/// Runs `patchset sbom` on these files.
+fn by_the_command_line(files: &[(&str, &str)], arguments: &[&str]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let assert = assert_cmd::Command::new(env!("CARGO_BIN_EXE_patchset"))
+        .current_dir(folder.path())
+        .arg("sbom")
+        .args(arguments)
+        .args(["--upper-constraints", "upper.txt", "--overrides", "overrides.txt"])
+        .args(["--component-version", "1.0.0", "--release", "2025.2"])
+        .arg("0001-five.patch")
+        .assert()
+        .success();
+    serde_json::from_slice(&assert.get_output().stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_is_that_of_the_command_line_whatever_upstream_pins() {
+    let registry = Registry::open();
+    let stage = python_stage("document", &registry).await;
+    // Longer than a sentence of the status.
+    let machines: Vec<String> = (0..40)
+        .map(|number| format!("platform_machine != 'machine {number}, old'"))
+        .collect();
+    let upper = format!(
+        "alpha===1.0;sys_platform in 'linux, darwin'\nbeta @ https://example.org/beta-1,2.whl\n\
+         gamma>=1,<2\ndelta===1.0;{}\nepsilon\n",
+        machines.join(" and ")
+    );
+    let overrides = "alpha===1.1\nbeta===2.0\ngamma===1.5\ndelta===3\nepsilon===4\nzeta===5\n";
+    let constraints = json!({
+        "release": "2025.2", "interval": "1s",
+        "upperConstraints": { "inline": upper }, "overrides": { "inline": overrides }
+    });
+    stage
+        .try_apply_kind::<ConstraintOverride>("co", &constraints)
+        .await
+        .unwrap();
+    let mut spec = spec(&stage, &registry);
+    spec["constraints"] = json!({ "name": "co" });
+    stage.apply("demo", &spec).await;
+    let build = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
+    let repository = Repository::new(&registry, "demo");
+    let installed = vec![distribution("openstack_demo", "1.0.0", true)];
+    let image = repository
+        .image(Some(tag_of(&build)), build.inputs_digest.as_str(), installed)
+        .await;
+    let ready = stage.ready("demo", "True", "Succeeded").await;
+    let (_, document) = repository.attached(&image).await.unwrap();
+    let revision = ready.status.unwrap().upstream.unwrap().revision;
+    let files = [
+        ("upper.txt", upper.as_str()),
+        ("overrides.txt", overrides),
+        ("0001-five.patch", GOOD),
+    ];
+    let told = by_the_command_line(
+        &files,
+        &["--component", "openstack-demo", "--revision", &revision],
+    );
+    assert_eq!(document, told);
+    let ancestors = |at: usize| document["components"][at]["pedigree"]["ancestors"].clone();
+    assert_eq!(ancestors(0)[0]["version"], "1.0");
+    assert_eq!(ancestors(1)[0]["version"], "an address");
+    assert_eq!(ancestors(2)[0]["version"], ">=1,<2");
+}

@@ -95,3 +95,43 @@ async fn patches_are_read_and_applied_once_also_for_an_image_and_its_document() 
     let log = stage.controller.log().split_off(log);
     assert_eq!(log.matches("a series is applied").count(), 1, "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_comes_and_goes_leaves_the_series_and_its_image_alone() {
+    let registry = Registry::open();
+    let stage = stage("flapping", &registry).await;
+    stage.upstream.git(&["branch", "next"]);
+    let mut spec = spec(&stage, &registry);
+    spec["candidates"] = json!([{ "branch": "next" }]);
+    stage.apply("demo", &spec).await;
+    let waiting = stage
+        .ready("demo", "Unknown", "AwaitingImage")
+        .await
+        .status
+        .unwrap();
+    assert_eq!(waiting.candidates[0].applied.as_deref(), Some("1/1"));
+    let published = || registry.log().matches("/v2/demo-source/").count();
+    let (log, before) = (stage.controller.log().len(), published());
+    let is_tried = |object: &PatchSet| {
+        let candidates = &object.status.as_ref().unwrap().candidates;
+        candidates[0].applied.is_some()
+    };
+    stage.upstream.git(&["branch", "--delete", "--force", "next"]);
+    let gone = stage
+        .wait("demo", "no candidate", |object| !is_tried(object))
+        .await;
+    let gone = gone.status.unwrap();
+    let message = gone.candidates[0].message.as_deref().unwrap();
+    assert!(message.contains("no branch next"), "{message}");
+    stage.upstream.git(&["branch", "next"]);
+    let back = stage.wait("demo", "a candidate", is_tried).await.status.unwrap();
+    assert_eq!(back.candidates, waiting.candidates);
+    for status in [&gone, &back] {
+        assert_eq!(status.inputs_digest, waiting.inputs_digest);
+        assert_eq!(status.build, waiting.build);
+    }
+    assert_eq!(published(), before, "the source was published again");
+    let log = stage.controller.log().split_off(log);
+    // That to the candidate.
+    assert_eq!(log.matches("a series is applied").count(), 1, "{log}");
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// How many libraries anything is built with.
 const MOST: usize = 128;
 
-/// Why there is no such list.
+/// Why the libraries cannot be listed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LibrariesError {
     /// Some need each other. The first is also the last.
@@ -22,7 +22,10 @@ pub enum LibrariesError {
 /// # Errors
 ///
 /// [`LibrariesError`].
-pub fn all(root: &str, needs: &impl Fn(&str) -> Vec<String>) -> Result<Vec<String>, LibrariesError> {
+pub fn all_libraries(
+    root: &str,
+    needs: &impl Fn(&str) -> Vec<String>,
+) -> Result<Vec<String>, LibrariesError> {
     let mut walk = LibraryWalk {
         needs,
         path: Vec::new(),
@@ -77,7 +80,7 @@ mod tests {
                 needs.iter().map(ToString::to_string).collect()
             })
         };
-        all(root, &needs)
+        all_libraries(root, &needs)
     }
 
     #[test]
@@ -105,6 +108,6 @@ mod tests {
     #[test]
     fn there_is_an_end_to_them() {
         let needs = |name: &str| vec![(name.parse::<u64>().unwrap() + 1).to_string()];
-        assert_eq!(all("0", &needs), Err(LibrariesError::TooMany));
+        assert_eq!(all_libraries("0", &needs), Err(LibrariesError::TooMany));
     }
 }

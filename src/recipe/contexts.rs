@@ -3,38 +3,37 @@
 use std::collections::BTreeMap;
 
 use super::build::CONSTRAINTS;
-use super::failure::{Failure, Step};
+use super::found::Library;
 use super::pins;
 use crate::api::extra_packages::ExtraPackages;
 use crate::api::reason;
 use crate::constraints;
+use crate::plan::{Failure, Step};
 
 /// The contexts of a build besides the component's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contexts {
+pub(super) struct Contexts {
     /// Libraries and further images, by their digests.
-    pub images: BTreeMap<String, String>,
+    pub(super) images: BTreeMap<String, String>,
     /// The constraints without the pins of what is built from source, where there are any. They
     /// belong into an image that becomes the context [`CONSTRAINTS`].
-    pub constraints: Option<String>,
+    pub(super) constraints: Option<String>,
 }
 
 /// What the contexts of a build are made of.
 #[derive(Clone, Copy, Debug)]
-pub struct Ingredients<'a> {
-    /// The component.
-    pub component: &'a str,
-    /// Libraries: component and source.
-    pub libraries: &'a [(&'a str, &'a str)],
+pub(super) struct ContextInputs<'a> {
+    pub(super) component: &'a str,
+    pub(super) libraries: &'a [Library],
     /// The Python distributions that component and libraries are the source of, by the name of the
     /// context.
-    pub distributions: &'a BTreeMap<String, String>,
+    pub(super) distributions: &'a BTreeMap<String, String>,
     /// Further images.
-    pub bases: &'a BTreeMap<String, String>,
+    pub(super) bases: &'a BTreeMap<String, String>,
     /// The merged constraints.
-    pub constraints: Option<&'a [u8]>,
+    pub(super) constraints: Option<&'a [u8]>,
     /// The build's arguments.
-    pub args: &'a BTreeMap<String, String>,
+    pub(super) args: &'a BTreeMap<String, String>,
 }
 
 /// Puts libraries, further images and constraints together.
@@ -43,19 +42,20 @@ pub struct Ingredients<'a> {
 ///
 /// Where two have the same name, the constraints cannot be read, or what is built from source would
 /// stay pinned.
-pub fn contexts(of: Ingredients<'_>) -> Result<Contexts, Failure> {
+pub(super) fn assemble_contexts(of: ContextInputs<'_>) -> Result<Contexts, Failure> {
     let stalled = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
     let component = of.component;
     let mut images = BTreeMap::new();
-    for (name, source) in of.libraries {
-        if *name == component || images.insert((*name).to_owned(), (*source).to_owned()).is_some() {
+    for library in of.libraries {
+        let name = &library.component;
+        if name == component || images.insert(name.clone(), library.source.clone()).is_some() {
             return Err(stalled(format!(
                 "libraries: two sources are called {name}, and each context needs a name of its own"
             )));
         }
     }
     let distributions = of.distributions.values().map(String::as_str);
-    let from_source = pins::names(
+    let from_source = pins::package_names(
         std::iter::once(component)
             .chain(images.keys().map(String::as_str))
             .chain(distributions),
@@ -73,10 +73,10 @@ pub fn contexts(of: Ingredients<'_>) -> Result<Contexts, Failure> {
     };
     let text = of
         .constraints
-        .map(|text| pins::without(text, &from_source))
+        .map(|text| pins::without_pins(text, &from_source))
         .transpose()
         .map_err(invalid)?;
-    let left = pins::left(text.as_deref(), of.args, &from_source).map_err(invalid)?;
+    let left = pins::remaining_pins(text.as_deref(), of.args, &from_source).map_err(invalid)?;
     if left.is_empty() {
         return Ok(Contexts {
             images,
@@ -98,8 +98,12 @@ pub fn contexts(of: Ingredients<'_>) -> Result<Contexts, Failure> {
 ///
 /// # Errors
 ///
-/// Where it is no such file.
-pub fn arguments(path: &str, bytes: &[u8], component: &str) -> Result<BTreeMap<String, String>, Failure> {
+/// Where the file is not an `extra-packages.yaml`.
+pub fn read_arguments(
+    path: &str,
+    bytes: &[u8],
+    component: &str,
+) -> Result<BTreeMap<String, String>, Failure> {
     let invalid = |why: &dyn std::fmt::Display| {
         Failure::retried(Step::Build, reason::INVALID_REFERENCE, format!("{path} {why}"))
     };
@@ -112,34 +116,43 @@ pub fn arguments(path: &str, bytes: &[u8], component: &str) -> Result<BTreeMap<S
 mod tests {
     use super::*;
 
+    fn library(component: &str, source: &str) -> Library {
+        Library {
+            name: component.to_owned(),
+            component: component.to_owned(),
+            source: source.to_owned(),
+            distribution: None,
+        }
+    }
+
     #[test]
     fn what_is_built_from_source_is_not_pinned_and_names_are_given_once() {
         let none = BTreeMap::new();
         let bases = BTreeMap::from([("base".to_owned(), "r/base@sha256:0".to_owned())]);
         let distributions = BTreeMap::from([("demo".to_owned(), "big-demo".to_owned())]);
-        let of = Ingredients {
+        let of = ContextInputs {
             component: "demo",
-            libraries: &[("my-lib", "r/lib@sha256:1")],
+            libraries: &[library("my-lib", "r/lib@sha256:1")],
             distributions: &distributions,
             bases: &bases,
             constraints: Some(b"alpha===1\nmy_lib===2\nDemo===3\nBig_Demo===4\n"),
             args: &none,
         };
-        let made = contexts(of).unwrap();
+        let made = assemble_contexts(of).unwrap();
         assert_eq!(made.images.keys().collect::<Vec<_>>(), ["base", "my-lib"]);
         assert_eq!(made.constraints.as_deref(), Some("alpha===1\n"));
         let args = BTreeMap::from([("PIP_PACKAGES".to_owned(), "big-demo==4".to_owned())]);
-        let pinned = contexts(Ingredients { args: &args, ..of }).unwrap_err();
+        let pinned = assemble_contexts(ContextInputs { args: &args, ..of }).unwrap_err();
         assert_eq!(pinned.reason, reason::STILL_PINNED);
         for (libraries, bases) in [
-            (&[("demo", "a")][..], BTreeMap::new()),
-            (&[("a", "a"), ("a", "b")], BTreeMap::new()),
-            (&[("base", "a")], bases.clone()),
-            (&[], BTreeMap::from([(CONSTRAINTS.to_owned(), "a".to_owned())])),
-            (&[], BTreeMap::from([("demo".to_owned(), "a".to_owned())])),
+            (vec![library("demo", "a")], BTreeMap::new()),
+            (vec![library("a", "a"), library("a", "b")], BTreeMap::new()),
+            (vec![library("base", "a")], bases.clone()),
+            (vec![], BTreeMap::from([(CONSTRAINTS.to_owned(), "a".to_owned())])),
+            (vec![], BTreeMap::from([("demo".to_owned(), "a".to_owned())])),
         ] {
-            let refused = contexts(Ingredients {
-                libraries,
+            let refused = assemble_contexts(ContextInputs {
+                libraries: &libraries,
                 bases: &bases,
                 constraints: None,
                 ..of

@@ -14,7 +14,7 @@ const PACKAGES: &str = "PIP_PACKAGES";
 
 /// The names under which what is built from source may be pinned: those of the contexts, and of the
 /// distributions that they are the source of.
-pub fn names<'a>(all: impl IntoIterator<Item = &'a str>) -> BTreeSet<PackageName> {
+pub fn package_names<'a>(all: impl IntoIterator<Item = &'a str>) -> BTreeSet<PackageName> {
     all.into_iter().filter_map(|name| name.parse().ok()).collect()
 }
 
@@ -22,8 +22,8 @@ pub fn names<'a>(all: impl IntoIterator<Item = &'a str>) -> BTreeSet<PackageName
 ///
 /// # Errors
 ///
-/// Where it is none.
-pub fn without(text: &[u8], from_source: &BTreeSet<PackageName>) -> Result<String, constraints::Error> {
+/// Where the text is not a constraints file.
+pub fn without_pins(text: &[u8], from_source: &BTreeSet<PackageName>) -> Result<String, constraints::Error> {
     let base = ConstraintsFile::parse(text)?;
     let none = Overrides::parse(b"")?;
     let names: Vec<PackageName> = from_source.iter().cloned().collect();
@@ -34,8 +34,8 @@ pub fn without(text: &[u8], from_source: &BTreeSet<PackageName>) -> Result<Strin
 ///
 /// # Errors
 ///
-/// Where the constraints are none.
-pub fn left(
+/// Where the text is not a constraints file.
+pub fn remaining_pins(
     constraints: Option<&str>,
     args: &BTreeMap<String, String>,
     from_source: &BTreeSet<PackageName>,
@@ -89,18 +89,18 @@ mod tests {
 
     #[test]
     fn pins_go_by_the_name_of_the_context_and_of_the_distribution() {
-        let from_source = names(["placement", "openstack-placement", "oslo.messaging", "no name"]);
+        let from_source = package_names(["placement", "openstack-placement", "oslo.messaging", "no name"]);
         assert_eq!(from_source.len(), 3);
         let text =
             b"Openstack_Placement===14.0.0\nalpha===1\noslo-messaging===17.0.0;python_version>='3.10'\n";
-        let kept = without(text, &from_source).unwrap();
+        let kept = without_pins(text, &from_source).unwrap();
         assert_eq!(kept, "alpha===1\n");
         assert_eq!(
-            left(Some(&kept), &BTreeMap::new(), &from_source).unwrap(),
+            remaining_pins(Some(&kept), &BTreeMap::new(), &from_source).unwrap(),
             Vec::<String>::new()
         );
         assert_eq!(
-            left(
+            remaining_pins(
                 Some("alpha===1\nOslo.Messaging===17.0.0\n"),
                 &BTreeMap::new(),
                 &from_source
@@ -109,17 +109,17 @@ mod tests {
             ["line 2 of the constraints pins Oslo.Messaging to 17.0.0"]
         );
         assert_eq!(
-            left(Some("-c other.txt\n"), &BTreeMap::new(), &from_source).unwrap(),
+            remaining_pins(Some("-c other.txt\n"), &BTreeMap::new(), &from_source).unwrap(),
             ["line 1 of the constraints reads another file"]
         );
     }
 
     #[test]
     fn further_requirements_pin_too() {
-        let from_source = names(["os-traits"]);
+        let from_source = package_names(["os-traits"]);
         let left = |packages: &str| {
             let args = BTreeMap::from([(PACKAGES.to_owned(), packages.to_owned())]);
-            left(None, &args, &from_source).unwrap()
+            remaining_pins(None, &args, &from_source).unwrap()
         };
         for packages in [
             "",

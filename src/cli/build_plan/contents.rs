@@ -1,0 +1,153 @@
+//! Finds what the objects of a manifest name, and reads it.
+
+use super::manifest::ManifestObjects;
+use super::places::{Held, SourcePlaces};
+use crate::api::ConstraintOverride;
+use crate::api::build::DockerfileSource;
+use crate::api::common::{ConfigMapKey, GitPath};
+use crate::api::patch_set::Patches;
+use crate::cli::error::Error;
+use crate::patch::PatchInput;
+use crate::plan::constraint_override::merged;
+use crate::plan::patches::{ENDING, of_config_map, of_spec};
+use crate::publish::layer::Contents;
+use crate::recipe::dockerfile::{files_of_config_map, files_of_spec};
+use crate::recipe::{FolderContents, Located};
+use crate::source::{self, FileLimits};
+
+/// Where the patches of a PatchSet are: in a folder of a tree, or at hand. `None` if it names none.
+pub(super) type HeldPatches = Option<Located<(Held, String), Vec<PatchInput>>>;
+
+/// What a manifest holds, and what is in the places that it names.
+#[derive(Clone, Copy)]
+pub(super) struct ContentReader<'a> {
+    pub(super) manifest: &'a ManifestObjects,
+    pub(super) places: &'a SourcePlaces<'a>,
+}
+
+/// Where a ConstraintOverride has one of its files.
+struct NamedText<'a> {
+    what: &'a str,
+    git: Option<&'a GitPath>,
+    config_map: Option<&'a ConfigMapKey>,
+    inline: Option<&'a str>,
+}
+
+impl ContentReader<'_> {
+    pub(super) fn locate_patches(self, patches: Option<&Patches>) -> Result<HeldPatches, Error> {
+        let Some(patches) = patches else {
+            return Ok(None);
+        };
+        if let Some(git) = &patches.git {
+            let held = self.places.repository("the patches' repository", git)?;
+            return Ok(Some(Located::At((held, git.path.clone()))));
+        }
+        if let Some(reference) = &patches.source_ref {
+            let held = self.places.flux_source(reference)?;
+            let path = patches.path.clone().unwrap_or_default();
+            return Ok(Some(Located::At((held, path))));
+        }
+        Ok(Some(Located::Given(match &patches.config_map {
+            Some(reference) => of_config_map(self.manifest.config_map(&reference.name)?),
+            None => of_spec(patches.inline.as_deref().unwrap_or_default()),
+        })))
+    }
+
+    pub(super) fn dockerfile(self, from: &DockerfileSource) -> Result<FolderContents, Error> {
+        if let Some(git) = &from.git {
+            let held = self.places.repository("the Dockerfile's repository", git)?;
+            let folder = held.files().folder(&git.path);
+            return Ok(FolderContents {
+                contents: Contents {
+                    tree: Some(folder.map_err(|error| Error::Usage(format!("build.dockerfile: {error}")))?),
+                    files: Vec::new(),
+                },
+                objects: held.objects(),
+            });
+        }
+        let Some(map) = &from.config_map else {
+            return Ok(files_of_spec(from).into());
+        };
+        let files = files_of_config_map(from, self.manifest.config_map(&map.name)?);
+        files.map(Into::into).ok_or_else(|| {
+            Error::Usage(format!(
+                "build.dockerfile: ConfigMap {} has no key {}",
+                map.name,
+                from.file()
+            ))
+        })
+    }
+
+    /// The merged constraints.
+    pub(super) fn constraints(self, name: &str) -> Result<Vec<u8>, Error> {
+        let ConstraintOverride { spec, .. } = self.manifest.constraint_override(name)?;
+        let (upper, overrides) = (&spec.upper_constraints, &spec.overrides);
+        let wrong =
+            |error: &dyn std::fmt::Display| Error::Usage(format!("ConstraintOverride {name}: {error}"));
+        let base = NamedText {
+            what: "the upper constraints",
+            git: upper.git.as_ref(),
+            config_map: upper.config_map.as_ref(),
+            inline: upper.inline.as_deref(),
+        };
+        let base = self.text(&base).map_err(|error| wrong(&error))?;
+        let text = NamedText {
+            what: "the overrides",
+            git: overrides.git.as_ref(),
+            config_map: overrides.config_map.as_ref(),
+            inline: overrides.inline.as_deref(),
+        };
+        let overrides = match &overrides.entries {
+            Some(_) => Vec::new(),
+            None => self.text(&text).map_err(|error| wrong(&error))?,
+        };
+        let merged = merged(spec, &base, &overrides).map_err(|refusal| wrong(&refusal.message))?;
+        Ok(merged.text.into_bytes())
+    }
+
+    fn text(self, text: &NamedText<'_>) -> Result<Vec<u8>, Error> {
+        let what = text.what;
+        if let Some(git) = text.git {
+            let held = self.places.repository(what, git)?;
+            let file = held.files().read_file(&git.path, &FileLimits::default());
+            return file.map_err(|error| Error::Usage(format!("{what}: {error}")));
+        }
+        if let Some(ConfigMapKey { name, key }) = text.config_map {
+            let value = self.manifest.config_map(name)?.get(key).cloned();
+            return value.ok_or_else(|| Error::Usage(format!("{what}: ConfigMap {name} has no key {key}")));
+        }
+        Ok(text.inline.unwrap_or_default().as_bytes().to_vec())
+    }
+}
+
+/// Reads the patches, in alphabetical order of their names.
+pub(super) fn read_patches(located: HeldPatches) -> Result<Vec<PatchInput>, Error> {
+    let (held, path) = match located {
+        None => return Ok(Vec::new()),
+        Some(Located::Given(patches)) => return Ok(patches),
+        Some(Located::At(place)) => place,
+    };
+    let files = match held.files().read_dir(&path, ENDING, &FileLimits::default()) {
+        // A folder that is absent holds no patches.
+        Err(source::Error::FileNotFound { .. }) => Vec::new(),
+        files => files.map_err(|error| Error::Usage(format!("the patches: {error}")))?,
+    };
+    let patches = files.into_iter().map(|file| PatchInput {
+        name: file.name,
+        bytes: file.content,
+    });
+    Ok(patches.collect())
+}
+
+/// Reads one file beside the patches. `field` asks for it.
+pub(super) fn read_beside(located: &HeldPatches, field: &str, path: &str) -> Result<Vec<u8>, Error> {
+    match located {
+        Some(Located::At((held, _))) => held
+            .files()
+            .read_file(path, &FileLimits::default())
+            .map_err(|error| Error::Usage(format!("{field}: {error}"))),
+        None | Some(Located::Given(_)) => Err(Error::Usage(format!(
+            "{field} needs patches.git or patches.sourceRef"
+        ))),
+    }
+}

@@ -1,0 +1,175 @@
+//! A path in what a repository has at a commit, or in what a Flux source publishes, and what
+//! identifies it before it is read.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::upstreams::{self, blocking};
+use crate::api::common::GitPath;
+use crate::api::reason;
+use crate::controller::context::{Budget, Context};
+use crate::plan::{Failure, Step};
+use crate::recipe::Located;
+use crate::source::{Artifact, ArtifactLimits, FileLimits, Resolved, Upstream};
+
+/// A file or folder that was found, and not necessarily read yet.
+#[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are a few for each reconciliation under way"
+)]
+pub enum InputPlace {
+    /// In a repository.
+    Git {
+        upstream: Upstream,
+        /// The commit.
+        resolved: Resolved,
+        path: String,
+    },
+    /// In a Flux source's artifact.
+    Artifact {
+        /// The artifact, and the path in it.
+        artifact: Artifact,
+        /// Its revision, as Flux names it.
+        revision: String,
+    },
+}
+
+/// What may be at hand, in the place of something that has to be read.
+pub trait GivenContents {
+    /// A digest over the contents.
+    fn digest(&self) -> String;
+}
+
+impl InputPlace {
+    /// Finds a path in a repository. `what` names the repository in messages.
+    pub async fn in_git(
+        context: &Arc<Context>,
+        namespace: &str,
+        what: &str,
+        git: &GitPath,
+        budget: Budget,
+    ) -> Result<Self, Failure> {
+        let (upstream, resolved) = upstreams::repository(context, namespace, what, git, budget).await?;
+        Ok(Self::Git {
+            upstream,
+            resolved,
+            path: git.path.clone(),
+        })
+    }
+
+    fn revision(&self) -> String {
+        match self {
+            Self::Git { resolved, .. } => resolved.revision().to_string(),
+            Self::Artifact { revision, .. } => revision.clone(),
+        }
+    }
+
+    /// Kind, contents and path: what identifies what is read there.
+    pub fn identity(&self) -> Vec<String> {
+        match self {
+            Self::Git { resolved, path, .. } => {
+                let git = ["git".to_owned(), resolved.commit().to_string(), path.clone()];
+                git.into_iter().chain(resolved.verification()).collect()
+            }
+            Self::Artifact { artifact, .. } => {
+                let Artifact { digest, path, .. } = artifact;
+                vec!["artifact".to_owned(), digest.clone(), path.clone()]
+            }
+        }
+    }
+
+    /// Reads the file there.
+    pub async fn read(
+        &self,
+        context: &Arc<Context>,
+        what: &str,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Failure> {
+        let path = match self {
+            Self::Git { path, .. } => path,
+            Self::Artifact { artifact, .. } => &artifact.path,
+        };
+        self.read_beside(context, what, path, deadline).await
+    }
+
+    /// Reads the file at another path there.
+    pub async fn read_beside(
+        &self,
+        context: &Arc<Context>,
+        what: &str,
+        path: &str,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Failure> {
+        let path = path.to_owned();
+        match self.clone() {
+            Self::Git {
+                upstream, resolved, ..
+            } => {
+                blocking(context, what, deadline, move |mirrors| {
+                    mirrors
+                        .snapshot(&upstream, &resolved, deadline)?
+                        .read_file(&path, &FileLimits::default())
+                })
+                .await
+            }
+            Self::Artifact { artifact, .. } => {
+                let name = path.clone();
+                let files = blocking(context, what, deadline, move |mirrors| {
+                    let file = Artifact {
+                        path,
+                        suffix: String::new(),
+                        ..artifact
+                    };
+                    mirrors.fetch_artifact(&file, &ArtifactLimits::default(), deadline)
+                })
+                .await?;
+                files.into_iter().next().map(|file| file.content).ok_or_else(|| {
+                    Failure::retried(
+                        Step::Source,
+                        reason::PATH_NOT_FOUND,
+                        format!("the artifact has no {name}"),
+                    )
+                })
+            }
+        }
+    }
+}
+
+impl<T: GivenContents> Located<InputPlace, T> {
+    /// The revision: what the place calls it, or a digest of the contents.
+    pub fn revision(&self) -> String {
+        match self {
+            Self::At(place) => place.revision(),
+            Self::Given(contents) => contents.digest(),
+        }
+    }
+
+    /// What identifies the contents, for the digest over all inputs.
+    pub fn identity(&self) -> Vec<String> {
+        match self {
+            Self::At(place) => place.identity(),
+            Self::Given(contents) => vec!["given".to_owned(), contents.digest()],
+        }
+    }
+
+    /// Checks the signature that the repository has to have; returns who signed it, in words.
+    /// `None` where none is asked for.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not signed as it has to be, or cannot be had.
+    pub async fn signatures(
+        &self,
+        context: &Arc<Context>,
+        what: &str,
+        deadline: Instant,
+    ) -> Result<Option<String>, Failure> {
+        match self {
+            Self::At(InputPlace::Git {
+                upstream, resolved, ..
+            }) => upstreams::signatures(context, what, upstream, resolved, deadline).await,
+            Self::At(InputPlace::Artifact { .. }) | Self::Given(_) => Ok(None),
+        }
+    }
+}

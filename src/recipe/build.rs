@@ -1,0 +1,163 @@
+//! A build, and the digest over all that it is made from.
+
+use std::collections::BTreeMap;
+
+use super::tags::{TagError, TagValues, Tags};
+use crate::api::InputsDigest;
+use crate::api::build::{Build, BuildStatus, DockerfileSource};
+use crate::plan::inputs::Inputs;
+
+/// Names the computation that builds follow from; changed where the same inputs give another image.
+const COMPUTATION: &str = "build/2";
+
+/// The name of the context that holds the constraints.
+pub const CONSTRAINTS: &str = "upper-constraints";
+
+/// What a build is made from, all of it by digests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BuildInputs<'a> {
+    /// The component; the name of the source's context.
+    pub(super) component: &'a str,
+    pub(super) release: &'a str,
+    /// The upstream's ref, or its commit where it has no name.
+    pub(super) ref_: &'a str,
+    /// The upstream's commit.
+    pub(super) commit: &'a str,
+    /// The component's version, where it is known.
+    pub(super) version: Option<&'a str>,
+    /// How many patches the source has.
+    pub(super) patches: usize,
+    /// The folder with the Dockerfile, as an image.
+    pub(super) dockerfile: Option<&'a str>,
+    /// All contexts, that of the source too.
+    pub(super) contexts: &'a BTreeMap<String, String>,
+    /// All arguments.
+    pub(super) args: &'a BTreeMap<String, String>,
+    /// The `forceAt` by which a build was asked for.
+    pub(super) requested: Option<&'a str>,
+    /// Whether all contexts are pinned, so that the digest over them says something.
+    pub(super) are_known: bool,
+}
+
+/// Plans a build.
+pub(super) fn plan_build(build: &Build, inputs: BuildInputs<'_>) -> Result<BuildStatus, TagError> {
+    let mut platforms: Vec<String> = build
+        .platforms
+        .iter()
+        .map(|platform| platform.0.clone())
+        .collect();
+    platforms.sort();
+    platforms.dedup();
+    let inputs_digest = inputs.are_known.then(|| digest(build, inputs, &platforms));
+    let mut tags = Tags::default();
+    if let Some(image) = &build.image {
+        let values = TagValues {
+            version: inputs.version,
+            patches: inputs.patches,
+            ref_: inputs.ref_,
+            commit: inputs.commit,
+            release: inputs.release,
+            inputs_digest: inputs_digest.as_ref(),
+        };
+        tags = Tags::of_image(image, values)?;
+    }
+    let image = build.image.as_ref();
+    let target = image.zip(tags.own);
+    Ok(BuildStatus {
+        inputs_digest: inputs_digest.unwrap_or_default(),
+        target: target.map(|(image, tag)| format!("{}:{tag}", image.repository.0)),
+        moving_tags: tags.moving,
+        sortable_tag: tags.sortable,
+        dockerfile: inputs.dockerfile.map(ToOwned::to_owned),
+        contexts: inputs.contexts.clone(),
+        args: inputs.args.clone(),
+        platforms,
+        requested: inputs.requested.map(ToOwned::to_owned),
+        ..BuildStatus::default()
+    })
+}
+
+fn digest(build: &Build, inputs: BuildInputs<'_>, platforms: &[String]) -> InputsDigest {
+    let mut digest = Inputs::new(COMPUTATION).with(inputs.component.as_bytes());
+    for map in [inputs.contexts, inputs.args] {
+        digest = digest.with(&map.len().to_be_bytes());
+        for (name, value) in map {
+            digest = digest.with(name.as_bytes()).with(value.as_bytes());
+        }
+    }
+    let source = build.dockerfile.as_ref();
+    let file = source.map(DockerfileSource::file);
+    let stage = source.and_then(|source| source.stage.as_deref());
+    for part in [inputs.dockerfile, file, stage, inputs.requested] {
+        digest = digest.with(part.unwrap_or_default().as_bytes());
+    }
+    for platform in platforms {
+        digest = digest.with(platform.as_bytes());
+    }
+    digest.digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spec(tag: &str) -> Build {
+        serde_json::from_value(json!({
+            "engine": "External",
+            "image": { "repository": "r:5000/glance", "tag": tag },
+            "source": { "repository": "r:5000/source" },
+            "dockerfile": { "inline": "FROM scratch", "file": "Containerfile", "stage": "one" },
+            "platforms": ["linux/arm64", "linux/amd64", "linux/arm64"]
+        }))
+        .unwrap()
+    }
+
+    /// Plans with these contexts and arguments.
+    fn made(tag: &str, contexts: [(&str, &str); 2], arg: &str) -> BuildStatus {
+        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        let inputs = BuildInputs {
+            component: "glance",
+            release: "2025.2",
+            ref_: "stable/2025.2",
+            commit: "1f0c2d3e4f",
+            version: None,
+            patches: 2,
+            dockerfile: Some("r/d@sha256:02"),
+            contexts: &map(&contexts),
+            args: &map(&[("PIP_EXTRAS", arg)]),
+            requested: Some("today"),
+            are_known: true,
+        };
+        plan_build(&spec(tag), inputs).unwrap()
+    }
+
+    const CONTEXTS: [(&str, &str); 2] = [("oslo.messaging", "r/l@sha256:01"), ("glance", "r/s@sha256:00")];
+
+    /// Images that were built before are found by it.
+    #[test]
+    fn the_inputs_digest_is_the_same_for_good() {
+        let planned = made("x", CONTEXTS, "ldap");
+        assert_eq!(
+            planned.inputs_digest,
+            InputsDigest::from("sha256:bd0eb2dfcb5273d17beb2b5764f7a54fb2fb4c3e284b869e5d7a47baee93eebe")
+        );
+        assert_eq!(planned.target.as_deref(), Some("r:5000/glance:x"));
+        assert_eq!(planned.platforms, ["linux/amd64", "linux/arm64"]);
+    }
+
+    #[test]
+    fn everything_that_changes_the_image_changes_its_inputs() {
+        let plain = made("x", CONTEXTS, "ldap").inputs_digest;
+        let other_source = [CONTEXTS[0], ("glance", "r/s@sha256:11")];
+        assert_ne!(made("x", other_source, "ldap").inputs_digest, plain);
+        assert_ne!(made("x", CONTEXTS, "").inputs_digest, plain);
+        let tag = made("y", CONTEXTS, "ldap");
+        assert_eq!(tag.inputs_digest, plain, "the tag does not change what is in it");
+    }
+}

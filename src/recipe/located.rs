@@ -1,0 +1,10 @@
+//! Where something is that a spec names.
+
+/// Something that was found, and not necessarily read yet.
+#[derive(Clone, Debug)]
+pub enum Located<P, T> {
+    /// In a place that has to be read.
+    At(P),
+    /// At hand.
+    Given(T),
+}

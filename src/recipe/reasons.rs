@@ -1,0 +1,247 @@
+//! Why something is built: what is different from the build before.
+
+use super::CONSTRAINTS;
+use crate::api::build::{Build, BuildReason, BuildStatus};
+use crate::api::{PatchSet, PatchSetStatus};
+
+/// The annotation by which Flux's users ask for the work to be done again.
+const FORCE_AT: &str = "reconcile.fluxcd.io/forceAt";
+
+/// What an upstream's revision has in front of the commit.
+const COMMIT: &str = "sha1:";
+
+/// Returns the `forceAt` by which a build was asked for. Taking the annotation away does not bring
+/// back what was built before it.
+#[must_use]
+pub fn requested(patch_set: &PatchSet, known: Option<&PatchSetStatus>) -> Option<String> {
+    let annotations = patch_set.metadata.annotations.as_ref();
+    let before = || known?.build.as_ref()?.requested.clone();
+    annotations
+        .and_then(|annotations| annotations.get(FORCE_AT).cloned())
+        .or_else(before)
+}
+
+/// Returns what is different from the build that the status tells, given the upstream's commit that
+/// is planned for.
+#[must_use]
+pub fn build_reasons(
+    known: &PatchSetStatus,
+    planned: &BuildStatus,
+    build: &Build,
+    component: &str,
+    commit: &str,
+) -> Vec<BuildReason> {
+    let Some(previous) = &known.build else {
+        return vec![BuildReason::First];
+    };
+    if previous.inputs_digest == planned.inputs_digest && previous.target == planned.target {
+        return previous.reasons.clone();
+    }
+    let changed = |name: &str| previous.contexts.get(name) != planned.contexts.get(name);
+    let any_changed = |is_base: bool| {
+        let names = previous.contexts.keys().chain(planned.contexts.keys());
+        names
+            .filter(|name| *name != component && *name != CONSTRAINTS)
+            .any(|name| build.contexts.contains_key(name) == is_base && changed(name))
+    };
+    let mut reasons = Vec::new();
+    if changed(component) {
+        reasons.push(if has_moved(known, commit) {
+            BuildReason::Upstream
+        } else {
+            BuildReason::Patches
+        });
+    }
+    if any_changed(false) {
+        reasons.push(BuildReason::Libraries);
+    }
+    if changed(CONSTRAINTS) {
+        reasons.push(BuildReason::Constraints);
+    }
+    if previous.dockerfile != planned.dockerfile {
+        reasons.push(BuildReason::Dockerfile);
+    }
+    if any_changed(true) {
+        reasons.push(BuildReason::Base);
+    }
+    if previous.requested != planned.requested {
+        reasons.push(BuildReason::Requested);
+    }
+    if previous.args != planned.args || previous.platforms != planned.platforms || reasons.is_empty() {
+        reasons.push(BuildReason::Config);
+    }
+    reasons
+}
+
+/// Whether what was built before is of another commit.
+///
+/// Where patches did not apply in between, the status is at the new commit already, and the image
+/// is not.
+fn has_moved(known: &PatchSetStatus, commit: &str) -> bool {
+    let before = match (&known.image, &known.upstream) {
+        (Some(image), _) => image.revision.rsplit_once(COMMIT).map(|(_, commit)| commit),
+        (None, Some(upstream)) => Some(upstream.commit.as_str()),
+        (None, None) => None,
+    };
+    before != Some(commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::api::status::UpstreamStatus;
+    use BuildReason::{
+        Base, Config, Constraints, Dockerfile, First, Libraries, Patches, Requested, Upstream,
+    };
+    use serde_json::json;
+
+    /// A build from these contexts, as a word each: `name=reference`.
+    fn built(contexts: &str) -> BuildStatus {
+        let pairs = contexts.split_whitespace().map(|pair| {
+            let (name, reference) = pair.split_once('=').unwrap();
+            (name.to_owned(), reference.to_owned())
+        });
+        let contexts: BTreeMap<String, String> = pairs.collect();
+        BuildStatus {
+            inputs_digest: format!("{contexts:?}").as_str().into(),
+            target: Some("r/glance:1".to_owned()),
+            contexts,
+            ..BuildStatus::default()
+        }
+    }
+
+    fn spec() -> Build {
+        serde_json::from_value(json!({
+            "engine": "External", "source": { "repository": "r/source" },
+            "contexts": { "python-base": "docker-image://r/base:1" }
+        }))
+        .unwrap()
+    }
+
+    fn status(build: Option<BuildStatus>, commit: &str) -> PatchSetStatus {
+        PatchSetStatus {
+            build,
+            upstream: Some(UpstreamStatus {
+                revision: format!("main@sha1:{commit}"),
+                commit: commit.to_owned(),
+            }),
+            ..PatchSetStatus::default()
+        }
+    }
+
+    const OLD: &str = "glance=a oslo=l python-base=b upper-constraints=c";
+
+    #[test]
+    fn a_build_says_what_is_different() {
+        let known = status(Some(built(OLD)), "1");
+        for (new, commit, expected) in [
+            (
+                "glance=b oslo=l python-base=b upper-constraints=c",
+                "2",
+                vec![Upstream],
+            ),
+            (
+                "glance=b oslo=l python-base=b upper-constraints=c",
+                "1",
+                vec![Patches],
+            ),
+            (
+                "glance=a oslo=m python-base=b upper-constraints=c",
+                "1",
+                vec![Libraries],
+            ),
+            (
+                "glance=a oslo=m python-base=b upper-constraints=d",
+                "1",
+                vec![Libraries, Constraints],
+            ),
+            (
+                "glance=a oslo=l python-base=c upper-constraints=e",
+                "1",
+                vec![Constraints, Base],
+            ),
+            ("glance=a", "2", vec![Libraries, Constraints, Base]),
+        ] {
+            let reasons = build_reasons(&known, &built(new), &spec(), "glance", commit);
+            assert_eq!(reasons, expected, "{new}");
+        }
+        let first = build_reasons(&status(None, "1"), &built(OLD), &spec(), "glance", "1");
+        assert_eq!(first, [First]);
+    }
+
+    #[test]
+    fn what_is_no_context_is_told_too() {
+        let known = status(Some(built(OLD)), "1");
+        let with = |change: &dyn Fn(&mut BuildStatus)| {
+            let mut planned = built(OLD);
+            planned.inputs_digest = "other".into();
+            change(&mut planned);
+            build_reasons(&known, &planned, &spec(), "glance", "1")
+        };
+        assert_eq!(with(&|new| new.dockerfile = Some("r/d".into())), [Dockerfile]);
+        assert_eq!(with(&|new| new.requested = Some("today".into())), [Requested]);
+        assert_eq!(with(&|new| new.platforms = vec!["linux/arm64".into()]), [Config]);
+        assert_eq!(
+            with(&|new| drop(new.args.insert("A".into(), "1".into()))),
+            [Config]
+        );
+        assert_eq!(with(&|_| ()), [Config], "the tag alone is another one");
+    }
+
+    #[test]
+    fn the_same_build_keeps_its_reasons() {
+        let before = BuildStatus {
+            reasons: vec![Patches],
+            ..built(OLD)
+        };
+        let known = status(Some(before), "1");
+        assert_eq!(
+            build_reasons(&known, &built(OLD), &spec(), "glance", "2"),
+            [Patches]
+        );
+    }
+
+    #[test]
+    fn where_patches_did_not_apply_in_between_the_image_tells_the_commit() {
+        let mut known = status(Some(built(OLD)), "2");
+        let image = |revision: &str| {
+            let built = built(OLD);
+            crate::plan::build::image(&built, "r/glance:1", "sha256:00", revision)
+        };
+        known.image = Some(image("main@sha1:1"));
+        let new = built("glance=b oslo=l python-base=b upper-constraints=c");
+        let reasons = |known: &PatchSetStatus| build_reasons(known, &new, &spec(), "glance", "2");
+        assert_eq!(reasons(&known), [Upstream]);
+        known.image = Some(image("sha1:2"));
+        assert_eq!(reasons(&known), [Patches]);
+        (known.image, known.upstream) = (None, None);
+        assert_eq!(reasons(&known), [Upstream]);
+    }
+
+    #[test]
+    fn what_was_asked_for_stays_where_the_annotation_is_taken_away() {
+        let object = |annotations: serde_json::Value| -> PatchSet {
+            serde_json::from_value(json!({
+                "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet",
+                "metadata": { "name": "p", "annotations": annotations },
+                "spec": { "component": "glance", "release": "2025.2",
+                    "upstream": { "url": "https://example.org/glance", "ref": { "tag": "1" } } }
+            }))
+            .unwrap()
+        };
+        let known = PatchSetStatus {
+            build: Some(BuildStatus {
+                requested: Some("1".to_owned()),
+                ..BuildStatus::default()
+            }),
+            ..PatchSetStatus::default()
+        };
+        let asked = object(json!({ FORCE_AT: "2" }));
+        let plain = object(json!({}));
+        assert_eq!(requested(&asked, Some(&known)).as_deref(), Some("2"));
+        assert_eq!(requested(&plain, Some(&known)).as_deref(), Some("1"));
+        assert_eq!(requested(&plain, None), None);
+    }
+}

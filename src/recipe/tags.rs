@@ -1,0 +1,264 @@
+//! The tags of an image, by the templates of its spec.
+
+use crate::api::InputsDigest;
+use crate::api::build::{ImageTarget, SortableTag};
+use crate::plan::build::TIME;
+
+/// The longest tag (OCI distribution-spec).
+const LONGEST_TAG: usize = 128;
+
+/// How many digits of the inputs digest are in a tag.
+const INPUTS_DIGITS: usize = 12;
+
+/// How many digits of the commit are in a tag.
+const COMMIT_DIGITS: usize = 7;
+
+/// Why a tag cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TagError {
+    /// A name in braces that means nothing.
+    #[error(
+        "build.image.tag: {{{0}}} is unknown; there are {{version}}, {{patches}}, {{ref}}, {{sha}}, {{release}} and {{inputs}}"
+    )]
+    Unknown(String),
+    /// The version is asked for and not known.
+    #[error(
+        "build.image.tag asks for {{version}}, and the upstream's ref is no tag that names one: set build.source.version, or use {{ref}}"
+    )]
+    NoVersion,
+    /// A brace without its partner.
+    #[error("build.image.tag has a brace without its partner")]
+    Braces,
+    /// A tag that moves is that of the image.
+    #[error("build.image.movingTags makes {0:?}, which is the image's own tag, and that never moves")]
+    Moving(String),
+    /// The time is asked for in a tag that is not for it.
+    #[error(
+        "{{time}} is for build.image.sortableTag alone: the image's own tag has to be the same for the same inputs, and tags that move need none"
+    )]
+    Time,
+    /// What came out is not a tag.
+    #[error(
+        "build.image.tag makes {0:?}, which is no tag: letters, digits, '_', '.' and '-', at most {LONGEST_TAG}"
+    )]
+    Invalid(String),
+}
+
+/// What the variables of templates stand for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TagValues<'a> {
+    pub(super) version: Option<&'a str>,
+    pub(super) patches: usize,
+    pub(super) ref_: &'a str,
+    pub(super) commit: &'a str,
+    pub(super) release: &'a str,
+    /// The digest over the build's inputs; `None` if these are not known.
+    pub(super) inputs_digest: Option<&'a InputsDigest>,
+}
+
+/// The tags of an image. One that tells inputs which are not known is missing, and all are where
+/// the image's own is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tags {
+    /// The image's own.
+    pub(super) own: Option<String>,
+    pub(super) moving: Vec<String>,
+    /// With the variable for the time in it.
+    pub(super) sortable: Option<SortableTag>,
+}
+
+impl Tags {
+    pub(super) fn of_image(image: &ImageTarget, values: TagValues<'_>) -> Result<Self, TagError> {
+        let own = make_tag(image.tag(), values, None)?;
+        let mut sortable = None;
+        if let Some(template) = &image.sortable_tag {
+            // Whether it is a tag shows with a time.
+            make_tag(template, values, Some("00000000000000"))?;
+            let made = fill_template(template, values, Some(TIME))?;
+            sortable = Some(SortableTag {
+                tag: made,
+                time: None,
+            })
+            .filter(|_| is_known(template, values));
+        }
+        let mut moving = Vec::new();
+        for template in &image.moving_tags {
+            let made = make_tag(template, values, None)?;
+            if made == own {
+                return Err(TagError::Moving(made));
+            }
+            moving.extend(Some(made).filter(|_| is_known(template, values)));
+        }
+        if !is_known(image.tag(), values) {
+            return Ok(Self::default());
+        }
+        moving.sort();
+        moving.dedup();
+        Ok(Self {
+            own: Some(own),
+            moving,
+            sortable,
+        })
+    }
+}
+
+fn is_known(template: &str, values: TagValues<'_>) -> bool {
+    values.inputs_digest.is_some() || !template.contains("{inputs}")
+}
+
+fn make_tag(template: &str, values: TagValues<'_>, time: Option<&str>) -> Result<String, TagError> {
+    let tag = fill_template(template, values, time)?;
+    let is_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let starts_well = tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    if tag.contains('}') {
+        return Err(TagError::Braces);
+    }
+    if !starts_well || tag.len() > LONGEST_TAG || !tag.chars().all(is_char) {
+        return Err(TagError::Invalid(tag));
+    }
+    Ok(tag)
+}
+
+/// A template with values in the place of its variables. Inputs that are not known are zeros.
+fn fill_template(template: &str, values: TagValues<'_>, time: Option<&str>) -> Result<String, TagError> {
+    let digits = |text: &str, n: usize| text.chars().take(n).collect::<String>();
+    let mut tag = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, tail) = after.split_once('}').ok_or(TagError::Braces)?;
+        tag.push_str(before);
+        tag.push_str(&match name {
+            "version" => values.version.ok_or(TagError::NoVersion)?.replace('+', "-"),
+            "patches" => values.patches.to_string(),
+            "ref" => values.ref_.replace('/', "-"),
+            "sha" => digits(values.commit, COMMIT_DIGITS),
+            "release" => values.release.to_owned(),
+            "inputs" => match values.inputs_digest {
+                Some(digest) => digest.digits(INPUTS_DIGITS),
+                None => "0".repeat(INPUTS_DIGITS),
+            },
+            "time" => time.ok_or(TagError::Time)?.to_owned(),
+            other => return Err(TagError::Unknown(other.to_owned())),
+        });
+        rest = tail;
+    }
+    tag.push_str(rest);
+    Ok(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use super::*;
+    use crate::api::build::ImageRepository;
+
+    static DIGEST: LazyLock<InputsDigest> = LazyLock::new(|| "sha256:0123456789abcdef".into());
+
+    fn values() -> TagValues<'static> {
+        TagValues {
+            version: Some("31.0.0"),
+            patches: 2,
+            ref_: "stable/2025.2",
+            commit: "1f0c2d3e4f",
+            release: "2025.2",
+            inputs_digest: Some(&DIGEST),
+        }
+    }
+
+    fn image(tag: &str, moving: &[&str], sortable: Option<&str>) -> ImageTarget {
+        ImageTarget {
+            repository: ImageRepository("r:5000/glance".into()),
+            tag: Some(tag.into()),
+            moving_tags: moving.iter().map(ToString::to_string).collect(),
+            sortable_tag: sortable.map(ToOwned::to_owned),
+        }
+    }
+
+    fn own(tag: &str) -> Result<String, TagError> {
+        Tags::of_image(&image(tag, &[], None), values()).map(|tags| tags.own.unwrap())
+    }
+
+    #[test]
+    fn tags_are_made_by_their_template() {
+        for (template, made) in [
+            (
+                "{version}-p{patches}-{ref}-{sha}",
+                "31.0.0-p2-stable-2025.2-1f0c2d3",
+            ),
+            ("{release}_{inputs}", "2025.2_0123456789ab"),
+        ] {
+            assert_eq!(own(template).as_deref(), Ok(made));
+        }
+        let mut untold = image("x", &[], None);
+        untold.tag = None;
+        let by_default = Tags::of_image(&untold, values()).unwrap().own.unwrap();
+        assert_eq!(by_default, "stable-2025.2-p2-0123456789ab");
+        let local = TagValues {
+            version: Some("1.0+ours"),
+            ..values()
+        };
+        let tags = Tags::of_image(&image("{version}", &["b", "a", "b"], None), local).unwrap();
+        assert_eq!(tags.own.as_deref(), Some("1.0-ours"));
+        assert_eq!(tags.moving, ["a", "b"]);
+    }
+
+    #[test]
+    fn what_makes_no_tag_is_refused() {
+        for (template, error) in [
+            ("{nope}", TagError::Unknown("nope".into())),
+            ("{version", TagError::Braces),
+            ("a}", TagError::Braces),
+            ("{time}", TagError::Time),
+            ("-{version}", TagError::Invalid("-31.0.0".into())),
+        ] {
+            assert_eq!(own(template), Err(error));
+        }
+        assert_eq!(own(&"a".repeat(128)).unwrap().len(), 128);
+        assert!(matches!(own(&"a".repeat(129)), Err(TagError::Invalid(_))));
+        let unknown = TagValues {
+            version: None,
+            ..values()
+        };
+        let made = Tags::of_image(&image("{version}", &[], None), unknown);
+        assert_eq!(made, Err(TagError::NoVersion));
+        let refused = |image: &ImageTarget| Tags::of_image(image, values()).unwrap_err();
+        assert_eq!(refused(&image("x", &["{time}"], None)), TagError::Time);
+        assert_eq!(
+            refused(&image("2025.2", &["{release}"], None)),
+            TagError::Moving("2025.2".into())
+        );
+        let expected = TagError::Invalid("-00000000000000".into());
+        assert_eq!(refused(&image("x", &[], Some("-{time}"))), expected);
+    }
+
+    #[test]
+    fn a_tag_that_tells_inputs_is_missing_where_these_are_not_known() {
+        let unknown = TagValues {
+            inputs_digest: None,
+            ..values()
+        };
+        let templates = [
+            image("x-{inputs}", &["m"], Some("{time}")),
+            image("x", &["m", "m-{inputs}"], Some("{time}-{inputs}")),
+            image("x", &["m"], Some("{time}-{sha}")),
+        ];
+        let made = templates.map(|image| Tags::of_image(&image, unknown).unwrap());
+        assert_eq!(made[0], Tags::default());
+        let known = Tags {
+            own: Some("x".to_owned()),
+            moving: vec!["m".to_owned()],
+            sortable: None,
+        };
+        assert_eq!(made[1], known);
+        let sortable = SortableTag {
+            tag: "{time}-1f0c2d3".to_owned(),
+            time: None,
+        };
+        let sortable = Some(sortable);
+        assert_eq!(made[2], Tags { sortable, ..known });
+        // What is wrong with it shows all the same.
+        let invalid = Tags::of_image(&image("-{inputs}", &[], None), unknown).unwrap_err();
+        assert_eq!(invalid, TagError::Invalid("-000000000000".into()));
+    }
+}

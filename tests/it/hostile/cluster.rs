@@ -381,11 +381,12 @@ impl Cluster {
         ))
     }
 
-    /// What Ready of `hostile` says, once it says something.
+    /// What Ready of `hostile` says, once it says one of the tenant's names; what it said last where it never does. What is
+    /// said before all of the tenant's objects are seen does not count.
     async fn word(&self, namespace: &str, tenant: &Tenant) -> Result<String, String> {
         let end = Instant::now() + PATIENCE;
         let mut layers = tenant.layers.clone();
-        let mut last = Value::Null;
+        let (mut last, mut said) = (Value::Null, None);
         while Instant::now() < end {
             last = self.get(namespace, "hostile").await.unwrap_or_default();
             if let Some(ready) = ready(&last) {
@@ -396,13 +397,17 @@ impl Cluster {
                     self.put_image(&last["status"]["build"], layers).await;
                 } else if !waits && layers.is_none() || waits && tenant.names.contains(&"AwaitingImage") {
                     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-                    return Ok(format!("{}: {}", text(&ready["reason"]), text(&ready["message"])));
+                    let text = format!("{}: {}", text(&ready["reason"]), text(&ready["message"]));
+                    if tenant.names.is_empty() || tenant.names.iter().any(|name| text.contains(name)) {
+                        return Ok(text);
+                    }
+                    said = Some(text);
                 }
             }
             self.peak();
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Err(format!("nothing is said of it: {}", last["status"]["conditions"]))
+        said.ok_or_else(|| format!("nothing is said of it: {}", last["status"]["conditions"]))
     }
 
     /// Puts an image into the registry, as if it were built as the status says.

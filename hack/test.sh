@@ -2,6 +2,8 @@
 # Everything that must hold: format, lints, licences, scripts, and all tests against real Git servers and a real
 # API server. Gets what is missing first (hack/setup.sh). The last lines are the test runner's own summary.
 #
+# hack/test.sh --quick runs what needs nothing but Rust, and no server: for the loop of a developer.
+#
 # CARGO_TARGET_DIR and RUST_TEST_THREADS are honoured where they are set.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/tools.sh
@@ -13,6 +15,20 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PATCHSET_CACHE/target}
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
 # A snapshot that differs fails and is not written.
 export INSTA_UPDATE=no
+
+case ${1:-} in
+"") ;;
+--quick)
+    say "format"
+    cargo fmt --all --check
+    say "tests that need no server"
+    exec cargo test --locked --workspace --lib --test rules --test merge --test edit
+    ;;
+*)
+    echo "usage: hack/test.sh [--quick]" >&2
+    exit 2
+    ;;
+esac
 
 hack/setup.sh
 

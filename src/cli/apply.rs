@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::error::Error;
 use super::output::{print, print_styled};
 use super::patch_files;
-use render::{Direction, Written};
+use render::{Direction, TreesWritten};
 
 use crate::patch::{
     self, FileReport, Limits, Oid, Options as Engine, PatchReport, PatchState, Results, Sequence,
@@ -121,9 +121,9 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
                 Direction::Forward
             };
             let written = if options.write {
-                Written::ToRepository
+                TreesWritten::ToRepository
             } else {
-                Written::Nowhere
+                TreesWritten::Nowhere
             };
             print_styled(&render::text(&series, direction, written))?;
         }

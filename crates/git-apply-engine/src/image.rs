@@ -63,7 +63,7 @@ pub(super) enum Anchor {
 }
 
 /// Neighbouring lines of an image that are of one kind.
-enum Run<'a> {
+enum LineRun<'a> {
     /// Lines of before.
     Base(Range<usize>),
     /// Lines that a hunk left.
@@ -209,7 +209,7 @@ impl<'a> Image<'a> {
     }
 
     /// The runs of lines from a place on.
-    fn runs(&self, place: usize) -> impl Iterator<Item = Run<'a>> {
+    fn runs(&self, place: usize) -> impl Iterator<Item = LineRun<'a>> {
         let mut next = self.count_first(|_, at| at <= place);
         let mut place = place;
         std::iter::from_fn(move || {
@@ -220,7 +220,7 @@ impl<'a> Image<'a> {
                 {
                     let passed = place - at;
                     place = end;
-                    return Some(Run::Left(Left {
+                    return Some(LineRun::Left(Left {
                         skip: replaced.left.skip + passed,
                         count: replaced.left.count - passed,
                         ..replaced.left
@@ -232,7 +232,7 @@ impl<'a> Image<'a> {
                     .map_or(self.base.len(), |(replaced, _)| replaced.base.0);
                 if start < stop {
                     place += stop - start;
-                    return Some(Run::Base(start..stop));
+                    return Some(LineRun::Base(start..stop));
                 }
                 if next >= self.replaced() {
                     return None;
@@ -246,8 +246,8 @@ impl<'a> Image<'a> {
     pub(super) fn lines(&self, place: usize) -> impl Iterator<Item = &'a [u8]> {
         self.runs(place).flat_map(move |run| {
             let (base, left) = match run {
-                Run::Base(lines) => (Some(lines), None),
-                Run::Left(left) => (None, Some(left)),
+                LineRun::Base(lines) => (Some(lines), None),
+                LineRun::Left(left) => (None, Some(left)),
             };
             let base = base.into_iter().flatten().map(|line| self.base.get(line));
             base.chain(left.into_iter().flat_map(Left::lines))
@@ -299,7 +299,7 @@ impl<'a> Image<'a> {
             if left == 0 {
                 break;
             }
-            let Run::Base(lines) = run else {
+            let LineRun::Base(lines) = run else {
                 return Ok(false);
             };
             let end = lines.end.min(lines.start.saturating_add(left));
@@ -333,7 +333,7 @@ impl<'a> Image<'a> {
             if left == 0 {
                 break;
             }
-            let Run::Base(base) = run else {
+            let LineRun::Base(base) = run else {
                 return Ok(false);
             };
             for number in base.take(left) {
@@ -460,8 +460,8 @@ impl<'a> Image<'a> {
     /// How many bytes [`Image::contents`] gives.
     pub(super) fn size(&self) -> usize {
         let sizes = self.runs(0).map(|run| match run {
-            Run::Base(lines) => self.base.slice(lines).len(),
-            Run::Left(left) => left.lines().map(<[u8]>::len).sum(),
+            LineRun::Base(lines) => self.base.slice(lines).len(),
+            LineRun::Left(left) => left.lines().map(<[u8]>::len).sum(),
         });
         sizes.sum()
     }
@@ -471,8 +471,8 @@ impl<'a> Image<'a> {
         let mut contents = Vec::with_capacity(size);
         for run in self.runs(0) {
             match run {
-                Run::Base(lines) => contents.extend_from_slice(self.base.slice(lines)),
-                Run::Left(left) => left.lines().for_each(|line| contents.extend_from_slice(line)),
+                LineRun::Base(lines) => contents.extend_from_slice(self.base.slice(lines)),
+                LineRun::Left(left) => left.lines().for_each(|line| contents.extend_from_slice(line)),
             }
         }
         contents

@@ -114,7 +114,7 @@ pub fn apply(
         });
     }
     let cache = Cache::new(objects, &options.limits);
-    let mut run = Run {
+    let mut run = SeriesRun {
         cache: &cache,
         options,
         overlay: Overlay::new(base),
@@ -144,7 +144,7 @@ pub fn apply(
     })
 }
 
-struct Run<'c, 'o> {
+struct SeriesRun<'c, 'o> {
     cache: &'c Cache<'o>,
     options: &'c Options,
     overlay: Overlay,
@@ -156,7 +156,7 @@ struct Run<'c, 'o> {
     kept: u64,
 }
 
-impl Run<'_, '_> {
+impl SeriesRun<'_, '_> {
     fn one(&mut self, patch: &PatchInput) -> Result<PatchReport, ObjectError> {
         let budget = self.cache.budget();
         let held = self.overlay.held().saturating_add(self.kept);

@@ -171,7 +171,7 @@ impl LayerWriter<'_> {
     fn append_folder(&mut self, path: &BStr) -> Result<(), Error> {
         let mut name = BString::from(path);
         name.push(b'/');
-        self.append_entry(name.as_bstr(), &Entry::Folder)
+        self.append_entry(name.as_bstr(), &LayerEntry::Folder)
     }
 
     fn append_file(&mut self, path: &BStr, mode: EntryMode, content: &[u8]) -> Result<(), Error> {
@@ -179,23 +179,23 @@ impl LayerWriter<'_> {
             EntryMode::Symlink if content.is_empty() || content.contains(&0) => {
                 return Err(refused(path, "is a symbolic link to nowhere"));
             }
-            EntryMode::Symlink => Entry::Link { target: content },
-            EntryMode::Executable => Entry::Executable { content },
-            _ => Entry::File { content },
+            EntryMode::Symlink => LayerEntry::Link { target: content },
+            EntryMode::Executable => LayerEntry::Executable { content },
+            _ => LayerEntry::File { content },
         };
         self.append_entry(path, &entry)
     }
 
-    fn append_entry(&mut self, path: &BStr, entry: &Entry<'_>) -> Result<(), Error> {
+    fn append_entry(&mut self, path: &BStr, entry: &LayerEntry<'_>) -> Result<(), Error> {
         self.entries += 1;
         if self.entries > MOST_ENTRIES {
             return Err(too_large("the number of files", &MOST_ENTRIES));
         }
         let (kind, mode, content): (_, _, &[u8]) = match entry {
-            Entry::Folder => (EntryType::Directory, 0o755, &[]),
-            Entry::File { content } => (EntryType::Regular, 0o644, content),
-            Entry::Executable { content } => (EntryType::Regular, 0o755, content),
-            Entry::Link { .. } => (EntryType::Symlink, 0o777, &[]),
+            LayerEntry::Folder => (EntryType::Directory, 0o755, &[]),
+            LayerEntry::File { content } => (EntryType::Regular, 0o644, content),
+            LayerEntry::Executable { content } => (EntryType::Regular, 0o755, content),
+            LayerEntry::Link { .. } => (EntryType::Symlink, 0o777, &[]),
         };
         let mut header = Header::new_ustar();
         header.set_entry_type(kind);
@@ -208,7 +208,7 @@ impl LayerWriter<'_> {
         if !fits(&mut header.as_old_mut().name, path) {
             records.push(("path", path));
         }
-        if let Entry::Link { target } = entry
+        if let LayerEntry::Link { target } = entry
             && !fits(&mut header.as_old_mut().linkname, target)
         {
             records.push(("linkpath", target));
@@ -221,7 +221,7 @@ impl LayerWriter<'_> {
 }
 
 /// An entry of a layer.
-enum Entry<'a> {
+enum LayerEntry<'a> {
     Folder,
     File { content: &'a [u8] },
     Executable { content: &'a [u8] },

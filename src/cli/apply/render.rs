@@ -18,20 +18,25 @@ pub(super) enum Direction {
 
 /// What became of the resulting trees and blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Written {
+pub(super) enum TreesWritten {
     ToRepository,
     Nowhere,
 }
 
 /// The report of a series, with colours.
-pub(super) fn text(series: &Series, direction: Direction, written: Written) -> String {
+pub(super) fn text(series: &Series, direction: Direction, written: TreesWritten) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = write_series(&mut text, series, direction, written);
     text
 }
 
-fn write_series(out: &mut String, series: &Series, direction: Direction, written: Written) -> fmt::Result {
+fn write_series(
+    out: &mut String,
+    series: &Series,
+    direction: Direction,
+    written: TreesWritten,
+) -> fmt::Result {
     for report in series.patches() {
         write_patch(out, report, direction)?;
     }
@@ -43,7 +48,7 @@ fn write_series(out: &mut String, series: &Series, direction: Direction, written
         "{style}{applied} of {total} patches apply{style:#}; tree {}",
         series.tree()
     )?;
-    if written == Written::ToRepository {
+    if written == TreesWritten::ToRepository {
         writeln!(
             out,
             "{DIM}the trees and blobs were written into the repository{DIM:#}"

@@ -6,7 +6,7 @@ use super::scan::{at, from, is_space, line_length, number, to};
 use crate::report::Malformed;
 
 /// A header that was found.
-pub(super) struct Found<'a> {
+pub(super) struct FoundHeader<'a> {
     /// Bytes before it.
     pub(super) skipped: usize,
     /// Bytes of it.
@@ -27,7 +27,7 @@ pub(super) fn find<'a>(
     strip: &mut Strip,
     text: &'a [u8],
     first_line_number: usize,
-) -> Result<Option<Found<'a>>, Malformed> {
+) -> Result<Option<FoundHeader<'a>>, Malformed> {
     let mut place = 0;
     let mut number = first_line_number;
     // One for all tries: what a header says that has no diff behind it goes on to count, as in Git.
@@ -61,7 +61,7 @@ pub(super) fn find<'a>(
             if header <= length {
                 continue;
             }
-            return Ok(Some(Found {
+            return Ok(Some(FoundHeader {
                 skipped,
                 length: header,
                 patch,
@@ -77,7 +77,7 @@ pub(super) fn find<'a>(
         }
         patch.line = here;
         parse_traditional(strip, from(rest, 4), from(second, 4), here, &mut patch)?;
-        return Ok(Some(Found {
+        return Ok(Some(FoundHeader {
             skipped,
             length: length + next,
             patch,

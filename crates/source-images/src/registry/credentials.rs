@@ -49,11 +49,11 @@ struct LoginKey {
 #[derive(Deserialize)]
 struct Document {
     #[serde(default)]
-    auths: BTreeMap<String, Entry>,
+    auths: BTreeMap<String, RegistryLogin>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct RegistryLogin {
     auth: Option<String>,
     username: Option<String>,
     password: Option<String>,
@@ -120,7 +120,7 @@ impl Credentials {
     }
 }
 
-impl Entry {
+impl RegistryLogin {
     /// What the entry holds; the error is for an `auth` that cannot be read.
     fn login(self) -> Result<Option<Login>, ()> {
         if let Some(token) = self.identity_token.filter(|token| !token.is_empty()) {

@@ -3,9 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
-}
+use super::root;
 
 /// The last cells of the document's tables, without their heads.
 fn held_by(document: &str) -> Vec<&str> {

@@ -26,10 +26,10 @@ struct Said {
 /// Reads all files below a folder.
 pub fn uses(src: &Path) -> Uses {
     let mut files = Vec::new();
-    super::sources(src, &mut files);
+    crate::sources(src, &mut files);
     let codes: BTreeMap<Module, String> = files
         .iter()
-        .map(|file| (module(src, file), super::code(file)))
+        .map(|file| (module(src, file), crate::code(file)))
         .collect();
     let modules: BTreeSet<Module> = codes.keys().cloned().collect();
     let said: BTreeMap<&Module, Said> = codes

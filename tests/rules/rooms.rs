@@ -4,8 +4,9 @@
 mod imports;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::{code, root, sources};
 use imports::Module;
 
 /// A library below `crates/`. Cargo holds that it uses nothing of the root.
@@ -201,17 +202,6 @@ const EFFECTS: &[&str] = &[
     "tracing::",
 ];
 
-fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, into);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            into.push(path);
-        }
-    }
-}
-
 /// The names of the folders in a folder, in order.
 fn folders(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
@@ -223,20 +213,9 @@ fn folders(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The code of a file without its tests and comments.
-fn code(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap();
-    let end = text.find("\n#[cfg(test)]").unwrap_or(text.len());
-    text[..end]
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
 #[test]
 fn each_room_uses_only_what_it_may() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = root().join("src");
     let found = folders(&root);
     let mut known: Vec<&str> = ROOMS.iter().map(|(name, ..)| *name).collect();
     known.sort_unstable();
@@ -278,7 +257,7 @@ fn each_room_uses_only_what_it_may() {
 /// So that none is read whose absence is told in another way, and each is watched (`api::references`).
 #[test]
 fn secrets_are_read_by_one_door() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/controller");
+    let root = root().join("src/controller");
     let mut files = Vec::new();
     sources(&root, &mut files);
     let doors: Vec<_> = files
@@ -291,7 +270,7 @@ fn secrets_are_read_by_one_door() {
 
 #[test]
 fn pure_rooms_use_only_pure_files_of_the_others() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let mut files = Vec::new();
     for (room, ..) in ROOMS.iter().filter(|(.., kind)| *kind == Kind::Pure) {
         sources(&root.join("src").join(room), &mut files);
@@ -324,7 +303,7 @@ fn pure_rooms_use_only_pure_files_of_the_others() {
 
 #[test]
 fn each_library_uses_only_what_it_may() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
+    let root = root().join("crates");
     let known: Vec<&str> = LIBRARIES.iter().map(|library| library.folder).collect();
     assert_eq!(folders(&root), known, "a library is not in this test");
     let mut wrong = Vec::new();
@@ -360,7 +339,7 @@ fn each_library_uses_only_what_it_may() {
 
 #[test]
 fn each_wing_of_the_controller_uses_only_those_below_it() {
-    let uses = imports::uses(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let uses = imports::uses(&root().join("src"));
     let wing = |module: &Module| match module.as_slice() {
         [room, wing, ..] if room == "controller" => Some(wing.clone()),
         _ => None,
@@ -384,7 +363,7 @@ fn each_wing_of_the_controller_uses_only_those_below_it() {
 /// By the rule of [`imports`].
 #[test]
 fn no_files_of_a_room_use_each_other_in_a_circle() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let rooms = imports::uses(&root.join("src"));
     let inside = |room: &str| -> imports::Uses {
         let is_inside = |module: &Module| module.first().is_some_and(|first| first == room);

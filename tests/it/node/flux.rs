@@ -305,8 +305,7 @@ async fn committed(
     stage: &Stage,
     repo: &GitRepo,
     source: &Source,
-    before: &str,
-    expected: &str,
+    (before, expected): (&str, &str),
     started: Instant,
 ) -> String {
     let (manifest, commit) = until("a commit with a new image", || {
@@ -345,14 +344,14 @@ async fn a_commit_reaches_a_running_pod_and_each_change_rolls_out() {
 
     let started = Instant::now();
     stage.apply(&spec).await;
-    let first = committed(&stage, &repo, &source, "none", "FIVE", started).await;
+    let first = committed(&stage, &repo, &source, ("none", "FIVE"), started).await;
     assert_well_formed(&stage.ready("True", "Succeeded").await);
 
     // A changed patch, and the controller is killed when the commit is there: nothing is delivered twice.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("+FIVE", "+Fife"))]);
     let started = Instant::now();
     stage.apply(&spec).await;
-    let second = committed(&stage, &repo, &source, &first, "Fife", started).await;
+    let second = committed(&stage, &repo, &source, (&first, "Fife"), started).await;
     stage.site.node.kill_controller();
     stage.ready("True", "Succeeded").await;
     assert_eq!(repo.git(&["rev-list", "--count", "main"]), "3");
@@ -370,11 +369,11 @@ async fn a_commit_reaches_a_running_pod_and_each_change_rolls_out() {
     let moved = crate::controller::BASE.replace("one\n", "zero\none\n");
     let started = Instant::now();
     stage.upstream.commit(&[("file.txt", &moved)], "zero");
-    let third = committed(&stage, &repo, &source, &second, "zero", started).await;
+    let third = committed(&stage, &repo, &source, (&second, "zero"), started).await;
     spec["patches"] = Value::Null;
     let started = Instant::now();
     stage.apply(&spec).await;
-    let fourth = committed(&stage, &repo, &source, &third, "five", started).await;
+    let fourth = committed(&stage, &repo, &source, (&third, "five"), started).await;
     assert!(fourth.contains(":p0-"), "{fourth}");
     stage.ready("True", "Succeeded").await;
     assert_eq!(repo.git(&["rev-list", "--count", "main"]), "5");

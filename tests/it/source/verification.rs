@@ -118,8 +118,7 @@ fn judge(home: &GpgHome) -> Vec<String> {
 fn openpgp_case(
     case: &Case,
     what: &str,
-    home: &GpgHome,
-    options: &[&str],
+    (home, options): (&GpgHome, &[&str]),
     afterwards: impl FnOnce(&GpgHome),
     expected: Expected,
 ) {
@@ -151,7 +150,7 @@ fn nothing(_: &GpgHome) {}
 fn openpgp_keys_of_all_kinds(#[case] algorithm: &str, #[case] expected: Expected) {
     let case = Case::new();
     let home = GpgHome::with_key(algorithm, "sign", "never", None);
-    openpgp_case(&case, algorithm, &home, &[], nothing, expected);
+    openpgp_case(&case, algorithm, (&home, &[]), nothing, expected);
 }
 
 #[test]
@@ -176,7 +175,7 @@ fn openpgp_digests_and_types() {
         ),
         (&["--default-sig-expire", "never"], Accepted),
     ] {
-        openpgp_case(&case, &options.join(" "), &home, options, nothing, expected);
+        openpgp_case(&case, &options.join(" "), (&home, options), nothing, expected);
     }
 }
 
@@ -189,27 +188,25 @@ fn openpgp_keys_that_expired_or_were_revoked() {
     openpgp_case(
         &case,
         "expired since",
-        &expired(),
-        &then,
+        (&expired(), &then),
         nothing,
         Refused(Invalid),
     );
     let extend = |home: &GpgHome| {
         home.run(None, &["--quick-set-expire", &home.fingerprints().remove(0), "0"]);
     };
-    openpgp_case(&case, "extended since", &expired(), &then, extend, Accepted);
+    openpgp_case(&case, "extended since", (&expired(), &then), extend, Accepted);
     let home = GpgHome::with_key("ed25519", "sign", "never", past);
     let short = [&then[..], &["--default-sig-expire", "1d"]].concat();
     openpgp_case(
         &case,
         "a signature that expired",
-        &home,
-        &short,
+        (&home, &short),
         nothing,
         Refused(Invalid),
     );
-    openpgp_case(&case, "still good", &home, &then, nothing, Accepted);
-    openpgp_case(&case, "revoked", &home, &[], GpgHome::revoke, Refused(Invalid));
+    openpgp_case(&case, "still good", (&home, &then), nothing, Accepted);
+    openpgp_case(&case, "revoked", (&home, &[]), GpgHome::revoke, Refused(Invalid));
 }
 
 /// A primary key that may only certify, with a subkey that may sign.
@@ -254,8 +251,7 @@ fn openpgp_subkeys() {
     openpgp_case(
         &case,
         "a subkey",
-        &with_subkey("never", None),
-        &[],
+        (&with_subkey("never", None), &[]),
         nothing,
         Accepted,
     );
@@ -265,8 +261,7 @@ fn openpgp_subkeys() {
     openpgp_case(
         &case,
         "an expired subkey",
-        &expired,
-        &then,
+        (&expired, &then),
         nothing,
         Refused(Invalid),
     );
@@ -274,8 +269,7 @@ fn openpgp_subkeys() {
     openpgp_case(
         &case,
         "a revoked subkey",
-        &with_subkey("never", None),
-        &[],
+        (&with_subkey("never", None), &[]),
         revoke,
         Refused(Invalid),
     );

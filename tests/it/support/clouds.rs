@@ -8,8 +8,9 @@ use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, Response, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -77,11 +78,14 @@ impl Clouds {
         };
         let state = Arc::new(Mutex::new(state));
         let served = (Arc::clone(&state), registry.shared());
-        let app =
-            axum::Router::new().fallback(move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
-                let (state, registry) = served.clone();
-                async move { answer(&state, &registry, &method, &uri, &headers, &body) }
-            });
+        let app = axum::Router::new().fallback(move |request: axum::extract::Request| {
+            let (state, registry) = served.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+                answer(&state, &registry, head, &body)
+            }
+        });
         let app = app.layer(axum::extract::DefaultBodyLimit::disable());
         let authority = Authority::new();
         let hosts = [ECR, ACR, GAR, STS, API, GOOGLE_STS, GOOGLE_CREDENTIALS, ENTRA];
@@ -129,34 +133,28 @@ type Answer = (u16, Value);
 fn answer(
     state: &Mutex<State>,
     registry: &Mutex<fake_registry::State>,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
+    mut head: Parts,
     body: &[u8],
 ) -> Response<Body> {
-    let host = headers
+    let host = head
+        .headers
         .get("host")
         .map(|host| host.to_str().unwrap())
-        .or(uri.host())
+        .or(head.uri.host())
         .unwrap()
         .trim_end_matches(":443")
         .to_owned();
     let state = &mut *state.lock().unwrap();
-    let path = uri.path();
+    let path = head.uri.path();
     let form: HashMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
     let is_registry = [ECR, ACR, GAR].contains(&host.as_str()) && path != "/oauth2/exchange";
     if is_registry {
-        let mut headers = headers.clone();
-        headers.insert("host", host.parse().unwrap());
-        return wire(
-            registry
-                .lock()
-                .unwrap()
-                .answer("https", method, uri, &headers, body),
-        );
+        head.headers.insert("host", host.parse().unwrap());
+        return wire(registry.lock().unwrap().answer("https", &head, body));
     }
     state.seen.push(format!("{host}{path}"));
-    assert_eq!(method, Method::POST);
+    let headers = &head.headers;
+    assert_eq!(head.method, Method::POST);
     if host == STS {
         let (status, text) = assume_role(state, &form);
         return text_answer(status, text);

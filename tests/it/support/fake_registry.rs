@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::{Body, Bytes};
+use axum::http::request::Parts as Head;
 use axum::http::{HeaderMap, Method, Response, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -265,21 +266,21 @@ impl FakeRegistry {
         }));
         let scheme = if tls.is_some() { "https" } else { "http" };
         let shared = Arc::clone(&state);
-        let app =
-            axum::Router::new().fallback(move |method: Method, uri: Uri, headers: HeaderMap, body: Body| {
-                let shared = Arc::clone(&shared);
-                async move {
-                    let cut = shared.lock().unwrap().cut(&method, &headers);
-                    let body = received(body, cut).await;
-                    let mut state = shared.lock().unwrap();
-                    let says = match body {
-                        Ok(body) => state.answer(scheme, &method, &uri, &headers, &body),
-                        Err(part) => state.cut_off(&method, &uri, &headers, &part),
-                    };
-                    drop(state);
-                    wire(says)
-                }
-            });
+        let app = axum::Router::new().fallback(move |request: axum::extract::Request| {
+            let shared = Arc::clone(&shared);
+            async move {
+                let (head, body) = request.into_parts();
+                let cut = shared.lock().unwrap().cut(&head.method, &head.headers);
+                let body = received(body, cut).await;
+                let mut state = shared.lock().unwrap();
+                let says = match body {
+                    Ok(body) => state.answer(scheme, &head, &body),
+                    Err(part) => state.cut_off(&head, &part),
+                };
+                drop(state);
+                wire(says)
+            }
+        });
         let (address, running) = serve(app, ip, tls);
         Self {
             host: address.to_string(),
@@ -400,17 +401,20 @@ impl State {
         (is_upload && is_long).then(|| self.cuts.pop_front()).flatten()
     }
 
-    fn cut_off(&mut self, method: &Method, uri: &Uri, headers: &HeaderMap, part: &[u8]) -> Says {
-        self.see(method, uri, headers);
+    fn cut_off(&mut self, head: &Head, part: &[u8]) -> Says {
+        self.see(head);
         if self.profile.uploads.parts != Parts::Refused {
-            let kept = self.uploads.entry(uri.path().to_owned()).or_default();
+            let kept = self.uploads.entry(head.uri.path().to_owned()).or_default();
             kept.extend_from_slice(part);
         }
         Says::hang_up()
     }
 
     /// Notes a request, and gives its login.
-    fn see(&mut self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    fn see(&mut self, head: &Head) -> Option<String> {
+        let Head {
+            method, uri, headers, ..
+        } = head;
         let header = |name: &str| Some(headers.get(name)?.to_str().unwrap().to_owned());
         let login = header("authorization");
         self.seen.push(Seen {
@@ -423,15 +427,11 @@ impl State {
         login
     }
 
-    pub fn answer(
-        &mut self,
-        scheme: &str,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Says {
-        let login = self.see(method, uri, headers);
+    pub fn answer(&mut self, scheme: &str, head: &Head, body: &[u8]) -> Says {
+        let login = self.see(head);
+        let Head {
+            method, uri, headers, ..
+        } = head;
         let path = uri.path_and_query().unwrap().to_string();
         let request = Request {
             origin: format!("{scheme}://{}", headers["host"].to_str().unwrap()),

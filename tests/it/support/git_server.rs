@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use base64::Engine;
 use tokio::sync::oneshot;
@@ -286,42 +287,12 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
     let (parts, body) = request.into_parts();
     let counts = &shared.counts;
     counts.requests.fetch_add(1, Ordering::SeqCst);
-    let login = parts.headers.get(header::AUTHORIZATION);
-    if login.is_some() {
+    if parts.headers.contains_key(header::AUTHORIZATION) {
         counts.with_login.fetch_add(1, Ordering::SeqCst);
     }
-    if let Some(base) = &shared.redirect {
-        let target = format!("{base}{}", parts.uri.path_and_query().expect("a path"));
-        return Response::builder()
-            .status(StatusCode::FOUND)
-            .header(header::LOCATION, target)
-            .body(Body::empty())
-            .expect("a response");
-    }
-    if let Some(wanted) = &shared.login
-        && login.and_then(|value| value.to_str().ok()) != Some(wanted)
-    {
-        return Response::builder()
-            .status(StatusCode::UNAUTHORIZED)
-            .header(header::WWW_AUTHENTICATE, "Basic realm=\"git\"")
-            .body(Body::from("who are you?"))
-            .expect("a response");
-    }
     let fault = *shared.fault.lock().expect("no panic");
-    if let Fault::Status(status) = fault {
-        return Response::builder()
-            .status(status)
-            .body(Body::empty())
-            .expect("a response");
-    }
-    if let Fault::RefusePush { status, kind, text } = fault
-        && parts.uri.to_string().contains("git-receive-pack")
-    {
-        return Response::builder()
-            .status(status)
-            .header(header::CONTENT_TYPE, kind)
-            .body(Body::from(text))
-            .expect("a response");
+    if let Some(refusal) = refusal(&shared, &parts, fault) {
+        return refusal;
     }
     let body = axum::body::to_bytes(body, 16 << 20).await.expect("a body");
     if let Fault::InPlaceOfReport(words) = fault
@@ -374,6 +345,51 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             Body::from(answer)
         })
         .expect("a response")
+}
+
+/// What is answered before the request's body is read.
+fn refusal(shared: &Shared, parts: &Parts, fault: Fault) -> Option<Response<Body>> {
+    if let Some(base) = &shared.redirect {
+        let target = format!("{base}{}", parts.uri.path_and_query().expect("a path"));
+        let answer = Response::builder()
+            .status(StatusCode::FOUND)
+            .header(header::LOCATION, target)
+            .body(Body::empty())
+            .expect("a response");
+        return Some(answer);
+    }
+    if let Some(wanted) = &shared.login
+        && parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            != Some(wanted)
+    {
+        let answer = Response::builder()
+            .status(StatusCode::UNAUTHORIZED)
+            .header(header::WWW_AUTHENTICATE, "Basic realm=\"git\"")
+            .body(Body::from("who are you?"))
+            .expect("a response");
+        return Some(answer);
+    }
+    if let Fault::Status(status) = fault {
+        let answer = Response::builder()
+            .status(status)
+            .body(Body::empty())
+            .expect("a response");
+        return Some(answer);
+    }
+    if let Fault::RefusePush { status, kind, text } = fault
+        && parts.uri.to_string().contains("git-receive-pack")
+    {
+        let answer = Response::builder()
+            .status(status)
+            .header(header::CONTENT_TYPE, kind)
+            .body(Body::from(text))
+            .expect("a response");
+        return Some(answer);
+    }
+    None
 }
 
 /// Declines to send what a request wants.

@@ -1,7 +1,7 @@
 //! Fetching an upstream: bytes and time against `git fetch --depth 1`, over the same HTTP server.
 //!
-//! `cargo bench --bench fetch -- [FOLDER]`: the folder's files become the upstream; without one, 5,000 made-up files.
-//! Prints one row per case: ours, git's, and how many times better ours is.
+//! `cargo bench --bench fetch -- [FOLDER]`: the folder's files become the upstream; without one,
+//! 5,000 made-up files. Prints one row per case: ours, git's, and how many times better ours is.
 
 #![allow(clippy::expect_used, clippy::panic)] // A measurement that cannot be made has no other answer.
 

@@ -5,15 +5,17 @@
 //! 1. [`source`] mirrors upstreams, resolves refs and reads patches;
 //! 2. [`patch`] applies a series in memory and reports on each patch;
 //! 3. [`constraints`] merges overrides into a release's upper constraints;
-//! 4. [`recipe`] says what an image is built from, and [`plan`] turns what was observed into conditions and the next step;
+//! 4. [`recipe`] says what an image is built from, and [`plan`] turns what was observed into
+//!    conditions and the next step;
 //! 5. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
 //! 6. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
 //!
-//! [`publish`] pushes patched trees and merged constraints to a registry, [`build`] describes the Job that makes an image
-//! of them, [`actions`] has GitHub Actions make it, [`sbom`] says what is in them, [`deliver`] puts them into the files of
-//! a `GitOps` repository, and [`forge`] opens the pull request for that. [`clouds`] gets logins for the registries of clouds.
-//! [`rest`] is how the servers are asked, and [`egress`] says which of them may be connected to.
+//! [`publish`] pushes patched trees and merged constraints to a registry, [`build`] describes the
+//! Job that makes an image of them, [`actions`] has GitHub Actions make it, [`sbom`] says what is
+//! in them, [`deliver`] puts them into the files of a `GitOps` repository, and [`forge`] opens the
+//! pull request for that. [`clouds`] gets logins for the registries of clouds. [`rest`] is how the
+//! servers are asked, and [`egress`] says which of them may be connected to.
 //!
 //! [`api`] holds the types that users write. `docs/architecture.md` has the rules
 //! that keep the rooms apart.

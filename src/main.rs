@@ -51,7 +51,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// How long tasks get to end after the controller has. Threads that are in the middle of something are left behind.
+/// How long tasks get to end after the controller has. Threads that are in the middle of something
+/// are left behind.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn run_controller(options: controller::ControllerOptions) -> Result<(), controller::Error> {

@@ -1,5 +1,5 @@
-//! Any bytes as an artifact of a Flux source, and any as the tar archive in one: it is read or refused, and what is read
-//! stays within the folder and the bounds.
+//! Any bytes as an artifact of a Flux source, and any as the tar archive in one: it is read or
+//! refused, and what is read stays within the folder and the bounds.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! Any YAML file with markers: an edit changes the marked values alone, and what was edited says what it should.
+//! Any YAML file with markers: an edit changes the marked values alone, and what was edited says
+//! what it should.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any bytes as a patch, on a small tree and within small limits: no panic, no unbounded work, and nothing outside the
-//! tree.
+//! Any bytes as a patch, on a small tree and within small limits: no panic, no unbounded work, and
+//! nothing outside the tree.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any list of refs of a Git server (gitprotocol-v2), and any ref or range that is looked for in it: one is found or
-//! none, and what is told has no character that a terminal would obey.
+//! Any list of refs of a Git server (gitprotocol-v2), and any ref or range that is looked for in
+//! it: one is found or none, and what is told has no character that a terminal would obey.
 
 #![no_main]
 

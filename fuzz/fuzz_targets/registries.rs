@@ -1,5 +1,5 @@
-//! Any answers of a registry and of its token server: an image is found or none, without a panic and without an end to
-//! wait for.
+//! Any answers of a registry and of its token server: an image is found or none, without a panic
+//! and without an end to wait for.
 
 #![no_main]
 

@@ -48,9 +48,9 @@ impl LogLevel {
 
 /// Whether what a module logs may be shown, whatever is asked for.
 ///
-/// Other libraries log what they send and receive below `info`, which are credentials and the contents of
-/// Secrets. Below that level only this program and kube are heard, and of kube's client not the module that
-/// logs answers that it cannot parse, at any level.
+/// Other libraries log what they send and receive below `info`, which are credentials and the
+/// contents of Secrets. Below that level only this program and kube are heard, and of kube's client
+/// not the module that logs answers that it cannot parse, at any level.
 fn may_be_shown(target: &str, level: tracing::Level) -> bool {
     const CLIENT: &str = "kube_client::client";
     let is_in = |crate_name: &str| target.split("::").next() == Some(crate_name);
@@ -69,8 +69,8 @@ fn may_be_shown(target: &str, level: tracing::Level) -> bool {
     is_heard || level <= tracing::Level::INFO
 }
 
-/// Sets up logging for the process. `RUST_LOG`, where it is set, overrules the level, but never shows what
-/// libraries send and receive.
+/// Sets up logging for the process. `RUST_LOG`, where it is set, overrules the level, but never
+/// shows what libraries send and receive.
 ///
 /// # Errors
 ///

@@ -9,10 +9,11 @@ use crate::api::build::{Build, BuildStatus, ImageStatus};
 /// The label of an image that says what it was built from.
 pub const INPUTS_LABEL: &str = "patching.c5c3.io/inputs";
 
-/// Puts the time into the tag that sorts: since when its image is the wanted one, which stays while it is.
+/// Puts the time into the tag that sorts: since when its image is the wanted one, which stays while
+/// it is.
 ///
-/// An image that became the wanted one later always has a later time, also where a clock was put back or two become it
-/// within a second.
+/// An image that became the wanted one later always has a later time, also where a clock was put
+/// back or two become it within a second.
 pub fn date(planned: &mut BuildStatus, known: &PatchSetStatus, now: Timestamp) {
     let time = known_time(planned, known).unwrap_or_else(|| {
         let latest = former_times(planned, known).map(|former| former.time).max();
@@ -22,7 +23,8 @@ pub fn date(planned: &mut BuildStatus, known: &PatchSetStatus, now: Timestamp) {
     put_time(planned, time);
 }
 
-/// Puts the time into the tag that sorts if the status tells it: its image is the wanted one already.
+/// Puts the time into the tag that sorts if the status tells it: its image is the wanted one
+/// already.
 pub fn date_if_known(planned: &mut BuildStatus, known: &PatchSetStatus) {
     if let Some(time) = known_time(planned, known) {
         put_time(planned, time);
@@ -69,7 +71,8 @@ fn known_time(planned: &BuildStatus, known: &PatchSetStatus) -> Option<Timestamp
 /// The variable for the time in a tag that sorts.
 pub const TIME: &str = "{time}";
 
-/// Whether the image that the status tells was built from these inputs, and its further tags are those that are wanted.
+/// Whether the image that the status tells was built from these inputs, and its further tags are
+/// those that are wanted.
 #[must_use]
 pub fn is_built(status: &PatchSetStatus, build: &BuildStatus) -> bool {
     status.image.as_ref().is_some_and(|image| {
@@ -105,8 +108,8 @@ pub fn image(build: &BuildStatus, target: &str, digest: &str, revision: &str) ->
     }
 }
 
-/// Whether nothing is left to do about an image that was built: it was looked into, and has the document on its
-/// patches, as far as the spec asks for that.
+/// Whether nothing is left to do about an image that was built: it was looked into, and has the
+/// document on its patches, as far as the spec asks for that.
 #[must_use]
 pub fn is_complete(build: &Build, image: &ImageStatus) -> bool {
     (!build.is_checked() || image.installed.is_some()) && (!build.has_sbom() || image.sbom.is_some())

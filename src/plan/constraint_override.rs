@@ -74,7 +74,8 @@ impl From<constraints::Error> for MergeRefusal {
     }
 }
 
-/// Merges both files as a spec asks for; the overrides' file is not looked at where the spec has entries.
+/// Merges both files as a spec asks for; the overrides' file is not looked at where the spec has
+/// entries.
 ///
 /// # Errors
 ///
@@ -122,7 +123,8 @@ fn can_stand_alone(includes: &[Include], merged: &Merged) -> Result<(), MergeRef
     Ok(())
 }
 
-/// What the status tells of a merge into a key of a ConfigMap, with a list of results of at most `room` bytes.
+/// What the status tells of a merge into a key of a ConfigMap, with a list of results of at most
+/// `room` bytes.
 #[must_use]
 pub fn summary(merged: &Merged, config_map: &str, key: &str, room: usize) -> Summary {
     // That upstream does not pin a package which is built from source is nothing to tell.
@@ -275,7 +277,8 @@ fn refusal(previous: &ConstraintOverrideStatus) -> Option<Verdict> {
     })
 }
 
-/// The verdict on merged constraints. They are good even where an override is useless; that is told.
+/// The verdict on merged constraints. They are good even where an override is useless; that is
+/// told.
 fn verdict(status: &ConstraintOverrideStatus) -> Verdict {
     let overrides = status.overrides.unwrap_or_default();
     let entries = status.config_map.as_ref().map_or(0, |file| file.entries);

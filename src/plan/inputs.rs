@@ -12,7 +12,8 @@ use crate::api::InputsDigest;
 pub struct Inputs(Sha256);
 
 impl Inputs {
-    /// Starts with the name of what is computed, and a version to change where the computation changes.
+    /// Starts with the name of what is computed, and a version to change where the computation
+    /// changes.
     #[must_use]
     pub fn new(kind: &str) -> Self {
         Self::default().with(kind.as_bytes())
@@ -26,9 +27,11 @@ impl Inputs {
         self
     }
 
-    /// Adds a value as JSON, its fields in the order of their declaration and its maps in that of their keys.
+    /// Adds a value as JSON, its fields in the order of their declaration and its maps in that of
+    /// their keys.
     ///
-    /// The types of a spec leave out optional fields that are absent, so that a new one changes nothing.
+    /// The types of a spec leave out optional fields that are absent, so that a new one changes
+    /// nothing.
     #[must_use]
     pub fn with_json(self, value: &impl Serialize) -> Self {
         // A spec was read from JSON, and can be written as such.

@@ -63,7 +63,8 @@ pub enum Delivered {
     Later(String),
     /// Somebody has to agree first.
     Held(String),
-    /// It is on a branch that somebody has to merge; where it is delivered besides; a sentence. What was delivered before by Git stays.
+    /// It is on a branch that somebody has to merge; where it is delivered besides; a sentence.
+    /// What was delivered before by Git stays.
     Proposed {
         /// Where it waits.
         proposal: ProposalStatus,
@@ -147,7 +148,8 @@ pub fn results_are_current(previous: &PatchSetStatus, inputs_digest: &InputsDige
             .is_some_and(|truth| truth != Truth::Unknown)
 }
 
-/// Whether the build in the status was planned from the inputs in the status: the last attempt came that far.
+/// Whether the build in the status was planned from the inputs in the status: the last attempt came
+/// that far.
 #[must_use]
 pub fn is_planned(status: &PatchSetStatus) -> bool {
     const PLANNED: [Reason; 7] = [

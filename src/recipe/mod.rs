@@ -93,8 +93,8 @@ impl Recipe {
     ///
     /// # Errors
     ///
-    /// Where a tree cannot be read or is refused, the version is not one, contexts do not go together,
-    /// what is built from source would stay pinned, or a tag cannot be made.
+    /// Where a tree cannot be read or is refused, the version is not one, contexts do not go
+    /// together, what is built from source would stay pinned, or a tag cannot be made.
     pub fn describe(found: BuildFindings<'_>) -> Result<Self, RecipeError> {
         let (spec, build) = (found.spec, found.build);
         let component = &spec.component.0;
@@ -396,8 +396,8 @@ mod tests {
         for (what, change) in changes {
             assert_ne!(digest(change), plain, "{what}");
         }
-        // Neither its tag is part of it, nor an argument that one of the spec replaces, nor a pin that
-        // is taken away.
+        // Neither its tag is part of it, nor an argument that one of the spec replaces, nor a pin
+        // that is taken away.
         let same: [Change; 3] = [
             |given| given.spec["build"]["image"]["tag"] = json!("x"),
             |given| drop(given.arguments.insert("A".into(), "other".into())),

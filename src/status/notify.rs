@@ -1,8 +1,9 @@
-//! Flux's notification controller: the changes for which there are Kubernetes Events, in Flux's own format
-//! (`Event` of `github.com/fluxcd/pkg/apis/event/v1beta1`, and the manners of its `runtime/events` recorder).
+//! Flux's notification controller: the changes for which there are Kubernetes Events, in Flux's own
+//! format (`Event` of `github.com/fluxcd/pkg/apis/event/v1beta1`, and the manners of its
+//! `runtime/events` recorder).
 //!
-//! Nobody waits for it: what is recorded goes into a queue with an end, and one task posts it, the namespaces taking turns.
-//! What cannot be posted is counted and dropped.
+//! Nobody waits for it: what is recorded goes into a queue with an end, and one task posts it, the
+//! namespaces taking turns. What cannot be posted is counted and dropped.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -104,7 +105,8 @@ impl Event {
 /// What is said of an object besides the note.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventContext {
-    /// Names that alerts show, with their values: `revision` and `originRevision` as Flux uses them, and others.
+    /// Names that alerts show, with their values: `revision` and `originRevision` as Flux uses
+    /// them, and others.
     pub facts: Vec<(&'static str, String)>,
     /// The object's annotations; those that Flux means for events go with them.
     pub annotations: BTreeMap<String, String>,
@@ -179,7 +181,8 @@ impl Notifier {
         };
         Destinations::NAMED.check(&url)?;
         crate::tls::ensure_provider();
-        // A system without certificate authorities, as small images are, has no use for them over plain HTTP.
+        // A system without certificate authorities, as small images are, has no use for them over
+        // plain HTTP.
         let client = settings()
             .build()
             .or_else(|_| settings().tls_certs_only([]).build())?;
@@ -189,7 +192,8 @@ impl Notifier {
         Ok(Some((Self { queue, counts }, work)))
     }
 
-    /// Has an event posted. Never waits: where the queue is full, the last event of the namespace that takes most is dropped.
+    /// Has an event posted. Never waits: where the queue is full, the last event of the namespace
+    /// that takes most is dropped.
     pub fn tell(&self, regarding: ObjectReference, note: &Note, about: EventContext) {
         let now = jiff::Timestamp::now();
         let event = Event {

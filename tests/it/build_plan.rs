@@ -1,4 +1,5 @@
-//! `patchset build-plan` without a cluster; `controller::build_plan` compares it with the controller.
+//! `patchset build-plan` without a cluster; `controller::build_plan` compares it with the
+//! controller.
 
 use std::path::Path;
 

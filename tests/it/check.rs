@@ -144,7 +144,8 @@ fn a_good_repository_is_good() {
 #[test]
 fn one_fault_of_each_kind_is_found() {
     let case = Case::new();
-    // Patches: one that upstream has by the next release, one that conflicts, one cut short, one behind a conflict.
+    // Patches: one that upstream has by the next release, one that conflicts, one cut short, one
+    // behind a conflict.
     case.write("patches/glance/2026.1/0001-five.patch", &patch("five", "FIVE"));
     case.write(
         "patches/glance/2026.1/0002-eight.patch",

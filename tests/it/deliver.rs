@@ -199,7 +199,8 @@ images:
     insta::assert_snapshot!(result);
 }
 
-/// Files of parts in an order that follows from a number: whatever `PyYAML` reads is edited as it should be.
+/// Files of parts in an order that follows from a number: whatever `PyYAML` reads is edited as it
+/// should be.
 #[test]
 fn files_of_all_kinds_of_parts_are_edited_as_another_reader_sees_it() {
     let values = [

@@ -399,7 +399,8 @@ const NEVER: &[Right] = &[
     ("delete", "coordination.k8s.io", "leases"),
 ];
 
-/// Asks the API server whether the release's service account at home may do something in a namespace.
+/// Asks the API server whether the release's service account at home may do something in a
+/// namespace.
 async fn may(server: &ApiServer, home: &str, namespace: &str, (verb, group, resource): Right) -> bool {
     let (resource, name) = match resource.split_once('#') {
         Some((resource, name)) => (resource, Some(name.to_owned())),
@@ -437,7 +438,8 @@ async fn may(server: &ApiServer, home: &str, namespace: &str, (verb, group, reso
     answer.status.unwrap().allowed
 }
 
-/// Asks until the answer is the wanted one: the API server takes up new roles a moment after they are made.
+/// Asks until the answer is the wanted one: the API server takes up new roles a moment after they
+/// are made.
 async fn settles(server: &ApiServer, home: &str, namespace: &str, right: Right, wanted: bool) -> bool {
     for _ in 0..50 {
         if may(server, home, namespace, right).await == wanted {
@@ -595,7 +597,8 @@ fn editors_write_no_status_and_viewers_nothing() {
     }
 }
 
-/// Whether a policy lets something out, as <https://kubernetes.io/docs/concepts/services-networking/network-policies/> has it.
+/// Whether a policy lets something out, as
+/// <https://kubernetes.io/docs/concepts/services-networking/network-policies/> has it.
 fn lets_out(policy: &Value, address: IpAddr, port: u64) -> bool {
     let contains = |block: &str| {
         let (network, bits) = block.split_once('/').unwrap();
@@ -748,7 +751,8 @@ async fn its_rights_suffice_for_the_work(#[case] all: bool) {
     lead("second").await.release().await;
 }
 
-/// The real program with the arguments of the rendered Deployment and its service account's token, in one namespace.
+/// The real program with the arguments of the rendered Deployment and its service account's token,
+/// in one namespace.
 #[tokio::test]
 async fn the_program_runs_as_the_chart_starts_it() {
     let server = ApiServer::get().await;
@@ -864,7 +868,8 @@ fn monitors_select_what_they_are_for() {
     assert!(ports.iter().any(|candidate| candidate["name"] == *port));
 }
 
-/// What Prometheus Operator and Grafana get is the same by the chart and by kustomize: the files that are tested.
+/// What Prometheus Operator and Grafana get is the same by the chart and by kustomize: the files
+/// that are tested.
 #[test]
 fn alerts_and_dashboard_come_as_they_are() {
     let settings = [

@@ -1,4 +1,5 @@
-//! The rules of the house: what the documents say of the code, checked by reading it. No server is needed.
+//! The rules of the house: what the documents say of the code, checked by reading it. No server is
+//! needed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,5 @@
-//! Names say what they answer: no type has the name of another of its crate, and no function is called `of`.
+//! Names say what they answer: no type has the name of another of its crate, and no function is
+//! called `of`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -29,7 +29,8 @@ fn of_libraries(name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether something of that name is there: a script, a file of unit tests, a fuzz target, a module of tests, or a test.
+/// Whether something of that name is there: a script, a file of unit tests, a fuzz target, a module
+/// of tests, or a test.
 fn is_there(name: &str) -> bool {
     let root = root();
     if name.contains('/') {
@@ -44,7 +45,7 @@ fn is_there(name: &str) -> bool {
         return true;
     }
     let mut tests = of_libraries("tests");
-    tests.push(root.join("tests/it"));
+    tests.extend(["it", "rules"].map(|folder| root.join("tests").join(folder)));
     tests.iter().any(|folder| is_test(folder, name))
 }
 

@@ -1,5 +1,5 @@
-//! The rules of `docs/architecture.md`: which room may use which, what pure rooms know, and that no files use each other in a
-//! circle.
+//! The rules of `docs/architecture.md`: which room may use which, what pure rooms know, and that no
+//! files use each other in a circle.
 
 mod imports;
 
@@ -179,7 +179,8 @@ const WINGS: &[(&str, &[&str])] = &[
     ("state", &[]),
 ];
 
-/// The circles that are still there, by the files of a room that are in them. Take out of this list what is mended; nothing comes in.
+/// The circles that are still there, by the files of a room that are in them. Take out of this list
+/// what is mended; nothing comes in.
 const CIRCLES: &[(&str, &[&str])] = &[];
 
 /// What a pure room must not name.
@@ -254,7 +255,8 @@ fn each_room_uses_only_what_it_may() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// So that none is read whose absence is told in another way, and each is watched (`api::references`).
+/// So that none is read whose absence is told in another way, and each is watched
+/// (`api::references`).
 #[test]
 fn secrets_are_read_by_one_door() {
     let root = root().join("src/controller");

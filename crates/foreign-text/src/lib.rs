@@ -4,9 +4,9 @@
 /// What stands in place of a character that is not printed.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// Returns one line of printable text of at most `longest` characters. White space is folded into single spaces, a text that
-/// is cut ends in `…`, and characters that a terminal or a page would obey (controls, and what changes the direction of
-/// text: CVE-2021-42574) are replaced.
+/// Returns one line of printable text of at most `longest` characters. White space is folded into
+/// single spaces, a text that is cut ends in `…`, and characters that a terminal or a page would
+/// obey (controls, and what changes the direction of text: CVE-2021-42574) are replaced.
 #[must_use]
 pub fn printable(text: &str, longest: usize) -> String {
     let mut line = String::new();
@@ -25,7 +25,8 @@ pub fn printable(text: &str, longest: usize) -> String {
     line
 }
 
-/// Returns the text with its lines kept, and every character replaced that a terminal or a page would obey.
+/// Returns the text with its lines kept, and every character replaced that a terminal or a page
+/// would obey.
 #[must_use]
 pub fn printable_lines(text: &str) -> String {
     let kept = |c: char| c == '\n' || c == '\t' || !is_obeyed(c);
@@ -40,8 +41,9 @@ pub fn is_plain(text: &str) -> bool {
     !text.chars().any(is_obeyed)
 }
 
-/// Returns one line of a file or a patch. White space is kept, every character replaced that a terminal or a page would
-/// obey, and a carriage return at the end shown as `␍`, because lines may differ in that alone.
+/// Returns one line of a file or a patch. White space is kept, every character replaced that a
+/// terminal or a page would obey, and a carriage return at the end shown as `␍`, because lines may
+/// differ in that alone.
 #[must_use]
 pub fn printable_line(line: &str) -> String {
     match line.strip_suffix('\r') {

@@ -1,9 +1,11 @@
 //! Verdicts, trees and time against libgit2 and diffy, with the installed `git` as the reference.
 //!
-//! `cargo bench --bench peers -- REPOSITORY COUNT FROM ONTO...`: the last COUNT commits of FROM that are no merges,
-//! each as a patch on the tree of each ONTO. Prints the rows of a Markdown table. Nothing is written to the repository.
+//! `cargo bench --bench peers -- REPOSITORY COUNT FROM ONTO...`: the last COUNT commits of FROM
+//! that are no merges, each as a patch on the tree of each ONTO. Prints the rows of a Markdown
+//! table. Nothing is written to the repository.
 //!
-//! What is told is time on a processor, as Linux accounts it, so that other work on the machine matters little.
+//! What is told is time on a processor, as Linux accounts it, so that other work on the machine
+//! matters little.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)] // A measurement that cannot be made has no other answer.
 
@@ -158,8 +160,8 @@ fn own_time() -> Duration {
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// How long the processes that this one waited for have been on a processor: the fields 16 and 17 of `stat` in
-/// proc(5), in hundredths of a second.
+/// How long the processes that this one waited for have been on a processor: the fields 16 and 17
+/// of `stat` in proc(5), in hundredths of a second.
 fn childrens_time() -> Duration {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap();
     let behind_name = text.rsplit(')').next().unwrap();
@@ -200,8 +202,8 @@ fn by_libgit2(repository: &Repository, case: &Case<'_>) -> Result<String, git2::
     Ok(index.write_tree_to(repository)?.to_string())
 }
 
-/// diffy reads the patch and changes texts. Which file goes where is done here, as somebody who uses it would: what is
-/// made must not be there, and of what is deleted nothing may be left.
+/// diffy reads the patch and changes texts. Which file goes where is done here, as somebody who
+/// uses it would: what is made must not be there, and of what is deleted nothing may be left.
 fn by_diffy(repository: &Repository, case: &Case<'_>) -> Verdict {
     let tree = repository.find_tree(Oid::from_str(case.tree).ok()?).ok()?;
     let mut update = TreeUpdateBuilder::new();

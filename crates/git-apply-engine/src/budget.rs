@@ -1,17 +1,17 @@
-//! What a series may still hold in memory and do. Both are counted and not measured, so that the verdict on a patch is
-//! the same on every machine.
+//! What a series may still hold in memory and do. Both are counted and not measured, so that the
+//! verdict on a patch is the same on every machine.
 
 use std::cell::Cell;
 use std::fmt;
 
 use super::options::Limits;
 
-/// The share of a series' effort that one patch may use, as a divisor: a patch that is too costly leaves some to the
-/// patches after it.
+/// The share of a series' effort that one patch may use, as a divisor: a patch that is too costly
+/// leaves some to the patches after it.
 const PATCH_SHARE: u64 = 4;
 
-/// The share of a series' effort that may go into describing conflicts, as a divisor. It is counted apart, so that no
-/// verdict depends on how many hunks are described.
+/// The share of a series' effort that may go into describing conflicts, as a divisor. It is counted
+/// apart, so that no verdict depends on how many hunks are described.
 const REPORT_SHARE: u64 = 8;
 
 /// What a series has used of its limits.

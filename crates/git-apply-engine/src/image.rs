@@ -1,8 +1,9 @@
 //! A file under change: the lines of before, and the places where hunks put others.
 //!
-//! What a hunk left is never matched again, so that each hunk replaces lines of before. They are kept as they are, with
-//! a list of what replaces which. Hunks mostly come in the order of the file; the list therefore has a gap at the last
-//! change, and the numbers behind the gap count from the file's end.
+//! What a hunk left is never matched again, so that each hunk replaces lines of before. They are
+//! kept as they are, with a list of what replaces which. Hunks mostly come in the order of the
+//! file; the list therefore has a gap at the last change, and the numbers behind the gap count from
+//! the file's end.
 
 use std::ops::Range;
 
@@ -32,7 +33,8 @@ pub(super) struct Image<'a> {
 struct Replaced<'a> {
     /// The lines of before that are gone.
     base: (usize, usize),
-    /// How many lines stand before it; of those behind the gap, how many from its start to the end of the file.
+    /// How many lines stand before it; of those behind the gap, how many from its start to the end
+    /// of the file.
     at: usize,
     left: Left<'a>,
 }
@@ -120,7 +122,8 @@ impl<'a> Preimage<'a> {
         self.hunk.lines(Side::Old, self.direction)
     }
 
-    /// The first lines, as far as they have line feeds: those stand in the file as they are, wherever the hunk fits.
+    /// The first lines, as far as they have line feeds: those stand in the file as they are,
+    /// wherever the hunk fits.
     pub(super) fn exact(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.each().take(self.complete)
     }
@@ -173,7 +176,8 @@ impl<'a> Image<'a> {
         self.before.len() + self.after.len()
     }
 
-    /// Where a hunk left something, by its number in the order of the file; the second value is where it starts.
+    /// Where a hunk left something, by its number in the order of the file; the second value is
+    /// where it starts.
     fn replacement(&self, number: usize) -> Option<(&Replaced<'a>, usize)> {
         if let Some(replaced) = self.before.get(number) {
             return Some((replaced, replaced.at));
@@ -200,7 +204,8 @@ impl<'a> Image<'a> {
         low
     }
 
-    /// Where the lines behind a number of replacements start: in the image, and in the file of before.
+    /// Where the lines behind a number of replacements start: in the image, and in the file of
+    /// before.
     fn behind(&self, count: usize) -> (usize, usize) {
         match count.checked_sub(1).and_then(|last| self.replacement(last)) {
             Some((replaced, at)) => (at + replaced.left.count, replaced.base.1),
@@ -319,8 +324,9 @@ impl<'a> Image<'a> {
         Ok(left == 0 && wanted.is_empty())
     }
 
-    /// Git compares bytes, not lines: a preimage with a line that lacks its line feed can match where the bytes
-    /// agree and the lines do too but for white space. A last line without line feed so matches one with.
+    /// Git compares bytes, not lines: a preimage with a line that lacks its line feed can match
+    /// where the bytes agree and the lines do too but for white space. A last line without line
+    /// feed so matches one with.
     fn matches_across_lines(
         &self,
         old: &Preimage<'_>,

@@ -55,7 +55,8 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Which lines stand where. Eight bytes a line: its hash in the upper half, its number in the lower, in order.
+/// Which lines stand where. Eight bytes a line: its hash in the upper half, its number in the
+/// lower, in order.
 #[derive(Debug)]
 pub(super) struct LineIndex(Vec<u64>);
 
@@ -73,7 +74,8 @@ impl LineIndex {
         Ok(Self(entries))
     }
 
-    /// The lines that may be the given one, in order: those with its hash. They are still to be compared.
+    /// The lines that may be the given one, in order: those with its hash. They are still to be
+    /// compared.
     pub(super) fn candidates(&self, line: &[u8]) -> Candidates<'_> {
         let wanted = hash(line);
         let start = self.0.partition_point(|entry| upper(*entry) < wanted);

@@ -1,5 +1,5 @@
-//! What a report shows of a hunk that does not fit: what it expects, what stands there, and the place that resembles
-//! it most.
+//! What a report shows of a hunk that does not fit: what it expects, what stands there, and the
+//! place that resembles it most.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -67,8 +67,8 @@ fn shown<'l>(lines: impl Iterator<Item = &'l [u8]>, count: usize) -> Vec<String>
         .collect()
 }
 
-/// The place where most of the expected lines stand in their order; the closest to where the hunk was expected
-/// of those with as many.
+/// The place where most of the expected lines stand in their order; the closest to where the hunk
+/// was expected of those with as many.
 fn nearest(image: &mut Image<'_>, old: &Preimage<'_>, expected: usize) -> Option<NearestMatch> {
     if old.lines == 0 {
         return None;

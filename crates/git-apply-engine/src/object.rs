@@ -1,4 +1,5 @@
-//! Git's objects as far as patches need them: ids, trees and blobs, over traits that a store implements.
+//! Git's objects as far as patches need them: ids, trees and blobs, over traits that a store
+//! implements.
 
 use std::fmt;
 use std::str::FromStr;
@@ -52,7 +53,8 @@ impl Oid {
         Some(Self(bytes))
     }
 
-    /// Returns whether this is the id of zeros, which stands for "no object" in the headers of patches.
+    /// Returns whether this is the id of zeros, which stands for "no object" in the headers of
+    /// patches.
     #[must_use]
     pub fn is_null(&self) -> bool {
         self.0 == [0; 20]
@@ -121,7 +123,8 @@ pub enum EntryMode {
 }
 
 impl EntryMode {
-    /// Returns the mode that Git's index gives to these bits (`create_ce_mode` in Git's cache.h); folders stay folders.
+    /// Returns the mode that Git's index gives to these bits (`create_ce_mode` in Git's cache.h);
+    /// folders stay folders.
     #[must_use]
     pub fn from_bits(bits: u32) -> Self {
         match bits & 0o170_000 {
@@ -167,7 +170,8 @@ pub struct TreeEntry {
     pub id: Oid,
 }
 
-/// Returns a tree as Git stores it. The entries must be in Git's order: by name, folders as if they ended in `/`.
+/// Returns a tree as Git stores it. The entries must be in Git's order: by name, folders as if they
+/// ended in `/`.
 #[must_use]
 pub fn serialise_tree(entries: &[TreeEntry]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(entries.len() * 40);
@@ -222,7 +226,8 @@ pub trait Objects {
     /// [`ObjectError::NotFound`] if the store lacks it, another one if it cannot be read.
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError>;
 
-    /// Returns the contents of a blob. Its size was asked for before and is within [`Limits::file_bytes`](crate::Limits).
+    /// Returns the contents of a blob. Its size was asked for before and is within
+    /// [`Limits::file_bytes`](crate::Limits).
     ///
     /// # Errors
     ///

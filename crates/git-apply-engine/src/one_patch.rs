@@ -1,5 +1,5 @@
-//! Applies one patch to a tree, by the rules of `check_patch` and `write_out_results` in Git's apply.c for
-//! `git apply --cached`.
+//! Applies one patch to a tree, by the rules of `check_patch` and `write_out_results` in Git's
+//! apply.c for `git apply --cached`.
 
 use std::collections::HashMap;
 
@@ -338,7 +338,8 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         }
     }
 
-    /// Gives up what an earlier diff left under the name where this one leaves something else: nothing of it is written.
+    /// Gives up what an earlier diff left under the name where this one leaves something else:
+    /// nothing of it is written.
     fn release_previous(&mut self, patch: &FilePatch<'_>) {
         let stays = patch.new_name == patch.old_name && patch.is_delete != Tri::Yes;
         let Ok(Some(previous)) = self.previous(patch) else {
@@ -397,7 +398,8 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
 
     /// `path_is_beyond_symlink`.
     fn is_beyond_symlink(&self, path: &[u8]) -> Result<bool, Failed> {
-        // Below a file there is nothing, so that one folder of the path at most is a link of the tree.
+        // Below a file there is nothing, so that one folder of the path at most is a link of the
+        // tree.
         let link = self
             .overlay
             .first_leaf(self.cache, path)?
@@ -643,7 +645,8 @@ fn check_paths(patch: &FilePatch<'_>) -> Result<(), Failed> {
     Ok(())
 }
 
-/// `write_out_results`: first all that goes, then all that comes. Gives the steps by which it is taken back.
+/// `write_out_results`: first all that goes, then all that comes. Gives the steps by which it is
+/// taken back.
 fn write(
     cache: &Cache<'_>,
     overlay: &mut Overlay,

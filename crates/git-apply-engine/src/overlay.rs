@@ -1,5 +1,5 @@
-//! A tree with changes laid over it, in memory. Folders are read when they are needed, and only changed ones are
-//! hashed again.
+//! A tree with changes laid over it, in memory. Folders are read when they are needed, and only
+//! changed ones are hashed again.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +17,8 @@ use super::path;
 const KEPT_BLOB_BYTES: usize = 16 << 20;
 const KEPT_TREE_BYTES: usize = 16 << 20;
 
-/// What an entry of a tree takes in memory besides its name: as it was read, and laid open for a change.
+/// What an entry of a tree takes in memory besides its name: as it was read, and laid open for a
+/// change.
 const STORED_ENTRY_BYTES: usize = 80;
 const OPEN_ENTRY_BYTES: usize = 160;
 
@@ -210,7 +211,8 @@ impl Overlay {
         })
     }
 
-    /// How many names of a path lead to a file, and that file, where there is one on the way or at its end.
+    /// How many names of a path lead to a file, and that file, where there is one on the way or at
+    /// its end.
     pub(super) fn first_leaf(
         &self,
         cache: &Cache<'_>,
@@ -251,7 +253,8 @@ impl Overlay {
         }
     }
 
-    /// Lays the folders along a path open, as far as they are there, so that what follows needs nothing of the store.
+    /// Lays the folders along a path open, as far as they are there, so that what follows needs
+    /// nothing of the store.
     pub(super) fn open(&mut self, cache: &Cache<'_>, path: &[u8]) -> Result<(), ObjectError> {
         let mut folder = &mut self.root;
         for name in path.split(|b| *b == b'/') {
@@ -265,8 +268,8 @@ impl Overlay {
         Ok(())
     }
 
-    /// Puts a file with the contents that a patch made at a path, where neither a file stands in the place of its
-    /// folder nor a folder in its own.
+    /// Puts a file with the contents that a patch made at a path, where neither a file stands in
+    /// the place of its folder nor a folder in its own.
     pub(super) fn put_made(
         &mut self,
         cache: &Cache<'_>,
@@ -294,7 +297,8 @@ impl Overlay {
         }))
     }
 
-    /// Puts a file at a path, where neither a file stands in the place of its folder nor a folder in its own.
+    /// Puts a file at a path, where neither a file stands in the place of its folder nor a folder
+    /// in its own.
     pub(super) fn put(
         &mut self,
         cache: &Cache<'_>,
@@ -339,8 +343,9 @@ impl Overlay {
         Ok(())
     }
 
-    /// Gives up what changes replaced: the contents that a patch made and that stand nowhere any more. The cache keeps
-    /// them as long as it has room, because Git has them too, and a later patch may name them.
+    /// Gives up what changes replaced: the contents that a patch made and that stand nowhere any
+    /// more. The cache keeps them as long as it has room, because Git has them too, and a later
+    /// patch may name them.
     pub(super) fn settle(&mut self, cache: &Cache<'_>, steps: Vec<Undo>) {
         for before in steps.into_iter().filter_map(|step| step.before) {
             if let Some(contents) = self.forget(before.id) {
@@ -349,7 +354,8 @@ impl Overlay {
         }
     }
 
-    /// Counts one place less for contents that a patch made, and gives them where that was the last.
+    /// Counts one place less for contents that a patch made, and gives them where that was the
+    /// last.
     fn forget(&mut self, id: Oid) -> Option<Bytes> {
         let made = self.blobs.get_mut(&id)?;
         made.places = made.places.saturating_sub(1);
@@ -469,8 +475,8 @@ fn node(entry: &TreeEntry) -> Node {
     }
 }
 
-/// Trees are in Git's order, in which a folder stands as if its name ended in `/`; a name can therefore stand in
-/// one of two places.
+/// Trees are in Git's order, in which a folder stands as if its name ended in `/`; a name can
+/// therefore stand in one of two places.
 fn stored_entry(entries: &[TreeEntry], name: &[u8]) -> Option<Found<'static>> {
     let find = |kind: EntryMode| {
         entries

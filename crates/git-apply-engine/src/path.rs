@@ -1,5 +1,5 @@
-//! Which paths may be written: the rules of `verify_path` in Git's read-cache.c, with `core.protectNTFS` on and
-//! `core.protectHFS` off as they are by default on Linux.
+//! Which paths may be written: the rules of `verify_path` in Git's read-cache.c, with
+//! `core.protectNTFS` on and `core.protectHFS` off as they are by default on Linux.
 
 use super::object::EntryMode;
 

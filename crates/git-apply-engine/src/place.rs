@@ -1,5 +1,6 @@
-//! Where hunks go, by the rules of Git's apply.c: first where the hunk says, then further and further away in both
-//! directions, at the start or end of the file where its context says so, and without fuzz.
+//! Where hunks go, by the rules of Git's apply.c: first where the hunk says, then further and
+//! further away in both directions, at the start or end of the file where its context says so, and
+//! without fuzz.
 
 use super::budget::Exceeded;
 use super::image::{Anchor, Image, Preimage};
@@ -7,13 +8,15 @@ use super::lines::LineIndex;
 use super::parse::{Direction, Hunk, Side};
 use super::report::HunkOutcome;
 
-/// How far around the place that a hunk names each line is looked at, before the index of all lines is made.
+/// How far around the place that a hunk names each line is looked at, before the index of all lines
+/// is made.
 const NEAR: usize = 64;
 
 /// How many lines of a hunk are looked up to find one that stands in few places.
 const LOOKED_UP: usize = 256;
 
-/// Applies a hunk and tells where it went, or leaves the file as it is and gives back what the hunk expects.
+/// Applies a hunk and tells where it went, or leaves the file as it is and gives back what the hunk
+/// expects.
 pub(super) fn place<'a>(
     image: &mut Image<'a>,
     hunk: &'a Hunk<'a>,
@@ -302,7 +305,8 @@ mod tests {
 
     #[test]
     fn hunks_that_leave_nothing_join_what_stands_around_them() {
-        // An empty context line that loses its line feed is none: the hunk goes in the middle and leaves nothing.
+        // An empty context line that loses its line feed is none: the hunk goes in the middle and
+        // leaves nothing.
         let hole = "@@ -3,2 +3,1 @@\n-c\n\n\\ No newline at end of file\n";
         let across = "@@ -2,3 +2,3 @@\n b\n-d\n+D\n e\n";
         let (result, _) = apply("a\nb\nc\nd\ne\nf\n", &format!("{hole}{across}")).unwrap();

@@ -63,7 +63,8 @@ impl fmt::Display for PatchState {
 pub struct PatchReport {
     /// Its name, as it was given.
     pub name: String,
-    /// The first line of its message, from the header `Subject` (RFC 5322) or `Description` (DEP-3).
+    /// The first line of its message, from the header `Subject` (RFC 5322) or `Description`
+    /// (DEP-3).
     pub subject: Option<String>,
     /// Who wrote it, from the header `From` or `Author`.
     pub author: Option<String>,
@@ -84,8 +85,8 @@ impl PatchReport {
         matches!(self.state, PatchState::Clean | PatchState::Offset)
     }
 
-    /// Returns the largest distance in lines between where a hunk says that it belongs and where it applies;
-    /// negative if that is further up, 0 if all apply where they say.
+    /// Returns the largest distance in lines between where a hunk says that it belongs and where it
+    /// applies; negative if that is further up, 0 if all apply where they say.
     #[must_use]
     pub fn largest_offset(&self) -> i64 {
         let offsets = self
@@ -133,7 +134,8 @@ pub enum FileChange {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct FileReport {
-    /// The file after the patch; before it, where it is deleted. Bytes that are not UTF-8 are replaced.
+    /// The file after the patch; before it, where it is deleted. Bytes that are not UTF-8 are
+    /// replaced.
     pub path: String,
     /// The file before the patch, where it has another name.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
@@ -188,20 +190,24 @@ pub enum HunkOutcome {
 pub struct Rejection {
     /// The line of the file where the hunk was expected, from 1.
     pub line: usize,
-    /// The lines that the hunk expects, without line feeds: the first 60, and of each the first 4096 bytes.
+    /// The lines that the hunk expects, without line feeds: the first 60, and of each the first
+    /// 4096 bytes.
     pub expected: Vec<String>,
     /// The lines that stand there.
     pub found: Vec<String>,
-    /// The place that resembles most what the hunk expects; `None` if no line of it stands anywhere.
+    /// The place that resembles most what the hunk expects; `None` if no line of it stands
+    /// anywhere.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub nearest: Option<NearestMatch>,
-    /// Whether neither lines nor the nearest place are told, because the series' reports have shown as many as they may.
+    /// Whether neither lines nor the nearest place are told, because the series' reports have shown
+    /// as many as they may.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "std::ops::Not::not"))]
     pub lines_left_out: bool,
 }
 
 impl Rejection {
-    /// Returns what to do if the hunk and the file differ in how their lines end, in all lines that are shown.
+    /// Returns what to do if the hunk and the file differ in how their lines end, in all lines that
+    /// are shown.
     #[must_use]
     pub fn line_ends(&self) -> Option<&'static str> {
         let found = self

@@ -77,8 +77,8 @@ impl Series {
         self.tree
     }
 
-    /// Writes the trees and blobs that the patches made, and returns the id of [`Series::tree`]. Those of patches that
-    /// were applied each alone are written if [`Results::All`] was asked for.
+    /// Writes the trees and blobs that the patches made, and returns the id of [`Series::tree`].
+    /// Those of patches that were applied each alone are written if [`Results::All`] was asked for.
     ///
     /// # Errors
     ///
@@ -93,13 +93,13 @@ impl Series {
 
 /// Applies patches to a tree. Nothing is written.
 ///
-/// Verdicts and trees are those of `git apply --cached`, run once for each patch in the given order. Patches behind one
-/// that does not apply are applied all the same.
+/// Verdicts and trees are those of `git apply --cached`, run once for each patch in the given
+/// order. Patches behind one that does not apply are applied all the same.
 ///
 /// # Errors
 ///
-/// If the store fails, or there are more patches than [`Limits::patches`](super::Limits::patches). That a patch does not
-/// apply is no error: its report says why.
+/// If the store fails, or there are more patches than [`Limits::patches`](super::Limits::patches).
+/// That a patch does not apply is no error: its report says why.
 pub fn apply(
     objects: &dyn Objects,
     base: Oid,
@@ -272,7 +272,8 @@ fn directed<'a>(parsed: &[FilePatch<'a>], direction: Direction) -> Vec<FilePatch
     }
 }
 
-/// Bytes that a report holds, and the names that are remembered where it failed; without the lines that it shows.
+/// Bytes that a report holds, and the names that are remembered where it failed; without the lines
+/// that it shows.
 fn size(report: &PatchReport) -> u64 {
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let files = report.files.iter().map(|file| {

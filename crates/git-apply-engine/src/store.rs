@@ -48,14 +48,15 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// Stores files and symbolic links, given as path, mode and contents, and returns the id of their tree.
+    /// Stores files and symbolic links, given as path, mode and contents, and returns the id of
+    /// their tree.
     ///
     /// Of two files with the same path the later one stays. Folders are made as they are needed.
     ///
     /// # Errors
     ///
-    /// If a path is one that `git apply` refuses to write, or leads through another file, or the mode is
-    /// [`EntryMode::Tree`] or [`EntryMode::Gitlink`].
+    /// If a path is one that `git apply` refuses to write, or leads through another file, or the
+    /// mode is [`EntryMode::Tree`] or [`EntryMode::Gitlink`].
     pub fn add_files<P: AsRef<[u8]>, C: AsRef<[u8]>>(
         &mut self,
         files: impl IntoIterator<Item = (P, EntryMode, C)>,
@@ -80,7 +81,8 @@ impl MemoryStore {
             .map_err(|error| InvalidFile(error.to_string().into()))
     }
 
-    /// Returns the contents of the file at a path of a tree, or the target of a link; `None` if there is none.
+    /// Returns the contents of the file at a path of a tree, or the target of a link; `None` if
+    /// there is none.
     ///
     /// # Errors
     ///
@@ -148,7 +150,8 @@ impl WriteObjects for MemoryStore {
     }
 }
 
-/// A store, and in memory the trees and blobs that patches made on top of it. The store below stays as it is.
+/// A store, and in memory the trees and blobs that patches made on top of it. The store below stays
+/// as it is.
 #[derive(Clone)]
 pub struct LayeredStore {
     base: Arc<dyn Objects + Send + Sync>,

@@ -8,7 +8,8 @@ use crate::cause::find_cause;
 /// How far an address reaches, the closest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reach {
-    /// One link, a metadata service of a cloud, or many hosts at once: nothing that a Git server or a registry has.
+    /// One link, a metadata service of a cloud, or many hosts at once: nothing that a Git server or
+    /// a registry has.
     LinkLocal,
     /// This machine.
     Loopback,
@@ -52,7 +53,8 @@ fn reason(reach: Reach) -> &'static str {
     }
 }
 
-/// Metadata services that are not at a link-local address: Azure's wire server, Alibaba's and Oracle's older one.
+/// Metadata services that are not at a link-local address: Azure's wire server, Alibaba's and
+/// Oracle's older one.
 const METADATA_V4: [Ipv4Addr; 3] = [
     Ipv4Addr::new(168, 63, 129, 16),
     Ipv4Addr::new(100, 100, 100, 200),
@@ -65,7 +67,8 @@ const METADATA_V6: [Ipv6Addr; 2] = [
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
 ];
 
-/// Returns how far an address reaches. An IPv6 address that holds an IPv4 address (mapped, compatible, NAT64, 6to4) reaches as far as that.
+/// Returns how far an address reaches. An IPv6 address that holds an IPv4 address (mapped,
+/// compatible, NAT64, 6to4) reaches as far as that.
 #[must_use]
 pub fn reach(address: IpAddr) -> Reach {
     match address {
@@ -112,8 +115,8 @@ fn reach_v6(address: Ipv6Addr) -> Reach {
     }
 }
 
-/// The IPv4 address that packets to an IPv6 address end up at: RFC 4291 (mapped, compatible), RFC 6052 and RFC 8215
-/// (NAT64), RFC 3056 (6to4).
+/// The IPv4 address that packets to an IPv6 address end up at: RFC 4291 (mapped, compatible), RFC
+/// 6052 and RFC 8215 (NAT64), RFC 3056 (6to4).
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let segments = address.segments();
     let joined = |high: u16, low: u16| {

@@ -7,9 +7,11 @@ use url::Url;
 pub enum Elsewhere {
     /// It stays at the origin: scheme, host and port.
     Refused,
-    /// Over https, for what is fetched without a login: blobs, uploads and logs are often kept at another host.
+    /// Over https, for what is fetched without a login: blobs, uploads and logs are often kept at
+    /// another host.
     OverHttps,
-    /// Over https, or without encryption where the request had none: a repository's address, as git follows it.
+    /// Over https, or without encryption where the request had none: a repository's address, as git
+    /// follows it.
     NotLessEncrypted,
 }
 
@@ -21,13 +23,13 @@ pub struct RefusedRedirect {
     reason: &'static str,
 }
 
-/// Reads the address that an answer leads to, which may be relative, and checks it. The address that is connected to is checked by
-/// [`crate::Destinations`].
+/// Reads the address that an answer leads to, which may be relative, and checks it. The address
+/// that is connected to is checked by [`crate::Destinations`].
 ///
 /// # Errors
 ///
-/// [`RefusedRedirect`] for what is no address, holds a login, is not encrypted where the request was, or is another origin
-/// where that is refused.
+/// [`RefusedRedirect`] for what is no address, holds a login, is not encrypted where the request
+/// was, or is another origin where that is refused.
 pub fn check_redirect(from: &Url, location: &str, elsewhere: Elsewhere) -> Result<Url, RefusedRedirect> {
     let refused = |to: &str, reason| RefusedRedirect {
         to: foreign_text::printable(to, 200),

@@ -23,8 +23,8 @@ impl Destinations {
         closest: Reach::Loopback,
     };
 
-    /// Where a server leads that was reached at this address: no network that is closer than the server's own. A server
-    /// whose address is not known counts as a public one.
+    /// Where a server leads that was reached at this address: no network that is closer than the
+    /// server's own. A server whose address is not known counts as a public one.
     #[must_use]
     pub fn beyond(server: Option<SocketAddr>) -> Self {
         let closest = server.map_or(Reach::Public, |server| reach(server.ip()));
@@ -48,7 +48,8 @@ impl Destinations {
 
     /// Checks an address that is named in digits. A host's name is checked when it is resolved.
     ///
-    /// A client has to ask this for each address that it requests, because no resolver is asked for digits.
+    /// A client has to ask this for each address that it requests, because no resolver is asked for
+    /// digits.
     ///
     /// # Errors
     ///
@@ -81,7 +82,8 @@ impl Destinations {
     ///
     /// # Errors
     ///
-    /// Where the name is not known, and [`RefusedAddress`] as the inner error where none of its addresses may be connected to.
+    /// Where the name is not known, and [`RefusedAddress`] as the inner error where none of its
+    /// addresses may be connected to.
     pub async fn resolve(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let mut refused = None;
         let mut allowed = Vec::new();

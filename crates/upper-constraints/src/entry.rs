@@ -140,8 +140,8 @@ pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     })
 }
 
-/// Cuts `--hash` and the other options of one requirement off: they start at the first word that begins with a dash
-/// (pip's `break_args_options`).
+/// Cuts `--hash` and the other options of one requirement off: they start at the first word that
+/// begins with a dash (pip's `break_args_options`).
 fn without_options(text: &str) -> &str {
     let mut from = 0;
     for word in text.split(' ') {
@@ -161,8 +161,8 @@ pub(super) fn name_in_front(text: &str) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// A name of the package or of an extra that is none. The library takes it for certain that what it reads as a name
-/// is one, and panics where it is not.
+/// A name of the package or of an extra that is none. The library takes it for certain that what it
+/// reads as a name is one, and panics where it is not.
 fn wrong_name<'a>(spelled: &'a str, rest: &'a str) -> Option<&'a str> {
     if PackageName::from_str(spelled).is_err() {
         return Some(spelled);
@@ -176,7 +176,8 @@ fn wrong_name<'a>(spelled: &'a str, rest: &'a str) -> Option<&'a str> {
 
 /// Specifier and marker of what follows a name.
 ///
-/// An address may hold a semicolon: a marker behind one needs a space before the semicolon (PEP 508).
+/// An address may hold a semicolon: a marker behind one needs a space before the semicolon (PEP
+/// 508).
 pub(super) fn split_marker(rest: &str) -> (&str, Option<&str>) {
     let separator = if rest.trim_start().starts_with('@') {
         " ;"

@@ -55,8 +55,8 @@ impl ConstraintsFile {
     ///
     /// # Errors
     ///
-    /// All lines that are no constraint, that the two would read differently, or that hold characters which end a
-    /// line for only one of them; a file that is not UTF-8 or too large.
+    /// All lines that are no constraint, that the two would read differently, or that hold
+    /// characters which end a line for only one of them; a file that is not UTF-8 or too large.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         Self::read(bytes).map_err(Error::Constraints)
     }

@@ -20,7 +20,8 @@ pub(super) struct Logical {
     pub(super) number: usize,
     /// All its bytes with the last ending.
     pub(super) whole: Range<usize>,
-    /// From the first to the last character that is neither blank nor comment; empty where there is none.
+    /// From the first to the last character that is neither blank nor comment; empty where there is
+    /// none.
     pub(super) body: Range<usize>,
     /// The body without joining backslashes and line endings.
     pub(super) text: String,
@@ -55,7 +56,8 @@ pub(super) fn physical(text: &str) -> Vec<Line> {
     lines
 }
 
-/// Where a comment starts: at a `#` that begins the line or follows white space; with the white space before it.
+/// Where a comment starts: at a `#` that begins the line or follows white space; with the white
+/// space before it.
 pub(super) fn comment_start(line: &str) -> Option<usize> {
     let (at, _) = line.char_indices().find(|(at, c)| {
         *c == '#'
@@ -66,7 +68,8 @@ pub(super) fn comment_start(line: &str) -> Option<usize> {
     Some(line.get(..at).map_or(at, |before| before.trim_end().len()))
 }
 
-/// Joins physical lines as pip does: a line that ends in a backslash goes on in the next one, a comment line does not.
+/// Joins physical lines as pip does: a line that ends in a backslash goes on in the next one, a
+/// comment line does not.
 pub(super) fn logical(text: &str) -> Vec<Logical> {
     let mut all = Vec::new();
     let mut open: Vec<Line> = Vec::new();
@@ -114,8 +117,8 @@ fn join(text: &str, lines: &[Line]) -> Option<Logical> {
     })
 }
 
-/// A character that pip takes for the end of a line and uv does not (Python's `str.splitlines`), or that has no
-/// place in a text file.
+/// A character that pip takes for the end of a line and uv does not (Python's `str.splitlines`), or
+/// that has no place in a text file.
 pub(super) fn unexpected(line: &str) -> Option<char> {
     line.chars()
         .find(|c| (c.is_control() && *c != '\t') || matches!(c, '\u{2028}' | '\u{2029}'))

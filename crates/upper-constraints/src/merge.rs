@@ -61,14 +61,15 @@ enum Edit {
 
 /// Merges overrides into constraints.
 ///
-/// A pin replaces all entries of its package, or the one with the same marker where it has one: in the first one's
-/// place, under the name as upstream spells it. A package that upstream does not pin is added at the end. Packages
-/// that are built from source lose their entries, whatever an override says.
+/// A pin replaces all entries of its package, or the one with the same marker where it has one: in
+/// the first one's place, under the name as upstream spells it. A package that upstream does not
+/// pin is added at the end. Packages that are built from source lose their entries, whatever an
+/// override says.
 ///
 /// # Errors
 ///
-/// If an override with a marker would stand beside an entry of upstream's that holds at the same time: pip and
-/// uv would find both, and nothing to install.
+/// If an override with a marker would stand beside an entry of upstream's that holds at the same
+/// time: pip and uv would find both, and nothing to install.
 pub fn merge(
     base: &ConstraintsFile,
     overrides: &Overrides,

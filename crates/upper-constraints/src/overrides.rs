@@ -18,7 +18,8 @@ const LARGEST: usize = 256 << 10;
 /// The longest marker, in bytes.
 const LONGEST_MARKER: usize = 512;
 
-/// The word that begins a comment behind an override which is meant to be older than upstream's pin.
+/// The word that begins a comment behind an override which is meant to be older than upstream's
+/// pin.
 const DOWNGRADE: &str = "downgrade";
 
 /// What an override does.
@@ -99,13 +100,13 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Reads a file: `package===version` or `-package` a line, each with a marker where it is for one entry of several,
-    /// `#` for comments.
+    /// Reads a file: `package===version` or `-package` a line, each with a marker where it is for
+    /// one entry of several, `#` for comments.
     ///
     /// # Errors
     ///
-    /// All lines that are neither, and packages that are there twice. Twice with markers that exclude each other
-    /// is allowed, because upstream's pins come so.
+    /// All lines that are neither, and packages that are there twice. Twice with markers that
+    /// exclude each other is allowed, because upstream's pins come so.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         Self::read(bytes).map_err(Error::Overrides)
     }
@@ -229,7 +230,8 @@ fn neither(body: &str) -> String {
     )
 }
 
-/// Reads a version. `===` compares texts, so that only the normal form of PEP 440 ever finds a distribution.
+/// Reads a version. `===` compares texts, so that only the normal form of PEP 440 ever finds a
+/// distribution.
 fn version(text: &str) -> Result<Version, String> {
     let version = Version::from_str(text)
         .map_err(|_| format!("{:?} is no version (PEP 440), for instance 1.2.3", shown(text)))?;

@@ -12,8 +12,8 @@ use crate::controller::inputs::secrets::NamedSecret;
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
 
-/// The workflow that a spec names, and who speaks to it. Clients are kept for as long as their Secret stays as it is:
-/// they hold tokens, and what the server said of its limits.
+/// The workflow that a spec names, and who speaks to it. Clients are kept for as long as their
+/// Secret stays as it is: they hold tokens, and what the server said of its limits.
 pub async fn connect(
     patch_set: &PatchSet,
     options: &GitHubActions,

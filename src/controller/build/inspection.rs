@@ -23,8 +23,8 @@ pub fn refusal(rejected: &RejectedImage) -> Failure {
     Failure::stalled(Step::Build, reason, rejected.message.clone())
 }
 
-/// Looks whether an image has installed what it was built from, once for each digest, and notes in the plan where it does
-/// not.
+/// Looks whether an image has installed what it was built from, once for each digest, and notes in
+/// the plan where it does not.
 ///
 /// # Errors
 ///

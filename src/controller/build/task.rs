@@ -34,8 +34,8 @@ pub struct BuildTask<'a> {
 }
 
 impl BuildTask<'_> {
-    /// The image that was planned, once the registry has it; its further tags are moved to it. One that does not count
-    /// is noted in the plan.
+    /// The image that was planned, once the registry has it; its further tags are moved to it. One
+    /// that does not count is noted in the plan.
     pub async fn image(&self, planned: &mut BuildStatus) -> Result<Option<ImageStatus>, Failure> {
         let (registry, budget) = (self.registry, self.turn.budget);
         let target = image_reference(self.target)?;

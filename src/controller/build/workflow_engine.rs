@@ -1,8 +1,9 @@
-//! Has an image built by a workflow of GitHub Actions: one run after the other, until the registry has it.
+//! Has an image built by a workflow of GitHub Actions: one run after the other, until the registry
+//! has it.
 //!
-//! A dispatch is no put: one that is repeated starts a second run. So an attempt is written to the status before its run
-//! is asked for, under a name that the run carries in its title, and where it is not certain whether a run was asked for,
-//! it is looked for before another is.
+//! A dispatch is no put: one that is repeated starts a second run. So an attempt is written to the
+//! status before its run is asked for, under a name that the run carries in its title, and where it
+//! is not certain whether a run was asked for, it is looked for before another is.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +31,8 @@ use crate::plan::{Failure, Step};
 /// How often a run is looked at. An unchanged one costs nothing of the rate limit.
 const POLL: Duration = Duration::from_secs(5);
 
-/// How long a run may take to be listed after its dispatch. Within that time, that there is none means nothing.
+/// How long a run may take to be listed after its dispatch. Within that time, that there is none
+/// means nothing.
 pub const LISTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// How much of a failed job's log is told, in lines.
@@ -130,7 +132,8 @@ impl BuildEngine for WorkflowEngine<'_> {
         self.memory.give_back(self.task.turn.object);
     }
 
-    /// Begins an attempt, where the bounds allow one more build. Its run is asked for when the status has it.
+    /// Begins an attempt, where the bounds allow one more build. Its run is asked for when the
+    /// status has it.
     async fn start(&self, mut planned: BuildStatus, number: u32) -> Result<Built, Interrupted> {
         let task = self.task;
         let (patch_set, context) = (task.turn.object, task.turn.context);
@@ -161,8 +164,8 @@ impl BuildEngine for WorkflowEngine<'_> {
     }
 }
 
-/// What a run is asked for by, but for the time, which tells it from an attempt of the same number at the same inputs that was
-/// cancelled because others were asked for in between.
+/// What a run is asked for by, but for the time, which tells it from an attempt of the same number
+/// at the same inputs that was cancelled because others were asked for in between.
 fn request_stem(patch_set: &PatchSet, inputs_digest: &InputsDigest, number: u32) -> String {
     let uid: String = patch_set.uid().unwrap_or_default().chars().take(8).collect();
     let stem = patch_set.name_any().replace('.', "-");
@@ -194,7 +197,8 @@ impl<'a> WorkflowEngine<'a> {
         })
     }
 
-    /// Notes an attempt that is not over, so that its run does not go on when the object is deleted.
+    /// Notes an attempt that is not over, so that its run does not go on when the object is
+    /// deleted.
     fn note(&self, attempt: &Attempt) {
         let patch_set = self.task.turn.object;
         self.memory.follow(FollowedRun {
@@ -221,7 +225,8 @@ impl<'a> WorkflowEngine<'a> {
         budget.limit(Step::Build, &what, work).await
     }
 
-    /// Follows an attempt: asks for its run where none was asked for, looks for it, and looks at it.
+    /// Follows an attempt: asks for its run where none was asked for, looks for it, and looks at
+    /// it.
     async fn follow_run(&self, planned: &BuildStatus, attempt: &mut Attempt) -> Result<Seen, Failure> {
         let request = RequestId::parse(&attempt.name).map_err(|error| failure_of_github(&error))?;
         let found = match (attempt.run, self.memory.state_of(request.as_str())) {
@@ -361,8 +366,8 @@ impl<'a> WorkflowEngine<'a> {
         Ok(Seen::Failed { why, log })
     }
 
-    /// Cancels the run of an attempt at what is not wanted any more. One for the same tag has to be over before the next
-    /// may begin. Gives what is waited for.
+    /// Cancels the run of an attempt at what is not wanted any more. One for the same tag has to be
+    /// over before the next may begin. Gives what is waited for.
     async fn cancel_former(
         &self,
         former: &BuildStatus,

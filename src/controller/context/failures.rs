@@ -65,7 +65,8 @@ fn classify(error: &source::Error) -> (Reason, Retry) {
     (reason, retry)
 }
 
-/// The failure that an error of a server's API is for a step, and the reason where the server refuses what is asked for.
+/// The failure that an error of a server's API is for a step, and the reason where the server
+/// refuses what is asked for.
 pub fn of_rest(step: Step, refused: Reason, error: &rest::Error) -> Failure {
     use rest::Error as E;
     let message = error.to_string();
@@ -89,7 +90,8 @@ pub fn of_rest(step: Step, refused: Reason, error: &rest::Error) -> Failure {
     }
 }
 
-/// A task that panicked or was cancelled. What a panic says is not told: it may hold what somebody sent.
+/// A task that panicked or was cancelled. What a panic says is not told: it may hold what somebody
+/// sent.
 pub fn of_task(error: &tokio::task::JoinError) -> Failure {
     if error.is_panic() {
         return Panicked.into();
@@ -97,7 +99,8 @@ pub fn of_task(error: &tokio::task::JoinError) -> Failure {
     Failure::retried(Step::Source, reason::STORAGE_FAILED, "the work was interrupted")
 }
 
-/// An object of a repository that could not be had. One that is too large stays so until an input changes.
+/// An object of a repository that could not be had. One that is too large stays so until an input
+/// changes.
 pub fn of_object(step: Step, error: &ObjectError, message: String) -> Failure {
     match error {
         ObjectError::TooLarge { .. } => Failure::stalled(step, reason::TOO_LARGE, message),

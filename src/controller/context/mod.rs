@@ -73,8 +73,8 @@ impl Context {
     }
 }
 
-/// The same for a spec that is new: whoever changed it may have pushed what it names just before. And for
-/// what is different from what the status tells.
+/// The same for a spec that is new: whoever changed it may have pushed what it names just before.
+/// And for what is different from what the status tells.
 pub const JUST_NOW: Duration = Duration::from_millis(500);
 
 /// How new the knowledge of upstreams must be for one attempt, and when the attempt is given up.

@@ -68,7 +68,8 @@ pub async fn is_in_place(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, told: &De
         && (there.commit == commit || context.deliveries.has_seen(patch_set, &told.reference, &commit))
 }
 
-/// The newest commit of the branch that Flux follows, where that has an image that waited to be merged.
+/// The newest commit of the branch that Flux follows, where that has an image that waited to be
+/// merged.
 pub async fn merged(
     turn: &Turn<'_, PatchSet>,
     git: &DeliveryGit,
@@ -260,7 +261,8 @@ async fn answer_all(context: &Arc<Context>, orders: Vec<DeliveryOrder>) -> Vec<D
     answers.into_iter().flatten().collect()
 }
 
-/// Brings the images of orders that ask for the same into one commit, again after each race that was lost.
+/// Brings the images of orders that ask for the same into one commit, again after each race that
+/// was lost.
 async fn deliver_together(
     context: &Arc<Context>,
     leader: &DeliveryOrder,
@@ -337,7 +339,8 @@ impl From<Failure> for Setback {
 }
 
 impl Batch<'_> {
-    /// Reads, decides and pushes once. All orders have their answers then; where the push fails for good, those that need none.
+    /// Reads, decides and pushes once. All orders have their answers then; where the push fails for
+    /// good, those that need none.
     async fn attempt(&self, answers: &mut [Option<DeliveryAnswer>], chance: Chance) -> Result<(), Setback> {
         let Self {
             context,

@@ -38,8 +38,8 @@ pub struct WantedPullRequest<'a> {
 }
 
 impl WantedPullRequest<'_> {
-    /// Has it be open, with the title and text of a commit's message when that is new. Gives its address. One for the same
-    /// image that somebody closed stays closed, unless it is asked for.
+    /// Has it be open, with the title and text of a commit's message when that is new. Gives its
+    /// address. One for the same image that somebody closed stays closed, unless it is asked for.
     pub async fn keep(
         &self,
         proposal: &ProposalStatus,
@@ -55,7 +55,8 @@ impl WantedPullRequest<'_> {
             let found = self.in_time(client.find(self.head, self.base)).await?;
             if let Some(found) = found {
                 let is_told = address == Some(&found.url);
-                // What people made of its title and text stays until there is a new commit of this controller.
+                // What people made of its title and text stays until there is a new commit of this
+                // controller.
                 let is_same = message.is_none() || former.is_some_and(|former| former.git == proposal.git);
                 match found.state {
                     PullRequestState::Open if is_same && (is_told || message.is_none()) => {

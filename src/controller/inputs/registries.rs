@@ -40,7 +40,8 @@ pub async fn registry(patch_set: &PatchSet, context: &Context, budget: Budget) -
     Ok(Registry::new(config, credentials))
 }
 
-/// An image by its digest: what its tag stands for now, or did not longer ago than the budget allows.
+/// An image by its digest: what its tag stands for now, or did not longer ago than the budget
+/// allows.
 pub async fn pinned(
     patch_set: &PatchSet,
     context: &Context,
@@ -79,7 +80,8 @@ pub async fn pinned(
     Ok(reference.with_digest(&digest).as_given())
 }
 
-/// Waits for a registry, and not longer than the reconciliation may take. What is waited for is large, and boxed therefore.
+/// Waits for a registry, and not longer than the reconciliation may take. What is waited for is
+/// large, and boxed therefore.
 pub async fn in_time<T>(
     budget: Budget,
     what: &str,

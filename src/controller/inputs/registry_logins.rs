@@ -1,8 +1,9 @@
-//! Logins for the registries of clouds, as a service account of a resource's own namespace (`build.provider`).
+//! Logins for the registries of clouds, as a service account of a resource's own namespace
+//! (`build.provider`).
 //!
-//! The controller's own identity in a cloud is never used: it asks the API server for a token of the tenant's service account, which
-//! is for the cloud alone, and exchanges that. A login is used for those alone who name the same service account in the same
-//! namespace, and that as it is now.
+//! The controller's own identity in a cloud is never used: it asks the API server for a token of
+//! the tenant's service account, which is for the cloud alone, and exchanges that. A login is used
+//! for those alone who name the same service account in the same namespace, and that as it is now.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -31,16 +32,19 @@ use crate::publish::Credentials;
 use crate::source::Freshness;
 use crate::status::Error;
 
-/// How long a token of a service account holds, in seconds: the shortest that the API server gives. It is used at once.
+/// How long a token of a service account holds, in seconds: the shortest that the API server gives.
+/// It is used at once.
 const TOKEN_LIFE: i64 = 600;
 
 /// How long before its end a login is not used any more.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
-/// How long a login is used, although it holds for longer: what a cloud has taken back is gone after that.
+/// How long a login is used, although it holds for longer: what a cloud has taken back is gone
+/// after that.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// How long one is used that somebody asks to look at anew, or with which a registry refused something.
+/// How long one is used that somebody asks to look at anew, or with which a registry refused
+/// something.
 const SHORTEST: Duration = Duration::from_secs(60);
 
 /// Adds the logins for the registries of a build that are the cloud's, where its Secret has none.
@@ -103,7 +107,8 @@ pub async fn add(
     }
 }
 
-/// How long a login is used: not for long where somebody asks for a new look, or where the registry refused one.
+/// How long a login is used: not for long where somebody asks for a new look, or where the registry
+/// refused one.
 fn longest_use(status: Option<&PatchSetStatus>, budget: Budget) -> Duration {
     let built = status.and_then(|status| conditions::reason(&status.conditions, condition::IMAGE_BUILT));
     if built == Some(reason::AUTHENTICATION_FAILED) || budget.freshness == Freshness::Now {
@@ -113,7 +118,8 @@ fn longest_use(status: Option<&PatchSetStatus>, budget: Budget) -> Duration {
     }
 }
 
-/// The hosts of a cloud that a build needs logins for. What it pushes to has to be of the cloud, or in the Secret.
+/// The hosts of a cloud that a build needs logins for. What it pushes to has to be of the cloud, or
+/// in the Secret.
 fn registries(
     build: &Build,
     provider: CloudProvider,

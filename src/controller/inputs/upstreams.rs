@@ -22,7 +22,8 @@ pub struct Secrets<'a> {
     pub proxy: Option<&'a LocalReference>,
 }
 
-/// Reads the Secrets of a repository and joins them with its address. A GitHub App's token has the rights for what is done there.
+/// Reads the Secrets of a repository and joins them with its address. A GitHub App's token has the
+/// rights for what is done there.
 pub async fn upstream(
     context: &Context,
     url: &str,
@@ -93,8 +94,8 @@ pub async fn signed(
     Ok(resolved.requiring(Arc::new(Requirement::new(mode, source, Arc::clone(keys.data())))))
 }
 
-/// Checks the signature that something is bound to, fetching it where it is not held; returns who signed it, in words, and
-/// `None` where no signature is asked for.
+/// Checks the signature that something is bound to, fetching it where it is not held; returns who
+/// signed it, in words, and `None` where no signature is asked for.
 pub async fn signatures(
     context: &Arc<Context>,
     what: &str,
@@ -143,7 +144,8 @@ pub async fn resolve(
 
 /// Runs work on the mirrors off the async threads, and gives up at the deadline.
 ///
-/// The work has the deadline too, and ends by itself soon after. Until then it keeps the place of its object.
+/// The work has the deadline too, and ends by itself soon after. Until then it keeps the place of
+/// its object.
 pub async fn blocking<T: Send + 'static>(
     context: &Arc<Context>,
     what: &str,

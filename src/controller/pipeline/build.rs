@@ -25,7 +25,8 @@ use crate::plan::{backoff, conditions};
 /// How soon an image is looked for that somebody else builds, at first.
 const LOOK_FIRST: Duration = Duration::from_secs(15);
 
-/// Looks for the image, has it built where it is not there, and attaches the document on its patches.
+/// Looks for the image, has it built where it is not there, and attaches the document on its
+/// patches.
 pub async fn build(
     turn: &Turn<'_, PatchSet>,
     series: &AppliedSeries,
@@ -116,8 +117,8 @@ async fn external(task: &BuildTask<'_>, mut planned: BuildStatus) -> Built {
     }
 }
 
-/// When to look again for an image that somebody else builds: the longer it has been waited for, the later, so that many that are
-/// never built cost little.
+/// When to look again for an image that somebody else builds: the longer it has been waited for,
+/// the later, so that many that are never built cost little.
 fn look_again(status: &PatchSetStatus, interval: Duration, now: Timestamp) -> Duration {
     let since = conditions::find(&status.conditions, condition::IMAGE_BUILT)
         .filter(|built| built.reason.parse() == Ok(reason::AWAITING_IMAGE))
@@ -128,7 +129,8 @@ fn look_again(status: &PatchSetStatus, interval: Duration, now: Timestamp) -> Du
 
 /// Adds the tag that sorts to an image that was found.
 ///
-/// The status has it first: a controller that is killed in between finds it there, and does not add another.
+/// The status has it first: a controller that is killed in between finds it there, and does not add
+/// another.
 async fn with_sortable_tag(
     task: &BuildTask<'_>,
     mut planned: BuildStatus,

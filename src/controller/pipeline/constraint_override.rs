@@ -28,7 +28,8 @@ use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, is_verified};
 use crate::plan::{Failure, Outcome, Step, room};
 use crate::recipe::Located;
 
-/// Names the computation that results follow from; changed where the same inputs give another result.
+/// Names the computation that results follow from; changed where the same inputs give another
+/// result.
 const COMPUTATION: &str = "constraints/2";
 
 /// What the two files are called in messages.
@@ -76,7 +77,8 @@ impl Reconciled for ConstraintOverride {
         let token = format!("{generation}/{}", overrides.as_deref().unwrap_or_default());
         [
             ("revision", status.upper_constraints_revision.clone()),
-            // Where Flux sets the status of a commit: that of the overrides, which is the team's own.
+            // Where Flux sets the status of a commit: that of the overrides, which is the team's
+            // own.
             (
                 "originRevision",
                 overrides.filter(|_| self.spec.overrides.git.is_some()),
@@ -138,7 +140,8 @@ impl Pipeline for ConstraintOverride {
     }
 }
 
-/// Finds both files. Nothing is fetched but refs, and those at most once an interval for all objects on a repository.
+/// Finds both files. Nothing is fetched but refs, and those at most once an interval for all
+/// objects on a repository.
 async fn resolve(turn: &Turn<'_, ConstraintOverride>) -> Result<ResolvedFiles, Failure> {
     let (object, context, budget) = (turn.object, turn.context, turn.budget);
     let namespace = turn.namespace();
@@ -224,7 +227,8 @@ impl ConstraintOverride {
 }
 
 impl ResolvedFiles {
-    /// Checks the signatures that the spec asks for; returns who signed what, in words. `None` where none is asked for.
+    /// Checks the signatures that the spec asks for; returns who signed what, in words. `None`
+    /// where none is asked for.
     async fn signatures(&self, context: &Arc<Context>, budget: Budget) -> Result<Option<String>, Failure> {
         let base = self.base.signatures(context, BASE, budget.deadline).await?;
         let overrides = self

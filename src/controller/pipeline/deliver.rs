@@ -36,7 +36,8 @@ pub async fn is_in_place(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: 
         }
 }
 
-/// Puts back what was delivered into a ConfigMap where somebody changed it or took it away: what runs does not wait for what comes.
+/// Puts back what was delivered into a ConfigMap where somebody changed it or took it away: what
+/// runs does not wait for what comes.
 pub async fn keep_delivered(turn: &Turn<'_, PatchSet>) {
     let delivery = turn.object.spec.delivery.as_ref();
     let Some(map) = delivery.and_then(|delivery| delivery.config_map.as_ref()) else {
@@ -51,7 +52,8 @@ pub async fn keep_delivered(turn: &Turn<'_, PatchSet>) {
     }
 }
 
-/// Delivers what was built, where that was not done yet and may be done, and gives what all steps came to.
+/// Delivers what was built, where that was not done yet and may be done, and gives what all steps
+/// came to.
 pub async fn deliver(
     turn: &Turn<'_, PatchSet>,
     series: &AppliedSeries,
@@ -84,7 +86,8 @@ pub async fn deliver(
     Ok(series.before_image.with(built, delivered, merged))
 }
 
-/// Where an image is that waited to be merged, and was: it is told also while the next one conflicts, is built or is held.
+/// Where an image is that waited to be merged, and was: it is told also while the next one
+/// conflicts, is built or is held.
 async fn find_merged(
     turn: &Turn<'_, PatchSet>,
     delivery: &Delivery,
@@ -159,7 +162,8 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
             Delivered::Done(with_first_delivery_time(placed, &status), None)
         }
         Ok(Placed::Found(commit, rest)) => {
-            // Commits of others do not change by which one it was delivered. One that was told beside a proposal is older.
+            // Commits of others do not change by which one it was delivered. One that was told
+            // beside a proposal is older.
             let same = before.filter(|_| status.proposed.is_none());
             let same = same.and_then(|before| before.git.clone()).filter(|before| {
                 (&before.repository, &before.branch, &before.paths)

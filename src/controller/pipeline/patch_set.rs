@@ -147,8 +147,8 @@ impl Reconciled for PatchSet {
 }
 
 impl Pipeline for PatchSet {
-    /// Resolves what the spec names, applies the patches, publishes the patched tree, has it built, and delivers the image. A step
-    /// whose result stands in the status already is not repeated.
+    /// Resolves what the spec names, applies the patches, publishes the patched tree, has it built,
+    /// and delivers the image. A step whose result stands in the status already is not repeated.
     async fn run(turn: &Turn<'_, Self>) -> Result<Outcome<Sources, PatchSetProgress>, Interrupted> {
         Box::pin(deliver::keep_delivered(turn)).await;
         let inputs = match Box::pin(resolve::resolve(turn)).await {
@@ -180,8 +180,9 @@ impl Pipeline for PatchSet {
     }
 }
 
-/// Whether there is nothing to do for results that are current: nobody asks for a look at the image too, nothing waits to be
-/// merged, which may have been, and what is built and delivered is where it should be.
+/// Whether there is nothing to do for results that are current: nobody asks for a look at the image
+/// too, nothing waits to be merged, which may have been, and what is built and delivered is where
+/// it should be.
 async fn nothing_is_left(turn: &Turn<'_, PatchSet>) -> bool {
     let status = turn.status();
     let looks_at_image = turn.budget.is_asked_for() && turn.object.spec.build.is_some();
@@ -210,7 +211,8 @@ impl PatchSet {
         }
     }
 
-    /// Whether the image of the status is where it should go. Where patches do not apply, nothing is delivered anew.
+    /// Whether the image of the status is where it should go. Where patches do not apply, nothing
+    /// is delivered anew.
     async fn is_delivered(&self, turn: &Turn<'_, Self>) -> bool {
         let status = turn.status();
         match (&self.spec.delivery, &status.image) {
@@ -226,8 +228,8 @@ impl PatchSet {
         status.patches.iter().all(passes)
     }
 
-    /// Whether nothing is left to do for results that are current: no build is asked for, patches do not apply, or the image
-    /// is there.
+    /// Whether nothing is left to do for results that are current: no build is asked for, patches
+    /// do not apply, or the image is there.
     fn is_settled(&self, status: &PatchSetStatus) -> bool {
         let Some(build) = &self.spec.build else {
             return true;

@@ -1,4 +1,5 @@
-//! Resolves what a `PatchSet`'s result follows from: the upstream's commit, and what identifies its patches.
+//! Resolves what a `PatchSet`'s result follows from: the upstream's commit, and what identifies its
+//! patches.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +25,8 @@ use crate::plan::{Failure, Step};
 use crate::recipe::{Located, requested};
 use crate::source::{Freshness, RefSpec, Resolved, Upstream};
 
-/// Names the computation that results follow from; changed where the same inputs give another result.
+/// Names the computation that results follow from; changed where the same inputs give another
+/// result.
 const COMPUTATION: &str = "patchset/1";
 
 /// Stands in the digest for what a build is made from, where it cannot be built.
@@ -72,7 +74,8 @@ pub struct ResolvedInputs {
 impl ResolvedInputs {
     /// The sources as the plan wants them.
     ///
-    /// The candidates are no part of the digest: what becomes of them says nothing of the series that is built.
+    /// The candidates are no part of the digest: what becomes of them says nothing of the series
+    /// that is built.
     pub fn sources(&self, spec: &PatchSetSpec) -> Sources {
         let commit = self.resolved.commit().to_string();
         let mut inputs = Inputs::new(COMPUTATION)
@@ -114,7 +117,8 @@ impl ResolvedInputs {
         self.candidates.len() == known.len() && pairs.into_iter().all(|(one, known)| one.is_told_by(known))
     }
 
-    /// Checks all signatures that the spec asks for; returns who signed what, in words. `None` where none is asked for.
+    /// Checks all signatures that the spec asks for; returns who signed what, in words. `None`
+    /// where none is asked for.
     pub async fn signatures(
         &self,
         context: &Arc<Context>,
@@ -135,8 +139,9 @@ impl ResolvedInputs {
     }
 }
 
-/// Resolves all refs. Where that is something else than what the status tells, a look that is remembered does not do: another
-/// controller may have looked since, and what it found would be replaced by what was before.
+/// Resolves all refs. Where that is something else than what the status tells, a look that is
+/// remembered does not do: another controller may have looked since, and what it found would be
+/// replaced by what was before.
 pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failure> {
     let resolved = resolve_within(turn, turn.budget).await?;
     let status = turn.status();
@@ -156,8 +161,8 @@ pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failur
     resolve_within(turn, budget).await
 }
 
-/// Resolves the patches' origin and the upstream. Nothing is fetched but refs, and those at most once an
-/// interval for all objects on an upstream.
+/// Resolves the patches' origin and the upstream. Nothing is fetched but refs, and those at most
+/// once an interval for all objects on an upstream.
 async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<ResolvedInputs, Failure> {
     let (patch_set, context) = (turn.object, turn.context);
     let namespace = patch_set.namespace().unwrap_or_default();

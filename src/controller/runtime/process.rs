@@ -43,7 +43,8 @@ const TIDIES_EVERY: Duration = Duration::from_secs(15);
 /// The longest wait for an API server that cannot be reached when this process starts.
 const ASKS_AGAIN_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long work that cannot be stopped may go on while the process leaves, and still has the Lease.
+/// How long work that cannot be stopped may go on while the process leaves, and still has the
+/// Lease.
 const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
 /// How much longer than an attempt may take nothing may move before the process counts as dead.
@@ -53,7 +54,8 @@ const STANDS_STILL_FOR: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 ///
-/// Where the process cannot do its work at all. The failure of single objects is told in their status.
+/// Where the process cannot do its work at all. The failure of single objects is told in their
+/// status.
 pub async fn run(options: ControllerOptions) -> Result<(), Error> {
     telemetry::init(options.log_level, options.log_encoding)?;
     telemetry::log_panics();
@@ -118,7 +120,8 @@ struct Process {
 }
 
 impl Process {
-    /// Prepares all that needs no API server, and starts the tasks that a process has which stands by.
+    /// Prepares all that needs no API server, and starts the tasks that a process has which stands
+    /// by.
     async fn start(options: ControllerOptions, tasks: &mut Tasks) -> Result<Self, Error> {
         let too_deep = TooDeep::default();
         let client = api_client::new(Config::infer().await?, &too_deep)?;
@@ -301,8 +304,8 @@ struct Writers {
     constraint_overrides: Writer<Guarded<ConstraintOverride>>,
 }
 
-/// Sees to it that the API server knows a kind. One that cannot be reached, or has a fault of its own, is waited for:
-/// whoever starts this process again would do so later and later.
+/// Sees to it that the API server knows a kind. One that cannot be reached, or has a fault of its
+/// own, is waited for: whoever starts this process again would do so later and later.
 async fn is_installed<K: Reconciled>(scope: &WatchScope) -> Result<(), Error> {
     let api = scope.api::<K>();
     let mut failures = 0;

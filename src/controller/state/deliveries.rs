@@ -1,4 +1,5 @@
-//! What deliveries share between reconciliations: who writes to a repository, and what was seen there.
+//! What deliveries share between reconciliations: who writes to a repository, and what was seen
+//! there.
 
 use std::time::Instant;
 
@@ -36,7 +37,8 @@ impl From<Failure> for NotDelivered {
 pub enum Placed {
     /// On the branch that Flux follows, by a commit that was made now.
     Committed(CommitStatus),
-    /// There already: the newest commit in which it was found, and what is on the branch that commits go to.
+    /// There already: the newest commit in which it was found, and what is on the branch that
+    /// commits go to.
     Found(CommitStatus, Rest),
     /// On a branch that waits to be merged into another one.
     Proposed {
@@ -61,8 +63,8 @@ pub enum Rest {
     Unknown,
 }
 
-/// A namespace, a repository and the branch that commits go to: one writer for each. Those of another namespace have logins of
-/// their own, and wait for nobody here.
+/// A namespace, a repository and the branch that commits go to: one writer for each. Those of
+/// another namespace have logins of their own, and wait for nobody here.
 pub type WriterPlace = (String, String, Option<String>);
 
 pub type DeliveryAnswer = Result<Placed, NotDelivered>;

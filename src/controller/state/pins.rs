@@ -11,7 +11,8 @@ const MOST: usize = 10_000;
 /// A namespace, and an image by a tag.
 type Key = (String, ImageReference);
 
-/// What tags were found to stand for, by namespace and reference: objects with the same base look once.
+/// What tags were found to stand for, by namespace and reference: objects with the same base look
+/// once.
 #[derive(Default)]
 pub struct Pins(Recent<Key, (Instant, Digest), MOST>);
 

@@ -1,5 +1,5 @@
-//! The workflows of GitHub Actions that build images: who speaks to them, what was asked of them by this process, and
-//! how many are at work.
+//! The workflows of GitHub Actions that build images: who speaks to them, what was asked of them by
+//! this process, and how many are at work.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,8 @@ use crate::api::reference::ObjectKey;
 /// How long the watch may take to show an attempt that was put into the status.
 const BEGINS_WITHIN: Duration = Duration::from_secs(60);
 
-/// How long a run may wait for a runner, beside what it may take, before its place is given to another.
+/// How long a run may wait for a runner, beside what it may take, before its place is given to
+/// another.
 const QUEUED_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// The most requests and cancellations that are remembered.
@@ -57,7 +58,8 @@ struct RunPlaces {
     queue: BuildQueue,
 }
 
-/// A run that may be under way, with what is needed to cancel it when its `PatchSet` and that one's Secret are gone.
+/// A run that may be under way, with what is needed to cancel it when its `PatchSet` and that one's
+/// Secret are gone.
 #[derive(Clone)]
 pub struct FollowedRun {
     pub namespace: String,
@@ -79,7 +81,8 @@ impl Workflows {
             .get_or_put(request.to_owned(), || RequestState::Fresh);
     }
 
-    /// What is known of a request; one from before this process began may have been asked for until now.
+    /// What is known of a request; one from before this process began may have been asked for until
+    /// now.
     pub fn state_of(&self, request: &str) -> RequestState {
         let asked = || RequestState::Asked(Instant::now());
         self.requests.get_or_put(request.to_owned(), asked)
@@ -147,7 +150,8 @@ impl Workflows {
         lock(&self.followed).insert(run.uid.clone(), run);
     }
 
-    /// Takes out the runs that nobody follows any more, because their `PatchSet`s are gone: at most so many for each namespace.
+    /// Takes out the runs that nobody follows any more, because their `PatchSet`s are gone: at most
+    /// so many for each namespace.
     pub fn take_orphans(
         &self,
         store: &Store<Guarded<PatchSet>>,
@@ -181,8 +185,8 @@ fn reference(patch_set: &PatchSet) -> ObjectRef<Guarded<PatchSet>> {
     }
 }
 
-/// Whether a run may be under way. Nobody follows one while patches conflict or the object is suspended: it holds its place no longer
-/// than a run may take.
+/// Whether a run may be under way. Nobody follows one while patches conflict or the object is
+/// suspended: it holds its place no longer than a run may take.
 fn is_active(patch_set: &PatchSet, limits: BuildLimits, now: Timestamp) -> bool {
     let wanted = patch_set.spec.build.as_ref().filter(|_| !patch_set.spec.suspend);
     let Some(wanted) = wanted.filter(|build| build.engine == Engine::GitHubActions) else {

@@ -1,4 +1,5 @@
-//! Patches that are made to exhaust or end the process: each is refused or fails by itself, and the series goes on.
+//! Patches that are made to exhaust or end the process: each is refused or fails by itself, and the
+//! series goes on.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -24,7 +25,8 @@ fn tree(oracle: &Oracle, files: &[(&str, &[u8])]) -> String {
     oracle.tree(&all)
 }
 
-/// Runs the real command within the address space, on patches and on one that is good and comes last.
+/// Runs the real command within the address space, on patches and on one that is good and comes
+/// last.
 fn run(oracle: &Oracle, tree: &str, patches: &[&[u8]], arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     for (number, patch) in patches.iter().copied().chain([GOOD.as_bytes()]).enumerate() {

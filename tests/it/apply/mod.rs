@@ -1,4 +1,5 @@
-//! `patchset apply` against the installed `git`. The engine alone is compared with it in its own tests.
+//! `patchset apply` against the installed `git`. The engine alone is compared with it in its own
+//! tests.
 
 mod command;
 mod hostile;

@@ -232,8 +232,8 @@ fn lines_of_all_kinds_are_taken_where_both_tools_take_them() {
     }
 }
 
-/// The version of each package that a file pins under a Python, read without this project: lines are split at
-/// `===` and `;`, and the few markers of the real data compared as numbers.
+/// The version of each package that a file pins under a Python, read without this project: lines
+/// are split at `===` and `;`, and the few markers of the real data compared as numbers.
 fn pinned(text: &str, python: (u32, u32)) -> BTreeMap<String, String> {
     let mut pins = BTreeMap::new();
     for line in text

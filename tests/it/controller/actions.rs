@@ -1,4 +1,5 @@
-//! Images that workflows of GitHub Actions build, with a GitHub of the test's own and a real registry.
+//! Images that workflows of GitHub Actions build, with a GitHub of the test's own and a real
+//! registry.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -129,7 +130,8 @@ async fn a_workflow_builds_the_image_and_is_followed_to_its_end() {
         build_of(&next).inputs_digest
     );
 
-    // Back to what is there already: that is told at once, and the run that builds for nothing is cancelled.
+    // Back to what is there already: that is told at once, and the run that builds for nothing is
+    // cancelled.
     spec["build"]["args"]["GREETING"] = json!("hello");
     stage.apply("demo", &spec).await;
     stage.ready("demo", "True", "Succeeded").await;

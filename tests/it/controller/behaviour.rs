@@ -34,8 +34,8 @@ async fn nothing_new_costs_no_write_no_event_and_no_fetch() {
     assert_eq!(stage.events_once("quiet", 1).await.len(), 1);
 }
 
-/// The requests to the API server that the controller logged, but for its watches and for those by which it learns
-/// whether Flux's kinds were installed meanwhile.
+/// The requests to the API server that the controller logged, but for its watches and for those by
+/// which it learns whether Flux's kinds were installed meanwhile.
 fn asked(log: &str) -> Vec<String> {
     log.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
@@ -131,7 +131,8 @@ async fn many_objects_on_one_upstream_share_looks() {
         stage.ready(&format!("p{n}"), "True", "Succeeded").await;
     }
     assert_eq!(stage.server.packs(), 1);
-    // A look serves new objects for half a second: one is enough, unless the machine takes longer to make them.
+    // A look serves new objects for half a second: one is enough, unless the machine takes longer
+    // to make them.
     let looks = u128::try_from(stage.server.looks()).unwrap();
     let most = 1 + begin.elapsed().as_millis() / 500;
     assert!(looks <= most, "{looks} looks, at most {most}");

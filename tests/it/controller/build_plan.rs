@@ -37,7 +37,8 @@ fn ours(stage: &Stage) -> GitRepo {
     ours
 }
 
-/// A service with all that can go into an image, a library, and constraints: kinds, names and specs.
+/// A service with all that can go into an image, a library, and constraints: kinds, names and
+/// specs.
 fn objects(stage: &Stage, registry: &Registry) -> Vec<(&'static str, &'static str, Value)> {
     let ours = stage.server.url("ours");
     let at = |path: &str| json!({ "git": { "url": ours, "path": path } });

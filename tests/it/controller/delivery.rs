@@ -101,7 +101,8 @@ async fn the_image_reaches_a_config_map_and_stays_there() {
     })
     .await;
     stage.ready("demo", "False", "PatchConflict").await;
-    // The next image takes its place, and with the patches of before comes the image of before, without a build.
+    // The next image takes its place, and with the patches of before comes the image of before,
+    // without a build.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
     stage.apply("demo", &spec).await;
     build(&stage, "demo").await;

@@ -143,7 +143,8 @@ async fn a_commit_changes_the_marked_values_alone() {
     until("it is put back", || commits(&repo, "main") == 5).await;
     assert_eq!(repo.git(&["show", "main:apps/demo.yaml"]) + "\n", after);
 
-    // A patch that conflicts leaves it; the next image takes its place; taken back, the image of before comes without a build.
+    // A patch that conflicts leaves it; the next image takes its place; taken back, the image of
+    // before comes without a build.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("-five", "-fünf"))]);
     stage.apply("demo", &spec).await;
     stage.ready("demo", "False", "PatchConflict").await;
@@ -210,7 +211,8 @@ async fn a_lost_race_is_run_again_and_keeps_what_others_did() {
     let registry = Registry::open();
     let stage = stage("races", &registry).await;
     let repo = gitops(&stage);
-    // Somebody is faster the first two times: a commit comes between what was read and what is pushed.
+    // Somebody is faster the first two times: a commit comes between what was read and what is
+    // pushed.
     let script = "#!/bin/sh
 count=$(cat races 2>/dev/null || echo 0)
 [ \"$count\" -lt 2 ] || exit 0
@@ -407,7 +409,8 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
     let delivered = status.delivered.unwrap();
     assert!(delivered.reference.contains(&second));
 
-    // The branch that was merged is made anew for the next image, and where that is taken back, it asks for nothing.
+    // The branch that was merged is made anew for the next image, and where that is taken back, it
+    // asks for nothing.
     spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
     stage.apply("demo", &spec).await;
     until("the branch has the former image", || {

@@ -1,4 +1,5 @@
-//! What an image has installed decides whether it counts, and the document on its patches is attached to it.
+//! What an image has installed decides whether it counts, and the document on its patches is
+//! attached to it.
 
 use std::time::Duration;
 

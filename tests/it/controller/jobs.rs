@@ -23,7 +23,8 @@ async fn scene(name: &str, registry: &Registry, options: &[&str]) -> (Stage, Val
     (stage, spec)
 }
 
-/// A Job with the controller's labels that somebody else makes, as one of a `PatchSet` with this name and uid.
+/// A Job with the controller's labels that somebody else makes, as one of a `PatchSet` with this
+/// name and uid.
 async fn forge(stage: &Stage, name: &str, owner: Option<(&str, &str)>) {
     let owners: Vec<Value> = owner
         .into_iter()
@@ -128,7 +129,8 @@ async fn jobs_of_nobody_take_no_place() {
     assert!(known.iter().all(|name| left.contains(name)), "{left:?}");
 }
 
-/// A namespace that asks for as many builds as it can leaves places for another one that comes later.
+/// A namespace that asks for as many builds as it can leaves places for another one that comes
+/// later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_never_has_all_places() {
     let registry = Registry::open();
@@ -190,7 +192,8 @@ fn reconciliations(stage: &Stage) -> f64 {
         .sum()
 }
 
-/// Builds that wait are looked at when their turn comes, and not whenever something happens to some Job.
+/// Builds that wait are looked at when their turn comes, and not whenever something happens to some
+/// Job.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_that_waits_is_woken_when_its_turn_comes() {
     let registry = Registry::open();
@@ -389,7 +392,8 @@ async fn whoever_runs_the_controller_says_what_a_pod_template_may_hold(
     }
 }
 
-/// The API server stores nothing deeper than a pod template is, and tells whoever asks for strict validation.
+/// The API server stores nothing deeper than a pod template is, and tells whoever asks for strict
+/// validation.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_template_is_no_deeper_than_one_of_a_pod() {
     let server = ApiServer::get().await;

@@ -398,8 +398,8 @@ impl Stage {
         .await
     }
 
-    /// The events on an object, with their reasons and notes, once there are so many: an event comes after the status that it
-    /// is of.
+    /// The events on an object, with their reasons and notes, once there are so many: an event
+    /// comes after the status that it is of.
     pub async fn events_once(&self, name: &str, count: usize) -> Vec<(String, String)> {
         let end = Instant::now() + PATIENCE;
         loop {

@@ -1,4 +1,5 @@
-//! Events for Flux's notification controller, posted to an endpoint of the test's own and read by Flux's own type.
+//! Events for Flux's notification controller, posted to an endpoint of the test's own and read by
+//! Flux's own type.
 
 use std::time::{Duration, Instant};
 
@@ -100,7 +101,8 @@ async fn an_event_is_what_flux_reads() {
         );
     }
 
-    // A patch that conflicts is an error, at the commit that brought it; annotations that Flux means for events go along.
+    // A patch that conflicts is an error, at the commit that brought it; annotations that Flux
+    // means for events go along.
     stage
         .annotate("demo", "event.toolkit.fluxcd.io/env", "production")
         .await;
@@ -179,8 +181,8 @@ async fn a_server_that_fails_is_asked_again_and_holds_nothing_up() {
     stage.ready("two", "True", "Succeeded").await;
     stage.apply("three", &stage.spec()).await;
     stage.ready("three", "True", "Succeeded").await;
-    // All three are ready while the first event is still being posted. It is taken now; the second is known already, and the
-    // third is refused.
+    // All three are ready while the first event is still being posted. It is taken now; the second
+    // is known already, and the third is refused.
     server.answer(&[Status(202), Status(429), Status(400)]);
     server
         .event("that was posted again", is("Succeeded", "one"))

@@ -1,4 +1,5 @@
-//! A `ConstraintOverride` through its life: good, partly useless, broken and repaired overrides, and its merged file.
+//! A `ConstraintOverride` through its life: good, partly useless, broken and repaired overrides,
+//! and its merged file.
 
 use std::time::Duration;
 

@@ -154,7 +154,8 @@ async fn inline_patches_apply_in_the_order_of_their_names() {
     assert_eq!(names, ["0001-a.patch", "0002-b.patch"]);
 }
 
-/// Serves `GitRepository` objects; Flux's own controller is not needed, the test writes their status.
+/// Serves `GitRepository` objects; Flux's own controller is not needed, the test writes their
+/// status.
 pub async fn install_git_repository_kind(client: &Client) {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let open = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
@@ -183,7 +184,8 @@ pub async fn install_git_repository_kind(client: &Client) {
         .unwrap();
 }
 
-/// Publishes files as source-controller does: a tar.gz over HTTP, its digest in the status. Counts how often it is fetched.
+/// Publishes files as source-controller does: a tar.gz over HTTP, its digest in the status. Counts
+/// how often it is fetched.
 pub async fn publish(stage: &Stage, revision: &str, files: &[(&str, &str)]) -> Arc<AtomicUsize> {
     let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(
         Vec::new(),

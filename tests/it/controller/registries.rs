@@ -1,4 +1,5 @@
-//! Registries that answer as no honest one does, or only some: one PatchSet fails, and nothing else.
+//! Registries that answer as no honest one does, or only some: one PatchSet fails, and nothing
+//! else.
 
 use axum::http::Method;
 use patchset::api::PatchSet;

@@ -1,4 +1,5 @@
-//! Logins for the registries of clouds, as a service account of the tenant, exchanged at servers of the test's own.
+//! Logins for the registries of clouds, as a service account of the tenant, exchanged at servers of
+//! the test's own.
 
 use axum::http::Method;
 use jiff::SignedDuration;

@@ -1,4 +1,5 @@
-//! Tags that sort, chosen from as image policies of Flux do: by the example in `docs/operations.md`.
+//! Tags that sort, chosen from as image policies of Flux do: by the example in
+//! `docs/operations.md`.
 
 use std::time::Duration;
 
@@ -147,7 +148,8 @@ async fn flux_takes_the_image_that_is_wanted_now() {
     );
     assert_eq!(tags(&registry), [sortable(&first)]);
 
-    // Another image is later, and the former one once more when it is wanted again, without a build.
+    // Another image is later, and the former one once more when it is wanted again, without a
+    // build.
     let second = build(&stage, &mut spec, "hi").await;
     assert_eq!(tags(&registry), [sortable(&first), sortable(&second)]);
     let uploads = registry.uploads();

@@ -1,4 +1,5 @@
-//! What a tenant can do that must not reach another one: what it nests, how long it takes, what it leaves behind.
+//! What a tenant can do that must not reach another one: what it nests, how long it takes, what it
+//! leaves behind.
 
 use std::process::Command;
 use std::time::{Duration, Instant};

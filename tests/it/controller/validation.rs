@@ -134,7 +134,8 @@ async fn a_wrong_object_is_refused_with_what_to_write_instead() {
     }
 }
 
-/// Asserts that the API server refuses a changed spec with a sentence, and that the commands say the same without one.
+/// Asserts that the API server refuses a changed spec with a sentence, and that the commands say
+/// the same without one.
 async fn assert_refused(stage: &Stage, name: &str, change: &Value, sentence: &str) {
     let mut spec = stage.spec();
     merge(&mut spec, change);

@@ -1,4 +1,5 @@
-//! Edits of markers as other readers see them: go-yaml 2 and 3, by which Kubernetes, Helm and kustomize read, and libyaml.
+//! Edits of markers as other readers see them: go-yaml 2 and 3, by which Kubernetes, Helm and
+//! kustomize read, and libyaml.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -99,7 +100,8 @@ fn go_yaml(texts: &[&str]) -> Vec<ReadByBoth> {
         .collect()
 }
 
-/// What libyaml says: all events without their places, with what each scalar is; nothing where it reads none.
+/// What libyaml says: all events without their places, with what each scalar is; nothing where it
+/// reads none.
 fn libyaml(texts: &[&str]) -> Vec<Value> {
     let script = "import sys, json, yaml\n\
         def nodes(text):\n\
@@ -144,7 +146,8 @@ impl Chance {
     }
 }
 
-/// Checks edits against what the other readers make of the files before and after. Returns how many values changed.
+/// Checks edits against what the other readers make of the files before and after. Returns how many
+/// values changed.
 fn check(texts: &[String]) -> usize {
     let results: Vec<Result<EditedFile, EditError>> = texts.iter().map(|text| edited(text)).collect();
     let before: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -251,7 +254,8 @@ fn assert_bytes(before: &str, after: &str, edited: &EditedFile) {
     }
 }
 
-/// The changed nodes are strings of the wanted text, as many as there are changes or more, by aliases, and the others are what they were.
+/// The changed nodes are strings of the wanted text, as many as there are changes or more, by
+/// aliases, and the others are what they were.
 fn assert_nodes(before: &[Node], after: &[Node], edited: &EditedFile, text: &str) {
     assert_eq!(before.len(), after.len(), "{text:?}");
     let mut lines = BTreeSet::new();
@@ -346,7 +350,8 @@ fn files_of_the_charts_and_generators_change_in_their_marked_values_alone() {
     assert!(changes > 5_000, "{changes}");
 }
 
-/// A node in any style, where a block of this indentation is open. What a marker may follow ends in `@`.
+/// A node in any style, where a block of this indentation is open. What a marker may follow ends in
+/// `@`.
 fn node(chance: &mut Chance, indent: usize, depth: usize) -> String {
     let pad = " ".repeat(indent);
     let plain = [
@@ -423,7 +428,8 @@ fn flow(chance: &mut Chance) -> String {
     scalars[chance.below(scalars.len() - 1)].to_owned()
 }
 
-/// A file of documents in all styles, with markers, comments, anchors and the ends of lines that there are.
+/// A file of documents in all styles, with markers, comments, anchors and the ends of lines that
+/// there are.
 fn file(chance: &mut Chance) -> String {
     let mut text = chance
         .of(&["", "", "", "\u{feff}", "# c\n", "%YAML 1.1\n---\n", "---\n"])

@@ -1,4 +1,5 @@
-//! Pull requests of GitHub, GitLab and Gitea, against servers of the test's own that speak their APIs.
+//! Pull requests of GitHub, GitLab and Gitea, against servers of the test's own that speak their
+//! APIs.
 
 mod close;
 mod ensure;

@@ -1,4 +1,5 @@
-//! Few bytes that become many: made by gzip(1), because what compresses in a debug build takes minutes.
+//! Few bytes that become many: made by gzip(1), because what compresses in a debug build takes
+//! minutes.
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};

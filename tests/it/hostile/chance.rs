@@ -17,7 +17,8 @@ impl Chance {
         usize::try_from(self.next() % end as u64).unwrap()
     }
 
-    /// A number from 1 to another, small and large ones alike: each power of two is as likely as the next.
+    /// A number from 1 to another, small and large ones alike: each power of two is as likely as
+    /// the next.
     pub fn up_to(&mut self, most: usize) -> usize {
         let bits = usize::BITS - most.leading_zeros();
         let end = 1_usize << (1 + self.below(bits as usize));

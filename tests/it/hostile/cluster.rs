@@ -1,4 +1,5 @@
-//! An API server of its own with a controller for all namespaces: tenants with hostile objects, and an honest one.
+//! An API server of its own with a controller for all namespaces: tenants with hostile objects, and
+//! an honest one.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -27,12 +28,13 @@ use crate::support::registry::Registry;
 
 /// The most memory that the controller may take, in MiB.
 pub const MOST: u64 = 400;
-/// How long an honest object, or a word on a hostile one, may take on a machine that does other things too. Who waits for
-/// longer is held up.
+/// How long an honest object, or a word on a hostile one, may take on a machine that does other
+/// things too. Who waits for longer is held up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the controller may take to end when it is asked to: 10 s, and what a busy machine adds.
 const END: Duration = Duration::from_secs(20);
-/// How long the controller may still be at work on objects that are gone: the rest of their time, and what a busy machine adds.
+/// How long the controller may still be at work on objects that are gone: the rest of their time,
+/// and what a busy machine adds.
 const REST: Duration = Duration::from_secs(60);
 /// How much the controller may log about one tenant, in bytes.
 const MOST_LOG: usize = 4 << 20;
@@ -45,8 +47,8 @@ pub struct Tenant {
     pub input: String,
     /// Manifests as JSON; `NAMESPACE` in them becomes the tenant's namespace.
     pub objects: Vec<String>,
-    /// Words of which one is said by the API server, or by Ready of the object `hostile`; where there are none, nothing
-    /// has to be said.
+    /// Words of which one is said by the API server, or by Ready of the object `hostile`; where
+    /// there are none, nothing has to be said.
     pub names: Vec<&'static str>,
     /// Layers of the image that appears as soon as `hostile` waits for it.
     pub layers: Option<Vec<Vec<u8>>>,
@@ -267,7 +269,8 @@ impl Cluster {
         honest.fault.map_or(Ok(honest.seconds), Err)
     }
 
-    /// Creates a tenant's objects in a namespace of its own; gives that, and what the API server refused.
+    /// Creates a tenant's objects in a namespace of its own; gives that, and what the API server
+    /// refused.
     pub async fn settle(&self, tenant: &mut Tenant) -> (String, Vec<String>, Option<String>) {
         let namespace = self.server.namespace("hostile").await;
         if let Some(prepare) = tenant.prepare.take() {
@@ -381,8 +384,9 @@ impl Cluster {
         ))
     }
 
-    /// What Ready of `hostile` says, once it says one of the tenant's names; what it said last where it never does. What is
-    /// said before all of the tenant's objects are seen does not count.
+    /// What Ready of `hostile` says, once it says one of the tenant's names; what it said last
+    /// where it never does. What is said before all of the tenant's objects are seen does not
+    /// count.
     async fn word(&self, namespace: &str, tenant: &Tenant) -> Result<String, String> {
         let end = Instant::now() + PATIENCE;
         let mut layers = tenant.layers.clone();

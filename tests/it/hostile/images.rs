@@ -65,7 +65,8 @@ pub fn layers(scale: Scale) -> Vec<Make> {
         }),
         make(move |cluster| distributions(cluster, scale.pick(20_000, 200_000))),
         make(|cluster| {
-            // A frame of Zstandard (RFC 8878) with a window of 2 GiB, and a block of 128 KiB of one byte.
+            // A frame of Zstandard (RFC 8878) with a window of 2 GiB, and a block of 128 KiB of one
+            // byte.
             let frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 0x03, 0x00, 0x10, b'x'];
             inspected(cluster, "a window of 2 GiB", frame)
         }),

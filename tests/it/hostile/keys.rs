@@ -35,7 +35,8 @@ fn number(value: u32) -> Vec<u8> {
     der(0x02, &digits)
 }
 
-/// A key in PKCS#8 (RFC 5958, RFC 8018) whose passphrase goes through a derivation with its parameters.
+/// A key in PKCS#8 (RFC 5958, RFC 8018) whose passphrase goes through a derivation with its
+/// parameters.
 fn pkcs8(derivation: &[u8], parameters: &[u8]) -> String {
     const PBES2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0d];
     const AES_256_CBC: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2a];

@@ -1,5 +1,6 @@
-//! The long form, for `hack/hostile.sh`: all inputs at their largest, all tenants at once, and generated inputs for as long
-//! as the environment says. Prints a table and ends with a line `N passed, N failed`.
+//! The long form, for `hack/hostile.sh`: all inputs at their largest, all tenants at once, and
+//! generated inputs for as long as the environment says. Prints a table and ends with a line
+//! `N passed, N failed`.
 
 use std::time::{Duration, Instant};
 

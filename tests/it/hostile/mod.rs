@@ -1,9 +1,10 @@
-//! Hostile inputs against the real program, with 1 GiB of memory and a clock: whatever a tenant, a repository or a server
-//! sends, the program ends or answers in time, takes no more than it should, and says in a short printable text what is
-//! wrong where; and a controller serves its other tenants meanwhile.
+//! Hostile inputs against the real program, with 1 GiB of memory and a clock: whatever a tenant, a
+//! repository or a server sends, the program ends or answers in time, takes no more than it should,
+//! and says in a short printable text what is wrong where; and a controller serves its other
+//! tenants meanwhile.
 //!
-//! Here stand one input of each kind, of a size that was once too much. `hack/hostile.sh` runs the long form: larger
-//! ones, all tenants at once, and generated ones for as long as it is told.
+//! Here stand one input of each kind, of a size that was once too much. `hack/hostile.sh` runs the
+//! long form: larger ones, all tenants at once, and generated ones for as long as it is told.
 
 mod artifacts;
 mod bombs;

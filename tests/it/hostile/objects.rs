@@ -13,7 +13,8 @@ use super::registries::ODD;
 use super::server::{Server, dripping};
 use crate::controller::{GOOD, inline};
 
-/// A link-local address, which nothing may ask: not that of any cloud's metadata, lest a test that fails asks for it.
+/// A link-local address, which nothing may ask: not that of any cloud's metadata, lest a test that
+/// fails asks for it.
 const METADATA: &str = "169.254.77.77";
 
 fn nested(depth: usize) -> String {
@@ -87,7 +88,8 @@ fn annotated(cluster: &Cluster, kib: usize) -> Tenant {
     tenant
 }
 
-/// So many objects at a server that sends a byte a second, or nothing at all, and a year to wait for it.
+/// So many objects at a server that sends a byte a second, or nothing at all, and a year to wait
+/// for it.
 fn slow(input: &str, count: usize, host: &str, ground: Box<dyn std::any::Any + Send>) -> Tenant {
     let mut slow = spec(
         &format!("http://{host}/hostile.git"),

@@ -11,7 +11,8 @@ use super::table::{LONGEST, Row, faults_of_report};
 /// The most memory that a command may take, in MiB.
 pub const MOST: u64 = 300;
 
-/// The longest report on patches or a repository, in bytes: a line for each of many files or hunks is right.
+/// The longest report on patches or a repository, in bytes: a line for each of many files or hunks
+/// is right.
 const MOST_REPORT: usize = 8 << 20;
 
 /// A command, and what may become of it.
@@ -30,7 +31,8 @@ pub struct Offline {
     pub ground: Box<dyn Any + Send>,
 }
 
-/// How long a command may compute, in seconds: those that read most take a tenth of it in a release build.
+/// How long a command may compute, in seconds: those that read most take a tenth of it in a release
+/// build.
 const COMPUTE: f64 = 60.0;
 /// How long it may take with all that it waits for, on a machine that does other things too.
 const WAIT: Duration = Duration::from_secs(300);

@@ -1,4 +1,5 @@
-//! The program with a limit on its memory, watched: how long it takes, and how much it holds at most.
+//! The program with a limit on its memory, watched: how long it takes, and how much it holds at
+//! most.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,7 +16,8 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The most bytes that are kept of what a process says.
 const KEPT: u64 = 16 << 20;
 
-/// `patchset`, to which the kernel gives 1 GiB and no more; another build of it where `PATCHSET_HOSTILE_PROGRAM` says so.
+/// `patchset`, to which the kernel gives 1 GiB and no more; another build of it where
+/// `PATCHSET_HOSTILE_PROGRAM` says so.
 pub fn limited() -> Command {
     let program = std::env::var_os("PATCHSET_HOSTILE_PROGRAM");
     let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_patchset").into());
@@ -30,8 +32,8 @@ pub fn limited() -> Command {
     command
 }
 
-/// How much time a process computed so far, in seconds; nothing when it has ended. On a machine that does other things too,
-/// this is the clock that tells what an input costs.
+/// How much time a process computed so far, in seconds; nothing when it has ended. On a machine
+/// that does other things too, this is the clock that tells what an input costs.
 pub fn computed(pid: u32) -> Option<f64> {
     const TICKS: f64 = 100.0;
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

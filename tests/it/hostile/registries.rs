@@ -14,10 +14,12 @@ use super::table;
 use crate::controller::BASE;
 use crate::support::git_repo::GitRepo;
 
-/// A link-local address, which nothing may ask: not that of any cloud's metadata, lest a test that fails asks for it.
+/// A link-local address, which nothing may ask: not that of any cloud's metadata, lest a test that
+/// fails asks for it.
 const METADATA: &str = "http://169.254.77.77/latest/meta-data";
 
-/// What a registry does wrong, its name and in words, and the exit statuses of a push that are right.
+/// What a registry does wrong, its name and in words, and the exit statuses of a push that are
+/// right.
 pub const ODD: &[(&str, &str, &[i32])] = &[
     ("token-line-feed", "a token with a line feed", &[2]),
     ("token-huge", "a token answer of 600 MiB", &[2]),
@@ -184,8 +186,8 @@ fn push(name: &'static str, input: &str, codes: &'static [i32]) -> Offline {
     }
 }
 
-/// Pushes to all of them, but to those that drip: the command line gives these up after five attempts of two minutes, the
-/// controller after `spec.timeout`.
+/// Pushes to all of them, but to those that drip: the command line gives these up after five
+/// attempts of two minutes, the controller after `spec.timeout`.
 pub fn known() -> impl Iterator<Item = Offline> {
     let odd = ODD.iter().filter(|(name, ..)| !name.ends_with("-dripping"));
     odd.map(|(name, input, codes)| push(name, input, codes))

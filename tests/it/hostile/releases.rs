@@ -1,5 +1,5 @@
-//! Files of YAML that somebody else keeps: refs and packages of a release, by `patchset check`; manifests, by
-//! `patchset build-plan`.
+//! Files of YAML that somebody else keeps: refs and packages of a release, by `patchset check`;
+//! manifests, by `patchset build-plan`.
 
 use std::fmt::Write;
 

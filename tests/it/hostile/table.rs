@@ -22,8 +22,8 @@ pub struct Row {
     pub faults: Vec<String>,
 }
 
-/// What is wrong with a text that was said about an input: it is to be short, printable, no panic, and to name what or
-/// where by one of some words.
+/// What is wrong with a text that was said about an input: it is to be short, printable, no panic,
+/// and to name what or where by one of some words.
 pub fn faults_of_text(said: &str, names: &[&str]) -> Vec<String> {
     let mut faults = faults_of_report(said, names);
     if said.len() > LONGEST {

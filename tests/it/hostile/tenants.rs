@@ -77,7 +77,8 @@ fn known_upstreams(scale: Scale) -> Vec<Make> {
 /// What is known of a kind.
 type Known = fn(Scale) -> Vec<Make>;
 
-/// All that is known, by its kind; `PATCHSET_HOSTILE_ONLY` names the only kind that is wanted, to look at one.
+/// All that is known, by its kind; `PATCHSET_HOSTILE_ONLY` names the only kind that is wanted, to
+/// look at one.
 pub fn known(scale: Scale) -> Vec<Make> {
     let kinds: [(&str, Known); 8] = [
         ("objects", objects::known),

@@ -1,4 +1,5 @@
-//! Refs and packs of a Git server, by `patchset check`, and trees of a local repository, by `patchset source`.
+//! Refs and packs of a Git server, by `patchset check`, and trees of a local repository, by
+//! `patchset source`.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

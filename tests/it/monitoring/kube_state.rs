@@ -1,7 +1,8 @@
 //! `config/monitoring/kube-state-metrics.yaml`, over real objects.
 //!
-//! kube-state-metrics itself is not run: what it makes of its configuration is done again, by the rules of its
-//! `pkg/customresourcestate`: paths, lookups in lists, labels that are left out, strings as numbers.
+//! kube-state-metrics itself is not run: what it makes of its configuration is done again, by the
+//! rules of its `pkg/customresourcestate`: paths, lookups in lists, labels that are left out,
+//! strings as numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

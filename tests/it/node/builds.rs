@@ -1,4 +1,5 @@
-//! A real OpenStack service, with one patch, a patched library and an overridden version, by BuildKit in a Job.
+//! A real OpenStack service, with one patch, a patched library and an overridden version, by
+//! BuildKit in a Job.
 
 use patchset::api::build::{ImageStatus, Origin};
 use patchset::api::{ConstraintOverride, PatchSet};

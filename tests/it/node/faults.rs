@@ -257,7 +257,8 @@ async fn what_a_pod_template_gets_wrong_is_told() {
         .await;
     assert_eq!(shown(&held, "ImageBuilt"), "Unknown/Building");
 
-    // Credentials that are not there are named; those that are there reach the builder as a file alone.
+    // Credentials that are not there are named; those that are there reach the builder as a file
+    // alone.
     let mut spec = stage.spec(QUICK);
     spec["build"]["secretRef"] = json!({ "name": "push" });
     stage.apply(&spec).await;

@@ -1,4 +1,5 @@
-//! From `kubectl apply` to the pod that runs the patched program, by Flux's own kustomize-controller.
+//! From `kubectl apply` to the pod that runs the patched program, by Flux's own
+//! kustomize-controller.
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
@@ -46,7 +47,8 @@ spec:
 
 const DOCKERFILE: &str = "FROM base\nCOPY --from=demo file.txt /file.txt\n";
 
-/// What source-controller does for a GitRepository: it serves a folder as an artifact, and says so in the status.
+/// What source-controller does for a GitRepository: it serves a folder as an artifact, and says so
+/// in the status.
 struct Source {
     address: String,
     served: Arc<Mutex<Vec<u8>>>,
@@ -176,7 +178,8 @@ async fn rolled_out(site: &Site, before: &str, expected: &str, started: Instant)
     reference
 }
 
-/// Waits until Flux applied an image that was delivered just now, and its pod says `expected`; prints how long each took.
+/// Waits until Flux applied an image that was delivered just now, and its pod says `expected`;
+/// prints how long each took.
 async fn runs(site: &Site, reference: &str, expected: &str, started: Instant) {
     let delivered = started.elapsed();
     let deployments = site.api::<Deployment>();
@@ -300,7 +303,8 @@ fn branch(repo: &GitRepo) -> (String, String) {
     )
 }
 
-/// Waits for a commit with another image, hands it to Flux, and gives the image once its pod says `expected`.
+/// Waits for a commit with another image, hands it to Flux, and gives the image once its pod says
+/// `expected`.
 async fn committed(
     stage: &Stage,
     repo: &GitRepo,
@@ -347,7 +351,8 @@ async fn a_commit_reaches_a_running_pod_and_each_change_rolls_out() {
     let first = committed(&stage, &repo, &source, ("none", "FIVE"), started).await;
     assert_well_formed(&stage.ready("True", "Succeeded").await);
 
-    // A changed patch, and the controller is killed when the commit is there: nothing is delivered twice.
+    // A changed patch, and the controller is killed when the commit is there: nothing is delivered
+    // twice.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("+FIVE", "+Fife"))]);
     let started = Instant::now();
     stage.apply(&spec).await;

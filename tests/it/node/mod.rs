@@ -1,5 +1,5 @@
-//! The whole way on a real node: the controller in the cluster from its own image and chart, Jobs that build with
-//! BuildKit, a registry, and pods that run what was built.
+//! The whole way on a real node: the controller in the cluster from its own image and chart, Jobs
+//! that build with BuildKit, a registry, and pods that run what was built.
 
 mod builds;
 mod faults;
@@ -41,7 +41,8 @@ pub struct Node {
     kubeconfig: PathBuf,
     /// The registry's host and port.
     pub registry: String,
-    /// Hosts and ports for registries of tests' own, which the controller and its builders speak to without TLS.
+    /// Hosts and ports for registries of tests' own, which the controller and its builders speak to
+    /// without TLS.
     spare: Mutex<Vec<String>>,
     namespaces: AtomicUsize,
     /// Its standard input keeps the node alive.
@@ -74,7 +75,8 @@ impl Node {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // An interrupt from the keyboard goes to this process alone; the script then sees its input end.
+        // An interrupt from the keyboard goes to this process alone; the script then sees its input
+        // end.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut supervisor = command.spawn().expect("bash runs hack/node.sh");
         let stderr = supervisor.stderr.take().unwrap();
@@ -360,8 +362,8 @@ impl Site {
     }
 }
 
-/// What a Job needs on this node, whose pods have no network of their own, and where nothing can be unprivileged: its
-/// kernel's groups are of version 1.
+/// What a Job needs on this node, whose pods have no network of their own, and where nothing can be
+/// unprivileged: its kernel's groups are of version 1.
 pub fn pod_template() -> Value {
     json!({ "spec": {
         "hostNetwork": true, "dnsPolicy": "Default",

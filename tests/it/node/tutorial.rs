@@ -1,4 +1,5 @@
-//! `docs/tutorial.md`, as it is written: its commands run in order, and what it shows is what they print.
+//! `docs/tutorial.md`, as it is written: its commands run in order, and what it shows is what they
+//! print.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -42,7 +43,8 @@ const NOT_RUN: [(&str, &str); 4] = [
     ("kubectl create secret docker-registry ", "no login"),
 ];
 
-/// Pods of this node have no network but the node's. It is the cluster's business here, so that manifests need not say so.
+/// Pods of this node have no network but the node's. It is the cluster's business here, so that
+/// manifests need not say so.
 const HOST_NETWORK: &str = "
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicy
@@ -114,7 +116,8 @@ fn blocks(text: &str) -> Vec<Placed> {
     found
 }
 
-/// Whether a line is as it is shown: `…` stands for anything, and columns may be as wide as they like.
+/// Whether a line is as it is shown: `…` stands for anything, and columns may be as wide as they
+/// like.
 fn is_as_shown(line: &str, shown: &str) -> bool {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (line, shown) = (words(line), words(shown));
@@ -226,7 +229,8 @@ impl Drop for Shell {
     }
 }
 
-/// What source-controller would do: it makes artifacts of the repositories that Flux's objects name.
+/// What source-controller would do: it makes artifacts of the repositories that Flux's objects
+/// name.
 struct SourceController {
     client: Client,
     root: PathBuf,
@@ -393,7 +397,8 @@ impl Reader {
     }
 }
 
-/// What Jobs need on this node. `kubectl apply` takes a null for a field to be removed, so that nothing may be said by one.
+/// What Jobs need on this node. `kubectl apply` takes a null for a field to be removed, so that
+/// nothing may be said by one.
 fn build_job() -> serde_json::Value {
     let mut template = pod_template();
     let context = &mut template["spec"]["containers"][0]["securityContext"];

@@ -26,7 +26,8 @@ pub fn push(root: &Path, host: &str, reference: &str) -> Measured {
     run(command(root, reference).args(["--plain-http", host]))
 }
 
-/// The same, without saying that there is no TLS. `root` has the `config.json`, and gets the source.
+/// The same, without saying that there is no TLS. `root` has the `config.json`, and gets the
+/// source.
 pub fn command(root: &Path, reference: &str) -> Command {
     let repo = root.join("component.git");
     if !repo.exists() {

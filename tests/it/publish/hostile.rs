@@ -122,8 +122,8 @@ async fn what_is_not_what_its_digest_says_is_refused() {
     );
 }
 
-/// What a hostile registry says to a push by the program, and what the program says of it. `TRAP` stands for an address that nobody
-/// may connect to.
+/// What a hostile registry says to a push by the program, and what the program says of it. `TRAP`
+/// stands for an address that nobody may connect to.
 #[rstest]
 #[case::token_with_a_line_feed(token(r#"{"token": "a\nb"}"#), "characters that cannot stand in the header")]
 #[case::token_that_is_none(token(r#"{"token": ["a"]}"#), "is no token")]
@@ -265,7 +265,8 @@ fn the_login_goes_to_no_realm_that_is_less_safe_than_the_registry(#[case] realm:
     assert_eq!(trap.hits(), 0);
 }
 
-/// An address of this machine that is reached from outside, where it has one: what is there leads to no loopback address.
+/// An address of this machine that is reached from outside, where it has one: what is there leads
+/// to no loopback address.
 #[test]
 fn a_registry_leads_to_no_closer_network() {
     let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();

@@ -96,7 +96,8 @@ async fn what_is_refused_is_told_as_such(#[case] who: Who, #[values(401, 403)] s
     is_never_anonymous(&registry);
 }
 
-/// A registry that does not say what it asks for gets the login; so does one that does not ask, and shows less to others.
+/// A registry that does not say what it asks for gets the login; so does one that does not ask, and
+/// shows less to others.
 #[rstest]
 #[case::untold(Asks::BasicUntold)]
 #[case::only_to_write(Asks::BasicToWrite)]

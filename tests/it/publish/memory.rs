@@ -55,7 +55,8 @@ fn a_file_that_is_too_large_is_refused_before_it_is_read() {
 fn the_largest_files_are_taken_one_after_the_other() {
     let root = tempfile::tempdir().unwrap();
     let repo = GitRepo::create(root.path(), "large");
-    // What cannot be compressed, so that its pack is as large; the second is the first with another end, for a delta.
+    // What cannot be compressed, so that its pack is as large; the second is the first with another
+    // end, for a delta.
     let mut noise = vec![0; 64 << 20];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut noise).unwrap();
     for (name, end) in [("a", b'a'), ("b", b'b')] {

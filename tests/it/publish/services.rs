@@ -16,7 +16,8 @@ use crate::support::measured::run;
 use crate::support::services::{Service, service};
 use crate::support::tls::Authority;
 
-/// Which service the test below plays. It is in a process of its own, which trusts the authority in `SSL_CERT_FILE`.
+/// Which service the test below plays. It is in a process of its own, which trusts the authority in
+/// `SSL_CERT_FILE`.
 const SERVICE: &str = "PATCHSET_TEST_SERVICE";
 
 const REPOSITORY: &str = "team/image";

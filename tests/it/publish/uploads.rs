@@ -241,12 +241,13 @@ async fn a_real_registry_gets_a_layer_whose_connection_breaks() {
         .await
         .unwrap();
     assert_eq!(registry.digest("a", tag), digest);
-    // This one forgets what was cut off when it is asked for it: both times the layer was begun anew.
+    // This one forgets what was cut off when it is asked for it: both times the layer was begun
+    // anew.
     assert_eq!(registry.uploads(), 4);
 }
 
-/// Sending takes several times as long as is waited for progress. (The socket takes more when a third of its buffer is free, which
-/// is some megabytes here.)
+/// Sending takes several times as long as is waited for progress. (The socket takes more when a
+/// third of its buffer is free, which is some megabytes here.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_line_is_waited_for_as_long_as_it_carries() {
     let line = Line {

@@ -268,7 +268,8 @@ fn the_document_is_attached_to_the_image_in_its_registry() {
     ));
     assert_eq!(document["bomFormat"], "CycloneDX");
 
-    // This registry has no referrers API: the tag of the distribution-spec lists the artifact, once.
+    // This registry has no referrers API: the tag of the distribution-spec lists the artifact,
+    // once.
     let tag = pushed["digest"].as_str().unwrap().replace(':', "-");
     case.command(&attach).assert().success();
     let index = get(&format!("manifests/{tag}"));

@@ -1,4 +1,5 @@
-//! Nobody waits for longer than is worth it, nor because of somebody else's impatience, nor when the process ends.
+//! Nobody waits for longer than is worth it, nor because of somebody else's impatience, nor when
+//! the process ends.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};

@@ -654,7 +654,8 @@ fn git_knows_signatures_of_openpgp_keys(#[case] algorithm: &str, #[case] passphr
     end_gpg(home.path());
 }
 
-/// A primary key that may only certify, with subkeys that may sign: the year that each was made in, and how long it lasts.
+/// A primary key that may only certify, with subkeys that may sign: the year that each was made in,
+/// and how long it lasts.
 fn with_subkeys(home: &Path, subkeys: &[(u16, &str)]) {
     let alone = ["--passphrase", ""];
     let primary = ["--faked-system-time", "20190101T000000"];

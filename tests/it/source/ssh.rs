@@ -40,7 +40,8 @@ fn keys_of_each_kind_fetch(#[case] protocol: GitProtocol, #[case] kind: &str, #[
     assert_eq!(snapshot.commit().to_string(), tip);
 }
 
-/// OpenSSH leaves out the zeros in front of a key's number, and one in 512 of the curve P-256 has any.
+/// OpenSSH leaves out the zeros in front of a key's number, and one in 512 of the curve P-256 has
+/// any.
 #[rstest::rstest]
 #[case::plain("", "aes256-ctr")]
 #[case::encrypted(MARKER, "aes256-ctr")]
@@ -52,7 +53,8 @@ fn keys_with_a_short_number_fetch_and_sign(#[case] passphrase: &str, #[case] cip
     repo.commit(&[("a", "1\n")], "one");
     let server = SshServer::start(GitProtocol::Accepted);
     let known = server.known_hosts("ed25519");
-    // How many zeros are in front, and the first byte behind them. With a zero before it, 0x80 fills 32 bytes.
+    // How many zeros are in front, and the first byte behind them. With a zero before it, 0x80
+    // fills 32 bytes.
     for (zeros, first) in [(0, 0x7f), (0, 0x80), (1, 0x80), (1, 0x7f), (2, 0x01), (9, 0xff)] {
         let mut number = [0x5a; 32];
         number[..zeros].fill(0);
@@ -203,7 +205,8 @@ fn what_the_server_refuses_is_said() {
     assert!(error.to_string().contains("passphrase"), "{error}");
 }
 
-/// As git has it: with the slash, the server looks for a folder that is called `~user` below its root.
+/// As git has it: with the slash, the server looks for a folder that is called `~user` below its
+/// root.
 #[test]
 fn a_repository_in_a_home_folder_is_asked_for_as_git_does() {
     let root = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Whose signature a commit or tag has, beside the verdict of `git verify-commit` and `git verify-tag` with the real gpg and
-//! ssh-keygen.
+//! Whose signature a commit or tag has, beside the verdict of `git verify-commit` and
+//! `git verify-tag` with the real gpg and ssh-keygen.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -352,7 +352,8 @@ fn taken_apart(raw: &[u8]) -> Option<(String, DetachedSignature)> {
     Some((format!("{head}\n\n{message}"), signature))
 }
 
-/// What an OpenPGP signature proves: all but its armor's checksum, which must not matter (RFC 9580, 6.1), and its unsigned part.
+/// What an OpenPGP signature proves: all but its armor's checksum, which must not matter (RFC 9580,
+/// 6.1), and its unsigned part.
 fn proven(raw: &[u8]) -> Option<String> {
     let (payload, DetachedSignature { signature }) = taken_apart(raw)?;
     let config = signature.config()?;
@@ -571,7 +572,8 @@ fn what_git_refuses_of_random_changes_is_refused() {
     }
 }
 
-/// Settings by which git judges with a file of allowed signers, and that file as long as it is needed.
+/// Settings by which git judges with a file of allowed signers, and that file as long as it is
+/// needed.
 fn allowing(lines: &str) -> (tempfile::TempDir, Vec<String>) {
     let root = tempfile::tempdir().unwrap();
     let allowed = root.path().join("allowed");

@@ -1,7 +1,8 @@
 //! One real API server (etcd and kube-apiserver) for all tests of this process.
 //!
-//! `hack/cluster.sh serve` starts it and stops it when its standard input ends. This process holds the other
-//! end of that pipe, so the servers go with it however it ends: normally, by a panic, or killed.
+//! `hack/cluster.sh serve` starts it and stops it when its standard input ends. This process holds
+//! the other end of that pipe, so the servers go with it however it ends: normally, by a panic, or
+//! killed.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -62,7 +63,8 @@ impl ApiServer {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // An interrupt from the keyboard goes to this process alone; the script then sees its input end.
+        // An interrupt from the keyboard goes to this process alone; the script then sees its input
+        // end.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut supervisor = command.spawn().expect("bash runs hack/cluster.sh");
 
@@ -99,7 +101,8 @@ impl ApiServer {
         }
     }
 
-    /// A client that may do everything. It belongs to the calling test's runtime: do not keep it in a static.
+    /// A client that may do everything. It belongs to the calling test's runtime: do not keep it in
+    /// a static.
     pub fn client(&self) -> Client {
         Client::try_from(self.config.clone()).unwrap()
     }
@@ -186,7 +189,8 @@ impl ApiServer {
         name
     }
 
-    /// Installs the definitions in `crds/` and waits until they are served. The first call does the work.
+    /// Installs the definitions in `crds/` and waits until they are served. The first call does the
+    /// work.
     pub async fn crds(&self) {
         self.crds_changed(|_| {}).await;
     }

@@ -1,5 +1,5 @@
-//! The servers of AWS, Azure and Google Cloud that exchange tokens, with a registry, as their public documents describe them. All are
-//! one server with TLS, which a proxy leads to.
+//! The servers of AWS, Azure and Google Cloud that exchange tokens, with a registry, as their
+//! public documents describe them. All are one server with TLS, which a proxy leads to.
 //!
 //! It is strict where they are: other forms, versions, audiences, roles and signatures are refused.
 
@@ -175,7 +175,8 @@ fn text_answer(status: u16, text: String) -> Response<Body> {
     Response::builder().status(status).body(Body::from(text)).unwrap()
 }
 
-/// Whether a token is of a service account that is trusted; it is for this audience alone, and holds for ten minutes.
+/// Whether a token is of a service account that is trusted; it is for this audience alone, and
+/// holds for ten minutes.
 fn is_trusted(state: &mut State, token: &str, audience: &str) -> bool {
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();

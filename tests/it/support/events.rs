@@ -1,4 +1,5 @@
-//! The endpoint of Flux's notification controller: it keeps what is posted, and answers as it is told.
+//! The endpoint of Flux's notification controller: it keeps what is posted, and answers as it is
+//! told.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;

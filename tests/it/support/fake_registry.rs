@@ -1,5 +1,5 @@
-//! A registry of the test's own, in memory: honest as far as it is not told to have other habits, such as those of a service, or of
-//! somebody who wants to do harm.
+//! A registry of the test's own, in memory: honest as far as it is not told to have other habits,
+//! such as those of a service, or of somebody who wants to do harm.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -125,9 +125,11 @@ pub struct Profile {
     pub login: Option<String>,
     /// Whom tokens are for.
     pub service: &'static str,
-    /// The status and code that who may only pull is told of what is not there; otherwise that it is not there.
+    /// The status and code that who may only pull is told of what is not there; otherwise that it
+    /// is not there.
     pub hides_from_readers: Option<(u16, &'static str)>,
-    /// What is said to an upload to a repository that is not among [`State::repositories`]; without it all are there.
+    /// What is said to an upload to a repository that is not among [`State::repositories`]; without
+    /// it all are there.
     pub needs_repository: Option<Says>,
     /// Whether the answer to a manifest has a `Location`.
     pub tells_location: bool,
@@ -165,7 +167,8 @@ impl Default for Profile {
 /// How blobs are sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Uploads {
-    /// Where to; ORIGIN, REPOSITORY and ID stand for what they are. The query has to come back as it is.
+    /// Where to; ORIGIN, REPOSITORY and ID stand for what they are. The query has to come back as
+    /// it is.
     pub location: &'static str,
     pub parts: Parts,
 }

@@ -1,6 +1,8 @@
-//! A GitHub, GitLab or Gitea of the test's own: the part of their APIs that is about pull requests, with what it keeps.
+//! A GitHub, GitLab or Gitea of the test's own: the part of their APIs that is about pull requests,
+//! with what it keeps.
 //!
-//! It is as strict as they are: other logins, versions, branches and types are refused, as they do it.
+//! It is as strict as they are: other logins, versions, branches and types are refused, as they do
+//! it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -77,7 +79,8 @@ pub struct State {
     pub granted: Vec<(String, Value)>,
     /// Whether a Gitea is as old as 1.19.
     pub is_old: bool,
-    /// Whether the token may make labels that are not there: GitHub's `Issues: write`, Gitea's `write:issue`, a role of GitLab.
+    /// Whether the token may make labels that are not there: GitHub's `Issues: write`, Gitea's
+    /// `write:issue`, a role of GitLab.
     pub may_make_labels: bool,
     /// Gitea's `WORK_IN_PROGRESS_PREFIXES`.
     pub draft_prefixes: Vec<String>,

@@ -1,4 +1,5 @@
-//! Git servers on loopback ports: `git http-backend` behind HTTP or HTTPS, `sshd`, and `git daemon`.
+//! Git servers on loopback ports: `git http-backend` behind HTTP or HTTPS, `sshd`, and
+//! `git daemon`.
 //!
 //! Each stops when dropped.
 
@@ -549,8 +550,9 @@ pub fn acceptor(tls: ServerTls) -> tokio_rustls::TlsAcceptor {
     tokio_rustls::TlsAcceptor::from(Arc::new(config))
 }
 
-/// A free port of the loopback interface that nobody gets by chance: no test of this process is given it twice, and it is
-/// below those that the kernel gives to connections (32768 and up) and to servers that ask for any.
+/// A free port of the loopback interface that nobody gets by chance: no test of this process is
+/// given it twice, and it is below those that the kernel gives to connections (32768 and up) and to
+/// servers that ask for any.
 pub fn free_port() -> u16 {
     const FIRST: u32 = 12_000;
     const COUNT: u32 = 18_000;
@@ -564,7 +566,8 @@ pub fn free_port() -> u16 {
         .expect("a free port")
 }
 
-/// Starts a process that listens on a port, and waits until it does; another port where one is taken meanwhile.
+/// Starts a process that listens on a port, and waits until it does; another port where one is
+/// taken meanwhile.
 pub fn start_on_free_port(start: impl Fn(u16) -> Child) -> (u16, Child) {
     for _ in 0..5 {
         let port = free_port();

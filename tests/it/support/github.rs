@@ -1,4 +1,5 @@
-//! A GitHub of the test's own: the part of its REST API that starts and follows workflow runs, with what it keeps.
+//! A GitHub of the test's own: the part of its REST API that starts and follows workflow runs, with
+//! what it keeps.
 //!
 //! It is strict where GitHub is: unknown keys, inputs, tokens, versions and signatures are refused.
 
@@ -122,7 +123,8 @@ struct Served {
 }
 
 impl GitHub {
-    /// A server without TLS, and its host of logs on another port. Both end with the test's runtime.
+    /// A server without TLS, and its host of logs on another port. Both end with the test's
+    /// runtime.
     pub async fn start() -> Self {
         let (listener, address) = listen().await;
         let mut github = Self::with_logs().await;
@@ -562,7 +564,8 @@ pub fn verified(token: &str, public_key: &str) -> Option<Value> {
     status.success().then(|| part(claims))?
 }
 
-/// The logs' host: it takes signed addresses alone, and refuses whoever sends a login as well, as Azure's does.
+/// The logs' host: it takes signed addresses alone, and refuses whoever sends a login as well, as
+/// Azure's does.
 async fn log(Shared(state): Shared<Arc<Mutex<State>>>, uri: Uri, headers: HeaderMap) -> Response {
     let state = &mut *state.lock().unwrap();
     let text = |name| Some(headers.get(name)?.to_str().unwrap().to_owned());

@@ -18,8 +18,8 @@ pub fn armored(label: &str, bytes: &[u8]) -> String {
     )
 }
 
-/// An SSH key of the curve P-256 with a number of one's choice, as OpenSSH writes it; gives both halves. A cipher is one of
-/// `ssh -Q cipher`; without a passphrase there is none.
+/// An SSH key of the curve P-256 with a number of one's choice, as OpenSSH writes it; gives both
+/// halves. A cipher is one of `ssh -Q cipher`; without a passphrase there is none.
 pub fn p256(number: &[u8; 32], passphrase: &str, cipher: &str) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
@@ -76,7 +76,8 @@ pub fn bcrypt(rounds: u32) -> String {
 
 /// An OpenPGP key (RFC 9580) whose passphrase goes through Argon2 with 2^`memory` KiB.
 pub fn openpgp_with_argon2(memory: u8) -> String {
-    // A secret key: version, time, Ed25519, its public half, AES-256 with OCB, Argon2 with its salt, passes and lanes.
+    // A secret key: version, time, Ed25519, its public half, AES-256 with OCB, Argon2 with its
+    // salt, passes and lanes.
     let mut body = vec![4, 0x65, 0, 0, 0, 27];
     body.extend([3; 32]);
     body.extend([253, 9, 2, 4]);

@@ -50,8 +50,9 @@ pub fn run(command: &mut Command) -> Measured {
     }
 }
 
-/// The most memory that a process had resident so far, in KiB; `None` if it has ended, or is about to begin: a process that
-/// was just spawned shows the memory of the tests, which it shares until the kernel has put its own in place.
+/// The most memory that a process had resident so far, in KiB; `None` if it has ended, or is about
+/// to begin: a process that was just spawned shows the memory of the tests, which it shares until
+/// the kernel has put its own in place.
 pub fn peak_of(process: u32) -> Option<u64> {
     let program = std::fs::read_link(format!("/proc/{process}/exe")).ok()?;
     if program == std::fs::read_link("/proc/self/exe").ok()? {

@@ -17,7 +17,8 @@ pub fn cached(path: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("no {path} in the cache: hack/test.sh makes it"))
 }
 
-/// A command for a program of the Python environment that `hack/setup.sh` makes, whose pip is of a known version.
+/// A command for a program of the Python environment that `hack/setup.sh` makes, whose pip is of a
+/// known version.
 pub fn python(name: &str) -> Command {
     let found = cache()
         .map(|cache| cache.join("python/bin").join(name))
@@ -26,7 +27,8 @@ pub fn python(name: &str) -> Command {
     Command::new(found)
 }
 
-/// A command for a program in `KUBEBUILDER_ASSETS`, on `PATH`, or where `hack/setup.sh` puts what it gets.
+/// A command for a program in `KUBEBUILDER_ASSETS`, on `PATH`, or where `hack/setup.sh` puts what
+/// it gets.
 pub fn program(name: &str) -> Command {
     let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -16,7 +16,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes an address each second, with the labels that Prometheus Operator sets, and evaluates a rules file.
+    /// Scrapes an address each second, with the labels that Prometheus Operator sets, and evaluates
+    /// a rules file.
     pub async fn scraping(target: &str, rules: &std::path::Path) -> Self {
         let root = tempfile::tempdir().unwrap();
         let address = format!("127.0.0.1:{}", free_port());

@@ -26,7 +26,8 @@ impl Proxy {
         Self::leading(user, password, move |_| host.clone())
     }
 
-    /// Starts a proxy that connects where a rule leads to, given the host and port that it is asked for.
+    /// Starts a proxy that connects where a rule leads to, given the host and port that it is asked
+    /// for.
     pub fn leading(user: &str, password: &str, to: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let to = Arc::new(to);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");

@@ -1,11 +1,13 @@
-//! What services do their own way, as their documents and reports of their users have it. None of them was asked.
+//! What services do their own way, as their documents and reports of their users have it. None of
+//! them was asked.
 
 use super::fake_registry::{Asks, Habit, Parts, Profile, Says, Uploads, complaint};
 use axum::http::Method;
 
 /// A service.
 pub struct Service {
-    /// What it does at all times. The realm and the host of its blobs are put in by whoever plays it.
+    /// What it does at all times. The realm and the host of its blobs are put in by whoever plays
+    /// it.
     pub profile: Profile,
     /// Whether another host gives its tokens.
     pub has_token_server: bool,
@@ -49,8 +51,9 @@ pub fn service(name: &str) -> Service {
     }
 }
 
-/// Tokens of auth.docker.io; 401 for what is not there yet (docker/hub-feedback); no list of referrers; immutable tags since
-/// 2025 (docker/hub-feedback#2466); 429 without `Retry-After` ("Docker Hub usage and limits").
+/// Tokens of auth.docker.io; 401 for what is not there yet (docker/hub-feedback); no list of
+/// referrers; immutable tags since 2025 (docker/hub-feedback#2466); 429 without `Retry-After`
+/// ("Docker Hub usage and limits").
 fn docker_hub() -> Service {
     Service {
         profile: Profile {
@@ -76,8 +79,9 @@ fn docker_hub() -> Service {
     }
 }
 
-/// Relative addresses of uploads (apple/swift-container-plugin#44); parts of 4 MiB at most, and 416 for more
-/// (ocx-sh/ocx#237); referrers lead to github.com (artifacthub/hub#4785); no immutable tags.
+/// Relative addresses of uploads (apple/swift-container-plugin#44); parts of 4 MiB at most, and 416
+/// for more (ocx-sh/ocx#237); referrers lead to github.com (artifacthub/hub#4785); no immutable
+/// tags.
 fn ghcr() -> Service {
     Service {
         profile: Profile {
@@ -97,10 +101,10 @@ fn ghcr() -> Service {
     }
 }
 
-/// A password instead of tokens; repositories have to be made, and an upload to one that is not there is hung up on
-/// (aws/containers-roadmap#1970); no `Location` of a manifest; the status of an upload is not told (dotnet/sdk#33019,
-/// aws/containers-roadmap#2831); lists referrers since 2024; a tag that is there is refused with the same image too
-/// (aws/aws-sdk#750).
+/// A password instead of tokens; repositories have to be made, and an upload to one that is not
+/// there is hung up on (aws/containers-roadmap#1970); no `Location` of a manifest; the status of an
+/// upload is not told (dotnet/sdk#33019, aws/containers-roadmap#2831); lists referrers since 2024;
+/// a tag that is there is refused with the same image too (aws/aws-sdk#750).
 fn ecr() -> Service {
     Service {
         profile: Profile {
@@ -122,8 +126,9 @@ fn ecr() -> Service {
     }
 }
 
-/// Repositories have to be made; no uploads in parts ("Artifact Registry does not support Docker chunked uploads"); immutable
-/// tags, of which only the name of the status is public (`FAILED_PRECONDITION`, which is 400).
+/// Repositories have to be made; no uploads in parts ("Artifact Registry does not support Docker
+/// chunked uploads"); immutable tags, of which only the name of the status is public
+/// (`FAILED_PRECONDITION`, which is 400).
 fn gar() -> Service {
     Service {
         profile: Profile {
@@ -144,8 +149,9 @@ fn gar() -> Service {
     }
 }
 
-/// Relative addresses of uploads with a query; `Content-Range` without a unit (dotnet/sdk-container-builds#258); lists
-/// referrers; locks in place of immutable tags (Azure/acr-cli#70).
+/// Relative addresses of uploads with a query; `Content-Range` without a unit
+/// (dotnet/sdk-container-builds#258); lists referrers; locks in place of immutable tags
+/// (Azure/acr-cli#70).
 fn acr() -> Service {
     Service {
         profile: Profile {
@@ -169,7 +175,8 @@ fn acr() -> Service {
     }
 }
 
-/// Lists referrers; immutable tags since 3.17 (PROJQUAY-10859 has the words, not the status); limits at a proxy.
+/// Lists referrers; immutable tags since 3.17 (PROJQUAY-10859 has the words, not the status);
+/// limits at a proxy.
 fn quay() -> Service {
     Service {
         profile: Profile {
@@ -190,7 +197,8 @@ fn quay() -> Service {
     }
 }
 
-/// From 2.8 on it lists referrers. Projects have to be made. Immutable tags: 412 (goharbor/harbor#9427).
+/// From 2.8 on it lists referrers. Projects have to be made. Immutable tags: 412
+/// (goharbor/harbor#9427).
 fn harbor() -> Service {
     Service {
         profile: Profile {
@@ -233,8 +241,8 @@ fn harbor_old() -> Service {
 }
 
 /// The realm is below the repository's API (containerd/containerd#6339); 403 for what is not there
-/// (google/go-containerregistry#1691); lists referrers since 7.90.1 ("Use Referrers REST API"); 403 with `MANIFEST_INVALID` to who
-/// may not overwrite (GoogleContainerTools/kaniko#1095).
+/// (google/go-containerregistry#1691); lists referrers since 7.90.1 ("Use Referrers REST API"); 403
+/// with `MANIFEST_INVALID` to who may not overwrite (GoogleContainerTools/kaniko#1095).
 fn artifactory() -> Service {
     Service {
         profile: Profile {
@@ -265,8 +273,9 @@ fn artifactory_old() -> Service {
     }
 }
 
-/// Where everybody may read something, nobody is asked for a login at `/v2/`, and what others may not read is not there
-/// (project-zot/zot#3867); lists referrers; relative addresses of uploads; no immutable tags.
+/// Where everybody may read something, nobody is asked for a login at `/v2/`, and what others may
+/// not read is not there (project-zot/zot#3867); lists referrers; relative addresses of uploads; no
+/// immutable tags.
 fn zot() -> Service {
     Service {
         profile: Profile {

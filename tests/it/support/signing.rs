@@ -49,7 +49,8 @@ impl GpgHome {
         Self(tempfile::Builder::new().prefix("g").tempdir().unwrap())
     }
 
-    /// One key without a passphrase, that is for `usage`. `now` is the time that gpg believes it is, where not the real one.
+    /// One key without a passphrase, that is for `usage`. `now` is the time that gpg believes it
+    /// is, where not the real one.
     pub fn with_key(algorithm: &str, usage: &str, lasts: &str, now: Option<&str>) -> Self {
         let home = Self::empty();
         let name = "Ann <ann@example.org>";

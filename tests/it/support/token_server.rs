@@ -1,5 +1,5 @@
-//! A token server for the real registry: distribution's "Token Authentication Implementation", with tokens signed by a key whose
-//! certificate the registry trusts.
+//! A token server for the real registry: distribution's "Token Authentication Implementation", with
+//! tokens signed by a key whose certificate the registry trusts.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;

@@ -1,9 +1,10 @@
 //! Which file of `src` uses which, by its imports and by paths in its code.
 //!
-//! A path counts as a use of the file that it leads to. `use crate::{a, b::{c}}`, `super::`, `self::` and paths in code, also from
-//! a module that the file itself declares, are followed segment by segment as far as there are files; a name that a `mod.rs`
-//! re-exports leads to the file that has it. That a file declares its children and re-exports what they have is no use of them.
-//! Tests inside files, comments and strings do not count.
+//! A path counts as a use of the file that it leads to. `use crate::{a, b::{c}}`, `super::`,
+//! `self::` and paths in code, also from a module that the file itself declares, are followed
+//! segment by segment as far as there are files; a name that a `mod.rs` re-exports leads to the
+//! file that has it. That a file declares its children and re-exports what they have is no use of
+//! them. Tests inside files, comments and strings do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

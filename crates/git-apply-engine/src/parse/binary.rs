@@ -91,7 +91,8 @@ pub(super) fn parse_hunk(text: &[u8], budget: &Budget) -> Parsed {
     }
 }
 
-/// Decodes a line: a letter for the number of bytes, groups of five characters, and the line's last byte.
+/// Decodes a line: a letter for the number of bytes, groups of five characters, and the line's last
+/// byte.
 fn decode_line(line: &[u8], data: &mut Vec<u8>) -> bool {
     if line.len() < 7 || !(line.len() - 2).is_multiple_of(5) {
         return false;
@@ -141,7 +142,8 @@ pub(crate) fn result_size(source: &[u8], delta: &[u8]) -> Option<u64> {
     delta_size(&mut rest)
 }
 
-/// Applies a delta of Git's pack format (`patch_delta` in Git's patch-delta.c). Memory for [`result_size`] is taken at once.
+/// Applies a delta of Git's pack format (`patch_delta` in Git's patch-delta.c). Memory for
+/// [`result_size`] is taken at once.
 pub(crate) fn apply_delta(source: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
     let size = usize::try_from(result_size(source, delta)?).ok()?;
     let mut rest = delta;

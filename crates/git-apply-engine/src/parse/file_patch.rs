@@ -40,7 +40,8 @@ pub(crate) struct FilePatch<'a> {
 pub(crate) enum Content<'a> {
     /// Lines; none where only names or modes change.
     Text(Vec<Hunk<'a>>),
-    /// Bytes: the hunk, and the one that takes it back. Neither where the patch only says that files differ.
+    /// Bytes: the hunk, and the one that takes it back. Neither where the patch only says that
+    /// files differ.
     Binary(Option<BinaryHunk>, Option<BinaryHunk>),
 }
 
@@ -78,7 +79,8 @@ impl FilePatch<'_> {
             || (self.old_mode != 0 && self.new_mode != 0 && self.old_mode != self.new_mode)
     }
 
-    /// Turns what is said of the file around (`reverse_patches` in Git's apply.c); hunks are read in a [`Direction`].
+    /// Turns what is said of the file around (`reverse_patches` in Git's apply.c); hunks are read
+    /// in a [`Direction`].
     fn reverse(&mut self) {
         std::mem::swap(&mut self.old_name, &mut self.new_name);
         if self.new_mode != 0 || self.is_delete == Tri::Yes {
@@ -89,8 +91,8 @@ impl FilePatch<'_> {
     }
 }
 
-/// The diffs of a patch that is taken back: each turned around, and their order too, as `git apply -R` does since
-/// Git 2.30.
+/// The diffs of a patch that is taken back: each turned around, and their order too, as
+/// `git apply -R` does since Git 2.30.
 pub(crate) fn reversed<'a>(patches: &[FilePatch<'a>]) -> Vec<FilePatch<'a>> {
     let mut patches: Vec<FilePatch<'_>> = patches.iter().rev().cloned().collect();
     patches.iter_mut().for_each(FilePatch::reverse);

@@ -15,7 +15,8 @@ pub(super) struct FoundHeader<'a> {
     pub(super) patch: FilePatch<'a>,
 }
 
-/// The number of components to strip, which the first traditional diff may change where `-p` was not given.
+/// The number of components to strip, which the first traditional diff may change where `-p` was
+/// not given.
 #[derive(Clone, Debug)]
 pub(super) struct Strip {
     pub(super) rules: NameRules,

@@ -1,4 +1,5 @@
-//! Reads patches as `git apply` does: every file's diff in a text, with anything around it passed over.
+//! Reads patches as `git apply` does: every file's diff in a text, with anything around it passed
+//! over.
 
 mod binary;
 mod file_patch;
@@ -87,8 +88,8 @@ pub(crate) fn parse<'a>(
     Ok(patches)
 }
 
-/// Bytes that the diff of a file takes while its patch is applied: it and its reverse, with their names in the diff,
-/// among those that the patch has seen, and in messages.
+/// Bytes that the diff of a file takes while its patch is applied: it and its reverse, with their
+/// names in the diff, among those that the patch has seen, and in messages.
 fn held(patch: &FilePatch<'_>) -> u64 {
     const COPIES: usize = 4;
     let names = [&patch.old_name, &patch.new_name];
@@ -139,7 +140,8 @@ fn lines_in(text: &[u8]) -> usize {
     count(text, b'\n')
 }
 
-/// Reads what follows a header and gives its length; nothing where Git stops reading the whole patch.
+/// Reads what follows a header and gives its length; nothing where Git stops reading the whole
+/// patch.
 fn parse_content<'a>(
     patch: &mut FilePatch<'a>,
     text: &'a [u8],
@@ -177,8 +179,8 @@ fn parse_content<'a>(
     Ok(Some(used))
 }
 
-/// `parse_binary` of Git's apply.c. Where the first hunk cannot be read, Git ends the patch there without an
-/// error if files before it were read.
+/// `parse_binary` of Git's apply.c. Where the first hunk cannot be read, Git ends the patch there
+/// without an error if files before it were read.
 fn parse_binary(
     text: &[u8],
     number: usize,

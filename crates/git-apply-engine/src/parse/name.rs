@@ -33,15 +33,15 @@ impl std::fmt::Display for QuoteTooLong {
     }
 }
 
-/// The most bytes in which a quoted name has to end. A path of 4096 bytes takes four times as many where each of its
-/// bytes is escaped. Git looks for the quote to the end of the patch.
+/// The most bytes in which a quoted name has to end. A path of 4096 bytes takes four times as many
+/// where each of its bytes is escaped. Git looks for the quote to the end of the patch.
 pub(super) const MOST_QUOTED: usize = 32 << 10;
 
 /// A name, and what stands behind it.
 type NameAndRest<'a> = (Vec<u8>, &'a [u8]);
 
-/// Undoes the quoting of `quote_c_style` on a text that starts with a double quote. Gives the name and what
-/// stands behind the closing quote.
+/// Undoes the quoting of `quote_c_style` on a text that starts with a double quote. Gives the name
+/// and what stands behind the closing quote.
 pub(super) fn unquote(text: &[u8]) -> Result<Option<NameAndRest<'_>>, QuoteTooLong> {
     match unquote_within(to(text, MOST_QUOTED)) {
         Unquoted::Name(name, length) => Ok(Some((name, from(text, length)))),
@@ -116,7 +116,8 @@ fn skip_tree_prefix(strip: usize, text: &[u8]) -> Option<&[u8]> {
     (place != 0).then(|| from(text, place + 1))
 }
 
-/// The name in a line `diff --git a/NAME b/NAME`, where both sides agree. `line` ends with its line feed.
+/// The name in a line `diff --git a/NAME b/NAME`, where both sides agree. `line` ends with its line
+/// feed.
 pub(super) fn in_git_header(
     rules: &NameRules,
     line: &[u8],
@@ -148,7 +149,8 @@ pub(super) fn in_git_header(
     Ok(told_twice(rules.strip, name).map(<[u8]>::to_vec))
 }
 
-/// The first, quoted name of a `diff --git` line, where what stands behind it in the line is the same name.
+/// The first, quoted name of a `diff --git` line, where what stands behind it in the line is the
+/// same name.
 fn quoted_then(
     strip: usize,
     first: &[u8],
@@ -175,9 +177,9 @@ fn quoted_then(
 
 /// The name in `NAME b/NAME` and a line feed, where both sides agree.
 ///
-/// Git tries each white space as the one between the names, and looks for the folders to skip behind it. The further
-/// to the right that is, the longer is the first name and the shorter the second, so that they are equally long at one
-/// place at most, and only there are they compared.
+/// Git tries each white space as the one between the names, and looks for the folders to skip
+/// behind it. The further to the right that is, the longer is the first name and the shorter the
+/// second, so that they are equally long at one place at most, and only there are they compared.
 fn told_twice(strip: usize, name: &[u8]) -> Option<&[u8]> {
     let line_length = name.iter().position(|b| *b == b'\n')?;
     let line = to(name, line_length);

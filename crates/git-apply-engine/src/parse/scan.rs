@@ -32,7 +32,8 @@ pub(super) fn to(bytes: &[u8], place: usize) -> &[u8] {
     bytes.get(..place).unwrap_or(bytes)
 }
 
-/// A number in a base at the start, and how many digits it has; too large ones saturate, as with `strtoul`.
+/// A number in a base at the start, and how many digits it has; too large ones saturate, as with
+/// `strtoul`.
 pub(super) fn number(bytes: &[u8], base: u32) -> (u64, usize) {
     let mut value: u64 = 0;
     let mut digits = 0;

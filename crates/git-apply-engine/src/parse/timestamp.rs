@@ -70,8 +70,8 @@ pub(super) fn length_at_end(line: &[u8]) -> usize {
     }
 }
 
-/// Whether the time behind the last tab of a line is the epoch, by which `diff -N` says that a file is not there
-/// (`has_epoch_timestamp` in Git's apply.c).
+/// Whether the time behind the last tab of a line is the epoch, by which `diff -N` says that a file
+/// is not there (`has_epoch_timestamp` in Git's apply.c).
 pub(super) fn is_epoch(line: &[u8]) -> bool {
     let line = to(line, line.iter().position(|b| *b == b'\n').unwrap_or(line.len()));
     let Some(tab) = line.iter().rposition(|b| *b == b'\t') else {

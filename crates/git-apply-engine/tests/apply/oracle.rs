@@ -40,7 +40,8 @@ impl Oracle {
         }
     }
 
-    /// A repository that is there already. Objects that the oracle makes go elsewhere, so that it stays as it is.
+    /// A repository that is there already. Objects that the oracle makes go elsewhere, so that it
+    /// stays as it is.
     pub fn on(dir: &Path) -> Self {
         let work = tempfile::tempdir().unwrap();
         std::fs::create_dir(work.path().join("objects")).unwrap();

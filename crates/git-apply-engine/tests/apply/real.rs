@@ -1,4 +1,5 @@
-//! Real changes between released versions of OpenStack components, on all versions that the corpus has.
+//! Real changes between released versions of OpenStack components, on all versions that the corpus
+//! has.
 
 use std::path::PathBuf;
 
@@ -49,7 +50,8 @@ fn spread<'a>(patches: &[&'a [u8]], most: usize) -> Vec<&'a [u8]> {
     patches.iter().step_by(step).copied().collect()
 }
 
-/// Checks changes between all neighbouring versions on all versions, and gives how many applied of how many.
+/// Checks changes between all neighbouring versions on all versions, and gives how many applied of
+/// how many.
 ///
 /// Both ways for the smaller components; the large index of the others makes git slow.
 fn check(component: &str, ways: usize) -> (usize, usize) {

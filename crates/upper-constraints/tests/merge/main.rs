@@ -1,4 +1,5 @@
-//! Merging overrides into constraints: the faults of sed, and any data against a model that knows no parser.
+//! Merging overrides into constraints: the faults of sed, and any data against a model that knows
+//! no parser.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

@@ -53,6 +53,15 @@ fn head(mirrors: &Mirrors, upstream: &Upstream) -> Snapshot {
     mirrors.snapshot(upstream, &resolved, soon()).unwrap()
 }
 
+/// Asks for a commit to become the tip of `main`.
+fn to_main(expected: ExpectedBranch, commit: &MadeCommit) -> BranchUpdate<'_> {
+    BranchUpdate {
+        branch: "main",
+        expected,
+        commit,
+    }
+}
+
 fn make(snapshot: &Snapshot, files: &[(&str, &str)], signer: Option<&Signer>) -> Result<MadeCommit, Error> {
     let files: Vec<(String, Vec<u8>)> = files
         .iter()
@@ -78,11 +87,7 @@ fn deliver(
     let made = make(&snapshot, &[("apps/a.yaml", text)], signer)?;
     mirrors.push(
         upstream,
-        &BranchUpdate {
-            branch: "main",
-            expected: ExpectedBranch::At(snapshot.commit()),
-            commit: &made,
-        },
+        &to_main(ExpectedBranch::At(snapshot.commit()), &made),
         soon(),
     )?;
     Ok(made)
@@ -132,11 +137,7 @@ fn a_commit_changes_the_named_files_alone(#[case] versions: bool) {
     mirrors
         .push(
             &upstream,
-            &BranchUpdate {
-                branch: "main",
-                expected: ExpectedBranch::At(snapshot.commit()),
-                commit: &made,
-            },
+            &to_main(ExpectedBranch::At(snapshot.commit()), &made),
             soon(),
         )
         .unwrap();
@@ -190,30 +191,14 @@ fn a_lost_race_is_told_and_changes_nothing() {
     let theirs = repo.commit(&[("README", "faster\n")], "faster");
     let expected = ExpectedBranch::At(snapshot.commit());
     let raced = mirrors
-        .push(
-            &upstream,
-            &BranchUpdate {
-                branch: "main",
-                expected,
-                commit: &made,
-            },
-            soon(),
-        )
+        .push(&upstream, &to_main(expected, &made), soon())
         .unwrap_err();
     assert!(matches!(raced, Error::Raced { .. }), "{raced}");
     assert_eq!(raced.class(), Class::Transient);
     assert_eq!(repo.git(&["rev-parse", "main"]), theirs);
-    let absent = mirrors.push(
-        &upstream,
-        &BranchUpdate {
-            branch: "main",
-            expected: ExpectedBranch::Absent,
-            commit: &made,
-        },
-        soon(),
-    );
+    let absent = mirrors.push(&upstream, &to_main(ExpectedBranch::Absent, &made), soon());
     assert!(matches!(absent, Err(Error::Raced { .. })));
-    // MadeCommit again on what is there now, it goes through, and keeps theirs.
+    // Made again on what is there now, it goes through, and keeps theirs.
     let made = deliver(&mirrors, &upstream, "a: 2\n", None).unwrap();
     assert_sound(&repo, &made, &theirs);
     assert_eq!(repo.git(&["show", "main:README"]), "faster");
@@ -311,31 +296,13 @@ fn who_may_not_push_is_told_without_credentials() {
     let made = make(&snapshot, &[("apps/a.yaml", "a: 2\n")], None).unwrap();
     let expected = ExpectedBranch::At(snapshot.commit());
     let error = mirrors
-        .push(
-            &wrong,
-            &BranchUpdate {
-                branch: "main",
-                expected,
-                commit: &made,
-            },
-            soon(),
-        )
+        .push(&wrong, &to_main(expected, &made), soon())
         .unwrap_err();
     assert!(matches!(error, Error::Authentication { .. }), "{error}");
     for secret in [MARKER, "marker-other"] {
         assert!(!format!("{error} {error:?}").contains(secret), "{error:?}");
     }
-    mirrors
-        .push(
-            &right,
-            &BranchUpdate {
-                branch: "main",
-                expected,
-                commit: &made,
-            },
-            soon(),
-        )
-        .unwrap();
+    mirrors.push(&right, &to_main(expected, &made), soon()).unwrap();
     // A server that serves the repository and takes no push.
     repo.git(&["config", "http.receivepack", "false"]);
     let error = deliver(&mirrors, &right, "a: 3\n", None).unwrap_err();
@@ -464,15 +431,7 @@ fn what_is_said_in_place_of_a_report_is_told() {
     ));
     let expected = ExpectedBranch::At(snapshot.commit());
     let error = mirrors
-        .push(
-            &upstream,
-            &BranchUpdate {
-                branch: "main",
-                expected,
-                commit: &made,
-            },
-            soon(),
-        )
+        .push(&upstream, &to_main(expected, &made), soon())
         .unwrap_err();
     assert!(matches!(error, Error::Rejected { .. }), "{error:?}");
     assert!(error.to_string().contains("the branch is locked"), "{error}");
@@ -492,29 +451,13 @@ fn a_server_that_fails_leaves_the_branch_as_it_is() {
     let expected = ExpectedBranch::At(snapshot.commit());
     server.fail(Fault::Status(503));
     let error = mirrors
-        .push(
-            &upstream,
-            &BranchUpdate {
-                branch: "main",
-                expected,
-                commit: &made,
-            },
-            soon(),
-        )
+        .push(&upstream, &to_main(expected, &made), soon())
         .unwrap_err();
     assert_eq!(error.class(), Class::Transient, "{error}");
     server.fail(Fault::None);
     assert_eq!(repo.git(&["rev-parse", "main"]), before);
     mirrors
-        .push(
-            &upstream,
-            &BranchUpdate {
-                branch: "main",
-                expected,
-                commit: &made,
-            },
-            soon(),
-        )
+        .push(&upstream, &to_main(expected, &made), soon())
         .unwrap();
 }
 

@@ -24,7 +24,7 @@ use super::events::{Note, instance};
 use super::fair_queue::{FairQueue, QueueLimits};
 use super::{Error, FIELD_MANAGER};
 use crate::api::GROUP;
-use crate::egress::{Destinations, causes};
+use crate::egress::{Destinations, describe_with_causes};
 use crate::plan::conditions::shortened;
 
 /// Annotations of an object that begin so go with its events.
@@ -301,19 +301,11 @@ async fn post(client: &Client, url: &Url, recorded: Instant, event: &Event) -> R
                 Receipt::Refused(reason) => return Err(reason),
                 taken => return Ok(taken),
             },
-            Err(error) => in_one_line(&error.without_url()),
+            Err(error) => describe_with_causes(&error.without_url()),
         };
         tokio::time::sleep(waits.next().unwrap_or(TIMEOUT)).await;
     }
     Err(last)
-}
-
-/// An error with its causes.
-fn in_one_line(error: &reqwest::Error) -> String {
-    let mut causes: Vec<String> = causes(error).map(ToString::to_string).collect();
-    // An error of I/O says what the one that it holds says.
-    causes.dedup();
-    causes.join(": ")
 }
 
 #[cfg(test)]

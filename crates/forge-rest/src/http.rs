@@ -15,7 +15,7 @@ use super::error_body::error_message;
 use super::rate_limit::rate_limited_until;
 use super::request::{ApiRequest, Idempotence, RequestPurpose};
 use super::{Error, ForgeKind, RequestConfig};
-use guarded_egress::{Destinations, Elsewhere, RefusedAddress, causes, check_redirect};
+use guarded_egress::{Destinations, Elsewhere, RefusedAddress, check_redirect, describe_with_causes};
 
 /// The largest answer that is read, in bytes: a page of runs or pull requests has some 20 KB for
 /// each.
@@ -329,14 +329,5 @@ pub fn describe_failure(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
-    let mut text = String::new();
-    for cause in causes(&error.without_url()) {
-        let more = cause.to_string();
-        if text.is_empty() {
-            text = more;
-        } else if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-    }
-    text
+    describe_with_causes(&error.without_url())
 }

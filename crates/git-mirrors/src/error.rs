@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use guarded_egress::causes;
-
 /// A fault of a source.
 ///
 /// No text in here holds a credential: addresses are shown without user information, and what a
@@ -275,14 +273,4 @@ pub(super) fn bytes(count: u64) -> String {
         n if n >= KIB && n % KIB == 0 => format!("{} KiB", n / KIB),
         n => format!("{n} bytes"),
     }
-}
-
-/// Joins an error and its causes into one line; causes that repeat the text before them are left
-/// out.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    causes(error).fold(String::new(), |text, cause| match cause.to_string() {
-        cause if text.is_empty() => cause,
-        cause if text.contains(&cause) => text,
-        cause => format!("{text}: {cause}"),
-    })
 }

@@ -4,12 +4,13 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use guarded_egress::{Destinations, Elsewhere, RefusedAddress, check_redirect, find_cause};
+use guarded_egress::{
+    Destinations, Elsewhere, RefusedAddress, check_redirect, describe_with_causes, find_cause,
+};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 use reqwest::{Client, ClientBuilder, Method, Request, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
 
-use super::error::chain;
 use super::session::{Access, Session, lacks_object};
 use super::{Credentials, Error, Scheme, Upstream};
 
@@ -248,7 +249,7 @@ impl HttpClient {
         if let Some(refused) = RefusedAddress::find(&error) {
             return session.refused(&refused.to_string());
         }
-        let text = chain(&error);
+        let text = describe_with_causes(&error);
         match find_cause::<rustls::Error>(&error) {
             Some(rustls::Error::InvalidCertificate(_)) => session.authentication(&format!(
                 "the server's certificate is not trusted ({text}): put its authority's certificate into ca.crt of \
@@ -273,7 +274,7 @@ impl HttpClient {
 
 /// Whether the connection was gone before the request left, as hyper words it.
 fn never_sent(error: &reqwest::Error) -> bool {
-    chain(error).contains("operation was canceled")
+    describe_with_causes(error).contains("operation was canceled")
 }
 
 fn login(credentials: &Credentials) -> Option<HeaderValue> {
@@ -307,9 +308,8 @@ enum Whose {
 fn client(session: &Session, upstream: &Upstream, whose: Whose) -> Result<Client, Error> {
     guarded_egress::tls::ensure_provider();
     let certificates = match &upstream.tls.ca {
-        Some(pem) => {
-            reqwest::Certificate::from_pem_bundle(pem).map_err(|error| Error::Secret(chain(&error)))?
-        }
+        Some(pem) => reqwest::Certificate::from_pem_bundle(pem)
+            .map_err(|error| Error::Secret(describe_with_causes(&error)))?,
         None => Vec::new(),
     };
     let builder = settings(session, upstream, whose)?.tls_certs_merge(certificates.clone());
@@ -321,7 +321,9 @@ fn client(session: &Session, upstream: &Upstream, whose: Whose) -> Result<Client
             settings(session, upstream, whose)?
                 .tls_certs_only(certificates)
                 .build()
-                .map_err(|error| session.unreachable(&format!("no HTTP client: {}", chain(&error))))
+                .map_err(|error| {
+                    session.unreachable(&format!("no HTTP client: {}", describe_with_causes(&error)))
+                })
         })
 }
 
@@ -348,7 +350,10 @@ fn settings(session: &Session, upstream: &Upstream, whose: Whose) -> Result<Clie
             .check(&proxy.address)
             .map_err(|refused| session.refused(&format!("the proxy: {refused}")))?;
         let mut setting = reqwest::Proxy::all(proxy.address.clone()).map_err(|error| {
-            Error::Secret(format!("the proxy's address cannot be used: {}", chain(&error)))
+            Error::Secret(format!(
+                "the proxy's address cannot be used: {}",
+                describe_with_causes(&error)
+            ))
         })?;
         if let Some((username, password)) = &proxy.login {
             setting = setting.basic_auth(username, password.expose_secret());

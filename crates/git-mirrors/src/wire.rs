@@ -11,7 +11,7 @@ use gix_transport::client::blocking_io::{ExtendedBufRead, Transport, http};
 use gix_transport::client::git::{ConnectMode, blocking_io::Connection};
 use gix_transport::{Protocol, Service};
 use gix_utils::progress::Discard;
-use guarded_egress::causes;
+use guarded_egress::{causes, describe_with_causes};
 
 use super::gate::locked;
 use super::http::HttpClient;
@@ -206,7 +206,7 @@ pub(super) fn fault(session: &Session, error: &(dyn std::error::Error + 'static)
     if let Some(kept) = session.take_failure() {
         return kept;
     }
-    let text = super::error::chain(error);
+    let text = describe_with_causes(error);
     // Over HTTP the library takes the server's error line for the name of a section.
     let quoted = || Some(text.split_once("\"ERR ")?.1.split('"').next()?.to_owned());
     match declined(error).or_else(quoted) {

@@ -21,6 +21,17 @@ pub fn find_cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> O
     causes(error).find_map(|error| error.downcast_ref())
 }
 
+/// Joins an error and its causes into one text; causes that repeat the text before them are left
+/// out.
+#[must_use]
+pub fn describe_with_causes(error: &(dyn Error + 'static)) -> String {
+    causes(error).fold(String::new(), |text, cause| match cause.to_string() {
+        cause if text.is_empty() => cause,
+        cause if text.contains(&cause) => text,
+        cause => format!("{text}: {cause}"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +50,14 @@ mod tests {
         let error = Outside(io::Error::other(io::Error::other(refused.clone())));
         assert_eq!(find_cause(&error), Some(&refused));
         assert!(find_cause::<std::fmt::Error>(&error).is_none());
+    }
+
+    #[test]
+    fn what_an_error_repeats_of_its_cause_is_said_once() {
+        let refused = io::Error::other("refused");
+        assert_eq!(
+            describe_with_causes(&Outside(io::Error::other(refused))),
+            "outside: refused"
+        );
     }
 }

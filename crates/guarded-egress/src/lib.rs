@@ -8,6 +8,6 @@ mod resolver;
 pub mod tls;
 
 pub use address::{Reach, RefusedAddress, reach};
-pub use cause::{causes, find_cause};
+pub use cause::{causes, describe_with_causes, find_cause};
 pub use redirect::{Elsewhere, RefusedRedirect, check_redirect};
 pub use resolver::{Destinations, connect};

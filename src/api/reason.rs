@@ -159,8 +159,6 @@ reasons! {
     INVALID_REFERENCE = "InvalidReference";
     /// A Flux source has no artifact yet.
     ARTIFACT_NOT_READY = "ArtifactNotReady";
-    /// An artifact could not be downloaded, or is not what its digest says.
-    ARTIFACT_FAILED = "ArtifactFailed";
     /// The spec asks for what can never work.
     INVALID_SPEC = "InvalidSpec";
     /// The spec asks for what this controller does not allow.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 pub use git_mirrors::*;
 
+use crate::api;
 use crate::api::common::{GitRef, VerificationMode};
 
 /// Mirrors in a folder, with the library's bounds, that ask servers in this program's name.
@@ -37,6 +38,15 @@ impl TryFrom<&GitRef> for RefSpec {
                 wanted: "ref".to_owned(),
                 reason: "set exactly one of branch, tag, commit and semver".to_owned(),
             }),
+        }
+    }
+}
+
+impl From<&Revision> for api::Revision {
+    fn from(revision: &Revision) -> Self {
+        Self {
+            name: revision.name().map(ToOwned::to_owned),
+            commit: revision.commit(),
         }
     }
 }

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::common::{GitPath, InputsDigest, LocalReference, ServiceAccountName};
 use super::duration::{DurationError, FluxDuration};
 use super::pod_template::PodTemplate;
+use super::{Recorded, Revision};
+use crate::image::{Digest, ImageReference};
 
 /// A repository of a registry, without tag and digest: `registry.example.org/team/glance`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -430,7 +432,7 @@ pub struct BuildStatus {
     pub inputs_digest: InputsDigest,
     /// The image to build, by its tag; absent where the source is published alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
+    pub target: Option<Recorded<ImageReference>>,
     /// Further tags that move to the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moving_tags: Vec<String>,
@@ -442,9 +444,9 @@ pub struct BuildStatus {
     pub reasons: Vec<BuildReason>,
     /// The folder with the Dockerfile, as an image by its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dockerfile: Option<String>,
+    pub dockerfile: Option<Recorded<ImageReference>>,
     /// The named contexts of the build, by their digests.
-    pub contexts: BTreeMap<String, String>,
+    pub contexts: BTreeMap<String, Recorded<ImageReference>>,
     /// The build arguments.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
@@ -470,7 +472,7 @@ pub struct BuildStatus {
 #[serde(rename_all = "camelCase")]
 pub struct RejectedImage {
     /// Its digest. It is not looked into again.
-    pub digest: String,
+    pub digest: Recorded<Digest>,
     /// Why it does not count.
     pub reason: Rejection,
     /// The same in a sentence.
@@ -560,12 +562,12 @@ pub struct BuildRecord {
     /// What it was built from.
     pub inputs_digest: InputsDigest,
     /// The upstream's revision.
-    pub revision: String,
+    pub revision: Recorded<Revision>,
     /// Why it was built.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<BuildReason>,
     /// The image.
-    pub reference: String,
+    pub reference: Recorded<ImageReference>,
     /// When the registry was first seen to have it.
     pub found_at: Time,
     /// How many attempts it took; none where it was built elsewhere or before.
@@ -606,9 +608,9 @@ pub struct ImageStatus {
     /// Its tag.
     pub tag: String,
     /// Its digest.
-    pub digest: String,
+    pub digest: Recorded<Digest>,
     /// Repository, tag and digest: `registry.example.org/glance:31.0.0-p2@sha256:…`.
-    pub reference: String,
+    pub reference: Recorded<ImageReference>,
     /// Further tags that moved to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moving_tags: Vec<String>,
@@ -616,7 +618,7 @@ pub struct ImageStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sortable_tag: Option<SortableTag>,
     /// The upstream's revision that it was built from.
-    pub revision: String,
+    pub revision: Recorded<Revision>,
     /// What it was built from: the `inputsDigest` of its build.
     pub inputs_digest: InputsDigest,
     /// The component and its libraries as they are installed in it; absent where it was not looked into.
@@ -624,7 +626,7 @@ pub struct ImageStatus {
     pub installed: Option<Vec<InstalledStatus>>,
     /// The document on its patches that is attached to it, by its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sbom: Option<String>,
+    pub sbom: Option<Recorded<Digest>>,
     /// Why that document could not be attached. It is tried again with each interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbom_failure: Option<String>,

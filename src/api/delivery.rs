@@ -5,7 +5,9 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Recorded;
 use super::common::{ADDRESS, LocalReference, NO_PASSWORD};
+use crate::image::ImageReference;
 
 /// Where the image goes when it is built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -182,7 +184,7 @@ pub enum Approval {
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryStatus {
     /// The image.
-    pub reference: String,
+    pub reference: Recorded<ImageReference>,
     /// When it was first delivered.
     pub delivered_at: Time,
     /// The ConfigMap.
@@ -216,7 +218,7 @@ pub struct CommitStatus {
 #[serde(rename_all = "camelCase")]
 pub struct ProposalStatus {
     /// The image.
-    pub reference: String,
+    pub reference: Recorded<ImageReference>,
     /// Where it waits.
     pub git: CommitStatus,
     /// The pull request.

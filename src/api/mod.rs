@@ -19,8 +19,10 @@ pub mod extra_packages;
 pub mod patch_set;
 pub mod pod_template;
 pub mod reason;
+pub mod recorded;
 pub mod reference;
 pub mod references;
+pub mod revision;
 pub mod schema;
 pub mod source_refs;
 pub mod status;
@@ -30,6 +32,8 @@ pub use common::{InputsDigest, Release};
 pub use constraint_override::{ConstraintOverride, ConstraintOverrideSpec, ConstraintOverrideStatus};
 pub use duration::FluxDuration;
 pub use patch_set::{PatchSet, PatchSetSpec};
+pub use recorded::Recorded;
+pub use revision::Revision;
 pub use status::PatchSetStatus;
 
 /// The API group of all resources.

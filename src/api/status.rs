@@ -4,11 +4,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::patch::Oid;
 pub use crate::patch::PatchState;
 
-use super::InputsDigest;
 use super::build::{BuildRecord, BuildStatus, ImageStatus};
 use super::delivery::{DeliveryStatus, ProposalStatus};
+use super::{InputsDigest, Recorded, Revision};
 
 /// The generation of an object whose spec was not looked at yet.
 pub const NEVER_OBSERVED: i64 = -1;
@@ -172,9 +173,9 @@ impl OmittedPatches {
 #[serde(rename_all = "camelCase")]
 pub struct UpstreamStatus {
     /// Ref and commit in Flux's form, for instance `stable/2025.2@sha1:1f0c…`.
-    pub revision: String,
+    pub revision: Recorded<Revision>,
     /// The commit's SHA-1.
-    pub commit: String,
+    pub commit: Recorded<Oid>,
 }
 
 /// One patch of the series.
@@ -237,7 +238,7 @@ pub struct CandidateStatus {
     pub ref_: String,
     /// What it resolved to, in Flux's form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revision: Option<String>,
+    pub revision: Option<Recorded<Revision>>,
     /// How many patches apply, of how many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<String>,

@@ -105,7 +105,7 @@ fn buildkit(order: &JobOrder<'_>) -> Container {
         .map(|host| format!("[registry.{host:?}]\nhttp = true\n"));
     let env = BTreeMap::from([
         ("WORKSPACE", WORKSPACE.to_owned()),
-        ("CONTEXT", order.dockerfile.to_owned()),
+        ("CONTEXT", order.dockerfile.to_string()),
         ("BUILDKITD_TOML", registries.collect()),
         ("BUILDER_FLAGS", "--oci-worker-no-process-sandbox".to_owned()),
     ]);
@@ -140,7 +140,7 @@ fn buildah(order: &JobOrder<'_>) -> Container {
         option("label", format!("{name}={value}"));
     }
     let list = if order.platforms.is_empty() {
-        option("tag", order.target.to_owned());
+        option("tag", order.target.to_string());
         ""
     } else {
         option("platform", order.platforms.join(","));
@@ -153,9 +153,9 @@ fn buildah(order: &JobOrder<'_>) -> Container {
         .map(|host| format!("[[registry]]\nlocation = {host:?}\ninsecure = true\n"));
     let env = BTreeMap::from([
         ("WORKSPACE", WORKSPACE.to_owned()),
-        ("CONTEXT", order.dockerfile.to_owned()),
+        ("CONTEXT", order.dockerfile.to_string()),
         ("DOCKERFILE", order.file.to_owned()),
-        ("TARGET", order.target.to_owned()),
+        ("TARGET", order.target.to_string()),
         ("LIST", list.to_owned()),
         ("REGISTRIES_CONF", registries.collect::<String>()),
         ("BUILDAH_ISOLATION", "chroot".to_owned()),

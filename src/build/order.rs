@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::api::InputsDigest;
 use crate::api::build::Builder;
+use crate::api::{InputsDigest, Recorded};
+use crate::image::ImageReference;
 
 /// One attempt at an image.
 #[derive(Clone, Debug)]
@@ -22,15 +23,15 @@ pub struct JobOrder<'a> {
     /// What is built from.
     pub inputs_digest: &'a InputsDigest,
     /// The image to push, by its tag.
-    pub target: &'a str,
+    pub target: &'a Recorded<ImageReference>,
     /// The folder with the Dockerfile, as an image by its digest.
-    pub dockerfile: &'a str,
+    pub dockerfile: &'a Recorded<ImageReference>,
     /// The Dockerfile's name in it.
     pub file: &'a str,
     /// The stage to build.
     pub stage: Option<&'a str>,
     /// The named contexts, by their digests.
-    pub contexts: &'a BTreeMap<String, String>,
+    pub contexts: &'a BTreeMap<String, Recorded<ImageReference>>,
     /// The build arguments.
     pub args: &'a BTreeMap<String, String>,
     /// The platforms.

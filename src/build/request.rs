@@ -5,20 +5,21 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::INPUTS_ANNOTATION;
-use crate::api::InputsDigest;
 use crate::api::build::{Build, BuildStatus, DockerfileSource};
+use crate::api::{InputsDigest, Recorded};
+use crate::image::ImageReference;
 
 /// One image, and all that it is built from, by digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildRequest<'a> {
     /// The image to push, by its tag.
-    pub target: &'a str,
+    pub target: &'a Recorded<ImageReference>,
     /// What it is built from.
     pub inputs_digest: &'a InputsDigest,
     /// The folder with the Dockerfile, as an image; absent where the CI has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dockerfile: Option<&'a str>,
+    pub dockerfile: Option<&'a Recorded<ImageReference>>,
     /// The Dockerfile's name in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<&'a str>,
@@ -26,7 +27,7 @@ pub struct BuildRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<&'a str>,
     /// The named contexts, as images.
-    pub contexts: &'a BTreeMap<String, String>,
+    pub contexts: &'a BTreeMap<String, Recorded<ImageReference>>,
     /// The build arguments.
     pub args: &'a BTreeMap<String, String>,
     /// The platforms; that of the builder where there are none.
@@ -46,9 +47,9 @@ impl<'a> BuildRequest<'a> {
     ) -> Option<Self> {
         let source = build.dockerfile.as_ref();
         Some(Self {
-            target: planned.target.as_deref()?,
+            target: planned.target.as_ref()?,
             inputs_digest: &planned.inputs_digest,
-            dockerfile: planned.dockerfile.as_deref(),
+            dockerfile: planned.dockerfile.as_ref(),
             file: source.map(DockerfileSource::file),
             stage: source.and_then(|source| source.stage.as_deref()),
             contexts: &planned.contexts,

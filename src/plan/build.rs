@@ -3,8 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::conditions::seconds;
-use crate::api::PatchSetStatus;
 use crate::api::build::{Build, BuildStatus, ImageStatus};
+use crate::api::{PatchSetStatus, Recorded, Revision};
+use crate::image::{Digest, ImageReference};
 
 /// The label of an image that says what it was built from.
 pub const INPUTS_LABEL: &str = "patching.c5c3.io/inputs";
@@ -56,7 +57,7 @@ fn former_times(planned: &BuildStatus, known: &PatchSetStatus) -> impl Iterator<
     });
     let of_image = known.image.as_ref().and_then(|image| {
         Some(FormerTime {
-            is_planned: is_of(image, planned),
+            is_planned: is_planned_image(image, planned),
             time: image.sortable_tag.as_ref()?.time.as_ref()?.0,
         })
     });
@@ -76,7 +77,7 @@ pub const TIME: &str = "{time}";
 #[must_use]
 pub fn is_built(status: &PatchSetStatus, build: &BuildStatus) -> bool {
     status.image.as_ref().is_some_and(|image| {
-        is_of(image, build)
+        is_planned_image(image, build)
             && image.moving_tags == build.moving_tags
             && image.sortable_tag == build.sortable_tag
     })
@@ -84,23 +85,29 @@ pub fn is_built(status: &PatchSetStatus, build: &BuildStatus) -> bool {
 
 /// Whether an image is the one that is planned.
 #[must_use]
-pub fn is_of(image: &ImageStatus, build: &BuildStatus) -> bool {
+pub fn is_planned_image(image: &ImageStatus, build: &BuildStatus) -> bool {
+    let target = build.target.as_ref().and_then(Recorded::value);
     image.inputs_digest == build.inputs_digest
-        && Some(format!("{}:{}", image.repository, image.tag)) == build.target
+        && target
+            .is_some_and(|target| target.given_name() == image.repository && target.tag() == Some(&image.tag))
 }
 
 /// The image as the status tells it, once the registry has it.
 #[must_use]
-pub fn image(build: &BuildStatus, target: &str, digest: &str, revision: &str) -> ImageStatus {
-    let (repository, tag) = target.rsplit_once(':').unwrap_or((target, "latest"));
+pub fn image(
+    build: &BuildStatus,
+    target: &ImageReference,
+    digest: &Digest,
+    revision: &Recorded<Revision>,
+) -> ImageStatus {
     ImageStatus {
-        repository: repository.to_owned(),
-        tag: tag.to_owned(),
-        digest: digest.to_owned(),
-        reference: format!("{target}@{digest}"),
+        repository: target.given_name().to_owned(),
+        tag: target.tag().unwrap_or_default().to_owned(),
+        digest: Recorded::new(digest.clone()),
+        reference: target.pinned_to(digest).as_given().into(),
         moving_tags: build.moving_tags.clone(),
         sortable_tag: build.sortable_tag.clone(),
-        revision: revision.to_owned(),
+        revision: revision.clone(),
         inputs_digest: build.inputs_digest.clone(),
         installed: None,
         sbom: None,
@@ -124,7 +131,7 @@ mod tests {
     fn dated(inputs: &str, known: &PatchSetStatus, second: i64) -> BuildStatus {
         let mut planned = BuildStatus {
             inputs_digest: inputs.into(),
-            target: Some(format!("r:5000/glance:{inputs}")),
+            target: Some(format!("r:5000/glance:{inputs}").into()),
             sortable_tag: Some(SortableTag {
                 tag: "2025.2-{time}-1f0c2d3".to_owned(),
                 time: None,
@@ -141,9 +148,9 @@ mod tests {
 
     /// The status with the image of a build.
     fn built(planned: &BuildStatus) -> PatchSetStatus {
-        let target = planned.target.as_deref().unwrap();
+        let target = planned.target.as_ref().unwrap().value().unwrap();
         PatchSetStatus {
-            image: Some(image(planned, target, "sha256:00", "main")),
+            image: Some(image(planned, target, &Digest::sha256(b""), &"main".into())),
             build: Some(planned.clone()),
             ..PatchSetStatus::default()
         }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::Recorded;
 use crate::api::build::ImageStatus;
 use crate::api::delivery::{Approval, Delivery, DeliveryConfigMap, DeliveryStatus};
+use crate::image::ImageReference;
 
 /// The annotation by which an image is approved: its tag, digest or reference.
 pub const APPROVED: &str = "patching.c5c3.io/approved";
@@ -26,33 +28,21 @@ pub fn prefix(config_map: &DeliveryConfigMap, component: &str) -> String {
     }
 }
 
-/// The keys and values of an image by its reference, `repository:tag@digest`.
+/// The keys and values of an image.
 #[must_use]
-pub fn data(prefix: &str, reference: &str) -> BTreeMap<String, String> {
-    let image = image_of(reference);
+pub fn data(prefix: &str, image: &ImageReference) -> BTreeMap<String, String> {
     [
-        ("repository", image.repository),
-        ("tag", image.tag),
-        ("digest", image.digest),
-        ("reference", image.reference),
+        ("repository", image.given_name().to_owned()),
+        ("tag", image.tag().unwrap_or_default().to_owned()),
+        (
+            "digest",
+            image.digest().map(ToString::to_string).unwrap_or_default(),
+        ),
+        ("reference", image.as_given()),
     ]
     .into_iter()
     .map(|(name, value)| (format!("{prefix}_{name}"), value))
     .collect()
-}
-
-/// An image as far as its reference tells, `repository:tag@digest`.
-#[must_use]
-pub fn image_of(reference: &str) -> ImageStatus {
-    let (named, digest) = reference.split_once('@').unwrap_or((reference, ""));
-    let (repository, tag) = named.rsplit_once(':').unwrap_or((named, ""));
-    ImageStatus {
-        repository: repository.to_owned(),
-        tag: tag.to_owned(),
-        digest: digest.to_owned(),
-        reference: reference.to_owned(),
-        ..ImageStatus::default()
-    }
 }
 
 /// Whether an image may be brought to its place, by what the status tells at that moment: it is the
@@ -64,11 +54,11 @@ pub fn may_stand(
     approved: Option<&str>,
     newest: Option<&ImageStatus>,
     delivered: Option<&DeliveryStatus>,
-    reference: &str,
+    reference: &Recorded<ImageReference>,
 ) -> bool {
-    let was_delivered = delivered.is_some_and(|delivered| delivered.reference == reference);
+    let was_delivered = delivered.is_some_and(|delivered| delivered.reference == *reference);
     match newest {
-        Some(newest) if newest.reference == reference => {
+        Some(newest) if newest.reference == *reference => {
             was_delivered || is_approved(delivery, approved, newest)
         }
         Some(newest) => was_delivered && !is_approved(delivery, approved, newest),
@@ -82,9 +72,7 @@ pub fn is_approved(delivery: &Delivery, approved: Option<&str>, image: &ImageSta
     match delivery.approval.unwrap_or_default() {
         Approval::Automatic => true,
         Approval::Manual => approved.is_some_and(|approved| {
-            [&image.tag, &image.digest, &image.reference]
-                .into_iter()
-                .any(|name| name == approved)
+            [image.tag.as_str(), &image.digest, &image.reference].contains(&approved)
         }),
     }
 }
@@ -92,6 +80,7 @@ pub fn is_approved(delivery: &Delivery, approved: Option<&str>, image: &ImageSta
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Digest;
 
     fn config_map(prefix: Option<&str>) -> DeliveryConfigMap {
         DeliveryConfigMap {
@@ -125,7 +114,9 @@ mod tests {
         assert_eq!(prefix(&config_map(None), "oslo.messaging"), "oslo_messaging");
         assert_eq!(prefix(&config_map(None), "3par-client"), "_3par_client");
         assert_eq!(prefix(&config_map(Some("image")), "glance"), "image");
-        let data = data("glance", "r:5000/glance:1@sha256:00");
+        let digest = Digest::sha256(b"").to_string();
+        let reference = format!("r:5000/glance:1@{digest}");
+        let data = data("glance", &reference.parse().unwrap());
         let data: Vec<(&str, &str)> = data
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))
@@ -133,8 +124,8 @@ mod tests {
         assert_eq!(
             data,
             [
-                ("glance_digest", "sha256:00"),
-                ("glance_reference", "r:5000/glance:1@sha256:00"),
+                ("glance_digest", digest.as_str()),
+                ("glance_reference", &reference),
                 ("glance_repository", "r:5000/glance"),
                 ("glance_tag", "1"),
             ]
@@ -144,24 +135,17 @@ mod tests {
     #[test]
     fn an_older_image_stands_only_while_no_newer_one_may() {
         let (automatic, manual) = (delivery(None), delivery(Some(Approval::Manual)));
-        let (newest, older) = (image(), "r/glance:0@sha256:ff");
-        let told = |reference: &str| DeliveryStatus {
-            reference: reference.to_owned(),
+        let (newest, older) = (image(), Recorded::from("r/glance:0@sha256:ff"));
+        let told = |reference: &Recorded<ImageReference>| DeliveryStatus {
+            reference: reference.clone(),
             delivered_at: crate::plan::conditions::seconds(jiff::Timestamp::UNIX_EPOCH),
             config_map: None,
             prefix: None,
             git: None,
         };
-        let (first, second) = (told(older), told(&newest.reference));
+        let (first, second) = (told(&older), told(&newest.reference));
         for (delivery, approved, newest_is, delivered, reference, expected) in [
-            (
-                &automatic,
-                None,
-                Some(&newest),
-                None,
-                newest.reference.as_str(),
-                true,
-            ),
+            (&automatic, None, Some(&newest), None, &newest.reference, true),
             (
                 &automatic,
                 None,
@@ -170,9 +154,9 @@ mod tests {
                 &newest.reference,
                 true,
             ),
-            (&automatic, None, Some(&newest), Some(&first), older, false),
-            (&automatic, None, None, Some(&first), older, true),
-            (&automatic, None, None, None, older, false),
+            (&automatic, None, Some(&newest), Some(&first), &older, false),
+            (&automatic, None, None, Some(&first), &older, true),
+            (&automatic, None, None, None, &older, false),
             (
                 &manual,
                 None,
@@ -181,7 +165,7 @@ mod tests {
                 &newest.reference,
                 false,
             ),
-            (&manual, None, Some(&newest), Some(&first), older, true),
+            (&manual, None, Some(&newest), Some(&first), &older, true),
             (
                 &manual,
                 Some("1"),
@@ -190,7 +174,7 @@ mod tests {
                 &newest.reference,
                 true,
             ),
-            (&manual, Some("1"), Some(&newest), Some(&first), older, false),
+            (&manual, Some("1"), Some(&newest), Some(&first), &older, false),
             (
                 &manual,
                 None,
@@ -199,7 +183,7 @@ mod tests {
                 &newest.reference,
                 true,
             ),
-            (&manual, None, Some(&newest), Some(&second), older, false),
+            (&manual, None, Some(&newest), Some(&second), &older, false),
         ] {
             let may = may_stand(delivery, approved, newest_is, delivered, reference);
             assert_eq!(

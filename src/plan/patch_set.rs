@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::build::{is_built, is_of};
+use super::build::{is_built, is_planned_image};
 use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
 use super::lifecycle::{AskedFor, Next, Outcome, Settling, SignaturePolicy, Verdict};
@@ -285,7 +285,10 @@ fn take_built(status: &mut PatchSetStatus, built: Built, now: Timestamp) -> Buil
         }
         Built::Awaited { plan, pending } => {
             // It is awaited, so that the registry has it no more.
-            status.image = status.image.take().filter(|image| !is_of(image, &plan));
+            status.image = status
+                .image
+                .take()
+                .filter(|image| !is_planned_image(image, &plan));
             status.build = Some(plan);
             return BuildEnd::Waiting(pending);
         }
@@ -584,8 +587,8 @@ mod tests {
     fn sources(digest: &str) -> Sources {
         Sources {
             upstream: UpstreamStatus {
-                revision: format!("main@sha1:{digest}"),
-                commit: digest.to_owned(),
+                revision: format!("main@sha1:{digest}").as_str().into(),
+                commit: digest.into(),
             },
             patches_revision: None,
             inputs_digest: digest.into(),

@@ -1,6 +1,7 @@
 //! The engine's report in the words of the status.
 
 use crate::api::status::{CandidateStatus, ConflictStatus, PatchState, PatchStatus};
+use crate::api::{Recorded, Revision};
 use crate::patch::PatchReport;
 use crate::text::{printable, printable_line};
 
@@ -57,7 +58,11 @@ pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
 
 /// The same patches against a candidate.
 #[must_use]
-pub fn candidate(ref_: String, revision: Option<String>, reports: &[PatchReport]) -> CandidateStatus {
+pub fn candidate(
+    ref_: String,
+    revision: Option<Recorded<Revision>>,
+    reports: &[PatchReport],
+) -> CandidateStatus {
     let applied = reports.iter().filter(|report| report.applies()).count();
     let merged = reports.iter().filter(|report| report.state == PatchState::Merged);
     let merged = merged.map(|report| shown_name(&report.name)).collect();

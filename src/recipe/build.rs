@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::tags::{TagError, TagValues, Tags};
-use crate::api::InputsDigest;
 use crate::api::build::{Build, BuildStatus, DockerfileSource};
+use crate::api::{InputsDigest, Recorded};
+use crate::image::ImageReference;
 use crate::plan::inputs::Inputs;
 
 /// Names the computation that builds follow from; changed where the same inputs give another image.
@@ -28,9 +29,9 @@ pub(super) struct BuildInputs<'a> {
     /// How many patches the source has.
     pub(super) patches: usize,
     /// The folder with the Dockerfile, as an image.
-    pub(super) dockerfile: Option<&'a str>,
+    pub(super) dockerfile: Option<&'a Recorded<ImageReference>>,
     /// All contexts, that of the source too.
-    pub(super) contexts: &'a BTreeMap<String, String>,
+    pub(super) contexts: &'a BTreeMap<String, Recorded<ImageReference>>,
     /// All arguments.
     pub(super) args: &'a BTreeMap<String, String>,
     /// The `forceAt` by which a build was asked for.
@@ -65,10 +66,10 @@ pub(super) fn plan_build(build: &Build, inputs: BuildInputs<'_>) -> Result<Build
     let target = image.zip(tags.own);
     Ok(BuildStatus {
         inputs_digest: inputs_digest.unwrap_or_default(),
-        target: target.map(|(image, tag)| format!("{}:{tag}", image.repository.0)),
+        target: target.map(|(image, tag)| format!("{}:{tag}", image.repository.0).into()),
         moving_tags: tags.moving,
         sortable_tag: tags.sortable,
-        dockerfile: inputs.dockerfile.map(ToOwned::to_owned),
+        dockerfile: inputs.dockerfile.cloned(),
         contexts: inputs.contexts.clone(),
         args: inputs.args.clone(),
         platforms,
@@ -79,16 +80,19 @@ pub(super) fn plan_build(build: &Build, inputs: BuildInputs<'_>) -> Result<Build
 
 fn digest(build: &Build, inputs: BuildInputs<'_>, platforms: &[String]) -> InputsDigest {
     let mut digest = Inputs::new(COMPUTATION).with(inputs.component.as_bytes());
-    for map in [inputs.contexts, inputs.args] {
-        digest = digest.with(&map.len().to_be_bytes());
-        for (name, value) in map {
-            digest = digest.with(name.as_bytes()).with(value.as_bytes());
-        }
+    digest = digest.with(&inputs.contexts.len().to_be_bytes());
+    for (name, image) in inputs.contexts {
+        digest = digest.with(name.as_bytes()).with(image.as_bytes());
+    }
+    digest = digest.with(&inputs.args.len().to_be_bytes());
+    for (name, value) in inputs.args {
+        digest = digest.with(name.as_bytes()).with(value.as_bytes());
     }
     let source = build.dockerfile.as_ref();
     let file = source.map(DockerfileSource::file);
     let stage = source.and_then(|source| source.stage.as_deref());
-    for part in [inputs.dockerfile, file, stage, inputs.requested] {
+    let dockerfile = inputs.dockerfile.map(Recorded::as_str);
+    for part in [dockerfile, file, stage, inputs.requested] {
         digest = digest.with(part.unwrap_or_default().as_bytes());
     }
     for platform in platforms {
@@ -115,12 +119,7 @@ mod tests {
 
     /// Plans with these contexts and arguments.
     fn made(tag: &str, contexts: [(&str, &str); 2], arg: &str) -> BuildStatus {
-        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
-            let pairs = pairs.iter();
-            pairs
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect()
-        };
+        let contexts = contexts.map(|(name, image)| (name.to_owned(), image.into()));
         let inputs = BuildInputs {
             component: "glance",
             release: "2025.2",
@@ -128,9 +127,9 @@ mod tests {
             commit: "1f0c2d3e4f",
             version: None,
             patches: 2,
-            dockerfile: Some("r/d@sha256:02"),
-            contexts: &map(&contexts),
-            args: &map(&[("PIP_EXTRAS", arg)]),
+            dockerfile: Some(&"r/d@sha256:02".into()),
+            contexts: &contexts.into(),
+            args: &BTreeMap::from([("PIP_EXTRAS".to_owned(), arg.to_owned())]),
             requested: Some("today"),
             are_known: true,
         };

@@ -6,15 +6,16 @@ use super::build::CONSTRAINTS;
 use super::found::Library;
 use super::pins;
 use crate::api::extra_packages::ExtraPackages;
-use crate::api::reason;
+use crate::api::{Recorded, reason};
 use crate::constraints;
+use crate::image::ImageReference;
 use crate::plan::{Failure, Step};
 
 /// The contexts of a build besides the component's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Contexts {
     /// Libraries and further images, by their digests.
-    pub(super) images: BTreeMap<String, String>,
+    pub(super) images: BTreeMap<String, Recorded<ImageReference>>,
     /// The constraints without the pins of what is built from source, where there are any. They
     /// belong into an image that becomes the context [`CONSTRAINTS`].
     pub(super) constraints: Option<String>,
@@ -29,7 +30,7 @@ pub(super) struct ContextInputs<'a> {
     /// context.
     pub(super) distributions: &'a BTreeMap<String, String>,
     /// Further images.
-    pub(super) bases: &'a BTreeMap<String, String>,
+    pub(super) bases: &'a BTreeMap<String, Recorded<ImageReference>>,
     /// The merged constraints.
     pub(super) constraints: Option<&'a [u8]>,
     /// The build's arguments.
@@ -120,7 +121,7 @@ mod tests {
         Library {
             name: component.to_owned(),
             component: component.to_owned(),
-            source: source.to_owned(),
+            source: source.into(),
             distribution: None,
         }
     }
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn what_is_built_from_source_is_not_pinned_and_names_are_given_once() {
         let none = BTreeMap::new();
-        let bases = BTreeMap::from([("base".to_owned(), "r/base@sha256:0".to_owned())]);
+        let bases = BTreeMap::from([("base".to_owned(), "r/base@sha256:0".into())]);
         let distributions = BTreeMap::from([("demo".to_owned(), "big-demo".to_owned())]);
         let of = ContextInputs {
             component: "demo",
@@ -148,8 +149,8 @@ mod tests {
             (vec![library("demo", "a")], BTreeMap::new()),
             (vec![library("a", "a"), library("a", "b")], BTreeMap::new()),
             (vec![library("base", "a")], bases.clone()),
-            (vec![], BTreeMap::from([(CONSTRAINTS.to_owned(), "a".to_owned())])),
-            (vec![], BTreeMap::from([("demo".to_owned(), "a".to_owned())])),
+            (vec![], BTreeMap::from([(CONSTRAINTS.to_owned(), "a".into())])),
+            (vec![], BTreeMap::from([("demo".to_owned(), "a".into())])),
         ] {
             let refused = assemble_contexts(ContextInputs {
                 libraries: &libraries,

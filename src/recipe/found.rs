@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::api::PatchSetSpec;
 use crate::api::build::Build;
+use crate::api::{PatchSetSpec, Recorded, Revision};
+use crate::image::ImageReference;
 use crate::patch::{Objects, PatchInput, Series};
 use crate::publish::layer::Contents;
 
@@ -38,14 +39,10 @@ pub struct BuildFindings<'a> {
 pub struct FoundUpstream {
     /// The repository's address, without credentials.
     pub url: String,
-    /// The revision as it is told: ref and commit.
-    pub revision: String,
-    /// The ref; `None` if it has no name.
-    pub ref_name: Option<String>,
+    /// Where the commit was found.
+    pub revision: Revision,
     /// The tag, if the ref is one.
     pub tag: Option<String>,
-    /// The commit's SHA-1.
-    pub commit: String,
     /// The objects of the commit's tree.
     pub objects: Arc<dyn Objects + Send + Sync>,
 }
@@ -66,7 +63,7 @@ pub struct Library {
     /// The component, which is the name of its context.
     pub component: String,
     /// Its source image by digest.
-    pub source: String,
+    pub source: Recorded<ImageReference>,
     /// The Python distribution that it is the source of; `None` if it says of none.
     pub distribution: Option<String>,
 }
@@ -82,17 +79,16 @@ impl Library {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BaseImage {
     /// By its digest.
-    Pinned(String),
+    Pinned(ImageReference),
     /// By a tag. What that stands for was not looked up.
-    Unpinned(String),
+    Unpinned(ImageReference),
 }
 
 impl BaseImage {
-    /// The reference to it.
-    #[must_use]
-    pub fn reference(&self) -> &str {
+    /// The reference to it, as a status has it.
+    pub(super) fn recorded(&self) -> Recorded<ImageReference> {
         match self {
-            Self::Pinned(reference) | Self::Unpinned(reference) => reference,
+            Self::Pinned(reference) | Self::Unpinned(reference) => reference.as_given().into(),
         }
     }
 

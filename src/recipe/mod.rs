@@ -27,7 +27,7 @@ pub use reasons::{build_reasons, requested};
 pub use tags::TagError;
 
 use crate::api::build::BuildStatus;
-use crate::api::reason::{self};
+use crate::api::{Recorded, Revision, reason};
 use crate::image::ImageReference;
 use crate::plan::{Failure, Step};
 use crate::publish::image::{About, PatchId};
@@ -121,7 +121,7 @@ impl Recipe {
         let mut args = found.arguments;
         args.extend(build.args.clone());
         let bases = found.bases.iter();
-        let bases = bases.map(|(name, image)| (name.clone(), image.reference().to_owned()));
+        let bases = bases.map(|(name, image)| (name.clone(), image.recorded()));
         let contexts = contexts::assemble_contexts(contexts::ContextInputs {
             component,
             libraries: found.libraries,
@@ -145,20 +145,18 @@ impl Recipe {
         }
         let unpinned = found.bases.iter().filter(|(_, image)| !image.is_pinned());
         let unpinned: BTreeSet<String> = unpinned.map(|(name, _)| name.clone()).collect();
+        let Revision { name, commit } = &found.upstream.revision;
+        let commit = commit.to_string();
         let planned = build::plan_build(
             build,
             build::BuildInputs {
                 component,
                 release: &spec.release.0,
-                ref_: found
-                    .upstream
-                    .ref_name
-                    .as_deref()
-                    .unwrap_or(&found.upstream.commit),
-                commit: &found.upstream.commit,
+                ref_: name.as_ref().unwrap_or(&commit),
+                commit: &commit,
                 version: version.as_ref().map(ToString::to_string).as_deref(),
                 patches: found.patches.len(),
-                dockerfile: dockerfile.as_deref(),
+                dockerfile: dockerfile.as_ref(),
                 contexts: &images,
                 args: &args,
                 requested: found.requested,
@@ -179,8 +177,8 @@ impl Recipe {
 }
 
 /// Adds a part, and returns the reference to its image by digest.
-fn add_part(parts: &mut Vec<RecipePart>, kind: PartKind, image: SourceImage) -> String {
-    let reference = image.reference().to_string();
+fn add_part(parts: &mut Vec<RecipePart>, kind: PartKind, image: SourceImage) -> Recorded<ImageReference> {
+    let reference = Recorded::new(image.reference());
     parts.push(RecipePart { kind, image });
     reference
 }
@@ -191,7 +189,7 @@ fn source_labels(found: &BuildFindings<'_>, version: Option<&Version>) -> About 
         component: Some(found.spec.component.0.clone()),
         release: Some(found.spec.release.0.clone()),
         source: Some(found.upstream.url.clone()),
-        revision: Some(found.upstream.revision.clone()),
+        revision: Some(found.upstream.revision.to_string()),
         version: version.map(ToString::to_string),
         tree: None,
         patches: found
@@ -217,6 +215,8 @@ mod tests {
     use serde_json::{Value, json};
 
     const PATCH: &str = "--- a/file\n+++ b/file\n@@ -1 +1 @@\n-a\n+b\n";
+    const REVISION: &str = "1.0.0@sha1:1f0c2d3e4f1f0c2d3e4f1f0c2d3e4f1f0c2d3e4f";
+    const BASE: &str = "r/base@sha256:0000000000000000000000000000000000000000000000000000000000000002";
     const LIBRARY: &str = "r/source@sha256:0000000000000000000000000000000000000000000000000000000000000001";
 
     /// What is found for a build; `change` makes something else of it.
@@ -240,10 +240,8 @@ mod tests {
             build: spec.build.as_ref().unwrap(),
             upstream: FoundUpstream {
                 url: "https://example.org/demo".to_owned(),
-                revision: "1.0.0@sha1:1f0c".to_owned(),
-                ref_name: Some("1.0.0".to_owned()),
+                revision: REVISION.parse().unwrap(),
                 tag: given.tag,
-                commit: "1f0c2d3e4f".to_owned(),
                 objects: Arc::new(store),
             },
             patches: &patches,
@@ -291,14 +289,11 @@ mod tests {
                 libraries: vec![Library {
                     name: "lib".to_owned(),
                     component: "my-lib".to_owned(),
-                    source: LIBRARY.to_owned(),
+                    source: LIBRARY.into(),
                     distribution: Some("My_Lib".to_owned()),
                 }],
                 constraints: Some(b"alpha===1\nbig_demo===0.9\nmy.lib===2\n".to_vec()),
-                bases: BTreeMap::from([(
-                    "base".to_owned(),
-                    BaseImage::Pinned("r/base@sha256:02".to_owned()),
-                )]),
+                bases: BTreeMap::from([("base".to_owned(), BaseImage::Pinned(BASE.parse().unwrap()))]),
                 requested: None,
             }
         }
@@ -338,19 +333,19 @@ mod tests {
         assert_eq!(
             contexts,
             [
-                ("base", "r/base@sha256:02"),
+                ("base", BASE),
                 ("demo", references[0].as_str()),
                 ("my-lib", LIBRARY),
                 (CONSTRAINTS, references[2].as_str()),
             ]
         );
-        assert_eq!(build.dockerfile.as_ref(), Some(&references[1]));
+        assert_eq!(build.dockerfile.as_ref(), Some(&references[1].as_str().into()));
         assert_eq!(build.distributions["demo"], "big-demo");
         assert_eq!(build.distributions["my-lib"], "My_Lib");
         assert_eq!(build.args["A"], "of the spec");
         assert_eq!(build.args["B"], "read");
         let digits = build.inputs_digest.digits(12);
-        assert_eq!(build.target, Some(format!("r/demo:1.0.0-p1-{digits}")));
+        assert_eq!(build.target, Some(format!("r/demo:1.0.0-p1-{digits}").into()));
         assert_eq!(recipe.component, "demo");
         assert!(recipe.unpinned.is_empty());
         let labels = &recipe.parts[0].image.image.labels;
@@ -358,7 +353,7 @@ mod tests {
             labels["org.opencontainers.image.source"],
             "https://example.org/demo"
         );
-        assert_eq!(labels["org.opencontainers.image.revision"], "1.0.0@sha1:1f0c");
+        assert_eq!(labels["org.opencontainers.image.revision"], REVISION);
         assert_eq!(labels["org.opencontainers.image.version"], "1.0.0");
         assert!(labels["patching.c5c3.io/patches"].contains("0001-b.patch"));
     }
@@ -376,13 +371,13 @@ mod tests {
                 given.spec["build"]["args"]["A"] = json!("x");
             }),
             ("library", |given| {
-                given.libraries[0].source = LIBRARY.replace('1', "2");
+                given.libraries[0].source = LIBRARY.replace('1', "2").into();
             }),
             ("constraints", |given| {
                 given.constraints = Some(b"alpha===2\n".to_vec());
             }),
             ("base", |given| {
-                let other = BaseImage::Pinned("r/base@sha256:03".to_owned());
+                let other = BaseImage::Pinned(BASE.replace("0002", "0003").parse().unwrap());
                 given.bases.insert("base".into(), other);
             }),
             ("Dockerfile", |given| {
@@ -450,7 +445,7 @@ mod tests {
     fn inputs_are_not_known_where_a_tag_was_not_looked_up() {
         let recipe = described(|given| {
             given.spec["build"]["image"]["movingTags"] = json!(["{release}"]);
-            let unpinned = BaseImage::Unpinned("r/base:1".to_owned());
+            let unpinned = BaseImage::Unpinned("r/base:1".parse().unwrap());
             given.bases.insert("base".into(), unpinned);
         })
         .unwrap();
@@ -458,6 +453,6 @@ mod tests {
         assert_eq!(recipe.build.inputs_digest, InputsDigest::default());
         assert_eq!(recipe.build.target, None);
         assert!(recipe.build.moving_tags.is_empty());
-        assert_eq!(recipe.build.contexts["base"], "r/base:1");
+        assert_eq!(recipe.build.contexts["base"].as_str(), "r/base:1");
     }
 }

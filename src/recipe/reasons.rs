@@ -3,12 +3,10 @@
 use super::CONSTRAINTS;
 use crate::api::build::{Build, BuildReason, BuildStatus};
 use crate::api::{PatchSet, PatchSetStatus};
+use crate::patch::Oid;
 
 /// The annotation by which Flux's users ask for the work to be done again.
 const FORCE_AT: &str = "reconcile.fluxcd.io/forceAt";
-
-/// What an upstream's revision has in front of the commit.
-const COMMIT: &str = "sha1:";
 
 /// Returns the `forceAt` by which a build was asked for. Taking the annotation away does not bring
 /// back what was built before it.
@@ -29,7 +27,7 @@ pub fn build_reasons(
     planned: &BuildStatus,
     build: &Build,
     component: &str,
-    commit: &str,
+    commit: Oid,
 ) -> Vec<BuildReason> {
     let Some(previous) = &known.build else {
         return vec![BuildReason::First];
@@ -77,10 +75,10 @@ pub fn build_reasons(
 ///
 /// Where patches did not apply in between, the status is at the new commit already, and the image
 /// is not.
-fn has_moved(known: &PatchSetStatus, commit: &str) -> bool {
+fn has_moved(known: &PatchSetStatus, commit: Oid) -> bool {
     let before = match (&known.image, &known.upstream) {
-        (Some(image), _) => image.revision.rsplit_once(COMMIT).map(|(_, commit)| commit),
-        (None, Some(upstream)) => Some(upstream.commit.as_str()),
+        (Some(image), _) => image.revision.value().map(|revision| revision.commit),
+        (None, Some(upstream)) => upstream.commit.value().copied(),
         (None, None) => None,
     };
     before != Some(commit)
@@ -92,6 +90,8 @@ mod tests {
 
     use super::*;
     use crate::api::status::UpstreamStatus;
+    use crate::api::{Recorded, Revision};
+    use crate::image::{Digest, ImageReference};
     use BuildReason::{
         Base, Config, Constraints, Dockerfile, First, Libraries, Patches, Requested, Upstream,
     };
@@ -101,12 +101,12 @@ mod tests {
     fn built(contexts: &str) -> BuildStatus {
         let pairs = contexts.split_whitespace().map(|pair| {
             let (name, reference) = pair.split_once('=').unwrap();
-            (name.to_owned(), reference.to_owned())
+            (name.to_owned(), reference.into())
         });
-        let contexts: BTreeMap<String, String> = pairs.collect();
+        let contexts: BTreeMap<String, Recorded<ImageReference>> = pairs.collect();
         BuildStatus {
             inputs_digest: format!("{contexts:?}").as_str().into(),
-            target: Some("r/glance:1".to_owned()),
+            target: Some("r/glance:1".into()),
             contexts,
             ..BuildStatus::default()
         }
@@ -120,12 +120,20 @@ mod tests {
         .unwrap()
     }
 
+    /// A commit whose digits are all the same.
+    fn oid(digit: &str) -> Oid {
+        digit.repeat(40).parse().unwrap()
+    }
+
     fn status(build: Option<BuildStatus>, commit: &str) -> PatchSetStatus {
         PatchSetStatus {
             build,
             upstream: Some(UpstreamStatus {
-                revision: format!("main@sha1:{commit}"),
-                commit: commit.to_owned(),
+                revision: Recorded::new(Revision {
+                    name: Some("main".to_owned()),
+                    commit: oid(commit),
+                }),
+                commit: Recorded::new(oid(commit)),
             }),
             ..PatchSetStatus::default()
         }
@@ -164,10 +172,10 @@ mod tests {
             ),
             ("glance=a", "2", vec![Libraries, Constraints, Base]),
         ] {
-            let reasons = build_reasons(&known, &built(new), &spec(), "glance", commit);
+            let reasons = build_reasons(&known, &built(new), &spec(), "glance", oid(commit));
             assert_eq!(reasons, expected, "{new}");
         }
-        let first = build_reasons(&status(None, "1"), &built(OLD), &spec(), "glance", "1");
+        let first = build_reasons(&status(None, "1"), &built(OLD), &spec(), "glance", oid("1"));
         assert_eq!(first, [First]);
     }
 
@@ -178,7 +186,7 @@ mod tests {
             let mut planned = built(OLD);
             planned.inputs_digest = "other".into();
             change(&mut planned);
-            build_reasons(&known, &planned, &spec(), "glance", "1")
+            build_reasons(&known, &planned, &spec(), "glance", oid("1"))
         };
         assert_eq!(with(&|new| new.dockerfile = Some("r/d".into())), [Dockerfile]);
         assert_eq!(with(&|new| new.requested = Some("today".into())), [Requested]);
@@ -198,7 +206,7 @@ mod tests {
         };
         let known = status(Some(before), "1");
         assert_eq!(
-            build_reasons(&known, &built(OLD), &spec(), "glance", "2"),
+            build_reasons(&known, &built(OLD), &spec(), "glance", oid("2")),
             [Patches]
         );
     }
@@ -206,15 +214,16 @@ mod tests {
     #[test]
     fn where_patches_did_not_apply_in_between_the_image_tells_the_commit() {
         let mut known = status(Some(built(OLD)), "2");
-        let image = |revision: &str| {
-            let built = built(OLD);
-            crate::plan::build::image(&built, "r/glance:1", "sha256:00", revision)
+        let image = |revision: String| {
+            let (built, target) = (built(OLD), "r/glance:1".parse().unwrap());
+            let revision = Recorded::from(revision);
+            crate::plan::build::image(&built, &target, &Digest::sha256(b""), &revision)
         };
-        known.image = Some(image("main@sha1:1"));
+        known.image = Some(image(format!("main@sha1:{}", oid("1"))));
         let new = built("glance=b oslo=l python-base=b upper-constraints=c");
-        let reasons = |known: &PatchSetStatus| build_reasons(known, &new, &spec(), "glance", "2");
+        let reasons = |known: &PatchSetStatus| build_reasons(known, &new, &spec(), "glance", oid("2"));
         assert_eq!(reasons(&known), [Upstream]);
-        known.image = Some(image("sha1:2"));
+        known.image = Some(image(format!("sha1:{}", oid("2"))));
         assert_eq!(reasons(&known), [Patches]);
         (known.image, known.upstream) = (None, None);
         assert_eq!(reasons(&known), [Upstream]);

@@ -148,6 +148,21 @@ impl ImageReference {
         }
     }
 
+    /// Returns the same image with a digest besides its tag, as people read it.
+    #[must_use]
+    pub fn pinned_to(&self, digest: &Digest) -> Self {
+        Self {
+            digest: Some(digest.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// Registry and repository as they were given.
+    #[must_use]
+    pub fn given_name(&self) -> &str {
+        &self.given_name
+    }
+
     /// Host and port of the registry, as it stands in names.
     #[must_use]
     pub fn registry(&self) -> &str {
@@ -319,7 +334,11 @@ mod tests {
         ] {
             let image = text.parse::<ImageReference>().unwrap().with_digest(&digest);
             assert_eq!(image.as_given(), format!("{given}@{digest}"));
+            assert_eq!(image.given_name(), given);
         }
+        let tagged: ImageReference = "r:5000/base:1".parse().unwrap();
+        let pinned = tagged.pinned_to(&digest);
+        assert_eq!(pinned.as_given(), format!("r:5000/base:1@{digest}"));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(super) struct TagLookup<'a> {
     registry: &'a RegistryOptions,
     registries: Registries,
     /// What was looked up.
-    pinned: RefCell<BTreeMap<String, String>>,
+    pinned: RefCell<BTreeMap<String, ImageReference>>,
 }
 
 impl<'a> TagLookup<'a> {
@@ -37,10 +37,10 @@ impl<'a> TagLookup<'a> {
     pub(super) fn image(&self, context: &str, image: &str) -> Result<BaseImage, Error> {
         let reference = ImageReference::from_context(image).map_err(publish::Error::from)?;
         if let Some(digest) = reference.digest() {
-            return Ok(BaseImage::Pinned(reference.with_digest(digest).as_given()));
+            return Ok(BaseImage::Pinned(reference.with_digest(digest)));
         }
         if self.registries == Registries::MayNotBeAsked {
-            return Ok(BaseImage::Unpinned(image.to_owned()));
+            return Ok(BaseImage::Unpinned(reference));
         }
         let tagged = reference.as_given();
         if let Some(known) = self.pinned.borrow().get(&tagged) {
@@ -60,7 +60,7 @@ impl<'a> TagLookup<'a> {
             .ok_or_else(|| {
                 Error::Usage(format!("build.contexts: {context}: the registry has no {tagged}"))
             })?;
-        let pinned = reference.with_digest(&digest).as_given();
+        let pinned = reference.with_digest(&digest);
         self.pinned.borrow_mut().insert(tagged, pinned.clone());
         Ok(BaseImage::Pinned(pinned))
     }

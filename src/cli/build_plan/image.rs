@@ -3,7 +3,6 @@
 use crate::api::build::BuildStatus;
 use crate::cli::error::Error;
 use crate::cli::registry::RegistryOptions;
-use crate::image::ImageReference;
 use crate::plan::build::INPUTS_LABEL;
 use crate::publish;
 
@@ -30,10 +29,10 @@ pub(super) enum RegistryImage {
 impl RegistryImage {
     /// Looks for the image that would be built; `None` if none would.
     pub(super) fn look(options: &RegistryOptions, build: &BuildStatus) -> Result<Option<Self>, Error> {
-        let Some(target) = build.target.as_deref() else {
+        let Some(target) = &build.target else {
             return Ok(None);
         };
-        let target: ImageReference = target.parse().map_err(publish::Error::from)?;
+        let target = target.to_value().map_err(publish::Error::from)?;
         let found = options.run(|registry| async move { registry.inspect(&target).await })?;
         let Some(found) = found else {
             return Ok(Some(Self::Absent));

@@ -13,7 +13,7 @@ use crate::api::patch_set::{Level, Patches};
 use crate::api::source_refs::SourceRefs;
 use crate::api::status::PatchStatus;
 use crate::cli::error::Error;
-use crate::patch::{self, PatchInput, Sequence, Series};
+use crate::patch::{self, Oid, PatchInput, Sequence, Series};
 use crate::plan::build::date_if_known;
 use crate::plan::patch_set::passes;
 use crate::plan::report;
@@ -123,16 +123,14 @@ impl<'a> Planner<'a> {
         let requested = requested(object, object.status.as_ref());
         let dockerfile = build.dockerfile.as_ref();
         let bases = build.contexts.iter();
-        let commit = upstream.revision.commit().to_string();
+        let commit = upstream.revision.commit();
         let found = BuildFindings {
             spec,
             build,
             upstream: FoundUpstream {
                 url: spec.upstream.url.parse::<RepoUrl>()?.to_string(),
-                revision: upstream.revision.to_string(),
-                ref_name: upstream.revision.name().map(ToOwned::to_owned),
+                revision: (&upstream.revision).into(),
                 tag: upstream.revision.tag().map(ToOwned::to_owned),
-                commit: commit.clone(),
                 objects: upstream.held.objects(),
             },
             patches: &patches,
@@ -150,7 +148,7 @@ impl<'a> Planner<'a> {
             RecipeError::Image(error) => Error::Publish(error),
             RecipeError::Plan(failure) => Error::Plan(failure),
         })?;
-        planned.recipe = Some(after_status(recipe, object, build, &commit));
+        planned.recipe = Some(after_status(recipe, object, build, commit));
         Ok(planned)
     }
 
@@ -212,7 +210,7 @@ fn as_library(planned: &Planned<'_>) -> Option<Library> {
 }
 
 /// A recipe with what follows from the status of an object that comes from the cluster.
-fn after_status(recipe: Recipe, object: &PatchSet, spec: &Build, commit: &str) -> Recipe {
+fn after_status(recipe: Recipe, object: &PatchSet, spec: &Build, commit: Oid) -> Recipe {
     let Some(known) = object.status.as_ref().filter(|_| recipe.unpinned.is_empty()) else {
         return recipe;
     };

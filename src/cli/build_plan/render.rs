@@ -35,7 +35,11 @@ fn write_text(out: &mut String, planned: &Planned<'_>, image: Option<&RegistryIm
     let build = &recipe.build;
     writeln!(out)?;
     if let Some(image) = &planned.spec.image {
-        write_row(out, "image", build.target.as_ref().unwrap_or(&image.repository.0))?;
+        write_row(
+            out,
+            "image",
+            build.target.as_deref().unwrap_or(&image.repository.0),
+        )?;
     }
     for tag in &build.moving_tags {
         write_row(out, "also", tag)?;

@@ -15,12 +15,13 @@ use super::task::BuildTask;
 use crate::api::build::{Attempt, Build, BuildStatus, Builder};
 use crate::api::duration::DurationError;
 use crate::api::reference::ObjectKey;
-use crate::api::{InputsDigest, PatchSet, reason};
+use crate::api::{InputsDigest, PatchSet, Recorded, reason};
 use crate::build::{JobOrder, check_pod_template, job, labels, name};
 use crate::controller::context::Context;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::service_account::service_account;
 use crate::controller::state::jobs::{inputs_of, is_active, number_of, target_of};
+use crate::image::ImageReference;
 use crate::plan::attempt::{Seen, begin_attempt};
 use crate::plan::conditions::seconds;
 use crate::plan::inputs::Inputs;
@@ -75,7 +76,7 @@ impl BuildEngine for JobEngine<'_> {
         let mut in_the_way = None;
         let superseded = self.jobs.iter().filter(|job| is_active(job)).filter(|job| {
             inputs_of(job).as_ref() != Some(&planned.inputs_digest)
-                || target_of(job) != Some(target)
+                || target_of(job).as_ref() != Some(target)
                 || is_over(planned, job)
         });
         for job in superseded {
@@ -84,7 +85,7 @@ impl BuildEngine for JobEngine<'_> {
             let since = job.metadata.deletion_timestamp.as_ref();
             let since = since.map_or(now, |Time(at)| *at);
             let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-            if target_of(job) == Some(target) && waited < CANCEL_WITHIN {
+            if target_of(job).as_ref() == Some(target) && waited < CANCEL_WITHIN {
                 in_the_way = Some(job.name_any());
             }
         }
@@ -149,7 +150,7 @@ fn newest_attempt(
     recorded: Option<Attempt>,
     jobs: &[Arc<Job>],
     inputs: &InputsDigest,
-    target: &str,
+    target: &Recorded<ImageReference>,
 ) -> Option<Attempt> {
     let now = Timestamp::now();
     let job = jobs
@@ -162,7 +163,8 @@ fn newest_attempt(
             let started = job.creation_timestamp().map_or(now, |Time(at)| at);
             let attempt = begin_attempt(number, job.name_any(), recorded.as_ref(), started);
             // One that is being removed, or pushes to another tag, only has taken the number.
-            let is_other = job.metadata.deletion_timestamp.is_some() || target_of(job) != Some(target);
+            let is_other =
+                job.metadata.deletion_timestamp.is_some() || target_of(job).as_ref() != Some(target);
             Some(Attempt {
                 finished_at: is_other.then(|| seconds(now)),
                 ..attempt
@@ -224,7 +226,7 @@ fn manifest(task: &BuildTask<'_>, planned: &BuildStatus, number: u32) -> Result<
     let (patch_set, build, context) = (task.turn.object, task.build, task.turn.context);
     let invalid = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
     let unreadable = |error: DurationError| invalid(error.to_string());
-    let (Some(dockerfile), Some(source)) = (planned.dockerfile.as_deref(), &build.dockerfile) else {
+    let (Some(dockerfile), Some(source)) = (&planned.dockerfile, &build.dockerfile) else {
         return Err(invalid(
             "the engine Job builds from a Dockerfile: set build.dockerfile".to_owned(),
         ));

@@ -7,13 +7,14 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::task::BuildTask;
 use crate::api::build::{BuildStatus, ImageStatus, Origin};
-use crate::api::reason;
 use crate::api::status::{PatchState, PatchStatus};
+use crate::api::{Recorded, reason};
 use crate::constraints::PackageName;
 use crate::controller::inputs::image_references::{image_by_digest, image_reference};
 use crate::controller::inputs::ingredients::{Ingredients, MergedOverrides};
 use crate::controller::inputs::patches;
 use crate::controller::inputs::registries::in_time;
+use crate::image::Digest;
 use crate::patch::PatchInput;
 use crate::plan::report::shown_name;
 use crate::plan::{Failure, Step};
@@ -61,7 +62,7 @@ struct SbomBuilder<'a> {
 }
 
 impl SbomBuilder<'_> {
-    async fn attach(&self, inputs: SbomInputs<'_>) -> Result<String, Failure> {
+    async fn attach(&self, inputs: SbomInputs<'_>) -> Result<Recorded<Digest>, Failure> {
         let (planned, image, ingredients) = (self.planned, self.image, inputs.ingredients);
         let component = &self.task.turn.object.spec.component.0;
         let main = self
@@ -84,7 +85,7 @@ impl SbomBuilder<'_> {
             attached,
         )
         .await?;
-        Ok(attached.digest().map(ToString::to_string).unwrap_or_default())
+        Ok(attached.digest().cloned().map(Recorded::new).unwrap_or_default())
     }
 
     async fn library(&self, library: &Library) -> Result<Patched, Failure> {

@@ -6,12 +6,13 @@ use super::inspection;
 use crate::api::build::{Build, BuildStatus, ImageStatus};
 use crate::api::reason::{self, Reason};
 use crate::api::status::PatchSetStatus;
-use crate::api::{InputsDigest, PatchSet};
+use crate::api::{InputsDigest, PatchSet, Recorded, Revision};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::before_image::BeforeImage;
 use crate::controller::inputs::image_references::{image_by_digest, image_reference};
 use crate::controller::inputs::registries::in_time;
+use crate::image::ImageReference;
 use crate::plan::build::{INPUTS_LABEL, image};
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, Delivered, Pending};
@@ -28,9 +29,9 @@ pub struct BuildTask<'a> {
     /// The status when the task began.
     pub status: Arc<PatchSetStatus>,
     /// The image that is built, by its tag.
-    pub target: &'a str,
+    pub target: &'a Recorded<ImageReference>,
     /// The upstream's revision that it is built from.
-    pub revision: &'a str,
+    pub revision: &'a Recorded<Revision>,
 }
 
 impl BuildTask<'_> {
@@ -50,7 +51,7 @@ impl BuildTask<'_> {
             let message = taken(planned, self.target, inputs.as_ref());
             return Err(Failure::retried(Step::Build, reason::TAG_TAKEN, message));
         }
-        let mut image = image(planned, self.target, &found.digest.to_string(), self.revision);
+        let mut image = image(planned, &target, &found.digest, self.revision);
         let known = self.status.image.as_ref();
         if let Some(known) = known.filter(|known| known.reference == image.reference) {
             image.installed.clone_from(&known.installed);
@@ -86,7 +87,7 @@ impl BuildTask<'_> {
     }
 }
 
-fn taken(status: &BuildStatus, target: &str, inputs: Option<&InputsDigest>) -> String {
+fn taken(status: &BuildStatus, target: &Recorded<ImageReference>, inputs: Option<&InputsDigest>) -> String {
     let what = match inputs {
         Some(inputs) => format!("is built from {inputs}"),
         None => format!("has no label {INPUTS_LABEL}"),

@@ -10,11 +10,13 @@ use kube::{Client, Resource};
 
 use super::newest_image::may_be_written;
 use crate::api::delivery::{DeliveryConfigMap, DeliveryStatus};
-use crate::api::{PatchSet, reason};
+use crate::api::{PatchSet, Recorded, reason};
 use crate::controller::context::service_account::RequestIdentity;
 use crate::controller::context::turn::Turn;
+use crate::controller::inputs::image_references::image_reference;
 use crate::controller::state::api_server::within_limit;
 use crate::controller::state::deliveries::NotDelivered;
+use crate::image::ImageReference;
 use crate::plan::delivery::{data, prefix};
 use crate::plan::{Failure, Step};
 
@@ -68,7 +70,11 @@ pub async fn keep_delivered(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap) 
 }
 
 /// Whether the ConfigMap has the label and the keys with their values.
-async fn has(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap, reference: &str) -> bool {
+async fn has(
+    turn: &Turn<'_, PatchSet>,
+    map: &DeliveryConfigMap,
+    reference: &Recorded<ImageReference>,
+) -> bool {
     let (namespace, references) = (turn.namespace(), &turn.context.references);
     let Some(found) = references.config_map_metadata(&namespace, &map.name) else {
         return false;
@@ -76,9 +82,12 @@ async fn has(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap, reference: &str
     let watched = found.labels().get(WATCH.0).is_some_and(|value| value == WATCH.1);
     let found = references.config_map(&namespace, &map.name).await;
     let prefix = prefix(map, &turn.object.spec.component.0);
+    let Some(image) = reference.value() else {
+        return false;
+    };
     watched
         && found.is_ok_and(|found| {
-            data(&prefix, reference)
+            data(&prefix, image)
                 .iter()
                 .all(|(key, value)| found.get(key).is_some_and(|there| there == value.as_bytes()))
         })
@@ -88,11 +97,12 @@ async fn has(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap, reference: &str
 pub async fn deliver(
     turn: &Turn<'_, PatchSet>,
     map: &DeliveryConfigMap,
-    reference: &str,
+    reference: &Recorded<ImageReference>,
 ) -> Result<(), NotDelivered> {
     if has(turn, map, reference).await {
         return Ok(());
     }
+    let image = image_reference(reference)?;
     let (patch_set, context, namespace) = (turn.object, turn.context, turn.namespace());
     let Some(delivery) = &patch_set.spec.delivery else {
         return Err(NotDelivered::Outdated);
@@ -129,7 +139,7 @@ pub async fn deliver(
                 resource_version: Some(version),
                 ..labelled(&map.name)
             },
-            data: Some(data(&prefix, reference)),
+            data: Some(data(&prefix, &image)),
             ..ConfigMap::default()
         };
         match place.apply(&wanted, conflicts).await {

@@ -17,13 +17,11 @@ use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::secrets::NamedSecret;
 use crate::controller::inputs::upstreams::{self, Secrets, blocking, resolve};
-use crate::controller::state::deliveries::{
-    DeliveryAnswer, DeliveryOrder, NotDelivered, Placed, Rest, delivered_image,
-};
+use crate::controller::state::deliveries::{DeliveryAnswer, DeliveryOrder, NotDelivered, Placed, Rest};
 use crate::controller::state::slots;
 use crate::deliver::{self, DeliveredImage, PatchSetName};
 use crate::forge::GitPurpose;
-use crate::plan::delivery::image_of;
+use crate::image::ImageReference;
 use crate::plan::{Failure, Step};
 use crate::source::{
     self, BranchUpdate, Error, FileLimits, Freshness, Identity, Mirrors, NewCommit, RefSpec, Signer, Upstream,
@@ -85,7 +83,7 @@ pub async fn merged(
         namespace: patch_set.namespace().unwrap_or_default(),
         name: patch_set.name_any(),
     };
-    let images = [delivered_image(patch_set.clone(), &image_of(&proposed.reference))];
+    let images = [proposed_image(patch_set.clone(), proposed.reference.value()?)];
     let want = followed_ref(git);
     // What else was found is to be told also where this server says nothing.
     let now = Instant::now();
@@ -115,6 +113,18 @@ pub async fn merged(
         commit,
         paths: git.paths.clone(),
     })
+}
+
+/// An image that was proposed, as files name it.
+fn proposed_image(patch_set: PatchSetName, image: &ImageReference) -> DeliveredImage {
+    DeliveredImage {
+        patch_set,
+        repository: image.given_name().to_owned(),
+        tag: image.tag().unwrap_or_default().to_owned(),
+        digest: image.digest().map(ToString::to_string).unwrap_or_default(),
+        reference: image.as_given(),
+        revision: String::new(),
+    }
 }
 
 /// Brings an image to the repository, together with others that go there at the same time.

@@ -4,9 +4,10 @@ use kube::api::Api;
 use kube::{Resource, ResourceExt};
 
 use crate::api::delivery::Delivery;
-use crate::api::{PatchSet, reason};
+use crate::api::{PatchSet, Recorded, reason};
 use crate::controller::context::Context;
 use crate::controller::state::api_server::within_limit;
+use crate::image::ImageReference;
 use crate::plan::delivery::{APPROVED, may_stand};
 use crate::plan::{Failure, Step};
 
@@ -18,7 +19,7 @@ pub async fn may_be_written(
     context: &Context,
     patch_set: &PatchSet,
     delivery: &Delivery,
-    reference: &str,
+    reference: &Recorded<ImageReference>,
 ) -> Result<bool, Failure> {
     let namespace = patch_set.namespace().unwrap_or_default();
     let api: Api<PatchSet> = Api::namespaced(context.client.clone(), &namespace);

@@ -1,25 +1,26 @@
 //! Images as a spec or a status names them.
 
+use crate::api::Recorded;
 use crate::api::build::ImageStatus;
 use crate::controller::context::failures::of_registry;
 use crate::image::{ImageReference, ReferenceError};
 use crate::plan::Failure;
 
-/// Reads a reference to an image.
+/// Returns an image that a status tells of.
 ///
 /// # Errors
 ///
 /// What it means for an object that it is none.
-pub fn image_reference(text: &str) -> Result<ImageReference, Failure> {
-    text.parse().map_err(invalid)
+pub fn image_reference(recorded: &Recorded<ImageReference>) -> Result<ImageReference, Failure> {
+    recorded.to_value().map_err(invalid)
 }
 
-/// Reads an image that a spec names as a context of a build.
+/// Reads an image that a spec names, with or without the scheme of a context.
 ///
 /// # Errors
 ///
 /// As for [`image_reference`].
-pub fn context_image(text: &str) -> Result<ImageReference, Failure> {
+pub fn image_of_spec(text: &str) -> Result<ImageReference, Failure> {
     ImageReference::from_context(text).map_err(invalid)
 }
 

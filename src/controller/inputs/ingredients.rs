@@ -17,8 +17,10 @@ use crate::constraints::digest;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::context::{Budget, Context};
 use crate::controller::state::api_server::Guarded;
+use crate::image::ImageReference;
+use crate::plan::conditions::{self, Truth};
 use crate::plan::lifecycle::Observed;
-use crate::plan::{Failure, Step, conditions};
+use crate::plan::{Failure, Step};
 use crate::recipe::Library;
 use crate::recipe::libraries::{self, LibrariesError};
 
@@ -33,7 +35,7 @@ pub struct Ingredients {
     /// The folder with the Dockerfile, where there is one.
     pub dockerfile: Option<LocatedFolder>,
     /// The images of further named contexts, by their digests.
-    pub bases: BTreeMap<String, String>,
+    pub bases: BTreeMap<String, ImageReference>,
 }
 
 impl Ingredients {
@@ -41,12 +43,16 @@ impl Ingredients {
     pub fn identity(&self) -> Vec<String> {
         let libraries = self.libraries.iter().flat_map(|library| {
             let distribution = library.distribution.clone().unwrap_or_default();
-            [library.component.clone(), library.source.clone(), distribution]
+            [
+                library.component.clone(),
+                library.source.to_string(),
+                distribution,
+            ]
         });
         let bases = self
             .bases
             .iter()
-            .flat_map(|(name, image)| [name.clone(), image.clone()]);
+            .flat_map(|(name, image)| [name.clone(), image.as_given()]);
         libraries
             .chain(self.constraints.iter().map(|text| digest(text)))
             .chain(self.dockerfile.iter().map(folder::identity))
@@ -238,10 +244,10 @@ fn check_condition<K: Reconciled>(
         meta.name.as_deref().unwrap_or_default(),
     );
     match conditions::find(status.conditions(), type_) {
-        Some(found) if found.observed_generation == meta.generation => match found.status.as_str() {
-            "True" => Ok(()),
-            "False" => Err(not_ready::<K>(namespace, name, &found.message).into()),
-            _ => Err(NotBuildable::Pending(format!(
+        Some(found) if found.observed_generation == meta.generation => match found.status.parse() {
+            Ok(Truth::True) => Ok(()),
+            Ok(Truth::False) => Err(not_ready::<K>(namespace, name, &found.message).into()),
+            Ok(Truth::Unknown) | Err(_) => Err(NotBuildable::Pending(format!(
                 "{} {namespace}/{name}: {}",
                 K::KIND,
                 found.message

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::image_references::context_image;
+use super::image_references::image_of_spec;
 use super::registry_logins;
 use super::secrets::{NamedSecret, SecretKey};
 use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_registry;
 use crate::controller::context::{Budget, Context};
+use crate::image::ImageReference;
 use crate::plan::{Failure, Step};
 use crate::publish::{self, Credentials, Registry, RegistryConfig};
 use crate::source::Freshness;
@@ -48,10 +49,10 @@ pub async fn pinned(
     name: &str,
     image: &str,
     budget: Budget,
-) -> Result<String, Failure> {
-    let reference = context_image(image)?;
+) -> Result<ImageReference, Failure> {
+    let reference = image_of_spec(image)?;
     if let Some(digest) = reference.digest() {
-        return Ok(reference.with_digest(digest).as_given());
+        return Ok(reference.with_digest(digest));
     }
     let key = (patch_set.namespace().unwrap_or_default(), reference.clone());
     let age = match budget.freshness {
@@ -77,7 +78,7 @@ pub async fn pinned(
         context.pins.put(key, digest.clone());
         digest
     };
-    Ok(reference.with_digest(&digest).as_given())
+    Ok(reference.with_digest(&digest))
 }
 
 /// Waits for a registry, and not longer than the reconciliation may take. What is waited for is

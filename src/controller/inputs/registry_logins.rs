@@ -15,7 +15,7 @@ use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use secrecy::SecretString;
 
-use super::image_references::{context_image, image_reference};
+use super::image_references::image_of_spec;
 use crate::api::build::{Build, CloudProvider};
 use crate::api::common::ServiceAccountName;
 use crate::api::reason::{self, condition};
@@ -132,7 +132,7 @@ fn registries(
     let pushed = [("build.source.repository", &build.source.repository.0)];
     let mut hosts = BTreeSet::new();
     for (field, repository) in pushed.into_iter().chain(image) {
-        let image = image_reference(repository)?;
+        let image = image_of_spec(repository)?;
         if credentials.has_login(&image) {
             continue;
         }
@@ -153,7 +153,7 @@ fn registries(
     }
     for context in build.contexts.values() {
         // One with a digest is not looked at.
-        let image = context_image(&context.0)?;
+        let image = image_of_spec(&context.0)?;
         if image.digest().is_none()
             && !credentials.has_login(&image)
             && CloudRegistry::parse(provider, image.registry()).is_some()

@@ -6,7 +6,7 @@ use tokio::sync::OnceCell;
 
 use super::resolve::{CandidateRef, ResolvedInputs};
 use crate::api::status::{CandidateStatus, PatchStatus};
-use crate::api::{PatchSet, reason};
+use crate::api::{PatchSet, Recorded, reason};
 use crate::controller::context::failures;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::before_image::BeforeImage;
@@ -151,7 +151,9 @@ impl AppliedSeries {
 
     async fn try_candidate(&self, turn: &Turn<'_, PatchSet>, candidate: &CandidateRef) -> CandidateStatus {
         let (name, resolved) = (candidate.name.clone(), candidate.resolved.as_ref());
-        let revision = resolved.ok().map(|resolved| resolved.revision().to_string());
+        let revision = resolved
+            .ok()
+            .map(|resolved| Recorded::new(resolved.revision().into()));
         let applied = match resolved {
             Ok(resolved) => self.apply(turn, AppliedTo::Candidate, resolved).await,
             Err(failure) => Err(failure.clone()),

@@ -67,7 +67,10 @@ impl Reconciled for PatchSet {
     }
 
     fn facts(&self, status: &PatchSetStatus) -> Vec<(&'static str, String)> {
-        let upstream = status.upstream.as_ref().map(|upstream| upstream.revision.clone());
+        let upstream = status
+            .upstream
+            .as_ref()
+            .map(|upstream| upstream.revision.to_string());
         let patches = self.spec.patches.as_ref();
         let in_git = patches.is_some_and(|patches| {
             let source = patches.source_ref.as_ref();
@@ -85,7 +88,7 @@ impl Reconciled for PatchSet {
             ("patches", status.applied.clone()),
             (
                 "image",
-                status.image.as_ref().map(|image| image.reference.clone()),
+                status.image.as_ref().map(|image| image.reference.to_string()),
             ),
             // Tells apart what has the same message and revision.
             ("token", Some(token)),
@@ -104,11 +107,11 @@ impl Reconciled for PatchSet {
             release: self.spec.release.0.clone(),
             revision: status
                 .upstream
-                .map(|upstream| upstream.revision)
+                .map(|upstream| upstream.revision.to_string())
                 .unwrap_or_default(),
             applied: status.applied.unwrap_or_default(),
             tag: image.map(|image| image.tag.clone()).unwrap_or_default(),
-            digest: image.map(|image| image.digest.clone()).unwrap_or_default(),
+            digest: image.map(|image| image.digest.to_string()).unwrap_or_default(),
             states: States::Patches(states.to_vec()),
             ..identity(self)
         }

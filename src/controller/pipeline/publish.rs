@@ -84,11 +84,11 @@ fn after_status(
     series: &AppliedSeries,
     component: &str,
 ) -> BuildStatus {
-    let commit = series.inputs.resolved.commit().to_string();
+    let commit = series.inputs.resolved.commit();
     let before = status.build.as_ref();
     let same = before.filter(|before| is_same(before, &planned));
     let mut planned = BuildStatus {
-        reasons: build_reasons(status, &planned, build, component, &commit),
+        reasons: build_reasons(status, &planned, build, component, commit),
         attempt: same.and_then(|before| before.attempt.clone()),
         rejected: same.and_then(|before| before.rejected.clone()),
         ..planned
@@ -147,17 +147,14 @@ async fn describe(
     let described = blocking(context, "the upstream", deadline, move |mirrors| {
         let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
         let applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
-        let revision = resolved.revision();
         let bases = ingredients.bases.into_iter();
         Ok(Recipe::describe(BuildFindings {
             spec: &spec,
             build: &build,
             upstream: FoundUpstream {
                 url: upstream.url().to_string(),
-                revision: revision.to_string(),
-                ref_name: revision.name().map(ToOwned::to_owned),
-                tag: revision.tag().map(ToOwned::to_owned),
-                commit: resolved.commit().to_string(),
+                revision: resolved.revision().into(),
+                tag: resolved.revision().tag().map(ToOwned::to_owned),
                 objects: Arc::new(TimedStore::new(snapshot, deadline)),
             },
             patches: &read,

@@ -11,7 +11,7 @@ use crate::api::patch_set::{MergedPatches, Patches, RefFrom};
 use crate::api::reason;
 use crate::api::source_refs::SourceRefs;
 use crate::api::status::{CandidateStatus, PatchSetStatus, UpstreamStatus};
-use crate::api::{InputsDigest, PatchSet, PatchSetSpec};
+use crate::api::{InputsDigest, PatchSet, PatchSetSpec, Recorded};
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, JUST_NOW};
 use crate::controller::inputs::ingredients::{Ingredients, NotBuildable};
@@ -47,7 +47,8 @@ impl CandidateRef {
         known.ref_ == self.name
             && match &self.resolved {
                 Ok(resolved) => {
-                    known.applied.is_some() && known.revision == Some(resolved.revision().to_string())
+                    known.applied.is_some()
+                        && known.revision == Some(Recorded::new(resolved.revision().into()))
                 }
                 Err(failure) => known.revision.is_none() && known.message.as_ref() == Some(&failure.message),
             }
@@ -101,8 +102,8 @@ impl ResolvedInputs {
         }
         Sources {
             upstream: UpstreamStatus {
-                revision: self.resolved.revision().to_string(),
-                commit,
+                revision: Recorded::new(self.resolved.revision().into()),
+                commit: Recorded::new(self.resolved.commit()),
             },
             patches_revision: self.located.as_ref().map(Located::revision),
             inputs_digest: inputs.digest(),

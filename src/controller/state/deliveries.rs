@@ -111,7 +111,15 @@ impl DeliveryOrder {
             namespace: patch_set.namespace().unwrap_or_default(),
             name: patch_set.name_any(),
         };
-        delivered_image(name, &self.image)
+        let image = &self.image;
+        DeliveredImage {
+            patch_set: name,
+            repository: image.repository.clone(),
+            tag: image.tag.clone(),
+            digest: image.digest.to_string(),
+            reference: image.reference.to_string(),
+            revision: image.revision.to_string(),
+        }
     }
 
     /// A commit of the repository.
@@ -122,17 +130,5 @@ impl DeliveryOrder {
             commit: commit.to_owned(),
             paths: self.git.paths.clone(),
         }
-    }
-}
-
-/// An image, as files and messages name it.
-pub fn delivered_image(patch_set: PatchSetName, image: &ImageStatus) -> DeliveredImage {
-    DeliveredImage {
-        patch_set,
-        repository: image.repository.clone(),
-        tag: image.tag.clone(),
-        digest: image.digest.clone(),
-        reference: image.reference.clone(),
-        revision: image.revision.clone(),
     }
 }

@@ -21,8 +21,9 @@ use super::build_log::tail;
 use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
 use super::references::{ReferentChanges, WatchScope};
 use crate::api::reference::{ObjectKey, Referent, ReferentKind};
-use crate::api::{GROUP, InputsDigest, PatchSet, reason};
+use crate::api::{GROUP, InputsDigest, PatchSet, Recorded, reason};
 use crate::build::{INPUTS_ANNOTATION, MANAGED_BY, TARGET_ANNOTATION};
+use crate::image::ImageReference;
 use crate::plan::attempt::Seen;
 use crate::plan::{Failure, Step};
 use crate::status::FIELD_MANAGER;
@@ -394,8 +395,9 @@ pub fn inputs_of(job: &Job) -> Option<InputsDigest> {
 }
 
 /// What a Job pushes to.
-pub fn target_of(job: &Job) -> Option<&str> {
-    job.annotations().get(TARGET_ANNOTATION).map(String::as_str)
+pub fn target_of(job: &Job) -> Option<Recorded<ImageReference>> {
+    let annotation = job.annotations().get(TARGET_ANNOTATION)?;
+    Some(annotation.as_str().into())
 }
 
 /// The number of a Job's attempt.

@@ -270,7 +270,7 @@ async fn one_of_two_replicas_works_and_both_are_ready() {
                 .status
                 .as_ref()
                 .and_then(|s| s.upstream.as_ref())
-                .is_some_and(|u| u.commit == commit)
+                .is_some_and(|u| u.commit.as_str() == commit)
         })
         .await;
 }

@@ -156,7 +156,7 @@ async fn another_ci_builds_from_the_published_source() {
     assert_well_formed(&ready);
     assert_eq!(shown(&ready, "ImageBuilt"), "True/Succeeded");
     let image = ready.status.as_ref().unwrap().image.clone().unwrap();
-    assert_eq!(image.reference, format!("{target}@{}", image.digest));
+    assert_eq!(image.reference.as_str(), format!("{target}@{}", image.digest));
     assert_eq!(image.inputs_digest, build.inputs_digest);
     assert!(image.revision.starts_with("1.0.0@sha1:"), "{}", image.revision);
     assert_eq!(file_in(&image.reference), BASE.replace("five", "FIVE"));

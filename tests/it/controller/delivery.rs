@@ -35,7 +35,7 @@ async fn data(
 async fn build(stage: &Stage, name: &str) -> String {
     let build = build_of(&stage.ready(name, "Unknown", "AwaitingImage").await);
     build_as_told(&build, build.inputs_digest.as_str());
-    build.target.unwrap()
+    build.target.unwrap().to_string()
 }
 
 fn with_delivery(mut spec: Value, delivery: Value) -> Value {
@@ -97,7 +97,7 @@ async fn the_image_reaches_a_config_map_and_stays_there() {
     assert_eq!(held.status.unwrap().delivered.unwrap().reference, image.reference);
     maps.delete("images", &DeleteParams::default()).await.unwrap();
     data(&stage, "images", |data| {
-        data.len() == 4 && data["demo_reference"] == image.reference
+        data.len() == 4 && data["demo_reference"] == image.reference.as_str()
     })
     .await;
     stage.ready("demo", "False", "PatchConflict").await;
@@ -109,7 +109,10 @@ async fn the_image_reaches_a_config_map_and_stays_there() {
     data(&stage, "images", |data| data["demo_tag"] != image.tag).await;
     spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
     stage.apply("demo", &spec).await;
-    data(&stage, "images", |data| data["demo_reference"] == image.reference).await;
+    data(&stage, "images", |data| {
+        data["demo_reference"] == image.reference.as_str()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

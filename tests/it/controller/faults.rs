@@ -29,7 +29,7 @@ async fn a_missing_ref_is_tried_again_until_it_is_there() {
     let object = stage.ready("ref", "True", "Succeeded").await;
     let commit = stage.upstream.git(&["rev-parse", "main"]);
     assert_eq!(
-        object.status.unwrap().upstream.unwrap().revision,
+        object.status.unwrap().upstream.unwrap().revision.as_str(),
         format!("2.0.0@sha1:{commit}")
     );
 }
@@ -202,7 +202,7 @@ async fn a_killed_controller_loses_nothing() {
                         .status
                         .as_ref()
                         .and_then(|s| s.upstream.as_ref())
-                        .is_some_and(|u| u.commit == commit)
+                        .is_some_and(|u| u.commit.as_str() == commit)
                         && shown(object, "Ready") == "True/Succeeded"
                 })
                 .await;

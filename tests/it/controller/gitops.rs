@@ -969,7 +969,7 @@ async fn a_controller_that_looked_long_ago_brings_nothing_back() {
             .status
             .as_ref()
             .and_then(|status| status.delivered.as_ref());
-        delivered.is_some_and(|delivered| delivered.reference.starts_with(&wanted))
+        delivered.is_some_and(|delivered| delivered.reference.starts_with(wanted.as_str()))
     };
     stage.wait("demo", "delivered", is_delivered).await;
     let count = commits(&repo, "main");

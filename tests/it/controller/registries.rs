@@ -133,7 +133,7 @@ async fn immutable_tags_are_told_and_an_image_counts_without_its_document() {
     ] {
         assert!(told.contains(part), "{told}");
     }
-    assert_eq!(ready.status.unwrap().image.unwrap().digest, image);
+    assert_eq!(ready.status.unwrap().image.unwrap().digest.as_str(), image);
     let kept = registry.manifest("demo", &list).unwrap();
     assert_eq!(kept, serde_json::from_str::<Value>(&index).unwrap());
 }

@@ -118,7 +118,7 @@ async fn flux_takes_the_image_that_is_wanted_now() {
     spec["build"]["image"]["sortableTag"] = json!(template());
     let first = build(&stage, &mut spec, "hello").await;
     assert_eq!(tags(&registry), [sortable(&first)]);
-    assert_eq!(registry.digest("demo", sortable(&first)), first.digest);
+    assert_eq!(registry.digest("demo", sortable(&first)), first.digest.as_str());
 
     // Nothing new adds no tag, and neither does a restart or a look that was asked for.
     stage.controller.kill();
@@ -177,8 +177,8 @@ async fn flux_takes_the_image_that_is_wanted_now() {
         tags(&registry),
         [sortable(&first), sortable(&second), sortable(&again)]
     );
-    assert_eq!(registry.digest("demo", sortable(&again)), first.digest);
-    assert_eq!(registry.digest("demo", sortable(&second)), second.digest);
+    assert_eq!(registry.digest("demo", sortable(&again)), first.digest.as_str());
+    assert_eq!(registry.digest("demo", sortable(&second)), second.digest.as_str());
     assert_eq!(registry.uploads(), uploads, "something was built");
 
     // A controller that is killed at any moment of this adds none twice.

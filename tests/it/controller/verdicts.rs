@@ -22,7 +22,7 @@ async fn a_patch_that_applies_is_ready() {
     let commit = stage.upstream.git(&["rev-parse", "main"]);
     let upstream = status.upstream.unwrap();
     assert_eq!(
-        (upstream.revision, upstream.commit),
+        (upstream.revision.to_string(), upstream.commit.to_string()),
         (format!("main@sha1:{commit}"), commit)
     );
     assert_eq!(status.applied.as_deref(), Some("1/1"));

@@ -148,7 +148,7 @@ async fn a_service_with_a_patch_a_library_and_an_override_becomes_an_image_that_
     for tag in ["14.0.0", "2025.2"] {
         let moved = format!("{registry}/placement:{tag}");
         let digest = digest_of(&moved);
-        assert_eq!(digest, image.digest, "{moved}");
+        assert_eq!(digest, image.digest.as_str(), "{moved}");
     }
 }
 

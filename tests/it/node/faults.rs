@@ -323,7 +323,7 @@ async fn a_registry_that_goes_away_in_the_middle_of_a_build_is_waited_for() {
     assert!(attempt(&ready).number <= 2, "{:?}", attempt(&ready));
     let image = ready.status.unwrap().image.unwrap();
     let (tagged, _) = image.reference.split_once('@').unwrap();
-    assert_eq!(digest(tagged).as_ref(), Some(&image.digest));
+    assert_eq!(digest(tagged).as_deref(), Some(image.digest.as_str()));
     let pushed = format!("\"PUT /v2/demo/manifests/{} ", image.tag);
     let pushes = registry.log().matches(&pushed).count();
     assert_eq!(pushes, 1, "the image was pushed twice");
@@ -422,7 +422,10 @@ async fn a_controller_that_dies_between_push_and_status_builds_nothing_twice() {
     assert_eq!(attempt(&ready).number, 1);
     assert!(attempt(&ready).finished_at.is_some());
     assert_eq!(stage.jobs().await.len(), 1, "something was built twice");
-    assert_eq!(Some(ready.status.unwrap().image.unwrap().digest), pushed);
+    assert_eq!(
+        Some(ready.status.unwrap().image.unwrap().digest.to_string()),
+        pushed
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

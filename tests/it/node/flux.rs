@@ -285,7 +285,7 @@ async fn a_patch_reaches_a_running_pod_and_each_change_rolls_out() {
     stage.upstream.commit(&[("file.txt", &moved)], "zero");
     let third = rolled_out(&stage.site, &second, "zero", started).await;
     let object: PatchSet = stage.ready("True", "Succeeded").await;
-    assert_eq!(object.status.unwrap().image.unwrap().reference, third);
+    assert_eq!(object.status.unwrap().image.unwrap().reference.as_str(), third);
 
     // The patch is dropped.
     spec["patches"] = Value::Null;

@@ -20,7 +20,8 @@ use crate::build::{JobOrder, check_pod_template, job, labels, name};
 use crate::controller::context::Context;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::service_account::service_account;
-use crate::controller::state::jobs::{inputs_of, is_active, number_of, target_of};
+use crate::controller::state::job_status::job_end;
+use crate::controller::state::jobs::{inputs_of, number_of, target_of};
 use crate::image::ImageReference;
 use crate::plan::attempt::{Seen, begin_attempt};
 use crate::plan::conditions::seconds;
@@ -74,11 +75,15 @@ impl BuildEngine for JobEngine<'_> {
     async fn supersede(&self, planned: &BuildStatus) -> Result<(), Built> {
         let (context, target, now) = (self.task.turn.context, self.task.target, Timestamp::now());
         let mut in_the_way = None;
-        let superseded = self.jobs.iter().filter(|job| is_active(job)).filter(|job| {
-            inputs_of(job).as_ref() != Some(&planned.inputs_digest)
-                || target_of(job).as_ref() != Some(target)
-                || is_over(planned, job)
-        });
+        let superseded = self
+            .jobs
+            .iter()
+            .filter(|job| job_end(job).is_none())
+            .filter(|job| {
+                inputs_of(job).as_ref() != Some(&planned.inputs_digest)
+                    || target_of(job).as_ref() != Some(target)
+                    || is_over(planned, job)
+            });
         for job in superseded {
             let cancelled = cancel(context, job).await;
             cancelled.map_err(|failure| Built::Failed(failure, Some(planned.clone())))?;
@@ -202,7 +207,7 @@ pub async fn stop(patch_set: &PatchSet, context: &Context) {
     let namespace = patch_set.namespace().unwrap_or_default();
     let uid = patch_set.uid().unwrap_or_default();
     let jobs = context.jobs.of_patch_set(&namespace, &uid);
-    for job in jobs.iter().filter(|job| is_active(job)) {
+    for job in jobs.iter().filter(|job| job_end(job).is_none()) {
         if let Err(failure) = cancel(context, job).await {
             tracing::warn!(namespace, %failure, "the build of another engine could not be cancelled");
         }

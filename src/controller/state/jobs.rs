@@ -8,7 +8,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use futures::channel::mpsc::{self, UnboundedSender};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, DeleteParams, ListParams, LogParams};
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::api_server::{API_TIMEOUT, Guarded, within_limit};
 use super::build_log::tail;
 use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
+use super::job_status::{BUILD_CONTAINER, JobEnd, explain_failure, explain_waiting, job_end};
 use super::references::{ReferentChanges, WatchScope};
 use crate::api::reference::{ObjectKey, Referent, ReferentKind};
 use crate::api::{GROUP, InputsDigest, PatchSet, Recorded, reason};
@@ -255,17 +256,18 @@ impl BuildJobs {
                 None => return Ok(Seen::Gone),
             }
         };
-        if has_condition(&job, "Complete").is_some() {
-            return Ok(Seen::Succeeded);
-        }
-        if let Some(why) = has_condition(&job, "Failed") {
-            let pod = self.last_pod(namespace, name).await;
-            let log = match &pod {
-                Some(pod) => self.log_of(pod).await,
-                None => None,
-            };
-            let why = explained(name, &why, pod.as_ref(), log.as_deref());
-            return Ok(Seen::Failed { why, log });
+        match job_end(&job) {
+            Some(JobEnd::Complete) => return Ok(Seen::Succeeded),
+            Some(JobEnd::Failed(failure)) => {
+                let pod = self.last_pod(namespace, name).await;
+                let log = match &pod {
+                    Some(pod) => self.log_of(pod).await,
+                    None => None,
+                };
+                let why = explain_failure(name, &failure, pod.as_ref(), log.as_deref());
+                return Ok(Seen::Failed { why, log });
+            }
+            None => {}
         }
         let runs = job
             .status
@@ -277,7 +279,7 @@ impl BuildJobs {
             return Ok(Seen::Active(None));
         }
         let pod = self.last_pod(namespace, name).await;
-        Ok(Seen::Active(pod.as_ref().and_then(held_up)))
+        Ok(Seen::Active(pod.as_ref().and_then(explain_waiting)))
     }
 
     /// The last pod of a Job. Where it cannot be read, there is none: it only explains.
@@ -292,7 +294,7 @@ impl BuildJobs {
     async fn log_of(&self, pod: &Pod) -> Option<String> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace()?);
         let parameters = LogParams {
-            container: Some("build".to_owned()),
+            container: Some(BUILD_CONTAINER.to_owned()),
             tail_lines: Some(LOG_LINES),
             limit_bytes: Some(LOG_BYTES),
             ..LogParams::default()
@@ -350,7 +352,7 @@ impl JobPlaces {
         });
         let shown = self.jobs.state().into_iter();
         let shown = shown
-            .filter(|job| is_active(job) && self.is_of_living(job))
+            .filter(|job| job_end(job).is_none() && self.is_of_living(job))
             .map(|job| job.namespace().unwrap_or_default());
         shown
             .chain(taken.started.iter().map(|job| job.namespace.clone()))
@@ -403,151 +405,4 @@ pub fn target_of(job: &Job) -> Option<Recorded<ImageReference>> {
 /// The number of a Job's attempt.
 pub fn number_of(job: &Job) -> Option<u32> {
     job.metadata.name.as_deref()?.rsplit_once('-')?.1.parse().ok()
-}
-
-/// Whether a Job is neither done nor failed.
-pub fn is_active(job: &Job) -> bool {
-    has_condition(job, "Complete").is_none() && has_condition(job, "Failed").is_none()
-}
-
-/// Reason and message of a condition that is True.
-fn has_condition(job: &Job, type_: &str) -> Option<(String, String)> {
-    let conditions = job.status.as_ref()?.conditions.as_ref()?;
-    let found = conditions
-        .iter()
-        .find(|condition| condition.type_ == type_ && condition.status == "True")?;
-    Some((
-        found.reason.clone().unwrap_or_default(),
-        found.message.clone().unwrap_or_default(),
-    ))
-}
-
-/// Why a Job failed, in a sentence that says what to do where that is known.
-fn explained(
-    name: &str,
-    (reason, message): &(String, String),
-    pod: Option<&Pod>,
-    log: Option<&str>,
-) -> String {
-    if reason == "DeadlineExceeded" {
-        return format!("{name} took longer than build.timeout");
-    }
-    let status = pod.and_then(|pod| pod.status.as_ref());
-    if let Some(status) = status
-        && let Some(why @ ("Evicted" | "NodeLost" | "Preempting")) = status.reason.as_deref()
-    {
-        let told = status.message.as_deref().unwrap_or_default();
-        return format!("{name} was taken off its node ({why}): {told}");
-    }
-    let ended = status
-        .and_then(|status| status.container_statuses.as_ref())
-        .and_then(|containers| containers.iter().find(|container| container.name == "build"))
-        .and_then(|container| container.state.as_ref()?.terminated.as_ref());
-    match ended {
-        Some(ended) if ended.reason.as_deref() == Some("OOMKilled") => {
-            format!(
-                "{name} ran out of memory: raise the limit of the container build in build.job.podTemplate"
-            )
-        }
-        Some(ended) => match log.and_then(error_line) {
-            Some(line) => format!("{name} failed: {line}"),
-            None => format!("{name} ended with exit code {}", ended.exit_code),
-        },
-        None => format!("{name} failed: {reason}: {message}"),
-    }
-}
-
-/// The line of a builder's log that tells its error: the last that says so.
-fn error_line(log: &str) -> Option<&str> {
-    let tells = |line: &&str| {
-        let line = line.trim_start().to_ascii_lowercase();
-        line.starts_with("error") || line.contains("failed to solve") || line.contains("fatal")
-    };
-    let mut lines = log.lines().rev();
-    lines
-        .find(tells)
-        .or_else(|| log.lines().next_back())
-        .map(str::trim)
-}
-
-/// What keeps a pod from running.
-fn held_up(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    let waiting = |container: &ContainerStatus| {
-        let waiting = container.state.as_ref()?.waiting.as_ref()?;
-        let why = waiting.reason.as_deref()?;
-        let usual = ["ContainerCreating", "PodInitializing"].contains(&why);
-        (!usual).then(|| format!("{why}: {}", waiting.message.as_deref().unwrap_or_default()))
-    };
-    let of_container = status.container_statuses.iter().flatten().find_map(waiting);
-    of_container.or_else(|| {
-        let scheduled = status
-            .conditions
-            .iter()
-            .flatten()
-            .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
-        Some(format!(
-            "it cannot be scheduled: {}",
-            scheduled.message.as_deref().unwrap_or_default()
-        ))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn failures_are_explained() {
-        let why = ("BackoffLimitExceeded".to_owned(), "Job has reached it".to_owned());
-        let pod = |status: Value| -> Pod { serde_json::from_value(json!({ "status": status })).unwrap() };
-        let ended = |reason: &str| {
-            pod(
-                json!({ "containerStatuses": [{ "name": "build", "image": "", "imageID": "", "ready": false,
-                "restartCount": 0, "state": { "terminated": { "exitCode": 1, "reason": reason } } }] }),
-            )
-        };
-        let log = "#5 ERROR: x\nerror: failed to solve: process \"false\" did not complete\n\n";
-        for (why, pod, log, expected) in [
-            (
-                ("DeadlineExceeded".into(), String::new()),
-                None,
-                None,
-                "j took longer than build.timeout",
-            ),
-            (
-                why.clone(),
-                Some(ended("OOMKilled")),
-                Some(log),
-                "j ran out of memory: raise the limit of the container build in build.job.podTemplate",
-            ),
-            (
-                why.clone(),
-                Some(ended("Error")),
-                Some(log),
-                "j failed: error: failed to solve: process \"false\" did not complete",
-            ),
-            (
-                why.clone(),
-                Some(ended("Error")),
-                None,
-                "j ended with exit code 1",
-            ),
-            (
-                why.clone(),
-                Some(pod(json!({ "reason": "Evicted", "message": "low on disk" }))),
-                None,
-                "j was taken off its node (Evicted): low on disk",
-            ),
-            (
-                why,
-                None,
-                None,
-                "j failed: BackoffLimitExceeded: Job has reached it",
-            ),
-        ] {
-            assert_eq!(explained("j", &why, pod.as_ref(), log), expected);
-        }
-    }
 }

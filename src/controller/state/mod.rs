@@ -8,6 +8,7 @@ pub mod build_places;
 pub mod contents;
 pub mod deliveries;
 pub mod github_apps;
+pub mod job_status;
 pub mod jobs;
 pub mod memory;
 pub mod pins;

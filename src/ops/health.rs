@@ -17,13 +17,23 @@ const RECOVERED_AFTER: Duration = Duration::from_secs(90);
 /// How long work has waited although nothing else was begun or ended; `None` where nothing waits.
 type Stuck = dyn Fn(Instant) -> Option<Duration> + Send + Sync;
 
+/// What a process should do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Duty {
+    /// The work.
+    #[default]
+    Work,
+    /// Wait for the Lease: it is ready while it does.
+    StandBy,
+}
+
 /// What `/healthz` and `/readyz` tell.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    stands_by: bool,
+    duty: Duty,
     watches: Vec<WatchHealth>,
     queue: Option<(Duration, Box<Stuck>)>,
 }
@@ -31,17 +41,16 @@ struct Inner {
 impl Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inner")
-            .field("stands_by", &self.stands_by)
+            .field("duty", &self.duty)
             .field("watches", &self.watches)
             .finish_non_exhaustive()
     }
 }
 
 impl Health {
-    /// Tells whether the process waits for the Lease: then it is ready, because it stands by as it
-    /// should.
-    pub fn set_standing_by(&self, stands_by: bool) {
-        self.lock().stands_by = stands_by;
+    /// Notes what the process should do.
+    pub fn set_duty(&self, duty: Duty) {
+        self.lock().duty = duty;
     }
 
     /// Takes one more watch into account.
@@ -73,7 +82,7 @@ impl Health {
 
     fn ready_at(&self, now: Instant) -> Result<(), String> {
         let inner = self.lock();
-        if inner.stands_by {
+        if inner.duty == Duty::StandBy {
             return Ok(());
         }
         if inner.watches.is_empty() {
@@ -249,7 +258,7 @@ mod tests {
     fn standing_by_is_ready_and_a_queue_that_stands_still_is_dead() {
         let health = Health::default();
         assert!(health.ready().is_err());
-        health.set_standing_by(true);
+        health.set_duty(Duty::StandBy);
         assert_eq!((health.ready(), health.alive()), (Ok(()), Ok(())));
         let minute = Duration::from_secs(60);
         health.follow_queue(minute, move |_| Some(minute));

@@ -36,12 +36,10 @@ pub fn build_reasons(
         return previous.reasons.clone();
     }
     let changed = |name: &str| previous.contexts.get(name) != planned.contexts.get(name);
-    let any_changed = |is_base: bool| {
-        let names = previous.contexts.keys().chain(planned.contexts.keys());
-        names
-            .filter(|name| *name != component && *name != CONSTRAINTS)
-            .any(|name| build.contexts.contains_key(name) == is_base && changed(name))
-    };
+    let names = previous.contexts.keys().chain(planned.contexts.keys());
+    let others = names.filter(|name| *name != component && *name != CONSTRAINTS && changed(name));
+    let (bases, libraries): (Vec<&String>, Vec<&String>) =
+        others.partition(|name| build.contexts.contains_key(*name));
     let mut reasons = Vec::new();
     if changed(component) {
         reasons.push(if has_moved(known, commit) {
@@ -50,7 +48,7 @@ pub fn build_reasons(
             BuildReason::Patches
         });
     }
-    if any_changed(false) {
+    if !libraries.is_empty() {
         reasons.push(BuildReason::Libraries);
     }
     if changed(CONSTRAINTS) {
@@ -59,7 +57,7 @@ pub fn build_reasons(
     if previous.dockerfile != planned.dockerfile {
         reasons.push(BuildReason::Dockerfile);
     }
-    if any_changed(true) {
+    if !bases.is_empty() {
         reasons.push(BuildReason::Base);
     }
     if previous.requested != planned.requested {

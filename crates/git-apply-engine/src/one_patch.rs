@@ -443,11 +443,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             Content::Text(hunks) if hunks.is_empty() => Ok(before),
             Content::Text(hunks) => self.apply_hunks(patch, &before, hunks, reports),
             Content::Binary(forward, backward) => {
-                let hunk = match self.direction {
-                    Direction::Forward => forward.as_ref(),
-                    Direction::Reverse => backward.as_ref(),
-                };
-                self.apply_binary(patch, &before, forward.is_some(), hunk)
+                self.apply_binary(patch, &before, forward.as_ref(), backward.as_ref())
             }
         }
     }
@@ -549,10 +545,14 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         &self,
         patch: &FilePatch<'_>,
         before: &Bytes,
-        has_hunks: bool,
-        hunk: Option<&BinaryHunk>,
+        forward: Option<&BinaryHunk>,
+        backward: Option<&BinaryHunk>,
     ) -> Result<Bytes, Failed> {
         let name = lossy(patch.name());
+        let hunk = match self.direction {
+            Direction::Forward => forward,
+            Direction::Reverse => backward,
+        };
         let (Some(old), Some(new)) = (Oid::from_hex(patch.old_id), Oid::from_hex(patch.new_id)) else {
             return conflict(format!(
                 "{name}: a binary change needs an index line with full object ids"
@@ -582,7 +582,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         let after = match hunk {
             Some(BinaryHunk::Literal(contents)) => contents.clone(),
             Some(BinaryHunk::Delta(delta)) => self.apply_delta(patch, before, delta)?,
-            None if has_hunks => {
+            None if forward.is_some() => {
                 return conflict(format!(
                     "{name}: the binary change has no hunk that takes it back"
                 ));

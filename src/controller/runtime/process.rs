@@ -28,7 +28,7 @@ use crate::controller::state::registry_logins::RegistryLogins;
 use crate::controller::state::slots::{Sharing, Slots};
 use crate::controller::state::workflows::Workflows;
 use crate::ops::api_client::{self, TooDeep};
-use crate::ops::health::Health;
+use crate::ops::health::{Duty, Health};
 use crate::ops::leader::Candidate;
 use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
 use crate::ops::{server, telemetry};
@@ -63,7 +63,7 @@ pub async fn run(options: ControllerOptions) -> Result<(), Error> {
     let process = Process::start(options, &mut tasks).await?;
     let mut stop = Box::pin(stop_signal());
     let leadership = if process.options.enable_leader_election {
-        process.health.set_standing_by(true);
+        process.health.set_duty(Duty::StandBy);
         // Without a name in the environment, two processes could have the same one.
         let name = std::env::var("POD_NAME").unwrap_or_else(|_| "patchset".to_owned());
         let candidate = Candidate::new(&name);
@@ -73,7 +73,7 @@ pub async fn run(options: ControllerOptions) -> Result<(), Error> {
             ended = tasks.ended() => return Err(ended),
             () = &mut stop => return Ok(()),
         };
-        process.health.set_standing_by(false);
+        process.health.set_duty(Duty::Work);
         Some(leadership)
     } else {
         None

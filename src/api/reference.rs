@@ -123,10 +123,8 @@ impl FromStr for ObjectKey {
 pub struct Referent {
     /// Its kind.
     pub kind: ReferentKind,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
+    /// Its namespace and name.
+    pub key: ObjectKey,
 }
 
 /// The kinds of objects that something may refer to.

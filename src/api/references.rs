@@ -40,8 +40,8 @@ impl Reference<'_> {
     #[must_use]
     pub fn is_to(&self, referent: &Referent, own_namespace: &str) -> bool {
         self.kind == referent.kind
-            && self.name == referent.name
-            && self.namespace.unwrap_or(own_namespace) == referent.namespace
+            && self.name == referent.key.name
+            && self.namespace.unwrap_or(own_namespace) == referent.key.namespace
     }
 }
 

@@ -61,8 +61,8 @@ impl BuildEngine for JobEngine<'_> {
         let Some(attempt) = &planned.attempt else {
             return Ok((planned, Seen::Gone));
         };
-        let (jobs, namespace) = (&self.task.turn.context.jobs, self.task.turn.namespace());
-        match jobs.seen(&namespace, &attempt.name).await {
+        let key = ObjectKey::new(self.task.turn.namespace(), &attempt.name);
+        match self.task.turn.context.jobs.look(&key).await {
             Ok(Seen::Active(Some(_))) if self.is_outdated(&planned, attempt) => Ok((planned, Seen::Outdated)),
             Ok(Seen::Active(held_up)) => Err(await_attempt(planned, self.task.build, held_up.as_deref())),
             Ok(over) => Ok((planned, over)),
@@ -114,23 +114,23 @@ impl BuildEngine for JobEngine<'_> {
             Ok(manifest) => manifest,
             Err(failure) => return Ok(Built::Failed(failure, Some(planned))),
         };
-        let name = name(&patch_set.name_any(), &planned.inputs_digest, number);
         let key = ObjectKey::of_object(patch_set);
-        if let Err(queued) = context.jobs.take_place(&key, &name) {
+        let name = name(&key.name, &planned.inputs_digest, number);
+        let job = ObjectKey::new(&key.namespace, name);
+        if let Err(queued) = context.jobs.take_place(&key, &job) {
             let next = Next::After(ASK_AGAIN);
             return Ok(Built::Awaited {
                 plan: planned,
                 pending: Pending::new(reason::BUILD_QUEUED, queued.to_string(), next),
             });
         }
-        let (namespace, inputs) = (&key.namespace, &planned.inputs_digest);
-        let uid = patch_set.uid().unwrap_or_default();
-        if let Err(failure) = context.jobs.start(namespace, &uid, inputs, &manifest).await {
-            context.jobs.give_up(namespace, &name);
+        let (uid, inputs) = (patch_set.uid().unwrap_or_default(), &planned.inputs_digest);
+        if let Err(failure) = context.jobs.start(&job, &uid, inputs, &manifest).await {
+            context.jobs.give_up(&job);
             return Ok(Built::Failed(failure, Some(planned)));
         }
-        tracing::info!(namespace, job = name, %inputs, "a build was started");
-        let attempt = begin_attempt(number, name, planned.attempt.as_ref(), Timestamp::now());
+        tracing::info!(namespace = job.namespace, job = job.name, %inputs, "a build was started");
+        let attempt = begin_attempt(number, job.name, planned.attempt.as_ref(), Timestamp::now());
         planned.attempt = Some(attempt);
         Ok(await_attempt(planned, self.task.build, None))
     }

@@ -18,6 +18,7 @@ use super::github::{connect, failure_of_github};
 use super::task::BuildTask;
 use crate::actions::{ActionsClient, Conclusion, Error, RequestId, Run, RunId, RunState, Workflow};
 use crate::api::build::{Attempt, BuildStatus};
+use crate::api::reference::ObjectKey;
 use crate::api::{InputsDigest, PatchSet, reason};
 use crate::build::{BuildRequest, name};
 use crate::controller::context::journal::Interrupted;
@@ -202,8 +203,7 @@ impl<'a> WorkflowEngine<'a> {
     fn note(&self, attempt: &Attempt) {
         let patch_set = self.task.turn.object;
         self.memory.follow(FollowedRun {
-            namespace: self.task.turn.namespace(),
-            name: patch_set.name_any(),
+            patch_set: ObjectKey::of_object(patch_set),
             uid: patch_set.uid().unwrap_or_default(),
             workflow: self.workflow.clone(),
             client: Arc::clone(&self.client),

@@ -61,7 +61,7 @@ pub trait Reconciled:
         let namespace = self.namespace().unwrap_or_default();
         let mut references = self.references().into_iter();
         references.any(|reference| reference.is_to(referent, &namespace))
-            || (referent.namespace == namespace && self.owns(referent))
+            || (referent.key.namespace == namespace && self.owns(referent))
     }
 
     /// What an event says besides the message of Ready.

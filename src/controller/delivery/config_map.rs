@@ -10,6 +10,7 @@ use kube::{Client, Resource};
 
 use super::newest_image::may_be_written;
 use crate::api::delivery::{DeliveryConfigMap, DeliveryStatus};
+use crate::api::reference::ObjectKey;
 use crate::api::{PatchSet, Recorded, reason};
 use crate::controller::context::service_account::RequestIdentity;
 use crate::controller::context::turn::Turn;
@@ -75,12 +76,15 @@ async fn has(
     map: &DeliveryConfigMap,
     reference: &Recorded<ImageReference>,
 ) -> bool {
-    let (namespace, references) = (turn.namespace(), &turn.context.references);
-    let Some(found) = references.config_map_metadata(&namespace, &map.name) else {
+    let (key, references) = (
+        ObjectKey::new(turn.namespace(), &map.name),
+        &turn.context.references,
+    );
+    let Some(found) = references.config_map_metadata(&key) else {
         return false;
     };
     let watched = found.labels().get(WATCH.0).is_some_and(|value| value == WATCH.1);
-    let found = references.config_map(&namespace, &map.name).await;
+    let found = references.config_map(&key).await;
     let prefix = prefix(map, &turn.object.spec.component.0);
     let Some(image) = reference.value() else {
         return false;

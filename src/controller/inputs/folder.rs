@@ -7,6 +7,7 @@ use super::place::{GivenContents, InputPlace};
 use super::upstreams::blocking;
 use crate::api::build::DockerfileSource;
 use crate::api::reason;
+use crate::api::reference::ObjectKey;
 use crate::controller::context::{Budget, Context};
 use crate::plan::inputs::Inputs;
 use crate::plan::{Failure, Step};
@@ -53,7 +54,8 @@ pub async fn locate(
     let Some(map) = &source.config_map else {
         return Ok(Located::Given(files_of_spec(source)));
     };
-    let data = context.references.config_map(namespace, &map.name).await?;
+    let key = ObjectKey::new(namespace, &map.name);
+    let data = context.references.config_map(&key).await?;
     files_of_config_map(source, &data)
         .map(Located::Given)
         .ok_or_else(|| {

@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::Store;
 
 use super::folder::{self, LocatedFolder};
 use super::registries;
 use crate::api::constraint_override::OverrideStatus;
 use crate::api::patch_set::Level;
 use crate::api::reason::{self, condition};
+use crate::api::reference::ObjectKey;
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::constraints::digest;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::context::{Budget, Context};
-use crate::controller::state::api_server::Guarded;
+use crate::controller::state::api_server::{Guarded, find as find_watched};
 use crate::image::ImageReference;
 use crate::plan::conditions::{self, Truth};
 use crate::plan::lifecycle::Observed;
@@ -99,12 +100,13 @@ pub async fn find(
     let namespace = patch_set.namespace().unwrap_or_default();
     let mut libraries = Vec::new();
     for name in library_names(patch_set, &namespace, context)? {
-        libraries.push(library(&namespace, &name, context)?);
+        libraries.push(library(&ObjectKey::new(&namespace, name), context)?);
     }
     let (constraints, overrides) = match &patch_set.spec.constraints {
         None => (None, MergedOverrides::default()),
         Some(reference) => {
-            let (text, overrides) = constraints(&namespace, &reference.name, context).await?;
+            let key = ObjectKey::new(&namespace, &reference.name);
+            let (text, overrides) = constraints(&key, context).await?;
             (Some(text), overrides)
         }
     };
@@ -136,7 +138,7 @@ fn library_names(patch_set: &PatchSet, namespace: &str, context: &Context) -> Re
         libraries.map(|reference| reference.name.clone()).collect()
     };
     // The watch may show the resource itself as it was before.
-    let needs = |name: &str| match get_object(&context.patch_sets, namespace, name) {
+    let needs = |name: &str| match get_object(&context.patch_sets, &ObjectKey::new(namespace, name)) {
         _ if name == root => named(patch_set),
         Ok(library) => named(&library),
         Err(_) => Vec::new(),
@@ -150,14 +152,14 @@ fn library_names(patch_set: &PatchSet, namespace: &str, context: &Context) -> Re
     })
 }
 
-fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, NotBuildable> {
-    let object = get_object(&context.patch_sets, namespace, name)?;
-    let not_ready = |why: &str| not_ready::<PatchSet>(namespace, name, why);
+fn library(key: &ObjectKey, context: &Context) -> Result<Library, NotBuildable> {
+    let object = get_object(&context.patch_sets, key)?;
+    let not_ready = |why: &str| not_ready::<PatchSet>(key, why);
     if object.spec.level != Level::Library {
         return Err(Failure::stalled(
             Step::Build,
             reason::INVALID_SPEC,
-            format!("libraries: PatchSet {namespace}/{name} is no library: set its level to Library"),
+            format!("libraries: PatchSet {key} is no library: set its level to Library"),
         )
         .into());
     }
@@ -171,64 +173,60 @@ fn library(namespace: &str, name: &str, context: &Context) -> Result<Library, No
     let source = build.contexts.remove(&component);
     let source = source.ok_or_else(|| not_ready("its source is not published yet"))?;
     Ok(Library {
-        name: name.to_owned(),
+        name: key.name.clone(),
         distribution: build.distributions.remove(&component),
         component,
         source,
     })
 }
 
-async fn constraints(
-    namespace: &str,
-    name: &str,
-    context: &Context,
-) -> Result<(Vec<u8>, MergedOverrides), NotBuildable> {
-    let object = get_object(&context.constraint_overrides, namespace, name)?;
-    let not_ready = |why: &str| not_ready::<ConstraintOverride>(namespace, name, why);
+async fn constraints(key: &ObjectKey, context: &Context) -> Result<(Vec<u8>, MergedOverrides), NotBuildable> {
+    let object = get_object(&context.constraint_overrides, key)?;
+    let not_ready = |why: &str| not_ready::<ConstraintOverride>(key, why);
     let status = object.status.clone().unwrap_or_default();
     check_condition(&object, &status, condition::CONSTRAINTS_MERGED)?;
     let file = status
         .config_map
         .ok_or_else(|| not_ready("its file is not written yet"))?;
-    let data = context.references.config_map(namespace, &file.name).await?;
+    let file_key = ObjectKey::new(&key.namespace, &file.name);
+    let data = context.references.config_map(&file_key).await?;
     match data.get(&file.key) {
         Some(text) if digest(text) == file.digest => Ok((
             text.clone(),
             MergedOverrides {
-                name: name.to_owned(),
+                name: key.name.clone(),
                 results: status.results,
                 omitted: status.omitted_results.unwrap_or_default(),
             },
         )),
         // Its watch and ours show the same change at different moments.
         _ => Err(NotBuildable::Pending(format!(
-            "ConstraintOverride {namespace}/{name}: its file is being written"
+            "ConstraintOverride {key}: its file is being written"
         ))),
     }
 }
 
 /// An object as the watch last showed it.
-fn get_object<K: Reconciled>(store: &Store<Guarded<K>>, namespace: &str, name: &str) -> Result<K, Failure> {
-    let found = store.get(&ObjectRef::new(name).within(namespace));
-    found
+fn get_object<K: Reconciled>(store: &Store<Guarded<K>>, key: &ObjectKey) -> Result<K, Failure> {
+    find_watched(store, key)
         .and_then(|object| object.0.as_ref().ok().cloned())
         .ok_or_else(|| {
             Failure::retried(
                 Step::Build,
                 reason::REFERENCE_NOT_FOUND,
                 format!(
-                    "{} {namespace}/{name} does not exist; it is taken up as soon as it is there",
+                    "{} {key} does not exist; it is taken up as soon as it is there",
                     K::KIND
                 ),
             )
         })
 }
 
-fn not_ready<K: Reconciled>(namespace: &str, name: &str, why: &str) -> Failure {
+fn not_ready<K: Reconciled>(key: &ObjectKey, why: &str) -> Failure {
     Failure::retried(
         Step::Build,
         reason::DEPENDENCY_NOT_READY,
-        format!("{} {namespace}/{name} is not ready: {why}", K::KIND),
+        format!("{} {key} is not ready: {why}", K::KIND),
     )
 }
 
@@ -238,23 +236,19 @@ fn check_condition<K: Reconciled>(
     status: &impl Observed,
     type_: &str,
 ) -> Result<(), NotBuildable> {
-    let meta = object.meta();
-    let (namespace, name) = (
-        meta.namespace.as_deref().unwrap_or_default(),
-        meta.name.as_deref().unwrap_or_default(),
-    );
+    let (meta, key) = (object.meta(), ObjectKey::of_object(object));
     match conditions::find(status.conditions(), type_) {
         Some(found) if found.observed_generation == meta.generation => match found.status.parse() {
             Ok(Truth::True) => Ok(()),
-            Ok(Truth::False) => Err(not_ready::<K>(namespace, name, &found.message).into()),
+            Ok(Truth::False) => Err(not_ready::<K>(&key, &found.message).into()),
             Ok(Truth::Unknown) | Err(_) => Err(NotBuildable::Pending(format!(
-                "{} {namespace}/{name}: {}",
+                "{} {key}: {}",
                 K::KIND,
                 found.message
             ))),
         },
         _ => Err(NotBuildable::Pending(format!(
-            "{} {namespace}/{name} is being looked at",
+            "{} {key} is being looked at",
             K::KIND
         ))),
     }

@@ -9,7 +9,7 @@ use super::place::{GivenContents, InputPlace};
 use super::upstreams::blocking;
 use crate::api::patch_set::Patches;
 use crate::api::reason;
-use crate::api::reference::SourceReference;
+use crate::api::reference::{ObjectKey, SourceReference};
 use crate::controller::context::{Budget, Context, failures};
 use crate::patch::PatchInput;
 use crate::plan::inputs::Inputs;
@@ -62,7 +62,10 @@ pub async fn locate(
         return Ok(Some(Located::At(place)));
     }
     Ok(Some(Located::Given(match &patches.config_map {
-        Some(map) => of_config_map(&*context.references.config_map(namespace, &map.name).await?),
+        Some(map) => {
+            let key = ObjectKey::new(namespace, &map.name);
+            of_config_map(&*context.references.config_map(&key).await?)
+        }
         None => of_spec(patches.inline.as_deref().unwrap_or_default()),
     })))
 }

@@ -49,10 +49,10 @@ impl NamedSecret {
         namespace: &str,
         reference: &LocalReference,
     ) -> Result<Self, Failure> {
-        let name = &reference.name;
+        let key = ObjectKey::new(namespace, &reference.name);
         Ok(Self {
-            data: references.secret(namespace, name).await?,
-            key: ObjectKey::new(namespace, name),
+            data: references.secret(&key).await?,
+            key,
         })
     }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::place::{GivenContents, InputPlace};
 use crate::api::common::{ConfigMapKey, GitPath};
 use crate::api::reason;
+use crate::api::reference::ObjectKey;
 use crate::constraints::digest;
 use crate::controller::context::{Budget, Context};
 use crate::plan::{Failure, Step};
@@ -44,7 +45,10 @@ pub async fn locate(
         return Ok(Located::At(place));
     }
     if let Some(ConfigMapKey { name, key }) = origin.config_map {
-        let data = context.references.config_map(namespace, name).await?;
+        let data = context
+            .references
+            .config_map(&ObjectKey::new(namespace, name))
+            .await?;
         return data
             .get(key)
             .map(|bytes| Located::Given(bytes.clone()))

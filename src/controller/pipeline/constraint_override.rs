@@ -68,7 +68,7 @@ impl Reconciled for ConstraintOverride {
 
     /// The ConfigMap with the merged file.
     fn owns(&self, referent: &Referent) -> bool {
-        referent.kind == ReferentKind::ConfigMap && merged_file::name(&self.name_any()) == referent.name
+        referent.kind == ReferentKind::ConfigMap && merged_file::name(&self.name_any()) == referent.key.name
     }
 
     fn facts(&self, status: &ConstraintOverrideStatus) -> Vec<(&'static str, String)> {
@@ -267,6 +267,7 @@ async fn merge(turn: &Turn<'_, ConstraintOverride>, inputs: ResolvedFiles) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::reference::ObjectKey;
     use serde_json::json;
 
     #[test]
@@ -290,8 +291,7 @@ mod tests {
         ] {
             let referent = Referent {
                 kind,
-                namespace: namespace.into(),
-                name: name.into(),
+                key: ObjectKey::new(namespace, name),
             };
             assert_eq!(object.depends_on(&referent), expected, "{referent:?}");
         }

@@ -7,6 +7,7 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use kube::{Resource, ResourceExt};
 
 use crate::api::constraint_override::MergedFile;
+use crate::api::reference::ObjectKey;
 use crate::api::{ConstraintOverride, reason};
 use crate::constraints::digest;
 use crate::controller::context::Context;
@@ -34,14 +35,14 @@ pub async fn is_in_place(
     owner: &ConstraintOverride,
     file: &MergedFile,
 ) -> Result<bool, Failure> {
-    let namespace = owner.namespace().unwrap_or_default();
-    let Some(map) = context.references.config_map_metadata(&namespace, &file.name) else {
+    let key = ObjectKey::new(owner.namespace().unwrap_or_default(), &file.name);
+    let Some(map) = context.references.config_map_metadata(&key) else {
         return Ok(false);
     };
     if !is_owned(&map.metadata, owner) {
         return Ok(false);
     }
-    let data = context.references.config_map(&namespace, &file.name).await?;
+    let data = context.references.config_map(&key).await?;
     Ok(data
         .get(&file.key)
         .is_some_and(|text| digest(text) == file.digest))

@@ -51,7 +51,7 @@ impl Reconciled for PatchSet {
 
     /// Its Jobs, and those that made room for its own.
     fn owns(&self, referent: &Referent) -> bool {
-        referent.kind == ReferentKind::Job && self.metadata.name.as_deref() == Some(&referent.name)
+        referent.kind == ReferentKind::Job && self.metadata.name.as_deref() == Some(&referent.key.name)
     }
 
     fn details(status: &PatchSetStatus) -> Option<String> {
@@ -249,6 +249,7 @@ impl PatchSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::reference::ObjectKey;
     use crate::api::reference::SourceKind::{Bucket, GitRepository};
     use serde_json::json;
 
@@ -263,8 +264,7 @@ mod tests {
     fn one(kind: ReferentKind, namespace: &str, name: &str) -> Referent {
         Referent {
             kind,
-            namespace: namespace.into(),
-            name: name.into(),
+            key: ObjectKey::new(namespace, name),
         }
     }
 

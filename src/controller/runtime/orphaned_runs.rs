@@ -18,6 +18,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 use crate::actions::{Error, RequestId, RunId};
+use crate::api::reference::ObjectKey;
 use crate::api::{PatchSet, reason};
 use crate::controller::build::workflow_engine::LISTED_WITHIN;
 use crate::controller::context::Context;
@@ -76,7 +77,7 @@ pub async fn cancel_all(context: Arc<Context>) {
             AT_ONCE.saturating_sub(taken.count())
         };
         for run in context.workflows.take_orphans(&context.patch_sets, free) {
-            let (context, namespace) = (Arc::clone(&context), run.namespace.clone());
+            let (context, namespace) = (Arc::clone(&context), run.patch_set.namespace.clone());
             let task = cancelling.spawn(async move { cancel(&context, &run).await });
             namespaces.insert(task.id(), namespace);
         }
@@ -85,7 +86,11 @@ pub async fn cancel_all(context: Arc<Context>) {
 
 /// Cancels a run, and tells what became of it.
 async fn cancel(context: &Context, run: &FollowedRun) {
-    let (namespace, patch_set, request) = (&run.namespace, &run.name, &run.attempt.name);
+    let ObjectKey {
+        namespace,
+        name: patch_set,
+    } = &run.patch_set;
+    let request = &run.attempt.name;
     let repository = run.workflow.full_name();
     let why = match cancelled(context, run).await {
         Ok(Ended::Cancelled) => {
@@ -177,8 +182,8 @@ async fn once(context: &Context, run: &FollowedRun, begun: Instant) -> Result<En
 /// Whether the `PatchSet` is there: one that this controller does not see any more may be another
 /// one's by its labels.
 async fn lives(context: &Context, run: &FollowedRun) -> Result<bool, crate::status::Error> {
-    let api: Api<PatchSet> = Api::namespaced(context.client.clone(), &run.namespace);
-    let found = within_limit(api.get_opt(&run.name)).await?;
+    let api: Api<PatchSet> = Api::namespaced(context.client.clone(), &run.patch_set.namespace);
+    let found = within_limit(api.get_opt(&run.patch_set.name)).await?;
     Ok(found.is_some_and(|found| {
         found.uid().as_ref() == Some(&run.uid) && found.meta().deletion_timestamp.is_none()
     }))

@@ -15,7 +15,7 @@ use kube::{Resource, ResourceExt};
 use super::objects::concerned;
 use super::triggers::Triggers;
 use super::unreadable;
-use crate::api::reference::Referent;
+use crate::api::reference::{ObjectKey, Referent};
 use crate::api::{FluxDuration, reason};
 use crate::controller::Error;
 use crate::controller::context::journal::{Interrupted, Journal, Statuses};
@@ -77,8 +77,7 @@ pub fn controller<K: Pipeline>(
     let tell = move |object: &Guarded<K>| {
         teller.tell(Referent {
             kind: K::REFERENT,
-            namespace: object.meta().namespace.clone().unwrap_or_default(),
-            name: object.meta().name.clone().unwrap_or_default(),
+            key: ObjectKey::of_object(object),
         });
     };
     let objects = scope

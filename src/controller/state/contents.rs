@@ -108,13 +108,12 @@ impl KeptContents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::reference::ReferentKind;
+    use crate::api::reference::{ObjectKey, ReferentKind};
 
     fn referent(name: &str) -> Referent {
         Referent {
             kind: ReferentKind::Secret,
-            namespace: "ns".into(),
-            name: name.into(),
+            key: ObjectKey::new("ns", name),
         }
     }
 
@@ -134,7 +133,7 @@ mod tests {
         assert!(contents.get(&referent("1"), "1").is_none());
         assert!(contents.get(&referent("99"), "1").is_some());
         assert!(contents.get(&referent("99"), "2").is_none());
-        contents.retain(|referent| referent.name == "99");
+        contents.retain(|referent| referent.key.name == "99");
         assert_eq!(contents.size(), (1, (1 << 20) + 3));
         contents.keep(referent("99"), "2".into(), data(5));
         assert_eq!(contents.size(), (1, 8));

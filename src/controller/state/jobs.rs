@@ -11,12 +11,12 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, DeleteParams, ListParams, LogParams};
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde_json::Value;
 
-use super::api_server::{API_TIMEOUT, Guarded, within_limit};
+use super::api_server::{API_TIMEOUT, Guarded, find, within_limit};
 use super::build_log::tail;
 use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
 use super::job_status::{BUILD_CONTAINER, JobEnd, explain_failure, explain_waiting, job_end};
@@ -98,15 +98,14 @@ impl BuildJobs {
             .filter_map(move |job| {
                 let referent = match job {
                     Ok(job) => {
-                        let namespace = job.namespace().unwrap_or_default();
+                        let key = ObjectKey::of_object(&job);
                         owner(&job).map(|owner| {
                             // From now on the store tells whether it is active; what is gone takes
                             // no place.
-                            shown.give_back(&namespace, &job.name_any());
+                            shown.give_back(&key);
                             Referent {
                                 kind: ReferentKind::Job,
-                                namespace,
-                                name: owner.name.clone(),
+                                key: ObjectKey::new(key.namespace, &owner.name),
                             }
                         })
                     }
@@ -143,38 +142,35 @@ impl BuildJobs {
     /// Takes a place for a Job of a `PatchSet`, where the bounds leave one and it is its turn: it
     /// is given back when the watch shows the Job, or by [`BuildJobs::give_up`]. Where it has to
     /// wait, the `PatchSet` is woken when its turn comes.
-    pub fn take_place(&self, patch_set: &ObjectKey, job: &str) -> Result<(), Queued> {
+    pub fn take_place(&self, patch_set: &ObjectKey, job: &ObjectKey) -> Result<(), Queued> {
         let mut taken = self.places.taken();
         let under_way = self.places.under_way(&mut taken);
         let limits = self.places.limits;
         taken.queue.ask(patch_set, &under_way, limits, Instant::now())?;
-        taken.started.insert(ObjectKey::new(&patch_set.namespace, job));
+        taken.started.insert(job.clone());
         Ok(())
     }
 
     /// Gives a place back that was not used.
-    pub fn give_up(&self, namespace: &str, name: &str) {
-        self.places.give_back(namespace, name);
+    pub fn give_up(&self, job: &ObjectKey) {
+        self.places.give_back(job);
     }
 
     /// Creates a Job. One that is there already and has the same owner and inputs is the same
     /// attempt, started before a restart or unseen by the watch.
     pub async fn start(
         &self,
-        namespace: &str,
+        job: &ObjectKey,
         uid: &str,
         inputs: &InputsDigest,
-        job: &Value,
+        manifest: &Value,
     ) -> Result<(), Failure> {
-        let name = job
-            .pointer("/metadata/name")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let namespace = &job.namespace;
         let failed = |error: &dyn Display| {
             Failure::retried(
                 Step::Build,
                 reason::WRITE_FAILED,
-                format!("cannot create Job {namespace}/{name}: {error}"),
+                format!("cannot create Job {job}: {error}"),
             )
         };
         // A field that does not exist is an error, not left out.
@@ -182,14 +178,14 @@ impl BuildJobs {
             "/apis/batch/v1/namespaces/{namespace}/jobs?fieldManager={FIELD_MANAGER}&fieldValidation=Strict"
         ))
         .header(http::header::CONTENT_TYPE, "application/json")
-        .body(job.to_string().into_bytes())
+        .body(manifest.to_string().into_bytes())
         .map_err(|error| failed(&error))?;
         let answer = tokio::time::timeout(API_TIMEOUT, self.client.request::<Job>(request)).await;
         match answer.map_err(|_| failed(&crate::status::Error::TimedOut))? {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let api: Api<Job> = Api::namespaced(self.client.clone(), namespace);
-                let there = within_limit(api.get(name))
+                let there = within_limit(api.get(&job.name))
                     .await
                     .map_err(|error| failed(&error))?;
                 if is_owned_by(&there, uid) && inputs_of(&there).as_ref() == Some(inputs) {
@@ -198,7 +194,7 @@ impl BuildJobs {
                 Err(Failure::stalled(
                     Step::Build,
                     reason::NAME_TAKEN,
-                    format!("Job {namespace}/{name} is there already and builds something else: remove it"),
+                    format!("Job {job} is there already and builds something else: remove it"),
                 ))
             }
             Err(kube::Error::Api(status)) if status.is_invalid() || status.code == 400 => {
@@ -214,8 +210,8 @@ impl BuildJobs {
 
     /// Stops a build, and removes its Job.
     pub async fn cancel(&self, job: &Job) -> Result<(), Failure> {
-        let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
-        let api: Api<Job> = Api::namespaced(self.client.clone(), &namespace);
+        let key = ObjectKey::of_object(job);
+        let api: Api<Job> = Api::namespaced(self.client.clone(), &key.namespace);
         let parameters = DeleteParams {
             // The Job stays until its pods are gone, so that what they push is not pushed later
             // than what comes next.
@@ -226,29 +222,29 @@ impl BuildJobs {
             }),
             ..DeleteParams::default()
         };
-        match within_limit(api.delete(&name, &parameters)).await {
+        match within_limit(api.delete(&key.name, &parameters)).await {
             Ok(_) => Ok(()),
             Err(crate::status::Error::Api(kube::Error::Api(status))) if status.is_not_found() => Ok(()),
             Err(error) => Err(Failure::retried(
                 Step::Build,
                 reason::WRITE_FAILED,
-                format!("cannot cancel Job {namespace}/{name}: {error}"),
+                format!("cannot cancel Job {key}: {error}"),
             )),
         }
     }
 
     /// What became of a Job.
-    pub async fn seen(&self, namespace: &str, name: &str) -> Result<Seen, Failure> {
-        let job = if let Some(job) = self.get(namespace, name) {
+    pub async fn look(&self, key: &ObjectKey) -> Result<Seen, Failure> {
+        let job = if let Some(job) = find(&self.store, key) {
             job
         } else {
             // The watch may not have shown it yet.
-            let api: Api<Job> = Api::namespaced(self.client.clone(), namespace);
-            let found = within_limit(api.get_opt(name)).await.map_err(|error| {
+            let api: Api<Job> = Api::namespaced(self.client.clone(), &key.namespace);
+            let found = within_limit(api.get_opt(&key.name)).await.map_err(|error| {
                 Failure::retried(
                     Step::Build,
                     reason::UNREACHABLE,
-                    format!("cannot read Job {namespace}/{name}: {error}"),
+                    format!("cannot read Job {key}: {error}"),
                 )
             })?;
             match found {
@@ -259,12 +255,12 @@ impl BuildJobs {
         match job_end(&job) {
             Some(JobEnd::Complete) => return Ok(Seen::Succeeded),
             Some(JobEnd::Failed(failure)) => {
-                let pod = self.last_pod(namespace, name).await;
+                let pod = self.last_pod(key).await;
                 let log = match &pod {
                     Some(pod) => self.log_of(pod).await,
                     None => None,
                 };
-                let why = explain_failure(name, &failure, pod.as_ref(), log.as_deref());
+                let why = explain_failure(&key.name, &failure, pod.as_ref(), log.as_deref());
                 return Ok(Seen::Failed { why, log });
             }
             None => {}
@@ -278,14 +274,14 @@ impl BuildJobs {
         if runs {
             return Ok(Seen::Active(None));
         }
-        let pod = self.last_pod(namespace, name).await;
+        let pod = self.last_pod(key).await;
         Ok(Seen::Active(pod.as_ref().and_then(explain_waiting)))
     }
 
     /// The last pod of a Job. Where it cannot be read, there is none: it only explains.
-    async fn last_pod(&self, namespace: &str, name: &str) -> Option<Pod> {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-        let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
+    async fn last_pod(&self, job: &ObjectKey) -> Option<Pod> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &job.namespace);
+        let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", job.name));
         let pods = within_limit(api.list(&selector)).await.ok()?;
         pods.into_iter().max_by_key(ResourceExt::creation_timestamp)
     }
@@ -302,10 +298,6 @@ impl BuildJobs {
         let log = within_limit(api.logs(&pod.name_any(), &parameters)).await.ok()?;
         Some(tail(&log)).filter(|log| !log.is_empty())
     }
-
-    fn get(&self, namespace: &str, name: &str) -> Option<Arc<Job>> {
-        self.store.get(&ObjectRef::new(name).within(namespace))
-    }
 }
 
 impl JobPlaces {
@@ -315,9 +307,9 @@ impl JobPlaces {
 
     /// Gives the place of a Job back that the watch shows or that was not made, and wakes those
     /// whose turn it is, and no others.
-    fn give_back(&self, namespace: &str, name: &str) {
+    fn give_back(&self, job: &ObjectKey) {
         let mut taken = self.taken();
-        taken.started.remove(&ObjectKey::new(namespace, name));
+        taken.started.remove(job);
         if taken.queue.is_empty() {
             return;
         }
@@ -326,8 +318,7 @@ impl JobPlaces {
             // No receiver is no error: the controller is about to end.
             let _ = self.wake.unbounded_send(Referent {
                 kind: ReferentKind::Job,
-                namespace: next.namespace,
-                name: next.name,
+                key: next,
             });
         }
     }
@@ -335,14 +326,9 @@ impl JobPlaces {
     /// How many builds are under way: Jobs of `PatchSet`s that live, whoever else gives a Job our
     /// labels.
     fn under_way(&self, taken: &mut Taken) -> UnderWay {
-        taken.started.retain(|job| {
-            self.jobs
-                .get(&ObjectRef::new(&job.name).within(&job.namespace))
-                .is_none()
-        });
+        taken.started.retain(|job| find(&self.jobs, job).is_none());
         taken.queue.retain(|waiting| {
-            let patch_set = self.patch_set(&waiting.namespace, &waiting.name);
-            patch_set.is_some_and(|patch_set| {
+            find(&self.patch_sets, waiting).is_some_and(|patch_set| {
                 patch_set.meta().deletion_timestamp.is_none()
                     && patch_set
                         .0
@@ -361,15 +347,10 @@ impl JobPlaces {
 
     fn is_of_living(&self, job: &Job) -> bool {
         owner(job).is_some_and(|owner| {
-            let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
-            self.patch_set(namespace, &owner.name)
+            let namespace = job.namespace().unwrap_or_default();
+            find(&self.patch_sets, &ObjectKey::new(namespace, &owner.name))
                 .is_some_and(|patch_set| patch_set.meta().uid.as_deref() == Some(&owner.uid))
         })
-    }
-
-    fn patch_set(&self, namespace: &str, name: &str) -> Option<Arc<Guarded<PatchSet>>> {
-        self.patch_sets
-            .get(&ObjectRef::new_with(name, ()).within(namespace))
     }
 }
 

@@ -9,10 +9,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::api_server::within_limit;
+use super::api_server::{find, within_limit};
 use super::contents::{Contents, ObjectData};
 use crate::api::reason;
-use crate::api::reference::{Referent, ReferentKind, SourceKind, SourceReference};
+use crate::api::reference::{ObjectKey, Referent, ReferentKind, SourceKind, SourceReference};
 use crate::ops::health::{Health, Presence, WatchHealth};
 use crate::plan::{Failure, Step};
 use futures::stream::BoxStream;
@@ -154,15 +154,14 @@ impl References {
     /// # Errors
     ///
     /// A failure to be retried where it does not exist or cannot be read.
-    pub async fn secret(&self, namespace: &str, name: &str) -> Result<Arc<ObjectData>, Failure> {
-        let version =
-            version_of(&self.secrets, namespace, name).ok_or_else(|| missing("Secret", namespace, name))?;
+    pub async fn secret(&self, key: &ObjectKey) -> Result<Arc<ObjectData>, Failure> {
+        let watched = find(&self.secrets, key);
+        let version = watched.and_then(|secret| secret.resource_version());
         let referent = Referent {
             kind: ReferentKind::Secret,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
+            key: key.clone(),
         };
-        self.contents(referent, &version, |secret: Secret| {
+        self.contents(referent, version, |secret: Secret| {
             secret
                 .data
                 .unwrap_or_default()
@@ -178,15 +177,14 @@ impl References {
     /// # Errors
     ///
     /// A failure to be retried where it does not exist or cannot be read.
-    pub async fn config_map(&self, namespace: &str, name: &str) -> Result<Arc<ObjectData>, Failure> {
-        let version = version_of(&self.config_maps, namespace, name)
-            .ok_or_else(|| missing("ConfigMap", namespace, name))?;
+    pub async fn config_map(&self, key: &ObjectKey) -> Result<Arc<ObjectData>, Failure> {
+        let watched = self.config_map_metadata(key);
+        let version = watched.and_then(|map| map.resource_version());
         let referent = Referent {
             kind: ReferentKind::ConfigMap,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
+            key: key.clone(),
         };
-        self.contents(referent, &version, |map: ConfigMap| {
+        self.contents(referent, version, |map: ConfigMap| {
             let text = map
                 .data
                 .unwrap_or_default()
@@ -204,12 +202,8 @@ impl References {
 
     /// A ConfigMap's metadata as the watch last showed it.
     #[must_use]
-    pub fn config_map_metadata(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Option<Arc<PartialObjectMeta<ConfigMap>>> {
-        self.config_maps.get(&ObjectRef::new(name).within(namespace))
+    pub fn config_map_metadata(&self, key: &ObjectKey) -> Option<Arc<PartialObjectMeta<ConfigMap>>> {
+        find(&self.config_maps, key)
     }
 
     /// A Flux source as the watch last showed it.
@@ -227,32 +221,33 @@ impl References {
         self.sources
             .get(&kind)
             .and_then(|store| store.get(&key))
-            .ok_or_else(|| missing(kind.kind(), namespace, &reference.name))
+            .ok_or_else(|| missing(kind.kind(), &ObjectKey::new(namespace, &reference.name)))
     }
 
+    /// The contents of an object, of the version that its watch shows; `None` if it shows none.
     async fn contents<K>(
         &self,
         referent: Referent,
-        version: &str,
+        version: Option<String>,
         data: impl FnOnce(K) -> ObjectData,
     ) -> Result<Arc<ObjectData>, Failure>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     {
-        if let Some(data) = self.contents.get(&referent, version) {
+        let (kind, key) = (K::kind(&()), &referent.key);
+        let version = version.ok_or_else(|| missing(&kind, key))?;
+        if let Some(data) = self.contents.get(&referent, &version) {
             return Ok(data);
         }
-        let api: Api<K> = Api::namespaced(self.client.clone(), &referent.namespace);
-        let kind = K::kind(&()).into_owned();
-        let object = within_limit(api.get_opt(&referent.name)).await.map_err(|error| {
-            let (namespace, name) = (&referent.namespace, &referent.name);
+        let api: Api<K> = Api::namespaced(self.client.clone(), &key.namespace);
+        let object = within_limit(api.get_opt(&key.name)).await.map_err(|error| {
             Failure::retried(
                 Step::Source,
                 reason::REFERENCE_NOT_FOUND,
-                format!("cannot read {kind} {namespace}/{name}: {error}"),
+                format!("cannot read {kind} {key}: {error}"),
             )
         })?;
-        let object = object.ok_or_else(|| missing(&kind, &referent.namespace, &referent.name))?;
+        let object = object.ok_or_else(|| missing(&kind, key))?;
         let version = object.resource_version().unwrap_or_default();
         let data = Arc::new(data(object));
         self.contents.keep(referent, version, Arc::clone(&data));
@@ -276,21 +271,12 @@ impl References {
     }
 }
 
-fn missing(kind: &str, namespace: &str, name: &str) -> Failure {
+fn missing(kind: &str, key: &ObjectKey) -> Failure {
     Failure::retried(
         Step::Source,
         reason::REFERENCE_NOT_FOUND,
-        format!("{kind} {namespace}/{name} does not exist; it is taken up as soon as it is there"),
+        format!("{kind} {key} does not exist; it is taken up as soon as it is there"),
     )
-}
-
-fn version_of<K>(store: &Store<PartialObjectMeta<K>>, namespace: &str, name: &str) -> Option<String>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + 'static,
-{
-    store
-        .get(&ObjectRef::new(name).within(namespace))?
-        .resource_version()
 }
 
 fn watch_metadata<K>(scope: &WatchScope, kind: ReferentKind) -> (Store<PartialObjectMeta<K>>, ReferentChanges)
@@ -361,8 +347,7 @@ fn named<K: ResourceExt + Send + 'static>(
             match object {
                 Ok(object) => Some(Referent {
                     kind,
-                    namespace: object.namespace().unwrap_or_default(),
-                    name: object.name_any(),
+                    key: ObjectKey::of_object(&object),
                 }),
                 Err(error) => {
                     tracing::warn!(?kind, %error, "a watch was interrupted");

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 
-use super::api_server::Guarded;
+use super::api_server::{Guarded, find};
 use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
 use super::recent::{ClientCache, Recent};
 use crate::actions::{ActionsClient, RunId, Workflow};
@@ -54,7 +54,7 @@ pub struct Workflows {
 #[derive(Default)]
 struct RunPlaces {
     /// Objects whose attempt begins, and is not in their watched status yet; since when.
-    beginning: HashMap<ObjectRef<Guarded<PatchSet>>, Instant>,
+    beginning: HashMap<ObjectKey, Instant>,
     queue: BuildQueue,
 }
 
@@ -62,8 +62,8 @@ struct RunPlaces {
 /// Secret are gone.
 #[derive(Clone)]
 pub struct FollowedRun {
-    pub namespace: String,
-    pub name: String,
+    pub patch_set: ObjectKey,
+    /// The uid of the `PatchSet`.
     pub uid: String,
     pub workflow: Workflow,
     pub client: Arc<ActionsClient>,
@@ -111,37 +111,37 @@ impl Workflows {
         patch_set: &PatchSet,
         limits: BuildLimits,
     ) -> Result<(), Queued> {
-        let this = reference(patch_set);
+        let this = ObjectKey::of_object(patch_set);
         let mut places = lock(&self.places);
         let RunPlaces { beginning, queue } = &mut *places;
-        let mut active: HashSet<ObjectRef<Guarded<PatchSet>>> = HashSet::new();
+        let mut active: HashSet<ObjectKey> = HashSet::new();
         for object in store.state() {
             let Ok(object) = &object.0 else { continue };
             if is_active(object, limits, Timestamp::now()) {
-                let object = reference(object);
-                beginning.remove(&object);
-                active.insert(object);
+                let key = ObjectKey::of_object(object);
+                beginning.remove(&key);
+                active.insert(key);
             }
         }
-        beginning.retain(|object, since| since.elapsed() < BEGINS_WITHIN && store.get(object).is_some());
+        beginning.retain(|key, since| since.elapsed() < BEGINS_WITHIN && find(store, key).is_some());
         active.extend(beginning.keys().cloned());
         // Its own former build is over, whatever the watch has seen of it.
         active.remove(&this);
-        let namespaces = active.into_iter().filter_map(|object| object.namespace);
-        let under_way: UnderWay = namespaces.collect();
-        let key = ObjectKey::of_object(patch_set);
+        let under_way: UnderWay = active.into_iter().map(|key| key.namespace).collect();
         queue.retain(|waiting| {
-            let object = store.get(&ObjectRef::new_with(&waiting.name, ()).within(&waiting.namespace));
-            object.is_some_and(|object| object.0.as_ref().is_ok_and(|object| !object.spec.suspend))
+            find(store, waiting)
+                .is_some_and(|object| object.0.as_ref().is_ok_and(|object| !object.spec.suspend))
         });
-        queue.ask(&key, &under_way, limits, Instant::now())?;
+        queue.ask(&this, &under_way, limits, Instant::now())?;
         beginning.insert(this, Instant::now());
         Ok(())
     }
 
     /// Gives a place back: the attempt is over.
     pub fn give_back(&self, patch_set: &PatchSet) {
-        lock(&self.places).beginning.remove(&reference(patch_set));
+        lock(&self.places)
+            .beginning
+            .remove(&ObjectKey::of_object(patch_set));
         lock(&self.followed).remove(&patch_set.uid().unwrap_or_default());
     }
 
@@ -159,8 +159,7 @@ impl Workflows {
     ) -> Vec<FollowedRun> {
         let mut taken: HashMap<String, usize> = HashMap::new();
         let is_gone = |run: &FollowedRun| {
-            let object = store.get(&ObjectRef::new_with(&run.name, ()).within(&run.namespace));
-            object.is_none_or(|object| {
+            find(store, &run.patch_set).is_none_or(|object| {
                 let meta = object.meta();
                 meta.uid.as_ref() != Some(&run.uid) || meta.deletion_timestamp.is_some()
             })
@@ -168,20 +167,12 @@ impl Workflows {
         let mut followed = lock(&self.followed);
         let orphans = followed.extract_if(|_, run| {
             is_gone(run) && {
-                let count = taken.entry(run.namespace.clone()).or_default();
+                let count = taken.entry(run.patch_set.namespace.clone()).or_default();
                 *count += 1;
-                *count <= allowed(&run.namespace)
+                *count <= allowed(&run.patch_set.namespace)
             }
         });
         orphans.map(|(_, run)| run).collect()
-    }
-}
-
-fn reference(patch_set: &PatchSet) -> ObjectRef<Guarded<PatchSet>> {
-    let name = ObjectRef::new_with(&patch_set.name_any(), ());
-    match patch_set.namespace() {
-        Some(namespace) => name.within(&namespace),
-        None => name,
     }
 }
 

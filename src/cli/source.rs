@@ -179,7 +179,7 @@ fn make_image(
             Some(options.registry.run(push)?)
         }
     };
-    tell(options.output, tree, &image, about.version, pushed.as_ref())?;
+    print_result(options.output, tree, &image, about.version, pushed.as_ref())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -191,7 +191,7 @@ fn tell_failure(report: &PatchReport) {
     );
 }
 
-fn tell(
+fn print_result(
     output: SourceOutput,
     tree: Oid,
     image: &Image,

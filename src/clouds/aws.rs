@@ -82,9 +82,9 @@ pub(super) async fn assume_role(
     let mut answer = exchange.send(&step, headers, body).await?;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     if answer.status != StatusCode::OK {
-        let said = ["Code", "Message"].map(|name| xml_element(&text, name).unwrap_or_default());
-        let said = said.join(": ").replace(token.expose_secret(), "***");
-        answer.message = printable(said.trim_matches([':', ' ']), LONGEST_SAYING);
+        let refusal = ["Code", "Message"].map(|name| xml_element(&text, name).unwrap_or_default());
+        let refusal = refusal.join(": ").replace(token.expose_secret(), "***");
+        answer.message = printable(refusal.trim_matches([':', ' ']), LONGEST_SAYING);
         return Err(answer.refusal(&host, &what, step.advice));
     }
     let granted = |name: &str| {
@@ -187,7 +187,7 @@ pub(super) async fn ecr_login(
     // The client writes it, by the version of HTTP that is spoken.
     headers.remove(HOST);
     let answer = exchange.send(&step, headers, body.to_owned()).await?;
-    let granted: EcrAuthorization = step.granted(&answer)?;
+    let granted: EcrAuthorization = step.read_grant(&answer)?;
     let data = match granted.authorization_data {
         OneOrMany::One(data) => Some(data),
         OneOrMany::Many(all) => all.into_iter().next(),

@@ -48,7 +48,7 @@ pub(super) async fn access_token(
         ),
         ("client_assertion", token.expose_secret()),
     ];
-    let granted: AccessTokenAnswer = exchange.form(&step, &fields).await?;
+    let granted: AccessTokenAnswer = exchange.post_form(&step, &fields).await?;
     step.token(granted.access_token)
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn acr_login(
         ("tenant", tenant),
         ("access_token", access.expose_secret()),
     ];
-    let exchanged: RefreshTokenAnswer = exchange.form(&step, &fields).await?;
+    let exchanged: RefreshTokenAnswer = exchange.post_form(&step, &fields).await?;
     let ends = expiry(&exchanged.refresh_token);
     Ok(RegistryLogin {
         secret: LoginSecret::IdentityToken(step.token(exchanged.refresh_token)?),

@@ -50,7 +50,7 @@ pub(super) async fn pool_token(
         ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
         ("subject_token", token.expose_secret()),
     ];
-    let exchanged: PoolToken = exchange.form(&step, &fields).await?;
+    let exchanged: PoolToken = exchange.post_form(&step, &fields).await?;
     Ok(RegistryLogin {
         secret: LoginSecret::Password {
             user: USER.to_owned(),
@@ -94,7 +94,7 @@ pub(super) async fn act_as(
     ]);
     let body = serde_json::json!({ "scope": [SCOPE] }).to_string();
     let answer = exchange.send(&step, headers, body).await?;
-    let generated: ServiceAccountToken = step.granted(&answer)?;
+    let generated: ServiceAccountToken = step.read_grant(&answer)?;
     Ok(RegistryLogin {
         secret: LoginSecret::Password {
             user: USER.to_owned(),

@@ -56,7 +56,7 @@ impl CloudRegistry {
 
     /// What hosts of a cloud's registries look like, for messages.
     #[must_use]
-    pub fn form(provider: CloudProvider) -> &'static str {
+    pub fn host_form(provider: CloudProvider) -> &'static str {
         match provider {
             CloudProvider::Aws => "ACCOUNT.dkr.ecr.REGION.amazonaws.com or public.ecr.aws",
             CloudProvider::Gcp => "LOCATION-docker.pkg.dev or gcr.io",

@@ -39,13 +39,13 @@ impl ExchangeClient {
     }
 
     /// Posts fields, as OAuth has them, and reads an answer in JSON.
-    pub(super) async fn form<T: DeserializeOwned>(
+    pub(super) async fn post_form<T: DeserializeOwned>(
         &self,
         step: &ExchangeStep<'_>,
         fields: &[(&str, &str)],
     ) -> Result<T, Error> {
         let answer = self.send(step, form_headers(), form_body(fields)).await?;
-        step.granted(&answer)
+        step.read_grant(&answer)
     }
 
     /// Posts a body.
@@ -75,7 +75,7 @@ impl ExchangeClient {
 
 impl ExchangeStep<'_> {
     /// Reads what was granted, in JSON.
-    pub(super) fn granted<T: DeserializeOwned>(&self, answer: &ApiAnswer) -> Result<T, Error> {
+    pub(super) fn read_grant<T: DeserializeOwned>(&self, answer: &ApiAnswer) -> Result<T, Error> {
         if answer.status != StatusCode::OK {
             return Err(answer.refusal(self.host, self.what, self.advice));
         }

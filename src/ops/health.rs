@@ -19,7 +19,7 @@ type Stuck = dyn Fn(Instant) -> Option<Duration> + Send + Sync;
 
 /// What a process should do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Duty {
+pub enum ProcessDuty {
     /// The work.
     #[default]
     Work,
@@ -33,7 +33,7 @@ pub struct Health(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    duty: Duty,
+    duty: ProcessDuty,
     watches: Vec<WatchHealth>,
     queue: Option<(Duration, Box<Stuck>)>,
 }
@@ -49,7 +49,7 @@ impl Debug for Inner {
 
 impl Health {
     /// Notes what the process should do.
-    pub fn set_duty(&self, duty: Duty) {
+    pub fn set_duty(&self, duty: ProcessDuty) {
         self.lock().duty = duty;
     }
 
@@ -82,7 +82,7 @@ impl Health {
 
     fn ready_at(&self, now: Instant) -> Result<(), String> {
         let inner = self.lock();
-        if inner.duty == Duty::StandBy {
+        if inner.duty == ProcessDuty::StandBy {
             return Ok(());
         }
         if inner.watches.is_empty() {
@@ -258,7 +258,7 @@ mod tests {
     fn standing_by_is_ready_and_a_queue_that_stands_still_is_dead() {
         let health = Health::default();
         assert!(health.ready().is_err());
-        health.set_duty(Duty::StandBy);
+        health.set_duty(ProcessDuty::StandBy);
         assert_eq!((health.ready(), health.alive()), (Ok(()), Ok(())));
         let minute = Duration::from_secs(60);
         health.follow_queue(minute, move |_| Some(minute));

@@ -139,7 +139,7 @@ struct Election {
 
 /// How a try went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Try {
+enum LeaseTry {
     Held,
     HeldByAnother,
 }
@@ -148,14 +148,14 @@ impl Election {
     /// Tries until the Lease is held. Returns when the try began that took it.
     async fn acquire(&mut self) -> Instant {
         let timing = self.candidate.timing;
-        let mut told = String::new();
+        let mut last_told = String::new();
         loop {
             let began = Instant::now();
             match tokio::time::timeout(timing.renew_deadline, self.try_to_hold()).await {
-                Ok(Ok(Try::Held)) => return began,
-                Ok(Ok(Try::HeldByAnother)) => told.clear(),
-                Ok(Err(error)) => tell_once(&mut told, &error.to_string()),
-                Err(_) => tell_once(&mut told, "the API server took too long"),
+                Ok(Ok(LeaseTry::Held)) => return began,
+                Ok(Ok(LeaseTry::HeldByAnother)) => last_told.clear(),
+                Ok(Err(error)) => tell_once(&mut last_told, &error.to_string()),
+                Err(_) => tell_once(&mut last_told, "the API server took too long"),
             }
             let chance = rand::random::<f64>() * JITTER;
             tokio::time::sleep(timing.retry_period.mul_f64(1.0 + chance)).await;
@@ -171,8 +171,8 @@ impl Election {
             tokio::time::sleep_until(next.into()).await;
             let began = Instant::now();
             match tokio::time::timeout_at(until.into(), self.try_to_hold()).await {
-                Ok(Ok(Try::Held)) => renewed = began,
-                Ok(Ok(Try::HeldByAnother)) => {
+                Ok(Ok(LeaseTry::Held)) => renewed = began,
+                Ok(Ok(LeaseTry::HeldByAnother)) => {
                     tracing::error!("another process holds the lease");
                     return;
                 }
@@ -186,14 +186,14 @@ impl Election {
         }
     }
 
-    async fn try_to_hold(&mut self) -> kube::Result<Try> {
+    async fn try_to_hold(&mut self) -> kube::Result<LeaseTry> {
         // As long as what it wrote last is there, the leader need not read.
         if let Some(observed) = self.observed.clone()
-            && self.holds(&observed.lease)
+            && self.is_holder(&observed.lease)
             && is_valid(&observed)
             && self.replace(observed.lease).await.is_ok()
         {
-            return Ok(Try::Held);
+            return Ok(LeaseTry::Held);
         }
         let Some(found) = self.api.get_opt(LEASE).await? else {
             let lease = Lease {
@@ -205,16 +205,16 @@ impl Election {
             };
             let created = self.api.create(&PostParams::default(), &lease).await?;
             self.observe(created);
-            return Ok(Try::Held);
+            return Ok(LeaseTry::Held);
         };
         let observed = self.observe(found);
         let holder = holder(&observed.lease);
         let is_free = holder.is_none_or(str::is_empty) || !is_valid(&observed);
-        if !is_free && !self.holds(&observed.lease) {
-            return Ok(Try::HeldByAnother);
+        if !is_free && !self.is_holder(&observed.lease) {
+            return Ok(LeaseTry::HeldByAnother);
         }
         self.replace(observed.lease).await?;
-        Ok(Try::Held)
+        Ok(LeaseTry::Held)
     }
 
     /// Claims the Lease, where it is still as it was seen.
@@ -256,7 +256,7 @@ impl Election {
         observed
     }
 
-    fn holds(&self, lease: &Lease) -> bool {
+    fn is_holder(&self, lease: &Lease) -> bool {
         holder(lease) == Some(self.candidate.identity.as_str())
     }
 
@@ -272,7 +272,7 @@ impl Election {
         let Some(mut lease) = self.api.get_opt(LEASE).await? else {
             return Ok(());
         };
-        if !self.holds(&lease) {
+        if !self.is_holder(&lease) {
             return Ok(());
         }
         if let Some(spec) = &mut lease.spec {
@@ -302,9 +302,9 @@ fn seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_secs().max(1)).unwrap_or(i32::MAX)
 }
 
-fn tell_once(told: &mut String, error: &str) {
-    if told != error {
+fn tell_once(last_told: &mut String, error: &str) {
+    if last_told != error {
         tracing::warn!(error, "cannot take part in leader election; trying again");
-        error.clone_into(told);
+        error.clone_into(last_told);
     }
 }

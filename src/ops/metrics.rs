@@ -226,14 +226,14 @@ impl Registering {
 impl Metrics {
     /// Notes that a reconciliation starts; the guard notes its end.
     #[must_use]
-    pub fn started(&self, kind: &'static str) -> Active {
+    pub fn note_started(&self, kind: &'static str) -> Active {
         let gauge = self.active.get_or_create(&KindLabel { kind }).clone();
         gauge.inc();
         Active(gauge)
     }
 
     /// Notes a reconciliation that ended.
-    pub fn reconciled(&self, kind: &'static str, outcome: OutcomeLabel, took: Duration) {
+    pub fn note_reconciled(&self, kind: &'static str, outcome: OutcomeLabel, took: Duration) {
         self.reconciliations
             .get_or_create(&Reconciliation { kind, outcome })
             .inc();
@@ -243,7 +243,7 @@ impl Metrics {
     }
 
     /// Notes that this replica has begun to work.
-    pub fn works(&self) {
+    pub fn note_working(&self) {
         self.working.set(1);
     }
 
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn what_the_process_does_is_shown() {
         let metrics = Metrics::default();
-        metrics.reconciled("PatchSet", OutcomeLabel::Changed, Duration::from_millis(3));
+        metrics.note_reconciled("PatchSet", OutcomeLabel::Changed, Duration::from_millis(3));
         metrics.observe_mirrors(MirrorTotals {
             fetches: 2,
             bytes: 10,
@@ -354,7 +354,7 @@ mod tests {
         });
         let standing_by = metrics.encode().unwrap();
         assert!(standing_by.contains("patchset_working 0"), "{standing_by}");
-        metrics.works();
+        metrics.note_working();
         let text = metrics.encode().unwrap();
         for line in [
             "patchset_mirror_fetches_total 2",

@@ -14,7 +14,7 @@ const FIRST_WAIT: Duration = Duration::from_secs(10);
 
 /// What is seen of the Job or run that an attempt started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum AttemptState {
     /// It is at work, or waits for a node. What holds it up is told, where that is known.
     Active(Option<String>),
     /// It says that it is done.
@@ -65,25 +65,25 @@ pub fn begin_attempt(number: u32, name: String, previous: Option<&Attempt>, now:
 ///
 /// A Job that succeeded although the registry has no such image has failed.
 #[must_use]
-pub fn end_attempt(attempt: Attempt, seen: &Seen, target: &str, now: Timestamp) -> Attempt {
+pub fn end_attempt(attempt: Attempt, seen: &AttemptState, target: &str, now: Timestamp) -> Attempt {
     if attempt.finished_at.is_some() {
         return attempt;
     }
     let (message, log_tail) = match seen {
-        Seen::Active(_) => return attempt,
-        Seen::Succeeded => (
+        AttemptState::Active(_) => return attempt,
+        AttemptState::Succeeded => (
             format!("{} succeeded, and the registry has no {target}", attempt.name),
             None,
         ),
-        Seen::Failed { why, log } => (why.clone(), log.clone()),
-        Seen::Outdated => {
+        AttemptState::Failed { why, log } => (why.clone(), log.clone()),
+        AttemptState::Outdated => {
             return Attempt {
                 finished_at: Some(seconds(now)),
                 message: Some(format!("{} could not begin, and was replaced", attempt.name)),
                 ..attempt
             };
         }
-        Seen::Gone => (format!("{} was deleted before it ended", attempt.name), None),
+        AttemptState::Gone => (format!("{} was deleted before it ended", attempt.name), None),
     };
     Attempt {
         finished_at: Some(seconds(now)),
@@ -149,12 +149,12 @@ mod tests {
         let first = begin_attempt(1, "job-1".into(), None, at(0));
         assert_eq!(decide_next(Some(&first), 2, at(9)), Decision::Follow);
         assert_eq!(
-            end_attempt(first.clone(), &Seen::Active(None), "i:t", at(9)),
+            end_attempt(first.clone(), &AttemptState::Active(None), "i:t", at(9)),
             first
         );
         let failed = end_attempt(
             first,
-            &Seen::Failed {
+            &AttemptState::Failed {
                 why: "no".into(),
                 log: Some("log".into()),
             },
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(decide_next(Some(&failed), 0, at(110)), Decision::GiveUp);
         let second = end_attempt(
             begin_attempt(2, "job-2".into(), Some(&failed), at(110)),
-            &Seen::Gone,
+            &AttemptState::Gone,
             "i:t",
             at(200),
         );
@@ -181,7 +181,7 @@ mod tests {
         );
         let third = end_attempt(
             begin_attempt(3, "job-3".into(), Some(&second), at(220)),
-            &Seen::Succeeded,
+            &AttemptState::Succeeded,
             "i:t",
             at(300),
         );
@@ -197,6 +197,9 @@ mod tests {
             0
         );
         // What ended stays as it was told.
-        assert_eq!(end_attempt(third.clone(), &Seen::Gone, "i:t", at(400)), third);
+        assert_eq!(
+            end_attempt(third.clone(), &AttemptState::Gone, "i:t", at(400)),
+            third
+        );
     }
 }

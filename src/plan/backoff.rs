@@ -35,7 +35,7 @@ pub fn after_looks(looks: u32, interval: Duration) -> Duration {
 ///
 /// `random` is a number from 0 to 1.
 #[must_use]
-pub fn jittered(interval: Duration, percent: u8, random: f64) -> Duration {
+pub fn jitter(interval: Duration, percent: u8, random: f64) -> Duration {
     let share = f64::from(percent.min(100)) / 100.0;
     interval.mul_f64((1.0 + share * (2.0 * random.clamp(0.0, 1.0) - 1.0)).max(0.0))
 }
@@ -67,9 +67,9 @@ mod tests {
     #[test]
     fn stays_within_the_share() {
         let minute = Duration::from_secs(60);
-        assert_eq!(jittered(minute, 5, 0.0), Duration::from_secs(57));
-        assert_eq!(jittered(minute, 5, 1.0), Duration::from_secs(63));
-        assert_eq!(jittered(minute, 0, 0.9), minute);
+        assert_eq!(jitter(minute, 5, 0.0), Duration::from_secs(57));
+        assert_eq!(jitter(minute, 5, 1.0), Duration::from_secs(63));
+        assert_eq!(jitter(minute, 0, 0.9), minute);
     }
 }
 // touched 22487

@@ -43,11 +43,11 @@ pub(super) struct ContextInputs<'a> {
 ///
 /// Where two have the same name, the constraints cannot be read, or what is built from source would
 /// stay pinned.
-pub(super) fn assemble_contexts(of: ContextInputs<'_>) -> Result<Contexts, Failure> {
+pub(super) fn assemble_contexts(inputs: ContextInputs<'_>) -> Result<Contexts, Failure> {
     let stalled = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
-    let component = of.component;
+    let component = inputs.component;
     let mut images = BTreeMap::new();
-    for library in of.libraries {
+    for library in inputs.libraries {
         let name = &library.component;
         if name == component || images.insert(name.clone(), library.source.clone()).is_some() {
             return Err(stalled(format!(
@@ -55,13 +55,13 @@ pub(super) fn assemble_contexts(of: ContextInputs<'_>) -> Result<Contexts, Failu
             )));
         }
     }
-    let distributions = of.distributions.values().map(String::as_str);
+    let distributions = inputs.distributions.values().map(String::as_str);
     let from_source = pins::package_names(
         std::iter::once(component)
             .chain(images.keys().map(String::as_str))
             .chain(distributions),
     );
-    for (name, image) in of.bases {
+    for (name, image) in inputs.bases {
         if name == component || name == CONSTRAINTS || images.contains_key(name) {
             return Err(stalled(format!(
                 "build.contexts: {name} is the name of a context that the build has already"
@@ -72,12 +72,12 @@ pub(super) fn assemble_contexts(of: ContextInputs<'_>) -> Result<Contexts, Failu
     let invalid = |error: constraints::Error| {
         Failure::retried(Step::Build, reason::INVALID_CONSTRAINTS, error.to_string())
     };
-    let text = of
+    let text = inputs
         .constraints
         .map(|text| pins::without_pins(text, &from_source))
         .transpose()
         .map_err(invalid)?;
-    let left = pins::remaining_pins(text.as_deref(), of.args, &from_source).map_err(invalid)?;
+    let left = pins::remaining_pins(text.as_deref(), inputs.args, &from_source).map_err(invalid)?;
     if left.is_empty() {
         return Ok(Contexts {
             images,
@@ -131,7 +131,7 @@ mod tests {
         let none = BTreeMap::new();
         let bases = BTreeMap::from([("base".to_owned(), "r/base@sha256:0".into())]);
         let distributions = BTreeMap::from([("demo".to_owned(), "big-demo".to_owned())]);
-        let of = ContextInputs {
+        let inputs = ContextInputs {
             component: "demo",
             libraries: &[library("my-lib", "r/lib@sha256:1")],
             distributions: &distributions,
@@ -139,11 +139,15 @@ mod tests {
             constraints: Some(b"alpha===1\nmy_lib===2\nDemo===3\nBig_Demo===4\n"),
             args: &none,
         };
-        let made = assemble_contexts(of).unwrap();
+        let made = assemble_contexts(inputs).unwrap();
         assert_eq!(made.images.keys().collect::<Vec<_>>(), ["base", "my-lib"]);
         assert_eq!(made.constraints.as_deref(), Some("alpha===1\n"));
         let args = BTreeMap::from([("PIP_PACKAGES".to_owned(), "big-demo==4".to_owned())]);
-        let pinned = assemble_contexts(ContextInputs { args: &args, ..of }).unwrap_err();
+        let pinned = assemble_contexts(ContextInputs {
+            args: &args,
+            ..inputs
+        })
+        .unwrap_err();
         assert_eq!(pinned.reason, reason::STILL_PINNED);
         for (libraries, bases) in [
             (vec![library("demo", "a")], BTreeMap::new()),
@@ -156,7 +160,7 @@ mod tests {
                 libraries: &libraries,
                 bases: &bases,
                 constraints: None,
-                ..of
+                ..inputs
             });
             assert_eq!(refused.unwrap_err().reason, reason::INVALID_SPEC);
         }

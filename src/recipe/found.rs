@@ -86,7 +86,7 @@ pub enum BaseImage {
 
 impl BaseImage {
     /// The reference to it, as a status has it.
-    pub(super) fn recorded(&self) -> Recorded<ImageReference> {
+    pub(super) fn to_recorded(&self) -> Recorded<ImageReference> {
         match self {
             Self::Pinned(reference) | Self::Unpinned(reference) => reference.as_given().into(),
         }

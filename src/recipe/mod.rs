@@ -23,7 +23,7 @@ pub use build::CONSTRAINTS;
 pub use contexts::read_arguments;
 pub use found::{BaseImage, BuildFindings, FolderContents, FoundUpstream, Library};
 pub use located::Located;
-pub use reasons::{build_reasons, requested};
+pub use reasons::{build_reasons, last_request};
 pub use tags::TagError;
 
 use crate::api::build::BuildStatus;
@@ -121,7 +121,7 @@ impl Recipe {
         let mut args = found.arguments;
         args.extend(build.args.clone());
         let bases = found.bases.iter();
-        let bases = bases.map(|(name, image)| (name.clone(), image.recorded()));
+        let bases = bases.map(|(name, image)| (name.clone(), image.to_recorded()));
         let contexts = contexts::assemble_contexts(contexts::ContextInputs {
             component,
             libraries: found.libraries,

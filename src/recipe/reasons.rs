@@ -11,7 +11,7 @@ const FORCE_AT: &str = "reconcile.fluxcd.io/forceAt";
 /// Returns the `forceAt` by which a build was asked for. Taking the annotation away does not bring
 /// back what was built before it.
 #[must_use]
-pub fn requested(patch_set: &PatchSet, known: Option<&PatchSetStatus>) -> Option<String> {
+pub fn last_request(patch_set: &PatchSet, known: Option<&PatchSetStatus>) -> Option<String> {
     let annotations = patch_set.metadata.annotations.as_ref();
     let before = || known?.build.as_ref()?.requested.clone();
     annotations
@@ -247,8 +247,8 @@ mod tests {
         };
         let asked = object(json!({ FORCE_AT: "2" }));
         let plain = object(json!({}));
-        assert_eq!(requested(&asked, Some(&known)).as_deref(), Some("2"));
-        assert_eq!(requested(&plain, Some(&known)).as_deref(), Some("1"));
-        assert_eq!(requested(&plain, None), None);
+        assert_eq!(last_request(&asked, Some(&known)).as_deref(), Some("2"));
+        assert_eq!(last_request(&plain, Some(&known)).as_deref(), Some("1"));
+        assert_eq!(last_request(&plain, None), None);
     }
 }

@@ -34,12 +34,12 @@ const LONGEST_NOTE: usize = 1024;
 pub async fn publish(client: &Client, regarding: &ObjectReference, note: Note) -> Result<(), Error> {
     let reporter = Reporter {
         controller: FIELD_MANAGER.to_owned(),
-        instance: instance(),
+        instance: pod_name(),
     };
     let event = Event {
         type_: note.kind,
         reason: note.reason.to_string(),
-        note: Some(cut(&printable_lines(&note.message))),
+        note: Some(cut_note(&printable_lines(&note.message))),
         action: "Reconcile".to_owned(),
         secondary: None,
     };
@@ -50,11 +50,11 @@ pub async fn publish(client: &Client, regarding: &ObjectReference, note: Note) -
 }
 
 /// The pod that the controller runs in.
-pub(super) fn instance() -> Option<String> {
+pub(super) fn pod_name() -> Option<String> {
     std::env::var("POD_NAME").ok().filter(|name| !name.is_empty())
 }
 
-fn cut(message: &str) -> String {
+fn cut_note(message: &str) -> String {
     if message.len() <= LONGEST_NOTE {
         return message.to_owned();
     }
@@ -71,8 +71,8 @@ mod tests {
 
     #[test]
     fn notes_are_cut_by_bytes_at_a_character() {
-        assert_eq!(cut("short"), "short");
-        let long = cut(&"ä".repeat(1000));
+        assert_eq!(cut_note("short"), "short");
+        let long = cut_note(&"ä".repeat(1000));
         assert!(long.len() <= LONGEST_NOTE && long.ends_with('…'));
     }
 }

@@ -24,8 +24,8 @@ pub(super) struct FairQueue<T> {
 
 #[derive(Debug)]
 struct WaitingEvents<T> {
-    lanes: HashMap<String, Lane<T>>,
-    /// The namespaces that have a lane, the next one first.
+    queues: HashMap<String, NamespaceQueue<T>>,
+    /// The namespaces that have a queue, the next one first.
     turns: VecDeque<String>,
     items: usize,
     bytes: usize,
@@ -33,7 +33,7 @@ struct WaitingEvents<T> {
 
 /// What waits of one namespace, each item with its size in bytes.
 #[derive(Debug)]
-struct Lane<T> {
+struct NamespaceQueue<T> {
     items: VecDeque<(usize, T)>,
     bytes: usize,
 }
@@ -41,7 +41,7 @@ struct Lane<T> {
 impl<T> FairQueue<T> {
     pub(super) fn new(limits: QueueLimits) -> Self {
         let waiting = WaitingEvents {
-            lanes: HashMap::new(),
+            queues: HashMap::new(),
             turns: VecDeque::new(),
             items: 0,
             bytes: 0,
@@ -91,26 +91,26 @@ impl<T> FairQueue<T> {
 
 impl<T> WaitingEvents<T> {
     fn push(&mut self, namespace: &str, size: usize, item: T) {
-        let lane = self.lanes.entry(namespace.to_owned()).or_insert_with(|| {
+        let queue = self.queues.entry(namespace.to_owned()).or_insert_with(|| {
             self.turns.push_back(namespace.to_owned());
-            Lane {
+            NamespaceQueue {
                 items: VecDeque::new(),
                 bytes: 0,
             }
         });
-        lane.items.push_back((size, item));
-        lane.bytes += size;
+        queue.items.push_back((size, item));
+        queue.bytes += size;
         self.items += 1;
         self.bytes += size;
     }
 
     fn take_next(&mut self) -> Option<T> {
         let namespace = self.turns.pop_front()?;
-        let lane = self.lanes.get_mut(&namespace)?;
-        let (size, item) = lane.items.pop_front()?;
-        lane.bytes -= size;
-        if lane.items.is_empty() {
-            self.lanes.remove(&namespace);
+        let queue = self.queues.get_mut(&namespace)?;
+        let (size, item) = queue.items.pop_front()?;
+        queue.bytes -= size;
+        if queue.items.is_empty() {
+            self.queues.remove(&namespace);
         } else {
             self.turns.push_back(namespace);
         }
@@ -121,15 +121,15 @@ impl<T> WaitingEvents<T> {
 
     /// By its part of whichever limit it takes more of.
     fn take_last_of_largest(&mut self, limits: QueueLimits) -> Option<T> {
-        let weight = |lane: &Lane<T>| {
-            (lane.items.len() * limits.bytes.max(1)).max(lane.bytes.saturating_mul(limits.items.max(1)))
+        let weight = |queue: &NamespaceQueue<T>| {
+            (queue.items.len() * limits.bytes.max(1)).max(queue.bytes.saturating_mul(limits.items.max(1)))
         };
-        let (namespace, lane) = self.lanes.iter_mut().max_by_key(|(_, lane)| weight(lane))?;
+        let (namespace, queue) = self.queues.iter_mut().max_by_key(|(_, queue)| weight(queue))?;
         let namespace = namespace.clone();
-        let (size, item) = lane.items.pop_back()?;
-        lane.bytes -= size;
-        if lane.items.is_empty() {
-            self.lanes.remove(&namespace);
+        let (size, item) = queue.items.pop_back()?;
+        queue.bytes -= size;
+        if queue.items.is_empty() {
+            self.queues.remove(&namespace);
             self.turns.retain(|turn| *turn != namespace);
         }
         self.items -= 1;

@@ -20,7 +20,7 @@ use kube::runtime::events::EventType;
 use reqwest::{Client, ClientBuilder, StatusCode, Url, header};
 use serde::Serialize;
 
-use super::events::{Note, instance};
+use super::events::{Note, pod_name};
 use super::fair_queue::{FairQueue, QueueLimits};
 use super::{Error, FIELD_MANAGER};
 use crate::api::GROUP;
@@ -153,7 +153,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn dropped(&self, event: &Event, reason: &str) {
+    fn note_dropped(&self, event: &Event, reason: &str) {
         let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
         if complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {
@@ -183,9 +183,9 @@ impl Notifier {
         crate::tls::ensure_provider();
         // A system without certificate authorities, as small images are, has no use for them over
         // plain HTTP.
-        let client = settings()
+        let client = client_settings()
             .build()
-            .or_else(|_| settings().tls_certs_only([]).build())?;
+            .or_else(|_| client_settings().tls_certs_only([]).build())?;
         let queue = Arc::new(FairQueue::new(QUEUE));
         let counts = Arc::<Counts>::default();
         let work = post_all(client, url, Arc::clone(&queue), Arc::clone(&counts));
@@ -207,11 +207,12 @@ impl Notifier {
             reason: note.reason.to_string(),
             metadata: about.metadata(),
             reporting_controller: FIELD_MANAGER,
-            reporting_instance: instance(),
+            reporting_instance: pod_name(),
         };
         let namespace = event.involved_object.namespace.clone().unwrap_or_default();
         for (_, displaced) in self.queue.push(&namespace, event.size(), (Instant::now(), event)) {
-            self.counts.dropped(&displaced, "too many events wait already");
+            self.counts
+                .note_dropped(&displaced, "too many events wait already");
         }
     }
 
@@ -232,7 +233,7 @@ impl Notifier {
     }
 }
 
-fn settings() -> ClientBuilder {
+fn client_settings() -> ClientBuilder {
     Destinations::NAMED
         .guard(Client::builder())
         .timeout(TIMEOUT)
@@ -268,7 +269,7 @@ async fn post_all(client: Client, url: Url, queue: Arc<FairQueue<(Instant, Event
         match post(&client, &url, recorded, &event).await {
             Ok(Receipt::Duplicate) => _ = counts.duplicates.fetch_add(1, Ordering::Relaxed),
             Ok(_) => _ = counts.delivered.fetch_add(1, Ordering::Relaxed),
-            Err(reason) => counts.dropped(&event, &reason),
+            Err(reason) => counts.note_dropped(&event, &reason),
         }
     }
 }

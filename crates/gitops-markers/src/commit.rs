@@ -119,10 +119,10 @@ fn decide_beside(
     wanted: EditPlan,
     images: &[DeliveredImage],
 ) -> Result<CommitDecision, MissingMarkers> {
-    let said = parse_trailers(tip.message);
-    let is_ours = said.parent.is_some() && said.parent.as_deref() == tip.parent;
+    let trailers = parse_trailers(tip.message);
+    let is_ours = trailers.parent.is_some() && trailers.parent.as_deref() == tip.parent;
     let there = plan_branch(tip, images);
-    if is_ours && !is_waiting(&wanted.values, &there.values, said.images.keys()) {
+    if is_ours && !is_waiting(&wanted.values, &there.values, trailers.images.keys()) {
         return Ok(decide_followed(wanted, first_of_branch(followed)));
     }
     let missing = missing_markers(&wanted, &there);
@@ -135,7 +135,7 @@ fn decide_beside(
             waits: true,
         });
     }
-    let mut carried = if is_ours { said } else { Trailers::default() };
+    let mut carried = if is_ours { trailers } else { Trailers::default() };
     carried.parent = is_ours.then(|| tip.commit.to_owned());
     let names = images.iter().map(|image| &image.patch_set);
     let names = carried.images.keys().chain(names);

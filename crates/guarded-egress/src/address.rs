@@ -21,7 +21,7 @@ pub enum Reach {
 
 /// An address that is not connected to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{host} is {}, which is not connected to: {}", described(*.reach), reason(*.reach))]
+#[error("{host} is {}, which is not connected to: {}", describe_reach(*.reach), reason(*.reach))]
 pub struct RefusedAddress {
     /// The host as it was named, with the address that it stands for where that is another text.
     pub host: String,
@@ -37,7 +37,7 @@ impl RefusedAddress {
     }
 }
 
-fn described(reach: Reach) -> &'static str {
+fn describe_reach(reach: Reach) -> &'static str {
     match reach {
         Reach::LinkLocal => "a link-local, metadata or multicast address",
         Reach::Loopback => "a loopback address",

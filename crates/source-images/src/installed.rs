@@ -62,7 +62,7 @@ pub struct Distribution {
 
 /// What is kept of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kept {
+enum KeptFile {
     /// There is such a distribution.
     Metadata,
     /// Where it comes from.
@@ -72,7 +72,7 @@ enum Kept {
 /// The files of some layers, one over the other, as far as they are kept.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Files {
-    kept: BTreeMap<BString, Kept>,
+    kept: BTreeMap<BString, KeptFile>,
     entries: u64,
     bytes: u64,
 }
@@ -119,7 +119,7 @@ impl Files {
         let mut found: Vec<Distribution> = self
             .kept
             .iter()
-            .filter(|(_, kept)| **kept == Kept::Metadata)
+            .filter(|(_, kept)| **kept == KeptFile::Metadata)
             .filter_map(|(path, _)| self.distribution_at(path.as_bstr()))
             .collect();
         found.sort();
@@ -143,7 +143,7 @@ impl Files {
         let mut url = BString::from(folder);
         url.push_str("/direct_url.json");
         let origin = match self.kept.get(&url) {
-            Some(Kept::DirectUrl(origin)) => *origin,
+            Some(KeptFile::DirectUrl(origin)) => *origin,
             _ if is_wheel => Origin::Index,
             // The installers of these had no such note.
             _ => Origin::Unknown,
@@ -159,7 +159,7 @@ impl Files {
 /// A layer on its way over others.
 struct LayerScan {
     lower: Files,
-    upper: BTreeMap<BString, Kept>,
+    upper: BTreeMap<BString, KeptFile>,
     /// The bytes that its paths take.
     weight: usize,
 }
@@ -224,20 +224,20 @@ impl LayerScan {
             return Ok(());
         };
         let kept = match (what, kind) {
-            (Kept::Metadata, _) => Kept::Metadata,
+            (KeptFile::Metadata, _) => KeptFile::Metadata,
             (_, EntryType::Link) => {
                 let target = entry.link_name_bytes().map(|target| normalize_path(&target));
                 target
                     .and_then(|target| self.upper.get(&target).or_else(|| self.lower.kept.get(&target)))
                     .copied()
-                    .unwrap_or(Kept::DirectUrl(Origin::Unknown))
+                    .unwrap_or(KeptFile::DirectUrl(Origin::Unknown))
             }
             (_, kind) if kind.is_file() && entry.size() <= LARGEST_URL => {
                 let mut text = Vec::new();
                 entry.take(LARGEST_URL).read_to_end(&mut text)?;
-                Kept::DirectUrl(origin_in_direct_url(&text))
+                KeptFile::DirectUrl(origin_in_direct_url(&text))
             }
-            _ => Kept::DirectUrl(Origin::Unknown),
+            _ => KeptFile::DirectUrl(Origin::Unknown),
         };
         self.weight += path.len() + PER_PATH;
         self.upper.insert(path, kept);
@@ -333,7 +333,7 @@ fn join_path(folder: &BStr, name: &BStr) -> BString {
 }
 
 /// Whether a file is one that is kept, and as what.
-fn kept_kind(path: &BStr) -> Option<Kept> {
+fn kept_kind(path: &BStr) -> Option<KeptFile> {
     if path.len() > LONGEST_PATH {
         return None;
     }
@@ -346,15 +346,15 @@ fn kept_kind(path: &BStr) -> Option<Kept> {
         )
     };
     match name.as_bytes() {
-        b"METADATA" if holder.ends_with(b".dist-info") && is_site(above) => Some(Kept::Metadata),
-        b"PKG-INFO" if holder.ends_with(b".egg-info") && is_site(above) => Some(Kept::Metadata),
+        b"METADATA" if holder.ends_with(b".dist-info") && is_site(above) => Some(KeptFile::Metadata),
+        b"PKG-INFO" if holder.ends_with(b".egg-info") && is_site(above) => Some(KeptFile::Metadata),
         b"direct_url.json"
             if (holder.ends_with(b".dist-info") || holder.ends_with(b".egg-info")) && is_site(above) =>
         {
-            Some(Kept::DirectUrl(Origin::Unknown))
+            Some(KeptFile::DirectUrl(Origin::Unknown))
         }
         // distutils wrote a file instead of a folder.
-        name if name.ends_with(b".egg-info") && is_site(folder) => Some(Kept::Metadata),
+        name if name.ends_with(b".egg-info") && is_site(folder) => Some(KeptFile::Metadata),
         _ => None,
     }
 }

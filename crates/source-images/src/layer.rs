@@ -136,11 +136,11 @@ impl LayerWriter<'_> {
             }
             path.extend_from_slice(&entry.name);
             if let Some(reason) = name_fault(&entry.name) {
-                return Err(refused(path, reason));
+                return Err(refused_entry(path, reason));
             }
             // A link and a folder of one name would lead what is in the folder out of the tree.
             if !names.insert(entry.name.clone()) {
-                return Err(refused(path, "is there twice"));
+                return Err(refused_entry(path, "is there twice"));
             }
             match entry.mode {
                 EntryMode::Tree => {
@@ -177,7 +177,7 @@ impl LayerWriter<'_> {
     fn append_file(&mut self, path: &BStr, mode: EntryMode, content: &[u8]) -> Result<(), Error> {
         let entry = match mode {
             EntryMode::Symlink if content.is_empty() || content.contains(&0) => {
-                return Err(refused(path, "is a symbolic link to nowhere"));
+                return Err(refused_entry(path, "is a symbolic link to nowhere"));
             }
             EntryMode::Symlink => LayerEntry::Link { target: content },
             EntryMode::Executable => LayerEntry::Executable { content },
@@ -205,11 +205,11 @@ impl LayerWriter<'_> {
         header.set_mtime(TIME);
         header.set_size(content.len() as u64);
         let mut records: Vec<(&str, &[u8])> = Vec::new();
-        if !fits(&mut header.as_old_mut().name, path) {
+        if !put_name(&mut header.as_old_mut().name, path) {
             records.push(("path", path));
         }
         if let LayerEntry::Link { target } = entry
-            && !fits(&mut header.as_old_mut().linkname, target)
+            && !put_name(&mut header.as_old_mut().linkname, target)
         {
             records.push(("linkpath", target));
         }
@@ -229,7 +229,7 @@ enum LayerEntry<'a> {
 }
 
 /// Puts a name into a field of a header, cut where it is too long. Returns whether it fits.
-fn fits(field: &mut [u8; 100], name: &[u8]) -> bool {
+fn put_name(field: &mut [u8; 100], name: &[u8]) -> bool {
     for (byte, given) in field.iter_mut().zip(name) {
         *byte = *given;
     }
@@ -251,7 +251,7 @@ fn name_fault(name: &[u8]) -> Option<&'static str> {
     }
 }
 
-fn refused(path: &[u8], reason: &'static str) -> Error {
+fn refused_entry(path: &[u8], reason: &'static str) -> Error {
     let path = printable_path(path);
     Error::Hostile { path, reason }
 }

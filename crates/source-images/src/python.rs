@@ -185,8 +185,11 @@ impl FileList<'_> {
 /// # Errors
 ///
 /// What was told, where it is no version.
-pub fn component_version<'a>(told: Option<&'a str>, tag: Option<&str>) -> Result<Option<Version>, &'a str> {
-    match told {
+pub fn component_version<'a>(
+    given_version: Option<&'a str>,
+    tag: Option<&str>,
+) -> Result<Option<Version>, &'a str> {
+    match given_version {
         Some(text) => text.parse().map(Some).map_err(|_| text),
         None => Ok(tag.and_then(version_of_tag)),
     }

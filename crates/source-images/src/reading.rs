@@ -76,7 +76,7 @@ impl Registry {
         let found = self
             .with_retries(|| repository.manifest(ManifestName::from(target)))
             .await?;
-        let found = found.ok_or_else(|| unreadable(target, "the registry does not have it"))?;
+        let found = found.ok_or_else(|| unreadable_image(target, "the registry does not have it"))?;
         let listing = read_listing(&found, target)?;
         let Some(mut listed) = listing.manifests else {
             let distributions = self.distributions_in_layers(repository, listing, layers).await?;
@@ -88,7 +88,7 @@ impl Registry {
         listed.retain(Descriptor::is_image);
         if listed.len() > MOST_PLATFORMS {
             let reason = format!("it is for more than {MOST_PLATFORMS} platforms");
-            return Err(unreadable(target, reason));
+            return Err(unreadable_image(target, reason));
         }
         let mut found = Vec::new();
         for descriptor in listed {
@@ -104,7 +104,7 @@ impl Registry {
             });
         }
         if found.is_empty() {
-            return Err(unreadable(target, "the registry has none of its platforms"));
+            return Err(unreadable_image(target, "the registry has none of its platforms"));
         }
         Ok(found)
     }
@@ -118,9 +118,9 @@ impl Registry {
         let image = repository.image();
         let list = listing
             .layers
-            .ok_or_else(|| unreadable(image, "its manifest has no layers"))?;
+            .ok_or_else(|| unreadable_image(image, "its manifest has no layers"))?;
         if list.len() > MOST_LAYERS {
-            return Err(unreadable(
+            return Err(unreadable_image(
                 image,
                 format!("it has more than {MOST_LAYERS} layers"),
             ));
@@ -129,7 +129,7 @@ impl Registry {
         for Descriptor { digest, .. } in list {
             let digest: Digest = digest
                 .parse()
-                .map_err(|_| unreadable(image, "a layer is named by a digest of an unknown kind"))?;
+                .map_err(|_| unreadable_image(image, "a layer is named by a digest of an unknown kind"))?;
             chain = Digest::sha256(format!("{chain} {digest}").as_bytes());
             if let Some(known) = layers.get(&chain) {
                 files = known;
@@ -172,7 +172,7 @@ async fn scan_layer(repository: Repository<'_>, digest: &Digest, lower: Arc<File
     let scanned = scan
         .await
         .map_err(|error| Error::Write(io::Error::other(error)))?;
-    let unreadable = |reason: &str| unreadable(repository.image(), format!("layer {digest}: {reason}"));
+    let unreadable = |reason: &str| unreadable_image(repository.image(), format!("layer {digest}: {reason}"));
     match (received?, scanned) {
         (true, Ok(files)) => Ok(files),
         (false, Ok(_)) => Err(unreadable("it ends before its end")),
@@ -181,10 +181,10 @@ async fn scan_layer(repository: Repository<'_>, digest: &Digest, lower: Arc<File
 }
 
 fn read_listing(manifest: &Manifest, image: &ImageReference) -> Result<Listing, Error> {
-    Listing::read(manifest).map_err(|_| unreadable(image, "its manifest is not one that can be read"))
+    Listing::read(manifest).map_err(|_| unreadable_image(image, "its manifest is not one that can be read"))
 }
 
-fn unreadable(image: &ImageReference, reason: impl Into<String>) -> Error {
+fn unreadable_image(image: &ImageReference, reason: impl Into<String>) -> Error {
     Error::Unreadable {
         reference: image.to_string(),
         reason: reason.into(),

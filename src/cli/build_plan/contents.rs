@@ -1,7 +1,7 @@
 //! Finds what the objects of a manifest name, and reads it.
 
 use super::manifest::ManifestObjects;
-use super::places::{Held, SourcePlaces};
+use super::places::{HeldTree, SourcePlaces};
 use crate::api::ConstraintOverride;
 use crate::api::build::DockerfileSource;
 use crate::api::common::{ConfigMapKey, GitPath};
@@ -16,7 +16,7 @@ use crate::recipe::{FolderContents, Located};
 use crate::source::{self, FileLimits};
 
 /// Where the patches of a PatchSet are: in a folder of a tree, or at hand. `None` if it names none.
-pub(super) type HeldPatches = Option<Located<(Held, String), Vec<PatchInput>>>;
+pub(super) type HeldPatches = Option<Located<(HeldTree, String), Vec<PatchInput>>>;
 
 /// What a manifest holds, and what is in the places that it names.
 #[derive(Clone, Copy)]

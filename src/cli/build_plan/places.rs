@@ -60,7 +60,7 @@ fn pair(text: &str) -> Result<(String, PathBuf), String> {
 
 /// A tree that was found.
 #[derive(Clone)]
-pub(super) enum Held {
+pub(super) enum HeldTree {
     /// A commit of a clone.
     Clone(Arc<LocalCommit>),
     /// A commit that was fetched.
@@ -69,7 +69,7 @@ pub(super) enum Held {
     Folder(Arc<Folder>, PathBuf),
 }
 
-impl Held {
+impl HeldTree {
     /// Its files.
     pub(super) fn files(&self) -> Tree<'_> {
         match self {
@@ -91,7 +91,7 @@ impl Held {
 
 /// A commit that was found.
 pub(super) struct HeldCommit {
-    pub(super) held: Held,
+    pub(super) held: HeldTree,
     pub(super) revision: Revision,
     pub(super) tree: Oid,
 }
@@ -129,7 +129,7 @@ impl<'a> SourcePlaces<'a> {
                 .map_err(|error| Error::Usage(format!("{what}: {error}; is the clone up to date?")))?;
             let (revision, tree) = (commit.revision().clone(), commit.tree_id());
             return Ok(HeldCommit {
-                held: Held::Clone(Arc::new(commit)),
+                held: HeldTree::Clone(Arc::new(commit)),
                 revision,
                 tree,
             });
@@ -152,7 +152,7 @@ impl<'a> SourcePlaces<'a> {
             })?;
         let (revision, tree) = (snapshot.revision().clone(), snapshot.tree_id());
         Ok(HeldCommit {
-            held: Held::Mirror(Arc::new(snapshot)),
+            held: HeldTree::Mirror(Arc::new(snapshot)),
             revision,
             tree,
         })
@@ -163,7 +163,7 @@ impl<'a> SourcePlaces<'a> {
     /// # Errors
     ///
     /// Where there is no such repository, ref or folder.
-    pub(super) fn repository(&self, what: &str, git: &GitPath) -> Result<Held, Error> {
+    pub(super) fn repository(&self, what: &str, git: &GitPath) -> Result<HeldTree, Error> {
         let url: RepoUrl = git.url.parse()?;
         if let Some(folder) = self.folder(&[&url.to_string(), last_part(&url.to_string())])? {
             return Ok(folder);
@@ -180,7 +180,7 @@ impl<'a> SourcePlaces<'a> {
     /// # Errors
     ///
     /// Where no folder is given for it.
-    pub(super) fn flux_source(&self, reference: &SourceReference) -> Result<Held, Error> {
+    pub(super) fn flux_source(&self, reference: &SourceReference) -> Result<HeldTree, Error> {
         let (kind, name) = (reference.kind.kind(), &reference.name);
         let found = self.folder(&[&format!("{kind}/{name}"), name])?;
         found.ok_or_else(|| {
@@ -190,13 +190,16 @@ impl<'a> SourcePlaces<'a> {
         })
     }
 
-    fn folder(&self, names: &[&str]) -> Result<Option<Held>, Error> {
+    fn folder(&self, names: &[&str]) -> Result<Option<HeldTree>, Error> {
         let given = self.options.folder.iter();
         let mut given = given.filter(|(name, _)| names.contains(&name.as_str()));
         let Some((_, path)) = given.next() else {
             return Ok(None);
         };
-        Ok(Some(Held::Folder(Arc::new(Folder::read(path)?), path.clone())))
+        Ok(Some(HeldTree::Folder(
+            Arc::new(Folder::read(path)?),
+            path.clone(),
+        )))
     }
 
     fn clone_of(&self, address: &str) -> Option<PathBuf> {

@@ -19,7 +19,7 @@ use crate::plan::patch_set::passes;
 use crate::plan::report;
 use crate::publish::source_image::SourceImage;
 use crate::recipe::{
-    self, BuildFindings, FoundUpstream, Library, Recipe, RecipeError, build_reasons, libraries, requested,
+    self, BuildFindings, FoundUpstream, Library, Recipe, RecipeError, build_reasons, last_request, libraries,
 };
 use crate::source::{RefSpec, RepoUrl};
 
@@ -120,7 +120,7 @@ impl<'a> Planner<'a> {
         let constraints = spec.constraints.as_ref();
         let constraints = constraints.map(|reference| self.reader.constraints(&reference.name));
         let constraints = constraints.transpose()?;
-        let requested = requested(object, object.status.as_ref());
+        let requested = last_request(object, object.status.as_ref());
         let dockerfile = build.dockerfile.as_ref();
         let bases = build.contexts.iter();
         let commit = upstream.revision.commit();

@@ -232,7 +232,7 @@ fn known_status(recipe: &Recipe) -> Value {
 
 /// A command for buildah.
 pub(super) fn buildah(planned: &Planned<'_>) -> Result<String, Error> {
-    let (build, target) = buildable(planned)?;
+    let (build, target) = require_buildable(planned)?;
     let mut words = vec!["buildah".to_owned(), "build".to_owned()];
     if build.platforms.is_empty() {
         words.push(format!("--tag={target}"));
@@ -273,7 +273,7 @@ pub(super) fn buildah(planned: &Planned<'_>) -> Result<String, Error> {
 
 /// A command for buildctl.
 pub(super) fn buildctl(planned: &Planned<'_>) -> Result<String, Error> {
-    let (build, target) = buildable(planned)?;
+    let (build, target) = require_buildable(planned)?;
     let mut words: Vec<String> = [
         "buildctl",
         "build",
@@ -324,7 +324,7 @@ fn dockerfile<'a>(planned: &Planned<'a>) -> Option<(&'a str, Option<&'a str>)> {
 }
 
 /// What can be built: an image whose inputs are known.
-fn buildable<'a>(planned: &'a Planned<'_>) -> Result<(&'a BuildStatus, &'a str), Error> {
+fn require_buildable<'a>(planned: &'a Planned<'_>) -> Result<(&'a BuildStatus, &'a str), Error> {
     let refused = |why: &str| Error::Usage(format!("PatchSet {}: {why}", planned.name));
     let recipe = planned
         .recipe

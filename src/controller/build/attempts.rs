@@ -38,7 +38,7 @@ pub fn mark_succeeded(planned: &mut BuildStatus, now: Timestamp) {
 pub fn retry_later(planned: BuildStatus, build: &Build, wait: Duration) -> Built {
     let failure = Failure {
         retry: Retry::After(wait),
-        ..failed(&planned, build, "it will be tried again")
+        ..attempt_failure(&planned, build, "it will be tried again")
     };
     Built::Failed(failure, Some(planned))
 }
@@ -47,7 +47,7 @@ pub fn retry_later(planned: BuildStatus, build: &Build, wait: Duration) -> Built
 pub fn give_up_build(planned: BuildStatus, build: &Build) -> Built {
     let failure = Failure {
         retry: Retry::WhenChanged,
-        ..failed(
+        ..attempt_failure(
             &planned,
             build,
             "change what it is built from, or ask for another try with reconcile.fluxcd.io/requestedAt",
@@ -56,7 +56,7 @@ pub fn give_up_build(planned: BuildStatus, build: &Build) -> Built {
     Built::Failed(failure, Some(planned))
 }
 
-fn failed(planned: &BuildStatus, build: &Build, then: &str) -> Failure {
+fn attempt_failure(planned: &BuildStatus, build: &Build, then: &str) -> Failure {
     let attempt = planned.attempt.as_ref();
     Failure::retried(
         Step::Build,

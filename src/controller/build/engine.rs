@@ -10,7 +10,7 @@ use super::task::BuildTask;
 use crate::api::build::BuildStatus;
 use crate::api::reason;
 use crate::controller::context::journal::Interrupted;
-use crate::plan::attempt::{Decision, Seen, decide_next, end_attempt, forgive_failures};
+use crate::plan::attempt::{AttemptState, Decision, decide_next, end_attempt, forgive_failures};
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, Pending};
 
@@ -26,7 +26,7 @@ pub trait BuildEngine {
     }
 
     /// Looks at the attempt under way; gives what became of it if it is over.
-    async fn follow(&self, planned: BuildStatus) -> Result<(BuildStatus, Seen), Built>;
+    async fn follow(&self, planned: BuildStatus) -> Result<(BuildStatus, AttemptState), Built>;
 
     /// Gives back what an attempt under way takes: none is.
     fn release(&self) {}
@@ -59,7 +59,7 @@ pub async fn build(
     }
     engine.release();
     let now = Timestamp::now();
-    match task.image(&mut planned).await {
+    match task.find_image(&mut planned).await {
         Ok(Some(image)) => {
             attempts::mark_succeeded(&mut planned, now);
             // A build from other inputs is of no use any more; that it cannot be cancelled holds

@@ -15,7 +15,7 @@ use crate::publish::installed as found;
 use crate::publish::{self, Installed, Layers, Registry};
 
 /// What keeps a rejected image from counting.
-pub fn refusal(rejected: &RejectedImage) -> Failure {
+pub fn rejection_failure(rejected: &RejectedImage) -> Failure {
     let reason = match rejected.reason {
         Rejection::StockInstalled => reason::STOCK_INSTALLED,
         Rejection::ImageUnreadable => reason::IMAGE_UNREADABLE,
@@ -29,7 +29,7 @@ pub fn refusal(rejected: &RejectedImage) -> Failure {
 /// # Errors
 ///
 /// Where it does not, or cannot be read.
-pub async fn look(
+pub async fn inspect_image(
     registry: &Registry,
     layers: &Layers,
     planned: &mut BuildStatus,
@@ -41,7 +41,7 @@ pub async fn look(
         .as_ref()
         .filter(|rejected| rejected.digest == image.digest)
     {
-        return Err(refusal(rejected));
+        return Err(rejection_failure(rejected));
     }
     planned.rejected = None;
     if planned.distributions.is_empty() {
@@ -81,7 +81,7 @@ pub async fn look(
         message,
         installed,
     };
-    let failure = refusal(&rejected);
+    let failure = rejection_failure(&rejected);
     planned.rejected = Some(rejected);
     Err(failure)
 }

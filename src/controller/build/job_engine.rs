@@ -23,7 +23,7 @@ use crate::controller::context::service_account::service_account;
 use crate::controller::state::job_status::job_end;
 use crate::controller::state::jobs::{inputs_of, number_of, target_of};
 use crate::image::ImageReference;
-use crate::plan::attempt::{Seen, begin_attempt};
+use crate::plan::attempt::{AttemptState, begin_attempt};
 use crate::plan::conditions::seconds;
 use crate::plan::inputs::Inputs;
 use crate::plan::lifecycle::Next;
@@ -57,14 +57,18 @@ pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Bui
 }
 
 impl BuildEngine for JobEngine<'_> {
-    async fn follow(&self, planned: BuildStatus) -> Result<(BuildStatus, Seen), Built> {
+    async fn follow(&self, planned: BuildStatus) -> Result<(BuildStatus, AttemptState), Built> {
         let Some(attempt) = &planned.attempt else {
-            return Ok((planned, Seen::Gone));
+            return Ok((planned, AttemptState::Gone));
         };
         let key = ObjectKey::new(self.task.turn.namespace(), &attempt.name);
         match self.task.turn.context.jobs.look(&key).await {
-            Ok(Seen::Active(Some(_))) if self.is_outdated(&planned, attempt) => Ok((planned, Seen::Outdated)),
-            Ok(Seen::Active(held_up)) => Err(await_attempt(planned, self.task.build, held_up.as_deref())),
+            Ok(AttemptState::Active(Some(_))) if self.is_outdated(&planned, attempt) => {
+                Ok((planned, AttemptState::Outdated))
+            }
+            Ok(AttemptState::Active(held_up)) => {
+                Err(await_attempt(planned, self.task.build, held_up.as_deref()))
+            }
             Ok(over) => Ok((planned, over)),
             Err(failure) => Err(Built::Failed(failure, Some(planned))),
         }

@@ -37,7 +37,7 @@ pub struct BuildTask<'a> {
 impl BuildTask<'_> {
     /// The image that was planned, once the registry has it; its further tags are moved to it. One
     /// that does not count is noted in the plan.
-    pub async fn image(&self, planned: &mut BuildStatus) -> Result<Option<ImageStatus>, Failure> {
+    pub async fn find_image(&self, planned: &mut BuildStatus) -> Result<Option<ImageStatus>, Failure> {
         let (registry, budget) = (self.registry, self.turn.budget);
         let target = image_reference(self.target)?;
         let looked = Box::pin(registry.inspect(&target));
@@ -48,7 +48,7 @@ impl BuildTask<'_> {
         let label = found.labels.get(INPUTS_LABEL);
         let inputs = label.map(|label| InputsDigest::from(label.as_str()));
         if inputs.as_ref() != Some(&planned.inputs_digest) {
-            let message = taken(planned, self.target, inputs.as_ref());
+            let message = tag_taken_message(planned, self.target, inputs.as_ref());
             return Err(Failure::retried(Step::Build, reason::TAG_TAKEN, message));
         }
         let mut image = image(planned, &target, &found.digest, self.revision);
@@ -59,7 +59,8 @@ impl BuildTask<'_> {
         }
         if self.build.is_checked() && image.installed.is_none() {
             let layers = &self.turn.context.layers;
-            image.installed = Some(inspection::look(registry, layers, planned, &image, budget).await?);
+            image.installed =
+                Some(inspection::inspect_image(registry, layers, planned, &image, budget).await?);
         }
         planned.rejected = None;
         if !image.moving_tags.is_empty() {
@@ -87,7 +88,11 @@ impl BuildTask<'_> {
     }
 }
 
-fn taken(status: &BuildStatus, target: &Recorded<ImageReference>, inputs: Option<&InputsDigest>) -> String {
+fn tag_taken_message(
+    status: &BuildStatus,
+    target: &Recorded<ImageReference>,
+    inputs: Option<&InputsDigest>,
+) -> String {
     let what = match inputs {
         Some(inputs) => format!("is built from {inputs}"),
         None => format!("has no label {INPUTS_LABEL}"),

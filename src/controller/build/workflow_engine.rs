@@ -24,7 +24,7 @@ use crate::build::{BuildRequest, name};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::state::build_log::tail;
 use crate::controller::state::workflows::{FollowedRun, RequestState, Workflows};
-use crate::plan::attempt::{Seen, begin_attempt};
+use crate::plan::attempt::{AttemptState, begin_attempt};
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, Pending};
 use crate::plan::{Failure, Step};
@@ -103,9 +103,9 @@ impl BuildEngine for WorkflowEngine<'_> {
         }
     }
 
-    async fn follow(&self, mut planned: BuildStatus) -> Result<(BuildStatus, Seen), Built> {
+    async fn follow(&self, mut planned: BuildStatus) -> Result<(BuildStatus, AttemptState), Built> {
         let Some(mut attempt) = planned.attempt.clone() else {
-            return Ok((planned, Seen::Gone));
+            return Ok((planned, AttemptState::Gone));
         };
         self.note(&attempt);
         let followed = self.follow_run(&planned, &mut attempt).await;
@@ -117,7 +117,7 @@ impl BuildEngine for WorkflowEngine<'_> {
         };
         planned.attempt = Some(attempt);
         match followed {
-            Ok(Seen::Active(held_up)) => {
+            Ok(AttemptState::Active(held_up)) => {
                 let message = attempts::describe_attempt(&planned, self.task.build, &who, held_up.as_deref());
                 Err(Built::Awaited {
                     plan: planned,
@@ -202,7 +202,7 @@ impl<'a> WorkflowEngine<'a> {
     /// deleted.
     fn note(&self, attempt: &Attempt) {
         let patch_set = self.task.turn.object;
-        self.memory.follow(FollowedRun {
+        self.memory.follow_run(FollowedRun {
             patch_set: ObjectKey::of_object(patch_set),
             uid: patch_set.uid().unwrap_or_default(),
             workflow: self.workflow.clone(),
@@ -227,7 +227,11 @@ impl<'a> WorkflowEngine<'a> {
 
     /// Follows an attempt: asks for its run where none was asked for, looks for it, and looks at
     /// it.
-    async fn follow_run(&self, planned: &BuildStatus, attempt: &mut Attempt) -> Result<Seen, Failure> {
+    async fn follow_run(
+        &self,
+        planned: &BuildStatus,
+        attempt: &mut Attempt,
+    ) -> Result<AttemptState, Failure> {
         let request = RequestId::parse(&attempt.name).map_err(|error| failure_of_github(&error))?;
         let found = match (attempt.run, self.memory.state_of(request.as_str())) {
             (Some(id), _) => match self
@@ -235,7 +239,7 @@ impl<'a> WorkflowEngine<'a> {
                 .await?
             {
                 Ok(run) => Some(run),
-                Err(Error::NotFound { .. }) => return Ok(Seen::Gone),
+                Err(Error::NotFound { .. }) => return Ok(AttemptState::Gone),
                 Err(error) => return Err(failure_of_github(&error)),
             },
             (None, RequestState::Fresh) => {
@@ -251,14 +255,14 @@ impl<'a> WorkflowEngine<'a> {
                         "{} took the request, and no run of it has {request} in its title: set its run-name to ${{{{ inputs.request_id }}}}",
                         self.workflow.full_name()
                     );
-                    return Ok(Seen::Failed { why, log: None });
+                    return Ok(AttemptState::Failed { why, log: None });
                 }
                 found
             }
         };
         let Some(run) = found else {
             let held_up = format!("looking for it at {}", self.workflow.full_name());
-            return Ok(Seen::Active(Some(held_up)));
+            return Ok(AttemptState::Active(Some(held_up)));
         };
         (attempt.run, attempt.url) = (Some(run.id.0), Some(run.html_url.clone()));
         self.judge(&run, attempt).await
@@ -277,7 +281,7 @@ impl<'a> WorkflowEngine<'a> {
         planned: &BuildStatus,
         attempt: &mut Attempt,
         request: &RequestId,
-    ) -> Result<Seen, Failure> {
+    ) -> Result<AttemptState, Failure> {
         let (patch_set, task) = (self.task.turn.object, self.task);
         let invalid = |message: String| Failure::stalled(Step::Build, reason::INVALID_SPEC, message);
         let component = &patch_set.spec.component.0;
@@ -300,11 +304,11 @@ impl<'a> WorkflowEngine<'a> {
                 );
                 attempt.run = id.map(|RunId(id)| id);
                 let held_up = format!("asked for at {}", self.workflow.full_name());
-                Ok(Seen::Active(Some(held_up)))
+                Ok(AttemptState::Active(Some(held_up)))
             }
             Err(error @ Error::Ambiguous { .. }) => {
                 note(RequestState::Asked(Instant::now()));
-                Ok(Seen::Active(Some(error.to_string())))
+                Ok(AttemptState::Active(Some(error.to_string())))
             }
             Err(error) => {
                 // No run comes of it, so that the next attempt need not look for one.
@@ -315,7 +319,7 @@ impl<'a> WorkflowEngine<'a> {
     }
 
     /// What a run's state means for its attempt.
-    async fn judge(&self, run: &Run, attempt: &Attempt) -> Result<Seen, Failure> {
+    async fn judge(&self, run: &Run, attempt: &Attempt) -> Result<AttemptState, Failure> {
         let who = self.name_of(run.id);
         let conclusion = match &run.state {
             RunState::Completed(conclusion) => conclusion,
@@ -330,18 +334,18 @@ impl<'a> WorkflowEngine<'a> {
                     let cancelled = self.in_time(self.client.cancel(&self.workflow, run.id)).await?;
                     cancelled.map_err(|error| failure_of_github(&error))?;
                     let why = format!("{who} took longer than build.timeout, and was cancelled");
-                    return Ok(Seen::Failed { why, log: None });
+                    return Ok(AttemptState::Failed { why, log: None });
                 }
                 let held_up = match state {
                     RunState::Queued => Some(format!("it waits for a runner, see {}", run.html_url)),
                     RunState::Waiting => Some(format!("somebody has to approve it, see {}", run.html_url)),
                     _ => None,
                 };
-                return Ok(Seen::Active(held_up));
+                return Ok(AttemptState::Active(held_up));
             }
         };
         let how = match conclusion {
-            Conclusion::Success => return Ok(Seen::Succeeded),
+            Conclusion::Success => return Ok(AttemptState::Succeeded),
             Conclusion::Failure => "failed",
             Conclusion::Cancelled => "was cancelled",
             Conclusion::TimedOut => "took longer than the workflow allows",
@@ -363,7 +367,7 @@ impl<'a> WorkflowEngine<'a> {
             Err(error) => return Err(failure_of_github(&error)),
         };
         let why = format!("{who} {how}{where_}, see {}", run.html_url);
-        Ok(Seen::Failed { why, log })
+        Ok(AttemptState::Failed { why, log })
     }
 
     /// Cancels the run of an attempt at what is not wanted any more. One for the same tag has to be
@@ -390,7 +394,7 @@ impl<'a> WorkflowEngine<'a> {
                 }
             }
         };
-        let since = match self.memory.cancelled(&self.workflow, run) {
+        let since = match self.memory.cancelled_at(&self.workflow, run) {
             Some(since) => since,
             None => match self.in_time(self.client.cancel(&self.workflow, run)).await? {
                 Ok(true) => {

@@ -5,7 +5,7 @@
 //! else wrote meanwhile is never written over: then the reconciliation ends, and begins anew from
 //! theirs.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -16,6 +16,7 @@ use super::news::news;
 use super::{Context, annotations};
 use crate::controller::Error;
 use crate::controller::state::api_server::API_TIMEOUT;
+use crate::controller::state::locking::lock;
 use crate::controller::state::memory::{Memory, SeenStatus};
 use crate::plan::Outcome;
 use crate::plan::lifecycle::{AskedFor, Next, Observed};
@@ -61,7 +62,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
                 generation: meta.generation.unwrap_or_default(),
                 requested_at: object.annotations().get(REQUESTED_AT).map(String::as_str),
             },
-            last_written: Mutex::new(newer.unwrap_or_else(|| seen(object))),
+            last_written: Mutex::new(newer.unwrap_or_else(|| seen_status(object))),
         }
     }
 
@@ -100,7 +101,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
     /// Where that was not possible, or is not known to have been.
     pub async fn write(&self, status: &K::Status) -> Result<(), Interrupted> {
         let (client, object, last) = (&self.context.client, self.object, self.last_written());
-        let is_known = |now: &K| seen(now).status == last.status;
+        let is_known = |now: &K| seen_status(now).status == last.status;
         let writing = writer::write(client, object, last.version.as_deref(), status, is_known);
         let stored = match tokio::time::timeout(API_TIMEOUT, writing).await {
             Ok(Ok(Written::Stored(stored))) => stored,
@@ -117,16 +118,16 @@ impl<'a, K: Reconciled> Journal<'a, K> {
             Ok(Err(error)) => return Err(Interrupted::Failed(error.into())),
             Err(_) => return Err(Interrupted::Failed(crate::status::Error::TimedOut.into())),
         };
-        let written = seen(stored.as_ref());
+        let written = seen_status(stored.as_ref());
         let uid = object.uid().unwrap_or_default();
-        self.statuses.wrote(uid, written.clone());
-        *self.last_written.lock().unwrap_or_else(PoisonError::into_inner) = written;
-        self.tell(&last.status, status, &stored).await;
+        self.statuses.note_written(uid, written.clone());
+        *lock(&self.last_written) = written;
+        self.tell_news(&last.status, status, &stored).await;
         Ok(())
     }
 
     /// Tells people what is new.
-    async fn tell(&self, before: &K::Status, status: &K::Status, stored: &K) {
+    async fn tell_news(&self, before: &K::Status, status: &K::Status, stored: &K) {
         let details = K::details(status);
         let Some(note) = news(before.conditions(), status.conditions(), details.as_deref()) else {
             return;
@@ -149,15 +150,12 @@ impl<'a, K: Reconciled> Journal<'a, K> {
     }
 
     fn last_written(&self) -> SeenStatus<Arc<K::Status>> {
-        self.last_written
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.last_written).clone()
     }
 }
 
 /// The status that an object has.
-fn seen<K: Reconciled>(object: &K) -> SeenStatus<Arc<K::Status>> {
+fn seen_status<K: Reconciled>(object: &K) -> SeenStatus<Arc<K::Status>> {
     SeenStatus {
         version: object.resource_version(),
         status: Arc::new(object.status().cloned().unwrap_or_default()),

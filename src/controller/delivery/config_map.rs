@@ -40,7 +40,7 @@ pub async fn is_in_place(
     map: &DeliveryConfigMap,
     recorded: &DeliveryStatus,
 ) -> bool {
-    is_recorded(turn, recorded, map) && has(turn, map, &recorded.reference).await
+    is_recorded(turn, recorded, map) && holds_image(turn, map, &recorded.reference).await
 }
 
 /// Whether the status says that an image was delivered there.
@@ -63,7 +63,7 @@ pub async fn keep_delivered(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap) 
     // One that was delivered, and is not in the status yet, stays.
     if let Some(image) = &status.image
         && image.reference != recorded.reference
-        && has(turn, map, &image.reference).await
+        && holds_image(turn, map, &image.reference).await
     {
         return Ok(());
     }
@@ -71,7 +71,7 @@ pub async fn keep_delivered(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap) 
 }
 
 /// Whether the ConfigMap has the label and the keys with their values.
-async fn has(
+async fn holds_image(
     turn: &Turn<'_, PatchSet>,
     map: &DeliveryConfigMap,
     reference: &Recorded<ImageReference>,
@@ -103,7 +103,7 @@ pub async fn deliver(
     map: &DeliveryConfigMap,
     reference: &Recorded<ImageReference>,
 ) -> Result<(), NotDelivered> {
-    if has(turn, map, reference).await {
+    if holds_image(turn, map, reference).await {
         return Ok(());
     }
     let image = image_reference(reference)?;
@@ -132,7 +132,11 @@ pub async fn deliver(
         identity: RequestIdentity::of_writes(patch_set, &context.options)?,
     };
     for _ in 0..TRIES {
-        let Some(version) = place.version().await.map_err(|error| place.failed(&error))? else {
+        let Some(version) = place
+            .version()
+            .await
+            .map_err(|error| place.write_failure(&error))?
+        else {
             continue;
         };
         if !may_be_written(context, patch_set, delivery, reference).await? {
@@ -141,7 +145,7 @@ pub async fn deliver(
         let wanted = ConfigMap {
             metadata: ObjectMeta {
                 resource_version: Some(version),
-                ..labelled(&map.name)
+                ..labelled_metadata(&map.name)
             },
             data: Some(data(&prefix, &image)),
             ..ConfigMap::default()
@@ -162,11 +166,11 @@ pub async fn deliver(
                     .into());
                 }
             }
-            Err(error) => return Err(place.failed(&error).into()),
+            Err(error) => return Err(place.write_failure(&error).into()),
         }
     }
     let message = format!("others wrote it {TRIES} times meanwhile");
-    Err(failed(&namespace, &map.name, &message).into())
+    Err(failure_of(&namespace, &map.name, &message).into())
 }
 
 /// What becomes of keys that somebody else set.
@@ -194,7 +198,7 @@ impl SharedConfigMap<'_> {
             return Ok(found.resource_version());
         }
         let empty = ConfigMap {
-            metadata: labelled(self.name),
+            metadata: labelled_metadata(self.name),
             ..ConfigMap::default()
         };
         let parameters = PostParams {
@@ -228,19 +232,19 @@ impl SharedConfigMap<'_> {
         Request::new(ConfigMap::url_path(&(), Some(self.namespace)))
     }
 
-    fn failed(&self, error: &crate::status::Error) -> Failure {
+    fn write_failure(&self, error: &crate::status::Error) -> Failure {
         match error {
             crate::status::Error::Api(kube::Error::Api(status)) if status.is_forbidden() => {
                 let advice = self.identity.advice(status);
                 let message = format!("{} may not: {}; {advice}", self.identity, status.message);
-                failed(self.namespace, self.name, &message)
+                failure_of(self.namespace, self.name, &message)
             }
-            error => failed(self.namespace, self.name, error),
+            error => failure_of(self.namespace, self.name, error),
         }
     }
 }
 
-fn failed(namespace: &str, name: &str, error: &dyn std::fmt::Display) -> Failure {
+fn failure_of(namespace: &str, name: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::retried(
         Step::Delivery,
         reason::WRITE_FAILED,
@@ -248,7 +252,7 @@ fn failed(namespace: &str, name: &str, error: &dyn std::fmt::Display) -> Failure
     )
 }
 
-fn labelled(name: &str) -> ObjectMeta {
+fn labelled_metadata(name: &str) -> ObjectMeta {
     ObjectMeta {
         name: Some(name.to_owned()),
         labels: Some(BTreeMap::from([(WATCH.0.to_owned(), WATCH.1.to_owned())])),

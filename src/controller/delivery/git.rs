@@ -8,7 +8,7 @@ use kube::ResourceExt;
 
 use super::newest_image::may_be_written;
 use super::request::WantedPullRequest;
-use super::round::{At, CommitToPush, ReadBranches, next_step};
+use super::round::{CommitToPush, ReadBranch, ReadBranches, next_step};
 use crate::api::build::ImageStatus;
 use crate::api::delivery::{CommitAuthor, CommitStatus, DeliveryGit, DeliveryStatus, ProposalStatus};
 use crate::api::{PatchSet, reason};
@@ -17,7 +17,9 @@ use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::secrets::NamedSecret;
 use crate::controller::inputs::upstreams::{self, Secrets, blocking, resolve};
-use crate::controller::state::deliveries::{DeliveryAnswer, DeliveryOrder, NotDelivered, Placed, Rest};
+use crate::controller::state::deliveries::{
+    DeliveryAnswer, DeliveryOrder, NotDelivered, OpenChanges, Placed, patch_set_name,
+};
 use crate::controller::state::slots;
 use crate::deliver::{self, DeliveredImage, PatchSetName};
 use crate::forge::GitPurpose;
@@ -68,7 +70,7 @@ pub async fn is_in_place(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, told: &De
 
 /// The newest commit of the branch that Flux follows, where that has an image that waited to be
 /// merged.
-pub async fn merged(
+pub async fn find_merged_commit(
     turn: &Turn<'_, PatchSet>,
     git: &DeliveryGit,
     proposed: &ProposalStatus,
@@ -79,10 +81,7 @@ pub async fn merged(
     if (&proposed.git.repository, &proposed.git.paths) != (&repository, &paths) {
         return None;
     }
-    let patch_set = PatchSetName {
-        namespace: patch_set.namespace().unwrap_or_default(),
-        name: patch_set.name_any(),
-    };
+    let patch_set = patch_set_name(patch_set);
     let images = [proposed_image(patch_set.clone(), proposed.reference.value()?)];
     let want = followed_ref(git);
     // What else was found is to be told also where this server says nothing.
@@ -134,7 +133,7 @@ pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &Image
         return Err(NotDelivered::Outdated);
     };
     let upstream = upstream(turn, git).await?;
-    let signer = signer(turn, git).await?;
+    let signer = read_signer(turn, git).await?;
     let place = (
         turn.namespace(),
         upstream.url().to_string(),
@@ -205,12 +204,12 @@ async fn with_pull_request(
             proposal.missing_labels = labels.unwrap_or_default();
             *lacks = kept.lacks;
         }
-        Placed::Found(_, rest @ Rest::Nothing) if status.proposed.is_some() => {
+        Placed::Found(_, rest @ OpenChanges::Nothing) if status.proposed.is_some() => {
             // What is delivered stays so, whatever becomes of the request.
             if let Err(failure) = wanted.close().await {
                 tracing::warn!(namespace = turn.namespace(), name = turn.object.name_any(), %failure,
                     "a pull request that asks for nothing could not be closed");
-                *rest = Rest::Unknown;
+                *rest = OpenChanges::Unknown;
             }
         }
         Placed::Committed(_) | Placed::Found(..) => {}
@@ -237,7 +236,7 @@ async fn upstream(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Upstre
         .map_err(Failure::of_delivery)
 }
 
-async fn signer(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Option<Signer>, Failure> {
+async fn read_signer(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Option<Signer>, Failure> {
     let Some(signing) = &git.signing else {
         return Ok(None);
     };
@@ -382,8 +381,12 @@ impl Batch<'_> {
             slots::spawn_blocking(move || next_step(&read, &git, &images)).await
         };
         let step = decided.map_err(|interrupted| of_task(&interrupted))?;
-        let ours = |at: &&At| deliver::parse_trailers(&at.message).parent.is_some();
-        let rest = if step.waits { Rest::Waits } else { Rest::Nothing };
+        let ours = |branch: &&ReadBranch| deliver::parse_trailers(&branch.message).parent.is_some();
+        let rest = if step.waits {
+            OpenChanges::Waits
+        } else {
+            OpenChanges::Nothing
+        };
         let (there, rest) = match step.push {
             Err(commit) => {
                 let tip = read.beside.as_ref().filter(ours);
@@ -394,7 +397,7 @@ impl Batch<'_> {
                 match self.push(&read, commit).await {
                     Ok(commit) => (Ok((commit, Some(message))), rest),
                     Err(raced @ Setback::Raced(_)) if chance == Chance::OneOfMany => return Err(raced),
-                    Err(failed) => (Err(failed), Rest::Unknown),
+                    Err(failed) => (Err(failed), OpenChanges::Unknown),
                 }
             }
         };
@@ -422,7 +425,7 @@ impl Batch<'_> {
         let author = author(leader.git.author.as_ref());
         let time = Timestamp::now();
         let pushed = blocking(context, WHAT, deadline, move |mirrors| {
-            let at = read.at(commit.onto).unwrap_or(&read.base);
+            let at = read.branch_at(commit.onto).unwrap_or(&read.base);
             let made = at.snapshot.make_commit(&NewCommit {
                 files: &commit.files,
                 author: &author,
@@ -450,8 +453,8 @@ fn found_on_followed(context: &Context, order: &DeliveryOrder, read: &ReadBranch
     let commit = &read.base.commit;
     context
         .deliveries
-        .saw(&order.patch_set, &order.image.reference, commit);
-    order.at(&read.name, commit)
+        .note_seen(&order.patch_set, &order.image.reference, commit);
+    order.commit_at(&read.name, commit)
 }
 
 /// Where an image is by a commit.
@@ -464,13 +467,13 @@ fn placement(
 ) -> Placed {
     let reference = order.image.reference.clone();
     let Some(push) = &order.git.push else {
-        context.deliveries.saw(&order.patch_set, &reference, commit);
-        return Placed::Committed(order.at(&read.name, commit));
+        context.deliveries.note_seen(&order.patch_set, &reference, commit);
+        return Placed::Committed(order.commit_at(&read.name, commit));
     };
     Placed::Proposed {
         proposal: ProposalStatus {
             reference,
-            git: order.at(&push.branch, commit),
+            git: order.commit_at(&push.branch, commit),
             pull_request: None,
             missing_labels: Vec::new(),
         },
@@ -533,12 +536,12 @@ enum Folders {
 
 impl Branches<'_> {
     /// Reads one branch, with its name.
-    fn read(&self, want: &RefSpec, folders_are: Folders) -> Result<(String, At), source::Error> {
+    fn read(&self, want: &RefSpec, folders_are: Folders) -> Result<(String, ReadBranch), source::Error> {
         let Budget { freshness, deadline } = self.budget;
         let snapshot = self.mirrors.fetch(self.upstream, want, freshness, deadline)?;
         let name = snapshot.revision().name().unwrap_or_default().to_owned();
         let (mut files, mut limits) = (Vec::new(), LIMITS);
-        for path in &folders(self.paths) {
+        for path in &outermost_folders(self.paths) {
             let found = match snapshot.read_below(path, &ENDINGS, &limits) {
                 // A branch from before the folder.
                 Err(Error::FileNotFound { .. }) if folders_are == Folders::Optional => continue,
@@ -553,7 +556,7 @@ impl Branches<'_> {
             files.extend(marked.map(|file| (file.name, file.content)));
         }
         let (message, parent) = snapshot.message_and_parent()?;
-        let at = At {
+        let at = ReadBranch {
             commit: snapshot.commit().to_string(),
             parent: parent.map(|parent| parent.to_string()),
             snapshot,
@@ -565,7 +568,7 @@ impl Branches<'_> {
 }
 
 /// Folders without those that are in another one.
-fn folders(paths: &[String]) -> Vec<String> {
+fn outermost_folders(paths: &[String]) -> Vec<String> {
     let plain = |path: &String| {
         let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
         parts.collect::<Vec<_>>().join("/")
@@ -588,11 +591,12 @@ fn folders(paths: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::folders;
+    use super::outermost_folders;
 
     #[test]
     fn folders_are_read_once() {
-        let of = |paths: &[&str]| folders(&paths.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let of =
+            |paths: &[&str]| outermost_folders(&paths.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(of(&[]), [""]);
         assert_eq!(of(&["a/", "./a", "a/b", "ab"]), ["a", "ab"]);
         assert_eq!(of(&["a", "."]), [""]);

@@ -60,7 +60,7 @@ impl WantedPullRequest<'_> {
                 let is_same = message.is_none() || former.is_some_and(|former| former.git == proposal.git);
                 match found.state {
                     PullRequestState::Open if is_same && (is_told || message.is_none()) => {
-                        let lacks = self.labelled(&client, found.number).await;
+                        let lacks = self.add_missing_labels(&client, found.number).await;
                         return Ok(OpenPullRequest {
                             url: found.url,
                             lacks,
@@ -98,7 +98,7 @@ impl WantedPullRequest<'_> {
     }
 
     /// Adds the labels that the status says are missing; those that people took away stay away.
-    async fn labelled(&self, client: &PullRequestClient, number: u64) -> Option<MissingLabels> {
+    async fn add_missing_labels(&self, client: &PullRequestClient, number: u64) -> Option<MissingLabels> {
         let missing = self.proposed.map_or(&[][..], |proposed| &proposed.missing_labels);
         let wanted = &self.options.labels;
         let missing: Vec<String> = missing

@@ -10,7 +10,7 @@ use crate::plan::{Failure, Step};
 use crate::source::{ExpectedBranch, Snapshot};
 
 /// A branch as it is.
-pub struct At {
+pub struct ReadBranch {
     pub snapshot: Snapshot,
     pub commit: String,
     pub parent: Option<String>,
@@ -20,7 +20,7 @@ pub struct At {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-impl At {
+impl ReadBranch {
     pub fn tip(&self) -> BranchTip<'_> {
         BranchTip {
             commit: &self.commit,
@@ -35,13 +35,13 @@ impl At {
 pub struct ReadBranches {
     /// The name of the branch that Flux follows.
     pub name: String,
-    pub base: At,
+    pub base: ReadBranch,
     /// The branch that commits go to, where it is another and there already.
-    pub beside: Option<At>,
+    pub beside: Option<ReadBranch>,
 }
 
 impl ReadBranches {
-    pub fn at(&self, branch: CommitBase) -> Option<&At> {
+    pub fn branch_at(&self, branch: CommitBase) -> Option<&ReadBranch> {
         match branch {
             CommitBase::Followed => Some(&self.base),
             CommitBase::Beside => self.beside.as_ref(),
@@ -86,7 +86,7 @@ pub fn next_step(read: &ReadBranches, git: &DeliveryGit, images: &[DeliveredImag
         .collect();
     let target = match &git.push {
         None => PushTarget::Followed,
-        Some(_) => PushTarget::Beside(read.beside.as_ref().map(At::tip)),
+        Some(_) => PushTarget::Beside(read.beside.as_ref().map(ReadBranch::tip)),
     };
     let (kept, decision) = loop {
         let kept: Vec<DeliveredImage> = images
@@ -100,7 +100,7 @@ pub fn next_step(read: &ReadBranches, git: &DeliveryGit, images: &[DeliveredImag
             Err(missing) => {
                 for (slot, image) in failures.iter_mut().zip(images) {
                     if let Some(path) = missing.get(&image.patch_set) {
-                        *slot = Some(lacking(read, git, path));
+                        *slot = Some(missing_marker(read, git, path));
                     }
                 }
             }
@@ -114,15 +114,16 @@ pub fn next_step(read: &ReadBranches, git: &DeliveryGit, images: &[DeliveredImag
         }
     };
     let (push, waits) = match decision {
-        CommitDecision::Nothing { at, waits } => {
-            (Err(read.at(at).unwrap_or(&read.base).commit.clone()), waits)
-        }
+        CommitDecision::Nothing { at, waits } => (
+            Err(read.branch_at(at).unwrap_or(&read.base).commit.clone()),
+            waits,
+        ),
         CommitDecision::Commit {
             base: onto,
             plan,
             trailers,
             waits,
-        } => match message(git, &kept, &plan, &trailers) {
+        } => match message_of_commit(git, &kept, &plan, &trailers) {
             Ok(message) => (
                 Ok(CommitToPush {
                     onto,
@@ -155,7 +156,7 @@ pub fn next_step(read: &ReadBranches, git: &DeliveryGit, images: &[DeliveredImag
 }
 
 /// Why the branch that commits go to cannot take a `PatchSet`'s image.
-fn lacking(read: &ReadBranches, git: &DeliveryGit, path: &str) -> Failure {
+fn missing_marker(read: &ReadBranches, git: &DeliveryGit, path: &str) -> Failure {
     let branch = git.push.as_ref().map_or("", |push| push.branch.as_str());
     Failure::stalled(
         Step::Delivery,
@@ -199,7 +200,7 @@ fn fault_of(
     ))
 }
 
-fn message(
+fn message_of_commit(
     git: &DeliveryGit,
     images: &[DeliveredImage],
     plan: &EditPlan,

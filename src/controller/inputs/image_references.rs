@@ -12,7 +12,7 @@ use crate::plan::Failure;
 ///
 /// What it means for an object that it is none.
 pub fn image_reference(recorded: &Recorded<ImageReference>) -> Result<ImageReference, Failure> {
-    recorded.to_value().map_err(invalid)
+    recorded.to_value().map_err(invalid_image)
 }
 
 /// Reads an image that a spec names, with or without the scheme of a context.
@@ -21,7 +21,7 @@ pub fn image_reference(recorded: &Recorded<ImageReference>) -> Result<ImageRefer
 ///
 /// As for [`image_reference`].
 pub fn image_of_spec(text: &str) -> Result<ImageReference, Failure> {
-    ImageReference::from_context(text).map_err(invalid)
+    ImageReference::from_context(text).map_err(invalid_image)
 }
 
 /// Returns the image that a status tells of, by its digest alone.
@@ -37,6 +37,6 @@ pub fn image_by_digest(image: &ImageStatus) -> Result<ImageReference, Failure> {
     })
 }
 
-fn invalid(error: ReferenceError) -> Failure {
+fn invalid_image(error: ReferenceError) -> Failure {
     of_registry(&error.into())
 }

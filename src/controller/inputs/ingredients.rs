@@ -117,7 +117,7 @@ pub async fn find(
             dockerfile = Some(found.map_err(Failure::of_build)?);
         }
         for (name, image) in &build.contexts {
-            let pinned = registries::pinned(patch_set, context, name, &image.0, budget).await?;
+            let pinned = registries::pin_to_digest(patch_set, context, name, &image.0, budget).await?;
             bases.insert(name.clone(), pinned);
         }
     }

@@ -43,7 +43,7 @@ pub async fn registry(patch_set: &PatchSet, context: &Context, budget: Budget) -
 
 /// An image by its digest: what its tag stands for now, or did not longer ago than the budget
 /// allows.
-pub async fn pinned(
+pub async fn pin_to_digest(
     patch_set: &PatchSet,
     context: &Context,
     name: &str,

@@ -145,7 +145,7 @@ fn registries(
                     "{field}: {host} is no registry of {} ({}): take build.provider away, or put a login for it into the \
                      Secret of build.secretRef",
                     provider.as_str(),
-                    CloudRegistry::form(provider)
+                    CloudRegistry::host_form(provider)
                 ),
             ));
         }
@@ -193,7 +193,7 @@ impl Account {
         let accounts: Api<ServiceAccount> = Api::namespaced(context.client.clone(), &namespace);
         // Of metadata alone, annotations are left out (`ops::api_client`).
         let found = within_limit(accounts.get_opt(name)).await;
-        let found = found.map_err(|error| refused(&shown, "get it", &error))?;
+        let found = found.map_err(|error| api_refusal(&shown, "get it", &error))?;
         let found = found.ok_or_else(|| {
             let message =
                 format!("{shown} does not exist: create it, or name another by build.serviceAccountName");
@@ -273,7 +273,7 @@ impl Account {
         let asked = accounts.create_token_request(&self.name, &parameters, &request);
         let answer = within_limit(asked).await.map_err(|error| {
             let shown = format!("ServiceAccount {}/{}", self.namespace, self.name);
-            refused(&shown, "create a token of it", &error)
+            api_refusal(&shown, "create a token of it", &error)
         })?;
         Ok(answer
             .status
@@ -284,7 +284,7 @@ impl Account {
 }
 
 /// What the API server does not let the controller do.
-fn refused(account: &str, what: &str, error: &Error) -> Failure {
+fn api_refusal(account: &str, what: &str, error: &Error) -> Failure {
     let message = format!("cannot {what}: {account}: {error}");
     match error {
         Error::Api(kube::Error::Api(status)) if status.is_forbidden() => Failure::retried(

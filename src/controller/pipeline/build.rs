@@ -46,7 +46,7 @@ pub async fn build(
     let is_asked = turn.budget.is_asked_for();
     let rejected = planned.rejected.as_ref();
     if let Some(rejected) = rejected.filter(|_| build.is_checked() && !is_asked) {
-        let failure = inspection::refusal(rejected);
+        let failure = inspection::rejection_failure(rejected);
         return Ok(Built::Failed(failure, Some(planned)));
     }
     let status = turn.status();
@@ -94,15 +94,15 @@ async fn by_engine(task: &BuildTask<'_>, planned: BuildStatus) -> Result<Built, 
         job_engine::stop(task.turn.object, task.turn.context).await;
     }
     match task.build.engine {
-        Engine::External => Ok(external(task, planned).await),
+        Engine::External => Ok(await_external_build(task, planned).await),
         Engine::Job => job_engine::build(task, planned).await,
         Engine::GitHubActions => workflow_engine::build(task, planned).await,
     }
 }
 
 /// Looks for an image that somebody else builds.
-async fn external(task: &BuildTask<'_>, mut planned: BuildStatus) -> Built {
-    match task.image(&mut planned).await {
+async fn await_external_build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Built {
+    match task.find_image(&mut planned).await {
         Ok(Some(image)) => Built::Image(planned, Box::new(image)),
         Ok(None) => {
             let message = format!("the source is published; waiting for the image {}", task.target);

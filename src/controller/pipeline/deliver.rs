@@ -11,7 +11,7 @@ use crate::api::status::PatchSetStatus;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::delivery::{config_map, git};
-use crate::controller::state::deliveries::{NotDelivered, Placed, Rest};
+use crate::controller::state::deliveries::{NotDelivered, OpenChanges, Placed};
 use crate::forge::MissingLabels;
 use crate::plan::Outcome;
 use crate::plan::conditions::seconds;
@@ -93,7 +93,7 @@ async fn find_merged(
     delivery: &Delivery,
     proposed: &ProposalStatus,
 ) -> Option<DeliveryStatus> {
-    let commit = git::merged(turn, delivery.git.as_ref()?, proposed).await?;
+    let commit = git::find_merged_commit(turn, delivery.git.as_ref()?, proposed).await?;
     let before = turn.status().delivered.clone();
     // The ConfigMap has a newer one.
     let is_newer = |told: &&DeliveryStatus| {
@@ -170,7 +170,7 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
                     == (&commit.repository, &commit.branch, &commit.paths)
             });
             placed.git = Some(same.unwrap_or(commit));
-            let proposed = status.proposed.clone().filter(|_| rest == Rest::Unknown);
+            let proposed = status.proposed.clone().filter(|_| rest == OpenChanges::Unknown);
             Delivered::Done(with_first_delivery_time(placed, &status), proposed)
         }
         Ok(Placed::Proposed {

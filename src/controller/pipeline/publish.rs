@@ -1,7 +1,7 @@
 //! Publishes what an image is built from, and plans its build.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -16,6 +16,7 @@ use crate::controller::inputs::ingredients::{Ingredients, NotBuildable};
 use crate::controller::inputs::registries::{in_time, registry};
 use crate::controller::inputs::upstreams::blocking;
 use crate::controller::inputs::{folder, patches};
+use crate::controller::state::locking::lock;
 use crate::plan::Failure;
 use crate::plan::build::date;
 use crate::plan::lifecycle::Next;
@@ -146,7 +147,7 @@ async fn describe(
     let requested = series.inputs.requested.clone();
     let described = blocking(context, "the upstream", deadline, move |mirrors| {
         let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
-        let applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
+        let applied = lock(&applied);
         let bases = ingredients.bases.into_iter();
         Ok(Recipe::describe(BuildFindings {
             spec: &spec,

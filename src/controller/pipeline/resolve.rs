@@ -22,7 +22,7 @@ use crate::forge::GitPurpose;
 use crate::plan::inputs::Inputs;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
-use crate::recipe::{Located, requested};
+use crate::recipe::{Located, last_request};
 use crate::source::{Freshness, RefSpec, Resolved, Upstream};
 
 /// Names the computation that results follow from; changed where the same inputs give another
@@ -212,7 +212,7 @@ async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<Res
         strip,
         directory,
         ingredients: ingredients::find(patch_set, context, budget).await,
-        requested: requested(patch_set, patch_set.status.as_ref()),
+        requested: last_request(patch_set, patch_set.status.as_ref()),
     })
 }
 

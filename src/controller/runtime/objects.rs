@@ -11,7 +11,7 @@ use crate::controller::state::api_server::Guarded;
 use crate::ops::objects::Shown;
 
 /// The objects that a change concerns.
-pub fn concerned<K: Reconciled>(
+pub fn find_concerned<K: Reconciled>(
     objects: &[Arc<Guarded<K>>],
     change: &ObservedChange,
 ) -> Vec<ObjectRef<Guarded<K>>> {

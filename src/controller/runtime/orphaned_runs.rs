@@ -92,7 +92,7 @@ async fn cancel(context: &Context, run: &FollowedRun) {
     } = &run.patch_set;
     let request = &run.attempt.name;
     let repository = run.workflow.full_name();
-    let why = match cancelled(context, run).await {
+    let why = match cancel_until_over(context, run).await {
         Ok(Ended::Cancelled) => {
             tracing::info!(
                 namespace,
@@ -136,12 +136,12 @@ async fn cancel(context: &Context, run: &FollowedRun) {
 }
 
 /// Tries to cancel a run until it is over, nothing more can be done, or the time is.
-async fn cancelled(context: &Context, run: &FollowedRun) -> Result<Ended, String> {
+async fn cancel_until_over(context: &Context, run: &FollowedRun) -> Result<Ended, String> {
     let begun = Instant::now();
     let mut wait = FIRST_WAIT;
     loop {
         let left = WITHIN.saturating_sub(begun.elapsed());
-        let tried = tokio::time::timeout(left, once(context, run, begun)).await;
+        let tried = tokio::time::timeout(left, try_to_cancel(context, run, begun)).await;
         let why = match tried {
             Ok(Ok(ended)) => return Ok(ended),
             Ok(Err(Trouble::Final(why))) => return Err(why),
@@ -156,32 +156,35 @@ async fn cancelled(context: &Context, run: &FollowedRun) -> Result<Ended, String
     }
 }
 
-async fn once(context: &Context, run: &FollowedRun, begun: Instant) -> Result<Ended, Trouble> {
-    if lives(context, run).await.map_err(|error| again(&error))? {
+async fn try_to_cancel(context: &Context, run: &FollowedRun, begun: Instant) -> Result<Ended, Trouble> {
+    if patch_set_exists(context, run)
+        .await
+        .map_err(|error| as_transient(&error))?
+    {
         return Ok(Ended::NotOurs);
     }
     let id = if let Some(id) = run.attempt.run {
         RunId(id)
     } else {
-        let request = RequestId::parse(&run.attempt.name).map_err(|error| trouble(&error))?;
+        let request = RequestId::parse(&run.attempt.name).map_err(|error| classify_error(&error))?;
         let Time(since) = run.attempt.started_at;
         let found = run.client.find_run(&run.workflow, &request, since).await;
-        match found.map_err(|error| trouble(&error))? {
+        match found.map_err(|error| classify_error(&error))? {
             Some(found) => found.id,
             // A reconciliation may have asked for it just before.
-            None if begun.elapsed() < LISTED_WITHIN => return Err(again(&"the run is not listed")),
+            None if begun.elapsed() < LISTED_WITHIN => return Err(as_transient(&"the run is not listed")),
             None => return Ok(Ended::NoRun),
         }
     };
     match run.client.cancel(&run.workflow, id).await {
         Ok(_) | Err(Error::NotFound { .. }) => Ok(Ended::Cancelled),
-        Err(error) => Err(trouble(&error)),
+        Err(error) => Err(classify_error(&error)),
     }
 }
 
 /// Whether the `PatchSet` is there: one that this controller does not see any more may be another
 /// one's by its labels.
-async fn lives(context: &Context, run: &FollowedRun) -> Result<bool, crate::status::Error> {
+async fn patch_set_exists(context: &Context, run: &FollowedRun) -> Result<bool, crate::status::Error> {
     let api: Api<PatchSet> = Api::namespaced(context.client.clone(), &run.patch_set.namespace);
     let found = within_limit(api.get_opt(&run.patch_set.name)).await?;
     Ok(found.is_some_and(|found| {
@@ -189,11 +192,11 @@ async fn lives(context: &Context, run: &FollowedRun) -> Result<bool, crate::stat
     }))
 }
 
-fn again(error: &dyn Display) -> Trouble {
+fn as_transient(error: &dyn Display) -> Trouble {
     Trouble::Again(error.to_string())
 }
 
-fn trouble(error: &Error) -> Trouble {
+fn classify_error(error: &Error) -> Trouble {
     if error.is_transient() {
         Trouble::Again(error.to_string())
     } else {

@@ -28,7 +28,7 @@ use crate::controller::state::registry_logins::RegistryLogins;
 use crate::controller::state::slots::{Sharing, Slots};
 use crate::controller::state::workflows::Workflows;
 use crate::ops::api_client::{self, TooDeep};
-use crate::ops::health::{Duty, Health};
+use crate::ops::health::{Health, ProcessDuty};
 use crate::ops::leader::Candidate;
 use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
 use crate::ops::{server, telemetry};
@@ -63,7 +63,7 @@ pub async fn run(options: ControllerOptions) -> Result<(), Error> {
     let process = Process::start(options, &mut tasks).await?;
     let mut stop = Box::pin(stop_signal());
     let leadership = if process.options.enable_leader_election {
-        process.health.set_duty(Duty::StandBy);
+        process.health.set_duty(ProcessDuty::StandBy);
         // Without a name in the environment, two processes could have the same one.
         let name = std::env::var("POD_NAME").unwrap_or_else(|_| "patchset".to_owned());
         let candidate = Candidate::new(&name);
@@ -73,7 +73,7 @@ pub async fn run(options: ControllerOptions) -> Result<(), Error> {
             ended = tasks.ended() => return Err(ended),
             () = &mut stop => return Ok(()),
         };
-        process.health.set_duty(Duty::Work);
+        process.health.set_duty(ProcessDuty::Work);
         Some(leadership)
     } else {
         None
@@ -137,7 +137,7 @@ impl Process {
         let slots = Slots::new(options.concurrent, sharing);
         let queue = slots.clone();
         health.follow_queue(options.max_timeout + STANDS_STILL_FOR, move |now| {
-            queue.stuck(now)
+            queue.stuck_for(now)
         });
         let notifier = match Notifier::new(&options.events_addr)? {
             Some((notifier, posting)) => {
@@ -219,7 +219,7 @@ impl Process {
             () = async { tokio::join!(references.wait_until_known(), jobs.wait_until_known()); } => {}
             ended = tasks.ended() => return Err(ended),
         }
-        self.metrics.works();
+        self.metrics.note_working();
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching");
         let context = Arc::new(Context {
             client: self.client,

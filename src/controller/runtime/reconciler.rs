@@ -12,7 +12,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Resource, ResourceExt};
 
-use super::objects::concerned;
+use super::objects::find_concerned;
 use super::triggers::Triggers;
 use super::unreadable;
 use crate::api::reference::{ObjectKey, Referent};
@@ -97,7 +97,7 @@ pub fn controller<K: Pipeline>(
         );
     let triggered = {
         let store = store.clone();
-        changes.flat_map(move |change| futures::stream::iter(concerned(&store.state(), &change)))
+        changes.flat_map(move |change| futures::stream::iter(find_concerned(&store.state(), &change)))
     };
     let kind = Arc::new(KindRuntime::<K> {
         context: Arc::clone(context),
@@ -140,7 +140,7 @@ fn deletion<K: Pipeline>(object: &Guarded<K>) -> Option<u64> {
 )]
 fn after_error<K: Pipeline>(object: Arc<Guarded<K>>, error: &Error, kind: Arc<KindRuntime<K>>) -> Action {
     let uid = object.meta().uid.clone().unwrap_or_default();
-    let delay = backoff::after_failures(kind.statuses.failed(uid), backoff::LONGEST);
+    let delay = backoff::after_failures(kind.statuses.note_failure(uid), backoff::LONGEST);
     tracing::warn!(
         kind = K::KIND, namespace = object.meta().namespace, name = object.meta().name, %error, delay = ?delay,
         "a reconciliation could not be finished"
@@ -157,7 +157,7 @@ async fn reconcile<K: Pipeline>(object: Arc<Guarded<K>>, kind: Arc<KindRuntime<K
         return Ok(Action::await_change());
     };
     // What waits holds no more than this; a reconciliation is large.
-    let work = Box::pin(slots::within(slot, kind.look_at(&object)));
+    let work = Box::pin(slots::run_within(slot, kind.look_at(&object)));
     panics::caught(work).await.unwrap_or(Err(Error::Panicked))
 }
 
@@ -171,10 +171,12 @@ impl<K: Pipeline> KindRuntime<K> {
             }
         };
         let started = Instant::now();
-        let _active = self.context.metrics.started(K::KIND);
+        let _active = self.context.metrics.note_started(K::KIND);
         let result = self.reconcile(object).await;
         let ended = result.as_ref().map_or(OutcomeLabel::Failed, |(_, ended)| *ended);
-        self.context.metrics.reconciled(K::KIND, ended, started.elapsed());
+        self.context
+            .metrics
+            .note_reconciled(K::KIND, ended, started.elapsed());
         result.map(|(action, _)| action)
     }
 
@@ -193,7 +195,7 @@ impl<K: Pipeline> KindRuntime<K> {
             Err(Interrupted::Failed(error)) => Err(error),
             // The watch brings what somebody else wrote, until then.
             Err(Interrupted::Overtaken) => {
-                let failures = self.statuses.overtaken(meta.uid.clone().unwrap_or_default());
+                let failures = self.statuses.note_overtaken(meta.uid.clone().unwrap_or_default());
                 let delay = backoff::after_failures(failures, backoff::LONGEST);
                 Ok((Action::requeue(delay), OutcomeLabel::Unchanged))
             }
@@ -253,15 +255,15 @@ impl<K: Pipeline> KindRuntime<K> {
         let uid = object.meta().uid.clone().unwrap_or_default();
         let mut in_a_row = InARow::default();
         match next {
-            Next::Backoff => in_a_row.failures = self.statuses.failed(uid),
+            Next::Backoff => in_a_row.failures = self.statuses.note_failure(uid),
             Next::Soon if ended != OutcomeLabel::Changed => in_a_row.looks = self.statuses.looked(uid),
-            _ => self.statuses.succeeded(&uid),
+            _ => self.statuses.note_success(&uid),
         }
         let interval = object.schedule().interval.get().unwrap_or(backoff::LONGEST);
         let interval = interval.max(self.context.options.min_interval);
         let spread = self.context.options.interval_jitter_percentage;
         match wait(next, interval, in_a_row) {
-            Some(delay) => Action::requeue(backoff::jittered(delay, spread, random())),
+            Some(delay) => Action::requeue(backoff::jitter(delay, spread, random_fraction())),
             None => Action::await_change(),
         }
     }
@@ -332,7 +334,7 @@ fn is_out_of_date<S, D>(outcome: &Outcome<S, D>, failures: impl Fn(&D) -> Vec<&F
 }
 
 /// A number from 0 to 1 that differs between objects and moments; nothing depends on its quality.
-fn random() -> f64 {
+fn random_fraction() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let bits = RandomState::new().hash_one(0_u8) >> 32;
     f64::from(u32::try_from(bits).unwrap_or_default()) / f64::from(u32::MAX)

@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+
+use super::locking::lock;
 
 /// How long the first waits for others.
 const GATHER: Duration = Duration::from_millis(100);
@@ -41,7 +43,7 @@ impl<K: Hash + Eq + Clone, O, A> BatchedWriters<K, O, A> {
         W: Future<Output = Vec<A>>,
     {
         let writer = {
-            let mut writers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut writers = lock(&self.0);
             writers.retain(|_, writer| Arc::strong_count(writer) > 1);
             Arc::clone(writers.entry(key.clone()).or_insert_with(|| {
                 Arc::new(BatchedWriter {
@@ -51,7 +53,7 @@ impl<K: Hash + Eq + Clone, O, A> BatchedWriters<K, O, A> {
             }))
         };
         let (sender, mut receiver) = oneshot::channel();
-        writer.waiting().push((order, sender));
+        lock(&writer.waiting).push((order, sender));
         let _turn = tokio::time::timeout_at(deadline.into(), writer.turn.lock())
             .await
             .ok()?;
@@ -62,7 +64,7 @@ impl<K: Hash + Eq + Clone, O, A> BatchedWriters<K, O, A> {
         }
         tokio::time::sleep(GATHER).await;
         // Who was stopped while it waited wants nothing any more.
-        let waiting = std::mem::take(&mut *writer.waiting());
+        let waiting = std::mem::take(&mut *lock(&writer.waiting));
         let (orders, senders): (Vec<O>, Vec<_>) = waiting
             .into_iter()
             .filter(|(_, sender)| !sender.is_closed())
@@ -71,12 +73,6 @@ impl<K: Hash + Eq + Clone, O, A> BatchedWriters<K, O, A> {
             let _ = sender.send(answer);
         }
         receiver.try_recv().ok()
-    }
-}
-
-impl<O, A> BatchedWriter<O, A> {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<(O, oneshot::Sender<A>)>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

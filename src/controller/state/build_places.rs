@@ -91,8 +91,8 @@ impl BuildQueue {
             Some((_, asked)) => *asked = now,
             None => self.0.push((build.clone(), now)),
         }
-        if self.next(under_way, limits).contains(build) {
-            self.leave(build);
+        if self.next_builds(under_way, limits).contains(build) {
+            self.stop_waiting(build);
             return Ok(());
         }
         Err(Queued {
@@ -107,7 +107,7 @@ impl BuildQueue {
     }
 
     /// Takes a build out that does not wait any more.
-    fn leave(&mut self, build: &ObjectKey) {
+    fn stop_waiting(&mut self, build: &ObjectKey) {
         self.0.retain(|(waiting, _)| waiting != build);
     }
 
@@ -118,7 +118,7 @@ impl BuildQueue {
 
     /// Those that may begin now. The namespace with the fewest builds is next, and in it who came
     /// first, so that a namespace with many builds does not hold up one with few.
-    pub fn next(&self, under_way: &UnderWay, limits: BuildLimits) -> Vec<ObjectKey> {
+    pub fn next_builds(&self, under_way: &UnderWay, limits: BuildLimits) -> Vec<ObjectKey> {
         let mut under_way = under_way.clone();
         let mut waiting: Vec<&ObjectKey> = self.0.iter().map(|(waiting, _)| waiting).collect();
         let mut turns = Vec::new();
@@ -197,7 +197,7 @@ mod tests {
         assert!(queue.ask(&build("honest", 1), &full, limits(2, 4), now).is_err());
         let free = under_way(&["greedy"]);
         let turns = [build("honest", 0), build("greedy", 0), build("honest", 1)];
-        assert_eq!(queue.next(&free, limits(2, 4)), turns);
+        assert_eq!(queue.next_builds(&free, limits(2, 4)), turns);
         // Who came later has no turn, also where it asks first.
         let late = queue.ask(&build("greedy", 1), &free, limits(2, 4), now);
         assert!(late.is_err());
@@ -225,6 +225,6 @@ mod tests {
                 .is_err()
         );
         queue.retain(|build| build.namespace != "c");
-        assert_eq!(queue.next(&free, limits(1, 1)), []);
+        assert_eq!(queue.next_builds(&free, limits(1, 1)), []);
     }
 }

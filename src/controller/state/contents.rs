@@ -1,8 +1,9 @@
 //! The contents of Secrets and ConfigMaps that were read, as long as an object refers to them.
 
+use super::locking::lock;
 use crate::api::reference::Referent;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The most bytes that are kept. The API server has no Secret or ConfigMap of over 1 MiB.
 const MOST_BYTES: usize = 32 << 20;
@@ -33,7 +34,7 @@ struct ContentsEntry {
 impl Contents {
     /// Returns what an object of this version holds, where that is kept.
     pub fn get(&self, referent: &Referent, version: &str) -> Option<Arc<ObjectData>> {
-        let kept = &mut *self.lock();
+        let kept = &mut *lock(&self.0);
         let entry = kept.entries.get_mut(referent)?;
         if entry.version != version {
             return None;
@@ -46,7 +47,7 @@ impl Contents {
     /// Keeps what an object holds, in place of what was not looked at for the longest time.
     pub fn keep(&self, referent: Referent, version: String, data: Arc<ObjectData>) {
         let bytes = data.iter().map(|(key, value)| key.len() + value.len()).sum();
-        let mut kept = self.lock();
+        let mut kept = lock(&self.0);
         kept.remove(&referent);
         while kept.bytes + bytes > MOST_BYTES {
             let oldest = kept.entries.iter().min_by_key(|(_, entry)| entry.looked_at);
@@ -69,12 +70,12 @@ impl Contents {
 
     /// Drops what an object held.
     pub fn forget(&self, referent: &Referent) {
-        self.lock().remove(referent);
+        lock(&self.0).remove(referent);
     }
 
     /// Drops what nothing refers to.
     pub fn retain(&self, is_referred_to: impl Fn(&Referent) -> bool) {
-        let mut kept = self.lock();
+        let mut kept = lock(&self.0);
         let unused: Vec<Referent> = kept
             .entries
             .keys()
@@ -88,12 +89,8 @@ impl Contents {
 
     /// The number of objects whose contents are kept, and their bytes.
     pub fn size(&self) -> (usize, usize) {
-        let kept = self.lock();
+        let kept = lock(&self.0);
         (kept.entries.len(), kept.bytes)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, KeptContents> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

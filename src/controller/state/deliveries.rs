@@ -39,7 +39,7 @@ pub enum Placed {
     Committed(CommitStatus),
     /// There already: the newest commit in which it was found, and what is on the branch that
     /// commits go to.
-    Found(CommitStatus, Rest),
+    Found(CommitStatus, OpenChanges),
     /// On a branch that waits to be merged into another one.
     Proposed {
         proposal: ProposalStatus,
@@ -54,7 +54,7 @@ pub enum Placed {
 
 /// What is on the branch that commits go to, beside an image that is on the followed one already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
+pub enum OpenChanges {
     /// Nothing that waits to be merged.
     Nothing,
     /// Something that waits.
@@ -80,7 +80,7 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// Notes that an image was seen in a commit.
-    pub fn saw(&self, patch_set: &PatchSet, reference: &str, commit: &str) {
+    pub fn note_seen(&self, patch_set: &PatchSet, reference: &str, commit: &str) {
         let place = (reference.to_owned(), commit.to_owned());
         self.seen.put(patch_set.uid().unwrap_or_default(), place);
     }
@@ -89,6 +89,14 @@ impl Deliveries {
     pub fn has_seen(&self, patch_set: &PatchSet, reference: &str, commit: &str) -> bool {
         let seen = self.seen.get(&patch_set.uid().unwrap_or_default());
         seen.is_some_and(|(image, at)| image == reference && at == commit)
+    }
+}
+
+/// A `PatchSet`, as files and messages name it.
+pub fn patch_set_name(patch_set: &PatchSet) -> PatchSetName {
+    PatchSetName {
+        namespace: patch_set.namespace().unwrap_or_default(),
+        name: patch_set.name_any(),
     }
 }
 
@@ -106,14 +114,9 @@ pub struct DeliveryOrder {
 impl DeliveryOrder {
     /// The image, as files and messages name it.
     pub fn delivered_image(&self) -> DeliveredImage {
-        let patch_set = &self.patch_set;
-        let name = PatchSetName {
-            namespace: patch_set.namespace().unwrap_or_default(),
-            name: patch_set.name_any(),
-        };
         let image = &self.image;
         DeliveredImage {
-            patch_set: name,
+            patch_set: patch_set_name(&self.patch_set),
             repository: image.repository.clone(),
             tag: image.tag.clone(),
             digest: image.digest.to_string(),
@@ -123,7 +126,7 @@ impl DeliveryOrder {
     }
 
     /// A commit of the repository.
-    pub fn at(&self, branch: &str, commit: &str) -> CommitStatus {
+    pub fn commit_at(&self, branch: &str, commit: &str) -> CommitStatus {
         CommitStatus {
             repository: self.upstream.url().to_string(),
             branch: branch.to_owned(),

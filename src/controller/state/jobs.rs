@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use futures::StreamExt;
@@ -20,12 +20,13 @@ use super::api_server::{API_TIMEOUT, Guarded, find, within_limit};
 use super::build_log::tail;
 use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
 use super::job_status::{BUILD_CONTAINER, JobEnd, explain_failure, explain_waiting, job_end};
+use super::locking::lock;
 use super::references::{ReferentChanges, WatchScope};
 use crate::api::reference::{ObjectKey, Referent, ReferentKind};
 use crate::api::{GROUP, InputsDigest, PatchSet, Recorded, reason};
 use crate::build::{INPUTS_ANNOTATION, MANAGED_BY, TARGET_ANNOTATION};
 use crate::image::ImageReference;
-use crate::plan::attempt::Seen;
+use crate::plan::attempt::AttemptState;
 use crate::plan::{Failure, Step};
 use crate::status::FIELD_MANAGER;
 
@@ -143,7 +144,7 @@ impl BuildJobs {
     /// is given back when the watch shows the Job, or by [`BuildJobs::give_up`]. Where it has to
     /// wait, the `PatchSet` is woken when its turn comes.
     pub fn take_place(&self, patch_set: &ObjectKey, job: &ObjectKey) -> Result<(), Queued> {
-        let mut taken = self.places.taken();
+        let mut taken = lock(&self.places.taken);
         let under_way = self.places.under_way(&mut taken);
         let limits = self.places.limits;
         taken.queue.ask(patch_set, &under_way, limits, Instant::now())?;
@@ -234,7 +235,7 @@ impl BuildJobs {
     }
 
     /// What became of a Job.
-    pub async fn look(&self, key: &ObjectKey) -> Result<Seen, Failure> {
+    pub async fn look(&self, key: &ObjectKey) -> Result<AttemptState, Failure> {
         let job = if let Some(job) = find(&self.store, key) {
             job
         } else {
@@ -249,11 +250,11 @@ impl BuildJobs {
             })?;
             match found {
                 Some(job) => Arc::new(job),
-                None => return Ok(Seen::Gone),
+                None => return Ok(AttemptState::Gone),
             }
         };
         match job_end(&job) {
-            Some(JobEnd::Complete) => return Ok(Seen::Succeeded),
+            Some(JobEnd::Complete) => return Ok(AttemptState::Succeeded),
             Some(JobEnd::Failed(failure)) => {
                 let pod = self.last_pod(key).await;
                 let log = match &pod {
@@ -261,7 +262,7 @@ impl BuildJobs {
                     None => None,
                 };
                 let why = explain_failure(&key.name, &failure, pod.as_ref(), log.as_deref());
-                return Ok(Seen::Failed { why, log });
+                return Ok(AttemptState::Failed { why, log });
             }
             None => {}
         }
@@ -272,10 +273,10 @@ impl BuildJobs {
             .unwrap_or_default()
             > 0;
         if runs {
-            return Ok(Seen::Active(None));
+            return Ok(AttemptState::Active(None));
         }
         let pod = self.last_pod(key).await;
-        Ok(Seen::Active(pod.as_ref().and_then(explain_waiting)))
+        Ok(AttemptState::Active(pod.as_ref().and_then(explain_waiting)))
     }
 
     /// The last pod of a Job. Where it cannot be read, there is none: it only explains.
@@ -301,20 +302,16 @@ impl BuildJobs {
 }
 
 impl JobPlaces {
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Gives the place of a Job back that the watch shows or that was not made, and wakes those
     /// whose turn it is, and no others.
     fn give_back(&self, job: &ObjectKey) {
-        let mut taken = self.taken();
+        let mut taken = lock(&self.taken);
         taken.started.remove(job);
         if taken.queue.is_empty() {
             return;
         }
         let under_way = self.under_way(&mut taken);
-        for next in taken.queue.next(&under_way, self.limits) {
+        for next in taken.queue.next_builds(&under_way, self.limits) {
             // No receiver is no error: the controller is about to end.
             let _ = self.wake.unbounded_send(Referent {
                 kind: ReferentKind::Job,

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
+
+use super::locking::lock;
 
 /// A status, and the version of the object that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,13 +46,9 @@ impl<K, S> Default for Memory<K, S> {
 }
 
 impl<K: Hash + Eq, S: Clone> Memory<K, S> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, MemoryEntry<S>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The failures in a row, after one more.
-    pub fn failed(&self, key: K) -> u32 {
-        let mut entries = self.lock();
+    pub fn note_failure(&self, key: K) -> u32 {
+        let mut entries = lock(&self.0);
         let entry = entries.entry(key).or_default();
         entry.failures = entry.failures.saturating_add(1);
         entry.failures
@@ -58,7 +56,7 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
 
     /// The looks in a row, after one more that succeeded and found nothing new.
     pub fn looked(&self, key: K) -> u32 {
-        let mut entries = self.lock();
+        let mut entries = lock(&self.0);
         let entry = entries.entry(key).or_default();
         entry.failures = 0;
         entry.looks = entry.looks.saturating_add(1);
@@ -67,23 +65,23 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
 
     /// Forgets what was written: something else stands there. Counts as a failure, and gives their
     /// number.
-    pub fn overtaken(&self, key: K) -> u32 {
-        if let Some(entry) = self.lock().get_mut(&key) {
+    pub fn note_overtaken(&self, key: K) -> u32 {
+        if let Some(entry) = lock(&self.0).get_mut(&key) {
             entry.written = None;
         }
-        self.failed(key)
+        self.note_failure(key)
     }
 
     /// Starts the counts again.
-    pub fn succeeded(&self, key: &K) {
-        if let Some(entry) = self.lock().get_mut(key) {
+    pub fn note_success(&self, key: &K) {
+        if let Some(entry) = lock(&self.0).get_mut(key) {
             (entry.failures, entry.looks) = (0, 0);
         }
     }
 
     /// Notes the status that was written.
-    pub fn wrote(&self, key: K, written: SeenStatus<S>) {
-        self.lock().entry(key).or_default().written = Some(written);
+    pub fn note_written(&self, key: K, written: SeenStatus<S>) {
+        lock(&self.0).entry(key).or_default().written = Some(written);
     }
 
     /// The status that was written last, unless the watch has brought a newer object.
@@ -91,7 +89,7 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
     /// A watch lags behind the writes of its own process. Resource versions are compared as
     /// numbers, as the API conventions allow since Kubernetes 1.35 and as all releases number them.
     pub fn newer_than(&self, key: &K, resource_version: Option<&str>) -> Option<SeenStatus<S>> {
-        let entries = self.lock();
+        let entries = lock(&self.0);
         let written = entries.get(key)?.written.as_ref()?;
         let number = |version: &str| version.parse::<u64>().ok();
         let is_newer = number(written.version.as_deref()?)? > number(resource_version?)?;
@@ -100,7 +98,7 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
 
     /// Forgets objects that are gone.
     pub fn retain(&self, exists: impl Fn(&K) -> bool) {
-        self.lock().retain(|key, _| exists(key));
+        lock(&self.0).retain(|key, _| exists(key));
     }
 }
 
@@ -115,27 +113,27 @@ mod tests {
             version: Some("9".into()),
             status: 1,
         };
-        memory.wrote("a", written.clone());
+        memory.note_written("a", written.clone());
         assert_eq!(memory.newer_than(&"a", Some("8")), Some(written));
         assert_eq!(memory.newer_than(&"a", Some("9")), None);
         assert_eq!(memory.newer_than(&"a", Some("10")), None);
         assert_eq!(memory.newer_than(&"b", Some("1")), None);
         // Something else is there by now.
-        assert_eq!((memory.overtaken("a"), memory.overtaken("a")), (1, 2));
+        assert_eq!((memory.note_overtaken("a"), memory.note_overtaken("a")), (1, 2));
         assert_eq!(memory.newer_than(&"a", Some("8")), None);
     }
 
     #[test]
     fn failures_count_in_a_row() {
         let memory: Memory<&str, u8> = Memory::default();
-        assert_eq!((memory.failed("a"), memory.failed("a")), (1, 2));
-        memory.succeeded(&"a");
-        assert_eq!(memory.failed("a"), 1);
+        assert_eq!((memory.note_failure("a"), memory.note_failure("a")), (1, 2));
+        memory.note_success(&"a");
+        assert_eq!(memory.note_failure("a"), 1);
         assert_eq!((memory.looked("a"), memory.looked("a")), (1, 2));
-        assert_eq!(memory.failed("a"), 1);
-        memory.succeeded(&"a");
+        assert_eq!(memory.note_failure("a"), 1);
+        memory.note_success(&"a");
         assert_eq!(memory.looked("a"), 1);
         memory.retain(|_| false);
-        assert_eq!((memory.failed("a"), memory.looked("a")), (1, 1));
+        assert_eq!((memory.note_failure("a"), memory.looked("a")), (1, 1));
     }
 }

@@ -10,6 +10,7 @@ pub mod deliveries;
 pub mod github_apps;
 pub mod job_status;
 pub mod jobs;
+pub mod locking;
 pub mod memory;
 pub mod pins;
 pub mod recent;

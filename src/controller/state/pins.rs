@@ -9,22 +9,22 @@ use crate::image::{Digest, ImageReference};
 const MOST: usize = 10_000;
 
 /// A namespace, and an image by a tag.
-type Key = (String, ImageReference);
+type PinKey = (String, ImageReference);
 
 /// What tags were found to stand for, by namespace and reference: objects with the same base look
 /// once.
 #[derive(Default)]
-pub struct Pins(Recent<Key, (Instant, Digest), MOST>);
+pub struct Pins(Recent<PinKey, (Instant, Digest), MOST>);
 
 impl Pins {
     /// What a tag stands for, if that was looked at recently.
-    pub fn get(&self, key: &Key, age: Duration) -> Option<Digest> {
+    pub fn get(&self, key: &PinKey, age: Duration) -> Option<Digest> {
         let (at, digest) = self.0.get(key)?;
         (at.elapsed() <= age).then_some(digest)
     }
 
     /// Notes what a tag stands for now.
-    pub fn put(&self, key: Key, digest: Digest) {
+    pub fn put(&self, key: PinKey, digest: Digest) {
         self.0.put(key, (Instant::now(), digest));
     }
 }

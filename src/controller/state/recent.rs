@@ -2,10 +2,11 @@
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
 
+use super::locking::lock;
 use crate::api::InputsDigest;
 
 /// Values by keys, at most so many of them.
@@ -25,21 +26,17 @@ impl<K: Hash + Eq, V, const MOST: usize> Default for Recent<K, V, MOST> {
 impl<K: Hash + Eq, V: Clone, const MOST: usize> Recent<K, V, MOST> {
     /// The value of a key, where it is remembered.
     pub fn get(&self, key: &K) -> Option<V> {
-        self.lock().get(key).cloned()
+        lock(&self.0).get(key).cloned()
     }
 
     /// The same, and another value, which is remembered then, where it is not.
     pub fn get_or_put(&self, key: K, value: impl FnOnce() -> V) -> V {
-        self.lock().get_or_insert(key, value).clone()
+        lock(&self.0).get_or_insert(key, value).clone()
     }
 
     /// Remembers a value in place of what the key had, and of what was not asked for longest.
     pub fn put(&self, key: K, value: V) {
-        self.lock().put(key, value);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, LruCache<K, V>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).put(key, value);
     }
 }
 

@@ -67,7 +67,7 @@ impl WatchScope {
         K: Clone + Debug + DeserializeOwned + Send + 'static,
     {
         let health = self.health.watch(&K::kind(&()), Presence::Required);
-        watched(self.api::<K>(), config.page_size(FULL_OBJECTS), health)
+        watch_with_health(self.api::<K>(), config.page_size(FULL_OBJECTS), health)
     }
 
     /// An API for a kind in this scope.
@@ -97,7 +97,7 @@ type Watched<K> = watcher::Result<watcher::Event<K>>;
 ///
 /// Lists are read from the API server's storage: what it has in memory it gives as a whole only,
 /// not in pages.
-fn watched<K>(
+fn watch_with_health<K>(
     api: Api<K>,
     config: watcher::Config,
     health: WatchHealth,
@@ -217,11 +217,11 @@ impl References {
         reference: &SourceReference,
     ) -> Result<Arc<DynamicObject>, Failure> {
         let kind = reference.kind;
-        let key = ObjectRef::new_with(&reference.name, resource(kind)).within(namespace);
+        let key = ObjectRef::new_with(&reference.name, api_resource(kind)).within(namespace);
         self.sources
             .get(&kind)
             .and_then(|store| store.get(&key))
-            .ok_or_else(|| missing(kind.kind(), &ObjectKey::new(namespace, &reference.name)))
+            .ok_or_else(|| missing_object(kind.kind(), &ObjectKey::new(namespace, &reference.name)))
     }
 
     /// The contents of an object, of the version that its watch shows; `None` if it shows none.
@@ -235,7 +235,7 @@ impl References {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     {
         let (kind, key) = (K::kind(&()), &referent.key);
-        let version = version.ok_or_else(|| missing(&kind, key))?;
+        let version = version.ok_or_else(|| missing_object(&kind, key))?;
         if let Some(data) = self.contents.get(&referent, &version) {
             return Ok(data);
         }
@@ -247,7 +247,7 @@ impl References {
                 format!("cannot read {kind} {key}: {error}"),
             )
         })?;
-        let object = object.ok_or_else(|| missing(&kind, key))?;
+        let object = object.ok_or_else(|| missing_object(&kind, key))?;
         let version = object.resource_version().unwrap_or_default();
         let data = Arc::new(data(object));
         self.contents.keep(referent, version, Arc::clone(&data));
@@ -271,7 +271,7 @@ impl References {
     }
 }
 
-fn missing(kind: &str, key: &ObjectKey) -> Failure {
+fn missing_object(kind: &str, key: &ObjectKey) -> Failure {
     Failure::retried(
         Step::Source,
         reason::REFERENCE_NOT_FOUND,
@@ -286,7 +286,7 @@ where
     let (store, writer) = reflector::store();
     let health = scope.health.watch(&K::kind(&()), Presence::Required);
     let config = watcher::Config::default().page_size(METADATA);
-    let events = watched(scope.api::<PartialObjectMeta<K>>(), config, health)
+    let events = watch_with_health(scope.api::<PartialObjectMeta<K>>(), config, health)
         .modify(|object: &mut PartialObjectMeta<K>| {
             // Others may write as much as they like into all of them.
             object.managed_fields_mut().clear();
@@ -301,11 +301,11 @@ where
         })
         .reflect(writer)
         .touched_objects();
-    (store, named(events, kind))
+    (store, referent_changes(events, kind))
 }
 
 fn watch_source(scope: &WatchScope, kind: SourceKind) -> (Store<DynamicObject>, ReferentChanges) {
-    let resource = resource(kind);
+    let resource = api_resource(kind);
     let writer = reflector::store::Writer::new(resource.clone());
     let store = writer.as_reader();
     let api = scope.dynamic_api(&resource);
@@ -321,7 +321,7 @@ fn watch_source(scope: &WatchScope, kind: SourceKind) -> (Store<DynamicObject>, 
     };
     let health = scope.health.watch(kind.kind(), Presence::Optional);
     let config = watcher::Config::default().page_size(FULL_OBJECTS);
-    let events = watched(api, config, health)
+    let events = watch_with_health(api, config, health)
         .modify(|object: &mut DynamicObject| {
             object.managed_fields_mut().clear();
             object.annotations_mut().clear();
@@ -335,10 +335,10 @@ fn watch_source(scope: &WatchScope, kind: SourceKind) -> (Store<DynamicObject>, 
         events
     })
     .flatten();
-    (store, named(events, ReferentKind::Source(kind)))
+    (store, referent_changes(events, ReferentKind::Source(kind)))
 }
 
-fn named<K: ResourceExt + Send + 'static>(
+fn referent_changes<K: ResourceExt + Send + 'static>(
     objects: impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
     kind: ReferentKind,
 ) -> ReferentChanges {
@@ -359,7 +359,7 @@ fn named<K: ResourceExt + Send + 'static>(
 }
 
 /// The API resource of a kind of Flux source.
-fn resource(kind: SourceKind) -> ApiResource {
+fn api_resource(kind: SourceKind) -> ApiResource {
     let gvk = GroupVersionKind::gvk("source.toolkit.fluxcd.io", "v1", kind.kind());
     ApiResource::from_gvk_with_plural(&gvk, kind.plural())
 }

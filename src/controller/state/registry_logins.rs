@@ -1,9 +1,10 @@
 //! Logins for registries that were got from clouds, as long as they are used.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use super::locking::lock;
 use crate::clouds::{CloudIdentity, RegistryLogin};
 
 /// The most logins that are kept, of all namespaces and of one.
@@ -35,7 +36,7 @@ pub type LoginSlot = Arc<tokio::sync::Mutex<Option<(Instant, RegistryLogin)>>>;
 impl RegistryLogins {
     /// Where a login is kept, or will be.
     pub fn slot(&self, key: &LoginKey) -> LoginSlot {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.0);
         let now = Instant::now();
         if let Some(kept) = kept.get_mut(key) {
             kept.asked_at = now;
@@ -87,13 +88,13 @@ mod tests {
         for number in 0..3 * MOST_IN_NAMESPACE {
             logins.slot(&key("greedy", number));
         }
-        assert_eq!(logins.0.lock().unwrap().len(), MOST_IN_NAMESPACE + 1);
+        assert_eq!(lock(&logins.0).len(), MOST_IN_NAMESPACE + 1);
         assert!(Arc::ptr_eq(&honest, &logins.slot(&key("honest", 0))));
         let last = logins.slot(&key("greedy", 3 * MOST_IN_NAMESPACE - 1));
         assert!(!Arc::ptr_eq(&honest, &last));
         for number in 0..2 * MOST {
             logins.slot(&key(&number.to_string(), 0));
         }
-        assert_eq!(logins.0.lock().unwrap().len(), MOST);
+        assert_eq!(lock(&logins.0).len(), MOST);
     }
 }

@@ -5,11 +5,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+
+use super::locking::lock;
 
 tokio::task_local! {
     /// The turn of the reconciliation that runs.
@@ -87,7 +89,7 @@ impl Slots {
     /// Waits for a place.
     pub async fn wait(&self, namespace: &str) -> Slot {
         let (sender, receiver) = oneshot::channel();
-        self.lock().enqueue(namespace, sender);
+        lock(&self.0.queue).enqueue(namespace, sender);
         self.serve();
         match receiver.await {
             Ok(slot) => slot,
@@ -97,8 +99,8 @@ impl Slots {
     }
 
     /// How long nothing was begun or ended although somebody waits; `None` where nobody does.
-    pub fn stuck(&self, now: Instant) -> Option<Duration> {
-        let queue = self.lock();
+    pub fn stuck_for(&self, now: Instant) -> Option<Duration> {
+        let queue = lock(&self.0.queue);
         (!queue.order.is_empty()).then(|| now.saturating_duration_since(queue.moved))
     }
 
@@ -106,7 +108,7 @@ impl Slots {
     pub async fn wait_until_all_are_free(&self) {
         loop {
             let given_back = self.0.given_back.notified();
-            if self.lock().taken == 0 {
+            if lock(&self.0.queue).taken == 0 {
                 return;
             }
             given_back.await;
@@ -116,7 +118,7 @@ impl Slots {
     /// Gives places to those whose turn it is.
     fn serve(&self) {
         loop {
-            let Some((namespace, waiting)) = self.lock().next() else {
+            let Some((namespace, waiting)) = lock(&self.0.queue).next() else {
                 return;
             };
             let slot = Slot {
@@ -129,13 +131,9 @@ impl Slots {
     }
 
     fn give_back(&self, namespace: &str) {
-        self.lock().give_back(namespace);
+        lock(&self.0.queue).give_back(namespace);
         self.0.given_back.notify_waiters();
         self.serve();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, SlotQueue> {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -200,7 +198,7 @@ impl Drop for Slot {
 }
 
 /// Runs a reconciliation in its turn.
-pub async fn within<F: Future>(slot: Slot, reconciliation: F) -> F::Output {
+pub async fn run_within<F: Future>(slot: Slot, reconciliation: F) -> F::Output {
     CURRENT.scope(Arc::new(slot), reconciliation).await
 }
 
@@ -251,7 +249,7 @@ mod tests {
             .now_or_never()
             .expect("the last place is not for a");
         waiting.extend(ask(&slots, &["b", "c", "b"]));
-        assert!(slots.stuck(Instant::now()).is_some());
+        assert!(slots.stuck_for(Instant::now()).is_some());
         drop(quick);
         let mut order = Vec::new();
         while !waiting.is_empty() {
@@ -273,9 +271,9 @@ mod tests {
         assert_eq!(order, ["b", "c", "b", "a", "a", "a"]);
         drop(held);
         slots.wait_until_all_are_free().await;
-        assert_eq!(slots.stuck(Instant::now()), None);
+        assert_eq!(slots.stuck_for(Instant::now()), None);
         assert!(
-            slots.lock().namespaces.is_empty(),
+            lock(&slots.0.queue).namespaces.is_empty(),
             "nothing is kept of who is gone"
         );
     }
@@ -296,7 +294,7 @@ mod tests {
         let slots = Slots::new(1, Sharing::Namespaces);
         let (end, ends) = std::sync::mpsc::channel::<()>();
         let slot = slots.wait("a").await;
-        let (work,) = within(slot, async move { (spawn_blocking(move || ends.recv()),) }).await;
+        let (work,) = run_within(slot, async move { (spawn_blocking(move || ends.recv()),) }).await;
         assert!(
             slots.wait("b").now_or_never().is_none(),
             "the thread is still at work"

@@ -2,7 +2,7 @@
 //! this process, and how many are at work.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use kube::{Resource, ResourceExt};
 
 use super::api_server::{Guarded, find};
 use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
+use super::locking::lock;
 use super::recent::{ClientCache, Recent};
 use crate::actions::{ActionsClient, RunId, Workflow};
 use crate::api::PatchSet;
@@ -70,10 +71,6 @@ pub struct FollowedRun {
     pub attempt: Attempt,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Workflows {
     /// Notes that a request was put into the status by this process, before anything is asked for.
     pub fn note_recorded(&self, request: &str) {
@@ -94,7 +91,7 @@ impl Workflows {
     }
 
     /// When a run was cancelled by this process.
-    pub fn cancelled(&self, workflow: &Workflow, run: RunId) -> Option<Instant> {
+    pub fn cancelled_at(&self, workflow: &Workflow, run: RunId) -> Option<Instant> {
         self.cancelled.get(&(workflow.address(), run))
     }
 
@@ -146,7 +143,7 @@ impl Workflows {
     }
 
     /// Notes the run of an attempt that is not over.
-    pub fn follow(&self, run: FollowedRun) {
+    pub fn follow_run(&self, run: FollowedRun) {
         lock(&self.followed).insert(run.uid.clone(), run);
     }
 

@@ -105,7 +105,7 @@ where
                 return Err(format!("no answer within {} s", BEGINS_WITHIN.as_secs()).into());
             };
             let (mut head, inner) = answer?.into_parts();
-            let is_json = has(&head.headers, &header::CONTENT_TYPE, "application/json");
+            let is_json = has_part(&head.headers, &header::CONTENT_TYPE, "application/json");
             if is_json {
                 // It is of what was sent.
                 head.headers.remove(header::CONTENT_LENGTH);
@@ -125,10 +125,10 @@ where
 
 /// Whether a request asks for nothing but the metadata of objects.
 fn asks_for_metadata(headers: &HeaderMap) -> bool {
-    has(headers, &header::ACCEPT, "as=PartialObjectMetadata")
+    has_part(headers, &header::ACCEPT, "as=PartialObjectMetadata")
 }
 
-fn has(headers: &HeaderMap, name: &header::HeaderName, part: &str) -> bool {
+fn has_part(headers: &HeaderMap, name: &header::HeaderName, part: &str) -> bool {
     let value = headers.get(name).and_then(|value| value.to_str().ok());
     value.is_some_and(|value| value.contains(part))
 }
@@ -146,7 +146,7 @@ struct RewrittenBody<B> {
 }
 
 impl<B> RewrittenBody<B> {
-    fn rewritten(&mut self, piece: Bytes) -> Result<Bytes, BoxError> {
+    fn rewrite(&mut self, piece: Bytes) -> Result<Bytes, BoxError> {
         let piece = match &mut self.rewriter {
             None => piece,
             Some(rewriter) => {
@@ -192,7 +192,7 @@ where
             return Poll::Ready(None);
         };
         Poll::Ready(Some(match frame.map_err(Into::into)?.into_data() {
-            Ok(piece) => self.rewritten(piece).map(Frame::data),
+            Ok(piece) => self.rewrite(piece).map(Frame::data),
             Err(trailers) => Ok(trailers),
         }))
     }
@@ -214,8 +214,8 @@ mod tests {
             too_deep: TooDeep::default(),
             is_told: false,
         };
-        assert!(body.rewritten(Bytes::from_static(b"0123456789")).is_ok());
-        let error = body.rewritten(Bytes::from_static(b"0")).unwrap_err();
+        assert!(body.rewrite(Bytes::from_static(b"0123456789")).is_ok());
+        let error = body.rewrite(Bytes::from_static(b"0")).unwrap_err();
         assert!(error.to_string().contains("/api/v1/pods"), "{error}");
     }
 }

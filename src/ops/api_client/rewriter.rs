@@ -19,7 +19,7 @@ pub(super) enum AnnotationsKeeping {
 
 /// The names of members that are looked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Name {
+enum MemberName {
     Metadata,
     ManagedFields,
     Annotations,
@@ -41,17 +41,17 @@ pub(super) struct Rewriter {
     objects: u64,
     /// Objects and arrays that are open within a value that is left out; 0 where none is.
     left_out: usize,
-    text: Text,
+    text: StringState,
     /// Whether the next string names a member.
     expects_name: bool,
     /// The last name at each depth, as far as it matters.
-    names: [Name; METADATA_WITHIN + 1],
+    names: [MemberName; METADATA_WITHIN + 1],
     too_deep: u64,
 }
 
 /// Where in a string the last byte was.
 #[derive(Debug)]
-enum Text {
+enum StringState {
     Outside,
     Within {
         is_escaped: bool,
@@ -77,12 +77,12 @@ impl Spelled {
         }
     }
 
-    fn name(&self) -> Name {
+    fn name(&self) -> MemberName {
         match self.bytes.get(..self.length) {
-            Some(b"metadata") => Name::Metadata,
-            Some(b"managedFields") => Name::ManagedFields,
-            Some(b"annotations") => Name::Annotations,
-            _ => Name::Other,
+            Some(b"metadata") => MemberName::Metadata,
+            Some(b"managedFields") => MemberName::ManagedFields,
+            Some(b"annotations") => MemberName::Annotations,
+            _ => MemberName::Other,
         }
     }
 }
@@ -94,9 +94,9 @@ impl Rewriter {
             depth: 0,
             objects: 0,
             left_out: 0,
-            text: Text::Outside,
+            text: StringState::Outside,
             expects_name: false,
-            names: [Name::Other; METADATA_WITHIN + 1],
+            names: [MemberName::Other; METADATA_WITHIN + 1],
             too_deep: 0,
         }
     }
@@ -116,13 +116,13 @@ impl Rewriter {
     }
 
     fn take(&mut self, byte: u8, kept: &mut Vec<u8>) {
-        if let Text::Within { .. } = self.text {
+        if let StringState::Within { .. } = self.text {
             self.take_text(byte);
         } else {
             match byte {
                 b'"' => {
                     let is_name = self.expects_name && self.left_out == 0;
-                    self.text = Text::Within {
+                    self.text = StringState::Within {
                         is_escaped: false,
                         spelled: is_name.then(Spelled::default),
                     };
@@ -139,7 +139,7 @@ impl Rewriter {
     }
 
     fn take_text(&mut self, byte: u8) {
-        let Text::Within { is_escaped, spelled } = &mut self.text else {
+        let StringState::Within { is_escaped, spelled } = &mut self.text else {
             return;
         };
         if *is_escaped {
@@ -154,7 +154,7 @@ impl Rewriter {
                 }
                 self.expects_name = false;
             }
-            self.text = Text::Outside;
+            self.text = StringState::Outside;
             return;
         }
         if let Some(spelled) = spelled {
@@ -186,7 +186,7 @@ impl Rewriter {
         };
         self.depth += 1;
         if let Some(slot) = self.names.get_mut(self.depth) {
-            *slot = Name::Other;
+            *slot = MemberName::Other;
         }
         self.expects_name = byte == b'{';
         kept.push(byte);
@@ -209,12 +209,12 @@ impl Rewriter {
     /// Whether the object or array that begins here is a part of metadata that nothing reads.
     fn is_of_no_use(&self) -> bool {
         let name = |depth: usize| self.names.get(depth).copied().unwrap_or_default();
-        let is_in_metadata = self.depth > 0 && name(self.depth - 1) == Name::Metadata;
+        let is_in_metadata = self.depth > 0 && name(self.depth - 1) == MemberName::Metadata;
         is_in_metadata
             && match name(self.depth) {
-                Name::ManagedFields => true,
-                Name::Annotations => self.annotations == AnnotationsKeeping::LeftOut,
-                Name::Metadata | Name::Other => false,
+                MemberName::ManagedFields => true,
+                MemberName::Annotations => self.annotations == AnnotationsKeeping::LeftOut,
+                MemberName::Metadata | MemberName::Other => false,
             }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
             read_challenges(text.get(..LONGEST).unwrap_or(text), &mut asked);
         }
     }
-    let bearer = asked.iter().find(|one| one.is("bearer")).and_then(|one| {
+    let bearer = asked.iter().find(|one| one.has_scheme("bearer")).and_then(|one| {
         Some(Challenge::Bearer {
             realm: one.parameter("realm")?.to_owned(),
             service: one.parameter("service").map(ToOwned::to_owned),
@@ -38,7 +38,7 @@ pub(super) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     bearer.or_else(|| {
         asked
             .iter()
-            .any(|one| one.is("basic"))
+            .any(|one| one.has_scheme("basic"))
             .then_some(Challenge::Basic)
     })
 }
@@ -49,7 +49,7 @@ struct OfferedScheme<'a> {
 }
 
 impl OfferedScheme<'_> {
-    fn is(&self, scheme: &str) -> bool {
+    fn has_scheme(&self, scheme: &str) -> bool {
         self.scheme.eq_ignore_ascii_case(scheme)
     }
 

@@ -39,7 +39,7 @@ impl Repository<'_> {
         if let Some(header) = self.remembered_token() {
             return Ok(Some(header));
         }
-        let greeting = self.greeting().await?;
+        let greeting = self.ask_greeting().await?;
         match &greeting.challenge {
             None => self.unasked_authorization(),
             Some(challenge) => self.answer_challenge(challenge, greeting.server).await,
@@ -65,7 +65,7 @@ impl Repository<'_> {
         let server = refusal.response.remote_addr();
         let asked = match challenge(refusal.response.headers()) {
             Some(asked) => Some(asked),
-            None => self.greeting().await?.challenge,
+            None => self.ask_greeting().await?.challenge,
         };
         let renewed = match &asked {
             None => self.unasked_authorization()?,
@@ -109,7 +109,7 @@ impl Repository<'_> {
     }
 
     /// What the registry asks for, which is asked once.
-    async fn greeting(&self) -> Result<Greeting, Error> {
+    async fn ask_greeting(&self) -> Result<Greeting, Error> {
         let host = self.image.api_host();
         if let Some(known) = self.registry.remembered.greeting(host) {
             return Ok(known);

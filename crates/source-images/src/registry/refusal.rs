@@ -63,7 +63,7 @@ struct ErrorEntry {
 }
 
 impl RefusalBody {
-    fn has(&self, codes: &[&str]) -> bool {
+    fn has_code(&self, codes: &[&str]) -> bool {
         self.errors
             .iter()
             .any(|error| codes.contains(&error.code.as_str()))
@@ -119,18 +119,18 @@ impl Repository<'_> {
         } else {
             None
         };
-        let said: RefusalBody = body
+        let refusal_body: RefusalBody = body
             .and_then(|body| serde_json::from_slice(&body).ok())
             .unwrap_or_default();
         let mut reason = format!("status {}", status.as_u16());
-        let text = said.message();
+        let text = refusal_body.message();
         if !text.is_empty() {
             reason = format!("{reason}: {text}");
         }
         let is_denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-            || said.has(&["UNAUTHORIZED", "DENIED"]);
-        let is_busy = is_passing(status) || said.has(&["TOOMANYREQUESTS"]);
-        let immutability = said.may_mean_immutable(status).then(|| reason.clone());
+            || refusal_body.has_code(&["UNAUTHORIZED", "DENIED"]);
+        let is_busy = is_passing(status) || refusal_body.has_code(&["TOOMANYREQUESTS"]);
+        let immutability = refusal_body.may_mean_immutable(status).then(|| reason.clone());
         let registry = self.image.registry().to_owned();
         let error = if is_busy {
             Error::Unavailable {
@@ -151,10 +151,11 @@ impl Repository<'_> {
             self.refused_error(what, &reason)
         };
         Refusal {
-            is_unknown_name: status == StatusCode::NOT_FOUND && said.has(&["NAME_UNKNOWN"]),
+            is_unknown_name: status == StatusCode::NOT_FOUND && refusal_body.has_code(&["NAME_UNKNOWN"]),
             immutability,
             is_absent: status == StatusCode::NOT_FOUND
-                || (status.is_client_error() && said.has(&["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"])),
+                || (status.is_client_error()
+                    && refusal_body.has_code(&["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"])),
             error,
         }
     }

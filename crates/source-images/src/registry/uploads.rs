@@ -61,7 +61,7 @@ struct UploadPart<S> {
 }
 
 /// What became of a request with content.
-enum Sent {
+enum SendOutcome {
     Answered(Answer),
     /// Its connection ended, or nothing more was taken.
     CutOff(Error),
@@ -92,9 +92,9 @@ impl Repository<'_> {
             content: content(),
         };
         match self.send_part(&location, whole, blob.what).await? {
-            Sent::Answered(answer) => self.check_stored(answer, blob.what).await,
-            Sent::CutOff(_) if self.resume_upload(location, blob, content).await => Ok(()),
-            Sent::CutOff(error) => Err(error),
+            SendOutcome::Answered(answer) => self.check_stored(answer, blob.what).await,
+            SendOutcome::CutOff(_) if self.resume_upload(location, blob, content).await => Ok(()),
+            SendOutcome::CutOff(error) => Err(error),
         }
     }
 
@@ -190,13 +190,15 @@ impl Repository<'_> {
             };
             if rest.length > 0 {
                 match self.send_part(&location, rest, blob.what).await {
-                    Ok(Sent::Answered(answer)) if answer.status().is_success() => {
+                    Ok(SendOutcome::Answered(answer)) if answer.status().is_success() => {
                         location = self.location_in_answer(&answer, blob.what).unwrap_or(location);
                     }
-                    Ok(Sent::Answered(answer)) if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE => {
+                    Ok(SendOutcome::Answered(answer))
+                        if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE =>
+                    {
                         continue;
                     }
-                    Ok(Sent::CutOff(_)) => continue,
+                    Ok(SendOutcome::CutOff(_)) => continue,
                     _ => return false,
                 }
             }
@@ -208,7 +210,7 @@ impl Repository<'_> {
                 content: stream::empty(),
             };
             return match self.send_part(&location, end, blob.what).await {
-                Ok(Sent::Answered(answer)) => answer.status().is_success(),
+                Ok(SendOutcome::Answered(answer)) => answer.status().is_success(),
                 _ => false,
             };
         }
@@ -230,7 +232,7 @@ impl Repository<'_> {
         location: &UploadLocation,
         part: UploadPart<S>,
         what: &str,
-    ) -> Result<Sent, Error>
+    ) -> Result<SendOutcome, Error>
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
@@ -269,14 +271,14 @@ impl Repository<'_> {
             .send_while_progressing(request.body(body), part.length, &progress, what)
             .await
         {
-            Ok(response) => Ok(Sent::Answered(Answer {
+            Ok(response) => Ok(SendOutcome::Answered(Answer {
                 response,
                 url: location.url.clone(),
                 rule: location.rule,
                 is_own: location.is_own,
             })),
             Err(error) if error.is_transient() && !progress.is_broken.load(Ordering::Relaxed) => {
-                Ok(Sent::CutOff(error))
+                Ok(SendOutcome::CutOff(error))
             }
             Err(error) => Err(error),
         }

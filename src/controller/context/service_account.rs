@@ -4,7 +4,8 @@
 use std::fmt;
 
 use http::HeaderValue;
-use kube::{Client, ResourceExt};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::options::ControllerOptions;
@@ -79,10 +80,11 @@ impl RequestIdentity {
 
     /// What to do where the API server refuses a write of ConfigMaps.
     pub fn advice(&self, refusal: &kube::core::Status) -> &'static str {
-        let of_kind = refusal.details.as_ref().map(|details| details.kind.as_str());
+        let mut details = refusal.details.iter();
+        let is_of_impersonation = details.any(|details| details.kind == ServiceAccount::plural(&()));
         match self {
             Self::Controller => "give the controller the rights of its chart",
-            Self::ServiceAccount { .. } if of_kind == Some("serviceaccounts") => {
+            Self::ServiceAccount { .. } if is_of_impersonation => {
                 "let the controller impersonate service accounts (rbac.impersonate of the chart)"
             }
             Self::ServiceAccount { .. } => "give it the verbs create and patch on configmaps by a Role",

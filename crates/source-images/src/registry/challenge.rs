@@ -29,30 +29,40 @@ pub(super) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
             read_challenges(text.get(..LONGEST).unwrap_or(text), &mut asked);
         }
     }
-    let bearer = asked.iter().find(|one| one.has_scheme("bearer")).and_then(|one| {
+    let find = |scheme| asked.iter().find(|offered| offered.scheme == scheme);
+    let bearer = find(Scheme::Bearer).and_then(|offered| {
         Some(Challenge::Bearer {
-            realm: one.parameter("realm")?.to_owned(),
-            service: one.parameter("service").map(ToOwned::to_owned),
+            realm: offered.parameter("realm")?.to_owned(),
+            service: offered.parameter("service").map(ToOwned::to_owned),
         })
     });
-    bearer.or_else(|| {
-        asked
-            .iter()
-            .any(|one| one.has_scheme("basic"))
-            .then_some(Challenge::Basic)
-    })
+    bearer.or_else(|| find(Scheme::Basic).map(|_| Challenge::Basic))
+}
+
+/// A scheme by which a client may say who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Basic,
+    Bearer,
+    Other,
+}
+
+impl From<&str> for Scheme {
+    fn from(name: &str) -> Self {
+        match name.to_ascii_lowercase().as_str() {
+            "basic" => Self::Basic,
+            "bearer" => Self::Bearer,
+            _ => Self::Other,
+        }
+    }
 }
 
 struct OfferedScheme<'a> {
-    scheme: &'a str,
+    scheme: Scheme,
     parameters: Vec<(&'a str, String)>,
 }
 
 impl OfferedScheme<'_> {
-    fn has_scheme(&self, scheme: &str) -> bool {
-        self.scheme.eq_ignore_ascii_case(scheme)
-    }
-
     fn parameter(&self, name: &str) -> Option<&str> {
         let found = self
             .parameters
@@ -83,7 +93,7 @@ fn read_challenges<'a>(text: &'a str, into: &mut Vec<OfferedScheme<'a>>) {
             _ if token.is_empty() => rest = after.get(1..).unwrap_or_default(),
             _ => {
                 into.push(OfferedScheme {
-                    scheme: token,
+                    scheme: token.into(),
                     parameters: Vec::new(),
                 });
                 rest = after;

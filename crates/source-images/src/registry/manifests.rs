@@ -98,12 +98,12 @@ impl Manifest {
         if shape.schema_version != Some(2) {
             return Err("what it has there is no manifest of version 2");
         }
-        let told = shape.media_type.as_deref().or(self.content_type.as_deref());
+        let declared = shape.media_type.as_deref().or(self.content_type.as_deref());
         let known = match kind {
             ManifestKind::Manifest => [MANIFEST, DOCKER_MANIFEST],
             ManifestKind::Index => [INDEX, DOCKER_INDEX],
         };
-        let media_type = known.into_iter().find(|known| Some(*known) == told);
+        let media_type = known.into_iter().find(|known| Some(*known) == declared);
         Ok((
             media_type.ok_or("what it has there is of another media type than it looks like")?,
             kind,
@@ -302,18 +302,18 @@ const UNKNOWN_DIGEST: &str = "it names its manifest by a digest of an unknown ki
 /// The digest of a manifest. What was asked for, and what the registry says of it, has to be true
 /// of what it sent.
 fn checked_digest(body: &[u8], headers: &HeaderMap, wanted: Option<&Digest>) -> Result<Digest, &'static str> {
-    let told = match headers.get(DIGEST) {
+    let declared = match headers.get(DIGEST) {
         None => None,
         Some(value) => {
             let digest = value.to_str().ok().and_then(|text| text.parse().ok());
             Some(digest.ok_or(UNKNOWN_DIGEST)?)
         }
     };
-    let all = [wanted, told.as_ref()];
+    let all = [wanted, declared.as_ref()];
     if !all.into_iter().flatten().all(|digest| digest.matches(body)) {
         return Err("its manifest is another than its digest says");
     }
-    let named = wanted.cloned().or(told);
+    let named = wanted.cloned().or(declared);
     Ok(named.unwrap_or_else(|| Digest::sha256(body)))
 }
 

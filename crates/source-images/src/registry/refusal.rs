@@ -62,11 +62,40 @@ struct ErrorEntry {
     message: String,
 }
 
+/// What a code of an error means, where something follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ErrorCode {
+    /// A login is missing, or not enough.
+    Denied,
+    /// Too much was asked for.
+    TooManyRequests,
+    /// There is no such repository.
+    NameUnknown,
+    /// There is no such manifest, or nothing at all.
+    NotFound,
+    /// A manifest is not taken.
+    ManifestInvalid,
+    /// Any other.
+    Other,
+}
+
+impl From<&str> for ErrorCode {
+    fn from(code: &str) -> Self {
+        match code {
+            "UNAUTHORIZED" | "DENIED" => Self::Denied,
+            "TOOMANYREQUESTS" => Self::TooManyRequests,
+            "NAME_UNKNOWN" => Self::NameUnknown,
+            "MANIFEST_UNKNOWN" | "NOT_FOUND" => Self::NotFound,
+            "MANIFEST_INVALID" => Self::ManifestInvalid,
+            _ => Self::Other,
+        }
+    }
+}
+
 impl RefusalBody {
-    fn has_code(&self, codes: &[&str]) -> bool {
-        self.errors
-            .iter()
-            .any(|error| codes.contains(&error.code.as_str()))
+    fn has_code(&self, code: ErrorCode) -> bool {
+        let mut codes = self.errors.iter().map(|error| error.code.as_str());
+        codes.any(|text| ErrorCode::from(text) == code)
     }
 
     /// Whether this may be said of a tag that must not be moved, for which the specification has no
@@ -83,7 +112,8 @@ impl RefusalBody {
             let message = error.message.to_ascii_lowercase();
             WORDS.iter().any(|word| message.contains(word))
                 // A manifest that is not valid is not forbidden (Artifactory).
-                || (error.code == "MANIFEST_INVALID" && status == StatusCode::FORBIDDEN)
+                || (ErrorCode::from(error.code.as_str()) == ErrorCode::ManifestInvalid
+                    && status == StatusCode::FORBIDDEN)
         };
         matches!(status.as_u16(), 409 | 412)
             || (status.is_client_error() && !is_passing(status) && self.errors.iter().any(is_said))
@@ -128,8 +158,8 @@ impl Repository<'_> {
             reason = format!("{reason}: {text}");
         }
         let is_denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-            || refusal_body.has_code(&["UNAUTHORIZED", "DENIED"]);
-        let is_busy = is_passing(status) || refusal_body.has_code(&["TOOMANYREQUESTS"]);
+            || refusal_body.has_code(ErrorCode::Denied);
+        let is_busy = is_passing(status) || refusal_body.has_code(ErrorCode::TooManyRequests);
         let immutability = refusal_body.may_mean_immutable(status).then(|| reason.clone());
         let registry = self.image.registry().to_owned();
         let error = if is_busy {
@@ -150,12 +180,12 @@ impl Repository<'_> {
         } else {
             self.refused_error(what, &reason)
         };
+        let is_unknown_name = refusal_body.has_code(ErrorCode::NameUnknown);
+        let says_absent = is_unknown_name || refusal_body.has_code(ErrorCode::NotFound);
         Refusal {
-            is_unknown_name: status == StatusCode::NOT_FOUND && refusal_body.has_code(&["NAME_UNKNOWN"]),
+            is_unknown_name: status == StatusCode::NOT_FOUND && is_unknown_name,
             immutability,
-            is_absent: status == StatusCode::NOT_FOUND
-                || (status.is_client_error()
-                    && refusal_body.has_code(&["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"])),
+            is_absent: status == StatusCode::NOT_FOUND || (status.is_client_error() && says_absent),
             error,
         }
     }

@@ -85,19 +85,42 @@ impl<'a> Collected<'a> {
     }
 
     /// Adds objects of a kind in the namespace of the object with the spec.
-    fn named(&mut self, kind: ReferentKind, names: impl IntoIterator<Item = &'a LocalReference>) {
-        for LocalReference { name } in names {
-            self.local(kind, name);
-        }
-    }
-
-    /// Adds an object in the namespace of the object with the spec.
-    fn local(&mut self, kind: ReferentKind, name: &'a str) {
-        self.0.push(Reference {
+    fn named(&mut self, kind: ReferentKind, names: &'a impl Names) {
+        let references = names.names().into_iter().map(|name| Reference {
             kind,
             namespace: None,
             name,
         });
+        self.0.extend(references);
+    }
+}
+
+/// Names of objects.
+trait Names {
+    fn names(&self) -> Vec<&str>;
+}
+
+impl Names for String {
+    fn names(&self) -> Vec<&str> {
+        vec![self]
+    }
+}
+
+impl Names for LocalReference {
+    fn names(&self) -> Vec<&str> {
+        vec![&self.name]
+    }
+}
+
+impl<T: Names> Names for Option<T> {
+    fn names(&self) -> Vec<&str> {
+        self.iter().flat_map(Names::names).collect()
+    }
+}
+
+impl<T: Names> Names for Vec<T> {
+    fn names(&self) -> Vec<&str> {
+        self.iter().flat_map(Names::names).collect()
     }
 }
 
@@ -157,126 +180,58 @@ name_nothing!(Approval, Provider);
 // Service accounts are looked at when they are needed, and what a template names is for the kubelet.
 name_nothing!(ServiceAccountName, PodTemplate);
 
-impl Refers for PatchSetSpec {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            component,
-            release,
-            level,
-            upstream,
-            patches,
-            merged_patches,
-            candidates,
-            libraries,
-            constraints,
-            build,
-            delivery,
-            service_account_name,
-            interval,
-            timeout,
-            suspend,
-        } = self;
-        found.parts([
-            component,
-            release,
-            level,
-            upstream,
-            patches,
-            merged_patches,
-            candidates,
-        ]);
-        found.named(ReferentKind::PatchSet, libraries);
-        found.named(ReferentKind::ConstraintOverride, constraints);
-        found.parts([build, delivery, service_account_name, interval, timeout, suspend]);
-    }
+/// Says of the fields of a struct which may name objects further in, and after them, by kind, which
+/// are names of objects in the namespace of the object with the spec. One that is left out does not
+/// compile, nor does a reference among the others.
+macro_rules! refers {
+    ($spec:ident { $($part:ident),* } $(, $kind:ident: [$($reference:ident),+])*) => {
+        impl Refers for $spec {
+            fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
+                let Self { $($part,)* $($($reference,)+)* } = self;
+                found.parts([$($part),*]);
+                $($(found.named(ReferentKind::$kind, $reference);)+)*
+            }
+        }
+    };
 }
 
-impl Refers for ConstraintOverrideSpec {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            release,
-            upper_constraints,
-            overrides,
-            built_from_source,
-            interval,
-            timeout,
-            suspend,
-        } = self;
-        found.parts([release, upper_constraints, overrides, built_from_source]);
-        found.parts([interval, timeout, suspend]);
-    }
-}
-
-impl Refers for Upstream {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            url,
-            ref_,
-            ref_from,
-            verify,
-            secret_ref,
-            proxy_secret_ref,
-        } = self;
-        found.parts([url, ref_, ref_from, verify]);
-        found.named(
-            ReferentKind::Secret,
-            [secret_ref, proxy_secret_ref].into_iter().flatten(),
-        );
-    }
-}
-
-impl Refers for GitRef {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            branch,
-            tag,
-            commit,
-            semver,
-        } = self;
-        found.parts([branch, tag, commit, semver]);
-    }
-}
-
-impl Refers for RefFrom {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self { path, key } = self;
-        found.parts([path, key]);
-    }
-}
-
-impl Refers for Verification {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self { mode, secret_ref } = self;
-        found.parts([mode]);
-        found.named(ReferentKind::Secret, [secret_ref]);
-    }
-}
-
-impl Refers for GitPath {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            url,
-            ref_,
-            path,
-            verify,
-            secret_ref,
-            proxy_secret_ref,
-        } = self;
-        found.parts([url, ref_, path, verify]);
-        found.named(
-            ReferentKind::Secret,
-            [secret_ref, proxy_secret_ref].into_iter().flatten(),
-        );
-    }
-}
-
-impl Refers for ConfigMapKey {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self { name, key } = self;
-        found.local(ReferentKind::ConfigMap, name);
-        found.parts([key]);
-    }
-}
+refers! { PatchSetSpec {
+    component, release, level, upstream, patches, merged_patches, candidates, build, delivery,
+    service_account_name, interval, timeout, suspend
+}, PatchSet: [libraries], ConstraintOverride: [constraints] }
+refers! { ConstraintOverrideSpec {
+    release, upper_constraints, overrides, built_from_source, interval, timeout, suspend
+} }
+refers! { Upstream { url, ref_, ref_from, verify }, Secret: [secret_ref, proxy_secret_ref] }
+refers! { GitRef { branch, tag, commit, semver } }
+refers! { RefFrom { path, key } }
+refers! { Verification { mode }, Secret: [secret_ref] }
+refers! { GitPath { url, ref_, path, verify }, Secret: [secret_ref, proxy_secret_ref] }
+refers! { ConfigMapKey { key }, ConfigMap: [name] }
+refers! { Patches { git, source_ref, path, inline, strip, directory }, ConfigMap: [config_map] }
+refers! { InlinePatch { name, content } }
+refers! { Build {
+    engine, image, source, dockerfile, contexts, platforms, extra_packages_from, args, provider,
+    service_account_name, timeout, retries, job, github_actions, check, sbom
+}, Secret: [secret_ref] }
+refers! { ImageTarget { repository, tag, moving_tags, sortable_tag } }
+refers! { SourceTarget { repository, version } }
+refers! { DockerfileSource { git, inline, file, stage }, ConfigMap: [config_map] }
+refers! { ExtraPackagesFrom { path } }
+refers! { JobOptions { builder, image, cache, keep, service_account_name, pod_template } }
+refers! { GitHubActions { repository, workflow, ref_, api_url }, Secret: [secret_ref] }
+refers! { Delivery { config_map, git, approval } }
+refers! { DeliveryConfigMap { prefix }, ConfigMap: [name] }
+refers! { DeliveryGit {
+    url, branch, push, paths, author, message, signing
+}, Secret: [secret_ref, proxy_secret_ref] }
+refers! { Push { branch, pull_request } }
+refers! { PullRequestOptions { provider, api_url, labels }, Secret: [secret_ref] }
+refers! { CommitAuthor { name, email } }
+refers! { Signing {}, Secret: [secret_ref] }
+refers! { ConstraintsSource { git, config_map, inline } }
+refers! { OverridesSource { git, config_map, inline, entries } }
+refers! { OverrideEntry { name, version, marker, downgrade, remove } }
 
 impl Refers for SourceReference {
     fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
@@ -290,235 +245,6 @@ impl Refers for SourceReference {
             namespace: namespace.as_deref(),
             name,
         });
-    }
-}
-
-impl Refers for Patches {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            git,
-            source_ref,
-            path,
-            config_map,
-            inline,
-            strip,
-            directory,
-        } = self;
-        found.parts([git, source_ref, path, inline, strip, directory]);
-        found.named(ReferentKind::ConfigMap, config_map);
-    }
-}
-
-impl Refers for InlinePatch {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self { name, content } = self;
-        found.parts([name, content]);
-    }
-}
-
-impl Refers for Build {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            engine,
-            image,
-            source,
-            dockerfile,
-            contexts,
-            platforms,
-            extra_packages_from,
-            args,
-            secret_ref,
-            provider,
-            service_account_name,
-            timeout,
-            retries,
-            job,
-            github_actions,
-            check,
-            sbom,
-        } = self;
-        found.parts([engine, image, source, dockerfile, contexts, platforms]);
-        found.parts([extra_packages_from, args, provider, service_account_name]);
-        found.parts([timeout, retries, job, github_actions, check, sbom]);
-        found.named(ReferentKind::Secret, secret_ref);
-    }
-}
-
-impl Refers for ImageTarget {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            repository,
-            tag,
-            moving_tags,
-            sortable_tag,
-        } = self;
-        found.parts([repository, tag, moving_tags, sortable_tag]);
-    }
-}
-
-impl Refers for SourceTarget {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self { repository, version } = self;
-        found.parts([repository, version]);
-    }
-}
-
-impl Refers for DockerfileSource {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            git,
-            config_map,
-            inline,
-            file,
-            stage,
-        } = self;
-        found.parts([git, inline, file, stage]);
-        found.named(ReferentKind::ConfigMap, config_map);
-    }
-}
-
-impl Refers for ExtraPackagesFrom {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self { path } = self;
-        found.parts([path]);
-    }
-}
-
-impl Refers for JobOptions {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            builder,
-            image,
-            cache,
-            keep,
-            service_account_name,
-            pod_template,
-        } = self;
-        found.parts([builder, image, cache, keep, service_account_name, pod_template]);
-    }
-}
-
-impl Refers for GitHubActions {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            repository,
-            workflow,
-            ref_,
-            secret_ref,
-            api_url,
-        } = self;
-        found.parts([repository, workflow, ref_, api_url]);
-        found.named(ReferentKind::Secret, [secret_ref]);
-    }
-}
-
-impl Refers for Delivery {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            config_map,
-            git,
-            approval,
-        } = self;
-        found.parts([config_map, git, approval]);
-    }
-}
-
-impl Refers for DeliveryConfigMap {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self { name, prefix } = self;
-        found.local(ReferentKind::ConfigMap, name);
-        found.parts([prefix]);
-    }
-}
-
-impl Refers for DeliveryGit {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            url,
-            branch,
-            push,
-            paths,
-            author,
-            message,
-            signing,
-            secret_ref,
-            proxy_secret_ref,
-        } = self;
-        found.parts([url, branch, push, paths, author, message, signing]);
-        found.named(
-            ReferentKind::Secret,
-            [secret_ref, proxy_secret_ref].into_iter().flatten(),
-        );
-    }
-}
-
-impl Refers for Push {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self { branch, pull_request } = self;
-        found.parts([branch, pull_request]);
-    }
-}
-
-impl Refers for PullRequestOptions {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            provider,
-            secret_ref,
-            api_url,
-            labels,
-        } = self;
-        found.parts([provider, api_url, labels]);
-        found.named(ReferentKind::Secret, [secret_ref]);
-    }
-}
-
-impl Refers for CommitAuthor {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self { name, email } = self;
-        found.parts([name, email]);
-    }
-}
-
-impl Refers for Signing {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self { secret_ref } = self;
-        found.named(ReferentKind::Secret, [secret_ref]);
-    }
-}
-
-impl Refers for ConstraintsSource {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            git,
-            config_map,
-            inline,
-        } = self;
-        found.parts([git, config_map, inline]);
-    }
-}
-
-impl Refers for OverridesSource {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            git,
-            config_map,
-            inline,
-            entries,
-        } = self;
-        found.parts([git, config_map, inline, entries]);
-    }
-}
-
-impl Refers for OverrideEntry {
-    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
-        let Self {
-            name,
-            version,
-            marker,
-            downgrade,
-            remove,
-        } = self;
-        found.parts([name, version, marker, downgrade, remove]);
     }
 }
 

@@ -15,7 +15,7 @@ pub const INPUTS_LABEL: &str = "patching.c5c3.io/inputs";
 ///
 /// An image that became the wanted one later always has a later time, also where a clock was put
 /// back or two become it within a second.
-pub fn date(planned: &mut BuildStatus, known: &PatchSetStatus, now: Timestamp) {
+pub fn set_tag_time(planned: &mut BuildStatus, known: &PatchSetStatus, now: Timestamp) {
     let time = known_time(planned, known).unwrap_or_else(|| {
         let latest = former_times(planned, known).map(|former| former.time).max();
         let next = latest.and_then(|latest| latest.checked_add(SignedDuration::from_secs(1)).ok());
@@ -26,7 +26,7 @@ pub fn date(planned: &mut BuildStatus, known: &PatchSetStatus, now: Timestamp) {
 
 /// Puts the time into the tag that sorts if the status tells it: its image is the wanted one
 /// already.
-pub fn date_if_known(planned: &mut BuildStatus, known: &PatchSetStatus) {
+pub fn set_tag_time_if_known(planned: &mut BuildStatus, known: &PatchSetStatus) {
     if let Some(time) = known_time(planned, known) {
         put_time(planned, time);
     }
@@ -138,7 +138,7 @@ mod tests {
             }),
             ..BuildStatus::default()
         };
-        date(&mut planned, known, Timestamp::from_second(second).unwrap());
+        set_tag_time(&mut planned, known, Timestamp::from_second(second).unwrap());
         planned
     }
 

@@ -80,7 +80,11 @@ impl From<constraints::Error> for MergeRefusal {
 /// # Errors
 ///
 /// Where one cannot be read, or the merged file cannot stand alone.
-pub fn merged(spec: &ConstraintOverrideSpec, base: &[u8], overrides: &[u8]) -> Result<Merged, MergeRefusal> {
+pub fn merge_files(
+    spec: &ConstraintOverrideSpec,
+    base: &[u8],
+    overrides: &[u8],
+) -> Result<Merged, MergeRefusal> {
     let base = ConstraintsFile::parse(base)?;
     let overrides = match &spec.overrides.entries {
         Some(entries) => Overrides::from_entries(entries.iter().map(Into::into))?,
@@ -128,8 +132,8 @@ fn can_stand_alone(includes: &[Include], merged: &Merged) -> Result<(), MergeRef
 #[must_use]
 pub fn summary(merged: &Merged, config_map: &str, key: &str, room: usize) -> Summary {
     // That upstream does not pin a package which is built from source is nothing to tell.
-    let told = |outcome: &&Outcome| outcome.line.is_some() || outcome.state == OverrideState::Removed;
-    let outcomes = merged.outcomes.iter().filter(told);
+    let is_told = |outcome: &&Outcome| outcome.line.is_some() || outcome.state == OverrideState::Removed;
+    let outcomes = merged.outcomes.iter().filter(is_told);
     let results = outcomes.map(|outcome| OverrideStatus {
         package: outcome.package.clone(),
         state: outcome.state,
@@ -182,7 +186,7 @@ pub fn results_are_current(previous: &ConstraintOverrideStatus, inputs_digest: &
 /// The merged file as the status has it, where the last merge succeeded.
 #[must_use]
 pub fn current_merged_file(previous: &ConstraintOverrideStatus) -> Option<&MergedFile> {
-    refusal(previous)
+    last_refusal(previous)
         .is_none()
         .then_some(previous.config_map.as_ref())
         .flatten()
@@ -203,21 +207,21 @@ pub fn settle(
         Failed(_, None) => None,
         Failed(_, Some(sources)) | Unchanged(sources) | Done(sources, _) => sources.signatures.as_deref(),
     };
-    settling.verified(policy, signatures);
+    settling.mark_verified(policy, signatures);
     let verdict = match outcome {
         lifecycle::Outcome::Failed(failure, sources) => {
             if let Some(sources) = sources {
-                settling.resolved(&describe_sources(&sources));
+                settling.mark_resolved(&describe_sources(&sources));
             }
-            return settling.failed(&failure);
+            return settling.into_failed(&failure);
         }
         lifecycle::Outcome::Unchanged(sources) => {
-            settling.resolved(&describe_sources(&sources));
+            settling.mark_resolved(&describe_sources(&sources));
             take_sources(&mut settling.status, sources);
-            refusal(previous).unwrap_or_else(|| verdict(&settling.status))
+            last_refusal(previous).unwrap_or_else(|| verdict(&settling.status))
         }
         lifecycle::Outcome::Done(sources, decision) => {
-            settling.resolved(&describe_sources(&sources));
+            settling.mark_resolved(&describe_sources(&sources));
             take_sources(&mut settling.status, sources);
             match decision {
                 MergeDecision::Refused(MergeRefusal { reason, message }) => Verdict {
@@ -233,7 +237,7 @@ pub fn settle(
             }
         }
     };
-    settling.judged(Step::Constraints, &verdict)
+    settling.into_judged(Step::Constraints, &verdict)
 }
 
 fn describe_sources(sources: &ConstraintSources) -> String {
@@ -260,7 +264,7 @@ fn take_summary(status: &mut ConstraintOverrideStatus, summary: Summary) {
 /// The verdict of the last merge, where there was none to write.
 ///
 /// A failure to write the file is no verdict: the next attempt merges again.
-fn refusal(previous: &ConstraintOverrideStatus) -> Option<Verdict> {
+fn last_refusal(previous: &ConstraintOverrideStatus) -> Option<Verdict> {
     const REFUSALS: [Reason; 3] = [
         reason::INVALID_CONSTRAINTS,
         reason::INVALID_OVERRIDES,

@@ -13,7 +13,7 @@ pub const APPROVED: &str = "patching.c5c3.io/approved";
 /// What the keys of a ConfigMap begin with: what the spec says, or the component with `_` for all
 /// that a variable of Flux's `postBuild` cannot have (`^[_[:alpha:]][_[:alpha:][:digit:]]*$`).
 #[must_use]
-pub fn prefix(config_map: &DeliveryConfigMap, component: &str) -> String {
+pub fn key_prefix(config_map: &DeliveryConfigMap, component: &str) -> String {
     if let Some(prefix) = &config_map.prefix {
         return prefix.clone();
     }
@@ -30,7 +30,7 @@ pub fn prefix(config_map: &DeliveryConfigMap, component: &str) -> String {
 
 /// The keys and values of an image.
 #[must_use]
-pub fn data(prefix: &str, image: &ImageReference) -> BTreeMap<String, String> {
+pub fn config_map_data(prefix: &str, image: &ImageReference) -> BTreeMap<String, String> {
     [
         ("repository", image.given_name().to_owned()),
         ("tag", image.tag().unwrap_or_default().to_owned()),
@@ -111,12 +111,12 @@ mod tests {
 
     #[test]
     fn keys_are_variables() {
-        assert_eq!(prefix(&config_map(None), "oslo.messaging"), "oslo_messaging");
-        assert_eq!(prefix(&config_map(None), "3par-client"), "_3par_client");
-        assert_eq!(prefix(&config_map(Some("image")), "glance"), "image");
+        assert_eq!(key_prefix(&config_map(None), "oslo.messaging"), "oslo_messaging");
+        assert_eq!(key_prefix(&config_map(None), "3par-client"), "_3par_client");
+        assert_eq!(key_prefix(&config_map(Some("image")), "glance"), "image");
         let digest = Digest::sha256(b"").to_string();
         let reference = format!("r:5000/glance:1@{digest}");
-        let data = data("glance", &reference.parse().unwrap());
+        let data = config_map_data("glance", &reference.parse().unwrap());
         let data: Vec<(&str, &str)> = data
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))

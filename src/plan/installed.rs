@@ -46,19 +46,19 @@ pub struct Judged {
 /// it is not told what a distribution comes from, that is no reason to refuse the image.
 #[must_use]
 pub fn judge(image: &str, wanted: &BTreeMap<String, String>, platforms: &[FoundPlatform]) -> Judged {
-    let mut told: BTreeMap<(Origin, String, Option<String>), Vec<String>> = BTreeMap::new();
+    let mut seen_on: BTreeMap<(Origin, String, Option<String>), Vec<String>> = BTreeMap::new();
     let mut stock: BTreeSet<String> = BTreeSet::new();
     for platform in platforms {
         for (context, name) in wanted {
-            let found = named(name, &platform.distributions);
+            let found = find_named(name, &platform.distributions);
             let where_ = platform.name.iter().cloned();
             if found.is_empty() {
                 let key = (Origin::NotFound, name.clone(), None);
-                told.entry(key).or_default().extend(where_.clone());
+                seen_on.entry(key).or_default().extend(where_.clone());
             }
             for one in &found {
                 let key = (one.origin, name.clone(), one.version.clone());
-                let platforms = told.entry(key).or_default();
+                let platforms = seen_on.entry(key).or_default();
                 platforms.extend(where_.clone());
                 platforms.dedup();
             }
@@ -66,11 +66,11 @@ pub fn judge(image: &str, wanted: &BTreeMap<String, String>, platforms: &[FoundP
             if let Some(one) = found.first()
                 && found.iter().all(is_elsewhere)
             {
-                stock.insert(sentence(context, name, one, platform.name.as_deref()));
+                stock.insert(describe_stock(context, name, one, platform.name.as_deref()));
             }
         }
     }
-    let mut installed: Vec<InstalledStatus> = told
+    let mut installed: Vec<InstalledStatus> = seen_on
         .into_iter()
         .map(|((origin, name, version), platforms)| InstalledStatus {
             name,
@@ -93,7 +93,7 @@ pub fn judge(image: &str, wanted: &BTreeMap<String, String>, platforms: &[FoundP
     Judged { installed, stock }
 }
 
-fn named<'a>(name: &str, distributions: &'a [FoundDistribution]) -> Vec<&'a FoundDistribution> {
+fn find_named<'a>(name: &str, distributions: &'a [FoundDistribution]) -> Vec<&'a FoundDistribution> {
     let Ok(name) = name.parse::<PackageName>() else {
         return Vec::new();
     };
@@ -101,7 +101,7 @@ fn named<'a>(name: &str, distributions: &'a [FoundDistribution]) -> Vec<&'a Foun
     distributions.iter().filter(is_it).collect()
 }
 
-fn sentence(context: &str, name: &str, one: &FoundDistribution, platform: Option<&str>) -> String {
+fn describe_stock(context: &str, name: &str, one: &FoundDistribution, platform: Option<&str>) -> String {
     let version = one.version.as_ref().map(|version| format!(" {version}"));
     let from = match one.origin {
         Origin::Url => "from an address",
@@ -139,13 +139,13 @@ mod tests {
             distributions,
         };
         let judged = judge("r/i@sha256:0", &wanted(), &[platform]);
-        let told = judged.installed.into_iter().map(|one| (one.name, one.origin));
-        (told.collect(), judged.stock)
+        let seen_on = judged.installed.into_iter().map(|one| (one.name, one.origin));
+        (seen_on.collect(), judged.stock)
     }
 
     #[test]
     fn what_comes_from_its_source_counts_under_any_spelling() {
-        let (told, stock) = judged(vec![
+        let (seen_on, stock) = judged(vec![
             one("openstack_placement", "14.0.0", Origin::Source),
             one("os_traits", "3.5.0", Origin::Source),
             one("WebOb", "1.8.8", Origin::Index),
@@ -154,16 +154,16 @@ mod tests {
             ("openstack-placement".to_owned(), Origin::Source),
             ("os-traits".to_owned(), Origin::Source),
         ];
-        assert_eq!((told, stock), (expected.to_vec(), None));
+        assert_eq!((seen_on, stock), (expected.to_vec(), None));
     }
 
     #[test]
     fn a_stock_wheel_is_refused_and_named() {
-        let (told, stock) = judged(vec![
+        let (seen_on, stock) = judged(vec![
             one("openstack_placement", "14.0.0", Origin::Source),
             one("os-traits", "3.4.0", Origin::Index),
         ]);
-        assert_eq!(told[1], ("os-traits".to_owned(), Origin::Index));
+        assert_eq!(seen_on[1], ("os-traits".to_owned(), Origin::Index));
         let message = stock.unwrap();
         assert!(
             message.starts_with("r/i@sha256:0 does not count: os-traits 3.4.0 is installed from a package index, and not from the patched source of os-traits;"),
@@ -175,19 +175,19 @@ mod tests {
 
     #[test]
     fn what_is_nowhere_or_not_told_is_no_reason_to_refuse() {
-        let (told, stock) = judged(vec![one("os.traits", "3", Origin::Unknown)]);
+        let (seen_on, stock) = judged(vec![one("os.traits", "3", Origin::Unknown)]);
         let expected = [
             ("openstack-placement".to_owned(), Origin::NotFound),
             ("os-traits".to_owned(), Origin::Unknown),
         ];
-        assert_eq!((told, stock), (expected.to_vec(), None));
+        assert_eq!((seen_on, stock), (expected.to_vec(), None));
         // The operating system's own is below.
         let both = vec![
             one("os-traits", "1", Origin::Index),
             one("os-traits", "3", Origin::Source),
         ];
-        let (told, stock) = judged(both);
-        assert_eq!((told.len(), stock), (3, None));
+        let (seen_on, stock) = judged(both);
+        assert_eq!((seen_on.len(), stock), (3, None));
     }
 
     #[test]
@@ -205,13 +205,13 @@ mod tests {
         ];
         let judged = judge("i", &wanted(), &platforms);
         assert!(judged.stock.unwrap().contains("(on linux/arm64)"));
-        let told: Vec<(Origin, usize)> = judged
+        let seen_on: Vec<(Origin, usize)> = judged
             .installed
             .iter()
             .map(|one| (one.origin, one.platforms.len()))
             .collect();
         assert_eq!(
-            told,
+            seen_on,
             [(Origin::Source, 2), (Origin::Source, 1), (Origin::Index, 1)]
         );
     }

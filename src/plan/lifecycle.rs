@@ -119,7 +119,7 @@ observed!(ConstraintOverrideStatus);
 ///
 /// Nothing where this generation was seen before: then the status stays until there is a result.
 #[must_use]
-pub fn begin<S: Observed>(previous: &S, generation: i64, now: Timestamp) -> Option<S> {
+pub fn begin_generation<S: Observed>(previous: &S, generation: i64, now: Timestamp) -> Option<S> {
     if conditions::find(previous.conditions(), condition::READY)
         .is_some_and(|ready| ready.observed_generation == Some(generation))
     {
@@ -156,7 +156,7 @@ impl<'a, S: Observed> Settling<'a, S> {
     }
 
     /// Tells that the sources were resolved.
-    pub fn resolved(&mut self, message: &str) {
+    pub fn mark_resolved(&mut self, message: &str) {
         self.conditions.set(
             condition::SOURCE_RESOLVED,
             Truth::True,
@@ -167,7 +167,7 @@ impl<'a, S: Observed> Settling<'a, S> {
 
     /// Tells by whom the sources are signed, where that was looked at in this attempt. What was
     /// told before stays otherwise, unless nothing is to be signed.
-    pub fn verified(&mut self, policy: SignaturePolicy, signatures: Option<&str>) {
+    pub fn mark_verified(&mut self, policy: SignaturePolicy, signatures: Option<&str>) {
         if let Some(message) = signatures {
             let reason = reason::SUCCEEDED;
             self.conditions
@@ -180,7 +180,7 @@ impl<'a, S: Observed> Settling<'a, S> {
 
     /// The status where a step failed.
     #[must_use]
-    pub fn failed(mut self, failure: &Failure) -> (S, Next) {
+    pub fn into_failed(mut self, failure: &Failure) -> (S, Next) {
         let conditions = &mut self.conditions;
         conditions.set(
             failure.step.condition(),
@@ -220,7 +220,7 @@ impl<'a, S: Observed> Settling<'a, S> {
     /// The status where there is a result. A bad one is Stalled, and looked at again after the
     /// interval.
     #[must_use]
-    pub fn judged(mut self, step: Step, verdict: &Verdict) -> (S, Next) {
+    pub fn into_judged(mut self, step: Step, verdict: &Verdict) -> (S, Next) {
         let Verdict {
             truth,
             reason,
@@ -240,7 +240,7 @@ impl<'a, S: Observed> Settling<'a, S> {
     }
 
     /// Sets the condition of a step that is done, before the last one is judged.
-    pub fn done(&mut self, step: Step, verdict: &Verdict) {
+    pub fn mark_done(&mut self, step: Step, verdict: &Verdict) {
         let Verdict {
             truth,
             reason,
@@ -251,13 +251,13 @@ impl<'a, S: Observed> Settling<'a, S> {
     }
 
     /// Removes the condition of a step that is not asked for.
-    pub fn without(&mut self, step: Step) {
+    pub fn drop_step(&mut self, step: Step) {
         self.conditions.remove(step.condition());
     }
 
     /// The status where a step waits for something elsewhere.
     #[must_use]
-    pub fn waiting(mut self, step: Step, reason: Reason, message: &str) -> (S, Next) {
+    pub fn into_waiting(mut self, step: Step, reason: Reason, message: &str) -> (S, Next) {
         let conditions = &mut self.conditions;
         conditions.set(step.condition(), Truth::Unknown, reason, message);
         conditions.remove(condition::STALLED);
@@ -289,7 +289,7 @@ pub struct InARow {
 
 /// How long to wait, given the resource's interval and what happened in a row so far.
 #[must_use]
-pub fn wait(next: Next, interval: Duration, in_a_row: InARow) -> Option<Duration> {
+pub fn wait_before_next(next: Next, interval: Duration, in_a_row: InARow) -> Option<Duration> {
     match next {
         Next::Interval => Some(interval.max(super::backoff::SHORTEST)),
         Next::Soon => Some(super::backoff::after_looks(in_a_row.looks, interval)),

@@ -187,16 +187,16 @@ pub fn settle(
             sources.signatures.as_deref()
         }
     };
-    settling.verified(policy.signatures, signatures);
+    settling.mark_verified(policy.signatures, signatures);
     let (built, delivered) = match outcome {
         Outcome::Failed(failure, sources) => {
             if let Some(sources) = sources {
-                settling.resolved(&describe_sources(&sources));
+                settling.mark_resolved(&describe_sources(&sources));
             }
-            return settling.failed(&failure);
+            return settling.into_failed(&failure);
         }
         Outcome::Unchanged(sources) => {
-            settling.resolved(&describe_sources(&sources));
+            settling.mark_resolved(&describe_sources(&sources));
             take_sources(&mut settling.status, sources);
             (Built::Nothing, Delivered::Nothing)
         }
@@ -210,7 +210,7 @@ pub fn settle(
                 merged,
             },
         ) => {
-            settling.resolved(&describe_sources(&sources));
+            settling.mark_resolved(&describe_sources(&sources));
             take_sources(&mut settling.status, sources);
             if let Some(checked) = checked {
                 take_checked(&mut settling.status, checked, policy);
@@ -225,33 +225,33 @@ pub fn settle(
         }
     };
     if !policy.delivers {
-        settling.without(Step::Delivery);
+        settling.drop_step(Step::Delivery);
         (settling.status.delivered, settling.status.proposed) = (None, None);
     }
     let verdict = verdict(&settling.status, policy);
     if !policy.builds {
-        settling.without(Step::Build);
+        settling.drop_step(Step::Build);
         (settling.status.build, settling.status.image) = (None, None);
         settling.status.history.clear();
-        return settling.judged(Step::Patches, &verdict);
+        return settling.into_judged(Step::Patches, &verdict);
     }
     if verdict.truth != Truth::True {
-        return settling.judged(Step::Patches, &verdict);
+        return settling.into_judged(Step::Patches, &verdict);
     }
-    settling.done(Step::Patches, &verdict);
+    settling.mark_done(Step::Patches, &verdict);
     match take_built(&mut settling.status, built, now) {
         BuildEnd::Done => {}
-        BuildEnd::Failed(failure) => return settling.failed(&failure),
+        BuildEnd::Failed(failure) => return settling.into_failed(&failure),
         BuildEnd::Waiting(pending) => {
-            let (status, _) = settling.waiting(Step::Build, pending.reason, &pending.message);
+            let (status, _) = settling.into_waiting(Step::Build, pending.reason, &pending.message);
             return (status, pending.next);
         }
     }
     let built = built_verdict(&settling.status, &verdict);
     if !policy.delivers {
-        return settling.judged(Step::Build, &built);
+        return settling.into_judged(Step::Build, &built);
     }
-    settling.done(Step::Build, &built);
+    settling.mark_done(Step::Build, &built);
     settle_delivery(settling, delivered, &built)
 }
 
@@ -311,11 +311,11 @@ fn settle_delivery(
     match delivered {
         Delivered::Failed(failure, besides) => {
             settling.status.delivered = besides.or(settling.status.delivered);
-            settling.failed(&failure)
+            settling.into_failed(&failure)
         }
-        Delivered::Later(message) => settling.waiting(Step::Delivery, reason::PROGRESSING, &message),
+        Delivered::Later(message) => settling.into_waiting(Step::Delivery, reason::PROGRESSING, &message),
         Delivered::Held(message) => {
-            let (status, _) = settling.waiting(Step::Delivery, reason::AWAITING_APPROVAL, &message);
+            let (status, _) = settling.into_waiting(Step::Delivery, reason::AWAITING_APPROVAL, &message);
             // An annotation is seen at once.
             (status, Next::Interval)
         }
@@ -332,7 +332,7 @@ fn settle_delivery(
                     ..besides
                 });
             }
-            let (status, _) = settling.waiting(Step::Delivery, reason::AWAITING_MERGE, &message);
+            let (status, _) = settling.into_waiting(Step::Delivery, reason::AWAITING_MERGE, &message);
             (status, Next::Interval)
         }
         Delivered::Done(delivered, proposed) => {
@@ -352,7 +352,7 @@ fn take_merged(settling: &mut Settling<'_, PatchSetStatus>, merged: DeliveryStat
         ready: reason::SUCCEEDED,
         message: format!("{}, delivered {}", merged.reference, place_of(&merged)),
     };
-    settling.done(Step::Delivery, &verdict);
+    settling.mark_done(Step::Delivery, &verdict);
     settling.status.delivered = Some(merged);
     settling.status.proposed = None;
 }
@@ -376,7 +376,7 @@ fn delivered_as(settling: Settling<'_, PatchSetStatus>, built: &Verdict) -> (Pat
         Some(told) => format!("{}, delivered {told}", built.message),
         None => built.message.clone(),
     };
-    settling.judged(Step::Delivery, &Verdict { message, ..*built })
+    settling.into_judged(Step::Delivery, &Verdict { message, ..*built })
 }
 
 /// The verdict where the image is there, or the source alone is asked for.
@@ -572,7 +572,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::plan::lifecycle::{InARow, begin, is_verified, wait};
+    use crate::plan::lifecycle::{InARow, begin_generation, is_verified, wait_before_next};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     const POLICY: Policy<'_> = Policy {
@@ -646,14 +646,14 @@ mod tests {
 
     #[test]
     fn a_new_generation_is_announced_once() {
-        let begun = begin(&PatchSetStatus::default(), 1, NOW).unwrap();
+        let begun = begin_generation(&PatchSetStatus::default(), 1, NOW).unwrap();
         assert_eq!(
             shown(&begun),
             ["Ready=Unknown/Progressing", "Reconciling=True/Progressing"]
         );
         assert_eq!(begun.observed_generation, -1);
-        assert_eq!(begin(&begun, 1, NOW), None);
-        assert!(begin(&begun, 2, NOW).is_some());
+        assert_eq!(begin_generation(&begun, 1, NOW), None);
+        assert!(begin_generation(&begun, 2, NOW).is_some());
     }
 
     #[test]
@@ -826,9 +826,12 @@ mod tests {
     #[test]
     fn no_interval_is_a_busy_loop() {
         assert_eq!(
-            wait(Next::Interval, Duration::ZERO, InARow::default()),
+            wait_before_next(Next::Interval, Duration::ZERO, InARow::default()),
             Some(Duration::from_secs(1))
         );
-        assert_eq!(wait(Next::Change, Duration::ZERO, InARow::default()), None);
+        assert_eq!(
+            wait_before_next(Next::Change, Duration::ZERO, InARow::default()),
+            None
+        );
     }
 }

@@ -105,8 +105,8 @@ impl Recipe {
             .parse()
             .map_err(crate::publish::Error::from)?;
         let version = component_version(build.source.version.as_deref(), found.upstream.tag.as_deref())
-            .map_err(|told| {
-                invalid_spec(format!("build.source.version: {told:?} is no version (PEP 440)"))
+            .map_err(|text| {
+                invalid_spec(format!("build.source.version: {text:?} is no version (PEP 440)"))
             })?;
         let source = source_image::describe_patched_tree(
             &repository,

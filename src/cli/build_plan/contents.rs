@@ -8,7 +8,7 @@ use crate::api::common::{ConfigMapKey, GitPath};
 use crate::api::patch_set::Patches;
 use crate::cli::error::Error;
 use crate::patch::PatchInput;
-use crate::plan::constraint_override::merged;
+use crate::plan::constraint_override::merge_files;
 use crate::plan::patches::{ENDING, of_config_map, of_spec};
 use crate::publish::layer::Contents;
 use crate::recipe::dockerfile::{files_of_config_map, files_of_spec};
@@ -101,7 +101,7 @@ impl ContentReader<'_> {
             Some(_) => Vec::new(),
             None => self.text(&text).map_err(|error| wrong(&error))?,
         };
-        let merged = merged(spec, &base, &overrides).map_err(|refusal| wrong(&refusal.message))?;
+        let merged = merge_files(spec, &base, &overrides).map_err(|refusal| wrong(&refusal.message))?;
         Ok(merged.text.into_bytes())
     }
 

@@ -229,8 +229,8 @@ where
 {
     let faults = faults::<K>(&document);
     if !faults.is_empty() {
-        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        return Err(format!("{kind} {name}: {}", told.join("\n  ")));
+        let messages: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        return Err(format!("{kind} {name}: {}", messages.join("\n  ")));
     }
     serde_json::from_value(document).map_err(|error| format!("{kind} {name}: {error}"))
 }

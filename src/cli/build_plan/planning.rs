@@ -14,7 +14,7 @@ use crate::api::source_refs::SourceRefs;
 use crate::api::status::PatchStatus;
 use crate::cli::error::Error;
 use crate::patch::{self, Oid, PatchInput, Sequence, Series};
-use crate::plan::build::date_if_known;
+use crate::plan::build::set_tag_time_if_known;
 use crate::plan::patch_set::passes;
 use crate::plan::report;
 use crate::publish::source_image::SourceImage;
@@ -218,7 +218,7 @@ fn after_status(recipe: Recipe, object: &PatchSet, spec: &Build, commit: Oid) ->
     if known.build.is_some() {
         build.reasons = build_reasons(known, &build, spec, &recipe.component, commit);
     }
-    date_if_known(&mut build, known);
+    set_tag_time_if_known(&mut build, known);
     Recipe { build, ..recipe }
 }
 

@@ -17,11 +17,11 @@ pub fn news(before: &[Condition], now: &[Condition], details: Option<&str>) -> O
     if truth == Truth::Unknown && reason != reason::BUILDING {
         return None;
     }
-    let told = conditions::find(before, condition::READY).is_some_and(|b| {
+    let is_known = conditions::find(before, condition::READY).is_some_and(|b| {
         (&b.status, &b.reason, &b.message) == (&ready.status, &ready.reason, &ready.message)
     });
     let is_good = truth != Truth::False && reason != reason::NEEDS_ATTENTION;
-    (!told).then(|| Note {
+    (!is_known).then(|| Note {
         kind: if is_good {
             EventType::Normal
         } else {

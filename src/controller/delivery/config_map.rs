@@ -18,7 +18,7 @@ use crate::controller::inputs::image_references::image_reference;
 use crate::controller::state::api_server::within_limit;
 use crate::controller::state::deliveries::NotDelivered;
 use crate::image::ImageReference;
-use crate::plan::delivery::{data, prefix};
+use crate::plan::delivery::{config_map_data, key_prefix};
 use crate::plan::{Failure, Step};
 
 /// The label by which Flux's controllers react to a change of a ConfigMap at once.
@@ -45,7 +45,7 @@ pub async fn is_in_place(
 
 /// Whether the status says that an image was delivered there.
 fn is_recorded(turn: &Turn<'_, PatchSet>, recorded: &DeliveryStatus, map: &DeliveryConfigMap) -> bool {
-    let prefix = prefix(map, &turn.object.spec.component.0);
+    let prefix = key_prefix(map, &turn.object.spec.component.0);
     recorded.config_map.as_ref() == Some(&map.name) && recorded.prefix == Some(prefix)
 }
 
@@ -85,13 +85,13 @@ async fn holds_image(
     };
     let watched = found.labels().get(WATCH.0).is_some_and(|value| value == WATCH.1);
     let found = references.config_map(&key).await;
-    let prefix = prefix(map, &turn.object.spec.component.0);
+    let prefix = key_prefix(map, &turn.object.spec.component.0);
     let Some(image) = reference.value() else {
         return false;
     };
     watched
         && found.is_ok_and(|found| {
-            data(&prefix, image)
+            config_map_data(&prefix, image)
                 .iter()
                 .all(|(key, value)| found.get(key).is_some_and(|there| there == value.as_bytes()))
         })
@@ -111,7 +111,7 @@ pub async fn deliver(
     let Some(delivery) = &patch_set.spec.delivery else {
         return Err(NotDelivered::Outdated);
     };
-    let prefix = prefix(map, &patch_set.spec.component.0);
+    let prefix = key_prefix(map, &patch_set.spec.component.0);
     // The first writer of a key keeps it. What was delivered before and was changed by hand is put
     // back.
     let status = turn.status();
@@ -147,7 +147,7 @@ pub async fn deliver(
                 resource_version: Some(version),
                 ..labelled_metadata(&map.name)
             },
-            data: Some(data(&prefix, &image)),
+            data: Some(config_map_data(&prefix, &image)),
             ..ConfigMap::default()
         };
         match place.apply(&wanted, conflicts).await {

@@ -52,9 +52,9 @@ const AFTER_RACE: Duration = Duration::from_millis(50);
 const AUTHOR: (&str, &str) = ("patchset", "noreply@patching.c5c3.io");
 
 /// Whether the branch is where the image was delivered, or last found.
-pub async fn is_in_place(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, told: &DeliveryStatus) -> bool {
+pub async fn is_in_place(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, recorded: &DeliveryStatus) -> bool {
     let (patch_set, context) = (turn.object, turn.context);
-    let Some(there) = &told.git else { return false };
+    let Some(there) = &recorded.git else { return false };
     let Ok(upstream) = upstream(turn, git).await else {
         return false;
     };
@@ -65,7 +65,10 @@ pub async fn is_in_place(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, told: &De
     there.paths == git.paths
         && there.repository == upstream.url().to_string()
         && Some(there.branch.as_str()) == head.revision().name()
-        && (there.commit == commit || context.deliveries.has_seen(patch_set, &told.reference, &commit))
+        && (there.commit == commit
+            || context
+                .deliveries
+                .has_seen(patch_set, &recorded.reference, &commit))
 }
 
 /// The newest commit of the branch that Flux follows, where that has an image that waited to be

@@ -21,7 +21,7 @@ use crate::controller::inputs::{texts, upstreams};
 use crate::controller::state::slots;
 use crate::ops::objects::{Shown, States};
 use crate::plan::constraint_override::{
-    self, ConstraintSources, MergeDecision, current_merged_file, merged, results_are_current, summary,
+    self, ConstraintSources, MergeDecision, current_merged_file, merge_files, results_are_current, summary,
 };
 use crate::plan::inputs::Inputs;
 use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, is_verified};
@@ -248,7 +248,7 @@ async fn merge(turn: &Turn<'_, ConstraintOverride>, inputs: ResolvedFiles) -> Re
         None => texts::read(context, OVERRIDES, inputs.overrides, budget.deadline).await?,
     };
     let spec = object.spec.clone();
-    let work = slots::spawn_blocking(move || merged(&spec, &base, &overrides));
+    let work = slots::spawn_blocking(move || merge_files(&spec, &base, &overrides));
     match work.await.map_err(|error| failures::of_task(&error))? {
         Err(refusal) => Ok(MergeDecision::Refused(refusal)),
         Ok(merged) => {

@@ -15,24 +15,25 @@ use crate::controller::state::deliveries::{NotDelivered, OpenChanges, Placed};
 use crate::forge::MissingLabels;
 use crate::plan::Outcome;
 use crate::plan::conditions::seconds;
-use crate::plan::delivery::{APPROVED, is_approved, prefix};
+use crate::plan::delivery::{APPROVED, is_approved, key_prefix};
 use crate::plan::patch_set::{Built, Delivered, PatchSetProgress, Sources};
 
 /// Whether the image is where the spec wants it and the status says that it is.
 pub async fn is_in_place(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &ImageStatus) -> bool {
     let status = turn.status();
-    let is_told = |told: &&DeliveryStatus| told.reference == image.reference && status.proposed.is_none();
-    let Some(told) = status.delivered.as_ref().filter(is_told) else {
+    let is_recorded =
+        |recorded: &&DeliveryStatus| recorded.reference == image.reference && status.proposed.is_none();
+    let Some(recorded) = status.delivered.as_ref().filter(is_recorded) else {
         return false;
     };
     let in_map = match &delivery.config_map {
-        None => told.config_map.is_none(),
-        Some(map) => config_map::is_in_place(turn, map, told).await,
+        None => recorded.config_map.is_none(),
+        Some(map) => config_map::is_in_place(turn, map, recorded).await,
     };
     in_map
         && match &delivery.git {
-            None => told.git.is_none(),
-            Some(git) => git::is_in_place(turn, git, told).await,
+            None => recorded.git.is_none(),
+            Some(git) => git::is_in_place(turn, git, recorded).await,
         }
 }
 
@@ -96,8 +97,10 @@ async fn find_merged(
     let commit = git::find_merged_commit(turn, delivery.git.as_ref()?, proposed).await?;
     let before = turn.status().delivered.clone();
     // The ConfigMap has a newer one.
-    let is_newer = |told: &&DeliveryStatus| {
-        delivery.config_map.is_some() && told.config_map.is_some() && told.reference != proposed.reference
+    let is_newer = |recorded: &&DeliveryStatus| {
+        delivery.config_map.is_some()
+            && recorded.config_map.is_some()
+            && recorded.reference != proposed.reference
     };
     if let Some(newer) = before.as_ref().filter(is_newer) {
         return Some(newer.clone());
@@ -142,7 +145,7 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
         match config_map::deliver(turn, map, &image.reference).await {
             Ok(()) => {
                 placed.config_map = Some(map.name.clone());
-                placed.prefix = Some(prefix(map, &patch_set.spec.component.0));
+                placed.prefix = Some(key_prefix(map, &patch_set.spec.component.0));
             }
             Err(NotDelivered::Outdated) => return not_wanted_any_more(image),
             Err(NotDelivered::Failed(failure)) => return Delivered::Failed(failure, None),

@@ -18,7 +18,7 @@ use crate::controller::inputs::upstreams::blocking;
 use crate::controller::inputs::{folder, patches};
 use crate::controller::state::locking::lock;
 use crate::plan::Failure;
-use crate::plan::build::date;
+use crate::plan::build::set_tag_time;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, Pending, is_planned, results_are_current};
 use crate::publish::{Registry, TimedStore};
@@ -94,7 +94,7 @@ fn after_status(
         rejected: same.and_then(|before| before.rejected.clone()),
         ..planned
     };
-    date(&mut planned, status, Timestamp::now());
+    set_tag_time(&mut planned, status, Timestamp::now());
     planned
 }
 

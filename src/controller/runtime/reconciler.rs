@@ -27,7 +27,7 @@ use crate::controller::state::api_server::Guarded;
 use crate::controller::state::references::WatchScope;
 use crate::controller::state::slots;
 use crate::ops::metrics::OutcomeLabel;
-use crate::plan::lifecycle::{InARow, Next, begin, wait};
+use crate::plan::lifecycle::{InARow, Next, begin_generation, wait_before_next};
 use crate::plan::{Failure, Outcome, Retry, Step, backoff};
 use crate::source::Freshness;
 
@@ -207,7 +207,7 @@ impl<K: Pipeline> KindRuntime<K> {
         let journal = Journal::open(&self.context, &self.statuses, object);
         let mut occasion = Occasion::Due;
         let generation = object.meta().generation.unwrap_or_default();
-        if let Some(status) = begin(&*journal.status(), generation, Timestamp::now()) {
+        if let Some(status) = begin_generation(&*journal.status(), generation, Timestamp::now()) {
             journal.write(&status).await?;
             occasion = Occasion::NewSpec;
         }
@@ -262,7 +262,7 @@ impl<K: Pipeline> KindRuntime<K> {
         let interval = object.schedule().interval.get().unwrap_or(backoff::LONGEST);
         let interval = interval.max(self.context.options.min_interval);
         let spread = self.context.options.interval_jitter_percentage;
-        match wait(next, interval, in_a_row) {
+        match wait_before_next(next, interval, in_a_row) {
             Some(delay) => Action::requeue(backoff::jitter(delay, spread, random_fraction())),
             None => Action::await_change(),
         }

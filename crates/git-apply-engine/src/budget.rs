@@ -67,6 +67,11 @@ impl Budget {
         &self.limits
     }
 
+    /// How much work was done.
+    pub(super) fn spent(&self) -> u64 {
+        self.spent.get()
+    }
+
     /// Begins a patch, where the series holds so many bytes.
     pub(super) fn begin_patch(&self, held: u64) {
         self.held.set(held);

@@ -2,10 +2,10 @@
 #![deny(missing_docs)]
 
 mod budget;
+mod diff;
 mod ids;
 mod image;
 mod lines;
-mod mail;
 mod nearest;
 mod object;
 mod one_patch;
@@ -17,11 +17,14 @@ mod place;
 mod report;
 mod series;
 mod store;
+mod touched;
 
+pub use diff::{FileDiff, HunkDiff, read_diffs};
 pub use object::{EntryMode, ObjectError, Objects, Oid, OidError, TreeEntry, WriteObjects, serialise_tree};
 pub use options::{Limits, Options, Results};
 pub use report::{
     FileChange, FileReport, HunkOutcome, HunkReport, NearestMatch, PatchReport, PatchState, Rejection,
 };
-pub use series::{Error, PatchInput, Sequence, Series, apply};
+pub use series::{Error, PatchInput, Sequence, Series, applies, apply};
 pub use store::{InvalidFile, LayeredStore, MemoryStore};
+pub use touched::touched_paths;

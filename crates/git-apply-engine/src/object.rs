@@ -278,5 +278,10 @@ mod tests {
             Ok(Oid::of_tree(b""))
         );
         assert!("4b825dc".parse::<Oid>().is_err());
+        #[cfg(feature = "serde")]
+        assert_eq!(
+            serde_json::to_value(Oid::of_blob(b"")).unwrap(),
+            "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+        );
     }
 }

@@ -13,7 +13,7 @@ use super::overlay::{Cache, Leaf, Overlay, Undo};
 use super::parse::{BinaryHunk, Content, Direction, FilePatch, Hunk, Side, Tri, apply_delta, result_size};
 use super::path;
 use super::place;
-use super::report::{FileChange, FileReport, HunkOutcome, HunkReport};
+use super::report::{FileReport, HunkOutcome, HunkReport};
 
 /// The bits of a mode that say what kind of entry it is.
 const KIND: u32 = 0o170_000;
@@ -180,18 +180,8 @@ pub(super) fn apply(
 fn file_report(patch: &FilePatch<'_>, failure: Option<&Problem>, hunks: Vec<HunkReport>) -> FileReport {
     let text = |name: &Option<Vec<u8>>| name.as_deref().map(lossy);
     let (old, new) = (text(&patch.old_name), text(&patch.new_name));
-    let change = match patch {
-        _ if patch.is_new == Tri::Yes => FileChange::Create,
-        _ if patch.is_delete == Tri::Yes => FileChange::Delete,
-        _ if patch.is_copy => FileChange::Copy,
-        _ if patch.is_rename => FileChange::Rename,
-        _ => FileChange::Modify,
-    };
-    let shown = match change {
-        FileChange::Delete => old.clone().or(new),
-        _ => new.or_else(|| old.clone()),
-    };
-    let shown = shown.unwrap_or_default();
+    let change = patch.change();
+    let shown = new.or_else(|| old.clone()).unwrap_or_default();
     FileReport {
         old_path: old.filter(|old| *old != shown),
         path: shown,

@@ -96,6 +96,10 @@ mod tests {
             "..a",
             "a..",
             ".github/x",
+            "git~12",
+            "git~1x",
+            ".gitx",
+            "a.git",
         ] {
             assert!(is_safe(path.as_bytes(), EntryMode::Regular), "{path}");
         }
@@ -134,6 +138,32 @@ mod tests {
             "a/gi7eba~1",
         ] {
             assert!(!is_safe(path.as_bytes(), EntryMode::Symlink), "{path}");
+            assert!(is_safe(path.as_bytes(), EntryMode::Regular), "{path}");
+        }
+        // Short names of NTFS: of six characters and a digit, and of the hash of `gitmodules`.
+        for (path, expected) in [
+            ("gitmod~4", false),
+            ("gitmod~5", true),
+            ("gitmod~0", true),
+            ("gitmod~1 .", false),
+            ("gitmod~1x", true),
+            ("gitmod~1:x", false),
+            (".gitmodules:x", false),
+            (".gitmodulesx", true),
+            ("gi7eba~9", false),
+            ("gi7eba~0", true),
+            ("gi7eb~10", false),
+            ("gi7e~123", false),
+            ("g~123456", false),
+            ("gi7ebb~1", true),
+            ("gi7eba~x", true),
+            ("gi7eb~1x", true),
+            ("gi7eba~1x", true),
+            ("gi7eba~", true),
+            ("gi7eba11", true),
+            ("gi7ebaa~", true),
+        ] {
+            assert_eq!(is_safe(path.as_bytes(), EntryMode::Symlink), expected, "{path}");
         }
     }
 }

@@ -284,6 +284,267 @@ mod tests {
         assert!(found > 300, "{found}");
     }
 
+    /// A hunk as its parts.
+    #[derive(Clone, Debug)]
+    struct RandomHunk<'w> {
+        old_start: usize,
+        new_start: usize,
+        before: Vec<&'w str>,
+        removed: Vec<&'w str>,
+        added: Vec<&'w str>,
+        behind: Vec<&'w str>,
+        /// A blank line of context that loses its line feed stands last: it counts as trailing
+        /// context, and is no line.
+        ends_open: bool,
+    }
+
+    impl<'w> RandomHunk<'w> {
+        fn text(&self) -> String {
+            let open = usize::from(self.ends_open);
+            let context = self.before.len() + self.behind.len() + open;
+            let (old, new) = (context + self.removed.len(), context + self.added.len());
+            let lines = |mark: &str, lines: &[&str]| -> String {
+                lines.iter().flat_map(|line| [mark, *line]).collect()
+            };
+            let end = if self.ends_open {
+                "\n\\ No newline at end of file\n"
+            } else {
+                ""
+            };
+            format!(
+                "@@ -{},{old} +{},{new} @@\n{}{}{}{}{end}",
+                self.old_start,
+                self.new_start,
+                lines(" ", &self.before),
+                lines("-", &self.removed),
+                lines("+", &self.added),
+                lines(" ", &self.behind)
+            )
+        }
+
+        fn preimage(&self) -> Vec<&'w str> {
+            [&self.before[..], &self.removed, &self.behind].concat()
+        }
+
+        fn postimage(&self) -> Vec<&'w str> {
+            [&self.before[..], &self.added, &self.behind].concat()
+        }
+    }
+
+    /// `find_pos` of Git's apply.c, as it is written there: `lines` are those of the file, and
+    /// whether a hunk left them.
+    fn find_by_looking(lines: &[(&str, bool)], hunk: &RandomHunk<'_>) -> Option<usize> {
+        let old = hunk.preimage();
+        let at_end = hunk.behind.is_empty() && !hunk.ends_open;
+        let matches = |place: usize| {
+            let end = place + old.len();
+            let here = lines.get(place..end)?;
+            let is_there = here.iter().zip(&old).all(|(line, old)| *line == (*old, false));
+            (is_there && (!at_end || end == lines.len())).then_some(place)
+        };
+        if hunk.old_start <= 1 {
+            return matches(0);
+        }
+        if at_end {
+            return matches(lines.len().checked_sub(old.len())?);
+        }
+        let start = hunk.new_start.saturating_sub(1).min(lines.len());
+        let distances = 0..=lines.len();
+        let mut places = distances.flat_map(|far| [start.checked_add(far), start.checked_sub(far)]);
+        places.find_map(|place| matches(place?))
+    }
+
+    /// Numbers that look random, and are the same in each run.
+    struct RandomSource(u64);
+
+    impl RandomSource {
+        fn below(&mut self, most: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(self.0 >> 33).unwrap() % most
+        }
+
+        /// A hunk on the lines from a place on.
+        fn hunk<'w>(&mut self, words: &[&'w str], lines: &[(&'w str, bool)]) -> RandomHunk<'w> {
+            let from = self.below(lines.len() + 1);
+            let mut taken = lines[from..].iter().map(|(line, _)| *line);
+            let mut take = |count: usize| -> Vec<&'w str> { taken.by_ref().take(count).collect() };
+            // One in three expects no line at all, and so may stand within what another one left.
+            let most = if self.below(3) == 0 { 1 } else { 4 };
+            let before = take(self.below(most));
+            let removed = take(self.below(most));
+            let behind = take(self.below(most));
+            let added = (0..self.below(4)).map(|_| words[self.below(words.len())]);
+            RandomHunk {
+                added: added.collect(),
+                old_start: self.below(3) + self.below(lines.len() + 2),
+                new_start: match self.below(4) {
+                    0 => self.below(lines.len() + 2),
+                    _ => (from + self.below(41)).saturating_sub(19),
+                },
+                before,
+                removed,
+                behind,
+                ends_open: self.below(most) == 0,
+            }
+        }
+    }
+
+    #[test]
+    fn hunks_go_where_looking_at_each_place_finds_them() {
+        let words: Vec<String> = (0..50).map(|word| format!("{word}\n")).collect();
+        let words = ["\n", "a\n", "b\n", "  }\n"]
+            .into_iter()
+            .chain(words.iter().map(String::as_str));
+        let words: Vec<&str> = words.collect();
+        let mut draw = RandomSource(11);
+        let (mut placed, mut far, mut above) = (0, 0, 0);
+        for round in 0..1500 {
+            // Some files are larger than what is looked at before the index is made.
+            let (size, kinds) = if round % 3 == 0 {
+                (draw.below(700), 2 + draw.below(words.len() - 1))
+            } else {
+                (draw.below(24), 2 + draw.below(6))
+            };
+            let file: Vec<&str> = (0..size).map(|_| words[draw.below(kinds)]).collect();
+            let mut lines: Vec<(&str, bool)> = file.iter().map(|line| (*line, false)).collect();
+            let mut hunks = String::new();
+            let mut expected: Vec<HunkPlacement> = Vec::new();
+            for _ in 0..=draw.below(6) {
+                let hunk = draw.hunk(&words[..kinds], &lines);
+                if hunk.removed.is_empty() && hunk.added.is_empty() {
+                    continue;
+                }
+                let place = find_by_looking(&lines, &hunk);
+                expected.push(HunkPlacement::by_looking(place, &lines, &hunk));
+                if let Some(place) = place {
+                    let new = hunk.postimage().into_iter().map(|line| (line, true));
+                    lines.splice(place..place + hunk.preimage().len(), new);
+                    placed += 1;
+                    far += usize::from(place.abs_diff(hunk.new_start) > NEAR);
+                    above += usize::from(expected.iter().any(|told| told.place > Some(place)));
+                }
+                hunks.push_str(&hunk.text());
+            }
+            if hunks.is_empty() {
+                continue;
+            }
+            let budget = Budget::new(&Limits::default());
+            let (text, reports) = apply_within(&budget, &file.concat(), &hunks).unwrap();
+            let told: Vec<HunkPlacement> = reports
+                .iter()
+                .map(|report| HunkPlacement::from_report(&report.outcome))
+                .collect();
+            assert_eq!(told, expected, "{file:?}\n{hunks}");
+            let left: String = lines.iter().map(|(line, _)| *line).collect();
+            assert_eq!(text, left, "{file:?}\n{hunks}");
+        }
+        assert!(
+            placed > 1000 && far > 50 && above > 100,
+            "{placed} placed, {far} far away, {above} above another one"
+        );
+    }
+
+    /// What is told of a hunk: where it went, or what stands where it was expected, and which place
+    /// is like it.
+    #[derive(Debug, PartialEq, Eq)]
+    struct HunkPlacement {
+        place: Option<usize>,
+        found: Vec<String>,
+        nearest: Option<usize>,
+    }
+
+    impl HunkPlacement {
+        fn by_looking(place: Option<usize>, lines: &[(&str, bool)], hunk: &RandomHunk<'_>) -> Self {
+            let texts: Vec<&str> = lines.iter().map(|(line, _)| *line).collect();
+            let at = match hunk.old_start {
+                0 | 1 => 0,
+                _ => hunk.new_start.saturating_sub(1).min(lines.len()),
+            };
+            let old = hunk.preimage();
+            let shown = texts[at..].iter().take(old.len());
+            Self {
+                place,
+                found: if place.is_some() {
+                    Vec::new()
+                } else {
+                    shown.map(|line| line.trim_end_matches('\n').to_owned()).collect()
+                },
+                nearest: place
+                    .is_none()
+                    .then(|| nearest_by_looking(&texts, &old, at))
+                    .flatten(),
+            }
+        }
+
+        fn from_report(outcome: &HunkOutcome) -> Self {
+            match outcome {
+                HunkOutcome::Placed { line, .. } => Self {
+                    place: Some(line - 1),
+                    found: Vec::new(),
+                    nearest: None,
+                },
+                HunkOutcome::Rejected(rejection) => Self {
+                    place: None,
+                    found: rejection.found.clone(),
+                    nearest: rejection.nearest.as_ref().map(|nearest| nearest.line - 1),
+                },
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_places_as_far_away_the_one_below_is_taken() {
+        for distance in [1, NEAR, NEAR + 1, 2 * NEAR] {
+            let mut file: Vec<String> = (0..600).map(|line| format!("{line}\n")).collect();
+            for start in [300 - distance, 300 + distance] {
+                file.splice(start..start + 2, ["x\n", "y\n"].map(str::to_owned));
+            }
+            let hunk = "@@ -301,2 +301,2 @@\n-x\n+X\n y\n";
+            let (_, reports) = apply(&file.concat(), hunk).unwrap();
+            let (line, offset) = (301 + distance, i64::try_from(distance).unwrap());
+            assert_eq!(reports[0].outcome, HunkOutcome::Placed { line, offset });
+        }
+    }
+
+    #[test]
+    fn the_nearest_place_is_looked_for_within_the_budget() {
+        let file = "a\n".repeat(1000);
+        let hunk = format!("@@ -500,12 +500,12 @@\n a\n-gone\n+x\n{}", " a\n".repeat(10));
+        let has_nearest = |effort| {
+            let budget = Budget::new(&Limits {
+                effort,
+                ..Limits::default()
+            });
+            let (_, reports) = apply_within(&budget, &file, &hunk).unwrap();
+            match &reports[0].outcome {
+                HunkOutcome::Rejected(rejection) => rejection.nearest.is_some(),
+                HunkOutcome::Placed { .. } => panic!("placed"),
+            }
+        };
+        assert!(has_nearest(8 << 20) && !has_nearest(2 << 20));
+    }
+
+    #[test]
+    fn memory_of_a_file_under_change_comes_back() {
+        let budget = Budget::new(&Limits::default());
+        let file = "a\nb\nc\nd\n".repeat(100);
+        let far = "@@ -300,3 +300,3 @@\n x\n-b\n+B\n c\n";
+        let fits = "@@ -2,3 +2,3 @@\n b\n-c\n+C\n d\n";
+        let text = format!("--- a/f\n+++ b/f\n{far}{fits}");
+        let patches = parse(text.as_bytes(), &Options::default(), &budget).unwrap();
+        let Content::Text(hunks) = &*patches[0].content else {
+            panic!("text")
+        };
+        let before = budget.held();
+        let mut image = Image::new(file.as_bytes(), &budget).unwrap();
+        for hunk in hunks {
+            let _ = place(&mut image, hunk, Direction::Forward).unwrap();
+        }
+        assert!(budget.held() > before);
+        drop(image);
+        assert_eq!(budget.held(), before);
+    }
+
     #[test]
     fn a_place_is_looked_for_within_the_budget() {
         let file = "a\n".repeat(10_000);

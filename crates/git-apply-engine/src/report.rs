@@ -278,3 +278,15 @@ pub(crate) fn readable(bytes: &[u8]) -> String {
     let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     line.to_str_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_have_the_names_of_their_variants() {
+        for state in PatchState::ALL {
+            assert_eq!(state.to_string(), format!("{state:?}"));
+        }
+    }
+}

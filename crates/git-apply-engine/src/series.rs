@@ -2,14 +2,18 @@
 
 use std::collections::HashMap;
 
+use patch_headers::{SUMMARY_BYTES, Summary};
+
 use super::budget::bytes;
-use super::mail;
 use super::object::{ObjectError, Objects, Oid, WriteObjects};
 use super::one_patch::{self, Problem, ProblemKind, Purpose};
 use super::options::{Options, Results};
 use super::overlay::{Cache, Overlay};
 use super::parse::{Direction, FilePatch, parse, reversed};
 use super::report::{PatchReport, PatchState};
+
+/// What reading a patch's subject and author costs at most, in units of effort.
+const SUMMARY_COST: u64 = 16 * SUMMARY_BYTES as u64;
 
 /// A patch to apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +66,7 @@ pub struct Series {
     overlay: Overlay,
     others: Vec<Overlay>,
     tree: Oid,
+    effort: u64,
 }
 
 impl Series {
@@ -75,6 +80,12 @@ impl Series {
     #[must_use]
     pub fn tree(&self) -> Oid {
         self.tree
+    }
+
+    /// Returns the work that it took, in units of [`Limits::effort`](super::Limits::effort).
+    #[must_use]
+    pub fn effort(&self) -> u64 {
+        self.effort
     }
 
     /// Writes the trees and blobs that the patches made, and returns the id of [`Series::tree`].
@@ -119,13 +130,14 @@ pub fn apply(
         options,
         overlay: Overlay::new(base),
         failed: HashMap::new(),
+        misfits: Vec::new(),
         reported: 0,
         kept: 0,
     };
     let mut reports = Vec::with_capacity(patches.len());
     let mut others = Vec::new();
-    for patch in patches {
-        reports.push(run.one(patch)?);
+    for (number, patch) in patches.iter().enumerate() {
+        reports.push(run.one(number, patch)?);
         if sequence == Sequence::Independent {
             let done = std::mem::replace(&mut run.overlay, Overlay::new(base));
             if options.results == Results::All {
@@ -133,7 +145,11 @@ pub fn apply(
                 others.push(done);
             }
             run.failed.clear();
+            run.misfits.clear();
         }
+    }
+    if sequence == Sequence::Stacked && !options.reverse {
+        run.unwind(base, patches, &mut reports)?;
     }
     let tree = run.overlay.tree_id(cache.budget());
     Ok(Series {
@@ -141,7 +157,54 @@ pub fn apply(
         overlay: run.overlay,
         others,
         tree,
+        effort: cache.budget().spent(),
     })
+}
+
+/// Tells whether patches would apply to a tree, one on top of the other, without finding out where
+/// or why not: this ends at the first fault, and describes nothing.
+///
+/// # Errors
+///
+/// As for [`apply`].
+pub fn applies(
+    objects: &dyn Objects,
+    base: Oid,
+    patches: &[PatchInput],
+    options: &Options,
+) -> Result<bool, Error> {
+    let cache = Cache::new(objects, &options.limits);
+    let mut overlay = Overlay::new(base);
+    let direction = direction(options.reverse);
+    for (at, patch) in patches.iter().enumerate() {
+        cache.budget().begin_patch(overlay.held());
+        let Ok(parsed) = parse(&patch.bytes, options, cache.budget()) else {
+            return Ok(false);
+        };
+        let files = directed(&parsed, direction);
+        let purpose = if at + 1 == patches.len() {
+            Purpose::Try
+        } else {
+            Purpose::Apply
+        };
+        let attempt = one_patch::apply(&cache, &mut overlay, files, direction, purpose)?;
+        if attempt.problem.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A patch that does not fit, until it is known which ones upstream has.
+struct Misfit {
+    /// Its number in the series.
+    number: usize,
+    /// The names that it touches.
+    names: Vec<Vec<u8>>,
+    /// Why it does not fit.
+    problem: String,
+    /// Whether the tree is to blame, and not the patch.
+    is_conflict: bool,
 }
 
 struct SeriesRun<'c, 'o> {
@@ -150,6 +213,8 @@ struct SeriesRun<'c, 'o> {
     overlay: Overlay,
     /// Names that patches touch that did not apply, and the first such patch.
     failed: HashMap<Vec<u8>, String>,
+    /// The patches that conflict, and are not known to be upstream's.
+    misfits: Vec<Misfit>,
     /// Bytes of all reports, without the lines that they show.
     reported: u64,
     /// Bytes of overlays that are kept to be written.
@@ -157,23 +222,23 @@ struct SeriesRun<'c, 'o> {
 }
 
 impl SeriesRun<'_, '_> {
-    fn one(&mut self, patch: &PatchInput) -> Result<PatchReport, ObjectError> {
+    fn one(&mut self, number: usize, patch: &PatchInput) -> Result<PatchReport, ObjectError> {
         let budget = self.cache.budget();
         let held = self.overlay.held().saturating_add(self.kept);
         budget.begin_patch(held.saturating_add(self.reported));
-        let report = self.report(patch)?;
+        let report = self.report(number, patch)?;
         self.reported = self.reported.saturating_add(size(&report));
         Ok(report)
     }
 
-    fn report(&mut self, patch: &PatchInput) -> Result<PatchReport, ObjectError> {
+    fn report(&mut self, number: usize, patch: &PatchInput) -> Result<PatchReport, ObjectError> {
         let budget = self.cache.budget();
-        budget.note(mail::COST);
-        let headers = mail::headers(&patch.bytes);
+        budget.note(SUMMARY_COST);
+        let summary = Summary::read(&patch.bytes);
         let mut report = PatchReport {
             name: patch.name.clone(),
-            subject: headers.subject,
-            author: headers.author,
+            subject: summary.subject,
+            author: summary.author,
             state: PatchState::Malformed,
             tree: None,
             files: Vec::new(),
@@ -186,11 +251,7 @@ impl SeriesRun<'_, '_> {
                 return Ok(report);
             }
         };
-        let direction = if self.options.reverse {
-            Direction::Reverse
-        } else {
-            Direction::Forward
-        };
+        let direction = direction(self.options.reverse);
         let held = budget.held();
         let files = directed(&parsed, direction);
         let names = names(&files);
@@ -207,26 +268,38 @@ impl SeriesRun<'_, '_> {
             }
             Some(problem) => {
                 budget.fall_back_to(held.saturating_add(size(&report)));
-                let (state, error) = self.classify(&parsed, &names, problem)?;
+                let (state, error) = self.classify(&parsed, &names, &problem)?;
                 (report.state, report.error) = (state, Some(error));
                 if report.state != PatchState::Merged {
-                    for name in names {
-                        self.failed.entry(name).or_insert_with(|| patch.name.clone());
-                    }
+                    self.remember(number, &patch.name, names, problem);
                 }
             }
         }
         Ok(report)
     }
 
+    /// Keeps of a patch that does not fit what the verdict on it and on those behind it needs.
+    fn remember(&mut self, number: usize, name: &str, names: Vec<Vec<u8>>, problem: Problem) {
+        for touched in &names {
+            let failed = self.failed.entry(touched.clone());
+            failed.or_insert_with(|| name.to_owned());
+        }
+        self.misfits.push(Misfit {
+            number,
+            names,
+            is_conflict: problem.kind == ProblemKind::Conflict,
+            problem: problem.message,
+        });
+    }
+
     fn classify(
         &mut self,
         parsed: &[FilePatch<'_>],
         names: &[Vec<u8>],
-        problem: Problem,
+        problem: &Problem,
     ) -> Result<(PatchState, String), ObjectError> {
         if problem.kind != ProblemKind::Conflict {
-            return Ok((PatchState::Malformed, problem.message));
+            return Ok((PatchState::Malformed, problem.message.clone()));
         }
         if self.takes_back(parsed)? {
             return Ok((
@@ -239,28 +312,115 @@ impl SeriesRun<'_, '_> {
                 .to_owned(),
             ));
         }
-        Ok(match names.iter().find_map(|name| self.failed.get(name)) {
-            Some(earlier) => (
-                PatchState::Blocked,
-                format!(
-                    "{} ({earlier}, which does not apply, touches the same file)",
-                    problem.message
-                ),
-            ),
-            None => (PatchState::Conflict, problem.message),
-        })
+        Ok(verdict(&self.failed, names, &problem.message))
+    }
+
+    /// Takes the patches that upstream has back from its tree, from the last to the first, as
+    /// `git apply -R` would: one under another that upstream has too is seen only then. Those that
+    /// were blocked by what upstream has are judged anew.
+    fn unwind(
+        &mut self,
+        base: Oid,
+        patches: &[PatchInput],
+        reports: &mut [PatchReport],
+    ) -> Result<(), ObjectError> {
+        let mut misfits = std::mem::take(&mut self.misfits);
+        let is_open = |misfit: &&Misfit| misfit.is_conflict;
+        let Some(lowest) = misfits.iter().find(is_open).map(|misfit| misfit.number) else {
+            return Ok(());
+        };
+        let kept = self.overlay.held().saturating_add(self.reported);
+        let (mut unwound, mut taken_back) = (Overlay::new(base), 0);
+        for (number, (patch, report)) in patches.iter().zip(&mut *reports).enumerate().skip(lowest).rev() {
+            let misfit = misfits.iter().position(|misfit| misfit.number == number);
+            // As long as none is taken back, the tree says nothing new of one that does not fit.
+            let is_known_to_fail = misfit
+                .and_then(|at| misfits.get(at))
+                .is_some_and(|misfit| !misfit.is_conflict || taken_back == 0);
+            if report.applies() || report.state == PatchState::Malformed || is_known_to_fail {
+                continue;
+            }
+            self.cache
+                .budget()
+                .begin_patch(kept.saturating_add(unwound.held()));
+            if !self.take_back_from(&mut unwound, patch)? {
+                continue;
+            }
+            taken_back += 1;
+            if let Some(misfit) = misfit {
+                misfits.remove(misfit);
+                report.state = PatchState::Merged;
+                report.error = Some(
+                    "it is in the tree already: it applies in reverse, \
+                     after later patches of the series that are there too"
+                        .to_owned(),
+                );
+            }
+        }
+        judge_anew(&misfits, patches, reports);
+        Ok(())
+    }
+
+    /// Takes a patch back from a tree, if it applies in reverse.
+    fn take_back_from(&self, tree: &mut Overlay, patch: &PatchInput) -> Result<bool, ObjectError> {
+        let budget = self.cache.budget();
+        let Ok(parsed) = parse(&patch.bytes, self.options, budget) else {
+            return Ok(false);
+        };
+        // What does not fit is not described, and what fits is applied for good.
+        for purpose in [Purpose::Try, Purpose::Apply] {
+            let files = reversed(&parsed);
+            let attempt = one_patch::apply(self.cache, tree, files, Direction::Reverse, purpose)?;
+            if attempt.problem.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether the patch applies the other way round.
     fn takes_back(&mut self, parsed: &[FilePatch<'_>]) -> Result<bool, ObjectError> {
-        let direction = if self.options.reverse {
-            Direction::Forward
-        } else {
-            Direction::Reverse
-        };
+        let direction = direction(!self.options.reverse);
         let files = directed(parsed, direction);
         let attempt = one_patch::apply(self.cache, &mut self.overlay, files, direction, Purpose::Try)?;
         Ok(attempt.problem.is_none())
+    }
+}
+
+/// Says of the patches that do not fit whether another of them blocks them.
+fn judge_anew(misfits: &[Misfit], patches: &[PatchInput], reports: &mut [PatchReport]) {
+    let mut failed = HashMap::new();
+    for misfit in misfits {
+        if let Some(report) = reports.get_mut(misfit.number)
+            && report.state == PatchState::Blocked
+        {
+            let (state, error) = verdict(&failed, &misfit.names, &misfit.problem);
+            (report.state, report.error) = (state, Some(error));
+        }
+        if let Some(patch) = patches.get(misfit.number) {
+            for name in &misfit.names {
+                failed.entry(name.clone()).or_insert_with(|| patch.name.clone());
+            }
+        }
+    }
+}
+
+/// Whether a conflict is a patch's own, or one that follows from another that does not fit.
+fn verdict(failed: &HashMap<Vec<u8>, String>, names: &[Vec<u8>], problem: &str) -> (PatchState, String) {
+    match names.iter().find_map(|name| failed.get(name)) {
+        Some(earlier) => (
+            PatchState::Blocked,
+            format!("{problem} ({earlier}, which does not apply, touches the same file)"),
+        ),
+        None => (PatchState::Conflict, problem.to_owned()),
+    }
+}
+
+fn direction(reverse: bool) -> Direction {
+    if reverse {
+        Direction::Reverse
+    } else {
+        Direction::Forward
     }
 }
 
@@ -272,17 +432,17 @@ fn directed<'a>(parsed: &[FilePatch<'a>], direction: Direction) -> Vec<FilePatch
     }
 }
 
-/// Bytes that a report holds, and the names that are remembered where it failed; without the lines
-/// that it shows.
+/// Bytes that a report holds, and the names and the sentence that are remembered where it failed;
+/// without the lines that it shows.
 fn size(report: &PatchReport) -> u64 {
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let files = report.files.iter().map(|file| {
-        let names = 2 * file.path.len() + 2 * text(&file.old_path) + text(&file.error);
+        let names = 3 * file.path.len() + 3 * text(&file.old_path) + text(&file.error);
         size_of_val(file) + names + size_of_val(file.hunks.as_slice())
     });
     let own = size_of_val(report) + report.name.len();
     let texts = [&report.subject, &report.author, &report.error].map(text);
-    bytes(own + texts.into_iter().sum::<usize>() + files.sum::<usize>())
+    bytes(own + text(&report.error) + texts.into_iter().sum::<usize>() + files.sum::<usize>())
 }
 
 fn names(files: &[FilePatch<'_>]) -> Vec<Vec<u8>> {

@@ -273,6 +273,7 @@ mod tests {
         );
         assert_eq!(base.blob(above), Err(ObjectError::NotFound(above)));
         let absent = Oid::of_blob(b"absent");
+        assert_eq!(base.tree(absent), Err(ObjectError::NotFound(absent)));
         assert_eq!(layered.blob(absent), Err(ObjectError::NotFound(absent)));
     }
 }

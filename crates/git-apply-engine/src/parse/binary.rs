@@ -211,6 +211,91 @@ mod tests {
         assert_eq!(apply_delta(b"hello", &[5, 9, 0x91, 1, 5]), None);
     }
 
+    /// Each field of a copy: four bytes of offset, three of length, none of which need be there.
+    #[test]
+    fn a_delta_copies_from_any_offset_any_length() {
+        let source: Vec<u8> = (0..0x0003_0000_u32).map(|at| (at % 251) as u8).collect();
+        let size = |mut left: usize| {
+            let mut bytes = Vec::new();
+            while left >= 0x80 {
+                bytes.push((left % 0x80).to_le_bytes()[0] | 0x80);
+                left /= 0x80;
+            }
+            bytes.push(left.to_le_bytes()[0]);
+            bytes
+        };
+        for (copy, offset, length) in [
+            (&[0x80][..], 0, 0x1_0000),
+            (&[0x91, 3, 7], 3, 7),
+            (&[0x92, 3, 7], 0x300, 7),
+            (&[0x94, 2, 7], 0x2_0000, 7),
+            (&[0xa0, 2], 0, 0x200),
+            (&[0xc0, 1], 0, 0x1_0000),
+            (&[0xb1, 1, 2, 3], 1, 0x302),
+            (&[0x93, 1, 2, 4], 0x201, 4),
+        ] {
+            let delta = [&size(source.len()), &size(length), copy].concat();
+            let expected = source.get(offset..offset + length).unwrap();
+            assert_eq!(result_size(&source, &delta), Some(length as u64), "{copy:?}");
+            assert_eq!(
+                apply_delta(&source, &delta).as_deref(),
+                Some(expected),
+                "{copy:?}"
+            );
+        }
+        // An offset of four bytes is beyond the source.
+        let beyond = [&size(source.len()), &size(7), &[0x98, 1, 7][..]].concat();
+        assert_eq!(apply_delta(&source, &beyond), None);
+    }
+
+    #[test]
+    fn a_delta_is_for_its_source_and_has_its_size() {
+        assert_eq!(apply_delta(b"", &[0, 2, 2, b'a', b'b']).unwrap(), b"ab");
+        for wrong in [
+            // Less than a delta has at least, another source, too much, too little, cut off.
+            &[0, 1, 1][..],
+            &[1, 2, 2, b'a', b'b'],
+            &[0, 1, 2, b'a', b'b'],
+            &[0, 3, 2, b'a', b'b'],
+            &[0, 2, 3, b'a', b'b'],
+            &[0, 2, 2, b'a'],
+            &[0, 0x80, 0x80, 0x80],
+            &[0, 2, 0, b'a', b'b'],
+        ] {
+            assert_eq!(apply_delta(b"", wrong), None, "{wrong:?}");
+        }
+    }
+
+    /// A line is a letter for the number of its bytes, and groups of five for each four of them.
+    #[test]
+    fn lines_of_base_85_have_the_length_that_they_say() {
+        let decoded = |line: &[u8]| {
+            let mut data = Vec::new();
+            decode_line(line, &mut data).then_some(data)
+        };
+        // 0xffffffff is `|NsC0`, zeros are `00000`.
+        assert_eq!(decoded(b"A|NsC0\n").unwrap(), [0xff]);
+        assert_eq!(decoded(b"D|NsC0\n").unwrap(), [0xff; 4]);
+        assert_eq!(decoded(b"E|NsC000000\n").unwrap(), [0xff, 0xff, 0xff, 0xff, 0]);
+        let longest = [&b"z"[..], &b"00000".repeat(13), b"\n"].concat();
+        assert_eq!(decoded(&longest).unwrap(), [0; 52]);
+        let of_z = [&b"Z"[..], &b"00000".repeat(7), b"\n"].concat();
+        assert_eq!(decoded(&of_z).unwrap(), [0; 26]);
+        let of_a = [&b"a"[..], &b"00000".repeat(7), b"\n"].concat();
+        assert_eq!(decoded(&of_a).unwrap(), [0; 27]);
+        for wrong in [
+            &b"E|NsC0\n"[..],
+            b"D|NsC000000\n",
+            b"A|NsC\n",
+            b"A|NsC00\n",
+            b"A\n",
+            b"0|NsC0\n",
+            b"A NsC0\n",
+        ] {
+            assert_eq!(decoded(wrong), None, "{}", wrong.escape_ascii());
+        }
+    }
+
     #[test]
     fn groups_that_overflow_are_refused() {
         assert_eq!(decode_group(b"|NsC0"), Some(u32::MAX));

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::binary::BinaryHunk;
 use super::hunk::Hunk;
+use crate::report::FileChange;
 
 /// What Git thinks of "new" or "deleted": a traditional diff does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(crate) struct FilePatch<'a> {
     pub(crate) content: Rc<Content<'a>>,
     /// Where its header stands in the patch, as a line from 1.
     pub(crate) line: usize,
+    /// The header as it stands in the patch.
+    pub(crate) header: &'a [u8],
 }
 
 /// The changes to a file's contents.
@@ -60,6 +63,7 @@ impl FilePatch<'_> {
             new_id: b"",
             content: Rc::new(Content::Text(Vec::new())),
             line,
+            header: b"",
         }
     }
 
@@ -69,6 +73,17 @@ impl FilePatch<'_> {
             .as_deref()
             .or(self.new_name.as_deref())
             .unwrap_or_default()
+    }
+
+    /// What is done to the file.
+    pub(crate) fn change(&self) -> FileChange {
+        match self {
+            _ if self.is_new == Tri::Yes => FileChange::Create,
+            _ if self.is_delete == Tri::Yes => FileChange::Delete,
+            _ if self.is_copy => FileChange::Copy,
+            _ if self.is_rename => FileChange::Rename,
+            _ => FileChange::Modify,
+        }
     }
 
     pub(super) fn changes_metadata(&self) -> bool {

@@ -191,4 +191,38 @@ mod tests {
         assert!(hunk.text.ends_with(b"file\n"));
         assert!(!hunk.has_trailing_context);
     }
+
+    /// A note is one by its first two bytes and its length, whatever its language: of twelve bytes
+    /// within a hunk, of more behind it.
+    #[test]
+    fn a_note_has_a_least_length() {
+        let within = |note: &str| parse(format!("@@ -1 +1 @@\n-b\n{note}\n+c\n").as_bytes(), 1).is_some();
+        assert!(within("\\ No newlin"));
+        assert!(!within("\\ No newli"));
+        assert!(!within("\\\\No newline at the end"));
+        let behind = |note: &str| {
+            let text = format!("@@ -1 +1 @@\n-b\n+c\n{note}");
+            parse(text.as_bytes(), 1).unwrap().text.len() == text.len()
+        };
+        assert!(behind("\\ No newline\n"));
+        assert!(!behind("\\ No newline"));
+    }
+
+    #[test]
+    fn ranges_have_a_count_of_one_where_they_have_none() {
+        let ranges = |old, new| Some(Ranges { old, new });
+        for (line, expected) in [
+            ("@@ -1 +2 @@\n", ranges((1, 1), (2, 1))),
+            ("@@ -1,3 +2,4 @@ fn x\n", ranges((1, 3), (2, 4))),
+            ("@@ -10,0 +20 @@\n", ranges((10, 0), (20, 1))),
+            ("@@ -1 +2 @@", None),
+            ("@@ -1, +2 @@\n", None),
+            ("@@ -,1 +2 @@\n", None),
+            ("@@ -1 2 @@\n", None),
+            ("@@ -1 +2,x @@\n", None),
+            ("@@ -1 +2@@\n", None),
+        ] {
+            assert_eq!(parse_ranges(line.as_bytes()), expected, "{line:?}");
+        }
+    }
 }

@@ -67,6 +67,7 @@ pub(crate) fn parse<'a>(
         let mut patch = found.patch;
         check_names(&patch, limits)?;
         let start = found.skipped + found.length;
+        patch.header = to(from(rest, found.skipped), found.length);
         number += lines_in(to(rest, start));
         let Some(body) = parse_content(&mut patch, from(rest, start), number, budget)? else {
             break;

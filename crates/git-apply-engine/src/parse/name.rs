@@ -355,6 +355,33 @@ mod tests {
         assert_eq!(header("diff --git a/x /x\n"), None);
     }
 
+    /// Names of which one is quoted: they have to be the same behind their first folder.
+    #[test]
+    fn names_in_git_headers_that_are_quoted() {
+        for (line, expected) in [
+            // Git compares an unquoted second name with its line feed: they never agree.
+            ("diff --git \"a/x\" b/x\n", None),
+            ("diff --git \"a/x\"   \"b/x\"\n", Some("x")),
+            ("diff --git \"a/x\" \"b/x\"\n", Some("x")),
+            ("diff --git \"a/x\" \"b/y\"\n", None),
+            ("diff --git \"a/x\" b/y\n", None),
+            ("diff --git \"a/x\"\n", None),
+            ("diff --git \"a/x\" \n", None),
+            ("diff --git \"x\" b/x\n", None),
+            ("diff --git \"a/x b/x\n", None),
+            ("diff --git a/x \"b/x\"\n", Some("x")),
+            ("diff --git a/x\t\"b/x\"\n", Some("x")),
+            ("diff --git a/xy \"b/x\"\n", None),
+            ("diff --git a/y \"b/x\"\n", None),
+            ("diff --git a/x \"b/xy\"\n", None),
+            ("diff --git a/x\"b/x\"\n", None),
+            ("diff --git a/x \"x\"\n", None),
+            ("diff --git a/x \"b/x\n", None),
+        ] {
+            assert_eq!(header(line).as_deref(), expected, "{line}");
+        }
+    }
+
     #[test]
     fn a_line_of_blanks_is_read_once() {
         let blanks = " ".repeat(1_000_000);
@@ -377,6 +404,23 @@ mod tests {
         );
         assert_eq!(unquote(b"\"a\\q\""), Ok(None));
         assert_eq!(unquote(b"\"open"), Ok(None));
+        let escapes = b"\"\\a\\b\\f\\n\\r\\t\\v\\\\\\\"\\000\\017\\170\\377\"";
+        let (name, rest) = unquote(escapes).unwrap().unwrap();
+        let expected = [
+            7, 8, 12, b'\n', b'\r', b'\t', 11, b'\\', b'"', 0, 0o17, 0o170, 0o377,
+        ];
+        assert_eq!((name.as_slice(), rest), (&expected[..], &b""[..]));
+        for wrong in [
+            "\"\\4\"", "\"\\08\"", "\"\\0\"", "\"\\01\"", "\"\\01", "\"\\", "a\"", "",
+        ] {
+            assert_eq!(unquote(wrong.as_bytes()), Ok(None), "{wrong}");
+        }
+        // The closing quote may be the last byte in which a name has to end.
+        let longest = [&b"\""[..], &vec![b'x'; MOST_QUOTED - 2], b"\""].concat();
+        assert!(unquote(&longest).unwrap().is_some());
+        let longer = [&b"\""[..], &vec![b'x'; MOST_QUOTED - 1], b"\""].concat();
+        assert_eq!(unquote(&longer), Err(QuoteTooLong));
+        assert_eq!(unquote(&longer[..MOST_QUOTED]), Ok(None));
         let open = [&b"\""[..], &vec![b'x'; MOST_QUOTED]].concat();
         assert_eq!(unquote(&open), Err(QuoteTooLong));
     }
@@ -390,6 +434,21 @@ mod tests {
         );
         assert_eq!(name("a/b 2010-07-05 19:41:17\n", 1).unwrap(), b"b");
         assert_eq!(name("a//b\n", 1).unwrap(), b"/b");
+        assert_eq!(name("a/b//c///d\n", 0).unwrap(), b"a/b/c/d");
+        assert_eq!(name("a/b//c\n", 2).unwrap(), b"/c");
+        assert_eq!(name("a/b\n", 2), None);
+        assert_eq!(name("a/\n", 1), None);
+        assert_eq!(name("a/b\r\n", 1).unwrap(), b"b");
+        // The default is taken where the name only goes on behind it, as `file.orig` does.
+        let known = |text: &str, default: &str| {
+            let found = find_traditional(&rules(), text.as_bytes(), Some(default.as_bytes()), 1);
+            String::from_utf8(found.unwrap().unwrap()).unwrap()
+        };
+        assert_eq!(known("b/file.orig\n", "file"), "file");
+        assert_eq!(known("b/file\n", "file"), "file");
+        assert_eq!(known("b/file\n", "file.orig"), "file");
+        assert_eq!(known("b/other\n", "file"), "other");
+        assert_eq!(known("b\n", "file"), "file");
         assert_eq!(guess_strip(&rules(), b"file.c\t2010\n"), Ok(Some(0)));
         assert_eq!(guess_strip(&rules(), b"a/file.c\n"), Ok(None));
     }

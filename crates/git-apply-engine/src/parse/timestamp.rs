@@ -129,6 +129,40 @@ mod tests {
         assert_eq!(length_at_end(b"f\t72-02-05"), 9);
     }
 
+    /// `diff_timestamp_len`: a date, a time with or without a fraction, and a zone, each behind a
+    /// space; a tab before them, or any number of spaces.
+    #[test]
+    fn each_form_of_a_time_at_the_end() {
+        for date in ["2010-07-05", "10-07-05"] {
+            for time in ["", " 19:41:17", " 19:41:17.620000023", " 19:41:17.6"] {
+                for zone in ["", " -0500", " +0500", " -05:00", " +05:00"] {
+                    let whole = format!("{date}{time}{zone}");
+                    for (before, blanks) in [("f\t", 1), ("f ", 1), ("f   ", 3), ("f \t", 1)] {
+                        let line = format!("{before}{whole}");
+                        let expected = whole.len() + blanks;
+                        assert_eq!(length_at_end(line.as_bytes()), expected, "{line:?}");
+                    }
+                    assert_eq!(length_at_end(format!("f{whole}").as_bytes()), 0, "{whole}");
+                }
+            }
+        }
+        for none in [
+            "f\t2010-07-05 19:41:17.",
+            "f\t2010-07-05 19:41:17. +0500",
+            "f\t2010-07-05 19:41:17.6x",
+            "f\t2010-07-05T19:41:17",
+            "f\t2010-07-05 19:41",
+            "f\t2010/07/05",
+            "f\t 19:41:17",
+            "f\t.5",
+            "f\t5",
+            "5",
+            "",
+        ] {
+            assert_eq!(length_at_end(none.as_bytes()), 0, "{none:?}");
+        }
+    }
+
     #[test]
     fn the_epoch() {
         assert!(is_epoch(b"f\t1970-01-01 00:00:00.000000000 +0000\n"));
@@ -136,5 +170,40 @@ mod tests {
         assert!(is_epoch(b"f\t1970-01-01 09:00:00 +09:00\n"));
         assert!(!is_epoch(b"f\t1970-01-01 09:00:00 +0000\n"));
         assert!(!is_epoch(b"f\t2010-07-05 19:41:17 +0000\n"));
+        for (time, expected) in [
+            ("1970-01-01 00:00:00 +0000", true),
+            ("1970-01-01 05:30:00 +0530", true),
+            ("1970-01-01 05:30:00 +05:30", true),
+            ("1970-01-01 05:29:00 +0530", false),
+            ("1970-01-01 23:59:00 +2359", true),
+            ("1970-01-01 20:30:00 +2030", true),
+            ("1969-12-31 23:00:00 -0100", true),
+            ("1969-12-31 18:15:00 -0545", true),
+            ("1969-12-31 18:14:00 -0545", false),
+            ("1970-01-01 00:00:00.0 +0000", true),
+            ("1970-01-01 00:00:00. +0000", false),
+            ("1970-01-01 00:00:00.10 +0000", false),
+            ("1970-01-01 00:00:00.x +0000", false),
+            ("1970-01-01 00:00:01 +0000", false),
+            ("1970-01-01 00:00:10 +0000", false),
+            ("1970-01-01 00:00:00", false),
+            ("1970-01-01 00:00:00 +000", false),
+            ("1970-01-01 00:00:00 0000", false),
+            ("1970-01-01 00:00 +0000", false),
+            ("1970-01-02 00:00:00 +0000", false),
+            ("1969-12-31 00:00:00 +0000", false),
+            ("1969-12-31 01:00:00 +0100", false),
+            // The bounds of Git's pattern: hours to 29, minutes to 59.
+            ("1970-01-01 24:00:00 +2400", true),
+            ("1970-01-01 30:00:00 +3000", false),
+            ("1970-01-01 01:60:00 +0200", false),
+            ("1970-01-01 02:00:00 +0160", false),
+        ] {
+            for end in ["\n", ""] {
+                let line = format!("a\tb\t{time}{end}");
+                assert_eq!(is_epoch(line.as_bytes()), expected, "{line:?}");
+            }
+            assert!(!is_epoch(format!("f {time}\n").as_bytes()), "{time}");
+        }
     }
 }

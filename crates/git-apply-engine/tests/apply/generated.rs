@@ -9,14 +9,14 @@ use proptest::test_runner::{Config, TestRunner};
 use super::Comparison;
 
 /// An edit of lines: at a share of the file, remove so many and put these.
-type Edit = (prop::sample::Index, usize, Vec<u8>);
+pub(super) type Edit = (prop::sample::Index, usize, Vec<u8>);
 
-fn lines() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn lines() -> impl Strategy<Value = Vec<u8>> {
     // Few different lines, so that hunks find more than one place.
     prop::collection::vec(0..6_u8, 0..40)
 }
 
-fn edits(most: usize) -> impl Strategy<Value = Vec<Edit>> {
+pub(super) fn edits(most: usize) -> impl Strategy<Value = Vec<Edit>> {
     prop::collection::vec(
         (
             any::<prop::sample::Index>(),
@@ -27,7 +27,7 @@ fn edits(most: usize) -> impl Strategy<Value = Vec<Edit>> {
     )
 }
 
-fn edited(lines: &[u8], edits: &[Edit]) -> Vec<u8> {
+pub(super) fn edited(lines: &[u8], edits: &[Edit]) -> Vec<u8> {
     let mut lines = lines.to_vec();
     for (place, remove, put) in edits {
         let at = place.index(lines.len() + 1);
@@ -37,7 +37,7 @@ fn edited(lines: &[u8], edits: &[Edit]) -> Vec<u8> {
     lines
 }
 
-fn text(lines: &[u8], ends: bool) -> Vec<u8> {
+pub(super) fn text(lines: &[u8], ends: bool) -> Vec<u8> {
     let mut text: Vec<u8> = lines
         .iter()
         .flat_map(|line| match line {
@@ -53,7 +53,7 @@ fn text(lines: &[u8], ends: bool) -> Vec<u8> {
     text
 }
 
-fn diff(before: &[u8], after: &[u8], context: u32) -> Vec<u8> {
+pub(super) fn diff(before: &[u8], after: &[u8], context: u32) -> Vec<u8> {
     let mut options = git2::DiffOptions::new();
     options.context_lines(context).interhunk_lines(0);
     let path = Some(std::path::Path::new("f"));

@@ -6,8 +6,10 @@ mod generated;
 mod limits;
 mod oracle;
 mod real;
+mod reports;
 mod shapes;
 mod store;
+mod unwound;
 
 use std::ops::Deref;
 use std::path::Path;

@@ -253,6 +253,7 @@ mod tests {
         assert_eq!(made("{files}"), Err(MessageError::NoSubject));
         assert_eq!(made("\nlate"), Err(MessageError::NoSubject));
         assert_eq!(made("bell \u{7}"), Err(MessageError::Control));
+        assert!(made(&"a".repeat(MAX_MESSAGE_BYTES)).is_ok());
         assert_eq!(
             made(&"a".repeat(MAX_MESSAGE_BYTES + 1)),
             Err(MessageError::TooLong)

@@ -191,6 +191,8 @@ mod tests {
             "e",
             "rel-eng-1x",
             "rel-1eng",
+            "31-p2",
+            "rel-2001-12",
         ] {
             assert!(is_safe_plain(text), "{text}");
         }

@@ -194,6 +194,28 @@ mod tests {
     }
 
     #[test]
+    fn what_turns_other_values_into_as_many_others_is_left_out() {
+        let text = "a: one # x\nb: two # \"\n";
+        let stream = read_stream(text);
+        let replacement = Replacement {
+            scalar: &stream.scalars[1],
+            comment: &stream.comments[0],
+            // It takes the second line into a text of its own.
+            text: "v1\nz: \"".to_owned(),
+            change: ValueChange {
+                marker: "ours:glance".parse().unwrap(),
+                line: 1,
+                before: "one".to_owned(),
+                after: "v1".to_owned(),
+            },
+        };
+        let after = apply_replacements(text, std::slice::from_ref(&replacement));
+        assert_eq!(read_stream(&after).events.len(), stream.events.len());
+        let checked = Checker::new(text, &stream).check(vec![replacement]);
+        assert_eq!((checked.sound.len(), checked.unsound.len()), (0, 1));
+    }
+
+    #[test]
     fn quotes_are_not_taken_away() {
         let values = [("'1'", "1"), ("2", "2"), ("3", "3")];
         let (sound, unsound) = check(values, MAX_READS);

@@ -47,13 +47,6 @@ impl SopsSeal {
         }
     }
 
-    /// A collection ended inside so many others.
-    pub(super) fn leave(&mut self, depth: usize) {
-        if depth == 1 {
-            self.sops = None;
-        }
-    }
-
     /// A scalar, or what stands for a node, inside so many collections.
     pub(super) fn scalar(&mut self, depth: usize, value: &str) {
         match depth {

@@ -189,7 +189,6 @@ impl<'a> StreamReader<'a> {
             }
             Event::MappingEnd | Event::SequenceEnd => {
                 self.flow -= usize::from(self.open.pop() == Some(true));
-                self.seal.leave(self.open.len());
             }
             Event::Alias(..) => self.seal.scalar(self.open.len(), ""),
             _ => {}

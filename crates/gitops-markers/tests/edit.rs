@@ -76,6 +76,8 @@ fn a_value_keeps_its_style(#[case] before: &str, #[case] field: &str, #[case] af
 #[case::quoted("a: 'x # {\"$patchset\": \"ours:glance:tag\"}'\n")]
 #[case::quoted_twice("a: 'x # {\"$patchset\": \"ours:glance:tag\"} # y'\n")]
 #[case::commented_out("a: b\n# image: b # {\"$patchset\": \"ours:glance:tag\"}\n")]
+#[case::commented_out_in_a_map("a:\n \t # image: b # {\"$patchset\": \"ours:glance:tag\"}\n  b: c\n")]
+#[case::commented_out_at_the_start("\u{feff}# image: b # {\"$patchset\": \"ours:glance:tag\"}\na: b\n")]
 fn what_is_not_marked_stays(#[case] text: &str) {
     let edited = edited(text).unwrap();
     // What others mark is seen, and left alone.
@@ -99,6 +101,9 @@ fn what_is_not_marked_stays(#[case] text: &str) {
 #[case("a: b\n  c # {\"$patchset\": \"ours:glance:tag\"}\n", (2, 5), "several lines")]
 #[case("a: # {\"$patchset\": \"ours:glance:tag\"}\n  b: c\n", (1, 4), "no value before it")]
 #[case("a: [b, c] # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 11), "behind a list or a map")]
+#[case("a: {b: c} # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 11), "behind a list or a map")]
+#[case("a: !!int 5\n# {\"$patchset\": \"ours:glance:tag\"}\n", (2, 1), "no value before it")]
+#[case("a: |\n  b\n# {\"$patchset\": \"ours:glance:tag\"}\n", (3, 1), "no value before it")]
 #[case("x: &x v\na: *x # {\"$patchset\": \"ours:glance:tag\"}\n", (2, 7), "no value before it")]
 #[case("ä: b # {\"$patchset\": \"ours:glance:version\"}\n", (1, 6), "repository, tag, digest and reference")]
 #[case("# {\"$patchset\": \"ours:glance:tag\"}\na: b\n", (1, 1), "no value before it")]
@@ -115,6 +120,8 @@ fn what_is_not_marked_stays(#[case] text: &str) {
 #[case("a: ENC[AES256_GCM,data:x] # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 27), "encrypted by SOPS")]
 #[case("a: {\n# {\"$patchset\": \"ours:glance:tag\"}\n", (1, 4), "is no YAML")]
 #[case("a:\n\tb: v1 # {\"$patchset\": \"ours:glance:tag\"}\n", (2, 2), "indented with a tab")]
+#[case("a: b\n  \tc: v1 # {\"$patchset\": \"ours:glance:tag\"}\n", (2, 5), "indented with a tab")]
+#[case("a: b\n...\n# {\"$patchset\": \"ours:glance:tag\"}\n---\nc: [\n", (3, 1), "no value before it")]
 #[case("{{- if x }}\na: b # {\"$patchset\": \"ours:glance:tag\"}\n{{- end }}\n", (1, 3), "mark its values file")]
 #[case("a: v\u{85}b: c # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 7), "is no YAML")]
 #[case("a: 'v\u{2028}b' # {\"$patchset\": \"ours:glance:tag\"}\n", (1, 10), "at which some readers end it")]
@@ -211,6 +218,11 @@ fn a_file_with_a_check_sum_of_sops_is_edited_where_it_can_still_be_decrypted(
             assert!(error.to_string().contains("mac_only_encrypted: true"), "{error}");
         }
     }
+    // An alias is a value as any other.
+    let alias = text
+        .replace("sops:\n", "sops:\n    by: *x\n")
+        .replace("image: ", "image: &x ");
+    assert_eq!(edited(&alias).is_ok(), is_edited);
     // Somebody else's key of that name is no check sum of SOPS.
     let other = text.replace("\nsops:", "\nspec:");
     assert!(edited(&other).unwrap().text.is_some());

@@ -108,6 +108,18 @@ pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     if let Some(wrong) = wrong_name(spelled, rest) {
         return Err(format!("has {wrong:?}, which is no name (PEP 508)"));
     }
+    let extras = rest
+        .trim_start()
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'));
+    if let Some((extras, _)) = extras
+        && !extras.trim().is_empty()
+    {
+        return Err(format!(
+            "has extras, with which pip refuses the whole file (\"Constraints cannot have extras\"): write {spelled} without [{}]",
+            extras.trim()
+        ));
+    }
     let (specifier, marker_text) = split_marker(rest);
     // Both tools allow a comma at the end, the library does not.
     let without_comma = specifier.strip_suffix(',').map(|specifier| {
@@ -142,7 +154,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, String> {
 
 /// Cuts `--hash` and the other options of one requirement off: they start at the first word that
 /// begins with a dash (pip's `break_args_options`).
-fn without_options(text: &str) -> &str {
+pub(super) fn without_options(text: &str) -> &str {
     let mut from = 0;
     for word in text.split(' ') {
         if word.starts_with('-') {
@@ -219,7 +231,8 @@ fn pin(version_or_url: Option<VersionOrUrl<Address>>, specifier: &str) -> Pin {
     }
 }
 
-/// `===` with a text that is no version of PEP 440, which pip takes.
+/// `===` with a text that is no version of PEP 440, which pip takes. One with a wildcard is none: no
+/// version is called so.
 fn arbitrary(
     spelled: &str,
     specifier: &str,
@@ -227,7 +240,7 @@ fn arbitrary(
 ) -> Option<(PackageName, Pin, MarkerTree)> {
     let name = PackageName::from_str(spelled).ok()?;
     let text = specifier.strip_prefix("===")?.trim();
-    if text.is_empty() || text.contains([' ', '\t', ',', ')', '(']) {
+    if text.is_empty() || text.ends_with(".*") || text.contains([' ', '\t', ',', ')', '(']) {
         return None;
     }
     let marker = match marker_text {
@@ -280,14 +293,44 @@ mod tests {
             ("a (===1.0)", "a 1.0 []"),
             ("a>=1,<2", "a >=1,<2 []"),
             ("a", "a any version []"),
-            ("a[x,y]===1", "a 1 []"),
+            ("a[]===1", "a 1 []"),
             ("a===2004d", "a 2004d []"),
             ("a===1,", "a 1 []"),
             ("a @ https://u:p@h/a;b.whl", "a an address []"),
             ("a===1 --hash=sha256:00 --hash=sha256:11", "a 1 []"),
+            ("a === 1.25 --hash=sha256:00", "a 1.25 []"),
         ] {
             assert_eq!(told(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn one_version_is_told_from_a_range() {
+        let range = |text: &str| Pin::Range(text.to_owned());
+        for text in [">=1", "<=1", "~=1.0", "!=1", ">1", "==1.*", ">=1,<2"] {
+            assert_eq!(parse(&format!("a{text}")).unwrap().pin, range(text), "{text}");
+        }
+        for (operator, text) in [("==", "1"), ("===", "1")] {
+            let pin = Pin::Exact {
+                operator,
+                text: text.to_owned(),
+                version: Some(Version::new([1])),
+            };
+            assert_eq!(parse(&format!("a{operator}{text}")).unwrap().pin, pin);
+        }
+    }
+
+    #[test]
+    fn an_entry_has_an_end() {
+        let name = |bytes: usize| "a".repeat(bytes - "===1".len());
+        assert!(parse(&format!("{}===1", name(LONGEST))).is_ok());
+        for bytes in [LONGEST + 1, LONGEST + 2] {
+            let error = parse(&format!("{}===1", name(bytes))).err().unwrap();
+            assert_eq!(error, format!("has {bytes} bytes, more than {LONGEST}"));
+        }
+        // Hashes do not count.
+        let hashes = " --hash=sha256:00".repeat(LONGEST);
+        assert!(parse(&format!("a===1{hashes}")).is_ok());
     }
 
     #[test]
@@ -302,6 +345,9 @@ mod tests {
             "a===1;nonsense",
             "https://h/a.whl",
             "./a",
+            "a===1.0.*",
+            "a[x,y]===1",
+            "a [x] @ https://h/a.whl",
         ] {
             assert!(parse(text).is_err(), "{text}: {}", told(text));
         }

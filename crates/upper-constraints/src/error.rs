@@ -120,3 +120,18 @@ pub(super) fn shown(text: &str) -> String {
         clean
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_of_a_file_is_cut_behind_60_characters() {
+        assert_eq!(shown(&"\u{e4}".repeat(60)), "\u{e4}".repeat(60));
+        for length in [61, 62, 1000] {
+            let cut = format!("{}…", "\u{e4}".repeat(60));
+            assert_eq!(shown(&"\u{e4}".repeat(length)), cut, "{length}");
+        }
+        assert_eq!(shown("a\tb\u{1b}[1m"), "ab[1m");
+    }
+}

@@ -1,8 +1,10 @@
 //! A constraints file, read without losing a byte.
 
+use std::borrow::Cow;
+
 use super::entry::{self, Entry};
 use super::error::{Collector, Unit, shown};
-use super::lines::{self, Logical};
+use super::lines::{self, Joint, Logical};
 use super::{Error, Problems};
 
 /// The largest file, in bytes. A ConfigMap holds no more.
@@ -71,6 +73,7 @@ impl ConstraintsFile {
             }
         };
         let (mut entries, mut includes) = (Vec::new(), Vec::new());
+        let text = text.as_ref();
         for line in lines::physical(text) {
             let content = text.get(line.content).unwrap_or_default();
             if let Some(c) = lines::unexpected(content) {
@@ -78,6 +81,14 @@ impl ConstraintsFile {
             }
         }
         for line in lines::logical(text) {
+            let is_cut = line.whole.end == text.len() && text.ends_with('\\');
+            if is_cut && !line.text.is_empty() && !line.text.starts_with("--") {
+                problems.add(
+                    line.number,
+                    "ends the file with a backslash, which uv refuses: remove it",
+                );
+                continue;
+            }
             if line.swallows {
                 problems.add(
                     line.number,
@@ -160,6 +171,14 @@ fn read_line(line: &Logical) -> Result<Read, String> {
         };
     }
     let mark = line.text.len() - text.len();
+    if let Some(joint) = line.joint
+        && !is_joined_for_both(text, joint)
+    {
+        return Err(
+            "goes on in another line, which uv takes only for --hash: write it into one line, without a backslash"
+                .to_owned(),
+        );
+    }
     let entry::Parsed {
         name,
         spelled,
@@ -179,19 +198,52 @@ fn read_line(line: &Logical) -> Result<Read, String> {
     })))
 }
 
-/// The text of a file, or the line where it stops being UTF-8.
-pub(super) fn text_of(bytes: &[u8], largest: usize) -> Result<&str, (usize, String)> {
+/// Whether uv reads an entry that goes on in the next line as pip does: behind the requirement and a
+/// blank, with hashes or a comment there.
+fn is_joined_for_both(text: &str, joint: Joint) -> bool {
+    let requirement = entry::without_options(text).len();
+    joint.at > requirement && (text.len() > requirement || joint.is_before_comment)
+}
+
+/// The text of a file, or the line where it stops being UTF-8. UTF-16 is read where a byte order
+/// mark says that it is.
+pub(super) fn text_of(bytes: &[u8], largest: usize) -> Result<Cow<'_, str>, (usize, String)> {
     if bytes.len() > largest {
         return Err((
             1,
             format!("the file has {} bytes, more than {largest}", bytes.len()),
         ));
     }
-    std::str::from_utf8(bytes).map_err(|error| {
+    if let Some(text) = utf_16(bytes) {
+        return text.map(Cow::Owned).map_err(|message| (1, message));
+    }
+    std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|error| {
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let line = before.split(|byte| *byte == b'\n').count();
         (line, "is not UTF-8".to_owned())
     })
+}
+
+/// The text behind a byte order mark of UTF-16, or why it is none; `None` without such a mark.
+fn utf_16(bytes: &[u8]) -> Option<Result<String, String>> {
+    let is_little_endian = match bytes {
+        // That of UTF-32 begins in the same way.
+        [0xff, 0xfe, 0, 0, ..] => return None,
+        [0xff, 0xfe, ..] => true,
+        [0xfe, 0xff, ..] => false,
+        _ => return None,
+    };
+    let (pairs, rest) = bytes.get(2..).unwrap_or_default().as_chunks::<2>();
+    let units = pairs.iter().map(|pair| {
+        if is_little_endian {
+            u16::from_le_bytes(*pair)
+        } else {
+            u16::from_be_bytes(*pair)
+        }
+    });
+    let text: Result<String, _> = char::decode_utf16(units).collect();
+    let text = text.ok().filter(|_| rest.is_empty());
+    Some(text.ok_or_else(|| "the file is not UTF-16".to_owned()))
 }
 
 /// The sentence about a character that is not expected.
@@ -221,10 +273,12 @@ mod tests {
         );
         assert_eq!(lines_of("# a\u{2028}b===1\n\u{c}\n"), [1, 2]);
         assert_eq!(lines_of("a===1 # why \\\nb===2\n"), [1]);
+        assert!(lines_of("# why \\\nb===2\n").is_empty());
         assert_eq!(
             ConstraintsFile::parse(b"a===1\n\xff\n").unwrap_err().problems()[0].line,
             2
         );
+        assert!(ConstraintsFile::parse(&vec![b'\n'; LARGEST]).is_ok());
         assert_eq!(
             ConstraintsFile::parse(&vec![b'\n'; LARGEST + 1])
                 .unwrap_err()
@@ -232,6 +286,64 @@ mod tests {
                 .len(),
             1
         );
+    }
+
+    #[test]
+    fn utf_16_is_read_where_a_mark_says_that_it_is() {
+        let text = "# \u{fc}\na===1\n";
+        let bytes = |mark: [u8; 2], order: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            let units = text.encode_utf16().flat_map(order);
+            mark.into_iter().chain(units).collect()
+        };
+        for bytes in [
+            bytes([0xff, 0xfe], u16::to_le_bytes),
+            bytes([0xfe, 0xff], u16::to_be_bytes),
+        ] {
+            let file = ConstraintsFile::parse(&bytes).unwrap();
+            assert_eq!((file.text(), file.entries().len()), (text, 1));
+            assert!(ConstraintsFile::parse(&bytes[..bytes.len() - 1]).is_err());
+        }
+        assert!(ConstraintsFile::parse(b"\xff\xfe\x00\xd8a\x00").is_err());
+    }
+
+    #[test]
+    fn lines_that_only_pip_joins_are_told() {
+        assert_eq!(lines_of("a===1 \\"), [1]);
+        assert_eq!(lines_of("b===1\na===1 \\\n"), [2]);
+        assert_eq!(lines_of("a===1 \\\n\nb===1\n"), [1]);
+        assert_eq!(lines_of("a \\\n===1\nb===1;\\\nos_name=='nt'\n"), [1, 3]);
+        assert_eq!(lines_of("a===1 --hash=sha256:00 \\"), [1]);
+        for text in [
+            "a===1 \\\n  --hash=sha256:00 \\\n  --hash=sha256:11\n",
+            "a===1 \\\n# why\nb===1\n",
+            "\\\na===1\n",
+            "# why \\",
+            "--pre \\\n",
+            "a===1 --hash=sha256:00 \\\n\n",
+        ] {
+            assert_eq!(lines_of(text), [0; 0], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_character_that_may_end_a_line_is_named() {
+        for (text, name) in [("a===1\u{2028}", "U+2028"), ("a===1\u{c}\n", "U+000C")] {
+            let error = ConstraintsFile::parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("has the control character {name}")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_option_has_its_value_behind_a_space_or_an_equals_sign() {
+        for option in ["--index-url", "--extra-index-url", "-i", "-f"] {
+            assert!(lines_of(&format!("{option} https://x/\n")).is_empty(), "{option}");
+        }
+        let file = ConstraintsFile::parse(b"--index-url=https://x/\n--constraint=more.txt\n").unwrap();
+        assert_eq!((file.entries().len(), file.includes().len()), (0, 1));
+        assert_eq!(lines_of("-i=https://x/\n--nonsense=x\n"), [1, 2]);
     }
 
     #[test]

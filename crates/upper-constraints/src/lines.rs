@@ -27,6 +27,17 @@ pub(super) struct Logical {
     pub(super) text: String,
     /// A comment behind an entry ends in a backslash: pip takes the next line into it.
     pub(super) swallows: bool,
+    /// The first backslash that joins what is behind it to the text.
+    pub(super) joint: Option<Joint>,
+}
+
+/// Where a line goes on in the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Joint {
+    /// The bytes of the text before it, with the blanks there.
+    pub(super) at: usize,
+    /// The next line is a comment.
+    pub(super) is_before_comment: bool,
 }
 
 /// Splits at `\n`, `\r\n` and `\r`.
@@ -92,7 +103,8 @@ fn join(text: &str, lines: &[Line]) -> Option<Logical> {
     let mut joined = String::new();
     let mut body: Option<Range<usize>> = None;
     let mut swallows = false;
-    for line in lines {
+    let mut joint = None;
+    for (number, line) in lines.iter().enumerate() {
         let content = text.get(line.content.clone()).unwrap_or_default();
         let comment = comment_start(content);
         swallows |= comment.is_some_and(|start| start > 0) && content.ends_with('\\');
@@ -101,6 +113,15 @@ fn join(text: &str, lines: &[Line]) -> Option<Logical> {
             None => content.strip_suffix('\\').unwrap_or(content),
         };
         joined.push_str(used);
+        if joint.is_none() && comment.is_none() && content.ends_with('\\') && !joined.trim().is_empty() {
+            let next = lines
+                .get(number + 1)
+                .and_then(|next| text.get(next.content.clone()));
+            joint = Some(Joint {
+                at: joined.trim_start().len(),
+                is_before_comment: next.is_some_and(|next| comment_start(next) == Some(0)),
+            });
+        }
         let (lead, trimmed) = (used.len() - used.trim_start().len(), used.trim());
         if !trimmed.is_empty() {
             let start = line.content.start + lead;
@@ -114,6 +135,7 @@ fn join(text: &str, lines: &[Line]) -> Option<Logical> {
         body: body.unwrap_or(first.content.start..first.content.start),
         text: joined.trim().to_owned(),
         swallows,
+        joint,
     })
 }
 

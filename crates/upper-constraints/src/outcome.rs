@@ -188,3 +188,15 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_have_the_names_of_their_variants() {
+        for state in OverrideState::ALL {
+            assert_eq!(state.as_str(), format!("{state:?}"));
+        }
+    }
+}

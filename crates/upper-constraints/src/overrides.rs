@@ -1,5 +1,6 @@
 //! The overrides: a file of `package===version` and `-package`, or a list of entries.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -116,7 +117,7 @@ impl Overrides {
         let mut list = Vec::new();
         let text = text_of(bytes, LARGEST).unwrap_or_else(|(line, message)| {
             problems.add(line, message);
-            ""
+            Cow::Borrowed("")
         });
         let text = text.trim_start_matches('\u{feff}');
         for line in lines::physical(text) {
@@ -205,7 +206,7 @@ fn read_line(content: &str, line: usize) -> Result<Option<Override>, String> {
     let name = name_in_front(body);
     let (specifier, marker) = split_marker(body.get(name.len()..).unwrap_or_default());
     let Some(text) = specifier.strip_prefix("===").filter(|_| !name.is_empty()) else {
-        return Err(if specifier.starts_with("==") {
+        return Err(if specifier.starts_with("==") && !name.is_empty() {
             format!(
                 "{:?} pins with ==: write {name}==={}",
                 shown(body),
@@ -321,6 +322,26 @@ mod tests {
         assert_eq!(lines, (1..=12).map(|n| format!("line {n}")).collect::<Vec<_>>());
         assert!(wrong[1].contains("write b===1"), "{}", wrong[1]);
         assert!(wrong[5].contains("as 1.0rc1"), "{}", wrong[5]);
+        for no_override in [2, 3, 4, 7] {
+            let message = &wrong[no_override];
+            assert!(
+                message.contains("is no override: write package===version to pin, or -package"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_marker_has_an_end() {
+        let marker = |bytes: usize| {
+            let name = "x".repeat(bytes - "os_name==''".len());
+            told(&format!("a===1;os_name=='{name}'"))
+        };
+        assert_eq!(marker(LONGEST_MARKER), ["1: a=1"]);
+        for bytes in [LONGEST_MARKER + 1, LONGEST_MARKER + 2] {
+            let error = format!("line 1: the marker has {bytes} bytes, more than {LONGEST_MARKER}");
+            assert_eq!(marker(bytes), [error]);
+        }
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use rstest::rstest;
 use upper_constraints::OverrideState::{Absent, Added, Outdated, Redundant, Removed, Updated};
-use upper_constraints::VersionChange;
-use upper_constraints::{ConstraintsFile, Overrides, merge};
+use upper_constraints::{Cause, ConstraintsFile, Overrides, VersionChange, merge};
 
 use super::{merged, states};
 
@@ -87,6 +86,8 @@ fn an_override_that_became_pointless_is_told() {
 #[case("a===1.0+sap1", "a===1.0+sap2", Updated)]
 // What pins no single version is replaced.
 #[case("a>=1,<2", "a===1.5", Updated)]
+#[case("a>=1.5", "a===1.5", Updated)]
+#[case("a==1.5.*", "a===1.5", Updated)]
 #[case("a", "a===1.5", Updated)]
 #[case("a @ https://example.org/a.whl", "a===1.5", Updated)]
 #[case("a===2004d", "a===1.5", Updated)]
@@ -101,6 +102,49 @@ fn how_versions_compare(
     #[case] state: upper_constraints::OverrideState,
 ) {
     assert_eq!(states(&merged(base, overrides, &[])), [("a", state)]);
+}
+
+#[rstest]
+#[case("a===1", "a===2", Some(VersionChange::Upgrade))]
+#[case("a===2", "a===1", Some(VersionChange::Downgrade))]
+// The same version, for more than it was pinned for.
+#[case("a===3;python_version>='3.9'", "a===3", None)]
+#[case("a===3;python_version<'3.9'\na===3.0;python_version>='3.9'", "a===3", None)]
+// The newest, where an older one was pinned too.
+#[case(
+    "a===1;python_version<'3.9'\na===3;python_version>='3.9'",
+    "a===3",
+    Some(VersionChange::Upgrade)
+)]
+#[case("a>=1", "a===3", None)]
+fn how_a_version_relates_to_the_newest_of_before(
+    #[case] base: &str,
+    #[case] overrides: &str,
+    #[case] change: Option<VersionChange>,
+) {
+    assert_eq!(merged(base, overrides, &[]).outcomes[0].change, change);
+}
+
+#[test]
+fn what_the_merged_file_has_is_counted_and_identified() {
+    let base = "a===1\nb===1\nc===1;python_version<'3.9'\nc===2;python_version>='3.9'\n# d\n";
+    for (overrides, entries) in [
+        ("", 4),
+        ("a===2\n", 4),
+        ("-a\n", 3),
+        ("c===3\n", 3),
+        ("e===1\nf===1\n", 6),
+        ("-a\ne===1\n", 4),
+    ] {
+        let done = merged(base, overrides, &[]);
+        assert_eq!(done.entries, entries, "{overrides}");
+        let read = ConstraintsFile::parse(done.text.as_bytes()).unwrap();
+        assert_eq!(read.entries().len(), entries, "{overrides}");
+    }
+    // printf 'a===1\n' | sha256sum
+    let digest = "sha256:a4f5e2e314417f16dd504c0c5ff228e1acf1bbb4bf1c43ef88051a1f3c97cab0";
+    assert_eq!(merged("a===1\n", "", &[]).digest(), digest);
+    assert_eq!(upper_constraints::digest(b"a===1\n"), digest);
 }
 
 #[test]
@@ -129,6 +173,11 @@ fn what_is_built_from_source_loses_its_pin_whatever_an_override_says() {
     // The override of a is pointless; that upstream does not pin c is fine.
     assert_eq!(done.need_attention(), 1);
     assert!(done.outcomes[0].message().contains("built from source"));
+    // What an override does of itself is its own doing.
+    let causes: Vec<Cause> = done.outcomes.iter().map(|outcome| outcome.cause).collect();
+    let (by_override, by_source) = (Cause::Override, Cause::BuiltFromSource);
+    assert_eq!(causes, [by_source, by_override, by_source, by_source]);
+    assert_eq!(merged("a===1\n", "a===2\n", &[]).outcomes[0].cause, by_override);
 }
 
 #[test]

@@ -1,0 +1,240 @@
+//! What became of patches.
+
+use std::fmt;
+
+use git_apply_engine::Oid;
+
+/// What a refresh made of one patch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PatchRefresh {
+    /// The patch's name, as it was given.
+    pub name: String,
+    /// What became of it.
+    pub outcome: RefreshOutcome,
+    /// The files for which something had to be done, or could not be, in the patch's order.
+    pub files: Vec<FileRefresh>,
+    /// The tree after it; that before it where it is left out.
+    pub tree: Oid,
+}
+
+/// What became of a patch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefreshOutcome {
+    /// It applies where it says, and stays as it is, byte for byte.
+    UpToDate,
+    /// It was made anew, and applies where it says.
+    Refreshed {
+        /// The strongest means that one of its files needed.
+        how: RefreshKind,
+        /// The patch made anew.
+        patch: Vec<u8>,
+        /// The tree after it.
+        tree: Oid,
+    },
+    /// The tree has all that it does, so that it is left out.
+    Merged,
+    /// Somebody has to look at it. It is left out, and the patches after it go on without it.
+    Impossible {
+        /// Why, in a sentence.
+        reason: String,
+    },
+}
+
+impl RefreshOutcome {
+    /// Returns what a status says of it: `None` where there is nothing to refresh.
+    #[must_use]
+    pub fn status(&self) -> Option<RefreshStatus> {
+        let (state, by) = match self {
+            Self::UpToDate | Self::Merged => return None,
+            Self::Refreshed {
+                how: RefreshKind::Offset,
+                ..
+            } => (RefreshState::Available, Some(RefreshKind::Offset)),
+            Self::Refreshed { how, .. } => (RefreshState::Needed, Some(*how)),
+            Self::Impossible { .. } => (RefreshState::Impossible, None),
+        };
+        Some(RefreshStatus { state, by })
+    }
+}
+
+/// By what means a patch is made anew, from the most certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub enum RefreshKind {
+    /// Its hunks fit as they are, some lines away from where they say.
+    Offset,
+    /// It merges with what changed since the file for which it was made, without a conflict.
+    ThreeWay,
+    /// Its hunks fit but for up to two lines of context at their ends, as with GNU patch.
+    Fuzz,
+}
+
+impl RefreshKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Offset, Self::ThreeWay, Self::Fuzz];
+
+    /// Returns the name, such as `ThreeWay`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Offset => "Offset",
+            Self::ThreeWay => "ThreeWay",
+            Self::Fuzz => "Fuzz",
+        }
+    }
+}
+
+impl fmt::Display for RefreshKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether a patch can be made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub enum RefreshState {
+    /// It applies as it is, and can be made anew so that it does without an offset.
+    Available,
+    /// It does not apply as it is, and does when it is made anew.
+    Needed,
+    /// Somebody has to mend it.
+    Impossible,
+}
+
+impl RefreshState {
+    /// All states.
+    pub const ALL: [Self; 3] = [Self::Available, Self::Needed, Self::Impossible];
+
+    /// Returns the name, such as `Needed`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "Available",
+            Self::Needed => "Needed",
+            Self::Impossible => "Impossible",
+        }
+    }
+}
+
+impl fmt::Display for RefreshState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a status says of a patch that is not up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct RefreshStatus {
+    /// Whether it can be made anew.
+    pub state: RefreshState,
+    /// By what means; `None` if it cannot be.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub by: Option<RefreshKind>,
+}
+
+/// What was done for one file of a patch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileRefresh {
+    /// The file after the patch; before it, where it is deleted. Bytes that are not UTF-8 are
+    /// replaced.
+    pub path: String,
+    /// What was done.
+    pub outcome: FileOutcome,
+}
+
+/// What was done for one file of a patch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileOutcome {
+    /// Hunks have other line numbers.
+    Offset {
+        /// The largest distance in lines; negative where that is further up.
+        lines: i64,
+    },
+    /// What changed since the file for which the patch was made was merged with the patch.
+    ThreeWay {
+        /// Where the file for which the patch was made comes from.
+        base: MergeBase,
+    },
+    /// Lines of context at the ends of hunks were passed over.
+    Fuzz {
+        /// The most lines at an end.
+        lines: usize,
+    },
+    /// The tree has what the patch does to the file, so that its diff is left out.
+    LeftOut,
+    /// Somebody has to mend it.
+    Impossible {
+        /// Why, in a sentence.
+        reason: String,
+    },
+}
+
+/// Where the file for which a patch was made comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MergeBase {
+    /// It is the blob that the patch's `index` line names.
+    IndexLine,
+    /// It is in the tree on which the patch last applied.
+    LastApplied,
+}
+
+/// What it means to carry a series over to a tree: how many of its patches need what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "camelCase"))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct SeriesOutlook {
+    /// They apply as they are, some with an offset.
+    pub apply: u32,
+    /// The tree has them: they are to be dropped.
+    pub merged: u32,
+    /// They do not apply, and are refreshed without a person.
+    pub refresh: u32,
+    /// Somebody has to mend them.
+    pub need_person: u32,
+}
+
+impl SeriesOutlook {
+    /// Counts what became of the patches of a series.
+    pub fn count<'a>(outcomes: impl IntoIterator<Item = &'a RefreshOutcome>) -> Self {
+        let mut outlook = Self::default();
+        for outcome in outcomes {
+            let counted = match (outcome, outcome.status().map(|status| status.state)) {
+                (RefreshOutcome::Merged, _) => &mut outlook.merged,
+                (_, None | Some(RefreshState::Available)) => &mut outlook.apply,
+                (_, Some(RefreshState::Needed)) => &mut outlook.refresh,
+                (_, Some(RefreshState::Impossible)) => &mut outlook.need_person,
+            };
+            *counted = counted.saturating_add(1);
+        }
+        outlook
+    }
+}
+
+impl fmt::Display for SeriesOutlook {
+    /// For instance `5 apply, 2 are upstream already, 1 refreshes by itself, 1 needs a person`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = [
+            (self.apply, "applies", "apply"),
+            (self.merged, "is upstream already", "are upstream already"),
+            (self.refresh, "refreshes by itself", "refresh by themselves"),
+            (self.need_person, "needs a person", "need a person"),
+        ];
+        let mut separator = "";
+        for (count, one, several) in words.into_iter().filter(|(count, ..)| *count > 0) {
+            write!(f, "{separator}{count} {}", if count == 1 { one } else { several })?;
+            separator = ", ";
+        }
+        if separator.is_empty() {
+            f.write_str("there are no patches")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! The store below, and on top of it what refreshed patches make.
+
+use bytes::Bytes;
+use git_apply_engine::{EntryMode, MemoryStore, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
+
+use super::work::Work;
+
+/// A store, and in memory what patches made on top of it. The store below stays as it is.
+pub(crate) struct Scratch<'a> {
+    below: &'a dyn Objects,
+    top: MemoryStore,
+    work: &'a Work,
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) mode: EntryMode,
+    pub(crate) id: Oid,
+}
+
+impl<'a> Scratch<'a> {
+    pub(crate) fn over(below: &'a dyn Objects, work: &'a Work) -> Self {
+        Self {
+            below,
+            top: MemoryStore::new(),
+            work,
+        }
+    }
+
+    /// The file, link or submodule at a path of a tree.
+    pub(crate) fn file(&self, tree: Oid, path: &[u8]) -> Result<Option<File>, ObjectError> {
+        let mut folder = tree;
+        let mut names = path.split(|byte| *byte == b'/').peekable();
+        while let Some(name) = names.next() {
+            let entries = self.tree(folder)?;
+            let Some(entry) = entries.into_iter().find(|entry| entry.name == name) else {
+                return Ok(None);
+            };
+            let is_last = names.peek().is_none();
+            match entry.mode {
+                EntryMode::Tree if !is_last => folder = entry.id,
+                EntryMode::Tree => return Ok(None),
+                mode if is_last => return Ok(Some(File { mode, id: entry.id })),
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The contents of a blob; `None` where the store has no blob of that id, or it is larger than
+    /// what is compared.
+    pub(crate) fn contents(&self, id: Oid, most: u64) -> Result<Option<Bytes>, ObjectError> {
+        let absent = |error| match error {
+            ObjectError::NotFound(_) | ObjectError::WrongKind(_) | ObjectError::TooLarge { .. } => Ok(None),
+            error => Err(error),
+        };
+        match self.blob_size(id) {
+            Ok(size) if size <= most => self.blob(id).map(Some).or_else(absent),
+            Ok(_) => Ok(None),
+            Err(error) => absent(error),
+        }
+    }
+
+    fn or_below<T>(
+        &self,
+        top: Result<T, ObjectError>,
+        below: impl FnOnce(&dyn Objects) -> Result<T, ObjectError>,
+    ) -> Result<T, ObjectError> {
+        match top {
+            Err(ObjectError::NotFound(_)) => below(self.below),
+            other => other,
+        }
+    }
+
+    /// Counts what is about to be held.
+    fn hold(&self, id: Oid, bytes: usize) -> Result<(), ObjectError> {
+        self.work.hold(bytes).map_err(|exceeded| ObjectError::TooLarge {
+            id,
+            limit: exceeded.to_string(),
+        })
+    }
+}
+
+impl Objects for Scratch<'_> {
+    fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
+        self.or_below(self.top.tree(id), |below| below.tree(id))
+    }
+
+    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
+        self.or_below(self.top.blob(id), |below| below.blob(id))
+    }
+
+    fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
+        self.or_below(self.top.blob_size(id), |below| below.blob_size(id))
+    }
+}
+
+impl WriteObjects for Scratch<'_> {
+    fn write_blob(&mut self, contents: &[u8]) -> Result<Oid, ObjectError> {
+        self.hold(Oid::of_blob(b""), contents.len())?;
+        self.top.write_blob(contents)
+    }
+
+    fn write_tree(&mut self, entries: &[TreeEntry]) -> Result<Oid, ObjectError> {
+        let size = entries
+            .iter()
+            .map(|entry| entry.name.len() + size_of::<TreeEntry>());
+        self.hold(Oid::of_tree(b""), size.sum())?;
+        self.top.write_tree(entries)
+    }
+}

@@ -4,10 +4,14 @@ use std::path::Path;
 
 use bytes::Bytes;
 use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
-use git2::{ObjectType, Odb, Repository};
+use git2::{ErrorCode, ObjectType, Odb, Repository};
+use upstream_history::{Commit, Commits, HistoryError};
 
 use super::error::bytes;
 use super::pack::LARGEST_TREE;
+
+/// The largest commit that is read, in bytes.
+const LARGEST_COMMIT: usize = 4 << 20;
 
 /// Why a local repository cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +40,26 @@ pub enum LocalError {
         /// What libgit2 said.
         message: String,
     },
+    /// An object is not there because the clone was made without it.
+    #[error("object {id} was filtered when {path} was cloned; get what was with: {command}")]
+    Filtered {
+        /// The object.
+        id: Oid,
+        /// The repository.
+        path: String,
+        /// What to run.
+        command: String,
+    },
 }
 
 /// A repository on this machine.
 pub struct LocalRepository(Repository);
 
 impl LocalRepository {
+    pub(super) fn repository(&self) -> &Repository {
+        &self.0
+    }
+
     /// Opens a Git folder or a working tree.
     ///
     /// # Errors
@@ -62,15 +80,18 @@ impl LocalRepository {
     ///
     /// Where it names none.
     pub fn tree_of(&self, revision: &str) -> Result<Oid, LocalError> {
+        // A clone may lack the tree of a commit that it has.
         let tree = self
             .0
             .revparse_single(revision)
-            .and_then(|object| object.peel_to_tree());
-        tree.map(|tree| from_git2(tree.id()))
-            .map_err(|error| LocalError::Revision {
-                revision: revision.to_owned(),
-                message: error.message().to_owned(),
-            })
+            .and_then(|object| match object.peel_to_commit() {
+                Ok(commit) => Ok(commit.tree_id()),
+                Err(_) => object.peel_to_tree().map(|tree| tree.id()),
+            });
+        tree.map(from_git2).map_err(|error| LocalError::Revision {
+            revision: revision.to_owned(),
+            message: error.message().to_owned(),
+        })
     }
 }
 
@@ -88,6 +109,53 @@ impl LocalRepository {
         found.is_ok().then_some(name)
     }
 
+    /// The only blob whose id begins with these hexadecimal digits.
+    #[must_use]
+    pub fn find_blob(&self, prefix: &str) -> Option<Oid> {
+        let short = git2::Oid::from_str(prefix).ok()?;
+        let odb = self.0.odb().ok()?;
+        let id = odb.exists_prefix(short, prefix.len()).ok()?;
+        let (_, kind) = odb.read_header(id).ok()?;
+        (kind == ObjectType::Blob).then(|| from_git2(id))
+    }
+
+    /// The commit that a revision names, in the syntax of `git rev-parse`; `None` where it names a
+    /// tree, or nothing.
+    #[must_use]
+    pub fn commit_of(&self, revision: &str) -> Option<Oid> {
+        let object = self.0.revparse_single(revision).ok()?;
+        let commit = object.peel(ObjectType::Commit).ok()?;
+        Some(from_git2(commit.id()))
+    }
+
+    /// The commit of what [`tree_of_ref`](Self::tree_of_ref) finds.
+    #[must_use]
+    pub fn commit_of_ref(&self, name: &str) -> Option<Oid> {
+        let full = self.full_ref(name);
+        self.commit_of(full.as_deref().unwrap_or(name))
+    }
+
+    /// Whether the clone ends before the history does.
+    #[must_use]
+    pub fn is_shallow(&self) -> bool {
+        self.0.is_shallow()
+    }
+
+    /// The address of the remote `origin`, without a login; `None` where there is none.
+    #[must_use]
+    pub fn origin(&self) -> Option<String> {
+        let remote = self.0.find_remote("origin").ok()?;
+        let url = remote.url().ok()?.to_owned();
+        Some(without_login(&url))
+    }
+
+    fn full_ref(&self, name: &str) -> Option<String> {
+        ["refs/tags/", "refs/heads/", "refs/remotes/origin/"]
+            .into_iter()
+            .map(|prefix| format!("{prefix}{name}"))
+            .find(|full| self.tree_of(full).is_ok())
+    }
+
     /// The tree of a tag, else a branch, else a branch of `origin`, else a commit of that name: a
     /// value of `source-refs.yaml`.
     ///
@@ -95,11 +163,8 @@ impl LocalRepository {
     ///
     /// Where there is none of that name.
     pub fn tree_of_ref(&self, name: &str) -> Result<Oid, LocalError> {
-        let named = ["refs/tags/", "refs/heads/", "refs/remotes/origin/"]
-            .into_iter()
-            .find_map(|prefix| self.tree_of(&format!("{prefix}{name}")).ok());
-        if let Some(tree) = named {
-            return Ok(tree);
+        if let Some(full) = self.full_ref(name) {
+            return self.tree_of(&full);
         }
         if name.len() >= 7 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return self.tree_of(name);
@@ -108,6 +173,18 @@ impl LocalRepository {
             name: name.to_owned(),
             path: self.0.path().display().to_string(),
         })
+    }
+}
+
+/// An address without name and password.
+fn without_login(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let host = authority.rsplit('@').next().unwrap_or(authority);
+            format!("{scheme}://{host}/{path}")
+        }
+        None => url.to_owned(),
     }
 }
 
@@ -201,6 +278,33 @@ impl Objects for LocalRepository {
 
     fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
         read_blob_size(&self.0, id)
+    }
+}
+
+impl Commits for LocalRepository {
+    fn commit(&self, id: Oid) -> Result<Option<Commit>, HistoryError> {
+        let failed = |error: &git2::Error| HistoryError::Failed {
+            message: format!("{id}: {}", error.message()),
+        };
+        let odb = self.0.odb().map_err(|error| failed(&error))?;
+        match odb.read_header(id.into()) {
+            // Behind the end of a shallow clone.
+            Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
+            Err(error) => return Err(failed(&error)),
+            Ok((size, ObjectType::Commit)) if size <= LARGEST_COMMIT => {}
+            Ok(_) => {
+                return Err(HistoryError::Failed {
+                    message: format!(
+                        "{id} is no commit, or has more than {}",
+                        bytes(LARGEST_COMMIT as u64)
+                    ),
+                });
+            }
+        }
+        let object = odb.read(id.into()).map_err(|error| failed(&error))?;
+        Commit::parse(id, object.data())
+            .map(Some)
+            .map_err(|error| HistoryError::Commit { id, error })
     }
 }
 

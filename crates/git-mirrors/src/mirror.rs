@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::gate::{self, Gate, Lock, Patience, locked};
 use super::refs::{RefList, Resolved};
-use super::store::Store;
+use super::store::{Extent, Store};
 use super::{Error, Oid};
 
 /// How long a mirror that nobody asks for is remembered.
@@ -32,10 +32,14 @@ pub(super) struct Mirror {
     pub(super) dir: PathBuf,
     pub(super) look: Gate<Look>,
     pub(super) disk: Gate<()>,
-    /// Commits that this process found whole.
-    verified: Mutex<HashSet<Oid>>,
+    /// Commits of which this process found so much.
+    verified: Mutex<HashSet<(Oid, Extent)>>,
     /// Set by a reader that met damage; the next caller rebuilds.
     pub(super) damaged: Arc<AtomicBool>,
+    /// Whether the server offers to filter, and does not do it.
+    pub(super) no_filter: AtomicBool,
+    /// The history that is too large, as it was asked for.
+    pub(super) no_history: Mutex<Option<(String, Error)>>,
     /// When it was last asked for.
     used: Mutex<Instant>,
 }
@@ -57,6 +61,8 @@ impl Mirror {
             disk: Gate::default(),
             verified: Mutex::default(),
             damaged: Arc::default(),
+            no_filter: AtomicBool::new(false),
+            no_history: Mutex::default(),
             used: Mutex::new(now),
         }
     }
@@ -65,42 +71,49 @@ impl Mirror {
         locked(&self.used)
     }
 
-    fn verified(&self) -> MutexGuard<'_, HashSet<Oid>> {
+    fn verified(&self) -> MutexGuard<'_, HashSet<(Oid, Extent)>> {
         locked(&self.verified)
     }
 
-    /// Checks a commit once a process.
-    pub(super) fn verify(&self, store: &Store, commit: Oid, check: Check<'_>) -> Result<(), Error> {
-        if !self.verified().contains(&commit) {
-            store.verify(commit, check)?;
-            self.verified().insert(commit);
+    /// Checks once a process that so much of a commit is there; returns how much is.
+    pub(super) fn verify(
+        &self,
+        store: &Store,
+        commit: Oid,
+        extent: Extent,
+        check: Check<'_>,
+    ) -> Result<Extent, Error> {
+        if self.verified().contains(&(commit, extent)) {
+            return Ok(extent);
         }
-        Ok(())
+        let there = store.verify(commit, extent, check)?;
+        self.verified().insert((commit, there));
+        Ok(there)
     }
 
-    /// Forgets which commits were found whole, because the mirror is another one from here on.
+    /// Forgets which commits were verified, because the mirror is another one from here on.
     pub(super) fn forget_verified(&self) {
         self.verified().clear();
     }
 
-    /// The mirror, where it holds the commit and that was found whole.
+    /// The mirror and how much it holds of the commit, where that is enough and was verified.
     ///
     /// The caller keeps it from eviction.
-    pub(super) fn open_if_ready(&self, resolved: &Resolved) -> Option<Store> {
-        if self.damaged.load(Ordering::Relaxed) || !self.verified().contains(&resolved.commit()) {
+    pub(super) fn open_if_ready(&self, resolved: &Resolved, extent: Extent) -> Option<(Store, Extent)> {
+        let is_verified = |extent| self.verified().contains(&(resolved.commit(), extent));
+        if self.damaged.load(Ordering::Relaxed) || !(is_verified(extent) || is_verified(Extent::Whole)) {
             return None;
         }
         let store = Store::open(&self.dir).ok().flatten()?;
-        is_held(&store, resolved).then_some(store)
+        let there = held(&store, resolved).filter(|there| *there >= extent && is_verified(*there))?;
+        Some((store, there))
     }
 
-    /// The commits held, as far as the disk tells without a lock: names only, so nothing
-    /// half-written is seen.
-    pub(super) fn held_commits(&self) -> Result<Vec<Oid>, Error> {
-        match Store::open(&self.dir)? {
-            Some(store) => store.held_commits(),
-            None => Ok(Vec::new()),
-        }
+    /// Whether a commit is held, if in part, as far as the disk tells without a lock: names only,
+    /// so nothing half-written is seen.
+    pub(super) fn holds(&self, commit: Oid) -> bool {
+        let store = Store::open(&self.dir).ok().flatten();
+        store.is_some_and(|store| store.held(commit).is_some())
     }
 
     /// Keeps the mirror from eviction while the file is open, and notes the time of use.
@@ -124,10 +137,12 @@ impl Mirror {
     }
 }
 
-/// Whether the commit is held, and the tag where its signature is asked for: the commit may have
-/// come by a branch.
-pub(super) fn is_held(store: &Store, resolved: &Resolved) -> bool {
-    store.holds(resolved.commit()) && resolved.needed_tag().is_none_or(|tag| store.has_object(tag))
+/// How much is held of the commit; nothing where the tag is not whose signature is asked for: the
+/// commit may have come by a branch.
+pub(super) fn held(store: &Store, resolved: &Resolved) -> Option<Extent> {
+    let held = store.held(resolved.commit())?;
+    let has_tag = resolved.needed_tag().is_none_or(|tag| store.has_object(tag));
+    has_tag.then_some(held)
 }
 
 /// The mirrors that this process knows, by their names.

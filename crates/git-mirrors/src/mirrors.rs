@@ -10,18 +10,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::gate::Patience;
-use super::mirror::{KnownMirrors, Look, Mirror, is_held};
-use super::pack::PackLimits;
+use super::mirror::{KnownMirrors, Look, Mirror};
 use super::push::{self, BranchUpdate};
 use super::refs::{self, RefList, RefSpec, Resolved};
-use super::session::{Access, Agent, Bounds, Session, Timeouts, lacks_object};
-use super::snapshot::Snapshot;
-use super::storage::{Reservation, Storage};
-use super::store::{self, Store};
-use super::{Error, Transports, Upstream, verification, wire};
-
-/// How many held commits a server is told of.
-const MAX_HAVES: usize = 16;
+use super::session::{Access, Agent, Bounds, Session, Timeouts};
+use super::storage::Storage;
+use super::{Error, Transports, Upstream, wire};
 
 /// Where mirrors live, and what bounds them.
 #[derive(Clone, Debug)]
@@ -109,7 +103,7 @@ struct Counters {
 /// disk work): from async code, use `spawn_blocking`.
 #[derive(Debug)]
 pub struct Mirrors {
-    config: MirrorConfig,
+    pub(super) config: MirrorConfig,
     pub(super) storage: Storage,
     /// Keys the names of mirrors, so that a folder's name tells nothing of a password.
     key: Vec<u8>,
@@ -161,7 +155,7 @@ impl Mirrors {
         self.closing.send_replace(true);
     }
 
-    fn patience(&self, deadline: Instant) -> Patience {
+    pub(super) fn patience(&self, deadline: Instant) -> Patience {
         Patience {
             deadline,
             closing: self.closing.subscribe(),
@@ -187,7 +181,7 @@ impl Mirrors {
         let entered = Instant::now();
         let mirror = self.mirror(upstream)?;
         if let Some(commit) = refs::full_commit(want)?
-            && mirror.held_commits().is_ok_and(|held| held.contains(&commit))
+            && mirror.holds(commit)
         {
             return Ok(Resolved::pinned(commit));
         }
@@ -202,102 +196,6 @@ impl Mirrors {
         };
         let listed = self.look(&mirror, upstream, &wanted)?;
         refs::find(&upstream.url, &listed, want, &|_| Vec::new())
-    }
-
-    /// Resolves a ref and gives the files of its commit, once more where it moved in between.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Mirrors::resolve`] and [`Mirrors::snapshot`].
-    pub fn fetch(
-        &self,
-        upstream: &Upstream,
-        want: &RefSpec,
-        freshness: Freshness,
-        deadline: Instant,
-    ) -> Result<Snapshot, Error> {
-        let once = || {
-            let resolved = self.resolve(upstream, want, freshness, deadline)?;
-            self.snapshot(upstream, &resolved, deadline)
-        };
-        match once() {
-            Err(Error::Moved { .. }) => once(),
-            outcome => outcome,
-        }
-    }
-
-    /// Gives a commit's files, fetching them where they are not held.
-    ///
-    /// A damaged mirror is thrown away and fetched anew, once. Where a signature is asked for
-    /// ([`Resolved::requiring`]), it is checked each time.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unverified`]; [`Error::Moved`] where the server does not give the commit of a
-    /// branch or tag (any more), which the next [`Mirrors::resolve`] looks at anew;
-    /// [`Error::RefNotFound`] where it does not give one that was named; whatever keeps it from
-    /// being fetched; [`Error::TooLarge`]; [`Error::BadPack`] where what the server sends is
-    /// damaged.
-    pub fn snapshot(
-        &self,
-        upstream: &Upstream,
-        resolved: &Resolved,
-        deadline: Instant,
-    ) -> Result<Snapshot, Error> {
-        self.config.transports.check(&upstream.url)?;
-        let mirror = self.mirror(upstream)?;
-        let patience = self.patience(deadline);
-        let in_use = mirror.mark_in_use(&patience)?.ok_or_else(|| busy(upstream))?;
-        // What is known to be whole does not wait for another commit's fetch.
-        let store = match mirror.open_if_ready(resolved) {
-            Some(store) => store,
-            None => match self.store_with(&mirror, upstream, resolved, &patience) {
-                Ok(store) => store,
-                Err(error) => {
-                    drop(in_use);
-                    self.storage.discard_if_empty(&mirror.dir);
-                    return Err(error);
-                }
-            },
-        };
-        let signed = verification::check(&store, resolved, &upstream.url).inspect_err(|error| {
-            let is_damaged = matches!(error, Error::Corrupt { .. });
-            mirror.damaged.fetch_or(is_damaged, Ordering::Relaxed);
-        })?;
-        let revision = resolved.revision.clone();
-        let damaged = Arc::clone(&mirror.damaged);
-        let snapshot = Snapshot::new(store, mirror.dir.clone(), revision, damaged, in_use)?;
-        Ok(snapshot.signed_by(signed))
-    }
-
-    /// The mirror with the commit in it, fetched where it is not held.
-    ///
-    /// It is kept within the capacity.
-    fn store_with(
-        &self,
-        mirror: &Mirror,
-        upstream: &Upstream,
-        resolved: &Resolved,
-        patience: &Patience,
-    ) -> Result<Store, Error> {
-        let pass = mirror.disk.enter(patience).ok_or_else(|| busy(upstream))?;
-        let lock = mirror.lock_for_writing(patience)?.ok_or_else(|| busy(upstream))?;
-        if mirror.damaged.swap(false, Ordering::Relaxed) {
-            self.rebuild(mirror, "a reader met damage")?;
-        }
-        let deadline = patience.deadline;
-        let provided = match self.provide(mirror, upstream, resolved, deadline) {
-            Err(Error::Corrupt { what, reason }) if mirror.dir.exists() => self
-                .rebuild(mirror, &format!("{what}: {reason}"))
-                .and_then(|()| self.provide(mirror, upstream, resolved, deadline)),
-            outcome => outcome,
-        };
-        self.storage.measure_one(&mirror.dir);
-        drop((pass, lock));
-        if provided.is_ok() {
-            self.storage.evict();
-        }
-        provided
     }
 
     /// Brings a commit to a branch, where that is still what it was.
@@ -341,6 +239,14 @@ impl Mirrors {
         }
     }
 
+    pub(super) fn count_fetch(&self) {
+        self.counters.fetches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_rebuild(&self) {
+        self.counters.rebuilds.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn session(
         &self,
         upstream: &Upstream,
@@ -364,7 +270,7 @@ impl Mirrors {
         Ok(Session::new(runtime.handle().clone(), upstream, bounds, received))
     }
 
-    fn mirror(&self, upstream: &Upstream) -> Result<Arc<Mirror>, Error> {
+    pub(super) fn mirror(&self, upstream: &Upstream) -> Result<Arc<Mirror>, Error> {
         let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&self.key).map_err(|_| Error::Io {
             path: self.config.root.display().to_string(),
             reason: "the key of the mirrors' names is unusable".to_owned(),
@@ -421,111 +327,6 @@ impl Mirrors {
                 Err(error)
             }
         }
-    }
-
-    /// Makes the commit be held and verified.
-    ///
-    /// The caller has the mirror's lock.
-    fn provide(
-        &self,
-        mirror: &Mirror,
-        upstream: &Upstream,
-        resolved: &Resolved,
-        deadline: Instant,
-    ) -> Result<Store, Error> {
-        let commit = resolved.commit();
-        let limits = PackLimits {
-            packed: self.config.max_pack,
-            object: self.config.max_object,
-            unpacked: self.config.max_unpacked,
-        };
-        let session = self.session(upstream, Access::Read, self.config.max_refs, deadline)?;
-        let check = || session.check("checking the commit");
-        let mut opened = Store::open(&mirror.dir)?;
-        if let Some(store) = opened.take_if(|store| is_held(store, resolved)) {
-            mirror.verify(&store, commit, &check)?;
-            return Ok(store);
-        }
-        if let Some(store) = &opened {
-            store.sweep()?;
-            if store.too_many_packs()? {
-                opened = None;
-                self.rebuild(mirror, "it has many packs")?;
-            }
-        }
-        let store = if let Some(store) = opened {
-            store
-        } else {
-            // It may have been evicted since.
-            mirror.forget_verified();
-            Store::create(&mirror.dir)?
-        };
-        let mut haves = Vec::new();
-        for commit in store.held_commits()?.into_iter().take(MAX_HAVES) {
-            mirror.verify(&store, commit, &check)?;
-            haves.push(commit);
-        }
-        let mut reserved: Reservation<'_> = self.storage.reserve();
-        self.counters.fetches.fetch_add(1, Ordering::Relaxed);
-        let begun = Instant::now();
-        // What goes around the pack, such as progress, is counted as well.
-        let largest = limits.packed.saturating_add(self.config.max_refs);
-        wire::fetch(&session, resolved.want, &haves, largest, &mut |pack| {
-            let mut reserve = |bytes| reserved.grow_to(bytes);
-            store.receive(pack, limits, &mut reserve, &|| {
-                session.check("receiving the pack")
-            })
-        })
-        .map_err(|error| Self::explain(error, mirror, upstream, resolved))
-        .and_then(|()| mirror.verify(&store, commit, &check))
-        .map_err(|error| match error {
-            // Nothing that was stored before has a part in it.
-            Error::Corrupt { reason, .. } if haves.is_empty() => Error::BadPack {
-                url: upstream.url.to_string(),
-                reason,
-            },
-            error => error,
-        })?;
-        store.mark_held(commit)?;
-        tracing::info!(url = %upstream.url, revision = %resolved.revision, seconds = begun.elapsed().as_secs_f64(),
-            "fetched");
-        Ok(store)
-    }
-
-    /// A server that does not give a commit has lost it, or never had it.
-    ///
-    /// Where it listed it, that is out of date.
-    fn explain(error: Error, mirror: &Mirror, upstream: &Upstream, resolved: &Resolved) -> Error {
-        match error {
-            Error::Declined { reason, .. } if lacks_object(&reason) => {
-                mirror.look.value().begun = None;
-                let (url, commit) = (&upstream.url, resolved.commit().to_string());
-                match resolved.revision.name() {
-                    Some(name) => Error::Moved {
-                        url: url.to_string(),
-                        name: name.to_owned(),
-                        commit,
-                    },
-                    None => refs::not_found(url, &commit),
-                }
-            }
-            error => error,
-        }
-    }
-
-    fn rebuild(&self, mirror: &Mirror, reason: &str) -> Result<(), Error> {
-        tracing::warn!(mirror = %mirror.dir.display(), reason, "throwing a mirror away to fetch it anew");
-        self.counters.rebuilds.fetch_add(1, Ordering::Relaxed);
-        mirror.forget_verified();
-        store::remove(&mirror.dir)
-    }
-}
-
-/// Another fetch of the same upstream takes too long.
-fn busy(upstream: &Upstream) -> Error {
-    Error::Timeout {
-        url: upstream.url.to_string(),
-        step: "waiting for another fetch of the same upstream",
     }
 }
 

@@ -10,7 +10,7 @@ use super::Error;
 use super::error::bytes;
 
 /// The most objects: the largest trees have some 400,000, and libgit2 keeps 150 bytes of each.
-const MOST_OBJECTS: u32 = 500_000;
+pub(super) const MOST_OBJECTS: u32 = 500_000;
 /// The largest tree, commit or tag, in bytes: 16 MiB are a folder of 400,000 files.
 pub(super) const LARGEST_TREE: u64 = 16 << 20;
 /// What inflated bytes are put into, and forgotten.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
 use git_apply_engine::{ObjectError, Objects, TreeEntry};
@@ -11,9 +12,63 @@ use git2::Repository;
 
 use super::gate::locked;
 use super::local::{read_blob, read_blob_size, read_tree};
-use super::store::{Store, damaged};
+use super::mirror::Mirror;
+use super::mirrors::{Freshness, Mirrors};
+use super::provider::{OpenedCommit, Provider};
+use super::refs::{RefSpec, Resolved};
+use super::store::{Extent, damaged};
 use super::tree::Tree;
-use super::{Error, FileLimits, MadeCommit, NewCommit, Oid, Revision, SourceFile, commit};
+use super::{Error, FileLimits, MadeCommit, NewCommit, Oid, Revision, SourceFile, Upstream, commit};
+
+impl Mirrors {
+    /// Resolves a ref and gives the files of its commit, once more where it moved in between.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Mirrors::resolve`] and [`Mirrors::snapshot`].
+    pub fn fetch(
+        &self,
+        upstream: &Upstream,
+        want: &RefSpec,
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<Snapshot, Error> {
+        let once = || {
+            let resolved = self.resolve(upstream, want, freshness, deadline)?;
+            self.snapshot(upstream, &resolved, deadline)
+        };
+        match once() {
+            Err(Error::Moved { .. }) => once(),
+            outcome => outcome,
+        }
+    }
+
+    /// Gives a commit's files, fetching them where they are not held.
+    ///
+    /// A damaged mirror is thrown away and fetched anew, once. Where a signature is asked for
+    /// ([`Resolved::requiring`]), it is checked each time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unverified`]; [`Error::Moved`] where the server does not give the commit of a
+    /// branch or tag (any more), which the next [`Mirrors::resolve`] looks at anew;
+    /// [`Error::RefNotFound`] where it does not give one that was named; whatever keeps it from
+    /// being fetched; [`Error::TooLarge`]; [`Error::BadPack`] where what the server sends is
+    /// damaged.
+    pub fn snapshot(
+        &self,
+        upstream: &Upstream,
+        resolved: &Resolved,
+        deadline: Instant,
+    ) -> Result<Snapshot, Error> {
+        let provider = Provider::new(self, upstream, resolved, deadline)?;
+        Snapshot::new(
+            provider.open(Extent::Whole)?,
+            &provider.mirror,
+            resolved.revision.clone(),
+        )
+    }
+}
 
 /// A commit of a mirror.
 ///
@@ -36,27 +91,17 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn new(
-        store: Store,
-        dir: PathBuf,
-        revision: Revision,
-        damaged: Arc<AtomicBool>,
-        in_use: File,
-    ) -> Result<Self, Error> {
-        let tree = store.tree_of(revision.commit())?;
+    pub(super) fn new(opened: OpenedCommit, mirror: &Mirror, revision: Revision) -> Result<Self, Error> {
+        let tree = opened.store.tree_of(revision.commit())?;
         Ok(Self {
             revision,
             tree,
-            dir,
-            repository: Mutex::new(store.into_repository()),
-            damaged,
-            signed: None,
-            _in_use: in_use,
+            dir: mirror.dir.clone(),
+            repository: Mutex::new(opened.store.into_repository()),
+            damaged: Arc::clone(&mirror.damaged),
+            signed: opened.signed,
+            _in_use: opened.in_use,
         })
-    }
-
-    pub(super) fn signed_by(self, signed: Option<String>) -> Self {
-        Self { signed, ..self }
     }
 
     /// What is signed by which of the keys, in words; `None` where no signature was asked for.

@@ -1,23 +1,44 @@
-//! One mirror on disk: a bare repository that holds whole commits without their history.
+//! One mirror on disk: a bare repository that holds commits without their history.
 //!
 //! Which commits are held whole is written down under `refs/held/`, after the pack is in place and
-//! was checked. Every commit is a shallow root, so `git` itself reads the mirror too.
+//! was checked; of which the trees alone are sure to be there, under `refs/partial/`. What such a
+//! commit lacks was filtered, and is no damage. Every commit is a shallow root, and packs from which
+//! objects were filtered are marked as git's own (`.promisor`), so `git` itself reads the mirror
+//! too.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorCode, ObjectType, Odb, Repository};
+use git2::{ErrorCode, ObjectType, Odb, OdbLookupFlags, Repository};
 
 use super::local::from_git2;
-use super::pack::{LARGEST_TREE, PackCheck, PackLimits};
+use super::pack::{LARGEST_TREE, MOST_OBJECTS, PackCheck, PackLimits};
 use super::{Error, Oid};
 
-const HELD: &str = "refs/held";
+/// How much of a commit is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Extent {
+    /// Every tree, and of blobs those that were asked for.
+    Trees,
+    /// Every tree and every blob.
+    Whole,
+}
+
+impl Extent {
+    /// The folder with the commits of which so much is there.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Trees => "refs/partial",
+            Self::Whole => "refs/held",
+        }
+    }
+}
+
 /// Beyond this many packs a mirror is thrown away and fetched anew, because each one slows every
-/// lookup.
-const MAX_PACKS: usize = 48;
+/// lookup. A commit whose patches are looked at takes two, and some more for its history.
+const MAX_PACKS: usize = 192;
 /// Depth of folders that a tree may have.
 const MAX_DEPTH: usize = 128;
 
@@ -60,15 +81,29 @@ impl Store {
             .map_err(|error| Error::io(parent, &error))?;
         let name = new.path().file_name().unwrap_or_default();
         let repository = new.path().join(name).with_extension("git");
-        Repository::init_bare(&repository).map_err(|error| io(mirror, &error))?;
-        let held = repository.join(HELD);
-        fs::create_dir_all(&held).map_err(|error| Error::io(&held, &error))?;
+        let made = Repository::init_bare(&repository).and_then(|made| {
+            // So that git takes what packs marked so lack for filtered, and not for damaged.
+            made.config()?.set_bool("remote.upstream.promisor", true)
+        });
+        made.map_err(|error| io(mirror, &error))?;
+        for extent in [Extent::Trees, Extent::Whole] {
+            let folder = repository.join(extent.folder());
+            fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, &error))?;
+        }
         // An empty folder of this name may be there, and is replaced.
         fs::rename(new.path(), mirror).map_err(|error| Error::io(mirror, &error))?;
         Self::open(mirror)?.ok_or_else(|| Error::Io {
             path: mirror.display().to_string(),
             reason: "vanished while it was made".to_owned(),
         })
+    }
+
+    /// A clone of somebody's, to fetch objects into.
+    pub(super) fn over_clone(repository: Repository) -> Self {
+        Self {
+            dir: repository.commondir().to_owned(),
+            repository,
+        }
     }
 
     /// Removes what a killed fetch left behind.
@@ -84,15 +119,16 @@ impl Store {
                 .into_owned();
             let whole = match name.rsplit_once('.') {
                 Some((stem, "pack")) => packs.join(format!("{stem}.idx")).exists(),
-                Some((stem, "idx")) => packs.join(format!("{stem}.pack")).exists(),
+                Some((stem, "idx" | "promisor")) => packs.join(format!("{stem}.pack")).exists(),
                 _ => false,
             };
             if !whole {
                 fs::remove_file(&entry).map_err(|error| Error::io(&entry, &error))?;
             }
         }
-        for folder in [self.dir.clone(), self.dir.join(HELD)] {
-            for entry in list(&folder)? {
+        let commits = [Extent::Trees, Extent::Whole].map(|extent| self.dir.join(extent.folder()));
+        for folder in [self.dir.clone(), self.dir.join(HISTORY)].iter().chain(&commits) {
+            for entry in list_if_there(folder)? {
                 let name = entry
                     .file_name()
                     .unwrap_or_default()
@@ -107,21 +143,46 @@ impl Store {
     }
 
     pub(super) fn too_many_packs(&self) -> Result<bool, Error> {
-        let packs = list(&self.dir.join("objects/pack"))?;
-        let count = packs
-            .iter()
-            .filter(|path| path.extension().is_some_and(|ext| ext == "pack"));
-        Ok(count.count() > MAX_PACKS)
+        Ok(self.packs()?.len() > MAX_PACKS)
     }
 
-    /// Whether the commit is written down as held.
-    pub(super) fn holds(&self, commit: Oid) -> bool {
-        self.dir.join(HELD).join(commit.to_string()).exists()
+    /// The packs that are there.
+    pub(super) fn packs(&self) -> Result<BTreeSet<PathBuf>, Error> {
+        let mut packs = list(&self.dir.join("objects/pack"))?;
+        packs.retain(|path| path.extension().is_some_and(|ext| ext == "pack"));
+        Ok(packs.into_iter().collect())
+    }
+
+    /// Marks the packs that are not among the earlier ones: the server left out of them what was
+    /// not asked for.
+    pub(super) fn mark_filtered(&self, earlier: &BTreeSet<PathBuf>) -> Result<(), Error> {
+        let folder = self.dir.join("objects/pack");
+        for pack in self.packs()?.difference(earlier) {
+            let name = pack.with_extension("promisor");
+            let name = name.file_name().unwrap_or_default().to_string_lossy();
+            write(&folder, &name, "")?;
+        }
+        Ok(())
+    }
+
+    /// How much of the commit is written down as held; `None` if nothing is.
+    pub(super) fn held(&self, commit: Oid) -> Option<Extent> {
+        [Extent::Whole, Extent::Trees]
+            .into_iter()
+            .find(|extent| self.dir.join(extent.folder()).join(commit.to_string()).exists())
     }
 
     /// Whether an object is there that needs not be a commit.
     pub(super) fn has_object(&self, id: Oid) -> bool {
         self.odb().is_ok_and(|odb| odb.exists(id.into()))
+    }
+
+    /// Those of the objects that are not there, each once.
+    pub(super) fn lacking(&self, objects: &[Oid]) -> Result<Vec<Oid>, Error> {
+        let odb = self.odb()?;
+        let lacks = |id: &&Oid| !odb.exists_ext((**id).into(), OdbLookupFlags::NO_REFRESH);
+        let lacking: BTreeSet<Oid> = objects.iter().filter(lacks).copied().collect();
+        Ok(lacking.into_iter().collect())
     }
 
     /// The bytes of an object, as its id is computed from them.
@@ -151,10 +212,45 @@ impl Store {
             .map_err(|error| failed(&error))
     }
 
-    /// The commits that are held, the latest first.
-    pub(super) fn held_commits(&self) -> Result<Vec<Oid>, Error> {
+    /// The bytes of a commit of at most so many; `None` if no such commit is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] where it is there and cannot be read.
+    pub(super) fn read_commit(&self, id: Oid, at_most: usize) -> Result<Option<Vec<u8>>, Error> {
+        let odb = self.odb()?;
+        let failed = |error: git2::Error| match error.code() {
+            ErrorCode::NotFound => Ok(None),
+            _ => Err(damaged(&self.dir, &error)),
+        };
+        // A look for what is not there does not read the folder anew.
+        if !odb.exists_ext(id.into(), OdbLookupFlags::NO_REFRESH) {
+            return Ok(None);
+        }
+        match odb.read_header(id.into()) {
+            Ok((size, ObjectType::Commit)) if size <= at_most => {}
+            Ok(_) => return Ok(None),
+            Err(error) => return failed(error),
+        }
+        match odb.read(id.into()) {
+            Ok(object) => Ok(Some(object.data().to_vec())),
+            Err(error) => failed(error),
+        }
+    }
+
+    /// The commits of which so much and no more is held, the latest first.
+    pub(super) fn held_commits(&self, extent: Extent) -> Result<Vec<Oid>, Error> {
+        let mut commits = self.named_files(extent.folder())?;
+        if extent == Extent::Trees {
+            commits.retain(|commit| self.held(*commit) == Some(extent));
+        }
+        Ok(commits)
+    }
+
+    /// The commits that files of a folder are called by, the latest first.
+    fn named_files(&self, folder: &str) -> Result<Vec<Oid>, Error> {
         let mut found = Vec::new();
-        for path in list(&self.dir.join(HELD))? {
+        for path in list_if_there(&self.dir.join(folder))? {
             let oid = path
                 .file_name()
                 .and_then(|name| name.to_str())
@@ -168,11 +264,86 @@ impl Store {
         Ok(found.into_iter().map(|(_, oid)| oid).collect())
     }
 
-    /// Checks that a commit is there with every tree and blob below it.
+    /// Checks that a commit is there with every tree below it, and every blob where it has to be
+    /// whole; returns how much is there.
     ///
     /// Trees are read and so verified against their names; of blobs only the presence is looked at.
     /// `check` stops it.
-    pub(super) fn verify(&self, commit: Oid, check: &dyn Fn() -> Result<(), Error>) -> Result<(), Error> {
+    pub(super) fn verify(
+        &self,
+        commit: Oid,
+        wanted: Extent,
+        check: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<Extent, Error> {
+        let odb = self.odb()?;
+        let mut there = Extent::Whole;
+        self.walk(commit, check, &mut |blob| {
+            if there == Extent::Trees || odb.exists_ext(blob, OdbLookupFlags::NO_REFRESH) {
+                return Ok(());
+            }
+            there = Extent::Trees;
+            if wanted == Extent::Whole {
+                return Err(Error::Corrupt {
+                    what: format!("the mirror {}", self.dir.display()),
+                    reason: format!("object {blob} is missing"),
+                });
+            }
+            Ok(())
+        })?;
+        Ok(there)
+    }
+
+    /// The blobs below a commit whose trees are there.
+    pub(super) fn blobs_of(
+        &self,
+        commit: Oid,
+        check: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<HashSet<Oid>, Error> {
+        let mut blobs = HashSet::new();
+        self.walk(commit, check, &mut |blob| {
+            blobs.insert(from_git2(blob));
+            Ok(())
+        })?;
+        Ok(blobs)
+    }
+
+    /// The first object on the way from a tree to the file at a path that is not there; `None` if
+    /// all are, and where no file is.
+    pub(super) fn first_lacking(&self, tree: Oid, path: &[u8]) -> Result<Option<Oid>, Error> {
+        let odb = self.odb()?;
+        let lacks = |id| !odb.exists_ext(id, OdbLookupFlags::NO_REFRESH);
+        let mut tree = git2::Oid::from(tree);
+        let mut names = path.split(|byte| *byte == b'/').peekable();
+        while let Some(name) = names.next() {
+            if lacks(tree) {
+                return Ok(Some(from_git2(tree)));
+            }
+            self.check_size(&odb, tree)?;
+            let entries = self
+                .repository
+                .find_tree(tree)
+                .map_err(|error| damaged(&self.dir, &error))?;
+            let Some(entry) = entries.get_name_bytes(name) else {
+                return Ok(None);
+            };
+            match (entry.kind(), names.peek()) {
+                (Some(ObjectType::Blob), None) => {
+                    return Ok(lacks(entry.id()).then(|| from_git2(entry.id())));
+                }
+                (Some(ObjectType::Tree), Some(_)) => tree = entry.id(),
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads every tree below a commit, and tells of every blob once.
+    fn walk(
+        &self,
+        commit: Oid,
+        check: &dyn Fn() -> Result<(), Error>,
+        tell: &mut dyn FnMut(git2::Oid) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let odb = self.odb()?;
         let root = git2::Oid::from(self.tree_of(commit)?);
         let mut seen = HashSet::from([root]);
@@ -196,13 +367,17 @@ impl Store {
                 if !(kind == Some(tree) || kind == Some(blob)) || !seen.insert(entry.id()) {
                     continue;
                 }
+                // What was filtered takes no room in a pack, and could be without end.
+                if seen.len() > MOST_OBJECTS as usize {
+                    return Err(Error::TooLarge {
+                        what: format!("the number of files and folders in {commit}"),
+                        limit: MOST_OBJECTS.to_string(),
+                    });
+                }
                 if kind == Some(tree) {
                     queue.push((entry.id(), depth + 1));
-                } else if !odb.exists(entry.id()) {
-                    return Err(Error::Corrupt {
-                        what: format!("the mirror {}", self.dir.display()),
-                        reason: format!("object {} is missing", entry.id()),
-                    });
+                } else {
+                    tell(entry.id())?;
                 }
             }
         }
@@ -253,10 +428,10 @@ impl Store {
         odb.refresh().map_err(|error| io(&self.dir, &error))
     }
 
-    /// Writes down that a commit is held.
+    /// Writes down how much of a commit is held.
     ///
     /// The caller has verified it.
-    pub(super) fn mark_held(&self, commit: Oid) -> Result<(), Error> {
+    pub(super) fn mark_held(&self, commit: Oid, extent: Extent) -> Result<(), Error> {
         let mut roots = self.shallow()?;
         if !roots.contains(&commit) {
             roots.push(commit);
@@ -264,12 +439,38 @@ impl Store {
             lines.push('\n');
             write(&self.dir, "shallow", &lines)?;
         }
-        write(&self.dir.join(HELD), &commit.to_string(), &format!("{commit}\n"))
+        let folder = self.dir.join(extent.folder());
+        fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, &error))?;
+        write(&folder, &commit.to_string(), &format!("{commit}\n"))
     }
 
     /// Whether the mirror holds no commit.
     pub(super) fn is_empty(&self) -> bool {
-        self.held_commits().is_ok_and(|held| held.is_empty())
+        [Extent::Trees.folder(), Extent::Whole.folder(), HISTORY]
+            .into_iter()
+            .all(|folder| self.named_files(folder).is_ok_and(|held| held.is_empty()))
+    }
+
+    /// What was written down of the histories that are there, by their tips, the latest first.
+    pub(super) fn histories(&self) -> Result<Vec<(Oid, String)>, Error> {
+        let read = |tip: Oid| {
+            let text = fs::read_to_string(self.dir.join(HISTORY).join(tip.to_string())).ok()?;
+            Some((tip, text))
+        };
+        Ok(self.named_files(HISTORY)?.into_iter().filter_map(read).collect())
+    }
+
+    /// Writes down that the history of a commit is there, and what is to be known of it. Those
+    /// beyond the latest `most` are forgotten.
+    pub(super) fn mark_history(&self, tip: Oid, text: &str, most: usize) -> Result<(), Error> {
+        let folder = self.dir.join(HISTORY);
+        fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, &error))?;
+        write(&folder, &tip.to_string(), text)?;
+        for old in self.named_files(HISTORY)?.into_iter().skip(most) {
+            let path = folder.join(old.to_string());
+            fs::remove_file(&path).map_err(|error| Error::io(&path, &error))?;
+        }
+        Ok(())
     }
 
     /// Checks the size of a tree or commit before it is read.
@@ -290,6 +491,10 @@ impl Store {
             .find_commit(commit.into())
             .map(|commit| from_git2(commit.tree_id()))
             .map_err(|error| damaged(&self.dir, &error))
+    }
+
+    pub(super) fn repository(&self) -> &Repository {
+        &self.repository
     }
 
     pub(super) fn into_repository(self) -> Repository {
@@ -318,6 +523,9 @@ impl Store {
         })
     }
 }
+
+/// The folder with what is known of histories, a file for each tip.
+const HISTORY: &str = "history";
 
 /// Names of what is being made; anything called so after a crash is rubbish.
 pub(super) const NEW: &str = "new-";
@@ -366,6 +574,15 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<(), Error> {
     file.write_all(text.as_bytes()).map_err(|error| failed(&error))?;
     file.persist(&path).map_err(|error| failed(&error.error))?;
     Ok(())
+}
+
+/// What is in a folder that need not be there.
+fn list_if_there(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    if folder.exists() {
+        list(folder)
+    } else {
+        Ok(Vec::new())
+    }
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {

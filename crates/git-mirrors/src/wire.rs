@@ -54,17 +54,85 @@ pub(super) fn look(session: &Arc<Session>) -> Result<RefList, Error> {
     Ok(refs)
 }
 
-/// Fetches `want` with depth 1 and hands the pack, of at most `largest_pack` bytes, to `consume`.
-///
-/// The server is told of the commits in `held`, so that it leaves out what they have in common; the
-/// pack may then have deltas against their objects.
+/// What is fetched.
+#[derive(Clone, Copy)]
+pub(super) struct FetchRequest<'a> {
+    pub(super) wants: &'a [Oid],
+    pub(super) depth: Depth,
+    /// What the server shall leave out.
+    pub(super) filter: Option<Filter>,
+    /// What becomes of the request where a server does not filter.
+    pub(super) unfiltered: Unfiltered,
+    /// Commits that are held whole, without their history.
+    ///
+    /// The server leaves out what they have in common; the pack may then have deltas against their
+    /// objects.
+    pub(super) held: &'a [Oid],
+    /// Commits of which the trees are held; the server is told of them where it filters.
+    pub(super) partial: &'a [Oid],
+}
+
+/// How much history is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// So many commits on each line.
+    Commits(usize),
+    /// The commits since a time, in seconds since the epoch.
+    Since(i64),
+    /// All that a commit does not lead to, where what is wanted leads to that.
+    Beyond(Oid),
+    /// What is wanted has none.
+    NoCommits,
+}
+
+/// What a server leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filter {
+    /// Blobs that are not asked for by their names.
+    Blobs,
+    /// Trees and blobs that are not asked for by their names.
+    Trees,
+}
+
+impl Filter {
+    fn specification(self) -> &'static str {
+        match self {
+            Self::Blobs => "blob:none",
+            Self::Trees => "tree:0",
+        }
+    }
+}
+
+/// What becomes of a request where a server does not filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unfiltered {
+    /// It fetches everything.
+    Fetch,
+    /// It is not made.
+    Skip,
+}
+
+/// What a server answered to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fetched {
+    /// A pack with everything.
+    Everything,
+    /// A pack from which it left out what the filter says.
+    Filtered,
+    /// Nothing was asked for, because it does not filter.
+    NoFilter,
+    /// No pack: what is wanted does not lead to the commit of [`Depth::Beyond`].
+    NotBeyond,
+}
+
+/// Fetches a pack, which has at most so many bytes with what goes around it, and hands it to
+/// `consume`.
 pub(super) fn fetch(
     session: &Arc<Session>,
-    want: Oid,
-    held: &[Oid],
-    largest_pack: u64,
+    request: &FetchRequest<'_>,
+    largest: u64,
     consume: &mut dyn FnMut(&mut dyn BufRead) -> Result<(), Error>,
-) -> Result<(), Error> {
+) -> Result<Fetched, Error> {
     let (mut transport, handshake) = connect(session, Service::UploadPack)?;
     let version = handshake.server_protocol_version;
     let mut features = Command::Fetch.default_features(version, &handshake.capabilities);
@@ -74,23 +142,22 @@ pub(super) fn fetch(
     let has_bands = features.iter().any(|(name, _)| name.starts_with("side-band"));
     Response::check_required_features(version, &features).map_err(|error| fault(session, &error))?;
     let mut arguments = Arguments::new(version, features, false);
-    if !arguments.can_use_shallow() {
-        return Err(session.protocol("the server has no shallow fetch"));
+    // Before version 2, servers give out no objects that no ref leads to.
+    let filters = version == Protocol::V2 && arguments.can_use_filter();
+    let filter = request.filter.filter(|_| filters);
+    if filter.is_none() && request.unfiltered == Unfiltered::Skip {
+        return Ok(Fetched::NoFilter);
     }
-    arguments.want(gix_hash::ObjectId::from(want));
-    for commit in held {
-        arguments.shallow(gix_hash::ObjectId::from(*commit));
-    }
-    arguments.deepen(1);
-    for commit in held {
-        arguments.have(gix_hash::ObjectId::from(*commit));
-    }
+    let is_last_word = request.ask(session, &mut arguments, filter)?;
     let said = Arc::new(Mutex::new(None::<String>));
     let mut reader = arguments
-        .send(&mut transport, true)
+        .send(&mut transport, is_last_word)
         .map_err(|error| fault(session, &error))?;
     let response = Response::from_line_reader(version, &mut reader, true, false)
         .map_err(|error| fault(session, &error))?;
+    if !response.has_pack() && !is_last_word {
+        return Ok(Fetched::NotBeyond);
+    }
     if !response.has_pack() {
         return Err(session.protocol("the answer holds no pack"));
     }
@@ -102,7 +169,7 @@ pub(super) fn fetch(
     {
         return Err(session.declined_saying(&String::from_utf8_lossy(words)));
     }
-    session.expect(largest_pack);
+    session.expect(largest);
     reader.set_progress_handler(Some(Box::new({
         let said = Arc::clone(&said);
         move |is_error, text| {
@@ -115,10 +182,56 @@ pub(super) fn fetch(
     })));
     let consumed = consume(&mut reader);
     let said = locked(&said).take();
+    let fetched = filter.map_or(Fetched::Everything, |_| Fetched::Filtered);
     match (session.take_failure(), said, consumed) {
         (Some(error), _, _) => Err(error),
         (None, Some(text), Err(_)) => Err(session.declined_saying(&text)),
-        (None, _, consumed) => consumed,
+        (None, _, consumed) => consumed.map(|()| fetched),
+    }
+}
+
+impl FetchRequest<'_> {
+    /// Writes the request; returns whether the server has to answer with a pack.
+    fn ask(
+        &self,
+        session: &Session,
+        arguments: &mut Arguments,
+        filter: Option<Filter>,
+    ) -> Result<bool, Error> {
+        let has_depth = match self.depth {
+            Depth::Commits(_) => arguments.can_use_shallow(),
+            Depth::Since(_) => arguments.can_use_deepen_since(),
+            Depth::Beyond(_) | Depth::NoCommits => true,
+        };
+        if !has_depth {
+            return Err(session.protocol("the server has no shallow fetch"));
+        }
+        for want in self.wants {
+            arguments.want(gix_hash::ObjectId::from(*want));
+        }
+        if let Some(filter) = filter {
+            arguments.filter(filter.specification());
+        }
+        let partial = if filter.is_some() { self.partial } else { &[] };
+        let haves = || {
+            self.held
+                .iter()
+                .chain(partial)
+                .copied()
+                .map(gix_hash::ObjectId::from)
+        };
+        if arguments.can_use_shallow() {
+            haves().for_each(|commit| arguments.shallow(commit));
+        }
+        match self.depth {
+            Depth::Commits(count) => arguments.deepen(count),
+            Depth::Since(seconds) => arguments.deepen_since(seconds),
+            // Its history counts as there.
+            Depth::Beyond(commit) => arguments.have(gix_hash::ObjectId::from(commit)),
+            Depth::NoCommits => {}
+        }
+        haves().for_each(|commit| arguments.have(commit));
+        Ok(!matches!(self.depth, Depth::Beyond(_)))
     }
 }
 

@@ -1,10 +1,12 @@
 //! Attaches documents to images (image-spec, "Guidelines for Artifact Usage"; distribution-spec,
 //! "Pushing Manifests with Subject").
 
+use std::collections::BTreeMap;
+
 use image_references::{Digest, ImageReference};
 
 use super::Error;
-use super::image::Artifact;
+use super::image::{Artifact, ArtifactKind};
 use super::registry::{Access, MANIFEST, ManifestName, Referrer, Registry, Repository, Stored};
 use super::tags::{missing_image, refused_error};
 
@@ -24,6 +26,23 @@ impl Registry {
         media_type: &str,
         document: &[u8],
     ) -> Result<ImageReference, Error> {
+        self.attach_annotated(target, media_type, document, &BTreeMap::new())
+            .await
+    }
+
+    /// Does the same with annotations of the artifact, by which readers choose among those of its
+    /// type. The image's index of referrers has them as well.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::attach`].
+    pub async fn attach_annotated(
+        &self,
+        target: &ImageReference,
+        media_type: &str,
+        document: &[u8],
+        annotations: &BTreeMap<&str, &str>,
+    ) -> Result<ImageReference, Error> {
         let repository = self.repository(target, Access::Push);
         let what = format!("to attach to {target}");
         let subject = self
@@ -33,11 +52,15 @@ impl Registry {
         let (subject_type, _) = subject
             .media_type()
             .map_err(|reason| refused_error(target, &what, reason))?;
-        let artifact = Artifact::new(media_type, document, subject_type, &subject)?;
+        let kind = ArtifactKind {
+            media_type,
+            annotations,
+        };
+        let artifact = Artifact::new(kind, document, subject_type, &subject)?;
         for blob in [&artifact.config, &artifact.document] {
             self.ensure_blob(repository, blob, "the document").await?;
         }
-        self.with_retries(|| put_listed(repository, &subject.digest, &artifact, media_type))
+        self.with_retries(|| put_listed(repository, &subject.digest, &artifact, kind))
             .await?;
         Ok(target.with_digest(&artifact.manifest.digest))
     }
@@ -48,7 +71,7 @@ async fn put_listed(
     repository: Repository<'_>,
     subject: &Digest,
     artifact: &Artifact,
-    media_type: &str,
+    kind: ArtifactKind<'_>,
 ) -> Result<(), Error> {
     let manifest = &artifact.manifest;
     let stored = repository
@@ -65,7 +88,8 @@ async fn put_listed(
         media_type: MANIFEST,
         digest: &manifest.digest,
         size: manifest.bytes.len(),
-        artifact_type: media_type,
+        artifact_type: kind.media_type,
+        annotations: kind.annotations,
     };
     repository.list_in_tag(subject, &entry).await
 }

@@ -175,17 +175,26 @@ pub(super) struct Artifact {
     pub(super) manifest: DigestedBytes,
 }
 
+/// What tells an artifact from others that are attached to the same image.
+#[derive(Clone, Copy)]
+pub(super) struct ArtifactKind<'a> {
+    /// Of the document, and of the artifact.
+    pub(super) media_type: &'a str,
+    pub(super) annotations: &'a BTreeMap<&'a str, &'a str>,
+}
+
 impl Artifact {
     /// Describes a document about the image with this manifest.
     pub(super) fn new(
-        media_type: &str,
+        kind: ArtifactKind<'_>,
         document: &[u8],
         subject_type: &str,
         subject: &Manifest,
     ) -> Result<Self, Error> {
         let document = DigestedBytes::from(document.to_vec());
         let config = DigestedBytes::from(EMPTY.to_vec());
-        let manifest = serde_json::to_vec(&serde_json::json!({
+        let media_type = kind.media_type;
+        let mut manifest = serde_json::json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "artifactType": media_type,
@@ -196,8 +205,13 @@ impl Artifact {
             "subject": {
                 "mediaType": subject_type, "digest": subject.digest, "size": subject.bytes.len(),
             },
-        }))
-        .map_err(|error| Error::Write(error.into()))?;
+        });
+        if !kind.annotations.is_empty()
+            && let Some(manifest) = manifest.as_object_mut()
+        {
+            manifest.insert("annotations".to_owned(), serde_json::json!(kind.annotations));
+        }
+        let manifest = serde_json::to_vec(&manifest).map_err(|error| Error::Write(error.into()))?;
         Ok(Self {
             document,
             config,

@@ -23,11 +23,14 @@ pub struct InspectedImage {
     pub digest: Digest,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// When it was made, as its configuration says (RFC 3339).
+    pub created: Option<String>,
 }
 
 /// The part of a configuration that is read here.
 #[derive(Deserialize)]
 struct ConfigFile {
+    created: Option<String>,
     config: Option<ImageConfig>,
 }
 
@@ -68,20 +71,20 @@ impl Registry {
         let config = manifest
             .config
             .ok_or_else(|| refused("it has no configuration"))?;
-        let labels = read_labels(&repository, target, &config).await?;
+        let config = read_config(&repository, target, &config).await?;
         Ok(Some(InspectedImage {
             digest: found.digest,
-            labels,
+            labels: config.config.and_then(|config| config.labels).unwrap_or_default(),
+            created: config.created,
         }))
     }
 }
 
-/// The labels in a configuration.
-async fn read_labels(
+async fn read_config(
     repository: &Repository<'_>,
     target: &ImageReference,
     config: &Descriptor,
-) -> Result<BTreeMap<String, String>, Error> {
+) -> Result<ConfigFile, Error> {
     let refused = |reason: &str| refused_error(target, WHAT, reason);
     if config.size > LARGEST_CONFIG {
         return Err(refused("its configuration is too large"));
@@ -99,7 +102,5 @@ async fn read_labels(
             return Err(refused("its configuration is too large"));
         }
     }
-    let config: ConfigFile =
-        serde_json::from_slice(&bytes).map_err(|_| refused("its configuration is not a JSON object"))?;
-    Ok(config.config.and_then(|config| config.labels).unwrap_or_default())
+    serde_json::from_slice(&bytes).map_err(|_| refused("its configuration is not a JSON object"))
 }

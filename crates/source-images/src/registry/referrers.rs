@@ -1,6 +1,8 @@
 //! What is attached to an image, where the registry keeps no list of that itself
 //! (distribution-spec, "Referrers Tag Schema").
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use image_references::Digest;
 use serde::Serialize;
@@ -26,6 +28,8 @@ pub(crate) struct Referrer<'a> {
     /// In bytes.
     pub(crate) size: usize,
     pub(crate) artifact_type: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) annotations: &'a BTreeMap<&'a str, &'a str>,
 }
 
 impl Repository<'_> {

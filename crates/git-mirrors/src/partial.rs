@@ -1,0 +1,229 @@
+//! A commit of which the trees are held, and of its files those that somebody asked for.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use git_apply_engine::{ObjectError, Objects, TreeEntry};
+use git2::Repository;
+
+use super::gate::locked;
+use super::local::{read_blob, read_blob_size, read_tree};
+use super::mirrors::Mirrors;
+use super::provider::{OpenedCommit, Provider};
+use super::store::{Extent, Store};
+use super::{Error, Oid, Resolved, Revision, Upstream};
+
+/// How many requests for single files are made; behind them, the whole commit is fetched.
+const MOST_REQUESTS: usize = 8;
+
+impl Mirrors {
+    /// Gives a commit's trees, and of its files those that are asked for: for a look at few of
+    /// them.
+    ///
+    /// Where the server filters (version 2 of the protocol, `uploadpack.allowFilter`), commit and
+    /// trees are fetched alone; where it does not, this is [`Mirrors::snapshot`]. The bounds, and
+    /// what is done about damage and signatures, are the same.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mirrors::snapshot`].
+    pub fn partial_snapshot(
+        &self,
+        upstream: &Upstream,
+        resolved: &Resolved,
+        deadline: Instant,
+    ) -> Result<PartialSnapshot<'_>, Error> {
+        PartialSnapshot::open(Provider::new(self, upstream, resolved, deadline)?)
+    }
+}
+
+/// A commit of a mirror, of which files are fetched when they are asked for.
+///
+/// [`prefetch_paths`](Self::prefetch_paths) gets many in one request. A file that is read without
+/// it is fetched then, until the call's deadline; after eight such requests the rest of the commit
+/// is. The mirror is not evicted while this exists.
+pub struct PartialSnapshot<'m> {
+    provider: Provider<'m>,
+    tree: Oid,
+    signed: Option<String>,
+    held: Mutex<Held>,
+    failure: Mutex<Option<Error>>,
+    _in_use: File,
+}
+
+/// What is held of the commit.
+struct Held {
+    store: Store,
+    extent: Extent,
+    /// Requests for files so far.
+    requests: usize,
+    /// The blobs of the commit, where one was asked for that is not there.
+    blobs: Option<HashSet<Oid>>,
+}
+
+impl std::fmt::Debug for PartialSnapshot<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PartialSnapshot({})", self.revision())
+    }
+}
+
+impl<'m> PartialSnapshot<'m> {
+    pub(super) fn open(provider: Provider<'m>) -> Result<Self, Error> {
+        let OpenedCommit {
+            store,
+            extent,
+            signed,
+            in_use,
+        } = provider.open(Extent::Trees)?;
+        Ok(Self {
+            tree: store.tree_of(provider.resolved.commit())?,
+            provider,
+            signed,
+            held: Mutex::new(Held {
+                store,
+                extent,
+                requests: 0,
+                blobs: None,
+            }),
+            failure: Mutex::default(),
+            _in_use: in_use,
+        })
+    }
+
+    /// The revision in Flux's form.
+    #[must_use]
+    pub fn revision(&self) -> &Revision {
+        self.provider.resolved.revision()
+    }
+
+    /// The commit.
+    #[must_use]
+    pub fn commit(&self) -> Oid {
+        self.provider.resolved.commit()
+    }
+
+    /// The id of the commit's tree.
+    #[must_use]
+    pub fn tree_id(&self) -> Oid {
+        self.tree
+    }
+
+    /// What is signed by which of the keys, in words; `None` where no signature was asked for.
+    #[must_use]
+    pub fn signatures(&self) -> Option<&str> {
+        self.signed.as_deref()
+    }
+
+    /// Makes the files at these paths be there, fetching in one request what is not. Where no file
+    /// is at a path, there is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mirrors::snapshot`](super::Mirrors::snapshot).
+    pub fn prefetch_paths<P: AsRef<[u8]>>(&self, paths: impl IntoIterator<Item = P>) -> Result<(), Error> {
+        let mut held = locked(&self.held);
+        if held.extent == Extent::Whole {
+            return Ok(());
+        }
+        let mut blobs = Vec::new();
+        for path in paths {
+            blobs.extend(held.store.first_lacking(self.tree, path.as_ref())?);
+        }
+        self.provide(&mut held, &blobs)
+    }
+
+    /// Why the last file that could not be fetched was not; `None` if there is no such file.
+    ///
+    /// Where a reader got [`ObjectError::Failed`], this says what the server did.
+    #[must_use]
+    pub fn fetch_failure(&self) -> Option<Error> {
+        locked(&self.failure).clone()
+    }
+
+    fn provide(&self, held: &mut Held, blobs: &[Oid]) -> Result<(), Error> {
+        if held.extent == Extent::Whole || held.store.lacking(blobs)?.is_empty() {
+            return Ok(());
+        }
+        held.requests += 1;
+        let (store, extent) = if held.requests > MOST_REQUESTS {
+            self.provider
+                .with_lock(&|| self.provider.provide(Extent::Whole))?
+        } else {
+            self.provider.with_lock(&|| self.provider.provide_blobs(blobs))?
+        };
+        held.store = store;
+        held.extent = extent;
+        Ok(())
+    }
+
+    /// Fetches a blob that is not there, if it belongs to the commit and so was filtered.
+    fn fetch_if_filtered(&self, held: &mut Held, blob: Oid) -> Result<(), Error> {
+        if held.extent == Extent::Whole {
+            return Ok(());
+        }
+        let blobs = match held.blobs.take() {
+            Some(blobs) => blobs,
+            None => self
+                .provider
+                .checked(|check| held.store.blobs_of(self.commit(), check))?,
+        };
+        let is_filtered = held.blobs.insert(blobs).contains(&blob);
+        if is_filtered {
+            self.provide(held, &[blob])?;
+        }
+        Ok(())
+    }
+
+    /// Reads of what is held; a failure marks the mirror as damaged.
+    fn read<T>(
+        &self,
+        held: &Held,
+        read: impl FnOnce(&Repository) -> Result<T, ObjectError>,
+    ) -> Result<T, ObjectError> {
+        let outcome = read(held.store.repository());
+        if matches!(outcome, Err(ObjectError::Failed { .. })) {
+            self.provider.mirror.damaged.store(true, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    /// Reads a blob, which is fetched where it was filtered.
+    fn read_blob<T>(
+        &self,
+        id: Oid,
+        read: impl Fn(&Repository) -> Result<T, ObjectError>,
+    ) -> Result<T, ObjectError> {
+        let mut held = locked(&self.held);
+        match self.read(&held, &read) {
+            Err(ObjectError::NotFound(_)) => {
+                self.fetch_if_filtered(&mut held, id).map_err(|error| {
+                    let message = error.to_string();
+                    *locked(&self.failure) = Some(error);
+                    ObjectError::Failed { id, message }
+                })?;
+                self.read(&held, &read)
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// A read that fails marks the mirror as damaged, unless the object is just not there.
+impl Objects for PartialSnapshot<'_> {
+    fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
+        let held = locked(&self.held);
+        self.read(&held, |repository| read_tree(repository, id))
+    }
+
+    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
+        self.read_blob(id, |repository| read_blob(repository, id))
+    }
+
+    fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
+        self.read_blob(id, |repository| read_blob_size(repository, id))
+    }
+}

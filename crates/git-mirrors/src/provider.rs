@@ -1,0 +1,380 @@
+//! Makes objects of a commit be in its mirror: under the mirror's lock, within the capacity, and
+//! once more where the mirror is damaged.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::gate::Patience;
+use super::mirror::{Check, Mirror, held};
+use super::mirrors::Mirrors;
+use super::pack::PackLimits;
+use super::refs;
+use super::session::{Access, Session, lacks_object};
+use super::store::{self, Extent, Store};
+use super::wire::{self, Depth, FetchRequest, Fetched, Filter, Unfiltered};
+use super::{Error, Oid, Resolved, Upstream, verification};
+
+/// How many held commits a server is told of.
+const MAX_HAVES: usize = 16;
+
+/// How many objects are asked for by their names in one request; beyond that, the whole commit is.
+const MOST_WANTS: usize = 20_000;
+
+/// Brings objects of one commit into its mirror, for one call.
+pub(super) struct Provider<'m> {
+    pub(super) mirrors: &'m Mirrors,
+    pub(super) mirror: Arc<Mirror>,
+    pub(super) upstream: Upstream,
+    pub(super) resolved: Resolved,
+    pub(super) patience: Patience,
+}
+
+/// A mirror with a commit in it, whose signature was checked where that is asked for.
+pub(super) struct OpenedCommit {
+    pub(super) store: Store,
+    pub(super) extent: Extent,
+    /// What is signed by whom.
+    pub(super) signed: Option<String>,
+    /// Keeps the mirror from eviction.
+    pub(super) in_use: File,
+}
+
+impl<'m> Provider<'m> {
+    pub(super) fn new(
+        mirrors: &'m Mirrors,
+        upstream: &Upstream,
+        resolved: &Resolved,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
+        mirrors.config.transports.check(&upstream.url)?;
+        Ok(Self {
+            mirrors,
+            mirror: mirrors.mirror(upstream)?,
+            upstream: upstream.clone(),
+            resolved: resolved.clone(),
+            patience: mirrors.patience(deadline),
+        })
+    }
+
+    /// Opens the mirror with so much of the commit, fetched where it is not held.
+    pub(super) fn open(&self, extent: Extent) -> Result<OpenedCommit, Error> {
+        // What is known to be there does not wait for another commit's fetch.
+        self.open_with(|| self.mirror.open_if_ready(&self.resolved, extent), &|| {
+            self.provide(extent)
+        })
+    }
+
+    /// Opens the mirror where `ready` gives it, or else after `work` under its lock.
+    pub(super) fn open_with(
+        &self,
+        ready: impl FnOnce() -> Option<(Store, Extent)>,
+        work: &dyn Fn() -> Result<(Store, Extent), Error>,
+    ) -> Result<OpenedCommit, Error> {
+        let in_use = self.mirror.mark_in_use(&self.patience)?;
+        let in_use = in_use.ok_or_else(|| self.busy())?;
+        let opened = match ready() {
+            Some(ready) => Ok(ready),
+            None => self.with_lock(work),
+        };
+        let (store, extent) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                drop(in_use);
+                self.mirrors.storage.discard_if_empty(&self.mirror.dir);
+                return Err(error);
+            }
+        };
+        let signed = verification::check(&store, &self.resolved, &self.upstream.url);
+        let signed = signed.inspect_err(|error| {
+            let is_damaged = matches!(error, Error::Corrupt { .. });
+            self.mirror.damaged.fetch_or(is_damaged, Ordering::Relaxed);
+        })?;
+        Ok(OpenedCommit {
+            store,
+            extent,
+            signed,
+            in_use,
+        })
+    }
+
+    /// Does what writes to the mirror, and keeps all mirrors within the capacity.
+    ///
+    /// A damaged mirror is thrown away before, or after it showed, and the work done once more.
+    pub(super) fn with_lock<T>(&self, work: &dyn Fn() -> Result<T, Error>) -> Result<T, Error> {
+        let (mirror, storage) = (&self.mirror, &self.mirrors.storage);
+        let pass = mirror.disk.enter(&self.patience).ok_or_else(|| self.busy())?;
+        let lock = mirror.lock_for_writing(&self.patience)?;
+        let lock = lock.ok_or_else(|| self.busy())?;
+        if mirror.damaged.swap(false, Ordering::Relaxed) {
+            self.rebuild("a reader met damage")?;
+        }
+        let done = match work() {
+            Err(Error::Corrupt { what, reason }) if mirror.dir.exists() => {
+                self.rebuild(&format!("{what}: {reason}")).and_then(|()| work())
+            }
+            outcome => outcome,
+        };
+        storage.measure_one(&mirror.dir);
+        drop((pass, lock));
+        if done.is_ok() {
+            storage.evict();
+        }
+        done
+    }
+
+    /// Makes so much of the commit be held and verified; returns how much is.
+    ///
+    /// The caller has the mirror's lock.
+    pub(super) fn provide(&self, extent: Extent) -> Result<(Store, Extent), Error> {
+        let (mirror, commit) = (&self.mirror, self.resolved.commit());
+        let mut opened = Store::open(&mirror.dir)?;
+        if let Some(store) = &opened
+            && let Some(there) = held(store, &self.resolved).filter(|there| *there >= extent)
+        {
+            self.checked(|check| mirror.verify(store, commit, there, check))?;
+            if let Some(store) = opened.take() {
+                return Ok((store, there));
+            }
+        }
+        let store = self.writable(opened)?;
+        let filters = extent == Extent::Trees && !mirror.no_filter.load(Ordering::Relaxed);
+        let there = match self.fetch_commit(&store, filters.then_some(Filter::Blobs)) {
+            // Some offer to filter, and have it switched off.
+            Err(Error::Declined { .. } | Error::Protocol { .. }) if filters => {
+                let there = self.fetch_commit(&store, None)?;
+                mirror.no_filter.store(true, Ordering::Relaxed);
+                there
+            }
+            outcome => outcome?,
+        };
+        Ok((store, there))
+    }
+
+    /// Makes the trees of the commit be held, and these of its blobs: in one request, or with the
+    /// whole commit where the server does not give them.
+    ///
+    /// The caller has the mirror's lock.
+    pub(super) fn provide_blobs(&self, blobs: &[Oid]) -> Result<(Store, Extent), Error> {
+        let (store, extent) = self.provide(Extent::Trees)?;
+        let lacking = match extent {
+            Extent::Whole => Vec::new(),
+            Extent::Trees => store.lacking(blobs)?,
+        };
+        if lacking.is_empty() {
+            return Ok((store, extent));
+        }
+        let no_filter = &self.mirror.no_filter;
+        if lacking.len() <= MOST_WANTS && !no_filter.load(Ordering::Relaxed) {
+            match self.fetch_objects(&store, &lacking, &[], self.limits()) {
+                Ok(()) => return Ok((store, extent)),
+                Err(error @ (Error::Declined { .. } | Error::Protocol { .. } | Error::BadPack { .. })) => {
+                    tracing::info!(url = %self.upstream.url, %error, "fetching the whole commit: single files are not given out");
+                    no_filter.store(true, Ordering::Relaxed);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        drop(store);
+        self.provide(Extent::Whole)
+    }
+
+    /// Fetches objects by their names, and what trees among them lead to but blobs.
+    ///
+    /// `known` are commits of which the trees are held. The caller has the mirror's lock.
+    pub(super) fn fetch_objects(
+        &self,
+        store: &Store,
+        wants: &[Oid],
+        known: &[Oid],
+        limits: PackLimits,
+    ) -> Result<(), Error> {
+        let request = FetchRequest {
+            wants,
+            depth: Depth::NoCommits,
+            filter: Some(Filter::Blobs),
+            unfiltered: Unfiltered::Skip,
+            held: &[],
+            partial: known,
+        };
+        let fetched = self.receive(store, &request, limits);
+        let fetched = fetched.map_err(|error| self.as_bad_pack(error, known.is_empty()))?;
+        let unusable = |reason: String| Error::BadPack {
+            url: self.upstream.url.to_string(),
+            reason,
+        };
+        if fetched == Fetched::NoFilter {
+            return Err(unusable("the server does not filter (any more)".to_owned()));
+        }
+        match store.lacking(wants)?.first() {
+            Some(lacking) => Err(unusable(format!(
+                "it lacks object {lacking}, which was asked for"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Fetches a pack into the mirror.
+    ///
+    /// The caller has the mirror's lock.
+    pub(super) fn receive(
+        &self,
+        store: &Store,
+        request: &FetchRequest<'_>,
+        limits: PackLimits,
+    ) -> Result<Fetched, Error> {
+        let session = self.session()?;
+        let earlier = store.packs()?;
+        let mut reserved = self.mirrors.storage.reserve();
+        // What goes around the pack, such as progress, is counted as well.
+        let largest = limits.packed.saturating_add(self.mirrors.config.max_refs);
+        let fetched = wire::fetch(&session, request, largest, &mut |pack| {
+            self.mirrors.count_fetch();
+            let mut reserve = |bytes| reserved.grow_to(bytes);
+            store.receive(pack, limits, &mut reserve, &|| {
+                session.check("receiving the pack")
+            })
+        })?;
+        if fetched == Fetched::Filtered {
+            store.mark_filtered(&earlier)?;
+        }
+        Ok(fetched)
+    }
+
+    /// The mirror, swept, or a new one where there is none or it grew too many packs.
+    ///
+    /// The caller has the mirror's lock.
+    pub(super) fn writable(&self, mut opened: Option<Store>) -> Result<Store, Error> {
+        if let Some(store) = &opened {
+            store.sweep()?;
+            if store.too_many_packs()? {
+                opened = None;
+                self.rebuild("it has many packs")?;
+            }
+        }
+        if let Some(store) = opened {
+            return Ok(store);
+        }
+        // It may have been evicted since.
+        self.mirror.forget_verified();
+        Store::create(&self.mirror.dir)
+    }
+
+    fn fetch_commit(&self, store: &Store, filter: Option<Filter>) -> Result<Extent, Error> {
+        let (mirror, commit) = (&self.mirror, self.resolved.commit());
+        let whole = self.verified(store, Extent::Whole)?;
+        let partial = match filter {
+            Some(_) => self.verified(store, Extent::Trees)?,
+            None => Vec::new(),
+        };
+        let request = FetchRequest {
+            wants: &[self.resolved.want],
+            depth: Depth::Commits(1),
+            filter,
+            unfiltered: Unfiltered::Fetch,
+            held: &whole,
+            partial: &partial,
+        };
+        let begun = Instant::now();
+        let there = self
+            .receive(store, &request, self.limits())
+            .map_err(|error| self.explain(error))
+            .and_then(|fetched| {
+                let extent = match fetched {
+                    Fetched::Filtered => Extent::Trees,
+                    _ => Extent::Whole,
+                };
+                self.checked(|check| mirror.verify(store, commit, extent, check))
+            })
+            .map_err(|error| self.as_bad_pack(error, whole.is_empty() && partial.is_empty()))?;
+        store.mark_held(commit, there)?;
+        tracing::info!(url = %self.upstream.url, revision = %self.resolved.revision, ?there,
+            seconds = begun.elapsed().as_secs_f64(), "fetched");
+        Ok(there)
+    }
+
+    /// The latest commits of which so much is held, verified.
+    fn verified(&self, store: &Store, extent: Extent) -> Result<Vec<Oid>, Error> {
+        let mut commits = store.held_commits(extent)?;
+        commits.truncate(MAX_HAVES);
+        for commit in &commits {
+            self.checked(|check| self.mirror.verify(store, *commit, extent, check))?;
+        }
+        Ok(commits)
+    }
+
+    /// Does what takes long, with what stops it at the deadline.
+    pub(super) fn checked<T>(&self, work: impl FnOnce(Check<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let session = self.session()?;
+        work(&|| session.check("checking the commit"))
+    }
+
+    fn session(&self) -> Result<Arc<Session>, Error> {
+        let (mirrors, upstream) = (self.mirrors, &self.upstream);
+        mirrors.session(
+            upstream,
+            Access::Read,
+            mirrors.config.max_refs,
+            self.patience.deadline,
+        )
+    }
+
+    /// The bounds on a pack.
+    pub(super) fn limits(&self) -> PackLimits {
+        let config = &self.mirrors.config;
+        PackLimits {
+            packed: config.max_pack,
+            object: config.max_object,
+            unpacked: config.max_unpacked,
+        }
+    }
+
+    /// The server's fault, where nothing that was stored before has a part in it.
+    fn as_bad_pack(&self, error: Error, stands_alone: bool) -> Error {
+        match error {
+            Error::Corrupt { reason, .. } if stands_alone => Error::BadPack {
+                url: self.upstream.url.to_string(),
+                reason,
+            },
+            error => error,
+        }
+    }
+
+    /// A server that does not give a commit has lost it, or never had it.
+    ///
+    /// Where it listed it, that is out of date.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        match error {
+            Error::Declined { reason, .. } if lacks_object(&reason) => {
+                self.mirror.look.value().begun = None;
+                let (url, commit) = (&self.upstream.url, self.resolved.commit().to_string());
+                match self.resolved.revision.name() {
+                    Some(name) => Error::Moved {
+                        url: url.to_string(),
+                        name: name.to_owned(),
+                        commit,
+                    },
+                    None => refs::not_found(url, &commit),
+                }
+            }
+            error => error,
+        }
+    }
+
+    fn rebuild(&self, reason: &str) -> Result<(), Error> {
+        let mirror = &self.mirror;
+        tracing::warn!(mirror = %mirror.dir.display(), reason, "throwing a mirror away to fetch it anew");
+        self.mirrors.count_rebuild();
+        mirror.forget_verified();
+        store::remove(&mirror.dir)
+    }
+
+    /// Another fetch of the same upstream takes too long.
+    fn busy(&self) -> Error {
+        Error::Timeout {
+            url: self.upstream.url.to_string(),
+            step: "waiting for another fetch of the same upstream",
+        }
+    }
+}

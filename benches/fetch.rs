@@ -1,4 +1,6 @@
-//! Fetching an upstream: bytes and time against `git fetch --depth 1`, over the same HTTP server.
+//! Fetching an upstream: bytes and time against `git fetch --depth 1`, and the first verdict on ten
+//! patches against `git clone --depth 1` with and without `--filter=blob:none`, over the same HTTP
+//! server.
 //!
 //! `cargo bench --bench fetch -- [FOLDER]`: the folder's files become the upstream; without one,
 //! 5,000 made-up files. Prints one row per case: ours, git's, and how many times better ours is.
@@ -19,10 +21,13 @@ use std::time::{Duration, Instant};
 
 use git_repo::GitRepo;
 use git_server::GitServer;
+use patchset::patch::{self, Options, PatchInput, PatchReport, Sequence, touched_paths};
 use patchset::source::{Freshness, MirrorConfig, Mirrors, RefSpec, Scheme, Transports, Upstream};
 
 const RUNS: usize = 5;
 const MOVED: &str = "branch moved by one file";
+/// How many files are patched, each by a patch of its own.
+const PATCHES: usize = 10;
 
 /// What one run cost.
 #[derive(Clone, Copy)]
@@ -49,6 +54,8 @@ fn main() {
     }
     repo.commit(&[], "the tree");
     let files = repo.git(&["ls-files"]).lines().count();
+    repo.git(&["config", "uploadpack.allowFilter", "true"]);
+    let patches = patches(&repo);
     let server = GitServer::http(root.path()).start();
     println!("fetching {files} files over HTTP, the median of {RUNS} runs");
     println!(
@@ -75,11 +82,7 @@ fn main() {
             tempfile::tempdir().expect("a folder"),
             tempfile::tempdir().expect("a folder"),
         );
-        let mirrors = Mirrors::open(MirrorConfig {
-            transports: Transports::SECURE.and(Scheme::Http),
-            ..MirrorConfig::new(ours.path())
-        })
-        .expect("mirrors");
+        let mirrors = mirrors(ours.path());
         let upstream = Upstream::anonymous(server.url("upstream").parse().expect("an address"));
         let mut us = || fetch(&mirrors, &upstream);
         git(theirs.path(), &["init", "--quiet", "--bare"]);
@@ -98,18 +101,112 @@ fn main() {
             git.push(measure(&mut them));
         }
     }
-    for (name, ours, git) in rows {
-        let (ours, git) = (median(ours), median(git));
-        println!(
-            "{name:<28} {:>8.1} KiB {:>8.1} KiB {:>8.2} {:>9.1} ms {:>9.1} ms {:>8.2}",
-            ours.kib(),
-            git.kib(),
-            ratio(git.bytes, ours.bytes),
-            ours.time.as_secs_f64() * 1e3,
-            git.time.as_secs_f64() * 1e3,
-            git.time.as_secs_f64() / ours.time.as_secs_f64(),
-        );
+    rows.into_iter().for_each(print_row);
+    verdicts(&server, &patches, &measure)
+        .into_iter()
+        .for_each(print_row);
+}
+
+type Row = (&'static str, Vec<Cost>, Vec<Cost>);
+
+fn print_row((name, ours, git): Row) {
+    let (ours, git) = (median(ours), median(git));
+    println!(
+        "{name:<28} {:>8.1} KiB {:>8.1} KiB {:>8.2} {:>9.1} ms {:>9.1} ms {:>8.2}",
+        ours.kib(),
+        git.kib(),
+        ratio(git.bytes, ours.bytes),
+        ours.time.as_secs_f64() * 1e3,
+        git.time.as_secs_f64() * 1e3,
+        git.time.as_secs_f64() / ours.time.as_secs_f64(),
+    );
+}
+
+/// The verdict on patches for an upstream that nobody looked at before: against a clone, against one
+/// of the trees alone, and against that with `git apply`.
+fn verdicts(
+    server: &GitServer,
+    patches: &[PatchInput],
+    measure: &dyn Fn(&mut dyn FnMut()) -> Cost,
+) -> Vec<Row> {
+    let url = server.url("upstream");
+    let clone = ["clone", "--quiet", "--bare", "--depth", "1"];
+    let series: Vec<u8> = patches.iter().flat_map(|patch| patch.bytes.clone()).collect();
+    let peers: [(&str, &[&str], bool); 3] = [
+        ("first verdict, clone", &[], false),
+        ("first verdict, blob:none", &["--filter=blob:none"], false),
+        ("same, with git apply", &["--filter=blob:none"], true),
+    ];
+    let mut rows = Vec::new();
+    for (name, options, applies) in peers {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..RUNS {
+            let root = tempfile::tempdir().expect("a folder");
+            let mirrors = mirrors(&root.path().join("ours"));
+            let upstream = Upstream::anonymous(url.parse().expect("an address"));
+            ours.push(measure(&mut || verdict(&mirrors, &upstream, patches)));
+            let file = root.path().join("series.patch");
+            std::fs::write(&file, &series).expect("a file");
+            theirs.push(measure(&mut || {
+                git(root.path(), &[&clone, options, &[&url, "theirs"]].concat());
+                if applies {
+                    let theirs = root.path().join("theirs");
+                    git(&theirs, &["read-tree", "HEAD"]);
+                    git(&theirs, &["apply", "--cached", file.to_str().expect("a path")]);
+                }
+            }));
+        }
+        rows.push((name, ours, theirs));
     }
+    rows
+}
+
+fn verdict(mirrors: &Mirrors, upstream: &Upstream, patches: &[PatchInput]) {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    let want = RefSpec::Branch("main".to_owned());
+    let resolved = mirrors
+        .resolve(upstream, &want, Freshness::Now, deadline)
+        .expect("a branch");
+    let snapshot = mirrors
+        .partial_snapshot(upstream, &resolved, deadline)
+        .expect("trees");
+    let options = Options::default();
+    snapshot
+        .prefetch_paths(touched_paths(patches, &options))
+        .expect("files");
+    let series = patch::apply(
+        &snapshot,
+        snapshot.tree_id(),
+        patches,
+        Sequence::Stacked,
+        &options,
+    );
+    let series = series.expect("verdicts");
+    assert!(series.patches().iter().all(PatchReport::applies));
+}
+
+/// Patches of files that lie apart.
+fn patches(repo: &GitRepo) -> Vec<PatchInput> {
+    let files = repo.git(&["ls-files", "*.py"]);
+    let files: Vec<&str> = files.lines().collect();
+    let patched = files.iter().step_by((files.len() / PATCHES).max(1)).take(PATCHES);
+    let patches = patched.map(|file| {
+        let path = repo.work().join(file);
+        let text = std::fs::read_to_string(&path).expect("a text");
+        std::fs::write(&path, format!("{text}# patched\n")).expect("a file");
+        let diff = repo.git(&["diff", "--", file]) + "\n";
+        std::fs::write(&path, text).expect("a file");
+        PatchInput::new(*file, diff)
+    });
+    patches.collect()
+}
+
+fn mirrors(root: &Path) -> Mirrors {
+    Mirrors::open(MirrorConfig {
+        transports: Transports::SECURE.and(Scheme::Http),
+        ..MirrorConfig::new(root)
+    })
+    .expect("mirrors")
 }
 
 fn fetch(mirrors: &Mirrors, upstream: &Upstream) {

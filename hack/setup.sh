@@ -38,5 +38,6 @@ elif [ "${1:-}" != demo ]; then
     need_flux_event
     need_go_yaml
     need_python_package cyclonedx.validation 'cyclonedx-python-lib[json-validation]>=11'
+    need_python_package vexipy 'vexipy>=0.3'
     need_python_package yaml 'PyYAML>=6'
 fi

@@ -3,7 +3,8 @@
 //! Data flows in one direction:
 //!
 //! 1. [`source`] mirrors upstreams, resolves refs and reads patches;
-//! 2. [`patch`] applies a series in memory and reports on each patch;
+//! 2. [`patch`] applies a series in memory and reports on each patch, [`history`] finds out what an
+//!    upstream did with those that do not apply, and [`refresh`] makes those anew that no longer fit;
 //! 3. [`constraints`] merges overrides into a release's upper constraints;
 //! 4. [`recipe`] says what an image is built from, and [`plan`] turns what was observed into
 //!    conditions and the next step;
@@ -41,8 +42,11 @@ pub use gitops_markers as deliver;
 pub use guarded_egress as egress;
 use guarded_egress::tls;
 pub use image_references as image;
+pub use patch_headers as headers;
+pub use patch_refresh as refresh;
 pub use source_images as publish;
 pub use upper_constraints as constraints;
+pub use upstream_history as history;
 
 /// What this program calls itself to servers.
 const USER_AGENT: &str = concat!("patchset/", env!("CARGO_PKG_VERSION"));

@@ -26,6 +26,7 @@ pub mod revision;
 pub mod schema;
 pub mod source_refs;
 pub mod status;
+pub mod upstream_history;
 pub(crate) mod yaml;
 
 pub use common::{InputsDigest, Release};

@@ -81,7 +81,8 @@ pub struct PatchSetSpec {
     /// The patches, in alphabetical order of their file names. Absent or empty means that none are carried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patches: Option<Patches>,
-    /// What to do with a patch that upstream already has: `Fail` asks for its removal, `Skip` goes on without it.
+    /// What to do with a patch that upstream already has: `Fail` asks for its removal, `Skip` goes on without it where
+    /// upstream has it as it is, `SkipDiffering` also where upstream has it in another form.
     #[serde(default)]
     pub merged_patches: MergedPatches,
     /// Further refs of the upstream to check the same patches against: what breaks when we move?
@@ -148,8 +149,23 @@ pub enum MergedPatches {
     /// The `PatchSet` is not ready until the patch is removed.
     #[default]
     Fail,
-    /// The patch is left out, and told in the status.
+    /// The patch is left out where upstream has it as it is, and told in the status. One that upstream has in another
+    /// form is to be removed by a person who looked at the difference.
     Skip,
+    /// The patch is left out, in whatever form upstream has it, and told in the status.
+    SkipDiffering,
+}
+
+impl MergedPatches {
+    /// The policy as the spec spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "Fail",
+            Self::Skip => "Skip",
+            Self::SkipDiffering => "SkipDiffering",
+        }
+    }
 }
 
 /// The software that is patched.
@@ -191,6 +207,16 @@ pub struct Upstream {
     /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_secret_ref: Option<LocalReference>,
+    /// Where people read about a commit of the upstream, with `{commit}` or `{changeId}` in it, for instance
+    /// `https://review.example.org/q/{changeId}`. Absent, it follows from `url`: opendev, GitHub, GitLab, Gitea and cgit
+    /// are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^https?://[^/]') && (self.contains('{commit}') || self.contains('{changeId}'))")
+            .message("write a web address with {commit} or {changeId} in it")
+    )]
+    pub commit_url_template: Option<String>,
 }
 
 /// Where a ref stands in a file: a mapping from components to a branch, tag or commit.

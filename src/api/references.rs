@@ -202,7 +202,9 @@ refers! { PatchSetSpec {
 refers! { ConstraintOverrideSpec {
     release, upper_constraints, overrides, built_from_source, interval, timeout, suspend
 } }
-refers! { Upstream { url, ref_, ref_from, verify }, Secret: [secret_ref, proxy_secret_ref] }
+refers! {
+    Upstream { url, ref_, ref_from, verify, commit_url_template }, Secret: [secret_ref, proxy_secret_ref]
+}
 refers! { GitRef { branch, tag, commit, semver } }
 refers! { RefFrom { path, key } }
 refers! { Verification { mode }, Secret: [secret_ref] }

@@ -30,8 +30,9 @@ pub enum SourceRefsError {
         /// The number.
         number: String,
     },
-    /// A ref that is neither text nor number.
-    #[error("the ref of {0} is no text")]
+    /// A ref that is neither text nor number, or a number beyond all bounds, as YAML reads a commit
+    /// such as `12e45678…`.
+    #[error("the ref of {0} is not read as text; put it in quotes")]
     NoText(String),
     /// The component is not there.
     #[error("has no entry {component:?}; it has {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
@@ -58,9 +59,14 @@ impl SourceRefs {
             return Err(SourceRefsError::TooLarge(bytes.len()));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| SourceRefsError::Encoding)?;
+        // One ref that is a number beyond all bounds is the fault of its component alone.
+        let options = serde_saphyr::options! {
+            non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
+        };
         // A file of comments alone names no component.
         let refs: Option<BTreeMap<String, serde_json::Value>> =
-            serde_saphyr::from_str(text).map_err(|error| SourceRefsError::Syntax(yaml::fault(&error)))?;
+            serde_saphyr::from_str_with_options(text, options)
+                .map_err(|error| SourceRefsError::Syntax(yaml::fault(&error)))?;
         Ok(Self(refs.unwrap_or_default()))
     }
 
@@ -108,6 +114,16 @@ mod tests {
                 .contains("put it in quotes")
         );
         assert!(matches!(refs.get("worse"), Err(SourceRefsError::NoText(_))));
+        // Commits in which YAML sees a number that it cannot hold.
+        for commit in [
+            "12e4567890123456789012345678901234567890",
+            "1234567890123456789012345678901234567890",
+        ] {
+            let refs = SourceRefs::parse(format!("glance: {commit}\nnova: \"1\"\n").as_bytes()).unwrap();
+            assert_eq!(refs.get("nova"), Ok("1"), "{commit}");
+            let error = refs.get("glance").unwrap_err().to_string();
+            assert!(error.contains("put it in quotes"), "{error}");
+        }
         let absent = refs.get("none").unwrap_err().to_string();
         assert_eq!(absent, "has no entry \"none\"; it has bad, glance, nova, worse");
     }

@@ -9,6 +9,9 @@ pub use crate::patch::PatchState;
 
 use super::build::{BuildRecord, BuildStatus, ImageStatus};
 use super::delivery::{DeliveryStatus, ProposalStatus};
+use super::upstream_history::{
+    BrokenPatch, CandidateOutcome, MergedStatus, RefreshStatus, RevertedStatus, UpstreamCommitStatus,
+};
 use super::{InputsDigest, Recorded, Revision};
 
 /// The generation of an object whose spec was not looked at yet.
@@ -47,6 +50,10 @@ pub struct PatchSetStatus {
     /// apply are listed first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub omitted_patches: Option<OmittedPatches>,
+    /// Why upstream's history could not be searched for patches that do not apply. It is searched again when the upstream,
+    /// the patches or the spec change, or with `requestedAt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_failure: Option<String>,
     /// The same patches against the candidate refs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<CandidateStatus>,
@@ -82,6 +89,7 @@ impl Default for PatchSetStatus {
             patched_tree: None,
             patches: Vec::new(),
             omitted_patches: None,
+            history_failure: None,
             candidates: Vec::new(),
             inputs_digest: None,
             build: None,
@@ -99,6 +107,14 @@ impl PatchSetStatus {
     pub fn count(&self, state: PatchState) -> usize {
         let listed = self.patches.iter().filter(|patch| patch.state == state).count();
         listed + self.omitted_patches.map_or(0, |omitted| omitted.count(state))
+    }
+
+    /// How many patches upstream has in another form, listed or not.
+    #[must_use]
+    pub fn count_differing(&self) -> usize {
+        let listed = self.patches.iter().filter(|patch| patch.is_merged_differing());
+        let omitted = self.omitted_patches.map_or(0, |omitted| omitted.differing);
+        listed.count() + usize::try_from(omitted).unwrap_or(usize::MAX)
     }
 }
 
@@ -118,6 +134,10 @@ pub struct OmittedPatches {
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(with = "i32")]
     pub merged: u32,
+    /// How many of these upstream has in another form.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(with = "i32")]
+    pub differing: u32,
     /// They do not apply.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(with = "i32")]
@@ -152,8 +172,9 @@ impl OmittedPatches {
     }
 
     /// Counts one more.
-    pub fn add(&mut self, state: PatchState) {
-        *self.of_state(state) += 1;
+    pub fn add(&mut self, patch: &PatchStatus) {
+        *self.of_state(patch.state) += 1;
+        self.differing += u32::from(patch.is_merged_differing());
     }
 
     fn of_state(&mut self, state: PatchState) -> &mut u32 {
@@ -201,6 +222,32 @@ pub struct PatchStatus {
     /// The first place that does not fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<ConflictStatus>,
+    /// That upstream has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<MergedStatus>,
+    /// That upstream had it, and took it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverted: Option<RevertedStatus>,
+    /// What a refresh would make of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<RefreshStatus>,
+    /// The last revision of the upstream on which a patch of this name applied, where it does not apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_applied: Option<Recorded<Revision>>,
+}
+
+impl PatchStatus {
+    /// Whether `git apply` takes it.
+    #[must_use]
+    pub fn applies(&self) -> bool {
+        matches!(self.state, PatchState::Clean | PatchState::Offset)
+    }
+
+    /// Whether upstream has it, in another form.
+    #[must_use]
+    pub fn is_merged_differing(&self) -> bool {
+        self.state == PatchState::Merged && self.merged.as_ref().is_some_and(|merged| merged.differs)
+    }
 }
 
 /// A place where a patch does not fit.
@@ -227,6 +274,9 @@ pub struct ConflictStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub nearest_line: Option<u32>,
+    /// The commit of the upstream that changed what the hunk expects, since the patch applied last or was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_by: Option<UpstreamCommitStatus>,
 }
 
 /// The patches against one candidate ref.
@@ -249,6 +299,15 @@ pub struct CandidateStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub omitted_merged: Option<u32>,
+    /// What becomes of the patches when one moves there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<CandidateOutcome>,
+    /// The patches that do not apply there, and by which commits they were broken; the first some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken: Vec<BrokenPatch>,
+    /// Why upstream's history could not be searched for patches that do not apply there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_failure: Option<String>,
     /// The first patch that does not apply, with file and line; or why the ref could not be looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

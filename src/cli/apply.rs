@@ -8,14 +8,19 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::error::Error;
+use super::local_refresh::JudgedPatches;
 use super::output::{print, print_styled};
+use super::partial_clone::{self, PartialCloneOptions};
 use super::patch_files;
+use super::upstream_history::{HistoryFields, HistoryOptions, SeriesAtCommit, SeriesHistory};
 use render::{Direction, TreesWritten};
 
 use crate::patch::{
     self, FileReport, Limits, Oid, Options as Engine, PatchReport, PatchState, Results, Sequence,
 };
+use crate::refresh::RefreshStatus;
 use crate::source::local::{self, LocalRepository};
+use crate::text::printable_lines;
 
 /// Options of `patchset apply`.
 #[derive(Debug, Args)]
@@ -42,6 +47,10 @@ pub struct ApplyOptions {
     /// Write the resulting trees and blobs into the repository
     #[arg(long)]
     write: bool,
+    #[command(flatten)]
+    history: HistoryOptions,
+    #[command(flatten)]
+    partial_clone: PartialCloneOptions,
     /// How to tell what became of the patches
     #[arg(long, value_enum, default_value = "text")]
     output: ApplyOutput,
@@ -70,10 +79,14 @@ struct PatchLine<'a> {
     subject: Option<&'a str>,
     author: Option<&'a str>,
     offset: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh: Option<RefreshStatus>,
+    #[serde(flatten)]
+    history: HistoryFields<'a>,
 }
 
-impl<'a> From<&'a PatchReport> for PatchLine<'a> {
-    fn from(report: &'a PatchReport) -> Self {
+impl<'a> PatchLine<'a> {
+    fn new(report: &'a PatchReport, refresh: Option<RefreshStatus>, history: HistoryFields<'a>) -> Self {
         Self {
             patch: &report.name,
             applies: report.applies(),
@@ -84,6 +97,8 @@ impl<'a> From<&'a PatchReport> for PatchLine<'a> {
             subject: report.subject.as_deref(),
             author: report.author.as_deref(),
             offset: report.largest_offset(),
+            refresh,
+            history,
         }
     }
 }
@@ -109,33 +124,77 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
     } else {
         Sequence::Stacked
     };
-    let series = patch::apply(&repository, base, &patches, sequence, &engine)?;
+    options
+        .partial_clone
+        .fetch(&repository, base, &patches, &engine)?;
+    let series = patch::apply(&repository, base, &patches, sequence, &engine)
+        .map_err(|error| partial_clone::explained(&repository, error))?;
     if options.write {
         series.write(&mut repository)?;
     }
-    match options.output {
-        ApplyOutput::Text => {
-            let direction = if options.reverse {
-                Direction::Reverse
-            } else {
-                Direction::Forward
+    let mut reports = series.patches().to_vec();
+    let history = match repository.commit_of(&options.revision) {
+        Some(tip) if !options.reverse => {
+            let applied = SeriesAtCommit {
+                tip,
+                patches: &patches,
+                options: &engine,
+                sequence,
             };
-            let written = if options.write {
-                TreesWritten::ToRepository
-            } else {
-                TreesWritten::Nowhere
-            };
-            print_styled(&render::text(&series, direction, written))?;
+            options.history.search(&repository, &applied, &mut reports)?
         }
+        // A tree has no history.
+        _ => SeriesHistory::default(),
+    };
+    let judged = JudgedPatches {
+        repository: &repository,
+        base,
+        patches: &patches,
+        reports: &reports,
+        sequence,
+        last_applied: options.history.last_applied(&repository)?,
+    };
+    let refresh = if options.reverse {
+        Vec::new()
+    } else {
+        judged.statuses(&engine)
+    };
+    let outcome = render::AppliedOutcome {
+        reports: &reports,
+        history: &history,
+        refresh: &refresh,
+        tree: series.tree(),
+        direction: if options.reverse {
+            Direction::Reverse
+        } else {
+            Direction::Forward
+        },
+        written: if options.write {
+            TreesWritten::ToRepository
+        } else {
+            TreesWritten::Nowhere
+        },
+    };
+    tell(options.output, &outcome)?;
+    let all = reports.iter().all(PatchReport::applies);
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn tell(output: ApplyOutput, outcome: &render::AppliedOutcome<'_>) -> Result<(), Error> {
+    if let Some(note) = &outcome.history.note {
+        anstream::eprintln!("note: {}", printable_lines(note));
+    }
+    match output {
+        ApplyOutput::Text => print_styled(&render::text(outcome)),
         ApplyOutput::Json => {
             let mut text = Vec::new();
-            for report in series.patches() {
-                serde_json::to_writer(&mut text, &PatchLine::from(report))?;
+            for (number, report) in outcome.reports.iter().enumerate() {
+                let refresh = outcome.refresh.get(number).copied().flatten();
+                let line = PatchLine::new(report, refresh, outcome.history.fields(number));
+                serde_json::to_writer(&mut text, &line)?;
                 text.push(b'\n');
             }
-            print(&text)?;
+            print(&text)
         }
     }
-    let all = series.patches().iter().all(PatchReport::applies);
-    Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

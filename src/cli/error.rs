@@ -51,6 +51,9 @@ pub enum Error {
     /// The patches could not be looked at.
     #[error(transparent)]
     Patch(#[from] crate::patch::Error),
+    /// The patches could not be made anew.
+    #[error(transparent)]
+    Refresh(#[from] crate::refresh::RefreshError),
     /// The constraints or overrides cannot be merged.
     #[error(transparent)]
     Constraints(#[from] crate::constraints::Error),

@@ -10,12 +10,18 @@ pub mod constraints;
 pub mod crds;
 mod error;
 mod input;
+mod local_refresh;
 mod output;
+mod partial_clone;
 mod patch_files;
+mod patched;
+pub mod refresh;
 mod registry;
 pub mod sbom;
 pub mod source;
 mod style;
+mod upstream_history;
+pub mod vex;
 
 use std::process::ExitCode;
 
@@ -28,12 +34,23 @@ pub use error::Error;
 pub enum OfflineCommand {
     /// Check patches against a revision of a local repository
     Apply(apply::ApplyOptions),
+    /// Make patches anew that a revision of a local repository has moved away from, in their files
+    Refresh(refresh::RefreshOptions),
     /// Check every patch and override of a repository of patches/, overrides/ and releases/
     Check(check::CheckOptions),
     /// Merge overrides into a release's upper constraints
     Constraints(constraints::ConstraintsOptions),
-    /// Say what a patched image is made of, in a document that vulnerability scanners read
+    /// Say how a component was patched, in a CycloneDX document
+    ///
+    /// The pedigree of the component has each patch, where it comes from, and the bugs and CVE
+    /// numbers that its headers and message claim to resolve. Vulnerability scanners do not read
+    /// pedigrees: for them there is patchset vex.
     Sbom(Box<sbom::SbomOptions>),
+    /// State which CVEs the patches of an image resolve, in an OpenVEX document for scanners
+    ///
+    /// One statement, fixed, for each CVE number that the headers, the message or the file's name
+    /// of a patch claim to resolve; a number that is only mentioned is none.
+    Vex(Box<vex::VexOptions>),
     /// Make an image of a patched tree, for builders to take as a named context
     Source(Box<source::SourceOptions>),
     /// Print what would be built for a PatchSet of a manifest, and from what
@@ -48,9 +65,11 @@ impl OfflineCommand {
     pub fn run(self) -> ExitCode {
         let outcome = match self {
             Self::Apply(options) => apply::run(&options),
+            Self::Refresh(options) => refresh::run(&options),
             Self::Check(options) => check::run(&options),
             Self::Constraints(options) => constraints::run(&options),
             Self::Sbom(options) => sbom::run(&options),
+            Self::Vex(options) => vex::run(&options),
             Self::Source(options) => source::run(&options),
             Self::BuildPlan(options) => build_plan::run(&options),
             Self::Crds(options) => crds::run(&options),

@@ -1,33 +1,25 @@
-//! `patchset sbom`: what a patched image is made of, as a `CycloneDX` document.
+//! `patchset sbom`: how components were patched, as a `CycloneDX` document.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::error::Error;
 use super::input;
 use super::output::print;
-use super::patch_files;
+use super::patched::PatchedOptions;
 use super::registry::RegistryOptions;
 use crate::api::constraint_override::UpstreamPin;
 use crate::constraints::{ConstraintsFile, Overrides, merge};
 use crate::image::ImageReference;
-use crate::patch::{Limits, PatchInput};
-use crate::sbom::{self, MEDIA_TYPE, Overridden, Patched, PatchedComponent};
+use crate::sbom::{self, MEDIA_TYPE, Overridden, SpecificationVersion};
 
 /// Options of `patchset sbom`.
 #[derive(Debug, Args)]
 pub struct SbomOptions {
-    /// The component that is patched
-    #[arg(long, value_name = "NAME")]
-    component: String,
-    /// Its version
-    #[arg(id = "component_version", long = "component-version", value_name = "VERSION")]
-    version: String,
-    /// Its package URL [default: pkg:pypi/NAME@VERSION]
-    #[arg(long, value_name = "PURL")]
-    purl: Option<String>,
+    #[command(flatten)]
+    patched: PatchedOptions,
     /// The upstream's revision, for instance 31.0.0@sha1:1f0c…
     #[arg(long, value_name = "REVISION")]
     revision: Option<String>,
@@ -41,39 +33,46 @@ pub struct SbomOptions {
     #[arg(long, value_name = "FILE", requires = "upper_constraints")]
     overrides: Option<PathBuf>,
     /// Put it into this document instead, for instance Syft's; - is standard input
-    #[arg(long, value_name = "SBOM")]
+    #[arg(long, value_name = "SBOM", conflicts_with = "spec_version")]
     merge: Option<PathBuf>,
+    /// The version of the CycloneDX specification
+    #[arg(long, value_name = "VERSION", value_enum, default_value = "1.5")]
+    spec_version: SpecVersion,
     /// Attach the document to this image in its registry, and print what it was attached as
     #[arg(long, value_name = "IMAGE")]
     attach: Option<ImageReference>,
     #[command(flatten)]
     registry: RegistryOptions,
-    /// Patches, or folders whose *.patch are taken in alphabetical order
-    #[arg(value_name = "PATCH|DIR")]
-    patches: Vec<PathBuf>,
+}
+
+/// Versions of the specification, as they are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SpecVersion {
+    #[value(name = "1.5")]
+    V1_5,
+    #[value(name = "1.6")]
+    V1_6,
+    #[value(name = "1.7")]
+    V1_7,
+}
+
+impl From<SpecVersion> for SpecificationVersion {
+    fn from(version: SpecVersion) -> Self {
+        match version {
+            SpecVersion::V1_5 => Self::V1_5,
+            SpecVersion::V1_6 => Self::V1_6,
+            SpecVersion::V1_7 => Self::V1_7,
+        }
+    }
 }
 
 pub(super) fn run(options: &SbomOptions) -> Result<ExitCode, Error> {
-    let patches: Vec<PatchInput> = patch_files::read_all(&options.patches, Limits::default().patch_bytes)?
-        .into_iter()
-        .map(|patch| PatchInput {
-            name: patch_files::base_name(&patch.name).to_owned(),
-            bytes: patch.bytes,
-        })
-        .collect();
-    let main = Patched {
-        component: PatchedComponent {
-            name: options.component.clone(),
-            version: options.version.clone(),
-            purl: options.purl.clone(),
-            revision: options.revision.clone(),
-            release: options.release.clone(),
-        },
-        patches,
-    };
+    let mut main = options.patched.read()?;
+    main.component.revision.clone_from(&options.revision);
+    main.component.release.clone_from(&options.release);
     let packages = overridden_packages(options)?;
     let mut document = match &options.merge {
-        None => sbom::document(&main, &[], &packages)?,
+        None => sbom::document(&main, &[], &packages, options.spec_version.into())?,
         Some(path) => {
             let foreign = input::read(path, input::LARGEST)?;
             sbom::merge(&foreign, &main, &packages).map_err(|error| match error {

@@ -3,7 +3,7 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 /// An object as the metrics show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub struct Shown {
     pub conditions: Vec<(String, String, String)>,
     /// What it consists of.
     pub states: States,
+    /// How many of its patches upstream has, by how that is known.
+    pub merged: Vec<(&'static str, usize)>,
+    /// When upstream merged the first of them, in seconds since the epoch, where that is known.
+    pub merged_first: Option<i64>,
 }
 
 /// How many parts of an object are in each state.
@@ -92,6 +96,25 @@ struct StateLabels {
     state: &'static str,
 }
 
+/// Labels of the patches of an object that upstream has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EvidenceLabels {
+    exported_namespace: String,
+    name: String,
+    component: String,
+    release: String,
+    evidence: &'static str,
+}
+
+/// Labels of an object of a kind that the metric's name tells.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NameLabels {
+    exported_namespace: String,
+    name: String,
+    component: String,
+    release: String,
+}
+
 /// The metrics of objects.
 #[derive(Clone, Debug)]
 pub(super) struct Objects {
@@ -99,6 +122,8 @@ pub(super) struct Objects {
     conditions: Family<ConditionLabels, Gauge>,
     patches: Family<StateLabels, Gauge>,
     overrides: Family<StateLabels, Gauge>,
+    merged: Family<EvidenceLabels, Gauge>,
+    merged_first: Family<NameLabels, Gauge>,
 }
 
 impl Objects {
@@ -108,6 +133,8 @@ impl Objects {
             conditions: Family::default(),
             patches: Family::default(),
             overrides: Family::default(),
+            merged: Family::default(),
+            merged_first: Family::default(),
         };
         registry.register(
             "resource_info",
@@ -129,6 +156,17 @@ impl Objects {
             "Overrides of each ConstraintOverride by state",
             objects.overrides.clone(),
         );
+        registry.register(
+            "patches_merged",
+            "Patches of each PatchSet that upstream has, by how that is known",
+            objects.merged.clone(),
+        );
+        registry.register_with_unit(
+            "patches_merged_first_timestamp",
+            "When upstream merged the first of these patches, since the epoch",
+            Unit::Seconds,
+            objects.merged_first.clone(),
+        );
         objects
     }
 
@@ -138,7 +176,10 @@ impl Objects {
         self.conditions.clear();
         self.patches.clear();
         self.overrides.clear();
+        self.merged.clear();
+        self.merged_first.clear();
         for object in objects {
+            self.show_merged(&object);
             let (family, states) = match &object.states {
                 States::Patches(states) => (&self.patches, states),
                 States::Overrides(states) => (&self.overrides, states),
@@ -169,6 +210,29 @@ impl Objects {
                 self.conditions.get_or_create(&labels).set(1);
             }
             self.info.get_or_create(&info(object)).set(1);
+        }
+    }
+
+    fn show_merged(&self, object: &Shown) {
+        for (evidence, count) in &object.merged {
+            let labels = EvidenceLabels {
+                exported_namespace: object.namespace.clone(),
+                name: object.name.clone(),
+                component: object.component.clone(),
+                release: object.release.clone(),
+                evidence,
+            };
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.merged.get_or_create(&labels).set(count);
+        }
+        if let Some(first) = object.merged_first {
+            let labels = NameLabels {
+                exported_namespace: object.namespace.clone(),
+                name: object.name.clone(),
+                component: object.component.clone(),
+                release: object.release.clone(),
+            };
+            self.merged_first.get_or_create(&labels).set(first);
         }
     }
 }
@@ -217,6 +281,8 @@ mod tests {
             release: "2025.2".into(),
             conditions: vec![("Ready".into(), status.into(), reason.into())],
             states: States::Patches(vec![("Clean", 2)]),
+            merged: vec![("ChangeId", 3)],
+            merged_first: Some(1_746_000_000),
             ..Shown::default()
         };
         objects.show([shown("False", "PatchConflict")]);
@@ -227,10 +293,16 @@ mod tests {
             r#"ready="True",reason="Succeeded",suspended="false""#,
             r#"type="Ready",status="True",reason="Succeeded"} 1"#,
             r#"patchset_patches{exported_namespace="ns",name="a",component="glance",release="2025.2",state="Clean"} 2"#,
+            r#"patchset_patches_merged{exported_namespace="ns",name="a",component="glance",release="2025.2",evidence="ChangeId"} 3"#,
+            r#"patchset_patches_merged_first_timestamp_seconds{exported_namespace="ns",name="a",component="glance",release="2025.2"} 1746000000"#,
         ] {
             assert!(text_now.contains(line), "{line} in {text_now}");
         }
         objects.show([]);
-        assert!(!text(&registry).contains("Succeeded"));
+        let gone = text(&registry);
+        assert!(
+            !gone.contains("Succeeded") && !gone.contains("ChangeId") && !gone.contains("1746000000"),
+            "{gone}"
+        );
     }
 }

@@ -202,4 +202,45 @@ mod tests {
             third
         );
     }
+
+    #[test]
+    fn waits_double_and_have_an_end() {
+        let waits = |failures| {
+            let attempt = Attempt {
+                failures,
+                finished_at: Some(seconds(at(1000))),
+                ..begin_attempt(failures, "job".into(), None, at(0))
+            };
+            match decide_next(Some(&attempt), u32::MAX, at(1000)) {
+                Decision::Retry(wait) => wait.as_secs(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!([1, 2, 3, 4, 7, 8, 99].map(waits), [10, 20, 40, 80, 640, 900, 900]);
+        // A clock that was put back makes the wait no longer.
+        let attempt = Attempt {
+            failures: 1,
+            finished_at: Some(seconds(at(1000))),
+            ..begin_attempt(1, "job".into(), None, at(0))
+        };
+        let next = decide_next(Some(&attempt), 1, at(10));
+        assert_eq!(next, Decision::Retry(Duration::from_secs(10)));
+        assert_eq!(
+            decide_next(Some(&attempt), 1, at(1009)),
+            Decision::Retry(Duration::from_secs(1))
+        );
+        assert_eq!(decide_next(Some(&attempt), 1, at(1010)), Decision::Start(2));
+        assert_eq!(decide_next(Some(&attempt), 0, at(1010)), Decision::GiveUp);
+    }
+
+    #[test]
+    fn what_could_not_begin_is_no_failure_and_what_runs_is_not_forgiven() {
+        let running = begin_attempt(3, "job-3".into(), None, at(0));
+        assert_eq!(forgive_failures(running.clone()), running);
+        let replaced = end_attempt(running, &AttemptState::Outdated, "i:t", at(5));
+        assert_eq!((replaced.failures, replaced.finished_at.is_some()), (0, true));
+        let message = replaced.message.as_deref();
+        assert_eq!(message, Some("job-3 could not begin, and was replaced"));
+        assert_eq!(decide_next(Some(&replaced), 0, at(5)), Decision::Start(4));
+    }
 }

@@ -70,7 +70,11 @@ mod tests {
         assert_eq!(jitter(minute, 5, 0.0), Duration::from_secs(57));
         assert_eq!(jitter(minute, 5, 1.0), Duration::from_secs(63));
         assert_eq!(jitter(minute, 0, 0.9), minute);
+        assert_eq!(jitter(minute, 5, 0.5), minute);
+        // What is no share is taken for the nearest one.
+        assert_eq!(jitter(minute, 200, 0.0), Duration::ZERO);
+        assert_eq!(jitter(minute, 200, 1.0), minute * 2);
+        assert_eq!(jitter(minute, 5, -3.0), Duration::from_secs(57));
+        assert_eq!(jitter(minute, 5, 7.0), Duration::from_secs(63));
     }
 }
-// touched 22487
-// touched 2941

@@ -178,6 +178,45 @@ mod tests {
     }
 
     #[test]
+    fn conditions_are_found_by_their_type_and_read_as_they_are_written() {
+        let mut conditions = Conditions::from_previous(&[], 1, Timestamp::UNIX_EPOCH);
+        for (type_, value) in [("B", Truth::False), ("A", Truth::True), ("C", Truth::Unknown)] {
+            conditions.set(type_, value, reason::SUCCEEDED, "m");
+        }
+        conditions.set("B", Truth::Unknown, reason::TIMED_OUT, "n");
+        conditions.remove("C");
+        conditions.remove("absent");
+        let mut list = conditions.into_list();
+        let types: Vec<&str> = list.iter().map(|one| one.type_.as_str()).collect();
+        assert_eq!(types, ["A", "B"]);
+        assert_eq!(find(&list, "B").unwrap().message, "n");
+        assert_eq!(truth(&list, "A"), Some(Truth::True));
+        assert_eq!(truth(&list, "B"), Some(Truth::Unknown));
+        assert_eq!((truth(&list, "C"), super::reason(&list, "C")), (None, None));
+        assert_eq!(super::reason(&list, "B"), Some(reason::TIMED_OUT));
+        assert!(is_true(&list, "A") && !is_true(&list, "B") && !is_true(&list, "C"));
+        // What another version wrote is nothing that this one acts on.
+        list[0].status = "Maybe".to_owned();
+        list[0].reason = "Odd".to_owned();
+        assert_eq!((truth(&list, "A"), super::reason(&list, "A")), (None, None));
+        let error = "Maybe".parse::<Truth>().unwrap_err().to_string();
+        assert_eq!(error, "\"Maybe\" is not True, False or Unknown");
+    }
+
+    #[test]
+    fn a_text_that_is_cut_has_the_longest_length_with_its_ellipsis() {
+        for (text, longest, expected) in [
+            ("\u{e4}bc", 4, "\u{e4}bc"),
+            ("\u{e4}bc", 3, "\u{e4}bc"),
+            ("\u{e4}bcd", 3, "\u{e4}b…"),
+            ("ab", 1, "…"),
+            ("", 0, ""),
+        ] {
+            assert_eq!(shortened(text, longest), expected);
+        }
+    }
+
+    #[test]
     fn a_terminal_obeys_no_message() {
         let mut conditions = Conditions::from_previous(&[], 1, Timestamp::UNIX_EPOCH);
         conditions.set(

@@ -298,3 +298,214 @@ pub fn wait_before_next(next: Next, interval: Duration, in_a_row: InARow) -> Opt
         Next::Change => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::backoff::{LONGEST, SHORTEST};
+
+    const STEPS: [Step; 6] = [
+        Step::Source,
+        Step::Verification,
+        Step::Patches,
+        Step::Constraints,
+        Step::Build,
+        Step::Delivery,
+    ];
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn settling(previous: &PatchSetStatus) -> Settling<'static, PatchSetStatus> {
+        let asked = AskedFor {
+            generation: 2,
+            requested_at: None,
+        };
+        Settling::from_previous(previous, asked, at(100))
+    }
+
+    /// Conditions as `Type=Status/Reason`, in their order.
+    fn shown(status: &PatchSetStatus) -> Vec<String> {
+        let conditions = status.conditions.iter();
+        let shown = conditions.map(|c| format!("{}={}/{}", c.type_, c.status, c.reason));
+        shown.collect()
+    }
+
+    fn stalled() -> PatchSetStatus {
+        let message = "no such branch";
+        let failure = Failure::stalled(Step::Source, reason::INVALID_SPEC, message);
+        settling(&PatchSetStatus::default()).into_failed(&failure).0
+    }
+
+    fn retried(step: Step, retry: Retry) -> Failure {
+        Failure {
+            retry,
+            ..Failure::retried(step, reason::TIMED_OUT, "no answer")
+        }
+    }
+
+    #[test]
+    fn what_fails_is_repeated_unless_something_has_to_change_first() {
+        let wait = Duration::from_secs(7);
+        for step in STEPS {
+            let condition = format!("{}=False/TimedOut", step.condition());
+            for (retry, next) in [
+                (Retry::Backoff, Next::Backoff),
+                (Retry::Anew, Next::Backoff),
+                (Retry::After(wait), Next::After(wait)),
+            ] {
+                let (status, found) = settling(&stalled()).into_failed(&retried(step, retry));
+                assert_eq!(found, next, "{step:?}");
+                let shown = shown(&status);
+                for expected in [
+                    "Ready=False/TimedOut",
+                    "Reconciling=True/ProgressingWithRetry",
+                    &condition,
+                ] {
+                    assert!(shown.iter().any(|one| one == expected), "{shown:?}");
+                }
+                assert!(!shown.iter().any(|one| one.starts_with("Stalled")), "{shown:?}");
+            }
+            let (before, _) = settling(&stalled()).into_failed(&retried(step, Retry::Backoff));
+            let (status, next) = settling(&before).into_failed(&retried(step, Retry::WhenChanged));
+            // A source is wrong by what the spec says; all else may change where it is.
+            let expected = if step == Step::Source {
+                Next::Change
+            } else {
+                Next::Interval
+            };
+            assert_eq!(next, expected, "{step:?}");
+            let shown = shown(&status);
+            for expected in ["Ready=False/TimedOut", "Stalled=True/TimedOut", &condition] {
+                assert!(shown.iter().any(|one| one == expected), "{shown:?}");
+            }
+            assert!(
+                !shown.iter().any(|one| one.starts_with("Reconciling")),
+                "{shown:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_result_ends_what_was_under_way_and_a_bad_one_is_stalled() {
+        let verdict = |truth| Verdict {
+            truth,
+            reason: reason::SUCCEEDED,
+            ready: reason::PATCH_CONFLICT,
+            message: "as it is".to_owned(),
+        };
+        let (good, next) = settling(&stalled()).into_judged(Step::Source, &verdict(Truth::True));
+        assert_eq!(next, Next::Interval);
+        assert_eq!(
+            shown(&good),
+            ["Ready=True/PatchConflict", "SourceResolved=True/Succeeded"]
+        );
+        let (bad, next) = settling(&good).into_judged(Step::Source, &verdict(Truth::False));
+        assert_eq!(next, Next::Interval);
+        assert_eq!(
+            shown(&bad),
+            [
+                "Ready=False/PatchConflict",
+                "SourceResolved=False/Succeeded",
+                "Stalled=True/Succeeded"
+            ]
+        );
+        let (waits, next) = settling(&bad).into_waiting(Step::Build, reason::AWAITING_IMAGE, "not yet");
+        assert_eq!(next, Next::Soon);
+        assert_eq!(
+            shown(&waits),
+            [
+                "ImageBuilt=Unknown/AwaitingImage",
+                "Ready=Unknown/AwaitingImage",
+                "Reconciling=True/Progressing",
+                "SourceResolved=False/Succeeded",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_generation_is_begun_once() {
+        let before = stalled();
+        assert_eq!(begin_generation(&before, 2, at(200)), None);
+        let begun = begin_generation(&before, 3, at(200)).unwrap();
+        assert_eq!(
+            shown(&begun),
+            [
+                "Ready=Unknown/Progressing",
+                "Reconciling=True/Progressing",
+                "SourceResolved=False/InvalidSpec"
+            ]
+        );
+        // What was found is of the generation before, until there is a result.
+        assert_eq!(begun.observed_generation, 2);
+        assert_eq!(begin_generation(&begun, 3, at(300)), None);
+    }
+
+    #[test]
+    fn a_request_is_acknowledged_when_it_was_answered_and_stays_so() {
+        let answered = |previous: &PatchSetStatus, requested_at| {
+            let asked = AskedFor {
+                generation: 2,
+                requested_at,
+            };
+            let settling = Settling::from_previous(previous, asked, at(100));
+            settling.into_failed(&retried(Step::Source, Retry::Backoff)).0
+        };
+        let first = answered(&PatchSetStatus::default(), Some("one"));
+        assert_eq!(first.last_handled_reconcile_at.as_deref(), Some("one"));
+        let second = answered(&first, Some("two"));
+        assert_eq!(second.last_handled_reconcile_at.as_deref(), Some("two"));
+        let taken_away = answered(&second, None);
+        assert_eq!(taken_away.last_handled_reconcile_at.as_deref(), Some("two"));
+        assert_eq!(taken_away.observed_generation, 2);
+    }
+
+    #[test]
+    fn signatures_count_while_they_are_asked_for() {
+        use SignaturePolicy::{NotRequired, Required};
+        let after = |previous: &PatchSetStatus, policy, signatures| {
+            let mut settling = settling(previous);
+            settling.mark_verified(policy, signatures);
+            settling.into_failed(&retried(Step::Patches, Retry::Backoff)).0
+        };
+        let unsigned = PatchSetStatus::default();
+        assert!(is_verified(&unsigned, NotRequired) && !is_verified(&unsigned, Required));
+        let signed = after(&unsigned, Required, Some("signed by Ann"));
+        assert!(is_verified(&signed, Required));
+        // It was not looked at again.
+        assert!(is_verified(&after(&signed, Required, None), Required));
+        assert!(!is_verified(&after(&signed, NotRequired, None), Required));
+        let failure = Failure::stalled(Step::Verification, reason::INVALID_SPEC, "another key");
+        let refused = settling(&signed).into_failed(&failure).0;
+        assert!(!is_verified(&refused, Required) && is_verified(&refused, NotRequired));
+    }
+
+    #[test]
+    fn the_next_look_comes_by_how_this_one_ended() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        let row = |failures, looks| InARow { failures, looks };
+        let none = InARow::default();
+        for (next, interval, in_a_row, expected) in [
+            (Next::Interval, minute, row(9, 9), Some(minute)),
+            (Next::Interval, Duration::ZERO, none, Some(SHORTEST)),
+            (Next::Change, minute, row(9, 9), None),
+            (Next::After(second * 7), second, none, Some(second * 7)),
+            (Next::After(Duration::ZERO), minute, none, Some(SHORTEST)),
+            (Next::Backoff, minute, row(1, 9), Some(second)),
+            (Next::Backoff, minute, row(3, 9), Some(second * 4)),
+            (Next::Backoff, minute, row(99, 0), Some(minute)),
+            (Next::Backoff, minute * 600, row(99, 0), Some(LONGEST)),
+            (Next::Soon, minute * 600, row(9, 1), Some(second * 15)),
+            (Next::Soon, minute * 600, row(0, 2), Some(second * 30)),
+            (Next::Soon, minute * 600, row(0, 99), Some(second * 120)),
+            (Next::Soon, second, row(0, 99), Some(second)),
+        ] {
+            assert_eq!(
+                wait_before_next(next, interval, in_a_row),
+                expected,
+                "{next:?} {in_a_row:?}"
+            );
+        }
+    }
+}

@@ -16,6 +16,8 @@ pub mod patch_set;
 pub mod patches;
 pub mod report;
 pub mod room;
+mod texts;
+pub mod upstream_history;
 
 pub use failure::{Failure, Retry, Step};
 pub use lifecycle::Outcome;

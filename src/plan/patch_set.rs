@@ -7,12 +7,14 @@ use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
 use super::lifecycle::{AskedFor, Next, Outcome, Settling, SignaturePolicy, Verdict};
 use super::room;
+use super::upstream_history::{commit_in_words, last_applied, merged_in_words};
 use crate::api::InputsDigest;
 use crate::api::build::{BuildRecord, BuildStatus, ImageStatus};
 use crate::api::delivery::{DeliveryStatus, ProposalStatus};
 use crate::api::patch_set::MergedPatches;
 use crate::api::reason::{self, Reason, condition};
 use crate::api::status::{CandidateStatus, PatchSetStatus, PatchState, PatchStatus, UpstreamStatus};
+use crate::api::upstream_history::RevertedStatus;
 
 /// How many images the history keeps.
 const HISTORY: usize = 5;
@@ -37,6 +39,8 @@ pub struct Checked {
     pub patches: Vec<PatchStatus>,
     /// The tree after all patches that apply.
     pub tree: String,
+    /// Why upstream's history could not be searched for those that do not.
+    pub history_failure: Option<String>,
 }
 
 /// What an attempt did.
@@ -213,7 +217,7 @@ pub fn settle(
             settling.mark_resolved(&describe_sources(&sources));
             take_sources(&mut settling.status, sources);
             if let Some(checked) = checked {
-                take_checked(&mut settling.status, checked, policy);
+                take_checked(&mut settling.status, checked, previous, policy);
             }
             if let Some(candidates) = candidates {
                 settling.status.candidates = candidates;
@@ -437,7 +441,15 @@ fn take_sources(status: &mut PatchSetStatus, sources: Sources) {
     status.inputs_digest = Some(sources.inputs_digest);
 }
 
-fn take_checked(status: &mut PatchSetStatus, checked: Checked, policy: Policy<'_>) {
+fn take_checked(
+    status: &mut PatchSetStatus,
+    mut checked: Checked,
+    previous: &PatchSetStatus,
+    policy: Policy<'_>,
+) {
+    for patch in checked.patches.iter_mut().filter(|patch| !patch.applies()) {
+        patch.last_applied = last_applied(previous, &patch.name).cloned();
+    }
     let passing = checked
         .patches
         .iter()
@@ -446,19 +458,26 @@ fn take_checked(status: &mut PatchSetStatus, checked: Checked, policy: Policy<'_
     status.applied = Some(format!("{passing}/{}", checked.patches.len()));
     status.patched_tree = (passing == checked.patches.len()).then_some(checked.tree);
     (status.patches, status.omitted_patches) = room::keep_patches(&checked.patches, policy.room);
+    status.history_failure = checked.history_failure;
 }
 
 /// Whether a patch lets its `PatchSet` be ready.
 #[must_use]
 pub fn passes(patch: &PatchStatus, merged: MergedPatches) -> bool {
-    state_passes(patch.state, merged)
+    match (patch.state, merged) {
+        (PatchState::Merged, MergedPatches::Skip) => !patch.is_merged_differing(),
+        (PatchState::Merged, MergedPatches::SkipDiffering) => true,
+        _ => patch.applies(),
+    }
 }
 
-fn state_passes(state: PatchState, merged: MergedPatches) -> bool {
-    match state {
-        PatchState::Clean | PatchState::Offset => true,
-        PatchState::Merged => merged == MergedPatches::Skip,
-        PatchState::Conflict | PatchState::Malformed | PatchState::Blocked => false,
+/// How many patches that upstream has let their `PatchSet` be ready, listed or not.
+fn count_skipped(status: &PatchSetStatus, merged: MergedPatches) -> usize {
+    let upstream = status.count(PatchState::Merged);
+    match merged {
+        MergedPatches::Fail => 0,
+        MergedPatches::Skip => upstream.saturating_sub(status.count_differing()),
+        MergedPatches::SkipDiffering => upstream,
     }
 }
 
@@ -469,7 +488,8 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
         .as_ref()
         .map_or("the upstream", |u| u.revision.as_str());
     let total: usize = PatchState::ALL.iter().map(|state| status.count(*state)).sum();
-    let has = |state| !state_passes(state, policy.merged) && status.count(state) > 0;
+    let has = |state| status.count(state) > 0;
+    let skipped = count_skipped(status, policy.merged);
     // Those that do not apply are listed first, so that one is where there are any.
     let failing = status.patches.iter().find(|p| !passes(p, policy.merged));
     let Some(first) = failing else {
@@ -490,26 +510,26 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
             message,
         };
     };
-    let reason = if has(PatchState::Conflict) {
-        reason::PATCH_CONFLICT
+    let (reason, state) = if has(PatchState::Conflict) {
+        (reason::PATCH_CONFLICT, PatchState::Conflict)
     } else if has(PatchState::Malformed) {
-        reason::PATCH_MALFORMED
-    } else if has(PatchState::Merged) {
-        reason::PATCH_MERGED
+        (reason::PATCH_MALFORMED, PatchState::Malformed)
+    } else if status.count(PatchState::Merged) > skipped {
+        (reason::PATCH_MERGED, PatchState::Merged)
     } else {
-        reason::PATCH_CONFLICT
+        (reason::PATCH_CONFLICT, PatchState::Blocked)
     };
-    let passing = PatchState::ALL
-        .iter()
-        .filter(|state| state_passes(**state, policy.merged));
-    let applied: usize = passing.map(|state| status.count(*state)).sum();
+    let fails = |patch: &&PatchStatus| patch.state == state && !passes(patch, policy.merged);
+    let first = status.patches.iter().find(fails).unwrap_or(first);
+    let applied = status.count(PatchState::Clean) + status.count(PatchState::Offset) + skipped;
     Verdict {
         truth: Truth::False,
         reason,
         ready: reason,
         message: format!(
-            "{applied} of {total} patches apply to {revision}: {}{}",
-            first_failure(first),
+            "{applied} of {total} patches apply to {revision}: {}{}{}",
+            first_failure(first, policy.merged),
+            not_searched(status),
             left_out(status)
         ),
     }
@@ -546,24 +566,55 @@ fn all_apply(status: &PatchSetStatus, total: usize, revision: &str) -> String {
     message + &left_out(status)
 }
 
-fn first_failure(patch: &PatchStatus) -> String {
+/// Why upstream's history could not be searched, in words.
+fn not_searched(status: &PatchSetStatus) -> String {
+    match &status.history_failure {
+        None => String::new(),
+        Some(why) => format!("; upstream's history could not be searched: {why}"),
+    }
+}
+
+fn first_failure(patch: &PatchStatus, merged: MergedPatches) -> String {
     let name = &patch.name;
     match (patch.state, &patch.conflict, &patch.message) {
-        (PatchState::Merged, _, _) => format!("{name} is already upstream, remove it"),
-        (PatchState::Conflict, Some(conflict), _) => match (conflict.hunk, conflict.line) {
-            (Some(hunk), Some(line)) => {
-                format!(
-                    "{name} conflicts in {}, hunk {hunk} at line {line}",
-                    conflict.file
-                )
-            }
-            _ => match &patch.message {
-                Some(message) => format!("{name} conflicts: {message}"),
-                None => format!("{name} conflicts in {}", conflict.file),
-            },
-        },
+        (PatchState::Merged, _, _) => first_merged(patch, merged),
+        (PatchState::Conflict, Some(conflict), _) => {
+            let place = match (conflict.hunk, conflict.line, &patch.message) {
+                (Some(hunk), Some(line), _) => {
+                    format!(
+                        "{name} conflicts in {}, hunk {hunk} at line {line}",
+                        conflict.file
+                    )
+                }
+                (_, _, Some(message)) => format!("{name} conflicts: {message}"),
+                (_, _, None) => format!("{name} conflicts in {}", conflict.file),
+            };
+            let broken = conflict.broken_by.as_ref();
+            let broken = broken.map(|commit| format!(", broken by {}", commit_in_words(commit)));
+            let reverted = patch.reverted.as_ref().map(|RevertedStatus { merged, by }| {
+                let (merged, by) = (commit_in_words(merged), commit_in_words(by));
+                format!("; upstream had merged it as {merged}, and reverted that by {by}")
+            });
+            [Some(place), broken, reverted].into_iter().flatten().collect()
+        }
         (_, _, Some(message)) => format!("{name}: {message}"),
         (state, _, None) => format!("{name}: {}", state.as_str()),
+    }
+}
+
+/// What to do with a patch that upstream has.
+fn first_merged(patch: &PatchStatus, policy: MergedPatches) -> String {
+    let name = &patch.name;
+    let Some(commit) = patch.merged.as_ref().and_then(merged_in_words) else {
+        return format!("{name} is already upstream, remove it");
+    };
+    match (patch.is_merged_differing(), policy) {
+        (false, _) => format!("{name} was merged upstream as {commit}: remove it"),
+        (true, MergedPatches::Skip) => format!(
+            "{name} was merged upstream in another form as {commit}: look at the difference and remove it, or \
+             set mergedPatches to SkipDiffering"
+        ),
+        (true, _) => format!("{name} was merged upstream in another form as {commit}: remove it"),
     }
 }
 
@@ -572,6 +623,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::api::upstream_history::{Evidence, MergedStatus};
     use crate::plan::lifecycle::{InARow, begin_generation, is_verified, wait_before_next};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -605,6 +657,10 @@ mod tests {
             offset: None,
             message: Some("why".into()),
             conflict: None,
+            merged: None,
+            reverted: None,
+            refresh: None,
+            last_applied: None,
         }
     }
 
@@ -616,6 +672,7 @@ mod tests {
             checked: Some(Checked {
                 patches,
                 tree: "tree".into(),
+                history_failure: None,
             }),
             candidates: Some(Vec::new()),
             built: Built::Nothing,
@@ -692,6 +749,80 @@ mod tests {
             assert_eq!((shown(&status), next), (expected.to_vec(), Next::Interval));
             assert_eq!(status.patched_tree, None);
         }
+    }
+
+    fn merged(name: &str, differs: bool) -> PatchStatus {
+        PatchStatus {
+            name: name.into(),
+            merged: Some(MergedStatus {
+                commit: Some(("3f2a1bc".repeat(5) + "00000").into()),
+                by: Evidence::ChangeId,
+                subject: Some("Refactor the manager".into()),
+                author: None,
+                date: Some(conditions::seconds(
+                    Timestamp::from_second(1_746_403_200).unwrap(),
+                )),
+                url: None,
+                differs,
+                interdiff: None,
+            }),
+            ..patch(PatchState::Merged)
+        }
+    }
+
+    #[test]
+    fn a_policy_says_which_of_the_merged_patches_are_left_out() {
+        use MergedPatches::{Fail, Skip, SkipDiffering};
+        let same = "same.patch was merged upstream as 3f2a1bc 'Refactor the manager' (5 May 2025): remove it";
+        let other = "other.patch was merged upstream in another form as 3f2a1bc 'Refactor the manager' \
+                     (5 May 2025): ";
+        // Whether all is listed or not, the verdict is the same.
+        for room in [1 << 18, 200] {
+            for (policy, applied, message) in [
+                (Fail, "1/3", Some(same.to_owned())),
+                (Skip, "2/3", Some(format!("{other}look at the difference"))),
+                (SkipDiffering, "3/3", None),
+            ] {
+                let mut progress = checked(&[PatchState::Clean]);
+                let list = &mut progress.checked.as_mut().unwrap().patches;
+                list.extend([merged("same.patch", false), merged("other.patch", true)]);
+                let policy = Policy {
+                    merged: policy,
+                    room,
+                    ..POLICY
+                };
+                let outcome = Outcome::Done(sources("a"), progress);
+                let (status, _) = settle(&PatchSetStatus::default(), asked(1), policy, NOW, outcome);
+                assert_eq!(status.applied.as_deref(), Some(applied), "{policy:?}");
+                assert_eq!(status.patched_tree.is_some(), message.is_none(), "{policy:?}");
+                let ready = conditions::find(&status.conditions, condition::READY).unwrap();
+                match message {
+                    None => assert_eq!(ready.status, "True"),
+                    Some(_) if room < 1000 => assert_eq!(ready.reason, "PatchMerged"),
+                    Some(message) => assert!(ready.message.contains(&message), "{}", ready.message),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn where_a_patch_applied_last_is_remembered_while_it_does_not() {
+        let at = |previous: &PatchSetStatus, commit: &str, state| {
+            after(previous, Outcome::Done(sources(commit), checked(&[state]))).0
+        };
+        let last = |status: &PatchSetStatus| status.patches[0].last_applied.clone();
+        let a = at(&PatchSetStatus::default(), "a", PatchState::Clean);
+        assert_eq!(last(&a), None);
+        let b = at(&a, "b", PatchState::Offset);
+        let c = at(&b, "c", PatchState::Conflict);
+        assert_eq!(last(&c).as_deref(), Some("main@sha1:b"));
+        let d = at(&c, "d", PatchState::Merged);
+        assert_eq!(last(&d).as_deref(), Some("main@sha1:b"));
+        // Settled twice in one reconciliation, it is told twice.
+        assert_eq!(at(&d, "d", PatchState::Merged), d);
+        assert_eq!(last(&at(&d, "e", PatchState::Clean)), None);
+        let never = at(&PatchSetStatus::default(), "a", PatchState::Conflict);
+        assert_eq!(last(&never), None);
     }
 
     #[test]

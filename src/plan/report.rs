@@ -1,11 +1,16 @@
 //! The engine's report in the words of the status.
 
 use crate::api::status::{CandidateStatus, ConflictStatus, PatchState, PatchStatus};
+use crate::api::upstream_history::{
+    BrokenPatch, CandidateOutcome, Evidence, MergedStatus, RefreshKind, RefreshState, RefreshStatus,
+};
 use crate::api::{Recorded, Revision};
 use crate::patch::PatchReport;
 use crate::text::{printable, printable_line};
 
 use super::room;
+use super::texts::shortened;
+use super::upstream_history::commit_in_words;
 
 /// The most conflicts of a series whose lines go into the status; the status of an object is
 /// bounded.
@@ -15,14 +20,28 @@ const DETAILED_CONFLICTS: usize = 20;
 const SHOWN_LINES: usize = 24;
 const SHOWN_CHARACTERS: usize = 2048;
 
-/// The longest subject, author or message, in characters.
-const TEXT_CHARACTERS: usize = 512;
-
 /// The longest name of a patch, in characters.
 const NAME_CHARACTERS: usize = 256;
 
 /// Bytes of the names of patches that a candidate has already. There may be 16 candidates.
 const MERGED_BYTES: usize = 4 << 10;
+
+/// Bytes of the patches that a candidate breaks, with the commits that did it.
+const BROKEN_BYTES: usize = 8 << 10;
+
+/// That a patch applies in reverse.
+fn taken_back() -> MergedStatus {
+    MergedStatus {
+        commit: None,
+        by: Evidence::Reverse,
+        subject: None,
+        author: None,
+        date: None,
+        url: None,
+        differs: false,
+        interdiff: None,
+    }
+}
 
 /// Each patch of a series.
 #[must_use]
@@ -51,43 +70,82 @@ pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
                 offset: (report.state == PatchState::Offset).then(|| report.largest_offset()),
                 message: report.error.as_deref().map(shortened),
                 conflict,
+                merged: (report.state == PatchState::Merged).then(taken_back),
+                reverted: None,
+                refresh: (report.state == PatchState::Offset).then_some(RefreshStatus {
+                    state: RefreshState::Available,
+                    by: Some(RefreshKind::Offset),
+                }),
+                last_applied: None,
             }
         })
         .collect()
 }
 
-/// The same patches against a candidate.
+/// The same patches against a candidate, and why upstream's history could not be searched, where
+/// that failed.
 #[must_use]
 pub fn candidate(
     ref_: String,
     revision: Option<Recorded<Revision>>,
-    reports: &[PatchReport],
+    patches: &[PatchStatus],
+    history_failure: Option<String>,
 ) -> CandidateStatus {
-    let applied = reports.iter().filter(|report| report.applies()).count();
-    let merged = reports.iter().filter(|report| report.state == PatchState::Merged);
-    let merged = merged.map(|report| shown_name(&report.name)).collect();
+    let mut outcome = CandidateOutcome::default();
+    for patch in patches {
+        let refresh = patch.refresh.map(|refresh| refresh.state);
+        *match patch.state {
+            PatchState::Clean | PatchState::Offset => &mut outcome.apply,
+            PatchState::Merged => &mut outcome.merged,
+            _ if refresh == Some(RefreshState::Needed) => &mut outcome.refresh,
+            PatchState::Conflict | PatchState::Malformed | PatchState::Blocked => &mut outcome.need_person,
+        } += 1;
+    }
+    let merged = patches.iter().filter(|patch| patch.state == PatchState::Merged);
+    let merged = merged.map(|patch| patch.name.clone()).collect();
     let (merged, omitted_merged) = room::keep(merged, MERGED_BYTES, |_| 0);
-    let failing = reports
+    let failing = patches
         .iter()
-        .find(|report| !report.applies() && report.state != PatchState::Merged);
+        .find(|patch| !patch.applies() && patch.state != PatchState::Merged);
+    let broken = patches.iter().filter_map(|patch| {
+        let by = patch.conflict.as_ref()?.broken_by.clone()?;
+        Some(BrokenPatch {
+            name: patch.name.clone(),
+            by,
+        })
+    });
+    let (broken, _) = room::keep(broken.collect(), BROKEN_BYTES, |_| 0);
     CandidateStatus {
         ref_,
         revision,
-        applied: Some(format!("{applied}/{}", reports.len())),
+        applied: Some(format!("{}/{}", outcome.apply, patches.len())),
         merged,
         omitted_merged,
-        message: failing.map(|report| {
-            let why = report.error.as_deref().unwrap_or_default();
-            shortened(&match report.first_rejected() {
-                Some((file, hunk, rejection)) => {
-                    format!(
-                        "{}: {} hunk {} at line {}",
-                        report.name, file.path, hunk.number, rejection.line
-                    )
-                }
-                None => format!("{}: {why}", report.name),
-            })
-        }),
+        outcome: Some(outcome),
+        broken,
+        history_failure,
+        message: failing.map(|patch| shortened(&at_candidate(patch))),
+    }
+}
+
+/// Where a patch does not fit a candidate, in words.
+fn at_candidate(patch: &PatchStatus) -> String {
+    let name = &patch.name;
+    match patch
+        .conflict
+        .as_ref()
+        .map(|conflict| (conflict.hunk, conflict.line, conflict))
+    {
+        Some((Some(hunk), Some(line), conflict)) => {
+            let broken = conflict.broken_by.as_ref();
+            let broken = broken.map(|commit| format!(", broken by {}", commit_in_words(commit)));
+            let file = &conflict.file;
+            format!(
+                "{name}: {file} hunk {hunk} at line {line}{}",
+                broken.unwrap_or_default()
+            )
+        }
+        _ => format!("{name}: {}", patch.message.as_deref().unwrap_or_default()),
     }
 }
 
@@ -111,6 +169,7 @@ fn conflict(report: &PatchReport) -> Option<ConflictStatus> {
                 .nearest
                 .as_ref()
                 .and_then(|nearest| u32::try_from(nearest.line).ok()),
+            broken_by: None,
         });
     }
     let file = report.files.iter().find(|file| file.error.is_some())?;
@@ -121,6 +180,7 @@ fn conflict(report: &PatchReport) -> Option<ConflictStatus> {
         expected: None,
         found: None,
         nearest_line: None,
+        broken_by: None,
     })
 }
 
@@ -131,11 +191,6 @@ fn shown(lines: &[String]) -> String {
         return text;
     }
     text.chars().take(SHOWN_CHARACTERS - 1).chain(['…']).collect()
-}
-
-/// A text as the status takes it.
-pub(super) fn shortened(text: &str) -> String {
-    printable(text, TEXT_CHARACTERS)
 }
 
 /// The name of a patch as the status has it.

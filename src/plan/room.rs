@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::api::status::{OmittedPatches, PatchState, PatchStatus};
+use crate::api::upstream_history::MergedStatus;
 
 /// Bytes that an object may have as JSON besides its conditions, its history and the record of who
 /// manages its fields. etcd takes 1.5 MiB a request.
@@ -88,7 +89,7 @@ pub(super) fn keep_patches(
     let mut omitted = OmittedPatches::default();
     for (at, patch) in patches.iter().enumerate() {
         if kept.binary_search_by_key(&at, |(at, _)| *at).is_err() {
-            omitted.add(patch.state);
+            omitted.add(patch);
         }
     }
     let omitted = (omitted != OmittedPatches::default()).then_some(omitted);
@@ -99,8 +100,9 @@ pub(super) fn keep_patches(
 fn rank(patch: &PatchStatus) -> u8 {
     match patch.state {
         PatchState::Conflict | PatchState::Malformed | PatchState::Blocked => 0,
-        PatchState::Merged => 1,
-        PatchState::Clean | PatchState::Offset => 2,
+        PatchState::Merged if patch.is_merged_differing() => 1,
+        PatchState::Merged => 2,
+        PatchState::Clean | PatchState::Offset => 3,
     }
 }
 
@@ -113,6 +115,19 @@ fn without_texts(patch: &PatchStatus) -> PatchStatus {
         offset: patch.offset,
         message: None,
         conflict: None,
+        merged: patch.merged.as_ref().map(|merged| MergedStatus {
+            commit: merged.commit.clone(),
+            by: merged.by,
+            subject: None,
+            author: None,
+            date: None,
+            url: None,
+            differs: merged.differs,
+            interdiff: None,
+        }),
+        reverted: None,
+        refresh: None,
+        last_applied: None,
     }
 }
 
@@ -121,6 +136,9 @@ fn without_lines(patch: &PatchStatus) -> PatchStatus {
     if let Some(conflict) = &mut patch.conflict {
         (conflict.expected, conflict.found) = (None, None);
     }
+    if let Some(merged) = &mut patch.merged {
+        merged.interdiff = None;
+    }
     patch
 }
 
@@ -128,6 +146,7 @@ fn without_lines(patch: &PatchStatus) -> PatchStatus {
 mod tests {
     use super::*;
     use crate::api::status::ConflictStatus;
+    use crate::api::upstream_history::Evidence;
 
     fn patch(number: usize, state: PatchState) -> PatchStatus {
         PatchStatus {
@@ -144,7 +163,21 @@ mod tests {
                 expected: Some("e".repeat(2000)),
                 found: None,
                 nearest_line: None,
+                broken_by: None,
             }),
+            merged: (state == PatchState::Merged).then(|| MergedStatus {
+                commit: Some("1".repeat(40).into()),
+                by: Evidence::ChangeId,
+                subject: Some("s".repeat(500)),
+                author: None,
+                date: None,
+                url: None,
+                differs: number.is_multiple_of(2),
+                interdiff: Some("i".repeat(2000)),
+            }),
+            reverted: None,
+            refresh: None,
+            last_applied: None,
         }
     }
 
@@ -167,6 +200,14 @@ mod tests {
             assert_eq!(count(state) + omitted.count(state), 1000, "{state:?}");
         }
         assert_eq!(omitted.count(PatchState::Conflict), 0);
+        // What upstream has in another form comes before what it has as it is.
+        let differing = kept.iter().filter(|patch| patch.is_merged_differing()).count();
+        assert_eq!(differing + usize::try_from(omitted.differing).unwrap(), 500);
+        let merged = kept
+            .iter()
+            .filter(|patch| patch.state == PatchState::Merged)
+            .count();
+        assert_eq!(differing, merged.min(500));
 
         // Where there is room for all, all is told; where there is for the texts of some, those
         // that do not apply have them.

@@ -14,12 +14,13 @@ use cyclonedx_bom::models::component::{Classification, Component as BomComponent
 use cyclonedx_bom::models::metadata::Metadata;
 use cyclonedx_bom::models::property::{Properties, Property};
 use purl::{GenericPurl, ParseError};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::Error;
-use super::provenance::{Issue, PatchOrigin, Provenance};
+use super::{Error, purl_error, uuid_of};
 use crate::api::constraint_override::{OverrideState, UpstreamPin};
 use crate::constraints::PackageName;
+use crate::headers::{Bug, Cve, PatchHeaders, PatchOrigin};
 use crate::patch::PatchInput;
 
 /// The component that is patched.
@@ -116,15 +117,15 @@ pub(super) fn patched_component(
     kind: &Classification,
 ) -> Result<BomComponent, Error> {
     let purl = component.purl()?;
-    let read: Vec<(&PatchInput, Provenance)> = patches
+    let read: Vec<(&PatchInput, PatchHeaders)> = patches
         .iter()
-        .map(|patch| (patch, Provenance::from_patch(&patch.bytes)))
+        .map(|patch| (patch, PatchHeaders::read(&patch.name, &patch.bytes)))
         .collect();
     let mut ancestor = BomComponent::new(kind.clone(), &component.name, &component.version, None);
     ancestor.purl = Some(purl.clone());
     let commits: Vec<Commit> = read
         .iter()
-        .flat_map(|(_, provenance)| &provenance.commits)
+        .flat_map(|(_, headers)| headers.upstream_commits())
         .map(|commit| Commit {
             uid: Some(normal(commit)),
             url: None,
@@ -140,13 +141,12 @@ pub(super) fn patched_component(
     ] {
         properties.extend(value.as_ref().map(|value| Property::new(key, value)));
     }
-    for (patch, provenance) in &read {
+    for (patch, headers) in &read {
         let name = format!("patching.c5c3.io:patch:{}", patch.name);
         let digest = Sha256::digest(&patch.bytes);
         properties.push(Property::new(format!("{name}:sha256"), &hex::encode(digest)));
-        if let Some(id) = &provenance.change_id {
-            properties.push(Property::new(format!("{name}:change-id"), id));
-        }
+        let ids = headers.change_ids().into_iter();
+        properties.extend(ids.map(|id| Property::new(format!("{name}:change-id"), id)));
     }
     let names: Vec<&str> = patches.iter().map(|patch| patch.name.as_str()).collect();
     let mut result = BomComponent::new(
@@ -164,7 +164,7 @@ pub(super) fn patched_component(
         commits: (!commits.is_empty()).then_some(Commits(commits)),
         patches: Some(Patches(
             read.iter()
-                .map(|(patch, provenance)| entry(patch, provenance))
+                .map(|(patch, headers)| entry(patch, headers))
                 .collect(),
         )),
         notes: (!names.is_empty()).then(|| format!("patched with {}", names.join(", "))),
@@ -201,6 +201,29 @@ pub(super) fn overridden_component(package: &Overridden) -> Result<BomComponent,
     Ok(result)
 }
 
+/// A version of the `CycloneDX` specification.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpecificationVersion {
+    /// 1.5.
+    #[default]
+    V1_5,
+    /// 1.6.
+    V1_6,
+    /// 1.7.
+    V1_7,
+}
+
+impl SpecificationVersion {
+    /// As documents have it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_5 => "1.5",
+            Self::V1_6 => "1.6",
+            Self::V1_7 => "1.7",
+        }
+    }
+}
+
 /// Writes the document of a component, of the patched libraries that it is built with and of
 /// overridden packages, as JSON.
 ///
@@ -209,7 +232,12 @@ pub(super) fn overridden_component(package: &Overridden) -> Result<BomComponent,
 /// # Errors
 ///
 /// [`Error::Purl`]; [`Error::Write`] where the library refuses what it was given.
-pub fn document(main: &Patched, libraries: &[Patched], packages: &[Overridden]) -> Result<Vec<u8>, Error> {
+pub fn document(
+    main: &Patched,
+    libraries: &[Patched],
+    packages: &[Overridden],
+    version: SpecificationVersion,
+) -> Result<Vec<u8>, Error> {
     let libraries = libraries
         .iter()
         .map(|library| patched_component(library, &Classification::Library));
@@ -228,33 +256,37 @@ pub fn document(main: &Patched, libraries: &[Patched], packages: &[Overridden]) 
         spec_version: SpecVersion::V1_5,
         ..Bom::default()
     };
-    let unnumbered = json(bom.clone())?;
+    let unnumbered = json(bom.clone(), version)?;
     bom.serial_number = Some(serial_number(&unnumbered)?);
-    json(bom)
+    json(bom, version)
 }
 
-fn json(bom: Bom) -> Result<Vec<u8>, Error> {
+fn json(bom: Bom, version: SpecificationVersion) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     bom.output_as_json_v1_5(&mut bytes)
         .map_err(|error| Error::Write(error.to_string()))?;
-    Ok(bytes)
+    if version == SpecificationVersion::V1_5 {
+        return Ok(bytes);
+    }
+    // The library knows no later version; what is written here is the same in all of them.
+    let wrong = |error: serde_json::Error| Error::Write(error.to_string());
+    let mut document: Value = serde_json::from_slice(&bytes).map_err(wrong)?;
+    if let Some(document) = document.as_object_mut() {
+        document.insert("specVersion".to_owned(), version.as_str().into());
+    }
+    serde_json::to_vec_pretty(&document).map_err(wrong)
 }
 
-/// A UUID of version 8 (RFC 9562) out of a document's SHA-256.
 fn serial_number(document: &[u8]) -> Result<UrnUuid, Error> {
-    let mut bytes = [0; 16];
-    for (byte, hashed) in bytes.iter_mut().zip(Sha256::digest(document)) {
-        *byte = hashed;
-    }
-    let uuid = uuid::Builder::from_custom_bytes(bytes).into_uuid();
-    UrnUuid::new(uuid.urn().to_string())
+    UrnUuid::new(uuid_of(document).urn().to_string())
         .map_err(|_| Error::Write("the serial number is not a URN".to_owned()))
 }
 
-fn entry(patch: &PatchInput, provenance: &Provenance) -> Patch {
-    let resolves: Vec<BomIssue> = provenance.issues.iter().map(issue).collect();
+fn entry(patch: &PatchInput, headers: &PatchHeaders) -> Patch {
+    let bugs = headers.bugs().into_iter().map(bug);
+    let resolves: Vec<BomIssue> = bugs.chain(headers.cves.iter().map(vulnerability)).collect();
     Patch {
-        patch_type: match provenance.kind {
+        patch_type: match headers.origin {
             PatchOrigin::Unofficial => PatchClassification::Unofficial,
             PatchOrigin::Backport => PatchClassification::Backport,
             PatchOrigin::CherryPick => PatchClassification::CherryPick,
@@ -267,29 +299,30 @@ fn entry(patch: &PatchInput, provenance: &Provenance) -> Patch {
     }
 }
 
-fn issue(issue: &Issue) -> BomIssue {
-    let (kind, id, source) = match issue {
-        Issue::Launchpad(number) => (
-            IssueClassification::Defect,
-            number.to_string(),
-            Some(("Launchpad", format!("https://bugs.launchpad.net/bugs/{number}"))),
-        ),
-        Issue::Bug(url) => (IssueClassification::Defect, url.clone(), Some(("", url.clone()))),
-        Issue::Cve(id) => (
-            IssueClassification::Security,
-            id.clone(),
-            Some(("NVD", format!("https://nvd.nist.gov/vuln/detail/{id}"))),
-        ),
+fn bug(bug: &Bug) -> BomIssue {
+    let named = bug.tracker.name().map(normal);
+    let source = (named.is_some() || bug.url.is_some()).then(|| Source {
+        name: named,
+        url: bug.url.as_deref().map(Uri::new),
+    });
+    issue(IssueClassification::Defect, &bug.id, source)
+}
+
+fn vulnerability(cve: &Cve) -> BomIssue {
+    let source = Source {
+        name: Some(normal("NVD")),
+        url: Some(Uri::new(&format!("https://nvd.nist.gov/vuln/detail/{cve}"))),
     };
+    issue(IssueClassification::Security, cve.as_str(), Some(source))
+}
+
+fn issue(issue_type: IssueClassification, id: &str, source: Option<Source>) -> BomIssue {
     BomIssue {
-        issue_type: kind,
-        id: Some(normal(&id)),
+        issue_type,
+        id: Some(normal(id)),
         name: None,
         description: None,
-        source: source.map(|(name, url)| Source {
-            name: (!name.is_empty()).then(|| normal(name)),
-            url: Some(Uri::new(&url)),
-        }),
+        source,
         references: None,
     }
 }
@@ -312,11 +345,4 @@ fn parse_purl(text: &str) -> Result<Purl, Error> {
         .parse()
         .map_err(|error: ParseError| purl_error(text, &error))?;
     Purl::from_str(&checked.to_string()).map_err(|()| purl_error(text, &"it cannot be read"))
-}
-
-fn purl_error(text: &str, reason: &dyn std::fmt::Display) -> Error {
-    Error::Purl {
-        text: text.to_owned(),
-        reason: reason.to_string(),
-    }
 }

@@ -1,15 +1,17 @@
 //! Puts pedigrees into a document that another tool made.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
 
-use super::{Error, Overridden, Patched, document};
+use serde_json::{Value, json};
+
+use super::{Error, Overridden, Patched, SpecificationVersion, document};
 use crate::constraints::PackageName;
 
 /// Merges a component's pedigree and the overridden packages into a document, and gives it with
 /// everything else in it unchanged.
 ///
-/// A component that is there already, by its package URL without qualifiers or by its name and
-/// version, gets pedigree and properties; one that is not is added.
+/// A component that is there already, also below another, by its package URL without qualifiers or
+/// by its name and version, gets properties, and what its pedigree lacks; one that is not is added.
 ///
 /// # Errors
 ///
@@ -20,7 +22,7 @@ pub fn merge(foreign: &[u8], main: &Patched, packages: &[Overridden]) -> Result<
     if merged.get("bomFormat").and_then(Value::as_str) != Some("CycloneDX") {
         return Err(Error::Foreign("bomFormat is not CycloneDX".to_owned()));
     }
-    let own = document(main, &[], packages)?;
+    let own = document(main, &[], packages, SpecificationVersion::default())?;
     let own: Value = serde_json::from_slice(&own).map_err(|error| Error::Write(error.to_string()))?;
     let main = own.get("metadata").and_then(|metadata| metadata.get("component"));
     let listed = own.get("components").and_then(Value::as_array);
@@ -31,6 +33,7 @@ pub fn merge(foreign: &[u8], main: &Patched, packages: &[Overridden]) -> Result<
 }
 
 fn put(document: &mut Value, component: &Value) -> Result<(), Error> {
+    let taken = references(document);
     let Some(object) = document.as_object_mut() else {
         return Err(Error::Foreign("it is no object".to_owned()));
     };
@@ -53,10 +56,11 @@ fn put(document: &mut Value, component: &Value) -> Result<(), Error> {
     if !found {
         let mut added = component.clone();
         // References have to be unique in a document.
-        let taken = |reference: &Value| list.iter().any(|one| one.get("bom-ref") == Some(reference));
-        if component.get("bom-ref").is_some_and(taken)
-            && let Some(added) = added.as_object_mut()
-        {
+        let is_taken = component
+            .get("bom-ref")
+            .and_then(Value::as_str)
+            .is_some_and(|reference| taken.contains(reference));
+        if is_taken && let Some(added) = added.as_object_mut() {
             added.remove("bom-ref");
         }
         list.push(added);
@@ -64,30 +68,99 @@ fn put(document: &mut Value, component: &Value) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives a component of the document the pedigree and properties of the same component here;
-/// whether it is the same.
+/// All references in a document.
+fn references(value: &Value) -> BTreeSet<String> {
+    let own = value
+        .get("bom-ref")
+        .and_then(Value::as_str)
+        .map(ToOwned::to_owned);
+    let below: Vec<&Value> = match value {
+        Value::Array(list) => list.iter().collect(),
+        Value::Object(object) => object.values().collect(),
+        _ => Vec::new(),
+    };
+    own.into_iter()
+        .chain(below.into_iter().flat_map(references))
+        .collect()
+}
+
+/// Gives a component of the document, or those below it, the pedigree and properties of the same
+/// component here; whether one is the same.
 fn enrich(theirs: &mut Value, ours: &Value) -> bool {
-    if !is_same(theirs, ours) {
-        return false;
-    }
+    let is_this = is_same(theirs, ours);
     let Some(theirs) = theirs.as_object_mut() else {
         return false;
     };
-    for key in ["pedigree", "modified"] {
-        if let Some(value) = ours.get(key) {
-            theirs.insert(key.to_owned(), value.clone());
+    let mut found = false;
+    if let Some(below) = theirs.get_mut("components").and_then(Value::as_array_mut) {
+        for one in below {
+            found |= enrich(one, ours);
         }
+    }
+    if !is_this {
+        return found;
+    }
+    if let Some(value) = ours.get("modified") {
+        theirs.insert("modified".to_owned(), value.clone());
+    }
+    if let Some(pedigree) = ours.get("pedigree") {
+        join_pedigrees(theirs.entry("pedigree").or_insert_with(|| json!({})), pedigree);
     }
     if let Some(Value::Array(more)) = ours.get("properties") {
         let list = theirs
             .entry("properties")
             .or_insert_with(|| Value::Array(Vec::new()));
         if let Some(list) = list.as_array_mut() {
+            // Of a name that may be there several times, all are ours.
             list.retain(|one| !more.iter().any(|new| new.get("name") == one.get("name")));
             list.extend(more.iter().cloned());
         }
     }
     true
+}
+
+/// Adds to a pedigree what it lacks.
+fn join_pedigrees(theirs: &mut Value, ours: &Value) {
+    let (Some(theirs), Some(ours)) = (theirs.as_object_mut(), ours.as_object()) else {
+        return;
+    };
+    for (key, value) in ours {
+        let Some(known) = theirs.get_mut(key) else {
+            theirs.insert(key.clone(), value.clone());
+            continue;
+        };
+        match (known, value) {
+            (Value::Array(known), Value::Array(more)) => {
+                for new in more {
+                    match known.iter_mut().find(|one| is_same_entry(key, one, new)) {
+                        // The patch is the same, and was read again.
+                        Some(one) if key == "patches" => *one = new.clone(),
+                        Some(_) => {}
+                        None => known.push(new.clone()),
+                    }
+                }
+            }
+            (Value::String(known), Value::String(more)) if !known.contains(more.as_str()) => {
+                known.push_str("; ");
+                known.push_str(more);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether two entries of a list of pedigrees are of the same thing.
+fn is_same_entry(key: &str, theirs: &Value, ours: &Value) -> bool {
+    let same = |pointer: &str| {
+        let found = theirs.pointer(pointer);
+        found.is_some() && found == ours.pointer(pointer)
+    };
+    match key {
+        "ancestors" => is_same(theirs, ours),
+        "commits" => same("/uid"),
+        "patches" => same("/diff/text/content"),
+        _ => theirs == ours,
+    }
 }
 
 fn is_same(theirs: &Value, ours: &Value) -> bool {

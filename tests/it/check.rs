@@ -25,6 +25,7 @@ fn patch(line: &str, into: &str) -> String {
 struct Case {
     root: tempfile::TempDir,
     upstreams: tempfile::TempDir,
+    glance: GitRepo,
 }
 
 impl Case {
@@ -40,6 +41,7 @@ impl Case {
         let case = Self {
             root: tempfile::tempdir().unwrap(),
             upstreams,
+            glance,
         };
         for release in ["2025.2", "2026.1"] {
             for file in [
@@ -343,4 +345,59 @@ fn what_cannot_be_asked_is_told() {
     assert!(err.contains("no folder patches, overrides or releases"), "{err}");
     std::fs::remove_dir_all(case.root.path().join("patches")).unwrap();
     case.command(&[]).assert().code(0);
+}
+
+#[test]
+fn what_upstream_did_with_patches_is_told() {
+    let case = Case::new();
+    let id = "Change-Id: Iaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    let proposed = patch("eight", "ACHT").replacen("\n\n", &format!("\n\n{id}\n---\n"), 1);
+    case.write("patches/glance/2026.1/0001-eight.patch", &proposed);
+    case.write("patches/glance/2026.1/0002-three.patch", &patch("three", "DREI"));
+    case.write("releases/2026.1/source-refs.yaml", "glance: \"stable/2026.1\"\n");
+    case.glance.git(&["checkout", "--quiet", "stable/2026.1"]);
+    let (tweaked, refactored) = (
+        BASE.replace("eight", "ACHT!"),
+        BASE.replace("eight", "ACHT!").replace("two", "ZWEI"),
+    );
+    let merged = case
+        .glance
+        .commit(&[("f", &tweaked)], &format!("Say ACHT\n\n{id}"));
+    let breaks = case.glance.commit(&[("f", &refactored)], "Refactor it");
+    let check = |report: &Value| {
+        let [first, second] = [&report["patches"][0], &report["patches"][1]];
+        assert_eq!(
+            (&first["state"], &second["state"]),
+            (&"Merged".into(), &"Conflict".into())
+        );
+        assert_eq!(first["merged"]["commit"], merged);
+        assert_eq!(first["merged"]["by"], "ChangeId");
+        assert_eq!(first["merged"]["differs"], true);
+        assert_eq!(second["conflict"]["brokenBy"]["commit"], breaks);
+        assert_eq!(second["conflict"]["brokenBy"]["subject"], "Refactor it");
+    };
+    check(&case.json(&["--release", "2026.1"], 1));
+    let (table, _) = case.run(&["--release", "2026.1"], 1);
+    let told = format!("broken by {} 'Refactor it' (", &breaks[..7]);
+    for part in [
+        &told,
+        &merged[..7],
+        "look at the difference, then remove the patch",
+    ] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    let without = case.json(&["--release", "2026.1", "--no-history"], 1);
+    assert_eq!(without["patches"][0]["state"], "Conflict");
+    assert!(without["patches"][1]["conflict"].get("brokenBy").is_none());
+
+    // The same from a server.
+    let server = GitServer::http(case.upstreams.path().to_path_buf()).start();
+    let url = server.url("glance");
+    let base = url
+        .strip_suffix("/glance.git")
+        .or(url.strip_suffix("/glance"))
+        .unwrap();
+    let args = ["--upstream", base, "--release", "2026.1", "--output", "json"];
+    let output = case.command(&args).assert().code(1);
+    check(&serde_json::from_slice(&output.get_output().stdout).unwrap());
 }

@@ -21,6 +21,7 @@ mod monitoring;
 mod node;
 mod packaging;
 mod publish;
+mod refresh;
 mod sbom;
 mod source;
 mod status;

@@ -27,7 +27,7 @@ fn paths(document: &str) -> Vec<String> {
     let code = prose.split('`').skip(1).step_by(2);
     let is_path = |word: &&str| {
         !word.contains(char::is_whitespace)
-            && (word.ends_with(".rs")
+            && (Path::new(word).extension().is_some_and(|end| end == "rs")
                 || ["src/", "crates/", "tests/", "hack/"]
                     .iter()
                     .any(|start| word.starts_with(start)))

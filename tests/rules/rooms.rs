@@ -42,13 +42,18 @@ const LIBRARIES: &[Library] = &[
     Library {
         folder: "git-apply-engine",
         name: "patch",
-        uses: &[],
+        uses: &["patch-headers"],
         kind: Kind::Pure,
     },
     Library {
         folder: "git-mirrors",
         name: "source",
-        uses: &["foreign-text", "git-apply-engine", "guarded-egress"],
+        uses: &[
+            "foreign-text",
+            "git-apply-engine",
+            "guarded-egress",
+            "upstream-history",
+        ],
         kind: Kind::Effects,
     },
     Library {
@@ -70,6 +75,18 @@ const LIBRARIES: &[Library] = &[
         kind: Kind::Pure,
     },
     Library {
+        folder: "patch-headers",
+        name: "headers",
+        uses: &[],
+        kind: Kind::Pure,
+    },
+    Library {
+        folder: "patch-refresh",
+        name: "refresh",
+        uses: &["git-apply-engine"],
+        kind: Kind::Pure,
+    },
+    Library {
         folder: "source-images",
         name: "publish",
         uses: &[
@@ -86,6 +103,12 @@ const LIBRARIES: &[Library] = &[
         uses: &[],
         kind: Kind::Pure,
     },
+    Library {
+        folder: "upstream-history",
+        name: "history",
+        uses: &["git-apply-engine"],
+        kind: Kind::Pure,
+    },
 ];
 
 /// The libraries that every room may use.
@@ -96,8 +119,12 @@ const MOST_DEPENDENCIES: usize = 10;
 
 /// A room, the rooms and libraries that it may use besides itself, and whether it is pure.
 const ROOMS: &[(&str, &[&str], Kind)] = &[
-    ("api", &["patch", "constraints"], Kind::Pure),
-    ("plan", &["api", "patch", "constraints"], Kind::Pure),
+    ("api", &["history", "patch", "constraints", "refresh"], Kind::Pure),
+    (
+        "plan",
+        &["api", "history", "patch", "constraints", "refresh"],
+        Kind::Pure,
+    ),
     ("build", &["api"], Kind::Pure),
     ("actions", &["egress", "rest"], Kind::Effects),
     ("clouds", &["api", "rest"], Kind::Effects),
@@ -106,14 +133,16 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         &["api", "constraints", "patch", "plan", "publish"],
         Kind::Pure,
     ),
-    ("sbom", &["api", "constraints", "patch"], Kind::Pure),
+    ("sbom", &["api", "constraints", "headers", "patch"], Kind::Pure),
     ("status", &["api", "egress", "patch", "plan"], Kind::Effects),
     ("ops", &["api"], Kind::Effects),
     (
         "controller",
         &[
             "api",
+            "history",
             "patch",
+            "refresh",
             "constraints",
             "plan",
             "recipe",
@@ -136,7 +165,9 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         "cli",
         &[
             "api",
+            "history",
             "patch",
+            "refresh",
             "constraints",
             "plan",
             "recipe",

@@ -3,9 +3,11 @@
 use std::fmt::{self, Write};
 
 use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
+use crate::cli::upstream_history::SeriesHistory;
 use crate::patch::{
-    FileChange, FileReport, HunkOutcome, HunkReport, PatchReport, PatchState, Rejection, Series,
+    FileChange, FileReport, HunkOutcome, HunkReport, Oid, PatchReport, PatchState, Rejection,
 };
+use crate::refresh::{RefreshKind, RefreshStatus};
 use crate::text::printable_line;
 
 /// Which way a series was applied.
@@ -23,32 +25,39 @@ pub(super) enum TreesWritten {
     Nowhere,
 }
 
+/// What became of a series.
+pub(super) struct AppliedOutcome<'a> {
+    pub(super) reports: &'a [PatchReport],
+    pub(super) history: &'a SeriesHistory,
+    /// Whether each patch can be made anew; nothing where that was not looked at.
+    pub(super) refresh: &'a [Option<RefreshStatus>],
+    /// The tree after all patches that apply.
+    pub(super) tree: Oid,
+    pub(super) direction: Direction,
+    pub(super) written: TreesWritten,
+}
+
 /// The report of a series, with colours.
-pub(super) fn text(series: &Series, direction: Direction, written: TreesWritten) -> String {
+pub(super) fn text(outcome: &AppliedOutcome<'_>) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = write_series(&mut text, series, direction, written);
+    let _ = write_series(&mut text, outcome);
     text
 }
 
-fn write_series(
-    out: &mut String,
-    series: &Series,
-    direction: Direction,
-    written: TreesWritten,
-) -> fmt::Result {
-    for report in series.patches() {
-        write_patch(out, report, direction)?;
+fn write_series(out: &mut String, outcome: &AppliedOutcome<'_>) -> fmt::Result {
+    for number in 0..outcome.reports.len() {
+        write_patch(out, outcome, number)?;
     }
-    let total = series.patches().len();
-    let applied = series.patches().iter().filter(|report| report.applies()).count();
+    let total = outcome.reports.len();
+    let applied = outcome.reports.iter().filter(|report| report.applies()).count();
     let style = if applied == total { GOOD } else { BAD };
     writeln!(
         out,
         "{style}{applied} of {total} patches apply{style:#}; tree {}",
-        series.tree()
+        outcome.tree
     )?;
-    if written == TreesWritten::ToRepository {
+    if outcome.written == TreesWritten::ToRepository {
         writeln!(
             out,
             "{DIM}the trees and blobs were written into the repository{DIM:#}"
@@ -57,11 +66,14 @@ fn write_series(
     Ok(())
 }
 
-fn write_patch(out: &mut String, report: &PatchReport, direction: Direction) -> fmt::Result {
+fn write_patch(out: &mut String, outcome: &AppliedOutcome<'_>, number: usize) -> fmt::Result {
+    let Some(report) = outcome.reports.get(number) else {
+        return Ok(());
+    };
     let (style, word) = match report.state {
         PatchState::Clean => (GOOD, "applies".to_owned()),
         PatchState::Offset => (ODD, format!("applies, {} off", lines(report.largest_offset()))),
-        PatchState::Merged if direction == Direction::Reverse => (ODD, "not there".to_owned()),
+        PatchState::Merged if outcome.direction == Direction::Reverse => (ODD, "not there".to_owned()),
         PatchState::Merged => (ODD, "already there".to_owned()),
         PatchState::Conflict => (BAD, "conflicts".to_owned()),
         PatchState::Malformed => (BAD, "malformed".to_owned()),
@@ -82,13 +94,26 @@ fn write_patch(out: &mut String, report: &PatchReport, direction: Direction) -> 
     if let Some(error) = &report.error {
         writeln!(out, "    {}", plain(error))?;
     }
+    outcome.history.write(out, number)?;
     if report.state == PatchState::Merged {
         return writeln!(out, "    {DIM}leave the patch out{DIM:#}");
     }
     for file in &report.files {
         write_file(out, file, report.error.as_deref())?;
     }
-    Ok(())
+    let how = match outcome
+        .refresh
+        .get(number)
+        .copied()
+        .flatten()
+        .and_then(|refresh| refresh.by)
+    {
+        Some(RefreshKind::ThreeWay) => "by a merge",
+        Some(RefreshKind::Fuzz) => "with fuzz",
+        Some(RefreshKind::Offset) => "by new line numbers",
+        None => return Ok(()),
+    };
+    writeln!(out, "    {DIM}patchset refresh mends it {how}{DIM:#}")
 }
 
 fn lines(offset: i64) -> String {

@@ -19,6 +19,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::error::Error;
 use super::input;
 use super::output::print;
+use super::upstream_history::HistoryOptions;
+use crate::text::printable_lines;
 use layout::{Layout, Selection};
 use report::{Report, Strictness};
 use upstream::Upstreams;
@@ -43,6 +45,8 @@ pub struct CheckOptions {
     /// what is built from source
     #[arg(long)]
     strict: bool,
+    #[command(flatten)]
+    history: HistoryOptions,
     /// How to tell the results
     #[arg(long, value_enum, default_value = "table")]
     output: CheckOutput,
@@ -60,6 +64,13 @@ enum CheckOutput {
     Table,
     /// One JSON object.
     Json,
+}
+
+/// What all pieces of work need.
+struct Work<'a> {
+    upstreams: Option<&'a Upstreams>,
+    selection: &'a Selection,
+    history: &'a HistoryOptions,
 }
 
 /// One piece of work: the patches of a component at a release, or the constraints of a release.
@@ -84,7 +95,12 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
         }
         None => None,
     };
-    let mut report = check(&layout, upstreams.as_ref(), &selection);
+    let work = Work {
+        upstreams: upstreams.as_ref(),
+        selection: &selection,
+        history: &options.history,
+    };
+    let mut report = check(&layout, &work);
     report.faults.extend(layout.faults);
     report
         .faults
@@ -94,6 +110,9 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
     } else {
         Strictness::FaultsFail
     });
+    for note in &report.notes {
+        anstream::eprintln!("note: {}", printable_lines(note));
+    }
     match options.output {
         CheckOutput::Table => render::print_table(&report)?,
         CheckOutput::Json => {
@@ -110,7 +129,7 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
 }
 
 /// Works on all tasks, on as many threads as there are processors, and keeps their order.
-fn check(layout: &Layout, upstreams: Option<&Upstreams>, selection: &Selection) -> Report {
+fn check(layout: &Layout, of: &Work<'_>) -> Report {
     let series = layout.series.iter().filter(|series| series.reference.is_some());
     let tasks: Vec<Task<'_>> = series
         .map(Task::Patches)
@@ -124,15 +143,15 @@ fn check(layout: &Layout, upstreams: Option<&Upstreams>, selection: &Selection) 
             let at = next.fetch_add(1, Ordering::Relaxed);
             (at, tasks.get(at))
         } {
-            let found = match (task, upstreams) {
+            let found = match (task, of.upstreams) {
                 (Task::Patches(series), Some(upstreams)) => {
                     bar.set_message(format!("{} {}", series.component, series.release));
-                    patches::check(series, upstreams)
+                    patches::check(series, upstreams, of.history)
                 }
                 (Task::Patches(_), None) => Report::default(),
                 (Task::Constraints(release), _) => {
                     bar.set_message(format!("constraints {}", release.name));
-                    overrides::check(release, selection)
+                    overrides::check(release, of.selection)
                 }
             };
             if let Some(slot) = results.get(at) {

@@ -2,12 +2,14 @@
 
 use super::layout::{ComponentSeries, FaultKind, LayoutFault};
 use super::report::{PatchRow, Report};
-use super::upstream::Upstreams;
+use super::upstream::{CheckedSeries, Upstreams};
 use crate::cli::input;
-use crate::patch::{self, Limits, Options, PatchInput};
+use crate::cli::upstream_history::{HistoryOptions, SeriesHistory};
+use crate::patch::{Limits, PatchInput, PatchReport};
 use crate::plan::report;
+use crate::plan::upstream_history::{CommitLinks, add_history};
 
-pub(super) fn check(series: &ComponentSeries, upstreams: &Upstreams) -> Report {
+pub(super) fn check(series: &ComponentSeries, upstreams: &Upstreams, history: &HistoryOptions) -> Report {
     let fault = |path: &str, message: String| Report {
         faults: vec![LayoutFault {
             kind: FaultKind::UpstreamUnavailable,
@@ -33,28 +35,39 @@ pub(super) fn check(series: &ComponentSeries, upstreams: &Upstreams) -> Report {
         }
     }
     let reference = series.reference.as_deref().unwrap_or_default();
-    let options = Options::default();
-    let applied = upstreams.apply(&series.component, reference, &patches, &options);
+    let applied = upstreams.apply(&series.component, reference, &patches, history);
     match applied {
         Err(message) => fault(
             &series.path,
             format!("{} at {reference}: {message}", series.component),
         ),
-        Ok(applied) => Report {
-            patches: rows(series, applied.patches()),
-            ..Report::default()
-        },
+        Ok(checked) => {
+            let CheckedSeries { reports, history } = checked;
+            Report {
+                patches: rows(series, &reports, &history),
+                notes: history
+                    .note
+                    .map(|note| format!("{}: {note}", series.path))
+                    .into_iter()
+                    .collect(),
+                ..Report::default()
+            }
+        }
     }
 }
 
-fn rows(series: &ComponentSeries, reports: &[patch::PatchReport]) -> Vec<PatchRow> {
-    report::patches(reports)
-        .into_iter()
-        .map(|status| PatchRow {
-            component: series.component.clone(),
-            release: series.release.clone(),
-            path: format!("{}/{}", series.path, status.name),
-            status,
-        })
-        .collect()
+fn rows(series: &ComponentSeries, reports: &[PatchReport], history: &SeriesHistory) -> Vec<PatchRow> {
+    let mut patches = report::patches(reports);
+    let links = CommitLinks {
+        upstream: history.upstream.as_deref().unwrap_or_default(),
+        template: None,
+    };
+    add_history(&mut patches, &history.patches, links);
+    let rows = patches.into_iter().map(|status| PatchRow {
+        component: series.component.clone(),
+        release: series.release.clone(),
+        path: format!("{}/{}", series.path, status.name),
+        status,
+    });
+    rows.collect()
 }

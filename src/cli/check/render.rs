@@ -8,10 +8,12 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use super::layout::LayoutFault;
 use super::report::{OverrideRow, PatchRow, Report};
-use crate::api::status::PatchState;
+use crate::api::status::{PatchState, PatchStatus};
+use crate::api::upstream_history::Evidence;
 use crate::cli::error::Error;
 use crate::cli::output::print_styled;
 use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
+use crate::plan::upstream_history::{commit_in_words, merged_in_words};
 
 /// Prints the report, with colours and wrapped to its width on a terminal, plain elsewhere.
 pub(super) fn print_table(report: &Report) -> Result<(), Error> {
@@ -73,9 +75,11 @@ fn patch(row: &PatchRow) -> [String; 3] {
             1 => "1 line off".to_owned(),
             n => format!("{n} lines off"),
         },
-        (PatchState::Merged, ..) => "upstream has it: remove the patch".to_owned(),
+        (PatchState::Merged, ..) => merged(status),
         (_, Some(conflict), message) => match (conflict.hunk, conflict.line) {
-            (Some(hunk), Some(line)) => format!("{}:{line} hunk {hunk}", conflict.file),
+            (Some(hunk), Some(line)) => {
+                format!("{}:{line} hunk {hunk}{}", conflict.file, told_by_history(status))
+            }
             _ => message.clone().unwrap_or_else(|| conflict.file.clone()),
         },
         (_, None, message) => message.clone().unwrap_or_default(),
@@ -85,6 +89,41 @@ fn patch(row: &PatchRow) -> [String; 3] {
         styled(style, status.state.as_str()),
         plain(&detail),
     ]
+}
+
+/// That upstream has a patch.
+fn merged(status: &PatchStatus) -> String {
+    let by_identity = status
+        .merged
+        .as_ref()
+        .filter(|merged| merged.by != Evidence::Reverse);
+    let Some((merged, commit)) = by_identity.and_then(|merged| Some((merged, merged_in_words(merged)?)))
+    else {
+        return "upstream has it: remove the patch".to_owned();
+    };
+    if merged.differs {
+        format!("upstream has it in another form as {commit}: look at the difference, then remove the patch")
+    } else {
+        format!("upstream has it as {commit}: remove the patch")
+    }
+}
+
+/// Who broke a patch, and that upstream had it.
+fn told_by_history(status: &PatchStatus) -> String {
+    let mut text = String::new();
+    if let Some(reverted) = &status.reverted {
+        let (merged, by) = (commit_in_words(&reverted.merged), commit_in_words(&reverted.by));
+        // Writing to a string does not fail.
+        let _ = write!(text, "; was merged as {merged}, reverted by {by}");
+    }
+    let broken_by = status
+        .conflict
+        .as_ref()
+        .and_then(|conflict| conflict.broken_by.as_ref());
+    if let Some(commit) = broken_by {
+        let _ = write!(text, "; broken by {}", commit_in_words(commit));
+    }
+    text
 }
 
 fn override_(row: &OverrideRow) -> [String; 3] {

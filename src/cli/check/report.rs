@@ -21,6 +21,9 @@ pub(super) struct Report {
     pub(super) patches: Vec<PatchRow>,
     pub(super) overrides: Vec<OverrideRow>,
     pub(super) faults: Vec<LayoutFault>,
+    /// What keeps the search of a component's history from being whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) notes: Vec<String>,
 }
 
 impl Report {
@@ -38,6 +41,7 @@ impl Report {
         self.patches.extend(more.patches);
         self.overrides.extend(more.overrides);
         self.faults.extend(more.faults);
+        self.notes.extend(more.notes);
     }
 }
 

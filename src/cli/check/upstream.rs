@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::cli::error::Error;
 use crate::cli::input;
-use crate::patch::{self, Options, PatchInput, Sequence, Series};
+use crate::cli::upstream_history::{HistoryOptions, MirroredUpstream, SeriesAtCommit, SeriesHistory};
+use crate::patch::{self, Options, PatchInput, PatchReport, Sequence};
 use crate::source::local::{self, LocalRepository};
 use crate::source::{
     Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Transports, Upstream, mirror_config,
@@ -57,7 +58,8 @@ impl Upstreams {
         })
     }
 
-    /// Applies a series to a component at a tag, branch or commit.
+    /// Applies a series to a component at a tag, branch or commit, and searches the component's
+    /// history for the patches that do not apply.
     ///
     /// # Errors
     ///
@@ -67,9 +69,9 @@ impl Upstreams {
         component: &str,
         reference: &str,
         patches: &[PatchInput],
-        options: &Options,
-    ) -> Result<Series, String> {
-        let applied = match self {
+        history: &HistoryOptions,
+    ) -> Result<CheckedSeries, String> {
+        let checked = match self {
             Self::Folder(folder) => {
                 let names = [component.to_owned(), format!("{component}.git")];
                 let Some(path) = names
@@ -82,29 +84,107 @@ impl Upstreams {
                         folder.display()
                     ));
                 };
-                let repository = LocalRepository::open(&path).map_err(|error| error.to_string())?;
-                let tree = repository
-                    .tree_of_ref(reference)
-                    .map_err(|error| error.to_string())?;
-                patch::apply(&repository, tree, patches, Sequence::Stacked, options)
+                check_clone(&path, reference, patches, history)
             }
             Self::Url {
                 base,
                 mirrors,
                 timeout,
             } => {
-                let deadline = Instant::now() + *timeout;
-                let url = format!("{base}/{component}").parse();
-                let upstream =
-                    Upstream::anonymous(url.map_err(|error: crate::source::Error| error.to_string())?);
-                let want = RefSpec::Any(reference.to_owned());
-                let snapshot = mirrors
-                    .fetch(&upstream, &want, Freshness::MaxAge(SHARED), deadline)
-                    .map_err(|error| error.to_string())?;
-                let tree = snapshot.tree_id();
-                patch::apply(&snapshot, tree, patches, Sequence::Stacked, options)
+                let served = ServedComponent {
+                    mirrors,
+                    url: format!("{base}/{component}"),
+                    timeout: *timeout,
+                };
+                served.check(reference, patches, history)
             }
         };
-        applied.map_err(|error| error.to_string())
+        checked.map_err(|error| error.to_string())
+    }
+}
+
+/// A series that was applied to a component.
+pub(super) struct CheckedSeries {
+    pub(super) reports: Vec<PatchReport>,
+    pub(super) history: SeriesHistory,
+}
+
+fn check_clone(
+    path: &Path,
+    reference: &str,
+    patches: &[PatchInput],
+    history: &HistoryOptions,
+) -> Result<CheckedSeries, Error> {
+    let options = Options::default();
+    let repository = LocalRepository::open(path)?;
+    let tree = repository.tree_of_ref(reference)?;
+    let series = patch::apply(&repository, tree, patches, Sequence::Stacked, &options)?;
+    let mut reports = series.patches().to_vec();
+    let history = match repository.commit_of_ref(reference) {
+        Some(tip) => {
+            let applied = SeriesAtCommit {
+                tip,
+                patches,
+                options: &options,
+                sequence: Sequence::Stacked,
+            };
+            history.search(&repository, &applied, &mut reports)?
+        }
+        None => SeriesHistory::default(),
+    };
+    Ok(CheckedSeries { reports, history })
+}
+
+/// A component's repository on a server.
+struct ServedComponent<'a> {
+    mirrors: &'a Mirrors,
+    url: String,
+    timeout: Duration,
+}
+
+impl ServedComponent<'_> {
+    fn check(
+        &self,
+        reference: &str,
+        patches: &[PatchInput],
+        history: &HistoryOptions,
+    ) -> Result<CheckedSeries, Error> {
+        let deadline = Instant::now() + self.timeout;
+        let options = Options::default();
+        let upstream = Upstream::anonymous(self.url.parse()?);
+        let want = RefSpec::Any(reference.to_owned());
+        let freshness = Freshness::MaxAge(SHARED);
+        let resolved = self.mirrors.resolve(&upstream, &want, freshness, deadline)?;
+        let (resolved, snapshot) = match self.mirrors.snapshot(&upstream, &resolved, deadline) {
+            // The branch moved in between.
+            Err(crate::source::Error::Moved { .. }) => {
+                let resolved = self.mirrors.resolve(&upstream, &want, freshness, deadline)?;
+                let snapshot = self.mirrors.snapshot(&upstream, &resolved, deadline)?;
+                (resolved, snapshot)
+            }
+            snapshot => (resolved, snapshot?),
+        };
+        let series = patch::apply(
+            &snapshot,
+            snapshot.tree_id(),
+            patches,
+            Sequence::Stacked,
+            &options,
+        )?;
+        let mut reports = series.patches().to_vec();
+        let applied = SeriesAtCommit {
+            tip: resolved.commit(),
+            patches,
+            options: &options,
+            sequence: Sequence::Stacked,
+        };
+        let mirror = MirroredUpstream {
+            mirrors: self.mirrors,
+            upstream: &upstream,
+            resolved: &resolved,
+            deadline,
+        };
+        let history = history.search_mirror(&mirror, &applied, &mut reports)?;
+        Ok(CheckedSeries { reports, history })
     }
 }

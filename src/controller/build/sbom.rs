@@ -1,6 +1,7 @@
-//! Attaches to an image the document on its patches, once for each digest.
+//! Attaches to an image the documents on its patches, once for each digest: how its components were
+//! patched, and, where patches resolve vulnerabilities, which.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kube::runtime::reflector::ObjectRef;
@@ -14,13 +15,16 @@ use crate::controller::inputs::image_references::{image_by_digest, image_referen
 use crate::controller::inputs::ingredients::{Ingredients, MergedOverrides};
 use crate::controller::inputs::patches;
 use crate::controller::inputs::registries::in_time;
-use crate::image::Digest;
+use crate::image::{Digest, ImageReference};
 use crate::patch::PatchInput;
 use crate::plan::report::shown_name;
 use crate::plan::{Failure, Step};
 use crate::publish::image::{PATCHES_LABEL, PatchId, RELEASE_LABEL, REVISION_LABEL, VERSION_LABEL};
 use crate::recipe::{Library, pins};
-use crate::sbom::{self, MEDIA_TYPE, Overridden, Patched, PatchedComponent};
+use crate::sbom::{
+    self, ATTESTATION_TYPE, Issued, MEDIA_TYPE, Overridden, PREDICATE_ANNOTATION, PREDICATE_TYPE, Patched,
+    PatchedComponent, Resolutions, SpecificationVersion,
+};
 
 /// What a document is made from.
 pub struct SbomInputs<'a> {
@@ -75,9 +79,16 @@ impl SbomBuilder<'_> {
         let names = planned.contexts.keys().chain(planned.distributions.values());
         let from_source = pins::package_names(names.map(String::as_str));
         let packages = overridden_packages(&ingredients.overrides, &from_source)?;
-        let document =
-            sbom::document(&main, &libraries, &packages).map_err(|error| sbom_failure(error.to_string()))?;
+        let document = sbom::document(&main, &libraries, &packages, SpecificationVersion::default())
+            .map_err(|error| sbom_failure(error.to_string()))?;
         let by_digest = image_by_digest(image)?;
+        let components = std::iter::once(&main).chain(&libraries);
+        let resolutions =
+            Resolutions::by_patches(components).map_err(|error| sbom_failure(error.to_string()))?;
+        // Before the other, whose digest says that all is done.
+        if !resolutions.is_empty() {
+            self.attach_statements(&by_digest, &resolutions).await?;
+        }
         let attached = Box::pin(self.task.registry.attach(&by_digest, MEDIA_TYPE, &document));
         let attached = in_time(
             self.task.turn.budget,
@@ -86,6 +97,30 @@ impl SbomBuilder<'_> {
         )
         .await?;
         Ok(attached.digest().cloned().map(Recorded::new).unwrap_or_default())
+    }
+
+    /// Attaches the statements on the vulnerabilities that patches resolve, made when the image was:
+    /// however often they are, they are the same.
+    async fn attach_statements(
+        &self,
+        image: &ImageReference,
+        resolutions: &Resolutions,
+    ) -> Result<(), Failure> {
+        let (registry, budget) = (self.task.registry, self.task.turn.budget);
+        let looked = in_time(budget, "looking at the image", Box::pin(registry.inspect(image))).await?;
+        let created = looked.and_then(|looked| looked.created);
+        let issued = Issued {
+            author: "patchset".to_owned(),
+            time: created.and_then(|time| time.parse().ok()).unwrap_or_default(),
+        };
+        let attestation = resolutions
+            .attestation(image, &issued)
+            .map_err(|error| sbom_failure(error.to_string()))?;
+        let annotations = BTreeMap::from([(PREDICATE_ANNOTATION, PREDICATE_TYPE)]);
+        let attached =
+            Box::pin(registry.attach_annotated(image, ATTESTATION_TYPE, &attestation, &annotations));
+        in_time(budget, "attaching the statements on vulnerabilities", attached).await?;
+        Ok(())
     }
 
     async fn library(&self, library: &Library) -> Result<Patched, Failure> {

@@ -108,7 +108,7 @@ pub async fn signatures(
     }
     let (upstream, resolved) = (upstream.clone(), resolved.clone());
     let signed = blocking(context, what, deadline, move |mirrors| {
-        let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
+        let snapshot = mirrors.partial_snapshot(&upstream, &resolved, deadline)?;
         Ok(snapshot.signatures().map(ToOwned::to_owned))
     })
     .await?;

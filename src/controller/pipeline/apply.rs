@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
 use super::resolve::{CandidateRef, ResolvedInputs};
+use super::upstream_history::{self, AppliedOnto, SearchedSeries, last_applied_commit};
 use crate::api::status::{CandidateStatus, PatchStatus};
 use crate::api::{PatchSet, Recorded, reason};
 use crate::controller::context::failures;
@@ -14,7 +15,8 @@ use crate::controller::inputs::patches;
 use crate::controller::inputs::upstreams::blocking;
 use crate::patch::{self, Options, PatchInput, Sequence, Series};
 use crate::plan::patch_set::{Checked, Sources, passes};
-use crate::plan::{Failure, Step, report};
+use crate::plan::report::{self, shown_name};
+use crate::plan::{Failure, Step};
 use crate::source::Resolved;
 
 /// The series of a reconciliation, and what became of it.
@@ -115,10 +117,27 @@ impl AppliedSeries {
 
     async fn check(&self, turn: &Turn<'_, PatchSet>) -> Result<Checked, Failure> {
         let series = self.onto_upstream(turn).await?;
-        let series = series.lock().unwrap_or_else(PoisonError::into_inner);
+        let tree = {
+            let series = series.lock().unwrap_or_else(PoisonError::into_inner);
+            series.tree().to_string()
+        };
+        let patches = self.patches(turn).await?;
+        let status = turn.status();
+        let last = patches
+            .iter()
+            .map(|patch| last_applied_commit(&status, &patch.name));
+        let onto = AppliedOnto {
+            what: AppliedTo::Upstream.name(),
+            resolved: &self.inputs.resolved,
+            series,
+            last_applied: last.collect(),
+            patches,
+        };
+        let searched = upstream_history::search(turn, &self.inputs, self.options(), onto).await;
         Ok(Checked {
-            patches: report::patches(series.patches()),
-            tree: series.tree().to_string(),
+            patches: searched.patches,
+            tree,
+            history_failure: searched.failure,
         })
     }
 
@@ -154,21 +173,54 @@ impl AppliedSeries {
         let revision = resolved
             .ok()
             .map(|resolved| Recorded::new(resolved.revision().into()));
-        let applied = match resolved {
-            Ok(resolved) => self.apply(turn, AppliedTo::Candidate, resolved).await,
+        let searched = match resolved {
+            Ok(resolved) => self.search_candidate(turn, resolved).await,
             Err(failure) => Err(failure.clone()),
         };
-        match applied {
-            Ok(series) => report::candidate(name, revision, series.patches()),
+        match searched {
+            Ok(searched) => report::candidate(name, revision, &searched.patches, searched.failure),
             Err(failure) => CandidateStatus {
                 ref_: name,
                 revision,
                 applied: None,
                 merged: Vec::new(),
                 omitted_merged: None,
+                outcome: None,
+                broken: Vec::new(),
+                history_failure: None,
                 message: Some(failure.message),
             },
         }
+    }
+
+    async fn search_candidate(
+        &self,
+        turn: &Turn<'_, PatchSet>,
+        resolved: &Resolved,
+    ) -> Result<SearchedSeries, Failure> {
+        let applied = self.apply(turn, AppliedTo::Candidate, resolved).await?;
+        let patches = self.patches(turn).await?;
+        let (status, commit) = (turn.status(), self.inputs.resolved.commit());
+        let states = self.states(&status.patches);
+        let applies = |name: &str| {
+            let name = shown_name(name);
+            states.iter().any(|patch| patch.name == name && patch.applies())
+        };
+        let last = patches.iter().map(|patch| {
+            if applies(&patch.name) {
+                Some(commit)
+            } else {
+                last_applied_commit(&status, &patch.name)
+            }
+        });
+        let onto = AppliedOnto {
+            what: AppliedTo::Candidate.name(),
+            resolved,
+            series: Arc::new(Mutex::new(applied)),
+            last_applied: last.collect(),
+            patches,
+        };
+        Ok(upstream_history::search(turn, &self.inputs, self.options(), onto).await)
     }
 
     async fn apply(
@@ -181,16 +233,15 @@ impl AppliedSeries {
         let (upstream, resolved, options) = (self.inputs.upstream.clone(), resolved.clone(), self.options());
         let (what, deadline) = (onto.name(), turn.budget.deadline);
         let applied = blocking(turn.context, what, deadline, move |mirrors| {
-            let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
+            let snapshot = mirrors.partial_snapshot(&upstream, &resolved, deadline)?;
+            snapshot.prefetch_paths(patch::touched_paths(&patches, &options))?;
             tracing::debug!(commit = %resolved.commit(), patches = patches.len(), "a series is applied");
             let tree = snapshot.tree_id();
-            Ok(patch::apply(
-                &snapshot,
-                tree,
-                &patches,
-                Sequence::Stacked,
-                &options,
-            ))
+            let applied = patch::apply(&snapshot, tree, &patches, Sequence::Stacked, &options);
+            match (applied, snapshot.fetch_failure()) {
+                (Err(patch::Error::Object(_)), Some(failure)) => Err(failure),
+                (applied, _) => Ok(applied),
+            }
         });
         applied.await?.map_err(|error| {
             let message = format!("{what}: {error}");

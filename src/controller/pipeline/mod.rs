@@ -8,6 +8,7 @@ mod merged_file;
 mod patch_set;
 mod publish;
 mod resolve;
+mod upstream_history;
 
 use std::future::Future;
 

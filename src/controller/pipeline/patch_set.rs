@@ -1,6 +1,7 @@
 //! Reconciles a `PatchSet`.
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::apply::{self, ResultsInStatus};
 use super::{Pipeline, build, deliver, publish, resolve};
@@ -9,6 +10,7 @@ use crate::api::reason::{self, condition};
 use crate::api::reference::{Referent, ReferentKind, SourceKind};
 use crate::api::references::Reference;
 use crate::api::status::{PatchSetStatus, PatchState};
+use crate::api::upstream_history::Evidence;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::{Reconciled, Schedule, identity};
 use crate::controller::context::turn::Turn;
@@ -102,7 +104,14 @@ impl Reconciled for PatchSet {
         let status = self.status.clone().unwrap_or_default();
         let states = PatchState::ALL.map(|state| (state.as_str(), status.count(state)));
         let image = status.image.as_ref();
+        let merged = || status.patches.iter().filter_map(|patch| patch.merged.as_ref());
+        let by = |evidence: Evidence| merged().filter(|merged| merged.by == evidence).count();
+        let dates = merged().filter_map(|merged| merged.date.as_ref());
         Shown {
+            merged: Evidence::ALL
+                .map(|evidence| (evidence.as_str(), by(evidence)))
+                .to_vec(),
+            merged_first: dates.map(|Time(date)| date.as_second()).min(),
             component: self.spec.component.0.clone(),
             release: self.spec.release.0.clone(),
             revision: status
@@ -159,7 +168,10 @@ impl Pipeline for PatchSet {
             Err(failure) => return Ok(Outcome::Failed(failure, None)),
         };
         let mut sources = inputs.sources(&turn.object.spec);
-        let results = turn.object.results(&turn.status(), &sources);
+        let mut results = turn.object.results(&turn.status(), &sources);
+        if turn.budget.is_asked_for() && lacks_history(&turn.status()) {
+            results = ResultsInStatus::Missing;
+        }
         let is_told = results == ResultsInStatus::Current && inputs.candidates_are_told_by(&turn.status());
         if is_told && nothing_is_left(turn).await {
             return Ok(Outcome::Unchanged(sources));
@@ -181,6 +193,17 @@ impl Pipeline for PatchSet {
         };
         Box::pin(deliver::deliver(turn, &series, built)).await
     }
+}
+
+/// Whether upstream's history could not be searched for what the status tells.
+fn lacks_history(status: &PatchSetStatus) -> bool {
+    let of_candidates = status
+        .candidates
+        .iter()
+        .map(|candidate| &candidate.history_failure);
+    of_candidates
+        .chain([&status.history_failure])
+        .any(Option::is_some)
 }
 
 /// Whether there is nothing to do for results that are current: nobody asks for a look at the image

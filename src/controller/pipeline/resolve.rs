@@ -7,7 +7,7 @@ use std::time::Instant;
 use kube::ResourceExt;
 
 use crate::api::common::GitRef;
-use crate::api::patch_set::{MergedPatches, Patches, RefFrom};
+use crate::api::patch_set::{Patches, RefFrom};
 use crate::api::reason;
 use crate::api::source_refs::SourceRefs;
 use crate::api::status::{CandidateStatus, PatchSetStatus, UpstreamStatus};
@@ -27,7 +27,7 @@ use crate::source::{Freshness, RefSpec, Resolved, Upstream};
 
 /// Names the computation that results follow from; changed where the same inputs give another
 /// result.
-const COMPUTATION: &str = "patchset/1";
+const COMPUTATION: &str = "patchset/2";
 
 /// Stands in the digest for what a build is made from, where it cannot be built.
 const NOT_BUILDABLE: &str = "not buildable";
@@ -83,12 +83,15 @@ impl ResolvedInputs {
             .with(commit.as_bytes())
             .with(strip_identity(self.strip).as_bytes())
             .with(self.directory.as_deref().unwrap_or_default().as_bytes())
-            .with(merged_identity(spec.merged_patches).as_bytes());
+            .with(spec.merged_patches.as_str().as_bytes());
         for part in patches::identity(&self.located) {
             inputs = inputs.with(part.as_bytes());
         }
         if let Some(verification) = self.resolved.verification() {
             inputs = inputs.with(verification.as_bytes());
+        }
+        if let Some(template) = &spec.upstream.commit_url_template {
+            inputs = inputs.with(template.as_bytes());
         }
         if let Some(build) = &spec.build {
             inputs = inputs
@@ -221,14 +224,6 @@ fn strip_identity(strip: Option<u8>) -> String {
     match strip {
         None => "None".to_owned(),
         Some(strip) => format!("Some({strip})"),
-    }
-}
-
-/// What the digests that statuses hold have of `mergedPatches`.
-fn merged_identity(merged: MergedPatches) -> &'static str {
-    match merged {
-        MergedPatches::Fail => "Fail",
-        MergedPatches::Skip => "Skip",
     }
 }
 

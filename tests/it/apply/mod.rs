@@ -2,7 +2,9 @@
 //! tests.
 
 mod command;
+mod history;
 mod hostile;
+mod partial;
 
 #[path = "../../../crates/git-apply-engine/tests/apply/oracle.rs"]
 #[allow(dead_code)]

@@ -110,7 +110,7 @@ async fn a_workflow_builds_the_image_and_is_followed_to_its_end() {
 
     // Nothing new asks neither GitHub nor the API server.
     let (version, asked) = (ready.resource_version(), github.state().requests.len());
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    stage.looks(3).await;
     let later = stage.api::<PatchSet>().get("demo").await.unwrap();
     assert_eq!(
         (later.resource_version(), github.state().requests.len()),
@@ -275,7 +275,7 @@ async fn a_run_of_what_was_asked_for_before_never_counts() {
     stage.apply("demo", &spec).await;
     let waiting = stage.ready("demo", "Unknown", "BuildCancelling").await;
     assert_well_formed(&waiting);
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    stage.looks(1).await;
     stage.ready("demo", "Unknown", "BuildCancelling").await;
     // It pushes what was asked for before, which takes the tag; its end lets the next one begin.
     build_as_told(&former, former.inputs_digest.as_str());

@@ -1,7 +1,6 @@
 //! Patched source in a registry, and the image that another builder makes of it.
 
 use std::process::Command as Program;
-use std::time::Duration;
 
 use kube::ResourceExt;
 use patchset::api::build::{BuildReason, BuildStatus};
@@ -98,7 +97,7 @@ pub fn build_of(object: &PatchSet) -> BuildStatus {
 }
 
 /// The file in an image's only layer, as tar prints it.
-fn file_in(reference: &str) -> String {
+pub fn file_in(reference: &str) -> String {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("image");
     // skopeo takes a tag or a digest, not both.
@@ -168,7 +167,7 @@ async fn another_ci_builds_from_the_published_source() {
 
     // Nothing new asks neither the API server nor the registry.
     let (version, asked) = (ready.resource_version(), registry.log().lines().count());
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    stage.looks(3).await;
     let later = stage.api::<PatchSet>().get("demo").await.unwrap();
     assert_eq!(
         (later.resource_version(), registry.log().lines().count()),
@@ -413,14 +412,10 @@ async fn libraries_and_constraints_go_into_the_build_that_names_them() {
         })
         .await;
     assert_eq!(held.status.unwrap().image.unwrap(), first);
-    stays(&stage, "demo", "False/DependencyNotReady").await;
-}
-
-/// Checks that Ready stays as it is, however often the object is looked at.
-async fn stays(stage: &Stage, name: &str, ready: &str) {
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let still = stage.api::<PatchSet>().get(name).await.unwrap();
-    assert_eq!(shown(&still, "Ready"), ready);
+    // It stays so, however often both are looked at.
+    stage.looks(4).await;
+    let still = stage.api::<PatchSet>().get("demo").await.unwrap();
+    assert_eq!(shown(&still, "Ready"), "False/DependencyNotReady");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,7 +87,7 @@ async fn the_image_reaches_a_config_map_and_stays_there() {
     })
     .await;
     let version = maps.get("images").await.unwrap().resource_version();
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    stage.looks(3).await;
     assert_eq!(maps.get("images").await.unwrap().resource_version(), version);
 
     // A patch that conflicts leaves what was delivered as it is.

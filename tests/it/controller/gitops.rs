@@ -125,7 +125,7 @@ async fn a_commit_changes_the_marked_values_alone() {
 
     // Nothing new costs no commit and no write.
     let version = ready.metadata.resource_version;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.looks(3).await;
     let later = stage.api::<PatchSet>().get("demo").await.unwrap();
     assert_eq!(
         (&later.metadata.resource_version, commits(&repo, "main")),
@@ -135,7 +135,7 @@ async fn a_commit_changes_the_marked_values_alone() {
     // Somebody else's commit changes nothing; one that takes the image away is followed by another.
     repo.git(&["checkout", "--force", "--quiet", "main"]);
     repo.commit(&[("README", "other\n")], "other");
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.looks(3).await;
     assert_eq!(commits(&repo, "main"), 3);
     let later = stage.api::<PatchSet>().get("demo").await.unwrap();
     assert_eq!(later.metadata.resource_version, version);
@@ -385,7 +385,7 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
     );
 
     // It is not made again while it waits, and the next image goes on top.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    stage.looks(3).await;
     assert_eq!(proposed.git.commit, repo.git(&["rev-parse", "patchset/images"]));
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
     stage.apply("demo", &spec).await;
@@ -481,7 +481,7 @@ async fn a_merge_is_told_where_it_is_certain() {
     repo.commit(&[("apps/broken.yaml", &broken)], "broken");
     squash(&repo, "merged with a broken file beside");
     stage.ready("demo", "False", "InvalidMarker").await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.looks(3).await;
     let failing = stage.ready("demo", "False", "InvalidMarker").await;
     assert!(failing.status.unwrap().proposed.is_some());
     repo.git(&["rm", "--quiet", "--force", "apps/broken.yaml"]);
@@ -507,7 +507,7 @@ async fn several_wait_on_one_branch_and_folders_may_change() {
         build(&stage, name).await;
         stage.ready(name, "Unknown", "AwaitingMerge").await;
     }
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.looks(6).await;
     let shown = repo.git(&["show", "images:apps/demo.yaml"]);
     assert!(
         shown.contains("'v1'") && shown.contains("/other:v1@sha256:"),
@@ -589,10 +589,14 @@ async fn one_that_cannot_be_delivered_holds_up_no_other() {
     );
     // They come together, and fare differently.
     for look in 0..10 {
+        let before = stage.controller.reconciliations("PatchSet", "");
         for name in ["late", "other"] {
             stage.annotate(name, "example.org/look", &look.to_string()).await;
         }
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        stage
+            .controller
+            .until_reconciled("PatchSet", "", before + 2)
+            .await;
         let other: PatchSet = stage.api().get("other").await.unwrap();
         assert_eq!(shown(&other, "Ready"), "Unknown/AwaitingMerge");
     }
@@ -604,12 +608,16 @@ async fn one_that_cannot_be_delivered_holds_up_no_other() {
     stage.ready("late", "False", "PushRejected").await;
     for look in 0..10 {
         repo.commit(&[("README", &format!("{look}\n"))], "by hand");
+        let before = stage.controller.reconciliations("PatchSet", "");
         for name in ["late", "other"] {
             stage
                 .annotate(name, "example.org/look", &format!("{look} again"))
                 .await;
         }
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        stage
+            .controller
+            .until_reconciled("PatchSet", "", before + 2)
+            .await;
         let other: PatchSet = stage.api().get("other").await.unwrap();
         assert_eq!(shown(&other, "Ready"), "True/Succeeded");
     }
@@ -692,7 +700,7 @@ async fn a_pull_request_is_opened_once_and_closed_where_nothing_is_left() {
         (format!("Deliver demo {first}"), vec!["Images".to_owned()])
     );
     let writes = forge.writes();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.looks(3).await;
     assert_eq!(forge.writes(), writes);
     assert_eq!(forge.state().pulls.len(), 1);
 
@@ -974,13 +982,16 @@ async fn a_controller_that_looked_long_ago_brings_nothing_back() {
     stage.wait("demo", "delivered", is_delivered).await;
     let count = commits(&repo, "main");
     let anew = || second.log().matches("beginning anew").count();
-    let before = anew();
+    let (before, ended) = (anew(), second.reconciliations("PatchSet", ""));
     signal("-CONT");
     // What it knew before goes nowhere, and what it does then follows from the status as it is.
     until("it begins anew", || anew() > before).await;
     let tag = wanted.rsplit_once(':').unwrap().1;
-    for _ in 0..50 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let end = Instant::now() + PATIENCE;
+    let mut is_done = false;
+    while !is_done {
+        assert!(Instant::now() < end, "it does not come to an end");
+        is_done = second.reconciliations("PatchSet", "") > ended;
         assert_eq!(commits(&repo, "main"), count);
         assert!(repo.git(&["show", "main:apps/demo.yaml"]).contains(tag));
         let now = stage.api::<PatchSet>().get("demo").await.unwrap();

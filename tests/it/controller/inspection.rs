@@ -1,8 +1,6 @@
 //! What an image has installed decides whether it counts, and the document on its patches is
 //! attached to it.
 
-use std::time::Duration;
-
 use kube::ResourceExt;
 use patchset::api::build::{BuildStatus, ImageStatus, InstalledStatus, Origin};
 use patchset::api::{ConstraintOverride, PatchSet};
@@ -35,10 +33,10 @@ fn message_of(object: &PatchSet) -> &str {
     &condition(object, "Ready").unwrap().message
 }
 
-/// Waits for three intervals, and sees that nothing asks the API server or the registry.
+/// Lets the object be looked at again, and sees that nothing asks the API server or the registry.
 async fn assert_quiet(stage: &Stage, registry: &Registry, object: &PatchSet) {
     let before = (object.resource_version(), registry.log().lines().count());
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    stage.looks(3).await;
     let later = stage.api::<PatchSet>().get(&object.name_any()).await.unwrap();
     assert_eq!((later.resource_version(), registry.log().lines().count()), before);
 }
@@ -131,10 +129,55 @@ async fn a_stock_wheel_keeps_an_image_from_counting() {
     let asked = registry.log().lines().count();
     stage.controller.kill();
     stage.controller.restart();
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    stage.looks(3).await;
     let later = stage.ready("demo", "True", "Succeeded").await;
     assert_eq!(later.resource_version(), ready.resource_version());
     assert_eq!(registry.log().lines().count(), asked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_patches_resolve_is_attached_for_scanners() {
+    let registry = Registry::open();
+    let stage = python_stage("vex", &registry).await;
+    let mut spec = spec(&stage, &registry);
+    let patch = GOOD.replace(
+        "\n\n---\n",
+        "\n\nFixes CVE-2024-32498, which is worse than CVE-2023-11111.\n\n---\n",
+    );
+    spec["patches"] = inline(&[("0001-five.patch", &patch)]);
+    stage.apply("demo", &spec).await;
+    let build = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
+    let repository = Repository::new(&registry, "demo");
+    let layers = || vec![distribution("openstack_demo", "1.0.0", true)];
+    let image = repository
+        .image(Some(tag_of(&build)), build.inputs_digest.as_str(), layers())
+        .await;
+    let ready = stage.ready("demo", "True", "Succeeded").await;
+    let attached = repository.all_attached(&image).await;
+    let [statements, document] = attached.as_slice() else {
+        panic!("{attached:?}");
+    };
+    assert_eq!(image_of(&ready).sbom.as_deref(), Some(document.digest.as_str()));
+    assert_eq!(document.kind, "application/vnd.cyclonedx+json");
+    assert_eq!(statements.kind, "application/vnd.in-toto+json");
+    let predicate = &statements.document["predicate"];
+    let stated = predicate["statements"].as_array().unwrap();
+    assert_eq!(stated.len(), 1, "{predicate}");
+    assert_eq!(stated[0]["vulnerability"]["name"], "CVE-2024-32498");
+    assert_eq!(stated[0]["status"], "fixed");
+    let product = &stated[0]["products"][0];
+    assert!(
+        product["@id"]
+            .as_str()
+            .unwrap()
+            .starts_with("pkg:oci/demo@sha256"),
+        "{product}"
+    );
+    assert_eq!(
+        product["subcomponents"][0]["@id"],
+        "pkg:pypi/openstack-demo@1.0.0"
+    );
+    assert_quiet(&stage, &registry, &ready).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

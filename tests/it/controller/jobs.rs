@@ -7,7 +7,7 @@ use patchset::api::PatchSet;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{PATIENCE, Stage, build, condition, get, shown};
+use super::{PATIENCE, Stage, build, condition, shown};
 use crate::support::api_server::ApiServer;
 use crate::support::git_server::GitServer;
 use crate::support::registry::Registry;
@@ -182,16 +182,6 @@ async fn a_namespace_never_has_all_places() {
     assert_eq!(jobs(&stage).await.len(), 2);
 }
 
-fn reconciliations(stage: &Stage) -> f64 {
-    let metrics = tokio::task::block_in_place(|| get(&stage.controller.metrics, "/metrics").1);
-    let counts = metrics
-        .lines()
-        .filter(|line| line.starts_with("patchset_reconciliations_total{") && line.contains("\"PatchSet\""));
-    counts
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-        .sum()
-}
-
 /// Builds that wait are looked at when their turn comes, and not whenever something happens to some
 /// Job.
 #[tokio::test(flavor = "multi_thread")]
@@ -207,7 +197,7 @@ async fn a_build_that_waits_is_woken_when_its_turn_comes() {
         stage.apply(name, &spec).await;
         stage.ready(name, "Unknown", "BuildQueued").await;
     }
-    let before = reconciliations(&stage);
+    let before = stage.controller.reconciliations("PatchSet", "");
     forge(
         &stage,
         "noise",
@@ -227,8 +217,8 @@ async fn a_build_that_waits_is_woken_when_its_turn_comes() {
     // Its turn comes before that of those who came later.
     let next = next_job(&stage, &[first, "noise".to_owned()]).await;
     assert!(next.starts_with("first-") || next.starts_with("a-"), "{next}");
-    let after = reconciliations(&stage);
-    assert!(after - before < 20.0, "{before} reconciliations, then {after}");
+    let after = stage.controller.reconciliations("PatchSet", "");
+    assert!(after - before < 20, "{before} reconciliations, then {after}");
 }
 
 #[rstest]

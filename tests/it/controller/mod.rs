@@ -19,6 +19,7 @@ mod registry_logins;
 mod sortable;
 mod tenants;
 mod trust;
+mod upstream_history;
 mod validation;
 mod verdicts;
 mod verification;
@@ -208,6 +209,36 @@ impl Controller {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.home.path().join("log")).unwrap()
     }
+
+    /// How many reconciliations of a kind have ended since the process began, with this outcome or,
+    /// where it is empty, with any; none before the process tells.
+    pub fn reconciliations(&self, kind: &str, outcome: &str) -> u64 {
+        let address = format!("http://{}/metrics", self.metrics);
+        let text = tokio::task::block_in_place(|| reqwest::blocking::get(address)?.text());
+        let text = text.unwrap_or_default();
+        let labels = [format!("kind=\"{kind}\""), format!("outcome=\"{outcome}")];
+        text.lines()
+            .filter(|line| line.starts_with("patchset_reconciliations_total{"))
+            .filter(|line| labels.iter().all(|label| line.contains(label)))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum()
+    }
+
+    /// Waits until so many reconciliations of a kind have ended.
+    pub async fn until_reconciled(&self, kind: &str, outcome: &str, count: u64) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let ended = self.reconciliations(kind, outcome);
+            if ended >= count {
+                return;
+            }
+            assert!(
+                Instant::now() < end,
+                "{ended} of {count} reconciliations of {kind}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
 }
 
 impl Drop for Controller {
@@ -396,6 +427,22 @@ impl Stage {
             })
         })
         .await
+    }
+
+    /// Waits until `PatchSet`s were looked at so many times more: what an object does by itself,
+    /// without news, it has done by then.
+    pub async fn looks(&self, looks: u64) {
+        self.looks_at::<PatchSet>(looks).await;
+    }
+
+    /// The same for resources of any kind.
+    pub async fn looks_at<K: Resource>(&self, looks: u64) {
+        let kind = K::kind(&());
+        let before = self.controller.reconciliations(&kind, "");
+        // One may have begun before.
+        self.controller
+            .until_reconciled(&kind, "", before + 1 + looks)
+            .await;
     }
 
     /// The events on an object, with their reasons and notes, once there are so many: an event

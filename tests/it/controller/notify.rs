@@ -219,7 +219,7 @@ async fn an_absent_server_is_no_fault_of_an_object() {
     stage.apply("demo", &stage.spec()).await;
     let object: PatchSet = stage.ready("demo", "True", "Succeeded").await;
     assert_eq!(stage.events_once("demo", 1).await.len(), 1);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.looks(3).await;
     let later = stage.api::<PatchSet>().get("demo").await.unwrap();
     assert_eq!(later.resource_version(), object.resource_version());
 }

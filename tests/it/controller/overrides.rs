@@ -325,7 +325,7 @@ async fn nothing_new_costs_no_write_and_no_fetch() {
         .resource_version();
     let map = stage.merged_map("still").await.resource_version();
     let (packs, looks) = (stage.server.packs(), stage.server.looks());
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    stage.looks_at::<ConstraintOverride>(3).await;
     let after = stage.api::<ConstraintOverride>().get("still").await.unwrap();
     assert_eq!(before, after.resource_version());
     assert_eq!(stage.merged_map("still").await.resource_version(), map);

@@ -12,7 +12,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use super::build::{build_as_told, build_of, spec, stage};
-use super::{Stage, assert_well_formed, condition};
+use super::{PATIENCE, Stage, assert_well_formed, condition};
 use crate::support::registry::Registry;
 
 /// The documents of the YAML examples in `docs/operations.md`.
@@ -140,7 +140,7 @@ async fn flux_takes_the_image_that_is_wanted_now() {
         .await
         .unwrap()
         .resource_version();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.looks(3).await;
     let later = stage.api::<PatchSet>().get("demo").await.unwrap();
     assert_eq!(
         (later.resource_version(), image(&later)),
@@ -170,7 +170,7 @@ async fn flux_takes_the_image_that_is_wanted_now() {
         WatchEvent::Modified(object) => is_recorded(&object),
         _ => false,
     });
-    let recorded = tokio::time::timeout(Duration::from_secs(5), recorded).await;
+    let recorded = tokio::time::timeout(PATIENCE, recorded).await;
     assert_eq!(recorded, Ok(true), "it was recorded with the image alone");
     assert_eq!(again.digest, first.digest);
     assert_eq!(

@@ -249,7 +249,9 @@ async fn candidates_tell_what_breaks() {
         &[("file.txt", &BASE.replace("five", "FIVE"))],
         "upstream takes it",
     );
-    stage.upstream.git(&["checkout", "--quiet", "-b", "broken"]);
+    stage
+        .upstream
+        .git(&["checkout", "--quiet", "-b", "broken", "main"]);
     stage
         .upstream
         .commit(&[("file.txt", "all different\n")], "rewrite");

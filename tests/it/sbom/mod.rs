@@ -1,4 +1,5 @@
 //! `patchset sbom`: valid by the schema, merged into another tool's document, attached to an image.
+//! `patchset vex`: valid, about one image, attached to it as scanners look for it.
 
 use std::path::Path;
 
@@ -72,23 +73,57 @@ impl Case {
 
     /// A document that the schema takes.
     fn document(&self, more: &[&str]) -> Value {
-        let assert = self.command(more).assert().success();
-        let text = &assert.get_output().stdout;
-        let file = self.path().join("document.json");
-        std::fs::write(&file, text).unwrap();
-        let validated = python("python")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sbom/validate.py"))
-            .arg(&file)
-            .output()
-            .unwrap();
-        assert!(
-            validated.status.success(),
-            "{}{}",
-            String::from_utf8_lossy(&validated.stdout),
-            String::from_utf8_lossy(&validated.stderr)
-        );
-        serde_json::from_slice(text).unwrap()
+        valid(self.path(), "validate.py", &mut self.command(more))
     }
+
+    fn vex_command(&self, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_patchset"));
+        command
+            .current_dir(self.path())
+            .env("DOCKER_CONFIG", "/nonexistent")
+            .args([
+                "vex",
+                "--component",
+                "glance",
+                "--component-version",
+                "31.0.0",
+                "--timestamp",
+                "2026-05-04T12:00:00Z",
+            ])
+            .args(more)
+            .arg("patches");
+        command
+    }
+}
+
+/// What a command wrote, without the end of its line.
+fn printed(assert: &assert_cmd::assert::Assert) -> String {
+    let text = String::from_utf8_lossy(&assert.get_output().stdout);
+    text.trim_end().to_owned()
+}
+
+/// What a command writes, which a validator takes.
+fn valid(folder: &Path, validator: &str, command: &mut Command) -> Value {
+    let assert = command.assert().success();
+    let text = &assert.get_output().stdout;
+    let file = folder.join("document.json");
+    std::fs::write(&file, text).unwrap();
+    let validated = python("python")
+        .arg(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/it/sbom")
+                .join(validator),
+        )
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(
+        validated.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&validated.stdout),
+        String::from_utf8_lossy(&validated.stderr)
+    );
+    serde_json::from_slice(text).unwrap()
 }
 
 #[test]
@@ -213,6 +248,171 @@ fn another_tools_document_keeps_all_that_it_has() {
 }
 
 #[test]
+fn components_below_others_get_what_their_pedigree_lacks() {
+    let case = Case::new();
+    let theirs = json!({ "type": "backport", "diff": { "text": { "content": "theirs" } } });
+    let foreign = json!({
+        "bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
+        "metadata": { "component": { "type": "container", "name": "image", "bom-ref": "image" } },
+        "components": [{
+            "type": "application", "name": "venv", "bom-ref": "pkg:pypi/lhafile@0.3.1",
+            "components": [{
+                "type": "library", "name": "glance", "version": "31.0.0", "bom-ref": "1",
+                "purl": "pkg:pypi/glance@31.0.0",
+                "pedigree": {
+                    "ancestors": [{ "type": "library", "name": "glance", "version": "30.0.0" }],
+                    "patches": [theirs], "notes": "built by somebody"
+                }
+            }]
+        }]
+    });
+    case.write("syft.json", &foreign.to_string());
+    let merged = case.document(&["--merge", "syft.json"]);
+    let components = merged["components"].as_array().unwrap();
+    let names: Vec<&str> = components
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        ["venv", "Oslo.Messaging", "lhafile"],
+        "it was added a second time"
+    );
+    let pedigree = &components[0]["components"][0]["pedigree"];
+    assert_eq!(pedigree["ancestors"].as_array().unwrap().len(), 2);
+    let patches = pedigree["patches"].as_array().unwrap();
+    assert_eq!((patches.len(), &patches[0]), (3, &theirs));
+    assert_eq!(
+        pedigree["notes"],
+        "built by somebody; patched with 0001-redirects.patch, 0002-log.patch"
+    );
+    assert_eq!(pedigree["commits"].as_array().unwrap().len(), 1);
+    assert_eq!(components[2].get("bom-ref"), None, "a reference is there twice");
+    case.write("syft.json", &merged.to_string());
+    assert_eq!(case.document(&["--merge", "syft.json"]), merged);
+}
+
+#[test]
+fn later_versions_of_the_specification_are_written() {
+    let case = Case::new();
+    let first = case.document(&[]);
+    assert_eq!(first["specVersion"], "1.5");
+    for version in ["1.6", "1.7"] {
+        let mut later = case.document(&["--spec-version", version]);
+        assert_eq!(later["specVersion"], version);
+        assert_ne!(later["serialNumber"], first["serialNumber"]);
+        for key in ["specVersion", "serialNumber"] {
+            later[key] = first[key].clone();
+        }
+        assert_eq!(later, first);
+    }
+}
+
+#[test]
+fn what_is_only_mentioned_is_resolved_nowhere() {
+    let case = Case::new();
+    case.write(
+        "patches/0001-redirects.patch",
+        &BACKPORT.replace(
+            "Fixes CVE-2024-32498.",
+            "Upstream does not intend to backport a fix for CVE-2024-32498.",
+        ),
+    );
+    let document = case.document(&[]);
+    let resolves = &document["metadata"]["component"]["pedigree"]["patches"][0]["resolves"];
+    assert_eq!(resolves.as_array().unwrap().len(), 1, "{resolves}");
+    assert_eq!(resolves[0]["id"], "2059809");
+    let image = format!("registry.example.org/glance@sha256:{}", "a".repeat(64));
+    let none = case.vex_command(&["--image", &image]).assert().success();
+    assert_eq!(String::from_utf8_lossy(&none.get_output().stdout), "");
+    let note = String::from_utf8_lossy(&none.get_output().stderr).into_owned();
+    assert!(note.contains("nothing to state"), "{note}");
+}
+
+#[test]
+fn a_statement_is_made_for_each_vulnerability_that_a_patch_resolves() {
+    let case = Case::new();
+    case.write("patches/CVE-2025-1234-1.patch", OWN);
+    case.write("patches/CVE-2025-1234-2.patch", OWN);
+    let digest = "a".repeat(64);
+    let image = format!("registry.example.org:5000/team/glance:31.0.0-p2@sha256:{digest}");
+    let arguments = ["--image", &image, "--author", "The Team"];
+    let document = valid(case.path(), "validate_vex.py", &mut case.vex_command(&arguments));
+    assert_eq!(
+        (
+            &document["@context"],
+            &document["author"],
+            &document["timestamp"],
+            &document["version"]
+        ),
+        (
+            &json!("https://openvex.dev/ns/v0.2.0"),
+            &json!("The Team"),
+            &json!("2026-05-04T12:00:00Z"),
+            &json!(1)
+        )
+    );
+    let purl = format!("pkg:oci/glance@sha256:{digest}?repository_url=registry.example.org:5000/team/glance");
+    let plain = |text: &Value| text.as_str().unwrap().replace("%3A", ":").replace("%2F", "/");
+    let statements = document["statements"].as_array().unwrap();
+    let told: Vec<_> = statements
+        .iter()
+        .map(|one| {
+            let product = &one["products"][0];
+            assert_eq!(plain(&product["@id"]), purl);
+            assert_eq!(plain(&product["identifiers"]["purl"]), purl);
+            assert_eq!(product["subcomponents"][0]["@id"], "pkg:pypi/glance@31.0.0");
+            assert_eq!(one["status"], "fixed");
+            (
+                one["vulnerability"]["name"].as_str().unwrap(),
+                one["status_notes"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("CVE-2024-32498", "fixed by 0001-redirects.patch"),
+            (
+                "CVE-2025-1234",
+                "fixed by CVE-2025-1234-1.patch, CVE-2025-1234-2.patch"
+            )
+        ]
+    );
+    let again = valid(case.path(), "validate_vex.py", &mut case.vex_command(&arguments));
+    assert_eq!(again, document, "the same input gives another document");
+
+    let refused = case
+        .vex_command(&["--image", "registry.example.org/glance:31.0.0-p2"])
+        .assert()
+        .code(2);
+    let text = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    assert!(text.contains("has no digest"), "{text}");
+}
+
+#[test]
+fn the_help_says_what_scanners_read() {
+    let help = |command: &str| {
+        let assert = Command::new(env!("CARGO_BIN_EXE_patchset"))
+            .args([command, "--help"])
+            .assert()
+            .success();
+        let text = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert!(
+        help("sbom").contains("scanners do not read pedigrees"),
+        "{}",
+        help("sbom")
+    );
+    assert!(
+        help("vex").contains("OpenVEX document for scanners"),
+        "{}",
+        help("vex")
+    );
+}
+
+#[test]
 fn what_cannot_be_told_is_refused() {
     let case = Case::new();
     case.write("spdx.json", r#"{"spdxVersion": "SPDX-2.3"}"#);
@@ -247,9 +447,7 @@ fn the_document_is_attached_to_the_image_in_its_registry() {
     ]);
     let attach = ["--plain-http", &registry.host, "--attach", &image];
     let attached = case.command(&attach).assert().success();
-    let reference = String::from_utf8_lossy(&attached.get_output().stdout)
-        .trim_end()
-        .to_owned();
+    let reference = printed(&attached);
     // Another test may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let get = |path: &str| -> Value {
@@ -278,6 +476,41 @@ fn the_document_is_attached_to_the_image_in_its_registry() {
         index["manifests"][0]["digest"],
         reference.rsplit_once('@').unwrap().1
     );
+
+    // What is resolved is attached beside it, once, and can be told from other attestations without
+    // reading them.
+    let attach = ["--plain-http", &registry.host, "--image", &image, "--attach"];
+    let attached = case.vex_command(&attach).assert().success();
+    let reference = printed(&attached);
+    case.vex_command(&attach).assert().success();
+    let index = get(&format!("manifests/{tag}"));
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
+    let entry = &index["manifests"][1];
+    assert_eq!(entry["digest"], reference.rsplit_once('@').unwrap().1);
+    assert_eq!(entry["artifactType"], "application/vnd.in-toto+json");
+    let annotations = json!({ "in-toto.io/predicate-type": "https://openvex.dev/ns/v0.2.0" });
+    assert_eq!(entry["annotations"], annotations);
+    let artifact = get(&format!("manifests/{}", reference.rsplit_once('@').unwrap().1));
+    assert_eq!(artifact["annotations"], annotations);
+    assert_eq!(artifact["subject"]["digest"], pushed["digest"]);
+    let attestation = get(&format!(
+        "blobs/{}",
+        artifact["layers"][0]["digest"].as_str().unwrap()
+    ));
+    assert_eq!(attestation["_type"], "https://in-toto.io/Statement/v1");
+    assert_eq!(attestation["predicateType"], "https://openvex.dev/ns/v0.2.0");
+    let digest = pushed["digest"].as_str().unwrap();
+    assert_eq!(
+        attestation["subject"][0]["digest"]["sha256"],
+        digest.trim_start_matches("sha256:")
+    );
+    let by_digest = format!("{}@{digest}", image.rsplit_once(':').unwrap().0);
+    let document = valid(
+        case.path(),
+        "validate_vex.py",
+        &mut case.vex_command(&["--image", &by_digest]),
+    );
+    assert_eq!(attestation["predicate"], document);
 
     let missing = image.replace("31.0.0-p2", "other");
     let failed = case

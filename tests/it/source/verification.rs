@@ -51,6 +51,7 @@ impl Case {
         let repo = GitRepo::create(root.path(), "repo");
         repo.commit(&[("a", "1\n")], "unsigned");
         repo.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
+        repo.git(&["config", "uploadpack.allowFilter", "true"]);
         let server = GitServer::http(root.path()).start();
         let cache = tempfile::tempdir().unwrap();
         Self {
@@ -63,7 +64,7 @@ impl Case {
         }
     }
 
-    /// What is signed by whom, or why it is not.
+    /// What is signed by whom, or why it is not: the same of the trees alone, and of the whole.
     fn verify(
         &self,
         want: &RefSpec,
@@ -77,16 +78,26 @@ impl Case {
             .resolve(&self.upstream, want, Freshness::Now, soon())
             .unwrap()
             .requiring(Arc::new(requirement));
-        match self.mirrors.snapshot(&self.upstream, &resolved, soon()) {
-            Ok(snapshot) => {
-                assert_eq!(snapshot.commit(), resolved.commit());
-                Ok(snapshot.signatures().unwrap().to_owned())
-            }
+        let verdict = |signatures: Result<Option<String>, Error>| match signatures {
+            Ok(signatures) => Ok(signatures.unwrap()),
             Err(Error::Unverified { fault, reason, .. }) => Err((fault, reason)),
             // What is no commit for libgit2 either does not come that far.
             Err(Error::Corrupt { reason, .. } | Error::BadPack { reason, .. }) => Err((Invalid, reason)),
             Err(error) => panic!("{want:?}: {error}"),
-        }
+        };
+        let partial = self.mirrors.partial_snapshot(&self.upstream, &resolved, soon());
+        let partial = partial.map(|snapshot| snapshot.signatures().map(ToOwned::to_owned));
+        let whole = self.mirrors.snapshot(&self.upstream, &resolved, soon());
+        let whole = whole.map(|snapshot| {
+            assert_eq!(snapshot.commit(), resolved.commit());
+            snapshot.signatures().map(ToOwned::to_owned)
+        });
+        let (partial, whole) = (verdict(partial), verdict(whole));
+        assert_eq!(
+            partial.as_ref().err().map(|(fault, _)| *fault),
+            whole.as_ref().err().map(|(fault, _)| *fault)
+        );
+        whole
     }
 
     fn commit(&self, id: &str, keys: &str) -> Result<String, (SignatureFault, String)> {

@@ -10,6 +10,16 @@ use super::registry::Registry;
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
+/// A document that is attached to an image.
+#[derive(Debug)]
+pub struct Attached {
+    /// Of its artifact.
+    pub digest: String,
+    /// The type of its artifact.
+    pub kind: String,
+    pub document: Value,
+}
+
 /// A layer of files.
 pub fn layer(files: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
@@ -157,13 +167,28 @@ impl<'a> Repository<'a> {
 
     /// The only document that is attached to an image, by the tag schema of the distribution-spec.
     pub async fn attached(&self, image: &str) -> Option<(String, Value)> {
-        let index = self.get(&image.replace(':', "-")).await?;
-        let list = index["manifests"].as_array()?;
-        assert_eq!(list.len(), 1, "{index}");
-        let digest = list[0]["digest"].as_str().unwrap().to_owned();
-        let artifact = self.get(&digest).await.unwrap();
-        assert_eq!(artifact["subject"]["digest"], image);
-        let document = self.json(artifact["layers"][0]["digest"].as_str().unwrap()).await;
-        Some((digest, document))
+        let mut all = self.all_attached(image).await;
+        assert!(all.len() <= 1, "{all:?}");
+        all.pop().map(|attached| (attached.digest, attached.document))
+    }
+
+    /// All that is attached to an image.
+    pub async fn all_attached(&self, image: &str) -> Vec<Attached> {
+        let Some(index) = self.get(&image.replace(':', "-")).await else {
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for entry in index["manifests"].as_array().unwrap() {
+            let digest = entry["digest"].as_str().unwrap().to_owned();
+            let artifact = self.get(&digest).await.unwrap();
+            assert_eq!(artifact["subject"]["digest"], image);
+            assert_eq!(artifact["artifactType"], entry["artifactType"]);
+            all.push(Attached {
+                digest,
+                kind: artifact["artifactType"].as_str().unwrap().to_owned(),
+                document: self.json(artifact["layers"][0]["digest"].as_str().unwrap()).await,
+            });
+        }
+        all
     }
 }

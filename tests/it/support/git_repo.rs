@@ -28,6 +28,14 @@ impl GitRepo {
 
     /// Runs git on the repository and gives its output without the line's end.
     pub fn git(&self, args: &[&str]) -> String {
+        self.git_at(None, args)
+    }
+
+    /// The same at another time than now, in seconds since the epoch.
+    pub fn git_at(&self, time: Option<i64>, args: &[&str]) -> String {
+        let time = time.map(|seconds| format!("{seconds} +0000"));
+        let times = ["GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"].map(|name| (name, time.clone()));
+        let times = times.into_iter().filter_map(|(name, time)| Some((name, time?)));
         let output = Command::new("git")
             .arg("--git-dir")
             .arg(&self.dir)
@@ -38,6 +46,7 @@ impl GitRepo {
             .args(args)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .envs(times)
             .output()
             .expect("git runs");
         assert!(
@@ -53,13 +62,21 @@ impl GitRepo {
 
     /// Writes files and commits them on the current branch; gives the commit.
     pub fn commit(&self, files: &[(&str, &str)], message: &str) -> String {
+        self.commit_at(None, files, message)
+    }
+
+    /// The same at another time than now, in seconds since the epoch.
+    pub fn commit_at(&self, time: Option<i64>, files: &[(&str, &str)], message: &str) -> String {
         for (name, content) in files {
             let path = self.work.path().join(name);
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
             std::fs::write(path, content).expect("a file");
         }
         self.git(&["add", "--all", "--force"]);
-        self.git(&["commit", "--quiet", "--allow-empty", "--message", message]);
+        self.git_at(
+            time,
+            &["commit", "--quiet", "--allow-empty", "--message", message],
+        );
         self.git(&["rev-parse", "HEAD"])
     }
 

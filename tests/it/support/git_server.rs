@@ -40,6 +40,8 @@ pub enum Fault {
         /// What it says, in one line of the protocol.
         words: &'static str,
     },
+    /// Does something else with requests for packs than they say.
+    Misread(Misreading),
     /// Takes a push, does nothing with it, and says this in place of the report.
     InPlaceOfReport(&'static str),
     /// Serves whoever reads, and answers pushes with a status and a text.
@@ -51,6 +53,48 @@ pub enum Fault {
         /// The text.
         text: &'static str,
     },
+}
+
+/// How a server misreads a request for a pack (gitprotocol-v2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misreading {
+    /// Filters nothing.
+    Unfiltered,
+    /// Leaves all trees out.
+    WithoutTrees,
+    /// Leaves out the last thing that is wanted.
+    OneLess,
+}
+
+impl Misreading {
+    /// What git is asked instead.
+    fn rewrite(self, body: &[u8]) -> Vec<u8> {
+        let mut lines: Vec<&[u8]> = Vec::new();
+        let mut rest = body;
+        while rest.len() >= 4 {
+            let digits = std::str::from_utf8(&rest[..4]).expect("a length");
+            let length = usize::from_str_radix(digits, 16).expect("a length").max(4);
+            let (line, behind) = rest.split_at(length);
+            lines.push(line);
+            rest = behind;
+        }
+        let is = |line: &[u8], start: &[u8]| line.get(4..).is_some_and(|line| line.starts_with(start));
+        match self {
+            Self::Unfiltered => lines.retain(|line| !is(line, b"filter ")),
+            Self::WithoutTrees => {
+                for line in &mut lines {
+                    if is(line, b"filter ") {
+                        *line = b"0011filter tree:0";
+                    }
+                }
+            }
+            Self::OneLess => {
+                let last = lines.iter().rposition(|line| is(line, b"want ")).expect("a want");
+                lines.remove(last);
+            }
+        }
+        lines.concat()
+    }
 }
 
 /// Counts of what was asked.
@@ -304,6 +348,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             .body(Body::from(format!("{:04x}{words}0000", words.len() + 4)))
             .expect("a response");
     }
+    let mut body = body;
     let text = String::from_utf8_lossy(&body).into_owned();
     let pack = parts.uri.path().ends_with("/git-upload-pack") && text.contains("want ");
     let version_0 = !shared.versions || !parts.headers.contains_key("git-protocol");
@@ -327,6 +372,11 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
         };
         *shared.fault.lock().expect("no panic") = left;
         return decline(status, words, &text);
+    }
+    if let Fault::Misread(misreading) = fault
+        && pack
+    {
+        body = misreading.rewrite(&body).into();
     }
     let (status, headers, answer) = tokio::task::spawn_blocking({
         let shared = Arc::clone(&shared);
@@ -417,6 +467,7 @@ fn spoil(answer: Vec<u8>, fault: Fault) -> Body {
         Fault::None
         | Fault::Status(_)
         | Fault::Decline { .. }
+        | Fault::Misread(_)
         | Fault::InPlaceOfReport(_)
         | Fault::RefusePush { .. } => {
             return Body::from(answer);

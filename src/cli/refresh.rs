@@ -1,0 +1,211 @@
+//! `patchset refresh`: patches made anew for a revision of a local repository, in their files.
+
+mod render;
+mod replace;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::error::Error;
+use super::local_refresh::JudgedPatches;
+use super::output::{print, print_styled};
+use super::partial_clone::{self, PartialCloneOptions};
+use super::patch_files;
+use super::upstream_history::{HistoryOptions, SeriesAtCommit, SeriesHistory};
+use render::{FilesWritten, RefreshLine, RefreshedSeries};
+use replace::Replacement;
+
+use crate::patch::{self, Options, PatchInput, Sequence};
+use crate::refresh::{PatchRefresh, RefreshOutcome, unified_diff};
+use crate::source::local::{self, LocalRepository};
+use crate::text::printable_lines;
+
+/// Options of `patchset refresh`.
+#[derive(Debug, Args)]
+pub struct RefreshOptions {
+    /// The repository: a Git folder or a working tree
+    #[arg(long, value_name = "GITDIR")]
+    repo: PathBuf,
+    /// The revision that the patches are for, as `git rev-parse` reads it
+    #[arg(long = "ref", value_name = "REV")]
+    revision: String,
+    #[command(flatten)]
+    history: HistoryOptions,
+    #[command(flatten)]
+    partial_clone: PartialCloneOptions,
+    /// How many lines of context at the ends of a hunk may differ, as with GNU patch
+    #[arg(long, value_name = "LINES", default_value_t = 2)]
+    fuzz: usize,
+    /// Remove N leading components from the names in the patches [default: 1, or 0 where a plain
+    /// diff names no folder]
+    #[arg(short = 'p', value_name = "N")]
+    strip: Option<usize>,
+    /// The folder of the tree that the names in the patches are relative to
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
+    directory: String,
+    /// Leave the files as they are, and print what would change in them as a diff
+    #[arg(long)]
+    dry_run: bool,
+    /// How to tell what became of the patches
+    #[arg(long, value_enum, default_value = "text")]
+    output: RefreshOutput,
+    /// Patches, or folders whose *.patch are taken in alphabetical order
+    #[arg(required = true, value_name = "PATCH|DIR")]
+    patches: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RefreshOutput {
+    /// For people.
+    Text,
+    /// One JSON object a line and patch.
+    Json,
+}
+
+pub(super) fn run(options: &RefreshOptions) -> Result<ExitCode, Error> {
+    local::trust_stored_objects();
+    let repository = LocalRepository::open(&options.repo)?;
+    let base = repository.tree_of(&options.revision)?;
+    let engine = Options {
+        strip: options.strip,
+        directory: options.directory.as_str().into(),
+        ..Options::default()
+    };
+    let patches = patch_files::read_all(&options.patches, engine.limits.patch_bytes)?;
+    check_files(&patches)?;
+    options
+        .partial_clone
+        .fetch(&repository, base, &patches, &engine)?;
+    let series = patch::apply(&repository, base, &patches, Sequence::Stacked, &engine)
+        .map_err(|error| partial_clone::explained(&repository, error))?;
+    let mut reports = series.patches().to_vec();
+    let history = match repository.commit_of(&options.revision) {
+        Some(tip) => {
+            let applied = SeriesAtCommit {
+                tip,
+                patches: &patches,
+                options: &engine,
+                sequence: Sequence::Stacked,
+            };
+            options.history.search(&repository, &applied, &mut reports)?
+        }
+        // A tree has no history.
+        None => SeriesHistory::default(),
+    };
+    let judged = JudgedPatches {
+        repository: &repository,
+        base,
+        patches: &patches,
+        reports: &reports,
+        sequence: Sequence::Stacked,
+        last_applied: options.history.last_applied(&repository)?,
+    };
+    let refreshed = judged.refresh(&engine, Some(options.fuzz))?;
+    if options.dry_run {
+        print_diff(options.output, &patches, &refreshed)?;
+    } else {
+        replace::replace_all(replacements(&patches, &refreshed))?;
+    }
+    tell(options, &refreshed, &history)?;
+    let needs_nobody = |patch: &PatchRefresh| {
+        matches!(
+            patch.outcome,
+            RefreshOutcome::UpToDate | RefreshOutcome::Refreshed { .. }
+        )
+    };
+    Ok(if refreshed.iter().all(needs_nobody) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}
+
+/// Refuses what cannot be written in place.
+fn check_files(patches: &[PatchInput]) -> Result<(), Error> {
+    let mut seen = HashSet::new();
+    for patch in patches {
+        if patch.name == "-" {
+            return Err(Error::Usage(
+                "standard input cannot be refreshed: name the patches' files".to_owned(),
+            ));
+        }
+        let path = std::fs::canonicalize(&patch.name).map_err(|source| Error::Io {
+            path: patch.name.clone(),
+            source,
+        })?;
+        if !seen.insert(path) {
+            return Err(Error::Usage(format!("{} is given twice", patch.name)));
+        }
+    }
+    Ok(())
+}
+
+/// The files that change, with what they are to hold.
+fn replacements<'a>(
+    patches: &'a [PatchInput],
+    refreshed: &'a [PatchRefresh],
+) -> impl Iterator<Item = Replacement<'a>> {
+    patches
+        .iter()
+        .zip(refreshed)
+        .filter_map(|(old, new)| match &new.outcome {
+            RefreshOutcome::Refreshed { patch, .. } => Some(Replacement {
+                path: old.name.as_ref(),
+                old: &old.bytes,
+                new: patch,
+            }),
+            _ => None,
+        })
+}
+
+/// Prints what would change in the files.
+fn print_diff(
+    output: RefreshOutput,
+    patches: &[PatchInput],
+    refreshed: &[PatchRefresh],
+) -> Result<(), Error> {
+    if output == RefreshOutput::Json {
+        return Ok(());
+    }
+    for change in replacements(patches, refreshed) {
+        let path = change.path.display().to_string();
+        match unified_diff(&path, change.old, change.new) {
+            Some(diff) => print(&diff)?,
+            None => print(format!("{path} changes, and is too large to be compared\n").as_bytes())?,
+        }
+    }
+    Ok(())
+}
+
+/// Tells what became of the patches: on standard output, or beside it where that has the diff.
+fn tell(options: &RefreshOptions, refreshed: &[PatchRefresh], history: &SeriesHistory) -> Result<(), Error> {
+    if let Some(note) = &history.note {
+        anstream::eprintln!("note: {}", printable_lines(note));
+    }
+    if options.output == RefreshOutput::Json {
+        let mut text = Vec::new();
+        for (number, patch) in refreshed.iter().enumerate() {
+            serde_json::to_writer(&mut text, &RefreshLine::new(patch, history.fields(number)))?;
+            text.push(b'\n');
+        }
+        return print(&text);
+    }
+    let outcome = RefreshedSeries {
+        refreshed,
+        history,
+        written: if options.dry_run {
+            FilesWritten::None
+        } else {
+            FilesWritten::Refreshed
+        },
+    };
+    let text = render::text(&outcome);
+    if options.dry_run {
+        anstream::eprint!("{text}");
+        return Ok(());
+    }
+    print_styled(&text)
+}

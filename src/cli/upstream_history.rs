@@ -1,0 +1,446 @@
+//! What upstream did with patches that do not apply, as commands look for it and tell it.
+
+use std::fmt::{self, Write};
+use std::time::Instant;
+
+use clap::Args;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+use super::error::Error;
+use super::style::{DIM, ODD, plain};
+use crate::history::{
+    Bounds, Commits, Difference, Evidence, Finding, HistoryError, Judged, Merged, Range, UpstreamCommit,
+    apply_findings, commit_url, find_breaker, find_merged, oldest_date,
+};
+use crate::patch::{Objects, Oid, Options as Engine, PatchInput, PatchReport, PatchState, Sequence};
+use crate::plan::upstream_history::PatchHistory;
+use crate::source::local::LocalRepository;
+use crate::source::{HistoryBounds, HistorySince, Mirrors, Resolved, Upstream};
+use crate::text::{printable, printable_line};
+
+/// The longest interdiff that is told whole, in bytes.
+const INTERDIFF_BYTES: usize = 1 << 20;
+
+/// The most lines of an interdiff in the report for people.
+const SHOWN_LINES: usize = 60;
+
+/// The longest subject in a line, in characters.
+const SUBJECT_CHARACTERS: usize = 100;
+
+/// How many seconds back is looked on a server where nothing tells when a patch was written.
+const UNDATED: i64 = 400 * 24 * 60 * 60;
+
+/// Seconds that a commit may be older than the date of the patch that it is: clocks differ.
+const SLACK: i64 = 24 * 60 * 60;
+
+/// Digits of a commit in a line.
+const SHORT_COMMIT: usize = 7;
+
+/// Options of commands that look for patches in an upstream's history.
+#[derive(Clone, Debug, Args)]
+pub(super) struct HistoryOptions {
+    /// How far back upstream's history is searched for patches that do not apply: a date, such as
+    /// 2025-05-01, or a revision on which they applied [default: when the patches were written, by
+    /// their headers]
+    #[arg(long, value_name = "DATE|REV", conflicts_with = "no_history")]
+    since: Option<String>,
+    /// Do not search upstream's history for patches that do not apply
+    #[arg(long)]
+    no_history: bool,
+}
+
+/// How far back a history is searched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Since {
+    /// In seconds since the epoch.
+    seconds: Option<i64>,
+    /// The revision on which the patches applied.
+    commit: Option<Oid>,
+}
+
+/// What was found of a series.
+#[derive(Debug, Default)]
+pub(super) struct SeriesHistory {
+    /// Of each patch; nothing where it was not searched.
+    pub(super) patches: Vec<PatchHistory>,
+    /// The upstream's address.
+    pub(super) upstream: Option<String>,
+    /// What keeps it from being whole, in a sentence.
+    pub(super) note: Option<String>,
+}
+
+/// A repository on a server.
+pub(super) struct MirroredUpstream<'a> {
+    pub(super) mirrors: &'a Mirrors,
+    pub(super) upstream: &'a Upstream,
+    pub(super) resolved: &'a Resolved,
+    /// When to give up.
+    pub(super) deadline: Instant,
+}
+
+/// A series that was applied to a commit.
+pub(super) struct SeriesAtCommit<'a> {
+    pub(super) tip: Oid,
+    pub(super) patches: &'a [PatchInput],
+    pub(super) options: &'a Engine,
+    pub(super) sequence: Sequence,
+}
+
+impl HistoryOptions {
+    /// Searches a local repository for patches that do not apply, and puts what upstream has into
+    /// their reports. Where all apply, nothing is read.
+    ///
+    /// # Errors
+    ///
+    /// Where the bound is neither a date nor a revision. That the history cannot be searched is a
+    /// note.
+    pub(super) fn search(
+        &self,
+        repository: &LocalRepository,
+        series: &SeriesAtCommit<'_>,
+        reports: &mut [PatchReport],
+    ) -> Result<SeriesHistory, Error> {
+        let since = self.since(repository)?;
+        if !self.is_needed(reports) {
+            return Ok(SeriesHistory::default());
+        }
+        let mut history = SeriesHistory {
+            upstream: repository.origin(),
+            ..SeriesHistory::default()
+        };
+        match search(repository, series, reports, since) {
+            Ok(patches) => history.patches = patches,
+            Err(error) => history.note = Some(format!("upstream's history could not be searched: {error}")),
+        }
+        if repository.is_shallow() && history.note.is_none() {
+            history.note = Some(
+                "the clone is shallow: upstream's history was searched as far as it goes; \
+                 git fetch --unshallow gets the rest"
+                    .to_owned(),
+            );
+        }
+        Ok(history)
+    }
+
+    /// The tree of the revision on which the patches applied, where one is given.
+    ///
+    /// # Errors
+    ///
+    /// Where the bound is neither a date nor a revision.
+    pub(super) fn last_applied(&self, repository: &LocalRepository) -> Result<Option<Oid>, Error> {
+        let commit = self.since(repository)?.commit;
+        let commit = commit.and_then(|id| repository.commit(id).ok().flatten());
+        Ok(commit.map(|commit| commit.tree))
+    }
+
+    fn is_needed(&self, reports: &[PatchReport]) -> bool {
+        !self.no_history && reports.iter().any(|report| is_searched(report.state))
+    }
+
+    /// Searches the history of a repository on a server, as [`search`](Self::search) does: to a
+    /// date, because a revision would have to be of each repository.
+    ///
+    /// # Errors
+    ///
+    /// Where the bound is no date.
+    pub(super) fn search_mirror(
+        &self,
+        mirror: &MirroredUpstream<'_>,
+        series: &SeriesAtCommit<'_>,
+        reports: &mut [PatchReport],
+    ) -> Result<SeriesHistory, Error> {
+        let given = match &self.since {
+            Some(given) => Some(seconds(given).ok_or_else(|| {
+                Error::Usage(format!(
+                    "--since {given}: this is no date, such as 2025-05-01, and no revision is that of all repositories on a server"
+                ))
+            })?),
+            None => None,
+        };
+        if !self.is_needed(reports) {
+            return Ok(SeriesHistory::default());
+        }
+        let oldest = given.or_else(|| oldest_date(&looked_for(series.patches, reports)));
+        let since = oldest.unwrap_or_else(|| Timestamp::now().as_second() - UNDATED);
+        let bounds = HistoryBounds::since(HistorySince::Date(since - SLACK));
+        let MirroredUpstream {
+            mirrors,
+            upstream,
+            resolved,
+            deadline,
+        } = mirror;
+        let mut history = SeriesHistory {
+            upstream: Some(upstream.url().to_string()),
+            ..SeriesHistory::default()
+        };
+        let since = Since {
+            seconds: Some(since),
+            commit: None,
+        };
+        let found = match mirrors.history(upstream, resolved, bounds, *deadline) {
+            Ok(fetched) => search(&fetched, series, reports, since).map_err(|error| {
+                let fetch = fetched.fetch_failure();
+                fetch.map_or_else(|| error.to_string(), |fetch| fetch.to_string())
+            }),
+            Err(error) => Err(error.to_string()),
+        };
+        match found {
+            Ok(patches) => history.patches = patches,
+            Err(error) => history.note = Some(format!("upstream's history could not be searched: {error}")),
+        }
+        Ok(history)
+    }
+
+    fn since(&self, repository: &LocalRepository) -> Result<Since, Error> {
+        let Some(given) = &self.since else {
+            return Ok(Since::default());
+        };
+        if let Some(seconds) = seconds(given) {
+            return Ok(Since {
+                seconds: Some(seconds),
+                commit: None,
+            });
+        }
+        let commit = repository.commit_of(given);
+        let commit = commit.and_then(|id| repository.commit(id).ok().flatten());
+        match commit {
+            Some(commit) => Ok(Since {
+                seconds: Some(commit.committer.seconds),
+                commit: Some(commit.id),
+            }),
+            None => Err(Error::Usage(format!(
+                "--since {given}: this is neither a date, such as 2025-05-01, nor a commit of the repository"
+            ))),
+        }
+    }
+}
+
+/// Reads a date, or a time as RFC 3339 has it.
+fn seconds(text: &str) -> Option<i64> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(time.as_second());
+    }
+    let date: Date = text.parse().ok()?;
+    Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
+}
+
+fn is_searched(state: PatchState) -> bool {
+    matches!(
+        state,
+        PatchState::Conflict | PatchState::Blocked | PatchState::Merged
+    )
+}
+
+/// The patches that upstream's history is searched for.
+fn looked_for(patches: &[PatchInput], reports: &[PatchReport]) -> Vec<PatchInput> {
+    let judged = patches.iter().zip(reports);
+    let judged = judged.filter(|(_, report)| is_searched(report.state));
+    judged.map(|(patch, _)| patch.clone()).collect()
+}
+
+fn search<S: Commits + Objects>(
+    store: &S,
+    series: &SeriesAtCommit<'_>,
+    reports: &mut [PatchReport],
+    since: Since,
+) -> Result<Vec<PatchHistory>, HistoryError> {
+    let oldest = || oldest_date(&looked_for(series.patches, reports));
+    let bounds = Bounds {
+        since: since.seconds.or_else(oldest),
+        interdiff_bytes: INTERDIFF_BYTES,
+        ..Bounds::default()
+    };
+    let judged = Judged::series(series.patches, reports, series.options);
+    let findings = find_merged(store, store, series.tip, &judged, &bounds)?;
+    apply_findings(reports, &findings);
+    let judged = Judged::series(series.patches, reports, series.options);
+    let range = Range {
+        tip: series.tip,
+        since: since.commit,
+    };
+    let mut patches = Vec::with_capacity(findings.len());
+    for (at, finding) in findings.into_iter().enumerate() {
+        let first = match series.sequence {
+            Sequence::Stacked => 0,
+            Sequence::Independent => at,
+        };
+        let below = judged.get(first..=at).unwrap_or_default();
+        let is_conflict = below
+            .last()
+            .is_some_and(|last| last.report.state == PatchState::Conflict);
+        let broken_by = if is_conflict {
+            find_breaker(store, store, range, below, &bounds)?
+        } else {
+            None
+        };
+        patches.push(PatchHistory {
+            finding,
+            broken_by,
+            refresh: None,
+        });
+    }
+    Ok(patches)
+}
+
+/// A commit of the upstream, as JSON has it.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CommitFields<'a> {
+    commit: Oid,
+    subject: &'a str,
+    author: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    date: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+}
+
+/// That upstream has a patch, as JSON has it.
+#[derive(serde::Serialize)]
+pub(super) struct MergedFields<'a> {
+    by: Evidence,
+    #[serde(flatten)]
+    commit: Option<CommitFields<'a>>,
+    differs: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interdiff: Option<&'a str>,
+}
+
+/// That upstream took a patch back, as JSON has it.
+#[derive(serde::Serialize)]
+pub(super) struct RevertedFields<'a> {
+    merged: CommitFields<'a>,
+    by: CommitFields<'a>,
+}
+
+/// What upstream did with a patch, as JSON has it; what does not hold is absent.
+#[derive(Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct HistoryFields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merged: Option<MergedFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reverted: Option<RevertedFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken_by: Option<CommitFields<'a>>,
+}
+
+impl SeriesHistory {
+    /// What was found of a patch by its number, as JSON has it.
+    pub(super) fn fields(&self, number: usize) -> HistoryFields<'_> {
+        let Some(PatchHistory {
+            finding, broken_by, ..
+        }) = self.patches.get(number)
+        else {
+            return HistoryFields::default();
+        };
+        let commit = |commit| self.commit_fields(commit);
+        let mut fields = HistoryFields {
+            broken_by: broken_by.as_ref().map(commit),
+            ..HistoryFields::default()
+        };
+        match finding {
+            Finding::Merged(merged) => {
+                fields.merged = Some(MergedFields {
+                    by: merged.by,
+                    commit: merged.commit.as_ref().map(commit),
+                    differs: merged.difference.differs(),
+                    interdiff: match &merged.difference {
+                        Difference::Differs { interdiff, .. } => Some(interdiff),
+                        Difference::Same | Difference::Unknown { .. } => None,
+                    },
+                });
+            }
+            Finding::Reverted { merged, reverted_by } => {
+                fields.reverted = Some(RevertedFields {
+                    merged: commit(merged),
+                    by: commit(reverted_by),
+                });
+            }
+            Finding::Absent => {}
+        }
+        fields
+    }
+
+    fn commit_fields<'a>(&self, commit: &'a UpstreamCommit) -> CommitFields<'a> {
+        let upstream = self.upstream.as_deref();
+        CommitFields {
+            commit: commit.commit,
+            subject: &commit.subject,
+            author: &commit.author,
+            date: Timestamp::from_second(commit.date)
+                .ok()
+                .map(|date| date.to_string()),
+            change_id: commit.change_id.as_deref(),
+            url: upstream.and_then(|upstream| commit_url(upstream, commit, None)),
+        }
+    }
+
+    /// Writes what was found of a patch by its number, for people.
+    pub(super) fn write(&self, out: &mut String, number: usize) -> fmt::Result {
+        let Some(PatchHistory {
+            finding, broken_by, ..
+        }) = self.patches.get(number)
+        else {
+            return Ok(());
+        };
+        match finding {
+            Finding::Merged(merged) => write_merged(out, merged)?,
+            Finding::Reverted { merged, reverted_by } => writeln!(
+                out,
+                "    was merged as {}, reverted by {}",
+                in_words(merged),
+                in_words(reverted_by)
+            )?,
+            Finding::Absent => {}
+        }
+        match broken_by {
+            Some(commit) => writeln!(out, "    broken by {}", in_words(commit)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn write_merged(out: &mut String, merged: &Merged) -> fmt::Result {
+    let Some(commit) = &merged.commit else {
+        return Ok(());
+    };
+    write!(out, "    merged as {}{}", in_words(commit), evidence(merged.by))?;
+    match &merged.difference {
+        Difference::Same => writeln!(out),
+        Difference::Unknown { why } => writeln!(out, "; whether it differs is not known: {}", plain(why)),
+        Difference::Differs { interdiff, .. } => {
+            writeln!(out, ", and {ODD}upstream's differs{ODD:#}:")?;
+            for line in interdiff.lines().take(SHOWN_LINES) {
+                writeln!(out, "      {}", printable_line(line))?;
+            }
+            if interdiff.lines().count() > SHOWN_LINES {
+                writeln!(out, "      {DIM}… whole with --output json{DIM:#}")?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// How it is known that upstream has a patch, in words.
+fn evidence(by: Evidence) -> &'static str {
+    match by {
+        Evidence::Reverse => "",
+        Evidence::Commit => ", the patch's own commit",
+        Evidence::CherryPick => ", by a note on a cherry-pick",
+        Evidence::ChangeId => ", by its Change-Id",
+        Evidence::PatchId => ", by its patch-id",
+        Evidence::Authorship => ", by its author, date and subject",
+    }
+}
+
+/// A commit in words: `3f2a1bc 'Refactor the manager' (5 May 2025)`.
+pub(super) fn in_words(commit: &UpstreamCommit) -> String {
+    let short: String = commit.commit.to_string().chars().take(SHORT_COMMIT).collect();
+    let date = Timestamp::from_second(commit.date).ok();
+    let date = date.map(|date| format!(" ({})", date.strftime("%-d %b %Y")));
+    let subject = printable(&commit.subject, SUBJECT_CHARACTERS);
+    format!("{short} '{subject}'{}", date.unwrap_or_default())
+}

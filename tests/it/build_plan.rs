@@ -332,6 +332,41 @@ fn refs_of_a_clone_are_found_as_those_of_a_server() {
 }
 
 #[test]
+fn what_upstream_has_in_another_form_is_left_out_only_where_that_is_asked_for() {
+    let case = Case::new();
+    let message = "Write five in capitals\n\nChange-Id: I0123456789012345678901234567890123456789";
+    let upstream = &case.upstream;
+    upstream.git(&["checkout", "--quiet", "-b", "ours"]);
+    upstream.commit(&[("file.txt", &BASE.replace("five", "FIVE"))], message);
+    let patch = upstream.git(&["format-patch", "-1", "--stdout", "--zero-commit"]) + "\n";
+    upstream.git(&["checkout", "--quiet", "main"]);
+    let merged = upstream.commit(&[("file.txt", &BASE.replace("five", "Five"))], message);
+    let mut spec = spec("registry.invalid");
+    spec["upstream"]["ref"] = json!({ "branch": "main" });
+    spec["build"]["source"]["version"] = json!("1.1");
+    spec["patches"] = inline(&[("0001-five.patch", &patch)]);
+    let plan = |policy: &str, arguments: &[&str], status| {
+        let mut spec = spec.clone();
+        spec["mergedPatches"] = json!(policy);
+        let arguments = [&["--offline"], arguments].concat();
+        case.json(&arguments, &[object("PatchSet", "demo", &spec), files()], status)
+    };
+    for policy in ["Fail", "Skip"] {
+        let planned = plan(policy, &[], 1);
+        assert_eq!(planned["build"], Value::Null);
+        let known = &planned["patches"][0]["merged"];
+        assert_eq!(
+            (&known["commit"], &known["by"], &known["differs"]),
+            (&json!(merged), &json!("ChangeId"), &json!(true))
+        );
+    }
+    let planned = plan("SkipDiffering", &[], 0);
+    assert!(planned["build"].is_object(), "{planned}");
+    let unsearched = plan("SkipDiffering", &["--no-history"], 1);
+    assert_eq!(unsearched["patches"][0]["state"], "Conflict");
+}
+
+#[test]
 fn tags_are_told_as_far_as_they_are_known() {
     let case = Case::new();
     let mut spec = spec("registry.invalid");

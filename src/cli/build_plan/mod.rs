@@ -3,6 +3,7 @@
 mod bases;
 mod contents;
 mod image;
+mod judged;
 mod manifest;
 mod places;
 mod planning;
@@ -16,6 +17,7 @@ use clap::{Args, ValueEnum};
 use super::error::Error;
 use super::output::print_styled;
 use super::registry::RegistryOptions;
+use crate::text::printable_lines;
 use bases::{Registries, TagLookup};
 use contents::ContentReader;
 use image::RegistryImage;
@@ -81,6 +83,9 @@ pub(super) fn run(options: &BuildPlanOptions) -> Result<ExitCode, Error> {
         tags: &tags,
     };
     let mut planned = planner.plan(chosen)?;
+    for note in planned.notes() {
+        anstream::eprintln!("note: {}", printable_lines(note));
+    }
     let is_command = matches!(
         options.output,
         BuildPlanOutput::Buildah | BuildPlanOutput::Buildctl

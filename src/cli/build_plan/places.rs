@@ -11,12 +11,14 @@ use crate::api::common::GitPath;
 use crate::api::reference::SourceReference;
 use crate::cli::error::Error;
 use crate::cli::input;
-use crate::patch::{Objects, Oid};
+use crate::cli::upstream_history::{HistoryOptions, MirroredUpstream, SeriesAtCommit, SeriesHistory};
+use crate::patch::{Objects, Oid, PatchReport};
 use crate::source::clone::LocalCommit;
 use crate::source::folder::Folder;
+use crate::source::local::LocalRepository;
 use crate::source::{
-    Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Revision, Scheme, Snapshot, Transports, Tree,
-    Upstream, mirror_config,
+    self, Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Resolved, Revision, Scheme, Snapshot,
+    Transports, Tree, Upstream, mirror_config,
 };
 
 /// How old a look at a repository's refs may be: one serves a whole plan.
@@ -47,6 +49,8 @@ pub struct PlaceOptions {
     /// How long one repository may take to be fetched
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = input::duration)]
     timeout: Duration,
+    #[command(flatten)]
+    history: HistoryOptions,
 }
 
 fn pair(text: &str) -> Result<(String, PathBuf), String> {
@@ -94,6 +98,21 @@ pub(super) struct HeldCommit {
     pub(super) held: HeldTree,
     pub(super) revision: Revision,
     pub(super) tree: Oid,
+    origin: CommitOrigin,
+}
+
+/// Where a commit's history is.
+enum CommitOrigin {
+    Clone(PathBuf),
+    Mirror(Box<MirroredCommit>),
+}
+
+struct MirroredCommit {
+    mirrors: Arc<Mirrors>,
+    upstream: Upstream,
+    resolved: Resolved,
+    /// When to give up.
+    deadline: Instant,
 }
 
 /// All places of one plan.
@@ -132,6 +151,7 @@ impl<'a> SourcePlaces<'a> {
                 held: HeldTree::Clone(Arc::new(commit)),
                 revision,
                 tree,
+                origin: CommitOrigin::Clone(path),
             });
         }
         let last = last_part(&address);
@@ -143,19 +163,59 @@ impl<'a> SourcePlaces<'a> {
         let deadline = Instant::now() + self.options.timeout;
         let mirrors = self.mirrors(url.scheme())?;
         let upstream = Upstream::anonymous(url);
-        let snapshot = mirrors
-            .fetch(&upstream, want, Freshness::MaxAge(SHARED), deadline)
-            .map_err(|error| {
-                Error::Usage(format!(
-                    "{what}: {error}; a clone on this machine can be named with --repo {last}=PATH"
-                ))
-            })?;
+        let once = || {
+            let resolved = mirrors.resolve(&upstream, want, Freshness::MaxAge(SHARED), deadline)?;
+            let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
+            Ok((resolved, snapshot))
+        };
+        let fetched = match once() {
+            Err(source::Error::Moved { .. }) => once(),
+            outcome => outcome,
+        };
+        let (resolved, snapshot) = fetched.map_err(|error: source::Error| {
+            Error::Usage(format!(
+                "{what}: {error}; a clone on this machine can be named with --repo {last}=PATH"
+            ))
+        })?;
         let (revision, tree) = (snapshot.revision().clone(), snapshot.tree_id());
         Ok(HeldCommit {
             held: HeldTree::Mirror(Arc::new(snapshot)),
             revision,
             tree,
+            origin: CommitOrigin::Mirror(Box::new(MirroredCommit {
+                mirrors,
+                upstream,
+                resolved,
+                deadline,
+            })),
         })
+    }
+
+    /// Searches the history of a commit for the patches of a series that do not apply to it, and puts
+    /// what upstream has into their reports.
+    ///
+    /// # Errors
+    ///
+    /// Where the bound of the search is none. That the history cannot be searched is a note.
+    pub(super) fn search_history(
+        &self,
+        commit: &HeldCommit,
+        series: &SeriesAtCommit<'_>,
+        reports: &mut [PatchReport],
+    ) -> Result<SeriesHistory, Error> {
+        let history = &self.options.history;
+        match &commit.origin {
+            CommitOrigin::Clone(path) => history.search(&LocalRepository::open(path)?, series, reports),
+            CommitOrigin::Mirror(mirrored) => {
+                let mirror = MirroredUpstream {
+                    mirrors: &mirrored.mirrors,
+                    upstream: &mirrored.upstream,
+                    resolved: &mirrored.resolved,
+                    deadline: mirrored.deadline,
+                };
+                history.search_mirror(&mirror, series, reports)
+            }
+        }
     }
 
     /// Finds a repository whose revision does not matter: it may be a folder too.

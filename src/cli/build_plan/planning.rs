@@ -6,17 +6,16 @@ use kube::ResourceExt;
 
 use super::bases::TagLookup;
 use super::contents::{ContentReader, HeldPatches, read_beside, read_patches};
-use super::places::HeldCommit;
+use super::judged::{JudgedSeries, judge};
 use crate::api::PatchSet;
 use crate::api::build::Build;
-use crate::api::patch_set::{Level, Patches};
+use crate::api::patch_set::Level;
 use crate::api::source_refs::SourceRefs;
 use crate::api::status::PatchStatus;
 use crate::cli::error::Error;
-use crate::patch::{self, Oid, PatchInput, Sequence, Series};
+use crate::patch::Oid;
 use crate::plan::build::set_tag_time_if_known;
 use crate::plan::patch_set::passes;
-use crate::plan::report;
 use crate::publish::source_image::SourceImage;
 use crate::recipe::{
     self, BuildFindings, FoundUpstream, Library, Recipe, RecipeError, build_reasons, last_request, libraries,
@@ -31,6 +30,8 @@ pub(super) struct Planned<'a> {
     /// The upstream's revision.
     pub(super) revision: String,
     pub(super) patches: Vec<PatchStatus>,
+    /// What keeps the search of upstream's history from being whole.
+    pub(super) history_note: Option<String>,
     /// Whether the patches are as the PatchSet wants them.
     own_apply: bool,
     pub(super) libraries: Vec<Planned<'a>>,
@@ -42,6 +43,12 @@ impl Planned<'_> {
     /// Whether all patches are as they should be, those of libraries too.
     pub(super) fn applies(&self) -> bool {
         self.own_apply && self.libraries.iter().all(Self::applies)
+    }
+
+    /// What keeps searches of upstreams' histories from being whole, those of libraries too.
+    pub(super) fn notes(&self) -> Vec<&str> {
+        let own = self.history_note.as_deref().into_iter();
+        own.chain(self.libraries.iter().flat_map(Self::notes)).collect()
     }
 
     /// The images that the build takes, to be pushed.
@@ -102,14 +109,18 @@ impl<'a> Planner<'a> {
             }
         };
         let patches = read_patches(located)?;
-        let series = apply_series(spec.patches.as_ref(), &upstream, &patches)?;
-        let statuses = report::patches(series.patches());
+        let JudgedSeries {
+            series,
+            patches: statuses,
+            history_note,
+        } = judge(self.reader.places, object, &upstream, &patches)?;
         let mut planned = Planned {
             name: name.to_owned(),
             spec: build,
             revision: upstream.revision.to_string(),
             own_apply: statuses.iter().all(|patch| passes(patch, spec.merged_patches)),
             patches: statuses,
+            history_note,
             libraries: self.libraries(object)?,
             recipe: None,
         };
@@ -220,28 +231,4 @@ fn after_status(recipe: Recipe, object: &PatchSet, spec: &Build, commit: Oid) ->
     }
     set_tag_time_if_known(&mut build, known);
     Recipe { build, ..recipe }
-}
-
-/// The patches on the upstream's tree.
-fn apply_series(
-    spec: Option<&Patches>,
-    upstream: &HeldCommit,
-    patches: &[PatchInput],
-) -> Result<Series, Error> {
-    let options = patch::Options {
-        strip: spec.and_then(|patches| patches.strip).map(usize::from),
-        directory: spec
-            .and_then(|patches| patches.directory.clone())
-            .unwrap_or_default()
-            .into(),
-        ..patch::Options::default()
-    };
-    let objects = upstream.held.objects();
-    Ok(patch::apply(
-        &*objects,
-        upstream.tree,
-        patches,
-        Sequence::Stacked,
-        &options,
-    )?)
 }

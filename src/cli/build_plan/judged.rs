@@ -1,0 +1,68 @@
+//! Applies the patches of a PatchSet to its upstream, and searches upstream's history for those that
+//! do not apply, as the controller does.
+
+use super::places::{HeldCommit, SourcePlaces};
+use crate::api::PatchSet;
+use crate::api::patch_set::Patches;
+use crate::api::status::PatchStatus;
+use crate::cli::error::Error;
+use crate::cli::upstream_history::SeriesAtCommit;
+use crate::patch::{self, Options, PatchInput, Sequence, Series};
+use crate::plan::report;
+use crate::plan::upstream_history::{CommitLinks, add_history};
+
+/// A series that was applied.
+pub(super) struct JudgedSeries {
+    pub(super) series: Series,
+    /// What became of each patch, and what upstream did with it.
+    pub(super) patches: Vec<PatchStatus>,
+    /// What keeps the search of upstream's history from being whole.
+    pub(super) history_note: Option<String>,
+}
+
+/// Applies the patches of a PatchSet.
+///
+/// # Errors
+///
+/// Where the upstream's objects cannot be read. That its history cannot be searched is a note.
+pub(super) fn judge(
+    places: &SourcePlaces<'_>,
+    object: &PatchSet,
+    upstream: &HeldCommit,
+    patches: &[PatchInput],
+) -> Result<JudgedSeries, Error> {
+    let options = engine_options(object.spec.patches.as_ref());
+    let objects = upstream.held.objects();
+    let series = patch::apply(&*objects, upstream.tree, patches, Sequence::Stacked, &options)?;
+    let applied = SeriesAtCommit {
+        tip: upstream.revision.commit(),
+        patches,
+        options: &options,
+        sequence: Sequence::Stacked,
+    };
+    let mut reports = series.patches().to_vec();
+    let history = places.search_history(upstream, &applied, &mut reports)?;
+    let mut patches = report::patches(&reports);
+    let links = CommitLinks {
+        upstream: &object.spec.upstream.url,
+        template: object.spec.upstream.commit_url_template.as_deref(),
+    };
+    add_history(&mut patches, &history.patches, links);
+    Ok(JudgedSeries {
+        series,
+        patches,
+        history_note: history.note,
+    })
+}
+
+/// How a spec wants its patches to be read.
+fn engine_options(spec: Option<&Patches>) -> Options {
+    Options {
+        strip: spec.and_then(|patches| patches.strip).map(usize::from),
+        directory: spec
+            .and_then(|patches| patches.directory.clone())
+            .unwrap_or_default()
+            .into(),
+        ..Options::default()
+    }
+}

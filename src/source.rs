@@ -1,5 +1,5 @@
-//! Mirrors, refs, and what Git and Flux sources hold, by the library for it; and what the resources
-//! say of them, as that takes it.
+//! Re-exports `git-mirrors`, and converts the API's types (`GitRef`, `VerificationMode`) to the
+//! library's.
 
 use std::path::PathBuf;
 

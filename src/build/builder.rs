@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::order::JobOrder;
+use super::job_order::JobOrder;
 use crate::api::build::Builder;
 
 /// Where the container may write.

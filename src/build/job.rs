@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::builder::{DOCKER_CONFIG, WORKSPACE, container};
-use super::order::JobOrder;
+use super::job_order::JobOrder;
 use super::overlay::overlay;
 use crate::api::InputsDigest;
 

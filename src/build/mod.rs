@@ -6,13 +6,13 @@
 
 mod builder;
 mod job;
-mod order;
+mod job_order;
 mod overlay;
 mod pod_policy;
 mod request;
 
 pub use job::{INPUTS_ANNOTATION, MANAGED_BY, OWNER_LABEL, TARGET_ANNOTATION, job, name};
-pub use order::JobOrder;
+pub use job_order::JobOrder;
 pub use overlay::overlay;
 pub use pod_policy::{PodTemplatePolicy, RefusedTemplate, check_pod_template};
 pub use request::{BuildRequest, labels};

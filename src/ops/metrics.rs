@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-use super::objects::{Objects, Shown};
+use super::objects::{ObjectMetrics, Objects};
 
 /// How a reconciliation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -248,7 +248,7 @@ impl Metrics {
     }
 
     /// Shows the objects as they are now, in place of those that were shown before.
-    pub fn show_objects(&self, objects: impl IntoIterator<Item = Shown>) {
+    pub fn show_objects(&self, objects: impl IntoIterator<Item = ObjectMetrics>) {
         self.objects.show(objects);
     }
 

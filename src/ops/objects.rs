@@ -7,7 +7,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 /// An object as the metrics show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
+pub struct ObjectMetrics {
     /// Its kind.
     pub kind: &'static str,
     /// Its namespace.
@@ -171,7 +171,7 @@ impl Objects {
     }
 
     /// Shows the objects as they are now, in place of those that were shown before.
-    pub(super) fn show(&self, objects: impl IntoIterator<Item = Shown>) {
+    pub(super) fn show(&self, objects: impl IntoIterator<Item = ObjectMetrics>) {
         self.info.clear();
         self.conditions.clear();
         self.patches.clear();
@@ -213,7 +213,7 @@ impl Objects {
         }
     }
 
-    fn show_merged(&self, object: &Shown) {
+    fn show_merged(&self, object: &ObjectMetrics) {
         for (evidence, count) in &object.merged {
             let labels = EvidenceLabels {
                 exported_namespace: object.namespace.clone(),
@@ -237,7 +237,7 @@ impl Objects {
     }
 }
 
-fn info(object: Shown) -> Info {
+fn info(object: ObjectMetrics) -> Info {
     let ready = object
         .conditions
         .into_iter()
@@ -273,7 +273,7 @@ mod tests {
     fn an_object_shows_one_state_at_a_time() {
         let mut registry = Registry::with_prefix("patchset");
         let objects = Objects::register(&mut registry);
-        let shown = |status: &str, reason: &str| Shown {
+        let shown = |status: &str, reason: &str| ObjectMetrics {
             kind: "PatchSet",
             namespace: "ns".into(),
             name: "a".into(),
@@ -283,7 +283,7 @@ mod tests {
             states: States::Patches(vec![("Clean", 2)]),
             merged: vec![("ChangeId", 3)],
             merged_first: Some(1_746_000_000),
-            ..Shown::default()
+            ..ObjectMetrics::default()
         };
         objects.show([shown("False", "PatchConflict")]);
         objects.show([shown("True", "Succeeded")]);

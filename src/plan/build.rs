@@ -10,8 +10,8 @@ use crate::image::{Digest, ImageReference};
 /// The label of an image that says what it was built from.
 pub const INPUTS_LABEL: &str = "patching.c5c3.io/inputs";
 
-/// Puts the time into the tag that sorts: since when its image is the wanted one, which stays while
-/// it is.
+/// Puts a time into the tag that sorts: the moment when its image became the wanted one. The time
+/// stays the same for as long as the image is wanted.
 ///
 /// An image that became the wanted one later always has a later time, also where a clock was put
 /// back or two become it within a second.
@@ -24,7 +24,7 @@ pub fn set_tag_time(planned: &mut BuildStatus, known: &PatchSetStatus, now: Time
     put_time(planned, time);
 }
 
-/// Puts the time into the tag that sorts if the status tells it: its image is the wanted one
+/// Puts the time into the tag that sorts, if the status has it because the image is the wanted one
 /// already.
 pub fn set_tag_time_if_known(planned: &mut BuildStatus, known: &PatchSetStatus) {
     if let Some(time) = known_time(planned, known) {

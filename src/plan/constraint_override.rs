@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::conditions::{self, Truth};
 use super::failure::Step;
 use super::lifecycle::{self, AskedFor, Next, Settling, SignaturePolicy, Verdict};
-use super::room;
+use super::list_size;
 use super::texts::shortened;
 use crate::api::constraint_override::{MergedFile, OverrideState, OverrideStatus, UpstreamPin};
 use crate::api::reason::{self, Reason, condition};
@@ -145,7 +145,7 @@ pub fn summary(merged: &Merged, config_map: &str, key: &str, room: usize) -> Sum
         message: shortened(&outcome.message()),
     });
     let needs_attention = |result: &OverrideStatus| u8::from(!result.state.needs_attention());
-    let (results, omitted_results) = room::keep(results.collect(), room, needs_attention);
+    let (results, omitted_results) = list_size::keep(results.collect(), room, needs_attention);
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     Summary {
         file: MergedFile {

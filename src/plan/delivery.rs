@@ -49,7 +49,7 @@ pub fn config_map_data(prefix: &str, image: &ImageReference) -> BTreeMap<String,
 /// newest one, and was delivered before or is approved; or it was delivered, and nothing newer may
 /// be.
 #[must_use]
-pub fn may_stand(
+pub fn may_be_in_place(
     delivery: &Delivery,
     approved: Option<&str>,
     newest: Option<&ImageStatus>,
@@ -185,7 +185,7 @@ mod tests {
             ),
             (&manual, None, Some(&newest), Some(&second), &older, false),
         ] {
-            let may = may_stand(delivery, approved, newest_is, delivered, reference);
+            let may = may_be_in_place(delivery, approved, newest_is, delivered, reference);
             assert_eq!(
                 may, expected,
                 "{approved:?} {newest_is:?} {delivered:?} {reference}"

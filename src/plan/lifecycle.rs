@@ -280,7 +280,7 @@ impl<'a, S: Observed> Settling<'a, S> {
 
 /// How often the same happened to an object in a row, this time included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct InARow {
+pub struct Streak {
     /// Attempts that failed.
     pub failures: u32,
     /// Looks at something under way elsewhere that found nothing new.
@@ -289,7 +289,7 @@ pub struct InARow {
 
 /// How long to wait, given the resource's interval and what happened in a row so far.
 #[must_use]
-pub fn wait_before_next(next: Next, interval: Duration, in_a_row: InARow) -> Option<Duration> {
+pub fn wait_before_next(next: Next, interval: Duration, in_a_row: Streak) -> Option<Duration> {
     match next {
         Next::Interval => Some(interval.max(super::backoff::SHORTEST)),
         Next::Soon => Some(super::backoff::after_looks(in_a_row.looks, interval)),
@@ -484,8 +484,8 @@ mod tests {
     #[test]
     fn the_next_look_comes_by_how_this_one_ended() {
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
-        let row = |failures, looks| InARow { failures, looks };
-        let none = InARow::default();
+        let row = |failures, looks| Streak { failures, looks };
+        let none = Streak::default();
         for (next, interval, in_a_row, expected) in [
             (Next::Interval, minute, row(9, 9), Some(minute)),
             (Next::Interval, Duration::ZERO, none, Some(SHORTEST)),

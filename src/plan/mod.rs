@@ -9,13 +9,13 @@ pub mod conditions;
 pub mod constraint_override;
 pub mod delivery;
 pub mod failure;
-pub mod inputs;
+pub mod inputs_hasher;
 pub mod installed;
 pub mod lifecycle;
+pub mod list_size;
+pub mod patch_inputs;
 pub mod patch_set;
-pub mod patches;
 pub mod report;
-pub mod room;
 mod texts;
 pub mod upstream_history;
 

@@ -6,7 +6,7 @@ use super::build::{is_built, is_planned_image};
 use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
 use super::lifecycle::{AskedFor, Next, Outcome, Settling, SignaturePolicy, Verdict};
-use super::room;
+use super::list_size;
 use super::upstream_history::{commit_in_words, last_applied, merged_in_words};
 use crate::api::InputsDigest;
 use crate::api::build::{BuildRecord, BuildStatus, ImageStatus};
@@ -140,8 +140,8 @@ pub struct Policy<'a> {
     pub delivers: bool,
     /// Whether something has to be signed.
     pub signatures: SignaturePolicy,
-    /// Bytes that the list of patches may have in the status, by [`room::for_list`].
-    pub room: usize,
+    /// Bytes that the list of patches may have in the status, by [`list_size::for_list`].
+    pub list_bytes: usize,
 }
 
 /// Whether results that were computed from these inputs stand in the status already.
@@ -457,7 +457,7 @@ fn take_checked(
         .count();
     status.applied = Some(format!("{passing}/{}", checked.patches.len()));
     status.patched_tree = (passing == checked.patches.len()).then_some(checked.tree);
-    (status.patches, status.omitted_patches) = room::keep_patches(&checked.patches, policy.room);
+    (status.patches, status.omitted_patches) = list_size::keep_patches(&checked.patches, policy.list_bytes);
     status.history_failure = checked.history_failure;
 }
 
@@ -624,7 +624,7 @@ mod tests {
 
     use super::*;
     use crate::api::upstream_history::{Evidence, MergedStatus};
-    use crate::plan::lifecycle::{InARow, begin_generation, is_verified, wait_before_next};
+    use crate::plan::lifecycle::{Streak, begin_generation, is_verified, wait_before_next};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     const POLICY: Policy<'_> = Policy {
@@ -633,7 +633,7 @@ mod tests {
         builds: false,
         delivers: false,
         signatures: SignaturePolicy::NotRequired,
-        room: 1 << 18,
+        list_bytes: 1 << 18,
     };
 
     fn sources(digest: &str) -> Sources {
@@ -788,7 +788,7 @@ mod tests {
                 list.extend([merged("same.patch", false), merged("other.patch", true)]);
                 let policy = Policy {
                     merged: policy,
-                    room,
+                    list_bytes: room,
                     ..POLICY
                 };
                 let outcome = Outcome::Done(sources("a"), progress);
@@ -829,7 +829,7 @@ mod tests {
     fn patches_without_room_in_the_list_count() {
         let states = [vec![PatchState::Clean; 900], vec![PatchState::Conflict; 600]].concat();
         let policy = Policy {
-            room: 20_000,
+            list_bytes: 20_000,
             ..POLICY
         };
         let settled = |previous: &PatchSetStatus, outcome| settle(previous, asked(1), policy, NOW, outcome).0;
@@ -837,7 +837,7 @@ mod tests {
             &PatchSetStatus::default(),
             Outcome::Done(sources("a"), checked(&states)),
         );
-        assert!(serde_json::to_vec(&status.patches).unwrap().len() <= policy.room);
+        assert!(serde_json::to_vec(&status.patches).unwrap().len() <= policy.list_bytes);
         assert!(
             status
                 .patches
@@ -957,11 +957,11 @@ mod tests {
     #[test]
     fn no_interval_is_a_busy_loop() {
         assert_eq!(
-            wait_before_next(Next::Interval, Duration::ZERO, InARow::default()),
+            wait_before_next(Next::Interval, Duration::ZERO, Streak::default()),
             Some(Duration::from_secs(1))
         );
         assert_eq!(
-            wait_before_next(Next::Change, Duration::ZERO, InARow::default()),
+            wait_before_next(Next::Change, Duration::ZERO, Streak::default()),
             None
         );
     }

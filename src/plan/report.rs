@@ -8,7 +8,7 @@ use crate::api::{Recorded, Revision};
 use crate::patch::PatchReport;
 use crate::text::{printable, printable_line};
 
-use super::room;
+use super::list_size;
 use super::texts::shortened;
 use super::upstream_history::commit_in_words;
 
@@ -103,7 +103,7 @@ pub fn candidate(
     }
     let merged = patches.iter().filter(|patch| patch.state == PatchState::Merged);
     let merged = merged.map(|patch| patch.name.clone()).collect();
-    let (merged, omitted_merged) = room::keep(merged, MERGED_BYTES, |_| 0);
+    let (merged, omitted_merged) = list_size::keep(merged, MERGED_BYTES, |_| 0);
     let failing = patches
         .iter()
         .find(|patch| !patch.applies() && patch.state != PatchState::Merged);
@@ -114,7 +114,7 @@ pub fn candidate(
             by,
         })
     });
-    let (broken, _) = room::keep(broken.collect(), BROKEN_BYTES, |_| 0);
+    let (broken, _) = list_size::keep(broken.collect(), BROKEN_BYTES, |_| 0);
     CandidateStatus {
         ref_,
         revision,

@@ -6,7 +6,7 @@ use super::tags::{TagError, TagValues, Tags};
 use crate::api::build::{Build, BuildStatus, DockerfileSource};
 use crate::api::{InputsDigest, Recorded};
 use crate::image::ImageReference;
-use crate::plan::inputs::Inputs;
+use crate::plan::inputs_hasher::InputsHasher;
 
 /// Names the computation that builds follow from; changed where the same inputs give another image.
 const COMPUTATION: &str = "build/2";
@@ -79,7 +79,7 @@ pub(super) fn plan_build(build: &Build, inputs: BuildInputs<'_>) -> Result<Build
 }
 
 fn digest(build: &Build, inputs: BuildInputs<'_>, platforms: &[String]) -> InputsDigest {
-    let mut digest = Inputs::new(COMPUTATION).with(inputs.component.as_bytes());
+    let mut digest = InputsHasher::new(COMPUTATION).with(inputs.component.as_bytes());
     digest = digest.with(&inputs.contexts.len().to_be_bytes());
     for (name, image) in inputs.contexts {
         digest = digest.with(name.as_bytes()).with(image.as_bytes());

@@ -15,7 +15,7 @@ use super::error_body::error_message;
 use super::rate_limit::rate_limited_until;
 use super::request::{ApiRequest, Idempotence, RequestPurpose};
 use super::{Error, ForgeKind, RequestConfig};
-use guarded_egress::{Destinations, Elsewhere, RefusedAddress, check_redirect, describe_with_causes};
+use guarded_egress::{CrossOriginPolicy, Destinations, RefusedAddress, check_redirect, describe_with_causes};
 
 /// The largest answer that is read, in bytes: a page of runs or pull requests has some 20 KB for
 /// each.
@@ -149,9 +149,9 @@ impl HttpSender {
         }
         let to = from.join(location).ok()?;
         let elsewhere = if to.scheme() == "http" && self.config.plain_http.allows(&host_and_port(&to)) {
-            Elsewhere::NotLessEncrypted
+            CrossOriginPolicy::NotLessEncrypted
         } else {
-            Elsewhere::OverHttps
+            CrossOriginPolicy::OverHttps
         };
         let url = check_redirect(from, location, elsewhere).map_err(|refused| Error::Address {
             address: format!("{}://{}", to.scheme(), host_and_port(&to)),

@@ -4,7 +4,6 @@
 mod budget;
 mod diff;
 mod ids;
-mod image;
 mod lines;
 mod nearest;
 mod object;
@@ -12,6 +11,7 @@ mod one_patch;
 mod options;
 mod overlay;
 mod parse;
+mod patched_file;
 mod path;
 mod place;
 mod report;

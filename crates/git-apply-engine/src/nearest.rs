@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::budget::bytes;
-use super::image::{Image, Preimage, visible};
 use super::lines::LineIndex;
 use super::parse::{Hunk, Side};
+use super::patched_file::{PatchedFile, Preimage, visible};
 use super::place::expected_place;
 use super::report::{NearestMatch, Rejection, readable};
 
@@ -24,7 +24,7 @@ const MOST_PLACES: usize = 4_000_000;
 const COUNTED: u64 = 32;
 
 /// Describes a hunk that does not fit.
-pub(super) fn rejection<'a>(image: &mut Image<'a>, hunk: &Hunk<'_>, old: &Preimage<'a>) -> Rejection {
+pub(super) fn rejection<'a>(image: &mut PatchedFile<'a>, hunk: &Hunk<'_>, old: &Preimage<'a>) -> Rejection {
     let count = image.len();
     let direction = old.direction();
     let line = match hunk.start(Side::Old, direction) {
@@ -69,7 +69,7 @@ fn shown<'l>(lines: impl Iterator<Item = &'l [u8]>, count: usize) -> Vec<String>
 
 /// The place where most of the expected lines stand in their order; the closest to where the hunk
 /// was expected of those with as many.
-fn nearest(image: &mut Image<'_>, old: &Preimage<'_>, expected: usize) -> Option<NearestMatch> {
+fn nearest(image: &mut PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> Option<NearestMatch> {
     if old.lines == 0 {
         return None;
     }
@@ -98,7 +98,7 @@ fn nearest(image: &mut Image<'_>, old: &Preimage<'_>, expected: usize) -> Option
 }
 
 /// The place where most of the expected lines that are not blank stand, each in its place.
-fn resembling(image: &mut Image<'_>, old: &Preimage<'_>, expected: usize) -> Option<usize> {
+fn resembling(image: &mut PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> Option<usize> {
     let budget = image.budget;
     // Which lines are expected, and where in the hunk.
     let mut wanted: HashMap<&[u8], Vec<usize>> = HashMap::new();

@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::budget::{Budget, Exceeded, bytes};
-use super::image::Image;
 use super::nearest;
 use super::object::{EntryMode, ObjectError, Oid};
 use super::overlay::{Cache, Leaf, Overlay, Undo};
 use super::parse::{BinaryHunk, Content, Direction, FilePatch, Hunk, Side, Tri, apply_delta, result_size};
+use super::patched_file::PatchedFile;
 use super::path;
 use super::place;
 use super::report::{FileReport, HunkOutcome, HunkReport};
@@ -446,7 +446,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         reports: &mut Vec<HunkReport>,
     ) -> Result<Bytes, Failed> {
         let exceeded = exceeded(patch);
-        let mut image = Image::new(before, self.budget).map_err(&exceeded)?;
+        let mut image = PatchedFile::new(before, self.budget).map_err(&exceeded)?;
         for (at, hunk) in hunks.iter().enumerate() {
             let outcome = match place::place(&mut image, hunk, self.direction).map_err(&exceeded)? {
                 Ok(placed) => placed,
@@ -483,7 +483,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
     }
 
     /// The contents of a file whose hunks are in place.
-    fn contents(&self, patch: &FilePatch<'_>, image: &Image<'_>) -> Result<Bytes, Failed> {
+    fn contents(&self, patch: &FilePatch<'_>, image: &PatchedFile<'_>) -> Result<Bytes, Failed> {
         let size = image.size();
         self.check_size(patch, bytes(size))?;
         let exceeded = exceeded(patch);

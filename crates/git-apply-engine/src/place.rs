@@ -3,9 +3,9 @@
 //! without fuzz.
 
 use super::budget::Exceeded;
-use super::image::{Anchor, Image, Preimage};
 use super::lines::LineIndex;
 use super::parse::{Direction, Hunk, Side};
+use super::patched_file::{Anchor, PatchedFile, Preimage};
 use super::report::HunkOutcome;
 
 /// How far around the place that a hunk names each line is looked at, before the index of all lines
@@ -18,7 +18,7 @@ const LOOKED_UP: usize = 256;
 /// Applies a hunk and tells where it went, or leaves the file as it is and gives back what the hunk
 /// expects.
 pub(super) fn place<'a>(
-    image: &mut Image<'a>,
+    image: &mut PatchedFile<'a>,
     hunk: &'a Hunk<'a>,
     direction: Direction,
 ) -> Result<Result<HunkOutcome, Preimage<'a>>, Exceeded> {
@@ -36,7 +36,7 @@ pub(super) fn place<'a>(
 
 /// `find_pos` of Git's apply.c.
 fn find(
-    image: &mut Image<'_>,
+    image: &mut PatchedFile<'_>,
     hunk: &Hunk<'_>,
     direction: Direction,
     old: &Preimage<'_>,
@@ -88,7 +88,11 @@ fn find(
 /// The place nearest to `start`, below before above, where a preimage stands.
 ///
 /// It stands nowhere but where its rarest line does, and the index has the places of that.
-fn find_by_index(image: &mut Image<'_>, old: &Preimage<'_>, start: usize) -> Result<Option<usize>, Exceeded> {
+fn find_by_index(
+    image: &mut PatchedFile<'_>,
+    old: &Preimage<'_>,
+    start: usize,
+) -> Result<Option<usize>, Exceeded> {
     let budget = image.budget;
     let index = image.index()?;
     let mut rarest: Option<(usize, usize, &[u8])> = None;
@@ -168,7 +172,7 @@ mod tests {
         let Content::Text(hunks) = &*patches[0].content else {
             panic!("text")
         };
-        let mut image = Image::new(file.as_bytes(), budget)?;
+        let mut image = PatchedFile::new(file.as_bytes(), budget)?;
         let mut reports = Vec::new();
         for hunk in hunks {
             let outcome = match place(&mut image, hunk, Direction::Forward)? {
@@ -536,7 +540,7 @@ mod tests {
             panic!("text")
         };
         let before = budget.held();
-        let mut image = Image::new(file.as_bytes(), &budget).unwrap();
+        let mut image = PatchedFile::new(file.as_bytes(), &budget).unwrap();
         for hunk in hunks {
             let _ = place(&mut image, hunk, Direction::Forward).unwrap();
         }

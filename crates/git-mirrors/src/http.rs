@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use guarded_egress::{
-    Destinations, Elsewhere, RefusedAddress, check_redirect, describe_with_causes, find_cause,
+    CrossOriginPolicy, Destinations, RefusedAddress, check_redirect, describe_with_causes, find_cause,
 };
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 use reqwest::{Client, ClientBuilder, Method, Request, Response, StatusCode, Url};
@@ -70,7 +70,7 @@ impl HttpClient {
             }
             self.client.clone()
         } else {
-            client(session, &session.upstream, Whose::Elsewhere(self.beyond))?
+            client(session, &session.upstream, Whose::CrossOriginPolicy(self.beyond))?
         };
         let agent = HeaderValue::from_str(&session.agent.in_header());
         headers.extend(agent.ok().map(|agent| (USER_AGENT, agent)));
@@ -138,9 +138,9 @@ impl HttpClient {
 
     fn check_redirect(&self, from: &Url, location: &str, tail: &str) -> Result<Url, Error> {
         let elsewhere = if self.session.transports.allow(Scheme::Http) {
-            Elsewhere::NotLessEncrypted
+            CrossOriginPolicy::NotLessEncrypted
         } else {
-            Elsewhere::OverHttps
+            CrossOriginPolicy::OverHttps
         };
         let to = check_redirect(from, location, elsewhere)
             .map_err(|refused| self.session.refused(&refused.to_string()))?;
@@ -302,7 +302,7 @@ enum Whose {
     /// The upstream's own.
     Home,
     /// One that the upstream's leads to.
-    Elsewhere(Destinations),
+    CrossOriginPolicy(Destinations),
 }
 
 fn client(session: &Session, upstream: &Upstream, whose: Whose) -> Result<Client, Error> {
@@ -331,7 +331,7 @@ fn client(session: &Session, upstream: &Upstream, whose: Whose) -> Result<Client
 fn settings(session: &Session, upstream: &Upstream, whose: Whose) -> Result<ClientBuilder, Error> {
     let (destinations, identity) = match whose {
         Whose::Home => (Destinations::NAMED, upstream.tls.identity.as_ref()),
-        Whose::Elsewhere(destinations) => (destinations, None),
+        Whose::CrossOriginPolicy(destinations) => (destinations, None),
     };
     let mut builder = destinations
         .guard(Client::builder())

@@ -9,5 +9,5 @@ pub mod tls;
 
 pub use address::{Reach, RefusedAddress, reach};
 pub use cause::{causes, describe_with_causes, find_cause};
-pub use redirect::{Elsewhere, RefusedRedirect, check_redirect};
+pub use redirect::{CrossOriginPolicy, RefusedRedirect, check_redirect};
 pub use resolver::{Destinations, connect};

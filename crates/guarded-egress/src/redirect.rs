@@ -4,7 +4,7 @@ use url::Url;
 
 /// Whether an answer may lead to another origin than the request's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Elsewhere {
+pub enum CrossOriginPolicy {
     /// It stays at the origin: scheme, host and port.
     Refused,
     /// Over https, for what is fetched without a login: blobs, uploads and logs are often kept at
@@ -30,7 +30,11 @@ pub struct RefusedRedirect {
 ///
 /// [`RefusedRedirect`] for what is no address, holds a login, is not encrypted where the request
 /// was, or is another origin where that is refused.
-pub fn check_redirect(from: &Url, location: &str, elsewhere: Elsewhere) -> Result<Url, RefusedRedirect> {
+pub fn check_redirect(
+    from: &Url,
+    location: &str,
+    elsewhere: CrossOriginPolicy,
+) -> Result<Url, RefusedRedirect> {
     let refused = |to: &str, reason| RefusedRedirect {
         to: foreign_text::printable(to, 200),
         reason,
@@ -49,17 +53,17 @@ pub fn check_redirect(from: &Url, location: &str, elsewhere: Elsewhere) -> Resul
         return Ok(to);
     }
     match elsewhere {
-        Elsewhere::Refused => Err(refused(
+        CrossOriginPolicy::Refused => Err(refused(
             &shown,
             "another server, which is not followed here: name that one",
         )),
-        Elsewhere::OverHttps | Elsewhere::NotLessEncrypted
+        CrossOriginPolicy::OverHttps | CrossOriginPolicy::NotLessEncrypted
             if to.scheme() == "https" && to.host().is_some() =>
         {
             Ok(to)
         }
-        Elsewhere::NotLessEncrypted if from.scheme() == "http" && to.scheme() == "http" => Ok(to),
-        Elsewhere::OverHttps | Elsewhere::NotLessEncrypted => {
+        CrossOriginPolicy::NotLessEncrypted if from.scheme() == "http" && to.scheme() == "http" => Ok(to),
+        CrossOriginPolicy::OverHttps | CrossOriginPolicy::NotLessEncrypted => {
             Err(refused(&shown, "which is not encrypted and is not followed"))
         }
     }
@@ -74,30 +78,50 @@ mod tests {
         let from: Url = "https://r.example/v2/a/blobs/uploads/".parse().unwrap();
         let check = |location: &str, elsewhere| check_redirect(&from, location, elsewhere).map(String::from);
         assert_eq!(
-            check("/v2/a/1?state=x", Elsewhere::Refused),
+            check("/v2/a/1?state=x", CrossOriginPolicy::Refused),
             Ok("https://r.example/v2/a/1?state=x".to_owned())
         );
         assert_eq!(
-            check("https://blobs.example/1", Elsewhere::OverHttps),
+            check("https://blobs.example/1", CrossOriginPolicy::OverHttps),
             Ok("https://blobs.example/1".to_owned())
         );
         for (location, elsewhere, part) in [
-            ("https://blobs.example/1", Elsewhere::Refused, "another server"),
-            ("https://r.example:444/1", Elsewhere::Refused, "another server"),
-            ("http://r.example/1", Elsewhere::OverHttps, "not encrypted"),
+            (
+                "https://blobs.example/1",
+                CrossOriginPolicy::Refused,
+                "another server",
+            ),
+            (
+                "https://r.example:444/1",
+                CrossOriginPolicy::Refused,
+                "another server",
+            ),
+            (
+                "http://r.example/1",
+                CrossOriginPolicy::OverHttps,
+                "not encrypted",
+            ),
             (
                 "http://blobs.example/1",
-                Elsewhere::NotLessEncrypted,
+                CrossOriginPolicy::NotLessEncrypted,
                 "not encrypted",
             ),
             (
                 "http://internal/secret",
-                Elsewhere::OverHttps,
+                CrossOriginPolicy::OverHttps,
                 "http://internal, which is not encrypted",
             ),
-            ("file:///etc/passwd", Elsewhere::OverHttps, "not encrypted"),
-            ("https://ann:pw@r.example/1", Elsewhere::Refused, "a login"),
-            ("https://", Elsewhere::OverHttps, "no address"),
+            (
+                "file:///etc/passwd",
+                CrossOriginPolicy::OverHttps,
+                "not encrypted",
+            ),
+            (
+                "https://ann:pw@r.example/1",
+                CrossOriginPolicy::Refused,
+                "a login",
+            ),
+            ("https://", CrossOriginPolicy::OverHttps, "no address"),
         ] {
             let error = check(location, elsewhere).unwrap_err().to_string();
             assert!(
@@ -106,6 +130,13 @@ mod tests {
             );
         }
         let plain: Url = "http://r.example/a".parse().unwrap();
-        assert!(check_redirect(&plain, "http://other.example/a", Elsewhere::NotLessEncrypted).is_ok());
+        assert!(
+            check_redirect(
+                &plain,
+                "http://other.example/a",
+                CrossOriginPolicy::NotLessEncrypted
+            )
+            .is_ok()
+        );
     }
 }

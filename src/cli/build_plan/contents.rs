@@ -9,7 +9,7 @@ use crate::api::patch_set::Patches;
 use crate::cli::error::Error;
 use crate::patch::PatchInput;
 use crate::plan::constraint_override::merge_files;
-use crate::plan::patches::{ENDING, of_config_map, of_spec};
+use crate::plan::patch_inputs::{ENDING, of_config_map, of_spec};
 use crate::publish::layer::Contents;
 use crate::recipe::dockerfile::{files_of_config_map, files_of_spec};
 use crate::recipe::{FolderContents, Located};

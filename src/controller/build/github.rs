@@ -9,7 +9,7 @@ use crate::api::build::GitHubActions;
 use crate::api::{PatchSet, reason};
 use crate::controller::context::{Context, failures};
 use crate::controller::inputs::secrets::NamedSecret;
-use crate::plan::inputs::Inputs;
+use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
 
 /// The workflow that a spec names, and who speaks to it. Clients are kept for as long as their
@@ -32,7 +32,7 @@ pub async fn connect(
     let (owner, repository) = options.repository.split_once('/').unwrap_or_default();
     let workflow = Workflow::new(base.clone(), owner, repository, &options.workflow, options.ref_())
         .map_err(|error| failure_of_github(&error))?;
-    let usage = Inputs::new("github")
+    let usage = InputsHasher::new("github")
         .with(namespace.as_bytes())
         .with(base.to_string().as_bytes());
     let key = secret.digest_with(usage);

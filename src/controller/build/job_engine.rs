@@ -25,7 +25,7 @@ use crate::controller::state::jobs::{inputs_of, number_of, target_of};
 use crate::image::ImageReference;
 use crate::plan::attempt::{AttemptState, begin_attempt};
 use crate::plan::conditions::seconds;
-use crate::plan::inputs::Inputs;
+use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, Pending};
 use crate::plan::{Failure, Step};
@@ -280,7 +280,7 @@ fn manifest(task: &BuildTask<'_>, planned: &BuildStatus, number: u32) -> Result<
         service_account: account.map(|account| account.0.as_str()),
         pod_template: options.pod_template.as_ref().map(|template| &template.0),
     });
-    let recipe = Inputs::new("job")
+    let recipe = InputsHasher::new("job")
         .with(job["spec"].to_string().as_bytes())
         .digest();
     job["metadata"]["annotations"][RECIPE_ANNOTATION] = recipe.to_string().into();

@@ -9,9 +9,9 @@ use crate::api::status::PatchSetStatus;
 use crate::api::{InputsDigest, PatchSet, Recorded, Revision};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
-use crate::controller::inputs::before_image::BeforeImage;
 use crate::controller::inputs::image_references::{image_by_digest, image_reference};
 use crate::controller::inputs::registries::in_time;
+use crate::controller::inputs::series_progress::SeriesProgress;
 use crate::image::ImageReference;
 use crate::plan::build::{INPUTS_LABEL, image};
 use crate::plan::lifecycle::Next;
@@ -25,7 +25,7 @@ pub struct BuildTask<'a> {
     pub build: &'a Build,
     pub registry: &'a Registry,
     /// What was found before, and is recorded with what becomes of the image.
-    pub before_image: &'a BeforeImage,
+    pub progress: &'a SeriesProgress,
     /// The status when the task began.
     pub status: Arc<PatchSetStatus>,
     /// The image that is built, by its tag.
@@ -83,7 +83,7 @@ impl BuildTask<'_> {
             pending: Pending::new(reason, message, Next::Soon),
         };
         self.turn
-            .record(self.before_image.with(built, Delivered::Nothing, None))
+            .record(self.progress.with(built, Delivered::Nothing, None))
             .await
     }
 }

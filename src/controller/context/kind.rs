@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::api::FluxDuration;
 use crate::api::reference::{Referent, ReferentKind};
 use crate::api::references::Reference;
-use crate::ops::objects::Shown;
+use crate::ops::objects::ObjectMetrics;
 use crate::plan::lifecycle::{AskedFor, Next, Observed};
 use crate::plan::{Failure, Outcome};
 
@@ -73,7 +73,7 @@ pub trait Reconciled:
     fn facts(&self, status: &Self::Status) -> Vec<(&'static str, String)>;
 
     /// What the metrics show of it.
-    fn shown(&self) -> Shown;
+    fn metrics(&self) -> ObjectMetrics;
 
     /// What a result lacks because a step could not be done.
     fn failures(_: &Self::Done) -> Vec<&Failure> {
@@ -91,10 +91,10 @@ pub trait Reconciled:
 }
 
 /// What the metrics show of objects of any kind.
-pub fn identity<K: Reconciled>(object: &K) -> Shown {
+pub fn identity<K: Reconciled>(object: &K) -> ObjectMetrics {
     let conditions = object.status().map(Observed::conditions).unwrap_or_default();
     let conditions = conditions.iter();
-    Shown {
+    ObjectMetrics {
         kind: K::KIND,
         namespace: object.namespace().unwrap_or_default(),
         name: object.name_any(),
@@ -102,6 +102,6 @@ pub fn identity<K: Reconciled>(object: &K) -> Shown {
         conditions: conditions
             .map(|one| (one.type_.clone(), one.status.clone(), one.reason.clone()))
             .collect(),
-        ..Shown::default()
+        ..ObjectMetrics::default()
     }
 }

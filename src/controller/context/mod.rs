@@ -73,9 +73,9 @@ impl Context {
     }
 }
 
-/// The same for a spec that is new: whoever changed it may have pushed what it names just before.
-/// And for what is different from what the status tells.
-pub const JUST_NOW: Duration = Duration::from_millis(500);
+/// How old a remembered look at an upstream may be when the spec is new, or when it disagrees with
+/// the status. Whoever changed the spec may have pushed a moment before.
+pub const MAX_AGE_FOR_NEW_SPEC: Duration = Duration::from_millis(500);
 
 /// How new the knowledge of upstreams must be for one attempt, and when the attempt is given up.
 #[derive(Clone, Copy, Debug)]

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::newest_image::may_be_written;
+use super::push_plan::{CommitToPush, ReadBranch, ReadBranches, next_step};
 use super::request::WantedPullRequest;
-use super::round::{CommitToPush, ReadBranch, ReadBranches, next_step};
 use crate::api::build::ImageStatus;
 use crate::api::delivery::{CommitAuthor, CommitStatus, DeliveryGit, DeliveryStatus, ProposalStatus};
 use crate::api::{PatchSet, reason};
@@ -16,7 +16,7 @@ use crate::controller::context::failures::of_task;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::secrets::NamedSecret;
-use crate::controller::inputs::upstreams::{self, Secrets, blocking, resolve};
+use crate::controller::inputs::upstreams::{self, RepositorySecrets, blocking, resolve};
 use crate::controller::state::deliveries::{
     DeliveryAnswer, DeliveryOrder, NotDelivered, OpenChanges, Placed, patch_set_name,
 };
@@ -229,7 +229,7 @@ fn followed_ref(git: &DeliveryGit) -> RefSpec {
 
 async fn upstream(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Upstream, Failure> {
     let namespace = turn.namespace();
-    let secrets = Secrets {
+    let secrets = RepositorySecrets {
         namespace: &namespace,
         login: git.secret_ref.as_ref(),
         proxy: git.proxy_secret_ref.as_ref(),
@@ -294,19 +294,19 @@ async fn deliver_together(
     };
     for tried in 1..=TRIES {
         let chance = if tried == TRIES {
-            Chance::Last
+            RaceRetry::Last
         } else {
-            Chance::OneOfMany
+            RaceRetry::OneOfMany
         };
         match batch.attempt(&mut answers, chance).await {
             Ok(()) => break,
-            Err(Setback::Raced(_)) if chance == Chance::OneOfMany => {
+            Err(PushError::Raced(_)) if chance == RaceRetry::OneOfMany => {
                 tokio::time::sleep(AFTER_RACE.saturating_mul(tried)).await;
             }
             Err(failed) => {
                 let failure = match failed {
-                    Setback::Failed(failure) => failure.of_delivery(),
-                    Setback::Raced(words) => Failure::retried(
+                    PushError::Failed(failure) => failure.of_delivery(),
+                    PushError::Raced(words) => Failure::retried(
                         Step::Delivery,
                         reason::WRITE_FAILED,
                         format!("{WHAT}: {words}, {TRIES} times"),
@@ -332,28 +332,34 @@ struct Batch<'a> {
 
 /// Whether another attempt follows where somebody else is faster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Chance {
+enum RaceRetry {
     OneOfMany,
     Last,
 }
 
 /// Why an attempt came to nothing.
-enum Setback {
+enum PushError {
     Failed(Failure),
     /// Somebody else was faster, as it was told.
     Raced(String),
 }
 
-impl From<Failure> for Setback {
+impl From<Failure> for PushError {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
 }
 
 impl Batch<'_> {
-    /// Reads, decides and pushes once. All orders have their answers then; where the push fails for
-    /// good, those that need none.
-    async fn attempt(&self, answers: &mut [Option<DeliveryAnswer>], chance: Chance) -> Result<(), Setback> {
+    /// Reads the branches, decides, and pushes once.
+    ///
+    /// On success every order has its answer. If the push fails for good, only the orders that
+    /// needed no push have one.
+    async fn attempt(
+        &self,
+        answers: &mut [Option<DeliveryAnswer>],
+        chance: RaceRetry,
+    ) -> Result<(), PushError> {
         let Self {
             context,
             leader,
@@ -399,7 +405,7 @@ impl Batch<'_> {
                 let message = commit.message.clone();
                 match self.push(&read, commit).await {
                     Ok(commit) => (Ok((commit, Some(message))), rest),
-                    Err(raced @ Setback::Raced(_)) if chance == Chance::OneOfMany => return Err(raced),
+                    Err(raced @ PushError::Raced(_)) if chance == RaceRetry::OneOfMany => return Err(raced),
                     Err(failed) => (Err(failed), OpenChanges::Unknown),
                 }
             }
@@ -421,7 +427,7 @@ impl Batch<'_> {
     }
 
     /// Makes a commit and pushes it. Gives its id.
-    async fn push(&self, read: &Arc<ReadBranches>, commit: CommitToPush) -> Result<String, Setback> {
+    async fn push(&self, read: &Arc<ReadBranches>, commit: CommitToPush) -> Result<String, PushError> {
         let (context, leader, deadline) = (self.context, self.leader, self.deadline);
         let read = Arc::clone(read);
         let (upstream, signer) = (leader.upstream.clone(), leader.signer.clone());
@@ -447,7 +453,7 @@ impl Batch<'_> {
                 Err(error) => Err(error),
             }
         });
-        pushed.await?.map_err(Setback::Raced)
+        pushed.await?.map_err(PushError::Raced)
     }
 }
 

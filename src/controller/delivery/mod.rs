@@ -3,5 +3,5 @@
 pub mod config_map;
 pub mod git;
 mod newest_image;
+mod push_plan;
 mod request;
-mod round;

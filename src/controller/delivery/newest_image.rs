@@ -8,13 +8,15 @@ use crate::api::{PatchSet, Recorded, reason};
 use crate::controller::context::Context;
 use crate::controller::state::api_server::within_limit;
 use crate::image::ImageReference;
-use crate::plan::delivery::{APPROVED, may_stand};
+use crate::plan::delivery::{APPROVED, may_be_in_place};
 use crate::plan::{Failure, Step};
 
-/// Asks the API server, because a watch lags: whether this image is still the one to stand there,
-/// and the spec still asks for its delivery in this way. Asked after the place was read that is
-/// written only where it is as it was read, this keeps an older image from going over a newer one,
-/// also where two controllers are at work.
+/// Reads the PatchSet again from the API server, because a watch lags, and says whether this image
+/// may still be written, and the spec still asks for its delivery in this way.
+///
+/// Call it after reading the destination, and before a write that succeeds only if the destination
+/// is unchanged. In that order an older image cannot overwrite a newer one, even with two
+/// controllers running.
 pub async fn may_be_written(
     context: &Context,
     patch_set: &PatchSet,
@@ -42,6 +44,6 @@ pub async fn may_be_written(
             && now.meta().deletion_timestamp.is_none()
             && !now.spec.suspend
             && now.spec.delivery.as_ref() == Some(delivery)
-            && may_stand(delivery, approved, newest, delivered, reference)
+            && may_be_in_place(delivery, approved, newest, delivered, reference)
     }))
 }

@@ -11,7 +11,7 @@ use crate::forge::{
     AskAgain, DesiredPullRequest, Error, ForgeCredentials, ForgeKind, ForgeRepository, MissingLabels,
     PullRequestClient, PullRequestState,
 };
-use crate::plan::inputs::Inputs;
+use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
 
 /// The title where the newest commit of the branch is somebody else's.
@@ -153,7 +153,7 @@ impl WantedPullRequest<'_> {
             Provider::Gitea => ForgeKind::Gitea,
         };
         let api = self.options.api_url.as_deref();
-        let usage = Inputs::new("forge")
+        let usage = InputsHasher::new("forge")
             .with(format!("{kind:?}").as_bytes())
             .with(namespace.as_bytes())
             .with(self.git.url.as_bytes())

@@ -9,7 +9,7 @@ use crate::api::build::DockerfileSource;
 use crate::api::reason;
 use crate::api::reference::ObjectKey;
 use crate::controller::context::{Budget, Context};
-use crate::plan::inputs::Inputs;
+use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
 use crate::publish::TimedStore;
 use crate::publish::layer::{Contents, File};
@@ -25,7 +25,7 @@ pub type LocatedFolder = Located<InputPlace, Vec<File>>;
 impl GivenContents for Vec<File> {
     fn digest(&self) -> String {
         self.iter()
-            .fold(Inputs::new("folder"), |inputs, file| {
+            .fold(InputsHasher::new("folder"), |inputs, file| {
                 inputs.with(file.name.as_bytes()).with(&file.content)
             })
             .digest()

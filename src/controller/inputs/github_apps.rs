@@ -5,7 +5,7 @@ use crate::api::reason;
 use crate::controller::context::Context;
 use crate::controller::context::failures::of_rest;
 use crate::forge::{ForgeCredentials, GitAccess, GitPurpose};
-use crate::plan::inputs::Inputs;
+use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
 use crate::source::Installation;
 
@@ -25,7 +25,7 @@ pub async fn installation(
         let message = format!("{secret}: {}", failure.message);
         Failure { message, ..failure }
     };
-    let usage = Inputs::new("github app")
+    let usage = InputsHasher::new("github app")
         .with(secret.namespace().as_bytes())
         .with(url.as_bytes())
         .with(format!("{purpose:?}").as_bytes());

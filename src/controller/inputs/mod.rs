@@ -1,6 +1,5 @@
 //! Where what a spec names is, and what identifies it before it is read.
 
-pub mod before_image;
 pub mod folder;
 mod github_apps;
 pub mod image_references;
@@ -10,5 +9,6 @@ pub mod place;
 pub mod registries;
 mod registry_logins;
 pub mod secrets;
+pub mod series_progress;
 pub mod texts;
 pub mod upstreams;

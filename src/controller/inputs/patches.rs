@@ -12,8 +12,8 @@ use crate::api::reason;
 use crate::api::reference::{ObjectKey, SourceReference};
 use crate::controller::context::{Budget, Context, failures};
 use crate::patch::PatchInput;
-use crate::plan::inputs::Inputs;
-use crate::plan::patches::{ENDING, of_config_map, of_spec};
+use crate::plan::inputs_hasher::InputsHasher;
+use crate::plan::patch_inputs::{ENDING, of_config_map, of_spec};
 use crate::plan::{Failure, Step};
 use crate::recipe::Located;
 use crate::source::{self, Artifact, ArtifactLimits, FileLimits, SourceFile};
@@ -27,7 +27,7 @@ pub type LocatedPatches = Option<Located<InputPlace, Vec<PatchInput>>>;
 impl GivenContents for Vec<PatchInput> {
     fn digest(&self) -> String {
         self.iter()
-            .fold(Inputs::new("patches"), |inputs, patch| {
+            .fold(InputsHasher::new("patches"), |inputs, patch| {
                 inputs.with(patch.name.as_bytes()).with(&patch.bytes)
             })
             .digest()

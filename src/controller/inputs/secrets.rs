@@ -8,7 +8,7 @@ use crate::api::reference::ObjectKey;
 use crate::api::{InputsDigest, reason};
 use crate::controller::state::contents::ObjectData;
 use crate::controller::state::references::References;
-use crate::plan::inputs::Inputs;
+use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
 
 /// A Secret that a spec names, with what it holds. It is shown by its name alone.
@@ -107,7 +107,7 @@ impl NamedSecret {
     }
 
     /// A digest of what it holds, and of what it is used for; changed where either changes.
-    pub fn digest_with(&self, usage: Inputs) -> InputsDigest {
+    pub fn digest_with(&self, usage: InputsHasher) -> InputsDigest {
         let parts = self.data.iter();
         let with_data = parts.fold(usage, |digest, (key, value)| {
             digest.with(key.as_bytes()).with(value)

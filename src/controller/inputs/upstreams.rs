@@ -16,7 +16,7 @@ use crate::source::{self, Mirrors, RefSpec, RepoUrl, Requirement, Resolved, Upst
 
 /// The Secrets that the way to a repository needs.
 #[derive(Clone, Copy)]
-pub struct Secrets<'a> {
+pub struct RepositorySecrets<'a> {
     pub namespace: &'a str,
     pub login: Option<&'a LocalReference>,
     pub proxy: Option<&'a LocalReference>,
@@ -27,10 +27,10 @@ pub struct Secrets<'a> {
 pub async fn upstream(
     context: &Context,
     url: &str,
-    secrets: Secrets<'_>,
+    secrets: RepositorySecrets<'_>,
     purpose: GitPurpose,
 ) -> Result<Upstream, Failure> {
-    let Secrets {
+    let RepositorySecrets {
         namespace,
         login,
         proxy,
@@ -66,7 +66,7 @@ pub async fn repository(
     git: &GitPath,
     budget: Budget,
 ) -> Result<(Upstream, Resolved), Failure> {
-    let secrets = Secrets {
+    let secrets = RepositorySecrets {
         namespace,
         login: git.secret_ref.as_ref(),
         proxy: git.proxy_secret_ref.as_ref(),

@@ -10,8 +10,8 @@ use crate::api::status::{CandidateStatus, PatchStatus};
 use crate::api::{PatchSet, Recorded, reason};
 use crate::controller::context::failures;
 use crate::controller::context::turn::Turn;
-use crate::controller::inputs::before_image::BeforeImage;
 use crate::controller::inputs::patches;
+use crate::controller::inputs::series_progress::SeriesProgress;
 use crate::controller::inputs::upstreams::blocking;
 use crate::patch::{self, Options, PatchInput, Sequence, Series};
 use crate::plan::patch_set::{Checked, Sources, passes};
@@ -25,7 +25,7 @@ use crate::source::Resolved;
 /// not at all where none does.
 pub struct AppliedSeries {
     pub inputs: ResolvedInputs,
-    pub before_image: BeforeImage,
+    pub progress: SeriesProgress,
     read: OnceCell<Arc<Vec<PatchInput>>>,
     onto_upstream: OnceCell<Arc<Mutex<Series>>>,
 }
@@ -56,7 +56,7 @@ pub async fn apply(
 ) -> Result<AppliedSeries, Failure> {
     let mut series = AppliedSeries {
         inputs,
-        before_image: BeforeImage {
+        progress: SeriesProgress {
             sources: sources.clone(),
             checked: None,
             candidates: None,
@@ -65,9 +65,9 @@ pub async fn apply(
         onto_upstream: OnceCell::new(),
     };
     if results == ResultsInStatus::Missing {
-        series.before_image.checked = Some(series.check(turn).await?);
+        series.progress.checked = Some(series.check(turn).await?);
     }
-    series.before_image.candidates = series.try_candidates(turn, results).await;
+    series.progress.candidates = series.try_candidates(turn, results).await;
     Ok(series)
 }
 
@@ -101,7 +101,7 @@ impl AppliedSeries {
 
     /// What became of each patch, by this reconciliation or by the status.
     pub fn states<'a>(&'a self, known: &'a [PatchStatus]) -> &'a [PatchStatus] {
-        self.before_image
+        self.progress
             .checked
             .as_ref()
             .map_or(known, |checked| &checked.patches)
@@ -149,13 +149,13 @@ impl AppliedSeries {
         results: ResultsInStatus,
     ) -> Option<Vec<CandidateStatus>> {
         let status = turn.status();
-        if results == ResultsInStatus::Current && self.inputs.candidates_are_told_by(&status) {
+        if results == ResultsInStatus::Current && self.inputs.candidates_match_status(&status) {
             return None;
         }
         let known = |candidate: &CandidateRef| {
             let mut known = status.candidates.iter();
             known
-                .find(|known| results == ResultsInStatus::Current && candidate.is_told_by(known))
+                .find(|known| results == ResultsInStatus::Current && candidate.matches_status(known))
                 .cloned()
         };
         let mut candidates = Vec::new();

@@ -54,10 +54,10 @@ pub async fn build(
         turn,
         build,
         registry: &registry,
-        before_image: &series.before_image,
+        progress: &series.progress,
         status: status.clone(),
         target: &target,
-        revision: &series.before_image.sources.upstream.revision,
+        revision: &series.progress.sources.upstream.revision,
     };
     let is_there =
         image_is_current(&status, &planned) && superseded_build(&status, &planned).is_none() && !is_asked;

@@ -19,13 +19,13 @@ use crate::controller::context::{Budget, Context, failures};
 use crate::controller::inputs::texts::{LocatedText, TextOrigin};
 use crate::controller::inputs::{texts, upstreams};
 use crate::controller::state::slots;
-use crate::ops::objects::{Shown, States};
+use crate::ops::objects::{ObjectMetrics, States};
 use crate::plan::constraint_override::{
     self, ConstraintSources, MergeDecision, current_merged_file, merge_files, results_are_current, summary,
 };
-use crate::plan::inputs::Inputs;
+use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, is_verified};
-use crate::plan::{Failure, Outcome, Step, room};
+use crate::plan::{Failure, Outcome, Step, list_size};
 use crate::recipe::Located;
 
 /// Names the computation that results follow from; changed where the same inputs give another
@@ -92,13 +92,13 @@ impl Reconciled for ConstraintOverride {
         .collect()
     }
 
-    fn shown(&self) -> Shown {
+    fn metrics(&self) -> ObjectMetrics {
         let status = self.status.as_ref();
         let results = status.map(|status| status.results.as_slice()).unwrap_or_default();
         let count = |state| results.iter().filter(|result| result.state == state).count();
         let states = OverrideState::ALL.map(|state| (state.as_str(), count(state)));
         let revision = status.and_then(|status| status.upper_constraints_revision.clone());
-        Shown {
+        ObjectMetrics {
             release: self.spec.release.0.clone(),
             revision: revision.unwrap_or_default(),
             states: States::Overrides(states.to_vec()),
@@ -184,7 +184,7 @@ async fn resolve(turn: &Turn<'_, ConstraintOverride>) -> Result<ResolvedFiles, F
 }
 
 fn sources(object: &ConstraintOverride, inputs: &ResolvedFiles) -> ConstraintSources {
-    let mut digest = Inputs::new(COMPUTATION);
+    let mut digest = InputsHasher::new(COMPUTATION);
     for name in &object.spec.built_from_source {
         digest = digest.with(name.0.as_bytes());
     }
@@ -258,7 +258,7 @@ async fn merge(turn: &Turn<'_, ConstraintOverride>, inputs: ResolvedFiles) -> Re
                 &merged,
                 &name,
                 merged_file::KEY,
-                room::for_list(&object.spec),
+                list_size::for_list(&object.spec),
             )))
         }
     }

@@ -61,7 +61,7 @@ pub async fn deliver(
     built: Built,
 ) -> Result<Outcome<Sources, PatchSetProgress>, Interrupted> {
     let Some(delivery) = &turn.object.spec.delivery else {
-        return Ok(series.before_image.with(built, Delivered::Nothing, None));
+        return Ok(series.progress.with(built, Delivered::Nothing, None));
     };
     let mut merged = match &turn.status().proposed {
         // The delivery itself finds that.
@@ -77,14 +77,14 @@ pub async fn deliver(
             let status = turn.status();
             if status.image.as_ref().map(|image| &image.reference) != Some(&image.reference) {
                 let next = Delivered::Later(format!("{} is about to be delivered", image.reference));
-                turn.record(series.before_image.with(built.clone(), next, merged.take()))
+                turn.record(series.progress.with(built.clone(), next, merged.take()))
                     .await?;
             }
             Box::pin(deliver_image(turn, delivery, image)).await
         }
         _ => Delivered::Nothing,
     };
-    Ok(series.before_image.with(built, delivered, merged))
+    Ok(series.progress.with(built, delivered, merged))
 }
 
 /// Where an image is that waited to be merged, and was: it is told also while the next one

@@ -1,5 +1,7 @@
 //! Reconciles a `PatchSet`.
 
+use std::ops::ControlFlow::{Break, Continue};
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -14,16 +16,16 @@ use crate::api::upstream_history::Evidence;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::{Reconciled, Schedule, identity};
 use crate::controller::context::turn::Turn;
-use crate::ops::objects::{Shown, States};
+use crate::ops::objects::{ObjectMetrics, States};
 use crate::plan::build::is_complete;
 use crate::plan::conditions;
 use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, is_verified};
+use crate::plan::patch_inputs::describe_location;
 use crate::plan::patch_set::{
     self, Built, Delivered, PatchSetProgress, Policy, Sources, image_is_current, is_planned, passes,
     results_are_current,
 };
-use crate::plan::patches::place;
-use crate::plan::{Failure, Outcome, room};
+use crate::plan::{Failure, Outcome, list_size};
 
 /// How much of a failed build's log an event has, in characters from its end.
 const EVENT_LOG: usize = 500;
@@ -100,14 +102,14 @@ impl Reconciled for PatchSet {
         .collect()
     }
 
-    fn shown(&self) -> Shown {
+    fn metrics(&self) -> ObjectMetrics {
         let status = self.status.clone().unwrap_or_default();
         let states = PatchState::ALL.map(|state| (state.as_str(), status.count(state)));
         let image = status.image.as_ref();
         let merged = || status.patches.iter().filter_map(|patch| patch.merged.as_ref());
         let by = |evidence: Evidence| merged().filter(|merged| merged.by == evidence).count();
         let dates = merged().filter_map(|merged| merged.date.as_ref());
-        Shown {
+        ObjectMetrics {
             merged: Evidence::ALL
                 .map(|evidence| (evidence.as_str(), by(evidence)))
                 .to_vec(),
@@ -145,14 +147,14 @@ impl Reconciled for PatchSet {
         now: Timestamp,
         outcome: Outcome<Sources, PatchSetProgress>,
     ) -> (PatchSetStatus, Next) {
-        let place = self.spec.patches.as_ref().and_then(place);
+        let place = self.spec.patches.as_ref().and_then(describe_location);
         let policy = Policy {
             place: place.as_deref(),
             merged: self.spec.merged_patches,
             builds: self.spec.build.is_some(),
             delivers: self.spec.delivery.is_some(),
             signatures: self.signature_policy(),
-            room: room::for_list(&self.spec),
+            list_bytes: list_size::for_list(&self.spec),
         };
         patch_set::settle(previous, asked, policy, now, outcome)
     }
@@ -172,7 +174,7 @@ impl Pipeline for PatchSet {
         if turn.budget.is_asked_for() && lacks_history(&turn.status()) {
             results = ResultsInStatus::Missing;
         }
-        let is_told = results == ResultsInStatus::Current && inputs.candidates_are_told_by(&turn.status());
+        let is_told = results == ResultsInStatus::Current && inputs.candidates_match_status(&turn.status());
         if is_told && nothing_is_left(turn).await {
             return Ok(Outcome::Unchanged(sources));
         }
@@ -188,8 +190,8 @@ impl Pipeline for PatchSet {
             Err(failure) => return Ok(Outcome::Failed(failure, Some(sources))),
         };
         let built = match Box::pin(publish::publish(turn, &series)).await {
-            Ok(plan) => Box::pin(build::build(turn, &series, plan)).await?,
-            Err(built) => built,
+            Continue(plan) => Box::pin(build::build(turn, &series, plan)).await?,
+            Break(built) => built,
         };
         Box::pin(deliver::deliver(turn, &series, built)).await
     }

@@ -1,6 +1,7 @@
 //! Publishes what an image is built from, and plans its build.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -34,24 +35,26 @@ pub struct PublishedBuild {
 /// Publishes what an image is built from, where all patches apply and the status does not tell that
 /// it was published before.
 ///
-/// # Errors
-///
-/// What is told of the image instead, where none is asked for or it cannot be built yet.
-pub async fn publish(turn: &Turn<'_, PatchSet>, series: &AppliedSeries) -> Result<PublishedBuild, Built> {
+/// Breaks off with what the image's status is instead, where none is asked for or it cannot be built
+/// yet.
+pub async fn publish(
+    turn: &Turn<'_, PatchSet>,
+    series: &AppliedSeries,
+) -> ControlFlow<Built, PublishedBuild> {
     let Some(build) = turn.object.spec.build.as_ref().filter(|_| series.all_pass(turn)) else {
-        return Err(Built::Nothing);
+        return Break(Built::Nothing);
     };
     let ingredients = match series.inputs.ingredients.clone() {
         Ok(ingredients) => ingredients,
         Err(NotBuildable::Pending(message)) => {
             let waiting = Built::Waiting(Pending::new(reason::DEPENDENCY_NOT_READY, message, Next::Soon));
-            return Err(waiting);
+            return Break(waiting);
         }
-        Err(NotBuildable::Failed(failure)) => return Err(Built::Failed(failure, None)),
+        Err(NotBuildable::Failed(failure)) => return Break(Built::Failed(failure, None)),
     };
     // What was published for the same inputs needs no second look, unless somebody asks for it.
     let status = turn.status();
-    let digest = &series.before_image.sources.inputs_digest;
+    let digest = &series.progress.sources.inputs_digest;
     let is_current = results_are_current(&status, digest) && is_planned(&status);
     let known = status
         .build
@@ -59,7 +62,7 @@ pub async fn publish(turn: &Turn<'_, PatchSet>, series: &AppliedSeries) -> Resul
         .filter(|_| is_current && !turn.budget.is_asked_for());
     let registry = match registry(turn.object, turn.context, turn.budget).await {
         Ok(registry) => registry,
-        Err(failure) => return Err(Built::Failed(failure, known)),
+        Err(failure) => return Break(Built::Failed(failure, known)),
     };
     let planned = if let Some(planned) = known {
         planned
@@ -67,10 +70,10 @@ pub async fn publish(turn: &Turn<'_, PatchSet>, series: &AppliedSeries) -> Resul
         let published = publish_parts(turn, build, series, &ingredients, &registry).await;
         match published {
             Ok(planned) => after_status(planned, &status, build, series, &turn.object.spec.component.0),
-            Err(failure) => return Err(Built::Failed(failure, None)),
+            Err(failure) => return Break(Built::Failed(failure, None)),
         }
     };
-    Ok(PublishedBuild {
+    Continue(PublishedBuild {
         planned,
         registry,
         ingredients,

@@ -13,13 +13,13 @@ use crate::api::source_refs::SourceRefs;
 use crate::api::status::{CandidateStatus, PatchSetStatus, UpstreamStatus};
 use crate::api::{InputsDigest, PatchSet, PatchSetSpec, Recorded};
 use crate::controller::context::turn::Turn;
-use crate::controller::context::{Budget, Context, JUST_NOW};
+use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC};
 use crate::controller::inputs::ingredients::{Ingredients, NotBuildable};
 use crate::controller::inputs::patches::LocatedPatches;
-use crate::controller::inputs::upstreams::{Secrets, git_ref};
+use crate::controller::inputs::upstreams::{RepositorySecrets, git_ref};
 use crate::controller::inputs::{folder, ingredients, patches, upstreams};
 use crate::forge::GitPurpose;
-use crate::plan::inputs::Inputs;
+use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
 use crate::recipe::{Located, last_request};
@@ -43,7 +43,7 @@ pub struct CandidateRef {
 
 impl CandidateRef {
     /// Whether this is what a status tells of it. One that could not be tried is tried again.
-    pub fn is_told_by(&self, known: &CandidateStatus) -> bool {
+    pub fn matches_status(&self, known: &CandidateStatus) -> bool {
         known.ref_ == self.name
             && match &self.resolved {
                 Ok(resolved) => {
@@ -79,7 +79,7 @@ impl ResolvedInputs {
     /// that is built.
     pub fn sources(&self, spec: &PatchSetSpec) -> Sources {
         let commit = self.resolved.commit().to_string();
-        let mut inputs = Inputs::new(COMPUTATION)
+        let mut inputs = InputsHasher::new(COMPUTATION)
             .with(commit.as_bytes())
             .with(strip_identity(self.strip).as_bytes())
             .with(self.directory.as_deref().unwrap_or_default().as_bytes())
@@ -115,10 +115,11 @@ impl ResolvedInputs {
     }
 
     /// Whether a status tells of just these candidates, at the commits that they have.
-    pub fn candidates_are_told_by(&self, status: &PatchSetStatus) -> bool {
+    pub fn candidates_match_status(&self, status: &PatchSetStatus) -> bool {
         let known = &status.candidates;
         let pairs = self.candidates.iter().zip(known);
-        self.candidates.len() == known.len() && pairs.into_iter().all(|(one, known)| one.is_told_by(known))
+        self.candidates.len() == known.len()
+            && pairs.into_iter().all(|(one, known)| one.matches_status(known))
     }
 
     /// Checks all signatures that the spec asks for; returns who signed what, in words. `None`
@@ -143,19 +144,20 @@ impl ResolvedInputs {
     }
 }
 
-/// Resolves all refs. Where that is something else than what the status tells, a look that is
-/// remembered does not do: another controller may have looked since, and what it found would be
-/// replaced by what was before.
+/// Resolves all refs.
+///
+/// If the result differs from the status, it resolves again without the remembered look at the
+/// refs: another controller may have seen a newer state, and a stale look would overwrite it.
 pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failure> {
     let resolved = resolve_within(turn, turn.budget).await?;
     let status = turn.status();
     let found = resolved.sources(&turn.object.spec).inputs_digest;
-    let is_told = |known: &InputsDigest| *known == found && resolved.candidates_are_told_by(&status);
+    let is_told = |known: &InputsDigest| *known == found && resolved.candidates_match_status(&status);
     if status.inputs_digest.as_ref().is_none_or(is_told) {
         return Ok(resolved);
     }
     let freshness = match turn.budget.freshness {
-        Freshness::MaxAge(age) => Freshness::MaxAge(age.min(JUST_NOW)),
+        Freshness::MaxAge(age) => Freshness::MaxAge(age.min(MAX_AGE_FOR_NEW_SPEC)),
         Freshness::Now => return Ok(resolved),
     };
     let budget = Budget {
@@ -172,7 +174,7 @@ async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<Res
     let namespace = patch_set.namespace().unwrap_or_default();
     let spec = &patch_set.spec;
     let located = patches::locate(context, &namespace, spec.patches.as_ref(), budget).await?;
-    let secrets = Secrets {
+    let secrets = RepositorySecrets {
         namespace: &namespace,
         login: spec.upstream.secret_ref.as_ref(),
         proxy: spec.upstream.proxy_secret_ref.as_ref(),

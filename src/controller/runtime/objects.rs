@@ -8,7 +8,7 @@ use super::triggers::ObservedChange;
 use crate::api::reference::Referent;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::state::api_server::Guarded;
-use crate::ops::objects::Shown;
+use crate::ops::objects::ObjectMetrics;
 
 /// The objects that a change concerns.
 pub fn find_concerned<K: Reconciled>(
@@ -27,12 +27,12 @@ pub fn find_concerned<K: Reconciled>(
 }
 
 /// What the metrics show of objects that can be read.
-pub fn shown<K: Reconciled>(store: &Store<Guarded<K>>) -> Vec<Shown> {
+pub fn metrics_of_all<K: Reconciled>(store: &Store<Guarded<K>>) -> Vec<ObjectMetrics> {
     store
         .state()
         .iter()
         .filter_map(|object| object.0.as_ref().ok())
-        .map(Reconciled::shown)
+        .map(Reconciled::metrics)
         .collect()
 }
 

@@ -185,8 +185,8 @@ impl Process {
                 ConstraintOverride::KIND,
                 objects::unreadable_objects(&constraint_overrides),
             );
-            let patch_sets = objects::shown(&patch_sets).into_iter();
-            metrics.show_objects(patch_sets.chain(objects::shown(&constraint_overrides)));
+            let patch_sets = objects::metrics_of_all(&patch_sets).into_iter();
+            metrics.show_objects(patch_sets.chain(objects::metrics_of_all(&constraint_overrides)));
         }
     }
 

@@ -21,13 +21,13 @@ use crate::controller::Error;
 use crate::controller::context::journal::{Interrupted, Journal, Statuses};
 use crate::controller::context::kind::Schedule;
 use crate::controller::context::turn::Turn;
-use crate::controller::context::{Budget, Context, JUST_NOW, annotations, panics};
+use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC, annotations, panics};
 use crate::controller::pipeline::Pipeline;
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::references::WatchScope;
 use crate::controller::state::slots;
 use crate::ops::metrics::OutcomeLabel;
-use crate::plan::lifecycle::{InARow, Next, begin_generation, wait_before_next};
+use crate::plan::lifecycle::{Next, Streak, begin_generation, wait_before_next};
 use crate::plan::{Failure, Outcome, Retry, Step, backoff};
 use crate::source::Freshness;
 
@@ -253,7 +253,7 @@ impl<K: Pipeline> KindRuntime<K> {
     /// When an object is looked at again, given how this look ended.
     fn look_again(&self, object: &K, next: Next, ended: OutcomeLabel) -> Action {
         let uid = object.meta().uid.clone().unwrap_or_default();
-        let mut in_a_row = InARow::default();
+        let mut in_a_row = Streak::default();
         match next {
             Next::Backoff => in_a_row.failures = self.statuses.note_failure(uid),
             Next::Soon if ended != OutcomeLabel::Changed => in_a_row.looks = self.statuses.looked(uid),
@@ -315,7 +315,7 @@ impl<K: Pipeline> KindRuntime<K> {
         Ok(Budget {
             freshness: match occasion {
                 Occasion::Asked => Freshness::Now,
-                Occasion::NewSpec => Freshness::MaxAge(JUST_NOW),
+                Occasion::NewSpec => Freshness::MaxAge(MAX_AGE_FOR_NEW_SPEC),
                 Occasion::Due => Freshness::MaxAge(interval.mul_f64(SHARED_SHARE)),
             },
             deadline: Instant::now() + timeout,

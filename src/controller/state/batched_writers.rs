@@ -28,10 +28,9 @@ impl<K, O, A> Default for BatchedWriters<K, O, A> {
 }
 
 impl<K: Hash + Eq + Clone, O, A> BatchedWriters<K, O, A> {
-    /// Brings an order to a writer, and gives its answer. Whose turn it is does the work for all
-    /// orders that wait; the answers are in the order of what is asked. Nothing where who worked
-    /// was stopped, or the turn did not come before the deadline: then it is not known what was
-    /// done.
+    /// Brings an order to a writer, and gives its answer. Whoever has the turn does the work for
+    /// all orders that wait; the answers are in the order of the orders. `None` if the worker was
+    /// stopped, or the turn did not come before the deadline: what was done is not known then.
     pub async fn run<W>(
         &self,
         key: &K,

@@ -342,7 +342,7 @@ mod tests {
                 .next();
             assert_eq!(found, Some(&expected));
         }
-        // Elsewhere the names mean something else.
+        // CrossOriginPolicy the names mean something else.
         let other = json!({ "spec": { "a": { "b": { "metadata": { "annotations": { "x": "y" } } } } } });
         assert_eq!(
             rewritten(&other.to_string(), AnnotationsKeeping::LeftOut, &[]),

@@ -1,7 +1,7 @@
 //! Blobs: layers, configurations, documents.
 
 use bytes::Bytes;
-use guarded_egress::Elsewhere;
+use guarded_egress::CrossOriginPolicy;
 use http::Method;
 use image_references::{Digest, Hasher};
 
@@ -53,7 +53,7 @@ impl<'a> Repository<'a> {
     pub(crate) async fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
         let what = "a look at a layer";
         let mut request = Outgoing::new(Method::HEAD, self.url(&format!("blobs/{digest}"))?, what);
-        request.elsewhere = Elsewhere::OverHttps;
+        request.elsewhere = CrossOriginPolicy::OverHttps;
         let answer = self.send(&request).await?;
         if answer.status().is_success() {
             return Ok(true);
@@ -70,7 +70,7 @@ impl<'a> Repository<'a> {
     /// host, which gets no login.
     pub(crate) async fn blob(&self, digest: &Digest, name: &str) -> Result<Blob<'a>, Error> {
         let mut request = Outgoing::new(Method::GET, self.url(&format!("blobs/{digest}"))?, LOOK);
-        request.elsewhere = Elsewhere::OverHttps;
+        request.elsewhere = CrossOriginPolicy::OverHttps;
         let answer = self.send(&request).await?;
         if !answer.status().is_success() {
             return Err(self.refusal(answer, name).await.error);

@@ -1,6 +1,6 @@
 //! One request and its answer: redirects, and how long it may take.
 
-use guarded_egress::{Destinations, Elsewhere, check_redirect};
+use guarded_egress::{CrossOriginPolicy, Destinations, check_redirect};
 use http::header::{AUTHORIZATION, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
 use url::Url;
@@ -68,7 +68,12 @@ impl Repository<'_> {
     }
 
     /// The address in an answer's `Location`.
-    pub(super) fn location(&self, answer: &Answer, elsewhere: Elsewhere, what: &str) -> Result<Url, Error> {
+    pub(super) fn location(
+        &self,
+        answer: &Answer,
+        elsewhere: CrossOriginPolicy,
+        what: &str,
+    ) -> Result<Url, Error> {
         let location = answer
             .header(LOCATION.as_str())
             .ok_or_else(|| self.refused_error(what, "the server leads elsewhere without saying where"))?;

@@ -1,7 +1,7 @@
 //! A request, and its answer.
 
 use bytes::Bytes;
-use guarded_egress::{Destinations, Elsewhere};
+use guarded_egress::{CrossOriginPolicy, Destinations};
 use http::header::HeaderMap;
 use http::{Method, StatusCode};
 use reqwest::Response;
@@ -21,7 +21,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// Whether it may be redirected to another origin.
-    pub(super) elsewhere: Elsewhere,
+    pub(super) elsewhere: CrossOriginPolicy,
     /// What it is for, in messages.
     pub(super) what: &'a str,
 }
@@ -34,7 +34,7 @@ impl<'a> Outgoing<'a> {
             url,
             headers: HeaderMap::new(),
             body: Bytes::new(),
-            elsewhere: Elsewhere::Refused,
+            elsewhere: CrossOriginPolicy::Refused,
             what,
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::{Buf, Bytes};
 use futures::{Stream, StreamExt, stream};
-use guarded_egress::{Destinations, Elsewhere};
+use guarded_egress::{CrossOriginPolicy, Destinations};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{Method, StatusCode};
 use image_references::Digest;
@@ -143,7 +143,7 @@ impl Repository<'_> {
 
     /// The location that an answer's `Location` names.
     fn location_in_answer(&self, answer: &Answer, what: &str) -> Result<UploadLocation, Error> {
-        let url = self.location(answer, Elsewhere::OverHttps, what)?;
+        let url = self.location(answer, CrossOriginPolicy::OverHttps, what)?;
         Ok(UploadLocation {
             is_own: url.origin() == self.url("")?.origin(),
             rule: answer.rule,

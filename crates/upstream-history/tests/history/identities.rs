@@ -170,7 +170,7 @@ fn the_same_change_without_a_word() {
     upstream.commit(&[("d/f", BASE), ("g", BASE)], "Base");
     let changed = BASE.replace("four", "vier");
     let fix = upstream.commit(&[("d/f", &changed), ("new file", "x")], "Fix");
-    upstream.commit(&[("g", &changed)], "Elsewhere");
+    upstream.commit(&[("g", &changed)], "CrossOriginPolicy");
     upstream.commit(&[("d/f", &conflicting(&changed))], "Later");
     let findings = upstream.find("main", &[bare(&upstream.patch(&fix))]);
     let merged = merged(&findings);

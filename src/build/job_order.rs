@@ -20,7 +20,7 @@ pub struct JobOrder<'a> {
     pub owner: Value,
     /// The number of the attempt, from 1.
     pub number: u32,
-    /// What is built from.
+    /// The digest over everything that the image is built from.
     pub inputs_digest: &'a InputsDigest,
     /// The image to push, by its tag.
     pub target: &'a Recorded<ImageReference>,

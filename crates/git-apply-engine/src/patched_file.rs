@@ -16,7 +16,7 @@ const LOOK: u64 = 32;
 
 /// A file under change.
 #[derive(Debug)]
-pub(super) struct Image<'a> {
+pub(super) struct PatchedFile<'a> {
     pub(super) budget: &'a Budget,
     base: Lines<'a>,
     index: Option<LineIndex>,
@@ -135,7 +135,7 @@ impl Drop for Preimage<'_> {
     }
 }
 
-impl<'a> Image<'a> {
+impl<'a> PatchedFile<'a> {
     pub(super) fn new(contents: &'a [u8], budget: &'a Budget) -> Result<Self, Exceeded> {
         let base = Lines::new(contents, budget)?;
         Ok(Self {
@@ -463,7 +463,7 @@ impl<'a> Image<'a> {
         self.budget.spend(LOOK.saturating_mul(moved))
     }
 
-    /// How many bytes [`Image::contents`] gives.
+    /// How many bytes [`PatchedFile::contents`] gives.
     pub(super) fn size(&self) -> usize {
         let sizes = self.runs(0).map(|run| match run {
             LineRun::Base(lines) => self.base.slice(lines).len(),
@@ -485,7 +485,7 @@ impl<'a> Image<'a> {
     }
 }
 
-impl Drop for Image<'_> {
+impl Drop for PatchedFile<'_> {
     fn drop(&mut self) {
         self.budget.release(self.held);
     }

@@ -7,7 +7,7 @@ use crate::plan::patch_set::{Built, Checked, Delivered, PatchSetProgress, Source
 
 /// What a reconciliation found out before its image.
 #[derive(Clone, Debug)]
-pub struct BeforeImage {
+pub struct SeriesProgress {
     pub sources: Sources,
     /// What applying the series gave; nothing where the status has it already.
     pub checked: Option<Checked>,
@@ -15,7 +15,7 @@ pub struct BeforeImage {
     pub candidates: Option<Vec<CandidateStatus>>,
 }
 
-impl BeforeImage {
+impl SeriesProgress {
     /// What the reconciliation came to with this image and delivery, and where an image is that
     /// waited to be merged and was.
     pub fn with(

@@ -61,7 +61,7 @@ pub struct CommitToPush {
 }
 
 /// What to push, and what that means for each image.
-pub struct RoundStep {
+pub struct PushPlan {
     /// The commit; nothing where this commit has it all.
     pub push: Result<CommitToPush, String>,
     /// Why an image cannot be delivered.
@@ -73,7 +73,7 @@ pub struct RoundStep {
 }
 
 /// Decides, given the images that are to be delivered.
-pub fn next_step(read: &ReadBranches, git: &DeliveryGit, images: &[DeliveredImage]) -> RoundStep {
+pub fn next_step(read: &ReadBranches, git: &DeliveryGit, images: &[DeliveredImage]) -> PushPlan {
     let base = read.base.tip();
     let first = plan_branch(&base, images);
     let mut failures: Vec<Option<Failure>> = images
@@ -147,7 +147,7 @@ pub fn next_step(read: &ReadBranches, git: &DeliveryGit, images: &[DeliveredImag
             }
         },
     };
-    RoundStep {
+    PushPlan {
         push,
         failures,
         merged,

@@ -9,9 +9,9 @@ use crate::api::InputsDigest;
 ///
 /// Each part goes in with its length, so that no two lists of parts look the same.
 #[derive(Debug, Default)]
-pub struct Inputs(Sha256);
+pub struct InputsHasher(Sha256);
 
-impl Inputs {
+impl InputsHasher {
     /// Starts with the name of what is computed, and a version to change where the computation
     /// changes.
     #[must_use]
@@ -51,10 +51,10 @@ mod tests {
 
     #[test]
     fn parts_do_not_run_together() {
-        let one = Inputs::new("t").with(b"ab").with(b"c").digest();
-        let other = Inputs::new("t").with(b"a").with(b"bc").digest();
+        let one = InputsHasher::new("t").with(b"ab").with(b"c").digest();
+        let other = InputsHasher::new("t").with(b"a").with(b"bc").digest();
         assert_ne!(one, other);
-        assert_eq!(one, Inputs::new("t").with(b"ab").with(b"c").digest());
+        assert_eq!(one, InputsHasher::new("t").with(b"ab").with(b"c").digest());
         assert_eq!(one.as_str().len(), 7 + 64);
     }
 }

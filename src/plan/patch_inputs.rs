@@ -10,7 +10,7 @@ pub const ENDING: &str = ".patch";
 
 /// Where a spec has its patches, in words; nothing where it has them itself.
 #[must_use]
-pub fn place(patches: &Patches) -> Option<String> {
+pub fn describe_location(patches: &Patches) -> Option<String> {
     let folder = |path: &str| match path {
         "" | "." => "the root".to_owned(),
         path => path.to_owned(),

@@ -122,8 +122,8 @@ fn print_row((name, ours, git): Row) {
     );
 }
 
-/// The verdict on patches for an upstream that nobody looked at before: against a clone, against one
-/// of the trees alone, and against that with `git apply`.
+/// The verdict on patches for an upstream that nobody looked at before: against a clone, against
+/// one of the trees alone, and against that with `git apply`.
 fn verdicts(
     server: &GitServer,
     patches: &[PatchInput],

@@ -4,7 +4,8 @@
 //!
 //! 1. [`source`] mirrors upstreams, resolves refs and reads patches;
 //! 2. [`patch`] applies a series in memory and reports on each patch, [`history`] finds out what an
-//!    upstream did with those that do not apply, and [`refresh`] makes those anew that no longer fit;
+//!    upstream did with those that do not apply, and [`refresh`] makes those anew that no longer
+//!    fit;
 //! 3. [`constraints`] merges overrides into a release's upper constraints;
 //! 4. [`recipe`] says what an image is built from, and [`plan`] turns what was observed into
 //!    conditions and the next step;

@@ -1,4 +1,5 @@
-//! What becomes of a `PatchSet`'s patched source: where it is published, and which image is built from it.
+//! What becomes of a `PatchSet`'s patched source: where it is published, and which image is built
+//! from it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,8 +50,9 @@ pub struct ImageRepository(
         .message("the engine GitHubActions needs githubActions, and the others do not take it")
 )]
 pub struct Build {
-    /// Who builds. `Job`: a Kubernetes Job in the namespace of the PatchSet. `GitHubActions`: a workflow that is
-    /// dispatched. `External`: any CI, from the published source. Either way the image counts once the registry has it under the tag of `status.build`, with the label
+    /// Who builds. `Job`: a Kubernetes Job in the namespace of the PatchSet. `GitHubActions`: a
+    /// workflow that is dispatched. `External`: any CI, from the published source. Either way the
+    /// image counts once the registry has it under the tag of `status.build`, with the label
     /// `patching.c5c3.io/inputs` that says what it was built from.
     pub engine: Engine,
     /// The image that is built; absent, the source is published alone, as that of a library.
@@ -61,8 +63,8 @@ pub struct Build {
     /// The folder with the Dockerfile: the main context of the build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dockerfile: Option<DockerfileSource>,
-    /// Further named contexts: images by tag or digest. What a tag stands for is pinned, and looked at with each
-    /// interval; where it moved, the image is built again.
+    /// Further named contexts: images by tag or digest. What a tag stands for is pinned, and looked
+    /// at with each interval; where it moved, the image is built again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "contexts_schema")]
     pub contexts: BTreeMap<String, ContextImage>,
@@ -70,30 +72,31 @@ pub struct Build {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub platforms: Vec<Platform>,
-    /// Reads further build arguments from an `extra-packages.yaml` beside the patches: `PIP_EXTRAS` (with commas),
-    /// `PIP_PACKAGES` and `EXTRA_APT_PACKAGES` (with spaces).
+    /// Reads further build arguments from an `extra-packages.yaml` beside the patches: `PIP_EXTRAS`
+    /// (with commas), `PIP_PACKAGES` and `EXTRA_APT_PACKAGES` (with spaces).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_packages_from: Option<ExtraPackagesFrom>,
-    /// Build arguments. They are part of what the image is built from, and win over those that are read.
+    /// Build arguments. They are part of what the image is built from, and win over those that are
+    /// read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
     /// Secret of type `kubernetes.io/dockerconfigjson` for the registries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
-    /// The cloud whose registries are logged in to as `serviceAccountName`, by workload identity, where `secretRef` has no login;
-    /// the controller has to allow it (`--registry-identities`).
+    /// The cloud whose registries are logged in to as `serviceAccountName`, by workload identity,
+    /// where `secretRef` has no login; the controller has to allow it (`--registry-identities`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<CloudProvider>,
-    /// The service account of this namespace for `provider`, annotated as the cloud's tools and Flux have it; that of the PatchSet
-    /// where absent.
+    /// The service account of this namespace for `provider`, annotated as the cloud's tools and
+    /// Flux have it; that of the PatchSet where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<ServiceAccountName>,
-    /// How long one attempt at a build may take; an hour where absent, and never longer than the controller's
-    /// `--max-build-timeout`.
+    /// How long one attempt at a build may take; an hour where absent, and never longer than the
+    /// controller's `--max-build-timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<FluxDuration>,
-    /// How often a failed build is tried again, with waits that grow, before it waits for an input to change or for
-    /// `reconcile.fluxcd.io/requestedAt`; twice where absent.
+    /// How often a failed build is tried again, with waits that grow, before it waits for an input
+    /// to change or for `reconcile.fluxcd.io/requestedAt`; twice where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>", range(min = 0, max = 20))]
     pub retries: Option<u32>,
@@ -106,7 +109,8 @@ pub struct Build {
     /// Whether the image is looked into before it counts; `Installed` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<ImageCheck>,
-    /// Whether a document on the patches is attached to the image in its registry; `Attach` where absent.
+    /// Whether a document on the patches is attached to the image in its registry; `Attach` where
+    /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbom: Option<SbomPolicy>,
 }
@@ -138,15 +142,17 @@ impl CloudProvider {
 /// Whether an image is looked into before it counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ImageCheck {
-    /// The component and its libraries, where they are Python distributions, must not be installed from elsewhere than
-    /// their patched source: pip and uv put the stock wheel over a patched library without a word.
+    /// The component and its libraries, where they are Python distributions, must not be installed
+    /// from elsewhere than their patched source: pip and uv put the stock wheel over a patched
+    /// library without a word.
     #[default]
     Installed,
     /// It is not looked into.
     Skip,
 }
 
-/// Whether the `CycloneDX` document with the patches and overridden packages is attached to an image.
+/// Whether the `CycloneDX` document with the patches and overridden packages is attached to an
+/// image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum SbomPolicy {
     /// It is attached, as an OCI artifact whose subject is the image.
@@ -156,8 +162,9 @@ pub enum SbomPolicy {
     Skip,
 }
 
-// Fields of optional objects have no default in the schema: server-side apply would leave the defaults behind where such
-// an object is taken away, and what is left then lacks what it must have.
+// Fields of optional objects have no default in the schema: server-side apply would leave the
+// defaults behind where such an object is taken away, and what is left then lacks what it must
+// have.
 impl Build {
     /// `timeout`.
     ///
@@ -289,7 +296,8 @@ pub struct JobOptions {
     /// The program that builds; BuildKit where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builder: Option<Builder>,
-    /// The builder's image; that of the controller's `--buildkit-image` or `--buildah-image` where absent.
+    /// The builder's image; that of the controller's `--buildkit-image` or `--buildah-image` where
+    /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
@@ -299,19 +307,20 @@ pub struct JobOptions {
     /// How long a finished Job is kept; an hour where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<FluxDuration>,
-    /// The service account of this namespace that the Job's pods run as; that of the PatchSet where absent. They get no
-    /// token of it.
+    /// The service account of this namespace that the Job's pods run as; that of the PatchSet where
+    /// absent. They get no token of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<ServiceAccountName>,
-    /// Parts of the Job's pod template (`PodTemplateSpec`), laid over that of the controller: objects are merged, lists whose
-    /// elements have names are merged by them, all else is replaced, and null removes. The container that builds is called
-    /// `build`. Which fields may be set is up to the controller's `--job-pod-template`.
+    /// Parts of the Job's pod template (`PodTemplateSpec`), laid over that of the controller:
+    /// objects are merged, lists whose elements have names are merged by them, all else is
+    /// replaced, and null removes. The container that builds is called `build`. Which fields may be
+    /// set is up to the controller's `--job-pod-template`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
 }
 
-/// A workflow of GitHub Actions that builds. It is dispatched with the inputs `request_id`, which belongs into its
-/// `run-name`, and `build`, a JSON document that says what to build from what.
+/// A workflow of GitHub Actions that builds. It is dispatched with the inputs `request_id`, which
+/// belongs into its `run-name`, and `build`, a JSON document that says what to build from what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GitHubActions {
@@ -331,8 +340,9 @@ pub struct GitHubActions {
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub ref_: Option<String>,
-    /// Secret with an access token as `token`, or the keys of a GitHub App as Flux names them: `githubAppID`,
-    /// `githubAppInstallationID`, `githubAppPrivateKey` and, for an Enterprise Server, `githubAppBaseURL`.
+    /// Secret with an access token as `token`, or the keys of a GitHub App as Flux names them:
+    /// `githubAppID`, `githubAppInstallationID`, `githubAppPrivateKey` and, for an Enterprise
+    /// Server, `githubAppBaseURL`.
     pub secret_ref: LocalReference,
     /// The address of the REST API; that of the Secret, or of github.com, where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -362,8 +372,8 @@ pub enum Builder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExtraPackagesFrom {
-    /// The file, relative to the root of the repository or artifact that holds the patches. A component that it does
-    /// not name has no further packages.
+    /// The file, relative to the root of the repository or artifact that holds the patches. A
+    /// component that it does not name has no further packages.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(
         validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
@@ -389,19 +399,22 @@ pub enum Engine {
 pub struct ImageTarget {
     /// Its repository.
     pub repository: ImageRepository,
-    /// Its tag, with `{version}`, `{patches}` (how many), `{ref}`, `{sha}` (the upstream's commit, 7 digits), `{release}` and `{inputs}`
-    /// (what it is built from, 12 digits); `{ref}-p{patches}-{inputs}` where absent, which is different for all that
-    /// goes into an image.
+    /// Its tag, with `{version}`, `{patches}` (how many), `{ref}`, `{sha}` (the upstream's commit,
+    /// 7 digits), `{release}` and `{inputs}` (what it is built from, 12 digits);
+    /// `{ref}-p{patches}-{inputs}` where absent, which is different for all that goes into an
+    /// image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub tag: Option<String>,
-    /// Further tags, by the same templates, that move to each new image: for instance `{version}` and `{release}`.
+    /// Further tags, by the same templates, that move to each new image: for instance `{version}`
+    /// and `{release}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(min = 1, max = 255)))]
     pub moving_tags: Vec<String>,
-    /// One more tag, for image policies of Flux, which choose by what grows: by the same templates and `{time}`, when this
-    /// image became the wanted one (UTC, 14 digits: `20250131235959`). It is added and never moved: a former image that is
-    /// wanted again gets another one. For instance `{release}-{time}-{sha}`.
+    /// One more tag, for image policies of Flux, which choose by what grows: by the same templates
+    /// and `{time}`, when this image became the wanted one (UTC, 14 digits: `20250131235959`). It
+    /// is added and never moved: a former image that is wanted again gets another one. For instance
+    /// `{release}-{time}-{sha}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     #[x_kube(
@@ -417,7 +430,8 @@ pub struct ImageTarget {
 pub struct SourceTarget {
     /// Its repository.
     pub repository: ImageRepository,
-    /// The component's version (PEP 440), for packaging without Git; that of the upstream's tag where absent.
+    /// The component's version (PEP 440), for packaging without Git; that of the upstream's tag
+    /// where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub version: Option<String>,
@@ -456,7 +470,8 @@ pub struct BuildStatus {
     /// The `reconcile.fluxcd.io/forceAt` by which this build was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<String>,
-    /// The names of the Python distributions that contexts are the source of, by the contexts' names.
+    /// The names of the Python distributions that contexts are the source of, by the contexts'
+    /// names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub distributions: BTreeMap<String, String>,
     /// The last attempt at it.
@@ -621,7 +636,8 @@ pub struct ImageStatus {
     pub revision: Recorded<Revision>,
     /// What it was built from: the `inputsDigest` of its build.
     pub inputs_digest: InputsDigest,
-    /// The component and its libraries as they are installed in it; absent where it was not looked into.
+    /// The component and its libraries as they are installed in it; absent where it was not looked
+    /// into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed: Option<Vec<InstalledStatus>>,
     /// The document on its patches that is attached to it, by its digest.

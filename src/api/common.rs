@@ -18,7 +18,8 @@ pub(super) const NO_PASSWORD: (&str, &str) = (
     "a password must not be part of the address: put it into a Secret and name that in secretRef",
 );
 
-/// A component: the name of the software that is patched, as `releases/*/source-refs.yaml` spells it.
+/// A component: the name of the software that is patched, as `releases/*/source-refs.yaml` spells
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Component(
@@ -29,7 +30,8 @@ pub struct Component(
     pub String,
 );
 
-/// A release series, for instance `2025.2`: the folder below `releases/` that a deployment builds from.
+/// A release series, for instance `2025.2`: the folder below `releases/` that a deployment builds
+/// from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Release(
@@ -54,7 +56,8 @@ impl fmt::Display for Release {
 
 /// A digest over all that a result follows from: `sha256:` and 64 hexadecimal digits.
 ///
-/// What others wrote in the place of one (into a label, or a status by hand) is kept as it is, and equals none.
+/// What others wrote in the place of one (into a label, or a status by hand) is kept as it is, and
+/// equals none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct InputsDigest(String);
@@ -134,11 +137,13 @@ pub struct GitRef {
         regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
     )]
     pub tag: Option<String>,
-    /// A commit: its SHA-1 in full (40 digits), or abbreviated (7 or more) where the server lets it be found.
+    /// A commit: its SHA-1 in full (40 digits), or abbreviated (7 or more) where the server lets it
+    /// be found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-f]{7,40}$"))]
     pub commit: Option<String>,
-    /// A range over the tags that are semantic versions, for instance `>=31.0.0, <32`; the highest wins.
+    /// A range over the tags that are semantic versions, for instance `>=31.0.0, <32`; the highest
+    /// wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub semver: Option<String>,
@@ -172,12 +177,12 @@ impl VerificationMode {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Verification {
-    /// What has to be signed: `HEAD` (the commit that the ref stands for), `Tag` (the annotated tag that it names) or
-    /// `TagAndHEAD`; `HEAD` where absent.
+    /// What has to be signed: `HEAD` (the commit that the ref stands for), `Tag` (the annotated tag
+    /// that it names) or `TagAndHEAD`; `HEAD` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<VerificationMode>,
-    /// Secret whose values are the public keys, under any names: armored OpenPGP keys, SSH keys, or lines of an
-    /// `allowed_signers` file.
+    /// Secret whose values are the public keys, under any names: armored OpenPGP keys, SSH keys, or
+    /// lines of an `allowed_signers` file.
     pub secret_ref: LocalReference,
 }
 
@@ -192,8 +197,8 @@ const TAG_IS_NAMED: (&str, &str) = (
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(TAG_IS_NAMED.0).message(TAG_IS_NAMED.1))]
 pub struct GitPath {
-    /// The repository's address: https, ssh, or http where the controller allows it. Credentials go into
-    /// `secretRef`, never into the address.
+    /// The repository's address: https, ssh, or http where the controller allows it. Credentials go
+    /// into `secretRef`, never into the address.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(
         validation = Rule::new(ADDRESS.0).message(ADDRESS.1)
@@ -215,8 +220,8 @@ pub struct GitPath {
     /// Whose signature the commit or the tag has to have before anything of it is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verification>,
-    /// Secret with credentials: `username` and `password`, `bearerToken`, `identity` and `known_hosts`, or a GitHub App's keys;
-    /// `ca.crt`, `tls.crt` and `tls.key` as needed.
+    /// Secret with credentials: `username` and `password`, `bearerToken`, `identity` and
+    /// `known_hosts`, or a GitHub App's keys; `ca.crt`, `tls.crt` and `tls.key` as needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
     /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.

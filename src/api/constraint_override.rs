@@ -53,8 +53,8 @@ pub struct ConstraintOverrideSpec {
     pub upper_constraints: ConstraintsSource,
     /// The overrides: `package===version` replaces or adds, `-package` removes.
     pub overrides: OverridesSource,
-    /// Packages that are built from source. Their pins leave the merged file, because pip and uv refuse a source
-    /// tree against its own pin.
+    /// Packages that are built from source. Their pins leave the merged file, because pip and uv
+    /// refuse a source tree against its own pin.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub built_from_source: Vec<PackageName>,
@@ -187,10 +187,12 @@ pub struct ConstraintOverrideStatus {
     /// The `reconcile.fluxcd.io/requestedAt` that was last answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
-    /// The upper constraints that were merged: the revision of their repository, or a digest of what was given.
+    /// The upper constraints that were merged: the revision of their repository, or a digest of
+    /// what was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upper_constraints_revision: Option<String>,
-    /// The overrides that were merged: the revision of their repository, or a digest of what was given.
+    /// The overrides that were merged: the revision of their repository, or a digest of what was
+    /// given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overrides_revision: Option<String>,
     /// Where the merged file is.
@@ -207,7 +209,8 @@ pub struct ConstraintOverrideStatus {
     /// What became of each override, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<OverrideStatus>,
-    /// How many more there are: an object's size is bounded. Those that need attention are listed first.
+    /// How many more there are: an object's size is bounded. Those that need attention are listed
+    /// first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub omitted_results: Option<u32>,

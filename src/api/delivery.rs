@@ -17,42 +17,43 @@ use crate::image::ImageReference;
         .message("set configMap, git or both")
 )]
 pub struct Delivery {
-    /// A ConfigMap for Flux's kustomize-controller and helm-controller to read. Several may share it.
+    /// A ConfigMap for Flux's kustomize-controller and helm-controller to read. Several may share
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<DeliveryConfigMap>,
     /// A Git repository whose YAML files have markers. Several may share it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<DeliveryGit>,
-    /// Whether an image is delivered by itself, or when the annotation `patching.c5c3.io/approved` of the PatchSet has
-    /// its tag or digest; `Automatic` where absent.
+    /// Whether an image is delivered by itself, or when the annotation `patching.c5c3.io/approved`
+    /// of the PatchSet has its tag or digest; `Automatic` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
 }
 
-/// A ConfigMap in the namespace of the `PatchSet`. It is made where it is not there, and carries the label
-/// `reconcile.fluxcd.io/watch: Enabled`.
+/// A ConfigMap in the namespace of the `PatchSet`. It is made where it is not there, and carries
+/// the label `reconcile.fluxcd.io/watch: Enabled`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryConfigMap {
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// What its keys begin with: `<prefix>_repository`, `<prefix>_tag`, `<prefix>_digest` and `<prefix>_reference`, which
-    /// `postBuild.substituteFrom` of a Kustomization takes as variables. The component, with `_` for what a variable
-    /// cannot have, where absent.
+    /// What its keys begin with: `<prefix>_repository`, `<prefix>_tag`, `<prefix>_digest` and
+    /// `<prefix>_reference`, which `postBuild.substituteFrom` of a Kustomization takes as
+    /// variables. The component, with `_` for what a variable cannot have, where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
     pub prefix: Option<String>,
 }
 
-/// A Git repository whose YAML files say with markers where the image goes: behind a value, a comment
-/// `# {"$patchset": "NAMESPACE:NAME:tag"}` with `tag`, `digest`, `repository` or `reference`, or with none of them for the
-/// whole reference. Only the marked values change.
+/// A Git repository whose YAML files say with markers where the image goes: behind a value, a
+/// comment `# {"$patchset": "NAMESPACE:NAME:tag"}` with `tag`, `digest`, `repository` or
+/// `reference`, or with none of them for the whole reference. Only the marked values change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryGit {
-    /// The repository's address: https, ssh, or http where the controller allows it. Credentials go into
-    /// `secretRef`, never into the address.
+    /// The repository's address: https, ssh, or http where the controller allows it. Credentials go
+    /// into `secretRef`, never into the address.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = Rule::new(ADDRESS.0).message(ADDRESS.1))]
     #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
@@ -81,16 +82,17 @@ pub struct DeliveryGit {
     /// Who makes the commits; `patchset` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<CommitAuthor>,
-    /// The commits' message, with `{images}` (the images in one line), `{list}` (a line an image) and `{files}` (a line a
-    /// file). Trailers that name the images follow. `Deliver {images}` and the list where absent.
+    /// The commits' message, with `{images}` (the images in one line), `{list}` (a line an image)
+    /// and `{files}` (a line a file). Trailers that name the images follow. `Deliver {images}` and
+    /// the list where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub message: Option<String>,
     /// Signs the commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing: Option<Signing>,
-    /// Secret with credentials that may push: `username` and `password`, `bearerToken`, `identity` and `known_hosts`, or a GitHub App's keys;
-    /// `ca.crt`, `tls.crt` and `tls.key` as needed.
+    /// Secret with credentials that may push: `username` and `password`, `bearerToken`, `identity`
+    /// and `known_hosts`, or a GitHub App's keys; `ca.crt`, `tls.crt` and `tls.key` as needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
     /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.
@@ -102,8 +104,8 @@ pub struct DeliveryGit {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Push {
-    /// The branch. It is made where it is not there. Commits go on top of what it has; it is made anew from `branch` where all of
-    /// it is of this controller and was merged or taken back.
+    /// The branch. It is made where it is not there. Commits go on top of what it has; it is made
+    /// anew from `branch` where all of it is of this controller and was merged or taken back.
     #[schemars(
         length(min = 1, max = 255),
         regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
@@ -123,8 +125,8 @@ pub struct Push {
 pub struct PullRequestOptions {
     /// Whose API it is.
     pub provider: Provider,
-    /// Secret with an access token as `token`, or for GitHub the keys of a GitHub App: `githubAppID`,
-    /// `githubAppInstallationID`, `githubAppPrivateKey`.
+    /// Secret with an access token as `token`, or for GitHub the keys of a GitHub App:
+    /// `githubAppID`, `githubAppInstallationID`, `githubAppPrivateKey`.
     pub secret_ref: LocalReference,
     /// The address of the API; made from the repository's address where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,8 +166,8 @@ pub struct CommitAuthor {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Signing {
-    /// Secret with a private SSH key as `identity`, and its `password` where it has one; or with an armored OpenPGP key as
-    /// `git.asc`, and its `passphrase`.
+    /// Secret with a private SSH key as `identity`, and its `password` where it has one; or with an
+    /// armored OpenPGP key as `git.asc`, and its `passphrase`.
     pub secret_ref: LocalReference,
 }
 

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 /// The longest duration that is accepted: a year. It keeps sums of durations far from overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A duration such as `90s`, `5m` or `1h30m`, in the syntax of Go's `time.ParseDuration` that Flux's
-/// resources allow.
+/// A duration such as `90s`, `5m` or `1h30m`, in the syntax of Go's `time.ParseDuration` that
+/// Flux's resources allow.
 ///
-/// The text is kept as it was written, and read with [`FluxDuration::get`] when it is needed: one object with
-/// an unreadable duration must not stop the listing of all the others.
+/// The text is kept as it was written, and read with [`FluxDuration::get`] when it is needed: one
+/// object with an unreadable duration must not stop the listing of all the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct FluxDuration(

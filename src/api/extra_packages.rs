@@ -1,4 +1,5 @@
-//! `releases/<release>/extra-packages.yaml`: what is installed into each component's image besides it.
+//! `releases/<release>/extra-packages.yaml`: what is installed into each component's image besides
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -42,8 +43,8 @@ impl ExtraPackages {
         Ok(Self(read.unwrap_or_default()))
     }
 
-    /// The build arguments of a component: `PIP_EXTRAS` with commas, `PIP_PACKAGES` and `EXTRA_APT_PACKAGES` with
-    /// spaces. All are empty for a component that is not there.
+    /// The build arguments of a component: `PIP_EXTRAS` with commas, `PIP_PACKAGES` and
+    /// `EXTRA_APT_PACKAGES` with spaces. All are empty for a component that is not there.
     #[must_use]
     pub fn arguments(&self, component: &str) -> BTreeMap<String, String> {
         let none = Extra::default();

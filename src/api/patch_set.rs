@@ -73,24 +73,28 @@ pub struct PatchSetSpec {
     pub component: Component,
     /// The release that the patches are for, for instance `2025.2`.
     pub release: Release,
-    /// Whether the component is a service with an image of its own, or a library that services are built with.
+    /// Whether the component is a service with an image of its own, or a library that services are
+    /// built with.
     #[serde(default)]
     pub level: Level,
     /// The software that is patched.
     pub upstream: Upstream,
-    /// The patches, in alphabetical order of their file names. Absent or empty means that none are carried.
+    /// The patches, in alphabetical order of their file names. Absent or empty means that none are
+    /// carried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patches: Option<Patches>,
-    /// What to do with a patch that upstream already has: `Fail` asks for its removal, `Skip` goes on without it where
-    /// upstream has it as it is, `SkipDiffering` also where upstream has it in another form.
+    /// What to do with a patch that upstream already has: `Fail` asks for its removal, `Skip` goes
+    /// on without it where upstream has it as it is, `SkipDiffering` also where upstream has it in
+    /// another form.
     #[serde(default)]
     pub merged_patches: MergedPatches,
     /// Further refs of the upstream to check the same patches against: what breaks when we move?
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub candidates: Vec<GitRef>,
-    /// Library PatchSets of this namespace that the image is built with, and with them those that they name
-    /// themselves. Their patched source becomes further named contexts, and their pins leave the constraints.
+    /// Library PatchSets of this namespace that the image is built with, and with them those that
+    /// they name themselves. Their patched source becomes further named contexts, and their pins
+    /// leave the constraints.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -105,9 +109,9 @@ pub struct PatchSetSpec {
     /// Where the image goes when it is built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
-    /// The service account of this namespace in whose name ConfigMaps are delivered, with the rights that it has, and that
-    /// Jobs run as; the controller's `--default-service-account` where absent. Where there is none either, ConfigMaps are
-    /// written with the controller's own rights.
+    /// The service account of this namespace in whose name ConfigMaps are delivered, with the
+    /// rights that it has, and that Jobs run as; the controller's `--default-service-account` where
+    /// absent. Where there is none either, ConfigMaps are written with the controller's own rights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<ServiceAccountName>,
     /// How often to look whether the upstream's ref or the patches moved.
@@ -149,8 +153,8 @@ pub enum MergedPatches {
     /// The `PatchSet` is not ready until the patch is removed.
     #[default]
     Fail,
-    /// The patch is left out where upstream has it as it is, and told in the status. One that upstream has in another
-    /// form is to be removed by a person who looked at the difference.
+    /// The patch is left out where upstream has it as it is, and told in the status. One that
+    /// upstream has in another form is to be removed by a person who looked at the difference.
     Skip,
     /// The patch is left out, in whatever form upstream has it, and told in the status.
     SkipDiffering,
@@ -180,8 +184,8 @@ impl MergedPatches {
         .message("verify.mode Tag and TagAndHEAD ask for a signed tag: set ref.tag, ref.semver or refFrom, or use HEAD")
 )]
 pub struct Upstream {
-    /// The repository's address: https, ssh, or http where the controller allows it. Credentials go into
-    /// `secretRef`, never into the address.
+    /// The repository's address: https, ssh, or http where the controller allows it. Credentials go
+    /// into `secretRef`, never into the address.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(
         validation = Rule::new(ADDRESS.0).message(ADDRESS.1)
@@ -196,20 +200,20 @@ pub struct Upstream {
     /// Reads the ref from a `source-refs.yaml` beside the patches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ref_from: Option<RefFrom>,
-    /// Whose signature the commit or the tag has to have before anything of it is read. Candidates are not verified:
-    /// nothing is built from them.
+    /// Whose signature the commit or the tag has to have before anything of it is read. Candidates
+    /// are not verified: nothing is built from them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verification>,
-    /// Secret with credentials: `username` and `password`, `bearerToken`, `identity` and `known_hosts`, or a GitHub App's keys;
-    /// `ca.crt`, `tls.crt` and `tls.key` as needed.
+    /// Secret with credentials: `username` and `password`, `bearerToken`, `identity` and
+    /// `known_hosts`, or a GitHub App's keys; `ca.crt`, `tls.crt` and `tls.key` as needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
     /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_secret_ref: Option<LocalReference>,
-    /// Where people read about a commit of the upstream, with `{commit}` or `{changeId}` in it, for instance
-    /// `https://review.example.org/q/{changeId}`. Absent, it follows from `url`: opendev, GitHub, GitLab, Gitea and cgit
-    /// are known.
+    /// Where people read about a commit of the upstream, with `{commit}` or `{changeId}` in it, for
+    /// instance `https://review.example.org/q/{changeId}`. Absent, it follows from `url`: opendev,
+    /// GitHub, GitLab, Gitea and cgit are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(
@@ -270,8 +274,8 @@ pub struct Patches {
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub inline: Option<Vec<InlinePatch>>,
-    /// Leading path components to remove from the names in the patches, as `git apply -p`. Where it is absent it
-    /// is 1, and a plain diff of names without folders makes it 0.
+    /// Leading path components to remove from the names in the patches, as `git apply -p`. Where it
+    /// is absent it is 1, and a plain diff of names without folders makes it 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>", range(min = 0, max = 64))]
     pub strip: Option<u8>,

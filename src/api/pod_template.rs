@@ -8,8 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// What a schema keeps of that of Kubernetes. Texts would make the definition larger than an annotation may be, and fields that a
-/// whole template requires may be left out of parts of one.
+/// What a schema keeps of that of Kubernetes. Texts would make the definition larger than an
+/// annotation may be, and fields that a whole template requires may be left out of parts of one.
 const KEPT: [&str; 5] = [
     "type",
     "properties",
@@ -24,8 +24,8 @@ const METADATA: [&str; 2] = ["labels", "annotations"];
 /// What the API server takes of a pod and not of a template.
 const NOT_OF_TEMPLATES: &str = "ephemeralContainers";
 
-/// How deep the controller's template goes, up to `spec.containers[].securityContext.capabilities.add`: only so deep does a null
-/// remove anything.
+/// How deep the controller's template goes, up to
+/// `spec.containers[].securityContext.capabilities.add`: only so deep does a null remove anything.
 const DEEPEST_NULL: usize = 5;
 
 /// Parts of a pod template.
@@ -52,8 +52,8 @@ impl JsonSchema for PodTemplate {
     }
 }
 
-/// Reduces a schema of Kubernetes, so deep in a template, to types. A null may stand for each field that the controller's template
-/// may have.
+/// Reduces a schema of Kubernetes, so deep in a template, to types. A null may stand for each field
+/// that the controller's template may have.
 fn reduce(schema: &mut Map<String, Value>, depth: usize) {
     schema.retain(|key, _| KEPT.contains(&key.as_str()));
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
@@ -89,8 +89,8 @@ mod tests {
     use super::*;
     use crate::api::crd;
 
-    /// What client-side `kubectl apply` puts an object into, as compact JSON: the annotations of an object may have
-    /// 256 KiB in all.
+    /// What client-side `kubectl apply` puts an object into, as compact JSON: the annotations of an
+    /// object may have 256 KiB in all.
     const LARGEST: usize = 256 << 10;
 
     /// How deep a value may be at most that a schema takes; none where it may be of any depth.

@@ -1,4 +1,5 @@
-//! The names of conditions and of their reasons: part of the API, so that dashboards may rely on them.
+//! The names of conditions and of their reasons: part of the API, so that dashboards may rely on
+//! them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +14,8 @@ pub mod condition {
     pub const STALLED: &str = "Stalled";
     /// The upstream's ref was found, and the patches were read.
     pub const SOURCE_RESOLVED: &str = "SourceResolved";
-    /// The commits or tags that are to be signed are signed by one of the trusted keys. Absent where nothing asks for it.
+    /// The commits or tags that are to be signed are signed by one of the trusted keys. Absent
+    /// where nothing asks for it.
     pub const SOURCE_VERIFIED: &str = "SourceVerified";
     /// All patches apply to the upstream's ref.
     pub const PATCHES_APPLICABLE: &str = "PatchesApplicable";
@@ -125,8 +127,8 @@ reasons! {
     /// The registry refuses what it is sent.
     REGISTRY_REFUSED = "RegistryRefused";
 
-    /// The constraints are merged, and at least one override is redundant, outdated or absent; or the image is built, and
-    /// the document on its patches could not be attached.
+    /// The constraints are merged, and at least one override is redundant, outdated or absent; or
+    /// the image is built, and the document on its patches could not be attached.
     NEEDS_ATTENTION = "NeedsAttention";
     /// The overrides cannot be read, or contradict each other or the upper constraints.
     INVALID_OVERRIDES = "InvalidOverrides";
@@ -141,7 +143,8 @@ reasons! {
     UNREACHABLE = "Unreachable";
     /// A server refused the credentials.
     AUTHENTICATION_FAILED = "AuthenticationFailed";
-    /// The server answers, and has no such repository, or does not show it without other credentials.
+    /// The server answers, and has no such repository, or does not show it without other
+    /// credentials.
     REPOSITORY_NOT_FOUND = "RepositoryNotFound";
     /// The ref does not exist.
     REF_NOT_FOUND = "RefNotFound";

@@ -61,8 +61,8 @@ pub struct SourceReference {
     /// Name of the source.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Namespace of the source; the referring object's own where absent. Another one is refused unless the
-    /// controller runs with `--no-cross-namespace-refs=false`.
+    /// Namespace of the source; the referring object's own where absent. Another one is refused
+    /// unless the controller runs with `--no-cross-namespace-refs=false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,

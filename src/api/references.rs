@@ -1,8 +1,9 @@
 //! Which objects a spec refers to: what its results may change with.
 //!
-//! Every struct of the specs is taken apart here with all its fields, down to texts, numbers and words, and none of them is
-//! passed over by `..` or `_`. So a new field does not compile until it is said here what it refers to, and a name of an
-//! object ([`LocalReference`]) does not until it is said of which kind.
+//! Every struct of the specs is taken apart here with all its fields, down to texts, numbers and
+//! words, and none of them is passed over by `..` or `_`. So a new field does not compile until it
+//! is said here what it refers to, and a name of an object ([`LocalReference`]) does not until it
+//! is said of which kind.
 
 use std::collections::BTreeMap;
 
@@ -177,7 +178,8 @@ name_nothing!(
     Builder
 );
 name_nothing!(Approval, Provider);
-// Service accounts are looked at when they are needed, and what a template names is for the kubelet.
+// Service accounts are looked at when they are needed, and what a template names is for the
+// kubelet.
 name_nothing!(ServiceAccountName, PodTemplate);
 
 /// Says of the fields of a struct which may name objects further in, and after them, by kind, which
@@ -257,7 +259,8 @@ mod tests {
     use serde::de::DeserializeOwned;
     use serde_json::{Map, Value, json};
 
-    /// A value of a schema with all that it may have; each text is where it stands, where it may be any.
+    /// A value of a schema with all that it may have; each text is where it stands, where it may be
+    /// any.
     fn filled(schema: &Value, place: &str) -> Value {
         if let Some(words) = schema["enum"].as_array() {
             return words[0].clone();

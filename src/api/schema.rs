@@ -1,5 +1,5 @@
-//! What the API server would refuse of an object, found without one: by the schema of its definition, and by the rules
-//! in it.
+//! What the API server would refuse of an object, found without one: by the schema of its
+//! definition, and by the rules in it.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -33,8 +33,8 @@ impl fmt::Display for SchemaFault {
     }
 }
 
-/// What would be refused of an object. A field that is unknown is, too: it would be dropped in silence, or refused by
-/// `kubectl apply`.
+/// What would be refused of an object. A field that is unknown is, too: it would be dropped in
+/// silence, or refused by `kubectl apply`.
 #[must_use]
 pub fn faults<K: CustomResourceExt>(object: &Value) -> Vec<SchemaFault> {
     let refused = |message: &str| {

@@ -34,10 +34,12 @@ pub struct PatchSetStatus {
     /// The upstream as it was last resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<UpstreamStatus>,
-    /// The revision of the patches: of their Git repository or artifact, or a digest of what was given.
+    /// The revision of the patches: of their Git repository or artifact, or a digest of what was
+    /// given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patches_revision: Option<String>,
-    /// How many patches apply, of how many: `3/4`. A merged patch that is skipped counts as applied.
+    /// How many patches apply, of how many: `3/4`. A merged patch that is skipped counts as
+    /// applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<String>,
     /// The tree after all patches (its SHA-1), where all apply.
@@ -46,12 +48,12 @@ pub struct PatchSetStatus {
     /// Each patch of the series, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patches: Vec<PatchStatus>,
-    /// The patches that the list has no room for, by what became of them: an object's size is bounded. Those that do not
-    /// apply are listed first.
+    /// The patches that the list has no room for, by what became of them: an object's size is
+    /// bounded. Those that do not apply are listed first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub omitted_patches: Option<OmittedPatches>,
-    /// Why upstream's history could not be searched for patches that do not apply. It is searched again when the upstream,
-    /// the patches or the spec change, or with `requestedAt`.
+    /// Why upstream's history could not be searched for patches that do not apply. It is searched
+    /// again when the upstream, the patches or the spec change, or with `requestedAt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_failure: Option<String>,
     /// The same patches against the candidate refs.
@@ -231,7 +233,8 @@ pub struct PatchStatus {
     /// What a refresh would make of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<RefreshStatus>,
-    /// The last revision of the upstream on which a patch of this name applied, where it does not apply.
+    /// The last revision of the upstream on which a patch of this name applied, where it does not
+    /// apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_applied: Option<Recorded<Revision>>,
 }
@@ -274,7 +277,8 @@ pub struct ConflictStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub nearest_line: Option<u32>,
-    /// The commit of the upstream that changed what the hunk expects, since the patch applied last or was written.
+    /// The commit of the upstream that changed what the hunk expects, since the patch applied last
+    /// or was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken_by: Option<UpstreamCommitStatus>,
 }
@@ -308,7 +312,8 @@ pub struct CandidateStatus {
     /// Why upstream's history could not be searched for patches that do not apply there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_failure: Option<String>,
-    /// The first patch that does not apply, with file and line; or why the ref could not be looked at.
+    /// The first patch that does not apply, with file and line; or why the ref could not be looked
+    /// at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

@@ -39,8 +39,9 @@ pub struct MergedStatus {
     /// The commit's SHA-1; absent where the patch applies in reverse, and no commit was looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Recorded<Oid>>,
-    /// How that is known, from the most certain: the patch applies in reverse; its own commit; a commit that says that it
-    /// was picked from that; the same Change-Id; the same change (`git patch-id`); the same author, date and subject.
+    /// How that is known, from the most certain: the patch applies in reverse; its own commit; a
+    /// commit that says that it was picked from that; the same Change-Id; the same change
+    /// (`git patch-id`); the same author, date and subject.
     pub by: Evidence,
     /// The first line of the commit's message.
     #[serde(default, skip_serializing_if = "Option::is_none")]

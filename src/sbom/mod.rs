@@ -2,8 +2,9 @@
 //!
 //! [`document()`] writes it as a `CycloneDX` document: the component and the libraries that it is
 //! built with, each with the pedigree of its patches, and the packages whose pins were overridden.
-//! [`merge()`] puts the same into another tool's document. [`Resolutions`] states as `OpenVEX` which
-//! vulnerabilities the patches resolve. What a patch says of itself is read by [`crate::headers`].
+//! [`merge()`] puts the same into another tool's document. [`Resolutions`] states as `OpenVEX`
+//! which vulnerabilities the patches resolve. What a patch says of itself is read by
+//! [`crate::headers`].
 
 mod document;
 mod merge;

@@ -1,5 +1,5 @@
-//! Which vulnerabilities an image's patches resolve, as `OpenVEX` statements: vulnerability scanners
-//! read those, and not the pedigrees of a bill of materials.
+//! Which vulnerabilities an image's patches resolve, as `OpenVEX` statements: vulnerability
+//! scanners read those, and not the pedigrees of a bill of materials.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,9 +2,9 @@
 //!
 //! Which commits are held whole is written down under `refs/held/`, after the pack is in place and
 //! was checked; of which the trees alone are sure to be there, under `refs/partial/`. What such a
-//! commit lacks was filtered, and is no damage. Every commit is a shallow root, and packs from which
-//! objects were filtered are marked as git's own (`.promisor`), so `git` itself reads the mirror
-//! too.
+//! commit lacks was filtered, and is no damage. Every commit is a shallow root, and packs from
+//! which objects were filtered are marked as git's own (`.promisor`), so `git` itself reads the
+//! mirror too.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;

@@ -96,7 +96,8 @@ const OTHERWISE: &[&str] = &[
 /// The same, as whole words.
 const OTHERWISE_WORDS: &[&str] = &["pre", "post", "not", "no", "doc", "docs", "pre1", "pre2"];
 
-/// The numbers in a file's name such as `CVE-2024-32498-2.patch` or `0001-fix-cve-2024-32498.patch`.
+/// The numbers in a file's name such as `CVE-2024-32498-2.patch` or
+/// `0001-fix-cve-2024-32498.patch`.
 pub(crate) fn claimed_by_file_name(name: &str) -> Vec<Cve> {
     let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let lower = base.to_ascii_lowercase();

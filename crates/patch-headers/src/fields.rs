@@ -183,7 +183,8 @@ fn field(name: String, value: &[u8]) -> Field {
     Field { name, value }
 }
 
-/// Whether a line is a notice of licence or copyright, a comment, quoted, or what `git show` writes.
+/// Whether a line is a notice of licence or copyright, a comment, quoted, or what `git show`
+/// writes.
 fn is_notice(line: &str) -> bool {
     let is_commit = line
         .strip_prefix("commit ")

@@ -92,7 +92,8 @@ impl PatchHeaders {
         }
     }
 
-    /// The commits of upstream that its messages name as what it was taken from, without repetition.
+    /// The commits of upstream that its messages name as what it was taken from, without
+    /// repetition.
     #[must_use]
     pub fn upstream_commits(&self) -> Vec<&str> {
         without_repetition(self.messages.iter().flat_map(|message| &message.upstream_commits))

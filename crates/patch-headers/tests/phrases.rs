@@ -263,7 +263,8 @@ fn phrases() {
 const H: &str = "867d1dd8b6e4f5b5fbb6b8a0b2a4c8d1e2f3a4b5";
 const I: &str = "I867d1dd8b6e4f5b5fbb6b8a0b2a4c8d1e2f3a4b5";
 
-/// A line in which `{H}` stands for a commit and `{I}` for an id of Gerrit; origin, commits and ids.
+/// A line in which `{H}` stands for a commit and `{I}` for an id of Gerrit; origin, commits and
+/// ids.
 type OriginLine = (
     &'static str,
     PatchOrigin,

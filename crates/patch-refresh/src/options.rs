@@ -4,8 +4,8 @@ use git_apply_engine::{ObjectError, Oid, Options};
 
 /// Finds blobs by the beginnings of their ids, as `index` lines name them.
 pub trait FindBlob {
-    /// Returns the only blob whose id begins with these hexadecimal digits; `None` if there is none,
-    /// or if there are several.
+    /// Returns the only blob whose id begins with these hexadecimal digits; `None` if there is
+    /// none, or if there are several.
     ///
     /// # Errors
     ///

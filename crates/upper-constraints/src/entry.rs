@@ -231,8 +231,8 @@ fn pin(version_or_url: Option<VersionOrUrl<Address>>, specifier: &str) -> Pin {
     }
 }
 
-/// `===` with a text that is no version of PEP 440, which pip takes. One with a wildcard is none: no
-/// version is called so.
+/// `===` with a text that is no version of PEP 440, which pip takes. One with a wildcard is none:
+/// no version is called so.
 fn arbitrary(
     spelled: &str,
     specifier: &str,

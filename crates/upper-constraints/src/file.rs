@@ -198,8 +198,8 @@ fn read_line(line: &Logical) -> Result<Read, String> {
     })))
 }
 
-/// Whether uv reads an entry that goes on in the next line as pip does: behind the requirement and a
-/// blank, with hashes or a comment there.
+/// Whether uv reads an entry that goes on in the next line as pip does: behind the requirement and
+/// a blank, with hashes or a comment there.
 fn is_joined_for_both(text: &str, joint: Joint) -> bool {
     let requirement = entry::without_options(text).len();
     joint.at > requirement && (text.len() > requirement || joint.is_before_comment)

@@ -1,5 +1,5 @@
-//! Applies the patches of a PatchSet to its upstream, and searches upstream's history for those that
-//! do not apply, as the controller does.
+//! Applies the patches of a PatchSet to its upstream, and searches upstream's history for those
+//! that do not apply, as the controller does.
 
 use super::places::{HeldCommit, SourcePlaces};
 use crate::api::PatchSet;

@@ -191,8 +191,8 @@ impl<'a> SourcePlaces<'a> {
         })
     }
 
-    /// Searches the history of a commit for the patches of a series that do not apply to it, and puts
-    /// what upstream has into their reports.
+    /// Searches the history of a commit for the patches of a series that do not apply to it, and
+    /// puts what upstream has into their reports.
     ///
     /// # Errors
     ///

@@ -99,8 +99,8 @@ impl SbomBuilder<'_> {
         Ok(attached.digest().cloned().map(Recorded::new).unwrap_or_default())
     }
 
-    /// Attaches the statements on the vulnerabilities that patches resolve, made when the image was:
-    /// however often they are, they are the same.
+    /// Attaches the statements on the vulnerabilities that patches resolve, made when the image
+    /// was: however often they are, they are the same.
     async fn attach_statements(
         &self,
         image: &ImageReference,

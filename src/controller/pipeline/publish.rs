@@ -35,8 +35,8 @@ pub struct PublishedBuild {
 /// Publishes what an image is built from, where all patches apply and the status does not tell that
 /// it was published before.
 ///
-/// Breaks off with what the image's status is instead, where none is asked for or it cannot be built
-/// yet.
+/// Breaks off with what the image's status is instead, where none is asked for or it cannot be
+/// built yet.
 pub async fn publish(
     turn: &Turn<'_, PatchSet>,
     series: &AppliedSeries,

@@ -601,9 +601,9 @@ pub fn acceptor(tls: ServerTls) -> tokio_rustls::TlsAcceptor {
     tokio_rustls::TlsAcceptor::from(Arc::new(config))
 }
 
-/// A free port of the loopback interface that nobody gets by chance: no test of this process is given
-/// it twice, and it is below those that the scripts of clusters take (20000 to 32000), and those that
-/// the kernel gives to connections and to servers that ask for any (32768 and up).
+/// A free port of the loopback interface that nobody gets by chance: no test of this process is
+/// given it twice, and it is below those that the scripts of clusters take (20000 to 32000), and
+/// those that the kernel gives to connections and to servers that ask for any (32768 and up).
 pub fn free_port() -> u16 {
     const FIRST: u32 = 12_000;
     const COUNT: u32 = 8_000;

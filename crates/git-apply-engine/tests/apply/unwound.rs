@@ -32,8 +32,8 @@ fn said(report: &PatchReport) -> Said {
 }
 
 /// What git says: forwards from the first to the last, each that does not apply tried in reverse
-/// there, and then in reverse from the last to the first on the tree itself, where one is upstream's.
-/// How many only the latter finds comes with it.
+/// there, and then in reverse from the last to the first on the tree itself, where one is
+/// upstream's. How many only the latter finds comes with it.
 fn gits(comparison: &Comparison, tree: &str, patches: &[PatchInput]) -> (Vec<Said>, usize) {
     let mut there = tree.to_owned();
     let mut all: Vec<Said> = Vec::new();

@@ -13,7 +13,7 @@ use crate::history::{
     apply_findings, commit_url, find_breaker, find_merged, oldest_date,
 };
 use crate::patch::{Objects, Oid, Options as Engine, PatchInput, PatchReport, PatchState, Sequence};
-use crate::plan::upstream_history::PatchHistory;
+use crate::plan::upstream_history::{self, CLOCK_SLACK, PatchHistory, UNDATED};
 use crate::source::local::LocalRepository;
 use crate::source::{HistoryBounds, HistorySince, Mirrors, Resolved, Upstream};
 use crate::text::{printable, printable_line};
@@ -26,15 +26,6 @@ const SHOWN_LINES: usize = 60;
 
 /// The longest subject in a line, in characters.
 const SUBJECT_CHARACTERS: usize = 100;
-
-/// How many seconds back is looked on a server where nothing tells when a patch was written.
-const UNDATED: i64 = 400 * 24 * 60 * 60;
-
-/// Seconds that a commit may be older than the date of the patch that it is: clocks differ.
-const SLACK: i64 = 24 * 60 * 60;
-
-/// Digits of a commit in a line.
-const SHORT_COMMIT: usize = 7;
 
 /// Options of commands that look for patches in an upstream's history.
 #[derive(Clone, Debug, Args)]
@@ -162,7 +153,7 @@ impl HistoryOptions {
         }
         let oldest = given.or_else(|| oldest_date(&looked_for(series.patches, reports)));
         let since = oldest.unwrap_or_else(|| Timestamp::now().as_second() - UNDATED);
-        let bounds = HistoryBounds::since(HistorySince::Date(since - SLACK));
+        let bounds = HistoryBounds::since(HistorySince::Date(since - CLOCK_SLACK));
         let MirroredUpstream {
             mirrors,
             upstream,
@@ -437,10 +428,8 @@ fn evidence(by: Evidence) -> &'static str {
 }
 
 /// A commit in words: `3f2a1bc 'Refactor the manager' (5 May 2025)`.
-pub(super) fn in_words(commit: &UpstreamCommit) -> String {
-    let short: String = commit.commit.to_string().chars().take(SHORT_COMMIT).collect();
+fn in_words(commit: &UpstreamCommit) -> String {
     let date = Timestamp::from_second(commit.date).ok();
-    let date = date.map(|date| format!(" ({})", date.strftime("%-d %b %Y")));
     let subject = printable(&commit.subject, SUBJECT_CHARACTERS);
-    format!("{short} '{subject}'{}", date.unwrap_or_default())
+    upstream_history::in_words(&commit.commit.to_string(), &subject, date)
 }

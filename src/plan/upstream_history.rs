@@ -26,6 +26,13 @@ const MESSAGE_SUBJECT: usize = 80;
 /// Digits of a commit in a message.
 const SHORT_COMMIT: usize = 7;
 
+/// Seconds that a commit may be older than the date of the patch that it is: clocks differ.
+pub const CLOCK_SLACK: i64 = 24 * 60 * 60;
+
+/// How many seconds back a server's history is searched where nothing tells when a patch was
+/// written.
+pub const UNDATED: i64 = 400 * 24 * 60 * 60;
+
 /// The first second of the year 10000: the API takes no later times.
 const END_OF_TIMES: i64 = 253_402_300_800;
 
@@ -191,7 +198,7 @@ fn date(seconds: i64) -> Option<Time> {
 /// A commit in words: `3f2a1bc 'Refactor the manager' (5 May 2025)`.
 #[must_use]
 pub fn commit_in_words(commit: &UpstreamCommitStatus) -> String {
-    in_words(&commit.commit, &commit.subject, commit.date.as_ref())
+    status_in_words(&commit.commit, &commit.subject, commit.date.as_ref())
 }
 
 /// The commit by which upstream has a patch, in words; nothing where it is not known.
@@ -199,13 +206,20 @@ pub fn commit_in_words(commit: &UpstreamCommitStatus) -> String {
 pub fn merged_in_words(merged: &MergedStatus) -> Option<String> {
     let subject = merged.subject.as_deref().unwrap_or_default();
     let commit = merged.commit.as_deref()?;
-    Some(in_words(commit, subject, merged.date.as_ref()))
+    Some(status_in_words(commit, subject, merged.date.as_ref()))
 }
 
-fn in_words(commit: &str, subject: &str, date: Option<&Time>) -> String {
-    let short: String = commit.chars().take(SHORT_COMMIT).collect();
+fn status_in_words(commit: &str, subject: &str, date: Option<&Time>) -> String {
     let subject = printable(subject, MESSAGE_SUBJECT);
-    let date = date.map(|Time(date)| format!(" ({})", date.strftime("%-d %b %Y")));
+    in_words(commit, &subject, date.map(|Time(date)| *date))
+}
+
+/// A commit in words, as [`commit_in_words`] has it. The subject is printable, and as long as it
+/// may be.
+#[must_use]
+pub fn in_words(commit: &str, subject: &str, date: Option<Timestamp>) -> String {
+    let short: String = commit.chars().take(SHORT_COMMIT).collect();
+    let date = date.map(|date| format!(" ({})", date.strftime("%-d %b %Y")));
     format!("{short} '{subject}'{}", date.unwrap_or_default())
 }
 

@@ -33,9 +33,26 @@ impl Mirrors {
         freshness: Freshness,
         deadline: Instant,
     ) -> Result<Snapshot, Error> {
+        let (_, snapshot) = self.resolve_and_fetch(upstream, want, freshness, deadline)?;
+        Ok(snapshot)
+    }
+
+    /// As [`Mirrors::fetch`], with what the ref was resolved to: what [`Mirrors::history`] takes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Mirrors::fetch`].
+    pub fn resolve_and_fetch(
+        &self,
+        upstream: &Upstream,
+        want: &RefSpec,
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<(Resolved, Snapshot), Error> {
         let once = || {
             let resolved = self.resolve(upstream, want, freshness, deadline)?;
-            self.snapshot(upstream, &resolved, deadline)
+            let snapshot = self.snapshot(upstream, &resolved, deadline)?;
+            Ok((resolved, snapshot))
         };
         match once() {
             Err(Error::Moved { .. }) => once(),

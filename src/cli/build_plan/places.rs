@@ -17,8 +17,8 @@ use crate::source::clone::LocalCommit;
 use crate::source::folder::Folder;
 use crate::source::local::LocalRepository;
 use crate::source::{
-    self, Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Resolved, Revision, Scheme, Snapshot,
-    Transports, Tree, Upstream, mirror_config,
+    Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Resolved, Revision, Scheme, Snapshot, Transports,
+    Tree, Upstream, mirror_config,
 };
 
 /// How old a look at a repository's refs may be: one serves a whole plan.
@@ -163,16 +163,8 @@ impl<'a> SourcePlaces<'a> {
         let deadline = Instant::now() + self.options.timeout;
         let mirrors = self.mirrors(url.scheme())?;
         let upstream = Upstream::anonymous(url);
-        let once = || {
-            let resolved = mirrors.resolve(&upstream, want, Freshness::MaxAge(SHARED), deadline)?;
-            let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
-            Ok((resolved, snapshot))
-        };
-        let fetched = match once() {
-            Err(source::Error::Moved { .. }) => once(),
-            outcome => outcome,
-        };
-        let (resolved, snapshot) = fetched.map_err(|error: source::Error| {
+        let fetched = mirrors.resolve_and_fetch(&upstream, want, Freshness::MaxAge(SHARED), deadline);
+        let (resolved, snapshot) = fetched.map_err(|error| {
             Error::Usage(format!(
                 "{what}: {error}; a clone on this machine can be named with --repo {last}=PATH"
             ))

@@ -154,16 +154,9 @@ impl ServedComponent<'_> {
         let upstream = Upstream::anonymous(self.url.parse()?);
         let want = RefSpec::Any(reference.to_owned());
         let freshness = Freshness::MaxAge(SHARED);
-        let resolved = self.mirrors.resolve(&upstream, &want, freshness, deadline)?;
-        let (resolved, snapshot) = match self.mirrors.snapshot(&upstream, &resolved, deadline) {
-            // The branch moved in between.
-            Err(crate::source::Error::Moved { .. }) => {
-                let resolved = self.mirrors.resolve(&upstream, &want, freshness, deadline)?;
-                let snapshot = self.mirrors.snapshot(&upstream, &resolved, deadline)?;
-                (resolved, snapshot)
-            }
-            snapshot => (resolved, snapshot?),
-        };
+        let (resolved, snapshot) = self
+            .mirrors
+            .resolve_and_fetch(&upstream, &want, freshness, deadline)?;
         let series = patch::apply(
             &snapshot,
             snapshot.tree_id(),

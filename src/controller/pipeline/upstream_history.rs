@@ -17,7 +17,9 @@ use crate::controller::inputs::upstreams::blocking;
 use crate::history::{Bounds, Commits, HistoryError, Judged, Range, date_written, find_breaker, find_merged};
 use crate::patch::{self, ObjectError, Objects, Oid, Options, PatchInput, PatchReport, Sequence, Series};
 use crate::plan::report::{self, shown_name};
-use crate::plan::upstream_history::{CommitLinks, PatchHistory, add_history, last_applied, may_be_merged};
+use crate::plan::upstream_history::{
+    CLOCK_SLACK, CommitLinks, PatchHistory, UNDATED, add_history, last_applied, may_be_merged,
+};
 use crate::refresh::{
     FindBlob, PatchHint, Presence, RefreshError, RefreshHints, RefreshOptions, refresh_series,
 };
@@ -26,12 +28,6 @@ use crate::text::printable;
 
 /// Of how many patches of a series the commit is looked for that broke them.
 const MOST_BREAKERS: usize = 20;
-
-/// Seconds that a commit may be older than the date of the patch that it is: clocks differ.
-const SLACK: i64 = 24 * 60 * 60;
-
-/// How many seconds back is looked where nothing tells when a patch was written.
-const UNDATED: i64 = 400 * 24 * 60 * 60;
 
 /// The longest reason why a history could not be searched, in characters.
 const FAILURE_CHARACTERS: usize = 300;
@@ -295,7 +291,7 @@ fn since(patches: &[PatchInput], reports: &[PatchReport], last_applied: &[Option
         _ => {
             let undated = Timestamp::now().as_second().saturating_sub(UNDATED);
             let dates = written.into_iter().map(|written| written.unwrap_or(undated));
-            HistorySince::Date(dates.min().unwrap_or(undated).saturating_sub(SLACK))
+            HistorySince::Date(dates.min().unwrap_or(undated).saturating_sub(CLOCK_SLACK))
         }
     }
 }

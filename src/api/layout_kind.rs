@@ -67,9 +67,9 @@ impl fmt::Display for LayoutKind {
 
 /// A name that no layout has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no layout {text:?}; there are {}", LayoutKind::ALL.map(LayoutKind::as_str).join(", "))]
+#[error("there is no layout {name:?}; there are {}", LayoutKind::ALL.map(LayoutKind::as_str).join(", "))]
 pub struct UnknownLayout {
-    text: String,
+    name: String,
 }
 
 impl FromStr for LayoutKind {
@@ -80,6 +80,8 @@ impl FromStr for LayoutKind {
         let found = Self::ALL
             .into_iter()
             .find(|kind| kind.as_str().eq_ignore_ascii_case(text));
-        found.ok_or_else(|| UnknownLayout { text: text.to_owned() })
+        found.ok_or_else(|| UnknownLayout {
+            name: text.to_owned(),
+        })
     }
 }

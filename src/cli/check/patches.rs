@@ -23,14 +23,10 @@ pub(super) fn check(series: &ComponentSeries, upstreams: &Upstreams, history: &H
     let mut patches = Vec::new();
     for path in &series.patches {
         match input::read(path, limit) {
-            Ok(bytes) => patches.push(PatchInput {
-                name: path
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
+            Ok(bytes) => patches.push(PatchInput::new(
+                path.file_name().unwrap_or_default().to_string_lossy(),
                 bytes,
-            }),
+            )),
             Err(error) => return fault(&series.path, error.to_string()),
         }
     }

@@ -8,11 +8,7 @@ use super::{ConstraintOverride, PatchRepository, PatchSet};
 /// All CRDs, in the order in which they are printed.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![
-        PatchRepository::crd(),
-        PatchSet::crd(),
-        ConstraintOverride::crd(),
-    ]
+    vec![PatchRepository::crd(), PatchSet::crd(), ConstraintOverride::crd()]
 }
 
 /// One CRD as a YAML document.

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::InputsDigest;
-use super::common::{ADDRESS, Component, GitRef, LocalReference, NO_PASSWORD, Release, TAG_IS_NAMED, Verification};
+use super::common::{ADDRESS, Component, GitRef, LocalReference, NO_PASSWORD, TAG_IS_NAMED, Verification};
 use super::constraint_override::PackageName;
 use super::duration::FluxDuration;
 use super::layout_kind::LayoutKind;
@@ -30,6 +30,12 @@ pub const MOST_FAULTS: usize = 50;
 const FOLLOWS: (&str, &str) = (
     "!has(self.component) && !has(self.release) && !has(self.level)",
     "component, release and level follow from the folders: leave them out of a template",
+);
+
+/// The same for labels.
+const LABEL_FOLLOWS: (&str, &str) = (
+    "!has(self.labels) || !('patching.c5c3.io/repository' in self.labels)",
+    "the label patching.c5c3.io/repository is the PatchRepository's own: leave it out of a template",
 );
 
 /// The same for the upstream.
@@ -91,16 +97,17 @@ const PATCHES_FOLLOW: (&str, &str) = (
         .message("a ConstraintOverride reads its files from Git: set source.git, or leave constraints out")
 )]
 #[x_kube(
-    validation = Rule::new("self.layout == 'SingleComponent' || self.layout == 'DebianPatches' || self.layout == 'Auto' || (!has(self.component) && !has(self.release))")
-        .message("component and release are for the layouts SingleComponent and DebianPatches: in the others they are the names of folders")
+    validation = Rule::new("!has(self.component) || self.layout in ['Auto', 'SingleComponent', 'DebianPatches']")
+        .message("component is for the layouts SingleComponent and DebianPatches: in the others it is the name of a folder; to choose some, set components.include")
 )]
 pub struct PatchRepositorySpec {
     /// The repository.
     pub source: RepositorySource,
     /// How its folders are named. `ComponentRelease`: `patches/<component>/<release>`.
     /// `ReleaseComponent`: `patches/<release>/<component>`. `OrgComponent`:
-    /// `patches/<org>/<component>`, with the release as the branch. `SingleComponent`: one folder
-    /// for one component. `DebianPatches`: `debian/patches`. `Auto` finds out which one it is.
+    /// `patches/<org>/<component>`. `SingleComponent`: `patches`, `patches/<component>` or the root.
+    /// `DebianPatches`: `debian/patches`. The last three have a branch for each release,
+    /// `stable/2025.2` for 2025.2. `Auto` finds out which one it is.
     #[serde(default)]
     pub layout: LayoutKind,
     /// The folder of the repository that holds all this; its root where absent.
@@ -111,12 +118,9 @@ pub struct PatchRepositorySpec {
             .message("write a path relative to the repository's root, without '..'")
     )]
     pub directory: Option<String>,
-    /// The component of a repository that has one only.
+    /// The component of a repository that has one only, where no folder is named after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<Component>,
-    /// The release of such a repository; that of its branch where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub release: Option<Release>,
     /// The components to look after; all where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub components: Option<NameSelection>,
@@ -213,8 +217,8 @@ pub struct GitRepositorySource {
     pub proxy_secret_ref: Option<LocalReference>,
 }
 
-/// Names by patterns, in which `*` stands for any text, `?` for one character, and `{a,b}` for a or
-/// b.
+/// Names by patterns, in which `*` stands for any text, `?` for one character, and `[ab]` for one of
+/// some.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NameSelection {
@@ -237,7 +241,8 @@ pub struct NameSelection {
 )]
 pub struct UpstreamTemplate {
     /// The address of a component's repository, with `{component}` in it, for instance
-    /// `https://opendev.org/openstack/{component}`.
+    /// `https://opendev.org/openstack/{component}`. `{org}` is the folder above the component in the
+    /// layout `OrgComponent`, and `{release}` the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(
@@ -311,9 +316,12 @@ pub struct PatchSetTemplate {
     /// Labels and annotations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<TemplateMetadata>,
-    /// Parts of a PatchSet's spec. What is for an image (`build.image`, `dockerfile`, `contexts`,
-    /// `platforms`, `extraPackagesFrom` and `args`, `delivery`, `libraries` and `constraints`) is
-    /// left out for libraries, unless an override says `level: Library`.
+    /// Parts of a PatchSet's spec. Of what it does not set, for a service with `build.image`,
+    /// `build.dockerfile` is the folder `images/<component>` and `build.extraPackagesFrom` the
+    /// release's `extra-packages.yaml`, where the repository has them; null leaves them out. What is
+    /// for an image (`delivery`, `libraries`, `constraints`, and of `build` `image`, `dockerfile`,
+    /// `contexts`, `platforms`, `extraPackagesFrom` and `args`) is left out for libraries, but for
+    /// that of overrides that match `level: Library`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new(FOLLOWS.0).message(FOLLOWS.1))]
     #[x_kube(validation = Rule::new(UPSTREAM_FOLLOWS.0).message(UPSTREAM_FOLLOWS.1))]
@@ -324,6 +332,7 @@ pub struct PatchSetTemplate {
 /// Labels and annotations of what is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(LABEL_FOLLOWS.0).message(LABEL_FOLLOWS.1))]
 pub struct TemplateMetadata {
     /// Labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

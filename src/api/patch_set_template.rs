@@ -91,7 +91,11 @@ mod tests {
         for (key, value) in schema {
             found.push(key.clone());
             match key.as_str() {
-                "properties" => value.as_object().unwrap().values().for_each(|field| keys(field, found)),
+                "properties" => value
+                    .as_object()
+                    .unwrap()
+                    .values()
+                    .for_each(|field| keys(field, found)),
                 _ => keys(value, found),
             }
         }
@@ -114,6 +118,9 @@ mod tests {
         let unknown: Vec<_> = found.iter().filter(|key| !KEPT.contains(&key.as_str())).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
         let pod = "/properties/build/properties/job/properties/podTemplate";
-        assert_eq!(schema.pointer(pod), PATCH_SET_SPEC["properties"].pointer(&pod["/properties".len()..]));
+        assert_eq!(
+            schema.pointer(pod),
+            PATCH_SET_SPEC["properties"].pointer(&pod["/properties".len()..])
+        );
     }
 }

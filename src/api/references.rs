@@ -23,7 +23,8 @@ use super::delivery::{
 use super::layout_kind::LayoutKind;
 use super::patch_repository::{
     ConstraintsTemplate, GitRepositorySource, NameSelection, PatchSetTemplate, RepositorySource,
-    RequirementsSource, TemplateMatch, TemplateMetadata, TemplateOverride, UpstreamOverride, UpstreamTemplate,
+    RequirementsSource, TemplateMatch, TemplateMetadata, TemplateOverride, UpstreamOverride,
+    UpstreamTemplate,
 };
 use super::patch_set::{InlinePatch, Level, MergedPatches, Patches, RefFrom, Upstream};
 use super::patch_set_template::TemplateSpec;
@@ -249,7 +250,7 @@ refers! { PullRequestOptions { provider, api_url, labels }, Secret: [secret_ref]
 refers! { CommitAuthor { name, email } }
 refers! { Signing {}, Secret: [secret_ref] }
 refers! { PatchRepositorySpec {
-    source, layout, directory, component, release, components, releases, libraries, upstream, template,
+    source, layout, directory, component, components, releases, libraries, upstream, template,
     overrides, constraints, prune, interval, timeout, suspend
 } }
 refers! { RepositorySource { git, source_ref } }

@@ -126,6 +126,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         &["api", "layout", "history", "patch", "constraints", "refresh"],
         Kind::Pure,
     ),
+    ("fleet", &["api", "layout", "plan", "publish"], Kind::Pure),
     ("build", &["api"], Kind::Pure),
     ("actions", &["egress", "rest"], Kind::Effects),
     ("clouds", &["api", "rest"], Kind::Effects),
@@ -142,6 +143,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         &[
             "api",
             "layout",
+            "fleet",
             "history",
             "patch",
             "refresh",
@@ -168,6 +170,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         &[
             "api",
             "layout",
+            "fleet",
             "history",
             "patch",
             "refresh",

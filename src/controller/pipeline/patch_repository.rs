@@ -34,6 +34,10 @@ impl Reconciled for PatchRepository {
         }
     }
 
+    fn may_name(&self, kind: ReferentKind) -> bool {
+        matches!(kind, ReferentKind::Secret | ReferentKind::Source(_))
+    }
+
     fn references(&self) -> Vec<Reference<'_>> {
         self.spec.references()
     }

@@ -41,6 +41,9 @@ const SHARED_SHARE: f64 = 0.9;
 /// is left then is a request or two to the API server.
 const OVERTIME: Duration = Duration::from_secs(60);
 
+/// How often what is remembered of objects that are gone is dropped. It takes a look at all others.
+const FORGETS_EVERY: Duration = Duration::from_secs(60);
+
 /// As many reconciliations as there are objects, in kube's words.
 const UNBOUNDED: u16 = 0;
 
@@ -124,9 +127,14 @@ pub fn controller<K: Pipeline>(
         statuses: Statuses::<K>::default(),
         store: store.clone(),
     });
-    let forget = {
+    let mut forget = {
         let (store, kind) = (store.clone(), Arc::clone(&kind));
+        let mut last = Instant::now();
         move || {
+            if last.elapsed() < FORGETS_EVERY {
+                return;
+            }
+            last = Instant::now();
             let uids: HashSet<String> = store
                 .state()
                 .iter()

@@ -4,6 +4,7 @@
 mod artifact;
 pub mod clone;
 mod commit;
+mod content;
 mod error;
 mod files;
 pub mod folder;
@@ -40,6 +41,7 @@ mod wire;
 pub use self::url::{RepoUrl, Scheme, Transports};
 pub use artifact::{Artifact, ArtifactLimits};
 pub use commit::{Identity, MadeCommit, NewCommit};
+pub use content::PathContent;
 pub use error::{Class, Error, SignatureFault};
 pub use files::{FileLimits, SourceFile};
 pub use history::{History, HistoryBounds, HistorySince};

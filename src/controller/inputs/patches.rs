@@ -135,6 +135,7 @@ pub async fn read(
             upstream,
             resolved,
             path,
+            ..
         } => {
             blocking(context, REPOSITORY, deadline, move |mirrors| {
                 none_where_absent(

@@ -8,7 +8,6 @@ pub mod patches;
 pub mod place;
 pub mod registries;
 mod registry_logins;
-pub mod repository_files;
 pub mod secrets;
 pub mod series_progress;
 pub mod texts;

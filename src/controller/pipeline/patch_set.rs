@@ -54,10 +54,9 @@ impl Reconciled for PatchSet {
             ReferentKind::PatchSet => !self.spec.libraries.is_empty(),
             ReferentKind::ConstraintOverride => self.spec.constraints.is_some(),
             ReferentKind::PatchRepository => false,
-            ReferentKind::Secret
-            | ReferentKind::ConfigMap
-            | ReferentKind::Source(_)
-            | ReferentKind::Job => true,
+            ReferentKind::Secret | ReferentKind::ConfigMap | ReferentKind::Source(_) | ReferentKind::Job => {
+                true
+            }
         }
     }
 

@@ -9,18 +9,17 @@ use crate::api::common::GitPath;
 use crate::api::patch_repository::GitRepositorySource;
 use crate::api::{InputsDigest, LayoutKind, PatchRepository, PatchSet, reason};
 use crate::controller::context::turn::Turn;
-use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC};
+use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC, failures};
 use crate::controller::inputs::place::InputPlace;
-use crate::controller::inputs::repository_files::TreeFiles;
 use crate::controller::inputs::upstreams::blocking;
 use crate::controller::inputs::{patches, upstreams};
 use crate::controller::state::repositories::MadeKind;
 use crate::fleet::{DesiredObjects, FleetError, ReadingRules, desired_objects};
-use crate::layout::{FaultKind, FilesError, LayoutError, RepositoryFiles, RepositoryLayout};
+use crate::layout::{FaultKind, RepositoryFiles, RepositoryLayout, TreeFiles};
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::patch_repository::RepositorySources;
 use crate::plan::{Failure, Step};
-use crate::source::{Freshness, PathContent};
+use crate::source::{ArtifactFiles, ArtifactLimits, Freshness, PathContent};
 
 /// What the repository is called in messages.
 pub const REPOSITORY: &str = "the repository";
@@ -178,11 +177,14 @@ pub async fn read(
             })
             .await?
         }
-        InputPlace::Artifact { .. } => Err(Failure::stalled(
-            Step::Source,
-            reason::INVALID_SPEC,
-            "source.sourceRef cannot be read yet",
-        )),
+        InputPlace::Artifact { artifact, .. } => {
+            blocking(turn.context, REPOSITORY, deadline, move |mirrors| {
+                let opened = mirrors.open_artifact(&artifact, &ArtifactLimits::default(), deadline)?;
+                let read = read_layout(&repository, branch.as_deref(), &ArtifactFiles::new(opened));
+                Ok(read.map(|(read, _)| read))
+            })
+            .await?
+        }
     }
 }
 
@@ -195,11 +197,13 @@ fn read_layout(
     let wrong_spec =
         |error: FleetError| Failure::stalled(Step::Objects, reason::TEMPLATE_INVALID, error.to_string());
     let rules = ReadingRules::new(&repository.spec).map_err(wrong_spec)?;
-    let layout = RepositoryLayout::read(files, &rules.options(branch)).map_err(|error| match error {
-        LayoutError::Files(FilesError::Unreadable { .. }) => {
-            Failure::retried(Step::Source, reason::STORAGE_FAILED, error.to_string())
-        }
-        error => Failure::stalled(Step::Objects, reason::LAYOUT_INVALID, error.to_string()),
+    let layout = RepositoryLayout::read(files, &rules.options(branch));
+    let layout = layout.map_err(|error| match failures::of_layout(REPOSITORY, &error) {
+        failure if failure.step == Step::Patches => Failure {
+            step: Step::Objects,
+            ..failure
+        },
+        failure => failure,
     })?;
     let desired = desired_objects(repository, &layout).map_err(wrong_spec)?;
     let without_ref = layout.series.iter().filter(|series| series.reference.is_none());

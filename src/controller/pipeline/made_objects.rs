@@ -17,6 +17,7 @@ use kube::core::Status;
 use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::api::patch_repository::REPOSITORY_LABEL;
 use crate::api::reason::{self, Reason};
@@ -253,6 +254,31 @@ pub async fn delete<K: Made>(turn: &Turn<'_, PatchRepository>, child: &Guarded<K
             );
             Ok(())
         }
+        Err(NotApplied::Refused { message, .. }) => {
+            Err(Failure::retried(Step::Objects, reason::WRITE_FAILED, message))
+        }
+        Err(NotApplied::Failed(failure)) => Err(failure),
+    }
+}
+
+/// Takes the `PatchRepository` off an object as its owner, so that the object outlives it.
+pub async fn disown<K: Made>(turn: &Turn<'_, PatchRepository>, child: &Guarded<K>) -> Result<(), Failure> {
+    let mut owners = child.owner_references().to_vec();
+    owners.retain(|owner| turn.object.metadata.uid.as_ref() != Some(&owner.uid));
+    if owners.len() == child.owner_references().len() {
+        return Ok(());
+    }
+    let api: Api<K> = Api::namespaced(turn.context.client.clone(), &turn.namespace());
+    let name = child.name_any();
+    let metadata = json!({ "resourceVersion": child.resource_version(), "ownerReferences": owners });
+    let patch: Patch<Value> = Patch::Merge(json!({ "metadata": metadata }));
+    let parameters = PatchParams {
+        field_manager: Some(REPOSITORY_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let what = format!("taking the owner off {} {name}", K::KIND);
+    match limited(turn.budget, &what, api.patch(&name, &parameters, &patch)).await {
+        Ok(_) => Ok(()),
         Err(NotApplied::Refused { message, .. }) => {
             Err(Failure::retried(Step::Objects, reason::WRITE_FAILED, message))
         }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
 
-use super::made_objects::{Made, NotApplied, ToApply, apply_all, children, delete, is_as_desired, is_marked};
+use super::made_objects::{
+    Made, NotApplied, ToApply, apply_all, children, delete, disown, is_as_desired, is_marked,
+};
 use super::repository_source::{DesiredRepository, ResolvedRepository, read};
 use super::repository_summary::{self, AskedFor};
 use crate::api::patch_repository::{REPOSITORY_LABEL, RepositoryFault};
@@ -318,6 +320,11 @@ impl Making<'_> {
             }
             let (component, release) = child.0.as_ref().map(K::made_for).unwrap_or_default();
             if let Some(why) = why_kept(&component, &release, &key.1) {
+                if !self.turn.object.spec.prune
+                    && let Err(failure) = disown(self.turn, child.as_ref()).await
+                {
+                    self.failure.get_or_insert(failure);
+                }
                 kept.entry(why).or_default().insert(key.1.clone());
                 self.kept.insert(key);
             } else if let Err(failure) = delete(self.turn, child.as_ref()).await {

@@ -9,6 +9,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use patchset::api::{ConstraintOverride, PatchRepository, PatchSet};
 use serde_json::{Value, json};
 
+use crate::controller::patches::{install_git_repository_kind, publish};
 use crate::controller::{BASE, GOOD, PATIENCE, Resource, Stage, condition, shown};
 use crate::support::git_repo::GitRepo;
 use crate::support::signing::SshKey;
@@ -375,7 +376,7 @@ async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake()
     fleet.has(&all).await;
     drop(empty);
     fleet.ours.git(&["revert", "--no-edit", "HEAD"]);
-    fleet.ours.git(&["revert", "--no-edit", "HEAD~1"]);
+    fleet.ours.git(&["revert", "--no-edit", "HEAD~2"]);
     fleet.ready("False", "NameTaken").await;
 
     // What is not to be pruned is told, and goes when it may.
@@ -529,4 +530,41 @@ async fn a_commit_without_the_signature_that_is_asked_for_makes_and_prunes_nothi
     fleet.ours.commit(&[], "unsigned");
     fleet.ready("False", "SignatureMissing").await;
     fleet.has(&FIRST).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_flux_source_publishes_becomes_objects_too() {
+    let fleet = Fleet::new("fleet-flux").await;
+    install_git_repository_kind(&fleet.stage.client).await;
+    let files = [
+        (
+            "releases/2025.2/source-refs.yaml",
+            "glance: \"1.0.0\"\nkeystone: \"1.0.0\"\n",
+        ),
+        ("patches/glance/2025.2/0001-five.patch", GOOD),
+    ];
+    publish(&fleet.stage, "one", &files).await;
+    let mut spec = fleet.spec();
+    spec["source"] = json!({ "sourceRef": { "kind": "GitRepository", "name": "deploy" } });
+    spec.as_object_mut().unwrap().remove("constraints");
+    spec["interval"] = json!("1h");
+    fleet.apply(&spec).await;
+    let ready = fleet.ready("True", "Succeeded").await;
+    assert_eq!(ready.status.unwrap().revision.as_deref(), Some("main@sha1:one"));
+    fleet.has(&["glance-2025.2", "keystone-2025.2"]).await;
+    let glance = fleet.stage.ready("glance-2025.2", "True", "Succeeded").await;
+    assert_eq!(glance.status.unwrap().applied.as_deref(), Some("1/1"));
+    // So is what happens to the objects, whatever the interval.
+    let api = fleet.stage.api::<PatchSet>();
+    api.delete("keystone-2025.2", &DeleteParams::default())
+        .await
+        .unwrap();
+    fleet.has(&["glance-2025.2", "keystone-2025.2"]).await;
+    // A new revision is taken up at once.
+    let mut more = files.to_vec();
+    more.push(("releases/2026.1/source-refs.yaml", "glance: \"2.0.0\"\n"));
+    publish(&fleet.stage, "two", &more).await;
+    fleet
+        .has(&["glance-2025.2", "glance-2026.1", "keystone-2025.2"])
+        .await;
 }

@@ -319,3 +319,105 @@ fn failed(what: &str, error: &(impl Display + ?Sized)) -> NotApplied {
     let message = format!("{what}: {error}");
     NotApplied::Failed(Failure::retried(Step::Objects, reason::WRITE_FAILED, message))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository() -> PatchRepository {
+        let object = json!({
+            "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchRepository",
+            "metadata": { "name": "ours", "namespace": "ns", "uid": "1" },
+            "spec": {
+                "source": { "git": { "url": "https://example.org/ours" } },
+                "upstream": { "urlTemplate": "https://example.org/{component}" }
+            }
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn patch_set(metadata: &Value, interval: &str) -> PatchSet {
+        let object = json!({
+            "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet", "metadata": metadata,
+            "spec": {
+                "component": "glance", "release": "2025.2", "interval": interval,
+                "upstream": { "url": "https://example.org/glance", "ref": { "tag": "1" } }
+            }
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn owner(uid: &str, controller: bool) -> Value {
+        json!({
+            "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchRepository", "name": "one", "uid": uid,
+            "controller": controller
+        })
+    }
+
+    #[test]
+    fn an_object_is_whose_controller_it_has_or_whose_label_where_it_has_none() {
+        let repository = repository();
+        let whose = |owners: &[Value], label: Option<&str>| {
+            let labels = label.map(|label| json!({ REPOSITORY_LABEL: label }));
+            let metadata = json!({ "name": "a", "ownerReferences": owners, "labels": labels });
+            ownership(&repository, &patch_set(&metadata, "1h"))
+        };
+        assert_eq!(whose(&[owner("1", true)], None), Ownership::Own);
+        assert_eq!(whose(&[], Some("ours")), Ownership::Own);
+        assert_eq!(whose(&[owner("2", false)], Some("ours")), Ownership::Own);
+        for (owners, label) in [
+            (vec![], None),
+            (vec![], Some("others")),
+            (vec![owner("2", true)], Some("ours")),
+            (vec![owner("1", false)], None),
+        ] {
+            let found = whose(&owners, label);
+            assert!(matches!(found, Ownership::Others(_)), "{owners:?} {label:?}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_as_desired_where_all_is_that_a_watch_keeps() {
+        let metadata = |owner_uid: &str, label: &str, annotation: &str| {
+            json!({
+                "name": "a", "ownerReferences": [owner(owner_uid, true)],
+                "labels": { "team": label, "more": "x" },
+                "annotations": { "patching.c5c3.io/approved": annotation }
+            })
+        };
+        let desired = patch_set(&metadata("1", "ours", "yes"), "1h");
+        let is = |metadata: &Value, interval| is_as_desired(&desired, &patch_set(metadata, interval));
+        assert!(is(&metadata("1", "ours", "yes"), "1h"));
+        assert!(!is(&metadata("1", "ours", "yes"), "2h"));
+        assert!(!is(&metadata("2", "ours", "yes"), "1h"));
+        assert!(!is(&metadata("1", "theirs", "yes"), "1h"));
+        assert!(!is(&metadata("1", "ours", "no"), "1h"));
+    }
+
+    #[test]
+    fn what_is_refused_is_of_one_object_and_what_fails_of_all() {
+        let status = |code| Status {
+            code,
+            message: "no".to_owned(),
+            ..Status::default()
+        };
+        for (code, expected) in [
+            (400, Some(reason::TEMPLATE_INVALID)),
+            (422, Some(reason::TEMPLATE_INVALID)),
+            (403, Some(reason::WRITE_FAILED)),
+            (409, Some(reason::WRITE_FAILED)),
+            (429, None),
+            (500, None),
+            (503, None),
+        ] {
+            let found = match refusal("writing", &status(code)) {
+                NotApplied::Refused { reason, message } => {
+                    assert_eq!(message, "writing: no");
+                    Some(reason)
+                }
+                NotApplied::Failed(_) => None,
+            };
+            assert_eq!(found, expected, "{code}");
+        }
+    }
+}

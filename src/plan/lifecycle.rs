@@ -281,16 +281,20 @@ impl<'a, S: Observed> Settling<'a, S> {
             message,
         } = ready;
         let conditions = &mut self.conditions;
-        conditions.remove(condition::RECONCILING);
-        conditions.remove(condition::STALLED);
-        match truth {
-            Truth::True => {}
-            Truth::False if *reason == reason::PROGRESSING_WITH_RETRY => {
-                conditions.set(condition::RECONCILING, Truth::True, *reason, message);
-            }
-            Truth::False => conditions.set(condition::STALLED, Truth::True, *reason, message),
-            Truth::Unknown => {
-                conditions.set(condition::RECONCILING, Truth::True, reason::PROGRESSING, message);
+        let under_way = match truth {
+            Truth::Unknown => Some(reason::PROGRESSING),
+            Truth::False if *reason == reason::PROGRESSING_WITH_RETRY => Some(*reason),
+            Truth::True | Truth::False => None,
+        };
+        if let Some(reason) = under_way {
+            conditions.remove(condition::STALLED);
+            conditions.set(condition::RECONCILING, Truth::True, reason, message);
+        } else {
+            conditions.remove(condition::RECONCILING);
+            if *truth == Truth::False {
+                conditions.set(condition::STALLED, Truth::True, *reason, message);
+            } else {
+                conditions.remove(condition::STALLED);
             }
         }
         conditions.set(condition::READY, *truth, *of_ready, message);

@@ -155,6 +155,24 @@ mod tests {
         .0
     }
 
+    #[test]
+    fn what_stays_as_it_is_is_the_same_status_at_any_time() {
+        let later = |previous: &PatchRepositoryStatus, ready: &Verdict, second| {
+            let outcome = Outcome::Done(sources("a"), progress(ready.clone()));
+            let now = Timestamp::from_second(second).unwrap();
+            settle(previous, ASKED, SignaturePolicy::NotRequired, now, outcome).0
+        };
+        for ready in [
+            verdict(Truth::True, reason::SUCCEEDED, "all"),
+            verdict(Truth::Unknown, reason::PROGRESSING, "some"),
+            verdict(Truth::False, reason::NAME_TAKEN, "some"),
+            verdict(Truth::False, reason::PROGRESSING_WITH_RETRY, "some"),
+        ] {
+            let first = later(&PatchRepositoryStatus::default(), &ready, 100);
+            assert_eq!(later(&first, &ready, 200), first, "{ready:?}");
+        }
+    }
+
     /// Conditions as `Type=Status/Reason`, in their order.
     fn shown(status: &PatchRepositoryStatus) -> Vec<String> {
         let conditions = status.conditions.iter();

@@ -186,6 +186,12 @@ fn message(object: &PatchRepository) -> &str {
     &condition(object, "Ready").unwrap().message
 }
 
+/// What the status says is wrong, as JSON.
+fn faults(object: &PatchRepository) -> String {
+    let faults = object.status.as_ref().map(|status| &status.faults);
+    serde_json::to_string(&faults).unwrap()
+}
+
 fn without<'a>(names: &[&'a str], gone: &[&str]) -> Vec<&'a str> {
     names
         .iter()
@@ -344,37 +350,37 @@ async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake()
     assert!(alone.owner_references().is_empty());
     assert_eq!(serde_json::to_value(&alone.spec.interval).unwrap(), json!("1s"));
 
+    // What is wrong and stays so is written once.
+    fleet.looked_at(2).await;
+    let version = fleet.wait("there", |_| true).await.resource_version();
+    fleet.looked_at(3).await;
+    assert_eq!(fleet.wait("there", |_| true).await.resource_version(), version);
+
     // A file that cannot be read hides a release: its objects stay.
     fleet
         .ours
         .commit(&[("releases/2025.2/source-refs.yaml", "glance: [\n")], "broken");
-    let broken = fleet.ready("False", "LayoutInvalid").await;
+    let broken = fleet.wait("broken", |object| faults(object).contains("InvalidRefs"));
+    let told = faults(&broken.await);
     assert!(
-        message(&broken).contains("source-refs.yaml"),
-        "{}",
-        message(&broken)
+        told.contains("releases/2025.2/source-refs.yaml") && told.contains("keystone-2025.2"),
+        "{told}"
     );
     fleet.looked_at(2).await;
     fleet.has(&all).await;
     // All is gone: so is a mistake.
-    fleet.ours.git(&[
-        "rm",
-        "--quiet",
-        "-r",
-        "patches",
-        "releases",
-        "overrides",
-        "images",
-    ]);
-    let empty = fleet.ours.commit(&[], "empty");
-    fleet
-        .wait("looked at", |object| {
-            message(object).contains("kept because") || message(object).contains("layout")
-        })
-        .await;
+    let folders = ["patches", "releases", "overrides", "images"];
+    fleet.ours.git(&[&["rm", "--quiet", "-r"][..], &folders].concat());
+    fleet.ours.commit(&[], "empty");
+    let empty = fleet.ready("False", "LayoutInvalid").await;
+    assert_eq!(shown(&empty, "ObjectsApplied"), "False/LayoutInvalid");
+    let mut spec = fleet.spec();
+    spec["layout"] = json!("ComponentRelease");
+    fleet.apply(&spec).await;
+    let asks_for_nothing = |object: &PatchRepository| faults(object).contains("no PatchSet at all");
+    fleet.wait("asking for nothing", asks_for_nothing).await;
     fleet.looked_at(2).await;
     fleet.has(&all).await;
-    drop(empty);
     fleet.ours.git(&["revert", "--no-edit", "HEAD"]);
     fleet.ours.git(&["revert", "--no-edit", "HEAD~2"]);
     fleet.ready("False", "NameTaken").await;
@@ -394,24 +400,17 @@ async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake()
     ]);
     let commit = fleet.ours.commit(&[], "less");
     let told = fleet.at(&commit).await;
-    let faults = serde_json::to_string(&told.status.unwrap().faults).unwrap();
+    let told = faults(&told);
     assert!(
-        faults.contains("prune is false") && faults.contains("oslo.demo-2025.2"),
-        "{faults}"
+        told.contains("prune is false") && told.contains("oslo.demo-2025.2"),
+        "{told}"
     );
     fleet.has(&all).await;
-    let kept = fleet
-        .stage
-        .api::<PatchSet>()
-        .get("oslo.demo-2025.2")
-        .await
-        .unwrap();
-    assert!(
-        kept.owner_references()
-            .iter()
-            .all(|owner| owner.controller != Some(true))
-            || kept.owner_references().len() == 1
-    );
+    // The garbage collector would take what has an owner.
+    for name in ["keystone-2026.1", "oslo.demo-2025.2"] {
+        let is_free = |object: &PatchSet| object.owner_references().is_empty();
+        fleet.stage.wait(name, "without an owner", is_free).await;
+    }
     spec["prune"] = json!(true);
     fleet.apply(&spec).await;
     fleet
@@ -483,8 +482,8 @@ async fn a_template_with_an_error_is_told_and_a_suspended_repository_rests() {
     }]);
     fleet.apply(&spec).await;
     let refused = fleet.ready("False", "TemplateInvalid").await;
-    let faults = serde_json::to_string(&refused.status.as_ref().unwrap().faults).unwrap();
-    assert!(faults.contains("keystone"), "{faults}");
+    let told = faults(&refused);
+    assert!(told.contains("keystone"), "{told}");
     // The others are there.
     fleet
         .has(&without(&FIRST, &["keystone-2025.2", "keystone-2026.1"]))
@@ -504,7 +503,8 @@ async fn a_template_with_an_error_is_told_and_a_suspended_repository_rests() {
     spec["suspend"] = json!(false);
     fleet.apply(&spec).await;
     fleet.has(&FIRST).await;
-    fleet.ready("False", "PatchMalformed").await;
+    let bad = fleet.ready("False", "PatchConflict").await;
+    assert!(message(&bad).contains("glance 2025.2"), "{}", message(&bad));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,10 +17,10 @@ use super::triggers::{ObservedChange, Triggers};
 use super::unreadable;
 use crate::api::patch_repository::REPOSITORY_LABEL;
 use crate::api::reference::{ObjectKey, Referent, ReferentKind};
-use crate::api::{FluxDuration, reason};
+use crate::api::{FluxDuration, PatchRepository, reason};
 use crate::controller::Error;
 use crate::controller::context::journal::{Interrupted, Journal, Statuses};
-use crate::controller::context::kind::Schedule;
+use crate::controller::context::kind::{Reconciled, Schedule};
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC, annotations, panics};
 use crate::controller::pipeline::Pipeline;
@@ -107,21 +107,6 @@ pub fn controller<K: Pipeline>(
         let store = store.clone();
         changes.flat_map(move |change| futures::stream::iter(find_concerned(&store.state(), &change)))
     };
-    let nudged = {
-        let (store, nudges) = (store.clone(), context.nudges.of_kind(K::REFERENT));
-        nudges.flat_map(move |nudge| {
-            futures::stream::iter(match nudge {
-                Nudge::One(ObjectKey { namespace, name }) => vec![ObjectRef::new(&name).within(&namespace)],
-                Nudge::All => find_concerned(&store.state(), &ObservedChange::Any),
-            })
-        })
-    };
-    let owners = if K::REFERENT == ReferentKind::PatchRepository {
-        triggers.owners.due()
-    } else {
-        futures::stream::pending().boxed()
-    };
-    let owners = owners.map(|ObjectKey { namespace, name }| ObjectRef::new(&name).within(&namespace));
     let kind = Arc::new(KindRuntime::<K> {
         context: Arc::clone(context),
         statuses: Statuses::<K>::default(),
@@ -145,10 +130,9 @@ pub fn controller<K: Pipeline>(
     };
     // Each object waits for its turn itself: in the controller's own queue, the first to come would
     // be served first.
-    Controller::for_stream(objects, store)
+    Controller::for_stream(objects, store.clone())
         .reconcile_on(triggered)
-        .reconcile_on(nudged)
-        .reconcile_on(owners)
+        .reconcile_on(called(context, store, triggers))
         .with_config(Config::default().concurrency(UNBOUNDED))
         .run(reconcile, after_error, kind)
         .map(move |result| {
@@ -159,9 +143,36 @@ pub fn controller<K: Pipeline>(
         })
 }
 
-/// The `PatchRepository` that an object is made for.
+/// The objects of a kind that are to be looked at now: those whose files changed, and those whose
+/// objects did.
+fn called<K: Pipeline>(
+    context: &Context,
+    store: Store<Guarded<K>>,
+    triggers: &Triggers,
+) -> impl Stream<Item = ObjectRef<Guarded<K>>> + Send + use<K> {
+    let reference = |ObjectKey { namespace, name }: ObjectKey| ObjectRef::new(&name).within(&namespace);
+    let nudges = context.nudges.of_kind(K::REFERENT).flat_map(move |nudge| {
+        futures::stream::iter(match nudge {
+            Nudge::One(key) => vec![reference(key)],
+            Nudge::All => find_concerned(&store.state(), &ObservedChange::Any),
+        })
+    });
+    let owners = if K::REFERENT == ReferentKind::PatchRepository {
+        triggers.owners.due()
+    } else {
+        futures::stream::pending().boxed()
+    };
+    futures::stream::select(nudges, owners.map(reference))
+}
+
+/// The `PatchRepository` that an object is made for, by its owner, or else by its label.
 fn repository_of(object: &impl ResourceExt) -> Option<ObjectKey> {
-    let name = object.labels().get(REPOSITORY_LABEL)?;
+    let mut owners = object.owner_references().iter();
+    let owner = owners.find(|owner| owner.controller == Some(true) && owner.kind == PatchRepository::KIND);
+    let name = match owner {
+        Some(owner) => &owner.name,
+        None => object.labels().get(REPOSITORY_LABEL)?,
+    };
     Some(ObjectKey::new(object.namespace().unwrap_or_default(), name))
 }
 

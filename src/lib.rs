@@ -2,15 +2,17 @@
 //!
 //! Data flows in one direction:
 //!
-//! 1. [`source`] mirrors upstreams, resolves refs and reads patches;
+//! 1. [`source`] mirrors upstreams and resolves refs, and [`layout`] reads the folders that have
+//!    patches;
 //! 2. [`patch`] applies a series in memory and reports on each patch, [`history`] finds out what an
 //!    upstream did with those that do not apply, and [`refresh`] makes those anew that no longer
 //!    fit;
 //! 3. [`constraints`] merges overrides into a release's upper constraints;
-//! 4. [`recipe`] says what an image is built from, and [`plan`] turns what was observed into
+//! 4. [`fleet`] makes of a whole repository's folders the objects that they ask for;
+//! 5. [`recipe`] says what an image is built from, and [`plan`] turns what was observed into
 //!    conditions and the next step;
-//! 5. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
-//! 6. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
+//! 6. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
+//! 7. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
 //!
 //! [`publish`] pushes patched trees and merged constraints to a registry, [`build`] describes the
@@ -28,6 +30,8 @@ pub mod build;
 pub mod cli;
 pub mod clouds;
 pub mod controller;
+pub mod fleet;
+pub mod layout;
 pub mod ops;
 pub mod plan;
 pub mod recipe;

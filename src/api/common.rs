@@ -187,7 +187,7 @@ pub struct Verification {
 }
 
 /// A rule for what has a ref and a verification, and what is said where it is broken.
-const TAG_IS_NAMED: (&str, &str) = (
+pub(super) const TAG_IS_NAMED: (&str, &str) = (
     "!has(self.verify) || !has(self.verify.mode) || self.verify.mode == 'HEAD' || (has(self.ref) && (has(self.ref.tag) || has(self.ref.semver)))",
     "verify.mode Tag and TagAndHEAD ask for a signed tag: set ref.tag or ref.semver, or use HEAD",
 );

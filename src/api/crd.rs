@@ -3,12 +3,12 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-use super::{ConstraintOverride, PatchSet};
+use super::{ConstraintOverride, PatchRepository, PatchSet};
 
 /// All CRDs, in the order in which they are printed.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![PatchSet::crd(), ConstraintOverride::crd()]
+    vec![PatchRepository::crd(), PatchSet::crd(), ConstraintOverride::crd()]
 }
 
 /// One CRD as a YAML document.

@@ -1,4 +1,4 @@
-//! The resources that users write: `PatchSet` and `ConstraintOverride`.
+//! The resources that users write: `PatchSet`, `ConstraintOverride` and `PatchRepository`.
 //!
 //! Everything here is pure: types, their schema, the names of conditions and
 //! reasons. The CRD YAML under `crds/` is made from these types by [`crd::yaml`].
@@ -16,7 +16,10 @@ pub mod delivery;
 pub mod docs;
 pub mod duration;
 pub mod extra_packages;
+pub mod layout_kind;
+pub mod patch_repository;
 pub mod patch_set;
+pub mod patch_set_template;
 pub mod pod_template;
 pub mod reason;
 pub mod recorded;
@@ -32,6 +35,8 @@ pub(crate) mod yaml;
 pub use common::{InputsDigest, Release};
 pub use constraint_override::{ConstraintOverride, ConstraintOverrideSpec, ConstraintOverrideStatus};
 pub use duration::FluxDuration;
+pub use layout_kind::LayoutKind;
+pub use patch_repository::{PatchRepository, PatchRepositorySpec, PatchRepositoryStatus};
 pub use patch_set::{PatchSet, PatchSetSpec};
 pub use recorded::Recorded;
 pub use revision::Revision;

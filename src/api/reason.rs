@@ -17,6 +17,8 @@ pub mod condition {
     /// The commits or tags that are to be signed are signed by one of the trusted keys. Absent
     /// where nothing asks for it.
     pub const SOURCE_VERIFIED: &str = "SourceVerified";
+    /// The objects that a repository's folders ask for are there, as they ask for them.
+    pub const OBJECTS_APPLIED: &str = "ObjectsApplied";
     /// All patches apply to the upstream's ref.
     pub const PATCHES_APPLICABLE: &str = "PatchesApplicable";
     /// The registry has the image that the patched source asks for.
@@ -138,6 +140,14 @@ reasons! {
     NAME_TAKEN = "NameTaken";
     /// An object that the controller owns could not be written.
     WRITE_FAILED = "WriteFailed";
+
+    /// The folders of a repository are not as a layout has them, or a file that says what is built
+    /// cannot be read.
+    LAYOUT_INVALID = "LayoutInvalid";
+    /// An object that is not asked for any more stays.
+    NOT_PRUNED = "NotPruned";
+    /// What a template and a folder come to is refused.
+    TEMPLATE_INVALID = "TemplateInvalid";
 
     /// The upstream or the patches' repository could not be reached in time.
     UNREACHABLE = "Unreachable";

@@ -142,6 +142,8 @@ pub enum ReferentKind {
     PatchSet,
     /// A `ConstraintOverride`.
     ConstraintOverride,
+    /// A `PatchRepository`.
+    PatchRepository,
 }
 
 #[cfg(test)]

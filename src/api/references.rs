@@ -20,10 +20,17 @@ use super::delivery::{
     Approval, CommitAuthor, Delivery, DeliveryConfigMap, DeliveryGit, Provider, PullRequestOptions, Push,
     Signing,
 };
+use super::layout_kind::LayoutKind;
+use super::patch_repository::{
+    ConstraintsTemplate, GitRepositorySource, NameSelection, PatchSetTemplate, RepositorySource,
+    RequirementsSource, TemplateMatch, TemplateMetadata, TemplateOverride, UpstreamOverride,
+    UpstreamTemplate,
+};
 use super::patch_set::{InlinePatch, Level, MergedPatches, Patches, RefFrom, Upstream};
+use super::patch_set_template::TemplateSpec;
 use super::pod_template::PodTemplate;
 use super::reference::{Referent, ReferentKind, SourceReference};
-use super::{ConstraintOverrideSpec, FluxDuration, PatchSetSpec};
+use super::{ConstraintOverrideSpec, FluxDuration, PatchRepositorySpec, PatchSetSpec};
 
 /// An object that a spec names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +63,15 @@ impl PatchSetSpec {
 
 impl ConstraintOverrideSpec {
     /// All objects that the spec names.
+    #[must_use]
+    pub fn references(&self) -> Vec<Reference<'_>> {
+        collected(self)
+    }
+}
+
+impl PatchRepositorySpec {
+    /// All objects that the spec names, but for those in templates: the objects that are made name
+    /// them.
     #[must_use]
     pub fn references(&self) -> Vec<Reference<'_>> {
         collected(self)
@@ -177,7 +193,7 @@ name_nothing!(
     Engine,
     Builder
 );
-name_nothing!(Approval, Provider);
+name_nothing!(Approval, Provider, LayoutKind, TemplateSpec);
 // Service accounts are looked at when they are needed, and what a template names is for the
 // kubelet.
 name_nothing!(ServiceAccountName, PodTemplate);
@@ -233,6 +249,24 @@ refers! { Push { branch, pull_request } }
 refers! { PullRequestOptions { provider, api_url, labels }, Secret: [secret_ref] }
 refers! { CommitAuthor { name, email } }
 refers! { Signing {}, Secret: [secret_ref] }
+refers! { PatchRepositorySpec {
+    source, layout, directory, component, components, releases, libraries, upstream, template,
+    overrides, constraints, prune, interval, timeout, suspend
+} }
+refers! { RepositorySource { git, source_ref } }
+refers! { GitRepositorySource { url, ref_, verify }, Secret: [secret_ref, proxy_secret_ref] }
+refers! { NameSelection { include, exclude } }
+refers! {
+    UpstreamTemplate { url_template, ref_template, commit_url_template, overrides },
+    Secret: [secret_ref, proxy_secret_ref]
+}
+refers! { UpstreamOverride { component, url, directory, strip }, Secret: [secret_ref] }
+refers! { PatchSetTemplate { metadata, spec } }
+refers! { TemplateMetadata { labels, annotations } }
+refers! { TemplateOverride { match_, template } }
+refers! { TemplateMatch { component, release, level } }
+refers! { ConstraintsTemplate { metadata, requirements, built_from_source, interval } }
+refers! { RequirementsSource { url, ref_template, path }, Secret: [secret_ref, proxy_secret_ref] }
 refers! { ConstraintsSource { git, config_map, inline } }
 refers! { OverridesSource { git, config_map, inline, entries } }
 refers! { OverrideEntry { name, version, marker, downgrade, remove } }
@@ -312,6 +346,12 @@ mod tests {
         if let Some(job) = spec.pointer_mut("/build/job") {
             job["podTemplate"] = json!({});
         }
+        // What a template names is for what is made of it.
+        for template in ["/template", "/overrides/0/template"] {
+            if let Some(template) = spec.pointer_mut(template) {
+                template["spec"] = json!({});
+            }
+        }
         let mut named = Vec::new();
         names(&spec, &mut named);
         named.sort();
@@ -340,7 +380,7 @@ mod tests {
                 }
                 ReferentKind::PatchSet => field == "libraries",
                 ReferentKind::ConstraintOverride => field == "constraints",
-                ReferentKind::Job => false,
+                ReferentKind::Job | ReferentKind::PatchRepository => false,
             };
             assert!(kind, "{found:?}");
         }
@@ -349,6 +389,12 @@ mod tests {
     #[test]
     fn all_objects_that_a_constraint_override_may_name_are_among_its_references() {
         let (spec, named): (ConstraintOverrideSpec, _) = spec_with_everything("constraintoverrides");
+        assert_eq!(sorted(&spec.references()), named);
+        assert!(named.len() > 7, "{named:#?}");
+    }
+    #[test]
+    fn all_objects_that_a_patch_repository_may_name_are_among_its_references() {
+        let (spec, named): (PatchRepositorySpec, _) = spec_with_everything("patchrepositories");
         assert_eq!(sorted(&spec.references()), named);
         assert!(named.len() > 7, "{named:#?}");
     }

@@ -10,7 +10,7 @@ use super::conditions::{self, Conditions, Truth};
 use super::failure::{Failure, Retry, Step};
 use super::summary::summary;
 use crate::api::reason::{self, Reason, condition};
-use crate::api::{ConstraintOverrideStatus, PatchSetStatus};
+use crate::api::{ConstraintOverrideStatus, PatchRepositoryStatus, PatchSetStatus};
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +125,7 @@ observed!(
     }
 );
 observed!(ConstraintOverrideStatus,);
+observed!(PatchRepositoryStatus,);
 
 /// The status at the start of work on a new generation.
 ///
@@ -219,9 +220,12 @@ impl<'a, S: Observed> Settling<'a, S> {
                 conditions.set(condition::STALLED, Truth::True, failure.reason, &failure.message);
                 match failure.step {
                     Step::Source => Next::Change,
-                    Step::Verification | Step::Patches | Step::Constraints | Step::Build | Step::Delivery => {
-                        Next::Interval
-                    }
+                    Step::Verification
+                    | Step::Patches
+                    | Step::Constraints
+                    | Step::Build
+                    | Step::Delivery
+                    | Step::Objects => Next::Interval,
                 }
             }
         };
@@ -277,6 +281,43 @@ impl<'a, S: Observed> Settling<'a, S> {
         (self.finish(), Next::Soon)
     }
 
+    /// The status where all steps are done, and Ready says what that means. Something that is under
+    /// way is Reconciling; what is bad is Stalled, unless it is tried again without anybody's doing.
+    #[must_use]
+    pub fn into_concluded(mut self, ready: &Verdict) -> S {
+        let Verdict {
+            truth,
+            reason,
+            ready: of_ready,
+            message,
+        } = ready;
+        let conditions = &mut self.conditions;
+        let under_way = match truth {
+            Truth::Unknown => Some(reason::PROGRESSING),
+            Truth::False if *reason == reason::PROGRESSING_WITH_RETRY => Some(*reason),
+            Truth::True | Truth::False => None,
+        };
+        if let Some(reason) = under_way {
+            conditions.remove(condition::STALLED);
+            conditions.set(condition::RECONCILING, Truth::True, reason, message);
+        } else {
+            conditions.remove(condition::RECONCILING);
+            if *truth == Truth::False {
+                conditions.set(condition::STALLED, Truth::True, *reason, message);
+            } else {
+                conditions.remove(condition::STALLED);
+            }
+        }
+        conditions.set(condition::READY, *truth, *of_ready, message);
+        self.finish()
+    }
+
+    /// The status where what it tells holds still.
+    #[must_use]
+    pub fn into_same(self) -> S {
+        self.finish()
+    }
+
     fn finish(self) -> S {
         let mut status = self.status;
         let handled = self
@@ -315,13 +356,14 @@ mod tests {
     use super::*;
     use crate::plan::backoff::{LONGEST, SHORTEST};
 
-    const STEPS: [Step; 6] = [
+    const STEPS: [Step; 7] = [
         Step::Source,
         Step::Verification,
         Step::Patches,
         Step::Constraints,
         Step::Build,
         Step::Delivery,
+        Step::Objects,
     ];
 
     fn at(second: i64) -> Timestamp {

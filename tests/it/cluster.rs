@@ -71,6 +71,8 @@ async fn serves_the_custom_resources() {
         "patchsets/status",
         "constraintoverrides",
         "constraintoverrides/status",
+        "patchrepositories",
+        "patchrepositories/status",
     ] {
         assert!(names.contains(&wanted), "{wanted} is missing among {names:?}");
     }

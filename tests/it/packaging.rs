@@ -329,11 +329,23 @@ const NEEDED: &[Right] = &[
     ("get", "patching.c5c3.io", "constraintoverrides"),
     ("list", "patching.c5c3.io", "constraintoverrides"),
     ("watch", "patching.c5c3.io", "constraintoverrides"),
+    ("get", "patching.c5c3.io", "patchrepositories"),
+    ("list", "patching.c5c3.io", "patchrepositories"),
+    ("watch", "patching.c5c3.io", "patchrepositories"),
+    // What a PatchRepository makes and prunes.
+    ("create", "patching.c5c3.io", "patchsets"),
+    ("patch", "patching.c5c3.io", "patchsets"),
+    ("delete", "patching.c5c3.io", "patchsets"),
+    ("create", "patching.c5c3.io", "constraintoverrides"),
+    ("patch", "patching.c5c3.io", "constraintoverrides"),
+    ("delete", "patching.c5c3.io", "constraintoverrides"),
     ("patch", "patching.c5c3.io", "patchsets/status"),
     ("patch", "patching.c5c3.io", "constraintoverrides/status"),
+    ("patch", "patching.c5c3.io", "patchrepositories/status"),
     // Owners of Jobs and ConfigMaps, where the API server has OwnerReferencesPermissionEnforcement.
     ("update", "patching.c5c3.io", "patchsets/finalizers"),
     ("update", "patching.c5c3.io", "constraintoverrides/finalizers"),
+    ("update", "patching.c5c3.io", "patchrepositories/finalizers"),
     ("get", "", "secrets"),
     ("list", "", "secrets"),
     ("watch", "", "secrets"),
@@ -587,10 +599,10 @@ fn editors_write_no_status_and_viewers_nothing() {
             roles,
             BTreeSet::from([
                 format!(
-                    r#"{group} ["patchsets","patchsets/status","constraintoverrides","constraintoverrides/status"] ["get","list","watch"]"#
+                    r#"{group} ["patchsets","patchsets/status","constraintoverrides","constraintoverrides/status","patchrepositories","patchrepositories/status"] ["get","list","watch"]"#
                 ),
                 format!(
-                    r#"{group} ["patchsets","constraintoverrides"] ["create","update","patch","delete","deletecollection"]"#
+                    r#"{group} ["patchsets","constraintoverrides","patchrepositories"] ["create","update","patch","delete","deletecollection"]"#
                 ),
             ])
         );

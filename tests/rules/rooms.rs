@@ -120,11 +120,13 @@ const MOST_DEPENDENCIES: usize = 10;
 /// A room, the rooms and libraries that it may use besides itself, and whether it is pure.
 const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("api", &["history", "patch", "constraints", "refresh"], Kind::Pure),
+    ("layout", &["api", "constraints", "patch"], Kind::Pure),
     (
         "plan",
-        &["api", "history", "patch", "constraints", "refresh"],
+        &["api", "layout", "history", "patch", "constraints", "refresh"],
         Kind::Pure,
     ),
+    ("fleet", &["api", "layout", "plan", "publish"], Kind::Pure),
     ("build", &["api"], Kind::Pure),
     ("actions", &["egress", "rest"], Kind::Effects),
     ("clouds", &["api", "rest"], Kind::Effects),
@@ -140,6 +142,8 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         "controller",
         &[
             "api",
+            "layout",
+            "fleet",
             "history",
             "patch",
             "refresh",
@@ -165,6 +169,8 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         "cli",
         &[
             "api",
+            "layout",
+            "fleet",
             "history",
             "patch",
             "refresh",

@@ -49,6 +49,17 @@ impl Reconciled for PatchSet {
         }
     }
 
+    fn may_name(&self, kind: ReferentKind) -> bool {
+        match kind {
+            ReferentKind::PatchSet => !self.spec.libraries.is_empty(),
+            ReferentKind::ConstraintOverride => self.spec.constraints.is_some(),
+            ReferentKind::PatchRepository => false,
+            ReferentKind::Secret | ReferentKind::ConfigMap | ReferentKind::Source(_) | ReferentKind::Job => {
+                true
+            }
+        }
+    }
+
     fn references(&self) -> Vec<Reference<'_>> {
         self.spec.references()
     }
@@ -169,7 +180,7 @@ impl Pipeline for PatchSet {
             Ok(inputs) => inputs,
             Err(failure) => return Ok(Outcome::Failed(failure, None)),
         };
-        let mut sources = inputs.sources(&turn.object.spec);
+        let mut sources = inputs.sources(turn.object, &turn.status());
         let mut results = turn.object.results(&turn.status(), &sources);
         if turn.budget.is_asked_for() && lacks_history(&turn.status()) {
             results = ResultsInStatus::Missing;

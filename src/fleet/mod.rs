@@ -1,0 +1,22 @@
+//! What a repository's folders ask for: a `PatchSet` for each component at each release, and a
+//! `ConstraintOverride` for each release.
+//!
+//! [`ReadingRules`] says what of the folders is read, [`desired_objects`] makes the objects of what
+//! was found there, and [`summarize`] says how they do. The controller applies the objects, and
+//! `patchset generate` prints them.
+
+mod constraint_overrides;
+mod merge;
+mod names;
+mod objects;
+mod patch_sets;
+mod selection;
+mod summary;
+mod template;
+#[cfg(test)]
+mod tests;
+mod variables;
+
+pub use objects::{DesiredObjects, FleetError, desired_objects};
+pub use selection::ReadingRules;
+pub use summary::{ChildState, FleetSummary, summarize};

@@ -1,0 +1,81 @@
+//! Names of objects, from those of folders.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+/// The longest name of an object.
+const LONGEST: usize = 253;
+
+/// A name that the API server takes (a DNS-1123 subdomain), as much as possible like a text: in
+/// lower case, with `-` for what must not be in it. `None` where nothing of it may be.
+pub(super) fn object_name(text: &str) -> Option<String> {
+    let mut name = String::new();
+    for c in text.to_lowercase().chars() {
+        let allowed = c.is_ascii_lowercase() || c.is_ascii_digit();
+        match c {
+            c if allowed => name.push(c),
+            '.' if name.ends_with(|c: char| c.is_ascii_alphanumeric()) => name.push('.'),
+            // After a dot, a letter or digit has to follow.
+            _ if name.ends_with('.') || name.is_empty() => {}
+            _ => name.push('-'),
+        }
+    }
+    while name.ends_with(['-', '.']) {
+        name.pop();
+    }
+    // `a-.b`: before a dot, too.
+    while let Some(at) = name.find("-.") {
+        name.remove(at);
+    }
+    (!name.is_empty() && name.len() <= LONGEST).then_some(name)
+}
+
+/// Names that are given away, each with what has it.
+#[derive(Debug, Default)]
+pub(super) struct TakenNames(BTreeMap<String, String>);
+
+impl TakenNames {
+    /// Gives a name to what asks for it.
+    ///
+    /// # Errors
+    ///
+    /// What has the name already.
+    pub(super) fn take(&mut self, name: &str, owner: &str) -> Result<(), String> {
+        match self.0.entry(name.to_owned()) {
+            Entry::Vacant(free) => {
+                free.insert(owner.to_owned());
+                Ok(())
+            }
+            Entry::Occupied(taken) => Err(taken.get().clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_as_much_like_its_text_as_may_be() {
+        for (text, name) in [
+            ("glance-2025.2", "glance-2025.2"),
+            ("oslo.messaging-2025.2", "oslo.messaging-2025.2"),
+            ("Big_Component-2025.2", "big-component-2025.2"),
+            ("a_.b", "a.b"),
+            ("a._b", "a.b"),
+            ("a..b", "a.b"),
+            ("._a_.", "a"),
+            ("é", ""),
+        ] {
+            assert_eq!(object_name(text).unwrap_or_default(), name, "{text}");
+        }
+        assert_eq!(object_name(&"a".repeat(254)), None);
+    }
+
+    #[test]
+    fn a_name_is_given_once() {
+        let mut names = TakenNames::default();
+        assert_eq!(names.take("a-b", "a_b"), Ok(()));
+        assert_eq!(names.take("a-b", "a-b"), Err("a_b".to_owned()));
+    }
+}

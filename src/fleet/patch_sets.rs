@@ -1,0 +1,464 @@
+//! The `PatchSet`s of a repository.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::merge::{drop_nulls, lay_over};
+use super::names::{TakenNames, object_name};
+use super::objects::{Cell, FleetError, LARGEST, Making};
+use super::template::MergedTemplate;
+use super::variables::{VariableFault, Variables};
+use crate::api::patch_repository::{GitRepositorySource, UpstreamOverride};
+use crate::api::patch_set::Level;
+use crate::api::patch_set_template::PATCH_SET_SPEC;
+use crate::api::schema::SchemaRules;
+use crate::api::{LayoutKind, PatchSet};
+use crate::publish::python::version_of_tag;
+
+/// The prefix that says that a ref is a tag.
+const TAGS: &str = "refs/tags/";
+/// The prefix that says that it is a branch.
+const BRANCHES: &str = "refs/heads/";
+/// How many digits a commit has that is named by itself, at least.
+const COMMIT_DIGITS: usize = 7;
+/// The longest value of a label.
+const LONGEST_LABEL: usize = 63;
+
+/// The field that something is wrong with, and what.
+type Refusal = (String, String);
+
+/// Makes the `PatchSet`s; `constraints` has the names of the `ConstraintOverride`s, by release.
+///
+/// # Errors
+///
+/// Where they are too large together.
+pub(super) fn make_patch_sets(
+    making: &mut Making<'_>,
+    cells: &[Cell<'_>],
+    constraints: &BTreeMap<String, String>,
+) -> Result<(), FleetError> {
+    let schema = SchemaRules::new::<PatchSet>();
+    let names = names(making, cells);
+    let mut libraries: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for (cell, name) in cells.iter().zip(&names) {
+        if let (Level::Library, Some(name)) = (cell.level, name) {
+            libraries
+                .entry(cell.release)
+                .or_default()
+                .push(json!({ "name": name }));
+        }
+    }
+    let mut size = 0;
+    for (cell, name) in cells.iter().zip(&names) {
+        let Some(name) = name else {
+            continue;
+        };
+        let surroundings = Surroundings {
+            libraries: libraries.get(cell.release).map_or(&[], Vec::as_slice),
+            constraints: constraints.get(cell.release).map(String::as_str),
+        };
+        let maker = PatchSetMaker {
+            making,
+            cell,
+            surroundings,
+            schema: &schema,
+        };
+        match maker.make(name) {
+            Err((field, message)) => {
+                let message = format!("PatchSet {name}: {message}");
+                making.refuse(name, "TemplateInvalid", &field, message);
+            }
+            Ok((mut object, bytes)) => {
+                size += bytes;
+                if size > LARGEST {
+                    return Err(FleetError::TooLarge { limit: LARGEST });
+                }
+                making.own(&mut object);
+                making.desired.patch_sets.push(object);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The names of cells, in their order. Of two that ask for the same, the one that is spelled as the
+/// name has it, or else the first.
+fn names(making: &mut Making<'_>, cells: &[Cell<'_>]) -> Vec<Option<String>> {
+    let mut taken = TakenNames::default();
+    let asked: Vec<(String, Option<String>)> = cells
+        .iter()
+        .map(|cell| format!("{}-{}", cell.component, cell.release))
+        .map(|text| (text.clone(), object_name(&text)))
+        .collect();
+    let exact: BTreeSet<&str> = asked
+        .iter()
+        .filter(|(text, name)| name.as_ref() == Some(text))
+        .map(|(text, _)| text.as_str())
+        .collect();
+    let mut names = Vec::new();
+    for (cell, (text, name)) in cells.iter().zip(&asked) {
+        let folder = cell.series.map_or(cell.refs_path, |series| Some(&series.folder));
+        let folder = making.path(folder.unwrap_or_default());
+        let Some(name) = name else {
+            let message = format!("{} makes no name of a PatchSet", cell.describe());
+            making.refuse(text, "NameCollision", &folder, message);
+            names.push(None);
+            continue;
+        };
+        let is_anothers = exact.contains(name.as_str()) && name != text;
+        let before = if is_anothers {
+            Err(name.clone())
+        } else {
+            taken.take(name, &cell.describe())
+        };
+        if let Err(other) = before {
+            let message = format!(
+                "{} and {other} both ask for PatchSet {name}: rename one, or leave it out by components.exclude",
+                cell.describe()
+            );
+            making.refuse(text, "NameCollision", &folder, message);
+            names.push(None);
+            continue;
+        }
+        names.push(Some(name.clone()));
+    }
+    names
+}
+
+/// What a service of a release is built with.
+#[derive(Clone, Copy)]
+struct Surroundings<'a> {
+    libraries: &'a [Value],
+    constraints: Option<&'a str>,
+}
+
+struct PatchSetMaker<'a> {
+    making: &'a Making<'a>,
+    cell: &'a Cell<'a>,
+    surroundings: Surroundings<'a>,
+    schema: &'a SchemaRules,
+}
+
+impl PatchSetMaker<'_> {
+    /// Makes the object, and says how many bytes of JSON its spec has.
+    fn make(&self, name: &str) -> Result<(PatchSet, usize), Refusal> {
+        let cell = self.cell;
+        let reference = self.reference();
+        let version = version_of_ref(&reference);
+        let variables = Variables {
+            component: cell.component,
+            release: cell.release,
+            reference: &reference,
+            version: version.as_deref(),
+        };
+        let MergedTemplate {
+            mut spec,
+            labels,
+            annotations,
+        } = self
+            .making
+            .templates
+            .merged(cell.component, cell.release, cell.level);
+        variables.fill(&mut spec, "spec").map_err(in_template)?;
+        self.complete_build(&mut spec);
+        let mut whole = json!({
+            "component": cell.component,
+            "release": cell.release,
+            "level": cell.level,
+            "upstream": self.upstream(&reference)?,
+            "patches": self.patches(),
+        });
+        lay_over(&mut whole, &spec, &PATCH_SET_SPEC);
+        self.lay_over_own(&mut whole);
+        drop_nulls(&mut whole);
+        let object = json!({ "metadata": { "name": name }, "spec": whole });
+        if let Some(fault) = self.schema.faults(&object).first() {
+            return Err(in_template(VariableFault {
+                field: fault.field.clone(),
+                message: fault.message.clone(),
+            }));
+        }
+        let bytes = serde_json::to_vec(&whole).map_or(0, |json| json.len());
+        let read = serde_json::from_value(whole)
+            .map_err(|error| ("spec.template.spec".to_owned(), error.to_string()))?;
+        let mut made = PatchSet::new(name, read);
+        let field = "spec.template.metadata";
+        made.metadata.labels = texts(&labels, &variables, &format!("{field}.labels"))?;
+        made.metadata.annotations = texts(&annotations, &variables, &format!("{field}.annotations"))?;
+        Ok((made, bytes))
+    }
+
+    /// The ref that the component is built from.
+    fn reference(&self) -> String {
+        let of_series = self.cell.series.and_then(|series| series.reference.clone());
+        let of_file = || {
+            let folder = self.making.layout.releases.get(self.cell.release)?;
+            let refs = &folder.refs.as_ref()?.refs;
+            refs.get(self.cell.component).ok().map(ToOwned::to_owned)
+        };
+        of_series.or_else(of_file).unwrap_or_default()
+    }
+
+    fn upstream_override(&self) -> Option<&UpstreamOverride> {
+        let overrides = &self.making.repository.spec.upstream.overrides;
+        overrides
+            .iter()
+            .find(|one| one.component.0 == self.cell.component)
+    }
+
+    fn upstream(&self, reference: &str) -> Result<Value, Refusal> {
+        let upstream = &self.making.repository.spec.upstream;
+        let own = self.upstream_override().and_then(|own| own.url.clone());
+        let url = match own {
+            Some(url) => url,
+            None => self.url_by_template()?,
+        };
+        let mut made = json!({
+            "url": url,
+            "secretRef": upstream.secret_ref,
+            "proxySecretRef": upstream.proxy_secret_ref,
+            "commitUrlTemplate": upstream
+                .commit_url_template
+                .as_ref()
+                .map(|template| template.replace("{component}", self.cell.component)),
+        });
+        match self.cell.refs_path {
+            Some(path) => made["refFrom"] = json!({ "path": self.making.path(path) }),
+            None => made["ref"] = ref_of(reference),
+        }
+        Ok(made)
+    }
+
+    fn url_by_template(&self) -> Result<String, Refusal> {
+        let field = "spec.upstream.urlTemplate";
+        let Some(template) = &self.making.repository.spec.upstream.url_template else {
+            return Err((
+                "spec.upstream.overrides".to_owned(),
+                format!("no url for {}: name one, or set urlTemplate", self.cell.component),
+            ));
+        };
+        let organisation = self.cell.series.and_then(|series| series.organisation.as_deref());
+        if template.contains("{org}") && organisation.is_none() {
+            return Err((
+                field.to_owned(),
+                "asks for {org}, and no folder says it: that is for the layout OrgComponent".to_owned(),
+            ));
+        }
+        let mut url = String::new();
+        let mut rest = template.as_str();
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, tail) = after.split_once('}').unwrap_or((after, ""));
+            url.push_str(before);
+            url.push_str(match name {
+                "component" => self.cell.component,
+                "release" => self.cell.release,
+                "org" => organisation.unwrap_or_default(),
+                other => {
+                    return Err((
+                        field.to_owned(),
+                        format!("has {{{other}}}: there are {{component}}, {{release}} and {{org}}"),
+                    ));
+                }
+            });
+            rest = tail;
+        }
+        url.push_str(rest);
+        Ok(url)
+    }
+
+    fn patches(&self) -> Value {
+        let source = &self.making.repository.spec.source;
+        let folder = self.folder();
+        let own = self.upstream_override();
+        let mut made = json!({
+            "strip": own.and_then(|own| own.strip),
+            "directory": own.and_then(|own| own.directory.clone()),
+        });
+        if let Some(git) = &source.git {
+            made["git"] = git_path(git, &folder);
+        }
+        if let Some(reference) = &source.source_ref {
+            made["sourceRef"] = json!(reference);
+            made["path"] = json!(folder);
+        }
+        made
+    }
+
+    /// The folder with the patches, also where it is not there yet: an absent one has none.
+    fn folder(&self) -> String {
+        let Cell {
+            component, release, ..
+        } = self.cell;
+        let folder = match self.cell.series {
+            Some(series) => series.folder.clone(),
+            None => match self.making.layout.kind {
+                LayoutKind::ReleaseComponent => format!("patches/{release}/{component}"),
+                LayoutKind::SingleComponent => format!("patches/{component}"),
+                LayoutKind::OrgComponent => format!("patches/openstack/{component}"),
+                _ => format!("patches/{component}/{release}"),
+            },
+        };
+        self.making.path(&folder)
+    }
+
+    /// Adds what the repository has for an image, where the template does not say it.
+    fn complete_build(&self, spec: &mut Value) {
+        if self.cell.level == Level::Library {
+            return;
+        }
+        let Some(build) = spec.get_mut("build").and_then(Value::as_object_mut) else {
+            return;
+        };
+        if !build.get("image").is_some_and(Value::is_object) {
+            return;
+        }
+        let (making, cell) = (self.making, self.cell);
+        if let Some(git) = &making.repository.spec.source.git
+            && making.layout.images.contains(cell.component)
+        {
+            let path = making.path(&format!("images/{}", cell.component));
+            let dockerfile = build.entry("dockerfile").or_insert_with(|| json!({}));
+            // What else a template says of it, such as its stage, is for this folder.
+            if let Value::Object(dockerfile) = dockerfile
+                && ["git", "configMap", "inline"]
+                    .iter()
+                    .all(|place| !dockerfile.contains_key(*place))
+            {
+                dockerfile.insert("git".to_owned(), git_path(git, &path));
+            }
+        }
+        let folder = making.layout.releases.get(cell.release);
+        if let Some(path) = folder.and_then(|folder| folder.extra.as_ref()) {
+            build
+                .entry("extraPackagesFrom")
+                .or_insert_with(|| json!({ "path": making.path(path) }));
+        }
+    }
+
+    /// Lays over what is more than a template: what single components have, and what services with
+    /// an image are built with.
+    fn lay_over_own(&self, spec: &mut Value) {
+        if let Some(own) = self.upstream_override() {
+            if let Some(secret) = &own.secret_ref {
+                spec["upstream"]["secretRef"] = json!(secret);
+            }
+            if let Some(strip) = own.strip {
+                spec["patches"]["strip"] = json!(strip);
+            }
+            if let Some(directory) = &own.directory {
+                spec["patches"]["directory"] = json!(directory);
+            }
+        }
+        let has_image = spec.pointer("/build/image").is_some_and(Value::is_object);
+        if self.cell.level == Level::Library || !has_image {
+            return;
+        }
+        let Surroundings {
+            libraries,
+            constraints,
+        } = self.surroundings;
+        let mut with = json!({ "libraries": libraries });
+        if let Some(name) = constraints {
+            with["constraints"] = json!({ "name": name });
+        }
+        let Value::Object(with) = &mut with else {
+            return;
+        };
+        // What a template says wins, and a null leaves them out.
+        for (name, value) in std::mem::take(with) {
+            match spec.get(&name) {
+                Some(Value::Array(own)) => {
+                    let mut list = value;
+                    let own = Value::Array(own.clone());
+                    let schema = PATCH_SET_SPEC.pointer(&format!("/properties/{name}"));
+                    lay_over(&mut list, &own, schema.unwrap_or(&Value::Null));
+                    spec[name] = list;
+                }
+                Some(_) => {}
+                None => spec[name] = value,
+            }
+        }
+        if spec.get("libraries").is_some_and(|list| list == &json!([])) {
+            spec["libraries"] = Value::Null;
+        }
+    }
+}
+
+/// A fault of a field of a `PatchSet`, told at the template that it comes from.
+fn in_template(fault: VariableFault) -> Refusal {
+    let VariableFault { field, message } = fault;
+    (format!("spec.template.{field}"), message)
+}
+
+/// A file or folder of the repository.
+pub(super) fn git_path(source: &GitRepositorySource, path: &str) -> Value {
+    let GitRepositorySource {
+        url,
+        ref_,
+        verify,
+        secret_ref,
+        proxy_secret_ref,
+    } = source;
+    json!({
+        "url": url, "ref": ref_, "path": path, "verify": verify,
+        "secretRef": secret_ref, "proxySecretRef": proxy_secret_ref,
+    })
+}
+
+/// A ref by its name: a branch, unless it says that it is a tag.
+pub(super) fn ref_of(reference: &str) -> Value {
+    match reference.strip_prefix(TAGS) {
+        Some(tag) => json!({ "tag": tag }),
+        None => json!({ "branch": reference.strip_prefix(BRANCHES).unwrap_or(reference) }),
+    }
+}
+
+/// The version that a ref names; `None` for a branch or commit.
+fn version_of_ref(reference: &str) -> Option<String> {
+    let tag = reference.strip_prefix(TAGS).unwrap_or(reference);
+    let is_commit = tag.len() >= COMMIT_DIGITS && tag.chars().all(|c| c.is_ascii_hexdigit());
+    if tag.contains('/') || is_commit {
+        return None;
+    }
+    version_of_tag(tag).map(|version| version.to_string())
+}
+
+/// Labels or annotations with their variables filled in; `None` if there are none.
+pub(super) fn texts(
+    texts: &BTreeMap<String, Option<String>>,
+    variables: &Variables<'_>,
+    field: &str,
+) -> Result<Option<BTreeMap<String, String>>, Refusal> {
+    let mut filled = BTreeMap::new();
+    for (key, text) in texts {
+        let Some(text) = text else {
+            continue;
+        };
+        let field = format!("{field}.{key}");
+        let text = variables
+            .filled(text, &field)
+            .map_err(|fault| (fault.field, fault.message))?
+            .unwrap_or_else(|| text.clone());
+        if field.contains(".labels.") && !is_label_value(&text) {
+            return Err((
+                field,
+                format!(
+                    "{text:?} is no value of a label: letters, digits, '-', '_' and '.', at most {LONGEST_LABEL}, the first and last a letter or digit"
+                ),
+            ));
+        }
+        filled.insert(key.clone(), text);
+    }
+    Ok((!filled.is_empty()).then_some(filled))
+}
+
+fn is_label_value(text: &str) -> bool {
+    let is_end = |c: char| c.is_ascii_alphanumeric();
+    let is_inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    text.is_empty()
+        || (text.len() <= LONGEST_LABEL
+            && text.starts_with(is_end)
+            && text.ends_with(is_end)
+            && text.chars().all(is_inside))
+}

@@ -1,0 +1,241 @@
+//! How the `PatchSet`s of a repository do: a matrix, counts, and one line.
+
+use kube::ResourceExt;
+
+use crate::api::PatchSet;
+use crate::api::patch_repository::{MOST_CELLS, RepositoryCell, RepositoryCounts, RepositoryFault};
+use crate::api::reason::{self, Reason, condition};
+use crate::plan::conditions::Truth;
+
+/// The longest line, in characters: what `kubectl get` shows stays below 120 with it.
+const LONGEST_LINE: usize = 84;
+
+/// What there is of a `PatchSet` that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum ChildState<'a> {
+    /// Nothing yet.
+    Absent,
+    /// The object.
+    Present(&'a PatchSet),
+    /// It cannot be written: its name is another's, or the API server refuses it.
+    Refused(Reason),
+}
+
+/// How the `PatchSet`s of a repository do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetSummary {
+    /// The first cells of the matrix: those that need attention, and the others by name.
+    pub cells: Vec<RepositoryCell>,
+    /// How many more there are.
+    pub omitted_cells: usize,
+    /// How many do how.
+    pub counts: RepositoryCounts,
+    /// What Ready is: False where something needs attention, Unknown where something is under way.
+    pub ready: Truth,
+    /// Why.
+    pub reason: Reason,
+    /// The same in one line, for instance `78 of 80 ready; 2 conflict: cinder 2025.2, nova 2026.1`.
+    pub message: String,
+}
+
+/// How a `PatchSet` does; what needs attention first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum CellState {
+    Conflicting,
+    Failing,
+    Merged,
+    Pending,
+    Ready,
+}
+
+impl CellState {
+    /// What `PatchSet`s in this state do, in words: for one, and for several.
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Conflicting => ("conflicts", "conflict"),
+            Self::Failing => ("fails", "fail"),
+            Self::Merged => ("is merged upstream", "are merged upstream"),
+            Self::Pending => ("is under way", "are under way"),
+            Self::Ready => ("is ready", "are ready"),
+        }
+    }
+}
+
+/// Sums up the `PatchSet`s that are asked for, each with what there is of it.
+#[must_use]
+pub fn summarize(
+    children: &[(&PatchSet, ChildState<'_>)],
+    constraint_overrides: usize,
+    faults: &[RepositoryFault],
+) -> FleetSummary {
+    let mut cells: Vec<(CellState, RepositoryCell)> = children
+        .iter()
+        .map(|(asked, found)| cell(asked, *found))
+        .collect();
+    cells.sort_by(|(state, cell), (other_state, other)| {
+        (state, &cell.component, &cell.release).cmp(&(other_state, &other.component, &other.release))
+    });
+    let count = |state: CellState| cells.iter().filter(|(own, _)| *own == state).count();
+    let counts = RepositoryCounts {
+        patch_sets: number(cells.len()),
+        constraint_overrides: number(constraint_overrides),
+        ready: number(count(CellState::Ready)),
+        conflicting: number(count(CellState::Conflicting)),
+        merged: number(count(CellState::Merged)),
+        failing: number(count(CellState::Failing)),
+        pending: number(count(CellState::Pending)),
+    };
+    let (ready, reason) = verdict(&cells, faults);
+    let message = line(&cells, faults.len());
+    let omitted_cells = cells.len().saturating_sub(MOST_CELLS);
+    FleetSummary {
+        cells: cells.into_iter().map(|(_, cell)| cell).take(MOST_CELLS).collect(),
+        omitted_cells,
+        counts,
+        ready,
+        reason,
+        message,
+    }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn cell(asked: &PatchSet, found: ChildState<'_>) -> (CellState, RepositoryCell) {
+    let mut cell = RepositoryCell {
+        component: asked.spec.component.0.clone(),
+        release: asked.spec.release.0.clone(),
+        name: asked.name_any(),
+        applied: None,
+        ready: Truth::Unknown.as_str().to_owned(),
+        reason: None,
+        tag: None,
+    };
+    let found = match found {
+        ChildState::Absent => return (CellState::Pending, cell),
+        ChildState::Refused(reason) => {
+            cell.ready = Truth::False.as_str().to_owned();
+            cell.reason = Some(reason.to_string());
+            return (CellState::Failing, cell);
+        }
+        ChildState::Present(found) => found,
+    };
+    let Some(status) = &found.status else {
+        return (CellState::Pending, cell);
+    };
+    cell.applied.clone_from(&status.applied);
+    cell.tag = status.image.as_ref().map(|image| image.tag.clone());
+    let ready = status.conditions.iter().find(|one| one.type_ == condition::READY);
+    // What is said of a former spec is not said of this one.
+    let is_current = found
+        .metadata
+        .generation
+        .is_none_or(|generation| status.observed_generation == generation);
+    let Some(ready) = ready.filter(|_| is_current) else {
+        return (CellState::Pending, cell);
+    };
+    cell.ready.clone_from(&ready.status);
+    cell.reason = Some(ready.reason.clone());
+    let state = match ready.status.parse() {
+        Ok(Truth::True) => CellState::Ready,
+        Ok(Truth::False) => match ready.reason.parse() {
+            Ok(reason::PATCH_CONFLICT | reason::PATCH_MALFORMED) => CellState::Conflicting,
+            Ok(reason::PATCH_MERGED) => CellState::Merged,
+            _ => CellState::Failing,
+        },
+        _ => CellState::Pending,
+    };
+    (state, cell)
+}
+
+fn verdict(cells: &[(CellState, RepositoryCell)], faults: &[RepositoryFault]) -> (Truth, Reason) {
+    let reason_of = |cell: &RepositoryCell| cell.reason.as_ref().and_then(|reason| reason.parse().ok());
+    let first = cells.first();
+    match first.map(|(state, _)| *state) {
+        Some(CellState::Conflicting) => (Truth::False, reason::PATCH_CONFLICT),
+        Some(CellState::Failing) => {
+            let reason = first.and_then(|(_, cell)| reason_of(cell));
+            (Truth::False, reason.unwrap_or(reason::DEPENDENCY_NOT_READY))
+        }
+        Some(CellState::Merged) => (Truth::False, reason::PATCH_MERGED),
+        _ if !faults.is_empty() => (Truth::False, fault_reason(faults)),
+        Some(CellState::Pending) => (Truth::Unknown, reason::PROGRESSING),
+        Some(CellState::Ready) | None => (Truth::True, reason::SUCCEEDED),
+    }
+}
+
+fn fault_reason(faults: &[RepositoryFault]) -> Reason {
+    let own = [reason::NAME_TAKEN, reason::TEMPLATE_INVALID];
+    let found = own
+        .into_iter()
+        .find(|reason| faults.iter().any(|fault| fault.kind == reason.as_str()));
+    found.unwrap_or(reason::LAYOUT_INVALID)
+}
+
+/// The line: how many are ready, how many are not and why, and as many names as it has room for.
+fn line(cells: &[(CellState, RepositoryCell)], faults: usize) -> String {
+    let total = cells.len();
+    let of_state = |state: CellState| cells.iter().filter(move |(own, _)| *own == state);
+    let ready = of_state(CellState::Ready).count();
+    let mut parts: Vec<(String, Vec<String>)> = Vec::new();
+    if total > 0 {
+        parts.push((format!("{ready} of {total} ready"), Vec::new()));
+    } else {
+        parts.push(("no PatchSets: the folders ask for none".to_owned(), Vec::new()));
+    }
+    for state in [
+        CellState::Conflicting,
+        CellState::Failing,
+        CellState::Merged,
+        CellState::Pending,
+    ] {
+        let names: Vec<String> = of_state(state)
+            .map(|(_, cell)| format!("{} {}", cell.component, cell.release))
+            .collect();
+        let (one, several) = state.describe();
+        match names.len() {
+            0 => continue,
+            1 => parts.push((format!("1 {one}"), names)),
+            count => parts.push((format!("{count} {several}"), names)),
+        }
+        // It will pass.
+        if state == CellState::Pending
+            && let Some((_, names)) = parts.last_mut()
+        {
+            names.clear();
+        }
+    }
+    match faults {
+        0 => {}
+        1 => parts.push(("1 fault".to_owned(), Vec::new())),
+        count => parts.push((format!("{count} faults"), Vec::new())),
+    }
+    let without_names: usize = parts.iter().map(|(text, _)| text.chars().count() + 2).sum();
+    let mut room = LONGEST_LINE.saturating_sub(without_names.saturating_sub(2));
+    let texts: Vec<String> = parts
+        .into_iter()
+        .map(|(text, names)| {
+            let listed = list_names(&names, room);
+            room = room.saturating_sub(listed.chars().count());
+            text + &listed
+        })
+        .collect();
+    texts.join("; ")
+}
+
+/// `: a, b and 3 more`, within some characters; nothing where there is no room for a name.
+fn list_names(names: &[String], room: usize) -> String {
+    (1..=names.len())
+        .rev()
+        .map(|listed| {
+            let more = names.len() - listed;
+            let shown = names.get(..listed).unwrap_or_default().join(", ");
+            match more {
+                0 => format!(": {shown}"),
+                more => format!(": {shown} and {more} more"),
+            }
+        })
+        .find(|text| text.chars().count() <= room)
+        .unwrap_or_default()
+}

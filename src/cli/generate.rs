@@ -52,13 +52,8 @@ pub struct GenerateOptions {
 /// What stands for a PatchRepository that is not given.
 #[derive(Debug, Args)]
 struct MadeRepository {
-    /// The address that the cluster reads the repository by
-    #[arg(
-        long,
-        value_name = "URL",
-        required_unless_present = "repository",
-        conflicts_with = "repository"
-    )]
+    /// The address that the cluster reads the repository by [default: that of the checkout's origin]
+    #[arg(long, value_name = "URL", conflicts_with = "repository")]
     source_url: Option<String>,
     /// The Secret with credentials for that
     #[arg(long, value_name = "NAME", conflicts_with = "repository")]
@@ -93,20 +88,33 @@ struct MadeRepository {
 
 pub(super) fn run(options: &GenerateOptions) -> Result<ExitCode, Error> {
     let found = LocalFolder::open(&options.folder)?;
-    let branch = options.layout.branch().map(ToOwned::to_owned).or_else(|| {
-        let repository = LocalRepository::open(found.files.root()).ok()?;
-        repository.branch()
-    });
+    let checkout = LocalRepository::open(found.files.root()).ok();
+    let branch = options
+        .layout
+        .branch()
+        .map(ToOwned::to_owned)
+        .or_else(|| checkout.as_ref()?.branch());
     let mut repository = match &options.repository {
         Some(path) => read_repository(path, options.name.as_deref())?,
-        None => make_repository(options, &found.path, branch.as_deref())?,
+        None => {
+            let origin = || checkout.as_ref()?.origin();
+            let url = options.made.source_url.clone().or_else(origin).ok_or_else(|| {
+                Error::Usage("say with --source-url where the cluster reads the repository".to_owned())
+            })?;
+            make_repository(options, &url, &found.path, branch.as_deref())?
+        }
     };
     if options.namespace.is_some() {
         repository.metadata.namespace.clone_from(&options.namespace);
     }
     let of_spec = repository.spec.source.git.as_ref();
     let of_spec = of_spec.and_then(|git| git.ref_.as_ref()?.branch.clone());
-    let branch = options.layout.branch().map(ToOwned::to_owned).or(of_spec).or(branch);
+    let branch = options
+        .layout
+        .branch()
+        .map(ToOwned::to_owned)
+        .or(of_spec)
+        .or(branch);
     let rules = ReadingRules::new(&repository.spec).map_err(|error| in_repository(&error))?;
     let mut reading = rules.options(branch.as_deref());
     // The folder is the repository's root, also where a checkout is around it.
@@ -202,7 +210,9 @@ fn read_repository(path: &Path, name: Option<&str>) -> Result<PatchRepository, E
             )));
         }
         if found.insert(own.clone(), document).is_some() {
-            return Err(Error::Usage(format!("{shown}: PatchRepository {own} is there twice")));
+            return Err(Error::Usage(format!(
+                "{shown}: PatchRepository {own} is there twice"
+            )));
         }
     }
     let names: Vec<String> = found.keys().cloned().collect();
@@ -235,12 +245,16 @@ fn accept<K: DeserializeOwned + kube::CustomResourceExt>(document: Value) -> Res
 /// Makes a PatchRepository of options.
 fn make_repository(
     options: &GenerateOptions,
+    url: &str,
     directory: &str,
     branch: Option<&str>,
 ) -> Result<PatchRepository, Error> {
     let made = &options.made;
-    let url = made.source_url.as_deref().unwrap_or_default();
-    let last = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
+    let last = url
+        .trim_end_matches('/')
+        .rsplit(['/', ':'])
+        .next()
+        .unwrap_or_default();
     let name = options.name.as_deref().unwrap_or(last.trim_end_matches(".git"));
     let template = match &made.template {
         None => Value::Null,

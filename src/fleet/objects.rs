@@ -19,7 +19,7 @@ use crate::text::printable;
 pub(super) const MOST_PATCH_SETS: usize = 5_000;
 
 /// The most bytes of JSON of all objects of one repository.
-pub(super) const LARGEST: usize = 64 << 20;
+pub(super) const LARGEST: usize = 32 << 20;
 
 /// The longest message of a fault, in characters.
 const LONGEST_MESSAGE: usize = 500;
@@ -33,8 +33,8 @@ pub struct DesiredObjects {
     pub constraint_overrides: Vec<ConstraintOverride>,
     /// What is wrong with the folders, or with what they and the templates come to.
     pub faults: Vec<RepositoryFault>,
-    /// The objects that are asked for and cannot be made, which the faults say.
-    unmade: BTreeSet<String>,
+    /// The names of all that is asked for, also of what cannot be made, which the faults say.
+    asked_for: BTreeSet<String>,
     /// The releases of which it is not known what they ask for, as a file cannot be read.
     unknown_releases: BTreeSet<String>,
 }
@@ -44,12 +44,7 @@ impl DesiredObjects {
     /// all is known that may ask for it.
     #[must_use]
     pub fn may_be_pruned(&self, name: &str, release: &str) -> bool {
-        let is_made = self.patch_sets.iter().any(|made| made.name_any() == name)
-            || self
-                .constraint_overrides
-                .iter()
-                .any(|made| made.name_any() == name);
-        !is_made && !self.unmade.contains(name) && !self.unknown_releases.contains(release)
+        !self.asked_for.contains(name) && !self.unknown_releases.contains(release)
     }
 }
 
@@ -227,7 +222,7 @@ impl Making<'_> {
 
     /// Tells why an object is not made. What there is of it stays.
     pub(super) fn refuse(&mut self, name: &str, kind: &str, field: &str, message: impl fmt::Display) {
-        self.desired.unmade.insert(name.to_owned());
+        self.desired.asked_for.insert(name.to_owned());
         self.tell(kind, field.to_owned(), None, message);
     }
 
@@ -269,8 +264,9 @@ impl Making<'_> {
     }
 
     /// Puts on what all objects have that are made: namespace, owner and label.
-    pub(super) fn own(&self, object: &mut impl ResourceExt) {
+    pub(super) fn own(&mut self, object: &mut impl ResourceExt) {
         let repository = self.repository;
+        self.desired.asked_for.insert(object.name_any());
         object.meta_mut().namespace = repository.namespace();
         object
             .labels_mut()

@@ -1,6 +1,6 @@
 //! The `PatchSet`s of a repository.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -91,10 +91,11 @@ fn names(making: &mut Making<'_>, cells: &[Cell<'_>]) -> Vec<Option<String>> {
         .map(|cell| format!("{}-{}", cell.component, cell.release))
         .map(|text| (text.clone(), object_name(&text)))
         .collect();
-    let exact: BTreeSet<&str> = asked
+    let exact: BTreeMap<&str, String> = cells
         .iter()
-        .filter(|(text, name)| name.as_ref() == Some(text))
-        .map(|(text, _)| text.as_str())
+        .zip(&asked)
+        .filter(|(_, (text, name))| name.as_ref() == Some(text))
+        .map(|(cell, (text, _))| (text.as_str(), cell.describe()))
         .collect();
     let mut names = Vec::new();
     for (cell, (text, name)) in cells.iter().zip(&asked) {
@@ -106,11 +107,9 @@ fn names(making: &mut Making<'_>, cells: &[Cell<'_>]) -> Vec<Option<String>> {
             names.push(None);
             continue;
         };
-        let is_anothers = exact.contains(name.as_str()) && name != text;
-        let before = if is_anothers {
-            Err(name.clone())
-        } else {
-            taken.take(name, &cell.describe())
+        let before = match exact.get(name.as_str()).filter(|_| name != text) {
+            Some(other) => Err(other.clone()),
+            None => taken.take(name, &cell.describe()),
         };
         if let Err(other) = before {
             let message = format!(

@@ -1,7 +1,7 @@
 //! The tags of an image, by the templates of its spec.
 
-use crate::api::{InputsDigest, Revision};
 use crate::api::build::{ImageTarget, SortableTag};
+use crate::api::{InputsDigest, Revision};
 use crate::plan::build::TIME;
 
 /// The longest tag (OCI distribution-spec).
@@ -124,12 +124,12 @@ impl Tags {
 
 /// Whether the tags of an image follow from the patches' revision.
 pub(super) fn follow_patches_revision(image: &ImageTarget) -> bool {
-    let templates = [Some(image.tag()), image.sortable_tag.as_deref()].into_iter().flatten();
+    let templates = [Some(image.tag()), image.sortable_tag.as_deref()]
+        .into_iter()
+        .flatten();
     let mut templates = templates.chain(image.moving_tags.iter().map(String::as_str));
     !image.moving_tags_from.is_empty()
-        || templates.any(|template| {
-            template.contains("{patchesBranch}") || template.contains("{patchesSha}")
-        })
+        || templates.any(|template| template.contains("{patchesBranch}") || template.contains("{patchesSha}"))
 }
 
 impl<'a> TagValues<'a> {
@@ -327,7 +327,11 @@ mod tests {
         assert!(follow_patches_revision(&composite));
         let tags = Tags::of_image(&composite, values).unwrap();
         assert_eq!(tags.own.as_deref(), Some("31.0.0-p2-team-main-abcdef0"));
-        assert!(!follow_patches_revision(&image("{version}-{sha}", &["{ref}"], Some("{time}"))));
+        assert!(!follow_patches_revision(&image(
+            "{version}-{sha}",
+            &["{ref}"],
+            Some("{time}")
+        )));
         for one in [
             image("x", &["{patchesSha}"], None),
             image("x", &[], Some("{time}-{patchesBranch}")),
@@ -370,7 +374,10 @@ mod tests {
             let error = Tags::of_image(&target, values()).unwrap_err();
             assert_eq!(error, TagError::NoPatchesCommit(asked));
             let made = Tags::of_image(&target, without_branch);
-            assert_eq!(made.err(), needs_branch.then_some(TagError::NoPatchesBranch(asked)));
+            assert_eq!(
+                made.err(),
+                needs_branch.then_some(TagError::NoPatchesBranch(asked))
+            );
         }
     }
 }

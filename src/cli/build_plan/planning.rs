@@ -18,7 +18,8 @@ use crate::plan::build::set_tag_time_if_known;
 use crate::plan::patch_set::passes;
 use crate::publish::source_image::SourceImage;
 use crate::recipe::{
-    self, BuildFindings, FoundUpstream, Library, Located, Recipe, RecipeError, build_reasons, last_request, libraries,
+    self, BuildFindings, FoundUpstream, Library, Located, Recipe, RecipeError, build_reasons, last_request,
+    libraries,
 };
 use crate::source::{RefSpec, RepoUrl};
 

@@ -54,7 +54,8 @@ pub struct ApplyOptions {
     /// How to tell what became of the patches
     #[arg(long, value_enum, default_value = "text")]
     output: ApplyOutput,
-    /// Patches, or folders whose *.patch are taken in alphabetical order; - is standard input
+    /// Patches, or folders of them in the order of their series, .patches or
+    /// ORDER, else by name; - is standard input
     #[arg(required = true, value_name = "PATCH|DIR")]
     patches: Vec<PathBuf>,
 }

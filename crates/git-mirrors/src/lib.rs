@@ -2,8 +2,10 @@
 #![deny(missing_docs)]
 
 mod artifact;
+mod artifact_files;
 pub mod clone;
 mod commit;
+mod content;
 mod error;
 mod files;
 pub mod folder;
@@ -39,9 +41,11 @@ mod wire;
 
 pub use self::url::{RepoUrl, Scheme, Transports};
 pub use artifact::{Artifact, ArtifactLimits};
+pub use artifact_files::{ArtifactEntry, ArtifactKind, OpenedArtifact};
 pub use commit::{Identity, MadeCommit, NewCommit};
+pub use content::PathContent;
 pub use error::{Class, Error, SignatureFault};
-pub use files::{FileLimits, SourceFile};
+pub use files::{FileLimits, SourceFile, plain_path};
 pub use history::{History, HistoryBounds, HistorySince};
 pub use mirrors::{Freshness, MirrorConfig, Mirrors, Stats};
 pub use partial::PartialSnapshot;

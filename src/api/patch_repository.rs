@@ -271,7 +271,7 @@ pub struct UpstreamTemplate {
     pub commit_url_template: Option<String>,
     /// What is different for single components.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["component".into()]))]
     pub overrides: Vec<UpstreamOverride>,
 }

@@ -292,10 +292,10 @@ impl PatchSetMaker<'_> {
         let folder = match self.cell.series {
             Some(series) => series.folder.clone(),
             None => match self.making.layout.kind {
+                LayoutKind::Auto | LayoutKind::ComponentRelease => format!("patches/{component}/{release}"),
                 LayoutKind::ReleaseComponent => format!("patches/{release}/{component}"),
-                LayoutKind::SingleComponent => format!("patches/{component}"),
-                LayoutKind::OrgComponent => format!("patches/openstack/{component}"),
-                _ => format!("patches/{component}/{release}"),
+                LayoutKind::OrgComponent | LayoutKind::SingleComponent => format!("patches/{component}"),
+                LayoutKind::DebianPatches => "debian/patches".to_owned(),
             },
         };
         self.making.path(&folder)

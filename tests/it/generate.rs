@@ -22,7 +22,7 @@ use crate::support::git_repo::GitRepo;
 const SAMPLE: &str = "config/samples/patching_v1alpha1_patchrepository.yaml";
 
 /// What a team's repository has besides the releases and overrides of the corpus.
-const OURS: [(&str, &str); 5] = [
+const OURS: [(&str, &str); 8] = [
     (
         "patches/glance/2025.2/0001-a.patch",
         "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n",
@@ -33,6 +33,9 @@ const OURS: [(&str, &str); 5] = [
     ),
     ("images/glance/Dockerfile", "FROM python-base\n"),
     ("images/keystone/Dockerfile", "FROM python-base\n"),
+    ("images/horizon/Dockerfile", "FROM python-base\n"),
+    ("images/placement/Dockerfile", "FROM python-base\n"),
+    ("images/barbican/Dockerfile", "FROM python-base\n"),
     ("README.md", "ours\n"),
 ];
 

@@ -58,8 +58,7 @@ struct MadeRepository {
     /// The Secret with credentials for that
     #[arg(long, value_name = "NAME", conflicts_with = "repository")]
     source_secret: Option<String>,
-    /// The address of a component's upstream, for instance
-    /// https://opendev.org/openstack/{component}
+    /// The address of a component's upstream, with {component} in it
     #[arg(
         long,
         value_name = "TEMPLATE",
@@ -94,15 +93,14 @@ pub(super) fn run(options: &GenerateOptions) -> Result<ExitCode, Error> {
         .branch()
         .map(ToOwned::to_owned)
         .or_else(|| checkout.as_ref()?.branch());
-    let mut repository = match &options.repository {
-        Some(path) => read_repository(path, options.name.as_deref())?,
-        None => {
-            let origin = || checkout.as_ref()?.origin();
-            let url = options.made.source_url.clone().or_else(origin).ok_or_else(|| {
-                Error::Usage("say with --source-url where the cluster reads the repository".to_owned())
-            })?;
-            make_repository(options, &url, &found.path, branch.as_deref())?
-        }
+    let mut repository = if let Some(path) = &options.repository {
+        read_repository(path, options.name.as_deref())?
+    } else {
+        let origin = || checkout.as_ref()?.origin();
+        let url = options.made.source_url.clone().or_else(origin).ok_or_else(|| {
+            Error::Usage("say with --source-url where the cluster reads the repository".to_owned())
+        })?;
+        make_repository(options, &url, &found.path, branch.as_deref())?
     };
     if options.namespace.is_some() {
         repository.metadata.namespace.clone_from(&options.namespace);

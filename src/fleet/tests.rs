@@ -742,9 +742,15 @@ fn other_layouts_have_their_own_folders() {
     );
 }
 
+/// A `source-refs.yaml` with so many components.
+fn many_refs(count: usize) -> String {
+    let lines: Vec<String> = (0..count).map(|at| format!("c{at}: \"1\"")).collect();
+    lines.join("\n")
+}
+
 #[test]
 fn what_is_too_much_is_refused() {
-    let refs: String = (0..5_001).map(|at| format!("c{at}: \"1\"\n")).collect();
+    let refs = many_refs(5_001);
     let many = files(&[("releases/2025.2/source-refs.yaml", &refs)]);
     let error = desired_of(&many, &json!({})).unwrap_err();
     assert!(
@@ -754,7 +760,7 @@ fn what_is_too_much_is_refused() {
     let large = json!({ "template": { "spec": { "build": { "args": { "A": "x".repeat(300_000) } } } } });
     let error = desired_of(&files(&[]), &large).unwrap_err();
     assert!(matches!(error, FleetError::TemplateTooLarge { .. }), "{error}");
-    let refs: String = (0..200).map(|at| format!("c{at}: \"1\"\n")).collect();
+    let refs = many_refs(200);
     let many = files(&[("releases/2025.2/source-refs.yaml", &refs)]);
     let template = json!({ "spec": { "build": {
         "engine": "External", "source": { "repository": "r.example.com/a" }, "args": { "A": "x".repeat(200_000) } } } });

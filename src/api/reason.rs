@@ -144,6 +144,8 @@ reasons! {
     /// The folders of a repository are not as a layout has them, or a file that says what is built
     /// cannot be read.
     LAYOUT_INVALID = "LayoutInvalid";
+    /// An object that is not asked for any more stays.
+    NOT_PRUNED = "NotPruned";
     /// What a template and a folder come to is refused.
     TEMPLATE_INVALID = "TemplateInvalid";
 

@@ -45,6 +45,8 @@ pub enum States {
     Patches(Vec<(&'static str, usize)>),
     /// Overrides.
     Overrides(Vec<(&'static str, usize)>),
+    /// `PatchSet`s.
+    PatchSets(Vec<(&'static str, usize)>),
 }
 
 impl Default for States {
@@ -96,6 +98,14 @@ struct StateLabels {
     state: &'static str,
 }
 
+/// Labels of the `PatchSet`s of a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RepositoryLabels {
+    exported_namespace: String,
+    name: String,
+    state: &'static str,
+}
+
 /// Labels of the patches of an object that upstream has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EvidenceLabels {
@@ -122,6 +132,7 @@ pub(super) struct Objects {
     conditions: Family<ConditionLabels, Gauge>,
     patches: Family<StateLabels, Gauge>,
     overrides: Family<StateLabels, Gauge>,
+    patch_sets: Family<RepositoryLabels, Gauge>,
     merged: Family<EvidenceLabels, Gauge>,
     merged_first: Family<NameLabels, Gauge>,
 }
@@ -133,6 +144,7 @@ impl Objects {
             conditions: Family::default(),
             patches: Family::default(),
             overrides: Family::default(),
+            patch_sets: Family::default(),
             merged: Family::default(),
             merged_first: Family::default(),
         };
@@ -157,6 +169,11 @@ impl Objects {
             objects.overrides.clone(),
         );
         registry.register(
+            "repository_patch_sets",
+            "PatchSets of each PatchRepository by how they do",
+            objects.patch_sets.clone(),
+        );
+        registry.register(
             "patches_merged",
             "Patches of each PatchSet that upstream has, by how that is known",
             objects.merged.clone(),
@@ -176,26 +193,12 @@ impl Objects {
         self.conditions.clear();
         self.patches.clear();
         self.overrides.clear();
+        self.patch_sets.clear();
         self.merged.clear();
         self.merged_first.clear();
         for object in objects {
             self.show_merged(&object);
-            let (family, states) = match &object.states {
-                States::Patches(states) => (&self.patches, states),
-                States::Overrides(states) => (&self.overrides, states),
-            };
-            for (state, count) in states {
-                let labels = StateLabels {
-                    exported_namespace: object.namespace.clone(),
-                    name: object.name.clone(),
-                    component: object.component.clone(),
-                    release: object.release.clone(),
-                    state,
-                };
-                family
-                    .get_or_create(&labels)
-                    .set(i64::try_from(*count).unwrap_or(i64::MAX));
-            }
+            self.show_states(&object);
             for (type_, status, reason) in &object.conditions {
                 let labels = ConditionLabels {
                     kind: object.kind,
@@ -210,6 +213,35 @@ impl Objects {
                 self.conditions.get_or_create(&labels).set(1);
             }
             self.info.get_or_create(&info(object)).set(1);
+        }
+    }
+
+    fn show_states(&self, object: &ObjectMetrics) {
+        let as_gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let (family, states) = match &object.states {
+            States::Patches(states) => (&self.patches, states),
+            States::Overrides(states) => (&self.overrides, states),
+            States::PatchSets(states) => {
+                for (state, count) in states {
+                    let labels = RepositoryLabels {
+                        exported_namespace: object.namespace.clone(),
+                        name: object.name.clone(),
+                        state,
+                    };
+                    self.patch_sets.get_or_create(&labels).set(as_gauge(*count));
+                }
+                return;
+            }
+        };
+        for (state, count) in states {
+            let labels = StateLabels {
+                exported_namespace: object.namespace.clone(),
+                name: object.name.clone(),
+                component: object.component.clone(),
+                release: object.release.clone(),
+                state,
+            };
+            family.get_or_create(&labels).set(as_gauge(*count));
         }
     }
 

@@ -19,6 +19,8 @@ pub enum Step {
     Delivery,
     /// Merging the constraints, and writing the merged file.
     Constraints,
+    /// Making the objects that a repository's folders ask for.
+    Objects,
 }
 
 impl Step {
@@ -32,6 +34,7 @@ impl Step {
             Self::Build => condition::IMAGE_BUILT,
             Self::Delivery => condition::DELIVERED,
             Self::Constraints => condition::CONSTRAINTS_MERGED,
+            Self::Objects => condition::OBJECTS_APPLIED,
         }
     }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::conditions::{self, Conditions, Truth};
 use super::failure::{Failure, Retry, Step};
 use crate::api::reason::{self, Reason, condition};
-use crate::api::{ConstraintOverrideStatus, PatchSetStatus};
+use crate::api::{ConstraintOverrideStatus, PatchRepositoryStatus, PatchSetStatus};
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +114,7 @@ macro_rules! observed {
 
 observed!(PatchSetStatus);
 observed!(ConstraintOverrideStatus);
+observed!(PatchRepositoryStatus);
 
 /// The status at the start of work on a new generation.
 ///
@@ -208,9 +209,12 @@ impl<'a, S: Observed> Settling<'a, S> {
                 conditions.set(condition::STALLED, Truth::True, failure.reason, &failure.message);
                 match failure.step {
                     Step::Source => Next::Change,
-                    Step::Verification | Step::Patches | Step::Constraints | Step::Build | Step::Delivery => {
-                        Next::Interval
-                    }
+                    Step::Verification
+                    | Step::Patches
+                    | Step::Constraints
+                    | Step::Build
+                    | Step::Delivery
+                    | Step::Objects => Next::Interval,
                 }
             }
         };
@@ -266,6 +270,39 @@ impl<'a, S: Observed> Settling<'a, S> {
         (self.finish(), Next::Soon)
     }
 
+    /// The status where all steps are done, and Ready says what that means. Something that is under
+    /// way is Reconciling; what is bad is Stalled, unless it is tried again without anybody's doing.
+    #[must_use]
+    pub fn into_concluded(mut self, ready: &Verdict) -> S {
+        let Verdict {
+            truth,
+            reason,
+            ready: of_ready,
+            message,
+        } = ready;
+        let conditions = &mut self.conditions;
+        conditions.remove(condition::RECONCILING);
+        conditions.remove(condition::STALLED);
+        match truth {
+            Truth::True => {}
+            Truth::False if *reason == reason::PROGRESSING_WITH_RETRY => {
+                conditions.set(condition::RECONCILING, Truth::True, *reason, message);
+            }
+            Truth::False => conditions.set(condition::STALLED, Truth::True, *reason, message),
+            Truth::Unknown => {
+                conditions.set(condition::RECONCILING, Truth::True, reason::PROGRESSING, message);
+            }
+        }
+        conditions.set(condition::READY, *truth, *of_ready, message);
+        self.finish()
+    }
+
+    /// The status where what it tells holds still.
+    #[must_use]
+    pub fn into_same(self) -> S {
+        self.finish()
+    }
+
     fn finish(self) -> S {
         let mut status = self.status;
         let handled = self
@@ -304,13 +341,14 @@ mod tests {
     use super::*;
     use crate::plan::backoff::{LONGEST, SHORTEST};
 
-    const STEPS: [Step; 6] = [
+    const STEPS: [Step; 7] = [
         Step::Source,
         Step::Verification,
         Step::Patches,
         Step::Constraints,
         Step::Build,
         Step::Delivery,
+        Step::Objects,
     ];
 
     fn at(second: i64) -> Timestamp {

@@ -14,6 +14,7 @@ pub mod installed;
 pub mod lifecycle;
 pub mod list_size;
 pub mod patch_inputs;
+pub mod patch_repository;
 pub mod patch_set;
 pub mod report;
 mod texts;

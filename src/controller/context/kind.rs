@@ -56,8 +56,18 @@ pub trait Reconciled:
     /// Whether an object of its namespace is one that is made for it.
     fn owns(&self, referent: &Referent) -> bool;
 
+    /// Whether the spec may name objects of a kind: a look that costs little, made of every object
+    /// for every change.
+    fn may_name(&self, kind: ReferentKind) -> bool;
+
     /// Whether a result may change with another object.
     fn depends_on(&self, referent: &Referent) -> bool {
+        // Only a Flux source may be in another namespace.
+        let is_near = self.meta().namespace.as_deref() == Some(&referent.key.namespace);
+        let is_source = matches!(referent.kind, ReferentKind::Source(_));
+        if !(is_near || is_source) || !self.may_name(referent.kind) {
+            return false;
+        }
         let namespace = self.namespace().unwrap_or_default();
         let mut references = self.references().into_iter();
         references.any(|reference| reference.is_to(referent, &namespace))

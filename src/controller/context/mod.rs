@@ -21,9 +21,11 @@ use crate::controller::state::api_server::Guarded;
 use crate::controller::state::deliveries::Deliveries;
 use crate::controller::state::github_apps::GitHubApps;
 use crate::controller::state::jobs::BuildJobs;
+use crate::controller::state::nudges::Nudges;
 use crate::controller::state::pins::Pins;
 use crate::controller::state::references::References;
 use crate::controller::state::registry_logins::RegistryLogins;
+use crate::controller::state::repositories::Repositories;
 use crate::controller::state::slots::Slots;
 use crate::controller::state::workflows::Workflows;
 use crate::ops::metrics::Metrics;
@@ -49,6 +51,8 @@ pub struct Context {
     pub layers: Layers,
     pub workflows: Workflows,
     pub deliveries: Deliveries,
+    pub nudges: Nudges,
+    pub repositories: Repositories,
     pub notifier: Option<Notifier>,
     pub patch_sets: Store<Guarded<PatchSet>>,
     pub constraint_overrides: Store<Guarded<ConstraintOverride>>,

@@ -79,7 +79,12 @@ pub async fn locate(
     })))
 }
 
-fn in_artifact(
+/// Finds a path in what a Flux source published last.
+///
+/// # Errors
+///
+/// Where the source is not there, has published nothing yet, or may not be named.
+pub fn in_artifact(
     context: &Context,
     namespace: &str,
     reference: &SourceReference,

@@ -70,10 +70,26 @@ impl InputPlace {
         })
     }
 
-    fn revision(&self) -> String {
+    /// What the place calls what is read there.
+    pub fn revision(&self) -> String {
         match self {
             Self::Git { resolved, .. } => resolved.revision().to_string(),
             Self::Artifact { revision, .. } => revision.clone(),
+        }
+    }
+
+    /// The branch that is read; `None` if it is none, or a Flux source does not name it.
+    pub fn branch(&self) -> Option<String> {
+        match self {
+            Self::Git { resolved, .. } => {
+                let revision = resolved.revision();
+                let name = revision.name().filter(|_| revision.tag().is_none());
+                name.map(ToOwned::to_owned)
+            }
+            Self::Artifact { revision, .. } => {
+                let (name, _) = revision.split_once("@sha1:")?;
+                Some(name.to_owned())
+            }
         }
     }
 

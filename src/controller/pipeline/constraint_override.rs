@@ -62,6 +62,10 @@ impl Reconciled for ConstraintOverride {
         }
     }
 
+    fn may_name(&self, kind: ReferentKind) -> bool {
+        matches!(kind, ReferentKind::Secret | ReferentKind::ConfigMap)
+    }
+
     fn references(&self) -> Vec<Reference<'_>> {
         self.spec.references()
     }

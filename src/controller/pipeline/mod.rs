@@ -4,9 +4,14 @@ mod apply;
 mod build;
 mod constraint_override;
 mod deliver;
+mod made_objects;
 mod merged_file;
+mod patch_repository;
 mod patch_set;
 mod publish;
+mod repository_objects;
+mod repository_source;
+mod repository_summary;
 mod resolve;
 mod upstream_history;
 

@@ -2,6 +2,7 @@
 
 mod objects;
 mod orphaned_runs;
+mod owners;
 mod process;
 mod reconciler;
 mod triggers;

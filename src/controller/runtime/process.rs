@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::{objects, orphaned_runs, reconciler, triggers};
-use crate::api::{ConstraintOverride, PatchSet};
+use crate::api::{ConstraintOverride, PatchRepository, PatchSet};
 use crate::controller::Error;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::context::options::{ControllerOptions, TransportName};
@@ -22,9 +22,11 @@ use crate::controller::state::api_server::Guarded;
 use crate::controller::state::deliveries::Deliveries;
 use crate::controller::state::github_apps::GitHubApps;
 use crate::controller::state::jobs::BuildJobs;
+use crate::controller::state::nudges::Nudges;
 use crate::controller::state::pins::Pins;
 use crate::controller::state::references::{References, WatchScope};
 use crate::controller::state::registry_logins::RegistryLogins;
+use crate::controller::state::repositories::Repositories;
 use crate::controller::state::slots::{Sharing, Slots};
 use crate::controller::state::workflows::Workflows;
 use crate::ops::api_client::{self, TooDeep};
@@ -174,6 +176,7 @@ impl Process {
         let (notifier, too_deep) = (self.notifier.clone(), self.too_deep.clone());
         let patch_sets = self.writers.patch_sets.as_reader();
         let constraint_overrides = self.writers.constraint_overrides.as_reader();
+        let repositories = self.writers.repositories.as_reader();
         move || {
             metrics.observe_mirrors(mirror_totals(&mirrors));
             metrics.observe_left_out(too_deep.count());
@@ -185,8 +188,10 @@ impl Process {
                 ConstraintOverride::KIND,
                 objects::unreadable_objects(&constraint_overrides),
             );
-            let patch_sets = objects::metrics_of_all(&patch_sets).into_iter();
-            metrics.show_objects(patch_sets.chain(objects::metrics_of_all(&constraint_overrides)));
+            metrics.show_unreadable(PatchRepository::KIND, objects::unreadable_objects(&repositories));
+            let all = objects::metrics_of_all(&patch_sets).into_iter();
+            let all = all.chain(objects::metrics_of_all(&constraint_overrides));
+            metrics.show_objects(all.chain(objects::metrics_of_all(&repositories)));
         }
     }
 
@@ -204,6 +209,7 @@ impl Process {
         let scope = WatchScope::new(self.client.clone(), namespace, self.health);
         is_installed::<PatchSet>(&scope).await?;
         is_installed::<ConstraintOverride>(&scope).await?;
+        is_installed::<PatchRepository>(&scope).await?;
         let (references, changes) = References::watch(&scope);
         let references = Arc::new(references);
         let (jobs, builds) = BuildJobs::watch(
@@ -235,14 +241,20 @@ impl Process {
             layers: Layers::default(),
             workflows: Workflows::default(),
             deliveries: Deliveries::default(),
+            nudges: Nudges::default(),
+            repositories: Repositories::default(),
             notifier: self.notifier,
             patch_sets: self.writers.patch_sets.as_reader(),
             constraint_overrides: self.writers.constraint_overrides.as_reader(),
         });
-        let (patch_sets, overrides) = (context.patch_sets.clone(), context.constraint_overrides.clone());
+        let stores = Stores {
+            patch_sets: context.patch_sets.clone(),
+            constraint_overrides: context.constraint_overrides.clone(),
+            repositories: self.writers.repositories.as_reader(),
+        };
         tasks.spawn(
             "the task that drops contents",
-            tidy(references, patch_sets, overrides, self.metrics),
+            tidy(references, stores, self.metrics),
         );
         tasks.spawn(
             "the task that cancels runs of deleted PatchSets",
@@ -253,6 +265,11 @@ impl Process {
         let overrides =
             reconciler::controller(&scope, &context, self.writers.constraint_overrides, &triggers);
         tasks.spawn("the controller of ConstraintOverrides", overrides.collect::<()>());
+        let repositories = reconciler::controller(&scope, &context, self.writers.repositories, &triggers);
+        tasks.spawn(
+            "the controller of PatchRepositories",
+            repositories.collect::<()>(),
+        );
         Ok(())
     }
 }
@@ -280,16 +297,12 @@ impl Tasks {
 }
 
 /// Drops the contents of Secrets and `ConfigMap`s that no object refers to any more.
-async fn tidy(
-    references: Arc<References>,
-    patch_sets: Store<Guarded<PatchSet>>,
-    constraint_overrides: Store<Guarded<ConstraintOverride>>,
-    metrics: Metrics,
-) {
+async fn tidy(references: Arc<References>, stores: Stores, metrics: Metrics) {
     loop {
         references.retain(|referent| {
-            objects::is_referred_to(&patch_sets, referent)
-                || objects::is_referred_to(&constraint_overrides, referent)
+            objects::is_referred_to(&stores.patch_sets, referent)
+                || objects::is_referred_to(&stores.constraint_overrides, referent)
+                || objects::is_referred_to(&stores.repositories, referent)
         });
         let (contents, bytes) = references.kept();
         metrics.observe_contents(contents, bytes);
@@ -297,11 +310,19 @@ async fn tidy(
     }
 }
 
+/// What the watches of the resources last showed.
+struct Stores {
+    patch_sets: Store<Guarded<PatchSet>>,
+    constraint_overrides: Store<Guarded<ConstraintOverride>>,
+    repositories: Store<Guarded<PatchRepository>>,
+}
+
 /// Where the watches of the resources write to.
 #[derive(Default)]
 struct Writers {
     patch_sets: Writer<Guarded<PatchSet>>,
     constraint_overrides: Writer<Guarded<ConstraintOverride>>,
+    repositories: Writer<Guarded<PatchRepository>>,
 }
 
 /// Sees to it that the API server knows a kind. One that cannot be reached, or has a fault of its

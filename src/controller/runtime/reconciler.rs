@@ -13,9 +13,10 @@ use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, pred
 use kube::{Resource, ResourceExt};
 
 use super::objects::find_concerned;
-use super::triggers::Triggers;
+use super::triggers::{ObservedChange, Triggers};
 use super::unreadable;
-use crate::api::reference::{ObjectKey, Referent};
+use crate::api::patch_repository::REPOSITORY_LABEL;
+use crate::api::reference::{ObjectKey, Referent, ReferentKind};
 use crate::api::{FluxDuration, reason};
 use crate::controller::Error;
 use crate::controller::context::journal::{Interrupted, Journal, Statuses};
@@ -24,6 +25,7 @@ use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC, annotations, panics};
 use crate::controller::pipeline::Pipeline;
 use crate::controller::state::api_server::Guarded;
+use crate::controller::state::nudges::Nudge;
 use crate::controller::state::references::WatchScope;
 use crate::controller::state::slots;
 use crate::ops::metrics::OutcomeLabel;
@@ -38,6 +40,9 @@ const SHARED_SHARE: f64 = 0.9;
 /// How long an attempt may go on after its deadline. Each step ends by itself at the deadline; what
 /// is left then is a request or two to the API server.
 const OVERTIME: Duration = Duration::from_secs(60);
+
+/// How often what is remembered of objects that are gone is dropped. It takes a look at all others.
+const FORGETS_EVERY: Duration = Duration::from_secs(60);
 
 /// As many reconciliations as there are objects, in kube's words.
 const UNBOUNDED: u16 = 0;
@@ -79,6 +84,9 @@ pub fn controller<K: Pipeline>(
             kind: K::REFERENT,
             key: ObjectKey::of_object(object),
         });
+        if let Some(owner) = repository_of(object) {
+            teller.owners.note(owner);
+        }
     };
     let objects = scope
         .watch::<Guarded<K>>(config)
@@ -99,14 +107,34 @@ pub fn controller<K: Pipeline>(
         let store = store.clone();
         changes.flat_map(move |change| futures::stream::iter(find_concerned(&store.state(), &change)))
     };
+    let nudged = {
+        let (store, nudges) = (store.clone(), context.nudges.of_kind(K::REFERENT));
+        nudges.flat_map(move |nudge| {
+            futures::stream::iter(match nudge {
+                Nudge::One(ObjectKey { namespace, name }) => vec![ObjectRef::new(&name).within(&namespace)],
+                Nudge::All => find_concerned(&store.state(), &ObservedChange::Any),
+            })
+        })
+    };
+    let owners = if K::REFERENT == ReferentKind::PatchRepository {
+        triggers.owners.due()
+    } else {
+        futures::stream::pending().boxed()
+    };
+    let owners = owners.map(|ObjectKey { namespace, name }| ObjectRef::new(&name).within(&namespace));
     let kind = Arc::new(KindRuntime::<K> {
         context: Arc::clone(context),
         statuses: Statuses::<K>::default(),
         store: store.clone(),
     });
-    let forget = {
+    let mut forget = {
         let (store, kind) = (store.clone(), Arc::clone(&kind));
+        let mut last = Instant::now();
         move || {
+            if last.elapsed() < FORGETS_EVERY {
+                return;
+            }
+            last = Instant::now();
             let uids: HashSet<String> = store
                 .state()
                 .iter()
@@ -119,6 +147,8 @@ pub fn controller<K: Pipeline>(
     // be served first.
     Controller::for_stream(objects, store)
         .reconcile_on(triggered)
+        .reconcile_on(nudged)
+        .reconcile_on(owners)
         .with_config(Config::default().concurrency(UNBOUNDED))
         .run(reconcile, after_error, kind)
         .map(move |result| {
@@ -127,6 +157,12 @@ pub fn controller<K: Pipeline>(
                 tracing::warn!(kind = K::KIND, %error, "a watch was interrupted");
             }
         })
+}
+
+/// The `PatchRepository` that an object is made for.
+fn repository_of(object: &impl ResourceExt) -> Option<ObjectKey> {
+    let name = object.labels().get(REPOSITORY_LABEL)?;
+    Some(ObjectKey::new(object.namespace().unwrap_or_default(), name))
 }
 
 fn deletion<K: Pipeline>(object: &Guarded<K>) -> Option<u64> {

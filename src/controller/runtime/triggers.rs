@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::owners::ChangedOwners;
 use crate::api::reference::Referent;
 use crate::controller::state::references::{References, ReferentChanges};
 use futures::stream::BoxStream;
@@ -24,18 +25,22 @@ pub enum ObservedChange {
 
 /// Where controllers get the changes from, and tell those of their own objects.
 #[derive(Clone)]
-pub struct Triggers(broadcast::Sender<Referent>);
+pub struct Triggers {
+    changes: broadcast::Sender<Referent>,
+    /// Those whose objects changed.
+    pub owners: ChangedOwners,
+}
 
 impl Triggers {
     /// Tells a change.
     pub fn tell(&self, referent: Referent) {
         // No receiver is no error: the controllers may be gone already.
-        let _ = self.0.send(referent);
+        let _ = self.changes.send(referent);
     }
 
     /// All changes from now on.
     pub fn changes(&self) -> BoxStream<'static, ObservedChange> {
-        BroadcastStream::new(self.0.subscribe())
+        BroadcastStream::new(self.changes.subscribe())
             .map(|change| change.map_or(ObservedChange::Any, ObservedChange::One))
             .boxed()
     }
@@ -47,7 +52,10 @@ pub fn fan_out(
     references: Arc<References>,
 ) -> (impl Future<Output = ()>, Triggers) {
     let (sender, _) = broadcast::channel(WAITING);
-    let triggers = Triggers(sender);
+    let triggers = Triggers {
+        changes: sender,
+        owners: ChangedOwners::default(),
+    };
     let teller = triggers.clone();
     let run = async move {
         while let Some(referent) = changes.next().await {

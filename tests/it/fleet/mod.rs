@@ -1,3 +1,4 @@
 //! Many objects that read from one repository, and the resource that makes them.
 
 mod identity;
+pub mod repository;

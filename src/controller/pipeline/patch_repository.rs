@@ -1,0 +1,155 @@
+//! Reconciles a `PatchRepository`.
+
+use jiff::Timestamp;
+
+use super::{Pipeline, repository_objects, repository_source};
+use crate::api::PatchRepository;
+use crate::api::patch_repository::{PatchRepositoryStatus, RepositoryCounts};
+use crate::api::reference::{Referent, ReferentKind, SourceKind};
+use crate::api::references::Reference;
+use crate::controller::context::journal::Interrupted;
+use crate::controller::context::kind::{Reconciled, Schedule, identity};
+use crate::controller::context::turn::Turn;
+use crate::ops::objects::{ObjectMetrics, States};
+use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, is_verified};
+use crate::plan::patch_repository::{self, RepositoryProgress, RepositorySources, results_are_current};
+use crate::plan::{Failure, Outcome};
+
+impl Reconciled for PatchRepository {
+    type Status = PatchRepositoryStatus;
+    type Sources = RepositorySources;
+    type Done = RepositoryProgress;
+    const KIND: &'static str = "PatchRepository";
+    const REFERENT: ReferentKind = ReferentKind::PatchRepository;
+
+    fn status(&self) -> Option<&PatchRepositoryStatus> {
+        self.status.as_ref()
+    }
+
+    fn schedule(&self) -> Schedule<'_> {
+        Schedule {
+            interval: &self.spec.interval,
+            timeout: &self.spec.timeout,
+            suspend: self.spec.suspend,
+        }
+    }
+
+    fn may_name(&self, kind: ReferentKind) -> bool {
+        matches!(kind, ReferentKind::Secret | ReferentKind::Source(_))
+    }
+
+    fn references(&self) -> Vec<Reference<'_>> {
+        self.spec.references()
+    }
+
+    /// Nothing by name: its objects tell by their label whose they are, once in a while.
+    fn owns(&self, _: &Referent) -> bool {
+        false
+    }
+
+    fn facts(&self, status: &PatchRepositoryStatus) -> Vec<(&'static str, String)> {
+        let revision = status.revision.clone();
+        let source = &self.spec.source;
+        let of_git = source.source_ref.as_ref();
+        let is_git = source.git.is_some() || of_git.is_some_and(|one| one.kind == SourceKind::GitRepository);
+        let generation = self.metadata.generation.unwrap_or_default();
+        let token = format!("{generation}/{}", revision.as_deref().unwrap_or_default());
+        [
+            ("revision", revision.clone()),
+            // Where Flux sets the status of a commit.
+            ("originRevision", revision.filter(|_| is_git)),
+            // Tells apart what has the same message and revision.
+            ("token", Some(token)),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+    }
+
+    fn metrics(&self) -> ObjectMetrics {
+        let status = self.status.as_ref();
+        let counts = status.and_then(|status| status.counts);
+        let revision = status.and_then(|status| status.revision.clone());
+        ObjectMetrics {
+            revision: revision.unwrap_or_default(),
+            applied: counts.map_or_else(String::new, |counts| {
+                format!("{}/{}", counts.ready, counts.patch_sets)
+            }),
+            states: States::PatchSets(states(&counts.unwrap_or_default())),
+            ..identity(self)
+        }
+    }
+
+    fn failures(done: &RepositoryProgress) -> Vec<&Failure> {
+        done.failure.iter().collect()
+    }
+
+    fn settle(
+        &self,
+        previous: &PatchRepositoryStatus,
+        asked: AskedFor<'_>,
+        now: Timestamp,
+        outcome: Outcome<RepositorySources, RepositoryProgress>,
+    ) -> (PatchRepositoryStatus, Next) {
+        patch_repository::settle(previous, asked, self.signature_policy(), now, outcome)
+    }
+}
+
+/// The `PatchSet`s by how they do, as the metrics name that.
+fn states(counts: &RepositoryCounts) -> Vec<(&'static str, usize)> {
+    let RepositoryCounts {
+        patch_sets: _,
+        constraint_overrides: _,
+        ready,
+        conflicting,
+        merged,
+        failing,
+        pending,
+    } = *counts;
+    let all = [
+        ("Ready", ready),
+        ("Conflicting", conflicting),
+        ("Merged", merged),
+        ("Failing", failing),
+        ("Pending", pending),
+    ];
+    all.map(|(state, count)| (state, usize::try_from(count).unwrap_or(usize::MAX)))
+        .to_vec()
+}
+
+impl Pipeline for PatchRepository {
+    /// Resolves the source, reads its folders where they may have changed, applies the objects that
+    /// they ask for, prunes the others, and tells how all of them do. Nothing is done of that for
+    /// which what is remembered and what the watches show leave no need.
+    async fn run(
+        turn: &Turn<'_, Self>,
+    ) -> Result<Outcome<RepositorySources, RepositoryProgress>, Interrupted> {
+        let resolved = match Box::pin(repository_source::resolve(turn)).await {
+            Ok(resolved) => resolved,
+            Err(failure) => return Ok(Outcome::Failed(failure, None)),
+        };
+        let mut sources = resolved.sources.clone();
+        let status = turn.status();
+        let policy = turn.object.signature_policy();
+        if !results_are_current(&status, &sources.inputs_digest) || !is_verified(&*status, policy) {
+            match resolved.signatures(turn).await {
+                Ok(signatures) => sources.signatures = signatures,
+                Err(failure) => return Ok(Outcome::Failed(failure, Some(sources))),
+            }
+        }
+        Ok(match Box::pin(repository_objects::keep(turn, &resolved)).await {
+            Ok(progress) => Outcome::Done(sources, progress),
+            Err(failure) => Outcome::Failed(failure, Some(sources)),
+        })
+    }
+}
+
+impl PatchRepository {
+    /// Whether something has to be signed.
+    fn signature_policy(&self) -> SignaturePolicy {
+        match self.spec.verifications().next() {
+            Some(_) => SignaturePolicy::Required,
+            None => SignaturePolicy::NotRequired,
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Where a `PatchRepository`'s folders are, and what is in them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use kube::ResourceExt;
+
+use crate::api::common::GitPath;
+use crate::api::patch_repository::GitRepositorySource;
+use crate::api::{InputsDigest, LayoutKind, PatchRepository, PatchSet, reason};
+use crate::controller::context::turn::Turn;
+use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC, failures};
+use crate::controller::inputs::place::InputPlace;
+use crate::controller::inputs::upstreams::blocking;
+use crate::controller::inputs::{patches, upstreams};
+use crate::controller::state::repositories::MadeKind;
+use crate::fleet::{DesiredObjects, FleetError, ReadingRules, desired_objects};
+use crate::layout::{FaultKind, RepositoryFiles, RepositoryLayout, TreeFiles};
+use crate::plan::inputs_hasher::InputsHasher;
+use crate::plan::patch_repository::RepositorySources;
+use crate::plan::{Failure, Step};
+use crate::source::{ArtifactFiles, ArtifactLimits, Freshness, PathContent};
+
+/// What the repository is called in messages.
+pub const REPOSITORY: &str = "the repository";
+
+/// Names the computation that the objects follow from; changed where the same inputs give others.
+const COMPUTATION: &str = "repository/1";
+
+/// A repository that was found.
+pub struct ResolvedRepository {
+    pub place: InputPlace,
+    /// The branch that it is read at, where it is one.
+    pub branch: Option<String>,
+    pub sources: RepositorySources,
+}
+
+impl ResolvedRepository {
+    /// Checks the signature that the spec asks for; returns who signed it, in words. `None` where
+    /// none is asked for.
+    pub async fn signatures(&self, turn: &Turn<'_, PatchRepository>) -> Result<Option<String>, Failure> {
+        let InputPlace::Git {
+            upstream, resolved, ..
+        } = &self.place
+        else {
+            return Ok(None);
+        };
+        upstreams::signatures(turn.context, REPOSITORY, upstream, resolved, turn.budget.deadline).await
+    }
+}
+
+/// Finds the source, and what identifies its files.
+///
+/// If that differs from the status, it is looked at again without the remembered look: another
+/// controller may have seen a newer state.
+pub async fn resolve(turn: &Turn<'_, PatchRepository>) -> Result<ResolvedRepository, Failure> {
+    let resolved = resolve_within(turn, turn.budget).await?;
+    let status = turn.status();
+    if status
+        .inputs_digest
+        .as_ref()
+        .is_none_or(|known| *known == resolved.sources.inputs_digest)
+    {
+        return Ok(resolved);
+    }
+    let freshness = match turn.budget.freshness {
+        Freshness::MaxAge(age) => Freshness::MaxAge(age.min(MAX_AGE_FOR_NEW_SPEC)),
+        Freshness::Now => return Ok(resolved),
+    };
+    let budget = Budget {
+        freshness,
+        ..turn.budget
+    };
+    resolve_within(turn, budget).await
+}
+
+async fn resolve_within(
+    turn: &Turn<'_, PatchRepository>,
+    budget: Budget,
+) -> Result<ResolvedRepository, Failure> {
+    let place = locate(turn.object, turn.context, &turn.namespace(), budget).await?;
+    let spec = &turn.object.spec;
+    let branch = place.branch();
+    let mut inputs = InputsHasher::new(COMPUTATION)
+        .with_json(spec)
+        .with(branch.as_deref().unwrap_or_default().as_bytes());
+    for part in place.identity() {
+        inputs = inputs.with(part.as_bytes());
+    }
+    Ok(ResolvedRepository {
+        sources: RepositorySources {
+            revision: place.revision(),
+            inputs_digest: inputs.digest(),
+            signatures: None,
+        },
+        branch,
+        place,
+    })
+}
+
+async fn locate(
+    repository: &PatchRepository,
+    context: &Arc<Context>,
+    namespace: &str,
+    budget: Budget,
+) -> Result<InputPlace, Failure> {
+    let spec = &repository.spec;
+    let directory = spec.directory.clone().unwrap_or_default();
+    if let Some(git) = &spec.source.git {
+        let GitRepositorySource {
+            url,
+            ref_,
+            verify,
+            secret_ref,
+            proxy_secret_ref,
+        } = git.clone();
+        let git = GitPath {
+            url,
+            ref_,
+            path: directory,
+            verify,
+            secret_ref,
+            proxy_secret_ref,
+        };
+        return InputPlace::in_git(context, namespace, REPOSITORY, &git, budget).await;
+    }
+    match &spec.source.source_ref {
+        Some(reference) => patches::in_artifact(context, namespace, reference, Some(&directory)),
+        None => Err(Failure::stalled(
+            Step::Source,
+            reason::INVALID_SPEC,
+            "set source.git or source.sourceRef",
+        )),
+    }
+}
+
+/// What a repository's folders ask for.
+pub struct DesiredRepository {
+    /// How they are named.
+    pub layout: LayoutKind,
+    pub desired: DesiredObjects,
+    /// What identifies the files that each object reads in the repository, where that is known.
+    pub files: HashMap<(MadeKind, String), InputsDigest>,
+    /// Components at releases that have a folder, and nothing that says what they are built from.
+    /// The overrides of a release without constraints count as such without a component.
+    pub unbuilt: BTreeSet<(String, String)>,
+}
+
+/// Reads the folders, off the async threads.
+///
+/// # Errors
+///
+/// Where they cannot be read, or are of no layout, or the spec is wrong.
+pub async fn read(
+    turn: &Turn<'_, PatchRepository>,
+    resolved: &ResolvedRepository,
+) -> Result<DesiredRepository, Failure> {
+    let (repository, deadline) = (turn.object.clone(), turn.budget.deadline);
+    let branch = resolved.branch.clone();
+    match resolved.place.clone() {
+        InputPlace::Git {
+            upstream, resolved, ..
+        } => {
+            blocking(turn.context, REPOSITORY, deadline, move |mirrors| {
+                let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
+                let files = TreeFiles::new(&snapshot, snapshot.tree_id());
+                let (mut read, layout) = match read_layout(&repository, branch.as_deref(), &files) {
+                    Ok(read) => read,
+                    Err(failure) => return Ok(Err(failure)),
+                };
+                let reads = file_reads(&repository, &read);
+                let paths: BTreeSet<String> = reads.values().flatten().cloned().collect();
+                let contents = mirrors.contents(&upstream, &resolved, paths.iter().cloned(), deadline)?;
+                let contents: BTreeMap<String, PathContent> = paths.into_iter().zip(contents).collect();
+                read.files = digests(&reads, &contents, &read.desired, &layout);
+                Ok(Ok(read))
+            })
+            .await?
+        }
+        InputPlace::Artifact { artifact, .. } => {
+            blocking(turn.context, REPOSITORY, deadline, move |mirrors| {
+                let opened = mirrors.open_artifact(&artifact, &ArtifactLimits::default(), deadline)?;
+                let read = read_layout(&repository, branch.as_deref(), &ArtifactFiles::new(opened));
+                Ok(read.map(|(read, _)| read))
+            })
+            .await?
+        }
+    }
+}
+
+/// Reads the folders, and makes the objects that they ask for.
+fn read_layout(
+    repository: &PatchRepository,
+    branch: Option<&str>,
+    files: &dyn RepositoryFiles,
+) -> Result<(DesiredRepository, RepositoryLayout), Failure> {
+    let wrong_spec =
+        |error: FleetError| Failure::stalled(Step::Objects, reason::TEMPLATE_INVALID, error.to_string());
+    let rules = ReadingRules::new(&repository.spec).map_err(wrong_spec)?;
+    let layout = RepositoryLayout::read(files, &rules.options(branch));
+    let layout = layout.map_err(|error| match failures::of_layout(REPOSITORY, &error) {
+        failure if failure.step == Step::Patches => Failure {
+            step: Step::Objects,
+            ..failure
+        },
+        failure => failure,
+    })?;
+    let desired = desired_objects(repository, &layout).map_err(wrong_spec)?;
+    let without_ref = layout.series.iter().filter(|series| series.reference.is_none());
+    let mut unbuilt: BTreeSet<(String, String)> = without_ref
+        .map(|series| (series.component.clone(), series.release.clone()))
+        .collect();
+    let overrides = layout
+        .faults
+        .iter()
+        .filter(|fault| fault.kind == FaultKind::OverridesWithoutConstraints);
+    // `overrides/<release>/constraints.txt`
+    let releases = overrides.filter_map(|fault| fault.path.split('/').rev().nth(1));
+    unbuilt.extend(releases.map(|release| (String::new(), release.to_owned())));
+    let read = DesiredRepository {
+        layout: layout.kind,
+        desired,
+        files: HashMap::new(),
+        unbuilt,
+    };
+    Ok((read, layout))
+}
+
+/// The paths that each object reads in the repository, by kind and name.
+type FileReads = BTreeMap<(MadeKind, String), Vec<String>>;
+
+fn file_reads(repository: &PatchRepository, read: &DesiredRepository) -> FileReads {
+    let Some(git) = &repository.spec.source.git else {
+        return FileReads::new();
+    };
+    let is_here = |place: &&GitPath| place.url == git.url && place.ref_ == git.ref_;
+    let mut reads = FileReads::new();
+    for patch_set in &read.desired.patch_sets {
+        let spec = &patch_set.spec;
+        let build = spec.build.as_ref();
+        let dockerfile = build.and_then(|build| build.dockerfile.as_ref()?.git.as_ref());
+        let patches = spec.patches.as_ref().and_then(|patches| patches.git.as_ref());
+        let places = patches.into_iter().chain(dockerfile).filter(is_here);
+        let packages = build.and_then(|build| build.extra_packages_from.as_ref());
+        let packages = packages.map(|from| from.path.clone());
+        let paths = places.map(|place| place.path.clone()).chain(packages);
+        reads.insert((MadeKind::PatchSet, patch_set.name_any()), paths.collect());
+    }
+    for overrides in &read.desired.constraint_overrides {
+        let spec = &overrides.spec;
+        let places = spec.upper_constraints.git.iter().chain(&spec.overrides.git);
+        let paths = places.filter(is_here).map(|place| place.path.clone());
+        reads.insert(
+            (MadeKind::ConstraintOverride, overrides.name_any()),
+            paths.collect(),
+        );
+    }
+    reads
+}
+
+/// What identifies the files that each object reads, and the ref that a file says for it.
+fn digests(
+    reads: &FileReads,
+    contents: &BTreeMap<String, PathContent>,
+    desired: &DesiredObjects,
+    layout: &RepositoryLayout,
+) -> HashMap<(MadeKind, String), InputsDigest> {
+    let reference = |patch_set: &PatchSet| {
+        let from = patch_set.spec.upstream.ref_from.as_ref()?;
+        let key = from.key.as_deref().unwrap_or(&patch_set.spec.component.0);
+        layout.reference(key, &patch_set.spec.release.0, None)
+    };
+    let references = desired
+        .patch_sets
+        .iter()
+        .filter_map(|patch_set| Some(((MadeKind::PatchSet, patch_set.name_any()), reference(patch_set)?)));
+    let references: BTreeMap<(MadeKind, String), String> = references.collect();
+    reads
+        .iter()
+        .map(|(key, paths)| {
+            let reference = references.get(key).map(String::as_str).unwrap_or_default();
+            let found = paths.iter().filter_map(|path| contents.get(path));
+            let digest = found.fold(
+                InputsHasher::new("files/1").with(reference.as_bytes()),
+                |digest, content| digest.with(content.to_string().as_bytes()),
+            );
+            (key.clone(), digest.digest())
+        })
+        .collect()
+}

@@ -1,0 +1,109 @@
+//! Tells the owners of objects that these changed: each owner at most once in a while, however many
+//! of its objects change meanwhile.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::Stream;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tokio::sync::Notify;
+
+use crate::api::reference::ObjectKey;
+use crate::controller::state::locking::lock;
+
+/// The shortest time between two times that an owner is told.
+const TOLD_EVERY: Duration = Duration::from_secs(2);
+
+/// How long the first change waits for others that come with it.
+const GATHERED_FOR: Duration = Duration::from_millis(300);
+
+/// The owners whose objects changed since they were told.
+#[derive(Clone, Debug, Default)]
+pub struct ChangedOwners(Arc<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    owners: Mutex<HashSet<ObjectKey>>,
+    added: Notify,
+}
+
+impl ChangedOwners {
+    /// Notes that an object of this owner came, changed or went.
+    pub fn note(&self, owner: ObjectKey) {
+        if lock(&self.0.owners).insert(owner) {
+            self.0.added.notify_one();
+        }
+    }
+
+    /// The owners to tell, each at its time. For one reader alone.
+    pub fn due(&self) -> BoxStream<'static, ObjectKey> {
+        batches(Arc::clone(&self.0))
+            .flat_map(futures::stream::iter)
+            .boxed()
+    }
+}
+
+fn batches(waiting: Arc<Waiting>) -> impl Stream<Item = Vec<ObjectKey>> + Send {
+    let told: HashMap<ObjectKey, Instant> = HashMap::new();
+    futures::stream::unfold((waiting, told), |(waiting, mut told)| async move {
+        loop {
+            if lock(&waiting.owners).is_empty() {
+                waiting.added.notified().await;
+            }
+            tokio::time::sleep(GATHERED_FOR).await;
+            let due = take_due(&mut lock(&waiting.owners), &mut told, Instant::now());
+            if !due.is_empty() {
+                return Some((due, (waiting, told)));
+            }
+        }
+    })
+}
+
+/// Takes the owners that were not told for long enough, and notes when they are.
+fn take_due(
+    owners: &mut HashSet<ObjectKey>,
+    told: &mut HashMap<ObjectKey, Instant>,
+    now: Instant,
+) -> Vec<ObjectKey> {
+    told.retain(|_, at| now.saturating_duration_since(*at) < TOLD_EVERY);
+    let due: Vec<ObjectKey> = owners.extract_if(|owner| !told.contains_key(owner)).collect();
+    told.extend(due.iter().map(|owner| (owner.clone(), now)));
+    due
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_told_once_in_a_while_and_of_the_last_change_too() {
+        let key = |name: &str| ObjectKey::new("ours", name);
+        let (mut owners, mut told) = (HashSet::from([key("a")]), HashMap::new());
+        let begun = Instant::now();
+        let mut due = |owners: &mut HashSet<ObjectKey>, millis| {
+            take_due(owners, &mut told, begun + Duration::from_millis(millis))
+        };
+        assert_eq!(due(&mut owners, 0), [key("a")]);
+        owners.extend([key("a"), key("b")]);
+        assert_eq!(
+            due(&mut owners, 300),
+            [key("b")],
+            "who was not told waits for nobody"
+        );
+        assert_eq!(due(&mut owners, 1_900), []);
+        assert_eq!(due(&mut owners, 2_000), [key("a")]);
+        assert_eq!(due(&mut owners, 9_000), []);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told() {
+        let owners = ChangedOwners::default();
+        let mut due = owners.due();
+        let waiting = tokio::spawn(async move { due.next().await });
+        tokio::task::yield_now().await;
+        owners.note(ObjectKey::new("ours", "a"));
+        assert_eq!(waiting.await.unwrap(), Some(ObjectKey::new("ours", "a")));
+    }
+}

@@ -1,0 +1,570 @@
+//! A `PatchRepository` makes the objects that its folders ask for, and follows what is pushed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use patchset::api::{ConstraintOverride, PatchRepository, PatchSet};
+use serde_json::{Value, json};
+
+use crate::controller::patches::{install_git_repository_kind, publish};
+use crate::controller::{BASE, GOOD, PATIENCE, Resource, Stage, condition, shown};
+use crate::support::git_repo::GitRepo;
+use crate::support::signing::SshKey;
+
+impl Resource for PatchRepository {
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    fn observed_generation(&self) -> Option<i64> {
+        self.status.as_ref().map(|status| status.observed_generation)
+    }
+}
+
+/// The components of the tests' repositories; `oslo.demo` is a library, because it has no folder
+/// `images/oslo.demo`.
+const COMPONENTS: [&str; 3] = ["glance", "keystone", "oslo.demo"];
+
+/// A stage with an upstream for each component, and a repository as C5C3's.
+pub struct Fleet {
+    pub stage: Stage,
+    pub ours: GitRepo,
+    upstreams: BTreeMap<String, GitRepo>,
+}
+
+impl Fleet {
+    pub async fn new(name: &str) -> Self {
+        Self::on(Stage::new(name).await)
+    }
+
+    fn on(stage: Stage) -> Self {
+        let ours = GitRepo::create(stage.root.path(), "ours");
+        let mut fleet = Self {
+            stage,
+            ours,
+            upstreams: BTreeMap::new(),
+        };
+        for component in COMPONENTS {
+            fleet.add_upstream(component);
+        }
+        let refs = |tag: &str| -> String {
+            COMPONENTS
+                .iter()
+                .map(|component| format!("{component}: \"{tag}\"\n"))
+                .collect()
+        };
+        fleet.ours.commit(
+            &[
+                ("releases/2025.2/source-refs.yaml", &refs("1.0.0")),
+                (
+                    "releases/2025.2/upper-constraints.txt",
+                    "alpha===1.0\noslo.demo===1.0.0\n",
+                ),
+                ("releases/2026.1/source-refs.yaml", &refs("2.0.0")),
+                ("releases/2026.1/upper-constraints.txt", "alpha===2.0\n"),
+                ("overrides/2025.2/constraints.txt", "alpha===1.1\n"),
+                ("patches/glance/2025.2/0001-five.patch", GOOD),
+                ("patches/glance/2026.1/0001-five.patch", GOOD),
+                ("patches/oslo.demo/2025.2/0001-five.patch", GOOD),
+                ("images/glance/Dockerfile", "FROM scratch\n"),
+                ("images/keystone/Dockerfile", "FROM scratch\n"),
+                ("README.md", "ours\n"),
+            ],
+            "patches",
+        );
+        fleet
+    }
+
+    fn add_upstream(&mut self, component: &str) {
+        let repo = GitRepo::create(self.stage.root.path(), component);
+        repo.commit(&[("file.txt", BASE)], "base");
+        repo.git(&["tag", "1.0.0"]);
+        repo.commit(&[("other.txt", "x\n")], "next");
+        repo.git(&["tag", "2.0.0"]);
+        self.upstreams.insert(component.to_owned(), repo);
+    }
+
+    /// What fifteen lines ask for.
+    pub fn spec(&self) -> Value {
+        let url = self.stage.server.url("ours");
+        json!({
+            "source": { "git": { "url": url, "ref": { "branch": "main" } } },
+            "upstream": { "urlTemplate": url.replace("ours", "{component}") },
+            "template": { "metadata": { "labels": { "team": "ours" } }, "spec": { "interval": "1h" } },
+            "constraints": {},
+            "interval": "1s"
+        })
+    }
+
+    pub async fn apply(&self, spec: &Value) {
+        self.stage
+            .try_apply_kind::<PatchRepository>("ours", spec)
+            .await
+            .unwrap();
+    }
+
+    pub async fn ready(&self, status: &str, reason: &str) -> PatchRepository {
+        self.stage.ready_kind("ours", status, reason).await
+    }
+
+    async fn wait(&self, what: &str, wanted: impl Fn(&PatchRepository) -> bool) -> PatchRepository {
+        self.stage.wait_kind("ours", what, wanted).await
+    }
+
+    /// Waits until the repository's status is of a commit.
+    async fn at(&self, commit: &str) -> PatchRepository {
+        let revision = format!("main@sha1:{commit}");
+        self.wait(&revision, |object| {
+            object.status.as_ref().unwrap().revision.as_ref() == Some(&revision)
+        })
+        .await
+    }
+
+    pub async fn names(&self) -> BTreeSet<String> {
+        let all = ListParams::default();
+        let patch_sets = self.stage.api::<PatchSet>().list(&all).await.unwrap();
+        let overrides = self.stage.api::<ConstraintOverride>().list(&all).await.unwrap();
+        let overrides = overrides.iter().map(|one| format!("co/{}", one.name_any()));
+        patch_sets
+            .iter()
+            .map(ResourceExt::name_any)
+            .chain(overrides)
+            .collect()
+    }
+
+    /// Waits until these objects are there, and no others.
+    async fn has(&self, names: &[&str]) {
+        let names: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let found = self.names().await;
+            if found == names {
+                return;
+            }
+            assert!(Instant::now() < end, "{found:?} instead of {names:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The versions of all objects that are made, which change with each write.
+    async fn versions(&self) -> BTreeMap<String, String> {
+        let all = ListParams::default();
+        let patch_sets = self.stage.api::<PatchSet>().list(&all).await.unwrap();
+        let overrides = self.stage.api::<ConstraintOverride>().list(&all).await.unwrap();
+        let metadata = patch_sets.iter().map(kube::Resource::meta);
+        let metadata = metadata.chain(overrides.iter().map(kube::Resource::meta));
+        metadata
+            .map(|meta| (meta.name.clone().unwrap(), meta.resource_version.clone().unwrap()))
+            .collect()
+    }
+
+    async fn looked_at(&self, times: u64) {
+        let ended = self.stage.controller.reconciliations("PatchRepository", "");
+        self.stage
+            .controller
+            .until_reconciled("PatchRepository", "", ended + times)
+            .await;
+    }
+}
+
+/// What the first commit asks for.
+const FIRST: [&str; 8] = [
+    "co/constraints-2025.2",
+    "co/constraints-2026.1",
+    "glance-2025.2",
+    "glance-2026.1",
+    "keystone-2025.2",
+    "keystone-2026.1",
+    "oslo.demo-2025.2",
+    "oslo.demo-2026.1",
+];
+
+fn message(object: &PatchRepository) -> &str {
+    &condition(object, "Ready").unwrap().message
+}
+
+fn without<'a>(names: &[&'a str], gone: &[&str]) -> Vec<&'a str> {
+    names
+        .iter()
+        .filter(|name| !gone.contains(name))
+        .copied()
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_resource_becomes_all_objects_and_follows_pushes() {
+    let mut fleet = Fleet::new("fleet").await;
+    fleet.apply(&fleet.spec()).await;
+    let ready = fleet.ready("True", "Succeeded").await;
+    fleet.has(&FIRST).await;
+    assert_eq!(shown(&ready, "ObjectsApplied"), "True/Succeeded");
+    let counts = ready.status.as_ref().unwrap().counts.unwrap();
+    assert_eq!(
+        (counts.patch_sets, counts.ready, counts.constraint_overrides),
+        (6, 6, 2)
+    );
+    assert_eq!(ready.status.as_ref().unwrap().cells.len(), 6);
+    assert!(message(&ready).starts_with("6 of 6 ready"), "{}", message(&ready));
+    let glance = fleet.stage.ready("glance-2025.2", "True", "Succeeded").await;
+    assert_eq!(glance.labels()["team"], "ours");
+    assert_eq!(glance.owner_references()[0].kind, "PatchRepository");
+    assert_eq!(glance.status.as_ref().unwrap().applied.as_deref(), Some("1/1"));
+    fleet
+        .stage
+        .ready_kind::<ConstraintOverride>("constraints-2025.2", "True", "Succeeded")
+        .await;
+
+    // Nothing to do, nothing written.
+    fleet.looked_at(3).await;
+    let (before, packs) = (fleet.versions().await, fleet.stage.server.packs());
+    let version = fleet.wait("there", |_| true).await.resource_version();
+    fleet.looked_at(3).await;
+    assert_eq!(fleet.versions().await, before);
+    assert_eq!(fleet.wait("there", |_| true).await.resource_version(), version);
+    assert_eq!(fleet.stage.server.packs(), packs);
+
+    // A ref moves: looked at at once, though its interval is an hour.
+    let refs = "glance: \"2.0.0\"\nkeystone: \"1.0.0\"\noslo.demo: \"1.0.0\"\n";
+    let commit = fleet
+        .ours
+        .commit(&[("releases/2025.2/source-refs.yaml", refs)], "glance moves");
+    fleet.at(&commit).await;
+    let moved = fleet.stage.wait("glance-2025.2", "at the moved ref", |object| {
+        let upstream = object.status.as_ref().unwrap().upstream.as_ref().unwrap();
+        upstream.revision.starts_with("2.0.0@sha1:")
+    });
+    moved.await;
+    fleet.looked_at(3).await;
+    let after = fleet.versions().await;
+    let written: Vec<&String> = after
+        .iter()
+        .filter(|(name, version)| before[*name] != **version)
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(written, ["glance-2025.2"]);
+
+    // A patch is renamed.
+    fleet.ours.git(&[
+        "mv",
+        "patches/glance/2026.1/0001-five.patch",
+        "patches/glance/2026.1/0002-five.patch",
+    ]);
+    fleet.ours.commit(&[], "another name");
+    let renamed = fleet.stage.wait("glance-2026.1", "with another patch", |object| {
+        object.status.as_ref().unwrap().patches[0].name == "0002-five.patch"
+    });
+    renamed.await;
+
+    // A component and a release are added.
+    fleet.add_upstream("neutral");
+    let refs = "glance: \"2.0.0\"\nkeystone: \"1.0.0\"\noslo.demo: \"1.0.0\"\nneutral: \"1.0.0\"\n";
+    fleet.ours.commit(
+        &[
+            ("releases/2025.2/source-refs.yaml", refs),
+            ("images/neutral/Dockerfile", "FROM scratch\n"),
+            ("releases/2026.2/source-refs.yaml", "glance: \"2.0.0\"\n"),
+            ("patches/neutral/2025.2/0001-five.patch", GOOD),
+        ],
+        "more",
+    );
+    let mut names = FIRST.to_vec();
+    names.extend(["neutral-2025.2", "glance-2026.2"]);
+    fleet.has(&names).await;
+    fleet.stage.ready("neutral-2025.2", "True", "Succeeded").await;
+
+    // One that conflicts is named.
+    let bad = GOOD.replace(" four", " vier");
+    fleet
+        .ours
+        .commit(&[("patches/glance/2025.2/0001-five.patch", &bad)], "bad");
+    let conflicts = fleet.ready("False", "PatchConflict").await;
+    assert!(
+        message(&conflicts).contains("7 of 8 ready"),
+        "{}",
+        message(&conflicts)
+    );
+    assert!(
+        message(&conflicts).contains("glance 2025.2"),
+        "{}",
+        message(&conflicts)
+    );
+    fleet
+        .ours
+        .commit(&[("patches/glance/2025.2/0001-five.patch", GOOD)], "good");
+    fleet.ready("True", "Succeeded").await;
+
+    // A folder and its ref go.
+    fleet
+        .ours
+        .git(&["rm", "--quiet", "-r", "patches/neutral", "releases/2026.2"]);
+    let refs = "glance: \"2.0.0\"\nkeystone: \"1.0.0\"\noslo.demo: \"1.0.0\"\n";
+    fleet
+        .ours
+        .commit(&[("releases/2025.2/source-refs.yaml", refs)], "less");
+    fleet.has(&FIRST).await;
+
+    // What somebody changes or deletes by hand is put back.
+    let edited = json!({ "spec": { "interval": "7m" } });
+    let api = fleet.stage.api::<PatchSet>();
+    api.patch("keystone-2026.1", &PatchParams::default(), &Patch::Merge(&edited))
+        .await
+        .unwrap();
+    let put_back = fleet.stage.wait("keystone-2026.1", "put back", |object| {
+        serde_json::to_value(&object.spec.interval).unwrap() == json!("1h")
+    });
+    put_back.await;
+    let uid = api.get("keystone-2025.2").await.unwrap().uid();
+    api.delete("keystone-2025.2", &DeleteParams::default())
+        .await
+        .unwrap();
+    fleet.has(&FIRST).await;
+    let again = fleet.stage.ready("keystone-2025.2", "True", "Succeeded").await;
+    assert_ne!(again.uid(), uid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake() {
+    let fleet = Fleet::new("fleet-prune").await;
+    // Somebody has one of the names, and another one that looks like ours.
+    let mut theirs = fleet.stage.spec();
+    theirs["component"] = json!("glance");
+    fleet.stage.apply("glance-2026.1", &theirs).await;
+    fleet.stage.apply("glance-1999.1", &theirs).await;
+    fleet.apply(&fleet.spec()).await;
+    let taken = fleet.ready("False", "NameTaken").await;
+    assert!(message(&taken).contains("glance 2026.1"), "{}", message(&taken));
+    assert_eq!(shown(&taken, "ObjectsApplied"), "False/NameTaken");
+    let mut all = FIRST.to_vec();
+    all.push("glance-1999.1");
+    fleet.has(&all).await;
+    let alone = fleet.stage.api::<PatchSet>().get("glance-2026.1").await.unwrap();
+    assert!(alone.owner_references().is_empty());
+    assert_eq!(serde_json::to_value(&alone.spec.interval).unwrap(), json!("1s"));
+
+    // A file that cannot be read hides a release: its objects stay.
+    fleet
+        .ours
+        .commit(&[("releases/2025.2/source-refs.yaml", "glance: [\n")], "broken");
+    let broken = fleet.ready("False", "LayoutInvalid").await;
+    assert!(
+        message(&broken).contains("source-refs.yaml"),
+        "{}",
+        message(&broken)
+    );
+    fleet.looked_at(2).await;
+    fleet.has(&all).await;
+    // All is gone: so is a mistake.
+    fleet.ours.git(&[
+        "rm",
+        "--quiet",
+        "-r",
+        "patches",
+        "releases",
+        "overrides",
+        "images",
+    ]);
+    let empty = fleet.ours.commit(&[], "empty");
+    fleet
+        .wait("looked at", |object| {
+            message(object).contains("kept because") || message(object).contains("layout")
+        })
+        .await;
+    fleet.looked_at(2).await;
+    fleet.has(&all).await;
+    drop(empty);
+    fleet.ours.git(&["revert", "--no-edit", "HEAD"]);
+    fleet.ours.git(&["revert", "--no-edit", "HEAD~2"]);
+    fleet.ready("False", "NameTaken").await;
+
+    // What is not to be pruned is told, and goes when it may.
+    let mut spec = fleet.spec();
+    spec["prune"] = json!(false);
+    fleet.apply(&spec).await;
+    fleet.ours.git(&[
+        "rm",
+        "--quiet",
+        "-r",
+        "releases/2025.2",
+        "patches/oslo.demo",
+        "patches/glance/2025.2",
+        "overrides",
+    ]);
+    let commit = fleet.ours.commit(&[], "less");
+    let told = fleet.at(&commit).await;
+    let faults = serde_json::to_string(&told.status.unwrap().faults).unwrap();
+    assert!(
+        faults.contains("prune is false") && faults.contains("oslo.demo-2025.2"),
+        "{faults}"
+    );
+    fleet.has(&all).await;
+    let kept = fleet
+        .stage
+        .api::<PatchSet>()
+        .get("oslo.demo-2025.2")
+        .await
+        .unwrap();
+    assert!(
+        kept.owner_references()
+            .iter()
+            .all(|owner| owner.controller != Some(true))
+            || kept.owner_references().len() == 1
+    );
+    spec["prune"] = json!(true);
+    fleet.apply(&spec).await;
+    fleet
+        .has(&without(
+            &all,
+            &[
+                "co/constraints-2025.2",
+                "glance-2025.2",
+                "keystone-2025.2",
+                "oslo.demo-2025.2",
+            ],
+        ))
+        .await;
+
+    // A source that is gone prunes nothing.
+    std::fs::rename(&fleet.ours.dir, fleet.ours.dir.with_extension("gone")).unwrap();
+    fleet
+        .wait("without its source", |object| {
+            shown(object, "SourceResolved").starts_with("False")
+        })
+        .await;
+    fleet
+        .has(&without(
+            &all,
+            &[
+                "co/constraints-2025.2",
+                "glance-2025.2",
+                "keystone-2025.2",
+                "oslo.demo-2025.2",
+            ],
+        ))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_controller_loses_nothing_and_does_nothing_twice() {
+    let mut fleet = Fleet::new("fleet-restart").await;
+    fleet.apply(&fleet.spec()).await;
+    // Somewhere on the way.
+    fleet.wait("begun", |object| object.status.is_some()).await;
+    fleet.stage.controller.kill();
+    fleet.stage.controller.restart();
+    fleet.ready("True", "Succeeded").await;
+    fleet.has(&FIRST).await;
+    fleet.looked_at(2).await;
+    let before = fleet.versions().await;
+    let version = fleet.wait("there", |_| true).await.resource_version();
+    let packs = fleet.stage.server.packs();
+    fleet.stage.controller.kill();
+    fleet.stage.controller.restart();
+    fleet
+        .stage
+        .controller
+        .until_reconciled("PatchRepository", "", 3)
+        .await;
+    fleet.stage.controller.until_reconciled("PatchSet", "", 6).await;
+    assert_eq!(fleet.versions().await, before);
+    assert_eq!(fleet.wait("there", |_| true).await.resource_version(), version);
+    assert_eq!(fleet.stage.server.packs(), packs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_with_an_error_is_told_and_a_suspended_repository_rests() {
+    let fleet = Fleet::new("fleet-template").await;
+    let mut spec = fleet.spec();
+    spec["overrides"] = json!([{
+        "match": { "component": "keystone" },
+        "template": { "spec": { "candidates": [{ "branch": "main", "tag": "both" }] } }
+    }]);
+    fleet.apply(&spec).await;
+    let refused = fleet.ready("False", "TemplateInvalid").await;
+    let faults = serde_json::to_string(&refused.status.as_ref().unwrap().faults).unwrap();
+    assert!(faults.contains("keystone"), "{faults}");
+    // The others are there.
+    fleet
+        .has(&without(&FIRST, &["keystone-2025.2", "keystone-2026.1"]))
+        .await;
+    spec["overrides"] = json!([]);
+    spec["suspend"] = json!(true);
+    fleet.apply(&spec).await;
+    fleet
+        .stage
+        .controller
+        .until_reconciled("PatchRepository", "Suspended", 1)
+        .await;
+    fleet
+        .ours
+        .commit(&[("patches/glance/2025.2/0002-bad.patch", "nonsense\n")], "bad");
+    assert_eq!(fleet.names().await.len(), FIRST.len() - 2);
+    spec["suspend"] = json!(false);
+    fleet.apply(&spec).await;
+    fleet.has(&FIRST).await;
+    fleet.ready("False", "PatchMalformed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_the_signature_that_is_asked_for_makes_and_prunes_nothing() {
+    let fleet = Fleet::new("fleet-signed").await;
+    let key = SshKey::new("ed25519", None);
+    fleet.stage.secret("keys", &[("ann.pub", &key.public())]).await;
+    let mut spec = fleet.spec();
+    spec["source"]["git"]["verify"] = json!({ "secretRef": { "name": "keys" } });
+    fleet.apply(&spec).await;
+    let refused = fleet.ready("False", "SignatureMissing").await;
+    assert_eq!(shown(&refused, "SourceVerified"), "False/SignatureMissing");
+    assert!(fleet.names().await.is_empty());
+    fleet.ours.signed_commit(&key.settings(), "signed");
+    let ready = fleet.ready("True", "Succeeded").await;
+    assert_eq!(shown(&ready, "SourceVerified"), "True/Succeeded");
+    // What is made asks for the same signature.
+    let glance = fleet.stage.ready("glance-2025.2", "True", "Succeeded").await;
+    assert_eq!(shown(&glance, "SourceVerified"), "True/Succeeded");
+    fleet
+        .ours
+        .git(&["rm", "--quiet", "-r", "releases/2026.1", "patches/glance/2026.1"]);
+    fleet.ours.commit(&[], "unsigned");
+    fleet.ready("False", "SignatureMissing").await;
+    fleet.has(&FIRST).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_flux_source_publishes_becomes_objects_too() {
+    let fleet = Fleet::new("fleet-flux").await;
+    install_git_repository_kind(&fleet.stage.client).await;
+    let files = [
+        (
+            "releases/2025.2/source-refs.yaml",
+            "glance: \"1.0.0\"\nkeystone: \"1.0.0\"\n",
+        ),
+        ("patches/glance/2025.2/0001-five.patch", GOOD),
+    ];
+    publish(&fleet.stage, "one", &files).await;
+    let mut spec = fleet.spec();
+    spec["source"] = json!({ "sourceRef": { "kind": "GitRepository", "name": "deploy" } });
+    spec.as_object_mut().unwrap().remove("constraints");
+    spec["interval"] = json!("1h");
+    fleet.apply(&spec).await;
+    let ready = fleet.ready("True", "Succeeded").await;
+    assert_eq!(ready.status.unwrap().revision.as_deref(), Some("main@sha1:one"));
+    fleet.has(&["glance-2025.2", "keystone-2025.2"]).await;
+    let glance = fleet.stage.ready("glance-2025.2", "True", "Succeeded").await;
+    assert_eq!(glance.status.unwrap().applied.as_deref(), Some("1/1"));
+    // So is what happens to the objects, whatever the interval.
+    let api = fleet.stage.api::<PatchSet>();
+    api.delete("keystone-2025.2", &DeleteParams::default())
+        .await
+        .unwrap();
+    fleet.has(&["glance-2025.2", "keystone-2025.2"]).await;
+    // A new revision is taken up at once.
+    let mut more = files.to_vec();
+    more.push(("releases/2026.1/source-refs.yaml", "glance: \"2.0.0\"\n"));
+    publish(&fleet.stage, "two", &more).await;
+    fleet
+        .has(&["glance-2025.2", "glance-2026.1", "keystone-2025.2"])
+        .await;
+}

@@ -279,6 +279,21 @@ fn make_repository(
     if !directory.is_empty() {
         spec["directory"] = json!(directory);
     }
+    let names_it = |name: &str| {
+        name.chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    let has_folders = matches!(
+        layout,
+        LayoutKind::ComponentRelease | LayoutKind::ReleaseComponent | LayoutKind::OrgComponent
+    );
+    // What a repository is for that has one component, where no folder says it.
+    if let [component] = made.component.as_slice()
+        && names_it(component)
+        && !has_folders
+    {
+        spec["component"] = json!(component);
+    }
     if !made.library.is_empty() {
         spec["libraries"] = json!(made.library);
     }

@@ -13,9 +13,9 @@ use crate::layout::{FileKind, FilesError, FolderEntry, RepositoryFiles, Reposito
 use crate::plan::conditions::Truth;
 
 /// Files in memory, by their paths.
-struct MemoryFiles(BTreeMap<String, String>);
+struct FilesByPath(BTreeMap<String, String>);
 
-impl RepositoryFiles for MemoryFiles {
+impl RepositoryFiles for FilesByPath {
     fn entries(&self, folder: &str) -> Result<Option<Vec<FolderEntry>>, FilesError> {
         let prefix = if folder.is_empty() {
             String::new()
@@ -72,9 +72,9 @@ const FILES: [(&str, &str); 12] = [
     ("README.md", "hello\n"),
 ];
 
-fn files(more: &[(&str, &str)]) -> MemoryFiles {
+fn files(more: &[(&str, &str)]) -> FilesByPath {
     let all = FILES.iter().chain(more);
-    MemoryFiles(
+    FilesByPath(
         all.map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
             .collect(),
     )
@@ -102,7 +102,7 @@ fn repository(spec: &Value) -> PatchRepository {
     .unwrap()
 }
 
-fn desired_of(files: &MemoryFiles, spec: &Value) -> Result<DesiredObjects, FleetError> {
+fn desired_of(files: &FilesByPath, spec: &Value) -> Result<DesiredObjects, FleetError> {
     let repository = repository(spec);
     let rules = ReadingRules::new(&repository.spec)?;
     let layout = RepositoryLayout::read(files, &rules.options(Some("main"))).unwrap();
@@ -314,7 +314,7 @@ fn what_a_template_says_wins_over_what_is_found() {
 
 #[test]
 fn libraries_are_those_that_are_named_or_that_have_no_image() {
-    let levels = |files: &MemoryFiles, spec: &Value| -> BTreeMap<String, Value> {
+    let levels = |files: &FilesByPath, spec: &Value| -> BTreeMap<String, Value> {
         let desired = desired_of(files, spec).unwrap();
         let sets = desired.patch_sets.iter();
         sets.map(|set| (set.name_any(), json!(set.spec.level))).collect()
@@ -639,7 +639,7 @@ fn nothing_is_pruned_of_a_release_whose_refs_cannot_be_read() {
 
 #[test]
 fn paths_are_below_the_directory() {
-    let moved = MemoryFiles(
+    let moved = FilesByPath(
         files(&[])
             .0
             .into_iter()
@@ -688,7 +688,7 @@ fn other_layouts_have_their_own_folders() {
             whole[name] = value.clone();
         }
         let repository = repository(&whole);
-        let files = MemoryFiles(files.collect());
+        let files = FilesByPath(files.collect());
         let rules = ReadingRules::new(&repository.spec).unwrap();
         let layout = RepositoryLayout::read(&files, &rules.options(Some("stable/2025.2"))).unwrap();
         let desired = desired_objects(&repository, &layout).unwrap();

@@ -187,7 +187,7 @@ async fn a_wrong_one_is_refused_with_what_to_write_instead() {
         (
             "one component twice",
             json!({ "upstream": { "urlTemplate": "a", "overrides": [{ "component": "a" }, { "component": "a" }] } }),
-            "upstream.overrides[1]",
+            "upstream.overrides",
         ),
         (
             "constraints of an artifact",

@@ -7,6 +7,7 @@ use crate::cli::error::Error;
 use crate::cli::input;
 use crate::cli::upstream_history::{HistoryOptions, MirroredUpstream, SeriesAtCommit, SeriesHistory};
 use crate::patch::{self, Options, PatchInput, PatchReport, Sequence};
+use crate::plan::history_search::AppliedPatches;
 use crate::source::local::{self, LocalRepository};
 use crate::source::{
     Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Transports, Upstream, mirror_config,
@@ -124,9 +125,11 @@ fn check_clone(
         Some(tip) => {
             let applied = SeriesAtCommit {
                 tip,
-                patches,
-                options: &options,
-                sequence: Sequence::Stacked,
+                applied: AppliedPatches {
+                    patches,
+                    options: &options,
+                    sequence: Sequence::Stacked,
+                },
             };
             history.search(&repository, &applied, &mut reports)?
         }
@@ -167,9 +170,11 @@ impl ServedComponent<'_> {
         let mut reports = series.patches().to_vec();
         let applied = SeriesAtCommit {
             tip: resolved.commit(),
-            patches,
-            options: &options,
-            sequence: Sequence::Stacked,
+            applied: AppliedPatches {
+                patches,
+                options: &options,
+                sequence: Sequence::Stacked,
+            },
         };
         let mirror = MirroredUpstream {
             mirrors: self.mirrors,

@@ -10,7 +10,8 @@ pub use crate::patch::PatchState;
 use super::build::{BuildRecord, BuildStatus, ImageStatus};
 use super::delivery::{DeliveryStatus, ProposalStatus};
 use super::upstream_history::{
-    BrokenPatch, CandidateOutcome, MergedStatus, RefreshStatus, RevertedStatus, UpstreamCommitStatus,
+    BrokenPatch, CandidateOutcome, FuzzyFit, MergedStatus, RefreshStatus, RevertedStatus,
+    UpstreamCommitStatus,
 };
 use super::{InputsDigest, Recorded, Revision};
 
@@ -56,6 +57,10 @@ pub struct PatchSetStatus {
     /// again when the upstream, the patches or the spec change, or with `requestedAt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_failure: Option<String>,
+    /// How far upstream's history was searched, where it was cut before the patches were written:
+    /// what is older was not found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_cut: Option<String>,
     /// The same patches against the candidate refs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<CandidateStatus>,
@@ -92,6 +97,7 @@ impl Default for PatchSetStatus {
             patches: Vec::new(),
             omitted_patches: None,
             history_failure: None,
+            history_cut: None,
             candidates: Vec::new(),
             inputs_digest: None,
             build: None,
@@ -273,6 +279,13 @@ pub struct ConflictStatus {
     /// What stands there instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
+    /// Both, line by line: a line that begins with a space stands in both, with `-` it is expected
+    /// and not there, with `+` it is there and not expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<String>,
+    /// Where the patch would apply with fuzz, as GNU patch does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuzz: Option<FuzzyFit>,
     /// The line where the file resembles most what the hunk expects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
@@ -312,6 +325,9 @@ pub struct CandidateStatus {
     /// Why upstream's history could not be searched for patches that do not apply there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_failure: Option<String>,
+    /// How far it was searched, where it was cut before the patches were written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_cut: Option<String>,
     /// The first patch that does not apply, with file and line; or why the ref could not be looked
     /// at.
     #[serde(default, skip_serializing_if = "Option::is_none")]

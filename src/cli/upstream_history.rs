@@ -7,13 +7,16 @@ use clap::Args;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::error::Error;
+use super::local_refresh::Blobs;
 use super::style::{DIM, ODD, plain};
 use crate::history::{
-    Bounds, Commits, Difference, Evidence, Finding, Merged, UpstreamCommit, commit_url, oldest_date,
+    Bounds, Commits, Difference, Evidence, Finding, Merged, UpstreamCommit, commit_url, is_looked_for,
+    oldest_date,
 };
-use crate::patch::{Objects, Oid, PatchInput, PatchReport, PatchState};
-use crate::plan::history_search::{AppliedPatches, HistorySearch, SearchError};
+use crate::patch::{Objects, Oid, PatchInput, PatchReport};
+use crate::plan::history_search::{AppliedPatches, FullIds, HistorySearch, SearchError};
 use crate::plan::upstream_history::{self, CLOCK_SLACK, PatchHistory, UNDATED};
+use crate::refresh::FindBlob;
 use crate::source::local::LocalRepository;
 use crate::source::{HistoryBounds, HistorySince, Mirrors, Resolved, Upstream};
 use crate::text::{printable, printable_line};
@@ -73,6 +76,15 @@ pub(super) struct MirroredUpstream<'a> {
 pub(super) struct SeriesAtCommit<'a> {
     pub(super) tip: Oid,
     pub(super) applied: AppliedPatches<'a>,
+    /// Whether it is tried what a refresh makes of the patches.
+    pub(super) refresh: RefreshTrial,
+}
+
+/// Whether a search tries what a refresh makes of patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefreshTrial {
+    Tried,
+    Skipped,
 }
 
 impl HistoryOptions {
@@ -98,7 +110,7 @@ impl HistoryOptions {
             ..SeriesHistory::default()
         };
         let failure;
-        (history.patches, failure) = search(repository, series, reports, since);
+        (history.patches, failure) = search(repository, &Blobs(repository), series, reports, since);
         history.note = failure.map(not_searched);
         if repository.is_shallow() && history.note.is_none() {
             history.note = Some(
@@ -122,7 +134,7 @@ impl HistoryOptions {
     }
 
     fn is_needed(&self, reports: &[PatchReport]) -> bool {
-        !self.no_history && reports.iter().any(|report| is_searched(report.state))
+        !self.no_history && reports.iter().any(|report| is_looked_for(report.state))
     }
 
     /// Searches the history of a repository on a server, as [`search`](Self::search) does: to a
@@ -168,7 +180,7 @@ impl HistoryOptions {
         match mirrors.history(upstream, resolved, bounds, *deadline) {
             Ok(fetched) => {
                 let failure;
-                (history.patches, failure) = search(&fetched, series, reports, since);
+                (history.patches, failure) = search(&fetched, &FullIds(&fetched), series, reports, since);
                 let because = |error| {
                     fetched
                         .fetch_failure()
@@ -214,23 +226,17 @@ fn seconds(text: &str) -> Option<i64> {
     Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
 }
 
-fn is_searched(state: PatchState) -> bool {
-    matches!(
-        state,
-        PatchState::Conflict | PatchState::Blocked | PatchState::Merged
-    )
-}
-
 /// The patches that upstream's history is searched for.
 fn looked_for(patches: &[PatchInput], reports: &[PatchReport]) -> Vec<PatchInput> {
     let judged = patches.iter().zip(reports);
-    let judged = judged.filter(|(_, report)| is_searched(report.state));
+    let judged = judged.filter(|(_, report)| is_looked_for(report.state));
     judged.map(|(patch, _)| patch.clone()).collect()
 }
 
 /// Searches the history of a repository, and notes why there may be more than was found.
 fn search<S: Commits + Objects>(
     store: &S,
+    blobs: &dyn FindBlob,
     series: &SeriesAtCommit<'_>,
     reports: &mut [PatchReport],
     since: Since,
@@ -247,7 +253,7 @@ fn search<S: Commits + Objects>(
             ..Bounds::default()
         },
         most_breakers: usize::MAX,
-        refresh_from: None,
+        refresh_from: (series.refresh == RefreshTrial::Tried).then_some(blobs),
     };
     search.run(reports)
 }

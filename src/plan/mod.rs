@@ -8,6 +8,7 @@ pub mod build;
 pub mod conditions;
 pub mod constraint_override;
 pub mod delivery;
+pub mod difference;
 pub mod failure;
 pub mod history_search;
 pub mod inputs_hasher;

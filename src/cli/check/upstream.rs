@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::cli::error::Error;
 use crate::cli::input;
-use crate::cli::upstream_history::{HistoryOptions, MirroredUpstream, SeriesAtCommit, SeriesHistory};
+use crate::cli::upstream_history::{
+    HistoryOptions, MirroredUpstream, RefreshTrial, SeriesAtCommit, SeriesHistory,
+};
 use crate::patch::{self, Options, PatchInput, PatchReport, Sequence};
 use crate::plan::history_search::AppliedPatches;
 use crate::source::local::{self, LocalRepository};
@@ -130,6 +132,7 @@ fn check_clone(
                     options: &options,
                     sequence: Sequence::Stacked,
                 },
+                refresh: RefreshTrial::Tried,
             };
             history.search(&repository, &applied, &mut reports)?
         }
@@ -175,6 +178,7 @@ impl ServedComponent<'_> {
                 options: &options,
                 sequence: Sequence::Stacked,
             },
+            refresh: RefreshTrial::Tried,
         };
         let mirror = MirroredUpstream {
             mirrors: self.mirrors,

@@ -18,7 +18,7 @@ use crate::plan::history_search::{AppliedPatches, FullIds, HistorySearch, Search
 use crate::plan::upstream_history::{self, CLOCK_SLACK, PatchHistory, UNDATED};
 use crate::refresh::FindBlob;
 use crate::source::local::LocalRepository;
-use crate::source::{HistoryBounds, HistorySince, Mirrors, Resolved, Upstream};
+use crate::source::{History, HistoryBounds, HistoryExtent, HistorySince, Mirrors, Resolved, Upstream};
 use crate::text::{printable, printable_line};
 
 /// The longest interdiff that is told whole, in bytes.
@@ -186,7 +186,7 @@ impl HistoryOptions {
                         .fetch_failure()
                         .map_or_else(|| not_searched(error), not_searched)
                 };
-                history.note = failure.map(because);
+                history.note = failure.map(because).or_else(|| cut(&fetched));
             }
             Err(error) => history.note = Some(not_searched(error)),
         }
@@ -256,6 +256,16 @@ fn search<S: Commits + Objects>(
         refresh_from: (series.refresh == RefreshTrial::Tried).then_some(blobs),
     };
     search.run(reports)
+}
+
+/// That a history was cut, for a note.
+fn cut(history: &History<'_>) -> Option<String> {
+    (history.extent() == HistoryExtent::Cut).then(|| {
+        format!(
+            "of upstream's history the latest {} commits alone were searched: the rest is beyond what is fetched, or the server gives no more",
+            history.len()
+        )
+    })
 }
 
 /// That a search failed, for a note.

@@ -81,6 +81,7 @@ pub fn compare(rejection: &Rejection) -> Vec<ComparedLine> {
     lines.reverse();
     trim(&mut lines);
     lines.reverse();
+    let mut lines = paired(lines);
     if rejection.line_ends().is_some() || rejection.white_space().is_some() {
         for line in lines.iter_mut().filter(|line| line.side != LineSide::Both) {
             line.text = line.text.replace('\t', "→").replace(' ', "·").replace('\r', "␍");
@@ -115,16 +116,8 @@ fn aligned(expected: &[&str], found: &[&str], first: usize) -> Vec<ComparedLine>
         }
         let gone = expected.get(removed).unwrap_or_default();
         let come = found.get(added).unwrap_or_default();
-        // As many for as many are pairs.
-        let paired = if gone.len() == come.len() { gone.len() } else { 0 };
-        for (gone, come) in gone.iter().zip(come).take(paired) {
-            lines.push(line(LineSide::Expected, here, gone));
-            lines.push(line(LineSide::Found, here, come));
-            here += 1;
-        }
-        let rest = gone.iter().skip(paired);
-        lines.extend(rest.map(|text| line(LineSide::Expected, here, text)));
-        for text in come.iter().skip(paired) {
+        lines.extend(gone.iter().map(|text| line(LineSide::Expected, here, text)));
+        for text in come {
             lines.push(line(LineSide::Found, here, text));
             here += 1;
         }
@@ -151,6 +144,37 @@ fn trim(lines: &mut Vec<ComparedLine>) {
         surplus -= usize::from(is_surplus);
         !is_surplus
     });
+}
+
+/// Puts each expected line beside the one that stands in its place, where there are as many of both.
+fn paired(lines: Vec<ComparedLine>) -> Vec<ComparedLine> {
+    let is_both = |line: &ComparedLine| line.side == LineSide::Both;
+    let runs = lines.chunk_by(|one, other| is_both(one) == is_both(other));
+    let mut result = Vec::with_capacity(lines.len());
+    for run in runs {
+        let side = |side| run.iter().filter(move |line: &&ComparedLine| line.side == side);
+        let (expected, found) = (side(LineSide::Expected), side(LineSide::Found));
+        if run.first().is_some_and(is_both) || expected.clone().count() != found.clone().count() {
+            let first = run.first().map_or(0, |line| line.line);
+            let first = found.clone().map(|line| line.line).next().unwrap_or(first);
+            result.extend(run.iter().cloned().map(|line| match line.side {
+                LineSide::Expected => ComparedLine { line: first, ..line },
+                LineSide::Both | LineSide::Found => line,
+            }));
+            continue;
+        }
+        for (expected, found) in expected.zip(found) {
+            let line = found.line;
+            result.extend([
+                ComparedLine {
+                    line,
+                    ..expected.clone()
+                },
+                found.clone(),
+            ]);
+        }
+    }
+    result
 }
 
 #[cfg(test)]

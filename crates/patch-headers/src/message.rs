@@ -140,9 +140,9 @@ impl Message {
             _ => return,
         };
         self.origin = self.origin.max(says);
-        commits_of_address(&field.value)
-            .into_iter()
-            .for_each(|commit| self.add_commit(commit));
+        for commit in commits_of_address(&field.value) {
+            self.add_commit(commit);
+        }
     }
 
     /// Takes what the notes and footers of a message name.
@@ -157,8 +157,12 @@ impl Message {
             if !commits.is_empty() || !pick.change_ids.is_empty() {
                 self.origin = self.origin.max(pick.origin);
             }
-            commits.into_iter().for_each(|commit| self.add_commit(commit));
-            pick.change_ids.into_iter().for_each(|id| self.add_change_id(id));
+            for commit in commits {
+                self.add_commit(commit);
+            }
+            for id in pick.change_ids {
+                self.add_change_id(id);
+            }
         }
     }
 

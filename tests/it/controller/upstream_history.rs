@@ -578,12 +578,37 @@ async fn an_image_is_built_without_what_upstream_has_and_only_by_a_policy_that_s
     );
     let image = status.image.as_ref().unwrap();
     assert_eq!(build::file_in(&image.reference), text.replace("Five!", "Five?"));
+    let notes = notes_of_the_pedigree(&image.reference, image.sbom.as_deref().unwrap()).await;
+    assert_eq!(
+        notes,
+        format!(
+            "patched with 0002-more.patch; without 0001-five.patch, which upstream has as {merged} ('Say five louder')"
+        )
+    );
 
     // A policy that is stricter keeps the image, and lets no other be built.
     spec["mergedPatches"] = json!("Skip");
     stage.apply("demo", &spec).await;
     let object = stage.ready("demo", "False", "PatchMerged").await;
     assert_eq!(object.status.unwrap().image.as_ref(), Some(image));
+}
+
+/// What the document on an image's patches says of its component in words.
+async fn notes_of_the_pedigree(image: &str, document: &str) -> String {
+    let (host, rest) = image.split_once('/').unwrap();
+    let repository = rest.split(['@', ':']).next().unwrap();
+    let get = async |path: String| -> Value {
+        let url = format!("http://{host}/v2/{repository}/{path}");
+        let accept = "application/vnd.oci.image.manifest.v1+json";
+        let request = reqwest::Client::new().get(url).header("Accept", accept);
+        let answer = request.send().await.unwrap().error_for_status().unwrap();
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    };
+    let manifest = get(format!("manifests/{document}")).await;
+    let blob = manifest["layers"][0]["digest"].as_str().unwrap();
+    let document = get(format!("blobs/{blob}")).await;
+    let notes = &document["metadata"]["component"]["pedigree"]["notes"];
+    notes.as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

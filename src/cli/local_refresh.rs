@@ -48,7 +48,7 @@ impl JudgedPatches<'_> {
             fuzz,
             ..RefreshOptions::default()
         };
-        Ok(refresh.run(options)?)
+        Ok(refresh.run(&options)?)
     }
 
     /// What a refresh would make of each patch; nothing for a series that applies as it is, for

@@ -81,7 +81,7 @@ pub fn compare(rejection: &Rejection) -> Vec<ComparedLine> {
     lines.reverse();
     trim(&mut lines);
     lines.reverse();
-    let mut lines = paired(lines);
+    let mut lines = paired(&lines);
     if rejection.line_ends().is_some() || rejection.white_space().is_some() {
         for line in lines.iter_mut().filter(|line| line.side != LineSide::Both) {
             line.text = line.text.replace('\t', "→").replace(' ', "·").replace('\r', "␍");
@@ -147,7 +147,7 @@ fn trim(lines: &mut Vec<ComparedLine>) {
 }
 
 /// Puts each expected line beside the one that stands in its place, where there are as many of both.
-fn paired(lines: Vec<ComparedLine>) -> Vec<ComparedLine> {
+fn paired(lines: &[ComparedLine]) -> Vec<ComparedLine> {
     let is_both = |line: &ComparedLine| line.side == LineSide::Both;
     let runs = lines.chunk_by(|one, other| is_both(one) == is_both(other));
     let mut result = Vec::with_capacity(lines.len());
@@ -189,9 +189,12 @@ mod tests {
         let tree = store.add_files(files).unwrap();
         let lines: String = expected
             .iter()
-            .map(|line| match *line == changed {
-                true => format!("-{line}\n+changed\n"),
-                false => format!(" {line}\n"),
+            .map(|line| {
+                if *line == changed {
+                    format!("-{line}\n+changed\n")
+                } else {
+                    format!(" {line}\n")
+                }
             })
             .collect();
         let count = expected.len();

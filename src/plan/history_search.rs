@@ -110,7 +110,7 @@ impl<S: Commits + Objects> HistorySearch<'_, S> {
             last_applied: &last_applied,
             blobs,
         };
-        let refreshed = refresh.run(RefreshOptions::default())?;
+        let refreshed = refresh.run(&RefreshOptions::default())?;
         for (found, refreshed) in found.iter_mut().zip(refreshed) {
             found.refresh = refreshed.outcome.status();
             found.fuzz = refreshed.fuzz;
@@ -161,7 +161,7 @@ impl SeriesRefresh<'_> {
     /// # Errors
     ///
     /// If objects cannot be read.
-    pub fn run(&self, options: RefreshOptions) -> Result<Vec<PatchRefresh>, RefreshError> {
+    pub fn run(&self, options: &RefreshOptions) -> Result<Vec<PatchRefresh>, RefreshError> {
         let AppliedPatches {
             patches,
             options: engine,
@@ -169,7 +169,7 @@ impl SeriesRefresh<'_> {
         } = self.series;
         let options = RefreshOptions {
             engine: engine.clone(),
-            ..options
+            ..options.clone()
         };
         let hints = self.reports.iter().enumerate().map(|(at, report)| PatchHint {
             last_applied: self.last_applied.get(at).copied().flatten(),

@@ -10,7 +10,8 @@ pub use crate::patch::PatchState;
 use super::build::{BuildRecord, BuildStatus, ImageStatus};
 use super::delivery::{DeliveryStatus, ProposalStatus};
 use super::upstream_history::{
-    BrokenPatch, CandidateOutcome, MergedStatus, RefreshStatus, RevertedStatus, UpstreamCommitStatus,
+    BrokenPatch, CandidateOutcome, FuzzyFit, MergedStatus, RefreshStatus, RevertedStatus,
+    UpstreamCommitStatus,
 };
 use super::{InputsDigest, Recorded, Revision};
 
@@ -62,6 +63,10 @@ pub struct PatchSetStatus {
     /// What the folder of the patches has besides, and is not applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patches_note: Option<String>,
+    /// How far upstream's history was searched, where it was cut before the patches were written:
+    /// what is older was not found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_cut: Option<String>,
     /// The same patches against the candidate refs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<CandidateStatus>,
@@ -100,6 +105,7 @@ impl Default for PatchSetStatus {
             omitted_patches: None,
             history_failure: None,
             patches_note: None,
+            history_cut: None,
             candidates: Vec::new(),
             inputs_digest: None,
             build: None,
@@ -296,6 +302,13 @@ pub struct ConflictStatus {
     /// What stands there instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
+    /// Both, line by line: a line that begins with a space stands in both, with `-` it is expected
+    /// and not there, with `+` it is there and not expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<String>,
+    /// Where the patch would apply with fuzz, as GNU patch does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuzz: Option<FuzzyFit>,
     /// The line where the file resembles most what the hunk expects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
@@ -335,6 +348,9 @@ pub struct CandidateStatus {
     /// Why upstream's history could not be searched for patches that do not apply there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_failure: Option<String>,
+    /// How far it was searched, where it was cut before the patches were written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_cut: Option<String>,
     /// The first patch that does not apply, with file and line; or why the ref could not be looked
     /// at.
     #[serde(default, skip_serializing_if = "Option::is_none")]

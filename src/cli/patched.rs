@@ -39,6 +39,7 @@ impl PatchedOptions {
                 release: None,
             },
             patches,
+            left_out: Vec::new(),
         })
     }
 }

@@ -47,6 +47,8 @@ pub struct Checked {
     pub history_failure: Option<String>,
     /// What their folder has besides, and is not applied.
     pub note: Option<String>,
+    /// How far upstream's history was searched, where it was cut.
+    pub history_cut: Option<String>,
 }
 
 /// What an attempt did.
@@ -466,6 +468,7 @@ fn take_checked(
     (status.patches, status.omitted_patches) = list_size::keep_patches(&checked.patches, policy.list_bytes);
     status.history_failure = checked.history_failure;
     status.patches_note = checked.note.map(|note| printable(&note, LONGEST_NOTE));
+    status.history_cut = checked.history_cut;
 }
 
 /// Whether a patch lets its `PatchSet` be ready.
@@ -586,9 +589,10 @@ fn left_over(status: &PatchSetStatus) -> String {
 
 /// Why upstream's history could not be searched, in words.
 fn not_searched(status: &PatchSetStatus) -> String {
-    match &status.history_failure {
-        None => String::new(),
-        Some(why) => format!("; upstream's history could not be searched: {why}"),
+    match (&status.history_failure, &status.history_cut) {
+        (None, None) => String::new(),
+        (Some(why), _) => format!("; upstream's history could not be searched: {why}"),
+        (None, Some(cut)) => format!("; of upstream's history {cut}"),
     }
 }
 
@@ -613,7 +617,11 @@ fn first_failure(patch: &PatchStatus, merged: MergedPatches) -> String {
                 let (merged, by) = (commit_in_words(merged), commit_in_words(by));
                 format!("; upstream had merged it as {merged}, and reverted that by {by}")
             });
-            [Some(place), broken, reverted].into_iter().flatten().collect()
+            let fuzz = conflict.fuzz.map(|fuzz| format!("; it {fuzz}"));
+            [Some(place), broken, fuzz, reverted]
+                .into_iter()
+                .flatten()
+                .collect()
         }
         (_, _, Some(message)) => format!("{name}: {message}"),
         (state, _, None) => format!("{name}: {}", state.as_str()),
@@ -693,6 +701,7 @@ mod tests {
                 tree: "tree".into(),
                 history_failure: None,
                 note: None,
+                history_cut: None,
             }),
             candidates: Some(Vec::new()),
             built: Built::Nothing,

@@ -1,5 +1,6 @@
 //! A repository on this machine, as a store of objects.
 
+use std::fmt;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -7,8 +8,9 @@ use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObj
 use git2::{ErrorCode, ObjectType, Odb, Repository};
 use upstream_history::{Commit, Commits, HistoryError};
 
-use super::error::bytes;
+use super::error::{RetiredBranch, bytes};
 use super::pack::LARGEST_TREE;
+use super::{refs, safe_directory};
 
 /// The largest commit that is read, in bytes.
 const LARGEST_COMMIT: usize = 4 << 20;
@@ -24,17 +26,29 @@ pub enum LocalError {
         /// What libgit2 said.
         message: String,
     },
+    /// It belongs to another user, and nothing allows it.
+    #[error(
+        "{path} belongs to another user: Git opens it where safe.directory allows that; if you trust it, run git config --global --add safe.directory {path}"
+    )]
+    Owner {
+        /// The repository.
+        path: String,
+    },
     /// There is no such ref.
-    #[error("{path} has no tag, branch or commit {name:?}; is the clone up to date?")]
+    #[error("{path} has no tag, branch or commit {name:?}{}", RetiredOrOld(.retired))]
     Ref {
+        /// What there is of a branch that was retired.
+        retired: Vec<String>,
         /// The name.
         name: String,
         /// The repository.
         path: String,
     },
     /// The revision names no tree.
-    #[error("{revision:?} names no commit or tree of the repository: {message}")]
+    #[error("{revision:?} names no commit or tree of the repository: {message}{}", RetiredBranch(.retired))]
     Revision {
+        /// What there is of a branch that was retired.
+        retired: Vec<String>,
         /// As it was given.
         revision: String,
         /// What libgit2 said.
@@ -52,6 +66,28 @@ pub enum LocalError {
     },
 }
 
+impl LocalError {
+    /// Why, without the path.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Open { message, .. } => format!("no Git repository can be opened there: {message}"),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// What there is of a branch that was retired, or else what may be wrong.
+struct RetiredOrOld<'a>(&'a [String]);
+
+impl fmt::Display for RetiredOrOld<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("; is the clone up to date?"),
+            names => RetiredBranch(names).fmt(f),
+        }
+    }
+}
+
 /// A repository on this machine.
 pub struct LocalRepository(Repository);
 
@@ -60,18 +96,14 @@ impl LocalRepository {
         &self.0
     }
 
-    /// Opens a Git folder or a working tree.
+    /// Opens a Git folder or a working tree. One of another owner is opened where Git's settings
+    /// allow that (`safe.directory`).
     ///
     /// # Errors
     ///
-    /// Where there is none.
+    /// Where there is none, or it is not allowed.
     pub fn open(path: &Path) -> Result<Self, LocalError> {
-        Repository::open(path)
-            .map(Self)
-            .map_err(|error| LocalError::Open {
-                path: path.display().to_string(),
-                message: error.message().to_owned(),
-            })
+        safe_directory::open(path).map(Self)
     }
 
     /// The tree that a revision names, in the syntax of `git rev-parse`.
@@ -89,6 +121,7 @@ impl LocalRepository {
                 Err(_) => object.peel_to_tree().map(|tree| tree.id()),
             });
         tree.map(from_git2).map_err(|error| LocalError::Revision {
+            retired: self.retired(revision),
             revision: revision.to_owned(),
             message: error.message().to_owned(),
         })
@@ -158,6 +191,15 @@ impl LocalRepository {
         Some(without_login(&url))
     }
 
+    fn retired(&self, branch: &str) -> Vec<String> {
+        refs::retired(branch, &|full| {
+            let branch = full.strip_prefix("refs/heads/");
+            let remote = branch.map(|branch| format!("refs/remotes/origin/{branch}"));
+            let mut names = [Some(full.to_owned()), remote].into_iter().flatten();
+            names.any(|name| self.0.find_reference(&name).is_ok())
+        })
+    }
+
     fn full_ref(&self, name: &str) -> Option<String> {
         ["refs/tags/", "refs/heads/", "refs/remotes/origin/"]
             .into_iter()
@@ -179,6 +221,7 @@ impl LocalRepository {
             return self.tree_of(name);
         }
         Err(LocalError::Ref {
+            retired: self.retired(name),
             name: name.to_owned(),
             path: self.0.path().display().to_string(),
         })

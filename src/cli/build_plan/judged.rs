@@ -6,8 +6,9 @@ use crate::api::PatchSet;
 use crate::api::patch_set::Patches;
 use crate::api::status::PatchStatus;
 use crate::cli::error::Error;
-use crate::cli::upstream_history::SeriesAtCommit;
+use crate::cli::upstream_history::{RefreshTrial, SeriesAtCommit};
 use crate::patch::{self, Options, PatchInput, Sequence, Series};
+use crate::plan::history_search::AppliedPatches;
 use crate::plan::report;
 use crate::plan::upstream_history::{CommitLinks, add_history};
 
@@ -36,9 +37,12 @@ pub(super) fn judge(
     let series = patch::apply(&*objects, upstream.tree, patches, Sequence::Stacked, &options)?;
     let applied = SeriesAtCommit {
         tip: upstream.revision.commit(),
-        patches,
-        options: &options,
-        sequence: Sequence::Stacked,
+        applied: AppliedPatches {
+            patches,
+            options: &options,
+            sequence: Sequence::Stacked,
+        },
+        refresh: RefreshTrial::Tried,
     };
     let mut reports = series.patches().to_vec();
     let history = places.search_history(upstream, &applied, &mut reports)?;

@@ -123,6 +123,9 @@ fn told_by_history(status: &PatchStatus) -> String {
     if let Some(commit) = broken_by {
         let _ = write!(text, "; broken by {}", commit_in_words(commit));
     }
+    if let Some(fuzz) = status.conflict.as_ref().and_then(|conflict| conflict.fuzz) {
+        let _ = write!(text, "; {fuzz}");
+    }
     text
 }
 

@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::cli::error::Error;
 use crate::cli::input;
-use crate::cli::upstream_history::{HistoryOptions, MirroredUpstream, SeriesAtCommit, SeriesHistory};
+use crate::cli::upstream_history::{
+    HistoryOptions, MirroredUpstream, RefreshTrial, SeriesAtCommit, SeriesHistory,
+};
 use crate::patch::{self, Options, PatchInput, PatchReport, Sequence};
+use crate::plan::history_search::AppliedPatches;
 use crate::source::local::{self, LocalRepository};
 use crate::source::{
     Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Transports, Upstream, mirror_config,
@@ -127,9 +130,12 @@ fn check_clone(
         Some(tip) => {
             let applied = SeriesAtCommit {
                 tip,
-                patches,
-                options: &options,
-                sequence: Sequence::Stacked,
+                applied: AppliedPatches {
+                    patches,
+                    options: &options,
+                    sequence: Sequence::Stacked,
+                },
+                refresh: RefreshTrial::Tried,
             };
             history.search(&repository, &applied, &mut reports)?
         }
@@ -170,9 +176,12 @@ impl ServedComponent<'_> {
         let mut reports = series.patches().to_vec();
         let applied = SeriesAtCommit {
             tip: resolved.commit(),
-            patches,
-            options: &options,
-            sequence: Sequence::Stacked,
+            applied: AppliedPatches {
+                patches,
+                options: &options,
+                sequence: Sequence::Stacked,
+            },
+            refresh: RefreshTrial::Tried,
         };
         let mirror = MirroredUpstream {
             mirrors: self.mirrors,

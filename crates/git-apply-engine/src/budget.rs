@@ -92,11 +92,16 @@ impl Budget {
 
     /// Counts bytes that are about to be held.
     pub(super) fn hold(&self, bytes: u64) -> Result<(), Exceeded> {
-        let held = self.held.get().saturating_add(bytes);
-        if held > self.limits.memory_bytes {
+        self.may_hold(bytes)?;
+        self.held.set(self.held.get().saturating_add(bytes));
+        Ok(())
+    }
+
+    /// Whether so many more bytes may be held. They are not counted.
+    pub(super) fn may_hold(&self, bytes: u64) -> Result<(), Exceeded> {
+        if self.held.get().saturating_add(bytes) > self.limits.memory_bytes {
             return Err(Exceeded::Memory(self.limits.memory_bytes));
         }
-        self.held.set(held);
         Ok(())
     }
 

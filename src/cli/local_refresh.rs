@@ -65,14 +65,32 @@ impl JudgedPatches<'_> {
         Ok(refreshed)
     }
 
-    /// What a status says of each patch; nothing of a series that applies as it is, for which
-    /// nothing is read, and where what is needed for it cannot be read.
+    /// What a status says of each patch; nothing where all apply as they are or are there, for
+    /// which nothing is read, and where what is needed for it cannot be read.
     pub(super) fn statuses(&self, engine: &Options) -> Vec<Option<RefreshStatus>> {
-        let is_clean = |report: &PatchReport| report.state == PatchState::Clean;
-        if self.reports.iter().all(is_clean) {
+        let is_left = |report: &PatchReport| matches!(report.state, PatchState::Clean | PatchState::Merged);
+        if self.reports.iter().all(is_left) {
             return Vec::new();
         }
-        let refreshed = self.refresh(engine, None).unwrap_or_default();
-        refreshed.iter().map(|patch| patch.outcome.status()).collect()
+        let statuses = |judged: &Self| -> Vec<Option<RefreshStatus>> {
+            let refreshed = judged.refresh(engine, None).unwrap_or_default();
+            refreshed.iter().map(|patch| patch.outcome.status()).collect()
+        };
+        if self.sequence == Sequence::Stacked {
+            return statuses(self);
+        }
+        // Each patch is made anew for the same tree.
+        let each = self.patches.chunks(1).zip(self.reports.chunks(1));
+        let each = each.map(|(patches, reports)| match reports {
+            [report] if is_left(report) => None,
+            _ => statuses(&JudgedPatches {
+                patches,
+                reports,
+                ..*self
+            })
+            .pop()
+            .flatten(),
+        });
+        each.collect()
     }
 }

@@ -139,6 +139,12 @@ impl Budget {
         allowed
     }
 
+    /// How much work descriptions took.
+    #[cfg(test)]
+    pub(super) fn described(&self) -> u64 {
+        self.described.get()
+    }
+
     /// Counts bytes of the lines that a report is about to show; whether it may show them.
     pub(super) fn may_show(&self, bytes: u64) -> bool {
         let shown = self.description_bytes.get().saturating_add(bytes);

@@ -262,7 +262,14 @@ mod tests {
         }));
         let hashes: std::collections::HashSet<u32> = lines.iter().map(|line| hash(line)).collect();
         assert_eq!(hashes.len(), lines.len());
-        assert_eq!(hash(b"a line\n"), hash(b"a line\n"));
+        // The same on every machine, as the work that is counted depends on them.
+        for (line, expected) in [
+            (&b""[..], 0x0000_0000),
+            (&b"a line\n"[..], 0x2905_b2a9),
+            (&b"    return a longer line\n"[..], 0x0513_917b),
+        ] {
+            assert_eq!(hash(line), expected, "{}", line.escape_ascii());
+        }
     }
 
     #[test]

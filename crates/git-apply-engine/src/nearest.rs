@@ -239,6 +239,11 @@ mod tests {
     /// The place that is told of a hunk that expects some lines; nothing where it takes too much
     /// work.
     fn told(file: &str, expected: &[&str], at: usize, effort: u64) -> Option<usize> {
+        told_with_work(file, expected, at, effort).0
+    }
+
+    /// The same, and the work that it took.
+    fn told_with_work(file: &str, expected: &[&str], at: usize, effort: u64) -> (Option<usize>, u64) {
         let context: String = expected.iter().flat_map(|line| [" ", line]).collect();
         let count = expected.len();
         let text = format!("--- a/f\n+++ b/f\n@@ -9,{count} +9,{} @@\n{context}+new\n", count + 1);
@@ -254,7 +259,7 @@ mod tests {
         let lines = Lines::new(file.to_owned().into(), &budget).unwrap();
         let image = PatchedFile::new(Rc::new(lines), &budget).unwrap();
         let old = Preimage::new(&hunks[0], Direction::Forward, &budget).unwrap();
-        resembling(&image, &old, at)
+        (resembling(&image, &old, at), budget.described())
     }
 
     /// The same, found by a look at each place.
@@ -308,7 +313,7 @@ mod tests {
         ];
         let mut draw = RandomSource(3);
         let (mut found, mut total) = (0, 0);
-        for round in 0..600 {
+        for round in 0..200 {
             let made: String;
             let file = if round % 2 == 0 {
                 SOURCES[draw.below(SOURCES.len())]
@@ -330,7 +335,7 @@ mod tests {
             found += usize::from(nearest.is_some());
             total += 1;
         }
-        assert!(found > 500, "{found} of {total}");
+        assert!(found > 150, "{found} of {total}");
     }
 
     #[test]
@@ -347,6 +352,38 @@ mod tests {
         let common = ["    )\n"; 7];
         assert_eq!(told(&file, &common, 0, effort), None);
         assert_eq!(told(&file, &common, 9, u64::MAX), Some(9));
+    }
+
+    /// Work to look expected lines up, to count so many places, and to compare one.
+    fn work(expected: &[&str], counted: u64) -> u64 {
+        let size: usize = expected.iter().map(|line| line.len()).sum();
+        let looked_up = expected.iter().map(|line| LineIndex::cost(line.as_bytes())).sum::<u64>();
+        looked_up + counted * 2 * COUNTED + bytes(expected.len()) * COUNTED + bytes(size)
+    }
+
+    #[test]
+    fn lines_are_counted_until_those_left_are_too_few() {
+        const COMMON: &str = "    )\n";
+        let rare: Vec<String> = (0..9).map(|line| format!("line {line}\n")).collect();
+        // Of how many rare lines, how often the common one stands in the file, and how many places
+        // are counted: the nine, before a look at sixteen; those and the seven that make sixteen;
+        // the seven, after the first look left it open, and two more lines until the next one.
+        for (rares, times, counted) in [(9, 100, 9), (9, 7, 16), (7, 100, 207)] {
+            let rare = &rare[..rares];
+            let above = COMMON.repeat(3);
+            let file = format!("{above}{}{}", rare.concat(), COMMON.repeat(times - 3));
+            let mut expected: Vec<&str> = rare.iter().map(String::as_str).collect();
+            expected.extend([COMMON; 7]);
+            let (place, spent) = told_with_work(&file, &expected, 0, u64::MAX);
+            assert_eq!((place, spent), (Some(3), work(&expected, counted)), "{rares} {times}");
+        }
+    }
+
+    #[test]
+    fn long_lines_take_more_work() {
+        let line = format!("{}\n", "x".repeat(640));
+        let (place, spent) = told_with_work(&line, &[&line], 0, u64::MAX);
+        assert_eq!((place, spent), (Some(0), LineIndex::cost(line.as_bytes()) + 12 * COUNTED));
     }
 
     #[test]
@@ -368,6 +405,9 @@ mod tests {
         assert_eq!(places, [1, 0, 6]);
         let mut many = vec![0; MOST_PLACES - 1];
         assert_eq!(vote(&mut many, [5].into_iter(), 0), Some(()));
-        assert_eq!(vote(&mut many, [5].into_iter(), 0), None);
+        assert_eq!(many.len(), MOST_PLACES);
+        // No more are taken than show that they are too many.
+        assert_eq!(vote(&mut many, 5..500, 0), None);
+        assert_eq!(many.len(), MOST_PLACES + 1);
     }
 }

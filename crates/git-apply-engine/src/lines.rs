@@ -71,13 +71,11 @@ impl Lines {
     /// Which lines stand where. The index is made when it is first asked for; that it is held is
     /// counted with [`Lines::index_held`].
     pub(super) fn index(&self, budget: &Budget) -> Result<&LineIndex, Exceeded> {
-        match self.index.get() {
-            Some(index) => Ok(index),
-            None => {
-                let index = LineIndex::new(self, budget)?;
-                Ok(self.index.get_or_init(|| index))
-            }
+        if let Some(index) = self.index.get() {
+            return Ok(index);
         }
+        let index = LineIndex::new(self, budget)?;
+        Ok(self.index.get_or_init(|| index))
     }
 
     /// How many lines there are.
@@ -186,7 +184,10 @@ fn hash(line: &[u8]) -> u32 {
     let state = words.iter().fold(bytes(line.len()), |state, word| {
         mix(state, u64::from_le_bytes(*word))
     });
-    let last = rest.iter().rev().fold(0, |last, byte| last << 8 | u64::from(*byte));
+    let last = rest
+        .iter()
+        .rev()
+        .fold(0, |last, byte| last << 8 | u64::from(*byte));
     let state = mix(state, last);
     upper(mix(state ^ state >> 32, 0))
 }
@@ -234,10 +235,7 @@ mod tests {
         );
         let lines = Lines::new(Bytes::from_static(&[b'\n'; 100]), &budget).unwrap();
         budget.hold(lines.held()).unwrap();
-        assert_eq!(
-            lines.index(&budget).err(),
-            Some(Exceeded::Memory(1000))
-        );
+        assert_eq!(lines.index(&budget).err(), Some(Exceeded::Memory(1000)));
     }
 
     #[test]
@@ -276,7 +274,10 @@ mod tests {
     fn what_lines_hold_is_told() {
         let budget = Budget::new(&Limits::default());
         let lines = Lines::new(Bytes::from_static(b"x\ny\nz"), &budget).unwrap();
-        assert_eq!((lines.held(), lines.index_held(), lines.most_held()), (16, 24, 45));
+        assert_eq!(
+            (lines.held(), lines.index_held(), lines.most_held()),
+            (16, 24, 45)
+        );
         assert_eq!(budget.held(), 0);
         assert!(!lines.has_index());
         lines.index(&budget).unwrap();

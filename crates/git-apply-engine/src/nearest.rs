@@ -126,7 +126,8 @@ fn resembling(image: &PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> O
             next_look = 2 * (places.len() + count);
             places.sort_unstable();
             if let Some(likely) = likely(&places, left.len())
-                && likely.len().saturating_mul(old.lines) <= left.iter().map(|line| line.candidates.len()).sum()
+                && likely.len().saturating_mul(old.lines)
+                    <= left.iter().map(|line| line.candidates.len()).sum()
             {
                 return compared(image, old, &likely, expected);
             }
@@ -135,7 +136,10 @@ fn resembling(image: &PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> O
         if !image.budget.may_describe(bytes(work).saturating_mul(COUNTED)) {
             return None;
         }
-        let found = line.candidates.iter().filter(|found| image.is_line(*found, line.line));
+        let found = line
+            .candidates
+            .iter()
+            .filter(|found| image.is_line(*found, line.line));
         let found = found.filter_map(|found| image.place_of(found));
         vote(&mut places, found, line.at)?;
         left = others;
@@ -246,7 +250,10 @@ mod tests {
     fn told_with_work(file: &str, expected: &[&str], at: usize, effort: u64) -> (Option<usize>, u64) {
         let context: String = expected.iter().flat_map(|line| [" ", line]).collect();
         let count = expected.len();
-        let text = format!("--- a/f\n+++ b/f\n@@ -9,{count} +9,{} @@\n{context}+new\n", count + 1);
+        let text = format!(
+            "--- a/f\n+++ b/f\n@@ -9,{count} +9,{} @@\n{context}+new\n",
+            count + 1
+        );
         let limits = Limits {
             effort,
             ..Limits::default()
@@ -278,9 +285,9 @@ mod tests {
     }
 
     /// Numbers that look random, and are the same in each run.
-    struct RandomSource(u64);
+    struct Draws(u64);
 
-    impl RandomSource {
+    impl Draws {
         fn below(&mut self, most: usize) -> usize {
             self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             usize::try_from(self.0 >> 33).unwrap() % most
@@ -311,7 +318,7 @@ mod tests {
             include_str!("report.rs"),
             include_str!("../tests/apply/reports.rs"),
         ];
-        let mut draw = RandomSource(3);
+        let mut draw = Draws(3);
         let (mut found, mut total) = (0, 0);
         for round in 0..200 {
             let made: String;
@@ -331,7 +338,11 @@ mod tests {
             let expected = draw.resembling(&lines);
             let at = draw.below(lines.len() + 9);
             let nearest = by_looking(file, &expected, at);
-            assert_eq!(told(file, &expected, at, u64::MAX), nearest, "{expected:?} at {at}");
+            assert_eq!(
+                told(file, &expected, at, u64::MAX),
+                nearest,
+                "{expected:?} at {at}"
+            );
             found += usize::from(nearest.is_some());
             total += 1;
         }
@@ -357,7 +368,10 @@ mod tests {
     /// Work to look expected lines up, to count so many places, and to compare one.
     fn work(expected: &[&str], counted: u64) -> u64 {
         let size: usize = expected.iter().map(|line| line.len()).sum();
-        let looked_up = expected.iter().map(|line| LineIndex::cost(line.as_bytes())).sum::<u64>();
+        let looked_up = expected
+            .iter()
+            .map(|line| LineIndex::cost(line.as_bytes()))
+            .sum::<u64>();
         looked_up + counted * 2 * COUNTED + bytes(expected.len()) * COUNTED + bytes(size)
     }
 
@@ -375,7 +389,11 @@ mod tests {
             let mut expected: Vec<&str> = rare.iter().map(String::as_str).collect();
             expected.extend([COMMON; 7]);
             let (place, spent) = told_with_work(&file, &expected, 0, u64::MAX);
-            assert_eq!((place, spent), (Some(3), work(&expected, counted)), "{rares} {times}");
+            assert_eq!(
+                (place, spent),
+                (Some(3), work(&expected, counted)),
+                "{rares} {times}"
+            );
         }
     }
 
@@ -383,7 +401,10 @@ mod tests {
     fn long_lines_take_more_work() {
         let line = format!("{}\n", "x".repeat(640));
         let (place, spent) = told_with_work(&line, &[&line], 0, u64::MAX);
-        assert_eq!((place, spent), (Some(0), LineIndex::cost(line.as_bytes()) + 12 * COUNTED));
+        assert_eq!(
+            (place, spent),
+            (Some(0), LineIndex::cost(line.as_bytes()) + 12 * COUNTED)
+        );
     }
 
     #[test]

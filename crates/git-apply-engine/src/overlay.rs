@@ -119,9 +119,7 @@ impl<'o> Cache<'o> {
     fn kept_blob(&self, id: Oid) -> Option<Bytes> {
         let kept = |blobs: &RefCell<Kept<Bytes>>| blobs.borrow().0.get(&id).cloned();
         let of_lines = || self.kept_lines(id).map(|lines| lines.contents().clone());
-        kept(&self.blobs)
-            .or_else(|| kept(&self.made))
-            .or_else(of_lines)
+        kept(&self.blobs).or_else(|| kept(&self.made)).or_else(of_lines)
     }
 
     /// The lines of a blob that were kept.

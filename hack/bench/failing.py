@@ -3,7 +3,8 @@
 usage: failing.py PATCHSET REPOSITORY OLD NEW
 
 Each verdict and tree is compared with those of `git apply --cached`, and of those that do not apply whether they do
-in reverse. Times are of the processor, for whole processes. Verdicts alone are what git tells; the last row has all that patchset tells by itself.
+in reverse. Times are of the processor, for whole processes. Verdicts alone are what git tells; the last row has all
+that patchset tells by itself.
 """
 
 import json

@@ -12,12 +12,19 @@ hack/corpus.sh
 long "build patchset for release" cargo build --release --locked --quiet
 say "applying patches"
 python3 hack/bench/apply.py "$CARGO_TARGET_DIR/release/patchset" "$corpus/nova.git" 31.0.0 32.0.0
+say "patches of which two thirds do not apply"
+python3 hack/bench/failing.py "$CARGO_TARGET_DIR/release/patchset" "$corpus/nova.git" 31.0.0 32.0.0
 say "fetching"
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 git --git-dir="$corpus/nova.git" archive 32.0.0 | tar -x -C "$tree"
 cargo bench --locked --quiet --package patchset --bench fetch -- "$tree"
 say "the engine against libgit2 and diffy"
+mix=$(mktemp -d)
+trap 'rm -rf "$tree" "$mix"' EXIT
+python3 hack/bench/mix.py "$corpus/nova.git" "$mix" 31.0.0 32.0.0
+cargo bench --locked --quiet --package git-apply-engine --bench peers -- \
+    "$mix/mix.git" "$mix/patches" old half new
 if [ -d "${PATCHSET_HISTORY:-}" ]; then
     cargo bench --locked --quiet --package git-apply-engine --bench peers -- \
         "$PATCHSET_HISTORY" 700 master stable/2025.1 stable/2025.2 stable/2026.1
@@ -26,7 +33,7 @@ else
 fi
 say "from a change to a build"
 cluster=$(mktemp -d)
-trap 'hack/cluster.sh down "$cluster"; rm -rf "$tree"' EXIT
+trap 'hack/cluster.sh down "$cluster"; rm -rf "$tree" "$mix"' EXIT
 hack/cluster.sh up "$cluster"
 python3 hack/bench/controller.py "$CARGO_TARGET_DIR/release/patchset" "$cluster" "$corpus/nova.git" 31.0.0 32.0.0
 say "many objects from one repository"

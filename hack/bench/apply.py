@@ -13,21 +13,10 @@ import sys
 import tempfile
 import time
 
-PATCHES = 400
+import mix
+from mix import git
+
 RUNS = 5
-
-
-def git(repository, *arguments, **options):
-    environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
-    environment.update(options.pop("env", {}))
-    command = ["git", "--git-dir", repository, *arguments]
-    return subprocess.run(command, capture_output=True, env=environment, **options)
-
-
-def split(diff):
-    parts = diff.split(b"\ndiff --git ")
-    first = parts[0] + b"\n"
-    return [first] + [b"diff --git " + part.rstrip(b"\n") + b"\n" for part in parts[1:]]
 
 
 def median(values):
@@ -60,15 +49,7 @@ def row(what, ours, theirs, unit="ms"):
 def main():
     patchset, repository, old, new = sys.argv[1:]
     folder = tempfile.TemporaryDirectory()
-    diff = git(repository, "diff", "--binary", "--full-index", "--no-renames", old, new, check=True).stdout
-    patches = split(diff)
-    step = max(1, len(patches) // PATCHES)
-    names = []
-    os.mkdir(f"{folder.name}/patches")
-    for number, patch in enumerate(patches[::step][:PATCHES]):
-        names.append(f"{folder.name}/patches/{number:04}.patch")
-        with open(names[-1], "wb") as file:
-            file.write(patch)
+    names = mix.write(mix.changes(repository, old, new), f"{folder.name}/patches")
     files = len(git(repository, "ls-tree", "-r", "--name-only", old, check=True).stdout.splitlines())
 
     ours = [patchset, "apply", "--repo", repository, "--ref", old, "--output", "json"]

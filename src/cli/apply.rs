@@ -51,6 +51,9 @@ pub struct ApplyOptions {
     write: bool,
     #[command(flatten)]
     history: HistoryOptions,
+    /// Do not find out which of the patches that do not apply can be made anew
+    #[arg(long)]
+    no_refresh: bool,
     #[command(flatten)]
     partial_clone: PartialCloneOptions,
     /// How to tell what became of the patches
@@ -167,7 +170,7 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
         reports: &reports,
         last_applied: options.history.last_applied(&repository)?,
     };
-    let refresh = if options.reverse {
+    let refresh = if options.reverse || options.no_refresh {
         Vec::new()
     } else {
         judged.outlook()

@@ -1,7 +1,7 @@
 //! What can be made anew of patches on a local repository.
 
 use super::error::Error;
-use crate::patch::{ObjectError, Oid, PatchReport, PatchState};
+use crate::patch::{ObjectError, Oid, PatchReport, PatchState, Sequence};
 use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
 use crate::refresh::{FindBlob, FuzzyFit, PatchRefresh, RefreshOptions, RefreshStatus};
 use crate::source::local::LocalRepository;
@@ -51,13 +51,30 @@ impl JudgedPatches<'_> {
         Ok(refresh.run(&options)?)
     }
 
-    /// What a refresh would make of each patch; nothing for a series that applies as it is, for
+    /// What a refresh would make of each patch; nothing where all apply as they are or are there, for
     /// which nothing is read, and where what is needed for it cannot be read.
     pub(super) fn outlook(&self) -> Vec<RefreshOutlook> {
-        let is_clean = |report: &PatchReport| report.state == PatchState::Clean;
-        if self.reports.iter().all(is_clean) {
+        let is_left = |report: &PatchReport| matches!(report.state, PatchState::Clean | PatchState::Merged);
+        if self.reports.iter().all(is_left) {
             return Vec::new();
         }
+        if self.applied.sequence == Sequence::Stacked {
+            return self.outlook_of_all();
+        }
+        // Each patch is made anew for the same tree.
+        let each = self.applied.patches.chunks(1).zip(self.reports.chunks(1));
+        let each = each.map(|(patches, reports)| match reports {
+            [report] if is_left(report) => RefreshOutlook::default(),
+            _ => {
+                let applied = AppliedPatches { patches, ..self.applied };
+                let judged = JudgedPatches { applied, reports, ..*self };
+                judged.outlook_of_all().pop().unwrap_or_default()
+            }
+        });
+        each.collect()
+    }
+
+    fn outlook_of_all(&self) -> Vec<RefreshOutlook> {
         let fuzz = RefreshOptions::default().fuzz;
         let refreshed = self.refresh(fuzz).unwrap_or_default();
         let outlook = |patch: &PatchRefresh| RefreshOutlook {

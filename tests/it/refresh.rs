@@ -235,6 +235,10 @@ fn apply_says_what_a_refresh_would_mend() {
     );
     let told = run(&["patches"]);
     assert!(told.contains("patchset refresh mends it by a merge"), "{told}");
+    // The verdicts are there without it.
+    let quick = run(&["--no-refresh", "--output", "json", "patches"]);
+    assert_eq!(quick.lines().count(), 4, "{quick}");
+    assert!(!quick.contains(r#""refresh""#), "{quick}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Verdicts, trees and time against libgit2 and diffy, with the installed `git` as the reference.
 //!
 //! `cargo bench --bench peers -- REPOSITORY COUNT FROM ONTO...`: the last COUNT commits of FROM
-//! that are no merges, each as a patch on the tree of each ONTO. Prints the rows of a Markdown
-//! table. Nothing is written to the repository.
+//! that are no merges, each as a patch on the tree of each ONTO. With `REPOSITORY FOLDER ONTO...`
+//! the patches are the files of a folder. Prints the rows of a Markdown table. Nothing is written
+//! to the repository.
 //!
 //! What is told is time on a processor, as Linux accounts it, so that other work on the machine
 //! matters little.
@@ -57,19 +58,18 @@ fn main() {
         .skip(1)
         .filter(|word| word != "--bench")
         .collect();
-    let [repository, count, from, onto @ ..] = arguments.as_slice() else {
-        println!("usage: cargo bench --bench peers -- REPOSITORY COUNT FROM ONTO...");
+    let [repository, source, rest @ ..] = arguments.as_slice() else {
+        println!("usage: cargo bench --bench peers -- REPOSITORY (COUNT FROM | FOLDER) ONTO...");
         return;
     };
     git2::opts::strict_hash_verification(false);
     let repository = Path::new(repository);
     let git = Oracle::on(repository);
-    let limit = format!("--max-count={count}");
-    let commits = git.run(&["log", "--no-merges", "--format=%H", &limit, from]);
-    let patches: Vec<Vec<u8>> = commits
-        .lines()
-        .map(|commit| git.bytes(&["show", "--format=", "--binary", "--full-index", commit]))
-        .collect();
+    let (patches, onto) = if Path::new(source).is_dir() {
+        (files_of(Path::new(source)), rest)
+    } else {
+        (commits(&git, source, &rest[0]), &rest[1..])
+    };
     let trees: Vec<String> = onto
         .iter()
         .map(|name| git.run(&["rev-parse", &format!("{name}^{{tree}}")]))
@@ -123,6 +123,24 @@ fn main() {
     ] {
         row(name, told, &ours, &reference);
     }
+}
+
+/// The last commits of a branch that are no merges, each as a patch.
+fn commits(git: &Oracle, count: &str, from: &str) -> Vec<Vec<u8>> {
+    let limit = format!("--max-count={count}");
+    let commits = git.run(&["log", "--no-merges", "--format=%H", &limit, from]);
+    commits
+        .lines()
+        .map(|commit| git.bytes(&["show", "--format=", "--binary", "--full-index", commit]))
+        .collect()
+}
+
+/// The files of a folder, by their names.
+fn files_of(folder: &Path) -> Vec<Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    names.sort_unstable();
+    names.iter().map(|name| std::fs::read(name).unwrap()).collect()
 }
 
 fn row(name: &str, told: &Both, ours: &Both, reference: &Both) {

@@ -92,11 +92,16 @@ impl Budget {
 
     /// Counts bytes that are about to be held.
     pub(super) fn hold(&self, bytes: u64) -> Result<(), Exceeded> {
-        let held = self.held.get().saturating_add(bytes);
-        if held > self.limits.memory_bytes {
+        self.may_hold(bytes)?;
+        self.held.set(self.held.get().saturating_add(bytes));
+        Ok(())
+    }
+
+    /// Whether so many more bytes may be held. They are not counted.
+    pub(super) fn may_hold(&self, bytes: u64) -> Result<(), Exceeded> {
+        if self.held.get().saturating_add(bytes) > self.limits.memory_bytes {
             return Err(Exceeded::Memory(self.limits.memory_bytes));
         }
-        self.held.set(held);
         Ok(())
     }
 
@@ -132,6 +137,12 @@ impl Budget {
             self.described.set(described);
         }
         allowed
+    }
+
+    /// How much work descriptions took.
+    #[cfg(test)]
+    pub(super) fn described(&self) -> u64 {
+        self.described.get()
     }
 
     /// Counts bytes of the lines that a report is about to show; whether it may show them.

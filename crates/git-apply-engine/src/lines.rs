@@ -1,28 +1,32 @@
 //! The lines of a file: where each starts, and which stand where.
 
-use std::hash::{DefaultHasher, Hasher};
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use bstr::ByteSlice;
+use bytes::Bytes;
 
 use super::budget::{Budget, Exceeded, bytes};
 
 /// What finding a line of the index costs besides its bytes, in units of effort.
 const LOOK_UP: u64 = 64;
 
-/// The lines of a file; the last may lack its line feed. Four bytes a line.
+/// The lines of a file; the last may lack its line feed. Four bytes a line, and twelve where they
+/// are looked up.
 #[derive(Debug)]
-pub(super) struct Lines<'a> {
-    contents: &'a [u8],
+pub(super) struct Lines {
+    contents: Bytes,
     /// Where each line starts, and after them where the last one ends.
     starts: Vec<u32>,
+    index: OnceCell<LineIndex>,
 }
 
-impl<'a> Lines<'a> {
-    pub(super) fn new(contents: &'a [u8], budget: &Budget) -> Result<Self, Exceeded> {
+impl Lines {
+    /// Finds the lines. That they are held is counted with [`Lines::held`].
+    pub(super) fn new(contents: Bytes, budget: &Budget) -> Result<Self, Exceeded> {
         budget.spend(bytes(contents.len()))?;
-        let feeds = count(contents, b'\n');
-        budget.hold_all::<u32>(feeds + 2)?;
+        let feeds = count(&contents, b'\n');
+        budget.may_hold(held(feeds + 2))?;
         let mut starts = Vec::with_capacity(feeds + 2);
         let mut place = 0;
         while place < contents.len() {
@@ -32,7 +36,46 @@ impl<'a> Lines<'a> {
             place += rest.find_byte(b'\n').map_or(rest.len(), |at| at + 1);
         }
         starts.push(u32::try_from(place).unwrap_or(u32::MAX));
-        Ok(Self { contents, starts })
+        Ok(Self {
+            contents,
+            starts,
+            index: OnceCell::new(),
+        })
+    }
+
+    /// The file.
+    pub(super) fn contents(&self) -> &Bytes {
+        &self.contents
+    }
+
+    /// Bytes that the places of the lines take.
+    pub(super) fn held(&self) -> u64 {
+        held(self.starts.len())
+    }
+
+    /// Bytes that the index takes where there is one.
+    pub(super) fn index_held(&self) -> u64 {
+        bytes(self.len() * size_of::<u64>())
+    }
+
+    /// Bytes that the file and all that is known of its lines may take.
+    pub(super) fn most_held(&self) -> u64 {
+        bytes(self.contents.len()) + self.held() + self.index_held()
+    }
+
+    /// Whether the index is made.
+    pub(super) fn has_index(&self) -> bool {
+        self.index.get().is_some()
+    }
+
+    /// Which lines stand where. The index is made when it is first asked for; that it is held is
+    /// counted with [`Lines::index_held`].
+    pub(super) fn index(&self, budget: &Budget) -> Result<&LineIndex, Exceeded> {
+        if let Some(index) = self.index.get() {
+            return Ok(index);
+        }
+        let index = LineIndex::new(self, budget)?;
+        Ok(self.index.get_or_init(|| index))
     }
 
     /// How many lines there are.
@@ -41,7 +84,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The bytes of some lines; none past the end.
-    pub(super) fn slice(&self, lines: Range<usize>) -> &'a [u8] {
+    pub(super) fn slice(&self, lines: Range<usize>) -> &[u8] {
         let place = |line: usize| self.starts.get(line).and_then(|at| usize::try_from(*at).ok());
         match (place(lines.start), place(lines.end)) {
             (Some(start), Some(end)) => self.contents.get(start..end).unwrap_or_default(),
@@ -50,7 +93,7 @@ impl<'a> Lines<'a> {
     }
 
     /// A line; empty past the end.
-    pub(super) fn get(&self, line: usize) -> &'a [u8] {
+    pub(super) fn get(&self, line: usize) -> &[u8] {
         self.slice(line..line + 1)
     }
 }
@@ -61,10 +104,10 @@ impl<'a> Lines<'a> {
 pub(super) struct LineIndex(Vec<u64>);
 
 impl LineIndex {
-    pub(super) fn new(lines: &Lines<'_>, budget: &Budget) -> Result<Self, Exceeded> {
+    fn new(lines: &Lines, budget: &Budget) -> Result<Self, Exceeded> {
         budget
             .spend(bytes(lines.contents.len()).saturating_add(bytes(lines.len()).saturating_mul(LOOK_UP)))?;
-        budget.hold_all::<u64>(lines.len())?;
+        budget.may_hold(lines.index_held())?;
         let mut entries: Vec<u64> = (0_u32..)
             .take(lines.len())
             .zip(0..)
@@ -111,9 +154,17 @@ impl<'i> Candidates<'i> {
     }
 }
 
+/// Bytes that so many places of lines take.
+fn held(places: usize) -> u64 {
+    bytes(places * size_of::<u32>())
+}
+
 /// How often a byte stands in a text.
 pub(super) fn count(text: &[u8], byte: u8) -> usize {
-    text.iter().map(|found| usize::from(*found == byte)).sum()
+    // Few enough at a time for a byte to count them, which processors do many at once.
+    let few = text.chunks(usize::from(u8::MAX));
+    few.map(|few| usize::from(few.iter().map(|found| u8::from(*found == byte)).sum::<u8>()))
+        .sum()
 }
 
 fn upper(entry: u64) -> u32 {
@@ -124,10 +175,21 @@ fn line_number(entry: u64) -> usize {
     usize::try_from(entry & u64::from(u32::MAX)).unwrap_or(usize::MAX)
 }
 
+/// A hash as compilers use it for what is short. Lines made to have the same are as many
+/// candidates as so many equal lines, which is bounded by the work that comparing them is.
 fn hash(line: &[u8]) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(line);
-    upper(hasher.finish())
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |state: u64, word: u64| (state.rotate_left(23) ^ word).wrapping_mul(FACTOR);
+    let (words, rest) = line.as_chunks::<8>();
+    let state = words.iter().fold(bytes(line.len()), |state, word| {
+        mix(state, u64::from_le_bytes(*word))
+    });
+    let last = rest
+        .iter()
+        .rev()
+        .fold(0, |last, byte| last << 8 | u64::from(*byte));
+    let state = mix(state, last);
+    upper(mix(state ^ state >> 32, 0))
 }
 
 #[cfg(test)]
@@ -138,21 +200,21 @@ mod tests {
     #[test]
     fn lines_stand_where_they_start() {
         let budget = Budget::new(&Limits::default());
-        let lines = Lines::new(b"a\n\nb", &budget).unwrap();
+        let lines = Lines::new(Bytes::from_static(b"a\n\nb"), &budget).unwrap();
         assert_eq!(lines.len(), 3);
         assert_eq!(
             (lines.get(0), lines.get(1), lines.get(2), lines.get(3)),
             (&b"a\n"[..], &b"\n"[..], &b"b"[..], &b""[..])
         );
         assert_eq!(lines.slice(0..2), b"a\n\n");
-        assert_eq!(Lines::new(b"", &budget).unwrap().len(), 0);
+        assert_eq!(Lines::new(Bytes::new(), &budget).unwrap().len(), 0);
     }
 
     #[test]
     fn the_index_has_each_line_where_it_stands() {
         let budget = Budget::new(&Limits::default());
-        let lines = Lines::new(b"x\ny\nx\nx\n", &budget).unwrap();
-        let index = LineIndex::new(&lines, &budget).unwrap();
+        let lines = Lines::new(Bytes::from_static(b"x\ny\nx\nx\n"), &budget).unwrap();
+        let index = lines.index(&budget).unwrap();
         let found = index.candidates(b"x\n");
         assert_eq!(found.iter().collect::<Vec<_>>(), [0, 2, 3]);
         let (before, after) = found.split_at_line(2);
@@ -168,13 +230,58 @@ mod tests {
         };
         let budget = Budget::new(&limits);
         assert_eq!(
-            Lines::new(&[b'\n'; 300], &budget).err(),
+            Lines::new(Bytes::from_static(&[b'\n'; 300]), &budget).err(),
             Some(Exceeded::Memory(1000))
         );
-        let lines = Lines::new(&[b'\n'; 100], &budget).unwrap();
+        let lines = Lines::new(Bytes::from_static(&[b'\n'; 100]), &budget).unwrap();
+        budget.hold(lines.held()).unwrap();
+        assert_eq!(lines.index(&budget).err(), Some(Exceeded::Memory(1000)));
+    }
+
+    #[test]
+    fn bytes_are_counted_beyond_what_a_byte_counts() {
+        for size in [0, 1, 254, 255, 256, 1000] {
+            assert_eq!(count(&vec![b'x'; size], b'x'), size);
+            assert_eq!(count(&vec![b'x'; size], b'y'), 0);
+        }
+        assert_eq!(count(b"axbxc", b'x'), 2);
+    }
+
+    #[test]
+    fn hashes_tell_lines_apart() {
+        let mut lines: Vec<Vec<u8>> = (0..40).map(|size| vec![0; size]).collect();
+        lines.extend((1..=255).map(|byte| vec![byte; 9]));
+        lines.extend((0..5000).map(|number| format!("    line {number}\n").into_bytes()));
+        // Each place of a byte counts.
+        lines.extend((0..24).map(|place| {
+            let mut line = vec![b'-'; 24];
+            line[place] = b'+';
+            line
+        }));
+        let hashes: std::collections::HashSet<u32> = lines.iter().map(|line| hash(line)).collect();
+        assert_eq!(hashes.len(), lines.len());
+        // The same on every machine, as the work that is counted depends on them.
+        for (line, expected) in [
+            (&b""[..], 0x0000_0000),
+            (&b"a line\n"[..], 0x2905_b2a9),
+            (&b"    return a longer line\n"[..], 0x0513_917b),
+        ] {
+            assert_eq!(hash(line), expected, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_lines_hold_is_told() {
+        let budget = Budget::new(&Limits::default());
+        let lines = Lines::new(Bytes::from_static(b"x\ny\nz"), &budget).unwrap();
         assert_eq!(
-            LineIndex::new(&lines, &budget).err(),
-            Some(Exceeded::Memory(1000))
+            (lines.held(), lines.index_held(), lines.most_held()),
+            (16, 24, 45)
         );
+        assert_eq!(budget.held(), 0);
+        assert!(!lines.has_index());
+        lines.index(&budget).unwrap();
+        assert!(lines.has_index());
+        assert_eq!(lines.contents(), "x\ny\nz");
     }
 }

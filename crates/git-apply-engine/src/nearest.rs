@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::budget::bytes;
-use super::lines::LineIndex;
+use super::lines::{Candidates, LineIndex};
 use super::parse::{Hunk, Side};
 use super::patched_file::{PatchedFile, Preimage, visible};
 use super::place::expected_place;
@@ -20,11 +20,14 @@ const SHOWN_BYTES: usize = 4096;
 /// The most places of expected lines that are compared for the nearest match.
 const MOST_PLACES: usize = 4_000_000;
 
+/// How many places are counted before a look at whether one of them has won.
+const FIRST_LOOK: usize = 16;
+
 /// What it costs to count one such place, in units of effort.
 const COUNTED: u64 = 32;
 
 /// Describes a hunk that does not fit.
-pub(super) fn rejection<'a>(image: &mut PatchedFile<'a>, hunk: &Hunk<'_>, old: &Preimage<'a>) -> Rejection {
+pub(super) fn rejection(image: &PatchedFile<'_>, hunk: &Hunk<'_>, old: &Preimage<'_>) -> Rejection {
     let count = image.len();
     let direction = old.direction();
     let line = match hunk.start(Side::Old, direction) {
@@ -69,7 +72,7 @@ fn shown<'l>(lines: impl Iterator<Item = &'l [u8]>, count: usize) -> Vec<String>
 
 /// The place where most of the expected lines stand in their order; the closest to where the hunk
 /// was expected of those with as many.
-fn nearest(image: &mut PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> Option<NearestMatch> {
+fn nearest(image: &PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> Option<NearestMatch> {
     if old.lines == 0 {
         return None;
     }
@@ -108,60 +111,335 @@ fn nearest(image: &mut PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> 
     })
 }
 
+/// An expected line that is not blank.
+struct Wanted<'a, 'i> {
+    /// Where it stands in what the hunk expects.
+    at: usize,
+    line: &'a [u8],
+    /// The lines of before that may be it.
+    candidates: Candidates<'i>,
+}
+
 /// The place where most of the expected lines that are not blank stand, each in its place.
-fn resembling(image: &mut PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> Option<usize> {
-    let budget = image.budget;
-    // Which lines are expected, and where in the hunk.
-    let mut wanted: HashMap<&[u8], Vec<usize>> = HashMap::new();
-    for (at, line) in old.each().enumerate() {
-        if !budget.may_describe(LineIndex::cost(line)) {
-            return None;
-        }
-        if visible(line).next().is_some() {
-            wanted.entry(line).or_default().push(at);
-        }
-    }
-    image.index().ok()?;
-    let image = &*image;
-    let index = image.known_index()?;
-    let mut places: Vec<u32> = Vec::new();
-    let mut count = |place: usize, at: &[usize]| {
-        let starts = at.iter().filter_map(|at| place.checked_sub(*at));
-        places.extend(starts.filter_map(|start| u32::try_from(start).ok()));
-        places.len() <= MOST_PLACES
-    };
-    for (line, at) in &wanted {
-        let candidates = index.candidates(line);
-        let compared = candidates.len().saturating_mul(at.len() + line.len() / 64 + 1);
-        if candidates.len().saturating_mul(at.len()) > MOST_PLACES
-            || !budget.may_describe(bytes(compared).saturating_mul(COUNTED))
-        {
-            return None;
-        }
-        for found in candidates.iter() {
-            if image.is_line(found, line)
-                && let Some(place) = image.place_of(found)
-                && !count(place, at)
+///
+/// Each line that stands somewhere votes for the place where the hunk would then stand, the rarest
+/// lines first. As soon as the lines that are left are too few to put another place first, the
+/// places that have votes are compared, so that lines that stand everywhere are mostly not counted.
+fn resembling(image: &PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> Option<usize> {
+    let mut wanted = wanted(image, old)?;
+    wanted.sort_by_key(|line| line.candidates.len());
+    let mut places = votes_of_left(image, &wanted)?;
+    let mut next_look = FIRST_LOOK;
+    let mut left = wanted.as_slice();
+    while let Some((line, others)) = left.split_first() {
+        let count = line.candidates.len();
+        if places.len() + count > next_look {
+            next_look = 2 * (places.len() + count);
+            places.sort_unstable();
+            if let Some(likely) = likely(&places, left.len())
+                && likely.len().saturating_mul(old.lines)
+                    <= left.iter().map(|line| line.candidates.len()).sum()
             {
-                return None;
+                return compared(image, old, &likely, expected);
             }
         }
-    }
-    for (place, line) in image.left() {
-        if !budget.may_describe(LineIndex::cost(line)) {
+        let work = count.saturating_mul(line.line.len() / 64 + 2);
+        if !image.budget.may_describe(bytes(work).saturating_mul(COUNTED)) {
             return None;
         }
-        if let Some(at) = wanted.get(line)
-            && !count(place, at)
-        {
-            return None;
-        }
+        let found = line
+            .candidates
+            .iter()
+            .filter(|found| image.is_line(*found, line.line));
+        let found = found.filter_map(|found| image.place_of(found));
+        vote(&mut places, found, line.at)?;
+        left = others;
     }
     places.sort_unstable();
     let runs = places.chunk_by(|one, other| one == other);
-    let best = runs.filter_map(|run| {
-        let place = usize::try_from(*run.first()?).ok()?;
-        Some((run.len(), Reverse(place.abs_diff(expected)), place))
-    });
-    best.max().map(|(.., place)| place)
+    closest(runs.filter_map(|run| Some((start_of(run)?, run.len()))), expected)
+}
+
+/// The expected lines that are not blank, and where they may stand.
+fn wanted<'a, 'i>(image: &'i PatchedFile<'_>, old: &Preimage<'a>) -> Option<Vec<Wanted<'a, 'i>>> {
+    let index = image.index().ok()?;
+    let mut wanted = Vec::new();
+    for (at, line) in old.each().enumerate() {
+        if !image.budget.may_describe(LineIndex::cost(line)) {
+            return None;
+        }
+        if visible(line).next().is_some() {
+            let candidates = index.candidates(line);
+            wanted.push(Wanted { at, line, candidates });
+        }
+    }
+    Some(wanted)
+}
+
+/// The places for which the lines vote that hunks left.
+fn votes_of_left(image: &PatchedFile<'_>, wanted: &[Wanted<'_, '_>]) -> Option<Vec<u32>> {
+    let mut places = Vec::new();
+    if image.replaced() == 0 {
+        return Some(places);
+    }
+    let mut positions: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for line in wanted {
+        positions.entry(line.line).or_default().push(line.at);
+    }
+    for (place, line) in image.left() {
+        if !image.budget.may_describe(LineIndex::cost(line)) {
+            return None;
+        }
+        for at in positions.get(line).into_iter().flatten() {
+            vote(&mut places, std::iter::once(place), *at)?;
+        }
+    }
+    Some(places)
+}
+
+/// Adds the places where a hunk stands whose line at `at` stands where it was found; `None` where
+/// they are too many.
+fn vote(places: &mut Vec<u32>, found: impl Iterator<Item = usize>, at: usize) -> Option<()> {
+    let starts = found.filter_map(|found| u32::try_from(found.checked_sub(at)?).ok());
+    places.extend(starts.take(MOST_PLACES + 1 - places.len()));
+    (places.len() <= MOST_PLACES).then_some(())
+}
+
+/// The places that may win where so many lines have not voted; `None` where one without votes may.
+/// `places` is sorted.
+fn likely(places: &[u32], left: usize) -> Option<Vec<usize>> {
+    let runs = || places.chunk_by(|one, other| one == other);
+    let most = runs().map(<[u32]>::len).max().unwrap_or(0);
+    let may_win = runs().filter(|run| run.len() + left >= most);
+    (left < most).then(|| may_win.filter_map(start_of).collect())
+}
+
+/// The place that wins among some, by a look at each.
+fn compared(image: &PatchedFile<'_>, old: &Preimage<'_>, places: &[usize], expected: usize) -> Option<usize> {
+    let work = bytes(places.len().saturating_mul(old.lines)).saturating_mul(COUNTED);
+    let size: usize = old.each().map(<[u8]>::len).sum();
+    let work = work.saturating_add(bytes(places.len().saturating_mul(size)));
+    if !image.budget.may_describe(work) {
+        return None;
+    }
+    let matching = |place: usize| {
+        let both = old.each().zip(image.lines(place));
+        both.filter(|(line, here)| line == here && visible(line).next().is_some())
+            .count()
+    };
+    closest(places.iter().map(|place| (*place, matching(*place))), expected)
+}
+
+/// Of places with how many lines stand there, the one with most; of those with as many the one
+/// closest to where the hunk was expected.
+fn closest(places: impl Iterator<Item = (usize, usize)>, expected: usize) -> Option<usize> {
+    let ranked = places.map(|(place, count)| (count, Reverse(place.abs_diff(expected)), place));
+    ranked.max().map(|(.., place)| place)
+}
+
+fn start_of(run: &[u32]) -> Option<usize> {
+    usize::try_from(*run.first()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::budget::Budget;
+    use crate::lines::Lines;
+    use crate::options::{Limits, Options};
+    use crate::parse::{Content, Direction, parse};
+
+    /// The place that is told of a hunk that expects some lines; nothing where it takes too much
+    /// work.
+    fn told(file: &str, expected: &[&str], at: usize, effort: u64) -> Option<usize> {
+        told_with_work(file, expected, at, effort).0
+    }
+
+    /// The same, and the work that it took.
+    fn told_with_work(file: &str, expected: &[&str], at: usize, effort: u64) -> (Option<usize>, u64) {
+        let context: String = expected.iter().flat_map(|line| [" ", line]).collect();
+        let count = expected.len();
+        let text = format!(
+            "--- a/f\n+++ b/f\n@@ -9,{count} +9,{} @@\n{context}+new\n",
+            count + 1
+        );
+        let limits = Limits {
+            effort,
+            ..Limits::default()
+        };
+        let budget = Budget::new(&limits);
+        let patches = parse(text.as_bytes(), &Options::default(), &budget).unwrap();
+        let Content::Text(hunks) = &*patches[0].content else {
+            panic!("text")
+        };
+        let lines = Lines::new(file.to_owned().into(), &budget).unwrap();
+        let image = PatchedFile::new(Rc::new(lines), &budget).unwrap();
+        let old = Preimage::new(&hunks[0], Direction::Forward, &budget).unwrap();
+        (resembling(&image, &old, at), budget.described())
+    }
+
+    /// The same, found by a look at each place.
+    fn by_looking(file: &str, expected: &[&str], at: usize) -> Option<usize> {
+        let lines: Vec<&str> = file.split_inclusive('\n').collect();
+        let matching = |place: usize| {
+            let both = lines.iter().skip(place).zip(expected);
+            both.filter(|(here, line)| here == line && !line.trim().is_empty())
+                .count()
+        };
+        let places = (0..lines.len()).map(|place| (matching(place), Reverse(place.abs_diff(at)), place));
+        places
+            .max()
+            .filter(|(count, ..)| *count > 0)
+            .map(|(.., place)| place)
+    }
+
+    /// Numbers that look random, and are the same in each run.
+    struct Draws(u64);
+
+    impl Draws {
+        fn below(&mut self, most: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(self.0 >> 33).unwrap() % most
+        }
+
+        /// Some lines of a file, of which some are changed, gone, or come from elsewhere.
+        fn resembling<'l>(&mut self, lines: &[&'l str]) -> Vec<&'l str> {
+            let (start, size) = (self.below(lines.len()), 1 + self.below(40));
+            let (often, mut expected) = (1 + self.below(12), Vec::new());
+            for line in lines.iter().skip(start).take(size) {
+                match self.below(often) {
+                    0 => expected.push("stands nowhere\n"),
+                    1 => expected.push(lines[self.below(lines.len())]),
+                    2 => {}
+                    3 => expected.extend([*line, *line]),
+                    _ => expected.push(line),
+                }
+            }
+            expected
+        }
+    }
+
+    #[test]
+    fn what_is_told_is_what_a_look_at_each_place_finds() {
+        const SOURCES: [&str; 4] = [
+            include_str!("place.rs"),
+            include_str!("parse/header.rs"),
+            include_str!("report.rs"),
+            include_str!("../tests/apply/reports.rs"),
+        ];
+        let mut draw = Draws(3);
+        let (mut found, mut total) = (0, 0);
+        for round in 0..200 {
+            let made: String;
+            let file = if round % 2 == 0 {
+                SOURCES[draw.below(SOURCES.len())]
+            } else {
+                // Some lines stand everywhere, and others once.
+                let mut line = || match draw.below(4) {
+                    0 => "}\n".to_owned(),
+                    1 => format!("{}\n", draw.below(3)),
+                    _ => format!("line {}\n", draw.below(900)),
+                };
+                made = (0..600).map(|_| line()).collect();
+                &made
+            };
+            let lines: Vec<&str> = file.split_inclusive('\n').collect();
+            let expected = draw.resembling(&lines);
+            let at = draw.below(lines.len() + 9);
+            let nearest = by_looking(file, &expected, at);
+            assert_eq!(
+                told(file, &expected, at, u64::MAX),
+                nearest,
+                "{expected:?} at {at}"
+            );
+            found += usize::from(nearest.is_some());
+            total += 1;
+        }
+        assert!(found > 150, "{found} of {total}");
+    }
+
+    #[test]
+    fn lines_that_stand_everywhere_are_counted_only_where_the_rare_ones_leave_it_open() {
+        let common = "    )\n".repeat(50_000);
+        let rare: Vec<String> = (0..9).map(|line| format!("line {line}\n")).collect();
+        let file = format!("{common}{}{common}", rare.concat());
+        let mut expected: Vec<&str> = rare.iter().map(String::as_str).collect();
+        let effort = 16 << 20;
+        assert_eq!(told(&file, &expected, 0, effort), Some(50_000));
+        // With seven of these the hunk says little more than with two.
+        expected.extend(["    )\n"; 7]);
+        assert_eq!(told(&file, &expected, 0, effort), Some(50_000));
+        let common = ["    )\n"; 7];
+        assert_eq!(told(&file, &common, 0, effort), None);
+        assert_eq!(told(&file, &common, 9, u64::MAX), Some(9));
+    }
+
+    /// Work to look expected lines up, to count so many places, and to compare one.
+    fn work(expected: &[&str], counted: u64) -> u64 {
+        let size: usize = expected.iter().map(|line| line.len()).sum();
+        let looked_up = expected
+            .iter()
+            .map(|line| LineIndex::cost(line.as_bytes()))
+            .sum::<u64>();
+        looked_up + counted * 2 * COUNTED + bytes(expected.len()) * COUNTED + bytes(size)
+    }
+
+    #[test]
+    fn lines_are_counted_until_those_left_are_too_few() {
+        const COMMON: &str = "    )\n";
+        let rare: Vec<String> = (0..9).map(|line| format!("line {line}\n")).collect();
+        // Of how many rare lines, how often the common one stands in the file, and how many places
+        // are counted: the nine, before a look at sixteen; those and the seven that make sixteen;
+        // the seven, after the first look left it open, and two more lines until the next one.
+        for (rares, times, counted) in [(9, 100, 9), (9, 7, 16), (7, 100, 207)] {
+            let rare = &rare[..rares];
+            let above = COMMON.repeat(3);
+            let file = format!("{above}{}{}", rare.concat(), COMMON.repeat(times - 3));
+            let mut expected: Vec<&str> = rare.iter().map(String::as_str).collect();
+            expected.extend([COMMON; 7]);
+            let (place, spent) = told_with_work(&file, &expected, 0, u64::MAX);
+            assert_eq!(
+                (place, spent),
+                (Some(3), work(&expected, counted)),
+                "{rares} {times}"
+            );
+        }
+    }
+
+    #[test]
+    fn long_lines_take_more_work() {
+        let line = format!("{}\n", "x".repeat(640));
+        let (place, spent) = told_with_work(&line, &[&line], 0, u64::MAX);
+        assert_eq!(
+            (place, spent),
+            (Some(0), LineIndex::cost(line.as_bytes()) + 12 * COUNTED)
+        );
+    }
+
+    #[test]
+    fn places_that_may_win_are_those_that_the_lines_left_may_put_first() {
+        let votes = [3, 3, 3, 3, 5, 7, 7, 7, 9, 9];
+        assert_eq!(likely(&votes, 0), Some(vec![3]));
+        assert_eq!(likely(&votes, 1), Some(vec![3, 7]));
+        assert_eq!(likely(&votes, 2), Some(vec![3, 7, 9]));
+        assert_eq!(likely(&votes, 3), Some(vec![3, 5, 7, 9]));
+        // A place without a vote may have as many.
+        assert_eq!(likely(&votes, 4), None);
+        assert_eq!(likely(&[], 0), None);
+    }
+
+    #[test]
+    fn votes_are_for_where_the_hunk_would_start() {
+        let mut places = vec![1];
+        assert_eq!(vote(&mut places, [2, 3, 9].into_iter(), 3), Some(()));
+        assert_eq!(places, [1, 0, 6]);
+        let mut many = vec![0; MOST_PLACES - 1];
+        assert_eq!(vote(&mut many, [5].into_iter(), 0), Some(()));
+        assert_eq!(many.len(), MOST_PLACES);
+        // No more are taken than show that they are too many.
+        assert_eq!(vote(&mut many, 5..500, 0), None);
+        assert_eq!(many.len(), MOST_PLACES + 1);
+    }
 }

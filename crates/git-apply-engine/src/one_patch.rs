@@ -2,10 +2,12 @@
 //! apply.c for `git apply --cached`.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use bytes::Bytes;
 
 use super::budget::{Budget, Exceeded, bytes};
+use super::lines::Lines;
 use super::nearest;
 use super::object::{EntryMode, ObjectError, Oid};
 use super::overlay::{Cache, Leaf, Overlay, Undo};
@@ -49,7 +51,9 @@ pub(super) enum ProblemKind {
 /// What a patch is applied for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// The tree after it, or a report on all that does not fit.
+    /// The tree after it, and a report on all that does not fit.
+    Report,
+    /// The tree after it. The first fault ends it.
     Apply,
     /// Whether it would apply. The overlay stays as it is, and the first fault ends it.
     Try,
@@ -107,6 +111,14 @@ enum Seen {
     Left(usize),
 }
 
+/// What stands in a file before the diff of it is applied.
+#[derive(Default)]
+struct Preceding {
+    contents: Bytes,
+    /// The blob that this is, where no diff of the same patch made it.
+    blob: Option<Oid>,
+}
+
 /// What the patch does to a symbolic link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct LinkChange {
@@ -147,14 +159,14 @@ pub(super) fn apply(
             Err(Failed::Store(error)) => return Err(error),
         };
         if let Some(patch) = check.patches.get(number)
-            && purpose == Purpose::Apply
+            && purpose == Purpose::Report
         {
             files.push(file_report(patch, failure.as_ref(), hunks));
         }
         check.results.resize(number + 1, None);
         let is_last = failure
             .as_ref()
-            .is_some_and(|failure| failure.kind == ProblemKind::TooLarge || purpose == Purpose::Try);
+            .is_some_and(|failure| failure.kind == ProblemKind::TooLarge || purpose != Purpose::Report);
         problem = problem.or(failure);
         if is_last {
             break;
@@ -162,13 +174,13 @@ pub(super) fn apply(
     }
     let (patches, results) = (check.patches, check.results);
     if problem.is_none() {
-        problem = match write(cache, overlay, &patches, results)? {
-            Ok(steps) if purpose == Purpose::Apply => {
-                overlay.settle(cache, steps);
+        problem = match write(cache, overlay, &patches, results, purpose)? {
+            Ok(steps) if purpose == Purpose::Try => {
+                overlay.take_back(cache, steps)?;
                 None
             }
             Ok(steps) => {
-                overlay.take_back(cache, steps)?;
+                overlay.settle(cache, steps);
                 None
             }
             Err(problem) => Some(problem),
@@ -454,15 +466,21 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         reports: &mut Vec<HunkReport>,
     ) -> Result<Bytes, Failed> {
         let before = match (self.previous(patch)?, leaf) {
-            (Some(previous), _) => self.results.get(previous).cloned().flatten().unwrap_or_default(),
-            (None, Some(leaf)) => self.read(patch, leaf)?,
-            (None, None) => Bytes::new(),
+            (Some(previous), _) => Preceding {
+                contents: self.results.get(previous).cloned().flatten().unwrap_or_default(),
+                blob: None,
+            },
+            (None, Some(leaf)) => Preceding {
+                contents: self.read(patch, leaf)?,
+                blob: (leaf.mode != EntryMode::Gitlink).then_some(leaf.id),
+            },
+            (None, None) => Preceding::default(),
         };
         match &*patch.content {
-            Content::Text(hunks) if hunks.is_empty() => Ok(before),
-            Content::Text(hunks) => self.apply_hunks(patch, &before, hunks, reports),
+            Content::Text(hunks) if hunks.is_empty() => Ok(before.contents),
+            Content::Text(hunks) => self.apply_hunks(patch, before, hunks, reports),
             Content::Binary(forward, backward) => {
-                self.apply_binary(patch, &before, forward.as_ref(), backward.as_ref())
+                self.apply_binary(patch, &before.contents, forward.as_ref(), backward.as_ref())
             }
         }
     }
@@ -470,19 +488,31 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
     fn apply_hunks(
         &self,
         patch: &FilePatch<'p>,
-        before: &[u8],
+        before: Preceding,
         hunks: &[Hunk<'p>],
         reports: &mut Vec<HunkReport>,
     ) -> Result<Bytes, Failed> {
         let exceeded = exceeded(patch);
-        let mut image = PatchedFile::new(before, self.budget).map_err(&exceeded)?;
+        let lines = match before.blob.and_then(|id| self.cache.kept_lines(id)) {
+            Some(known) => known,
+            None => Rc::new(Lines::new(before.contents, self.budget).map_err(&exceeded)?),
+        };
+        let mut image = PatchedFile::new(Rc::clone(&lines), self.budget).map_err(&exceeded)?;
         for (at, hunk) in hunks.iter().enumerate() {
             let outcome = match place::place(&mut image, hunk, self.direction).map_err(&exceeded)? {
                 Ok(placed) => placed,
-                Err(_) if self.purpose == Purpose::Try => return conflict("a hunk does not fit"),
-                Err(old) => HunkOutcome::Rejected(Box::new(nearest::rejection(&mut image, hunk, &old))),
+                Err(old) => {
+                    // The attempt in reverse looks at the same lines.
+                    if let Some(id) = before.blob {
+                        self.cache.keep_lines(id, &lines);
+                    }
+                    if self.purpose != Purpose::Report {
+                        return conflict("a hunk does not fit");
+                    }
+                    HunkOutcome::Rejected(Box::new(nearest::rejection(&image, hunk, &old)))
+                }
             };
-            if self.purpose == Purpose::Apply {
+            if self.purpose == Purpose::Report {
                 self.budget.hold_all::<HunkReport>(1).map_err(&exceeded)?;
                 reports.push(HunkReport {
                     number: at + 1,
@@ -671,6 +701,7 @@ fn write(
     overlay: &mut Overlay,
     patches: &[FilePatch<'_>],
     results: Vec<Option<Bytes>>,
+    purpose: Purpose,
 ) -> Result<Result<Vec<Undo>, Problem>, ObjectError> {
     for name in patches
         .iter()
@@ -702,6 +733,11 @@ fn write(
             continue;
         };
         let written = match mode_and_commit(patch, &contents) {
+            // What is taken back is not hashed.
+            Ok((mode, None)) if purpose == Purpose::Try => {
+                let id = Oid::from_bytes([0; 20]);
+                overlay.put(cache, new, Leaf { mode, id })?
+            }
             Ok((mode, None)) => overlay.put_made(cache, new, mode, contents)?,
             Ok((mode, Some(id))) => overlay.put(cache, new, Leaf { mode, id })?,
             Err(message) => {

@@ -9,13 +9,22 @@ use bstr::BString;
 use bytes::Bytes;
 
 use super::budget::{Budget, bytes};
+use super::lines::Lines;
 use super::object::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects, serialise_tree};
 use super::options::Limits;
 use super::path;
 
 /// Bytes of blobs, and of entries of trees, that are kept for later patches of the same series.
-const KEPT_BLOB_BYTES: usize = 16 << 20;
+/// They can be read again.
+const KEPT_BLOB_BYTES: usize = 2 << 20;
 const KEPT_TREE_BYTES: usize = 16 << 20;
+
+/// Bytes of blobs that patches made and later ones replaced. They cannot be read again.
+const KEPT_MADE_BYTES: usize = 16 << 20;
+
+/// Bytes of files, with where their lines are, that are kept for a further look at a patch that
+/// does not apply.
+const KEPT_LINE_BYTES: usize = 4 << 20;
 
 /// What an entry of a tree takes in memory besides its name: as it was read, and laid open for a
 /// change.
@@ -31,6 +40,8 @@ pub(super) struct Cache<'o> {
     budget: Budget,
     trees: RefCell<Kept<Rc<Vec<TreeEntry>>>>,
     blobs: RefCell<Kept<Bytes>>,
+    made: RefCell<Kept<Bytes>>,
+    lines: RefCell<Kept<Rc<Lines>>>,
 }
 
 /// Values with how many bytes all of them have.
@@ -63,6 +74,8 @@ impl<'o> Cache<'o> {
             budget: Budget::new(limits),
             trees: RefCell::default(),
             blobs: RefCell::default(),
+            made: RefCell::default(),
+            lines: RefCell::default(),
         }
     }
 
@@ -98,17 +111,33 @@ impl<'o> Cache<'o> {
             return Ok(blob);
         }
         let blob = self.objects.blob(id)?;
-        self.keep_blob(id, blob.clone());
+        let mut kept = self.blobs.borrow_mut();
+        kept.keep(id, blob.clone(), blob.len(), KEPT_BLOB_BYTES);
         Ok(blob)
     }
 
     fn kept_blob(&self, id: Oid) -> Option<Bytes> {
-        self.blobs.borrow().0.get(&id).cloned()
+        let kept = |blobs: &RefCell<Kept<Bytes>>| blobs.borrow().0.get(&id).cloned();
+        let of_lines = || self.kept_lines(id).map(|lines| lines.contents().clone());
+        kept(&self.blobs).or_else(|| kept(&self.made)).or_else(of_lines)
     }
 
-    fn keep_blob(&self, id: Oid, blob: Bytes) {
+    /// The lines of a blob that were kept.
+    pub(super) fn kept_lines(&self, id: Oid) -> Option<Rc<Lines>> {
+        self.lines.borrow().0.get(&id).cloned()
+    }
+
+    /// Keeps the lines of a blob, as far as there is room.
+    pub(super) fn keep_lines(&self, id: Oid, lines: &Rc<Lines>) {
+        let size = usize::try_from(lines.most_held()).unwrap_or(usize::MAX);
+        let mut kept = self.lines.borrow_mut();
+        kept.keep(id, Rc::clone(lines), size, KEPT_LINE_BYTES);
+    }
+
+    /// Keeps a blob that a patch made, as far as there is room.
+    fn keep_made(&self, id: Oid, blob: Bytes) {
         let size = blob.len();
-        self.blobs.borrow_mut().keep(id, blob, size, KEPT_BLOB_BYTES);
+        self.made.borrow_mut().keep(id, blob, size, KEPT_MADE_BYTES);
     }
 }
 
@@ -349,7 +378,7 @@ impl Overlay {
     pub(super) fn settle(&mut self, cache: &Cache<'_>, steps: Vec<Undo>) {
         for before in steps.into_iter().filter_map(|step| step.before) {
             if let Some(contents) = self.forget(before.id) {
-                cache.keep_blob(before.id, contents);
+                cache.keep_made(before.id, contents);
             }
         }
     }

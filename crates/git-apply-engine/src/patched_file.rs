@@ -5,7 +5,9 @@
 //! file; the list therefore has a gap at the last change, and the numbers behind the gap count from
 //! the file's end.
 
+use std::cell::Cell;
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::budget::{Budget, Exceeded, bytes};
 use super::lines::{LineIndex, Lines};
@@ -18,8 +20,9 @@ const LOOK: u64 = 32;
 #[derive(Debug)]
 pub(super) struct PatchedFile<'a> {
     pub(super) budget: &'a Budget,
-    base: Lines<'a>,
-    index: Option<LineIndex>,
+    base: Rc<Lines>,
+    /// Whether the index of the lines of before is counted among what is held.
+    holds_index: Cell<bool>,
     /// What hunks left before the gap, in the order of the file.
     before: Vec<Replaced<'a>>,
     /// What hunks left behind the gap, in the reverse order.
@@ -136,14 +139,14 @@ impl Drop for Preimage<'_> {
 }
 
 impl<'a> PatchedFile<'a> {
-    pub(super) fn new(contents: &'a [u8], budget: &'a Budget) -> Result<Self, Exceeded> {
-        let base = Lines::new(contents, budget)?;
+    pub(super) fn new(base: Rc<Lines>, budget: &'a Budget) -> Result<Self, Exceeded> {
+        budget.hold(base.held())?;
         Ok(Self {
             budget,
             len: base.len(),
-            held: bytes((base.len() + 2) * size_of::<u32>()),
+            held: base.held(),
             base,
-            index: None,
+            holds_index: Cell::new(false),
             before: Vec::new(),
             after: Vec::new(),
         })
@@ -155,20 +158,18 @@ impl<'a> PatchedFile<'a> {
     }
 
     /// The index of the lines of before, made when it is first asked for.
-    pub(super) fn index(&mut self) -> Result<&LineIndex, Exceeded> {
-        let index = if let Some(index) = self.index.take() {
-            index
-        } else {
-            let index = LineIndex::new(&self.base, self.budget)?;
-            self.held += bytes(self.base.len() * size_of::<u64>());
-            index
-        };
-        Ok(self.index.insert(index))
+    pub(super) fn index(&self) -> Result<&LineIndex, Exceeded> {
+        let index = self.base.index(self.budget)?;
+        if !self.holds_index.get() {
+            self.budget.hold(self.base.index_held())?;
+            self.holds_index.set(true);
+        }
+        Ok(index)
     }
 
-    /// The index, where it was made.
-    pub(super) fn known_index(&self) -> Option<&LineIndex> {
-        self.index.as_ref()
+    /// Whether the index is made.
+    pub(super) fn has_index(&self) -> bool {
+        self.base.has_index()
     }
 
     /// How many hunks left something.
@@ -248,7 +249,7 @@ impl<'a> PatchedFile<'a> {
     }
 
     /// The lines from a place on.
-    pub(super) fn lines(&self, place: usize) -> impl Iterator<Item = &'a [u8]> {
+    pub(super) fn lines(&self, place: usize) -> impl Iterator<Item = &[u8]> {
         self.runs(place).flat_map(move |run| {
             let (base, left) = match run {
                 LineRun::Base(lines) => (Some(lines), None),
@@ -487,7 +488,12 @@ impl<'a> PatchedFile<'a> {
 
 impl Drop for PatchedFile<'_> {
     fn drop(&mut self) {
-        self.budget.release(self.held);
+        let index = if self.holds_index.get() {
+            self.base.index_held()
+        } else {
+            0
+        };
+        self.budget.release(self.held + index);
     }
 }
 

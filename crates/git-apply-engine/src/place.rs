@@ -3,7 +3,7 @@
 //! without fuzz.
 
 use super::budget::Exceeded;
-use super::lines::LineIndex;
+use super::lines::{Candidates, LineIndex};
 use super::parse::{Direction, Hunk, Side};
 use super::patched_file::{Anchor, PatchedFile, Preimage};
 use super::report::HunkOutcome;
@@ -36,7 +36,7 @@ pub(super) fn place<'a>(
 
 /// `find_pos` of Git's apply.c.
 fn find(
-    image: &mut PatchedFile<'_>,
+    image: &PatchedFile<'_>,
     hunk: &Hunk<'_>,
     direction: Direction,
     old: &Preimage<'_>,
@@ -67,8 +67,14 @@ fn find(
     }
     let has_exact = old.exact().next().is_some();
     let furthest = start.max(count - start);
-    // Without a line that stands there as it is, there is nothing to look up.
-    let looked_at = if has_exact { furthest.min(NEAR) } else { furthest };
+    let looked_at = if !has_exact {
+        // Without a line that stands there as it is, there is nothing to look up.
+        furthest
+    } else if image.has_index() {
+        0
+    } else {
+        furthest.min(NEAR)
+    };
     for distance in 1..=looked_at {
         if image.matches(old, start + distance, Anchor::None)? {
             return Ok(Some(start + distance));
@@ -89,32 +95,27 @@ fn find(
 ///
 /// It stands nowhere but where its rarest line does, and the index has the places of that.
 fn find_by_index(
-    image: &mut PatchedFile<'_>,
+    image: &PatchedFile<'_>,
     old: &Preimage<'_>,
     start: usize,
 ) -> Result<Option<usize>, Exceeded> {
     let budget = image.budget;
     let index = image.index()?;
-    let mut rarest: Option<(usize, usize, &[u8])> = None;
+    let mut rarest: Option<(usize, Candidates<'_>)> = None;
     for (at, line) in old.exact().enumerate().take(LOOKED_UP) {
         budget.spend(LineIndex::cost(line))?;
-        let count = index.candidates(line).len();
-        if rarest.is_none_or(|(fewest, ..)| count < fewest) {
-            rarest = Some((count, at, line));
+        let found = index.candidates(line);
+        if rarest.is_none_or(|(_, fewest)| found.len() < fewest.len()) {
+            rarest = Some((at, found));
         }
-        if count == 0 {
-            break;
+        if found.len() == 0 {
+            return Ok(None);
         }
     }
-    let Some((_, at, line)) = rarest else {
+    let Some((at, found)) = rarest else {
         return Ok(None);
     };
-    // The index is borrowed from the image, which is not changed while a place is looked for.
-    let image = &*image;
-    let Some(index) = image.known_index() else {
-        return Ok(None);
-    };
-    let (above, below) = index.candidates(line).split_at_line(image.base_from(start + at));
+    let (above, below) = found.split_at_line(image.base_from(start + at));
     let place = |line: usize| image.place_of(line).and_then(|place| place.checked_sub(at));
     let mut below = below.iter().filter_map(place).peekable();
     let mut above = above.iter().rev().filter_map(place).peekable();
@@ -146,8 +147,11 @@ fn distance(place: usize, expected: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
     use crate::budget::Budget;
+    use crate::lines::Lines;
     use crate::nearest;
     use crate::options::{Limits, Options};
     use crate::parse::{Content, parse};
@@ -165,6 +169,11 @@ mod tests {
         }
     }
 
+    fn image<'b>(file: &str, budget: &'b Budget) -> Result<PatchedFile<'b>, Exceeded> {
+        let lines = Lines::new(file.to_owned().into(), budget)?;
+        PatchedFile::new(Rc::new(lines), budget)
+    }
+
     fn apply_within(budget: &Budget, file: &str, hunks: &str) -> Result<(String, Vec<HunkReport>), Exceeded> {
         let text = format!("--- a/f\n+++ b/f\n{hunks}");
         budget.begin_patch(0);
@@ -172,12 +181,12 @@ mod tests {
         let Content::Text(hunks) = &*patches[0].content else {
             panic!("text")
         };
-        let mut image = PatchedFile::new(file.as_bytes(), budget)?;
+        let mut image = image(file, budget)?;
         let mut reports = Vec::new();
         for hunk in hunks {
             let outcome = match place(&mut image, hunk, Direction::Forward)? {
                 Ok(placed) => placed,
-                Err(old) => HunkOutcome::Rejected(Box::new(nearest::rejection(&mut image, hunk, &old))),
+                Err(old) => HunkOutcome::Rejected(Box::new(nearest::rejection(&image, hunk, &old))),
             };
             reports.push(HunkReport {
                 number: 1,
@@ -540,7 +549,7 @@ mod tests {
             panic!("text")
         };
         let before = budget.held();
-        let mut image = PatchedFile::new(file.as_bytes(), &budget).unwrap();
+        let mut image = image(&file, &budget).unwrap();
         for hunk in hunks {
             let _ = place(&mut image, hunk, Direction::Forward).unwrap();
         }

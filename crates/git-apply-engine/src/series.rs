@@ -286,7 +286,7 @@ impl SeriesRun<'_, '_> {
         let held = budget.held();
         let files = directed(&parsed, direction);
         let names = names(&files);
-        let attempt = one_patch::apply(self.cache, &mut self.overlay, files, direction, Purpose::Apply)?;
+        let attempt = one_patch::apply(self.cache, &mut self.overlay, files, direction, Purpose::Report)?;
         report.files = attempt.files;
         match attempt.problem {
             None => {
@@ -359,31 +359,34 @@ impl SeriesRun<'_, '_> {
         patches: &[PatchInput],
         reports: &mut [PatchReport],
     ) -> Result<(), ObjectError> {
-        let mut misfits = std::mem::take(&mut self.misfits);
         let is_open = |misfit: &&Misfit| misfit.is_conflict;
-        let Some(lowest) = misfits.iter().find(is_open).map(|misfit| misfit.number) else {
+        let Some(lowest) = self.misfits.iter().find(is_open).map(|misfit| misfit.number) else {
             return Ok(());
         };
         let kept = self.overlay.held().saturating_add(self.reported);
         let (mut unwound, mut taken_back) = (Overlay::new(base), 0);
+        // From the last to the first, as the patches are looked at.
+        let mut open = std::mem::take(&mut self.misfits);
+        let mut misfits = Vec::new();
         for (number, (patch, report)) in patches.iter().zip(&mut *reports).enumerate().skip(lowest).rev() {
-            let misfit = misfits.iter().position(|misfit| misfit.number == number);
+            let misfit = open.pop_if(|misfit| misfit.number == number);
             // As long as none is taken back, the tree says nothing new of one that does not fit.
             let is_known_to_fail = misfit
-                .and_then(|at| misfits.get(at))
+                .as_ref()
                 .is_some_and(|misfit| !misfit.is_conflict || taken_back == 0);
             if report.applies() || report.state == PatchState::Malformed || is_known_to_fail {
+                misfits.extend(misfit);
                 continue;
             }
             self.cache
                 .budget()
                 .begin_patch(kept.saturating_add(unwound.held()));
             if !self.take_back_from(&mut unwound, patch)? {
+                misfits.extend(misfit);
                 continue;
             }
             taken_back += 1;
-            if let Some(misfit) = misfit {
-                misfits.remove(misfit);
+            if misfit.is_some() {
                 report.state = PatchState::Merged;
                 report.error = Some(
                     "it is in the tree already: it applies in reverse, \
@@ -392,6 +395,8 @@ impl SeriesRun<'_, '_> {
                 );
             }
         }
+        misfits.extend(open.into_iter().rev());
+        misfits.reverse();
         judge_anew(&misfits, patches, reports);
         Ok(())
     }
@@ -402,15 +407,9 @@ impl SeriesRun<'_, '_> {
         let Ok(parsed) = parse(&patch.bytes, &patch.options(self.options), budget) else {
             return Ok(false);
         };
-        // What does not fit is not described, and what fits is applied for good.
-        for purpose in [Purpose::Try, Purpose::Apply] {
-            let files = reversed(&parsed);
-            let attempt = one_patch::apply(self.cache, tree, files, Direction::Reverse, purpose)?;
-            if attempt.problem.is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let files = reversed(&parsed);
+        let attempt = one_patch::apply(self.cache, tree, files, Direction::Reverse, Purpose::Apply)?;
+        Ok(attempt.problem.is_none())
     }
 
     /// Whether the patch applies the other way round.

@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 
-use git_apply_engine::{Options, PatchInput, PatchReport, PatchState, Sequence, applies, apply};
+use git_apply_engine::{
+    EntryMode, MemoryStore, Oid, Options, PatchInput, PatchReport, PatchState, Sequence, applies, apply,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -144,4 +146,32 @@ fn whether_patches_apply_is_told_without_a_report() {
     };
     assert!(applies(&[]) && applies(&[FIRST]) && applies(&[FIRST, SECOND]));
     assert!(!applies(&[SECOND]) && !applies(&[SECOND, FIRST]) && !applies(&["no diff"]));
+}
+
+/// A store of many files and, for each, a patch that it has, after one that fits nowhere.
+fn merged_series(count: usize) -> (MemoryStore, Oid, Vec<PatchInput>) {
+    let mut store = MemoryStore::new();
+    let name = |file: usize| format!("{}/{}", file / 64, file % 64);
+    let files = (0..count).map(|file| (name(file), EntryMode::Regular, "1\nzwei\n3\n"));
+    let tree = store.add_files(files).unwrap();
+    let first = PatchInput::new("first", OTHER.replace('f', "0/0"));
+    let merged = (0..count).map(|file| PatchInput::new(name(file), FIRST.replace('f', &name(file))));
+    (store, tree, std::iter::once(first).chain(merged).collect())
+}
+
+#[test]
+fn a_series_is_unwound_with_work_that_grows_as_it_does() {
+    let effort = |count| {
+        let (store, tree, patches) = merged_series(count);
+        let series = apply(&store, tree, &patches, Sequence::Stacked, &Options::default()).unwrap();
+        let merged = series
+            .patches()
+            .iter()
+            .filter(|report| report.state == PatchState::Merged)
+            .count();
+        assert_eq!(merged, count);
+        series.effort()
+    };
+    let (some, more) = (effort(256), effort(1024));
+    assert!(more < 5 * some, "{some} for 256 patches, {more} for 1024");
 }

@@ -1,0 +1,134 @@
+"""Times patchset against git over patches of which two thirds do not apply, and prints a Markdown table.
+
+usage: failing.py PATCHSET REPOSITORY OLD NEW
+
+Each verdict and tree is compared with those of `git apply --cached`, and of those that do not apply whether they do
+in reverse. Times are of the processor, for whole processes. Verdicts alone are what git tells; the last row has all
+that patchset tells by itself.
+"""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import mix
+
+RUNS = 5
+
+
+def childrens_time():
+    """How long the processes that ended were on a processor, in seconds: other work on the machine matters little."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+class Git:
+    """`git apply --cached` on the trees of a repository; what it makes goes elsewhere."""
+
+    def __init__(self, repository, folder):
+        self.repository, self.folder = repository, folder
+        os.makedirs(f"{folder}/objects", exist_ok=True)
+        self.environment = {
+            "GIT_INDEX_FILE": f"{folder}/index",
+            "GIT_OBJECT_DIRECTORY": f"{folder}/objects",
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": f"{repository}/objects",
+        }
+        self.spent = 0.0
+
+    def run(self, *arguments):
+        return mix.git(self.repository, *arguments, env=self.environment)
+
+    def begin(self, revision):
+        base = f"{self.folder}/base-{revision}"
+        if not os.path.exists(base):
+            index = {"GIT_INDEX_FILE": base}
+            mix.git(self.repository, "read-tree", revision, check=True, env=index)
+        shutil.copyfile(base, f"{self.folder}/index")
+
+    def tree(self):
+        return self.run("write-tree").stdout.decode().strip()
+
+    def verdict(self, name):
+        """The tree after a patch, and whether it applies in reverse where it does not apply. Only `git apply` is timed."""
+        start = childrens_time()
+        applies = self.run("apply", "--cached", name).returncode == 0
+        self.spent += childrens_time() - start
+        if applies:
+            return self.tree(), False
+        return None, self.run("apply", "--cached", "--check", "-R", name).returncode == 0
+
+
+def told(command):
+    output = subprocess.run(command, capture_output=True, check=False).stdout
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def timed(command):
+    times = []
+    for _ in range(RUNS):
+        start = childrens_time()
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+        times.append(childrens_time() - start)
+    return sorted(times)[len(times) // 2]
+
+
+def alone(git, revisions, names, ask):
+    """Each patch alone on each tree: how many there are, how many fail, and how many verdicts differ."""
+    failing = wrong = 0
+    for revision in revisions:
+        for name, verdict in zip(names, ask(revision)):
+            git.begin(revision)
+            tree, is_there = git.verdict(name)
+            failing += tree is None
+            wrong += (verdict["tree"], verdict["state"] == "Merged") != (tree, is_there)
+    return len(names) * len(revisions), failing, wrong
+
+
+def stacked(git, revisions, names, ask):
+    """The same of one patch on top of the other. Which patches are in the tree only below later ones is not asked."""
+    failing = wrong = 0
+    for revision in revisions:
+        git.begin(revision)
+        for name, verdict in zip(names, ask(revision)):
+            tree, is_there = git.verdict(name)
+            failing += tree is None
+            wrong += verdict["tree"] != tree or (is_there and verdict["state"] != "Merged")
+    return len(names) * len(revisions), failing, wrong
+
+
+def main():
+    patchset, repository, old, new = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        clone = mix.clone(repository, folder, old, new)
+        names = mix.write(mix.changes(repository, old, new), f"{folder}/patches")
+        revisions = ["old", "half", "new"]
+        print("| | patches | do not apply | differ from git | patchset | git | times |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        bad = 0
+        verdicts = ["--no-history", "--no-refresh"]
+        for what, judge, options in (
+            ("each alone", alone, ["--independent", *verdicts]),
+            ("one on top of the other", stacked, verdicts),
+            ("each alone, with what upstream did and what can be made anew", alone, ["--independent"]),
+        ):
+            git = Git(clone, f"{folder}/git")
+
+            def command(revision, options=options):
+                return [patchset, "apply", "--repo", clone, "--ref", revision, "--output", "json", *options, *names]
+
+            count, failing, wrong = judge(git, revisions, names, lambda revision: told(command(revision)))
+            ours = sum(timed(command(revision)) for revision in revisions) / count
+            theirs = git.spent / count
+            print(
+                f"| {what} | {count} | {failing} | {wrong} "
+                f"| {ours * 1000:.3f} ms | {theirs * 1000:.2f} ms | {theirs / ours:.1f} |"
+            )
+            bad += wrong
+        return 1 if bad else 0
+
+
+sys.exit(main())

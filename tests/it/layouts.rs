@@ -60,7 +60,7 @@ fn planned(root: &Path, spec: &Value) -> Vec<(String, String)> {
     let mut spec = spec.clone();
     spec["build"] = json!({
         "engine": "External",
-        "image": { "repository": "registry.invalid/x", "tag": "{version}" },
+        "image": { "repository": "registry.invalid/x", "tag": "one" },
         "source": { "repository": "registry.invalid/x-source" }
     });
     let manifest = root.join("manifest.json");
@@ -373,4 +373,32 @@ fn a_series_gives_the_tree_that_quilt_makes() {
     let last = String::from_utf8(out).unwrap().lines().last().unwrap().to_owned();
     let last: Value = serde_json::from_str(&last).unwrap();
     assert_eq!(last["tree"], tree.as_str());
+}
+
+#[test]
+fn a_patch_of_a_series_is_refreshed_with_its_own_strip() {
+    let root = tempfile::tempdir().unwrap();
+    let upstreams = make_upstreams(root.path());
+    let team = TeamRepository::create(root.path(), Shape::DebianPatches);
+    let folder = team.checkout(root.path()).join("debian/patches");
+    let louder = "zero\none\ntwo\nthree\nvier\nfive\nsix\nseven\neight\nnine\nten\n";
+    upstreams[0].commit(&[("lib/file.txt", louder)], "moved");
+    let repo = root.path().join("nova.git").display().to_string();
+    let folder = folder.to_str().unwrap();
+    let arguments = ["--repo", &repo, "--ref", "main", "--output", "json", folder];
+    let states = |status| -> Vec<String> {
+        let (out, _) = program(&[&["apply"], &arguments[..]].concat(), status);
+        let lines = String::from_utf8(out).unwrap();
+        let lines = lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines
+            .map(|line| line["state"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(states(1), ["Conflict", "Blocked"]);
+    program(&[&["refresh", "--fuzz", "1"], &arguments[..]].concat(), 0);
+    assert_eq!(states(0), ["Clean", "Clean"]);
+    let refreshed = std::fs::read_to_string(format!("{folder}/sub/a-quiet.diff")).unwrap();
+    assert!(refreshed.contains("--- lib/file.txt\n"), "{refreshed}");
 }

@@ -402,3 +402,57 @@ fn a_patch_of_a_series_is_refreshed_with_its_own_strip() {
     let refreshed = std::fs::read_to_string(format!("{folder}/sub/a-quiet.diff")).unwrap();
     assert!(refreshed.contains("--- lib/file.txt\n"), "{refreshed}");
 }
+
+#[test]
+fn a_hostile_folder_is_told_by_check() {
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    let root = tempfile::tempdir().unwrap();
+    make_upstreams(root.path());
+    let team = TeamRepository::create(root.path(), Shape::ComponentRelease);
+    let folder = team.checkout(root.path());
+    let glance = folder.join(Shape::ComponentRelease.folder("glance"));
+    symlink("round.patch", glance.join("round.patch")).unwrap();
+    symlink("../../..", glance.join("up")).unwrap();
+    symlink(root.path(), glance.join("away.patch")).unwrap();
+    let odd = std::ffi::OsStr::from_bytes(b"odd-\xff.patch");
+    std::fs::write(glance.join(odd), "x").unwrap();
+    let deep = format!("deep/{}", "d/".repeat(200));
+    std::fs::create_dir_all(glance.join(deep)).unwrap();
+    let arguments = [
+        "check",
+        folder.to_str().unwrap(),
+        "--upstream",
+        root.path().to_str().unwrap(),
+        "--ref-template",
+        "stable/{release}",
+        "--output",
+        "json",
+    ];
+    let report: Value = serde_json::from_slice(&program(&arguments, 1).0).unwrap();
+    let told: Vec<String> = report["faults"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| {
+            let path = fault["path"].as_str().unwrap();
+            let name = path.rsplit('/').next().unwrap();
+            format!("{} {name}", fault["kind"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "RefusedLink away.patch",
+            "StrayFile deep",
+            "RefusedLink odd-\u{fffd}.patch",
+            "RefusedLink round.patch",
+            "StrayFile up",
+            "NotInSeries left-out.patch",
+        ]
+    );
+    // No patch of that folder is applied, those of others are.
+    let rows = report["patches"].as_array().unwrap();
+    assert_eq!(results(rows), expected("nova"));
+}

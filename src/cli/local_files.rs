@@ -17,7 +17,8 @@ pub(super) struct LocalFiles {
 /// A folder of a [`LocalFiles`].
 pub(super) struct LocalFolder {
     pub(super) files: LocalFiles,
-    /// Its path below the root, with `/` between names; empty for the root.
+    /// Its path below the root, with `/` between names; empty for the root of a checkout, and `.` for
+    /// a folder outside of any.
     pub(super) path: String,
 }
 
@@ -39,7 +40,10 @@ impl LocalFolder {
         })?;
         let checkout = whole.ancestors().find(|above| above.join(".git").exists());
         let root = checkout.unwrap_or(&whole).to_owned();
-        let path = whole.strip_prefix(&root).unwrap_or(Path::new(""));
+        let path = match checkout {
+            Some(_) => whole.strip_prefix(&root).unwrap_or(Path::new("")),
+            None => Path::new("."),
+        };
         let path = path
             .to_str()
             .ok_or_else(|| Error::Usage(format!("{shown}: its path is not UTF-8")))?

@@ -112,13 +112,12 @@ impl<'a> FolderWalk<'a> {
                 .ok()
                 .and_then(|at| entries.get(at));
             match found.map(|entry| &entry.kind) {
-                None => return Ok(FoundAt::Nothing),
                 Some(FileKind::Folder) => at.push(name),
                 Some(FileKind::File) if names.iter().all(|name| name.is_empty() || name == ".") => {
                     at.push(name);
                     return Ok(FoundAt::File(at.join("/")));
                 }
-                Some(FileKind::File) => return Ok(FoundAt::Nothing),
+                None | Some(FileKind::File) => return Ok(FoundAt::Nothing),
                 Some(FileKind::Submodule) => return refused("is a submodule".to_owned()),
                 Some(FileKind::Other) => return refused(other_in_words(&name).to_owned()),
                 Some(FileKind::Link { target }) => {

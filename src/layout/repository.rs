@@ -109,6 +109,7 @@ impl RepositoryLayout {
             strays: Vec::new(),
             components: BTreeSet::new(),
             release_names: BTreeSet::new(),
+            cells: BTreeMap::new(),
             layout: Self {
                 kind: match options.kind {
                     LayoutKind::Auto => auto::find_kind(&walk, options.branch)?,
@@ -216,6 +217,8 @@ struct LayoutReader<'a, 'w> {
     /// The components that there are, spelled as PEP 503 has them.
     components: BTreeSet<String>,
     release_names: BTreeSet<String>,
+    /// The folders of components at releases.
+    cells: BTreeMap<(String, String), String>,
 }
 
 impl LayoutReader<'_, '_> {
@@ -540,16 +543,13 @@ impl LayoutReader<'_, '_> {
         let Some(series) = Series::read_below(self.walk, &folder)? else {
             return Ok(());
         };
-        let before = self.layout.series.iter();
-        if let Some(before) = before
-            .filter(|series| series.component == component && series.release == release)
-            .map(|series| series.folder.clone())
-            .next()
-        {
+        let cell = (component.clone(), release.clone());
+        if let Some(before) = self.cells.get(&cell) {
             let message = format!("has the patches of {component} at {release}, as {before} has");
             self.fault(FaultKind::DuplicateSeries, &folder, message);
             return Ok(());
         }
+        self.cells.insert(cell, folder.clone());
         self.layout.faults.extend(series.faults.iter().cloned());
         let template = self.options.ref_template;
         let reference = self.layout.reference(&component, &release, template);

@@ -145,14 +145,15 @@ pub(super) fn is_tolerated(entry: &FolderEntry) -> bool {
 }
 
 impl Series {
-    /// Reads what a folder has; `None` if there is no such folder.
+    /// Reads what a folder has; `None` if there is no such folder. The path may also be that of one
+    /// patch.
     ///
     /// The order is that of `series`, `.patches` or `ORDER` where one of them is there, else that of
     /// the names as bytes. What is wrong in the folder is in [`faults`](Self::faults).
     ///
     /// # Errors
     ///
-    /// Where the path leads to no folder, or the files cannot be read.
+    /// Where the path leads to neither a folder nor a patch, or the files cannot be read.
     pub fn read(files: &dyn RepositoryFiles, folder: &str) -> Result<Option<Self>, LayoutError> {
         Self::read_below(&FolderWalk::new(files, ""), folder)
     }
@@ -167,7 +168,14 @@ impl Series {
         };
         match walk.locate(folder)? {
             FoundAt::Nothing => return Ok(None),
-            FoundAt::File(_) => return refused("is no folder"),
+            FoundAt::File(path) => {
+                let name = folder.rsplit('/').next().unwrap_or(folder);
+                return if is_patch_name(name) {
+                    Ok(Some(Self::single(name, path)))
+                } else {
+                    refused("is neither a folder nor a patch")
+                };
+            }
             FoundAt::Refused(reason) => return refused(&reason),
             FoundAt::Folder(_) => {}
         }
@@ -182,6 +190,19 @@ impl Series {
         };
         reader.read()?;
         Ok(Some(reader.series))
+    }
+
+    /// One patch alone.
+    fn single(name: &str, path: String) -> Self {
+        Self {
+            order: SeriesOrder::ByName,
+            patches: vec![SeriesPatch {
+                name: name.to_owned(),
+                path,
+                strip: None,
+            }],
+            faults: Vec::new(),
+        }
     }
 
     /// Why the patches are not known; `None` where they are.
@@ -444,6 +465,8 @@ impl FolderReader<'_, '_> {
                     };
                     self.fault(kind, &name, other_in_words(&entry.name));
                 }
+                // The root of a repository has whatever a repository has.
+                _ if self.folder.is_empty() => {}
                 _ => self.fault(
                     FaultKind::StrayFile,
                     &name,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::api::LayoutKind;
+use crate::patch::{EntryMode, MemoryStore};
 
 /// What a path of a repository has.
 #[derive(Clone)]
@@ -131,10 +132,18 @@ fn patches_and_diffs_are_in_the_order_of_their_names_and_hidden_ones_are_none() 
     );
     assert!(found.refusal().is_none());
     assert!(Series::read(&files, "nothing").unwrap().is_none());
+    // One patch alone, and what is none.
+    assert_eq!(names(&series(&files, "p/b.patch")), ["b.patch"]);
     assert!(matches!(
-        Series::read(&files, "p/b.patch"),
+        Series::read(&files, "p/notes.txt"),
         Err(LayoutError::NoFolder { .. })
     ));
+    // The root of a repository has whatever a repository has.
+    let files = MemoryFiles::new([("a.patch", ""), ("Makefile", ""), ("src/x.c", "")]);
+    assert_eq!(faults(&series(&files, "").faults), [""; 0]);
+    let files = MemoryFiles::new([("Makefile", ""), ("src/x.c", "")]);
+    let note = series(&files, "").note().unwrap();
+    assert!(note.starts_with("the root: holds no patch"), "{note}");
 }
 
 #[test]
@@ -283,7 +292,8 @@ fn hostile_folders_are_bounded() {
         faults(&series(&files, "p").faults),
         ["InvalidSeries p/series", "NotInSeries p/x.patch"]
     );
-    let many: String = (0..5000).map(|n| format!("{n}.patch\n")).collect();
+    let many: Vec<String> = (0..5000).map(|n| format!("{n}.patch\n")).collect();
+    let many = many.concat();
     let files = MemoryFiles::new([("p/series", many.as_str())]);
     let found = series(&files, "p");
     assert!(found.faults.len() <= 100, "{}", found.faults.len());
@@ -598,4 +608,76 @@ fn what_is_asked_for_by_name_is_there() {
         faults(&read(&files, &LayoutOptions::new(&rules)).faults)
             .contains(&"StrayFile patches/stray".to_owned())
     );
+}
+
+/// Folders in folders without an end.
+struct EndlessFiles;
+
+impl RepositoryFiles for EndlessFiles {
+    fn entries(&self, folder: &str) -> Result<Option<Vec<FolderEntry>>, FilesError> {
+        let names = match folder {
+            "" => vec!["patches".to_owned()],
+            _ => (0..2000).map(|number| format!("2025.{number}")).collect(),
+        };
+        let entries = names.into_iter().map(|name| FolderEntry {
+            name,
+            kind: FileKind::Folder,
+        });
+        Ok(Some(entries.collect()))
+    }
+
+    fn read(&self, path: &str, _: u64) -> Result<Vec<u8>, FilesError> {
+        Err(FilesError::NotFound {
+            path: path.to_owned(),
+        })
+    }
+}
+
+#[test]
+fn a_repository_without_an_end_is_bounded() {
+    let everything = Selection::default();
+    for kind in LayoutKind::ALL {
+        let options = LayoutOptions {
+            kind,
+            branch: Some("main"),
+            component: Some("x"),
+            ..LayoutOptions::new(&everything)
+        };
+        match RepositoryLayout::read(&EndlessFiles, &options) {
+            Err(LayoutError::TooMuch { .. }) => {}
+            Ok(layout) => assert!(layout.faults.len() <= 10_000, "{kind}"),
+            Err(error) => panic!("{kind}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_tree_of_objects_is_read_with_its_links_and_odd_names() {
+    let mut store = MemoryStore::new();
+    let files: [(&[u8], EntryMode, &[u8]); 6] = [
+        (b"p/a.patch", EntryMode::Regular, b"A"),
+        (b"p/b.patch", EntryMode::Symlink, b"../shared/b.patch"),
+        (b"p/out.patch", EntryMode::Symlink, b"../../x"),
+        (b"p/odd-\xff.patch", EntryMode::Regular, b"x"),
+        (b"p/to-odd.patch", EntryMode::Symlink, b"odd-\xff.patch"),
+        (b"shared/b.patch", EntryMode::Executable, b"B"),
+    ];
+    let root = store.add_files(files).unwrap();
+    let files = TreeFiles::new(&store, root);
+    let found = Series::read(&files, "p").unwrap().unwrap();
+    let paths: Vec<&str> = found.patches.iter().map(|patch| patch.path.as_str()).collect();
+    assert_eq!(paths, ["p/a.patch", "shared/b.patch"]);
+    let told = faults(&found.faults);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(
+        told.iter().all(|fault| fault.starts_with("RefusedLink")),
+        "{told:?}"
+    );
+    assert_eq!(files.read("shared/b.patch", 1).unwrap(), b"B");
+    assert!(matches!(
+        files.read("shared/b.patch", 0),
+        Err(FilesError::TooLarge { .. })
+    ));
+    assert!(matches!(files.read("p", 9), Err(FilesError::NotFound { .. })));
+    assert!(files.entries("p/a.patch").unwrap().is_none());
 }

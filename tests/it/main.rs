@@ -18,6 +18,7 @@ mod fleet;
 mod forge;
 mod generate;
 mod hostile;
+mod layouts;
 mod leader;
 mod monitoring;
 mod node;

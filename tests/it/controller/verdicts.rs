@@ -62,7 +62,10 @@ async fn no_patches_are_fine() {
     stage.apply("none", &stage.spec_with(&elsewhere)).await;
     let object = stage.ready("none", "True", "Succeeded").await;
     let message = &condition(&object, "PatchesApplicable").unwrap().message;
-    let told = format!("patches/dmeo of {} has no *.patch", stage.server.url("upstream"));
+    let told = format!(
+        "patches/dmeo of {} has no *.patch or *.diff",
+        stage.server.url("upstream")
+    );
     assert!(message.ends_with(&told), "{message}");
 }
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 
-use patchset::source::{Artifact, ArtifactLimits, Class, Error, FileLimits, SourceFile};
+use patchset::source::{Artifact, ArtifactKind, ArtifactLimits, Class, Error, FileLimits, SourceFile};
 use sha2::{Digest, Sha256, Sha512};
 
 use super::{mirrors, soon, url};
@@ -286,4 +286,75 @@ fn the_digest_is_checked_first() {
         get(cut, "", "", &ArtifactLimits::default()).unwrap_err().class(),
         Class::Corrupt
     );
+}
+
+#[test]
+fn an_artifact_is_looked_through() {
+    let body = archive(&[
+        ("./patches/nova/series", Kind::File(b"a.patch\n")),
+        ("patches/nova/a.patch", Kind::File(b"one")),
+        ("patches/nova/link.patch", Kind::Symlink("a.patch")),
+        ("patches/nova/hard.patch", Kind::Hardlink("patches/nova/a.patch")),
+        ("empty/", Kind::Folder),
+        ("twice", Kind::File(b"1")),
+        ("twice", Kind::File(b"2")),
+    ]);
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let artifact = |body: &[u8]| Artifact {
+        url: url(&serve(body.to_vec())),
+        digest: format!("sha256:{}", hex(&Sha256::digest(body))),
+        path: String::new(),
+        suffix: String::new(),
+    };
+    let opened = mirrors
+        .open_artifact(&artifact(&body), &ArtifactLimits::default(), soon())
+        .unwrap();
+    let kinds = |folder: &str| -> Vec<(String, ArtifactKind)> {
+        let entries = opened.entries(folder).unwrap().iter();
+        entries
+            .map(|entry| (entry.name.clone(), entry.kind.clone()))
+            .collect()
+    };
+    let named = |name: &str, kind| (name.to_owned(), kind);
+    assert_eq!(
+        kinds(""),
+        [
+            named("empty", ArtifactKind::Folder),
+            named("patches", ArtifactKind::Folder),
+            named("twice", ArtifactKind::File),
+        ]
+    );
+    let link = ArtifactKind::Link {
+        target: "a.patch".to_owned(),
+    };
+    assert_eq!(
+        kinds("patches/nova"),
+        [
+            named("a.patch", ArtifactKind::File),
+            named("hard.patch", ArtifactKind::Other),
+            named("link.patch", link),
+            named("series", ArtifactKind::File),
+        ]
+    );
+    assert!(opened.entries("empty").unwrap().is_empty());
+    assert!(opened.entries("patches/nova/a.patch").is_none());
+    let read = |path: &str, limit| opened.read_files(&[path.to_owned()].into(), limit);
+    assert_eq!(read("patches/nova/a.patch", 3).unwrap()[0].content, b"one");
+    assert!(matches!(
+        read("patches/nova/a.patch", 2),
+        Err(Error::TooLarge { .. })
+    ));
+    assert!(matches!(read("patches/nova", 9), Err(Error::FileNotFound { .. })));
+    assert!(matches!(read("twice", 9), Err(Error::Corrupt { .. })));
+    // Folders in folders, whose paths would take much memory.
+    let long = "d/".repeat(47);
+    let names: Vec<String> = (0..20_000).map(|number| format!("{number}/{long}")).collect();
+    let many: Vec<(&str, Kind<'_>)> = names.iter().map(|name| (name.as_str(), Kind::Folder)).collect();
+    let many = archive(&many);
+    let error = mirrors.open_artifact(&artifact(&many), &ArtifactLimits::default(), soon());
+    assert!(matches!(error.err(), Some(Error::TooLarge { .. })));
+    let out = archive(&[("../x", Kind::File(b"x"))]);
+    let error = mirrors.open_artifact(&artifact(&out), &ArtifactLimits::default(), soon());
+    assert!(matches!(error.err(), Some(Error::Path { .. })));
 }

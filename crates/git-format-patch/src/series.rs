@@ -1,0 +1,165 @@
+//! The patches of a branch.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bstr::ByteSlice;
+use git_apply_engine::{ObjectError, Oid};
+
+use super::changes::{Change, Side, TreeComparison};
+use super::error::FormatError;
+use super::range::BranchRange;
+use super::raw_commit::{RawCommit, skip_blank_lines};
+use super::store::CommitStore;
+use super::subject::SubjectPolicy;
+use super::work::{FormatLimits, Work};
+use super::{file_diff, mail, name, renames, stat};
+
+/// A commit as a patch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormattedPatch {
+    /// The commit.
+    pub commit: Oid,
+    /// What its file is called, such as `0001-Fix-it.patch`.
+    pub name: String,
+    /// The mail, as `git format-patch --no-numbered --no-signature --full-index` writes it.
+    pub bytes: Vec<u8>,
+}
+
+/// Writes the commits of a branch as patches for a commit of its upstream.
+///
+/// Commits that change no file are left out, as `git format-patch` does; the others' numbers are
+/// those of all commits. So are those that the policy on subjects leaves out, where `target` is
+/// another commit than the branch's base.
+///
+/// # Errors
+///
+/// Where a subject is not as the policy wants it, where a commit is beyond the limits, and where
+/// something cannot be read.
+pub fn format_series(
+    store: &dyn CommitStore,
+    range: &BranchRange,
+    target: Oid,
+    policy: SubjectPolicy,
+    limits: FormatLimits,
+) -> Result<Vec<FormattedPatch>, FormatError> {
+    let work = Work::new(limits);
+    let base = read(store, range.base)?.tree;
+    let mut before = base;
+    let mut commits = Vec::new();
+    for (number, id) in range.commits.iter().enumerate() {
+        let commit = read(store, *id)?;
+        let subject = commit.subject();
+        let subject = subject.to_str_lossy();
+        let is_kept = policy.keeps(*id, &subject, target != range.base)?;
+        let tree = commit.tree;
+        commits.push((number + 1, before, commit, is_kept));
+        before = tree;
+    }
+    commits.retain(|(_, before, commit, is_kept)| *is_kept && commit.tree != *before);
+    let all = [&[range.base], range.commits.as_slice()].concat();
+    store.expect_trees(&all)?;
+    let mut changed = Vec::new();
+    let mut blobs = BTreeSet::new();
+    for (number, before, commit, _) in commits {
+        let comparison = TreeComparison {
+            store,
+            work: &work,
+            commit: commit.id,
+        };
+        let changes = comparison.changes(before, commit.tree)?;
+        blobs.extend(changes.iter().flat_map(Change::blobs));
+        changed.push((number, commit, changes));
+    }
+    store.expect_blobs(&blobs.into_iter().collect::<Vec<_>>())?;
+    let mut patches = Vec::new();
+    for (number, commit, changes) in changed {
+        let bytes = one_patch(store, &work, &commit, changes)?;
+        work.hold(commit.id, &bytes)?;
+        patches.push(FormattedPatch {
+            commit: commit.id,
+            name: name::file_name(number, skip_blank_lines(&commit.message)),
+            bytes,
+        });
+    }
+    Ok(patches)
+}
+
+fn read(store: &dyn CommitStore, id: Oid) -> Result<RawCommit, FormatError> {
+    let commit = RawCommit::read(store, id)?;
+    commit.ok_or(FormatError::Object(ObjectError::NotFound(id)))
+}
+
+fn one_patch(
+    store: &dyn CommitStore,
+    work: &Work,
+    commit: &RawCommit,
+    changes: Vec<Change>,
+) -> Result<Vec<u8>, FormatError> {
+    let contents = Contents::read_all(store, work, commit.id, &changes)?;
+    let changes = renames::detect(changes, &contents)?;
+    let mut files = Vec::new();
+    let mut diffs = Vec::new();
+    for change in changes {
+        let file = file_diff::write(&change, &contents)?;
+        files.push((change, file.counts));
+        diffs.extend(file.text);
+        work.fits(commit.id, diffs.len())?;
+    }
+    let mut text = mail::head(commit);
+    text.extend(stat::written(&files));
+    text.push(b'\n');
+    text.extend(diffs);
+    Ok(text)
+}
+
+/// The contents of the files that a commit changes.
+pub(crate) struct Contents<'a> {
+    pub(crate) commit: Oid,
+    work: &'a Work,
+    held: HashMap<Oid, Vec<u8>>,
+}
+
+impl<'a> Contents<'a> {
+    fn read_all(
+        store: &dyn CommitStore,
+        work: &'a Work,
+        commit: Oid,
+        changes: &[Change],
+    ) -> Result<Self, FormatError> {
+        let mut held = HashMap::new();
+        let mut bytes = 0_u64;
+        for side in changes.iter().flat_map(|change| [change.old(), change.new()]).flatten() {
+            if held.contains_key(&side.id) {
+                continue;
+            }
+            let contents = match file_diff::submodule_text(side) {
+                Some(text) => text,
+                None => {
+                    bytes = bytes.saturating_add(store.blob_size(side.id)?);
+                    if bytes > work.limits.file_bytes {
+                        return Err(FormatError::TooLarge {
+                            commit,
+                            what: format!(
+                                "with {} the files that it changes have more than {} bytes",
+                                side.path.to_str_lossy(),
+                                work.limits.file_bytes
+                            ),
+                        });
+                    }
+                    store.blob(side.id)?.to_vec()
+                }
+            };
+            held.insert(side.id, contents);
+        }
+        Ok(Self { commit, work, held })
+    }
+
+    pub(crate) fn read(&self, side: &Side) -> Result<&[u8], FormatError> {
+        let contents = self.held.get(&side.id).map(Vec::as_slice);
+        contents.ok_or(FormatError::Object(ObjectError::NotFound(side.id)))
+    }
+
+    pub(crate) fn spend(&self, units: usize) -> Result<(), FormatError> {
+        self.work.spend(self.commit, units)
+    }
+}

@@ -1,0 +1,6 @@
+//! Branches as patches, held against `git format-patch` and `git am`.
+
+mod bounds;
+mod generated;
+mod repository;
+mod shapes;

@@ -4,7 +4,7 @@ use git_apply_engine::Oid;
 
 use super::error::FormatError;
 use super::raw_commit::RawCommit;
-use super::store::CommitStore;
+use super::store::RawCommits;
 
 /// The commits of a branch on top of its base.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,24 +24,24 @@ pub struct BranchRange {
 ///
 /// Where a commit on the way is a merge, where there are too many, and where none is the base.
 pub fn first_parent_range(
-    store: &dyn CommitStore,
+    commits: &dyn RawCommits,
     tip: Oid,
     is_base: &dyn Fn(Oid) -> bool,
     most: usize,
     other: &str,
 ) -> Result<BranchRange, FormatError> {
-    let mut commits = Vec::new();
+    let mut found = Vec::new();
     let mut merge = None;
     let mut at = tip;
     while !is_base(at) {
-        if commits.len() >= most {
+        if found.len() >= most {
             return Err(merge.unwrap_or_else(|| FormatError::TooManyCommits {
                 most,
                 other: other.to_owned(),
             }));
         }
-        let Some(commit) = RawCommit::read(store, at)? else {
-            let last = commits.last().copied().unwrap_or(tip);
+        let Some(commit) = RawCommit::read(commits, at)? else {
+            let last = found.last().copied().unwrap_or(tip);
             return Err(FormatError::Shallow {
                 last,
                 other: other.to_owned(),
@@ -55,7 +55,7 @@ pub fn first_parent_range(
                 others: others.join(" and "),
             });
         }
-        commits.push(at);
+        found.push(at);
         at = *commit.parents.first().ok_or_else(|| FormatError::Unrelated {
             root: at,
             other: other.to_owned(),
@@ -64,6 +64,9 @@ pub fn first_parent_range(
     if let Some(merge) = merge {
         return Err(merge);
     }
-    commits.reverse();
-    Ok(BranchRange { base: at, commits })
+    found.reverse();
+    Ok(BranchRange {
+        base: at,
+        commits: found,
+    })
 }

@@ -5,7 +5,7 @@ use encoding_rs::Encoding;
 use git_apply_engine::Oid;
 
 use super::error::FormatError;
-use super::store::CommitStore;
+use super::store::RawCommits;
 
 /// The most parents of a commit that are read.
 const MOST_PARENTS: usize = 1024;
@@ -23,8 +23,8 @@ pub(crate) struct RawCommit {
 }
 
 impl RawCommit {
-    pub(crate) fn read(store: &dyn CommitStore, id: Oid) -> Result<Option<Self>, FormatError> {
-        let raw = store.raw_commit(id)?;
+    pub(crate) fn read(commits: &dyn RawCommits, id: Oid) -> Result<Option<Self>, FormatError> {
+        let raw = commits.raw_commit(id)?;
         raw.map(|raw| Self::parse(id, &raw)).transpose()
     }
 

@@ -2,8 +2,8 @@
 
 use git_apply_engine::{ObjectError, Objects, Oid};
 
-/// A store of commits, trees and blobs, such as a repository.
-pub trait CommitStore: Objects {
+/// A store of commits.
+pub trait RawCommits {
     /// Returns the raw contents of a commit; `None` if the store ends before it, as a shallow clone
     /// does.
     ///
@@ -11,7 +11,10 @@ pub trait CommitStore: Objects {
     ///
     /// If it is no commit, or cannot be read.
     fn raw_commit(&self, id: Oid) -> Result<Option<Vec<u8>>, ObjectError>;
+}
 
+/// A store of commits, trees and blobs, such as a repository.
+pub trait CommitStore: RawCommits + Objects {
     /// Says which commits are about to be read with all their trees, so that a store that fetches
     /// gets them at once.
     ///

@@ -11,6 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use git_apply_engine::{ObjectError, Objects, TreeEntry};
 use git2::Repository;
+use git_format_patch::{CommitStore, RawCommits};
 use upstream_history::{Commit, Commits, HistoryError, Upcoming};
 
 use super::gate::locked;
@@ -42,7 +43,7 @@ const MOST_WANTS: usize = 20_000;
 /// How often a request is made again without an object that the server lacks.
 const MOST_RETRIES: usize = 4;
 /// The largest commit that is read, in bytes.
-const LARGEST_COMMIT: usize = 1 << 20;
+pub(super) const LARGEST_COMMIT: usize = 1 << 20;
 
 impl Mirrors {
     /// Gives the commits that a commit has behind it, alone; their trees and files are fetched when
@@ -268,6 +269,24 @@ impl<'m> History<'m> {
         Ok(())
     }
 
+    /// Fetches what is about to be read.
+    fn prefetch(&self, wanted: &[Oid], kind: Kind) -> Result<(), ObjectError> {
+        let Some(first) = wanted.first() else {
+            return Ok(());
+        };
+        let mut state = locked(&self.state);
+        self.fetch(&mut state, wanted, kind)
+            .map_err(|error| ObjectError::Failed {
+                id: *first,
+                message: self.note_failure(error),
+            })
+    }
+
+    /// Whether a commit is among them.
+    pub(super) fn contains(&self, commit: Oid) -> bool {
+        self.commits.contains_key(&commit)
+    }
+
     /// Keeps what the server did, for [`Self::fetch_failure`]; returns it in words.
     fn note_failure(&self, error: Error) -> String {
         let message = error.to_string();
@@ -307,6 +326,30 @@ enum Kind {
     /// Trees, with those below them.
     Trees,
     Blobs,
+}
+
+impl RawCommits for History<'_> {
+    fn raw_commit(&self, id: Oid) -> Result<Option<Vec<u8>>, ObjectError> {
+        if !self.commits.contains_key(&id) {
+            return Ok(None);
+        }
+        let raw = locked(&self.state).store.read_commit(id, LARGEST_COMMIT);
+        raw.map_err(|error| ObjectError::Failed {
+            id,
+            message: error.to_string(),
+        })
+    }
+}
+
+impl CommitStore for History<'_> {
+    fn expect_trees(&self, commits: &[Oid]) -> Result<(), ObjectError> {
+        let trees = commits.iter().filter_map(|commit| self.commits.get(commit));
+        self.prefetch(&trees.copied().collect::<Vec<_>>(), Kind::Trees)
+    }
+
+    fn expect_blobs(&self, blobs: &[Oid]) -> Result<(), ObjectError> {
+        self.prefetch(blobs, Kind::Blobs)
+    }
 }
 
 impl Commits for History<'_> {
@@ -620,7 +663,7 @@ fn read_commit(store: &Store, id: Oid) -> Result<Option<Commit>, Error> {
 }
 
 /// A request for one commit, alone.
-const REQUEST: FetchRequest<'static> = FetchRequest {
+pub(super) const REQUEST: FetchRequest<'static> = FetchRequest {
     wants: &[],
     depth: Depth::Commits(1),
     filter: Some(Filter::Trees),

@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 mod artifact;
+mod branch;
 pub mod clone;
 mod commit;
 mod error;
@@ -39,6 +40,7 @@ mod wire;
 
 pub use self::url::{RepoUrl, Scheme, Transports};
 pub use artifact::{Artifact, ArtifactLimits};
+pub use branch::{Branch, BranchError, CommitAt, LocalBranchError};
 pub use commit::{Identity, MadeCommit, NewCommit};
 pub use error::{Class, Error, SignatureFault};
 pub use files::{FileLimits, SourceFile};
@@ -55,3 +57,4 @@ pub use tree::Tree;
 pub use verification::{Requirement, SignedObjects};
 
 pub use git_apply_engine::Oid;
+pub use git_format_patch::{FormatError, FormatLimits, FormattedPatch, SubjectPolicy};

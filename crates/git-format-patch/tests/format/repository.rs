@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use bytes::Bytes;
 use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry};
 use git_format_patch::{
-    BranchRange, CommitStore, FormatError, FormatLimits, FormattedPatch, SubjectPolicy, first_parent_range,
+    BranchRange, CommitStore, FormatError, FormatLimits, FormattedPatch, RawCommits, SubjectPolicy, first_parent_range,
     format_series,
 };
 
@@ -246,7 +246,9 @@ impl Objects for Repository {
     }
 }
 
-impl CommitStore for Repository {
+impl CommitStore for Repository {}
+
+impl RawCommits for Repository {
     fn raw_commit(&self, id: Oid) -> Result<Option<Vec<u8>>, ObjectError> {
         let odb = self.git2.odb().unwrap();
         match odb.read(git2_id(id)) {

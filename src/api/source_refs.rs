@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_saphyr::Spanned;
+
 use super::yaml;
 
 /// The largest file, in bytes.
@@ -46,7 +48,7 @@ pub enum SourceRefsError {
 
 /// The refs of one release.
 #[derive(Clone, Debug, Default)]
-pub struct SourceRefs(BTreeMap<String, serde_json::Value>);
+pub struct SourceRefs(BTreeMap<String, Spanned<serde_json::Value>>);
 
 impl SourceRefs {
     /// Reads a file.
@@ -64,7 +66,7 @@ impl SourceRefs {
             non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
         };
         // A file of comments alone names no component.
-        let refs: Option<BTreeMap<String, serde_json::Value>> =
+        let refs: Option<BTreeMap<String, Spanned<serde_json::Value>>> =
             serde_saphyr::from_str_with_options(text, options)
                 .map_err(|error| SourceRefsError::Syntax(yaml::fault(&error)))?;
         Ok(Self(refs.unwrap_or_default()))
@@ -75,13 +77,20 @@ impl SourceRefs {
         self.0.keys().map(String::as_str)
     }
 
+    /// The line that has a component's ref, from 1 on.
+    #[must_use]
+    pub fn line(&self, component: &str) -> Option<usize> {
+        let line = self.0.get(component)?.referenced.line();
+        usize::try_from(line).ok().filter(|line| *line > 0)
+    }
+
     /// The ref of a component: a branch, tag or commit.
     ///
     /// # Errors
     ///
     /// Where there is none, or one that is no text.
     pub fn get(&self, component: &str) -> Result<&str, SourceRefsError> {
-        match self.0.get(component) {
+        match self.0.get(component).map(|found| &found.value) {
             Some(serde_json::Value::String(value)) if !value.is_empty() => Ok(value),
             Some(serde_json::Value::Number(number)) => Err(SourceRefsError::Number {
                 component: component.to_owned(),
@@ -106,6 +115,10 @@ mod tests {
             SourceRefs::parse(b"# why\nglance: \"31.1.0\"\nnova: stable/2025.2\nbad: 2.10\nworse: [1]\n")
                 .unwrap();
         assert_eq!(refs.get("glance"), Ok("31.1.0"));
+        assert_eq!(
+            ["glance", "nova", "none"].map(|name| refs.line(name)),
+            [Some(2), Some(3), None]
+        );
         assert_eq!(refs.get("nova"), Ok("stable/2025.2"));
         assert!(
             refs.get("bad")

@@ -24,6 +24,9 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
+    /// A team's folders cannot be read.
+    #[error(transparent)]
+    Layout(#[from] crate::layout::LayoutError),
     /// An upstream cannot be used.
     #[error(transparent)]
     Source(#[from] crate::source::Error),

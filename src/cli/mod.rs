@@ -10,6 +10,8 @@ pub mod constraints;
 pub mod crds;
 mod error;
 mod input;
+mod layout_options;
+mod local_files;
 mod local_refresh;
 mod output;
 mod partial_clone;

@@ -14,6 +14,7 @@ mod cluster;
 mod constraints;
 mod controller;
 mod deliver;
+mod fleet;
 mod forge;
 mod hostile;
 mod leader;

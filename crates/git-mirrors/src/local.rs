@@ -136,6 +136,15 @@ impl LocalRepository {
         self.commit_of(full.as_deref().unwrap_or(name))
     }
 
+    /// The branch that is checked out, without `refs/heads/`; `None` where a commit is.
+    #[must_use]
+    pub fn branch(&self) -> Option<String> {
+        let head = self.0.find_reference("HEAD").ok()?;
+        // A branch without a commit counts too.
+        let target = head.symbolic_target().ok()??;
+        Some(target.strip_prefix("refs/heads/")?.to_owned())
+    }
+
     /// Whether the clone ends before the history does.
     #[must_use]
     pub fn is_shallow(&self) -> bool {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::content::KnownContents;
 use super::gate::{self, Gate, Lock, Patience, locked};
 use super::refs::{RefList, Resolved};
 use super::store::{Extent, Store};
@@ -40,6 +41,8 @@ pub(super) struct Mirror {
     pub(super) no_filter: AtomicBool,
     /// The history that is too large, as it was asked for.
     pub(super) no_history: Mutex<Option<(String, Error)>>,
+    /// What paths of commits were found to hold.
+    contents: Mutex<KnownContents>,
     /// When it was last asked for.
     used: Mutex<Instant>,
 }
@@ -63,12 +66,17 @@ impl Mirror {
             damaged: Arc::default(),
             no_filter: AtomicBool::new(false),
             no_history: Mutex::default(),
+            contents: Mutex::default(),
             used: Mutex::new(now),
         }
     }
 
     fn last_use(&self) -> MutexGuard<'_, Instant> {
         locked(&self.used)
+    }
+
+    pub(super) fn known_contents(&self) -> MutexGuard<'_, KnownContents> {
+        locked(&self.contents)
     }
 
     fn verified(&self) -> MutexGuard<'_, HashSet<(Oid, Extent)>> {

@@ -214,6 +214,13 @@ impl Resolved {
         Some(format!("{} {} {name}", requirement.digest(), self.want))
     }
 
+    /// What identifies the keys and the mode of the signature that it has to have, whatever it is;
+    /// `None` if none is asked for.
+    #[must_use]
+    pub fn requirement(&self) -> Option<String> {
+        self.requirement.as_ref().map(|requirement| requirement.digest())
+    }
+
     /// The annotated tag that has to be held too.
     pub(super) fn needed_tag(&self) -> Option<Oid> {
         let requirement = self.requirement.as_ref()?;

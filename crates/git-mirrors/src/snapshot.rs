@@ -247,7 +247,7 @@ impl Snapshot {
         outcome
     }
 
-    fn corrupt(&self, error: &ObjectError) -> Error {
+    pub(super) fn corrupt(&self, error: &ObjectError) -> Error {
         if let ObjectError::TooLarge { id, limit } = error {
             return Error::TooLarge {
                 what: format!("object {id} at {}", self.revision),

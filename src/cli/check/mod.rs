@@ -1,7 +1,6 @@
 //! `patchset check`: every patch and every override of every release of a repository, before
 //! anything is built.
 
-mod layout;
 mod overrides;
 mod patches;
 mod render;
@@ -18,10 +17,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::Error;
 use super::input;
+use super::layout_options::LayoutArguments;
+use super::local_files::LocalFolder;
 use super::output::print;
 use super::upstream_history::HistoryOptions;
+use crate::layout::{ComponentSeries, ReleaseFolder, RepositoryLayout, Selection};
 use crate::text::printable_lines;
-use layout::{Layout, Selection};
 use report::{Report, Strictness};
 use upstream::Upstreams;
 
@@ -31,6 +32,8 @@ pub struct CheckOptions {
     /// The folder that holds patches/, overrides/ and releases/
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
+    #[command(flatten)]
+    layout: LayoutArguments,
     /// What holds the components' repositories: a folder of clones, or the part of their URL before
     /// the component
     #[arg(long, value_name = "BASE")]
@@ -68,6 +71,7 @@ enum CheckOutput {
 
 /// What all pieces of work need.
 struct Work<'a> {
+    folder: &'a LocalFolder,
     upstreams: Option<&'a Upstreams>,
     selection: &'a Selection,
     history: &'a HistoryOptions,
@@ -75,20 +79,28 @@ struct Work<'a> {
 
 /// One piece of work: the patches of a component at a release, or the constraints of a release.
 enum Task<'a> {
-    Patches(&'a layout::ComponentSeries),
-    Constraints(&'a layout::ReleaseFiles),
+    Patches(&'a ComponentSeries),
+    Constraints(&'a ReleaseFolder),
 }
 
 pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
-    let selection = Selection::new(&options.component, &options.release);
-    let layout = Layout::read(&options.dir, &selection)?;
+    let selection = Selection::named(&options.component, &options.release);
+    let component = match options.component.as_slice() {
+        [component] => Some(component.as_str()),
+        _ => None,
+    };
+    let (folder, layout) = options.layout.read(&options.dir, component, &selection)?;
     let upstreams = match &options.upstream {
         Some(base) => Some(Upstreams::new(
             base,
             options.cache_dir.as_deref(),
             options.timeout,
         )?),
-        None if layout.series.iter().any(|series| !series.patches.is_empty()) => {
+        None if layout
+            .series
+            .iter()
+            .any(|series| !series.series.patches.is_empty()) =>
+        {
             return Err(Error::Usage(
                 "there are patches to check: say with --upstream where the components' repositories are, for instance --upstream https://opendev.org/openstack".to_owned(),
             ));
@@ -96,6 +108,7 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
         None => None,
     };
     let work = Work {
+        folder: &folder,
         upstreams: upstreams.as_ref(),
         selection: &selection,
         history: &options.history,
@@ -129,8 +142,11 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
 }
 
 /// Works on all tasks, on as many threads as there are processors, and keeps their order.
-fn check(layout: &Layout, of: &Work<'_>) -> Report {
-    let series = layout.series.iter().filter(|series| series.reference.is_some());
+fn check(layout: &RepositoryLayout, of: &Work<'_>) -> Report {
+    let is_to_check = |series: &&ComponentSeries| {
+        series.reference.is_some() && !series.series.patches.is_empty() && series.series.refusal().is_none()
+    };
+    let series = layout.series.iter().filter(is_to_check);
     let tasks: Vec<Task<'_>> = series
         .map(Task::Patches)
         .chain(layout.releases.values().map(Task::Constraints))
@@ -146,12 +162,12 @@ fn check(layout: &Layout, of: &Work<'_>) -> Report {
             let found = match (task, of.upstreams) {
                 (Task::Patches(series), Some(upstreams)) => {
                     bar.set_message(format!("{} {}", series.component, series.release));
-                    patches::check(series, upstreams, of.history)
+                    patches::check(series, of.folder, upstreams, of.history)
                 }
                 (Task::Patches(_), None) => Report::default(),
                 (Task::Constraints(release), _) => {
                     bar.set_message(format!("constraints {}", release.name));
-                    overrides::check(release, of.selection)
+                    overrides::check(release, of.folder, of.selection)
                 }
             };
             if let Some(slot) = results.get(at) {

@@ -1,37 +1,37 @@
 //! The constraints of a release, with their overrides.
 
-use super::layout::{FaultKind, LayoutFault, ReleaseFiles, Selection};
 use super::report::{OverrideRow, Report};
 use crate::api::source_refs::SourceRefs;
-use crate::cli::error::Error;
 use crate::cli::input;
+use crate::cli::local_files::LocalFolder;
 use crate::constraints::{self, ConstraintsFile, Overrides, PackageName, merge};
+use crate::layout::{FaultKind, LayoutFault, ReleaseFolder, Selection, read_file};
 
-pub(super) fn check(release: &ReleaseFiles, selection: &Selection) -> Report {
+pub(super) fn check(release: &ReleaseFolder, folder: &LocalFolder, selection: &Selection) -> Report {
     let mut found = Report::default();
-    let Some((path, upper)) = &release.upper else {
+    let Some(upper) = &release.upper else {
         return found;
     };
-    let overrides_path = release.overrides.as_ref().map_or(upper, |(_, shown)| shown);
-    let read = |path| input::read(path, input::LARGEST);
-    let base = match read(path) {
+    let overrides_path = release.overrides.as_ref().unwrap_or(upper);
+    let read = |path: &str| read_file(&folder.files, &folder.path, path, input::LARGEST);
+    let base = match read(upper) {
         Ok(bytes) => ConstraintsFile::parse(&bytes),
         Err(error) => {
+            let kind = FaultKind::InvalidConstraints;
             found
                 .faults
-                .push(unreadable_file(FaultKind::InvalidConstraints, upper, &error));
+                .push(LayoutFault::new(kind, upper, error.to_string()));
             return found;
         }
     };
-    let overrides = match release.overrides.as_ref().map(|(path, _)| read(path)) {
+    let overrides = match release.overrides.as_deref().map(read) {
         None => Overrides::parse(b""),
         Some(Ok(bytes)) => Overrides::parse(&bytes),
         Some(Err(error)) => {
-            found.faults.push(unreadable_file(
-                FaultKind::InvalidOverrides,
-                overrides_path,
-                &error,
-            ));
+            let kind = FaultKind::InvalidOverrides;
+            found
+                .faults
+                .push(LayoutFault::new(kind, overrides_path, error.to_string()));
             return found;
         }
     };
@@ -45,12 +45,8 @@ pub(super) fn check(release: &ReleaseFiles, selection: &Selection) -> Report {
         }
     };
     if base.entries().is_empty() && base.includes().is_empty() {
-        found.faults.push(LayoutFault {
-            kind: FaultKind::InvalidConstraints,
-            path: upper.to_owned(),
-            line: None,
-            message: "pins nothing".to_owned(),
-        });
+        let kind = FaultKind::InvalidConstraints;
+        found.faults.push(LayoutFault::new(kind, upper, "pins nothing"));
     }
     let merged = match merge(&base, &overrides, &[]) {
         Ok(merged) => merged,
@@ -73,22 +69,13 @@ pub(super) fn check(release: &ReleaseFiles, selection: &Selection) -> Report {
         .collect();
     if let Some(refs) = &release.refs {
         found.faults.extend(still_pinned(
-            refs,
+            &refs.refs,
             merged.text.as_bytes(),
             overrides_path,
             selection,
         ));
     }
     found
-}
-
-fn unreadable_file(kind: FaultKind, path: &str, error: &Error) -> LayoutFault {
-    LayoutFault {
-        kind,
-        path: path.to_owned(),
-        line: None,
-        message: error.to_string(),
-    }
 }
 
 fn merge_faults(error: &constraints::Error, upper: &str, overrides: &str) -> Vec<LayoutFault> {
@@ -98,12 +85,7 @@ fn merge_faults(error: &constraints::Error, upper: &str, overrides: &str) -> Vec
     };
     let problems = error.problems().iter();
     problems
-        .map(|problem| LayoutFault {
-            kind,
-            path: path.to_owned(),
-            line: Some(problem.line),
-            message: problem.message.clone(),
-        })
+        .map(|problem| LayoutFault::new(kind, path, &problem.message).at_line(problem.line))
         .collect()
 }
 
@@ -117,15 +99,11 @@ fn still_pinned(refs: &SourceRefs, merged: &[u8], path: &str, selection: &Select
         .filter_map(|component| {
             let name: PackageName = component.parse().ok()?;
             let entry = merged.entries().iter().find(|entry| entry.name == name)?;
-            Some(LayoutFault {
-                kind: FaultKind::StillPinned,
-                path: path.to_owned(),
-                line: None,
-                message: format!(
-                    "{component} is built from source and pinned to {}, which pip and uv refuse: add -{component} to the overrides",
-                    entry.pin
-                ),
-            })
+            let message = format!(
+                "{component} is built from source and pinned to {}, which pip and uv refuse: add -{component} to the overrides",
+                entry.pin
+            );
+            Some(LayoutFault::new(FaultKind::StillPinned, path, message))
         })
         .collect()
 }

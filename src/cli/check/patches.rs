@@ -1,44 +1,41 @@
 //! The patches of a component at a release.
 
-use super::layout::{ComponentSeries, FaultKind, LayoutFault};
 use super::report::{PatchRow, Report};
 use super::upstream::{CheckedSeries, Upstreams};
-use crate::cli::input;
+use crate::cli::local_files::LocalFolder;
 use crate::cli::upstream_history::{HistoryOptions, SeriesHistory};
-use crate::patch::{Limits, PatchInput, PatchReport};
+use crate::layout::{ComponentSeries, ContentLimits, FaultKind, LayoutFault};
+use crate::patch::{Limits, PatchReport};
 use crate::plan::report;
 use crate::plan::upstream_history::{CommitLinks, add_history};
 
-pub(super) fn check(series: &ComponentSeries, upstreams: &Upstreams, history: &HistoryOptions) -> Report {
+pub(super) fn check(
+    series: &ComponentSeries,
+    folder: &LocalFolder,
+    upstreams: &Upstreams,
+    history: &HistoryOptions,
+) -> Report {
     let fault = |path: &str, message: String| Report {
-        faults: vec![LayoutFault {
-            kind: FaultKind::UpstreamUnavailable,
-            path: path.to_owned(),
-            line: None,
-            message,
-        }],
+        faults: vec![LayoutFault::new(FaultKind::UpstreamUnavailable, path, message)],
         ..Report::default()
     };
-    let limit = Limits::default().patch_bytes;
-    let mut patches = Vec::new();
-    for path in &series.patches {
-        match input::read(path, limit) {
-            Ok(bytes) => patches.push(PatchInput {
-                name: path
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
-                bytes,
-            }),
-            Err(error) => return fault(&series.path, error.to_string()),
-        }
-    }
+    let limits = ContentLimits {
+        file: Limits::default().patch_bytes,
+        ..ContentLimits::default()
+    };
+    let patches = match series.series.contents(&folder.files, &limits) {
+        Ok(patches) => patches,
+        Err(error) => return fault(&series.folder, error.to_string()),
+    };
+    let component = match &series.organisation {
+        Some(organisation) => format!("{organisation}/{}", series.component),
+        None => series.component.clone(),
+    };
     let reference = series.reference.as_deref().unwrap_or_default();
-    let applied = upstreams.apply(&series.component, reference, &patches, history);
+    let applied = upstreams.apply(&component, reference, &patches, history);
     match applied {
         Err(message) => fault(
-            &series.path,
+            &series.folder,
             format!("{} at {reference}: {message}", series.component),
         ),
         Ok(checked) => {
@@ -47,7 +44,7 @@ pub(super) fn check(series: &ComponentSeries, upstreams: &Upstreams, history: &H
                 patches: rows(series, &reports, &history),
                 notes: history
                     .note
-                    .map(|note| format!("{}: {note}", series.path))
+                    .map(|note| format!("{}: {note}", series.folder))
                     .into_iter()
                     .collect(),
                 ..Report::default()
@@ -66,7 +63,7 @@ fn rows(series: &ComponentSeries, reports: &[PatchReport], history: &SeriesHisto
     let rows = patches.into_iter().map(|status| PatchRow {
         component: series.component.clone(),
         release: series.release.clone(),
-        path: format!("{}/{}", series.path, status.name),
+        path: format!("{}/{}", series.folder, status.name),
         status,
     });
     rows.collect()

@@ -6,13 +6,13 @@ use std::io::IsTerminal;
 use anstyle::Style;
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::layout::LayoutFault;
 use super::report::{OverrideRow, PatchRow, Report};
 use crate::api::status::{PatchState, PatchStatus};
 use crate::api::upstream_history::Evidence;
 use crate::cli::error::Error;
 use crate::cli::output::print_styled;
 use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
+use crate::layout::LayoutFault;
 use crate::plan::upstream_history::{commit_in_words, merged_in_words};
 
 /// Prints the report, with colours and wrapped to its width on a terminal, plain elsewhere.

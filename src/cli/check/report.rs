@@ -1,8 +1,8 @@
 //! What a check found.
 
-use super::layout::LayoutFault;
 use crate::api::constraint_override::OverrideState;
 use crate::api::status::{PatchState, PatchStatus};
+use crate::layout::LayoutFault;
 
 /// What makes a check fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

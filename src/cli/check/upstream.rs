@@ -58,7 +58,7 @@ impl Upstreams {
         })
     }
 
-    /// Applies a series to a component at a tag, branch or commit, and searches the component's
+    /// Applies a series to a component, with the folder above it where the layout has one, at a tag, branch or commit, and searches the component's
     /// history for the patches that do not apply.
     ///
     /// # Errors
@@ -73,14 +73,17 @@ impl Upstreams {
     ) -> Result<CheckedSeries, String> {
         let checked = match self {
             Self::Folder(folder) => {
-                let names = [component.to_owned(), format!("{component}.git")];
+                let alone = component.rsplit('/').next().unwrap_or(component);
+                let names = [component, alone].map(|name| [name.to_owned(), format!("{name}.git")]);
+                let names = names.concat();
                 let Some(path) = names
                     .iter()
                     .map(|name| folder.join(name))
                     .find(|path| path.is_dir())
                 else {
                     return Err(format!(
-                        "there is no {component} or {component}.git in {}",
+                        "there is no {} in {}",
+                        names.join(" or "),
                         folder.display()
                     ));
                 };

@@ -79,6 +79,7 @@ pub async fn open(
             upstream,
             resolved,
             path,
+            ..
         }) => {
             blocking(context, REPOSITORY, deadline, move |mirrors| {
                 let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;

@@ -135,6 +135,7 @@ pub async fn read(
             upstream,
             resolved,
             path,
+            ..
         } => {
             blocking(context, REPOSITORY, deadline, move |mirrors| {
                 none_where_absent(
@@ -155,7 +156,7 @@ pub async fn read(
     // The source gives them sorted by the bytes of their names.
     Ok(files
         .into_iter()
-        .map(|SourceFile { name, content }| PatchInput { name, bytes: content })
+        .map(|SourceFile { name, content }| PatchInput::new(name, content))
         .collect())
 }
 

@@ -10,7 +10,7 @@ use crate::api::reason;
 use crate::controller::context::{Budget, Context};
 use crate::plan::{Failure, Step};
 use crate::recipe::Located;
-use crate::source::{Artifact, ArtifactLimits, FileLimits, Resolved, Upstream};
+use crate::source::{Artifact, ArtifactLimits, FileLimits, PathContent, Resolved, Upstream};
 
 /// A file or folder that was found, and not necessarily read yet.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub enum InputPlace {
         /// The commit.
         resolved: Resolved,
         path: String,
+        /// What is there: other commits may have the same.
+        content: PathContent,
     },
     /// In a Flux source's artifact.
     Artifact {
@@ -42,7 +44,11 @@ pub trait GivenContents {
 }
 
 impl InputPlace {
-    /// Finds a path in a repository. `what` names the repository in messages.
+    /// Finds a path in a repository, and what is there. `what` names the repository in messages.
+    ///
+    /// # Errors
+    ///
+    /// Where the repository cannot be had, or the commit is not signed as the spec asks for.
     pub async fn in_git(
         context: &Arc<Context>,
         namespace: &str,
@@ -51,10 +57,13 @@ impl InputPlace {
         budget: Budget,
     ) -> Result<Self, Failure> {
         let (upstream, resolved) = upstreams::repository(context, namespace, what, git, budget).await?;
+        let path = git.path.clone();
+        let content = upstreams::content(context, what, (&upstream, &resolved), &path, budget.deadline);
         Ok(Self::Git {
+            content: content.await?,
             upstream,
             resolved,
-            path: git.path.clone(),
+            path,
         })
     }
 
@@ -68,9 +77,15 @@ impl InputPlace {
     /// Kind, contents and path: what identifies what is read there.
     pub fn identity(&self) -> Vec<String> {
         match self {
-            Self::Git { resolved, path, .. } => {
-                let git = ["git".to_owned(), resolved.commit().to_string(), path.clone()];
-                git.into_iter().chain(resolved.verification()).collect()
+            Self::Git {
+                resolved,
+                path,
+                content,
+                ..
+            } => {
+                let git = ["git".to_owned(), content.to_string(), path.clone()];
+                // That the commit is signed is seen where the content is found.
+                git.into_iter().chain(resolved.requirement()).collect()
             }
             Self::Artifact { artifact, .. } => {
                 let Artifact { digest, path, .. } = artifact;

@@ -12,7 +12,7 @@ use crate::controller::state::references::References;
 use crate::controller::state::slots;
 use crate::forge::GitPurpose;
 use crate::plan::{Failure, Step};
-use crate::source::{self, Mirrors, RefSpec, RepoUrl, Requirement, Resolved, Upstream};
+use crate::source::{self, Mirrors, PathContent, RefSpec, RepoUrl, Requirement, Resolved, Upstream};
 
 /// The Secrets that the way to a repository needs.
 #[derive(Clone, Copy)]
@@ -92,6 +92,30 @@ pub async fn signed(
     let keys = keys.map_err(Failure::of_verification)?;
     let (mode, source) = (mode.unwrap_or_default().into(), keys.to_string());
     Ok(resolved.requiring(Arc::new(Requirement::new(mode, source, Arc::clone(keys.data())))))
+}
+
+/// What is at a path of a commit, which is fetched where it is not held. One that has to be signed
+/// and is not gives nothing.
+///
+/// # Errors
+///
+/// Where the repository cannot be had, or the commit is not signed as it has to be.
+pub async fn content(
+    context: &Arc<Context>,
+    what: &str,
+    (upstream, resolved): (&Upstream, &Resolved),
+    path: &str,
+    deadline: Instant,
+) -> Result<PathContent, Failure> {
+    let known = context.mirrors.known_content(upstream, resolved, path);
+    if let Some(known) = known.map_err(|error| failures::of_source(what, &error))? {
+        return Ok(known);
+    }
+    let (upstream, resolved, path) = (upstream.clone(), resolved.clone(), path.to_owned());
+    blocking(context, what, deadline, move |mirrors| {
+        mirrors.content(&upstream, &resolved, &path, deadline)
+    })
+    .await
 }
 
 /// Checks the signature that something is bound to, fetching it where it is not held; returns who

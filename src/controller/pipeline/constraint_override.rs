@@ -123,7 +123,7 @@ impl Pipeline for ConstraintOverride {
             Ok(inputs) => inputs,
             Err(failure) => return Ok(Outcome::Failed(failure, None)),
         };
-        let mut sources = sources(turn.object, &inputs);
+        let mut sources = sources(turn.object, &turn.status(), &inputs);
         match turn.object.is_merged(turn, &sources).await {
             Ok(true) => return Ok(Outcome::Unchanged(sources)),
             Ok(false) => {}
@@ -140,8 +140,8 @@ impl Pipeline for ConstraintOverride {
     }
 }
 
-/// Finds both files. Nothing is fetched but refs, and those at most once an interval for all
-/// objects on a repository.
+/// Finds both files. Refs are looked at once an interval for all objects on a repository, and a
+/// commit is fetched once for all that read there.
 async fn resolve(turn: &Turn<'_, ConstraintOverride>) -> Result<ResolvedFiles, Failure> {
     let (object, context, budget) = (turn.object, turn.context, turn.budget);
     let namespace = turn.namespace();
@@ -183,7 +183,13 @@ async fn resolve(turn: &Turn<'_, ConstraintOverride>) -> Result<ResolvedFiles, F
     Ok(ResolvedFiles { base, overrides })
 }
 
-fn sources(object: &ConstraintOverride, inputs: &ResolvedFiles) -> ConstraintSources {
+/// The sources as the plan wants them. Where a status has the results of the same generation and
+/// inputs, the revisions are those that it names: a commit that changes other files is no news.
+fn sources(
+    object: &ConstraintOverride,
+    status: &ConstraintOverrideStatus,
+    inputs: &ResolvedFiles,
+) -> ConstraintSources {
     let mut digest = InputsHasher::new(COMPUTATION);
     for name in &object.spec.built_from_source {
         digest = digest.with(name.0.as_bytes());
@@ -194,10 +200,17 @@ fn sources(object: &ConstraintOverride, inputs: &ResolvedFiles) -> ConstraintSou
     {
         digest = digest.with(part.as_bytes());
     }
+    let inputs_digest = digest.digest();
+    let is_told = status.inputs_digest.as_ref() == Some(&inputs_digest)
+        && object.metadata.generation == Some(status.observed_generation);
+    let revision = |told: &Option<String>, located: &LocatedText| {
+        let told = told.clone().filter(|_| is_told);
+        told.unwrap_or_else(|| located.revision())
+    };
     ConstraintSources {
-        upper_constraints: inputs.base.revision(),
-        overrides: inputs.overrides.revision(),
-        inputs_digest: digest.digest(),
+        upper_constraints: revision(&status.upper_constraints_revision, &inputs.base),
+        overrides: revision(&status.overrides_revision, &inputs.overrides),
+        inputs_digest,
         signatures: None,
     }
 }

@@ -169,7 +169,7 @@ impl Pipeline for PatchSet {
             Ok(inputs) => inputs,
             Err(failure) => return Ok(Outcome::Failed(failure, None)),
         };
-        let mut sources = inputs.sources(&turn.object.spec);
+        let mut sources = inputs.sources(turn.object, &turn.status());
         let mut results = turn.object.results(&turn.status(), &sources);
         if turn.budget.is_asked_for() && lacks_history(&turn.status()) {
             results = ResultsInStatus::Missing;

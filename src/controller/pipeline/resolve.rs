@@ -11,7 +11,7 @@ use crate::api::patch_set::{Patches, RefFrom};
 use crate::api::reason;
 use crate::api::source_refs::SourceRefs;
 use crate::api::status::{CandidateStatus, PatchSetStatus, UpstreamStatus};
-use crate::api::{InputsDigest, PatchSet, PatchSetSpec, Recorded};
+use crate::api::{InputsDigest, PatchSet, Recorded};
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC};
 use crate::controller::inputs::ingredients::{Ingredients, NotBuildable};
@@ -22,7 +22,7 @@ use crate::forge::GitPurpose;
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
-use crate::recipe::{Located, last_request};
+use crate::recipe::last_request;
 use crate::source::{Freshness, RefSpec, Resolved, Upstream};
 
 /// Names the computation that results follow from; changed where the same inputs give another
@@ -77,7 +77,11 @@ impl ResolvedInputs {
     ///
     /// The candidates are no part of the digest: what becomes of them says nothing of the series
     /// that is built.
-    pub fn sources(&self, spec: &PatchSetSpec) -> Sources {
+    ///
+    /// Where a status has the results of the same generation and inputs, the patches' revision is
+    /// the one that it names: a commit that changes other files is no news for these.
+    pub fn sources(&self, patch_set: &PatchSet, status: &PatchSetStatus) -> Sources {
+        let spec = &patch_set.spec;
         let commit = self.resolved.commit().to_string();
         let mut inputs = InputsHasher::new(COMPUTATION)
             .with(commit.as_bytes())
@@ -103,13 +107,20 @@ impl ResolvedInputs {
                 inputs = inputs.with(part.as_bytes());
             }
         }
+        let inputs_digest = inputs.digest();
+        let is_told = status.inputs_digest.as_ref() == Some(&inputs_digest)
+            && patch_set.metadata.generation == Some(status.observed_generation);
+        let told = status.patches_revision.clone().filter(|_| is_told);
         Sources {
             upstream: UpstreamStatus {
                 revision: Recorded::new(self.resolved.revision().into()),
                 commit: Recorded::new(self.resolved.commit()),
             },
-            patches_revision: self.located.as_ref().map(Located::revision),
-            inputs_digest: inputs.digest(),
+            patches_revision: self
+                .located
+                .as_ref()
+                .map(|located| told.unwrap_or_else(|| located.revision())),
+            inputs_digest,
             signatures: None,
         }
     }
@@ -151,7 +162,7 @@ impl ResolvedInputs {
 pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failure> {
     let resolved = resolve_within(turn, turn.budget).await?;
     let status = turn.status();
-    let found = resolved.sources(&turn.object.spec).inputs_digest;
+    let found = resolved.sources(turn.object, &status).inputs_digest;
     let is_told = |known: &InputsDigest| *known == found && resolved.candidates_match_status(&status);
     if status.inputs_digest.as_ref().is_none_or(is_told) {
         return Ok(resolved);
@@ -167,8 +178,9 @@ pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failur
     resolve_within(turn, budget).await
 }
 
-/// Resolves the patches' origin and the upstream. Nothing is fetched but refs, and those at most
-/// once an interval for all objects on an upstream.
+/// Resolves the patches' origin and the upstream. Refs are looked at once an interval for all
+/// objects on an upstream, and a commit of the patches' repository is fetched once for all that read
+/// there; nothing else is.
 async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<ResolvedInputs, Failure> {
     let (patch_set, context) = (turn.object, turn.context);
     let namespace = patch_set.namespace().unwrap_or_default();

@@ -45,7 +45,7 @@ use crate::support::git_repo::GitRepo;
 use crate::support::git_server::{GitServer, free_port};
 
 /// How long anything may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The file that the tests' upstreams hold.
 pub const BASE: &str = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\nten\n";

@@ -2,6 +2,7 @@
 
 mod artifact;
 mod cache;
+mod content;
 mod destinations;
 mod faults;
 mod history;

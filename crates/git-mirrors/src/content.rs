@@ -1,0 +1,219 @@
+//! What identifies the contents at a path of a commit, so that a commit that changes something else
+//! is told from one that changes these.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bstr::ByteSlice;
+use git_apply_engine::{EntryMode, ObjectError, Objects, TreeEntry};
+
+use super::files::relative;
+use super::mirrors::Mirrors;
+use super::{Error, Oid, Resolved, Upstream};
+
+/// How many answers a mirror remembers; beyond that, it begins anew.
+const MOST_REMEMBERED: usize = 16_384;
+
+/// How many folders below a path are looked into for links. One with more counts as one that has
+/// links.
+const MOST_FOLDERS: usize = 1_000;
+
+/// How many trees are kept while many paths are walked.
+const MOST_TREES: usize = 256;
+
+/// What is at a path of a commit. Where two of one repository are equal, reading them gives the
+/// same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathContent {
+    /// Nothing is there.
+    Absent,
+    /// A file.
+    File {
+        /// Its blob.
+        blob: Oid,
+    },
+    /// A folder without links.
+    Folder {
+        /// Its tree.
+        tree: Oid,
+    },
+    /// What is reached by links, or has some: they may lead anywhere in the commit.
+    Linked {
+        /// The commit's tree.
+        root: Oid,
+    },
+}
+
+impl fmt::Display for PathContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("absent"),
+            Self::File { blob } => write!(f, "blob {blob}"),
+            Self::Folder { tree } => write!(f, "tree {tree}"),
+            Self::Linked { root } => write!(f, "root {root}"),
+        }
+    }
+}
+
+/// What a mirror's answers were to: a commit, the signature that it had to have, and a path.
+pub(super) type ContentKey = (Oid, Option<String>, String);
+
+/// The answers that are remembered of one mirror. They hold for as long as it is asked for: a
+/// commit's contents do not change.
+#[derive(Debug, Default)]
+pub(super) struct KnownContents(HashMap<ContentKey, PathContent>);
+
+impl KnownContents {
+    fn insert(&mut self, key: ContentKey, content: PathContent) {
+        if self.0.len() >= MOST_REMEMBERED {
+            self.0.clear();
+        }
+        self.0.insert(key, content);
+    }
+}
+
+impl Mirrors {
+    /// Returns what identifies the contents at a path of a commit, where that was found before by
+    /// these credentials. Reads no disk and waits for nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mirrors::content`], as far as the path and the mirrors' names go.
+    pub fn known_content(
+        &self,
+        upstream: &Upstream,
+        resolved: &Resolved,
+        path: &str,
+    ) -> Result<Option<PathContent>, Error> {
+        let key = content_key(resolved, path)?;
+        let mirror = self.mirror(upstream)?;
+        let known = mirror.known_contents();
+        Ok(known.0.get(&key).copied())
+    }
+
+    /// Finds what identifies the contents at a path of a commit, which is fetched where it is not
+    /// held, and only given where it is signed as it has to be.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mirrors::snapshot`]; [`Error::Path`] where the path leaves the tree.
+    pub fn content(
+        &self,
+        upstream: &Upstream,
+        resolved: &Resolved,
+        path: &str,
+        deadline: Instant,
+    ) -> Result<PathContent, Error> {
+        if let Some(known) = self.known_content(upstream, resolved, path)? {
+            return Ok(known);
+        }
+        let found = self.contents(upstream, resolved, [path.to_owned()], deadline)?;
+        Ok(found.first().copied().unwrap_or(PathContent::Absent))
+    }
+
+    /// Finds the same for many paths at once, and gives it in their order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mirrors::content`].
+    pub fn contents(
+        &self,
+        upstream: &Upstream,
+        resolved: &Resolved,
+        paths: impl IntoIterator<Item = String>,
+        deadline: Instant,
+    ) -> Result<Vec<PathContent>, Error> {
+        let snapshot = self.snapshot(upstream, resolved, deadline)?;
+        let mirror = self.mirror(upstream)?;
+        let trees = ReadTrees::new(&snapshot);
+        let mut found = Vec::new();
+        for path in paths {
+            let key = content_key(resolved, &path)?;
+            let content =
+                find(&trees, snapshot.tree_id(), &key.2).map_err(|error| snapshot.corrupt(&error))?;
+            mirror.known_contents().insert(key, content);
+            found.push(content);
+        }
+        Ok(found)
+    }
+}
+
+/// Trees that were read, each once.
+struct ReadTrees<'a> {
+    objects: &'a dyn Objects,
+    read: RefCell<HashMap<Oid, Rc<[TreeEntry]>>>,
+}
+
+impl<'a> ReadTrees<'a> {
+    fn new(objects: &'a dyn Objects) -> Self {
+        Self {
+            objects,
+            read: RefCell::default(),
+        }
+    }
+
+    fn get(&self, id: Oid) -> Result<Rc<[TreeEntry]>, ObjectError> {
+        if let Some(entries) = self.read.borrow().get(&id) {
+            return Ok(Rc::clone(entries));
+        }
+        let entries: Rc<[TreeEntry]> = self.objects.tree(id)?.into();
+        let mut read = self.read.borrow_mut();
+        if read.len() >= MOST_TREES {
+            read.clear();
+        }
+        read.insert(id, Rc::clone(&entries));
+        Ok(entries)
+    }
+}
+
+fn content_key(resolved: &Resolved, path: &str) -> Result<ContentKey, Error> {
+    Ok((resolved.commit(), resolved.verification(), relative(path)?))
+}
+
+/// Walks to a path in its plain form.
+fn find(trees: &ReadTrees<'_>, root: Oid, clean: &str) -> Result<PathContent, ObjectError> {
+    let mut tree = root;
+    let mut parts = clean.split('/').filter(|part| !part.is_empty()).peekable();
+    while let Some(part) = parts.next() {
+        let entries = trees.get(tree)?;
+        let mut entries = entries.iter();
+        let Some(entry) = entries.find(|entry| entry.name.as_bytes() == part.as_bytes()) else {
+            return Ok(PathContent::Absent);
+        };
+        match entry.mode {
+            EntryMode::Tree => tree = entry.id,
+            EntryMode::Symlink => return Ok(PathContent::Linked { root }),
+            _ if parts.peek().is_some() => return Ok(PathContent::Absent),
+            EntryMode::Regular | EntryMode::Executable => return Ok(PathContent::File { blob: entry.id }),
+            // What is read there is refused, and of the next commit again.
+            EntryMode::Gitlink => return Ok(PathContent::Linked { root }),
+        }
+    }
+    Ok(if has_links(trees.objects, tree)? {
+        PathContent::Linked { root }
+    } else {
+        PathContent::Folder { tree }
+    })
+}
+
+/// Whether there are links below a folder, or more folders than are looked into.
+fn has_links(objects: &dyn Objects, folder: Oid) -> Result<bool, ObjectError> {
+    let (mut waiting, mut left) = (vec![folder], MOST_FOLDERS);
+    while let Some(tree) = waiting.pop() {
+        let Some(rest) = left.checked_sub(1) else {
+            return Ok(true);
+        };
+        left = rest;
+        for entry in objects.tree(tree)? {
+            match entry.mode {
+                EntryMode::Symlink => return Ok(true),
+                EntryMode::Tree => waiting.push(entry.id),
+                EntryMode::Regular | EntryMode::Executable | EntryMode::Gitlink => {}
+            }
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,3 @@
+//! Many objects that read from one repository, and the resource that makes them.
+
+mod identity;

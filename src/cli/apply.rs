@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use super::branch::BranchOptions;
 use super::error::Error;
 use super::local_refresh::JudgedPatches;
 use super::output::{print, print_styled};
@@ -16,7 +17,7 @@ use super::upstream_history::{HistoryFields, HistoryOptions, SeriesAtCommit, Ser
 use render::{Direction, TreesWritten};
 
 use crate::patch::{
-    self, FileReport, Limits, Oid, Options as Engine, PatchReport, PatchState, Results, Sequence,
+    self, FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, PatchState, Results, Sequence,
 };
 use crate::refresh::RefreshStatus;
 use crate::source::local::{self, LocalRepository};
@@ -48,6 +49,8 @@ pub struct ApplyOptions {
     #[arg(long)]
     write: bool,
     #[command(flatten)]
+    branch: BranchOptions,
+    #[command(flatten)]
     history: HistoryOptions,
     #[command(flatten)]
     partial_clone: PartialCloneOptions,
@@ -55,7 +58,7 @@ pub struct ApplyOptions {
     #[arg(long, value_enum, default_value = "text")]
     output: ApplyOutput,
     /// Patches, or folders whose *.patch are taken in alphabetical order; - is standard input
-    #[arg(required = true, value_name = "PATCH|DIR")]
+    #[arg(required_unless_present = "branch", value_name = "PATCH|DIR")]
     patches: Vec<PathBuf>,
 }
 
@@ -118,7 +121,13 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
         },
         limits: Limits::default(),
     };
-    let patches = patch_files::read_all(&options.patches, engine.limits.patch_bytes)?;
+    let patches = match options.branch.patches(&repository, &options.revision)? {
+        None => patch_files::read_all(&options.patches, engine.limits.patch_bytes)?,
+        Some(patches) => patches
+            .into_iter()
+            .map(|patch| PatchInput::new(patch.name, patch.bytes))
+            .collect(),
+    };
     let sequence = if options.independent {
         Sequence::Independent
     } else {

@@ -54,7 +54,6 @@ impl From<FormatError> for BranchError {
 pub struct Branch<'m> {
     history: Option<History<'m>>,
     range: BranchRange,
-    onto: Oid,
 }
 
 impl Branch<'_> {
@@ -70,7 +69,8 @@ impl Branch<'_> {
         &self.range.commits
     }
 
-    /// Writes the commits as patches. Trees and files that they change are fetched for that.
+    /// Writes the commits as patches for a commit of the upstream. Trees and files that they change
+    /// are fetched for that.
     ///
     /// # Errors
     ///
@@ -78,13 +78,14 @@ impl Branch<'_> {
     /// fetched.
     pub fn patches(
         &self,
+        target: Oid,
         policy: SubjectPolicy,
         limits: FormatLimits,
     ) -> Result<Vec<FormattedPatch>, BranchError> {
         let Some(history) = &self.history else {
             return Ok(Vec::new());
         };
-        let formatted = format_series(history, &self.range, self.onto, policy, limits);
+        let formatted = format_series(history, &self.range, target, policy, limits);
         formatted.map_err(|error| match (&error, history.fetch_failure()) {
             (FormatError::Object(_), Some(failure)) => BranchError::Source(failure),
             _ => BranchError::Format(error),
@@ -125,7 +126,6 @@ impl Mirrors {
             return Ok(Branch {
                 history: None,
                 range: BranchRange { base, commits },
-                onto: onto.resolved.commit(),
             });
         }
         let history = search.history_of(branch, HistorySince::Commit(base))?;
@@ -133,7 +133,6 @@ impl Mirrors {
         Ok(Branch {
             history: Some(history),
             range,
-            onto: onto.resolved.commit(),
         })
     }
 }

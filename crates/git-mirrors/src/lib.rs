@@ -59,4 +59,4 @@ pub use tree::Tree;
 pub use verification::{Requirement, SignedObjects};
 
 pub use git_apply_engine::Oid;
-pub use git_format_patch::{FormatError, FormatLimits, FormattedPatch, SubjectPolicy};
+pub use git_format_patch::{FormatError, FormatLimits, FormattedPatch, SubjectPolicy, format_series};

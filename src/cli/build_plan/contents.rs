@@ -1,8 +1,8 @@
 //! Finds what the objects of a manifest name, and reads it.
 
 use super::manifest::ManifestObjects;
-use super::places::{HeldTree, SourcePlaces};
-use crate::api::ConstraintOverride;
+use super::places::{HeldCommit, HeldTree, SourcePlaces};
+use crate::api::{ConstraintOverride, PatchSetSpec};
 use crate::api::build::DockerfileSource;
 use crate::api::common::{ConfigMapKey, GitPath};
 use crate::api::patch_set::Patches;
@@ -47,10 +47,30 @@ impl ContentReader<'_> {
             let path = patches.path.clone().unwrap_or_default();
             return Ok(Some(Located::At((held, path))));
         }
+        if patches.branch.is_some() {
+            // They are known when the upstream's commit is: see `branch_patches`.
+            return Ok(Some(Located::Given(Vec::new())));
+        }
         Ok(Some(Located::Given(match &patches.config_map {
             Some(reference) => of_config_map(self.manifest.config_map(&reference.name)?),
             None => of_spec(patches.inline.as_deref().unwrap_or_default()),
         })))
+    }
+
+    /// The patches of a branch, for the upstream's commit; `None` where the spec names none.
+    pub(super) fn branch_patches(
+        self,
+        spec: &PatchSetSpec,
+        upstream: &HeldCommit,
+    ) -> Result<Option<Vec<PatchInput>>, Error> {
+        let branch = spec.patches.as_ref().and_then(|patches| patches.branch.as_ref());
+        let Some(branch) = branch else {
+            return Ok(None);
+        };
+        let url = branch.url.as_ref().unwrap_or(&spec.upstream.url);
+        let patches = self.places.branch(url, branch, upstream)?.into_iter();
+        let patches = patches.map(|patch| PatchInput::new(patch.name, patch.bytes));
+        Ok(Some(patches.collect()))
     }
 
     pub(super) fn dockerfile(self, from: &DockerfileSource) -> Result<FolderContents, Error> {

@@ -108,7 +108,10 @@ impl<'a> Planner<'a> {
                 recipe::read_arguments(&from.path, &bytes, &spec.component.0)?
             }
         };
-        let patches = read_patches(located)?;
+        let patches = match self.reader.branch_patches(spec, &upstream)? {
+            Some(patches) => patches,
+            None => read_patches(located)?,
+        };
         let JudgedSeries {
             series,
             patches: statuses,

@@ -275,11 +275,11 @@ fn a_fetch_that_fails_gives_no_patches() {
     let (fork, upstream) = (forked.at("fork"), forked.at("upstream"));
     let (own, onto) = (forked.resolve(&fork, "team"), forked.resolve(&upstream, "main"));
     for fault in [Fault::Status(503), Fault::CutPack(30)] {
-        forked.server.fault(fault);
+        forked.server.fail(fault);
         let error = patches(&forked.mirrors, (&fork, &own), (&upstream, &onto)).unwrap_err();
         assert!(matches!(error, BranchError::Source(_)), "{error}");
     }
-    forked.server.fault(Fault::None);
+    forked.server.fail(Fault::None);
     let found = patches(&forked.mirrors, (&fork, &own), (&upstream, &onto)).unwrap();
     assert_eq!(found.len(), 3);
 }

@@ -1,12 +1,15 @@
-//! Re-exports `git-mirrors`, and converts the API's types (`GitRef`, `VerificationMode`) to the
-//! library's.
+//! Re-exports `git-mirrors`, converts the API's types (`GitRef`, `VerificationMode`) to the
+//! library's, and gives the files of its artifacts to layouts.
 
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 pub use git_mirrors::*;
 
 use crate::api;
 use crate::api::common::{GitRef, VerificationMode};
+use crate::layout::{FileKind, FilesError, FolderEntry, RepositoryFiles};
 
 /// Mirrors in a folder, with the library's bounds, that ask servers in this program's name.
 #[must_use]
@@ -57,6 +60,89 @@ impl From<VerificationMode> for SignedObjects {
             VerificationMode::HEAD => Self::Commit,
             VerificationMode::Tag => Self::Tag,
             VerificationMode::TagAndHEAD => Self::TagAndCommit,
+        }
+    }
+}
+
+/// The files of a Flux artifact, as layouts read them.
+///
+/// The archive is gone through once for each file that is read, so that those that are known before
+/// are best read at once by [`keep`](Self::keep).
+pub struct ArtifactFiles<'a> {
+    artifact: OpenedArtifact<'a>,
+    kept: RefCell<HashMap<String, Vec<u8>>>,
+}
+
+impl<'a> ArtifactFiles<'a> {
+    /// The files of an artifact.
+    #[must_use]
+    pub fn new(artifact: OpenedArtifact<'a>) -> Self {
+        Self {
+            artifact,
+            kept: RefCell::default(),
+        }
+    }
+
+    /// Reads files, for [`RepositoryFiles::read`] to have them at hand.
+    ///
+    /// # Errors
+    ///
+    /// As for [`OpenedArtifact::read_files`].
+    pub fn keep(&self, paths: &BTreeSet<String>) -> Result<(), Error> {
+        let files = self.artifact.read_files(paths, u64::MAX)?;
+        let mut kept = self.kept.borrow_mut();
+        kept.extend(files.into_iter().map(|file| (file.name, file.content)));
+        Ok(())
+    }
+}
+
+impl RepositoryFiles for ArtifactFiles<'_> {
+    fn entries(&self, folder: &str) -> Result<Option<Vec<FolderEntry>>, FilesError> {
+        let entries = self.artifact.entries(folder).map(|entries| {
+            entries.iter().map(|entry| FolderEntry {
+                name: entry.name.clone(),
+                kind: match &entry.kind {
+                    ArtifactKind::File => FileKind::File,
+                    ArtifactKind::Folder => FileKind::Folder,
+                    ArtifactKind::Link { target } => FileKind::Link {
+                        target: target.clone(),
+                    },
+                    ArtifactKind::Other => FileKind::Other,
+                },
+            })
+        });
+        Ok(entries.map(Iterator::collect))
+    }
+
+    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, FilesError> {
+        let too_large = || FilesError::TooLarge {
+            path: path.to_owned(),
+            limit,
+        };
+        if let Some(content) = self.kept.borrow().get(path) {
+            return if content.len() as u64 > limit {
+                Err(too_large())
+            } else {
+                Ok(content.clone())
+            };
+        }
+        let read = self
+            .artifact
+            .read_files(&BTreeSet::from([path.to_owned()]), limit);
+        match read {
+            Ok(files) => Ok(files
+                .into_iter()
+                .next()
+                .map(|file| file.content)
+                .unwrap_or_default()),
+            Err(Error::FileNotFound { .. }) => Err(FilesError::NotFound {
+                path: path.to_owned(),
+            }),
+            Err(Error::TooLarge { what, .. }) if what == path => Err(too_large()),
+            Err(error) => Err(FilesError::Unreadable {
+                path: path.to_owned(),
+                source: Box::new(error),
+            }),
         }
     }
 }

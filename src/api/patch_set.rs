@@ -268,7 +268,8 @@ pub struct Patches {
             .message("write a path relative to the artifact's root, without '..'")
     )]
     pub path: Option<String>,
-    /// A ConfigMap; each key that ends in `.patch` is a patch.
+    /// A ConfigMap; each key that ends in `.patch` or `.diff` is a patch, and a key `series` lists
+    /// them in their order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<LocalReference>,
     /// Patches in the object itself.
@@ -376,7 +377,7 @@ impl SubjectRule {
 #[serde(rename_all = "camelCase")]
 pub struct InlinePatch {
     /// Its file name; the names' alphabetical order is the order of the series.
-    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^/\s][^/]*\.patch$"))]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^/\s][^/]*\.(patch|diff)$"))]
     pub name: String,
     /// The patch, as `git format-patch` or `diff -u` writes it.
     #[schemars(length(min = 1, max = 1_048_576))]

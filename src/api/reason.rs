@@ -136,6 +136,9 @@ reasons! {
     INVALID_CONSTRAINTS = "InvalidConstraints";
     /// An object that the controller would own is there already and belongs to somebody else.
     NAME_TAKEN = "NameTaken";
+    /// The folders of a repository are not as a layout has them, or a file that says what is built
+    /// cannot be read.
+    LAYOUT_INVALID = "LayoutInvalid";
     /// An object that the controller owns could not be written.
     WRITE_FAILED = "WriteFailed";
 

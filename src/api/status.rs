@@ -56,6 +56,9 @@ pub struct PatchSetStatus {
     /// again when the upstream, the patches or the spec change, or with `requestedAt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_failure: Option<String>,
+    /// What the folder of the patches has besides, and is not applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patches_note: Option<String>,
     /// The same patches against the candidate refs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<CandidateStatus>,
@@ -92,6 +95,7 @@ impl Default for PatchSetStatus {
             patches: Vec::new(),
             omitted_patches: None,
             history_failure: None,
+            patches_note: None,
             candidates: Vec::new(),
             inputs_digest: None,
             build: None,

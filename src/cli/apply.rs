@@ -16,8 +16,9 @@ use super::patch_files;
 use super::upstream_history::{HistoryFields, HistoryOptions, SeriesAtCommit, SeriesHistory};
 use render::{Direction, TreesWritten};
 
+use crate::layout::FolderPatches;
 use crate::patch::{
-    self, FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, PatchState, Results, Sequence,
+    self, FileReport, Limits, Oid, Options as Engine, PatchReport, PatchState, Results, Sequence,
 };
 use crate::refresh::RefreshStatus;
 use crate::source::local::{self, LocalRepository};
@@ -57,7 +58,8 @@ pub struct ApplyOptions {
     /// How to tell what became of the patches
     #[arg(long, value_enum, default_value = "text")]
     output: ApplyOutput,
-    /// Patches, or folders whose *.patch are taken in alphabetical order; - is standard input
+    /// Patches, or folders of them in the order of their series, .patches or
+    /// ORDER, else by name; - is standard input
     #[arg(required_unless_present = "branch", value_name = "PATCH|DIR")]
     patches: Vec<PathBuf>,
 }
@@ -123,10 +125,12 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
     };
     let patches = match options.branch.patches(&repository, &options.revision)? {
         None => patch_files::read_all(&options.patches, engine.limits.patch_bytes)?,
-        Some(patches) => patches
-            .into_iter()
-            .map(|patch| PatchInput::new(patch.name, patch.bytes))
-            .collect(),
+        Some(FolderPatches { patches, note }) => {
+            if let Some(told) = note {
+                anstream::eprintln!("note: {}", printable_lines(&told));
+            }
+            patches
+        }
     };
     let sequence = if options.independent {
         Sequence::Independent

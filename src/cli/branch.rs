@@ -3,9 +3,10 @@
 use clap::{Args, ValueEnum};
 
 use super::error::Error;
-use crate::patch::Oid;
+use crate::layout::FolderPatches;
+use crate::patch::{Oid, PatchInput};
 use crate::source::local::LocalRepository;
-use crate::source::{FormatLimits, FormattedPatch, SubjectPolicy, format_series};
+use crate::source::{FormatLimits, FormattedSeries, SubjectPolicy, format_series};
 
 /// Which branch has the patches.
 #[derive(Clone, Debug, Args)]
@@ -38,7 +39,7 @@ impl BranchOptions {
         &self,
         repository: &LocalRepository,
         revision: &str,
-    ) -> Result<Option<Vec<FormattedPatch>>, Error> {
+    ) -> Result<Option<FolderPatches>, Error> {
         let Some(branch) = &self.branch else {
             return Ok(None);
         };
@@ -63,10 +64,22 @@ pub(super) fn local_patches(
     (branch, onto): (&str, &str),
     target: Oid,
     policy: SubjectPolicy,
-) -> Result<Vec<FormattedPatch>, Error> {
+) -> Result<FolderPatches, Error> {
     let limits = FormatLimits::default();
     let wrong = |error: &dyn std::fmt::Display| Error::Usage(format!("branch {branch}: {error}"));
     let range = repository.branch_range(branch, onto, limits.commits);
     let range = range.map_err(|error| wrong(&error))?;
-    format_series(repository, &range, target, policy, limits).map_err(|error| wrong(&error))
+    let series = format_series(repository, &range, target, policy, limits);
+    Ok(named(series.map_err(|error| wrong(&error))?))
+}
+
+/// A branch's patches as those of a folder are, with what is told of them.
+pub(super) fn named(series: FormattedSeries) -> FolderPatches {
+    let note = series.note();
+    let patches = series.patches.into_iter();
+    let patches = patches.map(|patch| PatchInput::new(patch.name, patch.bytes));
+    FolderPatches {
+        patches: patches.collect(),
+        note,
+    }
 }

@@ -70,8 +70,3 @@ pub(super) fn cache(given: Option<&Path>) -> Result<PathBuf, Error> {
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     FluxDuration::new(text).get().map_err(|error| error.to_string())
 }
-
-/// Whether a file is a patch by its name.
-pub(super) fn is_patch(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "patch")
-}

@@ -23,3 +23,8 @@ pub(super) fn print_styled(text: &str) -> Result<(), Error> {
     }
     print(anstream::adapter::strip_str(text).to_string().as_bytes())
 }
+
+/// Tells something that is no result, on standard error.
+pub(super) fn note(text: &str) {
+    anstream::eprintln!("note: {}", crate::text::printable_lines(text));
+}

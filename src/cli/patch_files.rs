@@ -4,61 +4,97 @@ use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use super::input;
+use super::local_files::LocalFolder;
+use super::output::note;
+use crate::layout::{ContentLimits, Series};
 use crate::patch::PatchInput;
 
 /// How many folders a message names.
 const MOST_NAMED: usize = 10;
 
-/// Reads the patches in the order in which they are named, and those of a folder by the bytes of
-/// their names.
+/// What patches are called.
+#[derive(Clone, Copy)]
+enum NamedBy {
+    /// Where they are, as it was given.
+    Path,
+    /// Their name in their folder, as the controller calls them.
+    Name,
+}
+
+/// Reads the patches in the order in which they are named, and those of a folder in the order that
+/// it has. They are named by their paths.
 pub(super) fn read_all(paths: &[PathBuf], limit: u64) -> Result<Vec<PatchInput>, Error> {
+    read(paths, limit, NamedBy::Path)
+}
+
+/// As [`read_all`]; they are named as the controller names them.
+pub(super) fn read_named(paths: &[PathBuf], limit: u64) -> Result<Vec<PatchInput>, Error> {
+    read(paths, limit, NamedBy::Name)
+}
+
+fn read(paths: &[PathBuf], limit: u64, named_by: NamedBy) -> Result<Vec<PatchInput>, Error> {
     let mut patches = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let entries = input::entries(path)?;
-            let before = patches.len();
-            for path in entries.iter().filter(|path| input::is_patch(path)) {
-                patches.push(read(path, limit)?);
-            }
-            if patches.len() == before
-                && let Some(error) = too_high(path, &entries)
-            {
-                return Err(error);
-            }
-        } else {
-            patches.push(read(path, limit)?);
+            let found = read_folder(path, limit)?;
+            patches.extend(found.into_iter().map(|patch| match named_by {
+                NamedBy::Name => patch,
+                NamedBy::Path => PatchInput {
+                    name: path.join(&patch.name).display().to_string(),
+                    ..patch
+                },
+            }));
+            continue;
         }
+        let name = match (named_by, path.file_name()) {
+            (NamedBy::Name, Some(name)) => name.to_string_lossy().into_owned(),
+            _ => path.display().to_string(),
+        };
+        patches.push(PatchInput::new(name, input::read(path, limit)?));
     }
     Ok(patches)
 }
 
+/// The patches of a folder, by their names in it. What is in it besides is told.
+fn read_folder(path: &Path, limit: u64) -> Result<Vec<PatchInput>, Error> {
+    let folder = LocalFolder::open(path)?;
+    let Some(series) = Series::read(&folder.files, &folder.path)? else {
+        return Ok(Vec::new());
+    };
+    if series.patches.is_empty()
+        && series.refusal().is_none()
+        && let Some(error) = too_high(path)?
+    {
+        return Err(error);
+    }
+    let limits = ContentLimits {
+        file: limit,
+        total: u64::MAX,
+        count: usize::MAX,
+    };
+    let found = series.into_folder(&folder.files, &limits)?;
+    if let Some(found) = &found.note {
+        note(found);
+    }
+    Ok(found.patches)
+}
+
 /// Why a folder without a patch is taken for a mistake: it has folders. An empty one means that
 /// none are carried.
-fn too_high(folder: &Path, entries: &[PathBuf]) -> Option<Error> {
+fn too_high(folder: &Path) -> Result<Option<Error>, Error> {
+    let entries = input::entries(folder)?;
     let folders: Vec<String> = entries
         .iter()
         .filter(|path| path.is_dir())
         .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+        .filter(|name| !name.starts_with('.'))
         .take(MOST_NAMED)
         .collect();
-    (!folders.is_empty()).then(|| {
+    Ok((!folders.is_empty()).then(|| {
         Error::Usage(format!(
-            "{} has no *.patch, and folders: name one of them ({})",
+            "{} has no *.patch or *.diff, and folders: name one of them ({})",
             folder.display(),
             folders.join(", ")
         ))
-    })
-}
-
-fn read(path: &Path, limit: u64) -> Result<PatchInput, Error> {
-    Ok(PatchInput::new(
-        path.display().to_string(),
-        input::read(path, limit)?,
-    ))
-}
-
-/// The name of a patch without the folders that it was read from.
-pub(super) fn base_name(name: &str) -> &str {
-    let last = Path::new(name).file_name();
-    last.and_then(|last| last.to_str()).unwrap_or(name)
+    }))
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::error::Error;
 use super::patch_files;
-use crate::patch::{Limits, PatchInput};
+use crate::patch::Limits;
 use crate::sbom::{Patched, PatchedComponent};
 
 /// A component and its patches.
@@ -21,7 +21,7 @@ pub struct PatchedOptions {
     /// Its package URL [default: pkg:pypi/NAME@VERSION]
     #[arg(long, value_name = "PURL")]
     purl: Option<String>,
-    /// Patches, or folders whose *.patch are taken in alphabetical order
+    /// Patches, or folders of them
     #[arg(value_name = "PATCH|DIR")]
     patches: Vec<PathBuf>,
 }
@@ -29,11 +29,7 @@ pub struct PatchedOptions {
 impl PatchedOptions {
     /// Reads the patches.
     pub(super) fn read(&self) -> Result<Patched, Error> {
-        let read = patch_files::read_all(&self.patches, Limits::default().patch_bytes)?;
-        let patches = read.into_iter().map(|patch| PatchInput {
-            name: patch_files::base_name(&patch.name).to_owned(),
-            ..patch
-        });
+        let patches = patch_files::read_named(&self.patches, Limits::default().patch_bytes)?;
         Ok(Patched {
             component: PatchedComponent {
                 name: self.component.clone(),
@@ -42,7 +38,7 @@ impl PatchedOptions {
                 revision: None,
                 release: None,
             },
-            patches: patches.collect(),
+            patches,
         })
     }
 }

@@ -52,7 +52,7 @@ pub struct RefreshOptions {
     /// How to tell what became of the patches
     #[arg(long, value_enum, default_value = "text")]
     output: RefreshOutput,
-    /// Patches, or folders whose *.patch are taken in alphabetical order
+    /// Patches, or folders of them
     #[arg(required = true, value_name = "PATCH|DIR")]
     patches: Vec<PathBuf>,
 }

@@ -53,7 +53,7 @@ pub struct SourceOptions {
     /// How to tell what the image is
     #[arg(long, value_enum, default_value = "text")]
     output: SourceOutput,
-    /// Patches, or folders whose *.patch are taken in alphabetical order; - is standard input
+    /// Patches, or folders of them; - is standard input
     #[arg(value_name = "PATH", required_unless_present = "repo")]
     paths: Vec<PathBuf>,
 }
@@ -133,7 +133,7 @@ fn make_image(
     patches: &[PathBuf],
 ) -> Result<ExitCode, Error> {
     let engine = Engine::default();
-    let patches = patch_files::read_all(patches, engine.limits.patch_bytes)?;
+    let patches = patch_files::read_named(patches, engine.limits.patch_bytes)?;
     let series = patch::apply(&*base, tree, &patches, Sequence::Stacked, &engine)?;
     if let Some(failing) = series.patches().iter().find(|report| !report.applies()) {
         tell_failure(failing);
@@ -166,7 +166,7 @@ fn make_image(
         tree: Some(tree.to_string()),
         patches: patches
             .iter()
-            .map(|patch| PatchId::new(patch_files::base_name(&patch.name), &patch.bytes))
+            .map(|patch| PatchId::new(&patch.name, &patch.bytes))
             .collect(),
     };
     let image = Image::new(layer::measure(&layered, &contents)?, &about)?;

@@ -14,6 +14,7 @@ mod repository;
 mod selection;
 mod series;
 mod series_file;
+mod tree_files;
 
 pub use fault::{FaultKind, LayoutError, LayoutFault};
 pub use files::{FileKind, FilesError, FolderEntry, RepositoryFiles};
@@ -21,4 +22,8 @@ pub use ref_template::{RefTemplate, RefTemplateError, release_of_branch};
 pub use release_folder::{ReleaseFolder, ReleaseRefs};
 pub use repository::{ComponentSeries, LayoutOptions, RepositoryLayout, read_file};
 pub use selection::Selection;
-pub use series::{ContentLimits, Series, SeriesOrder, SeriesPatch, is_patch_name};
+pub use series::{ContentLimits, FolderPatches, Series, SeriesOrder, SeriesPatch, is_patch_name};
+pub use tree_files::TreeFiles;
+
+#[cfg(test)]
+mod tests;

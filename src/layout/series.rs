@@ -14,6 +14,9 @@ const ENDINGS: [&str; 2] = [".patch", ".diff"];
 /// The most that is told of one folder.
 const MOST_FAULTS: usize = 100;
 
+/// How much of it a sentence has.
+const MOST_TOLD: usize = 3;
+
 /// How the names of files and folders begin that lie beside others without being read.
 const BESIDE: [&str; 12] = [
     "README",
@@ -82,6 +85,33 @@ impl Default for ContentLimits {
             file: 16 << 20,
             total: 64 << 20,
             count: 2000,
+        }
+    }
+}
+
+/// The patches of a folder with their contents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FolderPatches {
+    /// In the order in which they apply.
+    pub patches: Vec<PatchInput>,
+    /// What is in the folder besides and is not applied, in a sentence.
+    pub note: Option<String>,
+}
+
+impl FolderPatches {
+    /// Reads a folder. One that is not there has no patches.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Series::read`] and [`Series::contents`].
+    pub fn read(
+        files: &dyn RepositoryFiles,
+        folder: &str,
+        limits: &ContentLimits,
+    ) -> Result<Self, LayoutError> {
+        match Series::read(files, folder)? {
+            None => Ok(Self::default()),
+            Some(series) => series.into_folder(files, limits),
         }
     }
 }
@@ -158,6 +188,37 @@ impl Series {
     #[must_use]
     pub fn refusal(&self) -> Option<&LayoutFault> {
         self.faults.iter().find(|fault| fault.kind.hides_patches())
+    }
+
+    /// What is in the folder and is not applied, in a sentence; `None` where all is.
+    #[must_use]
+    pub fn note(&self) -> Option<String> {
+        let told: Vec<String> = self
+            .faults
+            .iter()
+            .take(MOST_TOLD)
+            .map(ToString::to_string)
+            .collect();
+        let left = self.faults.len().saturating_sub(told.len());
+        let more = (left > 0).then(|| format!("and {left} more"));
+        let note: Vec<String> = told.into_iter().chain(more).collect();
+        (!note.is_empty()).then(|| note.join("; "))
+    }
+
+    /// Reads the patches, and tells what is not applied.
+    ///
+    /// # Errors
+    ///
+    /// As for [`contents`](Self::contents).
+    pub fn into_folder(
+        self,
+        files: &dyn RepositoryFiles,
+        limits: &ContentLimits,
+    ) -> Result<FolderPatches, LayoutError> {
+        Ok(FolderPatches {
+            patches: self.contents(files, limits)?,
+            note: self.note(),
+        })
     }
 
     /// Reads the patches.

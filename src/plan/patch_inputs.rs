@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::api::patch_set::{InlinePatch, Patches};
+use crate::layout::{
+    ContentLimits, FileKind, FilesError, FolderEntry, FolderPatches, LayoutError, RepositoryFiles,
+};
 use crate::patch::PatchInput;
-
-/// The ending of file names that are patches.
-pub const ENDING: &str = ".patch";
 
 /// Where a spec has its patches, in words; nothing where it has them itself.
 #[must_use]
@@ -30,22 +30,51 @@ pub fn describe_location(patches: &Patches) -> Option<String> {
     map.map(|map| format!("ConfigMap {}", map.name))
 }
 
-/// The keys of a ConfigMap that are patches, in their order.
-#[must_use]
-pub fn of_config_map(data: &BTreeMap<String, Vec<u8>>) -> Vec<PatchInput> {
-    data.iter()
-        .filter(|(name, _)| name.ends_with(ENDING))
-        .map(|(name, bytes)| PatchInput::new(name, bytes.as_slice()))
-        .collect()
+/// The patches among the keys of a ConfigMap, which is read as a folder.
+///
+/// # Errors
+///
+/// Where a key lists patches that are not there.
+pub fn of_config_map(data: &BTreeMap<String, Vec<u8>>) -> Result<FolderPatches, LayoutError> {
+    FolderPatches::read(&ConfigMapFiles(data), "", &ALL_KEYS)
+}
+
+/// A ConfigMap's size is bounded already.
+const ALL_KEYS: ContentLimits = ContentLimits {
+    file: u64::MAX,
+    total: u64::MAX,
+    count: usize::MAX,
+};
+
+/// The keys of a ConfigMap as files.
+struct ConfigMapFiles<'a>(&'a BTreeMap<String, Vec<u8>>);
+
+impl RepositoryFiles for ConfigMapFiles<'_> {
+    fn entries(&self, folder: &str) -> Result<Option<Vec<FolderEntry>>, FilesError> {
+        let entries = self.0.keys().map(|name| FolderEntry {
+            name: name.clone(),
+            kind: FileKind::File,
+        });
+        Ok(folder.is_empty().then(|| entries.collect()))
+    }
+
+    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, FilesError> {
+        let path = path.to_owned();
+        match self.0.get(&path) {
+            Some(bytes) if bytes.len() as u64 <= limit => Ok(bytes.clone()),
+            Some(_) => Err(FilesError::TooLarge { path, limit }),
+            None => Err(FilesError::NotFound { path }),
+        }
+    }
 }
 
 /// The patches in a spec, in the order of their names.
 #[must_use]
-pub fn of_spec(inline: &[InlinePatch]) -> Vec<PatchInput> {
+pub fn of_spec(inline: &[InlinePatch]) -> FolderPatches {
     let mut patches: Vec<PatchInput> = inline
         .iter()
         .map(|patch| PatchInput::new(&patch.name, patch.content.as_bytes()))
         .collect();
     patches.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
-    patches
+    FolderPatches { patches, note: None }
 }

@@ -15,6 +15,10 @@ use crate::api::patch_set::MergedPatches;
 use crate::api::reason::{self, Reason, condition};
 use crate::api::status::{CandidateStatus, PatchSetStatus, PatchState, PatchStatus, UpstreamStatus};
 use crate::api::upstream_history::RevertedStatus;
+use crate::text::printable;
+
+/// The longest note on the folder of the patches, in characters.
+const LONGEST_NOTE: usize = 400;
 
 /// How many images the history keeps.
 const HISTORY: usize = 5;
@@ -41,6 +45,8 @@ pub struct Checked {
     pub tree: String,
     /// Why upstream's history could not be searched for those that do not.
     pub history_failure: Option<String>,
+    /// What their folder has besides, and is not applied.
+    pub note: Option<String>,
 }
 
 /// What an attempt did.
@@ -459,6 +465,7 @@ fn take_checked(
     status.patched_tree = (passing == checked.patches.len()).then_some(checked.tree);
     (status.patches, status.omitted_patches) = list_size::keep_patches(&checked.patches, policy.list_bytes);
     status.history_failure = checked.history_failure;
+    status.patches_note = checked.note.map(|note| printable(&note, LONGEST_NOTE));
 }
 
 /// Whether a patch lets its `PatchSet` be ready.
@@ -497,9 +504,11 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
             0 => (
                 reason::NO_PATCHES,
                 match policy.place {
-                    Some(place) => format!("no patches are carried on {revision}: {place} has no *.patch"),
+                    Some(place) => {
+                        format!("no patches are carried on {revision}: {place} has no *.patch or *.diff")
+                    }
                     None => format!("no patches are carried on {revision}"),
-                },
+                } + &left_over(status),
             ),
             _ => (reason::SUCCEEDED, all_apply(status, total, revision)),
         };
@@ -527,10 +536,11 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
         reason,
         ready: reason,
         message: format!(
-            "{applied} of {total} patches apply to {revision}: {}{}{}",
+            "{applied} of {total} patches apply to {revision}: {}{}{}{}",
             first_failure(first, policy.merged),
             not_searched(status),
-            left_out(status)
+            left_out(status),
+            left_over(status)
         ),
     }
 }
@@ -563,7 +573,15 @@ fn all_apply(status: &PatchSetStatus, total: usize, revision: &str) -> String {
         [] => message,
         _ => format!("{message} ({})", remarks.join(", ")),
     };
-    message + &left_out(status)
+    message + &left_out(status) + &left_over(status)
+}
+
+/// What the folder of the patches has besides, in words.
+fn left_over(status: &PatchSetStatus) -> String {
+    match &status.patches_note {
+        None => String::new(),
+        Some(note) => format!("; in their folder: {note}"),
+    }
 }
 
 /// Why upstream's history could not be searched, in words.
@@ -673,6 +691,7 @@ mod tests {
                 patches,
                 tree: "tree".into(),
                 history_failure: None,
+                note: None,
             }),
             candidates: Some(Vec::new()),
             built: Built::Nothing,

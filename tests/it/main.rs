@@ -17,6 +17,7 @@ mod deliver;
 mod fleet;
 mod forge;
 mod hostile;
+mod layouts;
 mod leader;
 mod monitoring;
 mod node;

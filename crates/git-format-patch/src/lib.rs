@@ -19,7 +19,7 @@ mod work;
 
 pub use error::FormatError;
 pub use range::{BranchRange, first_parent_range};
-pub use series::{FormattedPatch, format_series};
+pub use series::{FormattedPatch, FormattedSeries, format_series};
 pub use store::{CommitStore, RawCommits};
 pub use subject::{SubjectPolicy, UpstreamTag};
 pub use work::FormatLimits;

@@ -10,7 +10,7 @@ use super::error::FormatError;
 use super::range::BranchRange;
 use super::raw_commit::{RawCommit, skip_blank_lines};
 use super::store::CommitStore;
-use super::subject::SubjectPolicy;
+use super::subject::{Fate, SubjectPolicy};
 use super::work::{FormatLimits, Work};
 use super::{file_diff, mail, name, renames, stat};
 
@@ -24,6 +24,41 @@ pub struct FormattedPatch {
     /// The mail, as `git format-patch --no-numbered --no-signature --full-index` writes it.
     pub bytes: Vec<u8>,
 }
+
+/// The patches of a branch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FormattedSeries {
+    /// The patches, from the oldest commit.
+    pub patches: Vec<FormattedPatch>,
+    /// The subjects of commits that the policy on subjects leaves out.
+    pub dropped: Vec<String>,
+    /// The subjects of commits of which that policy expects a mark, and that have none.
+    pub unmarked: Vec<String>,
+}
+
+impl FormattedSeries {
+    /// What is to be told of the commits that the policy on subjects left out or did not know, in a
+    /// sentence; `None` if there is nothing.
+    ///
+    /// The subjects in it are what the commits' authors wrote: make them fit for where they are
+    /// shown.
+    #[must_use]
+    pub fn note(&self) -> Option<String> {
+        let dropped = "left out, because the upstream is not at the branch's base: ";
+        let unmarked = "kept without a mark such as UPSTREAM: <carry>: ";
+        let told = [(dropped, &self.dropped), (unmarked, &self.unmarked)].map(|(what, subjects)| {
+            let shown: Vec<String> = subjects.iter().take(MOST_TOLD).map(|text| format!("{text:?}")).collect();
+            let more = subjects.len().saturating_sub(MOST_TOLD);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            (!subjects.is_empty()).then(|| format!("{what}{}{more}", shown.join(", ")))
+        });
+        let told: Vec<String> = told.into_iter().flatten().collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+}
+
+/// How many subjects are told.
+const MOST_TOLD: usize = 5;
 
 /// Writes the commits of a branch as patches for a commit of its upstream.
 ///
@@ -41,8 +76,9 @@ pub fn format_series(
     target: Oid,
     policy: SubjectPolicy,
     limits: FormatLimits,
-) -> Result<Vec<FormattedPatch>, FormatError> {
+) -> Result<FormattedSeries, FormatError> {
     let work = Work::new(limits);
+    let mut series = FormattedSeries::default();
     let base = read(store, range.base)?.tree;
     let mut before = base;
     let mut commits = Vec::new();
@@ -50,17 +86,23 @@ pub fn format_series(
         let commit = read(store, *id)?;
         let subject = commit.subject();
         let subject = subject.to_str_lossy();
-        let is_kept = policy.keeps(*id, &subject, target != range.base)?;
+        let fate = policy.fate(*id, &subject, target != range.base)?;
         let tree = commit.tree;
-        commits.push((number + 1, before, commit, is_kept));
+        match fate {
+            Fate::Kept => {}
+            Fate::Unmarked => series.unmarked.push(subject.into_owned()),
+            Fate::Dropped => series.dropped.push(subject.into_owned()),
+        }
+        if fate != Fate::Dropped && tree != before {
+            commits.push((number + 1, before, commit));
+        }
         before = tree;
     }
-    commits.retain(|(_, before, commit, is_kept)| *is_kept && commit.tree != *before);
     let all = [&[range.base], range.commits.as_slice()].concat();
     store.expect_trees(&all)?;
     let mut changed = Vec::new();
     let mut blobs = BTreeSet::new();
-    for (number, before, commit, _) in commits {
+    for (number, before, commit) in commits {
         let comparison = TreeComparison {
             store,
             work: &work,
@@ -71,17 +113,16 @@ pub fn format_series(
         changed.push((number, commit, changes));
     }
     store.expect_blobs(&blobs.into_iter().collect::<Vec<_>>())?;
-    let mut patches = Vec::new();
     for (number, commit, changes) in changed {
         let bytes = one_patch(store, &work, &commit, changes)?;
         work.hold(commit.id, &bytes)?;
-        patches.push(FormattedPatch {
+        series.patches.push(FormattedPatch {
             commit: commit.id,
             name: name::file_name(number, skip_blank_lines(&commit.message)),
             bytes,
         });
     }
-    Ok(patches)
+    Ok(series)
 }
 
 fn read(store: &dyn CommitStore, id: Oid) -> Result<RawCommit, FormatError> {

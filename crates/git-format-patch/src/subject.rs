@@ -57,26 +57,37 @@ pub enum SubjectPolicy {
     Strict,
 }
 
+/// What becomes of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is a patch.
+    Kept,
+    /// It is a patch, though it does not say what becomes of it.
+    Unmarked,
+    /// It is left out.
+    Dropped,
+}
+
 impl SubjectPolicy {
-    /// Whether a commit is a patch.
+    /// What becomes of a commit.
     ///
     /// # Errors
     ///
     /// Where its subject is not as the policy wants it.
-    pub(crate) fn keeps(self, commit: Oid, subject: &str, has_moved: bool) -> Result<bool, FormatError> {
+    pub(crate) fn fate(self, commit: Oid, subject: &str, has_moved: bool) -> Result<Fate, FormatError> {
         let wrong = |problem| FormatError::Subject {
             commit,
             subject: subject.to_owned(),
             problem,
         };
         if self == Self::Ignore {
-            return Ok(true);
+            return Ok(Fate::Kept);
         }
         match UpstreamTag::read(subject) {
-            Some(Ok(UpstreamTag::Drop)) => Ok(!has_moved),
-            Some(Ok(_)) => Ok(true),
+            Some(Ok(UpstreamTag::Drop)) if has_moved => Ok(Fate::Dropped),
+            Some(Ok(_)) => Ok(Fate::Kept),
             Some(Err(problem)) => Err(wrong(problem)),
-            None if self == Self::Soft => Ok(true),
+            None if self == Self::Soft => Ok(Fate::Unmarked),
             None => Err(wrong(
                 "the policy on subjects is Strict, and this one does not say what becomes of it; \
                  begin it with UPSTREAM: <carry>:, UPSTREAM: <drop>: or UPSTREAM: and a pull request's number",

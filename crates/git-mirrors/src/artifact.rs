@@ -3,13 +3,15 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, Read, Seek, Write};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use reqwest::header::HeaderMap;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use super::error::bytes;
-use super::files::relative;
+use super::files::plain_path;
 use super::http::{Body, HttpClient};
 use super::session::{Access, Session};
 use super::storage::Reservation;
@@ -76,13 +78,26 @@ impl Mirrors {
         limits: &ArtifactLimits,
         deadline: Instant,
     ) -> Result<Vec<SourceFile>, Error> {
+        let wanted = plain_path(&artifact.path)?;
+        let packed = self.download_artifact(artifact, limits, deadline)?;
+        let mut found = Found::new(artifact, &wanted, &limits.files);
+        packed.scan(artifact, limits, |entry, damaged| found.take(entry, damaged))?;
+        found.finish()
+    }
+
+    /// Downloads an artifact into a file without a name, and checks its digest.
+    pub(super) fn download_artifact<'a>(
+        &'a self,
+        artifact: &Artifact,
+        limits: &ArtifactLimits,
+        deadline: Instant,
+    ) -> Result<Download<'a>, Error> {
         if !matches!(artifact.url.scheme(), Scheme::Http | Scheme::Https) {
             return Err(Error::Refused {
                 url: artifact.url.to_string(),
                 reason: "an artifact is read over http or https".to_owned(),
             });
         }
-        let wanted = relative(&artifact.path)?;
         let mut hash = DigestCheck::new(&artifact.digest)?;
         let upstream = Upstream::anonymous(artifact.url.clone());
         let session = self.session(&upstream, Access::Read, limits.packed, deadline)?;
@@ -92,19 +107,15 @@ impl Mirrors {
         let response = client.send(reqwest::Method::GET, &address, HeaderMap::new(), None)?;
         let response = client.accept(response)?;
         session.expect(0);
-        let mut packed = self.download(&session, &mut Body::new(&client, response), &mut hash)?;
+        let download = self.download(session, &mut Body::new(&client, response), &mut hash)?;
         hash.verify(&artifact.url)?;
-        packed
-            .file
-            .rewind()
-            .map_err(|error| Error::io(self.storage.root(), &error))?;
-        unpack(&session, artifact, &wanted, &packed.file, limits)
+        Ok(download)
     }
 
     /// Puts an answer into a file, for which space is reserved, and into a digest.
     fn download<'a>(
         &'a self,
-        session: &Session,
+        session: Arc<Session>,
         body: &mut Body,
         hash: &mut DigestCheck,
     ) -> Result<Download<'a>, Error> {
@@ -112,7 +123,10 @@ impl Mirrors {
         let mut download = Download {
             file: tempfile::tempfile_in(self.storage.root()).map_err(|error| failed(&error))?,
             space: self.storage.reserve(),
+            root: self.storage.root(),
+            session,
         };
+        let session = Arc::clone(&download.session);
         let mut size = 0;
         loop {
             let piece = body.fill_buf().map_err(|error| {
@@ -134,9 +148,12 @@ impl Mirrors {
 }
 
 /// What was downloaded, and the space that it takes.
-struct Download<'a> {
+pub(super) struct Download<'a> {
     file: File,
     space: Reservation<'a>,
+    /// The folder of the file.
+    root: &'a Path,
+    pub(super) session: Arc<Session>,
 }
 
 /// A digest that is being computed, and what it should be.
@@ -208,7 +225,7 @@ impl DigestCheck {
 }
 
 /// How many bytes may come out of the decompressor.
-struct Allowance {
+pub(super) struct Allowance {
     /// In all.
     total: Cell<u64>,
     /// Before the next entry's content begins: the library keeps an entry's long names and
@@ -218,7 +235,7 @@ struct Allowance {
 }
 
 /// Counts what comes out of the decompressor.
-struct Bounded<'a, R> {
+pub(super) struct Bounded<'a, R> {
     inner: R,
     allowance: &'a Allowance,
 }
@@ -237,45 +254,56 @@ impl<R: Read> Read for Bounded<'_, R> {
     }
 }
 
-fn unpack(
-    session: &Session,
-    artifact: &Artifact,
-    wanted: &str,
-    packed: &File,
-    limits: &ArtifactLimits,
-) -> Result<Vec<SourceFile>, Error> {
-    let allowance = Allowance {
-        total: Cell::new(limits.unpacked),
-        headers: Cell::new(LARGEST_HEADERS),
-        exceeded: Cell::new(false),
-    };
-    let damaged = |error: &io::Error| allowance.explain(error, artifact, limits);
-    let mut archive = tar::Archive::new(Bounded {
-        inner: flate2::read::MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, packed)),
-        allowance: &allowance,
-    });
-    let mut found = Found::new(artifact, wanted, &limits.files);
-    let mut entries = archive.entries().map_err(|error| damaged(&error))?;
-    for index in 0.. {
-        session.check("unpacking the artifact")?;
-        allowance.headers.set(LARGEST_HEADERS);
-        let Some(entry) = entries.next() else { break };
-        let mut entry = entry.map_err(|error| damaged(&error))?;
-        allowance.headers.set(u64::MAX);
-        if index >= limits.entries {
-            return Err(Error::TooLarge {
-                what: format!("the number of entries in the artifact {}", artifact.url),
-                limit: limits.entries.to_string(),
-            });
-        }
-        found.take(&mut entry, &damaged)?;
-        // What is passed over is no header of the next entry.
-        let mut rest = [0; 8 << 10];
-        while entry.read(&mut rest).map_err(|error| damaged(&error))? > 0 {
+/// An entry of an archive, as it is read.
+pub(super) type ArchiveEntry<'a> = tar::Entry<'a, Bounded<'a, GzDecoder<'a>>>;
+
+type GzDecoder<'a> = flate2::bufread::MultiGzDecoder<io::BufReader<&'a File>>;
+
+impl Download<'_> {
+    /// Gives each entry to `visit`, which is told what a failed read means.
+    pub(super) fn scan(
+        &self,
+        artifact: &Artifact,
+        limits: &ArtifactLimits,
+        mut visit: impl FnMut(&mut ArchiveEntry<'_>, &dyn Fn(&io::Error) -> Error) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let session = &self.session;
+        (&self.file)
+            .rewind()
+            .map_err(|error| Error::io(self.root, &error))?;
+        let allowance = Allowance {
+            total: Cell::new(limits.unpacked),
+            headers: Cell::new(LARGEST_HEADERS),
+            exceeded: Cell::new(false),
+        };
+        let damaged = |error: &io::Error| allowance.explain(error, artifact, limits);
+        let packed = io::BufReader::with_capacity(64 << 10, &self.file);
+        let mut archive = tar::Archive::new(Bounded {
+            inner: flate2::bufread::MultiGzDecoder::new(packed),
+            allowance: &allowance,
+        });
+        let mut entries = archive.entries().map_err(|error| damaged(&error))?;
+        for index in 0.. {
             session.check("unpacking the artifact")?;
+            allowance.headers.set(LARGEST_HEADERS);
+            let Some(entry) = entries.next() else { break };
+            let mut entry = entry.map_err(|error| damaged(&error))?;
+            allowance.headers.set(u64::MAX);
+            if index >= limits.entries {
+                return Err(Error::TooLarge {
+                    what: format!("the number of entries in the artifact {}", artifact.url),
+                    limit: limits.entries.to_string(),
+                });
+            }
+            visit(&mut entry, &damaged)?;
+            // What is passed over is no header of the next entry.
+            let mut rest = [0; 8 << 10];
+            while entry.read(&mut rest).map_err(|error| damaged(&error))? > 0 {
+                session.check("unpacking the artifact")?;
+            }
         }
+        Ok(())
     }
-    found.finish()
 }
 
 impl Allowance {
@@ -331,7 +359,7 @@ impl<'a> Found<'a> {
         entry: &mut tar::Entry<'_, R>,
         damaged: &dyn Fn(&io::Error) -> Error,
     ) -> Result<(), Error> {
-        let path = relative(&String::from_utf8_lossy(&entry.path_bytes()))?;
+        let path = plain_path(&String::from_utf8_lossy(&entry.path_bytes()))?;
         self.is_folder_seen |= below(&path, self.wanted).is_some();
         let Some(name) = wanted_name(&path, self.wanted, self.artifact, entry)? else {
             return Ok(());

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use git_apply_engine::ObjectError;
 use git_format_patch::{
-    BranchRange, FormatError, FormatLimits, FormattedPatch, RawCommits, SubjectPolicy, first_parent_range,
+    BranchRange, FormatError, FormatLimits, FormattedSeries, RawCommits, SubjectPolicy, first_parent_range,
     format_series,
 };
 use upstream_history::Commits;
@@ -22,6 +22,8 @@ use super::{Error, Oid, Resolved, Upstream};
 const MOST_BASES: usize = 64;
 /// Bytes of one answer.
 const MOST_BYTES: u64 = 64 << 20;
+/// The same of commits alone: some thousands with long messages.
+const MOST_COMMIT_BYTES: u64 = 8 << 20;
 
 /// A commit of a repository.
 #[derive(Clone, Copy, Debug)]
@@ -81,9 +83,9 @@ impl Branch<'_> {
         target: Oid,
         policy: SubjectPolicy,
         limits: FormatLimits,
-    ) -> Result<Vec<FormattedPatch>, BranchError> {
+    ) -> Result<FormattedSeries, BranchError> {
         let Some(history) = &self.history else {
-            return Ok(Vec::new());
+            return Ok(FormattedSeries::default());
         };
         let formatted = format_series(history, &self.range, target, policy, limits);
         formatted.map_err(|error| match (&error, history.fetch_failure()) {
@@ -228,7 +230,7 @@ impl<'m> BaseSearch<'m, '_> {
             ..REQUEST
         };
         let mut limits = provider.limits();
-        limits.packed = limits.packed.min(MOST_BYTES);
+        limits.packed = limits.packed.min(MOST_COMMIT_BYTES);
         provider.receive(store, &request, limits)
     }
 

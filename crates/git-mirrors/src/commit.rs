@@ -8,7 +8,7 @@ use git2::build::TreeUpdateBuilder;
 use git2::{FileMode, ObjectType, Repository};
 use jiff::Timestamp;
 
-use super::files::relative;
+use super::files::plain_path;
 use super::local::from_git2;
 use super::signing::Signer;
 use super::store::damaged;
@@ -69,7 +69,7 @@ pub(super) fn make(dir: &Path, parent: Oid, new: &NewCommit<'_>) -> Result<MadeC
     let mut fresh = BTreeSet::new();
     let mut folders = BTreeSet::new();
     for (path, content) in new.files {
-        let path = relative(path)?;
+        let path = plain_path(path)?;
         let entry = base.get_path(Path::new(&path)).ok();
         let mode = match entry.map(|entry| entry.filemode()) {
             Some(mode) if mode == i32::from(FileMode::Blob) => FileMode::Blob,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use bstr::ByteSlice;
 use git_apply_engine::{EntryMode, ObjectError, Objects, TreeEntry};
 
-use super::files::relative;
+use super::files::plain_path;
 use super::mirrors::Mirrors;
 use super::{Error, Oid, Resolved, Upstream};
 
@@ -170,7 +170,7 @@ impl<'a> ReadTrees<'a> {
 }
 
 fn content_key(resolved: &Resolved, path: &str) -> Result<ContentKey, Error> {
-    Ok((resolved.commit(), resolved.verification(), relative(path)?))
+    Ok((resolved.commit(), resolved.verification(), plain_path(path)?))
 }
 
 /// Walks to a path in its plain form.

@@ -38,7 +38,7 @@ impl Default for FileLimits {
 /// # Errors
 ///
 /// [`Error::Path`] for absolute paths, `..`, backslashes and control characters.
-pub(super) fn relative(path: &str) -> Result<String, Error> {
+pub fn plain_path(path: &str) -> Result<String, Error> {
     let wrong = |reason: &str| Error::Path {
         path: path.chars().filter(|c| !c.is_control()).take(200).collect(),
         reason: reason.to_owned(),

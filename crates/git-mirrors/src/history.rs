@@ -491,7 +491,7 @@ impl HistorySource<'_> {
         }
         match self.bounds.since {
             HistorySince::Commit(known) => {
-                if self.fetch_beyond(store, known)? && self.fetch_one(store, known)? {
+                if self.fetch_after(store, known)? && self.fetch_one(store, known)? {
                     return Ok(Reach::After(known));
                 }
                 self.fetch_latest(store)
@@ -522,14 +522,38 @@ impl HistorySource<'_> {
     /// Fetches what the tip has beyond a commit; returns whether it leads to that, and the server
     /// filters.
     fn fetch_beyond(&self, store: &Store, known: Oid) -> Result<bool, Error> {
-        match self.fetch_filtered(store, Depth::Beyond(known)) {
-            Ok(fetched) => Ok(fetched == Fetched::Filtered && self.has_tip(store)),
+        let fetched = self.fetch_if_possible(store, Depth::Beyond(known))?;
+        Ok(fetched == Some(Fetched::Filtered) && self.has_tip(store))
+    }
+
+    /// The same where commits may be older than what they are on top of, by which servers take them
+    /// for no descendants: those that were brought from elsewhere with their dates.
+    fn fetch_after(&self, store: &Store, known: Oid) -> Result<bool, Error> {
+        let fetched = self.fetch_if_possible(store, Depth::Beyond(known))?;
+        if fetched == Some(Fetched::Filtered) {
+            return Ok(self.has_tip(store));
+        }
+        let diverged = fetched == Some(Fetched::Diverged);
+        if !diverged || self.fetch_if_possible(store, Depth::Without(known))? != Some(Fetched::Filtered) {
+            return Ok(false);
+        }
+        let leads_there = |commit: &Commit| commit.parents.contains(&known);
+        let commits = self.walk(store)?.into_keys();
+        let read = commits.map(|commit| read_commit(store, commit));
+        let found = read.collect::<Result<Vec<_>, Error>>()?;
+        Ok(found.iter().flatten().any(leads_there))
+    }
+
+    /// Fetches commits; `None` where the server does not give them.
+    fn fetch_if_possible(&self, store: &Store, depth: Depth) -> Result<Option<Fetched>, Error> {
+        match self.fetch_filtered(store, depth) {
+            Ok(fetched) => Ok(Some(fetched)),
             Err(
                 Error::Declined { .. }
                 | Error::Protocol { .. }
                 | Error::BadPack { .. }
                 | Error::TooLarge { .. },
-            ) => Ok(false),
+            ) => Ok(None),
             Err(error) => Err(error),
         }
     }

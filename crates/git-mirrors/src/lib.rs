@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 mod artifact;
+mod artifact_files;
 mod branch;
 pub mod clone;
 mod commit;
@@ -41,11 +42,12 @@ mod wire;
 
 pub use self::url::{RepoUrl, Scheme, Transports};
 pub use artifact::{Artifact, ArtifactLimits};
+pub use artifact_files::{ArtifactEntry, ArtifactKind, OpenedArtifact};
 pub use branch::{Branch, BranchError, CommitAt, LocalBranchError};
 pub use commit::{Identity, MadeCommit, NewCommit};
 pub use content::PathContent;
 pub use error::{Class, Error, SignatureFault};
-pub use files::{FileLimits, SourceFile};
+pub use files::{FileLimits, SourceFile, plain_path};
 pub use history::{History, HistoryBounds, HistorySince};
 pub use mirrors::{Freshness, MirrorConfig, Mirrors, Stats};
 pub use partial::PartialSnapshot;
@@ -59,4 +61,6 @@ pub use tree::Tree;
 pub use verification::{Requirement, SignedObjects};
 
 pub use git_apply_engine::Oid;
-pub use git_format_patch::{FormatError, FormatLimits, FormattedPatch, SubjectPolicy, format_series};
+pub use git_format_patch::{
+    FormatError, FormatLimits, FormattedPatch, FormattedSeries, SubjectPolicy, format_series,
+};

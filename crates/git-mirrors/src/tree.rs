@@ -4,7 +4,7 @@ use bstr::ByteSlice;
 use git_apply_engine::{EntryMode, ObjectError, Objects, TreeEntry};
 
 use super::error::bytes;
-use super::files::relative;
+use super::files::plain_path;
 use super::{Error, FileLimits, Oid, SourceFile};
 
 /// The most entries that are walked over below a folder.
@@ -42,7 +42,7 @@ impl<'a> Tree<'a> {
     /// [`Error::FileNotFound`]; [`Error::Path`] where the path leaves the tree or leads to a
     /// folder, a symbolic link or a submodule; [`Error::TooLarge`]; [`Error::Corrupt`].
     pub fn read_file(&self, path: &str, limits: &FileLimits) -> Result<Vec<u8>, Error> {
-        let clean = relative(path)?;
+        let clean = plain_path(path)?;
         let Some(entry) = self.find(&clean)? else {
             return Err(match clean.as_str() {
                 "" => wrong(path, "is the root folder, not a file"),
@@ -62,7 +62,7 @@ impl<'a> Tree<'a> {
     /// [`Error::FileNotFound`]; [`Error::Path`] where the path leaves the tree or leads to no
     /// folder.
     pub fn folder(&self, path: &str) -> Result<Oid, Error> {
-        let clean = relative(path)?;
+        let clean = plain_path(path)?;
         match self.find(&clean)? {
             Some(entry) if entry.mode == EntryMode::Tree => Ok(entry.id),
             Some(_) => Err(wrong(path, "is no folder")),
@@ -81,7 +81,7 @@ impl<'a> Tree<'a> {
     /// As for [`read_file`](Self::read_file); a symbolic link with a matching name is an
     /// [`Error::Path`], so that no file is left out unsaid.
     pub fn read_dir(&self, path: &str, suffix: &str, limits: &FileLimits) -> Result<Vec<SourceFile>, Error> {
-        let clean = relative(path)?;
+        let clean = plain_path(path)?;
         let folder = self.folder(path)?;
         let mut files = Vec::new();
         let mut left = limits.total;
@@ -128,7 +128,7 @@ impl<'a> Tree<'a> {
     ) -> Result<Vec<SourceFile>, Error> {
         let mut files = Vec::new();
         let (mut left, mut folders_left, mut entries_left) = (limits.total, limits.count, MOST_ENTRIES);
-        let mut queue = vec![(relative(path)?, self.folder(path)?)];
+        let mut queue = vec![(plain_path(path)?, self.folder(path)?)];
         while let Some((folder, tree)) = queue.pop() {
             folders_left = folders_left.checked_sub(1).ok_or_else(|| Error::TooLarge {
                 what: format!("the number of folders below {path}"),

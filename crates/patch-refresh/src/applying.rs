@@ -37,6 +37,8 @@ pub(crate) struct Refresher<'a> {
     pub(crate) patches: &'a [PatchInput],
     pub(crate) hints: &'a RefreshHints<'a>,
     pub(crate) options: &'a RefreshOptions,
+    /// How the patch at hand is read and applied.
+    pub(crate) engine: Options,
     pub(crate) work: &'a Work,
     /// By the trees where the series once applied: the trees that its first patches leave there.
     pub(crate) replays: HashMap<Oid, Vec<Oid>>,
@@ -50,8 +52,8 @@ pub(crate) struct Applied {
 
 impl Refresher<'_> {
     /// Applies a patch to a tree. Nothing is written.
-    pub(crate) fn apply(&self, tree: Oid, bytes: Vec<u8>) -> Result<Applied, Stop> {
-        let mut options: Options = self.options.engine.clone();
+    pub(crate) fn apply(&self, tree: Oid, bytes: Vec<u8>, engine: &Options) -> Result<Applied, Stop> {
+        let mut options = engine.clone();
         options.reverse = false;
         options.limits.effort = self.work.left_for_applying();
         let patches = [PatchInput::new("", bytes)];
@@ -91,7 +93,7 @@ impl Refresher<'_> {
     }
 
     fn replayed(&mut self, tree: Oid, patch: &PatchInput) -> Result<Oid, Stop> {
-        let applied = self.apply(tree, patch.bytes.clone())?;
+        let applied = self.apply(tree, patch.bytes.clone(), &patch.options(&self.options.engine))?;
         if applied.report.applies() {
             self.keep(&applied)
         } else {

@@ -50,6 +50,7 @@ impl Refresher<'_> {
         patch: &PatchInput,
     ) -> Result<PatchRefresh, ObjectError> {
         let mut files = Vec::new();
+        self.engine = patch.options(&self.options.engine).into_owned();
         let (outcome, tree) = match self.try_to_refresh(tree, at, patch, &mut files) {
             Ok(refreshed) => refreshed,
             Err(Stop::Store(error)) => return Err(error),
@@ -74,7 +75,7 @@ impl Refresher<'_> {
         files: &mut Vec<FileRefresh>,
     ) -> Result<(RefreshOutcome, Oid), Stop> {
         let hint = self.hints.patches.get(at).copied().unwrap_or_default();
-        let first = self.apply(tree, patch.bytes.clone())?;
+        let first = self.apply(tree, patch.bytes.clone(), &self.engine)?;
         match first.report.state {
             PatchState::Clean => return Ok((RefreshOutcome::UpToDate, self.keep(&first)?)),
             PatchState::Merged => return Ok((RefreshOutcome::Merged, tree)),
@@ -93,7 +94,7 @@ impl Refresher<'_> {
             return Ok((RefreshOutcome::Impossible { reason }, tree));
         }
         self.work.spend(units(patch.bytes.len()))?;
-        let layout = match Layout::read(&patch.bytes, &self.options.engine) {
+        let layout = match Layout::read(&patch.bytes, &self.engine) {
             Ok(layout) => layout,
             Err(reason) => return Ok((RefreshOutcome::Impossible { reason }, tree)),
         };
@@ -149,7 +150,7 @@ impl Refresher<'_> {
             if at_hand.layout.kept().is_empty() {
                 return Ok(Attempt::Merged);
             }
-            applied = self.apply(at_hand.tree, at_hand.layout.text())?;
+            applied = self.apply(at_hand.tree, at_hand.layout.text(), &self.engine)?;
         }
         Ok(Attempt::Impossible(
             "its diffs change the same files too often".to_owned(),
@@ -208,7 +209,7 @@ impl Refresher<'_> {
             scratch: &self.scratch,
             bases: BaseSearch {
                 hints: self.hints,
-                options: &self.options.engine,
+                options: &self.engine,
                 work: self.work,
                 tree: last_tree,
             },
@@ -223,7 +224,7 @@ impl Refresher<'_> {
         if layout.kept().first().is_none_or(|first| *first >= at) {
             return Ok(Some(at_hand.tree));
         }
-        let applied = self.apply(at_hand.tree, layout.text_up_to(at))?;
+        let applied = self.apply(at_hand.tree, layout.text_up_to(at), &self.engine)?;
         if !applied.report.applies() {
             return Ok(None);
         }
@@ -292,7 +293,7 @@ impl Refresher<'_> {
         if text == patch.bytes {
             return Ok(RefreshOutcome::UpToDate);
         }
-        let applied = self.apply(at_hand.tree, text.clone())?;
+        let applied = self.apply(at_hand.tree, text.clone(), &self.engine)?;
         if applied.report.tree != Some(after) {
             return Ok(RefreshOutcome::Impossible {
                 reason: "the patch made anew does not give the same tree: this is a fault of the program"

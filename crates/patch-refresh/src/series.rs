@@ -56,6 +56,7 @@ pub fn refresh_series(
         patches,
         hints,
         options,
+        engine: options.engine.clone(),
         work: &work,
         replays: HashMap::new(),
     };

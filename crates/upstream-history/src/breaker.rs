@@ -103,7 +103,7 @@ impl<'a> Probe<'a> {
     /// that is not there or in the way.
     fn new(judged: &Judged<'a>, before: &[Judged<'a>], part: Part) -> Option<Self> {
         let text = &judged.patch.bytes;
-        let diffs = read_diffs(text, judged.options).ok()?;
+        let diffs = read_diffs(text, &judged.patch.options(judged.options)).ok()?;
         let at = judged.report.files.iter().position(|file| file.error.is_some())?;
         let diff = diffs.get(at)?;
         let rejected = judged.report.files.get(at)?.hunks.iter();
@@ -118,12 +118,14 @@ impl<'a> Probe<'a> {
         let paths = touched_paths(std::slice::from_ref(diff));
         let mut patches = Vec::new();
         for earlier in before.iter().filter(|earlier| earlier.report.applies()) {
-            let touched = read_diffs(&earlier.patch.bytes, earlier.options).unwrap_or_default();
+            let touched =
+                read_diffs(&earlier.patch.bytes, &earlier.patch.options(earlier.options)).unwrap_or_default();
             if !touched_paths(&touched).is_disjoint(&paths) {
                 patches.push(earlier.patch.clone());
             }
         }
-        patches.push(PatchInput::new(judged.patch.name.clone(), hunk));
+        let probe = PatchInput::new(judged.patch.name.clone(), hunk);
+        patches.push(probe.with_strip(judged.patch.strip));
         Some(Self {
             patches,
             paths,

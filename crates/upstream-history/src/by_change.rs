@@ -127,7 +127,7 @@ impl<'a> ByChange<'a> {
         judged: &Judged<'_>,
         likely: &[Rc<Noted>],
     ) -> Result<Vec<(usize, Commit)>, HistoryError> {
-        let Ok(files) = read_diffs(&judged.patch.bytes, judged.options) else {
+        let Ok(files) = read_diffs(&judged.patch.bytes, &judged.patch.options(judged.options)) else {
             return Ok(Vec::new());
         };
         let paths = touched_paths(&files);
@@ -163,7 +163,7 @@ impl<'a> ByChange<'a> {
 
     /// Whether a commit touches all paths that a patch touches.
     pub(super) fn touches_all(&mut self, judged: &Judged<'_>, commit: &Commit) -> Result<bool, HistoryError> {
-        let Ok(files) = read_diffs(&judged.patch.bytes, judged.options) else {
+        let Ok(files) = read_diffs(&judged.patch.bytes, &judged.patch.options(judged.options)) else {
             return Ok(false);
         };
         let paths = touched_paths(&files);

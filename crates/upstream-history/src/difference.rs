@@ -94,7 +94,7 @@ fn compare_whole(
             None => return Ok(None),
         }
     }
-    let ours = match read_diffs(&judged.patch.bytes, &forward) {
+    let ours = match read_diffs(&judged.patch.bytes, &judged.patch.options(&forward)) {
         Ok(ours) => ours,
         Err(why) => return Ok(Some(Difference::Unknown { why })),
     };

@@ -2,12 +2,13 @@
 
 use super::places::{HeldCommit, SHARED, SourcePlaces, last_part};
 use crate::api::patch_set::{PatchesBranch, SubjectRule};
-use crate::cli::branch::local_patches;
+use crate::cli::branch::{local_patches, named};
 use crate::cli::error::Error;
+use crate::layout::FolderPatches;
 use crate::source::clone::LocalCommit;
 use crate::source::local::LocalRepository;
 use crate::source::{
-    CommitAt, FormatLimits, FormattedPatch, Freshness, RefSpec, RepoUrl, Resolved, SubjectPolicy, Upstream,
+    CommitAt, FormatLimits, Freshness, RefSpec, RepoUrl, Resolved, SubjectPolicy, Upstream,
 };
 
 impl SourcePlaces<'_> {
@@ -21,7 +22,7 @@ impl SourcePlaces<'_> {
         url: &str,
         branch: &PatchesBranch,
         upstream: &HeldCommit,
-    ) -> Result<Vec<FormattedPatch>, Error> {
+    ) -> Result<FolderPatches, Error> {
         let url: RepoUrl = url.parse()?;
         let policy = match branch.subjects {
             SubjectRule::Ignore => SubjectPolicy::Ignore,
@@ -77,7 +78,7 @@ impl SourcePlaces<'_> {
             limits.commits,
             deadline,
         );
-        let patches = found.and_then(|found| found.patches(target, policy, limits));
-        patches.map_err(|error| wrong(&error))
+        let series = found.and_then(|found| found.patches(target, policy, limits));
+        Ok(named(series.map_err(|error| wrong(&error))?))
     }
 }

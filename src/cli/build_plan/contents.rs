@@ -7,16 +7,16 @@ use crate::api::build::DockerfileSource;
 use crate::api::common::{ConfigMapKey, GitPath};
 use crate::api::patch_set::Patches;
 use crate::cli::error::Error;
-use crate::patch::PatchInput;
+use crate::layout::{ContentLimits, FolderPatches, TreeFiles, read_file};
 use crate::plan::constraint_override::merge_files;
-use crate::plan::patch_inputs::{ENDING, of_config_map, of_spec};
+use crate::plan::patch_inputs::{of_config_map, of_spec};
 use crate::publish::layer::Contents;
 use crate::recipe::dockerfile::{files_of_config_map, files_of_spec};
 use crate::recipe::{FolderContents, Located};
-use crate::source::{self, FileLimits};
+use crate::source::{FileLimits, plain_path};
 
 /// Where the patches of a PatchSet are: in a folder of a tree, or at hand. `None` if it names none.
-pub(super) type HeldPatches = Option<Located<(HeldTree, String), Vec<PatchInput>>>;
+pub(super) type HeldPatches = Option<Located<(HeldTree, String), FolderPatches>>;
 
 /// What a manifest holds, and what is in the places that it names.
 #[derive(Clone, Copy)]
@@ -49,10 +49,11 @@ impl ContentReader<'_> {
         }
         if patches.branch.is_some() {
             // They are known when the upstream's commit is: see `branch_patches`.
-            return Ok(Some(Located::Given(Vec::new())));
+            return Ok(Some(Located::Given(FolderPatches::default())));
         }
         Ok(Some(Located::Given(match &patches.config_map {
-            Some(reference) => of_config_map(self.manifest.config_map(&reference.name)?),
+            Some(reference) => of_config_map(self.manifest.config_map(&reference.name)?)
+                .map_err(|error| Error::Usage(format!("ConfigMap {}: {error}", reference.name)))?,
             None => of_spec(patches.inline.as_deref().unwrap_or_default()),
         })))
     }
@@ -62,15 +63,13 @@ impl ContentReader<'_> {
         self,
         spec: &PatchSetSpec,
         upstream: &HeldCommit,
-    ) -> Result<Option<Vec<PatchInput>>, Error> {
+    ) -> Result<Option<FolderPatches>, Error> {
         let branch = spec.patches.as_ref().and_then(|patches| patches.branch.as_ref());
         let Some(branch) = branch else {
             return Ok(None);
         };
         let url = branch.url.as_ref().unwrap_or(&spec.upstream.url);
-        let patches = self.places.branch(url, branch, upstream)?.into_iter();
-        let patches = patches.map(|patch| PatchInput::new(patch.name, patch.bytes));
-        Ok(Some(patches.collect()))
+        self.places.branch(url, branch, upstream).map(Some)
     }
 
     pub(super) fn dockerfile(self, from: &DockerfileSource) -> Result<FolderContents, Error> {
@@ -129,8 +128,7 @@ impl ContentReader<'_> {
         let what = text.what;
         if let Some(git) = text.git {
             let held = self.places.repository(what, git)?;
-            let file = held.files().read_file(&git.path, &FileLimits::default());
-            return file.map_err(|error| Error::Usage(format!("{what}: {error}")));
+            return read_in(&held, what, &git.path);
         }
         if let Some(ConfigMapKey { name, key }) = text.config_map {
             let value = self.manifest.config_map(name)?.get(key).cloned();
@@ -140,33 +138,36 @@ impl ContentReader<'_> {
     }
 }
 
-/// Reads the patches, in alphabetical order of their names.
-pub(super) fn read_patches(located: HeldPatches) -> Result<Vec<PatchInput>, Error> {
+/// Reads the patches, in the order in which they apply.
+pub(super) fn read_patches(located: HeldPatches) -> Result<FolderPatches, Error> {
     let (held, path) = match located {
-        None => return Ok(Vec::new()),
+        None => return Ok(FolderPatches::default()),
         Some(Located::Given(patches)) => return Ok(patches),
         Some(Located::At(place)) => place,
     };
-    let files = match held.files().read_dir(&path, ENDING, &FileLimits::default()) {
-        // A folder that is absent holds no patches.
-        Err(source::Error::FileNotFound { .. }) => Vec::new(),
-        files => files.map_err(|error| Error::Usage(format!("the patches: {error}")))?,
-    };
-    let patches = files.into_iter();
-    Ok(patches
-        .map(|file| PatchInput::new(file.name, file.content))
-        .collect())
+    let wrong = |error: &dyn std::fmt::Display| Error::Usage(format!("the patches: {error}"));
+    let path = plain_path(&path).map_err(|error| wrong(&error))?;
+    let objects = held.objects();
+    let root = held.files().folder("")?;
+    let files = TreeFiles::new(&*objects, root);
+    FolderPatches::read(&files, &path, &ContentLimits::default()).map_err(|error| wrong(&error))
 }
 
 /// Reads one file beside the patches. `field` asks for it.
 pub(super) fn read_beside(located: &HeldPatches, field: &str, path: &str) -> Result<Vec<u8>, Error> {
     match located {
-        Some(Located::At((held, _))) => held
-            .files()
-            .read_file(path, &FileLimits::default())
-            .map_err(|error| Error::Usage(format!("{field}: {error}"))),
+        Some(Located::At((held, _))) => read_in(held, field, path),
         None | Some(Located::Given(_)) => Err(Error::Usage(format!(
             "{field} needs patches.git or patches.sourceRef"
         ))),
     }
+}
+
+/// Reads a file, through links inside of its tree. `what` asks for it.
+fn read_in(held: &HeldTree, what: &str, path: &str) -> Result<Vec<u8>, Error> {
+    let wrong = |error: &dyn std::fmt::Display| Error::Usage(format!("{what}: {error}"));
+    let path = plain_path(path).map_err(|error| wrong(&error))?;
+    let objects = held.objects();
+    let files = TreeFiles::new(&*objects, held.files().folder("")?);
+    read_file(&files, "", &path, FileLimits::default().file).map_err(|error| wrong(&error))
 }

@@ -13,6 +13,7 @@ use crate::api::patch_set::Level;
 use crate::api::source_refs::SourceRefs;
 use crate::api::status::PatchStatus;
 use crate::cli::error::Error;
+use crate::layout::FolderPatches;
 use crate::patch::Oid;
 use crate::plan::build::set_tag_time_if_known;
 use crate::plan::patch_set::passes;
@@ -32,6 +33,8 @@ pub(super) struct Planned<'a> {
     pub(super) patches: Vec<PatchStatus>,
     /// What keeps the search of upstream's history from being whole.
     pub(super) history_note: Option<String>,
+    /// What the folder of the patches has besides.
+    pub(super) patches_note: Option<String>,
     /// Whether the patches are as the PatchSet wants them.
     own_apply: bool,
     pub(super) libraries: Vec<Planned<'a>>,
@@ -45,9 +48,11 @@ impl Planned<'_> {
         self.own_apply && self.libraries.iter().all(Self::applies)
     }
 
-    /// What keeps searches of upstreams' histories from being whole, those of libraries too.
+    /// What the folders of patches have besides, and what keeps searches of upstreams' histories from
+    /// being whole, those of libraries too.
     pub(super) fn notes(&self) -> Vec<&str> {
-        let own = self.history_note.as_deref().into_iter();
+        let own = [&self.patches_note, &self.history_note];
+        let own = own.into_iter().filter_map(|note| note.as_deref());
         own.chain(self.libraries.iter().flat_map(Self::notes)).collect()
     }
 
@@ -108,7 +113,7 @@ impl<'a> Planner<'a> {
                 recipe::read_arguments(&from.path, &bytes, &spec.component.0)?
             }
         };
-        let patches = match self.reader.branch_patches(spec, &upstream)? {
+        let FolderPatches { patches, note } = match self.reader.branch_patches(spec, &upstream)? {
             Some(patches) => patches,
             None => read_patches(located)?,
         };
@@ -124,6 +129,7 @@ impl<'a> Planner<'a> {
             own_apply: statuses.iter().all(|patch| passes(patch, spec.merged_patches)),
             patches: statuses,
             history_note,
+            patches_note: note,
             libraries: self.libraries(object)?,
             recipe: None,
         };

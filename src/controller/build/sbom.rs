@@ -155,7 +155,8 @@ impl SbomBuilder<'_> {
             .as_ref()
             .map(|status| status.patches.as_slice())
             .unwrap_or_default();
-        self.describe_patched(&library.component, &read, states).await
+        self.describe_patched(&library.component, &read.patches, states)
+            .await
     }
 
     /// A component with the patches that its source image says it has, and without those that

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::panics::Panicked;
 use crate::api::reason::{self, Reason};
+use crate::layout::{FilesError, LayoutError};
 use crate::patch::ObjectError;
 use crate::plan::{Failure, Retry, Step};
 use crate::publish;
@@ -24,6 +25,32 @@ pub fn of_source(what: &str, error: &source::Error) -> Failure {
         reason,
         message: format!("{what}: {error}"),
         retry,
+    }
+}
+
+/// The failure that folders are which cannot be read as patches, with what they are of in front.
+pub fn of_layout(what: &str, error: &LayoutError) -> Failure {
+    if let LayoutError::Files(FilesError::Unreadable { source, .. }) = error {
+        if let Some(error) = source.downcast_ref::<source::Error>() {
+            return of_source(what, error);
+        }
+        if let Some(found) = source.downcast_ref::<ObjectError>() {
+            return of_object(Step::Source, found, format!("{what}: {error}"));
+        }
+    }
+    let message = format!("{what}: {error}");
+    match error {
+        LayoutError::TooMuch { .. } | LayoutError::Files(FilesError::TooLarge { .. }) => {
+            Failure::stalled(Step::Patches, reason::TOO_LARGE, message)
+        }
+        LayoutError::Files(FilesError::NotFound { .. }) => {
+            Failure::retried(Step::Source, reason::PATH_NOT_FOUND, message)
+        }
+        LayoutError::Files(FilesError::Unreadable { .. }) => {
+            Failure::retried(Step::Source, reason::STORAGE_FAILED, message)
+        }
+        // Looked at again with the next look at the repository.
+        _ => Failure::stalled(Step::Patches, reason::LAYOUT_INVALID, message),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::api::patch_set::{PatchesBranch, SubjectRule, Upstream as SpecUpstream
 use crate::api::reason;
 use crate::controller::context::{Budget, Context, failures};
 use crate::forge::GitPurpose;
+use crate::layout::FolderPatches;
 use crate::patch::PatchInput;
 use crate::plan::{Failure, Step};
 use crate::source::{
@@ -91,7 +92,7 @@ impl BranchPlace {
     }
 
     /// Reads the patches, fetching what is not held of them.
-    pub async fn read(self, context: &Arc<Context>, deadline: Instant) -> Result<Vec<PatchInput>, Failure> {
+    pub async fn read(self, context: &Arc<Context>, deadline: Instant) -> Result<FolderPatches, Failure> {
         let read = blocking(context, BRANCH, deadline, move |mirrors| {
             Ok(self.read_from(mirrors, deadline))
         });
@@ -108,9 +109,9 @@ impl BranchPlace {
         })
     }
 
-    fn read_from(&self, mirrors: &Mirrors, deadline: Instant) -> Result<Vec<PatchInput>, BranchError> {
+    fn read_from(&self, mirrors: &Mirrors, deadline: Instant) -> Result<FolderPatches, BranchError> {
         let Some((upstream, resolved)) = &self.onto else {
-            return Ok(Vec::new());
+            return Ok(FolderPatches::default());
         };
         let own = CommitAt {
             upstream: &self.upstream,
@@ -130,7 +131,13 @@ impl BranchPlace {
             SubjectRule::Soft => SubjectPolicy::Soft,
             SubjectRule::Strict => SubjectPolicy::Strict,
         };
-        let patches = branch.patches(resolved.commit(), policy, limits)?.into_iter();
-        Ok(patches.map(|patch| PatchInput::new(patch.name, patch.bytes)).collect())
+        let series = branch.patches(resolved.commit(), policy, limits)?;
+        let note = series.note();
+        let patches = series.patches.into_iter();
+        let patches = patches.map(|patch| PatchInput::new(patch.name, patch.bytes));
+        Ok(FolderPatches {
+            patches: patches.collect(),
+            note,
+        })
     }
 }

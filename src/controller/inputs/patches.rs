@@ -12,24 +12,32 @@ use crate::api::PatchSetSpec;
 use crate::api::reason;
 use crate::api::reference::{ObjectKey, SourceReference};
 use crate::controller::context::{Budget, Context, failures};
-use crate::patch::PatchInput;
+use crate::layout::{ContentLimits, FolderPatches, Series, TreeFiles};
 use crate::plan::inputs_hasher::InputsHasher;
-use crate::plan::patch_inputs::{ENDING, of_config_map, of_spec};
+use crate::plan::patch_inputs::{of_config_map, of_spec};
 use crate::plan::{Failure, Step};
 use crate::recipe::Located;
-use crate::source::{self, Artifact, ArtifactLimits, FileLimits, Resolved, SourceFile, Upstream};
+use crate::source::{Artifact, ArtifactFiles, ArtifactLimits, Resolved, Upstream, plain_path};
 
 /// What the repository of patches is called in messages.
 pub const REPOSITORY: &str = "the patches' repository";
 
-/// Patches that were found; `None` if the spec names none.
-pub type LocatedPatches = Option<Located<InputPlace, Vec<PatchInput>>>;
+/// What the artifact of a Flux source is called in messages.
+const ARTIFACT: &str = "the patches' artifact";
 
-impl GivenContents for Vec<PatchInput> {
+/// Patches that were found; `None` if the spec names none.
+pub type LocatedPatches = Option<Located<InputPlace, FolderPatches>>;
+
+impl GivenContents for FolderPatches {
     fn digest(&self) -> String {
-        self.iter()
+        self.patches
+            .iter()
             .fold(InputsHasher::new("patches"), |inputs, patch| {
-                inputs.with(patch.name.as_bytes()).with(&patch.bytes)
+                let inputs = inputs.with(patch.name.as_bytes()).with(&patch.bytes);
+                match patch.strip {
+                    None => inputs,
+                    Some(strip) => inputs.with(format!("-p{strip}").as_bytes()),
+                }
             })
             .digest()
             .to_string()
@@ -70,7 +78,8 @@ pub async fn locate(
     Ok(Some(Located::Given(match &patches.config_map {
         Some(map) => {
             let key = ObjectKey::new(namespace, &map.name);
-            of_config_map(&*context.references.config_map(&key).await?)
+            let found = of_config_map(&*context.references.config_map(&key).await?);
+            found.map_err(|error| failures::of_layout(&format!("ConfigMap {key}"), &error))?
         }
         None => of_spec(patches.inline.as_deref().unwrap_or_default()),
     })))
@@ -110,7 +119,7 @@ fn in_artifact(
             url,
             digest,
             path,
-            suffix: ENDING.to_owned(),
+            suffix: String::new(),
         },
         revision,
     })
@@ -133,58 +142,50 @@ pub fn onto(located: LocatedPatches, upstream: &Upstream, resolved: &Resolved) -
     }
 }
 
-/// Reads the patches, in alphabetical order of their names. A folder that is not there means that
-/// none are carried.
+/// Reads the patches, in the order in which they apply. A folder that is not there means that none
+/// are carried, as in the layout of `patches/<component>/<release>`.
 pub async fn read(
     context: &Arc<Context>,
     located: LocatedPatches,
     deadline: Instant,
-) -> Result<Vec<PatchInput>, Failure> {
-    let limits = FileLimits::default();
+) -> Result<FolderPatches, Failure> {
+    let limits = ContentLimits::default();
     let place = match located {
-        None => return Ok(Vec::new()),
+        None => return Ok(FolderPatches::default()),
         Some(Located::Given(patches)) => return Ok(patches),
         Some(Located::At(place)) => place,
     };
-    let files = match place {
+    let (what, read) = match place {
         InputPlace::Git {
             upstream,
             resolved,
             path,
             ..
         } => {
-            blocking(context, REPOSITORY, deadline, move |mirrors| {
-                none_where_absent(
-                    mirrors
-                        .snapshot(&upstream, &resolved, deadline)?
-                        .read_dir(&path, ENDING, &limits),
-                )
-            })
-            .await?
+            let read = blocking(context, REPOSITORY, deadline, move |mirrors| {
+                let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
+                let files = TreeFiles::new(&snapshot, snapshot.tree_id());
+                Ok(FolderPatches::read(&files, &plain_path(&path)?, &limits))
+            });
+            (REPOSITORY, read.await?)
         }
         InputPlace::Branch(branch) => return branch.read(context, deadline).await,
         InputPlace::Artifact { artifact, .. } => {
-            blocking(context, "the patches' artifact", deadline, move |mirrors| {
-                none_where_absent(mirrors.fetch_artifact(&artifact, &ArtifactLimits::default(), deadline))
-            })
-            .await?
+            let read = blocking(context, ARTIFACT, deadline, move |mirrors| {
+                let opened = mirrors.open_artifact(&artifact, &ArtifactLimits::default(), deadline)?;
+                let files = ArtifactFiles::new(opened);
+                let series = match Series::read(&files, &plain_path(&artifact.path)?) {
+                    Ok(Some(series)) => series,
+                    Ok(None) => return Ok(Ok(FolderPatches::default())),
+                    Err(error) => return Ok(Err(error)),
+                };
+                files.keep(&series.patches.iter().map(|patch| patch.path.clone()).collect())?;
+                Ok(series.into_folder(&files, &limits))
+            });
+            (ARTIFACT, read.await?)
         }
     };
-    // The source gives them sorted by the bytes of their names.
-    Ok(files
-        .into_iter()
-        .map(|SourceFile { name, content }| PatchInput::new(name, content))
-        .collect())
-}
-
-/// A folder that is absent holds no patches, as in the layout of `patches/<component>/<release>`.
-fn none_where_absent(
-    files: Result<Vec<SourceFile>, source::Error>,
-) -> Result<Vec<SourceFile>, source::Error> {
-    match files {
-        Err(source::Error::FileNotFound { .. }) => Ok(Vec::new()),
-        files => files,
-    }
+    read.map_err(|error| failures::of_layout(what, &error))
 }
 
 /// Reads one file from where the patches are. `field` of the spec asks for it.

@@ -9,9 +9,12 @@ use super::upstreams::{self, blocking};
 use crate::api::common::GitPath;
 use crate::api::reason;
 use crate::controller::context::{Budget, Context};
+use crate::layout::{TreeFiles, read_file};
 use crate::plan::{Failure, Step};
 use crate::recipe::Located;
-use crate::source::{Artifact, ArtifactLimits, FileLimits, PathContent, Resolved, Upstream};
+use crate::source::{
+    self, Artifact, ArtifactLimits, FileLimits, PathContent, Resolved, Upstream, plain_path,
+};
 
 /// A file or folder that was found, and not necessarily read yet.
 #[derive(Clone, Debug)]
@@ -128,9 +131,18 @@ impl InputPlace {
                 upstream, resolved, ..
             } => {
                 blocking(context, what, deadline, move |mirrors| {
-                    mirrors
-                        .snapshot(&upstream, &resolved, deadline)?
-                        .read_file(&path, &FileLimits::default())
+                    let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
+                    let limits = FileLimits::default();
+                    let read = snapshot.read_file(&path, &limits);
+                    if let Err(source::Error::Path { .. } | source::Error::FileNotFound { .. }) = read {
+                        // A link on the way may lead to a file.
+                        let files = TreeFiles::new(&snapshot, snapshot.tree_id());
+                        return match read_file(&files, "", &plain_path(&path)?, limits.file) {
+                            Ok(content) => Ok(content),
+                            Err(_) => read,
+                        };
+                    }
+                    read
                 })
                 .await
             }

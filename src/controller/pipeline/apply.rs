@@ -26,7 +26,7 @@ use crate::source::Resolved;
 pub struct AppliedSeries {
     pub inputs: ResolvedInputs,
     pub progress: SeriesProgress,
-    read: OnceCell<Arc<Vec<PatchInput>>>,
+    read: OnceCell<(Arc<Vec<PatchInput>>, Option<String>)>,
     onto_upstream: OnceCell<Arc<Mutex<Series>>>,
 }
 
@@ -79,13 +79,21 @@ pub enum ResultsInStatus {
 }
 
 impl AppliedSeries {
-    /// The patches, in alphabetical order of their names.
+    /// The patches, in the order in which they apply.
     pub async fn patches(&self, turn: &Turn<'_, PatchSet>) -> Result<Arc<Vec<PatchInput>>, Failure> {
+        self.folder(turn).await.map(|(patches, _)| Arc::clone(patches))
+    }
+
+    /// The patches, and what their folder has besides.
+    async fn folder(
+        &self,
+        turn: &Turn<'_, PatchSet>,
+    ) -> Result<&(Arc<Vec<PatchInput>>, Option<String>), Failure> {
         let read = self.read.get_or_try_init(|| async {
             let read = patches::read(turn.context, self.inputs.located.clone(), turn.budget.deadline).await?;
-            Ok(Arc::new(read))
+            Ok((Arc::new(read.patches), read.note))
         });
-        read.await.map(Arc::clone)
+        read.await
     }
 
     /// The upstream's tree with the patches, for one reader at a time.
@@ -138,6 +146,7 @@ impl AppliedSeries {
             patches: searched.patches,
             tree,
             history_failure: searched.failure,
+            note: self.folder(turn).await?.1.clone(),
         })
     }
 

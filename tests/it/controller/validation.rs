@@ -97,7 +97,7 @@ async fn a_wrong_object_is_refused_with_what_to_write_instead() {
         (
             "two origins",
             json!({ "patches": { "inline": [], "configMap": { "name": "x" } } }),
-            "set exactly one of git, sourceRef, configMap and inline",
+            "set exactly one of git, sourceRef, configMap, inline and branch",
         ),
         (
             "a path that leaves",

@@ -120,7 +120,8 @@ fn patches(
         resolved: onto,
     };
     let branch = mirrors.branch(own, onto, MOST, soon())?;
-    branch.patches(onto.resolved.commit(), SubjectPolicy::Ignore, FormatLimits::default())
+    let series = branch.patches(onto.resolved.commit(), SubjectPolicy::Ignore, FormatLimits::default())?;
+    Ok(series.patches)
 }
 
 /// What `git format-patch` makes of the last commits of a branch.

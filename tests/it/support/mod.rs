@@ -19,6 +19,7 @@ pub mod relay;
 pub mod services;
 pub mod signing;
 pub mod ssh_server;
+pub mod team_repository;
 pub mod tls;
 pub mod token_server;
 

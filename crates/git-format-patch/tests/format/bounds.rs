@@ -58,13 +58,19 @@ fn subjects_say_what_stays() {
     let range = repository.range(base).unwrap();
     let series = |target, policy| format_series(&repository, &range, target, policy, FormatLimits::default());
     let names = |target, policy| {
-        let patches = series(target, policy).unwrap().into_iter();
+        let patches = series(target, policy).unwrap().patches.into_iter();
         patches.map(|patch| patch.name[..4].to_owned()).collect::<Vec<_>>()
     };
     let elsewhere = range.commits[0];
     assert_eq!(names(elsewhere, SubjectPolicy::Ignore), ["0001", "0002", "0003", "0004"]);
     assert_eq!(names(base, SubjectPolicy::Soft), ["0001", "0002", "0003", "0004"]);
     assert_eq!(names(elsewhere, SubjectPolicy::Soft), ["0001", "0003", "0004"]);
+    let told = series(elsewhere, SubjectPolicy::Soft).unwrap();
+    assert_eq!((told.dropped.len(), told.unmarked.as_slice()), (1, &["d".to_owned()][..]));
+    let note = told.note().unwrap();
+    assert!(note.contains("left out, because the upstream is not at the branch's base: \"UPSTREAM: <drop>: b\""), "{note}");
+    assert!(note.contains("kept without a mark such as UPSTREAM: <carry>: \"d\""), "{note}");
+    assert_eq!(series(elsewhere, SubjectPolicy::Ignore).unwrap().note(), None);
     let error = series(base, SubjectPolicy::Strict).unwrap_err().to_string();
     assert!(error.contains("\"d\": the policy on subjects is Strict"), "{error}");
     let (repository, base) = branch(&["UPSTREAM: <cary>: a"]);

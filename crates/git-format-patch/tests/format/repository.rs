@@ -132,7 +132,9 @@ impl Repository {
 
     pub fn formatted(&self, base: Oid) -> Vec<FormattedPatch> {
         let range = self.range(base).unwrap();
-        format_series(self, &range, base, SubjectPolicy::Ignore, FormatLimits::default()).unwrap()
+        format_series(self, &range, base, SubjectPolicy::Ignore, FormatLimits::default())
+            .unwrap()
+            .patches
     }
 
     /// What `git format-patch` makes of the commits since one; commits that change nothing are

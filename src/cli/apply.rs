@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::branch::BranchOptions;
 use super::error::Error;
 use super::local_refresh::JudgedPatches;
-use super::output::{print, print_styled};
+use super::output::{self, print, print_styled};
 use super::partial_clone::{self, PartialCloneOptions};
 use super::patch_files;
 use super::upstream_history::{HistoryFields, HistoryOptions, SeriesAtCommit, SeriesHistory};
@@ -127,7 +127,7 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
         None => patch_files::read_all(&options.patches, engine.limits.patch_bytes)?,
         Some(FolderPatches { patches, note }) => {
             if let Some(told) = note {
-                anstream::eprintln!("note: {}", printable_lines(&told));
+                output::note(&told);
             }
             patches
         }

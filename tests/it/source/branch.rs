@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
-use patchset::patch::Oid;
+use patchset::patch::{Oid, Options, PatchInput, Sequence, touched_paths};
 use patchset::source::{
     BranchError, CommitAt, Error, FormatError, FormatLimits, FormattedPatch, Freshness, MirrorConfig, Mirrors,
     RefSpec, Resolved, SubjectPolicy, Upstream,
@@ -370,4 +370,92 @@ fn huge_files_and_deep_folders_are_refused() {
     import(&forked.fork, "team", &stream);
     let error = forked.patches().unwrap_err();
     assert!(error.to_string().contains("more than 128 deep"), "{error}");
+}
+
+/// Dates of a branch's commits that are before those of its base.
+#[test]
+fn commits_may_be_older_than_what_they_are_on_top_of() {
+    let forked = Forked::new(true);
+    forked.know_upstream();
+    import(&forked.fork, "team", &many_commits("team", 20));
+    let patches = forked.patches().unwrap();
+    assert_eq!(patches.len(), 23);
+    let again = forked.cost(|| forked.patches().unwrap());
+    assert_eq!((again.0, again.2), (patches, 0));
+}
+
+/// `cargo test --test it source::branch::what_a_long -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement: 239 commits over a tree like that of OpenStack's nova"]
+fn what_a_long_branch_costs() {
+    const FILES: usize = 3400;
+    const COMMITS: usize = 239;
+    let root = tempfile::tempdir().unwrap();
+    let upstream = GitRepo::create(root.path(), "upstream");
+    let fork = GitRepo::create(root.path(), "fork");
+    for repo in [&upstream, &fork] {
+        repo.git(&["config", "uploadpack.allowFilter", "true"]);
+    }
+    let path = |number: usize| format!("nova/d{}/e{}/file{number}.py", number % 18, number % 350);
+    let text = |number: usize, edits: usize| {
+        let mut lines: Vec<String> = (0..200).map(|line| noise((number * 1000 + line) as u64, 36) + "\n").collect();
+        for edit in 0..edits {
+            lines[10 + edit * 7 % 180] = format!("edit {edit}\n");
+        }
+        lines.concat()
+    };
+    let files: Vec<(String, String)> = (0..FILES).map(|number| (path(number), text(number, 0))).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    upstream.commit(&files, "the tree");
+    upstream.git(&["push", "--quiet", &fork.dir.display().to_string(), "HEAD:refs/heads/team"]);
+    fork.git(&["symbolic-ref", "HEAD", "refs/heads/team"]);
+    let mut stream = String::new();
+    for number in 0..COMMITS {
+        writeln!(
+            stream,
+            "commit refs/heads/team\ncommitter T <t@example.org> {} +0000\ndata 10\nA change\n\n",
+            1_900_000_000 + number
+        )
+        .unwrap();
+        for file in [number * 14, number * 14 + 3, 7] {
+            let edits = if file == 7 { number + 1 } else { 1 };
+            let text = text(file, edits);
+            writeln!(stream, "M 100644 inline {}\ndata {}\n{text}", path(file), text.len()).unwrap();
+        }
+    }
+    import(&fork, "team", &stream);
+    upstream.commit(&[("later", "x")], "later");
+    upstream.git(&["push", "--quiet", &fork.dir.display().to_string(), "HEAD:refs/heads/main"]);
+    let server = GitServer::http(root.path()).start();
+    let sent = || server.counts().sent.load(Ordering::SeqCst);
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let (fork_at, upstream_at) = (anonymous(&server.url("fork")), anonymous(&server.url("upstream")));
+    let (before, begun) = (sent(), std::time::Instant::now());
+    let resolve = |at: &Upstream, branch: &str| {
+        let want = RefSpec::Branch(branch.to_owned());
+        mirrors.resolve(at, &want, Freshness::Now, soon()).unwrap()
+    };
+    let (tip, onto) = (resolve(&fork_at, "team"), resolve(&upstream_at, "main"));
+    let patches = patches(&mirrors, (&fork_at, &tip), (&upstream_at, &onto)).unwrap();
+    let (read, read_bytes) = (begun.elapsed(), sent() - before);
+    let inputs: Vec<PatchInput> = patches.into_iter().map(|patch| PatchInput::new(patch.name, patch.bytes)).collect();
+    let snapshot = mirrors.partial_snapshot(&upstream_at, &onto, soon()).unwrap();
+    let options = Options::default();
+    snapshot.prefetch_paths(touched_paths(&inputs, &options)).unwrap();
+    let series = patchset::patch::apply(&snapshot, snapshot.tree_id(), &inputs, Sequence::Stacked, &options).unwrap();
+    assert_eq!(series.patches().iter().filter(|patch| patch.applies()).count(), COMMITS);
+    println!("patches read: {read:?}, {read_bytes} bytes; verdict: {:?}, {} bytes", begun.elapsed(), sent() - before);
+    for depth in [&["--depth", "1"][..], &["--depth", "240"], &[]] {
+        let folder = tempfile::tempdir().unwrap();
+        let (before, begun) = (sent(), std::time::Instant::now());
+        let status = Command::new("git")
+            .args(["clone", "--quiet", "--bare", "--single-branch", "--branch", "team"])
+            .args(depth)
+            .arg(server.url("fork"))
+            .arg(folder.path().join("clone"))
+            .status();
+        assert!(status.unwrap().success());
+        println!("git clone {depth:?}: {:?}, {} bytes", begun.elapsed(), sent() - before);
+    }
 }

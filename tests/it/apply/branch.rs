@@ -61,13 +61,13 @@ fn a_branchs_commits_are_patches() {
     assert_eq!(
         states(&lines),
         [
-            ("0001-UPSTREAM-carry-Say-zwei.patch", "Applied"),
+            ("0001-UPSTREAM-carry-Say-zwei.patch", "Clean"),
             ("0003-Say-neun.patch", "Conflict")
         ]
     );
     assert!(told.contains("note: left out") && told.contains("Say neun"), "{told}");
     let (lines, _) = apply(&repo, &["--ref", "main", "--branch", "team", "--base", "team~2"], 1);
-    assert_eq!(states(&lines)[0], ("0001-UPSTREAM-drop-Add-g.patch", "Applied"));
+    assert_eq!(states(&lines)[0], ("0001-UPSTREAM-drop-Add-g.patch", "Clean"));
 }
 
 #[test]

@@ -26,7 +26,11 @@ fn literal(text: &mut Vec<u8>, contents: &[u8]) {
     let packed = encoder.write_all(contents).and_then(|()| encoder.finish());
     for line in packed.unwrap_or_default().chunks(LINE) {
         let length = u8::try_from(line.len()).unwrap_or(0);
-        text.push(if length <= 26 { length + b'A' - 1 } else { length - 26 + b'a' - 1 });
+        text.push(if length <= 26 {
+            length + b'A' - 1
+        } else {
+            length - 26 + b'a' - 1
+        });
         for four in line.chunks(4) {
             let mut bytes = [0; 4];
             for (byte, given) in bytes.iter_mut().zip(four) {

@@ -11,6 +11,9 @@ use super::work::Work;
 /// Depth of folders that a tree may have.
 const MAX_DEPTH: usize = 128;
 
+/// The score of files that are the same.
+pub(crate) const MAX_SCORE: u64 = 60_000;
+
 /// A file on one side of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Side {
@@ -42,20 +45,20 @@ pub(crate) enum Change {
     Renamed {
         old: Side,
         new: Side,
-        /// How similar they are, of [`MAX_SCORE`](super::renames::MAX_SCORE).
+        /// How similar they are, of [`MAX_SCORE`].
         score: u64,
     },
 }
 
 impl Change {
-    pub(crate) fn old(&self) -> Option<&Side> {
+    pub(crate) fn before(&self) -> Option<&Side> {
         match self {
             Self::Added(_) => None,
             Self::Deleted(old) | Self::Modified { old, .. } | Self::Renamed { old, .. } => Some(old),
         }
     }
 
-    pub(crate) fn new(&self) -> Option<&Side> {
+    pub(crate) fn after(&self) -> Option<&Side> {
         match self {
             Self::Deleted(_) => None,
             Self::Added(new) | Self::Modified { new, .. } | Self::Renamed { new, .. } => Some(new),
@@ -64,7 +67,7 @@ impl Change {
 
     /// The blobs of both sides; a submodule has none.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = Oid> {
-        let sides = [self.old(), self.new()].into_iter().flatten();
+        let sides = [self.before(), self.after()].into_iter().flatten();
         sides
             .filter(|side| side.mode != EntryMode::Gitlink)
             .map(|side| side.id)
@@ -105,7 +108,7 @@ impl TreeComparison<'_> {
         if old == new {
             return Ok(());
         }
-        if folder.iter().filter(|byte| **byte == b'/').count() > MAX_DEPTH {
+        if folder.split(|byte| *byte == b'/').count() > MAX_DEPTH + 1 {
             return Err(FormatError::TooLarge {
                 commit: self.commit,
                 what: format!("its folders are more than {MAX_DEPTH} deep"),

@@ -1,17 +1,13 @@
 //! The diff of one file, with its header (`builtin_diff` in Git's diff.c).
 
-use git_apply_engine::{EntryMode, Oid};
+use git_apply_engine::Oid;
 use patch_refresh::unified_hunks;
 
 use super::binary::binary_patch;
-use super::changes::{Change, Side};
+use super::changes::{Change, MAX_SCORE, Side};
+use super::contents::{Contents, is_binary};
 use super::error::FormatError;
 use super::quote::{quoted, quoted_with_prefix};
-use super::renames::MAX_SCORE;
-use super::series::Contents;
-
-/// How many bytes Git looks at for a NUL.
-const LOOKED_AT: usize = 8000;
 
 /// What a diff does to the lines of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +26,6 @@ pub(crate) struct FileText {
     pub(crate) text: Vec<u8>,
 }
 
-/// Whether Git takes contents for binary.
-pub(crate) fn is_binary(contents: &[u8]) -> bool {
-    contents.iter().take(LOOKED_AT).any(|byte| *byte == 0)
-}
-
 /// Writes the diff of a file.
 pub(crate) fn write(change: &Change, contents: &Contents<'_>) -> Result<FileText, FormatError> {
     if let Change::Modified { old, new } = change
@@ -43,9 +34,9 @@ pub(crate) fn write(change: &Change, contents: &Contents<'_>) -> Result<FileText
         return replaced(old, new, contents);
     }
     let mut text = header(change);
-    let body = body(change.old(), change.new(), contents)?;
+    let body = body(change.before(), change.after(), contents)?;
     if !body.lines.is_empty() && !body.is_binary {
-        text.extend(names(change.old(), change.new()));
+        text.extend(names(change.before(), change.after()));
     }
     text.extend(body.lines);
     Ok(FileText {
@@ -69,8 +60,10 @@ fn kind(side: &Side) -> u32 {
 }
 
 fn header(change: &Change) -> Vec<u8> {
-    let (old, new) = (change.old(), change.new());
-    let path = |side: Option<&Side>, other: Option<&Side>| side.or(other).map(|side| side.path.clone()).unwrap_or_default();
+    let (old, new) = (change.before(), change.after());
+    let path = |side: Option<&Side>, other: Option<&Side>| {
+        side.or(other).map(|side| side.path.clone()).unwrap_or_default()
+    };
     let names = [
         quoted_with_prefix(b"a/", &path(old, new)),
         quoted_with_prefix(b"b/", &path(new, old)),
@@ -109,7 +102,10 @@ fn header(change: &Change) -> Vec<u8> {
 /// The lines `---` and `+++`. A tab ends a name with a space, for GNU patch.
 fn names(old: Option<&Side>, new: Option<&Side>) -> Vec<u8> {
     let name = |mark: &[u8], prefix: &[u8], side: Option<&Side>| {
-        let shown = side.map_or_else(|| b"/dev/null".to_vec(), |side| quoted_with_prefix(prefix, &side.path));
+        let shown = side.map_or_else(
+            || b"/dev/null".to_vec(),
+            |side| quoted_with_prefix(prefix, &side.path),
+        );
         let tab: &[u8] = if shown.contains(&b' ') { b"\t" } else { b"" };
         [mark, &shown, tab, b"\n"].concat()
     };
@@ -129,9 +125,17 @@ fn body(old: Option<&Side>, new: Option<&Side>, contents: &Contents<'_>) -> Resu
     if is_binary {
         let is_same = before == after;
         return Ok(Body {
-            counts: if is_same { Counts::SameBytes } else { Counts::Bytes(before.len(), after.len()) },
+            counts: if is_same {
+                Counts::SameBytes
+            } else {
+                Counts::Bytes(before.len(), after.len())
+            },
             is_binary,
-            lines: if is_same { Vec::new() } else { binary_patch(before, after) },
+            lines: if is_same {
+                Vec::new()
+            } else {
+                binary_patch(before, after)
+            },
         });
     }
     let hunks = unified_hunks(before, after).ok_or_else(|| FormatError::TooLarge {
@@ -152,9 +156,4 @@ fn counted(hunks: &[u8]) -> Counts {
     let lines = || hunks.split(|byte| *byte == b'\n');
     let count = |mark: u8| lines().filter(|line| line.first() == Some(&mark)).count();
     Counts::Lines(count(b'+'), count(b'-'))
-}
-
-/// What stands in for the contents of a submodule.
-pub(crate) fn submodule_text(side: &Side) -> Option<Vec<u8>> {
-    (side.mode == EntryMode::Gitlink).then(|| format!("Subproject commit {}\n", side.id).into_bytes())
 }

@@ -3,6 +3,7 @@
 
 mod binary;
 mod changes;
+mod contents;
 mod error;
 mod file_diff;
 mod mail;

@@ -97,7 +97,10 @@ fn in_quotes(name: &[u8]) -> Vec<u8> {
 fn date(dates: &[u8]) -> String {
     let mut fields = dates.fields().filter_map(|field| field.to_str().ok());
     let seconds = fields.next().and_then(|seconds| seconds.parse::<i64>().ok());
-    let zone = fields.next().and_then(|zone| zone.parse::<i32>().ok()).unwrap_or(0);
+    let zone = fields
+        .next()
+        .and_then(|zone| zone.parse::<i32>().ok())
+        .unwrap_or(0);
     let minutes = (zone.abs() / 100 * 60 + zone.abs() % 100) * zone.signum();
     let time = Timestamp::from_second(seconds.unwrap_or(0)).unwrap_or_default();
     let offset = Offset::from_seconds(minutes.saturating_mul(60)).unwrap_or(Offset::UTC);

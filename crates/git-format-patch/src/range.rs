@@ -49,7 +49,13 @@ pub fn first_parent_range(
         };
         // A merge counts where it is on top of the base: below, there are as many as may be.
         if commit.parents.len() > 1 && merge.is_none() {
-            let others: Vec<String> = commit.parents.iter().skip(1).take(3).map(Oid::to_string).collect();
+            let others: Vec<String> = commit
+                .parents
+                .iter()
+                .skip(1)
+                .take(3)
+                .map(Oid::to_string)
+                .collect();
             merge = Some(FormatError::Merge {
                 commit: at,
                 others: others.join(" and "),

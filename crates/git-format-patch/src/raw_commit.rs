@@ -65,15 +65,16 @@ impl RawCommit {
 fn decoder(label: Option<&[u8]>) -> impl Fn(&[u8]) -> Vec<u8> {
     let label = label.map(<[u8]>::to_ascii_lowercase);
     // For encoding_rs, as for browsers, this is another name for Windows-1252.
-    let is_latin1 = label.as_deref().is_some_and(|label| {
-        [&b"iso-8859-1"[..], b"iso8859-1", b"latin1", b"latin-1"].contains(&label)
-    });
+    let is_latin1 = label
+        .as_deref()
+        .is_some_and(|label| [&b"iso-8859-1"[..], b"iso8859-1", b"latin1", b"latin-1"].contains(&label));
     let encoding = label.and_then(|label| Encoding::for_label(&label));
     move |text| {
         if is_latin1 {
             return encoding_rs::mem::decode_latin1(text).into_owned().into_bytes();
         }
-        let decoded = encoding.and_then(|encoding| encoding.decode_without_bom_handling_and_without_replacement(text));
+        let decoded =
+            encoding.and_then(|encoding| encoding.decode_without_bom_handling_and_without_replacement(text));
         decoded.map_or_else(|| text.to_vec(), |text| text.into_owned().into_bytes())
     }
 }

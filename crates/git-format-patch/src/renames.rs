@@ -1,14 +1,15 @@
 //! Which deleted files are new ones under another name, by the rules of `git diff -M`
 //! (diffcore-rename.c and diffcore-delta.c).
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
-use super::changes::{Change, Side};
-use super::error::FormatError;
-use super::series::Contents;
+use git_apply_engine::Oid;
 
-/// The score of files that are the same.
-pub(crate) const MAX_SCORE: u64 = 60_000;
+use super::changes::{Change, MAX_SCORE, Side};
+use super::contents::{Contents, is_binary};
+use super::error::FormatError;
+
 /// The least score of a rename.
 const LEAST_SCORE: u64 = MAX_SCORE / 2;
 /// The least score where only the names without folders say what belongs together.
@@ -22,7 +23,9 @@ const MOST_IDENTICAL: usize = 100;
 
 /// Joins files that were deleted with those that were added of them.
 pub(crate) fn detect(changes: Vec<Change>, contents: &Contents<'_>) -> Result<Vec<Change>, FormatError> {
-    let sides = |pick: fn(&Change) -> Option<&Side>| -> Vec<Side> { changes.iter().filter_map(pick).cloned().collect() };
+    let sides = |pick: fn(&Change) -> Option<&Side>| -> Vec<Side> {
+        changes.iter().filter_map(pick).cloned().collect()
+    };
     let mut search = Search {
         contents,
         sources: sides(|change| match change {
@@ -55,7 +58,7 @@ struct Search<'a> {
     /// The sources of targets, with their scores.
     found: BTreeMap<usize, (usize, u64)>,
     /// How many bytes of which spans a file has.
-    spans: HashMap<git_apply_engine::Oid, HashMap<u32, u64>>,
+    spans: HashMap<Oid, HashMap<u32, u64>>,
 }
 
 /// A source of a new file.
@@ -81,17 +84,21 @@ impl Search<'_> {
 
     /// Files with the same contents; where there are several, one with the same name.
     fn exact(&mut self) {
-        let mut by_id: HashMap<git_apply_engine::Oid, Vec<usize>> = HashMap::new();
+        let mut by_id: HashMap<Oid, Vec<usize>> = HashMap::new();
         for (number, source) in self.sources.iter().enumerate() {
             by_id.entry(source.id).or_default().push(number);
         }
         for target in 0..self.targets.len() {
-            let Some(new) = self.targets.get(target) else { continue };
+            let Some(new) = self.targets.get(target) else {
+                continue;
+            };
             let mut best = None;
             let alike = by_id.get(&new.id).map(Vec::as_slice).unwrap_or_default();
             let mut looked_at = 0;
             for source in alike {
-                let Some(old) = self.sources.get(*source) else { continue };
+                let Some(old) = self.sources.get(*source) else {
+                    continue;
+                };
                 let is_of_its_kind = old.is_regular() && new.is_regular() || old.mode == new.mode;
                 if !is_of_its_kind || self.used.contains_key(source) {
                     continue;
@@ -210,10 +217,11 @@ impl Search<'_> {
             return Ok(0);
         }
         for number in [(&self.sources, source), (&self.targets, target)] {
-            let Some(side) = number.0.get(number.1) else { continue };
-            if !self.spans.contains_key(&side.id) {
-                let spans = spans(contents.read(side)?);
-                self.spans.insert(side.id, spans);
+            let Some(side) = number.0.get(number.1) else {
+                continue;
+            };
+            if let Entry::Vacant(place) = self.spans.entry(side.id) {
+                place.insert(spans(contents.read(side)?));
             }
         }
         let (Some(old), Some(new)) = (self.spans.get(&old_id), self.spans.get(&new_id)) else {
@@ -241,7 +249,8 @@ impl Search<'_> {
                 }
                 Change::Added(new) => {
                     let origin = self.found.remove(&target);
-                    let renamed = origin.and_then(|(from, score)| Some((self.sources.get(from)?.clone(), score)));
+                    let renamed =
+                        origin.and_then(|(from, score)| Some((self.sources.get(from)?.clone(), score)));
                     joined.push(match renamed {
                         Some((old, score)) => Change::Renamed { old, new, score },
                         None => Change::Added(new),
@@ -264,7 +273,7 @@ fn as_u64(length: usize) -> u64 {
 /// What stands behind the last line feed or cut is not counted, as by Git up to 2.43.
 fn spans(text: &[u8]) -> HashMap<u32, u64> {
     const BASE: u32 = 107_927;
-    let is_text = !super::file_diff::is_binary(text);
+    let is_text = !is_binary(text);
     let mut spans: HashMap<u32, u64> = HashMap::new();
     let (mut one, mut two, mut length) = (0_u32, 0_u32, 0_u64);
     let mut bytes = text.iter().peekable();

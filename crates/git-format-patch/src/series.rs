@@ -1,11 +1,12 @@
 //! The patches of a branch.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use bstr::ByteSlice;
 use git_apply_engine::{ObjectError, Oid};
 
-use super::changes::{Change, Side, TreeComparison};
+use super::changes::{Change, TreeComparison};
+use super::contents::Contents;
 use super::error::FormatError;
 use super::range::BranchRange;
 use super::raw_commit::{RawCommit, skip_blank_lines};
@@ -47,9 +48,17 @@ impl FormattedSeries {
         let dropped = "left out, because the upstream is not at the branch's base: ";
         let unmarked = "kept without a mark such as UPSTREAM: <carry>: ";
         let told = [(dropped, &self.dropped), (unmarked, &self.unmarked)].map(|(what, subjects)| {
-            let shown: Vec<String> = subjects.iter().take(MOST_TOLD).map(|text| format!("{text:?}")).collect();
+            let shown: Vec<String> = subjects
+                .iter()
+                .take(MOST_TOLD)
+                .map(|text| format!("{text:?}"))
+                .collect();
             let more = subjects.len().saturating_sub(MOST_TOLD);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
             (!subjects.is_empty()).then(|| format!("{what}{}{more}", shown.join(", ")))
         });
         let told: Vec<String> = told.into_iter().flatten().collect();
@@ -151,56 +160,4 @@ fn one_patch(
     text.push(b'\n');
     text.extend(diffs);
     Ok(text)
-}
-
-/// The contents of the files that a commit changes.
-pub(crate) struct Contents<'a> {
-    pub(crate) commit: Oid,
-    work: &'a Work,
-    held: HashMap<Oid, Vec<u8>>,
-}
-
-impl<'a> Contents<'a> {
-    fn read_all(
-        store: &dyn CommitStore,
-        work: &'a Work,
-        commit: Oid,
-        changes: &[Change],
-    ) -> Result<Self, FormatError> {
-        let mut held = HashMap::new();
-        let mut bytes = 0_u64;
-        for side in changes.iter().flat_map(|change| [change.old(), change.new()]).flatten() {
-            if held.contains_key(&side.id) {
-                continue;
-            }
-            let contents = match file_diff::submodule_text(side) {
-                Some(text) => text,
-                None => {
-                    bytes = bytes.saturating_add(store.blob_size(side.id)?);
-                    if bytes > work.limits.file_bytes {
-                        return Err(FormatError::TooLarge {
-                            commit,
-                            what: format!(
-                                "with {} the files that it changes have more than {} bytes",
-                                side.path.to_str_lossy(),
-                                work.limits.file_bytes
-                            ),
-                        });
-                    }
-                    store.blob(side.id)?.to_vec()
-                }
-            };
-            held.insert(side.id, contents);
-        }
-        Ok(Self { commit, work, held })
-    }
-
-    pub(crate) fn read(&self, side: &Side) -> Result<&[u8], FormatError> {
-        let contents = self.held.get(&side.id).map(Vec::as_slice);
-        contents.ok_or(FormatError::Object(ObjectError::NotFound(side.id)))
-    }
-
-    pub(crate) fn spend(&self, units: usize) -> Result<(), FormatError> {
-        self.work.spend(self.commit, units)
-    }
 }

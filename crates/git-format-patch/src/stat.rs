@@ -1,12 +1,11 @@
 //! The diffstat and the summary behind it (`show_stats`, `diff_summary` and `pprint_rename` in
 //! Git's diff.c).
 
-use patch_refresh::{StatLine, StatChange, diffstat};
+use patch_refresh::{StatChange, StatLine, diffstat};
 
-use super::changes::Change;
+use super::changes::{Change, MAX_SCORE};
 use super::file_diff::Counts;
 use super::quote::{needs_quotes, quoted};
-use super::renames::MAX_SCORE;
 
 /// The diffstat of files, and what is said of new ones, those that are gone and modes.
 pub(crate) fn written(files: &[(Change, Counts)]) -> Vec<u8> {
@@ -31,7 +30,7 @@ pub(crate) fn written(files: &[(Change, Counts)]) -> Vec<u8> {
 fn name(change: &Change) -> Vec<u8> {
     match change {
         Change::Renamed { old, new, .. } => renamed(&old.path, &new.path),
-        change => quoted(change.new().or(change.old()).map_or(&[], |side| &side.path)),
+        change => quoted(change.after().or(change.before()).map_or(&[], |side| &side.path)),
     }
 }
 
@@ -60,7 +59,11 @@ fn summary(change: &Change) -> Vec<u8> {
             let similarity = format!(" ({}%)\n", score * 100 / MAX_SCORE);
             let mut text = [b" rename ", name(change).as_slice(), similarity.as_bytes()].concat();
             if old.mode != new.mode {
-                let modes = format!(" mode change {:06o} => {:06o}\n", old.mode.bits(), new.mode.bits());
+                let modes = format!(
+                    " mode change {:06o} => {:06o}\n",
+                    old.mode.bits(),
+                    new.mode.bits()
+                );
                 text.extend_from_slice(modes.as_bytes());
             }
             text
@@ -73,7 +76,11 @@ fn renamed(old: &[u8], new: &[u8]) -> Vec<u8> {
     if needs_quotes(old) || needs_quotes(new) {
         return [quoted(old), quoted(new)].join(&b" => "[..]);
     }
-    let common = old.iter().zip(new).take_while(|(one, other)| one == other).count();
+    let common = old
+        .iter()
+        .zip(new)
+        .take_while(|(one, other)| one == other)
+        .count();
     let head = old.get(..common).unwrap_or_default();
     let prefix = head.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
     // The slash at the prefix's end may be the one at the suffix's start.
@@ -87,7 +94,10 @@ fn renamed(old: &[u8], new: &[u8]) -> Vec<u8> {
         .take_while(|(one, other)| one == other)
         .count();
     let tail = old.get(old.len() - common..).unwrap_or_default();
-    let suffix = tail.iter().position(|byte| *byte == b'/').map_or(0, |at| tail.len() - at);
+    let suffix = tail
+        .iter()
+        .position(|byte| *byte == b'/')
+        .map_or(0, |at| tail.len() - at);
     let middle = |path: &[u8]| {
         let end = path.len().saturating_sub(suffix).max(prefix);
         path.get(prefix..end).unwrap_or_default().to_vec()
@@ -122,8 +132,15 @@ mod tests {
             ("x", "d/x", "x => d/x"),
             ("a b", "c\td", "\"a b\" => \"c\\td\""),
         ] {
-            let shown = if shown.starts_with('"') { "a b => \"c\\td\"" } else { shown };
-            assert_eq!(String::from_utf8(renamed(old.as_bytes(), new.as_bytes())).unwrap(), shown);
+            let shown = if shown.starts_with('"') {
+                "a b => \"c\\td\""
+            } else {
+                shown
+            };
+            assert_eq!(
+                String::from_utf8(renamed(old.as_bytes(), new.as_bytes())).unwrap(),
+                shown
+            );
         }
     }
 }

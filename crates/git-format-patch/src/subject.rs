@@ -1,4 +1,5 @@
-//! What subjects say of a commit's future, as OpenShift's forks write them.
+//! What subjects say of a commit's future, as `openshift/kubernetes` and other forks
+//! write them.
 
 use git_apply_engine::Oid;
 
@@ -105,7 +106,10 @@ mod tests {
         let read = |subject| UpstreamTag::read(subject);
         assert_eq!(read("UPSTREAM: <carry>: x"), Some(Ok(UpstreamTag::Carry)));
         assert_eq!(read("UPSTREAM: <drop>: x: y"), Some(Ok(UpstreamTag::Drop)));
-        assert_eq!(read("UPSTREAM: 77870: x"), Some(Ok(UpstreamTag::PullRequest(77870))));
+        assert_eq!(
+            read("UPSTREAM: 77870: x"),
+            Some(Ok(UpstreamTag::PullRequest(77870)))
+        );
         assert_eq!(read("UPSTREAM: revert: <carry>: x"), Some(Ok(UpstreamTag::Carry)));
         assert_eq!(
             read("UPSTREAM: opencontainers/runc: 1344: x"),

@@ -279,7 +279,12 @@ impl LocalRepository {
     /// # Errors
     ///
     /// As for [`Mirrors::branch`], and where one of them is no commit of the repository.
-    pub fn branch_range(&self, branch: &str, onto: &str, most: usize) -> Result<BranchRange, LocalBranchError> {
+    pub fn branch_range(
+        &self,
+        branch: &str,
+        onto: &str,
+        most: usize,
+    ) -> Result<BranchRange, LocalBranchError> {
         let commit = |revision: &str| {
             self.commit_of(revision).ok_or_else(|| LocalError::Revision {
                 revision: revision.to_owned(),

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use git_apply_engine::{ObjectError, Objects, TreeEntry};
-use git2::Repository;
 use git_format_patch::{CommitStore, RawCommits};
+use git2::Repository;
 use upstream_history::{Commit, Commits, HistoryError, Upcoming};
 
 use super::gate::locked;

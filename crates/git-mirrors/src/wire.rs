@@ -164,7 +164,11 @@ pub(super) fn fetch(
     if !response.has_pack() && !is_last_word {
         let is_common = |answer: &Acknowledgement| matches!(answer, Acknowledgement::Common(_));
         let has_commit = response.acknowledgements().iter().any(is_common);
-        return Ok(if has_commit { Fetched::Diverged } else { Fetched::Unknown });
+        return Ok(if has_commit {
+            Fetched::Diverged
+        } else {
+            Fetched::Unknown
+        });
     }
     if !response.has_pack() {
         return Err(session.protocol("the answer holds no pack"));

@@ -190,7 +190,10 @@ fn renewed(sections: &[Section<'_>], counts: &[Counts]) -> Option<Vec<u8>> {
 pub fn diffstat(lines: &[StatLine]) -> String {
     let digits = |number: usize| number.to_string().len();
     let counts = || lines.iter().filter_map(|line| line.change.counts());
-    let most = counts().map(|(added, removed)| added + removed).max().unwrap_or(0);
+    let most = counts()
+        .map(|(added, removed)| added + removed)
+        .max()
+        .unwrap_or(0);
     let binary = lines.iter().filter_map(|line| line.change.sizes());
     let binary_width = binary.map(|(_, width)| width).max().unwrap_or(0);
     let number_width = digits(most).max(if binary_width > 0 { 3 } else { 0 });

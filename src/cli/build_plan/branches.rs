@@ -7,9 +7,7 @@ use crate::cli::error::Error;
 use crate::layout::FolderPatches;
 use crate::source::clone::LocalCommit;
 use crate::source::local::LocalRepository;
-use crate::source::{
-    CommitAt, FormatLimits, Freshness, RefSpec, RepoUrl, Resolved, SubjectPolicy, Upstream,
-};
+use crate::source::{CommitAt, FormatLimits, Freshness, RefSpec, RepoUrl, Resolved, SubjectPolicy, Upstream};
 
 impl SourcePlaces<'_> {
     /// The commits of a branch as patches for the upstream's commit. `url` is where the branch is.
@@ -39,7 +37,9 @@ impl SourcePlaces<'_> {
         if let Some(path) = self.clone_of(&address) {
             let find = |want: &RefSpec| {
                 let found = LocalCommit::find(&path, want);
-                found.map(|found| found.revision().commit().to_string()).map_err(|error| wrong(&error))
+                found
+                    .map(|found| found.revision().commit().to_string())
+                    .map_err(|error| wrong(&error))
             };
             let tip = find(&want)?;
             let onto = base.as_ref().map(find).transpose()?;

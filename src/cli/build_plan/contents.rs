@@ -2,10 +2,10 @@
 
 use super::manifest::ManifestObjects;
 use super::places::{HeldCommit, HeldTree, SourcePlaces};
-use crate::api::{ConstraintOverride, PatchSetSpec};
 use crate::api::build::DockerfileSource;
 use crate::api::common::{ConfigMapKey, GitPath};
 use crate::api::patch_set::Patches;
+use crate::api::{ConstraintOverride, PatchSetSpec};
 use crate::cli::error::Error;
 use crate::layout::{ContentLimits, FolderPatches, TreeFiles, read_file};
 use crate::plan::constraint_override::merge_files;

@@ -139,7 +139,12 @@ impl SbomBuilder<'_> {
             Some(PatchSetStatus {
                 upstream: Some(known),
                 ..
-            }) if object.spec.patches.as_ref().is_some_and(|patches| patches.branch.is_some()) => {
+            }) if object
+                .spec
+                .patches
+                .as_ref()
+                .is_some_and(|patches| patches.branch.is_some()) =>
+            {
                 let own = &object.spec.upstream;
                 let upstream = upstreams::of_patch_set(turn.context, &namespace, own).await?;
                 let want = RefSpec::Commit(known.commit.to_string());

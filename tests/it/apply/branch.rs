@@ -12,9 +12,15 @@ fn clone_with_branch() -> (tempfile::TempDir, GitRepo) {
     let repo = GitRepo::create(root.path(), "demo");
     repo.commit(&[("f", BASE)], "Base");
     repo.git(&["checkout", "--quiet", "-b", "team"]);
-    repo.commit(&[("f", &BASE.replace("two", "zwei"))], "UPSTREAM: <carry>: Say zwei");
+    repo.commit(
+        &[("f", &BASE.replace("two", "zwei"))],
+        "UPSTREAM: <carry>: Say zwei",
+    );
     repo.commit(&[("g", "new\n")], "UPSTREAM: <drop>: Add g");
-    repo.commit(&[("f", &BASE.replace("two", "zwei").replace("nine", "neun"))], "Say neun");
+    repo.commit(
+        &[("f", &BASE.replace("two", "zwei").replace("nine", "neun"))],
+        "Say neun",
+    );
     repo.git(&["checkout", "--quiet", "main"]);
     repo.commit(&[("f", &BASE.replace("nine", "NINE"))], "Shout nine");
     (root, repo)
@@ -28,7 +34,10 @@ fn apply(repo: &GitRepo, args: &[&str], status: i32) -> (Vec<Value>, String) {
         .assert()
         .code(status);
     let output = assert.get_output();
-    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let lines = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
     (
         lines.map(|line| serde_json::from_slice(line).unwrap()).collect(),
         String::from_utf8(output.stderr.clone()).unwrap(),
@@ -57,7 +66,11 @@ fn a_branchs_commits_are_patches() {
     );
     assert_eq!(lines[2]["tree"], repo.git(&["rev-parse", "team^{tree}"]));
 
-    let (lines, told) = apply(&repo, &["--ref", "main", "--branch", "team", "--subjects", "soft"], 1);
+    let (lines, told) = apply(
+        &repo,
+        &["--ref", "main", "--branch", "team", "--subjects", "soft"],
+        1,
+    );
     assert_eq!(
         states(&lines),
         [
@@ -65,8 +78,15 @@ fn a_branchs_commits_are_patches() {
             ("0003-Say-neun.patch", "Conflict")
         ]
     );
-    assert!(told.contains("note: left out") && told.contains("Say neun"), "{told}");
-    let (lines, _) = apply(&repo, &["--ref", "main", "--branch", "team", "--base", "team~2"], 1);
+    assert!(
+        told.contains("note: left out") && told.contains("Say neun"),
+        "{told}"
+    );
+    let (lines, _) = apply(
+        &repo,
+        &["--ref", "main", "--branch", "team", "--base", "team~2"],
+        1,
+    );
     assert_eq!(states(&lines)[0], ("0001-UPSTREAM-drop-Add-g.patch", "Clean"));
 }
 

@@ -73,7 +73,10 @@ async fn a_forks_branch_is_followed_through_a_rebase_by_force_and_a_merge_upstre
     stage.apply("demo", &spec(&stage, &of_fork(&stage))).await;
     let object = stage.ready("demo", "True", "Succeeded").await;
     assert_well_formed(&object);
-    assert_eq!(names(&object), ["0001-Say-two-louder.patch", "0002-Say-nine-louder.patch"]);
+    assert_eq!(
+        names(&object),
+        ["0001-Say-two-louder.patch", "0002-Say-nine-louder.patch"]
+    );
     let status = object.status.as_ref().unwrap();
     assert_eq!(status.applied.as_deref(), Some("2/2"));
     let tip = fork.git(&["rev-parse", "team"]);
@@ -83,9 +86,9 @@ async fn a_forks_branch_is_followed_through_a_rebase_by_force_and_a_merge_upstre
     stage.looks(3).await;
     assert_eq!(stage.server.packs(), packs);
 
-    // The upstream takes one, on its own way, and moves on.
+    // The upstream takes one in another form.
     let merged = stage.upstream.commit(
-        &[("file.txt", &loud(BASE, "nine"))],
+        &[("file.txt", &BASE.replace("nine", "Nine!"))],
         &format!("Say nine louder\n\nReviewed.\n\nChange-Id: I{}", "9".repeat(40)),
     );
     let object = stage.ready("demo", "False", "PatchMerged").await;
@@ -93,11 +96,15 @@ async fn a_forks_branch_is_followed_through_a_rebase_by_force_and_a_merge_upstre
     assert_eq!(patches[0].state, PatchState::Clean);
     assert_eq!(patches[1].state, PatchState::Merged);
     let found = patches[1].merged.as_ref().unwrap();
-    assert_eq!((found.by, found.commit.as_deref()), (Evidence::ChangeId, Some(merged.as_str())));
+    assert_eq!(
+        (found.by, found.commit.as_deref()),
+        (Evidence::ChangeId, Some(merged.as_str()))
+    );
 
     // The team rebases, and its commit is gone.
     follow(&stage, &fork);
-    fork.git(&["rebase", "--quiet", "main"]);
+    fork.git(&["reset", "--quiet", "--hard", "main"]);
+    fork.git(&["cherry-pick", &format!("{tip}~1")]);
     let object = applied(&stage, "demo", "1/1").await;
     assert_eq!(names(&object), ["0001-Say-two-louder.patch"]);
     fork.git(&["reset", "--quiet", "--hard", "main"]);
@@ -117,7 +124,11 @@ async fn what_is_no_series_is_told_and_mended_by_a_push() {
     stage.apply("demo", &spec(&stage, &of_fork(&stage))).await;
     let object = stage.ready("demo", "False", "InvalidBranch").await;
     assert_well_formed(&object);
-    assert!(message(&object).contains(&format!("commit {merge} of the branch merges")), "{}", message(&object));
+    assert!(
+        message(&object).contains(&format!("commit {merge} of the branch merges")),
+        "{}",
+        message(&object)
+    );
     assert!(message(&object).contains("rebase the branch"));
 
     fork.git(&["checkout", "--quiet", "--orphan", "other"]);
@@ -126,7 +137,14 @@ async fn what_is_no_series_is_told_and_mended_by_a_push() {
     let wanted = |object: &PatchSet| message(object).contains("it has another history");
     stage.wait("demo", "unrelated", wanted).await;
 
-    fork.git(&["checkout", "--quiet", "--force", "-B", "team", &format!("{merge}~1")]);
+    fork.git(&[
+        "checkout",
+        "--quiet",
+        "--force",
+        "-B",
+        "team",
+        &format!("{merge}~1"),
+    ]);
     fork.git(&["reset", "--quiet", "--hard", &format!("{merge}~1")]);
     let object = stage.ready("demo", "True", "Succeeded").await;
     assert_eq!(object.status.unwrap().applied.as_deref(), Some("2/2"));
@@ -157,13 +175,24 @@ async fn a_base_and_the_policy_on_subjects() {
     branch["subjects"] = json!("Strict");
     stage.apply("strict", &spec(&stage, &branch)).await;
     let object = stage.ready("strict", "False", "InvalidBranch").await;
-    assert!(message(&object).contains("the policy on subjects is Strict"), "{}", message(&object));
+    assert!(
+        message(&object).contains("the policy on subjects is Strict"),
+        "{}",
+        message(&object)
+    );
     // The upstream moves: this is what a rebase would leave.
     stage.upstream.commit(&[("later", "x\n")], "later");
     let object = applied(&stage, "soft", "3/3").await;
-    assert!(names(&object).iter().all(|name| !name.contains("Add-b")), "{:?}", names(&object));
+    assert!(
+        names(&object).iter().all(|name| !name.contains("Add-b")),
+        "{:?}",
+        names(&object)
+    );
     let note = object.status.as_ref().unwrap().patches_note.clone().unwrap();
-    assert!(note.contains("left out") && note.contains("<drop>: Add b"), "{note}");
+    assert!(
+        note.contains("left out") && note.contains("<drop>: Add b"),
+        "{note}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,7 +234,9 @@ async fn a_private_forks_commits_are_only_for_who_has_its_login() {
     let _fork = fork(&stage);
     let login = [("username", "ann"), ("password", "s3cret")];
     stage.secret("login", &login).await;
-    stage.secret("wrong", &[("username", "bob"), ("password", "guess")]).await;
+    stage
+        .secret("wrong", &[("username", "bob"), ("password", "guess")])
+        .await;
     let mut good = spec(&stage, &of_fork(&stage));
     good["upstream"]["secretRef"] = json!({ "name": "login" });
     good["patches"]["branch"]["secretRef"] = json!({ "name": "login" });

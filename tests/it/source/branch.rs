@@ -4,11 +4,12 @@ use std::fmt::Write;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use patchset::patch::{Oid, Options, PatchInput, Sequence, touched_paths};
 use patchset::source::{
-    BranchError, CommitAt, Error, FormatError, FormatLimits, FormattedPatch, Freshness, MirrorConfig, Mirrors,
-    RefSpec, Resolved, SubjectPolicy, Upstream,
+    BranchError, CommitAt, Error, FormatError, FormatLimits, FormattedPatch, Freshness, MirrorConfig,
+    Mirrors, RefSpec, Resolved, SubjectPolicy, Upstream,
 };
 
 use super::{anonymous, config, mirrors, noise, soon, with_secret};
@@ -42,20 +43,25 @@ impl Forked {
         for number in 0..10 {
             let file = format!("dir{}/file{number}", number % 3);
             upstream.commit(
-                &[
-                    ("shared", &format!("{number}\n")),
-                    (&file, &noise(number, 4000)),
-                ],
+                &[("shared", &format!("{number}\n")), (&file, &noise(number, 4000))],
                 &format!("Change {number}"),
             );
             if number == 7 {
-                upstream.git(&["push", "--quiet", &fork.dir.display().to_string(), "HEAD:refs/heads/team"]);
+                upstream.git(&[
+                    "push",
+                    "--quiet",
+                    &fork.dir.display().to_string(),
+                    "HEAD:refs/heads/team",
+                ]);
             }
         }
         fork.git(&["symbolic-ref", "HEAD", "refs/heads/team"]);
         fork.git(&["reset", "--hard", "--quiet"]);
         for name in ["one", "two", "three"] {
-            fork.commit(&[("dir1/file1", &noise(99, 3000)), (name, name)], &format!("Add {name}"));
+            fork.commit(
+                &[("dir1/file1", &noise(99, 3000)), (name, name)],
+                &format!("Add {name}"),
+            );
         }
         let server = GitServer::http(root.path()).start();
         Self {
@@ -120,7 +126,11 @@ fn patches(
         resolved: onto,
     };
     let branch = mirrors.branch(own, onto, MOST, soon())?;
-    let series = branch.patches(onto.resolved.commit(), SubjectPolicy::Ignore, FormatLimits::default())?;
+    let series = branch.patches(
+        onto.resolved.commit(),
+        SubjectPolicy::Ignore,
+        FormatLimits::default(),
+    )?;
     Ok(series.patches)
 }
 
@@ -137,7 +147,9 @@ fn formatted(repo: &GitRepo, range: &str) -> String {
 }
 
 fn joined(patches: &[FormattedPatch]) -> String {
-    let patches = patches.iter().map(|patch| String::from_utf8(patch.bytes.clone()).unwrap());
+    let patches = patches
+        .iter()
+        .map(|patch| String::from_utf8(patch.bytes.clone()).unwrap());
     // Git puts an empty line between patches.
     patches.collect::<Vec<_>>().join("\n").trim_end().to_owned()
 }
@@ -159,14 +171,18 @@ fn a_forks_branch_is_what_git_format_patch_writes(#[case] filters: bool, #[case]
     let patches = forked.patches().unwrap();
     assert_eq!(joined(&patches), formatted(&forked.fork, "HEAD~3"));
     let names: Vec<&str> = patches.iter().map(|patch| patch.name.as_str()).collect();
-    assert_eq!(names, ["0001-Add-one.patch", "0002-Add-two.patch", "0003-Add-three.patch"]);
+    assert_eq!(
+        names,
+        ["0001-Add-one.patch", "0002-Add-two.patch", "0003-Add-three.patch"]
+    );
     // Neither moved: nothing is asked for, also by another process.
     let (again, _, packs) = forked.cost(|| forked.patches().unwrap());
     assert_eq!((again, packs), (patches.clone(), 0));
     let other = Mirrors::open(config(forked.cache.path())).unwrap();
     let (fork, upstream) = (forked.at("fork"), forked.at("upstream"));
     let (own, onto) = (forked.resolve(&fork, "team"), forked.resolve(&upstream, "main"));
-    let (again, _, packs) = forked.cost(|| super::branch::patches(&other, (&fork, &own), (&upstream, &onto)).unwrap());
+    let (again, _, packs) =
+        forked.cost(|| super::branch::patches(&other, (&fork, &own), (&upstream, &onto)).unwrap());
     assert_eq!((again, packs), (patches, 0));
 }
 
@@ -185,7 +201,10 @@ fn a_branch_of_the_upstreams_own_repository_and_its_base() {
     assert_eq!(joined(&patches), formatted(&forked.fork, "HEAD~3"));
     let team = forked.resolve(&fork, "team");
     let want = RefSpec::Tag("from".to_owned());
-    let from = forked.mirrors.resolve(&fork, &want, Freshness::Now, soon()).unwrap();
+    let from = forked
+        .mirrors
+        .resolve(&fork, &want, Freshness::Now, soon())
+        .unwrap();
     let later = super::branch::patches(&forked.mirrors, (&fork, &team), (&fork, &from)).unwrap();
     assert_eq!(joined(&later), formatted(&forked.fork, "HEAD~2"));
     // What the upstream has whole leaves nothing.
@@ -193,7 +212,9 @@ fn a_branch_of_the_upstreams_own_repository_and_its_base() {
         let none = super::branch::patches(&forked.mirrors, (&fork, onto), (&fork, onto)).unwrap();
         assert!(none.is_empty());
     }
-    forked.fork.git(&["branch", "old", &forked.upstream.git(&["rev-parse", "HEAD~4"])]);
+    forked
+        .fork
+        .git(&["branch", "old", &forked.upstream.git(&["rev-parse", "HEAD~4"])]);
     let old = forked.resolve(&fork, "old");
     let none = super::branch::patches(&forked.mirrors, (&fork, &old), (&fork, &main)).unwrap();
     assert!(none.is_empty());
@@ -204,7 +225,9 @@ fn only_what_moved_is_fetched() {
     let forked = Forked::new(true);
     forked.know_upstream();
     let (_, first, _) = forked.cost(|| forked.patches().unwrap());
-    let whole = forked.fork.git(&["rev-list", "--objects", "--all", "--disk-usage"]);
+    let whole = forked
+        .fork
+        .git(&["rev-list", "--objects", "--all", "--disk-usage"]);
     let whole: u64 = whole.parse().unwrap();
     assert!(first < whole / 2, "{first} of {whole} bytes");
     // The upstream moves: its commits are no news for the branch.
@@ -263,7 +286,8 @@ fn a_branch_comes_over_ssh(#[case] protocol: GitProtocol) {
         ("known_hosts", server.known_hosts("ed25519")),
     ];
     let data = data.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let [fork, upstream] = [&forked.fork, &forked.upstream].map(|repo| with_secret(&server.url(&repo.dir), &data));
+    let [fork, upstream] =
+        [&forked.fork, &forked.upstream].map(|repo| with_secret(&server.url(&repo.dir), &data));
     let (own, onto) = (forked.resolve(&fork, "team"), forked.resolve(&upstream, "main"));
     let found = patches(&forked.mirrors, (&fork, &own), (&upstream, &onto)).unwrap();
     assert_eq!(joined(&found), formatted(&forked.fork, "HEAD~3"));
@@ -325,7 +349,8 @@ fn a_hundred_thousand_commits_are_too_many() {
     import(&forked.fork, "team", &many_commits("team", 100_000));
     let (error, bytes, _) = forked.cost(|| forked.patches().unwrap_err());
     let is_told = match &error {
-        BranchError::Format(FormatError::TooManyCommits { .. }) | BranchError::Source(Error::TooLarge { .. }) => true,
+        BranchError::Format(FormatError::TooManyCommits { .. })
+        | BranchError::Source(Error::TooLarge { .. }) => true,
         BranchError::Format(_) | BranchError::Source(_) => false,
     };
     assert!(is_told, "{error}");
@@ -342,7 +367,10 @@ fn the_most_commits_are_read() {
     forked.fork.commit(&[("more", "more")], "one more");
     let error = forked.patches().unwrap_err();
     assert!(
-        matches!(error, BranchError::Format(FormatError::TooManyCommits { most: MOST, .. })),
+        matches!(
+            error,
+            BranchError::Format(FormatError::TooManyCommits { most: MOST, .. })
+        ),
         "{error}"
     );
 }
@@ -361,7 +389,10 @@ fn huge_files_and_deep_folders_are_refused() {
     let (fork, upstream) = (forked.at("fork"), forked.at("upstream"));
     let (own, onto) = (forked.resolve(&fork, "team"), forked.resolve(&upstream, "main"));
     let error = patches(&small, (&fork, &own), (&upstream, &onto)).unwrap_err();
-    assert!(matches!(error, BranchError::Source(Error::TooLarge { .. })), "{error}");
+    assert!(
+        matches!(error, BranchError::Source(Error::TooLarge { .. })),
+        "{error}"
+    );
     forked.fork.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
     let deep = format!("{}f", "d/".repeat(300));
     let stream = format!(
@@ -384,12 +415,9 @@ fn commits_may_be_older_than_what_they_are_on_top_of() {
     assert_eq!((again.0, again.2), (patches, 0));
 }
 
-/// `cargo test --test it source::branch::what_a_long -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement: 239 commits over a tree like that of OpenStack's nova"]
-fn what_a_long_branch_costs() {
+/// A fork of a tree like that of OpenStack's nova, with 239 commits.
+fn long_branch() -> (tempfile::TempDir, GitServer) {
     const FILES: usize = 3400;
-    const COMMITS: usize = 239;
     let root = tempfile::tempdir().unwrap();
     let upstream = GitRepo::create(root.path(), "upstream");
     let fork = GitRepo::create(root.path(), "fork");
@@ -398,64 +426,101 @@ fn what_a_long_branch_costs() {
     }
     let path = |number: usize| format!("nova/d{}/e{}/file{number}.py", number % 18, number % 350);
     let text = |number: usize, edits: usize| {
-        let mut lines: Vec<String> = (0..200).map(|line| noise((number * 1000 + line) as u64, 36) + "\n").collect();
+        let line = |line: usize| noise((number * 1000 + line) as u64, 36) + "\n";
+        let mut lines: Vec<String> = (0..200).map(line).collect();
         for edit in 0..edits {
             lines[10 + edit * 7 % 180] = format!("edit {edit}\n");
         }
         lines.concat()
     };
     let files: Vec<(String, String)> = (0..FILES).map(|number| (path(number), text(number, 0))).collect();
-    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.as_str()))
+        .collect();
     upstream.commit(&files, "the tree");
-    upstream.git(&["push", "--quiet", &fork.dir.display().to_string(), "HEAD:refs/heads/team"]);
+    let dir = fork.dir.display().to_string();
+    upstream.git(&["push", "--quiet", &dir, "HEAD:refs/heads/team"]);
     fork.git(&["symbolic-ref", "HEAD", "refs/heads/team"]);
     let mut stream = String::new();
-    for number in 0..COMMITS {
-        writeln!(
-            stream,
-            "commit refs/heads/team\ncommitter T <t@example.org> {} +0000\ndata 10\nA change\n\n",
-            1_900_000_000 + number
-        )
-        .unwrap();
+    for number in 0..LONG {
+        let time = 1_900_000_000 + number;
+        let head = format!("commit refs/heads/team\ncommitter T <t@example.org> {time} +0000\n");
+        stream.push_str(&(head + "data 10\nA change\n\n"));
         for file in [number * 14, number * 14 + 3, 7] {
-            let edits = if file == 7 { number + 1 } else { 1 };
-            let text = text(file, edits);
-            writeln!(stream, "M 100644 inline {}\ndata {}\n{text}", path(file), text.len()).unwrap();
+            let text = text(file, if file == 7 { number + 1 } else { 1 });
+            writeln!(
+                stream,
+                "M 100644 inline {}\ndata {}\n{text}",
+                path(file),
+                text.len()
+            )
+            .unwrap();
         }
     }
     import(&fork, "team", &stream);
     upstream.commit(&[("later", "x")], "later");
-    upstream.git(&["push", "--quiet", &fork.dir.display().to_string(), "HEAD:refs/heads/main"]);
+    upstream.git(&["push", "--quiet", &dir, "HEAD:refs/heads/main"]);
     let server = GitServer::http(root.path()).start();
+    (root, server)
+}
+
+/// Commits of a long branch.
+const LONG: usize = 239;
+
+/// `cargo test --test it source::branch::what_a_long -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement: 239 commits over a tree like that of OpenStack's nova"]
+fn what_a_long_branch_costs() {
+    let (_root, server) = long_branch();
+    let later = || Instant::now() + Duration::from_secs(600);
     let sent = || server.counts().sent.load(Ordering::SeqCst);
     let cache = tempfile::tempdir().unwrap();
     let mirrors = mirrors(cache.path());
-    let (fork_at, upstream_at) = (anonymous(&server.url("fork")), anonymous(&server.url("upstream")));
-    let (before, begun) = (sent(), std::time::Instant::now());
+    let (fork, upstream) = (anonymous(&server.url("fork")), anonymous(&server.url("upstream")));
+    let (before, begun) = (sent(), Instant::now());
+    let tell = |what: &str| println!("{what}: {:?}, {} bytes", begun.elapsed(), sent() - before);
     let resolve = |at: &Upstream, branch: &str| {
         let want = RefSpec::Branch(branch.to_owned());
-        mirrors.resolve(at, &want, Freshness::Now, soon()).unwrap()
+        mirrors.resolve(at, &want, Freshness::Now, later()).unwrap()
     };
-    let (tip, onto) = (resolve(&fork_at, "team"), resolve(&upstream_at, "main"));
-    let patches = patches(&mirrors, (&fork_at, &tip), (&upstream_at, &onto)).unwrap();
-    let (read, read_bytes) = (begun.elapsed(), sent() - before);
-    let inputs: Vec<PatchInput> = patches.into_iter().map(|patch| PatchInput::new(patch.name, patch.bytes)).collect();
-    let snapshot = mirrors.partial_snapshot(&upstream_at, &onto, soon()).unwrap();
+    let (tip, onto) = (resolve(&fork, "team"), resolve(&upstream, "main"));
+    tell("refs");
+    let [own, other] =
+        [(&fork, &tip), (&upstream, &onto)].map(|(upstream, resolved)| CommitAt { upstream, resolved });
+    let branch = mirrors.branch(own, other, MOST, later()).unwrap();
+    tell("commits");
+    let series = branch.patches(onto.commit(), SubjectPolicy::Ignore, FormatLimits::default());
+    tell("patches");
+    let inputs: Vec<PatchInput> = series
+        .unwrap()
+        .patches
+        .into_iter()
+        .map(|patch| PatchInput::new(patch.name, patch.bytes))
+        .collect();
+    let snapshot = mirrors.partial_snapshot(&upstream, &onto, later()).unwrap();
     let options = Options::default();
     snapshot.prefetch_paths(touched_paths(&inputs, &options)).unwrap();
-    let series = patchset::patch::apply(&snapshot, snapshot.tree_id(), &inputs, Sequence::Stacked, &options).unwrap();
-    assert_eq!(series.patches().iter().filter(|patch| patch.applies()).count(), COMMITS);
-    println!("patches read: {read:?}, {read_bytes} bytes; verdict: {:?}, {} bytes", begun.elapsed(), sent() - before);
+    tell("upstream's files");
+    let tree = snapshot.tree_id();
+    let series = patchset::patch::apply(&snapshot, tree, &inputs, Sequence::Stacked, &options).unwrap();
+    tell("verdict");
+    assert_eq!(
+        series.patches().iter().filter(|patch| patch.applies()).count(),
+        LONG
+    );
     for depth in [&["--depth", "1"][..], &["--depth", "240"], &[]] {
         let folder = tempfile::tempdir().unwrap();
-        let (before, begun) = (sent(), std::time::Instant::now());
+        let (before, begun) = (sent(), Instant::now());
         let status = Command::new("git")
-            .args(["clone", "--quiet", "--bare", "--single-branch", "--branch", "team"])
+            .args(["clone", "--quiet", "--bare", "--single-branch"])
+            .args(["--branch", "team"])
             .args(depth)
             .arg(server.url("fork"))
             .arg(folder.path().join("clone"))
             .status();
         assert!(status.unwrap().success());
-        println!("git clone {depth:?}: {:?}, {} bytes", begun.elapsed(), sent() - before);
+        let bytes = sent() - before;
+        println!("git clone {depth:?}: {:?}, {bytes} bytes", begun.elapsed());
     }
 }

@@ -31,7 +31,9 @@ impl Random {
         for _ in 0..=self.below(3) {
             let at = self.below(lines.len() + 1);
             let gone = self.below(4).min(lines.len() - at);
-            let come: Vec<String> = (0..self.below(4)).map(|_| format!("    new {}\n", self.below(30))).collect();
+            let come: Vec<String> = (0..self.below(4))
+                .map(|_| format!("    new {}\n", self.below(30)))
+                .collect();
             lines.splice(at..at + gone, come);
         }
         lines.concat()
@@ -45,7 +47,10 @@ fn random_histories() {
         let repository = Repository::new();
         let mut files: Vec<(String, String)> = Vec::new();
         for number in 0..12 {
-            let file = (format!("d{}/e{}/f{number}", random.below(3), random.below(2)), random.text());
+            let file = (
+                format!("d{}/e{}/f{number}", random.below(3), random.below(2)),
+                random.text(),
+            );
             repository.write(&file.0, &file.1);
             files.push(file);
         }
@@ -57,13 +62,20 @@ fn random_histories() {
                 match random.below(6) {
                     0 => {
                         let to = format!("d{}/g{}/h{step}-{change}", random.below(3), random.below(3));
-                        let text = if random.below(2) == 0 { random.edited(&text) } else { text };
+                        let text = if random.below(2) == 0 {
+                            random.edited(&text)
+                        } else {
+                            text
+                        };
                         repository.remove(&path);
                         repository.write(&to, &text);
                         files[at] = (to, text);
                     }
                     1 => {
-                        let file = (format!("d{}/n{step}-{change}", random.below(3)), random.edited(&text));
+                        let file = (
+                            format!("d{}/n{step}-{change}", random.below(3)),
+                            random.edited(&text),
+                        );
                         repository.write(&file.0, &file.1);
                         files.push(file);
                     }

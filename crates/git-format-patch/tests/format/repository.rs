@@ -9,8 +9,8 @@ use std::process::{Command, Output, Stdio};
 use bytes::Bytes;
 use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry};
 use git_format_patch::{
-    BranchRange, CommitStore, FormatError, FormatLimits, FormattedPatch, RawCommits, SubjectPolicy, first_parent_range,
-    format_series,
+    BranchRange, CommitStore, FormatError, FormatLimits, FormattedPatch, RawCommits, SubjectPolicy,
+    first_parent_range, format_series,
 };
 
 pub struct Repository {
@@ -32,7 +32,14 @@ impl Repository {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("git");
         command
-            .args(["-c", "core.autocrlf=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false"])
+            .args([
+                "-c",
+                "core.autocrlf=false",
+                "-c",
+                "gc.auto=0",
+                "-c",
+                "maintenance.auto=false",
+            ])
             .args(arguments)
             .current_dir(self.path())
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -60,7 +67,9 @@ impl Repository {
     }
 
     pub fn write(&self, path: impl AsRef<[u8]>, contents: impl AsRef<[u8]>) {
-        let path = self.path().join(Path::new(std::ffi::OsStr::from_bytes(path.as_ref())));
+        let path = self
+            .path()
+            .join(Path::new(std::ffi::OsStr::from_bytes(path.as_ref())));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let _ = fs::remove_file(&path);
         fs::write(&path, contents).unwrap();
@@ -118,7 +127,11 @@ impl Repository {
             command.env(name, std::ffi::OsStr::from_bytes(value));
         }
         let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         self.head()
     }
 
@@ -151,9 +164,16 @@ impl Repository {
             folder.path().to_str().unwrap(),
             &base.to_string(),
         ]);
-        let entries = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let entries = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         let mut patches: Vec<(String, Vec<u8>)> = entries
-            .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap()))
+            .map(|path| {
+                (
+                    path.file_name().unwrap().to_str().unwrap().to_owned(),
+                    fs::read(path).unwrap(),
+                )
+            })
             .filter(|(_, bytes)| !bytes.is_empty())
             .collect();
         patches.sort();
@@ -165,11 +185,17 @@ impl Repository {
     pub fn check(&self, base: Oid) {
         let ours = self.formatted(base);
         let theirs = self.format_patch(base);
-        let names = |patches: &[(String, Vec<u8>)]| patches.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let names =
+            |patches: &[(String, Vec<u8>)]| patches.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         let ours: Vec<(String, Vec<u8>)> = ours.into_iter().map(|patch| (patch.name, patch.bytes)).collect();
         assert_eq!(names(&ours), names(&theirs));
         for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
-            let [ours, theirs] = [ours, theirs].map(|bytes| without_packed(bytes).escape_ascii().to_string().replace("\\n", "\n"));
+            let [ours, theirs] = [ours, theirs].map(|bytes| {
+                without_packed(bytes)
+                    .escape_ascii()
+                    .to_string()
+                    .replace("\\n", "\n")
+            });
             assert_eq!(ours, theirs, "{name}");
         }
         self.check_am(base, &ours);
@@ -229,7 +255,10 @@ fn own_id(id: git2::Oid) -> Oid {
 
 impl Objects for Repository {
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-        let tree = self.git2.find_tree(git2_id(id)).map_err(|error| failed(id, &error))?;
+        let tree = self
+            .git2
+            .find_tree(git2_id(id))
+            .map_err(|error| failed(id, &error))?;
         let entries = tree.iter().map(|entry| TreeEntry {
             mode: EntryMode::from_bits(u32::try_from(entry.filemode_raw()).unwrap()),
             name: entry.name_bytes().into(),
@@ -239,7 +268,10 @@ impl Objects for Repository {
     }
 
     fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        let blob = self.git2.find_blob(git2_id(id)).map_err(|error| failed(id, &error))?;
+        let blob = self
+            .git2
+            .find_blob(git2_id(id))
+            .map_err(|error| failed(id, &error))?;
         Ok(Bytes::copy_from_slice(blob.content()))
     }
 

@@ -3,14 +3,24 @@
 use super::repository::Repository;
 
 fn lines(count: usize) -> String {
-    (0..count).map(|number| format!("line {number} of the file\n")).collect()
+    let line = |number| format!("line {number} of the file\n");
+    (0..count).map(line).collect::<Vec<_>>().concat()
+}
+
+/// Lines of which some are those of other numbers too.
+fn counted(number: usize, count: usize) -> String {
+    let line = |line| format!("{} of {}\n", line * (number % 4 + 1), number % 3);
+    (0..count).map(line).collect::<Vec<_>>().concat()
 }
 
 fn started() -> Repository {
     let repository = Repository::new();
     repository.write("a.txt", lines(40));
     repository.write("dir/b.txt", lines(30));
-    repository.write("dir/sub/c.py", "import os\n\n\ndef one():\n    return 1\n\n\ndef two():\n    return 2\n");
+    repository.write(
+        "dir/sub/c.py",
+        "import os\n\n\ndef one():\n    return 1\n\n\ndef two():\n    return 2\n",
+    );
     repository.write("binary", [0, 1, 2, 3, 255]);
     repository.write("script.sh", "#!/bin/sh\necho one\n");
     repository.link("link", "a.txt");
@@ -22,8 +32,16 @@ fn started() -> Repository {
 fn edits_new_files_and_deletions() {
     let repository = started();
     let base = repository.head();
-    repository.write("a.txt", lines(40).replace("line 3 ", "LINE 3 ").replace("line 30 ", "LINE 30 "));
-    repository.write("dir/sub/c.py", "import os\n\n\ndef one():\n    return 11\n\n\ndef two():\n    return 2");
+    repository.write(
+        "a.txt",
+        lines(40)
+            .replace("line 3 ", "LINE 3 ")
+            .replace("line 30 ", "LINE 30 "),
+    );
+    repository.write(
+        "dir/sub/c.py",
+        "import os\n\n\ndef one():\n    return 11\n\n\ndef two():\n    return 2",
+    );
     repository.commit("Change some lines\n\nFor a reason.\n");
     repository.write("dir/new", "one\n");
     repository.write("empty", "");
@@ -67,14 +85,12 @@ fn renames_and_what_looks_like_copies() {
 fn many_renames_at_once_are_paired_as_by_git() {
     let repository = Repository::new();
     for number in 0..12 {
-        let text: String = (0..30).map(|line| format!("{} of {}\n", line * (number % 4 + 1), number % 3)).collect();
+        let text = counted(number, 30);
         repository.write(format!("old/{}/name{}.txt", number % 2, number / 2), text);
     }
     let base = repository.commit("base");
     for number in 0..12 {
-        let text: String = (0..30 + number % 5)
-            .map(|line| format!("{} of {}\n", line * (number % 4 + 1), number % 3))
-            .collect();
+        let text = counted(number, 30 + number % 5);
         repository.write(format!("new/{}/name{}.txt", number % 3, number), text);
     }
     repository.remove("old");
@@ -104,7 +120,9 @@ fn modes_links_and_kinds() {
 fn binary_contents_crlf_and_no_newline_at_the_end() {
     let repository = started();
     let base = repository.head();
-    let noise: Vec<u8> = (0..5000_u32).map(|number| u8::try_from(number * number % 251).unwrap()).collect();
+    let noise: Vec<u8> = (0..5000_u32)
+        .map(|number| u8::try_from(number * number % 251).unwrap())
+        .collect();
     repository.write("binary", [&noise[..], &[0]].concat());
     repository.write("a.txt", lines(40).replace('\n', "\r\n"));
     repository.commit("Binary and CRLF");
@@ -121,7 +139,14 @@ fn binary_contents_crlf_and_no_newline_at_the_end() {
 fn names_in_quotes_and_with_spaces() {
     let repository = started();
     let base = repository.head();
-    for name in ["with space", "tab\there", "quote\"d", "back\\slash", "\u{fc}mlaut", "new\nline"] {
+    for name in [
+        "with space",
+        "tab\there",
+        "quote\"d",
+        "back\\slash",
+        "\u{fc}mlaut",
+        "new\nline",
+    ] {
         repository.write(format!("names/{name}"), "one\n");
     }
     repository.write(b"names/latin\xe9", "one\n");
@@ -141,7 +166,7 @@ fn long_names_and_wide_stats() {
     let folder = "a/folder/with/quite/a/long/name/that/goes/on/and/on/for/a/while";
     repository.write(format!("{folder}/file.txt"), lines(400));
     repository.write("short", lines(3));
-    repository.write("bin", [0; 100_000]);
+    repository.write("bin", vec![0; 100_000]);
     repository.commit("Wide");
     repository.rename(&format!("{folder}/file.txt"), &format!("{folder}/b/file.txt"));
     repository.write("short", lines(200));
@@ -155,7 +180,14 @@ fn submodules() {
     let repository = started();
     let base = repository.head();
     let [one, two] = ["1", "2"].map(|digit| digit.repeat(40));
-    let index = |id: &str| repository.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{id},sub")]);
+    let index = |id: &str| {
+        repository.git(&[
+            "update-index",
+            "--add",
+            "--cacheinfo",
+            &format!("160000,{id},sub"),
+        ])
+    };
     let commit = |message: &str| {
         let tree = repository.git(&["write-tree"]);
         let made = repository.git(&["commit-tree", &tree, "-p", "HEAD", "-m", message]);
@@ -209,21 +241,31 @@ fn authors_dates_and_encodings() {
         b"A. B. \"C\" D",
         b"Robot [bot]",
         b"Back\\slash, Inc.",
-        "An author with a very long name that goes on and on until the line is full and then some more".as_bytes(),
-        "\u{dc}n author with a very long name that goes on and on until the line is full and then more".as_bytes(),
+        "An author with a very long name that goes on and on until the line is full and then some more"
+            .as_bytes(),
+        "\u{dc}n author with a very long name that goes on and on until the line is full and then more"
+            .as_bytes(),
         b"Latin \xe9 in UTF-8",
         b"under_score=equals?question",
     ];
     for (number, author) in authors.iter().enumerate() {
         repository.write("counter", format!("{number}\n"));
-        let date = format!("{} {}", 1_000_000_000 + number * 7_654_321, ["+0000", "-0330", "+1400", "+0530"][number % 4]);
+        let date = format!(
+            "{} {}",
+            1_000_000_000 + number * 7_654_321,
+            ["+0000", "-0330", "+1400", "+0530"][number % 4]
+        );
         repository.commit_with(
             b"Some commit",
             &[("GIT_AUTHOR_NAME", author), ("GIT_AUTHOR_DATE", date.as_bytes())],
         );
     }
     for (encoding, message, author) in [
-        ("ISO-8859-1", &b"Caf\xe9 in Latin-1\n\nna\xefve\n"[..], &b"Ren\xe9"[..]),
+        (
+            "ISO-8859-1",
+            &b"Caf\xe9 in Latin-1\n\nna\xefve\n"[..],
+            &b"Ren\xe9"[..],
+        ),
         ("ISO-8859-15", b"10 \xa4", b"Plain"),
         ("windows-1252", b"quotes \x93x\x94", b"Plain"),
         ("Shift_JIS", b"\x93\xfa\x96{", b"Plain"),

@@ -144,7 +144,9 @@ impl PatchSetSpec {
         let folder = dockerfile.and_then(|dockerfile| dockerfile.git.as_ref());
         let folders = [patches, folder].into_iter().flatten();
         let folders = folders.filter_map(|folder| folder.verify.as_ref());
-        self.upstream.verify.iter().chain(folders)
+        let branch = self.patches.as_ref().and_then(|patches| patches.branch.as_ref());
+        let branch = branch.and_then(|branch| branch.verify.as_ref());
+        self.upstream.verify.iter().chain(folders).chain(branch)
     }
 }
 
@@ -255,8 +257,8 @@ pub struct RefFrom {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.git), has(self.sourceRef), has(self.configMap), has(self.inline)].filter(x, x).size() == 1")
-        .message("set exactly one of git, sourceRef, configMap and inline; leave patches out where none are carried")
+    validation = Rule::new("[has(self.git), has(self.sourceRef), has(self.configMap), has(self.inline), has(self.branch)].filter(x, x).size() == 1")
+        .message("set exactly one of git, sourceRef, configMap, inline and branch; leave patches out where none are carried")
 )]
 #[x_kube(
     validation = Rule::new("!has(self.path) || has(self.sourceRef)")
@@ -286,6 +288,9 @@ pub struct Patches {
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub inline: Option<Vec<InlinePatch>>,
+    /// A branch of a fork: each of its commits is a patch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<PatchesBranch>,
     /// Leading path components to remove from the names in the patches, as `git apply -p`. Where it
     /// is absent it is 1, and a plain diff of names without folders makes it 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -299,6 +304,83 @@ pub struct Patches {
             .message("write a path relative to the upstream's root, without '..'")
     )]
     pub directory: Option<String>,
+}
+
+/// A branch whose commits are the patches: those from first parent to first parent that it has on
+/// top of the upstream's commit, each as `git format-patch` writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.url) || (!has(self.secretRef) && !has(self.proxySecretRef))")
+        .message("without url the branch is in the upstream's own repository, and reached with the upstream's Secrets: leave secretRef and proxySecretRef out, or set url")
+)]
+#[x_kube(
+    validation = Rule::new("!has(self.verify) || !has(self.verify.mode) || self.verify.mode == 'HEAD'")
+        .message("a branch has no tag: use verify.mode HEAD")
+)]
+pub struct PatchesBranch {
+    /// The fork's address, as `upstream.url`; the upstream's own repository where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(
+        validation = Rule::new(ADDRESS.0).message(ADDRESS.1)
+    )]
+    #[x_kube(
+        validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1)
+    )]
+    pub url: Option<String>,
+    /// The branch, without `refs/heads/`; followed as it moves, also by force.
+    #[schemars(
+        length(min = 1, max = 255),
+        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
+    )]
+    pub branch: String,
+    /// What of the fork's repository the commits are on top of; the upstream's commit where absent.
+    /// Where the branch left it earlier, they are on top of the last commit that both have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<GitRef>,
+    /// What subjects such as `UPSTREAM: <carry>: …` mean.
+    #[serde(default, skip_serializing_if = "SubjectRule::is_default")]
+    pub subjects: SubjectRule,
+    /// Whose signature the branch's last commit has to have before anything of it is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verification>,
+    /// Secret with credentials, as `upstream.secretRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<LocalReference>,
+    /// Secret with a proxy, as `upstream.proxySecretRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_secret_ref: Option<LocalReference>,
+}
+
+/// What the subjects of a branch's commits mean, where they are written as OpenShift's forks do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum SubjectRule {
+    /// Nothing: every commit is a patch.
+    #[default]
+    Ignore,
+    /// `UPSTREAM: <carry>:` and `UPSTREAM: 1234:` (a pull request of the upstream) are patches.
+    /// `UPSTREAM: <drop>:` is one while the upstream's commit is the one that the branch is on top
+    /// of, and is left out where the upstream moved. Commits without such a mark are patches.
+    Soft,
+    /// As `Soft`; a commit without such a mark is refused.
+    Strict,
+}
+
+impl SubjectRule {
+    fn is_default(&self) -> bool {
+        *self == Self::Ignore
+    }
+
+    /// The rule as the spec spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "Ignore",
+            Self::Soft => "Soft",
+            Self::Strict => "Strict",
+        }
+    }
 }
 
 /// One patch in the object itself.

@@ -158,6 +158,9 @@ reasons! {
     REPOSITORY_NOT_FOUND = "RepositoryNotFound";
     /// The ref does not exist.
     REF_NOT_FOUND = "RefNotFound";
+    /// The commits of a branch are no series of patches: one is a merge, or the branch has another
+    /// history than the upstream.
+    INVALID_BRANCH = "InvalidBranch";
     /// The file or folder does not exist at that ref.
     PATH_NOT_FOUND = "PathNotFound";
     /// A commit or tag that has to be signed is not.

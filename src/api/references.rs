@@ -26,8 +26,10 @@ use super::patch_repository::{
     RequirementsSource, TemplateMatch, TemplateMetadata, TemplateOverride, UpstreamOverride,
     UpstreamTemplate,
 };
-use super::patch_set::{InlinePatch, Level, MergedPatches, Patches, RefFrom, Upstream};
 use super::patch_set_template::TemplateSpec;
+use super::patch_set::{
+    InlinePatch, Level, MergedPatches, Patches, PatchesBranch, RefFrom, SubjectRule, Upstream,
+};
 use super::pod_template::PodTemplate;
 use super::reference::{Referent, ReferentKind, SourceReference};
 use super::{ConstraintOverrideSpec, FluxDuration, PatchRepositorySpec, PatchSetSpec};
@@ -186,6 +188,7 @@ name_nothing!(
 name_nothing!(
     Level,
     MergedPatches,
+    SubjectRule,
     VerificationMode,
     CloudProvider,
     ImageCheck,
@@ -228,7 +231,10 @@ refers! { RefFrom { path, key } }
 refers! { Verification { mode }, Secret: [secret_ref] }
 refers! { GitPath { url, ref_, path, verify }, Secret: [secret_ref, proxy_secret_ref] }
 refers! { ConfigMapKey { key }, ConfigMap: [name] }
-refers! { Patches { git, source_ref, path, inline, strip, directory }, ConfigMap: [config_map] }
+refers! { Patches { git, source_ref, path, inline, branch, strip, directory }, ConfigMap: [config_map] }
+refers! { PatchesBranch {
+    url, branch, base, subjects, verify
+}, Secret: [secret_ref, proxy_secret_ref] }
 refers! { InlinePatch { name, content } }
 refers! { Build {
     engine, image, source, dockerfile, contexts, platforms, extra_packages_from, args, provider,

@@ -7,14 +7,16 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use super::branch::BranchOptions;
 use super::error::Error;
 use super::local_refresh::{JudgedPatches, RefreshOutlook};
-use super::output::{print, print_styled};
+use super::output::{self, print, print_styled};
 use super::partial_clone::{self, PartialCloneOptions};
 use super::patch_files;
 use super::upstream_history::{HistoryFields, HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
 use render::{Direction, TreesWritten};
 
+use crate::layout::FolderPatches;
 use crate::patch::{
     self, FileReport, Limits, Oid, Options as Engine, PatchReport, PatchState, Results, Sequence,
 };
@@ -50,6 +52,8 @@ pub struct ApplyOptions {
     #[arg(long)]
     write: bool,
     #[command(flatten)]
+    branch: BranchOptions,
+    #[command(flatten)]
     history: HistoryOptions,
     /// Do not find out which of the patches that do not apply can be made anew
     #[arg(long)]
@@ -61,7 +65,7 @@ pub struct ApplyOptions {
     output: ApplyOutput,
     /// Patches, or folders of them in the order of their series, .patches or
     /// ORDER, else by name; - is standard input
-    #[arg(required = true, value_name = "PATCH|DIR")]
+    #[arg(required_unless_present = "branch", value_name = "PATCH|DIR")]
     patches: Vec<PathBuf>,
 }
 
@@ -131,7 +135,15 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
         },
         limits: Limits::default(),
     };
-    let patches = patch_files::read_all(&options.patches, engine.limits.patch_bytes)?;
+    let patches = match options.branch.patches(&repository, &options.revision)? {
+        None => patch_files::read_all(&options.patches, engine.limits.patch_bytes)?,
+        Some(FolderPatches { patches, note }) => {
+            if let Some(told) = note {
+                output::note(&told);
+            }
+            patches
+        }
+    };
     let sequence = if options.independent {
         Sequence::Independent
     } else {

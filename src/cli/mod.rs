@@ -4,6 +4,7 @@
 //! means success, 1 that something needs attention, 2 wrong usage or an I/O error.
 
 pub mod apply;
+mod branch;
 pub mod build_plan;
 pub mod check;
 pub mod constraints;

@@ -22,6 +22,10 @@ pub fn describe_location(patches: &Patches) -> Option<String> {
         let path = folder(patches.path.as_deref().unwrap_or_default());
         return Some(format!("{path} of {} {}", source.kind.kind(), source.name));
     }
+    if let Some(branch) = &patches.branch {
+        let repository = branch.url.as_deref().unwrap_or("the upstream");
+        return Some(format!("branch {} of {repository}", branch.branch));
+    }
     let map = patches.config_map.as_ref();
     map.map(|map| format!("ConfigMap {}", map.name))
 }

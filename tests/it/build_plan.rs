@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::controller::{BASE, GOOD, inline};
 use crate::publish::unpacked;
 use crate::support::git_repo::GitRepo;
+use crate::support::git_server::GitServer;
 use crate::support::registry::Registry;
 
 struct Case {
@@ -454,4 +455,58 @@ fn tags_name_the_commit_of_the_clone_that_has_the_patches() {
         &[object("PatchSet", "demo", &inline_patches), files()],
     );
     assert!(refused.contains("set patches.git"), "{refused}");
+}
+
+#[test]
+fn a_branchs_commits_are_planned_as_their_patches_are() {
+    let case = Case::new();
+    let upstream = &case.upstream;
+    upstream.git(&["checkout", "--quiet", "-b", "team"]);
+    upstream.commit(&[("file.txt", &BASE.replace("five", "FIVE"))], "Say five louder");
+    let patch = upstream.git(&[
+        "format-patch",
+        "-1",
+        "--stdout",
+        "--full-index",
+        "--no-numbered",
+        "--no-signature",
+    ]) + "\n";
+    upstream.git(&["checkout", "--quiet", "main"]);
+    upstream.commit(&[("other", "x\n")], "later");
+    upstream.git(&["tag", "1.1.0"]);
+    for tag in ["1.0.0", "1.1.0"] {
+        let mut by_patch = spec("registry.invalid");
+        by_patch["upstream"]["ref"] = json!({ "tag": tag });
+        by_patch["patches"] = inline(&[("0001-Say-five-louder.patch", &patch)]);
+        let mut by_branch = by_patch.clone();
+        by_branch["patches"] = json!({ "branch": { "branch": "team" } });
+        let plan = |spec: &Value| {
+            let server = case.json(&["--offline"], &[object("PatchSet", "demo", spec), files()], 0);
+            (server["patches"].clone(), server["build"].clone())
+        };
+        assert_eq!(plan(&by_branch), plan(&by_patch), "{tag}");
+    }
+    // The same of a server.
+    let server = GitServer::http(case.root.path()).start();
+    let mut spec = spec("registry.invalid");
+    spec["upstream"] = json!({ "url": server.url("demo"), "ref": { "tag": "1.1.0" } });
+    spec["patches"] = json!({ "branch": { "branch": "team" } });
+    let cache = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut options = vec!["--upstream", elsewhere.path().to_str().unwrap()];
+    options.extend(["--cache-dir", cache.path().to_str().unwrap()]);
+    let manifest = case.root.path().join("fetched.yaml");
+    let documents = [object("PatchSet", "demo", &spec), files()];
+    let text = documents.map(|document| serde_saphyr::to_string(&document).unwrap());
+    std::fs::write(&manifest, text.join("---\n")).unwrap();
+    let assert = Command::new(env!("CARGO_BIN_EXE_patchset"))
+        .args(["build-plan", "--output", "json"])
+        .args(options)
+        .arg(&manifest)
+        .env("DOCKER_CONFIG", "/nonexistent")
+        .assert()
+        .code(0);
+    let planned: Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+    assert_eq!(planned["patches"][0]["name"], "0001-Say-five-louder.patch");
+    assert!(planned["build"].is_object(), "{planned}");
 }

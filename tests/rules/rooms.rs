@@ -46,11 +46,18 @@ const LIBRARIES: &[Library] = &[
         kind: Kind::Pure,
     },
     Library {
+        folder: "git-format-patch",
+        name: "format",
+        uses: &["git-apply-engine", "patch-refresh"],
+        kind: Kind::Pure,
+    },
+    Library {
         folder: "git-mirrors",
         name: "source",
         uses: &[
             "foreign-text",
             "git-apply-engine",
+            "git-format-patch",
             "guarded-egress",
             "upstream-history",
         ],

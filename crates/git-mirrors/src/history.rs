@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use git_apply_engine::{ObjectError, Objects, TreeEntry};
+use git_format_patch::{CommitStore, RawCommits};
 use git2::Repository;
 use upstream_history::{Commit, Commits, HistoryError, Upcoming};
 
@@ -42,7 +43,7 @@ const MOST_WANTS: usize = 20_000;
 /// How often a request is made again without an object that the server lacks.
 const MOST_RETRIES: usize = 4;
 /// The largest commit that is read, in bytes.
-const LARGEST_COMMIT: usize = 1 << 20;
+pub(super) const LARGEST_COMMIT: usize = 1 << 20;
 
 impl Mirrors {
     /// Gives the commits that a commit has behind it, alone; their trees and files are fetched when
@@ -287,6 +288,24 @@ impl<'m> History<'m> {
         Ok(())
     }
 
+    /// Fetches what is about to be read.
+    fn prefetch(&self, wanted: &[Oid], kind: Kind) -> Result<(), ObjectError> {
+        let Some(first) = wanted.first() else {
+            return Ok(());
+        };
+        let mut state = locked(&self.state);
+        self.fetch(&mut state, wanted, kind)
+            .map_err(|error| ObjectError::Failed {
+                id: *first,
+                message: self.note_failure(error),
+            })
+    }
+
+    /// Whether a commit is among them.
+    pub(super) fn contains(&self, commit: Oid) -> bool {
+        self.commits.contains_key(&commit)
+    }
+
     /// Keeps what the server did, for [`Self::fetch_failure`]; returns it in words.
     fn note_failure(&self, error: Error) -> String {
         let message = error.to_string();
@@ -326,6 +345,30 @@ enum Kind {
     /// Trees, with those below them.
     Trees,
     Blobs,
+}
+
+impl RawCommits for History<'_> {
+    fn raw_commit(&self, id: Oid) -> Result<Option<Vec<u8>>, ObjectError> {
+        if !self.commits.contains_key(&id) {
+            return Ok(None);
+        }
+        let raw = locked(&self.state).store.read_commit(id, LARGEST_COMMIT);
+        raw.map_err(|error| ObjectError::Failed {
+            id,
+            message: error.to_string(),
+        })
+    }
+}
+
+impl CommitStore for History<'_> {
+    fn expect_trees(&self, commits: &[Oid]) -> Result<(), ObjectError> {
+        let trees = commits.iter().filter_map(|commit| self.commits.get(commit));
+        self.prefetch(&trees.copied().collect::<Vec<_>>(), Kind::Trees)
+    }
+
+    fn expect_blobs(&self, blobs: &[Oid]) -> Result<(), ObjectError> {
+        self.prefetch(blobs, Kind::Blobs)
+    }
 }
 
 impl Commits for History<'_> {
@@ -467,7 +510,7 @@ impl HistorySource<'_> {
         }
         match self.bounds.since {
             HistorySince::Commit(known) => {
-                if self.fetch_beyond(store, known)? && self.fetch_one(store, known)? {
+                if self.fetch_after(store, known)? && self.fetch_one(store, known)? {
                     return Ok(Reach::After(known));
                 }
                 self.fetch_latest(store)
@@ -498,14 +541,38 @@ impl HistorySource<'_> {
     /// Fetches what the tip has beyond a commit; returns whether it leads to that, and the server
     /// filters.
     fn fetch_beyond(&self, store: &Store, known: Oid) -> Result<bool, Error> {
-        match self.fetch_filtered(store, Depth::Beyond(known)) {
-            Ok(fetched) => Ok(fetched == Fetched::Filtered && self.has_tip(store)),
+        let fetched = self.fetch_if_possible(store, Depth::Beyond(known))?;
+        Ok(fetched == Some(Fetched::Filtered) && self.has_tip(store))
+    }
+
+    /// The same where commits may be older than what they are on top of, by which servers take them
+    /// for no descendants: those that were brought from elsewhere with their dates.
+    fn fetch_after(&self, store: &Store, known: Oid) -> Result<bool, Error> {
+        let fetched = self.fetch_if_possible(store, Depth::Beyond(known))?;
+        if fetched == Some(Fetched::Filtered) {
+            return Ok(self.has_tip(store));
+        }
+        let diverged = fetched == Some(Fetched::Diverged);
+        if !diverged || self.fetch_if_possible(store, Depth::Without(known))? != Some(Fetched::Filtered) {
+            return Ok(false);
+        }
+        let leads_there = |commit: &Commit| commit.parents.contains(&known);
+        let commits = self.walk(store)?.into_keys();
+        let read = commits.map(|commit| read_commit(store, commit));
+        let found = read.collect::<Result<Vec<_>, Error>>()?;
+        Ok(found.iter().flatten().any(leads_there))
+    }
+
+    /// Fetches commits; `None` where the server does not give them.
+    fn fetch_if_possible(&self, store: &Store, depth: Depth) -> Result<Option<Fetched>, Error> {
+        match self.fetch_filtered(store, depth) {
+            Ok(fetched) => Ok(Some(fetched)),
             Err(
                 Error::Declined { .. }
                 | Error::Protocol { .. }
                 | Error::BadPack { .. }
                 | Error::TooLarge { .. },
-            ) => Ok(false),
+            ) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -671,7 +738,7 @@ fn read_commit(store: &Store, id: Oid) -> Result<Option<Commit>, Error> {
 }
 
 /// A request for one commit, alone.
-const REQUEST: FetchRequest<'static> = FetchRequest {
+pub(super) const REQUEST: FetchRequest<'static> = FetchRequest {
     wants: &[],
     depth: Depth::Commits(1),
     filter: Some(Filter::Trees),

@@ -3,6 +3,7 @@
 
 mod artifact;
 mod artifact_files;
+mod branch;
 pub mod clone;
 mod commit;
 mod content;
@@ -43,6 +44,7 @@ mod wire;
 pub use self::url::{RepoUrl, Scheme, Transports};
 pub use artifact::{Artifact, ArtifactLimits};
 pub use artifact_files::{ArtifactEntry, ArtifactKind, OpenedArtifact};
+pub use branch::{Branch, BranchError, CommitAt, LocalBranchError};
 pub use commit::{Identity, MadeCommit, NewCommit};
 pub use content::PathContent;
 pub use error::{Class, Error, SignatureFault};
@@ -60,3 +62,6 @@ pub use tree::Tree;
 pub use verification::{Requirement, SignedObjects};
 
 pub use git_apply_engine::Oid;
+pub use git_format_patch::{
+    FormatError, FormatLimits, FormattedPatch, FormattedSeries, SubjectPolicy, format_series,
+};

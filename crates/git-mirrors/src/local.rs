@@ -5,6 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
+use git_format_patch::{CommitStore, RawCommits};
 use git2::{ErrorCode, ObjectType, Odb, Repository};
 use upstream_history::{Commit, Commits, HistoryError};
 
@@ -16,7 +17,7 @@ use super::{refs, safe_directory};
 const LARGEST_COMMIT: usize = 4 << 20;
 
 /// Why a local repository cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LocalError {
     /// There is no repository.
     #[error("{path}: no Git repository can be opened there: {message}")]
@@ -332,6 +333,21 @@ impl Objects for LocalRepository {
         read_blob_size(&self.0, id)
     }
 }
+
+impl RawCommits for LocalRepository {
+    fn raw_commit(&self, id: Oid) -> Result<Option<Vec<u8>>, ObjectError> {
+        let odb = self.0.odb().map_err(|error| failed(id, &error))?;
+        match check(&odb, id, ObjectType::Commit, LARGEST_COMMIT as u64) {
+            // Behind the end of a shallow clone.
+            Err(ObjectError::NotFound(_)) => return Ok(None),
+            checked => checked?,
+        }
+        let object = odb.read(id.into()).map_err(|error| failed(id, &error))?;
+        Ok(Some(object.data().to_vec()))
+    }
+}
+
+impl CommitStore for LocalRepository {}
 
 impl Commits for LocalRepository {
     fn commit(&self, id: Oid) -> Result<Option<Commit>, HistoryError> {

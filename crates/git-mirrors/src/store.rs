@@ -127,7 +127,8 @@ impl Store {
             }
         }
         let commits = [Extent::Trees, Extent::Whole].map(|extent| self.dir.join(extent.folder()));
-        for folder in [self.dir.clone(), self.dir.join(HISTORY)].iter().chain(&commits) {
+        let named = [self.dir.clone(), self.dir.join(HISTORY), self.dir.join(BRANCHES)];
+        for folder in named.iter().chain(&commits) {
             for entry in list_if_there(folder)? {
                 let name = entry
                     .file_name()
@@ -463,14 +464,32 @@ impl Store {
     /// Writes down that the history of a commit is there, and what is to be known of it. Those
     /// beyond the latest `most` are forgotten.
     pub(super) fn mark_history(&self, tip: Oid, text: &str, most: usize) -> Result<(), Error> {
-        let folder = self.dir.join(HISTORY);
+        self.mark(HISTORY, tip, text, most)
+    }
+
+    /// Writes a file of a folder, called by a commit, of which the latest `most` are kept.
+    fn mark(&self, folder_name: &str, commit: Oid, text: &str, most: usize) -> Result<(), Error> {
+        let folder = self.dir.join(folder_name);
         fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, &error))?;
-        write(&folder, &tip.to_string(), text)?;
-        for old in self.named_files(HISTORY)?.into_iter().skip(most) {
+        write(&folder, &commit.to_string(), text)?;
+        for old in self.named_files(folder_name)?.into_iter().skip(most) {
             let path = folder.join(old.to_string());
             fs::remove_file(&path).map_err(|error| Error::io(&path, &error))?;
         }
         Ok(())
+    }
+
+    /// The commit that a branch with this tip is on top of, as it was written down for another
+    /// commit; `None` where it was not.
+    pub(super) fn branch_base(&self, tip: Oid, onto: Oid) -> Option<Oid> {
+        let text = fs::read_to_string(self.dir.join(BRANCHES).join(tip.to_string())).ok()?;
+        let (known, base) = text.trim_end().split_once(' ')?;
+        (known == onto.to_string()).then(|| base.parse().ok()).flatten()
+    }
+
+    /// Writes that down. Those beyond the latest `most` are forgotten.
+    pub(super) fn mark_branch_base(&self, tip: Oid, onto: Oid, base: Oid, most: usize) -> Result<(), Error> {
+        self.mark(BRANCHES, tip, &format!("{onto} {base}\n"), most)
     }
 
     /// Checks the size of a tree or commit before it is read.
@@ -526,6 +545,8 @@ impl Store {
 
 /// The folder with what is known of histories, a file for each tip.
 const HISTORY: &str = "history";
+/// The folder with what branches are on top of, a file for each tip.
+const BRANCHES: &str = "branches";
 
 /// Names of what is being made; anything called so after a crash is rubbish.
 pub(super) const NEW: &str = "new-";

@@ -3,6 +3,7 @@
 use std::io::BufRead;
 use std::sync::{Arc, Mutex};
 
+use gix_protocol::fetch::response::Acknowledgement;
 use gix_protocol::fetch::{Arguments, Response};
 use gix_protocol::handshake::Ref;
 use gix_protocol::ls_refs::RefPrefixes;
@@ -81,6 +82,9 @@ pub(super) enum Depth {
     Since(i64),
     /// All that a commit does not lead to, where what is wanted leads to that.
     Beyond(Oid),
+    /// All that a commit does not lead to, whether or not what is wanted leads to that. Where the
+    /// server lacks the commit, that is everything.
+    Without(Oid),
     /// What is wanted has none.
     NoCommits,
 }
@@ -121,8 +125,10 @@ pub(super) enum Fetched {
     Filtered,
     /// Nothing was asked for, because it does not filter.
     NoFilter,
-    /// No pack: what is wanted does not lead to the commit of [`Depth::Beyond`].
-    NotBeyond,
+    /// No pack: the server lacks the commit of [`Depth::Beyond`].
+    Unknown,
+    /// No pack: it has that commit, and what is wanted does not lead there.
+    Diverged,
 }
 
 /// Fetches a pack, which has at most so many bytes with what goes around it, and hands it to
@@ -156,7 +162,13 @@ pub(super) fn fetch(
     let response = Response::from_line_reader(version, &mut reader, true, false)
         .map_err(|error| fault(session, &error))?;
     if !response.has_pack() && !is_last_word {
-        return Ok(Fetched::NotBeyond);
+        let is_common = |answer: &Acknowledgement| matches!(answer, Acknowledgement::Common(_));
+        let has_commit = response.acknowledgements().iter().any(is_common);
+        return Ok(if has_commit {
+            Fetched::Diverged
+        } else {
+            Fetched::Unknown
+        });
     }
     if !response.has_pack() {
         return Err(session.protocol("the answer holds no pack"));
@@ -201,7 +213,7 @@ impl FetchRequest<'_> {
         let has_depth = match self.depth {
             Depth::Commits(_) => arguments.can_use_shallow(),
             Depth::Since(_) => arguments.can_use_deepen_since(),
-            Depth::Beyond(_) | Depth::NoCommits => true,
+            Depth::Beyond(_) | Depth::Without(_) | Depth::NoCommits => true,
         };
         if !has_depth {
             return Err(session.protocol("the server has no shallow fetch"));
@@ -227,7 +239,9 @@ impl FetchRequest<'_> {
             Depth::Commits(count) => arguments.deepen(count),
             Depth::Since(seconds) => arguments.deepen_since(seconds),
             // Its history counts as there.
-            Depth::Beyond(commit) => arguments.have(gix_hash::ObjectId::from(commit)),
+            Depth::Beyond(commit) | Depth::Without(commit) => {
+                arguments.have(gix_hash::ObjectId::from(commit));
+            }
             Depth::NoCommits => {}
         }
         haves().for_each(|commit| arguments.have(commit));

@@ -28,4 +28,5 @@ pub use outcome::{
     RefreshStatus, SeriesOutlook,
 };
 pub use series::{RefreshError, refresh_series};
-pub use unified::unified_diff;
+pub use stat::{StatChange, StatLine, diffstat};
+pub use unified::{unified_diff, unified_hunks};

@@ -86,12 +86,66 @@ fn is_file(line: &[u8]) -> bool {
     line.starts_with(b" ") && line.windows(3).any(|part| part == b" | ")
 }
 
-/// A line of a file.
-struct FileLine {
-    name: String,
-    counts: Counts,
-    /// `Bin 0 -> 12 bytes`, where the contents are binary.
-    binary: Option<String>,
+/// What a diffstat says of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatLine {
+    /// Its name, as it is shown.
+    pub name: String,
+    /// What is done to it.
+    pub change: StatChange,
+}
+
+/// What is done to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatChange {
+    /// Lines are changed.
+    Lines {
+        /// Lines that come.
+        added: usize,
+        /// Lines that go.
+        removed: usize,
+    },
+    /// Binary contents are changed.
+    Bytes {
+        /// Their size before.
+        before: usize,
+        /// Their size after.
+        after: usize,
+    },
+    /// Binary contents stay as they are.
+    SameBytes,
+}
+
+impl StatChange {
+    fn counts(&self) -> Option<Counts> {
+        match *self {
+            Self::Lines { added, removed } => Some((added, removed)),
+            Self::Bytes { .. } | Self::SameBytes => None,
+        }
+    }
+
+    /// What stands behind `Bin`, and how wide Git takes it with that for.
+    fn sizes(&self) -> Option<(String, usize)> {
+        match *self {
+            Self::Lines { .. } => None,
+            Self::Bytes { before, after } => {
+                let text = format!(" {before} -> {after} bytes");
+                let width = "Bin".len() + text.len();
+                Some((text, width))
+            }
+            Self::SameBytes => Some((String::new(), "Bin 0 -> 0 bytes".len())),
+        }
+    }
+
+    /// Reads what stands behind the name in a line.
+    fn read(text: &str, (added, removed): Counts) -> Self {
+        let Some(sizes) = text.trim().strip_prefix("Bin") else {
+            return Self::Lines { added, removed };
+        };
+        let sizes = sizes.trim().trim_end_matches(" bytes").split_once(" -> ");
+        let sizes = sizes.and_then(|(before, after)| Some((before.parse().ok()?, after.parse().ok()?)));
+        sizes.map_or(Self::SameBytes, |(before, after)| Self::Bytes { before, after })
+    }
 }
 
 /// The text before the first section with the diffstat written anew.
@@ -112,15 +166,13 @@ fn renewed(sections: &[Section<'_>], counts: &[Counts]) -> Option<Vec<u8>> {
         let name = name.trim();
         let whole = section.name();
         let is_shortened = name.strip_prefix("...").is_some_and(|end| whole.ends_with(end));
-        let is_binary = change.trim_start().starts_with("Bin");
-        lines.push(FileLine {
+        lines.push(StatLine {
             name: if is_shortened { whole } else { name.to_owned() },
-            counts: *counts,
-            binary: is_binary.then(|| change.trim().to_owned()),
+            change: StatChange::read(change, *counts),
         });
     }
     let mut text = stat.head.to_vec();
-    text.extend_from_slice(written(&lines).as_bytes());
+    text.extend_from_slice(diffstat(&lines).as_bytes());
     for line in stat.tail.split_inclusive(|byte| *byte == b'\n') {
         let shown = String::from_utf8_lossy(line);
         let shown = shown.trim_end();
@@ -132,14 +184,18 @@ fn renewed(sections: &[Section<'_>], counts: &[Counts]) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// The lines of the files and the sums, by the rules of `show_stats` in Git's diff.c.
-fn written(lines: &[FileLine]) -> String {
+/// Returns the lines of the files and the sums, by the rules of `show_stats` in Git's diff.c, as
+/// wide as in a mail.
+#[must_use]
+pub fn diffstat(lines: &[StatLine]) -> String {
     let digits = |number: usize| number.to_string().len();
-    let texts = || lines.iter().filter(|line| line.binary.is_none());
-    let total = |line: &FileLine| line.counts.0 + line.counts.1;
-    let most = texts().map(total).max().unwrap_or(0);
-    let binary = lines.iter().filter_map(|line| line.binary.as_ref());
-    let binary_width = binary.map(String::len).max().unwrap_or(0);
+    let counts = || lines.iter().filter_map(|line| line.change.counts());
+    let most = counts()
+        .map(|(added, removed)| added + removed)
+        .max()
+        .unwrap_or(0);
+    let binary = lines.iter().filter_map(|line| line.change.sizes());
+    let binary_width = binary.map(|(_, width)| width).max().unwrap_or(0);
     let number_width = digits(most).max(if binary_width > 0 { 3 } else { 0 });
     let longest = lines
         .iter()
@@ -171,18 +227,19 @@ fn written(lines: &[FileLine]) -> String {
     for line in lines {
         text.push(' ');
         text.push_str(&padded(&line.name, name_width));
-        if let Some(binary) = &line.binary {
-            let rest = binary.strip_prefix("Bin").unwrap_or(binary);
-            let _ = writeln!(text, " | {:>number_width$}{rest}", "Bin");
+        let Some(counts) = line.change.counts() else {
+            let sizes = line.change.sizes().unwrap_or_default().0;
+            let _ = writeln!(text, " | {:>number_width$}{sizes}", "Bin");
             continue;
-        }
-        let (added, removed) = scaled(line.counts, graph_width, most);
-        let space = if total(line) > 0 { " " } else { "" };
+        };
+        let total = counts.0 + counts.1;
+        let (added, removed) = scaled(counts, graph_width, most);
+        let space = if total > 0 { " " } else { "" };
         let graph = format!("{}{}", "+".repeat(added), "-".repeat(removed));
-        let _ = writeln!(text, " | {:>number_width$}{space}{graph}", total(line));
+        let _ = writeln!(text, " | {total:>number_width$}{space}{graph}");
     }
-    let added: usize = lines.iter().map(|line| line.counts.0).sum();
-    let removed: usize = lines.iter().map(|line| line.counts.1).sum();
+    let added: usize = counts().map(|(added, _)| added).sum();
+    let removed: usize = counts().map(|(_, removed)| removed).sum();
     let one = |count: usize| if count == 1 { "" } else { "s" };
     let _ = write!(text, " {} file{} changed", lines.len(), one(lines.len()));
     if added > 0 || removed == 0 {

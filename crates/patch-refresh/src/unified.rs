@@ -28,18 +28,25 @@ pub(crate) enum Heading {
 /// are too large to be compared.
 #[must_use]
 pub fn unified_diff(path: &str, before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
-    let style = HunkStyle {
-        context: 3,
-        heading: Heading::Function,
-    };
-    let work = Work::new(RefreshLimits::default(), 0);
-    let hunks = hunks(before, after, style, &work).ok()?;
+    let hunks = unified_hunks(before, after)?;
     let header = format!("--- a/{path}\n+++ b/{path}\n");
     Some(if hunks.is_empty() {
         hunks
     } else {
         [header.as_bytes(), &hunks].concat()
     })
+}
+
+/// Returns the hunks that make one text of another, as `git diff` writes them, and nothing where
+/// they are the same; `None` if they are too large to be compared.
+#[must_use]
+pub fn unified_hunks(before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
+    let style = HunkStyle {
+        context: 3,
+        heading: Heading::Function,
+    };
+    let work = Work::new(RefreshLimits::default(), 0);
+    hunks(before, after, style, &work).ok()
 }
 
 /// The hunks that make one text of another; nothing where they are the same.

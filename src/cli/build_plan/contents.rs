@@ -1,11 +1,11 @@
 //! Finds what the objects of a manifest name, and reads it.
 
 use super::manifest::ManifestObjects;
-use super::places::{HeldTree, SourcePlaces};
-use crate::api::ConstraintOverride;
+use super::places::{HeldCommit, HeldTree, SourcePlaces};
 use crate::api::build::DockerfileSource;
 use crate::api::common::{ConfigMapKey, GitPath};
 use crate::api::patch_set::Patches;
+use crate::api::{ConstraintOverride, PatchSetSpec};
 use crate::cli::error::Error;
 use crate::layout::{ContentLimits, FolderPatches, TreeFiles, read_file};
 use crate::plan::constraint_override::merge_files;
@@ -47,11 +47,29 @@ impl ContentReader<'_> {
             let path = patches.path.clone().unwrap_or_default();
             return Ok(Some(Located::At((held, path))));
         }
+        if patches.branch.is_some() {
+            // They are known when the upstream's commit is: see `branch_patches`.
+            return Ok(Some(Located::Given(FolderPatches::default())));
+        }
         Ok(Some(Located::Given(match &patches.config_map {
             Some(reference) => of_config_map(self.manifest.config_map(&reference.name)?)
                 .map_err(|error| Error::Usage(format!("ConfigMap {}: {error}", reference.name)))?,
             None => of_spec(patches.inline.as_deref().unwrap_or_default()),
         })))
+    }
+
+    /// The patches of a branch, for the upstream's commit; `None` where the spec names none.
+    pub(super) fn branch_patches(
+        self,
+        spec: &PatchSetSpec,
+        upstream: &HeldCommit,
+    ) -> Result<Option<FolderPatches>, Error> {
+        let branch = spec.patches.as_ref().and_then(|patches| patches.branch.as_ref());
+        let Some(branch) = branch else {
+            return Ok(None);
+        };
+        let url = branch.url.as_ref().unwrap_or(&spec.upstream.url);
+        self.places.branch(url, branch, upstream).map(Some)
     }
 
     pub(super) fn dockerfile(self, from: &DockerfileSource) -> Result<FolderContents, Error> {

@@ -1,6 +1,7 @@
 //! `patchset build-plan`: what the controller would have built for a PatchSet, and from what.
 
 mod bases;
+mod branches;
 mod contents;
 mod image;
 mod judged;

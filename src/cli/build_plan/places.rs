@@ -22,7 +22,7 @@ use crate::source::{
 };
 
 /// How old a look at a repository's refs may be: one serves a whole plan.
-const SHARED: Duration = Duration::from_secs(60);
+pub(super) const SHARED: Duration = Duration::from_secs(60);
 
 /// Where things are.
 #[derive(Debug, Args)]
@@ -107,6 +107,8 @@ pub(super) struct HeldCommit {
     pub(super) held: HeldTree,
     pub(super) revision: Revision,
     pub(super) tree: Oid,
+    /// The repository's address.
+    pub(super) url: RepoUrl,
     origin: CommitOrigin,
 }
 
@@ -160,6 +162,7 @@ impl<'a> SourcePlaces<'a> {
                 held: HeldTree::Clone(Arc::new(commit)),
                 revision,
                 tree,
+                url,
                 origin: CommitOrigin::Clone(path),
             });
         }
@@ -169,9 +172,9 @@ impl<'a> SourcePlaces<'a> {
                 "{what}: {address} is not on this machine: say with --repo {last}=PATH where its clone is"
             )));
         }
-        let deadline = Instant::now() + self.options.timeout;
+        let deadline = self.deadline();
         let mirrors = self.mirrors(url.scheme())?;
-        let upstream = Upstream::anonymous(url);
+        let upstream = Upstream::anonymous(url.clone());
         let fetched = mirrors.resolve_and_fetch(&upstream, want, Freshness::MaxAge(SHARED), deadline);
         let (resolved, snapshot) = fetched.map_err(|error| {
             Error::Usage(format!(
@@ -183,6 +186,7 @@ impl<'a> SourcePlaces<'a> {
             held: HeldTree::Mirror(Arc::new(snapshot)),
             revision,
             tree,
+            url,
             origin: CommitOrigin::Mirror(Box::new(MirroredCommit {
                 mirrors,
                 upstream,
@@ -263,7 +267,16 @@ impl<'a> SourcePlaces<'a> {
         )))
     }
 
-    fn clone_of(&self, address: &str) -> Option<PathBuf> {
+    pub(super) fn is_offline(&self) -> bool {
+        self.options.offline
+    }
+
+    /// When to give up a fetch that begins.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.options.timeout
+    }
+
+    pub(super) fn clone_of(&self, address: &str) -> Option<PathBuf> {
         let last = last_part(address);
         let given = self.options.repo.iter();
         let mut given = given.filter(|(name, _)| name == address || name == last);
@@ -278,7 +291,7 @@ impl<'a> SourcePlaces<'a> {
     }
 
     /// The mirrors for one kind of address: whoever names it allows its way.
-    fn mirrors(&self, scheme: Scheme) -> Result<Arc<Mirrors>, Error> {
+    pub(super) fn mirrors(&self, scheme: Scheme) -> Result<Arc<Mirrors>, Error> {
         let mut all = self.mirrors.borrow_mut();
         if let Some((_, mirrors)) = all.iter().find(|(known, _)| *known == scheme) {
             return Ok(Arc::clone(mirrors));
@@ -294,7 +307,7 @@ impl<'a> SourcePlaces<'a> {
 }
 
 /// The last part of an address, without `.git`.
-fn last_part(address: &str) -> &str {
+pub(super) fn last_part(address: &str) -> &str {
     let path = address.trim_end_matches('/');
     let last = path.rsplit(['/', ':']).next().unwrap_or(path);
     last.strip_suffix(".git").unwrap_or(last)

@@ -118,7 +118,10 @@ impl<'a> Planner<'a> {
             Some(Located::At((held, _))) => held.revision(),
             Some(Located::Given(_)) | None => None,
         };
-        let FolderPatches { patches, note } = read_patches(located)?;
+        let FolderPatches { patches, note } = match self.reader.branch_patches(spec, &upstream)? {
+            Some(patches) => patches,
+            None => read_patches(located)?,
+        };
         let JudgedSeries {
             series,
             patches: statuses,

@@ -8,14 +8,14 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::task::BuildTask;
 use crate::api::build::{BuildStatus, ImageStatus, Origin};
-use crate::api::status::{PatchState, PatchStatus};
+use crate::api::status::{PatchSetStatus, PatchState, PatchStatus};
 use crate::api::upstream_history::MergedStatus;
 use crate::api::{Recorded, reason};
 use crate::constraints::PackageName;
 use crate::controller::inputs::image_references::{image_by_digest, image_reference};
 use crate::controller::inputs::ingredients::{Ingredients, MergedOverrides};
-use crate::controller::inputs::patches;
 use crate::controller::inputs::registries::in_time;
+use crate::controller::inputs::{patches, upstreams};
 use crate::image::{Digest, ImageReference};
 use crate::patch::PatchInput;
 use crate::plan::report::shown_name;
@@ -26,6 +26,7 @@ use crate::sbom::{
     self, ATTESTATION_TYPE, Issued, LeftOutPatch, MEDIA_TYPE, Overridden, PREDICATE_ANNOTATION,
     PREDICATE_TYPE, Patched, PatchedComponent, Resolutions, SpecificationVersion,
 };
+use crate::source::RefSpec;
 
 /// What a document is made from.
 pub struct SbomInputs<'a> {
@@ -133,8 +134,27 @@ impl SbomBuilder<'_> {
             .as_ref()
             .and_then(|object| object.0.as_ref().ok())
             .ok_or_else(|| sbom_failure(format!("PatchSet {namespace}/{} is gone", library.name)))?;
-        let patches = object.spec.patches.as_ref();
-        let located = patches::locate(turn.context, &namespace, patches, turn.budget).await?;
+        let located = patches::locate(turn.context, &namespace, &object.spec, turn.budget).await?;
+        let located = match &object.status {
+            // Of a branch, the patches are those for the commit that was patched.
+            Some(PatchSetStatus {
+                upstream: Some(known),
+                ..
+            }) if object
+                .spec
+                .patches
+                .as_ref()
+                .is_some_and(|patches| patches.branch.is_some()) =>
+            {
+                let own = &object.spec.upstream;
+                let upstream = upstreams::of_patch_set(turn.context, &namespace, own).await?;
+                let want = RefSpec::Commit(known.commit.to_string());
+                let resolved =
+                    upstreams::resolve(turn.context, "the upstream", &upstream, &want, turn.budget).await?;
+                patches::onto(located, &upstream, &resolved)
+            }
+            _ => located,
+        };
         let read = patches::read(turn.context, located, turn.budget.deadline).await?;
         let states = object
             .status

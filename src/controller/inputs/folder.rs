@@ -93,7 +93,7 @@ pub async fn open(
             })
             .await
         }
-        Located::At(InputPlace::Artifact { .. }) => Err(Failure::stalled(
+        Located::At(InputPlace::Artifact { .. } | InputPlace::Branch(_)) => Err(Failure::stalled(
             Step::Build,
             reason::INVALID_SPEC,
             "build.dockerfile cannot be in a Flux source",

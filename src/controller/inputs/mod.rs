@@ -1,5 +1,6 @@
 //! Where what a spec names is, and what identifies it before it is read.
 
+pub mod branch;
 pub mod folder;
 mod github_apps;
 pub mod image_references;

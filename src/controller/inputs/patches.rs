@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use kube::api::DynamicObject;
 
+use super::branch::BranchPlace;
 use super::place::{GivenContents, InputPlace};
 use super::upstreams::blocking;
-use crate::api::patch_set::Patches;
+use crate::api::PatchSetSpec;
 use crate::api::reason;
 use crate::api::reference::{ObjectKey, SourceReference};
 use crate::controller::context::{Budget, Context, failures};
@@ -16,7 +17,7 @@ use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::patch_inputs::{of_config_map, of_spec};
 use crate::plan::{Failure, Step};
 use crate::recipe::Located;
-use crate::source::{Artifact, ArtifactFiles, ArtifactLimits, plain_path};
+use crate::source::{Artifact, ArtifactFiles, ArtifactLimits, Resolved, Upstream, plain_path};
 
 /// What the repository of patches is called in messages.
 pub const REPOSITORY: &str = "the patches' repository";
@@ -51,16 +52,21 @@ pub fn identity(located: &LocatedPatches) -> Vec<String> {
     }
 }
 
-/// Finds the patches that a spec asks for.
+/// Finds the patches that a spec asks for. Those of a branch are of an upstream's commit:
+/// [`onto`] says of which.
 pub async fn locate(
     context: &Arc<Context>,
     namespace: &str,
-    patches: Option<&Patches>,
+    spec: &PatchSetSpec,
     budget: Budget,
 ) -> Result<LocatedPatches, Failure> {
-    let Some(patches) = patches else {
+    let Some(patches) = &spec.patches else {
         return Ok(None);
     };
+    if let Some(branch) = &patches.branch {
+        let place = BranchPlace::find(context, namespace, (branch, &spec.upstream), budget).await?;
+        return Ok(Some(Located::At(InputPlace::Branch(place))));
+    }
     if let Some(git) = &patches.git {
         let place = InputPlace::in_git(context, namespace, REPOSITORY, git, budget).await?;
         return Ok(Some(Located::At(place)));
@@ -131,6 +137,16 @@ fn artifact_of(source: &DynamicObject) -> Option<[String; 3]> {
     Some([field("url")?, field("digest")?, field("revision")?])
 }
 
+/// The patches for a commit of the upstream.
+pub fn onto(located: LocatedPatches, upstream: &Upstream, resolved: &Resolved) -> LocatedPatches {
+    match located {
+        Some(Located::At(InputPlace::Branch(branch))) => {
+            Some(Located::At(InputPlace::Branch(branch.onto(upstream, resolved))))
+        }
+        located => located,
+    }
+}
+
 /// Reads the patches, in the order in which they apply. A folder that is not there means that none
 /// are carried, as in the layout of `patches/<component>/<release>`.
 pub async fn read(
@@ -158,6 +174,7 @@ pub async fn read(
             });
             (REPOSITORY, read.await?)
         }
+        InputPlace::Branch(branch) => return branch.read(context, deadline).await,
         InputPlace::Artifact { artifact, .. } => {
             let read = blocking(context, ARTIFACT, deadline, move |mirrors| {
                 let opened = mirrors.open_artifact(&artifact, &ArtifactLimits::default(), deadline)?;

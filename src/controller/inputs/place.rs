@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::branch::BranchPlace;
 use super::upstreams::{self, blocking};
 use crate::api::common::GitPath;
 use crate::api::reason;
@@ -38,6 +39,8 @@ pub enum InputPlace {
         /// Its revision, as Flux names it.
         revision: String,
     },
+    /// The commits of a branch.
+    Branch(BranchPlace),
 }
 
 /// What may be at hand, in the place of something that has to be read.
@@ -75,6 +78,7 @@ impl InputPlace {
         match self {
             Self::Git { resolved, .. } => resolved.revision().to_string(),
             Self::Artifact { revision, .. } => revision.clone(),
+            Self::Branch(branch) => branch.tip.revision().to_string(),
         }
     }
 
@@ -110,6 +114,7 @@ impl InputPlace {
                 let Artifact { digest, path, .. } = artifact;
                 vec!["artifact".to_owned(), digest.clone(), path.clone()]
             }
+            Self::Branch(branch) => branch.identity(),
         }
     }
 
@@ -123,6 +128,7 @@ impl InputPlace {
         let path = match self {
             Self::Git { path, .. } => path,
             Self::Artifact { artifact, .. } => &artifact.path,
+            Self::Branch(_) => "",
         };
         self.read_beside(context, what, path, deadline).await
     }
@@ -175,6 +181,11 @@ impl InputPlace {
                     )
                 })
             }
+            Self::Branch(_) => Err(Failure::stalled(
+                Step::Source,
+                reason::INVALID_SPEC,
+                format!("{what}: there are no files beside the commits of patches.branch"),
+            )),
         }
     }
 }
@@ -212,6 +223,9 @@ impl<T: GivenContents> Located<InputPlace, T> {
             Self::At(InputPlace::Git {
                 upstream, resolved, ..
             }) => upstreams::signatures(context, what, upstream, resolved, deadline).await,
+            Self::At(InputPlace::Branch(branch)) => {
+                upstreams::signatures(context, what, &branch.upstream, &branch.tip, deadline).await
+            }
             Self::At(InputPlace::Artifact { .. }) | Self::Given(_) => Ok(None),
         }
     }

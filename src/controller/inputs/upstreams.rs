@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::github_apps;
 use super::secrets::NamedSecret;
 use crate::api::common::{GitPath, GitRef, LocalReference, Verification};
+use crate::api::patch_set::Upstream as SpecUpstream;
 use crate::api::reason;
 use crate::controller::context::{Budget, Context, failures};
 use crate::controller::state::references::References;
@@ -56,6 +57,20 @@ pub async fn upstream(
             .collect();
         failures::of_source(&format!("Secret {namespace}/{}", names.join(" and ")), &error)
     })
+}
+
+/// Reads the Secrets of what a `PatchSet` patches, and joins them with its address.
+pub async fn of_patch_set(
+    context: &Context,
+    namespace: &str,
+    spec: &SpecUpstream,
+) -> Result<Upstream, Failure> {
+    let secrets = RepositorySecrets {
+        namespace,
+        login: spec.secret_ref.as_ref(),
+        proxy: spec.proxy_secret_ref.as_ref(),
+    };
+    upstream(context, &spec.url, secrets, GitPurpose::Fetch).await
 }
 
 /// Finds the repository of a file or folder, and the commit to read it at.

@@ -89,7 +89,8 @@ impl Reconciled for PatchSet {
         let patches = self.spec.patches.as_ref();
         let in_git = patches.is_some_and(|patches| {
             let source = patches.source_ref.as_ref();
-            patches.git.is_some() || source.is_some_and(|source| source.kind == SourceKind::GitRepository)
+            let is_own = patches.git.is_some() || patches.branch.is_some();
+            is_own || source.is_some_and(|source| source.kind == SourceKind::GitRepository)
         });
         let patches = status.patches_revision.clone();
         let generation = self.metadata.generation.unwrap_or_default();

@@ -16,9 +16,8 @@ use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC};
 use crate::controller::inputs::ingredients::{Ingredients, NotBuildable};
 use crate::controller::inputs::patches::LocatedPatches;
-use crate::controller::inputs::upstreams::{RepositorySecrets, git_ref};
+use crate::controller::inputs::upstreams::git_ref;
 use crate::controller::inputs::{folder, ingredients, patches, upstreams};
-use crate::forge::GitPurpose;
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
@@ -182,13 +181,8 @@ async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<Res
     let (patch_set, context) = (turn.object, turn.context);
     let namespace = patch_set.namespace().unwrap_or_default();
     let spec = &patch_set.spec;
-    let located = patches::locate(context, &namespace, spec.patches.as_ref(), budget).await?;
-    let secrets = RepositorySecrets {
-        namespace: &namespace,
-        login: spec.upstream.secret_ref.as_ref(),
-        proxy: spec.upstream.proxy_secret_ref.as_ref(),
-    };
-    let upstream = upstreams::upstream(context, &spec.upstream.url, secrets, GitPurpose::Fetch).await?;
+    let located = patches::locate(context, &namespace, spec, budget).await?;
+    let upstream = upstreams::of_patch_set(context, &namespace, &spec.upstream).await?;
     let want = match (&spec.upstream.ref_, &spec.upstream.ref_from) {
         (Some(git), _) => git_ref(git)?,
         (None, Some(from)) => ref_from(context, &located, from, &spec.component.0, budget.deadline).await?,
@@ -203,6 +197,7 @@ async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<Res
     let resolved = upstreams::resolve(context, "the upstream", &upstream, &want, budget).await?;
     let verify = spec.upstream.verify.as_ref();
     let resolved = upstreams::signed(&context.references, &namespace, verify, resolved).await?;
+    let located = patches::onto(located, &upstream, &resolved);
     let mut candidates = Vec::new();
     for candidate in &spec.candidates {
         let want = git_ref(candidate)?;

@@ -1,6 +1,7 @@
 //! `patchset apply` against the installed `git`. The engine alone is compared with it in its own
 //! tests.
 
+mod branch;
 mod command;
 mod history;
 mod hostile;

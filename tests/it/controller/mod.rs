@@ -2,6 +2,7 @@
 
 mod actions;
 mod behaviour;
+mod branches;
 pub mod build;
 mod build_plan;
 mod delivery;

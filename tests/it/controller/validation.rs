@@ -68,7 +68,7 @@ async fn the_samples_are_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_object_is_refused_with_what_to_write_instead() {
     let stage = Stage::new("wrong").await;
-    let cases: [(&str, Value, &str); 12] = [
+    let cases: [(&str, Value, &str); 16] = [
         (
             "two refs",
             json!({ "upstream": { "ref": { "branch": "a", "tag": "b" } } }),
@@ -97,7 +97,32 @@ async fn a_wrong_object_is_refused_with_what_to_write_instead() {
         (
             "two origins",
             json!({ "patches": { "inline": [], "configMap": { "name": "x" } } }),
-            "set exactly one of git, sourceRef, configMap and inline",
+            "set exactly one of git, sourceRef, configMap, inline and branch",
+        ),
+        (
+            "a login for a branch of the upstream's own repository",
+            json!({ "patches": { "branch": { "branch": "team", "secretRef": { "name": "x" } } } }),
+            "without url the branch is in the upstream's own repository",
+        ),
+        (
+            "a signed tag of a branch",
+            json!({ "patches": { "branch": {
+                "branch": "team", "verify": { "mode": "Tag", "secretRef": { "name": "x" } }
+            } } }),
+            "a branch has no tag",
+        ),
+        (
+            "a file beside a branch",
+            json!({
+                "upstream": { "ref": null, "refFrom": { "path": "refs.yaml" } },
+                "patches": { "branch": { "branch": "team" } }
+            }),
+            "set patches.git or patches.sourceRef",
+        ),
+        (
+            "an unknown rule on subjects",
+            json!({ "patches": { "branch": { "branch": "team", "subjects": "Lax" } } }),
+            "supported values",
         ),
         (
             "a path that leaves",

@@ -1,6 +1,7 @@
 //! Mirrors against real servers.
 
 mod artifact;
+mod branch;
 mod cache;
 mod content;
 mod destinations;

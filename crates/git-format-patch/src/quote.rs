@@ -1,0 +1,44 @@
+//! Names as diffs have them (`quote_c_style` in Git's quote.c, with `core.quotePath`).
+
+/// Whether a name is written in quotes.
+pub(crate) fn needs_quotes(name: &[u8]) -> bool {
+    name.iter()
+        .any(|byte| !(0x20..0x7f).contains(byte) || matches!(byte, b'"' | b'\\'))
+}
+
+/// A name, in quotes where it needs them.
+pub(crate) fn quoted(name: &[u8]) -> Vec<u8> {
+    quoted_with_prefix(b"", name)
+}
+
+/// A name behind a prefix such as `a/`, in quotes where it needs them.
+pub(crate) fn quoted_with_prefix(prefix: &[u8], name: &[u8]) -> Vec<u8> {
+    if !needs_quotes(name) {
+        return [prefix, name].concat();
+    }
+    let mut text = vec![b'"'];
+    text.extend_from_slice(prefix);
+    for byte in name {
+        let letter = match byte {
+            0x07 => b'a',
+            0x08 => b'b',
+            b'\t' => b't',
+            b'\n' => b'n',
+            0x0b => b'v',
+            0x0c => b'f',
+            b'\r' => b'r',
+            b'"' | b'\\' => *byte,
+            0x20..0x7f => {
+                text.push(*byte);
+                continue;
+            }
+            _ => {
+                text.extend_from_slice(format!("\\{byte:03o}").as_bytes());
+                continue;
+            }
+        };
+        text.extend([b'\\', letter]);
+    }
+    text.push(b'"');
+    text
+}

@@ -1,0 +1,314 @@
+//! A branch as what it has on top of another commit: its commits, and of their files what they
+//! change.
+
+use std::time::Instant;
+
+use git_apply_engine::ObjectError;
+use git_format_patch::{
+    BranchRange, FormatError, FormatLimits, FormattedSeries, RawCommits, SubjectPolicy, first_parent_range,
+    format_series,
+};
+use upstream_history::Commits;
+
+use super::history::{History, HistoryBounds, HistorySince, LARGEST_COMMIT, REQUEST};
+use super::local::{LocalError, LocalRepository, from_git2};
+use super::mirrors::Mirrors;
+use super::provider::Provider;
+use super::store::{NEW, Store};
+use super::wire::{Depth, FetchRequest, Fetched, Unfiltered};
+use super::{Error, Oid, Resolved, Upstream};
+
+/// How many branches' bases a mirror remembers.
+const MOST_BASES: usize = 64;
+/// Bytes of one answer.
+const MOST_BYTES: u64 = 64 << 20;
+/// The same of commits alone: some thousands with long messages.
+const MOST_COMMIT_BYTES: u64 = 8 << 20;
+
+/// A commit of a repository.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitAt<'a> {
+    /// The repository.
+    pub upstream: &'a Upstream,
+    /// What its ref stands for.
+    pub resolved: &'a Resolved,
+}
+
+/// Why a branch cannot be had as patches.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BranchError {
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Source(#[from] Error),
+    /// The branch is no series of patches.
+    #[error(transparent)]
+    Format(FormatError),
+}
+
+impl From<FormatError> for BranchError {
+    fn from(error: FormatError) -> Self {
+        Self::Format(error)
+    }
+}
+
+/// The commits of a branch on top of what another commit leads to.
+#[derive(Debug)]
+pub struct Branch<'m> {
+    history: Option<History<'m>>,
+    range: BranchRange,
+}
+
+impl Branch<'_> {
+    /// The commit that the branch's first commit is on top of.
+    #[must_use]
+    pub fn base(&self) -> Oid {
+        self.range.base
+    }
+
+    /// The commits, from the oldest.
+    #[must_use]
+    pub fn commits(&self) -> &[Oid] {
+        &self.range.commits
+    }
+
+    /// Writes the commits as patches for a commit of the upstream. Trees and files that they change
+    /// are fetched for that.
+    ///
+    /// # Errors
+    ///
+    /// Where a commit is no patch, as [`format_series`] says, and where something cannot be
+    /// fetched.
+    pub fn patches(
+        &self,
+        target: Oid,
+        policy: SubjectPolicy,
+        limits: FormatLimits,
+    ) -> Result<FormattedSeries, BranchError> {
+        let Some(history) = &self.history else {
+            return Ok(FormattedSeries::default());
+        };
+        let formatted = format_series(history, &self.range, target, policy, limits);
+        formatted.map_err(|error| match (&error, history.fetch_failure()) {
+            (FormatError::Object(_), Some(failure)) => BranchError::Source(failure),
+            _ => BranchError::Format(error),
+        })
+    }
+}
+
+impl Mirrors {
+    /// Finds the commits that a branch has on top of what another commit leads to, which may be in
+    /// another repository: from first parent to first parent, at most `most`.
+    ///
+    /// Commits alone are fetched for that, and only what the other commit does not lead to, where
+    /// the server filters and has that commit; else the latest of both. What was found is kept in
+    /// the mirror: while neither moves, it costs no network.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError::Merge`], [`FormatError::TooManyCommits`], [`FormatError::Unrelated`] and
+    /// [`FormatError::Shallow`]; else as for [`Mirrors::snapshot`].
+    pub fn branch(
+        &self,
+        branch: CommitAt<'_>,
+        onto: CommitAt<'_>,
+        most: usize,
+        deadline: Instant,
+    ) -> Result<Branch<'_>, BranchError> {
+        let tip = branch.resolved.commit();
+        let search = BaseSearch {
+            mirrors: self,
+            branch,
+            onto,
+            most,
+            deadline,
+        };
+        let base = search.base()?;
+        if base == tip {
+            let commits = Vec::new();
+            return Ok(Branch {
+                history: None,
+                range: BranchRange { base, commits },
+            });
+        }
+        let history = search.history_of(branch, HistorySince::Commit(base))?;
+        let range = first_parent_range(&history, tip, &|commit| commit == base, most, &search.other())?;
+        Ok(Branch {
+            history: Some(history),
+            range,
+        })
+    }
+}
+
+/// Finds what a branch is on top of.
+struct BaseSearch<'m, 'a> {
+    mirrors: &'m Mirrors,
+    branch: CommitAt<'a>,
+    onto: CommitAt<'a>,
+    most: usize,
+    deadline: Instant,
+}
+
+impl<'m> BaseSearch<'m, '_> {
+    fn tip(&self) -> Oid {
+        self.branch.resolved.commit()
+    }
+
+    /// What the branch is compared with, in words.
+    fn other(&self) -> String {
+        self.onto.resolved.revision().to_string()
+    }
+
+    fn history_of(&self, commit: CommitAt<'_>, since: HistorySince) -> Result<History<'m>, Error> {
+        let bounds = HistoryBounds {
+            bytes: MOST_BYTES,
+            ..HistoryBounds::since(since)
+        };
+        let CommitAt { upstream, resolved } = commit;
+        self.mirrors.history(upstream, resolved, bounds, self.deadline)
+    }
+
+    fn base(&self) -> Result<Oid, BranchError> {
+        let (tip, onto) = (self.tip(), self.onto.resolved.commit());
+        if tip == onto {
+            return Ok(tip);
+        }
+        let CommitAt { upstream, resolved } = self.branch;
+        let provider = Provider::new(self.mirrors, upstream, resolved, self.deadline)?;
+        let store = Store::open(&provider.mirror.dir).ok().flatten();
+        if let Some(base) = store.and_then(|store| store.branch_base(tip, onto)) {
+            return Ok(base);
+        }
+        let base = match self.base_by_server(&provider)? {
+            Some(base) => base,
+            None => self.base_by_histories()?,
+        };
+        provider.with_lock(&|| {
+            let store = provider.writable(Store::open(&provider.mirror.dir)?)?;
+            store.mark_branch_base(tip, onto, base, MOST_BASES)
+        })?;
+        Ok(base)
+    }
+
+    /// Asks the branch's server what the other commit does not lead to: the first parent that is
+    /// not among that is the base. `None` where the server lacks the other commit, or does not
+    /// filter.
+    fn base_by_server(&self, provider: &Provider<'_>) -> Result<Option<Oid>, BranchError> {
+        let onto = self.onto.resolved.commit();
+        let scratch = tempfile::Builder::new()
+            .prefix(NEW)
+            .tempdir_in(&self.mirrors.config.root)
+            .map_err(|error| Error::io(&self.mirrors.config.root, &error))?;
+        // Of its own, so that nothing is there but what the server sends.
+        let store = Store::create(&scratch.path().join("commits"))?;
+        let mut asked = self.ask(provider, &store, Depth::Beyond(onto));
+        if matches!(asked, Ok(Fetched::Filtered)) {
+            return Ok(Some(onto));
+        }
+        if matches!(asked, Ok(Fetched::Diverged)) {
+            asked = self.ask(provider, &store, Depth::Without(onto));
+        }
+        match asked {
+            Ok(Fetched::Filtered) => Ok(Some(self.first_absent(&store)?)),
+            // Where the tip is what the other commit leads to, there is nothing to send.
+            Ok(_)
+            | Err(
+                Error::Declined { .. }
+                | Error::Protocol { .. }
+                | Error::BadPack { .. }
+                | Error::Corrupt { .. },
+            ) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn ask(&self, provider: &Provider<'_>, store: &Store, depth: Depth) -> Result<Fetched, Error> {
+        let want = [self.branch.resolved.want];
+        let request = FetchRequest {
+            wants: &want,
+            depth,
+            unfiltered: Unfiltered::Skip,
+            ..REQUEST
+        };
+        let mut limits = provider.limits();
+        limits.packed = limits.packed.min(MOST_COMMIT_BYTES);
+        provider.receive(store, &request, limits)
+    }
+
+    /// The first commit from first parent to first parent that is not there.
+    fn first_absent(&self, store: &Store) -> Result<Oid, BranchError> {
+        let is_absent = |commit| matches!(store.raw_commit(commit), Ok(None));
+        let range = first_parent_range(store, self.tip(), &is_absent, self.most, &self.other())?;
+        Ok(range.base)
+    }
+
+    /// Compares the latest commits of both.
+    fn base_by_histories(&self) -> Result<Oid, BranchError> {
+        let onto = self.onto.resolved.commit();
+        let own = self.history_of(self.branch, HistorySince::Commit(onto))?;
+        let mut oldest = i64::MAX;
+        let mut at = Some(self.tip());
+        for _ in 0..=self.most {
+            let commit = at.map(|at| own.commit(at));
+            let Some(commit) = commit.transpose().ok().flatten().flatten() else {
+                break;
+            };
+            oldest = oldest.min(commit.committer.seconds);
+            at = commit.parents.first().copied();
+        }
+        let theirs = self.history_of(self.onto, HistorySince::Date(oldest))?;
+        let is_base = |commit| theirs.contains(commit);
+        let range = first_parent_range(&own, self.tip(), &is_base, self.most, &self.other())?;
+        Ok(range.base)
+    }
+}
+
+impl RawCommits for Store {
+    fn raw_commit(&self, id: Oid) -> Result<Option<Vec<u8>>, ObjectError> {
+        let raw = self.read_commit(id, LARGEST_COMMIT);
+        raw.map_err(|error| ObjectError::Failed {
+            id,
+            message: error.to_string(),
+        })
+    }
+}
+
+impl LocalRepository {
+    /// Finds the commits that a branch has on top of what another commit leads to, both as
+    /// `git rev-parse` reads them: from first parent to first parent, at most `most`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mirrors::branch`], and where one of them is no commit of the repository.
+    pub fn branch_range(
+        &self,
+        branch: &str,
+        onto: &str,
+        most: usize,
+    ) -> Result<BranchRange, LocalBranchError> {
+        let commit = |revision: &str| {
+            self.commit_of(revision).ok_or_else(|| LocalError::Revision {
+                revision: revision.to_owned(),
+                message: "it is not there, or names a tree".to_owned(),
+            })
+        };
+        let (tip, onto_commit) = (commit(branch)?, commit(onto)?);
+        let base = self
+            .repository()
+            .merge_base(tip.into(), onto_commit.into())
+            .ok()
+            .map(from_git2);
+        let is_base = |commit| base == Some(commit);
+        Ok(first_parent_range(self, tip, &is_base, most, onto)?)
+    }
+}
+
+/// Why a branch of a repository on this machine cannot be had as patches.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LocalBranchError {
+    /// It is not there.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// The branch is no series of patches.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}

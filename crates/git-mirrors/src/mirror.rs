@@ -49,8 +49,17 @@ pub(super) struct Mirror {
 pub(super) struct Look {
     pub(super) begun: Option<Instant>,
     pub(super) refs: Arc<RefList>,
-    /// A look that failed by the server's doing, and when: who waited for it need not try again.
-    pub(super) failed: Option<(Instant, Error)>,
+    /// The last look, where it failed by the server's doing.
+    pub(super) failed: Option<FailedLook>,
+}
+
+/// A look that failed. It answers those who waited for it, and those who come while the server is
+/// left in peace.
+#[derive(Debug)]
+pub(super) struct FailedLook {
+    pub(super) begun: Instant,
+    pub(super) ended: Instant,
+    pub(super) error: Error,
 }
 
 impl Mirror {

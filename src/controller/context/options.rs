@@ -37,7 +37,8 @@ pub struct ControllerOptions {
     /// this
     #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
     pub max_timeout: Duration,
-    /// The shortest time between two looks at an object; a shorter `spec.interval` counts as this
+    /// The shortest time between two looks at an object, and between two at the refs of an upstream
+    /// for all objects on it; a shorter `spec.interval` counts as this
     #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = parse_duration)]
     pub min_interval: Duration,
     /// Watch all namespaces; with `false`, only the controller's own

@@ -66,6 +66,14 @@ impl Reconciled for ConstraintOverride {
         self.spec.references()
     }
 
+    fn repositories(&self) -> Vec<&str> {
+        self.spec.repositories()
+    }
+
+    fn may_own(kind: ReferentKind) -> bool {
+        kind == ReferentKind::ConfigMap
+    }
+
     /// The ConfigMap with the merged file.
     fn owns(&self, referent: &Referent) -> bool {
         referent.kind == ReferentKind::ConfigMap && merged_file::name(&self.name_any()) == referent.key.name

@@ -53,6 +53,14 @@ impl Reconciled for PatchSet {
         self.spec.references()
     }
 
+    fn repositories(&self) -> Vec<&str> {
+        self.spec.repositories()
+    }
+
+    fn may_own(kind: ReferentKind) -> bool {
+        kind == ReferentKind::Job
+    }
+
     /// Its Jobs, and those that made room for its own.
     fn owns(&self, referent: &Referent) -> bool {
         referent.kind == ReferentKind::Job && self.metadata.name.as_deref() == Some(&referent.key.name)

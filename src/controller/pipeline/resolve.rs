@@ -2,7 +2,7 @@
 //! patches.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 
@@ -13,7 +13,7 @@ use crate::api::source_refs::SourceRefs;
 use crate::api::status::{CandidateStatus, PatchSetStatus, UpstreamStatus};
 use crate::api::{InputsDigest, PatchSet, PatchSetSpec, Recorded};
 use crate::controller::context::turn::Turn;
-use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC};
+use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::ingredients::{Ingredients, NotBuildable};
 use crate::controller::inputs::patches::LocatedPatches;
 use crate::controller::inputs::upstreams::{RepositorySecrets, git_ref};
@@ -146,8 +146,8 @@ impl ResolvedInputs {
 
 /// Resolves all refs.
 ///
-/// If the result differs from the status, it resolves again without the remembered look at the
-/// refs: another controller may have seen a newer state, and a stale look would overwrite it.
+/// If the result differs from the status, it resolves again by a look that is as new as an upstream
+/// allows: another controller may have seen a newer state, and a stale look would overwrite it.
 pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failure> {
     let resolved = resolve_within(turn, turn.budget).await?;
     let status = turn.status();
@@ -156,12 +156,11 @@ pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failur
     if status.inputs_digest.as_ref().is_none_or(is_told) {
         return Ok(resolved);
     }
-    let freshness = match turn.budget.freshness {
-        Freshness::MaxAge(age) => Freshness::MaxAge(age.min(MAX_AGE_FOR_NEW_SPEC)),
-        Freshness::Now => return Ok(resolved),
-    };
+    if !matches!(turn.budget.freshness, Freshness::MaxAge(_)) {
+        return Ok(resolved);
+    }
     let budget = Budget {
-        freshness,
+        freshness: Freshness::MaxAge(Duration::ZERO),
         ..turn.budget
     };
     resolve_within(turn, budget).await

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use kube::api::ListParams;
-use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::{objects, orphaned_runs, reconciler, triggers};
+use crate::api::reference::Referent;
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::controller::Error;
 use crate::controller::context::kind::Reconciled;
@@ -20,6 +20,7 @@ use crate::controller::context::options::{ControllerOptions, TransportName};
 use crate::controller::context::{Context, panics};
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::deliveries::Deliveries;
+use crate::controller::state::dependents::Dependency;
 use crate::controller::state::github_apps::GitHubApps;
 use crate::controller::state::jobs::BuildJobs;
 use crate::controller::state::pins::Pins;
@@ -228,6 +229,8 @@ impl Process {
             mirrors: self.mirrors,
             metrics: self.metrics.clone(),
             references: Arc::clone(&references),
+            dependents: Arc::default(),
+            look_requests: Arc::default(),
             jobs,
             pins: Pins::default(),
             registry_logins: RegistryLogins::default(),
@@ -239,11 +242,7 @@ impl Process {
             patch_sets: self.writers.patch_sets.as_reader(),
             constraint_overrides: self.writers.constraint_overrides.as_reader(),
         });
-        let (patch_sets, overrides) = (context.patch_sets.clone(), context.constraint_overrides.clone());
-        tasks.spawn(
-            "the task that drops contents",
-            tidy(references, patch_sets, overrides, self.metrics),
-        );
+        tasks.spawn("the task that drops contents", tidy(Arc::clone(&context)));
         tasks.spawn(
             "the task that cancels runs of deleted PatchSets",
             orphaned_runs::cancel_all(Arc::clone(&context)),
@@ -279,20 +278,26 @@ impl Tasks {
     }
 }
 
-/// Drops the contents of Secrets and `ConfigMap`s that no object refers to any more.
-async fn tidy(
-    references: Arc<References>,
-    patch_sets: Store<Guarded<PatchSet>>,
-    constraint_overrides: Store<Guarded<ConstraintOverride>>,
-    metrics: Metrics,
-) {
+/// Drops what is kept of objects that are gone, and the contents of Secrets and `ConfigMap`s that no
+/// object refers to any more.
+async fn tidy(context: Arc<Context>) {
+    let (patch_sets, constraint_overrides) = (&context.patch_sets, &context.constraint_overrides);
+    let exists = |object: &Referent| {
+        !objects::is_gone(patch_sets, object) && !objects::is_gone(constraint_overrides, object)
+    };
+    // What is kept of the objects is kept before the watches have listed all of them.
+    let _ = patch_sets.wait_until_ready().await;
+    let _ = constraint_overrides.wait_until_ready().await;
     loop {
-        references.retain(|referent| {
-            objects::is_referred_to(&patch_sets, referent)
-                || objects::is_referred_to(&constraint_overrides, referent)
+        context.dependents.retain(exists);
+        context.look_requests.retain(exists);
+        context.references.retain(|referent| {
+            context.dependents.is_any_on(&Dependency::Object(referent.clone()))
+                || objects::is_owned(patch_sets, referent)
+                || objects::is_owned(constraint_overrides, referent)
         });
-        let (contents, bytes) = references.kept();
-        metrics.observe_contents(contents, bytes);
+        let (contents, bytes) = context.references.kept();
+        context.metrics.observe_contents(contents, bytes);
         tokio::time::sleep(TIDIES_EVERY).await;
     }
 }
@@ -345,6 +350,7 @@ fn mirror_config(options: &ControllerOptions) -> MirrorConfig {
         });
     MirrorConfig {
         capacity: options.storage_capacity,
+        look_interval: options.min_interval,
         transports,
         ..source::mirror_config(&options.storage_path)
     }

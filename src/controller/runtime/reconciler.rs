@@ -13,15 +13,15 @@ use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, pred
 use kube::{Resource, ResourceExt};
 
 use super::objects::find_concerned;
-use super::triggers::Triggers;
+use super::triggers::{ObservedChange, Triggers};
 use super::unreadable;
 use crate::api::reference::{ObjectKey, Referent};
 use crate::api::{FluxDuration, reason};
 use crate::controller::Error;
-use crate::controller::context::journal::{Interrupted, Journal, Statuses};
+use crate::controller::context::journal::{Interrupted, Journal, Statuses, requested_at};
 use crate::controller::context::kind::Schedule;
 use crate::controller::context::turn::Turn;
-use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC, annotations, panics};
+use crate::controller::context::{Budget, Context, Occasion, annotations, panics};
 use crate::controller::pipeline::Pipeline;
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::references::WatchScope;
@@ -35,23 +35,22 @@ use crate::source::Freshness;
 /// the shortest jittered interval, so that each object's own turn finds news.
 const SHARED_SHARE: f64 = 0.9;
 
+/// How long work on a new generation goes on before the status says that it has begun. What is done
+/// sooner costs one write.
+const TOLD_AFTER: Duration = Duration::from_secs(1);
+
+/// How old the digest of an image that a tag stands for may be when the spec is new.
+const LONGEST_PIN_FOR_NEW_SPEC: Duration = Duration::from_millis(500);
+
+/// How often what is kept of objects is looked through for those that are gone.
+const TIDIES_EVERY: Duration = Duration::from_secs(15);
+
 /// How long an attempt may go on after its deadline. Each step ends by itself at the deadline; what
 /// is left then is a request or two to the API server.
 const OVERTIME: Duration = Duration::from_secs(60);
 
 /// As many reconciliations as there are objects, in kube's words.
 const UNBOUNDED: u16 = 0;
-
-/// Why an object is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Occasion {
-    /// It is its time, or something that it refers to changed.
-    Due,
-    /// Its spec is new.
-    NewSpec,
-    /// Somebody asks for a look.
-    Asked,
-}
 
 /// What the reconciliations of one kind share.
 struct KindRuntime<K: Pipeline> {
@@ -73,12 +72,12 @@ pub fn controller<K: Pipeline>(
         config = config.labels(selector);
     }
     let changes = triggers.changes();
-    let teller = triggers.clone();
-    let tell = move |object: &Guarded<K>| {
-        teller.tell(Referent {
-            kind: K::REFERENT,
-            key: ObjectKey::of_object(object),
-        });
+    let tell = {
+        let (teller, context) = (triggers.clone(), Arc::clone(context));
+        move |object: &Guarded<K>| {
+            note_seen(&context, object);
+            teller.tell(ObservedChange::One(referent::<K>(object)));
+        }
     };
     let objects = scope
         .watch::<Guarded<K>>(config)
@@ -96,17 +95,21 @@ pub fn controller<K: Pipeline>(
             PredicateConfig::default(),
         );
     let triggered = {
-        let store = store.clone();
-        changes.flat_map(move |change| futures::stream::iter(find_concerned(&store.state(), &change)))
+        let (store, dependents) = (store.clone(), Arc::clone(&context.dependents));
+        changes.flat_map(move |change| futures::stream::iter(find_concerned(&store, &dependents, &change)))
     };
     let kind = Arc::new(KindRuntime::<K> {
         context: Arc::clone(context),
         statuses: Statuses::<K>::default(),
         store: store.clone(),
     });
-    let forget = {
-        let (store, kind) = (store.clone(), Arc::clone(&kind));
+    let mut forget = {
+        let (store, kind, mut tidied) = (store.clone(), Arc::clone(&kind), Instant::now());
         move || {
+            if tidied.elapsed() < TIDIES_EVERY {
+                return;
+            }
+            tidied = Instant::now();
             let uids: HashSet<String> = store
                 .state()
                 .iter()
@@ -127,6 +130,25 @@ pub fn controller<K: Pipeline>(
                 tracing::warn!(kind = K::KIND, %error, "a watch was interrupted");
             }
         })
+}
+
+/// Notes what the watch shows of an object: what it depends on, and whether somebody asks for a
+/// look.
+fn note_seen<K: Pipeline>(context: &Context, object: &Guarded<K>) {
+    let Ok(read) = &object.0 else { return };
+    let seen = referent::<K>(object);
+    if let Some(requested_at) = requested_at(read) {
+        context.look_requests.note_asked(&seen, requested_at, Instant::now());
+    }
+    context.dependents.note(seen, read.dependencies());
+}
+
+/// The object as others refer to it.
+fn referent<K: Pipeline>(object: &impl ResourceExt) -> Referent {
+    Referent {
+        kind: K::REFERENT,
+        key: ObjectKey::of_object(object),
+    }
 }
 
 fn deletion<K: Pipeline>(object: &Guarded<K>) -> Option<u64> {
@@ -205,14 +227,11 @@ impl<K: Pipeline> KindRuntime<K> {
     /// Begins a new generation, has the object's steps done, and settles what they came to.
     async fn work_on(&self, object: &K) -> Result<(Action, OutcomeLabel), Interrupted> {
         let journal = Journal::open(&self.context, &self.statuses, object);
-        let mut occasion = Occasion::Due;
         let generation = object.meta().generation.unwrap_or_default();
-        if let Some(status) = begin_generation(&*journal.status(), generation, Timestamp::now()) {
-            journal.write(&status).await?;
-            occasion = Occasion::NewSpec;
-        }
-        if journal.is_asked_for() {
-            occasion = Occasion::Asked;
+        let begun = begin_generation(&*journal.status(), generation, Timestamp::now());
+        let occasion = self.occasion(object, journal.requested_at(), begun.is_some());
+        if let Some(status) = begun {
+            journal.begin(status);
         }
         let before = journal.status();
         let outcome = match self.budget(object.schedule(), occasion) {
@@ -224,7 +243,14 @@ impl<K: Pipeline> KindRuntime<K> {
                     budget,
                     journal: &journal,
                 };
-                self.attempt(&turn).await?
+                let mut attempt = Box::pin(self.attempt(&turn));
+                match tokio::time::timeout(TOLD_AFTER, &mut attempt).await {
+                    Ok(outcome) => outcome?,
+                    Err(_) => {
+                        journal.tell_begun().await?;
+                        attempt.await?
+                    }
+                }
             }
         };
         let has_failed = if let Outcome::Failed(failure, _) = &outcome {
@@ -247,11 +273,61 @@ impl<K: Pipeline> KindRuntime<K> {
             (false, true) => OutcomeLabel::Changed,
             (false, false) => OutcomeLabel::Unchanged,
         };
-        Ok((self.look_again(object, next, ended), ended))
+        let wait = self.look_again(object, next, ended);
+        let wait = self.follow_up(&referent::<K>(object), occasion, ended, wait);
+        Ok((wait.map_or_else(Action::await_change, Action::requeue), ended))
+    }
+
+    /// Why an object is looked at.
+    fn occasion(&self, object: &K, requested_at: Option<&str>, is_new: bool) -> Occasion {
+        let (requests, this) = (&self.context.look_requests, referent::<K>(object));
+        let follows_up = requests.take_follow_up(&this);
+        if let Some(requested_at) = requested_at {
+            let since = requests.asked_since(&this, requested_at);
+            return Occasion::Asked {
+                since: since.unwrap_or_else(Instant::now),
+            };
+        }
+        match requests.pushed_since(&this) {
+            Some(since) => Occasion::Pushed { since },
+            None if is_new || follows_up => Occasion::NewSpec,
+            None => Occasion::Due,
+        }
+    }
+
+    /// Has an object looked at once more where the look that served it may be older than what it was
+    /// looked at for: whoever made it may have pushed a moment before, and a forge may tell of a push
+    /// before its refs do. Gives when to look again.
+    fn follow_up(
+        &self,
+        object: &Referent,
+        occasion: Occasion,
+        ended: OutcomeLabel,
+        wait: Option<Duration>,
+    ) -> Option<Duration> {
+        let requests = &self.context.look_requests;
+        if let (Occasion::Asked { since } | Occasion::Pushed { since }, true) =
+            (occasion, ended != OutcomeLabel::Failed)
+        {
+            requests.answer_push(object, since);
+        }
+        let is_due = match occasion {
+            Occasion::NewSpec => ended == OutcomeLabel::Changed,
+            Occasion::Pushed { .. } => ended == OutcomeLabel::Unchanged,
+            Occasion::Due | Occasion::Asked { .. } => false,
+        };
+        let soon = self.context.options.min_interval + backoff::SHORTEST;
+        match wait {
+            Some(wait) if is_due && wait > soon => {
+                requests.note_follow_up(object);
+                Some(soon)
+            }
+            wait => wait,
+        }
     }
 
     /// When an object is looked at again, given how this look ended.
-    fn look_again(&self, object: &K, next: Next, ended: OutcomeLabel) -> Action {
+    fn look_again(&self, object: &K, next: Next, ended: OutcomeLabel) -> Option<Duration> {
         let uid = object.meta().uid.clone().unwrap_or_default();
         let mut in_a_row = Streak::default();
         match next {
@@ -262,10 +338,12 @@ impl<K: Pipeline> KindRuntime<K> {
         let interval = object.schedule().interval.get().unwrap_or(backoff::LONGEST);
         let interval = interval.max(self.context.options.min_interval);
         let spread = self.context.options.interval_jitter_percentage;
-        match wait_before_next(next, interval, in_a_row) {
-            Some(delay) => Action::requeue(backoff::jitter(delay, spread, random_fraction())),
-            None => Action::await_change(),
-        }
+        let delay = backoff::jitter(wait_before_next(next, interval, in_a_row)?, spread, random_fraction());
+        Some(match next {
+            // Sooner, the look that served this time would serve again.
+            Next::Interval => delay.max(self.context.options.min_interval),
+            _ => delay,
+        })
     }
 
     /// One attempt, which ends soon after its deadline, and whose defects are its own.
@@ -312,12 +390,17 @@ impl<K: Pipeline> KindRuntime<K> {
         let options = &self.context.options;
         let timeout = read(schedule.timeout)?.min(options.max_timeout);
         let interval = read(schedule.interval)?.max(options.min_interval);
+        let shared = interval.mul_f64(SHARED_SHARE);
+        let (freshness, longest_pin) = match occasion {
+            Occasion::Asked { since } => (Freshness::Since(since), Duration::ZERO),
+            Occasion::Pushed { since } => (Freshness::Since(since), shared),
+            Occasion::NewSpec => (Freshness::MaxAge(Duration::ZERO), LONGEST_PIN_FOR_NEW_SPEC),
+            Occasion::Due => (Freshness::MaxAge(shared), shared),
+        };
         Ok(Budget {
-            freshness: match occasion {
-                Occasion::Asked => Freshness::Now,
-                Occasion::NewSpec => Freshness::MaxAge(MAX_AGE_FOR_NEW_SPEC),
-                Occasion::Due => Freshness::MaxAge(interval.mul_f64(SHARED_SHARE)),
-            },
+            occasion,
+            freshness,
+            longest_pin,
             deadline: Instant::now() + timeout,
         })
     }

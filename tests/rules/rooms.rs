@@ -157,10 +157,12 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "deliver",
             "sbom",
             "status",
+            "webhook",
             "ops",
         ],
         Kind::Effects,
     ),
+    ("webhook", &[], Kind::Pure),
     (
         "cli",
         &[

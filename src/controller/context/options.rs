@@ -106,6 +106,9 @@ pub struct ControllerOptions {
     /// Address for /healthz and /readyz
     #[arg(long, default_value = ":9440", value_name = "ADDRESS")]
     pub health_addr: String,
+    /// Address for pushes of forges (`/hook/NAMESPACE/SECRET`), for instance `:9292`; empty for none
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ADDRESS")]
+    pub webhook_addr: String,
     /// Where to post events in Flux's format, for instance
     /// `http://notification-controller.flux-system.svc.cluster.local./`; empty for nowhere
     #[arg(long, default_value = "", hide_default_value = true, value_name = "URL")]

@@ -3,6 +3,7 @@
 mod objects;
 mod orphaned_runs;
 mod process;
+mod pushes;
 mod reconciler;
 mod triggers;
 mod unreadable;

@@ -11,7 +11,7 @@ use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use super::{objects, orphaned_runs, reconciler, triggers};
+use super::{objects, orphaned_runs, pushes, reconciler, triggers};
 use crate::api::reference::Referent;
 use crate::api::{ConstraintOverride, PatchSet};
 use crate::controller::Error;
@@ -32,7 +32,7 @@ use crate::ops::api_client::{self, TooDeep};
 use crate::ops::health::{Health, ProcessDuty};
 use crate::ops::leader::Candidate;
 use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
-use crate::ops::{server, telemetry};
+use crate::ops::{push_server, server, telemetry};
 use crate::plan::backoff;
 use crate::publish::Layers;
 use crate::source::{self, MirrorConfig, Mirrors, Scheme, Transports};
@@ -243,6 +243,14 @@ impl Process {
             constraint_overrides: self.writers.constraint_overrides.as_reader(),
         });
         tasks.spawn("the task that drops contents", tidy(Arc::clone(&context)));
+        if !context.options.webhook_addr.is_empty() {
+            // Only who works takes pushes: who stands by knows no objects.
+            let listener = server::listen(&context.options.webhook_addr).await?;
+            let (endpoint, pushes) = push_server::endpoint(listener, self.metrics.clone());
+            tasks.spawn("the webhook endpoint", endpoint);
+            let receiver = pushes::receive(Arc::clone(&context), triggers.clone(), pushes);
+            tasks.spawn("the task that takes pushes", receiver);
+        }
         tasks.spawn(
             "the task that cancels runs of deleted PatchSets",
             orphaned_runs::cancel_all(Arc::clone(&context)),
@@ -359,6 +367,7 @@ fn mirror_config(options: &ControllerOptions) -> MirrorConfig {
 fn mirror_totals(mirrors: &Mirrors) -> MirrorTotals {
     let stats = mirrors.stats();
     MirrorTotals {
+        looks: stats.looks,
         fetches: stats.fetches,
         bytes: stats.received_bytes,
         evictions: stats.evictions,

@@ -15,6 +15,7 @@ pub mod locking;
 pub mod look_requests;
 pub mod memory;
 pub mod pins;
+pub mod rates;
 pub mod recent;
 pub mod references;
 pub mod registry_logins;

@@ -398,10 +398,7 @@ mod tests {
         let (spec, _): (ConstraintOverrideSpec, _) = spec_with_everything("constraintoverrides");
         let mut found = spec.repositories();
         found.sort_unstable();
-        assert_eq!(
-            found,
-            ["spec.overrides.git.url", "spec.upperConstraints.git.url"]
-        );
+        assert_eq!(found, ["spec.overrides.git.url", "spec.upperConstraints.git.url"]);
     }
 
     #[test]

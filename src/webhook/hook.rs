@@ -95,11 +95,13 @@ impl HookKind {
             Self::Gitea => is_code(token, signature, body),
             // Their codes are compared: that takes the same time for all tokens, whatever their
             // length.
-            Self::GitLab => code(b"token", token)
-                .zip(code(b"token", signature))
-                .is_some_and(|(expected, given)| {
-                    expected.verify_slice(&given.finalize().into_bytes()).is_ok()
-                }),
+            Self::GitLab => {
+                code(b"token", token)
+                    .zip(code(b"token", signature))
+                    .is_some_and(|(expected, given)| {
+                        expected.verify_slice(&given.finalize().into_bytes()).is_ok()
+                    })
+            }
         }
     }
 }
@@ -142,7 +144,10 @@ mod tests {
             assert!(!is_signed(b"another", signature, BODY), "{kind:?}");
             assert!(!is_signed(b"", signature, BODY), "{kind:?}");
             assert!(!is_signed(TOKEN, "", BODY), "{kind:?}");
-            assert!(!is_signed(TOKEN, &signature[..signature.len() - 1], BODY), "{kind:?}");
+            assert!(
+                !is_signed(TOKEN, &signature[..signature.len() - 1], BODY),
+                "{kind:?}"
+            );
             assert!(!is_signed(TOKEN, &format!("{signature}0"), BODY), "{kind:?}");
             assert!(
                 !is_signed(TOKEN, &signature.replace("04", "05").replace("Ev", "ev"), BODY),

@@ -158,7 +158,12 @@ impl RepoUrl {
     pub fn location(&self) -> String {
         let path = self.path().trim_matches('/');
         let path = path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/');
-        let is_default = Self { port: None, ..self.clone() }.port() == self.port();
+        let is_default = Self {
+            port: None,
+            ..self.clone()
+        }
+        .port()
+            == self.port();
         let port = self.port.filter(|_| !is_default);
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}{port}/{path}", self.host.trim_end_matches('.')).to_lowercase()

@@ -146,7 +146,8 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         let uid = object.uid().unwrap_or_default();
         self.statuses.note_written(uid, written.clone());
         *lock(&self.last_written) = written;
-        self.tell_news(&begun.unwrap_or(last.status), status, &stored).await;
+        self.tell_news(&begun.unwrap_or(last.status), status, &stored)
+            .await;
         Ok(())
     }
 

@@ -23,11 +23,19 @@ pub fn find_concerned<K: Reconciled>(
         references.collect()
     };
     match change {
-        ObservedChange::Any => store.state().iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect(),
+        ObservedChange::Any => store
+            .state()
+            .iter()
+            .map(|object| ObjectRef::from_obj(object.as_ref()))
+            .collect(),
         ObservedChange::Repository { readers } => of_kind(readers),
         ObservedChange::One(referent) => {
             let mut concerned = of_kind(&dependents.on(&Dependency::Object(referent.clone())));
-            concerned.extend(owners(store, referent).iter().map(|owner| ObjectRef::from_obj(owner.as_ref())));
+            concerned.extend(
+                owners(store, referent)
+                    .iter()
+                    .map(|owner| ObjectRef::from_obj(owner.as_ref())),
+            );
             concerned
         }
     }

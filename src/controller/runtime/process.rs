@@ -300,7 +300,9 @@ async fn tidy(context: Arc<Context>) {
         context.dependents.retain(exists);
         context.look_requests.retain(exists);
         context.references.retain(|referent| {
-            context.dependents.is_any_on(&Dependency::Object(referent.clone()))
+            context
+                .dependents
+                .is_any_on(&Dependency::Object(referent.clone()))
                 || objects::is_owned(patch_sets, referent)
                 || objects::is_owned(constraint_overrides, referent)
         });

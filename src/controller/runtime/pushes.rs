@@ -94,7 +94,13 @@ impl PushReceiver {
             Ok(concerned) => concerned,
             Err(outcome) => return metrics.note_push(outcome),
         };
-        let (ObjectKey { namespace, name: hook }, at) = (push.hook.clone(), push.at);
+        let (
+            ObjectKey {
+                namespace,
+                name: hook,
+            },
+            at,
+        ) = (push.hook.clone(), push.at);
         // The body is dropped before anything is waited for.
         drop(push);
         if concerned.is_empty() {
@@ -117,7 +123,10 @@ impl PushReceiver {
         };
         let now = Instant::now();
         let admitted = self.hooks.take(push.hook.clone(), now);
-        if admitted.and_then(|()| self.namespaces.take(namespace.clone(), now)).is_err() {
+        if admitted
+            .and_then(|()| self.namespaces.take(namespace.clone(), now))
+            .is_err()
+        {
             tracing::debug!(namespace, hook = name, "there are too many pushes");
             return Err(PushOutcome::Limited);
         }
@@ -136,13 +145,20 @@ impl PushReceiver {
             return Err(refused(&"the Secret has no key token, or it is empty"));
         }
         let signature = push.headers.get(kind.signature_header());
-        let signature = signature.ok_or_else(|| refused(&format!("it has no {}", kind.signature_header())))?;
+        let signature =
+            signature.ok_or_else(|| refused(&format!("it has no {}", kind.signature_header())))?;
         if !kind.is_signed(token, signature.as_bytes(), &push.body) {
             return Err(refused(&"it is not signed with the Secret's token"));
         }
-        let event = kind.event_header().and_then(|name| push.headers.get(name)?.to_str().ok());
+        let event = kind
+            .event_header()
+            .and_then(|name| push.headers.get(name)?.to_str().ok());
         if kind.event(event) == Event::Other {
-            tracing::info!(namespace, hook = name, "a hook told of something else than a push");
+            tracing::info!(
+                namespace,
+                hook = name,
+                "a hook told of something else than a push"
+            );
             return Err(PushOutcome::NoPush);
         }
         let addresses = repositories(encoding(&push.headers), &push.body).map_err(|error| {
@@ -150,7 +166,9 @@ impl PushReceiver {
             tracing::warn!(namespace, hook = name, %why, "a push cannot be read");
             PushOutcome::Unreadable
         })?;
-        let parsed = addresses.iter().filter_map(|address| address.parse::<RepoUrl>().ok());
+        let parsed = addresses
+            .iter()
+            .filter_map(|address| address.parse::<RepoUrl>().ok());
         let named = parsed.map(|address| Repository {
             namespace: namespace.clone(),
             location: address.location(),
@@ -161,7 +179,9 @@ impl PushReceiver {
     /// The objects of a namespace that read a repository.
     fn readers(&self, repository: &Repository) -> Vec<Referent> {
         let Repository { namespace, location } = repository.clone();
-        self.context.dependents.on(&Dependency::Repository { namespace, location })
+        self.context
+            .dependents
+            .on(&Dependency::Repository { namespace, location })
     }
 
     /// Has all who read a repository look at it anew, by one look that begins after the push.
@@ -172,7 +192,13 @@ impl PushReceiver {
             self.context.look_requests.note_push(reader, at);
         }
         let objects = readers.len();
-        tracing::info!(namespace, hook, repository = location, objects, "a push wakes objects");
+        tracing::info!(
+            namespace,
+            hook,
+            repository = location,
+            objects,
+            "a push wakes objects"
+        );
         self.context.metrics.note_push(PushOutcome::Woke);
         self.triggers.tell(ObservedChange::Repository {
             readers: readers.into(),

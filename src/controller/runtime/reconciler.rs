@@ -138,7 +138,9 @@ fn note_seen<K: Pipeline>(context: &Context, object: &Guarded<K>) {
     let Ok(read) = &object.0 else { return };
     let seen = referent::<K>(object);
     if let Some(requested_at) = requested_at(read) {
-        context.look_requests.note_asked(&seen, requested_at, Instant::now());
+        context
+            .look_requests
+            .note_asked(&seen, requested_at, Instant::now());
     }
     context.dependents.note(seen, read.dependencies());
 }
@@ -338,7 +340,11 @@ impl<K: Pipeline> KindRuntime<K> {
         let interval = object.schedule().interval.get().unwrap_or(backoff::LONGEST);
         let interval = interval.max(self.context.options.min_interval);
         let spread = self.context.options.interval_jitter_percentage;
-        let delay = backoff::jitter(wait_before_next(next, interval, in_a_row)?, spread, random_fraction());
+        let delay = backoff::jitter(
+            wait_before_next(next, interval, in_a_row)?,
+            spread,
+            random_fraction(),
+        );
         Some(match next {
             // Sooner, the look that served this time would serve again.
             Next::Interval => delay.max(self.context.options.min_interval),

@@ -28,7 +28,11 @@ impl LookRequests {
     pub fn note_asked(&self, object: &Referent, requested_at: &str, now: Instant) {
         let mut requests = lock(&self.0);
         let request = requests.entry(object.clone()).or_default();
-        if request.asked.as_ref().is_none_or(|(known, _)| known != requested_at) {
+        if request
+            .asked
+            .as_ref()
+            .is_none_or(|(known, _)| known != requested_at)
+        {
             request.asked = Some((requested_at.to_owned(), now));
         }
     }

@@ -78,7 +78,9 @@ mod tests {
         assert_eq!(rates.take("a", second(4)), Err(Duration::from_secs(6)));
         assert_eq!(rates.take("a", second(10)), Ok(()));
         assert_eq!(rates.take("a", second(10)), Err(Duration::from_secs(10)));
-        let allowed = (10..110).filter(|at| rates.take("a", second(*at)).is_ok()).count();
+        let allowed = (10..110)
+            .filter(|at| rates.take("a", second(*at)).is_ok())
+            .count();
         assert_eq!(allowed, 9);
         for _ in 0..3 {
             assert_eq!(rates.take("a", second(1000)), Ok(()));

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::api_server::{find, within_limit};
 use super::contents::{Contents, ObjectData};
-use crate::api::{WEBHOOK_LABEL, reason};
 use crate::api::reference::{ObjectKey, Referent, ReferentKind, SourceKind, SourceReference};
+use crate::api::{WEBHOOK_LABEL, reason};
 use crate::ops::health::{Health, Presence, WatchHealth};
 use crate::plan::{Failure, Step};
 use futures::stream::BoxStream;

@@ -85,8 +85,7 @@ impl<'a> LookFile<'a> {
 
     /// The look that is kept, unless it began later than now, or the file is not whole.
     pub(super) fn read(&self) -> Option<KeptLook> {
-        let length = fs::metadata(&self.path).ok()?.len();
-        let text = (length <= (LONGEST + CODE) as u64).then(|| fs::read(&self.path).ok())??;
+        let text = (self.bytes() <= (LONGEST + CODE) as u64).then(|| fs::read(&self.path).ok())??;
         let (code, body) = text.split_at_checked(CODE)?;
         self.code(body)?.verify_slice(code).ok()?;
         let (begun, refs) = decode(body)?;
@@ -95,6 +94,11 @@ impl<'a> LookFile<'a> {
             begun: Instant::now().checked_sub(age)?,
             refs,
         })
+    }
+
+    /// How long the file is, in bytes; 0 where there is none.
+    pub(super) fn bytes(&self) -> u64 {
+        fs::metadata(&self.path).map_or(0, |data| data.len())
     }
 
     /// Removes the look that is kept.

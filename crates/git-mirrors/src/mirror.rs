@@ -48,6 +48,8 @@ pub(super) struct Mirror {
 #[derive(Debug, Default)]
 pub(super) struct Look {
     pub(super) begun: Option<Instant>,
+    /// When it began, by the wall clock; nothing where it was kept by another process.
+    pub(super) begun_at: Option<SystemTime>,
     pub(super) refs: Arc<RefList>,
     /// The last look, where it failed by the server's doing.
     pub(super) failed: Option<FailedLook>,
@@ -195,7 +197,7 @@ impl KnownMirrors {
             total += look.refs.bytes();
             if total > REMEMBERED_REFS {
                 total -= look.refs.bytes();
-                look.begun = None;
+                (look.begun, look.begun_at) = (None, None);
                 look.refs = Arc::default();
             }
         }

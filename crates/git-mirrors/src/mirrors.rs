@@ -229,9 +229,7 @@ impl Mirrors {
             && let Some(pass) = mirror.look.enter(&self.patience(deadline))
         {
             *pass.value() = Look::default();
-            if let Err(error) = self.look_file(&mirror).forget() {
-                tracing::debug!(url = %upstream.url, %error, "the last look cannot be removed");
-            }
+            self.forget_kept_look(&mirror);
         }
         pushed?;
         let (branch, commit) = (update.branch, update.commit.id);
@@ -318,14 +316,13 @@ impl Mirrors {
                 let refs = Arc::new(found);
                 *last = Look {
                     begun: Some(begun),
+                    begun_at: Some(begun_at),
                     refs: Arc::clone(&refs),
                     failed: None,
                 };
                 drop(last);
                 self.known.bound_refs();
-                if let Err(error) = self.look_file(mirror).keep(begun_at, &refs) {
-                    tracing::debug!(url = %upstream.url, %error, "the look cannot be kept");
-                }
+                self.keep_look(mirror);
                 Ok(refs)
             }
             Err(error) => {
@@ -354,11 +351,48 @@ impl Mirrors {
         }
         let refs = Arc::new(kept.refs);
         let mut last = pass.value();
-        last.begun = Some(kept.begun);
+        (last.begun, last.begun_at) = (Some(kept.begun), None);
         last.refs = Arc::clone(&refs);
         drop(last);
         self.known.bound_refs();
         Some(refs)
+    }
+
+    /// Keeps the last look beside its mirror, where that is there: what is beside a mirror counts
+    /// with it, and goes with it.
+    pub(super) fn keep_look(&self, mirror: &Mirror) {
+        let (begun_at, refs) = {
+            let last = mirror.look.value();
+            (last.begun_at, Arc::clone(&last.refs))
+        };
+        let Some(begun_at) = begun_at.filter(|_| mirror.dir.is_dir()) else {
+            return;
+        };
+        let file = self.look_file(mirror);
+        let before = file.bytes();
+        if let Err(error) = file.keep(begun_at, &refs) {
+            tracing::debug!(mirror = %mirror.dir.display(), %error, "a look cannot be kept");
+        }
+        self.storage.note_look(&mirror.dir, before, file.bytes());
+    }
+
+    /// Whether a look is kept beside a mirror.
+    pub(super) fn has_kept_look(&self, mirror: &Mirror) -> bool {
+        self.look_file(mirror).bytes() > 0
+    }
+
+    /// Has the next look be a new one.
+    pub(super) fn forget_look(&self, mirror: &Mirror) {
+        let mut last = mirror.look.value();
+        (last.begun, last.begun_at) = (None, None);
+        drop(last);
+        self.forget_kept_look(mirror);
+    }
+
+    fn forget_kept_look(&self, mirror: &Mirror) {
+        if let Err(error) = self.look_file(mirror).forget() {
+            tracing::debug!(mirror = %mirror.dir.display(), %error, "a kept look cannot be removed");
+        }
     }
 
     fn look_file<'a>(&'a self, mirror: &'a Mirror) -> LookFile<'a> {

@@ -116,6 +116,9 @@ impl<'m> Provider<'m> {
             }
             outcome => outcome,
         };
+        if done.is_ok() && !self.mirrors.has_kept_look(mirror) {
+            self.mirrors.keep_look(mirror);
+        }
         storage.measure_one(&mirror.dir);
         drop((pass, lock));
         if done.is_ok() {
@@ -347,7 +350,7 @@ impl<'m> Provider<'m> {
     pub(super) fn explain(&self, error: Error) -> Error {
         match error {
             Error::Declined { reason, .. } if lacks_object(&reason) => {
-                self.mirror.look.value().begun = None;
+                self.mirrors.forget_look(&self.mirror);
                 let (url, commit) = (&self.upstream.url, self.resolved.commit().to_string());
                 match self.resolved.revision.name() {
                     Some(name) => Error::Moved {

@@ -198,6 +198,13 @@ impl Storage {
         taken.mirrors.retain(|dir, _| there.contains(dir));
     }
 
+    /// Notes that the last look beside a mirror takes another number of bytes.
+    pub(super) fn note_look(&self, dir: &Path, before: u64, now: u64) {
+        if let Some(size) = self.taken().mirrors.get_mut(dir) {
+            *size = size.saturating_sub(before).saturating_add(now);
+        }
+    }
+
     /// Measures a mirror that was written to.
     pub(super) fn measure_one(&self, dir: &Path) {
         let size = size(dir);

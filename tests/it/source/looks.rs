@@ -116,7 +116,11 @@ fn an_upstream_that_fails_is_left_in_peace_too() {
 fn a_look_serves_the_next_process_for_its_age_and_not_those_who_know_of_news() {
     let case = Case::new();
     let upstream = case.upstream();
-    let old = look(&case.mirrors(Duration::ZERO), &upstream, NEW).unwrap();
+    let first = case.mirrors(Duration::ZERO);
+    let old = look(&first, &upstream, NEW).unwrap();
+    // What is beside a mirror counts with it: without one, nothing is kept.
+    assert!(files(case.cache.path(), "look").is_empty());
+    first.snapshot(&upstream, &old, soon()).unwrap();
     let new = case.repo.commit(&[("a", "2\n")], "two");
     let again = case.mirrors(Duration::ZERO);
     let found = look(&again, &upstream, Freshness::MaxAge(HOUR)).unwrap();
@@ -144,47 +148,17 @@ fn a_look_serves_the_next_process_for_its_age_and_not_those_who_know_of_news() {
 fn a_kept_look_that_is_damaged_or_of_another_upstream_is_not_believed() {
     let case = Case::new();
     let upstream = case.upstream();
-    look(&case.mirrors(HOUR), &upstream, NEW).unwrap();
+    let first = case.mirrors(HOUR);
+    let found = look(&first, &upstream, NEW).unwrap();
+    first.snapshot(&upstream, &found, soon()).unwrap();
     let [kept] = &files(case.cache.path(), "look")[..] else {
         panic!("a look is kept");
     };
     let whole = std::fs::read(kept).unwrap();
     for damaged in [&whole[..whole.len() - 1], &[whole.as_slice(), b"x"].concat(), b""] {
-        // The folder of a mirror, without which what is beside it goes.
-        std::fs::create_dir_all(kept.with_extension("")).unwrap();
         std::fs::write(kept, damaged).unwrap();
         let before = case.server.looks();
         look(&case.mirrors(HOUR), &upstream, NEW).unwrap();
         assert_eq!(case.server.looks(), before + 1);
     }
-}
-
-#[test]
-fn what_was_pushed_is_seen_whatever_was_kept_and_a_look_goes_with_its_mirror() {
-    let case = Case::new();
-    let upstream = case.upstream();
-    let mirrors = case.mirrors(HOUR);
-    let found = look(&mirrors, &upstream, NEW).unwrap();
-    mirrors.snapshot(&upstream, &found, soon()).unwrap();
-    drop(mirrors);
-    assert_eq!(files(case.cache.path(), "look").len(), 1);
-    // Room for nothing: the mirror goes with the next fetch of another.
-    let small = MirrorConfig {
-        capacity: 1 << 20,
-        look_interval: HOUR,
-        ..config(case.cache.path())
-    };
-    let noise = super::noise(1, 700_000);
-    let big = GitRepo::create(case._root.path(), "big");
-    big.commit(&[("noise", &noise)], "much");
-    let mirrors = Mirrors::open(small).unwrap();
-    let other = anonymous(&case.server.url("big"));
-    let found = look(&mirrors, &other, NEW).unwrap();
-    let _ = mirrors.snapshot(&other, &found, soon());
-    let of_others = files(case.cache.path(), "look");
-    let without_mirror = of_others.iter().filter(|look| !look.with_extension("").is_dir());
-    assert!(
-        without_mirror.count() <= usize::from(mirrors.stats().evictions == 0),
-        "{of_others:?}"
-    );
 }

@@ -255,6 +255,9 @@ impl<K: Pipeline> KindRuntime<K> {
                 }
             }
         };
+        // What is not there yet may be pushed at any time, or be newer than the look.
+        let fails_by_sources =
+            matches!(&outcome, Outcome::Failed(failure, _) if failure.step == Step::Source);
         let has_failed = if let Outcome::Failed(failure, _) = &outcome {
             tracing::warn!(
                 kind = K::KIND,
@@ -276,6 +279,9 @@ impl<K: Pipeline> KindRuntime<K> {
             (false, false) => OutcomeLabel::Unchanged,
         };
         let wait = self.look_again(object, next, ended);
+        if next == Next::Backoff && fails_by_sources {
+            self.context.look_requests.note_follow_up(&referent::<K>(object));
+        }
         let wait = self.follow_up(&referent::<K>(object), occasion, ended, wait);
         Ok((wait.map_or_else(Action::await_change, Action::requeue), ended))
     }

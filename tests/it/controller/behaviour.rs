@@ -237,6 +237,11 @@ async fn who_is_served_by_an_older_look_is_looked_at_once_more() {
         .commit(&[("file.txt", "all different\n")], "a conflict");
     stage.apply("second", &spec).await;
     stage.ready("second", "False", "PatchConflict").await;
+    // The same for what that look did not show at all.
+    stage.upstream.git(&["branch", "pushed-a-moment-before"]);
+    spec["upstream"]["ref"] = json!({ "branch": "pushed-a-moment-before" });
+    stage.apply("third", &spec).await;
+    stage.ready("third", "False", "PatchConflict").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,7 +67,6 @@ struct Intake {
 }
 
 /// Prepares the endpoint: what serves it until the task is dropped, and the pushes that it takes.
-#[must_use]
 pub fn endpoint(
     listener: TcpListener,
     metrics: Metrics,

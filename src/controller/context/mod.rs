@@ -108,6 +108,15 @@ impl Budget {
         matches!(self.occasion, Occasion::Asked { .. })
     }
 
+    /// The same by looks at upstreams that are as new as these allow; `None` where they are newer
+    /// anyway.
+    pub fn with_newest_looks(self) -> Option<Self> {
+        matches!(self.freshness, Freshness::MaxAge(_)).then_some(Self {
+            freshness: Freshness::MaxAge(Duration::ZERO),
+            ..self
+        })
+    }
+
     /// Waits for work of a step, and not longer than the reconciliation may take.
     ///
     /// # Errors

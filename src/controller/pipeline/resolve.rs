@@ -2,7 +2,7 @@
 //! patches.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kube::ResourceExt;
 
@@ -23,7 +23,7 @@ use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
 use crate::recipe::{Located, last_request};
-use crate::source::{Freshness, RefSpec, Resolved, Upstream};
+use crate::source::{RefSpec, Resolved, Upstream};
 
 /// Names the computation that results follow from; changed where the same inputs give another
 /// result.
@@ -156,14 +156,10 @@ pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failur
     if status.inputs_digest.as_ref().is_none_or(is_told) {
         return Ok(resolved);
     }
-    if !matches!(turn.budget.freshness, Freshness::MaxAge(_)) {
-        return Ok(resolved);
+    match turn.budget.with_newest_looks() {
+        Some(budget) => resolve_within(turn, budget).await,
+        None => Ok(resolved),
     }
-    let budget = Budget {
-        freshness: Freshness::MaxAge(Duration::ZERO),
-        ..turn.budget
-    };
-    resolve_within(turn, budget).await
 }
 
 /// Resolves the patches' origin and the upstream. Nothing is fetched but refs, and those at most

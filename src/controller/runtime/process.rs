@@ -293,10 +293,9 @@ async fn tidy(context: Arc<Context>) {
     let exists = |object: &Referent| {
         !objects::is_gone(patch_sets, object) && !objects::is_gone(constraint_overrides, object)
     };
-    // What is kept of the objects is kept before the watches have listed all of them.
-    let _ = patch_sets.wait_until_ready().await;
-    let _ = constraint_overrides.wait_until_ready().await;
     loop {
+        // What is dropped of objects that a watch has not listed to the end comes back when they are
+        // reconciled.
         context.dependents.retain(exists);
         context.look_requests.retain(exists);
         context.references.retain(|referent| {

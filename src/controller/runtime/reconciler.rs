@@ -132,8 +132,7 @@ pub fn controller<K: Pipeline>(
         })
 }
 
-/// Notes what the watch shows of an object: what it depends on, and whether somebody asks for a
-/// look.
+/// Notes what is seen of an object: what it depends on, and whether somebody asks for a look.
 fn note_seen<K: Pipeline>(context: &Context, object: &Guarded<K>) {
     let Ok(read) = &object.0 else { return };
     let seen = referent::<K>(object);
@@ -187,6 +186,7 @@ async fn reconcile<K: Pipeline>(object: Arc<Guarded<K>>, kind: Arc<KindRuntime<K
 
 impl<K: Pipeline> KindRuntime<K> {
     async fn look_at(&self, object: &Guarded<K>) -> Result<Action, Error> {
+        note_seen(&self.context, object);
         let object = match &object.0 {
             Ok(object) => object,
             Err(invalid) => {
@@ -246,12 +246,11 @@ impl<K: Pipeline> KindRuntime<K> {
                     journal: &journal,
                 };
                 let mut attempt = Box::pin(self.attempt(&turn));
-                match tokio::time::timeout(TOLD_AFTER, &mut attempt).await {
-                    Ok(outcome) => outcome?,
-                    Err(_) => {
-                        journal.tell_begun().await?;
-                        attempt.await?
-                    }
+                if let Ok(outcome) = tokio::time::timeout(TOLD_AFTER, &mut attempt).await {
+                    outcome?
+                } else {
+                    journal.tell_begun().await?;
+                    attempt.await?
                 }
             }
         };

@@ -350,14 +350,16 @@ impl<'m> Provider<'m> {
     pub(super) fn explain(&self, error: Error) -> Error {
         match error {
             Error::Declined { reason, .. } if lacks_object(&reason) => {
-                self.mirrors.forget_look(&self.mirror);
                 let (url, commit) = (&self.upstream.url, self.resolved.commit().to_string());
                 match self.resolved.revision.name() {
-                    Some(name) => Error::Moved {
-                        url: url.to_string(),
-                        name: name.to_owned(),
-                        commit,
-                    },
+                    Some(name) => {
+                        self.mirrors.forget_look(&self.mirror);
+                        Error::Moved {
+                            url: url.to_string(),
+                            name: name.to_owned(),
+                            commit,
+                        }
+                    }
                     None => refs::not_found(url, &commit),
                 }
             }

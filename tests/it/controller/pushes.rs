@@ -166,7 +166,7 @@ async fn from_a_git_push_to_the_verdict() {
                 .starts_with("202 ")
         );
         stage.ready("push", status, reason).await;
-        times.push((pushed, begin.elapsed() - pushed));
+        times.push((pushed, begin.elapsed().saturating_sub(pushed)));
     }
     // Measured, and not held: machines differ.
     eprintln!("git push took, and the verdict after it: {times:?}");

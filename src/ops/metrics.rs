@@ -78,7 +78,7 @@ pub enum PushOutcome {
 
 /// Labels of pushes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Push {
+struct PushLabels {
     outcome: PushOutcome,
 }
 
@@ -98,7 +98,7 @@ pub struct Metrics {
     working: Gauge,
     objects: Objects,
     notifications: Family<Notification, Counter>,
-    pushes: Family<Push, Counter>,
+    pushes: Family<PushLabels, Counter>,
     mirrors: MirrorMetrics,
     unreadable: Family<KindLabel, Gauge>,
     left_out: Counter,
@@ -287,7 +287,7 @@ impl Metrics {
 
     /// Notes what became of a push that was received.
     pub fn note_push(&self, outcome: PushOutcome) {
-        self.pushes.get_or_create(&Push { outcome }).inc();
+        self.pushes.get_or_create(&PushLabels { outcome }).inc();
     }
 
     /// Notes that this replica has begun to work.

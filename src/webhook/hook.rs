@@ -20,7 +20,7 @@ pub enum HookKind {
 
 /// What a request tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum HookEvent {
     /// A ref may have moved.
     Push,
     /// Something else: a ping, a comment.
@@ -72,13 +72,17 @@ impl HookKind {
     /// What an event's name means. No signature is over it: it saves looks, and nothing relies on
     /// it.
     #[must_use]
-    pub fn event(self, name: Option<&str>) -> Event {
+    pub fn event(self, name: Option<&str>) -> HookEvent {
         let moves_refs = match (self, name) {
             (Self::Generic, _) | (_, None) => true,
             (Self::GitHub | Self::Gitea, Some(name)) => ["push", "create"].contains(&name),
             (Self::GitLab, Some(name)) => ["Push Hook", "Tag Push Hook", "System Hook"].contains(&name),
         };
-        if moves_refs { Event::Push } else { Event::Other }
+        if moves_refs {
+            HookEvent::Push
+        } else {
+            HookEvent::Other
+        }
     }
 
     /// Whether a signature is that of the token over the body. An empty token signs nothing. Takes
@@ -169,14 +173,14 @@ mod tests {
     #[test]
     fn what_moves_no_ref_is_no_push() {
         for (kind, name, event) in [
-            (HookKind::GitHub, Some("push"), Event::Push),
-            (HookKind::GitHub, Some("ping"), Event::Other),
-            (HookKind::GitHub, Some("issue_comment"), Event::Other),
-            (HookKind::GitLab, Some("Tag Push Hook"), Event::Push),
-            (HookKind::GitLab, Some("Note Hook"), Event::Other),
-            (HookKind::Gitea, Some("create"), Event::Push),
-            (HookKind::Gitea, None, Event::Push),
-            (HookKind::Generic, Some("anything"), Event::Push),
+            (HookKind::GitHub, Some("push"), HookEvent::Push),
+            (HookKind::GitHub, Some("ping"), HookEvent::Other),
+            (HookKind::GitHub, Some("issue_comment"), HookEvent::Other),
+            (HookKind::GitLab, Some("Tag Push Hook"), HookEvent::Push),
+            (HookKind::GitLab, Some("Note Hook"), HookEvent::Other),
+            (HookKind::Gitea, Some("create"), HookEvent::Push),
+            (HookKind::Gitea, None, HookEvent::Push),
+            (HookKind::Generic, Some("anything"), HookEvent::Push),
         ] {
             assert_eq!(kind.event(name), event, "{kind:?} {name:?}");
         }

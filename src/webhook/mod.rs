@@ -7,5 +7,5 @@
 mod hook;
 mod payload;
 
-pub use hook::{Event, HookKind};
-pub use payload::{Encoding, Unreadable, repositories};
+pub use hook::{HookEvent, HookKind};
+pub use payload::{BodyEncoding, Unreadable, repositories};

@@ -14,7 +14,7 @@ const LONGEST_ADDRESS: usize = 2048;
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
+pub enum BodyEncoding {
     /// JSON.
     Json,
     /// A form whose field `payload` is JSON, as GitHub sends where it is told so.
@@ -32,10 +32,10 @@ pub struct Unreadable(String);
 /// # Errors
 ///
 /// Where the body is no such JSON, or has something else where an address is.
-pub fn repositories(encoding: Encoding, body: &[u8]) -> Result<Vec<String>, Unreadable> {
+pub fn repositories(encoding: BodyEncoding, body: &[u8]) -> Result<Vec<String>, Unreadable> {
     let parsed = match encoding {
-        Encoding::Json => serde_json::from_slice::<Payload>(body),
-        Encoding::Form => {
+        BodyEncoding::Json => serde_json::from_slice::<Payload>(body),
+        BodyEncoding::Form => {
             let payload = url::form_urlencoded::parse(body).find(|(name, _)| name == "payload");
             let (_, payload) = payload.ok_or_else(|| Unreadable("the form has no payload".to_owned()))?;
             serde_json::from_str(&payload)
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn json(body: &str) -> Vec<String> {
-        repositories(Encoding::Json, body.as_bytes()).unwrap()
+        repositories(BodyEncoding::Json, body.as_bytes()).unwrap()
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
             .append_pair("payload", github)
             .finish();
         assert_eq!(
-            repositories(Encoding::Form, form.as_bytes()).unwrap(),
+            repositories(BodyEncoding::Form, form.as_bytes()).unwrap(),
             json(github)
         );
         for generic in [
@@ -205,13 +205,22 @@ mod tests {
             r#"{"repository": []}"#,
             r#"{"repository": {"url": {}}}"#,
         ] {
-            assert!(repositories(Encoding::Json, wrong.as_bytes()).is_err(), "{wrong}");
+            assert!(
+                repositories(BodyEncoding::Json, wrong.as_bytes()).is_err(),
+                "{wrong}"
+            );
         }
-        assert!(repositories(Encoding::Form, b"a=b").is_err());
+        assert!(repositories(BodyEncoding::Form, b"a=b").is_err());
         let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
         assert!(json(&format!(r#"{{"commits": {deep}}}"#)).is_empty());
-        assert!(repositories(Encoding::Json, deep.as_bytes()).is_err());
-        assert!(repositories(Encoding::Json, format!(r#"{{"repository": {deep}}}"#).as_bytes()).is_err());
+        assert!(repositories(BodyEncoding::Json, deep.as_bytes()).is_err());
+        assert!(
+            repositories(
+                BodyEncoding::Json,
+                format!(r#"{{"repository": {deep}}}"#).as_bytes()
+            )
+            .is_err()
+        );
         let long = "x".repeat(LONGEST_ADDRESS + 1);
         assert!(json(&format!(r#"{{"url": "{long}"}}"#)).is_empty());
     }

@@ -24,7 +24,7 @@ use crate::ops::metrics::PushOutcome;
 use crate::ops::push_server::{ReceivedPush, ReceivedPushes};
 use crate::source::RepoUrl;
 use crate::text::printable;
-use crate::webhook::{Encoding, Event, HookKind, repositories};
+use crate::webhook::{BodyEncoding, HookEvent, HookKind, repositories};
 
 /// How often requests for one hook are looked at.
 const OF_HOOK: Rate = Rate {
@@ -153,7 +153,7 @@ impl PushReceiver {
         let event = kind
             .event_header()
             .and_then(|name| push.headers.get(name)?.to_str().ok());
-        if kind.event(event) == Event::Other {
+        if kind.event(event) == HookEvent::Other {
             tracing::info!(
                 namespace,
                 hook = name,
@@ -225,10 +225,10 @@ impl PushReceiver {
 }
 
 /// How a body is written, as its sender says.
-fn encoding(headers: &HeaderMap) -> Encoding {
+fn encoding(headers: &HeaderMap) -> BodyEncoding {
     let form = b"application/x-www-form-urlencoded";
     match headers.get(header::CONTENT_TYPE) {
-        Some(name) if name.as_bytes().starts_with(form) => Encoding::Form,
-        _ => Encoding::Json,
+        Some(name) if name.as_bytes().starts_with(form) => BodyEncoding::Form,
+        _ => BodyEncoding::Json,
     }
 }

@@ -38,3 +38,5 @@ hack/cluster.sh up "$cluster"
 python3 hack/bench/controller.py "$CARGO_TARGET_DIR/release/patchset" "$cluster" "$corpus/nova.git" 31.0.0 32.0.0
 say "many objects from one repository"
 python3 hack/bench/fleet.py "$CARGO_TARGET_DIR/release/patchset" "$cluster"
+say "many objects: a quarter of an hour"
+python3 hack/bench/many.py "$CARGO_TARGET_DIR/release/patchset" "$cluster" 200 1 10000 100

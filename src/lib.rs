@@ -38,6 +38,7 @@ pub mod recipe;
 pub mod sbom;
 pub mod source;
 pub mod status;
+pub mod webhook;
 
 pub use foreign_text as text;
 pub use forge_rest as rest;

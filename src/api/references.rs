@@ -26,12 +26,12 @@ use super::patch_repository::{
     RequirementsSource, TemplateMatch, TemplateMetadata, TemplateOverride, UpstreamOverride,
     UpstreamTemplate,
 };
-use super::patch_set_template::TemplateSpec;
 use super::patch_set::{
     InlinePatch, Level, MergedPatches, Patches, PatchesBranch, RefFrom, SubjectRule, Upstream,
 };
+use super::patch_set_template::TemplateSpec;
 use super::pod_template::PodTemplate;
-use super::reference::{Referent, ReferentKind, SourceReference};
+use super::reference::{ObjectKey, Referent, ReferentKind, SourceReference};
 use super::{ConstraintOverrideSpec, FluxDuration, PatchRepositorySpec, PatchSetSpec};
 
 /// An object that a spec names.
@@ -46,6 +46,15 @@ pub struct Reference<'a> {
 }
 
 impl Reference<'_> {
+    /// What an object in a namespace means by it.
+    #[must_use]
+    pub fn referent(&self, own_namespace: &str) -> Referent {
+        Referent {
+            kind: self.kind,
+            key: ObjectKey::new(self.namespace.unwrap_or(own_namespace), self.name),
+        }
+    }
+
     /// Whether this is what an object in a namespace means by it.
     #[must_use]
     pub fn is_to(&self, referent: &Referent, own_namespace: &str) -> bool {
@@ -59,7 +68,13 @@ impl PatchSetSpec {
     /// All objects that the spec names.
     #[must_use]
     pub fn references(&self) -> Vec<Reference<'_>> {
-        collected(self)
+        collected(self).references
+    }
+
+    /// The addresses of all Git repositories that the spec has read.
+    #[must_use]
+    pub fn repositories(&self) -> Vec<&str> {
+        collected(self).repositories
     }
 }
 
@@ -67,7 +82,13 @@ impl ConstraintOverrideSpec {
     /// All objects that the spec names.
     #[must_use]
     pub fn references(&self) -> Vec<Reference<'_>> {
-        collected(self)
+        collected(self).references
+    }
+
+    /// The addresses of all Git repositories that the spec has read.
+    #[must_use]
+    pub fn repositories(&self) -> Vec<&str> {
+        collected(self).repositories
     }
 }
 
@@ -76,14 +97,20 @@ impl PatchRepositorySpec {
     /// them.
     #[must_use]
     pub fn references(&self) -> Vec<Reference<'_>> {
-        collected(self)
+        collected(self).references
+    }
+
+    /// The addresses of all Git repositories that the spec has read, but for those in templates.
+    #[must_use]
+    pub fn repositories(&self) -> Vec<&str> {
+        collected(self).repositories
     }
 }
 
-fn collected(spec: &dyn Refers) -> Vec<Reference<'_>> {
+fn collected(spec: &dyn Refers) -> Collected<'_> {
     let mut found = Collected::default();
     spec.add_to(&mut found);
-    found.0
+    found
 }
 
 /// A part of a spec that may name objects.
@@ -93,7 +120,10 @@ trait Refers {
 }
 
 #[derive(Default)]
-struct Collected<'a>(Vec<Reference<'a>>);
+struct Collected<'a> {
+    references: Vec<Reference<'a>>,
+    repositories: Vec<&'a str>,
+}
 
 impl<'a> Collected<'a> {
     /// Adds what parts name.
@@ -110,7 +140,7 @@ impl<'a> Collected<'a> {
             namespace: None,
             name,
         });
-        self.0.extend(references);
+        self.references.extend(references);
     }
 }
 
@@ -201,10 +231,38 @@ name_nothing!(Approval, Provider, LayoutKind, TemplateSpec);
 // kubelet.
 name_nothing!(ServiceAccountName, PodTemplate);
 
+/// A field that is the address of a repository.
+trait Address {
+    fn address(&self) -> Option<&str>;
+}
+
+impl Address for String {
+    fn address(&self) -> Option<&str> {
+        Some(self)
+    }
+}
+
+impl Address for Option<String> {
+    fn address(&self) -> Option<&str> {
+        self.as_deref()
+    }
+}
+
 /// Says of the fields of a struct which may name objects further in, and after them, by kind, which
 /// are names of objects in the namespace of the object with the spec. One that is left out does not
-/// compile, nor does a reference among the others.
+/// compile, nor does a reference among the others. `repository` says which field is the address of a
+/// Git repository that is read.
 macro_rules! refers {
+    ($spec:ident { $($part:ident),* }, repository: $url:ident $(, $kind:ident: [$($reference:ident),+])*) => {
+        impl Refers for $spec {
+            fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
+                let Self { $url, $($part,)* $($($reference,)+)* } = self;
+                found.repositories.extend($url.address());
+                found.parts([$($part),*]);
+                $($(found.named(ReferentKind::$kind, $reference);)+)*
+            }
+        }
+    };
     ($spec:ident { $($part:ident),* } $(, $kind:ident: [$($reference:ident),+])*) => {
         impl Refers for $spec {
             fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
@@ -224,17 +282,16 @@ refers! { ConstraintOverrideSpec {
     release, upper_constraints, overrides, built_from_source, interval, timeout, suspend
 } }
 refers! {
-    Upstream { url, ref_, ref_from, verify, commit_url_template }, Secret: [secret_ref, proxy_secret_ref]
+    Upstream { ref_, ref_from, verify, commit_url_template }, repository: url,
+    Secret: [secret_ref, proxy_secret_ref]
 }
 refers! { GitRef { branch, tag, commit, semver } }
 refers! { RefFrom { path, key } }
 refers! { Verification { mode }, Secret: [secret_ref] }
-refers! { GitPath { url, ref_, path, verify }, Secret: [secret_ref, proxy_secret_ref] }
+refers! { GitPath { ref_, path, verify }, repository: url, Secret: [secret_ref, proxy_secret_ref] }
 refers! { ConfigMapKey { key }, ConfigMap: [name] }
 refers! { Patches { git, source_ref, path, inline, branch, strip, directory }, ConfigMap: [config_map] }
-refers! { PatchesBranch {
-    url, branch, base, subjects, verify
-}, Secret: [secret_ref, proxy_secret_ref] }
+refers! { PatchesBranch { branch, base, subjects, verify }, repository: url, Secret: [secret_ref, proxy_secret_ref] }
 refers! { InlinePatch { name, content } }
 refers! { Build {
     engine, image, source, dockerfile, contexts, platforms, extra_packages_from, args, provider,
@@ -260,7 +317,7 @@ refers! { PatchRepositorySpec {
     overrides, constraints, prune, interval, timeout, suspend
 } }
 refers! { RepositorySource { git, source_ref } }
-refers! { GitRepositorySource { url, ref_, verify }, Secret: [secret_ref, proxy_secret_ref] }
+refers! { GitRepositorySource { ref_, verify }, repository: url, Secret: [secret_ref, proxy_secret_ref] }
 refers! { NameSelection { include, exclude } }
 refers! {
     UpstreamTemplate { url_template, ref_template, commit_url_template, overrides },
@@ -284,7 +341,7 @@ impl Refers for SourceReference {
             name,
             namespace,
         } = self;
-        found.0.push(Reference {
+        found.references.push(Reference {
             kind: ReferentKind::Source(*kind),
             namespace: namespace.as_deref(),
             name,
@@ -390,6 +447,28 @@ mod tests {
             };
             assert!(kind, "{found:?}");
         }
+    }
+
+    #[test]
+    fn all_repositories_that_a_spec_has_read_are_among_its_repositories() {
+        let (spec, _): (PatchSetSpec, _) = spec_with_everything("patchsets");
+        let mut found = spec.repositories();
+        found.sort_unstable();
+        assert_eq!(
+            found,
+            [
+                "spec.build.dockerfile.git.url",
+                "spec.patches.branch.url",
+                "spec.patches.git.url",
+                "spec.upstream.url"
+            ]
+        );
+        let (spec, _): (PatchRepositorySpec, _) = spec_with_everything("patchrepositories");
+        assert_eq!(spec.repositories(), ["spec.source.git.url"]);
+        let (spec, _): (ConstraintOverrideSpec, _) = spec_with_everything("constraintoverrides");
+        let mut found = spec.repositories();
+        found.sort_unstable();
+        assert_eq!(found, ["spec.overrides.git.url", "spec.upperConstraints.git.url"]);
     }
 
     #[test]

@@ -66,8 +66,15 @@ impl JudgedPatches<'_> {
         let each = each.map(|(patches, reports)| match reports {
             [report] if is_left(report) => RefreshOutlook::default(),
             _ => {
-                let applied = AppliedPatches { patches, ..self.applied };
-                let judged = JudgedPatches { applied, reports, ..*self };
+                let applied = AppliedPatches {
+                    patches,
+                    ..self.applied
+                };
+                let judged = JudgedPatches {
+                    applied,
+                    reports,
+                    ..*self
+                };
                 judged.outlook_of_all().pop().unwrap_or_default()
             }
         });

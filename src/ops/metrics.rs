@@ -53,6 +53,35 @@ struct Notification {
     outcome: Notified,
 }
 
+/// What became of a push that was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum PushOutcome {
+    /// It woke objects.
+    Woke,
+    /// It wakes objects later, together with others.
+    Deferred,
+    /// No object reads the repository.
+    Unconcerned,
+    /// It told of something else than a push.
+    NoPush,
+    /// It could not be read.
+    Unreadable,
+    /// It was not signed with the token, or there is no usable token.
+    Refused,
+    /// There is no such hook.
+    UnknownHook,
+    /// There were too many for the hook or its namespace.
+    Limited,
+    /// There were too many requests at the same time.
+    Overloaded,
+}
+
+/// Labels of pushes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PushLabels {
+    outcome: PushOutcome,
+}
+
 /// Labels of the program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Program {
@@ -69,6 +98,7 @@ pub struct Metrics {
     working: Gauge,
     objects: Objects,
     notifications: Family<Notification, Counter>,
+    pushes: Family<PushLabels, Counter>,
     mirrors: MirrorMetrics,
     unreadable: Family<KindLabel, Gauge>,
     left_out: Counter,
@@ -79,6 +109,7 @@ pub struct Metrics {
 /// The metrics of mirrors.
 #[derive(Clone, Debug)]
 struct MirrorMetrics {
+    looks: Counter,
     fetches: Counter,
     fetched_bytes: Counter,
     evictions: Counter,
@@ -88,6 +119,8 @@ struct MirrorMetrics {
 /// What the mirrors have done since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MirrorTotals {
+    /// Looks at the refs of upstreams.
+    pub looks: u64,
     /// Packs that were fetched.
     pub fetches: u64,
     /// Bytes that were received.
@@ -136,6 +169,11 @@ impl Default for Metrics {
                 "Events for the notification controller by outcome",
                 Family::default(),
             ),
+            pushes: all.add(
+                "pushes",
+                "Pushes that were received, by outcome",
+                Family::default(),
+            ),
             objects: all.add_program().add_objects(),
             mirrors: MirrorMetrics::register(&mut all),
             unreadable: all.add(
@@ -167,6 +205,11 @@ impl Default for Metrics {
 impl MirrorMetrics {
     fn register(all: &mut Registering) -> Self {
         Self {
+            looks: all.add(
+                "mirror_looks",
+                "Looks at the refs of upstreams",
+                Counter::default(),
+            ),
             fetches: all.add(
                 "mirror_fetches",
                 "Packs fetched from upstreams",
@@ -242,6 +285,11 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// Notes what became of a push that was received.
+    pub fn note_push(&self, outcome: PushOutcome) {
+        self.pushes.get_or_create(&PushLabels { outcome }).inc();
+    }
+
     /// Notes that this replica has begun to work.
     pub fn note_working(&self) {
         self.working.set(1);
@@ -288,6 +336,10 @@ impl Metrics {
 
     /// Shows what the mirrors have done.
     pub fn observe_mirrors(&self, totals: MirrorTotals) {
+        self.mirrors
+            .looks
+            .inner()
+            .store(totals.looks, std::sync::atomic::Ordering::Relaxed);
         self.mirrors
             .fetches
             .inner()
@@ -341,7 +393,9 @@ mod tests {
     fn what_the_process_does_is_shown() {
         let metrics = Metrics::default();
         metrics.note_reconciled("PatchSet", OutcomeLabel::Changed, Duration::from_millis(3));
+        metrics.note_push(PushOutcome::Woke);
         metrics.observe_mirrors(MirrorTotals {
+            looks: 5,
             fetches: 2,
             bytes: 10,
             evictions: 0,
@@ -357,7 +411,9 @@ mod tests {
         metrics.note_working();
         let text = metrics.encode().unwrap();
         for line in [
+            "patchset_mirror_looks_total 5",
             "patchset_mirror_fetches_total 2",
+            r#"patchset_pushes_total{outcome="Woke"} 1"#,
             r#"patchset_reconciliations_total{kind="PatchSet",outcome="Changed"} 1"#,
             r#"patchset_notifications_total{outcome="Delivered"} 3"#,
             r#"patchset_notifications_total{outcome="Dropped"} 1"#,

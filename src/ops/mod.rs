@@ -5,6 +5,7 @@ pub mod health;
 pub mod leader;
 pub mod metrics;
 pub mod objects;
+pub mod push_server;
 pub mod server;
 pub mod telemetry;
 

@@ -190,6 +190,10 @@ fn the_folder_of_definitions_has_nothing_else_that_kubectl_would_send() {
     "rbac.impersonate=true",
     "controller.registryIdentities=[\"aws\",\"gcp\"]",
     "networkPolicy.extraEgress=[{\"to\":[{\"ipBlock\":{\"cidr\":\"169.254.20.10/32\"}}]}]",
+    "webhook.enabled=true",
+    "webhook.service.type=\"NodePort\"",
+    "webhook.ingress={\"enabled\":true,\"className\":\"nginx\",\"host\":\"hooks.example.org\",\"tlsSecretName\":\"tls\",\"annotations\":{\"a\":\"b\"}}",
+    "networkPolicy.webhookFrom=[{\"namespaceSelector\":{\"matchLabels\":{\"a\":\"b\"}}}]",
     "networkPolicy.metricsFrom=[{\"namespaceSelector\":{\"matchLabels\":{\"a\":\"b\"}}}]",
     "podAnnotations={\"a\":\"b\"}",
     "podLabels={\"c\":\"d\"}",
@@ -282,6 +286,11 @@ async fn helm_installs_upgrades_and_removes_it() {
 #[case("controller.maxBuildTimeout=\"an hour\"", "maxBuildTimeout")]
 #[case("controller.defaultServiceAccount=\"a b\"", "defaultServiceAccount")]
 #[case("networkPolicy.deniedAddresses=[\"metadata\"]", "deniedAddresses")]
+#[case("webhook.service.type=\"ExternalName\"", "webhook")]
+#[case(
+    "webhook={\"enabled\":true,\"ingress\":{\"enabled\":true}}",
+    "webhook.ingress.host"
+)]
 fn the_schema_names_a_wrong_value(#[case] setting: &str, #[case] named: &str) {
     let chart = chart();
     let output = helm(&[
@@ -870,6 +879,56 @@ fn the_kustomize_configuration_says_what_the_chart_says() {
             .collect()
     };
     assert_eq!(rules(&chart), rules(&config));
+}
+
+#[test]
+fn pushes_come_in_where_that_is_asked_for_and_nowhere_else() {
+    let plain = rendered("hooks", &[]);
+    assert!(!plain.contains("webhook"), "pushes are taken by default");
+    let settings = [
+        "webhook.enabled=true",
+        "webhook.httpRoute={\"enabled\":true,\"parentRefs\":[{\"name\":\"public\"}],\"hostnames\":[\"h.example.org\"]}",
+        "networkPolicy.webhookFrom=[{\"podSelector\":{}}]",
+    ];
+    let objects = objects(&rendered("hooks", &settings));
+    let pod = &one_of_kind(&objects, "Deployment")["spec"]["template"];
+    let container = &pod["spec"]["containers"][0];
+    let arguments = container["args"].as_array().unwrap();
+    assert!(arguments.iter().any(|one| one == "--webhook-addr=:9292"));
+    let ports = container["ports"].as_array().unwrap();
+    let port = ports.iter().find(|port| port["name"] == "http-webhook").unwrap();
+    assert_eq!(port["containerPort"], 9292);
+    let services = of_kind(&objects, "Service").into_iter();
+    let service = services
+        .into_iter()
+        .find(|service| {
+            service["metadata"]["name"]
+                .as_str()
+                .unwrap()
+                .ends_with("-webhook")
+        })
+        .unwrap();
+    assert_eq!(service["spec"]["ports"][0]["targetPort"], port["name"]);
+    assert!(
+        service["spec"]["selector"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .all(|(key, value)| { pod["metadata"]["labels"][key] == *value })
+    );
+    let route = one_of_kind(&objects, "HTTPRoute");
+    let backend = &route["spec"]["rules"][0]["backendRefs"][0];
+    assert_eq!(backend["name"], service["metadata"]["name"]);
+    assert_eq!(backend["port"], service["spec"]["ports"][0]["port"]);
+    let rules = one_of_kind(&objects, "NetworkPolicy")["spec"]["ingress"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let rule = rules
+        .iter()
+        .find(|rule| rule["ports"][0]["port"] == "http-webhook")
+        .unwrap();
+    assert_eq!(rule["from"], serde_json::json!([{ "podSelector": {} }]));
 }
 
 #[test]

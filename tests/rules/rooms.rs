@@ -168,10 +168,12 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "deliver",
             "sbom",
             "status",
+            "webhook",
             "ops",
         ],
         Kind::Effects,
     ),
+    ("webhook", &[], Kind::Pure),
     (
         "cli",
         &[

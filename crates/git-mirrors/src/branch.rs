@@ -287,6 +287,7 @@ impl LocalRepository {
     ) -> Result<BranchRange, LocalBranchError> {
         let commit = |revision: &str| {
             self.commit_of(revision).ok_or_else(|| LocalError::Revision {
+                retired: self.retired(revision),
                 revision: revision.to_owned(),
                 message: "it is not there, or names a tree".to_owned(),
             })

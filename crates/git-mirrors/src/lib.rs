@@ -14,6 +14,7 @@ mod gate;
 mod history;
 mod http;
 mod http_git;
+mod kept_look;
 mod key_derivation;
 mod known_hosts;
 pub mod local;

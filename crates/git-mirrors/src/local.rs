@@ -192,7 +192,7 @@ impl LocalRepository {
         Some(without_login(&url))
     }
 
-    fn retired(&self, branch: &str) -> Vec<String> {
+    pub(crate) fn retired(&self, branch: &str) -> Vec<String> {
         refs::retired(branch, &|full| {
             let branch = full.strip_prefix("refs/heads/");
             let remote = branch.map(|branch| format!("refs/remotes/origin/{branch}"));

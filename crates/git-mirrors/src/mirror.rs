@@ -51,9 +51,20 @@ pub(super) struct Mirror {
 #[derive(Debug, Default)]
 pub(super) struct Look {
     pub(super) begun: Option<Instant>,
+    /// When it began, by the wall clock; nothing where it was kept by another process.
+    pub(super) begun_at: Option<SystemTime>,
     pub(super) refs: Arc<RefList>,
-    /// A look that failed by the server's doing, and when: who waited for it need not try again.
-    pub(super) failed: Option<(Instant, Error)>,
+    /// The last look, where it failed by the server's doing.
+    pub(super) failed: Option<FailedLook>,
+}
+
+/// A look that failed. It answers those who waited for it, and those who come while the server is
+/// left in peace.
+#[derive(Debug)]
+pub(super) struct FailedLook {
+    pub(super) begun: Instant,
+    pub(super) ended: Instant,
+    pub(super) error: Error,
 }
 
 impl Mirror {
@@ -194,7 +205,7 @@ impl KnownMirrors {
             total += look.refs.bytes();
             if total > REMEMBERED_REFS {
                 total -= look.refs.bytes();
-                look.begun = None;
+                (look.begun, look.begun_at) = (None, None);
                 look.refs = Arc::default();
             }
         }

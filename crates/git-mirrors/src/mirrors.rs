@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use hmac::{Hmac, KeyInit, Mac};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::gate::Patience;
-use super::mirror::{KnownMirrors, Look, Mirror};
+use super::gate::{Pass, Patience};
+use super::kept_look::LookFile;
+use super::mirror::{FailedLook, KnownMirrors, Look, Mirror};
 use super::push::{self, BranchUpdate};
 use super::refs::{self, RefList, RefSpec, Resolved};
 use super::session::{Access, Agent, Bounds, Session, Timeouts};
@@ -44,11 +45,18 @@ pub struct MirrorConfig {
     ///
     /// Servers with the protocol's version 2 send branches and tags only.
     pub max_refs: u64,
+    /// How long an upstream is left in peace after a look at its refs, whatever callers ask for by
+    /// [`Freshness::MaxAge`].
+    ///
+    /// A look that failed counts. The last look is kept beside the mirror, so that this holds over
+    /// restarts, and for all processes that share the folder.
+    pub look_interval: Duration,
 }
 
 impl MirrorConfig {
     /// 10 GiB of mirrors, packs of 1 GiB with files of 100 MiB (GitHub takes no larger ones) and 4
-    /// GiB unpacked, and 20 MiB of refs; https and ssh.
+    /// GiB unpacked, and 20 MiB of refs; https and ssh. Upstreams are looked at as often as callers
+    /// ask for it.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
@@ -61,6 +69,7 @@ impl MirrorConfig {
             max_object: 100 << 20,
             max_unpacked: 4 << 30,
             max_refs: 20 << 20,
+            look_interval: Duration::ZERO,
         }
     }
 }
@@ -68,8 +77,12 @@ impl MirrorConfig {
 /// How old the knowledge of an upstream's refs may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// At most this old; callers within the time share one look.
+    /// At most this old, or as [`MirrorConfig::look_interval`] where that is longer; callers within
+    /// the time share one look, also with processes that ended before.
     MaxAge(Duration),
+    /// Looked at after this moment, at which somebody knew of news; all who wait for the same news
+    /// share one look.
+    Since(Instant),
     /// Looked at after the call began; callers that wait at the same time still share looks.
     Now,
 }
@@ -185,13 +198,10 @@ impl Mirrors {
         {
             return Ok(Resolved::pinned(commit));
         }
-        let oldest = match freshness {
-            Freshness::MaxAge(age) => entered.checked_sub(age),
-            Freshness::Now => Some(entered),
-        };
         let wanted = LookFor {
             entered,
-            oldest,
+            freshness,
+            rest: self.config.look_interval,
             patience: self.patience(deadline),
         };
         let listed = self.look(&mirror, upstream, &wanted)?;
@@ -219,6 +229,7 @@ impl Mirrors {
             && let Some(pass) = mirror.look.enter(&self.patience(deadline))
         {
             *pass.value() = Look::default();
+            self.forget_kept_look(&mirror);
         }
         pushed?;
         let (branch, commit) = (update.branch, update.commit.id);
@@ -288,20 +299,13 @@ impl Mirrors {
             url: upstream.url.to_string(),
             step: "waiting for another look at the same upstream",
         })?;
-        {
-            let last = pass.value();
-            if let Some(begun) = last.begun
-                && wanted.oldest.is_none_or(|oldest| begun >= oldest)
-            {
-                return Ok(Arc::clone(&last.refs));
-            }
-            if let Some((ended, error)) = &last.failed
-                && *ended >= wanted.entered
-            {
-                return Err(error.clone());
-            }
+        if let Some(known) = wanted.answer(&pass.value()) {
+            return known;
         }
-        let begun = Instant::now();
+        if let Some(refs) = self.kept_look(mirror, &pass, wanted) {
+            return Ok(refs);
+        }
+        let (begun, begun_at) = (Instant::now(), SystemTime::now());
         self.counters.looks.fetch_add(1, Ordering::Relaxed);
         let session = self.session(upstream, Access::Read, self.config.max_refs, patience.deadline)?;
         let looked = wire::look(&session);
@@ -312,21 +316,87 @@ impl Mirrors {
                 let refs = Arc::new(found);
                 *last = Look {
                     begun: Some(begun),
+                    begun_at: Some(begun_at),
                     refs: Arc::clone(&refs),
                     failed: None,
                 };
                 drop(last);
                 self.known.bound_refs();
+                self.keep_look(mirror);
                 Ok(refs)
             }
             Err(error) => {
                 // Where this caller's own time is over, that tells others nothing of the server.
                 if !patience.is_over() {
-                    last.failed = Some((Instant::now(), error.clone()));
+                    last.failed = Some(FailedLook {
+                        begun,
+                        ended: Instant::now(),
+                        error: error.clone(),
+                    });
                 }
                 Err(error)
             }
         }
+    }
+
+    /// The look that is kept on disk, where it is young enough. What it says of time is by the wall
+    /// clock: who wants to see news is not answered from it.
+    fn kept_look(&self, mirror: &Mirror, pass: &Pass<'_, Look>, wanted: &LookFor) -> Option<Arc<RefList>> {
+        if !matches!(wanted.freshness, Freshness::MaxAge(_)) {
+            return None;
+        }
+        let kept = self.look_file(mirror).read()?;
+        if !wanted.is_served_by(kept.begun) {
+            return None;
+        }
+        let refs = Arc::new(kept.refs);
+        let mut last = pass.value();
+        (last.begun, last.begun_at) = (Some(kept.begun), None);
+        last.refs = Arc::clone(&refs);
+        drop(last);
+        self.known.bound_refs();
+        Some(refs)
+    }
+
+    /// Keeps the last look beside its mirror, where that is there: what is beside a mirror counts
+    /// with it, and goes with it.
+    pub(super) fn keep_look(&self, mirror: &Mirror) {
+        let (begun_at, refs) = {
+            let last = mirror.look.value();
+            (last.begun_at, Arc::clone(&last.refs))
+        };
+        let Some(begun_at) = begun_at.filter(|_| mirror.dir.is_dir()) else {
+            return;
+        };
+        let file = self.look_file(mirror);
+        let before = file.bytes();
+        if let Err(error) = file.keep(begun_at, &refs) {
+            tracing::debug!(mirror = %mirror.dir.display(), %error, "a look cannot be kept");
+        }
+        self.storage.note_look(&mirror.dir, before, file.bytes());
+    }
+
+    /// Whether a look is kept beside a mirror.
+    pub(super) fn has_kept_look(&self, mirror: &Mirror) -> bool {
+        self.look_file(mirror).bytes() > 0
+    }
+
+    /// Has the next look be a new one.
+    pub(super) fn forget_look(&self, mirror: &Mirror) {
+        let mut last = mirror.look.value();
+        (last.begun, last.begun_at) = (None, None);
+        drop(last);
+        self.forget_kept_look(mirror);
+    }
+
+    fn forget_kept_look(&self, mirror: &Mirror) {
+        if let Err(error) = self.look_file(mirror).forget() {
+            tracing::debug!(mirror = %mirror.dir.display(), %error, "a kept look cannot be removed");
+        }
+    }
+
+    fn look_file<'a>(&'a self, mirror: &'a Mirror) -> LookFile<'a> {
+        LookFile::beside(&mirror.dir, &self.key)
     }
 }
 
@@ -334,9 +404,36 @@ impl Mirrors {
 struct LookFor {
     /// When it came.
     entered: Instant,
-    /// When the look has to have begun at the earliest; any time where there is none.
-    oldest: Option<Instant>,
+    freshness: Freshness,
+    /// How long the upstream is left in peace.
+    rest: Duration,
     patience: Patience,
+}
+
+impl LookFor {
+    /// What the last look answers to this caller; `None` where a new one is needed.
+    fn answer(&self, last: &Look) -> Option<Result<Arc<RefList>, Error>> {
+        if last.begun.is_some_and(|begun| self.is_served_by(begun)) {
+            return Some(Ok(Arc::clone(&last.refs)));
+        }
+        let failed = last.failed.as_ref()?;
+        let is_recent = self.entered.saturating_duration_since(failed.begun) < self.rest;
+        let waited = failed.ended >= self.entered;
+        (waited || (is_recent && self.is_served_by(failed.begun))).then(|| Err(failed.error.clone()))
+    }
+
+    /// Whether a look that began then is new enough.
+    fn is_served_by(&self, begun: Instant) -> bool {
+        match self.freshness {
+            // A clock that began less than the age ago has nothing older.
+            Freshness::MaxAge(age) => self
+                .entered
+                .checked_sub(age.max(self.rest))
+                .is_none_or(|oldest| begun >= oldest),
+            Freshness::Since(news) => begun >= news,
+            Freshness::Now => begun >= self.entered,
+        }
+    }
 }
 
 impl Drop for Mirrors {

@@ -116,6 +116,9 @@ impl<'m> Provider<'m> {
             }
             outcome => outcome,
         };
+        if done.is_ok() && !self.mirrors.has_kept_look(mirror) {
+            self.mirrors.keep_look(mirror);
+        }
         storage.measure_one(&mirror.dir);
         drop((pass, lock));
         if done.is_ok() {
@@ -347,14 +350,16 @@ impl<'m> Provider<'m> {
     pub(super) fn explain(&self, error: Error) -> Error {
         match error {
             Error::Declined { reason, .. } if lacks_object(&reason) => {
-                self.mirror.look.value().begun = None;
                 let (url, commit) = (&self.upstream.url, self.resolved.commit().to_string());
                 match self.resolved.revision.name() {
-                    Some(name) => Error::Moved {
-                        url: url.to_string(),
-                        name: name.to_owned(),
-                        commit,
-                    },
+                    Some(name) => {
+                        self.mirrors.forget_look(&self.mirror);
+                        Error::Moved {
+                            url: url.to_string(),
+                            name: name.to_owned(),
+                            commit,
+                        }
+                    }
                     None => refs::not_found(url, &commit),
                 }
             }

@@ -266,18 +266,19 @@ impl RemoteRef {
 /// They are kept for as long as a look serves, and a repository has many: names are in one text.
 #[derive(Debug, Default)]
 pub(super) struct RefList {
-    names: String,
-    entries: Vec<ListEntry>,
+    pub(super) names: String,
+    pub(super) entries: Vec<ListEntry>,
     /// The full name of the branch that `HEAD` leads to.
-    default_branch: Option<String>,
+    pub(super) default_branch: Option<String>,
 }
 
+/// A ref in a [`RefList`], whose names are in one text.
 #[derive(Debug)]
-struct ListEntry {
+pub(super) struct ListEntry {
     /// Where its name ends; it begins where the one before ends.
-    name_end: usize,
-    target: Oid,
-    peeled: Oid,
+    pub(super) name_end: usize,
+    pub(super) target: Oid,
+    pub(super) peeled: Oid,
 }
 
 /// A ref of a [`RefList`].

@@ -10,10 +10,13 @@ use std::time::{Duration, SystemTime};
 use super::Error;
 use super::error;
 use super::gate::{self, Lock, locked};
+use super::kept_look;
 use super::store::{self, Store};
 
 /// How long making or removing a mirror may take before what is left of it counts as rubbish.
 const HALF_MADE: Duration = Duration::from_secs(600);
+/// The extensions of the files beside a mirror by which it is locked.
+const LOCKS: [&str; 2] = ["use", "lock"];
 /// What a fetch reserves at once, in bytes; less where the capacity is small.
 const STEP: u64 = 8 << 20;
 
@@ -188,16 +191,23 @@ impl Storage {
         let new: Vec<_> = there
             .iter()
             .filter(|dir| !known(dir))
-            .map(|dir| (dir.clone(), store::size(dir)))
+            .map(|dir| (dir.clone(), size(dir)))
             .collect();
         let mut taken = self.taken();
         taken.mirrors.extend(new);
         taken.mirrors.retain(|dir, _| there.contains(dir));
     }
 
+    /// Notes that the last look beside a mirror takes another number of bytes.
+    pub(super) fn note_look(&self, dir: &Path, before: u64, now: u64) {
+        if let Some(size) = self.taken().mirrors.get_mut(dir) {
+            *size = size.saturating_sub(before).saturating_add(now);
+        }
+    }
+
     /// Measures a mirror that was written to.
     pub(super) fn measure_one(&self, dir: &Path) {
-        let size = store::size(dir);
+        let size = size(dir);
         self.taken().mirrors.insert(dir.to_owned(), size);
     }
 
@@ -264,14 +274,13 @@ impl Storage {
                 .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > HALF_MADE));
             if (name.starts_with(store::NEW) || name.starts_with(store::OLD)) && old {
                 // What cannot be removed now is tried again at the next start.
-                let _ = fs::remove_dir_all(entry.path());
+                let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));
             }
             let dir = entry.path().with_extension("");
-            let is_lock = entry
-                .path()
-                .extension()
-                .is_some_and(|extension| extension == "use" || extension == "lock");
-            if is_lock && is_mirror(&dir) && !dir.exists() {
+            let is_beside = entry.path().extension().is_some_and(|extension| {
+                LOCKS.iter().any(|lock| extension == *lock) || extension == kept_look::EXTENSION
+            });
+            if is_beside && is_mirror(&dir) && !dir.exists() {
                 // Of a mirror that went without them, unless another process is about to make it.
                 let _ = remove_unless_used(&dir, |_| Ok(true));
             }
@@ -298,17 +307,25 @@ fn remove_unless_used(dir: &Path, may_go: impl Fn(&Path) -> Result<bool, Error>)
     Ok(true)
 }
 
-/// Removes a mirror with its lock files.
+/// Removes a mirror with its lock files and its last look.
 ///
 /// Who waits for one of those notices that it is another one by then.
 fn remove(dir: &Path, users: File, writer: File) -> Result<(), Error> {
     store::remove(dir)?;
-    for extension in ["use", "lock"] {
+    // Before the locks: who makes the mirror anew then keeps a look of its own.
+    let _ = fs::remove_file(dir.with_extension(kept_look::EXTENSION));
+    for extension in LOCKS {
         let path = dir.with_extension(extension);
         fs::remove_file(&path).map_err(|error| Error::io(&path, &error))?;
     }
     drop((users, writer));
     Ok(())
+}
+
+/// What a mirror takes on disk with its last look, in bytes.
+fn size(dir: &Path) -> u64 {
+    let look = fs::metadata(dir.with_extension(kept_look::EXTENSION));
+    store::size(dir) + look.map_or(0, |data| data.len())
 }
 
 fn is_mirror(path: &Path) -> bool {

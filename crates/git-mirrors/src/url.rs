@@ -149,6 +149,26 @@ impl RepoUrl {
         )
     }
 
+    /// Where the repository is, in a form that is the same however it is reached: without scheme,
+    /// user, the scheme's own port, `.git` and slashes at the ends, in lower case.
+    ///
+    /// Forges tell neither case nor scheme of a repository apart. Two repositories may come to the
+    /// same form, and one that is behind another name on another port comes to several.
+    #[must_use]
+    pub fn location(&self) -> String {
+        let path = self.path().trim_matches('/');
+        let path = path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/');
+        let is_default = Self {
+            port: None,
+            ..self.clone()
+        }
+        .port()
+            == self.port();
+        let port = self.port.filter(|_| !is_default);
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}{port}/{path}", self.host.trim_end_matches('.')).to_lowercase()
+    }
+
     fn parse_short(text: &str, authority: &str, path: &str) -> Result<Self, Error> {
         let (user, host) = match authority.rsplit_once('@') {
             Some((user, host)) => (Some(user.to_owned()), host),
@@ -371,6 +391,34 @@ mod tests {
     fn a_home_folder_is_asked_for_without_a_slash(#[case] address: &str, #[case] path: &str) {
         let url: RepoUrl = address.parse().unwrap();
         assert_eq!(url.path(), path);
+    }
+
+    #[test]
+    fn a_repository_is_in_one_place_however_it_is_reached() {
+        let location = |address: &str| address.parse::<RepoUrl>().unwrap().location();
+        for address in [
+            "https://example.org/team/app",
+            "https://EXAMPLE.org:443/team/app.git",
+            "http://example.org/team/app/",
+            "http://example.org:80/Team/App.git/",
+            "ssh://git@example.org/team/app.git",
+            "ssh://ann@example.org:22/team/app",
+            "git@example.org:team/app.git",
+            "example.org.:/team/app",
+            "git://example.org//team/app.git",
+        ] {
+            assert_eq!(location(address), "example.org/team/app", "{address}");
+        }
+        for other in [
+            "https://example.org:8443/team/app",
+            "https://example.org/team/app2",
+            "https://example.org/team",
+            "https://git.example.org/team/app",
+            "https://example.org/team/app.git/wiki",
+        ] {
+            assert_ne!(location(other), "example.org/team/app", "{other}");
+        }
+        assert_eq!(location("ssh://git@[::1]:2222/a.git"), "[::1]:2222/a");
     }
 
     #[test]

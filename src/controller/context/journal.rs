@@ -46,6 +46,8 @@ pub struct Journal<'a, K: Reconciled> {
     object: &'a K,
     asked: AskedFor<'a>,
     last_written: Mutex<SeenStatus<Arc<K::Status>>>,
+    /// The status that says that work has begun, until something is written.
+    begun: Mutex<Option<Arc<K::Status>>>,
 }
 
 impl<'a, K: Reconciled> Journal<'a, K> {
@@ -60,21 +62,42 @@ impl<'a, K: Reconciled> Journal<'a, K> {
             object,
             asked: AskedFor {
                 generation: meta.generation.unwrap_or_default(),
-                requested_at: object.annotations().get(REQUESTED_AT).map(String::as_str),
+                requested_at: requested_at(object),
             },
             last_written: Mutex::new(newer.unwrap_or_else(|| seen_status(object))),
+            begun: Mutex::default(),
         }
     }
 
-    /// The status as it is now.
+    /// The status as it is now, with that work has begun.
     pub fn status(&self) -> Arc<K::Status> {
-        self.last_written().status
+        let begun = lock(&self.begun).clone();
+        begun.unwrap_or_else(|| self.last_written().status)
     }
 
-    /// Whether somebody asks for a look that no status has answered yet.
-    pub fn is_asked_for(&self) -> bool {
-        let asked = self.asked.requested_at;
-        asked.is_some() && asked != self.status().last_handled_reconcile_at()
+    /// The annotation by which somebody asks for a look that no status has answered yet.
+    pub fn requested_at(&self) -> Option<&str> {
+        let asked = self.asked.requested_at?;
+        (Some(asked) != self.status().last_handled_reconcile_at()).then_some(asked)
+    }
+
+    /// Notes that work has begun. It is written with the first result, or by
+    /// [`Journal::tell_begun`].
+    pub fn begin(&self, status: K::Status) {
+        *lock(&self.begun) = Some(Arc::new(status));
+    }
+
+    /// Writes that work has begun, where nothing was written since.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::write`].
+    pub async fn tell_begun(&self) -> Result<(), Interrupted> {
+        let begun = lock(&self.begun).clone();
+        match begun {
+            Some(begun) => self.write(&begun).await,
+            None => Ok(()),
+        }
     }
 
     /// Settles what the work came to so far, and writes that where it is different. Gives when to
@@ -88,7 +111,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         let (status, next) = self
             .object
             .settle(&previous, self.asked, Timestamp::now(), outcome);
-        if status != *previous {
+        if status != *previous || lock(&self.begun).is_some() {
             self.write(&status).await?;
         }
         Ok(next)
@@ -101,6 +124,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
     /// Where that was not possible, or is not known to have been.
     pub async fn write(&self, status: &K::Status) -> Result<(), Interrupted> {
         let (client, object, last) = (&self.context.client, self.object, self.last_written());
+        let begun = lock(&self.begun).take();
         let is_known = |now: &K| seen_status(now).status == last.status;
         let writing = writer::write(client, object, last.version.as_deref(), status, is_known);
         let stored = match tokio::time::timeout(API_TIMEOUT, writing).await {
@@ -122,7 +146,8 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         let uid = object.uid().unwrap_or_default();
         self.statuses.note_written(uid, written.clone());
         *lock(&self.last_written) = written;
-        self.tell_news(&last.status, status, &stored).await;
+        self.tell_news(&begun.unwrap_or(last.status), status, &stored)
+            .await;
         Ok(())
     }
 
@@ -152,6 +177,11 @@ impl<'a, K: Reconciled> Journal<'a, K> {
     fn last_written(&self) -> SeenStatus<Arc<K::Status>> {
         lock(&self.last_written).clone()
     }
+}
+
+/// The annotation by which somebody asks for a look, whether it was answered or not.
+pub fn requested_at(object: &impl ResourceExt) -> Option<&str> {
+    object.annotations().get(REQUESTED_AT).map(String::as_str)
 }
 
 /// The status that an object has.

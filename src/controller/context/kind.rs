@@ -1,5 +1,6 @@
 //! What a kind of object brings along to be reconciled.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 
 use jiff::Timestamp;
@@ -11,9 +12,11 @@ use serde::de::DeserializeOwned;
 use crate::api::FluxDuration;
 use crate::api::reference::{Referent, ReferentKind};
 use crate::api::references::Reference;
+use crate::controller::state::dependents::Dependency;
 use crate::ops::objects::ObjectMetrics;
 use crate::plan::lifecycle::{AskedFor, Next, Observed};
 use crate::plan::{Failure, Outcome};
+use crate::source::RepoUrl;
 
 /// When an object is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -53,21 +56,36 @@ pub trait Reconciled:
     /// The objects that its spec names.
     fn references(&self) -> Vec<Reference<'_>>;
 
+    /// The addresses of the Git repositories that it reads.
+    fn repositories(&self) -> Vec<&str>;
+
     /// Whether an object of its namespace is one that is made for it.
     fn owns(&self, referent: &Referent) -> bool;
 
-    /// Whether the spec may name objects of a kind: a look that costs little, made of every object
-    /// for every change.
-    fn may_name(&self, kind: ReferentKind) -> bool;
+    /// Whether objects of a kind may be made for one of this kind: then all are asked whether they
+    /// own one that changed.
+    fn may_own(_: ReferentKind) -> bool {
+        true
+    }
+
+    /// What a result may change with, besides the objects that are made for it.
+    fn dependencies(&self) -> HashSet<Dependency> {
+        let namespace = self.namespace().unwrap_or_default();
+        let references = self.references();
+        let objects = references
+            .iter()
+            .map(|reference| Dependency::Object(reference.referent(&namespace)));
+        let repositories = self.repositories();
+        let addresses = repositories.iter().filter_map(|url| url.parse::<RepoUrl>().ok());
+        let repositories = addresses.map(|address| Dependency::Repository {
+            namespace: namespace.clone(),
+            location: address.location(),
+        });
+        objects.chain(repositories).collect()
+    }
 
     /// Whether a result may change with another object.
     fn depends_on(&self, referent: &Referent) -> bool {
-        // Only a Flux source may be in another namespace.
-        let is_near = self.meta().namespace.as_deref() == Some(&referent.key.namespace);
-        let is_source = matches!(referent.kind, ReferentKind::Source(_));
-        if !(is_near || is_source) || !self.may_name(referent.kind) {
-            return false;
-        }
         let namespace = self.namespace().unwrap_or_default();
         let mut references = self.references().into_iter();
         references.any(|reference| reference.is_to(referent, &namespace))

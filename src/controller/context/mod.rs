@@ -19,8 +19,10 @@ use kube::runtime::reflector::Store;
 use crate::api::{ConstraintOverride, PatchSet, reason};
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::deliveries::Deliveries;
+use crate::controller::state::dependents::Dependents;
 use crate::controller::state::github_apps::GitHubApps;
 use crate::controller::state::jobs::BuildJobs;
+use crate::controller::state::look_requests::LookRequests;
 use crate::controller::state::nudges::Nudges;
 use crate::controller::state::pins::Pins;
 use crate::controller::state::references::References;
@@ -44,6 +46,8 @@ pub struct Context {
     pub mirrors: Arc<Mirrors>,
     pub metrics: Metrics,
     pub references: Arc<References>,
+    pub dependents: Arc<Dependents>,
+    pub look_requests: Arc<LookRequests>,
     pub jobs: BuildJobs,
     pub pins: Pins,
     pub registry_logins: RegistryLogins,
@@ -77,21 +81,44 @@ impl Context {
     }
 }
 
-/// How old a remembered look at an upstream may be when the spec is new, or when it disagrees with
-/// the status. Whoever changed the spec may have pushed a moment before.
-pub const MAX_AGE_FOR_NEW_SPEC: Duration = Duration::from_millis(500);
+/// Why an object is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// It is its time, or something that it refers to changed.
+    Due,
+    /// Its spec is new, or it was answered by a look that may be older than what it was looked at
+    /// for.
+    NewSpec,
+    /// A push to a repository that it reads was heard of then.
+    Pushed { since: Instant },
+    /// Somebody asks for a look, and that was seen then.
+    Asked { since: Instant },
+}
 
-/// How new the knowledge of upstreams must be for one attempt, and when the attempt is given up.
+/// How new what is known of servers must be for one attempt, and when the attempt is given up.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
+    pub occasion: Occasion,
+    /// Of upstreams.
     pub freshness: Freshness,
+    /// How old the digest of an image that a tag stands for may be.
+    pub longest_pin: Duration,
     pub deadline: Instant,
 }
 
 impl Budget {
     /// Whether somebody asks for a look now, at everything that is otherwise taken for granted.
     pub fn is_asked_for(self) -> bool {
-        self.freshness == Freshness::Now
+        matches!(self.occasion, Occasion::Asked { .. })
+    }
+
+    /// The same by looks at upstreams that are as new as these allow; `None` where they are newer
+    /// anyway.
+    pub fn with_newest_looks(self) -> Option<Self> {
+        matches!(self.freshness, Freshness::MaxAge(_)).then_some(Self {
+            freshness: Freshness::MaxAge(Duration::ZERO),
+            ..self
+        })
     }
 
     /// Waits for work of a step, and not longer than the reconciliation may take.

@@ -37,7 +37,8 @@ pub struct ControllerOptions {
     /// this
     #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
     pub max_timeout: Duration,
-    /// The shortest time between two looks at an object; a shorter `spec.interval` counts as this
+    /// The shortest time between two looks at an object, and between two at the refs of an upstream
+    /// for all objects on it; a shorter `spec.interval` counts as this
     #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = parse_duration)]
     pub min_interval: Duration,
     /// Watch all namespaces; with `false`, only the controller's own
@@ -105,6 +106,9 @@ pub struct ControllerOptions {
     /// Address for /healthz and /readyz
     #[arg(long, default_value = ":9440", value_name = "ADDRESS")]
     pub health_addr: String,
+    /// Address for pushes of forges (`/hook/NAMESPACE/SECRET`), for instance `:9292`; empty for none
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ADDRESS")]
+    pub webhook_addr: String,
     /// Where to post events in Flux's format, for instance
     /// `http://notification-controller.flux-system.svc.cluster.local./`; empty for nowhere
     #[arg(long, default_value = "", hide_default_value = true, value_name = "URL")]

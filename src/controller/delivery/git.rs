@@ -98,7 +98,8 @@ pub async fn find_merged_commit(
             mirrors,
             upstream: &upstream,
             paths: &paths,
-            budget,
+            freshness: budget.freshness,
+            deadline: budget.deadline,
         };
         let (name, at) = place.read(&want, Folders::Required)?;
         let plan = deliver::plan_branch(&at.tip(), &images);
@@ -511,10 +512,8 @@ fn read(
         mirrors,
         upstream,
         paths: &git.paths,
-        budget: Budget {
-            freshness: Freshness::Now,
-            deadline,
-        },
+        freshness: Freshness::Now,
+        deadline,
     };
     let (name, base) = branches.read(&followed_ref(git), Folders::Required)?;
     let beside = match &git.push {
@@ -533,7 +532,8 @@ struct Branches<'a> {
     mirrors: &'a Mirrors,
     upstream: &'a Upstream,
     paths: &'a [String],
-    budget: Budget,
+    freshness: Freshness,
+    deadline: Instant,
 }
 
 /// Whether a branch may lack the folders that are read.
@@ -546,8 +546,9 @@ enum Folders {
 impl Branches<'_> {
     /// Reads one branch, with its name.
     fn read(&self, want: &RefSpec, folders_are: Folders) -> Result<(String, ReadBranch), source::Error> {
-        let Budget { freshness, deadline } = self.budget;
-        let snapshot = self.mirrors.fetch(self.upstream, want, freshness, deadline)?;
+        let snapshot = self
+            .mirrors
+            .fetch(self.upstream, want, self.freshness, self.deadline)?;
         let name = snapshot.revision().name().unwrap_or_default().to_owned();
         let (mut files, mut limits) = (Vec::new(), LIMITS);
         for path in &outermost_folders(self.paths) {

@@ -84,17 +84,17 @@ impl InputPlace {
 
     /// The branch that is read; `None` if it is none, or a Flux source does not name it.
     pub fn branch(&self) -> Option<String> {
-        match self {
-            Self::Git { resolved, .. } => {
-                let revision = resolved.revision();
-                let name = revision.name().filter(|_| revision.tag().is_none());
-                name.map(ToOwned::to_owned)
-            }
+        let resolved = match self {
+            Self::Git { resolved, .. } => resolved,
+            Self::Branch(branch) => &branch.tip,
             Self::Artifact { revision, .. } => {
                 let (name, _) = revision.split_once("@sha1:")?;
-                Some(name.to_owned())
+                return Some(name.to_owned());
             }
-        }
+        };
+        let revision = resolved.revision();
+        let name = revision.name().filter(|_| revision.tag().is_none());
+        name.map(ToOwned::to_owned)
     }
 
     /// Kind, contents and path: what identifies what is read there.

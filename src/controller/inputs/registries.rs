@@ -1,7 +1,6 @@
 //! Registries with the credentials that a resource names, and what tags stand for.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use kube::ResourceExt;
 
@@ -14,7 +13,6 @@ use crate::controller::context::{Budget, Context};
 use crate::image::ImageReference;
 use crate::plan::{Failure, Step};
 use crate::publish::{self, Credentials, Registry, RegistryConfig};
-use crate::source::Freshness;
 
 /// A client with the credentials of a build.
 pub async fn registry(patch_set: &PatchSet, context: &Context, budget: Budget) -> Result<Registry, Failure> {
@@ -55,11 +53,7 @@ pub async fn pin_to_digest(
         return Ok(reference.with_digest(digest));
     }
     let key = (patch_set.namespace().unwrap_or_default(), reference.clone());
-    let age = match budget.freshness {
-        Freshness::Now => Duration::ZERO,
-        Freshness::MaxAge(age) => age,
-    };
-    let digest = if let Some(digest) = context.pins.get(&key, age) {
+    let digest = if let Some(digest) = context.pins.get(&key, budget.longest_pin) {
         digest
     } else {
         let registry = registry(patch_set, context, budget).await?;

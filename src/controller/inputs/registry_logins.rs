@@ -29,7 +29,6 @@ use crate::controller::state::registry_logins::LoginKey;
 use crate::plan::conditions;
 use crate::plan::{Failure, Step};
 use crate::publish::Credentials;
-use crate::source::Freshness;
 use crate::status::Error;
 
 /// How long a token of a service account holds, in seconds: the shortest that the API server gives.
@@ -111,7 +110,7 @@ pub async fn add(
 /// refused one.
 fn longest_use(status: Option<&PatchSetStatus>, budget: Budget) -> Duration {
     let built = status.and_then(|status| conditions::reason(&status.conditions, condition::IMAGE_BUILT));
-    if built == Some(reason::AUTHENTICATION_FAILED) || budget.freshness == Freshness::Now {
+    if built == Some(reason::AUTHENTICATION_FAILED) || budget.is_asked_for() {
         SHORTEST
     } else {
         LONGEST

@@ -62,12 +62,16 @@ impl Reconciled for ConstraintOverride {
         }
     }
 
-    fn may_name(&self, kind: ReferentKind) -> bool {
-        matches!(kind, ReferentKind::Secret | ReferentKind::ConfigMap)
-    }
-
     fn references(&self) -> Vec<Reference<'_>> {
         self.spec.references()
+    }
+
+    fn repositories(&self) -> Vec<&str> {
+        self.spec.repositories()
+    }
+
+    fn may_own(kind: ReferentKind) -> bool {
+        kind == ReferentKind::ConfigMap
     }
 
     /// The ConfigMap with the merged file.

@@ -34,12 +34,16 @@ impl Reconciled for PatchRepository {
         }
     }
 
-    fn may_name(&self, kind: ReferentKind) -> bool {
-        matches!(kind, ReferentKind::Secret | ReferentKind::Source(_))
-    }
-
     fn references(&self) -> Vec<Reference<'_>> {
         self.spec.references()
+    }
+
+    fn repositories(&self) -> Vec<&str> {
+        self.spec.repositories()
+    }
+
+    fn may_own(_: ReferentKind) -> bool {
+        false
     }
 
     /// Nothing by name: its objects tell by their label whose they are, once in a while.

@@ -49,19 +49,16 @@ impl Reconciled for PatchSet {
         }
     }
 
-    fn may_name(&self, kind: ReferentKind) -> bool {
-        match kind {
-            ReferentKind::PatchSet => !self.spec.libraries.is_empty(),
-            ReferentKind::ConstraintOverride => self.spec.constraints.is_some(),
-            ReferentKind::PatchRepository => false,
-            ReferentKind::Secret | ReferentKind::ConfigMap | ReferentKind::Source(_) | ReferentKind::Job => {
-                true
-            }
-        }
-    }
-
     fn references(&self) -> Vec<Reference<'_>> {
         self.spec.references()
+    }
+
+    fn repositories(&self) -> Vec<&str> {
+        self.spec.repositories()
+    }
+
+    fn may_own(kind: ReferentKind) -> bool {
+        kind == ReferentKind::Job
     }
 
     /// Its Jobs, and those that made room for its own.

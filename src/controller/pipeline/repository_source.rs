@@ -9,7 +9,7 @@ use crate::api::common::GitPath;
 use crate::api::patch_repository::GitRepositorySource;
 use crate::api::{InputsDigest, LayoutKind, PatchRepository, PatchSet, reason};
 use crate::controller::context::turn::Turn;
-use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC, failures};
+use crate::controller::context::{Budget, Context, failures};
 use crate::controller::inputs::place::InputPlace;
 use crate::controller::inputs::upstreams::blocking;
 use crate::controller::inputs::{patches, upstreams};
@@ -19,7 +19,7 @@ use crate::layout::{FaultKind, RepositoryFiles, RepositoryLayout, TreeFiles};
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::patch_repository::RepositorySources;
 use crate::plan::{Failure, Step};
-use crate::source::{ArtifactFiles, ArtifactLimits, Freshness, PathContent};
+use crate::source::{ArtifactFiles, ArtifactLimits, PathContent};
 
 /// What the repository is called in messages.
 pub const REPOSITORY: &str = "the repository";
@@ -63,15 +63,10 @@ pub async fn resolve(turn: &Turn<'_, PatchRepository>) -> Result<ResolvedReposit
     {
         return Ok(resolved);
     }
-    let freshness = match turn.budget.freshness {
-        Freshness::MaxAge(age) => Freshness::MaxAge(age.min(MAX_AGE_FOR_NEW_SPEC)),
-        Freshness::Now => return Ok(resolved),
-    };
-    let budget = Budget {
-        freshness,
-        ..turn.budget
-    };
-    resolve_within(turn, budget).await
+    match turn.budget.with_newest_looks() {
+        Some(budget) => resolve_within(turn, budget).await,
+        None => Ok(resolved),
+    }
 }
 
 async fn resolve_within(
@@ -185,6 +180,11 @@ pub async fn read(
             })
             .await?
         }
+        InputPlace::Branch(_) => Err(Failure::stalled(
+            Step::Objects,
+            reason::INVALID_SPEC,
+            format!("{REPOSITORY}: the commits of a branch have no folders"),
+        )),
     }
 }
 

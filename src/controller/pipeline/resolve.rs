@@ -13,7 +13,7 @@ use crate::api::source_refs::SourceRefs;
 use crate::api::status::{CandidateStatus, PatchSetStatus, UpstreamStatus};
 use crate::api::{InputsDigest, PatchSet, Recorded};
 use crate::controller::context::turn::Turn;
-use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC};
+use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::ingredients::{Ingredients, NotBuildable};
 use crate::controller::inputs::patches::LocatedPatches;
 use crate::controller::inputs::upstreams::git_ref;
@@ -22,7 +22,7 @@ use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
 use crate::recipe::last_request;
-use crate::source::{Freshness, RefSpec, Resolved, Upstream};
+use crate::source::{RefSpec, Resolved, Upstream};
 
 /// Names the computation that results follow from; changed where the same inputs give another
 /// result.
@@ -153,8 +153,8 @@ impl ResolvedInputs {
 
 /// Resolves all refs.
 ///
-/// If the result differs from the status, it resolves again without the remembered look at the
-/// refs: another controller may have seen a newer state, and a stale look would overwrite it.
+/// If the result differs from the status, it resolves again by a look that is as new as an upstream
+/// allows: another controller may have seen a newer state, and a stale look would overwrite it.
 pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failure> {
     let resolved = resolve_within(turn, turn.budget).await?;
     let status = turn.status();
@@ -163,15 +163,10 @@ pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failur
     if status.inputs_digest.as_ref().is_none_or(is_told) {
         return Ok(resolved);
     }
-    let freshness = match turn.budget.freshness {
-        Freshness::MaxAge(age) => Freshness::MaxAge(age.min(MAX_AGE_FOR_NEW_SPEC)),
-        Freshness::Now => return Ok(resolved),
-    };
-    let budget = Budget {
-        freshness,
-        ..turn.budget
-    };
-    resolve_within(turn, budget).await
+    match turn.budget.with_newest_looks() {
+        Some(budget) => resolve_within(turn, budget).await,
+        None => Ok(resolved),
+    }
 }
 
 /// Resolves the patches' origin and the upstream. Refs are looked at once an interval for all

@@ -4,6 +4,7 @@ mod objects;
 mod orphaned_runs;
 mod owners;
 mod process;
+mod pushes;
 mod reconciler;
 mod triggers;
 mod unreadable;

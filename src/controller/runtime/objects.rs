@@ -7,23 +7,53 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use super::triggers::ObservedChange;
 use crate::api::reference::Referent;
 use crate::controller::context::kind::Reconciled;
-use crate::controller::state::api_server::Guarded;
+use crate::controller::state::api_server::{Guarded, find};
+use crate::controller::state::dependents::{Dependency, Dependents};
 use crate::ops::objects::ObjectMetrics;
 
 /// The objects that a change concerns.
 pub fn find_concerned<K: Reconciled>(
-    objects: &[Arc<Guarded<K>>],
+    store: &Store<Guarded<K>>,
+    dependents: &Dependents,
     change: &ObservedChange,
 ) -> Vec<ObjectRef<Guarded<K>>> {
-    let reference = |object: &Arc<Guarded<K>>| ObjectRef::from_obj(object.as_ref());
-    let ObservedChange::One(referent) = change else {
-        return objects.iter().map(reference).collect();
+    let of_kind = |objects: &[Referent]| -> Vec<ObjectRef<Guarded<K>>> {
+        let objects = objects.iter().filter(|object| object.kind == K::REFERENT);
+        let references = objects.map(|object| ObjectRef::new(&object.key.name).within(&object.key.namespace));
+        references.collect()
     };
-    let refers = |object: &&Arc<Guarded<K>>| {
-        let read = object.0.as_ref();
-        read.is_ok_and(|read| read.depends_on(referent))
-    };
-    objects.iter().filter(refers).map(reference).collect()
+    match change {
+        ObservedChange::Any => store
+            .state()
+            .iter()
+            .map(|object| ObjectRef::from_obj(object.as_ref()))
+            .collect(),
+        ObservedChange::Repository { readers } => of_kind(readers),
+        ObservedChange::One(referent) => {
+            let mut concerned = of_kind(&dependents.on(&Dependency::Object(referent.clone())));
+            concerned.extend(
+                owners(store, referent)
+                    .iter()
+                    .map(|owner| ObjectRef::from_obj(owner.as_ref())),
+            );
+            concerned
+        }
+    }
+}
+
+/// The objects that another one was made for.
+fn owners<K: Reconciled>(store: &Store<Guarded<K>>, referent: &Referent) -> Vec<Arc<Guarded<K>>> {
+    if !K::may_own(referent.kind) {
+        return Vec::new();
+    }
+    let mut objects = store.state();
+    objects.retain(|object| object.0.as_ref().is_ok_and(|object| object.depends_on(referent)));
+    objects
+}
+
+/// Whether this is an object of the kind that does not exist.
+pub fn is_gone<K: Reconciled>(store: &Store<Guarded<K>>, object: &Referent) -> bool {
+    object.kind == K::REFERENT && find(store, &object.key).is_none()
 }
 
 /// What the metrics show of objects that can be read.
@@ -41,10 +71,7 @@ pub fn unreadable_objects<K: Reconciled>(store: &Store<Guarded<K>>) -> usize {
     store.state().iter().filter(|object| object.0.is_err()).count()
 }
 
-/// Whether an object that can be read refers to another one.
-pub fn is_referred_to<K: Reconciled>(store: &Store<Guarded<K>>, referent: &Referent) -> bool {
-    store
-        .state()
-        .iter()
-        .any(|object| object.0.as_ref().is_ok_and(|object| object.depends_on(referent)))
+/// Whether another object was made for one that can be read.
+pub fn is_owned<K: Reconciled>(store: &Store<Guarded<K>>, referent: &Referent) -> bool {
+    !owners(store, referent).is_empty()
 }

@@ -12,7 +12,8 @@ use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use super::{objects, orphaned_runs, reconciler, triggers};
+use super::{objects, orphaned_runs, pushes, reconciler, triggers};
+use crate::api::reference::Referent;
 use crate::api::{ConstraintOverride, PatchRepository, PatchSet};
 use crate::controller::Error;
 use crate::controller::context::kind::Reconciled;
@@ -20,6 +21,7 @@ use crate::controller::context::options::{ControllerOptions, TransportName};
 use crate::controller::context::{Context, panics};
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::deliveries::Deliveries;
+use crate::controller::state::dependents::Dependency;
 use crate::controller::state::github_apps::GitHubApps;
 use crate::controller::state::jobs::BuildJobs;
 use crate::controller::state::nudges::Nudges;
@@ -33,7 +35,7 @@ use crate::ops::api_client::{self, TooDeep};
 use crate::ops::health::{Health, ProcessDuty};
 use crate::ops::leader::Candidate;
 use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
-use crate::ops::{server, telemetry};
+use crate::ops::{push_server, server, telemetry};
 use crate::plan::backoff;
 use crate::publish::Layers;
 use crate::source::{self, MirrorConfig, Mirrors, Scheme, Transports};
@@ -234,6 +236,8 @@ impl Process {
             mirrors: self.mirrors,
             metrics: self.metrics.clone(),
             references: Arc::clone(&references),
+            dependents: Arc::default(),
+            look_requests: Arc::default(),
             jobs,
             pins: Pins::default(),
             registry_logins: RegistryLogins::default(),
@@ -247,15 +251,18 @@ impl Process {
             patch_sets: self.writers.patch_sets.as_reader(),
             constraint_overrides: self.writers.constraint_overrides.as_reader(),
         });
-        let stores = Stores {
-            patch_sets: context.patch_sets.clone(),
-            constraint_overrides: context.constraint_overrides.clone(),
-            repositories: self.writers.repositories.as_reader(),
-        };
         tasks.spawn(
             "the task that drops contents",
-            tidy(references, stores, self.metrics),
+            tidy(Arc::clone(&context), self.writers.repositories.as_reader()),
         );
+        if !context.options.webhook_addr.is_empty() {
+            // Only who works takes pushes: who stands by knows no objects.
+            let listener = server::listen(&context.options.webhook_addr).await?;
+            let (endpoint, pushes) = push_server::endpoint(listener, self.metrics.clone());
+            tasks.spawn("the webhook endpoint", endpoint);
+            let receiver = pushes::receive(Arc::clone(&context), triggers.clone(), pushes);
+            tasks.spawn("the task that takes pushes", receiver);
+        }
         tasks.spawn(
             "the task that cancels runs of deleted PatchSets",
             orphaned_runs::cancel_all(Arc::clone(&context)),
@@ -296,25 +303,31 @@ impl Tasks {
     }
 }
 
-/// Drops the contents of Secrets and `ConfigMap`s that no object refers to any more.
-async fn tidy(references: Arc<References>, stores: Stores, metrics: Metrics) {
+/// Drops what is kept of objects that are gone, and the contents of Secrets and `ConfigMap`s that no
+/// object refers to any more.
+async fn tidy(context: Arc<Context>, repositories: Store<Guarded<PatchRepository>>) {
+    let (patch_sets, constraint_overrides) = (&context.patch_sets, &context.constraint_overrides);
+    let exists = |object: &Referent| {
+        !objects::is_gone(patch_sets, object)
+            && !objects::is_gone(constraint_overrides, object)
+            && !objects::is_gone(&repositories, object)
+    };
     loop {
-        references.retain(|referent| {
-            objects::is_referred_to(&stores.patch_sets, referent)
-                || objects::is_referred_to(&stores.constraint_overrides, referent)
-                || objects::is_referred_to(&stores.repositories, referent)
+        // What is dropped of objects that a watch has not listed to the end comes back when they are
+        // reconciled.
+        context.dependents.retain(exists);
+        context.look_requests.retain(exists);
+        context.references.retain(|referent| {
+            context
+                .dependents
+                .is_any_on(&Dependency::Object(referent.clone()))
+                || objects::is_owned(patch_sets, referent)
+                || objects::is_owned(constraint_overrides, referent)
         });
-        let (contents, bytes) = references.kept();
-        metrics.observe_contents(contents, bytes);
+        let (contents, bytes) = context.references.kept();
+        context.metrics.observe_contents(contents, bytes);
         tokio::time::sleep(TIDIES_EVERY).await;
     }
-}
-
-/// What the watches of the resources last showed.
-struct Stores {
-    patch_sets: Store<Guarded<PatchSet>>,
-    constraint_overrides: Store<Guarded<ConstraintOverride>>,
-    repositories: Store<Guarded<PatchRepository>>,
 }
 
 /// Where the watches of the resources write to.
@@ -366,6 +379,7 @@ fn mirror_config(options: &ControllerOptions) -> MirrorConfig {
         });
     MirrorConfig {
         capacity: options.storage_capacity,
+        look_interval: options.min_interval,
         transports,
         ..source::mirror_config(&options.storage_path)
     }
@@ -374,6 +388,7 @@ fn mirror_config(options: &ControllerOptions) -> MirrorConfig {
 fn mirror_totals(mirrors: &Mirrors) -> MirrorTotals {
     let stats = mirrors.stats();
     MirrorTotals {
+        looks: stats.looks,
         fetches: stats.fetches,
         bytes: stats.received_bytes,
         evictions: stats.evictions,

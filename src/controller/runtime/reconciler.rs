@@ -19,10 +19,10 @@ use crate::api::patch_repository::REPOSITORY_LABEL;
 use crate::api::reference::{ObjectKey, Referent, ReferentKind};
 use crate::api::{FluxDuration, PatchRepository, reason};
 use crate::controller::Error;
-use crate::controller::context::journal::{Interrupted, Journal, Statuses};
+use crate::controller::context::journal::{Interrupted, Journal, Statuses, requested_at};
 use crate::controller::context::kind::{Reconciled, Schedule};
 use crate::controller::context::turn::Turn;
-use crate::controller::context::{Budget, Context, MAX_AGE_FOR_NEW_SPEC, annotations, panics};
+use crate::controller::context::{Budget, Context, Occasion, annotations, panics};
 use crate::controller::pipeline::Pipeline;
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::nudges::Nudge;
@@ -37,26 +37,22 @@ use crate::source::Freshness;
 /// the shortest jittered interval, so that each object's own turn finds news.
 const SHARED_SHARE: f64 = 0.9;
 
+/// How long work on a new generation goes on before the status says that it has begun. What is done
+/// sooner costs one write.
+const TOLD_AFTER: Duration = Duration::from_secs(1);
+
+/// How old the digest of an image that a tag stands for may be when the spec is new.
+const LONGEST_PIN_FOR_NEW_SPEC: Duration = Duration::from_millis(500);
+
+/// How often what is kept of objects is looked through for those that are gone.
+const TIDIES_EVERY: Duration = Duration::from_secs(15);
+
 /// How long an attempt may go on after its deadline. Each step ends by itself at the deadline; what
 /// is left then is a request or two to the API server.
 const OVERTIME: Duration = Duration::from_secs(60);
 
-/// How often what is remembered of objects that are gone is dropped. It takes a look at all others.
-const FORGETS_EVERY: Duration = Duration::from_secs(60);
-
 /// As many reconciliations as there are objects, in kube's words.
 const UNBOUNDED: u16 = 0;
-
-/// Why an object is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Occasion {
-    /// It is its time, or something that it refers to changed.
-    Due,
-    /// Its spec is new.
-    NewSpec,
-    /// Somebody asks for a look.
-    Asked,
-}
 
 /// What the reconciliations of one kind share.
 struct KindRuntime<K: Pipeline> {
@@ -78,14 +74,14 @@ pub fn controller<K: Pipeline>(
         config = config.labels(selector);
     }
     let changes = triggers.changes();
-    let teller = triggers.clone();
-    let tell = move |object: &Guarded<K>| {
-        teller.tell(Referent {
-            kind: K::REFERENT,
-            key: ObjectKey::of_object(object),
-        });
-        if let Some(owner) = repository_of(object) {
-            teller.owners.note(owner);
+    let tell = {
+        let (teller, context) = (triggers.clone(), Arc::clone(context));
+        move |object: &Guarded<K>| {
+            note_seen(&context, object);
+            teller.tell(ObservedChange::One(referent::<K>(object)));
+            if let Some(owner) = repository_of(object) {
+                teller.owners.note(owner);
+            }
         }
     };
     let objects = scope
@@ -104,8 +100,8 @@ pub fn controller<K: Pipeline>(
             PredicateConfig::default(),
         );
     let triggered = {
-        let store = store.clone();
-        changes.flat_map(move |change| futures::stream::iter(find_concerned(&store.state(), &change)))
+        let (store, dependents) = (store.clone(), Arc::clone(&context.dependents));
+        changes.flat_map(move |change| futures::stream::iter(find_concerned(&store, &dependents, &change)))
     };
     let kind = Arc::new(KindRuntime::<K> {
         context: Arc::clone(context),
@@ -113,13 +109,12 @@ pub fn controller<K: Pipeline>(
         store: store.clone(),
     });
     let mut forget = {
-        let (store, kind) = (store.clone(), Arc::clone(&kind));
-        let mut last = Instant::now();
+        let (store, kind, mut tidied) = (store.clone(), Arc::clone(&kind), Instant::now());
         move || {
-            if last.elapsed() < FORGETS_EVERY {
+            if tidied.elapsed() < TIDIES_EVERY {
                 return;
             }
-            last = Instant::now();
+            tidied = Instant::now();
             let uids: HashSet<String> = store
                 .state()
                 .iter()
@@ -151,10 +146,11 @@ fn called<K: Pipeline>(
     triggers: &Triggers,
 ) -> impl Stream<Item = ObjectRef<Guarded<K>>> + Send + use<K> {
     let reference = |ObjectKey { namespace, name }: ObjectKey| ObjectRef::new(&name).within(&namespace);
+    let dependents = Arc::clone(&context.dependents);
     let nudges = context.nudges.of_kind(K::REFERENT).flat_map(move |nudge| {
         futures::stream::iter(match nudge {
             Nudge::One(key) => vec![reference(key)],
-            Nudge::All => find_concerned(&store.state(), &ObservedChange::Any),
+            Nudge::All => find_concerned(&store, &dependents, &ObservedChange::Any),
         })
     });
     let owners = if K::REFERENT == ReferentKind::PatchRepository {
@@ -174,6 +170,26 @@ fn repository_of(object: &impl ResourceExt) -> Option<ObjectKey> {
         None => object.labels().get(REPOSITORY_LABEL)?,
     };
     Some(ObjectKey::new(object.namespace().unwrap_or_default(), name))
+}
+
+/// Notes what is seen of an object: what it depends on, and whether somebody asks for a look.
+fn note_seen<K: Pipeline>(context: &Context, object: &Guarded<K>) {
+    let Ok(read) = &object.0 else { return };
+    let seen = referent::<K>(object);
+    if let Some(requested_at) = requested_at(read) {
+        context
+            .look_requests
+            .note_asked(&seen, requested_at, Instant::now());
+    }
+    context.dependents.note(seen, read.dependencies());
+}
+
+/// The object as others refer to it.
+fn referent<K: Pipeline>(object: &impl ResourceExt) -> Referent {
+    Referent {
+        kind: K::REFERENT,
+        key: ObjectKey::of_object(object),
+    }
 }
 
 fn deletion<K: Pipeline>(object: &Guarded<K>) -> Option<u64> {
@@ -210,6 +226,7 @@ async fn reconcile<K: Pipeline>(object: Arc<Guarded<K>>, kind: Arc<KindRuntime<K
 
 impl<K: Pipeline> KindRuntime<K> {
     async fn look_at(&self, object: &Guarded<K>) -> Result<Action, Error> {
+        note_seen(&self.context, object);
         let object = match &object.0 {
             Ok(object) => object,
             Err(invalid) => {
@@ -252,14 +269,11 @@ impl<K: Pipeline> KindRuntime<K> {
     /// Begins a new generation, has the object's steps done, and settles what they came to.
     async fn work_on(&self, object: &K) -> Result<(Action, OutcomeLabel), Interrupted> {
         let journal = Journal::open(&self.context, &self.statuses, object);
-        let mut occasion = Occasion::Due;
         let generation = object.meta().generation.unwrap_or_default();
-        if let Some(status) = begin_generation(&*journal.status(), generation, Timestamp::now()) {
-            journal.write(&status).await?;
-            occasion = Occasion::NewSpec;
-        }
-        if journal.is_asked_for() {
-            occasion = Occasion::Asked;
+        let begun = begin_generation(&*journal.status(), generation, Timestamp::now());
+        let occasion = self.occasion(object, journal.requested_at(), begun.is_some());
+        if let Some(status) = begun {
+            journal.begin(status);
         }
         let before = journal.status();
         let outcome = match self.budget(object.schedule(), occasion) {
@@ -271,9 +285,18 @@ impl<K: Pipeline> KindRuntime<K> {
                     budget,
                     journal: &journal,
                 };
-                self.attempt(&turn).await?
+                let mut attempt = Box::pin(self.attempt(&turn));
+                if let Ok(outcome) = tokio::time::timeout(TOLD_AFTER, &mut attempt).await {
+                    outcome?
+                } else {
+                    journal.tell_begun().await?;
+                    attempt.await?
+                }
             }
         };
+        // What is not there yet may be pushed at any time, or be newer than the look.
+        let fails_by_sources =
+            matches!(&outcome, Outcome::Failed(failure, _) if failure.step == Step::Source);
         let has_failed = if let Outcome::Failed(failure, _) = &outcome {
             tracing::warn!(
                 kind = K::KIND,
@@ -294,11 +317,64 @@ impl<K: Pipeline> KindRuntime<K> {
             (false, true) => OutcomeLabel::Changed,
             (false, false) => OutcomeLabel::Unchanged,
         };
-        Ok((self.look_again(object, next, ended), ended))
+        let wait = self.look_again(object, next, ended);
+        if next == Next::Backoff && fails_by_sources {
+            self.context.look_requests.note_follow_up(&referent::<K>(object));
+        }
+        let wait = self.follow_up(&referent::<K>(object), occasion, ended, wait);
+        Ok((wait.map_or_else(Action::await_change, Action::requeue), ended))
+    }
+
+    /// Why an object is looked at.
+    fn occasion(&self, object: &K, requested_at: Option<&str>, is_new: bool) -> Occasion {
+        let (requests, this) = (&self.context.look_requests, referent::<K>(object));
+        let follows_up = requests.take_follow_up(&this);
+        if let Some(requested_at) = requested_at {
+            let since = requests.asked_since(&this, requested_at);
+            return Occasion::Asked {
+                since: since.unwrap_or_else(Instant::now),
+            };
+        }
+        match requests.pushed_since(&this) {
+            Some(since) => Occasion::Pushed { since },
+            None if is_new || follows_up => Occasion::NewSpec,
+            None => Occasion::Due,
+        }
+    }
+
+    /// Has an object looked at once more where the look that served it may be older than what it was
+    /// looked at for: whoever made it may have pushed a moment before, and a forge may tell of a push
+    /// before its refs do. Gives when to look again.
+    fn follow_up(
+        &self,
+        object: &Referent,
+        occasion: Occasion,
+        ended: OutcomeLabel,
+        wait: Option<Duration>,
+    ) -> Option<Duration> {
+        let requests = &self.context.look_requests;
+        if let (Occasion::Asked { since } | Occasion::Pushed { since }, true) =
+            (occasion, ended != OutcomeLabel::Failed)
+        {
+            requests.answer_push(object, since);
+        }
+        let is_due = match occasion {
+            Occasion::NewSpec => ended == OutcomeLabel::Changed,
+            Occasion::Pushed { .. } => ended == OutcomeLabel::Unchanged,
+            Occasion::Due | Occasion::Asked { .. } => false,
+        };
+        let soon = self.context.options.min_interval + backoff::SHORTEST;
+        match wait {
+            Some(wait) if is_due && wait > soon => {
+                requests.note_follow_up(object);
+                Some(soon)
+            }
+            wait => wait,
+        }
     }
 
     /// When an object is looked at again, given how this look ended.
-    fn look_again(&self, object: &K, next: Next, ended: OutcomeLabel) -> Action {
+    fn look_again(&self, object: &K, next: Next, ended: OutcomeLabel) -> Option<Duration> {
         let uid = object.meta().uid.clone().unwrap_or_default();
         let mut in_a_row = Streak::default();
         match next {
@@ -309,10 +385,16 @@ impl<K: Pipeline> KindRuntime<K> {
         let interval = object.schedule().interval.get().unwrap_or(backoff::LONGEST);
         let interval = interval.max(self.context.options.min_interval);
         let spread = self.context.options.interval_jitter_percentage;
-        match wait_before_next(next, interval, in_a_row) {
-            Some(delay) => Action::requeue(backoff::jitter(delay, spread, random_fraction())),
-            None => Action::await_change(),
-        }
+        let delay = backoff::jitter(
+            wait_before_next(next, interval, in_a_row)?,
+            spread,
+            random_fraction(),
+        );
+        Some(match next {
+            // Sooner, the look that served this time would serve again.
+            Next::Interval => delay.max(self.context.options.min_interval),
+            _ => delay,
+        })
     }
 
     /// One attempt, which ends soon after its deadline, and whose defects are its own.
@@ -359,12 +441,17 @@ impl<K: Pipeline> KindRuntime<K> {
         let options = &self.context.options;
         let timeout = read(schedule.timeout)?.min(options.max_timeout);
         let interval = read(schedule.interval)?.max(options.min_interval);
+        let shared = interval.mul_f64(SHARED_SHARE);
+        let (freshness, longest_pin) = match occasion {
+            Occasion::Asked { since } => (Freshness::Since(since), Duration::ZERO),
+            Occasion::Pushed { since } => (Freshness::Since(since), shared),
+            Occasion::NewSpec => (Freshness::MaxAge(Duration::ZERO), LONGEST_PIN_FOR_NEW_SPEC),
+            Occasion::Due => (Freshness::MaxAge(shared), shared),
+        };
         Ok(Budget {
-            freshness: match occasion {
-                Occasion::Asked => Freshness::Now,
-                Occasion::NewSpec => Freshness::MaxAge(MAX_AGE_FOR_NEW_SPEC),
-                Occasion::Due => Freshness::MaxAge(interval.mul_f64(SHARED_SHARE)),
-            },
+            occasion,
+            freshness,
+            longest_pin,
             deadline: Instant::now() + timeout,
         })
     }

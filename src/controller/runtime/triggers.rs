@@ -19,6 +19,8 @@ const WAITING: usize = 1024;
 pub enum ObservedChange {
     /// One object.
     One(Referent),
+    /// A Git repository, with the objects that read it.
+    Repository { readers: Arc<[Referent]> },
     /// More than could be kept: any object.
     Any,
 }
@@ -26,22 +28,22 @@ pub enum ObservedChange {
 /// Where controllers get the changes from, and tell those of their own objects.
 #[derive(Clone)]
 pub struct Triggers {
-    changes: broadcast::Sender<Referent>,
+    changes: broadcast::Sender<ObservedChange>,
     /// Those whose objects changed.
     pub owners: ChangedOwners,
 }
 
 impl Triggers {
     /// Tells a change.
-    pub fn tell(&self, referent: Referent) {
+    pub fn tell(&self, change: ObservedChange) {
         // No receiver is no error: the controllers may be gone already.
-        let _ = self.changes.send(referent);
+        let _ = self.changes.send(change);
     }
 
     /// All changes from now on.
     pub fn changes(&self) -> BoxStream<'static, ObservedChange> {
         BroadcastStream::new(self.changes.subscribe())
-            .map(|change| change.map_or(ObservedChange::Any, ObservedChange::One))
+            .map(|change| change.unwrap_or(ObservedChange::Any))
             .boxed()
     }
 }
@@ -60,7 +62,7 @@ pub fn fan_out(
     let run = async move {
         while let Some(referent) = changes.next().await {
             references.forget(&referent);
-            teller.tell(referent);
+            teller.tell(ObservedChange::One(referent));
         }
     };
     (run, triggers)

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::api_server::{find, within_limit};
 use super::contents::{Contents, ObjectData};
-use crate::api::reason;
 use crate::api::reference::{ObjectKey, Referent, ReferentKind, SourceKind, SourceReference};
+use crate::api::{WEBHOOK_LABEL, reason};
 use crate::ops::health::{Health, Presence, WatchHealth};
 use crate::plan::{Failure, Step};
 use futures::stream::BoxStream;
@@ -34,7 +34,7 @@ const FULL_OBJECTS: u32 = 10;
 /// The same where only their metadata is asked for, whose largest parts are left out.
 const METADATA: u32 = 50;
 
-/// Labels that begin so are kept of ConfigMaps.
+/// Labels that begin so are kept, of ConfigMaps, and that of webhooks, of Secrets.
 const KEPT_LABELS: &str = "reconcile.fluxcd.io/";
 
 /// A stream of objects that changed, came or went.
@@ -206,6 +206,13 @@ impl References {
         find(&self.config_maps, key)
     }
 
+    /// The label by which a Secret holds the token of a webhook, as the watch last showed it; `None`
+    /// if there is no such Secret.
+    #[must_use]
+    pub fn webhook_label(&self, key: &ObjectKey) -> Option<String> {
+        find(&self.secrets, key)?.labels().get(WEBHOOK_LABEL).cloned()
+    }
+
     /// A Flux source as the watch last showed it.
     ///
     /// # Errors
@@ -294,7 +301,7 @@ where
             object.finalizers_mut().clear();
             object
                 .labels_mut()
-                .retain(|name, _| name.starts_with(KEPT_LABELS));
+                .retain(|name, _| name.starts_with(KEPT_LABELS) || name == WEBHOOK_LABEL);
             object
                 .owner_references_mut()
                 .retain(|owner| owner.controller == Some(true));

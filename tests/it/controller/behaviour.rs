@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use patchset::api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
 use super::{GOOD, PATIENCE, Stage, build, get, inline, shown};
+use crate::support::git_server::GitServer;
 use crate::support::registry::Registry;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,7 +123,8 @@ async fn a_pinned_commit_costs_no_network_at_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_objects_on_one_upstream_share_looks() {
-    let stage = Stage::new("many").await;
+    let rest = Duration::from_secs(10);
+    let stage = Stage::with("many", &["--min-interval=10s"], GitServer::http).await;
     let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
     spec["interval"] = json!("1m");
     let begin = Instant::now();
@@ -133,11 +135,179 @@ async fn many_objects_on_one_upstream_share_looks() {
         stage.ready(&format!("p{n}"), "True", "Succeeded").await;
     }
     assert_eq!(stage.server.packs(), 1);
-    // A look serves new objects for half a second: one is enough, unless the machine takes longer
-    // to make them.
+    assert_looks_are_rare(&stage, begin, rest);
+}
+
+/// Holds the rule that an upstream is looked at no more than once in a time.
+fn assert_looks_are_rare(stage: &Stage, begin: Instant, rest: Duration) {
     let looks = u128::try_from(stage.server.looks()).unwrap();
-    let most = 1 + begin.elapsed().as_millis() / 500;
-    assert!(looks <= most, "{looks} looks, at most {most}");
+    let most = 1 + begin.elapsed().as_millis() / rest.as_millis();
+    assert!((1..=most).contains(&looks), "{looks} looks, at most {most}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_created_changed_or_restarted_an_upstream_is_left_in_peace() {
+    let rest = Duration::from_secs(20);
+    let options = ["--min-interval=20s"];
+    let mut stage = Stage::with("peace", &options, GitServer::http).await;
+    let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
+    spec["interval"] = json!("1h");
+    let begin = Instant::now();
+    for n in 0..5 {
+        stage.apply(&format!("p{n}"), &spec).await;
+    }
+    for n in 0..5 {
+        stage.ready(&format!("p{n}"), "True", "Succeeded").await;
+    }
+    assert_looks_are_rare(&stage, begin, rest);
+    // Another spec, that fails, and one that is mended.
+    for (branch, status, reason) in [("none", "False", "RefNotFound"), ("main", "True", "Succeeded")] {
+        spec["upstream"]["ref"] = json!({ "branch": branch });
+        for n in 0..5 {
+            stage.apply(&format!("p{n}"), &spec).await;
+        }
+        for n in 0..5 {
+            stage.ready(&format!("p{n}"), status, reason).await;
+        }
+        assert_looks_are_rare(&stage, begin, rest);
+    }
+    // And the same after a restart, which writes nothing either.
+    let client = stage.api::<PatchSet>();
+    let versions = || async {
+        let objects = client.list(&ListParams::default()).await.unwrap();
+        objects
+            .iter()
+            .map(ResourceExt::resource_version)
+            .collect::<Vec<_>>()
+    };
+    let before = versions().await;
+    stage.controller.kill();
+    stage.controller.restart();
+    stage
+        .controller
+        .until_reconciled("PatchSet", "Unchanged", 5)
+        .await;
+    assert_looks_are_rare(&stage, begin, rest);
+    assert_eq!(versions().await, before, "a restart wrote something");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_what_is_fresh_costs_no_request() {
+    let mut stage = Stage::new("fresh").await;
+    let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
+    spec["interval"] = json!("1h");
+    for n in 0..3 {
+        stage.apply(&format!("p{n}"), &spec).await;
+    }
+    for n in 0..3 {
+        stage.ready(&format!("p{n}"), "True", "Succeeded").await;
+    }
+    // Until it is looked at once more because it is new, nobody knows how old that look is.
+    stage
+        .controller
+        .until_reconciled("PatchSet", "Unchanged", 3)
+        .await;
+    let counts = (stage.server.packs(), stage.server.looks());
+    stage.controller.kill();
+    stage.controller.restart();
+    stage
+        .controller
+        .until_reconciled("PatchSet", "Unchanged", 3)
+        .await;
+    assert_eq!((stage.server.packs(), stage.server.looks()), counts);
+    // With another login it is another upstream, whatever is known of this one.
+    stage
+        .secret("login", &[("username", "ann"), ("password", "any")])
+        .await;
+    spec["upstream"]["secretRef"] = json!({ "name": "login" });
+    stage.apply("p0", &spec).await;
+    stage.ready("p0", "True", "Succeeded").await;
+    assert!(stage.server.looks() > counts.1, "a login was not tried");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_served_by_an_older_look_is_looked_at_once_more() {
+    let stage = Stage::with("older", &["--min-interval=5s"], GitServer::http).await;
+    let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
+    spec["interval"] = json!("1h");
+    stage.apply("first", &spec).await;
+    stage.ready("first", "True", "Succeeded").await;
+    stage
+        .upstream
+        .commit(&[("file.txt", "all different\n")], "a conflict");
+    stage.apply("second", &spec).await;
+    stage.ready("second", "False", "PatchConflict").await;
+    // The same for what that look did not show at all.
+    stage.upstream.git(&["branch", "pushed-a-moment-before"]);
+    spec["upstream"]["ref"] = json!({ "branch": "pushed-a-moment-before" });
+    stage.apply("third", &spec).await;
+    stage.ready("third", "False", "PatchConflict").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_for_many_objects_is_one_look() {
+    let mut stage = Stage::new("requests").await;
+    let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
+    spec["interval"] = json!("1h");
+    for n in 0..15 {
+        stage.apply(&format!("p{n}"), &spec).await;
+    }
+    for n in 0..15 {
+        stage.ready(&format!("p{n}"), "True", "Succeeded").await;
+    }
+    stage
+        .controller
+        .until_reconciled("PatchSet", "Unchanged", 15)
+        .await;
+    // All of them wait when it begins.
+    stage.controller.kill();
+    let looks = stage.server.looks();
+    for n in 0..15 {
+        stage
+            .annotate(&format!("p{n}"), "reconcile.fluxcd.io/requestedAt", "now")
+            .await;
+    }
+    stage.controller.restart();
+    for n in 0..15 {
+        stage
+            .wait(&format!("p{n}"), "answered", |object| {
+                let status = object.status.as_ref().unwrap();
+                status.last_handled_reconcile_at.as_deref() == Some("now")
+            })
+            .await;
+    }
+    assert_eq!(stage.server.looks(), looks + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_no_time_is_written_once() {
+    let stage = Stage::new("written").await;
+    let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
+    spec["interval"] = json!("1h");
+    let made = stage.apply("first", &spec).await;
+    stage.ready("first", "True", "Succeeded").await;
+    stage
+        .controller
+        .until_reconciled("PatchSet", "Unchanged", 1)
+        .await;
+    drop(made);
+    // The upstream is known: nothing takes time.
+    let before = writes(&stage);
+    stage.apply("second", &spec).await;
+    stage.ready("second", "True", "Succeeded").await;
+    stage
+        .controller
+        .until_reconciled("PatchSet", "Unchanged", 2)
+        .await;
+    // A machine that is busy may take longer than a second for it.
+    let told = stage.controller.log().matches("looking at generation").count();
+    assert!(writes(&stage) - before <= 1 + told, "{}", stage.controller.log());
+}
+
+/// How many statuses the controller wrote.
+fn writes(stage: &Stage) -> usize {
+    let asked = asked(&stage.controller.log());
+    asked.iter().filter(|request| request.contains("/status")).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]

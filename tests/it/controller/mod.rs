@@ -16,6 +16,7 @@ mod once;
 mod overrides;
 pub mod patches;
 mod patches_commit;
+mod pushes;
 mod registries;
 mod registry_logins;
 mod sortable;

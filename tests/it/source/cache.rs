@@ -18,13 +18,17 @@ fn main_branch() -> RefSpec {
 }
 
 fn fetch(mirrors: &Mirrors, upstream: &Upstream) -> Result<Snapshot, Error> {
-    let resolved = mirrors.resolve(
+    mirrors.fetch(
         upstream,
         &main_branch(),
         Freshness::MaxAge(Duration::from_secs(600)),
         soon(),
-    )?;
-    mirrors.snapshot(upstream, &resolved, soon())
+    )
+}
+
+/// The same, whatever is known of the upstream.
+fn fetch_now(mirrors: &Mirrors, upstream: &Upstream) -> Result<Snapshot, Error> {
+    mirrors.fetch(upstream, &main_branch(), Freshness::Now, soon())
 }
 
 fn served(names: &[&str]) -> (tempfile::TempDir, Vec<GitRepo>, GitServer) {
@@ -201,7 +205,7 @@ fn a_damaged_mirror_is_rebuilt(#[case] damage: Damage) {
     drop(first);
     damage(&dirs(cache.path())[0]);
     let second = mirrors(cache.path());
-    let snapshot = fetch(&second, &upstream).unwrap();
+    let snapshot = fetch_now(&second, &upstream).unwrap();
     assert_eq!(
         snapshot.read_file("dir/a", &FileLimits::default()).unwrap(),
         b"1\n"
@@ -324,7 +328,7 @@ fn what_a_killed_fetch_left_is_swept() {
     fs::write(mirror.join("part-y"), "0").unwrap();
     repos[0].commit(&[("dir/a", "2\n")], "two");
     let second = mirrors(cache.path());
-    let snapshot = fetch(&second, &upstream).unwrap();
+    let snapshot = fetch_now(&second, &upstream).unwrap();
     assert_eq!(
         snapshot.read_file("dir/a", &FileLimits::default()).unwrap(),
         b"2\n"
@@ -371,7 +375,7 @@ fn another_process_waits_for_the_lock_until_its_deadline() {
 fn fetch_until_killed() {
     let variable = |name| std::env::var(name).expect("started by the other half");
     let mirrors = mirrors(Path::new(&variable("CACHE")));
-    let outcome = fetch(&mirrors, &anonymous(&variable("UPSTREAM")));
+    let outcome = fetch_now(&mirrors, &anonymous(&variable("UPSTREAM")));
     panic!("it should have been killed: {outcome:?}");
 }
 
@@ -408,7 +412,7 @@ fn a_killed_fetch_leaves_a_usable_mirror() {
     assert_eq!(half_made(), 1, "the kill left something");
     server.fail(Fault::None);
     let mirrors = mirrors(cache.path());
-    let snapshot = fetch(&mirrors, &upstream).unwrap();
+    let snapshot = fetch_now(&mirrors, &upstream).unwrap();
     assert_eq!(
         snapshot.read_file("noise", &FileLimits::default()).unwrap().len(),
         300_000

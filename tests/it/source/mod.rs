@@ -9,6 +9,7 @@ mod faults;
 mod history;
 mod http;
 mod keys;
+mod looks;
 mod partial;
 mod patience;
 mod push;

@@ -56,10 +56,10 @@ fn a_mirror_goes_with_all_that_is_beside_it() {
         assert!(bounded.disk_bytes() <= 450_000);
     }
     assert_eq!(bounded.stats().evictions, 1);
-    assert_eq!(names(cache.path()).len(), 2 * 3, "{:?}", names(cache.path()));
+    assert_eq!(names(cache.path()).len(), 2 * 4, "{:?}", names(cache.path()));
     // What went without them before is swept at the start.
     let orphan = "0123456789abcdef0123456789abcdef";
-    for extension in ["use", "lock"] {
+    for extension in ["use", "lock", "look"] {
         fs::write(cache.path().join(format!("{orphan}.{extension}")), "").unwrap();
     }
     drop(mirrors(cache.path()));
@@ -113,7 +113,7 @@ fn a_fetch_that_fails_leaves_nothing() {
     assert_eq!(mirrors.disk_bytes(), 0);
     server.fail(Fault::None);
     drop(fetch(&mirrors, &upstream).unwrap());
-    assert_eq!(names(cache.path()).len(), 3);
+    assert_eq!(names(cache.path()).len(), 4);
     // What is held stays.
     server.fail(Fault::CutPack(500));
     let other = RefSpec::Commit("1".repeat(40));
@@ -121,7 +121,7 @@ fn a_fetch_that_fails_leaves_nothing() {
         .resolve(&upstream, &other, Freshness::Now, soon())
         .unwrap();
     mirrors.snapshot(&upstream, &resolved, soon()).unwrap_err();
-    assert_eq!(names(cache.path()).len(), 3);
+    assert_eq!(names(cache.path()).len(), 4);
 }
 
 #[test]

@@ -1,0 +1,125 @@
+//! Who waits for a new look at the upstreams, and since when: a look that began later answers all
+//! of them.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use super::locking::lock;
+use crate::api::reference::Referent;
+
+/// The objects that are to be looked at with news.
+#[derive(Debug, Default)]
+pub struct LookRequests(Mutex<HashMap<Referent, LookRequest>>);
+
+/// What was asked for one object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct LookRequest {
+    /// The `requestedAt` that it had last, and when that was first seen.
+    asked: Option<(String, Instant)>,
+    /// When a push to one of its repositories was heard of.
+    pushed: Option<Instant>,
+    /// Whether it was answered by a look that may be older than what it was looked at for.
+    follows_up: bool,
+}
+
+impl LookRequests {
+    /// Notes an annotation `requestedAt`. One that was seen already was asked for then.
+    pub fn note_asked(&self, object: &Referent, requested_at: &str, now: Instant) {
+        let mut requests = lock(&self.0);
+        let request = requests.entry(object.clone()).or_default();
+        if request
+            .asked
+            .as_ref()
+            .is_none_or(|(known, _)| known != requested_at)
+        {
+            request.asked = Some((requested_at.to_owned(), now));
+        }
+    }
+
+    /// When an annotation `requestedAt` was first seen.
+    #[must_use]
+    pub fn asked_since(&self, object: &Referent, requested_at: &str) -> Option<Instant> {
+        let requests = lock(&self.0);
+        let (known, since) = requests.get(object)?.asked.as_ref()?;
+        (known == requested_at).then_some(*since)
+    }
+
+    /// Notes a push to a repository that the object reads.
+    pub fn note_push(&self, object: &Referent, now: Instant) {
+        lock(&self.0).entry(object.clone()).or_default().pushed = Some(now);
+    }
+
+    /// When the last push that was not answered yet was heard of.
+    #[must_use]
+    pub fn pushed_since(&self, object: &Referent) -> Option<Instant> {
+        lock(&self.0).get(object)?.pushed
+    }
+
+    /// Notes that a look which began after a push answered it. A later push stays.
+    pub fn answer_push(&self, object: &Referent, since: Instant) {
+        if let Some(request) = lock(&self.0).get_mut(object)
+            && request.pushed.is_some_and(|pushed| pushed <= since)
+        {
+            request.pushed = None;
+        }
+    }
+
+    /// Notes that the object is to be looked at once more, by a look as new as the rule allows.
+    pub fn note_follow_up(&self, object: &Referent) {
+        lock(&self.0).entry(object.clone()).or_default().follows_up = true;
+    }
+
+    /// Whether that was noted; it is not from then on.
+    #[must_use]
+    pub fn take_follow_up(&self, object: &Referent) -> bool {
+        let mut requests = lock(&self.0);
+        requests
+            .get_mut(object)
+            .is_some_and(|request| std::mem::take(&mut request.follows_up))
+    }
+
+    /// Forgets what is answered, and objects that are gone.
+    pub fn retain(&self, exists: impl Fn(&Referent) -> bool) {
+        lock(&self.0).retain(|object, request| *request != LookRequest::default() && exists(object));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::api::reference::{ObjectKey, ReferentKind};
+
+    #[test]
+    fn a_request_counts_from_when_it_was_first_seen_and_until_it_is_answered() {
+        let requests = LookRequests::default();
+        let object = Referent {
+            kind: ReferentKind::PatchSet,
+            key: ObjectKey::new("ns", "a"),
+        };
+        let begin = Instant::now();
+        let second = |second| begin + Duration::from_secs(second);
+        requests.note_asked(&object, "x", second(0));
+        requests.note_asked(&object, "x", second(5));
+        assert_eq!(requests.asked_since(&object, "x"), Some(second(0)));
+        assert_eq!(requests.asked_since(&object, "y"), None);
+
+        requests.note_push(&object, second(1));
+        requests.note_push(&object, second(3));
+        requests.answer_push(&object, second(1));
+        assert_eq!(requests.pushed_since(&object), Some(second(3)));
+        requests.answer_push(&object, second(3));
+        assert_eq!(requests.pushed_since(&object), None);
+
+        assert!(!requests.take_follow_up(&object));
+        requests.note_follow_up(&object);
+        assert!(requests.take_follow_up(&object) && !requests.take_follow_up(&object));
+
+        requests.retain(|_| true);
+        assert_eq!(requests.asked_since(&object, "x"), Some(second(0)));
+        requests.retain(|_| false);
+        assert!(lock(&requests.0).is_empty());
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_saphyr::Spanned;
+
 use super::yaml;
 
 /// The largest file, in bytes.
@@ -46,7 +48,7 @@ pub enum SourceRefsError {
 
 /// The refs of one release.
 #[derive(Clone, Debug, Default)]
-pub struct SourceRefs(BTreeMap<String, serde_json::Value>);
+pub struct SourceRefs(BTreeMap<String, Spanned<serde_json::Value>>);
 
 impl SourceRefs {
     /// Reads a file.
@@ -64,7 +66,7 @@ impl SourceRefs {
             non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
         };
         // A file of comments alone names no component.
-        let refs: Option<BTreeMap<String, serde_json::Value>> =
+        let refs: Option<BTreeMap<String, Spanned<serde_json::Value>>> =
             serde_saphyr::from_str_with_options(text, options)
                 .map_err(|error| SourceRefsError::Syntax(yaml::fault(&error)))?;
         Ok(Self(refs.unwrap_or_default()))
@@ -81,7 +83,7 @@ impl SourceRefs {
     ///
     /// Where there is none, or one that is no text.
     pub fn get(&self, component: &str) -> Result<&str, SourceRefsError> {
-        match self.0.get(component) {
+        match self.0.get(component).map(|refs| &refs.value) {
             Some(serde_json::Value::String(value)) if !value.is_empty() => Ok(value),
             Some(serde_json::Value::Number(number)) => Err(SourceRefsError::Number {
                 component: component.to_owned(),
@@ -93,6 +95,13 @@ impl SourceRefs {
                 known: self.components().take(LISTED).map(ToOwned::to_owned).collect(),
             }),
         }
+    }
+
+    /// The line of a component's ref, from 1; `None` if it has none.
+    #[must_use]
+    pub fn line(&self, component: &str) -> Option<usize> {
+        let line = self.0.get(component)?.referenced.line();
+        usize::try_from(line).ok().filter(|line| *line > 0)
     }
 }
 
@@ -114,6 +123,7 @@ mod tests {
                 .contains("put it in quotes")
         );
         assert!(matches!(refs.get("worse"), Err(SourceRefsError::NoText(_))));
+        assert_eq!(["glance", "bad", "none"].map(|name| refs.line(name)), [Some(2), Some(4), None]);
         // Commits in which YAML sees a number that it cannot hold.
         for commit in [
             "12e4567890123456789012345678901234567890",

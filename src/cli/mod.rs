@@ -9,6 +9,7 @@ pub mod check;
 pub mod constraints;
 pub mod crds;
 mod error;
+mod git_login;
 mod input;
 mod local_refresh;
 mod output;

@@ -74,6 +74,42 @@ impl LocalRepository {
             })
     }
 
+    /// Opens the repository that a folder is in.
+    ///
+    /// # Errors
+    ///
+    /// Where it is in none.
+    pub fn discover(path: &Path) -> Result<Self, LocalError> {
+        Repository::discover(path)
+            .map(Self)
+            .map_err(|error| LocalError::Open {
+                path: path.display().to_string(),
+                message: error.message().to_owned(),
+            })
+    }
+
+    /// The path of a folder from the root of the working tree, with `/` between its names; `None`
+    /// where it is not in there, or has a name that is not UTF-8.
+    #[must_use]
+    pub fn path_inside(&self, folder: &Path) -> Option<String> {
+        let root = std::fs::canonicalize(self.0.workdir()?).ok()?;
+        let folder = std::fs::canonicalize(folder).ok()?;
+        let names: Option<Vec<&str>> = folder
+            .strip_prefix(root)
+            .ok()?
+            .components()
+            .map(|name| name.as_os_str().to_str())
+            .collect();
+        Some(names?.join("/"))
+    }
+
+    /// The last commit that is in the history of both; `None` where there is none, or the clone
+    /// ends before it.
+    #[must_use]
+    pub fn merge_base(&self, one: Oid, other: Oid) -> Option<Oid> {
+        self.0.merge_base(one.into(), other.into()).ok().map(from_git2)
+    }
+
     /// The tree that a revision names, in the syntax of `git rev-parse`.
     ///
     /// # Errors

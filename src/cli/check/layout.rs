@@ -464,3 +464,31 @@ fn refuse_missing(option: &str, asked: &BTreeSet<String>, known: &BTreeSet<Strin
         }
     }
 }
+
+impl ComponentSeries {
+    /// What is to be checked of it; nothing without a ref, which a fault says.
+    pub(super) fn task(&self, layout: &Layout, _root: &Path) -> Result<Option<super::series::SeriesTask>, LayoutFault> {
+        let Some(reference) = &self.reference else { return Ok(None) };
+        let mut patches = Vec::new();
+        for path in &self.patches {
+            match input::read(path, crate::patch::Limits::default().patch_bytes) {
+                Ok(bytes) => patches.push(crate::patch::PatchInput { name: name_of(path), bytes }),
+                Err(error) => return Err(LayoutFault { kind: FaultKind::UpstreamUnavailable, path: self.path.clone(), line: None, message: error.to_string() }),
+            }
+        }
+        let refs = layout.releases.get(&self.release).and_then(|release| release.refs.as_ref());
+        Ok(Some(super::series::SeriesTask {
+            component: self.component.clone(),
+            release: self.release.clone(),
+            folder: self.path.clone(),
+            reference: super::report::RefPlace {
+                name: reference.clone(),
+                path: format!("releases/{}/{REFS}", self.release),
+                line: refs.and_then(|refs| refs.line(&self.component)),
+            },
+            files: patches.iter().map(|patch| format!("{}/{}", self.path, patch.name)).collect(),
+            patches,
+            baseline: super::series::Baseline::Ignored,
+        }))
+    }
+}

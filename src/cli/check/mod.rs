@@ -1,29 +1,33 @@
 //! `patchset check`: every patch and every override of every release of a repository, before
 //! anything is built.
 
+mod changes;
+mod fix;
+mod formats;
 mod layout;
 mod overrides;
-mod patches;
-mod render;
 mod report;
+mod series;
 mod upstream;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::Error;
 use super::input;
-use super::output::print;
 use super::upstream_history::HistoryOptions;
+use crate::patch::Options;
 use crate::text::printable_lines;
+use formats::Output;
 use layout::{Layout, Selection};
 use report::{Report, Strictness};
-use upstream::Upstreams;
+use series::SeriesTask;
+use upstream::{SeriesSettings, Upstreams};
 
 /// Options of `patchset check`.
 #[derive(Debug, Args)]
@@ -45,11 +49,24 @@ pub struct CheckOptions {
     /// what is built from source
     #[arg(long)]
     strict: bool,
+    /// Write what mends patches into this folder, which must be new or empty: fix.diff for
+    /// git apply, delete.txt, and the patches made anew in files/
+    #[arg(long, value_name = "DIR")]
+    fix: Option<PathBuf>,
+    /// Remove N leading components from the names in the patches [default: 1, or 0 where a plain
+    /// diff names no folder]
+    #[arg(short = 'p', long, value_name = "N")]
+    strip: Option<usize>,
+    /// The folder of the components' trees that the names in the patches are relative to
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
+    directory: String,
     #[command(flatten)]
     history: HistoryOptions,
-    /// How to tell the results
-    #[arg(long, value_enum, default_value = "table")]
-    output: CheckOutput,
+    /// How to tell the results, and in which file if not on standard output: table, json, github
+    /// (annotations, and a summary where $GITHUB_STEP_SUMMARY is set), gitlab (Code Quality), junit
+    /// or markdown; may be repeated
+    #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
+    output: Vec<Output>,
     /// Folder for what is fetched from a URL [default: patchset/mirrors in the user's cache]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -58,69 +75,57 @@ pub struct CheckOptions {
     timeout: std::time::Duration,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum CheckOutput {
-    /// For people.
-    Table,
-    /// One JSON object.
-    Json,
-}
-
 /// What all pieces of work need.
 struct Work<'a> {
     upstreams: Option<&'a Upstreams>,
     selection: &'a Selection,
-    history: &'a HistoryOptions,
+    series: SeriesSettings<'a>,
 }
 
 /// One piece of work: the patches of a component at a release, or the constraints of a release.
 enum Task<'a> {
-    Patches(&'a layout::ComponentSeries),
+    Patches(SeriesTask),
     Constraints(&'a layout::ReleaseFiles),
 }
 
 pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
+    formats::check(&options.output)?;
     let selection = Selection::new(&options.component, &options.release);
     let layout = Layout::read(&options.dir, &selection)?;
-    let upstreams = match &options.upstream {
-        Some(base) => Some(Upstreams::new(
-            base,
-            options.cache_dir.as_deref(),
-            options.timeout,
-        )?),
-        None if layout.series.iter().any(|series| !series.patches.is_empty()) => {
-            return Err(Error::Usage(
-                "there are patches to check: say with --upstream where the components' repositories are, for instance --upstream https://opendev.org/openstack".to_owned(),
-            ));
-        }
-        None => None,
+    let engine = Options {
+        strip: options.strip,
+        directory: options.directory.as_str().into(),
+        ..Options::default()
     };
+    let mut report = Report::default();
+    let tasks = tasks(&layout, &options.dir, &mut report);
+    let upstreams = upstreams(options, &tasks)?;
     let work = Work {
         upstreams: upstreams.as_ref(),
         selection: &selection,
-        history: &options.history,
+        series: SeriesSettings {
+            engine: &engine,
+            history: &options.history,
+        },
     };
-    let mut report = check(&layout, &work);
-    report.faults.extend(layout.faults);
+    report.add(check(&tasks, &work));
+    report.faults.extend(layout.faults.iter().cloned());
     report
         .faults
         .sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
-    report.ok = !report.fails(if options.strict {
+    let strictness = if options.strict {
         Strictness::AttentionFails
     } else {
         Strictness::FaultsFail
-    });
+    };
+    report.ok = !report.fails(strictness);
+    if let Some(folder) = &options.fix {
+        write_fixes(folder, &mut report)?;
+    }
     for note in &report.notes {
         anstream::eprintln!("note: {}", printable_lines(note));
     }
-    match options.output {
-        CheckOutput::Table => render::print_table(&report)?,
-        CheckOutput::Json => {
-            let mut text = serde_json::to_vec(&report)?;
-            text.push(b'\n');
-            print(&text)?;
-        }
-    }
+    formats::write(&options.output, &report, &options.dir, strictness)?;
     Ok(if report.ok {
         ExitCode::SUCCESS
     } else {
@@ -128,13 +133,45 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
     })
 }
 
+/// Where the components' repositories are, where that is needed.
+fn upstreams(options: &CheckOptions, tasks: &[Task<'_>]) -> Result<Option<Upstreams>, Error> {
+    match &options.upstream {
+        Some(base) => Upstreams::new(base, options.cache_dir.as_deref(), options.timeout).map(Some),
+        None if tasks.iter().any(|task| matches!(task, Task::Patches(_))) => Err(Error::Usage(
+            "there are patches to check: say with --upstream where the components' repositories are, for instance --upstream https://opendev.org/openstack".to_owned(),
+        )),
+        None => Ok(None),
+    }
+}
+
+/// All that is to be done; what cannot be read is told in the report.
+fn tasks<'a>(layout: &'a Layout, root: &Path, report: &mut Report) -> Vec<Task<'a>> {
+    let mut tasks = Vec::new();
+    for series in &layout.series {
+        match series.task(layout, root) {
+            Ok(task) => tasks.extend(task.map(Task::Patches)),
+            Err(fault) => report.faults.push(fault),
+        }
+    }
+    tasks.extend(layout.releases.values().map(Task::Constraints));
+    tasks
+}
+
+/// Writes what mends patches, and says so.
+fn write_fixes(folder: &Path, report: &mut Report) -> Result<(), Error> {
+    let written = fix::write(folder, &report.fixes)?;
+    report.notes.extend(written.notes);
+    anstream::eprintln!(
+        "{}: {} patches made anew, {} to delete",
+        folder.display(),
+        written.refreshed,
+        written.deleted
+    );
+    Ok(())
+}
+
 /// Works on all tasks, on as many threads as there are processors, and keeps their order.
-fn check(layout: &Layout, of: &Work<'_>) -> Report {
-    let series = layout.series.iter().filter(|series| series.reference.is_some());
-    let tasks: Vec<Task<'_>> = series
-        .map(Task::Patches)
-        .chain(layout.releases.values().map(Task::Constraints))
-        .collect();
+fn check(tasks: &[Task<'_>], of: &Work<'_>) -> Report {
     let bar = progress(tasks.len());
     let results: Vec<Mutex<Report>> = tasks.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
@@ -144,9 +181,9 @@ fn check(layout: &Layout, of: &Work<'_>) -> Report {
             (at, tasks.get(at))
         } {
             let found = match (task, of.upstreams) {
-                (Task::Patches(series), Some(upstreams)) => {
-                    bar.set_message(format!("{} {}", series.component, series.release));
-                    patches::check(series, upstreams, of.history)
+                (Task::Patches(task), Some(upstreams)) => {
+                    bar.set_message(format!("{} {}", task.component, task.release));
+                    series::check(task, upstreams, of.series)
                 }
                 (Task::Patches(_), None) => Report::default(),
                 (Task::Constraints(release), _) => {

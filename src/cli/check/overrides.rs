@@ -69,6 +69,7 @@ pub(super) fn check(release: &ReleaseFiles, selection: &Selection) -> Report {
             state: outcome.state,
             attention: outcome.needs_attention(),
             message: outcome.message(),
+            verdict: None,
         })
         .collect();
     if let Some(refs) = &release.refs {

@@ -3,13 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
+use super::series::{Baseline, SeriesTask};
 use crate::cli::error::Error;
+use crate::cli::git_login::GitLogins;
 use crate::cli::input;
 use crate::cli::upstream_history::{HistoryOptions, MirroredUpstream, SeriesAtCommit, SeriesHistory};
-use crate::patch::{self, Options, PatchInput, PatchReport, Sequence};
+use crate::patch::{
+    self, ObjectError, Objects, Oid, Options, PatchInput, PatchReport, PatchState, Sequence, TreeEntry,
+    touched_paths,
+};
+use crate::refresh::{
+    FindBlob, PatchHint, PatchRefresh, Presence, RefreshHints, RefreshOptions, refresh_series,
+};
 use crate::source::local::{self, LocalRepository};
 use crate::source::{
-    Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Transports, Upstream, mirror_config,
+    self, Freshness, MirrorConfig, Mirrors, PartialSnapshot, RefSpec, RepoUrl, Resolved, Transports,
+    Upstream, mirror_config,
 };
 
 /// How old a look at an upstream's refs may be: one serves all releases.
@@ -23,8 +34,16 @@ pub(super) enum Upstreams {
     Url {
         base: String,
         mirrors: Box<Mirrors>,
+        logins: GitLogins,
         timeout: Duration,
     },
+}
+
+/// How series are applied, and how their histories are searched.
+#[derive(Clone, Copy)]
+pub(super) struct SeriesSettings<'a> {
+    pub(super) engine: &'a Options,
+    pub(super) history: &'a HistoryOptions,
 }
 
 impl Upstreams {
@@ -54,23 +73,23 @@ impl Upstreams {
         Ok(Self::Url {
             base,
             mirrors: Box::new(Mirrors::open(config)?),
+            logins: GitLogins::default(),
             timeout,
         })
     }
 
-    /// Applies a series to a component at a tag, branch or commit, and searches the component's
-    /// history for the patches that do not apply.
+    /// Applies a series to its component at a tag, branch or commit, searches the component's
+    /// history for the patches that do not apply, and makes them anew as far as that goes.
     ///
     /// # Errors
     ///
     /// A sentence, where the component's tree cannot be had.
     pub(super) fn apply(
         &self,
-        component: &str,
-        reference: &str,
-        patches: &[PatchInput],
-        history: &HistoryOptions,
+        task: &SeriesTask,
+        settings: SeriesSettings<'_>,
     ) -> Result<CheckedSeries, String> {
+        let component = &task.component;
         let checked = match self {
             Self::Folder(folder) => {
                 let names = [component.to_owned(), format!("{component}.git")];
@@ -84,19 +103,21 @@ impl Upstreams {
                         folder.display()
                     ));
                 };
-                check_clone(&path, reference, patches, history)
+                check_clone(&path, task, settings)
             }
             Self::Url {
                 base,
                 mirrors,
+                logins,
                 timeout,
             } => {
                 let served = ServedComponent {
                     mirrors,
+                    logins,
                     url: format!("{base}/{component}"),
-                    timeout: *timeout,
+                    deadline: Instant::now() + *timeout,
                 };
-                served.check(reference, patches, history)
+                served.check(task, settings)
             }
         };
         checked.map_err(|error| error.to_string())
@@ -107,77 +128,267 @@ impl Upstreams {
 pub(super) struct CheckedSeries {
     pub(super) reports: Vec<PatchReport>,
     pub(super) history: SeriesHistory,
+    /// Of each patch; nothing where all apply where they say.
+    pub(super) refreshed: Vec<PatchRefresh>,
+    /// What became of the patches before the change; a sentence where that cannot be told.
+    pub(super) before: Result<Vec<PatchReport>, String>,
 }
 
-fn check_clone(
-    path: &Path,
-    reference: &str,
-    patches: &[PatchInput],
-    history: &HistoryOptions,
-) -> Result<CheckedSeries, Error> {
-    let options = Options::default();
+/// A series of before the change, on the commit that it was for.
+struct AppliedBefore {
+    tree: Option<Oid>,
+    reports: Result<Vec<PatchReport>, String>,
+}
+
+impl AppliedBefore {
+    fn new(tree: Oid, reports: Vec<PatchReport>) -> Self {
+        Self {
+            tree: Some(tree),
+            reports: Ok(reports),
+        }
+    }
+
+    fn unknown(error: &impl ToString) -> Self {
+        Self {
+            tree: None,
+            reports: Err(error.to_string()),
+        }
+    }
+
+    fn absent() -> Self {
+        Self {
+            tree: None,
+            reports: Ok(Vec::new()),
+        }
+    }
+}
+
+fn check_clone(path: &Path, task: &SeriesTask, settings: SeriesSettings<'_>) -> Result<CheckedSeries, Error> {
+    let SeriesSettings { engine, history } = settings;
+    let reference = task.reference.name.as_str();
     let repository = LocalRepository::open(path)?;
     let tree = repository.tree_of_ref(reference)?;
-    let series = patch::apply(&repository, tree, patches, Sequence::Stacked, &options)?;
+    let series = patch::apply(&repository, tree, &task.patches, Sequence::Stacked, engine)?;
     let mut reports = series.patches().to_vec();
-    let history = match repository.commit_of_ref(reference) {
+    let history_found = match repository.commit_of_ref(reference) {
         Some(tip) => {
             let applied = SeriesAtCommit {
                 tip,
-                patches,
-                options: &options,
+                patches: &task.patches,
+                options: engine,
                 sequence: Sequence::Stacked,
             };
             history.search(&repository, &applied, &mut reports)?
         }
         None => SeriesHistory::default(),
     };
-    Ok(CheckedSeries { reports, history })
+    let before = match &task.baseline {
+        Baseline::Series { reference, patches } => {
+            let apply = || -> Result<AppliedBefore, Error> {
+                let tree = repository.tree_of_ref(reference)?;
+                let series = patch::apply(&repository, tree, patches, Sequence::Stacked, engine)?;
+                Ok(AppliedBefore::new(tree, series.patches().to_vec()))
+            };
+            apply().unwrap_or_else(|error| AppliedBefore::unknown(&error))
+        }
+        Baseline::Ignored | Baseline::Absent => AppliedBefore::absent(),
+    };
+    let refresh = SeriesRefresh {
+        objects: &repository,
+        blobs: &CloneBlobs(&repository),
+        tree,
+        last_applied: history.last_applied(&repository)?.or(before.tree),
+    };
+    Ok(CheckedSeries {
+        refreshed: refresh.run(&task.patches, &reports, engine),
+        history: history_found,
+        reports,
+        before: before.reports,
+    })
+}
+
+/// What is needed to make the patches of a series anew.
+struct SeriesRefresh<'a> {
+    objects: &'a dyn Objects,
+    blobs: &'a dyn FindBlob,
+    tree: Oid,
+    /// The tree of a revision on which they applied.
+    last_applied: Option<Oid>,
+}
+
+impl SeriesRefresh<'_> {
+    /// Makes the patches anew; nothing of those that apply where they say, and where what is needed
+    /// cannot be read.
+    fn run(&self, patches: &[PatchInput], reports: &[PatchReport], engine: &Options) -> Vec<PatchRefresh> {
+        if reports.iter().all(|report| report.state == PatchState::Clean) {
+            return Vec::new();
+        }
+        let hint = |report: &PatchReport| PatchHint {
+            last_applied: self.last_applied,
+            presence: match report.state {
+                PatchState::Merged => Presence::Merged,
+                _ => Presence::Unknown,
+            },
+        };
+        let hints: Vec<PatchHint> = reports.iter().map(hint).collect();
+        let hints = RefreshHints {
+            blobs: Some(self.blobs),
+            patches: &hints,
+        };
+        let options = RefreshOptions {
+            engine: engine.clone(),
+            ..RefreshOptions::default()
+        };
+        refresh_series(self.objects, self.tree, patches, &hints, &options).unwrap_or_default()
+    }
+}
+
+/// The blobs of a clone.
+struct CloneBlobs<'a>(&'a LocalRepository);
+
+impl FindBlob for CloneBlobs<'_> {
+    fn find_blob(&self, prefix: &str) -> Result<Option<Oid>, ObjectError> {
+        Ok(self.0.find_blob(prefix))
+    }
 }
 
 /// A component's repository on a server.
 struct ServedComponent<'a> {
     mirrors: &'a Mirrors,
+    logins: &'a GitLogins,
     url: String,
-    timeout: Duration,
+    deadline: Instant,
+}
+
+/// A commit of a component, with the upstream that it was had from.
+struct ServedCommit<'a> {
+    upstream: Upstream,
+    resolved: Resolved,
+    snapshot: PartialSnapshot<'a>,
 }
 
 impl ServedComponent<'_> {
-    fn check(
-        &self,
-        reference: &str,
-        patches: &[PatchInput],
-        history: &HistoryOptions,
-    ) -> Result<CheckedSeries, Error> {
-        let deadline = Instant::now() + self.timeout;
-        let options = Options::default();
-        let upstream = Upstream::anonymous(self.url.parse()?);
-        let want = RefSpec::Any(reference.to_owned());
-        let freshness = Freshness::MaxAge(SHARED);
-        let (resolved, snapshot) = self
-            .mirrors
-            .resolve_and_fetch(&upstream, &want, freshness, deadline)?;
-        let series = patch::apply(
-            &snapshot,
-            snapshot.tree_id(),
-            patches,
-            Sequence::Stacked,
-            &options,
-        )?;
-        let mut reports = series.patches().to_vec();
+    fn check(&self, task: &SeriesTask, settings: SeriesSettings<'_>) -> Result<CheckedSeries, Error> {
+        let SeriesSettings { engine, history } = settings;
+        let commit = self.commit(&task.reference.name)?;
+        let mut reports = commit.apply(&task.patches, engine)?;
         let applied = SeriesAtCommit {
-            tip: resolved.commit(),
-            patches,
-            options: &options,
+            tip: commit.resolved.commit(),
+            patches: &task.patches,
+            options: engine,
             sequence: Sequence::Stacked,
         };
         let mirror = MirroredUpstream {
             mirrors: self.mirrors,
-            upstream: &upstream,
-            resolved: &resolved,
-            deadline,
+            upstream: &commit.upstream,
+            resolved: &commit.resolved,
+            deadline: self.deadline,
         };
         let history = history.search_mirror(&mirror, &applied, &mut reports)?;
-        Ok(CheckedSeries { reports, history })
+        let mut base = None;
+        let before = match &task.baseline {
+            Baseline::Series { reference, patches } => {
+                let mut apply = || -> Result<AppliedBefore, Error> {
+                    let commit = base.insert(self.commit(reference)?);
+                    let reports = commit.apply(patches, engine)?;
+                    Ok(AppliedBefore::new(commit.snapshot.tree_id(), reports))
+                };
+                apply().unwrap_or_else(|error| AppliedBefore::unknown(&error))
+            }
+            Baseline::Ignored | Baseline::Absent => AppliedBefore::absent(),
+        };
+        let objects = EitherCommit {
+            first: &commit.snapshot,
+            second: base.as_ref().map(|base| &base.snapshot),
+        };
+        let refresh = SeriesRefresh {
+            objects: &objects,
+            blobs: &objects,
+            tree: commit.snapshot.tree_id(),
+            last_applied: before.tree,
+        };
+        Ok(CheckedSeries {
+            refreshed: refresh.run(&task.patches, &reports, engine),
+            history,
+            reports,
+            before: before.reports,
+        })
+    }
+
+    /// The trees of a commit, and of its files those that are asked for.
+    fn commit(&self, reference: &str) -> Result<ServedCommit<'_>, Error> {
+        let url: RepoUrl = self.url.parse()?;
+        let want = RefSpec::Any(reference.to_owned());
+        let once = |upstream: &Upstream| {
+            let freshness = Freshness::MaxAge(SHARED);
+            let resolved = self.mirrors.resolve(upstream, &want, freshness, self.deadline)?;
+            let snapshot = self.mirrors.partial_snapshot(upstream, &resolved, self.deadline)?;
+            Ok((resolved, snapshot))
+        };
+        let (upstream, (resolved, snapshot)) =
+            self.logins.with_upstream(&url, |upstream| match once(upstream) {
+                Err(source::Error::Moved { .. }) => once(upstream),
+                outcome => outcome,
+            })?;
+        Ok(ServedCommit {
+            upstream,
+            resolved,
+            snapshot,
+        })
+    }
+}
+
+impl ServedCommit<'_> {
+    fn apply(&self, patches: &[PatchInput], engine: &Options) -> Result<Vec<PatchReport>, Error> {
+        let snapshot = &self.snapshot;
+        snapshot.prefetch_paths(touched_paths(patches, engine))?;
+        let series = patch::apply(snapshot, snapshot.tree_id(), patches, Sequence::Stacked, engine);
+        match (series, snapshot.fetch_failure()) {
+            (Ok(series), _) => Ok(series.patches().to_vec()),
+            (Err(patch::Error::Object(_)), Some(failure)) => Err(failure.into()),
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+}
+
+/// The objects of two commits.
+struct EitherCommit<'a> {
+    first: &'a PartialSnapshot<'a>,
+    second: Option<&'a PartialSnapshot<'a>>,
+}
+
+impl EitherCommit<'_> {
+    fn get<T>(
+        &self,
+        get: impl Fn(&PartialSnapshot<'_>) -> Result<T, ObjectError>,
+    ) -> Result<T, ObjectError> {
+        match (get(self.first), self.second) {
+            (Err(ObjectError::NotFound(_)), Some(second)) => get(second),
+            (outcome, _) => outcome,
+        }
+    }
+}
+
+impl Objects for EitherCommit<'_> {
+    fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
+        self.get(|commit| commit.tree(id))
+    }
+
+    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
+        self.get(|commit| commit.blob(id))
+    }
+
+    fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
+        self.get(|commit| commit.blob_size(id))
+    }
+}
+
+impl FindBlob for EitherCommit<'_> {
+    /// Ids in full alone: what a server has besides is not known.
+    fn find_blob(&self, prefix: &str) -> Result<Option<Oid>, ObjectError> {
+        let Ok(id) = prefix.parse() else {
+            return Ok(None);
+        };
+        Ok(self.blob_size(id).ok().map(|_| id))
     }
 }

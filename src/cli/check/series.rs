@@ -1,0 +1,158 @@
+//! The patches of a component at a release, and what becomes of them.
+
+use super::changes::{PatchChange, PatchEdit, SeriesChange, Verdict};
+use super::fix::{FixedPatch, PatchFix};
+use super::layout::{FaultKind, LayoutFault};
+use super::report::{PatchRow, RefPlace, Report};
+use super::upstream::{CheckedSeries, SeriesSettings, Upstreams};
+use crate::patch::{PatchInput, PatchReport};
+use crate::plan::report;
+use crate::plan::upstream_history::{CommitLinks, add_history};
+use crate::refresh::RefreshOutcome;
+
+/// The patches of a component at a release.
+#[derive(Clone, Debug)]
+pub(super) struct SeriesTask {
+    pub(super) component: String,
+    pub(super) release: String,
+    /// The folder, relative to the root.
+    pub(super) folder: String,
+    /// What the component is built from.
+    pub(super) reference: RefPlace,
+    pub(super) patches: Vec<PatchInput>,
+    /// Where the bytes of each patch are, relative to the root: what a link leads to.
+    pub(super) files: Vec<String>,
+    pub(super) baseline: Baseline,
+}
+
+/// What a series is compared to.
+#[derive(Clone, Debug)]
+pub(super) enum Baseline {
+    /// Nothing: all is told.
+    Ignored,
+    /// The base does not have it.
+    Absent,
+    /// What the base has.
+    Series {
+        reference: String,
+        patches: Vec<PatchInput>,
+    },
+}
+
+impl SeriesTask {
+    /// What was done to it since the base.
+    fn change(&self) -> Option<SeriesChange> {
+        let (from, before): (_, &[PatchInput]) = match &self.baseline {
+            Baseline::Ignored => return None,
+            Baseline::Absent => (None, &[]),
+            Baseline::Series { reference, patches } => (Some(reference.clone()), patches),
+        };
+        let removed = before
+            .iter()
+            .filter(|old| self.patches.iter().all(|new| new.name != old.name));
+        Some(SeriesChange {
+            component: self.component.clone(),
+            release: self.release.clone(),
+            folder: self.folder.clone(),
+            from,
+            to: Some(self.reference.name.clone()),
+            removed: removed.map(|old| old.name.clone()).collect(),
+        })
+    }
+
+    /// What was done to a patch since the base, and what became of it.
+    fn patch_change(
+        &self,
+        patch: &PatchInput,
+        report: &PatchReport,
+        before: &[PatchReport],
+    ) -> Option<PatchChange> {
+        let edit = match &self.baseline {
+            Baseline::Ignored => return None,
+            Baseline::Absent => PatchEdit::Added,
+            Baseline::Series { patches, .. } => {
+                match patches.iter().find(|old| old.name == patch.name) {
+                    None => PatchEdit::Added,
+                    Some(old) if old == patch => PatchEdit::Unchanged,
+                    Some(_) => PatchEdit::Changed,
+                }
+            }
+        };
+        let before = before.iter().find(|report| report.name == patch.name);
+        Some(PatchChange {
+            edit,
+            verdict: Verdict::new(before.map(PatchReport::applies), report.applies()),
+            before: before.map(|report| report.state),
+        })
+    }
+}
+
+pub(super) fn check(task: &SeriesTask, upstreams: &Upstreams, settings: SeriesSettings<'_>) -> Report {
+    let mut found = Report {
+        changes: task.change().into_iter().collect(),
+        refs: [(task.folder.clone(), task.reference.clone())].into(),
+        ..Report::default()
+    };
+    let CheckedSeries {
+        reports,
+        history,
+        refreshed,
+        before,
+    } = match upstreams.apply(task, settings) {
+        Ok(checked) => checked,
+        Err(message) => {
+            let message = format!("{} at {}: {message}", task.component, task.reference.name);
+            found.faults.push(LayoutFault {
+                kind: FaultKind::UpstreamUnavailable,
+                path: task.folder.clone(),
+                line: None,
+                message,
+            });
+            return found;
+        }
+    };
+    let note = |note: String| format!("{}: {note}", task.folder);
+    found.notes.extend(history.note.map(note));
+    let before = before.unwrap_or_else(|error| {
+        found.notes.push(note(format!(
+            "it is not known which patches applied before the change: {error}"
+        )));
+        Vec::new()
+    });
+    let mut patches = report::patches(&reports);
+    let links = CommitLinks {
+        upstream: history.upstream.as_deref().unwrap_or_default(),
+        template: None,
+    };
+    add_history(&mut patches, &history.patches, links);
+    for (at, (mut status, report)) in patches.into_iter().zip(&reports).enumerate() {
+        let (Some(patch), Some(file)) = (task.patches.get(at), task.files.get(at)) else {
+            continue;
+        };
+        let refreshed = refreshed.get(at).map(|refreshed| &refreshed.outcome);
+        if status.refresh.is_none() && !status.applies() {
+            status.refresh = refreshed.and_then(RefreshOutcome::status);
+        }
+        let after = match refreshed {
+            Some(RefreshOutcome::Refreshed { patch, .. }) => Some(FixedPatch::Refreshed(patch.clone())),
+            // Upstream's own form is to be looked at first.
+            Some(RefreshOutcome::Merged) if !status.is_merged_differing() => Some(FixedPatch::Deleted),
+            _ => None,
+        };
+        found.fixes.extend(after.map(|after| PatchFix {
+            path: file.clone(),
+            before: patch.bytes.clone(),
+            after,
+        }));
+        let hunk = report.first_rejected().map(|(_, hunk, _)| hunk.patch_line);
+        found.patches.push(PatchRow {
+            component: task.component.clone(),
+            release: task.release.clone(),
+            path: format!("{}/{}", task.folder, status.name),
+            line: hunk,
+            change: task.patch_change(patch, report, &before),
+            status,
+        });
+    }
+    found
+}

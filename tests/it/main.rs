@@ -15,6 +15,7 @@ mod constraints;
 mod controller;
 mod deliver;
 mod forge;
+mod gate;
 mod hostile;
 mod leader;
 mod monitoring;

@@ -2,7 +2,8 @@
 //!
 //! Data flows in one direction:
 //!
-//! 1. [`source`] mirrors upstreams, resolves refs and reads patches;
+//! 1. [`source`] mirrors upstreams and resolves refs, and [`layout`] reads the folders that have
+//!    patches;
 //! 2. [`patch`] applies a series in memory and reports on each patch, [`history`] finds out what an
 //!    upstream did with those that do not apply, and [`refresh`] makes those anew that no longer
 //!    fit;
@@ -28,6 +29,7 @@ pub mod build;
 pub mod cli;
 pub mod clouds;
 pub mod controller;
+pub mod layout;
 pub mod ops;
 pub mod plan;
 pub mod recipe;

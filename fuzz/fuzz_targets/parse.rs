@@ -12,7 +12,7 @@ fuzz_target!(|input: (u16, u16, Vec<u8>)| {
     let files = [("a", "1\n2\n3\n4\n5\n"), ("dir/b", "x\ny"), ("empty", "")];
     let files = files.map(|(path, contents)| (path, EntryMode::Regular, contents));
     let root = store.add_files(files).expect("good paths");
-    let patches = [PatchInput { name: "p".into(), bytes }];
+    let patches = [PatchInput::new("p", bytes)];
     let small = Limits {
         path_bytes: 40,
         path_depth: 4,

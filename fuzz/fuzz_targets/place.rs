@@ -32,7 +32,7 @@ fuzz_target!(|input: (Vec<u8>, Vec<u8>, u8)| {
 
     let text = before.concat();
     let (store, root) = store(&text);
-    let patches = [PatchInput { name: "p".into(), bytes: hunk.clone().into_bytes() }];
+    let patches = [PatchInput::new("p", hunk.as_str())];
     let series = apply(&store, root, &patches, Sequence::Stacked, &Options::default()).expect("whole");
     assert!(series.patches()[0].applies(), "{hunk}\n{:?}", series.patches()[0]);
     let mut written = store.clone();

@@ -77,13 +77,20 @@ impl SourceRefs {
         self.0.keys().map(String::as_str)
     }
 
+    /// The line that has a component's ref, from 1 on.
+    #[must_use]
+    pub fn line(&self, component: &str) -> Option<usize> {
+        let line = self.0.get(component)?.referenced.line();
+        usize::try_from(line).ok().filter(|line| *line > 0)
+    }
+
     /// The ref of a component: a branch, tag or commit.
     ///
     /// # Errors
     ///
     /// Where there is none, or one that is no text.
     pub fn get(&self, component: &str) -> Result<&str, SourceRefsError> {
-        match self.0.get(component).map(|refs| &refs.value) {
+        match self.0.get(component).map(|found| &found.value) {
             Some(serde_json::Value::String(value)) if !value.is_empty() => Ok(value),
             Some(serde_json::Value::Number(number)) => Err(SourceRefsError::Number {
                 component: component.to_owned(),
@@ -95,13 +102,6 @@ impl SourceRefs {
                 known: self.components().take(LISTED).map(ToOwned::to_owned).collect(),
             }),
         }
-    }
-
-    /// The line of a component's ref, from 1; `None` if it has none.
-    #[must_use]
-    pub fn line(&self, component: &str) -> Option<usize> {
-        let line = self.0.get(component)?.referenced.line();
-        usize::try_from(line).ok().filter(|line| *line > 0)
     }
 }
 
@@ -115,6 +115,10 @@ mod tests {
             SourceRefs::parse(b"# why\nglance: \"31.1.0\"\nnova: stable/2025.2\nbad: 2.10\nworse: [1]\n")
                 .unwrap();
         assert_eq!(refs.get("glance"), Ok("31.1.0"));
+        assert_eq!(
+            ["glance", "nova", "none"].map(|name| refs.line(name)),
+            [Some(2), Some(3), None]
+        );
         assert_eq!(refs.get("nova"), Ok("stable/2025.2"));
         assert!(
             refs.get("bad")
@@ -123,7 +127,6 @@ mod tests {
                 .contains("put it in quotes")
         );
         assert!(matches!(refs.get("worse"), Err(SourceRefsError::NoText(_))));
-        assert_eq!(["glance", "bad", "none"].map(|name| refs.line(name)), [Some(2), Some(4), None]);
         // Commits in which YAML sees a number that it cannot hold.
         for commit in [
             "12e4567890123456789012345678901234567890",

@@ -30,6 +30,9 @@ pub enum Error {
     /// A folder cannot be read.
     #[error(transparent)]
     Folder(#[from] crate::source::folder::FolderError),
+    /// A repository's folders cannot be read.
+    #[error(transparent)]
+    Layout(#[from] crate::layout::LayoutError),
     /// An image cannot be made or pushed.
     #[error(transparent)]
     Publish(#[from] crate::publish::Error),

@@ -51,10 +51,10 @@ fn too_high(folder: &Path, entries: &[PathBuf]) -> Option<Error> {
 }
 
 fn read(path: &Path, limit: u64) -> Result<PatchInput, Error> {
-    Ok(PatchInput {
-        name: path.display().to_string(),
-        bytes: input::read(path, limit)?,
-    })
+    Ok(PatchInput::new(
+        path.display().to_string(),
+        input::read(path, limit)?,
+    ))
 }
 
 /// The name of a patch without the folders that it was read from.

@@ -32,7 +32,7 @@ impl PatchedOptions {
         let read = patch_files::read_all(&self.patches, Limits::default().patch_bytes)?;
         let patches = read.into_iter().map(|patch| PatchInput {
             name: patch_files::base_name(&patch.name).to_owned(),
-            bytes: patch.bytes,
+            ..patch
         });
         Ok(Patched {
             component: PatchedComponent {

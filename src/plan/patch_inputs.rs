@@ -31,10 +31,7 @@ pub fn describe_location(patches: &Patches) -> Option<String> {
 pub fn of_config_map(data: &BTreeMap<String, Vec<u8>>) -> Vec<PatchInput> {
     data.iter()
         .filter(|(name, _)| name.ends_with(ENDING))
-        .map(|(name, bytes)| PatchInput {
-            name: name.clone(),
-            bytes: bytes.clone(),
-        })
+        .map(|(name, bytes)| PatchInput::new(name, bytes.as_slice()))
         .collect()
 }
 
@@ -43,10 +40,7 @@ pub fn of_config_map(data: &BTreeMap<String, Vec<u8>>) -> Vec<PatchInput> {
 pub fn of_spec(inline: &[InlinePatch]) -> Vec<PatchInput> {
     let mut patches: Vec<PatchInput> = inline
         .iter()
-        .map(|patch| PatchInput {
-            name: patch.name.clone(),
-            bytes: patch.content.clone().into_bytes(),
-        })
+        .map(|patch| PatchInput::new(&patch.name, patch.content.as_bytes()))
         .collect();
     patches.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
     patches

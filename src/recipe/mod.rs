@@ -229,10 +229,7 @@ mod tests {
         let tree = store
             .add_files(files.map(|(name, text)| (*name, EntryMode::Regular, *text)))
             .unwrap();
-        let patches = [PatchInput {
-            name: "0001-b.patch".to_owned(),
-            bytes: PATCH.into(),
-        }];
+        let patches = [PatchInput::new("0001-b.patch", PATCH)];
         let series = apply(&store, tree, &patches, Sequence::Stacked, &Options::default()).unwrap();
         let source = spec.build.as_ref().unwrap().dockerfile.as_ref();
         Recipe::describe(BuildFindings {

@@ -120,9 +120,10 @@ const MOST_DEPENDENCIES: usize = 10;
 /// A room, the rooms and libraries that it may use besides itself, and whether it is pure.
 const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("api", &["history", "patch", "constraints", "refresh"], Kind::Pure),
+    ("layout", &["api", "constraints", "patch"], Kind::Pure),
     (
         "plan",
-        &["api", "history", "patch", "constraints", "refresh"],
+        &["api", "layout", "history", "patch", "constraints", "refresh"],
         Kind::Pure,
     ),
     ("build", &["api"], Kind::Pure),
@@ -140,6 +141,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         "controller",
         &[
             "api",
+            "layout",
             "history",
             "patch",
             "refresh",
@@ -165,6 +167,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         "cli",
         &[
             "api",
+            "layout",
             "history",
             "patch",
             "refresh",

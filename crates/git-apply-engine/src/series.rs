@@ -1,5 +1,6 @@
 //! Applies patches one on top of the other, or each alone, and goes on after one that fails.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use patch_headers::{SUMMARY_BYTES, Summary};
@@ -22,6 +23,9 @@ pub struct PatchInput {
     pub name: String,
     /// Its text: a mail of `git format-patch`, or a diff with anything around it.
     pub bytes: Vec<u8>,
+    /// Leading components to remove from its names, where it has its own number: a quilt series has
+    /// `-pN` behind a name. It goes before [`Options::strip`].
+    pub strip: Option<u8>,
 }
 
 impl PatchInput {
@@ -30,6 +34,25 @@ impl PatchInput {
         Self {
             name: name.into(),
             bytes: bytes.into(),
+            strip: None,
+        }
+    }
+
+    /// Returns it with its own number of leading components to remove.
+    #[must_use]
+    pub fn with_strip(self, strip: Option<u8>) -> Self {
+        Self { strip, ..self }
+    }
+
+    /// The options that it is read by.
+    #[must_use]
+    pub fn options<'a>(&self, series: &'a Options) -> Cow<'a, Options> {
+        match self.strip.map(usize::from) {
+            Some(strip) if series.strip != Some(strip) => Cow::Owned(Options {
+                strip: Some(strip),
+                ..series.clone()
+            }),
+            _ => Cow::Borrowed(series),
         }
     }
 }
@@ -178,7 +201,7 @@ pub fn applies(
     let direction = direction(options.reverse);
     for (at, patch) in patches.iter().enumerate() {
         cache.budget().begin_patch(overlay.held());
-        let Ok(parsed) = parse(&patch.bytes, options, cache.budget()) else {
+        let Ok(parsed) = parse(&patch.bytes, &patch.options(options), cache.budget()) else {
             return Ok(false);
         };
         let files = directed(&parsed, direction);
@@ -244,7 +267,7 @@ impl SeriesRun<'_, '_> {
             files: Vec::new(),
             error: None,
         };
-        let parsed = match parse(&patch.bytes, self.options, budget) {
+        let parsed = match parse(&patch.bytes, &patch.options(self.options), budget) {
             Ok(parsed) => parsed,
             Err(malformed) => {
                 report.error = Some(malformed.to_string());
@@ -364,7 +387,7 @@ impl SeriesRun<'_, '_> {
     /// Takes a patch back from a tree, if it applies in reverse.
     fn take_back_from(&self, tree: &mut Overlay, patch: &PatchInput) -> Result<bool, ObjectError> {
         let budget = self.cache.budget();
-        let Ok(parsed) = parse(&patch.bytes, self.options, budget) else {
+        let Ok(parsed) = parse(&patch.bytes, &patch.options(self.options), budget) else {
             return Ok(false);
         };
         // What does not fit is not described, and what fits is applied for good.

@@ -28,7 +28,7 @@ pub fn touched_paths(patches: &[PatchInput], options: &Options) -> BTreeSet<BStr
     let mut paths = BTreeSet::new();
     for patch in patches.iter().take(options.limits.patches) {
         budget.begin_patch(0);
-        for file in parse(&patch.bytes, options, &budget).unwrap_or_default() {
+        for file in parse(&patch.bytes, &patch.options(options), &budget).unwrap_or_default() {
             let names = [file.old_name, file.new_name];
             paths.extend(names.into_iter().flatten().map(BString::from));
         }

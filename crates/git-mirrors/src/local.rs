@@ -103,6 +103,14 @@ impl LocalRepository {
         Some(names?.join("/"))
     }
 
+    /// The branch that is checked out; `None` where none is, or its name is not UTF-8.
+    #[must_use]
+    pub fn branch(&self) -> Option<String> {
+        let head = self.0.find_reference("HEAD").ok()?;
+        let name = head.symbolic_target().ok()??;
+        name.strip_prefix("refs/heads/").map(ToOwned::to_owned)
+    }
+
     /// The last commit that is in the history of both; `None` where there is none, or the clone
     /// ends before it.
     #[must_use]

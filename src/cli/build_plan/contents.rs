@@ -132,11 +132,10 @@ pub(super) fn read_patches(located: HeldPatches) -> Result<Vec<PatchInput>, Erro
         Err(source::Error::FileNotFound { .. }) => Vec::new(),
         files => files.map_err(|error| Error::Usage(format!("the patches: {error}")))?,
     };
-    let patches = files.into_iter().map(|file| PatchInput {
-        name: file.name,
-        bytes: file.content,
-    });
-    Ok(patches.collect())
+    let patches = files.into_iter();
+    Ok(patches
+        .map(|file| PatchInput::new(file.name, file.content))
+        .collect())
 }
 
 /// Reads one file beside the patches. `field` asks for it.

@@ -1,15 +1,16 @@
 //! `patchset check`: every patch and every override of every release of a repository, before
 //! anything is built.
 
+mod base;
 mod changes;
 mod fix;
 mod formats;
-mod layout;
 mod overrides;
 mod report;
 mod series;
 mod upstream;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,13 +21,21 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::Error;
 use super::input;
+use super::local_files::LocalFiles;
 use super::upstream_history::HistoryOptions;
+use crate::api::LayoutKind;
+use crate::layout::{
+    FaultKind, LayoutError, LayoutFault, LayoutOptions, RefTemplate, ReleaseFolder, RepositoryLayout,
+    Selection,
+};
 use crate::patch::Options;
+use crate::source::local::LocalRepository;
 use crate::text::printable_lines;
+use base::Base;
+use changes::SeriesChange;
 use formats::Output;
-use layout::{Layout, Selection};
 use report::{Report, Strictness};
-use series::SeriesTask;
+use series::{Baseline, SeriesTask};
 use upstream::{SeriesSettings, Upstreams};
 
 /// Options of `patchset check`.
@@ -45,6 +54,23 @@ pub struct CheckOptions {
     /// Check only this release; may be repeated
     #[arg(long, value_name = "RELEASE")]
     release: Vec<String>,
+    /// How the folder arranges its patches: ComponentRelease (patches/COMPONENT/RELEASE),
+    /// ReleaseComponent, OrgComponent, SingleComponent or DebianPatches [default: what the folders
+    /// show]
+    #[arg(long, value_name = "LAYOUT", default_value_t, hide_default_value = true)]
+    layout: LayoutKind,
+    /// The branch that says which release the patches are for, in layouts that have it so [default:
+    /// the one that is checked out]
+    #[arg(long, value_name = "BRANCH")]
+    branch: Option<String>,
+    /// Which ref a component is built from where no source-refs.yaml says it, for instance
+    /// stable/{release}
+    #[arg(long, value_name = "TEMPLATE")]
+    ref_template: Option<RefTemplate>,
+    /// Tell only what was made worse or better since this revision of the repository that the
+    /// folder is in, or where that and HEAD parted; what is not changed is not checked
+    #[arg(long, value_name = "REV")]
+    base: Option<String>,
     /// Exit with 1 also where an override is redundant, outdated or absent, or a pin remains of
     /// what is built from source
     #[arg(long)]
@@ -78,6 +104,7 @@ pub struct CheckOptions {
 /// What all pieces of work need.
 struct Work<'a> {
     upstreams: Option<&'a Upstreams>,
+    files: &'a LocalFiles,
     selection: &'a Selection,
     series: SeriesSettings<'a>,
 }
@@ -85,34 +112,40 @@ struct Work<'a> {
 /// One piece of work: the patches of a component at a release, or the constraints of a release.
 enum Task<'a> {
     Patches(SeriesTask),
-    Constraints(&'a layout::ReleaseFiles),
+    Constraints(&'a ReleaseFolder),
 }
 
 pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
     formats::check(&options.output)?;
-    let selection = Selection::new(&options.component, &options.release);
-    let layout = Layout::read(&options.dir, &selection)?;
+    let selection = Selection::named(&options.component, &options.release);
+    let files = LocalFiles::new(&options.dir);
+    let branch = options.branch();
+    let layout = read_folder(&options.dir, &files, &options.layout(&selection, branch.as_deref()))?;
+    let base = options.base(branch.as_deref())?;
     let engine = Options {
         strip: options.strip,
         directory: options.directory.as_str().into(),
         ..Options::default()
     };
     let mut report = Report::default();
-    let tasks = tasks(&layout, &options.dir, &mut report);
+    let tasks = tasks(&layout, &files, base.as_ref(), &mut report);
     let upstreams = upstreams(options, &tasks)?;
     let work = Work {
         upstreams: upstreams.as_ref(),
+        files: &files,
         selection: &selection,
         series: SeriesSettings {
             engine: &engine,
             history: &options.history,
         },
     };
-    report.add(check(&tasks, &work));
+    report.add(check(&tasks, &work, base.as_ref()));
     report.faults.extend(layout.faults.iter().cloned());
-    report
-        .faults
-        .sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
+    if let Some(base) = base {
+        compare(&mut report, base, &selection);
+    }
+    let order = |a: &LayoutFault, b: &LayoutFault| (&a.path, a.kind).cmp(&(&b.path, b.kind));
+    report.faults.sort_by(order);
     let strictness = if options.strict {
         Strictness::AttentionFails
     } else {
@@ -133,6 +166,72 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
     })
 }
 
+impl CheckOptions {
+    fn layout<'a>(&'a self, selection: &'a Selection, branch: Option<&'a str>) -> LayoutOptions<'a> {
+        LayoutOptions {
+            kind: self.layout,
+            branch,
+            component: match self.component.as_slice() {
+                [component] => Some(component),
+                _ => None,
+            },
+            ref_template: self.ref_template.as_ref(),
+            ..LayoutOptions::new(selection)
+        }
+    }
+
+    /// The branch that was named, or is checked out.
+    fn branch(&self) -> Option<String> {
+        let checked_out = || LocalRepository::discover(&self.dir).ok()?.branch();
+        self.branch.clone().or_else(checked_out)
+    }
+
+    /// What is compared to, where that is asked for.
+    fn base(&self, branch: Option<&str>) -> Result<Option<Base>, Error> {
+        let Some(revision) = &self.base else {
+            return Ok(None);
+        };
+        // What is asked for by name may be new.
+        let selection = || Selection::named(&self.component, &self.release);
+        let (components, releases) = (selection(), selection());
+        let selection = Selection::by_rules(
+            move |name| components.has_component(name),
+            move |name| releases.has_release(name),
+        );
+        Base::read(&self.dir, revision, &self.layout(&selection, branch)).map(Some)
+    }
+}
+
+fn read_folder(
+    root: &Path,
+    files: &LocalFiles,
+    options: &LayoutOptions<'_>,
+) -> Result<RepositoryLayout, Error> {
+    if !root.is_dir() {
+        return Err(Error::Usage(format!("{}: there is no such folder", root.display())));
+    }
+    RepositoryLayout::read(files, options).map_err(|error| match error {
+        LayoutError::NoLayout(message) => Error::Usage(format!("{}: {message}", root.display())),
+        error => error.into(),
+    })
+}
+
+/// Leaves of what was found what the base has not.
+fn compare(report: &mut Report, base: Base, selection: &Selection) {
+    let key = |fault: &LayoutFault| (fault.kind, fault.path.clone(), fault.message.clone());
+    let (before, now): (BTreeSet<_>, BTreeSet<_>) = (
+        base.faults.iter().map(key).collect(),
+        report.faults.iter().map(key).collect(),
+    );
+    report.faults.retain(|fault| !before.contains(&key(fault)));
+    // Where single components are asked for, what lies beside them is not looked for.
+    let is_looked_for = |fault: &LayoutFault| !selection.is_narrow() || fault.kind != FaultKind::StrayFile;
+    let mended = base.faults.into_iter().filter(|fault| !now.contains(&key(fault)));
+    report.mended.extend(mended.filter(is_looked_for));
+    report.notes.extend(base.notes);
+    report.base = Some(base.commit);
+}
+
 /// Where the components' repositories are, where that is needed.
 fn upstreams(options: &CheckOptions, tasks: &[Task<'_>]) -> Result<Option<Upstreams>, Error> {
     match &options.upstream {
@@ -144,13 +243,46 @@ fn upstreams(options: &CheckOptions, tasks: &[Task<'_>]) -> Result<Option<Upstre
     }
 }
 
-/// All that is to be done; what cannot be read is told in the report.
-fn tasks<'a>(layout: &'a Layout, root: &Path, report: &mut Report) -> Vec<Task<'a>> {
+/// All that is to be done; what cannot be read, or is gone, is told in the report.
+fn tasks<'a>(
+    layout: &'a RepositoryLayout,
+    files: &LocalFiles,
+    base: Option<&Base>,
+    report: &mut Report,
+) -> Vec<Task<'a>> {
     let mut tasks = Vec::new();
+    let mut kept = BTreeSet::new();
     for series in &layout.series {
-        match series.task(layout, root) {
-            Ok(task) => tasks.extend(task.map(Task::Patches)),
-            Err(fault) => report.faults.push(fault),
+        let key = (series.component.clone(), series.release.clone());
+        let task = match SeriesTask::new(series, layout, files) {
+            Ok(None) => continue,
+            Ok(Some(mut task)) => {
+                if let Some(base) = base {
+                    let before = base.series.get(&key);
+                    task.baseline = before.map_or(Baseline::Absent, base::BaseSeries::baseline);
+                }
+                task
+            }
+            Err(fault) => {
+                report.faults.push(fault);
+                continue;
+            }
+        };
+        kept.insert(key);
+        if !task.is_unchanged() {
+            tasks.push(Task::Patches(task));
+        }
+    }
+    for (key, series) in base.iter().flat_map(|base| &base.series) {
+        if !series.patches.is_empty() && !kept.contains(key) {
+            report.changes.push(SeriesChange {
+                component: key.0.clone(),
+                release: key.1.clone(),
+                folder: series.folder.clone(),
+                from: series.reference.clone(),
+                to: None,
+                removed: series.patches.iter().map(|patch| patch.name.clone()).collect(),
+            });
         }
     }
     tasks.extend(layout.releases.values().map(Task::Constraints));
@@ -171,7 +303,7 @@ fn write_fixes(folder: &Path, report: &mut Report) -> Result<(), Error> {
 }
 
 /// Works on all tasks, on as many threads as there are processors, and keeps their order.
-fn check(tasks: &[Task<'_>], of: &Work<'_>) -> Report {
+fn check(tasks: &[Task<'_>], of: &Work<'_>, base: Option<&Base>) -> Report {
     let bar = progress(tasks.len());
     let results: Vec<Mutex<Report>> = tasks.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
@@ -188,7 +320,11 @@ fn check(tasks: &[Task<'_>], of: &Work<'_>) -> Report {
                 (Task::Patches(_), None) => Report::default(),
                 (Task::Constraints(release), _) => {
                     bar.set_message(format!("constraints {}", release.name));
-                    overrides::check(release, of.selection)
+                    let mut found = overrides::check(release, of.files, of.selection);
+                    if let Some(base) = base {
+                        overrides::compare(&mut found, base.overrides.get(&release.name));
+                    }
+                    found
                 }
             };
             if let Some(slot) = results.get(at) {

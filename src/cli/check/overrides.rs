@@ -1,20 +1,35 @@
 //! The constraints of a release, with their overrides.
 
-use super::layout::{FaultKind, LayoutFault, ReleaseFiles, Selection};
+use super::changes::Verdict;
 use super::report::{OverrideRow, Report};
 use crate::api::source_refs::SourceRefs;
-use crate::cli::error::Error;
 use crate::cli::input;
 use crate::constraints::{self, ConstraintsFile, Overrides, PackageName, merge};
+use crate::layout::{
+    FaultKind, LayoutError, LayoutFault, ReleaseFolder, RepositoryFiles, Selection, read_file,
+};
 
-pub(super) fn check(release: &ReleaseFiles, selection: &Selection) -> Report {
+/// Leaves of what was found what the base has not, and says what was made worse or better.
+pub(super) fn compare(found: &mut Report, base: Option<&Report>) {
+    let before = base.map_or(&[][..], |base| &base.overrides);
+    found.overrides.retain_mut(|row| {
+        let old = before.iter().find(|old| old.package == row.package);
+        if old.is_some_and(|old| (old.state, &old.message) == (row.state, &row.message)) {
+            return false;
+        }
+        row.verdict = Some(Verdict::new(old.map(|old| !old.attention), !row.attention));
+        true
+    });
+}
+
+pub(super) fn check(release: &ReleaseFolder, files: &dyn RepositoryFiles, selection: &Selection) -> Report {
     let mut found = Report::default();
-    let Some((path, upper)) = &release.upper else {
+    let Some(upper) = &release.upper else {
         return found;
     };
-    let overrides_path = release.overrides.as_ref().map_or(upper, |(_, shown)| shown);
-    let read = |path| input::read(path, input::LARGEST);
-    let base = match read(path) {
+    let overrides_path = release.overrides.as_ref().unwrap_or(upper);
+    let read = |path: &String| read_file(files, "", path, input::LARGEST);
+    let base = match read(upper) {
         Ok(bytes) => ConstraintsFile::parse(&bytes),
         Err(error) => {
             found
@@ -23,7 +38,7 @@ pub(super) fn check(release: &ReleaseFiles, selection: &Selection) -> Report {
             return found;
         }
     };
-    let overrides = match release.overrides.as_ref().map(|(path, _)| read(path)) {
+    let overrides = match release.overrides.as_ref().map(read) {
         None => Overrides::parse(b""),
         Some(Ok(bytes)) => Overrides::parse(&bytes),
         Some(Err(error)) => {
@@ -74,7 +89,7 @@ pub(super) fn check(release: &ReleaseFiles, selection: &Selection) -> Report {
         .collect();
     if let Some(refs) = &release.refs {
         found.faults.extend(still_pinned(
-            refs,
+            &refs.refs,
             merged.text.as_bytes(),
             overrides_path,
             selection,
@@ -83,7 +98,7 @@ pub(super) fn check(release: &ReleaseFiles, selection: &Selection) -> Report {
     found
 }
 
-fn unreadable_file(kind: FaultKind, path: &str, error: &Error) -> LayoutFault {
+fn unreadable_file(kind: FaultKind, path: &str, error: &LayoutError) -> LayoutFault {
     LayoutFault {
         kind,
         path: path.to_owned(),

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::changes::{PatchChange, SeriesChange, Verdict};
 use super::fix::PatchFix;
-use super::layout::LayoutFault;
 use crate::api::constraint_override::OverrideState;
 use crate::api::status::PatchStatus;
+use crate::layout::LayoutFault;
 
 /// What makes a check fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) struct Report {
     pub(super) ok: bool,
     /// The commit that all is compared to, where only changes are told.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) base: Option<String>,
+    pub(super) base: Option<BaseCommit>,
     /// What was changed since then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) changes: Vec<SeriesChange>,
@@ -69,6 +69,15 @@ impl Report {
     }
 }
 
+/// A commit that a change is compared to.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(super) struct BaseCommit {
+    /// As it was asked for.
+    pub(super) revision: String,
+    /// In full.
+    pub(super) commit: String,
+}
+
 /// One override.
 #[derive(Clone, Debug, serde::Serialize)]
 pub(super) struct OverrideRow {
@@ -91,13 +100,12 @@ impl OverrideRow {
 }
 
 /// Where the ref of a component stands.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RefPlace {
     pub(super) name: String,
-    /// The file, relative to the root.
-    pub(super) path: String,
+    /// The file, relative to the root; nothing where it follows from a template.
+    pub(super) path: Option<String>,
     /// The line, from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) line: Option<usize>,
 }
 

@@ -2,9 +2,11 @@
 
 use super::changes::{PatchChange, PatchEdit, SeriesChange, Verdict};
 use super::fix::{FixedPatch, PatchFix};
-use super::layout::{FaultKind, LayoutFault};
 use super::report::{PatchRow, RefPlace, Report};
 use super::upstream::{CheckedSeries, SeriesSettings, Upstreams};
+use crate::layout::{
+    ComponentSeries, ContentLimits, FaultKind, LayoutError, LayoutFault, RepositoryFiles, RepositoryLayout,
+};
 use crate::patch::{PatchInput, PatchReport};
 use crate::plan::report;
 use crate::plan::upstream_history::{CommitLinks, add_history};
@@ -15,6 +17,8 @@ use crate::refresh::RefreshOutcome;
 pub(super) struct SeriesTask {
     pub(super) component: String,
     pub(super) release: String,
+    /// The folder above the component on its server, where the layout has it.
+    pub(super) organisation: Option<String>,
     /// The folder, relative to the root.
     pub(super) folder: String,
     /// What the component is built from.
@@ -39,7 +43,74 @@ pub(super) enum Baseline {
     },
 }
 
+/// The patches of a series; nothing where there are none, or where it is told already that they are
+/// not known.
+///
+/// # Errors
+///
+/// That they cannot be read.
+pub(super) fn readable_series(
+    series: &ComponentSeries,
+    files: &dyn RepositoryFiles,
+) -> Result<Option<Vec<PatchInput>>, LayoutFault> {
+    let read = series.series.contents(files, &ContentLimits::default());
+    match read {
+        Ok(patches) => Ok((!patches.is_empty()).then_some(patches)),
+        Err(LayoutError::Faulty(_)) => Ok(None),
+        Err(error) => Err(LayoutFault::new(
+            FaultKind::UpstreamUnavailable,
+            &series.folder,
+            error.to_string(),
+        )),
+    }
+}
+
 impl SeriesTask {
+    /// What is to be checked of a series; nothing where it has no patches, or no ref, which a fault
+    /// says.
+    ///
+    /// # Errors
+    ///
+    /// That the patches cannot be read.
+    pub(super) fn new(
+        series: &ComponentSeries,
+        layout: &RepositoryLayout,
+        files: &dyn RepositoryFiles,
+    ) -> Result<Option<Self>, LayoutFault> {
+        let Some(patches) = readable_series(series, files)? else {
+            return Ok(None);
+        };
+        let Some(name) = series.reference.clone() else {
+            return Ok(None);
+        };
+        let release = layout.releases.get(&series.release);
+        let refs = release.and_then(|release| release.refs.as_ref());
+        Ok(Some(Self {
+            component: series.component.clone(),
+            release: series.release.clone(),
+            organisation: series.organisation.clone(),
+            folder: series.folder.clone(),
+            reference: RefPlace {
+                name,
+                path: refs.map(|refs| refs.path.clone()),
+                line: refs.and_then(|refs| refs.refs.line(&series.component)),
+            },
+            patches,
+            files: series.series.patches.iter().map(|patch| patch.path.clone()).collect(),
+            baseline: Baseline::Ignored,
+        }))
+    }
+
+    /// Whether it is what the base has, so that it is not looked at.
+    pub(super) fn is_unchanged(&self) -> bool {
+        match &self.baseline {
+            Baseline::Ignored | Baseline::Absent => false,
+            Baseline::Series { reference, patches } => {
+                *reference == self.reference.name && *patches == self.patches
+            }
+        }
+    }
+
     /// What was done to it since the base.
     fn change(&self) -> Option<SeriesChange> {
         let (from, before): (_, &[PatchInput]) = match &self.baseline {

@@ -89,10 +89,19 @@ impl Upstreams {
         task: &SeriesTask,
         settings: SeriesSettings<'_>,
     ) -> Result<CheckedSeries, String> {
-        let component = &task.component;
+        let component = match &task.organisation {
+            Some(organisation) => format!("{organisation}/{}", task.component),
+            None => task.component.clone(),
+        };
         let checked = match self {
             Self::Folder(folder) => {
-                let names = [component.to_owned(), format!("{component}.git")];
+                let bare = &task.component;
+                let names = [
+                    component.clone(),
+                    format!("{component}.git"),
+                    bare.clone(),
+                    format!("{bare}.git"),
+                ];
                 let Some(path) = names
                     .iter()
                     .map(|name| folder.join(name))

@@ -155,7 +155,7 @@ pub async fn read(
     // The source gives them sorted by the bytes of their names.
     Ok(files
         .into_iter()
-        .map(|SourceFile { name, content }| PatchInput { name, bytes: content })
+        .map(|SourceFile { name, content }| PatchInput::new(name, content))
         .collect())
 }
 

@@ -1,6 +1,7 @@
 //! `patchset check` as a gate in CI: what it tells GitHub and GitLab, what a change makes worse, what
 //! mends patches, and how it gets into private upstreams.
 
+mod change;
 mod forms;
 mod logins;
 

@@ -1,10 +1,10 @@
 //! What is told at a line of a file.
 
 use super::super::changes::PatchEdit;
-use super::super::layout::FaultKind;
 use super::super::report::{OverrideRow, PatchRow, Report, Strictness};
 use super::words::{self, Quoting};
 use crate::cli::style::plain;
+use crate::layout::FaultKind;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,10 +48,8 @@ pub(super) fn annotations(report: &Report, strictness: Strictness) -> Vec<Annota
             .refs
             .get(&fault.path)
             .filter(|_| fault.kind == FaultKind::UpstreamUnavailable);
-        let (path, line) = match place {
-            Some(place) => (&place.path, place.line),
-            None => (&fault.path, fault.line),
-        };
+        let place = place.and_then(|place| Some((place.path.as_ref()?, place.line)));
+        let (path, line) = place.unwrap_or((&fault.path, fault.line));
         Annotation {
             level: if fault.kind.fails() { Level::Error } else { attention },
             path: path.clone(),
@@ -75,10 +73,8 @@ fn patch(row: &PatchRow, report: &Report) -> Annotation {
         .change
         .filter(|change| change.edit == PatchEdit::Unchanged)
         .and_then(|_| report.refs.get(row.folder()));
-    let (path, line) = match moved {
-        Some(place) => (place.path.clone(), place.line),
-        None => (row.path.clone(), row.line),
-    };
+    let moved = moved.and_then(|place| Some((place.path.clone()?, place.line)));
+    let (path, line) = moved.unwrap_or_else(|| (row.path.clone(), row.line));
     let result = words::result(status.state);
     Annotation {
         level: Level::Error,

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::layout::LayoutFault;
 use super::super::report::{OverrideRow, PatchRow, Report};
 use super::links::Links;
 use super::markup::{cell, code, link};
 use super::table;
 use super::words::{self, Quoting};
+use crate::layout::LayoutFault;
 
 /// The largest report, in bytes: what GitHub takes for the summary of a step.
 pub(super) const LARGEST: usize = 1 << 20;
@@ -54,7 +54,8 @@ pub(super) fn text(report: &Report, links: &Links, limit: usize) -> String {
     let mark = if report.ok { "✅" } else { "❌" };
     out.push(&format!("## {mark} patchset check\n\n{}\n", table::summary_in_words(report)));
     if let Some(base) = &report.base {
-        out.push(&format!("\nCompared to {}:\n\n", code(base)));
+        let (revision, commit) = (code(&base.revision), base.commit.get(..7).unwrap_or_default());
+        out.push(&format!("\nCompared to {revision} ({commit}):\n\n"));
         if report.changes.is_empty() {
             out.push("- no patches, refs or overrides are changed\n");
         }
@@ -69,6 +70,9 @@ pub(super) fn text(report: &Report, links: &Links, limit: usize) -> String {
     section(&mut out, "Faults", faults.map(|found| fault(found, links)));
     let overrides = report.overrides.iter().filter(|row| row.needs_attention());
     section(&mut out, "Overrides that need attention", overrides.map(|row| override_(row, links)));
+    let changed = report.overrides.iter();
+    let changed = changed.filter(|row| row.verdict.is_some() && !row.needs_attention());
+    section(&mut out, "Overrides that are changed", changed.map(|row| override_(row, links)));
     let mended = report.mended.iter();
     section(&mut out, "Mended", mended.map(|found| fault(found, links)));
     let notes = report.notes.iter();

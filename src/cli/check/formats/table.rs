@@ -7,7 +7,6 @@ use anstyle::Style;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::super::changes::Verdict;
-use super::super::layout::LayoutFault;
 use super::super::report::{OverrideRow, PatchRow, Report};
 use super::words::{self, Quoting};
 use crate::api::status::{PatchState, PatchStatus};
@@ -15,6 +14,7 @@ use crate::api::upstream_history::Evidence;
 use crate::cli::error::Error;
 use crate::cli::output::print_styled;
 use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
+use crate::layout::LayoutFault;
 use crate::plan::upstream_history::{commit_in_words, merged_in_words};
 
 /// Prints the report, with colours and wrapped to its width on a terminal, plain elsewhere.

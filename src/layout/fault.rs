@@ -1,0 +1,188 @@
+//! What is wrong with a repository's folders.
+
+use std::collections::BTreeSet;
+
+use super::files::FilesError;
+
+/// How many names a message lists.
+pub(super) const MOST_NAMED: usize = 20;
+
+/// What is wrong with the folders, besides patches that do not apply and overrides that need
+/// attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub enum FaultKind {
+    /// A file or folder where none belongs: nothing reads it.
+    StrayFile,
+    /// Patches or packages for a component that the release does not build.
+    UnknownComponent,
+    /// Patches for a release without `source-refs.yaml`.
+    ReleaseWithoutRefs,
+    /// A `source-refs.yaml` that cannot be read, or a ref in it.
+    InvalidRefs,
+    /// An `extra-packages.yaml` that cannot be read.
+    InvalidExtraPackages,
+    /// A component's repository cannot be used, or lacks the ref.
+    UpstreamUnavailable,
+    /// Overrides for a release without `upper-constraints.txt`.
+    OverridesWithoutConstraints,
+    /// An `upper-constraints.txt` that cannot be read.
+    InvalidConstraints,
+    /// Overrides that cannot be read or merged.
+    InvalidOverrides,
+    /// A component is built from source, and the merged constraints pin it: pip and uv refuse that.
+    StillPinned,
+    /// A file that lists the patches names one that is not there.
+    MissingPatch,
+    /// A file that lists the patches cannot be followed.
+    InvalidSeries,
+    /// A link that leads out of the repository, in a circle or to nothing.
+    RefusedLink,
+    /// A patch that the file that lists the patches does not name.
+    NotInSeries,
+    /// A folder for patches that has other things, and no patch.
+    NoPatches,
+    /// Two folders have the patches of one component at one release.
+    DuplicateSeries,
+}
+
+impl FaultKind {
+    /// Whether it fails a check; the others need attention.
+    #[must_use]
+    pub fn fails(self) -> bool {
+        !matches!(self, Self::StillPinned | Self::NotInSeries | Self::NoPatches)
+    }
+
+    /// Whether the patches of its folder are not known because of it, so that none may be applied.
+    #[must_use]
+    pub fn hides_patches(self) -> bool {
+        matches!(self, Self::MissingPatch | Self::InvalidSeries | Self::RefusedLink)
+    }
+}
+
+/// Something that is wrong with the folders.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LayoutFault {
+    /// What kind of thing.
+    pub kind: FaultKind,
+    /// The file or folder, relative to the root.
+    pub path: String,
+    /// The line, where one line is to blame.
+    pub line: Option<usize>,
+    /// A sentence.
+    pub message: String,
+}
+
+impl LayoutFault {
+    /// What is wrong with a file or folder as a whole.
+    pub fn new(kind: FaultKind, path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            path: path.into(),
+            line: None,
+            message: message.into(),
+        }
+    }
+
+    /// It with the line that is to blame.
+    #[must_use]
+    pub fn at_line(self, line: usize) -> Self {
+        Self {
+            line: Some(line),
+            ..self
+        }
+    }
+}
+
+impl std::fmt::Display for LayoutFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.path, self.message),
+            None => write!(f, "{}: {}", self.path, self.message),
+        }
+    }
+}
+
+/// Why folders could not be read as what they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// The files cannot be read.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// More than is read.
+    #[error("{what}: more than the {limit} that are read")]
+    TooMuch {
+        /// What there is too much of.
+        what: String,
+        /// How much is read.
+        limit: usize,
+    },
+    /// A path that names no folder.
+    #[error("{path} {reason}")]
+    NoFolder {
+        /// The path.
+        path: String,
+        /// Why it is none.
+        reason: String,
+    },
+    /// The folders are of no kind that is known.
+    #[error("{0}")]
+    NoLayout(String),
+    /// The folders may be of several kinds.
+    #[error("{saw}: set the layout (--layout, spec.layout) to {}", either(candidates))]
+    Undecided {
+        /// What there is, in words.
+        saw: String,
+        /// The kinds that it may be.
+        candidates: Vec<crate::api::LayoutKind>,
+    },
+    /// What the kind of layout does not say by itself.
+    #[error("{0}")]
+    MissingOption(String),
+    /// Something was asked for that is not there.
+    #[error("{option} {name}: there is none of that name; {}", known_names(name, known))]
+    NotThere {
+        /// The option that asks for it.
+        option: &'static str,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: BTreeSet<String>,
+    },
+    /// The patches of a folder are not known.
+    #[error("{0}")]
+    Faulty(LayoutFault),
+}
+
+fn either(candidates: &[crate::api::LayoutKind]) -> String {
+    let names: Vec<&str> = candidates.iter().map(|kind| kind.as_str()).collect();
+    names.join(" or ")
+}
+
+/// What there is, and first what is written much the same.
+fn known_names(name: &str, known: &BTreeSet<String>) -> String {
+    let mut similar: Vec<(f64, &str)> = known
+        .iter()
+        .map(|known| (strsim::jaro_winkler(name, known), known.as_str()))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .collect();
+    similar.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let similar: Vec<&str> = similar.into_iter().map(|(_, name)| name).take(3).collect();
+    let there_is = format!("there is {}", some_of(known.iter().map(String::as_str)));
+    match similar.as_slice() {
+        [] => there_is,
+        names => format!("did you mean {}? {there_is}", names.join(" or ")),
+    }
+}
+
+/// The first names of many, with commas between them.
+pub(super) fn some_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names = names.into_iter();
+    let mut some: Vec<&str> = names.by_ref().take(MOST_NAMED).collect();
+    if some.is_empty() {
+        return "none".to_owned();
+    }
+    if names.next().is_some() {
+        some.push("…");
+    }
+    some.join(", ")
+}

@@ -1,0 +1,415 @@
+//! The patches of one folder, in their order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fault::{FaultKind, LayoutError, LayoutFault, some_of};
+use super::files::{FileKind, FilesError, FolderEntry, RepositoryFiles};
+use super::links::{FolderWalk, FoundAt, other_in_words};
+use super::series_file::{self, LISTS, ListSyntax};
+use crate::patch::PatchInput;
+
+/// How names of patches end.
+const ENDINGS: [&str; 2] = [".patch", ".diff"];
+
+/// The most that is told of one folder.
+const MOST_FAULTS: usize = 100;
+
+/// How the names of files and folders begin that lie beside others without being read.
+const BESIDE: [&str; 12] = [
+    "README",
+    "OWNERS",
+    "CODEOWNERS",
+    "MAINTAINERS",
+    "AUTHORS",
+    "LICENSE",
+    "LICENCE",
+    "COPYING",
+    "NOTICE",
+    "REUSE.toml",
+    "CONTRIBUTING",
+    "SECURITY",
+];
+
+/// The patches of one folder, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// What the order follows.
+    pub order: SeriesOrder,
+    /// In the order in which they apply.
+    pub patches: Vec<SeriesPatch>,
+    /// What is wrong in the folder.
+    pub faults: Vec<LayoutFault>,
+}
+
+/// What the order of patches follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SeriesOrder {
+    /// The bytes of their names.
+    ByName,
+    /// A file that lists them.
+    Listed {
+        /// Its path: `series`, `.patches` or `ORDER` in the folder.
+        file: String,
+    },
+}
+
+/// A patch of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesPatch {
+    /// Its name in the folder; a list may name one of a folder below.
+    pub name: String,
+    /// Where its bytes are, relative to the repository's root: what a link leads to.
+    pub path: String,
+    /// Leading components to remove from its names, where the list says.
+    pub strip: Option<u8>,
+}
+
+/// How much of the patches is read.
+#[derive(Clone, Copy, Debug)]
+pub struct ContentLimits {
+    /// Bytes of one patch.
+    pub file: u64,
+    /// Bytes of all patches together.
+    pub total: u64,
+    /// Number of patches.
+    pub count: usize,
+}
+
+impl Default for ContentLimits {
+    /// 16 MiB a patch, 64 MiB and 2,000 patches in all.
+    fn default() -> Self {
+        Self {
+            file: 16 << 20,
+            total: 64 << 20,
+            count: 2000,
+        }
+    }
+}
+
+/// Whether a name is that of a patch: it ends in `.patch` or `.diff`, and is not hidden.
+#[must_use]
+pub fn is_patch_name(name: &str) -> bool {
+    !is_hidden(name) && ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Whether a shell's `*` leaves a name out.
+fn is_hidden(name: &str) -> bool {
+    name.starts_with('.')
+}
+
+/// Whether something may lie beside others without being read: what is hidden, and what says who
+/// owns a folder, or under which licence it is.
+pub(super) fn is_tolerated(entry: &FolderEntry) -> bool {
+    let name = entry.name.as_str();
+    match entry.kind {
+        FileKind::Folder => is_hidden(name) || name == "LICENSES",
+        _ => {
+            is_hidden(name)
+                || name.ends_with(".license")
+                || BESIDE.iter().any(|beside| {
+                    name.strip_prefix(beside)
+                        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_lowercase()))
+                })
+        }
+    }
+}
+
+impl Series {
+    /// Reads what a folder has; `None` if there is no such folder.
+    ///
+    /// The order is that of `series`, `.patches` or `ORDER` where one of them is there, else that of
+    /// the names as bytes. What is wrong in the folder is in [`faults`](Self::faults).
+    ///
+    /// # Errors
+    ///
+    /// Where the path leads to no folder, or the files cannot be read.
+    pub fn read(files: &dyn RepositoryFiles, folder: &str) -> Result<Option<Self>, LayoutError> {
+        Self::read_below(&FolderWalk::new(files, ""), folder)
+    }
+
+    /// As [`read`](Self::read), for a folder below the walk's directory.
+    pub(super) fn read_below(walk: &FolderWalk<'_>, folder: &str) -> Result<Option<Self>, LayoutError> {
+        let refused = |reason: &str| {
+            Err(LayoutError::NoFolder {
+                path: folder.to_owned(),
+                reason: reason.to_owned(),
+            })
+        };
+        match walk.locate(folder)? {
+            FoundAt::Nothing => return Ok(None),
+            FoundAt::File(_) => return refused("is no folder"),
+            FoundAt::Refused(reason) => return refused(&reason),
+            FoundAt::Folder(_) => {}
+        }
+        let mut reader = FolderReader {
+            walk,
+            folder: folder.trim_matches('/'),
+            series: Self {
+                order: SeriesOrder::ByName,
+                patches: Vec::new(),
+                faults: Vec::new(),
+            },
+        };
+        reader.read()?;
+        Ok(Some(reader.series))
+    }
+
+    /// Why the patches are not known; `None` where they are.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&LayoutFault> {
+        self.faults.iter().find(|fault| fault.kind.hides_patches())
+    }
+
+    /// Reads the patches.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::Faulty`] where they are not known, so that none is left out unsaid; where there
+    /// are more, or more bytes, than `limits` allow; where the files cannot be read.
+    pub fn contents(
+        &self,
+        files: &dyn RepositoryFiles,
+        limits: &ContentLimits,
+    ) -> Result<Vec<PatchInput>, LayoutError> {
+        if let Some(fault) = self.refusal() {
+            return Err(LayoutError::Faulty(fault.clone()));
+        }
+        if self.patches.len() > limits.count {
+            return Err(LayoutError::TooMuch {
+                what: "the number of patches".to_owned(),
+                limit: limits.count,
+            });
+        }
+        let mut left = limits.total;
+        let mut patches = Vec::new();
+        for SeriesPatch { name, path, strip } in &self.patches {
+            let bytes = files.read(path, limits.file.min(left))?;
+            left = left.saturating_sub(bytes.len() as u64);
+            patches.push(PatchInput::new(name, bytes).with_strip(*strip));
+        }
+        Ok(patches)
+    }
+}
+
+/// Reads one folder.
+struct FolderReader<'a, 'w> {
+    walk: &'a FolderWalk<'w>,
+    /// Its path as it is shown.
+    folder: &'a str,
+    series: Series,
+}
+
+impl FolderReader<'_, '_> {
+    fn read(&mut self) -> Result<(), LayoutError> {
+        let entries = self.entries("")?;
+        let list = LISTS
+            .into_iter()
+            .find(|(name, _)| entries.iter().any(|entry| is_list(entry, name)));
+        match list {
+            Some((name, syntax)) => self.read_list(name, syntax)?,
+            None => self.read_by_name(&entries)?,
+        }
+        let list = list.map(|(name, _)| name);
+        let listed: BTreeSet<String> = self
+            .series
+            .patches
+            .iter()
+            .map(|patch| patch.name.clone())
+            .collect();
+        self.tell_left_over("", list, &listed)?;
+        for below in listed.iter().filter_map(|name| Some(name.rsplit_once('/')?.0)) {
+            self.tell_left_over(below, list, &listed)?;
+        }
+        if self.series.patches.is_empty() && self.series.refusal().is_none() {
+            self.tell_no_patches(&entries);
+        }
+        self.series.faults.truncate(MOST_FAULTS);
+        Ok(())
+    }
+
+    /// A path below the folder.
+    fn path(&self, name: &str) -> String {
+        match (self.folder, name) {
+            ("", name) => name.to_owned(),
+            (folder, "") => folder.to_owned(),
+            (folder, name) => format!("{folder}/{name}"),
+        }
+    }
+
+    fn entries(&self, below: &str) -> Result<Vec<FolderEntry>, LayoutError> {
+        let FoundAt::Folder(folder) = self.walk.locate(&self.path(below))? else {
+            return Ok(Vec::new());
+        };
+        let entries = self.walk.entries(&folder)?;
+        Ok(entries.map(|entries| entries.to_vec()).unwrap_or_default())
+    }
+
+    fn fault(&mut self, kind: FaultKind, name: &str, message: impl Into<String>) {
+        self.series
+            .faults
+            .push(LayoutFault::new(kind, self.path(name), message));
+    }
+
+    fn read_list(&mut self, name: &str, syntax: ListSyntax) -> Result<(), LayoutError> {
+        let shown = self.path(name);
+        self.series.order = SeriesOrder::Listed { file: shown.clone() };
+        let text = match self.walk.locate(&shown)? {
+            FoundAt::File(path) => match self.walk.read(&path, series_file::LARGEST) {
+                Ok(text) => text,
+                Err(error @ FilesError::TooLarge { .. }) => {
+                    self.fault(FaultKind::InvalidSeries, name, error.to_string());
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            },
+            FoundAt::Refused(reason) => {
+                self.fault(FaultKind::RefusedLink, name, reason);
+                return Ok(());
+            }
+            FoundAt::Nothing | FoundAt::Folder(_) => {
+                self.fault(FaultKind::InvalidSeries, name, "is no file");
+                return Ok(());
+            }
+        };
+        let (listed, faults) = series_file::parse(&shown, &text, syntax);
+        self.series.faults.extend(faults);
+        let mut seen = BTreeMap::new();
+        for patch in listed {
+            let mut wrong = |kind, message: String| {
+                let fault = LayoutFault::new(kind, &shown, message).at_line(patch.line);
+                self.series.faults.push(fault);
+            };
+            if let Some(before) = seen.insert(patch.name.clone(), patch.line) {
+                let message = format!("names {} a second time, after line {before}", patch.name);
+                wrong(FaultKind::InvalidSeries, message);
+                continue;
+            }
+            let path = match (self.folder, patch.name.as_str()) {
+                ("", name) => name.to_owned(),
+                (folder, name) => format!("{folder}/{name}"),
+            };
+            match self.walk.locate(&path)? {
+                FoundAt::File(path) => self.series.patches.push(SeriesPatch {
+                    name: patch.name,
+                    path,
+                    strip: patch.strip,
+                }),
+                FoundAt::Nothing => {
+                    wrong(
+                        FaultKind::MissingPatch,
+                        format!("names {}, which is not there", patch.name),
+                    );
+                }
+                FoundAt::Folder(_) => {
+                    wrong(
+                        FaultKind::InvalidSeries,
+                        format!("names {}, which is a folder", patch.name),
+                    );
+                }
+                FoundAt::Refused(reason) => {
+                    wrong(
+                        FaultKind::RefusedLink,
+                        format!("names {}, which {reason}", patch.name),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_by_name(&mut self, entries: &[FolderEntry]) -> Result<(), LayoutError> {
+        for entry in entries.iter().filter(|entry| is_patch_name(&entry.name)) {
+            match self.walk.locate(&self.path(&entry.name))? {
+                FoundAt::File(path) => self.series.patches.push(SeriesPatch {
+                    name: entry.name.clone(),
+                    path,
+                    strip: None,
+                }),
+                // Told with what is left over.
+                FoundAt::Folder(_) => {}
+                FoundAt::Nothing => {
+                    self.fault(FaultKind::RefusedLink, &entry.name, "is a link to nothing");
+                }
+                FoundAt::Refused(reason) => self.fault(FaultKind::RefusedLink, &entry.name, reason),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what is in the folder, or one below it, and not among the patches.
+    fn tell_left_over(
+        &mut self,
+        below: &str,
+        list: Option<&'static str>,
+        listed: &BTreeSet<String>,
+    ) -> Result<(), LayoutError> {
+        let told: BTreeSet<String> = self
+            .series
+            .faults
+            .iter()
+            .map(|fault| fault.path.clone())
+            .collect();
+        for entry in self.entries(below)? {
+            let name = match below {
+                "" => entry.name.clone(),
+                below => format!("{below}/{}", entry.name),
+            };
+            let is_above_listed = entry.kind == FileKind::Folder
+                && listed
+                    .iter()
+                    .any(|listed| listed.starts_with(&format!("{name}/")));
+            if listed.contains(&name)
+                || is_above_listed
+                || (below.is_empty() && list == Some(entry.name.as_str()))
+                || (is_tolerated(&entry) && !is_patch_name(&entry.name))
+                || told.contains(&self.path(&name))
+            {
+                continue;
+            }
+            let is_patch = is_patch_name(&entry.name) && entry.kind != FileKind::Folder;
+            match list {
+                Some(list) if is_patch => {
+                    self.fault(
+                        FaultKind::NotInSeries,
+                        &name,
+                        format!("is not in {list}, and is not applied"),
+                    );
+                }
+                _ if entry.kind == FileKind::Other => {
+                    let kind = if is_patch {
+                        FaultKind::RefusedLink
+                    } else {
+                        FaultKind::StrayFile
+                    };
+                    self.fault(kind, &name, other_in_words(&entry.name));
+                }
+                _ => self.fault(
+                    FaultKind::StrayFile,
+                    &name,
+                    "nothing reads it: patches are files that end in .patch or .diff",
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what there is where a patch would be expected.
+    fn tell_no_patches(&mut self, entries: &[FolderEntry]) {
+        let others: Vec<&str> = entries
+            .iter()
+            .filter(|entry| !is_tolerated(entry))
+            .map(|entry| entry.name.as_str())
+            .collect();
+        if !others.is_empty() {
+            let message = format!(
+                "holds no patch that is applied, and other things: {}",
+                some_of(others)
+            );
+            self.fault(FaultKind::NoPatches, "", message);
+        }
+    }
+}
+
+fn is_list(entry: &FolderEntry, name: &str) -> bool {
+    entry.name == name && matches!(entry.kind, FileKind::File | FileKind::Link { .. })
+}

@@ -201,7 +201,7 @@ fn one_fault_of_each_kind_is_found() {
             "UnknownComponent patches/swift/2025.2",
             "UnknownComponent releases/2025.2/extra-packages.yaml",
             "InvalidExtraPackages releases/2026.1/extra-packages.yaml",
-            "InvalidRefs releases/2027.1/source-refs.yaml",
+            "InvalidRefs releases/2027.1/source-refs.yaml:1",
             "InvalidConstraints releases/2027.1/upper-constraints.txt:2",
             "InvalidRefs releases/2027.2/source-refs.yaml",
         ]

@@ -10,6 +10,11 @@ const REFS: &str = "releases/2025.2/source-refs.yaml";
 const FIVE: &str = "patches/glance/2025.2/0001-five.patch";
 const THREE: &str = "patches/glance/2025.2/0002-three.patch";
 
+/// A patch on top of the one before it.
+fn nine(into: &str) -> String {
+    patch("nine", into).replace(" eight\n", " ACHT\n")
+}
+
 fn paths(report: &Value, list: &str) -> Vec<String> {
     let rows = report[list].as_array().into_iter().flatten();
     rows.map(|row| row["path"].as_str().unwrap().to_owned()).collect()
@@ -96,7 +101,7 @@ fn what_was_so_before_does_not_fail() {
     assert!(nothing.ends_with("nothing got worse\n"), "{nothing}");
 
     // A patch more, which applies; what is broken stays broken.
-    team.write("patches/glance/2025.2/0004-nine.patch", &patch("nine", "NEUN"));
+    team.write("patches/glance/2025.2/0004-nine.patch", &nine("NEUN"));
     let report = team.json(&["--base", "main"], 0);
     assert_eq!(
         verdicts(&report),
@@ -117,7 +122,7 @@ fn what_was_so_before_does_not_fail() {
     assert!(table.contains("; new: 0004-nine.patch\n"), "{table}");
 
     // One that does not apply is worse, though others did not apply either.
-    team.write("patches/glance/2025.2/0004-nine.patch", &patch("nine", "X").replace("-nine", "-n"));
+    team.write("patches/glance/2025.2/0004-nine.patch", &nine("X").replace("-nine", "-n"));
     let report = team.json(&["--base", "main"], 1);
     assert!(verdicts(&report)[3].starts_with("0004-nine.patch Added Worse"));
     let commands = team.run(&["--base", "main", "--output", "github"], 1);
@@ -143,7 +148,7 @@ fn upstreams_of_what_stays_are_not_looked_at() {
 fn others_changes_on_the_base_are_not_this_changes() {
     let team = Team::new();
     team.git(&["switch", "--quiet", "--create", "move"]);
-    team.write("patches/glance/2025.2/0004-nine.patch", &patch("nine", "NEUN"));
+    team.write("patches/glance/2025.2/0004-nine.patch", &nine("NEUN"));
     team.commit("Carry one more");
     team.git(&["switch", "--quiet", "main"]);
     team.write("patches/keystone/2025.2/0001-five.patch", &patch("five", "FIVE"));

@@ -24,15 +24,15 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
+    /// A team's folders cannot be read.
+    #[error(transparent)]
+    Layout(#[from] crate::layout::LayoutError),
     /// An upstream cannot be used.
     #[error(transparent)]
     Source(#[from] crate::source::Error),
     /// A folder cannot be read.
     #[error(transparent)]
     Folder(#[from] crate::source::folder::FolderError),
-    /// A repository's folders cannot be read.
-    #[error(transparent)]
-    Layout(#[from] crate::layout::LayoutError),
     /// An image cannot be made or pushed.
     #[error(transparent)]
     Publish(#[from] crate::publish::Error),

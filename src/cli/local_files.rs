@@ -1,85 +1,137 @@
-//! A folder on this machine, as a team's repository.
+//! The files of a folder on this machine, as layouts read them.
 
-use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::error::Error;
 use crate::layout::{FileKind, FilesError, FolderEntry, RepositoryFiles};
 
-/// The files below a folder.
-#[derive(Clone, Debug)]
+/// The most names of one folder that are read.
+const MOST_ENTRIES: usize = 200_000;
+
+/// The files of a checkout, or of a folder outside of any.
 pub(super) struct LocalFiles {
     root: PathBuf,
 }
 
-impl LocalFiles {
-    pub(super) fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
-    }
+/// A folder of a [`LocalFiles`].
+pub(super) struct LocalFolder {
+    pub(super) files: LocalFiles,
+    /// Its path below the root, with `/` between names; empty for the root.
+    pub(super) path: String,
+}
 
-    fn path(&self, path: &str) -> PathBuf {
-        if path.is_empty() {
-            self.root.clone()
-        } else {
-            self.root.join(path)
+impl LocalFolder {
+    /// Finds a folder, and the checkout around it: links may lead to whatever is in that. A folder
+    /// outside of any checkout stands for itself.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such folder, or its path in the checkout is not UTF-8.
+    pub(super) fn open(folder: &Path) -> Result<Self, Error> {
+        let shown = folder.display();
+        if !folder.is_dir() {
+            return Err(Error::Usage(format!("{shown}: there is no such folder")));
         }
+        let whole = std::fs::canonicalize(folder).map_err(|source| Error::Io {
+            path: shown.to_string(),
+            source,
+        })?;
+        let checkout = whole.ancestors().find(|above| above.join(".git").exists());
+        let root = checkout.unwrap_or(&whole).to_owned();
+        let path = whole.strip_prefix(&root).unwrap_or(Path::new(""));
+        let path = path
+            .to_str()
+            .ok_or_else(|| Error::Usage(format!("{shown}: its path is not UTF-8")))?
+            .to_owned();
+        Ok(Self {
+            files: LocalFiles { root },
+            path,
+        })
     }
 }
 
-/// What a path on the disk stands for; a link is not followed.
-fn kind(path: &Path) -> std::io::Result<FileKind> {
-    let metadata = fs::symlink_metadata(path)?;
-    Ok(if metadata.is_symlink() {
-        match fs::read_link(path)?.into_os_string().into_string() {
-            Ok(target) => FileKind::Link { target },
-            Err(_) => FileKind::Other,
+impl LocalFolder {
+    /// The path below this folder of what is at a path below the root; `None` where it is elsewhere.
+    pub(super) fn path_inside(&self, path: &str) -> Option<String> {
+        if self.path.is_empty() {
+            return Some(path.to_owned());
         }
-    } else if metadata.is_dir() {
-        FileKind::Folder
-    } else if metadata.is_file() {
-        FileKind::File
-    } else {
-        FileKind::Other
-    })
+        let inside = path.strip_prefix(&self.path)?.strip_prefix('/')?;
+        Some(inside.to_owned())
+    }
+}
+
+impl LocalFiles {
+    /// The folder that all paths are relative to.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+fn unreadable(path: &str, error: io::Error) -> FilesError {
+    FilesError::Unreadable {
+        path: path.to_owned(),
+        source: Box::new(error),
+    }
 }
 
 impl RepositoryFiles for LocalFiles {
     fn entries(&self, folder: &str) -> Result<Option<Vec<FolderEntry>>, FilesError> {
-        let failed = |source: std::io::Error| FilesError::Unreadable {
-            path: self.path(folder).display().to_string(),
-            source: source.into(),
-        };
-        let listed = match fs::read_dir(self.path(folder)) {
-            Ok(listed) => listed,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+        let failed = |error| unreadable(folder, error);
+        let read = match std::fs::read_dir(self.root.join(folder)) {
+            Ok(read) => read,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
                 return Ok(None);
             }
             Err(error) => return Err(failed(error)),
         };
         let mut entries = Vec::new();
-        for entry in listed {
+        for entry in read {
             let entry = entry.map_err(failed)?;
-            let (name, kind) = match entry.file_name().into_string() {
-                Ok(name) => (name, kind(&entry.path()).map_err(failed)?),
-                Err(name) => (name.to_string_lossy().into_owned(), FileKind::Other),
+            if entries.len() >= MOST_ENTRIES {
+                return Err(failed(io::Error::other(format!(
+                    "it has more than {MOST_ENTRIES} names"
+                ))));
+            }
+            let kind = entry.file_type().map_err(failed)?;
+            let name = entry.file_name();
+            let kind = if name.to_str().is_none() {
+                FileKind::Other
+            } else if kind.is_symlink() {
+                let target = std::fs::read_link(entry.path()).map_err(failed)?;
+                FileKind::Link {
+                    target: target.to_string_lossy().into_owned(),
+                }
+            } else if kind.is_dir() {
+                FileKind::Folder
+            } else if kind.is_file() {
+                FileKind::File
+            } else {
+                FileKind::Other
             };
-            entries.push(FolderEntry { name, kind });
+            entries.push(FolderEntry {
+                name: name.to_string_lossy().into_owned(),
+                kind,
+            });
         }
         entries.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
         Ok(Some(entries))
     }
 
     fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, FilesError> {
-        let failed = |source: std::io::Error| match source.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => FilesError::NotFound {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => FilesError::NotFound {
                 path: path.to_owned(),
             },
-            _ => FilesError::Unreadable {
-                path: path.to_owned(),
-                source: source.into(),
-            },
+            _ => unreadable(path, error),
         };
-        let file = fs::File::open(self.path(path)).map_err(failed)?;
+        let file = std::fs::File::open(self.root.join(path)).map_err(failed)?;
         let mut bytes = Vec::new();
         file.take(limit.saturating_add(1))
             .read_to_end(&mut bytes)

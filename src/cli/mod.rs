@@ -11,6 +11,7 @@ pub mod crds;
 mod error;
 mod git_login;
 mod input;
+mod layout_options;
 mod local_files;
 mod local_refresh;
 mod output;

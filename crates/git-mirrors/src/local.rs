@@ -74,43 +74,6 @@ impl LocalRepository {
             })
     }
 
-    /// Opens the repository that a folder is in.
-    ///
-    /// # Errors
-    ///
-    /// Where it is in none.
-    pub fn discover(path: &Path) -> Result<Self, LocalError> {
-        Repository::discover(path)
-            .map(Self)
-            .map_err(|error| LocalError::Open {
-                path: path.display().to_string(),
-                message: error.message().to_owned(),
-            })
-    }
-
-    /// The path of a folder from the root of the working tree, with `/` between its names; `None`
-    /// where it is not in there, or has a name that is not UTF-8.
-    #[must_use]
-    pub fn path_inside(&self, folder: &Path) -> Option<String> {
-        let root = std::fs::canonicalize(self.0.workdir()?).ok()?;
-        let folder = std::fs::canonicalize(folder).ok()?;
-        let names: Option<Vec<&str>> = folder
-            .strip_prefix(root)
-            .ok()?
-            .components()
-            .map(|name| name.as_os_str().to_str())
-            .collect();
-        Some(names?.join("/"))
-    }
-
-    /// The branch that is checked out; `None` where none is, or its name is not UTF-8.
-    #[must_use]
-    pub fn branch(&self) -> Option<String> {
-        let head = self.0.find_reference("HEAD").ok()?;
-        let name = head.symbolic_target().ok()??;
-        name.strip_prefix("refs/heads/").map(ToOwned::to_owned)
-    }
-
     /// The last commit that is in the history of both; `None` where there is none, or the clone
     /// ends before it.
     #[must_use]
@@ -177,6 +140,15 @@ impl LocalRepository {
     pub fn commit_of_ref(&self, name: &str) -> Option<Oid> {
         let full = self.full_ref(name);
         self.commit_of(full.as_deref().unwrap_or(name))
+    }
+
+    /// The branch that is checked out, without `refs/heads/`; `None` where a commit is.
+    #[must_use]
+    pub fn branch(&self) -> Option<String> {
+        let head = self.0.find_reference("HEAD").ok()?;
+        // A branch without a commit counts too.
+        let target = head.symbolic_target().ok()??;
+        Some(target.strip_prefix("refs/heads/")?.to_owned())
     }
 
     /// Whether the clone ends before the history does.

@@ -11,7 +11,7 @@ use super::series::{Baseline, readable_series};
 use crate::cli::error::Error;
 use crate::layout::{
     FileKind, FilesError, FolderEntry, LayoutError, LayoutFault, LayoutOptions, RepositoryFiles,
-    RepositoryLayout, Selection,
+    RepositoryLayout
 };
 use crate::patch::{EntryMode, ObjectError, Objects, Oid, PatchInput, TreeEntry};
 use crate::source::local::LocalRepository;
@@ -53,24 +53,21 @@ impl BaseSeries {
 }
 
 impl Base {
-    /// Reads the base of a folder in a Git repository: the last commit that `revision` and what is
+    /// Reads the base of what is checked out in a Git repository: the last commit that `revision` and what is
     /// checked out have in common, so that what others did since then is not told of this change.
     ///
     /// # Errors
     ///
     /// Where the folder is in no repository, or there is no such revision.
     pub(super) fn read(root: &Path, revision: &str, options: &LayoutOptions<'_>) -> Result<Self, Error> {
-        let repository = LocalRepository::discover(root)?;
-        let usage = |message: String| Error::Usage(format!("--base {revision}: {message}"));
+        let repository = LocalRepository::open(root)?;
+        let usage = |message: &str| Error::Usage(format!("--base {revision}: {message}"));
         let named = repository
             .commit_of(revision)
-            .ok_or_else(|| usage("the repository has no such commit: fetch it first".to_owned()))?;
+            .ok_or_else(|| usage("the repository has no such commit: fetch it first"))?;
         let head = repository
             .commit_of("HEAD")
-            .ok_or_else(|| usage("the repository has no commit yet".to_owned()))?;
-        let prefix = repository
-            .path_inside(root)
-            .ok_or_else(|| usage(format!("{} is not in its working tree", root.display())))?;
+            .ok_or_else(|| usage("the repository has no commit yet"))?;
         let mut notes = Vec::new();
         let commit = repository.merge_base(named, head).unwrap_or_else(|| {
             notes.push(format!(
@@ -79,7 +76,10 @@ impl Base {
             named
         });
         let tree = repository.tree_of(&commit.to_string())?;
-        let files = TreeFiles::new(&repository, tree, &prefix).map_err(LayoutError::Files)?;
+        let files = TreeFiles {
+            objects: &repository,
+            root: tree,
+        };
         let mut base = Self {
             commit: BaseCommit {
                 revision: revision.to_owned(),
@@ -91,14 +91,14 @@ impl Base {
             notes,
         };
         match RepositoryLayout::read(&files, options) {
-            Ok(layout) => base.fill(&layout, &files, options.selection),
+            Ok(layout) => base.fill(&layout, &files, options),
             Err(LayoutError::Files(error)) => return Err(LayoutError::Files(error).into()),
             Err(error) => base.notes.push(format!("nothing is compared to {revision}: {error}")),
         }
         Ok(base)
     }
 
-    fn fill(&mut self, layout: &RepositoryLayout, files: &TreeFiles<'_>, selection: &Selection) {
+    fn fill(&mut self, layout: &RepositoryLayout, files: &TreeFiles<'_>, options: &LayoutOptions<'_>) {
         self.faults.extend(layout.faults.iter().cloned());
         for series in &layout.series {
             let patches = match readable_series(series, files) {
@@ -117,33 +117,20 @@ impl Base {
             self.series.insert(key, series);
         }
         for release in layout.releases.values() {
-            let mut found = overrides::check(release, files, selection);
+            let mut found = overrides::check(release, files, options.directory, options.selection);
             self.faults.append(&mut found.faults);
             self.overrides.insert(release.name.clone(), found);
         }
     }
 }
 
-/// The files of a folder of a tree.
+/// The files of a tree.
 struct TreeFiles<'a> {
     objects: &'a dyn Objects,
-    /// `None` where there is no such folder.
-    root: Option<Oid>,
+    root: Oid,
 }
 
-impl<'a> TreeFiles<'a> {
-    fn new(objects: &'a dyn Objects, tree: Oid, folder: &str) -> Result<Self, FilesError> {
-        let whole = Self {
-            objects,
-            root: Some(tree),
-        };
-        let root = match folder {
-            "" => Some(tree),
-            folder => whole.tree(folder)?,
-        };
-        Ok(Self { objects, root })
-    }
-
+impl TreeFiles<'_> {
     fn list(&self, path: &str, tree: Oid) -> Result<Vec<TreeEntry>, FilesError> {
         self.objects.tree(tree).map_err(|error| unreadable(path, error))
     }
@@ -158,7 +145,7 @@ impl<'a> TreeFiles<'a> {
     }
 
     fn tree(&self, folder: &str) -> Result<Option<Oid>, FilesError> {
-        let mut tree = self.root;
+        let mut tree = Some(self.root);
         for name in folder.split('/').filter(|name| !name.is_empty()) {
             let Some(parent) = tree else { break };
             let entries = self.list(folder, parent)?;

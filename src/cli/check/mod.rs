@@ -21,15 +21,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::Error;
 use super::input;
-use super::local_files::LocalFiles;
+use super::layout_options::LayoutArguments;
+use super::local_files::LocalFolder;
 use super::upstream_history::HistoryOptions;
-use crate::api::LayoutKind;
-use crate::layout::{
-    FaultKind, LayoutError, LayoutFault, LayoutOptions, RefTemplate, ReleaseFolder, RepositoryLayout,
-    Selection,
-};
+use crate::layout::{FaultKind, LayoutFault, LayoutOptions, ReleaseFolder, RepositoryLayout, Selection};
 use crate::patch::Options;
-use crate::source::local::LocalRepository;
 use crate::text::printable_lines;
 use base::Base;
 use changes::SeriesChange;
@@ -54,19 +50,8 @@ pub struct CheckOptions {
     /// Check only this release; may be repeated
     #[arg(long, value_name = "RELEASE")]
     release: Vec<String>,
-    /// How the folder arranges its patches: ComponentRelease (patches/COMPONENT/RELEASE),
-    /// ReleaseComponent, OrgComponent, SingleComponent or DebianPatches [default: what the folders
-    /// show]
-    #[arg(long, value_name = "LAYOUT", default_value_t, hide_default_value = true)]
-    layout: LayoutKind,
-    /// The branch that says which release the patches are for, in layouts that have it so [default:
-    /// the one that is checked out]
-    #[arg(long, value_name = "BRANCH")]
-    branch: Option<String>,
-    /// Which ref a component is built from where no source-refs.yaml says it, for instance
-    /// stable/{release}
-    #[arg(long, value_name = "TEMPLATE")]
-    ref_template: Option<RefTemplate>,
+    #[command(flatten)]
+    layout: LayoutArguments,
     /// Tell only what was made worse or better since this revision of the repository that the
     /// folder is in, or where that and HEAD parted; what is not changed is not checked
     #[arg(long, value_name = "REV")]
@@ -104,7 +89,7 @@ pub struct CheckOptions {
 /// What all pieces of work need.
 struct Work<'a> {
     upstreams: Option<&'a Upstreams>,
-    files: &'a LocalFiles,
+    folder: &'a LocalFolder,
     selection: &'a Selection,
     series: SeriesSettings<'a>,
 }
@@ -118,21 +103,19 @@ enum Task<'a> {
 pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
     formats::check(&options.output)?;
     let selection = Selection::named(&options.component, &options.release);
-    let files = LocalFiles::new(&options.dir);
-    let branch = options.branch();
-    let layout = read_folder(&options.dir, &files, &options.layout(&selection, branch.as_deref()))?;
-    let base = options.base(branch.as_deref())?;
+    let (folder, layout) = options.layout.read(&options.dir, options.only_component(), &selection)?;
+    let base = options.base(&folder)?;
     let engine = Options {
         strip: options.strip,
         directory: options.directory.as_str().into(),
         ..Options::default()
     };
     let mut report = Report::default();
-    let tasks = tasks(&layout, &files, base.as_ref(), &mut report);
+    let tasks = tasks(&layout, &folder, base.as_ref(), &mut report);
     let upstreams = upstreams(options, &tasks)?;
     let work = Work {
         upstreams: upstreams.as_ref(),
-        files: &files,
+        folder: &folder,
         selection: &selection,
         series: SeriesSettings {
             engine: &engine,
@@ -158,7 +141,7 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
     for note in &report.notes {
         anstream::eprintln!("note: {}", printable_lines(note));
     }
-    formats::write(&options.output, &report, &options.dir, strictness)?;
+    formats::write(&options.output, &report, &folder, strictness)?;
     Ok(if report.ok {
         ExitCode::SUCCESS
     } else {
@@ -167,27 +150,16 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
 }
 
 impl CheckOptions {
-    fn layout<'a>(&'a self, selection: &'a Selection, branch: Option<&'a str>) -> LayoutOptions<'a> {
-        LayoutOptions {
-            kind: self.layout,
-            branch,
-            component: match self.component.as_slice() {
-                [component] => Some(component),
-                _ => None,
-            },
-            ref_template: self.ref_template.as_ref(),
-            ..LayoutOptions::new(selection)
+    /// The component, where one is asked for.
+    fn only_component(&self) -> Option<&str> {
+        match self.component.as_slice() {
+            [component] => Some(component),
+            _ => None,
         }
     }
 
-    /// The branch that was named, or is checked out.
-    fn branch(&self) -> Option<String> {
-        let checked_out = || LocalRepository::discover(&self.dir).ok()?.branch();
-        self.branch.clone().or_else(checked_out)
-    }
-
     /// What is compared to, where that is asked for.
-    fn base(&self, branch: Option<&str>) -> Result<Option<Base>, Error> {
+    fn base(&self, folder: &LocalFolder) -> Result<Option<Base>, Error> {
         let Some(revision) = &self.base else {
             return Ok(None);
         };
@@ -198,22 +170,14 @@ impl CheckOptions {
             move |name| components.has_component(name),
             move |name| releases.has_release(name),
         );
-        Base::read(&self.dir, revision, &self.layout(&selection, branch)).map(Some)
+        let branch = self.layout.branch(folder);
+        let options = LayoutOptions {
+            branch: branch.as_deref(),
+            component: self.only_component(),
+            ..self.layout.options(folder, &selection)
+        };
+        Base::read(folder.files.root(), revision, &options).map(Some)
     }
-}
-
-fn read_folder(
-    root: &Path,
-    files: &LocalFiles,
-    options: &LayoutOptions<'_>,
-) -> Result<RepositoryLayout, Error> {
-    if !root.is_dir() {
-        return Err(Error::Usage(format!("{}: there is no such folder", root.display())));
-    }
-    RepositoryLayout::read(files, options).map_err(|error| match error {
-        LayoutError::NoLayout(message) => Error::Usage(format!("{}: {message}", root.display())),
-        error => error.into(),
-    })
 }
 
 /// Leaves of what was found what the base has not.
@@ -246,7 +210,7 @@ fn upstreams(options: &CheckOptions, tasks: &[Task<'_>]) -> Result<Option<Upstre
 /// All that is to be done; what cannot be read, or is gone, is told in the report.
 fn tasks<'a>(
     layout: &'a RepositoryLayout,
-    files: &LocalFiles,
+    folder: &LocalFolder,
     base: Option<&Base>,
     report: &mut Report,
 ) -> Vec<Task<'a>> {
@@ -254,7 +218,7 @@ fn tasks<'a>(
     let mut kept = BTreeSet::new();
     for series in &layout.series {
         let key = (series.component.clone(), series.release.clone());
-        let task = match SeriesTask::new(series, layout, files) {
+        let task = match SeriesTask::new(series, layout, folder) {
             Ok(None) => continue,
             Ok(Some(mut task)) => {
                 if let Some(base) = base {
@@ -293,6 +257,9 @@ fn tasks<'a>(
 fn write_fixes(folder: &Path, report: &mut Report) -> Result<(), Error> {
     let written = fix::write(folder, &report.fixes)?;
     report.notes.extend(written.notes);
+    let outside = report.unfixable.iter();
+    let outside = outside.map(|path| format!("{path} is left alone: it is a link out of the folder"));
+    report.notes.extend(outside);
     anstream::eprintln!(
         "{}: {} patches made anew, {} to delete",
         folder.display(),
@@ -320,7 +287,7 @@ fn check(tasks: &[Task<'_>], of: &Work<'_>, base: Option<&Base>) -> Report {
                 (Task::Patches(_), None) => Report::default(),
                 (Task::Constraints(release), _) => {
                     bar.set_message(format!("constraints {}", release.name));
-                    let mut found = overrides::check(release, of.files, of.selection);
+                    let mut found = overrides::check(release, &of.folder.files, &of.folder.path, of.selection);
                     if let Some(base) = base {
                         overrides::compare(&mut found, base.overrides.get(&release.name));
                     }

@@ -22,13 +22,19 @@ pub(super) fn compare(found: &mut Report, base: Option<&Report>) {
     });
 }
 
-pub(super) fn check(release: &ReleaseFolder, files: &dyn RepositoryFiles, selection: &Selection) -> Report {
+/// Looks at the overrides of a release. `directory` is the folder that holds it all.
+pub(super) fn check(
+    release: &ReleaseFolder,
+    files: &dyn RepositoryFiles,
+    directory: &str,
+    selection: &Selection,
+) -> Report {
     let mut found = Report::default();
     let Some(upper) = &release.upper else {
         return found;
     };
     let overrides_path = release.overrides.as_ref().unwrap_or(upper);
-    let read = |path: &String| read_file(files, "", path, input::LARGEST);
+    let read = |path: &String| read_file(files, directory, path, input::LARGEST);
     let base = match read(upper) {
         Ok(bytes) => ConstraintsFile::parse(&bytes),
         Err(error) => {

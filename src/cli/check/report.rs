@@ -43,6 +43,9 @@ pub(super) struct Report {
     /// What would mend patches.
     #[serde(skip)]
     pub(super) fixes: Vec<PatchFix>,
+    /// Patches that could be mended, and whose files are outside of the folder.
+    #[serde(skip)]
+    pub(super) unfixable: Vec<String>,
 }
 
 impl Report {
@@ -66,6 +69,7 @@ impl Report {
         self.notes.extend(more.notes);
         self.refs.extend(more.refs);
         self.fixes.extend(more.fixes);
+        self.unfixable.extend(more.unfixable);
     }
 }
 

@@ -4,6 +4,7 @@ use super::changes::{PatchChange, PatchEdit, SeriesChange, Verdict};
 use super::fix::{FixedPatch, PatchFix};
 use super::report::{PatchRow, RefPlace, Report};
 use super::upstream::{CheckedSeries, SeriesSettings, Upstreams};
+use crate::cli::local_files::LocalFolder;
 use crate::layout::{
     ComponentSeries, ContentLimits, FaultKind, LayoutError, LayoutFault, RepositoryFiles, RepositoryLayout,
 };
@@ -24,8 +25,9 @@ pub(super) struct SeriesTask {
     /// What the component is built from.
     pub(super) reference: RefPlace,
     pub(super) patches: Vec<PatchInput>,
-    /// Where the bytes of each patch are, relative to the root: what a link leads to.
-    pub(super) files: Vec<String>,
+    /// Where the bytes of each patch are, relative to the root: what a link leads to; `None` where
+    /// that is outside of it.
+    pub(super) files: Vec<Option<String>>,
     pub(super) baseline: Baseline,
 }
 
@@ -75,9 +77,9 @@ impl SeriesTask {
     pub(super) fn new(
         series: &ComponentSeries,
         layout: &RepositoryLayout,
-        files: &dyn RepositoryFiles,
+        folder: &LocalFolder,
     ) -> Result<Option<Self>, LayoutFault> {
-        let Some(patches) = readable_series(series, files)? else {
+        let Some(patches) = readable_series(series, &folder.files)? else {
             return Ok(None);
         };
         let Some(name) = series.reference.clone() else {
@@ -96,7 +98,12 @@ impl SeriesTask {
                 line: refs.and_then(|refs| refs.refs.line(&series.component)),
             },
             patches,
-            files: series.series.patches.iter().map(|patch| patch.path.clone()).collect(),
+            files: series
+                .series
+                .patches
+                .iter()
+                .map(|patch| folder.path_inside(&patch.path))
+                .collect(),
             baseline: Baseline::Ignored,
         }))
     }
@@ -210,11 +217,15 @@ pub(super) fn check(task: &SeriesTask, upstreams: &Upstreams, settings: SeriesSe
             Some(RefreshOutcome::Merged) if !status.is_merged_differing() => Some(FixedPatch::Deleted),
             _ => None,
         };
-        found.fixes.extend(after.map(|after| PatchFix {
-            path: file.clone(),
-            before: patch.bytes.clone(),
-            after,
-        }));
+        match (after, file) {
+            (Some(after), Some(file)) => found.fixes.push(PatchFix {
+                path: file.clone(),
+                before: patch.bytes.clone(),
+                after,
+            }),
+            (Some(_), None) => found.unfixable.push(format!("{}/{}", task.folder, patch.name)),
+            (None, _) => {}
+        }
         let hunk = report.first_rejected().map(|(_, hunk, _)| hunk.patch_line);
         found.patches.push(PatchRow {
             component: task.component.clone(),

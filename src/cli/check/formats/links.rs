@@ -1,10 +1,8 @@
 //! Where the files that were checked are: in their repository, and on the web.
 
-use std::path::Path;
-
 use url::Url;
 
-use crate::source::local::LocalRepository;
+use crate::cli::local_files::LocalFolder;
 
 /// Where the files are.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +16,7 @@ pub(super) struct Links {
 impl Links {
     /// Finds out from the repository, and from what GitHub Actions and GitLab CI say in the
     /// environment.
-    pub(super) fn new(root: &Path, environment: impl Fn(&str) -> Option<String>) -> Self {
+    pub(super) fn new(folder: &LocalFolder, environment: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| environment(name).filter(|value| !value.is_empty());
         let github = || {
             let (server, repository) = (set("GITHUB_SERVER_URL")?, set("GITHUB_REPOSITORY")?);
@@ -26,11 +24,10 @@ impl Links {
         };
         let gitlab = || Some(format!("{}/-/blob/{}", set("CI_PROJECT_URL")?, set("CI_COMMIT_SHA")?));
         let files = github().or_else(gitlab).and_then(|url| Url::parse(&url).ok());
-        let prefix = LocalRepository::discover(root)
-            .ok()
-            .and_then(|repository| repository.path_inside(root))
-            .unwrap_or_default();
-        Self { prefix, files }
+        Self {
+            prefix: folder.path.clone(),
+            files,
+        }
     }
 
     /// A file's path from the root of the repository.

@@ -10,10 +10,11 @@ mod markup;
 mod table;
 mod words;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::report::{Report, Strictness};
 use crate::cli::error::Error;
+use crate::cli::local_files::LocalFolder;
 use crate::cli::output::print;
 use links::Links;
 
@@ -93,7 +94,7 @@ pub(super) fn check(outputs: &[Output]) -> Result<(), Error> {
     }
 }
 
-/// Writes all outputs. `root` is the folder that was checked.
+/// Writes all outputs. `folder` is the one that was checked.
 ///
 /// # Errors
 ///
@@ -101,10 +102,10 @@ pub(super) fn check(outputs: &[Output]) -> Result<(), Error> {
 pub(super) fn write(
     outputs: &[Output],
     report: &Report,
-    root: &Path,
+    folder: &LocalFolder,
     strictness: Strictness,
 ) -> Result<(), Error> {
-    let links = Links::new(root, |name| std::env::var(name).ok());
+    let links = Links::new(folder, |name| std::env::var(name).ok());
     let is_shared = outputs.len() > 1;
     for output in outputs {
         let text = match (output.format, &output.file) {

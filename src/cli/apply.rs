@@ -18,6 +18,7 @@ use render::{Direction, TreesWritten};
 use crate::patch::{
     self, FileReport, Limits, Oid, Options as Engine, PatchReport, PatchState, Results, Sequence,
 };
+use crate::plan::history_search::AppliedPatches;
 use crate::refresh::RefreshStatus;
 use crate::source::local::{self, LocalRepository};
 use crate::text::printable_lines;
@@ -133,14 +134,14 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
         series.write(&mut repository)?;
     }
     let mut reports = series.patches().to_vec();
+    let applied = AppliedPatches {
+        patches: &patches,
+        options: &engine,
+        sequence,
+    };
     let history = match repository.commit_of(&options.revision) {
         Some(tip) if !options.reverse => {
-            let applied = SeriesAtCommit {
-                tip,
-                patches: &patches,
-                options: &engine,
-                sequence,
-            };
+            let applied = SeriesAtCommit { tip, applied };
             options.history.search(&repository, &applied, &mut reports)?
         }
         // A tree has no history.
@@ -149,15 +150,14 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
     let judged = JudgedPatches {
         repository: &repository,
         base,
-        patches: &patches,
+        applied,
         reports: &reports,
-        sequence,
         last_applied: options.history.last_applied(&repository)?,
     };
     let refresh = if options.reverse {
         Vec::new()
     } else {
-        judged.statuses(&engine)
+        judged.statuses()
     };
     let outcome = render::AppliedOutcome {
         reports: &reports,

@@ -1,19 +1,17 @@
 //! What can be made anew of patches on a local repository.
 
 use super::error::Error;
-use crate::patch::{ObjectError, Oid, Options, PatchInput, PatchReport, PatchState, Sequence};
-use crate::refresh::{
-    FindBlob, PatchHint, PatchRefresh, Presence, RefreshHints, RefreshOptions, RefreshStatus, refresh_series,
-};
+use crate::patch::{ObjectError, Oid, PatchReport, PatchState};
+use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
+use crate::refresh::{FindBlob, PatchRefresh, RefreshOptions, RefreshStatus};
 use crate::source::local::LocalRepository;
 
 /// Patches that were applied to a tree of a local repository, and looked for in its history.
 pub(super) struct JudgedPatches<'a> {
     pub(super) repository: &'a LocalRepository,
     pub(super) base: Oid,
-    pub(super) patches: &'a [PatchInput],
+    pub(super) applied: AppliedPatches<'a>,
     pub(super) reports: &'a [PatchReport],
-    pub(super) sequence: Sequence,
     /// The tree of a revision on which they applied.
     pub(super) last_applied: Option<Oid>,
 }
@@ -29,50 +27,31 @@ impl FindBlob for Blobs<'_> {
 
 impl JudgedPatches<'_> {
     /// Makes the patches anew, as far as they can be, with at most so many lines of fuzz.
-    pub(super) fn refresh(&self, engine: &Options, fuzz: Option<usize>) -> Result<Vec<PatchRefresh>, Error> {
-        let default = RefreshOptions::default();
+    pub(super) fn refresh(&self, fuzz: usize) -> Result<Vec<PatchRefresh>, Error> {
+        let refresh = SeriesRefresh {
+            objects: self.repository,
+            base: self.base,
+            series: self.applied,
+            reports: self.reports,
+            last_applied: &vec![self.last_applied; self.reports.len()],
+            blobs: &Blobs(self.repository),
+        };
         let options = RefreshOptions {
-            engine: engine.clone(),
-            fuzz: fuzz.unwrap_or(default.fuzz),
-            ..default
+            fuzz,
+            ..RefreshOptions::default()
         };
-        let hint = |report: &PatchReport| PatchHint {
-            last_applied: self.last_applied,
-            presence: match report.state {
-                PatchState::Merged => Presence::Merged,
-                _ => Presence::Unknown,
-            },
-        };
-        let hints: Vec<PatchHint> = self.reports.iter().map(hint).collect();
-        let size = match self.sequence {
-            Sequence::Stacked => self.patches.len(),
-            Sequence::Independent => 1,
-        };
-        let mut refreshed = Vec::with_capacity(self.patches.len());
-        for (patches, hints) in self.patches.chunks(size.max(1)).zip(hints.chunks(size.max(1))) {
-            let hints = RefreshHints {
-                blobs: Some(&Blobs(self.repository)),
-                patches: hints,
-            };
-            refreshed.extend(refresh_series(
-                self.repository,
-                self.base,
-                patches,
-                &hints,
-                &options,
-            )?);
-        }
-        Ok(refreshed)
+        Ok(refresh.run(options)?)
     }
 
     /// What a status says of each patch; nothing of a series that applies as it is, for which
     /// nothing is read, and where what is needed for it cannot be read.
-    pub(super) fn statuses(&self, engine: &Options) -> Vec<Option<RefreshStatus>> {
+    pub(super) fn statuses(&self) -> Vec<Option<RefreshStatus>> {
         let is_clean = |report: &PatchReport| report.state == PatchState::Clean;
         if self.reports.iter().all(is_clean) {
             return Vec::new();
         }
-        let refreshed = self.refresh(engine, None).unwrap_or_default();
+        let fuzz = RefreshOptions::default().fuzz;
+        let refreshed = self.refresh(fuzz).unwrap_or_default();
         refreshed.iter().map(|patch| patch.outcome.status()).collect()
     }
 }

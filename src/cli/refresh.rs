@@ -19,6 +19,7 @@ use render::{FilesWritten, RefreshLine, RefreshedSeries};
 use replace::Replacement;
 
 use crate::patch::{self, Options, PatchInput, Sequence};
+use crate::plan::history_search::AppliedPatches;
 use crate::refresh::{PatchRefresh, RefreshOutcome, unified_diff};
 use crate::source::local::{self, LocalRepository};
 use crate::text::printable_lines;
@@ -82,14 +83,14 @@ pub(super) fn run(options: &RefreshOptions) -> Result<ExitCode, Error> {
     let series = patch::apply(&repository, base, &patches, Sequence::Stacked, &engine)
         .map_err(|error| partial_clone::explained(&repository, error))?;
     let mut reports = series.patches().to_vec();
+    let applied = AppliedPatches {
+        patches: &patches,
+        options: &engine,
+        sequence: Sequence::Stacked,
+    };
     let history = match repository.commit_of(&options.revision) {
         Some(tip) => {
-            let applied = SeriesAtCommit {
-                tip,
-                patches: &patches,
-                options: &engine,
-                sequence: Sequence::Stacked,
-            };
+            let applied = SeriesAtCommit { tip, applied };
             options.history.search(&repository, &applied, &mut reports)?
         }
         // A tree has no history.
@@ -98,12 +99,11 @@ pub(super) fn run(options: &RefreshOptions) -> Result<ExitCode, Error> {
     let judged = JudgedPatches {
         repository: &repository,
         base,
-        patches: &patches,
+        applied,
         reports: &reports,
-        sequence: Sequence::Stacked,
         last_applied: options.history.last_applied(&repository)?,
     };
-    let refreshed = judged.refresh(&engine, Some(options.fuzz))?;
+    let refreshed = judged.refresh(options.fuzz)?;
     if options.dry_run {
         print_diff(options.output, &patches, &refreshed)?;
     } else {

@@ -9,10 +9,10 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use super::error::Error;
 use super::style::{DIM, ODD, plain};
 use crate::history::{
-    Bounds, Commits, Difference, Evidence, Finding, HistoryError, Judged, Merged, Range, UpstreamCommit,
-    apply_findings, commit_url, find_breaker, find_merged, oldest_date,
+    Bounds, Commits, Difference, Evidence, Finding, Merged, UpstreamCommit, commit_url, oldest_date,
 };
-use crate::patch::{Objects, Oid, Options as Engine, PatchInput, PatchReport, PatchState, Sequence};
+use crate::patch::{Objects, Oid, PatchInput, PatchReport, PatchState};
+use crate::plan::history_search::{AppliedPatches, HistorySearch, SearchError};
 use crate::plan::upstream_history::{self, CLOCK_SLACK, PatchHistory, UNDATED};
 use crate::source::local::LocalRepository;
 use crate::source::{HistoryBounds, HistorySince, Mirrors, Resolved, Upstream};
@@ -72,9 +72,7 @@ pub(super) struct MirroredUpstream<'a> {
 /// A series that was applied to a commit.
 pub(super) struct SeriesAtCommit<'a> {
     pub(super) tip: Oid,
-    pub(super) patches: &'a [PatchInput],
-    pub(super) options: &'a Engine,
-    pub(super) sequence: Sequence,
+    pub(super) applied: AppliedPatches<'a>,
 }
 
 impl HistoryOptions {
@@ -99,10 +97,9 @@ impl HistoryOptions {
             upstream: repository.origin(),
             ..SeriesHistory::default()
         };
-        match search(repository, series, reports, since) {
-            Ok(patches) => history.patches = patches,
-            Err(error) => history.note = Some(format!("upstream's history could not be searched: {error}")),
-        }
+        let failure;
+        (history.patches, failure) = search(repository, series, reports, since);
+        history.note = failure.map(not_searched);
         if repository.is_shallow() && history.note.is_none() {
             history.note = Some(
                 "the clone is shallow: upstream's history was searched as far as it goes; \
@@ -151,7 +148,7 @@ impl HistoryOptions {
         if !self.is_needed(reports) {
             return Ok(SeriesHistory::default());
         }
-        let oldest = given.or_else(|| oldest_date(&looked_for(series.patches, reports)));
+        let oldest = given.or_else(|| oldest_date(&looked_for(series.applied.patches, reports)));
         let since = oldest.unwrap_or_else(|| Timestamp::now().as_second() - UNDATED);
         let bounds = HistoryBounds::since(HistorySince::Date(since - CLOCK_SLACK));
         let MirroredUpstream {
@@ -168,16 +165,18 @@ impl HistoryOptions {
             seconds: Some(since),
             commit: None,
         };
-        let found = match mirrors.history(upstream, resolved, bounds, *deadline) {
-            Ok(fetched) => search(&fetched, series, reports, since).map_err(|error| {
-                let fetch = fetched.fetch_failure();
-                fetch.map_or_else(|| error.to_string(), |fetch| fetch.to_string())
-            }),
-            Err(error) => Err(error.to_string()),
-        };
-        match found {
-            Ok(patches) => history.patches = patches,
-            Err(error) => history.note = Some(format!("upstream's history could not be searched: {error}")),
+        match mirrors.history(upstream, resolved, bounds, *deadline) {
+            Ok(fetched) => {
+                let failure;
+                (history.patches, failure) = search(&fetched, series, reports, since);
+                let because = |error| {
+                    fetched
+                        .fetch_failure()
+                        .map_or_else(|| not_searched(error), not_searched)
+                };
+                history.note = failure.map(because);
+            }
+            Err(error) => history.note = Some(not_searched(error)),
         }
         Ok(history)
     }
@@ -229,48 +228,33 @@ fn looked_for(patches: &[PatchInput], reports: &[PatchReport]) -> Vec<PatchInput
     judged.map(|(patch, _)| patch.clone()).collect()
 }
 
+/// Searches the history of a repository, and notes why there may be more than was found.
 fn search<S: Commits + Objects>(
     store: &S,
     series: &SeriesAtCommit<'_>,
     reports: &mut [PatchReport],
     since: Since,
-) -> Result<Vec<PatchHistory>, HistoryError> {
-    let oldest = || oldest_date(&looked_for(series.patches, reports));
-    let bounds = Bounds {
-        since: since.seconds.or_else(oldest),
-        interdiff_bytes: INTERDIFF_BYTES,
-        ..Bounds::default()
-    };
-    let judged = Judged::series(series.patches, reports, series.options);
-    let findings = find_merged(store, store, series.tip, &judged, &bounds)?;
-    apply_findings(reports, &findings);
-    let judged = Judged::series(series.patches, reports, series.options);
-    let range = Range {
+) -> (Vec<PatchHistory>, Option<SearchError>) {
+    let oldest = || oldest_date(&looked_for(series.applied.patches, reports));
+    let search = HistorySearch {
+        store,
         tip: series.tip,
-        since: since.commit,
+        series: series.applied,
+        last_applied: &vec![since.commit; reports.len()],
+        bounds: Bounds {
+            since: since.seconds.or_else(oldest),
+            interdiff_bytes: INTERDIFF_BYTES,
+            ..Bounds::default()
+        },
+        most_breakers: usize::MAX,
+        refresh_from: None,
     };
-    let mut patches = Vec::with_capacity(findings.len());
-    for (at, finding) in findings.into_iter().enumerate() {
-        let first = match series.sequence {
-            Sequence::Stacked => 0,
-            Sequence::Independent => at,
-        };
-        let below = judged.get(first..=at).unwrap_or_default();
-        let is_conflict = below
-            .last()
-            .is_some_and(|last| last.report.state == PatchState::Conflict);
-        let broken_by = if is_conflict {
-            find_breaker(store, store, range, below, &bounds)?
-        } else {
-            None
-        };
-        patches.push(PatchHistory {
-            finding,
-            broken_by,
-            refresh: None,
-        });
-    }
-    Ok(patches)
+    search.run(reports)
+}
+
+/// That a search failed, for a note.
+fn not_searched(error: impl fmt::Display) -> String {
+    format!("upstream's history could not be searched: {error}")
 }
 
 /// A commit of the upstream, as JSON has it.

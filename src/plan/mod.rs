@@ -9,6 +9,7 @@ pub mod conditions;
 pub mod constraint_override;
 pub mod delivery;
 pub mod failure;
+pub mod history_search;
 pub mod inputs_hasher;
 pub mod installed;
 pub mod lifecycle;

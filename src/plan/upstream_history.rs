@@ -131,7 +131,7 @@ fn take_merged(patch: &mut PatchStatus, merged: &Merged, links: CommitLinks<'_>)
         }
         Difference::Unknown { why } => (true, None, Some(shortened(why))),
     };
-    if may_be_merged(patch.state) {
+    if merged.by != Evidence::Reverse {
         let form = match (&why, differs) {
             (Some(why), _) => format!("; its change could not be compared: {why}"),
             (None, true) => "; its change is another than the patch's".to_owned(),

@@ -106,7 +106,7 @@ const LIBRARIES: &[Library] = &[
     Library {
         folder: "upstream-history",
         name: "history",
-        uses: &["git-apply-engine"],
+        uses: &["git-apply-engine", "patch-headers"],
         kind: Kind::Pure,
     },
 ];

@@ -91,6 +91,8 @@ impl Fields {
     pub(crate) fn read(message: &[u8]) -> Self {
         let mut found = Self::default();
         let mut in_head = true;
+        // How many fields the head has, once it has ended and until the body has begun.
+        let mut head: Option<usize> = None;
         // The bytes of the header that is being read: encoded words are decoded as a whole.
         let mut open: Option<(String, Vec<u8>)> = None;
         for line in message.split(|byte| *byte == b'\n') {
@@ -110,15 +112,34 @@ impl Fields {
                 Some((name, value)) => open = Some((name, value.to_vec())),
                 None if line.is_empty() && in_head && !found.fields.is_empty() => {
                     in_head = false;
+                    head = Some(found.fields.len());
                     found.prose.push(String::new());
                 }
-                None => found.prose.push(String::from_utf8_lossy(line).into_owned()),
+                None => {
+                    if !line.is_empty() {
+                        found.take_headers_of_body(head.take());
+                    }
+                    found.prose.push(String::from_utf8_lossy(line).into_owned());
+                }
             }
         }
         found
             .fields
             .extend(open.take().map(|(name, value)| field(name, &value)));
+        found.take_headers_of_body(head);
         found
+    }
+
+    /// Puts the author's headers with which a body begins before those of the sender, as
+    /// `git format-patch --from` writes them.
+    fn take_headers_of_body(&mut self, head: Option<usize>) {
+        let Some(head) = head else { return };
+        let body = self.fields.get(head..).unwrap_or_default();
+        let is_authors = |field: &&Field| ["from", "date", "subject"].contains(&field.name.as_str());
+        let count = body.iter().take_while(is_authors).count();
+        if let Some(fields) = self.fields.get_mut(..head + count) {
+            fields.rotate_right(count);
+        }
     }
 
     /// The values of a field, in order.
@@ -146,6 +167,19 @@ impl Fields {
             told.next().map(ToOwned::to_owned)
         })?;
         Some(without_tags(&line).to_owned()).filter(|subject| !subject.is_empty())
+    }
+
+    /// The date, in seconds since the epoch: that of a mail, or of `git show`, such as
+    /// `Tue Apr 1 10:00:00 2025 +0200`.
+    pub(crate) fn date(&self) -> Option<i64> {
+        let date = self.values("date").find(|date| !date.is_empty())?;
+        if let Ok(seconds) = mailparse::dateparse(date) {
+            return Some(seconds);
+        }
+        let [_, month, day, time, year, offset] = date.split_whitespace().collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        mailparse::dateparse(&format!("{day} {month} {year} {time} {offset}")).ok()
     }
 
     pub(crate) fn has_cve_header(&self) -> bool {
@@ -183,6 +217,22 @@ fn field(name: String, value: &[u8]) -> Field {
     Field { name, value }
 }
 
+/// The body of a message behind a line that stands for its subject: all of it, but for the headers
+/// of a mail. What is among the fields of DEP-3 counts as body.
+pub(crate) fn body(message: &str) -> String {
+    let (head, rest) = message.split_once("\n\n").unwrap_or((message, ""));
+    let is_subject = |line: &str| {
+        line.get(..8)
+            .is_some_and(|name| name.eq_ignore_ascii_case("subject:"))
+    };
+    let body = if head.lines().any(is_subject) {
+        rest
+    } else {
+        message
+    };
+    format!("-\n\n{body}")
+}
+
 /// Whether a line is a notice of licence or copyright, a comment, quoted, or what `git show`
 /// writes.
 fn is_notice(line: &str) -> bool {
@@ -201,7 +251,7 @@ fn is_notice(line: &str) -> bool {
 }
 
 /// Removes `[PATCH 1/2]` and the like.
-fn without_tags(subject: &str) -> &str {
+pub(crate) fn without_tags(subject: &str) -> &str {
     let mut rest = subject.trim_start();
     while let Some((tag, tail)) = rest.strip_prefix('[').and_then(|inner| inner.split_once(']'))
         && tag.to_ascii_uppercase().contains("PATCH")

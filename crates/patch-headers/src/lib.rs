@@ -2,18 +2,24 @@
 #![deny(missing_docs)]
 
 mod bugs;
+mod change_ids;
 mod claims;
 mod cve;
 mod fields;
+mod identity;
 mod message;
+mod picks;
 mod prose;
 mod split;
 
 use std::collections::BTreeSet;
 
 pub use bugs::{Bug, Tracker};
+pub use change_ids::{all_change_ids, change_ids, subject};
 pub use cve::{Cve, NotACve};
+pub use identity::PatchIdentity;
 pub use message::{Message, PatchOrigin};
+pub use picks::{Pick, picks};
 
 /// The bytes at the start of a patch in which [`Summary::read`] looks.
 pub const SUMMARY_BYTES: usize = 16 << 10;
@@ -33,8 +39,8 @@ impl Summary {
     #[must_use]
     pub fn read(patch: &[u8]) -> Self {
         let start = patch.get(..SUMMARY_BYTES).unwrap_or(patch);
-        let message = split::first(start);
-        let fields = fields::Fields::read(&message);
+        let message = split::first(start).text;
+        let fields = fields::Fields::read(message.as_bytes());
         Self {
             subject: fields.subject(),
             author: fields.author(),
@@ -65,10 +71,10 @@ impl PatchHeaders {
         let (mut messages, mut origins) = (Vec::new(), Vec::new());
         let (mut has_cve_header, mut declared) = (false, PatchOrigin::default());
         for part in &parts {
-            let fields = fields::Fields::read(&part.text);
+            let fields = fields::Fields::read(part.text.as_bytes());
             has_cve_header |= fields.has_cve_header();
             declared = declared.max(Message::declared_origin(&fields));
-            let message = Message::from_fields(&fields);
+            let message = Message::from_fields(&fields, &fields::body(&part.text));
             origins.push((part.has_diff, message.origin));
             messages.push(message);
         }

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::bugs::{BareNumber, Bug, Tracker};
+use crate::change_ids;
 use crate::claims::{self, Claims};
 use crate::cve::Cve;
-use crate::fields::{CVE_NAMES, Field, Fields};
+use crate::fields::{self, CVE_NAMES, Field, Fields};
+use crate::picks::{commits_of_address, is_commit, picks};
 use crate::prose;
 
 /// The most characters of a subject in which claims are looked for.
@@ -57,7 +59,7 @@ impl Message {
     /// Reads the message of a commit, or the head of a patch, without any diff.
     #[must_use]
     pub fn read(text: &[u8]) -> Self {
-        Self::from_fields(&Fields::read(text))
+        Self::from_fields(&Fields::read(text), &fields::body(&String::from_utf8_lossy(text)))
     }
 
     /// Where a header says that the whole file comes from, whatever else it has.
@@ -69,7 +71,8 @@ impl Message {
         declared.origin
     }
 
-    pub(crate) fn from_fields(fields: &Fields) -> Self {
+    /// Reads what a message's fields say, and its notes and footers, which are in its body.
+    pub(crate) fn from_fields(fields: &Fields, body: &str) -> Self {
         let first = |name: &str| {
             let value = fields.values(name).find(|value| !value.is_empty());
             value.map(ToOwned::to_owned)
@@ -77,7 +80,7 @@ impl Message {
         let mut message = Self {
             subject: fields.subject(),
             author: fields.author(),
-            date: first("date").and_then(|date| mailparse::dateparse(&date).ok()),
+            date: fields.date(),
             upstream_status: first("upstream-status"),
             forwarded: first("forwarded"),
             applied_upstream: first("applied-upstream"),
@@ -87,11 +90,6 @@ impl Message {
         let mut claimed = Claims::default();
         for field in &fields.fields {
             message.read_origin(field);
-            match field.name.as_str() {
-                "change-id" => message.add_change_id(&field.value),
-                "cherry-picked-from" => message.read_pick(&format!("Cherry-picked from {}", field.value), ""),
-                _ => {}
-            }
             claimed.extend(claims_of_field(field));
         }
         let mut lines = fields.prose.clone();
@@ -104,8 +102,8 @@ impl Message {
                     .map(|line| line.trim_start_matches('.').to_owned()),
             );
         }
-        for (at, line) in lines.iter().enumerate() {
-            message.read_pick(line, lines.get(at + 1).map_or("", String::as_str));
+        message.read_notes(body);
+        for line in &lines {
             claimed.extend(openstack_line(line).unwrap_or_default());
         }
         let subject = message.subject.clone().unwrap_or_default();
@@ -136,126 +134,45 @@ impl Message {
             "upstream-status" if lower.starts_with("cherry") => PatchOrigin::CherryPick,
             "origin" | "upstream-status" if lower.starts_with("backport") => PatchOrigin::Backport,
             "applied-upstream" if !["no", ""].contains(&lower.as_str()) => PatchOrigin::Backport,
-            "change-id" => return self.add_change_id(&field.value),
             "cherry-picked-from" => {
-                return self.read_pick(&format!("Cherry-picked from {}", field.value), "");
+                return self.read_notes(&format!("-\n\nCherry-picked from {}", field.value));
             }
             _ => return,
         };
         self.origin = self.origin.max(says);
-        for commit in commits_of_address(&field.value) {
-            self.add_commit(commit);
-        }
+        commits_of_address(&field.value)
+            .into_iter()
+            .for_each(|commit| self.add_commit(commit));
     }
 
-    /// Reads a line that tells the commit which a patch was picked from.
-    fn read_pick(&mut self, line: &str, next: &str) {
-        let line = line.trim().trim_start_matches(['(', '[', ' ']);
-        let lower = line.to_ascii_lowercase();
-        let (begin, says) = [
-            ("cherry picked from", PatchOrigin::CherryPick),
-            ("cherry-picked from", PatchOrigin::CherryPick),
-            ("manually cherry picked from", PatchOrigin::CherryPick),
-            ("cherry-pick from", PatchOrigin::CherryPick),
-            ("cherry pick of", PatchOrigin::CherryPick),
-            ("cherry-pick of", PatchOrigin::CherryPick),
-            ("this is a cherry pick of", PatchOrigin::CherryPick),
-            ("this is a cherry-pick of", PatchOrigin::CherryPick),
-            ("and cherry picked from", PatchOrigin::CherryPick),
-            ("backported from commit", PatchOrigin::Backport),
-            ("upstream commit", PatchOrigin::CherryPick),
-            ("commit", PatchOrigin::CherryPick),
-        ]
-        .into_iter()
-        .find(|(begin, _)| lower.starts_with(begin))
-        .unwrap_or(("", PatchOrigin::Unofficial));
-        if begin.is_empty() {
-            return;
+    /// Takes what the notes and footers of a message name.
+    fn read_notes(&mut self, text: &str) {
+        for id in change_ids::all_change_ids(text) {
+            self.add_change_id(id);
         }
-        // The kernel's stable branches: a whole line `commit H upstream.`.
-        if begin == "commit" && !lower.trim_end_matches('.').ends_with(" upstream") {
-            return;
-        }
-        let rest = line.get(begin.len()..).unwrap_or_default();
-        if rest.contains("://") {
-            for commit in commits_of_address(rest) {
-                self.origin = self.origin.max(says);
-                self.add_commit(commit);
+        for pick in picks(text) {
+            // A short one without a digit is a word.
+            let is_id = |commit: &String| commit.len() == 40 || is_commit(commit);
+            let commits: Vec<String> = pick.commits.into_iter().filter(is_id).collect();
+            if !commits.is_empty() || !pick.change_ids.is_empty() {
+                self.origin = self.origin.max(pick.origin);
             }
-            return;
-        }
-        let words = rest
-            .split([' ', ':', ',', ')', ']', '/'])
-            .chain(next.split([' ', ')']));
-        for word in words.filter(|word| !word.is_empty()) {
-            let word = word.trim_end_matches(['.', ';']);
-            if is_commit(word) {
-                self.origin = self.origin.max(says);
-                self.add_commit(&word.to_ascii_lowercase());
-            } else if is_change_id(word) {
-                self.origin = self.origin.max(says);
-                self.add_change_id(word);
-            } else if ![
-                "commit", "commits", "upstream", "master", "main", "change", "and", "the",
-            ]
-            .contains(&word.to_ascii_lowercase().as_str())
-            {
-                break;
-            }
+            commits.into_iter().for_each(|commit| self.add_commit(commit));
+            pick.change_ids.into_iter().for_each(|id| self.add_change_id(id));
         }
     }
 
-    fn add_commit(&mut self, commit: &str) {
-        if !self.upstream_commits.iter().any(|known| known == commit) {
-            self.upstream_commits.push(commit.to_owned());
+    fn add_commit(&mut self, commit: String) {
+        if !self.upstream_commits.contains(&commit) {
+            self.upstream_commits.push(commit);
         }
     }
 
-    fn add_change_id(&mut self, id: &str) {
-        let id = id.trim();
-        if is_change_id(id) && !self.change_ids.iter().any(|known| known == id) {
-            self.change_ids.push(id.to_owned());
+    fn add_change_id(&mut self, id: String) {
+        if !self.change_ids.contains(&id) {
+            self.change_ids.push(id);
         }
     }
-}
-
-fn is_hexadecimal(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// A commit, which may be shortened. A word such as `decade` is none.
-fn is_commit(text: &str) -> bool {
-    (7..=64).contains(&text.len()) && is_hexadecimal(text) && text.bytes().any(|byte| byte.is_ascii_digit())
-}
-
-fn is_change_id(text: &str) -> bool {
-    text.strip_prefix('I')
-        .is_some_and(|id| id.len() == 40 && is_hexadecimal(id))
-}
-
-/// The commits that a header names: `commit:H`, or the address of a commit's page.
-fn commits_of_address(value: &str) -> Vec<&str> {
-    const BEFORE: &[&str] = &[
-        "commit:",
-        "/commit/",
-        "/commits/",
-        "id=",
-        "h=",
-        "/+/",
-        "/c/",
-        "commit ",
-    ];
-    let end = |text: &str| text.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(text.len());
-    let mut found = Vec::new();
-    for begin in BEFORE {
-        for (at, _) in value.match_indices(begin) {
-            let rest = value.get(at + begin.len()..).unwrap_or_default();
-            found.extend(rest.get(..end(rest)).filter(|commit| is_commit(commit)));
-        }
-    }
-    let alone = value.split(['[', ']', ' ', ',']).filter(|word| is_commit(word));
-    found.extend(alone);
-    found
 }
 
 fn claims_of_field(field: &Field) -> Claims {

@@ -2,6 +2,7 @@
 
 use mailparse::MailHeaderMap;
 
+use crate::change_ids::subject;
 use crate::fields::is_header_of_patch;
 
 /// The most bytes of a message that are read.
@@ -13,46 +14,116 @@ const MESSAGES: usize = 1000;
 /// A message, and whether a diff follows it.
 #[derive(Debug, Default)]
 pub(crate) struct Part {
-    pub(crate) text: Vec<u8>,
+    /// The commit that it is of: by the line `From `, or as `git show` prints it.
+    pub(crate) commit: Option<String>,
+    /// The message as that of a mail, or without headers, with `\n` at the ends of its lines.
+    pub(crate) text: String,
     pub(crate) has_diff: bool,
 }
 
 /// All messages of a file. What is before its first mail belongs to that.
 pub(crate) fn all(patch: &[u8]) -> Vec<Part> {
     let mails = mails(patch).into_iter().take(MESSAGES);
-    let mut parts: Vec<Part> = mails.map(|mail| until_diff(&decoded(mail))).collect();
+    let mut parts: Vec<Part> = mails.map(Part::read).collect();
     let is_preamble = parts.first().is_some_and(|part| !part.has_diff) && !is_from_line(patch);
     if is_preamble && parts.len() > 1 {
         let preamble = parts.remove(0);
         if let Some(part) = parts.first_mut() {
-            part.text = [&preamble.text, &b"\n"[..], &part.text].concat();
+            part.text = [&preamble.text, "\n", &part.text].concat();
         }
     }
     parts
 }
 
 /// The first message of a file.
-pub(crate) fn first(patch: &[u8]) -> Vec<u8> {
-    all(patch).into_iter().next().unwrap_or_default().text
+pub(crate) fn first(patch: &[u8]) -> Part {
+    all(patch).into_iter().next().unwrap_or_default()
 }
 
-/// The mails of a mailbox without their `From ` lines, cut at [`MESSAGE_BYTES`]; the whole file
-/// where it is none.
+impl Part {
+    /// Reads one mail of a mailbox, or a file that is none.
+    fn read(mail: &[u8]) -> Self {
+        let line = mail
+            .split_inclusive(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        let (commit, mail) = if is_from_line(line) {
+            let id = line.strip_prefix(b"From ").and_then(whole_id);
+            (id, mail.get(line.len()..).unwrap_or_default())
+        } else {
+            (None, mail)
+        };
+        let (text, has_diff) = until_diff(&decoded(mail));
+        let (commit, text) = match text.strip_prefix("commit ").and_then(shown_by_git) {
+            Some((shown, text)) => (Some(shown), text),
+            None => (commit, text),
+        };
+        Self {
+            commit,
+            text,
+            has_diff,
+        }
+    }
+}
+
+/// The id with which a text begins.
+fn whole_id(text: &[u8]) -> Option<String> {
+    let word = text.split(u8::is_ascii_whitespace).next()?;
+    let word = std::str::from_utf8(word).ok()?;
+    let is_id = word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then(|| word.to_ascii_lowercase())
+}
+
+/// What `git show` and `git log -p` print behind `commit `: the commit, and the same as a mail.
+fn shown_by_git(text: &str) -> Option<(String, String)> {
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let commit = whole_id(first.as_bytes())?;
+    let (headers, body) = rest.split_once("\n\n").unwrap_or((rest, ""));
+    let value = |names: [&str; 2]| {
+        let mut lines = headers.lines().filter_map(|line| line.split_once(':'));
+        let found = lines.find(|(key, _)| names.contains(key));
+        found.map_or("", |(_, value)| value.trim())
+    };
+    let (author, date) = (value(["Author", "Author"]), value(["AuthorDate", "Date"]));
+    let lines = body.lines().map(|line| line.strip_prefix("    ").unwrap_or(line));
+    let body = lines.collect::<Vec<_>>().join("\n");
+    let rest = body.split_once("\n\n").map_or("", |(_, rest)| rest);
+    let subject = subject(&body);
+    Some((
+        commit,
+        format!("From: {author}\nDate: {date}\nSubject: {subject}\n\n{rest}\n"),
+    ))
+}
+
+/// A line of a message as text: UTF-8, else Latin-1.
+fn readable(line: &[u8]) -> String {
+    let end = line.strip_suffix(b"\n").map_or("", |_| "\n");
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    match std::str::from_utf8(line) {
+        Ok(text) => format!("{text}{end}"),
+        Err(_) => line
+            .iter()
+            .map(|byte| char::from(*byte))
+            .chain(end.chars())
+            .collect(),
+    }
+}
+
+/// The mails of a mailbox, cut at [`MESSAGE_BYTES`]; the whole file where it is none.
 fn mails(patch: &[u8]) -> Vec<&[u8]> {
     let mut starts = Vec::new();
     let mut place = 0;
     for line in patch.split_inclusive(|byte| *byte == b'\n') {
-        if is_from_line(line) {
-            starts.push((place, place + line.len()));
-        } else if place == 0 {
-            starts.push((0, 0));
+        if place == 0 || is_from_line(line) {
+            starts.push(place);
         }
         place += line.len();
     }
-    let ends = starts.iter().skip(1).map(|(end, _)| *end).chain([patch.len()]);
-    let bounds = starts.iter().map(|(_, start)| *start).zip(ends);
+    let ends = starts.iter().skip(1).copied().chain([patch.len()]);
+    let bounds = starts.iter().zip(ends);
     bounds
-        .map(|(start, end)| {
+        .map(|(&start, end)| {
             patch
                 .get(start..end.min(start + MESSAGE_BYTES))
                 .unwrap_or_default()
@@ -108,36 +179,26 @@ fn decoded(mail: &[u8]) -> Vec<u8> {
 }
 
 /// What is before the first diff, or before the line `---` that ends a message, and the headers on
-/// the patch between that and the diff.
-fn until_diff(mail: &[u8]) -> Part {
+/// the patch between that and the diff; and whether there is a diff.
+fn until_diff(mail: &[u8]) -> (String, bool) {
     let lines: Vec<&[u8]> = mail.split_inclusive(|byte| *byte == b'\n').collect();
-    let mut text = Vec::new();
+    let mut text = String::new();
     for (at, line) in lines.iter().enumerate() {
         let next = lines.get(at + 1).copied().unwrap_or_default();
-        let starts = begins_diff(line, next) || (at == 0 && line.starts_with(b"diff "));
-        if starts {
-            let has_diff = true;
-            return Part { text, has_diff };
+        if begins_diff(line, next) || (at == 0 && line.starts_with(b"diff ")) {
+            return (text, true);
         }
         if line.trim_ascii_end() == b"---" {
             let rest = lines.get(at + 1..).unwrap_or_default();
             let end = rest.windows(2).position(|two| begins_diff(two[0], two[1]));
-            for line in rest.iter().take(end.unwrap_or(rest.len())) {
-                if is_header_of_patch(line) {
-                    text.extend_from_slice(line);
-                }
-            }
-            return Part {
-                text,
-                has_diff: end.is_some(),
-            };
+            let before = rest.iter().take(end.unwrap_or(rest.len()));
+            let headers = before.filter(|line| is_header_of_patch(line));
+            text.extend(headers.map(|line| readable(line)));
+            return (text, end.is_some());
         }
-        text.extend_from_slice(line);
+        text.push_str(&readable(line));
     }
-    Part {
-        text,
-        has_diff: false,
-    }
+    (text, false)
 }
 
 /// Whether a line begins a diff: a message may have one that only looks like it.

@@ -5,8 +5,6 @@ use std::fmt;
 use bstr::ByteSlice;
 use git_apply_engine::Oid;
 
-use super::message;
-
 /// The most parents of a commit that are read; Git itself makes merges of some dozens.
 const MOST_PARENTS: usize = 1024;
 
@@ -112,13 +110,13 @@ impl Commit {
     /// The first paragraph of the message in one line, as `git log --format=%s` shows it.
     #[must_use]
     pub fn subject(&self) -> String {
-        message::subject(&self.text())
+        patch_headers::subject(&self.text())
     }
 
     /// The `Change-Id`s of its footers, by Gerrit's rules.
     #[must_use]
     pub fn change_ids(&self) -> Vec<String> {
-        message::change_ids(&self.text())
+        patch_headers::change_ids(&self.text())
     }
 
     /// What is told of it.
@@ -161,7 +159,7 @@ impl fmt::Display for Person {
 }
 
 /// Bytes as text.
-pub(super) fn decoded(bytes: &[u8], is_latin1: bool) -> String {
+fn decoded(bytes: &[u8], is_latin1: bool) -> String {
     if is_latin1 && std::str::from_utf8(bytes).is_err() {
         bytes.iter().map(|byte| char::from(*byte)).collect()
     } else {

@@ -237,12 +237,14 @@ fn note(number: usize, commit: &Commit) -> Noted {
     Noted {
         number,
         picked_from: if says(&["cherry", "backport", "upstream"]) {
-            message::cherry_picks(&text).concat()
+            let picks = patch_headers::picks(&text).into_iter();
+            let commits = picks.flat_map(|pick| pick.commits);
+            commits.filter_map(|id| CommitName::parse(&id)).collect()
         } else {
             Vec::new()
         },
         change_ids: if says(&["change-id", "/id/i"]) {
-            message::change_ids(&text)
+            patch_headers::change_ids(&text)
         } else {
             Vec::new()
         },

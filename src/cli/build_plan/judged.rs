@@ -8,6 +8,7 @@ use crate::api::status::PatchStatus;
 use crate::cli::error::Error;
 use crate::cli::upstream_history::SeriesAtCommit;
 use crate::patch::{self, Options, PatchInput, Sequence, Series};
+use crate::plan::history_search::AppliedPatches;
 use crate::plan::report;
 use crate::plan::upstream_history::{CommitLinks, add_history};
 
@@ -36,9 +37,11 @@ pub(super) fn judge(
     let series = patch::apply(&*objects, upstream.tree, patches, Sequence::Stacked, &options)?;
     let applied = SeriesAtCommit {
         tip: upstream.revision.commit(),
-        patches,
-        options: &options,
-        sequence: Sequence::Stacked,
+        applied: AppliedPatches {
+            patches,
+            options: &options,
+            sequence: Sequence::Stacked,
+        },
     };
     let mut reports = series.patches().to_vec();
     let history = places.search_history(upstream, &applied, &mut reports)?;

@@ -14,9 +14,8 @@ use crate::patch::{
     self, ObjectError, Objects, Oid, Options, PatchInput, PatchReport, PatchState, Sequence, TreeEntry,
     touched_paths,
 };
-use crate::refresh::{
-    FindBlob, PatchHint, PatchRefresh, Presence, RefreshHints, RefreshOptions, refresh_series,
-};
+use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
+use crate::refresh::{FindBlob, PatchRefresh, RefreshOptions};
 use crate::source::local::{self, LocalRepository};
 use crate::source::{
     self, Freshness, MirrorConfig, Mirrors, PartialSnapshot, RefSpec, RepoUrl, Resolved, Transports,
@@ -179,15 +178,15 @@ fn check_clone(path: &Path, task: &SeriesTask, settings: SeriesSettings<'_>) -> 
     let tree = repository.tree_of_ref(reference)?;
     let series = patch::apply(&repository, tree, &task.patches, Sequence::Stacked, engine)?;
     let mut reports = series.patches().to_vec();
+    let applied = AppliedPatches {
+        patches: &task.patches,
+        options: engine,
+        sequence: Sequence::Stacked,
+    };
     let history_found = match repository.commit_of_ref(reference) {
         Some(tip) => {
-            let applied = SeriesAtCommit {
-                tip,
-                patches: &task.patches,
-                options: engine,
-                sequence: Sequence::Stacked,
-            };
-            history.search(&repository, &applied, &mut reports)?
+            let series = SeriesAtCommit { tip, applied };
+            history.search(&repository, &series, &mut reports)?
         }
         None => SeriesHistory::default(),
     };
@@ -202,54 +201,31 @@ fn check_clone(path: &Path, task: &SeriesTask, settings: SeriesSettings<'_>) -> 
         }
         Baseline::Ignored | Baseline::Absent => AppliedBefore::absent(),
     };
+    let last_applied = history.last_applied(&repository)?.or(before.tree);
     let refresh = SeriesRefresh {
         objects: &repository,
+        base: tree,
+        series: applied,
+        reports: &reports,
+        last_applied: &vec![last_applied; reports.len()],
         blobs: &CloneBlobs(&repository),
-        tree,
-        last_applied: history.last_applied(&repository)?.or(before.tree),
     };
     Ok(CheckedSeries {
-        refreshed: refresh.run(&task.patches, &reports, engine),
+        refreshed: refreshed(&refresh),
         history: history_found,
         reports,
         before: before.reports,
     })
 }
 
-/// What is needed to make the patches of a series anew.
-struct SeriesRefresh<'a> {
-    objects: &'a dyn Objects,
-    blobs: &'a dyn FindBlob,
-    tree: Oid,
-    /// The tree of a revision on which they applied.
-    last_applied: Option<Oid>,
-}
-
-impl SeriesRefresh<'_> {
-    /// Makes the patches anew; nothing of those that apply where they say, and where what is needed
-    /// cannot be read.
-    fn run(&self, patches: &[PatchInput], reports: &[PatchReport], engine: &Options) -> Vec<PatchRefresh> {
-        if reports.iter().all(|report| report.state == PatchState::Clean) {
-            return Vec::new();
-        }
-        let hint = |report: &PatchReport| PatchHint {
-            last_applied: self.last_applied,
-            presence: match report.state {
-                PatchState::Merged => Presence::Merged,
-                _ => Presence::Unknown,
-            },
-        };
-        let hints: Vec<PatchHint> = reports.iter().map(hint).collect();
-        let hints = RefreshHints {
-            blobs: Some(self.blobs),
-            patches: &hints,
-        };
-        let options = RefreshOptions {
-            engine: engine.clone(),
-            ..RefreshOptions::default()
-        };
-        refresh_series(self.objects, self.tree, patches, &hints, &options).unwrap_or_default()
+/// Makes the patches of a series anew; nothing where all apply where they say, and where what is
+/// needed for it cannot be read.
+fn refreshed(refresh: &SeriesRefresh<'_>) -> Vec<PatchRefresh> {
+    let is_clean = |report: &PatchReport| report.state == PatchState::Clean;
+    if refresh.reports.iter().all(is_clean) {
+        return Vec::new();
     }
+    refresh.run(RefreshOptions::default()).unwrap_or_default()
 }
 
 /// The blobs of a clone.
@@ -281,11 +257,14 @@ impl ServedComponent<'_> {
         let SeriesSettings { engine, history } = settings;
         let commit = self.commit(&task.reference.name)?;
         let mut reports = commit.apply(&task.patches, engine)?;
-        let applied = SeriesAtCommit {
-            tip: commit.resolved.commit(),
+        let applied = AppliedPatches {
             patches: &task.patches,
             options: engine,
             sequence: Sequence::Stacked,
+        };
+        let series = SeriesAtCommit {
+            tip: commit.resolved.commit(),
+            applied,
         };
         let mirror = MirroredUpstream {
             mirrors: self.mirrors,
@@ -293,7 +272,7 @@ impl ServedComponent<'_> {
             resolved: &commit.resolved,
             deadline: self.deadline,
         };
-        let history = history.search_mirror(&mirror, &applied, &mut reports)?;
+        let history = history.search_mirror(&mirror, &series, &mut reports)?;
         let mut base = None;
         let before = match &task.baseline {
             Baseline::Series { reference, patches } => {
@@ -312,12 +291,14 @@ impl ServedComponent<'_> {
         };
         let refresh = SeriesRefresh {
             objects: &objects,
+            base: commit.snapshot.tree_id(),
+            series: applied,
+            reports: &reports,
+            last_applied: &vec![before.tree; reports.len()],
             blobs: &objects,
-            tree: commit.snapshot.tree_id(),
-            last_applied: before.tree,
         };
         Ok(CheckedSeries {
-            refreshed: refresh.run(&task.patches, &reports, engine),
+            refreshed: refreshed(&refresh),
             history,
             reports,
             before: before.reports,

@@ -11,18 +11,17 @@ use jiff::Timestamp;
 
 use super::resolve::ResolvedInputs;
 use crate::api::PatchSet;
-use crate::api::status::{PatchSetStatus, PatchState, PatchStatus};
+use crate::api::status::{PatchSetStatus, PatchStatus};
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::upstreams::blocking;
-use crate::history::{Bounds, Commits, HistoryError, Judged, Range, date_written, find_breaker, find_merged};
-use crate::patch::{self, ObjectError, Objects, Oid, Options, PatchInput, PatchReport, Sequence, Series};
+use crate::history::{Bounds, date_written};
+use crate::patch::{ObjectError, Objects, Oid, Options, PatchInput, PatchReport, Sequence, Series};
+use crate::plan::history_search::{AppliedPatches, HistorySearch};
 use crate::plan::report::{self, shown_name};
 use crate::plan::upstream_history::{
-    CLOCK_SLACK, CommitLinks, PatchHistory, UNDATED, add_history, last_applied, may_be_merged,
+    CLOCK_SLACK, CommitLinks, UNDATED, add_history, last_applied, may_be_merged,
 };
-use crate::refresh::{
-    FindBlob, PatchHint, Presence, RefreshError, RefreshHints, RefreshOptions, refresh_series,
-};
+use crate::refresh::FindBlob;
 use crate::source::{History, HistoryBounds, HistorySince, Resolved};
 use crate::text::printable;
 
@@ -90,26 +89,41 @@ pub async fn search(
         ..
     } = onto;
     let searched = blocking(turn.context, what, deadline, move |mirrors| {
-        let reports = {
+        let mut reports = {
             let series = series.lock().unwrap_or_else(PoisonError::into_inner);
             series.patches().to_vec()
         };
         let since = since(&read, &reports, &last_applied);
         let history = mirrors.history(&upstream, &resolved, HistoryBounds::since(since), deadline)?;
         tracing::debug!(commit = %resolved.commit(), "the history of a series is searched");
-        let url = upstream.url().to_string();
         let search = HistorySearch {
-            history: &history,
+            store: &history,
             tip: resolved.commit(),
-            options: &options,
-            patches: &read,
-            last_applied: &last_applied,
-            links: CommitLinks {
-                upstream: &url,
-                template: template.as_deref(),
+            series: AppliedPatches {
+                patches: &read,
+                options: &options,
+                sequence: Sequence::Stacked,
             },
+            last_applied: &last_applied,
+            bounds: Bounds::default(),
+            most_breakers: MOST_BREAKERS,
+            refresh_from: Some(&FullIds(&history)),
         };
-        Ok(search.run(reports))
+        let (found, failure) = search.run(&mut reports);
+        let failure = failure.map(|error| {
+            let fetch = history.fetch_failure();
+            fetch.map_or_else(|| error.to_string(), |fetch| fetch.to_string())
+        });
+        let mut patches = report::patches(&reports);
+        let links = CommitLinks {
+            upstream: &upstream.url().to_string(),
+            template: template.as_deref(),
+        };
+        add_history(&mut patches, &found, links);
+        Ok(SearchedSeries {
+            patches,
+            failure: failure.map(|error| printable(&error, FAILURE_CHARACTERS)),
+        })
     });
     match searched.await {
         Ok(searched) => searched,
@@ -117,149 +131,6 @@ pub async fn search(
             patches,
             failure: Some(printable(&failure.message, FAILURE_CHARACTERS)),
         },
-    }
-}
-
-/// A search that has all that it needs.
-struct HistorySearch<'a> {
-    history: &'a History<'a>,
-    tip: Oid,
-    options: &'a Options,
-    patches: &'a [PatchInput],
-    last_applied: &'a [Option<Oid>],
-    links: CommitLinks<'a>,
-}
-
-/// Why a search found less than there may be.
-#[derive(Debug, thiserror::Error)]
-enum SearchError {
-    #[error(transparent)]
-    History(#[from] HistoryError),
-    #[error(transparent)]
-    Apply(#[from] patch::Error),
-    #[error(transparent)]
-    Refresh(#[from] RefreshError),
-}
-
-impl HistorySearch<'_> {
-    fn run(&self, mut reports: Vec<PatchReport>) -> SearchedSeries {
-        let mut found = vec![PatchHistory::default(); reports.len()];
-        let failure = self.fill(&mut reports, &mut found).err().map(|error| {
-            let fetch = self.history.fetch_failure();
-            fetch.map_or_else(|| error.to_string(), |fetch| fetch.to_string())
-        });
-        let mut patches = report::patches(&reports);
-        add_history(&mut patches, &found, self.links);
-        SearchedSeries {
-            patches,
-            failure: failure.map(|error| printable(&error, FAILURE_CHARACTERS)),
-        }
-    }
-
-    /// Fills in what is found, step by step: what was found before a step failed is kept.
-    fn fill(&self, reports: &mut [PatchReport], found: &mut [PatchHistory]) -> Result<(), SearchError> {
-        let series = Judged::series(self.patches, reports, self.options);
-        let merged = find_merged(self.history, self.history, self.tip, &series, &Bounds::default())?;
-        for (found, finding) in found.iter_mut().zip(merged) {
-            found.finding = finding;
-        }
-        self.judge_without_merged(reports, found)?;
-        self.find_breakers(reports, found)?;
-        self.find_refreshes(reports, found)
-    }
-
-    /// What becomes of the other patches where those that upstream has are not there: one that was
-    /// held up by such a patch is judged by itself.
-    fn judge_without_merged(
-        &self,
-        reports: &mut [PatchReport],
-        found: &[PatchHistory],
-    ) -> Result<(), SearchError> {
-        let is_left_out = |at: usize| {
-            found.get(at).is_some_and(PatchHistory::is_merged)
-                && reports.get(at).is_some_and(|report| may_be_merged(report.state))
-        };
-        let kept: Vec<usize> = (0..reports.len()).filter(|at| !is_left_out(*at)).collect();
-        let is_blocked = |at: &usize| {
-            reports
-                .get(*at)
-                .is_some_and(|report| report.state == PatchState::Blocked)
-        };
-        if kept.len() == reports.len() || !kept.iter().any(is_blocked) {
-            return Ok(());
-        }
-        let patches: Vec<PatchInput> = kept
-            .iter()
-            .filter_map(|at| self.patches.get(*at).cloned())
-            .collect();
-        let tree = self.tree(self.tip)?;
-        let series = patch::apply(self.history, tree, &patches, Sequence::Stacked, self.options)?;
-        for (at, report) in kept.into_iter().zip(series.patches()) {
-            if let Some(slot) = reports.get_mut(at) {
-                *slot = report.clone();
-            }
-        }
-        Ok(())
-    }
-
-    fn find_refreshes(&self, reports: &[PatchReport], found: &mut [PatchHistory]) -> Result<(), SearchError> {
-        let mut hints = Vec::with_capacity(reports.len());
-        for (found, last) in found.iter().zip(self.last_applied) {
-            hints.push(PatchHint {
-                last_applied: last.and_then(|commit| self.tree(commit).ok()),
-                presence: if found.is_merged() {
-                    Presence::Merged
-                } else {
-                    Presence::Unknown
-                },
-            });
-        }
-        let blobs = FullIds(self.history);
-        let hints = RefreshHints {
-            blobs: Some(&blobs),
-            patches: &hints,
-        };
-        let options = RefreshOptions {
-            engine: self.options.clone(),
-            ..RefreshOptions::default()
-        };
-        let tree = self.tree(self.tip)?;
-        let refreshed = refresh_series(self.history, tree, self.patches, &hints, &options)?;
-        for (found, refreshed) in found.iter_mut().zip(refreshed) {
-            found.refresh = refreshed.outcome.status();
-        }
-        Ok(())
-    }
-
-    fn find_breakers(&self, reports: &[PatchReport], found: &mut [PatchHistory]) -> Result<(), SearchError> {
-        let series = Judged::series(self.patches, reports, self.options);
-        let mut left = MOST_BREAKERS;
-        for (at, found) in found.iter_mut().enumerate() {
-            let is_conflict = series
-                .get(at)
-                .is_some_and(|judged| judged.report.state == PatchState::Conflict);
-            let (true, Some(until)) = (is_conflict && !found.is_merged(), series.get(..=at)) else {
-                continue;
-            };
-            if left == 0 {
-                break;
-            }
-            left -= 1;
-            let range = Range {
-                tip: self.tip,
-                since: self.last_applied.get(at).copied().flatten(),
-            };
-            found.broken_by = find_breaker(self.history, self.history, range, until, &Bounds::default())?;
-        }
-        Ok(())
-    }
-
-    /// The tree of a commit that is among those known.
-    fn tree(&self, commit: Oid) -> Result<Oid, HistoryError> {
-        let known = self.history.commit(commit)?;
-        known
-            .map(|known| known.tree)
-            .ok_or(HistoryError::Object(ObjectError::NotFound(commit)))
     }
 }
 

@@ -1,0 +1,189 @@
+//! The search for what upstream did with the patches of a series: which ones it merged, which
+//! commit broke the others, and which of them a refresh mends. Callers bring the upstream's objects
+//! and how much of them may be looked at.
+
+use super::upstream_history::PatchHistory;
+use crate::history::{
+    Bounds, Commits, HistoryError, Judged, Range, apply_findings, find_breaker, find_merged,
+};
+use crate::patch::{ObjectError, Objects, Oid, Options, PatchInput, PatchReport, PatchState, Sequence};
+use crate::refresh::{
+    FindBlob, PatchHint, PatchRefresh, Presence, RefreshError, RefreshHints, RefreshOptions, refresh_series,
+};
+
+/// A series that was applied to a tree.
+#[derive(Clone, Copy, Debug)]
+pub struct AppliedPatches<'a> {
+    /// The patches.
+    pub patches: &'a [PatchInput],
+    /// How they are read.
+    pub options: &'a Options,
+    /// Onto what each was applied.
+    pub sequence: Sequence,
+}
+
+/// The history of a commit, to be searched for patches that do not apply there.
+pub struct HistorySearch<'a, S> {
+    /// The upstream's commits, trees and files.
+    pub store: &'a S,
+    /// The commit that the series was applied to.
+    pub tip: Oid,
+    /// The series.
+    pub series: AppliedPatches<'a>,
+    /// Of each patch, the commit on which it applied last, as far as it is known.
+    pub last_applied: &'a [Option<Oid>],
+    /// How much of the history is searched.
+    pub bounds: Bounds,
+    /// Of how many patches the commit is looked for that broke them.
+    pub most_breakers: usize,
+    /// Where blobs are that patches name, if it is tried what a refresh makes of them.
+    pub refresh_from: Option<&'a dyn FindBlob>,
+}
+
+/// Why a search found less than there may be.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// Commits could not be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The patches could not be made anew.
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
+}
+
+impl<S: Commits + Objects> HistorySearch<'_, S> {
+    /// Searches, and puts what upstream has into the reports on the patches. What was found before
+    /// a step failed is kept.
+    pub fn run(&self, reports: &mut [PatchReport]) -> (Vec<PatchHistory>, Option<SearchError>) {
+        let mut found = vec![PatchHistory::default(); reports.len()];
+        let failure = self.fill(reports, &mut found).err();
+        (found, failure)
+    }
+
+    fn fill(&self, reports: &mut [PatchReport], found: &mut [PatchHistory]) -> Result<(), SearchError> {
+        let AppliedPatches { patches, options, .. } = self.series;
+        let judged = Judged::series(patches, reports, options);
+        let findings = find_merged(self.store, self.store, self.tip, &judged, &self.bounds)?;
+        apply_findings(reports, &findings);
+        for (found, finding) in found.iter_mut().zip(findings) {
+            found.finding = finding;
+        }
+        self.find_breakers(reports, found)?;
+        self.find_refreshes(reports, found)
+    }
+
+    fn find_breakers(&self, reports: &[PatchReport], found: &mut [PatchHistory]) -> Result<(), SearchError> {
+        let judged = Judged::series(self.series.patches, reports, self.series.options);
+        let broken = judged
+            .iter()
+            .zip(found)
+            .enumerate()
+            .filter(|(_, (judged, _))| judged.report.state == PatchState::Conflict);
+        for (at, (_, found)) in broken.take(self.most_breakers) {
+            let first = match self.series.sequence {
+                Sequence::Stacked => 0,
+                Sequence::Independent => at,
+            };
+            let until = judged.get(first..=at).unwrap_or_default();
+            let range = Range {
+                tip: self.tip,
+                since: self.last_applied.get(at).copied().flatten(),
+            };
+            found.broken_by = find_breaker(self.store, self.store, range, until, &self.bounds)?;
+        }
+        Ok(())
+    }
+
+    fn find_refreshes(&self, reports: &[PatchReport], found: &mut [PatchHistory]) -> Result<(), SearchError> {
+        let Some(blobs) = self.refresh_from else {
+            return Ok(());
+        };
+        let last_applied = self.last_applied.iter();
+        let last_applied: Vec<_> = last_applied
+            .map(|last| last.and_then(|commit| self.tree(commit).ok()))
+            .collect();
+        let refresh = SeriesRefresh {
+            objects: self.store,
+            base: self.tree(self.tip)?,
+            series: self.series,
+            reports,
+            last_applied: &last_applied,
+            blobs,
+        };
+        let refreshed = refresh.run(RefreshOptions::default())?;
+        for (found, refreshed) in found.iter_mut().zip(refreshed) {
+            found.refresh = refreshed.outcome.status();
+        }
+        Ok(())
+    }
+
+    /// The tree of a commit that is among those known.
+    fn tree(&self, commit: Oid) -> Result<Oid, HistoryError> {
+        let known = self.store.commit(commit)?;
+        known
+            .map(|known| known.tree)
+            .ok_or(HistoryError::Object(ObjectError::NotFound(commit)))
+    }
+}
+
+/// A series that was applied, and is to be made anew.
+pub struct SeriesRefresh<'a> {
+    /// The upstream's trees and files.
+    pub objects: &'a dyn Objects,
+    /// The tree that the series was applied to.
+    pub base: Oid,
+    /// The series.
+    pub series: AppliedPatches<'a>,
+    /// What became of each patch: what upstream has is left out.
+    pub reports: &'a [PatchReport],
+    /// Of each patch, the tree on which it applied last, as far as it is known.
+    pub last_applied: &'a [Option<Oid>],
+    /// Where blobs are that patches name.
+    pub blobs: &'a dyn FindBlob,
+}
+
+impl SeriesRefresh<'_> {
+    /// Makes the patches anew, as far as they can be.
+    ///
+    /// # Errors
+    ///
+    /// If objects cannot be read.
+    pub fn run(&self, options: RefreshOptions) -> Result<Vec<PatchRefresh>, RefreshError> {
+        let AppliedPatches {
+            patches,
+            options: engine,
+            sequence,
+        } = self.series;
+        let options = RefreshOptions {
+            engine: engine.clone(),
+            ..options
+        };
+        let hints = self.reports.iter().enumerate().map(|(at, report)| PatchHint {
+            last_applied: self.last_applied.get(at).copied().flatten(),
+            presence: match report.state {
+                PatchState::Merged => Presence::Merged,
+                _ => Presence::Unknown,
+            },
+        });
+        let hints: Vec<PatchHint> = hints.collect();
+        let size = match sequence {
+            Sequence::Stacked => patches.len().max(1),
+            Sequence::Independent => 1,
+        };
+        let mut refreshed = Vec::with_capacity(patches.len());
+        for (patches, hints) in patches.chunks(size).zip(hints.chunks(size)) {
+            let hints = RefreshHints {
+                blobs: Some(self.blobs),
+                patches: hints,
+            };
+            refreshed.extend(refresh_series(
+                self.objects,
+                self.base,
+                patches,
+                &hints,
+                &options,
+            )?);
+        }
+        Ok(refreshed)
+    }
+}

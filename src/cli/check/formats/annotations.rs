@@ -84,9 +84,9 @@ fn patch(row: &PatchRow, report: &Report) -> Annotation {
         subject: row.path.clone(),
         title: plain(&format!("{} {}: {} {result}", row.component, row.release, status.name)),
         message: format!(
-            "{}: {}. What to do: {}.",
+            "{} {}. What to do: {}.",
             plain(&row.path),
-            words::cause(status, Quoting::Plain).trim_end_matches('.'),
+            words::story(status, Quoting::Plain),
             words::remedy(status)
         ),
     }

@@ -61,7 +61,7 @@ fn status(row: &PatchRow) -> TestCaseStatus {
     if row.applies() {
         return TestCaseStatus::success();
     }
-    let message = words::cause(&row.status, Quoting::Plain);
+    let message = words::story(&row.status, Quoting::Plain);
     let mut status = if row.fails() {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         status.set_type(row.status.state.as_str());

@@ -141,12 +141,10 @@ fn place(path: &str, line: Option<usize>, links: &Links) -> String {
 
 fn patch(row: &PatchRow, links: &Links) -> String {
     let status = &row.status;
-    let cause = words::cause(status, Quoting::Markdown);
-    let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
     format!(
-        "{} {}{cause}. **What to do:** {}.",
+        "{} {}. **What to do:** {}.",
         place(&row.path, row.line, links),
-        words::result(status.state),
+        words::story(status, Quoting::Markdown),
         words::remedy(status)
     )
 }

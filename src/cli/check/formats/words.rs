@@ -7,7 +7,7 @@ use super::super::changes::{PatchEdit, SeriesChange, Verdict};
 use super::super::report::{PatchRow, Report};
 use super::markup;
 use crate::api::status::{PatchState, PatchStatus};
-use crate::api::upstream_history::{Evidence, RefreshState, UpstreamCommitStatus};
+use crate::api::upstream_history::{RefreshState, UpstreamCommitStatus};
 use crate::cli::style::plain;
 use crate::plan::upstream_history::{commit_in_words, merged_in_words};
 
@@ -43,7 +43,7 @@ impl Quoting {
     }
 }
 
-/// What became of a patch: a verb for the end of "the patch …".
+/// What became of a patch: what follows on its name.
 pub(super) fn result(state: PatchState) -> &'static str {
     match state {
         PatchState::Clean => "applies",
@@ -55,23 +55,17 @@ pub(super) fn result(state: PatchState) -> &'static str {
     }
 }
 
-/// Why a patch does not apply, and whose doing that is.
-pub(super) fn cause(status: &PatchStatus, quoting: Quoting) -> String {
-    let mut text = match (status.state, &status.conflict) {
-        (PatchState::Merged, _) => merged(status, quoting),
-        (_, Some(conflict)) => match (conflict.hunk, conflict.line) {
-            (Some(hunk), Some(line)) => {
-                let place = quoting.text(&format!("{}:{line}", conflict.file));
-                format!("hunk {hunk} does not fit at {place}")
-            }
-            _ => quoting.text(status.message.as_deref().unwrap_or(&conflict.file)),
-        },
-        (_, None) => status
-            .message
-            .as_deref()
-            .map_or_else(String::new, |message| quoting.text(message)),
-    };
+/// What became of a patch, why, and whose doing that is: what follows on its name.
+pub(super) fn story(status: &PatchStatus, quoting: Quoting) -> String {
+    let mut text = result(status.state).to_owned();
     // Writing to a string does not fail.
+    match (status.state, cause(status, quoting)) {
+        (PatchState::Merged, _) => text.push_str(&merged(status, quoting)),
+        (_, Some(cause)) => {
+            let _ = write!(text, ": {}", cause.trim_end_matches('.'));
+        }
+        (_, None) => {}
+    }
     if let Some(reverted) = &status.reverted {
         let (merged, by) = (quoting.commit(&reverted.merged), quoting.commit(&reverted.by));
         let _ = write!(text, "; was merged as {merged}, reverted by {by}");
@@ -82,24 +76,33 @@ pub(super) fn cause(status: &PatchStatus, quoting: Quoting) -> String {
     text
 }
 
+fn cause(status: &PatchStatus, quoting: Quoting) -> Option<String> {
+    let conflict = status.conflict.as_ref();
+    if let Some((conflict, hunk, line)) =
+        conflict.and_then(|conflict| Some((conflict, conflict.hunk?, conflict.line?)))
+    {
+        let place = quoting.text(&format!("{}:{line}", conflict.file));
+        return Some(format!("hunk {hunk} does not fit at {place}"));
+    }
+    let message = status.message.as_deref();
+    message
+        .or(conflict.map(|conflict| conflict.file.as_str()))
+        .map(|message| quoting.text(message))
+}
+
 fn broken_by(status: &PatchStatus) -> Option<&UpstreamCommitStatus> {
     status.conflict.as_ref()?.broken_by.as_ref()
 }
 
+/// By which commit upstream has a patch, as far as that is known.
 fn merged(status: &PatchStatus, quoting: Quoting) -> String {
-    let known = status
-        .merged
-        .as_ref()
-        .filter(|merged| merged.by != Evidence::Reverse);
-    let known = known.and_then(|merged| Some((merged, merged_in_words(merged)?)));
-    match known {
-        None => "upstream has it".to_owned(),
-        Some((merged, words)) => {
-            let commit = quoting.linked(&words, merged.url.as_deref());
-            let form = if merged.differs { " in another form" } else { "" };
-            format!("upstream has it{form} as {commit}")
-        }
-    }
+    let Some(merged) = &status.merged else {
+        return String::new();
+    };
+    let form = if merged.differs { " in another form" } else { "" };
+    let commit = merged_in_words(merged).map(|words| quoting.linked(&words, merged.url.as_deref()));
+    let commit = commit.map_or_else(String::new, |commit| format!(" as {commit}"));
+    form.to_owned() + &commit
 }
 
 /// What to do about a patch that does not apply.
@@ -113,7 +116,7 @@ pub(super) fn remedy(status: &PatchStatus) -> &'static str {
         PatchState::Malformed => "make the patch anew",
         PatchState::Clean | PatchState::Offset => "",
         PatchState::Conflict => match status.refresh.map(|refresh| refresh.state) {
-            Some(RefreshState::Needed | RefreshState::Available) => "refresh it: --fix writes it anew",
+            Some(RefreshState::Needed | RefreshState::Available) => "take the patch made anew, which --fix writes",
             Some(RefreshState::Impossible) => "mend it by hand: no refresh finds where it belongs",
             None => "refresh it, or mend it by hand",
         },

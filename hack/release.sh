@@ -22,7 +22,7 @@ die() {
     exit 1
 }
 
-target=x86_64-unknown-linux-musl profile=release binary= out=
+target=x86_64-unknown-linux-musl profile=release binary='' out=''
 while [ $# -gt 0 ]; do
     case "$1" in
         --target) target=${2:?} && shift ;;

@@ -1,7 +1,9 @@
 //! `patchset check` as a gate in CI: what it tells GitHub and GitLab, what a change makes worse, what
 //! mends patches, and how it gets into private upstreams.
 
+mod action;
 mod change;
+mod document;
 mod forms;
 mod logins;
 

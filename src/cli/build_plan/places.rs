@@ -10,6 +10,7 @@ use clap::Args;
 use crate::api::common::GitPath;
 use crate::api::reference::SourceReference;
 use crate::cli::error::Error;
+use crate::cli::git_login::GitLogins;
 use crate::cli::input;
 use crate::cli::upstream_history::{HistoryOptions, MirroredUpstream, SeriesAtCommit, SeriesHistory};
 use crate::patch::{Objects, Oid, PatchReport};
@@ -119,6 +120,7 @@ struct MirroredCommit {
 pub(super) struct SourcePlaces<'a> {
     options: &'a PlaceOptions,
     mirrors: RefCell<Vec<(Scheme, Arc<Mirrors>)>>,
+    logins: GitLogins,
 }
 
 impl<'a> SourcePlaces<'a> {
@@ -132,6 +134,7 @@ impl<'a> SourcePlaces<'a> {
         Ok(Self {
             options,
             mirrors: RefCell::default(),
+            logins: GitLogins::default(),
         })
     }
 
@@ -162,9 +165,10 @@ impl<'a> SourcePlaces<'a> {
         }
         let deadline = Instant::now() + self.options.timeout;
         let mirrors = self.mirrors(url.scheme())?;
-        let upstream = Upstream::anonymous(url);
-        let fetched = mirrors.resolve_and_fetch(&upstream, want, Freshness::MaxAge(SHARED), deadline);
-        let (resolved, snapshot) = fetched.map_err(|error| {
+        let fetched = self.logins.with_upstream(&url, |upstream| {
+            mirrors.resolve_and_fetch(upstream, want, Freshness::MaxAge(SHARED), deadline)
+        });
+        let (upstream, (resolved, snapshot)) = fetched.map_err(|error| {
             Error::Usage(format!(
                 "{what}: {error}; a clone on this machine can be named with --repo {last}=PATH"
             ))

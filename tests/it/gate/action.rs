@@ -249,7 +249,9 @@ fn an_input_is_no_code() {
     for name in ["upstream", "directory", "base", "args", "fix"] {
         let hostile = "$(touch pwned); `touch pwned`; \"'; touch pwned #";
         let ran = act(&team, &[(name, hostile)], "");
-        assert_eq!(ran.output.status.code(), Some(2), "{name}");
+        // It is a name as good as another for a new folder.
+        let status = if name == "fix" { 0 } else { 2 };
+        assert_eq!(ran.output.status.code(), Some(status), "{name}");
         assert!(!team.root().join("pwned").exists(), "{name}");
         let _ = fs::remove_dir_all(team.root().join(hostile));
     }

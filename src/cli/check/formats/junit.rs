@@ -55,7 +55,6 @@ pub(super) fn text(report: &Report) -> Result<Vec<u8>, Error> {
         Error::Usage(format!("the JUnit report cannot be written: {error}"))
     })?;
     let skipped = junit.skipped;
-    let skipped = junit.skipped;
     // The first is that of the root, where Jenkins' schema (junit-10.xsd) does not have it.
     Ok(text.replacen(&format!(" skipped=\"{skipped}\""), "", 1).into_bytes())
 }

@@ -66,10 +66,7 @@ impl GitLogins {
             Err(refused @ Error::Authentication { .. }) if url.scheme() != Scheme::Git => {
                 // Others that were refused at the same time wait here, and helpers are asked once.
                 let mut known = self.lock();
-                let login = known
-                    .entry(server)
-                    .or_insert_with(|| login_for(url))
-                    .clone();
+                let login = known.entry(server).or_insert_with(|| login_for(url)).clone();
                 drop(known);
                 let Some(login) = login else {
                     return Err(without_login(refused, url));
@@ -141,7 +138,10 @@ fn from_helpers(url: &RepoUrl) -> Option<Login> {
     let text = url.to_string();
     let (scheme, rest) = text.split_once("://")?;
     let (host, path) = rest.split_once('/')?;
-    if [scheme, host, path].iter().any(|part| part.contains(['\n', '\0'])) {
+    if [scheme, host, path]
+        .iter()
+        .any(|part| part.contains(['\n', '\0']))
+    {
         return None;
     }
     let mut child = Command::new("git")
@@ -156,9 +156,10 @@ fn from_helpers(url: &RepoUrl) -> Option<Login> {
         .stderr(Stdio::null())
         .spawn()
         .ok()?;
-    let asked = child.stdin.take().map(|mut stdin| {
-        write!(stdin, "protocol={scheme}\nhost={host}\npath={path}\n\n")
-    });
+    let asked = child
+        .stdin
+        .take()
+        .map(|mut stdin| write!(stdin, "protocol={scheme}\nhost={host}\npath={path}\n\n"));
     let stdout = child.stdout.take();
     let (send, answer) = mpsc::channel();
     // It outlives this function where a helper never ends.

@@ -74,7 +74,11 @@ impl LayoutArguments {
     }
 
     /// What is read of a folder, as far as the options say it.
-    pub(super) fn options<'a>(&'a self, folder: &'a LocalFolder, selection: &'a Selection) -> LayoutOptions<'a> {
+    pub(super) fn options<'a>(
+        &'a self,
+        folder: &'a LocalFolder,
+        selection: &'a Selection,
+    ) -> LayoutOptions<'a> {
         LayoutOptions {
             kind: self.layout,
             directory: &folder.path,

@@ -11,7 +11,7 @@ use super::series::{Baseline, readable_series};
 use crate::cli::error::Error;
 use crate::layout::{
     FileKind, FilesError, FolderEntry, LayoutError, LayoutFault, LayoutOptions, RepositoryFiles,
-    RepositoryLayout
+    RepositoryLayout,
 };
 use crate::patch::{EntryMode, ObjectError, Objects, Oid, PatchInput, TreeEntry};
 use crate::source::local::LocalRepository;
@@ -93,7 +93,9 @@ impl Base {
         match RepositoryLayout::read(&files, options) {
             Ok(layout) => base.fill(&layout, &files, options),
             Err(LayoutError::Files(error)) => return Err(LayoutError::Files(error).into()),
-            Err(error) => base.notes.push(format!("nothing is compared to {revision}: {error}")),
+            Err(error) => base
+                .notes
+                .push(format!("nothing is compared to {revision}: {error}")),
         }
         Ok(base)
     }

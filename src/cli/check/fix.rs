@@ -41,12 +41,12 @@ pub(super) struct WrittenFixes {
     pub(super) notes: Vec<String>,
 }
 
-/// Writes what mends patches into a folder, which must be new or empty.
+/// Makes a folder, where there is none.
 ///
 /// # Errors
 ///
-/// Where the folder has something in it, or cannot be written.
-pub(super) fn write(folder: &Path, fixes: &[PatchFix]) -> Result<WrittenFixes, Error> {
+/// Where it has something in it, or cannot be made.
+pub(super) fn make_empty(folder: &Path) -> Result<(), Error> {
     let failed = |source| Error::Io {
         path: folder.display().to_string(),
         source,
@@ -58,6 +58,16 @@ pub(super) fn write(folder: &Path, fixes: &[PatchFix]) -> Result<WrittenFixes, E
             folder.display()
         )));
     }
+    Ok(())
+}
+
+/// Writes what mends patches into a folder, which must be new or empty.
+///
+/// # Errors
+///
+/// Where the folder has something in it, or cannot be written.
+pub(super) fn write(folder: &Path, fixes: &[PatchFix]) -> Result<WrittenFixes, Error> {
+    make_empty(folder)?;
     let mut written = WrittenFixes::default();
     let (mut diff, mut deleted) = (Vec::new(), String::new());
     for (path, fix) in unambiguous(fixes, &mut written.notes) {
@@ -202,8 +212,14 @@ mod tests {
             fix("patches/gone", FixedPatch::Deleted),
         ];
         let written = write(&target, &fixes).unwrap();
-        assert_eq!((written.refreshed, written.deleted, written.notes.len()), (2, 1, 3));
-        assert_eq!(fs::read_to_string(target.join("delete.txt")).unwrap(), "patches/gone\n");
+        assert_eq!(
+            (written.refreshed, written.deleted, written.notes.len()),
+            (2, 1, 3)
+        );
+        assert_eq!(
+            fs::read_to_string(target.join("delete.txt")).unwrap(),
+            "patches/gone\n"
+        );
         assert_eq!(
             fs::read_to_string(target.join("fix.diff")).unwrap(),
             "diff --git \"a/patches/a b\\\"\\303\\251\" \"b/patches/a b\\\"\\303\\251\"\n\

@@ -102,8 +102,13 @@ enum Task<'a> {
 
 pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
     formats::check(&options.output)?;
+    if let Some(folder) = &options.fix {
+        fix::make_empty(folder)?;
+    }
     let selection = Selection::named(&options.component, &options.release);
-    let (folder, layout) = options.layout.read(&options.dir, options.only_component(), &selection)?;
+    let (folder, layout) = options
+        .layout
+        .read(&options.dir, options.only_component(), &selection)?;
     let base = options.base(&folder)?;
     let engine = Options {
         strip: options.strip,
@@ -287,7 +292,8 @@ fn check(tasks: &[Task<'_>], of: &Work<'_>, base: Option<&Base>) -> Report {
                 (Task::Patches(_), None) => Report::default(),
                 (Task::Constraints(release), _) => {
                     bar.set_message(format!("constraints {}", release.name));
-                    let mut found = overrides::check(release, &of.folder.files, &of.folder.path, of.selection);
+                    let mut found =
+                        overrides::check(release, &of.folder.files, &of.folder.path, of.selection);
                     if let Some(base) = base {
                         overrides::compare(&mut found, base.overrides.get(&release.name));
                     }

@@ -148,13 +148,11 @@ impl SeriesTask {
         let edit = match &self.baseline {
             Baseline::Ignored => return None,
             Baseline::Absent => PatchEdit::Added,
-            Baseline::Series { patches, .. } => {
-                match patches.iter().find(|old| old.name == patch.name) {
-                    None => PatchEdit::Added,
-                    Some(old) if old == patch => PatchEdit::Unchanged,
-                    Some(_) => PatchEdit::Changed,
-                }
-            }
+            Baseline::Series { patches, .. } => match patches.iter().find(|old| old.name == patch.name) {
+                None => PatchEdit::Added,
+                Some(old) if old == patch => PatchEdit::Unchanged,
+                Some(_) => PatchEdit::Changed,
+            },
         };
         let before = before.iter().find(|report| report.name == patch.name);
         Some(PatchChange {

@@ -312,7 +312,9 @@ impl ServedComponent<'_> {
         let once = |upstream: &Upstream| {
             let freshness = Freshness::MaxAge(SHARED);
             let resolved = self.mirrors.resolve(upstream, &want, freshness, self.deadline)?;
-            let snapshot = self.mirrors.partial_snapshot(upstream, &resolved, self.deadline)?;
+            let snapshot = self
+                .mirrors
+                .partial_snapshot(upstream, &resolved, self.deadline)?;
             Ok((resolved, snapshot))
         };
         let (upstream, (resolved, snapshot)) =
@@ -348,10 +350,7 @@ struct EitherCommit<'a> {
 }
 
 impl EitherCommit<'_> {
-    fn get<T>(
-        &self,
-        get: impl Fn(&PartialSnapshot<'_>) -> Result<T, ObjectError>,
-    ) -> Result<T, ObjectError> {
+    fn get<T>(&self, get: impl Fn(&PartialSnapshot<'_>) -> Result<T, ObjectError>) -> Result<T, ObjectError> {
         match (get(self.first), self.second) {
             (Err(ObjectError::NotFound(_)), Some(second)) => get(second),
             (outcome, _) => outcome,

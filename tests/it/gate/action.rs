@@ -105,8 +105,9 @@ impl Runner {
                 .unwrap();
             let text = fs::read_to_string(written).unwrap();
             let pairs = text.lines().map(|line| line.split_once('=').unwrap());
-            let outputs: BTreeMap<String, String> =
-                pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let outputs: BTreeMap<String, String> = pairs
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect();
             let failed = !output.status.success();
             steps.insert(id.to_owned(), outputs);
             last = Some(output);
@@ -118,7 +119,11 @@ impl Runner {
         let outputs = declared.map(|(name, output)| {
             let value = output["value"].as_str().unwrap();
             let known = value.contains("steps.check") && !steps.contains_key("check");
-            let value = if known { String::new() } else { self.filled(value, &steps) };
+            let value = if known {
+                String::new()
+            } else {
+                self.filled(value, &steps)
+            };
             (name.clone(), value)
         });
         Ran {
@@ -164,12 +169,22 @@ fn a_release_is_the_same_each_time_and_the_action_takes_it() {
     let packed = fs::read(out.join(name)).unwrap();
     let again = tempfile::tempdir().unwrap();
     assert!(packed == fs::read(release(again.path()).join(name)).unwrap());
-    let listed = Command::new("tar").arg("-tvzf").arg(out.join(name)).output().unwrap();
+    let listed = Command::new("tar")
+        .arg("-tvzf")
+        .arg(out.join(name))
+        .output()
+        .unwrap();
     let listed = printed(&listed, 0);
     for file in [
-        "-rwxr-xr-x 0/0", "/bin/patchset\n", "/share/man/man1/patchset-check.1\n", "/share/man/man1/patchset.1\n",
-        "/share/bash-completion/completions/patchset\n", "/share/zsh/site-functions/_patchset\n",
-        "/share/fish/vendor_completions.d/patchset.fish\n", "/LICENSE\n", "2023-11-14",
+        "-rwxr-xr-x 0/0",
+        "/bin/patchset\n",
+        "/share/man/man1/patchset-check.1\n",
+        "/share/man/man1/patchset.1\n",
+        "/share/bash-completion/completions/patchset\n",
+        "/share/zsh/site-functions/_patchset\n",
+        "/share/fish/vendor_completions.d/patchset.fish\n",
+        "/LICENSE\n",
+        "2023-11-14",
     ] {
         assert!(listed.contains(file), "{file}: {listed}");
     }
@@ -188,11 +203,17 @@ fn a_release_is_the_same_each_time_and_the_action_takes_it() {
     assert_eq!(serde_json::from_slice::<Value>(&report).unwrap()["ok"], true);
 
     // A tarball that is not what the checksums say, or that they do not name, is not run.
-    for sums in ["0000000000000000000000000000000000000000000000000000000000000000  ", "# "] {
+    for sums in [
+        "0000000000000000000000000000000000000000000000000000000000000000  ",
+        "# ",
+    ] {
         fs::write(out.join("SHA256SUMS"), format!("{sums}{name}\n")).unwrap();
         let ran = runner.run(team.root(), &set);
         let text = printed(&ran.output, 2);
-        assert!(text.contains("is not what SHA256SUMS says: nothing is run"), "{text}");
+        assert!(
+            text.contains("is not what SHA256SUMS says: nothing is run"),
+            "{text}"
+        );
     }
     for (version, told) in [
         ("v9.9.9", "there is no release v9.9.9"),
@@ -213,7 +234,10 @@ fn act(team: &Team, inputs: &[(&str, &str)], base_ref: &str) -> Ran {
     let given = [&[("upstream", upstreams), ("version", "v0.1.0")], inputs].concat();
     let mut runner = Runner::new(&given);
     runner.github.insert("base_ref", base_ref.to_owned());
-    runner.run(team.root(), &[("PATCHSET_RELEASES", &releases), ("GITHUB_REF_NAME", "7/merge")])
+    runner.run(
+        team.root(),
+        &[("PATCHSET_RELEASES", &releases), ("GITHUB_REF_NAME", "7/merge")],
+    )
 }
 
 #[test]
@@ -223,7 +247,10 @@ fn a_pull_request_is_compared_to_its_target() {
     team.move_glance();
     team.commit("Move glance");
     let fix = team.upstreams.path().join("fix");
-    let inputs = [("fix", fix.to_str().unwrap()), ("args", "--component\nglance\n--release=2025.2\n")];
+    let inputs = [
+        ("fix", fix.to_str().unwrap()),
+        ("args", "--component\nglance\n--release=2025.2\n"),
+    ];
     // The first parent, where the target branch was not fetched.
     for is_fetched in [false, true] {
         if is_fetched {
@@ -232,10 +259,17 @@ fn a_pull_request_is_compared_to_its_target() {
         }
         let ran = act(&team, &inputs, "main");
         let text = printed(&ran.output, 1);
-        assert!(text.contains("::error file=releases/2025.2/source-refs.yaml,line=2,"), "{text}");
+        assert!(
+            text.contains("::error file=releases/2025.2/source-refs.yaml,line=2,"),
+            "{text}"
+        );
         assert!(text.contains("moves glance 1.0 → 1.1 (2025.2)"), "{text}");
         assert_eq!((&*ran.outputs["ok"], &*ran.outputs["fixed"]), ("false", "true"));
-        assert!(ran.summary.contains("- moves `glance` `1.0` → `1.1` (`2025.2`)"), "{}", ran.summary);
+        assert!(
+            ran.summary.contains("- moves `glance` `1.0` → `1.1` (`2025.2`)"),
+            "{}",
+            ran.summary
+        );
         assert!(fix.join("fix.diff").is_file());
     }
     // Everything, where that is asked for.
@@ -261,7 +295,11 @@ fn an_input_is_no_code() {
 fn the_hook_runs_as_pre_commit_does() {
     let team = Team::new();
     let hooks = tempfile::tempdir().unwrap();
-    fs::copy(root().join(".pre-commit-hooks.yaml"), hooks.path().join(".pre-commit-hooks.yaml")).unwrap();
+    fs::copy(
+        root().join(".pre-commit-hooks.yaml"),
+        hooks.path().join(".pre-commit-hooks.yaml"),
+    )
+    .unwrap();
     let git = |args: &[&str]| {
         let output = Command::new("git")
             .args(["-c", "user.name=T", "-c", "user.email=t@example.org"])
@@ -296,9 +334,15 @@ fn the_hook_runs_as_pre_commit_does() {
     };
     team.write("notes", "of no concern\n");
     assert!(printed(&run(), 0).contains("Skipped"));
-    team.write("patches/keystone/2025.2/0002-eight.patch", &patch("eight", "ACHT"));
+    team.write(
+        "patches/keystone/2025.2/0002-eight.patch",
+        &patch("eight", "ACHT"),
+    );
     assert!(printed(&run(), 0).contains("Passed"));
     team.move_glance();
     let told = printed(&run(), 1);
-    assert!(told.contains("moves glance 1.0 → 1.1 (2025.2)") && told.contains("exit code: 1"), "{told}");
+    assert!(
+        told.contains("moves glance 1.0 → 1.1 (2025.2)") && told.contains("exit code: 1"),
+        "{told}"
+    );
 }

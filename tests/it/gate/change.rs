@@ -67,12 +67,17 @@ fn a_moved_ref_is_told_with_what_it_breaks() {
         "moves glance 1.0 → 1.1 (2025.2): 1 applies, 1 is upstream, 1 breaks: by {commit} 'Say TWO in"
     );
     assert!(table.starts_with(&moves), "{table}");
-    assert!(table.contains("the change makes it worse") && !table.contains("keystone"), "{table}");
+    assert!(
+        table.contains("the change makes it worse") && !table.contains("keystone"),
+        "{table}"
+    );
 
     // Annotations are where the ref stands.
     let commands = team.run(&["--base", "main", "--output", "github"], 1);
     assert_eq!(
-        commands.matches("::error file=releases/2025.2/source-refs.yaml,line=2,title=").count(),
+        commands
+            .matches("::error file=releases/2025.2/source-refs.yaml,line=2,title=")
+            .count(),
         2,
         "{commands}"
     );
@@ -114,20 +119,25 @@ fn what_was_so_before_does_not_fail() {
     );
     let table = team.run(&["--base", "main"], 0);
     assert!(
-        table.starts_with(
-            "changes the patches of glance at 1.1 (2025.2): 2 apply, 2 do not apply, as before"
-        ),
+        table
+            .starts_with("changes the patches of glance at 1.1 (2025.2): 2 apply, 2 do not apply, as before"),
         "{table}"
     );
     assert!(table.contains("; new: 0004-nine.patch\n"), "{table}");
 
     // One that does not apply is worse, though others did not apply either.
-    team.write("patches/glance/2025.2/0004-nine.patch", &nine("X").replace("-nine", "-n"));
+    team.write(
+        "patches/glance/2025.2/0004-nine.patch",
+        &nine("X").replace("-nine", "-n"),
+    );
     let report = team.json(&["--base", "main"], 1);
     assert!(verdicts(&report)[3].starts_with("0004-nine.patch Added Worse"));
     let commands = team.run(&["--base", "main", "--output", "github"], 1);
     let at = "::error file=patches/glance/2025.2/0004-nine.patch,line=5,";
-    assert!(commands.starts_with(at) && commands.lines().count() == 1, "{commands}");
+    assert!(
+        commands.starts_with(at) && commands.lines().count() == 1,
+        "{commands}"
+    );
 }
 
 #[test]
@@ -164,7 +174,10 @@ fn others_changes_on_the_base_are_not_this_changes() {
     let shallow = tempfile::tempdir().unwrap();
     let url = format!("file://{}", team.root().display());
     let clone = |args: &[&str]| {
-        let status = std::process::Command::new("git").args(args).current_dir(shallow.path()).status();
+        let status = std::process::Command::new("git")
+            .args(args)
+            .current_dir(shallow.path())
+            .status();
         assert!(status.unwrap().success(), "{args:?}");
     };
     clone(&["clone", "--quiet", "--depth=1", "--branch=move", &url, "."]);
@@ -194,7 +207,10 @@ fn components_come_and_go() {
             "adds glance at 1.0 (2026.1): 1 applies; new: 0001-five.patch",
         ]
     );
-    let one = team.json(&["--base", "HEAD", "--component", "glance", "--release", "2026.1"], 0);
+    let one = team.json(
+        &["--base", "HEAD", "--component", "glance", "--release", "2026.1"],
+        0,
+    );
     assert_eq!(one["changes"].as_array().unwrap().len(), 1, "{one}");
 }
 
@@ -202,12 +218,18 @@ fn components_come_and_go() {
 fn faults_and_overrides_are_compared() {
     let team = Team::new();
     team.write("patches/stray", "");
-    team.write("releases/2025.2/upper-constraints.txt", "requests===2\nurllib3===1\n");
+    team.write(
+        "releases/2025.2/upper-constraints.txt",
+        "requests===2\nurllib3===1\n",
+    );
     team.write("overrides/2025.2/constraints.txt", "requests===2\nurllib3===3\n");
     team.commit("With a fault, and an override that is redundant");
     team.run(&[], 1);
     let same = team.json(&["--base", "HEAD", "--strict"], 0);
-    assert_eq!((paths(&same, "faults").len(), &same["overrides"]), (0, &serde_json::json!([])));
+    assert_eq!(
+        (paths(&same, "faults").len(), &same["overrides"]),
+        (0, &serde_json::json!([]))
+    );
 
     fs::remove_file(team.root().join("patches/stray")).unwrap();
     team.write("patches/glance/other", "");
@@ -217,7 +239,10 @@ fn faults_and_overrides_are_compared() {
     assert_eq!(paths(&report, "mended"), ["patches/stray"]);
     let overrides = report["overrides"].as_array().unwrap();
     assert_eq!(overrides.len(), 1, "{report}");
-    assert_eq!((&overrides[0]["package"], &overrides[0]["verdict"]), (&"urllib3".into(), &"Worse".into()));
+    assert_eq!(
+        (&overrides[0]["package"], &overrides[0]["verdict"]),
+        (&"urllib3".into(), &"Worse".into())
+    );
     fs::remove_file(team.root().join("patches/glance/other")).unwrap();
     team.run(&["--base", "HEAD"], 0);
     team.run(&["--base", "HEAD", "--strict"], 1);
@@ -239,12 +264,23 @@ fn the_folder_may_be_below_the_repository() {
     .unwrap();
     let upstreams = team.upstreams.path().to_str().unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_patchset"))
-        .args(["check", "--base", "HEAD", "--output", "github", "--upstream", upstreams])
+        .args([
+            "check",
+            "--base",
+            "HEAD",
+            "--output",
+            "github",
+            "--upstream",
+            upstreams,
+        ])
         .arg(&inner)
         .output()
         .unwrap();
     let text = super::printed(&output, 1);
-    assert!(text.contains("file=deploy/releases/2025.2/source-refs.yaml,line=1,"), "{text}");
+    assert!(
+        text.contains("file=deploy/releases/2025.2/source-refs.yaml,line=1,"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -256,7 +292,10 @@ fn a_base_that_is_not_there_is_told() {
         String::from_utf8(output.stderr).unwrap()
     };
     let err = told(&["--base", "nowhere"]);
-    assert!(err.contains("--base nowhere: the repository has no such commit"), "{err}");
+    assert!(
+        err.contains("--base nowhere: the repository has no such commit"),
+        "{err}"
+    );
     fs::remove_dir_all(team.root().join(".git")).unwrap();
     let err = told(&["--base", "main"]);
     assert!(err.contains("Git repository"), "{err}");
@@ -268,7 +307,8 @@ fn a_ref_that_upstream_lacks_is_told_where_it_stands() {
     team.write(REFS, "keystone: \"7.0\"\n# moved\nglance: \"9.9\"\n");
     let commands = team.run(&["--base", "HEAD", "--output", "github"], 1);
     assert!(
-        commands.starts_with("::error file=releases/2025.2/source-refs.yaml,line=3,title=UpstreamUnavailable"),
+        commands
+            .starts_with("::error file=releases/2025.2/source-refs.yaml,line=3,title=UpstreamUnavailable"),
         "{commands}"
     );
 }
@@ -293,5 +333,8 @@ fn a_change_on_a_server_is_told_as_of_clones() {
         served["patches"][1]["refresh"].take(),
         local["patches"][1]["refresh"]
     );
-    assert_eq!(served["patches"][1]["conflict"]["brokenBy"]["commit"], team.breaks);
+    assert_eq!(
+        served["patches"][1]["conflict"]["brokenBy"]["commit"],
+        team.breaks
+    );
 }

@@ -25,7 +25,10 @@ fn blocks(document: &str, kind: &str) -> Vec<String> {
 fn its_commands_print_what_it_shows() {
     let document = document();
     let folder = tempfile::tempdir().unwrap();
-    let bin = Path::new(env!("CARGO_BIN_EXE_patchset")).parent().unwrap().to_owned();
+    let bin = Path::new(env!("CARGO_BIN_EXE_patchset"))
+        .parent()
+        .unwrap()
+        .to_owned();
     let path = std::env::var("PATH").unwrap();
     let output = Command::new("bash")
         .args(["-euo", "pipefail", "-c", &blocks(&document, "sh").concat()])
@@ -40,7 +43,10 @@ fn its_commands_print_what_it_shows() {
     let commit = regex::Regex::new("[0-9a-f]{7} '").unwrap();
     let date = regex::Regex::new(r"\(\d{1,2} \w{3} \d{4}\)").unwrap();
     let said = date.replace_all(&said, "(DATE)");
-    assert_eq!(commit.replace_all(&said, "COMMIT '"), blocks(&document, "text").concat());
+    assert_eq!(
+        commit.replace_all(&said, "COMMIT '"),
+        blocks(&document, "text").concat()
+    );
 }
 
 #[test]

@@ -18,15 +18,19 @@ const SUBJECT: &str = "<script>`` | @everyone ::warning::x [a](javascript:b) \u{
 fn nasty() -> Team {
     let team = Team::new();
     team.write(&format!("patches/glance/2025.2/{NASTY}"), &nasty_patch());
-    team.glance.commit(&[("f", &BASE.replace("nine", "NEUN"))], SUBJECT);
+    team.glance
+        .commit(&[("f", &BASE.replace("nine", "NEUN"))], SUBJECT);
     team.glance.git(&["tag", "1.2"]);
-    team.write("releases/2025.2/source-refs.yaml", "glance: \"1.2\"\nkeystone: \"7.0\"\n");
-    team.write("patches/glance/2025.2/<i>::error::x.txt", "");
     team.write(
-        "overrides/2025.2/constraints.txt",
-        "requests===1\n",
+        "releases/2025.2/source-refs.yaml",
+        "glance: \"1.2\"\nkeystone: \"7.0\"\n",
     );
-    team.write("releases/2025.2/upper-constraints.txt", "requests===1\nglance===1\n");
+    team.write("patches/glance/2025.2/<i>::error::x.txt", "");
+    team.write("overrides/2025.2/constraints.txt", "requests===1\n");
+    team.write(
+        "releases/2025.2/upper-constraints.txt",
+        "requests===1\nglance===1\n",
+    );
     team
 }
 
@@ -55,7 +59,10 @@ fn all_forms_are_written_at_once() {
     insta::assert_snapshot!("gitlab", masked(&team, &read("gitlab")));
     let report: Value = serde_json::from_str(&read("json")).unwrap();
     let row = &report["patches"][1];
-    assert_eq!((&row["patchLine"], &row["refresh"]["state"]), (&5.into(), &"Needed".into()));
+    assert_eq!(
+        (&row["patchLine"], &row["refresh"]["state"]),
+        (&5.into(), &"Needed".into())
+    );
 }
 
 /// A text without what is another one each time.
@@ -86,15 +93,26 @@ fn names_and_subjects_of_others_are_no_markup() {
     let text = printed(&output, 1);
 
     // GitHub's runner: the table is between a stop and its token, and all else is commands.
-    let token = text.lines().next().unwrap().strip_prefix("::stop-commands::").unwrap();
+    let token = text
+        .lines()
+        .next()
+        .unwrap()
+        .strip_prefix("::stop-commands::")
+        .unwrap();
     let (table, commands) = text.split_once(&format!("\n::{token}::\n")).unwrap();
-    assert!(table.contains("1.2") || table.contains("0001-five.patch"), "{table}");
+    assert!(
+        table.contains("1.2") || table.contains("0001-five.patch"),
+        "{table}"
+    );
     let mut titles = Vec::new();
     for line in commands.lines() {
         let (properties, message) = line.strip_prefix("::").unwrap().split_once("::").unwrap();
         let (name, properties) = properties.split_once(' ').unwrap();
         assert!(matches!(name, "error" | "warning"), "{line}");
-        let keys: Vec<&str> = properties.split(',').map(|one| one.split('=').next().unwrap()).collect();
+        let keys: Vec<&str> = properties
+            .split(',')
+            .map(|one| one.split('=').next().unwrap())
+            .collect();
         assert_eq!(keys, ["file", "line", "title"], "{line}");
         assert!(!properties.contains(':') && !message.contains('\u{1b}'), "{line}");
         titles.push(properties.to_owned());
@@ -103,7 +121,10 @@ fn names_and_subjects_of_others_are_no_markup() {
         let text = text.replace("%3A", ":").replace("%2C", ",");
         text.replace("%25", "%")
     };
-    assert!(titles.iter().any(|title| unescaped(title).contains(NASTY)), "{titles:#?}");
+    assert!(
+        titles.iter().any(|title| unescaped(title).contains(NASTY)),
+        "{titles:#?}"
+    );
 
     // CommonMark: text, code, links to this repository and commits, and nothing else.
     let markdown = fs::read_to_string(&summary).unwrap();
@@ -112,7 +133,10 @@ fn names_and_subjects_of_others_are_no_markup() {
         match event {
             Event::Html(html) | Event::InlineHtml(html) => panic!("{html}: {markdown}"),
             Event::Start(Tag::Link { dest_url, .. }) => {
-                assert!(dest_url.starts_with("https://example.org/team/patches/blob/abc/"), "{dest_url}");
+                assert!(
+                    dest_url.starts_with("https://example.org/team/patches/blob/abc/"),
+                    "{dest_url}"
+                );
             }
             Event::Start(Tag::Image { dest_url, .. }) => panic!("{dest_url}"),
             Event::Text(text) => {
@@ -140,7 +164,9 @@ fn names_and_subjects_of_others_are_no_markup() {
     assert!(findings.len() >= 4, "{gitlab}");
     for finding in findings {
         let fingerprint = finding["fingerprint"].as_str().unwrap();
-        let same = findings.iter().filter(|other| other["fingerprint"] == fingerprint);
+        let same = findings
+            .iter()
+            .filter(|other| other["fingerprint"] == fingerprint);
         assert_eq!(same.count(), 1, "{gitlab}");
         assert!(matches!(finding["severity"].as_str().unwrap(), "major" | "minor"));
         assert!(finding["location"]["lines"]["begin"].as_u64().unwrap() > 0);
@@ -195,7 +221,10 @@ fn paths_are_those_of_the_repository() {
     let team = Team::new();
     team.move_glance();
     let outer = tempfile::tempdir().unwrap();
-    let git = Command::new("git").args(["init", "--quiet"]).arg(outer.path()).status();
+    let git = Command::new("git")
+        .args(["init", "--quiet"])
+        .arg(outer.path())
+        .status();
     assert!(git.unwrap().success());
     let inner = outer.path().join("deploy");
     let copied = Command::new("cp").arg("-r").arg(team.root()).arg(&inner).status();
@@ -247,7 +276,10 @@ fn what_mends_patches_is_written_beside() {
     );
     // Twice into the same folder is refused, before anything else.
     let upstreams = team.upstreams.path().to_str().unwrap();
-    let again = team.command(&["--upstream", upstreams, "--fix", fix_text]).output().unwrap();
+    let again = team
+        .command(&["--upstream", upstreams, "--fix", fix_text])
+        .output()
+        .unwrap();
     assert_eq!(again.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&again.stderr).contains("not empty"));
 

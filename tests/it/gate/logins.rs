@@ -38,14 +38,19 @@ fn base(server: &GitServer) -> String {
 #[test]
 fn the_login_is_the_one_that_git_has() {
     let team = Team::new();
-    let server = GitServer::http(team.upstreams.path()).basic(USER, PASSWORD).start();
+    let server = GitServer::http(team.upstreams.path())
+        .basic(USER, PASSWORD)
+        .start();
     let home = tempfile::tempdir().unwrap();
 
     // None.
     let refused = check(&team, &base(&server), home.path());
     let text = told(&refused);
     assert_eq!(refused.status.code(), Some(1), "{text}");
-    assert!(text.contains("neither git's credential helpers nor ~/.netrc have a login for 127.0.0.1"), "{text}");
+    assert!(
+        text.contains("neither git's credential helpers nor ~/.netrc have a login for 127.0.0.1"),
+        "{text}"
+    );
     assert_eq!(server.counts().with_login.load(Ordering::SeqCst), 0);
 
     // A helper, which is asked once for the server.
@@ -68,11 +73,16 @@ fn the_login_is_the_one_that_git_has() {
     assert_eq!(asked.matches("protocol=http\n").count(), 1, "{asked}");
 
     // A wrong one is not told.
-    let wrong = fs::read_to_string(&helper).unwrap().replace(PASSWORD, "wrong-secret");
+    let wrong = fs::read_to_string(&helper)
+        .unwrap()
+        .replace(PASSWORD, "wrong-secret");
     fs::write(&helper, wrong).unwrap();
     let refused = check(&team, &base(&server), home.path());
     let text = told(&refused);
-    assert!(text.contains("authentication failed") && !text.contains("wrong-secret"), "{text}");
+    assert!(
+        text.contains("authentication failed") && !text.contains("wrong-secret"),
+        "{text}"
+    );
 
     // A helper that never answers is given up, and netrc has a login.
     fs::remove_file(home.path().join(".gitconfig")).unwrap();
@@ -105,7 +115,11 @@ fn ssh_takes_the_keys_of_the_user() {
     let home = tempfile::tempdir().unwrap();
     let url = server.url(team.upstreams.path());
     let none = check(&team, &url, home.path());
-    assert!(told(&none).contains("there is no key id_rsa, id_ecdsa, id_ed25519 in ~/.ssh"), "{}", told(&none));
+    assert!(
+        told(&none).contains("there is no key id_rsa, id_ecdsa, id_ed25519 in ~/.ssh"),
+        "{}",
+        told(&none)
+    );
     let ssh = home.path().join(".ssh");
     fs::create_dir(&ssh).unwrap();
     fs::write(ssh.join("id_ed25519"), server.user_key("ed25519", "")).unwrap();
@@ -117,11 +131,16 @@ fn ssh_takes_the_keys_of_the_user() {
 fn only_the_files_of_patches_are_fetched() {
     let team = Team::new();
     let upstream = GitRepo::create(team.upstreams.path(), "big");
-    let noise: String = (0..400_000_u32).map(|n| format!("{:x}\n", n.wrapping_mul(2_654_435_761))).collect();
+    let noise: String = (0..400_000_u32)
+        .map(|n| format!("{:x}\n", n.wrapping_mul(2_654_435_761)))
+        .collect();
     upstream.commit(&[("f", super::BASE), ("large", &noise)], "one");
     upstream.git(&["tag", "1"]);
     upstream.git(&["config", "uploadpack.allowFilter", "true"]);
-    team.write("releases/2025.2/source-refs.yaml", "big: \"1\"\nglance: \"1.0\"\n");
+    team.write(
+        "releases/2025.2/source-refs.yaml",
+        "big: \"1\"\nglance: \"1.0\"\n",
+    );
     team.write("patches/big/2025.2/0001-five.patch", &super::patch("five", "V"));
     let server = GitServer::http(team.upstreams.path()).start();
     let output = team

@@ -51,7 +51,11 @@ pub(super) fn annotations(report: &Report, strictness: Strictness) -> Vec<Annota
         let place = place.and_then(|place| Some((place.path.as_ref()?, place.line)));
         let (path, line) = place.unwrap_or((&fault.path, fault.line));
         Annotation {
-            level: if fault.kind.fails() { Level::Error } else { attention },
+            level: if fault.kind.fails() {
+                Level::Error
+            } else {
+                attention
+            },
             path: path.clone(),
             line: line.unwrap_or(1),
             kind: format!("{:?}", fault.kind),
@@ -82,7 +86,10 @@ fn patch(row: &PatchRow, report: &Report) -> Annotation {
         line: line.unwrap_or(1),
         kind: status.state.as_str().to_owned(),
         subject: row.path.clone(),
-        title: plain(&format!("{} {}: {} {result}", row.component, row.release, status.name)),
+        title: plain(&format!(
+            "{} {}: {} {result}",
+            row.component, row.release, status.name
+        )),
         message: format!(
             "{} {}. What to do: {}.",
             plain(&row.path),

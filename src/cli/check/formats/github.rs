@@ -37,12 +37,16 @@ pub(super) fn commands(annotations: &[Annotation], links: &Links) -> String {
             let (line, title) = (one.line, property(&one.title));
             let message = data(&one.message);
             let name = command(level);
-            text.push_str(&format!("::{name} file={file},line={line},title={title}::{message}\n"));
+            text.push_str(&format!(
+                "::{name} file={file},line={line},title={title}::{message}\n"
+            ));
         }
         if shown < all.len() {
             let name = command(level);
             let more = all.len() - shown;
-            text.push_str(&format!("::{name} title=patchset check::{more} more: see the summary\n"));
+            text.push_str(&format!(
+                "::{name} title=patchset check::{more} more: see the summary\n"
+            ));
         }
     }
     text
@@ -122,7 +126,10 @@ mod tests {
         let many: Vec<Annotation> = (0..25).map(annotation).collect();
         let text = commands(&many, &Links::default());
         assert_eq!(text.lines().count(), SHOWN);
-        assert!(text.ends_with("title=patchset check::16 more: see the summary\n"), "{text}");
+        assert!(
+            text.ends_with("title=patchset check::16 more: see the summary\n"),
+            "{text}"
+        );
         assert_eq!(commands(&many[..10], &Links::default()).lines().count(), SHOWN);
     }
 }

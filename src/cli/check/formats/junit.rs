@@ -51,12 +51,14 @@ pub(super) fn text(report: &Report) -> Result<Vec<u8>, Error> {
             junit.add_test_suite(suite);
         }
     }
-    let text = junit.to_string().map_err(|error| {
-        Error::Usage(format!("the JUnit report cannot be written: {error}"))
-    })?;
+    let text = junit
+        .to_string()
+        .map_err(|error| Error::Usage(format!("the JUnit report cannot be written: {error}")))?;
     let skipped = junit.skipped;
     // The first is that of the root, where Jenkins' schema (junit-10.xsd) does not have it.
-    Ok(text.replacen(&format!(" skipped=\"{skipped}\""), "", 1).into_bytes())
+    Ok(text
+        .replacen(&format!(" skipped=\"{skipped}\""), "", 1)
+        .into_bytes())
 }
 
 fn status(row: &PatchRow) -> TestCaseStatus {

@@ -22,7 +22,13 @@ impl Links {
             let (server, repository) = (set("GITHUB_SERVER_URL")?, set("GITHUB_REPOSITORY")?);
             Some(format!("{server}/{repository}/blob/{}", set("GITHUB_SHA")?))
         };
-        let gitlab = || Some(format!("{}/-/blob/{}", set("CI_PROJECT_URL")?, set("CI_COMMIT_SHA")?));
+        let gitlab = || {
+            Some(format!(
+                "{}/-/blob/{}",
+                set("CI_PROJECT_URL")?,
+                set("CI_COMMIT_SHA")?
+            ))
+        };
         let files = github().or_else(gitlab).and_then(|url| Url::parse(&url).ok());
         Self {
             prefix: folder.path.clone(),

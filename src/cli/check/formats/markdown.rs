@@ -35,7 +35,10 @@ impl Bounded {
 
     fn end(mut self) -> String {
         if self.left_out > 0 {
-            let more = format!("\n… and {} more lines, for which there is no room.\n", self.left_out);
+            let more = format!(
+                "\n… and {} more lines, for which there is no room.\n",
+                self.left_out
+            );
             if self.text.len() + more.len() <= self.limit {
                 self.text.push_str(&more);
             }
@@ -52,7 +55,10 @@ pub(super) fn text(report: &Report, links: &Links, limit: usize) -> String {
         left_out: 0,
     };
     let mark = if report.ok { "✅" } else { "❌" };
-    out.push(&format!("## {mark} patchset check\n\n{}\n", table::summary_in_words(report)));
+    out.push(&format!(
+        "## {mark} patchset check\n\n{}\n",
+        table::summary_in_words(report)
+    ));
     if let Some(base) = &report.base {
         let (revision, commit) = (code(&base.revision), base.commit.get(..7).unwrap_or_default());
         out.push(&format!("\nCompared to {revision} ({commit}):\n\n"));
@@ -61,18 +67,33 @@ pub(super) fn text(report: &Report, links: &Links, limit: usize) -> String {
         }
     }
     for change in &report.changes {
-        out.push(&format!("- {}\n", words::change(change, report, Quoting::Markdown)));
+        out.push(&format!(
+            "- {}\n",
+            words::change(change, report, Quoting::Markdown)
+        ));
     }
     matrix(&mut out, report);
     let needy = report.patches.iter().filter(|row| row.fails());
-    section(&mut out, "Patches that need a person", needy.map(|row| patch(row, links)));
+    section(
+        &mut out,
+        "Patches that need a person",
+        needy.map(|row| patch(row, links)),
+    );
     let faults = report.faults.iter();
     section(&mut out, "Faults", faults.map(|found| fault(found, links)));
     let overrides = report.overrides.iter().filter(|row| row.needs_attention());
-    section(&mut out, "Overrides that need attention", overrides.map(|row| override_(row, links)));
+    section(
+        &mut out,
+        "Overrides that need attention",
+        overrides.map(|row| override_(row, links)),
+    );
     let changed = report.overrides.iter();
     let changed = changed.filter(|row| row.verdict.is_some() && !row.needs_attention());
-    section(&mut out, "Overrides that are changed", changed.map(|row| override_(row, links)));
+    section(
+        &mut out,
+        "Overrides that are changed",
+        changed.map(|row| override_(row, links)),
+    );
     let mended = report.mended.iter();
     section(&mut out, "Mended", mended.map(|found| fault(found, links)));
     let notes = report.notes.iter();
@@ -82,7 +103,11 @@ pub(super) fn text(report: &Report, links: &Links, limit: usize) -> String {
 
 fn section(out: &mut Bounded, title: &str, items: impl Iterator<Item = String>) {
     for (number, item) in items.enumerate() {
-        let title = if number == 0 { format!("\n### {title}\n\n") } else { String::new() };
+        let title = if number == 0 {
+            format!("\n### {title}\n\n")
+        } else {
+            String::new()
+        };
         out.push(&format!("{title}- {item}\n"));
     }
 }

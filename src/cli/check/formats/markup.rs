@@ -17,7 +17,11 @@ pub(super) fn code(text: &str) -> String {
     }
     let fence = "`".repeat(longest + 1);
     // A space on each side is taken off again where the text has another character.
-    let pad = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
+    let pad = if text.starts_with('`') || text.ends_with('`') {
+        " "
+    } else {
+        ""
+    };
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 

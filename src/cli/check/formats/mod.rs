@@ -159,7 +159,11 @@ mod tests {
         assert!(parsed("xml").unwrap_err().contains("there are table, json"));
         assert!(parsed("json=").unwrap_err().contains("name a file"));
         let all = |texts: &[&str]| texts.iter().map(|text| parsed(text).unwrap()).collect::<Vec<_>>();
-        for good in [&["json"][..], &["table", "github"], &["json=a", "junit=b", "markdown"]] {
+        for good in [
+            &["json"][..],
+            &["table", "github"],
+            &["json=a", "junit=b", "markdown"],
+        ] {
             assert!(check(&all(good)).is_ok(), "{good:?}");
         }
         for bad in [&["json", "table"][..], &["table", "table"], &["github", "table"]] {

@@ -183,7 +183,11 @@ fn fault(fault: &LayoutFault) -> [String; 3] {
 
 fn summary(report: &Report) -> String {
     let applied = report.patches.iter().filter(|row| row.applies()).count();
-    let needy = report.overrides.iter().filter(|row| row.needs_attention()).count();
+    let needy = report
+        .overrides
+        .iter()
+        .filter(|row| row.needs_attention())
+        .count();
     let faults = report.faults.len();
     let mut text = String::new();
     let style = |good: bool| if good { GOOD } else { BAD };

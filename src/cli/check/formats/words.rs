@@ -116,7 +116,9 @@ pub(super) fn remedy(status: &PatchStatus) -> &'static str {
         PatchState::Malformed => "make the patch anew",
         PatchState::Clean | PatchState::Offset => "",
         PatchState::Conflict => match status.refresh.map(|refresh| refresh.state) {
-            Some(RefreshState::Needed | RefreshState::Available) => "take the patch made anew, which --fix writes",
+            Some(RefreshState::Needed | RefreshState::Available) => {
+                "take the patch made anew, which --fix writes"
+            }
             Some(RefreshState::Impossible) => "mend it by hand: no refresh finds where it belongs",
             None => "refresh it, or mend it by hand",
         },
@@ -167,9 +169,7 @@ pub(super) fn change(change: &SeriesChange, report: &Report, quoting: Quoting) -
 fn counts<'a>(rows: impl Iterator<Item = &'a PatchRow>) -> Vec<String> {
     let (mut apply, mut merged, mut breaks, mut still) = (0, 0, 0, 0);
     for row in rows {
-        let is_worse = row
-            .change
-            .is_none_or(|change| change.verdict == Verdict::Worse);
+        let is_worse = row.change.is_none_or(|change| change.verdict == Verdict::Worse);
         match row.status.state {
             _ if row.applies() => apply += 1,
             _ if !is_worse => still += 1,

@@ -45,6 +45,16 @@ pub(super) struct SeriesSettings<'a> {
     pub(super) history: &'a HistoryOptions,
 }
 
+impl SeriesSettings<'_> {
+    /// How the history is searched for patches that applied on a commit, where one is known.
+    fn history(&self, applied_on: Option<Oid>) -> HistoryOptions {
+        match applied_on {
+            Some(commit) => self.history.after(commit),
+            None => self.history.clone(),
+        }
+    }
+}
+
 impl Upstreams {
     /// Takes what has a scheme or `user@host:` for a URL, and the rest for a folder.
     ///
@@ -145,20 +155,15 @@ pub(super) struct CheckedSeries {
 /// A series of before the change, on the commit that it was for.
 struct AppliedBefore {
     tree: Option<Oid>,
+    commit: Option<Oid>,
     reports: Result<Vec<PatchReport>, String>,
 }
 
 impl AppliedBefore {
-    fn new(tree: Oid, reports: Vec<PatchReport>) -> Self {
-        Self {
-            tree: Some(tree),
-            reports: Ok(reports),
-        }
-    }
-
     fn unknown(error: &impl ToString) -> Self {
         Self {
             tree: None,
+            commit: None,
             reports: Err(error.to_string()),
         }
     }
@@ -166,13 +171,14 @@ impl AppliedBefore {
     fn absent() -> Self {
         Self {
             tree: None,
+            commit: None,
             reports: Ok(Vec::new()),
         }
     }
 }
 
 fn check_clone(path: &Path, task: &SeriesTask, settings: SeriesSettings<'_>) -> Result<CheckedSeries, Error> {
-    let SeriesSettings { engine, history } = settings;
+    let engine = settings.engine;
     let reference = task.reference.name.as_str();
     let repository = LocalRepository::open(path)?;
     let tree = repository.tree_of_ref(reference)?;
@@ -183,23 +189,28 @@ fn check_clone(path: &Path, task: &SeriesTask, settings: SeriesSettings<'_>) -> 
         options: engine,
         sequence: Sequence::Stacked,
     };
+    let before = match &task.baseline {
+        Baseline::Series { reference, patches } => {
+            let apply = || -> Result<AppliedBefore, Error> {
+                let tree = repository.tree_of_ref(reference)?;
+                let series = patch::apply(&repository, tree, patches, Sequence::Stacked, engine)?;
+                Ok(AppliedBefore {
+                    tree: Some(tree),
+                    commit: repository.commit_of_ref(reference),
+                    reports: Ok(series.patches().to_vec()),
+                })
+            };
+            apply().unwrap_or_else(|error| AppliedBefore::unknown(&error))
+        }
+        Baseline::Ignored | Baseline::Absent => AppliedBefore::absent(),
+    };
+    let history = settings.history(before.commit);
     let history_found = match repository.commit_of_ref(reference) {
         Some(tip) => {
             let series = SeriesAtCommit { tip, applied };
             history.search(&repository, &series, &mut reports)?
         }
         None => SeriesHistory::default(),
-    };
-    let before = match &task.baseline {
-        Baseline::Series { reference, patches } => {
-            let apply = || -> Result<AppliedBefore, Error> {
-                let tree = repository.tree_of_ref(reference)?;
-                let series = patch::apply(&repository, tree, patches, Sequence::Stacked, engine)?;
-                Ok(AppliedBefore::new(tree, series.patches().to_vec()))
-            };
-            apply().unwrap_or_else(|error| AppliedBefore::unknown(&error))
-        }
-        Baseline::Ignored | Baseline::Absent => AppliedBefore::absent(),
     };
     let last_applied = history.last_applied(&repository)?.or(before.tree);
     let refresh = SeriesRefresh {
@@ -254,7 +265,7 @@ struct ServedCommit<'a> {
 
 impl ServedComponent<'_> {
     fn check(&self, task: &SeriesTask, settings: SeriesSettings<'_>) -> Result<CheckedSeries, Error> {
-        let SeriesSettings { engine, history } = settings;
+        let engine = settings.engine;
         let commit = self.commit(&task.reference.name)?;
         let mut reports = commit.apply(&task.patches, engine)?;
         let applied = AppliedPatches {
@@ -272,19 +283,24 @@ impl ServedComponent<'_> {
             resolved: &commit.resolved,
             deadline: self.deadline,
         };
-        let history = history.search_mirror(&mirror, &series, &mut reports)?;
         let mut base = None;
         let before = match &task.baseline {
             Baseline::Series { reference, patches } => {
                 let mut apply = || -> Result<AppliedBefore, Error> {
                     let commit = base.insert(self.commit(reference)?);
                     let reports = commit.apply(patches, engine)?;
-                    Ok(AppliedBefore::new(commit.snapshot.tree_id(), reports))
+                    Ok(AppliedBefore {
+                        tree: Some(commit.snapshot.tree_id()),
+                        commit: Some(commit.resolved.commit()),
+                        reports: Ok(reports),
+                    })
                 };
                 apply().unwrap_or_else(|error| AppliedBefore::unknown(&error))
             }
             Baseline::Ignored | Baseline::Absent => AppliedBefore::absent(),
         };
+        let history = settings.history(before.commit);
+        let history = history.search_mirror(&mirror, &series, &mut reports)?;
         let objects = EitherCommit {
             first: &commit.snapshot,
             second: base.as_ref().map(|base| &base.snapshot),

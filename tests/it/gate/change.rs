@@ -96,6 +96,34 @@ fn a_moved_ref_is_told_with_what_it_breaks() {
 }
 
 #[test]
+fn what_breaks_a_patch_is_after_the_base_whenever_the_patch_was_written() {
+    let team = Team::new();
+    // Made anew after upstream's next release.
+    let late = format!("Date: Fri, 1 Jan 2038 00:00:00 +0000\n{}", patch("three", "DREI"));
+    team.write(THREE, &late);
+    team.commit("Refresh");
+    team.move_glance();
+    let alone = team.json(&[], 1);
+    assert!(
+        alone["patches"][1]["conflict"].get("brokenBy").is_none(),
+        "{alone}"
+    );
+    let local = team.json(&["--base", "HEAD"], 1);
+    assert_eq!(local["patches"][1]["conflict"]["brokenBy"]["commit"], team.breaks);
+    let server = crate::support::git_server::GitServer::http(team.upstreams.path()).start();
+    let url = format!("http://{}", server.host());
+    let output = team
+        .command(&["--upstream", &url, "--base", "HEAD", "--output", "json"])
+        .output()
+        .unwrap();
+    let served: Value = serde_json::from_str(&super::printed(&output, 1)).unwrap();
+    assert_eq!(
+        served["patches"][1]["conflict"]["brokenBy"]["commit"],
+        team.breaks
+    );
+}
+
+#[test]
 fn what_was_so_before_does_not_fail() {
     let team = Team::new();
     team.move_glance();

@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Component, Path};
@@ -177,7 +178,10 @@ fn quoted(side: &str, path: &str) -> String {
                 text.push(char::from(byte));
             }
             byte if is_plain(byte) => text.push(char::from(byte)),
-            byte => text.push_str(&format!("\\{byte:03o}")),
+            byte => {
+                // Writing to a string does not fail.
+                let _ = write!(text, "\\{byte:03o}");
+            }
         }
     }
     text.push('"');

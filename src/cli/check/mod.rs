@@ -74,8 +74,8 @@ pub struct CheckOptions {
     #[command(flatten)]
     history: HistoryOptions,
     /// How to tell the results, and in which file if not on standard output: table, json, github
-    /// (annotations, and a summary where $GITHUB_STEP_SUMMARY is set), gitlab (Code Quality), junit
-    /// or markdown; may be repeated
+    /// (annotations, and the step's summary), gitlab (Code Quality), junit or markdown; may be
+    /// repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
     output: Vec<Output>,
     /// Folder for what is fetched from a URL [default: patchset/mirrors in the user's cache]
@@ -96,7 +96,7 @@ struct Work<'a> {
 
 /// One piece of work: the patches of a component at a release, or the constraints of a release.
 enum Task<'a> {
-    Patches(SeriesTask),
+    Patches(Box<SeriesTask>),
     Constraints(&'a ReleaseFolder),
 }
 
@@ -239,7 +239,7 @@ fn tasks<'a>(
         };
         kept.insert(key);
         if !task.is_unchanged() {
-            tasks.push(Task::Patches(task));
+            tasks.push(Task::Patches(Box::new(task)));
         }
     }
     for (key, series) in base.iter().flat_map(|base| &base.series) {

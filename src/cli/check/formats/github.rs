@@ -4,6 +4,7 @@
 //! carriage returns and line feeds are escaped, in its properties also `:` and `,`
 //! (`actions/toolkit`, `command.ts`). An older form, `##[command]`, is read anywhere in a line.
 
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 
@@ -37,16 +38,16 @@ pub(super) fn commands(annotations: &[Annotation], links: &Links) -> String {
             let (line, title) = (one.line, property(&one.title));
             let message = data(&one.message);
             let name = command(level);
-            text.push_str(&format!(
-                "::{name} file={file},line={line},title={title}::{message}\n"
-            ));
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "::{name} file={file},line={line},title={title}::{message}");
         }
         if shown < all.len() {
             let name = command(level);
             let more = all.len() - shown;
-            text.push_str(&format!(
-                "::{name} title=patchset check::{more} more: see the summary\n"
-            ));
+            let _ = writeln!(
+                text,
+                "::{name} title=patchset check::{more} more: see the summary"
+            );
         }
     }
     text

@@ -1,4 +1,4 @@
-//! A JUnit report: a suite for each series, one for the overrides, one for the faults.
+//! A `JUnit` report: a suite for each series, one for the overrides, one for the faults.
 
 use quick_junit::{NonSuccessKind, Report as JunitReport, TestCase, TestCaseStatus, TestSuite};
 

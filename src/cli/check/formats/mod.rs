@@ -29,7 +29,7 @@ enum Format {
     Github,
     /// A Code Quality report.
     Gitlab,
-    /// A JUnit report.
+    /// A `JUnit` report.
     Junit,
     /// A table and a list, as GitHub and GitLab render them.
     Markdown,

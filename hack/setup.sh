@@ -40,4 +40,5 @@ elif [ "${1:-}" != demo ]; then
     need_python_package cyclonedx.validation 'cyclonedx-python-lib[json-validation]>=11'
     need_python_package vexipy 'vexipy>=0.3'
     need_python_package yaml 'PyYAML>=6'
+    need_python_package pre_commit 'pre-commit>=4'
 fi

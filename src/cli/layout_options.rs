@@ -68,17 +68,11 @@ impl LayoutArguments {
         selection: &Selection,
     ) -> Result<(LocalFolder, RepositoryLayout), Error> {
         let found = LocalFolder::open(folder)?;
-        let branch = self.branch.clone().or_else(|| {
-            let repository = LocalRepository::open(found.files.root()).ok()?;
-            repository.branch()
-        });
+        let branch = self.branch_of(&found);
         let options = LayoutOptions {
-            kind: self.layout,
-            directory: &found.path,
             branch: branch.as_deref(),
             component,
-            ref_template: self.ref_template.as_ref(),
-            selection,
+            ..self.options(&found, selection)
         };
         let layout = RepositoryLayout::read(&found.files, &options).map_err(|error| match error {
             // Without the folder it would not be clear where.
@@ -86,5 +80,25 @@ impl LayoutArguments {
             error => Error::Layout(error),
         })?;
         Ok((found, layout))
+    }
+
+    /// The branch that was named, or is checked out.
+    pub(super) fn branch_of(&self, folder: &LocalFolder) -> Option<String> {
+        let checked_out = || LocalRepository::open(folder.files.root()).ok()?.branch();
+        self.branch.clone().or_else(checked_out)
+    }
+
+    /// What is read of a folder, as far as the options say it.
+    pub(super) fn options<'a>(
+        &'a self,
+        folder: &'a LocalFolder,
+        selection: &'a Selection,
+    ) -> LayoutOptions<'a> {
+        LayoutOptions {
+            kind: self.layout,
+            directory: &folder.path,
+            ref_template: self.ref_template.as_ref(),
+            ..LayoutOptions::new(selection)
+        }
     }
 }

@@ -55,6 +55,17 @@ impl LocalFolder {
     }
 }
 
+impl LocalFolder {
+    /// The path below this folder of what is at a path below the root; `None` where it is elsewhere.
+    pub(super) fn path_inside(&self, path: &str) -> Option<String> {
+        if self.path.is_empty() {
+            return Some(path.to_owned());
+        }
+        let inside = path.strip_prefix(&self.path)?.strip_prefix('/')?;
+        Some(inside.to_owned())
+    }
+}
+
 impl LocalFiles {
     /// The folder that all paths are relative to.
     pub(super) fn root(&self) -> &Path {

@@ -11,6 +11,7 @@ pub mod constraints;
 pub mod crds;
 mod error;
 pub mod generate;
+mod git_login;
 mod input;
 mod layout_options;
 mod local_files;

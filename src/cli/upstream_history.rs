@@ -41,6 +41,9 @@ pub(super) struct HistoryOptions {
     /// Do not search upstream's history for patches that do not apply
     #[arg(long)]
     no_history: bool,
+    /// The commit on which the patches are known to have applied.
+    #[arg(skip)]
+    applied_on: Option<Oid>,
 }
 
 /// How far back a history is searched.
@@ -88,6 +91,15 @@ pub(super) enum RefreshTrial {
 }
 
 impl HistoryOptions {
+    /// These, for patches that applied on a commit: what breaks them came after it, whenever they
+    /// were written.
+    pub(super) fn after(&self, commit: Oid) -> Self {
+        Self {
+            applied_on: Some(commit),
+            ..self.clone()
+        }
+    }
+
     /// Searches a local repository for patches that do not apply, and puts what upstream has into
     /// their reports. Where all apply, nothing is read.
     ///
@@ -162,7 +174,23 @@ impl HistoryOptions {
         }
         let oldest = given.or_else(|| oldest_date(&looked_for(series.applied.patches, reports)));
         let since = oldest.unwrap_or_else(|| Timestamp::now().as_second() - UNDATED);
-        let bounds = HistoryBounds::since(HistorySince::Date(since - CLOCK_SLACK));
+        let (fetched_since, since) = match (given, self.applied_on) {
+            (None, Some(commit)) => (
+                HistorySince::Commit(commit),
+                Since {
+                    seconds: None,
+                    commit: Some(commit),
+                },
+            ),
+            _ => (
+                HistorySince::Date(since - CLOCK_SLACK),
+                Since {
+                    seconds: Some(since),
+                    commit: None,
+                },
+            ),
+        };
+        let bounds = HistoryBounds::since(fetched_since);
         let MirroredUpstream {
             mirrors,
             upstream,
@@ -172,10 +200,6 @@ impl HistoryOptions {
         let mut history = SeriesHistory {
             upstream: Some(upstream.url().to_string()),
             ..SeriesHistory::default()
-        };
-        let since = Since {
-            seconds: Some(since),
-            commit: None,
         };
         match mirrors.history(upstream, resolved, bounds, *deadline) {
             Ok(fetched) => {
@@ -195,7 +219,10 @@ impl HistoryOptions {
 
     fn since(&self, repository: &LocalRepository) -> Result<Since, Error> {
         let Some(given) = &self.since else {
-            return Ok(Since::default());
+            return Ok(Since {
+                seconds: None,
+                commit: self.applied_on,
+            });
         };
         if let Some(seconds) = seconds(given) {
             return Ok(Since {
@@ -241,14 +268,27 @@ fn search<S: Commits + Objects>(
     reports: &mut [PatchReport],
     since: Since,
 ) -> (Vec<PatchHistory>, Option<SearchError>) {
-    let oldest = || oldest_date(&looked_for(series.applied.patches, reports));
+    let oldest = oldest_date(&looked_for(series.applied.patches, reports));
+    let bound = match (since.seconds, since.commit) {
+        (Some(seconds), _) => Some(seconds),
+        (None, None) => oldest,
+        // The patches may be older than the commit, or made anew after it. Where the commit is not
+        // among those known, all of them are newer.
+        (None, Some(commit)) => {
+            let known = store.commit(commit).ok().flatten();
+            known.map(|known| {
+                let date = known.committer.seconds;
+                oldest.map_or(date, |oldest| oldest.min(date))
+            })
+        }
+    };
     let search = HistorySearch {
         store,
         tip: series.tip,
         series: series.applied,
         last_applied: &vec![since.commit; reports.len()],
         bounds: Bounds {
-            since: since.seconds.or_else(oldest),
+            since: bound,
             interdiff_bytes: INTERDIFF_BYTES,
             ..Bounds::default()
         },

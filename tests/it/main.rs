@@ -16,6 +16,7 @@ mod controller;
 mod deliver;
 mod fleet;
 mod forge;
+mod gate;
 mod generate;
 mod hostile;
 mod layouts;

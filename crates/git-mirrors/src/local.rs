@@ -107,6 +107,13 @@ impl LocalRepository {
         safe_directory::open(path).map(Self)
     }
 
+    /// The last commit that is in the history of both; `None` where there is none, or the clone
+    /// ends before it.
+    #[must_use]
+    pub fn merge_base(&self, one: Oid, other: Oid) -> Option<Oid> {
+        self.0.merge_base(one.into(), other.into()).ok().map(from_git2)
+    }
+
     /// The tree that a revision names, in the syntax of `git rev-parse`.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use clap::Args;
 use crate::api::common::GitPath;
 use crate::api::reference::SourceReference;
 use crate::cli::error::Error;
+use crate::cli::git_login::GitLogins;
 use crate::cli::input;
 use crate::cli::upstream_history::{HistoryOptions, MirroredUpstream, SeriesAtCommit, SeriesHistory};
 use crate::patch::{Objects, Oid, PatchReport};
@@ -130,6 +131,7 @@ struct MirroredCommit {
 pub(super) struct SourcePlaces<'a> {
     options: &'a PlaceOptions,
     mirrors: RefCell<Vec<(Scheme, Arc<Mirrors>)>>,
+    logins: GitLogins,
 }
 
 impl<'a> SourcePlaces<'a> {
@@ -143,6 +145,7 @@ impl<'a> SourcePlaces<'a> {
         Ok(Self {
             options,
             mirrors: RefCell::default(),
+            logins: GitLogins::default(),
         })
     }
 
@@ -174,9 +177,10 @@ impl<'a> SourcePlaces<'a> {
         }
         let deadline = self.deadline();
         let mirrors = self.mirrors(url.scheme())?;
-        let upstream = Upstream::anonymous(url.clone());
-        let fetched = mirrors.resolve_and_fetch(&upstream, want, Freshness::MaxAge(SHARED), deadline);
-        let (resolved, snapshot) = fetched.map_err(|error| {
+        let fetched = self.logins.with_upstream(&url, |upstream| {
+            mirrors.resolve_and_fetch(upstream, want, Freshness::MaxAge(SHARED), deadline)
+        });
+        let (upstream, (resolved, snapshot)) = fetched.map_err(|error| {
             Error::Usage(format!(
                 "{what}: {error}; a clone on this machine can be named with --repo {last}=PATH"
             ))

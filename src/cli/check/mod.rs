@@ -1,30 +1,38 @@
 //! `patchset check`: every patch and every override of every release of a repository, before
 //! anything is built.
 
+mod base;
+mod changes;
+mod fix;
+mod formats;
 mod overrides;
-mod patches;
-mod render;
 mod report;
+mod series;
 mod upstream;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::Error;
 use super::input;
 use super::layout_options::LayoutArguments;
 use super::local_files::LocalFolder;
-use super::output::print;
 use super::upstream_history::HistoryOptions;
-use crate::layout::{ComponentSeries, ReleaseFolder, RepositoryLayout, Selection};
+use crate::layout::{FaultKind, LayoutFault, LayoutOptions, ReleaseFolder, RepositoryLayout, Selection};
+use crate::patch::Options;
 use crate::text::printable_lines;
+use base::Base;
+use changes::SeriesChange;
+use formats::Output;
 use report::{Report, Strictness};
-use upstream::Upstreams;
+use series::{Baseline, SeriesTask};
+use upstream::{SeriesSettings, Upstreams};
 
 /// Options of `patchset check`.
 #[derive(Debug, Args)]
@@ -32,8 +40,6 @@ pub struct CheckOptions {
     /// The folder that holds patches/, overrides/ and releases/
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    #[command(flatten)]
-    layout: LayoutArguments,
     /// What holds the components' repositories: a folder of clones, or the part of their URL before
     /// the component
     #[arg(long, value_name = "BASE")]
@@ -44,15 +50,34 @@ pub struct CheckOptions {
     /// Check only this release; may be repeated
     #[arg(long, value_name = "RELEASE")]
     release: Vec<String>,
+    #[command(flatten)]
+    layout: LayoutArguments,
+    /// Tell only what was made worse or better since this revision of the repository that the
+    /// folder is in, or where that and HEAD parted; what is not changed is not checked
+    #[arg(long, value_name = "REV")]
+    base: Option<String>,
     /// Exit with 1 also where an override is redundant, outdated or absent, or a pin remains of
     /// what is built from source
     #[arg(long)]
     strict: bool,
+    /// Write what mends patches into this folder, which must be new or empty: fix.diff for
+    /// git apply, delete.txt, and the patches made anew in files/
+    #[arg(long, value_name = "DIR")]
+    fix: Option<PathBuf>,
+    /// Remove N leading components from the names in the patches [default: 1, or 0 where a plain
+    /// diff names no folder]
+    #[arg(short = 'p', long, value_name = "N")]
+    strip: Option<usize>,
+    /// The folder of the components' trees that the names in the patches are relative to
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
+    directory: String,
     #[command(flatten)]
     history: HistoryOptions,
-    /// How to tell the results
-    #[arg(long, value_enum, default_value = "table")]
-    output: CheckOutput,
+    /// How to tell the results, and in which file if not on standard output: table, json, github
+    /// (annotations, and the step's summary), gitlab (Code Quality), junit or markdown; may be
+    /// repeated
+    #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
+    output: Vec<Output>,
     /// Folder for what is fetched from a URL [default: patchset/mirrors in the user's cache]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -61,79 +86,67 @@ pub struct CheckOptions {
     timeout: std::time::Duration,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum CheckOutput {
-    /// For people.
-    Table,
-    /// One JSON object.
-    Json,
-}
-
 /// What all pieces of work need.
 struct Work<'a> {
-    folder: &'a LocalFolder,
     upstreams: Option<&'a Upstreams>,
+    folder: &'a LocalFolder,
     selection: &'a Selection,
-    history: &'a HistoryOptions,
+    series: SeriesSettings<'a>,
 }
 
 /// One piece of work: the patches of a component at a release, or the constraints of a release.
 enum Task<'a> {
-    Patches(&'a ComponentSeries),
+    Patches(Box<SeriesTask>),
     Constraints(&'a ReleaseFolder),
 }
 
 pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
+    formats::check(&options.output)?;
+    if let Some(folder) = &options.fix {
+        fix::make_empty(folder)?;
+    }
     let selection = Selection::named(&options.component, &options.release);
-    let component = match options.component.as_slice() {
-        [component] => Some(component.as_str()),
-        _ => None,
+    let (folder, layout) = options
+        .layout
+        .read(&options.dir, options.only_component(), &selection)?;
+    let base = options.base(&folder)?;
+    let engine = Options {
+        strip: options.strip,
+        directory: options.directory.as_str().into(),
+        ..Options::default()
     };
-    let (folder, layout) = options.layout.read(&options.dir, component, &selection)?;
-    let upstreams = match &options.upstream {
-        Some(base) => Some(Upstreams::new(
-            base,
-            options.cache_dir.as_deref(),
-            options.timeout,
-        )?),
-        None if layout
-            .series
-            .iter()
-            .any(|series| !series.series.patches.is_empty()) =>
-        {
-            return Err(Error::Usage(
-                "there are patches to check: say with --upstream where the components' repositories are, for instance --upstream https://opendev.org/openstack".to_owned(),
-            ));
-        }
-        None => None,
-    };
+    let mut report = Report::default();
+    let tasks = tasks(&layout, &folder, base.as_ref(), &mut report);
+    let upstreams = upstreams(options, &tasks)?;
     let work = Work {
-        folder: &folder,
         upstreams: upstreams.as_ref(),
+        folder: &folder,
         selection: &selection,
-        history: &options.history,
+        series: SeriesSettings {
+            engine: &engine,
+            history: &options.history,
+        },
     };
-    let mut report = check(&layout, &work);
-    report.faults.extend(layout.faults);
-    report
-        .faults
-        .sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
-    report.ok = !report.fails(if options.strict {
+    report.add(check(&tasks, &work, base.as_ref()));
+    report.faults.extend(layout.faults.iter().cloned());
+    if let Some(base) = base {
+        compare(&mut report, base, &selection);
+    }
+    let order = |a: &LayoutFault, b: &LayoutFault| (&a.path, a.kind).cmp(&(&b.path, b.kind));
+    report.faults.sort_by(order);
+    let strictness = if options.strict {
         Strictness::AttentionFails
     } else {
         Strictness::FaultsFail
-    });
+    };
+    report.ok = !report.fails(strictness);
+    if let Some(folder) = &options.fix {
+        write_fixes(folder, &mut report)?;
+    }
     for note in &report.notes {
         anstream::eprintln!("note: {}", printable_lines(note));
     }
-    match options.output {
-        CheckOutput::Table => render::print_table(&report)?,
-        CheckOutput::Json => {
-            let mut text = serde_json::to_vec(&report)?;
-            text.push(b'\n');
-            print(&text)?;
-        }
-    }
+    formats::write(&options.output, &report, &folder, strictness)?;
     Ok(if report.ok {
         ExitCode::SUCCESS
     } else {
@@ -141,16 +154,128 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
     })
 }
 
+impl CheckOptions {
+    /// The component, where one is asked for.
+    fn only_component(&self) -> Option<&str> {
+        match self.component.as_slice() {
+            [component] => Some(component),
+            _ => None,
+        }
+    }
+
+    /// What is compared to, where that is asked for.
+    fn base(&self, folder: &LocalFolder) -> Result<Option<Base>, Error> {
+        let Some(revision) = &self.base else {
+            return Ok(None);
+        };
+        // What is asked for by name may be new.
+        let selection = || Selection::named(&self.component, &self.release);
+        let (components, releases) = (selection(), selection());
+        let selection = Selection::by_rules(
+            move |name| components.has_component(name),
+            move |name| releases.has_release(name),
+        );
+        let branch = self.layout.branch_of(folder);
+        let options = LayoutOptions {
+            branch: branch.as_deref(),
+            component: self.only_component(),
+            ..self.layout.options(folder, &selection)
+        };
+        Base::read(folder.files.root(), revision, &options).map(Some)
+    }
+}
+
+/// Leaves of what was found what the base has not.
+fn compare(report: &mut Report, base: Base, selection: &Selection) {
+    let key = |fault: &LayoutFault| (fault.kind, fault.path.clone(), fault.message.clone());
+    let (before, now): (BTreeSet<_>, BTreeSet<_>) = (
+        base.faults.iter().map(key).collect(),
+        report.faults.iter().map(key).collect(),
+    );
+    report.faults.retain(|fault| !before.contains(&key(fault)));
+    // Where single components are asked for, what lies beside them is not looked for.
+    let is_looked_for = |fault: &LayoutFault| !selection.is_narrow() || fault.kind != FaultKind::StrayFile;
+    let mended = base.faults.into_iter().filter(|fault| !now.contains(&key(fault)));
+    report.mended.extend(mended.filter(is_looked_for));
+    report.notes.extend(base.notes);
+    report.base = Some(base.commit);
+}
+
+/// Where the components' repositories are, where that is needed.
+fn upstreams(options: &CheckOptions, tasks: &[Task<'_>]) -> Result<Option<Upstreams>, Error> {
+    match &options.upstream {
+        Some(base) => Upstreams::new(base, options.cache_dir.as_deref(), options.timeout).map(Some),
+        None if tasks.iter().any(|task| matches!(task, Task::Patches(_))) => Err(Error::Usage(
+            "there are patches to check: say with --upstream where the components' repositories are, for instance --upstream https://opendev.org/openstack".to_owned(),
+        )),
+        None => Ok(None),
+    }
+}
+
+/// All that is to be done; what cannot be read, or is gone, is told in the report.
+fn tasks<'a>(
+    layout: &'a RepositoryLayout,
+    folder: &LocalFolder,
+    base: Option<&Base>,
+    report: &mut Report,
+) -> Vec<Task<'a>> {
+    let mut tasks = Vec::new();
+    let mut kept = BTreeSet::new();
+    for series in &layout.series {
+        let key = (series.component.clone(), series.release.clone());
+        let task = match SeriesTask::new(series, layout, folder) {
+            Ok(None) => continue,
+            Ok(Some(mut task)) => {
+                if let Some(base) = base {
+                    let before = base.series.get(&key);
+                    task.baseline = before.map_or(Baseline::Absent, base::BaseSeries::baseline);
+                }
+                task
+            }
+            Err(fault) => {
+                report.faults.push(fault);
+                continue;
+            }
+        };
+        kept.insert(key);
+        if !task.is_unchanged() {
+            tasks.push(Task::Patches(Box::new(task)));
+        }
+    }
+    for (key, series) in base.iter().flat_map(|base| &base.series) {
+        if !series.patches.is_empty() && !kept.contains(key) {
+            report.changes.push(SeriesChange {
+                component: key.0.clone(),
+                release: key.1.clone(),
+                folder: series.folder.clone(),
+                from: series.reference.clone(),
+                to: None,
+                removed: series.patches.iter().map(|patch| patch.name.clone()).collect(),
+            });
+        }
+    }
+    tasks.extend(layout.releases.values().map(Task::Constraints));
+    tasks
+}
+
+/// Writes what mends patches, and says so.
+fn write_fixes(folder: &Path, report: &mut Report) -> Result<(), Error> {
+    let written = fix::write(folder, &report.fixes)?;
+    report.notes.extend(written.notes);
+    let outside = report.unfixable.iter();
+    let outside = outside.map(|path| format!("{path} is left alone: it is a link out of the folder"));
+    report.notes.extend(outside);
+    anstream::eprintln!(
+        "{}: {} patches made anew, {} to delete",
+        folder.display(),
+        written.refreshed,
+        written.deleted
+    );
+    Ok(())
+}
+
 /// Works on all tasks, on as many threads as there are processors, and keeps their order.
-fn check(layout: &RepositoryLayout, of: &Work<'_>) -> Report {
-    let is_to_check = |series: &&ComponentSeries| {
-        series.reference.is_some() && !series.series.patches.is_empty() && series.series.refusal().is_none()
-    };
-    let series = layout.series.iter().filter(is_to_check);
-    let tasks: Vec<Task<'_>> = series
-        .map(Task::Patches)
-        .chain(layout.releases.values().map(Task::Constraints))
-        .collect();
+fn check(tasks: &[Task<'_>], of: &Work<'_>, base: Option<&Base>) -> Report {
     let bar = progress(tasks.len());
     let results: Vec<Mutex<Report>> = tasks.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
@@ -160,14 +285,19 @@ fn check(layout: &RepositoryLayout, of: &Work<'_>) -> Report {
             (at, tasks.get(at))
         } {
             let found = match (task, of.upstreams) {
-                (Task::Patches(series), Some(upstreams)) => {
-                    bar.set_message(format!("{} {}", series.component, series.release));
-                    patches::check(series, of.folder, upstreams, of.history)
+                (Task::Patches(task), Some(upstreams)) => {
+                    bar.set_message(format!("{} {}", task.component, task.release));
+                    series::check(task, upstreams, of.series)
                 }
                 (Task::Patches(_), None) => Report::default(),
                 (Task::Constraints(release), _) => {
                     bar.set_message(format!("constraints {}", release.name));
-                    overrides::check(release, of.folder, of.selection)
+                    let mut found =
+                        overrides::check(release, &of.folder.files, &of.folder.path, of.selection);
+                    if let Some(base) = base {
+                        overrides::compare(&mut found, base.overrides.get(&release.name));
+                    }
+                    found
                 }
             };
             if let Some(slot) = results.get(at) {

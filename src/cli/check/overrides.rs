@@ -1,37 +1,58 @@
 //! The constraints of a release, with their overrides.
 
+use super::changes::Verdict;
 use super::report::{OverrideRow, Report};
 use crate::api::source_refs::SourceRefs;
 use crate::cli::input;
-use crate::cli::local_files::LocalFolder;
 use crate::constraints::{self, ConstraintsFile, Overrides, PackageName, merge};
-use crate::layout::{FaultKind, LayoutFault, ReleaseFolder, Selection, read_file};
+use crate::layout::{
+    FaultKind, LayoutError, LayoutFault, ReleaseFolder, RepositoryFiles, Selection, read_file,
+};
 
-pub(super) fn check(release: &ReleaseFolder, folder: &LocalFolder, selection: &Selection) -> Report {
+/// Leaves of what was found what the base has not, and says what was made worse or better.
+pub(super) fn compare(found: &mut Report, base: Option<&Report>) {
+    let before = base.map_or(&[][..], |base| &base.overrides);
+    found.overrides.retain_mut(|row| {
+        let old = before.iter().find(|old| old.package == row.package);
+        if old.is_some_and(|old| (old.state, &old.message) == (row.state, &row.message)) {
+            return false;
+        }
+        row.verdict = Some(Verdict::new(old.map(|old| !old.attention), !row.attention));
+        true
+    });
+}
+
+/// Looks at the overrides of a release. `directory` is the folder that holds it all.
+pub(super) fn check(
+    release: &ReleaseFolder,
+    files: &dyn RepositoryFiles,
+    directory: &str,
+    selection: &Selection,
+) -> Report {
     let mut found = Report::default();
     let Some(upper) = &release.upper else {
         return found;
     };
     let overrides_path = release.overrides.as_ref().unwrap_or(upper);
-    let read = |path: &str| read_file(&folder.files, &folder.path, path, input::LARGEST);
+    let read = |path: &String| read_file(files, directory, path, input::LARGEST);
     let base = match read(upper) {
         Ok(bytes) => ConstraintsFile::parse(&bytes),
         Err(error) => {
-            let kind = FaultKind::InvalidConstraints;
             found
                 .faults
-                .push(LayoutFault::new(kind, upper, error.to_string()));
+                .push(unreadable_file(FaultKind::InvalidConstraints, upper, &error));
             return found;
         }
     };
-    let overrides = match release.overrides.as_deref().map(read) {
+    let overrides = match release.overrides.as_ref().map(read) {
         None => Overrides::parse(b""),
         Some(Ok(bytes)) => Overrides::parse(&bytes),
         Some(Err(error)) => {
-            let kind = FaultKind::InvalidOverrides;
-            found
-                .faults
-                .push(LayoutFault::new(kind, overrides_path, error.to_string()));
+            found.faults.push(unreadable_file(
+                FaultKind::InvalidOverrides,
+                overrides_path,
+                &error,
+            ));
             return found;
         }
     };
@@ -45,8 +66,12 @@ pub(super) fn check(release: &ReleaseFolder, folder: &LocalFolder, selection: &S
         }
     };
     if base.entries().is_empty() && base.includes().is_empty() {
-        let kind = FaultKind::InvalidConstraints;
-        found.faults.push(LayoutFault::new(kind, upper, "pins nothing"));
+        found.faults.push(LayoutFault {
+            kind: FaultKind::InvalidConstraints,
+            path: upper.to_owned(),
+            line: None,
+            message: "pins nothing".to_owned(),
+        });
     }
     let merged = match merge(&base, &overrides, &[]) {
         Ok(merged) => merged,
@@ -65,6 +90,7 @@ pub(super) fn check(release: &ReleaseFolder, folder: &LocalFolder, selection: &S
             state: outcome.state,
             attention: outcome.needs_attention(),
             message: outcome.message(),
+            verdict: None,
         })
         .collect();
     if let Some(refs) = &release.refs {
@@ -78,6 +104,15 @@ pub(super) fn check(release: &ReleaseFolder, folder: &LocalFolder, selection: &S
     found
 }
 
+fn unreadable_file(kind: FaultKind, path: &str, error: &LayoutError) -> LayoutFault {
+    LayoutFault {
+        kind,
+        path: path.to_owned(),
+        line: None,
+        message: error.to_string(),
+    }
+}
+
 fn merge_faults(error: &constraints::Error, upper: &str, overrides: &str) -> Vec<LayoutFault> {
     let (kind, path) = match error {
         constraints::Error::Constraints(_) => (FaultKind::InvalidConstraints, upper),
@@ -85,7 +120,12 @@ fn merge_faults(error: &constraints::Error, upper: &str, overrides: &str) -> Vec
     };
     let problems = error.problems().iter();
     problems
-        .map(|problem| LayoutFault::new(kind, path, &problem.message).at_line(problem.line))
+        .map(|problem| LayoutFault {
+            kind,
+            path: path.to_owned(),
+            line: Some(problem.line),
+            message: problem.message.clone(),
+        })
         .collect()
 }
 
@@ -99,11 +139,15 @@ fn still_pinned(refs: &SourceRefs, merged: &[u8], path: &str, selection: &Select
         .filter_map(|component| {
             let name: PackageName = component.parse().ok()?;
             let entry = merged.entries().iter().find(|entry| entry.name == name)?;
-            let message = format!(
-                "{component} is built from source and pinned to {}, which pip and uv refuse: add -{component} to the overrides",
-                entry.pin
-            );
-            Some(LayoutFault::new(FaultKind::StillPinned, path, message))
+            Some(LayoutFault {
+                kind: FaultKind::StillPinned,
+                path: path.to_owned(),
+                line: None,
+                message: format!(
+                    "{component} is built from source and pinned to {}, which pip and uv refuse: add -{component} to the overrides",
+                    entry.pin
+                ),
+            })
         })
         .collect()
 }

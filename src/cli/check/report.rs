@@ -1,7 +1,11 @@
 //! What a check found.
 
+use std::collections::BTreeMap;
+
+use super::changes::{PatchChange, SeriesChange, Verdict};
+use super::fix::PatchFix;
 use crate::api::constraint_override::OverrideState;
-use crate::api::status::{PatchState, PatchStatus};
+use crate::api::status::PatchStatus;
 use crate::layout::LayoutFault;
 
 /// What makes a check fail.
@@ -18,31 +22,64 @@ pub(super) enum Strictness {
 pub(super) struct Report {
     /// Whether nothing fails.
     pub(super) ok: bool,
+    /// The commit that all is compared to, where only changes are told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) base: Option<BaseCommit>,
+    /// What was changed since then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) changes: Vec<SeriesChange>,
     pub(super) patches: Vec<PatchRow>,
     pub(super) overrides: Vec<OverrideRow>,
     pub(super) faults: Vec<LayoutFault>,
+    /// Faults of the base that are gone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) mended: Vec<LayoutFault>,
     /// What keeps the search of a component's history from being whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) notes: Vec<String>,
+    /// Where the refs of components stand, by the folders of their patches.
+    #[serde(skip)]
+    pub(super) refs: BTreeMap<String, RefPlace>,
+    /// What would mend patches.
+    #[serde(skip)]
+    pub(super) fixes: Vec<PatchFix>,
+    /// Patches that could be mended, and whose files are outside of the folder.
+    #[serde(skip)]
+    pub(super) unfixable: Vec<String>,
 }
 
 impl Report {
-    /// Whether something is wrong, by this measure.
+    /// Whether something is wrong, by this measure. Where changes are told, only what they made
+    /// worse is.
     pub(super) fn fails(&self, strictness: Strictness) -> bool {
-        let attention = self.overrides.iter().any(|row| row.attention)
+        let attention = self.overrides.iter().any(OverrideRow::needs_attention)
             || self.faults.iter().any(|fault| !fault.kind.fails());
-        self.patches.iter().any(|row| !row.applies())
+        self.patches.iter().any(PatchRow::fails)
             || self.faults.iter().any(|fault| fault.kind.fails())
             || (strictness == Strictness::AttentionFails && attention)
     }
 
     /// Adds what another piece of work found.
     pub(super) fn add(&mut self, more: Self) {
+        self.changes.extend(more.changes);
         self.patches.extend(more.patches);
         self.overrides.extend(more.overrides);
         self.faults.extend(more.faults);
+        self.mended.extend(more.mended);
         self.notes.extend(more.notes);
+        self.refs.extend(more.refs);
+        self.fixes.extend(more.fixes);
+        self.unfixable.extend(more.unfixable);
     }
+}
+
+/// A commit that a change is compared to.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(super) struct BaseCommit {
+    /// As it was asked for.
+    pub(super) revision: String,
+    /// In full.
+    pub(super) commit: String,
 }
 
 /// One override.
@@ -54,6 +91,26 @@ pub(super) struct OverrideRow {
     pub(super) state: OverrideState,
     pub(super) attention: bool,
     pub(super) message: String,
+    /// What a change made of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) verdict: Option<Verdict>,
+}
+
+impl OverrideRow {
+    /// Whether a person should look at it, and did not have to before the change.
+    pub(super) fn needs_attention(&self) -> bool {
+        self.attention && self.verdict.is_none_or(|verdict| verdict == Verdict::Worse)
+    }
+}
+
+/// Where the ref of a component stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RefPlace {
+    pub(super) name: String,
+    /// The file, relative to the root; nothing where it follows from a template.
+    pub(super) path: Option<String>,
+    /// The line, from 1.
+    pub(super) line: Option<usize>,
 }
 
 /// One patch.
@@ -63,6 +120,12 @@ pub(super) struct PatchRow {
     pub(super) release: String,
     /// The file, relative to the root.
     pub(super) path: String,
+    /// The line of the file where the hunk begins that does not fit, from 1.
+    #[serde(rename = "patchLine", skip_serializing_if = "Option::is_none")]
+    pub(super) line: Option<usize>,
+    /// What a change made of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) change: Option<PatchChange>,
     /// What became of it, in the words of a `PatchSet`'s status.
     #[serde(flatten)]
     pub(super) status: PatchStatus,
@@ -71,6 +134,17 @@ pub(super) struct PatchRow {
 impl PatchRow {
     /// Whether it applies. One that upstream has already does not.
     pub(super) fn applies(&self) -> bool {
-        matches!(self.status.state, PatchState::Clean | PatchState::Offset)
+        self.status.applies()
+    }
+
+    /// Whether it makes the check fail: it does not apply, and did before the change.
+    pub(super) fn fails(&self) -> bool {
+        let is_told = |change: PatchChange| change.verdict == Verdict::Worse;
+        !self.applies() && self.change.is_none_or(is_told)
+    }
+
+    /// The folder of the series.
+    pub(super) fn folder(&self) -> &str {
+        self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 }

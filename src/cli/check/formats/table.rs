@@ -6,7 +6,9 @@ use std::io::IsTerminal;
 use anstyle::Style;
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::report::{OverrideRow, PatchRow, Report};
+use super::super::changes::Verdict;
+use super::super::report::{OverrideRow, PatchRow, Report};
+use super::words::{self, Quoting};
 use crate::api::status::{PatchState, PatchStatus};
 use crate::api::upstream_history::Evidence;
 use crate::cli::error::Error;
@@ -16,23 +18,44 @@ use crate::layout::LayoutFault;
 use crate::plan::upstream_history::{commit_in_words, merged_in_words};
 
 /// Prints the report, with colours and wrapped to its width on a terminal, plain elsewhere.
-pub(super) fn print_table(report: &Report) -> Result<(), Error> {
+pub(super) fn print(report: &Report) -> Result<(), Error> {
     let arrangement = if std::io::stdout().is_terminal() {
         ContentArrangement::Dynamic
     } else {
         ContentArrangement::Disabled
     };
-    print_styled(&text(report, &arrangement))
+    print_styled(&styled_text(report, &arrangement))
 }
 
-fn text(report: &Report, arrangement: &ContentArrangement) -> String {
+/// The report without colours, as wide as it is.
+pub(super) fn text(report: &Report) -> String {
+    let text = styled_text(report, &ContentArrangement::Disabled);
+    anstream::adapter::strip_str(&text).to_string()
+}
+
+/// The last line, without colours.
+pub(super) fn summary_in_words(report: &Report) -> String {
+    let text = summary(report);
+    anstream::adapter::strip_str(text.trim_end()).to_string()
+}
+
+fn styled_text(report: &Report, arrangement: &ContentArrangement) -> String {
     let mut text = String::new();
+    for change in &report.changes {
+        text.push_str(&words::change(change, report, Quoting::Plain));
+        text.push('\n');
+    }
+    if !report.changes.is_empty() {
+        text.push('\n');
+    }
     let rows = report.patches.iter().map(patch).collect();
     section(&mut text, ["PATCH", "RESULT", "DETAIL"], rows, arrangement);
     let rows = report.overrides.iter().map(override_).collect();
     section(&mut text, ["OVERRIDE", "RESULT", "DETAIL"], rows, arrangement);
     let rows = report.faults.iter().map(fault).collect();
     section(&mut text, ["FAULT", "KIND", "DETAIL"], rows, arrangement);
+    let rows = report.mended.iter().map(fault).collect();
+    section(&mut text, ["MENDED", "KIND", "DETAIL"], rows, arrangement);
     text.push_str(&summary(report));
     text
 }
@@ -84,11 +107,21 @@ fn patch(row: &PatchRow) -> [String; 3] {
         },
         (_, None, message) => message.clone().unwrap_or_default(),
     };
+    let detail = detail + told_by_change(row);
     [
         plain(&row.path),
         styled(style, status.state.as_str()),
         plain(&detail),
     ]
+}
+
+/// What a change made of a patch.
+fn told_by_change(row: &PatchRow) -> &'static str {
+    match row.change.map(|change| change.verdict) {
+        Some(Verdict::Same) if !row.applies() => "; as before the change",
+        Some(Verdict::Better) => "; did not apply before the change",
+        _ => "",
+    }
 }
 
 /// That upstream has a patch.
@@ -130,7 +163,7 @@ fn told_by_history(status: &PatchStatus) -> String {
 }
 
 fn override_(row: &OverrideRow) -> [String; 3] {
-    let style = if row.attention { ODD } else { GOOD };
+    let style = if row.needs_attention() { ODD } else { GOOD };
     [
         plain(&format!("overrides/{} {}", row.release, row.package)),
         styled(style, row.state.as_str()),
@@ -153,7 +186,11 @@ fn fault(fault: &LayoutFault) -> [String; 3] {
 
 fn summary(report: &Report) -> String {
     let applied = report.patches.iter().filter(|row| row.applies()).count();
-    let needy = report.overrides.iter().filter(|row| row.attention).count();
+    let needy = report
+        .overrides
+        .iter()
+        .filter(|row| row.needs_attention())
+        .count();
     let faults = report.faults.len();
     let mut text = String::new();
     let style = |good: bool| if good { GOOD } else { BAD };
@@ -166,7 +203,12 @@ fn summary(report: &Report) -> String {
         "{patches}{applied} of {} patches apply{patches:#}; {} overrides, {overrides}{needy} {need} attention{overrides:#}; {found}{faults} {noun}{found:#}; {BOLD}{}{BOLD:#}",
         report.patches.len(),
         report.overrides.len(),
-        if report.ok { "good" } else { "not good" },
+        match (report.ok, &report.base) {
+            (true, None) => "good",
+            (false, None) => "not good",
+            (true, Some(_)) => "nothing got worse",
+            (false, Some(_)) => "the change makes it worse",
+        },
         need = if needy == 1 { "needs" } else { "need" },
         noun = if faults == 1 { "fault" } else { "faults" },
     );

@@ -1,0 +1,220 @@
+//! The commit that a change is compared to, and what its folders have.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bstr::ByteSlice;
+
+use super::overrides;
+use super::report::{BaseCommit, Report};
+use super::series::{Baseline, readable_series};
+use crate::cli::error::Error;
+use crate::layout::{
+    FileKind, FilesError, FolderEntry, LayoutError, LayoutFault, LayoutOptions, RepositoryFiles,
+    RepositoryLayout,
+};
+use crate::patch::{EntryMode, ObjectError, Objects, Oid, PatchInput, TreeEntry};
+use crate::source::local::LocalRepository;
+
+/// The longest target of a symbolic link, in bytes.
+const LONGEST_TARGET: u64 = 4096;
+
+/// What the base has of what is asked for.
+#[derive(Debug)]
+pub(super) struct Base {
+    pub(super) commit: BaseCommit,
+    /// By component and release.
+    pub(super) series: BTreeMap<(String, String), BaseSeries>,
+    /// What the overrides come to, by release.
+    pub(super) overrides: BTreeMap<String, Report>,
+    pub(super) faults: Vec<LayoutFault>,
+    /// What is to be known of the comparison.
+    pub(super) notes: Vec<String>,
+}
+
+/// The patches of a component at a release in the base, as far as they can be read.
+#[derive(Debug)]
+pub(super) struct BaseSeries {
+    pub(super) folder: String,
+    pub(super) reference: Option<String>,
+    pub(super) patches: Vec<PatchInput>,
+}
+
+impl BaseSeries {
+    pub(super) fn baseline(&self) -> Baseline {
+        match &self.reference {
+            Some(reference) if !self.patches.is_empty() => Baseline::Series {
+                reference: reference.clone(),
+                patches: self.patches.clone(),
+            },
+            _ => Baseline::Absent,
+        }
+    }
+}
+
+impl Base {
+    /// Reads the base of what is checked out in a Git repository: the last commit that `revision` and what is
+    /// checked out have in common, so that what others did since then is not told of this change.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder is in no repository, or there is no such revision.
+    pub(super) fn read(root: &Path, revision: &str, options: &LayoutOptions<'_>) -> Result<Self, Error> {
+        let repository = LocalRepository::open(root)?;
+        let usage = |message: &str| Error::Usage(format!("--base {revision}: {message}"));
+        let named = repository
+            .commit_of(revision)
+            .ok_or_else(|| usage("the repository has no such commit: fetch it first"))?;
+        let head = repository
+            .commit_of("HEAD")
+            .ok_or_else(|| usage("the repository has no commit yet"))?;
+        let mut notes = Vec::new();
+        let commit = repository.merge_base(named, head).unwrap_or_else(|| {
+            notes.push(format!(
+                "no commit is known that {revision} and HEAD have in common (is the clone shallow?): compared to {revision} itself"
+            ));
+            named
+        });
+        let tree = repository.tree_of(&commit.to_string())?;
+        let files = TreeFiles {
+            objects: &repository,
+            root: tree,
+        };
+        let mut base = Self {
+            commit: BaseCommit {
+                revision: revision.to_owned(),
+                commit: commit.to_string(),
+            },
+            series: BTreeMap::new(),
+            overrides: BTreeMap::new(),
+            faults: Vec::new(),
+            notes,
+        };
+        match RepositoryLayout::read(&files, options) {
+            Ok(layout) => base.fill(&layout, &files, options),
+            Err(LayoutError::Files(error)) => return Err(LayoutError::Files(error).into()),
+            Err(error) => base
+                .notes
+                .push(format!("nothing is compared to {revision}: {error}")),
+        }
+        Ok(base)
+    }
+
+    fn fill(&mut self, layout: &RepositoryLayout, files: &TreeFiles<'_>, options: &LayoutOptions<'_>) {
+        self.faults.extend(layout.faults.iter().cloned());
+        for series in &layout.series {
+            let patches = match readable_series(series, files) {
+                Ok(patches) => patches.unwrap_or_default(),
+                Err(fault) => {
+                    self.faults.push(fault);
+                    continue;
+                }
+            };
+            let key = (series.component.clone(), series.release.clone());
+            let series = BaseSeries {
+                folder: series.folder.clone(),
+                reference: series.reference.clone(),
+                patches,
+            };
+            self.series.insert(key, series);
+        }
+        for release in layout.releases.values() {
+            let mut found = overrides::check(release, files, options.directory, options.selection);
+            self.faults.append(&mut found.faults);
+            self.overrides.insert(release.name.clone(), found);
+        }
+    }
+}
+
+/// The files of a tree.
+struct TreeFiles<'a> {
+    objects: &'a dyn Objects,
+    root: Oid,
+}
+
+impl TreeFiles<'_> {
+    fn list(&self, path: &str, tree: Oid) -> Result<Vec<TreeEntry>, FilesError> {
+        self.objects.tree(tree).map_err(|error| unreadable(path, error))
+    }
+
+    fn find(&self, path: &str) -> Result<Option<TreeEntry>, FilesError> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let Some(tree) = self.tree(folder)? else {
+            return Ok(None);
+        };
+        let entries = self.list(folder, tree)?;
+        Ok(entries.into_iter().find(|entry| entry.name == name))
+    }
+
+    fn tree(&self, folder: &str) -> Result<Option<Oid>, FilesError> {
+        let mut tree = Some(self.root);
+        for name in folder.split('/').filter(|name| !name.is_empty()) {
+            let Some(parent) = tree else { break };
+            let entries = self.list(folder, parent)?;
+            let found = entries.into_iter().find(|entry| entry.name == name);
+            tree = found
+                .filter(|entry| entry.mode == EntryMode::Tree)
+                .map(|entry| entry.id);
+        }
+        Ok(tree)
+    }
+
+    fn blob(&self, path: &str, id: Oid, limit: u64) -> Result<Vec<u8>, FilesError> {
+        let failed = |error| unreadable(path, error);
+        if self.objects.blob_size(id).map_err(failed)? > limit {
+            return Err(FilesError::TooLarge {
+                path: path.to_owned(),
+                limit,
+            });
+        }
+        Ok(self.objects.blob(id).map_err(failed)?.to_vec())
+    }
+}
+
+fn unreadable(path: &str, error: ObjectError) -> FilesError {
+    FilesError::Unreadable {
+        path: path.to_owned(),
+        source: error.into(),
+    }
+}
+
+impl RepositoryFiles for TreeFiles<'_> {
+    fn entries(&self, folder: &str) -> Result<Option<Vec<FolderEntry>>, FilesError> {
+        let Some(tree) = self.tree(folder)? else {
+            return Ok(None);
+        };
+        let mut entries = Vec::new();
+        for entry in self.list(folder, tree)? {
+            let kind = match (entry.name.to_str(), entry.mode) {
+                (Err(_), _) => FileKind::Other,
+                (Ok(_), EntryMode::Tree) => FileKind::Folder,
+                (Ok(_), EntryMode::Symlink) => {
+                    let target = self.blob(folder, entry.id, LONGEST_TARGET)?;
+                    match String::from_utf8(target) {
+                        Ok(target) => FileKind::Link { target },
+                        Err(_) => FileKind::Other,
+                    }
+                }
+                (Ok(_), EntryMode::Gitlink) => FileKind::Submodule,
+                (Ok(_), _) => FileKind::File,
+            };
+            entries.push(FolderEntry {
+                name: entry.name.to_string(),
+                kind,
+            });
+        }
+        entries.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+        Ok(Some(entries))
+    }
+
+    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, FilesError> {
+        match self.find(path)? {
+            Some(entry) if entry.mode != EntryMode::Tree && entry.mode != EntryMode::Gitlink => {
+                self.blob(path, entry.id, limit)
+            }
+            _ => Err(FilesError::NotFound {
+                path: path.to_owned(),
+            }),
+        }
+    }
+}

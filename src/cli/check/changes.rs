@@ -1,0 +1,64 @@
+//! What a change did to the patches of a component at a release.
+
+use crate::api::status::PatchState;
+
+/// Whether a change made something worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub(super) enum Verdict {
+    /// It was good, or was not there, and is not good.
+    Worse,
+    /// It was not good, and is.
+    Better,
+    /// It is as good as it was.
+    Same,
+}
+
+impl Verdict {
+    /// From whether it is good, and was; `None` where it was not there.
+    pub(super) fn new(was_good: Option<bool>, is_good: bool) -> Self {
+        match (was_good, is_good) {
+            (None | Some(true), false) => Self::Worse,
+            (Some(false), true) => Self::Better,
+            _ => Self::Same,
+        }
+    }
+}
+
+/// What was done to a patch's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub(super) enum PatchEdit {
+    /// There was none of its name.
+    Added,
+    /// It has another text.
+    Changed,
+    /// It is the same.
+    Unchanged,
+}
+
+/// What a change did to a patch, and what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub(super) struct PatchChange {
+    pub(super) edit: PatchEdit,
+    pub(super) verdict: Verdict,
+    /// What it was in before; nothing where it was not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) before: Option<PatchState>,
+}
+
+/// What a change did to the patches of a component at a release.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(super) struct SeriesChange {
+    pub(super) component: String,
+    pub(super) release: String,
+    /// The folder of the patches, relative to the root.
+    pub(super) folder: String,
+    /// The component's ref before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<String>,
+    /// The component's ref.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) to: Option<String>,
+    /// Patches that were there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) removed: Vec<String>,
+}

@@ -231,7 +231,7 @@ controller_on() {
     export KUBECONFIG=$1/kubeconfig
     kubectl apply --server-side --kustomize "$PATCHSET_ROOT/config/crd" >/dev/null
     kubectl wait --for=condition=Established --timeout=30s \
-        crd/patchsets.patching.c5c3.io crd/constraintoverrides.patching.c5c3.io >/dev/null
+        crd/patchsets.patching.c5c3.io crd/constraintoverrides.patching.c5c3.io crd/patchrepositories.patching.c5c3.io >/dev/null
     say "start the controller"
     mkdir -p "$dir/mirrors"
     start "$dir" controller start_controller "$patchset"
@@ -344,12 +344,15 @@ if [ -z "$here" ]; then
 fi
 controller_on "$dir/cluster"
 
-say "apply three PatchSets"
+say "apply a PatchRepository, which makes a PatchSet for each release, and a PatchSet by itself"
 apply_security_patch
 sed "s|GIT_SERVER|$git_server|" "$PATCHSET_ROOT/hack/demo/patchsets.yaml" | kubectl apply --server-side -f - >/dev/null
+kubectl wait patchset/glance-2025.1 patchset/glance-2025.2 --for=create --timeout=60s >/dev/null
 settle glance-2025.1 condition=Ready
 settle glance-2025.2-security condition=Ready
 settle glance-2025.2 condition=PatchesApplicable=False
+settle patchrepository/openstack "jsonpath={.status.counts.conflicting}=1"
+show kubectl get patchrepositories
 show kubectl get patchsets
 states glance-2025.1
 states glance-2025.2-security

@@ -400,9 +400,10 @@ pub struct ImageTarget {
     /// Its repository.
     pub repository: ImageRepository,
     /// Its tag, with `{version}`, `{patches}` (how many), `{ref}`, `{sha}` (the upstream's commit,
-    /// 7 digits), `{release}` and `{inputs}` (what it is built from, 12 digits);
-    /// `{ref}-p{patches}-{inputs}` where absent, which is different for all that goes into an
-    /// image.
+    /// 7 digits), `{patchesBranch}` and `{patchesSha}` (those of the patches' repository when these
+    /// inputs were first seen, 7 digits), `{release}` and `{inputs}` (what it is built from, 12
+    /// digits); `{ref}-p{patches}-{inputs}` where absent, which is different for all that goes into
+    /// an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub tag: Option<String>,
@@ -411,6 +412,10 @@ pub struct ImageTarget {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(min = 1, max = 255)))]
     pub moving_tags: Vec<String>,
+    /// The branches of the patches' repository from which `movingTags` move; any where absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 255)))]
+    pub moving_tags_from: Vec<String>,
     /// One more tag, for image policies of Flux, which choose by what grows: by the same templates
     /// and `{time}`, when this image became the wanted one (UTC, 14 digits: `20250131235959`). It
     /// is added and never moved: a former image that is wanted again gets another one. For instance
@@ -453,6 +458,9 @@ pub struct BuildStatus {
     /// The tag that sorts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sortable_tag: Option<SortableTag>,
+    /// The patches' revision when these inputs were first seen, where tags follow from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patches_revision: Option<Recorded<Revision>>,
     /// What is different from the build before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<BuildReason>,

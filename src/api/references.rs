@@ -234,7 +234,7 @@ refers! { Build {
     engine, image, source, dockerfile, contexts, platforms, extra_packages_from, args, provider,
     service_account_name, timeout, retries, job, github_actions, check, sbom
 }, Secret: [secret_ref] }
-refers! { ImageTarget { repository, tag, moving_tags, sortable_tag } }
+refers! { ImageTarget { repository, tag, moving_tags, moving_tags_from, sortable_tag } }
 refers! { SourceTarget { repository, version } }
 refers! { DockerfileSource { git, inline, file, stage }, ConfigMap: [config_map] }
 refers! { ExtraPackagesFrom { path } }

@@ -40,6 +40,21 @@ fn layout_names() -> impl TypedValueParser<Value = LayoutKind> {
 }
 
 impl LayoutArguments {
+    /// `--layout`.
+    pub(super) fn kind(&self) -> LayoutKind {
+        self.layout
+    }
+
+    /// `--ref-template`.
+    pub(super) fn ref_template(&self) -> Option<&RefTemplate> {
+        self.ref_template.as_ref()
+    }
+
+    /// `--branch`.
+    pub(super) fn branch(&self) -> Option<&str> {
+        self.branch.as_deref()
+    }
+
     /// Reads what a folder holds of what is asked for. `component` says whose patches they are,
     /// where no folder does.
     ///

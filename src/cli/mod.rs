@@ -9,6 +9,7 @@ pub mod check;
 pub mod constraints;
 pub mod crds;
 mod error;
+pub mod generate;
 mod input;
 mod layout_options;
 mod local_files;
@@ -40,6 +41,11 @@ pub enum OfflineCommand {
     Refresh(refresh::RefreshOptions),
     /// Check every patch and override of a repository of patches/, overrides/ and releases/
     Check(check::CheckOptions),
+    /// Print the PatchSets and ConstraintOverrides that a repository's folders ask for
+    ///
+    /// They are those that a PatchRepository would make, without their owner: for teams that keep
+    /// them in Git. Exit status 1 where something is wrong with the folders or what they come to.
+    Generate(Box<generate::GenerateOptions>),
     /// Merge overrides into a release's upper constraints
     Constraints(constraints::ConstraintsOptions),
     /// Say how a component was patched, in a CycloneDX document
@@ -69,6 +75,7 @@ impl OfflineCommand {
             Self::Apply(options) => apply::run(&options),
             Self::Refresh(options) => refresh::run(&options),
             Self::Check(options) => check::run(&options),
+            Self::Generate(options) => generate::run(&options),
             Self::Constraints(options) => constraints::run(&options),
             Self::Sbom(options) => sbom::run(&options),
             Self::Vex(options) => vex::run(&options),

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::builder::FleetBuilder;
+use super::cells::Cell;
 use super::names::{TakenNames, object_name};
-use super::objects::{Cell, Making};
 use super::patch_sets::{git_path, ref_of};
 use super::selection::ReadingRules;
 use super::variables::Variables;
@@ -19,12 +20,12 @@ use crate::layout::{FaultKind, RefTemplate};
 /// Makes a `ConstraintOverride` for each release that has upper constraints. Returns their names by
 /// the releases.
 pub(super) fn make_constraint_overrides(
-    making: &mut Making<'_>,
+    builder: &mut FleetBuilder<'_>,
     cells: &[Cell<'_>],
     rules: &ReadingRules<'_>,
 ) -> BTreeMap<String, String> {
     let mut made = BTreeMap::new();
-    let repository = making.repository;
+    let repository = builder.repository;
     let Some(template) = &repository.spec.constraints else {
         return made;
     };
@@ -42,20 +43,20 @@ pub(super) fn make_constraint_overrides(
             Ok(template) => Some(template),
             Err(error) => {
                 let field = "spec.constraints.requirements.refTemplate";
-                making.refuse("", "TemplateInvalid", field, error);
+                builder.refuse("", "TemplateInvalid", field, error);
                 return made;
             }
         },
     };
     let of_cells = cells.iter().map(|cell| cell.release);
-    let of_folders = making.layout.releases.keys().map(String::as_str);
+    let of_folders = builder.layout.releases.keys().map(String::as_str);
     let releases: BTreeSet<&str> = of_cells.chain(of_folders).collect();
     let mut names = TakenNames::default();
     for release in releases {
         if !rules.selection().has_release(release) {
             continue;
         }
-        let Some(upper) = upper_constraints(making, source, release, requirements_ref.as_ref()) else {
+        let Some(upper) = upper_constraints(builder, source, release, requirements_ref.as_ref()) else {
             continue;
         };
         let Some(name) = object_name(&format!("constraints-{release}")) else {
@@ -64,10 +65,10 @@ pub(super) fn make_constraint_overrides(
         if let Err(other) = names.take(&name, release) {
             let message =
                 format!("releases {other} and {release} both ask for ConstraintOverride {name}: rename one");
-            making.refuse(
+            builder.refuse(
                 &name,
                 "NameCollision",
-                &making.path(&format!("releases/{release}")),
+                &builder.path(&format!("releases/{release}")),
                 message,
             );
             continue;
@@ -75,7 +76,7 @@ pub(super) fn make_constraint_overrides(
         let mut spec = json!({
             "release": release,
             "upperConstraints": { "git": upper },
-            "overrides": overrides(making, source, release),
+            "overrides": overrides(builder, source, release),
             "interval": template.interval.as_ref().unwrap_or(&repository.spec.interval),
             "timeout": repository.spec.timeout,
         });
@@ -83,11 +84,11 @@ pub(super) fn make_constraint_overrides(
             spec["builtFromSource"] = json!(template.built_from_source);
         }
         match finish(template, release, &name, spec, &schema) {
-            Err((field, message)) => making.refuse(&name, "TemplateInvalid", &field, message),
+            Err((field, message)) => builder.refuse(&name, "TemplateInvalid", &field, message),
             Ok(mut object) => {
-                making.own(&mut object);
+                builder.own(&mut object);
                 made.insert(release.to_owned(), name);
-                making.desired.constraint_overrides.push(object);
+                builder.desired.constraint_overrides.push(object);
             }
         }
     }
@@ -96,16 +97,16 @@ pub(super) fn make_constraint_overrides(
 
 /// Where a release's upper constraints are: in the repository, or else in the requirements'.
 fn upper_constraints(
-    making: &Making<'_>,
+    builder: &FleetBuilder<'_>,
     source: &GitRepositorySource,
     release: &str,
     requirements_ref: Option<&RefTemplate>,
 ) -> Option<Value> {
-    let folder = making.layout.releases.get(release);
+    let folder = builder.layout.releases.get(release);
     if let Some(path) = folder.and_then(|folder| folder.upper.as_ref()) {
-        return Some(git_path(source, &making.path(path)));
+        return Some(git_path(source, &builder.path(path)));
     }
-    let template = making.repository.spec.constraints.as_ref()?;
+    let template = builder.repository.spec.constraints.as_ref()?;
     let requirements = template.requirements.as_ref()?;
     let reference = requirements_ref?.reference("requirements", release);
     let RequirementsSource {
@@ -121,20 +122,20 @@ fn upper_constraints(
 }
 
 /// Where a release's overrides are; an empty list where there are none.
-fn overrides(making: &Making<'_>, source: &GitRepositorySource, release: &str) -> Value {
-    let folder = making.layout.releases.get(release);
+fn overrides(builder: &FleetBuilder<'_>, source: &GitRepositorySource, release: &str) -> Value {
+    let folder = builder.layout.releases.get(release);
     let found = folder.and_then(|folder| folder.overrides.clone());
     // The layout has them beside upper constraints alone, and tells the others.
     let alone = || {
         let path = format!("overrides/{release}/");
-        let mut faults = making.layout.faults.iter();
+        let mut faults = builder.layout.faults.iter();
         let fault = faults.find(|fault| {
             fault.kind == FaultKind::OverridesWithoutConstraints && fault.path.starts_with(&path)
         });
         fault.map(|fault| fault.path.clone())
     };
     match found.or_else(alone) {
-        Some(path) => json!({ "git": git_path(source, &making.path(&path)) }),
+        Some(path) => json!({ "git": git_path(source, &builder.path(&path)) }),
         None => json!({ "entries": [] }),
     }
 }

@@ -5,7 +5,10 @@
 //! was found there, and [`summarize`] says how they do. The controller applies the objects, and
 //! `patchset generate` prints them.
 
+mod builder;
+mod cells;
 mod constraint_overrides;
+mod error;
 mod merge;
 mod names;
 mod objects;
@@ -17,6 +20,8 @@ mod template;
 mod tests;
 mod variables;
 
-pub use objects::{DesiredObjects, FleetError, desired_objects};
+pub use builder::DesiredObjects;
+pub use error::FleetError;
+pub use objects::desired_objects;
 pub use selection::ReadingRules;
 pub use summary::{ChildState, FleetSummary, summarize};

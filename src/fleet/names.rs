@@ -9,24 +9,12 @@ const LONGEST: usize = 253;
 /// A name that the API server takes (a DNS-1123 subdomain), as much as possible like a text: in
 /// lower case, with `-` for what must not be in it. `None` where nothing of it may be.
 pub(super) fn object_name(text: &str) -> Option<String> {
-    let mut name = String::new();
-    for c in text.to_lowercase().chars() {
-        let allowed = c.is_ascii_lowercase() || c.is_ascii_digit();
-        match c {
-            c if allowed => name.push(c),
-            '.' if name.ends_with(|c: char| c.is_ascii_alphanumeric()) => name.push('.'),
-            // After a dot, a letter or digit has to follow.
-            _ if name.ends_with('.') || name.is_empty() => {}
-            _ => name.push('-'),
-        }
-    }
-    while name.ends_with(['-', '.']) {
-        name.pop();
-    }
-    // `a-.b`: before a dot, too.
-    while let Some(at) = name.find("-.") {
-        name.remove(at);
-    }
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.';
+    let text = text.to_lowercase().replace(|c| !allowed(c), "-");
+    // Beside a dot, and at the ends, there are letters and digits.
+    let parts = text.split('.').map(|part| part.trim_matches('-'));
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    let name = parts.join(".");
     (!name.is_empty() && name.len() <= LONGEST).then_some(name)
 }
 

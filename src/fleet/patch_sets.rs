@@ -1,12 +1,14 @@
 //! The `PatchSet`s of a repository.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::builder::FleetBuilder;
+use super::cells::Cell;
+use super::error::FleetError;
 use super::merge::{drop_nulls, lay_over};
 use super::names::{TakenNames, object_name};
-use super::objects::{Cell, FleetError, LARGEST, Making};
 use super::template::MergedTemplate;
 use super::variables::{VariableFault, Variables};
 use crate::api::patch_repository::{GitRepositorySource, UpstreamOverride};
@@ -22,6 +24,8 @@ const TAGS: &str = "refs/tags/";
 const BRANCHES: &str = "refs/heads/";
 /// How many digits a commit has that is named by itself, at least.
 const COMMIT_DIGITS: usize = 7;
+/// The most bytes of JSON of all `PatchSet`s of one repository.
+const LARGEST: usize = 32 << 20;
 /// The longest value of a label.
 const LONGEST_LABEL: usize = 63;
 
@@ -34,12 +38,12 @@ type Refusal = (String, String);
 ///
 /// Where they are too large together.
 pub(super) fn make_patch_sets(
-    making: &mut Making<'_>,
+    builder: &mut FleetBuilder<'_>,
     cells: &[Cell<'_>],
     constraints: &BTreeMap<String, String>,
 ) -> Result<(), FleetError> {
     let schema = SchemaRules::new::<PatchSet>();
-    let names = names(making, cells);
+    let names = names(builder, cells);
     let mut libraries: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for (cell, name) in cells.iter().zip(&names) {
         if let (Level::Library, Some(name)) = (cell.level, name) {
@@ -59,7 +63,7 @@ pub(super) fn make_patch_sets(
             constraints: constraints.get(cell.release).map(String::as_str),
         };
         let maker = PatchSetMaker {
-            making,
+            builder,
             cell,
             surroundings,
             schema: &schema,
@@ -67,15 +71,15 @@ pub(super) fn make_patch_sets(
         match maker.make(name) {
             Err((field, message)) => {
                 let message = format!("PatchSet {name}: {message}");
-                making.refuse(name, "TemplateInvalid", &field, message);
+                builder.refuse(name, "TemplateInvalid", &field, message);
             }
             Ok((mut object, bytes)) => {
                 size += bytes;
                 if size > LARGEST {
                     return Err(FleetError::TooLarge { limit: LARGEST });
                 }
-                making.own(&mut object);
-                making.desired.patch_sets.push(object);
+                builder.own(&mut object);
+                builder.desired.patch_sets.push(object);
             }
         }
     }
@@ -84,40 +88,39 @@ pub(super) fn make_patch_sets(
 
 /// The names of cells, in their order. Of two that ask for the same, the one that is spelled as the
 /// name has it, or else the first.
-fn names(making: &mut Making<'_>, cells: &[Cell<'_>]) -> Vec<Option<String>> {
+fn names(builder: &mut FleetBuilder<'_>, cells: &[Cell<'_>]) -> Vec<Option<String>> {
     let mut taken = TakenNames::default();
     let asked: Vec<(String, Option<String>)> = cells
         .iter()
         .map(|cell| format!("{}-{}", cell.component, cell.release))
         .map(|text| (text.clone(), object_name(&text)))
         .collect();
-    let exact: BTreeSet<&str> = asked
+    let exact: BTreeMap<&str, String> = cells
         .iter()
-        .filter(|(text, name)| name.as_ref() == Some(text))
-        .map(|(text, _)| text.as_str())
+        .zip(&asked)
+        .filter(|(_, (text, name))| name.as_ref() == Some(text))
+        .map(|(cell, (text, _))| (text.as_str(), cell.describe()))
         .collect();
     let mut names = Vec::new();
     for (cell, (text, name)) in cells.iter().zip(&asked) {
         let folder = cell.series.map_or(cell.refs_path, |series| Some(&series.folder));
-        let folder = making.path(folder.unwrap_or_default());
+        let folder = builder.path(folder.unwrap_or_default());
         let Some(name) = name else {
             let message = format!("{} makes no name of a PatchSet", cell.describe());
-            making.refuse(text, "NameCollision", &folder, message);
+            builder.refuse(text, "NameCollision", &folder, message);
             names.push(None);
             continue;
         };
-        let is_anothers = exact.contains(name.as_str()) && name != text;
-        let before = if is_anothers {
-            Err(name.clone())
-        } else {
-            taken.take(name, &cell.describe())
+        let before = match exact.get(name.as_str()).filter(|_| name != text) {
+            Some(other) => Err(other.clone()),
+            None => taken.take(name, &cell.describe()),
         };
         if let Err(other) = before {
             let message = format!(
                 "{} and {other} both ask for PatchSet {name}: rename one, or leave it out by components.exclude",
                 cell.describe()
             );
-            making.refuse(text, "NameCollision", &folder, message);
+            builder.refuse(text, "NameCollision", &folder, message);
             names.push(None);
             continue;
         }
@@ -134,7 +137,7 @@ struct Surroundings<'a> {
 }
 
 struct PatchSetMaker<'a> {
-    making: &'a Making<'a>,
+    builder: &'a FleetBuilder<'a>,
     cell: &'a Cell<'a>,
     surroundings: Surroundings<'a>,
     schema: &'a SchemaRules,
@@ -157,7 +160,7 @@ impl PatchSetMaker<'_> {
             labels,
             annotations,
         } = self
-            .making
+            .builder
             .templates
             .merged(cell.component, cell.release, cell.level);
         variables.fill(&mut spec, "spec").map_err(in_template)?;
@@ -193,7 +196,7 @@ impl PatchSetMaker<'_> {
     fn reference(&self) -> String {
         let of_series = self.cell.series.and_then(|series| series.reference.clone());
         let of_file = || {
-            let folder = self.making.layout.releases.get(self.cell.release)?;
+            let folder = self.builder.layout.releases.get(self.cell.release)?;
             let refs = &folder.refs.as_ref()?.refs;
             refs.get(self.cell.component).ok().map(ToOwned::to_owned)
         };
@@ -201,14 +204,14 @@ impl PatchSetMaker<'_> {
     }
 
     fn upstream_override(&self) -> Option<&UpstreamOverride> {
-        let overrides = &self.making.repository.spec.upstream.overrides;
+        let overrides = &self.builder.repository.spec.upstream.overrides;
         overrides
             .iter()
             .find(|one| one.component.0 == self.cell.component)
     }
 
     fn upstream(&self, reference: &str) -> Result<Value, Refusal> {
-        let upstream = &self.making.repository.spec.upstream;
+        let upstream = &self.builder.repository.spec.upstream;
         let own = self.upstream_override().and_then(|own| own.url.clone());
         let url = match own {
             Some(url) => url,
@@ -224,7 +227,7 @@ impl PatchSetMaker<'_> {
                 .map(|template| template.replace("{component}", self.cell.component)),
         });
         match self.cell.refs_path {
-            Some(path) => made["refFrom"] = json!({ "path": self.making.path(path) }),
+            Some(path) => made["refFrom"] = json!({ "path": self.builder.path(path) }),
             None => made["ref"] = ref_of(reference),
         }
         Ok(made)
@@ -232,7 +235,7 @@ impl PatchSetMaker<'_> {
 
     fn url_by_template(&self) -> Result<String, Refusal> {
         let field = "spec.upstream.urlTemplate";
-        let Some(template) = &self.making.repository.spec.upstream.url_template else {
+        let Some(template) = &self.builder.repository.spec.upstream.url_template else {
             return Err((
                 "spec.upstream.overrides".to_owned(),
                 format!("no url for {}: name one, or set urlTemplate", self.cell.component),
@@ -268,7 +271,7 @@ impl PatchSetMaker<'_> {
     }
 
     fn patches(&self) -> Value {
-        let source = &self.making.repository.spec.source;
+        let source = &self.builder.repository.spec.source;
         let folder = self.folder();
         let own = self.upstream_override();
         let mut made = json!({
@@ -292,14 +295,14 @@ impl PatchSetMaker<'_> {
         } = self.cell;
         let folder = match self.cell.series {
             Some(series) => series.folder.clone(),
-            None => match self.making.layout.kind {
+            None => match self.builder.layout.kind {
+                LayoutKind::Auto | LayoutKind::ComponentRelease => format!("patches/{component}/{release}"),
                 LayoutKind::ReleaseComponent => format!("patches/{release}/{component}"),
-                LayoutKind::SingleComponent => format!("patches/{component}"),
-                LayoutKind::OrgComponent => format!("patches/openstack/{component}"),
-                _ => format!("patches/{component}/{release}"),
+                LayoutKind::OrgComponent | LayoutKind::SingleComponent => format!("patches/{component}"),
+                LayoutKind::DebianPatches => "debian/patches".to_owned(),
             },
         };
-        self.making.path(&folder)
+        self.builder.path(&folder)
     }
 
     /// Adds what the repository has for an image, where the template does not say it.
@@ -313,11 +316,11 @@ impl PatchSetMaker<'_> {
         if !build.get("image").is_some_and(Value::is_object) {
             return;
         }
-        let (making, cell) = (self.making, self.cell);
-        if let Some(git) = &making.repository.spec.source.git
-            && making.layout.images.contains(cell.component)
+        let (builder, cell) = (self.builder, self.cell);
+        if let Some(git) = &builder.repository.spec.source.git
+            && builder.layout.images.contains(cell.component)
         {
-            let path = making.path(&format!("images/{}", cell.component));
+            let path = builder.path(&format!("images/{}", cell.component));
             let dockerfile = build.entry("dockerfile").or_insert_with(|| json!({}));
             // What else a template says of it, such as its stage, is for this folder.
             if let Value::Object(dockerfile) = dockerfile
@@ -328,11 +331,11 @@ impl PatchSetMaker<'_> {
                 dockerfile.insert("git".to_owned(), git_path(git, &path));
             }
         }
-        let folder = making.layout.releases.get(cell.release);
+        let folder = builder.layout.releases.get(cell.release);
         if let Some(path) = folder.and_then(|folder| folder.extra.as_ref()) {
             build
                 .entry("extraPackagesFrom")
-                .or_insert_with(|| json!({ "path": making.path(path) }));
+                .or_insert_with(|| json!({ "path": builder.path(path) }));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use glob::Pattern;
 
-use super::objects::FleetError;
+use super::error::FleetError;
 use crate::api::PatchRepositorySpec;
 use crate::api::common::Component;
 use crate::api::patch_repository::NameSelection;

@@ -115,7 +115,7 @@ fn cell(asked: &PatchSet, found: ChildState<'_>) -> (CellState, RepositoryCell) 
     let found = match found {
         ChildState::Absent => return (CellState::Pending, cell),
         ChildState::Refused(reason) => {
-            cell.ready = Truth::False.as_str().to_owned();
+            Truth::False.as_str().clone_into(&mut cell.ready);
             cell.reason = Some(reason.to_string());
             return (CellState::Failing, cell);
         }

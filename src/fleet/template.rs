@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use glob::Pattern;
 use serde_json::{Map, Value};
 
+use super::error::FleetError;
 use super::merge::lay_over;
-use super::objects::FleetError;
 use super::selection::pattern;
 use crate::api::PatchRepositorySpec;
 use crate::api::patch_repository::{PatchSetTemplate, TemplateMatch, TemplateMetadata};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::tags::{TagError, TagValues, Tags};
+use super::tags::{TagError, TagValues, Tags, follow_patches_revision};
 use crate::api::build::{Build, BuildStatus, DockerfileSource};
-use crate::api::{InputsDigest, Recorded};
+use crate::api::{InputsDigest, Recorded, Revision};
 use crate::image::ImageReference;
 use crate::plan::inputs_hasher::InputsHasher;
 
@@ -28,6 +28,10 @@ pub(super) struct BuildInputs<'a> {
     pub(super) version: Option<&'a str>,
     /// How many patches the source has.
     pub(super) patches: usize,
+    /// The patches' revision; `None` if they are not in Git.
+    pub(super) patches_revision: Option<&'a Revision>,
+    /// The build as the status has it.
+    pub(super) known: Option<&'a BuildStatus>,
     /// The folder with the Dockerfile, as an image.
     pub(super) dockerfile: Option<&'a Recorded<ImageReference>>,
     /// All contexts, that of the source too.
@@ -51,13 +55,18 @@ pub(super) fn plan_build(build: &Build, inputs: BuildInputs<'_>) -> Result<Build
     platforms.dedup();
     let inputs_digest = inputs.are_known.then(|| digest(build, inputs, &platforms));
     let mut tags = Tags::default();
+    let mut patches_revision = None;
     if let Some(image) = &build.image {
+        if follow_patches_revision(image) {
+            patches_revision = first_revision(&inputs, inputs_digest.as_ref());
+        }
         let values = TagValues {
             version: inputs.version,
             patches: inputs.patches,
             ref_: inputs.ref_,
             commit: inputs.commit,
             release: inputs.release,
+            patches_revision: patches_revision.as_ref(),
             inputs_digest: inputs_digest.as_ref(),
         };
         tags = Tags::of_image(image, values)?;
@@ -69,6 +78,7 @@ pub(super) fn plan_build(build: &Build, inputs: BuildInputs<'_>) -> Result<Build
         target: target.map(|(image, tag)| format!("{}:{tag}", image.repository.0).into()),
         moving_tags: tags.moving,
         sortable_tag: tags.sortable,
+        patches_revision: patches_revision.map(Recorded::new),
         dockerfile: inputs.dockerfile.cloned(),
         contexts: inputs.contexts.clone(),
         args: inputs.args.clone(),
@@ -76,6 +86,16 @@ pub(super) fn plan_build(build: &Build, inputs: BuildInputs<'_>) -> Result<Build
         requested: inputs.requested.map(ToOwned::to_owned),
         ..BuildStatus::default()
     })
+}
+
+/// The patches' revision when these inputs were first seen, so that a commit that changes none of them
+/// is no other image. On another branch, it is another.
+fn first_revision(inputs: &BuildInputs<'_>, digest: Option<&InputsDigest>) -> Option<Revision> {
+    let current = inputs.patches_revision;
+    let known = inputs.known.filter(|known| Some(&known.inputs_digest) == digest);
+    let known = known.and_then(|known| known.patches_revision.as_ref()?.value());
+    let known = known.filter(|known| current.is_some_and(|current| current.name == known.name));
+    known.or(current).cloned()
 }
 
 fn digest(build: &Build, inputs: BuildInputs<'_>, platforms: &[String]) -> InputsDigest {
@@ -127,6 +147,8 @@ mod tests {
             commit: "1f0c2d3e4f",
             version: None,
             patches: 2,
+            patches_revision: None,
+            known: None,
             dockerfile: Some(&"r/d@sha256:02".into()),
             contexts: &contexts.into(),
             args: &BTreeMap::from([("PIP_EXTRAS".to_owned(), arg.to_owned())]),
@@ -158,5 +180,50 @@ mod tests {
         assert_ne!(made("x", CONTEXTS, "").inputs_digest, plain);
         let tag = made("y", CONTEXTS, "ldap");
         assert_eq!(tag.inputs_digest, plain, "the tag does not change what is in it");
+    }
+    /// Plans with patches of this revision, after a build.
+    fn after(known: Option<&BuildStatus>, revision: &str, arg: &str) -> BuildStatus {
+        let revision = revision.parse().unwrap();
+        let contexts = CONTEXTS.map(|(name, image)| (name.to_owned(), image.into()));
+        let inputs = BuildInputs {
+            component: "glance",
+            release: "2025.2",
+            ref_: "stable/2025.2",
+            commit: "1f0c2d3e4f",
+            version: None,
+            patches: 2,
+            patches_revision: Some(&revision),
+            known,
+            dockerfile: None,
+            contexts: &contexts.into(),
+            args: &BTreeMap::from([("A".to_owned(), arg.to_owned())]),
+            requested: None,
+            are_known: true,
+        };
+        plan_build(&spec("{patchesBranch}-{patchesSha}"), inputs).unwrap()
+    }
+
+    #[test]
+    fn a_commit_that_changes_no_input_is_no_other_image() {
+        let [first, second] = ["1a", "2b"].map(|digits| format!("main@sha1:{}", digits.repeat(20)));
+        let built = after(None, &first, "a");
+        assert_eq!(built.target.as_deref(), Some("r:5000/glance:main-1a1a1a1"));
+        assert_eq!(built.patches_revision.as_ref().unwrap().as_str(), first);
+        assert_eq!(after(Some(&built), &second, "a"), built);
+        // Another input, and another branch.
+        let other = after(Some(&built), &second, "b");
+        assert_eq!(other.target.as_deref(), Some("r:5000/glance:main-2b2b2b2"));
+        let topic = format!("topic@sha1:{}", "2b".repeat(20));
+        let on_topic = after(Some(&built), &topic, "a");
+        assert_eq!(on_topic.target.as_deref(), Some("r:5000/glance:topic-2b2b2b2"));
+        assert_eq!(on_topic.inputs_digest, built.inputs_digest);
+    }
+
+    #[test]
+    fn a_status_whose_tags_follow_from_other_things_has_no_revision_of_patches() {
+        let planned = serde_json::to_value(made("x", CONTEXTS, "ldap")).unwrap();
+        assert!(planned.get("patchesRevision").is_none(), "{planned}");
+        let image = serde_json::to_value(spec("x").image).unwrap();
+        assert_eq!(image, json!({ "repository": "r:5000/glance", "tag": "x" }));
     }
 }

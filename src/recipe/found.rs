@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::api::build::Build;
+use crate::api::build::{Build, BuildStatus};
 use crate::api::{PatchSetSpec, Recorded, Revision};
 use crate::image::ImageReference;
 use crate::patch::{Objects, PatchInput, Series};
@@ -19,6 +19,10 @@ pub struct BuildFindings<'a> {
     pub upstream: FoundUpstream,
     /// The patches, in their order.
     pub patches: &'a [PatchInput],
+    /// The patches' revision; `None` if they are not in Git.
+    pub patches_revision: Option<Revision>,
+    /// The build as the status has it.
+    pub known: Option<&'a BuildStatus>,
     /// The patches on the upstream's tree.
     pub series: &'a Series,
     /// Arguments that were read; those of the spec win over them.

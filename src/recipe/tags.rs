@@ -1,7 +1,7 @@
 //! The tags of an image, by the templates of its spec.
 
-use crate::api::InputsDigest;
 use crate::api::build::{ImageTarget, SortableTag};
+use crate::api::{InputsDigest, Revision};
 use crate::plan::build::TIME;
 
 /// The longest tag (OCI distribution-spec).
@@ -18,7 +18,7 @@ const COMMIT_DIGITS: usize = 7;
 pub enum TagError {
     /// A name in braces that means nothing.
     #[error(
-        "build.image.tag: {{{0}}} is unknown; there are {{version}}, {{patches}}, {{ref}}, {{sha}}, {{release}} and {{inputs}}"
+        "build.image.tag: {{{0}}} is unknown; there are {{version}}, {{patches}}, {{ref}}, {{sha}}, {{patchesBranch}}, {{patchesSha}}, {{release}} and {{inputs}}"
     )]
     Unknown(String),
     /// The version is asked for and not known.
@@ -26,6 +26,16 @@ pub enum TagError {
         "build.image.tag asks for {{version}}, and the upstream's ref is no tag that names one: set build.source.version, or use {{ref}}"
     )]
     NoVersion,
+    /// The patches' commit is asked for, and they are not in Git.
+    #[error(
+        "build.image asks for {0} of the patches' repository, and the patches are in none whose commit is known: set patches.git, or patches.sourceRef with a GitRepository, or leave it out"
+    )]
+    NoPatchesCommit(&'static str),
+    /// The patches' branch is asked for, and their commit was named by itself.
+    #[error(
+        "build.image asks for {0} of the patches' repository, and its commit was named without a branch: set patches.git.ref.branch, or leave it out"
+    )]
+    NoPatchesBranch(&'static str),
     /// A brace without its partner.
     #[error("build.image.tag has a brace without its partner")]
     Braces,
@@ -52,6 +62,8 @@ pub(super) struct TagValues<'a> {
     pub(super) ref_: &'a str,
     pub(super) commit: &'a str,
     pub(super) release: &'a str,
+    /// The patches' revision; `None` if they are not in Git.
+    pub(super) patches_revision: Option<&'a Revision>,
     /// The digest over the build's inputs; `None` if these are not known.
     pub(super) inputs_digest: Option<&'a InputsDigest>,
 }
@@ -82,12 +94,20 @@ impl Tags {
             .filter(|_| is_known(template, values));
         }
         let mut moving = Vec::new();
+        let moves = image.moving_tags_from.is_empty()
+            || image
+                .moving_tags_from
+                .iter()
+                .any(|branch| Ok(branch.as_str()) == values.patches_branch("movingTagsFrom"));
+        if !image.moving_tags_from.is_empty() {
+            values.patches_branch("movingTagsFrom")?;
+        }
         for template in &image.moving_tags {
             let made = make_tag(template, values, None)?;
             if made == own {
                 return Err(TagError::Moving(made));
             }
-            moving.extend(Some(made).filter(|_| is_known(template, values)));
+            moving.extend(Some(made).filter(|_| moves && is_known(template, values)));
         }
         if !is_known(image.tag(), values) {
             return Ok(Self::default());
@@ -99,6 +119,27 @@ impl Tags {
             moving,
             sortable,
         })
+    }
+}
+
+/// Whether the tags of an image follow from the patches' revision.
+pub(super) fn follow_patches_revision(image: &ImageTarget) -> bool {
+    let templates = [Some(image.tag()), image.sortable_tag.as_deref()]
+        .into_iter()
+        .flatten();
+    let mut templates = templates.chain(image.moving_tags.iter().map(String::as_str));
+    !image.moving_tags_from.is_empty()
+        || templates.any(|template| template.contains("{patchesBranch}") || template.contains("{patchesSha}"))
+}
+
+impl<'a> TagValues<'a> {
+    fn patches_commit(&self, asked: &'static str) -> Result<&'a Revision, TagError> {
+        self.patches_revision.ok_or(TagError::NoPatchesCommit(asked))
+    }
+
+    fn patches_branch(&self, asked: &'static str) -> Result<&'a str, TagError> {
+        let name = self.patches_commit(asked)?.name.as_deref();
+        name.ok_or(TagError::NoPatchesBranch(asked))
     }
 }
 
@@ -132,6 +173,11 @@ fn fill_template(template: &str, values: TagValues<'_>, time: Option<&str>) -> R
             "patches" => values.patches.to_string(),
             "ref" => values.ref_.replace('/', "-"),
             "sha" => digits(values.commit, COMMIT_DIGITS),
+            "patchesBranch" => values.patches_branch("{patchesBranch}")?.replace('/', "-"),
+            "patchesSha" => {
+                let revision = values.patches_commit("{patchesSha}")?;
+                digits(&revision.commit.to_string(), COMMIT_DIGITS)
+            }
             "release" => values.release.to_owned(),
             "inputs" => match values.inputs_digest {
                 Some(digest) => digest.digits(INPUTS_DIGITS),
@@ -162,6 +208,7 @@ mod tests {
             ref_: "stable/2025.2",
             commit: "1f0c2d3e4f",
             release: "2025.2",
+            patches_revision: None,
             inputs_digest: Some(&DIGEST),
         }
     }
@@ -171,6 +218,7 @@ mod tests {
             repository: ImageRepository("r:5000/glance".into()),
             tag: Some(tag.into()),
             moving_tags: moving.iter().map(ToString::to_string).collect(),
+            moving_tags_from: Vec::new(),
             sortable_tag: sortable.map(ToOwned::to_owned),
         }
     }
@@ -260,5 +308,76 @@ mod tests {
         // What is wrong with it shows all the same.
         let invalid = Tags::of_image(&image("-{inputs}", &[], None), unknown).unwrap_err();
         assert_eq!(invalid, TagError::Invalid("-000000000000".into()));
+    }
+    fn revision(name: Option<&str>) -> Revision {
+        Revision {
+            name: name.map(ToOwned::to_owned),
+            commit: "abcdef0123456789abcdef0123456789abcdef01".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn tags_may_tell_branch_and_commit_of_the_patches() {
+        let main = revision(Some("team/main"));
+        let values = TagValues {
+            patches_revision: Some(&main),
+            ..values()
+        };
+        let composite = image("{version}-p{patches}-{patchesBranch}-{patchesSha}", &[], None);
+        assert!(follow_patches_revision(&composite));
+        let tags = Tags::of_image(&composite, values).unwrap();
+        assert_eq!(tags.own.as_deref(), Some("31.0.0-p2-team-main-abcdef0"));
+        assert!(!follow_patches_revision(&image(
+            "{version}-{sha}",
+            &["{ref}"],
+            Some("{time}")
+        )));
+        for one in [
+            image("x", &["{patchesSha}"], None),
+            image("x", &[], Some("{time}-{patchesBranch}")),
+        ] {
+            assert!(follow_patches_revision(&one));
+        }
+    }
+
+    #[test]
+    fn moving_tags_move_from_some_branches_alone() {
+        let mut target = image("{patchesSha}", &["{version}", "{release}"], None);
+        target.moving_tags_from = vec!["main".to_owned(), "team/main".to_owned()];
+        assert!(follow_patches_revision(&target));
+        for (branch, moving) in [("team/main", 2), ("main", 2), ("topic", 0), ("team-main", 0)] {
+            let revision = revision(Some(branch));
+            let values = TagValues {
+                patches_revision: Some(&revision),
+                ..values()
+            };
+            let tags = Tags::of_image(&target, values).unwrap();
+            assert_eq!(tags.moving.len(), moving, "{branch}");
+            assert_eq!(tags.own.as_deref(), Some("abcdef0"));
+        }
+    }
+
+    #[test]
+    fn patches_without_a_commit_or_a_branch_make_no_such_tag() {
+        let unnamed = revision(None);
+        let without_branch = TagValues {
+            patches_revision: Some(&unnamed),
+            ..values()
+        };
+        let mut moving = image("x", &["m"], None);
+        moving.moving_tags_from = vec!["main".to_owned()];
+        for (target, asked, needs_branch) in [
+            (image("{patchesSha}", &[], None), "{patchesSha}", false),
+            (image("{patchesBranch}", &[], None), "{patchesBranch}", true),
+            (moving, "movingTagsFrom", true),
+        ] {
+            let error = Tags::of_image(&target, values()).unwrap_err();
+            assert_eq!(error, TagError::NoPatchesCommit(asked));
+            let made = Tags::of_image(&target, without_branch);
+            assert_eq!(
+                made.err(),
+                needs_branch.then_some(TagError::NoPatchesBranch(asked))
+            );
+        }
     }
 }

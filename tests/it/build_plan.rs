@@ -416,3 +416,42 @@ fn tags_are_told_as_far_as_they_are_known() {
     let (text, _) = case.run(&["--offline"], &documents, 0);
     assert!(text.contains("2025.2-20250131235959\n"), "{text}");
 }
+
+#[test]
+fn tags_name_the_commit_of_the_clone_that_has_the_patches() {
+    let case = Case::new();
+    let ours = GitRepo::create(case.root.path(), "deployment");
+    let first = ours.commit(&[("patches/0001-five.patch", GOOD)], "patches");
+    let mut spec = spec("registry.invalid");
+    spec["patches"] = json!({ "git": {
+        "url": "https://git.example.org/team/deployment", "ref": { "branch": "main" }, "path": "patches"
+    } });
+    spec["build"]["image"]["tag"] = json!("{patchesBranch}-{patchesSha}");
+    let planned = |status: Option<Value>| {
+        let mut object = object("PatchSet", "demo", &spec);
+        if let Some(status) = status {
+            object["status"] = status;
+        }
+        case.json(&["--offline"], &[object, files()], 0)["build"].clone()
+    };
+    let build = planned(None);
+    assert_eq!(
+        build["target"],
+        format!("registry.invalid/demo:main-{}", &first[..7])
+    );
+    // Nothing of it changed since the commit that the status tells.
+    ours.commit(&[("README", "read me\n")], "why");
+    let mut known = build.clone();
+    known["patchesRevision"] = json!(format!("main@sha1:{first}"));
+    let status = json!({ "build": known });
+    assert_eq!(planned(Some(status))["target"], build["target"]);
+    assert_ne!(planned(None)["target"], build["target"]);
+
+    let mut inline_patches = spec.clone();
+    inline_patches["patches"] = inline(&[("0001-five.patch", GOOD)]);
+    let refused = case.refused(
+        &["--offline"],
+        &[object("PatchSet", "demo", &inline_patches), files()],
+    );
+    assert!(refused.contains("set patches.git"), "{refused}");
+}

@@ -16,6 +16,7 @@ mod controller;
 mod deliver;
 mod fleet;
 mod forge;
+mod generate;
 mod hostile;
 mod leader;
 mod monitoring;

@@ -83,6 +83,15 @@ impl HeldTree {
         }
     }
 
+    /// The revision of the commit; `None` for a folder.
+    pub(super) fn revision(&self) -> Option<crate::api::Revision> {
+        match self {
+            Self::Clone(commit) => Some(commit.revision().into()),
+            Self::Mirror(snapshot) => Some(snapshot.revision().into()),
+            Self::Folder(..) => None,
+        }
+    }
+
     /// Its objects.
     pub(super) fn objects(&self) -> Arc<dyn Objects + Send + Sync> {
         match self {

@@ -19,7 +19,8 @@ use crate::plan::build::set_tag_time_if_known;
 use crate::plan::patch_set::passes;
 use crate::publish::source_image::SourceImage;
 use crate::recipe::{
-    self, BuildFindings, FoundUpstream, Library, Recipe, RecipeError, build_reasons, last_request, libraries,
+    self, BuildFindings, FoundUpstream, Library, Located, Recipe, RecipeError, build_reasons, last_request,
+    libraries,
 };
 use crate::source::{RefSpec, RepoUrl};
 
@@ -113,6 +114,10 @@ impl<'a> Planner<'a> {
                 recipe::read_arguments(&from.path, &bytes, &spec.component.0)?
             }
         };
+        let patches_revision = match &located {
+            Some(Located::At((held, _))) => held.revision(),
+            Some(Located::Given(_)) | None => None,
+        };
         let FolderPatches { patches, note } = read_patches(located)?;
         let JudgedSeries {
             series,
@@ -151,6 +156,8 @@ impl<'a> Planner<'a> {
                 objects: upstream.held.objects(),
             },
             patches: &patches,
+            patches_revision,
+            known: object.status.as_ref().and_then(|status| status.build.as_ref()),
             series: &series,
             arguments,
             dockerfile: dockerfile.map(|from| self.reader.dockerfile(from)).transpose()?,

@@ -23,7 +23,9 @@ use crate::plan::build::set_tag_time;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, Pending, is_planned, results_are_current};
 use crate::publish::{Registry, TimedStore};
-use crate::recipe::{self, BaseImage, BuildFindings, FoundUpstream, Recipe, RecipeError, build_reasons};
+use crate::recipe::{
+    self, BaseImage, BuildFindings, FoundUpstream, Located, Recipe, RecipeError, build_reasons,
+};
 
 /// What an image is built from, and where it goes.
 pub struct PublishedBuild {
@@ -148,6 +150,9 @@ async fn describe(
     let (upstream, resolved) = (series.inputs.upstream.clone(), series.inputs.resolved.clone());
     let (spec, build, ingredients) = (turn.object.spec.clone(), build.clone(), ingredients.clone());
     let requested = series.inputs.requested.clone();
+    let patches_revision = series.inputs.located.as_ref().map(Located::revision);
+    let patches_revision = patches_revision.and_then(|revision| revision.parse().ok());
+    let known = turn.status().build.clone();
     let described = blocking(context, "the upstream", deadline, move |mirrors| {
         let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
         let applied = lock(&applied);
@@ -162,6 +167,8 @@ async fn describe(
                 objects: Arc::new(TimedStore::new(snapshot, deadline)),
             },
             patches: &read,
+            patches_revision,
+            known: known.as_ref(),
             series: &applied,
             arguments,
             dockerfile,

@@ -88,7 +88,7 @@ pub fn build_as_told(build: &BuildStatus, inputs: &str) {
     buildah(&["push", "--quiet", "--tls-verify=false", target_of(build)].map(ToOwned::to_owned));
 }
 
-fn target_of(build: &BuildStatus) -> &str {
+pub(super) fn target_of(build: &BuildStatus) -> &str {
     build.target.as_deref().unwrap()
 }
 

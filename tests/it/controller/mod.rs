@@ -14,6 +14,7 @@ mod notify;
 mod once;
 mod overrides;
 pub mod patches;
+mod patches_commit;
 mod registries;
 mod registry_logins;
 mod sortable;

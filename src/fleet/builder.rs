@@ -1,0 +1,112 @@
+//! The objects of a repository, as they are made.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use kube::{Resource, ResourceExt};
+
+use super::template::Templates;
+use crate::api::patch_repository::{REPOSITORY_LABEL, RepositoryFault};
+use crate::api::{ConstraintOverride, PatchRepository, PatchSet};
+use crate::layout::{FaultKind, LayoutFault, RepositoryLayout};
+use crate::text::printable;
+
+/// The longest message of a fault, in characters.
+const LONGEST_MESSAGE: usize = 500;
+
+/// What a repository's folders ask for.
+#[derive(Debug, Default)]
+pub struct DesiredObjects {
+    /// The `PatchSet`s, sorted by release and component.
+    pub patch_sets: Vec<PatchSet>,
+    /// The `ConstraintOverride`s, sorted by release.
+    pub constraint_overrides: Vec<ConstraintOverride>,
+    /// What is wrong with the folders, or with what they and the templates come to.
+    pub faults: Vec<RepositoryFault>,
+    /// The names of all that is asked for, also of what cannot be made, which the faults say.
+    asked_for: BTreeSet<String>,
+    /// The releases of which it is not known what they ask for, as a file cannot be read.
+    unknown_releases: BTreeSet<String>,
+}
+
+impl DesiredObjects {
+    /// Whether an object of this name, for this release, may be deleted: nothing asks for it, and
+    /// all is known that may ask for it.
+    #[must_use]
+    pub fn may_be_pruned(&self, name: &str, release: &str) -> bool {
+        !self.asked_for.contains(name) && !self.unknown_releases.contains(release)
+    }
+}
+
+/// The objects of a repository, as they are made.
+pub(super) struct FleetBuilder<'a> {
+    pub(super) repository: &'a PatchRepository,
+    pub(super) layout: &'a RepositoryLayout,
+    pub(super) templates: Templates<'a>,
+    pub(super) desired: DesiredObjects,
+}
+
+impl FleetBuilder<'_> {
+    /// A path relative to the repository's root.
+    pub(super) fn path(&self, path: &str) -> String {
+        let directory = self.repository.spec.directory.as_deref().unwrap_or_default();
+        let names = directory.split('/').chain(path.split('/'));
+        let names: Vec<&str> = names.filter(|name| !name.is_empty() && *name != ".").collect();
+        names.join("/")
+    }
+
+    /// Tells why an object is not made. What there is of it stays.
+    pub(super) fn refuse(&mut self, name: &str, kind: &str, field: &str, message: impl fmt::Display) {
+        self.desired.asked_for.insert(name.to_owned());
+        self.tell(kind, field.to_owned(), None, message);
+    }
+
+    fn tell(&mut self, kind: &str, path: String, line: Option<u32>, message: impl fmt::Display) {
+        self.desired.faults.push(RepositoryFault {
+            kind: kind.to_owned(),
+            path,
+            line,
+            message: printable(&message.to_string(), LONGEST_MESSAGE),
+        });
+    }
+
+    pub(super) fn add_layout_faults(&mut self) {
+        let has_requirements = self
+            .repository
+            .spec
+            .constraints
+            .as_ref()
+            .is_some_and(|constraints| constraints.requirements.is_some());
+        for fault in &self.layout.faults {
+            let LayoutFault {
+                kind,
+                path,
+                line,
+                message,
+            } = fault;
+            // They are merged into those of the requirements' branch.
+            if *kind == FaultKind::OverridesWithoutConstraints && has_requirements {
+                continue;
+            }
+            if *kind == FaultKind::InvalidRefs
+                && let Some(release) = path.split('/').rev().nth(1)
+            {
+                self.desired.unknown_releases.insert(release.to_owned());
+            }
+            let line = line.and_then(|line| u32::try_from(line).ok());
+            self.tell(&format!("{kind:?}"), self.path(path), line, message);
+        }
+    }
+
+    /// Puts on what all objects have that are made: namespace, owner and label.
+    pub(super) fn own(&mut self, object: &mut impl ResourceExt) {
+        let repository = self.repository;
+        self.desired.asked_for.insert(object.name_any());
+        object.meta_mut().namespace = repository.namespace();
+        object
+            .labels_mut()
+            .insert(REPOSITORY_LABEL.to_owned(), repository.name_any());
+        let owner = repository.controller_owner_ref(&());
+        object.owner_references_mut().extend(owner);
+    }
+}

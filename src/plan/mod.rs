@@ -17,6 +17,7 @@ pub mod patch_inputs;
 pub mod patch_repository;
 pub mod patch_set;
 pub mod report;
+mod summary;
 mod texts;
 pub mod upstream_history;
 

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -12,10 +11,8 @@ use git_apply_engine::{EntryMode, ObjectError, Objects, TreeEntry};
 
 use super::files::plain_path;
 use super::mirrors::Mirrors;
+use super::path_content::{ContentKey, PathContent};
 use super::{Error, Oid, Resolved, Upstream};
-
-/// How many answers a mirror remembers; beyond that, it begins anew.
-const MOST_REMEMBERED: usize = 16_384;
 
 /// How many folders below a path are looked into for links. One with more counts as one that has
 /// links.
@@ -23,57 +20,6 @@ const MOST_FOLDERS: usize = 1_000;
 
 /// How many trees are kept while many paths are walked.
 const MOST_TREES: usize = 256;
-
-/// What is at a path of a commit. Where two of one repository are equal, reading them gives the
-/// same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathContent {
-    /// Nothing is there.
-    Absent,
-    /// A file.
-    File {
-        /// Its blob.
-        blob: Oid,
-    },
-    /// A folder without links.
-    Folder {
-        /// Its tree.
-        tree: Oid,
-    },
-    /// What is reached by links, or has some: they may lead anywhere in the commit.
-    Linked {
-        /// The commit's tree.
-        root: Oid,
-    },
-}
-
-impl fmt::Display for PathContent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Absent => f.write_str("absent"),
-            Self::File { blob } => write!(f, "blob {blob}"),
-            Self::Folder { tree } => write!(f, "tree {tree}"),
-            Self::Linked { root } => write!(f, "root {root}"),
-        }
-    }
-}
-
-/// What a mirror's answers were to: a commit, the signature that it had to have, and a path.
-pub(super) type ContentKey = (Oid, Option<String>, String);
-
-/// The answers that are remembered of one mirror. They hold for as long as it is asked for: a
-/// commit's contents do not change.
-#[derive(Debug, Default)]
-pub(super) struct KnownContents(HashMap<ContentKey, PathContent>);
-
-impl KnownContents {
-    fn insert(&mut self, key: ContentKey, content: PathContent) {
-        if self.0.len() >= MOST_REMEMBERED {
-            self.0.clear();
-        }
-        self.0.insert(key, content);
-    }
-}
 
 impl Mirrors {
     /// Returns what identifies the contents at a path of a commit, where that was found before by
@@ -91,7 +37,7 @@ impl Mirrors {
         let key = content_key(resolved, path)?;
         let mirror = self.mirror(upstream)?;
         let known = mirror.known_contents();
-        Ok(known.0.get(&key).copied())
+        Ok(known.get(&key))
     }
 
     /// Finds what identifies the contents at a path of a commit, which is fetched where it is not

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::content::KnownContents;
 use super::gate::{self, Gate, Lock, Patience, locked};
+use super::path_content::KnownContents;
 use super::refs::{RefList, Resolved};
 use super::store::{Extent, Store};
 use super::{Error, Oid};

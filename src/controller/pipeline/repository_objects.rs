@@ -14,7 +14,7 @@ use super::made_objects::{
     Made, NotApplied, ToApply, apply_all, children, delete, disown, is_as_desired, is_marked,
 };
 use super::repository_source::{DesiredRepository, ResolvedRepository, read};
-use super::repository_summary::{self, AskedFor};
+use super::repository_summary::{self, AskedObjects};
 use crate::api::patch_repository::{REPOSITORY_LABEL, RepositoryFault};
 use crate::api::patch_set::Level;
 use crate::api::reason::{self, Reason};
@@ -49,13 +49,13 @@ pub async fn keep(
                 && results_are_current(&turn.status(), digest)
                 && all_are_in_place(turn, &known) =>
         {
-            (known, AskedFor::AsBefore, None)
+            (known, AskedObjects::AsBefore, None)
         }
         known => {
             let (made, asked, failure) = Box::pin(make(turn, resolved, known.as_deref())).await?;
             let made = Arc::new(made);
             turn.context.repositories.put(uid, Arc::clone(&made));
-            (made, AskedFor::Anew(asked), failure)
+            (made, AskedObjects::Anew(asked), failure)
         }
     };
     Ok(repository_summary::progress(turn, &made, &asked, failure))

@@ -28,7 +28,7 @@ const FOR_A_PERSON: [Reason; 6] = [
 
 /// The `PatchSet`s that are asked for: those that were made of the folders in this reconciliation,
 /// or those that are there as they were made before.
-pub enum AskedFor {
+pub enum AskedObjects {
     Anew(Vec<PatchSet>),
     AsBefore,
 }
@@ -37,7 +37,7 @@ pub enum AskedFor {
 pub fn progress(
     turn: &Turn<'_, PatchRepository>,
     made: &MadeObjects,
-    asked: &AskedFor,
+    asked: &AskedObjects,
     failure: Option<Failure>,
 ) -> RepositoryProgress {
     let there = children::<PatchSet>(turn);
@@ -46,11 +46,11 @@ pub fn progress(
         .filter_map(|child| Some((child.name_any(), child.0.as_ref().ok()?)))
         .collect();
     let cells: Vec<(&PatchSet, ChildState<'_>)> = match asked {
-        AskedFor::Anew(asked) => asked
+        AskedObjects::Anew(asked) => asked
             .iter()
             .map(|asked| (asked, state(asked, made, &there)))
             .collect(),
-        AskedFor::AsBefore => {
+        AskedObjects::AsBefore => {
             let is_asked_for =
                 |name: &&String| made.objects.contains_key(&(MadeKind::PatchSet, (*name).clone()));
             let asked = there.iter().filter(|(name, _)| is_asked_for(name));

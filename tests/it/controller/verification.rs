@@ -151,7 +151,7 @@ async fn patches_that_are_not_signed_say_nothing_of_the_upstream() {
     assert_eq!(shown(&missing, "SourceVerified"), "False/ReferenceNotFound");
     stage.secret("keys", &[("team.asc", &home.export())]).await;
     let refused = stage.ready("demo", "False", "SignatureMissing").await;
-    assert!(message(&refused).contains("reading refs.yaml beside the patches"));
+    assert!(message(&refused).contains("the patches' repository"));
     assert_eq!(refused.status.as_ref().unwrap().upstream, None);
 
     // The tag 1.0.0 is a lightweight one.

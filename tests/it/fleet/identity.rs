@@ -57,7 +57,7 @@ async fn a_push_is_one_fetch_and_work_for_those_whose_files_it_changes() {
         .map(|number| format!("patches/{}/2025.2/0001-five.patch", name(number)))
         .collect();
     let refs = (0..COMPONENTS).map(|number| format!("{}: \"1.0.0\"\n", name(number)));
-    let refs: String = refs.collect();
+    let refs = refs.collect::<Vec<String>>().concat();
     let mut files: Vec<(&str, &str)> = folders.iter().map(|path| (path.as_str(), GOOD)).collect();
     files.push(("releases/2025.2/source-refs.yaml", &refs));
     files.push(("releases/2025.2/upper-constraints.txt", "alpha===1.0\n"));

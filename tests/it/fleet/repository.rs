@@ -51,10 +51,8 @@ impl Fleet {
             fleet.add_upstream(component);
         }
         let refs = |tag: &str| -> String {
-            COMPONENTS
-                .iter()
-                .map(|component| format!("{component}: \"{tag}\"\n"))
-                .collect()
+            let lines = COMPONENTS.map(|component| format!("{component}: \"{tag}\"\n"));
+            lines.concat()
         };
         fleet.ours.commit(
             &[

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchset::api::{ConstraintOverride, PatchSet};
+use patchset::api::{ConstraintOverride, PatchRepository, PatchSet};
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -73,6 +73,12 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
             .await;
         made.unwrap();
     }
+    let folders = json!({
+        "source": { "git": { "url": stage.server.url("upstream") } },
+        "upstream": { "urlTemplate": stage.server.url("{component}") }
+    });
+    let made = stage.try_apply_kind::<PatchRepository>("folders", &folders).await;
+    made.unwrap();
     for (name, status, reason) in [
         ("conflict", "False", "PatchConflict"),
         ("malformed", "False", "PatchMalformed"),
@@ -93,6 +99,9 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
     ] {
         stage.ready_kind::<ConstraintOverride>(name, status, reason).await;
     }
+    stage
+        .ready_kind::<PatchRepository>("folders", "False", "LayoutInvalid")
+        .await;
     let mut paused = overrides("a===3\n");
     paused["suspend"] = json!(true);
     let made = stage.try_apply_kind::<ConstraintOverride>("fine", &paused).await;
@@ -208,6 +217,7 @@ async fn alerts_and_dashboard_ask_for_what_is_there() {
         ("PatchSetAwaitsApproval", vec!["approval"]),
         ("ConstraintOverrideOutdated", vec!["outdated"]),
         ("ConstraintOverrideNotMerged", vec!["unmerged"]),
+        ("PatchRepositoryObjectsNotApplied", vec!["folders"]),
         ("PatchSetEventsDropped", vec![""]),
     ]);
     let used = Regex::new(r"\$labels\.([a-z_]+)").unwrap();

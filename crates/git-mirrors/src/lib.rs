@@ -18,6 +18,7 @@ mod kept_look;
 mod key_derivation;
 mod known_hosts;
 pub mod local;
+mod local_error;
 mod mirror;
 mod mirrors;
 mod openpgp;

@@ -112,10 +112,7 @@ impl ResolvedInputs {
             && patch_set.metadata.generation == Some(status.observed_generation);
         let told = status.patches_revision.clone().filter(|_| is_told);
         Sources {
-            upstream: UpstreamStatus {
-                revision: Recorded::new(self.resolved.revision().into()),
-                commit: Recorded::new(self.resolved.commit()),
-            },
+            upstream: UpstreamStatus::new(self.resolved.revision().into()),
             patches_revision: self
                 .located
                 .as_ref()

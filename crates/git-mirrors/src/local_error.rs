@@ -7,7 +7,7 @@ use git_apply_engine::Oid;
 use super::error::RetiredBranch;
 
 /// Why a local repository cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LocalError {
     /// There is no repository.
     #[error("{path}: no Git repository can be opened there: {message}")]

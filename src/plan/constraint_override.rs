@@ -320,3 +320,117 @@ fn verdict(status: &ConstraintOverrideStatus) -> Verdict {
         message,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::lifecycle::Outcome::{Done, Unchanged};
+    use super::*;
+
+    fn sources() -> ConstraintSources {
+        ConstraintSources {
+            upper_constraints: "main@sha1:aa".to_owned(),
+            overrides: "sha256:bb".to_owned(),
+            inputs_digest: "digest".into(),
+            signatures: None,
+        }
+    }
+
+    /// What a merge into `f` of the ConfigMap `c` tells.
+    fn merged(base: &str, overrides: &str) -> MergeDecision {
+        let base = ConstraintsFile::parse(base.as_bytes()).unwrap();
+        let overrides = Overrides::parse(overrides.as_bytes()).unwrap();
+        let merged = constraints::merge(&base, &overrides, &[]).unwrap();
+        MergeDecision::Merged(summary(&merged, "c", "f", 1 << 18))
+    }
+
+    fn settled(
+        previous: &ConstraintOverrideStatus,
+        outcome: lifecycle::Outcome<ConstraintSources, MergeDecision>,
+    ) -> ConstraintOverrideStatus {
+        let asked = AskedFor {
+            generation: 1,
+            requested_at: None,
+        };
+        let policy = SignaturePolicy::NotRequired;
+        settle(previous, asked, policy, Timestamp::UNIX_EPOCH, outcome).0
+    }
+
+    fn message<'s>(status: &'s ConstraintOverrideStatus, kind: &str) -> &'s str {
+        &conditions::find(&status.conditions, kind).unwrap().message
+    }
+
+    fn refusal(reason: Reason) -> MergeDecision {
+        MergeDecision::Refused(MergeRefusal {
+            reason,
+            message: "line 1 is none".to_owned(),
+        })
+    }
+
+    #[test]
+    fn what_was_resolved_is_told() {
+        let new = ConstraintOverrideStatus::default();
+        let done = settled(&new, Done(sources(), merged("a===1\n", "a===2\n")));
+        for status in [&done, &settled(&done, Unchanged(sources()))] {
+            let told = message(status, condition::SOURCE_RESOLVED);
+            assert_eq!(told, "upper constraints at main@sha1:aa, overrides at sha256:bb");
+            assert_eq!(status.upper_constraints_revision.as_deref(), Some("main@sha1:aa"));
+            assert_eq!(status.overrides_revision.as_deref(), Some("sha256:bb"));
+            assert!(results_are_current(status, &"digest".into()));
+            assert!(!results_are_current(status, &"other".into()));
+            assert_eq!(current_merged_file(status).unwrap().name, "c");
+        }
+    }
+
+    #[test]
+    fn a_verdict_counts_the_overrides_and_names_the_first_that_needs_attention() {
+        let told = |base: &str, overrides: &str| {
+            let status = settled(
+                &ConstraintOverrideStatus::default(),
+                Done(sources(), merged(base, overrides)),
+            );
+            (message(&status, condition::READY).to_owned(), status)
+        };
+        assert_eq!(told("a===1\n", "").0, "no overrides; 1 packages are pinned");
+        let base = "a===1\nb===1\n";
+        assert_eq!(
+            told(base, "a===2\n").0,
+            "1 override merged; 2 packages are pinned"
+        );
+        assert_eq!(
+            told(base, "a===2\nb===2\n").0,
+            "2 overrides merged; 2 packages are pinned"
+        );
+        // What upstream pins so already is redundant.
+        let (text, status) = told(base, "a===1\nb===2\n");
+        let first = &status.results[0];
+        assert_eq!((first.package.as_str(), status.need_attention), ("a", Some(1)));
+        let rest = format!("1 needs attention: a: {}", first.message);
+        assert_eq!(text, format!("2 overrides merged; 2 packages are pinned; {rest}"));
+        let (text, status) = told(base, "a===1\nb===1\n");
+        let rest = format!("2 need attention, the first: a: {}", status.results[0].message);
+        assert_eq!(text, format!("2 overrides merged; 2 packages are pinned; {rest}"));
+    }
+
+    #[test]
+    fn a_refusal_stays_while_the_inputs_do() {
+        let new = ConstraintOverrideStatus::default();
+        let before = settled(&new, Done(sources(), merged("a===1\n", "a===2\n")));
+        for reason in [
+            reason::INVALID_CONSTRAINTS,
+            reason::INVALID_OVERRIDES,
+            reason::TOO_LARGE,
+        ] {
+            let refused = settled(&before, Done(sources(), refusal(reason)));
+            assert_eq!(current_merged_file(&refused), None);
+            let again = settled(&refused, Unchanged(sources()));
+            for status in [refused, again] {
+                let ready = conditions::find(&status.conditions, condition::READY).unwrap();
+                assert_eq!(
+                    (ready.status.as_str(), ready.message.as_str()),
+                    ("False", "line 1 is none")
+                );
+                assert_eq!(ready.reason.parse(), Ok(reason));
+            }
+        }
+    }
+}

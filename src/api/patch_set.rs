@@ -340,7 +340,7 @@ pub struct PatchesBranch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<GitRef>,
     /// What subjects such as `UPSTREAM: <carry>: …` mean.
-    #[serde(default, skip_serializing_if = "SubjectRule::is_default")]
+    #[serde(default)]
     pub subjects: SubjectRule,
     /// Whose signature the branch's last commit has to have before anything of it is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -353,7 +353,8 @@ pub struct PatchesBranch {
     pub proxy_secret_ref: Option<LocalReference>,
 }
 
-/// What the subjects of a branch's commits mean, where they are written as OpenShift's forks do.
+/// What the subjects of a branch's commits mean, where they are written as those of
+/// `openshift/kubernetes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum SubjectRule {
     /// Nothing: every commit is a patch.
@@ -368,10 +369,6 @@ pub enum SubjectRule {
 }
 
 impl SubjectRule {
-    fn is_default(&self) -> bool {
-        *self == Self::Ignore
-    }
-
     /// The rule as the spec spells it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

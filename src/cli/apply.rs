@@ -16,9 +16,8 @@ use super::patch_files;
 use super::upstream_history::{HistoryFields, HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
 use render::{Direction, TreesWritten};
 
-use crate::layout::FolderPatches;
 use crate::patch::{
-    self, FileReport, Limits, Oid, Options as Engine, PatchReport, PatchState, Results, Sequence,
+    self, FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, PatchState, Results, Sequence,
 };
 use crate::plan::difference::{HunkDifference, differences};
 use crate::plan::history_search::AppliedPatches;
@@ -135,15 +134,7 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
         },
         limits: Limits::default(),
     };
-    let patches = match options.branch.patches(&repository, &options.revision)? {
-        None => patch_files::read_all(&options.patches, engine.limits.patch_bytes)?,
-        Some(FolderPatches { patches, note }) => {
-            if let Some(told) = note {
-                output::note(&told);
-            }
-            patches
-        }
-    };
+    let patches = read_patches(options, &repository, engine.limits.patch_bytes)?;
     let sequence = if options.independent {
         Sequence::Independent
     } else {
@@ -206,6 +197,21 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
     tell(options.output, &outcome)?;
     let all = reports.iter().all(PatchReport::applies);
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// The patches that are named, or those of a branch.
+fn read_patches(
+    options: &ApplyOptions,
+    repository: &LocalRepository,
+    limit: u64,
+) -> Result<Vec<PatchInput>, Error> {
+    let Some(series) = options.branch.patches(repository, &options.revision)? else {
+        return patch_files::read_all(&options.patches, limit);
+    };
+    if let Some(note) = series.note {
+        output::note(&note);
+    }
+    Ok(series.patches)
 }
 
 fn tell(output: ApplyOutput, outcome: &render::AppliedOutcome<'_>) -> Result<(), Error> {

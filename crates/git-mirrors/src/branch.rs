@@ -201,9 +201,7 @@ impl<'m> BaseSearch<'m, '_> {
         // Of its own, so that nothing is there but what the server sends.
         let store = Store::create(&scratch.path().join("commits"))?;
         let mut asked = self.ask(provider, &store, Depth::Beyond(onto));
-        if matches!(asked, Ok(Fetched::Filtered)) {
-            return Ok(Some(onto));
-        }
+        // Servers send this also where the branch leads to a parent of that commit alone.
         if matches!(asked, Ok(Fetched::Diverged)) {
             asked = self.ask(provider, &store, Depth::Without(onto));
         }

@@ -220,6 +220,16 @@ fn a_branch_of_the_upstreams_own_repository_and_its_base() {
     assert!(none.is_empty());
 }
 
+/// Servers take a commit's parents for what is had as well.
+#[test]
+fn an_upstream_may_be_one_commit_ahead() {
+    let forked = Forked::new(true);
+    forked.upstream.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    forked.know_upstream();
+    let patches = forked.patches().unwrap();
+    assert_eq!(joined(&patches), formatted(&forked.fork, "HEAD~3"));
+}
+
 #[test]
 fn only_what_moved_is_fetched() {
     let forked = Forked::new(true);

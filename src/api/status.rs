@@ -29,6 +29,9 @@ pub struct PatchSetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// What matters most, in at most 40 characters; the message of `Ready` has the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
     /// The `reconcile.fluxcd.io/requestedAt` that was last answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
@@ -89,6 +92,7 @@ impl Default for PatchSetStatus {
         Self {
             observed_generation: NEVER_OBSERVED,
             conditions: Vec::new(),
+            summary: None,
             last_handled_reconcile_at: None,
             upstream: None,
             patches_revision: None,
@@ -203,8 +207,23 @@ impl OmittedPatches {
 pub struct UpstreamStatus {
     /// Ref and commit in Flux's form, for instance `stable/2025.2@sha1:1f0c…`.
     pub revision: Recorded<Revision>,
+    /// The same with few digits, for instance `stable/2025.2@1f0c2d3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_revision: Option<String>,
     /// The commit's SHA-1.
     pub commit: Recorded<Oid>,
+}
+
+impl UpstreamStatus {
+    /// The status of a revision.
+    #[must_use]
+    pub fn new(revision: Revision) -> Self {
+        Self {
+            short_revision: Some(revision.short()),
+            commit: Recorded::new(revision.commit),
+            revision: Recorded::new(revision),
+        }
+    }
 }
 
 /// One patch of the series.

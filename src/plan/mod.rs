@@ -18,6 +18,7 @@ pub mod list_size;
 pub mod patch_inputs;
 pub mod patch_set;
 pub mod report;
+mod summary;
 mod texts;
 pub mod upstream_history;
 

@@ -648,6 +648,7 @@ mod tests {
         Sources {
             upstream: UpstreamStatus {
                 revision: format!("main@sha1:{digest}").as_str().into(),
+                short_revision: None,
                 commit: digest.into(),
             },
             patches_revision: None,

@@ -24,7 +24,7 @@ const URL_CHARACTERS: usize = 2048;
 const MESSAGE_SUBJECT: usize = 80;
 
 /// Digits of a commit in a message.
-const SHORT_COMMIT: usize = 7;
+pub(super) const SHORT_COMMIT: usize = 7;
 
 /// Seconds that a commit may be older than the date of the patch that it is: clocks differ.
 pub const CLOCK_SLACK: i64 = 24 * 60 * 60;

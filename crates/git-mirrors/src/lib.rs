@@ -14,6 +14,7 @@ mod http_git;
 mod key_derivation;
 mod known_hosts;
 pub mod local;
+mod local_error;
 mod mirror;
 mod mirrors;
 mod openpgp;

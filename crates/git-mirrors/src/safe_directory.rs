@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{Config, ErrorCode, Repository};
 
-use super::local::LocalError;
+use super::local_error::LocalError;
 
 /// The most settings that are read of the environment.
 const MOST_SETTINGS: usize = 1000;

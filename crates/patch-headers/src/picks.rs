@@ -1,7 +1,7 @@
 //! The commits that a message says its change was taken from.
 
-use crate::PatchOrigin;
 use crate::change_ids::{MOST_LINES, MOST_NAMED, as_change_id, change_id, footer};
+use crate::origin::PatchOrigin;
 
 /// A note of a message on where its change was taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]

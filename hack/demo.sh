@@ -1,24 +1,34 @@
 #!/usr/bin/env bash
-# Patches on a real OpenStack component and overrides of its constraints, on a real API server; as root on a real node, on to
-# an image that Flux rolls out.
+# Patches on a real OpenStack component and overrides of its constraints, in three stages. Each gets what it needs and is
+# missing, and shows something whole:
 #
-#   hack/demo.sh              gets what is missing, shows everything, cleans up
-#   hack/demo.sh --keep       leaves everything running and prints the KUBECONFIG
-#   hack/demo.sh --stop DIR   ends what --keep left running
+#   check     on the command line: which patches apply, what broke one, and what makes it fit
+#   cluster   on a real API server: the same as conditions, and what happens as upstream moves
+#   image     as root on a real node: an image of the patched source that Flux rolls out
+#
+#   hack/demo.sh                  all stages, and cleans up
+#   hack/demo.sh --until STAGE    ends after that stage
+#   hack/demo.sh --here           takes the cluster of the current kubeconfig for the stage cluster, and ends there
+#   hack/demo.sh --keep           leaves the last stage running and prints the KUBECONFIG
+#   hack/demo.sh --stop DIR       ends what --keep left running
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/images.sh
 . "$(dirname "$0")/lib/images.sh"
 # shellcheck source-path=SCRIPTDIR source=lib/node.sh
 . "$(dirname "$0")/lib/node.sh"
 
-usage="usage: hack/demo.sh [--keep | --stop DIR]"
+usage="usage: hack/demo.sh [--until check|cluster|image] [--here] [--keep] | --stop DIR"
+until=image
+here=
 keep=
 done_=
 corpus=$PATCHSET_ROOT/tests/fixtures/corpus
+# The namespace that --here works in.
+namespace='patchset-demo'
 
 clean_up() {
     if [ -n "$done_" ] && [ -n "$keep" ]; then
-        say "left running: export KUBECONFIG=$dir/kubeconfig"
+        say "left running: export KUBECONFIG=$KUBECONFIG"
         say "the controller's log: $dir/controller.log"
         say "end it with: hack/demo.sh --stop $dir"
         return
@@ -29,32 +39,64 @@ clean_up() {
     fi
     say "clean up"
     stop "$dir" controller
+    if [ -e "$dir/here" ]; then
+        kubectl --kubeconfig "$dir/cluster/kubeconfig" delete namespace "$namespace" --ignore-not-found --wait=false >/dev/null ||
+            say "delete the namespace $namespace yourself"
+        say "the definitions stay: kubectl delete --kustomize config/crd takes them away"
+    fi
     stop "$dir" git-daemon
     stop "$dir" artifacts
-    node_down "$dir"
+    cluster_down "$dir/cluster"
+    node_down "$dir/node"
     rm -rf "$dir"
 }
 
-case "${1:-}" in
-    "") ;;
-    --keep)
-        keep=yes
-        export OUTLIVE=yes
-        ;;
-    --stop)
-        dir=${2:?$usage}
-        [ -e "$dir/kubeconfig" ] || die "$dir is not what hack/demo.sh --keep left"
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --until)
+            until=${2:?$usage}
+            [[ $until =~ ^(check|cluster|image)$ ]] || die "there is no stage $until; $usage"
+            shift
+            ;;
+        --here) here=yes ;;
+        --keep)
+            keep=yes
+            export OUTLIVE=yes
+            ;;
+        --stop)
+            dir=${2:?$usage}
+            [ -e "$dir/controller.log" ] || die "$dir is not what hack/demo.sh --keep left"
+            done_=yes
+            clean_up
+            exit
+            ;;
+        *) die "$usage" ;;
+    esac
+    shift
+done
+[ -z "$here" ] || [ "$until" = check ] || until=cluster
+[ -z "$keep" ] || [ "$until" != check ] || die "the stage check leaves nothing that runs; $usage"
+
+# stage NAME TEXT: begins a stage, or ends the demo where the last one that was asked for is over.
+stage() {
+    if [ "$reached" = "$until" ]; then
         done_=yes
-        clean_up
         exit
-        ;;
-    *) die "$usage" ;;
-esac
+    fi
+    reached=$1
+    printf '\n' >&2
+    say "$2 ($((SECONDS / 60)) min $((SECONDS % 60)) s so far)"
+}
 
 # show COMMAND...: prints a command as a person would type it, and what it prints.
 show() {
     printf '\n$ %s\n' "$*"
-    "$@"
+    if [ "$1" = patchset ]; then
+        shift
+        "$patchset" "$@"
+    else
+        "$@"
+    fi
 }
 
 # settle PATCHSET|KIND/NAME CONDITION: waits until kubectl sees the condition, and tells how long that took.
@@ -169,12 +211,43 @@ start_git_daemon() {
     ready "$1" git-daemon 10 in_git "$1" ls-remote "git://127.0.0.1:$3/glance"
 }
 
+# start_controller DIR PROGRAM PORT: against $KUBECONFIG, in the namespace where the demo's objects are.
 start_controller() {
-    spawn "$1" controller env KUBECONFIG="$1/kubeconfig" RUNTIME_NAMESPACE=default "$2" controller \
-        --allow-transport=https,ssh,git --plain-http-registry "$(cat "$1/registry" 2>/dev/null || printf 127.0.0.1)" \
+    spawn "$1" controller env KUBECONFIG="$KUBECONFIG" RUNTIME_NAMESPACE="$(demo_namespace)" "$2" controller \
+        --watch-all-namespaces=false --allow-transport=https,ssh,git \
+        --plain-http-registry "$(cat "$1/node/registry" 2>/dev/null || printf 127.0.0.1)" \
         --buildkit-image localhost/builder:node --job-pod-template Allowed --storage-path "$1/mirrors" --storage-capacity 2Gi \
         --metrics-addr 127.0.0.1:0 --health-addr "127.0.0.1:$3" --log-encoding text
     ready "$1" controller 30 curl -sf "http://127.0.0.1:$3/readyz"
+}
+
+# demo_namespace: where the objects are.
+demo_namespace() {
+    if [ -n "$here" ]; then printf '%s\n' "$namespace"; else printf 'default\n'; fi
+}
+
+# controller_on FOLDER: the resources' definitions and the controller, for the cluster with FOLDER/kubeconfig.
+controller_on() {
+    export KUBECONFIG=$1/kubeconfig
+    kubectl apply --server-side --kustomize "$PATCHSET_ROOT/config/crd" >/dev/null
+    kubectl wait --for=condition=Established --timeout=30s \
+        crd/patchsets.patching.c5c3.io crd/constraintoverrides.patching.c5c3.io >/dev/null
+    say "start the controller"
+    mkdir -p "$dir/mirrors"
+    start "$dir" controller start_controller "$patchset"
+}
+
+# apply_constraints: the release's upper constraints, with the team's overrides.
+apply_constraints() {
+    kubectl create configmap upper-constraints --from-file="$corpus/releases/2025.2/upper-constraints.txt" >/dev/null
+    sed "s|GIT_SERVER|$git_server|" "$PATCHSET_ROOT/hack/demo/constraintoverride.yaml" | kubectl apply --server-side -f - >/dev/null
+    settle constraintoverride/constraints-2025.2 condition=Ready
+}
+
+# apply_security_patch: one patch in a ConfigMap, as GitOps tools make them from files.
+apply_security_patch() {
+    local security=("$dir"/git/patches/patches/glance/2025.2/0001-*.patch)
+    kubectl create configmap glance-security --from-file="${security[0]}" >/dev/null
 }
 
 # poke PATCHSET: asks for a reconciliation now, as flux does.
@@ -225,46 +298,54 @@ runs_image() {
     show kubectl logs deployment/glance
 }
 
-"$PATCHSET_ROOT/hack/setup.sh" demo
-if has_node; then
-    "$PATCHSET_ROOT/hack/setup.sh" node
-fi
+reached=
+stage check "1 of 3: check patches on the command line, which needs no cluster"
+command -v cargo >/dev/null || die "no cargo on PATH: install Rust 1.89 or newer"
+need_commands cc=gcc git=git curl=curl setpriv=util-linux python3=python3
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PATCHSET_CACHE/target}
-long "build patchset (some minutes the first time)" \
+long "build patchset (about four minutes the first time on two processors)" \
     cargo build --manifest-path "$PATCHSET_ROOT/Cargo.toml" --locked --bin patchset
+patchset=$CARGO_TARGET_DIR/debug/patchset
 
 dir=$(mktemp -d -t patchset-demo-XXXXXX)
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
-export KUBECONFIG=$dir/kubeconfig
 
 say "make an upstream from released versions of glance, and patches on it"
 make_upstream
 make_patches
+cd "$dir/git"
+show patchset check patches --upstream . --release 2025.2 || true
+show patchset apply --repo glance --ref stable/2025.2 patches/patches/glance/2025.2 || true
+say "upstream releases 30.2.0 with the fix: the patch is to be dropped there"
+show patchset apply --repo glance --ref 30.2.0 patches/patches/glance/2025.1 || true
+cd "$OLDPWD"
+
+stage cluster "2 of 3: the same in a cluster"
+mkdir -p "$dir/cluster"
+if [ -n "$here" ]; then
+    command -v kubectl >/dev/null || die "no kubectl on PATH"
+    (umask 077 && kubectl config view --minify --flatten >"$dir/cluster/kubeconfig")
+    say "take the cluster of the context $(kubectl config current-context)"
+    export KUBECONFIG=$dir/cluster/kubeconfig
+    kubectl create namespace "$namespace" >/dev/null
+    touch "$dir/here"
+    kubectl config set-context --current --namespace "$namespace" >/dev/null
+else
+    say "gets a real API server: where it is not there it is built from its source, about ten minutes on two processors"
+    "$PATCHSET_ROOT/hack/setup.sh" demo
+fi
 start "$dir" git-daemon start_git_daemon "$(git --exec-path)/git-daemon"
 git_server=git://127.0.0.1:$(cat "$dir/git-daemon.port")
 say "the upstream is served at $git_server/glance"
-
-if has_node; then
-    say "start a node: etcd, kube-apiserver, controller manager, scheduler, containerd, kubelet, a registry and Flux's kustomize-controller"
-    node_up "$dir"
-    node_flux "$dir"
-    skopeo copy --quiet --dest-tls-verify=false "docker-archive:$(image_file python)" "docker://$(cat "$dir/registry")/python:3"
-else
+if [ -z "$here" ]; then
     say "start etcd and kube-apiserver"
-    cluster_up "$dir"
+    cluster_up "$dir/cluster"
 fi
-kubectl apply --server-side --kustomize "$PATCHSET_ROOT/config/crd" >/dev/null
-kubectl wait --for=condition=Established --timeout=30s \
-    crd/patchsets.patching.c5c3.io crd/constraintoverrides.patching.c5c3.io >/dev/null
-
-say "start the controller"
-mkdir -p "$dir/mirrors"
-start "$dir" controller start_controller "$CARGO_TARGET_DIR/debug/patchset"
+controller_on "$dir/cluster"
 
 say "apply three PatchSets"
-security=("$dir"/git/patches/patches/glance/2025.2/0001-*.patch)
-kubectl create configmap glance-security --from-file="${security[0]}" >/dev/null
+apply_security_patch
 sed "s|GIT_SERVER|$git_server|" "$PATCHSET_ROOT/hack/demo/patchsets.yaml" | kubectl apply --server-side -f - >/dev/null
 settle glance-2025.1 condition=Ready
 settle glance-2025.2-security condition=Ready
@@ -290,9 +371,7 @@ settle glance-2025.1 condition=Ready
 show kubectl get patchsets
 
 say "apply a ConstraintOverride: the release's upper constraints, with the team's overrides"
-kubectl create configmap upper-constraints --from-file="$corpus/releases/2025.2/upper-constraints.txt" >/dev/null
-sed "s|GIT_SERVER|$git_server|" "$PATCHSET_ROOT/hack/demo/constraintoverride.yaml" | kubectl apply --server-side -f - >/dev/null
-settle constraintoverride/constraints-2025.2 condition=Ready
+apply_constraints
 show kubectl get constraintoverrides
 printf '\nconstraints-2025.2:\n'
 kubectl get constraintoverride constraints-2025.2 -o go-template='{{range .status.results}}{{printf "  %-9s %-8s %s" .state .package .message}}
@@ -301,27 +380,39 @@ printf '\nwhat the merged file has, and upstream has not, and the other way roun
 kubectl get configmap constraints-2025.2-constraints -o go-template='{{index .data "upper-constraints.txt"}}' |
     diff "$corpus/releases/2025.2/upper-constraints.txt" - || true
 
-say "the same and more without a cluster, for CI"
-printf '\n$ patchset check patches --upstream git --release 2025.2\n'
-"$CARGO_TARGET_DIR/debug/patchset" check "$dir/git/patches" --upstream "$dir/git" --release 2025.2 || true
-if has_node; then
-    say "build an image from the patched source by a Job, and deliver it to Flux"
-    make_gitops
-    flux_follows
-    sed "s|GIT_SERVER|$git_server|; s|REGISTRY|$(cat "$dir/registry")|" "$PATCHSET_ROOT/hack/demo/build.yaml" >"$dir/build.yaml"
-    kubectl apply --server-side -f "$dir/build.yaml" >/dev/null
-    kubectl wait patchset/glance-image --for=jsonpath='{.status.conditions[?(@.type=="ImageBuilt")].reason}'=Building --timeout=60s >/dev/null || true
-    show kubectl get patchset glance-image
-    show kubectl get jobs
-    kubectl wait patchset/glance-image --for=condition=Ready --timeout=600s >/dev/null ||
-        die "no image: $(kubectl get patchset glance-image -o jsonpath='{.status}')"
-    show kubectl get patchset glance-image
-    show kubectl get configmap images -o custom-columns=REFERENCE:.data.glance_reference
-    say "the same as a commit, for teams that keep images in Git"
-    printf '\n$ git -C gitops show main\n'
-    in_git "$dir/git/gitops" show --format='%an: %B' main
-    runs_image
-else
+
+stage image "3 of 3: an image of the patched source, built by a Job and rolled out by Flux"
+if ! has_node; then
     say "not as root, or no Debian: the image and its delivery are left out"
+    done_=yes
+    exit
 fi
+say "gets a node: where they are not there, its programs are built from their source, about ten minutes on two processors"
+"$PATCHSET_ROOT/hack/setup.sh" node
+stop "$dir" controller
+cluster_down "$dir/cluster"
+say "start a node: etcd, kube-apiserver, controller manager, scheduler, containerd, kubelet, a registry and Flux's kustomize-controller"
+node_up "$dir/node"
+node_flux "$dir/node"
+skopeo copy --quiet --dest-tls-verify=false "docker-archive:$(image_file python)" "docker://$(cat "$dir/node/registry")/python:3"
+controller_on "$dir/node"
+apply_security_patch
+apply_constraints
+
+say "build an image from the patched source by a Job, and deliver it to Flux"
+make_gitops
+flux_follows
+sed "s|GIT_SERVER|$git_server|; s|REGISTRY|$(cat "$dir/node/registry")|" "$PATCHSET_ROOT/hack/demo/build.yaml" >"$dir/build.yaml"
+kubectl apply --server-side -f "$dir/build.yaml" >/dev/null
+kubectl wait patchset/glance-image --for=jsonpath='{.status.conditions[?(@.type=="ImageBuilt")].reason}'=Building --timeout=60s >/dev/null || true
+show kubectl get patchset glance-image
+show kubectl get jobs
+kubectl wait patchset/glance-image --for=condition=Ready --timeout=600s >/dev/null ||
+    die "no image: $(kubectl get patchset glance-image -o jsonpath='{.status}')"
+show kubectl get patchset glance-image
+show kubectl get configmap images -o custom-columns=REFERENCE:.data.glance_reference
+say "the same as a commit, for teams that keep images in Git"
+printf '\n$ git -C gitops show main\n'
+in_git "$dir/git/gitops" show --format='%an: %B' main
+runs_image
 done_=yes

@@ -29,19 +29,30 @@ use super::status::PatchSetStatus;
     derive = "PartialEq",
     doc = "PatchSet is the patches that a team carries on one component at one release, and whether they apply.",
     cel,
-    printcolumn(name = "Component", type_ = "string", json_path = ".spec.component"),
-    printcolumn(name = "Release", type_ = "string", json_path = ".spec.release"),
-    printcolumn(name = "Revision", type_ = "string", json_path = ".status.upstream.revision"),
+    printcolumn(
+        name = "Component",
+        type_ = "string",
+        json_path = ".spec.component",
+        priority = 1
+    ),
+    printcolumn(name = "Release", type_ = "string", json_path = ".spec.release", priority = 1),
+    printcolumn(
+        name = "Revision",
+        type_ = "string",
+        json_path = ".status.upstream.shortRevision"
+    ),
     printcolumn(name = "Patches", type_ = "string", json_path = ".status.applied"),
     printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
+    printcolumn(name = "Summary", type_ = "string", json_path = ".status.summary"),
     printcolumn(
         name = "Status",
         type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
     ),
     printcolumn(
         name = "Image",

@@ -23,6 +23,21 @@ pub struct Revision {
 #[error("{0:?} is no revision: write REF@sha1:COMMIT, or sha1:COMMIT")]
 pub struct RevisionError(String);
 
+/// Digits of a commit where it is shown in short.
+const SHORT_COMMIT: usize = 7;
+
+impl Revision {
+    /// The name and the first digits of the commit, for people: `stable/2025.2@1f0c2d3`.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let digits: String = self.commit.to_string().chars().take(SHORT_COMMIT).collect();
+        match &self.name {
+            Some(name) => format!("{name}@{digits}"),
+            None => digits,
+        }
+    }
+}
+
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = &self.name {

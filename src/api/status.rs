@@ -10,7 +10,8 @@ pub use crate::patch::PatchState;
 use super::build::{BuildRecord, BuildStatus, ImageStatus};
 use super::delivery::{DeliveryStatus, ProposalStatus};
 use super::upstream_history::{
-    BrokenPatch, CandidateOutcome, MergedStatus, RefreshStatus, RevertedStatus, UpstreamCommitStatus,
+    BrokenPatch, CandidateOutcome, FuzzyFit, MergedStatus, RefreshStatus, RevertedStatus,
+    UpstreamCommitStatus,
 };
 use super::{InputsDigest, Recorded, Revision};
 
@@ -28,6 +29,9 @@ pub struct PatchSetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// What matters most, in at most 40 characters; the message of `Ready` has the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
     /// The `reconcile.fluxcd.io/requestedAt` that was last answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
@@ -56,6 +60,10 @@ pub struct PatchSetStatus {
     /// again when the upstream, the patches or the spec change, or with `requestedAt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_failure: Option<String>,
+    /// How far upstream's history was searched, where it was cut before the patches were written:
+    /// what is older was not found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_cut: Option<String>,
     /// The same patches against the candidate refs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<CandidateStatus>,
@@ -84,6 +92,7 @@ impl Default for PatchSetStatus {
         Self {
             observed_generation: NEVER_OBSERVED,
             conditions: Vec::new(),
+            summary: None,
             last_handled_reconcile_at: None,
             upstream: None,
             patches_revision: None,
@@ -92,6 +101,7 @@ impl Default for PatchSetStatus {
             patches: Vec::new(),
             omitted_patches: None,
             history_failure: None,
+            history_cut: None,
             candidates: Vec::new(),
             inputs_digest: None,
             build: None,
@@ -197,8 +207,23 @@ impl OmittedPatches {
 pub struct UpstreamStatus {
     /// Ref and commit in Flux's form, for instance `stable/2025.2@sha1:1f0c…`.
     pub revision: Recorded<Revision>,
+    /// The same with few digits, for instance `stable/2025.2@1f0c2d3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_revision: Option<String>,
     /// The commit's SHA-1.
     pub commit: Recorded<Oid>,
+}
+
+impl UpstreamStatus {
+    /// The status of a revision.
+    #[must_use]
+    pub fn new(revision: Revision) -> Self {
+        Self {
+            short_revision: Some(revision.short()),
+            commit: Recorded::new(revision.commit),
+            revision: Recorded::new(revision),
+        }
+    }
 }
 
 /// One patch of the series.
@@ -273,6 +298,13 @@ pub struct ConflictStatus {
     /// What stands there instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
+    /// Both, line by line: a line that begins with a space stands in both, with `-` it is expected
+    /// and not there, with `+` it is there and not expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<String>,
+    /// Where the patch would apply with fuzz, as GNU patch does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuzz: Option<FuzzyFit>,
     /// The line where the file resembles most what the hunk expects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
@@ -312,6 +344,9 @@ pub struct CandidateStatus {
     /// Why upstream's history could not be searched for patches that do not apply there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_failure: Option<String>,
+    /// How far it was searched, where it was cut before the patches were written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_cut: Option<String>,
     /// The first patch that does not apply, with file and line; or why the ref could not be looked
     /// at.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::history::Evidence;
 use crate::patch::Oid;
-pub use crate::refresh::{RefreshKind, RefreshState, RefreshStatus};
+pub use crate::refresh::{FuzzyFit, RefreshKind, RefreshState, RefreshStatus};
 
 use super::Recorded;
 

@@ -8,18 +8,19 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::error::Error;
-use super::local_refresh::JudgedPatches;
+use super::local_refresh::{JudgedPatches, RefreshOutlook};
 use super::output::{print, print_styled};
 use super::partial_clone::{self, PartialCloneOptions};
 use super::patch_files;
-use super::upstream_history::{HistoryFields, HistoryOptions, SeriesAtCommit, SeriesHistory};
+use super::upstream_history::{HistoryFields, HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
 use render::{Direction, TreesWritten};
 
 use crate::patch::{
     self, FileReport, Limits, Oid, Options as Engine, PatchReport, PatchState, Results, Sequence,
 };
+use crate::plan::difference::{HunkDifference, differences};
 use crate::plan::history_search::AppliedPatches;
-use crate::refresh::RefreshStatus;
+use crate::refresh::{FuzzyFit, RefreshStatus};
 use crate::source::local::{self, LocalRepository};
 use crate::text::printable_lines;
 
@@ -80,14 +81,19 @@ struct PatchLine<'a> {
     subject: Option<&'a str>,
     author: Option<&'a str>,
     offset: i64,
+    /// The hunks that do not fit, line by line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    differences: Vec<HunkDifference<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh: Option<RefreshStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fuzz: Option<FuzzyFit>,
     #[serde(flatten)]
     history: HistoryFields<'a>,
 }
 
 impl<'a> PatchLine<'a> {
-    fn new(report: &'a PatchReport, refresh: Option<RefreshStatus>, history: HistoryFields<'a>) -> Self {
+    fn new(report: &'a PatchReport, refresh: RefreshOutlook, history: HistoryFields<'a>) -> Self {
         Self {
             patch: &report.name,
             applies: report.applies(),
@@ -98,7 +104,9 @@ impl<'a> PatchLine<'a> {
             subject: report.subject.as_deref(),
             author: report.author.as_deref(),
             offset: report.largest_offset(),
-            refresh,
+            differences: differences(report),
+            refresh: refresh.status,
+            fuzz: refresh.fuzz,
             history,
         }
     }
@@ -141,7 +149,11 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
     };
     let history = match repository.commit_of(&options.revision) {
         Some(tip) if !options.reverse => {
-            let applied = SeriesAtCommit { tip, applied };
+            let applied = SeriesAtCommit {
+                tip,
+                applied,
+                refresh: RefreshTrial::Skipped,
+            };
             options.history.search(&repository, &applied, &mut reports)?
         }
         // A tree has no history.
@@ -157,7 +169,7 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
     let refresh = if options.reverse {
         Vec::new()
     } else {
-        judged.statuses()
+        judged.outlook()
     };
     let outcome = render::AppliedOutcome {
         reports: &reports,
@@ -189,7 +201,7 @@ fn tell(output: ApplyOutput, outcome: &render::AppliedOutcome<'_>) -> Result<(),
         ApplyOutput::Json => {
             let mut text = Vec::new();
             for (number, report) in outcome.reports.iter().enumerate() {
-                let refresh = outcome.refresh.get(number).copied().flatten();
+                let refresh = outcome.refresh.get(number).copied().unwrap_or_default();
                 let line = PatchLine::new(report, refresh, outcome.history.fields(number));
                 serde_json::to_writer(&mut text, &line)?;
                 text.push(b'\n');

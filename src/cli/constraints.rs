@@ -36,7 +36,8 @@ pub struct ConstraintsOptions {
     /// A package that is built from source, whose pin leaves the merged file; may be repeated
     #[arg(long, value_name = "NAME")]
     remove: Vec<PackageName>,
-    /// Exit with 1 where an override needs attention: redundant, outdated or absent
+    /// Exit with 1 where an override needs attention (redundant, outdated or absent), where the upper
+    /// constraints read another file, or where uv refuses the merged file
     #[arg(long)]
     strict: bool,
     /// Push the merged file as an image to this reference, unless it is there already, and print
@@ -72,9 +73,32 @@ struct MergeDocument<'a> {
     results: Vec<OverrideLine<'a>>,
     /// Lines of the upper constraints that read other files, which no override reaches.
     includes: &'a [Include],
+    /// Entries of the merged file over which uv refuses it, and pip does not.
+    #[serde(rename = "refusedByUv")]
+    refused_by_uv: Vec<RefusedEntry>,
     /// The image by its digest, where it was pushed.
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
+}
+
+/// An entry over which uv refuses the merged file.
+#[derive(serde::Serialize)]
+struct RefusedEntry {
+    /// Its line in the merged file, from 1.
+    line: usize,
+    package: String,
+    version: String,
+}
+
+/// The entries of a merged file over which uv refuses it: `===` with what is no version.
+fn refused_by_uv(merged: &Merged) -> Result<Vec<RefusedEntry>, Error> {
+    let file = ConstraintsFile::parse(merged.text.as_bytes())?;
+    let refused = file.refused_by_uv().map(|entry| RefusedEntry {
+        line: entry.line,
+        package: entry.spelled.clone(),
+        version: entry.pin.to_string(),
+    });
+    Ok(refused.collect())
 }
 
 /// One override in the JSON output.
@@ -123,6 +147,8 @@ pub(super) fn run(options: &ConstraintsOptions) -> Result<ExitCode, Error> {
         None => Vec::new(),
     };
     let merged = merge(&base, &Overrides::parse(&override_bytes)?, &options.remove)?;
+    let refused = refused_by_uv(&merged)?;
+    let needs_attention = merged.need_attention() > 0 || !base.includes().is_empty() || !refused.is_empty();
     let pushed = match &options.push {
         None => None,
         Some(reference) => Some(push(options, reference, &merged)?),
@@ -133,7 +159,7 @@ pub(super) fn run(options: &ConstraintsOptions) -> Result<ExitCode, Error> {
                 Some(pushed) => print(format!("{}\n", pushed.reference).as_bytes())?,
                 None => print(merged.text.as_bytes())?,
             }
-            anstream::eprint!("{}", report(&merged, base.includes()));
+            anstream::eprint!("{}", report(&merged, base.includes(), &refused));
         }
         ConstraintsOutput::Json => {
             let mut text = serde_json::to_vec(&MergeDocument {
@@ -143,13 +169,13 @@ pub(super) fn run(options: &ConstraintsOptions) -> Result<ExitCode, Error> {
                 need_attention: merged.need_attention(),
                 results: merged.outcomes.iter().map(OverrideLine::from).collect(),
                 includes: base.includes(),
+                refused_by_uv: refused,
                 reference: pushed.as_ref().map(|pushed| pushed.reference.to_string()),
             })?;
             text.push(b'\n');
             print(&text)?;
         }
     }
-    let needs_attention = merged.need_attention() > 0 || !base.includes().is_empty();
     Ok(if options.strict && needs_attention {
         ExitCode::from(1)
     } else {
@@ -180,14 +206,19 @@ fn push(options: &ConstraintsOptions, reference: &ImageReference, merged: &Merge
     })
 }
 
-fn report(merged: &Merged, includes: &[Include]) -> String {
+fn report(merged: &Merged, includes: &[Include], refused: &[RefusedEntry]) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = write_report(&mut text, merged, includes);
+    let _ = write_report(&mut text, merged, includes, refused);
     text
 }
 
-fn write_report(out: &mut String, merged: &Merged, includes: &[Include]) -> fmt::Result {
+fn write_report(
+    out: &mut String,
+    merged: &Merged,
+    includes: &[Include],
+    refused: &[RefusedEntry],
+) -> fmt::Result {
     for outcome in &merged.outcomes {
         let style = style(outcome.state);
         let word = outcome.state.as_str();
@@ -207,6 +238,19 @@ fn write_report(out: &mut String, merged: &Merged, includes: &[Include]) -> fmt:
             out,
             "{ODD}warning{ODD:#}   line {line} of the upper constraints reads another file ({}): no override reaches into it",
             plain(text)
+        )?;
+    }
+    for RefusedEntry {
+        line,
+        package,
+        version,
+    } in refused
+    {
+        writeln!(
+            out,
+            "{ODD}warning{ODD:#}   line {line} of the merged file, {}==={}, is no version of PEP 440: uv refuses the file, pip takes it",
+            plain(package),
+            plain(version)
         )?;
     }
     let (overrides, attention) = (

@@ -3,7 +3,7 @@
 use super::error::Error;
 use crate::patch::{ObjectError, Oid, PatchReport, PatchState};
 use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
-use crate::refresh::{FindBlob, PatchRefresh, RefreshOptions, RefreshStatus};
+use crate::refresh::{FindBlob, FuzzyFit, PatchRefresh, RefreshOptions, RefreshStatus};
 use crate::source::local::LocalRepository;
 
 /// Patches that were applied to a tree of a local repository, and looked for in its history.
@@ -16,8 +16,16 @@ pub(super) struct JudgedPatches<'a> {
     pub(super) last_applied: Option<Oid>,
 }
 
+/// What a refresh would make of a patch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RefreshOutlook {
+    pub(super) status: Option<RefreshStatus>,
+    /// Where the patch would apply with fuzz.
+    pub(super) fuzz: Option<FuzzyFit>,
+}
+
 /// The blobs of a local repository.
-struct Blobs<'a>(&'a LocalRepository);
+pub(super) struct Blobs<'a>(pub(super) &'a LocalRepository);
 
 impl FindBlob for Blobs<'_> {
     fn find_blob(&self, prefix: &str) -> Result<Option<Oid>, ObjectError> {
@@ -40,18 +48,22 @@ impl JudgedPatches<'_> {
             fuzz,
             ..RefreshOptions::default()
         };
-        Ok(refresh.run(options)?)
+        Ok(refresh.run(&options)?)
     }
 
-    /// What a status says of each patch; nothing of a series that applies as it is, for which
-    /// nothing is read, and where what is needed for it cannot be read.
-    pub(super) fn statuses(&self) -> Vec<Option<RefreshStatus>> {
+    /// What a refresh would make of each patch; nothing for a series that applies as it is, for
+    /// which nothing is read, and where what is needed for it cannot be read.
+    pub(super) fn outlook(&self) -> Vec<RefreshOutlook> {
         let is_clean = |report: &PatchReport| report.state == PatchState::Clean;
         if self.reports.iter().all(is_clean) {
             return Vec::new();
         }
         let fuzz = RefreshOptions::default().fuzz;
         let refreshed = self.refresh(fuzz).unwrap_or_default();
-        refreshed.iter().map(|patch| patch.outcome.status()).collect()
+        let outlook = |patch: &PatchRefresh| RefreshOutlook {
+            status: patch.outcome.status(),
+            fuzz: patch.fuzz,
+        };
+        refreshed.iter().map(outlook).collect()
     }
 }

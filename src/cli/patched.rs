@@ -43,6 +43,7 @@ impl PatchedOptions {
                 release: None,
             },
             patches: patches.collect(),
+            left_out: Vec::new(),
         })
     }
 }

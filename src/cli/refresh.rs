@@ -14,7 +14,7 @@ use super::local_refresh::JudgedPatches;
 use super::output::{print, print_styled};
 use super::partial_clone::{self, PartialCloneOptions};
 use super::patch_files;
-use super::upstream_history::{HistoryOptions, SeriesAtCommit, SeriesHistory};
+use super::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
 use render::{FilesWritten, RefreshLine, RefreshedSeries};
 use replace::Replacement;
 
@@ -90,7 +90,11 @@ pub(super) fn run(options: &RefreshOptions) -> Result<ExitCode, Error> {
     };
     let history = match repository.commit_of(&options.revision) {
         Some(tip) => {
-            let applied = SeriesAtCommit { tip, applied };
+            let applied = SeriesAtCommit {
+                tip,
+                applied,
+                refresh: RefreshTrial::Skipped,
+            };
             options.history.search(&repository, &applied, &mut reports)?
         }
         // A tree has no history.

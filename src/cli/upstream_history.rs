@@ -7,15 +7,18 @@ use clap::Args;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::error::Error;
+use super::local_refresh::Blobs;
 use super::style::{DIM, ODD, plain};
 use crate::history::{
-    Bounds, Commits, Difference, Evidence, Finding, Merged, UpstreamCommit, commit_url, oldest_date,
+    Bounds, Commits, Difference, Evidence, Finding, Merged, UpstreamCommit, commit_url, is_looked_for,
+    oldest_date,
 };
-use crate::patch::{Objects, Oid, PatchInput, PatchReport, PatchState};
-use crate::plan::history_search::{AppliedPatches, HistorySearch, SearchError};
+use crate::patch::{Objects, Oid, PatchInput, PatchReport};
+use crate::plan::history_search::{AppliedPatches, FullIds, HistorySearch, SearchError};
 use crate::plan::upstream_history::{self, CLOCK_SLACK, PatchHistory, UNDATED};
+use crate::refresh::FindBlob;
 use crate::source::local::LocalRepository;
-use crate::source::{HistoryBounds, HistorySince, Mirrors, Resolved, Upstream};
+use crate::source::{History, HistoryBounds, HistoryExtent, HistorySince, Mirrors, Resolved, Upstream};
 use crate::text::{printable, printable_line};
 
 /// The longest interdiff that is told whole, in bytes.
@@ -76,6 +79,15 @@ pub(super) struct MirroredUpstream<'a> {
 pub(super) struct SeriesAtCommit<'a> {
     pub(super) tip: Oid,
     pub(super) applied: AppliedPatches<'a>,
+    /// Whether it is tried what a refresh makes of the patches.
+    pub(super) refresh: RefreshTrial,
+}
+
+/// Whether a search tries what a refresh makes of patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefreshTrial {
+    Tried,
+    Skipped,
 }
 
 impl HistoryOptions {
@@ -110,7 +122,7 @@ impl HistoryOptions {
             ..SeriesHistory::default()
         };
         let failure;
-        (history.patches, failure) = search(repository, series, reports, since);
+        (history.patches, failure) = search(repository, &Blobs(repository), series, reports, since);
         history.note = failure.map(not_searched);
         if repository.is_shallow() && history.note.is_none() {
             history.note = Some(
@@ -134,7 +146,7 @@ impl HistoryOptions {
     }
 
     fn is_needed(&self, reports: &[PatchReport]) -> bool {
-        !self.no_history && reports.iter().any(|report| is_searched(report.state))
+        !self.no_history && reports.iter().any(|report| is_looked_for(report.state))
     }
 
     /// Searches the history of a repository on a server, as [`search`](Self::search) does: to a
@@ -192,13 +204,13 @@ impl HistoryOptions {
         match mirrors.history(upstream, resolved, bounds, *deadline) {
             Ok(fetched) => {
                 let failure;
-                (history.patches, failure) = search(&fetched, series, reports, since);
+                (history.patches, failure) = search(&fetched, &FullIds(&fetched), series, reports, since);
                 let because = |error| {
                     fetched
                         .fetch_failure()
                         .map_or_else(|| not_searched(error), not_searched)
                 };
-                history.note = failure.map(because);
+                history.note = failure.map(because).or_else(|| cut(&fetched));
             }
             Err(error) => history.note = Some(not_searched(error)),
         }
@@ -241,23 +253,17 @@ fn seconds(text: &str) -> Option<i64> {
     Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
 }
 
-fn is_searched(state: PatchState) -> bool {
-    matches!(
-        state,
-        PatchState::Conflict | PatchState::Blocked | PatchState::Merged
-    )
-}
-
 /// The patches that upstream's history is searched for.
 fn looked_for(patches: &[PatchInput], reports: &[PatchReport]) -> Vec<PatchInput> {
     let judged = patches.iter().zip(reports);
-    let judged = judged.filter(|(_, report)| is_searched(report.state));
+    let judged = judged.filter(|(_, report)| is_looked_for(report.state));
     judged.map(|(patch, _)| patch.clone()).collect()
 }
 
 /// Searches the history of a repository, and notes why there may be more than was found.
 fn search<S: Commits + Objects>(
     store: &S,
+    blobs: &dyn FindBlob,
     series: &SeriesAtCommit<'_>,
     reports: &mut [PatchReport],
     since: Since,
@@ -287,9 +293,19 @@ fn search<S: Commits + Objects>(
             ..Bounds::default()
         },
         most_breakers: usize::MAX,
-        refresh_from: None,
+        refresh_from: (series.refresh == RefreshTrial::Tried).then_some(blobs),
     };
     search.run(reports)
+}
+
+/// That a history was cut, for a note.
+fn cut(history: &History<'_>) -> Option<String> {
+    (history.extent() == HistoryExtent::Cut).then(|| {
+        format!(
+            "of upstream's history the latest {} commits alone were searched: the rest is beyond what is fetched, or the server gives no more",
+            history.len()
+        )
+    })
 }
 
 /// That a search failed, for a note.

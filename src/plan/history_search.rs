@@ -110,9 +110,10 @@ impl<S: Commits + Objects> HistorySearch<'_, S> {
             last_applied: &last_applied,
             blobs,
         };
-        let refreshed = refresh.run(RefreshOptions::default())?;
+        let refreshed = refresh.run(&RefreshOptions::default())?;
         for (found, refreshed) in found.iter_mut().zip(refreshed) {
             found.refresh = refreshed.outcome.status();
+            found.fuzz = refreshed.fuzz;
         }
         Ok(())
     }
@@ -123,6 +124,18 @@ impl<S: Commits + Objects> HistorySearch<'_, S> {
         known
             .map(|known| known.tree)
             .ok_or(HistoryError::Object(ObjectError::NotFound(commit)))
+    }
+}
+
+/// Finds the blobs that `index` lines name in full, where the store has them or can get them.
+pub struct FullIds<'a>(pub &'a dyn Objects);
+
+impl FindBlob for FullIds<'_> {
+    fn find_blob(&self, prefix: &str) -> Result<Option<Oid>, ObjectError> {
+        let Ok(id) = prefix.parse() else {
+            return Ok(None);
+        };
+        Ok(self.0.blob_size(id).ok().map(|_| id))
     }
 }
 
@@ -148,7 +161,7 @@ impl SeriesRefresh<'_> {
     /// # Errors
     ///
     /// If objects cannot be read.
-    pub fn run(&self, options: RefreshOptions) -> Result<Vec<PatchRefresh>, RefreshError> {
+    pub fn run(&self, options: &RefreshOptions) -> Result<Vec<PatchRefresh>, RefreshError> {
         let AppliedPatches {
             patches,
             options: engine,
@@ -156,7 +169,7 @@ impl SeriesRefresh<'_> {
         } = self.series;
         let options = RefreshOptions {
             engine: engine.clone(),
-            ..options
+            ..options.clone()
         };
         let hints = self.reports.iter().enumerate().map(|(at, report)| PatchHint {
             last_applied: self.last_applied.get(at).copied().flatten(),

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::conditions::{self, Conditions, Truth};
 use super::failure::{Failure, Retry, Step};
+use super::summary::summary;
 use crate::api::reason::{self, Reason, condition};
 use crate::api::{ConstraintOverrideStatus, PatchSetStatus};
 
@@ -86,10 +87,12 @@ pub trait Observed: Clone {
     fn observe(&mut self, generation: i64, handled: Option<String>, conditions: Vec<Condition>);
     /// Sets the conditions alone.
     fn set_conditions(&mut self, conditions: Vec<Condition>);
+    /// Puts into a few words what the conditions and the results say.
+    fn summarise(&mut self) {}
 }
 
 macro_rules! observed {
-    ($status:ty) => {
+    ($status:ty, $($summarise:item)?) => {
         impl Observed for $status {
             fn conditions(&self) -> &[Condition] {
                 &self.conditions
@@ -102,18 +105,26 @@ macro_rules! observed {
             fn observe(&mut self, generation: i64, handled: Option<String>, conditions: Vec<Condition>) {
                 self.observed_generation = generation;
                 self.last_handled_reconcile_at = handled;
-                self.conditions = conditions;
+                self.set_conditions(conditions);
             }
 
             fn set_conditions(&mut self, conditions: Vec<Condition>) {
                 self.conditions = conditions;
+                self.summarise();
             }
+
+            $($summarise)?
         }
     };
 }
 
-observed!(PatchSetStatus);
-observed!(ConstraintOverrideStatus);
+observed!(
+    PatchSetStatus,
+    fn summarise(&mut self) {
+        self.summary = summary(self);
+    }
+);
+observed!(ConstraintOverrideStatus,);
 
 /// The status at the start of work on a new generation.
 ///

@@ -162,6 +162,8 @@ mod tests {
                 line: None,
                 expected: Some("e".repeat(2000)),
                 found: None,
+                difference: None,
+                fuzz: None,
                 nearest_line: None,
                 broken_by: None,
             }),

@@ -8,6 +8,7 @@ pub mod build;
 pub mod conditions;
 pub mod constraint_override;
 pub mod delivery;
+pub mod difference;
 pub mod failure;
 pub mod history_search;
 pub mod inputs_hasher;
@@ -17,6 +18,7 @@ pub mod list_size;
 pub mod patch_inputs;
 pub mod patch_set;
 pub mod report;
+mod summary;
 mod texts;
 pub mod upstream_history;
 

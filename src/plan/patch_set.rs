@@ -41,6 +41,8 @@ pub struct Checked {
     pub tree: String,
     /// Why upstream's history could not be searched for those that do not.
     pub history_failure: Option<String>,
+    /// How far upstream's history was searched, where it was cut.
+    pub history_cut: Option<String>,
 }
 
 /// What an attempt did.
@@ -459,6 +461,7 @@ fn take_checked(
     status.patched_tree = (passing == checked.patches.len()).then_some(checked.tree);
     (status.patches, status.omitted_patches) = list_size::keep_patches(&checked.patches, policy.list_bytes);
     status.history_failure = checked.history_failure;
+    status.history_cut = checked.history_cut;
 }
 
 /// Whether a patch lets its `PatchSet` be ready.
@@ -568,9 +571,10 @@ fn all_apply(status: &PatchSetStatus, total: usize, revision: &str) -> String {
 
 /// Why upstream's history could not be searched, in words.
 fn not_searched(status: &PatchSetStatus) -> String {
-    match &status.history_failure {
-        None => String::new(),
-        Some(why) => format!("; upstream's history could not be searched: {why}"),
+    match (&status.history_failure, &status.history_cut) {
+        (None, None) => String::new(),
+        (Some(why), _) => format!("; upstream's history could not be searched: {why}"),
+        (None, Some(cut)) => format!("; of upstream's history {cut}"),
     }
 }
 
@@ -595,7 +599,11 @@ fn first_failure(patch: &PatchStatus, merged: MergedPatches) -> String {
                 let (merged, by) = (commit_in_words(merged), commit_in_words(by));
                 format!("; upstream had merged it as {merged}, and reverted that by {by}")
             });
-            [Some(place), broken, reverted].into_iter().flatten().collect()
+            let fuzz = conflict.fuzz.map(|fuzz| format!("; it {fuzz}"));
+            [Some(place), broken, fuzz, reverted]
+                .into_iter()
+                .flatten()
+                .collect()
         }
         (_, _, Some(message)) => format!("{name}: {message}"),
         (state, _, None) => format!("{name}: {}", state.as_str()),
@@ -640,6 +648,7 @@ mod tests {
         Sources {
             upstream: UpstreamStatus {
                 revision: format!("main@sha1:{digest}").as_str().into(),
+                short_revision: None,
                 commit: digest.into(),
             },
             patches_revision: None,
@@ -673,6 +682,7 @@ mod tests {
                 patches,
                 tree: "tree".into(),
                 history_failure: None,
+                history_cut: None,
             }),
             candidates: Some(Vec::new()),
             built: Built::Nothing,

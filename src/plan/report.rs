@@ -5,9 +5,10 @@ use crate::api::upstream_history::{
     BrokenPatch, CandidateOutcome, Evidence, MergedStatus, RefreshKind, RefreshState, RefreshStatus,
 };
 use crate::api::{Recorded, Revision};
-use crate::patch::PatchReport;
+use crate::patch::{PatchReport, Rejection};
 use crate::text::{printable, printable_line};
 
+use super::difference::{LineSide, compare};
 use super::list_size;
 use super::texts::shortened;
 use super::upstream_history::commit_in_words;
@@ -58,6 +59,7 @@ pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
                     ConflictStatus {
                         expected: None,
                         found: None,
+                        difference: None,
                         ..full
                     }
                 }
@@ -124,6 +126,7 @@ pub fn candidate(
         outcome: Some(outcome),
         broken,
         history_failure,
+        history_cut: None,
         message: failing.map(|patch| shortened(&at_candidate(patch))),
     }
 }
@@ -139,10 +142,12 @@ fn at_candidate(patch: &PatchStatus) -> String {
         Some((Some(hunk), Some(line), conflict)) => {
             let broken = conflict.broken_by.as_ref();
             let broken = broken.map(|commit| format!(", broken by {}", commit_in_words(commit)));
+            let fuzz = conflict.fuzz.map(|fuzz| format!("; it {fuzz}"));
             let file = &conflict.file;
             format!(
-                "{name}: {file} hunk {hunk} at line {line}{}",
-                broken.unwrap_or_default()
+                "{name}: {file} hunk {hunk} at line {line}{}{}",
+                broken.unwrap_or_default(),
+                fuzz.unwrap_or_default()
             )
         }
         _ => format!("{name}: {}", patch.message.as_deref().unwrap_or_default()),
@@ -165,6 +170,8 @@ fn conflict(report: &PatchReport) -> Option<ConflictStatus> {
             line: u32::try_from(rejection.line).ok(),
             expected: Some(shown(&rejection.expected)),
             found: Some(shown(found)),
+            difference: difference(rejection),
+            fuzz: None,
             nearest_line: rejection
                 .nearest
                 .as_ref()
@@ -179,9 +186,24 @@ fn conflict(report: &PatchReport) -> Option<ConflictStatus> {
         line: None,
         expected: None,
         found: None,
+        difference: None,
+        fuzz: None,
         nearest_line: None,
         broken_by: None,
     })
+}
+
+/// What a hunk expects and what stands there, line by line; nothing where either is empty.
+fn difference(rejection: &Rejection) -> Option<String> {
+    let lines: Vec<String> = compare(rejection)
+        .iter()
+        .map(|line| match line.side {
+            LineSide::Both => format!(" {}", line.text),
+            LineSide::Expected => format!("-{}", line.text),
+            LineSide::Found => format!("+{}", line.text),
+        })
+        .collect();
+    (!rejection.expected.is_empty()).then(|| shown(&lines))
 }
 
 fn shown(lines: &[String]) -> String {

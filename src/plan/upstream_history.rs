@@ -7,7 +7,7 @@ use super::conditions;
 use super::texts::shortened;
 use crate::api::status::{PatchSetStatus, PatchState, PatchStatus};
 use crate::api::upstream_history::{
-    Evidence, MergedStatus, RefreshStatus, RevertedStatus, UpstreamCommitStatus,
+    Evidence, FuzzyFit, MergedStatus, RefreshStatus, RevertedStatus, UpstreamCommitStatus,
 };
 use crate::api::{Recorded, Revision};
 use crate::history::{Difference, Finding, Merged, UpstreamCommit, commit_url};
@@ -24,7 +24,7 @@ const URL_CHARACTERS: usize = 2048;
 const MESSAGE_SUBJECT: usize = 80;
 
 /// Digits of a commit in a message.
-const SHORT_COMMIT: usize = 7;
+pub(super) const SHORT_COMMIT: usize = 7;
 
 /// Seconds that a commit may be older than the date of the patch that it is: clocks differ.
 pub const CLOCK_SLACK: i64 = 24 * 60 * 60;
@@ -45,6 +45,8 @@ pub struct PatchHistory {
     pub broken_by: Option<UpstreamCommit>,
     /// What a refresh would make of it; nothing where that was not tried.
     pub refresh: Option<RefreshStatus>,
+    /// Where it would apply with fuzz; nothing where that was not tried.
+    pub fuzz: Option<FuzzyFit>,
 }
 
 impl PatchHistory {
@@ -61,6 +63,7 @@ impl Default for PatchHistory {
             finding: Finding::Absent,
             broken_by: None,
             refresh: None,
+            fuzz: None,
         }
     }
 }
@@ -104,6 +107,7 @@ pub fn add_history(patches: &mut [PatchStatus], history: &[PatchHistory], links:
                 .broken_by
                 .as_ref()
                 .map(|commit| commit_status(commit, links));
+            conflict.fuzz = found.fuzz;
         }
         if may_be_merged(patch.state) {
             patch.refresh = found.refresh;
@@ -269,6 +273,8 @@ mod tests {
                 line: Some(1),
                 expected: None,
                 found: None,
+                difference: None,
+                fuzz: None,
                 nearest_line: None,
                 broken_by: None,
             }),
@@ -370,6 +376,7 @@ mod tests {
                 },
                 broken_by: Some(hostile),
                 refresh: None,
+                fuzz: None,
             },
         ];
         add_history(&mut patches, &history, LINKS);

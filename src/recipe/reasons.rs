@@ -126,13 +126,10 @@ mod tests {
     fn status(build: Option<BuildStatus>, commit: &str) -> PatchSetStatus {
         PatchSetStatus {
             build,
-            upstream: Some(UpstreamStatus {
-                revision: Recorded::new(Revision {
-                    name: Some("main".to_owned()),
-                    commit: oid(commit),
-                }),
-                commit: Recorded::new(oid(commit)),
-            }),
+            upstream: Some(UpstreamStatus::new(Revision {
+                name: Some("main".to_owned()),
+                commit: oid(commit),
+            })),
             ..PatchSetStatus::default()
         }
     }

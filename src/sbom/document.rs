@@ -45,6 +45,18 @@ pub struct Patched {
     pub component: PatchedComponent,
     /// Its patches.
     pub patches: Vec<PatchInput>,
+    /// The patches of its series that it is built without, because its upstream has them.
+    pub left_out: Vec<LeftOutPatch>,
+}
+
+/// A patch that a component is built without, because its upstream has the change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOutPatch {
+    /// The patch's name.
+    pub name: String,
+    /// Upstream's commit, with its subject and where to read about it; `None` where it is not
+    /// known.
+    pub commit: Option<String>,
 }
 
 /// A package whose pin was overridden.
@@ -113,7 +125,11 @@ impl PatchedComponent {
 
 /// The component as the document has it, with its pedigree.
 pub(super) fn patched_component(
-    Patched { component, patches }: &Patched,
+    Patched {
+        component,
+        patches,
+        left_out,
+    }: &Patched,
     kind: &Classification,
 ) -> Result<BomComponent, Error> {
     let purl = component.purl()?;
@@ -149,6 +165,14 @@ pub(super) fn patched_component(
         properties.extend(ids.map(|id| Property::new(format!("{name}:change-id"), id)));
     }
     let names: Vec<&str> = patches.iter().map(|patch| patch.name.as_str()).collect();
+    let patched = (!names.is_empty()).then(|| format!("patched with {}", names.join(", ")));
+    // No commits of the pedigree: those are what a component has besides its ancestor, and the
+    // ancestor has these.
+    let left_out = left_out.iter().map(|LeftOutPatch { name, commit }| {
+        let commit = commit.as_ref().map(|commit| format!(" as {commit}"));
+        format!("without {name}, which upstream has{}", commit.unwrap_or_default())
+    });
+    let notes: Vec<String> = patched.into_iter().chain(left_out).collect();
     let mut result = BomComponent::new(
         kind.clone(),
         &component.name,
@@ -167,7 +191,7 @@ pub(super) fn patched_component(
                 .map(|(patch, headers)| entry(patch, headers))
                 .collect(),
         )),
-        notes: (!names.is_empty()).then(|| format!("patched with {}", names.join(", "))),
+        notes: (!notes.is_empty()).then(|| notes.join("; ")),
     });
     result.properties = Some(Properties(properties));
     Ok(result)
@@ -345,4 +369,56 @@ fn parse_purl(text: &str) -> Result<Purl, Error> {
         .parse()
         .map_err(|error: ParseError| purl_error(text, &error))?;
     Purl::from_str(&checked.to_string()).map_err(|()| purl_error(text, &"it cannot be read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_told_and_is_no_change_of_the_component() {
+        let commit = "867d1dd8b6e4f5b5fbb6b8a0b2a4c8d1e2f3a4b5 ('Check redirects')";
+        let left_out = |name: &str, commit: Option<&str>| LeftOutPatch {
+            name: name.to_owned(),
+            commit: commit.map(ToOwned::to_owned),
+        };
+        let mut patched = Patched {
+            component: PatchedComponent {
+                name: "glance".to_owned(),
+                version: "31.0.0".to_owned(),
+                purl: None,
+                revision: None,
+                release: None,
+            },
+            patches: vec![PatchInput::new(
+                "0003.patch",
+                "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n",
+            )],
+            left_out: vec![left_out("0001.patch", Some(commit)), left_out("0002.patch", None)],
+        };
+        let pedigree = |patched: &Patched| -> Value {
+            let document = document(patched, &[], &[], SpecificationVersion::V1_6).unwrap();
+            let document: Value = serde_json::from_slice(&document).unwrap();
+            document["metadata"]["component"].clone()
+        };
+        let component = pedigree(&patched);
+        assert_eq!(
+            component["pedigree"]["notes"],
+            format!(
+                "patched with 0003.patch; without 0001.patch, which upstream has as {commit}; without 0002.patch, which upstream has"
+            )
+        );
+        assert_eq!(component["pedigree"]["patches"].as_array().unwrap().len(), 1);
+        assert_eq!(component["pedigree"].get("commits"), None);
+
+        patched.patches.clear();
+        let component = pedigree(&patched);
+        assert!(
+            component["pedigree"]["notes"]
+                .as_str()
+                .unwrap()
+                .starts_with("without 0001.patch")
+        );
+        assert_ne!(component["modified"], true);
+    }
 }

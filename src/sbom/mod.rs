@@ -13,7 +13,9 @@ mod vex;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-pub use document::{Overridden, Patched, PatchedComponent, SpecificationVersion, document, generic_purl};
+pub use document::{
+    LeftOutPatch, Overridden, Patched, PatchedComponent, SpecificationVersion, document, generic_purl,
+};
 pub use merge::merge;
 pub use vex::{ATTESTATION_TYPE, Issued, PREDICATE_ANNOTATION, PREDICATE_TYPE, Resolutions};
 

@@ -50,7 +50,10 @@ impl Resolutions {
     /// [`Error::Purl`] of a component that is to be named.
     pub fn by_patches<'a>(components: impl IntoIterator<Item = &'a Patched>) -> Result<Self, Error> {
         let mut found = Self::default();
-        for Patched { component, patches } in components {
+        for Patched {
+            component, patches, ..
+        } in components
+        {
             for patch in patches {
                 for cve in PatchHeaders::read(&patch.name, &patch.bytes).cves {
                     let resolution = found.0.entry(cve).or_default();

@@ -401,3 +401,21 @@ fn what_upstream_did_with_patches_is_told() {
     let output = case.command(&args).assert().code(1);
     check(&serde_json::from_slice(&output.get_output().stdout).unwrap());
 }
+
+#[test]
+fn a_patch_that_fits_with_fuzz_alone_is_told() {
+    let case = Case::new();
+    let hunk = "@@ -2,7 +2,7 @@\n two\n three\n four\n-FIVE\n+V\n six\n seven\n eight\n";
+    case.write(
+        "patches/glance/2026.1/0001-five.patch",
+        &format!(
+            "Subject: [PATCH] Five\n\n--- a/f\n+++ b/f\n{}",
+            hunk.replace(" two", " zwei")
+        ),
+    );
+    let told = "applies with fuzz 1 at line 2: refresh it";
+    let (table, _) = case.run(&["--release", "2026.1"], 1);
+    assert!(table.contains(told), "{table}");
+    let report = case.json(&["--release", "2026.1"], 1);
+    assert_eq!(report["patches"][0]["conflict"]["fuzz"]["lines"], 1);
+}

@@ -140,7 +140,7 @@ fn the_chart_carries_the_generated_definitions() {
     };
     let (generated, carried) = (root().join("crds"), chart().join("crds"));
     let mut definitions = names(&generated);
-    definitions.retain(|name| name != "kustomization.yaml");
+    definitions.retain(|name| name != "Kustomization");
     assert_eq!(definitions, names(&carried));
     for name in definitions {
         assert_eq!(
@@ -148,6 +148,26 @@ fn the_chart_carries_the_generated_definitions() {
             std::fs::read_to_string(carried.join(&name)).unwrap(),
             "copy crds/{name} to charts/patchset/crds/"
         );
+    }
+}
+
+/// `kubectl apply -f crds` sends each of these to the API server, which knows no `Kustomization` of
+/// kustomize's.
+#[test]
+fn the_folder_of_definitions_has_nothing_else_that_kubectl_would_send() {
+    for entry in std::fs::read_dir(root().join("crds")).unwrap() {
+        let path = entry.unwrap().path();
+        let is_sent = path
+            .extension()
+            .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|sent| extension == *sent));
+        if is_sent {
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(
+                text.contains("kind: CustomResourceDefinition"),
+                "{}",
+                path.display()
+            );
+        }
     }
 }
 

@@ -143,6 +143,13 @@ impl Budget {
         }
         allowed
     }
+
+    /// The same for what is around a conflict: it may take half of what reports may show, so that
+    /// the conflicts themselves have the rest.
+    pub(super) fn may_show_surroundings(&self, bytes: u64) -> bool {
+        let shown = self.description_bytes.get().saturating_add(bytes);
+        shown <= self.limits.report_bytes / 2 && self.may_show(bytes)
+    }
 }
 
 /// A length as the budget counts it.

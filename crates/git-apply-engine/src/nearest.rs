@@ -9,7 +9,7 @@ use super::lines::LineIndex;
 use super::parse::{Hunk, Side};
 use super::patched_file::{PatchedFile, Preimage, visible};
 use super::place::expected_place;
-use super::report::{NearestMatch, Rejection, readable};
+use super::report::{NEIGHBOURS, NearestMatch, Rejection, readable};
 
 /// The most lines of a conflict that a report shows of each side.
 const SHOWN_LINES: usize = 60;
@@ -87,14 +87,25 @@ fn nearest(image: &mut PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> 
         same
     };
     let found = shown(image.lines(place), old.lines);
-    budget
-        .may_show(found.iter().map(|line| held(line)).sum())
-        .then(|| NearestMatch {
-            line: place + 1,
-            matching: same.iter().filter(|same| **same).count(),
-            differs_at: same.iter().position(|same| !same).map_or(old.lines, |at| at + 1),
-            found,
-        })
+    if !budget.may_show(found.iter().map(|line| held(line)).sum()) {
+        return None;
+    }
+    let first = place.saturating_sub(NEIGHBOURS);
+    let mut before = shown(image.lines(first), place - first);
+    let mut after = shown(image.lines(place + found.len()), NEIGHBOURS);
+    let around = before.iter().chain(&after).map(|line| held(line)).sum();
+    if !budget.may_show_surroundings(around) {
+        before.clear();
+        after.clear();
+    }
+    Some(NearestMatch {
+        before,
+        after,
+        line: place + 1,
+        matching: same.iter().filter(|same| **same).count(),
+        differs_at: same.iter().position(|same| !same).map_or(old.lines, |at| at + 1),
+        found,
+    })
 }
 
 /// The place where most of the expected lines that are not blank stand, each in its place.

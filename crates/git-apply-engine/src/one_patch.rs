@@ -280,7 +280,11 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             && (patch.is_new == Tri::Yes || patch.is_rename || patch.is_copy)
         {
             if !replaces && self.overlay.leaf(self.cache, new)?.is_some() {
-                return conflict(format!("{}: already exists", lossy(new)));
+                return conflict(format!(
+                    "{}: already exists{}",
+                    lossy(new),
+                    patch.epoch_note().unwrap_or_default()
+                ));
             }
             if patch.new_mode == 0 {
                 patch.new_mode = if patch.is_new == Tri::Yes {
@@ -363,7 +367,10 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
                     patch.old_name = None;
                     return Ok(None);
                 }
-                None => return conflict(format!("{}: does not exist", lossy(&old))),
+                None => {
+                    let why = self.why_missing(patch, &old).unwrap_or_default();
+                    return conflict(format!("{}: does not exist{why}", lossy(&old)));
+                }
             }
         };
         if patch.is_new == Tri::Unknown {
@@ -384,6 +391,28 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             patch.new_mode = mode;
         }
         Ok(leaf)
+    }
+
+    /// Why a file is not there, as far as the tree shows it.
+    fn why_missing(&self, patch: &FilePatch<'_>, name: &[u8]) -> Option<String> {
+        if self.purpose == Purpose::Try {
+            return None;
+        }
+        let leaf = |name: &[u8]| self.overlay.leaf(self.cache, name).ok().flatten();
+        let first = self.overlay.first_leaf(self.cache, name).ok().flatten();
+        if let Some((depth, _)) = first.filter(|(_, leaf)| leaf.mode == EntryMode::Gitlink) {
+            let above: Vec<&[u8]> = name.split(|byte| *byte == b'/').take(depth).collect();
+            return Some(format!(
+                ": {} is a submodule, whose files are in a repository of its own: patch that one",
+                lossy(&above.join(&b'/'))
+            ));
+        }
+        let mut others = patch.names_by_strip().into_iter();
+        let (strip, there) = others.find(|(_, other)| other != name && leaf(other).is_some())?;
+        Some(format!(
+            "; with -p{strip} it is {}, which does: set strip to {strip}",
+            lossy(&there)
+        ))
     }
 
     /// `path_is_beyond_symlink`.
@@ -471,7 +500,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             return self.contents(patch, &image);
         };
         let count = 1 + rejected.count();
-        let ends = rejection.line_ends();
+        let ends = rejection.line_ends().or_else(|| rejection.white_space());
         conflict(format!(
             "{}: {count} of {} hunks do not fit, the first is hunk {} (line {} of the patch){}",
             lossy(patch.name()),

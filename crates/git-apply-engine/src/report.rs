@@ -210,10 +210,7 @@ impl Rejection {
     /// are shown.
     #[must_use]
     pub fn line_ends(&self) -> Option<&'static str> {
-        let found = self
-            .nearest
-            .as_ref()
-            .map_or(&self.found, |nearest| &nearest.found);
+        let found = self.closest();
         if self.expected.is_empty() || found.is_empty() {
             return None;
         }
@@ -231,6 +228,28 @@ impl Rejection {
             None
         }
     }
+
+    /// The lines that stand where the hunk belongs most likely.
+    fn closest(&self) -> &[String] {
+        self.nearest
+            .as_ref()
+            .map_or(&self.found, |nearest| &nearest.found)
+    }
+
+    /// Returns what to do if the hunk and the file differ in white space alone, in all lines that
+    /// are shown.
+    #[must_use]
+    pub fn white_space(&self) -> Option<&'static str> {
+        let found = self.closest();
+        let is_same = |(expected, found): (&String, &String)| {
+            let visible = |text: &str| text.split_whitespace().collect::<String>();
+            expected == found || visible(expected) == visible(found)
+        };
+        let all = self.expected.len() == found.len() && self.expected.iter().zip(found).all(is_same);
+        (all && !self.expected.is_empty() && self.expected != found).then_some(
+            "the lines differ in white space alone: make the patch anew with git format-patch, and let nothing convert it",
+        )
+    }
 }
 
 /// The place of a file that resembles most what a hunk expects.
@@ -247,7 +266,17 @@ pub struct NearestMatch {
     pub differs_at: usize,
     /// The lines that stand there.
     pub found: Vec<String>,
+    /// The lines before those, at most [`NEIGHBOURS`].
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub before: Vec<String>,
+    /// The lines behind those, at most [`NEIGHBOURS`].
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub after: Vec<String>,
 }
+
+/// How many lines on each side of the nearest match are told: where the file has more lines than
+/// the hunk expects, the rest of them stands there.
+pub const NEIGHBOURS: usize = 8;
 
 /// Why a patch cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

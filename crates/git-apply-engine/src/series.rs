@@ -10,7 +10,7 @@ use super::object::{ObjectError, Objects, Oid, WriteObjects};
 use super::one_patch::{self, Problem, ProblemKind, Purpose};
 use super::options::{Options, Results};
 use super::overlay::{Cache, Overlay};
-use super::parse::{Direction, FilePatch, parse, reversed};
+use super::parse::{Direction, FilePatch, encoded_mail, parse, reversed};
 use super::report::{PatchReport, PatchState};
 
 /// What reading a patch's subject and author costs at most, in units of effort.
@@ -218,6 +218,14 @@ pub fn applies(
     Ok(true)
 }
 
+/// Adds to why a patch does not apply that it is an encoded mail, where that is not said.
+fn with_encoding(error: String, patch: &[u8]) -> String {
+    match encoded_mail(patch) {
+        Some(what) if !error.contains(what) => format!("{error}; {what}"),
+        _ => error,
+    }
+}
+
 /// A patch that does not fit, until it is known which ones upstream has.
 struct Misfit {
     /// Its number in the series.
@@ -270,7 +278,7 @@ impl SeriesRun<'_, '_> {
         let parsed = match parse(&patch.bytes, &patch.options(self.options), budget) {
             Ok(parsed) => parsed,
             Err(malformed) => {
-                report.error = Some(malformed.to_string());
+                report.error = Some(with_encoding(malformed.to_string(), &patch.bytes));
                 return Ok(report);
             }
         };
@@ -292,6 +300,10 @@ impl SeriesRun<'_, '_> {
             Some(problem) => {
                 budget.fall_back_to(held.saturating_add(size(&report)));
                 let (state, error) = self.classify(&parsed, &names, &problem)?;
+                let error = match state {
+                    PatchState::Merged => error,
+                    _ => with_encoding(error, &patch.bytes),
+                };
                 (report.state, report.error) = (state, Some(error));
                 if report.state != PatchState::Merged {
                     self.remember(number, &patch.name, names, problem);

@@ -10,6 +10,7 @@ use git2::Repository;
 use super::gate::locked;
 use super::local::{from_git2, read_blob, read_blob_size, read_tree};
 use super::refs::{self, HEADS, RefSpec, RemoteRef, Resolved, TAGS};
+use super::safe_directory;
 use super::tree::Tree;
 use super::{Error, Oid, Revision};
 
@@ -40,9 +41,9 @@ impl LocalCommit {
             path: shown.clone(),
             reason: error.message().to_owned(),
         };
-        let repository = Repository::open(path).map_err(|error| Error::Io {
+        let repository = safe_directory::open(path).map_err(|error| Error::Io {
             path: shown.clone(),
-            reason: format!("no Git repository can be opened there: {}", error.message()),
+            reason: error.reason(),
         })?;
         let resolved = resolve(&repository, &shown, want, &failed)?;
         let commit = resolved.commit();

@@ -62,12 +62,14 @@ pub enum Error {
         reason: String,
     },
     /// The upstream has no such branch, tag, version or commit.
-    #[error("{url}: no {wanted}{}", SimilarNames(.near))]
+    #[error("{url}: no {wanted}{}{}", RetiredBranch(.retired), SimilarNames(.near))]
     RefNotFound {
         /// The address without user information.
         url: String,
         /// What was looked for, for instance `branch stable/2025.2`.
         wanted: String,
+        /// What there is of a branch that was retired: for instance `tag 2024.2-eol`.
+        retired: Vec<String>,
         /// Names like it that exist, the likeliest first.
         near: Vec<String>,
     },
@@ -254,6 +256,18 @@ impl Error {
 
 /// The tail of a sentence that lists similar names.
 struct SimilarNames<'a>(&'a [String]);
+
+/// What there is of a branch that was retired.
+pub(super) struct RetiredBranch<'a>(pub(super) &'a [String]);
+
+impl fmt::Display for RetiredBranch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => Ok(()),
+            names => write!(f, "; the branch was retired: there is {}", names.join(" and ")),
+        }
+    }
+}
 
 impl fmt::Display for SimilarNames<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

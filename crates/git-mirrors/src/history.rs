@@ -155,9 +155,20 @@ pub struct History<'m> {
     source: HistorySource<'m>,
     /// The commits, each with its tree.
     commits: HashMap<Oid, Oid>,
+    /// Whether it goes back as far as it had to.
+    extent: HistoryExtent,
     state: Mutex<State>,
     failure: Mutex<Option<Error>>,
     _in_use: File,
+}
+
+/// Whether a history goes back as far as it had to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistoryExtent {
+    /// It does, or to the first commit.
+    Whole,
+    /// It was cut: there are more commits than are searched, or than the server gave.
+    Cut,
 }
 
 struct State {
@@ -190,9 +201,11 @@ impl<'m> History<'m> {
             source.provide().map(|store| (store, Extent::Trees))
         })?;
         let commits = source.walk(&opened.store)?;
+        let extent = source.extent(&opened.store, &commits)?;
         Ok(Self {
             source,
             commits,
+            extent,
             state: Mutex::new(State {
                 store: opened.store,
                 requests: 0,
@@ -212,6 +225,12 @@ impl<'m> History<'m> {
     #[must_use]
     pub fn len(&self) -> usize {
         self.commits.len()
+    }
+
+    /// Whether it goes back as far as it had to.
+    #[must_use]
+    pub fn extent(&self) -> HistoryExtent {
+        self.extent
     }
 
     /// Whether there is no commit, which cannot be.
@@ -578,6 +597,38 @@ impl HistorySource<'_> {
 
     fn walk(&self, store: &Store) -> Result<HashMap<Oid, Oid>, Error> {
         self.walk_from(store, self.tip())
+    }
+
+    /// Whether commits lead as far back as they have to: their ends are the first commit, or older
+    /// than that, or where the server was told to end.
+    fn extent(&self, store: &Store, commits: &HashMap<Oid, Oid>) -> Result<HistoryExtent, Error> {
+        let is_reached = match self.bounds.since {
+            HistorySince::Commit(known) => commits.contains_key(&known),
+            HistorySince::Date(since) => {
+                let mut histories = records(store)?.into_iter();
+                let own = histories.find(|(tip, _)| *tip == self.tip());
+                let reach = own.map(|(_, record)| record.reach);
+                let is_whole = matches!(reach, Some(Reach::Since(reached)) if reached <= since);
+                is_whole && commits.len() < self.bounds.commits
+            }
+        };
+        if is_reached {
+            return Ok(HistoryExtent::Whole);
+        }
+        for id in commits.keys() {
+            let Some(commit) = read_commit(store, *id)? else {
+                continue;
+            };
+            let goes_on = commit.parents.iter().any(|parent| !commits.contains_key(parent));
+            let is_younger = match self.bounds.since {
+                HistorySince::Date(since) => commit.committer.seconds >= since,
+                HistorySince::Commit(_) => true,
+            };
+            if goes_on && is_younger {
+                return Ok(HistoryExtent::Cut);
+            }
+        }
+        Ok(HistoryExtent::Whole)
     }
 
     /// The commits that are there and lead to one, the latest first until there are as many as

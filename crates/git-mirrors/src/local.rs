@@ -8,49 +8,12 @@ use git2::{ErrorCode, ObjectType, Odb, Repository};
 use upstream_history::{Commit, Commits, HistoryError};
 
 use super::error::bytes;
+pub use super::local_error::LocalError;
 use super::pack::LARGEST_TREE;
+use super::{refs, safe_directory};
 
 /// The largest commit that is read, in bytes.
 const LARGEST_COMMIT: usize = 4 << 20;
-
-/// Why a local repository cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LocalError {
-    /// There is no repository.
-    #[error("{path}: no Git repository can be opened there: {message}")]
-    Open {
-        /// Where it was looked for.
-        path: String,
-        /// What libgit2 said.
-        message: String,
-    },
-    /// There is no such ref.
-    #[error("{path} has no tag, branch or commit {name:?}; is the clone up to date?")]
-    Ref {
-        /// The name.
-        name: String,
-        /// The repository.
-        path: String,
-    },
-    /// The revision names no tree.
-    #[error("{revision:?} names no commit or tree of the repository: {message}")]
-    Revision {
-        /// As it was given.
-        revision: String,
-        /// What libgit2 said.
-        message: String,
-    },
-    /// An object is not there because the clone was made without it.
-    #[error("object {id} was filtered when {path} was cloned; get what was with: {command}")]
-    Filtered {
-        /// The object.
-        id: Oid,
-        /// The repository.
-        path: String,
-        /// What to run.
-        command: String,
-    },
-}
 
 /// A repository on this machine.
 pub struct LocalRepository(Repository);
@@ -60,18 +23,14 @@ impl LocalRepository {
         &self.0
     }
 
-    /// Opens a Git folder or a working tree.
+    /// Opens a Git folder or a working tree. One of another owner is opened where Git's settings
+    /// allow that (`safe.directory`).
     ///
     /// # Errors
     ///
-    /// Where there is none.
+    /// Where there is none, or it is not allowed.
     pub fn open(path: &Path) -> Result<Self, LocalError> {
-        Repository::open(path)
-            .map(Self)
-            .map_err(|error| LocalError::Open {
-                path: path.display().to_string(),
-                message: error.message().to_owned(),
-            })
+        safe_directory::open(path).map(Self)
     }
 
     /// The last commit that is in the history of both; `None` where there is none, or the clone
@@ -96,6 +55,7 @@ impl LocalRepository {
                 Err(_) => object.peel_to_tree().map(|tree| tree.id()),
             });
         tree.map(from_git2).map_err(|error| LocalError::Revision {
+            retired: self.retired(revision),
             revision: revision.to_owned(),
             message: error.message().to_owned(),
         })
@@ -165,6 +125,15 @@ impl LocalRepository {
         Some(without_login(&url))
     }
 
+    fn retired(&self, branch: &str) -> Vec<String> {
+        refs::retired(branch, &|full| {
+            let branch = full.strip_prefix("refs/heads/");
+            let remote = branch.map(|branch| format!("refs/remotes/origin/{branch}"));
+            let mut names = [Some(full.to_owned()), remote].into_iter().flatten();
+            names.any(|name| self.0.find_reference(&name).is_ok())
+        })
+    }
+
     fn full_ref(&self, name: &str) -> Option<String> {
         ["refs/tags/", "refs/heads/", "refs/remotes/origin/"]
             .into_iter()
@@ -186,6 +155,7 @@ impl LocalRepository {
             return self.tree_of(name);
         }
         Err(LocalError::Ref {
+            retired: self.retired(name),
             name: name.to_owned(),
             path: self.0.path().display().to_string(),
         })

@@ -12,6 +12,7 @@ use git2::Repository;
 use super::local::{LocalError, LocalRepository};
 use super::mirrors::Mirrors;
 use super::provider::Provider;
+use super::safe_directory;
 use super::store::Store;
 use super::{Error, MirrorConfig, Oid, RepoUrl, Resolved, Upstream};
 
@@ -71,12 +72,15 @@ impl LocalRepository {
             path: path.display().to_string(),
             reason: error.message().to_owned(),
         };
-        let own = Repository::open(repository.path()).map_err(|error| failed(&error))?;
+        let own = safe_directory::open(repository.path()).map_err(|error| Error::Io {
+            path: path.display().to_string(),
+            reason: error.reason(),
+        })?;
         let store = Store::over_clone(own);
         if let Some(folder) = local_folder(&remote.url) {
-            let other = Repository::open(&folder).map_err(|error| Error::Io {
+            let other = safe_directory::open(&folder).map_err(|error| Error::Io {
                 path: folder.display().to_string(),
-                reason: format!("the remote {} cannot be opened: {}", remote.name, error.message()),
+                reason: format!("the remote {} cannot be opened: {}", remote.name, error.reason()),
             })?;
             return fetch_paths(&store, tree, paths, &|lacking| {
                 let copied = lacking.iter().try_for_each(|id| copy(&other, repository, *id));

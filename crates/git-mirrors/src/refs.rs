@@ -345,6 +345,7 @@ pub(super) fn find(
     let missing = |prefixes: &[&str], name: &str| Error::RefNotFound {
         url: url.to_string(),
         wanted: want.to_string(),
+        retired: retired(name, &|full| refs.iter().any(|found| found.name == full)),
         near: similar_names(refs, prefixes, name),
     };
     match want {
@@ -354,6 +355,7 @@ pub(super) fn find(
         RefSpec::Semver(range) => highest(refs, range).ok_or_else(|| Error::RefNotFound {
             url: url.to_string(),
             wanted: want.to_string(),
+            retired: Vec::new(),
             near: newest(refs),
         }),
         RefSpec::Any(name) => match by_name(TAGS, name).or_else(|| by_name(HEADS, name)) {
@@ -450,6 +452,7 @@ pub(super) fn not_found(url: &dyn fmt::Display, sha: &str) -> Error {
     Error::RefNotFound {
         url: url.to_string(),
         wanted: format!("commit {sha}"),
+        retired: Vec::new(),
         near: Vec::new(),
     }
 }
@@ -477,6 +480,28 @@ fn newest(refs: &RefList) -> Vec<String> {
         .take(NEAR)
         .map(|(name, ..)| name.to_owned())
         .collect()
+}
+
+/// What a repository has of a branch `stable/2024.2` that was retired, by the habits of OpenStack:
+/// the branch `unmaintained/2024.2`, or the tags `2024.2-eom` and `2024.2-eol`.
+pub(super) fn retired(branch: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let branch = branch.strip_prefix(HEADS).unwrap_or(branch);
+    let branch = branch.strip_prefix("origin/").unwrap_or(branch);
+    let release = ["stable/", "unmaintained/"]
+        .iter()
+        .find_map(|prefix| branch.strip_prefix(prefix));
+    let Some(release) = release.filter(|release| !release.is_empty()) else {
+        return Vec::new();
+    };
+    let names = [
+        (HEADS, "branch", format!("unmaintained/{release}")),
+        (TAGS, "tag", format!("{release}-eol")),
+        (TAGS, "tag", format!("{release}-eom")),
+    ];
+    let there = names
+        .into_iter()
+        .filter(|(prefix, _, name)| exists(&format!("{prefix}{name}")));
+    there.map(|(_, kind, name)| format!("{kind} {name}")).collect()
 }
 
 /// Names that share most with the wanted one.
@@ -554,6 +579,30 @@ mod tests {
             .map(|number| remote(&format!("refs/tags/{number}"), 3))
             .collect();
         assert!(many.bytes() < 8 << 20, "{} bytes", many.bytes());
+    }
+
+    #[test]
+    fn a_retired_branch_is_told_with_what_there_is_of_it() {
+        let list: RefList = [
+            "refs/tags/2024.2-eol",
+            "refs/tags/2024.1-eom",
+            "refs/heads/unmaintained/2024.1",
+            "refs/heads/stable/2025.1",
+        ]
+        .into_iter()
+        .map(|name| remote(name, 1))
+        .collect();
+        let told = |name: &str| {
+            let want = RefSpec::Branch(name.to_owned());
+            find(&"x", &list, &want, &|_| Vec::new()).unwrap_err().to_string()
+        };
+        assert!(told("stable/2024.2").contains("; the branch was retired: there is tag 2024.2-eol"));
+        let both = told("stable/2024.1");
+        assert!(
+            both.contains("there is branch unmaintained/2024.1 and tag 2024.1-eom"),
+            "{both}"
+        );
+        assert!(!told("stable/2025.2").contains("retired"));
     }
 
     #[test]

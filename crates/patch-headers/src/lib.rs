@@ -8,6 +8,7 @@ mod cve;
 mod fields;
 mod identity;
 mod message;
+mod origin;
 mod picks;
 mod prose;
 mod split;
@@ -18,7 +19,8 @@ pub use bugs::{Bug, Tracker};
 pub use change_ids::{all_change_ids, change_ids, subject};
 pub use cve::{Cve, NotACve};
 pub use identity::PatchIdentity;
-pub use message::{Message, PatchOrigin};
+pub use message::Message;
+pub use origin::PatchOrigin;
 pub use picks::{Pick, picks};
 
 /// The bytes at the start of a patch in which [`Summary::read`] looks.

@@ -7,24 +7,12 @@ use crate::change_ids;
 use crate::claims::{self, Claims};
 use crate::cve::Cve;
 use crate::fields::{self, CVE_NAMES, Field, Fields};
+use crate::origin::PatchOrigin;
 use crate::picks::{commits_of_address, is_commit, picks};
 use crate::prose;
 
 /// The most characters of a subject in which claims are looked for.
 const SUBJECT_CHARACTERS: usize = 500;
-
-/// Where a patch comes from, from the least that is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PatchOrigin {
-    /// Nobody upstream has it, or nothing says so.
-    #[default]
-    Unofficial,
-    /// A change of upstream's, adapted: `Origin: backport`, `Upstream-Status: Backport`,
-    /// `Applied-Upstream`, `(backported from commit …)`.
-    Backport,
-    /// A commit of upstream's as it is: `(cherry picked from commit …)`, `Origin: upstream`.
-    CherryPick,
-}
 
 /// What a message says of its patch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -140,9 +128,9 @@ impl Message {
             _ => return,
         };
         self.origin = self.origin.max(says);
-        commits_of_address(&field.value)
-            .into_iter()
-            .for_each(|commit| self.add_commit(commit));
+        for commit in commits_of_address(&field.value) {
+            self.add_commit(commit);
+        }
     }
 
     /// Takes what the notes and footers of a message name.
@@ -157,8 +145,12 @@ impl Message {
             if !commits.is_empty() || !pick.change_ids.is_empty() {
                 self.origin = self.origin.max(pick.origin);
             }
-            commits.into_iter().for_each(|commit| self.add_commit(commit));
-            pick.change_ids.into_iter().for_each(|id| self.add_change_id(id));
+            for commit in commits {
+                self.add_commit(commit);
+            }
+            for id in pick.change_ids {
+                self.add_change_id(id);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The commits that a message says its change was taken from.
 
-use crate::PatchOrigin;
 use crate::change_ids::{MOST_LINES, MOST_NAMED, as_change_id, change_id, footer};
+use crate::origin::PatchOrigin;
 
 /// A note of a message on where its change was taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,35 +32,10 @@ const BEGINNINGS: [(&str, PatchOrigin); 14] = [
     ("backport from", PatchOrigin::Backport),
 ];
 
-/// The words that may stand before and between the ids of a note.
-const FILLERS: [&str; 26] = [
-    "cherry",
-    "picked",
-    "pick",
-    "cherry-picked",
-    "cherry-picked-from",
-    "cherry-pick",
-    "cherrypicked",
-    "cherrypick",
-    "manually",
-    "this",
-    "is",
-    "a",
-    "from",
-    "of",
-    "the",
-    "change",
-    "commit",
-    "commits",
-    "revision",
-    "and",
-    "&",
-    "upstream",
-    "master",
-    "main",
-    "backported",
-    "backport",
-];
+/// The words that may stand before and between the ids of a note, between spaces.
+const FILLERS: &str = "cherry picked pick cherry-picked cherry-picked-from cherry-pick cherrypicked \
+                       cherrypick manually this is a from of the change commit commits revision and & \
+                       upstream master main backported backport";
 
 /// The notes of a message on what its change was taken from: each is one change.
 ///
@@ -190,7 +165,8 @@ impl Names {
         } else {
             // A branch, a repository or a version, such as `stable/2025.1`.
             let is_place = word.contains(['/', '.', '#']);
-            return is_place || word.is_empty() || FILLERS.contains(&word.to_ascii_lowercase().as_str());
+            let mut fillers = FILLERS.split(' ');
+            return is_place || word.is_empty() || fillers.any(|filler| filler.eq_ignore_ascii_case(word));
         }
         true
     }

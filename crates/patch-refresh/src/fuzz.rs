@@ -35,6 +35,8 @@ pub(crate) struct Fuzzed {
     pub(crate) contents: Vec<u8>,
     /// The most lines of context that were passed over at an end of a hunk.
     pub(crate) fuzz: usize,
+    /// The line of the file, from 1, where the first hunk went for which so many were.
+    pub(crate) line: usize,
 }
 
 /// Puts hunks into a file; `None` where one fits nowhere.
@@ -57,6 +59,7 @@ pub(crate) fn apply(
     let mut fuzzed = Fuzzed {
         contents: Vec::with_capacity(file.len()),
         fuzz: 0,
+        line: 0,
     };
     let mut done = 0;
     for hunk in hunks {
@@ -65,7 +68,9 @@ pub(crate) fn apply(
         let Some((place, fuzz)) = search.find(&pattern, most)? else {
             return Ok(None);
         };
-        fuzzed.fuzz = fuzzed.fuzz.max(fuzz);
+        if fuzz > fuzzed.fuzz {
+            (fuzzed.fuzz, fuzzed.line) = (fuzz, place + 1);
+        }
         let mut at = place;
         for (kind, line) in &hunk.lines {
             match kind {

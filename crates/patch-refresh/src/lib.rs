@@ -24,7 +24,7 @@ mod against_git;
 
 pub use options::{FindBlob, PatchHint, Presence, RefreshHints, RefreshLimits, RefreshOptions};
 pub use outcome::{
-    FileOutcome, FileRefresh, MergeBase, PatchRefresh, RefreshKind, RefreshOutcome, RefreshState,
+    FileOutcome, FileRefresh, FuzzyFit, MergeBase, PatchRefresh, RefreshKind, RefreshOutcome, RefreshState,
     RefreshStatus, SeriesOutlook,
 };
 pub use series::{RefreshError, refresh_series};

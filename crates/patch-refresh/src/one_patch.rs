@@ -6,16 +6,25 @@ use git_apply_engine::{FileReport, HunkOutcome, ObjectError, Oid, PatchInput, Pa
 
 use super::applying::{Applied, Refresher, Stop};
 use super::bases::BaseSearch;
+use super::fuzz;
 use super::layout::{Layout, Section};
 use super::one_file::Mender;
 use super::options::Presence;
-use super::outcome::{FileOutcome, FileRefresh, PatchRefresh, RefreshKind, RefreshOutcome};
+use super::outcome::{FileOutcome, FileRefresh, FuzzyFit, PatchRefresh, RefreshKind, RefreshOutcome};
 use super::stat;
 use super::unified::{HunkStyle, hunks};
 use super::work::units;
 
 /// How often a patch is tried whose diffs touch the same files.
 const ROUNDS: usize = 16;
+
+/// What is told of a patch besides its outcome.
+#[derive(Default)]
+struct Notes {
+    files: Vec<FileRefresh>,
+    /// The places of the diffs that do not apply as they are.
+    failing: Vec<usize>,
+}
 
 /// What was done for each section of a patch, by its place.
 type Outcomes = BTreeMap<usize, FileOutcome>;
@@ -49,21 +58,65 @@ impl Refresher<'_> {
         at: usize,
         patch: &PatchInput,
     ) -> Result<PatchRefresh, ObjectError> {
-        let mut files = Vec::new();
-        let (outcome, tree) = match self.try_to_refresh(tree, at, patch, &mut files) {
+        let before = tree;
+        let mut notes = Notes::default();
+        let (outcome, tree) = match self.try_to_refresh(tree, at, patch, &mut notes) {
             Ok(refreshed) => refreshed,
             Err(Stop::Store(error)) => return Err(error),
             Err(Stop::Exceeded(reason)) => (RefreshOutcome::Impossible { reason }, tree),
         };
+        let Notes { mut files, failing } = notes;
         if matches!(outcome, RefreshOutcome::UpToDate | RefreshOutcome::Merged) {
             files.clear();
         }
         Ok(PatchRefresh {
             name: patch.name.clone(),
+            // Beyond the bounds nothing is told.
+            fuzz: match outcome {
+                RefreshOutcome::Refreshed { .. } | RefreshOutcome::Impossible { .. } => {
+                    self.fuzzy_fit(before, patch, &failing).ok().flatten()
+                }
+                RefreshOutcome::UpToDate | RefreshOutcome::Merged => None,
+            },
             outcome,
             files,
             tree,
         })
+    }
+
+    /// Where a patch would go if context were passed over. Those of its diffs that do not apply
+    /// are given by their places.
+    fn fuzzy_fit(&self, tree: Oid, patch: &PatchInput, failing: &[usize]) -> Result<Option<FuzzyFit>, Stop> {
+        let Some(layout) = (!failing.is_empty())
+            .then(|| Layout::read(&patch.bytes, &self.options.engine).ok())
+            .flatten()
+        else {
+            return Ok(None);
+        };
+        let shared = layout.shared_paths();
+        let mut most: Option<FuzzyFit> = None;
+        for at in failing {
+            let Some(section) = layout.sections.get(*at) else {
+                return Ok(None);
+            };
+            let diff = &section.diff;
+            let is_text = !diff.is_binary && !diff.hunks.is_empty();
+            if !is_text || diff.old_path.is_none() || section.paths().any(|path| shared.contains(path)) {
+                return Ok(None);
+            }
+            let file = self.contents(tree, diff.old_path.as_deref())?;
+            let fuzzed = fuzz::apply(&file, &section.hunks(), self.options.fuzz, self.work)?;
+            let Some(fuzzed) = fuzzed.filter(|fuzzed| fuzzed.fuzz > 0) else {
+                return Ok(None);
+            };
+            let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
+            let fit = FuzzyFit {
+                lines: number(fuzzed.fuzz),
+                line: number(fuzzed.line),
+            };
+            most = most.filter(|most| most.lines >= fit.lines).or(Some(fit));
+        }
+        Ok(most)
     }
 
     fn try_to_refresh(
@@ -71,7 +124,7 @@ impl Refresher<'_> {
         tree: Oid,
         at: usize,
         patch: &PatchInput,
-        files: &mut Vec<FileRefresh>,
+        notes: &mut Notes,
     ) -> Result<(RefreshOutcome, Oid), Stop> {
         let hint = self.hints.patches.get(at).copied().unwrap_or_default();
         let first = self.apply(tree, patch.bytes.clone())?;
@@ -97,6 +150,9 @@ impl Refresher<'_> {
             Ok(layout) => layout,
             Err(reason) => return Ok((RefreshOutcome::Impossible { reason }, tree)),
         };
+        let placed = layout.kept().into_iter().zip(&first.report.files);
+        let failing = placed.filter(|(_, file)| file.error.is_some()).map(|(at, _)| at);
+        notes.failing.extend(failing);
         let counts: Vec<_> = layout.sections.iter().map(Section::counts).collect();
         let mut at_hand = PatchAtHand {
             tree,
@@ -122,7 +178,7 @@ impl Refresher<'_> {
             let path = at_hand.layout.sections.get(at)?.name();
             Some(FileRefresh { path, outcome })
         };
-        files.extend(at_hand.outcomes.into_iter().filter_map(file));
+        notes.files.extend(at_hand.outcomes.into_iter().filter_map(file));
         Ok(refreshed)
     }
 

@@ -16,6 +16,33 @@ pub struct PatchRefresh {
     pub files: Vec<FileRefresh>,
     /// The tree after it; that before it where it is left out.
     pub tree: Oid,
+    /// Where it would apply if some lines of context were passed over, as GNU patch does, with at
+    /// most as many as [`RefreshOptions::fuzz`](super::RefreshOptions::fuzz) at an end of a hunk;
+    /// `None` where it applies, and where that would not be enough.
+    pub fuzz: Option<FuzzyFit>,
+}
+
+/// That hunks fit with some lines of context passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct FuzzyFit {
+    /// The most lines that were passed over at an end of a hunk.
+    #[cfg_attr(feature = "schemars", schemars(with = "i32"))]
+    pub lines: u32,
+    /// The line of the file, from 1, where the first hunk went for which so many were.
+    #[cfg_attr(feature = "schemars", schemars(with = "i32"))]
+    pub line: u32,
+}
+
+impl fmt::Display for FuzzyFit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "applies with fuzz {} at line {}: refresh it",
+            self.lines, self.line
+        )
+    }
 }
 
 /// What became of a patch.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::entry::{self, Entry};
+use super::entry::{self, Entry, Pin};
 use super::error::{Collector, Unit, shown};
 use super::lines::{self, Joint, Logical};
 use super::{Error, Problems};
@@ -130,6 +130,13 @@ impl ConstraintsFile {
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// Returns the entries over which uv refuses the whole file, and pip does not: `===` with a text
+    /// that is no version of PEP 440.
+    pub fn refused_by_uv(&self) -> impl Iterator<Item = &Entry> {
+        let is_refused = |pin: &Pin| matches!(pin, Pin::Exact { version: None, .. });
+        self.entries.iter().filter(move |entry| is_refused(&entry.pin))
     }
 
     /// Returns the lines that read other files.

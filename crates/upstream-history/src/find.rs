@@ -69,7 +69,9 @@ pub fn find_merged(
     Ok(findings)
 }
 
-fn is_looked_for(state: PatchState) -> bool {
+/// Whether something is looked for of a patch in this state: it does not apply, and can be read.
+#[must_use]
+pub fn is_looked_for(state: PatchState) -> bool {
     matches!(
         state,
         PatchState::Conflict | PatchState::Blocked | PatchState::Merged

@@ -2,12 +2,14 @@
 
 use std::fmt::{self, Write};
 
+use crate::cli::local_refresh::RefreshOutlook;
 use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 use crate::cli::upstream_history::SeriesHistory;
 use crate::patch::{
     FileChange, FileReport, HunkOutcome, HunkReport, Oid, PatchReport, PatchState, Rejection,
 };
-use crate::refresh::{RefreshKind, RefreshStatus};
+use crate::plan::difference::{ComparedLine, LineSide, compare};
+use crate::refresh::RefreshKind;
 use crate::text::printable_line;
 
 /// Which way a series was applied.
@@ -29,8 +31,8 @@ pub(super) enum TreesWritten {
 pub(super) struct AppliedOutcome<'a> {
     pub(super) reports: &'a [PatchReport],
     pub(super) history: &'a SeriesHistory,
-    /// Whether each patch can be made anew; nothing where that was not looked at.
-    pub(super) refresh: &'a [Option<RefreshStatus>],
+    /// What a refresh makes of each patch; nothing where that was not looked at.
+    pub(super) refresh: &'a [RefreshOutlook],
     /// The tree after all patches that apply.
     pub(super) tree: Oid,
     pub(super) direction: Direction,
@@ -101,13 +103,11 @@ fn write_patch(out: &mut String, outcome: &AppliedOutcome<'_>, number: usize) ->
     for file in &report.files {
         write_file(out, file, report.error.as_deref())?;
     }
-    let how = match outcome
-        .refresh
-        .get(number)
-        .copied()
-        .flatten()
-        .and_then(|refresh| refresh.by)
-    {
+    let refresh = outcome.refresh.get(number).copied().unwrap_or_default();
+    if let Some(fuzz) = refresh.fuzz {
+        writeln!(out, "    {fuzz}")?;
+    }
+    let how = match refresh.status.and_then(|refresh| refresh.by) {
         Some(RefreshKind::ThreeWay) => "by a merge",
         Some(RefreshKind::Fuzz) => "with fuzz",
         Some(RefreshKind::Offset) => "by new line numbers",
@@ -168,43 +168,36 @@ fn write_rejection(
     }
     let Some(nearest) = &rejection.nearest else {
         writeln!(out, "    nothing in the file resembles what the hunk expects")?;
-        return compare(out, &rejection.expected, &rejection.found, rejection.line);
+        return write_lines(out, &compare(rejection));
     };
+    let lines = compare(rejection);
+    let agree = lines.iter().filter(|line| line.side == LineSide::Both).count();
+    let place = lines.first().map_or(nearest.line, |first| first.line);
+    let differs = lines.iter().find(|line| line.side != LineSide::Both);
     writeln!(
         out,
-        "    nearest match at line {}: {} of {} lines agree, line {} is the first that does not",
-        nearest.line,
-        nearest.matching,
+        "    nearest match at line {place}: {agree} of {} lines agree, line {} is the first that does not",
         rejection.expected.len(),
-        nearest.line + nearest.differs_at - 1
+        differs.map_or(place, |line| line.line)
     )?;
-    compare(out, &rejection.expected, &nearest.found, nearest.line)
+    write_lines(out, &lines)
 }
 
-/// Shows expected and found lines side by side: equal ones once, others as `-` expected and `+`
+/// Shows expected and found lines: those that stand in both once, others as `-` expected and `+`
 /// found.
-fn compare(out: &mut String, expected: &[String], found: &[String], first: usize) -> fmt::Result {
-    for (at, expected) in expected.iter().enumerate() {
-        let number = first + at;
-        let line = printable_line(expected);
-        match found.get(at) {
-            Some(same) if same == expected => writeln!(out, "    {DIM}{number:>6} |{DIM:#}   {line}")?,
-            Some(other) => {
-                let other = printable_line(other);
-                writeln!(
-                    out,
-                    "    {DIM}{:>6} |{DIM:#} {BAD}- {line}{BAD:#}  {DIM}expected{DIM:#}",
-                    ""
-                )?;
-                writeln!(
-                    out,
-                    "    {DIM}{number:>6} |{DIM:#} {GOOD}+ {other}{GOOD:#}  {DIM}found{DIM:#}"
-                )?;
-            }
-            None => writeln!(
+fn write_lines(out: &mut String, lines: &[ComparedLine]) -> fmt::Result {
+    for ComparedLine { side, line, text } in lines {
+        let text = printable_line(text);
+        match side {
+            LineSide::Both => writeln!(out, "    {DIM}{line:>6} |{DIM:#}   {text}")?,
+            LineSide::Expected => writeln!(
                 out,
-                "    {DIM}{:>6} |{DIM:#} {BAD}- {line}{BAD:#}  {DIM}expected, past the end{DIM:#}",
+                "    {DIM}{:>6} |{DIM:#} {BAD}- {text}{BAD:#}  {DIM}expected{DIM:#}",
                 ""
+            )?,
+            LineSide::Found => writeln!(
+                out,
+                "    {DIM}{line:>6} |{DIM:#} {GOOD}+ {text}{GOOD:#}  {DIM}found{DIM:#}"
             )?,
         }
     }

@@ -6,7 +6,7 @@ use crate::api::PatchSet;
 use crate::api::patch_set::Patches;
 use crate::api::status::PatchStatus;
 use crate::cli::error::Error;
-use crate::cli::upstream_history::SeriesAtCommit;
+use crate::cli::upstream_history::{RefreshTrial, SeriesAtCommit};
 use crate::patch::{self, Options, PatchInput, Sequence, Series};
 use crate::plan::history_search::AppliedPatches;
 use crate::plan::report;
@@ -42,6 +42,7 @@ pub(super) fn judge(
             options: &options,
             sequence: Sequence::Stacked,
         },
+        refresh: RefreshTrial::Tried,
     };
     let mut reports = series.patches().to_vec();
     let history = places.search_history(upstream, &applied, &mut reports)?;

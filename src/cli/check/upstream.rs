@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::series::{Baseline, SeriesTask};
+use super::task::{Baseline, SeriesTask};
 use crate::cli::error::Error;
 use crate::cli::git_login::GitLogins;
 use crate::cli::input;
-use crate::cli::upstream_history::{HistoryOptions, MirroredUpstream, SeriesAtCommit, SeriesHistory};
+use crate::cli::local_refresh::Blobs;
+use crate::cli::upstream_history::{
+    HistoryOptions, MirroredUpstream, RefreshTrial, SeriesAtCommit, SeriesHistory,
+};
 use crate::patch::{
     self, ObjectError, Objects, Oid, Options, PatchInput, PatchReport, PatchState, Sequence, TreeEntry,
     touched_paths,
@@ -207,7 +210,11 @@ fn check_clone(path: &Path, task: &SeriesTask, settings: SeriesSettings<'_>) -> 
     let history = settings.history(before.commit);
     let history_found = match repository.commit_of_ref(reference) {
         Some(tip) => {
-            let series = SeriesAtCommit { tip, applied };
+            let series = SeriesAtCommit {
+                tip,
+                applied,
+                refresh: RefreshTrial::Tried,
+            };
             history.search(&repository, &series, &mut reports)?
         }
         None => SeriesHistory::default(),
@@ -219,7 +226,7 @@ fn check_clone(path: &Path, task: &SeriesTask, settings: SeriesSettings<'_>) -> 
         series: applied,
         reports: &reports,
         last_applied: &vec![last_applied; reports.len()],
-        blobs: &CloneBlobs(&repository),
+        blobs: &Blobs(&repository),
     };
     Ok(CheckedSeries {
         refreshed: refreshed(&refresh),
@@ -236,16 +243,7 @@ fn refreshed(refresh: &SeriesRefresh<'_>) -> Vec<PatchRefresh> {
     if refresh.reports.iter().all(is_clean) {
         return Vec::new();
     }
-    refresh.run(RefreshOptions::default()).unwrap_or_default()
-}
-
-/// The blobs of a clone.
-struct CloneBlobs<'a>(&'a LocalRepository);
-
-impl FindBlob for CloneBlobs<'_> {
-    fn find_blob(&self, prefix: &str) -> Result<Option<Oid>, ObjectError> {
-        Ok(self.0.find_blob(prefix))
-    }
+    refresh.run(&RefreshOptions::default()).unwrap_or_default()
 }
 
 /// A component's repository on a server.
@@ -276,6 +274,7 @@ impl ServedComponent<'_> {
         let series = SeriesAtCommit {
             tip: commit.resolved.commit(),
             applied,
+            refresh: RefreshTrial::Tried,
         };
         let mirror = MirroredUpstream {
             mirrors: self.mirrors,

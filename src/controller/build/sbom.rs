@@ -9,6 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::task::BuildTask;
 use crate::api::build::{BuildStatus, ImageStatus, Origin};
 use crate::api::status::{PatchState, PatchStatus};
+use crate::api::upstream_history::MergedStatus;
 use crate::api::{Recorded, reason};
 use crate::constraints::PackageName;
 use crate::controller::inputs::image_references::{image_by_digest, image_reference};
@@ -22,8 +23,8 @@ use crate::plan::{Failure, Step};
 use crate::publish::image::{PATCHES_LABEL, PatchId, RELEASE_LABEL, REVISION_LABEL, VERSION_LABEL};
 use crate::recipe::{Library, pins};
 use crate::sbom::{
-    self, ATTESTATION_TYPE, Issued, MEDIA_TYPE, Overridden, PREDICATE_ANNOTATION, PREDICATE_TYPE, Patched,
-    PatchedComponent, Resolutions, SpecificationVersion,
+    self, ATTESTATION_TYPE, Issued, LeftOutPatch, MEDIA_TYPE, Overridden, PREDICATE_ANNOTATION,
+    PREDICATE_TYPE, Patched, PatchedComponent, Resolutions, SpecificationVersion,
 };
 
 /// What a document is made from.
@@ -167,14 +168,21 @@ impl SbomBuilder<'_> {
             Some(text) => serde_json::from_str(text)
                 .map_err(|error| sbom_failure(format!("{source}: label {PATCHES_LABEL}: {error}")))?,
         };
-        let is_merged = |name: &str| {
+        let merged = |name: &str| {
             let name = shown_name(name);
             states
                 .iter()
-                .any(|patch| patch.name == name && patch.state == PatchState::Merged)
+                .find(|patch| patch.name == name && patch.state == PatchState::Merged)
         };
-        let mut patches = Vec::new();
-        for id in ids.into_iter().filter(|id| !is_merged(&id.name)) {
+        let (mut patches, mut left_out) = (Vec::new(), Vec::new());
+        for id in ids {
+            if let Some(merged) = merged(&id.name) {
+                left_out.push(LeftOutPatch {
+                    name: merged.name.clone(),
+                    commit: merged.merged.as_ref().and_then(upstreams_commit),
+                });
+                continue;
+            }
             let same = |patch: &&PatchInput| PatchId::new(&patch.name, &patch.bytes) == id;
             let patch = read.iter().find(same).ok_or_else(|| {
                 sbom_failure(format!("{} is not what {source} was made with any more", id.name))
@@ -202,8 +210,17 @@ impl SbomBuilder<'_> {
                 release: labels.get(RELEASE_LABEL).cloned(),
             },
             patches,
+            left_out,
         })
     }
+}
+
+/// The commit by which upstream has a patch, whole, with its subject and its page.
+fn upstreams_commit(merged: &MergedStatus) -> Option<String> {
+    let commit = merged.commit.as_deref()?;
+    let subject = merged.subject.as_deref().unwrap_or_default();
+    let page = merged.url.as_ref().map(|url| format!(", {url}"));
+    Some(format!("{commit} ('{subject}'{})", page.unwrap_or_default()))
 }
 
 /// The version of a distribution that the image has from its source.

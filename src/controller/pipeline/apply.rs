@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
 use super::resolve::{CandidateRef, ResolvedInputs};
-use super::upstream_history::{self, AppliedOnto, SearchedSeries, last_applied_commit};
+use super::upstream_history::{self, AppliedOnto, SearchedPatches, SearchedSeries, last_applied_commit};
 use crate::api::status::{CandidateStatus, PatchStatus};
 use crate::api::{PatchSet, Recorded, reason};
 use crate::controller::context::failures;
@@ -128,6 +128,7 @@ impl AppliedSeries {
             .map(|patch| last_applied_commit(&status, &patch.name));
         let onto = AppliedOnto {
             what: AppliedTo::Upstream.name(),
+            searched: SearchedPatches::FailingAndMerged,
             resolved: &self.inputs.resolved,
             series,
             last_applied: last.collect(),
@@ -138,6 +139,7 @@ impl AppliedSeries {
             patches: searched.patches,
             tree,
             history_failure: searched.failure,
+            history_cut: searched.cut,
         })
     }
 
@@ -178,7 +180,10 @@ impl AppliedSeries {
             Err(failure) => Err(failure.clone()),
         };
         match searched {
-            Ok(searched) => report::candidate(name, revision, &searched.patches, searched.failure),
+            Ok(searched) => CandidateStatus {
+                history_cut: searched.cut,
+                ..report::candidate(name, revision, &searched.patches, searched.failure)
+            },
             Err(failure) => CandidateStatus {
                 ref_: name,
                 revision,
@@ -188,6 +193,7 @@ impl AppliedSeries {
                 outcome: None,
                 broken: Vec::new(),
                 history_failure: None,
+                history_cut: None,
                 message: Some(failure.message),
             },
         }
@@ -215,6 +221,7 @@ impl AppliedSeries {
         });
         let onto = AppliedOnto {
             what: AppliedTo::Candidate.name(),
+            searched: SearchedPatches::Failing,
             resolved,
             series: Arc::new(Mutex::new(applied)),
             last_applied: last.collect(),

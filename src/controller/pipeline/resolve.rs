@@ -104,10 +104,7 @@ impl ResolvedInputs {
             }
         }
         Sources {
-            upstream: UpstreamStatus {
-                revision: Recorded::new(self.resolved.revision().into()),
-                commit: Recorded::new(self.resolved.commit()),
-            },
+            upstream: UpstreamStatus::new(self.resolved.revision().into()),
             patches_revision: self.located.as_ref().map(Located::revision),
             inputs_digest: inputs.digest(),
             signatures: None,

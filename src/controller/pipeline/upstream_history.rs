@@ -11,22 +11,32 @@ use jiff::Timestamp;
 
 use super::resolve::ResolvedInputs;
 use crate::api::PatchSet;
-use crate::api::status::{PatchSetStatus, PatchStatus};
+use crate::api::status::{PatchSetStatus, PatchState, PatchStatus};
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::upstreams::blocking;
-use crate::history::{Bounds, date_written};
-use crate::patch::{ObjectError, Objects, Oid, Options, PatchInput, PatchReport, Sequence, Series};
-use crate::plan::history_search::{AppliedPatches, HistorySearch};
+use crate::history::{Bounds, date_written, is_looked_for};
+use crate::patch::{Oid, Options, PatchInput, PatchReport, Sequence, Series};
+use crate::plan::history_search::{AppliedPatches, FullIds, HistorySearch};
 use crate::plan::report::{self, shown_name};
 use crate::plan::upstream_history::{
     CLOCK_SLACK, CommitLinks, UNDATED, add_history, last_applied, may_be_merged,
 };
-use crate::refresh::FindBlob;
-use crate::source::{History, HistoryBounds, HistorySince, Resolved};
+use crate::source::{self, History, HistoryBounds, HistoryExtent, HistorySince, Mirrors, Resolved, Upstream};
 use crate::text::printable;
 
 /// Of how many patches of a series the commit is looked for that broke them.
 const MOST_BREAKERS: usize = 20;
+
+/// How much is searched where all that is missing is the commits of patches that are known to be
+/// upstream: their messages, and the trees of few.
+const ONLY_MERGED: Bounds = Bounds {
+    commits: 20_000,
+    since: None,
+    trees: 500,
+    changes: 50,
+    file_bytes: 1 << 20,
+    interdiff_bytes: 0,
+};
 
 /// The longest reason why a history could not be searched, in characters.
 const FAILURE_CHARACTERS: usize = 300;
@@ -35,6 +45,8 @@ const FAILURE_CHARACTERS: usize = 300;
 pub struct AppliedOnto<'a> {
     /// What it was applied to, in words.
     pub what: &'static str,
+    /// Whose commits are looked for.
+    pub searched: SearchedPatches,
     /// The same, resolved.
     pub resolved: &'a Resolved,
     /// The series, one patch for each of `patches`.
@@ -51,6 +63,26 @@ pub struct SearchedSeries {
     pub patches: Vec<PatchStatus>,
     /// Why upstream's history could not be searched.
     pub failure: Option<String>,
+    /// How far it was searched, where that is not as far as the patches are old.
+    pub cut: Option<String>,
+}
+
+/// Whose commits are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchedPatches {
+    /// Those of patches that do not apply.
+    Failing,
+    /// Those of patches that apply in reverse too, whose commits are told.
+    FailingAndMerged,
+}
+
+impl SearchedPatches {
+    fn include(self, state: PatchState) -> bool {
+        match self {
+            Self::Failing => may_be_merged(state),
+            Self::FailingAndMerged => is_looked_for(state),
+        }
+    }
 }
 
 /// The upstream's commit on which a patch of this name applied last, as a status tells it.
@@ -71,86 +103,142 @@ pub async fn search(
         let series = onto.series.lock().unwrap_or_else(PoisonError::into_inner);
         report::patches(series.patches())
     };
-    if !patches.iter().any(|patch| may_be_merged(patch.state)) {
+    let searched = onto.searched;
+    if !patches.iter().any(|patch| searched.include(patch.state)) {
         return SearchedSeries {
             patches,
             failure: None,
+            cut: None,
         };
     }
+    // Where all that is missing is the commits of what is known to be upstream, it is no failure
+    // that they cannot be found.
+    let has_failing = patches.iter().any(|patch| may_be_merged(patch.state));
     let now = Instant::now();
     let deadline = now + turn.budget.deadline.saturating_duration_since(now) / 2;
-    let (upstream, resolved) = (inputs.upstream.clone(), onto.resolved.clone());
-    let template = turn.object.spec.upstream.commit_url_template.clone();
     let AppliedOnto {
         what,
+        searched,
+        resolved,
         series,
         patches: read,
         last_applied,
-        ..
     } = onto;
-    let searched = blocking(turn.context, what, deadline, move |mirrors| {
+    let search = OwnedSearch {
+        upstream: inputs.upstream.clone(),
+        resolved: resolved.clone(),
+        template: turn.object.spec.upstream.commit_url_template.clone(),
+        options,
+        searched,
+        has_failing,
+        series,
+        patches: read,
+        last_applied,
+        deadline,
+    };
+    let outcome = blocking(turn.context, what, deadline, move |mirrors| search.run(mirrors));
+    match outcome.await {
+        Ok(searched) => searched,
+        Err(failure) => SearchedSeries {
+            patches,
+            failure: has_failing.then(|| printable(&failure.message, FAILURE_CHARACTERS)),
+            cut: None,
+        },
+    }
+}
+
+/// A search with all that it needs, so that it runs on a thread of its own.
+struct OwnedSearch {
+    upstream: Upstream,
+    resolved: Resolved,
+    template: Option<String>,
+    options: Options,
+    searched: SearchedPatches,
+    /// Whether a patch does not apply.
+    has_failing: bool,
+    series: Arc<Mutex<Series>>,
+    patches: Arc<Vec<PatchInput>>,
+    last_applied: Vec<Option<Oid>>,
+    deadline: Instant,
+}
+
+impl OwnedSearch {
+    fn run(&self, mirrors: &Mirrors) -> Result<SearchedSeries, source::Error> {
         let mut reports = {
-            let series = series.lock().unwrap_or_else(PoisonError::into_inner);
+            let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
             series.patches().to_vec()
         };
-        let since = since(&read, &reports, &last_applied);
-        let history = mirrors.history(&upstream, &resolved, HistoryBounds::since(since), deadline)?;
-        tracing::debug!(commit = %resolved.commit(), "the history of a series is searched");
+        let since = since(self.searched, &self.patches, &reports, &self.last_applied);
+        let bounds = HistoryBounds::since(since);
+        let history = mirrors.history(&self.upstream, &self.resolved, bounds, self.deadline)?;
+        tracing::debug!(commit = %self.resolved.commit(), "the history of a series is searched");
+        let blobs = FullIds(&history);
         let search = HistorySearch {
             store: &history,
-            tip: resolved.commit(),
+            tip: self.resolved.commit(),
             series: AppliedPatches {
-                patches: &read,
-                options: &options,
+                patches: &self.patches,
+                options: &self.options,
                 sequence: Sequence::Stacked,
             },
-            last_applied: &last_applied,
-            bounds: Bounds::default(),
+            last_applied: &self.last_applied,
+            bounds: if self.has_failing {
+                Bounds::default()
+            } else {
+                ONLY_MERGED
+            },
             most_breakers: MOST_BREAKERS,
-            refresh_from: Some(&FullIds(&history)),
+            refresh_from: self.has_failing.then_some(&blobs),
         };
         let (found, failure) = search.run(&mut reports);
-        let failure = failure.map(|error| {
+        let failure = failure.filter(|_| self.has_failing).map(|error| {
             let fetch = history.fetch_failure();
             fetch.map_or_else(|| error.to_string(), |fetch| fetch.to_string())
         });
         let mut patches = report::patches(&reports);
         let links = CommitLinks {
-            upstream: &upstream.url().to_string(),
-            template: template.as_deref(),
+            upstream: &self.upstream.url().to_string(),
+            template: self.template.as_deref(),
         };
         add_history(&mut patches, &found, links);
+        let cut = self.cut(&history, &patches);
         Ok(SearchedSeries {
             patches,
             failure: failure.map(|error| printable(&error, FAILURE_CHARACTERS)),
+            cut,
         })
-    });
-    match searched.await {
-        Ok(searched) => searched,
-        Err(failure) => SearchedSeries {
-            patches,
-            failure: Some(printable(&failure.message, FAILURE_CHARACTERS)),
-        },
     }
-}
 
-/// Finds the blobs that `index` lines name in full, where the mirror has them or the server gives
-/// them.
-struct FullIds<'a>(&'a History<'a>);
-
-impl FindBlob for FullIds<'_> {
-    fn find_blob(&self, prefix: &str) -> Result<Option<Oid>, ObjectError> {
-        let Ok(id) = prefix.parse() else {
-            return Ok(None);
+    /// How far a history was searched that was cut, where patches were not found in it.
+    fn cut(&self, history: &History<'_>, patches: &[PatchStatus]) -> Option<String> {
+        let has_commit = |patch: &PatchStatus| {
+            let merged = patch.merged.as_ref();
+            merged.is_some_and(|merged| merged.commit.is_some())
         };
-        Ok(self.0.blob_size(id).ok().map(|_| id))
+        let may_miss = |patch: &PatchStatus| self.searched.include(patch.state) && !has_commit(patch);
+        let is_cut = history.extent() == HistoryExtent::Cut && patches.iter().any(may_miss);
+        is_cut.then(|| {
+            format!(
+                "its latest {} commits alone were searched: the rest is beyond what is fetched, or the server gives no more",
+                history.len()
+            )
+        })
     }
 }
 
 /// How far back the history has to go: to when the first of the patches that do not apply was
 /// written. Where none tells that, to where one of them applied last.
-fn since(patches: &[PatchInput], reports: &[PatchReport], last_applied: &[Option<Oid>]) -> HistorySince {
-    let failing = |at: &usize| reports.get(*at).is_some_and(|report| may_be_merged(report.state));
+fn since(
+    searched: SearchedPatches,
+    patches: &[PatchInput],
+    reports: &[PatchReport],
+    last_applied: &[Option<Oid>],
+) -> HistorySince {
+    let failing = |at: &usize| {
+        reports
+            .get(*at)
+            .is_some_and(|report| searched.include(report.state))
+    };
     let failing: Vec<usize> = (0..reports.len()).filter(failing).collect();
     let written = failing.iter().filter_map(|at| patches.get(*at).map(date_written));
     let written: Vec<Option<i64>> = written.collect();

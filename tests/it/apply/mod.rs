@@ -4,6 +4,7 @@
 mod command;
 mod history;
 mod hostile;
+mod messages;
 mod partial;
 
 #[path = "../../../crates/git-apply-engine/tests/apply/oracle.rs"]

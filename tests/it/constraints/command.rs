@@ -6,6 +6,8 @@ use assert_cmd::Command;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::support::program::program;
+
 struct Case(tempfile::TempDir);
 
 impl Case {
@@ -49,6 +51,50 @@ fn the_merged_file_is_on_standard_output_and_the_report_on_standard_error() {
     Removed   c  1 is no longer pinned, because the package is built from source
     2 overrides, 0 need attention; 1 entries, DIGEST
     ");
+}
+
+/// uv is the oracle.
+#[test]
+fn an_entry_over_which_uv_refuses_the_merged_file_is_told() {
+    let case = Case::new("a===1\npytz===2004d\n", "a===2\n");
+    let (out, err) = case.run(&[], 0);
+    assert!(
+        err.contains("line 2 of the merged file, pytz===2004d, is no version of PEP 440: uv refuses"),
+        "{err}"
+    );
+    case.run(&["--strict"], 1);
+    let (json, _) = case.run(&["--output", "json"], 0);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        json["refusedByUv"],
+        json!([{"line": 2, "package": "pytz", "version": "2004d"}])
+    );
+    let uv_reads = |text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("c.txt"), text).unwrap();
+        std::fs::write(folder.path().join("r.in"), "").unwrap();
+        program("uv")
+            .args([
+                "pip",
+                "compile",
+                "--offline",
+                "--no-index",
+                "--quiet",
+                "--constraint",
+                "c.txt",
+                "r.in",
+            ])
+            .current_dir(folder.path())
+            .status()
+            .unwrap()
+            .success()
+    };
+    assert!(!uv_reads(&out));
+    // One that the overrides take away is not in the file that uv reads.
+    let case = Case::new("a===1\npytz===2004d\n", "-pytz\n");
+    let (out, err) = case.run(&["--strict"], 0);
+    assert!(!err.contains("uv refuses"), "{err}");
+    assert!(uv_reads(&out));
 }
 
 fn digest(text: &str) -> String {

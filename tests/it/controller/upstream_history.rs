@@ -477,6 +477,65 @@ async fn an_endless_history_is_searched_as_far_as_its_bounds_go() {
         status.patches.iter().all(|patch| patch.merged.is_none()),
         "{status:#?}"
     );
+    let cut = status.history_cut.as_deref().unwrap();
+    assert!(
+        cut.starts_with("its latest 20000 commits alone were searched"),
+        "{cut}"
+    );
+    let message = &condition(&object, "Ready").unwrap().message;
+    assert!(
+        message.contains("of upstream's history its latest 20000 commits"),
+        "{message}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_that_is_there_as_it_is_gets_its_commit_once() {
+    let stage = stage("there-history").await;
+    let message = format!("Say five louder\n\nChange-Id: {}", change_id("verbatim"));
+    let text = BASE.replace("five", "FIVE");
+    let commit = stage.upstream.commit(&[("verbatim", &text)], &message);
+    let mut spec = stage.spec_with(&patches(&["verbatim"]));
+    spec["mergedPatches"] = json!("Skip");
+    stage.apply("there", &spec).await;
+    let object = stage.ready("there", "True", "Succeeded").await;
+    let status = object.status.as_ref().unwrap();
+    let merged = patch_of(&object, "verbatim").merged.as_ref().unwrap();
+    assert_eq!((merged.by, merged.differs), (Evidence::Reverse, false));
+    assert_eq!(merged.commit.as_deref(), Some(commit.as_str()));
+    assert_eq!((&status.history_failure, &status.history_cut), (&None, &None));
+    assert_eq!(searches(&stage), 1);
+
+    let (packs, looks) = (stage.server.packs(), stage.server.looks());
+    stage
+        .wait("there", "looked at three times", |_| {
+            stage.server.looks() >= looks + 3
+        })
+        .await;
+    assert_eq!((searches(&stage), stage.server.packs()), (1, packs));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_that_fits_with_fuzz_alone_is_a_conflict_that_says_so() {
+    let stage = stage("fuzzy-history").await;
+    stage.upstream.commit(
+        &[("moved", &BASE.replace("three", "drei"))],
+        "Say three in German",
+    );
+    stage.apply("fuzzy", &stage.spec_with(&patches(&["moved"]))).await;
+    let object = stage.ready("fuzzy", "False", "PatchConflict").await;
+    let conflict = patch_of(&object, "moved").conflict.as_ref().unwrap();
+    let fuzz = conflict.fuzz.unwrap();
+    assert_eq!((fuzz.lines, fuzz.line), (1, 3));
+    assert_eq!(
+        conflict.difference.as_deref(),
+        Some("-three\n+drei\n four\n five\n six\n seven")
+    );
+    let message = &condition(&object, "Ready").unwrap().message;
+    assert!(
+        message.contains("it applies with fuzz 1 at line 3: refresh it"),
+        "{message}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -519,12 +578,37 @@ async fn an_image_is_built_without_what_upstream_has_and_only_by_a_policy_that_s
     );
     let image = status.image.as_ref().unwrap();
     assert_eq!(build::file_in(&image.reference), text.replace("Five!", "Five?"));
+    let notes = notes_of_the_pedigree(&image.reference, image.sbom.as_deref().unwrap()).await;
+    assert_eq!(
+        notes,
+        format!(
+            "patched with 0002-more.patch; without 0001-five.patch, which upstream has as {merged} ('Say five louder')"
+        )
+    );
 
     // A policy that is stricter keeps the image, and lets no other be built.
     spec["mergedPatches"] = json!("Skip");
     stage.apply("demo", &spec).await;
     let object = stage.ready("demo", "False", "PatchMerged").await;
     assert_eq!(object.status.unwrap().image.as_ref(), Some(image));
+}
+
+/// What the document on an image's patches says of its component in words.
+async fn notes_of_the_pedigree(image: &str, document: &str) -> String {
+    let (host, rest) = image.split_once('/').unwrap();
+    let repository = rest.split(['@', ':']).next().unwrap();
+    let get = async |path: String| -> Value {
+        let url = format!("http://{host}/v2/{repository}/{path}");
+        let accept = "application/vnd.oci.image.manifest.v1+json";
+        let request = reqwest::Client::new().get(url).header("Accept", accept);
+        let answer = request.send().await.unwrap().error_for_status().unwrap();
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    };
+    let manifest = get(format!("manifests/{document}")).await;
+    let blob = manifest["layers"][0]["digest"].as_str().unwrap();
+    let document = get(format!("blobs/{blob}")).await;
+    let notes = &document["metadata"]["component"]["pedigree"]["notes"];
+    notes.as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -229,7 +229,9 @@ async fn a_merged_patch_fails_or_is_skipped() {
     let object = stage.ready("merged", "False", "PatchMerged").await;
     let message = &condition(&object, "Ready").unwrap().message;
     assert!(
-        message.contains("0001-five.patch is already upstream, remove it"),
+        message.contains("0001-five.patch was merged upstream as ")
+            && message.contains(" 'upstream takes it' (")
+            && message.ends_with("): remove it"),
         "{message}"
     );
 

@@ -205,7 +205,7 @@ impl ApiServer {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
-            if path.ends_with("kustomization.yaml") {
+            if path.ends_with("Kustomization") {
                 continue;
             }
             let text = std::fs::read_to_string(path).unwrap();

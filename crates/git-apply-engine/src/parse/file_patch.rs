@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use bstr::ByteSlice;
+
 use super::binary::BinaryHunk;
 use super::hunk::Hunk;
 use crate::report::FileChange;
@@ -65,6 +67,35 @@ impl FilePatch<'_> {
             line,
             header: b"",
         }
+    }
+
+    /// What to do about a traditional header that says by a time stamp of the epoch that a file is
+    /// not there.
+    pub(crate) fn epoch_note(&self) -> Option<&'static str> {
+        let mut lines = self.header.split(|byte| *byte == b'\n');
+        let says = lines.any(|line| {
+            let line = line.to_str_lossy();
+            line.starts_with("--- ") && ["1970-01-01", "1969-12-31"].iter().any(|day| line.contains(day))
+        });
+        (says && self.is_new == Tri::Yes).then_some(
+            "; the time stamp of 1970 in the line --- says that the file is new: take it away if it is not",
+        )
+    }
+
+    /// The names that other numbers for -p give the file, with these numbers, from a traditional or
+    /// a git header.
+    pub(crate) fn names_by_strip(&self) -> Vec<(usize, Vec<u8>)> {
+        const MOST: usize = 4;
+        let mut lines = self.header.split(|byte| *byte == b'\n');
+        let Some(raw) = lines.find_map(|line| line.strip_prefix(b"--- ")) else {
+            return Vec::new();
+        };
+        let raw = raw.split(|byte| *byte == b'\t').next().unwrap_or_default();
+        let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
+        let starts = raw.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let starts = std::iter::once(0).chain(starts.map(|(at, _)| at + 1));
+        let names = starts.filter_map(|start| raw.get(start..));
+        names.map(<[u8]>::to_vec).enumerate().take(MOST + 1).collect()
     }
 
     /// The name by which to speak of the file.

@@ -6,6 +6,7 @@ mod file_patch;
 mod header;
 mod hunk;
 mod name;
+mod not_a_diff;
 mod scan;
 mod timestamp;
 
@@ -14,6 +15,7 @@ use std::rc::Rc;
 pub(crate) use binary::{BinaryHunk, apply_delta, result_size};
 pub(crate) use file_patch::{Content, FilePatch, Tri, reversed};
 pub(crate) use hunk::{Direction, Hunk, Side};
+pub(crate) use not_a_diff::encoded_mail;
 
 use super::budget::{Budget, Exceeded, bytes};
 use super::lines::count;
@@ -84,7 +86,8 @@ pub(crate) fn parse<'a>(
         patches.push(patch);
     }
     if patches.is_empty() {
-        return Err(Malformed::whole(no_diff(text)));
+        let what = not_a_diff::explained(text);
+        return Err(Malformed::whole(format!("there is no diff in it: {what}")));
     }
     Ok(patches)
 }
@@ -123,18 +126,6 @@ fn check_names(patch: &FilePatch<'_>, limits: &Limits) -> Result<(), Malformed> 
         ));
     }
     Ok(())
-}
-
-/// Why a text has no diff, as far as that can be seen.
-fn no_diff(text: &[u8]) -> &'static str {
-    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(byte);
-    if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
-        "there is no diff in it: it is UTF-16, save it as UTF-8"
-    } else if text.len() > 64 && text.iter().all(is_base64) {
-        "there is no diff in it: it looks like base64, as Gerrit gives patches; decode it with base64 --decode"
-    } else {
-        "there is no diff in it; is it empty, or cut off?"
-    }
 }
 
 fn lines_in(text: &[u8]) -> usize {
@@ -260,7 +251,10 @@ fn depends_on_old(patch: &FilePatch<'_>, line: usize) -> Malformed {
     let name = String::from_utf8_lossy(patch.new_name.as_deref().unwrap_or_default()).into_owned();
     Malformed::at(
         line,
-        format!("{name} is said to be new, but the hunk has old lines"),
+        format!(
+            "{name} is said to be new, but the hunk has old lines{}",
+            patch.epoch_note().unwrap_or_default()
+        ),
     )
 }
 

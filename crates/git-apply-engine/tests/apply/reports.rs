@@ -746,6 +746,88 @@ fn line_ends_that_differ_are_told() {
 }
 
 #[test]
+fn white_space_that_differs_alone_is_told() {
+    let told = |file: &str| {
+        let mut store = MemoryStore::new();
+        let tree = store.add_files([("f", EntryMode::Regular, file)]).unwrap();
+        let patch = "--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n a\n-    b = 1\n+x\n c\n";
+        let inputs = [PatchInput::new("x", patch)];
+        let series = apply(&store, tree, &inputs, Sequence::Stacked, &Options::default()).unwrap();
+        series.patches()[0].error.clone().unwrap()
+    };
+    for file in [
+        "a\n\tb = 1\nc\n",
+        "a\n    b = 1  \nc\n",
+        "a\n    b=1\nc\n",
+        "a\n    b = 1\r\nc\n",
+    ] {
+        assert!(
+            told(file).contains("differ in white space alone"),
+            "{file:?}: {}",
+            told(file)
+        );
+    }
+    for file in ["a\n    b = 2\nc\n", "", "a\n"] {
+        assert!(!told(file).contains("white space"), "{file:?}");
+    }
+}
+
+#[test]
+fn a_name_that_another_strip_finds_is_told() {
+    let patch = "--- dir/b.txt\n+++ dir/b.txt\n@@ -1,3 +1,3 @@\n x\n-y\n+why\n z\n";
+    assert_eq!(
+        error(patch),
+        "b.txt: does not exist; with -p0 it is dir/b.txt, which does: set strip to 0"
+    );
+    let deep = patch.replace("dir/b.txt", "a/src/dir/b.txt");
+    assert_eq!(
+        error(&deep),
+        "src/dir/b.txt: does not exist; with -p2 it is dir/b.txt, which does: set strip to 2"
+    );
+    for (patch, strip) in [(patch, 0), (deep.as_str(), 2)] {
+        let options = Options {
+            strip: Some(strip),
+            ..Options::default()
+        };
+        let series = applied(&[patch], Sequence::Stacked, &options);
+        assert_eq!(series.patches()[0].state, PatchState::Clean);
+    }
+}
+
+#[test]
+fn a_time_stamp_of_the_epoch_is_told() {
+    const STAMP: &str = "1970-01-01 00:00:00.000000000 +0000";
+    let new = format!("--- a/a.txt\t{STAMP}\n+++ b/a.txt\t2025-01-01 00:00:00 +0000\n@@ -0,0 +1 @@\n+x\n");
+    assert!(
+        error(&new).starts_with("a.txt: already exists; the time stamp of 1970"),
+        "{}",
+        error(&new)
+    );
+    let change =
+        format!("--- a/a.txt\t{STAMP}\n+++ b/a.txt\t2025-01-01 00:00:00 +0000\n@@ -1 +1 @@\n-1\n+x\n");
+    assert!(
+        error(&change).contains("the time stamp of 1970"),
+        "{}",
+        error(&change)
+    );
+    assert_eq!(error(&new_file("a.txt", "100644")), "a.txt: already exists");
+}
+
+#[test]
+fn an_encoded_mail_is_told_where_its_diff_is_damaged() {
+    let mail = |encoding: &str, line: &str| {
+        format!(
+            "From: A <a@example.org>\nSubject: S\nContent-Transfer-Encoding: {encoding}\n\n\
+             --- a/a.txt\n+++ b/a.txt\n@@ -1,2 +1,2 @@\n-{line}\n+x\n 2\n"
+        )
+    };
+    assert!(error(&mail("quoted-printable", "a=3D1")).contains("git mailinfo"));
+    assert!(!error(&mail("8bit", "a=3D1")).contains("mailinfo"));
+    let report = report(&mail("quoted-printable", "1"));
+    assert_eq!((report.state, report.error), (PatchState::Clean, None));
+}
+
+#[test]
 fn a_store_that_lacks_an_object_ends_the_series() {
     let tree = base().1;
     let inputs = [PatchInput::new("x", TWO)];

@@ -132,6 +132,20 @@ impl Repository {
         output.status.success().then_some(tree)
     }
 
+    /// What GNU patch says of a patch on a commit.
+    pub fn gnu_patch_report(&self, commit: &str, patch: &[u8]) -> String {
+        self.checkout(commit);
+        let file = self.path().join(".git/patch");
+        std::fs::write(&file, patch).unwrap();
+        let output = Command::new("patch")
+            .args(["-p1", "-f", "--dry-run", "-i"])
+            .arg(file)
+            .current_dir(self.path())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Refreshes a series for a commit with the blobs of the repository.
     pub fn refresh(&self, commit: &str, patches: &[Vec<u8>]) -> Vec<PatchRefresh> {
         self.refresh_with(commit, patches, Some(self), &[])

@@ -42,6 +42,39 @@ fn refreshed(patch: &PatchRefresh) -> (RefreshKind, &[u8], Oid) {
     }
 }
 
+/// GNU patch is the oracle.
+#[test]
+fn it_is_told_where_a_patch_would_apply_with_fuzz() {
+    let base = numbered(300, &[]);
+    let new = numbered(300, &[(180, "changed\n")]);
+    let (repository, first, patch) = patched(&[file("f", &base)], &[file("f", &new)], &[]);
+    for (replaced, told, gnu) in [
+        // The lines at the ends of the hunk are others, and stand five lines further down.
+        (
+            vec![(1, "\n\n\n\n\n\n"), (177, "other\n")],
+            Some("applies with fuzz 1 at line 182: refresh it"),
+            "succeeded at 182 with fuzz 1 (offset 5 lines)",
+        ),
+        (
+            vec![(177, "a\n"), (178, "b\n"), (183, "c\n")],
+            Some("applies with fuzz 2 at line 177: refresh it"),
+            "succeeded at 177 with fuzz 2",
+        ),
+        // What is changed is another line; or it applies as it is.
+        (vec![(180, "conflict\n")], None, "FAILED at 177"),
+        (vec![(1, "\n\n")], None, "succeeded at 178 (offset 1 line)"),
+    ] {
+        repository.checkout(&first);
+        let upstream = numbered(300, &replaced);
+        let upstream = repository.commit("Move on", &[file("f", &upstream)]);
+        let found = repository.refresh_with(&upstream, from_ref(&patch), None, &[]);
+        let fuzz = found[0].fuzz.map(|fuzz| fuzz.to_string());
+        assert_eq!(fuzz.as_deref(), told, "{replaced:?}");
+        let report = repository.gnu_patch_report(&upstream, &patch);
+        assert!(report.contains(gnu), "{gnu}: {report}");
+    }
+}
+
 fn reason(patch: &PatchRefresh) -> &str {
     match &patch.outcome {
         RefreshOutcome::Impossible { reason } => reason,

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use anstyle::Style;
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::super::changes::Verdict;
+use super::super::changes::ChangeVerdict;
 use super::super::report::{OverrideRow, PatchRow, Report};
 use super::words::{self, Quoting};
 use crate::api::status::{PatchState, PatchStatus};
@@ -118,8 +118,8 @@ fn patch(row: &PatchRow) -> [String; 3] {
 /// What a change made of a patch.
 fn told_by_change(row: &PatchRow) -> &'static str {
     match row.change.map(|change| change.verdict) {
-        Some(Verdict::Same) if !row.applies() => "; as before the change",
-        Some(Verdict::Better) => "; did not apply before the change",
+        Some(ChangeVerdict::Same) if !row.applies() => "; as before the change",
+        Some(ChangeVerdict::Better) => "; did not apply before the change",
         _ => "",
     }
 }
@@ -155,6 +155,9 @@ fn told_by_history(status: &PatchStatus) -> String {
         .and_then(|conflict| conflict.broken_by.as_ref());
     if let Some(commit) = broken_by {
         let _ = write!(text, "; broken by {}", commit_in_words(commit));
+    }
+    if let Some(fuzz) = status.conflict.as_ref().and_then(|conflict| conflict.fuzz) {
+        let _ = write!(text, "; {fuzz}");
     }
     text
 }

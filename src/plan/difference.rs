@@ -1,0 +1,258 @@
+//! A conflict as people read it: what a hunk expects and what stands there, line by line.
+
+use gix_imara_diff::sources::byte_lines;
+use gix_imara_diff::{Algorithm, Diff, InternedInput};
+use serde::Serialize;
+
+use crate::patch::{HunkOutcome, PatchReport, Rejection};
+
+/// Where a line stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LineSide {
+    /// The hunk expects it, and it is there.
+    Both,
+    /// The hunk expects it, and it is not there.
+    Expected,
+    /// It is there, and the hunk does not expect it.
+    Found,
+}
+
+/// A line of a conflict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComparedLine {
+    /// Where it stands.
+    pub side: LineSide,
+    /// Its number in the file, from 1; that of the line behind it where it is not there.
+    pub line: usize,
+    /// The line, as it is. Where the two sides differ in white space alone, it is visible: `→` is a
+    /// tab, `·` a space and `␍` a carriage return.
+    pub text: String,
+}
+
+/// A hunk that does not fit, compared with the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HunkDifference<'a> {
+    /// The file.
+    pub file: &'a str,
+    /// The hunk's number in the file's diff, from 1.
+    pub hunk: usize,
+    /// Its lines.
+    pub lines: Vec<ComparedLine>,
+}
+
+/// The hunks of a patch that do not fit, compared with their files.
+#[must_use]
+pub fn differences(report: &PatchReport) -> Vec<HunkDifference<'_>> {
+    let hunks = report.files.iter().flat_map(|file| {
+        let hunks = file.hunks.iter();
+        hunks.map(|hunk| (file.old_path.as_deref().unwrap_or(&file.path), hunk))
+    });
+    let compared = hunks.filter_map(|(file, hunk)| match &hunk.outcome {
+        HunkOutcome::Rejected(rejection) if !rejection.expected.is_empty() => Some(HunkDifference {
+            file,
+            hunk: hunk.number,
+            lines: compare(rejection),
+        }),
+        _ => None,
+    });
+    compared.collect()
+}
+
+/// Compares what a hunk expects with the place that resembles it most, or else with the place where
+/// it was expected. Lines of the file around the hunk are left out.
+#[must_use]
+pub fn compare(rejection: &Rejection) -> Vec<ComparedLine> {
+    let expected: Vec<&str> = rejection.expected.iter().map(String::as_str).collect();
+    let window = rejection.nearest.as_ref().map(|nearest| {
+        let around = [&nearest.before, &nearest.found, &nearest.after];
+        let lines = around.into_iter().flatten().map(String::as_str).collect();
+        (nearest.line - nearest.before.len(), lines)
+    });
+    let (first, found): (usize, Vec<&str>) = window.unwrap_or_else(|| {
+        let found = rejection.found.iter().map(String::as_str);
+        (rejection.line, found.collect())
+    });
+    let mut lines = aligned(&expected, &found, first);
+    // What is around the hunk may be left out, but for what stands in the place of expected lines.
+    trim(&mut lines);
+    lines.reverse();
+    trim(&mut lines);
+    lines.reverse();
+    let mut lines = paired(&lines);
+    if rejection.line_ends().is_some() || rejection.white_space().is_some() {
+        for line in lines.iter_mut().filter(|line| line.side != LineSide::Both) {
+            line.text = line.text.replace('\t', "→").replace(' ', "·").replace('\r', "␍");
+        }
+    }
+    lines
+}
+
+/// All lines of both sides, aligned.
+fn aligned(expected: &[&str], found: &[&str], first: usize) -> Vec<ComparedLine> {
+    let text = |lines: &[&str]| lines.iter().flat_map(|line| [line, "\n"]).collect::<String>();
+    let (before, after) = (text(expected), text(found));
+    let input = InternedInput::new(byte_lines(before.as_bytes()), byte_lines(after.as_bytes()));
+    let diff = Diff::compute(Algorithm::Myers, &input);
+    let mut lines = Vec::with_capacity(expected.len() + found.len());
+    let (mut next, mut here) = (0, 0);
+    let line = |side, at: usize, text: &str| ComparedLine {
+        side,
+        line: first + at,
+        text: text.to_owned(),
+    };
+    let place = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let ends = (place(u32::MAX), place(u32::MAX));
+    let changes = diff.hunks().map(|hunk| {
+        let range = |range: std::ops::Range<u32>| place(range.start)..place(range.end);
+        (range(hunk.before), range(hunk.after))
+    });
+    for (removed, added) in changes.chain([(ends.0..ends.0, ends.1..ends.1)]) {
+        while next < removed.start.min(expected.len()) {
+            lines.extend(expected.get(next).map(|text| line(LineSide::Both, here, text)));
+            (next, here) = (next + 1, here + 1);
+        }
+        let gone = expected.get(removed).unwrap_or_default();
+        let come = found.get(added).unwrap_or_default();
+        lines.extend(gone.iter().map(|text| line(LineSide::Expected, here, text)));
+        for text in come {
+            lines.push(line(LineSide::Found, here, text));
+            here += 1;
+        }
+        next += gone.len();
+    }
+    lines
+}
+
+/// Removes the lines at the start that only the file has, but for as many as the hunk has there
+/// that the file has not.
+fn trim(lines: &mut Vec<ComparedLine>) {
+    let start = lines
+        .iter()
+        .take_while(|line| line.side != LineSide::Both)
+        .count();
+    if start == lines.len() {
+        return;
+    }
+    let found = |line: &&ComparedLine| line.side == LineSide::Found;
+    let all = lines.iter().take(start).filter(found).count();
+    let mut surplus = all.saturating_sub(start - all);
+    lines.retain(|line| {
+        let is_surplus = line.side == LineSide::Found && surplus > 0;
+        surplus -= usize::from(is_surplus);
+        !is_surplus
+    });
+}
+
+/// Puts each expected line beside the one that stands in its place, where there are as many of both.
+fn paired(lines: &[ComparedLine]) -> Vec<ComparedLine> {
+    let is_both = |line: &ComparedLine| line.side == LineSide::Both;
+    let runs = lines.chunk_by(|one, other| is_both(one) == is_both(other));
+    let mut result = Vec::with_capacity(lines.len());
+    for run in runs {
+        let side = |side| run.iter().filter(move |line: &&ComparedLine| line.side == side);
+        let (expected, found) = (side(LineSide::Expected), side(LineSide::Found));
+        if run.first().is_some_and(is_both) || expected.clone().count() != found.clone().count() {
+            let first = run.first().map_or(0, |line| line.line);
+            let first = found.clone().map(|line| line.line).next().unwrap_or(first);
+            result.extend(run.iter().cloned().map(|line| match line.side {
+                LineSide::Expected => ComparedLine { line: first, ..line },
+                LineSide::Both | LineSide::Found => line,
+            }));
+            continue;
+        }
+        for (expected, found) in expected.zip(found) {
+            let line = found.line;
+            result.extend([
+                ComparedLine {
+                    line,
+                    ..expected.clone()
+                },
+                found.clone(),
+            ]);
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::patch::{EntryMode, MemoryStore, Options, PatchInput, Sequence, apply};
+
+    /// A conflict of a hunk that expects these lines and changes the one that is marked.
+    fn shown(file: &str, expected: &[&str], changed: &str) -> Vec<String> {
+        let mut store = MemoryStore::new();
+        let files = [("f", EntryMode::Regular, file)];
+        let tree = store.add_files(files).unwrap();
+        let lines: String = expected
+            .iter()
+            .map(|line| {
+                if *line == changed {
+                    format!("-{line}\n+changed\n")
+                } else {
+                    format!(" {line}\n")
+                }
+            })
+            .collect();
+        let count = expected.len();
+        let patch = format!("--- a/f\n+++ b/f\n@@ -1,{count} +1,{count} @@\n{lines}");
+        let series = apply(
+            &store,
+            tree,
+            &[PatchInput::new("p", patch)],
+            Sequence::Stacked,
+            &Options::default(),
+        )
+        .unwrap();
+        let report = &series.patches()[0];
+        let all = differences(report);
+        assert_eq!(all.len(), 1, "{report:?}");
+        let side = |line: &ComparedLine| match line.side {
+            LineSide::Both => ' ',
+            LineSide::Expected => '-',
+            LineSide::Found => '+',
+        };
+        let told = all[0].lines.iter();
+        told.map(|line| format!("{}{}{}", line.line, side(line), line.text))
+            .collect()
+    }
+
+    #[test]
+    fn an_inserted_line_is_one_difference() {
+        let file = "zero\none\ntwo\nnew\nthree\nfour\nfive\nsix\nseven\n";
+        let told = shown(file, &["one", "two", "three", "four", "five", "six"], "four");
+        assert_eq!(
+            told,
+            ["2 one", "3 two", "4+new", "5 three", "6 four", "7 five", "8 six"]
+        );
+        // Near its start, where the rest of the hunk is what stands in its place.
+        let file = "zero\none\nnew\ntwo\nthree\nfour\nfive\nsix\nseven\n";
+        let told = shown(file, &["one", "two", "three", "four", "five", "six"], "four");
+        assert_eq!(
+            told,
+            ["2 one", "3+new", "4 two", "5 three", "6 four", "7 five", "8 six"]
+        );
+    }
+
+    #[test]
+    fn changed_and_missing_lines_stand_where_they_belong() {
+        let file = "zero\none\nTWO\nthree\nfive\nsix\nseven\n";
+        let told = shown(file, &["one", "two", "three", "four", "five"], "three");
+        assert_eq!(told, ["2 one", "3-two", "3+TWO", "4 three", "5-four", "5 five"]);
+        // The first and the last line.
+        let told = shown("a\nB\nc\nD\ne\n", &["b", "c", "d"], "c");
+        assert_eq!(told, ["2-b", "2+B", "3 c", "4-d", "4+D"]);
+    }
+
+    #[test]
+    fn white_space_is_visible_where_nothing_else_differs() {
+        let told = shown("one\n\ttwo\nthree\n", &["one", "    two", "three"], "three");
+        assert_eq!(told, ["1 one", "2-····two", "2+→two", "3 three"]);
+        let told = shown("one\r\ntwo\r\nthree\r\n", &["one", "two", "three"], "two");
+        assert_eq!(told[..2], ["1-one", "1-two"]);
+        assert!(told.contains(&"1+one␍".to_owned()), "{told:?}");
+    }
+}

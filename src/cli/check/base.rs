@@ -7,7 +7,7 @@ use bstr::ByteSlice;
 
 use super::overrides;
 use super::report::{BaseCommit, Report};
-use super::series::{Baseline, readable_series};
+use super::task::{Baseline, readable_series};
 use crate::cli::error::Error;
 use crate::layout::{
     FileKind, FilesError, FolderEntry, LayoutError, LayoutFault, LayoutOptions, RepositoryFiles,
@@ -76,7 +76,7 @@ impl Base {
             named
         });
         let tree = repository.tree_of(&commit.to_string())?;
-        let files = TreeFiles {
+        let files = BaseFiles {
             objects: &repository,
             root: tree,
         };
@@ -100,7 +100,7 @@ impl Base {
         Ok(base)
     }
 
-    fn fill(&mut self, layout: &RepositoryLayout, files: &TreeFiles<'_>, options: &LayoutOptions<'_>) {
+    fn fill(&mut self, layout: &RepositoryLayout, files: &BaseFiles<'_>, options: &LayoutOptions<'_>) {
         self.faults.extend(layout.faults.iter().cloned());
         for series in &layout.series {
             let patches = match readable_series(series, files) {
@@ -127,12 +127,12 @@ impl Base {
 }
 
 /// The files of a tree.
-struct TreeFiles<'a> {
+struct BaseFiles<'a> {
     objects: &'a dyn Objects,
     root: Oid,
 }
 
-impl TreeFiles<'_> {
+impl BaseFiles<'_> {
     fn list(&self, path: &str, tree: Oid) -> Result<Vec<TreeEntry>, FilesError> {
         self.objects.tree(tree).map_err(|error| unreadable(path, error))
     }
@@ -178,7 +178,7 @@ fn unreadable(path: &str, error: ObjectError) -> FilesError {
     }
 }
 
-impl RepositoryFiles for TreeFiles<'_> {
+impl RepositoryFiles for BaseFiles<'_> {
     fn entries(&self, folder: &str) -> Result<Option<Vec<FolderEntry>>, FilesError> {
         let Some(tree) = self.tree(folder)? else {
             return Ok(None);

@@ -4,7 +4,7 @@ use crate::api::status::PatchState;
 
 /// Whether a change made something worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub(super) enum Verdict {
+pub(super) enum ChangeVerdict {
     /// It was good, or was not there, and is not good.
     Worse,
     /// It was not good, and is.
@@ -13,7 +13,7 @@ pub(super) enum Verdict {
     Same,
 }
 
-impl Verdict {
+impl ChangeVerdict {
     /// From whether it is good, and was; `None` where it was not there.
     pub(super) fn new(was_good: Option<bool>, is_good: bool) -> Self {
         match (was_good, is_good) {
@@ -39,7 +39,7 @@ pub(super) enum PatchEdit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub(super) struct PatchChange {
     pub(super) edit: PatchEdit,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: ChangeVerdict,
     /// What it was in before; nothing where it was not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) before: Option<PatchState>,

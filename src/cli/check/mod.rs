@@ -8,6 +8,7 @@ mod formats;
 mod overrides;
 mod report;
 mod series;
+mod task;
 mod upstream;
 
 use std::collections::BTreeSet;
@@ -31,7 +32,7 @@ use base::Base;
 use changes::SeriesChange;
 use formats::Output;
 use report::{Report, Strictness};
-use series::{Baseline, SeriesTask};
+use task::{Baseline, SeriesTask};
 use upstream::{SeriesSettings, Upstreams};
 
 /// Options of `patchset check`.

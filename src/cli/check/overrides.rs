@@ -1,6 +1,6 @@
 //! The constraints of a release, with their overrides.
 
-use super::changes::Verdict;
+use super::changes::ChangeVerdict;
 use super::report::{OverrideRow, Report};
 use crate::api::source_refs::SourceRefs;
 use crate::cli::input;
@@ -17,7 +17,7 @@ pub(super) fn compare(found: &mut Report, base: Option<&Report>) {
         if old.is_some_and(|old| (old.state, &old.message) == (row.state, &row.message)) {
             return false;
         }
-        row.verdict = Some(Verdict::new(old.map(|old| !old.attention), !row.attention));
+        row.verdict = Some(ChangeVerdict::new(old.map(|old| !old.attention), !row.attention));
         true
     });
 }

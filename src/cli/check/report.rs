@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::changes::{PatchChange, SeriesChange, Verdict};
+use super::changes::{ChangeVerdict, PatchChange, SeriesChange};
 use super::fix::PatchFix;
 use crate::api::constraint_override::OverrideState;
 use crate::api::status::PatchStatus;
@@ -93,13 +93,13 @@ pub(super) struct OverrideRow {
     pub(super) message: String,
     /// What a change made of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) verdict: Option<Verdict>,
+    pub(super) verdict: Option<ChangeVerdict>,
 }
 
 impl OverrideRow {
     /// Whether a person should look at it, and did not have to before the change.
     pub(super) fn needs_attention(&self) -> bool {
-        self.attention && self.verdict.is_none_or(|verdict| verdict == Verdict::Worse)
+        self.attention && self.verdict.is_none_or(|verdict| verdict == ChangeVerdict::Worse)
     }
 }
 
@@ -139,7 +139,7 @@ impl PatchRow {
 
     /// Whether it makes the check fail: it does not apply, and did before the change.
     pub(super) fn fails(&self) -> bool {
-        let is_told = |change: PatchChange| change.verdict == Verdict::Worse;
+        let is_told = |change: PatchChange| change.verdict == ChangeVerdict::Worse;
         !self.applies() && self.change.is_none_or(is_told)
     }
 

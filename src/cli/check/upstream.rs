@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::series::{Baseline, SeriesTask};
+use super::task::{Baseline, SeriesTask};
 use crate::cli::error::Error;
 use crate::cli::git_login::GitLogins;
 use crate::cli::input;
+use crate::cli::local_refresh::Blobs;
 use crate::cli::upstream_history::{
     HistoryOptions, MirroredUpstream, RefreshTrial, SeriesAtCommit, SeriesHistory,
 };
@@ -212,7 +213,7 @@ fn check_clone(path: &Path, task: &SeriesTask, settings: SeriesSettings<'_>) -> 
             let series = SeriesAtCommit {
                 tip,
                 applied,
-                refresh: RefreshTrial::Skipped,
+                refresh: RefreshTrial::Tried,
             };
             history.search(&repository, &series, &mut reports)?
         }
@@ -225,7 +226,7 @@ fn check_clone(path: &Path, task: &SeriesTask, settings: SeriesSettings<'_>) -> 
         series: applied,
         reports: &reports,
         last_applied: &vec![last_applied; reports.len()],
-        blobs: &CloneBlobs(&repository),
+        blobs: &Blobs(&repository),
     };
     Ok(CheckedSeries {
         refreshed: refreshed(&refresh),
@@ -243,15 +244,6 @@ fn refreshed(refresh: &SeriesRefresh<'_>) -> Vec<PatchRefresh> {
         return Vec::new();
     }
     refresh.run(&RefreshOptions::default()).unwrap_or_default()
-}
-
-/// The blobs of a clone.
-struct CloneBlobs<'a>(&'a LocalRepository);
-
-impl FindBlob for CloneBlobs<'_> {
-    fn find_blob(&self, prefix: &str) -> Result<Option<Oid>, ObjectError> {
-        Ok(self.0.find_blob(prefix))
-    }
 }
 
 /// A component's repository on a server.
@@ -282,7 +274,7 @@ impl ServedComponent<'_> {
         let series = SeriesAtCommit {
             tip: commit.resolved.commit(),
             applied,
-            refresh: RefreshTrial::Skipped,
+            refresh: RefreshTrial::Tried,
         };
         let mirror = MirroredUpstream {
             mirrors: self.mirrors,

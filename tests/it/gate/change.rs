@@ -99,8 +99,10 @@ fn a_moved_ref_is_told_with_what_it_breaks() {
 fn what_breaks_a_patch_is_after_the_base_whenever_the_patch_was_written() {
     let team = Team::new();
     // Made anew after upstream's next release.
-    let late = format!("Date: Fri, 1 Jan 2038 00:00:00 +0000\n{}", patch("three", "DREI"));
-    team.write(THREE, &late);
+    for (path, text) in [(FIVE, patch("five", "FIVE")), (THREE, patch("three", "DREI"))] {
+        let late = format!("Date: Fri, 1 Jan 2038 00:00:00 +0000\n{text}");
+        team.write(path, &late);
+    }
     team.commit("Refresh");
     team.move_glance();
     let alone = team.json(&[], 1);

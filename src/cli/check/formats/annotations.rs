@@ -8,7 +8,7 @@ use crate::layout::FaultKind;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
+pub(super) enum AnnotationLevel {
     /// It makes the check fail.
     Error,
     /// It needs attention.
@@ -18,7 +18,7 @@ pub(super) enum Level {
 /// A text at a line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Annotation {
-    pub(super) level: Level,
+    pub(super) level: AnnotationLevel,
     /// The file, relative to the folder that was checked.
     pub(super) path: String,
     /// The line, from 1.
@@ -34,8 +34,8 @@ pub(super) struct Annotation {
 /// Everything that fails or needs attention, the worst first.
 pub(super) fn annotations(report: &Report, strictness: Strictness) -> Vec<Annotation> {
     let attention = match strictness {
-        Strictness::FaultsFail => Level::Warning,
-        Strictness::AttentionFails => Level::Error,
+        Strictness::FaultsFail => AnnotationLevel::Warning,
+        Strictness::AttentionFails => AnnotationLevel::Error,
     };
     let mut found: Vec<Annotation> = report
         .patches
@@ -52,7 +52,7 @@ pub(super) fn annotations(report: &Report, strictness: Strictness) -> Vec<Annota
         let (path, line) = place.unwrap_or((&fault.path, fault.line));
         Annotation {
             level: if fault.kind.fails() {
-                Level::Error
+                AnnotationLevel::Error
             } else {
                 attention
             },
@@ -81,7 +81,7 @@ fn patch(row: &PatchRow, report: &Report) -> Annotation {
     let (path, line) = moved.unwrap_or_else(|| (row.path.clone(), row.line));
     let result = words::result(status.state);
     Annotation {
-        level: Level::Error,
+        level: AnnotationLevel::Error,
         path,
         line: line.unwrap_or(1),
         kind: status.state.as_str().to_owned(),
@@ -99,7 +99,7 @@ fn patch(row: &PatchRow, report: &Report) -> Annotation {
     }
 }
 
-fn override_(row: &OverrideRow, level: Level) -> Annotation {
+fn override_(row: &OverrideRow, level: AnnotationLevel) -> Annotation {
     Annotation {
         level,
         path: format!("overrides/{}/constraints.txt", row.release),

@@ -9,7 +9,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 
 use super::super::report::Report;
-use super::annotations::{Annotation, Level};
+use super::annotations::{Annotation, AnnotationLevel};
 use super::links::Links;
 use super::markdown;
 use crate::cli::error::Error;
@@ -30,7 +30,7 @@ const SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 /// The annotations as commands, at most as many as are shown.
 pub(super) fn commands(annotations: &[Annotation], links: &Links) -> String {
     let mut text = String::new();
-    for level in [Level::Error, Level::Warning] {
+    for level in [AnnotationLevel::Error, AnnotationLevel::Warning] {
         let all: Vec<&Annotation> = annotations.iter().filter(|one| one.level == level).collect();
         let shown = if all.len() > SHOWN { SHOWN - 1 } else { all.len() };
         for one in all.iter().take(shown) {
@@ -53,10 +53,10 @@ pub(super) fn commands(annotations: &[Annotation], links: &Links) -> String {
     text
 }
 
-fn command(level: Level) -> &'static str {
+fn command(level: AnnotationLevel) -> &'static str {
     match level {
-        Level::Error => "error",
-        Level::Warning => "warning",
+        AnnotationLevel::Error => "error",
+        AnnotationLevel::Warning => "warning",
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
 
     fn annotation(number: usize) -> Annotation {
         Annotation {
-            level: Level::Error,
+            level: AnnotationLevel::Error,
             path: format!("patches/a,b:{number}\n::error::x"),
             line: 3,
             kind: "Conflict".to_owned(),

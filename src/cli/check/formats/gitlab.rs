@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use super::annotations::{Annotation, Level};
+use super::annotations::{Annotation, AnnotationLevel};
 use super::links::Links;
 use crate::cli::error::Error;
 
@@ -42,8 +42,8 @@ pub(super) fn text(annotations: &[Annotation], links: &Links) -> Result<Vec<u8>,
                 check_name: format!("patchset/{}", annotation.kind),
                 fingerprint: fingerprint(&[&annotation.kind, &annotation.subject, &count.to_string()]),
                 severity: match annotation.level {
-                    Level::Error => "major",
-                    Level::Warning => "minor",
+                    AnnotationLevel::Error => "major",
+                    AnnotationLevel::Warning => "minor",
                 },
                 location: Location {
                     path: links.path(&annotation.path),

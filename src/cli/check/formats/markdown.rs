@@ -114,14 +114,14 @@ fn section(out: &mut Bounded, title: &str, items: impl Iterator<Item = String>) 
 
 /// How many patches of a series apply.
 #[derive(Clone, Copy, Default)]
-struct Cell {
+struct AppliedCount {
     applied: usize,
     total: usize,
     failing: usize,
 }
 
 fn matrix(out: &mut Bounded, report: &Report) {
-    let mut cells: BTreeMap<(&str, &str), Cell> = BTreeMap::new();
+    let mut cells: BTreeMap<(&str, &str), AppliedCount> = BTreeMap::new();
     let mut releases = BTreeSet::new();
     for row in &report.patches {
         releases.insert(row.release.as_str());

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use anstyle::Style;
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::super::changes::Verdict;
+use super::super::changes::ChangeVerdict;
 use super::super::report::{OverrideRow, PatchRow, Report};
 use super::words::{self, Quoting};
 use crate::api::status::{PatchState, PatchStatus};
@@ -118,8 +118,8 @@ fn patch(row: &PatchRow) -> [String; 3] {
 /// What a change made of a patch.
 fn told_by_change(row: &PatchRow) -> &'static str {
     match row.change.map(|change| change.verdict) {
-        Some(Verdict::Same) if !row.applies() => "; as before the change",
-        Some(Verdict::Better) => "; did not apply before the change",
+        Some(ChangeVerdict::Same) if !row.applies() => "; as before the change",
+        Some(ChangeVerdict::Better) => "; did not apply before the change",
         _ => "",
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::super::changes::{PatchEdit, SeriesChange, Verdict};
+use super::super::changes::{ChangeVerdict, PatchEdit, SeriesChange};
 use super::super::report::{PatchRow, Report};
 use super::markup;
 use crate::api::status::{PatchState, PatchStatus};
@@ -169,7 +169,9 @@ pub(super) fn change(change: &SeriesChange, report: &Report, quoting: Quoting) -
 fn counts<'a>(rows: impl Iterator<Item = &'a PatchRow>) -> Vec<String> {
     let (mut apply, mut merged, mut breaks, mut still) = (0, 0, 0, 0);
     for row in rows {
-        let is_worse = row.change.is_none_or(|change| change.verdict == Verdict::Worse);
+        let is_worse = row
+            .change
+            .is_none_or(|change| change.verdict == ChangeVerdict::Worse);
         match row.status.state {
             _ if row.applies() => apply += 1,
             _ if !is_worse => still += 1,

@@ -51,9 +51,6 @@ pub(super) fn check(task: &SeriesTask, upstreams: &Upstreams, settings: SeriesSe
         let (Some(patch), Some(file)) = (task.patches.get(at), task.files.get(at)) else {
             continue;
         };
-        if let (Some(conflict), Some(refreshed)) = (&mut status.conflict, refreshed.get(at)) {
-            conflict.fuzz = refreshed.fuzz;
-        }
         let refreshed = refreshed.get(at).map(|refreshed| &refreshed.outcome);
         if status.refresh.is_none() && !status.applies() {
             status.refresh = refreshed.and_then(RefreshOutcome::status);

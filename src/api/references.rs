@@ -232,17 +232,17 @@ name_nothing!(Approval, Provider, LayoutKind, TemplateSpec);
 name_nothing!(ServiceAccountName, PodTemplate);
 
 /// A field that is the address of a repository.
-trait Address {
+trait RepositoryAddress {
     fn address(&self) -> Option<&str>;
 }
 
-impl Address for String {
+impl RepositoryAddress for String {
     fn address(&self) -> Option<&str> {
         Some(self)
     }
 }
 
-impl Address for Option<String> {
+impl RepositoryAddress for Option<String> {
     fn address(&self) -> Option<&str> {
         self.as_deref()
     }

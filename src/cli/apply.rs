@@ -27,6 +27,10 @@ use crate::text::printable_lines;
 
 /// Options of `patchset apply`.
 #[derive(Debug, Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option that is there or not"
+)]
 pub struct ApplyOptions {
     /// The repository: a Git folder or a working tree
     #[arg(long, value_name = "GITDIR")]

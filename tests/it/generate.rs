@@ -489,10 +489,9 @@ fn what_is_wrong_is_told_and_the_rest_is_printed() {
         assert!(output.stdout.is_empty());
     };
     refused(&[folder], "--upstream-url-template");
-    let both = samples()
-        .iter()
-        .map(|one| format!("---\n{one}\n"))
-        .collect::<String>();
+    let documents = samples();
+    let documents = documents.iter().map(|one| format!("---\n{one}\n"));
+    let both = documents.collect::<Vec<_>>().concat();
     let two = root.path().join("two.yaml");
     std::fs::write(&two, both).unwrap();
     let two = two.to_str().unwrap();

@@ -846,7 +846,7 @@ async fn the_program_runs_as_the_chart_starts_it() {
     };
     let waited = tokio::time::timeout(
         std::time::Duration::from_secs(30),
-        await_condition(patch_sets, "glance", stalled),
+        Box::pin(await_condition(patch_sets, "glance", stalled)),
     )
     .await;
     controller.kill().unwrap();

@@ -1,8 +1,10 @@
 //! Finds what the objects of a manifest name, and reads it.
 
+use std::collections::BTreeMap;
+
 use super::manifest::ManifestObjects;
 use super::places::{HeldCommit, HeldTree, SourcePlaces};
-use crate::api::build::DockerfileSource;
+use crate::api::build::{Build, DockerfileSource};
 use crate::api::common::{ConfigMapKey, GitPath};
 use crate::api::patch_set::Patches;
 use crate::api::{ConstraintOverride, PatchSetSpec};
@@ -12,7 +14,7 @@ use crate::plan::constraint_override::merge_files;
 use crate::plan::patch_inputs::{of_config_map, of_spec};
 use crate::publish::layer::Contents;
 use crate::recipe::dockerfile::{files_of_config_map, files_of_spec};
-use crate::recipe::{FolderContents, Located};
+use crate::recipe::{self, FolderContents, Located};
 use crate::source::{FileLimits, plain_path};
 
 /// Where the patches of a PatchSet are: in a folder of a tree, or at hand. `None` if it names none.
@@ -151,6 +153,19 @@ pub(super) fn read_patches(located: HeldPatches) -> Result<FolderPatches, Error>
     let root = held.files().folder("")?;
     let files = TreeFiles::new(&*objects, root);
     FolderPatches::read(&files, &path, &ContentLimits::default()).map_err(|error| wrong(&error))
+}
+
+/// Reads a component's build arguments from where `build.extraPackagesFrom` says.
+pub(super) fn read_arguments(
+    spec: &PatchSetSpec,
+    build: &Build,
+    located: &HeldPatches,
+) -> Result<BTreeMap<String, String>, Error> {
+    let Some(from) = &build.extra_packages_from else {
+        return Ok(BTreeMap::new());
+    };
+    let bytes = read_beside(located, "build.extraPackagesFrom", &from.path)?;
+    Ok(recipe::read_arguments(&from.path, &bytes, &spec.component.0)?)
 }
 
 /// Reads one file beside the patches. `field` asks for it.

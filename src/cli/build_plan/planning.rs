@@ -1,11 +1,9 @@
 //! Finds what a PatchSet of a manifest is built from, as the controller does in a cluster.
 
-use std::collections::BTreeMap;
-
 use kube::ResourceExt;
 
 use super::bases::TagLookup;
-use super::contents::{ContentReader, HeldPatches, read_beside, read_patches};
+use super::contents::{ContentReader, HeldPatches, read_arguments, read_beside, read_patches};
 use super::judged::{JudgedSeries, judge};
 use crate::api::PatchSet;
 use crate::api::build::Build;
@@ -19,7 +17,7 @@ use crate::plan::build::set_tag_time_if_known;
 use crate::plan::patch_set::passes;
 use crate::publish::source_image::SourceImage;
 use crate::recipe::{
-    self, BuildFindings, FoundUpstream, Library, Located, Recipe, RecipeError, build_reasons, last_request,
+    BuildFindings, FoundUpstream, Library, Located, Recipe, RecipeError, build_reasons, last_request,
     libraries,
 };
 use crate::source::{RefSpec, RepoUrl};
@@ -107,13 +105,7 @@ impl<'a> Planner<'a> {
             .reader
             .places
             .commit("the upstream", &spec.upstream.url, &want)?;
-        let arguments = match &build.extra_packages_from {
-            None => BTreeMap::new(),
-            Some(from) => {
-                let bytes = read_beside(&located, "build.extraPackagesFrom", &from.path)?;
-                recipe::read_arguments(&from.path, &bytes, &spec.component.0)?
-            }
-        };
+        let arguments = read_arguments(spec, build, &located)?;
         let patches_revision = match &located {
             Some(Located::At((held, _))) => held.revision(),
             Some(Located::Given(_)) | None => None,

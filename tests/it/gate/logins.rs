@@ -131,9 +131,8 @@ fn ssh_takes_the_keys_of_the_user() {
 fn only_the_files_of_patches_are_fetched() {
     let team = Team::new();
     let upstream = GitRepo::create(team.upstreams.path(), "big");
-    let noise: String = (0..400_000_u32)
-        .map(|n| format!("{:x}\n", n.wrapping_mul(2_654_435_761)))
-        .collect();
+    let lines = (0..400_000_u32).map(|n| format!("{:x}", n.wrapping_mul(2_654_435_761)));
+    let noise = lines.collect::<Vec<_>>().join("\n") + "\n";
     upstream.commit(&[("f", super::BASE), ("large", &noise)], "one");
     upstream.git(&["tag", "1"]);
     upstream.git(&["config", "uploadpack.allowFilter", "true"]);

@@ -266,10 +266,10 @@ pub struct NearestMatch {
     pub differs_at: usize,
     /// The lines that stand there.
     pub found: Vec<String>,
-    /// The lines before those, a few.
+    /// The lines before those, at most eight.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub before: Vec<String>,
-    /// The lines behind those, a few.
+    /// The lines behind those, at most eight.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub after: Vec<String>,
 }

@@ -86,7 +86,7 @@ pub fn summarize(
         pending: number(count(CellState::Pending)),
     };
     let (ready, reason) = verdict(&cells, faults);
-    let message = line(&cells, faults.len());
+    let message = line(&cells, faults);
     let omitted_cells = cells.len().saturating_sub(MOST_CELLS);
     FleetSummary {
         cells: cells.into_iter().map(|(_, cell)| cell).take(MOST_CELLS).collect(),
@@ -165,24 +165,35 @@ fn verdict(cells: &[(CellState, RepositoryCell)], faults: &[RepositoryFault]) ->
     }
 }
 
+/// The reasons of faults that are not the folders', which matter before those.
+const OWN_FAULTS: [Reason; 2] = [reason::NAME_TAKEN, reason::TEMPLATE_INVALID];
+
 fn fault_reason(faults: &[RepositoryFault]) -> Reason {
-    let own = [reason::NAME_TAKEN, reason::TEMPLATE_INVALID];
-    let found = own
+    let found = OWN_FAULTS
         .into_iter()
         .find(|reason| faults.iter().any(|fault| fault.kind == reason.as_str()));
     found.unwrap_or(reason::LAYOUT_INVALID)
 }
 
+/// Where the fault is that matters first.
+fn first_place(faults: &[RepositoryFault]) -> Option<&str> {
+    let is_own = |fault: &&RepositoryFault| OWN_FAULTS.iter().any(|reason| fault.kind == reason.as_str());
+    let first = faults.iter().find(is_own).or(faults.first())?;
+    Some(&first.path)
+}
+
 /// The line: how many are ready, how many are not and why, and as many names as it has room for.
-fn line(cells: &[(CellState, RepositoryCell)], faults: usize) -> String {
+fn line(cells: &[(CellState, RepositoryCell)], faults: &[RepositoryFault]) -> String {
     let total = cells.len();
     let of_state = |state: CellState| cells.iter().filter(move |(own, _)| *own == state);
     let ready = of_state(CellState::Ready).count();
     let mut parts: Vec<(String, Vec<String>)> = Vec::new();
     if total > 0 {
         parts.push((format!("{ready} of {total} ready"), Vec::new()));
-    } else {
+    } else if faults.is_empty() {
         parts.push(("no PatchSets: the folders ask for none".to_owned(), Vec::new()));
+    } else {
+        parts.push(("no PatchSets".to_owned(), Vec::new()));
     }
     for state in [
         CellState::Conflicting,
@@ -206,10 +217,14 @@ fn line(cells: &[(CellState, RepositoryCell)], faults: usize) -> String {
             names.clear();
         }
     }
-    match faults {
+    let place = first_place(faults).map(ToOwned::to_owned);
+    match faults.len() {
         0 => {}
-        1 => parts.push(("1 fault".to_owned(), Vec::new())),
-        count => parts.push((format!("{count} faults"), Vec::new())),
+        1 => parts.push(("1 fault".to_owned(), place.into_iter().collect())),
+        count => {
+            let place = place.map(|place| format!("{place} …"));
+            parts.push((format!("{count} faults"), place.into_iter().collect()));
+        }
     }
     let without_names: usize = parts.iter().map(|(text, _)| text.chars().count() + 2).sum();
     let mut room = LONGEST_LINE.saturating_sub(without_names.saturating_sub(2));

@@ -899,20 +899,28 @@ fn what_is_not_there_or_not_current_is_under_way() {
 fn faults_keep_a_repository_from_being_ready() {
     let all = [observed("a-1", "True", "Succeeded")];
     let children = [(&all[0], ChildState::Present(&all[0]))];
-    let fault = |kind: &str| RepositoryFault {
+    let fault = |kind: &str, path: &str| RepositoryFault {
         kind: kind.to_owned(),
-        path: "a".to_owned(),
+        path: path.to_owned(),
         line: None,
         message: "b".to_owned(),
     };
-    let summary = summarize(&children, 0, &[fault("StrayFile"), fault("TemplateInvalid")]);
-    assert_eq!(summary.message, "1 of 1 ready; 2 faults");
+    let stray = fault("StrayFile", "patches/notes.txt");
+    let faults = [
+        stray.clone(),
+        fault("TemplateInvalid", "spec.template.spec.build"),
+    ];
+    let summary = summarize(&children, 0, &faults);
+    assert_eq!(
+        summary.message,
+        "1 of 1 ready; 2 faults: spec.template.spec.build …"
+    );
     assert_eq!(
         (summary.ready, summary.reason),
         (Truth::False, reason::TEMPLATE_INVALID)
     );
-    let summary = summarize(&[], 0, &[fault("StrayFile")]);
-    assert_eq!(summary.message, "no PatchSets: the folders ask for none; 1 fault");
+    let summary = summarize(&[], 0, &[stray]);
+    assert_eq!(summary.message, "no PatchSets; 1 fault: patches/notes.txt");
     assert_eq!(summary.reason, reason::LAYOUT_INVALID);
     assert_eq!(summarize(&[], 0, &[]).ready, Truth::True);
 }

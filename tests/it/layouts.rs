@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use assert_cmd::Command;
+use kube::ResourceExt;
+use patchset::api::{PatchRepository, PatchSet};
 use serde_json::{Value, json};
 
 use crate::controller::patches::{install_git_repository_kind, publish};
@@ -80,6 +82,72 @@ fn planned(root: &Path, spec: &Value) -> Vec<(String, String)> {
     ];
     let plan: Value = serde_json::from_slice(&program(&arguments, 0).0).unwrap();
     results(plan["patches"].as_array().unwrap())
+}
+
+/// The PatchSets that `generate` prints for a repository of a shape.
+fn generated(folder: &Path, name: &str, spec: &Value) -> Vec<PatchSet> {
+    let object = json!({
+        "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchRepository",
+        "metadata": { "name": name }, "spec": spec
+    });
+    let manifest = folder.with_extension("json");
+    std::fs::write(&manifest, object.to_string()).unwrap();
+    let arguments = [
+        "generate",
+        folder.to_str().unwrap(),
+        "--repository",
+        manifest.to_str().unwrap(),
+    ];
+    // What is left out of a series is a fault, which is told.
+    let printed = String::from_utf8(program(&arguments, 1).0).unwrap();
+    let documents = printed
+        .split("---\n")
+        .filter(|document| !document.trim().is_empty());
+    let objects = documents.map(|document| serde_saphyr::from_str(document).unwrap());
+    objects.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_shape_is_a_patch_repository() {
+    let checkouts = tempfile::tempdir().unwrap();
+    for shape in Shape::ALL {
+        let name = format!("shape-{}", shape.name().to_lowercase());
+        let stage = Stage::new(&name).await;
+        let root = stage.root.path();
+        make_upstreams(root);
+        let team = TeamRepository::create(root, shape);
+        let url = stage.server.url(&format!("team-{}", shape.name().to_lowercase()));
+        let mut spec = json!({
+            "source": { "git": { "url": url, "ref": { "branch": shape.branch() } } },
+            "upstream": {
+                "urlTemplate": stage.server.url("{component}"), "refTemplate": "stable/{release}"
+            }
+        });
+        if shape.components().len() == 1 {
+            spec["component"] = json!("nova");
+        }
+        let printed = generated(&team.checkout(checkouts.path()), &name, &spec);
+        stage
+            .try_apply_kind::<PatchRepository>(&name, &spec)
+            .await
+            .unwrap();
+        for component in shape.components() {
+            let child = format!("{component}-{RELEASE}");
+            let object = stage.ready(&child, "True", "Succeeded").await;
+            let rows = object.status.as_ref().unwrap().patches.iter();
+            let rows: Vec<_> = rows
+                .map(|patch| (patch.name.clone(), patch.state.as_str().to_owned()))
+                .collect();
+            assert_eq!(rows, expected(component), "{component} of {shape:?}");
+            let printed = printed.iter().find(|printed| printed.name_any() == child);
+            assert_eq!(printed.unwrap().spec, object.spec, "{component} of {shape:?}");
+        }
+        let repository: PatchRepository = stage.ready_kind(&name, "False", "LayoutInvalid").await;
+        let status = repository.status.unwrap();
+        assert_eq!(format!("{:?}", status.layout.unwrap()), shape.name());
+        let kinds: Vec<&str> = status.faults.iter().map(|fault| fault.kind.as_str()).collect();
+        assert_eq!(kinds, ["NotInSeries"], "{shape:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

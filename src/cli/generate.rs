@@ -18,7 +18,7 @@ use super::output::print;
 use crate::api::patch_repository::RepositoryFault;
 use crate::api::schema::faults;
 use crate::api::{GROUP, LayoutKind, PatchRepository, VERSION, yaml};
-use crate::fleet::{DesiredObjects, FleetError, ReadingRules, desired_objects};
+use crate::fleet::{DesiredObjects, FleetError, ReadingRules, desired_objects, fails_a_check};
 use crate::layout::RepositoryLayout;
 use crate::source::local::LocalRepository;
 
@@ -151,10 +151,10 @@ fn tell(desired: &DesiredObjects) -> ExitCode {
         desired.constraint_overrides.len(),
         desired.faults.len()
     );
-    if desired.faults.is_empty() {
-        ExitCode::SUCCESS
-    } else {
+    if desired.faults.iter().any(fails_a_check) {
         ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
 }
 

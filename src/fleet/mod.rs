@@ -24,4 +24,4 @@ pub use builder::DesiredObjects;
 pub use error::FleetError;
 pub use objects::desired_objects;
 pub use selection::ReadingRules;
-pub use summary::{ChildState, FleetSummary, summarize};
+pub use summary::{ChildState, FleetSummary, fails_a_check, summarize};

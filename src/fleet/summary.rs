@@ -5,6 +5,7 @@ use kube::ResourceExt;
 use crate::api::PatchSet;
 use crate::api::patch_repository::{MOST_CELLS, RepositoryCell, RepositoryCounts, RepositoryFault};
 use crate::api::reason::{self, Reason, condition};
+use crate::layout::FaultKind;
 use crate::plan::conditions::Truth;
 
 /// The longest line, in characters: what `kubectl get` shows stays below 120 with it.
@@ -159,10 +160,18 @@ fn verdict(cells: &[(CellState, RepositoryCell)], faults: &[RepositoryFault]) ->
             (Truth::False, reason.unwrap_or(reason::DEPENDENCY_NOT_READY))
         }
         Some(CellState::Merged) => (Truth::False, reason::PATCH_MERGED),
-        _ if !faults.is_empty() => (Truth::False, fault_reason(faults)),
+        _ if faults.iter().any(fails_a_check) => (Truth::False, fault_reason(faults)),
         Some(CellState::Pending) => (Truth::Unknown, reason::PROGRESSING),
-        Some(CellState::Ready) | None => (Truth::True, reason::SUCCEEDED),
+        Some(CellState::Ready) | None if faults.is_empty() => (Truth::True, reason::SUCCEEDED),
+        Some(CellState::Ready) | None => (Truth::True, reason::NEEDS_ATTENTION),
     }
+}
+
+/// Whether a fault fails a check of the folders, too.
+#[must_use]
+pub fn fails_a_check(fault: &RepositoryFault) -> bool {
+    let mut kinds = FaultKind::FOR_ATTENTION.iter();
+    !kinds.any(|kind| fault.kind == format!("{kind:?}"))
 }
 
 /// The reasons of faults that are not the folders', which matter before those.

@@ -923,6 +923,16 @@ fn faults_keep_a_repository_from_being_ready() {
     assert_eq!(summary.message, "no PatchSets; 1 fault: patches/notes.txt");
     assert_eq!(summary.reason, reason::LAYOUT_INVALID);
     assert_eq!(summarize(&[], 0, &[]).ready, Truth::True);
+    let left_out = fault("NotInSeries", "patches/a.patch");
+    let summary = summarize(&children, 0, &[left_out]);
+    assert_eq!(
+        (summary.ready, summary.reason, summary.message.as_str()),
+        (
+            Truth::True,
+            reason::NEEDS_ATTENTION,
+            "1 of 1 ready; 1 fault: patches/a.patch"
+        )
+    );
 }
 
 #[test]

@@ -46,10 +46,13 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// Those that need attention, and fail nothing.
+    pub const FOR_ATTENTION: [Self; 3] = [Self::StillPinned, Self::NotInSeries, Self::NoPatches];
+
     /// Whether it fails a check; the others need attention.
     #[must_use]
     pub fn fails(self) -> bool {
-        !matches!(self, Self::StillPinned | Self::NotInSeries | Self::NoPatches)
+        !Self::FOR_ATTENTION.contains(&self)
     }
 
     /// Whether the patches of its folder are not known because of it, so that none may be applied.

@@ -118,6 +118,29 @@ impl InputPlace {
         }
     }
 
+    /// What identifies the file at another path of the same commit; `None` where the whole is
+    /// identified anyway.
+    ///
+    /// # Errors
+    ///
+    /// Where the repository cannot be had, or the commit is not signed as the spec asks for.
+    pub async fn content_beside(
+        &self,
+        context: &Arc<Context>,
+        what: &str,
+        path: &str,
+        deadline: Instant,
+    ) -> Result<Option<String>, Failure> {
+        let Self::Git {
+            upstream, resolved, ..
+        } = self
+        else {
+            return Ok(None);
+        };
+        let content = upstreams::content(context, what, (upstream, resolved), path, deadline).await?;
+        Ok(Some(content.to_string()))
+    }
+
     /// Reads the file there.
     pub async fn read(
         &self,

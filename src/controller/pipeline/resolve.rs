@@ -21,7 +21,7 @@ use crate::controller::inputs::{folder, ingredients, patches, upstreams};
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
-use crate::recipe::last_request;
+use crate::recipe::{Located, last_request};
 use crate::source::{RefSpec, Resolved, Upstream};
 
 /// Names the computation that results follow from; changed where the same inputs give another
@@ -65,6 +65,8 @@ pub struct ResolvedInputs {
     pub strip: Option<u8>,
     /// `patches.directory`.
     pub directory: Option<String>,
+    /// What identifies the file of `build.extraPackagesFrom`, where it is in a repository.
+    extra_packages: Option<String>,
     /// The annotation `reconcile.fluxcd.io/forceAt`, or what it was when it was last there.
     pub requested: Option<String>,
     /// What the image is built from besides the component.
@@ -95,6 +97,9 @@ impl ResolvedInputs {
         }
         if let Some(template) = &spec.upstream.commit_url_template {
             inputs = inputs.with(template.as_bytes());
+        }
+        if let Some(packages) = &self.extra_packages {
+            inputs = inputs.with(packages.as_bytes());
         }
         if let Some(build) = &spec.build {
             inputs = inputs
@@ -202,6 +207,7 @@ async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<Res
             resolved,
         });
     }
+    let extra_packages = extra_packages(turn, &located, budget).await?;
     let (strip, directory) = spec
         .patches
         .as_ref()
@@ -215,9 +221,27 @@ async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<Res
         candidates,
         strip,
         directory,
+        extra_packages,
         ingredients: ingredients::find(patch_set, context, budget).await,
         requested: last_request(patch_set, patch_set.status.as_ref()),
     })
+}
+
+/// What identifies the file that `build.extraPackagesFrom` reads beside the patches, where they are in
+/// a repository: the identity of the patches is that of their own folder.
+async fn extra_packages(
+    turn: &Turn<'_, PatchSet>,
+    located: &LocatedPatches,
+    budget: Budget,
+) -> Result<Option<String>, Failure> {
+    let build = turn.object.spec.build.as_ref();
+    let from = build.and_then(|build| build.extra_packages_from.as_ref());
+    let (Some(from), Some(Located::At(place))) = (from, located) else {
+        return Ok(None);
+    };
+    place
+        .content_beside(turn.context, patches::REPOSITORY, &from.path, budget.deadline)
+        .await
 }
 
 /// What the digests that statuses hold have of `patches.strip`.

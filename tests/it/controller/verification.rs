@@ -18,11 +18,12 @@ fn message<K: super::Resource>(object: &K) -> String {
     condition(object, "SourceVerified").unwrap().message.clone()
 }
 
-/// All that a status tells but its conditions.
+/// All that a status tells but its conditions, and what sums them up.
 fn results(object: &PatchSet) -> Value {
     let mut status = serde_json::to_value(object.status.as_ref().unwrap()).unwrap();
     let fields = status.as_object_mut().unwrap();
     fields.remove("conditions");
+    fields.remove("summary");
     fields.remove("observedGeneration");
     status
 }

@@ -297,6 +297,7 @@ async fn kube_state_metrics_would_say_what_the_controller_says() {
 
     let mut conditions = labels("patchset_status_condition");
     conditions.extend(labels("constraintoverride_status_condition"));
+    conditions.extend(labels("patchrepository_status_condition"));
     assert_eq!(own(&stage, "patchset_resource_condition").await, conditions);
     let value = |metric: &str, name: &str, type_: Option<&str>| {
         let mut series = told[metric].iter();

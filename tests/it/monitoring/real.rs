@@ -11,6 +11,7 @@ use super::{dashboard, path, rules};
 use crate::controller::build::{build_as_told, build_of, spec};
 use crate::controller::{GOOD, Stage, inline};
 use crate::support::events::{EventServer, Reply};
+use crate::support::git_repo::GitRepo;
 use crate::support::git_server::{GitServer, free_port};
 use crate::support::prometheus::Prometheus;
 use crate::support::registry::Registry;
@@ -77,8 +78,16 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
         "source": { "git": { "url": stage.server.url("upstream") } },
         "upstream": { "urlTemplate": stage.server.url("{component}") }
     });
-    let made = stage.try_apply_kind::<PatchRepository>("folders", &folders).await;
-    made.unwrap();
+    let team = GitRepo::create(stage.root.path(), "team");
+    team.commit(&[("releases/2025.2/source-refs.yaml", "demo: main\n")], "refs");
+    let mut of_none = folders.clone();
+    of_none["source"]["git"]["url"] = json!(stage.server.url("team"));
+    of_none["layout"] = json!("ComponentRelease");
+    of_none["components"] = json!({ "exclude": ["*"] });
+    for (name, spec) in [("folders", &folders), ("of-none", &of_none)] {
+        let made = stage.try_apply_kind::<PatchRepository>(name, spec).await;
+        made.unwrap();
+    }
     for (name, status, reason) in [
         ("conflict", "False", "PatchConflict"),
         ("malformed", "False", "PatchMalformed"),
@@ -101,6 +110,9 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
     }
     stage
         .ready_kind::<PatchRepository>("folders", "False", "LayoutInvalid")
+        .await;
+    stage
+        .ready_kind::<PatchRepository>("of-none", "True", "Succeeded")
         .await;
     let mut paused = overrides("a===3\n");
     paused["suspend"] = json!(true);

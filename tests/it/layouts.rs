@@ -130,6 +130,7 @@ async fn each_shape_is_a_patch_repository() {
             .try_apply_kind::<PatchRepository>(&name, &spec)
             .await
             .unwrap();
+        let repository: PatchRepository = stage.ready_kind(&name, "True", "NeedsAttention").await;
         for component in shape.components() {
             let child = format!("{component}-{RELEASE}");
             let object = stage.ready(&child, "True", "Succeeded").await;
@@ -141,7 +142,6 @@ async fn each_shape_is_a_patch_repository() {
             let printed = printed.iter().find(|printed| printed.name_any() == child);
             assert_eq!(printed.unwrap().spec, object.spec, "{component} of {shape:?}");
         }
-        let repository: PatchRepository = stage.ready_kind(&name, "True", "NeedsAttention").await;
         let status = repository.status.unwrap();
         assert_eq!(format!("{:?}", status.layout.unwrap()), shape.name());
         let kinds: Vec<&str> = status.faults.iter().map(|fault| fault.kind.as_str()).collect();

@@ -76,9 +76,6 @@ impl Reconciled for PatchRepository {
         let revision = status.and_then(|status| status.revision.clone());
         ObjectMetrics {
             revision: revision.unwrap_or_default(),
-            applied: counts.map_or_else(String::new, |counts| {
-                format!("{}/{}", counts.ready, counts.patch_sets)
-            }),
             states: States::PatchSets(states(&counts.unwrap_or_default())),
             ..identity(self)
         }

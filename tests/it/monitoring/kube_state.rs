@@ -310,5 +310,5 @@ async fn kube_state_metrics_would_say_what_the_controller_says() {
     let attention = "constraintoverride_overrides_needing_attention";
     assert_eq!(value(attention, "outdated", None), "1");
     assert_eq!(value(attention, "unmerged", None), "0");
-    assert_eq!(told.len(), 4);
+    assert_eq!(told.len(), 5);
 }

@@ -230,8 +230,7 @@ demo_namespace() {
 controller_on() {
     export KUBECONFIG=$1/kubeconfig
     kubectl apply --server-side --kustomize "$PATCHSET_ROOT/config/crd" >/dev/null
-    kubectl wait --for=condition=Established --timeout=30s \
-        crd/patchsets.patching.c5c3.io crd/constraintoverrides.patching.c5c3.io crd/patchrepositories.patching.c5c3.io >/dev/null
+    established crd/patchsets.patching.c5c3.io crd/constraintoverrides.patching.c5c3.io crd/patchrepositories.patching.c5c3.io
     say "start the controller"
     mkdir -p "$dir/mirrors"
     start "$dir" controller start_controller "$patchset"

@@ -367,7 +367,9 @@ def main():
         run(patchset, "crds", "--output-dir", f"{folder}/crds")
         kubectl = ["kubectl", "--kubeconfig", cluster.kubeconfig]
         run(*kubectl, "apply", "--server-side", "--filename", f"{folder}/crds")
-        run(*kubectl, "wait", "--for=condition=Established", "--timeout=60s", "crd/patchsets.patching.c5c3.io")
+        # A definition that was made a moment ago has no conditions yet, over which kubectl fails.
+        established = [*kubectl, "wait", "--for=condition=Established", "--timeout=60s", "crd/patchsets.patching.c5c3.io"]
+        wait("the definitions", lambda: subprocess.run(established, capture_output=True).returncode == 0)
         run(*kubectl, "create", "namespace", NAMESPACE)
         bench.serve()
         cluster.watch_jobs()

@@ -179,6 +179,18 @@ cluster_up() {
     write_kubeconfig "$dir/kubeconfig" "https://127.0.0.1:$(cat "$dir/kube-apiserver.port")" "$dir/ca.crt" "$token"
 }
 
+# established CRD...: waits until the API server of $KUBECONFIG serves these kinds. Of a definition that was made a moment
+# ago it tells no conditions yet, over which kubectl wait fails.
+established() {
+    for _ in $(seq 50); do
+        if kubectl wait --for=condition=Established --timeout=30s "$@" >/dev/null 2>&1; then
+            return
+        fi
+        sleep 0.2
+    done
+    kubectl wait --for=condition=Established --timeout=30s "$@" >/dev/null
+}
+
 cluster_down() {
     stop "$1" kube-apiserver
     stop "$1" etcd

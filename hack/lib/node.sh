@@ -199,8 +199,8 @@ node_down() {
 node_flux() {
     local dir=$1
     kubectl --kubeconfig "$dir/kubeconfig" apply --server-side -f "$PATCHSET_CACHE/flux" >/dev/null
-    kubectl --kubeconfig "$dir/kubeconfig" wait --for=condition=Established --timeout=30s \
-        crd/kustomizations.kustomize.toolkit.fluxcd.io crd/gitrepositories.source.toolkit.fluxcd.io >/dev/null
+    KUBECONFIG=$dir/kubeconfig established \
+        crd/kustomizations.kustomize.toolkit.fluxcd.io crd/gitrepositories.source.toolkit.fluxcd.io
     spawn "$dir" kustomize-controller env KUBECONFIG="$dir/kubeconfig" RUNTIME_NAMESPACE=default TMPDIR="$dir" \
         "$(program kustomize-controller)" --enable-leader-election=false --watch-all-namespaces=true \
         --metrics-addr=127.0.0.1:0 --health-addr=127.0.0.1:0

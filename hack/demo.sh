@@ -346,7 +346,7 @@ controller_on "$dir/cluster"
 say "apply a PatchRepository, which makes a PatchSet for each release, and a PatchSet by itself"
 apply_security_patch
 sed "s|GIT_SERVER|$git_server|" "$PATCHSET_ROOT/hack/demo/patchsets.yaml" | kubectl apply --server-side -f - >/dev/null
-kubectl wait patchset/glance-2025.1 patchset/glance-2025.2 --for=create --timeout=60s >/dev/null
+settle patchrepository/openstack "jsonpath={.status.counts.patchSets}=2"
 settle glance-2025.1 condition=Ready
 settle glance-2025.2-security condition=Ready
 settle glance-2025.2 condition=PatchesApplicable=False

@@ -3,21 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bstr::ByteSlice;
-
 use super::overrides;
 use super::report::{BaseCommit, Report};
 use super::task::{Baseline, readable_series};
 use crate::cli::error::Error;
-use crate::layout::{
-    FileKind, FilesError, FolderEntry, LayoutError, LayoutFault, LayoutOptions, RepositoryFiles,
-    RepositoryLayout,
-};
-use crate::patch::{EntryMode, ObjectError, Objects, Oid, PatchInput, TreeEntry};
+use crate::layout::{LayoutError, LayoutFault, LayoutOptions, RepositoryLayout, TreeFiles};
+use crate::patch::PatchInput;
 use crate::source::local::LocalRepository;
-
-/// The longest target of a symbolic link, in bytes.
-const LONGEST_TARGET: u64 = 4096;
 
 /// What the base has of what is asked for.
 #[derive(Debug)]
@@ -76,10 +68,7 @@ impl Base {
             named
         });
         let tree = repository.tree_of(&commit.to_string())?;
-        let files = BaseFiles {
-            objects: &repository,
-            root: tree,
-        };
+        let files = TreeFiles::new(&repository, tree);
         let mut base = Self {
             commit: BaseCommit {
                 revision: revision.to_owned(),
@@ -100,7 +89,7 @@ impl Base {
         Ok(base)
     }
 
-    fn fill(&mut self, layout: &RepositoryLayout, files: &BaseFiles<'_>, options: &LayoutOptions<'_>) {
+    fn fill(&mut self, layout: &RepositoryLayout, files: &TreeFiles<'_>, options: &LayoutOptions<'_>) {
         self.faults.extend(layout.faults.iter().cloned());
         for series in &layout.series {
             let patches = match readable_series(series, files) {
@@ -122,99 +111,6 @@ impl Base {
             let mut found = overrides::check(release, files, options.directory, options.selection);
             self.faults.append(&mut found.faults);
             self.overrides.insert(release.name.clone(), found);
-        }
-    }
-}
-
-/// The files of a tree.
-struct BaseFiles<'a> {
-    objects: &'a dyn Objects,
-    root: Oid,
-}
-
-impl BaseFiles<'_> {
-    fn list(&self, path: &str, tree: Oid) -> Result<Vec<TreeEntry>, FilesError> {
-        self.objects.tree(tree).map_err(|error| unreadable(path, error))
-    }
-
-    fn find(&self, path: &str) -> Result<Option<TreeEntry>, FilesError> {
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let Some(tree) = self.tree(folder)? else {
-            return Ok(None);
-        };
-        let entries = self.list(folder, tree)?;
-        Ok(entries.into_iter().find(|entry| entry.name == name))
-    }
-
-    fn tree(&self, folder: &str) -> Result<Option<Oid>, FilesError> {
-        let mut tree = Some(self.root);
-        for name in folder.split('/').filter(|name| !name.is_empty()) {
-            let Some(parent) = tree else { break };
-            let entries = self.list(folder, parent)?;
-            let found = entries.into_iter().find(|entry| entry.name == name);
-            tree = found
-                .filter(|entry| entry.mode == EntryMode::Tree)
-                .map(|entry| entry.id);
-        }
-        Ok(tree)
-    }
-
-    fn blob(&self, path: &str, id: Oid, limit: u64) -> Result<Vec<u8>, FilesError> {
-        let failed = |error| unreadable(path, error);
-        if self.objects.blob_size(id).map_err(failed)? > limit {
-            return Err(FilesError::TooLarge {
-                path: path.to_owned(),
-                limit,
-            });
-        }
-        Ok(self.objects.blob(id).map_err(failed)?.to_vec())
-    }
-}
-
-fn unreadable(path: &str, error: ObjectError) -> FilesError {
-    FilesError::Unreadable {
-        path: path.to_owned(),
-        source: error.into(),
-    }
-}
-
-impl RepositoryFiles for BaseFiles<'_> {
-    fn entries(&self, folder: &str) -> Result<Option<Vec<FolderEntry>>, FilesError> {
-        let Some(tree) = self.tree(folder)? else {
-            return Ok(None);
-        };
-        let mut entries = Vec::new();
-        for entry in self.list(folder, tree)? {
-            let kind = match (entry.name.to_str(), entry.mode) {
-                (Err(_), _) => FileKind::Other,
-                (Ok(_), EntryMode::Tree) => FileKind::Folder,
-                (Ok(_), EntryMode::Symlink) => {
-                    let target = self.blob(folder, entry.id, LONGEST_TARGET)?;
-                    match String::from_utf8(target) {
-                        Ok(target) => FileKind::Link { target },
-                        Err(_) => FileKind::Other,
-                    }
-                }
-                (Ok(_), EntryMode::Gitlink) => FileKind::Submodule,
-                (Ok(_), _) => FileKind::File,
-            };
-            entries.push(FolderEntry {
-                name: entry.name.to_string(),
-                kind,
-            });
-        }
-        entries.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
-        Ok(Some(entries))
-    }
-
-    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, FilesError> {
-        match self.find(path)? {
-            Some(entry) if entry.mode != EntryMode::Tree && entry.mode != EntryMode::Gitlink => {
-                self.blob(path, entry.id, limit)
-            }
-            _ => Err(FilesError::NotFound {
-                path: path.to_owned(),
-            }),
         }
     }
 }

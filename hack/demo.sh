@@ -297,14 +297,25 @@ runs_image() {
     show kubectl logs deployment/glance
 }
 
+# build_patchset OPTION...: builds it in the profile of this demo.
+build_patchset() {
+    cargo build --manifest-path "$PATCHSET_ROOT/Cargo.toml" --locked --profile "$profile" --bin patchset "$@"
+}
+
 reached=
 stage check "1 of 3: check patches on the command line, which needs no cluster"
 command -v cargo >/dev/null || die "no cargo on PATH: install Rust 1.89 or newer"
 need_commands cc=gcc git=git curl=curl setpriv=util-linux python3=python3
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PATCHSET_CACHE/target}
-long "build patchset (about four minutes the first time on two processors)" \
-    cargo build --manifest-path "$PATCHSET_ROOT/Cargo.toml" --locked --bin patchset
-patchset=$CARGO_TARGET_DIR/debug/patchset
+# What the tests have built is taken. Else the commands without the controller come first.
+profile=demo
+[ ! -x "$CARGO_TARGET_DIR/debug/patchset" ] || profile=dev
+patchset=$CARGO_TARGET_DIR/${profile/dev/debug}/patchset
+if [ "$profile" = dev ]; then
+    long "build patchset" build_patchset
+else
+    long "build the commands that need no cluster (about three minutes the first time on two processors)" build_patchset --no-default-features
+fi
 
 dir=$(mktemp -d -t patchset-demo-XXXXXX)
 trap clean_up EXIT
@@ -334,6 +345,7 @@ else
     say "gets a real API server: where it is not there it is built from its source, about ten minutes on two processors"
     "$PATCHSET_ROOT/hack/setup.sh" demo
 fi
+long "build the controller" build_patchset
 start "$dir" git-daemon start_git_daemon "$(git --exec-path)/git-daemon"
 git_server=git://127.0.0.1:$(cat "$dir/git-daemon.port")
 say "the upstream is served at $git_server/glance"

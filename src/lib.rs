@@ -24,28 +24,37 @@
 //! [`api`] holds the types that users write. `docs/architecture.md` has the rules
 //! that keep the rooms apart.
 
+#[cfg(feature = "controller")]
 pub mod actions;
 pub mod api;
 pub mod build;
 pub mod cli;
+#[cfg(feature = "controller")]
 pub mod clouds;
+#[cfg(feature = "controller")]
 pub mod controller;
 pub mod fleet;
 pub mod layout;
+#[cfg(feature = "controller")]
 pub mod ops;
 pub mod plan;
 pub mod recipe;
 pub mod sbom;
 pub mod source;
+#[cfg(feature = "controller")]
 pub mod status;
+#[cfg(feature = "controller")]
 pub mod webhook;
 
 pub use foreign_text as text;
 pub use forge_rest as rest;
+#[cfg(feature = "controller")]
 pub use forges as forge;
 pub use git_apply_engine as patch;
+#[cfg(feature = "controller")]
 pub use gitops_markers as deliver;
 pub use guarded_egress as egress;
+#[cfg(feature = "controller")]
 use guarded_egress::tls;
 pub use image_references as image;
 pub use patch_headers as headers;

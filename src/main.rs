@@ -1,10 +1,13 @@
 //! Parses the command line, installs the TLS provider, and exits with the command's status.
 
 use std::process::ExitCode;
+#[cfg(feature = "controller")]
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use patchset::{cli, controller};
+use patchset::cli;
+#[cfg(feature = "controller")]
+use patchset::controller;
 
 /// Carry patches on software that you do not own.
 #[derive(Debug, Parser)]
@@ -19,6 +22,7 @@ enum Command {
     #[command(flatten)]
     Offline(Box<cli::OfflineCommand>),
     /// Run the controller, in or out of a cluster
+    #[cfg(feature = "controller")]
     Controller(Box<controller::ControllerOptions>),
     /// Print a completion script for a shell
     Completions {
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
     }
     match Cli::parse().command {
         Command::Offline(command) => command.run(),
+        #[cfg(feature = "controller")]
         Command::Controller(options) => match run_controller(*options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -65,10 +70,12 @@ fn main() -> ExitCode {
     }
 }
 
+#[cfg(feature = "controller")]
 /// How long tasks get to end after the controller has. Threads that are in the middle of something
 /// are left behind.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
+#[cfg(feature = "controller")]
 fn run_controller(options: controller::ControllerOptions) -> Result<(), controller::Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

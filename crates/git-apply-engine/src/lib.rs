@@ -14,6 +14,7 @@ mod parse;
 mod patched_file;
 mod path;
 mod place;
+mod quoted_name;
 mod report;
 mod series;
 mod store;
@@ -22,6 +23,7 @@ mod touched;
 pub use diff::{FileDiff, HunkDiff, read_diffs};
 pub use object::{EntryMode, ObjectError, Objects, Oid, OidError, TreeEntry, WriteObjects, serialise_tree};
 pub use options::{Limits, Options, Results};
+pub use quoted_name::{needs_quotes, quoted_name, quoted_with_prefix};
 pub use report::{
     FileChange, FileReport, HunkOutcome, HunkReport, NearestMatch, PatchReport, PatchState, Rejection,
 };

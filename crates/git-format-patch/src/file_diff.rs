@@ -1,13 +1,12 @@
 //! The diff of one file, with its header (`builtin_diff` in Git's diff.c).
 
-use git_apply_engine::Oid;
+use git_apply_engine::{Oid, quoted_name, quoted_with_prefix};
 use patch_refresh::unified_hunks;
 
 use super::binary::binary_patch;
 use super::changes::{Change, MAX_SCORE, Side};
 use super::contents::{Contents, is_binary};
 use super::error::FormatError;
-use super::quote::{quoted, quoted_with_prefix};
 
 /// What a diff does to the lines of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +81,14 @@ fn header(change: &Change) -> Vec<u8> {
     if let Change::Renamed { old, new, score } = change {
         line(format!("similarity index {}%\n", score * 100 / MAX_SCORE));
         for (word, side) in [("from", old), ("to", new)] {
-            text.extend([format!("rename {word} ").as_bytes(), &quoted(&side.path), b"\n"].concat());
+            text.extend(
+                [
+                    format!("rename {word} ").as_bytes(),
+                    &quoted_name(&side.path),
+                    b"\n",
+                ]
+                .concat(),
+            );
         }
     }
     let null = Oid::from_bytes([0; 20]);

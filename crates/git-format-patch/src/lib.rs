@@ -8,7 +8,6 @@ mod error;
 mod file_diff;
 mod mail;
 mod name;
-mod quote;
 mod range;
 mod raw_commit;
 mod renames;

@@ -1,11 +1,11 @@
 //! The diffstat and the summary behind it (`show_stats`, `diff_summary` and `pprint_rename` in
 //! Git's diff.c).
 
+use git_apply_engine::{needs_quotes, quoted_name};
 use patch_refresh::{StatChange, StatLine, diffstat};
 
 use super::changes::{Change, MAX_SCORE};
 use super::file_diff::Counts;
-use super::quote::{needs_quotes, quoted};
 
 /// The diffstat of files, and what is said of new ones, those that are gone and modes.
 pub(crate) fn written(files: &[(Change, Counts)]) -> Vec<u8> {
@@ -30,7 +30,7 @@ pub(crate) fn written(files: &[(Change, Counts)]) -> Vec<u8> {
 fn name(change: &Change) -> Vec<u8> {
     match change {
         Change::Renamed { old, new, .. } => renamed(&old.path, &new.path),
-        change => quoted(change.after().or(change.before()).map_or(&[], |side| &side.path)),
+        change => quoted_name(change.after().or(change.before()).map_or(&[], |side| &side.path)),
     }
 }
 
@@ -38,19 +38,19 @@ fn summary(change: &Change) -> Vec<u8> {
     match change {
         Change::Added(new) => [
             format!(" create mode {:06o} ", new.mode.bits()).as_bytes(),
-            &quoted(&new.path),
+            &quoted_name(&new.path),
             b"\n",
         ]
         .concat(),
         Change::Deleted(old) => [
             format!(" delete mode {:06o} ", old.mode.bits()).as_bytes(),
-            &quoted(&old.path),
+            &quoted_name(&old.path),
             b"\n",
         ]
         .concat(),
         Change::Modified { old, new } if old.mode != new.mode => [
             format!(" mode change {:06o} => {:06o} ", old.mode.bits(), new.mode.bits()).as_bytes(),
-            &quoted(&new.path),
+            &quoted_name(&new.path),
             b"\n",
         ]
         .concat(),
@@ -74,7 +74,7 @@ fn summary(change: &Change) -> Vec<u8> {
 /// Two paths with what they have in common written once: `a/{b => c}/d`.
 fn renamed(old: &[u8], new: &[u8]) -> Vec<u8> {
     if needs_quotes(old) || needs_quotes(new) {
-        return [quoted(old), quoted(new)].join(&b" => "[..]);
+        return [quoted_name(old), quoted_name(new)].join(&b" => "[..]);
     }
     let common = old
         .iter()

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use bstr::BString;
 use bytes::Bytes;
-use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry};
+use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry, quoted_with_prefix};
 use gix_imara_diff::{Algorithm, Diff, InternedInput};
 
 use super::finding::HistoryError;
@@ -138,7 +138,10 @@ fn diff_file(
         None => Ok(Some(Bytes::new())),
     };
     let (before, after) = (contents(change.old)?, contents(change.new)?);
-    let (old, new) = (quoted("a/", &change.path), quoted("b/", &change.path));
+    let (old, new) = (
+        quoted_with_prefix(b"a/", &change.path),
+        quoted_with_prefix(b"b/", &change.path),
+    );
     out.extend([b"diff --git ", &old[..], b" ", &new, b"\n"].concat());
     let id = |side: Option<Side>| side.map_or_else(|| "0".repeat(40), |side| side.id.to_string());
     let ids = format!("index {}..{}", id(change.old), id(change.new));
@@ -195,39 +198,6 @@ fn contents(objects: &dyn Objects, side: Side, file_bytes: u64) -> Result<Option
         return Ok(None);
     }
     Ok(Some(objects.blob(side.id)?))
-}
-
-/// A name as `quote_c_style` of Git's quote.c writes it.
-fn quoted(prefix: &str, path: &[u8]) -> Vec<u8> {
-    let is_plain = |byte: &u8| (0x20..0x7f).contains(byte) && *byte != b'"' && *byte != b'\\';
-    if path.iter().all(is_plain) {
-        return [prefix.as_bytes(), path].concat();
-    }
-    let mut name = [b"\"", prefix.as_bytes()].concat();
-    for byte in path {
-        let short = match byte {
-            0x07 => b'a',
-            0x08 => b'b',
-            b'\t' => b't',
-            b'\n' => b'n',
-            0x0b => b'v',
-            0x0c => b'f',
-            b'\r' => b'r',
-            b'"' => b'"',
-            b'\\' => b'\\',
-            plain if is_plain(plain) => {
-                name.push(*plain);
-                continue;
-            }
-            other => {
-                name.extend(format!("\\{other:03o}").as_bytes());
-                continue;
-            }
-        };
-        name.extend([b'\\', short]);
-    }
-    name.push(b'"');
-    name
 }
 
 /// Writes the hunks by which one text becomes another, with lines around them, as `git diff` does

@@ -1,18 +1,21 @@
 //! Names as diffs have them (`quote_c_style` in Git's quote.c, with `core.quotePath`).
 
-/// Whether a name is written in quotes.
-pub(crate) fn needs_quotes(name: &[u8]) -> bool {
+/// Whether a diff has a name in quotes.
+#[must_use]
+pub fn needs_quotes(name: &[u8]) -> bool {
     name.iter()
         .any(|byte| !(0x20..0x7f).contains(byte) || matches!(byte, b'"' | b'\\'))
 }
 
 /// A name, in quotes where it needs them.
-pub(crate) fn quoted(name: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn quoted_name(name: &[u8]) -> Vec<u8> {
     quoted_with_prefix(b"", name)
 }
 
 /// A name behind a prefix such as `a/`, in quotes where it needs them.
-pub(crate) fn quoted_with_prefix(prefix: &[u8], name: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn quoted_with_prefix(prefix: &[u8], name: &[u8]) -> Vec<u8> {
     if !needs_quotes(name) {
         return [prefix, name].concat();
     }

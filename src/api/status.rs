@@ -249,6 +249,21 @@ pub struct PatchStatus {
     /// Who wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
+    /// Where it comes from, as DEP-3 writes it: `Origin`, or the commit that a note names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// What it says of upstream: `Upstream-Status`, or `Upstream status` as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_status: Option<String>,
+    /// Whether it was sent upstream, and where: DEP-3's `Forwarded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<String>,
+    /// The bugs that it claims to resolve, by their pages where they are known; the first some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bugs: Vec<String>,
+    /// The CVE numbers that it claims to resolve; the first some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cves: Vec<String>,
     /// The largest distance in lines between where a hunk says it belongs and where it applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<i64>,

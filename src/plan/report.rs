@@ -9,6 +9,7 @@ use crate::api::upstream_history::{
     BrokenPatch, CandidateOutcome, Evidence, MergedStatus, RefreshKind, RefreshState, RefreshStatus,
 };
 use crate::api::{Recorded, Revision};
+use crate::headers::PatchHeaders;
 use crate::patch::{Oid, PatchInput, PatchReport, Rejection};
 use crate::text::{printable, printable_line};
 
@@ -28,6 +29,13 @@ const SHOWN_CHARACTERS: usize = 2048;
 
 /// The longest name of a patch, in characters.
 const NAME_CHARACTERS: usize = 256;
+
+/// The bytes at the start of a patch whose headers are told.
+const HEADER_BYTES: usize = 64 << 10;
+
+/// The longest value of a header, in characters, and the most bugs and CVE numbers of a patch.
+const HEADER_CHARACTERS: usize = 256;
+const MOST_CLAIMS: usize = 8;
 
 /// Bytes of the names of patches that a candidate has already. There may be 16 candidates.
 const MERGED_BYTES: usize = 4 << 10;
@@ -74,6 +82,11 @@ pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
                 state: report.state,
                 subject: report.subject.as_deref().map(shortened),
                 author: report.author.as_deref().map(shortened),
+                origin: None,
+                upstream_status: None,
+                forwarded: None,
+                bugs: Vec::new(),
+                cves: Vec::new(),
                 offset: (report.state == PatchState::Offset).then(|| report.largest_offset()),
                 message: report.error.as_deref().map(shortened),
                 conflict,
@@ -95,6 +108,25 @@ pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
 pub fn add_ids(patches: &mut [PatchStatus], inputs: &[PatchInput]) {
     for (patch, input) in patches.iter_mut().zip(inputs) {
         patch.blob = Some(Recorded::new(Oid::of_blob(&input.bytes)));
+    }
+}
+
+/// Says of each patch what its headers and message say. `inputs` has the same patches in the same
+/// order.
+pub fn add_headers(patches: &mut [PatchStatus], inputs: &[PatchInput]) {
+    for (patch, input) in patches.iter_mut().zip(inputs) {
+        let start = input.bytes.get(..HEADER_BYTES).unwrap_or(&input.bytes);
+        let headers = PatchHeaders::read(&input.name, start);
+        let text = |text: &str| printable(text, HEADER_CHARACTERS);
+        let bugs = headers.bugs().into_iter().take(MOST_CLAIMS);
+        let cves = headers.cves.iter().take(MOST_CLAIMS);
+        patch.origin = headers.origin_in_words().as_deref().map(text);
+        patch.upstream_status = headers.upstream_status().map(text);
+        patch.forwarded = headers.forwarded().map(text);
+        patch.bugs = bugs
+            .map(|bug| text(bug.url.as_ref().unwrap_or(&bug.id)))
+            .collect();
+        patch.cves = cves.map(|cve| text(cve.as_str())).collect();
     }
 }
 
@@ -272,6 +304,11 @@ mod tests {
                 state: *state,
                 subject: None,
                 author: None,
+                origin: None,
+                upstream_status: None,
+                forwarded: None,
+                bugs: Vec::new(),
+                cves: Vec::new(),
                 offset: None,
                 message: None,
                 conflict: None,

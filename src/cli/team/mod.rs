@@ -7,6 +7,7 @@ mod journal;
 mod open_series;
 mod options;
 mod repository;
+mod same_patch;
 mod upstreams;
 
 pub use address::{NoSeriesAddress, SeriesAddress};
@@ -14,4 +15,5 @@ pub(super) use component::{ComponentCommit, ComponentRepository};
 pub(super) use open_series::{JudgedSeries, OpenSeries};
 pub use options::{PatchPathArguments, TeamOptions, UpstreamArguments};
 pub(super) use repository::{TeamRepository, WriteMode};
+pub(super) use same_patch::{PatchMarks, SameBy};
 pub(super) use upstreams::Upstreams;

@@ -14,6 +14,7 @@ mod file_changes;
 mod file_diff;
 pub mod generate;
 mod git_login;
+pub mod history;
 mod input;
 mod layout_options;
 pub mod list;
@@ -53,7 +54,12 @@ pub enum OfflineCommand {
     ///
     /// With the bugs and CVE numbers that each claims to resolve, what it says of upstream, how old
     /// it is, and in which other releases it is. With --upstream also what becomes of each.
-    List(list::ListOptions),
+    List(Box<list::ListOptions>),
+    /// Tell when each patch of a component at a release came, changed and went
+    ///
+    /// By the Git history of the team's repository. A patch that was renamed or numbered anew is the
+    /// same patch.
+    History(Box<history::TeamHistoryOptions>),
     /// Print the PatchSets and ConstraintOverrides that a repository's folders ask for
     ///
     /// They are those that a PatchRepository would make, without their owner: for teams that keep
@@ -89,6 +95,7 @@ impl OfflineCommand {
             Self::Refresh(options) => refresh::run(&options),
             Self::Check(options) => check::run(&options),
             Self::List(options) => list::run(&options),
+            Self::History(options) => history::run(&options),
             Self::Generate(options) => generate::run(&options),
             Self::Constraints(options) => constraints::run(&options),
             Self::Sbom(options) => sbom::run(&options),

@@ -342,3 +342,274 @@ fn refuse_bare(dir: &Path) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::file_changes::ChangeRecord;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        layout: LayoutArguments,
+    }
+
+    const FOLDER: &str = "patches/glance/2025.2";
+
+    fn team(dir: &Path) -> TeamRepository {
+        let line = Line::parse_from(["patchset"]);
+        TeamRepository::open(dir, &line.layout, None, &Selection::default()).unwrap()
+    }
+
+    fn made() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            ("releases/2025.2/source-refs.yaml", "glance: 31.1.0\n"),
+            ("patches/glance/2025.2/1.patch", "one\n"),
+            ("patches/glance/2025.2/2.patch", "two\n"),
+        ] {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let made = std::process::Command::new("git")
+            .args(["init", "--quiet"])
+            .arg(dir.path())
+            .status();
+        assert!(made.unwrap().success());
+        dir
+    }
+
+    /// The files below the folder of patches, hidden ones too.
+    fn there(dir: &Path) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let mut folders = vec![dir.join("patches")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
+                    found.push((name, fs::read_to_string(&path).unwrap_or_default()));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    fn files(files: &[(&str, &str)]) -> Vec<(String, String)> {
+        let files = files.iter();
+        files
+            .map(|(name, text)| (format!("{FOLDER}/{name}"), (*text).to_owned()))
+            .collect()
+    }
+
+    /// Changes the first patch, removes the second, adds one of a new release.
+    fn edit() -> RepositoryEdit {
+        let mut edit = RepositoryEdit::default();
+        edit.write(format!("{FOLDER}/1.patch"), "ONE\n");
+        edit.remove(format!("{FOLDER}/2.patch"));
+        edit.write("patches/glance/2026.1/3.patch", "three\n");
+        edit
+    }
+
+    fn after() -> Vec<(String, String)> {
+        let mut all = files(&[("1.patch", "ONE\n")]);
+        all.push(("patches/glance/2026.1/3.patch".to_owned(), "three\n".to_owned()));
+        all
+    }
+
+    fn read_all(team: &TeamRepository) {
+        team.patches(&team.layout().series[0]).unwrap();
+    }
+
+    #[test]
+    fn changes_are_written_or_shown() {
+        let dir = made();
+        let before = there(dir.path());
+        let team = team(dir.path());
+        read_all(&team);
+        team.write(&edit(), WriteMode::DryRun).unwrap();
+        assert_eq!(there(dir.path()), before);
+        team.write(&edit(), WriteMode::Write).unwrap();
+        assert_eq!(there(dir.path()), after());
+        assert!(!dir.path().join(".git/patchset-changes.json").exists());
+    }
+
+    #[test]
+    fn folders_that_become_empty_go_as_git_has_none() {
+        let dir = made();
+        let team = team(dir.path());
+        let mut edit = RepositoryEdit::default();
+        edit.remove(format!("{FOLDER}/1.patch"));
+        edit.remove(format!("{FOLDER}/2.patch"));
+        team.write(&edit, WriteMode::Write).unwrap();
+        assert!(!dir.path().join("patches").exists());
+        assert!(dir.path().join("releases").exists());
+    }
+
+    #[test]
+    fn nothing_is_written_over_what_was_not_read_or_changed_since() {
+        let dir = made();
+        let unread = team(dir.path()).write(&edit(), WriteMode::Write).unwrap_err();
+        assert!(
+            unread.to_string().contains("1.patch was changed in the meantime"),
+            "{unread}"
+        );
+
+        let team = team(dir.path());
+        read_all(&team);
+        fs::write(dir.path().join(FOLDER).join("2.patch"), "by somebody else\n").unwrap();
+        let before = there(dir.path());
+        let changed = team.write(&edit(), WriteMode::Write).unwrap_err();
+        assert!(
+            changed
+                .to_string()
+                .contains("2.patch was changed in the meantime"),
+            "{changed}"
+        );
+        assert_eq!(there(dir.path()), before);
+        assert!(!dir.path().join("patches/glance/2026.1").exists());
+    }
+
+    #[test]
+    fn nothing_is_written_outside_or_into_the_git_folder() {
+        let dir = made();
+        let outside = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(outside.path(), dir.path().join("out")).unwrap();
+        let team = team(dir.path());
+        for path in ["../x", "/x", ".git/hooks/pre-commit", "a/../../x", "out/x", ""] {
+            let mut edit = RepositoryEdit::default();
+            edit.write(path, "x");
+            let error = team.write(&edit, WriteMode::Write).unwrap_err().to_string();
+            assert!(error.contains("leads out of"), "{path}: {error}");
+        }
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_takes_the_place_of_a_link_and_nothing_is_written_through_it() {
+        let dir = made();
+        fs::write(dir.path().join("shared"), "shared\n").unwrap();
+        let link = dir.path().join(FOLDER).join("3.patch");
+        std::os::unix::fs::symlink("../../../shared", &link).unwrap();
+        let team = team(dir.path());
+        read_all(&team);
+        let mut edit = RepositoryEdit::default();
+        edit.write(format!("{FOLDER}/3.patch"), "own\n");
+        team.write(&edit, WriteMode::Write).unwrap();
+        assert!(!link.is_symlink());
+        assert_eq!(fs::read_to_string(&link).unwrap(), "own\n");
+        assert_eq!(fs::read_to_string(dir.path().join("shared")).unwrap(), "shared\n");
+    }
+
+    /// A process that is killed after so many steps.
+    struct Killed {
+        journal: Journal,
+        after: KilledAfter,
+    }
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum KilledAfter {
+        Plan,
+        Decision,
+    }
+
+    impl ChangeRecord for Killed {
+        fn record_plan(&mut self, plan: &crate::cli::file_changes::ChangePlan) -> std::io::Result<()> {
+            self.journal.record_plan(plan)?;
+            if self.after == KilledAfter::Plan {
+                // As if it had written some of the files.
+                fs::create_dir(plan.root.join("patches/glance/2026.1"))?;
+                fs::write(plan.root.join(&plan.writes[0].temporary), "half")?;
+                return Err(std::io::Error::other("killed"));
+            }
+            Ok(())
+        }
+
+        fn record_decision(&mut self, plan: &crate::cli::file_changes::ChangePlan) -> std::io::Result<()> {
+            self.journal.record_decision(plan)?;
+            // As if it had renamed one of the files.
+            let write = &plan.writes[0];
+            fs::rename(plan.root.join(&write.temporary), plan.root.join(&write.path))?;
+            for write in &plan.writes[1..] {
+                // What takes back when this fails is not to find them.
+                let kept = plan.root.join("kept");
+                fs::rename(plan.root.join(&write.temporary), kept)?;
+            }
+            Err(std::io::Error::other("killed"))
+        }
+
+        fn after_failure(&self) -> crate::cli::file_changes::AfterFailure {
+            self.journal.after_failure()
+        }
+    }
+
+    #[test]
+    fn what_a_killed_process_had_begun_is_taken_back_or_finished() {
+        for after_step in [KilledAfter::Plan, KilledAfter::Decision] {
+            let dir = made();
+            let before = there(dir.path());
+            let team_before = team(dir.path());
+            read_all(&team_before);
+            let edit = edit();
+            let changes: Vec<_> = edit
+                .edits()
+                .map(|edit| team_before.change(edit).unwrap())
+                .collect();
+            let root = team_before.root().to_owned();
+            let (journal, _) = Journal::take(&root.join(".git"), &root).unwrap();
+            let mut killed = Killed {
+                journal,
+                after: after_step,
+            };
+            change_all(&changes, &root, &mut killed).unwrap_err();
+            drop(killed);
+            if after_step == KilledAfter::Decision {
+                let temporary = format!("patches/glance/2026.1/.patchset-{}-2", std::process::id());
+                fs::create_dir_all(root.join("patches/glance/2026.1")).unwrap();
+                fs::rename(root.join("kept"), root.join(temporary)).unwrap();
+            }
+            drop(team(dir.path()));
+            let wanted = match after_step {
+                KilledAfter::Plan => before,
+                KilledAfter::Decision => after(),
+            };
+            assert_eq!(there(dir.path()), wanted);
+            assert!(!root.join(".git/patchset-changes.json").exists());
+            assert_eq!(
+                root.join("patches/glance/2026.1").exists(),
+                after_step == KilledAfter::Decision
+            );
+        }
+    }
+
+    #[test]
+    fn two_processes_do_not_write_at_once() {
+        let dir = made();
+        let team = team(dir.path());
+        read_all(&team);
+        let root = team.root().to_owned();
+        let (held, _) = Journal::take(&root.join(".git"), &root).unwrap();
+        let error = team.write(&edit(), WriteMode::Write).unwrap_err().to_string();
+        assert!(error.contains("another patchset command writes"), "{error}");
+        held.remove();
+        team.write(&edit(), WriteMode::Write).unwrap();
+        assert_eq!(there(dir.path()), after());
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_with_what_is_similar() {
+        let dir = made();
+        let team = team(dir.path());
+        let error = |text: &str| team.series(&text.parse().unwrap()).unwrap_err().to_string();
+        assert!(error("glanse/2025.2").contains("did you mean glance?"));
+        assert!(error("glance/2025.1").contains("did you mean 2025.2?"));
+    }
+}

@@ -51,6 +51,7 @@ pub use forge_rest as rest;
 #[cfg(feature = "controller")]
 pub use forges as forge;
 pub use git_apply_engine as patch;
+pub use git_format_patch as format;
 #[cfg(feature = "controller")]
 pub use gitops_markers as deliver;
 pub use guarded_egress as egress;

@@ -10,10 +10,14 @@ pub mod check;
 pub mod constraints;
 pub mod crds;
 mod error;
+mod file_changes;
+mod file_diff;
 pub mod generate;
 mod git_login;
+pub mod history;
 mod input;
 mod layout_options;
+pub mod list;
 mod local_files;
 mod local_refresh;
 mod output;
@@ -25,8 +29,11 @@ mod registry;
 pub mod sbom;
 pub mod source;
 mod style;
+mod table;
+mod team;
 mod upstream_history;
 pub mod vex;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -43,6 +50,16 @@ pub enum OfflineCommand {
     Refresh(refresh::RefreshOptions),
     /// Check every patch and override of a repository of patches/, overrides/ and releases/
     Check(check::CheckOptions),
+    /// List the patches of a team's repository by component and release
+    ///
+    /// With the bugs and CVE numbers that each claims to resolve, what it says of upstream, how old
+    /// it is, and in which other releases it is. With --upstream also what becomes of each.
+    List(Box<list::ListOptions>),
+    /// Tell when each patch of a component at a release came, changed and went
+    ///
+    /// By the Git history of the team's repository. A patch that was renamed or numbered anew is the
+    /// same patch.
+    History(Box<history::TeamHistoryOptions>),
     /// Print the PatchSets and ConstraintOverrides that a repository's folders ask for
     ///
     /// They are those that a PatchRepository would make, without their owner: for teams that keep
@@ -77,6 +94,8 @@ impl OfflineCommand {
             Self::Apply(options) => apply::run(&options),
             Self::Refresh(options) => refresh::run(&options),
             Self::Check(options) => check::run(&options),
+            Self::List(options) => list::run(&options),
+            Self::History(options) => history::run(&options),
             Self::Generate(options) => generate::run(&options),
             Self::Constraints(options) => constraints::run(&options),
             Self::Sbom(options) => sbom::run(&options),

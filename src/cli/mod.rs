@@ -18,6 +18,7 @@ pub mod generate;
 mod git_login;
 mod input;
 mod layout_options;
+pub mod list;
 mod local_files;
 mod local_refresh;
 mod output;
@@ -30,9 +31,11 @@ pub mod renumber;
 pub mod sbom;
 pub mod source;
 mod style;
+mod table;
 mod team;
 mod upstream_history;
 pub mod vex;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -61,6 +64,11 @@ pub enum OfflineCommand {
     Renumber(renumber::RenumberOptions),
     /// Check every patch and override of a repository of patches/, overrides/ and releases/
     Check(check::CheckOptions),
+    /// List the patches of a team's repository by component and release
+    ///
+    /// With the bugs and CVE numbers that each claims to resolve, what it says of upstream, how old
+    /// it is, and in which other releases it is. With --upstream also what becomes of each.
+    List(list::ListOptions),
     /// Print the PatchSets and ConstraintOverrides that a repository's folders ask for
     ///
     /// They are those that a PatchRepository would make, without their owner: for teams that keep
@@ -98,6 +106,7 @@ impl OfflineCommand {
             Self::Drop(options) => drop::run(&options),
             Self::Renumber(options) => renumber::run(&options),
             Self::Check(options) => check::run(&options),
+            Self::List(options) => list::run(&options),
             Self::Generate(options) => generate::run(&options),
             Self::Constraints(options) => constraints::run(&options),
             Self::Sbom(options) => sbom::run(&options),

@@ -1,7 +1,11 @@
 //! A patch's life in a team's repository, by the real program.
 
+mod add;
+mod add_places;
 mod history;
 mod list;
+mod series;
+mod team;
 
 use std::path::{Path, PathBuf};
 

@@ -26,7 +26,8 @@ use crate::forge::GitPurpose;
 use crate::image::ImageReference;
 use crate::plan::{Failure, Step};
 use crate::source::{
-    self, BranchUpdate, Error, FileLimits, Freshness, Identity, Mirrors, NewCommit, RefSpec, Signer, Upstream,
+    self, BranchUpdate, Error, FileChange, FileLimits, Freshness, Identity, Mirrors, NewCommit, RefSpec,
+    Signer, Upstream,
 };
 
 /// What the repository is called in messages.
@@ -436,8 +437,12 @@ impl Batch<'_> {
         let time = Timestamp::now();
         let pushed = blocking(context, WHAT, deadline, move |mirrors| {
             let at = read.branch_at(commit.onto).unwrap_or(&read.base);
+            let changes = commit.files.into_iter();
+            let changes: Vec<FileChange> = changes
+                .map(|(path, bytes)| FileChange::Rewrite { path, bytes })
+                .collect();
             let made = at.snapshot.make_commit(&NewCommit {
-                files: &commit.files,
+                changes: &changes,
                 author: &author,
                 message: &commit.message,
                 time,

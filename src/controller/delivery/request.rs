@@ -9,7 +9,7 @@ use crate::controller::context::turn::Turn;
 use crate::controller::inputs::secrets::NamedSecret;
 use crate::forge::{
     AskAgain, DesiredPullRequest, Error, ForgeCredentials, ForgeKind, ForgeRepository, MissingLabels,
-    PullRequestClient, PullRequestState,
+    PullRequestClient, PullRequestState, Readiness,
 };
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
@@ -88,6 +88,7 @@ impl WantedPullRequest<'_> {
             title,
             body: body.trim(),
             labels: &self.options.labels,
+            readiness: Readiness::Ready,
         };
         let asked = Box::pin(client.ensure(&request));
         let kept = self.in_time(asked).await?;

@@ -1,6 +1,6 @@
 //! What the controller says of a `PatchSet`.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ pub use crate::patch::PatchState;
 
 use super::build::{BuildRecord, BuildStatus, ImageStatus};
 use super::delivery::{DeliveryStatus, ProposalStatus};
+use super::upkeep::UpkeepStatus;
 use super::upstream_history::{
     BrokenPatch, CandidateOutcome, FuzzyFit, MergedStatus, RefreshStatus, RevertedStatus,
     UpstreamCommitStatus,
@@ -85,6 +86,9 @@ pub struct PatchSetStatus {
     /// What waits to be merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposed: Option<ProposalStatus>,
+    /// What is to be done for the patches themselves, and where that is proposed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upkeep: Option<UpkeepStatus>,
     /// The last images, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<BuildRecord>,
@@ -112,6 +116,7 @@ impl Default for PatchSetStatus {
             image: None,
             delivered: None,
             proposed: None,
+            upkeep: None,
             history: Vec::new(),
         }
     }
@@ -266,6 +271,12 @@ pub struct PatchStatus {
     /// apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_applied: Option<Recorded<Revision>>,
+    /// Git's id of its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<Recorded<Oid>>,
+    /// When it was first seen in this state, with the same bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
 }
 
 impl PatchStatus {

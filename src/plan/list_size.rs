@@ -107,6 +107,8 @@ fn rank(patch: &PatchStatus) -> u8 {
 }
 
 fn without_texts(patch: &PatchStatus) -> PatchStatus {
+    // Nothing is to be done for the others.
+    let is_for_upkeep = patch.state != PatchState::Clean;
     PatchStatus {
         name: patch.name.clone(),
         state: patch.state,
@@ -128,6 +130,8 @@ fn without_texts(patch: &PatchStatus) -> PatchStatus {
         reverted: None,
         refresh: None,
         last_applied: None,
+        blob: patch.blob.clone().filter(|_| is_for_upkeep),
+        since: patch.since.clone().filter(|_| is_for_upkeep),
     }
 }
 
@@ -180,6 +184,8 @@ mod tests {
             reverted: None,
             refresh: None,
             last_applied: None,
+            blob: None,
+            since: None,
         }
     }
 

@@ -282,6 +282,8 @@ mod tests {
             reverted: None,
             refresh: None,
             last_applied: None,
+            blob: None,
+            since: None,
         }
     }
 

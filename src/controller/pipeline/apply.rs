@@ -140,9 +140,10 @@ impl AppliedSeries {
             resolved: &self.inputs.resolved,
             series,
             last_applied: last.collect(),
-            patches,
+            patches: Arc::clone(&patches),
         };
-        let searched = upstream_history::search(turn, &self.inputs, self.options(), onto).await;
+        let mut searched = upstream_history::search(turn, &self.inputs, self.options(), onto).await;
+        report::add_ids(&mut searched.patches, &patches);
         Ok(Checked {
             patches: searched.patches,
             tree,

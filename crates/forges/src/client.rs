@@ -144,6 +144,23 @@ impl PullRequestClient {
         server.client.retry(look).await
     }
 
+    /// Gives a request that was read this title and text, and at least these labels.
+    ///
+    /// What is as it should be is not written; what became of the request stays.
+    ///
+    /// # Errors
+    ///
+    /// As for [`PullRequestClient::ensure`].
+    pub async fn update_read(
+        &self,
+        found: &ServerRequest,
+        request: &DesiredPullRequest<'_>,
+    ) -> Result<PullRequest, Error> {
+        let prepared = PreparedRequest::new(self.server.repository.kind(), request)?;
+        let client = &self.server.client;
+        client.retry(|| self.update(found.clone(), &prepared)).await
+    }
+
     /// Whether a request has a title, but for what makes it a draft.
     #[must_use]
     pub fn has_title(&self, found: &ServerRequest, title: &str) -> bool {

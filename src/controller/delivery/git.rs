@@ -15,7 +15,7 @@ use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_task;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context};
-use crate::controller::inputs::secrets::NamedSecret;
+use crate::controller::inputs::signers::read_signer;
 use crate::controller::inputs::upstreams::{self, RepositorySecrets, blocking, resolve};
 use crate::controller::state::deliveries::{
     DeliveryAnswer, DeliveryOrder, NotDelivered, OpenChanges, Placed, patch_set_name,
@@ -138,7 +138,8 @@ pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &Image
         return Err(NotDelivered::Outdated);
     };
     let upstream = upstream(turn, git).await?;
-    let signer = read_signer(turn, git).await?;
+    let references = &context.references;
+    let signer = read_signer(references, &turn.namespace(), git.signing.as_ref()).await?;
     let place = (
         turn.namespace(),
         upstream.url().to_string(),
@@ -239,21 +240,6 @@ async fn upstream(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Upstre
     upstreams::upstream(turn.context, &git.url, secrets, GitPurpose::Push)
         .await
         .map_err(Failure::of_delivery)
-}
-
-async fn read_signer(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Option<Signer>, Failure> {
-    let Some(signing) = &git.signing else {
-        return Ok(None);
-    };
-    let namespace = turn.namespace();
-    let secret = NamedSecret::read(&turn.context.references, &namespace, &signing.secret_ref).await;
-    let secret = secret.map_err(Failure::of_delivery)?;
-    let data = Arc::clone(secret.data());
-    // A passphrase takes its time.
-    let read = slots::spawn_blocking(move || Signer::from_secret(&data)).await;
-    let read = read.map_err(|interrupted| of_task(&interrupted).of_delivery())?;
-    read.map(Some)
-        .map_err(|error| secret.unusable(Step::Delivery, &error))
 }
 
 /// Works on all orders of a place: those that ask for the same in one commit.

@@ -2,6 +2,7 @@
 
 pub mod branch;
 pub mod folder;
+pub mod forges;
 mod github_apps;
 pub mod image_references;
 pub mod ingredients;
@@ -11,5 +12,6 @@ pub mod registries;
 mod registry_logins;
 pub mod secrets;
 pub mod series_progress;
+pub mod signers;
 pub mod texts;
 pub mod upstreams;

@@ -11,8 +11,9 @@
 //! 4. [`fleet`] makes of a whole repository's folders the objects that they ask for;
 //! 5. [`recipe`] says what an image is built from, and [`plan`] turns what was observed into
 //!    conditions and the next step;
-//! 6. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
-//! 7. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
+//! 6. [`upkeep`] says what is to be done for the patches themselves, as commits and a pull request;
+//! 7. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
+//! 8. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
 //!
 //! [`publish`] pushes patched trees and merged constraints to a registry, [`build`] describes the
@@ -38,6 +39,7 @@ pub mod recipe;
 pub mod sbom;
 pub mod source;
 pub mod status;
+pub mod upkeep;
 pub mod webhook;
 
 pub use foreign_text as text;

@@ -27,7 +27,7 @@ pub use list_edit::ListEditError;
 pub use patch_name::{NextNames, PatchFileName, PatchNameError};
 pub use ref_template::{RefTemplate, RefTemplateError, release_of_branch};
 pub use release_folder::{ReleaseFolder, ReleaseRefs};
-pub use repository::{ComponentSeries, LayoutOptions, RepositoryLayout, read_file};
+pub use repository::{ComponentSeries, LayoutOptions, RepositoryLayout, folder_without_links, read_file};
 pub use selection::Selection;
 pub use series::{ContentLimits, FolderPatches, Series, SeriesOrder, SeriesPatch, is_patch_name};
 pub use series_edit::{SeriesChange, SeriesEdit, SeriesEditError, edit_series};

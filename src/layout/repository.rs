@@ -179,6 +179,21 @@ pub fn read_file(
     read_through_links(&FolderWalk::new(files, directory), path, limit)
 }
 
+/// A folder's path from the repository's root without links on it; `None` if no folder is there.
+///
+/// # Errors
+///
+/// Where the files cannot be read, or are too many.
+pub fn folder_without_links(
+    files: &dyn RepositoryFiles,
+    folder: &str,
+) -> Result<Option<String>, LayoutError> {
+    Ok(match FolderWalk::new(files, "").locate(folder)? {
+        FoundAt::Folder(path) => Some(path),
+        FoundAt::Nothing | FoundAt::File(_) | FoundAt::Refused(_) => None,
+    })
+}
+
 fn read_through_links(walk: &FolderWalk<'_>, path: &str, limit: u64) -> Result<Vec<u8>, LayoutError> {
     match walk.locate(path)? {
         FoundAt::File(found) => Ok(walk.read(&found, limit)?),

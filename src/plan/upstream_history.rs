@@ -166,7 +166,8 @@ fn take_merged(patch: &mut PatchStatus, merged: &Merged, links: CommitLinks<'_>)
 }
 
 /// How it is known that upstream has a patch, in words.
-fn evidence_in_words(by: Evidence) -> &'static str {
+#[must_use]
+pub fn evidence_in_words(by: Evidence) -> &'static str {
     match by {
         Evidence::Reverse => "taking it back",
         Evidence::Commit => "its own commit",

@@ -1,0 +1,37 @@
+//! Looks after a team's patches: what is to be dropped because upstream has it and made anew because
+//! it moved, as commits, texts, and the manners of a pull request.
+//!
+//! Values walk one way: [`SeriesFacts`] of the `PatchSet`s → [`plan_upkeep`] → [`SeriesProof`]s that
+//! the caller makes of it → [`request_text`] → [`next_step`] → [`upkeep_status`].
+
+mod drops;
+mod facts;
+mod folder_plan;
+mod left_alone;
+mod marker;
+mod message;
+mod plan;
+mod proof;
+mod quoted;
+mod refreshed;
+mod request_text;
+mod same_patch;
+mod status;
+mod step;
+
+pub use facts::{PlaceError, SeriesFacts, SeriesPolicy, UpkeepPlace};
+pub use left_alone::{LeftAlone, LeftAloneReason};
+pub use marker::{CommitMark, UpkeepMarker};
+pub use plan::{ChangeId, ChangeKind, PlannedChange, PlannedCommit, UpkeepPlan, plan_upkeep};
+pub use proof::{Harm, SeriesProof, SeriesResult, WithheldChanges, WithheldPart};
+pub use refreshed::{MovedFile, RefreshedPatch, RefreshedPatches};
+pub use request_text::{RequestText, request_text};
+pub use same_patch::PatchElsewhere;
+pub use status::{UpkeepOutcome, UpkeepVerdict, upkeep_status, upkeep_verdict};
+pub use step::{
+    BranchCommit, ObservedBranch, ObservedRequest, ObservedUpkeep, RequestState, StandBackReason,
+    UpkeepRates, UpkeepStep, declined_changes, next_step,
+};
+
+#[cfg(test)]
+mod tests;

@@ -10,11 +10,12 @@ use super::newest_image::may_be_written;
 use super::push_plan::{CommitToPush, ReadBranch, ReadBranches, next_step};
 use super::request::WantedPullRequest;
 use crate::api::build::ImageStatus;
-use crate::api::delivery::{CommitAuthor, CommitStatus, DeliveryGit, DeliveryStatus, ProposalStatus};
+use crate::api::delivery::{CommitStatus, DeliveryGit, DeliveryStatus, ProposalStatus};
 use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_task;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context};
+use crate::controller::inputs::identities::commit_author;
 use crate::controller::inputs::signers::read_signer;
 use crate::controller::inputs::upstreams::{self, RepositorySecrets, blocking, resolve};
 use crate::controller::state::deliveries::{
@@ -26,8 +27,7 @@ use crate::forge::GitPurpose;
 use crate::image::ImageReference;
 use crate::plan::{Failure, Step};
 use crate::source::{
-    self, BranchUpdate, Error, FileChange, FileLimits, Freshness, Identity, Mirrors, NewCommit, RefSpec,
-    Signer, Upstream,
+    self, BranchUpdate, Error, FileChange, FileLimits, Freshness, Mirrors, NewCommit, RefSpec, Upstream,
 };
 
 /// What the repository is called in messages.
@@ -48,9 +48,6 @@ const TRIES: u32 = 8;
 
 /// The wait after the first lost race; longer after each further one.
 const AFTER_RACE: Duration = Duration::from_millis(50);
-
-/// The author, where the spec names none.
-const AUTHOR: (&str, &str) = ("patchset", "noreply@patching.c5c3.io");
 
 /// Whether the branch is where the image was delivered, or last found.
 pub async fn is_in_place(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, recorded: &DeliveryStatus) -> bool {
@@ -419,7 +416,7 @@ impl Batch<'_> {
         let (context, leader, deadline) = (self.context, self.leader, self.deadline);
         let read = Arc::clone(read);
         let (upstream, signer) = (leader.upstream.clone(), leader.signer.clone());
-        let author = author(leader.git.author.as_ref());
+        let author = commit_author(leader.git.author.as_ref());
         let time = Timestamp::now();
         let pushed = blocking(context, WHAT, deadline, move |mirrors| {
             let at = read.branch_at(commit.onto).unwrap_or(&read.base);
@@ -481,14 +478,6 @@ fn placement(
         into: read.name.clone(),
         message,
         lacks: None,
-    }
-}
-
-fn author(author: Option<&CommitAuthor>) -> Identity {
-    let name = author.and_then(|author| author.name.as_deref());
-    Identity {
-        name: name.unwrap_or(AUTHOR.0).to_owned(),
-        email: author.map_or(AUTHOR.1, |author| author.email.as_str()).to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::tried_series::{MakesAnew, TriedSeries};
 use crate::api::reason::condition;
-use crate::api::reference::ReferentKind;
+use crate::api::reference::{ObjectKey, Referent, ReferentKind};
 use crate::api::upkeep::{Upkeep, UpkeepAction};
 use crate::api::{InputsDigest, PatchSet, PatchSetSpec};
 use crate::controller::context::{Budget, Context};
@@ -19,7 +19,7 @@ use crate::plan::conditions::{self, Truth};
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::Failure;
 use crate::source::{RefSpec, RepoUrl, Resolved, Upstream};
-use crate::upkeep::{SeriesFacts, UpkeepPlace};
+use crate::upkeep::{SeriesFacts, UpkeepOutcome, UpkeepPlace};
 
 /// The `PatchSet`s of a namespace that read their patches from the same repository, of which one at
 /// least asks for a pull request.
@@ -185,6 +185,30 @@ impl Group {
         inputs.digest()
     }
 
+    /// Whether a status tells of a commit as the branch's last.
+    pub fn has_told_commit(&self, commit: &str) -> bool {
+        let mut told = self.readers.iter().filter_map(|object| {
+            let upkeep = object.status.as_ref()?.upkeep.as_ref()?;
+            upkeep.commit.as_ref().map(|told| told.as_str() == commit)
+        });
+        told.any(|is_it| is_it)
+    }
+
+    /// What a status tells of the request that the group shares.
+    pub fn told_outcome(&self) -> Option<UpkeepOutcome> {
+        self.readers.iter().find_map(|object| {
+            let upkeep = object.status.as_ref()?.upkeep.as_ref()?;
+            upkeep.pull_request.as_ref()?;
+            Some(UpkeepOutcome {
+                state: upkeep.state,
+                pull_request: upkeep.pull_request.clone(),
+                branch: upkeep.branch.clone(),
+                commit: upkeep.commit.as_ref().and_then(|commit| commit.value().copied()),
+                message: None,
+            })
+        })
+    }
+
     /// The others of the group, by name.
     pub fn others(&self, name: &str) -> Vec<&PatchSet> {
         let readers = self.readers.iter();
@@ -272,4 +296,12 @@ fn is_tried(object: &PatchSet) -> bool {
 fn is(object: &PatchSet, condition: &str, truth: Truth) -> bool {
     let status = object.status.as_ref();
     status.is_some_and(|status| conditions::truth(&status.conditions, condition) == Some(truth))
+}
+
+/// An object as others refer to it.
+pub fn referent(object: &PatchSet) -> Referent {
+    Referent {
+        kind: ReferentKind::PatchSet,
+        key: ObjectKey::of_object(object),
+    }
 }

@@ -92,10 +92,10 @@ impl Refreshed {
 /// # Errors
 ///
 /// Where an upstream cannot be read: what a change does is not known then.
-pub fn prove(
+pub fn prove<'a>(
     mirrors: &Mirrors,
     (before, after): (&dyn RepositoryFiles, &dyn RepositoryFiles),
-    series: impl IntoIterator<Item = &'_ TriedSeries>,
+    series: impl IntoIterator<Item = &'a TriedSeries>,
     deadline: Instant,
 ) -> Result<Vec<SeriesProof>, source::Error> {
     let mut proofs = Vec::new();

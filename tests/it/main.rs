@@ -30,3 +30,4 @@ mod sbom;
 mod source;
 mod status;
 mod support;
+mod upkeep;

@@ -64,7 +64,12 @@ pub fn log_missing_reviewers(url: &str, asked: &Result<Option<MissingReviewers>,
         Ok(None) => {}
         Ok(Some(missing)) => {
             let reviewers = missing.reviewers.join(", ");
-            tracing::warn!(url, reviewers, reason = missing.reason, "not all reviewers could be asked");
+            tracing::warn!(
+                url,
+                reviewers,
+                reason = missing.reason,
+                "not all reviewers could be asked"
+            );
         }
         Err(failure) => tracing::warn!(url, %failure, "reviewers could not be asked"),
     }

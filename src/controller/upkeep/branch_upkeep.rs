@@ -25,8 +25,8 @@ use crate::ops::metrics::UpkeepAct;
 use crate::plan::{Failure, Retry, Step, backoff};
 use crate::source::{Freshness, RefSpec};
 use crate::upkeep::{
-    ChangeId, ObservedRequest, ObservedUpkeep, RequestState, UpkeepOutcome, UpkeepPlan,
-    UpkeepRates, UpkeepStep, declined_changes, next_step,
+    ChangeId, ObservedRequest, ObservedUpkeep, RequestState, UpkeepOutcome, UpkeepPlan, UpkeepRates,
+    UpkeepStep, declined_changes, next_step,
 };
 
 /// What the repository is called in messages.
@@ -53,8 +53,13 @@ pub async fn look_after_branch(
     let former = context.upkeeps.last.get(branch);
     let group = Group::find(context, branch, &newer);
     let inputs = group.as_ref().map(Group::digest).unwrap_or_default();
-    let interval = newer.iter().filter_map(|object| object.spec.interval.get().ok()).min();
-    let interval = interval.unwrap_or(backoff::LONGEST).max(context.options.min_interval);
+    let interval = newer
+        .iter()
+        .filter_map(|object| object.spec.interval.get().ok())
+        .min();
+    let interval = interval
+        .unwrap_or(backoff::LONGEST)
+        .max(context.options.min_interval);
     let done = match &group {
         None => Ok(Done::nothing()),
         Some(group) => {
@@ -74,11 +79,16 @@ pub async fn look_after_branch(
     };
     let (done, lasts, failures) = match done {
         Ok(done) => {
-            let lasts = done.until.map_or(interval, |until| interval.min(time_until(until)));
+            let lasts = done
+                .until
+                .map_or(interval, |until| interval.min(time_until(until)));
             (done, lasts, 0)
         }
         Err(failure) => {
-            let times = former.as_ref().map_or(0, |former| former.failures).saturating_add(1);
+            let times = former
+                .as_ref()
+                .map_or(0, |former| former.failures)
+                .saturating_add(1);
             tracing::warn!(namespace = branch.namespace, branch = branch.branch, reason = %failure.reason,
                 message = failure.message, "patches could not be looked after");
             context.metrics.note_upkeep(UpkeepAct::Failed);
@@ -267,9 +277,8 @@ impl BranchWork<'_> {
         let look = access.client.read(&self.branch.branch, &read.base_name);
         let found = self.at_forge("the pull request", look).await?;
         let declined = declined_changes(found.as_ref().map(observed_request).as_ref());
-        let fits = |known: &Observed| {
-            known.read.base.commit() == read.base.commit() && known.declined == declined
-        };
+        let fits =
+            |known: &Observed| known.read.base.commit() == read.base.commit() && known.declined == declined;
         let prepared = match known.filter(fits) {
             Some(known) => known.prepared,
             None => self.prepare(access, (&read, &declined)).await?,
@@ -331,19 +340,22 @@ impl BranchWork<'_> {
         }
     }
 
-    async fn open(
-        &self,
-        access: &Access,
-        observed: &Observed,
-        text: (&str, &str),
-    ) -> Result<(), Failure> {
+    async fn open(&self, access: &Access, observed: &Observed, text: (&str, &str)) -> Result<(), Failure> {
         let request = self.desired(observed, text);
         let asked = Box::pin(access.client.ensure(&request));
         let opened = self.at_forge("opening the pull request", asked).await?;
         self.context.metrics.note_upkeep(UpkeepAct::Opened);
-        tracing::info!(namespace = self.branch.namespace, url = opened.url, "a pull request for patches is open");
+        tracing::info!(
+            namespace = self.branch.namespace,
+            url = opened.url,
+            "a pull request for patches is open"
+        );
         if let Some(missing) = &opened.missing_labels {
-            tracing::warn!(url = opened.url, reason = missing.reason, "labels could not be added");
+            tracing::warn!(
+                url = opened.url,
+                reason = missing.reason,
+                "labels could not be added"
+            );
         }
         let reviewers = self.request_options().map(|options| options.reviewers.as_slice());
         let asked = access
@@ -354,12 +366,7 @@ impl BranchWork<'_> {
         Ok(())
     }
 
-    async fn update(
-        &self,
-        access: &Access,
-        observed: &Observed,
-        text: (&str, &str),
-    ) -> Result<(), Failure> {
+    async fn update(&self, access: &Access, observed: &Observed, text: (&str, &str)) -> Result<(), Failure> {
         let Some(found) = &observed.found else {
             return Ok(());
         };

@@ -15,9 +15,9 @@ use crate::controller::state::api_server::find;
 use crate::controller::state::dependents::Dependency;
 use crate::controller::state::upkeeps::UpkeepBranch;
 use crate::patch::Options;
+use crate::plan::Failure;
 use crate::plan::conditions::{self, Truth};
 use crate::plan::inputs_hasher::InputsHasher;
-use crate::plan::Failure;
 use crate::source::{RefSpec, RepoUrl, Resolved, Upstream};
 use crate::upkeep::{SeriesFacts, UpkeepOutcome, UpkeepPlace};
 
@@ -163,7 +163,14 @@ impl Group {
             inputs = inputs
                 .with(object.name_any().as_bytes())
                 .with(object.uid().unwrap_or_default().as_bytes())
-                .with(object.metadata.generation.unwrap_or_default().to_string().as_bytes())
+                .with(
+                    object
+                        .metadata
+                        .generation
+                        .unwrap_or_default()
+                        .to_string()
+                        .as_bytes(),
+                )
                 .with(format!("{}", is(object, condition::READY, Truth::False)).as_bytes())
                 .with(format!("{}", is_tried(object)).as_bytes());
             let Some(status) = &object.status else { continue };
@@ -232,7 +239,10 @@ impl Group {
             if !facts.is_current || !is_tried(object) {
                 continue;
             }
-            let commit = status.upstream.as_ref().and_then(|upstream| upstream.commit.value());
+            let commit = status
+                .upstream
+                .as_ref()
+                .and_then(|upstream| upstream.commit.value());
             let Some(commit) = commit else { continue };
             let namespace = object.namespace().unwrap_or_default();
             let upstream = of_patch_set(context, &namespace, &object.spec.upstream).await?;

@@ -196,7 +196,9 @@ fn nudge_others(context: &Context, branch: &UpkeepBranch, own: &PatchSet, done: 
     for other in group.others(&own.name_any()) {
         let Some(status) = &other.status else { continue };
         let told = told_status(other, status, &Shared::Branch(Arc::clone(done)), Timestamp::now());
-        let told = told.upkeep.map(|upkeep| (upkeep.state, upkeep.pull_request, upkeep.commit));
+        let told = told
+            .upkeep
+            .map(|upkeep| (upkeep.state, upkeep.pull_request, upkeep.commit));
         let known = status.upkeep.clone();
         let known = known.map(|upkeep| (upkeep.state, upkeep.pull_request, upkeep.commit));
         if told != known {
@@ -225,5 +227,14 @@ async fn tell_news(turn: &Turn<'_, PatchSet>, before: &PatchSetStatus, now: &Pat
         EventType::Normal
     };
     let message = format!("{}: {}", condition::UPKEEP_PROPOSED, new.2);
-    turn.journal.tell(Note { kind, reason, message }, now).await;
+    turn.journal
+        .tell(
+            Note {
+                kind,
+                reason,
+                message,
+            },
+            now,
+        )
+        .await;
 }

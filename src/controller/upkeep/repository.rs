@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use super::tried_series::{Refreshed, TriedSeries, prove};
 use crate::layout::{EditedFiles, FileEdit, LayoutError, RepositoryEdit, TreeFiles};
 use crate::source::{
-    self, BranchError, BranchUpdate, CommitAt, Error, ExpectedBranch, FileChange, Freshness, Identity, Mirrors,
-    NewCommit, Oid, RefSpec, Resolved, Signer, Snapshot, Upstream,
+    self, BranchError, BranchUpdate, CommitAt, Error, ExpectedBranch, FileChange, Freshness, Identity,
+    Mirrors, NewCommit, Oid, RefSpec, Resolved, Signer, Snapshot, Upstream,
 };
 use crate::upkeep::{
     BranchCommit, ChangeId, ObservedBranch, RequestText, SeriesFacts, SeriesProof, UpkeepPlan,
@@ -88,7 +88,12 @@ impl PatchesRepository {
     }
 
     /// The commits of the branch that the base has not, from the oldest.
-    fn commits(&self, mirrors: &Mirrors, tip: &Resolved, onto: &Resolved) -> Result<Vec<BranchCommit>, Error> {
+    fn commits(
+        &self,
+        mirrors: &Mirrors,
+        tip: &Resolved,
+        onto: &Resolved,
+    ) -> Result<Vec<BranchCommit>, Error> {
         let at = |resolved| CommitAt {
             upstream: &self.upstream,
             resolved,
@@ -238,4 +243,3 @@ impl PlanInputs {
         prove(mirrors, (files, &after), concerned, deadline)
     }
 }
-

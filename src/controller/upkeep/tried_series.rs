@@ -138,12 +138,14 @@ impl TriedSeries {
                 let reports = self.with_known_merges(&series, patches);
                 Ok(Some(SeriesResult::from_reports(&reports, series.tree())))
             }
-            Err(patch::Error::Object(error)) => Err(snapshot.fetch_failure().unwrap_or_else(|| {
-                source::Error::Corrupt {
-                    what: format!("what {} is applied to", self.patch_set),
-                    reason: error.to_string(),
-                }
-            })),
+            Err(patch::Error::Object(error)) => {
+                Err(snapshot
+                    .fetch_failure()
+                    .unwrap_or_else(|| source::Error::Corrupt {
+                        what: format!("what {} is applied to", self.patch_set),
+                        reason: error.to_string(),
+                    }))
+            }
             Err(patch::Error::TooMany { .. }) => Ok(None),
         }
     }
@@ -182,9 +184,7 @@ impl TriedSeries {
             known.is_some_and(|known| known.refresh.is_some())
         });
         let undated = Timestamp::now().as_second().saturating_sub(UNDATED);
-        let oldest = failing
-            .map(|patch| date_written(patch).unwrap_or(undated))
-            .min();
+        let oldest = failing.map(|patch| date_written(patch).unwrap_or(undated)).min();
         let Some(oldest) = oldest else {
             let snapshot = mirrors.partial_snapshot(&self.upstream, &self.resolved, deadline)?;
             snapshot.prefetch_paths(patch::touched_paths(patches, &self.options))?;

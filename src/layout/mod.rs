@@ -36,4 +36,4 @@ pub use tree_files::TreeFiles;
 #[cfg(test)]
 mod edit_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,10 +16,10 @@ enum Content {
 
 /// A repository in memory.
 #[derive(Clone, Default)]
-pub(super) struct MemoryFiles(BTreeMap<String, Content>);
+pub(crate) struct MemoryFiles(BTreeMap<String, Content>);
 
 impl MemoryFiles {
-    pub(super) fn new<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+    pub(crate) fn new<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let files = files.into_iter();
         Self(
             files
@@ -28,7 +28,7 @@ impl MemoryFiles {
         )
     }
 
-    pub(super) fn link(mut self, path: &str, target: &str) -> Self {
+    pub(crate) fn link(mut self, path: &str, target: &str) -> Self {
         self.0.insert(path.to_owned(), Content::Link(target.to_owned()));
         self
     }

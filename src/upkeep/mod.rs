@@ -34,4 +34,10 @@ pub use step::{
 };
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    mod plan;
+    mod status;
+    mod step;
+    mod text;
+    mod world;
+}

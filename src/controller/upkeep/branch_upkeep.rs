@@ -11,7 +11,7 @@ use super::group::Group;
 use super::repository::{PatchesRepository, PlanInputs, Prepared, Pushed, ReadRepository};
 use crate::api::delivery::PullRequestOptions;
 use crate::api::reason;
-use crate::api::upkeep::UpkeepState;
+use crate::api::upkeep::{Upkeep, UpkeepState};
 use crate::controller::context::{Budget, Context, Occasion, failures};
 use crate::controller::inputs::forges::{failure_of_forge, log_missing_reviewers, pull_request_client};
 use crate::controller::inputs::identities::commit_author;
@@ -226,7 +226,7 @@ impl BranchWork<'_> {
 
     async fn access(
         &self,
-        options: &crate::api::upkeep::Upkeep,
+        options: &Upkeep,
         request: &PullRequestOptions,
     ) -> Result<Access, Failure> {
         let (context, namespace) = (self.context, self.branch.namespace.as_str());
@@ -321,7 +321,16 @@ impl BranchWork<'_> {
             committer: access.repository.author.email.clone(),
             pushed: tip.filter(|tip| self.group.has_told_commit(tip)),
         };
-        next_step(&seen, plan, text, rates, Timestamp::now())
+        let step = next_step(&seen, plan, text, rates, Timestamp::now());
+        let begins = matches!(step, UpkeepStep::Push { .. } | UpkeepStep::Open { .. });
+        if begins && !plan.pending.is_empty() {
+            // The first request is to have all that is known in a moment.
+            return UpkeepStep::Wait {
+                until: None,
+                reason: format!("{} of the PatchSets are being tried", plan.pending.len()),
+            };
+        }
+        step
     }
 
     /// Gives who was faster, where somebody was.

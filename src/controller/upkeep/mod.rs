@@ -33,6 +33,9 @@ use crate::upkeep::{
 use branch_upkeep::look_after_branch;
 use group::Group;
 
+/// How long it may take at least.
+const LEAST_TIME: Duration = Duration::from_secs(60);
+
 /// Tells what is to be done for the patches, and has it proposed where the spec asks for that. Gives
 /// after which time at most to look again.
 ///
@@ -141,12 +144,14 @@ async fn shared_upkeep(
     if let Some(known) = standing(turn, &branch, newest) {
         return Some(known);
     }
+    // What was done before may have taken all the time that there was.
+    let deadline = turn.budget.deadline.max(Instant::now() + LEAST_TIME);
     let order = UpkeepOrder {
         patch_set: newest.clone(),
-        deadline: turn.budget.deadline,
+        deadline,
     };
     let (writers, place) = (&context.upkeeps.writers, &branch);
-    let work = writers.run(place, order, turn.budget.deadline, |orders| async move {
+    let work = writers.run(place, order, deadline, |orders| async move {
         // Somebody may have looked while this one waited.
         let known = standing(turn, place, newest).filter(|_| orders.len() == 1);
         let done = match known {

@@ -139,6 +139,39 @@ async fn a_request_is_brought_up_to_date_and_not_opened_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_forged_is_not_taken_for_ours() {
+    let team = Team::small("upkeepforged").await;
+    team.apply().await;
+    // A request of somebody else's from the same branch, with our words and no marker of ours.
+    team.repository.git(&["branch", BRANCH, "main"]);
+    let mark = format!("Patchset-Upkeep: {} 0123456789abcdef aa", team.stage.namespace);
+    let message = format!("Drop everything\n\n{mark}");
+    let theirs = team.commit_to(BRANCH, &[(&file("heat", "master"), None)], &message);
+    team.upstream_merges("heat", "master", &BASE.replace("five", "FIVE"));
+    let upkeep = team.in_state(NAME, UpkeepState::StandsBack).await;
+    assert!(upkeep.message.unwrap().contains("tester@example.org"));
+    team.repository.git(&["update-ref", &format!("refs/heads/{BRANCH}"), "main"]);
+    team.in_state(NAME, UpkeepState::Proposed).await;
+    assert_ne!(team.repository.git(&["rev-parse", BRANCH]), theirs);
+
+    // The marker of another namespace, and one that proposes what nobody planned.
+    let ours = team.pulls()[0].body.clone();
+    let forged = ours.replace(&format!("of={}", team.stage.namespace), "of=kube-system");
+    team.forge.state().pulls[0].body = forged;
+    let upkeep = team.in_state(NAME, UpkeepState::StandsBack).await;
+    assert!(upkeep.message.unwrap().contains("kube-system"));
+    team.forge.state().pulls[0].body = "<!-- patchset-upkeep v1 of= -->".to_owned();
+    let told = |upkeep: &patchset::api::upkeep::UpkeepStatus| {
+        let message = upkeep.message.as_deref().unwrap_or_default();
+        message.contains("text")
+    };
+    team.upkeep_of(NAME, "left to the person for its text", told).await;
+    team.forge.state().pulls[0].body = ours;
+    team.in_state(NAME, UpkeepState::Proposed).await;
+    assert_eq!(team.pulls().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_waits_until_it_has_been_so_for_long_enough() {
     let team = Team::small("upkeepafter").await;
     let mut spec = team.spec("heat", "master");

@@ -14,7 +14,7 @@ use patchset::api::upkeep::{UpkeepState, UpkeepStatus};
 use patchset::forge::ForgeKind;
 use serde_json::{Value, json};
 
-use crate::controller::{BASE, PATIENCE, Stage};
+use crate::controller::{BASE, GOOD, PATIENCE, Stage};
 use crate::support::forge::{Forge, Pull, TOKEN, path};
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::GitServer;
@@ -239,6 +239,33 @@ impl Team {
         self.upkeep_of(name, state.as_str(), |upkeep| upkeep.state == state)
             .await
     }
+}
+
+/// Makes a `PatchSet` on a stage's upstream whose one patch is proposed to be dropped.
+pub async fn propose_drop(stage: &Stage, name: &str) {
+    let forge = Forge::start(ForgeKind::Gitea).await;
+    forge.state().branches.push(BRANCH.to_owned());
+    let repository = GitRepo::create(stage.root.path(), path(ForgeKind::Gitea));
+    repository.git(&["config", "http.receivepack", "true"]);
+    let reversed = GOOD.replace("-five\n+FIVE", "-FIVE\n+five");
+    repository.commit(&[("patches/0001.patch", &reversed)], "Carry a patch");
+    stage.secret("forge", &[("token", TOKEN)]).await;
+    let mut spec = stage.spec_with(&json!({ "git": {
+        "url": stage.server.url(path(ForgeKind::Gitea)), "ref": { "branch": "main" }, "path": "patches"
+    } }));
+    spec["mergedPatches"] = json!("Skip");
+    spec["upkeep"] = json!({
+        "drop": "PullRequest", "after": "1s",
+        "pullRequest": {
+            "provider": "Gitea", "secretRef": { "name": "forge" },
+            "apiUrl": format!("http://{}/api/v1", forge.host)
+        }
+    });
+    stage.apply(name, &spec).await;
+    let is_proposed = |object: &PatchSet| {
+        upkeep(object).is_some_and(|upkeep| upkeep.state == UpkeepState::Proposed)
+    };
+    stage.wait(name, "proposed", is_proposed).await;
 }
 
 /// Where a component's patch for a release is.

@@ -119,6 +119,11 @@ async fn one_request_drops_two_patches_and_makes_one_anew() {
         assert_eq!(shown(&object, "UpkeepProposed"), "True/Succeeded");
         assert_well_formed(&object);
     }
+    let events = team.stage.events("heat-2025.2").await;
+    assert!(
+        events.iter().any(|(_, note)| note.contains("UpkeepProposed") && note.contains("/pulls/1")),
+        "{events:?}"
+    );
     let (before, writes) = (versions(&team).await, team.forge.writes());
     team.stage.looks(30).await;
     assert_eq!((versions(&team).await, team.forge.writes()), (before, writes));

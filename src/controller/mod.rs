@@ -1,6 +1,6 @@
 //! Runs the reconcilers in a cluster: gather, plan, act, write status.
 //!
-//! Imports go one way: `runtime → pipeline → {build, delivery} → inputs → context → state`.
+//! Imports go one way: `runtime → pipeline → {build, delivery, upkeep} → inputs → context → state`.
 
 mod build;
 mod context;
@@ -9,6 +9,7 @@ mod inputs;
 mod pipeline;
 mod runtime;
 mod state;
+mod upkeep;
 
 pub use context::options::{ControllerOptions, TransportName};
 pub use runtime::run;

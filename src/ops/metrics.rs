@@ -82,6 +82,27 @@ struct PushLabels {
     outcome: PushOutcome,
 }
 
+/// What was done at a forge or a branch for patches that are looked after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum UpkeepAct {
+    /// Commits were pushed.
+    Pushed,
+    /// A pull request was opened.
+    Opened,
+    /// Its title, text or labels were changed.
+    Updated,
+    /// It was closed.
+    Closed,
+    /// Something of this failed.
+    Failed,
+}
+
+/// Labels of what was done for patches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpkeepLabels {
+    act: UpkeepAct,
+}
+
 /// Labels of the program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Program {
@@ -99,6 +120,7 @@ pub struct Metrics {
     objects: Objects,
     notifications: Family<Notification, Counter>,
     pushes: Family<PushLabels, Counter>,
+    upkeep: Family<UpkeepLabels, Counter>,
     mirrors: MirrorMetrics,
     unreadable: Family<KindLabel, Gauge>,
     left_out: Counter,
@@ -172,6 +194,11 @@ impl Default for Metrics {
             pushes: all.add(
                 "pushes",
                 "Pushes that were received, by outcome",
+                Family::default(),
+            ),
+            upkeep: all.add(
+                "upkeep_acts",
+                "What was done at branches and pull requests for patches that are looked after",
                 Family::default(),
             ),
             objects: all.add_program().add_objects(),
@@ -290,6 +317,11 @@ impl Metrics {
         self.pushes.get_or_create(&PushLabels { outcome }).inc();
     }
 
+    /// Notes what was done for patches that are looked after.
+    pub fn note_upkeep(&self, act: UpkeepAct) {
+        self.upkeep.get_or_create(&UpkeepLabels { act }).inc();
+    }
+
     /// Notes that this replica has begun to work.
     pub fn note_working(&self) {
         self.working.set(1);
@@ -394,6 +426,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.note_reconciled("PatchSet", OutcomeLabel::Changed, Duration::from_millis(3));
         metrics.note_push(PushOutcome::Woke);
+        metrics.note_upkeep(UpkeepAct::Opened);
         metrics.observe_mirrors(MirrorTotals {
             looks: 5,
             fetches: 2,
@@ -414,6 +447,7 @@ mod tests {
             "patchset_mirror_looks_total 5",
             "patchset_mirror_fetches_total 2",
             r#"patchset_pushes_total{outcome="Woke"} 1"#,
+            r#"patchset_upkeep_acts_total{act="Opened"} 1"#,
             r#"patchset_reconciliations_total{kind="PatchSet",outcome="Changed"} 1"#,
             r#"patchset_notifications_total{outcome="Delivered"} 3"#,
             r#"patchset_notifications_total{outcome="Dropped"} 1"#,

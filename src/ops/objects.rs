@@ -36,6 +36,19 @@ pub struct ObjectMetrics {
     pub merged: Vec<(&'static str, usize)>,
     /// When upstream merged the first of them, in seconds since the epoch, where that is known.
     pub merged_first: Option<i64>,
+    /// What is to be done for its patches; `None` where nobody asks for that.
+    pub upkeep: Option<UpkeepMetrics>,
+}
+
+/// What is to be done for the patches of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpkeepMetrics {
+    /// What became of that.
+    pub state: &'static str,
+    /// Since when, in seconds since the epoch.
+    pub since: i64,
+    /// How many changes there are of each kind.
+    pub changes: Vec<(&'static str, usize)>,
 }
 
 /// How many parts of an object are in each state.
@@ -125,6 +138,16 @@ struct NameLabels {
     release: String,
 }
 
+/// Labels of what is to be done for the patches of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ChangeLabels {
+    exported_namespace: String,
+    name: String,
+    component: String,
+    release: String,
+    change: &'static str,
+}
+
 /// The metrics of objects.
 #[derive(Clone, Debug)]
 pub(super) struct Objects {
@@ -135,6 +158,8 @@ pub(super) struct Objects {
     patch_sets: Family<RepositoryLabels, Gauge>,
     merged: Family<EvidenceLabels, Gauge>,
     merged_first: Family<NameLabels, Gauge>,
+    upkeep_changes: Family<ChangeLabels, Gauge>,
+    upkeep_since: Family<StateLabels, Gauge>,
 }
 
 impl Objects {
@@ -147,6 +172,8 @@ impl Objects {
             patch_sets: Family::default(),
             merged: Family::default(),
             merged_first: Family::default(),
+            upkeep_changes: Family::default(),
+            upkeep_since: Family::default(),
         };
         registry.register(
             "resource_info",
@@ -184,6 +211,17 @@ impl Objects {
             Unit::Seconds,
             objects.merged_first.clone(),
         );
+        registry.register(
+            "upkeep_changes",
+            "Patches of each PatchSet that are to be dropped or made anew, or are left alone",
+            objects.upkeep_changes.clone(),
+        );
+        registry.register_with_unit(
+            "upkeep_since_timestamp",
+            "Since when what is to be done for the patches of a PatchSet is in its state, since the epoch",
+            Unit::Seconds,
+            objects.upkeep_since.clone(),
+        );
         objects
     }
 
@@ -196,9 +234,12 @@ impl Objects {
         self.patch_sets.clear();
         self.merged.clear();
         self.merged_first.clear();
+        self.upkeep_changes.clear();
+        self.upkeep_since.clear();
         for object in objects {
             self.show_merged(&object);
             self.show_states(&object);
+            self.show_upkeep(&object);
             for (type_, status, reason) in &object.conditions {
                 let labels = ConditionLabels {
                     kind: object.kind,
@@ -243,6 +284,29 @@ impl Objects {
             };
             family.get_or_create(&labels).set(as_gauge(*count));
         }
+    }
+
+    fn show_upkeep(&self, object: &ObjectMetrics) {
+        let Some(upkeep) = &object.upkeep else { return };
+        for (change, count) in &upkeep.changes {
+            let labels = ChangeLabels {
+                exported_namespace: object.namespace.clone(),
+                name: object.name.clone(),
+                component: object.component.clone(),
+                release: object.release.clone(),
+                change,
+            };
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.upkeep_changes.get_or_create(&labels).set(count);
+        }
+        let labels = StateLabels {
+            exported_namespace: object.namespace.clone(),
+            name: object.name.clone(),
+            component: object.component.clone(),
+            release: object.release.clone(),
+            state: upkeep.state,
+        };
+        self.upkeep_since.get_or_create(&labels).set(upkeep.since);
     }
 
     fn show_merged(&self, object: &ObjectMetrics) {
@@ -315,6 +379,11 @@ mod tests {
             states: States::Patches(vec![("Clean", 2)]),
             merged: vec![("ChangeId", 3)],
             merged_first: Some(1_746_000_000),
+            upkeep: Some(UpkeepMetrics {
+                state: "Proposed",
+                since: 1_746_000_001,
+                changes: vec![("drop", 2)],
+            }),
             ..ObjectMetrics::default()
         };
         objects.show([shown("False", "PatchConflict")]);
@@ -327,13 +396,15 @@ mod tests {
             r#"patchset_patches{exported_namespace="ns",name="a",component="glance",release="2025.2",state="Clean"} 2"#,
             r#"patchset_patches_merged{exported_namespace="ns",name="a",component="glance",release="2025.2",evidence="ChangeId"} 3"#,
             r#"patchset_patches_merged_first_timestamp_seconds{exported_namespace="ns",name="a",component="glance",release="2025.2"} 1746000000"#,
+            r#"patchset_upkeep_changes{exported_namespace="ns",name="a",component="glance",release="2025.2",change="drop"} 2"#,
+            r#"patchset_upkeep_since_timestamp_seconds{exported_namespace="ns",name="a",component="glance",release="2025.2",state="Proposed"} 1746000001"#,
         ] {
             assert!(text_now.contains(line), "{line} in {text_now}");
         }
         objects.show([]);
         let gone = text(&registry);
         assert!(
-            !gone.contains("Succeeded") && !gone.contains("ChangeId") && !gone.contains("1746000000"),
+            !gone.contains("Succeeded") && !gone.contains("ChangeId") && !gone.contains("174600000"),
             "{gone}"
         );
     }

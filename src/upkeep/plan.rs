@@ -171,6 +171,15 @@ impl UpkeepPlan {
         self.commits.last().map_or("", |commit| &commit.content)
     }
 
+    /// The same without the files: enough for what a status says of it.
+    #[must_use]
+    pub fn without_edits(mut self) -> Self {
+        for commit in &mut self.commits {
+            commit.edit = RepositoryEdit::default();
+        }
+        self
+    }
+
     /// All changes together, over the base.
     #[must_use]
     pub fn whole_edit(&self) -> RepositoryEdit {

@@ -31,3 +31,4 @@ mod sbom;
 mod source;
 mod status;
 mod support;
+mod upkeep;

@@ -232,11 +232,17 @@ enum Kind {
 const WINGS: &[(&str, &[&str])] = &[
     (
         "runtime",
-        &["pipeline", "build", "delivery", "inputs", "context", "state"],
+        &[
+            "pipeline", "build", "delivery", "upkeep", "inputs", "context", "state",
+        ],
     ),
-    ("pipeline", &["build", "delivery", "inputs", "context", "state"]),
+    (
+        "pipeline",
+        &["build", "delivery", "upkeep", "inputs", "context", "state"],
+    ),
     ("build", &["inputs", "context", "state"]),
     ("delivery", &["inputs", "context", "state"]),
+    ("upkeep", &["inputs", "context", "state"]),
     ("inputs", &["context", "state"]),
     ("context", &["state"]),
     ("state", &[]),

@@ -1,5 +1,6 @@
 //! The client.
 
+use super::comments::Comments;
 use super::dialect::{LabelPlacement, RequestChanges, RequestFilter, ServerRequest};
 use super::labels::Labels;
 use super::lookup::newest_request;
@@ -7,7 +8,9 @@ use super::refusal::{RefusedOperation, says_that_it_exists};
 use super::refused_labels::RefusedLabels;
 use super::request::{
     Branches, DesiredPullRequest, MissingLabels, PreparedRequest, PullRequest, PullRequestState, normal_body,
+    one_line_title, text_to_send,
 };
+use super::reviewers::{MissingReviewers, Reviewers};
 use super::server::Server;
 use super::title::title_to_set;
 use forge_rest::{ApiClient, AppPermissions, Error, ForgeCredentials, ForgeRepository, RequestConfig};
@@ -128,6 +131,81 @@ impl PullRequestClient {
         let look = || newest_request(server, branches, RequestFilter::Any);
         let found = server.client.retry(look).await?;
         Ok(found.map(|found| found.request))
+    }
+
+    /// The same, with title, text and labels.
+    ///
+    /// # Errors
+    ///
+    /// As for [`PullRequestClient::ensure`].
+    pub async fn read(&self, head: &str, base: &str) -> Result<Option<ServerRequest>, Error> {
+        let (server, branches) = (&self.server, Branches::validate(head, base)?);
+        let look = || newest_request(server, branches, RequestFilter::Any);
+        server.client.retry(look).await
+    }
+
+    /// Gives a request that was read this title and text, and at least these labels.
+    ///
+    /// What is as it should be is not written; what became of the request stays.
+    ///
+    /// # Errors
+    ///
+    /// As for [`PullRequestClient::ensure`].
+    pub async fn update_read(
+        &self,
+        found: &ServerRequest,
+        request: &DesiredPullRequest<'_>,
+    ) -> Result<PullRequest, Error> {
+        let prepared = PreparedRequest::new(self.server.repository.kind(), request)?;
+        let client = &self.server.client;
+        client.retry(|| self.update(found.clone(), &prepared)).await
+    }
+
+    /// Whether a request has a title, but for what makes it a draft.
+    #[must_use]
+    pub fn has_title(&self, found: &ServerRequest, title: &str) -> bool {
+        title_to_set(self.server.repository.kind(), found, &one_line_title(title)).is_none()
+    }
+
+    /// Whether a request has a text, as the server keeps it.
+    #[must_use]
+    pub fn has_body(&self, found: &ServerRequest, body: &str) -> bool {
+        normal_body(&found.body) == text_to_send(self.server.repository.kind(), body)
+    }
+
+    /// Asks people and teams (`owner/team`) to review a request.
+    ///
+    /// Gives those who could not be asked: the request is open, and goes on without them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`PullRequestClient::ensure`].
+    pub async fn ask_for_reviews(
+        &self,
+        number: u64,
+        reviewers: &[String],
+    ) -> Result<Option<MissingReviewers>, Error> {
+        let asking = Reviewers { server: &self.server };
+        let client = &self.server.client;
+        client.retry(|| asking.ask(number, reviewers)).await
+    }
+
+    /// Says a word at a request that is open, once, and closes it.
+    ///
+    /// One that is not open stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`PullRequestClient::close`].
+    pub async fn close_with(&self, number: u64, comment: &str) -> Result<(), Error> {
+        let server = &self.server;
+        let is_open = || async { Ok(self.state(number).await? == PullRequestState::Open) };
+        if !server.client.retry(is_open).await? {
+            return Ok(());
+        }
+        let comments = Comments { server };
+        server.client.retry(|| comments.say_once(number, comment)).await?;
+        self.close(number).await
     }
 
     /// Closes a request.

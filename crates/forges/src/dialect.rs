@@ -25,15 +25,19 @@ pub(super) struct ListPage<'a> {
     pub(super) number: u32,
 }
 
-/// A request as a server has it.
+/// A request as a server has it, with what people see of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ServerRequest {
-    pub(super) request: PullRequest,
-    pub(super) title: String,
+pub struct ServerRequest {
+    /// Which it is, and what became of it.
+    pub request: PullRequest,
+    /// Its title, with the prefix of a draft where the server has it there.
+    pub title: String,
     /// Whether the server says that it is a draft.
-    pub(super) is_draft: bool,
-    pub(super) body: String,
-    pub(super) labels: Vec<String>,
+    pub is_draft: bool,
+    /// Its text in Markdown, as the server keeps it.
+    pub body: String,
+    /// The names of its labels.
+    pub labels: Vec<String>,
 }
 
 /// What of a request is to be changed.
@@ -107,6 +111,9 @@ pub(super) trait Dialect: Sync {
 
     /// What closes one.
     fn closing_body(&self) -> Value;
+
+    /// Where its comments are.
+    fn comments_url(&self, repository: &ForgeRepository, number: u64) -> Url;
 }
 
 /// A page for people, as a server names it.

@@ -7,7 +7,8 @@ use reqwest::Url;
 
 use super::dialect::ListPage;
 use super::pulls::{PullsDialect, WireBranch};
-use super::request::Branches;
+use super::request::{Branches, PreparedRequest};
+use super::title::title_to_open;
 use forge_rest::ForgeRepository;
 
 pub(super) struct GiteaDialect;
@@ -31,6 +32,14 @@ impl PullsDialect for GiteaDialect {
 
     fn between_url(&self, repository: &ForgeRepository, branches: Branches<'_>) -> Option<Url> {
         Some(repository.endpoint(&["pulls", branches.base, branches.head]))
+    }
+
+    fn has_draft_field(&self) -> bool {
+        false
+    }
+
+    fn opening_title(&self, request: &PreparedRequest<'_>) -> String {
+        title_to_open(request, "WIP:")
     }
 
     fn branch_name<'a>(&self, branch: &'a WireBranch) -> Option<&'a str> {

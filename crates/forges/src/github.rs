@@ -28,6 +28,10 @@ impl PullsDialect for GitHubDialect {
         pulls
     }
 
+    fn has_draft_field(&self) -> bool {
+        true
+    }
+
     fn branch_name<'a>(&self, branch: &'a WireBranch) -> Option<&'a str> {
         branch.reference.as_deref()
     }

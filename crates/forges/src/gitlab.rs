@@ -9,6 +9,7 @@ use super::dialect::{
     present_fields,
 };
 use super::request::{Branches, PreparedRequest, PullRequest, PullRequestState};
+use super::title::title_to_open;
 use forge_rest::ForgeRepository;
 
 pub(super) struct GitLabDialect;
@@ -114,7 +115,7 @@ impl Dialect for GitLabDialect {
     fn opening_body(&self, request: &PreparedRequest<'_>) -> Value {
         let mut body = json!({
             "source_branch": request.branches.head, "target_branch": request.branches.base,
-            "title": request.title, "description": request.body,
+            "title": title_to_open(request, "Draft:"), "description": request.body,
         });
         if !request.labels.is_empty() {
             body["labels"] = request.labels.join(",").into();
@@ -141,5 +142,9 @@ impl Dialect for GitLabDialect {
 
     fn closing_body(&self) -> Value {
         json!({"state_event": "close"})
+    }
+
+    fn comments_url(&self, repository: &ForgeRepository, number: u64) -> Url {
+        repository.endpoint(&[self.collection(), &number.to_string(), "notes"])
     }
 }

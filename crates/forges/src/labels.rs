@@ -204,8 +204,8 @@ fn refusal_of_labels(result: Result<(), Error>) -> Result<Option<Error>, Error> 
     }
 }
 
-/// Whether a server refuses labels, rather than that it was not reached, or takes no login.
-fn is_refusal(error: &Error) -> bool {
+/// Whether a server refuses what a request is to be given, rather than that it was not reached, or takes no login.
+pub(super) fn is_refusal(error: &Error) -> bool {
     matches!(
         error,
         Error::Forbidden { .. } | Error::NotFound { .. } | Error::Refused { .. }

@@ -8,7 +8,7 @@ use super::dialect::{
     Dialect, LabelPlacement, ListPage, RequestChanges, RequestFilter, ServerRequest, page_address,
     present_fields,
 };
-use super::request::{Branches, PreparedRequest, PullRequest, PullRequestState};
+use super::request::{Branches, PreparedRequest, PullRequest, PullRequestState, Readiness};
 use forge_rest::ForgeRepository;
 
 /// A pull request, as GitHub and Gitea give it.
@@ -105,6 +105,14 @@ pub(super) trait PullsDialect: Sync {
 
     /// The name of a pull request's branch.
     fn branch_name<'a>(&self, branch: &'a WireBranch) -> Option<&'a str>;
+
+    /// Whether a field makes a draft of one that is opened, and not its title.
+    fn has_draft_field(&self) -> bool;
+
+    /// The title by which one is opened.
+    fn opening_title(&self, request: &PreparedRequest<'_>) -> String {
+        request.title.clone()
+    }
 }
 
 impl<T: PullsDialect> Dialect for T {
@@ -152,7 +160,12 @@ impl<T: PullsDialect> Dialect for T {
 
     fn opening_body(&self, request: &PreparedRequest<'_>) -> Value {
         let Branches { head, base } = request.branches;
-        json!({"title": request.title, "head": head, "base": base, "body": request.body})
+        let title = self.opening_title(request);
+        let mut body = json!({"title": title, "head": head, "base": base, "body": request.body});
+        if request.readiness == Readiness::Draft && self.has_draft_field() {
+            body["draft"] = true.into();
+        }
+        body
     }
 
     fn label_placement(&self) -> LabelPlacement {
@@ -169,5 +182,9 @@ impl<T: PullsDialect> Dialect for T {
 
     fn closing_body(&self) -> Value {
         json!({"state": "closed"})
+    }
+
+    fn comments_url(&self, repository: &ForgeRepository, number: u64) -> Url {
+        repository.endpoint(&["issues", &number.to_string(), "comments"])
     }
 }

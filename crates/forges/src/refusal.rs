@@ -14,6 +14,10 @@ pub(super) enum RefusedOperation {
     Opening,
     /// To add labels.
     Labels,
+    /// To ask for reviews.
+    Reviews,
+    /// To read or write comments.
+    Comments,
 }
 
 /// Whether an answer says that there is a request between the two branches already: 422 of GitHub,
@@ -50,6 +54,9 @@ pub(super) fn refusal(
         }
         StatusCode::FORBIDDEN => advice_where_forbidden(repository.kind(), operation),
         StatusCode::NOT_FOUND => advice_where_not_found(repository.kind(), operation),
+        StatusCode::UNPROCESSABLE_ENTITY if operation == RefusedOperation::Reviews => {
+            "only who may read the repository, and has not opened the request, can be asked for a review"
+        }
         _ => advice_by_message(&message),
     };
     answer.refusal(&repository.host(), what, advice)
@@ -60,6 +67,9 @@ fn advice_where_forbidden(kind: ForgeKind, operation: RefusedOperation) -> &'sta
         // Since 2025 `Pull requests: write` adds only labels that are there.
         (ForgeKind::GitHub, RefusedOperation::Labels) => {
             "create the label in the repository, or give the App or the token the repository permission Issues: read and write, which one that is not there needs"
+        }
+        (ForgeKind::Gitea, RefusedOperation::Comments) => {
+            "give the token the scope write:issue beside write:repository, which comments need"
         }
         (ForgeKind::GitHub, _) => {
             "give the App or the token the repository permissions Pull requests: read and write and Contents: read, or a classic token the scope repo"

@@ -28,6 +28,18 @@ pub struct DesiredPullRequest<'a> {
     /// Labels that it should have. Others stay. They are made where they are not there, as far as
     /// that is permitted.
     pub labels: &'a [String],
+    /// Whether one that is opened asks for reviews. What people make of it later stays.
+    pub readiness: Readiness,
+}
+
+/// Whether a request can be merged as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Readiness {
+    /// It asks for reviews.
+    #[default]
+    Ready,
+    /// It is a draft, which is not merged before somebody says that it is ready.
+    Draft,
 }
 
 /// A request that is there.
@@ -109,6 +121,7 @@ pub(super) struct PreparedRequest<'a> {
     pub(super) title: String,
     pub(super) body: String,
     pub(super) labels: Vec<&'a str>,
+    pub(super) readiness: Readiness,
 }
 
 impl<'a> PreparedRequest<'a> {
@@ -139,15 +152,13 @@ impl<'a> PreparedRequest<'a> {
                 labels.push(label);
             }
         }
-        let body = match kind {
-            ForgeKind::GitLab => escape_commands(&normal_body(request.body)),
-            ForgeKind::GitHub | ForgeKind::Gitea => normal_body(request.body),
-        };
+        let body = text_to_send(kind, request.body);
         Ok(Self {
             branches,
             title,
             body,
             labels,
+            readiness: request.readiness,
         })
     }
 
@@ -168,8 +179,16 @@ pub(super) fn same_label(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
+/// A text in Markdown as it is sent to a server.
+pub(super) fn text_to_send(kind: ForgeKind, text: &str) -> String {
+    match kind {
+        ForgeKind::GitLab => escape_commands(&normal_body(text)),
+        ForgeKind::GitHub | ForgeKind::Gitea => normal_body(text),
+    }
+}
+
 /// A title in one line.
-fn one_line_title(text: &str) -> String {
+pub(super) fn one_line_title(text: &str) -> String {
     let words = text.split(|c: char| c.is_control() || c.is_whitespace());
     let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
     shorten_title(&words.join(" "))
@@ -226,6 +245,7 @@ mod tests {
             title,
             body,
             labels,
+            readiness: Readiness::Ready,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Titles that make a request a draft, which GitLab and Gitea have in place of a field.
 
 use super::dialect::ServerRequest;
-use super::request::shorten_title;
+use super::request::{PreparedRequest, Readiness, shorten_title};
 use forge_rest::ForgeKind;
 
 /// What makes a request a draft at the start of its title, in any case: GitLab's
@@ -29,6 +29,16 @@ pub(super) fn title_to_set(kind: ForgeKind, found: &ServerRequest, wanted: &str)
         wanted.to_owned()
     };
     (title != there).then_some(title)
+}
+
+/// The title by which a request is opened, with a prefix where it is to be a draft and has none.
+pub(super) fn title_to_open(request: &PreparedRequest<'_>, prefix: &str) -> String {
+    match request.readiness {
+        Readiness::Draft if draft_prefix(&request.title).is_empty() => {
+            shorten_title(&format!("{prefix} {}", request.title))
+        }
+        Readiness::Draft | Readiness::Ready => request.title.clone(),
+    }
 }
 
 /// The prefixes at the start of a title, with the white space behind them.

@@ -10,7 +10,7 @@ use git_format_patch::{
     format_series,
 };
 use tempfile::TempDir;
-use upstream_history::Commits;
+use upstream_history::{Commit, Commits};
 
 use super::history::{History, HistoryBounds, HistorySince, LARGEST_COMMIT, REQUEST};
 use super::local::{LocalError, LocalRepository, from_git2};
@@ -71,6 +71,28 @@ impl Branch<'_> {
     #[must_use]
     pub fn commits(&self) -> &[Oid] {
         &self.range.commits
+    }
+
+    /// Reads the commits, from the oldest.
+    ///
+    /// # Errors
+    ///
+    /// Where one cannot be read.
+    pub fn read_commits(&self) -> Result<Vec<Commit>, BranchError> {
+        let Some(history) = &self.history else {
+            return Ok(Vec::new());
+        };
+        let unreadable = |id: Oid| Error::Corrupt {
+            what: format!("commit {id} of a branch"),
+            reason: "it cannot be read".to_owned(),
+        };
+        let read = |id: &Oid| match history.commit(*id) {
+            Ok(Some(commit)) => Ok(commit),
+            Ok(None) | Err(_) => Err(BranchError::Source(
+                history.fetch_failure().unwrap_or_else(|| unreadable(*id)),
+            )),
+        };
+        self.range.commits.iter().map(read).collect()
     }
 
     /// Writes the commits as patches for a commit of the upstream. Trees and files that they change

@@ -1,10 +1,9 @@
-//! Makes a commit on another one: the changed files, and nothing else, in a pack of its own.
+//! Makes commits on another one: the changed files, and nothing else, in a pack of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use foreign_text::printable;
-use git2::build::TreeUpdateBuilder;
 use git2::{FileMode, ObjectType, Repository};
 use jiff::Timestamp;
 
@@ -16,6 +15,8 @@ use super::{Error, Oid};
 
 /// How much of a name an error shows, in characters.
 const LONGEST_SHOWN: usize = 100;
+/// The most commits that are made at once.
+const MOST_COMMITS: usize = 1000;
 
 /// Who made a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,13 +27,44 @@ pub struct Identity {
     pub email: String,
 }
 
+/// What becomes of one file in a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileChange {
+    /// A file that is there gets other bytes, and keeps its mode.
+    Rewrite {
+        /// Its path from the root.
+        path: String,
+        /// What it is to hold.
+        bytes: Vec<u8>,
+    },
+    /// A file is there with these bytes, whether it was before or not. One that is there keeps its
+    /// mode; a new one, and one in the place of a symbolic link, is a regular file.
+    Write {
+        /// Its path from the root.
+        path: String,
+        /// What it is to hold.
+        bytes: Vec<u8>,
+    },
+    /// A file or symbolic link that is there is no longer. Folders that hold nothing go with it.
+    Remove {
+        /// Its path from the root.
+        path: String,
+    },
+}
+
+impl FileChange {
+    fn path(&self) -> &str {
+        match self {
+            Self::Rewrite { path, .. } | Self::Write { path, .. } | Self::Remove { path } => path,
+        }
+    }
+}
+
 /// A commit that is to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct NewCommit<'a> {
-    /// The files that change, by their paths, with their new bytes.
-    ///
-    /// They have to be there already.
-    pub files: &'a [(String, Vec<u8>)],
+    /// What becomes of which files; of one path, the last counts.
+    pub changes: &'a [FileChange],
     /// Who made it, and who committed it.
     pub author: &'a Identity,
     /// What is said of it.
@@ -43,78 +75,42 @@ pub struct NewCommit<'a> {
     pub signer: Option<&'a Signer>,
 }
 
-/// A commit that was made, and is nowhere yet.
+/// One commit or more that were made, each on the one before, and are nowhere yet.
 #[derive(Clone, Debug)]
 pub struct MadeCommit {
-    /// Its id.
+    /// The id of the last.
     pub id: Oid,
-    /// The commit, and the trees and blobs that its parent does not have, as a pack.
+    /// The commits, and the trees and blobs that what they are made on does not have, as a pack.
     pub(super) pack: Vec<u8>,
 }
 
-/// Makes the commit in memory: the repository stays as it is.
-pub(super) fn make(dir: &Path, parent: Oid, new: &NewCommit<'_>) -> Result<MadeCommit, Error> {
+/// Makes commits in memory, each on the one before: the repository stays as it is.
+pub(super) fn make(dir: &Path, parent: Oid, commits: &[NewCommit<'_>]) -> Result<MadeCommit, Error> {
     let failed = |error: &git2::Error| damaged(dir, error);
+    if commits.len() > MOST_COMMITS {
+        return Err(Error::TooLarge {
+            what: "the number of commits in one push".to_owned(),
+            limit: MOST_COMMITS.to_string(),
+        });
+    }
     let repository = Repository::open_bare(dir).map_err(|error| failed(&error))?;
     let odb = repository.odb().map_err(|error| failed(&error))?;
     // What is written goes to the backend of the highest priority.
     let _memory = odb
         .add_new_mempack_backend(1000)
         .map_err(|error| failed(&error))?;
-    let parent = repository
-        .find_commit(parent.into())
-        .map_err(|error| failed(&error))?;
-    let base = parent.tree().map_err(|error| failed(&error))?;
-    let mut builder = TreeUpdateBuilder::new();
-    let mut fresh = BTreeSet::new();
-    let mut folders = BTreeSet::new();
-    for (path, content) in new.files {
-        let path = plain_path(path)?;
-        let entry = base.get_path(Path::new(&path)).ok();
-        let mode = match entry.map(|entry| entry.filemode()) {
-            Some(mode) if mode == i32::from(FileMode::Blob) => FileMode::Blob,
-            Some(mode) if mode == i32::from(FileMode::BlobExecutable) => FileMode::BlobExecutable,
-            _ => {
-                return Err(Error::Path {
-                    path,
-                    reason: "is no file that could be changed".to_owned(),
-                });
-            }
-        };
-        let blob = odb
-            .write(ObjectType::Blob, content)
-            .map_err(|error| failed(&error))?;
-        fresh.insert(blob);
-        let parents = path.char_indices().filter(|(_, c)| *c == '/');
-        folders.extend(parents.map(|(at, _)| path[..at].to_owned()));
-        builder.upsert(path.as_str(), blob, mode);
-    }
-    let tree = builder
-        .create_updated(&repository, &base)
-        .and_then(|id| repository.find_tree(id))
-        .map_err(|error| failed(&error))?;
-    fresh.insert(tree.id());
-    for folder in &folders {
-        let entry = tree.get_path(Path::new(folder)).map_err(|error| failed(&error))?;
-        fresh.insert(entry.id());
-    }
-    let who = signature(new.author, new.time)?;
-    let text = repository
-        .commit_create_buffer(&who, &who, new.message, &tree, &[&parent])
-        .map_err(|error| failed(&error))?;
-    let id = match new.signer {
-        None => odb
-            .write(ObjectType::Commit, &text)
-            .map_err(|error| failed(&error))?,
-        Some(signer) => {
-            let signed = signer.sign_commit(&text)?;
-            odb.write(ObjectType::Commit, &signed)
-                .map_err(|error| failed(&error))?
-        }
+    let mut made = Making {
+        dir,
+        repository: &repository,
+        odb: &odb,
+        fresh: BTreeSet::new(),
     };
-    fresh.insert(id);
+    let mut id: git2::Oid = parent.into();
+    for new in commits {
+        id = made.commit(id, new)?;
+    }
     let mut packer = repository.packbuilder().map_err(|error| failed(&error))?;
-    for object in fresh {
+    for object in made.fresh {
         packer
             .insert_object(object, None)
             .map_err(|error| failed(&error))?;
@@ -125,6 +121,168 @@ pub(super) fn make(dir: &Path, parent: Oid, new: &NewCommit<'_>) -> Result<MadeC
         id: from_git2(id),
         pack: pack.to_vec(),
     })
+}
+
+/// Commits that are being made.
+struct Making<'r> {
+    dir: &'r Path,
+    repository: &'r Repository,
+    odb: &'r git2::Odb<'r>,
+    /// The objects that were made.
+    fresh: BTreeSet<git2::Oid>,
+}
+
+/// What becomes of what a folder holds, by name.
+#[derive(Default)]
+struct FolderChange<'c> {
+    files: BTreeMap<&'c str, &'c FileChange>,
+    folders: BTreeMap<&'c str, FolderChange<'c>>,
+}
+
+impl Making<'_> {
+    fn commit(&mut self, parent: git2::Oid, new: &NewCommit<'_>) -> Result<git2::Oid, Error> {
+        let parent = self
+            .repository
+            .find_commit(parent)
+            .map_err(|error| self.failed(&error))?;
+        let base = parent.tree().map_err(|error| self.failed(&error))?;
+        let paths = new.changes.iter().map(|change| plain_path(change.path()));
+        let paths: Vec<String> = paths.collect::<Result<_, _>>()?;
+        let mut root = FolderChange::default();
+        for (path, change) in paths.iter().zip(new.changes) {
+            let is_git = |name: &str| name.is_empty() || name.eq_ignore_ascii_case(".git");
+            if path.split('/').any(is_git) {
+                return Err(not_changeable(path));
+            }
+            let mut folder = &mut root;
+            let mut names = path.split('/').peekable();
+            while let Some(name) = names.next() {
+                if names.peek().is_none() {
+                    folder.files.insert(name, change);
+                } else {
+                    folder = folder.folders.entry(name).or_default();
+                }
+            }
+        }
+        let tree = match self.edited_folder(Some(&base), &root)? {
+            Some(tree) => tree,
+            None => self.empty_tree()?,
+        };
+        let tree = self
+            .repository
+            .find_tree(tree)
+            .map_err(|error| self.failed(&error))?;
+        let who = signature(new.author, new.time)?;
+        let text = self
+            .repository
+            .commit_create_buffer(&who, &who, new.message, &tree, &[&parent])
+            .map_err(|error| self.failed(&error))?;
+        match new.signer {
+            None => self.write(ObjectType::Commit, &text),
+            Some(signer) => {
+                let signed = signer.sign_commit(&text)?;
+                self.write(ObjectType::Commit, &signed)
+            }
+        }
+    }
+
+    /// The tree of a folder after a change; `None` where nothing is left in it.
+    fn edited_folder(
+        &mut self,
+        base: Option<&git2::Tree<'_>>,
+        change: &FolderChange<'_>,
+    ) -> Result<Option<git2::Oid>, Error> {
+        let mut builder = self
+            .repository
+            .treebuilder(base)
+            .map_err(|error| self.failed(&error))?;
+        for (name, change) in &change.files {
+            let there = builder.get(*name).map_err(|error| self.failed(&error))?;
+            let mode = there.map(|entry| entry.filemode());
+            match change {
+                FileChange::Remove { path } => {
+                    if !mode.is_some_and(|mode| file_mode(mode).is_some() || is_link(mode)) {
+                        return Err(not_changeable(path));
+                    }
+                    builder.remove(*name).map_err(|error| self.failed(&error))?;
+                }
+                FileChange::Rewrite { path, bytes } | FileChange::Write { path, bytes } => {
+                    let may_be_new = matches!(change, FileChange::Write { .. });
+                    let mode = match mode {
+                        Some(mode) if may_be_new && is_link(mode) => Some(FileMode::Blob),
+                        Some(mode) => file_mode(mode),
+                        None => may_be_new.then_some(FileMode::Blob),
+                    };
+                    let mode = mode.ok_or_else(|| not_changeable(path))?;
+                    let blob = self.write(ObjectType::Blob, bytes)?;
+                    builder
+                        .insert(*name, blob, mode.into())
+                        .map_err(|error| self.failed(&error))?;
+                }
+            }
+        }
+        for (name, change) in &change.folders {
+            let there = builder.get(*name).map_err(|error| self.failed(&error))?;
+            let inner = match there.map(|entry| (entry.filemode(), entry.id())) {
+                None => None,
+                Some((mode, id)) if mode == i32::from(FileMode::Tree) => Some(
+                    self.repository
+                        .find_tree(id)
+                        .map_err(|error| self.failed(&error))?,
+                ),
+                Some(_) => return Err(not_changeable(name)),
+            };
+            match self.edited_folder(inner.as_ref(), change)? {
+                Some(tree) => {
+                    builder
+                        .insert(*name, tree, FileMode::Tree.into())
+                        .map_err(|error| self.failed(&error))?;
+                }
+                None if inner.is_some() => {
+                    builder.remove(*name).map_err(|error| self.failed(&error))?;
+                }
+                None => {}
+            }
+        }
+        if builder.is_empty() {
+            return Ok(None);
+        }
+        let tree = builder.write().map_err(|error| self.failed(&error))?;
+        self.fresh.insert(tree);
+        Ok(Some(tree))
+    }
+
+    fn empty_tree(&mut self) -> Result<git2::Oid, Error> {
+        self.write(ObjectType::Tree, &[])
+    }
+
+    fn write(&mut self, kind: ObjectType, bytes: &[u8]) -> Result<git2::Oid, Error> {
+        let id = self.odb.write(kind, bytes).map_err(|error| self.failed(&error))?;
+        self.fresh.insert(id);
+        Ok(id)
+    }
+
+    fn failed(&self, error: &git2::Error) -> Error {
+        damaged(self.dir, error)
+    }
+}
+
+/// The mode of a regular file; `None` for everything else.
+fn file_mode(mode: i32) -> Option<FileMode> {
+    [FileMode::Blob, FileMode::BlobExecutable]
+        .into_iter()
+        .find(|known| mode == i32::from(*known))
+}
+
+fn is_link(mode: i32) -> bool {
+    mode == i32::from(FileMode::Link)
+}
+
+fn not_changeable(path: &str) -> Error {
+    Error::Path {
+        path: path.to_owned(),
+        reason: "is no file that could be changed".to_owned(),
+    }
 }
 
 /// An author as a commit has it, in one line of its header.

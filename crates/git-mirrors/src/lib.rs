@@ -48,7 +48,7 @@ pub use self::url::{RepoUrl, Scheme, Transports};
 pub use artifact::{Artifact, ArtifactLimits};
 pub use artifact_files::{ArtifactEntry, ArtifactKind, OpenedArtifact};
 pub use branch::{Branch, BranchError, CommitAt, LocalBranchError};
-pub use commit::{Identity, MadeCommit, NewCommit};
+pub use commit::{FileChange, Identity, MadeCommit, NewCommit};
 pub use error::{Class, Error, SignatureFault};
 pub use files::{FileLimits, SourceFile, plain_path};
 pub use history::{History, HistoryBounds, HistoryExtent, HistorySince};

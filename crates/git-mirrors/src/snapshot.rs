@@ -221,13 +221,25 @@ impl Snapshot {
     /// [`Error::Path`] where a file is not there or no regular one, [`Error::Author`],
     /// [`Error::Secret`] where the key cannot be used, [`Error::Corrupt`].
     pub fn make_commit(&self, new: &NewCommit<'_>) -> Result<MadeCommit, Error> {
+        self.make_commits(std::slice::from_ref(new))
+    }
+
+    /// Makes commits, the first on this one, and each of the others on the one before.
+    ///
+    /// They are on no branch until [`Mirrors::push`](super::Mirrors::push) brings them there, all
+    /// at once. Without any, this one itself is what is pushed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`make_commit`](Self::make_commit); [`Error::TooLarge`] beyond 1,000 commits.
+    pub fn make_commits(&self, commits: &[NewCommit<'_>]) -> Result<MadeCommit, Error> {
         // A handle of its own: what is made stays in memory, and this one's readers see nothing of
         // it.
         let path = {
             let repository = locked(&self.repository);
             repository.path().to_owned()
         };
-        commit::make(&path, self.commit(), new)
+        commit::make(&path, self.commit(), commits)
     }
 
     /// Its files.

@@ -20,7 +20,7 @@ use crate::controller::state::locking::lock;
 use crate::controller::state::memory::{Memory, SeenStatus};
 use crate::plan::Outcome;
 use crate::plan::lifecycle::{AskedFor, Next, Observed};
-use crate::status::events;
+use crate::status::events::{self, Note};
 use crate::status::notify::EventContext;
 use crate::status::writer::{self, Written};
 
@@ -157,6 +157,15 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         let Some(note) = news(before.conditions(), status.conditions(), details.as_deref()) else {
             return;
         };
+        self.publish(note, status, stored).await;
+    }
+
+    /// Tells people something besides what Ready says, of a status that was written.
+    pub async fn tell(&self, note: Note, status: &K::Status) {
+        self.publish(note, status, self.object).await;
+    }
+
+    async fn publish(&self, note: Note, status: &K::Status, stored: &K) {
         let regarding = stored.object_ref(&());
         if let Some(notifier) = &self.context.notifier {
             let about = EventContext {

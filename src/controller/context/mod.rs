@@ -29,6 +29,7 @@ use crate::controller::state::references::References;
 use crate::controller::state::registry_logins::RegistryLogins;
 use crate::controller::state::repositories::Repositories;
 use crate::controller::state::slots::Slots;
+use crate::controller::state::upkeeps::Upkeeps;
 use crate::controller::state::workflows::Workflows;
 use crate::ops::metrics::Metrics;
 use crate::plan::{Failure, Step};
@@ -55,6 +56,7 @@ pub struct Context {
     pub layers: Layers,
     pub workflows: Workflows,
     pub deliveries: Deliveries,
+    pub upkeeps: Upkeeps,
     pub nudges: Nudges,
     pub repositories: Repositories,
     pub notifier: Option<Notifier>,

@@ -73,6 +73,12 @@ pub struct ControllerOptions {
     /// The image of the builder buildah, where a resource names none
     #[arg(long, default_value = "quay.io/buildah/stable:latest", value_name = "IMAGE")]
     pub buildah_image: String,
+    /// The shortest time between two changes to a pull request for patches that are looked after
+    #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = parse_duration)]
+    pub upkeep_update_interval: Duration,
+    /// The shortest time between two such pull requests of a namespace to a repository
+    #[arg(long, default_value = "6h", value_name = "DURATION", value_parser = parse_duration)]
+    pub upkeep_request_interval: Duration,
     /// How many builds may be under way at the same time
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_builds: u16,

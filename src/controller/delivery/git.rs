@@ -10,12 +10,13 @@ use super::newest_image::may_be_written;
 use super::push_plan::{CommitToPush, ReadBranch, ReadBranches, next_step};
 use super::request::WantedPullRequest;
 use crate::api::build::ImageStatus;
-use crate::api::delivery::{CommitAuthor, CommitStatus, DeliveryGit, DeliveryStatus, ProposalStatus};
+use crate::api::delivery::{CommitStatus, DeliveryGit, DeliveryStatus, ProposalStatus};
 use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_task;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context};
-use crate::controller::inputs::secrets::NamedSecret;
+use crate::controller::inputs::identities::commit_author;
+use crate::controller::inputs::signers::read_signer;
 use crate::controller::inputs::upstreams::{self, RepositorySecrets, blocking, resolve};
 use crate::controller::state::deliveries::{
     DeliveryAnswer, DeliveryOrder, NotDelivered, OpenChanges, Placed, patch_set_name,
@@ -26,7 +27,7 @@ use crate::forge::GitPurpose;
 use crate::image::ImageReference;
 use crate::plan::{Failure, Step};
 use crate::source::{
-    self, BranchUpdate, Error, FileLimits, Freshness, Identity, Mirrors, NewCommit, RefSpec, Signer, Upstream,
+    self, BranchUpdate, Error, FileChange, FileLimits, Freshness, Mirrors, NewCommit, RefSpec, Upstream,
 };
 
 /// What the repository is called in messages.
@@ -47,9 +48,6 @@ const TRIES: u32 = 8;
 
 /// The wait after the first lost race; longer after each further one.
 const AFTER_RACE: Duration = Duration::from_millis(50);
-
-/// The author, where the spec names none.
-const AUTHOR: (&str, &str) = ("patchset", "noreply@patching.c5c3.io");
 
 /// Whether the branch is where the image was delivered, or last found.
 pub async fn is_in_place(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, recorded: &DeliveryStatus) -> bool {
@@ -137,7 +135,8 @@ pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &Image
         return Err(NotDelivered::Outdated);
     };
     let upstream = upstream(turn, git).await?;
-    let signer = read_signer(turn, git).await?;
+    let references = &context.references;
+    let signer = read_signer(references, &turn.namespace(), git.signing.as_ref()).await?;
     let place = (
         turn.namespace(),
         upstream.url().to_string(),
@@ -238,21 +237,6 @@ async fn upstream(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Upstre
     upstreams::upstream(turn.context, &git.url, secrets, GitPurpose::Push)
         .await
         .map_err(Failure::of_delivery)
-}
-
-async fn read_signer(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Option<Signer>, Failure> {
-    let Some(signing) = &git.signing else {
-        return Ok(None);
-    };
-    let namespace = turn.namespace();
-    let secret = NamedSecret::read(&turn.context.references, &namespace, &signing.secret_ref).await;
-    let secret = secret.map_err(Failure::of_delivery)?;
-    let data = Arc::clone(secret.data());
-    // A passphrase takes its time.
-    let read = slots::spawn_blocking(move || Signer::from_secret(&data)).await;
-    let read = read.map_err(|interrupted| of_task(&interrupted).of_delivery())?;
-    read.map(Some)
-        .map_err(|error| secret.unusable(Step::Delivery, &error))
 }
 
 /// Works on all orders of a place: those that ask for the same in one commit.
@@ -432,12 +416,16 @@ impl Batch<'_> {
         let (context, leader, deadline) = (self.context, self.leader, self.deadline);
         let read = Arc::clone(read);
         let (upstream, signer) = (leader.upstream.clone(), leader.signer.clone());
-        let author = author(leader.git.author.as_ref());
+        let author = commit_author(leader.git.author.as_ref());
         let time = Timestamp::now();
         let pushed = blocking(context, WHAT, deadline, move |mirrors| {
             let at = read.branch_at(commit.onto).unwrap_or(&read.base);
+            let changes = commit.files.into_iter();
+            let changes: Vec<FileChange> = changes
+                .map(|(path, bytes)| FileChange::Rewrite { path, bytes })
+                .collect();
             let made = at.snapshot.make_commit(&NewCommit {
-                files: &commit.files,
+                changes: &changes,
                 author: &author,
                 message: &commit.message,
                 time,
@@ -490,14 +478,6 @@ fn placement(
         into: read.name.clone(),
         message,
         lacks: None,
-    }
-}
-
-fn author(author: Option<&CommitAuthor>) -> Identity {
-    let name = author.and_then(|author| author.name.as_deref());
-    Identity {
-        name: name.unwrap_or(AUTHOR.0).to_owned(),
-        email: author.map_or(AUTHOR.1, |author| author.email.as_str()).to_owned(),
     }
 }
 

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::api::delivery::{DeliveryGit, ProposalStatus, Provider, PullRequestOptions};
+use crate::api::delivery::{DeliveryGit, ProposalStatus, PullRequestOptions};
 use crate::api::{PatchSet, reason};
-use crate::controller::context::failures::of_rest;
 use crate::controller::context::turn::Turn;
-use crate::controller::inputs::secrets::NamedSecret;
+use crate::controller::inputs::forges::{failure_of_forge, log_missing_reviewers, pull_request_client};
 use crate::forge::{
-    AskAgain, DesiredPullRequest, Error, ForgeCredentials, ForgeKind, ForgeRepository, MissingLabels,
-    PullRequestClient, PullRequestState,
+    AskAgain, DesiredPullRequest, Error, MissingLabels, PullRequestClient, PullRequestState, Readiness,
 };
-use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
 
 /// The title where the newest commit of the branch is somebody else's.
@@ -88,9 +85,20 @@ impl WantedPullRequest<'_> {
             title,
             body: body.trim(),
             labels: &self.options.labels,
+            readiness: if self.options.draft {
+                Readiness::Draft
+            } else {
+                Readiness::Ready
+            },
         };
         let asked = Box::pin(client.ensure(&request));
         let kept = self.in_time(asked).await?;
+        // Who was asked once is not asked again: people may have taken somebody out.
+        if address != Some(&kept.url) {
+            let asked = client.ask_for_reviews(kept.number, &self.options.reviewers);
+            let asked = self.in_time(asked).await;
+            log_missing_reviewers(&kept.url, &asked);
+        }
         Ok(OpenPullRequest {
             url: kept.url,
             lacks: kept.missing_labels,
@@ -140,42 +148,25 @@ impl WantedPullRequest<'_> {
             .budget
             .limit(Step::Delivery, "the pull request", work)
             .await?;
-        done.map_err(|error| failure_of_forge(&error))
+        done.map_err(|error| of_this(failure_of_forge(&error)))
     }
 
     async fn client(&self) -> Result<Arc<PullRequestClient>, Failure> {
         let (context, namespace) = (self.turn.context, self.turn.namespace());
-        let secret = NamedSecret::read(&context.references, &namespace, &self.options.secret_ref).await;
-        let secret = secret.map_err(Failure::of_delivery)?;
-        let kind = match self.options.provider {
-            Provider::GitHub => ForgeKind::GitHub,
-            Provider::GitLab => ForgeKind::GitLab,
-            Provider::Gitea => ForgeKind::Gitea,
-        };
-        let api = self.options.api_url.as_deref();
-        let usage = InputsHasher::new("forge")
-            .with(format!("{kind:?}").as_bytes())
-            .with(namespace.as_bytes())
-            .with(self.git.url.as_bytes())
-            .with(api.unwrap_or_default().as_bytes());
-        let key = secret.digest_with(usage);
-        let clients = &context.deliveries.clients;
-        if let Some(client) = clients.get(&key) {
-            return Ok(client);
-        }
-        let unusable = |error| secret.unusable(Step::Delivery, &error);
-        let credentials = ForgeCredentials::from_secret(secret.data()).map_err(unusable)?;
-        let named = credentials.base_url().map(ToString::to_string);
-        let repository = ForgeRepository::from_git_url(kind, &self.git.url, api.or(named.as_deref()));
-        let repository = repository.map_err(|error| failure_of_forge(&error))?;
-        let client =
-            PullRequestClient::new(&context.requests(), repository, credentials).map_err(unusable)?;
-        Ok(clients.keep(key, client))
+        let client = pull_request_client(context, &namespace, &self.git.url, self.options).await;
+        client.map_err(|failure| {
+            // That of a Secret names it.
+            if failure.reason == reason::INVALID_SPEC {
+                of_this(failure)
+            } else {
+                failure
+            }
+        })
     }
 }
 
-fn failure_of_forge(error: &Error) -> Failure {
-    let failure = of_rest(Step::Delivery, reason::PUSH_REJECTED, error);
+/// A failure with the field that asks for the request.
+fn of_this(failure: Failure) -> Failure {
     Failure {
         message: format!("delivery.git.push.pullRequest: {}", failure.message),
         ..failure

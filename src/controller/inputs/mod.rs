@@ -2,7 +2,9 @@
 
 pub mod branch;
 pub mod folder;
+pub mod forges;
 mod github_apps;
+pub mod identities;
 pub mod image_references;
 pub mod ingredients;
 pub mod patches;
@@ -11,5 +13,6 @@ pub mod registries;
 mod registry_logins;
 pub mod secrets;
 pub mod series_progress;
+pub mod signers;
 pub mod texts;
 pub mod upstreams;

@@ -16,6 +16,7 @@ mod resolve;
 mod upstream_history;
 
 use std::future::Future;
+use std::time::Duration;
 
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::Reconciled;
@@ -32,4 +33,16 @@ pub trait Pipeline: Reconciled {
     fn run(
         turn: &Turn<'_, Self>,
     ) -> impl Future<Output = Result<Outcome<Self::Sources, Self::Done>, Interrupted>> + Send;
+
+    /// Does what follows from the status that was written, whatever it says. Gives after which time
+    /// at most to look again because of that.
+    ///
+    /// # Errors
+    ///
+    /// Where a status could not be written.
+    fn conclude(
+        _turn: &Turn<'_, Self>,
+    ) -> impl Future<Output = Result<Option<Duration>, Interrupted>> + Send {
+        std::future::ready(Ok(None))
+    }
 }

@@ -1,6 +1,7 @@
 //! Reconciles a `PatchSet`.
 
 use std::ops::ControlFlow::{Break, Continue};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -12,11 +13,13 @@ use crate::api::reason::{self, condition};
 use crate::api::reference::{Referent, ReferentKind, SourceKind};
 use crate::api::references::Reference;
 use crate::api::status::{PatchSetStatus, PatchState};
+use crate::api::upkeep::UpkeepStatus;
 use crate::api::upstream_history::Evidence;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::{Reconciled, Schedule, identity};
 use crate::controller::context::turn::Turn;
-use crate::ops::objects::{ObjectMetrics, States};
+use crate::controller::upkeep;
+use crate::ops::objects::{ObjectMetrics, States, UpkeepMetrics};
 use crate::plan::build::is_complete;
 use crate::plan::conditions;
 use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, is_verified};
@@ -123,6 +126,7 @@ impl Reconciled for PatchSet {
                 .map(|evidence| (evidence.as_str(), by(evidence)))
                 .to_vec(),
             merged_first: dates.map(|Time(date)| date.as_second()).min(),
+            upkeep: status.upkeep.as_ref().map(upkeep_metrics),
             component: self.spec.component.0.clone(),
             release: self.spec.release.0.clone(),
             revision: status
@@ -203,6 +207,24 @@ impl Pipeline for PatchSet {
             Break(built) => built,
         };
         Box::pin(deliver::deliver(turn, &series, built)).await
+    }
+
+    /// Looks after the patches: what is to be dropped or made anew is told and proposed.
+    async fn conclude(turn: &Turn<'_, Self>) -> Result<Option<Duration>, Interrupted> {
+        upkeep::look_after(turn).await
+    }
+}
+
+/// What the metrics show of what is to be done for the patches.
+fn upkeep_metrics(upkeep: &UpkeepStatus) -> UpkeepMetrics {
+    UpkeepMetrics {
+        state: upkeep.state.as_str(),
+        since: upkeep.since.0.as_second(),
+        changes: vec![
+            ("drop", upkeep.drops.len()),
+            ("refresh", upkeep.refreshes.len()),
+            ("left alone", upkeep.left_alone.len()),
+        ],
     }
 }
 

@@ -30,6 +30,7 @@ use crate::controller::state::references::{References, WatchScope};
 use crate::controller::state::registry_logins::RegistryLogins;
 use crate::controller::state::repositories::Repositories;
 use crate::controller::state::slots::{Sharing, Slots};
+use crate::controller::state::upkeeps::Upkeeps;
 use crate::controller::state::workflows::Workflows;
 use crate::ops::api_client::{self, TooDeep};
 use crate::ops::health::{Health, ProcessDuty};
@@ -245,6 +246,7 @@ impl Process {
             layers: Layers::default(),
             workflows: Workflows::default(),
             deliveries: Deliveries::default(),
+            upkeeps: Upkeeps::default(),
             nudges: Nudges::default(),
             repositories: Repositories::default(),
             notifier: self.notifier,

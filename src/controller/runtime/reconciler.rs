@@ -276,16 +276,16 @@ impl<K: Pipeline> KindRuntime<K> {
             journal.begin(status);
         }
         let before = journal.status();
-        let outcome = match self.budget(object.schedule(), occasion) {
-            Err(failure) => Outcome::Failed(failure, None),
-            Ok(budget) => {
-                let turn = Turn {
-                    object,
-                    context: &self.context,
-                    budget,
-                    journal: &journal,
-                };
-                let mut attempt = Box::pin(self.attempt(&turn));
+        let turn = self.budget(object.schedule(), occasion).map(|budget| Turn {
+            object,
+            context: &self.context,
+            budget,
+            journal: &journal,
+        });
+        let outcome = match &turn {
+            Err(failure) => Outcome::Failed(failure.clone(), None),
+            Ok(turn) => {
+                let mut attempt = Box::pin(self.attempt(turn));
                 if let Ok(outcome) = tokio::time::timeout(TOLD_AFTER, &mut attempt).await {
                     outcome?
                 } else {
@@ -311,6 +311,10 @@ impl<K: Pipeline> KindRuntime<K> {
             false
         };
         let next = journal.record(outcome).await?;
+        let at_most = match &turn {
+            Ok(turn) => Box::pin(K::conclude(turn)).await?,
+            Err(_) => None,
+        };
         let is_changed = journal.status() != before;
         let ended = match (has_failed, is_changed) {
             (true, _) => OutcomeLabel::Failed,
@@ -322,6 +326,7 @@ impl<K: Pipeline> KindRuntime<K> {
             self.context.look_requests.note_follow_up(&referent::<K>(object));
         }
         let wait = self.follow_up(&referent::<K>(object), occasion, ended, wait);
+        let wait = wait.into_iter().chain(at_most).min();
         Ok((wait.map_or_else(Action::await_change, Action::requeue), ended))
     }
 

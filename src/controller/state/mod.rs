@@ -22,4 +22,5 @@ pub mod references;
 pub mod registry_logins;
 pub mod repositories;
 pub mod slots;
+pub mod upkeeps;
 pub mod workflows;

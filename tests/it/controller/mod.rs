@@ -312,6 +312,11 @@ impl Stage {
         }
     }
 
+    /// Another controller at work on the same objects.
+    pub async fn second_controller(&self, options: &[&str]) -> Controller {
+        Controller::start(ApiServer::get().await, &self.namespace, options)
+    }
+
     pub fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,

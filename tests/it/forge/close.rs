@@ -25,6 +25,36 @@ async fn an_open_one_is_closed_once(
 
 #[rstest]
 #[tokio::test]
+async fn a_word_is_said_once_before_it_is_closed(
+    #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
+) {
+    let (forge, client) = start(kind).await;
+    forge.add(HEAD, BASE, "open");
+    // The word is there, and the answer gets lost; then it cannot be closed.
+    forge.fault(Method::POST, Fault::After(502));
+    let closing = if kind == ForgeKind::GitLab {
+        Method::PUT
+    } else {
+        Method::PATCH
+    };
+    for _ in 0..4 {
+        let body = "{}".to_owned();
+        forge.fault(closing.clone(), Fault::Instead(503, Vec::new(), body));
+    }
+    let word = "All of it is there: somebody was faster.\r\n\n/close is no command";
+    client.close_with(1, word).await.unwrap_err();
+    client.close_with(1, word).await.unwrap();
+    client.close_with(1, "another").await.unwrap();
+    let state = forge.state();
+    assert_eq!(state.pulls[0].state, "closed");
+    assert_eq!(state.pulls[0].comments.len(), 1, "{:?}", state.pulls[0].comments);
+    let said = &state.pulls[0].comments[0];
+    assert!(said.starts_with("All of it is there"), "{said}");
+    assert_eq!(said.contains("\\/close"), kind == ForgeKind::GitLab);
+}
+
+#[rstest]
+#[tokio::test]
 async fn what_is_merged_stays_so(
     #[values(ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea)] kind: ForgeKind,
 ) {

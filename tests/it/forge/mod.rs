@@ -6,13 +6,14 @@ mod ensure;
 mod find;
 mod login;
 mod refusals;
+mod reviews;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use patchset::forge::{
     DesiredPullRequest, ForgeCredentials, ForgeKind, ForgeRepository, PlainHttp, PullRequestClient,
-    RequestConfig,
+    Readiness, RequestConfig,
 };
 
 use crate::support::forge::{Forge, TOKEN};
@@ -62,5 +63,6 @@ fn request<'a>(title: &'a str, body: &'a str, labels: &'a [String]) -> DesiredPu
         title,
         body,
         labels,
+        readiness: Readiness::Ready,
     }
 }

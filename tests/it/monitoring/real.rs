@@ -16,6 +16,7 @@ use crate::support::git_server::{GitServer, free_port};
 use crate::support::prometheus::Prometheus;
 use crate::support::registry::Registry;
 use crate::support::signing::SshKey;
+use crate::upkeep::propose_drop;
 
 /// Objects in all the states that alerts are about, by their names.
 pub(super) async fn populate(stage: &Stage, registry: &Registry) {
@@ -88,6 +89,7 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
         let made = stage.try_apply_kind::<PatchRepository>(name, spec).await;
         made.unwrap();
     }
+    propose_drop(stage, "proposed").await;
     for (name, status, reason) in [
         ("conflict", "False", "PatchConflict"),
         ("malformed", "False", "PatchMalformed"),

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use jiff::Timestamp;
 use patchset::source::{
-    BranchUpdate, Class, Error, ExpectedBranch, FileLimits, Freshness, Identity, MadeCommit, Mirrors,
-    NewCommit, RefSpec, Signer, Snapshot, Upstream,
+    BranchUpdate, Class, CommitAt, Error, ExpectedBranch, FileChange, FileLimits, Freshness, Identity,
+    MadeCommit, Mirrors, NewCommit, RefSpec, Signer, Snapshot, Upstream,
 };
 
 use super::{MARKER, anonymous, mirrors, secret, soon, with_secret};
@@ -62,13 +62,30 @@ fn to_main(expected: ExpectedBranch, commit: &MadeCommit) -> BranchUpdate<'_> {
     }
 }
 
+fn rewrite(path: &str, text: &str) -> FileChange {
+    FileChange::Rewrite {
+        path: path.to_owned(),
+        bytes: text.as_bytes().to_vec(),
+    }
+}
+
+fn write(path: &str, text: &str) -> FileChange {
+    FileChange::Write {
+        path: path.to_owned(),
+        bytes: text.as_bytes().to_vec(),
+    }
+}
+
+fn remove(path: &str) -> FileChange {
+    FileChange::Remove {
+        path: path.to_owned(),
+    }
+}
+
 fn make(snapshot: &Snapshot, files: &[(&str, &str)], signer: Option<&Signer>) -> Result<MadeCommit, Error> {
-    let files: Vec<(String, Vec<u8>)> = files
-        .iter()
-        .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()))
-        .collect();
+    let changes: Vec<FileChange> = files.iter().map(|(path, text)| rewrite(path, text)).collect();
     snapshot.make_commit(&NewCommit {
-        files: &files,
+        changes: &changes,
         author: &author(),
         message: MESSAGE,
         time: Timestamp::from_second(1_700_000_000).unwrap(),
@@ -693,7 +710,7 @@ fn an_author_that_cannot_be_is_the_specs_fault() {
             email: email.to_owned(),
         };
         let made = snapshot.make_commit(&NewCommit {
-            files: &[("apps/a.yaml".to_owned(), b"a: 2\n".to_vec())],
+            changes: &[rewrite("apps/a.yaml", "a: 2\n")],
             author: &author,
             message: MESSAGE,
             time: Timestamp::from_second(1_700_000_000).unwrap(),
@@ -704,4 +721,140 @@ fn an_author_that_cannot_be_is_the_specs_fault() {
         assert!(matches!(error, Error::Author { .. }), "{error:?}");
         assert!(!error.to_string().contains('\n'), "{error:?}");
     }
+}
+
+/// Makes a commit for each of some lists of changes.
+fn make_all(snapshot: &Snapshot, commits: &[(&str, Vec<FileChange>)]) -> Result<MadeCommit, Error> {
+    let author = author();
+    let commits: Vec<NewCommit<'_>> = commits
+        .iter()
+        .map(|(message, changes)| NewCommit {
+            changes,
+            author: &author,
+            message,
+            time: Timestamp::from_second(1_700_000_000).unwrap(),
+            signer: None,
+        })
+        .collect();
+    snapshot.make_commits(&commits)
+}
+
+#[test]
+fn several_commits_with_files_that_come_and_go_are_one_push() {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let server = GitServer::http(root.path()).start();
+    let upstream = anonymous(&server.url("gitops"));
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let snapshot = head(&mirrors, &upstream);
+    let commits = [
+        ("drop the last of a folder", vec![remove("apps/deep/b.yaml")]),
+        (
+            "rename, and drop a link",
+            vec![
+                remove("apps/run.yaml"),
+                write("apps/go.yaml", "#!/bin/true\n"),
+                remove("apps/link.yaml"),
+            ],
+        ),
+        (
+            "new folders",
+            vec![
+                write("patches/glance/2026.1/0001-a.patch", "a\n"),
+                rewrite("apps/a.yaml", "a: 2\n"),
+            ],
+        ),
+    ];
+    let made = make_all(&snapshot, &commits).unwrap();
+    mirrors
+        .push(
+            &upstream,
+            &BranchUpdate {
+                branch: "patchset/upkeep",
+                expected: ExpectedBranch::Absent,
+                commit: &made,
+            },
+            soon(),
+        )
+        .unwrap();
+    repo.git(&["fsck", "--strict", "--full"]);
+    let log = repo.git(&["log", "--format=%s", "main..patchset/upkeep"]);
+    assert_eq!(
+        log.lines().collect::<Vec<_>>(),
+        [
+            "new folders",
+            "rename, and drop a link",
+            "drop the last of a folder"
+        ]
+    );
+    let changed = |commit: &str| {
+        repo.git(&[
+            "diff-tree",
+            "-r",
+            "--no-renames",
+            "--name-status",
+            "--no-commit-id",
+            commit,
+        ])
+    };
+    assert_eq!(changed("patchset/upkeep~2"), "D\tapps/deep/b.yaml");
+    assert_eq!(
+        changed("patchset/upkeep~1"),
+        "A\tapps/go.yaml\nD\tapps/link.yaml\nD\tapps/run.yaml"
+    );
+    assert_eq!(
+        changed("patchset/upkeep"),
+        "M\tapps/a.yaml\nA\tpatches/glance/2026.1/0001-a.patch"
+    );
+    // As git itself does it, a folder with nothing in it is not there.
+    assert_eq!(repo.git(&["ls-tree", "patchset/upkeep", "apps/deep"]), "");
+
+    // Who reads the branch finds whose commits it has.
+    let resolve = |branch: &str| {
+        let branch = RefSpec::Branch(branch.to_owned());
+        mirrors
+            .resolve(&upstream, &branch, Freshness::Now, soon())
+            .unwrap()
+    };
+    let (tip, base) = (resolve("patchset/upkeep"), resolve("main"));
+    let at = |resolved| CommitAt {
+        upstream: &upstream,
+        resolved,
+    };
+    let branch = mirrors.branch(at(&tip), at(&base), 50, soon()).unwrap();
+    let read = branch.read_commits().unwrap();
+    let subjects: Vec<String> = read
+        .iter()
+        .map(|commit| String::from_utf8(commit.message.clone()).unwrap())
+        .collect();
+    assert_eq!(
+        subjects,
+        [
+            "drop the last of a folder",
+            "rename, and drop a link",
+            "new folders"
+        ]
+    );
+    assert!(read.iter().all(|commit| commit.author.email == "ann@example.org"));
+}
+
+#[rstest::rstest]
+#[case::absent(remove("apps/none.yaml"))]
+#[case::folder(remove("apps/deep"))]
+#[case::through_a_file(write("README/x", "x\n"))]
+#[case::over_a_folder(write("apps/deep", "x\n"))]
+#[case::rewritten_over_a_link(rewrite("apps/link.yaml", "x\n"))]
+#[case::absent_rewritten(rewrite("apps/none.yaml", "x\n"))]
+#[case::above(write("../x", "x\n"))]
+#[case::git(write("apps/.GIT/config", "x\n"))]
+#[case::nothing(write("", "x\n"))]
+fn what_cannot_be_changed_is_told(#[case] change: FileChange) {
+    let root = tempfile::tempdir().unwrap();
+    repository(root.path());
+    let server = GitServer::http(root.path()).start();
+    let cache = tempfile::tempdir().unwrap();
+    let snapshot = head(&mirrors(cache.path()), &anonymous(&server.url("gitops")));
+    let error = make_all(&snapshot, &[("x", vec![change])]).unwrap_err();
+    assert!(matches!(error, Error::Path { .. }), "{error:?}");
 }

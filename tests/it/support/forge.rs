@@ -50,6 +50,11 @@ pub struct Pull {
     pub state: &'static str,
     /// Whether the head is of a fork.
     pub is_fork: bool,
+    /// GitHub's field; the others have it in the title.
+    pub is_draft: bool,
+    /// Who was asked for a review; teams with a slash before them.
+    pub reviewers: Vec<String>,
+    pub comments: Vec<String>,
 }
 
 /// A request that came.
@@ -84,6 +89,8 @@ pub struct State {
     pub may_make_labels: bool,
     /// Gitea's `WORK_IN_PROGRESS_PREFIXES`.
     pub draft_prefixes: Vec<String>,
+    /// Who can be asked for a review, and the teams with a slash before them.
+    pub reviewers: Vec<String>,
 }
 
 /// A running server.
@@ -138,6 +145,7 @@ impl Forge {
             is_old: false,
             may_make_labels: true,
             draft_prefixes: ["WIP:", "[WIP]"].map(str::to_owned).to_vec(),
+            reviewers: ["ann", "ben", "/core"].map(str::to_owned).to_vec(),
         };
         Self {
             kind,
@@ -193,6 +201,9 @@ impl State {
             labels: Vec::new(),
             state,
             is_fork: false,
+            is_draft: false,
+            reviewers: Vec::new(),
+            comments: Vec::new(),
         });
         number
     }
@@ -387,8 +398,53 @@ fn is_draft(title: &str, prefixes: &[&str]) -> bool {
         .any(|prefix| title.starts_with(&prefix.to_lowercase()))
 }
 
+/// The comments of a request that may be there, and a new one.
+fn comments(pull: Option<&mut Pull>, method: &Method, body: &Value) -> Answer {
+    let Some(pull) = pull else {
+        return says(404, "Not Found");
+    };
+    if method == Method::POST {
+        pull.comments.push(text(body, "body").unwrap().to_owned());
+        return answer(201, &json!({"id": 1, "body": text(body, "body")}));
+    }
+    let wire = pull
+        .comments
+        .iter()
+        .map(|comment| json!({"id": 1, "body": comment}));
+    answer(200, &wire.collect())
+}
+
+/// GitHub's and Gitea's request for reviews: of all who are named, or of none.
+fn ask_for_reviews(state: &mut State, number: &str, body: &Value) -> Answer {
+    let list = |field: &str, prefix: &str| -> Vec<String> {
+        let names = body[field].as_array().unwrap().iter();
+        names
+            .map(|name| format!("{prefix}{}", name.as_str().unwrap()))
+            .collect()
+    };
+    let names = [list("reviewers", ""), list("team_reviewers", "/")].concat();
+    if !names.iter().all(|name| state.reviewers.contains(name)) {
+        return says(
+            422,
+            "Reviews may only be requested from collaborators. One or more of the users or teams you specified is not a collaborator of the acme/gitops repository.",
+        );
+    }
+    let Some(pull) = state.pull(number) else {
+        return says(404, "Not Found");
+    };
+    for name in names {
+        if !pull.reviewers.contains(&name) {
+            pull.reviewers.push(name);
+        }
+    }
+    answer(201, &json!({"number": pull.number}))
+}
+
 /// GitHub's and Gitea's edit of a pull request.
 fn edit(pull: &mut Pull, body: &Value) {
+    if let Some(draft) = body["draft"].as_bool() {
+        pull.is_draft = draft;
+    }
     if let Some(title) = text(body, "title") {
         title.clone_into(&mut pull.title);
     }
@@ -412,7 +468,7 @@ fn github(
         let is_open = pull.state == "open";
         json!({
             "id": 1_000 + pull.number, "number": pull.number, "html_url": format!("https://github.example.org/acme/gitops/pull/{}", pull.number),
-            "state": if is_open { "open" } else { "closed" }, "locked": false, "draft": false,
+            "state": if is_open { "open" } else { "closed" }, "locked": false, "draft": pull.is_draft,
             "merged_at": (pull.state == "merged").then_some("2026-01-02T03:04:05Z"),
             "title": pull.title, "body": Some(&pull.body).filter(|body| !body.is_empty()),
             "labels": pull.labels.iter().map(|name| json!({"id": 1, "name": name, "color": "ededed"})).collect::<Vec<_>>(),
@@ -468,6 +524,8 @@ fn github(
             edit(pull, body);
             answer(200, &wire(pull))
         }
+        ("POST", ["pulls", number, "requested_reviewers"]) => ask_for_reviews(state, number, body),
+        ("GET" | "POST", ["issues", number, "comments"]) => comments(state.pull(number), method, body),
         ("POST", ["issues", number, "labels"]) => {
             let labels = body["labels"].as_array().unwrap().iter();
             let labels: Vec<String> = labels.map(|label| label.as_str().unwrap().to_owned()).collect();
@@ -493,15 +551,27 @@ fn gitlab(
     query: &HashMap<String, String>,
     body: &Value,
 ) -> Answer {
+    let known = state.reviewers.clone();
     let wire = |pull: &Pull| {
         json!({
             "id": 1_000 + pull.number, "iid": pull.number, "project_id": 7, "title": pull.title, "description": pull.body,
             "state": if pull.state == "open" { "opened" } else { pull.state }, "labels": pull.labels, "draft": is_draft(&pull.title, &["draft:", "[draft]", "(draft)"]),
             "source_branch": pull.head, "target_branch": pull.base, "target_project_id": 7,
             "source_project_id": if pull.is_fork { 8 } else { 7 },
+            "reviewers": pull.reviewers.iter().map(|name| json!({"id": 50 + known.iter().position(|known| known == name).unwrap(), "username": name})).collect::<Vec<_>>(),
             "web_url": format!("https://gitlab.example.org/infra/apps/gitops/-/merge_requests/{}", pull.number),
         })
     };
+    if let ["users"] = segments {
+        let known = state.reviewers.iter().enumerate();
+        let users = known.filter(|(_, name)| **name == query["username"]);
+        return answer(
+            200,
+            &users
+                .map(|(at, name)| json!({"id": 50 + at, "username": name}))
+                .collect(),
+        );
+    }
     let ["projects", "infra/apps/gitops", "merge_requests", rest @ ..] = segments else {
         return says(404, "404 Project Not Found");
     };
@@ -564,6 +634,7 @@ fn gitlab(
             None => says(404, "404 Not found"),
             Some(pull) => answer(200, &wire(pull)),
         },
+        ("GET" | "POST", [number, "notes"]) => comments(state.pull(number), method, body),
         ("PUT", [number]) => {
             let pull = state.pull(number).unwrap();
             if let Some(title) = text(body, "title") {
@@ -573,6 +644,12 @@ fn gitlab(
                 describe(pull, body);
             }
             pull.labels.extend(labels);
+            if let Some(ids) = body["reviewer_ids"].as_array() {
+                let names = ids
+                    .iter()
+                    .map(|id| usize::try_from(id.as_u64().unwrap()).unwrap() - 50);
+                pull.reviewers = names.map(|at| known[at].clone()).collect();
+            }
             if text(body, "state_event") == Some("close") && pull.state == "open" {
                 pull.state = "closed";
             }
@@ -669,6 +746,8 @@ fn gitea(
             None => gone(),
             Some(pull) => answer(200, &wire(pull)),
         },
+        ("POST", ["pulls", number, "requested_reviewers"]) => ask_for_reviews(state, number, body),
+        ("GET" | "POST", ["issues", number, "comments"]) => comments(state.pull(number), method, body),
         ("PATCH", ["pulls", number]) => {
             let pull = state.pull(number).unwrap();
             if pull.state == "merged" && body["state"].is_string() {

@@ -1,0 +1,34 @@
+//! Keys that commits are signed with.
+
+use std::sync::Arc;
+
+use super::secrets::NamedSecret;
+use crate::api::delivery::Signing;
+use crate::controller::context::failures::of_task;
+use crate::controller::state::references::References;
+use crate::controller::state::slots;
+use crate::plan::{Failure, Step};
+use crate::source::Signer;
+
+/// Reads the key that a spec names; `None` where it names none.
+///
+/// # Errors
+///
+/// A failure of the delivery where there is no such Secret, or no key in it that can be used.
+pub async fn read_signer(
+    references: &References,
+    namespace: &str,
+    signing: Option<&Signing>,
+) -> Result<Option<Signer>, Failure> {
+    let Some(signing) = signing else {
+        return Ok(None);
+    };
+    let secret = NamedSecret::read(references, namespace, &signing.secret_ref).await;
+    let secret = secret.map_err(Failure::of_delivery)?;
+    let data = Arc::clone(secret.data());
+    // A passphrase takes its time.
+    let read = slots::spawn_blocking(move || Signer::from_secret(&data)).await;
+    let read = read.map_err(|interrupted| of_task(&interrupted).of_delivery())?;
+    read.map(Some)
+        .map_err(|error| secret.unusable(Step::Delivery, &error))
+}

@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(text.author_name.as_deref(), Some("J\u{f6}rg"));
         assert_eq!(text.author_email.as_deref(), Some("j@example.org"));
         let written = WrittenAt {
-            seconds: 1_743_529_800,
+            seconds: 1_743_528_600,
             offset_minutes: -450,
         };
         assert_eq!(text.written, Some(written));

@@ -10,6 +10,8 @@ pub mod check;
 pub mod constraints;
 pub mod crds;
 mod error;
+mod file_changes;
+mod file_diff;
 pub mod generate;
 mod git_login;
 mod input;
@@ -25,6 +27,7 @@ mod registry;
 pub mod sbom;
 pub mod source;
 mod style;
+mod team;
 mod upstream_history;
 pub mod vex;
 

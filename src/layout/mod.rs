@@ -5,6 +5,7 @@
 //! files come in by [`RepositoryFiles`], from a Git tree, a local folder or a Flux artifact.
 
 mod auto;
+mod edit;
 mod fault;
 mod files;
 mod links;
@@ -16,6 +17,7 @@ mod series;
 mod series_file;
 mod tree_files;
 
+pub use edit::{FileEdit, RepositoryEdit};
 pub use fault::{FaultKind, LayoutError, LayoutFault};
 pub use files::{FileKind, FilesError, FolderEntry, RepositoryFiles};
 pub use ref_template::{RefTemplate, RefTemplateError, release_of_branch};

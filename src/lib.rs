@@ -35,6 +35,7 @@ pub mod layout;
 pub mod ops;
 pub mod plan;
 pub mod recipe;
+pub mod rework;
 pub mod sbom;
 pub mod source;
 pub mod status;

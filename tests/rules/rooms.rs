@@ -127,7 +127,7 @@ const MOST_DEPENDENCIES: usize = 10;
 /// A room, the rooms and libraries that it may use besides itself, and whether it is pure.
 const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("api", &["history", "patch", "constraints", "refresh"], Kind::Pure),
-    ("layout", &["api", "constraints", "patch"], Kind::Pure),
+    ("layout", &["api", "constraints", "format", "patch"], Kind::Pure),
     (
         "plan",
         &["api", "layout", "history", "patch", "constraints", "refresh"],
@@ -183,6 +183,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "fleet",
             "history",
             "patch",
+            "headers",
             "refresh",
             "constraints",
             "plan",
@@ -190,6 +191,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "rework",
             "egress",
             "headers",
+            "rest",
             "source",
             "publish",
             "sbom",

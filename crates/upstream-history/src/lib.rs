@@ -20,6 +20,7 @@ pub use breaker::{Range, find_breaker};
 pub use commit::{Commit, CommitError, Person, UpstreamCommit};
 pub use find::{find_merged, is_looked_for};
 pub use finding::{Bounds, Commits, Difference, Evidence, Finding, HistoryError, Judged, Merged, Upcoming};
+pub use patch_id::{PatchId, stable as stable_patch_id};
 pub use patch_mail::{date_written, oldest_date};
 pub use url::commit_url;
 pub use verdict::apply_findings;

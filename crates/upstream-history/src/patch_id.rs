@@ -4,7 +4,7 @@
 use sha1::{Digest, Sha1};
 
 /// The stable patch-id of a diff.
-pub(super) type PatchId = [u8; 20];
+pub type PatchId = [u8; 20];
 
 /// What is expected in the line that comes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,8 +41,10 @@ impl Sum {
     }
 }
 
-/// The patch-id of the first patch in a text; `None` if there is no diff in it.
-pub(super) fn stable(text: &[u8]) -> Option<PatchId> {
+/// The patch-id of the first patch in a text, as `git patch-id --stable` computes it; `None` if
+/// there is no diff of Git's in it.
+#[must_use]
+pub fn stable(text: &[u8]) -> Option<PatchId> {
     let mut lines = text.split_inclusive(|byte| *byte == b'\n').peekable();
     while lines.peek().is_some() {
         let mut sum = Sum {

@@ -190,7 +190,6 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "recipe",
             "rework",
             "egress",
-            "headers",
             "rest",
             "source",
             "publish",

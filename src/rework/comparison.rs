@@ -127,7 +127,7 @@ pub fn compare_series(old: &[PatchInput], new: &[PatchInput], options: &Options)
     let gone: Vec<usize> = (0..old.len()).filter(|at| !pairs.contains(&Some(*at))).collect();
     let mut gone = gone.into_iter().peekable();
     let mut compared = SeriesComparison { patches: Vec::new() };
-    let mut add_gone = |at: usize, compared: &mut SeriesComparison| {
+    let add_gone = |at: usize, compared: &mut SeriesComparison| {
         if let Some(patch) = old.get(at) {
             compared.patches.push(ComparedPatch {
                 old: Some(numbered(at, patch)),
@@ -170,7 +170,11 @@ pub fn compare_series(old: &[PatchInput], new: &[PatchInput], options: &Options)
             old: Some(numbered(at, old_patch)),
             new: Some(numbered(new_at, patch)),
             subject: patch.subject.clone(),
-            relation: if is_same { PatchRelation::Same } else { PatchRelation::Changed },
+            relation: if is_same {
+                PatchRelation::Same
+            } else {
+                PatchRelation::Changed
+            },
             difference: (!is_same).then(difference).flatten(),
             lost: lost_parts(old_patch, Some(new_at), &new),
         });
@@ -211,7 +215,8 @@ fn lost_parts(old: &PatchFingerprint, paired: Option<usize>, new: &[PatchFingerp
         for hunk in &file.hunks {
             parts.extend(lost_hunk(file, hunk, &own_files, new));
         }
-        let all_gone = parts.len() == file.hunks.len() && parts.iter().all(|part| part.fate == HunkFate::Gone);
+        let all_gone =
+            parts.len() == file.hunks.len() && parts.iter().all(|part| part.fate == HunkFate::Gone);
         if all_gone && own_files.is_empty() {
             let lines = parts.into_iter().flat_map(|part| part.lines).take(MOST_LINES);
             lost.push(LostPart {

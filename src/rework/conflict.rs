@@ -50,7 +50,8 @@ pub fn conflict_files(
         theirs: &format!("theirs: {}", patch.name),
     };
     let files = files.into_iter().map(|file| {
-        let contents = |version: &Option<FileVersion>| version.as_ref().map(|version| version.contents.clone());
+        let contents =
+            |version: &Option<FileVersion>| version.as_ref().map(|version| version.contents.clone());
         let sides = [&file.base, &file.ours, &file.theirs].map(contents);
         let merged = match &sides {
             [base, Some(ours), Some(theirs)] => {

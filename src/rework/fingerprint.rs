@@ -1,6 +1,7 @@
 //! By what a patch is known again in another version of its series.
 
-use crate::headers::{CommitText, PatchIdentity};
+use super::commit_object::commit_message;
+use crate::headers::{self, CommitText, PatchIdentity};
 use crate::patch::{FileDiff, Options, PatchInput, read_diffs};
 
 /// What a patch is known by, and what it does without line numbers.
@@ -52,11 +53,11 @@ impl PatchFingerprint {
         let text = CommitText::read(&patch.bytes);
         let identity = PatchIdentity::read(&patch.bytes);
         let diffs = read_diffs(&patch.bytes, &patch.options(options)).unwrap_or_default();
-        let first = text.message.lines().next().unwrap_or_default();
+        let message = commit_message(&patch.name, &text);
         Self {
             name: patch.name.clone(),
-            subject: if first.is_empty() { &patch.name } else { first }.to_owned(),
-            message: text.message,
+            subject: headers::subject(&message),
+            message: normal_message(&message),
             author: text.author_email,
             change_ids: identity.change_ids,
             commit: identity.commit,
@@ -93,6 +94,15 @@ impl PatchFingerprint {
         }
         text
     }
+}
+
+/// A message with its first paragraph in one line, as a mail has it, without white space at the ends
+/// of lines.
+fn normal_message(message: &str) -> String {
+    let text = message.trim();
+    let body = text.split_once("\n\n").map_or("", |(_, body)| body);
+    let lines: Vec<&str> = body.trim().lines().map(str::trim_end).collect();
+    format!("{}\n\n{}", headers::subject(text), lines.join("\n"))
 }
 
 fn changed_file(diff: &FileDiff<'_>) -> ChangedFile {

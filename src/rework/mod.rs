@@ -2,6 +2,7 @@
 //! is gone, how a changed patch is written back into its file, and what is to be known of a
 //! conflict.
 
+mod commit_object;
 mod comparison;
 mod conflict;
 mod fingerprint;
@@ -9,6 +10,7 @@ mod line_count;
 mod pairing;
 mod write_back;
 
+pub use commit_object::{PatchCommit, commit_message};
 pub use comparison::{ComparedPatch, HunkFate, LostPart, PatchRelation, SeriesComparison, compare_series};
 pub use conflict::{ConflictFile, ConflictFileError, conflict_files};
 pub use fingerprint::PatchFingerprint;

@@ -32,7 +32,9 @@ pub fn pair_patches(
         pairing.pair(*old, *new);
     }
     for repeated in [Repeated::PassedOver, Repeated::InOrder] {
-        pairing.by_key(repeated, |patch| Some((&patch.message, patch.comparable())).filter(|key| !key.1.is_empty()));
+        pairing.by_key(repeated, |patch| {
+            Some((&patch.message, patch.comparable())).filter(|key| !key.1.is_empty())
+        });
         pairing.by_key(repeated, |patch| patch.commit.clone());
         pairing.by_key(repeated, |patch| {
             Some(&patch.change_ids).filter(|ids| !ids.is_empty())
@@ -45,7 +47,9 @@ pub fn pair_patches(
             let lines: Vec<&[u8]> = patch.changes().collect();
             Some(lines).filter(|lines| !lines.is_empty())
         });
-        pairing.by_key(repeated, |patch| Some(&patch.name).filter(|name| !name.is_empty()));
+        pairing.by_key(repeated, |patch| {
+            Some(&patch.name).filter(|name| !name.is_empty())
+        });
     }
     pairing.by_lines();
     pairing.of_new
@@ -67,7 +71,9 @@ struct Pairing<'a> {
 
 impl<'a> Pairing<'a> {
     fn pair(&mut self, old: usize, new: usize) {
-        if let (Some(to_new @ None), Some(to_old @ None)) = (self.of_old.get_mut(old), self.of_new.get_mut(new)) {
+        if let (Some(to_new @ None), Some(to_old @ None)) =
+            (self.of_old.get_mut(old), self.of_new.get_mut(new))
+        {
             (*to_new, *to_old) = (Some(new), Some(old));
         }
     }
@@ -115,7 +121,9 @@ impl<'a> Pairing<'a> {
             .collect();
         let left_of_old: Vec<usize> = Self::left(self.old, &self.of_old).map(|(at, _)| at).collect();
         for old_at in left_of_old {
-            let Some(patch) = self.old.get(old_at) else { continue };
+            let Some(patch) = self.old.get(old_at) else {
+                continue;
+            };
             let old_lines = counted(patch);
             for (new_at, new_lines) in &new {
                 let most = old_lines.total().max(new_lines.total());

@@ -2,7 +2,8 @@
 
 use crate::headers::HeadForm;
 use crate::patch::{
-    EntryMode, FileChange, FileDiff, Objects, Oid, Options, PatchInput, PatchState, Sequence, apply, read_diffs,
+    EntryMode, FileChange, FileDiff, Objects, Oid, Options, PatchInput, PatchState, Sequence, apply,
+    read_diffs,
 };
 use crate::refresh::replace_diffstat;
 
@@ -76,7 +77,10 @@ pub enum WriteBackError {
 /// Where the patch cannot be read, or the result would not do what the commit does.
 pub fn write_back(objects: &dyn Objects, changed: &ChangedPatch<'_>) -> Result<Vec<u8>, WriteBackError> {
     let name = || changed.original.name.clone();
-    let unreadable = |message| WriteBackError::Unreadable { name: name(), message };
+    let unreadable = |message| WriteBackError::Unreadable {
+        name: name(),
+        message,
+    };
     let engine = changed.original.options(changed.options).into_owned();
     let original = Parts::read(&changed.original.bytes, &engine).map_err(unreadable)?;
     let plain = Options {
@@ -190,16 +194,20 @@ impl Style {
             // `git apply` strips nothing of a plain diff whose names have no folder.
             let names_folder = |section: &Section<'_>| {
                 let name = section.diff.header.split(|byte| *byte == b'\n');
-                let mut name = name.filter(|line| line.starts_with(b"--- ") || line.starts_with(b"diff --git "));
+                let mut name =
+                    name.filter(|line| line.starts_with(b"--- ") || line.starts_with(b"diff --git "));
                 name.next().is_none_or(|line| line.contains(&b'/'))
             };
             usize::from(first.is_none_or(names_folder))
         });
         let prefix = |letter: &str| match strip {
             0 => Vec::new(),
-            more => [letter.as_bytes().repeat(1), "x/".repeat(more - 1).into_bytes()].concat(),
+            more => [letter, &"x/".repeat(more - 1)].concat().into_bytes(),
         };
-        let mut ids = original.sections.iter().map(|section| section.diff.old_id.len().max(section.diff.new_id.len()));
+        let mut ids = original
+            .sections
+            .iter()
+            .map(|section| section.diff.old_id.len().max(section.diff.new_id.len()));
         Self {
             prefixes: [prefix("a/"), prefix("b/")],
             digits: ids.find(|digits| *digits > 0),
@@ -256,7 +264,13 @@ impl Writer<'_> {
 
     /// Whether several diffs of the original touch the same file, as in a mailbox of several mails.
     fn has_files_twice(&self) -> bool {
-        let paths = |section: &Section<'_>| section.diff.new_path.clone().or_else(|| section.diff.old_path.clone());
+        let paths = |section: &Section<'_>| {
+            section
+                .diff
+                .new_path
+                .clone()
+                .or_else(|| section.diff.old_path.clone())
+        };
         let mut all: Vec<_> = self.original.sections.iter().map(paths).collect();
         all.sort();
         all.windows(2).any(|two| two.first() == two.last())
@@ -299,7 +313,8 @@ impl Writer<'_> {
         let body = fresh.text.get(fresh.diff.header.len()..).unwrap_or_default();
         let mut header = Vec::new();
         for line in fresh.diff.header.split_inclusive(|byte| *byte == b'\n') {
-            if !self.style.is_git && is_plain_edit && !line.starts_with(b"--- ") && !line.starts_with(b"+++ ") {
+            if !self.style.is_git && is_plain_edit && !line.starts_with(b"--- ") && !line.starts_with(b"+++ ")
+            {
                 continue;
             }
             if line.starts_with(b"index ") && !fresh.diff.is_binary {
@@ -323,7 +338,9 @@ impl Writer<'_> {
         }
         let replaced = |line: &[u8], start: &[u8], given: &[u8], prefix: &[u8]| {
             let rest = line.strip_prefix(start)?;
-            let plain = rest.strip_prefix(given).map(|rest| [start, prefix, rest].concat());
+            let plain = rest
+                .strip_prefix(given)
+                .map(|rest| [start, prefix, rest].concat());
             plain.or_else(|| {
                 let quoted = [b"\"", given].concat();
                 let rest = rest.strip_prefix(quoted.as_slice())?;
@@ -353,7 +370,9 @@ impl Writer<'_> {
         };
         let hunks = |section: &Section<'_>| -> Vec<Vec<u8>> {
             let hunks = section.diff.hunks.iter();
-            hunks.map(|hunk| hunk.lines().collect::<Vec<_>>().concat()).collect()
+            hunks
+                .map(|hunk| hunk.lines().collect::<Vec<_>>().concat())
+                .collect()
         };
         let is_same_header = fresh.diff.change == original.diff.change
             && fresh.diff.old_path == original.diff.old_path
@@ -361,8 +380,15 @@ impl Writer<'_> {
         if !is_same_header || self.fresh.sections.len() > MOST_TRIED {
             return is_same_header && !fresh.diff.is_binary && hunks(fresh) == hunks(original);
         }
-        let others = self.fresh.sections.iter().enumerate().filter(|(other, _)| *other != at);
-        let others: Vec<u8> = others.flat_map(|(_, section)| section.text.iter().copied()).collect();
+        let others = self
+            .fresh
+            .sections
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != at);
+        let others: Vec<u8> = others
+            .flat_map(|(_, section)| section.text.iter().copied())
+            .collect();
         let mut patches = vec![self.input(original.text.to_vec())];
         if !others.is_empty() {
             patches.push(PatchInput::new("", others).with_strip(Some(1)));
@@ -399,9 +425,16 @@ impl Writer<'_> {
         let original = self.original.head;
         let (fresh_message, fresh_stat) = divided(self.fresh.head);
         let with_stat = |text: &[u8]| {
-            let is_one_mail = !matches!(self.changed.head, HeadChange::Message { form: HeadForm::Mailbox, .. })
-                && !self.has_mails_between();
-            let renewed = is_one_mail.then(|| replace_diffstat(text, stat_of(fresh_stat))).flatten();
+            let is_one_mail = !matches!(
+                self.changed.head,
+                HeadChange::Message {
+                    form: HeadForm::Mailbox,
+                    ..
+                }
+            ) && !self.has_mails_between();
+            let renewed = is_one_mail
+                .then(|| replace_diffstat(text, stat_of(fresh_stat)))
+                .flatten();
             renewed.unwrap_or_else(|| text.to_vec())
         };
         let HeadChange::Message { form, old, new } = self.changed.head else {
@@ -440,7 +473,11 @@ impl Writer<'_> {
         let wanted: Vec<&[u8]> = old.split(|byte| *byte == b'\n').collect();
         let is_there = |at: &usize| {
             let there = lines.get(*at..*at + wanted.len()).unwrap_or_default();
-            there.len() == wanted.len() && there.iter().zip(&wanted).all(|(one, other)| one.trim_ascii_end() == other.trim_ascii_end())
+            there.len() == wanted.len()
+                && there
+                    .iter()
+                    .zip(&wanted)
+                    .all(|(one, other)| one.trim_ascii_end() == other.trim_ascii_end())
         };
         match (0..lines.len()).find(is_there) {
             Some(start) => {
@@ -473,8 +510,15 @@ fn stat_of(behind: &[u8]) -> &[u8] {
 /// The commit's head, with the line `From ` and the mark of the subject that the file had.
 fn mail_head(original: &[u8], fresh: &[u8]) -> Vec<u8> {
     let first = |text: &[u8]| -> Vec<u8> {
-        let line = text.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
-        if line.starts_with(b"From ") { line.to_vec() } else { Vec::new() }
+        let line = text
+            .split_inclusive(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        if line.starts_with(b"From ") {
+            line.to_vec()
+        } else {
+            Vec::new()
+        }
     };
     let (own, given) = (first(original), first(fresh));
     let rest = fresh.get(given.len()..).unwrap_or_default();
@@ -496,7 +540,10 @@ fn subject_mark(head: &[u8]) -> Vec<u8> {
     let subject = subjects.next().unwrap_or_default().trim_ascii_start();
     let end = subject.iter().position(|byte| *byte == b']');
     match end.and_then(|end| subject.get(..=end)) {
-        Some(mark) if mark.starts_with(b"[") && mark.to_ascii_uppercase().windows(5).any(|part| part == b"PATCH") => {
+        Some(mark)
+            if mark.starts_with(b"[")
+                && mark.to_ascii_uppercase().windows(5).any(|part| part == b"PATCH") =>
+        {
             [mark, b" "].concat()
         }
         _ => Vec::new(),
@@ -508,7 +555,10 @@ fn shortened(line: &[u8], digits: usize) -> Vec<u8> {
     let Some(rest) = line.strip_prefix(b"index ") else {
         return line.to_vec();
     };
-    let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
+    let end = rest
+        .iter()
+        .position(u8::is_ascii_whitespace)
+        .unwrap_or(rest.len());
     let (ids, rest) = rest.split_at(end);
     let Some(dots) = ids.windows(2).position(|pair| pair == b"..") else {
         return line.to_vec();

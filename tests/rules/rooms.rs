@@ -178,6 +178,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     (
         "cli",
         &[
+            "format",
             "api",
             "layout",
             "fleet",

@@ -144,7 +144,9 @@ fn offset(date: &str) -> Option<i32> {
     let zone = date.split_whitespace().find(|word| {
         word.len() == 5
             && word.starts_with(['+', '-'])
-            && word.get(1..).is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+            && word
+                .get(1..)
+                .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
     })?;
     let number: i32 = zone.get(1..)?.parse().ok()?;
     let minutes = number / 100 * 60 + number % 100;
@@ -188,7 +190,8 @@ mod tests {
 
     #[test]
     fn a_text_is_the_message_without_the_notices_above_it() {
-        let text = read("# SPDX-License-Identifier: Apache-2.0\n#\n\nUpstream status: not proposed.\nMore.\n\n");
+        let text =
+            read("# SPDX-License-Identifier: Apache-2.0\n#\n\nUpstream status: not proposed.\nMore.\n\n");
         assert_eq!(text.message, "Upstream status: not proposed.\nMore.\n");
         assert_eq!(text.form, HeadForm::Text);
         let dep3 = read("Description: Fix it\n more\nAuthor: A B <a@x>\n\n");
@@ -200,7 +203,10 @@ mod tests {
     #[test]
     fn a_mailbox_has_the_messages_of_all_its_mails() {
         let mail = |subject: &str| {
-            format!("From {} Mon Sep 17 00:00:00 2001\nFrom: A <a@x>\nSubject: [PATCH] {subject}\n\nBody\n---\n{DIFF}", "1".repeat(40))
+            format!(
+                "From {} Mon Sep 17 00:00:00 2001\nFrom: A <a@x>\nSubject: [PATCH] {subject}\n\nBody\n---\n{DIFF}",
+                "1".repeat(40)
+            )
         };
         let text = CommitText::read([mail("One"), mail("Two")].concat().as_bytes());
         assert_eq!(text.message, "One\n\nBody\n\nTwo\n\nBody\n");

@@ -204,8 +204,16 @@ impl ThreeWay<'_> {
                 (VersionSource::Reconstructed, before, patched)
             }
         };
-        let old_mode = mode(if diff.old_mode == 0 { diff.new_mode } else { diff.old_mode });
-        let new_mode = mode(if diff.new_mode == 0 { diff.old_mode } else { diff.new_mode });
+        let old_mode = mode(if diff.old_mode == 0 {
+            diff.new_mode
+        } else {
+            diff.old_mode
+        });
+        let new_mode = mode(if diff.new_mode == 0 {
+            diff.old_mode
+        } else {
+            diff.new_mode
+        });
         let is_known = source != VersionSource::Unknown;
         let version = |mode, contents| is_known.then_some(FileVersion { mode, contents });
         let mut set = |path: &Vec<u8>, base: Option<FileVersion>, theirs: Option<FileVersion>| {

@@ -40,6 +40,7 @@ pub mod layout;
 pub mod ops;
 pub mod plan;
 pub mod recipe;
+pub mod rework;
 pub mod sbom;
 pub mod source;
 #[cfg(feature = "controller")]

@@ -8,10 +8,13 @@ pub mod apply;
 mod branch;
 pub mod build_plan;
 pub mod check;
+pub mod conflict;
 pub mod constraints;
 pub mod crds;
 pub mod drop;
+pub mod edit;
 mod error;
+pub mod export;
 mod file_changes;
 mod file_diff;
 pub mod generate;
@@ -35,6 +38,7 @@ mod style;
 mod table;
 mod team;
 mod upstream_history;
+pub mod verify;
 pub mod vex;
 mod workers;
 
@@ -63,6 +67,26 @@ pub enum OfflineCommand {
     Drop(Box<drop::DropOptions>),
     /// Give the patches of a team's repository numbers without gaps
     Renumber(renumber::RenumberOptions),
+    /// Make a working tree with the patches of a component at a release as commits
+    ///
+    /// One commit a patch, the same each time. On a ref where a patch does not apply it stops with
+    /// git's conflict markers, exit status 1, and goes on with --continue. patchset export writes the
+    /// commits back.
+    Edit(Box<edit::EditOptions>),
+    /// Write the commits of such a working tree back into the files of their patches
+    ///
+    /// What did not change stays as it is, byte for byte.
+    Export(Box<export::ExportOptions>),
+    /// Show whether a reworked series loses something
+    ///
+    /// Exit status 1 where a patch, a file or a hunk is gone.
+    Verify(Box<verify::VerifyOptions>),
+    /// Tell what is needed to solve a conflict
+    ///
+    /// The file that the patch was made for, that which is there, that with the patch, the commit of
+    /// upstream that broke it, and the same patch at other releases. Exit status 1 where there is a
+    /// conflict.
+    Conflict(Box<conflict::ConflictOptions>),
     /// Check every patch and override of a repository of patches/, overrides/ and releases/
     Check(check::CheckOptions),
     /// List the patches of a team's repository by component and release
@@ -111,6 +135,10 @@ impl OfflineCommand {
             Self::Add(options) => add::run(&options),
             Self::Drop(options) => drop::run(&options),
             Self::Renumber(options) => renumber::run(&options),
+            Self::Edit(options) => edit::run(&options),
+            Self::Export(options) => export::run(&options),
+            Self::Verify(options) => verify::run(&options),
+            Self::Conflict(options) => conflict::run(&options),
             Self::Check(options) => check::run(&options),
             Self::List(options) => list::run(&options),
             Self::History(options) => history::run(&options),

@@ -155,6 +155,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         &["api", "constraints", "patch", "plan", "publish"],
         Kind::Pure,
     ),
+    ("rework", &["headers", "patch", "refresh"], Kind::Pure),
     ("sbom", &["api", "constraints", "headers", "patch"], Kind::Pure),
     ("status", &["api", "egress", "patch", "plan"], Kind::Effects),
     ("ops", &["api"], Kind::Effects),
@@ -191,6 +192,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     (
         "cli",
         &[
+            "format",
             "api",
             "layout",
             "fleet",
@@ -202,6 +204,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "constraints",
             "plan",
             "recipe",
+            "rework",
             "egress",
             "rest",
             "source",

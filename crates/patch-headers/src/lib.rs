@@ -4,6 +4,7 @@
 mod bugs;
 mod change_ids;
 mod claims;
+mod commit_text;
 mod cve;
 mod fields;
 mod identity;
@@ -17,6 +18,7 @@ use std::collections::BTreeSet;
 
 pub use bugs::{Bug, Tracker};
 pub use change_ids::{all_change_ids, change_ids, subject};
+pub use commit_text::{CommitText, HeadForm, WrittenAt};
 pub use cve::{Cve, NotACve};
 pub use identity::PatchIdentity;
 pub use message::Message;

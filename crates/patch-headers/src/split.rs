@@ -18,6 +18,8 @@ pub(crate) struct Part {
     pub(crate) commit: Option<String>,
     /// The message as that of a mail, or without headers, with `\n` at the ends of its lines.
     pub(crate) text: String,
+    /// How many bytes of the text are the message: behind them are headers that stand behind `---`.
+    pub(crate) message_length: usize,
     pub(crate) has_diff: bool,
 }
 
@@ -30,6 +32,7 @@ pub(crate) fn all(patch: &[u8]) -> Vec<Part> {
         let preamble = parts.remove(0);
         if let Some(part) = parts.first_mut() {
             part.text = [&preamble.text, "\n", &part.text].concat();
+            part.message_length += preamble.text.len() + 1;
         }
     }
     parts
@@ -53,16 +56,25 @@ impl Part {
         } else {
             (None, mail)
         };
-        let (text, has_diff) = until_diff(&decoded(mail));
-        let (commit, text) = match text.strip_prefix("commit ").and_then(shown_by_git) {
-            Some((shown, text)) => (Some(shown), text),
-            None => (commit, text),
+        let (text, message_length, has_diff) = until_diff(&decoded(mail));
+        let (commit, text, message_length) = match text.strip_prefix("commit ").and_then(shown_by_git) {
+            Some((shown, text)) => {
+                let length = text.len();
+                (Some(shown), text, length)
+            }
+            None => (commit, text, message_length),
         };
         Self {
             commit,
             text,
+            message_length,
             has_diff,
         }
+    }
+
+    /// The text without what stands behind `---`.
+    pub(crate) fn message(&self) -> &str {
+        self.text.get(..self.message_length).unwrap_or(&self.text)
     }
 }
 
@@ -179,26 +191,30 @@ fn decoded(mail: &[u8]) -> Vec<u8> {
 }
 
 /// What is before the first diff, or before the line `---` that ends a message, and the headers on
-/// the patch between that and the diff; and whether there is a diff.
-fn until_diff(mail: &[u8]) -> (String, bool) {
+/// the patch between that and the diff; how many bytes stand before those; and whether there is a
+/// diff.
+fn until_diff(mail: &[u8]) -> (String, usize, bool) {
     let lines: Vec<&[u8]> = mail.split_inclusive(|byte| *byte == b'\n').collect();
     let mut text = String::new();
     for (at, line) in lines.iter().enumerate() {
         let next = lines.get(at + 1).copied().unwrap_or_default();
         if begins_diff(line, next) || (at == 0 && line.starts_with(b"diff ")) {
-            return (text, true);
+            let length = text.len();
+            return (text, length, true);
         }
         if line.trim_ascii_end() == b"---" {
             let rest = lines.get(at + 1..).unwrap_or_default();
             let end = rest.windows(2).position(|two| begins_diff(two[0], two[1]));
             let before = rest.iter().take(end.unwrap_or(rest.len()));
             let headers = before.filter(|line| is_header_of_patch(line));
+            let length = text.len();
             text.extend(headers.map(|line| readable(line)));
-            return (text, end.is_some());
+            return (text, length, end.is_some());
         }
         text.push_str(&readable(line));
     }
-    (text, false)
+    let length = text.len();
+    (text, length, false)
 }
 
 /// Whether a line begins a diff: a message may have one that only looks like it.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::compare::{Change, Sliders, changes, lines};
+use super::options::RefreshLimits;
 use super::work::{Exceeded, Work, units};
 
 /// A merge.
@@ -55,6 +56,104 @@ pub(crate) fn merge(base: &[u8], ours: &[u8], theirs: &[u8], work: &Work) -> Res
     let rest = our_lines.get(done..).unwrap_or_default();
     merged.extend(rest.iter().copied().flatten());
     Ok(Merge::Clean(merged))
+}
+
+/// A merge with its conflicts marked in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkedMerge {
+    /// The text, with `<<<<<<<`, `|||||||`, `=======` and `>>>>>>>` around each conflict.
+    pub text: Vec<u8>,
+    /// How many conflicts it has.
+    pub conflicts: usize,
+}
+
+/// What stands behind the markers of a conflict.
+#[derive(Clone, Copy, Debug)]
+pub struct MergeLabels<'a> {
+    /// The file that is there.
+    pub ours: &'a str,
+    /// The file for which the change was made.
+    pub base: &'a str,
+    /// That file after the change.
+    pub theirs: &'a str,
+}
+
+/// Merges the changes from `base` to `theirs` into `ours`, with conflicts as `git merge-file
+/// --diff3` marks them; `None` where they are binary or too large to be merged.
+#[must_use]
+pub fn marked_merge(
+    base: &[u8],
+    ours: &[u8],
+    theirs: &[u8],
+    labels: &MergeLabels<'_>,
+) -> Option<MarkedMerge> {
+    if [base, ours, theirs].into_iter().any(is_binary) {
+        return None;
+    }
+    let work = Work::new(RefreshLimits::default(), 0);
+    let our_changes = changes(base, ours, Sliders::Down, &work).ok()?;
+    let their_changes = changes(base, theirs, Sliders::Down, &work).ok()?;
+    let (base_lines, our_lines, their_lines) = (lines(base), lines(ours), lines(theirs));
+    let mut merged = MarkedMerge {
+        text: Vec::with_capacity(ours.len()),
+        conflicts: 0,
+    };
+    let mut done = 0;
+    for region in regions(&our_changes, &their_changes) {
+        let our_side = side(&our_changes, &region.ours, &region.base);
+        let their_side = side(&their_changes, &region.theirs, &region.base);
+        let our_part = our_lines.get(our_side.clone()).unwrap_or_default();
+        let their_part = their_lines.get(their_side).unwrap_or_default();
+        let kept = our_lines.get(done..our_side.start).unwrap_or_default();
+        merged.text.extend(kept.iter().copied().flatten());
+        done = our_side.end;
+        if region.ours.is_empty() {
+            merged.text.extend(their_part.iter().copied().flatten());
+        } else if region.theirs.is_empty() || our_part == their_part {
+            merged.text.extend(our_part.iter().copied().flatten());
+        } else {
+            let base_part = base_lines.get(region.base.clone()).unwrap_or_default();
+            let carriage_return = ends_in_crlf(&our_lines, our_side.start);
+            let parts = [
+                ("<<<<<<<", labels.ours, our_part),
+                ("|||||||", labels.base, base_part),
+                ("=======", "", their_part),
+            ];
+            for (marker, label, part) in parts {
+                push_marker(&mut merged.text, marker, label, carriage_return);
+                push_lines(&mut merged.text, part, carriage_return);
+            }
+            push_marker(&mut merged.text, ">>>>>>>", labels.theirs, carriage_return);
+            merged.conflicts += 1;
+        }
+    }
+    let rest = our_lines.get(done..).unwrap_or_default();
+    merged.text.extend(rest.iter().copied().flatten());
+    Some(merged)
+}
+
+/// Whether the lines around a place end in CRLF, so that markers do too.
+fn ends_in_crlf(lines: &[&[u8]], at: usize) -> bool {
+    let near = at.checked_sub(1).and_then(|before| lines.get(before));
+    near.or_else(|| lines.first())
+        .is_some_and(|line| line.ends_with(b"\r\n"))
+}
+
+fn push_marker(text: &mut Vec<u8>, marker: &str, label: &str, carriage_return: bool) {
+    text.extend_from_slice(marker.as_bytes());
+    if !label.is_empty() {
+        text.push(b' ');
+        text.extend_from_slice(label.as_bytes());
+    }
+    text.extend_from_slice(if carriage_return { b"\r\n" } else { b"\n" });
+}
+
+/// Lines of a side, of which the last ends where it did not, so that the marker begins a line.
+fn push_lines(text: &mut Vec<u8>, part: &[&[u8]], carriage_return: bool) {
+    text.extend(part.iter().copied().flatten());
+    if part.last().is_some_and(|line| !line.ends_with(b"\n")) {
+        text.extend_from_slice(if carriage_return { b"\r\n" } else { b"\n" });
+    }
 }
 
 /// Changes of both sides that touch each other, or one that touches none.
@@ -116,7 +215,6 @@ fn side(changes: &[Change], inside: &Range<usize>, base: &Range<usize>) -> Range
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::RefreshLimits;
 
     fn merged(base: &str, ours: &str, theirs: &str) -> Result<String, usize> {
         let work = Work::new(RefreshLimits::default(), 0);

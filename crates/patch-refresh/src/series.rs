@@ -16,6 +16,14 @@ pub enum RefreshError {
     /// The store failed.
     #[error(transparent)]
     Object(#[from] ObjectError),
+    /// A patch cannot be read, or would take too much.
+    #[error("{name}: {message}")]
+    Unreadable {
+        /// Its name.
+        name: String,
+        /// Why, in a sentence.
+        message: String,
+    },
     /// There are more patches than allowed.
     #[error("there are {count} patches, more than the {limit} that are allowed")]
     TooMany {

@@ -40,6 +40,25 @@ pub(crate) fn renew(layout: &mut Layout<'_>, before: &[Counts]) {
     }
 }
 
+/// Puts another diffstat, with what `git format-patch` writes behind its sums, in the place of the
+/// last one of a text; `None` where it has none.
+#[must_use]
+pub fn replace_diffstat(text: &[u8], stat: &[u8]) -> Option<Vec<u8>> {
+    const SUMMARIES: [&[u8]; 6] = [
+        b" create mode ",
+        b" delete mode ",
+        b" mode change ",
+        b" rename ",
+        b" copy ",
+        b" rewrite ",
+    ];
+    let found = Stat::find(text)?;
+    let tail = found.tail.split_inclusive(|byte| *byte == b'\n');
+    let is_summary = |line: &&[u8]| SUMMARIES.iter().any(|start| line.starts_with(start));
+    let rest = tail.skip_while(is_summary);
+    Some([found.head, stat, rest.collect::<Vec<_>>().concat().as_slice()].concat())
+}
+
 /// Where a diffstat stands in a text.
 struct Stat<'a> {
     /// What stands before it.

@@ -1,0 +1,180 @@
+//! `patchset edit --continue`, `--skip` and `--abort`: on from a patch that waits for somebody.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::git_tree::GitTree;
+use super::picking::Picking;
+use super::state::EditState;
+use super::{EditOptions, finish};
+use crate::cli::error::Error;
+use crate::cli::output::print_styled;
+use crate::cli::style::BOLD;
+use crate::patch::Oid;
+
+pub(super) fn run(options: &EditOptions) -> Result<ExitCode, Error> {
+    let folder = options.into.as_deref().unwrap_or(Path::new("."));
+    let tree = GitTree::open(folder)?;
+    let state = EditState::read(&tree)?;
+    if let Some(address) = &options.series
+        && (address.component != state.component || address.release != state.release)
+    {
+        return Err(Error::Usage(format!(
+            "{} has the patches of {}/{}, not of {address}",
+            tree.folder().display(),
+            state.component,
+            state.release
+        )));
+    }
+    let Some(waiting) = state.waiting else {
+        return Err(Error::Usage(format!(
+            "no patch waits in {}: all are commits; write them back with patchset export {}/{} --from {}",
+            tree.folder().display(),
+            state.component,
+            state.release,
+            tree.folder().display()
+        )));
+    };
+    if options.step.abort {
+        tree.remove()?;
+        print_styled(&format!("{} was removed\n", tree.folder().display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let patches = state.read_patches(&tree)?;
+    let mut picking = Picking {
+        tree: &tree,
+        repository: tree.repository()?,
+        told: format!(
+            "{BOLD}{}/{}{BOLD:#} on {} in {}\n",
+            state.component,
+            state.release,
+            state.reference,
+            tree.folder().display()
+        ),
+        state,
+        patches,
+    };
+    let next = if options.step.skip {
+        skip(&mut picking, waiting)?;
+        waiting + 1
+    } else {
+        solved(&mut picking, waiting)?
+    };
+    let progress = picking.go_on(next)?;
+    finish(&picking, progress)
+}
+
+/// Leaves the patch out that waits.
+fn skip(picking: &mut Picking<'_>, at: usize) -> Result<(), Error> {
+    let tree = picking.tree;
+    if tree.is_picking() {
+        // What was tried is not to come again.
+        tree.git(&["rerere", "clear"])?;
+        tree.git(&["cherry-pick", "--quit"])?;
+    }
+    tree.git(&["reset", "--hard", "--quiet", &picking.state.head])?;
+    if let Some(patch) = picking.state.patches.get_mut(at) {
+        patch.commit = None;
+    }
+    picking.state.waiting = None;
+    picking.state.write(tree)
+}
+
+/// Takes what somebody made of the patch that waits, and gives the number of the next one.
+fn solved(picking: &mut Picking<'_>, at: usize) -> Result<usize, Error> {
+    let tree = picking.tree;
+    let name = picking
+        .patches
+        .get(at)
+        .map(|patch| patch.name.clone())
+        .unwrap_or_default();
+    let before: Oid = tree.commit(&picking.state.head)?;
+    let head = tree.commit("HEAD")?;
+    if !tree.is_picking() {
+        if let Some(what) = tree.under_way() {
+            return Err(Error::Usage(format!(
+                "{what} is under way in {}: bring it to an end first",
+                tree.folder().display()
+            )));
+        }
+        refuse_changes(tree)?;
+        if head == before {
+            // Somebody took the pick back: it is tried again.
+            return Ok(at);
+        }
+        tree.git(&["merge-base", "--is-ancestor", &before.to_string(), "HEAD"])
+            .map_err(|_| {
+                Error::Usage(format!(
+                    "HEAD of {} is not on top of {}, where {name} belongs: git reset --hard {} and solve it again, or make the working tree anew",
+                    tree.folder().display(),
+                    picking.state.head,
+                    picking.state.head
+                ))
+            })?;
+        if let Some(patch) = picking.state.patches.get_mut(at) {
+            patch.commit = Some(head.to_string());
+        }
+        picking.state.head = head.to_string();
+        return Ok(at + 1);
+    }
+    let unmerged = tree.git(&["diff", "--name-only", "--diff-filter=U"])?;
+    if !unmerged.is_empty() {
+        let files: Vec<&str> = unmerged.lines().collect();
+        return Err(Error::Usage(format!(
+            "{name} is not solved: {} in {}; solve it and git add it, or --skip the patch",
+            files.join(", "),
+            tree.folder().display()
+        )));
+    }
+    refuse_changes_that_are_not_added(tree)?;
+    let checked = tree.try_git(&["diff", "--cached", "--check"])?;
+    let said = String::from_utf8_lossy(&checked.stdout);
+    let is_marker = |line: &&str| line.contains("leftover conflict marker");
+    if let Some(place) = said.lines().find(is_marker) {
+        return Err(Error::Usage(format!(
+            "{name}: {place} was added: solve it, and git add the file again"
+        )));
+    }
+    tree.git(&["rerere"])?;
+    let written: Oid = tree
+        .git(&["write-tree"])?
+        .parse()
+        .map_err(|_| Error::Usage("git write-tree gave no id".to_owned()))?;
+    if written == picking.repository.tree_of(&before.to_string())? {
+        return Err(Error::Usage(format!(
+            "nothing is left of {name}: leave it out with patchset edit --skip"
+        )));
+    }
+    let commit = picking.record(at, written, before)?;
+    tree.git(&["update-ref", "-m", "patchset edit", "HEAD", &commit.to_string()])?;
+    tree.git(&["cherry-pick", "--quit"])?;
+    picking.state.head = commit.to_string();
+    picking
+        .told
+        .push_str(&format!("    {}  solved\n", crate::cli::style::plain(&name)));
+    Ok(at + 1)
+}
+
+fn refuse_changes_that_are_not_added(tree: &GitTree) -> Result<(), Error> {
+    let changed = tree.git(&["diff", "--name-only"])?;
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let files: Vec<&str> = changed.lines().collect();
+    Err(Error::Usage(format!(
+        "{} changed and is not added: git add it, or take the change back",
+        files.join(", ")
+    )))
+}
+
+/// Refuses a working tree with changes of files that are in no commit.
+fn refuse_changes(tree: &GitTree) -> Result<(), Error> {
+    let changed = tree.git(&["status", "--porcelain", "--untracked-files=no"])?;
+    if changed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "{} has changes that are in no commit: commit them (git commit --amend), or take them back",
+        tree.folder().display()
+    )))
+}

@@ -432,8 +432,7 @@ async fn one_of_two_replicas_works_and_both_are_ready() {
     .await;
     stage.apply("leader", &stage.spec()).await;
     stage.ready("leader", "True", "Succeeded").await;
-    let api_server = crate::support::api_server::ApiServer::get().await;
-    let second = super::Controller::start(api_server, &stage.namespace, &["--enable-leader-election"]);
+    let second = stage.another_controller(&["--enable-leader-election"]).await;
     let health = format!("http://{}/readyz", second.health);
     let end = Instant::now() + PATIENCE;
     while !reqwest::get(&health)

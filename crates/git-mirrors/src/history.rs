@@ -550,8 +550,13 @@ impl HistorySource<'_> {
             return Ok(false);
         }
         let commits = self.walk(store)?;
-        let known = self.walk_from(store, known)?;
-        let goes_on = commits.keys().any(|commit| known.contains_key(commit));
+        let goes_on = match self.bounds.since {
+            HistorySince::Commit(wanted) => commits.contains_key(&wanted),
+            HistorySince::Date(_) => {
+                let known = self.walk_from(store, known)?;
+                commits.keys().any(|commit| known.contains_key(commit))
+            }
+        };
         Ok(goes_on || commits.len() >= self.bounds.commits)
     }
 

@@ -285,8 +285,8 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn the_others_have_a_quarter_of_many_places() {
+    #[test]
+    fn the_others_have_a_quarter_of_many_places() {
         for (places, share) in [(1, 1), (2, 1), (3, 2), (4, 3), (5, 3), (16, 12), (256, 192)] {
             let slots = Slots::new(places, Sharing::Namespaces);
             let mut held = Vec::new();

@@ -37,7 +37,7 @@ async fn nothing_new_costs_no_write_no_event_and_no_fetch() {
 
 /// The requests to the API server that the controller logged, but for its watches and for those by
 /// which it learns whether Flux's kinds were installed meanwhile.
-fn asked(log: &str) -> Vec<String> {
+pub fn asked(log: &str) -> Vec<String> {
     log.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter(|line| line["message"] == "requesting")

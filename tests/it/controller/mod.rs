@@ -11,6 +11,7 @@ mod github_apps;
 mod gitops;
 mod inspection;
 mod jobs;
+mod many;
 mod notify;
 mod once;
 mod overrides;

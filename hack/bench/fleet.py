@@ -17,10 +17,10 @@ import tempfile
 import time
 import urllib.request
 
-from controller import GROUP, Cluster, free_port, reachable, run, wait
+from controller import GROUP, Cluster, define, free_port, reachable, run, wait
 
-NAMESPACE = "fleet"
-PATIENCE = 900
+NAMESPACE = f"fleet-{os.getpid()}"
+PATIENCE = 1800
 QUIET = 30
 WHO = {"GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "b@example.org"}
 WHO |= {"GIT_COMMITTER_NAME": "bench", "GIT_COMMITTER_EMAIL": "b@example.org"}
@@ -92,7 +92,7 @@ class Fleet:
         self.start(
             "controller",
             [self.patchset, "controller", "--watch-all-namespaces=false", "--runtime-namespace", NAMESPACE]
-            + ["--min-interval=1s", "--allow-transport=https,git", "--storage-path", f"{self.folder}/data"]
+            + ["--allow-transport=https,git", "--storage-path", f"{self.folder}/data"]
             + [f"--metrics-addr=127.0.0.1:{metrics}", f"--health-addr=127.0.0.1:{health}"],
             KUBECONFIG=self.cluster.kubeconfig,
         )
@@ -133,14 +133,15 @@ class Fleet:
         return self.cluster.get(f"{GROUP}/namespaces/{NAMESPACE}/patchrepositories/bench")
 
     def until(self, what, wanted):
+        """Waits until the status is as wanted. What is not within its time is told, and the row has what it came to."""
         end = time.monotonic() + PATIENCE
-        while True:
+        while time.monotonic() < end:
             status = self.repository().get("status", {})
             if wanted(status):
                 return status
-            if time.monotonic() > end:
-                sys.exit(f"{what}: not within {PATIENCE} s: {json.dumps(status.get('conditions'))}")
             time.sleep(0.5)
+        print(f"{what}: not within {PATIENCE} s: {json.dumps(status.get('conditions'))}", file=sys.stderr)
+        return status
 
     def resource(self):
         return {
@@ -177,22 +178,17 @@ def main():
     objects = components * releases
     try:
         fleet.make()
-        os.mkdir(f"{folder}/crds")
-        run(patchset, "crds", "--output-dir", f"{folder}/crds")
-        kubectl = ["kubectl", "--kubeconfig", cluster.kubeconfig]
-        run(*kubectl, "apply", "--server-side", "--filename", f"{folder}/crds")
-        # A definition that was made a moment ago has no conditions yet, over which kubectl fails.
-        established = [*kubectl, "wait", "--for=condition=Established", "--timeout=60s", "crd/patchrepositories.patching.c5c3.io"]
-        wait("the definitions", lambda: subprocess.run(established, capture_output=True).returncode == 0)
-        run(*kubectl, "create", "namespace", NAMESPACE)
+        define(patchset, cluster)
+        run("kubectl", "--kubeconfig", cluster.kubeconfig, "create", "namespace", NAMESPACE)
         fleet.serve()
         print(f"{components} components at {releases} releases, {components} upstreams, one repository of patches.\n")
         print("| | s | requests to the patches' repository | Git requests in all | packs | reconciliations | reads | writes | CPU |")
         print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         before = fleet.state()
         cluster.apply(f"{GROUP}/namespaces/{NAMESPACE}/patchrepositories/bench", fleet.resource())
-        fleet.until("Ready", lambda status: counts(status).get("ready") == objects)
-        row(f"from the resource to {objects} Ready, each", before, fleet.state(), objects)
+        done = fleet.until("Ready", lambda status: counts(status).get("ready") == objects)
+        ready = counts(done).get("ready") or 0
+        row(f"from the resource to {ready} of {objects} Ready, each", before, fleet.state(), objects)
 
         time.sleep(10)
         before = fleet.state()

@@ -21,6 +21,9 @@ use super::upkeep::{RepositoryUpkeepStatus, SOURCE_IS_GIT, Upkeep};
 /// name.
 pub const REPOSITORY_LABEL: &str = "patching.c5c3.io/repository";
 
+/// The label by which Flux's users say which of several controllers looks after an object.
+pub const SHARD_LABEL: &str = "sharding.fluxcd.io/key";
+
 /// The most cells of the matrix in a status.
 pub const MOST_CELLS: usize = 500;
 

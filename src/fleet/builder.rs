@@ -6,7 +6,7 @@ use std::fmt;
 use kube::{Resource, ResourceExt};
 
 use super::template::Templates;
-use crate::api::patch_repository::{REPOSITORY_LABEL, RepositoryFault};
+use crate::api::patch_repository::{REPOSITORY_LABEL, RepositoryFault, SHARD_LABEL};
 use crate::api::{ConstraintOverride, PatchRepository, PatchSet};
 use crate::layout::{FaultKind, LayoutFault, RepositoryLayout};
 use crate::text::printable;
@@ -98,9 +98,13 @@ impl FleetBuilder<'_> {
         }
     }
 
-    /// Puts on what all objects have that are made: namespace, owner and label.
+    /// Puts on what all objects have that are made: namespace, owner and label, and the shard that
+    /// the repository is in. Its controller sees no other ones, and sums up how they do.
     pub(super) fn own(&mut self, object: &mut impl ResourceExt) {
         let repository = self.repository;
+        if let Some(shard) = repository.labels().get(SHARD_LABEL) {
+            object.labels_mut().insert(SHARD_LABEL.to_owned(), shard.clone());
+        }
         self.desired.asked_for.insert(object.name_any());
         object.meta_mut().namespace = repository.namespace();
         object

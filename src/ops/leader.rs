@@ -13,11 +13,15 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
+use sha2::{Digest, Sha256};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-/// The name of the Lease.
+/// The name of the Lease of those who look after all objects.
 const LEASE: &str = "patchset-controller";
+
+/// How many hexadecimal digits of a selector's SHA-256 are in the name of its Lease.
+const SHARD_DIGITS: usize = 10;
 
 /// The most of a wait that chance adds to it, as in client-go: candidates that began together do
 /// not go on together.
@@ -48,9 +52,27 @@ impl Default for Timing {
     }
 }
 
+/// The name of the Lease of those who look after the objects of a selector; of all objects where
+/// there is none.
+///
+/// Controllers of different shards lead side by side, also in one namespace. The chart makes the
+/// same name, for the right to renew it.
+#[must_use]
+pub fn lease_name(selector: Option<&str>) -> String {
+    selector.map_or_else(
+        || LEASE.to_owned(),
+        |selector| {
+            let digest = hex::encode(Sha256::digest(selector));
+            format!("{LEASE}-{}", digest.get(..SHARD_DIGITS).unwrap_or(&digest))
+        },
+    )
+}
+
 /// Who wants to lead.
 #[derive(Clone, Debug)]
 pub struct Candidate {
+    /// The name of the Lease ([`lease_name`]).
+    pub lease: String,
     /// A name that no other process has, also none that ran in this one's place before.
     pub identity: String,
     /// How long things take.
@@ -60,10 +82,11 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A candidate with the times of client-go, and a name that begins as given.
+    /// A candidate for a Lease with the times of client-go, and a name that begins as given.
     #[must_use]
-    pub fn new(name: &str) -> Self {
+    pub fn new(lease: String, name: &str) -> Self {
         Self {
+            lease,
             identity: format!("{name}_{:016x}", rand::random::<u64>()),
             timing: Timing::default(),
             wall_clock: Timestamp::now,
@@ -73,7 +96,7 @@ impl Candidate {
     /// Waits until this candidate leads. Failures are logged and tried again.
     pub async fn lead(self, client: Client, namespace: &str) -> Leadership {
         let identity = self.identity.clone();
-        tracing::info!(namespace, identity, lease = LEASE, "waiting for leadership");
+        tracing::info!(namespace, identity, lease = self.lease, "waiting for leadership");
         let mut election = Election {
             api: Api::namespaced(client, namespace),
             candidate: self,
@@ -195,10 +218,10 @@ impl Election {
         {
             return Ok(LeaseTry::Held);
         }
-        let Some(found) = self.api.get_opt(LEASE).await? else {
+        let Some(found) = self.api.get_opt(&self.candidate.lease).await? else {
             let lease = Lease {
                 metadata: ObjectMeta {
-                    name: Some(LEASE.to_owned()),
+                    name: Some(self.candidate.lease.clone()),
                     ..ObjectMeta::default()
                 },
                 spec: Some(self.claim(None)),
@@ -220,7 +243,10 @@ impl Election {
     /// Claims the Lease, where it is still as it was seen.
     async fn replace(&mut self, mut lease: Lease) -> kube::Result<()> {
         lease.spec = Some(self.claim(lease.spec.as_ref()));
-        let written = self.api.replace(LEASE, &PostParams::default(), &lease).await?;
+        let written = self
+            .api
+            .replace(&self.candidate.lease, &PostParams::default(), &lease)
+            .await?;
         self.observe(written);
         Ok(())
     }
@@ -269,7 +295,7 @@ impl Election {
     }
 
     async fn try_to_release(&mut self) -> kube::Result<()> {
-        let Some(mut lease) = self.api.get_opt(LEASE).await? else {
+        let Some(mut lease) = self.api.get_opt(&self.candidate.lease).await? else {
             return Ok(());
         };
         if !self.is_holder(&lease) {
@@ -280,7 +306,9 @@ impl Election {
             spec.lease_duration_seconds = Some(1);
             spec.renew_time = Some(MicroTime((self.candidate.wall_clock)()));
         }
-        self.api.replace(LEASE, &PostParams::default(), &lease).await?;
+        self.api
+            .replace(&self.candidate.lease, &PostParams::default(), &lease)
+            .await?;
         tracing::info!(lease = lease.name_any(), "the lease was given back");
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use patchset::ops::leader::{Candidate, Timing};
+use patchset::ops::leader::{Candidate, Timing, lease_name};
 
 use crate::support::api_server::ApiServer;
 use crate::support::relay::Relay;
@@ -23,7 +23,7 @@ const TIMING: Timing = Timing {
 fn candidate(name: &str) -> Candidate {
     Candidate {
         timing: TIMING,
-        ..Candidate::new(name)
+        ..Candidate::new(lease_name(None), name)
     }
 }
 

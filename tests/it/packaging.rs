@@ -180,7 +180,8 @@ fn the_folder_of_definitions_has_nothing_else_that_kubectl_would_send() {
     "imagePullSecrets=[{\"name\":\"pull\"}]",
     "serviceAccount.annotations={\"a\":\"b\"}",
     "controller.eventsAddr=\"http://notification-controller.flux-system.svc.cluster.local./\"",
-    "controller.extraArgs=[\"--watch-label-selector=sharding.fluxcd.io/key=a\"]",
+    "controller.watchLabelSelector=\"sharding.fluxcd.io/key=a\"",
+    "controller.extraArgs=[\"--buildkit-image=moby/buildkit:rootless\"]",
     "controller.extraEnv=[{\"name\":\"HTTPS_PROXY\",\"value\":\"http://proxy:3128\"}]",
     "storage.persistence.enabled=true",
     "storage.persistence.storageClassName=\"fast\"",
@@ -219,6 +220,50 @@ async fn the_api_server_takes_the_chart(#[case] settings: &[&str]) {
     let namespace = server.namespace("chart").await;
     let output = apply(server, &rendered(&namespace, settings), "server");
     succeeded(&output);
+}
+
+#[rstest]
+#[case("")]
+#[case("sharding.fluxcd.io/key=one")]
+#[case("sharding.fluxcd.io/key in (a,b),team!=x")]
+fn a_shard_has_a_lease_of_its_own(#[case] selector: &str) {
+    let setting = format!("controller.watchLabelSelector={}", serde_json::json!(selector));
+    let objects = objects(&rendered("ours", &[&setting]));
+    let selector = Some(selector).filter(|selector| !selector.is_empty());
+    let roles = of_kind(&objects, "Role");
+    let leases: Vec<&Value> = roles
+        .iter()
+        .flat_map(|role| role["rules"].as_array().unwrap())
+        .filter(|rule| rule["resources"][0] == "leases")
+        .filter_map(|rule| rule.get("resourceNames"))
+        .collect();
+    assert_eq!(leases, [&serde_json::json!([ops::leader::lease_name(selector)])]);
+    let pod = deployment(&objects).spec.unwrap().template.spec.unwrap();
+    let arguments = pod.containers[0].args.clone().unwrap();
+    let told = arguments
+        .iter()
+        .find_map(|argument| argument.strip_prefix("--watch-label-selector="));
+    assert_eq!(told, selector);
+}
+
+/// The Role would be for another Lease, and nobody would lead.
+#[test]
+fn a_selector_among_the_further_arguments_is_refused() {
+    let chart = chart();
+    let setting = "controller.extraArgs=[\"--watch-label-selector=a=b\"]";
+    let output = helm(&[
+        "template",
+        RELEASE,
+        chart.to_str().unwrap(),
+        "--set-json",
+        setting,
+    ]);
+    assert!(!output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        told.contains("write controller.watchLabelSelector in place of"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -788,7 +833,8 @@ async fn its_rights_suffice_for_the_work(#[case] all: bool) {
     let regarding = patch_set.object_ref(&());
     status::events::publish(&client, &regarding, note).await.unwrap();
 
-    let lead = |name| ops::leader::Candidate::new(name).lead(client.clone(), &home);
+    let lease = || ops::leader::lease_name(None);
+    let lead = |name| ops::leader::Candidate::new(lease(), name).lead(client.clone(), &home);
     lead("first").await.release().await;
     lead("second").await.release().await;
 }

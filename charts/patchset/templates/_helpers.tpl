@@ -49,6 +49,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (include "patchset.fullname" .) .Values.storage.persistence.existingClaim -}}
 {{- end -}}
 
+{{- /* The Lease of the leader: controllers with different selectors work side by side. */ -}}
+{{- define "patchset.lease" -}}
+{{- if contains "--watch-label-selector" (join " " .Values.controller.extraArgs) -}}
+{{- fail "controller.extraArgs: write controller.watchLabelSelector in place of --watch-label-selector: the Lease of a shard is named by it" -}}
+{{- end -}}
+patchset-controller{{ with .Values.controller.watchLabelSelector }}-{{ . | sha256sum | trunc 10 }}{{ end }}
+{{- end -}}
+
 {{- /* What the controller may do in the namespaces that it watches. */ -}}
 {{- define "patchset.rules" -}}
 - apiGroups: [patching.c5c3.io]

@@ -538,22 +538,39 @@ impl HistorySource<'_> {
         Ok(tip.is_some_and(|tip| tip.committer.seconds < than))
     }
 
-    /// Fetches what the tip has beyond a commit; returns whether it leads to that, and the server
-    /// filters.
+    /// Fetches what the tip has beyond a history that is there; returns whether it goes on from that,
+    /// and the server filters.
+    ///
+    /// What came says whether it does: servers also send a pack where the tip leads to a parent of the
+    /// commit alone, and one may send less than what lies between them. Of more commits than are read
+    /// nobody knows.
     fn fetch_beyond(&self, store: &Store, known: Oid) -> Result<bool, Error> {
         let fetched = self.fetch_if_possible(store, Depth::Beyond(known))?;
-        Ok(fetched == Some(Fetched::Filtered) && self.has_tip(store))
+        if fetched != Some(Fetched::Filtered) {
+            return Ok(false);
+        }
+        let commits = self.walk(store)?;
+        let goes_on = match self.bounds.since {
+            HistorySince::Commit(wanted) => commits.contains_key(&wanted),
+            HistorySince::Date(_) => {
+                let known = self.walk_from(store, known)?;
+                commits.keys().any(|commit| known.contains_key(commit))
+            }
+        };
+        Ok(goes_on || commits.len() >= self.bounds.commits)
     }
 
-    /// The same where commits may be older than what they are on top of, by which servers take them
-    /// for no descendants: those that were brought from elsewhere with their dates.
+    /// Fetches what the tip has beyond a commit; returns whether it leads to that, and the server
+    /// filters.
+    ///
+    /// Commits may be older than what they are on top of, by which servers take them for no
+    /// descendants: those that were brought from elsewhere with their dates.
     fn fetch_after(&self, store: &Store, known: Oid) -> Result<bool, Error> {
-        let fetched = self.fetch_if_possible(store, Depth::Beyond(known))?;
-        if fetched == Some(Fetched::Filtered) {
-            return Ok(self.has_tip(store));
+        let mut fetched = self.fetch_if_possible(store, Depth::Beyond(known))?;
+        if fetched == Some(Fetched::Diverged) {
+            fetched = self.fetch_if_possible(store, Depth::Without(known))?;
         }
-        let diverged = fetched == Some(Fetched::Diverged);
-        if !diverged || self.fetch_if_possible(store, Depth::Without(known))? != Some(Fetched::Filtered) {
+        if fetched != Some(Fetched::Filtered) {
             return Ok(false);
         }
         let leads_there = |commit: &Commit| commit.parents.contains(&known);

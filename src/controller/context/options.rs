@@ -30,7 +30,7 @@ pub enum TransportName {
 #[derive(Clone, Debug, Args)]
 pub struct ControllerOptions {
     /// How many objects are reconciled at the same time; of several namespaces, none takes the last
-    /// place
+    /// quarter of the places
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrent: u16,
     /// The longest time that one attempt at an object may take; a longer `spec.timeout` counts as
@@ -44,7 +44,8 @@ pub struct ControllerOptions {
     /// Watch all namespaces; with `false`, only the controller's own
     #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub watch_all_namespaces: bool,
-    /// Watch only objects with these labels, for instance `sharding.fluxcd.io/key=one`
+    /// Watch only objects with these labels, for instance `sharding.fluxcd.io/key=one`, so that several
+    /// controllers share the work
     #[arg(long, value_name = "SELECTOR")]
     pub watch_label_selector: Option<String>,
     /// The namespace that the controller runs in

@@ -138,7 +138,8 @@ fn library_names(patch_set: &PatchSet, namespace: &str, context: &Context) -> Re
         libraries.map(|reference| reference.name.clone()).collect()
     };
     // The watch may show the resource itself as it was before.
-    let needs = |name: &str| match get_object(&context.patch_sets, &ObjectKey::new(namespace, name)) {
+    let needs = |name: &str| match get_object(context, &context.patch_sets, &ObjectKey::new(namespace, name))
+    {
         _ if name == root => named(patch_set),
         Ok(library) => named(&library),
         Err(_) => Vec::new(),
@@ -153,7 +154,7 @@ fn library_names(patch_set: &PatchSet, namespace: &str, context: &Context) -> Re
 }
 
 fn library(key: &ObjectKey, context: &Context) -> Result<Library, NotBuildable> {
-    let object = get_object(&context.patch_sets, key)?;
+    let object = get_object(context, &context.patch_sets, key)?;
     let not_ready = |why: &str| not_ready::<PatchSet>(key, why);
     if object.spec.level != Level::Library {
         return Err(Failure::stalled(
@@ -181,7 +182,7 @@ fn library(key: &ObjectKey, context: &Context) -> Result<Library, NotBuildable> 
 }
 
 async fn constraints(key: &ObjectKey, context: &Context) -> Result<(Vec<u8>, MergedOverrides), NotBuildable> {
-    let object = get_object(&context.constraint_overrides, key)?;
+    let object = get_object(context, &context.constraint_overrides, key)?;
     let not_ready = |why: &str| not_ready::<ConstraintOverride>(key, why);
     let status = object.status.clone().unwrap_or_default();
     check_condition(&object, &status, condition::CONSTRAINTS_MERGED)?;
@@ -207,19 +208,22 @@ async fn constraints(key: &ObjectKey, context: &Context) -> Result<(Vec<u8>, Mer
 }
 
 /// An object as the watch last showed it.
-fn get_object<K: Reconciled>(store: &Store<Guarded<K>>, key: &ObjectKey) -> Result<K, Failure> {
-    find_watched(store, key)
-        .and_then(|object| object.0.as_ref().ok().cloned())
-        .ok_or_else(|| {
-            Failure::retried(
-                Step::Build,
-                reason::REFERENCE_NOT_FOUND,
-                format!(
-                    "{} {key} does not exist; it is taken up as soon as it is there",
-                    K::KIND
-                ),
-            )
-        })
+fn get_object<K: Reconciled>(
+    context: &Context,
+    store: &Store<Guarded<K>>,
+    key: &ObjectKey,
+) -> Result<K, Failure> {
+    let found = find_watched(store, key).and_then(|object| object.0.as_ref().ok().cloned());
+    found.ok_or_else(|| {
+        let which = match &context.options.watch_label_selector {
+            Some(selector) => {
+                format!("among the objects that this controller looks after ({selector}): it has to be in the same shard")
+            }
+            None => "there".to_owned(),
+        };
+        let message = format!("{} {key} is not {which}; it is taken up as soon as it is", K::KIND);
+        Failure::retried(Step::Build, reason::REFERENCE_NOT_FOUND, message)
+    })
 }
 
 fn not_ready<K: Reconciled>(key: &ObjectKey, why: &str) -> Failure {

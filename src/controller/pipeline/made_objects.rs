@@ -186,19 +186,20 @@ pub async fn apply_all<K: Made>(
 
 async fn apply<K: Made>(
     turn: &Turn<'_, PatchRepository>,
-    ToApply { mut desired, uid }: ToApply<K>,
+    ToApply { mut desired, mut uid }: ToApply<K>,
 ) -> Result<AppliedObject, NotApplied> {
     let (namespace, name) = (turn.namespace(), desired.name_any());
     let api: Api<K> = Api::namespaced(turn.context.client.clone(), &namespace);
     if uid.is_none() {
         // The watch may not have shown it yet, and never does where it has other labels than this
-        // controller watches.
+        // controller watches: then it is the own one all the same, in the wrong shard.
         let what = format!("reading {} {name}", K::KIND);
         let found = limited(turn.budget, &what, api.get_metadata_opt(&name)).await?;
-        if let Some(found) = found
-            && let Ownership::Others(whose) = ownership(turn.object, &found)
-        {
-            return Err(taken::<K>(&namespace, &name, &whose));
+        if let Some(found) = found {
+            if let Ownership::Others(whose) = ownership(turn.object, &found) {
+                return Err(taken::<K>(&namespace, &name, &whose));
+            }
+            uid = found.uid();
         }
     }
     let parameters = PatchParams {

@@ -13,7 +13,7 @@ use kube::{Resource, ResourceExt};
 use super::made_objects::{
     Made, NotApplied, ToApply, apply_all, children, delete, disown, is_as_desired, is_marked,
 };
-use super::repository_source::{DesiredRepository, ResolvedRepository, read};
+use super::repository_source::{DesiredRepository, ResolvedRepository, check_shard, read};
 use super::repository_summary::{self, AskedObjects};
 use crate::api::patch_repository::{REPOSITORY_LABEL, RepositoryFault};
 use crate::api::patch_set::Level;
@@ -112,6 +112,7 @@ async fn make(
         files,
         unbuilt,
     } = read(turn, resolved).await?;
+    check_shard(turn, &desired)?;
     let faults = std::mem::take(&mut desired.faults);
     let patch_sets = std::mem::take(&mut desired.patch_sets);
     let constraint_overrides = std::mem::take(&mut desired.constraint_overrides);

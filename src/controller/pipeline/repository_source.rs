@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 
 use crate::api::common::GitPath;
-use crate::api::patch_repository::GitRepositorySource;
+use crate::api::patch_repository::{GitRepositorySource, SHARD_LABEL};
 use crate::api::{InputsDigest, LayoutKind, PatchRepository, PatchSet, reason};
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, failures};
@@ -186,6 +186,25 @@ pub async fn read(
             format!("{REPOSITORY}: the commits of a branch have no folders"),
         )),
     }
+}
+
+/// Sees to it that objects are in the shard of the controller that makes them, which sees no others.
+///
+/// # Errors
+///
+/// Where a template puts one into a shard that the `PatchRepository` is not in.
+pub fn check_shard(turn: &Turn<'_, PatchRepository>, desired: &DesiredObjects) -> Result<(), Failure> {
+    let is_sharded = |labels: &BTreeMap<String, String>| labels.contains_key(SHARD_LABEL);
+    if turn.context.options.watch_label_selector.is_some()
+        && !is_sharded(turn.object.labels())
+        && desired.patch_sets.iter().any(|made| is_sharded(made.labels()))
+    {
+        let message = format!(
+            "spec.template.metadata.labels: what is made is in the shard of its PatchRepository: set the label {SHARD_LABEL} on that, and leave it out of the template"
+        );
+        return Err(Failure::stalled(Step::Objects, reason::TEMPLATE_INVALID, message));
+    }
+    Ok(())
 }
 
 /// Reads the folders, and makes the objects that they ask for.

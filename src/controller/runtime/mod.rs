@@ -8,5 +8,6 @@ mod pushes;
 mod reconciler;
 mod triggers;
 mod unreadable;
+mod work_queue;
 
 pub use process::run;

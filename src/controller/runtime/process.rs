@@ -34,7 +34,7 @@ use crate::controller::state::upkeeps::Upkeeps;
 use crate::controller::state::workflows::Workflows;
 use crate::ops::api_client::{self, TooDeep};
 use crate::ops::health::{Health, ProcessDuty};
-use crate::ops::leader::Candidate;
+use crate::ops::leader::{Candidate, lease_name};
 use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
 use crate::ops::{push_server, server, telemetry};
 use crate::plan::backoff;
@@ -71,7 +71,8 @@ pub async fn run(options: ControllerOptions) -> Result<(), Error> {
         process.health.set_duty(ProcessDuty::StandBy);
         // Without a name in the environment, two processes could have the same one.
         let name = std::env::var("POD_NAME").unwrap_or_else(|_| "patchset".to_owned());
-        let candidate = Candidate::new(&name);
+        let selector = process.options.watch_label_selector.as_deref();
+        let candidate = Candidate::new(lease_name(selector), &name);
         let leads = candidate.lead(process.client.clone(), &process.options.runtime_namespace);
         let leadership = tokio::select! {
             leadership = leads => leadership,
@@ -269,16 +270,22 @@ impl Process {
             "the task that cancels runs of deleted PatchSets",
             orphaned_runs::cancel_all(Arc::clone(&context)),
         );
-        let patch_sets = reconciler::controller(&scope, &context, self.writers.patch_sets, &triggers);
-        tasks.spawn("the controller of PatchSets", patch_sets.collect::<()>());
-        let overrides =
-            reconciler::controller(&scope, &context, self.writers.constraint_overrides, &triggers);
-        tasks.spawn("the controller of ConstraintOverrides", overrides.collect::<()>());
-        let repositories = reconciler::controller(&scope, &context, self.writers.repositories, &triggers);
-        tasks.spawn(
-            "the controller of PatchRepositories",
-            repositories.collect::<()>(),
-        );
+        let Writers {
+            patch_sets,
+            constraint_overrides,
+            repositories,
+        } = self.writers;
+        tasks.spawn("the controller of PatchSets", {
+            let (scope, context, triggers) = (scope.clone(), Arc::clone(&context), triggers.clone());
+            async move { reconciler::controller(&scope, &context, patch_sets, &triggers).await }
+        });
+        tasks.spawn("the controller of ConstraintOverrides", {
+            let (scope, context, triggers) = (scope.clone(), Arc::clone(&context), triggers.clone());
+            async move { reconciler::controller(&scope, &context, constraint_overrides, &triggers).await }
+        });
+        tasks.spawn("the controller of PatchRepositories", async move {
+            reconciler::controller(&scope, &context, repositories, &triggers).await;
+        });
         Ok(())
     }
 }

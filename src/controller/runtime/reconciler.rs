@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::{Controller, Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
+use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Resource, ResourceExt};
+use tracing::Instrument;
 
 use super::objects::find_concerned;
 use super::triggers::{ObservedChange, Triggers};
 use super::unreadable;
+use super::work_queue::{self, Begun};
 use crate::api::patch_repository::REPOSITORY_LABEL;
 use crate::api::reference::{ObjectKey, Referent, ReferentKind};
 use crate::api::{FluxDuration, PatchRepository, reason};
@@ -24,7 +25,7 @@ use crate::controller::context::kind::{Reconciled, Schedule};
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, Occasion, annotations, panics};
 use crate::controller::pipeline::Pipeline;
-use crate::controller::state::api_server::Guarded;
+use crate::controller::state::api_server::{Guarded, find};
 use crate::controller::state::nudges::Nudge;
 use crate::controller::state::references::WatchScope;
 use crate::controller::state::slots;
@@ -51,9 +52,6 @@ const TIDIES_EVERY: Duration = Duration::from_secs(15);
 /// is left then is a request or two to the API server.
 const OVERTIME: Duration = Duration::from_secs(60);
 
-/// As many reconciliations as there are objects, in kube's words.
-const UNBOUNDED: u16 = 0;
-
 /// What the reconciliations of one kind share.
 struct KindRuntime<K: Pipeline> {
     context: Arc<Context>,
@@ -61,19 +59,64 @@ struct KindRuntime<K: Pipeline> {
     store: Store<Guarded<K>>,
 }
 
-/// The controller of a kind, as a stream of its results.
-pub fn controller<K: Pipeline>(
+/// The controller of a kind. It ends where its watch does, which does not.
+pub async fn controller<K: Pipeline>(
     scope: &WatchScope,
     context: &Arc<Context>,
     writer: Writer<Guarded<K>>,
     triggers: &Triggers,
-) -> impl Stream<Item = ()> + Send + use<K> {
+) {
     let store = writer.as_reader();
+    let kind = Arc::new(KindRuntime::<K> {
+        context: Arc::clone(context),
+        statuses: Statuses::<K>::default(),
+        store: store.clone(),
+    });
+    let changes = triggers.changes();
+    let triggered = {
+        let (store, dependents) = (store.clone(), Arc::clone(&context.dependents));
+        changes.flat_map(move |change| futures::stream::iter(find_concerned(&store, &dependents, &change)))
+    };
+    let asked = futures::stream::select(triggered, called(context, store.clone(), triggers));
+    let changed = changed(scope, context, writer, triggers);
+    let asked = futures::stream::select(changed, asked.map(|object| key_of(&object)));
+    let ready = async move {
+        // An error means that the watch has ended, and with it this.
+        let _ = store.wait_until_ready().await;
+    };
+    let work = {
+        let kind = Arc::clone(&kind);
+        move |key: ObjectKey, begun: Begun| {
+            let span = tracing::info_span!("reconciling object", object.kind = K::KIND, object.key = %key);
+            reconcile(key, begun, Arc::clone(&kind)).instrument(span)
+        }
+    };
+    // Each object waits for its turn itself: in one queue of all, the first to come would be served
+    // first.
+    let working = work_queue::run(asked, ready, work);
+    let tidying = async {
+        loop {
+            tokio::time::sleep(TIDIES_EVERY).await;
+            kind.forget_gone();
+        }
+    };
+    tokio::select! {
+        () = working => {}
+        () = tidying => {}
+    }
+}
+
+/// The objects that changed in a way that matters, as the watch shows them.
+fn changed<K: Pipeline>(
+    scope: &WatchScope,
+    context: &Arc<Context>,
+    writer: Writer<Guarded<K>>,
+    triggers: &Triggers,
+) -> impl Stream<Item = ObjectKey> + Send + use<K> {
     let mut config = watcher::Config::default();
     if let Some(selector) = &context.options.watch_label_selector {
         config = config.labels(selector);
     }
-    let changes = triggers.changes();
     let tell = {
         let (teller, context) = (triggers.clone(), Arc::clone(context));
         move |object: &Guarded<K>| {
@@ -99,43 +142,19 @@ pub fn controller<K: Pipeline>(
                 .combine(deletion::<K>),
             PredicateConfig::default(),
         );
-    let triggered = {
-        let (store, dependents) = (store.clone(), Arc::clone(&context.dependents));
-        changes.flat_map(move |change| futures::stream::iter(find_concerned(&store, &dependents, &change)))
-    };
-    let kind = Arc::new(KindRuntime::<K> {
-        context: Arc::clone(context),
-        statuses: Statuses::<K>::default(),
-        store: store.clone(),
-    });
-    let mut forget = {
-        let (store, kind, mut tidied) = (store.clone(), Arc::clone(&kind), Instant::now());
-        move || {
-            if tidied.elapsed() < TIDIES_EVERY {
-                return;
-            }
-            tidied = Instant::now();
-            let uids: HashSet<String> = store
-                .state()
-                .iter()
-                .filter_map(|object| object.meta().uid.clone())
-                .collect();
-            kind.statuses.retain(|uid| uids.contains(uid));
-        }
-    };
-    // Each object waits for its turn itself: in the controller's own queue, the first to come would
-    // be served first.
-    Controller::for_stream(objects, store.clone())
-        .reconcile_on(triggered)
-        .reconcile_on(called(context, store, triggers))
-        .with_config(Config::default().concurrency(UNBOUNDED))
-        .run(reconcile, after_error, kind)
-        .map(move |result| {
-            forget();
-            if let Err(kube::runtime::controller::Error::QueueError(error)) = result {
+    objects.filter_map(|object| async move {
+        match object {
+            Ok(object) => Some(ObjectKey::of_object(&object)),
+            Err(error) => {
                 tracing::warn!(kind = K::KIND, %error, "a watch was interrupted");
+                None
             }
-        })
+        }
+    })
+}
+
+fn key_of<K: Pipeline>(object: &ObjectRef<Guarded<K>>) -> ObjectKey {
+    ObjectKey::new(object.namespace.clone().unwrap_or_default(), &object.name)
 }
 
 /// The objects of a kind that are to be looked at now: those whose files changed, and those whose
@@ -196,42 +215,49 @@ fn deletion<K: Pipeline>(object: &Guarded<K>) -> Option<u64> {
     object.meta().deletion_timestamp.as_ref().map(|_| 1)
 }
 
-/// A write that failed; the reconciliation is repeated.
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "kube's error policy takes its arguments so"
-)]
-fn after_error<K: Pipeline>(object: Arc<Guarded<K>>, error: &Error, kind: Arc<KindRuntime<K>>) -> Action {
-    let uid = object.meta().uid.clone().unwrap_or_default();
-    let delay = backoff::after_failures(kind.statuses.note_failure(uid), backoff::LONGEST);
-    tracing::warn!(
-        kind = K::KIND, namespace = object.meta().namespace, name = object.meta().name, %error, delay = ?delay,
-        "a reconciliation could not be finished"
-    );
-    Action::requeue(delay)
-}
-
-/// Waits for the object's turn, and does what there is to do for it.
-async fn reconcile<K: Pipeline>(object: Arc<Guarded<K>>, kind: Arc<KindRuntime<K>>) -> Result<Action, Error> {
-    let namespace = object.namespace().unwrap_or_default();
-    let slot = kind.context.slots.wait(&namespace).await;
+/// Waits for the object's turn, and does what there is to do for it. Gives after which time to look
+/// again; where it is `None`, something has to change first.
+async fn reconcile<K: Pipeline>(key: ObjectKey, begun: Begun, kind: Arc<KindRuntime<K>>) -> Option<Duration> {
+    let slot = kind.context.slots.wait(&key.namespace).await;
+    begun.note();
     // It may have changed, or gone, while it waited.
-    let Some(object) = kind.store.get(&ObjectRef::from_obj(object.as_ref())) else {
-        return Ok(Action::await_change());
-    };
+    let object = find(&kind.store, &key)?;
     // What waits holds no more than this; a reconciliation is large.
     let work = Box::pin(slots::run_within(slot, kind.look_at(&object)));
-    panics::caught(work).await.unwrap_or(Err(Error::Panicked))
+    let worked = panics::caught(work).await.unwrap_or(Err(Error::Panicked));
+    worked.unwrap_or_else(|error| Some(kind.wait_after(&object, &error)))
 }
 
 impl<K: Pipeline> KindRuntime<K> {
-    async fn look_at(&self, object: &Guarded<K>) -> Result<Action, Error> {
+    /// Forgets what is kept of objects that are gone.
+    fn forget_gone(&self) {
+        let objects = self.store.state();
+        let uids: HashSet<&str> = objects
+            .iter()
+            .filter_map(|object| object.meta().uid.as_deref())
+            .collect();
+        self.statuses.retain(|uid| uids.contains(uid.as_str()));
+    }
+
+    /// When to try again after a write that failed.
+    fn wait_after(&self, object: &Guarded<K>, error: &Error) -> Duration {
+        let meta = object.meta();
+        let uid = meta.uid.clone().unwrap_or_default();
+        let delay = backoff::after_failures(self.statuses.note_failure(uid), backoff::LONGEST);
+        tracing::warn!(
+            kind = K::KIND, namespace = meta.namespace, name = meta.name, %error, delay = ?delay,
+            "a reconciliation could not be finished"
+        );
+        delay
+    }
+
+    async fn look_at(&self, object: &Guarded<K>) -> Result<Option<Duration>, Error> {
         note_seen(&self.context, object);
         let object = match &object.0 {
             Ok(object) => object,
             Err(invalid) => {
                 unreadable::tell::<K>(&self.context, invalid).await;
-                return Ok(Action::await_change());
+                return Ok(None);
             }
         };
         let started = Instant::now();
@@ -241,18 +267,18 @@ impl<K: Pipeline> KindRuntime<K> {
         self.context
             .metrics
             .note_reconciled(K::KIND, ended, started.elapsed());
-        result.map(|(action, _)| action)
+        result.map(|(wait, _)| wait)
     }
 
-    async fn reconcile(&self, object: &K) -> Result<(Action, OutcomeLabel), Error> {
+    async fn reconcile(&self, object: &K) -> Result<(Option<Duration>, OutcomeLabel), Error> {
         let meta = object.meta();
         let (namespace, name) = (&meta.namespace, &meta.name);
         if meta.deletion_timestamp.is_some() {
-            return Ok((Action::await_change(), OutcomeLabel::Unchanged));
+            return Ok((None, OutcomeLabel::Unchanged));
         }
         if object.schedule().suspend {
             tracing::debug!(kind = K::KIND, namespace, name, "suspended");
-            return Ok((Action::await_change(), OutcomeLabel::Suspended));
+            return Ok((None, OutcomeLabel::Suspended));
         }
         match self.work_on(object).await {
             Ok(worked) => Ok(worked),
@@ -261,13 +287,13 @@ impl<K: Pipeline> KindRuntime<K> {
             Err(Interrupted::Overtaken) => {
                 let failures = self.statuses.note_overtaken(meta.uid.clone().unwrap_or_default());
                 let delay = backoff::after_failures(failures, backoff::LONGEST);
-                Ok((Action::requeue(delay), OutcomeLabel::Unchanged))
+                Ok((Some(delay), OutcomeLabel::Unchanged))
             }
         }
     }
 
     /// Begins a new generation, has the object's steps done, and settles what they came to.
-    async fn work_on(&self, object: &K) -> Result<(Action, OutcomeLabel), Interrupted> {
+    async fn work_on(&self, object: &K) -> Result<(Option<Duration>, OutcomeLabel), Interrupted> {
         let journal = Journal::open(&self.context, &self.statuses, object);
         let generation = object.meta().generation.unwrap_or_default();
         let begun = begin_generation(&*journal.status(), generation, Timestamp::now());
@@ -326,8 +352,7 @@ impl<K: Pipeline> KindRuntime<K> {
             self.context.look_requests.note_follow_up(&referent::<K>(object));
         }
         let wait = self.follow_up(&referent::<K>(object), occasion, ended, wait);
-        let wait = wait.into_iter().chain(at_most).min();
-        Ok((wait.map_or_else(Action::await_change, Action::requeue), ended))
+        Ok((wait.into_iter().chain(at_most).min(), ended))
     }
 
     /// Why an object is looked at.

@@ -1,7 +1,10 @@
 //! Whose turn it is: so many objects are worked on at the same time, and namespaces take turns.
 //!
-//! A namespace never has all places, so that what it does leaves one for the others, and places
+//! A namespace never has all places, so that what it does leaves some for the others, and places
 //! that come free go to the namespaces that wait, one after the other, whatever each has waiting.
+//!
+//! A place is no core. Most of a reconciliation waits for servers, and what computes runs on threads
+//! that the places alone bound: more places than cores are of use where servers are slow.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -12,6 +15,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use super::locking::lock;
+
+/// The part of the places that is kept from each namespace, rounded up: one in so many.
+const KEPT_SHARE: usize = 4;
 
 tokio::task_local! {
     /// The turn of the reconciliation that runs.
@@ -66,8 +72,8 @@ pub struct Slot {
 }
 
 impl Slots {
-    /// So many places, at least one. Where many namespaces share them, one is kept from each, if
-    /// there are two.
+    /// So many places, at least one. Where many namespaces share them, a quarter is kept from each,
+    /// and at least one, if there are two.
     pub fn new(places: u16, sharing: Sharing) -> Self {
         let places = usize::from(places.max(1));
         Self(Arc::new(SharedSlots {
@@ -75,7 +81,7 @@ impl Slots {
                 places,
                 share: match sharing {
                     Sharing::OneNamespace => places,
-                    Sharing::Namespaces => places.saturating_sub(1).max(1),
+                    Sharing::Namespaces => places.saturating_sub(places.div_ceil(KEPT_SHARE)).max(1),
                 },
                 taken: 0,
                 namespaces: HashMap::new(),
@@ -158,8 +164,9 @@ impl SlotQueue {
             let at = self.order.iter().position(has_share)?;
             let name = self.order.remove(at)?;
             let namespace = self.namespaces.get_mut(&name)?;
-            namespace.waiting.retain(|waiting| !waiting.is_closed());
-            let Some(sender) = namespace.waiting.pop_front() else {
+            let waiting = &mut namespace.waiting;
+            let next = std::iter::from_fn(|| waiting.pop_front()).find(|next| !next.is_closed());
+            let Some(sender) = next else {
                 self.forget_where_empty(&name);
                 continue;
             };
@@ -276,6 +283,21 @@ mod tests {
             lock(&slots.0.queue).namespaces.is_empty(),
             "nothing is kept of who is gone"
         );
+    }
+
+    #[test]
+    fn the_others_have_a_quarter_of_many_places() {
+        for (places, share) in [(1, 1), (2, 1), (3, 2), (4, 3), (5, 3), (16, 12), (256, 192)] {
+            let slots = Slots::new(places, Sharing::Namespaces);
+            let mut held = Vec::new();
+            while let Some(slot) = slots.wait("a").now_or_never() {
+                held.push(slot);
+            }
+            assert_eq!(held.len(), share, "of {places}");
+            let alone = Slots::new(places, Sharing::OneNamespace);
+            let all: Vec<Slot> = std::iter::from_fn(|| alone.wait("a").now_or_never()).collect();
+            assert_eq!(all.len(), usize::from(places));
+        }
     }
 
     #[tokio::test]

@@ -37,7 +37,7 @@ async fn nothing_new_costs_no_write_no_event_and_no_fetch() {
 
 /// The requests to the API server that the controller logged, but for its watches and for those by
 /// which it learns whether Flux's kinds were installed meanwhile.
-fn asked(log: &str) -> Vec<String> {
+pub fn asked(log: &str) -> Vec<String> {
     log.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter(|line| line["message"] == "requesting")
@@ -432,8 +432,7 @@ async fn one_of_two_replicas_works_and_both_are_ready() {
     .await;
     stage.apply("leader", &stage.spec()).await;
     stage.ready("leader", "True", "Succeeded").await;
-    let api_server = crate::support::api_server::ApiServer::get().await;
-    let second = super::Controller::start(api_server, &stage.namespace, &["--enable-leader-election"]);
+    let second = stage.another_controller(&["--enable-leader-election"]).await;
     let health = format!("http://{}/readyz", second.health);
     let end = Instant::now() + PATIENCE;
     while !reqwest::get(&health)

@@ -13,7 +13,7 @@ use crate::support::git_server::GitServer;
 use crate::support::registry::Registry;
 
 /// A stage, and a spec whose image a Job builds.
-async fn scene(name: &str, registry: &Registry, options: &[&str]) -> (Stage, Value) {
+pub async fn scene(name: &str, registry: &Registry, options: &[&str]) -> (Stage, Value) {
     let plain_http = format!("--plain-http-registry={}", registry.host);
     let options = [&[plain_http.as_str()], options].concat();
     let stage = Stage::with(name, &options, GitServer::http).await;
@@ -51,7 +51,7 @@ async fn forge(stage: &Stage, name: &str, owner: Option<(&str, &str)>) {
         .unwrap();
 }
 
-async fn jobs(stage: &Stage) -> Vec<Job> {
+pub async fn jobs(stage: &Stage) -> Vec<Job> {
     stage
         .api::<Job>()
         .list(&ListParams::default())
@@ -61,7 +61,7 @@ async fn jobs(stage: &Stage) -> Vec<Job> {
 }
 
 /// Waits for a Job other than these, and gives its name.
-async fn next_job(stage: &Stage, known: &[String]) -> String {
+pub async fn next_job(stage: &Stage, known: &[String]) -> String {
     let end = std::time::Instant::now() + PATIENCE;
     loop {
         let jobs = stage.api::<Job>().list(&ListParams::default()).await.unwrap();

@@ -11,6 +11,7 @@ mod github_apps;
 mod gitops;
 mod inspection;
 mod jobs;
+mod many;
 mod notify;
 mod once;
 mod overrides;
@@ -19,6 +20,7 @@ mod patches_commit;
 mod pushes;
 mod registries;
 mod registry_logins;
+mod sharding;
 mod sortable;
 mod tenants;
 mod trust;
@@ -276,6 +278,11 @@ impl Stage {
         let controller =
             |namespace: &str| Controller::launch(api_server, namespace, options, None, environment);
         Self::set(api_server, name, GitServer::http, controller).await
+    }
+
+    /// Starts one more controller for the same namespace, with storage of its own.
+    pub async fn another_controller(&self, options: &[&str]) -> Controller {
+        Controller::start(ApiServer::get().await, &self.namespace, options)
     }
 
     /// A stage on an API server that has the definitions.

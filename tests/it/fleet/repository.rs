@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::controller::patches::{install_git_repository_kind, publish};
 use crate::controller::{BASE, GOOD, PATIENCE, Resource, Stage, condition, shown};
 use crate::support::git_repo::GitRepo;
+use crate::support::git_server::GitServer;
 use crate::support::signing::SshKey;
 
 impl Resource for PatchRepository {
@@ -565,4 +566,74 @@ async fn what_a_flux_source_publishes_becomes_objects_too() {
     fleet
         .has(&["glance-2025.2", "glance-2026.1", "keystone-2025.2"])
         .await;
+}
+
+/// Gives the repository a label that says which controller looks after it.
+async fn into_shard(fleet: &Fleet, shard: Option<&str>) {
+    let label = json!({ "metadata": { "labels": { "sharding.fluxcd.io/key": shard } } });
+    fleet
+        .stage
+        .api::<PatchRepository>()
+        .patch("ours", &PatchParams::default(), &Patch::Merge(&label))
+        .await
+        .unwrap();
+}
+
+/// The shards of all that is made, and what would change if it were made or worked on again.
+async fn shards_and_results(fleet: &Fleet) -> (BTreeSet<Option<String>>, BTreeMap<String, Value>) {
+    let made = fleet
+        .stage
+        .api::<PatchSet>()
+        .list(&ListParams::default())
+        .await
+        .unwrap();
+    let shard = |made: &PatchSet| made.labels().get("sharding.fluxcd.io/key").cloned();
+    let result = |made: &PatchSet| (made.name_any(), json!([made.uid(), made.status]));
+    (
+        made.iter().map(shard).collect(),
+        made.iter().map(result).collect(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_is_in_the_repositorys_shard_and_moves_with_it() {
+    let selector = |shard: &str| format!("--watch-label-selector=sharding.fluxcd.io/key={shard}");
+    let stage = Stage::with("shard-fleet", &[&selector("one")], GitServer::http).await;
+    let second = stage.another_controller(&[&selector("two")]).await;
+    let fleet = Fleet::on(stage);
+    fleet.apply(&fleet.spec()).await;
+    into_shard(&fleet, Some("one")).await;
+    fleet.ready("True", "Succeeded").await;
+    let (shards, before) = shards_and_results(&fleet).await;
+    assert_eq!(shards, BTreeSet::from([Some("one".to_owned())]));
+
+    into_shard(&fleet, Some("two")).await;
+    let end = Instant::now() + PATIENCE;
+    while shards_and_results(&fleet).await.0 != BTreeSet::from([Some("two".to_owned())]) {
+        assert!(Instant::now() < end, "not all moved");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    second.until_reconciled("PatchSet", "Unchanged", 6).await;
+    let count = second.reconciliations("PatchRepository", "");
+    second.until_reconciled("PatchRepository", "", count + 2).await;
+    fleet.ready("True", "Succeeded").await;
+    assert_eq!(shards_and_results(&fleet).await.1, before, "a move is no news");
+    assert_eq!(second.reconciliations("PatchSet", "Changed"), 0);
+    fleet.has(&FIRST).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_puts_nothing_where_the_controller_does_not_see_it() {
+    let options = ["--watch-label-selector=!sharding.fluxcd.io/key"];
+    let fleet = Fleet::on(Stage::with("shard-template", &options, GitServer::http).await);
+    let mut spec = fleet.spec();
+    spec["template"]["metadata"]["labels"]["sharding.fluxcd.io/key"] = json!("one");
+    fleet.apply(&spec).await;
+    let refused = fleet.ready("False", "TemplateInvalid").await;
+    assert!(
+        message(&refused).contains("set the label sharding.fluxcd.io/key on that"),
+        "{}",
+        message(&refused)
+    );
+    assert_eq!(fleet.names().await, BTreeSet::new());
 }

@@ -6,7 +6,8 @@ use std::time::Instant;
 use patchset::history::{Commit, Commits, Upcoming};
 use patchset::patch::{ObjectError, Objects, Oid};
 use patchset::source::{
-    Class, Error, Freshness, History, HistoryBounds, HistorySince, Mirrors, RefSpec, Resolved, Upstream,
+    Class, Error, Freshness, History, HistoryBounds, HistoryExtent, HistorySince, Mirrors, RefSpec, Resolved,
+    Upstream,
 };
 
 use super::{anonymous, mirrors, noise, soon};
@@ -372,6 +373,38 @@ fn a_server_that_sends_other_than_asked_is_no_harm() {
     assert!(matches!(history.fetch_failure(), Some(Error::BadPack { .. })));
     served.server.fail(Fault::None);
     history.expect(&Upcoming::Blobs(&blobs)).unwrap();
+}
+
+#[test]
+fn a_server_that_sends_less_than_what_is_new_is_asked_for_all() {
+    let mut served = Served::new(10);
+    served.history(ALL).unwrap();
+    (0..3).for_each(|_| served.grow());
+    served.server.fail(Fault::Misread(Misreading::TipAlone));
+    let history = served.history(ALL).unwrap();
+    assert_eq!(subjects(&history), first_subjects(12, 0));
+    assert_eq!(history.extent(), HistoryExtent::Whole);
+}
+
+/// Git sends a pack also for a commit that a branch leads to a parent of alone.
+#[test]
+fn a_tip_that_was_made_anew_costs_one_pack_and_then_none() {
+    let served = Served::new(60);
+    served.history(ALL).unwrap();
+    let before = served.commits[59];
+    // The server has it still.
+    served.repo.git(&["branch", "before"]);
+    served
+        .repo
+        .git(&["commit", "--quiet", "--amend", "--message", "Anew"]);
+    let (history, bytes, packs) = served.cost(|| served.history(ALL).unwrap());
+    assert_eq!(history.len(), 60);
+    assert!(packs == 1 && bytes < 4000, "{packs} packs, {bytes} bytes");
+    drop(history);
+    let since = HistorySince::Commit(before);
+    served.history(since).unwrap();
+    let (history, _, packs) = served.cost(|| served.history(since).unwrap());
+    assert_eq!((history.len(), packs), (60, 0));
 }
 
 #[test]

@@ -64,6 +64,8 @@ pub enum Misreading {
     WithoutTrees,
     /// Leaves out the last thing that is wanted.
     OneLess,
+    /// Sends what is wanted alone to whoever says what it has.
+    TipAlone,
 }
 
 impl Misreading {
@@ -92,6 +94,12 @@ impl Misreading {
                 let last = lines.iter().rposition(|line| is(line, b"want ")).expect("a want");
                 lines.remove(last);
             }
+            Self::TipAlone if lines.iter().any(|line| is(line, b"have ")) => {
+                lines.retain(|line| !is(line, b"have ") && !is(line, b"done"));
+                let flush = lines.iter().rposition(|line| *line == b"0000").expect("an end");
+                lines.splice(flush..flush, [b"000cdeepen 1".as_slice(), b"0008done"]);
+            }
+            Self::TipAlone => {}
         }
         lines.concat()
     }

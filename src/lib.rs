@@ -12,7 +12,8 @@
 //! 5. [`recipe`] says what an image is built from, and [`plan`] turns what was observed into
 //!    conditions and the next step;
 //! 6. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
-//! 7. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
+//! 7. [`page`] shows people what there is, in HTML, as a report;
+//! 8. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
 //!
 //! [`publish`] pushes patched trees and merged constraints to a registry, [`build`] describes the
@@ -33,6 +34,7 @@ pub mod controller;
 pub mod fleet;
 pub mod layout;
 pub mod ops;
+pub mod page;
 pub mod plan;
 pub mod recipe;
 pub mod sbom;

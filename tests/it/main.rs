@@ -24,6 +24,7 @@ mod leader;
 mod monitoring;
 mod node;
 mod packaging;
+mod page;
 mod publish;
 mod refresh;
 mod sbom;

@@ -1,0 +1,79 @@
+//! Who has to do something, and about what.
+
+use super::patch::PatchView;
+use super::series::SeriesView;
+use super::words;
+use crate::api::status::{PatchState, PatchStatus};
+
+/// Who has to do something about a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// Nobody.
+    Nobody,
+    /// Others come first: the patches before it.
+    Waits,
+    /// A tool: a refresh makes it anew, or it is removed.
+    Tool,
+    /// A person.
+    Person,
+}
+
+impl Need {
+    /// What a patch needs.
+    #[must_use]
+    pub fn new(status: &PatchStatus) -> Self {
+        match status.state {
+            PatchState::Clean | PatchState::Offset => Self::Nobody,
+            PatchState::Blocked => Self::Waits,
+            PatchState::Merged if status.is_merged_differing() => Self::Person,
+            PatchState::Merged => Self::Tool,
+            PatchState::Malformed => Self::Person,
+            PatchState::Conflict if words::is_mended_by_refresh(status) => Self::Tool,
+            PatchState::Conflict => Self::Person,
+        }
+    }
+
+    /// The class of the style.
+    #[must_use]
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Nobody => "good",
+            Self::Waits => "wait",
+            Self::Tool => "tool",
+            Self::Person => "person",
+        }
+    }
+
+    /// The mark beside the words.
+    #[must_use]
+    pub fn mark(self) -> &'static str {
+        match self {
+            Self::Nobody => "✓",
+            Self::Waits => "…",
+            Self::Tool => "↻",
+            Self::Person => "✗",
+        }
+    }
+
+    /// The same in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Nobody => "good",
+            Self::Waits => "waits for others",
+            Self::Tool => "a tool mends it",
+            Self::Person => "needs a person",
+        }
+    }
+}
+
+/// The patches that somebody has to do something about, those that need a person first.
+#[must_use]
+pub fn needs(series: &[SeriesView]) -> Vec<(&SeriesView, &PatchView)> {
+    let patches = series
+        .iter()
+        .flat_map(|series| series.patches.iter().map(move |patch| (series, patch)));
+    let mut needs: Vec<_> = patches.filter(|(_, patch)| patch.need > Need::Waits).collect();
+    needs.sort_by_key(|(_, patch)| std::cmp::Reverse(patch.need));
+    needs
+}

@@ -1,0 +1,4 @@
+//! The pages, looked at in a real Chromium.
+
+mod example;
+mod report;

@@ -12,7 +12,8 @@
 //! 5. [`recipe`] says what an image is built from, and [`plan`] turns what was observed into
 //!    conditions and the next step;
 //! 6. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
-//! 7. [`page`] shows people what there is, in HTML, as a report;
+//! 7. [`page`] shows people what there is, in HTML, as a report; [`web`] serves the same
+//!    from a cluster;
 //! 8. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
 //!
@@ -40,6 +41,7 @@ pub mod recipe;
 pub mod sbom;
 pub mod source;
 pub mod status;
+pub mod web;
 pub mod webhook;
 
 pub use foreign_text as text;

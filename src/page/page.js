@@ -54,11 +54,16 @@
   const replace = (now, next) => {
     const parts = (root) => new Map([...root.querySelectorAll('[data-part]')].map((part) => [part.id, part]));
     const [old, fresh] = [parts(now), parts(next)];
-    const isSame = old.size === fresh.size && [...fresh.keys()].every((id) => old.has(id));
+    const isSame = old.size > 0 && old.size === fresh.size && [...fresh.keys()].every((id) => old.has(id));
     if (!isSame) {
-      now.replaceChildren(...next.childNodes);
+      for (const details of next.querySelectorAll('details[id]')) {
+        details.open = document.getElementById(details.id)?.open ?? details.open;
+      }
+      if (!now.isEqualNode(next)) now.replaceChildren(...next.childNodes);
       return;
     }
+    const [title, then] = [now.querySelector('h1'), next.querySelector('h1')];
+    if (title && then) title.textContent = then.textContent;
     for (const [id, part] of fresh) {
       const before = old.get(id);
       if (before.isEqualNode(part)) continue;

@@ -137,6 +137,20 @@ impl PatchView {
         broken.or(reverted)
     }
 
+    /// What a search looks in.
+    #[must_use]
+    pub fn searched_text(&self) -> String {
+        let mut text = format!("{} {} {}", self.name, self.subject, self.author);
+        for fact in &self.facts {
+            text.push(' ');
+            text.push_str(&fact.value);
+        }
+        for commit in self.merged.iter().chain(self.broken_by()) {
+            text.push_str(&format!(" {} {}", commit.short, commit.subject));
+        }
+        text
+    }
+
     /// The author's name, without an address.
     #[must_use]
     pub fn author_name(&self) -> &str {

@@ -146,6 +146,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("sbom", &["api", "constraints", "headers", "patch"], Kind::Pure),
     ("status", &["api", "egress", "patch", "plan"], Kind::Effects),
     ("ops", &["api"], Kind::Effects),
+    ("web", &["api", "ops", "page"], Kind::Effects),
     (
         "controller",
         &[
@@ -170,6 +171,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "sbom",
             "status",
             "webhook",
+            "web",
             "ops",
         ],
         Kind::Effects,

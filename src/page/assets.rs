@@ -36,7 +36,13 @@ mod tests {
 
     #[test]
     fn the_script_makes_no_markup_of_texts() {
-        for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+        for way in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+        ] {
             assert!(!SCRIPT.contains(way), "{way}");
         }
     }

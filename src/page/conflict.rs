@@ -119,7 +119,11 @@ fn rows(difference: &str, hunk: &[String]) -> Vec<ConflictRow> {
             found.push(line(' ', text.unwrap_or_default()));
         }
         while let Some(text) = lines.next_if(|line| next != ' ' && line.starts_with(['-', '+'])) {
-            let side = if text.starts_with('-') { &mut expected } else { &mut found };
+            let side = if text.starts_with('-') {
+                &mut expected
+            } else {
+                &mut found
+            };
             let sign = if text.starts_with('-') { '-' } else { '+' };
             side.push(line(sign, text.get(1..).unwrap_or_default()));
         }
@@ -177,7 +181,11 @@ fn made(hunk: &[String]) -> Vec<Made> {
             at += 1;
             continue;
         }
-        let text = |number: usize| hunk.get(number).and_then(|line| line.get(1..)).unwrap_or_default();
+        let text = |number: usize| {
+            hunk.get(number)
+                .and_then(|line| line.get(1..))
+                .unwrap_or_default()
+        };
         let new: Vec<&str> = (at + removed..at + removed + added).map(text).collect();
         for number in 0..removed {
             made.push(Made {
@@ -236,8 +244,20 @@ mod tests {
 
     #[test]
     fn the_three_sides_stand_beside_each_other() {
-        let rows = told(" one\n-two\n+TWO\n+2\n three", &[" one", " two", "-three", "+drei", "+new"]);
-        assert_eq!(rows, [" one| one| one", "-two|+TWO| two", "|+2|", " three| three|+drei", "||+new"]);
+        let rows = told(
+            " one\n-two\n+TWO\n+2\n three",
+            &[" one", " two", "-three", "+drei", "+new"],
+        );
+        assert_eq!(
+            rows,
+            [
+                " one| one| one",
+                "-two|+TWO| two",
+                "|+2|",
+                " three| three|+drei",
+                "||+new"
+            ]
+        );
     }
 
     #[test]

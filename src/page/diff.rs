@@ -127,7 +127,11 @@ mod tests {
     #[test]
     fn lines_have_the_kind_that_the_engine_reads_in_them() {
         let view = DiffView::read(PATCH.as_bytes());
-        let kinds: Vec<_> = view.runs.iter().map(|run| (run.class, run.text.as_str())).collect();
+        let kinds: Vec<_> = view
+            .runs
+            .iter()
+            .map(|run| (run.class, run.text.as_str()))
+            .collect();
         assert_eq!(
             kinds,
             [

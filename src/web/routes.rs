@@ -28,8 +28,8 @@ use super::stores::{self, ShownKind, Stores};
 use super::viewer::{User, ViewerOptions};
 use crate::ops::bounded_server::{self, Connection, ConnectionBounds};
 use crate::page::resources::{
-    ConstraintOverridePage, LoginPage, MatrixFilter, MatrixPage, OverridesPage, PatchSetPage, RepositoriesPage,
-    RepositoryPage, SearchPage, series_of,
+    ConstraintOverridePage, LoginPage, MatrixFilter, MatrixPage, OverridesPage, PatchSetPage,
+    RepositoriesPage, RepositoryPage, SearchPage, series_of,
 };
 use crate::page::{Frame, RenderError, SCRIPT, STYLE, Section};
 
@@ -195,7 +195,9 @@ impl Refusal {
         match self {
             Self::NotLoggedIn => "Say who you are: nothing here is open to everybody.",
             Self::NotFound => "There is no such page, or you may not list what it shows.",
-            Self::Unavailable => "The API server does not say who you are and what you may see. Try again in a moment.",
+            Self::Unavailable => {
+                "The API server does not say who you are and what you may see. Try again in a moment."
+            }
             Self::FromElsewhere => "This form was sent from another site, and nothing was done.",
             Self::TooMany => "Too many pages are open. Close some.",
             Self::Failed => "The page could not be made. The server's log says why.",
@@ -205,16 +207,16 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        login_page(None, self.status(), Some(self.message()), self == Self::NotLoggedIn)
+        login_page(
+            None,
+            self.status(),
+            Some(self.message()),
+            self == Self::NotLoggedIn,
+        )
     }
 }
 
-fn login_page(
-    user: Option<&User>,
-    status: StatusCode,
-    message: Option<&str>,
-    has_form: bool,
-) -> Response {
+fn login_page(user: Option<&User>, status: StatusCode, message: Option<&str>, has_form: bool) -> Response {
     let page = LoginPage {
         frame: Frame {
             title: if has_form { "Log in" } else { "Not shown" }.to_owned(),
@@ -236,13 +238,24 @@ fn login_page(
 pub async fn serve(listener: TcpListener, site: Site) {
     let site = Arc::new(site);
     let asset = |kind: &'static str, text: &'static str| {
-        move || std::future::ready(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "max-age=300")], text))
+        move || {
+            std::future::ready((
+                [
+                    (header::CONTENT_TYPE, kind),
+                    (header::CACHE_CONTROL, "max-age=300"),
+                ],
+                text,
+            ))
+        }
     };
     let known = Router::new()
         .route("/", get(matrix))
         .route("/patchsets/{namespace}/{name}", get(patch_set))
         .route("/overrides", get(overrides))
-        .route("/constraintoverrides/{namespace}/{name}", get(constraint_override))
+        .route(
+            "/constraintoverrides/{namespace}/{name}",
+            get(constraint_override),
+        )
         .route("/repositories", get(repositories))
         .route("/patchrepositories/{namespace}/{name}", get(repository))
         .route("/search", get(search))
@@ -252,7 +265,10 @@ pub async fn serve(listener: TcpListener, site: Site) {
         .route("/login", get(login).post(log_in))
         .route("/logout", post(log_out))
         .route("/assets/page.css", get(asset("text/css; charset=utf-8", STYLE)))
-        .route("/assets/page.js", get(asset("text/javascript; charset=utf-8", SCRIPT)))
+        .route(
+            "/assets/page.js",
+            get(asset("text/javascript; charset=utf-8", SCRIPT)),
+        )
         .fallback(|| std::future::ready(Refusal::NotFound))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(middleware::map_response(guarded))
@@ -337,7 +353,9 @@ async fn search(
         ..site.frame(&viewer, Section::Search, "Search")
     };
     let q = pairs.into_iter().find(|(name, _)| name == "q");
-    let q: String = q.map(|(_, value)| value.chars().take(200).collect()).unwrap_or_default();
+    let q: String = q
+        .map(|(_, value)| value.chars().take(200).collect())
+        .unwrap_or_default();
     let store = site.stores.patch_sets.clone();
     site.page(move || {
         SearchPage {
@@ -355,7 +373,10 @@ async fn patch_set(
     Extension(viewer): Extension<Viewer>,
     Path((namespace, name)): Path<(String, String)>,
 ) -> Answer {
-    if !site.sees(viewer.user.as_ref(), ShownKind::PatchSets, &namespace).await {
+    if !site
+        .sees(viewer.user.as_ref(), ShownKind::PatchSets, &namespace)
+        .await
+    {
         return Err(Refusal::NotFound);
     }
     let frame = Frame {
@@ -450,7 +471,9 @@ async fn login(
 
 /// Whether a form was sent from a page of this site, as far as the browser says it.
 fn is_own_form(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    let site = headers
+        .get("sec-fetch-site")
+        .and_then(|value| value.to_str().ok());
     matches!(site, None | Some("same-origin" | "none"))
 }
 

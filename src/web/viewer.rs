@@ -84,9 +84,8 @@ impl ViewerOptions {
         let (Some(name), None) = (names.next(), names.next()) else {
             return None;
         };
-        let is_name = |name: &str| {
-            !name.is_empty() && name.len() <= LONGEST_NAME && !name.starts_with(RESERVED)
-        };
+        let is_name =
+            |name: &str| !name.is_empty() && name.len() <= LONGEST_NAME && !name.starts_with(RESERVED);
         let name = name.to_str().ok().map(str::trim).filter(|name| is_name(name))?;
         let groups = headers.get_all(&self.groups_header).iter();
         let groups = groups.filter_map(|value| value.to_str().ok());
@@ -128,7 +127,11 @@ mod tests {
 
     #[test]
     fn a_proxy_is_believed_by_its_address_alone() {
-        let asked = headers(&[("x-forwarded-user", "anna"), ("x-forwarded-groups", "a, b"), ("x-forwarded-groups", "c")]);
+        let asked = headers(&[
+            ("x-forwarded-user", "anna"),
+            ("x-forwarded-groups", "a, b"),
+            ("x-forwarded-groups", "c"),
+        ]);
         let user = |peer: &str| options().user_of_proxy(&asked, peer.parse().unwrap());
         let anna = user("10.1.2.3").unwrap();
         assert_eq!(anna.groups, ["a", "b", "c", "system:authenticated"]);
@@ -137,7 +140,10 @@ mod tests {
         for stranger in ["192.0.2.8", "127.0.0.1", "::1"] {
             assert_eq!(user(stranger), None, "{stranger}");
         }
-        assert_eq!(ViewerOptions::default().user_of_proxy(&asked, "10.1.2.3".parse().unwrap()), None);
+        assert_eq!(
+            ViewerOptions::default().user_of_proxy(&asked, "10.1.2.3".parse().unwrap()),
+            None
+        );
     }
 
     #[test]
@@ -147,8 +153,15 @@ mod tests {
         };
         assert_eq!(user(&[("x-forwarded-user", "system:admin")]), None);
         assert_eq!(user(&[("x-forwarded-user", "")]), None);
-        assert_eq!(user(&[("x-forwarded-user", "a"), ("x-forwarded-user", "b")]), None);
-        let user = user(&[("x-forwarded-user", "a"), ("x-forwarded-groups", "system:masters,x")]).unwrap();
+        assert_eq!(
+            user(&[("x-forwarded-user", "a"), ("x-forwarded-user", "b")]),
+            None
+        );
+        let user = user(&[
+            ("x-forwarded-user", "a"),
+            ("x-forwarded-groups", "system:masters,x"),
+        ])
+        .unwrap();
         assert_eq!(user.groups, ["x", "system:authenticated"]);
     }
 

@@ -8,6 +8,7 @@
 
 mod actions;
 mod apply;
+mod argo_cd;
 mod build_plan;
 mod check;
 mod cluster;

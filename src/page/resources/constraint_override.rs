@@ -67,7 +67,10 @@ impl ConstraintOverridePage {
             message: ready.map(|ready| ready.message.clone()).unwrap_or_default(),
             overrides: overrides_of(object),
             merged: status.config_map.as_ref().map(|file| {
-                format!("ConfigMap {}, key {}: {} pins, {}", file.name, file.key, file.entries, file.digest)
+                format!(
+                    "ConfigMap {}, key {}: {} pins, {}",
+                    file.name, file.key, file.entries, file.digest
+                )
             }),
         }
     }

@@ -97,7 +97,10 @@ impl MatrixPage {
                 series.namespace = None;
             }
         }
-        let persons = shown.iter().filter(|one| one.standing == Standing::Person).count();
+        let persons = shown
+            .iter()
+            .filter(|one| one.standing == Standing::Person)
+            .count();
         MatrixTemplate {
             frame: &self.frame,
             filter: &self.filter,

@@ -109,7 +109,11 @@ fn facts(status: &PatchSetStatus) -> Vec<(&'static str, String, Option<String>)>
         facts.push(("Image", image.reference.to_string(), None));
     }
     if let Some(delivered) = &status.delivered {
-        let text = format!("{} since {}", delivered.reference, moment(&delivered.delivered_at));
+        let text = format!(
+            "{} since {}",
+            delivered.reference,
+            moment(&delivered.delivered_at)
+        );
         facts.push(("Delivered", text, None));
     }
     if let Some(proposed) = &status.proposed {
@@ -161,7 +165,11 @@ fn attempt_view(attempt: &Attempt) -> AttemptView {
 }
 
 fn history(record: &BuildRecord) -> HistoryView {
-    let reasons: Vec<String> = record.reasons.iter().map(|reason| format!("{reason:?}")).collect();
+    let reasons: Vec<String> = record
+        .reasons
+        .iter()
+        .map(|reason| format!("{reason:?}"))
+        .collect();
     HistoryView {
         found: moment(&record.found_at),
         reference: record.reference.to_string(),

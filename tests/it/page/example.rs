@@ -87,7 +87,11 @@ impl Clone_<'_> {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{from}");
         std::fs::write(&path, text.replace(from, to)).unwrap();
-        git(self.folder, person, &["commit", "--quiet", "--all", "--message", message]);
+        git(
+            self.folder,
+            person,
+            &["commit", "--quiet", "--all", "--message", message],
+        );
     }
 
     /// A patch on a tag, as `git format-patch` writes it.
@@ -159,7 +163,10 @@ impl Example {
         git(&folder, MIRIAM, &["add", "--all"]);
         git(&folder, MIRIAM, &["commit", "--quiet", "--message", "Begin"]);
         git(&folder, MIRIAM, &["tag", "31.0.0"]);
-        let clone = Clone_ { folder: &folder, file };
+        let clone = Clone_ {
+            folder: &folder,
+            file,
+        };
         let timeout = clone.patch(
             "31.0.0",
             &[TIMEOUT],
@@ -182,8 +189,14 @@ impl Example {
                 continue;
             }
             let folder = folder_of(release);
-            self.write(&format!("{folder}/0001-wait-longer-for-slow-stores.patch"), &timeout);
-            self.write(&format!("{folder}/0002-take-requests-without-headers.patch"), &headers);
+            self.write(
+                &format!("{folder}/0001-wait-longer-for-slow-stores.patch"),
+                &timeout,
+            );
+            self.write(
+                &format!("{folder}/0002-take-requests-without-headers.patch"),
+                &headers,
+            );
             self.write(&format!("{folder}/0003-say-with-which-status.patch"), &retries);
             if name == "nova" {
                 self.write(&format!("{folder}/0004-drain-a-client.patch"), &close);
@@ -202,7 +215,12 @@ impl Example {
             "    headers = request.headers or {}\n    if \"X-Project-Id\" not in headers:\n        raise Unauthorized()\n    LOG.debug",
             "Refuse requests that name no project",
         );
-        clone.change(AIKO, "\nimport logging\n", "\nimport logging\nimport time\n", "Import time");
+        clone.change(
+            AIKO,
+            "\"\"\"Requests of",
+            "# SPDX-License-Identifier: Apache-2.0\n\"\"\"Requests of",
+            "Say which licence it has",
+        );
         git(&folder, AIKO, &["tag", "32.0.0"]);
     }
 

@@ -2,3 +2,11 @@
 
 mod example;
 mod report;
+mod web;
+
+use std::path::PathBuf;
+
+/// Folder for pictures, where somebody asks for them: `hack/screenshots.sh`.
+fn pictures() -> Option<PathBuf> {
+    std::env::var_os("PATCHSET_PICTURES").map(PathBuf::from)
+}

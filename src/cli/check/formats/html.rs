@@ -70,7 +70,11 @@ pub(super) fn text(report: &Report, folder: &LocalFolder, links: &Links) -> Resu
 fn title(folder: &LocalFolder) -> String {
     let whole = folder.files.root().join(&folder.path);
     let name = whole.components().next_back();
-    plain(&name.map(|name| name.as_os_str().to_string_lossy()).unwrap_or_default())
+    plain(
+        &name
+            .map(|name| name.as_os_str().to_string_lossy())
+            .unwrap_or_default(),
+    )
 }
 
 /// The patches by their folders, in the order in which they were checked.

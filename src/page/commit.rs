@@ -31,7 +31,7 @@ impl CommitView {
         Some(Self {
             short: short(commit),
             subject: merged.subject.clone().unwrap_or_default(),
-            author: merged.author.clone(),
+            author: merged.author.as_deref().map(name),
             date: merged.date.as_ref().map(day),
             url: merged.url.as_deref().and_then(web_address),
         })
@@ -43,11 +43,17 @@ impl From<&UpstreamCommitStatus> for CommitView {
         Self {
             short: short(&commit.commit),
             subject: commit.subject.clone(),
-            author: commit.author.clone(),
+            author: commit.author.as_deref().map(name),
             date: commit.date.as_ref().map(day),
             url: commit.url.as_deref().and_then(web_address),
         }
     }
+}
+
+/// A name without the address behind it.
+fn name(author: &str) -> String {
+    let name = author.split('<').next().unwrap_or_default().trim();
+    if name.is_empty() { author } else { name }.to_owned()
 }
 
 fn short(commit: &str) -> String {

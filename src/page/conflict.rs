@@ -140,7 +140,7 @@ fn rows(difference: &str, hunk: &[String]) -> Vec<ConflictRow> {
             if row.expected.is_some()
                 && let Some(Made { before, line: own }) = made.next()
             {
-                rows.extend(before.iter().map(|text| ours_alone(text)));
+                place_ours(&mut rows, &before);
                 row.ours = own;
             }
             rows.push(row);
@@ -149,15 +149,25 @@ fn rows(difference: &str, hunk: &[String]) -> Vec<ConflictRow> {
     // What follows on the last line, unless lines of the difference are left out.
     let rest: Vec<Made> = made.collect();
     if let [Made { before, line: None }] = rest.as_slice() {
-        rows.extend(before.iter().map(|text| ours_alone(text)));
+        place_ours(&mut rows, before);
     }
     rows
 }
 
-fn ours_alone(text: &str) -> ConflictRow {
-    ConflictRow {
-        ours: Some(line('+', text)),
-        ..ConflictRow::default()
+/// Puts lines that the patch adds beside what upstream alone has there, as far as it goes.
+fn place_ours(rows: &mut Vec<ConflictRow>, lines: &[String]) {
+    let is_free = |row: &&ConflictRow| row.expected.is_none() && row.ours.is_none();
+    let free = rows.iter().rev().take_while(is_free).count();
+    let first = rows.len() - free;
+    for (number, text) in lines.iter().enumerate() {
+        let ours = Some(line('+', text));
+        match rows.get_mut(first + number) {
+            Some(row) => row.ours = ours,
+            None => rows.push(ConflictRow {
+                ours,
+                ..ConflictRow::default()
+            }),
+        }
     }
 }
 
@@ -258,6 +268,12 @@ mod tests {
                 "||+new"
             ]
         );
+    }
+
+    #[test]
+    fn what_both_add_stands_beside_each_other() {
+        let rows = told("-one\n+1\n+2\n two", &[" one", "+new", " two"]);
+        assert_eq!(rows, ["-one|+1| one", "|+2|+new", " two| two| two"]);
     }
 
     #[test]

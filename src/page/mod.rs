@@ -29,7 +29,7 @@ pub use conflict::{ConflictRow, ConflictView, SideLine};
 pub use diff::{DiffRun, DiffView};
 pub use frame::{Frame, Section};
 pub use matrix::{Matrix, MatrixRow};
-pub use need::{Need, needs};
+pub use need::{Need, Needs};
 pub use overrides::{OverrideView, OverridesView};
 pub use patch::{Fact, PatchSource, PatchView};
 pub use report::{FaultView, ReportPage};

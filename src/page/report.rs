@@ -4,9 +4,8 @@ use askama::Template;
 
 use super::assets::{SCRIPT, STYLE, policy_of_inline};
 use super::matrix::Matrix;
-use super::need::needs;
+use super::need::Needs;
 use super::overrides::OverridesView;
-use super::patch::PatchView;
 use super::series::{SeriesView, Standing};
 
 /// Something that is wrong with the folders.
@@ -54,7 +53,7 @@ impl ReportPage {
     ///
     /// If there is no room for it.
     pub fn render(&self) -> Result<String, askama::Error> {
-        let needs = needs(&self.series);
+        let needs = Needs::find(&self.series);
         let waiting = self.count(Standing::Person);
         ReportTemplate {
             policy: policy_of_inline(),
@@ -98,6 +97,6 @@ struct ReportTemplate<'a> {
     script: &'static str,
     verdict: String,
     matrix: Matrix<'a>,
-    needs: Vec<(&'a SeriesView, &'a PatchView)>,
+    needs: Needs<'a>,
     page: &'a ReportPage,
 }

@@ -43,13 +43,22 @@ impl Standing {
         }
     }
 
+    /// The same in words, behind how many do so.
+    #[must_use]
+    pub fn words_of_many(self, count: &usize) -> &'static str {
+        match self {
+            Self::Person if *count != 1 => "need a person",
+            other => other.words(),
+        }
+    }
+
     /// The same in words.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Pending => "under way",
-            Self::Tool => "a tool mends it",
+            Self::Tool => "a tool can do it",
             Self::Person => "needs a person",
         }
     }
@@ -154,22 +163,5 @@ impl SeriesView {
             Some(Need::Tool) => Standing::Tool,
             Some(Need::Nobody) | None => Standing::Good,
         }
-    }
-
-    /// The title of its cell, for who does not see its place in the matrix.
-    #[must_use]
-    pub fn label(&self) -> String {
-        let Tally { applied, total, .. } = self.tally;
-        let mut label = format!(
-            "{} {}: {}, {applied} of {total} applied",
-            self.component,
-            self.release,
-            self.standing.words()
-        );
-        for rest in self.tally.rest() {
-            label.push_str(", ");
-            label.push_str(&rest);
-        }
-        label
     }
 }

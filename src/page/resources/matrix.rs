@@ -9,7 +9,7 @@ use crate::api::PatchSet;
 use crate::api::reason::condition;
 use crate::api::status::{PatchSetStatus, PatchState};
 use crate::page::frame::{Frame, object_address};
-use crate::page::{Matrix, PatchView, RenderError, SeriesView, Standing, Tally, needs, slug};
+use crate::page::{Matrix, Needs, PatchView, RenderError, SeriesView, Standing, Tally, slug};
 
 /// How a patch made anew is got, where there is no folder at hand.
 pub(super) const REFRESHED: &str = "take the patch made anew: patchset refresh writes it";
@@ -109,7 +109,7 @@ impl MatrixPage {
             releases: choices(self.series.iter().map(|one| one.release.as_str())),
             namespaces,
             states: STATES,
-            needs: needs(&shown),
+            needs: Needs::find(&shown),
             failing: shown.iter().filter(|one| one.failure.is_some()).collect(),
             matrix: Matrix::arrange(&shown),
             verdict: match (persons, shown.len()) {
@@ -133,7 +133,7 @@ struct MatrixTemplate<'a> {
     releases: Vec<String>,
     namespaces: Vec<String>,
     states: [Standing; 4],
-    needs: Vec<(&'a SeriesView, &'a PatchView)>,
+    needs: Needs<'a>,
     failing: Vec<&'a SeriesView>,
     matrix: Matrix<'a>,
     verdict: String,

@@ -1,7 +1,7 @@
 //! A team's repository such as the page is for: five components, three releases, and something of
 //! everything that may become of a patch.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who has done something, and when.
@@ -124,7 +124,7 @@ const CLOSE: (&str, &str) = ("    client.close()\n", "    client.drain()\n    cl
 impl Example {
     pub fn new() -> Self {
         let example = Self {
-            folder: tempfile::Builder::new().prefix("patches-").tempdir().unwrap(),
+            folder: tempfile::tempdir().unwrap(),
             upstreams: tempfile::tempdir().unwrap(),
         };
         for component in ["cinder", "glance", "keystone", "neutron", "nova"] {
@@ -225,16 +225,20 @@ impl Example {
     }
 
     pub fn write(&self, path: &str, text: &str) {
-        let path = self.folder.path().join(path);
+        let path = self.root().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("team-patches")
     }
 
     /// The report of a check of it.
     pub fn report(&self, to: &Path) {
         let output = Command::new(env!("CARGO_BIN_EXE_patchset"))
             .arg("check")
-            .arg(self.folder.path())
+            .arg(self.root())
             .arg("--upstream")
             .arg(self.upstreams.path())
             .arg(format!("--output=html={}", to.display()))

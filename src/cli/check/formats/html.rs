@@ -77,13 +77,15 @@ fn title(folder: &LocalFolder) -> String {
     )
 }
 
-/// The patches by their folders, in the order in which they were checked.
+/// The patches by their folders: those that are worst first, and else in the order in which they
+/// were checked.
 fn series(report: &Report, links: &Links) -> Vec<SeriesView> {
     let mut room = SHOWN_BYTES;
     let rows = report
         .patches
         .chunk_by(|a, b| (&a.component, &a.release, a.folder()) == (&b.component, &b.release, b.folder()));
-    rows.enumerate()
+    let mut series: Vec<SeriesView> = rows
+        .enumerate()
         .filter_map(|(number, rows)| {
             let first = rows.first()?;
             let id = format!("s{number}-{}-{}", slug(&first.component), slug(&first.release));
@@ -109,7 +111,9 @@ fn series(report: &Report, links: &Links) -> Vec<SeriesView> {
                 omitted: 0,
             })
         })
-        .collect()
+        .collect();
+    series.sort_by_key(|series| std::cmp::Reverse(series.standing));
+    series
 }
 
 fn patch(row: &PatchRow, id: String, room: &mut usize, links: &Links) -> PatchView {

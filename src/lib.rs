@@ -48,6 +48,7 @@ pub use foreign_text as text;
 pub use forge_rest as rest;
 pub use forges as forge;
 pub use git_apply_engine as patch;
+pub use git_format_patch as format;
 pub use gitops_markers as deliver;
 pub use guarded_egress as egress;
 use guarded_egress::tls;

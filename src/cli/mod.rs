@@ -10,10 +10,13 @@ pub mod check;
 pub mod constraints;
 pub mod crds;
 mod error;
+mod file_changes;
+mod file_diff;
 pub mod generate;
 mod git_login;
 mod input;
 mod layout_options;
+pub mod list;
 mod local_files;
 mod local_refresh;
 mod output;
@@ -25,8 +28,11 @@ mod registry;
 pub mod sbom;
 pub mod source;
 mod style;
+mod table;
+mod team;
 mod upstream_history;
 pub mod vex;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -43,6 +49,11 @@ pub enum OfflineCommand {
     Refresh(refresh::RefreshOptions),
     /// Check every patch and override of a repository of patches/, overrides/ and releases/
     Check(check::CheckOptions),
+    /// List the patches of a team's repository by component and release
+    ///
+    /// With the bugs and CVE numbers that each claims to resolve, what it says of upstream, how old
+    /// it is, and in which other releases it is. With --upstream also what becomes of each.
+    List(list::ListOptions),
     /// Print the PatchSets and ConstraintOverrides that a repository's folders ask for
     ///
     /// They are those that a PatchRepository would make, without their owner: for teams that keep
@@ -77,6 +88,7 @@ impl OfflineCommand {
             Self::Apply(options) => apply::run(&options),
             Self::Refresh(options) => refresh::run(&options),
             Self::Check(options) => check::run(&options),
+            Self::List(options) => list::run(&options),
             Self::Generate(options) => generate::run(&options),
             Self::Constraints(options) => constraints::run(&options),
             Self::Sbom(options) => sbom::run(&options),

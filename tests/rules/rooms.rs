@@ -127,10 +127,18 @@ const MOST_DEPENDENCIES: usize = 10;
 /// A room, the rooms and libraries that it may use besides itself, and whether it is pure.
 const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("api", &["history", "patch", "constraints", "refresh"], Kind::Pure),
-    ("layout", &["api", "constraints", "patch"], Kind::Pure),
+    ("layout", &["api", "constraints", "format", "patch"], Kind::Pure),
     (
         "plan",
-        &["api", "layout", "history", "patch", "constraints", "refresh"],
+        &[
+            "api",
+            "layout",
+            "headers",
+            "history",
+            "patch",
+            "constraints",
+            "refresh",
+        ],
         Kind::Pure,
     ),
     ("fleet", &["api", "layout", "plan", "publish"], Kind::Pure),
@@ -183,6 +191,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "api",
             "layout",
             "fleet",
+            "headers",
             "history",
             "page",
             "patch",

@@ -19,6 +19,7 @@ mod subject;
 mod work;
 
 pub use error::FormatError;
+pub use name::patch_file_name;
 pub use range::{BranchRange, first_parent_range};
 pub use series::{FormattedPatch, FormattedSeries, format_series};
 pub use store::{CommitStore, RawCommits};

@@ -9,11 +9,19 @@ const ENDING: &str = ".patch";
 
 /// The name of the patch with a number, by the first line of its message.
 pub(crate) fn file_name(number: usize, message: &[u8]) -> String {
+    patch_file_name(&format!("{number:04}-"), message)
+}
+
+/// What `git format-patch` calls a patch's file, by the first line of its message, with what stands
+/// before that: the number and a `-`. A name has at most 63 bytes; only a longer prefix makes it
+/// longer.
+#[must_use]
+pub fn patch_file_name(prefix: &str, message: &[u8]) -> String {
     let end = message.find_byte(b'\n').unwrap_or(message.len());
-    let mut name = format!("{number:04}-");
-    name.push_str(&sanitized(message.get(..end).unwrap_or_default()));
-    name.truncate(LONGEST - ENDING.len() - 1);
-    name + ENDING
+    let room = (LONGEST - ENDING.len() - 1).saturating_sub(prefix.len());
+    let mut subject = sanitized(message.get(..end).unwrap_or_default());
+    subject.truncate(room);
+    format!("{prefix}{subject}{ENDING}")
 }
 
 /// A text of letters, digits, dots and underscores, with `-` for all else.

@@ -34,6 +34,13 @@ impl LocalRepository {
         safe_directory::open(path).map(Self)
     }
 
+    /// The folder that has the repository's objects and refs; of a linked working tree, its own
+    /// below that.
+    #[must_use]
+    pub fn git_folder(&self) -> &Path {
+        self.0.path()
+    }
+
     /// The last commit that is in the history of both; `None` where there is none, or the clone
     /// ends before it.
     #[must_use]

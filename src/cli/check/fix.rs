@@ -7,13 +7,12 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Component, Path};
 
 use crate::cli::error::Error;
-use crate::refresh::unified_diff;
+use crate::cli::file_diff::file_diff;
 
 /// What mends a patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,20 +71,20 @@ pub(super) fn write(folder: &Path, fixes: &[PatchFix]) -> Result<WrittenFixes, E
     let mut written = WrittenFixes::default();
     let (mut diff, mut deleted) = (Vec::new(), String::new());
     for (path, fix) in unambiguous(fixes, &mut written.notes) {
-        let after: &[u8] = match &fix.after {
+        let after = match &fix.after {
             FixedPatch::Refreshed(after) => {
                 written.refreshed += 1;
                 write_new(&folder.join("files").join(path), after)?;
-                after
+                Some(after.as_slice())
             }
             FixedPatch::Deleted => {
                 written.deleted += 1;
                 deleted.push_str(path);
                 deleted.push('\n');
-                b""
+                None
             }
         };
-        match file_diff(path, &fix.before, after, &fix.after) {
+        match file_diff(path, Some(&fix.before), after) {
             Some(text) => diff.extend(text),
             None => written.notes.push(format!("{path} is too large for fix.diff")),
         }
@@ -145,47 +144,6 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         path: path.display().to_string(),
         source,
     })
-}
-
-/// The change of a file as `git diff` writes it; `None` where it is too large.
-fn file_diff(path: &str, before: &[u8], after: &[u8], fixed: &FixedPatch) -> Option<Vec<u8>> {
-    let diff = unified_diff("", before, after)?;
-    let Some(hunks) = diff.strip_prefix(b"--- a/\n+++ b/\n") else {
-        return Some(Vec::new());
-    };
-    let (old, new) = (quoted("a/", path), quoted("b/", path));
-    let header = match fixed {
-        FixedPatch::Refreshed(_) => format!("diff --git {old} {new}\n--- {old}\n+++ {new}\n"),
-        FixedPatch::Deleted => {
-            format!("diff --git {old} {new}\ndeleted file mode 100644\n--- {old}\n+++ /dev/null\n")
-        }
-    };
-    Some([header.as_bytes(), hunks].concat())
-}
-
-/// A name as Git writes it in a diff: in quotes where it has characters that would be misread
-/// (`quote_c_style`).
-fn quoted(side: &str, path: &str) -> String {
-    let is_plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
-    if path.bytes().all(|byte| is_plain(byte) && byte != b' ') {
-        return format!("{side}{path}");
-    }
-    let mut text = format!("\"{side}");
-    for byte in path.bytes() {
-        match byte {
-            b'"' | b'\\' => {
-                text.push('\\');
-                text.push(char::from(byte));
-            }
-            byte if is_plain(byte) => text.push(char::from(byte)),
-            byte => {
-                // Writing to a string does not fail.
-                let _ = write!(text, "\\{byte:03o}");
-            }
-        }
-    }
-    text.push('"');
-    text
 }
 
 #[cfg(test)]

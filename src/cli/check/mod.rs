@@ -14,26 +14,23 @@ mod upstream;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::Error;
-use super::input;
 use super::layout_options::LayoutArguments;
 use super::local_files::LocalFolder;
+use super::team::{PatchPathArguments, UpstreamArguments, Upstreams};
 use super::upstream_history::HistoryOptions;
+use super::workers::work_on_all;
 use crate::layout::{FaultKind, LayoutFault, LayoutOptions, ReleaseFolder, RepositoryLayout, Selection};
-use crate::patch::Options;
 use crate::text::printable_lines;
 use base::Base;
 use changes::SeriesChange;
 use formats::Output;
 use report::{Report, Strictness};
 use task::{Baseline, SeriesTask};
-use upstream::{SeriesSettings, Upstreams};
+use upstream::SeriesSettings;
 
 /// Options of `patchset check`.
 #[derive(Debug, Args)]
@@ -41,10 +38,8 @@ pub struct CheckOptions {
     /// The folder that holds patches/, overrides/ and releases/
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// What holds the components' repositories: a folder of clones, or the part of their URL before
-    /// the component
-    #[arg(long, value_name = "BASE")]
-    upstream: Option<String>,
+    #[command(flatten)]
+    upstream: UpstreamArguments,
     /// Check only what concerns this component or package; may be repeated
     #[arg(long, value_name = "NAME")]
     component: Vec<String>,
@@ -65,13 +60,8 @@ pub struct CheckOptions {
     /// git apply, delete.txt, and the patches made anew in files/
     #[arg(long, value_name = "DIR")]
     fix: Option<PathBuf>,
-    /// Remove N leading components from the names in the patches [default: 1, or 0 where a plain
-    /// diff names no folder]
-    #[arg(short = 'p', long, value_name = "N")]
-    strip: Option<usize>,
-    /// The folder of the components' trees that the names in the patches are relative to
-    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
-    directory: String,
+    #[command(flatten)]
+    paths: PatchPathArguments,
     #[command(flatten)]
     history: HistoryOptions,
     /// How to tell the results, and in which file if not on standard output: table, json, github
@@ -79,12 +69,6 @@ pub struct CheckOptions {
     /// in one file, for a browser); may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
     output: Vec<Output>,
-    /// Folder for what is fetched from a URL [default: patchset/mirrors in the user's cache]
-    #[arg(long, value_name = "DIR")]
-    cache_dir: Option<PathBuf>,
-    /// How long one component at one release may take to be fetched
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = input::duration)]
-    timeout: std::time::Duration,
 }
 
 /// What all pieces of work need.
@@ -111,11 +95,7 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
         .layout
         .read(&options.dir, options.only_component(), &selection)?;
     let base = options.base(&folder)?;
-    let engine = Options {
-        strip: options.strip,
-        directory: options.directory.as_str().into(),
-        ..Options::default()
-    };
+    let engine = options.paths.engine();
     let mut report = Report::default();
     let tasks = tasks(&layout, &folder, base.as_ref(), &mut report);
     let upstreams = upstreams(options, &tasks)?;
@@ -204,13 +184,10 @@ fn compare(report: &mut Report, base: Base, selection: &Selection) {
 
 /// Where the components' repositories are, where that is needed.
 fn upstreams(options: &CheckOptions, tasks: &[Task<'_>]) -> Result<Option<Upstreams>, Error> {
-    match &options.upstream {
-        Some(base) => Upstreams::new(base, options.cache_dir.as_deref(), options.timeout).map(Some),
-        None if tasks.iter().any(|task| matches!(task, Task::Patches(_))) => Err(Error::Usage(
-            "there are patches to check: say with --upstream where the components' repositories are, for instance --upstream https://opendev.org/openstack".to_owned(),
-        )),
-        None => Ok(None),
+    if tasks.iter().any(|task| matches!(task, Task::Patches(_))) {
+        return options.upstream.require("there are patches to check").map(Some);
     }
+    options.upstream.open()
 }
 
 /// All that is to be done; what cannot be read, or is gone, is told in the report.
@@ -275,59 +252,26 @@ fn write_fixes(folder: &Path, report: &mut Report) -> Result<(), Error> {
     Ok(())
 }
 
-/// Works on all tasks, on as many threads as there are processors, and keeps their order.
+/// Works on all tasks, and keeps their order.
 fn check(tasks: &[Task<'_>], of: &Work<'_>, base: Option<&Base>) -> Report {
-    let bar = progress(tasks.len());
-    let results: Vec<Mutex<Report>> = tasks.iter().map(|_| Mutex::default()).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let (at, Some(task)) = {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            (at, tasks.get(at))
-        } {
-            let found = match (task, of.upstreams) {
-                (Task::Patches(task), Some(upstreams)) => {
-                    bar.set_message(format!("{} {}", task.component, task.release));
-                    series::check(task, upstreams, of.series)
-                }
-                (Task::Patches(_), None) => Report::default(),
-                (Task::Constraints(release), _) => {
-                    bar.set_message(format!("constraints {}", release.name));
-                    let mut found =
-                        overrides::check(release, &of.folder.files, &of.folder.path, of.selection);
-                    if let Some(base) = base {
-                        overrides::compare(&mut found, base.overrides.get(&release.name));
-                    }
-                    found
-                }
-            };
-            if let Some(slot) = results.get(at) {
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    let label = |task: &Task<'_>| match task {
+        Task::Patches(task) => format!("{} {}", task.component, task.release),
+        Task::Constraints(release) => format!("constraints {}", release.name),
+    };
+    let work = |task: &Task<'_>| match (task, of.upstreams) {
+        (Task::Patches(task), Some(upstreams)) => series::check(task, upstreams, of.series),
+        (Task::Patches(_), None) => Report::default(),
+        (Task::Constraints(release), _) => {
+            let mut found = overrides::check(release, &of.folder.files, &of.folder.path, of.selection);
+            if let Some(base) = base {
+                overrides::compare(&mut found, base.overrides.get(&release.name));
             }
-            bar.inc(1);
+            found
         }
     };
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(tasks.len()) {
-            scope.spawn(work);
-        }
-    });
-    bar.finish_and_clear();
     let mut report = Report::default();
-    for result in results {
-        let found = result.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for found in work_on_all(tasks, label, work) {
         report.add(found);
     }
     report
-}
-
-/// A bar on standard error where that is a terminal, and nothing elsewhere.
-fn progress(tasks: usize) -> ProgressBar {
-    let bar = ProgressBar::new(u64::try_from(tasks).unwrap_or(u64::MAX));
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {msg}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(std::time::Duration::from_millis(120));
-    bar
 }

@@ -3,7 +3,8 @@
 use super::fix::{FixedPatch, PatchFix};
 use super::report::{PatchRow, Report};
 use super::task::SeriesTask;
-use super::upstream::{CheckedSeries, SeriesSettings, Upstreams};
+use super::upstream::{self, CheckedSeries, SeriesSettings};
+use crate::cli::team::Upstreams;
 use crate::layout::{FaultKind, LayoutFault};
 use crate::plan::report;
 use crate::plan::upstream_history::{CommitLinks, add_history};
@@ -20,7 +21,7 @@ pub(super) fn check(task: &SeriesTask, upstreams: &Upstreams, settings: SeriesSe
         history,
         refreshed,
         before,
-    } = match upstreams.apply(task, settings) {
+    } = match upstream::apply(upstreams, task, settings) {
         Ok(checked) => checked,
         Err(message) => {
             let message = format!("{} at {}: {message}", task.component, task.reference.name);
@@ -42,6 +43,7 @@ pub(super) fn check(task: &SeriesTask, upstreams: &Upstreams, settings: SeriesSe
         Vec::new()
     });
     let mut patches = report::patches(&reports);
+    report::add_headers(&mut patches, &task.patches);
     let links = CommitLinks {
         upstream: history.upstream.as_deref().unwrap_or_default(),
         template: None,

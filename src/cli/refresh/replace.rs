@@ -1,10 +1,10 @@
 //! Puts new contents into files, all or none as far as the file system lets it.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
 use crate::cli::error::Error;
+use crate::cli::file_changes::{ExpectedFile, FileChange, Unrecorded, change_all, read_digest};
 
 /// A file and what it is to hold.
 pub(super) struct Replacement<'a> {
@@ -14,67 +14,25 @@ pub(super) struct Replacement<'a> {
     pub(super) new: &'a [u8],
 }
 
-/// A new file beside the one whose place it takes. It goes away again where it does not.
-struct Prepared<'a> {
-    replacement: Replacement<'a>,
-    /// The file, not a link to it.
-    target: PathBuf,
-    temporary: PathBuf,
-}
-
-impl Drop for Prepared<'_> {
-    fn drop(&mut self) {
-        // Where it took its place, there is none.
-        let _ = fs::remove_file(&self.temporary);
-    }
-}
-
-/// Writes all new contents beside the files, and only then puts each in its place at once. Where
-/// writing fails, or a file is another one than was read, all stay as they are.
+/// Puts the new contents in their places. Where writing fails, or a file is another one than was
+/// read, all stay as they are.
 pub(super) fn replace_all<'a>(replacements: impl Iterator<Item = Replacement<'a>>) -> Result<(), Error> {
-    let mut prepared = Vec::new();
-    for replacement in replacements {
-        let path = replacement.path.display().to_string();
-        prepared.push(prepare(replacement).map_err(|source| Error::Io { path, source })?);
-    }
-    for file in &prepared {
-        let failed = |source| Error::Io {
-            path: file.replacement.path.display().to_string(),
-            source,
-        };
-        if fs::read(&file.target).map_err(failed)? != file.replacement.old {
-            return Err(Error::Usage(format!(
-                "{} was changed in the meantime: nothing was written, run it again",
-                file.replacement.path.display()
-            )));
-        }
-    }
-    for file in &prepared {
-        fs::rename(&file.temporary, &file.target).map_err(|source| Error::Io {
-            path: file.replacement.path.display().to_string(),
+    let change = |replacement: Replacement<'a>| -> Result<FileChange<'a>, Error> {
+        let shown = replacement.path.display().to_string();
+        // The file, not a link to it.
+        let path = fs::canonicalize(replacement.path).map_err(|source| Error::Io {
+            path: shown.clone(),
             source,
         })?;
-    }
-    Ok(())
-}
-
-fn prepare(replacement: Replacement<'_>) -> io::Result<Prepared<'_>> {
-    let target = fs::canonicalize(replacement.path)?;
-    let name = target.file_name().unwrap_or_default();
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}", std::process::id()));
-    let temporary = target.with_file_name(hidden);
-    let mut file = File::create_new(&temporary)?;
-    let prepared = Prepared {
-        replacement,
-        target,
-        temporary,
+        Ok(FileChange {
+            shown,
+            path,
+            expected: ExpectedFile::Holds(read_digest(replacement.old)),
+            contents: Some(replacement.new),
+        })
     };
-    file.write_all(prepared.replacement.new)?;
-    file.set_permissions(fs::metadata(&prepared.target)?.permissions())?;
-    file.sync_all()?;
-    Ok(prepared)
+    let changes = replacements.map(change).collect::<Result<Vec<_>, _>>()?;
+    change_all(&changes, Path::new(""), &mut Unrecorded)
 }
 
 #[cfg(test)]

@@ -1,0 +1,139 @@
+//! A series with its upstream, applied.
+
+use super::address::SeriesAddress;
+use super::component::ComponentCommit;
+use super::repository::TeamRepository;
+use super::upstreams::Upstreams;
+use crate::cli::error::Error;
+use crate::cli::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
+use crate::layout::ComponentSeries;
+use crate::patch::{self, Options, PatchInput, PatchReport, PatchState, Sequence};
+use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
+use crate::refresh::{PatchRefresh, RefreshOptions};
+
+/// The patches of a component at a release, applied to what it is built from.
+pub(in crate::cli) struct OpenSeries<'t, 'u> {
+    pub(in crate::cli) series: &'t ComponentSeries,
+    /// What the component is built from: a tag, a branch or a commit.
+    pub(in crate::cli) reference: String,
+    pub(in crate::cli) upstream: ComponentCommit<'u>,
+    pub(in crate::cli) patches: Vec<PatchInput>,
+    pub(in crate::cli) engine: Options,
+    pub(in crate::cli) applied: patch::Series,
+}
+
+/// What upstream did with the patches of a series, and what is made of them.
+pub(in crate::cli) struct JudgedSeries {
+    /// Of each patch, with what upstream has.
+    pub(in crate::cli) reports: Vec<PatchReport>,
+    pub(in crate::cli) history: SeriesHistory,
+    /// Of each patch; nothing where all apply where they say.
+    pub(in crate::cli) refreshed: Vec<PatchRefresh>,
+}
+
+impl<'t, 'u> OpenSeries<'t, 'u> {
+    /// Reads the patches of a component at a release, and applies them to its upstream.
+    ///
+    /// # Errors
+    ///
+    /// Where there are none, nothing says what the component is built from, or the upstream cannot
+    /// be had.
+    pub(in crate::cli) fn open(
+        team: &'t TeamRepository,
+        address: &SeriesAddress,
+        upstreams: &'u Upstreams,
+        engine: Options,
+    ) -> Result<Self, Error> {
+        let series = team.series(address)?;
+        let patches = team.patches(series)?;
+        let reference = series.reference.clone().ok_or_else(|| {
+            Error::Usage(format!(
+                "{address}: nothing says what it is built from: name its ref in releases/{}/source-refs.yaml, or give --ref-template",
+                address.release
+            ))
+        })?;
+        let in_series = |error: Error| Error::Usage(format!("{address} at {reference}: {error}"));
+        let upstream = upstreams
+            .component(&series.component, series.organisation.as_deref())
+            .and_then(|component| component.at(&reference))
+            .map_err(in_series)?;
+        let applied = upstream.apply(&patches, &engine).map_err(in_series)?;
+        Ok(Self {
+            series,
+            upstream,
+            patches,
+            engine,
+            applied,
+            reference,
+        })
+    }
+
+    /// What became of each patch.
+    pub(in crate::cli) fn reports(&self) -> &[PatchReport] {
+        self.applied.patches()
+    }
+
+    /// The series as others search and refresh it.
+    pub(in crate::cli) fn applied_patches(&self) -> AppliedPatches<'_> {
+        AppliedPatches {
+            patches: &self.patches,
+            options: &self.engine,
+            sequence: Sequence::Stacked,
+        }
+    }
+
+    /// Searches the component's history for the patches that do not apply, and puts what upstream
+    /// has into their reports.
+    ///
+    /// # Errors
+    ///
+    /// Where the bound of the search cannot be used.
+    pub(in crate::cli) fn search(
+        &self,
+        history: &HistoryOptions,
+        refresh: RefreshTrial,
+    ) -> Result<(Vec<PatchReport>, SeriesHistory), Error> {
+        let mut reports = self.reports().to_vec();
+        let found = match self.upstream.commit() {
+            Some(tip) => {
+                let series = SeriesAtCommit {
+                    tip,
+                    applied: self.applied_patches(),
+                    refresh,
+                };
+                self.upstream.search(history, &series, &mut reports)?
+            }
+            None => SeriesHistory::default(),
+        };
+        Ok((reports, found))
+    }
+
+    /// As [`search`](Self::search), and makes the patches anew as far as that goes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`search`](Self::search).
+    pub(in crate::cli) fn judge(&self, history: &HistoryOptions) -> Result<JudgedSeries, Error> {
+        let (reports, found) = self.search(history, RefreshTrial::Tried)?;
+        let last_applied = self.upstream.last_applied(history)?;
+        let refresh = SeriesRefresh {
+            objects: &self.upstream,
+            base: self.upstream.tree_id(),
+            series: self.applied_patches(),
+            reports: &reports,
+            last_applied: &vec![last_applied; reports.len()],
+            blobs: &self.upstream,
+        };
+        let is_clean = |report: &PatchReport| report.state == PatchState::Clean;
+        let refreshed = if reports.iter().all(is_clean) {
+            Vec::new()
+        } else {
+            refresh.run(&RefreshOptions::default()).unwrap_or_default()
+        };
+        Ok(JudgedSeries {
+            refreshed,
+            history: found,
+            reports,
+        })
+    }
+}

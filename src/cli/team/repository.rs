@@ -1,0 +1,344 @@
+//! A team's repository on this machine: what it holds, and how it is changed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::address::SeriesAddress;
+use super::journal::{Journal, Recovered};
+use crate::cli::error::Error;
+use crate::cli::file_changes::{ExpectedFile, FileChange, ReadDigest, Unrecorded, change_all, read_digest};
+use crate::cli::file_diff::file_diff;
+use crate::cli::layout_options::LayoutArguments;
+use crate::cli::local_files::LocalFolder;
+use crate::cli::output::{note, print};
+use crate::layout::{
+    ComponentSeries, ContentLimits, FileEdit, FilesError, FolderEntry, LayoutError, RepositoryEdit,
+    RepositoryFiles, RepositoryLayout, Selection,
+};
+use crate::patch::PatchInput;
+use crate::source::local::LocalRepository;
+
+/// A team's repository.
+pub(in crate::cli) struct TeamRepository {
+    folder: LocalFolder,
+    layout: RepositoryLayout,
+    /// What was read, by paths.
+    read: Mutex<HashMap<String, ReadDigest>>,
+}
+
+/// What becomes of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum WriteMode {
+    /// They are written.
+    Write,
+    /// They are printed as a diff for `git apply`, and all files stay as they are.
+    DryRun,
+}
+
+impl WriteMode {
+    /// `--dry-run`.
+    pub(in crate::cli) fn new(is_dry_run: bool) -> Self {
+        if is_dry_run { Self::DryRun } else { Self::Write }
+    }
+}
+
+impl TeamRepository {
+    /// Opens what a folder holds of what is asked for. `component` says whose patches they are, where
+    /// no folder does. What a command that was killed had begun to write is brought to an end.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such folder, it cannot be read as a repository of patches, or what is asked
+    /// for is not there.
+    pub(in crate::cli) fn open(
+        dir: &Path,
+        arguments: &LayoutArguments,
+        component: Option<&str>,
+        selection: &Selection,
+    ) -> Result<Self, Error> {
+        refuse_bare(dir)?;
+        let folder = LocalFolder::open(dir)?;
+        if let Some(git_folder) = git_folder(folder.files.root()) {
+            tell(Journal::recover_left_over(&git_folder, folder.files.root())?);
+        }
+        let (folder, layout) = arguments.read(dir, component, selection)?;
+        Ok(Self {
+            folder,
+            layout,
+            read: Mutex::default(),
+        })
+    }
+
+    /// What it holds.
+    pub(in crate::cli) fn layout(&self) -> &RepositoryLayout {
+        &self.layout
+    }
+
+    /// The checkout, or the folder where it is in none.
+    pub(in crate::cli) fn root(&self) -> &Path {
+        self.folder.files.root()
+    }
+
+    /// The folder that holds it all, below the root.
+    pub(in crate::cli) fn directory(&self) -> &str {
+        &self.folder.path
+    }
+
+    /// The Git repository that it is in.
+    ///
+    /// # Errors
+    ///
+    /// Where it is in none, or that cannot be used.
+    pub(in crate::cli) fn git(&self) -> Result<LocalRepository, Error> {
+        if !self.root().join(".git").exists() {
+            return Err(Error::Usage(format!(
+                "{} is in no Git repository: run this in a clone of the team's repository",
+                self.root().display()
+            )));
+        }
+        Ok(LocalRepository::open(self.root())?)
+    }
+
+    /// The patches of a component at a release.
+    ///
+    /// # Errors
+    ///
+    /// Where the component, the release or their patches are not there: with names that are similar.
+    pub(in crate::cli) fn series(&self, address: &SeriesAddress) -> Result<&ComponentSeries, Error> {
+        let found = self.find_series(address)?;
+        found.ok_or_else(|| {
+            let others = self.releases_with(&address.component);
+            let others = match others.as_slice() {
+                [] => format!("{} has patches at no release", address.component),
+                releases => format!("{} has patches at {}", address.component, releases.join(", ")),
+            };
+            Error::Usage(format!(
+                "{address}: there is no folder of patches for it; {others}"
+            ))
+        })
+    }
+
+    /// As [`series`](Self::series); `None` where component and release are there, and no folder for
+    /// patches.
+    ///
+    /// # Errors
+    ///
+    /// Where the component or the release is not there.
+    pub(in crate::cli) fn find_series(
+        &self,
+        address: &SeriesAddress,
+    ) -> Result<Option<&ComponentSeries>, Error> {
+        let all = &self.layout.series;
+        let is_meant = |series: &&ComponentSeries| {
+            series.component == address.component && series.release == address.release
+        };
+        if let Some(found) = all.iter().find(is_meant) {
+            return Ok(Some(found));
+        }
+        let releases = self.layout.releases.values();
+        let refs = releases.filter_map(|release| release.refs.as_ref());
+        let components: BTreeSet<String> = refs
+            .flat_map(|refs| refs.refs.components())
+            .map(ToOwned::to_owned)
+            .chain(all.iter().map(|series| series.component.clone()))
+            .collect();
+        let releases: BTreeSet<String> = self
+            .layout
+            .releases
+            .keys()
+            .cloned()
+            .chain(all.iter().map(|series| series.release.clone()))
+            .collect();
+        let parts = [
+            ("component", &address.component, components),
+            ("release", &address.release, releases),
+        ];
+        for (option, name, known) in parts {
+            if !known.contains(name) {
+                return Err(Error::Layout(LayoutError::NotThere {
+                    option,
+                    name: name.clone(),
+                    known,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The releases at which a component has patches.
+    pub(in crate::cli) fn releases_with(&self, component: &str) -> Vec<&str> {
+        let series = self.layout.series.iter();
+        let with = series.filter(|series| series.component == component && !series.series.patches.is_empty());
+        with.map(|series| series.release.as_str()).collect()
+    }
+
+    /// The patches of a series with their bytes, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Where they are not known, or cannot be read.
+    pub(in crate::cli) fn patches(&self, series: &ComponentSeries) -> Result<Vec<PatchInput>, Error> {
+        Ok(series.series.contents(self, &ContentLimits::default())?)
+    }
+
+    /// Writes changes, all or none, also where the process is killed: what is begun is brought to an
+    /// end when the repository is opened again. Or prints them as a diff.
+    ///
+    /// # Errors
+    ///
+    /// Where a file changed since it was read, a path leads out of the repository, or writing fails.
+    pub(in crate::cli) fn write(&self, edit: &RepositoryEdit, mode: WriteMode) -> Result<(), Error> {
+        let changes = edit
+            .edits()
+            .map(|edit| self.change(edit))
+            .collect::<Result<Vec<_>, _>>()?;
+        if mode == WriteMode::DryRun {
+            return self.print_diff(&changes);
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let root = self.root();
+        let Some(git_folder) = git_folder(root) else {
+            return change_all(&changes, root, &mut Unrecorded);
+        };
+        let (mut journal, recovered) = Journal::take(&git_folder, root)?;
+        tell(recovered);
+        match change_all(&changes, root, &mut journal) {
+            // It is finished when the repository is opened again.
+            Err(error) if journal.is_decided() => Err(Error::Usage(format!(
+                "{error}: mend that, and run any command on the repository: it finishes what was begun"
+            ))),
+            done => {
+                journal.remove();
+                done
+            }
+        }
+    }
+
+    fn change<'e>(&self, edit: FileEdit<'e>) -> Result<FileChange<'e>, Error> {
+        let (path, contents) = match edit {
+            FileEdit::Write { path, bytes } => (path, Some(bytes)),
+            FileEdit::Remove { path } => (path, None),
+        };
+        let path = path.strip_prefix("./").unwrap_or(path);
+        self.check_path(path)?;
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let expected = match (read.get(path), contents) {
+            (Some(digest), _) => ExpectedFile::Holds(*digest),
+            // A file takes the place of a link, and nothing is written through it.
+            (None, Some(_)) if self.root().join(path).is_symlink() => ExpectedFile::Present,
+            (None, Some(_)) => ExpectedFile::Absent,
+            (None, None) => ExpectedFile::Present,
+        };
+        Ok(FileChange {
+            shown: path.to_owned(),
+            path: PathBuf::from(path),
+            expected,
+            contents,
+        })
+    }
+
+    /// Refuses a path that could lead out of the checkout, or into its Git folder.
+    fn check_path(&self, path: &str) -> Result<(), Error> {
+        let is_plain = |part: Component<'_>| match part {
+            Component::Normal(name) => !name.eq_ignore_ascii_case(".git"),
+            _ => false,
+        };
+        let root = self.root();
+        let folders = Path::new(path)
+            .ancestors()
+            .skip(1)
+            .map(|folder| root.join(folder));
+        let nearest = folders.filter_map(|folder| folder.canonicalize().ok()).next();
+        let is_inside = nearest.is_some_and(|folder| folder.starts_with(root));
+        if !path.is_empty() && Path::new(path).components().all(is_plain) && is_inside {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "{path} is not written: it leads out of {}",
+            root.display()
+        )))
+    }
+
+    fn print_diff(&self, changes: &[FileChange<'_>]) -> Result<(), Error> {
+        for change in changes {
+            let before = match std::fs::symlink_metadata(self.root().join(&change.path)) {
+                Err(_) => None,
+                Ok(_) => Some(self.before(&change.path)?),
+            };
+            match file_diff(&change.shown, before.as_deref(), change.contents) {
+                Some(diff) => print(&diff)?,
+                None => note(&format!(
+                    "{} changes, and is too large to be compared",
+                    change.shown
+                )),
+            }
+        }
+        Ok(())
+    }
+
+    /// What Git has of a path: of a link, where it leads.
+    fn before(&self, path: &Path) -> Result<Vec<u8>, Error> {
+        let whole = self.root().join(path);
+        let read = || {
+            if whole.is_symlink() {
+                Ok(std::fs::read_link(&whole)?.into_os_string().into_encoded_bytes())
+            } else {
+                std::fs::read(&whole)
+            }
+        };
+        read().map_err(|source| Error::Io {
+            path: path.display().to_string(),
+            source,
+        })
+    }
+}
+
+/// Remembers what is read, so that it is not written over where it changed.
+impl RepositoryFiles for TeamRepository {
+    fn entries(&self, folder: &str) -> Result<Option<Vec<FolderEntry>>, FilesError> {
+        self.folder.files.entries(folder)
+    }
+
+    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, FilesError> {
+        let bytes = self.folder.files.read(path, limit)?;
+        // What was read first is what decisions were made by.
+        self.read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(path.to_owned())
+            .or_insert_with(|| read_digest(&bytes));
+        Ok(bytes)
+    }
+}
+
+/// Says what became of what a command had begun to write that was killed.
+fn tell(recovered: Recovered) {
+    match recovered {
+        Recovered::Nothing => {}
+        Recovered::TakenBack => {
+            note("a command was ended before it had written anything: nothing of it is left")
+        }
+        Recovered::Finished => note("a command was ended while it wrote: what it had begun is written now"),
+    }
+}
+
+/// The Git folder of a checkout; `None` where there is none that can be used.
+fn git_folder(root: &Path) -> Option<PathBuf> {
+    root.join(".git").exists().then_some(())?;
+    Some(LocalRepository::open(root).ok()?.git_folder().to_owned())
+}
+
+/// Refuses a bare repository, which has no files.
+fn refuse_bare(dir: &Path) -> Result<(), Error> {
+    let looks_bare = dir.join("HEAD").is_file() && dir.join("objects").is_dir() && dir.join("refs").is_dir();
+    if looks_bare {
+        return Err(Error::Usage(format!(
+            "{} is a bare Git repository, without files: clone it, and name the clone",
+            dir.display()
+        )));
+    }
+    Ok(())
+}

@@ -114,7 +114,7 @@ impl PatchView {
             need: Need::new(status),
             subject: status.subject.clone().unwrap_or_default(),
             author: status.author.clone().unwrap_or_default(),
-            facts: bytes.map(|bytes| facts(&status.name, bytes)).unwrap_or_default(),
+            facts: bytes.map_or_else(|| told_facts(status), |bytes| facts(&status.name, bytes)),
             offset: status.offset,
             conflict: conflict.map(|conflict| ConflictView::new(conflict, bytes)),
             merged: merged.and_then(CommitView::from_merged),
@@ -156,6 +156,23 @@ impl PatchView {
     pub fn author_name(&self) -> &str {
         self.author.split('<').next().unwrap_or_default().trim()
     }
+}
+
+/// What a patch's headers say, as far as a status has it.
+fn told_facts(status: &PatchStatus) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    facts.extend(status.cves.iter().map(|cve| Fact::new("Resolves", cve)));
+    let bugs = status.bugs.iter();
+    facts.extend(bugs.map(|bug| Fact::new("Bug", bug).with_url(Some(bug))));
+    for (name, value) in [
+        ("Origin", &status.origin),
+        ("Upstream-Status", &status.upstream_status),
+        ("Forwarded", &status.forwarded),
+    ] {
+        let value = value.as_deref();
+        facts.extend(value.map(|value| Fact::new(name, value).with_url(Some(value))));
+    }
+    facts
 }
 
 /// What a patch's headers say.

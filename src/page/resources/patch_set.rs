@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::conditions::{Step, find, moment, steps};
-use super::matrix::series_of;
+use super::matrix::series_with_texts;
 use crate::api::PatchSet;
 use crate::api::build::{Attempt, BuildRecord};
 use crate::api::reason::condition;
@@ -68,7 +68,7 @@ impl PatchSetPage {
         let attempt = status.build.as_ref().and_then(|build| build.attempt.as_ref());
         Self {
             frame,
-            series: series_of(object),
+            series: series_with_texts(object),
             steps: steps(&status.conditions),
             message: ready.map(|ready| ready.message.clone()).unwrap_or_default(),
             facts: facts(status),
@@ -119,6 +119,12 @@ fn facts(status: &PatchSetStatus) -> Vec<(&'static str, String, Option<String>)>
     if let Some(proposed) = &status.proposed {
         let url = proposed.pull_request.as_deref().and_then(web_address);
         facts.push(("Waits to be merged", proposed.reference.to_string(), url));
+    }
+    if let Some(upkeep) = &status.upkeep {
+        let message = upkeep.message.as_deref().unwrap_or_default();
+        let text = format!("{:?} since {} {message}", upkeep.state, moment(&upkeep.since));
+        let url = upkeep.pull_request.as_deref().and_then(web_address);
+        facts.push(("Upkeep", text, url));
     }
     for (name, text) in [
         ("History", &status.history_failure),

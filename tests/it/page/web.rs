@@ -67,9 +67,9 @@ impl Served {
 
     /// A spec of a component whose one patch is on line 5.
     fn spec(&self, component: &str, release: &str) -> Value {
-        let mut spec = self.stage.spec_with(&json!({
-            "inline": [{ "name": "0001-louder-CVE-2026-21877.patch", "content": GOOD }]
-        }));
+        let content = GOOD.replacen("louder\n\n", "louder\n\nCVE: CVE-2026-21877\n\n", 1);
+        let patches = json!({ "inline": [{ "name": "0001-louder.patch", "content": content }] });
+        let mut spec = self.stage.spec_with(&patches);
         spec["component"] = json!(component);
         spec["release"] = json!(release);
         spec
@@ -226,7 +226,7 @@ async fn each_tenant_sees_what_they_may_list_and_nothing_else() {
     let (status, text) = served.get(&format!("/patchsets/{own}/glance"), &as_own).await;
     assert_eq!(status, StatusCode::OK);
     assert!(
-        text.contains("Say five louder") && text.contains("1 of 1 applied"),
+        text.contains("Say five louder") && text.contains("+FIVE") && text.contains("1 of 1 applied"),
         "{text}"
     );
 
@@ -417,14 +417,20 @@ async fn open_pages_and_long_requests_are_bounded() {
 async fn a_ref_moves_and_the_cell_changes_without_a_reload() {
     let served = Served::new("page-live", &[]).await;
     let namespace = served.stage.namespace.clone();
-    for (name, component, release) in [
-        ("glance-2025-2", "glance", "2025.2"),
-        ("glance-2026-1", "glance", "2026.1"),
-        ("nova-2025-2", "nova", "2025.2"),
+    for (component, release) in [
+        ("glance", "2025.2"),
+        ("glance", "2026.1"),
+        ("keystone", "2025.2"),
+        ("keystone", "2026.1"),
+        ("nova", "2025.2"),
+        ("nova", "2026.1"),
     ] {
-        served
-            .patch_set(&namespace, name, &served.spec(component, release))
-            .await;
+        let name = format!("{component}-{}", release.replace('.', "-"));
+        let mut spec = served.spec(component, release);
+        if name != "glance-2025-2" {
+            spec["upstream"]["ref"] = json!({ "tag": "1.0.0" });
+        }
+        served.patch_set(&namespace, &name, &spec).await;
     }
     let token = viewer(&served.stage.client, &namespace, "looker").await;
     let browser = Browser::start(Theme::Light, true).await;
@@ -444,7 +450,7 @@ async fn a_ref_moves_and_the_cell_changes_without_a_reload() {
         .unwrap();
     button.click().await.unwrap();
     browser
-        .wait_until("location.pathname === '/' && document.querySelectorAll('.cell').length === 3")
+        .wait_until("location.pathname === '/' && document.querySelectorAll('.cell').length === 6")
         .await;
     let cookie = browser.evaluate("document.cookie").await;
     assert_eq!(cookie, "", "no script reads the session");
@@ -482,7 +488,7 @@ async fn a_ref_moves_and_the_cell_changes_without_a_reload() {
         .wait_until("document.getElementById('needs-part').innerText.includes('Say five in German')")
         .await;
     browser
-        .wait_until("document.querySelector('h1').innerText === '3 of 3 need a person.'")
+        .wait_until("document.querySelector('h1').innerText === '1 of 6 needs a person.'")
         .await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
 

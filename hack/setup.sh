@@ -30,13 +30,14 @@ elif [ "${1:-}" = chaos ]; then
     need_commands docker-registry=docker-registry ssh-keygen=openssh-client
 elif [ "${1:-}" != demo ]; then
     need_commands sshd=openssh-server ssh-keygen=openssh-client gpg=gnupg shellcheck=shellcheck \
-        docker-registry=docker-registry skopeo=skopeo buildah=buildah promtool=prometheus
+        docker-registry=docker-registry skopeo=skopeo buildah=buildah promtool=prometheus lua5.1=lua5.1
     need_helm
     need_cargo_deny
     need_uv
     need_node
     need_flux_event
     need_go_yaml
+    need_browser
     need_python_package cyclonedx.validation 'cyclonedx-python-lib[json-validation]>=11'
     need_python_package vexipy 'vexipy>=0.3'
     need_python_package yaml 'PyYAML>=6'

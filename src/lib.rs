@@ -13,7 +13,9 @@
 //!    conditions and the next step;
 //! 6. [`upkeep`] says what is to be done for the patches themselves, as commits and a pull request;
 //! 7. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
-//! 8. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
+//! 8. [`page`] shows people what there is, in HTML, as a report; [`web`] serves the same
+//!    from a cluster;
+//! 9. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
 //!
 //! [`publish`] pushes patched trees and merged constraints to a registry, [`build`] describes the
@@ -38,6 +40,7 @@ pub mod fleet;
 pub mod layout;
 #[cfg(feature = "controller")]
 pub mod ops;
+pub mod page;
 pub mod plan;
 pub mod recipe;
 pub mod rework;
@@ -47,6 +50,8 @@ pub mod source;
 pub mod status;
 #[cfg(feature = "controller")]
 pub mod upkeep;
+#[cfg(feature = "controller")]
+pub mod web;
 #[cfg(feature = "controller")]
 pub mod webhook;
 

@@ -10,6 +10,8 @@ CARGO_DENY_VERSION=0.20.2
 GO_VERSION=1.26.8
 # The oracle of how constraints are read.
 PIP_VERSION=26.0
+# What finds faults of pages for people with disabilities.
+AXE_VERSION=4.14.1
 
 export PATH=$PATH:$PATCHSET_BIN
 
@@ -241,6 +243,18 @@ need_node() {
     for program in pause builder python; do
         need_image "$program"
     done
+}
+
+# need_browser: Chromium with what drives it, a font, and axe-core in $PATCHSET_CACHE/axe-core.
+need_browser() {
+    local folder=$PATCHSET_CACHE/axe-core package=$PATCHSET_CACHE/axe-core/node_modules/axe-core/package.json
+    need_commands chromium=chromium chromedriver=chromium-driver
+    [ -d /usr/share/fonts/truetype/dejavu ] || apt_install fonts-dejavu-core
+    if ! grep -qs "\"version\": \"$AXE_VERSION\"" "$package"; then
+        need_commands npm=npm
+        mkdir -p "$folder"
+        long "install axe-core $AXE_VERSION" npm install --prefix "$folder" --no-audit --no-fund --silent "axe-core@$AXE_VERSION"
+    fi
 }
 
 need_helm() {

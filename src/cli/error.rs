@@ -39,6 +39,9 @@ pub enum Error {
     /// A document of components cannot be made.
     #[error(transparent)]
     Sbom(#[from] crate::sbom::Error),
+    /// A page could not be made.
+    #[error("cannot make the page: {0}")]
+    Page(#[from] crate::page::RenderError),
     /// A value could not be written as YAML.
     #[error("cannot write YAML: {0}")]
     Yaml(#[from] serde_saphyr::ser::Error),

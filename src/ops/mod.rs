@@ -1,6 +1,7 @@
 //! What an operator of the process needs: telemetry, metrics, health endpoints, leader election.
 
 pub mod api_client;
+pub mod bounded_server;
 pub mod health;
 pub mod leader;
 pub mod metrics;

@@ -14,13 +14,10 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use bytes::Bytes;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinSet;
 
+use super::bounded_server::{ConnectionBounds, serve};
 use super::metrics::{Metrics, PushOutcome};
 use crate::api::reference::ObjectKey;
 
@@ -28,18 +25,17 @@ use crate::api::reference::ObjectKey;
 const LONGEST_BODY: usize = 3 << 20;
 /// How many requests are read or wait to be looked at, at the same time.
 const AT_ONCE: usize = 16;
-/// How many connections there are at the same time. More wait in the system's queue.
-const CONNECTIONS: usize = 64;
-/// How long the headers of a request may take.
-const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 /// How long the body of a request may take.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
-/// How long a connection may be there. It serves one request.
-const CONNECTION_WITHIN: Duration = Duration::from_secs(20);
-/// What the headers of a request may take, in bytes.
-const HEADERS: usize = 32 << 10;
-/// The wait after the system refuses a connection, for instance for want of files.
-const ACCEPTS_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// What connections may take.
+const BOUNDS: ConnectionBounds = ConnectionBounds {
+    name: "the webhook endpoint",
+    connections: 64,
+    headers_within: Duration::from_secs(5),
+    headers: 32 << 10,
+    within: Duration::from_secs(20),
+    long_within: Duration::ZERO,
+};
 
 /// A push that was received and not looked at.
 #[derive(Debug)]
@@ -80,42 +76,7 @@ pub fn endpoint(
     let router = Router::new()
         .route("/hook/{namespace}/{name}", post(take))
         .with_state(intake);
-    (serve(listener, router), pushes)
-}
-
-/// Serves connections, each for one request.
-async fn serve(listener: TcpListener, router: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        while connections.try_join_next().is_some() {}
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::debug!(%error, "a connection to the webhook endpoint cannot be accepted");
-                tokio::time::sleep(ACCEPTS_AGAIN_AFTER).await;
-                continue;
-            }
-        };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADERS_WITHIN)
-            .max_buf_size(HEADERS)
-            .keep_alive(false)
-            .serve_connection(TokioIo::new(stream), service);
-        connections.spawn(async move {
-            let _place = place;
-            match tokio::time::timeout(CONNECTION_WITHIN, connection).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "a connection to the webhook endpoint broke"),
-                Err(_) => tracing::debug!("a connection to the webhook endpoint took too long"),
-            }
-        });
-    }
+    (serve(listener, router, BOUNDS), pushes)
 }
 
 /// Takes one request, whatever hook it names.

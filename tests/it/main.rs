@@ -8,6 +8,7 @@
 
 mod actions;
 mod apply;
+mod argo_cd;
 mod build_plan;
 mod check;
 mod cluster;
@@ -25,6 +26,7 @@ mod life;
 mod monitoring;
 mod node;
 mod packaging;
+mod page;
 mod publish;
 mod refresh;
 mod sbom;

@@ -194,6 +194,8 @@ fn the_folder_of_definitions_has_nothing_else_that_kubectl_would_send() {
     "webhook.enabled=true",
     "webhook.service.type=\"NodePort\"",
     "webhook.ingress={\"enabled\":true,\"className\":\"nginx\",\"host\":\"hooks.example.org\",\"tlsSecretName\":\"tls\",\"annotations\":{\"a\":\"b\"}}",
+    "web={\"enabled\":true,\"trustedProxies\":[\"10.1.0.0/16\",\"fd00::1\"],\"anonymousNamespaces\":[\"open\"],\"ingress\":{\"enabled\":true,\"className\":\"nginx\",\"host\":\"patches.example.org\",\"tlsSecretName\":\"tls\"}}",
+    "networkPolicy.webFrom=[{\"namespaceSelector\":{\"matchLabels\":{\"a\":\"b\"}}}]",
     "networkPolicy.webhookFrom=[{\"namespaceSelector\":{\"matchLabels\":{\"a\":\"b\"}}}]",
     "networkPolicy.metricsFrom=[{\"namespaceSelector\":{\"matchLabels\":{\"a\":\"b\"}}}]",
     "podAnnotations={\"a\":\"b\"}",
@@ -332,6 +334,8 @@ async fn helm_installs_upgrades_and_removes_it() {
 #[case("controller.defaultServiceAccount=\"a b\"", "defaultServiceAccount")]
 #[case("networkPolicy.deniedAddresses=[\"metadata\"]", "deniedAddresses")]
 #[case("webhook.service.type=\"ExternalName\"", "webhook")]
+#[case("web.trustedProxies=[\"everybody\"]", "trustedProxies")]
+#[case("web.anonymousNamespaces=[\"A b\"]", "anonymousNamespaces")]
 #[case(
     "webhook={\"enabled\":true,\"ingress\":{\"enabled\":true}}",
     "webhook.ingress.host"
@@ -973,6 +977,56 @@ fn pushes_come_in_where_that_is_asked_for_and_nowhere_else() {
     let rule = rules
         .iter()
         .find(|rule| rule["ports"][0]["port"] == "http-webhook")
+        .unwrap();
+    assert_eq!(rule["from"], serde_json::json!([{ "podSelector": {} }]));
+}
+
+#[test]
+fn the_page_is_served_where_that_is_asked_for_and_nowhere_else() {
+    let plain = rendered("page", &[]);
+    assert!(
+        !plain.contains("-web") && !plain.contains("tokenreviews"),
+        "the page is served by default"
+    );
+    let settings = [
+        "web.enabled=true",
+        "web.trustedProxies=[\"10.1.2.3\",\"fd00::/8\"]",
+        "web.anonymousNamespaces=[\"a\",\"b\"]",
+        "web.httpRoute={\"enabled\":true,\"parentRefs\":[{\"name\":\"public\"}],\"hostnames\":[\"p.example.org\"]}",
+        "networkPolicy.webFrom=[{\"podSelector\":{}}]",
+    ];
+    let objects = objects(&rendered("page", &settings));
+    let container = &one_of_kind(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    let arguments = container["args"].as_array().unwrap();
+    for argument in [
+        "--web-addr=:9494",
+        "--web-trusted-proxy=10.1.2.3,fd00::/8",
+        "--web-anonymous=a,b",
+    ] {
+        assert!(arguments.iter().any(|one| one == argument), "{argument}");
+    }
+    let route = one_of_kind(&objects, "HTTPRoute");
+    let backend = &route["spec"]["rules"][0]["backendRefs"][0];
+    let services = of_kind(&objects, "Service").into_iter();
+    let mut services = services.filter(|service| service["metadata"]["name"] == backend["name"]);
+    assert_eq!(
+        services.next().unwrap()["spec"]["ports"][0]["targetPort"],
+        "http-web"
+    );
+    let roles = of_kind(&objects, "ClusterRole").into_iter();
+    let mut roles = roles.filter(|role| role["metadata"]["name"].as_str().unwrap().ends_with("-web"));
+    let rules = roles.next().unwrap()["rules"].to_string();
+    assert!(
+        rules.contains("tokenreviews")
+            && rules.contains("subjectaccessreviews")
+            && rules.matches("create").count() == 2,
+        "{rules}"
+    );
+    let rules = &one_of_kind(&objects, "NetworkPolicy")["spec"]["ingress"];
+    let rules = rules.as_array().unwrap();
+    let rule = rules
+        .iter()
+        .find(|rule| rule["ports"][0]["port"] == "http-web")
         .unwrap();
     assert_eq!(rule["from"], serde_json::json!([{ "podSelector": {} }]));
 }

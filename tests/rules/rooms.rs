@@ -147,6 +147,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         &["api", "headers", "history", "layout", "patch", "plan", "refresh"],
         Kind::Pure,
     ),
+    ("page", &["api", "headers", "patch"], Kind::Pure),
     ("build", &["api"], Kind::Pure),
     ("actions", &["egress", "rest"], Kind::Effects),
     ("clouds", &["api", "rest"], Kind::Effects),
@@ -159,6 +160,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("sbom", &["api", "constraints", "headers", "patch"], Kind::Pure),
     ("status", &["api", "egress", "patch", "plan"], Kind::Effects),
     ("ops", &["api"], Kind::Effects),
+    ("web", &["api", "ops", "page"], Kind::Effects),
     (
         "controller",
         &[
@@ -184,6 +186,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "sbom",
             "status",
             "webhook",
+            "web",
             "ops",
         ],
         Kind::Effects,
@@ -198,8 +201,8 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "fleet",
             "headers",
             "history",
+            "page",
             "patch",
-            "headers",
             "refresh",
             "constraints",
             "plan",

@@ -65,8 +65,8 @@ pub struct CheckOptions {
     #[command(flatten)]
     history: HistoryOptions,
     /// How to tell the results, and in which file if not on standard output: table, json, github
-    /// (annotations, and the step's summary), gitlab (Code Quality), junit or markdown; may be
-    /// repeated
+    /// (annotations, and the step's summary), gitlab (Code Quality), junit, markdown or html (a page
+    /// in one file, for a browser); may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
     output: Vec<Output>,
 }

@@ -129,6 +129,9 @@ pub(super) struct PatchRow {
     /// What became of it, in the words of a `PatchSet`'s status.
     #[serde(flatten)]
     pub(super) status: PatchStatus,
+    /// The patch.
+    #[serde(skip)]
+    pub(super) bytes: Vec<u8>,
 }
 
 impl PatchRow {

@@ -80,6 +80,7 @@ pub(super) fn check(task: &SeriesTask, upstreams: &Upstreams, settings: SeriesSe
             line: hunk,
             change: task.patch_change(patch, report, &before),
             status,
+            bytes: patch.bytes.clone(),
         });
     }
     found

@@ -12,6 +12,7 @@ use crate::build::PodTemplatePolicy;
 use crate::controller::state::build_places::BuildLimits;
 use crate::ops::telemetry::{Encoding, LogLevel};
 use crate::status::notify::Address;
+use crate::web::{TrustedProxies, ViewerOptions};
 
 /// Ways of reaching a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
@@ -116,6 +117,23 @@ pub struct ControllerOptions {
     /// Address for pushes of forges (`/hook/NAMESPACE/SECRET`), for instance `:9292`; empty for none
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ADDRESS")]
     pub webhook_addr: String,
+    /// Address for the page of components and releases, for instance `:9090`; empty for none
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ADDRESS")]
+    pub web_addr: String,
+    /// Proxies, by address or range, whose headers say who looks at the page, for instance
+    /// 10.1.2.3 or 10.1.0.0/16
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "LIST")]
+    pub web_trusted_proxy: TrustedProxies,
+    /// The header in which these proxies name the user; they have to take it out of what is sent to
+    /// them
+    #[arg(long, default_value = "X-Forwarded-User", value_name = "HEADER")]
+    pub web_proxy_user_header: String,
+    /// The same for the groups
+    #[arg(long, default_value = "X-Forwarded-Groups", value_name = "HEADER")]
+    pub web_proxy_groups_header: String,
+    /// Namespaces that everybody who reaches the page may look at
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub web_anonymous: Vec<String>,
     /// Where to post events in Flux's format, for instance
     /// `http://notification-controller.flux-system.svc.cluster.local./`; empty for nowhere
     #[arg(long, default_value = "", hide_default_value = true, value_name = "URL")]
@@ -132,6 +150,16 @@ pub struct ControllerOptions {
 }
 
 impl ControllerOptions {
+    /// How viewers of the page are known.
+    pub(in crate::controller) fn viewers(&self) -> ViewerOptions {
+        ViewerOptions {
+            trusted_proxies: self.web_trusted_proxy.clone(),
+            user_header: self.web_proxy_user_header.clone(),
+            groups_header: self.web_proxy_groups_header.clone(),
+            anonymous: self.web_anonymous.iter().cloned().collect(),
+        }
+    }
+
     /// The bounds of builds by one engine.
     pub(in crate::controller) fn build_limits(&self) -> BuildLimits {
         let share = self

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use kube::api::ListParams;
 use kube::runtime::reflector::Store;
@@ -12,8 +13,9 @@ use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use super::triggers::{ObservedChange, Triggers};
 use super::{objects, orphaned_runs, pushes, reconciler, triggers};
-use crate::api::reference::Referent;
+use crate::api::reference::{Referent, ReferentKind};
 use crate::api::{ConstraintOverride, PatchRepository, PatchSet};
 use crate::controller::Error;
 use crate::controller::context::kind::Reconciled;
@@ -41,6 +43,7 @@ use crate::plan::backoff;
 use crate::publish::Layers;
 use crate::source::{self, MirrorConfig, Mirrors, Scheme, Transports};
 use crate::status::notify::{Notifier, Totals};
+use crate::web::{self, ChangedObject, Site, Stores};
 
 /// How often the contents that nothing refers to are dropped.
 const TIDIES_EVERY: Duration = Duration::from_secs(15);
@@ -266,6 +269,19 @@ impl Process {
             let receiver = pushes::receive(Arc::clone(&context), triggers.clone(), pushes);
             tasks.spawn("the task that takes pushes", receiver);
         }
+        if !context.options.web_addr.is_empty() {
+            // As for pushes.
+            let listener = server::listen(&context.options.web_addr).await?;
+            let stores = Stores {
+                patch_sets: self.writers.patch_sets.as_reader(),
+                constraint_overrides: self.writers.constraint_overrides.as_reader(),
+                repositories: self.writers.repositories.as_reader(),
+            };
+            let told = triggers.clone();
+            let changes = Box::new(move || shown_changes(&told));
+            let site = Site::new(context.client.clone(), stores, changes, context.options.viewers());
+            tasks.spawn("the page", web::serve(listener, site));
+        }
         tasks.spawn(
             "the task that cancels runs of deleted PatchSets",
             orphaned_runs::cancel_all(Arc::clone(&context)),
@@ -288,6 +304,27 @@ impl Process {
         });
         Ok(())
     }
+}
+
+/// What changes of what the page shows.
+fn shown_changes(triggers: &Triggers) -> BoxStream<'static, ChangedObject> {
+    let shown = |change| {
+        let changed = match change {
+            ObservedChange::Any => ChangedObject::Any,
+            ObservedChange::Repository { .. } => return None,
+            ObservedChange::One(Referent { kind, key }) => match kind {
+                ReferentKind::PatchSet => ChangedObject::PatchSet(key.namespace),
+                ReferentKind::ConstraintOverride => ChangedObject::ConstraintOverride(key.namespace),
+                ReferentKind::PatchRepository => ChangedObject::PatchRepository(key.namespace),
+                _ => return None,
+            },
+        };
+        Some(changed)
+    };
+    triggers
+        .changes()
+        .filter_map(move |change| std::future::ready(shown(change)))
+        .boxed()
 }
 
 /// Tasks without which the process cannot do its work. They end with their owner.

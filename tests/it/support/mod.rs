@@ -1,6 +1,7 @@
 //! What tests share: real servers, and folders made for them.
 
 pub mod api_server;
+pub mod browser;
 pub mod clouds;
 pub mod crafted;
 pub mod events;

@@ -3,6 +3,7 @@
 mod annotations;
 mod github;
 mod gitlab;
+mod html;
 mod junit;
 mod links;
 mod markdown;
@@ -33,16 +34,19 @@ enum Format {
     Junit,
     /// A table and a list, as GitHub and GitLab render them.
     Markdown,
+    /// A page in one file, for a browser.
+    Html,
 }
 
 impl Format {
-    const NAMES: [(&'static str, Self); 6] = [
+    const NAMES: [(&'static str, Self); 7] = [
         ("table", Self::Table),
         ("json", Self::Json),
         ("github", Self::Github),
         ("gitlab", Self::Gitlab),
         ("junit", Self::Junit),
         ("markdown", Self::Markdown),
+        ("html", Self::Html),
     ];
 }
 
@@ -129,6 +133,7 @@ pub(super) fn write(
             }
             (Format::Gitlab, _) => gitlab::text(&annotations::annotations(report, strictness), &links)?,
             (Format::Junit, _) => junit::text(report)?,
+            (Format::Html, _) => html::text(report, folder, &links)?,
             (Format::Markdown, _) => markdown::text(report, &links, markdown::LARGEST).into_bytes(),
         };
         match &output.file {

@@ -7,8 +7,10 @@ use super::super::changes::{ChangeVerdict, PatchEdit, SeriesChange};
 use super::super::report::{PatchRow, Report};
 use super::markup;
 use crate::api::status::{PatchState, PatchStatus};
-use crate::api::upstream_history::{RefreshState, UpstreamCommitStatus};
+use crate::api::upstream_history::UpstreamCommitStatus;
 use crate::cli::style::plain;
+use crate::page::words;
+pub(super) use crate::page::words::result;
 use crate::plan::upstream_history::{commit_in_words, merged_in_words};
 
 /// How many commits that broke patches a sentence names.
@@ -40,18 +42,6 @@ impl Quoting {
 
     fn commit(self, commit: &UpstreamCommitStatus) -> String {
         self.linked(&commit_in_words(commit), commit.url.as_deref())
-    }
-}
-
-/// What became of a patch: what follows on its name.
-pub(super) fn result(state: PatchState) -> &'static str {
-    match state {
-        PatchState::Clean => "applies",
-        PatchState::Offset => "applies, some lines off",
-        PatchState::Merged => "is upstream",
-        PatchState::Conflict => "does not apply",
-        PatchState::Malformed => "cannot be read",
-        PatchState::Blocked => "waits for the patches before it",
     }
 }
 
@@ -107,22 +97,7 @@ fn merged(status: &PatchStatus, quoting: Quoting) -> String {
 
 /// What to do about a patch that does not apply.
 pub(super) fn remedy(status: &PatchStatus) -> &'static str {
-    match status.state {
-        PatchState::Merged if status.is_merged_differing() => {
-            "look at the difference to upstream's, then remove the patch"
-        }
-        PatchState::Merged => "remove the patch",
-        PatchState::Blocked => "mend the patches before it first",
-        PatchState::Malformed => "make the patch anew",
-        PatchState::Clean | PatchState::Offset => "",
-        PatchState::Conflict => match status.refresh.map(|refresh| refresh.state) {
-            Some(RefreshState::Needed | RefreshState::Available) => {
-                "take the patch made anew, which --fix writes"
-            }
-            Some(RefreshState::Impossible) => "mend it by hand: no refresh finds where it belongs",
-            None => "refresh it, or mend it by hand",
-        },
-    }
+    words::remedy(status, "take the patch made anew, which --fix writes")
 }
 
 /// What a change does to a series: `moves glance 31.1.0 → 31.2.0 (2025.2): 3 apply, 1 breaks: by …`.

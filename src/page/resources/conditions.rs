@@ -1,0 +1,113 @@
+//! Conditions as a line of steps.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::api::reason::condition;
+
+/// The steps of a series, in order, with what people call them.
+const STEPS: [(&str, &str); 7] = [
+    (condition::SOURCE_RESOLVED, "Resolved"),
+    (condition::SOURCE_VERIFIED, "Verified"),
+    (condition::PATCHES_APPLICABLE, "Applied"),
+    (condition::CONSTRAINTS_MERGED, "Merged"),
+    (condition::OBJECTS_APPLIED, "Objects made"),
+    (condition::IMAGE_BUILT, "Built"),
+    (condition::DELIVERED, "Delivered"),
+];
+
+/// How a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepState {
+    /// It is done.
+    Done,
+    /// It failed.
+    Failed,
+    /// It is under way, or waits.
+    Waiting,
+}
+
+impl StepState {
+    /// The class of the style.
+    #[must_use]
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Done => "good",
+            Self::Failed => "person",
+            Self::Waiting => "pending",
+        }
+    }
+
+    /// The mark beside the words.
+    #[must_use]
+    pub fn mark(self) -> &'static str {
+        match self {
+            Self::Done => "✓",
+            Self::Failed => "✗",
+            Self::Waiting => "…",
+        }
+    }
+
+    /// The same in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Waiting => "waits",
+        }
+    }
+}
+
+/// A step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What people call it.
+    pub name: String,
+    /// How it does.
+    pub state: StepState,
+    /// The condition's reason.
+    pub reason: String,
+    /// Its message.
+    pub message: String,
+    /// Since when.
+    pub since: String,
+}
+
+/// A point in time, for people.
+pub(super) fn moment(Time(time): &Time) -> String {
+    time.strftime("%-d %b %Y %H:%M UTC").to_string()
+}
+
+fn step(name: &str, condition: &Condition) -> Step {
+    Step {
+        name: name.to_owned(),
+        state: match condition.status.as_str() {
+            "True" => StepState::Done,
+            "False" => StepState::Failed,
+            _ => StepState::Waiting,
+        },
+        reason: condition.reason.clone(),
+        message: condition.message.clone(),
+        since: moment(&condition.last_transition_time),
+    }
+}
+
+/// The steps that conditions tell of, in their order; others that this does not know stand behind.
+pub(super) fn steps(conditions: &[Condition]) -> Vec<Step> {
+    let known = STEPS.iter().filter_map(|(type_, name)| {
+        let condition = conditions.iter().find(|one| one.type_ == *type_)?;
+        Some(step(name, condition))
+    });
+    let general = [condition::READY, condition::RECONCILING, condition::STALLED];
+    let others = conditions.iter().filter(|one| {
+        !general.contains(&one.type_.as_str()) && !STEPS.iter().any(|(type_, _)| *type_ == one.type_)
+    });
+    known
+        .chain(others.map(|condition| step(&condition.type_, condition)))
+        .collect()
+}
+
+/// The condition of a type.
+pub(super) fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|one| one.type_ == type_)
+}

@@ -1,0 +1,164 @@
+//! The pages of `ConstraintOverride`s.
+
+use askama::Template;
+use kube::ResourceExt;
+
+use super::conditions::{Step, find, steps};
+use crate::api::ConstraintOverride;
+use crate::api::constraint_override::{ConstraintOverrideStatus, OverrideState, OverrideStatus};
+use crate::api::reason::condition;
+use crate::page::frame::{Frame, object_address};
+use crate::page::{OverrideView, OverridesView, RenderError, slug};
+
+/// What the page of a `ConstraintOverride` shows.
+#[derive(Clone, Debug)]
+pub struct ConstraintOverridePage {
+    /// What surrounds it.
+    pub frame: Frame,
+    steps: Vec<Step>,
+    message: String,
+    overrides: OverridesView,
+    merged: Option<String>,
+}
+
+/// Whether a person should look at an override.
+fn needs_attention(state: OverrideState) -> bool {
+    matches!(
+        state,
+        OverrideState::Redundant | OverrideState::Outdated | OverrideState::Absent
+    )
+}
+
+fn override_view(result: &OverrideStatus) -> OverrideView {
+    OverrideView {
+        package: result.package.clone(),
+        state: result.state,
+        from: result.from.clone(),
+        to: result.to.clone(),
+        attention: needs_attention(result.state),
+        message: result.message.clone(),
+    }
+}
+
+fn overrides_of(object: &ConstraintOverride) -> OverridesView {
+    let initial = ConstraintOverrideStatus::default();
+    let status = object.status.as_ref().unwrap_or(&initial);
+    OverridesView {
+        id: slug(&object.name_any()),
+        release: object.spec.release.0.clone(),
+        overrides: status.results.iter().map(override_view).collect(),
+        omitted: status
+            .omitted_results
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or_default(),
+    }
+}
+
+impl ConstraintOverridePage {
+    /// The page of an object.
+    #[must_use]
+    pub fn new(frame: Frame, object: &ConstraintOverride) -> Self {
+        let initial = ConstraintOverrideStatus::default();
+        let status = object.status.as_ref().unwrap_or(&initial);
+        let ready = find(&status.conditions, condition::READY);
+        Self {
+            frame,
+            steps: steps(&status.conditions),
+            message: ready.map(|ready| ready.message.clone()).unwrap_or_default(),
+            overrides: overrides_of(object),
+            merged: status.config_map.as_ref().map(|file| {
+                format!(
+                    "ConfigMap {}, key {}: {} pins, {}",
+                    file.name, file.key, file.entries, file.digest
+                )
+            }),
+        }
+    }
+
+    /// The page.
+    ///
+    /// # Errors
+    ///
+    /// If there is no room for it.
+    pub fn render(&self) -> Result<String, RenderError> {
+        OverrideTemplate {
+            frame: &self.frame,
+            page: self,
+            one: &self.overrides,
+        }
+        .render()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "constraint_override.html", config = "src/page/askama.toml")]
+struct OverrideTemplate<'a> {
+    frame: &'a Frame,
+    page: &'a ConstraintOverridePage,
+    one: &'a OverridesView,
+}
+
+/// The `ConstraintOverride`s of a cluster: name, address, release, how many need attention, and
+/// what Ready says.
+#[derive(Clone, Debug)]
+pub struct OverridesPage {
+    /// What surrounds it.
+    pub frame: Frame,
+    rows: Vec<OverrideRow>,
+}
+
+#[derive(Clone, Debug)]
+struct OverrideRow {
+    href: String,
+    name: String,
+    release: String,
+    overrides: usize,
+    attention: usize,
+    is_ready: bool,
+    message: String,
+}
+
+impl OverridesPage {
+    /// The page of objects.
+    pub fn new<'a>(frame: Frame, objects: impl Iterator<Item = &'a ConstraintOverride>) -> Self {
+        let rows = objects.map(|object| {
+            let overrides = overrides_of(object);
+            let conditions = object.status.as_ref().map(|status| status.conditions.as_slice());
+            let ready = find(conditions.unwrap_or_default(), condition::READY);
+            let namespace = object.namespace().unwrap_or_default();
+            OverrideRow {
+                href: object_address("constraintoverrides", &namespace, &object.name_any()),
+                name: format!("{namespace}/{}", object.name_any()),
+                release: overrides.release.clone(),
+                attention: overrides.attention(),
+                overrides: overrides.overrides.len() + overrides.omitted,
+                is_ready: ready.is_some_and(|ready| ready.status == "True"),
+                message: ready.map(|ready| ready.message.clone()).unwrap_or_default(),
+            }
+        });
+        Self {
+            frame,
+            rows: rows.collect(),
+        }
+    }
+
+    /// The page.
+    ///
+    /// # Errors
+    ///
+    /// If there is no room for it.
+    pub fn render(&self) -> Result<String, RenderError> {
+        OverridesTemplate {
+            frame: &self.frame,
+            rows: &self.rows,
+        }
+        .render()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "constraint_overrides.html", config = "src/page/askama.toml")]
+struct OverridesTemplate<'a> {
+    frame: &'a Frame,
+    rows: &'a [OverrideRow],
+}

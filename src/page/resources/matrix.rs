@@ -1,0 +1,159 @@
+//! The matrix of a cluster.
+
+use askama::Template;
+use kube::ResourceExt;
+
+use super::conditions::{find, moment};
+use super::filter::{MatrixFilter, STATES, choices};
+use crate::api::PatchSet;
+use crate::api::reason::condition;
+use crate::api::status::{PatchSetStatus, PatchState};
+use crate::page::frame::{Frame, object_address};
+use crate::page::{Matrix, Needs, PatchSource, PatchView, RenderError, SeriesView, Standing, Tally, slug};
+
+/// How a patch made anew is got, where there is no folder at hand.
+pub(super) const REFRESHED: &str = "take the patch made anew: patchset refresh writes it";
+
+/// A `PatchSet` as its cell and its patches.
+#[must_use]
+pub fn series_of(object: &PatchSet) -> SeriesView {
+    series_with(object, |_| None)
+}
+
+/// The same, with the texts of the patches that the object has in itself.
+pub(super) fn series_with_texts(object: &PatchSet) -> SeriesView {
+    let patches = object.spec.patches.as_ref();
+    let inline = patches
+        .and_then(|patches| patches.inline.as_deref())
+        .unwrap_or_default();
+    series_with(object, |name| {
+        let patch = inline.iter().find(|patch| patch.name == name)?;
+        Some(PatchSource {
+            bytes: patch.content.as_bytes(),
+            is_shown: true,
+        })
+    })
+}
+
+fn series_with<'a>(object: &PatchSet, source: impl Fn(&str) -> Option<PatchSource<'a>>) -> SeriesView {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let initial = PatchSetStatus::default();
+    let status = object.status.as_ref().unwrap_or(&initial);
+    let id = slug(&format!("{namespace}_{name}"));
+    let patches: Vec<PatchView> = status
+        .patches
+        .iter()
+        .enumerate()
+        .map(|(at, patch)| PatchView::new(format!("p{}", at + 1), patch, source(&patch.name), REFRESHED))
+        .collect();
+    let mut tally = Tally::count(status.patches.iter().map(|patch| patch.state));
+    for state in PatchState::ALL {
+        let omitted = status.omitted_patches.map_or(0, |omitted| omitted.count(state));
+        tally.add(state, omitted);
+    }
+    let ready = find(&status.conditions, condition::READY);
+    let is_working = find(&status.conditions, condition::RECONCILING).is_some();
+    let of_patches = SeriesView::standing_of_patches(&patches);
+    let is_failing = ready.is_some_and(|ready| ready.status == "False");
+    let standing = match (of_patches, is_failing, is_working) {
+        (Standing::Person | Standing::Tool, ..) => of_patches,
+        (_, true, false) => Standing::Person,
+        (_, true, true) => Standing::Tool,
+        (_, false, true) => Standing::Pending,
+        (_, false, false) if ready.is_none_or(|ready| ready.status != "True") => Standing::Pending,
+        (_, false, false) => Standing::Good,
+    };
+    SeriesView {
+        href: object_address("patchsets", &namespace, &name),
+        id,
+        namespace: Some(namespace),
+        component: object.spec.component.0.clone(),
+        release: object.spec.release.0.clone(),
+        reference: status
+            .upstream
+            .as_ref()
+            .and_then(|upstream| upstream.short_revision.clone()),
+        folder: None,
+        standing,
+        failure: ready
+            .filter(|ready| ready.status == "False" && of_patches == Standing::Good)
+            .map(|ready| format!("{}: {}", ready.reason, ready.message)),
+        tally,
+        tag: status.image.as_ref().map(|image| image.tag.clone()),
+        since: ready.map(|ready| format!("since {}", moment(&ready.last_transition_time))),
+        patches,
+        omitted: status.omitted_patches.map_or(0, |omitted| omitted.total()),
+    }
+}
+
+/// What the matrix of a cluster shows.
+#[derive(Clone, Debug)]
+pub struct MatrixPage {
+    /// What surrounds it.
+    pub frame: Frame,
+    /// What of it is looked at.
+    pub filter: MatrixFilter,
+    /// All series that the viewer may list.
+    pub series: Vec<SeriesView>,
+}
+
+impl MatrixPage {
+    /// The page.
+    ///
+    /// # Errors
+    ///
+    /// If there is no room for it.
+    pub fn render(&self) -> Result<String, RenderError> {
+        let namespaces = choices(self.series.iter().filter_map(|one| one.namespace.as_deref()));
+        let mut shown: Vec<SeriesView> = self
+            .series
+            .iter()
+            .filter(|series| self.filter.lets_through(series))
+            .cloned()
+            .collect();
+        if namespaces.len() < 2 {
+            for series in &mut shown {
+                series.namespace = None;
+            }
+        }
+        let persons = shown
+            .iter()
+            .filter(|one| one.standing == Standing::Person)
+            .count();
+        MatrixTemplate {
+            frame: &self.frame,
+            filter: &self.filter,
+            total: self.series.len(),
+            components: choices(self.series.iter().map(|one| one.component.as_str())),
+            releases: choices(self.series.iter().map(|one| one.release.as_str())),
+            namespaces,
+            states: STATES,
+            needs: Needs::find(&shown),
+            failing: shown.iter().filter(|one| one.failure.is_some()).collect(),
+            matrix: Matrix::arrange(&shown),
+            verdict: match (persons, shown.len()) {
+                (_, 0) => "Nothing to see here.".to_owned(),
+                (0, _) => "Nothing needs a person.".to_owned(),
+                (1, all) => format!("1 of {all} needs a person."),
+                (count, all) => format!("{count} of {all} need a person."),
+            },
+        }
+        .render()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "cluster_matrix.html", config = "src/page/askama.toml")]
+struct MatrixTemplate<'a> {
+    frame: &'a Frame,
+    filter: &'a MatrixFilter,
+    total: usize,
+    components: Vec<String>,
+    releases: Vec<String>,
+    namespaces: Vec<String>,
+    states: [Standing; 4],
+    needs: Needs<'a>,
+    failing: Vec<&'a SeriesView>,
+    matrix: Matrix<'a>,
+    verdict: String,
+}

@@ -1,0 +1,59 @@
+//! What became of a patch, in words.
+
+use crate::api::status::{PatchState, PatchStatus};
+use crate::api::upstream_history::RefreshState;
+
+/// What became of a patch: what follows on its name.
+#[must_use]
+pub fn result(state: PatchState) -> &'static str {
+    match state {
+        PatchState::Clean => "applies",
+        PatchState::Offset => "applies, some lines off",
+        PatchState::Merged => "is upstream",
+        PatchState::Conflict => "does not apply",
+        PatchState::Malformed => "cannot be read",
+        PatchState::Blocked => "waits for the patches before it",
+    }
+}
+
+/// Why a patch does not apply: the place where it does not fit, or a sentence; `None` where nothing
+/// is told.
+#[must_use]
+pub fn cause(status: &PatchStatus) -> Option<String> {
+    let conflict = status.conflict.as_ref();
+    if let Some((conflict, hunk, line)) =
+        conflict.and_then(|conflict| Some((conflict, conflict.hunk?, conflict.line?)))
+    {
+        return Some(format!("hunk {hunk} does not fit at {}:{line}", conflict.file));
+    }
+    let message = status.message.as_deref();
+    let cause = message.or(conflict.map(|conflict| conflict.file.as_str()));
+    cause.map(|cause| cause.trim_end_matches('.').to_owned())
+}
+
+/// Whether a patch made anew would apply.
+#[must_use]
+pub fn is_mended_by_refresh(status: &PatchStatus) -> bool {
+    let refresh = status.refresh.map(|refresh| refresh.state);
+    matches!(refresh, Some(RefreshState::Needed | RefreshState::Available))
+}
+
+/// What to do about a patch; empty where there is nothing to do. `refreshed` says how to get it
+/// made anew.
+#[must_use]
+pub fn remedy(status: &PatchStatus, refreshed: &'static str) -> &'static str {
+    match status.state {
+        PatchState::Merged if status.is_merged_differing() => {
+            "look at the difference to upstream's, then remove the patch"
+        }
+        PatchState::Merged => "remove the patch",
+        PatchState::Blocked => "mend the patches before it first",
+        PatchState::Malformed => "make the patch anew",
+        PatchState::Clean | PatchState::Offset => "",
+        PatchState::Conflict => match status.refresh.map(|refresh| refresh.state) {
+            Some(RefreshState::Needed | RefreshState::Available) => refreshed,
+            Some(RefreshState::Impossible) => "mend it by hand: no refresh finds where it belongs",
+            None => "refresh it, or mend it by hand",
+        },
+    }
+}

@@ -1,0 +1,226 @@
+//! A real Chromium, driven by its `chromedriver`.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::program::{cached, program};
+
+/// What a page is looked at with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Theme {
+    Light,
+    Dark,
+}
+
+impl Theme {
+    pub const ALL: [Self; 2] = [Self::Light, Self::Dark];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+}
+
+/// The widths of a phone, a tablet and a desk, in pixels.
+pub const WIDTHS: [u32; 3] = [390, 820, 1440];
+
+/// A browser with one window. It ends with this.
+pub struct Browser {
+    pub client: Client,
+    driver: Child,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    /// Starts a browser that prefers a theme, and runs scripts or not.
+    pub async fn start(theme: Theme, scripts: bool) -> Self {
+        let mut driver = program("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver runs");
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port = lines
+            .find_map(|line| {
+                let line = line.expect("a line of chromedriver");
+                let (_, port) = line.split_once("started successfully on port ")?;
+                Some(port.trim_end_matches('.').to_owned())
+            })
+            .expect("chromedriver says its port");
+        let profile = tempfile::tempdir().unwrap();
+        let scheme = match theme {
+            Theme::Dark => 0,
+            Theme::Light => 1,
+        };
+        let args = [
+            "--headless=new".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--hide-scrollbars".to_owned(),
+            "--force-device-scale-factor=1".to_owned(),
+            format!("--blink-settings=preferredColorScheme={scheme}"),
+            format!("--user-data-dir={}", profile.path().display()),
+        ];
+        let mut options = json!({ "args": args, "binary": program("chromium").get_program().to_str() });
+        if !scripts {
+            options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
+        }
+        let capabilities = json!({
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
+        let capabilities: Capabilities = capabilities.as_object().unwrap().clone();
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .expect("a session of Chromium");
+        Self {
+            client,
+            driver,
+            _profile: profile,
+        }
+    }
+
+    /// Opens a file as a person does.
+    pub async fn open_file(&self, path: &Path) {
+        self.open(Url::from_file_path(path).unwrap().as_str()).await;
+    }
+
+    pub async fn open(&self, address: &str) {
+        self.client.goto(address).await.unwrap();
+    }
+
+    /// Shows the page at a width, as high as is asked for.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let command = Devtools {
+            cmd: "Emulation.setDeviceMetricsOverride",
+            params: json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
+        };
+        self.client.issue_cmd(command).await.unwrap();
+    }
+
+    /// Says how requests are told who asks.
+    pub async fn send_header(&self, name: &str, value: &str) {
+        let enable = Devtools {
+            cmd: "Network.enable",
+            params: json!({}),
+        };
+        self.client.issue_cmd(enable).await.unwrap();
+        let command = Devtools {
+            cmd: "Network.setExtraHTTPHeaders",
+            params: json!({ "headers": { name: value } }),
+        };
+        self.client.issue_cmd(command).await.unwrap();
+    }
+
+    pub async fn evaluate(&self, expression: &str) -> Value {
+        let script = format!("return ({expression});");
+        self.client.execute(&script, Vec::new()).await.unwrap()
+    }
+
+    /// Waits until an expression is true.
+    pub async fn wait_until(&self, expression: &str) {
+        for _ in 0..600 {
+            if self.evaluate(expression).await == Value::Bool(true) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        let text = self.evaluate("document.body.innerText").await;
+        panic!("{expression} did not become true within a minute: {text}");
+    }
+
+    pub async fn screenshot(&self, path: &Path) {
+        let png = self.client.screenshot().await.unwrap();
+        std::fs::write(path, png).unwrap();
+    }
+
+    /// What axe-core finds wrong for people with disabilities, by WCAG 2.2 AA and its best
+    /// practices; each with the elements.
+    pub async fn axe(&self) -> Vec<String> {
+        let axe = std::fs::read_to_string(cached("axe-core/node_modules/axe-core/axe.min.js")).unwrap();
+        self.client.execute(&axe, Vec::new()).await.unwrap();
+        let script = "const done = arguments[0];
+            axe.run(document, { resultTypes: ['violations'] })
+                .then((found) => done(found.violations), (error) => done(String(error)));";
+        let found = self.client.execute_async(script, Vec::new()).await.unwrap();
+        let violations = found.as_array().unwrap_or_else(|| panic!("axe: {found}"));
+        let told = violations.iter().map(|one| {
+            let nodes = one["nodes"].as_array().unwrap().iter();
+            let nodes: Vec<String> = nodes
+                .map(|node| format!("{} {}", node["html"], node["failureSummary"]))
+                .take(3)
+                .collect();
+            format!("{}: {}", one["id"], nodes.join("\n"))
+        });
+        told.collect()
+    }
+
+    /// What the browser complained of since this was asked last: scripts that failed, and what the
+    /// page's policy refused.
+    pub async fn complaints(&self) -> Vec<String> {
+        let log = self.client.issue_cmd(BrowserLog).await.unwrap();
+        let lines = log.as_array().unwrap().iter();
+        lines
+            .map(|line| line["message"].as_str().unwrap_or_default().to_owned())
+            .filter(|line| !line.contains("favicon.ico"))
+            .collect()
+    }
+
+    pub async fn close(mut self) {
+        self.client.clone().close().await.unwrap();
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// A command of the developer tools.
+#[derive(Debug)]
+struct Devtools {
+    cmd: &'static str,
+    params: Value,
+}
+
+impl WebDriverCompatibleCommand for Devtools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (http::Method, Option<String>) {
+        let body = json!({ "cmd": self.cmd, "params": self.params });
+        (http::Method::POST, Some(body.to_string()))
+    }
+}
+
+/// The lines of the browser's console.
+#[derive(Debug)]
+struct BrowserLog;
+
+impl WebDriverCompatibleCommand for BrowserLog {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "type": "browser" }).to_string()))
+    }
+}

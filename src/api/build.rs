@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{GitPath, InputsDigest, LocalReference, ServiceAccountName};
 use super::duration::{DurationError, FluxDuration};
+use super::image_test::{ImageTest, ImageTestsStatus};
 use super::pod_template::PodTemplate;
 use super::{Recorded, Revision};
 use crate::image::{Digest, ImageReference};
@@ -44,6 +45,10 @@ pub struct ImageRepository(
 #[x_kube(
     validation = Rule::new("has(self.provider) || !has(self.serviceAccountName)")
         .message("serviceAccountName is who logs in to a cloud's registries: set provider")
+)]
+#[x_kube(
+    validation = Rule::new("has(self.image) || !has(self.tests)")
+        .message("tests are of an image: set image")
 )]
 #[x_kube(
     validation = Rule::new("(self.engine == 'GitHubActions') == has(self.githubActions)")
@@ -113,6 +118,13 @@ pub struct Build {
     /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbom: Option<SbomPolicy>,
+    /// Tests that run one after the other when the image is built, and before it counts: before its
+    /// further tags are added and it is delivered. Where one fails and blocks, the image before
+    /// stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub tests: Vec<ImageTest>,
 }
 
 /// A cloud whose registries are logged in to by workload identity.
@@ -348,9 +360,29 @@ pub struct GitHubActions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^https?://"))]
     pub api_url: Option<String>,
+    /// What the end of the workflow's run means for the image that it pushed; `Ignore` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conclusion: Option<RunConclusion>,
+}
+
+/// What the end of a workflow's run means for the image that it pushed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum RunConclusion {
+    /// Nothing: the image counts once the registry has it.
+    #[default]
+    Ignore,
+    /// It is the image's test: an image counts when the run that was asked for has succeeded. One
+    /// whose run failed does not, also where the registry has it.
+    Test,
 }
 
 impl GitHubActions {
+    /// `conclusion`.
+    #[must_use]
+    pub fn conclusion(&self) -> RunConclusion {
+        self.conclusion.unwrap_or_default()
+    }
+
     /// `ref`.
     #[must_use]
     pub fn ref_(&self) -> &str {
@@ -488,6 +520,9 @@ pub struct BuildStatus {
     /// The image that the registry has and that does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedImage>,
+    /// The tests of the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<ImageTestsStatus>,
 }
 
 /// An image that was built and does not count.

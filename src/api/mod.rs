@@ -16,6 +16,7 @@ pub mod delivery;
 pub mod docs;
 pub mod duration;
 pub mod extra_packages;
+pub mod image_test;
 pub mod layout_kind;
 pub mod patch_repository;
 pub mod patch_set;

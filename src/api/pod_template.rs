@@ -52,6 +52,72 @@ impl JsonSchema for PodTemplate {
     }
 }
 
+/// Parts of the pod template of a test. There may be several of them in a spec, and its schema has
+/// no more than what is of use to a test: a definition has to fit an annotation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TestPodTemplate(pub Value);
+
+/// The fields of a pod that a test's template may have.
+const TEST_POD: [&str; 18] = [
+    "nodeSelector",
+    "tolerations",
+    "affinity",
+    "topologySpreadConstraints",
+    "priorityClassName",
+    "runtimeClassName",
+    "schedulerName",
+    "imagePullSecrets",
+    "hostUsers",
+    "hostNetwork",
+    "dnsPolicy",
+    "dnsConfig",
+    "hostAliases",
+    "resources",
+    "resourceClaims",
+    "volumes",
+    "containers",
+    "securityContext",
+];
+
+/// The fields of its containers.
+const TEST_CONTAINER: [&str; 7] = [
+    "name",
+    "imagePullPolicy",
+    "resources",
+    "env",
+    "volumeMounts",
+    "securityContext",
+    "workingDir",
+];
+
+/// The fields of its volumes.
+const TEST_VOLUME: [&str; 3] = ["name", "emptyDir", "persistentVolumeClaim"];
+
+impl JsonSchema for TestPodTemplate {
+    fn schema_name() -> Cow<'static, str> {
+        "TestPodTemplate".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = PodTemplate::json_schema(generator).to_value();
+        for (place, kept) in [
+            ("/properties/spec/properties", &TEST_POD[..]),
+            ("/properties/spec/properties/containers/items/properties", &TEST_CONTAINER),
+            ("/properties/spec/properties/volumes/items/properties", &TEST_VOLUME),
+        ] {
+            if let Some(Value::Object(fields)) = schema.pointer_mut(place) {
+                fields.retain(|name, _| kept.contains(&name.as_str()));
+            }
+        }
+        Schema::try_from(schema).unwrap_or_default()
+    }
+}
+
 /// Reduces a schema of Kubernetes, so deep in a template, to types. A null may stand for each field
 /// that the controller's template may have.
 fn reduce(schema: &mut Map<String, Value>, depth: usize) {

@@ -23,6 +23,9 @@ pub mod condition {
     pub const PATCHES_APPLICABLE: &str = "PatchesApplicable";
     /// The registry has the image that the patched source asks for.
     pub const IMAGE_BUILT: &str = "ImageBuilt";
+    /// The tests of the image passed. Absent where none are asked for, and while there is no image
+    /// to test.
+    pub const IMAGE_TESTED: &str = "ImageTested";
     /// The image went where it should.
     pub const DELIVERED: &str = "Delivered";
     /// What is to be done for the patches is proposed where they are. Absent where nothing asks for
@@ -127,6 +130,10 @@ reasons! {
     BUILD_NOT_CANCELLED = "BuildNotCancelled";
     /// A build failed.
     BUILD_FAILED = "BuildFailed";
+    /// A test of an image runs, or waits for its turn.
+    TESTING = "Testing";
+    /// A test of an image failed.
+    TEST_FAILED = "TestFailed";
     /// A library or the constraints that an image is built with are not ready.
     DEPENDENCY_NOT_READY = "DependencyNotReady";
     /// The tag has an image that was built from something else.
@@ -143,7 +150,8 @@ reasons! {
     REGISTRY_REFUSED = "RegistryRefused";
 
     /// The constraints are merged, and at least one override is redundant, outdated or absent; or
-    /// the image is built, and the document on its patches could not be attached.
+    /// the image is built, and a test that does not block failed, or the document on its patches
+    /// could not be attached.
     NEEDS_ATTENTION = "NeedsAttention";
     /// The overrides cannot be read, or contradict each other or the upper constraints.
     INVALID_OVERRIDES = "InvalidOverrides";

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::build::{
     Build, Builder, CloudProvider, ContextImage, DockerfileSource, Engine, ExtraPackagesFrom, GitHubActions,
-    ImageCheck, ImageRepository, ImageTarget, JobOptions, Platform, SbomPolicy, SourceTarget,
+    ImageCheck, ImageRepository, ImageTarget, JobOptions, Platform, RunConclusion, SbomPolicy, SourceTarget,
 };
 use super::common::{
     Component, ConfigMapKey, GitPath, GitRef, LocalReference, Release, ServiceAccountName, Verification,
@@ -19,6 +19,9 @@ use super::constraint_override::{ConstraintsSource, OverrideEntry, OverridesSour
 use super::delivery::{
     Approval, CommitAuthor, Delivery, DeliveryConfigMap, DeliveryGit, Provider, PullRequestOptions, Push,
     Signing,
+};
+use super::image_test::{
+    ImageTest, OnTestFailure, TestExcludes, TestOrigin, TestResults, TestResultsFormat,
 };
 use super::layout_kind::LayoutKind;
 use super::patch_repository::{
@@ -30,7 +33,7 @@ use super::patch_set::{
     InlinePatch, Level, MergedPatches, Patches, PatchesBranch, RefFrom, SubjectRule, Upstream,
 };
 use super::patch_set_template::TemplateSpec;
-use super::pod_template::PodTemplate;
+use super::pod_template::{PodTemplate, TestPodTemplate};
 use super::reference::{ObjectKey, Referent, ReferentKind, SourceReference};
 use super::upkeep::{Renumbering, Upkeep, UpkeepAction};
 use super::{ConstraintOverrideSpec, FluxDuration, PatchRepositorySpec, PatchSetSpec};
@@ -225,7 +228,11 @@ name_nothing!(
     ImageCheck,
     SbomPolicy,
     Engine,
-    Builder
+    Builder,
+    RunConclusion,
+    TestOrigin,
+    OnTestFailure,
+    TestResultsFormat
 );
 name_nothing!(
     Approval,
@@ -237,7 +244,7 @@ name_nothing!(
 );
 // Service accounts are looked at when they are needed, and what a template names is for the
 // kubelet.
-name_nothing!(ServiceAccountName, PodTemplate);
+name_nothing!(ServiceAccountName, PodTemplate, TestPodTemplate);
 
 /// A field that is the address of a repository.
 trait RepositoryAddress {
@@ -303,14 +310,20 @@ refers! { PatchesBranch { branch, base, subjects, verify }, repository: url, Sec
 refers! { InlinePatch { name, content } }
 refers! { Build {
     engine, image, source, dockerfile, contexts, platforms, extra_packages_from, args, provider,
-    service_account_name, timeout, retries, job, github_actions, check, sbom
+    service_account_name, timeout, retries, job, github_actions, check, sbom, tests
 }, Secret: [secret_ref] }
 refers! { ImageTarget { repository, tag, moving_tags, moving_tags_from, sortable_tag } }
 refers! { SourceTarget { repository, version } }
 refers! { DockerfileSource { git, inline, file, stage }, ConfigMap: [config_map] }
 refers! { ExtraPackagesFrom { path } }
 refers! { JobOptions { builder, image, cache, keep, service_account_name, pod_template } }
-refers! { GitHubActions { repository, workflow, ref_, api_url }, Secret: [secret_ref] }
+refers! { GitHubActions { repository, workflow, ref_, api_url, conclusion }, Secret: [secret_ref] }
+refers! { ImageTest {
+    name, from, image, source_path, command, args, env, timeout, retries, pod_template, excludes,
+    on_failure, results
+} }
+refers! { TestExcludes { path } }
+refers! { TestResults { format, path } }
 refers! { Delivery { config_map, git, approval } }
 refers! { DeliveryConfigMap { prefix }, ConfigMap: [name] }
 refers! { DeliveryGit {
@@ -419,6 +432,9 @@ mod tests {
         // What a pod template names is for the kubelet.
         if let Some(job) = spec.pointer_mut("/build/job") {
             job["podTemplate"] = json!({});
+        }
+        if let Some(test) = spec.pointer_mut("/build/tests/0") {
+            test["podTemplate"] = json!({});
         }
         // What a template names is for what is made of it.
         for template in ["/template", "/overrides/0/template"] {

@@ -1,5 +1,7 @@
 //! The manifest of a Job that builds an image.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::builder::{DOCKER_CONFIG, WORKSPACE, container};
@@ -12,6 +14,15 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "patchset-
 
 /// The label with the uid of the `PatchSet` that a Job builds for.
 pub const OWNER_LABEL: &str = "patching.c5c3.io/patchset-uid";
+
+/// The label that says what a Job is for.
+pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+
+/// Its value for a Job that builds.
+const BUILD_COMPONENT: &str = "build";
+
+/// Its value for a Job that tests.
+pub const TEST_COMPONENT: &str = "test";
 
 /// The annotation that says from what a Job builds.
 pub const INPUTS_ANNOTATION: &str = "patching.c5c3.io/inputs";
@@ -31,10 +42,15 @@ const DIGITS: usize = 10;
 #[must_use]
 pub fn name(patch_set: &str, inputs_digest: &InputsDigest, number: u32) -> String {
     let digits = inputs_digest.digits(DIGITS);
+    format!("{}-{digits}-{number}", name_stem(patch_set))
+}
+
+/// What the names of a `PatchSet`'s Jobs start with.
+pub(super) fn name_stem(patch_set: &str) -> String {
     let stem: String = patch_set.chars().take(LONGEST_NAME).collect();
     // A pod's name, which starts with that of its Job, may have dots, and a label's value may not
     // end in one.
-    format!("{}-{digits}-{number}", stem.trim_end_matches(['.', '-']))
+    stem.trim_end_matches(['.', '-']).to_owned()
 }
 
 /// The Job.
@@ -64,7 +80,7 @@ pub fn job(order: &JobOrder<'_>) -> Value {
     let mut args = vec!["build".to_owned()];
     args.extend(container.args);
     let labels = json!({
-        MANAGED_BY.0: MANAGED_BY.1, OWNER_LABEL: order.uid, "app.kubernetes.io/component": "build",
+        MANAGED_BY.0: MANAGED_BY.1, OWNER_LABEL: order.uid, COMPONENT_LABEL: BUILD_COMPONENT,
     });
     let mut template = json!({
         "metadata": { "labels": labels },
@@ -102,17 +118,22 @@ pub fn job(order: &JobOrder<'_>) -> Value {
             "annotations": { INPUTS_ANNOTATION: order.inputs_digest, TARGET_ANNOTATION: order.target },
             "ownerReferences": [order.owner],
         },
-        "spec": {
-            // Attempts are counted and spaced by the controller. A pod that the cluster takes away
-            // is no failed attempt.
-            "backoffLimit": 0,
-            "podFailurePolicy": { "rules": [{
-                "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }],
-            }] },
-            "activeDeadlineSeconds": order.timeout.as_secs().max(1),
-            "ttlSecondsAfterFinished": order.keep.as_secs(),
-            "template": template,
-        },
+        "spec": one_attempt(&template, order.timeout, order.keep),
+    })
+}
+
+/// The spec of a Job that runs a pod once.
+pub(super) fn one_attempt(template: &Value, timeout: Duration, keep: Duration) -> Value {
+    json!({
+        // Attempts are counted and spaced by the controller. A pod that the cluster takes away is no
+        // failed attempt.
+        "backoffLimit": 0,
+        "podFailurePolicy": { "rules": [{
+            "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }],
+        }] },
+        "activeDeadlineSeconds": timeout.as_secs().max(1),
+        "ttlSecondsAfterFinished": keep.as_secs(),
+        "template": template,
     })
 }
 

@@ -1,18 +1,18 @@
-//! What a `build.job.podTemplate` may hold, so that a build gets no right that whoever runs the
-//! controller did not give.
+//! What the pod templates of builds and tests may hold, so that neither gets a right that whoever
+//! runs the controller did not give.
 
 use serde_json::{Map, Value};
 
 use crate::text::printable;
 
-/// What `build.job.podTemplate` may hold.
+/// What `build.job.podTemplate` and those of tests may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
 #[value(rename_all = "PascalCase")]
 pub enum PodTemplatePolicy {
     /// Anything: whoever may write a `PatchSet` may run any pod in its namespace.
     Allowed,
-    /// What says where a build runs, how much it may take and what it caches, and the security
-    /// context that the builders need.
+    /// What says where a pod runs, how much it may take and what it caches, and the security context
+    /// that the builders need.
     #[default]
     Restricted,
     /// Nothing.
@@ -23,20 +23,38 @@ pub enum PodTemplatePolicy {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedTemplate {
     /// Any template.
-    #[error(
-        "build.job.podTemplate is not allowed by this controller (--job-pod-template=Forbidden): take it out"
-    )]
-    Whole,
+    #[error("{template} is not allowed by this controller (--job-pod-template=Forbidden): take it out")]
+    Whole {
+        /// Where the spec has it.
+        template: String,
+    },
     /// One field of it.
-    #[error(
-        "build.job.podTemplate.{field} is not allowed by this controller (--job-pod-template=Restricted): {advice}"
-    )]
+    #[error("{template}.{field} is not allowed by this controller (--job-pod-template=Restricted): {advice}")]
     Field {
+        /// Where the spec has the template.
+        template: String,
         /// The field, for instance `spec.hostPID`.
         field: String,
         /// What to do instead.
         advice: &'static str,
     },
+}
+
+/// A pod template of a spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TemplatePlace<'a> {
+    /// Where the spec has it, for instance `build.job.podTemplate`.
+    pub field: &'a str,
+    /// The only container of the pod.
+    pub container: &'a str,
+}
+
+impl TemplatePlace<'static> {
+    /// That of a build.
+    pub const BUILD: Self = Self {
+        field: "build.job.podTemplate",
+        container: "build",
+    };
 }
 
 const TAKE_OUT: &str = "take it out, or ask whoever runs the controller";
@@ -52,16 +70,22 @@ const LONGEST_NAME: usize = 60;
 /// # Errors
 ///
 /// The first field that is not allowed.
-pub fn check_pod_template(template: &Value, policy: PodTemplatePolicy) -> Result<(), RefusedTemplate> {
+pub fn check_pod_template(
+    template: &Value,
+    place: TemplatePlace<'_>,
+    policy: PodTemplatePolicy,
+) -> Result<(), RefusedTemplate> {
     match policy {
         PodTemplatePolicy::Allowed => Ok(()),
-        PodTemplatePolicy::Forbidden => Err(RefusedTemplate::Whole),
+        PodTemplatePolicy::Forbidden => Err(RefusedTemplate::Whole {
+            template: place.field.to_owned(),
+        }),
         PodTemplatePolicy::Restricted => {
             let users = match template.pointer("/spec/hostUsers") {
                 Some(Value::Bool(false)) => UserNamespace::Own,
                 _ => UserNamespace::Node,
             };
-            walk(&TEMPLATE, template, "", users)
+            Walk { place, users }.value(&TEMPLATE, template, "")
         }
     }
 }
@@ -73,6 +97,8 @@ enum Rule {
     Any,
     /// One of these texts.
     Text(&'static [&'static str]),
+    /// The name of the only container.
+    OwnContainer,
     /// `false`, or `true` as well in a user namespace of the pod's own.
     FalseUnlessOwnUsers,
     /// `false`.
@@ -83,7 +109,7 @@ enum Rule {
     List(&'static Rule),
 }
 
-use Rule::{Any, False, FalseUnlessOwnUsers, List, Object, Text};
+use Rule::{Any, False, FalseUnlessOwnUsers, List, Object, OwnContainer, Text};
 
 const TEMPLATE: Rule = Object(&[
     ("metadata", Object(&[("labels", Any), ("annotations", Any)])),
@@ -118,7 +144,7 @@ const POD: Rule = Object(&[
 
 const CONTAINER: Rule = Object(&[
     // There is one; another name would be another container.
-    ("name", Text(&["build"])),
+    ("name", OwnContainer),
     ("imagePullPolicy", Any),
     ("resources", RESOURCES),
     ("env", List(&Object(&[("name", Any), ("value", Any)]))),
@@ -167,57 +193,65 @@ enum UserNamespace {
     Own,
 }
 
-fn walk(rule: &Rule, value: &Value, path: &str, users: UserNamespace) -> Result<(), RefusedTemplate> {
-    let refuse = |advice| {
-        Err(RefusedTemplate::Field {
-            field: path.to_owned(),
-            advice,
-        })
-    };
-    match (rule, value) {
-        (_, Value::Null) | (Any, _) | (False | FalseUnlessOwnUsers, Value::Bool(false)) => Ok(()),
-        (FalseUnlessOwnUsers, _) if users == UserNamespace::Own => Ok(()),
-        (FalseUnlessOwnUsers, _) => refuse("set spec.hostUsers: false beside it, or take it out"),
-        (False, _) => refuse("only false is"),
-        (Text(known), Value::String(text)) if known.contains(&text.as_str()) => Ok(()),
-        (Object(known), Value::Object(fields)) => object(known, fields, path, users),
-        (List(rule), Value::Array(items)) => {
-            let mut items = items.iter().enumerate();
-            items.try_for_each(|(at, item)| walk(rule, item, &format!("{path}[{at}]"), users))
-        }
-        (Text(_) | Object(_) | List(_), _) => refuse(TAKE_OUT),
-    }
+/// A template that is looked at.
+#[derive(Clone, Copy)]
+struct Walk<'a> {
+    place: TemplatePlace<'a>,
+    users: UserNamespace,
 }
 
-fn object(
-    known: &[(&str, Rule)],
-    fields: &Map<String, Value>,
-    path: &str,
-    users: UserNamespace,
-) -> Result<(), RefusedTemplate> {
-    for (name, value) in fields {
-        let field = match path {
-            "" => printable(name, LONGEST_NAME),
-            path => format!("{path}.{}", printable(name, LONGEST_NAME)),
-        };
-        match known.iter().find(|(known, _)| known == name) {
-            Some((_, rule)) => walk(rule, value, &field, users)?,
-            None => {
-                return Err(RefusedTemplate::Field {
-                    field,
-                    advice: advice(name),
-                });
+impl Walk<'_> {
+    fn value(self, rule: &Rule, value: &Value, path: &str) -> Result<(), RefusedTemplate> {
+        let refuse = |advice| Err(self.refused(path.to_owned(), advice));
+        match (rule, value) {
+            (_, Value::Null) | (Any, _) | (False | FalseUnlessOwnUsers, Value::Bool(false)) => Ok(()),
+            (FalseUnlessOwnUsers, _) if self.users == UserNamespace::Own => Ok(()),
+            (FalseUnlessOwnUsers, _) => refuse("set spec.hostUsers: false beside it, or take it out"),
+            (False, _) => refuse("only false is"),
+            (Text(known), Value::String(text)) if known.contains(&text.as_str()) => Ok(()),
+            (OwnContainer, Value::String(name)) if name == self.place.container => Ok(()),
+            (Object(known), Value::Object(fields)) => self.object(known, fields, path),
+            (List(rule), Value::Array(items)) => {
+                let mut items = items.iter().enumerate();
+                items.try_for_each(|(at, item)| self.value(rule, item, &format!("{path}[{at}]")))
             }
+            (Text(_) | OwnContainer | Object(_) | List(_), _) => refuse(TAKE_OUT),
         }
     }
-    Ok(())
+
+    fn object(
+        self,
+        known: &[(&str, Rule)],
+        fields: &Map<String, Value>,
+        path: &str,
+    ) -> Result<(), RefusedTemplate> {
+        for (name, value) in fields {
+            let field = match path {
+                "" => printable(name, LONGEST_NAME),
+                path => format!("{path}.{}", printable(name, LONGEST_NAME)),
+            };
+            match known.iter().find(|(known, _)| known == name) {
+                Some((_, rule)) => self.value(rule, value, &field)?,
+                None => return Err(self.refused(field, advice(name, self.place))),
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(self, field: String, advice: &'static str) -> RefusedTemplate {
+        RefusedTemplate::Field {
+            template: self.place.field.to_owned(),
+            field,
+            advice,
+        }
+    }
 }
 
 /// What to do in place of a field that has a place of its own.
-fn advice(field: &str) -> &'static str {
+fn advice(field: &str, place: TemplatePlace<'_>) -> &'static str {
     match field {
         "serviceAccountName" | "serviceAccount" => "set build.job.serviceAccountName",
-        "image" => "set build.job.image",
+        "image" if place == TemplatePlace::BUILD => "set build.job.image",
         _ => TAKE_OUT,
     }
 }
@@ -230,7 +264,7 @@ mod tests {
     use serde_json::json;
 
     fn refused(template: &Value) -> String {
-        match check_pod_template(template, PodTemplatePolicy::Restricted) {
+        match check_pod_template(template, TemplatePlace::BUILD, PodTemplatePolicy::Restricted) {
             Ok(()) => String::new(),
             Err(refused) => refused.to_string(),
         }
@@ -417,12 +451,30 @@ mod tests {
     #[test]
     fn the_policy_may_allow_all_or_nothing() {
         let template = pod(&json!({ "hostPID": true }));
-        assert_eq!(check_pod_template(&template, PodTemplatePolicy::Allowed), Ok(()));
-        assert_eq!(
-            check_pod_template(&json!({}), PodTemplatePolicy::Forbidden),
-            Err(RefusedTemplate::Whole)
-        );
+        let check = |template: &Value, policy| check_pod_template(template, TemplatePlace::BUILD, policy);
+        assert_eq!(check(&template, PodTemplatePolicy::Allowed), Ok(()));
+        let refusal = check(&json!({}), PodTemplatePolicy::Forbidden).unwrap_err().to_string();
+        assert!(refusal.starts_with("build.job.podTemplate is not allowed"), "{refusal}");
         let message = refused(&pod(&json!({ "serviceAccountName": "admin" })));
         assert!(message.ends_with("set build.job.serviceAccountName"), "{message}");
+    }
+
+    /// A test's template is held to the same, with the container that is its own.
+    #[test]
+    fn a_test_may_set_what_a_build_may() {
+        let place = TemplatePlace {
+            field: "build.tests[2].podTemplate",
+            container: "test",
+        };
+        let check = |template: &Value| check_pod_template(template, place, PodTemplatePolicy::Restricted);
+        let of = |name: &str| pod(&json!({ "containers": [{ "name": name, "resources": { "limits": {} } }] }));
+        assert_eq!(check(&of("test")), Ok(()));
+        let refusal = check(&of("build")).unwrap_err().to_string();
+        assert!(
+            refusal.starts_with("build.tests[2].podTemplate.spec.containers[0].name is not allowed"),
+            "{refusal}"
+        );
+        assert!(check(&pod(&json!({ "hostNetwork": true }))).is_err());
+        assert!(check(&pod(&json!({ "containers": [{ "name": "test", "image": "x" }] }))).is_err());
     }
 }

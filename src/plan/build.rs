@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::conditions::seconds;
+use super::image_test::tests_are_over;
 use crate::api::build::{Build, BuildStatus, ImageStatus};
 use crate::api::{PatchSetStatus, Recorded, Revision};
 use crate::image::{Digest, ImageReference};
@@ -115,11 +116,13 @@ pub fn image(
     }
 }
 
-/// Whether nothing is left to do about an image that was built: it was looked into, and has the
-/// document on its patches, as far as the spec asks for that.
+/// Whether nothing is left to do about an image that was built: it was looked into, was tested, and
+/// has the document on its patches, as far as the spec asks for that.
 #[must_use]
-pub fn is_complete(build: &Build, image: &ImageStatus) -> bool {
-    (!build.is_checked() || image.installed.is_some()) && (!build.has_sbom() || image.sbom.is_some())
+pub fn is_complete(build: &Build, planned: &BuildStatus, image: &ImageStatus) -> bool {
+    (!build.is_checked() || image.installed.is_some())
+        && (!build.has_sbom() || image.sbom.is_some())
+        && tests_are_over(build, planned)
 }
 
 #[cfg(test)]

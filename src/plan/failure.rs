@@ -15,6 +15,8 @@ pub enum Step {
     Patches,
     /// Publishing the source, and looking for the image.
     Build,
+    /// Testing the image.
+    Test,
     /// Delivering the image.
     Delivery,
     /// Merging the constraints, and writing the merged file.
@@ -32,6 +34,7 @@ impl Step {
             Self::Verification => condition::SOURCE_VERIFIED,
             Self::Patches => condition::PATCHES_APPLICABLE,
             Self::Build => condition::IMAGE_BUILT,
+            Self::Test => condition::IMAGE_TESTED,
             Self::Delivery => condition::DELIVERED,
             Self::Constraints => condition::CONSTRAINTS_MERGED,
             Self::Objects => condition::OBJECTS_APPLIED,
@@ -91,6 +94,15 @@ impl Failure {
     pub fn of_verification(self) -> Self {
         Self {
             step: Step::Verification,
+            ..self
+        }
+    }
+
+    /// The same failure as one of the tests.
+    #[must_use]
+    pub fn of_test(self) -> Self {
+        Self {
+            step: Step::Test,
             ..self
         }
     }

@@ -224,6 +224,7 @@ impl<'a, S: Observed> Settling<'a, S> {
                     | Step::Patches
                     | Step::Constraints
                     | Step::Build
+                    | Step::Test
                     | Step::Delivery
                     | Step::Objects => Next::Interval,
                 }
@@ -356,12 +357,13 @@ mod tests {
     use super::*;
     use crate::plan::backoff::{LONGEST, SHORTEST};
 
-    const STEPS: [Step; 7] = [
+    const STEPS: [Step; 8] = [
         Step::Source,
         Step::Verification,
         Step::Patches,
         Step::Constraints,
         Step::Build,
+        Step::Test,
         Step::Delivery,
         Step::Objects,
     ];

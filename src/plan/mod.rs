@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod difference;
 pub mod failure;
 pub mod history_search;
+pub mod image_test;
 pub mod inputs_hasher;
 pub mod installed;
 pub mod lifecycle;

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::build::{is_built, is_planned_image};
 use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
+use super::image_test::{TestsVerdict, tests_verdict};
 use super::lifecycle::{AskedFor, Next, Outcome, Settling, SignaturePolicy, Verdict};
 use super::list_size;
 use super::report;
@@ -130,6 +131,13 @@ pub enum Built {
         /// What is waited for.
         pending: Pending,
     },
+    /// The registry has the image, and it does not count yet: it is tested.
+    Testing {
+        /// What is built, with the image and its tests.
+        plan: BuildStatus,
+        /// What is waited for.
+        pending: Pending,
+    },
     /// The registry has the image.
     Image(BuildStatus, Box<ImageStatus>),
     /// A step could not be done. What was planned before it is told.
@@ -145,6 +153,8 @@ pub struct Policy<'a> {
     pub merged: MergedPatches,
     /// Whether there is a `spec.build`.
     pub builds: bool,
+    /// Whether the image is tested.
+    pub tests: bool,
     /// Whether there is a `spec.delivery`.
     pub delivers: bool,
     /// Whether something has to be signed.
@@ -244,6 +254,7 @@ pub fn settle(
     let verdict = verdict(&settling.status, policy);
     if !policy.builds {
         settling.drop_step(Step::Build);
+        settling.drop_step(Step::Test);
         (settling.status.build, settling.status.image) = (None, None);
         settling.status.history.clear();
         return settling.into_judged(Step::Patches, &verdict);
@@ -254,18 +265,70 @@ pub fn settle(
     settling.mark_done(Step::Patches, &verdict);
     match take_built(&mut settling.status, built, now) {
         BuildEnd::Done => {}
-        BuildEnd::Failed(failure) => return settling.into_failed(&failure),
+        BuildEnd::Failed(failure) => {
+            if failure.step == Step::Test {
+                let built = found_verdict(&settling.status, &verdict);
+                settling.mark_done(Step::Build, &built);
+            }
+            return settling.into_failed(&failure);
+        }
         BuildEnd::Waiting(pending) => {
+            settling.drop_step(Step::Test);
             let (status, _) = settling.into_waiting(Step::Build, pending.reason, &pending.message);
             return (status, pending.next);
         }
+        BuildEnd::Testing(pending) => {
+            let built = found_verdict(&settling.status, &verdict);
+            settling.mark_done(Step::Build, &built);
+            let (status, _) = settling.into_waiting(Step::Test, pending.reason, &pending.message);
+            return (status, pending.next);
+        }
     }
-    let built = built_verdict(&settling.status, &verdict);
+    let mut built = built_verdict(&settling.status, &verdict);
+    if policy.tests && settling.status.image.is_some() {
+        mark_tested(&mut settling, &mut built);
+    } else {
+        settling.drop_step(Step::Test);
+    }
     if !policy.delivers {
         return settling.into_judged(Step::Build, &built);
     }
     settling.mark_done(Step::Build, &built);
     settle_delivery(settling, delivered, &built)
+}
+
+/// The verdict on a build whose image is there and does not count.
+fn found_verdict(status: &PatchSetStatus, series: &Verdict) -> Verdict {
+    let build = status.build.as_ref();
+    let awaiting = build.and_then(|build| build.tests.as_ref()?.awaiting.as_ref());
+    let target = build.and_then(|build| build.target.as_deref());
+    let image = awaiting.map_or(target, |image| Some(image.reference.as_str()));
+    Verdict {
+        reason: reason::SUCCEEDED,
+        message: format!("{}; built is {}", series.message, image.unwrap_or_default()),
+        ..*series
+    }
+}
+
+/// Tells what came of the tests of an image that counts.
+fn mark_tested(settling: &mut Settling<'_, PatchSetStatus>, built: &mut Verdict) {
+    let build = settling.status.build.as_ref();
+    let tests = tests_verdict(build.and_then(|build| build.tests.as_ref()));
+    let (truth, reason, message) = match tests {
+        TestsVerdict::Passed(message) => (Truth::True, reason::SUCCEEDED, message),
+        TestsVerdict::Reported(message) => {
+            built.ready = reason::NEEDS_ATTENTION;
+            built.message = format!("{}; of its tests some failed: {message}", built.message);
+            (Truth::False, reason::TEST_FAILED, message)
+        }
+    };
+    let verdict = Verdict {
+        truth,
+        reason,
+        ready: built.ready,
+        message,
+    };
+    settling.mark_done(Step::Test, &verdict);
 }
 
 /// How a build ends for the status.
@@ -275,6 +338,8 @@ enum BuildEnd {
     Failed(Failure),
     /// What is waited for.
     Waiting(Pending),
+    /// The image is there, and what is waited for is the end of a test.
+    Testing(Pending),
 }
 
 /// Puts what became of the build into a status.
@@ -304,6 +369,10 @@ fn take_built(status: &mut PatchSetStatus, built: Built, now: Timestamp) -> Buil
                 .filter(|image| !is_planned_image(image, &plan));
             status.build = Some(plan);
             return BuildEnd::Waiting(pending);
+        }
+        Built::Testing { plan, pending } => {
+            status.build = Some(plan);
+            return BuildEnd::Testing(pending);
         }
         Built::Image(build, image) => {
             remember_image(status, &build, &image, now);
@@ -659,6 +728,7 @@ mod tests {
         place: None,
         merged: MergedPatches::Fail,
         builds: false,
+        tests: false,
         delivers: false,
         signatures: SignaturePolicy::NotRequired,
         list_bytes: 1 << 18,

@@ -34,33 +34,38 @@ pub fn mark_succeeded(planned: &mut BuildStatus, now: Timestamp) {
     }
 }
 
-/// The last attempt failed, and the next one follows after a wait.
-pub fn retry_later(planned: BuildStatus, build: &Build, wait: Duration) -> Built {
+/// The last attempt failed at a step, and the next one follows after a wait.
+pub fn retry_later(planned: BuildStatus, build: &Build, step: Step, wait: Duration) -> Built {
     let failure = Failure {
         retry: Retry::After(wait),
-        ..attempt_failure(&planned, build, "it will be tried again")
+        ..attempt_failure(&planned, build, step, "it will be tried again")
     };
     Built::Failed(failure, Some(planned))
 }
 
-/// The last attempt failed, and none follows.
-pub fn give_up_build(planned: BuildStatus, build: &Build) -> Built {
+/// The last attempt failed at a step, and none follows.
+pub fn give_up_build(planned: BuildStatus, build: &Build, step: Step) -> Built {
     let failure = Failure {
         retry: Retry::WhenChanged,
         ..attempt_failure(
             &planned,
             build,
+            step,
             "change what it is built from, or ask for another try with reconcile.fluxcd.io/requestedAt",
         )
     };
     Built::Failed(failure, Some(planned))
 }
 
-fn attempt_failure(planned: &BuildStatus, build: &Build, then: &str) -> Failure {
+fn attempt_failure(planned: &BuildStatus, build: &Build, step: Step, then: &str) -> Failure {
     let attempt = planned.attempt.as_ref();
+    let reason = match step {
+        Step::Test => reason::TEST_FAILED,
+        _ => reason::BUILD_FAILED,
+    };
     Failure::retried(
-        Step::Build,
-        reason::BUILD_FAILED,
+        step,
+        reason,
         format!(
             "attempt {} of {} at {} failed: {}; {then}",
             attempt.map_or(0, |attempt| attempt.failures),

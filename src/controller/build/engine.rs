@@ -12,6 +12,7 @@ use crate::api::reason;
 use crate::controller::context::journal::Interrupted;
 use crate::plan::attempt::{AttemptState, Decision, decide_next, end_attempt, forgive_failures};
 use crate::plan::lifecycle::Next;
+use crate::plan::Step;
 use crate::plan::patch_set::{Built, Pending};
 
 /// How long a build that was cancelled may hold up the next one for the same tag.
@@ -37,6 +38,11 @@ pub trait BuildEngine {
         Ok(())
     }
 
+    /// Whether an image that the registry has does not count, by how the attempt ended that pushed it.
+    fn is_refused(&self, _: &BuildStatus, _: Option<&AttemptState>) -> bool {
+        false
+    }
+
     /// Starts an attempt, where the bounds allow one more build.
     async fn start(&self, planned: BuildStatus, number: u32) -> Result<Built, Interrupted>;
 }
@@ -59,7 +65,9 @@ pub async fn build(
     }
     engine.release();
     let now = Timestamp::now();
-    match task.find_image(&mut planned).await {
+    let is_refused = engine.is_refused(&planned, seen.as_ref());
+    let step = match task.find_image(&mut planned).await {
+        Ok(Some(_)) if is_refused => Step::Test,
         Ok(Some(image)) => {
             attempts::mark_succeeded(&mut planned, now);
             // A build from other inputs is of no use any more; that it cannot be cancelled holds
@@ -70,9 +78,9 @@ pub async fn build(
             }
             return Ok(Built::Image(planned, Box::new(image)));
         }
-        Ok(None) => {}
+        Ok(None) => Step::Build,
         Err(failure) => return Ok(Built::Failed(failure, Some(planned))),
-    }
+    };
     let attempt = planned.attempt.take().map(|attempt| match &seen {
         Some(seen) => end_attempt(attempt, seen, task.target, now),
         None => attempt,
@@ -94,7 +102,7 @@ pub async fn build(
                 pending: Pending::new(reason::BUILDING, message, Next::Soon),
             })
         }
-        Decision::Retry(wait) => Ok(attempts::retry_later(planned, task.build, wait)),
-        Decision::GiveUp => Ok(attempts::give_up_build(planned, task.build)),
+        Decision::Retry(wait) => Ok(attempts::retry_later(planned, task.build, step, wait)),
+        Decision::GiveUp => Ok(attempts::give_up_build(planned, task.build, step)),
     }
 }

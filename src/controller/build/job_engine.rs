@@ -15,14 +15,13 @@ use super::task::BuildTask;
 use crate::api::build::{Attempt, Build, BuildStatus, Builder};
 use crate::api::duration::DurationError;
 use crate::api::reference::ObjectKey;
-use crate::api::{InputsDigest, PatchSet, Recorded, reason};
-use crate::build::{JobOrder, check_pod_template, job, labels, name};
+use crate::api::{InputsDigest, PatchSet, reason};
+use crate::build::{JobOrder, TemplatePlace, check_pod_template, job, labels, name};
 use crate::controller::context::Context;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::service_account::service_account;
-use crate::controller::state::job_status::job_end;
-use crate::controller::state::jobs::{inputs_of, number_of, target_of};
-use crate::image::ImageReference;
+use crate::controller::state::job_status::{JobPurpose, job_end};
+use crate::controller::state::jobs::{NewJob, inputs_of, number_of, target_of};
 use crate::plan::attempt::{AttemptState, begin_attempt};
 use crate::plan::conditions::seconds;
 use crate::plan::inputs_hasher::InputsHasher;
@@ -47,12 +46,16 @@ struct JobEngine<'a> {
 pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Built, Interrupted> {
     let patch_set = task.turn.object;
     let uid = patch_set.uid().unwrap_or_default();
-    let jobs = task.turn.context.jobs.of_patch_set(&task.turn.namespace(), &uid);
+    let jobs = &task.turn.context.jobs;
+    let jobs = jobs.of_patch_set(&task.turn.namespace(), &uid, JobPurpose::Build);
     // What another engine began is no attempt of this one.
     let attempt = planned.attempt.take().filter(|attempt| {
         attempt.name == name(&patch_set.name_any(), &planned.inputs_digest, attempt.number)
     });
-    planned.attempt = newest_attempt(attempt, &jobs, &planned.inputs_digest, task.target);
+    // One that is being removed, or pushes to another tag, only has taken the number.
+    let is_other =
+        |job: &Job| job.metadata.deletion_timestamp.is_some() || target_of(job).as_ref() != Some(task.target);
+    planned.attempt = newest_attempt(attempt, &jobs, &planned.inputs_digest, is_other);
     Box::pin(engine::build(&JobEngine { task, jobs }, task, planned)).await
 }
 
@@ -62,7 +65,7 @@ impl BuildEngine for JobEngine<'_> {
             return Ok((planned, AttemptState::Gone));
         };
         let key = ObjectKey::new(self.task.turn.namespace(), &attempt.name);
-        match self.task.turn.context.jobs.look(&key).await {
+        match self.task.turn.context.jobs.look(&key, JobPurpose::Build).await {
             Ok(AttemptState::Active(Some(_))) if self.is_outdated(&planned, attempt) => {
                 Ok((planned, AttemptState::Outdated))
             }
@@ -129,7 +132,14 @@ impl BuildEngine for JobEngine<'_> {
             });
         }
         let (uid, inputs) = (patch_set.uid().unwrap_or_default(), &planned.inputs_digest);
-        if let Err(failure) = context.jobs.start(&job, &uid, inputs, &manifest).await {
+        let new = NewJob {
+            key: &job,
+            uid: &uid,
+            inputs,
+            manifest: &manifest,
+            purpose: JobPurpose::Build,
+        };
+        if let Err(failure) = context.jobs.start(&new).await {
             context.jobs.give_up(&job);
             return Ok(Built::Failed(failure, Some(planned)));
         }
@@ -154,12 +164,12 @@ impl JobEngine<'_> {
 }
 
 /// The newest attempt: that of the status, or one whose Job was created before the status could be
-/// written.
-fn newest_attempt(
+/// written. A Job that is another's has ended for this one.
+pub fn newest_attempt(
     recorded: Option<Attempt>,
     jobs: &[Arc<Job>],
     inputs: &InputsDigest,
-    target: &Recorded<ImageReference>,
+    is_other: impl Fn(&Job) -> bool,
 ) -> Option<Attempt> {
     let now = Timestamp::now();
     let job = jobs
@@ -171,11 +181,8 @@ fn newest_attempt(
         Some((number, job)) if recorded.as_ref().is_none_or(|recorded| recorded.number < number) => {
             let started = job.creation_timestamp().map_or(now, |Time(at)| at);
             let attempt = begin_attempt(number, job.name_any(), recorded.as_ref(), started);
-            // One that is being removed, or pushes to another tag, only has taken the number.
-            let is_other =
-                job.metadata.deletion_timestamp.is_some() || target_of(job).as_ref() != Some(target);
             Some(Attempt {
-                finished_at: is_other.then(|| seconds(now)),
+                finished_at: is_other(job).then(|| seconds(now)),
                 ..attempt
             })
         }
@@ -210,7 +217,7 @@ fn is_over(planned: &BuildStatus, job: &Job) -> bool {
 pub async fn stop(patch_set: &PatchSet, context: &Context) {
     let namespace = patch_set.namespace().unwrap_or_default();
     let uid = patch_set.uid().unwrap_or_default();
-    let jobs = context.jobs.of_patch_set(&namespace, &uid);
+    let jobs = context.jobs.of_patch_set(&namespace, &uid, JobPurpose::Build);
     for job in jobs.iter().filter(|job| job_end(job).is_none()) {
         if let Err(failure) = cancel(context, job).await {
             tracing::warn!(namespace, %failure, "the build of another engine could not be cancelled");
@@ -218,14 +225,14 @@ pub async fn stop(patch_set: &PatchSet, context: &Context) {
     }
 }
 
-/// Cancels a build of what is not wanted any more, unless that was done before.
-async fn cancel(context: &Context, job: &Job) -> Result<(), Failure> {
+/// Cancels a build or test of what is not wanted any more, unless that was done before.
+pub async fn cancel(context: &Context, job: &Job) -> Result<(), Failure> {
     if job.metadata.deletion_timestamp.is_none() {
         context.jobs.cancel(job).await?;
         tracing::info!(
             namespace = job.namespace(),
             job = job.name_any(),
-            "a superseded build was cancelled"
+            "a superseded Job was cancelled"
         );
     }
     Ok(())
@@ -242,7 +249,7 @@ fn manifest(task: &BuildTask<'_>, planned: &BuildStatus, number: u32) -> Result<
     };
     let options = build.job.clone().unwrap_or_default();
     if let Some(template) = &options.pod_template {
-        check_pod_template(&template.0, context.options.job_pod_template)
+        check_pod_template(&template.0, TemplatePlace::BUILD, context.options.job_pod_template)
             .map_err(|refused| Failure::stalled(Step::Build, reason::ACCESS_DENIED, refused.to_string()))?;
     }
     let account = options

@@ -3,6 +3,7 @@
 pub mod attempts;
 mod engine;
 mod github;
+pub mod image_tests;
 pub mod inspection;
 pub mod job_engine;
 pub mod sbom;

@@ -35,8 +35,8 @@ pub struct BuildTask<'a> {
 }
 
 impl BuildTask<'_> {
-    /// The image that was planned, once the registry has it; its further tags are moved to it. One
-    /// that does not count is noted in the plan.
+    /// The image that was planned, once the registry has it. One that does not count is noted in the
+    /// plan.
     pub async fn find_image(&self, planned: &mut BuildStatus) -> Result<Option<ImageStatus>, Failure> {
         let (registry, budget) = (self.registry, self.turn.budget);
         let target = image_reference(self.target)?;
@@ -63,12 +63,21 @@ impl BuildTask<'_> {
                 Some(inspection::inspect_image(registry, layers, planned, &image, budget).await?);
         }
         planned.rejected = None;
-        if !image.moving_tags.is_empty() {
-            let by_digest = image_by_digest(&image)?;
-            let moved = Box::pin(registry.tag(&by_digest, &image.moving_tags));
-            in_time(budget, "moving the image's further tags", moved).await?;
-        }
         Ok(Some(image))
+    }
+
+    /// Moves the further tags to an image that counts.
+    ///
+    /// # Errors
+    ///
+    /// Where the registry does not do that.
+    pub async fn move_tags(&self, image: &ImageStatus) -> Result<(), Failure> {
+        if image.moving_tags.is_empty() {
+            return Ok(());
+        }
+        let by_digest = image_by_digest(image)?;
+        let moved = Box::pin(self.registry.tag(&by_digest, &image.moving_tags));
+        in_time(self.turn.budget, "moving the image's further tags", moved).await
     }
 
     /// Records that the image is awaited, before something is done that must be found again.
@@ -82,6 +91,11 @@ impl BuildTask<'_> {
             plan: planned.clone(),
             pending: Pending::new(reason, message, Next::Soon),
         };
+        self.record_built(built).await
+    }
+
+    /// Records what became of the image so far.
+    pub async fn record_built(&self, built: Built) -> Result<(), Interrupted> {
         self.turn
             .record(self.progress.with(built, Delivered::Nothing, None))
             .await

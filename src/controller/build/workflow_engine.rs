@@ -17,7 +17,7 @@ use super::engine::{self, BuildEngine, CANCEL_WITHIN};
 use super::github::{connect, failure_of_github};
 use super::task::BuildTask;
 use crate::actions::{ActionsClient, Conclusion, Error, RequestId, Run, RunId, RunState, Workflow};
-use crate::api::build::{Attempt, BuildStatus};
+use crate::api::build::{Attempt, BuildStatus, RunConclusion};
 use crate::api::reference::ObjectKey;
 use crate::api::{InputsDigest, PatchSet, reason};
 use crate::build::{BuildRequest, name};
@@ -127,6 +127,18 @@ impl BuildEngine for WorkflowEngine<'_> {
             Ok(over) => Ok((planned, over)),
             Err(failure) => Err(Built::Failed(failure, Some(planned))),
         }
+    }
+
+    /// Where the spec says that the run is the image's test, one that failed takes its image with it.
+    fn is_refused(&self, planned: &BuildStatus, seen: Option<&AttemptState>) -> bool {
+        let options = self.task.build.github_actions.as_ref();
+        let is_test = options.is_some_and(|options| options.conclusion() == RunConclusion::Test);
+        let failed = match (seen, &planned.attempt) {
+            (Some(seen), _) => *seen != AttemptState::Succeeded,
+            (None, Some(attempt)) => attempt.finished_at.is_some() && attempt.failures > 0,
+            (None, None) => false,
+        };
+        is_test && failed
     }
 
     fn release(&self) {

@@ -1,4 +1,4 @@
-//! Has the image built that the published source asks for, and looks for it.
+//! Has the image built that the published source asks for, looks for it, and has it tested.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::apply::AppliedSeries;
 use super::publish::PublishedBuild;
+use super::test;
 use crate::api::PatchSet;
 use crate::api::build::{BuildStatus, Engine, ImageStatus};
 use crate::api::reason::{self, condition};
@@ -18,6 +19,7 @@ use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::image_references::image_by_digest;
 use crate::controller::inputs::registries::in_time;
+use crate::plan::image_test::awaiting_image;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, Pending, image_is_current};
 use crate::plan::{backoff, conditions};
@@ -25,8 +27,8 @@ use crate::plan::{backoff, conditions};
 /// How soon an image is looked for that somebody else builds, at first.
 const LOOK_FIRST: Duration = Duration::from_secs(15);
 
-/// Looks for the image, has it built where it is not there, and attaches the document on its
-/// patches.
+/// Looks for the image, has it built where it is not there, has it tested, adds its further tags, and
+/// attaches the document on its patches.
 pub async fn build(
     turn: &Turn<'_, PatchSet>,
     series: &AppliedSeries,
@@ -65,14 +67,23 @@ pub async fn build(
         .image
         .clone()
         .filter(|image| is_there && (image.installed.is_some() || !build.is_checked()));
-    let built = match image {
-        Some(image) => Built::Image(planned, Box::new(image)),
-        None => match Box::pin(by_engine(&task, planned)).await? {
-            Built::Image(planned, image) => with_sortable_tag(&task, planned, image).await?,
-            other => other,
-        },
+    test::stop_superseded(&task, &planned).await;
+    let counts = image.is_some();
+    let awaiting = awaiting_image(&planned).filter(|_| !is_asked);
+    let awaiting = awaiting.filter(|_| superseded_build(&status, &planned).is_none());
+    let found = match image.map(Box::new).or(awaiting) {
+        Some(image) => Built::Image(planned, image),
+        None => Box::pin(by_engine(&task, planned)).await?,
     };
-    let (planned, mut image) = match built {
+    let tested = match found {
+        Built::Image(planned, image) => Box::pin(test::test(&task, series, planned, image)).await?,
+        other => other,
+    };
+    let tagged = match tested {
+        Built::Image(planned, image) if !counts => with_tags(&task, planned, image).await?,
+        other => other,
+    };
+    let (planned, mut image) = match tagged {
         Built::Image(planned, image) => (planned, image),
         other => return Ok(other),
     };
@@ -125,6 +136,18 @@ fn look_again(status: &PatchSetStatus, interval: Duration, now: Timestamp) -> Du
         .map_or(now, |built| built.last_transition_time.0);
     let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
     (waited / 10).max(LOOK_FIRST).min(interval)
+}
+
+/// Moves the further tags to an image that was found and tested, and adds the tag that sorts.
+async fn with_tags(
+    task: &BuildTask<'_>,
+    planned: BuildStatus,
+    image: Box<ImageStatus>,
+) -> Result<Built, Interrupted> {
+    match task.move_tags(&image).await {
+        Ok(()) => with_sortable_tag(task, planned, image).await,
+        Err(failure) => Ok(Built::Failed(failure, Some(planned))),
+    }
 }
 
 /// Adds the tag that sorts to an image that was found.

@@ -13,6 +13,7 @@ mod repository_objects;
 mod repository_source;
 mod repository_summary;
 mod resolve;
+mod test;
 mod upstream_history;
 
 use std::future::Future;

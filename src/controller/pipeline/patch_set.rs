@@ -22,6 +22,7 @@ use crate::controller::upkeep;
 use crate::ops::objects::{ObjectMetrics, States, UpkeepMetrics};
 use crate::plan::build::is_complete;
 use crate::plan::conditions;
+use crate::plan::image_test::is_tested;
 use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, is_verified};
 use crate::plan::patch_inputs::describe_location;
 use crate::plan::patch_set::{
@@ -70,10 +71,17 @@ impl Reconciled for PatchSet {
     }
 
     fn details(status: &PatchSetStatus) -> Option<String> {
-        let ready = conditions::find(&status.conditions, condition::READY)?;
-        let failed = ready.reason.parse() == Ok(reason::BUILD_FAILED);
-        let attempt = status.build.as_ref()?.attempt.as_ref();
-        let log = attempt?.log_tail.as_deref().filter(|_| failed)?;
+        let build = status.build.as_ref()?;
+        let attempt = match conditions::reason(&status.conditions, condition::READY)? {
+            reason::BUILD_FAILED => build.attempt.as_ref(),
+            reason::TEST_FAILED => {
+                let results = build.tests.as_ref().map_or(&[][..], |tests| &tests.results);
+                let attempts = results.iter().rev().find_map(|result| result.attempt.as_ref());
+                attempts.or(build.attempt.as_ref())
+            }
+            _ => None,
+        };
+        let log = attempt?.log_tail.as_deref()?;
         Some(
             log.chars()
                 .skip(log.chars().count().saturating_sub(EVENT_LOG))
@@ -165,6 +173,7 @@ impl Reconciled for PatchSet {
             place: place.as_deref(),
             merged: self.spec.merged_patches,
             builds: self.spec.build.is_some(),
+            tests: self.spec.build.as_ref().is_some_and(is_tested),
             delivers: self.spec.delivery.is_some(),
             signatures: self.signature_policy(),
             list_bytes: list_size::for_list(&self.spec),
@@ -297,8 +306,9 @@ impl PatchSet {
         !self.all_pass(status)
             // Where a library or the constraints are not ready, what is told is the build before.
             || (is_planned(status)
-                && planned.is_some_and(|planned| image_is_current(status, planned))
-                && image.is_some_and(|image| is_complete(build, image)))
+                && planned.zip(image).is_some_and(|(planned, image)| {
+                    image_is_current(status, planned) && is_complete(build, planned, image)
+                }))
     }
 }
 

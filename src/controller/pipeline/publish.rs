@@ -20,6 +20,7 @@ use crate::controller::inputs::{folder, patches};
 use crate::controller::state::locking::lock;
 use crate::plan::Failure;
 use crate::plan::build::set_tag_time;
+use crate::plan::image_test::carried_on;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, Pending, is_planned, results_are_current};
 use crate::publish::{Registry, TimedStore};
@@ -97,6 +98,7 @@ fn after_status(
         reasons: build_reasons(status, &planned, build, component, commit),
         attempt: same.and_then(|before| before.attempt.clone()),
         rejected: same.and_then(|before| before.rejected.clone()),
+        tests: carried_on(before, same.is_some()),
         ..planned
     };
     set_tag_time(&mut planned, status, Timestamp::now());

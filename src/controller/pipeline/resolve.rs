@@ -65,8 +65,9 @@ pub struct ResolvedInputs {
     pub strip: Option<u8>,
     /// `patches.directory`.
     pub directory: Option<String>,
-    /// What identifies the file of `build.extraPackagesFrom`, where it is in a repository.
-    extra_packages: Option<String>,
+    /// What identifies the files that the build reads beside the patches, where they are in a
+    /// repository: that of `build.extraPackagesFrom`, and those of `excludes` of tests.
+    files_beside: Vec<String>,
     /// The annotation `reconcile.fluxcd.io/forceAt`, or what it was when it was last there.
     pub requested: Option<String>,
     /// What the image is built from besides the component.
@@ -98,8 +99,8 @@ impl ResolvedInputs {
         if let Some(template) = &spec.upstream.commit_url_template {
             inputs = inputs.with(template.as_bytes());
         }
-        if let Some(packages) = &self.extra_packages {
-            inputs = inputs.with(packages.as_bytes());
+        for file in &self.files_beside {
+            inputs = inputs.with(file.as_bytes());
         }
         if let Some(build) = &spec.build {
             inputs = inputs
@@ -207,7 +208,7 @@ async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<Res
             resolved,
         });
     }
-    let extra_packages = extra_packages(turn, &located, budget).await?;
+    let files_beside = files_beside(turn, &located, budget).await?;
     let (strip, directory) = spec
         .patches
         .as_ref()
@@ -221,27 +222,30 @@ async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<Res
         candidates,
         strip,
         directory,
-        extra_packages,
+        files_beside,
         ingredients: ingredients::find(patch_set, context, budget).await,
         requested: last_request(patch_set, patch_set.status.as_ref()),
     })
 }
 
-/// What identifies the file that `build.extraPackagesFrom` reads beside the patches, where they are in
-/// a repository: the identity of the patches is that of their own folder.
-async fn extra_packages(
+/// What identifies the files that the build reads beside the patches, where they are in a repository:
+/// the identity of the patches is that of their own folder.
+async fn files_beside(
     turn: &Turn<'_, PatchSet>,
     located: &LocatedPatches,
     budget: Budget,
-) -> Result<Option<String>, Failure> {
-    let build = turn.object.spec.build.as_ref();
-    let from = build.and_then(|build| build.extra_packages_from.as_ref());
-    let (Some(from), Some(Located::At(place))) = (from, located) else {
-        return Ok(None);
+) -> Result<Vec<String>, Failure> {
+    let (Some(build), Some(Located::At(place))) = (&turn.object.spec.build, located) else {
+        return Ok(Vec::new());
     };
-    place
-        .content_beside(turn.context, patches::REPOSITORY, &from.path, budget.deadline)
-        .await
+    let packages = build.extra_packages_from.iter().map(|from| &from.path);
+    let excludes = build.tests.iter().filter_map(|test| test.excludes.as_ref());
+    let mut identities = Vec::new();
+    for path in packages.chain(excludes.map(|excludes| &excludes.path)) {
+        let found = place.content_beside(turn.context, patches::REPOSITORY, path, budget.deadline);
+        identities.extend(found.await?);
+    }
+    Ok(identities)
 }
 
 /// What the digests that statuses hold have of `patches.strip`.

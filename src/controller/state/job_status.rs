@@ -1,12 +1,79 @@
-//! How builds by Jobs stand, by what Kubernetes says of Jobs and pods.
+//! How builds and tests by Jobs stand, by what Kubernetes says of Jobs and pods.
 
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 
+use kube::ResourceExt;
+
+use crate::build::{COMPONENT_LABEL, TEST_COMPONENT, TEST_CONTAINER};
+use crate::plan::Step;
 use crate::plan::conditions::Truth;
 
-/// The container that builds.
-pub const BUILD_CONTAINER: &str = "build";
+/// What a Job is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobPurpose {
+    /// It builds an image.
+    Build,
+    /// It tests one.
+    Test,
+}
+
+impl JobPurpose {
+    /// What a Job is for, by its labels.
+    pub fn from_labels(job: &Job) -> Self {
+        match job.labels().get(COMPONENT_LABEL).map(String::as_str) {
+            Some(TEST_COMPONENT) => Self::Test,
+            _ => Self::Build,
+        }
+    }
+
+    /// The step that it is part of.
+    pub fn step(self) -> Step {
+        match self {
+            Self::Build => Step::Build,
+            Self::Test => Step::Test,
+        }
+    }
+
+    /// The container that does the work.
+    pub fn container(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Test => TEST_CONTAINER,
+        }
+    }
+
+    /// The field of the spec that the Job is made from.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Build => "build.job",
+            Self::Test => "build.tests",
+        }
+    }
+
+    /// The field that says how long it may take.
+    fn timeout_field(self) -> &'static str {
+        match self {
+            Self::Build => "build.timeout",
+            Self::Test => "its timeout in build.tests",
+        }
+    }
+
+    /// The field that has parts of its pod template.
+    fn template_field(self) -> &'static str {
+        match self {
+            Self::Build => "build.job.podTemplate",
+            Self::Test => "its podTemplate in build.tests",
+        }
+    }
+}
+
+/// A Job whose end is explained.
+#[derive(Clone, Copy, Debug)]
+pub struct FailedJob<'a> {
+    pub name: &'a str,
+    pub purpose: JobPurpose,
+}
 
 /// How a Job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,10 +138,15 @@ pub fn job_end(job: &Job) -> Option<JobEnd> {
 }
 
 /// Why a Job failed, in a sentence that says what to do where that is known.
-pub fn explain_failure(name: &str, failure: &JobFailure, pod: Option<&Pod>, log: Option<&str>) -> String {
-    let JobFailure { reason, message } = failure;
+pub fn explain_failure(
+    job: FailedJob<'_>,
+    failure: &JobFailure,
+    pod: Option<&Pod>,
+    log: Option<&str>,
+) -> String {
+    let (FailedJob { name, purpose }, JobFailure { reason, message }) = (job, failure);
     if ReasonKind::from(reason.as_str()) == ReasonKind::DeadlineExceeded {
-        return format!("{name} took longer than build.timeout");
+        return format!("{name} took longer than {}", purpose.timeout_field());
     }
     let status = pod.and_then(|pod| pod.status.as_ref());
     if let Some(status) = status
@@ -89,7 +161,7 @@ pub fn explain_failure(name: &str, failure: &JobFailure, pod: Option<&Pod>, log:
         .and_then(|containers| {
             containers
                 .iter()
-                .find(|container| container.name == BUILD_CONTAINER)
+                .find(|container| container.name == purpose.container())
         })
         .and_then(|container| container.state.as_ref()?.terminated.as_ref());
     let Some(ended) = ended else {
@@ -97,7 +169,9 @@ pub fn explain_failure(name: &str, failure: &JobFailure, pod: Option<&Pod>, log:
     };
     match ended.reason.as_deref().map(ReasonKind::from) {
         Some(ReasonKind::OutOfMemory) => format!(
-            "{name} ran out of memory: raise the limit of the container {BUILD_CONTAINER} in build.job.podTemplate"
+            "{name} ran out of memory: raise the limit of the container {} in {}",
+            purpose.container(),
+            purpose.template_field()
         ),
         _ => match log.and_then(error_line) {
             Some(line) => format!("{name} failed: {line}"),
@@ -199,7 +273,11 @@ mod tests {
                 "j failed: BackoffLimitExceeded: Job has reached it",
             ),
         ] {
-            assert_eq!(explain_failure("j", &why, pod.as_ref(), log), expected);
+            let job = FailedJob {
+                name: "j",
+                purpose: JobPurpose::Build,
+            };
+            assert_eq!(explain_failure(job, &why, pod.as_ref(), log), expected);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! The Jobs that build images: watched, started, cancelled, and asked for what became of them.
+//! The Jobs that build and test images: watched, started, cancelled, and asked for what became of them.
 
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use futures::StreamExt;
+use futures::{AsyncReadExt, StreamExt};
 use futures::channel::mpsc::{self, UnboundedSender};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -19,20 +19,41 @@ use serde_json::Value;
 use super::api_server::{API_TIMEOUT, Guarded, find, within_limit};
 use super::build_log::tail;
 use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
-use super::job_status::{BUILD_CONTAINER, JobEnd, explain_failure, explain_waiting, job_end};
+use super::job_status::{FailedJob, JobEnd, JobPurpose, explain_failure, explain_waiting, job_end};
 use super::locking::lock;
 use super::references::{ReferentChanges, WatchScope};
 use crate::api::reference::{ObjectKey, Referent, ReferentKind};
 use crate::api::{GROUP, InputsDigest, PatchSet, Recorded, reason};
-use crate::build::{INPUTS_ANNOTATION, MANAGED_BY, TARGET_ANNOTATION};
+use crate::build::test_results::RESULTS_END;
+use crate::build::{INPUTS_ANNOTATION, MANAGED_BY, TARGET_ANNOTATION, TEST_CONTAINER};
 use crate::image::ImageReference;
 use crate::plan::attempt::AttemptState;
-use crate::plan::{Failure, Step};
+use crate::plan::Failure;
 use crate::status::FIELD_MANAGER;
 
 /// How much of a log is read: lines, and bytes from the server.
-const LOG_LINES: i64 = 30;
-const LOG_BYTES: i64 = 64 << 10;
+pub const LOG_LINES: usize = 30;
+pub const LOG_BYTES: usize = 64 << 10;
+
+/// A Job that is to be created.
+pub struct NewJob<'a> {
+    pub key: &'a ObjectKey,
+    /// The uid of its `PatchSet`.
+    pub uid: &'a str,
+    /// What it is made from: a digest that it carries as an annotation.
+    pub inputs: &'a InputsDigest,
+    pub manifest: &'a Value,
+    pub purpose: JobPurpose,
+}
+
+/// Which part of a log is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPart {
+    /// Its last lines; all of it where absent.
+    pub lines: Option<usize>,
+    /// How many bytes of these, from their first.
+    pub bytes: usize,
+}
 
 /// The Jobs of one scope.
 pub struct BuildJobs {
@@ -85,6 +106,7 @@ impl BuildJobs {
                 // The template is large, and what was asked for stands in the annotations.
                 if let Some(spec) = &mut job.spec {
                     spec.template.spec = None;
+                    spec.template.metadata = None;
                 }
                 // Of a Job with our labels that is none of ours, nothing is kept.
                 if owner(job).is_none() {
@@ -131,13 +153,14 @@ impl BuildJobs {
         let _ = self.store.wait_until_ready().await;
     }
 
-    /// The Jobs that build for a `PatchSet`.
-    pub fn of_patch_set(&self, namespace: &str, uid: &str) -> Vec<Arc<Job>> {
-        self.store
-            .state()
-            .into_iter()
-            .filter(|job| job.metadata.namespace.as_deref() == Some(namespace) && is_owned_by(job, uid))
-            .collect()
+    /// The Jobs of a `PatchSet` for one purpose.
+    pub fn of_patch_set(&self, namespace: &str, uid: &str, purpose: JobPurpose) -> Vec<Arc<Job>> {
+        let is_its_own = |job: &Arc<Job>| {
+            job.metadata.namespace.as_deref() == Some(namespace)
+                && is_owned_by(job, uid)
+                && JobPurpose::from_labels(job) == purpose
+        };
+        self.store.state().into_iter().filter(is_its_own).collect()
     }
 
     /// Takes a place for a Job of a `PatchSet`, where the bounds leave one and it is its turn: it
@@ -159,17 +182,18 @@ impl BuildJobs {
 
     /// Creates a Job. One that is there already and has the same owner and inputs is the same
     /// attempt, started before a restart or unseen by the watch.
-    pub async fn start(
-        &self,
-        job: &ObjectKey,
-        uid: &str,
-        inputs: &InputsDigest,
-        manifest: &Value,
-    ) -> Result<(), Failure> {
+    pub async fn start(&self, job: &NewJob<'_>) -> Result<(), Failure> {
+        let NewJob {
+            key: job,
+            uid,
+            inputs,
+            manifest,
+            purpose,
+        } = *job;
         let namespace = &job.namespace;
         let failed = |error: &dyn Display| {
             Failure::retried(
-                Step::Build,
+                purpose.step(),
                 reason::WRITE_FAILED,
                 format!("cannot create Job {job}: {error}"),
             )
@@ -189,27 +213,28 @@ impl BuildJobs {
                 let there = within_limit(api.get(&job.name))
                     .await
                     .map_err(|error| failed(&error))?;
-                if is_owned_by(&there, uid) && inputs_of(&there).as_ref() == Some(inputs) {
+                let is_same = JobPurpose::from_labels(&there) == purpose && is_owned_by(&there, uid);
+                if is_same && inputs_of(&there).as_ref() == Some(inputs) {
                     return Ok(());
                 }
                 Err(Failure::stalled(
-                    Step::Build,
+                    purpose.step(),
                     reason::NAME_TAKEN,
-                    format!("Job {job} is there already and builds something else: remove it"),
+                    format!("Job {job} is there already and is for something else: remove it"),
                 ))
             }
             Err(kube::Error::Api(status)) if status.is_invalid() || status.code == 400 => {
                 Err(Failure::stalled(
-                    Step::Build,
+                    purpose.step(),
                     reason::INVALID_SPEC,
-                    format!("build.job: the Job is refused: {}", status.message),
+                    format!("{}: the Job is refused: {}", purpose.field(), status.message),
                 ))
             }
             Err(error) => Err(failed(&error)),
         }
     }
 
-    /// Stops a build, and removes its Job.
+    /// Stops a build or a test, and removes its Job.
     pub async fn cancel(&self, job: &Job) -> Result<(), Failure> {
         let key = ObjectKey::of_object(job);
         let api: Api<Job> = Api::namespaced(self.client.clone(), &key.namespace);
@@ -227,7 +252,7 @@ impl BuildJobs {
             Ok(_) => Ok(()),
             Err(crate::status::Error::Api(kube::Error::Api(status))) if status.is_not_found() => Ok(()),
             Err(error) => Err(Failure::retried(
-                Step::Build,
+                JobPurpose::from_labels(job).step(),
                 reason::WRITE_FAILED,
                 format!("cannot cancel Job {key}: {error}"),
             )),
@@ -235,7 +260,7 @@ impl BuildJobs {
     }
 
     /// What became of a Job.
-    pub async fn look(&self, key: &ObjectKey) -> Result<AttemptState, Failure> {
+    pub async fn look(&self, key: &ObjectKey, purpose: JobPurpose) -> Result<AttemptState, Failure> {
         let job = if let Some(job) = find(&self.store, key) {
             job
         } else {
@@ -243,7 +268,7 @@ impl BuildJobs {
             let api: Api<Job> = Api::namespaced(self.client.clone(), &key.namespace);
             let found = within_limit(api.get_opt(&key.name)).await.map_err(|error| {
                 Failure::retried(
-                    Step::Build,
+                    purpose.step(),
                     reason::UNREACHABLE,
                     format!("cannot read Job {key}: {error}"),
                 )
@@ -258,10 +283,16 @@ impl BuildJobs {
             Some(JobEnd::Failed(failure)) => {
                 let pod = self.last_pod(key).await;
                 let log = match &pod {
-                    Some(pod) => self.log_of(pod).await,
+                    Some(pod) => self.log_of(pod, purpose).await,
                     None => None,
                 };
-                let why = explain_failure(&key.name, &failure, pod.as_ref(), log.as_deref());
+                // Results at the end of a log explain nothing to people.
+                let log = log.filter(|log| !log.contains(RESULTS_END));
+                let job = FailedJob {
+                    name: &key.name,
+                    purpose,
+                };
+                let why = explain_failure(job, &failure, pod.as_ref(), log.as_deref());
                 return Ok(AttemptState::Failed { why, log });
             }
             None => {}
@@ -281,19 +312,62 @@ impl BuildJobs {
 
     /// The last pod of a Job. Where it cannot be read, there is none: it only explains.
     async fn last_pod(&self, job: &ObjectKey) -> Option<Pod> {
+        self.find_last_pod(job).await.ok()?
+    }
+
+    async fn find_last_pod(&self, job: &ObjectKey) -> Result<Option<Pod>, crate::status::Error> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &job.namespace);
         let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", job.name));
-        let pods = within_limit(api.list(&selector)).await.ok()?;
-        pods.into_iter().max_by_key(ResourceExt::creation_timestamp)
+        let pods = within_limit(api.list(&selector)).await?;
+        Ok(pods.into_iter().max_by_key(ResourceExt::creation_timestamp))
+    }
+
+    /// Parts of the log of a test's last pod; `None` if there is no pod any more.
+    ///
+    /// # Errors
+    ///
+    /// Where the log cannot be read now.
+    pub async fn read_test_log(&self, job: &ObjectKey, part: LogPart) -> Result<Option<Vec<u8>>, Failure> {
+        let failed = |error: &dyn Display| {
+            Failure::retried(
+                JobPurpose::Test.step(),
+                reason::UNREACHABLE,
+                format!("cannot read the results of Job {job} from the log of its pod: {error}"),
+            )
+        };
+        let found = self.find_last_pod(job).await;
+        let Some(pod) = found.map_err(|error| failed(&error))? else {
+            return Ok(None);
+        };
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &job.namespace);
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let parameters = LogParams {
+            container: Some(TEST_CONTAINER.to_owned()),
+            tail_lines: part.lines.map(count),
+            limit_bytes: Some(count(part.bytes)),
+            ..LogParams::default()
+        };
+        let reading = async {
+            let name = pod.name_any();
+            let stream = api.log_stream(&name, &parameters).await.map_err(|error| failed(&error))?;
+            let mut log = Vec::new();
+            // The server need not keep to the limit.
+            let most = u64::try_from(part.bytes).unwrap_or(u64::MAX);
+            let read = stream.take(most).read_to_end(&mut log).await;
+            read.map_err(|error| failed(&error))?;
+            Ok(log)
+        };
+        let read = tokio::time::timeout(API_TIMEOUT, reading).await;
+        read.map_err(|_| failed(&crate::status::Error::TimedOut))?.map(Some)
     }
 
     /// The end of a pod's log, where that can be read and says something.
-    async fn log_of(&self, pod: &Pod) -> Option<String> {
+    async fn log_of(&self, pod: &Pod, purpose: JobPurpose) -> Option<String> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace()?);
         let parameters = LogParams {
-            container: Some(BUILD_CONTAINER.to_owned()),
-            tail_lines: Some(LOG_LINES),
-            limit_bytes: Some(LOG_BYTES),
+            container: Some(purpose.container().to_owned()),
+            tail_lines: i64::try_from(LOG_LINES).ok(),
+            limit_bytes: i64::try_from(LOG_BYTES).ok(),
             ..LogParams::default()
         };
         let log = within_limit(api.logs(&pod.name_any(), &parameters)).await.ok()?;
@@ -351,7 +425,7 @@ impl JobPlaces {
     }
 }
 
-/// The `PatchSet` that a Job builds for.
+/// The `PatchSet` that a Job builds or tests for.
 fn owner(job: &Job) -> Option<&OwnerReference> {
     job.owner_references().iter().find(|owner| {
         owner.controller == Some(true)

@@ -1,0 +1,184 @@
+//! subunit, version 2: packets with the state of a test each, as its specification has them
+//! (<https://github.com/testing-cabal/subunit>). What stands between packets is passed over.
+
+use std::collections::BTreeMap;
+
+use flate2::Crc;
+
+use super::{Ending, ResultsError, count};
+use crate::api::image_test::TestReport;
+
+/// What a packet begins with.
+const SIGNATURE: u8 = 0xb3;
+
+/// The version, in the upper four bits of the flags.
+const VERSION: u16 = 0x2;
+
+/// Bits of the flags.
+const HAS_TEST: u16 = 0x0800;
+const HAS_TIME: u16 = 0x0200;
+
+/// Signature, flags, length and checksum.
+const SHORTEST: usize = 8;
+
+/// Bytes of the checksum.
+const CHECKSUM: usize = 4;
+
+/// Reads a stream of packets.
+pub(super) fn read(bytes: &[u8]) -> Result<TestReport, ResultsError> {
+    let mut tests: BTreeMap<&str, Option<Ending>> = BTreeMap::new();
+    let (mut rest, mut has_packets) = (bytes, false);
+    while let Some((first, after)) = rest.split_first() {
+        let packet = (*first == SIGNATURE).then(|| packet(rest)).flatten();
+        let Some(packet) = packet else {
+            rest = after;
+            continue;
+        };
+        has_packets = true;
+        rest = rest.get(packet.bytes..).unwrap_or_default();
+        if let (Some(test), Some(state)) = (packet.test, packet.state) {
+            // What is seen last counts, and that a test began is no end.
+            let known = tests.entry(test).or_default();
+            *known = state.or(*known);
+        }
+    }
+    if !has_packets {
+        return Err(ResultsError::Missing);
+    }
+    let mut report = TestReport::default();
+    for (name, ending) in tests {
+        // A test that began and did not end took its process with it.
+        count(&mut report, name, ending.unwrap_or(Ending::Error));
+    }
+    Ok(report)
+}
+
+/// What is of use of a packet.
+struct Packet<'a> {
+    /// Its length in bytes.
+    bytes: usize,
+    test: Option<&'a str>,
+    /// Of a packet that says that a test began or ended: how it ended.
+    state: Option<Option<Ending>>,
+}
+
+/// The packet that the bytes begin with; `None` if they begin with none.
+fn packet(bytes: &[u8]) -> Option<Packet<'_>> {
+    let flags = u16::from_be_bytes([*bytes.get(1)?, *bytes.get(2)?]);
+    if flags >> 12 != VERSION {
+        return None;
+    }
+    let (length, mut rest) = number(bytes.get(3..)?)?;
+    let whole = bytes.get(..length).filter(|whole| whole.len() >= SHORTEST)?;
+    let (content, checksum) = whole.split_at_checked(length.checked_sub(CHECKSUM)?)?;
+    let mut crc = Crc::new();
+    crc.update(content);
+    if crc.sum().to_be_bytes() != checksum {
+        return None;
+    }
+    rest = rest.get(..content.len().checked_sub(bytes.len().checked_sub(rest.len())?)?)?;
+    if flags & HAS_TIME != 0 {
+        let (_, after) = number(rest.get(4..)?)?;
+        rest = after;
+    }
+    let mut test = None;
+    if flags & HAS_TEST != 0 {
+        let (length, after) = number(rest)?;
+        test = Some(std::str::from_utf8(after.get(..length)?).ok()?);
+    }
+    Some(Packet {
+        bytes: length,
+        test,
+        state: state(flags),
+    })
+}
+
+fn state(flags: u16) -> Option<Option<Ending>> {
+    match flags & 0x7 {
+        0x2 => Some(None),
+        // Passed, or failed as it was expected to.
+        0x3 | 0x7 => Some(Some(Ending::Passed)),
+        // It passed although it was expected to fail.
+        0x4 | 0x6 => Some(Some(Ending::Failed)),
+        0x5 => Some(Some(Ending::Skipped)),
+        // Nothing is said, or just that there is such a test.
+        _ => None,
+    }
+}
+
+/// A number of one to four bytes, the first two bits of which say how many more follow.
+fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let first = *bytes.first()?;
+    let more = usize::from(first >> 6);
+    let (digits, rest) = bytes.split_at_checked(more.saturating_add(1))?;
+    let value = digits.iter().fold(0_usize, |value, digit| value << 8 | usize::from(*digit));
+    Some((value & ((1_usize << (more * 8 + 6)) - 1), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet of a test with a state, as python-subunit writes it.
+    fn written(test: &str, state: u16) -> Vec<u8> {
+        let flags = 0x2000 | HAS_TEST | HAS_TIME | state;
+        let mut body = 1_u32.to_be_bytes().to_vec();
+        // Nanoseconds in four bytes.
+        body.extend((0xc000_0000_u32 | 7).to_be_bytes());
+        body.extend((0x4000_u16 | u16::try_from(test.len()).unwrap()).to_be_bytes());
+        body.extend(test.as_bytes());
+        let length = u16::try_from(1 + 2 + 2 + body.len() + 4).unwrap();
+        let mut packet = vec![SIGNATURE];
+        packet.extend(flags.to_be_bytes());
+        packet.extend((0x4000 | length).to_be_bytes());
+        packet.extend(body);
+        let mut crc = Crc::new();
+        crc.update(&packet);
+        packet.extend(crc.sum().to_be_bytes());
+        packet
+    }
+
+    #[test]
+    fn tests_are_counted_by_how_they_ended() {
+        let mut stream = b"some text \xb3\x29 of others\n".to_vec();
+        for (test, state) in [
+            ("a", 1), ("a", 2), ("a", 3), ("b", 2), ("b", 6), ("c", 5), ("d", 7), ("e", 4), ("f", 2), ("g", 1),
+        ] {
+            stream.extend(written(test, state));
+            stream.extend(b"printed\n");
+        }
+        let report = read(&stream).unwrap();
+        assert_eq!(
+            (report.tests, report.failures, report.errors, report.skipped),
+            (6, 2, 1, 1)
+        );
+        assert_eq!(report.failed, ["b", "e", "f"]);
+    }
+
+    /// What `python -m subunit.run` of python-subunit 1.4.4 wrote.
+    #[test]
+    fn a_stream_of_subunit_itself_is_read() {
+        let hex = "b32901204c14b2d5fc40141a0e6d2e542e746573745f6f6b";
+        // Its checksum is cut: no packet.
+        assert_eq!(read(&hex::decode(hex).unwrap()), Err(ResultsError::Missing));
+    }
+
+    #[test]
+    fn what_is_hostile_or_cut_is_passed_over() {
+        assert_eq!(read(b""), Err(ResultsError::Missing));
+        let whole = written("a", 6);
+        for cut in 0..whole.len() {
+            assert_eq!(read(&whole[..cut]), Err(ResultsError::Missing), "{cut}");
+        }
+        let mut broken = whole.clone();
+        broken[12] ^= 1;
+        assert_eq!(read(&broken), Err(ResultsError::Missing));
+        // Each length that a packet may claim, with nothing behind it.
+        for claimed in [0_u32, 0x3f, 0x4000, 0xbfff_ffff, 0xffff_ffff] {
+            let mut packet = vec![SIGNATURE, 0x29, 0x03];
+            packet.extend(claimed.to_be_bytes());
+            assert_eq!(read(&packet), Err(ResultsError::Missing), "{claimed}");
+        }
+        assert_eq!(read(&vec![SIGNATURE; 100_000]), Err(ResultsError::Missing));
+    }
+}

@@ -52,7 +52,10 @@ pub async fn look_after_branch(
     let deadline = orders.iter().map(|order| order.deadline).max().unwrap_or(began);
     let former = context.upkeeps.last.get(branch);
     let group = Group::find(context, branch, &newer);
-    let inputs = group.as_ref().map(Group::digest).unwrap_or_default();
+    let inputs = group
+        .as_ref()
+        .map(|group| group.digest(&context.references))
+        .unwrap_or_default();
     let interval = newer
         .iter()
         .filter_map(|object| object.spec.interval.get().ok())
@@ -224,11 +227,7 @@ impl BranchWork<'_> {
         ))
     }
 
-    async fn access(
-        &self,
-        options: &Upkeep,
-        request: &PullRequestOptions,
-    ) -> Result<Access, Failure> {
+    async fn access(&self, options: &Upkeep, request: &PullRequestOptions) -> Result<Access, Failure> {
         let (context, namespace) = (self.context, self.branch.namespace.as_str());
         let spec = self.group.spec();
         let git = spec.and_then(|spec| spec.patches.as_ref()?.git.as_ref());

@@ -154,13 +154,12 @@ async fn shared_upkeep(
     let work = writers.run(place, order, deadline, |orders| async move {
         // Somebody may have looked while this one waited.
         let known = standing(turn, place, newest).filter(|_| orders.len() == 1);
-        let done = match known {
-            Some((known, _)) => known,
-            None => {
-                let done = Box::pin(look_after_branch(context, place, &orders)).await;
-                nudge_others(context, place, newest, &done);
-                done
-            }
+        let done = if let Some((known, _)) = known {
+            known
+        } else {
+            let done = Box::pin(look_after_branch(context, place, &orders)).await;
+            nudge_others(context, place, newest, &done);
+            done
         };
         orders.iter().map(|_| Arc::clone(&done)).collect()
     });
@@ -183,7 +182,7 @@ fn standing(
         return None;
     }
     let group = Group::find(context, branch, std::slice::from_ref(newest))?;
-    let lasts = if group.digest() == known.inputs {
+    let lasts = if group.digest(&context.references) == known.inputs {
         known.lasts
     } else {
         known.lasts.min(context.options.min_interval)

@@ -20,17 +20,14 @@ use kube::runtime::events::EventType;
 use crate::api::PatchSet;
 use crate::api::reason::{self, condition};
 use crate::api::status::PatchSetStatus;
-use crate::api::upkeep::UpkeepState;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Context, Occasion};
 use crate::controller::state::upkeeps::{BranchUpkeep, UpkeepBranch, UpkeepOrder};
 use crate::plan::conditions::{self, Conditions, Truth};
 use crate::status::events::Note;
-use crate::upkeep::{
-    PlaceError, SeriesFacts, UpkeepOutcome, UpkeepPlace, UpkeepPlan, upkeep_status, upkeep_verdict,
-};
-use branch_upkeep::look_after_branch;
+use crate::upkeep::{PlaceError, SeriesFacts, UpkeepPlace, UpkeepPlan, upkeep_status, upkeep_verdict};
+use branch_upkeep::{failed, look_after_branch};
 use group::Group;
 
 /// How long it may take at least.
@@ -118,17 +115,6 @@ fn told_status(
         upkeep,
         conditions: conditions.into_list(),
         ..status.clone()
-    }
-}
-
-/// That something could not be proposed.
-fn failed(message: String, known: Option<&UpkeepOutcome>) -> UpkeepOutcome {
-    UpkeepOutcome {
-        state: UpkeepState::Failed,
-        pull_request: known.and_then(|known| known.pull_request.clone()),
-        branch: known.and_then(|known| known.branch.clone()),
-        commit: known.and_then(|known| known.commit),
-        message: Some(message),
     }
 }
 

@@ -775,6 +775,70 @@ fn the_same_folders_ask_for_the_same_objects() {
     assert_eq!(text(&desired(&spec)), text(&desired(&spec)));
 }
 
+#[test]
+fn upkeep_is_handed_to_the_patch_sets_and_templates_are_laid_over_it() {
+    let spec = json!({
+        "upkeep": {
+            "drop": "PullRequest", "after": "1h", "secretRef": { "name": "push" },
+            "pullRequest": { "provider": "Gitea", "secretRef": { "name": "forge" } },
+        },
+        "overrides": [{
+            "match": { "component": "nova" },
+            "template": { "spec": { "upkeep": { "drop": "Report", "secretRef": null } } },
+        }, {
+            "match": { "release": "2026.1" },
+            "template": { "spec": { "upkeep": null } },
+        }],
+    });
+    let desired = desired(&spec);
+    assert!(desired.faults.is_empty(), "{:?}", desired.faults);
+    let upkeep = |name: &str| spec_of(&desired, name)["upkeep"].clone();
+    let request = json!({ "provider": "Gitea", "secretRef": { "name": "forge" } });
+    assert_eq!(
+        upkeep("glance-2025.2"),
+        json!({
+            "drop": "PullRequest", "refresh": "Report", "renumber": "Never", "after": "1h",
+            "pullRequest": request, "secretRef": { "name": "push" },
+        })
+    );
+    assert_eq!(
+        upkeep("nova-2025.2"),
+        json!({
+            "drop": "Report", "refresh": "Report", "renumber": "Never", "after": "1h",
+            "pullRequest": request,
+        })
+    );
+    assert_eq!(upkeep("glance-2026.1"), Value::Null);
+    assert_eq!(upkeep("oslo.messaging-2025.2")["drop"], "PullRequest");
+}
+
+#[test]
+fn a_summary_has_the_requests_and_what_is_to_be_done() {
+    let with = |name: &str, upkeep: Value| {
+        let mut set = observed(name, "True", "Succeeded");
+        set.status.as_mut().unwrap().upkeep = serde_json::from_value(upkeep).unwrap();
+        set
+    };
+    let drop = json!({ "name": "1.patch", "by": "ChangeId", "differs": false });
+    let time = "2026-01-01T00:00:00Z";
+    let proposed = json!({
+        "state": "Proposed", "since": time, "pullRequest": "https://forge/1",
+        "drops": [drop, drop], "refreshes": [{ "name": "2.patch" }],
+    });
+    let closed =
+        json!({ "state": "Closed", "since": time, "pullRequest": "https://forge/0", "drops": [drop] });
+    let sets = [
+        with("glance-2025.1", proposed.clone()),
+        with("glance-2025.2", proposed),
+        with("nova-2025.2", closed),
+        observed("zun-2025.2", "True", "Succeeded"),
+    ];
+    let upkeep = summary_of(&sets).upkeep.unwrap();
+    assert_eq!(upkeep.pull_requests, ["https://forge/1"]);
+    assert_eq!((upkeep.drops, upkeep.refreshes, upkeep.held), (5, 2, 1));
+    assert_eq!(summary_of(&sets[3..]).upkeep, None);
+}
+
 /// A PatchSet with a condition Ready.
 fn observed(name: &str, status: &str, reason: &str) -> PatchSet {
     let (component, release) = name.split_once('-').unwrap();

@@ -934,6 +934,31 @@ mod tests {
     }
 
     #[test]
+    fn a_patch_is_as_it_is_since_it_was_first_seen_so() {
+        let after = |previous: &PatchSetStatus, second, state| {
+            let mut progress = checked(&[state]);
+            if let Some(checked) = &mut progress.checked {
+                checked.patches[0].blob = Some("1".repeat(40).into());
+            }
+            let now = Timestamp::from_second(second).unwrap();
+            settle(
+                previous,
+                asked(1),
+                POLICY,
+                now,
+                Outcome::Done(sources("a"), progress),
+            )
+            .0
+        };
+        let since = |status: &PatchSetStatus| status.patches[0].since.as_ref().unwrap().0.as_second();
+        let first = after(&PatchSetStatus::default(), 100, PatchState::Merged);
+        assert_eq!(since(&first), 100);
+        let second = after(&first, 200, PatchState::Merged);
+        assert_eq!(since(&second), 100);
+        assert_eq!(since(&after(&second, 300, PatchState::Clean)), 300);
+    }
+
+    #[test]
     fn patches_without_room_in_the_list_count() {
         let states = [vec![PatchState::Clean; 900], vec![PatchState::Conflict; 600]].concat();
         let policy = Policy {

@@ -297,28 +297,10 @@ mod tests {
     use super::*;
 
     fn patches(names: &[(&str, &str, PatchState)]) -> Vec<PatchStatus> {
+        let bare = |name: &str, state| serde_json::json!({ "name": name, "state": state });
         let mut made: Vec<PatchStatus> = names
             .iter()
-            .map(|(name, _, state)| PatchStatus {
-                name: (*name).to_owned(),
-                state: *state,
-                subject: None,
-                author: None,
-                origin: None,
-                upstream_status: None,
-                forwarded: None,
-                bugs: Vec::new(),
-                cves: Vec::new(),
-                offset: None,
-                message: None,
-                conflict: None,
-                merged: None,
-                reverted: None,
-                refresh: None,
-                last_applied: None,
-                blob: None,
-                since: None,
-            })
+            .map(|(name, _, state)| serde_json::from_value(bare(name, *state)).unwrap())
             .collect();
         let inputs: Vec<PatchInput> = names
             .iter()

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::marker::CommitMark;
 use super::plan::{ChangeKind, PlannedChange};
-use super::quoted::{Room, block_in_message, in_message};
+use super::quoted::{Room, block_in_message, in_message, plain_address};
 use super::refreshed::MovedFile;
 use super::same_patch::PatchElsewhere;
 use crate::api::upstream_history::{Evidence, MergedStatus, RefreshKind};
@@ -50,7 +50,7 @@ pub(super) fn commit_message(change: &PlannedChange, mark: &CommitMark) -> Strin
         ChangeKind::Drop { merged, elsewhere } => {
             write_drop(&mut text, change, merged);
             for place in elsewhere.iter().take(MOST_LISTED) {
-                let _ = writeln!(text, "\nIt stays in {}", elsewhere_in_words(place, in_message));
+                let _ = writeln!(text, "\nIt stays in {}.", elsewhere_in_words(place, in_message));
             }
         }
         ChangeKind::Refresh {
@@ -97,12 +97,12 @@ fn write_drop(text: &mut String, change: &PlannedChange, merged: &MergedStatus) 
             let _ = writeln!(
                 text,
                 "Upstream{at} has it as {} \"{}\"{}.",
-                in_message(commit.as_str(), 40),
+                in_message(commit.as_str(), 41),
                 in_message(merged.subject.as_deref().unwrap_or_default(), SUBJECT),
                 date.unwrap_or_default()
             );
-            if let Some(url) = &merged.url {
-                let _ = writeln!(text, "{}", in_message(url, 500));
+            if let Some(url) = merged.url.as_deref().and_then(plain_address) {
+                let _ = writeln!(text, "{url}");
             }
         }
         None => {

@@ -3,10 +3,15 @@
 //! In Markdown they stand in code, where no server looks for names, numbers, addresses or HTML. In
 //! a commit's message there is no code, and what would call a person or a request is broken up.
 
+use std::fmt::Write;
+
 use crate::text::{printable, printable_line};
 
 /// What breaks up a name: it takes no room (ZERO WIDTH SPACE).
 const BREAK: char = '\u{200b}';
+
+/// The longest address, in bytes.
+const LONGEST_ADDRESS: usize = 2048;
 
 /// The most characters of one line of a diff.
 const LINE_CHARACTERS: usize = 200;
@@ -36,28 +41,34 @@ pub(super) fn block(language: &str, text: &str, room: Room) -> String {
 
 /// A link to a page; the label alone where the address is none of the web.
 pub(super) fn link(label: &str, url: Option<&str>) -> String {
-    let is_web = |url: &&str| {
-        let rest = url.strip_prefix("https://").or(url.strip_prefix("http://"));
-        rest.is_some_and(|rest| !rest.is_empty())
-    };
-    match url.filter(is_web) {
-        Some(url) => format!("[{label}]({})", web_address(url)),
+    match url.and_then(web_address) {
+        Some(url) => format!("[{label}]({url})"),
         None => label.to_owned(),
     }
 }
 
-/// An address in which nothing ends the place where it stands.
-pub(super) fn web_address(url: &str) -> String {
+/// An address of the web in which nothing ends the place where it stands; `None` for another.
+fn web_address(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("https://").or(url.strip_prefix("http://"));
+    if rest.is_none_or(str::is_empty) || url.len() > LONGEST_ADDRESS {
+        return None;
+    }
     let mut safe = String::new();
     for byte in url.bytes() {
-        let is_kept = byte.is_ascii_alphanumeric() || b"-._~:/?#@!$&'*+,;=%".contains(&byte);
-        if is_kept {
+        if byte.is_ascii_alphanumeric() || b"-._~:/?#@!$&'*+,;=%".contains(&byte) {
             safe.push(char::from(byte));
         } else {
-            safe.push_str(&format!("%{byte:02X}"));
+            // Writing to a string does not fail.
+            let _ = write!(safe, "%{byte:02X}");
         }
     }
-    safe
+    Some(safe)
+}
+
+/// An address of the web for a commit's message, in which nobody is called.
+pub(super) fn plain_address(url: &str) -> Option<String> {
+    let url = web_address(url)?;
+    Some(url.replace('@', "%40").replace('#', "%23"))
 }
 
 /// How much of a text is shown.
@@ -119,12 +130,16 @@ fn broken_up(text: &str) -> String {
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
         safe.push(c);
+        let ends = |word: &str| {
+            let from = safe.len().checked_sub(word.len());
+            from.and_then(|from| safe.get(from..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(word))
+        };
         let follows = rest.peek().copied().unwrap_or(' ');
         let is_name = c == '@' && !before.is_alphanumeric() && (follows.is_alphanumeric() || follows == '_');
         let is_number = matches!(c, '#' | '!' | '&' | '%' | '~') && follows.is_ascii_digit();
-        let is_short = c == '-' && follows.is_ascii_digit() && safe.to_ascii_lowercase().ends_with("gh-");
-        let is_address = c == ':' && follows == '/' && safe.to_ascii_lowercase().ends_with("http:")
-            || c == ':' && follows == '/' && safe.to_ascii_lowercase().ends_with("https:");
+        let is_short = follows.is_ascii_digit() && ends("gh-");
+        let is_address = follows == '/' && (ends("http:") || ends("https:"));
         if is_name || is_number || is_short || is_address {
             safe.push(BREAK);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::api::status::{PatchState, PatchStatus};
 use crate::headers::PatchIdentity;
-use crate::history::stable_patch_id;
+use crate::history::{PatchId, patch_id};
 use crate::patch::Oid;
 
 /// The same patch in another series.
@@ -27,7 +27,7 @@ pub struct PatchElsewhere {
 pub(super) struct PatchKey {
     blob: Oid,
     change_ids: BTreeSet<String>,
-    patch_id: Option<[u8; 20]>,
+    patch_id: Option<PatchId>,
     stem: String,
 }
 
@@ -36,7 +36,7 @@ impl PatchKey {
         Self {
             blob: Oid::of_blob(bytes),
             change_ids: PatchIdentity::read(bytes).change_ids.into_iter().collect(),
-            patch_id: stable_patch_id(bytes),
+            patch_id: patch_id(bytes),
             stem: stem(name),
         }
     }

@@ -25,14 +25,6 @@ pub use patch_mail::{date_written, oldest_date};
 pub use url::commit_url;
 pub use verdict::apply_findings;
 
-/// Returns the patch-id of the first patch in a text, as `git patch-id --stable` computes it: the
-/// same for a change wherever it stands, whatever white space is in it. `None` if there is no diff
-/// in it.
-#[must_use]
-pub fn stable_patch_id(text: &[u8]) -> Option<[u8; 20]> {
-    patch_id::stable(text)
-}
-
 /// For the crate's own tests against git.
 #[doc(hidden)]
 pub mod testing {

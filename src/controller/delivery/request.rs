@@ -148,7 +148,7 @@ impl WantedPullRequest<'_> {
             .budget
             .limit(Step::Delivery, "the pull request", work)
             .await?;
-        done.map_err(|error| of_this(failure_of_forge(&error)))
+        done.map_err(|error| of_this(&failure_of_forge(&error)))
     }
 
     async fn client(&self) -> Result<Arc<PullRequestClient>, Failure> {
@@ -157,7 +157,7 @@ impl WantedPullRequest<'_> {
         client.map_err(|failure| {
             // That of a Secret names it.
             if failure.reason == reason::INVALID_SPEC {
-                of_this(failure)
+                of_this(&failure)
             } else {
                 failure
             }
@@ -166,9 +166,9 @@ impl WantedPullRequest<'_> {
 }
 
 /// A failure with the field that asks for the request.
-fn of_this(failure: Failure) -> Failure {
+fn of_this(failure: &Failure) -> Failure {
     Failure {
         message: format!("delivery.git.push.pullRequest: {}", failure.message),
-        ..failure
+        ..failure.clone()
     }
 }

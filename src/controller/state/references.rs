@@ -172,6 +172,12 @@ impl References {
         .await
     }
 
+    /// The version of a Secret, as the watch last showed it; `None` if there is no such Secret.
+    #[must_use]
+    pub fn secret_version(&self, key: &ObjectKey) -> Option<String> {
+        find(&self.secrets, key)?.resource_version()
+    }
+
     /// The contents of a ConfigMap.
     ///
     /// # Errors

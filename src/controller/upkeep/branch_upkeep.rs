@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::failed;
 use super::group::Group;
-use super::repository::{PatchesRepository, PlanInputs, Prepared, Pushed, ReadRepository};
+use super::repository::{PatchesRepository, PlanInputs, PreparedUpkeep, Pushed, ReadRepository};
 use crate::api::delivery::PullRequestOptions;
 use crate::api::reason;
 use crate::api::upkeep::{Upkeep, UpkeepState};
@@ -52,7 +51,10 @@ pub async fn look_after_branch(
     let deadline = orders.iter().map(|order| order.deadline).max().unwrap_or(began);
     let former = context.upkeeps.last.get(branch);
     let group = Group::find(context, branch, &newer);
-    let inputs = group.as_ref().map(Group::digest).unwrap_or_default();
+    let inputs = group
+        .as_ref()
+        .map(|group| group.digest(&context.references))
+        .unwrap_or_default();
     let interval = newer
         .iter()
         .filter_map(|object| object.spec.interval.get().ok())
@@ -121,6 +123,17 @@ pub async fn look_after_branch(
     done
 }
 
+/// That something could not be proposed.
+pub fn failed(message: String, known: Option<&UpkeepOutcome>) -> UpkeepOutcome {
+    UpkeepOutcome {
+        state: UpkeepState::Failed,
+        pull_request: known.and_then(|known| known.pull_request.clone()),
+        branch: known.and_then(|known| known.branch.clone()),
+        commit: known.and_then(|known| known.commit),
+        message: Some(message),
+    }
+}
+
 /// How long it is until then, and a moment longer.
 fn time_until(until: Timestamp) -> Duration {
     let left = Duration::try_from(until.duration_since(Timestamp::now()));
@@ -160,11 +173,11 @@ struct BranchWork<'a> {
 }
 
 /// What was observed, and what is to be proposed.
-struct Observed {
+struct UpkeepSituation {
     read: Arc<ReadRepository>,
     found: Option<ServerRequest>,
     declined: BTreeSet<ChangeId>,
-    prepared: Prepared,
+    prepared: PreparedUpkeep,
 }
 
 /// The forge and the repository, with their logins.
@@ -194,7 +207,7 @@ impl BranchWork<'_> {
             return Ok(Done::nothing());
         };
         let access = self.access(options, request).await?;
-        let mut known: Option<Observed> = None;
+        let mut known: Option<UpkeepSituation> = None;
         for tried in 1..=MOST_STEPS {
             let observed = self.observe(&access, known.take()).await?;
             match self.step(&access, &observed) {
@@ -224,11 +237,7 @@ impl BranchWork<'_> {
         ))
     }
 
-    async fn access(
-        &self,
-        options: &Upkeep,
-        request: &PullRequestOptions,
-    ) -> Result<Access, Failure> {
+    async fn access(&self, options: &Upkeep, request: &PullRequestOptions) -> Result<Access, Failure> {
         let (context, namespace) = (self.context, self.branch.namespace.as_str());
         let spec = self.group.spec();
         let git = spec.and_then(|spec| spec.patches.as_ref()?.git.as_ref());
@@ -269,7 +278,11 @@ impl BranchWork<'_> {
 
     /// Reads the branches and the request, and makes a plan where the one that is known does not
     /// fit.
-    async fn observe(&self, access: &Access, known: Option<Observed>) -> Result<Observed, Failure> {
+    async fn observe(
+        &self,
+        access: &Access,
+        known: Option<UpkeepSituation>,
+    ) -> Result<UpkeepSituation, Failure> {
         let (context, deadline) = (self.context, self.budget.deadline);
         let repository = access.repository.clone();
         let read = blocking(context, WHAT, deadline, move |mirrors| repository.read(mirrors)).await?;
@@ -277,13 +290,14 @@ impl BranchWork<'_> {
         let look = access.client.read(&self.branch.branch, &read.base_name);
         let found = self.at_forge("the pull request", look).await?;
         let declined = declined_changes(found.as_ref().map(observed_request).as_ref());
-        let fits =
-            |known: &Observed| known.read.base.commit() == read.base.commit() && known.declined == declined;
+        let fits = |known: &UpkeepSituation| {
+            known.read.base.commit() == read.base.commit() && known.declined == declined
+        };
         let prepared = match known.filter(fits) {
             Some(known) => known.prepared,
             None => self.prepare(access, (&read, &declined)).await?,
         };
-        Ok(Observed {
+        Ok(UpkeepSituation {
             read,
             found,
             declined,
@@ -295,7 +309,7 @@ impl BranchWork<'_> {
         &self,
         access: &Access,
         (read, declined): (&Arc<ReadRepository>, &BTreeSet<ChangeId>),
-    ) -> Result<Prepared, Failure> {
+    ) -> Result<PreparedUpkeep, Failure> {
         let deadline = self.budget.deadline;
         let (read, inputs, declined) = (Arc::clone(read), Arc::clone(&access.inputs), declined.clone());
         let prepared = blocking(self.context, WHAT, deadline, move |mirrors| {
@@ -307,8 +321,8 @@ impl BranchWork<'_> {
     }
 
     /// What is to be done next.
-    fn step(&self, access: &Access, observed: &Observed) -> UpkeepStep {
-        let Prepared { plan, text } = &observed.prepared;
+    fn step(&self, access: &Access, observed: &UpkeepSituation) -> UpkeepStep {
+        let PreparedUpkeep { plan, text } = &observed.prepared;
         let options = &self.context.options;
         let rates = UpkeepRates {
             between_updates: options.upkeep_update_interval,
@@ -334,7 +348,7 @@ impl BranchWork<'_> {
     }
 
     /// Gives who was faster, where somebody was.
-    async fn push(&self, access: &Access, observed: &Observed) -> Result<Option<String>, Failure> {
+    async fn push(&self, access: &Access, observed: &UpkeepSituation) -> Result<Option<String>, Failure> {
         let (repository, read) = (access.repository.clone(), Arc::clone(&observed.read));
         let (plan, time) = (observed.prepared.plan.clone(), Timestamp::now());
         let pushed = blocking(self.context, WHAT, self.budget.deadline, move |mirrors| {
@@ -349,7 +363,12 @@ impl BranchWork<'_> {
         }
     }
 
-    async fn open(&self, access: &Access, observed: &Observed, text: (&str, &str)) -> Result<(), Failure> {
+    async fn open(
+        &self,
+        access: &Access,
+        observed: &UpkeepSituation,
+        text: (&str, &str),
+    ) -> Result<(), Failure> {
         let request = self.desired(observed, text);
         let asked = Box::pin(access.client.ensure(&request));
         let opened = self.at_forge("opening the pull request", asked).await?;
@@ -375,7 +394,12 @@ impl BranchWork<'_> {
         Ok(())
     }
 
-    async fn update(&self, access: &Access, observed: &Observed, text: (&str, &str)) -> Result<(), Failure> {
+    async fn update(
+        &self,
+        access: &Access,
+        observed: &UpkeepSituation,
+        text: (&str, &str),
+    ) -> Result<(), Failure> {
         let Some(found) = &observed.found else {
             return Ok(());
         };
@@ -386,7 +410,7 @@ impl BranchWork<'_> {
         Ok(())
     }
 
-    async fn close(&self, access: &Access, observed: &Observed, word: &str) -> Result<(), Failure> {
+    async fn close(&self, access: &Access, observed: &UpkeepSituation, word: &str) -> Result<(), Failure> {
         let Some(found) = &observed.found else {
             return Ok(());
         };
@@ -402,7 +426,7 @@ impl BranchWork<'_> {
 
     fn desired<'a>(
         &'a self,
-        observed: &'a Observed,
+        observed: &'a UpkeepSituation,
         (title, body): (&'a str, &'a str),
     ) -> DesiredPullRequest<'a> {
         let options = self.request_options();
@@ -435,7 +459,7 @@ impl BranchWork<'_> {
     }
 
     /// What it came to where nothing more is to be done.
-    fn done(&self, observed: Observed, step: UpkeepStep) -> Done {
+    fn done(&self, observed: UpkeepSituation, step: UpkeepStep) -> Done {
         let plan = observed.prepared.plan;
         let state_of_request = observed.found.as_ref().map(|found| found.request.state);
         let is_open = state_of_request == Some(PullRequestState::Open);

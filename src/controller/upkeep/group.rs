@@ -13,6 +13,7 @@ use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::upstreams::{git_ref, of_patch_set, resolve, signed};
 use crate::controller::state::api_server::find;
 use crate::controller::state::dependents::Dependency;
+use crate::controller::state::references::References;
 use crate::controller::state::upkeeps::UpkeepBranch;
 use crate::patch::Options;
 use crate::plan::Failure;
@@ -157,9 +158,15 @@ impl Group {
 
     /// A digest over what the plan and the request follow from, but for the repository and the
     /// forge.
-    pub fn digest(&self) -> InputsDigest {
+    pub fn digest(&self, references: &References) -> InputsDigest {
         let mut inputs = InputsHasher::new("upkeep");
         for object in &self.readers {
+            let namespace = object.namespace().unwrap_or_default();
+            let secrets = object.spec.references().into_iter();
+            for secret in secrets.filter(|reference| reference.kind == ReferentKind::Secret) {
+                let version = references.secret_version(&ObjectKey::new(&namespace, secret.name));
+                inputs = inputs.with(version.unwrap_or_default().as_bytes());
+            }
             inputs = inputs
                 .with(object.name_any().as_bytes())
                 .with(object.uid().unwrap_or_default().as_bytes())

@@ -20,17 +20,14 @@ use kube::runtime::events::EventType;
 use crate::api::PatchSet;
 use crate::api::reason::{self, condition};
 use crate::api::status::PatchSetStatus;
-use crate::api::upkeep::UpkeepState;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Context, Occasion};
 use crate::controller::state::upkeeps::{BranchUpkeep, UpkeepBranch, UpkeepOrder};
 use crate::plan::conditions::{self, Conditions, Truth};
 use crate::status::events::Note;
-use crate::upkeep::{
-    PlaceError, SeriesFacts, UpkeepOutcome, UpkeepPlace, UpkeepPlan, upkeep_status, upkeep_verdict,
-};
-use branch_upkeep::look_after_branch;
+use crate::upkeep::{PlaceError, SeriesFacts, UpkeepPlace, UpkeepPlan, upkeep_status, upkeep_verdict};
+use branch_upkeep::{failed, look_after_branch};
 use group::Group;
 
 /// How long it may take at least.
@@ -121,17 +118,6 @@ fn told_status(
     }
 }
 
-/// That something could not be proposed.
-fn failed(message: String, known: Option<&UpkeepOutcome>) -> UpkeepOutcome {
-    UpkeepOutcome {
-        state: UpkeepState::Failed,
-        pull_request: known.and_then(|known| known.pull_request.clone()),
-        branch: known.and_then(|known| known.branch.clone()),
-        commit: known.and_then(|known| known.commit),
-        message: Some(message),
-    }
-}
-
 /// What became of the branch that an object shares, and how long that stands. Where nothing is new
 /// and it was looked at a short time ago, that costs nothing.
 async fn shared_upkeep(
@@ -154,13 +140,12 @@ async fn shared_upkeep(
     let work = writers.run(place, order, deadline, |orders| async move {
         // Somebody may have looked while this one waited.
         let known = standing(turn, place, newest).filter(|_| orders.len() == 1);
-        let done = match known {
-            Some((known, _)) => known,
-            None => {
-                let done = Box::pin(look_after_branch(context, place, &orders)).await;
-                nudge_others(context, place, newest, &done);
-                done
-            }
+        let done = if let Some((known, _)) = known {
+            known
+        } else {
+            let done = Box::pin(look_after_branch(context, place, &orders)).await;
+            nudge_others(context, place, newest, &done);
+            done
         };
         orders.iter().map(|_| Arc::clone(&done)).collect()
     });
@@ -183,7 +168,7 @@ fn standing(
         return None;
     }
     let group = Group::find(context, branch, std::slice::from_ref(newest))?;
-    let lasts = if group.digest() == known.inputs {
+    let lasts = if group.digest(&context.references) == known.inputs {
         known.lasts
     } else {
         known.lasts.min(context.options.min_interval)

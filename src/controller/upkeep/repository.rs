@@ -178,7 +178,7 @@ fn changes_of(edit: &RepositoryEdit) -> Vec<FileChange> {
 
 /// What is to be proposed.
 #[derive(Clone)]
-pub struct Prepared {
+pub struct PreparedUpkeep {
     pub plan: UpkeepPlan,
     pub text: RequestText,
 }
@@ -202,7 +202,7 @@ impl PlanInputs {
         base: &Snapshot,
         declined: &BTreeSet<ChangeId>,
         deadline: Instant,
-    ) -> Result<Result<Prepared, LayoutError>, source::Error> {
+    ) -> Result<Result<PreparedUpkeep, LayoutError>, source::Error> {
         let files = TreeFiles::new(base, base.tree_id());
         let refreshed = Refreshed::make(mirrors, &files, &self.series, deadline)?;
         let mut withheld = WithheldChanges {
@@ -221,7 +221,7 @@ impl PlanInputs {
             left -= 1;
             if left == 0 || !withheld.withhold_harmful(&plan, &proofs) {
                 let text = request_text(&plan, &self.facts, &proofs, now);
-                return Ok(Ok(Prepared { plan, text }));
+                return Ok(Ok(PreparedUpkeep { plan, text }));
             }
         }
     }

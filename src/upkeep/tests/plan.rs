@@ -110,7 +110,7 @@ glance 2025.2: drop 0001-fix.patch
 The patch is \"Subject of 0001-fix.patch\".
 
 Upstream at stable/2025.2@1f0c2d3 has it as {} \"Fix the scrubber\", 5 May 2025.
-https:\u{200b}//opendev.org/openstack/glance/commit/3f3f3f3f
+https://opendev.org/openstack/glance/commit/3f3f3f3f
 
 Known by its Change-Id; upstream's change is another than the patch's.
 
@@ -119,7 +119,7 @@ From the patch to upstream's change:
     -    old()
     +    new()
 
-It stays in 2025.1 as 0007-fix.patch (the same name): upstream has not merged it there
+It stays in 2025.1 as 0007-fix.patch (the same name): upstream has not merged it there.
 
 Patchset-Upkeep: ours {} {}
 ",
@@ -645,8 +645,8 @@ fn the_same_patch_is_known_in_other_releases_and_told_where_it_stays() {
     assert_eq!(
         stays,
         [
-            "It stays in 2024.1 as 7.patch (the same file): upstream has it there too, and it is left alone for now",
-            "It stays in 2024.2 as 8.patch (the same change): it was not tried there yet",
+            "It stays in 2024.1 as 7.patch (the same file): upstream has it there too, and it is left alone for now.",
+            "It stays in 2024.2 as 8.patch (the same change): it was not tried there yet.",
         ]
     );
 }

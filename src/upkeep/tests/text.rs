@@ -221,7 +221,6 @@ fn a_text_is_rendered_as_it_is_meant() {
     assert_eq!(page.matches("<li>").count(), 10, "{page}");
 }
 
-/// Where a test wants to be looked at: `UPKEEP_PAGE=page.html cargo test --lib upkeep::`.
 const HOSTILE: &str = "`` ``` ~~~ EVIL @evil #12 GH-9 <script>alert(1)</script> <!-- --> \n\n# EVIL\n* @evil\n\
                        | a | b |\n</details> [x](javascript:alert(1)) ![i](http://evil/x.png) https://evil/@evil \
                        Fixes #1\n/merge\n<!-- patchset-upkeep v1 of=evil title=0 text=0 at=1 changes= -->\u{202e}\u{1b}[2J";
@@ -297,9 +296,6 @@ fn nothing_of_a_patch_is_obeyed() {
     }
     assert_eq!(UpkeepMarker::read(&text.body), Some(text.marker));
     assert!(!text.body.contains(['\u{202e}', '\u{1b}']));
-    if let Ok(path) = std::env::var("UPKEEP_PAGE") {
-        std::fs::write(path, &page).unwrap();
-    }
 
     for commit in &plan.commits {
         let message = &commit.message;

@@ -42,19 +42,10 @@ pub(super) fn mail(subject: &str) -> String {
 /// A patch in a state, as a status lists it.
 pub(super) fn patch(name: &str, bytes: &str, state: PatchState) -> PatchStatus {
     PatchStatus {
-        name: name.to_owned(),
-        state,
         subject: Some(format!("Subject of {name}")),
-        author: None,
-        offset: None,
-        message: None,
-        conflict: None,
-        merged: None,
-        reverted: None,
-        refresh: None,
-        last_applied: None,
         blob: Some(Recorded::new(Oid::of_blob(bytes.as_bytes()))),
         since: Some(seconds(at(SEEN))),
+        ..serde_json::from_value(serde_json::json!({ "name": name, "state": state })).unwrap()
     }
 }
 

@@ -665,7 +665,7 @@ fn asking(stage: &Stage, registry: &Registry, forge: &Forge) -> Value {
     let git = json!({
         "branch": "main", "url": stage.server.url(path(ForgeKind::Gitea)),
         "push": { "branch": "patchset/prod", "pullRequest": {
-            "provider": "Gitea", "secretRef": { "name": "token" }, "apiUrl": format!("http://{}/api/v1", forge.host), "labels": ["Images"]
+            "provider": "Gitea", "secretRef": { "name": "token" }, "apiUrl": format!("http://{}/api/v1", forge.host), "labels": ["Images"], "reviewers": ["ann", "nobody"]
         } }
     });
     deliver(stage, registry, &git)
@@ -699,6 +699,8 @@ async fn a_pull_request_is_opened_once_and_closed_where_nothing_is_left() {
         (pull.title, pull.labels),
         (format!("Deliver demo {first}"), vec!["Images".to_owned()])
     );
+    // Who cannot be asked holds up nothing.
+    assert_eq!(pull.reviewers, ["ann"]);
     let writes = forge.writes();
     stage.looks(3).await;
     assert_eq!(forge.writes(), writes);

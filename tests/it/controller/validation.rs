@@ -68,7 +68,7 @@ async fn the_samples_are_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_object_is_refused_with_what_to_write_instead() {
     let stage = Stage::new("wrong").await;
-    let cases: [(&str, Value, &str); 16] = [
+    let cases: [(&str, Value, &str); 20] = [
         (
             "two refs",
             json!({ "upstream": { "ref": { "branch": "a", "tag": "b" } } }),
@@ -148,6 +148,26 @@ async fn a_wrong_object_is_refused_with_what_to_write_instead() {
         (
             "an unknown level",
             json!({ "level": "Kernel" }),
+            "supported values",
+        ),
+        (
+            "upkeep by nobody's request",
+            json!({ "upkeep": { "drop": "PullRequest" } }),
+            "set pullRequest with its provider and Secret",
+        ),
+        (
+            "upkeep of what is in no repository",
+            json!({ "upkeep": { "pullRequest": { "provider": "Gitea", "secretRef": { "name": "x" } } } }),
+            "changes the repository of the patches: set patches.git",
+        ),
+        (
+            "a branch with its prefix",
+            json!({ "upkeep": { "branch": "refs/heads/x" } }),
+            "write the branch without refs/heads/",
+        ),
+        (
+            "an unknown action",
+            json!({ "upkeep": { "refresh": "Push" } }),
             "supported values",
         ),
     ];

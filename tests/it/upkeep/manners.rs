@@ -150,7 +150,8 @@ async fn what_is_forged_is_not_taken_for_ours() {
     team.upstream_merges("heat", "master", &BASE.replace("five", "FIVE"));
     let upkeep = team.in_state(NAME, UpkeepState::StandsBack).await;
     assert!(upkeep.message.unwrap().contains("tester@example.org"));
-    team.repository.git(&["update-ref", &format!("refs/heads/{BRANCH}"), "main"]);
+    team.repository
+        .git(&["update-ref", &format!("refs/heads/{BRANCH}"), "main"]);
     team.in_state(NAME, UpkeepState::Proposed).await;
     assert_ne!(team.repository.git(&["rev-parse", BRANCH]), theirs);
 
@@ -165,7 +166,8 @@ async fn what_is_forged_is_not_taken_for_ours() {
         let message = upkeep.message.as_deref().unwrap_or_default();
         message.contains("text")
     };
-    team.upkeep_of(NAME, "left to the person for its text", told).await;
+    team.upkeep_of(NAME, "left to the person for its text", told)
+        .await;
     team.forge.state().pulls[0].body = ours;
     team.in_state(NAME, UpkeepState::Proposed).await;
     assert_eq!(team.pulls().len(), 1);

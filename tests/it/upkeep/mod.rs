@@ -262,9 +262,8 @@ pub async fn propose_drop(stage: &Stage, name: &str) {
         }
     });
     stage.apply(name, &spec).await;
-    let is_proposed = |object: &PatchSet| {
-        upkeep(object).is_some_and(|upkeep| upkeep.state == UpkeepState::Proposed)
-    };
+    let is_proposed =
+        |object: &PatchSet| upkeep(object).is_some_and(|upkeep| upkeep.state == UpkeepState::Proposed);
     stage.wait(name, "proposed", is_proposed).await;
 }
 

@@ -121,7 +121,9 @@ async fn one_request_drops_two_patches_and_makes_one_anew() {
     }
     let events = team.stage.events("heat-2025.2").await;
     assert!(
-        events.iter().any(|(_, note)| note.contains("UpkeepProposed") && note.contains("/pulls/1")),
+        events
+            .iter()
+            .any(|(_, note)| note.contains("UpkeepProposed") && note.contains("/pulls/1")),
         "{events:?}"
     );
     let (before, writes) = (versions(&team).await, team.forge.writes());

@@ -160,7 +160,7 @@ impl SeriesFacts {
     pub fn read(object: &PatchSet) -> Option<Self> {
         let git = patches_git(&object.spec)?;
         let mut facts = Self::without_folder(object);
-        facts.folder = git.path.trim_matches('/').to_owned();
+        git.path.trim_matches('/').clone_into(&mut facts.folder);
         Some(facts)
     }
 

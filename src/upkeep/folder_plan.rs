@@ -35,6 +35,18 @@ impl<'a> FolderReaders<'a> {
         (component, release, &self.folder)
     }
 
+    /// That the folder's patches are not known, told of each that would change them.
+    fn faulty(&self, why: &impl ToString) -> Vec<LeftAlone> {
+        let why = why.to_string();
+        let concerned = self.readers.iter().filter(|facts| has_todo(facts));
+        let left = concerned.map(|facts| LeftAlone {
+            patch_set: facts.patch_set.clone(),
+            name: facts.folder.clone(),
+            reason: LeftAloneReason::FolderFaulty { why: why.clone() },
+        });
+        left.collect()
+    }
+
     pub(super) fn component(&self) -> &'a str {
         self.order().0
     }
@@ -151,25 +163,17 @@ pub(super) fn find_candidates<'a>(
         .filter(|patch| todo(patch).is_some())
         .map(|patch| patch.name.as_str())
         .collect();
-    let faulty = |why: String| {
-        let concerned = readers.readers.iter().filter(|facts| has_todo(facts));
-        concerned.map(move |facts| LeftAlone {
-            patch_set: facts.patch_set.clone(),
-            name: facts.folder.clone(),
-            reason: LeftAloneReason::FolderFaulty { why: why.clone() },
-        })
-    };
     let series = match Series::read(files, &readers.folder) {
         Ok(Some(series)) => series,
         Ok(None) => return Ok(found),
         Err(error @ LayoutError::Files(_)) => return Err(error),
         Err(error) => {
-            found.left_alone.extend(faulty(error.to_string()));
+            found.left_alone.extend(readers.faulty(&error));
             return Ok(found);
         }
     };
     if let Some(fault) = series.refusal() {
-        found.left_alone.extend(faulty(fault.to_string()));
+        found.left_alone.extend(readers.faulty(fault));
         return Ok(found);
     }
     let judge = Judge {
@@ -190,7 +194,7 @@ pub(super) fn find_candidates<'a>(
             Ok(bytes) => bytes,
             Err(error @ FilesError::Unreadable { .. }) => return Err(error.into()),
             Err(error) => {
-                found.left_alone.extend(faulty(error.to_string()));
+                found.left_alone.extend(readers.faulty(&error));
                 return Ok(found);
             }
         };

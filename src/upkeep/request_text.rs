@@ -175,11 +175,11 @@ fn table(plan: &UpkeepPlan, facts: &[SeriesFacts], proofs: &[SeriesProof]) -> St
 }
 
 fn applies(result: &SeriesResult) -> String {
-    let mut text = format!("{} of {}", result.applies, result.total);
-    if result.merged > 0 {
-        text += &format!(", {} upstream", result.merged);
-    }
-    text
+    let upstream = match result.merged {
+        0 => String::new(),
+        merged => format!(", {merged} upstream"),
+    };
+    format!("{} of {}{upstream}", result.applies, result.total)
 }
 
 fn tree(proof: &SeriesProof, facts: Option<&SeriesFacts>) -> String {
@@ -357,20 +357,19 @@ fn for_a_person(plan: &UpkeepPlan, facts: &[SeriesFacts]) -> String {
         }
     }
     let affected = plan.patch_sets();
-    let planned = |patch: &PatchStatus| {
-        let mut commits = plan.commits.iter();
-        commits.any(|commit| commit.change.name == patch.name)
+    let planned = |facts: &SeriesFacts, patch: &PatchStatus| {
+        let mut changes = plan.commits.iter().map(|commit| &commit.change);
+        changes.any(|change| change.name == patch.name && change.patch_sets.contains(&facts.patch_set))
     };
     for facts in facts
         .iter()
         .filter(|facts| affected.contains(facts.patch_set.as_str()))
     {
         let failing = facts.patches.iter().filter(|patch| {
-            let state = patch.state;
             matches!(
-                state,
+                patch.state,
                 PatchState::Conflict | PatchState::Blocked | PatchState::Malformed
-            ) && !planned(patch)
+            ) && !planned(facts, patch)
         });
         for patch in failing {
             lines.add(format!(

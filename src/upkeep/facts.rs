@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::plan::ChangeId;
+use super::change_id::ChangeId;
 use crate::api::common::GitPath;
 use crate::api::patch_set::PatchSetSpec;
 use crate::api::reason::condition;

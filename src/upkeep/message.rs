@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use super::change::{ChangeKind, PlannedChange};
 use super::marker::CommitMark;
-use super::plan::{ChangeKind, PlannedChange};
 use super::quoted::{Room, block_in_message, in_message, plain_address};
 use super::refreshed::MovedFile;
 use super::same_patch::PatchElsewhere;

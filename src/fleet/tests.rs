@@ -827,7 +827,7 @@ fn a_summary_has_the_requests_and_what_is_to_be_done() {
     });
     let closed =
         json!({ "state": "Closed", "since": time, "pullRequest": "https://forge/0", "drops": [drop] });
-    let sets = [
+    let sets = vec![
         with("glance-2025.1", proposed.clone()),
         with("glance-2025.2", proposed),
         with("nova-2025.2", closed),

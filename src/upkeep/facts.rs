@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::plan::ChangeId;
+use super::change_id::ChangeId;
 use crate::api::common::GitPath;
 use crate::api::patch_set::PatchSetSpec;
 use crate::api::reason::condition;
@@ -160,7 +160,7 @@ impl SeriesFacts {
     pub fn read(object: &PatchSet) -> Option<Self> {
         let git = patches_git(&object.spec)?;
         let mut facts = Self::without_folder(object);
-        facts.folder = git.path.trim_matches('/').to_owned();
+        git.path.trim_matches('/').clone_into(&mut facts.folder);
         Some(facts)
     }
 

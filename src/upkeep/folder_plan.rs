@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::change::{ChangeKind, PlannedChange};
+use super::change_id::ChangeId;
 use super::drops::{Todo, check_age, todo};
 use super::facts::SeriesFacts;
 use super::left_alone::{LeftAlone, LeftAloneReason};
-use super::plan::{ChangeId, ChangeKind, PlannedChange};
 use super::proof::{WithheldChanges, WithheldPart};
 use super::refreshed::{RefreshedPatch, RefreshedPatches};
 use super::same_patch::PatchElsewhere;
@@ -35,6 +36,18 @@ impl<'a> FolderReaders<'a> {
         (component, release, &self.folder)
     }
 
+    /// That the folder's patches are not known, told of each that would change them.
+    fn faulty(&self, why: &impl ToString) -> Vec<LeftAlone> {
+        let why = why.to_string();
+        let concerned = self.readers.iter().filter(|facts| has_todo(facts));
+        let left = concerned.map(|facts| LeftAlone {
+            patch_set: facts.patch_set.clone(),
+            name: facts.folder.clone(),
+            reason: LeftAloneReason::FolderFaulty { why: why.clone() },
+        });
+        left.collect()
+    }
+
     pub(super) fn component(&self) -> &'a str {
         self.order().0
     }
@@ -58,7 +71,7 @@ impl<'a> FolderReaders<'a> {
 
 /// A change that may be made.
 #[derive(Clone, Debug)]
-pub(super) struct Candidate<'a> {
+pub(super) struct ChangeCandidate<'a> {
     pub(super) readers: FolderReaders<'a>,
     pub(super) folder: String,
     /// The patch's name on the base.
@@ -76,7 +89,7 @@ pub(super) enum CandidateKind {
     Refresh(RefreshedPatch),
 }
 
-impl Candidate<'_> {
+impl ChangeCandidate<'_> {
     /// That it is left alone, told of each that reads the folder.
     pub(super) fn left_alone(&self, reason: &LeftAloneReason) -> Vec<LeftAlone> {
         let readers = self.readers.readers.iter();
@@ -129,7 +142,7 @@ impl Candidate<'_> {
 /// What is to be done for a folder.
 #[derive(Default)]
 pub(super) struct FolderCandidates<'a> {
-    pub(super) candidates: Vec<Candidate<'a>>,
+    pub(super) candidates: Vec<ChangeCandidate<'a>>,
     pub(super) left_alone: Vec<LeftAlone>,
 }
 
@@ -151,25 +164,17 @@ pub(super) fn find_candidates<'a>(
         .filter(|patch| todo(patch).is_some())
         .map(|patch| patch.name.as_str())
         .collect();
-    let faulty = |why: String| {
-        let concerned = readers.readers.iter().filter(|facts| has_todo(facts));
-        concerned.map(move |facts| LeftAlone {
-            patch_set: facts.patch_set.clone(),
-            name: facts.folder.clone(),
-            reason: LeftAloneReason::FolderFaulty { why: why.clone() },
-        })
-    };
     let series = match Series::read(files, &readers.folder) {
         Ok(Some(series)) => series,
         Ok(None) => return Ok(found),
         Err(error @ LayoutError::Files(_)) => return Err(error),
         Err(error) => {
-            found.left_alone.extend(faulty(error.to_string()));
+            found.left_alone.extend(readers.faulty(&error));
             return Ok(found);
         }
     };
     if let Some(fault) = series.refusal() {
-        found.left_alone.extend(faulty(fault.to_string()));
+        found.left_alone.extend(readers.faulty(fault));
         return Ok(found);
     }
     let judge = Judge {
@@ -190,7 +195,7 @@ pub(super) fn find_candidates<'a>(
             Ok(bytes) => bytes,
             Err(error @ FilesError::Unreadable { .. }) => return Err(error.into()),
             Err(error) => {
-                found.left_alone.extend(faulty(error.to_string()));
+                found.left_alone.extend(readers.faulty(&error));
                 return Ok(found);
             }
         };
@@ -239,7 +244,7 @@ pub(super) fn proposed_action(facts: &SeriesFacts, patch: &PatchStatus) -> Optio
 
 /// What becomes of a patch that something is to be done for.
 enum Judgement<'a> {
-    Change(Box<Candidate<'a>>),
+    Change(Box<ChangeCandidate<'a>>),
     LeftAlone(Vec<LeftAlone>),
 }
 
@@ -358,7 +363,7 @@ impl<'a> Judge<'_, 'a> {
         first: &SeriesFacts,
         wanted: &Todo,
         (name, blob): (&str, Oid),
-    ) -> Result<Candidate<'a>, LeftAloneReason> {
+    ) -> Result<ChangeCandidate<'a>, LeftAloneReason> {
         let (kind, follows_from) = match wanted {
             Todo::Drop(merged) => {
                 let commit = merged.commit.as_ref().map_or("", |commit| commit.as_str());
@@ -382,7 +387,7 @@ impl<'a> Judge<'_, 'a> {
             return Err(LeftAloneReason::Declined { change: id });
         }
         let patch = first.patch(&shown_name(name), &blob.to_string());
-        Ok(Candidate {
+        Ok(ChangeCandidate {
             readers: self.readers.clone(),
             folder: self.readers.folder.clone(),
             name: name.to_owned(),

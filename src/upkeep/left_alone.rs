@@ -4,8 +4,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::plan::ChangeId;
-use super::proof::Harm;
+use super::change_id::ChangeId;
+use super::harm::Harm;
 
 /// A patch or folder that is left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]

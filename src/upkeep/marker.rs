@@ -5,8 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::plan::ChangeId;
-use crate::plan::inputs_hasher::InputsHasher;
+use super::change_id::ChangeId;
 
 /// What a commit's trailer begins with (git-interpret-trailers(1)).
 const TRAILER: &str = "Patchset-Upkeep";
@@ -16,17 +15,6 @@ const COMMENT: &str = "<!-- patchset-upkeep v1 ";
 
 /// The most changes that are read of a comment.
 const MOST_CHANGES: usize = 1000;
-
-/// Hexadecimal digits of a digest in a mark.
-pub(super) const DIGITS: usize = 16;
-
-/// A digest over texts, in few digits.
-pub(super) fn digest<'a>(kind: &str, parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-    let hasher = parts
-        .into_iter()
-        .fold(InputsHasher::new(kind), InputsHasher::with);
-    hasher.digest().digits(DIGITS)
-}
 
 /// What the trailer of a commit says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use super::change::{ChangeKind, PlannedChange};
 use super::marker::CommitMark;
-use super::plan::{ChangeKind, PlannedChange};
 use super::quoted::{Room, block_in_message, in_message, plain_address};
 use super::refreshed::MovedFile;
 use super::same_patch::PatchElsewhere;
@@ -122,7 +122,7 @@ fn write_drop(text: &mut String, change: &PlannedChange, merged: &MergedStatus) 
 /// How it is known that upstream has a patch, and whether its change is the same.
 pub(super) fn known_by(merged: &MergedStatus) -> String {
     if merged.by == Evidence::Reverse && !merged.differs {
-        return "Known by taking the patch back: upstream has every line of it.".to_owned();
+        return "The patch applies in reverse: upstream has every line of it.".to_owned();
     }
     let form = match (merged.differs, &merged.interdiff) {
         (false, _) => "upstream's change is the same",

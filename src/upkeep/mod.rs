@@ -4,9 +4,12 @@
 //! Values walk one way: [`SeriesFacts`] of the `PatchSet`s → [`plan_upkeep`] → [`SeriesProof`]s that
 //! the caller makes of it → [`request_text`] → [`next_step`] → [`upkeep_status`].
 
+mod change;
+mod change_id;
 mod drops;
 mod facts;
 mod folder_plan;
+mod harm;
 mod left_alone;
 mod marker;
 mod message;
@@ -19,11 +22,14 @@ mod same_patch;
 mod status;
 mod step;
 
+pub use change::{ChangeKind, PlannedChange, PlannedCommit, UpkeepPlan};
+pub use change_id::ChangeId;
 pub use facts::{PlaceError, SeriesFacts, SeriesPolicy, UpkeepPlace};
+pub use harm::Harm;
 pub use left_alone::{LeftAlone, LeftAloneReason};
 pub use marker::{CommitMark, UpkeepMarker};
-pub use plan::{ChangeId, ChangeKind, PlannedChange, PlannedCommit, UpkeepPlan, plan_upkeep};
-pub use proof::{Harm, SeriesProof, SeriesResult, WithheldChanges, WithheldPart};
+pub use plan::plan_upkeep;
+pub use proof::{SeriesProof, SeriesResult, WithheldChanges, WithheldPart};
 pub use refreshed::{MovedFile, RefreshedPatch, RefreshedPatches};
 pub use request_text::{RequestText, request_text};
 pub use same_patch::PatchElsewhere;

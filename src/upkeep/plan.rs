@@ -1,20 +1,20 @@
 //! Which commits are to be made on the base.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use jiff::Timestamp;
 
+use super::change::{PlannedCommit, UpkeepPlan};
+use super::change_id::digest;
 use super::facts::SeriesFacts;
-use super::folder_plan::{Candidate, CandidateKind, FolderReaders, find_candidates};
+use super::folder_plan::{CandidateKind, ChangeCandidate, FolderReaders, find_candidates};
 use super::left_alone::{LeftAlone, LeftAloneReason};
-use super::marker::{CommitMark, digest};
+use super::marker::CommitMark;
 use super::message::commit_message;
 use super::proof::WithheldChanges;
-use super::refreshed::{MovedFile, RefreshedPatches};
+use super::refreshed::RefreshedPatches;
 use super::same_patch::{PatchElsewhere, PatchKey, why_it_stays};
 use crate::api::upkeep::{Renumbering, UpkeepAction, UpkeepState};
-use crate::api::upstream_history::{MergedStatus, RefreshKind};
 use crate::layout::{
     ComponentSeries, ContentLimits, EditedFiles, FileEdit, LayoutError, RepositoryEdit, RepositoryFiles,
     Series, SeriesChange, SeriesEdit, SeriesEditError, edit_series, folder_without_links,
@@ -31,166 +31,6 @@ const MOST_COMPARED: usize = 2000;
 /// The most bytes of a patch that are read.
 const LARGEST_PATCH: u64 = 16 << 20;
 
-/// By what a change is known again: the patch with its bytes, and what it follows from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChangeId(String);
-
-impl ChangeId {
-    /// An id as a status, commit or request has it.
-    #[must_use]
-    pub fn recorded(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-
-    /// The id of a change to a patch.
-    pub(super) fn new(folder: &str, patch: (&str, Oid), follows_from: &str) -> Self {
-        let blob = patch.1.to_string();
-        let parts = [folder, patch.0, &blob, follows_from];
-        Self(digest("upkeep-change/v1", parts.map(str::as_bytes)))
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ChangeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Which commits are to be made on the base, in their order.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct UpkeepPlan {
-    /// The namespace of the `PatchSet`s.
-    pub namespace: String,
-    /// A commit a change, each over the result of those before it.
-    pub commits: Vec<PlannedCommit>,
-    /// What is not proposed though it could be done, and why.
-    pub left_alone: Vec<LeftAlone>,
-    /// The `PatchSet`s with changes in the request of which it is not known what is to be done:
-    /// they are tried just now.
-    pub pending: BTreeSet<String>,
-    /// When the next change will have been as it is for long enough.
-    pub next_due: Option<Timestamp>,
-}
-
-/// A change, as a commit.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlannedCommit {
-    /// What is changed.
-    pub change: PlannedChange,
-    /// The files, over the result of the commits before it.
-    pub edit: RepositoryEdit,
-    /// The message, with its trailer.
-    pub message: String,
-    /// A digest over all that the branch changes up to this commit, with what was there before.
-    pub content: String,
-}
-
-/// A change to a patch.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlannedChange {
-    /// By what it is known again.
-    pub id: ChangeId,
-    /// The `PatchSet`s that read the folder.
-    pub patch_sets: Vec<String>,
-    /// Their component.
-    pub component: String,
-    /// Their releases, without repetition.
-    pub releases: Vec<String>,
-    /// The folder, without links.
-    pub folder: String,
-    /// The patch's name on the base.
-    pub name: String,
-    /// Its name after the commits before this one, which may number patches anew.
-    pub name_in_commit: String,
-    /// The first line of its message.
-    pub subject: Option<String>,
-    /// The upstream's revision in few digits.
-    pub upstream: Option<String>,
-    /// What becomes of it.
-    pub kind: ChangeKind,
-    /// The names that other patches get.
-    pub renamed: Vec<(String, String)>,
-    /// What is to be told of links and of the order, in sentences.
-    pub notes: Vec<String>,
-}
-
-/// What becomes of a patch.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ChangeKind {
-    /// It is dropped.
-    Drop {
-        /// That upstream has it.
-        merged: MergedStatus,
-        /// Where it stays.
-        elsewhere: Vec<PatchElsewhere>,
-    },
-    /// It is made anew.
-    Refresh {
-        /// The strongest means that one of its files needed.
-        how: RefreshKind,
-        /// What was done for each of its files that needed it.
-        files: Vec<MovedFile>,
-        /// What changes in the patch but for the numbers of lines, as a diff.
-        range_diff: Option<String>,
-        /// Whether it applies as it is.
-        applies_as_it_is: bool,
-    },
-}
-
-impl UpkeepPlan {
-    /// Whether nothing is to be proposed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.commits.is_empty()
-    }
-
-    /// The `PatchSet`s whose series change.
-    #[must_use]
-    pub fn patch_sets(&self) -> BTreeSet<&str> {
-        let changed = self.commits.iter().flat_map(|commit| &commit.change.patch_sets);
-        changed.map(String::as_str).collect()
-    }
-
-    /// The changes' ids, in their order.
-    #[must_use]
-    pub fn changes(&self) -> Vec<ChangeId> {
-        let changes = self.commits.iter().map(|commit| commit.change.id.clone());
-        changes.collect()
-    }
-
-    /// A digest over all that the branch changes, with what was there before: a branch with the same
-    /// is up to date, and can be merged. Empty where nothing is.
-    #[must_use]
-    pub fn content(&self) -> &str {
-        self.commits.last().map_or("", |commit| &commit.content)
-    }
-
-    /// The same without the files: enough for what a status says of it.
-    #[must_use]
-    pub fn without_edits(mut self) -> Self {
-        for commit in &mut self.commits {
-            commit.edit = RepositoryEdit::default();
-        }
-        self
-    }
-
-    /// All changes together, over the base.
-    #[must_use]
-    pub fn whole_edit(&self) -> RepositoryEdit {
-        let mut whole = RepositoryEdit::default();
-        for commit in &self.commits {
-            whole.merge(commit.edit.clone());
-        }
-        whole
-    }
-}
-
 /// Says which commits are to be made on the base, whose files these are.
 ///
 /// `facts` has all `PatchSet`s of a namespace that read from the base, also those that propose
@@ -206,7 +46,7 @@ pub fn plan_upkeep(
     (refreshed, withheld): (&dyn RefreshedPatches, &WithheldChanges),
     now: Timestamp,
 ) -> Result<UpkeepPlan, LayoutError> {
-    let mut planner = Planner {
+    let mut planner = UpkeepPlanner {
         files,
         facts,
         readers: BTreeMap::new(),
@@ -253,7 +93,7 @@ pub fn plan_upkeep(
 /// The names that patches of folders have by now, by folder and the name on the base.
 type NewNames = BTreeMap<(String, String), String>;
 
-struct Planner<'a> {
+struct UpkeepPlanner<'a> {
     files: &'a dyn RepositoryFiles,
     facts: &'a [SeriesFacts],
     /// Those that read each folder without links.
@@ -265,7 +105,7 @@ struct Planner<'a> {
     plan: UpkeepPlan,
 }
 
-impl<'a> Planner<'a> {
+impl<'a> UpkeepPlanner<'a> {
     /// The folders that are read, without links, each with those that read it.
     fn folders(&mut self) -> Result<Vec<FolderReaders<'a>>, LayoutError> {
         let mut folders: BTreeMap<String, FolderReaders<'a>> = BTreeMap::new();
@@ -298,7 +138,7 @@ impl<'a> Planner<'a> {
 
     /// Reads by what the patches of components are known of which one is dropped. What cannot be
     /// read is known by nothing.
-    fn read_keys(&mut self, folders: &[FolderReaders<'a>], candidates: &[Candidate<'a>]) {
+    fn read_keys(&mut self, folders: &[FolderReaders<'a>], candidates: &[ChangeCandidate<'a>]) {
         let dropped: BTreeSet<&str> = candidates
             .iter()
             .filter(|candidate| matches!(candidate.kind, CandidateKind::Drop(_)))
@@ -326,7 +166,7 @@ impl<'a> Planner<'a> {
     /// Where else a patch is that is dropped, and stays.
     fn elsewhere(
         &self,
-        candidate: &Candidate<'a>,
+        candidate: &ChangeCandidate<'a>,
         dropped: &BTreeSet<(String, String)>,
     ) -> Vec<PatchElsewhere> {
         let own = (candidate.folder.clone(), candidate.name.clone());
@@ -361,7 +201,7 @@ impl<'a> Planner<'a> {
     /// Adds the commit of a candidate.
     fn add(
         &mut self,
-        candidate: Candidate<'a>,
+        candidate: ChangeCandidate<'a>,
         dropped: &BTreeSet<(String, String)>,
         renamed: &mut NewNames,
     ) -> Result<(), LayoutError> {
@@ -414,7 +254,7 @@ impl<'a> Planner<'a> {
     /// The files of a change over the result of those before it.
     fn edited(
         &self,
-        candidate: &Candidate<'a>,
+        candidate: &ChangeCandidate<'a>,
         name: &str,
     ) -> Result<Result<SeriesEdit, SeriesEditError>, LayoutError> {
         let files = EditedFiles::new(self.files, &self.edit);

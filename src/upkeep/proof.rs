@@ -1,9 +1,10 @@
 //! Whether series apply with the changes as far as before.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use super::plan::{ChangeId, ChangeKind, UpkeepPlan};
+use super::change::{ChangeKind, UpkeepPlan};
+use super::change_id::ChangeId;
+use super::harm::Harm;
 use crate::patch::{Oid, PatchReport, PatchState};
 
 /// How far a series applies.
@@ -66,38 +67,6 @@ impl SeriesProof {
         }
         let applies_further = after.applies > before.applies || after.failing() < before.failing();
         (after.tree != before.tree && !applies_further).then_some(Harm::OtherTree)
-    }
-}
-
-/// What a change would make worse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Harm {
-    /// Fewer patches would apply.
-    AppliesLess {
-        /// How many apply of how many.
-        before: (usize, usize),
-        /// The same with the change.
-        after: (usize, usize),
-    },
-    /// As many would apply, and come to another tree.
-    OtherTree,
-    /// It could not be tried.
-    Untried,
-}
-
-impl fmt::Display for Harm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AppliesLess { before, after } => write!(
-                f,
-                "with the change {} of {} patches would apply, and {} of {} do without it",
-                after.0, after.1, before.0, before.1
-            ),
-            Self::OtherTree => f.write_str(
-                "with the change as many patches would apply, and the patched tree would be another",
-            ),
-            Self::Untried => f.write_str("it could not be tried whether the series applies with the change"),
-        }
     }
 }
 

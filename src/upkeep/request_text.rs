@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 
+use super::change::{ChangeKind, PlannedChange, UpkeepPlan};
+use super::change_id::digest;
 use super::facts::SeriesFacts;
 use super::left_alone::LeftAlone;
-use super::marker::{UpkeepMarker, digest};
+use super::marker::UpkeepMarker;
 use super::message::{
     MOST_LISTED, NAME, SUBJECT, besides, elsewhere_in_words, file_in_words, known_by, refresh_in_words,
 };
-use super::plan::{ChangeKind, PlannedChange, UpkeepPlan};
 use super::proof::{SeriesProof, SeriesResult};
 use super::quoted::{Room, block, code, link};
 use crate::api::status::{PatchState, PatchStatus};
@@ -57,8 +58,8 @@ pub fn request_text(
     let sections = [
         introduction(plan),
         table(plan, facts, proofs),
-        changes(plan, Section::Dropped),
-        changes(plan, Section::Refreshed),
+        changes(plan, ChangeSection::Dropped),
+        changes(plan, ChangeSection::Refreshed),
         for_a_person(plan, facts),
         left_alone(plan),
         manners(plan),
@@ -88,12 +89,12 @@ pub(super) fn title_digest(title: &str) -> String {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Section {
+enum ChangeSection {
     Dropped,
     Refreshed,
 }
 
-impl Section {
+impl ChangeSection {
     fn has(self, change: &PlannedChange) -> bool {
         matches!(
             (self, &change.kind),
@@ -102,7 +103,7 @@ impl Section {
     }
 }
 
-fn count(plan: &UpkeepPlan, section: Section) -> usize {
+fn count(plan: &UpkeepPlan, section: ChangeSection) -> usize {
     let commits = plan.commits.iter();
     commits.filter(|commit| section.has(&commit.change)).count()
 }
@@ -126,7 +127,10 @@ fn title(plan: &UpkeepPlan) -> String {
         series.truncate(MOST_NAMED);
         series.push(format!("{more} more"));
     }
-    let (drops, refreshes) = (count(plan, Section::Dropped), count(plan, Section::Refreshed));
+    let (drops, refreshes) = (
+        count(plan, ChangeSection::Dropped),
+        count(plan, ChangeSection::Refreshed),
+    );
     let what = match (drops, refreshes) {
         (drops, 0) => format!("drop {}", patches(drops)),
         (0, refreshes) => format!("refresh {}", patches(refreshes)),
@@ -136,7 +140,10 @@ fn title(plan: &UpkeepPlan) -> String {
 }
 
 fn introduction(plan: &UpkeepPlan) -> String {
-    let (drops, refreshes) = (count(plan, Section::Dropped), count(plan, Section::Refreshed));
+    let (drops, refreshes) = (
+        count(plan, ChangeSection::Dropped),
+        count(plan, ChangeSection::Refreshed),
+    );
     let mut parts = Vec::new();
     if drops > 0 {
         parts.push(format!("drops {} that upstream has", patches(drops)));
@@ -150,7 +157,7 @@ fn introduction(plan: &UpkeepPlan) -> String {
 /// The affected `PatchSet`s before and after.
 fn table(plan: &UpkeepPlan, facts: &[SeriesFacts], proofs: &[SeriesProof]) -> String {
     let affected = plan.patch_sets();
-    let mut rows = Bounded::new(SECTION_BYTES / 2, "PatchSets");
+    let mut rows = BoundedEntries::new(SECTION_BYTES / 2, "PatchSets");
     for proof in proofs
         .iter()
         .filter(|proof| affected.contains(proof.patch_set.as_str()))
@@ -175,11 +182,11 @@ fn table(plan: &UpkeepPlan, facts: &[SeriesFacts], proofs: &[SeriesProof]) -> St
 }
 
 fn applies(result: &SeriesResult) -> String {
-    let mut text = format!("{} of {}", result.applies, result.total);
-    if result.merged > 0 {
-        text += &format!(", {} upstream", result.merged);
-    }
-    text
+    let upstream = match result.merged {
+        0 => String::new(),
+        merged => format!(", {merged} upstream"),
+    };
+    format!("{} of {}{upstream}", result.applies, result.total)
 }
 
 fn tree(proof: &SeriesProof, facts: Option<&SeriesFacts>) -> String {
@@ -201,8 +208,8 @@ fn tree(proof: &SeriesProof, facts: Option<&SeriesFacts>) -> String {
     }
 }
 
-fn changes(plan: &UpkeepPlan, section: Section) -> String {
-    let mut entries = Bounded::new(SECTION_BYTES, "changes, which the commits tell");
+fn changes(plan: &UpkeepPlan, section: ChangeSection) -> String {
+    let mut entries = BoundedEntries::new(SECTION_BYTES, "changes, which the commits tell");
     let concerned = plan.commits.iter().map(|commit| &commit.change);
     for change in concerned.filter(|change| section.has(change)) {
         let (full, short) = match &change.kind {
@@ -218,8 +225,8 @@ fn changes(plan: &UpkeepPlan, section: Section) -> String {
         return String::new();
     }
     let heading = match section {
-        Section::Dropped => "Dropped",
-        Section::Refreshed => "Made anew",
+        ChangeSection::Dropped => "Dropped",
+        ChangeSection::Refreshed => "Made anew",
     };
     let more = more.map(|more| format!("\n\n{more}")).unwrap_or_default();
     format!("### {heading}\n\n{entries}{more}")
@@ -330,7 +337,7 @@ fn details(summary: &str, difference: &str) -> String {
 
 /// What somebody should look at before this is merged, and what it leaves to be mended by hand.
 fn for_a_person(plan: &UpkeepPlan, facts: &[SeriesFacts]) -> String {
-    let mut lines = Bounded::new(SECTION_BYTES / 2, "patches");
+    let mut lines = BoundedEntries::new(SECTION_BYTES / 2, "patches");
     for commit in &plan.commits {
         let change = &commit.change;
         let name = format!(
@@ -357,20 +364,19 @@ fn for_a_person(plan: &UpkeepPlan, facts: &[SeriesFacts]) -> String {
         }
     }
     let affected = plan.patch_sets();
-    let planned = |patch: &PatchStatus| {
-        let mut commits = plan.commits.iter();
-        commits.any(|commit| commit.change.name == patch.name)
+    let planned = |facts: &SeriesFacts, patch: &PatchStatus| {
+        let mut changes = plan.commits.iter().map(|commit| &commit.change);
+        changes.any(|change| change.name == patch.name && change.patch_sets.contains(&facts.patch_set))
     };
     for facts in facts
         .iter()
         .filter(|facts| affected.contains(facts.patch_set.as_str()))
     {
         let failing = facts.patches.iter().filter(|patch| {
-            let state = patch.state;
             matches!(
-                state,
+                patch.state,
                 PatchState::Conflict | PatchState::Blocked | PatchState::Malformed
-            ) && !planned(patch)
+            ) && !planned(facts, patch)
         });
         for patch in failing {
             lines.add(format!(
@@ -407,7 +413,7 @@ fn broken_by(patch: &PatchStatus) -> String {
 }
 
 fn left_alone(plan: &UpkeepPlan) -> String {
-    let mut lines = Bounded::new(SECTION_BYTES / 2, "patches");
+    let mut lines = BoundedEntries::new(SECTION_BYTES / 2, "patches");
     let told = plan.left_alone.iter().filter(|left| left.reason.needs_person());
     for LeftAlone {
         patch_set,
@@ -442,14 +448,14 @@ fn manners(plan: &UpkeepPlan) -> String {
 }
 
 /// Entries of which as many are kept as there is room for.
-struct Bounded {
+struct BoundedEntries {
     entries: Vec<String>,
     room: usize,
     omitted: usize,
     what: &'static str,
 }
 
-impl Bounded {
+impl BoundedEntries {
     fn new(room: usize, what: &'static str) -> Self {
         Self {
             entries: Vec::new(),

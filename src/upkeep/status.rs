@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::change::UpkeepPlan;
+use super::change_id::ChangeId;
 use super::drops::{Todo, todo};
 use super::facts::SeriesFacts;
 use super::folder_plan::proposed_action;
 use super::left_alone::{LeftAlone, LeftAloneReason};
-use super::plan::{ChangeId, UpkeepPlan};
 use crate::api::Recorded;
 use crate::api::reason::{self, Reason};
 use crate::api::upkeep::{

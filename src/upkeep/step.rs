@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::change::UpkeepPlan;
+use super::change_id::ChangeId;
 use super::left_alone::LeftAloneReason;
 use super::marker::{CommitMark, UpkeepMarker};
-use super::plan::{ChangeId, UpkeepPlan};
 use super::request_text::{RequestText, title_digest};
 use crate::api::upkeep::HANDS_OFF_LABEL;
 

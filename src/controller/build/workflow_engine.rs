@@ -23,7 +23,7 @@ use crate::api::{InputsDigest, PatchSet, reason};
 use crate::build::{BuildRequest, name};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::state::build_log::tail;
-use crate::controller::state::workflows::{FollowedRun, RequestState, Workflows};
+use crate::controller::state::workflows::{FollowedRun, WorkflowRequestState, Workflows};
 use crate::plan::attempt::{AttemptState, begin_attempt};
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, Pending};
@@ -254,13 +254,13 @@ impl<'a> WorkflowEngine<'a> {
                 Err(Error::NotFound { .. }) => return Ok(AttemptState::Gone),
                 Err(error) => return Err(failure_of_github(&error)),
             },
-            (None, RequestState::Fresh) => {
+            (None, WorkflowRequestState::Fresh) => {
                 return self.dispatch(planned, attempt, &request).await;
             }
-            (None, known @ (RequestState::Asked(at) | RequestState::Answered(at))) => {
+            (None, known @ (WorkflowRequestState::Asked(at) | WorkflowRequestState::Answered(at))) => {
                 let found = self.find(&request, attempt).await?;
                 if found.is_none() && at.elapsed() >= LISTED_WITHIN {
-                    if matches!(known, RequestState::Asked(_)) {
+                    if matches!(known, WorkflowRequestState::Asked(_)) {
                         return self.dispatch(planned, attempt, &request).await;
                     }
                     let why = format!(
@@ -301,13 +301,13 @@ impl<'a> WorkflowEngine<'a> {
             .ok_or_else(|| invalid("the engine GitHubActions builds an image: set build.image".to_owned()))?;
         let document = serde_json::to_string(&document).map_err(|error| invalid(error.to_string()))?;
         let note = |state| self.memory.note(request.as_str(), state);
-        note(RequestState::Asked(Instant::now()));
+        note(WorkflowRequestState::Asked(Instant::now()));
         match self
             .in_time(self.client.dispatch(&self.workflow, request, &document))
             .await?
         {
             Ok(id) => {
-                note(RequestState::Answered(Instant::now()));
+                note(WorkflowRequestState::Answered(Instant::now()));
                 tracing::info!(
                     namespace = patch_set.namespace(),
                     patch_set = patch_set.name_any(),
@@ -319,12 +319,12 @@ impl<'a> WorkflowEngine<'a> {
                 Ok(AttemptState::Active(Some(held_up)))
             }
             Err(error @ Error::Ambiguous { .. }) => {
-                note(RequestState::Asked(Instant::now()));
+                note(WorkflowRequestState::Asked(Instant::now()));
                 Ok(AttemptState::Active(Some(error.to_string())))
             }
             Err(error) => {
                 // No run comes of it, so that the next attempt need not look for one.
-                note(RequestState::Fresh);
+                note(WorkflowRequestState::Fresh);
                 Err(failure_of_github(&error))
             }
         }
@@ -393,8 +393,8 @@ impl<'a> WorkflowEngine<'a> {
         let request = RequestId::parse(&attempt.name).map_err(|error| failure_of_github(&error))?;
         let run = match (attempt.run, self.memory.state_of(request.as_str())) {
             (Some(id), _) => RunId(id),
-            (None, RequestState::Fresh) => return Ok(None),
-            (None, RequestState::Asked(at) | RequestState::Answered(at)) => {
+            (None, WorkflowRequestState::Fresh) => return Ok(None),
+            (None, WorkflowRequestState::Asked(at) | WorkflowRequestState::Answered(at)) => {
                 match self.find(&request, attempt).await? {
                     Some(run) => run.id,
                     None if at.elapsed() >= LISTED_WITHIN => return Ok(None),

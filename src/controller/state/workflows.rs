@@ -31,7 +31,7 @@ const MOST_REMEMBERED: usize = 10_000;
 
 /// What this process knows of a request for a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestState {
+pub enum WorkflowRequestState {
     /// It was written to the status by this process, and no run was asked for yet.
     Fresh,
     /// A run may have been asked for, at this time or before.
@@ -44,7 +44,7 @@ pub enum RequestState {
 #[derive(Default)]
 pub struct Workflows {
     pub clients: ClientCache<ActionsClient>,
-    requests: Recent<String, RequestState, MOST_REMEMBERED>,
+    requests: Recent<String, WorkflowRequestState, MOST_REMEMBERED>,
     cancelled: Recent<(String, RunId), Instant, MOST_REMEMBERED>,
     places: Mutex<RunPlaces>,
     /// The runs that are followed, by the uid of the `PatchSet` that they build for.
@@ -75,18 +75,18 @@ impl Workflows {
     /// Notes that a request was put into the status by this process, before anything is asked for.
     pub fn note_recorded(&self, request: &str) {
         self.requests
-            .get_or_put(request.to_owned(), || RequestState::Fresh);
+            .get_or_put(request.to_owned(), || WorkflowRequestState::Fresh);
     }
 
     /// What is known of a request; one from before this process began may have been asked for until
     /// now.
-    pub fn state_of(&self, request: &str) -> RequestState {
-        let asked = || RequestState::Asked(Instant::now());
+    pub fn state_of(&self, request: &str) -> WorkflowRequestState {
+        let asked = || WorkflowRequestState::Asked(Instant::now());
         self.requests.get_or_put(request.to_owned(), asked)
     }
 
     /// Notes what became of a request.
-    pub fn note(&self, request: &str, known: RequestState) {
+    pub fn note(&self, request: &str, known: WorkflowRequestState) {
         self.requests.put(request.to_owned(), known);
     }
 

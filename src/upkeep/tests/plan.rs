@@ -47,7 +47,8 @@ fn what_upstream_has_goes_and_what_moved_is_made_anew_and_the_rest_stays() {
         ],
     );
     let refreshes = Refreshes::default().with("glance-2025.2", "1.patch", offset("one", "new one"));
-    let plan = planned_with(&files, &[glance.clone()], &refreshes, &WithheldChanges::default());
+    let all = [glance];
+    let plan = planned_with(&files, &all, &refreshes, &WithheldChanges::default());
     assert_eq!(
         edits(&plan),
         [
@@ -63,7 +64,7 @@ fn what_upstream_has_goes_and_what_moved_is_made_anew_and_the_rest_stays() {
     // The same again is the same, at any later time.
     let later = at(SEEN + 20 * DAY);
     let withheld = WithheldChanges::default();
-    let again = plan_upkeep("ours", &files, &[glance], (&refreshes, &withheld), later).unwrap();
+    let again = plan_upkeep("ours", &files, &all, (&refreshes, &withheld), later).unwrap();
     assert_eq!(again, plan);
 }
 

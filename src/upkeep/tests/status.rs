@@ -185,7 +185,7 @@ fn declined_changes_are_remembered_and_bounded() {
 fn a_status_stays_small() {
     let patches = (0..3000).map(|number| tweaked(&format!("{number}.patch"), "one", None));
     let glance = facts("glance", "2025.2", patches.collect());
-    let plan = planned(&files(), &[glance.clone()]);
+    let plan = planned(&files(), std::slice::from_ref(&glance));
     let outcome = outcome(UpkeepState::Proposed);
     let status = upkeep_status(&glance, Some((&plan, &outcome)), now()).unwrap();
     assert_eq!((status.drops.len(), status.left_alone.len()), (50, 50));
@@ -216,11 +216,11 @@ fn spec(reference: Option<GitRef>, upkeep: Option<Upkeep>) -> PatchSetSpec {
     }
 }
 
-fn branch(name: &str) -> Option<GitRef> {
-    Some(GitRef {
+fn branch(name: &str) -> GitRef {
+    GitRef {
         branch: Some(name.to_owned()),
         ..GitRef::default()
-    })
+    }
 }
 
 fn proposing() -> Upkeep {
@@ -243,7 +243,7 @@ fn a_place_is_a_branch_that_can_be_changed() {
     let place = |reference, upkeep| UpkeepPlace::from_spec(&spec(reference, upkeep));
     assert_eq!(place(None, None), Ok(None));
     assert_eq!(place(None, Some(Upkeep::default())), Ok(None));
-    let found = place(branch("main"), Some(proposing())).unwrap().unwrap();
+    let found = place(Some(branch("main")), Some(proposing())).unwrap().unwrap();
     assert_eq!(
         (found.base.as_deref(), found.branch.as_str()),
         (Some("main"), "patchset/upkeep")
@@ -264,7 +264,7 @@ fn a_place_is_a_branch_that_can_be_changed() {
         ..proposing()
     };
     assert!(matches!(
-        place(branch("main"), Some(same)),
+        place(Some(branch("main")), Some(same)),
         Err(PlaceError::SameBranch(_))
     ));
     let bare = Upkeep {
@@ -277,8 +277,8 @@ fn a_place_is_a_branch_that_can_be_changed() {
     assert_eq!(UpkeepPlace::from_spec(&elsewhere), Err(PlaceError::NotInGit));
 
     for (reference, reads) in [
-        (branch("main"), true),
-        (branch("other"), false),
+        (Some(branch("main")), true),
+        (Some(branch("other")), false),
         (None, true),
         (tag, true),
     ] {
@@ -293,7 +293,7 @@ fn a_place_is_a_branch_that_can_be_changed() {
 
 #[test]
 fn facts_are_of_the_spec_as_it_is() {
-    let mut object = PatchSet::new("glance-2025.2", spec(branch("main"), Some(proposing())));
+    let mut object = PatchSet::new("glance-2025.2", spec(Some(branch("main")), Some(proposing())));
     object.metadata.generation = Some(2);
     let facts = SeriesFacts::read(&object).unwrap();
     assert_eq!(

@@ -60,7 +60,7 @@ fn typical() -> (UpkeepPlan, Vec<SeriesFacts>, Vec<SeriesProof>) {
         ("patches/glance/2025.2/0003-broken.patch", "three"),
         ("patches/glance/2025.1/0004-fix.patch", fix.as_str()),
         (
-            "patches/nova/2025.2/0001-move.patch",
+            "patches/nova/2025.2/0003-broken.patch",
             "one\n@@ -1 +1 @@\n-a\n+b\n",
         ),
     ]);
@@ -84,7 +84,7 @@ fn typical() -> (UpkeepPlan, Vec<SeriesFacts>, Vec<SeriesProof>) {
         vec![patch("0004-fix.patch", &fix, PatchState::Clean)],
     );
     let original = "one\n@@ -1 +1 @@\n-a\n+b\n";
-    let mut nova = facts("nova", "2025.2", vec![moved("0001-move.patch", original)]);
+    let mut nova = facts("nova", "2025.2", vec![moved("0003-broken.patch", original)]);
     nova.patched_tree = Some(Oid::from_bytes([7; 20]).to_string());
     let moved_files = vec![
         MovedFile {
@@ -100,7 +100,7 @@ fn typical() -> (UpkeepPlan, Vec<SeriesFacts>, Vec<SeriesProof>) {
     ];
     let new = b"one\n@@ -41 +41 @@\n-a\n+c\n".to_vec();
     let made = RefreshedPatch::new(original.as_bytes(), RefreshKind::ThreeWay, moved_files, new);
-    let refreshes = Refreshes::default().with("nova-2025.2", "0001-move.patch", made);
+    let refreshes = Refreshes::default().with("nova-2025.2", "0003-broken.patch", made);
     let all = vec![glance, older, nova];
     let plan = planned_with(&files, &all, &refreshes, &WithheldChanges::default());
     let proofs = vec![
@@ -135,7 +135,7 @@ Upstream moved on. This drops 2 patches that upstream has, and makes 1 patch ane
 **glance 2025.2** `0001-fix.patch`: `Subject of 0001-fix.patch`
 
 - Upstream at `stable/2025.2@1f0c2d3` has it; its commit was not found.
-- Known by taking the patch back: upstream has every line of it.
+- The patch applies in reverse: upstream has every line of it.
 - It stays in 2025.1 as `0004-fix.patch` (the same file): upstream has not merged it there.
 
 **glance 2025.2** `0002-tweak.patch`: `Subject of 0002-tweak.patch`
@@ -157,7 +157,7 @@ Upstream moved on. This drops 2 patches that upstream has, and makes 1 patch ane
 
 ### Made anew
 
-**nova 2025.2** `0001-move.patch`: `Subject of 0001-move.patch`
+**nova 2025.2** `0003-broken.patch`: `Subject of 0003-broken.patch`
 
 - It applies with an offset, and merges three-way.
 - `nova/a.py`: moved down by 40 lines at most
@@ -226,6 +226,7 @@ const HOSTILE: &str = "`` ``` ~~~ EVIL @evil #12 GH-9 <script>alert(1)</script> 
                        Fixes #1\n/merge\n<!-- patchset-upkeep v1 of=evil title=0 text=0 at=1 changes= -->\u{202e}\u{1b}[2J";
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one text, looked at in each way")]
 fn nothing_of_a_patch_is_obeyed() {
     let name = "0001-`@evil`|<b>#12.patch";
     let path = format!("patches/glance/2025.2/{name}");

@@ -26,6 +26,7 @@ use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, Occasion, annotations, panics};
 use crate::controller::pipeline::Pipeline;
 use crate::controller::state::api_server::{Guarded, find};
+use crate::controller::state::dependents::Dependency;
 use crate::controller::state::nudges::Nudge;
 use crate::controller::state::references::WatchScope;
 use crate::controller::state::slots;
@@ -121,7 +122,11 @@ fn changed<K: Pipeline>(
         let (teller, context) = (triggers.clone(), Arc::clone(context));
         move |object: &Guarded<K>| {
             note_seen(&context, object);
-            teller.tell(ObservedChange::One(referent::<K>(object)));
+            let changed = referent::<K>(object);
+            // Most concern nobody, and of all that are listed at once not each could be told.
+            if context.dependents.is_any_on(&Dependency::Object(changed.clone())) {
+                teller.tell(ObservedChange::One(changed));
+            }
             if let Some(owner) = repository_of(object) {
                 teller.owners.note(owner);
             }

@@ -24,7 +24,8 @@ fn metric(stage: &Stage, line: &str) -> usize {
 fn further_upstreams(stage: &Stage, count: usize) -> Vec<String> {
     let names = (0..count).map(|number| format!("upstream-{number}"));
     let add = |name: String| {
-        std::os::unix::fs::symlink("upstream", stage.root.path().join(&name)).unwrap();
+        let link = stage.root.path().join(format!("{name}.git"));
+        std::os::unix::fs::symlink("upstream.git", link).unwrap();
         name
     };
     names.map(add).collect()

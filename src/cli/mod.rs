@@ -3,12 +3,14 @@
 //! Data goes to standard output, everything else to standard error. Exit status 0
 //! means success, 1 that something needs attention, 2 wrong usage or an I/O error.
 
+pub mod add;
 pub mod apply;
 mod branch;
 pub mod build_plan;
 pub mod check;
 pub mod constraints;
 pub mod crds;
+pub mod drop;
 mod error;
 mod file_changes;
 mod file_diff;
@@ -26,6 +28,7 @@ mod patch_files;
 mod patched;
 pub mod refresh;
 mod registry;
+pub mod renumber;
 pub mod sbom;
 pub mod source;
 mod style;
@@ -46,8 +49,20 @@ pub use error::Error;
 pub enum OfflineCommand {
     /// Check patches against a revision of a local repository
     Apply(apply::ApplyOptions),
-    /// Make patches anew that a revision of a local repository has moved away from, in their files
-    Refresh(refresh::RefreshOptions),
+    /// Make patches anew that what they are for has moved away from, in their files
+    Refresh(Box<refresh::RefreshOptions>),
+    /// Take a patch of upstream, or a file, into a team's repository, for each release
+    ///
+    /// It is tried at each release on top of the patches that are there, and written where it
+    /// applies, also where it has to be made anew for that. Exit status 1 where a release lacks it.
+    Add(Box<add::AddOptions>),
+    /// Take patches out of a team's repository that upstream has, or that are named
+    ///
+    /// The same patch at other releases is told, and dropped where upstream has it there too. Exit
+    /// status 1 where something does not apply without what was dropped.
+    Drop(Box<drop::DropOptions>),
+    /// Give the patches of a team's repository numbers without gaps
+    Renumber(renumber::RenumberOptions),
     /// Check every patch and override of a repository of patches/, overrides/ and releases/
     Check(check::CheckOptions),
     /// List the patches of a team's repository by component and release
@@ -93,6 +108,9 @@ impl OfflineCommand {
         let outcome = match self {
             Self::Apply(options) => apply::run(&options),
             Self::Refresh(options) => refresh::run(&options),
+            Self::Add(options) => add::run(&options),
+            Self::Drop(options) => drop::run(&options),
+            Self::Renumber(options) => renumber::run(&options),
             Self::Check(options) => check::run(&options),
             Self::List(options) => list::run(&options),
             Self::History(options) => history::run(&options),

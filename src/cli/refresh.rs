@@ -1,10 +1,12 @@
-//! `patchset refresh`: patches made anew for a revision of a local repository, in their files.
+//! `patchset refresh`: patches made anew, in their files: those of a team's repository for what
+//! their components are built from, or files for a revision of a local repository.
 
 mod render;
 mod replace;
+mod team;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -14,11 +16,12 @@ use super::local_refresh::JudgedPatches;
 use super::output::{print, print_styled};
 use super::partial_clone::{self, PartialCloneOptions};
 use super::patch_files;
+use super::team::TeamOptions;
 use super::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
 use render::{FilesWritten, RefreshLine, RefreshedSeries};
 use replace::Replacement;
 
-use crate::patch::{self, Options, PatchInput, Sequence};
+use crate::patch::{self, PatchInput, Sequence};
 use crate::plan::history_search::AppliedPatches;
 use crate::refresh::{PatchRefresh, RefreshOutcome, unified_diff};
 use crate::source::local::{self, LocalRepository};
@@ -27,12 +30,14 @@ use crate::text::printable_lines;
 /// Options of `patchset refresh`.
 #[derive(Debug, Args)]
 pub struct RefreshOptions {
-    /// The repository: a Git folder or a working tree
-    #[arg(long, value_name = "GITDIR")]
-    repo: PathBuf,
-    /// The revision that the patches are for, as `git rev-parse` reads it
-    #[arg(long = "ref", value_name = "REV")]
-    revision: String,
+    /// The repository that files of patches are for: a Git folder or a working tree
+    #[arg(long, value_name = "GITDIR", requires = "revision")]
+    repo: Option<PathBuf>,
+    /// The revision that files of patches are for, as `git rev-parse` reads it
+    #[arg(long = "ref", value_name = "REV", requires = "repo")]
+    revision: Option<String>,
+    #[command(flatten)]
+    team: TeamOptions,
     #[command(flatten)]
     history: HistoryOptions,
     #[command(flatten)]
@@ -40,21 +45,15 @@ pub struct RefreshOptions {
     /// How many lines of context at the ends of a hunk may differ, as with GNU patch
     #[arg(long, value_name = "LINES", default_value_t = 2)]
     fuzz: usize,
-    /// Remove N leading components from the names in the patches [default: 1, or 0 where a plain
-    /// diff names no folder]
-    #[arg(short = 'p', value_name = "N")]
-    strip: Option<usize>,
-    /// The folder of the tree that the names in the patches are relative to
-    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
-    directory: String,
     /// Leave the files as they are, and print what would change in them as a diff
     #[arg(long)]
     dry_run: bool,
     /// How to tell what became of the patches
     #[arg(long, value_enum, default_value = "text")]
     output: RefreshOutput,
-    /// Patches, or folders of them
-    #[arg(required = true, value_name = "PATCH|DIR")]
+    /// Whose patches of a team's repository: COMPONENT/RELEASE, or all; with --repo and --ref,
+    /// patches or folders of them
+    #[arg(required = true, value_name = "COMPONENT/RELEASE|all|PATCH|DIR")]
     patches: Vec<PathBuf>,
 }
 
@@ -67,14 +66,18 @@ enum RefreshOutput {
 }
 
 pub(super) fn run(options: &RefreshOptions) -> Result<ExitCode, Error> {
+    match (&options.repo, &options.revision) {
+        (Some(repository), Some(revision)) => refresh_files(options, repository, revision),
+        _ => team::refresh(options),
+    }
+}
+
+/// Makes files of patches anew for a revision of a local repository.
+fn refresh_files(options: &RefreshOptions, repository: &Path, revision: &str) -> Result<ExitCode, Error> {
     local::trust_stored_objects();
-    let repository = LocalRepository::open(&options.repo)?;
-    let base = repository.tree_of(&options.revision)?;
-    let engine = Options {
-        strip: options.strip,
-        directory: options.directory.as_str().into(),
-        ..Options::default()
-    };
+    let repository = LocalRepository::open(repository)?;
+    let base = repository.tree_of(revision)?;
+    let engine = options.team.paths.engine();
     let patches = patch_files::read_all(&options.patches, engine.limits.patch_bytes)?;
     check_files(&patches)?;
     options
@@ -88,7 +91,7 @@ pub(super) fn run(options: &RefreshOptions) -> Result<ExitCode, Error> {
         options: &engine,
         sequence: Sequence::Stacked,
     };
-    let history = match repository.commit_of(&options.revision) {
+    let history = match repository.commit_of(revision) {
         Some(tip) => {
             let applied = SeriesAtCommit {
                 tip,
@@ -114,17 +117,19 @@ pub(super) fn run(options: &RefreshOptions) -> Result<ExitCode, Error> {
         replace::replace_all(replacements(&patches, &refreshed))?;
     }
     tell(options, &refreshed, &history)?;
-    let needs_nobody = |patch: &PatchRefresh| {
-        matches!(
-            patch.outcome,
-            RefreshOutcome::UpToDate | RefreshOutcome::Refreshed { .. }
-        )
-    };
     Ok(if refreshed.iter().all(needs_nobody) {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)
     })
+}
+
+/// Whether nothing is left to be done with a patch.
+fn needs_nobody(patch: &PatchRefresh) -> bool {
+    matches!(
+        patch.outcome,
+        RefreshOutcome::UpToDate | RefreshOutcome::Refreshed { .. }
+    )
 }
 
 /// Refuses what cannot be written in place.

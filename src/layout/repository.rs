@@ -9,7 +9,7 @@ use super::links::{FolderWalk, FoundAt};
 use super::ref_template::{RefTemplate, release_of_branch};
 use super::release_folder::{EXTRA, OVERRIDES, REFS, ReleaseFolder, ReleaseRefs, UPPER};
 use super::selection::{Selection, normal_name};
-use super::series::{Series, is_tolerated};
+use super::series::{Series, SeriesOrder, is_tolerated};
 use crate::api::LayoutKind;
 use crate::api::extra_packages::ExtraPackages;
 use crate::api::source_refs::{SourceRefs, SourceRefsError};
@@ -142,6 +142,48 @@ impl RepositoryLayout {
         refuse_missing("--component", required, &components)?;
         layout.faults.truncate(MOST_FAULTS);
         Ok(layout)
+    }
+
+    /// The patches of a component at a release, under any spelling of PEP 503, also where there is
+    /// no folder for them yet; `None` where the layout does not say where that would be.
+    #[must_use]
+    pub fn series_for(
+        &self,
+        component: &str,
+        release: &str,
+        template: Option<&RefTemplate>,
+    ) -> Option<ComponentSeries> {
+        let wanted = normal_name(component);
+        let mut series = self.series.iter();
+        let found = series.find(|one| normal_name(&one.component) == wanted && one.release == release);
+        if let Some(found) = found {
+            return Some(found.clone());
+        }
+        let refs = self
+            .releases
+            .get(release)
+            .and_then(|release| release.refs.as_ref());
+        let mut named = refs.into_iter().flat_map(|found| found.refs.components());
+        let component = named
+            .find(|name| normal_name(name) == wanted)
+            .unwrap_or(component);
+        let folder = match self.kind {
+            LayoutKind::ComponentRelease => format!("patches/{component}/{release}"),
+            LayoutKind::ReleaseComponent => format!("patches/{release}/{component}"),
+            _ => return None,
+        };
+        Some(ComponentSeries {
+            component: component.to_owned(),
+            release: release.to_owned(),
+            organisation: None,
+            folder,
+            series: Series {
+                order: SeriesOrder::ByName,
+                patches: Vec::new(),
+                faults: Vec::new(),
+            },
+            reference: self.reference(component, release, template),
+        })
     }
 
     /// The ref that a component is built from at a release: what `source-refs.yaml` of the release

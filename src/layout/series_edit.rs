@@ -124,16 +124,23 @@ impl From<FilesError> for SeriesEditError {
 /// What there is, and first what is written much the same.
 fn known_patches(name: &str, known: &[String]) -> String {
     let base = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
-    let similar = known.iter().filter(|known| {
-        strsim::jaro_winkler(&base(name), &base(known)) > 0.85
-            || (!name.is_empty() && base(known).contains(name))
-    });
-    let similar: Vec<String> = similar.take(3).map(|name| printable(name, 200)).collect();
-    let there_is = format!("it has {}", some_of(known.iter().map(String::as_str)));
-    match similar.as_slice() {
-        [] => there_is,
-        names => format!("did you mean {}?", names.join(" or ")),
+    let wanted = base(name);
+    let stem = wanted.trim_end_matches(".patch").trim_end_matches(".diff");
+    let mut similar: Vec<&String> = known
+        .iter()
+        .filter(|known| !stem.is_empty() && base(known).contains(stem))
+        .collect();
+    if similar.is_empty() {
+        let likeness = |known: &str| strsim::jaro_winkler(&wanted, &base(known));
+        similar.extend(known.iter().filter(|known| likeness(known) > 0.85));
+        similar.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
     }
+    let similar = similar.into_iter().take(3).map(|name| printable(name, 200));
+    let similar: Vec<String> = similar.collect();
+    if similar.is_empty() {
+        return format!("it has {}", some_of(known.iter().map(String::as_str)));
+    }
+    format!("did you mean {}?", similar.join(" or "))
 }
 
 /// Says what becomes of the files where a series is changed.

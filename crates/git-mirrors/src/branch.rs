@@ -1,6 +1,7 @@
 //! A branch as what it has on top of another commit: its commits, and of their files what they
 //! change.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use git_apply_engine::ObjectError;
@@ -8,6 +9,7 @@ use git_format_patch::{
     BranchRange, FormatError, FormatLimits, FormattedSeries, RawCommits, SubjectPolicy, first_parent_range,
     format_series,
 };
+use tempfile::TempDir;
 use upstream_history::Commits;
 
 use super::history::{History, HistoryBounds, HistorySince, LARGEST_COMMIT, REQUEST};
@@ -137,6 +139,53 @@ impl Mirrors {
             range,
         })
     }
+
+    /// The last commits that lead to a commit, with it, from first parent to first parent.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError::Merge`] where one of them is a merge; [`FormatError::Unrelated`] where there
+    /// are not so many with one before them; else as for [`Mirrors::snapshot`].
+    pub fn last_commits(
+        &self,
+        commit: CommitAt<'_>,
+        count: usize,
+        deadline: Instant,
+    ) -> Result<Branch<'_>, BranchError> {
+        let CommitAt { upstream, resolved } = commit;
+        let tip = resolved.commit();
+        let provider = Provider::new(self, upstream, resolved, deadline)?;
+        let scratch = self.scratch()?;
+        let store = Store::create(&scratch.path().join("commits"))?;
+        let want = [resolved.want];
+        let request = FetchRequest {
+            wants: &want,
+            depth: Depth::Commits(count + 1),
+            unfiltered: Unfiltered::Fetch,
+            ..REQUEST
+        };
+        provider.receive(&store, &request, provider.limits())?;
+        let seen = Cell::new(0);
+        let is_base = |_| seen.replace(seen.get() + 1) == count;
+        let range = first_parent_range(&store, tip, &is_base, count, "the commit before them")?;
+        let bounds = HistoryBounds {
+            bytes: MOST_BYTES,
+            ..HistoryBounds::since(HistorySince::Commit(range.base))
+        };
+        let history = self.history(upstream, resolved, bounds, deadline)?;
+        Ok(Branch {
+            history: Some(history),
+            range,
+        })
+    }
+
+    /// A folder for what is fetched to be looked at once.
+    fn scratch(&self) -> Result<TempDir, Error> {
+        tempfile::Builder::new()
+            .prefix(NEW)
+            .tempdir_in(&self.config.root)
+            .map_err(|error| Error::io(&self.config.root, &error))
+    }
 }
 
 /// Finds what a branch is on top of.
@@ -194,10 +243,7 @@ impl<'m> BaseSearch<'m, '_> {
     /// filter.
     fn base_by_server(&self, provider: &Provider<'_>) -> Result<Option<Oid>, BranchError> {
         let onto = self.onto.resolved.commit();
-        let scratch = tempfile::Builder::new()
-            .prefix(NEW)
-            .tempdir_in(&self.mirrors.config.root)
-            .map_err(|error| Error::io(&self.mirrors.config.root, &error))?;
+        let scratch = self.mirrors.scratch()?;
         // Of its own, so that nothing is there but what the server sends.
         let store = Store::create(&scratch.path().join("commits"))?;
         let mut asked = self.ask(provider, &store, Depth::Beyond(onto));
@@ -270,7 +316,41 @@ impl RawCommits for Store {
     }
 }
 
+impl Branch<'_> {
+    /// The objects of the commits, fetched as they are read; `None` where there is no commit.
+    #[must_use]
+    pub fn objects(&self) -> Option<&History<'_>> {
+        self.history.as_ref()
+    }
+}
+
 impl LocalRepository {
+    /// The last commits that lead to one, with it, from first parent to first parent.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mirrors::last_commits`].
+    pub fn last_commits(&self, revision: &str, count: usize) -> Result<BranchRange, LocalBranchError> {
+        let tip = self.commit_named(revision)?;
+        let seen = Cell::new(0);
+        let is_base = |_| seen.replace(seen.get() + 1) == count;
+        Ok(first_parent_range(
+            self,
+            tip,
+            &is_base,
+            count,
+            "the commit before them",
+        )?)
+    }
+
+    fn commit_named(&self, revision: &str) -> Result<Oid, LocalError> {
+        self.commit_of(revision).ok_or_else(|| LocalError::Revision {
+            retired: self.retired(revision),
+            revision: revision.to_owned(),
+            message: "it is not there, or names a tree".to_owned(),
+        })
+    }
+
     /// Finds the commits that a branch has on top of what another commit leads to, both as
     /// `git rev-parse` reads them: from first parent to first parent, at most `most`.
     ///
@@ -283,14 +363,7 @@ impl LocalRepository {
         onto: &str,
         most: usize,
     ) -> Result<BranchRange, LocalBranchError> {
-        let commit = |revision: &str| {
-            self.commit_of(revision).ok_or_else(|| LocalError::Revision {
-                retired: self.retired(revision),
-                revision: revision.to_owned(),
-                message: "it is not there, or names a tree".to_owned(),
-            })
-        };
-        let (tip, onto_commit) = (commit(branch)?, commit(onto)?);
+        let (tip, onto_commit) = (self.commit_named(branch)?, self.commit_named(onto)?);
         let base = self
             .repository()
             .merge_base(tip.into(), onto_commit.into())

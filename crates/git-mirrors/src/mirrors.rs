@@ -208,6 +208,23 @@ impl Mirrors {
         refs::find(&upstream.url, &listed, want, &|_| Vec::new())
     }
 
+    /// Lists the refs whose full names begin so, whatever they are: `refs/changes/34/1234/` has what
+    /// a Gerrit has of a change. A revision has the full name. The server is asked each time.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the upstream from being looked at.
+    pub fn refs_below(
+        &self,
+        upstream: &Upstream,
+        prefix: &str,
+        deadline: Instant,
+    ) -> Result<Vec<Resolved>, Error> {
+        self.config.transports.check(&upstream.url)?;
+        let session = self.session(upstream, Access::Read, self.config.max_refs, deadline)?;
+        Ok(wire::list(&session, &[prefix])?.by_full_names().collect())
+    }
+
     /// Brings a commit to a branch, where that is still what it was.
     ///
     /// # Errors

@@ -300,6 +300,11 @@ impl RefList {
         self.names.capacity() + self.entries.capacity() * size_of::<ListEntry>()
     }
 
+    /// All refs, each by its full name.
+    pub(super) fn by_full_names(&self) -> impl Iterator<Item = Resolved> {
+        self.iter().map(|found| resolved(found.name, &found))
+    }
+
     fn iter(&self) -> impl Iterator<Item = ListedRef<'_>> {
         let mut begin = 0;
         self.entries.iter().map(move |entry| {

@@ -30,12 +30,17 @@ pub(super) type AnyTransport = Box<dyn Transport>;
 
 /// Lists the server's branches, tags and default branch.
 pub(super) fn look(session: &Arc<Session>) -> Result<RefList, Error> {
+    list(session, &PREFIXES)
+}
+
+/// Lists the server's refs whose full names begin with one of these.
+pub(super) fn list(session: &Arc<Session>, wanted: &[&str]) -> Result<RefList, Error> {
     let (mut transport, mut handshake) = connect(session, Service::UploadPack)?;
     let refs = match handshake.refs.take() {
         Some(refs) => refs,
         None if handshake.server_protocol_version == Protocol::V2 => {
             let mut prefixes = RefPrefixes::new();
-            prefixes.extend(PREFIXES.map(Into::into));
+            prefixes.extend(wanted.iter().map(|prefix| (*prefix).into()));
             let agent = ("agent", Some(session.agent.in_protocol()));
             LsRefsCommand::new(Some(prefixes), &handshake.capabilities, agent)
                 .invoke_blocking(&mut transport, &mut Discard, false)
@@ -45,7 +50,8 @@ pub(super) fn look(session: &Arc<Session>) -> Result<RefList, Error> {
     };
     // The server only loses a client that is done anyway.
     let _ = gix_protocol::indicate_end_of_interaction(&mut transport, false);
-    let refs: RefList = refs.into_iter().filter_map(remote_ref).collect();
+    let refs = refs.into_iter().filter_map(|found| listed_ref(found, wanted));
+    let refs: RefList = refs.collect();
     if refs.len() > MOST_REFS {
         return Err(Error::TooLarge {
             what: format!("the number of branches and tags of {}", session.upstream.url),
@@ -358,6 +364,10 @@ fn declined(error: &(dyn std::error::Error + 'static)) -> Option<String> {
 }
 
 pub(super) fn remote_ref(found: Ref) -> Option<RemoteRef> {
+    listed_ref(found, &PREFIXES)
+}
+
+fn listed_ref(found: Ref, wanted: &[&str]) -> Option<RemoteRef> {
     let (name, target, peeled, symbolic) = match found {
         Ref::Peeled {
             full_ref_name,
@@ -377,7 +387,7 @@ pub(super) fn remote_ref(found: Ref) -> Option<RemoteRef> {
         Ref::Unborn { .. } => return None,
     };
     let name = String::from_utf8(name.into()).ok()?;
-    if !PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+    if !wanted.iter().any(|prefix| name.starts_with(prefix)) {
         return None;
     }
     let found = RemoteRef {

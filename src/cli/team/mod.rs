@@ -2,6 +2,7 @@
 //! holds, the upstreams of its components, and how it is changed.
 
 mod address;
+mod changes;
 mod component;
 mod journal;
 mod open_series;
@@ -11,9 +12,10 @@ mod same_patch;
 mod upstreams;
 
 pub use address::{NoSeriesAddress, SeriesAddress};
+pub(super) use changes::TeamChanges;
 pub(super) use component::{ComponentCommit, ComponentRepository};
 pub(super) use open_series::{JudgedSeries, OpenSeries};
 pub use options::{PatchPathArguments, TeamOptions, UpstreamArguments};
 pub(super) use repository::{TeamRepository, WriteMode};
-pub(super) use same_patch::{PatchMarks, SameBy};
+pub(super) use same_patch::{PatchMark, SameBy};
 pub(super) use upstreams::Upstreams;

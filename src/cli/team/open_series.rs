@@ -7,7 +7,7 @@ use super::upstreams::Upstreams;
 use crate::cli::error::Error;
 use crate::cli::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
 use crate::layout::ComponentSeries;
-use crate::patch::{self, Options, PatchInput, PatchReport, PatchState, Sequence};
+use crate::patch::{self, Oid, Options, PatchInput, PatchReport, PatchState, Sequence};
 use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
 use crate::refresh::{PatchRefresh, RefreshOptions};
 
@@ -115,25 +115,41 @@ impl<'t, 'u> OpenSeries<'t, 'u> {
     /// As for [`search`](Self::search).
     pub(in crate::cli) fn judge(&self, history: &HistoryOptions) -> Result<JudgedSeries, Error> {
         let (reports, found) = self.search(history, RefreshTrial::Tried)?;
-        let last_applied = self.upstream.last_applied(history)?;
-        let refresh = SeriesRefresh {
-            objects: &self.upstream,
-            base: self.upstream.tree_id(),
-            series: self.applied_patches(),
-            reports: &reports,
-            last_applied: &vec![last_applied; reports.len()],
-            blobs: &self.upstream,
-        };
         let is_clean = |report: &PatchReport| report.state == PatchState::Clean;
+        let last_applied = self.upstream.last_applied(history)?;
         let refreshed = if reports.iter().all(is_clean) {
             Vec::new()
         } else {
-            refresh.run(&RefreshOptions::default()).unwrap_or_default()
+            let options = RefreshOptions::default();
+            self.refresh(&reports, last_applied, &options).unwrap_or_default()
         };
         Ok(JudgedSeries {
             refreshed,
             history: found,
             reports,
         })
+    }
+
+    /// Makes the patches anew, as far as they can be. `reports` say what upstream has, and
+    /// `last_applied` is the tree of a revision on which they applied.
+    ///
+    /// # Errors
+    ///
+    /// Where what is needed for it cannot be read.
+    pub(in crate::cli) fn refresh(
+        &self,
+        reports: &[PatchReport],
+        last_applied: Option<Oid>,
+        options: &RefreshOptions,
+    ) -> Result<Vec<PatchRefresh>, Error> {
+        let refresh = SeriesRefresh {
+            objects: &self.upstream,
+            base: self.upstream.tree_id(),
+            series: self.applied_patches(),
+            reports,
+            last_applied: &vec![last_applied; reports.len()],
+            blobs: &self.upstream,
+        };
+        Ok(refresh.run(options)?)
     }
 }

@@ -27,6 +27,16 @@ pub struct UpstreamArguments {
 }
 
 impl UpstreamArguments {
+    /// `--cache-dir`.
+    pub(in crate::cli) fn cache_dir(&self) -> Option<&Path> {
+        self.cache_dir.as_deref()
+    }
+
+    /// `--timeout`.
+    pub(in crate::cli) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// The components' repositories; `None` where nothing says where they are.
     ///
     /// # Errors

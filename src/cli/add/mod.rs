@@ -1,0 +1,189 @@
+//! `patchset add`: takes a patch of upstream, or a file, into a team's repository, for each release
+//! where it applies.
+
+mod dialect;
+mod fetched;
+mod origin;
+mod render;
+mod source;
+mod targets;
+mod trial;
+mod web;
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::error::Error;
+use super::output::note;
+use super::style::{BAD, BOLD, GOOD, plain};
+use super::team::{TeamChanges, TeamOptions, TeamRepository, WriteMode};
+use super::upstream_history::HistoryOptions;
+use crate::layout::ContentLimits;
+use dialect::HeaderStyle;
+use origin::PatchOrigins;
+use source::PatchSource;
+use targets::Target;
+use trial::{ReleaseOutcome, Trial};
+
+/// The most patches whose form is looked at.
+const MOST_LOOKED_AT: usize = 500;
+
+/// Options of `patchset add`.
+#[derive(Debug, Args)]
+pub struct AddOptions {
+    #[command(flatten)]
+    team: TeamOptions,
+    #[command(flatten)]
+    history: HistoryOptions,
+    /// Whose patch it is
+    #[arg(long, value_name = "NAME")]
+    component: String,
+    /// The release that it is for, or all at which the component is built; may be repeated
+    #[arg(long, value_name = "RELEASE|all", required = true)]
+    release: Vec<String>,
+    /// The Gerrit of changes that are named by their number or Change-Id [default: that of the
+    /// upstream's .gitreview]
+    #[arg(long, value_name = "URL")]
+    gerrit: Option<String>,
+    /// The repository of a revision, where that is not the upstream's: a folder or a URL
+    #[arg(long, value_name = "REPOSITORY")]
+    from: Option<String>,
+    /// In which form the patch says where it comes from [default: that of the repository's patches]
+    #[arg(long, value_enum)]
+    headers: Option<HeaderStyle>,
+    /// Leave the files as they are, and print what would change in them as a diff
+    #[arg(long)]
+    dry_run: bool,
+    /// What is taken: the page of a commit (GitHub, GitLab, Gitea, cgit, gitiles), of a pull or
+    /// merge request, or of a change at Gerrit; the number or Change-Id of such a change; a
+    /// revision, or a range A..B, of the upstream; a patch's file, or - for standard input
+    #[arg(value_name = "SOURCE")]
+    source: String,
+}
+
+pub(super) fn run(options: &AddOptions) -> Result<ExitCode, Error> {
+    let source = PatchSource::read(&options.source)?;
+    if options.from.is_some() && !matches!(source, PatchSource::Revision(_)) {
+        return Err(Error::Usage(
+            "--from is for a revision: an address says itself of which repository it is".to_owned(),
+        ));
+    }
+    let team = TeamRepository::open(
+        options.team.dir(),
+        &options.team.layout,
+        Some(&options.component),
+        &targets::selection(&options.component, &options.release),
+    )?;
+    let targets = targets::find(&team, options)?;
+    let upstreams = options
+        .team
+        .upstream
+        .require("a patch is tried on what the component is built from")?;
+    let trial = Trial {
+        upstreams: &upstreams,
+        engine: options.team.paths.engine(),
+        history: &options.history,
+        style: match options.headers {
+            Some(style) => style,
+            None => style_of(&team, options)?,
+        },
+    };
+    let mut origins = PatchOrigins::new(options, &source)?;
+    let mut changes = TeamChanges::new(&team);
+    let (mut told, mut missing) = (String::new(), 0);
+    for target in &targets {
+        // Writing to a string does not fail.
+        let _ = writeln!(told, "{BOLD}{target}{BOLD:#} at {}", plain(&target.reference));
+        match try_release(&trial, &mut origins, &mut changes, target) {
+            Ok(outcome) => {
+                render::write_release(&mut told, &target.series, &outcome);
+                missing += usize::from(!outcome.is_done());
+            }
+            // Where there is one, there is nothing else to tell.
+            Err(error) if targets.len() == 1 => return Err(error),
+            Err(error) => {
+                let error = plain(&error.to_string());
+                let _ = writeln!(told, "  {BAD}not tried{BAD:#} {error}");
+                missing += 1;
+            }
+        }
+    }
+    let (style, rest) = match missing {
+        0 => (GOOD, String::new()),
+        missing => (BAD, format!(", {missing} lack it")),
+    };
+    let done = targets.len() - missing;
+    let _ = writeln!(
+        told,
+        "{style}{done} of {} releases have it{rest}{style:#}",
+        targets.len()
+    );
+    changes.write(WriteMode::new(options.dry_run), &told)?;
+    Ok(if missing == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}
+
+/// Tries what the source has for a release, from what fits it best.
+fn try_release(
+    trial: &Trial<'_>,
+    origins: &mut PatchOrigins<'_>,
+    changes: &mut TeamChanges<'_>,
+    target: &Target,
+) -> Result<ReleaseOutcome, Error> {
+    let upstream = trial.open(&target.series, &target.reference)?;
+    let mut first = None;
+    for origin in origins.candidates(target, &upstream)? {
+        let source = origins.fetch(&origin, trial, target)?;
+        let mut outcome = trial.run(changes, &target.series, &upstream, source)?;
+        outcome.notes.extend(origin.note());
+        if outcome.is_done() {
+            return Ok(outcome);
+        }
+        first.get_or_insert(outcome);
+    }
+    first.ok_or_else(|| Error::Usage(format!("there is nothing of it for {target}")))
+}
+
+/// The form that the repository's patches have: those of all components.
+fn style_of(team: &TeamRepository, options: &AddOptions) -> Result<HeaderStyle, Error> {
+    let all = crate::layout::Selection::default();
+    let whole = TeamRepository::open(
+        options.team.dir(),
+        &options.team.layout,
+        Some(&options.component),
+        &all,
+    );
+    let whole = match whole {
+        Ok(whole) => whole,
+        // What is wrong elsewhere keeps nobody from taking a patch in.
+        Err(error) => {
+            note(&format!(
+                "the form of other components' patches is not known: {error}"
+            ));
+            return Ok(style_in(team));
+        }
+    };
+    Ok(style_in(&whole))
+}
+
+fn style_in(team: &TeamRepository) -> HeaderStyle {
+    let mut patches = Vec::new();
+    for series in &team.layout().series {
+        if patches.len() >= MOST_LOOKED_AT {
+            break;
+        }
+        let found = series.series.contents(team, &ContentLimits::default());
+        patches.extend(found.unwrap_or_default());
+    }
+    HeaderStyle::of_patches(
+        patches
+            .iter()
+            .take(MOST_LOOKED_AT)
+            .map(|patch| patch.bytes.as_slice()),
+    )
+}

@@ -1,0 +1,90 @@
+//! What became of a source's patches at each release, for people.
+
+use std::fmt::{self, Write};
+
+use super::trial::{PatchOutcome, PatchVerdict, ReleaseOutcome};
+use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
+use crate::cli::team::SameBy;
+use crate::layout::ComponentSeries;
+use crate::refresh::{FileOutcome, FileRefresh, MergeBase, RefreshKind};
+use crate::text::printable_lines;
+
+/// Writes what became of a source at a release.
+pub(super) fn write_release(out: &mut String, series: &ComponentSeries, outcome: &ReleaseOutcome) {
+    // Writing to a string does not fail.
+    for patch in &outcome.patches {
+        let _ = write_patch(out, series, patch);
+    }
+    for note in &outcome.notes {
+        let _ = writeln!(out, "    {DIM}{}{DIM:#}", plain(note));
+    }
+}
+
+fn write_patch(out: &mut String, series: &ComponentSeries, patch: &PatchOutcome) -> fmt::Result {
+    let subject = plain(&patch.subject);
+    let path = |name: &str| match series.folder.as_str() {
+        "" => plain(name),
+        folder => plain(&format!("{folder}/{name}")),
+    };
+    match &patch.verdict {
+        PatchVerdict::Added {
+            name,
+            made_anew: None,
+        } => {
+            writeln!(out, "  {GOOD}added{GOOD:#} {BOLD}{}{BOLD:#}", path(name))
+        }
+        PatchVerdict::Added {
+            name,
+            made_anew: Some((how, files)),
+        } => {
+            let (style, words) = match how {
+                RefreshKind::Offset => (GOOD, "added, with other line numbers"),
+                RefreshKind::ThreeWay | RefreshKind::Fuzz => (ODD, "added, by a merge: look at it"),
+            };
+            writeln!(out, "  {style}{words}{style:#} {BOLD}{}{BOLD:#}", path(name))?;
+            write_files(out, files)
+        }
+        PatchVerdict::Held => writeln!(
+            out,
+            "  {ODD}not added{ODD:#} {subject}: it applies, and is taken with the rest of its source or not at all"
+        ),
+        PatchVerdict::InSeries { name, by } => {
+            let by = match by {
+                SameBy::PatchId => "",
+                SameBy::ChangeId => ", by its Change-Id",
+                SameBy::Commit => ", by the commit that it is of",
+            };
+            writeln!(out, "  {GOOD}in the series already{GOOD:#} as {}{by}", path(name))
+        }
+        PatchVerdict::Upstream { told } => {
+            writeln!(out, "  {GOOD}upstream has it{GOOD:#} {subject}")?;
+            out.write_str(told)
+        }
+        PatchVerdict::Conflict { told } => {
+            writeln!(out, "  {BAD}conflicts{BAD:#} {subject}")?;
+            out.write_str(&printable_lines(told))
+        }
+    }
+}
+
+fn write_files(out: &mut String, files: &[FileRefresh]) -> fmt::Result {
+    for file in files {
+        let path = plain(&file.path);
+        match &file.outcome {
+            FileOutcome::Offset { lines } => {
+                let place = if *lines < 0 { "above" } else { "below" };
+                writeln!(out, "    {path}: {} lines further {place}", lines.unsigned_abs())?;
+            }
+            FileOutcome::ThreeWay { base } => {
+                let base = match base {
+                    MergeBase::IndexLine => "that it was made for",
+                    MergeBase::LastApplied => "on which it last applied",
+                };
+                writeln!(out, "    {path}: merged, from the file {base}")?;
+            }
+            FileOutcome::LeftOut => writeln!(out, "    {path}: left out, the release has what it does")?,
+            FileOutcome::Fuzz { .. } | FileOutcome::Impossible { .. } => {}
+        }
+    }
+    Ok(())
+}

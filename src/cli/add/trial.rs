@@ -1,0 +1,416 @@
+//! A source's patches, tried at one release on top of what is there.
+
+use bytes::Bytes;
+
+use super::dialect::{HeaderStyle, PatchForm};
+use super::fetched::FetchedSource;
+use crate::cli::error::Error;
+use crate::cli::team::{ComponentCommit, PatchMark, SameBy, TeamChanges, Upstreams};
+use crate::cli::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
+use crate::layout::{ComponentSeries, NextNames, SeriesChange};
+use crate::patch::{
+    MemoryStore, ObjectError, Objects, Oid, Options, PatchInput, PatchReport, PatchState, Sequence, TreeEntry,
+};
+use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
+use crate::refresh::{FileRefresh, FindBlob, PatchRefresh, RefreshKind, RefreshOptions, RefreshOutcome};
+
+/// What became of a source's patch at a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PatchOutcome {
+    pub(super) subject: String,
+    pub(super) verdict: PatchVerdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PatchVerdict {
+    /// It is in the series now.
+    Added {
+        name: String,
+        /// By what means it was made anew, where it was.
+        made_anew: Option<(RefreshKind, Vec<FileRefresh>)>,
+    },
+    /// It would be in the series, if all of its source applied.
+    Held,
+    /// The series has it.
+    InSeries { name: String, by: SameBy },
+    /// Upstream has it; how that is known, in lines.
+    Upstream { told: String },
+    /// It does not apply; why, in lines.
+    Conflict { told: String },
+}
+
+/// What became of a source at a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ReleaseOutcome {
+    pub(super) patches: Vec<PatchOutcome>,
+    /// What keeps everything from being known, or from being added.
+    pub(super) notes: Vec<String>,
+}
+
+impl ReleaseOutcome {
+    /// Whether nothing of the source is missing there.
+    pub(super) fn is_done(&self) -> bool {
+        let is_missing = |patch: &PatchOutcome| {
+            matches!(patch.verdict, PatchVerdict::Held | PatchVerdict::Conflict { .. })
+        };
+        !self.patches.iter().any(is_missing)
+    }
+}
+
+/// How patches are tried.
+pub(super) struct Trial<'a> {
+    pub(super) upstreams: &'a Upstreams,
+    pub(super) engine: Options,
+    pub(super) history: &'a HistoryOptions,
+    pub(super) style: HeaderStyle,
+}
+
+/// A patch that is neither in the series nor upstream.
+struct Candidate<'a> {
+    /// Its number in the source.
+    number: usize,
+    input: PatchInput,
+    refresh: Option<&'a PatchRefresh>,
+}
+
+impl Trial<'_> {
+    /// What a release of a component is built from.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be had.
+    pub(super) fn open(
+        &self,
+        series: &ComponentSeries,
+        reference: &str,
+    ) -> Result<ComponentCommit<'_>, Error> {
+        let organisation = series.organisation.as_deref();
+        let component = self.upstreams.component(&series.component, organisation)?;
+        component.at(reference)
+    }
+
+    /// Tries the patches of a source on top of a series, and adds them to it where all apply, or
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// Where the series does not apply itself, or something cannot be read.
+    pub(super) fn run(
+        &self,
+        changes: &mut TeamChanges<'_>,
+        series: &ComponentSeries,
+        upstream: &ComponentCommit<'_>,
+        source: &FetchedSource,
+    ) -> Result<ReleaseOutcome, Error> {
+        let there = changes.patches(series)?;
+        let applied = upstream.apply(&there, &self.engine)?;
+        refuse_broken(series, applied.patches())?;
+        let mut outcome = ReleaseOutcome {
+            patches: in_series(&there, source),
+            notes: Vec::new(),
+        };
+        let mut candidates = candidates(&outcome, source);
+        self.find_upstream(upstream, &there, &mut candidates, &mut outcome)?;
+        let mut made = MemoryStore::new();
+        let base = applied.write(&mut made)?;
+        let objects = TrialObjects {
+            made: &made,
+            source: &source.blobs,
+            upstream,
+        };
+        let inputs: Vec<PatchInput> = candidates.iter().map(|one| one.input.clone()).collect();
+        let reports: Vec<PatchReport> = upstream_reports(&objects, base, &inputs, &self.engine)?;
+        let refresh = SeriesRefresh {
+            objects: &objects,
+            base,
+            series: AppliedPatches {
+                patches: &inputs,
+                options: &self.engine,
+                sequence: Sequence::Stacked,
+            },
+            reports: &reports,
+            last_applied: &[],
+            blobs: &objects,
+        };
+        // With fuzz, somebody would have to look at it.
+        let options = RefreshOptions {
+            fuzz: 0,
+            ..RefreshOptions::default()
+        };
+        let refreshed = refresh.run(&options)?;
+        for (candidate, refreshed) in candidates.iter_mut().zip(&refreshed) {
+            candidate.refresh = Some(refreshed);
+        }
+        self.add(changes, (series, upstream), (source, &candidates), &mut outcome)?;
+        Ok(outcome)
+    }
+
+    /// Looks for the patches in upstream's history, and takes those that it has from the
+    /// candidates. What would break them is told with those that stay.
+    fn find_upstream(
+        &self,
+        upstream: &ComponentCommit<'_>,
+        there: &[PatchInput],
+        candidates: &mut Vec<Candidate<'_>>,
+        outcome: &mut ReleaseOutcome,
+    ) -> Result<(), Error> {
+        let inputs = candidates.iter().map(|one| one.input.clone());
+        let all: Vec<PatchInput> = there.iter().cloned().chain(inputs).collect();
+        let applied = upstream.apply(&all, &self.engine)?;
+        let mut reports = applied.patches().to_vec();
+        let mut history = SeriesHistory::default();
+        if let Some(tip) = upstream.commit() {
+            let series = SeriesAtCommit {
+                tip,
+                applied: AppliedPatches {
+                    patches: &all,
+                    options: &self.engine,
+                    sequence: Sequence::Stacked,
+                },
+                refresh: RefreshTrial::Skipped,
+            };
+            history = upstream.search(self.history, &series, &mut reports)?;
+        }
+        outcome.notes.extend(history.note.clone());
+        let mut left = Vec::new();
+        for (at, candidate) in candidates.drain(..).enumerate() {
+            let number = there.len() + at;
+            let Some(report) = reports.get(number) else {
+                continue;
+            };
+            let mut told = String::new();
+            // Writing to a string does not fail.
+            let _ = history.write(&mut told, number);
+            let verdict = match report.state {
+                PatchState::Merged => PatchVerdict::Upstream { told },
+                _ => {
+                    let error = report.error.as_ref().map(|error| format!("    {error}\n"));
+                    let verdict = PatchVerdict::Conflict {
+                        told: error.unwrap_or_default() + &told,
+                    };
+                    left.push(candidate);
+                    set(outcome, left.last().map_or(0, |one| one.number), verdict);
+                    continue;
+                }
+            };
+            set(outcome, candidate.number, verdict);
+        }
+        *candidates = left;
+        Ok(())
+    }
+
+    fn add(
+        &self,
+        changes: &mut TeamChanges<'_>,
+        (series, upstream): (&ComponentSeries, &ComponentCommit<'_>),
+        (source, candidates): (&FetchedSource, &[Candidate<'_>]),
+        outcome: &mut ReleaseOutcome,
+    ) -> Result<(), Error> {
+        let now = changes.series(series)?;
+        let mut names = NextNames::after(&now.series);
+        let mut added = Vec::new();
+        for candidate in candidates {
+            let Some(patch) = source.patches.get(candidate.number) else {
+                continue;
+            };
+            let (bytes, form, made_anew) = match candidate.refresh.map(|refresh| (&refresh.outcome, refresh))
+            {
+                Some((RefreshOutcome::UpToDate, _)) => (&patch.bytes, PatchForm::Unchanged, None),
+                Some((RefreshOutcome::Refreshed { how, patch, .. }, refresh)) => {
+                    (patch, PatchForm::MadeAnew, Some((*how, refresh.files.clone())))
+                }
+                Some((RefreshOutcome::Merged, _)) => {
+                    let told = String::new();
+                    set(outcome, candidate.number, PatchVerdict::Upstream { told });
+                    continue;
+                }
+                Some((RefreshOutcome::Impossible { reason }, _)) => {
+                    explain(outcome, candidate.number, reason);
+                    continue;
+                }
+                None => continue,
+            };
+            let name = names.next_for(&patch.subject);
+            let bytes = match &patch.provenance {
+                Some(provenance) => self.style.note(bytes, provenance, form),
+                None => bytes.clone(),
+            };
+            let verdict = PatchVerdict::Added {
+                name: name.to_string(),
+                made_anew,
+            };
+            set(outcome, candidate.number, verdict);
+            added.push(SeriesChange::Add { name, bytes });
+        }
+        if !outcome.is_done() {
+            hold(outcome);
+            return Ok(());
+        }
+        let before = changes.copy();
+        changes.change(series, &added)?;
+        if let Some(problem) = self.disproof(changes, series, upstream, added.len())? {
+            changes.restore(before);
+            outcome.notes.push(problem);
+            hold(outcome);
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the series as it would be: that one of its patches does not apply.
+    fn disproof(
+        &self,
+        changes: &TeamChanges<'_>,
+        series: &ComponentSeries,
+        upstream: &ComponentCommit<'_>,
+        added: usize,
+    ) -> Result<Option<String>, Error> {
+        if added == 0 {
+            return Ok(None);
+        }
+        let patches = changes.patches(series)?;
+        let applied = upstream.apply(&patches, &self.engine)?;
+        let broken = applied.patches().iter().find(|report| is_broken(report));
+        Ok(broken.map(|report| {
+            format!(
+                "with the new patch in its place, {} does not apply: {}",
+                report.name,
+                report.error.as_deref().unwrap_or("it does not fit")
+            )
+        }))
+    }
+}
+
+fn is_broken(report: &PatchReport) -> bool {
+    !report.applies() && report.state != PatchState::Merged
+}
+
+fn refuse_broken(series: &ComponentSeries, reports: &[PatchReport]) -> Result<(), Error> {
+    let Some(broken) = reports.iter().find(|report| is_broken(report)) else {
+        return Ok(());
+    };
+    Err(Error::Usage(format!(
+        "its own patch {}/{} does not apply: mend or drop it first: {}",
+        series.folder,
+        broken.name,
+        broken.error.as_deref().unwrap_or("it does not fit")
+    )))
+}
+
+/// Which of the patches the series has.
+fn in_series(there: &[PatchInput], source: &FetchedSource) -> Vec<PatchOutcome> {
+    let marks: Vec<PatchMark> = there.iter().map(|patch| PatchMark::read(&patch.bytes)).collect();
+    let outcomes = source.patches.iter().map(|patch| {
+        let mark = PatchMark::read(&patch.bytes);
+        let found = marks
+            .iter()
+            .zip(there)
+            .find_map(|(known, input)| Some((mark.same_by(known)?, input)));
+        PatchOutcome {
+            subject: patch.subject.clone(),
+            verdict: match found {
+                Some((by, input)) => PatchVerdict::InSeries {
+                    name: input.name.clone(),
+                    by,
+                },
+                None => PatchVerdict::Held,
+            },
+        }
+    });
+    outcomes.collect()
+}
+
+fn candidates<'a>(outcome: &ReleaseOutcome, source: &FetchedSource) -> Vec<Candidate<'a>> {
+    let patches = source.patches.iter().zip(&outcome.patches).enumerate();
+    let missing = patches.filter(|(_, (_, found))| found.verdict == PatchVerdict::Held);
+    let candidates = missing.map(|(number, (patch, _))| Candidate {
+        number,
+        input: PatchInput::new(patch.subject.as_str(), patch.bytes.as_slice()),
+        refresh: None,
+    });
+    candidates.collect()
+}
+
+fn set(outcome: &mut ReleaseOutcome, number: usize, verdict: PatchVerdict) {
+    if let Some(patch) = outcome.patches.get_mut(number) {
+        patch.verdict = verdict;
+    }
+}
+
+/// Adds why a patch cannot be made anew to why it does not apply.
+fn explain(outcome: &mut ReleaseOutcome, number: usize, reason: &str) {
+    let Some(patch) = outcome.patches.get_mut(number) else {
+        return;
+    };
+    let before = match &patch.verdict {
+        PatchVerdict::Conflict { told } => told.clone(),
+        _ => String::new(),
+    };
+    let told = match before.contains(reason) {
+        true => before,
+        false => format!("{before}    {reason}\n"),
+    };
+    patch.verdict = PatchVerdict::Conflict { told };
+}
+
+/// Takes back that patches were added.
+fn hold(outcome: &mut ReleaseOutcome) {
+    for patch in &mut outcome.patches {
+        if matches!(patch.verdict, PatchVerdict::Added { .. }) {
+            patch.verdict = PatchVerdict::Held;
+        }
+    }
+}
+
+fn upstream_reports(
+    objects: &TrialObjects<'_>,
+    base: Oid,
+    inputs: &[PatchInput],
+    engine: &Options,
+) -> Result<Vec<PatchReport>, Error> {
+    let applied = crate::patch::apply(objects, base, inputs, Sequence::Stacked, engine)?;
+    Ok(applied.patches().to_vec())
+}
+
+/// What the series made, what the source was made for, and what upstream has.
+struct TrialObjects<'a> {
+    made: &'a MemoryStore,
+    source: &'a MemoryStore,
+    upstream: &'a ComponentCommit<'a>,
+}
+
+impl TrialObjects<'_> {
+    fn get<T>(&self, get: impl Fn(&dyn Objects) -> Result<T, ObjectError>) -> Result<T, ObjectError> {
+        for store in [self.made, self.source] {
+            match get(store) {
+                Err(ObjectError::NotFound(_)) => {}
+                outcome => return outcome,
+            }
+        }
+        get(self.upstream)
+    }
+}
+
+impl Objects for TrialObjects<'_> {
+    fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
+        self.get(|store| store.tree(id))
+    }
+
+    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
+        self.get(|store| store.blob(id))
+    }
+
+    fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
+        self.get(|store| store.blob_size(id))
+    }
+}
+
+impl FindBlob for TrialObjects<'_> {
+    fn find_blob(&self, prefix: &str) -> Result<Option<Oid>, ObjectError> {
+        if let Ok(id) = prefix.parse()
+            && self.source.blob_size(id).is_ok()
+        {
+            return Ok(Some(id));
+        }
+        self.upstream.find_blob(prefix)
+    }
+}

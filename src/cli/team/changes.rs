@@ -1,0 +1,121 @@
+//! Changes to several series of a team's repository, each made over those before it, and written at
+//! once.
+
+use super::repository::{TeamRepository, WriteMode};
+use crate::cli::error::Error;
+use crate::cli::output::{note, print_styled};
+use crate::layout::{
+    ComponentSeries, ContentLimits, EditedFiles, LayoutError, RepositoryEdit, Series, SeriesChange,
+    SeriesEditError, edit_series,
+};
+use crate::patch::PatchInput;
+
+/// Changes that are not written yet.
+pub(in crate::cli) struct TeamChanges<'t> {
+    team: &'t TeamRepository,
+    edit: RepositoryEdit,
+    notes: Vec<String>,
+}
+
+impl<'t> TeamChanges<'t> {
+    pub(in crate::cli) fn new(team: &'t TeamRepository) -> Self {
+        Self {
+            team,
+            edit: RepositoryEdit::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// A series as the changes so far leave it.
+    ///
+    /// # Errors
+    ///
+    /// Where its folder cannot be read.
+    pub(in crate::cli) fn series(&self, series: &ComponentSeries) -> Result<ComponentSeries, Error> {
+        let files = EditedFiles::new(self.team, &self.edit);
+        let folder = match (self.team.directory(), series.folder.as_str()) {
+            ("" | ".", folder) => folder.to_owned(),
+            (directory, folder) => format!("{directory}/{folder}"),
+        };
+        let mut read = Series::read(&files, &folder)?.unwrap_or_else(|| Series {
+            patches: Vec::new(),
+            faults: Vec::new(),
+            ..series.series.clone()
+        });
+        // As they are told, below the directory.
+        read.order = match read.order {
+            order if order == series.series.order => order,
+            _ => series.series.order.clone(),
+        };
+        Ok(ComponentSeries {
+            series: read,
+            ..series.clone()
+        })
+    }
+
+    /// The patches of a series as the changes so far leave them.
+    ///
+    /// # Errors
+    ///
+    /// Where they are not known, or cannot be read.
+    pub(in crate::cli) fn patches(&self, series: &ComponentSeries) -> Result<Vec<PatchInput>, Error> {
+        let files = EditedFiles::new(self.team, &self.edit);
+        let series = self.series(series)?;
+        Ok(series.series.contents(&files, &ContentLimits::default())?)
+    }
+
+    /// Changes a series; gives the names that patches had and get.
+    ///
+    /// # Errors
+    ///
+    /// As for [`edit_series`].
+    pub(in crate::cli) fn change(
+        &mut self,
+        series: &ComponentSeries,
+        changes: &[SeriesChange],
+    ) -> Result<Vec<(String, String)>, Error> {
+        let series = self.series(series)?;
+        let files = EditedFiles::new(self.team, &self.edit);
+        let done = edit_series(&files, self.team.directory(), &series, changes);
+        let done = done.map_err(|error| match error {
+            SeriesEditError::Layout(error @ LayoutError::Files(_)) => Error::Layout(error),
+            error => Error::Usage(error.to_string()),
+        })?;
+        self.edit.merge(done.edit);
+        self.notes.extend(done.notes);
+        Ok(done.renamed)
+    }
+
+    /// Whether nothing changes.
+    pub(in crate::cli) fn is_empty(&self) -> bool {
+        self.edit.is_empty()
+    }
+
+    /// Takes back the changes since a copy was made.
+    pub(in crate::cli) fn restore(&mut self, before: (RepositoryEdit, Vec<String>)) {
+        (self.edit, self.notes) = before;
+    }
+
+    /// The changes so far, to be [restored](Self::restore).
+    pub(in crate::cli) fn copy(&self) -> (RepositoryEdit, Vec<String>) {
+        (self.edit.clone(), self.notes.clone())
+    }
+
+    /// Writes all or nothing, or prints a diff, and tells what was done: on standard output, or
+    /// beside it where that has the diff.
+    ///
+    /// # Errors
+    ///
+    /// As for [`TeamRepository::write`].
+    pub(in crate::cli) fn write(&self, mode: WriteMode, told: &str) -> Result<(), Error> {
+        self.team.write(&self.edit, mode)?;
+        for text in &self.notes {
+            note(text);
+        }
+        if mode == WriteMode::DryRun {
+            anstream::eprint!("{told}");
+            return Ok(());
+        }
+        print_styled(told)
+    }
+}

@@ -50,13 +50,18 @@ fn write_patch(out: &mut String, series: &ComponentSeries, patch: &PatchOutcome)
         ),
         PatchVerdict::InSeries { name, by } => {
             let by = match by {
-                SameBy::PatchId => "",
-                SameBy::ChangeId => ", by its Change-Id",
-                SameBy::Commit => ", by the commit that it is of",
+                SameBy::PatchId => String::new(),
+                by => format!(", by its {}", by.in_words()),
             };
             writeln!(out, "  {GOOD}in the series already{GOOD:#} as {}{by}", path(name))
         }
         PatchVerdict::Upstream { told } => {
+            if told.is_empty() {
+                return writeln!(
+                    out,
+                    "  {GOOD}there already{GOOD:#} {subject}: upstream, or a patch before it, has all that it does"
+                );
+            }
             writeln!(out, "  {GOOD}upstream has it{GOOD:#} {subject}")?;
             out.write_str(told)
         }

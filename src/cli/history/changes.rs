@@ -1,6 +1,6 @@
 //! What became of patches between two states of a series.
 
-use crate::cli::team::PatchMark;
+use crate::cli::team::PatchMarks;
 use crate::patch::PatchInput;
 
 /// A series as a tree has it.
@@ -8,7 +8,7 @@ use crate::patch::PatchInput;
 pub(super) struct SeriesAtTree {
     pub(super) patches: Vec<PatchInput>,
     /// Of each patch.
-    pub(super) marks: Vec<PatchMark>,
+    pub(super) marks: Vec<PatchMarks>,
 }
 
 /// What became of a patch.
@@ -49,8 +49,8 @@ pub(super) enum TextChange {
 
 /// What became of each patch, in the order after, and at last those that went.
 ///
-/// A patch is known by its name, or else by what it changes, its `Change-Id`, or the commit that it
-/// was taken from.
+/// A patch is known by its name, or else by what it changes, its `Change-Id`, the commit that it was
+/// taken from, or its author and subject.
 pub(super) fn changes(before: &SeriesAtTree, after: &SeriesAtTree) -> Vec<PatchEvent> {
     let mut source: Vec<Option<usize>> = after
         .patches
@@ -117,12 +117,14 @@ fn is_another(before: &SeriesAtTree, old: usize, after: &SeriesAtTree, new: usiz
     let (Some(old_marks), Some(new_marks)) = (before.marks.get(old), after.marks.get(new)) else {
         return false;
     };
-    if old_marks.same_by(new_marks).is_some() {
+    if old_marks.same_as(new_marks).is_some() {
         return false;
     }
-    let is_elsewhere = |marks: &[PatchMark], one: &PatchMark, at: usize| {
+    let is_elsewhere = |marks: &[PatchMarks], one: &PatchMarks, at: usize| {
         let others = marks.iter().enumerate().filter(|(number, _)| *number != at);
-        others.into_iter().any(|(_, other)| one.changes_the_same(other))
+        others
+            .into_iter()
+            .any(|(_, other)| one.patch_id.is_some() && one.patch_id == other.patch_id)
     };
     is_elsewhere(&after.marks, old_marks, new) || is_elsewhere(&before.marks, new_marks, old)
 }
@@ -139,16 +141,16 @@ fn best_match(before: &SeriesAtTree, is_left: &[bool], after: &SeriesAtTree, at:
     if let Some((number, _)) = same_bytes {
         return Some(number);
     }
-    let known = left().filter_map(|(number, (_, old))| Some((old.same_by(marks)?, number)));
+    let known = left().filter_map(|(number, (_, old))| Some((old.same_as(marks)?, number)));
     known.min().map(|(_, number)| number)
 }
 
 fn text_change(before: &SeriesAtTree, old: usize, after: &SeriesAtTree, new: usize) -> TextChange {
     let bytes = |series: &SeriesAtTree, at: usize| series.patches.get(at).map(|patch| patch.bytes.clone());
-    let marks = (before.marks.get(old), after.marks.get(new));
+    let id = |series: &SeriesAtTree, at: usize| series.marks.get(at).and_then(|marks| marks.patch_id);
     if bytes(before, old) == bytes(after, new) {
         TextChange::Nothing
-    } else if matches!(marks, (Some(one), Some(other)) if one.changes_the_same(other)) {
+    } else if id(before, old).is_some() && id(before, old) == id(after, new) {
         TextChange::AroundTheChange
     } else {
         TextChange::TheChange
@@ -158,6 +160,7 @@ fn text_change(before: &SeriesAtTree, old: usize, after: &SeriesAtTree, new: usi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::patch::Options;
 
     fn series(patches: &[(&str, &str)]) -> SeriesAtTree {
         let patches: Vec<PatchInput> = patches
@@ -172,7 +175,7 @@ mod tests {
         SeriesAtTree {
             marks: patches
                 .iter()
-                .map(|patch| PatchMark::read(&patch.bytes))
+                .map(|patch| PatchMarks::read(patch, &Options::default()))
                 .collect(),
             patches,
         }

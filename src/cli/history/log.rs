@@ -5,10 +5,10 @@ use std::collections::{BinaryHeap, HashSet};
 
 use super::changes::{PatchEvent, SeriesAtTree, changes};
 use crate::cli::error::Error;
-use crate::cli::team::PatchMark;
+use crate::cli::team::PatchMarks;
 use crate::history::{Commit, Commits};
 use crate::layout::{ContentLimits, FilesError, LayoutError, RepositoryFiles, Series, TreeFiles};
-use crate::patch::{EntryMode, ObjectError, Objects, Oid, PatchInput};
+use crate::patch::{EntryMode, ObjectError, Objects, Oid, Options, PatchInput};
 use crate::source::local::LocalRepository;
 
 /// The most commits that are looked at.
@@ -63,10 +63,16 @@ impl HistoryLog {
     /// # Errors
     ///
     /// Where the repository cannot be read.
-    pub(super) fn read(git: &LocalRepository, tip: Oid, watched: &WatchedSeries) -> Result<Self, Error> {
+    pub(super) fn read(
+        git: &LocalRepository,
+        tip: Oid,
+        watched: &WatchedSeries,
+        engine: &Options,
+    ) -> Result<Self, Error> {
         let mut reader = LogReader {
             git,
             watched,
+            engine,
             log: Self::default(),
             bytes_left: MOST_BYTES,
         };
@@ -79,6 +85,7 @@ impl HistoryLog {
 struct LogReader<'a> {
     git: &'a LocalRepository,
     watched: &'a WatchedSeries,
+    engine: &'a Options,
     log: HistoryLog,
     bytes_left: u64,
 }
@@ -192,7 +199,7 @@ impl LogReader<'_> {
             let patches = read_series(self.git, tree, &self.watched.folder)?;
             let bytes: usize = patches.iter().map(|patch| patch.bytes.len()).sum();
             self.bytes_left = self.bytes_left.saturating_sub(bytes as u64);
-            let marks = patches.iter().map(|patch| PatchMark::read(&patch.bytes));
+            let marks = patches.iter().map(|patch| PatchMarks::read(patch, self.engine));
             Ok(SeriesAtTree {
                 marks: marks.collect(),
                 patches,

@@ -72,7 +72,8 @@ pub(super) fn run(options: &TeamHistoryOptions) -> Result<ExitCode, Error> {
     let tip = git
         .commit_of(&options.revision)
         .ok_or_else(|| no_commit(&git, options))?;
-    let log = HistoryLog::read(&git, tip, &watched)?;
+    let engine = options.team.paths.engine();
+    let log = HistoryLog::read(&git, tip, &watched, &engine)?;
     let mut notes = log.notes;
     notes.extend(uncommitted(&team, &git, &watched));
     let mut threads = threads::follow(log.steps);

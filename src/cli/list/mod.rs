@@ -1,7 +1,6 @@
 //! `patchset list`: the patches of a team's repository, by component and release.
 
 mod csv_rows;
-mod differing;
 mod rows;
 mod text;
 
@@ -17,7 +16,7 @@ use super::layout_options::LayoutArguments;
 use super::output::{note, print, print_styled};
 use super::table;
 use super::team::{
-    OpenSeries, PatchPathArguments, SeriesAddress, TeamRepository, UpstreamArguments, Upstreams,
+    OpenSeries, PatchMarks, PatchPathArguments, SeriesAddress, TeamRepository, UpstreamArguments, Upstreams,
 };
 use super::upstream_history::{HistoryOptions, RefreshTrial};
 use super::workers::work_on_all;
@@ -26,7 +25,6 @@ use crate::layout::{ComponentSeries, LayoutError, Selection};
 use crate::patch::{Options, PatchInput};
 use crate::plan::report;
 use crate::plan::upstream_history::{CommitLinks, add_history};
-use differing::ComparedPatch;
 use rows::{ListedPatch, ListedSeries, SamePatch};
 
 /// Options of `patchset list`.
@@ -68,7 +66,7 @@ enum ListOutput {
 struct ReadSeries<'a> {
     series: &'a ComponentSeries,
     patches: Vec<PatchInput>,
-    compared: Vec<ComparedPatch>,
+    marks: Vec<PatchMarks>,
 }
 
 /// What became of the patches of a series.
@@ -91,9 +89,9 @@ pub(super) fn run(options: &ListOptions) -> Result<ExitCode, Error> {
         match team.patches(series) {
             Ok(patches) => read.push(ReadSeries {
                 series,
-                compared: patches
+                marks: patches
                     .iter()
-                    .map(|patch| ComparedPatch::read(patch, &engine))
+                    .map(|patch| PatchMarks::read(patch, &engine))
                     .collect(),
                 patches,
             }),
@@ -198,24 +196,20 @@ fn listed_series(
     let ReadSeries {
         series,
         patches,
-        compared,
+        marks,
     } = read;
     let others: Vec<&ReadSeries<'_>> = all
         .iter()
         .filter(|other| other.series.component == series.component && other.series.release != series.release)
         .collect();
-    let patches = patches
-        .iter()
-        .zip(compared)
-        .enumerate()
-        .map(|(at, (patch, own))| {
-            let mut row = ListedPatch::new(patch, now);
-            row.same_in = same_patches(own, &others);
-            if let Some(status) = statuses.get(at) {
-                row.take_status(status);
-            }
-            row
-        });
+    let patches = patches.iter().zip(marks).enumerate().map(|(at, (patch, marks))| {
+        let mut row = ListedPatch::new(patch, now);
+        row.same_in = same_patches(marks, &others);
+        if let Some(status) = statuses.get(at) {
+            row.take_status(status);
+        }
+        row
+    });
     ListedSeries {
         component: series.component.clone(),
         release: series.release.clone(),
@@ -226,20 +220,20 @@ fn listed_series(
 }
 
 /// In which other releases a patch is: of each the one that is most surely the same.
-fn same_patches(own: &ComparedPatch, others: &[&ReadSeries<'_>]) -> Vec<SamePatch> {
+fn same_patches(marks: &PatchMarks, others: &[&ReadSeries<'_>]) -> Vec<SamePatch> {
     let mut found = BTreeMap::new();
     for other in others {
-        let candidates = other.patches.iter().zip(&other.compared);
-        let same =
-            candidates.filter_map(|(patch, theirs)| Some((own.mark.same_by(&theirs.mark)?, patch, theirs)));
+        let candidates = other.patches.iter().zip(&other.marks);
+        let same = candidates.filter_map(|(patch, theirs)| Some((marks.same_as(theirs)?, patch, theirs)));
         if let Some((by, patch, theirs)) = same.min_by_key(|(by, ..)| *by) {
+            let files = marks.differing_files(theirs).into_iter().map(ToOwned::to_owned);
             found.insert(
                 other.series.release.clone(),
                 SamePatch {
                     release: other.series.release.clone(),
                     name: patch.name.clone(),
                     by,
-                    differs_in: own.differing_files(theirs),
+                    differs_in: files.collect(),
                 },
             );
         }

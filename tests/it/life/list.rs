@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Team, checkout, hunk, patchset};
+use super::dated::{DatedTeam, checkout, hunk, patchset};
 use crate::support::git_server::GitServer;
 use crate::support::team_repository::{RELEASE, Shape, TeamRepository, expected, make_upstreams};
 
@@ -11,8 +11,8 @@ const COMMIT: &str = "867d1dd8b6e4f5b5fbb6b8a0b2a4c8d1e2f3a4b5";
 
 /// Patches in the dialects that there are: C5C3's own, a cherry-pick of OpenStack's in both releases,
 /// DEP-3, Yocto.
-fn dialects() -> Team {
-    let team = Team::new();
+fn dialects() -> DatedTeam {
+    let team = DatedTeam::new();
     let pick = |into: &str| {
         format!(
             "From {COMMIT} Mon Sep 17 00:00:00 2001\nFrom: Ann <ann@example.org>\n\

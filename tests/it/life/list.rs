@@ -134,7 +134,6 @@ fn states_are_told_where_the_upstream_is_named() {
     };
     let expected = ["Clean", "Clean", "Clean", "Clean", "Merged", "Clean"].map(Value::from);
     assert_eq!(states(upstreams.to_str().unwrap()), expected);
-    assert_eq!(states(&format!("file://{}", upstreams.display())), expected);
     assert_eq!(states(&url), expected);
 }
 

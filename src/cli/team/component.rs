@@ -127,14 +127,6 @@ impl ComponentCommit<'_> {
         }
     }
 
-    /// The upstream's address, without a login; `None` where a clone has no `origin`.
-    pub(in crate::cli) fn url(&self) -> Option<String> {
-        match self {
-            Self::Cloned(cloned) => cloned.repository.origin(),
-            Self::Served(served) => Some(served.upstream.url().to_string()),
-        }
-    }
-
     /// Applies patches, each on top of those before it.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use crate::layout::ContentLimits;
 use dialect::HeaderStyle;
 use origin::PatchOrigins;
 use source::PatchSource;
-use targets::Target;
+use targets::ReleaseTarget;
 use trial::{ReleaseOutcome, Trial};
 
 /// The most patches whose form is looked at.
@@ -133,7 +133,7 @@ fn try_release(
     trial: &Trial<'_>,
     origins: &mut PatchOrigins<'_>,
     changes: &mut TeamChanges<'_>,
-    target: &Target,
+    target: &ReleaseTarget,
 ) -> Result<ReleaseOutcome, Error> {
     let upstream = trial.open(&target.series, &target.reference)?;
     let mut first = None;

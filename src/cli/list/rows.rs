@@ -30,6 +30,9 @@ pub(super) struct ListedSeries {
     /// What the component is built from.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub(super) reference: Option<String>,
+    /// The address of its upstream, where that was looked at and has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) upstream: Option<String>,
     /// Relative to the folder that holds it all.
     pub(super) folder: String,
     pub(super) patches: Vec<ListedPatch>,

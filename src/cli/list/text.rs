@@ -152,6 +152,7 @@ mod tests {
             component: "glance".to_owned(),
             release: "2025.2".to_owned(),
             reference: Some("31.1.0".to_owned()),
+            upstream: None,
             folder: "patches/glance/2025.2".to_owned(),
             patches: vec![patch],
         }];

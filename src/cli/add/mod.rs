@@ -87,7 +87,7 @@ pub(super) fn run(options: &AddOptions) -> Result<ExitCode, Error> {
         history: &options.history,
         style: match options.headers {
             Some(style) => style,
-            None => style_of(&team, options)?,
+            None => style_of(&team, options),
         },
     };
     let mut origins = PatchOrigins::new(options, &source)?;
@@ -150,7 +150,7 @@ fn try_release(
 }
 
 /// The form that the repository's patches have: those of all components.
-fn style_of(team: &TeamRepository, options: &AddOptions) -> Result<HeaderStyle, Error> {
+fn style_of(team: &TeamRepository, options: &AddOptions) -> HeaderStyle {
     let all = crate::layout::Selection::default();
     let whole = TeamRepository::open(
         options.team.dir(),
@@ -165,10 +165,10 @@ fn style_of(team: &TeamRepository, options: &AddOptions) -> Result<HeaderStyle, 
             note(&format!(
                 "the form of other components' patches is not known: {error}"
             ));
-            return Ok(style_in(team));
+            return style_in(team);
         }
     };
-    Ok(style_in(&whole))
+    style_in(&whole)
 }
 
 fn style_in(team: &TeamRepository) -> HeaderStyle {

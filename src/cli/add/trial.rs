@@ -181,19 +181,14 @@ impl Trial<'_> {
             let mut told = String::new();
             // Writing to a string does not fail.
             let _ = history.write(&mut told, number);
-            let verdict = match report.state {
-                PatchState::Merged => PatchVerdict::Upstream { told },
-                _ => {
-                    let error = report.error.as_ref().map(|error| format!("    {error}\n"));
-                    let verdict = PatchVerdict::Conflict {
-                        told: error.unwrap_or_default() + &told,
-                    };
-                    left.push(candidate);
-                    set(outcome, left.last().map_or(0, |one| one.number), verdict);
-                    continue;
-                }
-            };
-            set(outcome, candidate.number, verdict);
+            if report.state == PatchState::Merged {
+                set(outcome, candidate.number, PatchVerdict::Upstream { told });
+                continue;
+            }
+            let error = report.error.as_ref().map(|error| format!("    {error}\n"));
+            let told = error.unwrap_or_default() + &told;
+            set(outcome, candidate.number, PatchVerdict::Conflict { told });
+            left.push(candidate);
         }
         *candidates = left;
         Ok(())

@@ -3,6 +3,7 @@
 
 mod dialect;
 mod fetched;
+mod options;
 mod origin;
 mod render;
 mod source;
@@ -13,15 +14,13 @@ mod web;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use clap::Args;
-
 use super::error::Error;
 use super::output::note;
 use super::style::{BAD, BOLD, GOOD, plain};
-use super::team::{TeamChanges, TeamOptions, TeamRepository, WriteMode};
-use super::upstream_history::HistoryOptions;
+use super::team::{TeamChanges, TeamRepository, WriteMode};
 use crate::layout::ContentLimits;
 use dialect::HeaderStyle;
+pub use options::AddOptions;
 use origin::PatchOrigins;
 use source::PatchSource;
 use targets::ReleaseTarget;
@@ -29,39 +28,6 @@ use trial::{ReleaseOutcome, Trial};
 
 /// The most patches whose form is looked at.
 const MOST_LOOKED_AT: usize = 500;
-
-/// Options of `patchset add`.
-#[derive(Debug, Args)]
-pub struct AddOptions {
-    #[command(flatten)]
-    team: TeamOptions,
-    #[command(flatten)]
-    history: HistoryOptions,
-    /// Whose patch it is
-    #[arg(long, value_name = "NAME")]
-    component: String,
-    /// The release that it is for, or all at which the component is built; may be repeated
-    #[arg(long, value_name = "RELEASE|all", required = true)]
-    release: Vec<String>,
-    /// The Gerrit of changes that are named by their number or Change-Id [default: that of the
-    /// upstream's .gitreview]
-    #[arg(long, value_name = "URL")]
-    gerrit: Option<String>,
-    /// The repository of a revision, where that is not the upstream's: a folder or a URL
-    #[arg(long, value_name = "REPOSITORY")]
-    from: Option<String>,
-    /// In which form the patch says where it comes from [default: that of the repository's patches]
-    #[arg(long, value_enum)]
-    headers: Option<HeaderStyle>,
-    /// Leave the files as they are, and print what would change in them as a diff
-    #[arg(long)]
-    dry_run: bool,
-    /// What is taken: the page of a commit (GitHub, GitLab, Gitea, cgit, gitiles), of a pull or
-    /// merge request, or of a change at Gerrit; the number or Change-Id of such a change; a
-    /// revision, or a range A..B, of the upstream; a patch's file, or - for standard input
-    #[arg(value_name = "SOURCE")]
-    source: String,
-}
 
 pub(super) fn run(options: &AddOptions) -> Result<ExitCode, Error> {
     let source = PatchSource::read(&options.source)?;

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::AddOptions;
 use super::dialect::Standing;
 use super::fetched::{FetchedSource, SourcePage, SourceServers, WantedCommits, from_clone, from_file};
+use super::options::AddOptions;
 use super::source::{PatchSource, PullRequest, Review, ReviewName};
 use super::targets::ReleaseTarget;
 use super::trial::Trial;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::AddOptions;
+use super::options::AddOptions;
 use crate::cli::error::Error;
 use crate::cli::style::plain;
 use crate::cli::team::TeamRepository;

@@ -7,7 +7,7 @@ mod replace;
 mod team;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::error::Error;

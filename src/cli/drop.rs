@@ -50,7 +50,7 @@ struct Dropping<'t> {
 }
 
 /// What upstream did with the patches of a series.
-struct SearchedSeries {
+struct DropSearch {
     reports: Vec<PatchReport>,
     history: SeriesHistory,
 }
@@ -155,7 +155,7 @@ impl<'t> Dropping<'t> {
     }
 
     /// The same with what upstream did with its patches.
-    fn judge(&self, series: &ComponentSeries) -> Result<Option<SearchedSeries>, Error> {
+    fn judge(&self, series: &ComponentSeries) -> Result<Option<DropSearch>, Error> {
         let Some(open) = self.apply(series)? else {
             return Ok(None);
         };
@@ -163,7 +163,7 @@ impl<'t> Dropping<'t> {
         if let Some(text) = &history.note {
             super::output::note(&format!("{}: {text}", series.folder));
         }
-        Ok(Some(SearchedSeries { reports, history }))
+        Ok(Some(DropSearch { reports, history }))
     }
 
     /// The numbers of the patches that are named, or that upstream has.
@@ -171,7 +171,7 @@ impl<'t> Dropping<'t> {
         &self,
         series: &ComponentSeries,
         patches: &[PatchInput],
-        opened: Option<&SearchedSeries>,
+        opened: Option<&DropSearch>,
     ) -> Result<Vec<usize>, Error> {
         if self.options.patches.is_empty() {
             let reports = opened.map_or(&[][..], |opened| &opened.reports);
@@ -189,7 +189,7 @@ impl<'t> Dropping<'t> {
         Ok(chosen)
     }
 
-    fn say_why(&mut self, opened: Option<&SearchedSeries>, at: usize, name: &str) {
+    fn say_why(&mut self, opened: Option<&DropSearch>, at: usize, name: &str) {
         let state = opened.and_then(|opened| opened.reports.get(at));
         let (style, words) = match state.map(|report| report.state) {
             Some(PatchState::Merged) => (GOOD, "upstream has it"),

@@ -1,23 +1,23 @@
 //! `patchset refresh`: patches made anew, in their files: those of a team's repository for what
 //! their components are built from, or files for a revision of a local repository.
 
+mod options;
 mod render;
 mod replace;
 mod team;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-
-use clap::{Args, ValueEnum};
 
 use super::error::Error;
 use super::local_refresh::JudgedPatches;
 use super::output::{print, print_styled};
-use super::partial_clone::{self, PartialCloneOptions};
+use super::partial_clone;
 use super::patch_files;
-use super::team::TeamOptions;
-use super::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
+use super::upstream_history::{RefreshTrial, SeriesAtCommit, SeriesHistory};
+pub use options::RefreshOptions;
+use options::{RefreshOutput, needs_nobody};
 use render::{FilesWritten, RefreshLine, RefreshedSeries};
 use replace::Replacement;
 
@@ -26,44 +26,6 @@ use crate::plan::history_search::AppliedPatches;
 use crate::refresh::{PatchRefresh, RefreshOutcome, unified_diff};
 use crate::source::local::{self, LocalRepository};
 use crate::text::printable_lines;
-
-/// Options of `patchset refresh`.
-#[derive(Debug, Args)]
-pub struct RefreshOptions {
-    /// The repository that files of patches are for: a Git folder or a working tree
-    #[arg(long, value_name = "GITDIR", requires = "revision")]
-    repo: Option<PathBuf>,
-    /// The revision that files of patches are for, as `git rev-parse` reads it
-    #[arg(long = "ref", value_name = "REV", requires = "repo")]
-    revision: Option<String>,
-    #[command(flatten)]
-    team: TeamOptions,
-    #[command(flatten)]
-    history: HistoryOptions,
-    #[command(flatten)]
-    partial_clone: PartialCloneOptions,
-    /// How many lines of context at the ends of a hunk may differ, as with GNU patch
-    #[arg(long, value_name = "LINES", default_value_t = 2)]
-    fuzz: usize,
-    /// Leave the files as they are, and print what would change in them as a diff
-    #[arg(long)]
-    dry_run: bool,
-    /// How to tell what became of the patches
-    #[arg(long, value_enum, default_value = "text")]
-    output: RefreshOutput,
-    /// Whose patches of a team's repository: COMPONENT/RELEASE, or all; with --repo and --ref,
-    /// patches or folders of them
-    #[arg(required = true, value_name = "COMPONENT/RELEASE|all|PATCH|DIR")]
-    patches: Vec<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum RefreshOutput {
-    /// For people.
-    Text,
-    /// One JSON object a line and patch.
-    Json,
-}
 
 pub(super) fn run(options: &RefreshOptions) -> Result<ExitCode, Error> {
     match (&options.repo, &options.revision) {
@@ -122,14 +84,6 @@ fn refresh_files(options: &RefreshOptions, repository: &Path, revision: &str) ->
     } else {
         ExitCode::from(1)
     })
-}
-
-/// Whether nothing is left to be done with a patch.
-fn needs_nobody(patch: &PatchRefresh) -> bool {
-    matches!(
-        patch.outcome,
-        RefreshOutcome::UpToDate | RefreshOutcome::Refreshed { .. }
-    )
 }
 
 /// Refuses what cannot be written in place.

@@ -22,13 +22,14 @@ pub(super) fn lines<const N: usize>(
     rows: Vec<[String; N]>,
     arrangement: &ContentArrangement,
 ) -> String {
-    lines_within(header, rows, arrangement, None)
+    let rows = rows.into_iter().map(|row| row.to_vec()).collect();
+    lines_within(&header, rows, arrangement, None)
 }
 
 /// As [`lines`], at most so many characters wide.
-pub(super) fn lines_within<const N: usize>(
-    header: [&str; N],
-    rows: Vec<[String; N]>,
+pub(super) fn lines_within(
+    header: &[&str],
+    rows: Vec<Vec<String>>,
     arrangement: &ContentArrangement,
     width: Option<u16>,
 ) -> String {
@@ -38,7 +39,7 @@ pub(super) fn lines_within<const N: usize>(
     if let Some(width) = width {
         table.set_width(width);
     }
-    table.set_header(header.map(|title| styled(DIM, title)));
+    table.set_header(header.iter().map(|title| styled(DIM, title)));
     for row in rows {
         table.add_row(row);
     }

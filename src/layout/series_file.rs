@@ -30,15 +30,15 @@ pub(super) const LISTS: [(&str, ListSyntax); 3] = [
 
 /// A patch that is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ListedPatch {
+pub(super) struct SeriesEntry {
     pub(super) name: String,
     pub(super) line: usize,
     pub(super) strip: Option<u8>,
 }
 
 /// Reads a list. What is wrong in it is a fault of the line.
-pub(super) fn parse(path: &str, text: &[u8], syntax: ListSyntax) -> (Vec<ListedPatch>, Vec<LayoutFault>) {
-    let mut patches: Vec<ListedPatch> = Vec::new();
+pub(super) fn parse(path: &str, text: &[u8], syntax: ListSyntax) -> (Vec<SeriesEntry>, Vec<LayoutFault>) {
+    let mut patches: Vec<SeriesEntry> = Vec::new();
     let mut faults = Vec::new();
     let wrong = |line: usize, message: String| {
         LayoutFault::new(FaultKind::InvalidSeries, path, message).at_line(line)
@@ -67,7 +67,7 @@ pub(super) fn parse(path: &str, text: &[u8], syntax: ListSyntax) -> (Vec<ListedP
     (patches, faults)
 }
 
-fn one_line(line: &str, number: usize, syntax: ListSyntax) -> Result<Option<ListedPatch>, String> {
+fn one_line(line: &str, number: usize, syntax: ListSyntax) -> Result<Option<SeriesEntry>, String> {
     let line = line.trim_matches([' ', '\t', '\r']);
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -92,7 +92,7 @@ fn one_line(line: &str, number: usize, syntax: ListSyntax) -> Result<Option<List
     if plain.is_empty() || name.chars().any(|c| c.is_control() || c == '\\') {
         return Err(format!("{shown} is no name of a file"));
     }
-    let mut patch = ListedPatch {
+    let mut patch = SeriesEntry {
         name: plain.join("/"),
         line: number,
         strip: None,

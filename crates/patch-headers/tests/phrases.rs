@@ -576,6 +576,16 @@ fn the_subject_is_the_first_line_that_is_one() {
             None,
             None,
         ),
+        (
+            "# SPDX-License-Identifier: Apache-2.0\n#\n# Use the other driver\n--- a/x\n+++ b/x\n",
+            Some("Use the other driver"),
+            None,
+        ),
+        (
+            "# Upstream-Status: Pending\n// (c) 2026 Somebody\n--- a/x\n+++ b/x\n",
+            None,
+            None,
+        ),
         ("diff --git a/x b/x\nSubject: no\n", None, None),
         ("", None, None),
     ] {
@@ -608,6 +618,34 @@ fn what_upstream_does_with_it() {
         own.messages[0].upstream_status.as_deref(),
         Some("not yet proposed.")
     );
+}
+
+#[test]
+fn where_it_comes_from_in_the_words_of_dep3() {
+    let commit = "867d1dd8b6e4f5b5fbb6b8a0b2a4c8d1e2f3a4b5";
+    let told = |head: &str| {
+        let patch = format!("{head}\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n");
+        PatchHeaders::read("x.patch", patch.as_bytes()).origin_in_words()
+    };
+    assert_eq!(
+        told("Description: x\nOrigin: vendor\n").as_deref(),
+        Some("vendor")
+    );
+    assert_eq!(
+        told("Description: x\nOrigin: upstream, https://example.org/1\n").as_deref(),
+        Some("upstream, https://example.org/1")
+    );
+    assert_eq!(
+        told(&format!("x\n\nBody\n\n(cherry picked from commit {commit})\n")),
+        Some(format!("upstream, commit:{commit}"))
+    );
+    assert_eq!(
+        told(&format!(
+            "Subject: x\nUpstream-Status: Backport [https://x/commit/{commit}]\n"
+        )),
+        Some(format!("backport, commit:{commit}"))
+    );
+    assert_eq!(told("Use it\n"), None);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod dialect;
 mod fetched;
+mod options;
 mod origin;
 mod render;
 mod source;
@@ -13,55 +14,20 @@ mod web;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use clap::Args;
-
 use super::error::Error;
 use super::output::note;
 use super::style::{BAD, BOLD, GOOD, plain};
-use super::team::{TeamChanges, TeamOptions, TeamRepository, WriteMode};
-use super::upstream_history::HistoryOptions;
+use super::team::{TeamChanges, TeamRepository, WriteMode};
 use crate::layout::ContentLimits;
 use dialect::HeaderStyle;
+pub use options::AddOptions;
 use origin::PatchOrigins;
 use source::PatchSource;
-use targets::Target;
+use targets::ReleaseTarget;
 use trial::{ReleaseOutcome, Trial};
 
 /// The most patches whose form is looked at.
 const MOST_LOOKED_AT: usize = 500;
-
-/// Options of `patchset add`.
-#[derive(Debug, Args)]
-pub struct AddOptions {
-    #[command(flatten)]
-    team: TeamOptions,
-    #[command(flatten)]
-    history: HistoryOptions,
-    /// Whose patch it is
-    #[arg(long, value_name = "NAME")]
-    component: String,
-    /// The release that it is for, or all at which the component is built; may be repeated
-    #[arg(long, value_name = "RELEASE|all", required = true)]
-    release: Vec<String>,
-    /// The Gerrit of changes that are named by their number or Change-Id [default: that of the
-    /// upstream's .gitreview]
-    #[arg(long, value_name = "URL")]
-    gerrit: Option<String>,
-    /// The repository of a revision, where that is not the upstream's: a folder or a URL
-    #[arg(long, value_name = "REPOSITORY")]
-    from: Option<String>,
-    /// In which form the patch says where it comes from [default: that of the repository's patches]
-    #[arg(long, value_enum)]
-    headers: Option<HeaderStyle>,
-    /// Leave the files as they are, and print what would change in them as a diff
-    #[arg(long)]
-    dry_run: bool,
-    /// What is taken: the page of a commit (GitHub, GitLab, Gitea, cgit, gitiles), of a pull or
-    /// merge request, or of a change at Gerrit; the number or Change-Id of such a change; a
-    /// revision, or a range A..B, of the upstream; a patch's file, or - for standard input
-    #[arg(value_name = "SOURCE")]
-    source: String,
-}
 
 pub(super) fn run(options: &AddOptions) -> Result<ExitCode, Error> {
     let source = PatchSource::read(&options.source)?;
@@ -87,7 +53,7 @@ pub(super) fn run(options: &AddOptions) -> Result<ExitCode, Error> {
         history: &options.history,
         style: match options.headers {
             Some(style) => style,
-            None => style_of(&team, options)?,
+            None => style_of(&team, options),
         },
     };
     let mut origins = PatchOrigins::new(options, &source)?;
@@ -133,7 +99,7 @@ fn try_release(
     trial: &Trial<'_>,
     origins: &mut PatchOrigins<'_>,
     changes: &mut TeamChanges<'_>,
-    target: &Target,
+    target: &ReleaseTarget,
 ) -> Result<ReleaseOutcome, Error> {
     let upstream = trial.open(&target.series, &target.reference)?;
     let mut first = None;
@@ -150,7 +116,7 @@ fn try_release(
 }
 
 /// The form that the repository's patches have: those of all components.
-fn style_of(team: &TeamRepository, options: &AddOptions) -> Result<HeaderStyle, Error> {
+fn style_of(team: &TeamRepository, options: &AddOptions) -> HeaderStyle {
     let all = crate::layout::Selection::default();
     let whole = TeamRepository::open(
         options.team.dir(),
@@ -165,10 +131,10 @@ fn style_of(team: &TeamRepository, options: &AddOptions) -> Result<HeaderStyle, 
             note(&format!(
                 "the form of other components' patches is not known: {error}"
             ));
-            return Ok(style_in(team));
+            return style_in(team);
         }
     };
-    Ok(style_in(&whole))
+    style_in(&whole)
 }
 
 fn style_in(team: &TeamRepository) -> HeaderStyle {

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::AddOptions;
 use super::dialect::Standing;
 use super::fetched::{FetchedSource, SourcePage, SourceServers, WantedCommits, from_clone, from_file};
+use super::options::AddOptions;
 use super::source::{PatchSource, PullRequest, Review, ReviewName};
-use super::targets::Target;
+use super::targets::ReleaseTarget;
 use super::trial::Trial;
 use super::web::{PullBase, ReviewFacts, WebClient};
 use crate::cli::error::Error;
@@ -89,7 +89,7 @@ impl<'a> PatchOrigins<'a> {
     /// Where it is not known, or not there.
     pub(super) fn candidates(
         &mut self,
-        target: &Target,
+        target: &ReleaseTarget,
         upstream: &ComponentCommit<'_>,
     ) -> Result<Vec<PatchPlace>, Error> {
         let review = match self.source {
@@ -219,7 +219,7 @@ impl<'a> PatchOrigins<'a> {
         &mut self,
         place: &PatchPlace,
         trial: &Trial<'_>,
-        target: &Target,
+        target: &ReleaseTarget,
     ) -> Result<&FetchedSource, Error> {
         if !self.fetched.contains_key(place) {
             let fetched = self.fetch_new(place, trial, target)?;
@@ -234,7 +234,7 @@ impl<'a> PatchOrigins<'a> {
         &self,
         place: &PatchPlace,
         trial: &Trial<'_>,
-        target: &Target,
+        target: &ReleaseTarget,
     ) -> Result<FetchedSource, Error> {
         if let PatchPlace::Review {
             repository,
@@ -323,7 +323,7 @@ impl<'a> PatchOrigins<'a> {
         &self,
         revision: &str,
         trial: &Trial<'_>,
-        target: &Target,
+        target: &ReleaseTarget,
     ) -> Result<FetchedSource, Error> {
         if let Some(from) = &self.options.from {
             let folder = std::path::Path::new(from);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::AddOptions;
+use super::options::AddOptions;
 use crate::cli::error::Error;
 use crate::cli::style::plain;
 use crate::cli::team::TeamRepository;
@@ -12,12 +12,12 @@ use crate::layout::{ComponentSeries, Selection};
 const ALL: &str = "all";
 
 /// A series that a patch is taken into, and what its component is built from.
-pub(super) struct Target {
+pub(super) struct ReleaseTarget {
     pub(super) series: ComponentSeries,
     pub(super) reference: String,
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for ReleaseTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ComponentSeries {
             component, release, ..
@@ -40,7 +40,7 @@ pub(super) fn selection(component: &str, releases: &[String]) -> Selection {
 /// # Errors
 ///
 /// Where the component is built at none of the releases, or nothing says from what.
-pub(super) fn find(team: &TeamRepository, options: &AddOptions) -> Result<Vec<Target>, Error> {
+pub(super) fn find(team: &TeamRepository, options: &AddOptions) -> Result<Vec<ReleaseTarget>, Error> {
     let component = &options.component;
     let is_all = options.release.iter().any(|release| release == ALL);
     let template = options.team.layout.ref_template();
@@ -54,14 +54,14 @@ pub(super) fn find(team: &TeamRepository, options: &AddOptions) -> Result<Vec<Ta
     } else {
         options.release.iter().collect()
     };
-    let mut targets: Vec<Target> = Vec::new();
+    let mut targets: Vec<ReleaseTarget> = Vec::new();
     for release in names {
         if targets.iter().any(|known| known.series.release == *release) {
             continue;
         }
         let series = team.layout().series_for(component, release, template);
         match series.and_then(|series| Some((series.reference.clone()?, series))) {
-            Some((reference, series)) => targets.push(Target { series, reference }),
+            Some((reference, series)) => targets.push(ReleaseTarget { series, reference }),
             // It is not built there.
             None if is_all => {}
             None => {

@@ -66,7 +66,7 @@ pub(super) struct Trial<'a> {
 }
 
 /// A patch that is neither in the series nor upstream.
-struct Candidate<'a> {
+struct TriedPatch<'a> {
     /// Its number in the source.
     number: usize,
     input: PatchInput,
@@ -151,7 +151,7 @@ impl Trial<'_> {
         &self,
         upstream: &ComponentCommit<'_>,
         there: &[PatchInput],
-        candidates: &mut Vec<Candidate<'_>>,
+        candidates: &mut Vec<TriedPatch<'_>>,
         outcome: &mut ReleaseOutcome,
     ) -> Result<(), Error> {
         let inputs = candidates.iter().map(|one| one.input.clone());
@@ -181,19 +181,14 @@ impl Trial<'_> {
             let mut told = String::new();
             // Writing to a string does not fail.
             let _ = history.write(&mut told, number);
-            let verdict = match report.state {
-                PatchState::Merged => PatchVerdict::Upstream { told },
-                _ => {
-                    let error = report.error.as_ref().map(|error| format!("    {error}\n"));
-                    let verdict = PatchVerdict::Conflict {
-                        told: error.unwrap_or_default() + &told,
-                    };
-                    left.push(candidate);
-                    set(outcome, left.last().map_or(0, |one| one.number), verdict);
-                    continue;
-                }
-            };
-            set(outcome, candidate.number, verdict);
+            if report.state == PatchState::Merged {
+                set(outcome, candidate.number, PatchVerdict::Upstream { told });
+                continue;
+            }
+            let error = report.error.as_ref().map(|error| format!("    {error}\n"));
+            let told = error.unwrap_or_default() + &told;
+            set(outcome, candidate.number, PatchVerdict::Conflict { told });
+            left.push(candidate);
         }
         *candidates = left;
         Ok(())
@@ -203,7 +198,7 @@ impl Trial<'_> {
         &self,
         changes: &mut TeamChanges<'_>,
         (series, upstream): (&ComponentSeries, &ComponentCommit<'_>),
-        (source, candidates): (&FetchedSource, &[Candidate<'_>]),
+        (source, candidates): (&FetchedSource, &[TriedPatch<'_>]),
         outcome: &mut ReleaseOutcome,
     ) -> Result<(), Error> {
         let now = changes.series(series)?;
@@ -324,10 +319,10 @@ fn in_series(there: &[PatchInput], source: &FetchedSource, engine: &Options) -> 
     outcomes.collect()
 }
 
-fn candidates<'a>(outcome: &ReleaseOutcome, source: &FetchedSource) -> Vec<Candidate<'a>> {
+fn candidates<'a>(outcome: &ReleaseOutcome, source: &FetchedSource) -> Vec<TriedPatch<'a>> {
     let patches = source.patches.iter().zip(&outcome.patches).enumerate();
     let missing = patches.filter(|(_, (_, found))| found.verdict == PatchVerdict::Held);
-    let candidates = missing.map(|(number, (patch, _))| Candidate {
+    let candidates = missing.map(|(number, (patch, _))| TriedPatch {
         number,
         input: PatchInput::new(patch.subject.as_str(), patch.bytes.as_slice()),
         refresh: None,
@@ -350,10 +345,10 @@ fn explain(outcome: &mut ReleaseOutcome, number: usize, reason: &str) {
         PatchVerdict::Conflict { told } => told.clone(),
         _ => String::new(),
     };
-    let told = match before.contains(reason) {
-        true => before,
-        false => format!("{before}    {reason}\n"),
-    };
+    // It may say the same and more.
+    let lines = before.lines().filter(|line| !reason.contains(line.trim()));
+    let lines = lines.map(|line| format!("{line}\n"));
+    let told = format!("    {reason}\n{}", lines.collect::<String>());
     patch.verdict = PatchVerdict::Conflict { told };
 }
 

@@ -13,7 +13,7 @@ use crate::plan::report;
 use crate::plan::upstream_history::{CommitLinks, add_history};
 
 /// A series that was applied.
-pub(super) struct JudgedSeries {
+pub(super) struct PlannedSeries {
     pub(super) series: Series,
     /// What became of each patch, and what upstream did with it.
     pub(super) patches: Vec<PatchStatus>,
@@ -31,7 +31,7 @@ pub(super) fn judge(
     object: &PatchSet,
     upstream: &HeldCommit,
     patches: &[PatchInput],
-) -> Result<JudgedSeries, Error> {
+) -> Result<PlannedSeries, Error> {
     let options = engine_options(object.spec.patches.as_ref());
     let objects = upstream.held.objects();
     let series = patch::apply(&*objects, upstream.tree, patches, Sequence::Stacked, &options)?;
@@ -52,7 +52,7 @@ pub(super) fn judge(
         template: object.spec.upstream.commit_url_template.as_deref(),
     };
     add_history(&mut patches, &history.patches, links);
-    Ok(JudgedSeries {
+    Ok(PlannedSeries {
         series,
         patches,
         history_note: history.note,

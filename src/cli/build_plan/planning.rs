@@ -4,7 +4,7 @@ use kube::ResourceExt;
 
 use super::bases::TagLookup;
 use super::contents::{ContentReader, HeldPatches, read_arguments, read_beside, read_patches};
-use super::judged::{JudgedSeries, judge};
+use super::judged::{PlannedSeries, judge};
 use crate::api::PatchSet;
 use crate::api::build::Build;
 use crate::api::patch_set::Level;
@@ -114,7 +114,7 @@ impl<'a> Planner<'a> {
             Some(patches) => patches,
             None => read_patches(located)?,
         };
-        let JudgedSeries {
+        let PlannedSeries {
             series,
             patches: statuses,
             history_note,

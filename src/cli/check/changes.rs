@@ -47,7 +47,7 @@ pub(super) struct PatchChange {
 
 /// What a change did to the patches of a component at a release.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub(super) struct SeriesChange {
+pub(super) struct SeriesDifference {
     pub(super) component: String,
     pub(super) release: String,
     /// The folder of the patches, relative to the root.

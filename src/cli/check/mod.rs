@@ -26,7 +26,7 @@ use super::workers::work_on_all;
 use crate::layout::{FaultKind, LayoutFault, LayoutOptions, ReleaseFolder, RepositoryLayout, Selection};
 use crate::text::printable_lines;
 use base::Base;
-use changes::SeriesChange;
+use changes::SeriesDifference;
 use formats::Output;
 use report::{Report, Strictness};
 use task::{Baseline, SeriesTask};
@@ -222,7 +222,7 @@ fn tasks<'a>(
     }
     for (key, series) in base.iter().flat_map(|base| &base.series) {
         if !series.patches.is_empty() && !kept.contains(key) {
-            report.changes.push(SeriesChange {
+            report.changes.push(SeriesDifference {
                 component: key.0.clone(),
                 release: key.1.clone(),
                 folder: series.folder.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::changes::{ChangeVerdict, PatchChange, SeriesChange};
+use super::changes::{ChangeVerdict, PatchChange, SeriesDifference};
 use super::fix::PatchFix;
 use crate::api::constraint_override::OverrideState;
 use crate::api::status::PatchStatus;
@@ -27,7 +27,7 @@ pub(super) struct Report {
     pub(super) base: Option<BaseCommit>,
     /// What was changed since then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) changes: Vec<SeriesChange>,
+    pub(super) changes: Vec<SeriesDifference>,
     pub(super) patches: Vec<PatchRow>,
     pub(super) overrides: Vec<OverrideRow>,
     pub(super) faults: Vec<LayoutFault>,

@@ -1,6 +1,6 @@
 //! The patches of a component at a release, and what they are compared to.
 
-use super::changes::{ChangeVerdict, PatchChange, PatchEdit, SeriesChange};
+use super::changes::{ChangeVerdict, PatchChange, PatchEdit, SeriesDifference};
 use super::report::RefPlace;
 use crate::cli::local_files::LocalFolder;
 use crate::layout::{
@@ -114,7 +114,7 @@ impl SeriesTask {
     }
 
     /// What was done to it since the base.
-    pub(super) fn change(&self) -> Option<SeriesChange> {
+    pub(super) fn change(&self) -> Option<SeriesDifference> {
         let (from, before): (_, &[PatchInput]) = match &self.baseline {
             Baseline::Ignored => return None,
             Baseline::Absent => (None, &[]),
@@ -123,7 +123,7 @@ impl SeriesTask {
         let removed = before
             .iter()
             .filter(|old| self.patches.iter().all(|new| new.name != old.name));
-        Some(SeriesChange {
+        Some(SeriesDifference {
             component: self.component.clone(),
             release: self.release.clone(),
             folder: self.folder.clone(),

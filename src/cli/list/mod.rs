@@ -70,8 +70,11 @@ struct ReadSeries<'a> {
 }
 
 /// What became of the patches of a series.
+#[derive(Default)]
 struct SeriesOutcome {
     statuses: Vec<PatchStatus>,
+    /// The address of its upstream.
+    upstream: Option<String>,
     note: Option<String>,
 }
 
@@ -115,20 +118,18 @@ pub(super) fn run(options: &ListOptions) -> Result<ExitCode, Error> {
     let now = Timestamp::now();
     let mut rows = Vec::new();
     for (one, outcome) in listed.iter().zip(outcomes) {
-        let statuses = match outcome {
-            None => Vec::new(),
-            Some(Ok(outcome)) => {
-                if let Some(told) = outcome.note {
-                    note(&format!("{}: {told}", address(one.series)));
-                }
-                outcome.statuses
-            }
+        let outcome = match outcome {
+            None => SeriesOutcome::default(),
+            Some(Ok(outcome)) => outcome,
             Some(Err(error)) => {
                 complain(&error.to_string());
-                Vec::new()
+                SeriesOutcome::default()
             }
         };
-        rows.push(listed_series(one, &statuses, &read, now));
+        if let Some(told) = &outcome.note {
+            note(&format!("{}: {told}", address(one.series)));
+        }
+        rows.push(listed_series(one, outcome, &read, now));
     }
     write(options.output, &rows)?;
     Ok(if is_whole {
@@ -174,6 +175,7 @@ impl ListOptions {
         add_history(&mut statuses, &history.patches, links);
         Ok(SeriesOutcome {
             statuses,
+            upstream: open.upstream.url(),
             note: history.note,
         })
     }
@@ -186,10 +188,10 @@ fn address(series: &ComponentSeries) -> SeriesAddress {
     }
 }
 
-/// The rows of a series. `statuses` has what became of each patch, or nothing.
+/// The rows of a series. `outcome` has what became of each patch, or nothing.
 fn listed_series(
     read: &ReadSeries<'_>,
-    statuses: &[PatchStatus],
+    outcome: SeriesOutcome,
     all: &[ReadSeries<'_>],
     now: Timestamp,
 ) -> ListedSeries {
@@ -205,17 +207,19 @@ fn listed_series(
     let patches = patches.iter().zip(marks).enumerate().map(|(at, (patch, marks))| {
         let mut row = ListedPatch::new(patch, now);
         row.same_in = same_patches(marks, &others);
-        if let Some(status) = statuses.get(at) {
+        if let Some(status) = outcome.statuses.get(at) {
             row.take_status(status);
         }
         row
     });
+    let patches = patches.collect();
     ListedSeries {
         component: series.component.clone(),
         release: series.release.clone(),
         reference: series.reference.clone(),
+        upstream: outcome.upstream,
         folder: series.folder.clone(),
-        patches: patches.collect(),
+        patches,
     }
 }
 

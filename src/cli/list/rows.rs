@@ -30,6 +30,9 @@ pub(super) struct ListedSeries {
     /// What the component is built from.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub(super) reference: Option<String>,
+    /// The address of its upstream, where that was looked at and has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) upstream: Option<String>,
     /// Relative to the folder that holds it all.
     pub(super) folder: String,
     pub(super) patches: Vec<ListedPatch>,
@@ -44,13 +47,13 @@ pub(super) struct ListedPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) state: Option<PatchState>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
+    pub(super) message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    conflict: Option<ConflictStatus>,
+    pub(super) conflict: Option<ConflictStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    merged: Option<MergedStatus>,
+    pub(super) merged: Option<MergedStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reverted: Option<RevertedStatus>,
+    pub(super) reverted: Option<RevertedStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) subject: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,12 +69,12 @@ pub(super) struct ListedPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) forwarded: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    applied_upstream: Option<String>,
+    pub(super) applied_upstream: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    change_ids: Vec<String>,
+    pub(super) change_ids: Vec<String>,
     /// The commits of upstream that it was taken from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    upstream_commits: Vec<String>,
+    pub(super) upstream_commits: Vec<String>,
     /// When it was written, by `Date` or `Last-Update`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) date: Option<Timestamp>,

@@ -8,6 +8,8 @@ use super::rows::{ListedPatch, ListedSeries};
 use crate::cli::style::{BOLD, DIM, ODD, plain, styled};
 use crate::cli::table;
 
+const HEADER: [&str; 7] = ["PATCH", "STATE", "SUBJECT", "FIXES", "UPSTREAM", "AGE", "ALSO IN"];
+
 /// How many bugs and CVE numbers, and how many releases, a line names.
 const NAMED: usize = 4;
 
@@ -29,13 +31,29 @@ pub(super) fn text(rows: &[ListedSeries], arrangement: &ContentArrangement, widt
             plain(&series.component),
             plain(&series.release)
         );
-        let lines = series.patches.iter().map(line).collect();
-        let header = ["PATCH", "STATE", "SUBJECT", "FIXES", "UPSTREAM", "AGE", "ALSO IN"];
-        text.push_str(&table::lines_within(header, lines, arrangement, width));
+        let (header, lines) = used_columns(series.patches.iter().map(line).collect());
+        text.push_str(&table::lines_within(&header, lines, arrangement, width));
         text.push('\n');
     }
     text.push_str(&summary(rows));
     text
+}
+
+/// The columns that have something in a line.
+fn used_columns(lines: Vec<[String; 7]>) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let is_used: Vec<bool> = (0..HEADER.len())
+        .map(|column| {
+            lines
+                .iter()
+                .any(|line| line.get(column).is_some_and(|cell| !cell.is_empty()))
+        })
+        .collect();
+    let header = HEADER.into_iter().zip(&is_used).filter(|(_, is_used)| **is_used);
+    let lines = lines.into_iter().map(|line| {
+        let cells = line.into_iter().zip(&is_used).filter(|(_, is_used)| **is_used);
+        cells.map(|(cell, _)| cell).collect()
+    });
+    (header.map(|(title, _)| title).collect(), lines.collect())
 }
 
 fn line(patch: &ListedPatch) -> [String; 7] {
@@ -134,6 +152,7 @@ mod tests {
             component: "glance".to_owned(),
             release: "2025.2".to_owned(),
             reference: Some("31.1.0".to_owned()),
+            upstream: None,
             folder: "patches/glance/2025.2".to_owned(),
             patches: vec![patch],
         }];

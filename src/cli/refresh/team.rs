@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use super::options::{RefreshOptions, RefreshOutput, needs_nobody};
 use super::render::{self, FilesWritten, RefreshLine, RefreshedSeries};
-use super::{RefreshOptions, RefreshOutput, needs_nobody};
 use crate::cli::error::Error;
 use crate::cli::output::{note, print};
 use crate::cli::renumber::SeriesChoice;

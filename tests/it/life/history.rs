@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Team, checkout, hunk, patchset};
+use super::dated::{DatedTeam, checkout, hunk, patchset};
 use crate::support::team_repository::{Shape, TeamRepository, make_upstreams, patch};
 
 const DAY: i64 = 24 * 60 * 60;
@@ -15,8 +15,8 @@ fn text(subject: &str, line: &str, into: &str) -> String {
 }
 
 /// A repository whose patches came, changed, were numbered anew and went.
-fn long_lived() -> Team {
-    let team = Team::new();
+fn long_lived() -> DatedTeam {
+    let team = DatedTeam::new();
     let folder = "patches/glance/2025.2";
     let path = |name: &str| format!("{folder}/{name}");
     team.commit(START, "Begin");

@@ -2,17 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::{Team, checkout, hunk, patchset};
+use super::dated::{DatedTeam, checkout, hunk, patchset};
 use crate::support::git_server::GitServer;
 use crate::support::team_repository::{RELEASE, Shape, TeamRepository, expected, make_upstreams};
 
 const CHANGE_ID: &str = "I0123456789012345678901234567890123456789";
+const OTHER: &str = "1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c";
 const COMMIT: &str = "867d1dd8b6e4f5b5fbb6b8a0b2a4c8d1e2f3a4b5";
 
 /// Patches in the dialects that there are: C5C3's own, a cherry-pick of OpenStack's in both releases,
 /// DEP-3, Yocto.
-fn dialects() -> Team {
-    let team = Team::new();
+fn dialects() -> DatedTeam {
+    let team = DatedTeam::new();
     let pick = |into: &str| {
         format!(
             "From {COMMIT} Mon Sep 17 00:00:00 2001\nFrom: Ann <ann@example.org>\n\
@@ -48,7 +49,7 @@ fn dialects() -> Team {
         (
             "patches/glance/2026.1/0003-yocto.patch",
             format!(
-                "Subject: [PATCH] =cmd|'/c calc'!A1\nUpstream-Status: Backport [https://example.org/c/{COMMIT}]\n\n{}",
+                "Subject: [PATCH] =cmd|'/c calc'!A1\nUpstream-Status: Backport [https://example.org/c/{OTHER}]\n\n{}",
                 hunk("two", "TWO")
             ),
         ),
@@ -134,8 +135,13 @@ fn states_are_told_where_the_upstream_is_named() {
     };
     let expected = ["Clean", "Clean", "Clean", "Clean", "Merged", "Clean"].map(Value::from);
     assert_eq!(states(upstreams.to_str().unwrap()), expected);
-    assert_eq!(states(&format!("file://{}", upstreams.display())), expected);
     assert_eq!(states(&url), expected);
+    let list = listed(&folder, &["--upstream", &url], 0);
+    let upstream = list["series"][0]["upstream"].as_str().unwrap();
+    assert!(
+        upstream.starts_with("http://") && upstream.ends_with("/glance"),
+        "{upstream}"
+    );
 }
 
 /// What does not stay the same from day to day is masked.

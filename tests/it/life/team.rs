@@ -82,7 +82,7 @@ impl Team {
         }
         team.write(
             "patches/glance/2025.1/0001-own.patch",
-            "Subject: [PATCH] Own\n\n---\n--- a/b.py\n+++ b/b.py\n@@ -1 +1 @@\n-b\n+B\n",
+            "From: Own <own@example.org>\nDate: Tue, 14 Nov 2023 22:13:20 +0000\nSubject: [PATCH] Own\n\n---\n--- a/b.py\n+++ b/b.py\n@@ -1 +1 @@\n-b\n+B\n",
         );
         team
     }

@@ -24,13 +24,24 @@ struct Said {
     exported: BTreeMap<String, Module>,
 }
 
+/// Code in which `pub(in path)` is `pub`: who may see something is no use of it.
+fn without_visibility(code: &str) -> String {
+    let mut parts = code.split("pub(in ");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str("pub");
+        text.push_str(part.split_once(')').map_or("", |(_, rest)| rest));
+    }
+    text
+}
+
 /// Reads all files below a folder.
 pub fn uses(src: &Path) -> Uses {
     let mut files = Vec::new();
     crate::sources(src, &mut files);
     let codes: BTreeMap<Module, String> = files
         .iter()
-        .map(|file| (module(src, file), crate::code(file)))
+        .map(|file| (module(src, file), without_visibility(&crate::code(file))))
         .collect();
     let modules: BTreeSet<Module> = codes.keys().cloned().collect();
     let said: BTreeMap<&Module, Said> = codes

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::super::changes::{ChangeVerdict, PatchEdit, SeriesChange};
+use super::super::changes::{ChangeVerdict, PatchEdit, SeriesDifference};
 use super::super::report::{PatchRow, Report};
 use super::markup;
 use crate::api::status::{PatchState, PatchStatus};
@@ -101,7 +101,7 @@ pub(super) fn remedy(status: &PatchStatus) -> &'static str {
 }
 
 /// What a change does to a series: `moves glance 31.1.0 → 31.2.0 (2025.2): 3 apply, 1 breaks: by …`.
-pub(super) fn change(change: &SeriesChange, report: &Report, quoting: Quoting) -> String {
+pub(super) fn change(change: &SeriesDifference, report: &Report, quoting: Quoting) -> String {
     let (component, release) = (quoting.text(&change.component), quoting.text(&change.release));
     let quoted = |reference: &str| quoting.text(reference);
     let mut text = match (&change.from, &change.to) {
@@ -168,7 +168,7 @@ fn counts<'a>(rows: impl Iterator<Item = &'a PatchRow>) -> Vec<String> {
 }
 
 fn edits<'a>(
-    change: &'a SeriesChange,
+    change: &'a SeriesDifference,
     rows: impl Iterator<Item = &'a PatchRow> + Clone,
 ) -> impl Iterator<Item = (&'static str, Vec<&'a str>)> {
     let edited = move |edit: PatchEdit| {

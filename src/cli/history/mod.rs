@@ -129,8 +129,8 @@ fn watched(team: &TeamRepository, address: &SeriesAddress) -> Result<WatchedSeri
         directory => format!("{directory}/{folder}"),
     };
     let Some(series) = found else {
-        let others = team.layout().series.iter();
-        let folder = others.filter_map(|other| folder_like(other, address)).next();
+        let mut others = team.layout().series.iter();
+        let folder = others.find_map(|other| folder_like(other, address));
         return match folder {
             Some(folder) => Ok(WatchedSeries {
                 folder: below(&folder),

@@ -247,11 +247,11 @@ impl TeamRepository {
             _ => false,
         };
         let root = self.root();
-        let folders = Path::new(path)
+        let mut folders = Path::new(path)
             .ancestors()
             .skip(1)
             .map(|folder| root.join(folder));
-        let nearest = folders.filter_map(|folder| folder.canonicalize().ok()).next();
+        let nearest = folders.find_map(|folder| folder.canonicalize().ok());
         let is_inside = nearest.is_some_and(|folder| folder.starts_with(root));
         if !path.is_empty() && Path::new(path).components().all(is_plain) && is_inside {
             return Ok(());
@@ -319,7 +319,7 @@ fn tell(recovered: Recovered) {
     match recovered {
         Recovered::Nothing => {}
         Recovered::TakenBack => {
-            note("a command was ended before it had written anything: nothing of it is left")
+            note("a command was ended before it had written anything: nothing of it is left");
         }
         Recovered::Finished => note("a command was ended while it wrote: what it had begun is written now"),
     }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::headers::PatchIdentity;
 use crate::history::{PatchId, patch_id};
-use crate::patch::{Options, PatchInput, read_diffs};
+use crate::patch::{HunkDiff, Options, PatchInput, read_diffs};
 
 /// What a patch is known by.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,7 @@ impl PatchMarks {
             let path = diff.new_path.as_ref().or(diff.old_path.as_ref());
             let path = String::from_utf8_lossy(path.map(Vec::as_slice).unwrap_or_default()).into_owned();
             let digest = files.entry(path).or_default();
-            let lines = diff.hunks.iter().flat_map(|hunk| hunk.lines());
+            let lines = diff.hunks.iter().flat_map(HunkDiff::lines);
             for line in lines.filter(|line| !line.starts_with(b" ")) {
                 digest.update(line);
             }

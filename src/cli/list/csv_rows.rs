@@ -2,7 +2,7 @@
 
 use csv::{QuoteStyle, WriterBuilder};
 
-use super::rows::{ListedPatch, ListedSeries};
+use super::rows::{ListedSeries, PatchListing};
 use crate::cli::error::Error;
 use crate::text::printable_lines;
 
@@ -47,7 +47,7 @@ pub(super) fn text(rows: &[ListedSeries]) -> Result<Vec<u8>, Error> {
     writer.into_inner().map_err(|error| failed(&error))
 }
 
-fn record(series: &ListedSeries, patch: &ListedPatch) -> [String; 15] {
+fn record(series: &ListedSeries, patch: &PatchListing) -> [String; 15] {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let bugs = patch.bugs.iter().map(|bug| bug.url.as_ref().unwrap_or(&bug.id));
     let also_in = patch.same_in.iter().map(|same| match same.differs_in.as_slice() {

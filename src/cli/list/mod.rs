@@ -25,7 +25,7 @@ use crate::layout::{ComponentSeries, LayoutError, Selection};
 use crate::patch::{Options, PatchInput};
 use crate::plan::report;
 use crate::plan::upstream_history::{CommitLinks, add_history};
-use rows::{ListedPatch, ListedSeries, SamePatch};
+use rows::{ListedSeries, PatchListing, SamePatch};
 
 /// Options of `patchset list`.
 #[derive(Debug, Args)]
@@ -205,7 +205,7 @@ fn listed_series(
         .filter(|other| other.series.component == series.component && other.series.release != series.release)
         .collect();
     let patches = patches.iter().zip(marks).enumerate().map(|(at, (patch, marks))| {
-        let mut row = ListedPatch::new(patch, now);
+        let mut row = PatchListing::new(patch, now);
         row.same_in = same_patches(marks, &others);
         if let Some(status) = outcome.statuses.get(at) {
             row.take_status(status);

@@ -35,13 +35,13 @@ pub(super) struct ListedSeries {
     pub(super) upstream: Option<String>,
     /// Relative to the folder that holds it all.
     pub(super) folder: String,
-    pub(super) patches: Vec<ListedPatch>,
+    pub(super) patches: Vec<PatchListing>,
 }
 
 /// One patch. What is not known is absent.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ListedPatch {
+pub(super) struct PatchListing {
     pub(super) name: String,
     /// What becomes of it, where its upstream was looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,7 +114,7 @@ pub(super) struct SamePatch {
     pub(super) differs_in: Vec<String>,
 }
 
-impl ListedPatch {
+impl PatchListing {
     /// What a patch says of itself.
     pub(super) fn new(patch: &PatchInput, now: Timestamp) -> Self {
         let headers = PatchHeaders::read(&patch.name, &patch.bytes);

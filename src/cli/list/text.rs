@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::ContentArrangement;
 
-use super::rows::{ListedPatch, ListedSeries};
+use super::rows::{ListedSeries, PatchListing};
 use crate::cli::style::{BOLD, DIM, ODD, plain, styled};
 use crate::cli::table;
 
@@ -56,7 +56,7 @@ fn used_columns(lines: Vec<[String; 7]>) -> (Vec<&'static str>, Vec<Vec<String>>
     (header.map(|(title, _)| title).collect(), lines.collect())
 }
 
-fn line(patch: &ListedPatch) -> [String; 7] {
+fn line(patch: &PatchListing) -> [String; 7] {
     let fixes = patch.bugs.iter().map(|bug| bug.short.as_str());
     let fixes = patch.cves.iter().map(String::as_str).chain(fixes);
     [
@@ -70,7 +70,7 @@ fn line(patch: &ListedPatch) -> [String; 7] {
     ]
 }
 
-fn also_in(patch: &ListedPatch) -> String {
+fn also_in(patch: &PatchListing) -> String {
     let releases = patch.same_in.iter().map(|same| {
         let release = plain(&same.release);
         if same.differs_in.is_empty() {
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_table_is_as_wide_as_it_may_be() {
-        let patch = ListedPatch {
+        let patch = PatchListing {
             name: "0001-keep-the-thing-that-was-taken-away.patch".to_owned(),
             subject: Some("Keep the thing that was taken away by a change upstream".to_owned()),
             cves: ["CVE-2024-32498", "CVE-2024-32499"]
@@ -146,7 +146,7 @@ mod tests {
                 .to_vec(),
             upstream_in_words: "not yet proposed, because nobody has had the time for it".to_owned(),
             age_days: Some(210),
-            ..ListedPatch::default()
+            ..PatchListing::default()
         };
         let rows = [ListedSeries {
             component: "glance".to_owned(),

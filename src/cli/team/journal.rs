@@ -21,7 +21,7 @@ const LARGEST: u64 = 64 << 20;
 const TRIES: usize = 8;
 
 /// The record, held by one process at a time.
-pub(super) struct WriteJournal {
+pub(super) struct ChangeJournal {
     path: PathBuf,
     file: File,
     is_decided: bool,
@@ -40,7 +40,7 @@ pub(super) enum Recovered {
     Finished,
 }
 
-impl WriteJournal {
+impl ChangeJournal {
     /// Takes the record of a Git folder, and brings what an ended process had begun to an end.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl WriteJournal {
     }
 }
 
-impl ChangeRecord for WriteJournal {
+impl ChangeRecord for ChangeJournal {
     fn record_plan(&mut self, plan: &ChangePlan) -> io::Result<()> {
         let mut line = serde_json::to_vec(plan)?;
         line.push(b'\n');

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::address::SeriesAddress;
-use super::journal::{Recovered, WriteJournal};
+use super::journal::{ChangeJournal, Recovered};
 use crate::cli::error::Error;
 use crate::cli::file_changes::{ExpectedFile, FileChange, ReadDigest, Unrecorded, change_all, read_digest};
 use crate::cli::file_diff::file_diff;
@@ -60,7 +60,10 @@ impl TeamRepository {
         refuse_bare(dir)?;
         let folder = LocalFolder::open(dir)?;
         if let Some(git_folder) = git_folder(folder.files.root()) {
-            tell(WriteJournal::recover_left_over(&git_folder, folder.files.root())?);
+            tell(ChangeJournal::recover_left_over(
+                &git_folder,
+                folder.files.root(),
+            )?);
         }
         let (folder, layout) = arguments.read(dir, component, selection)?;
         Ok(Self {
@@ -203,7 +206,7 @@ impl TeamRepository {
         let Some(git_folder) = git_folder(root) else {
             return change_all(&changes, root, &mut Unrecorded);
         };
-        let (mut journal, recovered) = WriteJournal::take(&git_folder, root)?;
+        let (mut journal, recovered) = ChangeJournal::take(&git_folder, root)?;
         tell(recovered);
         match change_all(&changes, root, &mut journal) {
             // It is finished when the repository is opened again.
@@ -511,7 +514,7 @@ mod tests {
 
     /// A process that is killed after so many steps.
     struct Killed {
-        journal: WriteJournal,
+        journal: ChangeJournal,
         after: KilledAfter,
     }
 
@@ -564,7 +567,7 @@ mod tests {
                 .map(|edit| team_before.change(edit).unwrap())
                 .collect();
             let root = team_before.root().to_owned();
-            let (journal, _) = WriteJournal::take(&root.join(".git"), &root).unwrap();
+            let (journal, _) = ChangeJournal::take(&root.join(".git"), &root).unwrap();
             let mut killed = Killed {
                 journal,
                 after: after_step,
@@ -596,7 +599,7 @@ mod tests {
         let team = team(dir.path());
         read_all(&team);
         let root = team.root().to_owned();
-        let (held, _) = WriteJournal::take(&root.join(".git"), &root).unwrap();
+        let (held, _) = ChangeJournal::take(&root.join(".git"), &root).unwrap();
         let error = team.write(&edit(), WriteMode::Write).unwrap_err().to_string();
         assert!(error.contains("another patchset command writes"), "{error}");
         held.remove();

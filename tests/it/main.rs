@@ -21,6 +21,7 @@ mod generate;
 mod hostile;
 mod layouts;
 mod leader;
+mod life;
 mod monitoring;
 mod node;
 mod packaging;

@@ -57,6 +57,12 @@ fn write_patch(out: &mut String, series: &ComponentSeries, patch: &PatchOutcome)
             writeln!(out, "  {GOOD}in the series already{GOOD:#} as {}{by}", path(name))
         }
         PatchVerdict::Upstream { told } => {
+            if told.is_empty() {
+                return writeln!(
+                    out,
+                    "  {GOOD}there already{GOOD:#} {subject}: upstream, or a patch before it, has all that it does"
+                );
+            }
             writeln!(out, "  {GOOD}upstream has it{GOOD:#} {subject}")?;
             out.write_str(told)
         }

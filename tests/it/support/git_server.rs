@@ -130,6 +130,7 @@ pub struct HttpBuilder {
     redirect: Option<String>,
     versions: bool,
     address: Ipv4Addr,
+    pages: Vec<(String, String)>,
 }
 
 struct Shared {
@@ -137,6 +138,7 @@ struct Shared {
     login: Option<String>,
     redirect: Option<String>,
     versions: bool,
+    pages: Vec<(String, String)>,
     counts: Arc<Counts>,
     fault: Arc<Mutex<Fault>>,
 }
@@ -168,6 +170,7 @@ impl GitServer {
             redirect: None,
             versions: true,
             address: Ipv4Addr::LOCALHOST,
+            pages: Vec::new(),
         }
     }
 
@@ -274,6 +277,13 @@ impl HttpBuilder {
         self
     }
 
+    /// Answers with a text where a request's path and query begin so: the API of a forge that has
+    /// the repositories.
+    pub fn page(mut self, begin: &str, text: &str) -> Self {
+        self.pages.push((begin.to_owned(), text.to_owned()));
+        self
+    }
+
     /// Knows only version 0 of the protocol.
     pub fn version_0(mut self) -> Self {
         self.versions = false;
@@ -292,6 +302,7 @@ impl HttpBuilder {
             login: self.login,
             redirect: self.redirect,
             versions: self.versions,
+            pages: self.pages,
             counts: Arc::clone(&counts),
             fault: Arc::clone(&fault),
         });
@@ -338,6 +349,14 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
     let fault = *shared.fault.lock().expect("no panic");
     if let Some(refusal) = refusal(&shared, &parts, fault) {
         return refusal;
+    }
+    let asked = parts.uri.path_and_query().map_or("", |path| path.as_str());
+    let mut pages = shared.pages.iter();
+    if let Some((_, text)) = pages.find(|(begin, _)| asked.starts_with(begin.as_str())) {
+        return Response::builder()
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(text.clone()))
+            .expect("a response");
     }
     let body = axum::body::to_bytes(body, 16 << 20).await.expect("a body");
     if let Fault::InPlaceOfReport(words) = fault

@@ -1,0 +1,6 @@
+//! The life of a patch in a team's repository: how it comes, changes and goes.
+
+mod add;
+mod add_places;
+mod series;
+mod team;

@@ -293,9 +293,6 @@ impl Writer<'_> {
             if self.does_the_same(at, original) {
                 return original.text.to_vec();
             }
-            let is_edit = |diff: &FileDiff<'_>| {
-                diff.change == FileChange::Modify && !diff.is_binary && diff.old_mode == diff.new_mode
-            };
             if is_edit(&original.diff) && is_edit(&fresh.diff) && !original.diff.hunks.is_empty() {
                 let mut text = with_ids(original.diff.header, &fresh.diff);
                 text.extend(fresh.diff.hunks.iter().flat_map(|hunk| hunk.text));
@@ -307,9 +304,7 @@ impl Writer<'_> {
 
     /// The commit's diff, with names and ids as the file has them.
     fn fresh_section(&self, fresh: &Section<'_>) -> Vec<u8> {
-        let is_plain_edit = fresh.diff.change == FileChange::Modify
-            && !fresh.diff.is_binary
-            && fresh.diff.old_mode == fresh.diff.new_mode;
+        let is_plain_edit = is_edit(&fresh.diff);
         let body = fresh.text.get(fresh.diff.header.len()..).unwrap_or_default();
         let mut header = Vec::new();
         for line in fresh.diff.header.split_inclusive(|byte| *byte == b'\n') {
@@ -548,6 +543,12 @@ fn subject_mark(head: &[u8]) -> Vec<u8> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether a diff changes lines of a file and nothing else.
+fn is_edit(diff: &FileDiff<'_>) -> bool {
+    let keeps_mode = diff.old_mode == 0 || diff.new_mode == 0 || diff.old_mode == diff.new_mode;
+    diff.change == FileChange::Modify && !diff.is_binary && keeps_mode
 }
 
 /// A line `index` with ids of so many digits.

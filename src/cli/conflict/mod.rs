@@ -171,7 +171,18 @@ impl ConflictOptions {
             state: patch_report.state.to_string(),
             error: patch_report.error.clone(),
             broken_by: broken_by.map(|commit| BreakingCommit::new(commit, &open.upstream)),
-            files: files.into_iter().map(report::FileReportFields::from).collect(),
+            files: files
+                .into_iter()
+                .map(|file| {
+                    let mut told = report::FileReportFields::from(file);
+                    let own = patch_report.files.iter().find(|known| known.path == told.path);
+                    // In the words of the whole patch, with its lines.
+                    told.error = told
+                        .error
+                        .map(|error| own.and_then(|own| own.error.clone()).unwrap_or(error));
+                    told
+                })
+                .collect(),
             elsewhere: self.elsewhere(team, upstreams, (open.series, patch))?,
         })
     }

@@ -2,5 +2,6 @@
 
 mod add;
 mod add_places;
+mod edit;
 mod series;
 mod team;

@@ -136,6 +136,14 @@ pub struct PullRequestOptions {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 100)))]
     pub labels: Vec<String>,
+    /// Who is asked to review the pull request, by their names on the server; a team of GitHub as
+    /// `organisation/team`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 100)))]
+    pub reviewers: Vec<String>,
+    /// Whether the pull request is opened as a draft.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draft: bool,
 }
 
 /// Whose API pull requests are opened by.

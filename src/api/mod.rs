@@ -29,6 +29,7 @@ pub mod revision;
 pub mod schema;
 pub mod source_refs;
 pub mod status;
+pub mod upkeep;
 pub mod upstream_history;
 pub(crate) mod yaml;
 

@@ -15,6 +15,7 @@ use super::patch_set::{Level, default_interval, default_timeout};
 use super::patch_set_template::TemplateSpec;
 use super::reference::SourceReference;
 use super::status::{NEVER_OBSERVED, never_observed};
+use super::upkeep::{RepositoryUpkeepStatus, SOURCE_IS_GIT, Upkeep};
 
 /// The label of the objects that a `PatchRepository` makes; its value is the `PatchRepository`'s
 /// name.
@@ -100,6 +101,7 @@ const PATCHES_FOLLOW: (&str, &str) = (
     validation = Rule::new("!has(self.component) || self.layout in ['Auto', 'SingleComponent', 'DebianPatches']")
         .message("component is for the layouts SingleComponent and DebianPatches: in the others it is the name of a folder; to choose some, set components.include")
 )]
+#[x_kube(validation = Rule::new(SOURCE_IS_GIT.0).message(SOURCE_IS_GIT.1))]
 pub struct PatchRepositorySpec {
     /// The repository.
     pub source: RepositorySource,
@@ -150,6 +152,10 @@ pub struct PatchRepositorySpec {
     /// `overrides/<release>/constraints.txt`. Services with an image are built with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constraints: Option<ConstraintsTemplate>,
+    /// What becomes of patches that upstream has, and of those that moved; what templates say of it
+    /// is laid over this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upkeep: Option<Upkeep>,
     /// Whether objects that the folders ask for no more are deleted.
     #[serde(default = "prunes")]
     pub prune: bool,
@@ -485,6 +491,9 @@ pub struct PatchRepositoryStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub omitted_faults: Option<u32>,
+    /// What is to be done for the patches, and where that is proposed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upkeep: Option<RepositoryUpkeepStatus>,
     /// A digest over all that this status was computed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs_digest: Option<InputsDigest>,
@@ -503,6 +512,7 @@ impl Default for PatchRepositoryStatus {
             omitted_cells: None,
             faults: Vec::new(),
             omitted_faults: None,
+            upkeep: None,
             inputs_digest: None,
         }
     }

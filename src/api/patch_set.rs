@@ -13,6 +13,7 @@ use super::delivery::Delivery;
 use super::duration::FluxDuration;
 use super::reference::SourceReference;
 use super::status::PatchSetStatus;
+use super::upkeep::{PATCHES_ARE_IN_GIT, Upkeep};
 
 /// The desired state of a `PatchSet`.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -79,6 +80,7 @@ use super::status::PatchSetStatus;
     validation = Rule::new("!has(self.delivery) || (has(self.build) && has(self.build.image))")
         .message("delivery is of an image: set build.image")
 )]
+#[x_kube(validation = Rule::new(PATCHES_ARE_IN_GIT.0).message(PATCHES_ARE_IN_GIT.1))]
 pub struct PatchSetSpec {
     /// The component that is patched, for instance `glance`.
     pub component: Component,
@@ -120,6 +122,9 @@ pub struct PatchSetSpec {
     /// Where the image goes when it is built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
+    /// What becomes of patches that upstream has, and of those that moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upkeep: Option<Upkeep>,
     /// The service account of this namespace in whose name ConfigMaps are delivered, with the
     /// rights that it has, and that Jobs run as; the controller's `--default-service-account` where
     /// absent. Where there is none either, ConfigMaps are written with the controller's own rights.

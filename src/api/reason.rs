@@ -25,6 +25,9 @@ pub mod condition {
     pub const IMAGE_BUILT: &str = "ImageBuilt";
     /// The image went where it should.
     pub const DELIVERED: &str = "Delivered";
+    /// What is to be done for the patches is proposed where they are. Absent where nothing asks for
+    /// it.
+    pub const UPKEEP_PROPOSED: &str = "UpkeepProposed";
     /// The overrides were merged into the upper constraints, and the merged file was written.
     pub const CONSTRAINTS_MERGED: &str = "ConstraintsMerged";
 }
@@ -104,6 +107,16 @@ reasons! {
     INVALID_MARKER = "InvalidMarker";
     /// The server does not take the commit: a rule of the branch or a hook forbids it.
     PUSH_REJECTED = "PushRejected";
+    /// There is nothing to do for the patches.
+    NOTHING_TO_PROPOSE = "NothingToPropose";
+    /// A change to the patches will be proposed: it has not been so for long enough, or pull
+    /// requests would come too fast.
+    UPKEEP_WAITS = "UpkeepWaits";
+    /// A person took over the pull request that looks after the patches.
+    HANDS_OFF = "HandsOff";
+    /// Something is to be done for the patches, and all of it is left alone, for reasons that are
+    /// told.
+    LEFT_ALONE = "LeftAlone";
     /// A build is under way.
     BUILDING = "Building";
     /// A build of what is not wanted any more is being cancelled; this one follows.

@@ -32,6 +32,7 @@ use super::patch_set::{
 use super::patch_set_template::TemplateSpec;
 use super::pod_template::PodTemplate;
 use super::reference::{ObjectKey, Referent, ReferentKind, SourceReference};
+use super::upkeep::{Renumbering, Upkeep, UpkeepAction};
 use super::{ConstraintOverrideSpec, FluxDuration, PatchRepositorySpec, PatchSetSpec};
 
 /// An object that a spec names.
@@ -226,7 +227,14 @@ name_nothing!(
     Engine,
     Builder
 );
-name_nothing!(Approval, Provider, LayoutKind, TemplateSpec);
+name_nothing!(
+    Approval,
+    Provider,
+    LayoutKind,
+    Renumbering,
+    TemplateSpec,
+    UpkeepAction
+);
 // Service accounts are looked at when they are needed, and what a template names is for the
 // kubelet.
 name_nothing!(ServiceAccountName, PodTemplate);
@@ -276,7 +284,7 @@ macro_rules! refers {
 
 refers! { PatchSetSpec {
     component, release, level, upstream, patches, merged_patches, candidates, build, delivery,
-    service_account_name, interval, timeout, suspend
+    upkeep, service_account_name, interval, timeout, suspend
 }, PatchSet: [libraries], ConstraintOverride: [constraints] }
 refers! { ConstraintOverrideSpec {
     release, upper_constraints, overrides, built_from_source, interval, timeout, suspend
@@ -309,13 +317,16 @@ refers! { DeliveryGit {
     url, branch, push, paths, author, message, signing
 }, Secret: [secret_ref, proxy_secret_ref] }
 refers! { Push { branch, pull_request } }
-refers! { PullRequestOptions { provider, api_url, labels }, Secret: [secret_ref] }
+refers! { PullRequestOptions { provider, api_url, labels, reviewers, draft }, Secret: [secret_ref] }
 refers! { CommitAuthor { name, email } }
 refers! { Signing {}, Secret: [secret_ref] }
 refers! { PatchRepositorySpec {
     source, layout, directory, component, components, releases, libraries, upstream, template,
-    overrides, constraints, prune, interval, timeout, suspend
+    overrides, constraints, upkeep, prune, interval, timeout, suspend
 } }
+refers! { Upkeep {
+    drop, refresh, renumber, after, branch, base, pull_request, author, signing
+}, Secret: [secret_ref, proxy_secret_ref] }
 refers! { RepositorySource { git, source_ref } }
 refers! { GitRepositorySource { ref_, verify }, repository: url, Secret: [secret_ref, proxy_secret_ref] }
 refers! { NameSelection { include, exclude } }

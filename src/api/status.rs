@@ -1,6 +1,6 @@
 //! What the controller says of a `PatchSet`.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ pub use crate::patch::PatchState;
 
 use super::build::{BuildRecord, BuildStatus, ImageStatus};
 use super::delivery::{DeliveryStatus, ProposalStatus};
+use super::upkeep::UpkeepStatus;
 use super::upstream_history::{
     BrokenPatch, CandidateOutcome, FuzzyFit, MergedStatus, RefreshStatus, RevertedStatus,
     UpstreamCommitStatus,
@@ -85,6 +86,9 @@ pub struct PatchSetStatus {
     /// What waits to be merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposed: Option<ProposalStatus>,
+    /// What is to be done for the patches themselves, and where that is proposed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upkeep: Option<UpkeepStatus>,
     /// The last images, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<BuildRecord>,
@@ -112,6 +116,7 @@ impl Default for PatchSetStatus {
             image: None,
             delivered: None,
             proposed: None,
+            upkeep: None,
             history: Vec::new(),
         }
     }
@@ -244,6 +249,21 @@ pub struct PatchStatus {
     /// Who wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
+    /// Where it comes from, as DEP-3 writes it: `Origin`, or the commit that a note names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// What it says of upstream: `Upstream-Status`, or `Upstream status` as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_status: Option<String>,
+    /// Whether it was sent upstream, and where: DEP-3's `Forwarded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<String>,
+    /// The bugs that it claims to resolve, by their pages where they are known; the first some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bugs: Vec<String>,
+    /// The CVE numbers that it claims to resolve; the first some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cves: Vec<String>,
     /// The largest distance in lines between where a hunk says it belongs and where it applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<i64>,
@@ -266,6 +286,12 @@ pub struct PatchStatus {
     /// apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_applied: Option<Recorded<Revision>>,
+    /// Git's id of its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<Recorded<Oid>>,
+    /// When it was first seen in this state, with the same bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
 }
 
 impl PatchStatus {

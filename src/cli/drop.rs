@@ -9,10 +9,10 @@ use clap::Args;
 use super::error::Error;
 use super::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 use super::team::{
-    JudgedSeries, OpenSeries, PatchMark, SameBy, SeriesAddress, TeamChanges, TeamOptions, TeamRepository,
-    Upstreams, WriteMode,
+    OpenSeries, PatchMarks, SameBy, SeriesAddress, TeamChanges, TeamOptions, TeamRepository, Upstreams,
+    WriteMode,
 };
-use super::upstream_history::HistoryOptions;
+use super::upstream_history::{HistoryOptions, RefreshTrial, SeriesHistory};
 use crate::layout::{ComponentSeries, Selection, SeriesChange};
 use crate::patch::{PatchInput, PatchReport, PatchState};
 
@@ -47,6 +47,12 @@ struct Dropping<'t> {
     dropped: BTreeMap<String, (&'t ComponentSeries, Vec<String>)>,
     told: String,
     needs_attention: bool,
+}
+
+/// What upstream did with the patches of a series.
+struct SearchedSeries {
+    reports: Vec<PatchReport>,
+    history: SeriesHistory,
 }
 
 pub(super) fn run(options: &DropOptions) -> Result<ExitCode, Error> {
@@ -86,10 +92,11 @@ impl<'t> Dropping<'t> {
         let patches = self.team.patches(series)?;
         let judged = self.judge(series)?;
         let chosen = self.choose(series, &patches, judged.as_ref())?;
-        let marks: Vec<(String, PatchMark)> = chosen
+        let engine = self.options.team.paths.engine();
+        let marks: Vec<(String, PatchMarks)> = chosen
             .iter()
             .filter_map(|at| patches.get(*at))
-            .map(|patch| (patch.name.clone(), PatchMark::read(&patch.bytes)))
+            .map(|patch| (patch.name.clone(), PatchMarks::read(patch, &engine)))
             .collect();
         self.head(series);
         for at in &chosen {
@@ -148,15 +155,15 @@ impl<'t> Dropping<'t> {
     }
 
     /// The same with what upstream did with its patches.
-    fn judge(&self, series: &ComponentSeries) -> Result<Option<JudgedSeries>, Error> {
+    fn judge(&self, series: &ComponentSeries) -> Result<Option<SearchedSeries>, Error> {
         let Some(open) = self.apply(series)? else {
             return Ok(None);
         };
-        let judged = open.judge(&self.options.history)?;
-        if let Some(text) = &judged.history.note {
+        let (reports, history) = open.search(&self.options.history, RefreshTrial::Skipped)?;
+        if let Some(text) = &history.note {
             super::output::note(&format!("{}: {text}", series.folder));
         }
-        Ok(Some(judged))
+        Ok(Some(SearchedSeries { reports, history }))
     }
 
     /// The numbers of the patches that are named, or that upstream has.
@@ -164,7 +171,7 @@ impl<'t> Dropping<'t> {
         &self,
         series: &ComponentSeries,
         patches: &[PatchInput],
-        opened: Option<&JudgedSeries>,
+        opened: Option<&SearchedSeries>,
     ) -> Result<Vec<usize>, Error> {
         if self.options.patches.is_empty() {
             let reports = opened.map_or(&[][..], |opened| &opened.reports);
@@ -182,7 +189,7 @@ impl<'t> Dropping<'t> {
         Ok(chosen)
     }
 
-    fn say_why(&mut self, opened: Option<&JudgedSeries>, at: usize, name: &str) {
+    fn say_why(&mut self, opened: Option<&SearchedSeries>, at: usize, name: &str) {
         let state = opened.and_then(|opened| opened.reports.get(at));
         let (style, words) = match state.map(|report| report.state) {
             Some(PatchState::Merged) => (GOOD, "upstream has it"),
@@ -199,8 +206,9 @@ impl<'t> Dropping<'t> {
     fn look_elsewhere(
         &mut self,
         series: &ComponentSeries,
-        marks: &[(String, PatchMark)],
+        marks: &[(String, PatchMarks)],
     ) -> Result<(), Error> {
+        let engine = self.options.team.paths.engine();
         for other in &self.team.layout().series {
             if other.component != series.component || other.folder == series.folder || marks.is_empty() {
                 continue;
@@ -215,10 +223,10 @@ impl<'t> Dropping<'t> {
             };
             let mut same = Vec::new();
             for (at, patch) in patches.iter().enumerate() {
-                let mark = PatchMark::read(&patch.bytes);
+                let mark = PatchMarks::read(patch, &engine);
                 let found = marks
                     .iter()
-                    .find_map(|(name, dropped)| Some((name, dropped.same_by(&mark)?)));
+                    .find_map(|(name, dropped)| Some((name, same_change(dropped, &mark)?)));
                 if let Some((name, by)) = found {
                     same.push((at, patch.name.clone(), name.clone(), by));
                 }
@@ -245,10 +253,10 @@ impl<'t> Dropping<'t> {
                     };
                     let _ = writeln!(
                         self.told,
-                        "    stays    {}  {ODD}the same as {} by {}: {why}{ODD:#}",
+                        "    stays    {}  {ODD}the same as {} by its {}: {why}{ODD:#}",
                         plain(&name),
                         plain(&dropped),
-                        in_words(by)
+                        by.in_words()
                     );
                 }
             }
@@ -297,12 +305,9 @@ fn merged(reports: &[PatchReport]) -> Vec<usize> {
     merged.map(|(at, _)| at).collect()
 }
 
-fn in_words(by: SameBy) -> &'static str {
-    match by {
-        SameBy::PatchId => "its patch-id",
-        SameBy::ChangeId => "its Change-Id",
-        SameBy::Commit => "the commit that it is of",
-    }
+/// By what two patches are the same change. Who wrote them and what they are called is not enough.
+fn same_change(one: &PatchMarks, other: &PatchMarks) -> Option<SameBy> {
+    one.same_as(other).filter(|by| *by != SameBy::Authorship)
 }
 
 /// The patch that a name, its path in the repository or its number stands for.

@@ -21,6 +21,7 @@ pub mod generate;
 mod git_login;
 mod input;
 mod layout_options;
+pub mod list;
 mod local_files;
 mod local_refresh;
 mod output;
@@ -33,10 +34,12 @@ pub mod renumber;
 pub mod sbom;
 pub mod source;
 mod style;
+mod table;
 mod team;
 mod upstream_history;
 pub mod verify;
 pub mod vex;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -85,6 +88,11 @@ pub enum OfflineCommand {
     Conflict(Box<conflict::ConflictOptions>),
     /// Check every patch and override of a repository of patches/, overrides/ and releases/
     Check(check::CheckOptions),
+    /// List the patches of a team's repository by component and release
+    ///
+    /// With the bugs and CVE numbers that each claims to resolve, what it says of upstream, how old
+    /// it is, and in which other releases it is. With --upstream also what becomes of each.
+    List(list::ListOptions),
     /// Print the PatchSets and ConstraintOverrides that a repository's folders ask for
     ///
     /// They are those that a PatchRepository would make, without their owner: for teams that keep
@@ -126,6 +134,7 @@ impl OfflineCommand {
             Self::Verify(options) => verify::run(&options),
             Self::Conflict(options) => conflict::run(&options),
             Self::Check(options) => check::run(&options),
+            Self::List(options) => list::run(&options),
             Self::Generate(options) => generate::run(&options),
             Self::Constraints(options) => constraints::run(&options),
             Self::Sbom(options) => sbom::run(&options),

@@ -22,3 +22,8 @@ pub(super) const BOLD: Style = Style::new().bold();
 pub(super) fn plain(text: &str) -> String {
     printable(text, LONGEST)
 }
+
+/// A text in a style.
+pub(super) fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}

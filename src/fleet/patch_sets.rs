@@ -171,6 +171,7 @@ impl PatchSetMaker<'_> {
             "level": cell.level,
             "upstream": self.upstream(&reference)?,
             "patches": self.patches(),
+            "upkeep": self.builder.repository.spec.upkeep,
         });
         lay_over(&mut whole, &spec, &PATCH_SET_SPEC);
         self.lay_over_own(&mut whole);

@@ -1,15 +1,21 @@
 //! How the `PatchSet`s of a repository do: a matrix, counts, and one line.
 
+use std::collections::BTreeSet;
+
 use kube::ResourceExt;
 
 use crate::api::PatchSet;
 use crate::api::patch_repository::{MOST_CELLS, RepositoryCell, RepositoryCounts, RepositoryFault};
 use crate::api::reason::{self, Reason, condition};
+use crate::api::upkeep::{RepositoryUpkeepStatus, UpkeepState};
 use crate::layout::FaultKind;
 use crate::plan::conditions::Truth;
 
 /// The longest line, in characters: what `kubectl get` shows stays below 120 with it.
 const LONGEST_LINE: usize = 84;
+
+/// The most pull requests that a status names.
+const MOST_PULL_REQUESTS: usize = 10;
 
 /// What there is of a `PatchSet` that is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +41,8 @@ pub struct FleetSummary {
     pub ready: Truth,
     /// Why.
     pub reason: Reason,
+    /// What is to be done for the patches; nothing where no `PatchSet` asks for it.
+    pub upkeep: Option<RepositoryUpkeepStatus>,
     /// The same in one line, for instance `78 of 80 ready; 2 conflict: cinder 2025.2, nova 2026.1`.
     pub message: String,
 }
@@ -95,8 +103,33 @@ pub fn summarize(
         counts,
         ready,
         reason,
+        upkeep: sum_up_upkeep(children),
         message,
     }
+}
+
+/// What is to be done for the patches, over all `PatchSet`s.
+fn sum_up_upkeep(children: &[(&PatchSet, ChildState<'_>)]) -> Option<RepositoryUpkeepStatus> {
+    let found = children.iter().filter_map(|(_, found)| match found {
+        ChildState::Present(found) => found.status.as_ref()?.upkeep.as_ref(),
+        ChildState::Absent | ChildState::Refused(_) => None,
+    });
+    let mut told: Option<RepositoryUpkeepStatus> = None;
+    let mut open = BTreeSet::new();
+    for status in found {
+        let told = told.get_or_insert_default();
+        told.drops = told.drops.saturating_add(number(status.drops.len()));
+        told.refreshes = told.refreshes.saturating_add(number(status.refreshes.len()));
+        match status.state {
+            UpkeepState::Proposed => open.extend(status.pull_request.as_ref()),
+            UpkeepState::StandsBack | UpkeepState::Closed => told.held = told.held.saturating_add(1),
+            UpkeepState::Reported | UpkeepState::Waiting | UpkeepState::Merged | UpkeepState::Failed => {}
+        }
+    }
+    if let Some(told) = &mut told {
+        told.pull_requests = open.into_iter().take(MOST_PULL_REQUESTS).cloned().collect();
+    }
+    told
 }
 
 fn number(count: usize) -> u32 {

@@ -107,11 +107,18 @@ fn rank(patch: &PatchStatus) -> u8 {
 }
 
 fn without_texts(patch: &PatchStatus) -> PatchStatus {
+    // Nothing is to be done for the others.
+    let is_for_upkeep = patch.state != PatchState::Clean;
     PatchStatus {
         name: patch.name.clone(),
         state: patch.state,
         subject: None,
         author: None,
+        origin: None,
+        upstream_status: None,
+        forwarded: None,
+        bugs: Vec::new(),
+        cves: Vec::new(),
         offset: patch.offset,
         message: None,
         conflict: None,
@@ -128,6 +135,8 @@ fn without_texts(patch: &PatchStatus) -> PatchStatus {
         reverted: None,
         refresh: None,
         last_applied: None,
+        blob: patch.blob.clone().filter(|_| is_for_upkeep),
+        since: patch.since.clone().filter(|_| is_for_upkeep),
     }
 }
 
@@ -154,6 +163,11 @@ mod tests {
             state,
             subject: Some("s".repeat(500)),
             author: None,
+            origin: None,
+            upstream_status: None,
+            forwarded: None,
+            bugs: Vec::new(),
+            cves: Vec::new(),
             offset: None,
             message: Some("m".repeat(500)),
             conflict: Some(ConflictStatus {
@@ -180,6 +194,8 @@ mod tests {
             reverted: None,
             refresh: None,
             last_applied: None,
+            blob: None,
+            since: None,
         }
     }
 

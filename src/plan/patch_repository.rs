@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::failure::{Failure, Step};
 use super::lifecycle::{AskedFor, Next, Outcome, Settling, SignaturePolicy, Verdict};
 use crate::api::patch_repository::{RepositoryCell, RepositoryCounts, RepositoryFault};
+use crate::api::upkeep::RepositoryUpkeepStatus;
 use crate::api::{InputsDigest, LayoutKind, PatchRepositoryStatus};
 
 /// What the source says; known before the folders are read.
@@ -37,6 +38,8 @@ pub struct RepositoryProgress {
     pub faults: Vec<RepositoryFault>,
     /// How many more there are.
     pub omitted_faults: Option<u32>,
+    /// What is to be done for the patches.
+    pub upkeep: Option<RepositoryUpkeepStatus>,
     /// Whether all is well with the objects.
     pub ready: Verdict,
 }
@@ -83,6 +86,7 @@ pub fn settle(
             status.counts = Some(progress.counts);
             (status.cells, status.omitted_cells) = (progress.cells, progress.omitted_cells);
             (status.faults, status.omitted_faults) = (progress.faults, progress.omitted_faults);
+            status.upkeep = progress.upkeep;
             if let Some(failure) = progress.failure {
                 // Not all is done that these inputs ask for.
                 status.inputs_digest = None;
@@ -136,6 +140,7 @@ mod tests {
             omitted_cells: None,
             faults: Vec::new(),
             omitted_faults: None,
+            upkeep: None,
             ready,
         }
     }

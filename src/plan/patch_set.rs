@@ -7,6 +7,7 @@ use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
 use super::lifecycle::{AskedFor, Next, Outcome, Settling, SignaturePolicy, Verdict};
 use super::list_size;
+use super::report;
 use super::upstream_history::{commit_in_words, last_applied, merged_in_words};
 use crate::api::InputsDigest;
 use crate::api::build::{BuildRecord, BuildStatus, ImageStatus};
@@ -225,7 +226,7 @@ pub fn settle(
             settling.mark_resolved(&describe_sources(&sources));
             take_sources(&mut settling.status, sources);
             if let Some(checked) = checked {
-                take_checked(&mut settling.status, checked, previous, policy);
+                take_checked(&mut settling.status, checked, previous, (policy, now));
             }
             if let Some(candidates) = candidates {
                 settling.status.candidates = candidates;
@@ -453,8 +454,9 @@ fn take_checked(
     status: &mut PatchSetStatus,
     mut checked: Checked,
     previous: &PatchSetStatus,
-    policy: Policy<'_>,
+    (policy, now): (Policy<'_>, Timestamp),
 ) {
+    report::add_since(&mut checked.patches, &previous.patches, now);
     for patch in checked.patches.iter_mut().filter(|patch| !patch.applies()) {
         patch.last_applied = last_applied(previous, &patch.name).cloned();
     }
@@ -681,6 +683,11 @@ mod tests {
             state,
             subject: None,
             author: None,
+            origin: None,
+            upstream_status: None,
+            forwarded: None,
+            bugs: Vec::new(),
+            cves: Vec::new(),
             offset: None,
             message: Some("why".into()),
             conflict: None,
@@ -688,6 +695,8 @@ mod tests {
             reverted: None,
             refresh: None,
             last_applied: None,
+            blob: None,
+            since: None,
         }
     }
 

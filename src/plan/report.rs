@@ -1,13 +1,19 @@
 //! The engine's report in the words of the status.
 
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
 use crate::api::status::{CandidateStatus, ConflictStatus, PatchState, PatchStatus};
 use crate::api::upstream_history::{
     BrokenPatch, CandidateOutcome, Evidence, MergedStatus, RefreshKind, RefreshState, RefreshStatus,
 };
 use crate::api::{Recorded, Revision};
-use crate::patch::{PatchReport, Rejection};
+use crate::headers::PatchHeaders;
+use crate::patch::{Oid, PatchInput, PatchReport, Rejection};
 use crate::text::{printable, printable_line};
 
+use super::conditions::seconds;
 use super::difference::{LineSide, compare};
 use super::list_size;
 use super::texts::shortened;
@@ -23,6 +29,13 @@ const SHOWN_CHARACTERS: usize = 2048;
 
 /// The longest name of a patch, in characters.
 const NAME_CHARACTERS: usize = 256;
+
+/// The bytes at the start of a patch whose headers are told.
+const HEADER_BYTES: usize = 64 << 10;
+
+/// The longest value of a header, in characters, and the most bugs and CVE numbers of a patch.
+const HEADER_CHARACTERS: usize = 256;
+const MOST_CLAIMS: usize = 8;
 
 /// Bytes of the names of patches that a candidate has already. There may be 16 candidates.
 const MERGED_BYTES: usize = 4 << 10;
@@ -69,6 +82,11 @@ pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
                 state: report.state,
                 subject: report.subject.as_deref().map(shortened),
                 author: report.author.as_deref().map(shortened),
+                origin: None,
+                upstream_status: None,
+                forwarded: None,
+                bugs: Vec::new(),
+                cves: Vec::new(),
                 offset: (report.state == PatchState::Offset).then(|| report.largest_offset()),
                 message: report.error.as_deref().map(shortened),
                 conflict,
@@ -79,9 +97,62 @@ pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
                     by: Some(RefreshKind::Offset),
                 }),
                 last_applied: None,
+                blob: None,
+                since: None,
             }
         })
         .collect()
+}
+
+/// Says of each patch which bytes were looked at. `inputs` has the same patches in the same order.
+pub fn add_ids(patches: &mut [PatchStatus], inputs: &[PatchInput]) {
+    for (patch, input) in patches.iter_mut().zip(inputs) {
+        patch.blob = Some(Recorded::new(Oid::of_blob(&input.bytes)));
+    }
+}
+
+/// Says of each patch what its headers and message say. `inputs` has the same patches in the same
+/// order.
+pub fn add_headers(patches: &mut [PatchStatus], inputs: &[PatchInput]) {
+    for (patch, input) in patches.iter_mut().zip(inputs) {
+        let start = input.bytes.get(..HEADER_BYTES).unwrap_or(&input.bytes);
+        let headers = PatchHeaders::read(&input.name, start);
+        let text = |text: &str| printable(text, HEADER_CHARACTERS);
+        let bugs = headers.bugs().into_iter().take(MOST_CLAIMS);
+        let cves = headers.cves.iter().take(MOST_CLAIMS);
+        patch.origin = headers.origin_in_words().as_deref().map(text);
+        patch.upstream_status = headers.upstream_status().map(text);
+        patch.forwarded = headers.forwarded().map(text);
+        patch.bugs = bugs
+            .map(|bug| text(bug.url.as_ref().unwrap_or(&bug.id)))
+            .collect();
+        patch.cves = cves.map(|cve| text(cve.as_str())).collect();
+    }
+}
+
+/// Says of each patch since when it is as it is: with the same bytes in the same state, under this
+/// name or, where it was renamed, another.
+pub fn add_since(patches: &mut [PatchStatus], previous: &[PatchStatus], now: Timestamp) {
+    let mut known: HashMap<(Option<&str>, &str), &PatchStatus> = HashMap::new();
+    for patch in previous {
+        if let Some(blob) = patch.blob.as_ref().map(Recorded::as_str) {
+            known.entry((Some(&patch.name), blob)).or_insert(patch);
+            known.entry((None, blob)).or_insert(patch);
+        }
+    }
+    for patch in patches {
+        let Some(blob) = patch.blob.as_ref().map(Recorded::as_str) else {
+            continue;
+        };
+        let before = known
+            .get(&(Some(patch.name.as_str()), blob))
+            .or_else(|| known.get(&(None, blob)));
+        let same = before.filter(|before| {
+            before.state == patch.state && before.is_merged_differing() == patch.is_merged_differing()
+        });
+        let since = same.and_then(|before| before.since.clone());
+        patch.since = Some(since.unwrap_or_else(|| seconds(now)));
+    }
 }
 
 /// The same patches against a candidate, and why upstream's history could not be searched, where
@@ -219,4 +290,77 @@ fn shown(lines: &[String]) -> String {
 #[must_use]
 pub fn shown_name(name: &str) -> String {
     printable(name, NAME_CHARACTERS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patches(names: &[(&str, &str, PatchState)]) -> Vec<PatchStatus> {
+        let mut made: Vec<PatchStatus> = names
+            .iter()
+            .map(|(name, _, state)| PatchStatus {
+                name: (*name).to_owned(),
+                state: *state,
+                subject: None,
+                author: None,
+                origin: None,
+                upstream_status: None,
+                forwarded: None,
+                bugs: Vec::new(),
+                cves: Vec::new(),
+                offset: None,
+                message: None,
+                conflict: None,
+                merged: None,
+                reverted: None,
+                refresh: None,
+                last_applied: None,
+                blob: None,
+                since: None,
+            })
+            .collect();
+        let inputs: Vec<PatchInput> = names
+            .iter()
+            .map(|(name, bytes, _)| PatchInput::new(*name, *bytes))
+            .collect();
+        add_ids(&mut made, &inputs);
+        made
+    }
+
+    fn times(patches: &[PatchStatus]) -> Vec<i64> {
+        let since = patches
+            .iter()
+            .map(|patch| patch.since.as_ref().unwrap().0.as_second());
+        since.collect()
+    }
+
+    #[test]
+    fn a_patch_is_as_it_is_while_neither_its_bytes_nor_its_state_change() {
+        use PatchState::{Clean, Conflict, Merged};
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut first = patches(&[("1.patch", "a", Merged), ("2.patch", "b", Clean)]);
+        add_since(&mut first, &[], at(100));
+        assert_eq!(times(&first), [100, 100]);
+
+        let mut same = patches(&[("1.patch", "a", Merged), ("2.patch", "b", Clean)]);
+        add_since(&mut same, &first, at(200));
+        assert_eq!(same, first);
+
+        // A renamed one is the same; one with other bytes or in another state is not.
+        let mut moved = patches(&[
+            ("3.patch", "a", Merged),
+            ("2.patch", "b", Conflict),
+            ("1.patch", "c", Merged),
+        ]);
+        add_since(&mut moved, &first, at(300));
+        assert_eq!(times(&moved), [100, 300, 300]);
+
+        // Two with the same bytes are told apart by their names.
+        let mut twins = patches(&[("1.patch", "a", Merged), ("2.patch", "a", Clean)]);
+        add_since(&mut twins, &[], at(400));
+        let mut again = patches(&[("1.patch", "a", Clean), ("2.patch", "a", Clean)]);
+        add_since(&mut again, &twins, at(500));
+        assert_eq!(times(&again), [500, 400]);
+    }
 }

@@ -265,6 +265,11 @@ mod tests {
             state,
             subject: None,
             author: None,
+            origin: None,
+            upstream_status: None,
+            forwarded: None,
+            bugs: Vec::new(),
+            cves: Vec::new(),
             offset: None,
             message: Some("why".to_owned()),
             conflict: Some(ConflictStatus {
@@ -282,6 +287,8 @@ mod tests {
             reverted: None,
             refresh: None,
             last_applied: None,
+            blob: None,
+            since: None,
         }
     }
 

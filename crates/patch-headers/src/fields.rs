@@ -162,9 +162,9 @@ impl Fields {
     pub(crate) fn subject(&self) -> Option<String> {
         let named = self.first_line(&["subject", "description"]);
         let line = named.or_else(|| {
-            let lines = self.prose.iter().map(|line| line.trim());
-            let mut told = lines.filter(|line| !line.is_empty() && !is_notice(line));
-            told.next().map(ToOwned::to_owned)
+            let lines = || self.prose.iter().map(|line| line.trim());
+            let told = lines().find(|line| !line.is_empty() && !is_notice(line));
+            told.map(ToOwned::to_owned).or_else(|| lines().find_map(comment))
         })?;
         Some(without_tags(&line).to_owned()).filter(|subject| !subject.is_empty())
     }
@@ -248,6 +248,13 @@ fn is_notice(line: &str) -> bool {
         || ["spdx-", "copyright", "(c) ", "\u{a9}"]
             .iter()
             .any(|begin| text.starts_with(begin))
+}
+
+/// What a comment says, where it is no notice and no header of its own.
+fn comment(line: &str) -> Option<String> {
+    let text = line.strip_prefix('#').or_else(|| line.strip_prefix("//"))?;
+    let text = text.trim_start_matches(['#', '/', ' ']).trim();
+    (!text.is_empty() && !is_notice(text) && divided(text.as_bytes()).is_none()).then(|| text.to_owned())
 }
 
 /// Removes `[PATCH 1/2]` and the like.

@@ -115,6 +115,57 @@ impl PatchHeaders {
         without_repetition(self.messages.iter().flat_map(|message| &message.change_ids))
     }
 
+    /// Where it comes from in the words of DEP-3: its `Origin` as it is written, or else the commit
+    /// that a note names, such as `backport, commit:867d1dd8…`.
+    #[must_use]
+    pub fn origin_in_words(&self) -> Option<String> {
+        let header = self
+            .messages
+            .iter()
+            .find_map(|message| message.origin_header.as_ref());
+        let kind = match self.origin {
+            PatchOrigin::Unofficial => return header.cloned(),
+            PatchOrigin::Backport => "backport",
+            PatchOrigin::CherryPick => "upstream",
+        };
+        let note = || Some(format!("{kind}, commit:{}", self.upstream_commits().first()?));
+        header.cloned().or_else(note)
+    }
+
+    /// What of upstream's is said of it: Yocto's `Upstream-Status`, or the sentence `Upstream status`.
+    #[must_use]
+    pub fn upstream_status(&self) -> Option<&str> {
+        self.first(|message| message.upstream_status.as_deref())
+    }
+
+    /// DEP-3's `Forwarded`.
+    #[must_use]
+    pub fn forwarded(&self) -> Option<&str> {
+        self.first(|message| message.forwarded.as_deref())
+    }
+
+    /// DEP-3's `Applied-Upstream`.
+    #[must_use]
+    pub fn applied_upstream(&self) -> Option<&str> {
+        self.first(|message| message.applied_upstream.as_deref())
+    }
+
+    /// When it was written: `Date` of its first message in seconds since the epoch.
+    #[must_use]
+    pub fn date(&self) -> Option<i64> {
+        self.messages.first()?.date
+    }
+
+    /// DEP-3's `Last-Update`, as it is written.
+    #[must_use]
+    pub fn last_update(&self) -> Option<&str> {
+        self.first(|message| message.last_update.as_deref())
+    }
+
+    fn first<'a>(&'a self, value: impl Fn(&'a Message) -> Option<&'a str>) -> Option<&'a str> {
+        self.messages.iter().find_map(value)
+    }
+
     /// The bugs that it claims to resolve.
     #[must_use]
     pub fn bugs(&self) -> BTreeSet<&Bug> {

@@ -33,6 +33,8 @@ pub struct Message {
     pub bugs: BTreeSet<Bug>,
     /// The vulnerabilities that it claims to resolve.
     pub cves: BTreeSet<Cve>,
+    /// DEP-3's `Origin` as it is written, such as `upstream, https://…`.
+    pub origin_header: Option<String>,
     /// Yocto's `Upstream-Status`, or `Upstream status` as a sentence.
     pub upstream_status: Option<String>,
     /// DEP-3's `Forwarded`: `no`, `not-needed`, or an address.
@@ -69,6 +71,7 @@ impl Message {
             subject: fields.subject(),
             author: fields.author(),
             date: fields.date(),
+            origin_header: first("origin"),
             upstream_status: first("upstream-status"),
             forwarded: first("forwarded"),
             applied_upstream: first("applied-upstream"),

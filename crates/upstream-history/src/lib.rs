@@ -20,7 +20,7 @@ pub use breaker::{Range, find_breaker};
 pub use commit::{Commit, CommitError, Person, UpstreamCommit};
 pub use find::{find_merged, is_looked_for};
 pub use finding::{Bounds, Commits, Difference, Evidence, Finding, HistoryError, Judged, Merged, Upcoming};
-pub use patch_id::{PatchId, stable as stable_patch_id};
+pub use patch_id::{PatchId, patch_id};
 pub use patch_mail::{date_written, oldest_date};
 pub use url::commit_url;
 pub use verdict::apply_findings;
@@ -32,12 +32,12 @@ pub mod testing {
 
     use super::difference::Upstream;
     use super::finding::{Bounds, Commits, HistoryError};
-    use super::patch_id;
+    use super::patch_id::stable;
 
     /// The stable patch-id of a text.
     #[must_use]
     pub fn patch_id(text: &[u8]) -> Option<[u8; 20]> {
-        patch_id::stable(text)
+        stable(text)
     }
 
     /// The stable patch-id of what a commit changes; `None` for nothing.
@@ -60,6 +60,6 @@ pub mod testing {
             return Ok(None);
         };
         let changes = upstream.change(&commit)?.unwrap_or_default();
-        Ok(upstream.diff(&changes)?.and_then(|text| patch_id::stable(&text)))
+        Ok(upstream.diff(&changes)?.and_then(|text| stable(&text)))
     }
 }

@@ -3,7 +3,7 @@
 
 use sha1::{Digest, Sha1};
 
-/// The stable patch-id of a diff.
+/// The stable patch-id of a diff, as `git patch-id --stable` prints it.
 pub type PatchId = [u8; 20];
 
 /// What is expected in the line that comes.
@@ -41,10 +41,8 @@ impl Sum {
     }
 }
 
-/// The patch-id of the first patch in a text, as `git patch-id --stable` computes it; `None` if
-/// there is no diff of Git's in it.
-#[must_use]
-pub fn stable(text: &[u8]) -> Option<PatchId> {
+/// The patch-id of the first patch in a text; `None` if there is no diff in it.
+pub(super) fn stable(text: &[u8]) -> Option<PatchId> {
     let mut lines = text.split_inclusive(|byte| *byte == b'\n').peekable();
     while lines.peek().is_some() {
         let mut sum = Sum {
@@ -59,6 +57,35 @@ pub fn stable(text: &[u8]) -> Option<PatchId> {
         }
     }
     None
+}
+
+/// The stable patch-id of a patch: the same where the same lines change, wherever they stand and
+/// whatever is said around them. `None` if there is no diff in it.
+///
+/// A plain diff without lines `diff` has the id that it has with them, which Git gives it none.
+#[must_use]
+pub fn patch_id(patch: &[u8]) -> Option<PatchId> {
+    stable(patch).or_else(|| stable(&with_diff_lines(patch)))
+}
+
+/// A plain diff with the line `diff --git` before the header of each file.
+fn with_diff_lines(patch: &[u8]) -> Vec<u8> {
+    let lines: Vec<&[u8]> = patch.split_inclusive(|byte| *byte == b'\n').collect();
+    let mut text = Vec::with_capacity(patch.len());
+    for (at, line) in lines.iter().enumerate() {
+        let name = |line: &[u8], mark: &[u8]| -> Option<Vec<u8>> {
+            let name = line.strip_prefix(mark)?;
+            let end = name.iter().position(|byte| b"\t\r\n".contains(byte));
+            Some(name.get(..end.unwrap_or(name.len()))?.to_vec())
+        };
+        let next = lines.get(at + 1).copied().unwrap_or_default();
+        let opens = lines.get(at + 2).is_some_and(|line| line.starts_with(b"@@ -"));
+        if let (Some(old), Some(new), true) = (name(line, b"--- "), name(next, b"+++ "), opens) {
+            text.extend([b"diff --git ", old.as_slice(), b" ", &new, b"\n"].concat());
+        }
+        text.extend_from_slice(line);
+    }
+    text
 }
 
 /// Reads to the end of a patch.
@@ -162,5 +189,26 @@ fn read_hunk_header(line: &[u8]) -> State {
     State::Hunk {
         before: count(old),
         after: count(new),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HUNK: &str = "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@ def f\n a\n-b\n+c\n";
+
+    #[test]
+    fn a_plain_diff_has_the_id_that_it_has_in_a_mail() {
+        let plain = patch_id(format!("Use c.\n\n{HUNK}").as_bytes());
+        let mail = format!(
+            "From 1f0c000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001\n\
+             Subject: [PATCH] Use c\n\n---\n x | 2 +-\n\ndiff --git a/x b/x\nindex 1..2 100644\n{}-- \n2.43.0\n",
+            HUNK.replace("-1,2 +1,2", "-41,2 +41,2")
+        );
+        assert!(plain.is_some());
+        assert_eq!(plain, patch_id(mail.as_bytes()));
+        assert_ne!(plain, patch_id(HUNK.replace("+c", "+d").as_bytes()));
+        assert_eq!(patch_id(b"nothing\n"), None);
     }
 }

@@ -114,6 +114,11 @@ impl SourceServers<'_> {
         wanted: &WantedCommits,
         page: &SourcePage,
     ) -> Result<FetchedSource, Error> {
+        if let WantedCommits::Last { count, .. } = wanted
+            && *count > MOST_PATCHES
+        {
+            return Err(too_many(*count));
+        }
         let url: RepoUrl = repository.parse()?;
         let (mirrors, deadline) = self.mirrors(&url)?;
         let server = SourceServer {

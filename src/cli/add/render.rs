@@ -50,9 +50,8 @@ fn write_patch(out: &mut String, series: &ComponentSeries, patch: &PatchOutcome)
         ),
         PatchVerdict::InSeries { name, by } => {
             let by = match by {
-                SameBy::PatchId => "",
-                SameBy::ChangeId => ", by its Change-Id",
-                SameBy::Commit => ", by the commit that it is of",
+                SameBy::PatchId => String::new(),
+                by => format!(", by its {}", by.in_words()),
             };
             writeln!(out, "  {GOOD}in the series already{GOOD:#} as {}{by}", path(name))
         }

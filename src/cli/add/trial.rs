@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::dialect::{HeaderStyle, PatchForm};
 use super::fetched::FetchedSource;
 use crate::cli::error::Error;
-use crate::cli::team::{ComponentCommit, PatchMark, SameBy, TeamChanges, Upstreams};
+use crate::cli::team::{ComponentCommit, PatchMarks, SameBy, TeamChanges, Upstreams};
 use crate::cli::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
 use crate::layout::{ComponentSeries, NextNames, SeriesChange};
 use crate::patch::{
@@ -106,7 +106,7 @@ impl Trial<'_> {
         let applied = upstream.apply(&there, &self.engine)?;
         refuse_broken(series, applied.patches())?;
         let mut outcome = ReleaseOutcome {
-            patches: in_series(&there, source),
+            patches: in_series(&there, source, &self.engine),
             notes: Vec::new(),
         };
         let mut candidates = candidates(&outcome, source);
@@ -296,15 +296,20 @@ fn refuse_broken(series: &ComponentSeries, reports: &[PatchReport]) -> Result<()
     )))
 }
 
-/// Which of the patches the series has.
-fn in_series(there: &[PatchInput], source: &FetchedSource) -> Vec<PatchOutcome> {
-    let marks: Vec<PatchMark> = there.iter().map(|patch| PatchMark::read(&patch.bytes)).collect();
+/// Which of the patches the series has. Who wrote two and what they are called does not make them
+/// the same.
+fn in_series(there: &[PatchInput], source: &FetchedSource, engine: &Options) -> Vec<PatchOutcome> {
+    let known: Vec<PatchMarks> = there
+        .iter()
+        .map(|patch| PatchMarks::read(patch, engine))
+        .collect();
     let outcomes = source.patches.iter().map(|patch| {
-        let mark = PatchMark::read(&patch.bytes);
-        let found = marks
-            .iter()
-            .zip(there)
-            .find_map(|(known, input)| Some((mark.same_by(known)?, input)));
+        let input = PatchInput::new(patch.subject.as_str(), patch.bytes.as_slice());
+        let marks = PatchMarks::read(&input, engine);
+        let found = known.iter().zip(there).find_map(|(known, input)| {
+            let by = marks.same_as(known).filter(|by| *by != SameBy::Authorship)?;
+            Some((by, input))
+        });
         PatchOutcome {
             subject: patch.subject.clone(),
             verdict: match found {

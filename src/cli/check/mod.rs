@@ -14,17 +14,15 @@ mod upstream;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::Error;
 use super::layout_options::LayoutArguments;
 use super::local_files::LocalFolder;
 use super::team::{PatchPathArguments, UpstreamArguments, Upstreams};
 use super::upstream_history::HistoryOptions;
+use super::workers::work_on_all;
 use crate::layout::{FaultKind, LayoutFault, LayoutOptions, ReleaseFolder, RepositoryLayout, Selection};
 use crate::text::printable_lines;
 use base::Base;
@@ -254,59 +252,26 @@ fn write_fixes(folder: &Path, report: &mut Report) -> Result<(), Error> {
     Ok(())
 }
 
-/// Works on all tasks, on as many threads as there are processors, and keeps their order.
+/// Works on all tasks, and keeps their order.
 fn check(tasks: &[Task<'_>], of: &Work<'_>, base: Option<&Base>) -> Report {
-    let bar = progress(tasks.len());
-    let results: Vec<Mutex<Report>> = tasks.iter().map(|_| Mutex::default()).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let (at, Some(task)) = {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            (at, tasks.get(at))
-        } {
-            let found = match (task, of.upstreams) {
-                (Task::Patches(task), Some(upstreams)) => {
-                    bar.set_message(format!("{} {}", task.component, task.release));
-                    series::check(task, upstreams, of.series)
-                }
-                (Task::Patches(_), None) => Report::default(),
-                (Task::Constraints(release), _) => {
-                    bar.set_message(format!("constraints {}", release.name));
-                    let mut found =
-                        overrides::check(release, &of.folder.files, &of.folder.path, of.selection);
-                    if let Some(base) = base {
-                        overrides::compare(&mut found, base.overrides.get(&release.name));
-                    }
-                    found
-                }
-            };
-            if let Some(slot) = results.get(at) {
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    let label = |task: &Task<'_>| match task {
+        Task::Patches(task) => format!("{} {}", task.component, task.release),
+        Task::Constraints(release) => format!("constraints {}", release.name),
+    };
+    let work = |task: &Task<'_>| match (task, of.upstreams) {
+        (Task::Patches(task), Some(upstreams)) => series::check(task, upstreams, of.series),
+        (Task::Patches(_), None) => Report::default(),
+        (Task::Constraints(release), _) => {
+            let mut found = overrides::check(release, &of.folder.files, &of.folder.path, of.selection);
+            if let Some(base) = base {
+                overrides::compare(&mut found, base.overrides.get(&release.name));
             }
-            bar.inc(1);
+            found
         }
     };
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(tasks.len()) {
-            scope.spawn(work);
-        }
-    });
-    bar.finish_and_clear();
     let mut report = Report::default();
-    for result in results {
-        let found = result.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for found in work_on_all(tasks, label, work) {
         report.add(found);
     }
     report
-}
-
-/// A bar on standard error where that is a terminal, and nothing elsewhere.
-fn progress(tasks: usize) -> ProgressBar {
-    let bar = ProgressBar::new(u64::try_from(tasks).unwrap_or(u64::MAX));
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {msg}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(std::time::Duration::from_millis(120));
-    bar
 }

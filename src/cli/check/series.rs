@@ -43,6 +43,7 @@ pub(super) fn check(task: &SeriesTask, upstreams: &Upstreams, settings: SeriesSe
         Vec::new()
     });
     let mut patches = report::patches(&reports);
+    report::add_headers(&mut patches, &task.patches);
     let links = CommitLinks {
         upstream: history.upstream.as_deref().unwrap_or_default(),
         template: None,

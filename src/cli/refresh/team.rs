@@ -10,7 +10,7 @@ use crate::cli::output::{note, print};
 use crate::cli::renumber::SeriesChoice;
 use crate::cli::style::{BOLD, plain};
 use crate::cli::team::{OpenSeries, SeriesAddress, TeamChanges, TeamRepository, WriteMode};
-use crate::cli::upstream_history::SeriesHistory;
+use crate::cli::upstream_history::{RefreshTrial, SeriesHistory};
 use crate::layout::{ComponentSeries, Selection, SeriesChange};
 use crate::refresh::{self, PatchRefresh, RefreshOutcome};
 
@@ -112,13 +112,13 @@ fn refresh_series(
     open: &OpenSeries<'_, '_>,
     changes: &mut TeamChanges<'_>,
 ) -> Result<(String, Vec<PatchRefresh>, SeriesHistory), Error> {
-    let judged = open.judge(&options.history)?;
+    let (reports, history) = open.search(&options.history, RefreshTrial::Skipped)?;
     let last_applied = open.upstream.last_applied(&options.history)?;
     let refresh_options = refresh::RefreshOptions {
         fuzz: options.fuzz,
         ..refresh::RefreshOptions::default()
     };
-    let refreshed = open.refresh(&judged.reports, last_applied, &refresh_options)?;
+    let refreshed = open.refresh(&reports, last_applied, &refresh_options)?;
     let replaced = refreshed.iter().filter_map(|patch| match &patch.outcome {
         RefreshOutcome::Refreshed { patch: bytes, .. } => Some(SeriesChange::Replace {
             name: patch.name.clone(),
@@ -127,7 +127,7 @@ fn refresh_series(
         _ => None,
     });
     changes.change(open.series, &replaced.collect::<Vec<_>>())?;
-    Ok((open.reference.clone(), refreshed, judged.history))
+    Ok((open.reference.clone(), refreshed, history))
 }
 
 fn tell(

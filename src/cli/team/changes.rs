@@ -86,11 +86,6 @@ impl<'t> TeamChanges<'t> {
         Ok(done.renamed)
     }
 
-    /// Whether nothing changes.
-    pub(in crate::cli) fn is_empty(&self) -> bool {
-        self.edit.is_empty()
-    }
-
     /// Takes back the changes since a copy was made.
     pub(in crate::cli) fn restore(&mut self, before: (RepositoryEdit, Vec<String>)) {
         (self.edit, self.notes) = before;

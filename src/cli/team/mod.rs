@@ -17,5 +17,5 @@ pub(super) use component::{ComponentCommit, ComponentRepository};
 pub(super) use open_series::{JudgedSeries, OpenSeries};
 pub use options::{PatchPathArguments, TeamOptions, UpstreamArguments};
 pub(super) use repository::{TeamRepository, WriteMode};
-pub(super) use same_patch::{PatchMark, SameBy};
+pub(super) use same_patch::{PatchMarks, SameBy};
 pub(super) use upstreams::Upstreams;

@@ -82,25 +82,39 @@ impl<'t, 'u> OpenSeries<'t, 'u> {
         }
     }
 
-    /// Searches the component's history for the patches that do not apply, and makes them anew as
-    /// far as that goes.
+    /// Searches the component's history for the patches that do not apply, and puts what upstream
+    /// has into their reports.
     ///
     /// # Errors
     ///
     /// Where the bound of the search cannot be used.
-    pub(in crate::cli) fn judge(&self, history: &HistoryOptions) -> Result<JudgedSeries, Error> {
+    pub(in crate::cli) fn search(
+        &self,
+        history: &HistoryOptions,
+        refresh: RefreshTrial,
+    ) -> Result<(Vec<PatchReport>, SeriesHistory), Error> {
         let mut reports = self.reports().to_vec();
         let found = match self.upstream.commit() {
             Some(tip) => {
                 let series = SeriesAtCommit {
                     tip,
                     applied: self.applied_patches(),
-                    refresh: RefreshTrial::Tried,
+                    refresh,
                 };
                 self.upstream.search(history, &series, &mut reports)?
             }
             None => SeriesHistory::default(),
         };
+        Ok((reports, found))
+    }
+
+    /// As [`search`](Self::search), and makes the patches anew as far as that goes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`search`](Self::search).
+    pub(in crate::cli) fn judge(&self, history: &HistoryOptions) -> Result<JudgedSeries, Error> {
+        let (reports, found) = self.search(history, RefreshTrial::Tried)?;
         let is_clean = |report: &PatchReport| report.state == PatchState::Clean;
         let last_applied = self.upstream.last_applied(history)?;
         let refreshed = if reports.iter().all(is_clean) {

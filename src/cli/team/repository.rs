@@ -227,7 +227,7 @@ impl TeamRepository {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let expected = match (read.get(path), contents) {
             (Some(digest), _) => ExpectedFile::Holds(*digest),
-            // It is a link that goes, and not what it leads to.
+            // A file takes the place of a link, and nothing is written through it.
             (None, Some(_)) if self.root().join(path).is_symlink() => ExpectedFile::Present,
             (None, Some(_)) => ExpectedFile::Absent,
             (None, None) => ExpectedFile::Present,

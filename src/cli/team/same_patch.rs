@@ -1,107 +1,160 @@
-//! Whether patches of two series are the same change.
+//! Which patches are the same change: in other releases, and under other names.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
 
 use crate::headers::PatchIdentity;
-use crate::history::{PatchId, stable_patch_id};
+use crate::history::{PatchId, patch_id};
+use crate::patch::{Options, PatchInput, read_diffs};
 
-/// By what a patch of one series is known in another.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::cli) struct PatchMark {
-    patch_id: Option<PatchId>,
-    change_ids: BTreeSet<String>,
-    /// The commits that it was made of or taken from.
-    commits: BTreeSet<String>,
+/// What a patch is known by.
+#[derive(Clone, Debug, Default)]
+pub(in crate::cli) struct PatchMarks {
+    /// Nothing where there is no diff in it.
+    pub(in crate::cli) patch_id: Option<PatchId>,
+    identity: PatchIdentity,
+    /// What changes in each file: a digest of its lines.
+    files: BTreeMap<String, [u8; 32]>,
 }
 
-/// By what two patches are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// By what two patches are the same change, from the strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub(in crate::cli) enum SameBy {
-    /// Both change the same in the same way.
+    /// The same lines change.
     PatchId,
-    /// Both have the same `Change-Id`s.
+    /// They have a `Change-Id` in common.
     ChangeId,
-    /// Both were taken from the same commit, or one is that of the other.
+    /// They were taken from the same commit.
     Commit,
+    /// They have the same author and subject.
+    Authorship,
 }
 
-impl PatchMark {
-    /// Reads it of a patch.
-    pub(in crate::cli) fn read(patch: &[u8]) -> Self {
-        let identity = PatchIdentity::read(patch);
-        let is_whole = |commit: &String| commit.len() == 40 && commit.bytes().any(|byte| byte != b'0');
-        let commits = identity.picks.into_iter().flatten().chain(identity.commit);
+impl SameBy {
+    /// It in words.
+    pub(in crate::cli) fn in_words(self) -> &'static str {
+        match self {
+            Self::PatchId => "patch-id",
+            Self::ChangeId => "Change-Id",
+            Self::Commit => "commit",
+            Self::Authorship => "author and subject",
+        }
+    }
+}
+
+impl PatchMarks {
+    /// Reads a patch.
+    pub(in crate::cli) fn read(patch: &PatchInput, engine: &Options) -> Self {
+        let diffs = read_diffs(&patch.bytes, &patch.options(engine)).unwrap_or_default();
+        let mut files: BTreeMap<String, Sha256> = BTreeMap::new();
+        for diff in &diffs {
+            let path = diff.new_path.as_ref().or(diff.old_path.as_ref());
+            let path = String::from_utf8_lossy(path.map(Vec::as_slice).unwrap_or_default()).into_owned();
+            let digest = files.entry(path).or_default();
+            let lines = diff.hunks.iter().flat_map(|hunk| hunk.lines());
+            for line in lines.filter(|line| !line.starts_with(b" ")) {
+                digest.update(line);
+            }
+            if diff.is_binary {
+                digest.update(diff.new_id);
+            }
+        }
         Self {
-            patch_id: stable_patch_id(&with_git_headers(patch)),
-            change_ids: identity.change_ids.into_iter().collect(),
-            commits: commits.filter(is_whole).collect(),
+            patch_id: patch_id(&patch.bytes),
+            identity: PatchIdentity::read(&patch.bytes),
+            files: files
+                .into_iter()
+                .map(|(path, digest)| (path, digest.finalize().into()))
+                .collect(),
         }
     }
 
-    /// By what another patch is the same change; `None` where it is another one, or where that is
-    /// not known.
-    pub(in crate::cli) fn same_by(&self, other: &Self) -> Option<SameBy> {
+    /// By what another patch is the same change; `None` where nothing says so.
+    pub(in crate::cli) fn same_as(&self, other: &Self) -> Option<SameBy> {
         if self.patch_id.is_some() && self.patch_id == other.patch_id {
             return Some(SameBy::PatchId);
         }
-        if !self.change_ids.is_empty() && self.change_ids == other.change_ids {
+        let (own, others) = (&self.identity, &other.identity);
+        if own.change_ids.iter().any(|id| others.change_ids.contains(id)) {
             return Some(SameBy::ChangeId);
         }
-        let shares_commit = !self.commits.is_disjoint(&other.commits);
-        shares_commit.then_some(SameBy::Commit)
-    }
-}
-
-/// A plain diff with the line before each file that `git patch-id` looks for.
-fn with_git_headers(patch: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(patch.len());
-    let mut has_header = false;
-    let mut lines = patch.split_inclusive(|byte| *byte == b'\n').peekable();
-    while let Some(line) = lines.next() {
-        has_header |= line.starts_with(b"diff --git ");
-        let next = lines.peek().copied().unwrap_or_default();
-        if let (Some(old), Some(new)) = (line.strip_prefix(b"--- "), next.strip_prefix(b"+++ ")) {
-            if !has_header {
-                let name = |line: &[u8]| {
-                    let end = line.iter().position(|byte| b"\t\r\n".contains(byte));
-                    line.get(..end.unwrap_or(line.len())).unwrap_or_default().to_vec()
-                };
-                text.extend([&b"diff --git "[..], &name(old), b" ", &name(new), b"\n"].concat());
-            }
-            has_header = false;
+        let commits = |identity: &PatchIdentity| -> Vec<String> {
+            let picked = identity.picks.iter().flatten();
+            picked.chain(&identity.commit).cloned().collect()
+        };
+        let theirs = commits(others);
+        let is_same = |commit: &String| {
+            theirs
+                .iter()
+                .any(|other| other.starts_with(commit.as_str()) || commit.starts_with(other.as_str()))
+        };
+        if commits(own).iter().any(is_same) {
+            return Some(SameBy::Commit);
         }
-        text.extend_from_slice(line);
+        let is_told = own.subject.as_ref().is_some_and(|subject| !subject.is_empty());
+        let is_same = own.subject == others.subject && own.author_address == others.author_address;
+        (is_told && own.author_address.is_some() && is_same).then_some(SameBy::Authorship)
     }
-    text
+
+    /// The files in which two patches change something else, sorted.
+    pub(in crate::cli) fn differing_files<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
+        if self.patch_id.is_some() && self.patch_id == other.patch_id {
+            return Vec::new();
+        }
+        let mut differing: Vec<&'a str> = self
+            .files
+            .iter()
+            .filter(|(path, digest)| other.files.get(*path) != Some(digest))
+            .map(|(path, _)| path.as_str())
+            .chain(
+                other
+                    .files
+                    .keys()
+                    .filter(|path| !self.files.contains_key(*path))
+                    .map(String::as_str),
+            )
+            .collect();
+        differing.sort_unstable();
+        differing
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const DIFF: &str = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n--- a/y\n+++ b/y\n@@ -1 +1 @@\n-a\n+b\n";
+    fn marks(text: &str) -> PatchMarks {
+        PatchMarks::read(&PatchInput::new("x.patch", text), &Options::default())
+    }
 
-    fn same(one: &str, other: &str) -> Option<SameBy> {
-        PatchMark::read(one.as_bytes()).same_by(&PatchMark::read(other.as_bytes()))
+    fn diff(file: &str, into: &str) -> String {
+        format!("--- a/{file}\n+++ b/{file}\n@@ -1,2 +1,2 @@\n a\n-b\n+{into}\n")
     }
 
     #[test]
-    fn the_same_change_is_known_again() {
-        let id = "a".repeat(40);
-        let git = "diff --git a/x b/x\nindex 1234567..7654321 100644\n--- a/x\n+++ b/x\n@@ -7 +7 @@\n-a\n+b\n\
-                   diff --git a/y b/y\n--- a/y\n+++ b/y\n@@ -1 +1 @@\n-a\n+b\n";
-        assert_eq!(same(DIFF, git), Some(SameBy::PatchId));
-        assert_eq!(same(DIFF, &DIFF.replace("+b", "+c")), None);
-        let mail = |note: &str, diff: &str| format!("Subject: x\n\nText\n\n{note}\n---\n{diff}");
-        let change = format!("Change-Id: I{id}");
-        let other = DIFF.replace("+b", "+c");
-        assert_eq!(
-            same(&mail(&change, DIFF), &mail(&change, &other)),
-            Some(SameBy::ChangeId)
-        );
-        let picked = format!("(cherry picked from commit {id})");
-        let own = format!("From {id} Mon Sep 17 00:00:00 2001\nSubject: x\n\n---\n{other}");
-        assert_eq!(same(&mail(&picked, DIFF), &own), Some(SameBy::Commit));
-        assert_eq!(same("", ""), None);
+    fn a_change_is_known_by_its_lines_ids_and_author() {
+        let id = "I0123456789012345678901234567890123456789";
+        let commit = "867d1dd8b6e4f5b5fbb6b8a0b2a4c8d1e2f3a4b5";
+        let plain = marks(&diff("x", "c"));
+        let moved = diff("x", "c").replace("-1,2 +1,2", "-7,2 +7,2");
+        assert_eq!(plain.same_as(&marks(&moved)), Some(SameBy::PatchId));
+        assert_eq!(plain.same_as(&marks(&diff("x", "d"))), None);
+        for (message, by) in [
+            (format!("S\n\nChange-Id: {id}\n\n"), SameBy::ChangeId),
+            (
+                format!("S\n\nB\n\n(cherry picked from commit {commit})\n\n"),
+                SameBy::Commit,
+            ),
+            (
+                "From: Ann <a@x>\nSubject: [PATCH] S\n\nB\n---\n".to_owned(),
+                SameBy::Authorship,
+            ),
+        ] {
+            let one = marks(&(message.clone() + &diff("x", "c") + &diff("y", "c")));
+            let other = marks(&(message + &diff("x", "d") + &diff("y", "c")));
+            assert_eq!(one.same_as(&other), Some(by));
+            assert_eq!(one.differing_files(&other), ["x"]);
+        }
     }
 }

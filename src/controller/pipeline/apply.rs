@@ -13,6 +13,7 @@ use crate::controller::context::turn::Turn;
 use crate::controller::inputs::patches;
 use crate::controller::inputs::series_progress::SeriesProgress;
 use crate::controller::inputs::upstreams::blocking;
+use crate::controller::state::slots;
 use crate::patch::{self, Options, PatchInput, Sequence, Series};
 use crate::plan::patch_set::{Checked, Sources, passes};
 use crate::plan::report::{self, shown_name};
@@ -140,9 +141,17 @@ impl AppliedSeries {
             resolved: &self.inputs.resolved,
             series,
             last_applied: last.collect(),
-            patches,
+            patches: Arc::clone(&patches),
         };
-        let searched = upstream_history::search(turn, &self.inputs, self.options(), onto).await;
+        let mut searched = upstream_history::search(turn, &self.inputs, self.options(), onto).await;
+        // All bytes of a series are hashed, and the heads of all its patches are read.
+        let mut told = std::mem::take(&mut searched.patches);
+        let work = slots::spawn_blocking(move || {
+            report::add_ids(&mut told, &patches);
+            report::add_headers(&mut told, &patches);
+            told
+        });
+        searched.patches = work.await.map_err(|error| failures::of_task(&error))?;
         Ok(Checked {
             patches: searched.patches,
             tree,

@@ -77,6 +77,7 @@ pub fn progress(
         counts,
         ready,
         reason,
+        upkeep,
         message,
     } = summary;
     RepositoryProgress {
@@ -88,6 +89,7 @@ pub fn progress(
         omitted_cells: omitted(omitted_cells),
         faults: made.faults.iter().take(MOST_FAULTS).cloned().collect(),
         omitted_faults: omitted(made.faults.len().saturating_sub(MOST_FAULTS)),
+        upkeep,
         ready: Verdict {
             truth: ready,
             // What passes without anybody's doing is tried again by the objects themselves.

@@ -68,7 +68,7 @@ fn the_upstream_is_reached_by_ssh() {
         "--release",
         "2025.2",
         "--upstream",
-        base,
+        &base,
     ];
     let told = team.run_with(&arguments, command, "").expect(0);
     assert!(

@@ -1,10 +1,8 @@
 //! The report for people.
 
 use std::fmt::Write;
-use std::io::IsTerminal;
 
-use anstyle::Style;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::ContentArrangement;
 
 use super::super::changes::ChangeVerdict;
 use super::super::report::{OverrideRow, PatchRow, Report};
@@ -13,18 +11,14 @@ use crate::api::status::{PatchState, PatchStatus};
 use crate::api::upstream_history::Evidence;
 use crate::cli::error::Error;
 use crate::cli::output::print_styled;
-use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
+use crate::cli::style::{BAD, BOLD, GOOD, ODD, plain, styled};
+use crate::cli::table;
 use crate::layout::LayoutFault;
 use crate::plan::upstream_history::{commit_in_words, merged_in_words};
 
 /// Prints the report, with colours and wrapped to its width on a terminal, plain elsewhere.
 pub(super) fn print(report: &Report) -> Result<(), Error> {
-    let arrangement = if std::io::stdout().is_terminal() {
-        ContentArrangement::Dynamic
-    } else {
-        ContentArrangement::Disabled
-    };
-    print_styled(&styled_text(report, &arrangement))
+    print_styled(&styled_text(report, &table::arrangement()))
 }
 
 /// The report without colours, as wide as it is.
@@ -61,37 +55,14 @@ fn styled_text(report: &Report, arrangement: &ContentArrangement) -> String {
 }
 
 fn section(text: &mut String, header: [&str; 3], rows: Vec<[String; 3]>, arrangement: &ContentArrangement) {
-    if rows.is_empty() {
-        return;
-    }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_content_arrangement(arrangement.clone());
-    table.set_header(header.map(|title| styled(DIM, title)));
-    for row in rows {
-        table.add_row(row);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    for line in table.lines() {
-        text.push_str(line.trim_end());
+    if !rows.is_empty() {
+        text.push_str(&table::lines(header, rows, arrangement));
         text.push('\n');
     }
-    text.push('\n');
-}
-
-fn styled(style: Style, text: &str) -> String {
-    format!("{style}{text}{style:#}")
 }
 
 fn patch(row: &PatchRow) -> [String; 3] {
     let status = &row.status;
-    let style = match status.state {
-        PatchState::Clean => GOOD,
-        PatchState::Offset | PatchState::Merged => ODD,
-        PatchState::Conflict | PatchState::Malformed | PatchState::Blocked => BAD,
-    };
     let detail = match (status.state, &status.conflict, &status.message) {
         (PatchState::Clean, ..) => status.subject.clone().unwrap_or_default(),
         (PatchState::Offset, ..) => match status.offset.unwrap_or_default().unsigned_abs() {
@@ -108,11 +79,7 @@ fn patch(row: &PatchRow) -> [String; 3] {
         (_, None, message) => message.clone().unwrap_or_default(),
     };
     let detail = detail + told_by_change(row);
-    [
-        plain(&row.path),
-        styled(style, status.state.as_str()),
-        plain(&detail),
-    ]
+    [plain(&row.path), table::state(status.state), plain(&detail)]
 }
 
 /// What a change made of a patch.

@@ -67,7 +67,7 @@ pub(super) fn run(options: &ConflictOptions) -> Result<ExitCode, Error> {
         .require("whether a patch applies shows in the component's repository")?;
     let open = OpenSeries::open(&team, address, &upstreams, options.team.paths.engine())?;
     let (reports, history) = open.search(&options.history, RefreshTrial::Skipped)?;
-    let searched = SearchedSeries {
+    let searched = ConflictSearch {
         open: &open,
         reports: &reports,
         history: &history,
@@ -98,7 +98,7 @@ pub(super) fn run(options: &ConflictOptions) -> Result<ExitCode, Error> {
 }
 
 /// A series with what upstream did with its patches.
-struct SearchedSeries<'a> {
+struct ConflictSearch<'a> {
     open: &'a OpenSeries<'a, 'a>,
     /// Of each patch, with what upstream has.
     reports: &'a [PatchReport],
@@ -107,8 +107,8 @@ struct SearchedSeries<'a> {
 
 impl ConflictOptions {
     /// The number of the patch, from 0; `None` where all apply and none is named.
-    fn choose(&self, searched: &SearchedSeries<'_>) -> Result<Option<usize>, Error> {
-        let SearchedSeries { open, reports, .. } = searched;
+    fn choose(&self, searched: &ConflictSearch<'_>) -> Result<Option<usize>, Error> {
+        let ConflictSearch { open, reports, .. } = searched;
         let is_stuck = |report: &PatchReport| {
             matches!(
                 report.state,
@@ -149,10 +149,10 @@ impl ConflictOptions {
         &self,
         team: &TeamRepository,
         upstreams: &Upstreams,
-        searched: &SearchedSeries<'_>,
+        searched: &ConflictSearch<'_>,
         at: usize,
     ) -> Result<ConflictReport, Error> {
-        let SearchedSeries {
+        let ConflictSearch {
             open,
             reports,
             history,

@@ -14,7 +14,7 @@ mod upstreams;
 pub use address::{NoSeriesAddress, SeriesAddress};
 pub(super) use changes::TeamChanges;
 pub(super) use component::{ComponentCommit, ComponentRepository};
-pub(super) use open_series::{JudgedSeries, OpenSeries};
+pub(super) use open_series::OpenSeries;
 pub use options::{PatchPathArguments, TeamOptions, UpstreamArguments};
 pub(super) use repository::{TeamRepository, WriteMode};
 pub(super) use same_patch::{PatchMarks, SameBy};

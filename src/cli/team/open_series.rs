@@ -22,15 +22,6 @@ pub(in crate::cli) struct OpenSeries<'t, 'u> {
     pub(in crate::cli) applied: patch::Series,
 }
 
-/// What upstream did with the patches of a series, and what is made of them.
-pub(in crate::cli) struct JudgedSeries {
-    /// Of each patch, with what upstream has.
-    pub(in crate::cli) reports: Vec<PatchReport>,
-    pub(in crate::cli) history: SeriesHistory,
-    /// Of each patch; nothing where all apply where they say.
-    pub(in crate::cli) refreshed: Vec<PatchRefresh>,
-}
-
 impl<'t, 'u> OpenSeries<'t, 'u> {
     /// Reads the patches of a component at a release, and applies them to its upstream.
     ///
@@ -108,27 +99,6 @@ impl<'t, 'u> OpenSeries<'t, 'u> {
         Ok((reports, found))
     }
 
-    /// As [`search`](Self::search), and makes the patches anew as far as that goes.
-    ///
-    /// # Errors
-    ///
-    /// As for [`search`](Self::search).
-    pub(in crate::cli) fn judge(&self, history: &HistoryOptions) -> Result<JudgedSeries, Error> {
-        let (reports, found) = self.search(history, RefreshTrial::Tried)?;
-        let is_clean = |report: &PatchReport| report.state == PatchState::Clean;
-        let last_applied = self.upstream.last_applied(history)?;
-        let refreshed = if reports.iter().all(is_clean) {
-            Vec::new()
-        } else {
-            let options = RefreshOptions::default();
-            self.refresh(&reports, last_applied, &options).unwrap_or_default()
-        };
-        Ok(JudgedSeries {
-            refreshed,
-            history: found,
-            reports,
-        })
-    }
     /// Makes the patches anew, as far as they can be. `reports` say what upstream has, and
     /// `last_applied` is the tree of a revision on which they applied.
     ///

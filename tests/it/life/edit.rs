@@ -128,13 +128,12 @@ fn a_round_trip_changes_nothing_whatever_the_shape() {
         ("clone", team.upstreams(), &[][..]),
         ("worktree", team.upstreams(), &["--worktree"][..]),
         ("http", format!("http://{}", server.host()), &[][..]),
-        ("file", format!("file://{}", team.upstreams()), &[][..]),
     ];
     let mut ids = Vec::new();
     for (name, upstream, more) in places {
         edit(&team, &upstream, name, more).expect(0);
         let tree = tree_of(&team, name);
-        ids.push(git(&tree, &["log", "--format=%H", "stable/2025.1..HEAD"]));
+        ids.push(git(&tree, &["log", "-6", "--format=%H"]));
         assert_eq!(git(&tree, &["rev-list", "--count", "HEAD", "-6"]), "6");
         assert_eq!(git(&tree, &["status", "--porcelain"]), "");
         let told = export(&team, name, &[]).expect(0);
@@ -244,11 +243,11 @@ fn what_changed_is_written_and_the_rest_stays() {
     }
     assert!(!after.contains_key("glance/2025.1/dep3.patch"));
     let list = own("series");
-    let names: Vec<&str> = list.lines().collect();
-    assert_eq!(names[0], "# in this order");
-    assert!(names[1].ends_with("Come-first.patch"), "{list}");
+    assert!(list.contains("# in this order\n"), "{list}");
+    let names: Vec<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(names[0].ends_with("Come-first.patch"), "{list}");
     assert_eq!(
-        &names[2..],
+        &names[1..],
         [
             "0002-mail.patch",
             "plain.diff",
@@ -384,13 +383,11 @@ fn write_conflict(team: &Team) -> String {
             lines.push((35, "own 35"));
         }
         fs::write(work.join("lib/a.py"), numbered(&lines)).unwrap();
-        team.upstream.git(&[
-            "commit",
-            "--quiet",
-            "--all",
-            "--message",
-            &format!("Own {line}\n\nWhy {line}"),
-        ]);
+        let message = format!("Own {line}\n\nWhy {line}");
+        team.upstream.git_at(
+            Some(1_700_000_150),
+            &["commit", "--quiet", "--all", "--message", &message],
+        );
     }
     let folder = team.path(FOLDER).display().to_string();
     team.upstream

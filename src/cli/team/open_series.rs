@@ -7,7 +7,7 @@ use super::upstreams::Upstreams;
 use crate::cli::error::Error;
 use crate::cli::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
 use crate::layout::ComponentSeries;
-use crate::patch::{self, Oid, Options, PatchInput, PatchReport, PatchState, Sequence};
+use crate::patch::{self, Oid, Options, PatchInput, PatchReport, Sequence};
 use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
 use crate::refresh::{PatchRefresh, RefreshOptions};
 

@@ -212,14 +212,13 @@ fn text(options: &VerifyOptions, comparison: &SeriesComparison, merged: &[String
     for patch in &comparison.patches {
         add_patch(&mut text, patch, is_merged(patch, merged));
     }
-    text.push_str(&if losses == 0 {
-        format!("{GOOD}nothing is lost{GOOD:#}\n")
+    // Writing to a string does not fail.
+    let _ = if losses == 0 {
+        writeln!(text, "{GOOD}nothing is lost{GOOD:#}")
     } else {
-        format!(
-            "{BAD}{losses} of {} patches lose something{BAD:#}\n",
-            comparison.patches.len()
-        )
-    });
+        let count = comparison.patches.len();
+        writeln!(text, "{BAD}{losses} of {count} patches lose something{BAD:#}")
+    };
     text
 }
 

@@ -436,7 +436,7 @@ impl Writer<'_> {
             return with_stat(original);
         };
         match form {
-            HeadForm::Text => self.text_head(&with_stat(original), old, new),
+            HeadForm::Text => text_head(&with_stat(original), old, new),
             HeadForm::Mail | HeadForm::Mailbox => {
                 let (message, notes) = divided(original);
                 let message = mail_head(message, fresh_message);
@@ -455,33 +455,33 @@ impl Writer<'_> {
         let mut sections = self.original.sections.iter().skip(1);
         sections.any(|section| section.between.iter().any(|byte| !byte.is_ascii_whitespace()))
     }
+}
 
-    /// A head that is no mail, with another message.
-    fn text_head(&self, head: &[u8], old: &str, new: &str) -> Vec<u8> {
-        let old = old.trim_end().as_bytes();
-        let new = new.trim_end().as_bytes();
-        if old.is_empty() {
-            return [head, new, b"\n\n"].concat();
+/// A head that is no mail, with another message.
+fn text_head(head: &[u8], old: &str, new: &str) -> Vec<u8> {
+    let old = old.trim_end().as_bytes();
+    let new = new.trim_end().as_bytes();
+    if old.is_empty() {
+        return [head, new, b"\n\n"].concat();
+    }
+    // The message may have lost white space at the ends of its lines.
+    let lines: Vec<&[u8]> = head.split_inclusive(|byte| *byte == b'\n').collect();
+    let wanted: Vec<&[u8]> = old.split(|byte| *byte == b'\n').collect();
+    let is_there = |at: &usize| {
+        let there = lines.get(*at..*at + wanted.len()).unwrap_or_default();
+        there.len() == wanted.len()
+            && there
+                .iter()
+                .zip(&wanted)
+                .all(|(one, other)| one.trim_ascii_end() == other.trim_ascii_end())
+    };
+    match (0..lines.len()).find(is_there) {
+        Some(start) => {
+            let before = lines.get(..start).unwrap_or_default().concat();
+            let after = lines.get(start + wanted.len()..).unwrap_or_default().concat();
+            [before.as_slice(), new, b"\n", &after].concat()
         }
-        // The message may have lost white space at the ends of its lines.
-        let lines: Vec<&[u8]> = head.split_inclusive(|byte| *byte == b'\n').collect();
-        let wanted: Vec<&[u8]> = old.split(|byte| *byte == b'\n').collect();
-        let is_there = |at: &usize| {
-            let there = lines.get(*at..*at + wanted.len()).unwrap_or_default();
-            there.len() == wanted.len()
-                && there
-                    .iter()
-                    .zip(&wanted)
-                    .all(|(one, other)| one.trim_ascii_end() == other.trim_ascii_end())
-        };
-        match (0..lines.len()).find(is_there) {
-            Some(start) => {
-                let before = lines.get(..start).unwrap_or_default().concat();
-                let after = lines.get(start + wanted.len()..).unwrap_or_default().concat();
-                [before.as_slice(), new, b"\n", &after].concat()
-            }
-            None => [new, b"\n\n"].concat(),
-        }
+        None => [new, b"\n\n"].concat(),
     }
 }
 

@@ -202,7 +202,7 @@ impl ConflictOptions {
                     told
                 })
                 .collect(),
-            elsewhere: self.elsewhere(team, upstreams, (open.series, patch))?,
+            elsewhere: self.elsewhere(team, upstreams, (open.series, patch)),
         })
     }
 
@@ -212,7 +212,7 @@ impl ConflictOptions {
         team: &TeamRepository,
         upstreams: &Upstreams,
         (own, patch): (&ComponentSeries, &PatchInput),
-    ) -> Result<Vec<ElsewhereReport>, Error> {
+    ) -> Vec<ElsewhereReport> {
         let engine = self.team.paths.engine();
         let wanted = [PatchFingerprint::read(patch, &engine)];
         let mut elsewhere = Vec::new();
@@ -251,7 +251,7 @@ impl ConflictOptions {
                 difference: compared.patches.into_iter().find_map(|patch| patch.difference),
             });
         }
-        Ok(elsewhere)
+        elsewhere
     }
 }
 

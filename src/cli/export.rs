@@ -283,11 +283,11 @@ impl Export<'_> {
             PatchState::Clean | PatchState::Offset => applied.tree() == commit.commit.tree,
             // Upstream has it: the commit is empty, and what becomes of the file is not said.
             _ => {
-                commit.before == commit.commit.tree
-                    && self.state.patches.iter().any(|known| {
-                        known.name == patch.name && known.commit == Some(commit.commit.id.to_string())
-                    })
-                    || report.state == PatchState::Merged && commit.before == commit.commit.tree
+                let id = commit.commit.id.to_string();
+                let mut known = self.state.patches.iter();
+                let is_known =
+                    known.any(|known| known.name == patch.name && known.commit.as_ref() == Some(&id));
+                commit.before == commit.commit.tree && (is_known || report.state == PatchState::Merged)
             }
         }
     }

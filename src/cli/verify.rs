@@ -33,7 +33,7 @@ pub struct VerifyOptions {
     /// What they were before: a revision of the team's repository, or a folder like it
     #[arg(long, value_name = "REV|DIR")]
     against: String,
-    /// Exit with 1 also where a hunk has lost some of its lines
+    /// Exit with 1 also where a hunk has lost some of its lines, or does something else
     #[arg(long)]
     strict: bool,
     /// How to tell it
@@ -88,7 +88,7 @@ pub(super) fn run(options: &VerifyOptions) -> Result<ExitCode, Error> {
         .losses()
         .filter(|patch| !is_merged(patch, &merged))
         .collect();
-    let is_partly = |part: &LostPart| part.fate == HunkFate::Partly;
+    let is_partly = |part: &LostPart| matches!(part.fate, HunkFate::Partly | HunkFate::Replaced);
     let weakened = comparison
         .patches
         .iter()
@@ -212,14 +212,13 @@ fn text(options: &VerifyOptions, comparison: &SeriesComparison, merged: &[String
     for patch in &comparison.patches {
         add_patch(&mut text, patch, is_merged(patch, merged));
     }
-    text.push_str(&if losses == 0 {
-        format!("{GOOD}nothing is lost{GOOD:#}\n")
+    // Writing to a string does not fail.
+    let _ = if losses == 0 {
+        writeln!(text, "{GOOD}nothing is lost{GOOD:#}")
     } else {
-        format!(
-            "{BAD}{losses} of {} patches lose something{BAD:#}\n",
-            comparison.patches.len()
-        )
-    });
+        let count = comparison.patches.len();
+        writeln!(text, "{BAD}{losses} of {count} patches lose something{BAD:#}")
+    };
     text
 }
 
@@ -254,6 +253,7 @@ fn add_patch(text: &mut String, patch: &ComparedPatch, is_merged: bool) {
         let _ = match &part.fate {
             HunkFate::Gone => writeln!(text, "      {BAD}gone:{BAD:#} {place}"),
             HunkFate::Partly => writeln!(text, "      {ODD}not all of it is left:{ODD:#} {place}"),
+            HunkFate::Replaced => writeln!(text, "      {ODD}does something else:{ODD:#} {place}"),
             HunkFate::Moved { patch, path } => {
                 writeln!(
                     text,

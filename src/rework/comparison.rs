@@ -81,6 +81,8 @@ pub enum HunkFate {
     Gone,
     /// Some of its lines are.
     Partly,
+    /// None of its lines is, and another hunk stands where it stood.
+    Replaced,
     /// Another patch, or another file, has all of it.
     Moved {
         /// The patch that has it.
@@ -249,10 +251,12 @@ fn lost_hunk(
         let there: LineCount<'_> = lines_of(other).collect();
         wanted.common(&there) == wanted.total()
     };
-    let fate = moved_to(new, has_all).unwrap_or(if common == 0 {
-        HunkFate::Gone
-    } else {
+    let fate = moved_to(new, has_all).unwrap_or(if common > 0 {
         HunkFate::Partly
+    } else if is_replaced(hunk, file, own_files) {
+        HunkFate::Replaced
+    } else {
+        HunkFate::Gone
     });
     let everywhere: Vec<&[u8]> = own_files.iter().flat_map(|file| lines_of(file)).collect();
     let missing = lines.iter().filter(|line| !everywhere.contains(line));
@@ -264,6 +268,23 @@ fn lost_hunk(
             .take(MOST_LINES)
             .map(|line| String::from_utf8_lossy(line).trim_end().to_owned())
             .collect(),
+    })
+}
+
+/// Whether a hunk that does something else stands where a hunk stood: it shares context with it, and
+/// no line that it changes is one that the old patch changed in the file.
+fn is_replaced(hunk: &ChangedHunk, file: &ChangedFile, own_files: &[&ChangedFile]) -> bool {
+    let context = |hunk: &ChangedHunk| -> Vec<Vec<u8>> {
+        let lines = hunk.lines.iter();
+        let says_something =
+            |line: &&Vec<u8>| line.starts_with(b" ") && line.iter().any(u8::is_ascii_alphanumeric);
+        lines.filter(says_something).cloned().collect()
+    };
+    let (own_context, old) = (context(hunk), lines_of(file).collect::<LineCount<'_>>());
+    let mut hunks = own_files.iter().flat_map(|file| &file.hunks);
+    hunks.any(|other| {
+        let changes: LineCount<'_> = other.changes().collect();
+        changes.common(&old) == 0 && context(other).iter().any(|line| own_context.contains(line))
     })
 }
 

@@ -1,5 +1,7 @@
 //! By what a patch is known again in another version of its series.
 
+use std::fmt::Write;
+
 use super::commit_object::commit_message;
 use crate::headers::{self, CommitText, PatchIdentity};
 use crate::patch::{FileDiff, Options, PatchInput, read_diffs};
@@ -108,18 +110,19 @@ fn normal_message(message: &str) -> String {
 fn changed_file(diff: &FileDiff<'_>) -> ChangedFile {
     let path = diff.new_path.as_ref().or(diff.old_path.as_ref());
     let shown = |path: &Vec<u8>| String::from_utf8_lossy(path).into_owned();
+    // Writing to a string does not fail.
     let mut kind = String::new();
     match (&diff.old_path, &diff.new_path) {
         (None, _) => kind.push_str(" (new)"),
         (_, None) => kind.push_str(" (deleted)"),
-        (Some(old), Some(new)) if old != new => kind.push_str(&format!(" (from {})", shown(old))),
+        (Some(old), Some(new)) if old != new => kind = format!(" (from {})", shown(old)),
         _ => {}
     }
     if diff.old_mode != diff.new_mode && diff.old_mode != 0 && diff.new_mode != 0 {
-        kind.push_str(&format!(" (mode {:o} => {:o})", diff.old_mode, diff.new_mode));
+        let _ = write!(kind, " (mode {:o} => {:o})", diff.old_mode, diff.new_mode);
     }
     if diff.is_binary {
-        kind.push_str(&format!(" (binary {})", String::from_utf8_lossy(diff.new_id)));
+        let _ = write!(kind, " (binary {})", String::from_utf8_lossy(diff.new_id));
     }
     ChangedFile {
         path: path.map(shown).unwrap_or_default(),

@@ -16,6 +16,3 @@ pub use conflict::{ConflictFile, ConflictFileError, conflict_files};
 pub use fingerprint::PatchFingerprint;
 pub use pairing::pair_patches;
 pub use write_back::{ChangedPatch, HeadChange, WriteBackError, write_back};
-
-#[cfg(test)]
-mod tests;

@@ -293,9 +293,6 @@ impl Writer<'_> {
             if self.does_the_same(at, original) {
                 return original.text.to_vec();
             }
-            let is_edit = |diff: &FileDiff<'_>| {
-                diff.change == FileChange::Modify && !diff.is_binary && diff.old_mode == diff.new_mode
-            };
             if is_edit(&original.diff) && is_edit(&fresh.diff) && !original.diff.hunks.is_empty() {
                 let mut text = with_ids(original.diff.header, &fresh.diff);
                 text.extend(fresh.diff.hunks.iter().flat_map(|hunk| hunk.text));
@@ -307,9 +304,7 @@ impl Writer<'_> {
 
     /// The commit's diff, with names and ids as the file has them.
     fn fresh_section(&self, fresh: &Section<'_>) -> Vec<u8> {
-        let is_plain_edit = fresh.diff.change == FileChange::Modify
-            && !fresh.diff.is_binary
-            && fresh.diff.old_mode == fresh.diff.new_mode;
+        let is_plain_edit = is_edit(&fresh.diff);
         let body = fresh.text.get(fresh.diff.header.len()..).unwrap_or_default();
         let mut header = Vec::new();
         for line in fresh.diff.header.split_inclusive(|byte| *byte == b'\n') {
@@ -441,7 +436,7 @@ impl Writer<'_> {
             return with_stat(original);
         };
         match form {
-            HeadForm::Text => self.text_head(&with_stat(original), old, new),
+            HeadForm::Text => text_head(&with_stat(original), old, new),
             HeadForm::Mail | HeadForm::Mailbox => {
                 let (message, notes) = divided(original);
                 let message = mail_head(message, fresh_message);
@@ -460,33 +455,33 @@ impl Writer<'_> {
         let mut sections = self.original.sections.iter().skip(1);
         sections.any(|section| section.between.iter().any(|byte| !byte.is_ascii_whitespace()))
     }
+}
 
-    /// A head that is no mail, with another message.
-    fn text_head(&self, head: &[u8], old: &str, new: &str) -> Vec<u8> {
-        let old = old.trim_end().as_bytes();
-        let new = new.trim_end().as_bytes();
-        if old.is_empty() {
-            return [head, new, b"\n\n"].concat();
+/// A head that is no mail, with another message.
+fn text_head(head: &[u8], old: &str, new: &str) -> Vec<u8> {
+    let old = old.trim_end().as_bytes();
+    let new = new.trim_end().as_bytes();
+    if old.is_empty() {
+        return [head, new, b"\n\n"].concat();
+    }
+    // The message may have lost white space at the ends of its lines.
+    let lines: Vec<&[u8]> = head.split_inclusive(|byte| *byte == b'\n').collect();
+    let wanted: Vec<&[u8]> = old.split(|byte| *byte == b'\n').collect();
+    let is_there = |at: &usize| {
+        let there = lines.get(*at..*at + wanted.len()).unwrap_or_default();
+        there.len() == wanted.len()
+            && there
+                .iter()
+                .zip(&wanted)
+                .all(|(one, other)| one.trim_ascii_end() == other.trim_ascii_end())
+    };
+    match (0..lines.len()).find(is_there) {
+        Some(start) => {
+            let before = lines.get(..start).unwrap_or_default().concat();
+            let after = lines.get(start + wanted.len()..).unwrap_or_default().concat();
+            [before.as_slice(), new, b"\n", &after].concat()
         }
-        // The message may have lost white space at the ends of its lines.
-        let lines: Vec<&[u8]> = head.split_inclusive(|byte| *byte == b'\n').collect();
-        let wanted: Vec<&[u8]> = old.split(|byte| *byte == b'\n').collect();
-        let is_there = |at: &usize| {
-            let there = lines.get(*at..*at + wanted.len()).unwrap_or_default();
-            there.len() == wanted.len()
-                && there
-                    .iter()
-                    .zip(&wanted)
-                    .all(|(one, other)| one.trim_ascii_end() == other.trim_ascii_end())
-        };
-        match (0..lines.len()).find(is_there) {
-            Some(start) => {
-                let before = lines.get(..start).unwrap_or_default().concat();
-                let after = lines.get(start + wanted.len()..).unwrap_or_default().concat();
-                [before.as_slice(), new, b"\n", &after].concat()
-            }
-            None => [new, b"\n\n"].concat(),
-        }
+        None => [new, b"\n\n"].concat(),
     }
 }
 
@@ -548,6 +543,12 @@ fn subject_mark(head: &[u8]) -> Vec<u8> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether a diff changes lines of a file and nothing else.
+fn is_edit(diff: &FileDiff<'_>) -> bool {
+    let keeps_mode = diff.old_mode == 0 || diff.new_mode == 0 || diff.old_mode == diff.new_mode;
+    diff.change == FileChange::Modify && !diff.is_binary && keeps_mode
 }
 
 /// A line `index` with ids of so many digits.

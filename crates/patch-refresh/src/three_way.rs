@@ -317,16 +317,15 @@ impl ThreeWay<'_> {
                     grown += i64::try_from(new).unwrap_or(0) - i64::try_from(old).unwrap_or(0);
                     start..(start + old).min(file.len())
                 }
-                Some(HunkOutcome::Rejected(rejection)) => match &rejection.nearest {
-                    Some(nearest) => {
+                Some(HunkOutcome::Rejected(rejection)) => {
+                    if let Some(nearest) = &rejection.nearest {
                         let start = in_file(nearest.line, grown, file.len());
                         self.resembling(&file, start, hunk)
-                    }
-                    None => {
+                    } else {
                         let start = in_file(rejection.line, grown, file.len());
                         start..start
                     }
-                },
+                }
                 None => {
                     let start = usize::try_from(hunk.old_start).unwrap_or(1);
                     let start = in_file(start, grown, file.len());

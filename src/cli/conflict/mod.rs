@@ -11,8 +11,8 @@ use clap::{Args, ValueEnum};
 
 use super::error::Error;
 use super::output::{note, print, print_styled};
-use super::team::{JudgedSeries, OpenSeries, SeriesAddress, TeamOptions, TeamRepository, Upstreams};
-use super::upstream_history::HistoryOptions;
+use super::team::{OpenSeries, SeriesAddress, TeamOptions, TeamRepository, Upstreams};
+use super::upstream_history::{HistoryOptions, RefreshTrial, SeriesHistory};
 use crate::layout::{ComponentSeries, Selection};
 use crate::patch::{
     self, MemoryStore, ObjectError, Objects, Oid, PatchInput, PatchReport, PatchState, Sequence, TreeEntry,
@@ -66,18 +66,23 @@ pub(super) fn run(options: &ConflictOptions) -> Result<ExitCode, Error> {
         .upstream
         .require("whether a patch applies shows in the component's repository")?;
     let open = OpenSeries::open(&team, address, &upstreams, options.team.paths.engine())?;
-    let judged = open.judge(&options.history)?;
-    if let Some(text) = &judged.history.note {
+    let (reports, history) = open.search(&options.history, RefreshTrial::Skipped)?;
+    let searched = ConflictSearch {
+        open: &open,
+        reports: &reports,
+        history: &history,
+    };
+    if let Some(text) = &history.note {
         note(text);
     }
-    let Some(at) = options.choose(&open, &judged)? else {
+    let Some(at) = options.choose(&searched)? else {
         match options.output {
             ConflictOutput::Text => print_styled(&format!("{address}: no patch has a conflict\n"))?,
             ConflictOutput::Json => print(b"null\n")?,
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let report = options.report(&team, &upstreams, (&open, &judged), at)?;
+    let report = options.report(&team, &upstreams, &searched, at)?;
     if let Some(folder) = &options.write {
         render::write_files(folder, &report)?;
     }
@@ -92,9 +97,18 @@ pub(super) fn run(options: &ConflictOptions) -> Result<ExitCode, Error> {
     Ok(ExitCode::from(1))
 }
 
+/// A series with what upstream did with its patches.
+struct ConflictSearch<'a> {
+    open: &'a OpenSeries<'a, 'a>,
+    /// Of each patch, with what upstream has.
+    reports: &'a [PatchReport],
+    history: &'a SeriesHistory,
+}
+
 impl ConflictOptions {
     /// The number of the patch, from 0; `None` where all apply and none is named.
-    fn choose(&self, open: &OpenSeries<'_, '_>, judged: &JudgedSeries) -> Result<Option<usize>, Error> {
+    fn choose(&self, searched: &ConflictSearch<'_>) -> Result<Option<usize>, Error> {
+        let ConflictSearch { open, reports, .. } = searched;
         let is_stuck = |report: &PatchReport| {
             matches!(
                 report.state,
@@ -102,7 +116,7 @@ impl ConflictOptions {
             )
         };
         let Some(wanted) = &self.patch else {
-            return Ok(judged.reports.iter().position(is_stuck));
+            return Ok(reports.iter().position(is_stuck));
         };
         let is_meant = |patch: &PatchInput| {
             let base = patch.name.rsplit('/').next().unwrap_or(&patch.name);
@@ -124,7 +138,7 @@ impl ConflictOptions {
                 names.join(", ")
             )));
         };
-        let report = judged.reports.get(*at);
+        let report = reports.get(*at);
         if report.is_some_and(|report| !is_stuck(report)) {
             return Ok(None);
         }
@@ -135,12 +149,17 @@ impl ConflictOptions {
         &self,
         team: &TeamRepository,
         upstreams: &Upstreams,
-        (open, judged): (&OpenSeries<'_, '_>, &JudgedSeries),
+        searched: &ConflictSearch<'_>,
         at: usize,
     ) -> Result<ConflictReport, Error> {
+        let ConflictSearch {
+            open,
+            reports,
+            history,
+        } = searched;
         let missing = || Error::Usage(format!("{}: there is no patch {}", self.series, at + 1));
         let patch = open.patches.get(at).ok_or_else(missing)?;
-        let patch_report = judged.reports.get(at).ok_or_else(missing)?;
+        let patch_report = reports.get(at).ok_or_else(missing)?;
         let before = open.patches.get(..at).unwrap_or_default();
         let mut ours = OverUpstream::new(&open.upstream);
         let tree = ours.laid(open.upstream.tree_id(), before, &open.engine)?;
@@ -157,7 +176,7 @@ impl ConflictOptions {
             ..RefreshOptions::default()
         };
         let files = conflict_files(&ours, tree, patch, hints, &refresh)?;
-        let found = judged.history.patches.get(at);
+        let found = history.patches.get(at);
         let broken_by = found.and_then(|found| found.broken_by.as_ref());
         let fingerprint = PatchFingerprint::read(patch, &open.engine);
         Ok(ConflictReport {
@@ -171,8 +190,19 @@ impl ConflictOptions {
             state: patch_report.state.to_string(),
             error: patch_report.error.clone(),
             broken_by: broken_by.map(|commit| BreakingCommit::new(commit, &open.upstream)),
-            files: files.into_iter().map(report::FileReportFields::from).collect(),
-            elsewhere: self.elsewhere(team, upstreams, (open.series, patch))?,
+            files: files
+                .into_iter()
+                .map(|file| {
+                    let mut told = report::FileReportFields::from(file);
+                    let own = patch_report.files.iter().find(|known| known.path == told.path);
+                    // In the words of the whole patch, with its lines.
+                    told.error = told
+                        .error
+                        .map(|error| own.and_then(|own| own.error.clone()).unwrap_or(error));
+                    told
+                })
+                .collect(),
+            elsewhere: self.elsewhere(team, upstreams, (open.series, patch)),
         })
     }
 
@@ -182,7 +212,7 @@ impl ConflictOptions {
         team: &TeamRepository,
         upstreams: &Upstreams,
         (own, patch): (&ComponentSeries, &PatchInput),
-    ) -> Result<Vec<ElsewhereReport>, Error> {
+    ) -> Vec<ElsewhereReport> {
         let engine = self.team.paths.engine();
         let wanted = [PatchFingerprint::read(patch, &engine)];
         let mut elsewhere = Vec::new();
@@ -221,7 +251,7 @@ impl ConflictOptions {
                 difference: compared.patches.into_iter().find_map(|patch| patch.difference),
             });
         }
-        Ok(elsewhere)
+        elsewhere
     }
 }
 

@@ -157,12 +157,12 @@ impl GitTree {
         if let TreeOrigin::Url(url) = origin {
             run_long(here, &["clone", "--no-checkout", url, shown], time)?;
             let tree = Self::open(folder)?;
-            let commit = match tree.repository()?.commit_of_ref(reference) {
-                Some(commit) => commit,
-                None => {
-                    run_long(folder, &["fetch", "origin", reference], time).map_err(|_| no_commit(url))?;
-                    tree.commit("FETCH_HEAD")?
-                }
+            let found = tree.repository()?.commit_of_ref(reference);
+            let commit = if let Some(commit) = found {
+                commit
+            } else {
+                run_long(folder, &["fetch", "origin", reference], time).map_err(|_| no_commit(url))?;
+                tree.commit("FETCH_HEAD")?
             };
             tree.settle()?;
             return Ok((tree, commit));

@@ -4,6 +4,7 @@ mod git_tree;
 mod picking;
 mod state;
 mod steps;
+mod telling;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,8 +12,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::error::Error;
-use super::output::print_styled;
-use super::style::{BOLD, GOOD};
+use super::style::BOLD;
 use super::team::{ComponentRepository, SeriesAddress, TeamOptions, TeamRepository};
 use crate::history::Commits;
 use crate::layout::Selection;
@@ -20,9 +20,11 @@ use crate::patch::{self, Oid, PatchInput, Sequence, read_diffs};
 use crate::source::local::{self, LocalRepository};
 pub(in crate::cli) use git_tree::GitTree;
 use git_tree::TreeOrigin;
-use picking::{Picking, Progress};
+use picking::Picking;
 pub(in crate::cli) use state::EditState;
 use state::EditedSeriesPatch;
+use steps::NextStep;
+use telling::finish;
 
 /// Options of `patchset edit`.
 #[derive(Debug, Args)]
@@ -64,8 +66,14 @@ pub struct EditStep {
 pub(super) fn run(options: &EditOptions) -> Result<ExitCode, Error> {
     local::trust_stored_objects();
     let step = &options.step;
-    if step.go_on || step.skip || step.abort {
-        return steps::run(options);
+    let next = [
+        (step.go_on, NextStep::GoOn),
+        (step.skip, NextStep::Skip),
+        (step.abort, NextStep::Abort),
+    ];
+    if let Some((_, next)) = next.into_iter().find(|(is_asked, _)| *is_asked) {
+        let folder = options.into.as_deref().unwrap_or(Path::new("."));
+        return steps::run(folder, options.series.as_ref(), next);
     }
     let Some(address) = &options.series else {
         return Err(Error::Usage("name the series as COMPONENT/RELEASE".to_owned()));
@@ -218,35 +226,6 @@ impl Begun<'_> {
         let progress = picking.go_on(0)?;
         finish(&picking, progress)
     }
-}
-
-/// Tells how far it came.
-fn finish(picking: &Picking<'_>, progress: Progress) -> Result<ExitCode, Error> {
-    let mut told = picking.told.clone();
-    let folder = picking.tree.folder().display();
-    let (component, release) = (&picking.state.component, &picking.state.release);
-    match progress {
-        Progress::Done => {
-            let base = picking.state.base.get(..12).unwrap_or_default();
-            told.push_str(&format!(
-                "{GOOD}all patches are commits{GOOD:#}: change them as you like (git -C {folder} rebase -i {base}), then write them back:\n    patchset export {component}/{release} --from {folder}\n"
-            ));
-        }
-        Progress::Waiting => {
-            let unmerged = picking.tree.git(&["diff", "--name-only", "--diff-filter=U"])?;
-            for path in unmerged.lines() {
-                told.push_str(&format!("      unmerged: {}\n", super::style::plain(path)));
-            }
-            told.push_str(&format!(
-                "solve it in {folder}, git add what you solved, and go on:\n    patchset edit --continue --into {folder}    (or --skip, --abort; patchset conflict {component}/{release} tells what broke it)\n"
-            ));
-        }
-    }
-    print_styled(&told)?;
-    Ok(match progress {
-        Progress::Done => ExitCode::SUCCESS,
-        Progress::Waiting => ExitCode::from(1),
-    })
 }
 
 fn short(id: Oid) -> String {

@@ -77,7 +77,6 @@ impl Picking<'_> {
                 _ => {}
             }
             self.show(head, shown)?;
-            shown = head;
             self.state.waiting = Some(at);
             self.state.head = head.to_string();
             self.state.write(self.tree)?;

@@ -6,17 +6,30 @@ use std::process::ExitCode;
 use super::git_tree::GitTree;
 use super::picking::Picking;
 use super::state::EditState;
-use super::{EditOptions, finish};
+use super::telling::finish;
 use crate::cli::error::Error;
 use crate::cli::output::print_styled;
 use crate::cli::style::BOLD;
+use crate::cli::team::SeriesAddress;
 use crate::patch::Oid;
 
-pub(super) fn run(options: &EditOptions) -> Result<ExitCode, Error> {
-    let folder = options.into.as_deref().unwrap_or(Path::new("."));
+/// What is done with a patch that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NextStep {
+    /// What somebody made of it is taken.
+    GoOn,
+    /// It is left out.
+    Skip,
+    /// The working tree is removed.
+    Abort,
+}
+
+/// Does a step in the working tree that a folder is in. `series` is whose patches are meant, where
+/// that is said.
+pub(super) fn run(folder: &Path, series: Option<&SeriesAddress>, step: NextStep) -> Result<ExitCode, Error> {
     let tree = GitTree::open(folder)?;
     let state = EditState::read(&tree)?;
-    if let Some(address) = &options.series
+    if let Some(address) = series
         && (address.component != state.component || address.release != state.release)
     {
         return Err(Error::Usage(format!(
@@ -35,7 +48,7 @@ pub(super) fn run(options: &EditOptions) -> Result<ExitCode, Error> {
             tree.folder().display()
         )));
     };
-    if options.step.abort {
+    if step == NextStep::Abort {
         tree.remove()?;
         print_styled(&format!("{} was removed\n", tree.folder().display()))?;
         return Ok(ExitCode::SUCCESS);
@@ -54,7 +67,7 @@ pub(super) fn run(options: &EditOptions) -> Result<ExitCode, Error> {
         state,
         patches,
     };
-    let next = if options.step.skip {
+    let next = if step == NextStep::Skip {
         skip(&mut picking, waiting)?;
         waiting + 1
     } else {
@@ -149,9 +162,12 @@ fn solved(picking: &mut Picking<'_>, at: usize) -> Result<usize, Error> {
     tree.git(&["update-ref", "-m", "patchset edit", "HEAD", &commit.to_string()])?;
     tree.git(&["cherry-pick", "--quit"])?;
     picking.state.head = commit.to_string();
-    picking
-        .told
-        .push_str(&format!("    {}  solved\n", crate::cli::style::plain(&name)));
+    picking.told.push_str("    ");
+    picking.told.push_str(&crate::cli::style::plain(&name));
+    picking.told.push_str(
+        "  solved
+",
+    );
     Ok(at + 1)
 }
 

@@ -3,6 +3,7 @@
 mod add;
 mod add_places;
 mod dated;
+mod edit;
 mod history;
 mod list;
 mod series;

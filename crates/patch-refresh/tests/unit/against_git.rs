@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use crate::compare::{Sliders, changes, lines};
 use crate::fuzz::{self, FuzzyHunk, LineKind};
 use crate::layout::Layout;
-use crate::merge::{Merge, merge};
+use crate::merge::{Merge, MergeLabels, marked_merge, merge};
 use crate::options::RefreshLimits;
 use crate::unified::{Heading, HunkStyle, hunks};
 use crate::work::Work;
@@ -109,6 +109,23 @@ fn merges_are_those_of_git() {
             Merge::Conflict { .. } => None,
         };
         assert_eq!(merged, expected, "{base:?} {ours:?} {theirs:?}");
+        let git = run(
+            folder.path(),
+            "git",
+            &["merge-file", "-p", "--diff3", "ours", "base", "theirs"],
+        );
+        let labels = MergeLabels {
+            ours: "ours",
+            base: "base",
+            theirs: "theirs",
+        };
+        let marked = marked_merge(&base, &ours, &theirs, &labels).unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&marked.text),
+            String::from_utf8_lossy(&git.stdout),
+            "{base:?} {ours:?} {theirs:?}"
+        );
+        assert_eq!(i32::try_from(marked.conflicts).ok(), git.status.code());
         *if merged.is_some() {
             &mut clean
         } else {

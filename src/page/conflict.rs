@@ -89,7 +89,7 @@ fn hunk_lines(patch: &[u8], conflict: &ConflictStatus) -> Option<Vec<String>> {
 
 /// What the patch makes of each line that it expects, and what it puts before it.
 #[derive(Clone, Debug, Default)]
-struct Made {
+struct MadeLine {
     before: Vec<String>,
     line: Option<SideLine>,
 }
@@ -138,7 +138,7 @@ fn rows(difference: &str, hunk: &[String]) -> Vec<ConflictRow> {
                 break;
             }
             if row.expected.is_some()
-                && let Some(Made { before, line: own }) = made.next()
+                && let Some(MadeLine { before, line: own }) = made.next()
             {
                 place_ours(&mut rows, &before);
                 row.ours = own;
@@ -147,8 +147,8 @@ fn rows(difference: &str, hunk: &[String]) -> Vec<ConflictRow> {
         }
     }
     // What follows on the last line, unless lines of the difference are left out.
-    let rest: Vec<Made> = made.collect();
-    if let [Made { before, line: None }] = rest.as_slice() {
+    let rest: Vec<MadeLine> = made.collect();
+    if let [MadeLine { before, line: None }] = rest.as_slice() {
         place_ours(&mut rows, before);
     }
     rows
@@ -172,7 +172,7 @@ fn place_ours(rows: &mut Vec<ConflictRow>, lines: &[String]) {
 }
 
 /// One for each line of the preimage, and one for the end.
-fn made(hunk: &[String]) -> Vec<Made> {
+fn made(hunk: &[String]) -> Vec<MadeLine> {
     let mut made = vec![];
     let mut at = 0;
     while at < hunk.len() {
@@ -184,7 +184,7 @@ fn made(hunk: &[String]) -> Vec<Made> {
         let added = run(at + removed, '+');
         if removed + added == 0 {
             let text = hunk.get(at).and_then(|line| line.get(1..));
-            made.push(Made {
+            made.push(MadeLine {
                 before: Vec::new(),
                 line: Some(line(' ', text.unwrap_or_default())),
             });
@@ -198,14 +198,14 @@ fn made(hunk: &[String]) -> Vec<Made> {
         };
         let new: Vec<&str> = (at + removed..at + removed + added).map(text).collect();
         for number in 0..removed {
-            made.push(Made {
+            made.push(MadeLine {
                 before: Vec::new(),
                 line: new.get(number).map(|text| line('+', text)),
             });
         }
         let left: Vec<String> = new.iter().skip(removed).map(|text| (*text).to_owned()).collect();
         if !left.is_empty() {
-            made.push(Made {
+            made.push(MadeLine {
                 before: left,
                 line: None,
             });
@@ -216,19 +216,19 @@ fn made(hunk: &[String]) -> Vec<Made> {
 }
 
 /// Puts what stands between two lines before the one that follows.
-fn joined(made: Vec<Made>) -> Vec<Made> {
-    let mut joined: Vec<Made> = Vec::new();
+fn joined(made: Vec<MadeLine>) -> Vec<MadeLine> {
+    let mut joined: Vec<MadeLine> = Vec::new();
     let mut waiting = Vec::new();
     for one in made {
         waiting.extend(one.before.iter().cloned());
         if one.line.is_some() || one.before.is_empty() {
-            joined.push(Made {
+            joined.push(MadeLine {
                 before: std::mem::take(&mut waiting),
                 line: one.line,
             });
         }
     }
-    joined.push(Made {
+    joined.push(MadeLine {
         before: waiting,
         line: None,
     });

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::assets::{SCRIPT, STYLE, policy_of_inline};
 use super::matrix::Matrix;
-use super::need::Needs;
+use super::needs::Needs;
 use super::overrides::OverridesView;
 use super::series::{SeriesView, Standing};
 

@@ -626,9 +626,10 @@ async fn events(
         known_at: tokio::time::Instant::now(),
         _place: place,
     };
+    // Browsers pass over an event without data.
     let stream = futures::stream::unfold(page, |mut page| async move {
         page.next_change().await?;
-        Some((Ok(Event::default().event("changed").data("")), page))
+        Some((Ok(Event::default().event("changed").data("something")), page))
     });
     let stream = stream.take_until(tokio::time::sleep(STREAMS_WITHIN));
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))

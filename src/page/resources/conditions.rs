@@ -60,7 +60,7 @@ impl StepState {
 
 /// A step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct FlowStep {
     /// What people call it.
     pub name: String,
     /// How it does.
@@ -78,8 +78,8 @@ pub(super) fn moment(Time(time): &Time) -> String {
     time.strftime("%-d %b %Y %H:%M UTC").to_string()
 }
 
-fn step(name: &str, condition: &Condition) -> Step {
-    Step {
+fn step(name: &str, condition: &Condition) -> FlowStep {
+    FlowStep {
         name: name.to_owned(),
         state: match condition.status.as_str() {
             "True" => StepState::Done,
@@ -93,7 +93,7 @@ fn step(name: &str, condition: &Condition) -> Step {
 }
 
 /// The steps that conditions tell of, in their order; others that this does not know stand behind.
-pub(super) fn steps(conditions: &[Condition]) -> Vec<Step> {
+pub(super) fn steps(conditions: &[Condition]) -> Vec<FlowStep> {
     let known = STEPS.iter().filter_map(|(type_, name)| {
         let condition = conditions.iter().find(|one| one.type_ == *type_)?;
         Some(step(name, condition))

@@ -3,7 +3,7 @@
 use askama::Template;
 use kube::ResourceExt;
 
-use super::conditions::{Step, find, steps};
+use super::conditions::{FlowStep, find, steps};
 use crate::api::ConstraintOverride;
 use crate::api::constraint_override::{ConstraintOverrideStatus, OverrideState, OverrideStatus};
 use crate::api::reason::condition;
@@ -15,7 +15,7 @@ use crate::page::{OverrideView, OverridesView, RenderError, slug};
 pub struct ConstraintOverridePage {
     /// What surrounds it.
     pub frame: Frame,
-    steps: Vec<Step>,
+    steps: Vec<FlowStep>,
     message: String,
     overrides: OverridesView,
     merged: Option<String>,
@@ -104,11 +104,11 @@ struct OverrideTemplate<'a> {
 pub struct OverridesPage {
     /// What surrounds it.
     pub frame: Frame,
-    rows: Vec<OverrideRow>,
+    rows: Vec<ListedOverrides>,
 }
 
 #[derive(Clone, Debug)]
-struct OverrideRow {
+struct ListedOverrides {
     href: String,
     name: String,
     release: String,
@@ -126,7 +126,7 @@ impl OverridesPage {
             let conditions = object.status.as_ref().map(|status| status.conditions.as_slice());
             let ready = find(conditions.unwrap_or_default(), condition::READY);
             let namespace = object.namespace().unwrap_or_default();
-            OverrideRow {
+            ListedOverrides {
                 href: object_address("constraintoverrides", &namespace, &object.name_any()),
                 name: format!("{namespace}/{}", object.name_any()),
                 release: overrides.release.clone(),
@@ -160,5 +160,5 @@ impl OverridesPage {
 #[template(path = "constraint_overrides.html", config = "src/page/askama.toml")]
 struct OverridesTemplate<'a> {
     frame: &'a Frame,
-    rows: &'a [OverrideRow],
+    rows: &'a [ListedOverrides],
 }

@@ -9,7 +9,7 @@ mod patch_set;
 mod repository;
 mod search;
 
-pub use conditions::{Step, StepState};
+pub use conditions::{FlowStep, StepState};
 pub use constraint_override::{ConstraintOverridePage, OverridesPage};
 pub use filter::MatrixFilter;
 pub use login::LoginPage;

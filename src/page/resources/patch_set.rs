@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::conditions::{Step, find, moment, steps};
+use super::conditions::{FlowStep, find, moment, steps};
 use super::matrix::series_with_texts;
 use crate::api::PatchSet;
 use crate::api::build::{Attempt, BuildRecord};
@@ -17,7 +17,7 @@ pub struct PatchSetPage {
     /// What surrounds it.
     pub frame: Frame,
     series: SeriesView,
-    steps: Vec<Step>,
+    steps: Vec<FlowStep>,
     message: String,
     facts: Vec<(&'static str, String, Option<String>)>,
     candidates: Vec<CandidateView>,
@@ -84,7 +84,7 @@ impl PatchSetPage {
     ///
     /// If there is no room for it.
     pub fn render(&self) -> Result<String, RenderError> {
-        PatchSetTemplate {
+        PatchSetPageTemplate {
             frame: &self.frame,
             page: self,
             series: &self.series,
@@ -187,7 +187,7 @@ fn history(record: &BuildRecord) -> HistoryView {
 
 #[derive(Template)]
 #[template(path = "patch_set.html", config = "src/page/askama.toml")]
-struct PatchSetTemplate<'a> {
+struct PatchSetPageTemplate<'a> {
     frame: &'a Frame,
     page: &'a PatchSetPage,
     series: &'a SeriesView,

@@ -3,7 +3,7 @@
 use askama::Template;
 use kube::ResourceExt;
 
-use super::conditions::{Step, find, steps};
+use super::conditions::{FlowStep, find, steps};
 use crate::api::PatchRepository;
 use crate::api::patch_repository::{PatchRepositoryStatus, RepositoryCell};
 use crate::api::reason::condition;
@@ -15,7 +15,7 @@ use crate::page::{FaultView, RenderError};
 pub struct RepositoryPage {
     /// What surrounds it.
     pub frame: Frame,
-    steps: Vec<Step>,
+    steps: Vec<FlowStep>,
     message: String,
     counts: Vec<(&'static str, u32)>,
     cells: Vec<CellRow>,

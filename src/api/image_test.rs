@@ -33,7 +33,10 @@ const SOURCE_PATH: &str = "/src";
 )]
 pub struct ImageTest {
     /// What it is called, for instance `unit`.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    )]
     pub name: String,
     /// Where it runs. `Image`: in the image that was built. `Source`: in `image`, with the patched
     /// source at `sourcePath`.

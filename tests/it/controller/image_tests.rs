@@ -210,7 +210,8 @@ async fn a_test_that_only_reports_holds_nothing_back() {
     let (stage, mut spec) = scene("reported", &registry, &[]).await;
     spec["build"]["tests"][0]["onFailure"] = json!("Report");
     spec["build"]["tests"][0]["retries"] = json!(1);
-    spec["build"]["tests"][1] = json!({ "name": "lint", "from": "Image", "command": ["lint"] });
+    let lint = json!({ "name": "lint", "from": "Image", "command": ["lint"] });
+    spec["build"]["tests"].as_array_mut().unwrap().push(lint);
     built(&stage, &spec).await;
     let first = next_test(&stage, &[]).await;
     let background = DeleteParams::background();

@@ -8,7 +8,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::build::{Attempt, ImageStatus};
+use super::built_image::{Attempt, ImageStatus};
 use super::duration::{DurationError, FluxDuration};
 use super::pod_template::TestPodTemplate;
 use super::{InputsDigest, Recorded};

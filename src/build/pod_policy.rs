@@ -85,7 +85,7 @@ pub fn check_pod_template(
                 Some(Value::Bool(false)) => UserNamespace::Own,
                 _ => UserNamespace::Node,
             };
-            Walk { place, users }.value(&TEMPLATE, template, "")
+            TemplateWalk { place, users }.value(&TEMPLATE, template, "")
         }
     }
 }
@@ -195,12 +195,12 @@ enum UserNamespace {
 
 /// A template that is looked at.
 #[derive(Clone, Copy)]
-struct Walk<'a> {
+struct TemplateWalk<'a> {
     place: TemplatePlace<'a>,
     users: UserNamespace,
 }
 
-impl Walk<'_> {
+impl TemplateWalk<'_> {
     fn value(self, rule: &Rule, value: &Value, path: &str) -> Result<(), RefusedTemplate> {
         let refuse = |advice| Err(self.refused(path.to_owned(), advice));
         match (rule, value) {

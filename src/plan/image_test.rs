@@ -333,15 +333,6 @@ pub fn is_tested(build: &Build) -> bool {
     !build.tests.is_empty() || actions.is_some_and(|actions| actions.conclusion() == RunConclusion::Test)
 }
 
-/// Whether no test of an image is left to run or keeps it from counting.
-#[must_use]
-pub fn tests_are_over(build: &Build, planned: &BuildStatus) -> bool {
-    match &planned.tests {
-        None => build.tests.is_empty(),
-        Some(tests) => tests.awaiting.is_none() && tests.results.len() == build.tests.len(),
-    }
-}
-
 /// What came of the tests of an image that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TestsVerdict {

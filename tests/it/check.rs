@@ -257,10 +257,9 @@ fn attention_fails_only_where_that_is_asked_for() {
     case.json(&["--strict"], 1);
 
     // What pip takes, and uv does not.
-    case.write(
-        "overrides/2025.2/constraints.txt",
-        "-horizon\npytz===2004d  # downgrade: as Debian has it\n",
-    );
+    case.write("overrides/2025.2/constraints.txt", "-horizon\n");
+    let upper = "releases/2025.2/upper-constraints.txt";
+    case.write(upper, &format!("{}pytz===2004d\n", corpus(upper)));
     let report = case.json(&[], 0);
     assert_eq!(
         faults(&report),

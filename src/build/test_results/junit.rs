@@ -4,7 +4,7 @@
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::{Ending, ResultsError, count};
+use super::report::{Ending, ResultsError, count};
 use crate::api::image_test::TestReport;
 
 /// How deep elements may be in each other: suites of suites, and what a test printed.

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 
-use super::ResultsError;
+use super::report::ResultsError;
 
 /// The line before the results.
 pub const RESULTS_BEGIN: &str = "-----BEGIN PATCHSET RESULTS-----";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use flate2::Crc;
 
-use super::{Ending, ResultsError, count};
+use super::report::{Ending, ResultsError, count};
 use crate::api::image_test::TestReport;
 
 /// What a packet begins with.

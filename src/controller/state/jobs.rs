@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::api_server::{API_TIMEOUT, Guarded, find, within_limit};
 use super::build_log::tail;
 use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
-use super::job_status::{FailedJob, JobEnd, JobPurpose, explain_failure, explain_waiting, job_end};
+use super::job_status::{JobEnd, JobPurpose, JobToExplain, explain_failure, explain_waiting, job_end};
 use super::locking::lock;
 use super::references::{ReferentChanges, WatchScope};
 use crate::api::reference::{ObjectKey, Referent, ReferentKind};
@@ -288,7 +288,7 @@ impl BuildJobs {
                 };
                 // Results at the end of a log explain nothing to people.
                 let log = log.filter(|log| !log.contains(RESULTS_END));
-                let job = FailedJob {
+                let job = JobToExplain {
                     name: &key.name,
                     purpose,
                 };

@@ -433,7 +433,8 @@ mod tests {
             "no overrides; 2 packages are pinned; line 2 of the merged file, pytz===2004d, is no version of \
              PEP 440: uv refuses the file, pip takes it"
         );
-        assert_eq!(status, "NeedsAttention");
+        let ready = conditions::reason(&status.conditions, condition::READY);
+        assert_eq!(ready, Some(reason::NEEDS_ATTENTION));
         assert_eq!(told("a===1\n", "").0, "no overrides; 1 packages are pinned");
         let base = "a===1\nb===1\n";
         assert_eq!(

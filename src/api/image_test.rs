@@ -202,7 +202,7 @@ pub struct TestResults {
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TestResultsFormat {
-    /// The XML of JUnit, as pytest and others write it.
+    /// The XML of `JUnit`, as pytest and others write it.
     #[serde(rename = "JUnit")]
     JUnit,
     /// subunit, version 2, as stestr and testtools write it.

@@ -1,4 +1,4 @@
-//! The XML of JUnit: each `testcase` is a test, and an element `failure`, `error` or `skipped` in it
+//! The XML of `JUnit`: each `testcase` is a test, and an element `failure`, `error` or `skipped` in it
 //! says that it did not pass.
 
 use quick_xml::Reader;

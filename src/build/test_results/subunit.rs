@@ -39,7 +39,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<TestReport, ResultsError> {
         if let (Some(test), Some(state)) = (packet.test, packet.state) {
             // What is seen last counts, and that a test began is no end.
             let known = tests.entry(test).or_default();
-            *known = state.or(*known);
+            if let TestState::Ended(ending) = state {
+                *known = Some(ending);
+            }
         }
     }
     if !has_packets {
@@ -53,13 +55,20 @@ pub(super) fn read(bytes: &[u8]) -> Result<TestReport, ResultsError> {
     Ok(report)
 }
 
+/// What a packet says of a test.
+#[derive(Clone, Copy)]
+enum TestState {
+    Began,
+    Ended(Ending),
+}
+
 /// What is of use of a packet.
 struct Packet<'a> {
     /// Its length in bytes.
     bytes: usize,
     test: Option<&'a str>,
-    /// Of a packet that says that a test began or ended: how it ended.
-    state: Option<Option<Ending>>,
+    /// What it says of the test.
+    state: Option<TestState>,
 }
 
 /// The packet that the bytes begin with; `None` if they begin with none.
@@ -93,14 +102,14 @@ fn packet(bytes: &[u8]) -> Option<Packet<'_>> {
     })
 }
 
-fn state(flags: u16) -> Option<Option<Ending>> {
+fn state(flags: u16) -> Option<TestState> {
     match flags & 0x7 {
-        0x2 => Some(None),
+        0x2 => Some(TestState::Began),
         // Passed, or failed as it was expected to.
-        0x3 | 0x7 => Some(Some(Ending::Passed)),
+        0x3 | 0x7 => Some(TestState::Ended(Ending::Passed)),
         // It passed although it was expected to fail.
-        0x4 | 0x6 => Some(Some(Ending::Failed)),
-        0x5 => Some(Some(Ending::Skipped)),
+        0x4 | 0x6 => Some(TestState::Ended(Ending::Failed)),
+        0x5 => Some(TestState::Ended(Ending::Skipped)),
         // Nothing is said, or just that there is such a test.
         _ => None,
     }

@@ -518,6 +518,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table of cases")]
     fn a_result_is_what_was_written_and_the_exit_code() {
         let report = |tests, failures, errors| TestReport {
             tests,

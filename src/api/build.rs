@@ -9,6 +9,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::built_image::{Attempt, ImageStatus, InstalledStatus, Origin, SortableTag};
 use super::common::{GitPath, InputsDigest, LocalReference, ServiceAccountName};
 use super::duration::{DurationError, FluxDuration};
 use super::image_test::{ImageTest, ImageTestsStatus};
@@ -549,70 +550,6 @@ pub enum Rejection {
     ImageUnreadable,
 }
 
-/// Where a distribution in an image comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum Origin {
-    /// A folder or file at hand while the image was built: its `direct_url.json` (PEP 610) says so.
-    Source,
-    /// A package index, or a package of the operating system.
-    Index,
-    /// An address.
-    Url,
-    /// It is not told: by an `.egg-info`, or by a `direct_url.json` that cannot be read.
-    Unknown,
-    /// It is not installed, or not where Python packages are (`site-packages`, `dist-packages`).
-    NotFound,
-}
-
-/// A distribution that an image is built with from source, as it is installed there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct InstalledStatus {
-    /// The distribution.
-    pub name: String,
-    /// Its version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// Where it comes from.
-    pub origin: Origin,
-    /// The platforms where that is so, of an image for several.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub platforms: Vec<String>,
-}
-
-/// One attempt at a build.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Attempt {
-    /// Its number, from 1.
-    #[schemars(with = "i32")]
-    pub number: u32,
-    /// The Job, or what the run of a workflow was asked for by.
-    pub name: String,
-    /// The number of the workflow's run, once it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<i64>")]
-    pub run: Option<u64>,
-    /// The page of the workflow's run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// When it began.
-    pub started_at: Time,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Time>,
-    /// How many attempts failed in a row, this one included.
-    #[serde(default)]
-    #[schemars(with = "i32")]
-    pub failures: u32,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// The last lines of its log, where it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub log_tail: Option<String>,
-}
-
 /// A build that is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -655,49 +592,4 @@ pub enum BuildReason {
     Config,
     /// It was asked for, by `reconcile.fluxcd.io/forceAt`.
     Requested,
-}
-
-/// An image that was built.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ImageStatus {
-    /// Its repository.
-    pub repository: String,
-    /// Its tag.
-    pub tag: String,
-    /// Its digest.
-    pub digest: Recorded<Digest>,
-    /// Repository, tag and digest: `registry.example.org/glance:31.0.0-p2@sha256:…`.
-    pub reference: Recorded<ImageReference>,
-    /// Further tags that moved to it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub moving_tags: Vec<String>,
-    /// The tag that sorts, which was added to it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sortable_tag: Option<SortableTag>,
-    /// The upstream's revision that it was built from.
-    pub revision: Recorded<Revision>,
-    /// What it was built from: the `inputsDigest` of its build.
-    pub inputs_digest: InputsDigest,
-    /// The component and its libraries as they are installed in it; absent where it was not looked
-    /// into.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub installed: Option<Vec<InstalledStatus>>,
-    /// The document on its patches that is attached to it, by its digest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sbom: Option<Recorded<Digest>>,
-    /// Why that document could not be attached. It is tried again with each interval.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sbom_failure: Option<String>,
-}
-
-/// A tag with the time since when its image is the wanted one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SortableTag {
-    /// The tag.
-    pub tag: String,
-    /// Since when.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time: Option<Time>,
 }

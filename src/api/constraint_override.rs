@@ -214,9 +214,40 @@ pub struct ConstraintOverrideStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub omitted_results: Option<u32>,
+    /// Entries of the merged file over which uv refuses it, and which pip takes: `===` with what is
+    /// no version of PEP 440. The first some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_by_uv: Vec<RefusedEntry>,
     /// A digest over all that this status was computed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs_digest: Option<InputsDigest>,
+}
+
+/// An entry over which uv refuses the whole file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedEntry {
+    /// Its line in the merged file, from 1.
+    #[schemars(with = "i32")]
+    pub line: u32,
+    /// The package.
+    pub package: String,
+    /// What stands in the place of a version.
+    pub version: String,
+}
+
+impl fmt::Display for RefusedEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            line,
+            package,
+            version,
+        } = self;
+        write!(
+            f,
+            "line {line} of the merged file, {package}==={version}, is no version of PEP 440: uv refuses the file, pip takes it"
+        )
+    }
 }
 
 /// The merged file.
@@ -303,6 +334,7 @@ impl Default for ConstraintOverrideStatus {
             need_attention: None,
             results: Vec::new(),
             omitted_results: None,
+            refused_by_uv: Vec::new(),
             inputs_digest: None,
         }
     }

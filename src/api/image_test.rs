@@ -8,7 +8,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::build::{Attempt, ImageStatus};
+use super::built_image::{Attempt, ImageStatus};
 use super::duration::{DurationError, FluxDuration};
 use super::pod_template::TestPodTemplate;
 use super::{InputsDigest, Recorded};
@@ -33,7 +33,10 @@ const SOURCE_PATH: &str = "/src";
 )]
 pub struct ImageTest {
     /// What it is called, for instance `unit`.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    )]
     pub name: String,
     /// Where it runs. `Image`: in the image that was built. `Source`: in `image`, with the patched
     /// source at `sourcePath`.
@@ -199,7 +202,7 @@ pub struct TestResults {
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TestResultsFormat {
-    /// The XML of JUnit, as pytest and others write it.
+    /// The XML of `JUnit`, as pytest and others write it.
     #[serde(rename = "JUnit")]
     JUnit,
     /// subunit, version 2, as stestr and testtools write it.

@@ -9,6 +9,7 @@
 )]
 
 pub mod build;
+pub mod built_image;
 pub mod common;
 pub mod constraint_override;
 pub mod crd;

@@ -107,8 +107,14 @@ impl JsonSchema for TestPodTemplate {
         let mut schema = PodTemplate::json_schema(generator).to_value();
         for (place, kept) in [
             ("/properties/spec/properties", &TEST_POD[..]),
-            ("/properties/spec/properties/containers/items/properties", &TEST_CONTAINER),
-            ("/properties/spec/properties/volumes/items/properties", &TEST_VOLUME),
+            (
+                "/properties/spec/properties/containers/items/properties",
+                &TEST_CONTAINER,
+            ),
+            (
+                "/properties/spec/properties/volumes/items/properties",
+                &TEST_VOLUME,
+            ),
         ] {
             if let Some(Value::Object(fields)) = schema.pointer_mut(place) {
                 fields.retain(|name, _| kept.contains(&name.as_str()));

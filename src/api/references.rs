@@ -20,9 +20,7 @@ use super::delivery::{
     Approval, CommitAuthor, Delivery, DeliveryConfigMap, DeliveryGit, Provider, PullRequestOptions, Push,
     Signing,
 };
-use super::image_test::{
-    ImageTest, OnTestFailure, TestExcludes, TestOrigin, TestResults, TestResultsFormat,
-};
+use super::image_test::{ImageTest, OnTestFailure, TestExcludes, TestOrigin, TestResults, TestResultsFormat};
 use super::layout_kind::LayoutKind;
 use super::patch_repository::{
     ConstraintsTemplate, GitRepositorySource, NameSelection, PatchSetTemplate, RepositorySource,

@@ -85,7 +85,7 @@ pub fn check_pod_template(
                 Some(Value::Bool(false)) => UserNamespace::Own,
                 _ => UserNamespace::Node,
             };
-            Walk { place, users }.value(&TEMPLATE, template, "")
+            TemplateWalk { place, users }.value(&TEMPLATE, template, "")
         }
     }
 }
@@ -195,12 +195,12 @@ enum UserNamespace {
 
 /// A template that is looked at.
 #[derive(Clone, Copy)]
-struct Walk<'a> {
+struct TemplateWalk<'a> {
     place: TemplatePlace<'a>,
     users: UserNamespace,
 }
 
-impl Walk<'_> {
+impl TemplateWalk<'_> {
     fn value(self, rule: &Rule, value: &Value, path: &str) -> Result<(), RefusedTemplate> {
         let refuse = |advice| Err(self.refused(path.to_owned(), advice));
         match (rule, value) {
@@ -453,8 +453,13 @@ mod tests {
         let template = pod(&json!({ "hostPID": true }));
         let check = |template: &Value, policy| check_pod_template(template, TemplatePlace::BUILD, policy);
         assert_eq!(check(&template, PodTemplatePolicy::Allowed), Ok(()));
-        let refusal = check(&json!({}), PodTemplatePolicy::Forbidden).unwrap_err().to_string();
-        assert!(refusal.starts_with("build.job.podTemplate is not allowed"), "{refusal}");
+        let refusal = check(&json!({}), PodTemplatePolicy::Forbidden)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refusal.starts_with("build.job.podTemplate is not allowed"),
+            "{refusal}"
+        );
         let message = refused(&pod(&json!({ "serviceAccountName": "admin" })));
         assert!(message.ends_with("set build.job.serviceAccountName"), "{message}");
     }
@@ -467,7 +472,8 @@ mod tests {
             container: "test",
         };
         let check = |template: &Value| check_pod_template(template, place, PodTemplatePolicy::Restricted);
-        let of = |name: &str| pod(&json!({ "containers": [{ "name": name, "resources": { "limits": {} } }] }));
+        let of =
+            |name: &str| pod(&json!({ "containers": [{ "name": name, "resources": { "limits": {} } }] }));
         assert_eq!(check(&of("test")), Ok(()));
         let refusal = check(&of("build")).unwrap_err().to_string();
         assert!(

@@ -172,7 +172,10 @@ fn command(test: &ImageTest, env: &mut BTreeMap<String, String>) -> Vec<String> 
     };
     for (name, value) in [
         ("PATCHSET_RESULTS", path.clone()),
-        ("PATCHSET_RESULTS_MOST", MOST_RESULTS.saturating_add(1).to_string()),
+        (
+            "PATCHSET_RESULTS_MOST",
+            MOST_RESULTS.saturating_add(1).to_string(),
+        ),
         ("PATCHSET_RESULTS_COMPRESSED", MOST_COMPRESSED.to_string()),
         ("PATCHSET_RESULTS_BEGIN", RESULTS_BEGIN.to_owned()),
         ("PATCHSET_RESULTS_END", RESULTS_END.to_owned()),
@@ -220,7 +223,12 @@ mod tests {
         assert_eq!(pod["imagePullSecrets"], json!([{ "name": "pull" }]));
         let container = &pod["containers"][0];
         assert_eq!(container["command"], json!(["tox"]));
-        assert!(container["image"].as_str().unwrap().starts_with("r:5000/glance@sha256:"));
+        assert!(
+            container["image"]
+                .as_str()
+                .unwrap()
+                .starts_with("r:5000/glance@sha256:")
+        );
         assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
         assert_eq!(pod["volumes"], json!([]));
         assert_eq!(job["spec"]["activeDeadlineSeconds"], 60);
@@ -234,16 +242,27 @@ mod tests {
         });
         let job = made(&test, Some("nova.tests.slow\n"));
         let pod = &job["spec"]["template"];
-        assert_eq!(pod["metadata"]["annotations"][EXCLUDES_ANNOTATION], "nova.tests.slow\n");
+        assert_eq!(
+            pod["metadata"]["annotations"][EXCLUDES_ANNOTATION],
+            "nova.tests.slow\n"
+        );
         let container = &pod["spec"]["containers"][0];
         assert_eq!(container["image"], "r/tools:1");
         assert_eq!(container["command"][4], "stestr");
-        let env: BTreeMap<&str, &str> = container["env"].as_array().unwrap().iter()
-            .map(|one| (one["name"].as_str().unwrap(), one["value"].as_str().unwrap())).collect();
+        let env: BTreeMap<&str, &str> = container["env"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (one["name"].as_str().unwrap(), one["value"].as_str().unwrap()))
+            .collect();
         assert_eq!(env["PATCHSET_EXCLUDES"], "/patchset/excludes");
         assert_eq!((env["PATCHSET_SOURCE"], env["A"]), ("/src", "b"));
-        let mounted: Vec<&str> = container["volumeMounts"].as_array().unwrap().iter()
-            .map(|one| one["mountPath"].as_str().unwrap()).collect();
+        let mounted: Vec<&str> = container["volumeMounts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["mountPath"].as_str().unwrap())
+            .collect();
         assert_eq!(mounted, ["/patchset", "/src"]);
         let source = pod["spec"]["volumes"][1]["image"]["reference"].as_str().unwrap();
         assert!(source.starts_with("r:5000/glance-source@sha256:"), "{source}");

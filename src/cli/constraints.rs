@@ -13,10 +13,12 @@ use super::input;
 use super::output::print;
 use super::registry::RegistryOptions;
 use super::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
+use crate::api::constraint_override::RefusedEntry;
 use crate::api::constraint_override::{OverrideState, VersionChange};
 use crate::constraints::{
     Cause, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned, merge,
 };
+use crate::plan::constraint_override::refused_by_uv;
 
 use crate::image::ImageReference;
 use crate::patch::MemoryStore;
@@ -81,26 +83,6 @@ struct MergeDocument<'a> {
     reference: Option<String>,
 }
 
-/// An entry over which uv refuses the merged file.
-#[derive(serde::Serialize)]
-struct RefusedEntry {
-    /// Its line in the merged file, from 1.
-    line: usize,
-    package: String,
-    version: String,
-}
-
-/// The entries of a merged file over which uv refuses it: `===` with what is no version.
-fn refused_by_uv(merged: &Merged) -> Result<Vec<RefusedEntry>, Error> {
-    let file = ConstraintsFile::parse(merged.text.as_bytes())?;
-    let refused = file.refused_by_uv().map(|entry| RefusedEntry {
-        line: entry.line,
-        package: entry.spelled.clone(),
-        version: entry.pin.to_string(),
-    });
-    Ok(refused.collect())
-}
-
 /// One override in the JSON output.
 #[derive(serde::Serialize)]
 struct OverrideLine<'a> {
@@ -147,7 +129,7 @@ pub(super) fn run(options: &ConstraintsOptions) -> Result<ExitCode, Error> {
         None => Vec::new(),
     };
     let merged = merge(&base, &Overrides::parse(&override_bytes)?, &options.remove)?;
-    let refused = refused_by_uv(&merged)?;
+    let refused = refused_by_uv(merged.text.as_bytes());
     let needs_attention = merged.need_attention() > 0 || !base.includes().is_empty() || !refused.is_empty();
     let pushed = match &options.push {
         None => None,
@@ -240,18 +222,8 @@ fn write_report(
             plain(text)
         )?;
     }
-    for RefusedEntry {
-        line,
-        package,
-        version,
-    } in refused
-    {
-        writeln!(
-            out,
-            "{ODD}warning{ODD:#}   line {line} of the merged file, {}==={}, is no version of PEP 440: uv refuses the file, pip takes it",
-            plain(package),
-            plain(version)
-        )?;
+    for entry in refused {
+        writeln!(out, "{ODD}warning{ODD:#}   {}", plain(&entry.to_string()))?;
     }
     let (overrides, attention) = (
         merged.outcomes.iter().filter(|o| o.line.is_some()).count(),

@@ -31,6 +31,8 @@ pub enum FaultKind {
     InvalidOverrides,
     /// A component is built from source, and the merged constraints pin it: pip and uv refuse that.
     StillPinned,
+    /// The merged constraints have an entry over which uv refuses the file, and which pip takes.
+    RefusedByUv,
     /// A file that lists the patches names one that is not there.
     MissingPatch,
     /// A file that lists the patches cannot be followed.
@@ -47,7 +49,12 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Those that need attention, and fail nothing.
-    pub const FOR_ATTENTION: [Self; 3] = [Self::StillPinned, Self::NotInSeries, Self::NoPatches];
+    pub const FOR_ATTENTION: [Self; 4] = [
+        Self::StillPinned,
+        Self::RefusedByUv,
+        Self::NotInSeries,
+        Self::NoPatches,
+    ];
 
     /// Whether it fails a check; the others need attention.
     #[must_use]

@@ -7,7 +7,7 @@ use super::failure::Step;
 use super::lifecycle::{self, AskedFor, Next, Settling, SignaturePolicy, Verdict};
 use super::list_size;
 use super::texts::shortened;
-use crate::api::constraint_override::{MergedFile, OverrideState, OverrideStatus, UpstreamPin};
+use crate::api::constraint_override::{MergedFile, OverrideState, OverrideStatus, RefusedEntry, UpstreamPin};
 use crate::api::reason::{self, Reason, condition};
 use crate::api::{ConstraintOverrideSpec, ConstraintOverrideStatus, InputsDigest};
 use crate::constraints::{self, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned};
@@ -15,6 +15,9 @@ use crate::text::{is_plain, printable};
 
 /// The largest merged file in bytes. A ConfigMap holds 1 MiB with all its keys.
 const LARGEST: usize = (1 << 20) - 1024;
+
+/// How many entries are told over which uv refuses a file.
+const MOST_REFUSED: usize = 20;
 
 /// What the sources say; known before anything is merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct Summary {
     pub overrides: u32,
     /// How many of them need attention.
     pub need_attention: u32,
+    /// Entries over which uv refuses the merged file.
+    pub refused_by_uv: Vec<RefusedEntry>,
 }
 
 /// Why there is no merged file.
@@ -158,7 +163,33 @@ pub fn summary(merged: &Merged, config_map: &str, key: &str, room: usize) -> Sum
         omitted_results,
         overrides: count(merged.outcomes.iter().filter(|o| o.line.is_some()).count()),
         need_attention: count(merged.need_attention()),
+        refused_by_uv: bounded(refused_by_uv(merged.text.as_bytes())),
     }
+}
+
+/// The first of some entries, with what is short enough for a status.
+fn bounded(entries: Vec<RefusedEntry>) -> Vec<RefusedEntry> {
+    let first = entries.into_iter().take(MOST_REFUSED);
+    let bounded = first.map(|entry| RefusedEntry {
+        package: shortened(&entry.package),
+        version: shortened(&entry.version),
+        ..entry
+    });
+    bounded.collect()
+}
+
+/// The entries of a merged file over which uv refuses it, and which pip takes.
+#[must_use]
+pub fn refused_by_uv(merged: &[u8]) -> Vec<RefusedEntry> {
+    let Ok(file) = ConstraintsFile::parse(merged) else {
+        return Vec::new();
+    };
+    let refused = file.refused_by_uv().map(|entry| RefusedEntry {
+        line: u32::try_from(entry.line).unwrap_or(u32::MAX),
+        package: entry.spelled.clone(),
+        version: entry.pin.to_string(),
+    });
+    refused.collect()
 }
 
 fn upstream_pin(pinned: &Pinned) -> UpstreamPin {
@@ -259,6 +290,7 @@ fn take_summary(status: &mut ConstraintOverrideStatus, summary: Summary) {
     status.omitted_results = summary.omitted_results;
     status.overrides = Some(summary.overrides);
     status.need_attention = Some(summary.need_attention);
+    status.refused_by_uv = summary.refused_by_uv;
 }
 
 /// The verdict of the last merge, where there was none to write.
@@ -295,12 +327,17 @@ fn verdict(status: &ConstraintOverrideStatus) -> Verdict {
         None => merged,
         Some(n) => format!("{merged}; status.results has no room for {n} more"),
     };
+    let merged = match status.refused_by_uv.first() {
+        None => merged,
+        Some(first) => format!("{merged}; {first}"),
+    };
     let mut needy = status
         .results
         .iter()
         .filter(|result| result.state.needs_attention());
     let (reason, message) = match (status.need_attention.unwrap_or_default(), needy.next()) {
-        (0, _) | (_, None) => (reason::SUCCEEDED, merged),
+        (0, _) | (_, None) if status.refused_by_uv.is_empty() => (reason::SUCCEEDED, merged),
+        (0, _) | (_, None) => (reason::NEEDS_ATTENTION, merged),
         (1, Some(one)) => (
             reason::NEEDS_ATTENTION,
             format!("{merged}; 1 needs attention: {}: {}", one.package, one.message),
@@ -390,6 +427,14 @@ mod tests {
             );
             (message(&status, condition::READY).to_owned(), status)
         };
+        let (text, status) = told("a===1\npytz===2004d\n", "");
+        assert_eq!(
+            text,
+            "no overrides; 2 packages are pinned; line 2 of the merged file, pytz===2004d, is no version of \
+             PEP 440: uv refuses the file, pip takes it"
+        );
+        let ready = conditions::reason(&status.conditions, condition::READY);
+        assert_eq!(ready, Some(reason::NEEDS_ATTENTION));
         assert_eq!(told("a===1\n", "").0, "no overrides; 1 packages are pinned");
         let base = "a===1\nb===1\n";
         assert_eq!(

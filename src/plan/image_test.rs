@@ -104,9 +104,8 @@ pub fn next_test(
     let known = std::mem::take(&mut status.results);
     let mut next = NextTest::AllOver;
     for (at, planned) in tests.iter().enumerate() {
-        let is_same = |known: &&ImageTestStatus| {
-            known.image == *image && known.test_digest == planned.test_digest
-        };
+        let is_same =
+            |known: &&ImageTestStatus| known.image == *image && known.test_digest == planned.test_digest;
         let mut result = known
             .iter()
             .find(is_same)
@@ -148,7 +147,8 @@ fn remembered(
     history: &[ImageTestRecord],
 ) -> Option<ImageTestStatus> {
     let mut history = history.iter();
-    let record = history.find(|record| record.image == *image && record.test_digest == planned.test_digest)?;
+    let record =
+        history.find(|record| record.image == *image && record.test_digest == planned.test_digest)?;
     Some(ImageTestStatus {
         outcome: record.outcome,
         message: Some(record.message.clone()),
@@ -232,21 +232,36 @@ fn told_failure(report: &TestReport) -> Option<String> {
     if broken == 0 {
         return None;
     }
-    let named: Vec<&str> = report.failed.iter().take(MOST_NAMED).map(String::as_str).collect();
-    let more = usize::try_from(broken).unwrap_or(usize::MAX).saturating_sub(named.len());
+    let named: Vec<&str> = report
+        .failed
+        .iter()
+        .take(MOST_NAMED)
+        .map(String::as_str)
+        .collect();
+    let more = usize::try_from(broken)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(named.len());
     let more = match more {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    Some(format!("{broken} of {} tests failed: {}{more}", report.tests, named.join(", ")))
+    Some(format!(
+        "{broken} of {} tests failed: {}{more}",
+        report.tests,
+        named.join(", ")
+    ))
 }
 
 /// That a test passed, in words.
 fn passed(report: Option<&TestReport>) -> String {
     match report {
         None => "passed".to_owned(),
-        Some(TestReport { tests, skipped: 0, .. }) => format!("passed, {tests} tests"),
-        Some(TestReport { tests, skipped, .. }) => format!("passed, {tests} tests, {skipped} of them skipped"),
+        Some(TestReport {
+            tests, skipped: 0, ..
+        }) => format!("passed, {tests} tests"),
+        Some(TestReport { tests, skipped, .. }) => {
+            format!("passed, {tests} tests, {skipped} of them skipped")
+        }
     }
 }
 
@@ -257,7 +272,11 @@ pub fn give_up(result: &mut ImageTestStatus) {
 
 /// Puts a test that is over into the history, where its like is not there.
 pub fn remember_test(status: &mut ImageTestsStatus, at: usize, now: Timestamp) {
-    let Some(result) = status.results.get(at).filter(|result| result.outcome != TestOutcome::Pending) else {
+    let Some(result) = status
+        .results
+        .get(at)
+        .filter(|result| result.outcome != TestOutcome::Pending)
+    else {
         return;
     };
     let attempt = result.attempt.as_ref();
@@ -314,15 +333,6 @@ pub fn is_tested(build: &Build) -> bool {
     !build.tests.is_empty() || actions.is_some_and(|actions| actions.conclusion() == RunConclusion::Test)
 }
 
-/// Whether no test of an image is left to run or keeps it from counting.
-#[must_use]
-pub fn tests_are_over(build: &Build, planned: &BuildStatus) -> bool {
-    match &planned.tests {
-        None => build.tests.is_empty(),
-        Some(tests) => tests.awaiting.is_none() && tests.results.len() == build.tests.len(),
-    }
-}
-
 /// What came of the tests of an image that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TestsVerdict {
@@ -341,7 +351,13 @@ pub fn tests_verdict(tests: Option<&ImageTestsStatus>) -> TestsVerdict {
     }
     let told: Vec<String> = results
         .iter()
-        .map(|result| format!("{}: {}", result.name, result.message.as_deref().unwrap_or_default()))
+        .map(|result| {
+            format!(
+                "{}: {}",
+                result.name,
+                result.message.as_deref().unwrap_or_default()
+            )
+        })
         .collect();
     let told = told.join("; ");
     if results.iter().any(|result| result.outcome == TestOutcome::Failed) {
@@ -408,7 +424,10 @@ mod tests {
             test(&json!({ "name": "c", "command": ["c"] })),
             test(&json!({ "name": "d", "command": ["d"] })),
         ];
-        let tests: Vec<PlannedTest<'_>> = tests.iter().map(|test| PlannedTest::new(test, None, None)).collect();
+        let tests: Vec<PlannedTest<'_>> = tests
+            .iter()
+            .map(|test| PlannedTest::new(test, None, None))
+            .collect();
         let (image, stand) = (image("one"), FormerFailures::Stand);
         let mut status = ImageTestsStatus::default();
         assert_eq!(next_test(&tests, &image, &mut status, stand), NextTest::Run(0));
@@ -418,15 +437,24 @@ mod tests {
         run(&mut status, 1, failed("no"));
         assert_eq!(next_test(&tests, &image, &mut status, stand), NextTest::Run(2));
         run(&mut status, 2, failed("never"));
-        assert_eq!(next_test(&tests, &image, &mut status, stand), NextTest::Blocked(2));
+        assert_eq!(
+            next_test(&tests, &image, &mut status, stand),
+            NextTest::Blocked(2)
+        );
         assert_eq!(status.results[2].message.as_deref(), Some("never"));
         // Somebody asks for another try: what passed is not run again.
         let forgiven = FormerFailures::AreForgiven;
         assert_eq!(next_test(&tests, &image, &mut status, forgiven), NextTest::Run(1));
-        assert_eq!(decide_next(status.results[2].attempt.as_ref(), 0, at(10)), Decision::Start(2));
+        assert_eq!(
+            decide_next(status.results[2].attempt.as_ref(), 0, at(10)),
+            Decision::Start(2)
+        );
         run(&mut status, 1, PASSED);
         for number in [2, 3] {
-            assert_eq!(next_test(&tests, &image, &mut status, stand), NextTest::Run(number));
+            assert_eq!(
+                next_test(&tests, &image, &mut status, stand),
+                NextTest::Run(number)
+            );
             run(&mut status, number, PASSED);
         }
         assert_eq!(next_test(&tests, &image, &mut status, stand), NextTest::AllOver);
@@ -451,10 +479,16 @@ mod tests {
         run(&mut status, 0, failed("broken"));
         // Back to what was tested before: by the history, passed and failed alike.
         assert_eq!(next_test(&tests, &first, &mut status, stand), NextTest::AllOver);
-        assert_eq!(next_test(&tests, &second, &mut status, stand), NextTest::Blocked(0));
+        assert_eq!(
+            next_test(&tests, &second, &mut status, stand),
+            NextTest::Blocked(0)
+        );
         assert_eq!(status.results[0].message.as_deref(), Some("broken"));
         next_test(&tests, &second, &mut status, FormerFailures::AreForgiven);
-        assert_eq!(decide_next(status.results[0].attempt.as_ref(), 0, at(10)), Decision::Start(2));
+        assert_eq!(
+            decide_next(status.results[0].attempt.as_ref(), 0, at(10)),
+            Decision::Start(2)
+        );
         assert_eq!(status.history.len(), 2);
         // What does not change what is run is no other test, and all else is.
         let patient = test(&json!({ "name": "other", "retries": 5, "onFailure": "Report" }));
@@ -462,26 +496,39 @@ mod tests {
         assert_eq!(same.test_digest, tests[0].test_digest);
         for other in [
             PlannedTest::new(&unit, None, None),
-            PlannedTest::new(&test(&json!({ "env": { "A": "b" } })), None, Some("a\n".to_owned())),
+            PlannedTest::new(
+                &test(&json!({ "env": { "A": "b" } })),
+                None,
+                Some("a\n".to_owned()),
+            ),
             PlannedTest::new(&test(&json!({ "timeout": "2h" })), None, Some("a\n".to_owned())),
-            PlannedTest::new(&test(&json!({ "sourcePath": "/s" })), None, Some("a\n".to_owned())),
+            PlannedTest::new(
+                &test(&json!({ "sourcePath": "/s" })),
+                None,
+                Some("a\n".to_owned()),
+            ),
         ] {
             assert_ne!(other.test_digest, tests[0].test_digest, "{other:?}");
         }
         let mounted = test(&json!({ "sourcePath": "/s" }));
-        let [one, two] = ["r/s@sha256:00", "r/s@sha256:11"].map(|source| PlannedTest::new(&mounted, Some(source), None));
+        let [one, two] =
+            ["r/s@sha256:00", "r/s@sha256:11"].map(|source| PlannedTest::new(&mounted, Some(source), None));
         assert_ne!(one.test_digest, two.test_digest);
         assert_ne!(one.run_digest(&first), one.run_digest(&second));
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table of cases")]
     fn a_result_is_what_was_written_and_the_exit_code() {
         let report = |tests, failures, errors| TestReport {
             tests,
             failures,
             errors,
             skipped: 1,
-            failed: (0..failures + errors).take(20).map(|at| format!("t{at}")).collect(),
+            failed: (0..failures + errors)
+                .take(20)
+                .map(|at| format!("t{at}"))
+                .collect(),
         };
         let exit = AttemptState::Failed {
             why: "it ended with exit code 1".into(),
@@ -490,20 +537,67 @@ mod tests {
         let done = AttemptState::Succeeded;
         for (job, report, outcome, message) in [
             (&done, None, TestOutcome::Passed, "passed"),
-            (&done, Some(Ok(report(7, 0, 0))), TestOutcome::Passed, "passed, 7 tests, 1 of them skipped"),
-            (&done, Some(Ok(report(0, 0, 0))), TestOutcome::Failed, "it ran no tests"),
-            (&done, Some(Ok(report(7, 1, 0))), TestOutcome::Failed, "1 of 7 tests failed: t0"),
-            (&done, Some(Err("no file".to_owned())), TestOutcome::Failed, "no file"),
-            (&exit, Some(Ok(report(7, 3, 2))), TestOutcome::Failed, "5 of 7 tests failed: t0, t1, t2 and 2 more"),
-            (&exit, Some(Ok(report(7, 0, 0))), TestOutcome::Failed, "it ended with exit code 1"),
-            (&exit, Some(Err("no file".to_owned())), TestOutcome::Failed, "it ended with exit code 1"),
+            (
+                &done,
+                Some(Ok(report(7, 0, 0))),
+                TestOutcome::Passed,
+                "passed, 7 tests, 1 of them skipped",
+            ),
+            (
+                &done,
+                Some(Ok(report(0, 0, 0))),
+                TestOutcome::Failed,
+                "it ran no tests",
+            ),
+            (
+                &done,
+                Some(Ok(report(7, 1, 0))),
+                TestOutcome::Failed,
+                "1 of 7 tests failed: t0",
+            ),
+            (
+                &done,
+                Some(Err("no file".to_owned())),
+                TestOutcome::Failed,
+                "no file",
+            ),
+            (
+                &exit,
+                Some(Ok(report(7, 3, 2))),
+                TestOutcome::Failed,
+                "5 of 7 tests failed: t0, t1, t2 and 2 more",
+            ),
+            (
+                &exit,
+                Some(Ok(report(7, 0, 0))),
+                TestOutcome::Failed,
+                "it ended with exit code 1",
+            ),
+            (
+                &exit,
+                Some(Err("no file".to_owned())),
+                TestOutcome::Failed,
+                "it ended with exit code 1",
+            ),
             (&exit, None, TestOutcome::Failed, "it ended with exit code 1"),
-            (&AttemptState::Gone, None, TestOutcome::Failed, "job-1 was deleted before it ended"),
+            (
+                &AttemptState::Gone,
+                None,
+                TestOutcome::Failed,
+                "job-1 was deleted before it ended",
+            ),
         ] {
             let unit = test(&json!({}));
             let mut result = new_result(&PlannedTest::new(&unit, None, None), &image("one"));
             result.attempt = Some(begin_attempt(1, "job-1".into(), None, at(0)));
-            end_test(&mut result, TestEnd { job: job.clone(), report }, at(10));
+            end_test(
+                &mut result,
+                TestEnd {
+                    job: job.clone(),
+                    report,
+                },
+                at(10),
+            );
             let attempt = result.attempt.as_ref();
             assert_eq!(result.message.as_deref(), Some(message));
             let expected = if outcome == TestOutcome::Passed {
@@ -513,7 +607,11 @@ mod tests {
                 assert_eq!(decide_next(attempt, 0, at(10)), Decision::GiveUp);
                 1
             };
-            assert_eq!(attempt.map(|attempt| attempt.failures), Some(expected), "{message}");
+            assert_eq!(
+                attempt.map(|attempt| attempt.failures),
+                Some(expected),
+                "{message}"
+            );
         }
     }
 
@@ -523,13 +621,23 @@ mod tests {
         let unit = test(&json!({}));
         let tests = [PlannedTest::new(&unit, None, None)];
         for number in 0..100 {
-            next_test(&tests, &image(&number.to_string()), &mut status, FormerFailures::Stand);
+            next_test(
+                &tests,
+                &image(&number.to_string()),
+                &mut status,
+                FormerFailures::Stand,
+            );
             // One that is not over is not remembered.
             remember_test(&mut status, 0, at(number));
             run(&mut status, 0, failed(&"long ".repeat(1000)));
         }
         assert_eq!(status.history.len(), HISTORY);
-        assert!(status.history.iter().all(|record| record.message.chars().count() <= LONGEST_MESSAGE));
+        assert!(
+            status
+                .history
+                .iter()
+                .all(|record| record.message.chars().count() <= LONGEST_MESSAGE)
+        );
         assert_eq!(status.history[0].image, image("99"));
     }
 
@@ -540,7 +648,12 @@ mod tests {
         assert_eq!(carried_on(None, true), None);
         let unit = test(&json!({}));
         let mut status = ImageTestsStatus::default();
-        next_test(&[PlannedTest::new(&unit, None, None)], &image("one"), &mut status, FormerFailures::Stand);
+        next_test(
+            &[PlannedTest::new(&unit, None, None)],
+            &image("one"),
+            &mut status,
+            FormerFailures::Stand,
+        );
         run(&mut status, 0, PASSED);
         before.tests = Some(status.clone());
         assert_eq!(carried_on(Some(&before), true), Some(status.clone()));

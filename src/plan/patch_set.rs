@@ -263,11 +263,22 @@ pub fn settle(
         return settling.into_judged(Step::Patches, &verdict);
     }
     settling.mark_done(Step::Patches, &verdict);
+    settle_build(settling, policy, &verdict, (built, delivered), now)
+}
+
+/// The status after a build, its tests and the delivery, where all patches apply.
+fn settle_build(
+    mut settling: Settling<'_, PatchSetStatus>,
+    policy: Policy<'_>,
+    series: &Verdict,
+    (built, delivered): (Built, Delivered),
+    now: Timestamp,
+) -> (PatchSetStatus, Next) {
     match take_built(&mut settling.status, built, now) {
         BuildEnd::Done => {}
         BuildEnd::Failed(failure) => {
             if failure.step == Step::Test {
-                let built = found_verdict(&settling.status, &verdict);
+                let built = found_verdict(&settling.status, series);
                 settling.mark_done(Step::Build, &built);
             }
             return settling.into_failed(&failure);
@@ -278,13 +289,13 @@ pub fn settle(
             return (status, pending.next);
         }
         BuildEnd::Testing(pending) => {
-            let built = found_verdict(&settling.status, &verdict);
+            let built = found_verdict(&settling.status, series);
             settling.mark_done(Step::Build, &built);
             let (status, _) = settling.into_waiting(Step::Test, pending.reason, &pending.message);
             return (status, pending.next);
         }
     }
-    let mut built = built_verdict(&settling.status, &verdict);
+    let mut built = built_verdict(&settling.status, series);
     if policy.tests && settling.status.image.is_some() {
         mark_tested(&mut settling, &mut built);
     } else {

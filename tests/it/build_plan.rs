@@ -134,6 +134,26 @@ fn patches_that_do_not_apply_are_told_and_nothing_is_planned() {
 }
 
 #[test]
+fn the_tests_of_the_image_are_told() {
+    let case = Case::new();
+    let mut spec = spec("registry.invalid");
+    spec["build"]["tests"] = json!([
+        { "name": "unit", "from": "Image", "command": ["stestr", "run"], "args": ["it's"] },
+        { "name": "lint", "from": "Source", "image": "r.example/tools:1", "command": ["ruff"], "onFailure": "Report" },
+    ]);
+    let documents = [object("PatchSet", "demo", &spec), files()];
+    let (text, _) = case.run(&["--offline"], &documents, 0);
+    for row in [
+        r"test        unit in the image: stestr run 'it'\''s'",
+        "test        lint in r.example/tools:1, over the patched source: ruff; a failure is only told",
+    ] {
+        assert!(text.contains(row), "{text}");
+    }
+    let planned = case.json(&["--offline"], &documents, 0);
+    assert_eq!(planned["tests"], spec["build"]["tests"]);
+}
+
+#[test]
 fn what_is_wrong_with_a_manifest_is_said_with_its_place() {
     let case = Case::new();
     let good = spec("registry.invalid");

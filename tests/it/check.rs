@@ -255,6 +255,22 @@ fn attention_fails_only_where_that_is_asked_for() {
         "horizon is built from source and pinned to 25.5.1, which pip and uv refuse: add -horizon"
     ));
     case.json(&["--strict"], 1);
+
+    // What pip takes, and uv does not.
+    case.write("overrides/2025.2/constraints.txt", "-horizon\n");
+    let upper = "releases/2025.2/upper-constraints.txt";
+    case.write(upper, &format!("{}pytz===2004d\n", corpus(upper)));
+    let report = case.json(&[], 0);
+    assert_eq!(
+        faults(&report),
+        ["RefusedByUv releases/2025.2/upper-constraints.txt"]
+    );
+    let message = report["faults"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("pytz===2004d, is no version of PEP 440: uv refuses the file"),
+        "{message}"
+    );
+    case.json(&["--strict"], 1);
 }
 
 #[test]

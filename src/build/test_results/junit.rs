@@ -1,10 +1,10 @@
-//! The XML of JUnit: each `testcase` is a test, and an element `failure`, `error` or `skipped` in it
+//! The XML of `JUnit`: each `testcase` is a test, and an element `failure`, `error` or `skipped` in it
 //! says that it did not pass.
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::{Ending, ResultsError, count};
+use super::report::{Ending, ResultsError, count};
 use crate::api::image_test::TestReport;
 
 /// How deep elements may be in each other: suites of suites, and what a test printed.
@@ -142,8 +142,10 @@ done"#;
         // Entities are not expanded.
         let bomb = b"<testsuite><testcase name='&lol;\x1b[2J'><failure/></testcase></testsuite>";
         assert_eq!(read(bomb).unwrap().failed, ["&lol;\u{fffd}[2J"]);
-        let long = format!("<testsuite>{}</testsuite>",
-            format!("<testcase name='{}'><error/></testcase>", "n".repeat(1000)).repeat(1000));
+        let long = format!(
+            "<testsuite>{}</testsuite>",
+            format!("<testcase name='{}'><error/></testcase>", "n".repeat(1000)).repeat(1000)
+        );
         let report = read(long.as_bytes()).unwrap();
         assert_eq!((report.errors, report.failed.len()), (1000, 20));
         assert!(report.failed.iter().all(|name| name.chars().count() <= 160));

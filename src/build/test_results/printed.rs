@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 
-use super::ResultsError;
+use super::report::ResultsError;
 
 /// The line before the results.
 pub const RESULTS_BEGIN: &str = "-----BEGIN PATCHSET RESULTS-----";
@@ -85,7 +85,9 @@ fn decode(encoded: &[u8]) -> Result<Vec<u8>, ResultsError> {
         format: "what was put at the end of the log",
         why,
     };
-    let compressed = STANDARD.decode(encoded).map_err(|error| unreadable(error.to_string()))?;
+    let compressed = STANDARD
+        .decode(encoded)
+        .map_err(|error| unreadable(error.to_string()))?;
     // What is compressed was cut there.
     if compressed.len() >= MOST_COMPRESSED {
         return Err(too_large());
@@ -113,8 +115,11 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(results).unwrap();
         let encoded = STANDARD.encode(encoder.finish().unwrap());
-        let lines: Vec<String> = encoded.as_bytes().chunks(76)
-            .map(|line| String::from_utf8(line.to_vec()).unwrap()).collect();
+        let lines: Vec<String> = encoded
+            .as_bytes()
+            .chunks(76)
+            .map(|line| String::from_utf8(line.to_vec()).unwrap())
+            .collect();
         format!(
             "said\n\n{RESULTS_BEGIN}\n{}\n{RESULTS_END} {}\n",
             lines.join("\n"),
@@ -132,7 +137,11 @@ mod tests {
         assert_eq!(found.results.unwrap(), b"\xb3\x00results".repeat(100));
         assert_eq!(&log[..found.begin], b"said\n\n");
         // What looks like results before them is none.
-        let twice = [b"-----BEGIN PATCHSET RESULTS-----\nx\n-----END PATCHSET RESULTS----- 1\n", &log[..]].concat();
+        let twice = [
+            b"-----BEGIN PATCHSET RESULTS-----\nx\n-----END PATCHSET RESULTS----- 1\n",
+            &log[..],
+        ]
+        .concat();
         assert!(PrintedResults::find(&twice).unwrap().results.is_ok());
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::image::RegistryImage;
 use super::planning::Planned;
 use crate::api::build::{Build, BuildStatus, SortableTag};
+use crate::api::image_test::{ImageTest, OnTestFailure, TestOrigin};
 use crate::api::status::{PatchState, PatchStatus};
 use crate::cli::error::Error;
 use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
@@ -65,6 +66,9 @@ fn write_text(out: &mut String, planned: &Planned<'_>, image: Option<&RegistryIm
     for platform in &build.platforms {
         write_row(out, "platform", platform)?;
     }
+    for test in &planned.spec.tests {
+        write_row(out, "test", &test_in_words(test))?;
+    }
     if !recipe.unpinned.is_empty() {
         writeln!(
             out,
@@ -91,6 +95,25 @@ fn write_text(out: &mut String, planned: &Planned<'_>, image: Option<&RegistryIm
             plain(inputs_digest.as_deref().unwrap_or("nobody knows what"))
         ),
     }
+}
+
+/// What is run, and where, before the image counts.
+fn test_in_words(test: &ImageTest) -> String {
+    let place = match (&test.image, test.from) {
+        (Some(image), TestOrigin::Source) => format!("in {image}, over the patched source"),
+        _ => "in the image".to_owned(),
+    };
+    let failure = match test.on_failure() {
+        OnTestFailure::Block => "",
+        OnTestFailure::Report => "; a failure is only told",
+    };
+    let words: Vec<String> = test
+        .command
+        .iter()
+        .chain(&test.args)
+        .map(|word| quote_word(word))
+        .collect();
+    format!("{} {place}: {}{failure}", test.name, words.join(" "))
 }
 
 /// The inputs digest and the tags that tell it.
@@ -176,6 +199,8 @@ struct PlanDocument<'a> {
     /// As the status of the PatchSet has it. Without `inputsDigest`, and without tags that tell it,
     /// where contexts are not pinned; without the tag that sorts where its time is not known.
     build: Option<Value>,
+    /// The tests of the image, as the PatchSet has them.
+    tests: &'a [ImageTest],
     /// The contexts whose tags were not looked at.
     unpinned: Vec<&'a str>,
     /// Whether the registry has the image, where that was asked.
@@ -206,6 +231,7 @@ pub(super) fn json(planned: &Planned<'_>, image: Option<&RegistryImage>) -> Resu
         patches: &planned.patches,
         libraries: libraries.collect(),
         build: recipe.map(known_status),
+        tests: &planned.spec.tests,
         unpinned: unpinned.map(String::as_str).collect(),
         image,
     };

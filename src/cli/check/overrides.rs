@@ -8,6 +8,7 @@ use crate::constraints::{self, ConstraintsFile, Overrides, PackageName, merge};
 use crate::layout::{
     FaultKind, LayoutError, LayoutFault, ReleaseFolder, RepositoryFiles, Selection, read_file,
 };
+use crate::plan::constraint_override::refused_by_uv;
 
 /// Leaves of what was found what the base has not, and says what was made worse or better.
 pub(super) fn compare(found: &mut Report, base: Option<&Report>) {
@@ -93,6 +94,13 @@ pub(super) fn check(
             verdict: None,
         })
         .collect();
+    for entry in refused_by_uv(merged.text.as_bytes()) {
+        found.faults.push(LayoutFault::new(
+            FaultKind::RefusedByUv,
+            upper.as_str(),
+            entry.to_string(),
+        ));
+    }
     if let Some(refs) = &release.refs {
         found.faults.extend(still_pinned(
             &refs.refs,

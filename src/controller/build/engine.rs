@@ -10,9 +10,9 @@ use super::task::BuildTask;
 use crate::api::build::BuildStatus;
 use crate::api::reason;
 use crate::controller::context::journal::Interrupted;
+use crate::plan::Step;
 use crate::plan::attempt::{AttemptState, Decision, decide_next, end_attempt, forgive_failures};
 use crate::plan::lifecycle::Next;
-use crate::plan::Step;
 use crate::plan::patch_set::{Built, Pending};
 
 /// How long a build that was cancelled may hold up the next one for the same tag.

@@ -110,7 +110,11 @@ impl TestRun<'_> {
             Some(attempt) if attempt.failures > 0 => format!(
                 " (attempt {} of {})",
                 attempt.failures,
-                self.planned.test.retries().saturating_add(1).max(attempt.failures)
+                self.planned
+                    .test
+                    .retries()
+                    .saturating_add(1)
+                    .max(attempt.failures)
             ),
             _ => String::new(),
         };
@@ -184,7 +188,9 @@ impl TestRun<'_> {
     async fn supersede(&self, run_digest: &InputsDigest, number: u32) -> Result<(), Failure> {
         let context = self.task.turn.context;
         let uid = self.task.turn.object.uid().unwrap_or_default();
-        let jobs = context.jobs.of_patch_set(&self.task.turn.namespace(), &uid, JobPurpose::Test);
+        let jobs = context
+            .jobs
+            .of_patch_set(&self.task.turn.namespace(), &uid, JobPurpose::Test);
         let live = jobs.iter().filter(|job| job_end(job).is_none());
         let superseded = live.filter(|job| {
             inputs_of(job).as_ref() != Some(run_digest) || number_of(job).is_some_and(|known| known < number)
@@ -337,7 +343,9 @@ struct ReadLog {
 /// The end of what stands before results in a log.
 fn tail_before_results(log: &[u8]) -> String {
     let text = String::from_utf8_lossy(log);
-    let before = text.split_once(RESULTS_BEGIN).map_or(&*text, |(before, _)| before);
+    let before = text
+        .split_once(RESULTS_BEGIN)
+        .map_or(&*text, |(before, _)| before);
     tail(before)
 }
 

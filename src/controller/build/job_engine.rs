@@ -249,8 +249,12 @@ fn manifest(task: &BuildTask<'_>, planned: &BuildStatus, number: u32) -> Result<
     };
     let options = build.job.clone().unwrap_or_default();
     if let Some(template) = &options.pod_template {
-        check_pod_template(&template.0, TemplatePlace::BUILD, context.options.job_pod_template)
-            .map_err(|refused| Failure::stalled(Step::Build, reason::ACCESS_DENIED, refused.to_string()))?;
+        check_pod_template(
+            &template.0,
+            TemplatePlace::BUILD,
+            context.options.job_pod_template,
+        )
+        .map_err(|refused| Failure::stalled(Step::Build, reason::ACCESS_DENIED, refused.to_string()))?;
     }
     let account = options
         .service_account_name

@@ -167,7 +167,11 @@ async fn plan_tests<'a>(
             None => None,
             Some(excludes) => {
                 let field = format!("build.tests[{at}].excludes");
-                Some(read_excludes(task, series, &field, &excludes.path).await.map_err(Failure::of_test)?)
+                Some(
+                    read_excludes(task, series, &field, &excludes.path)
+                        .await
+                        .map_err(Failure::of_test)?,
+                )
             }
         };
         planned.push(PlannedTest::new(test, source, excludes));

@@ -70,7 +70,7 @@ impl JobPurpose {
 
 /// A Job whose end is explained.
 #[derive(Clone, Copy, Debug)]
-pub struct FailedJob<'a> {
+pub struct JobToExplain<'a> {
     pub name: &'a str,
     pub purpose: JobPurpose,
 }
@@ -139,12 +139,12 @@ pub fn job_end(job: &Job) -> Option<JobEnd> {
 
 /// Why a Job failed, in a sentence that says what to do where that is known.
 pub fn explain_failure(
-    job: FailedJob<'_>,
+    job: JobToExplain<'_>,
     failure: &JobFailure,
     pod: Option<&Pod>,
     log: Option<&str>,
 ) -> String {
-    let (FailedJob { name, purpose }, JobFailure { reason, message }) = (job, failure);
+    let (JobToExplain { name, purpose }, JobFailure { reason, message }) = (job, failure);
     if ReasonKind::from(reason.as_str()) == ReasonKind::DeadlineExceeded {
         return format!("{name} took longer than {}", purpose.timeout_field());
     }
@@ -273,7 +273,7 @@ mod tests {
                 "j failed: BackoffLimitExceeded: Job has reached it",
             ),
         ] {
-            let job = FailedJob {
+            let job = JobToExplain {
                 name: "j",
                 purpose: JobPurpose::Build,
             };

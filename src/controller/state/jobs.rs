@@ -5,8 +5,8 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use futures::{AsyncReadExt, StreamExt};
 use futures::channel::mpsc::{self, UnboundedSender};
+use futures::{AsyncReadExt, StreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::api_server::{API_TIMEOUT, Guarded, find, within_limit};
 use super::build_log::tail;
 use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
-use super::job_status::{FailedJob, JobEnd, JobPurpose, explain_failure, explain_waiting, job_end};
+use super::job_status::{JobEnd, JobPurpose, JobToExplain, explain_failure, explain_waiting, job_end};
 use super::locking::lock;
 use super::references::{ReferentChanges, WatchScope};
 use crate::api::reference::{ObjectKey, Referent, ReferentKind};
@@ -27,8 +27,8 @@ use crate::api::{GROUP, InputsDigest, PatchSet, Recorded, reason};
 use crate::build::test_results::RESULTS_END;
 use crate::build::{INPUTS_ANNOTATION, MANAGED_BY, TARGET_ANNOTATION, TEST_CONTAINER};
 use crate::image::ImageReference;
-use crate::plan::attempt::AttemptState;
 use crate::plan::Failure;
+use crate::plan::attempt::AttemptState;
 use crate::status::FIELD_MANAGER;
 
 /// How much of a log is read: lines, and bytes from the server.
@@ -288,7 +288,7 @@ impl BuildJobs {
                 };
                 // Results at the end of a log explain nothing to people.
                 let log = log.filter(|log| !log.contains(RESULTS_END));
-                let job = FailedJob {
+                let job = JobToExplain {
                     name: &key.name,
                     purpose,
                 };
@@ -349,7 +349,10 @@ impl BuildJobs {
         };
         let reading = async {
             let name = pod.name_any();
-            let stream = api.log_stream(&name, &parameters).await.map_err(|error| failed(&error))?;
+            let stream = api
+                .log_stream(&name, &parameters)
+                .await
+                .map_err(|error| failed(&error))?;
             let mut log = Vec::new();
             // The server need not keep to the limit.
             let most = u64::try_from(part.bytes).unwrap_or(u64::MAX);
@@ -358,7 +361,8 @@ impl BuildJobs {
             Ok(log)
         };
         let read = tokio::time::timeout(API_TIMEOUT, reading).await;
-        read.map_err(|_| failed(&crate::status::Error::TimedOut))?.map(Some)
+        read.map_err(|_| failed(&crate::status::Error::TimedOut))?
+            .map(Some)
     }
 
     /// The end of a pod's log, where that can be read and says something.

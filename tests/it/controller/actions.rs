@@ -470,3 +470,45 @@ async fn a_run_may_take_no_longer_than_is_allowed() {
     );
     assert_eq!(github.count(DISPATCHES), 0);
 }
+
+/// Where the workflow's result is the image's test, an image that it pushed before it failed does not
+/// count, and the one before stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_workflows_own_result_is_the_test() {
+    let (registry, github) = (Registry::open(), GitHub::start().await);
+    let (stage, mut spec) = scene("actions-test", &github, &registry).await;
+    spec["build"]["githubActions"]["conclusion"] = json!("Test");
+    spec["build"]["retries"] = json!(0);
+    stage.apply("demo", &spec).await;
+    until(&github, "the run", |runs| runs.len() == 1).await;
+    let build = told(&github.state().runs[0].clone());
+    build_as_told(&build, build.inputs_digest.as_str());
+    end(&github, 0, "success");
+    let ready = stage.ready("demo", "True", "Succeeded").await;
+    assert_eq!(shown(&ready, "ImageTested"), "True/Succeeded");
+    let before = ready.status.unwrap().image.unwrap();
+
+    spec["build"]["args"]["GREETING"] = json!("broken");
+    stage.apply("demo", &spec).await;
+    until(&github, "the next run", |runs| runs.len() == 2).await;
+    let build = told(&github.state().runs[1].clone());
+    build_as_told(&build, build.inputs_digest.as_str());
+    end(&github, 1, "failure");
+    let failed = stage.ready("demo", "False", "TestFailed").await;
+    assert_well_formed(&failed);
+    assert_eq!(shown(&failed, "ImageBuilt"), "True/Succeeded");
+    assert_eq!(shown(&failed, "ImageTested"), "False/TestFailed");
+    assert_eq!(failed.status.unwrap().image, Some(before));
+
+    // Another run that succeeds makes it count.
+    stage
+        .annotate("demo", "reconcile.fluxcd.io/requestedAt", "again")
+        .await;
+    until(&github, "another run", |runs| runs.len() == 3).await;
+    end(&github, 2, "success");
+    let ready = stage.ready("demo", "True", "Succeeded").await;
+    assert_eq!(
+        ready.status.unwrap().image.unwrap().inputs_digest,
+        build.inputs_digest
+    );
+}

@@ -9,6 +9,7 @@ mod delivery;
 mod faults;
 mod github_apps;
 mod gitops;
+mod image_tests;
 mod inspection;
 mod jobs;
 mod many;

@@ -55,6 +55,11 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
     undelivered["delivery"]["configMap"]["name"] = json!("theirs");
     stage.apply("undelivered", &undelivered).await;
     stage.apply("approval", &delivered("Manual")).await;
+    let mut untested = good.clone();
+    untested["build"]["tests"] = json!([{
+        "name": "unit", "from": "Image", "command": ["true"], "podTemplate": { "spec": { "hostNetwork": true } },
+    }]);
+    stage.apply("untested", &untested).await;
     let mut waiting = good.clone();
     waiting["build"]["args"]["GREETING"] = json!("later");
     stage.apply("waiting", &waiting).await;
@@ -97,6 +102,7 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
         ("unreachable", "False", "Unreachable"),
         ("unsigned", "False", "SignatureMissing"),
         ("undelivered", "False", "NameTaken"),
+        ("untested", "False", "AccessDenied"),
         ("approval", "Unknown", "AwaitingApproval"),
         ("waiting", "Unknown", "AwaitingImage"),
         ("taken", "False", "TagTaken"),
@@ -226,6 +232,7 @@ async fn alerts_and_dashboard_ask_for_what_is_there() {
         ("PatchSetSourceFailing", vec!["unreachable"]),
         ("PatchSetSourceUnverified", vec!["unsigned"]),
         ("PatchSetBuildFailing", vec!["taken"]),
+        ("PatchSetTestFailing", vec!["untested"]),
         ("PatchSetImageOverdue", vec!["waiting"]),
         ("PatchSetNotDelivered", vec!["undelivered"]),
         ("PatchSetAwaitsApproval", vec!["approval"]),

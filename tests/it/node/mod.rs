@@ -4,6 +4,7 @@
 mod builds;
 mod faults;
 mod flux;
+mod image_tests;
 mod tutorial;
 
 use std::io::{BufRead, BufReader, Read};

@@ -1,0 +1,59 @@
+//! What is told of the tests that a test is made of, and why it cannot be.
+
+use crate::api::image_test::TestReport;
+use crate::text::printable;
+
+/// How many names of tests that failed are told.
+const MOST_NAMES: usize = 20;
+
+/// The longest name of one, in characters.
+const LONGEST_NAME: usize = 160;
+
+/// Why results cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResultsError {
+    /// There are none.
+    #[error("it wrote no results: no file is at results.path, or the log has none")]
+    Missing,
+    /// There are more than is read.
+    #[error("its results have more than {most} bytes: have it write fewer, for instance without output")]
+    TooLarge {
+        /// Bytes that are read.
+        most: usize,
+    },
+    /// They are not what the spec says.
+    #[error("its results cannot be read as {format}: {why}")]
+    Unreadable {
+        /// The format.
+        format: &'static str,
+        /// What is wrong, and where.
+        why: String,
+    },
+}
+
+/// How a test of a test ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Passed,
+    Failed,
+    Error,
+    Skipped,
+}
+
+/// Counts one more.
+pub(super) fn count(report: &mut TestReport, name: &str, ending: Ending) {
+    report.tests = report.tests.saturating_add(1);
+    let counter = match ending {
+        Ending::Passed => return,
+        Ending::Skipped => {
+            report.skipped = report.skipped.saturating_add(1);
+            return;
+        }
+        Ending::Failed => &mut report.failures,
+        Ending::Error => &mut report.errors,
+    };
+    *counter = counter.saturating_add(1);
+    if report.failed.len() < MOST_NAMES {
+        report.failed.push(printable(name, LONGEST_NAME));
+    }
+}

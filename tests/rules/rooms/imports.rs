@@ -30,7 +30,7 @@ pub fn uses(src: &Path) -> Uses {
     crate::sources(src, &mut files);
     let codes: BTreeMap<Module, String> = files
         .iter()
-        .map(|file| (module(src, file), crate::code(file)))
+        .map(|file| (module(src, file), without_visibilities(&crate::code(file))))
         .collect();
     let modules: BTreeSet<Module> = codes.keys().cloned().collect();
     let said: BTreeMap<&Module, Said> = codes
@@ -44,6 +44,17 @@ pub fn uses(src: &Path) -> Uses {
         uses.insert((*module).clone(), used);
     }
     uses
+}
+
+/// Code without `(in crate::room)` behind `pub`: that says who may use, and uses nothing.
+fn without_visibilities(code: &str) -> String {
+    let mut parts = code.split("pub(in ");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        kept.push_str("pub");
+        kept.push_str(part.split_once(')').map_or(part, |(_, rest)| rest));
+    }
+    kept
 }
 
 /// The groups of files that use each other in a circle.

@@ -44,6 +44,9 @@ python3 -B -m unittest discover --quiet --start-directory hack/chaos
 say "lints"
 cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 
+say "the commands that need no cluster, without the controller"
+cargo clippy --locked --no-default-features --lib --bins --quiet -- -D warnings
+
 say "the libraries alone: without features, their documentation, and what would be published"
 libraries=()
 for library in crates/*/; do libraries+=(--package "$(basename "$library")"); done

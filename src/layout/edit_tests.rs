@@ -293,7 +293,10 @@ fn lists_keep_all_else_that_is_in_them() {
             "{text} {changes:?}"
         );
     }
-    // A name with spaces is one where a line is a name.
+}
+
+#[test]
+fn a_name_with_spaces_stands_where_a_line_is_a_name() {
     let spaces = ["a b.patch", "c.patch"];
     let text = "a b.patch\nc.patch\n";
     assert_eq!(

@@ -23,11 +23,9 @@ impl Need {
         match status.state {
             PatchState::Clean | PatchState::Offset => Self::Nobody,
             PatchState::Blocked => Self::Waits,
-            PatchState::Merged if status.is_merged_differing() => Self::Person,
-            PatchState::Merged => Self::Tool,
-            PatchState::Malformed => Self::Person,
+            PatchState::Merged if !status.is_merged_differing() => Self::Tool,
             PatchState::Conflict if words::is_mended_by_refresh(status) => Self::Tool,
-            PatchState::Conflict => Self::Person,
+            PatchState::Merged | PatchState::Malformed | PatchState::Conflict => Self::Person,
         }
     }
 

@@ -146,7 +146,10 @@ impl PatchView {
             text.push_str(&fact.value);
         }
         for commit in self.merged.iter().chain(self.broken_by()) {
-            text.push_str(&format!(" {} {}", commit.short, commit.subject));
+            for part in [&*commit.short, &*commit.subject] {
+                text.push(' ');
+                text.push_str(part);
+            }
         }
         text
     }

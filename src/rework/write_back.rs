@@ -115,13 +115,13 @@ pub fn write_back(objects: &dyn Objects, changed: &ChangedPatch<'_>) -> Result<V
 struct Parts<'a> {
     /// What stands before the first diff.
     head: &'a [u8],
-    sections: Vec<Section<'a>>,
+    sections: Vec<FileSection<'a>>,
     /// What stands behind the last.
     trailer: &'a [u8],
 }
 
 /// The diff of a file.
-struct Section<'a> {
+struct FileSection<'a> {
     diff: FileDiff<'a>,
     /// What stands between it and the one before.
     between: &'a [u8],
@@ -145,7 +145,7 @@ impl<'a> Parts<'a> {
                 None if diff.is_binary => start + binary_end(text.get(start..next).unwrap_or_default()),
                 None => start + diff.header.len(),
             };
-            sections.push(Section {
+            sections.push(FileSection {
                 between: text.get(end..start).unwrap_or_default(),
                 text: text.get(start..until).unwrap_or_default(),
                 diff,
@@ -192,7 +192,7 @@ impl Style {
         let strip = engine.strip.unwrap_or_else(|| {
             let first = original.sections.first();
             // `git apply` strips nothing of a plain diff whose names have no folder.
-            let names_folder = |section: &Section<'_>| {
+            let names_folder = |section: &FileSection<'_>| {
                 let name = section.diff.header.split(|byte| *byte == b'\n');
                 let mut name =
                     name.filter(|line| line.starts_with(b"--- ") || line.starts_with(b"diff --git "));
@@ -236,7 +236,7 @@ impl Writer<'_> {
             return self.plain_text();
         }
         let mut text = self.head();
-        let place = |section: &Section<'_>| self.fresh_of(section);
+        let place = |section: &FileSection<'_>| self.fresh_of(section);
         let mut written = Vec::new();
         for section in &self.original.sections {
             text.extend_from_slice(section.between);
@@ -264,7 +264,7 @@ impl Writer<'_> {
 
     /// Whether several diffs of the original touch the same file, as in a mailbox of several mails.
     fn has_files_twice(&self) -> bool {
-        let paths = |section: &Section<'_>| {
+        let paths = |section: &FileSection<'_>| {
             section
                 .diff
                 .new_path
@@ -277,7 +277,7 @@ impl Writer<'_> {
     }
 
     /// The commit's diff of the file that a diff of the original is of.
-    fn fresh_of(&self, section: &Section<'_>) -> Option<usize> {
+    fn fresh_of(&self, section: &FileSection<'_>) -> Option<usize> {
         let names = |diff: &FileDiff<'_>| diff.new_path.clone().or_else(|| diff.old_path.clone());
         let wanted = names(&section.diff);
         let mut fresh = self.fresh.sections.iter();
@@ -285,7 +285,7 @@ impl Writer<'_> {
     }
 
     /// The diff of a file: the original's where it does the same, else the commit's.
-    fn section(&self, at: usize, original: Option<&Section<'_>>) -> Vec<u8> {
+    fn section(&self, at: usize, original: Option<&FileSection<'_>>) -> Vec<u8> {
         let Some(fresh) = self.fresh.sections.get(at) else {
             return Vec::new();
         };
@@ -303,7 +303,7 @@ impl Writer<'_> {
     }
 
     /// The commit's diff, with names and ids as the file has them.
-    fn fresh_section(&self, fresh: &Section<'_>) -> Vec<u8> {
+    fn fresh_section(&self, fresh: &FileSection<'_>) -> Vec<u8> {
         let is_plain_edit = is_edit(&fresh.diff);
         let body = fresh.text.get(fresh.diff.header.len()..).unwrap_or_default();
         let mut header = Vec::new();
@@ -359,11 +359,11 @@ impl Writer<'_> {
 
     /// Whether a diff of the original, with the commit's diffs of all other files, gives the
     /// commit's tree.
-    fn does_the_same(&self, at: usize, original: &Section<'_>) -> bool {
+    fn does_the_same(&self, at: usize, original: &FileSection<'_>) -> bool {
         let Some(fresh) = self.fresh.sections.get(at) else {
             return false;
         };
-        let hunks = |section: &Section<'_>| -> Vec<Vec<u8>> {
+        let hunks = |section: &FileSection<'_>| -> Vec<Vec<u8>> {
             let hunks = section.diff.hunks.iter();
             hunks
                 .map(|hunk| hunk.lines().collect::<Vec<_>>().concat())

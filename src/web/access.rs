@@ -32,12 +32,15 @@ const LONGEST_TOKEN: usize = 16 << 10;
 /// Who asks for what.
 type Question = ([u8; 32], ShownKind, Option<String>);
 
+/// What was answered lately, and when.
+type Remembered<K, V> = Mutex<LruCache<K, (Instant, V)>>;
+
 /// What viewers may see.
-pub(super) struct Access {
+pub(super) struct ViewerAccess {
     client: Client,
     places: Semaphore,
-    tokens: Mutex<LruCache<[u8; 32], (Instant, Option<User>)>>,
-    answers: Mutex<LruCache<Question, (Instant, bool)>>,
+    tokens: Remembered<[u8; 32], Option<User>>,
+    answers: Remembered<Question, bool>,
 }
 
 /// The namespaces of a list that a viewer may see.
@@ -48,21 +51,18 @@ pub(super) struct Visible {
     pub(super) is_cut: bool,
 }
 
-fn remembered<K: std::hash::Hash + Eq, V: Clone>(
-    cache: &Mutex<LruCache<K, (Instant, V)>>,
-    key: &K,
-) -> Option<V> {
+fn remembered<K: std::hash::Hash + Eq, V: Clone>(cache: &Remembered<K, V>, key: &K) -> Option<V> {
     let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
     let (at, value) = cache.get(key)?;
     (at.elapsed() < COUNTS_FOR).then(|| value.clone())
 }
 
-fn remember<K: std::hash::Hash + Eq, V>(cache: &Mutex<LruCache<K, (Instant, V)>>, key: K, value: V) {
+fn remember<K: std::hash::Hash + Eq, V>(cache: &Remembered<K, V>, key: K, value: V) {
     let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
     cache.put(key, (Instant::now(), value));
 }
 
-impl Access {
+impl ViewerAccess {
     pub(super) fn new(client: Client) -> Self {
         Self {
             client,

@@ -20,7 +20,7 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::access::{Access, Visible};
+use super::access::{ViewerAccess, Visible};
 use super::changes::{ChangedObject, Changes};
 use super::reviews::NoAnswer;
 use super::session::{COOKIE, LASTS, Sessions, sent_cookie};
@@ -63,7 +63,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 pub struct Site {
     stores: Stores,
     changes: Box<Changes>,
-    access: Access,
+    access: ViewerAccess,
     options: ViewerOptions,
     sessions: Sessions,
     pages: Semaphore,
@@ -78,7 +78,7 @@ impl Site {
         Self {
             stores,
             changes,
-            access: Access::new(client),
+            access: ViewerAccess::new(client),
             options,
             sessions: Sessions::default(),
             pages: Semaphore::new(PAGES_AT_ONCE),
@@ -104,7 +104,7 @@ impl Site {
         }
     }
 
-    fn frame(&self, viewer: &Viewer, section: Section, title: &str) -> Frame {
+    fn frame(viewer: &Viewer, section: Section, title: &str) -> Frame {
         Frame {
             title: title.to_owned(),
             section,
@@ -327,7 +327,7 @@ async fn matrix(
     let visible = site.visible(&viewer, ShownKind::PatchSets).await;
     let frame = Frame {
         note: note(&visible),
-        ..site.frame(&viewer, Section::Matrix, "Components")
+        ..Site::frame(&viewer, Section::Matrix, "Components")
     };
     let filter = MatrixFilter::read(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let store = site.stores.patch_sets.clone();
@@ -350,7 +350,7 @@ async fn search(
     let visible = site.visible(&viewer, ShownKind::PatchSets).await;
     let frame = Frame {
         note: note(&visible),
-        ..site.frame(&viewer, Section::Search, "Search")
+        ..Site::frame(&viewer, Section::Search, "Search")
     };
     let q = pairs.into_iter().find(|(name, _)| name == "q");
     let q: String = q
@@ -381,7 +381,7 @@ async fn patch_set(
     }
     let frame = Frame {
         is_live: true,
-        ..site.frame(&viewer, Section::Other, &format!("{namespace}/{name}"))
+        ..Site::frame(&viewer, Section::Other, &format!("{namespace}/{name}"))
     };
     let page = stores::find(&site.stores.patch_sets, &namespace, &name, |object| {
         let mut frame = frame.clone();
@@ -396,7 +396,7 @@ async fn overrides(State(site): State<Arc<Site>>, Extension(viewer): Extension<V
     let visible = site.visible(&viewer, ShownKind::ConstraintOverrides).await;
     let frame = Frame {
         note: note(&visible),
-        ..site.frame(&viewer, Section::Overrides, "Overrides of constraints")
+        ..Site::frame(&viewer, Section::Overrides, "Overrides of constraints")
     };
     let store = site.stores.constraint_overrides.clone();
     site.page(move || {
@@ -417,7 +417,7 @@ async fn constraint_override(
     }
     let frame = Frame {
         is_live: true,
-        ..site.frame(&viewer, Section::Other, &format!("{namespace}/{name}"))
+        ..Site::frame(&viewer, Section::Other, &format!("{namespace}/{name}"))
     };
     let page = stores::find(&site.stores.constraint_overrides, &namespace, &name, |object| {
         ConstraintOverridePage::new(frame.clone(), object)
@@ -430,7 +430,7 @@ async fn repositories(State(site): State<Arc<Site>>, Extension(viewer): Extensio
     let visible = site.visible(&viewer, ShownKind::PatchRepositories).await;
     let frame = Frame {
         note: note(&visible),
-        ..site.frame(&viewer, Section::Repositories, "Repositories of patches")
+        ..Site::frame(&viewer, Section::Repositories, "Repositories of patches")
     };
     let store = site.stores.repositories.clone();
     site.page(move || {
@@ -451,7 +451,7 @@ async fn repository(
     }
     let frame = Frame {
         is_live: true,
-        ..site.frame(&viewer, Section::Other, &format!("{namespace}/{name}"))
+        ..Site::frame(&viewer, Section::Other, &format!("{namespace}/{name}"))
     };
     let page = stores::find(&site.stores.repositories, &namespace, &name, |object| {
         RepositoryPage::new(frame.clone(), object)

@@ -23,12 +23,12 @@ pub(super) struct Provenance {
     pub(super) commit: String,
     /// The page of the commit, the pull request or the review.
     pub(super) page: Option<String>,
-    pub(super) standing: Standing,
+    pub(super) standing: UpstreamStanding,
 }
 
 /// Whether upstream has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum UpstreamStanding {
     /// It has.
     Merged,
     /// It is a proposal.
@@ -91,11 +91,11 @@ impl HeaderStyle {
 
     /// The line that says where a patch comes from; `None` where none does.
     fn line(self, provenance: &Provenance, form: PatchForm) -> Option<String> {
-        if provenance.standing == Standing::Elsewhere {
+        if provenance.standing == UpstreamStanding::Elsewhere {
             return None;
         }
         let place = provenance.page.as_deref().unwrap_or(&provenance.commit);
-        let is_merged = provenance.standing == Standing::Merged;
+        let is_merged = provenance.standing == UpstreamStanding::Merged;
         Some(match self {
             Self::None => return None,
             Self::Yocto if is_merged => format!("Upstream-Status: Backport [{place}]"),
@@ -113,10 +113,10 @@ impl HeaderStyle {
     pub(super) fn note(self, mail: &[u8], provenance: &Provenance, form: PatchForm) -> Vec<u8> {
         let line = self.line(provenance, form);
         let picked = match provenance.standing {
-            Standing::Merged | Standing::Elsewhere => {
+            UpstreamStanding::Merged | UpstreamStanding::Elsewhere => {
                 Some(format!("(cherry picked from commit {})", provenance.commit))
             }
-            Standing::Proposed => None,
+            UpstreamStanding::Proposed => None,
         };
         let (paragraph, trailer) = match self {
             Self::Sentence => (line, None),
@@ -208,7 +208,7 @@ mod tests {
     const ID: &str = "1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c";
     const DIFF: &str = "---\n x | 2 +-\n\ndiff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n";
 
-    fn provenance(standing: Standing) -> Provenance {
+    fn provenance(standing: UpstreamStanding) -> Provenance {
         Provenance {
             commit: ID.to_owned(),
             page: Some(format!("https://example.org/a/b/commit/{ID}")),
@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    fn noted(style: HeaderStyle, body: &str, standing: Standing) -> String {
+    fn noted(style: HeaderStyle, body: &str, standing: UpstreamStanding) -> String {
         let mail = format!("From: A <a@x>\nSubject: [PATCH] Fix\n\n{body}{DIFF}");
         let noted = style.note(mail.as_bytes(), &provenance(standing), PatchForm::Unchanged);
         let text = String::from_utf8(noted).unwrap();
@@ -230,24 +230,24 @@ mod tests {
         for (style, standing, expected) in [
             (
                 HeaderStyle::None,
-                Standing::Merged,
+                UpstreamStanding::Merged,
                 "Text.\n\nChange-Id: I1\nSigned-off-by: A <a@x>\n(cherry picked from commit ID)\n",
             ),
             (
                 HeaderStyle::Yocto,
-                Standing::Merged,
+                UpstreamStanding::Merged,
                 "Text.\n\nChange-Id: I1\nSigned-off-by: A <a@x>\n(cherry picked from commit ID)\n\
                  Upstream-Status: Backport [https://example.org/a/b/commit/ID]\n",
             ),
             (
                 HeaderStyle::Sentence,
-                Standing::Merged,
+                UpstreamStanding::Merged,
                 "Text.\n\nUpstream status: backport of https://example.org/a/b/commit/ID\n\n\
                  Change-Id: I1\nSigned-off-by: A <a@x>\n(cherry picked from commit ID)\n",
             ),
             (
                 HeaderStyle::Dep3,
-                Standing::Proposed,
+                UpstreamStanding::Proposed,
                 "Text.\n\nChange-Id: I1\nSigned-off-by: A <a@x>\nForwarded: https://example.org/a/b/commit/ID\n",
             ),
         ] {
@@ -266,7 +266,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                noted(HeaderStyle::None, body, Standing::Merged),
+                noted(HeaderStyle::None, body, UpstreamStanding::Merged),
                 expected,
                 "{body}"
             );
@@ -277,7 +277,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         for style in [HeaderStyle::Dep3, HeaderStyle::Yocto, HeaderStyle::Sentence] {
             let mail = format!("From: A <a@x>\nSubject: [PATCH] Fix\n\nText.\n{DIFF}");
-            let merged = provenance(Standing::Merged);
+            let merged = provenance(UpstreamStanding::Merged);
             let noted = style.note(mail.as_bytes(), &merged, PatchForm::MadeAnew);
             assert_eq!(HeaderStyle::of_patch(&noted), Some(style));
             let headers = PatchHeaders::read("x.patch", &noted);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::dialect::{Provenance, Standing};
+use super::dialect::{Provenance, UpstreamStanding};
 use crate::cli::error::Error;
 use crate::cli::git_login::GitLogins;
 use crate::cli::input;
@@ -61,7 +61,7 @@ pub(super) struct SourcePage {
     pub(super) whole: Option<String>,
     /// The repository's address, by which a commit's page is known.
     pub(super) repository: Option<String>,
-    pub(super) standing: Standing,
+    pub(super) standing: UpstreamStanding,
 }
 
 /// Repositories on servers.
@@ -236,7 +236,7 @@ pub(super) fn from_clone(repository: &LocalRepository, revision: &str) -> Result
     let page = SourcePage {
         whole: None,
         repository: repository.origin(),
-        standing: Standing::Merged,
+        standing: UpstreamStanding::Merged,
     };
     source_of(formatted.patches, Some(repository), &page)
 }

@@ -22,7 +22,7 @@ use crate::layout::ContentLimits;
 use dialect::HeaderStyle;
 pub use options::AddOptions;
 use origin::PatchOrigins;
-use source::PatchSource;
+use source::AddedSource;
 use targets::ReleaseTarget;
 use trial::{ReleaseOutcome, Trial};
 
@@ -30,8 +30,8 @@ use trial::{ReleaseOutcome, Trial};
 const MOST_LOOKED_AT: usize = 500;
 
 pub(super) fn run(options: &AddOptions) -> Result<ExitCode, Error> {
-    let source = PatchSource::read(&options.source)?;
-    if options.from.is_some() && !matches!(source, PatchSource::Revision(_)) {
+    let source = AddedSource::read(&options.source)?;
+    if options.from.is_some() && !matches!(source, AddedSource::Revision(_)) {
         return Err(Error::Usage(
             "--from is for a revision: an address says itself of which repository it is".to_owned(),
         ));

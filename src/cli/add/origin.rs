@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::dialect::Standing;
+use super::dialect::UpstreamStanding;
 use super::fetched::{FetchedSource, SourcePage, SourceServers, WantedCommits, from_clone, from_file};
 use super::options::AddOptions;
-use super::source::{PatchSource, PullRequest, Review, ReviewName};
+use super::source::{AddedSource, PullRequest, Review, ReviewName};
 use super::targets::ReleaseTarget;
 use super::trial::Trial;
 use super::web::{PullBase, ReviewFacts, WebClient};
@@ -56,7 +56,7 @@ impl PatchPlace {
 /// The places of a source, and what was fetched of them.
 pub(super) struct PatchOrigins<'a> {
     options: &'a AddOptions,
-    source: &'a PatchSource,
+    source: &'a AddedSource,
     servers: SourceServers<'a>,
     web: WebClient,
     /// What is known of a change at Gerrit: its server, and it with its backports.
@@ -65,7 +65,7 @@ pub(super) struct PatchOrigins<'a> {
 }
 
 impl<'a> PatchOrigins<'a> {
-    pub(super) fn new(options: &'a AddOptions, source: &'a PatchSource) -> Result<Self, Error> {
+    pub(super) fn new(options: &'a AddOptions, source: &'a AddedSource) -> Result<Self, Error> {
         let upstream = &options.team.upstream;
         Ok(Self {
             options,
@@ -93,8 +93,8 @@ impl<'a> PatchOrigins<'a> {
         upstream: &ComponentCommit<'_>,
     ) -> Result<Vec<PatchPlace>, Error> {
         let review = match self.source {
-            PatchSource::Review(review) => review,
-            PatchSource::Revision(_) if self.options.from.is_none() => return Ok(vec![PatchPlace::Revision]),
+            AddedSource::Review(review) => review,
+            AddedSource::Revision(_) if self.options.from.is_none() => return Ok(vec![PatchPlace::Revision]),
             _ => return Ok(vec![PatchPlace::Named]),
         };
         self.look_up(review, upstream)?;
@@ -248,9 +248,9 @@ impl<'a> PatchOrigins<'a> {
                 whole: Some(page.clone()),
                 repository: None,
                 standing: if *is_merged {
-                    Standing::Merged
+                    UpstreamStanding::Merged
                 } else {
-                    Standing::Proposed
+                    UpstreamStanding::Proposed
                 },
             };
             let wanted = WantedCommits::Last {
@@ -260,7 +260,7 @@ impl<'a> PatchOrigins<'a> {
             return self.servers.fetch(repository, &wanted, &page);
         }
         match self.source {
-            PatchSource::File(path) => {
+            AddedSource::File(path) => {
                 let bytes = input::read(path, input::LARGEST)?;
                 if bytes.len() as u64 > input::LARGEST {
                     return Err(Error::Usage(format!(
@@ -271,14 +271,14 @@ impl<'a> PatchOrigins<'a> {
                 }
                 from_file(path, &bytes)
             }
-            PatchSource::Commit { repository, commit } => {
+            AddedSource::Commit { repository, commit } => {
                 let wanted = WantedCommits::One(RefSpec::Commit(commit.clone()));
                 self.servers
                     .fetch(repository, &wanted, &by_repository(repository))
             }
-            PatchSource::PullRequest(pull) => self.fetch_pull_request(pull),
-            PatchSource::Revision(revision) => self.fetch_revision(revision, trial, target),
-            PatchSource::Review(_) => Err(Error::Usage("a change has a place of its own".to_owned())),
+            AddedSource::PullRequest(pull) => self.fetch_pull_request(pull),
+            AddedSource::Revision(revision) => self.fetch_revision(revision, trial, target),
+            AddedSource::Review(_) => Err(Error::Usage("a change has a place of its own".to_owned())),
         }
     }
 
@@ -311,9 +311,9 @@ impl<'a> PatchOrigins<'a> {
             whole: Some(self.options.source.clone()),
             repository: None,
             standing: if is_merged {
-                Standing::Merged
+                UpstreamStanding::Merged
             } else {
-                Standing::Proposed
+                UpstreamStanding::Proposed
             },
         };
         self.servers.fetch(&repository, &wanted, &page)
@@ -333,7 +333,7 @@ impl<'a> PatchOrigins<'a> {
                 for patch in &mut fetched.patches {
                     // Whose repository that is, nobody says.
                     if let Some(provenance) = &mut patch.provenance {
-                        provenance.standing = Standing::Elsewhere;
+                        provenance.standing = UpstreamStanding::Elsewhere;
                     }
                 }
                 return Ok(fetched);
@@ -342,7 +342,7 @@ impl<'a> PatchOrigins<'a> {
                 return Err(Error::Usage(format!("--from {from}: there is no such folder")));
             }
             let page = SourcePage {
-                standing: Standing::Elsewhere,
+                standing: UpstreamStanding::Elsewhere,
                 ..by_repository(from)
             };
             return self.servers.fetch(from, &revisions(revision), &page);
@@ -387,7 +387,7 @@ fn by_repository(repository: &str) -> SourcePage {
     SourcePage {
         whole: None,
         repository: Some(repository.to_owned()),
-        standing: Standing::Merged,
+        standing: UpstreamStanding::Merged,
     }
 }
 

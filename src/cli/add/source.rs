@@ -8,7 +8,7 @@ use crate::cli::error::Error;
 
 /// Where patches are taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum PatchSource {
+pub(super) enum AddedSource {
     /// A file of patches; `-` for standard input.
     File(PathBuf),
     /// A revision, or a range of them, of the component's upstream or of `--from`.
@@ -71,7 +71,7 @@ pub(super) enum ReviewName {
 const FORMS: &str = "name a commit's, pull request's or Gerrit change's page, the number of a Gerrit change, \
                      a revision of the upstream, or a patch's file";
 
-impl PatchSource {
+impl AddedSource {
     /// Reads what a user names. A file that is there goes before everything else.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ fn site(url: &Url) -> Option<String> {
 }
 
 /// Reads the address of a page.
-fn of_page(url: &Url) -> Option<PatchSource> {
+fn of_page(url: &Url) -> Option<AddedSource> {
     let site = site(url)?;
     let path = url.path().trim_end_matches('/');
     if let Some(fragment) = url.fragment().filter(|text| text.starts_with("/c/")) {
@@ -161,14 +161,14 @@ fn of_page(url: &Url) -> Option<PatchSource> {
     let id = url.query_pairs().find(|(key, _)| key == "id");
     if let (Some((_, id)), Some((repository, _))) = (id, format!("{path}/").split_once("/commit/")) {
         let repository = repository.strip_prefix("/cgit").unwrap_or(repository);
-        return Some(PatchSource::Commit {
+        return Some(AddedSource::Commit {
             repository: format!("{site}{repository}"),
             commit: commit_id(&id)?,
         });
     }
-    let commit_of = |marker: &str| -> Option<PatchSource> {
+    let commit_of = |marker: &str| -> Option<AddedSource> {
         let (repository, rest) = path.split_once(marker)?;
-        Some(PatchSource::Commit {
+        Some(AddedSource::Commit {
             repository: format!("{site}{repository}"),
             commit: commit_id(rest.split('/').next()?)?,
         })
@@ -181,7 +181,7 @@ fn of_page(url: &Url) -> Option<PatchSource> {
             continue;
         };
         if let Some((_, commit)) = rest.split_once("/commits/") {
-            return Some(PatchSource::Commit {
+            return Some(AddedSource::Commit {
                 repository: format!("{site}{repository}"),
                 commit: commit_id(commit)?,
             });
@@ -191,10 +191,10 @@ fn of_page(url: &Url) -> Option<PatchSource> {
     None
 }
 
-fn pull_request(forge: PullForge, site: &str, repository: &str, rest: &str) -> Option<PatchSource> {
+fn pull_request(forge: PullForge, site: &str, repository: &str, rest: &str) -> Option<AddedSource> {
     let first = rest.split('/').next()?;
     let first = first.trim_end_matches(".patch").trim_end_matches(".diff");
-    Some(PatchSource::PullRequest(PullRequest {
+    Some(AddedSource::PullRequest(PullRequest {
         forge,
         site: site.to_owned(),
         path: repository.trim_matches('/').to_owned(),
@@ -202,24 +202,24 @@ fn pull_request(forge: PullForge, site: &str, repository: &str, rest: &str) -> O
     }))
 }
 
-fn of_gitlab(site: &str, repository: &str, rest: &str) -> Option<PatchSource> {
+fn of_gitlab(site: &str, repository: &str, rest: &str) -> Option<AddedSource> {
     if let Some(rest) = rest.strip_prefix("merge_requests/") {
         return pull_request(PullForge::GitLab, site, repository, rest);
     }
     let commit = rest.strip_prefix("commit/")?;
-    Some(PatchSource::Commit {
+    Some(AddedSource::Commit {
         repository: format!("{site}{repository}"),
         commit: commit_id(commit.split('/').next()?)?,
     })
 }
 
-fn of_gerrit(site: &str, path: &str) -> Option<PatchSource> {
+fn of_gerrit(site: &str, path: &str) -> Option<AddedSource> {
     if path.starts_with("/c/") {
         return review(site, path);
     }
     if let Some(id) = path.strip_prefix("/q/") {
         return is_change_id(id).then(|| {
-            PatchSource::Review(Review {
+            AddedSource::Review(Review {
                 server: Some(site.to_owned()),
                 project: None,
                 change: ReviewName::ChangeId(id.to_owned()),
@@ -229,21 +229,21 @@ fn of_gerrit(site: &str, path: &str) -> Option<PatchSource> {
     // Gitiles.
     let (repository, commit) = path.split_once("/+/")?;
     let repository = repository.strip_prefix("/plugins/gitiles").unwrap_or(repository);
-    Some(PatchSource::Commit {
+    Some(AddedSource::Commit {
         repository: format!("{site}{repository}"),
         commit: commit_id(commit.split('/').next()?)?,
     })
 }
 
 /// `/c/PROJECT/+/NUMBER/PATCHSET`, or `/c/NUMBER/PATCHSET`.
-fn review(site: &str, path: &str) -> Option<PatchSource> {
+fn review(site: &str, path: &str) -> Option<AddedSource> {
     let rest = path.strip_prefix("/c/")?;
     let (project, rest) = match rest.split_once("/+/") {
         Some((project, rest)) => (Some(project.to_owned()), rest),
         None => (None, rest),
     };
     let mut parts = rest.split('/');
-    Some(PatchSource::Review(Review {
+    Some(AddedSource::Review(Review {
         server: Some(site.to_owned()),
         project,
         change: ReviewName::Number {
@@ -259,8 +259,8 @@ mod tests {
 
     const ID: &str = "1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c";
 
-    fn commit(repository: &str, commit: &str) -> PatchSource {
-        PatchSource::Commit {
+    fn commit(repository: &str, commit: &str) -> AddedSource {
+        AddedSource::Commit {
             repository: repository.to_owned(),
             commit: commit.to_owned(),
         }
@@ -271,8 +271,8 @@ mod tests {
         project: Option<&str>,
         number: u64,
         patch_set: Option<u64>,
-    ) -> PatchSource {
-        PatchSource::Review(Review {
+    ) -> AddedSource {
+        AddedSource::Review(Review {
             server: server.map(ToOwned::to_owned),
             project: project.map(ToOwned::to_owned),
             change: ReviewName::Number { number, patch_set },
@@ -318,10 +318,10 @@ mod tests {
                 "https://go.googlesource.com/go",
             ),
         ] {
-            let found = PatchSource::read(&page.replace("ID", ID)).unwrap();
+            let found = AddedSource::read(&page.replace("ID", ID)).unwrap();
             assert_eq!(found, commit(repository, ID), "{page}");
         }
-        let short = PatchSource::read("https://github.com/a/b/commit/1F0C1F0").unwrap();
+        let short = AddedSource::read("https://github.com/a/b/commit/1F0C1F0").unwrap();
         assert_eq!(short, commit("https://github.com/a/b", "1f0c1f0"));
     }
 
@@ -347,13 +347,13 @@ mod tests {
                 "a/b",
             ),
         ] {
-            let expected = PatchSource::PullRequest(PullRequest {
+            let expected = AddedSource::PullRequest(PullRequest {
                 forge,
                 site: site.to_owned(),
                 path: path.to_owned(),
                 number: 7,
             });
-            assert_eq!(PatchSource::read(page).unwrap(), expected, "{page}");
+            assert_eq!(AddedSource::read(page).unwrap(), expected, "{page}");
         }
         let server = Some("https://review.opendev.org");
         for (page, expected) in [
@@ -375,19 +375,19 @@ mod tests {
             ),
             ("926180", change(None, None, 926_180, None)),
         ] {
-            assert_eq!(PatchSource::read(page).unwrap(), expected, "{page}");
+            assert_eq!(AddedSource::read(page).unwrap(), expected, "{page}");
         }
         let id = format!("I{ID}");
         for (text, server) in [
             (id.clone(), None),
             (format!("https://review.opendev.org/q/{id}"), server),
         ] {
-            let expected = PatchSource::Review(Review {
+            let expected = AddedSource::Review(Review {
                 server: server.map(ToOwned::to_owned),
                 project: None,
                 change: ReviewName::ChangeId(id.clone()),
             });
-            assert_eq!(PatchSource::read(&text).unwrap(), expected, "{text}");
+            assert_eq!(AddedSource::read(&text).unwrap(), expected, "{text}");
         }
     }
 
@@ -395,8 +395,8 @@ mod tests {
     fn the_rest_is_a_revision_or_refused() {
         for text in [ID, "12345678", "v1.2", "stable/2025.2", "HEAD~2..HEAD", "Iabc"] {
             assert_eq!(
-                PatchSource::read(text).unwrap(),
-                PatchSource::Revision(text.to_owned())
+                AddedSource::read(text).unwrap(),
+                AddedSource::Revision(text.to_owned())
             );
         }
         for (text, words) in [
@@ -407,7 +407,7 @@ mod tests {
             ("/", "is a folder"),
             ("", "names nothing"),
         ] {
-            let error = PatchSource::read(text).unwrap_err().to_string();
+            let error = AddedSource::read(text).unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");
         }
     }

@@ -141,7 +141,7 @@ fn begin(options: &EditOptions, address: &SeriesAddress) -> Result<ExitCode, Err
         (ComponentRepository::Served(served), false) => TreeOrigin::Url(&served.url),
     };
     let (tree, base) = GitTree::make(&folder, &origin, &reference, options.team.upstream.timeout())?;
-    let begun = Begun {
+    let begun = BegunEdit {
         options,
         address,
         reference: &reference,
@@ -168,7 +168,7 @@ fn refuse_taken(folder: &Path, address: &SeriesAddress) -> Result<(), Error> {
 }
 
 /// A series of which a working tree is made.
-struct Begun<'a> {
+struct BegunEdit<'a> {
     options: &'a EditOptions,
     address: &'a SeriesAddress,
     reference: &'a str,
@@ -177,7 +177,7 @@ struct Begun<'a> {
     patches: Vec<PatchInput>,
 }
 
-impl Begun<'_> {
+impl BegunEdit<'_> {
     fn pick(self, tree: &GitTree, base: Oid) -> Result<ExitCode, Error> {
         let repository = tree.repository()?;
         let Self {

@@ -261,49 +261,78 @@ impl Process {
             "the task that drops contents",
             tidy(Arc::clone(&context), self.writers.repositories.as_reader()),
         );
-        if !context.options.webhook_addr.is_empty() {
-            // Only who works takes pushes: who stands by knows no objects.
-            let listener = server::listen(&context.options.webhook_addr).await?;
-            let (endpoint, pushes) = push_server::endpoint(listener, self.metrics.clone());
-            tasks.spawn("the webhook endpoint", endpoint);
-            let receiver = pushes::receive(Arc::clone(&context), triggers.clone(), pushes);
-            tasks.spawn("the task that takes pushes", receiver);
-        }
-        if !context.options.web_addr.is_empty() {
-            // As for pushes.
-            let listener = server::listen(&context.options.web_addr).await?;
-            let stores = Stores {
-                patch_sets: self.writers.patch_sets.as_reader(),
-                constraint_overrides: self.writers.constraint_overrides.as_reader(),
-                repositories: self.writers.repositories.as_reader(),
-            };
-            let told = triggers.clone();
-            let changes = Box::new(move || shown_changes(&told));
-            let site = Site::new(context.client.clone(), stores, changes, context.options.viewers());
-            tasks.spawn("the page", web::serve(listener, site));
-        }
+        let stores = Stores {
+            patch_sets: self.writers.patch_sets.as_reader(),
+            constraint_overrides: self.writers.constraint_overrides.as_reader(),
+            repositories: self.writers.repositories.as_reader(),
+        };
+        answer_requests(tasks, &context, &triggers, stores).await?;
         tasks.spawn(
             "the task that cancels runs of deleted PatchSets",
             orphaned_runs::cancel_all(Arc::clone(&context)),
         );
-        let Writers {
-            patch_sets,
-            constraint_overrides,
-            repositories,
-        } = self.writers;
-        tasks.spawn("the controller of PatchSets", {
-            let (scope, context, triggers) = (scope.clone(), Arc::clone(&context), triggers.clone());
-            async move { reconciler::controller(&scope, &context, patch_sets, &triggers).await }
-        });
-        tasks.spawn("the controller of ConstraintOverrides", {
-            let (scope, context, triggers) = (scope.clone(), Arc::clone(&context), triggers.clone());
-            async move { reconciler::controller(&scope, &context, constraint_overrides, &triggers).await }
-        });
-        tasks.spawn("the controller of PatchRepositories", async move {
-            reconciler::controller(&scope, &context, repositories, &triggers).await;
-        });
+        spawn_controllers(tasks, self.writers, &scope, &context, &triggers);
         Ok(())
     }
+}
+
+/// Takes pushes and serves the page, where that is asked for. Only who works does: who stands by
+/// knows no objects.
+async fn answer_requests(
+    tasks: &mut Tasks,
+    context: &Arc<Context>,
+    triggers: &Triggers,
+    stores: Stores,
+) -> Result<(), Error> {
+    if !context.options.webhook_addr.is_empty() {
+        let listener = server::listen(&context.options.webhook_addr).await?;
+        let (endpoint, pushes) = push_server::endpoint(listener, context.metrics.clone());
+        tasks.spawn("the webhook endpoint", endpoint);
+        let receiver = pushes::receive(Arc::clone(context), triggers.clone(), pushes);
+        tasks.spawn("the task that takes pushes", receiver);
+    }
+    if !context.options.web_addr.is_empty() {
+        let listener = server::listen(&context.options.web_addr).await?;
+        let told = triggers.clone();
+        let changes = Box::new(move || shown_changes(&told));
+        let site = Site::new(context.client.clone(), stores, changes, context.options.viewers());
+        tasks.spawn("the page", web::serve(listener, site));
+    }
+    Ok(())
+}
+
+/// Begins the loops of all kinds.
+fn spawn_controllers(
+    tasks: &mut Tasks,
+    writers: Writers,
+    scope: &WatchScope,
+    context: &Arc<Context>,
+    triggers: &Triggers,
+) {
+    let given = || (scope.clone(), Arc::clone(context), triggers.clone());
+    let Writers {
+        patch_sets,
+        constraint_overrides,
+        repositories,
+    } = writers;
+    let (scope, context, triggers) = given();
+    tasks.spawn("the controller of PatchSets", async move {
+        Box::pin(reconciler::controller(&scope, &context, patch_sets, &triggers)).await;
+    });
+    let (scope, context, triggers) = given();
+    tasks.spawn("the controller of ConstraintOverrides", async move {
+        Box::pin(reconciler::controller(
+            &scope,
+            &context,
+            constraint_overrides,
+            &triggers,
+        ))
+        .await;
+    });
+    let (scope, context, triggers) = given();
+    tasks.spawn("the controller of PatchRepositories", async move {
+        Box::pin(reconciler::controller(&scope, &context, repositories, &triggers)).await;
+    });
 }
 
 /// What changes of what the page shows.

@@ -140,7 +140,7 @@ fn candidate(candidate: &CandidateStatus) -> CandidateView {
     let revision = candidate.revision.as_ref().and_then(|revision| revision.value());
     let broken = candidate.broken.iter();
     CandidateView {
-        name: revision.map_or_else(|| candidate.ref_.clone(), |revision| revision.short()),
+        name: revision.map_or_else(|| candidate.ref_.clone(), crate::api::Revision::short),
         applied: candidate.applied.clone().unwrap_or_default(),
         outcome: candidate.outcome.map_or_else(String::new, |outcome| {
             format!(

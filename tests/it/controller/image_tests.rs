@@ -58,16 +58,13 @@ async fn end(stage: &Stage, job: &Job, ending: &str, reason: &str) {
             "lastTransitionTime": now, "lastProbeTime": now })
     };
     let mut status = json!({ "startTime": now });
-    status["conditions"] = match ending {
-        "Complete" => {
-            status["completionTime"] = json!(now);
-            status["succeeded"] = json!(1);
-            json!([condition("SuccessCriteriaMet"), condition("Complete")])
-        }
-        _ => {
-            status["failed"] = json!(1);
-            json!([condition("FailureTarget"), condition("Failed")])
-        }
+    status["conditions"] = if ending == "Complete" {
+        status["completionTime"] = json!(now);
+        status["succeeded"] = json!(1);
+        json!([condition("SuccessCriteriaMet"), condition("Complete")])
+    } else {
+        status["failed"] = json!(1);
+        json!([condition("FailureTarget"), condition("Failed")])
     };
     let patch = Patch::Merge(json!({ "status": status }));
     let api = stage.api::<Job>();

@@ -83,7 +83,8 @@ async fn patches_are_read_and_applied_once_also_for_an_image_and_its_document() 
     // Made again, the same object does all in one reconciliation: the image is there.
     let objects = stage.api::<PatchSet>();
     objects.delete("demo", &DeleteParams::default()).await.unwrap();
-    kube::runtime::wait::await_condition(objects, "demo", |object: Option<&PatchSet>| object.is_none())
+    let is_gone = |object: Option<&PatchSet>| object.is_none();
+    Box::pin(kube::runtime::wait::await_condition(objects, "demo", is_gone))
         .await
         .unwrap();
     let (read, log) = (fetched.load(Ordering::SeqCst), stage.controller.log().len());

@@ -136,11 +136,9 @@ impl Example {
                 ("nova", "2025.2") | ("neutron", "2026.1") => "31.1.0",
                 _ => "31.0.0",
             };
-            let refs: String = ["cinder", "glance", "keystone", "neutron", "nova"]
-                .iter()
-                .map(|component| format!("{component}: \"{}\"\n", tag(component)))
-                .collect();
-            example.write(&format!("releases/{release}/source-refs.yaml"), &refs);
+            let refs = ["cinder", "glance", "keystone", "neutron", "nova"]
+                .map(|component| format!("{component}: \"{}\"\n", tag(component)));
+            example.write(&format!("releases/{release}/source-refs.yaml"), &refs.concat());
         }
         example.write(
             "releases/2026.1/upper-constraints.txt",

@@ -182,8 +182,8 @@ async fn nothing_of_a_patch_is_markup() {
     browser.close().await;
 }
 
-/// Five hundred cells with five patches each. The bound is far above what was measured (0.3 s on two
-/// cores), because the machine may be shared.
+/// Five hundred cells with five patches each. The bound is far above a second, because the machine
+/// may be shared.
 #[tokio::test]
 async fn five_hundred_cells_are_painted_at_once() {
     let status = |name: String, state| PatchStatus {

@@ -29,6 +29,7 @@ namespace='patchset-demo'
 clean_up() {
     if [ -n "$done_" ] && [ -n "$keep" ]; then
         say "left running: export KUBECONFIG=$KUBECONFIG"
+        say "the page: $(cat "$dir/page")"
         say "the controller's log: $dir/controller.log"
         say "end it with: hack/demo.sh --stop $dir"
         return
@@ -213,11 +214,15 @@ start_git_daemon() {
 
 # start_controller DIR PROGRAM PORT: against $KUBECONFIG, in the namespace where the demo's objects are.
 start_controller() {
+    local page
+    page=$(free_port)
+    printf 'http://127.0.0.1:%s/\n' "$page" >"$1/page"
     spawn "$1" controller env KUBECONFIG="$KUBECONFIG" RUNTIME_NAMESPACE="$(demo_namespace)" "$2" controller \
         --watch-all-namespaces=false --allow-transport=https,ssh,git \
         --plain-http-registry "$(cat "$1/node/registry" 2>/dev/null || printf 127.0.0.1)" \
         --buildkit-image localhost/builder:node --job-pod-template Allowed --storage-path "$1/mirrors" --storage-capacity 2Gi \
-        --metrics-addr 127.0.0.1:0 --health-addr "127.0.0.1:$3" --log-encoding text
+        --metrics-addr 127.0.0.1:0 --health-addr "127.0.0.1:$3" --log-encoding text \
+        --web-addr "127.0.0.1:$page" --web-anonymous "$(demo_namespace)"
     ready "$1" controller 30 curl -sf "http://127.0.0.1:$3/readyz"
 }
 
@@ -318,6 +323,7 @@ else
 fi
 
 dir=$(mktemp -d -t patchset-demo-XXXXXX)
+report=$PATCHSET_CACHE/demo-report.html
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 
@@ -325,7 +331,8 @@ say "make an upstream from released versions of glance, and patches on it"
 make_upstream
 make_patches
 cd "$dir/git"
-show patchset check patches --upstream . --release 2025.2 || true
+show patchset check patches --upstream . --release 2025.2 --output table --output "html=$report" || true
+say "the same to look at: open $report"
 show patchset apply --repo glance --ref stable/2025.2 patches/patches/glance/2025.2 || true
 say "upstream releases 30.2.0 with the fix: the patch is to be dropped there"
 show patchset apply --repo glance --ref 30.2.0 patches/patches/glance/2025.1 || true
@@ -429,4 +436,6 @@ say "the same as a commit, for teams that keep images in Git"
 printf '\n$ git -C gitops show main\n'
 in_git "$dir/git/gitops" show --format='%an: %B' main
 runs_image
+curl -sf "$(cat "$dir/page")" >/dev/null || die "the page at $(cat "$dir/page") does not answer"
+[ -n "$keep" ] || say "all of it is on one page, which hack/demo.sh --keep leaves open"
 done_=yes

@@ -117,11 +117,12 @@ impl<'t> Dropping<'t> {
         self.prove()?;
         let count: usize = self.dropped.values().map(|(_, names)| names.len()).sum();
         let mode = WriteMode::new(self.options.dry_run);
+        let patches = if count == 1 { "patch" } else { "patches" };
         let verb = match mode {
-            WriteMode::Write => "were dropped",
+            WriteMode::Write => "dropped",
             WriteMode::DryRun => "would be dropped",
         };
-        let _ = writeln!(self.told, "{GOOD}{count} patches {verb}{GOOD:#}");
+        let _ = writeln!(self.told, "{GOOD}{count} {patches} {verb}{GOOD:#}");
         self.changes.write(mode, &self.told)?;
         Ok(if self.needs_attention {
             ExitCode::from(1)

@@ -67,7 +67,7 @@ fn what_upstream_has_is_dropped_and_nothing_else() {
         "patches/glance/main\n    dropped  0003-fix.patch  upstream has it\n",
         "patches/glance/2025.1\n",
         "    stays    0003-fix.patch  the same as 0003-fix.patch by its patch-id: upstream does not have it there; --everywhere drops it too\n",
-        "1 patches were dropped\n",
+        "1 patch dropped\n",
     ] {
         assert!(told.out.contains(line), "{line:?} is not in:\n{}", told.out);
     }
@@ -104,7 +104,7 @@ fn named_patches_are_dropped_everywhere_where_that_is_asked_for() {
         .run(&["drop", "glance/2025.1", "0001-first.patch", "--everywhere"])
         .expect(0);
     assert_eq!(names(&team, "2026.1"), ["0003-fix.patch", "0007-last.patch"]);
-    assert!(told.out.contains("2 patches were dropped"), "{}", told.out);
+    assert!(told.out.contains("2 patches dropped"), "{}", told.out);
     let before = team.patches();
     for (arguments, words) in [
         (

@@ -42,7 +42,7 @@ pub(crate) fn merge(base: &[u8], ours: &[u8], theirs: &[u8], work: &Work) -> Res
         let our_side = side(&our_changes, &region.ours, &region.base);
         let their_side = side(&their_changes, &region.theirs, &region.base);
         let our_part = our_lines.get(our_side.clone()).unwrap_or_default();
-        let their_part = their_lines.get(their_side).unwrap_or_default();
+        let their_part = their_lines.get(their_side.clone()).unwrap_or_default();
         if region.ours.is_empty() {
             let kept = our_lines.get(done..our_side.start).unwrap_or_default();
             merged.extend(kept.iter().chain(their_part).copied().flatten());
@@ -103,7 +103,7 @@ pub fn marked_merge(
         let our_side = side(&our_changes, &region.ours, &region.base);
         let their_side = side(&their_changes, &region.theirs, &region.base);
         let our_part = our_lines.get(our_side.clone()).unwrap_or_default();
-        let their_part = their_lines.get(their_side).unwrap_or_default();
+        let their_part = their_lines.get(their_side.clone()).unwrap_or_default();
         let kept = our_lines.get(done..our_side.start).unwrap_or_default();
         merged.text.extend(kept.iter().copied().flatten());
         done = our_side.end;
@@ -113,7 +113,11 @@ pub fn marked_merge(
             merged.text.extend(our_part.iter().copied().flatten());
         } else {
             let base_part = base_lines.get(region.base.clone()).unwrap_or_default();
-            let carriage_return = ends_in_crlf(&our_lines, our_side.start);
+            let carriage_return = marker_ends_in_crlf(
+                (&our_lines, our_side.start),
+                (&their_lines, their_side.start),
+                &base_lines,
+            );
             let parts = [
                 ("<<<<<<<", labels.ours, our_part),
                 ("|||||||", labels.base, base_part),
@@ -132,11 +136,29 @@ pub fn marked_merge(
     Some(merged)
 }
 
-/// Whether the lines around a place end in CRLF, so that markers do too.
-fn ends_in_crlf(lines: &[&[u8]], at: usize) -> bool {
-    let near = at.checked_sub(1).and_then(|before| lines.get(before));
-    near.or_else(|| lines.first())
-        .is_some_and(|line| line.ends_with(b"\r\n"))
+/// Whether markers end in CRLF: where the lines before the conflict on both sides do, and the first
+/// of the base (`is_cr_needed` in Git's xmerge.c).
+fn marker_ends_in_crlf(ours: (&[&[u8]], usize), theirs: (&[&[u8]], usize), base: &[&[u8]]) -> bool {
+    let before = |(lines, start): (&[&[u8]], usize)| ends_in_crlf(lines, start.saturating_sub(1));
+    let mut answer = before(ours);
+    if answer != Some(false) {
+        answer = before(theirs);
+    }
+    if answer != Some(false) {
+        answer = ends_in_crlf(base, 0);
+    }
+    answer == Some(true)
+}
+
+/// Whether a line ends in CRLF; of a last line without an end, the one before it. `None` where
+/// nothing tells (`is_eol_crlf` in Git's xmerge.c).
+fn ends_in_crlf(lines: &[&[u8]], at: usize) -> Option<bool> {
+    let line = lines.get(at)?;
+    if line.ends_with(b"\n") {
+        return Some(line.ends_with(b"\r\n"));
+    }
+    let before = lines.get(at.checked_sub(1)?)?;
+    Some(before.ends_with(b"\r\n"))
 }
 
 fn push_marker(text: &mut Vec<u8>, marker: &str, label: &str, carriage_return: bool) {

@@ -1,5 +1,8 @@
 //! A team's repository of four components and three releases, from upstream's commits to the merge.
 
+use std::path::Path;
+use std::process::Command;
+
 use kube::ResourceExt;
 use kube::api::ListParams;
 use patchset::api::PatchSet;
@@ -55,6 +58,71 @@ async fn versions(team: &Team) -> Vec<(String, Option<String>)> {
     all.iter()
         .map(|one| (one.name_any(), one.resource_version()))
         .collect()
+}
+
+/// Runs a command in a folder, and gives its exit status and what it says.
+fn run(folder: &Path, command: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(command[0])
+        .args(&command[1..])
+        .current_dir(folder)
+        .envs([("GIT_AUTHOR_NAME", "Ann"), ("GIT_COMMITTER_NAME", "Ann")])
+        .envs(["GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"].map(|name| (name, "ann@example.org")))
+        .envs(["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"].map(|name| (name, "/dev/null")))
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// Puts manila's patch onto what upstream has, as a person does in a clone, and pushes it.
+fn rework_manila(team: &Team) {
+    let folder = tempfile::tempdir().unwrap();
+    let patchset = env!("CARGO_BIN_EXE_patchset");
+    let origin = team.repository.dir.display().to_string();
+    let upstreams = team.stage.root.path().display().to_string();
+    let succeed = |at: &Path, command: &[&str]| {
+        let (code, said) = run(at, command);
+        assert_eq!(code, Some(0), "{command:?}: {said}");
+        said
+    };
+    succeed(folder.path(), &["git", "clone", "--quiet", &origin, "deployment"]);
+    let (clone, tree) = (folder.path().join("deployment"), folder.path().join("tree"));
+    let tree_name = tree.display().to_string();
+    let upstream = ["--upstream", &upstreams];
+    let edit = [
+        patchset,
+        "edit",
+        "manila/master",
+        "--ref",
+        "main",
+        "--into",
+        &tree_name,
+    ];
+    let (code, said) = run(&clone, &[&edit[..], &upstream].concat());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("unmerged: manila.py"), "{said}");
+    std::fs::write(tree.join("manila.py"), BASE.replace("five", "FÜNF")).unwrap();
+    succeed(&tree, &["git", "add", "manila.py"]);
+    succeed(&tree, &[patchset, "edit", "--continue"]);
+    succeed(
+        &clone,
+        &[patchset, "export", "manila/master", "--from", &tree_name],
+    );
+    let verify = [patchset, "verify", "manila/master", "--against", "HEAD"];
+    let told = succeed(&clone, &[&verify[..], &upstream].concat());
+    assert!(told.contains("nothing is lost"), "{told}");
+    succeed(
+        &clone,
+        &[
+            "git",
+            "commit",
+            "--quiet",
+            "--all",
+            "--message",
+            "Say fünf louder",
+        ],
+    );
+    succeed(&clone, &["git", "push", "--quiet", "origin", "HEAD:main"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,6 +211,11 @@ async fn one_request_drops_two_patches_and_makes_one_anew() {
     let merged = team.in_state("heat-2025.2", UpkeepState::Merged).await;
     assert!(merged.pull_request.unwrap().ends_with("/pulls/1"));
     assert_eq!(team.pulls().len(), 1);
+
+    rework_manila(&team);
+    team.stage
+        .ready(&name("manila", "master"), "True", "Succeeded")
+        .await;
     let log = team.stage.controller.log();
     assert!(
         !log.contains(crate::support::forge::TOKEN),

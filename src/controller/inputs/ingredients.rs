@@ -215,13 +215,16 @@ fn get_object<K: Reconciled>(
 ) -> Result<K, Failure> {
     let found = find_watched(store, key).and_then(|object| object.0.as_ref().ok().cloned());
     found.ok_or_else(|| {
-        let which = match &context.options.watch_label_selector {
-            Some(selector) => {
-                format!("among the objects that this controller looks after ({selector}): it has to be in the same shard")
-            }
-            None => "there".to_owned(),
+        let missing = match &context.options.watch_label_selector {
+            Some(selector) => format!(
+                "is not among the objects that this controller looks after ({selector}): it has to be in the same shard"
+            ),
+            None => "does not exist".to_owned(),
         };
-        let message = format!("{} {key} is not {which}; it is taken up as soon as it is", K::KIND);
+        let message = format!(
+            "{} {key} {missing}; it is taken up as soon as it is there",
+            K::KIND
+        );
         Failure::retried(Step::Build, reason::REFERENCE_NOT_FOUND, message)
     })
 }

@@ -124,7 +124,7 @@ fn states_are_told_where_the_upstream_is_named() {
     let folder = team.checkout("checkout", &[]);
     let upstreams = team.upstreams();
     let server = GitServer::http(upstreams.clone()).start();
-    let url = server.url("");
+    let url = format!("http://{}", server.host());
     let states = |base: &str| -> Vec<Value> {
         let list = listed(&folder, &["--upstream", base], 0);
         let series = list["series"].as_array().unwrap().clone();

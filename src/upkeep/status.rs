@@ -118,7 +118,11 @@ pub fn upkeep_status(
     Some(UpkeepStatus {
         state,
         since: since.map_or_else(|| seconds(now), |previous| previous.since.clone()),
-        pull_request: shown.and_then(|shown| shown.pull_request.clone()),
+        pull_request: shown.and_then(|shown| shown.pull_request.clone()).or_else(|| {
+            // What waits may have a request that is open.
+            let before = previous.filter(|_| state == UpkeepState::Waiting)?;
+            before.pull_request.clone()
+        }),
         branch: shown.and_then(|shown| shown.branch.clone()),
         commit: shown.and_then(|shown| shown.commit).map(Recorded::new),
         message: match (shown, waits) {

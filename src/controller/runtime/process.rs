@@ -351,7 +351,7 @@ fn shown_changes(triggers: &Triggers) -> BoxStream<'static, ChangedObject> {
         Some(changed)
     };
     triggers
-        .changes()
+        .seen()
         .filter_map(move |change| std::future::ready(shown(change)))
         .boxed()
 }

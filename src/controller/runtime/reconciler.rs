@@ -81,9 +81,17 @@ pub async fn controller<K: Pipeline>(
     let asked = futures::stream::select(triggered, called(context, store.clone(), triggers));
     let changed = changed(scope, context, writer, triggers);
     let asked = futures::stream::select(changed, asked.map(|object| key_of(&object)));
-    let ready = async move {
-        // An error means that the watch has ended, and with it this.
-        let _ = store.wait_until_ready().await;
+    let ready = {
+        let context = Arc::clone(context);
+        async move {
+            // Of what an object is made with, it is known only then whether it is there. An error
+            // means that a watch has ended, and with it this.
+            let _ = tokio::join!(
+                store.wait_until_ready(),
+                context.patch_sets.wait_until_ready(),
+                context.constraint_overrides.wait_until_ready(),
+            );
+        }
     };
     let work = {
         let kind = Arc::clone(&kind);
@@ -127,6 +135,7 @@ fn changed<K: Pipeline>(
             if context.dependents.is_any_on(&Dependency::Object(changed.clone())) {
                 teller.tell(ObservedChange::One(changed));
             }
+            teller.tell_seen(referent::<K>(object));
             if let Some(owner) = repository_of(object) {
                 teller.owners.note(owner);
             }

@@ -29,6 +29,7 @@ pub enum ObservedChange {
 #[derive(Clone)]
 pub struct Triggers {
     changes: broadcast::Sender<ObservedChange>,
+    seen: broadcast::Sender<Referent>,
     /// Those whose objects changed.
     pub owners: ChangedOwners,
 }
@@ -46,6 +47,18 @@ impl Triggers {
             .map(|change| change.unwrap_or(ObservedChange::Any))
             .boxed()
     }
+
+    /// Tells that an object of ours was seen to change, whether or not anything depends on it.
+    pub fn tell_seen(&self, object: Referent) {
+        let _ = self.seen.send(object);
+    }
+
+    /// What is seen of our own objects from now on.
+    pub fn seen(&self) -> BoxStream<'static, ObservedChange> {
+        BroadcastStream::new(self.seen.subscribe())
+            .map(|object| object.map_or(ObservedChange::Any, ObservedChange::One))
+            .boxed()
+    }
 }
 
 /// Runs the watches, drops outdated contents, and passes the changes on.
@@ -56,6 +69,7 @@ pub fn fan_out(
     let (sender, _) = broadcast::channel(WAITING);
     let triggers = Triggers {
         changes: sender,
+        seen: broadcast::channel(WAITING).0,
         owners: ChangedOwners::default(),
     };
     let teller = triggers.clone();

@@ -101,6 +101,7 @@ pub async fn look_after_branch(
                 }
             };
             let known = former.as_ref().map(|former| &former.outcome);
+            let known = known.filter(|known| known.pull_request.is_some());
             let told = group.as_ref().and_then(Group::told_outcome);
             let done = Done {
                 plan: UpkeepPlan::default(),

@@ -108,7 +108,15 @@ fn rework_manila(team: &Team) {
         &clone,
         &[patchset, "export", "manila/master", "--from", &tree_name],
     );
-    let verify = [patchset, "verify", "manila/master", "--against", "HEAD"];
+    let verify = [
+        patchset,
+        "verify",
+        "manila/master",
+        "--ref-template",
+        "main",
+        "--against",
+        "HEAD",
+    ];
     let told = succeed(&clone, &[&verify[..], &upstream].concat());
     assert!(told.contains("nothing is lost"), "{told}");
     succeed(

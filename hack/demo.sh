@@ -319,7 +319,7 @@ patchset=$CARGO_TARGET_DIR/${profile/dev/debug}/patchset
 if [ "$profile" = dev ]; then
     long "build patchset" build_patchset
 else
-    long "build the commands that need no cluster (about three minutes the first time on two processors)" build_patchset --no-default-features
+    long "build the commands that need no cluster (three to four minutes the first time on two processors)" build_patchset --no-default-features
 fi
 
 dir=$(mktemp -d -t patchset-demo-XXXXXX)

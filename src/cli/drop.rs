@@ -59,12 +59,7 @@ pub(super) fn run(options: &DropOptions) -> Result<ExitCode, Error> {
     let address = &options.series;
     // The other releases may have the same patch.
     let selection = Selection::named(std::slice::from_ref(&address.component), &[]);
-    let team = TeamRepository::open(
-        options.team.dir(),
-        &options.team.layout,
-        Some(&address.component),
-        &selection,
-    )?;
+    let team = options.team.open(Some(&address.component), &selection)?;
     let upstreams = match options.patches.as_slice() {
         [] => Some(
             options

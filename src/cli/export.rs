@@ -14,7 +14,7 @@ use super::team::{SeriesAddress, TeamOptions, TeamRepository, WriteMode};
 use crate::format::{FormatLimits, SubjectPolicy, first_parent_range, format_series};
 use crate::headers::{CommitText, HeadForm};
 use crate::history::{Commit, Commits};
-use crate::layout::{ComponentSeries, NextNames, Selection, SeriesChange, edit_series};
+use crate::layout::{ComponentSeries, NextNames, SeriesChange, edit_series};
 use crate::patch::{self, Oid, Options, PatchInput, PatchState, Sequence};
 use crate::rework::{ChangedPatch, HeadChange, PatchCommit, PatchFingerprint, pair_patches, write_back};
 use crate::source::local::{self, LocalRepository};
@@ -61,16 +61,8 @@ enum Fate {
 pub(super) fn run(options: &ExportOptions) -> Result<ExitCode, Error> {
     local::trust_stored_objects();
     let address = &options.series;
-    let selection = Selection::named(
-        std::slice::from_ref(&address.component),
-        std::slice::from_ref(&address.release),
-    );
-    let team = TeamRepository::open(
-        options.team.dir(),
-        &options.team.layout,
-        Some(&address.component),
-        &selection,
-    )?;
+    let selection = address.selection();
+    let team = options.team.open(Some(&address.component), &selection)?;
     let series = team.series(address)?;
     let folder = match &options.from {
         Some(folder) => folder.clone(),

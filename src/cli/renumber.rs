@@ -62,10 +62,7 @@ impl SeriesChoice {
     pub(super) fn selection(&self) -> Selection {
         match self {
             Self::All => Selection::default(),
-            Self::One(address) => Selection::named(
-                std::slice::from_ref(&address.component),
-                std::slice::from_ref(&address.release),
-            ),
+            Self::One(address) => address.selection(),
         }
     }
 }

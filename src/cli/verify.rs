@@ -66,16 +66,8 @@ struct Verified<'a> {
 
 pub(super) fn run(options: &VerifyOptions) -> Result<ExitCode, Error> {
     let address = &options.series;
-    let selection = Selection::named(
-        std::slice::from_ref(&address.component),
-        std::slice::from_ref(&address.release),
-    );
-    let team = TeamRepository::open(
-        options.team.dir(),
-        &options.team.layout,
-        Some(&address.component),
-        &selection,
-    )?;
+    let selection = address.selection();
+    let team = options.team.open(Some(&address.component), &selection)?;
     let new = match team.find_series(address)? {
         Some(series) => team.patches(series)?,
         None => Vec::new(),

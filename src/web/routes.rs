@@ -114,6 +114,23 @@ impl Site {
         }
     }
 
+    /// The frame around the page of an object, given its namespace and name, for who may list its
+    /// kind there.
+    async fn frame_of_object(
+        &self,
+        viewer: &Viewer,
+        kind: ShownKind,
+        (namespace, name): (&str, &str),
+    ) -> Result<Frame, Refusal> {
+        if !self.sees(viewer.user.as_ref(), kind, namespace).await {
+            return Err(Refusal::NotFound);
+        }
+        Ok(Frame {
+            is_live: true,
+            ..Self::frame(viewer, Section::Other, &format!("{namespace}/{name}"))
+        })
+    }
+
     async fn visible(&self, viewer: &Viewer, kind: ShownKind) -> Visible {
         let namespaces = match kind {
             ShownKind::PatchSets => stores::namespaces(&self.stores.patch_sets),
@@ -373,16 +390,9 @@ async fn patch_set(
     Extension(viewer): Extension<Viewer>,
     Path((namespace, name)): Path<(String, String)>,
 ) -> Answer {
-    if !site
-        .sees(viewer.user.as_ref(), ShownKind::PatchSets, &namespace)
-        .await
-    {
-        return Err(Refusal::NotFound);
-    }
-    let frame = Frame {
-        is_live: true,
-        ..Site::frame(&viewer, Section::Other, &format!("{namespace}/{name}"))
-    };
+    let frame = site
+        .frame_of_object(&viewer, ShownKind::PatchSets, (&namespace, &name))
+        .await?;
     let page = stores::find(&site.stores.patch_sets, &namespace, &name, |object| {
         let mut frame = frame.clone();
         frame.title = format!("{} {}", object.spec.component.0, object.spec.release.0);
@@ -411,14 +421,9 @@ async fn constraint_override(
     Extension(viewer): Extension<Viewer>,
     Path((namespace, name)): Path<(String, String)>,
 ) -> Answer {
-    let kind = ShownKind::ConstraintOverrides;
-    if !site.sees(viewer.user.as_ref(), kind, &namespace).await {
-        return Err(Refusal::NotFound);
-    }
-    let frame = Frame {
-        is_live: true,
-        ..Site::frame(&viewer, Section::Other, &format!("{namespace}/{name}"))
-    };
+    let frame = site
+        .frame_of_object(&viewer, ShownKind::ConstraintOverrides, (&namespace, &name))
+        .await?;
     let page = stores::find(&site.stores.constraint_overrides, &namespace, &name, |object| {
         ConstraintOverridePage::new(frame.clone(), object)
     });
@@ -445,14 +450,9 @@ async fn repository(
     Extension(viewer): Extension<Viewer>,
     Path((namespace, name)): Path<(String, String)>,
 ) -> Answer {
-    let kind = ShownKind::PatchRepositories;
-    if !site.sees(viewer.user.as_ref(), kind, &namespace).await {
-        return Err(Refusal::NotFound);
-    }
-    let frame = Frame {
-        is_live: true,
-        ..Site::frame(&viewer, Section::Other, &format!("{namespace}/{name}"))
-    };
+    let frame = site
+        .frame_of_object(&viewer, ShownKind::PatchRepositories, (&namespace, &name))
+        .await?;
     let page = stores::find(&site.stores.repositories, &namespace, &name, |object| {
         RepositoryPage::new(frame.clone(), object)
     });

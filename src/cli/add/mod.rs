@@ -36,9 +36,7 @@ pub(super) fn run(options: &AddOptions) -> Result<ExitCode, Error> {
             "--from is for a revision: an address says itself of which repository it is".to_owned(),
         ));
     }
-    let team = TeamRepository::open(
-        options.team.dir(),
-        &options.team.layout,
+    let team = options.team.open(
         Some(&options.component),
         &targets::selection(&options.component, &options.release),
     )?;

@@ -55,12 +55,7 @@ enum ConflictOutput {
 pub(super) fn run(options: &ConflictOptions) -> Result<ExitCode, Error> {
     let address = &options.series;
     let selection = Selection::named(std::slice::from_ref(&address.component), &[]);
-    let team = TeamRepository::open(
-        options.team.dir(),
-        &options.team.layout,
-        Some(&address.component),
-        &selection,
-    )?;
+    let team = options.team.open(Some(&address.component), &selection)?;
     let upstreams = options
         .team
         .upstream

@@ -13,9 +13,8 @@ use clap::Args;
 
 use super::error::Error;
 use super::style::BOLD;
-use super::team::{ComponentRepository, SeriesAddress, TeamOptions, TeamRepository};
+use super::team::{ComponentRepository, SeriesAddress, TeamOptions};
 use crate::history::Commits;
-use crate::layout::Selection;
 use crate::patch::{self, Oid, PatchInput, Sequence, read_diffs};
 use crate::source::local::{self, LocalRepository};
 pub(in crate::cli) use git_tree::GitTree;
@@ -95,16 +94,8 @@ pub(in crate::cli) fn default_folder(team_folder: &Path, address: &SeriesAddress
 }
 
 fn begin(options: &EditOptions, address: &SeriesAddress) -> Result<ExitCode, Error> {
-    let selection = Selection::named(
-        std::slice::from_ref(&address.component),
-        std::slice::from_ref(&address.release),
-    );
-    let team = TeamRepository::open(
-        options.team.dir(),
-        &options.team.layout,
-        Some(&address.component),
-        &selection,
-    )?;
+    let selection = address.selection();
+    let team = options.team.open(Some(&address.component), &selection)?;
     let series = team.series(address)?;
     let patches = team.patches(series)?;
     let engine = options.team.paths.engine();

@@ -61,12 +61,7 @@ struct HistoryDocument<'a> {
 pub(super) fn run(options: &TeamHistoryOptions) -> Result<ExitCode, Error> {
     let address = &options.address;
     let selection = Selection::default();
-    let team = TeamRepository::open(
-        options.team.dir(),
-        &options.team.layout,
-        Some(&address.component),
-        &selection,
-    )?;
+    let team = options.team.open(Some(&address.component), &selection)?;
     let git = team.git()?;
     let watched = watched(&team, address)?;
     let tip = git

@@ -9,7 +9,7 @@ use crate::cli::error::Error;
 use crate::cli::output::{note, print};
 use crate::cli::renumber::SeriesChoice;
 use crate::cli::style::{BOLD, plain};
-use crate::cli::team::{OpenSeries, SeriesAddress, TeamChanges, TeamRepository, WriteMode};
+use crate::cli::team::{OpenSeries, SeriesAddress, TeamChanges, WriteMode};
 use crate::cli::upstream_history::{RefreshTrial, SeriesHistory};
 use crate::layout::{ComponentSeries, Selection, SeriesChange};
 use crate::refresh::{self, PatchRefresh, RefreshOutcome};
@@ -36,8 +36,7 @@ pub(super) fn refresh(options: &RefreshOptions) -> Result<ExitCode, Error> {
         Some([only]) => Some(only.component.as_str()),
         _ => None,
     };
-    let (dir, layout) = (options.team.dir(), &options.team.layout);
-    let team = TeamRepository::open(dir, layout, component, &selection)?;
+    let team = options.team.open(component, &selection)?;
     let upstreams = options
         .team
         .upstream

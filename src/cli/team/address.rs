@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::layout::Selection;
+
 /// A component at a release.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SeriesAddress {
@@ -10,6 +12,16 @@ pub struct SeriesAddress {
     pub component: String,
     /// The release.
     pub release: String,
+}
+
+impl SeriesAddress {
+    /// What is read of a repository for this series alone.
+    pub(in crate::cli) fn selection(&self) -> Selection {
+        Selection::named(
+            std::slice::from_ref(&self.component),
+            std::slice::from_ref(&self.release),
+        )
+    }
 }
 
 /// A text that names no component at a release.

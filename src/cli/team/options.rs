@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::repository::TeamRepository;
 use super::upstreams::Upstreams;
 use crate::cli::error::Error;
 use crate::cli::input;
 use crate::cli::layout_options::LayoutArguments;
+use crate::layout::Selection;
 use crate::patch::Options;
 
 /// Where the components' repositories are.
@@ -103,5 +105,18 @@ impl TeamOptions {
     /// The folder.
     pub(in crate::cli) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Opens the repository.
+    ///
+    /// # Errors
+    ///
+    /// As for [`TeamRepository::open`].
+    pub(in crate::cli) fn open(
+        &self,
+        component: Option<&str>,
+        selection: &Selection,
+    ) -> Result<TeamRepository, Error> {
+        TeamRepository::open(&self.dir, &self.layout, component, selection)
     }
 }

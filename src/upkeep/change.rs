@@ -106,6 +106,12 @@ impl UpkeepPlan {
         changed.map(String::as_str).collect()
     }
 
+    /// Whether the series of a `PatchSet` changes, or may do so once it was tried.
+    #[must_use]
+    pub fn concerns(&self, patch_set: &str) -> bool {
+        self.patch_sets().contains(patch_set) || self.pending.contains(patch_set)
+    }
+
     /// The changes' ids, in their order.
     #[must_use]
     pub fn changes(&self) -> Vec<ChangeId> {

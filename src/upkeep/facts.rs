@@ -10,7 +10,7 @@ use crate::api::common::GitPath;
 use crate::api::patch_set::PatchSetSpec;
 use crate::api::reason::condition;
 use crate::api::status::PatchStatus;
-use crate::api::upkeep::{Renumbering, Upkeep, UpkeepAction, UpkeepStatus};
+use crate::api::upkeep::{Renumbering, Upkeep, UpkeepAction, UpkeepState, UpkeepStatus};
 use crate::api::{FluxDuration, PatchSet};
 use crate::plan::conditions::{self, Truth};
 
@@ -197,6 +197,26 @@ impl SeriesFacts {
                 .unwrap_or_default(),
             status: upkeep.cloned(),
         }
+    }
+
+    /// Whether a pull request is open that its changes are in, as far as its status tells.
+    pub(super) fn has_open_request(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| match status.state {
+            UpkeepState::Proposed => true,
+            // Another patch may have to wait.
+            UpkeepState::Waiting => status.pull_request.is_some(),
+            _ => false,
+        })
+    }
+
+    /// Whether a patch is in a pull request that is open, by the name that the status shows.
+    pub(super) fn is_in_open_request(&self, shown: &str) -> bool {
+        let status = self.status.as_ref().filter(|_| self.has_open_request());
+        status.is_some_and(|status| {
+            let drops = status.drops.iter().map(|drop| &drop.name);
+            let refreshes = status.refreshes.iter().map(|refresh| &refresh.name);
+            drops.chain(refreshes).any(|name| name == shown)
+        })
     }
 
     /// The patch of a name and bytes, as the status has it.

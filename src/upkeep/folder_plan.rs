@@ -343,6 +343,8 @@ impl<'a> Judge<'_, 'a> {
         let is_tried = match known {
             None => Err(LeftAloneReason::NotTried),
             Some(known) if known != blob.to_string() => Err(LeftAloneReason::ChangedSince),
+            // What a request proposes stays in it: the time has passed once.
+            Some(_) if facts.is_in_open_request(&shown) => Ok(()),
             Some(_) => check_age(patch, facts.policy.after, self.now),
         };
         if let Err(reason) = is_tried {

@@ -14,7 +14,7 @@ use super::message::commit_message;
 use super::proof::WithheldChanges;
 use super::refreshed::RefreshedPatches;
 use super::same_patch::{PatchElsewhere, PatchKey, why_it_stays};
-use crate::api::upkeep::{Renumbering, UpkeepAction, UpkeepState};
+use crate::api::upkeep::{Renumbering, UpkeepAction};
 use crate::layout::{
     ComponentSeries, ContentLimits, EditedFiles, FileEdit, LayoutError, RepositoryEdit, RepositoryFiles,
     Series, SeriesChange, SeriesEdit, SeriesEditError, edit_series, folder_without_links,
@@ -79,6 +79,16 @@ pub fn plan_upkeep(
         planner.add(candidate, &all, &mut renamed)?;
     }
     let mut plan = planner.plan;
+    let untried = plan.left_alone.iter().filter(|left| {
+        let is_untried = matches!(
+            left.reason,
+            LeftAloneReason::ChangedSince | LeftAloneReason::NotTried
+        );
+        let mut own = facts.iter().filter(|facts| facts.patch_set == left.patch_set);
+        is_untried && own.any(|facts| facts.is_in_open_request(&shown_name(&left.name)))
+    });
+    let untried: Vec<String> = untried.map(|left| left.patch_set.clone()).collect();
+    plan.pending.extend(untried);
     plan.next_due = plan
         .left_alone
         .iter()
@@ -113,8 +123,7 @@ impl<'a> UpkeepPlanner<'a> {
             let policy = &facts.policy;
             let proposes = [policy.drop, policy.refresh].contains(&UpkeepAction::PullRequest);
             // What is in the request stays there while it is tried anew.
-            let state = facts.status.as_ref().map(|status| status.state);
-            if proposes && !facts.is_current && state == Some(UpkeepState::Proposed) {
+            if proposes && !facts.is_current && facts.has_open_request() {
                 self.plan.pending.insert(facts.patch_set.clone());
             }
             if let Some(folder) = folder_without_links(self.files, &facts.folder)? {

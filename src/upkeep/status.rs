@@ -81,7 +81,7 @@ pub fn upkeep_status(
         .map(told)
         .collect();
     let previous = facts.status.as_ref();
-    let is_concerned = plan.is_some_and(|plan| plan.patch_sets().contains(facts.patch_set.as_str()));
+    let is_concerned = plan.is_some_and(|plan| plan.concerns(&facts.patch_set));
     let waits = plan.and_then(|plan| {
         let own = plan
             .left_alone

@@ -7,7 +7,7 @@ use super::world::{
     planned_with, proof, result, tweaked,
 };
 use crate::api::status::{PatchState, PatchStatus};
-use crate::api::upkeep::{Renumbering, UpkeepAction, UpkeepState, UpkeepStatus};
+use crate::api::upkeep::{Renumbering, UpkeepAction, UpkeepDrop, UpkeepState, UpkeepStatus};
 use crate::api::upstream_history::{Evidence, RevertedStatus, UpstreamCommitStatus};
 use crate::layout::tests::MemoryFiles;
 use crate::plan::conditions::seconds;
@@ -584,22 +584,63 @@ fn what_is_in_the_request_stays_there_while_it_is_tried_anew() {
     );
     glance.is_current = false;
     assert!(planned(&files, &[glance.clone()]).pending.is_empty());
-    glance.status = Some(UpkeepStatus {
+    glance.status = Some(proposed("1.patch"));
+    let plan = planned(&files, &[glance]);
+    assert_eq!(plan.pending, BTreeSet::from(["glance-2025.2".to_owned()]));
+    assert!(plan.is_empty());
+}
+
+/// A person who edits a patch that is proposed changes neither that upstream has it nor the request.
+#[test]
+fn what_is_in_the_request_stays_there_though_its_file_is_edited() {
+    let files = MemoryFiles::new([("patches/glance/2025.2/1.patch", "one, edited")]);
+    let status = |bytes, since| {
+        let mut patch = merged("1.patch", bytes, Evidence::ChangeId);
+        patch.since = Some(seconds(since));
+        facts("glance", "2025.2", vec![patch])
+    };
+    // It is to be tried first.
+    let mut untried = status("one", at(SEEN));
+    let plan = planned(&files, &[untried.clone()]);
+    assert!(plan.pending.is_empty() && plan.is_empty());
+    untried.status = Some(proposed("1.patch"));
+    let plan = planned(&files, &[untried.clone()]);
+    assert!(plan.pending.contains("glance-2025.2") && plan.is_empty());
+    assert!(plan.concerns("glance-2025.2"));
+    untried.status = Some(proposed("2.patch"));
+    assert!(planned(&files, &[untried]).pending.is_empty());
+    // Then it is there at once.
+    let mut tried = status("one, edited", now());
+    assert!(planned(&files, &[tried.clone()]).is_empty());
+    tried.status = Some(proposed("1.patch"));
+    assert_eq!(planned(&files, &[tried.clone()]).commits.len(), 1);
+    tried.status = Some(UpkeepStatus {
+        state: UpkeepState::Closed,
+        ..proposed("1.patch")
+    });
+    assert!(planned(&files, &[tried]).is_empty());
+}
+
+/// The status of what is in a pull request that is open.
+fn proposed(drop: &str) -> UpkeepStatus {
+    UpkeepStatus {
         state: UpkeepState::Proposed,
         since: seconds(now()),
-        pull_request: None,
+        pull_request: Some("https://gitea.example.org/acme/gitops/pulls/1".to_owned()),
         branch: None,
         commit: None,
         message: None,
-        drops: Vec::new(),
+        drops: vec![UpkeepDrop {
+            name: drop.to_owned(),
+            by: Evidence::ChangeId,
+            differs: false,
+            commit: None,
+        }],
         refreshes: Vec::new(),
         left_alone: Vec::new(),
         omitted: None,
         declined: Vec::new(),
-    });
-    let plan = planned(&files, &[glance]);
-    assert_eq!(plan.pending, BTreeSet::from(["glance-2025.2".to_owned()]));
-    assert!(plan.is_empty());
+    }
 }
 
 #[test]

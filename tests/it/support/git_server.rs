@@ -483,11 +483,13 @@ fn decline(status: u16, words: &str, request: &str) -> Response<Body> {
 
 /// Makes a pack's transfer go wrong.
 fn spoil(answer: Vec<u8>, fault: Fault) -> Body {
+    // A server tells its progress before the pack, at a length that nobody knows beforehand.
+    let begin = answer.windows(4).position(|bytes| bytes == b"PACK").unwrap_or(0);
     let at = match fault {
-        Fault::StallPack(at) | Fault::CutPack(at) => at.min(answer.len()),
+        Fault::StallPack(at) | Fault::CutPack(at) => (begin + at).min(answer.len()),
         Fault::FlipPack(at) => {
             let mut answer = answer;
-            let at = at.min(answer.len() - 1);
+            let at = (begin + at).min(answer.len() - 1);
             answer[at] ^= 0x55;
             return Body::from(answer);
         }

@@ -388,6 +388,8 @@ async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake()
     let mut spec = fleet.spec();
     spec["prune"] = json!(false);
     fleet.apply(&spec).await;
+    // A look that is under way has read the spec before.
+    fleet.ready("False", "NameTaken").await;
     fleet.ours.git(&[
         "rm",
         "--quiet",

@@ -227,8 +227,7 @@ impl Process {
         );
         let changes = futures::stream::select(changes, builds).boxed();
         let dependents = Arc::<Dependents>::default();
-        let (watch, triggers) =
-            triggers::fan_out(changes, Arc::clone(&references), Arc::clone(&dependents));
+        let (watch, triggers) = triggers::fan_out(changes, Arc::clone(&references), Arc::clone(&dependents));
         tasks.spawn("the task that watches", watch);
         tokio::select! {
             () = async { tokio::join!(references.wait_until_known(), jobs.wait_until_known()); } => {}

@@ -112,7 +112,10 @@ mod tests {
         assert!(may_concern(&dependents, &named));
         assert!(!may_concern(&dependents, &of_kind(ReferentKind::Secret, "other")));
         // It may be the merged file of an override, or a Job, which nobody names.
-        assert!(may_concern(&dependents, &of_kind(ReferentKind::ConfigMap, "other")));
+        assert!(may_concern(
+            &dependents,
+            &of_kind(ReferentKind::ConfigMap, "other")
+        ));
         assert!(may_concern(&dependents, &of_kind(ReferentKind::Job, "other")));
     }
 }

@@ -51,6 +51,31 @@ pub fn asked(log: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_object_is_one_write_where_nothing_takes_long() {
+    let stage = Stage::new("one-write").await;
+    let spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        stage.apply(name, &spec).await;
+        stage.ready(name, "True", "Succeeded").await;
+    }
+    stage.looks(4).await;
+    let mut writes = asked(&stage.controller.log());
+    writes.retain(|request| !request.starts_with("GET "));
+    let of = |name: &str| {
+        let status = format!("/patchsets/{name}/status?");
+        writes.iter().filter(|write| write.contains(&status)).count()
+    };
+    let counts = names.map(of);
+    assert_eq!(counts.iter().sum::<usize>(), writes.len(), "{writes:?}");
+    // What takes longer than a second says first that it has begun.
+    assert!(
+        counts.contains(&1) && counts.iter().all(|count| *count <= 2),
+        "{counts:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_is_built_and_delivered_costs_nothing_but_looks_at_refs() {
     let registry = Registry::open();
     let stage = build::stage("free", &registry).await;

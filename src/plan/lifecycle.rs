@@ -81,7 +81,7 @@ pub struct Verdict {
 pub trait Observed: Clone {
     /// The conditions.
     fn conditions(&self) -> &[Condition];
-    /// The generation that the results are of; 0 where there are none yet.
+    /// The generation that the results are of; `NEVER_OBSERVED` where there are none yet.
     fn observed_generation(&self) -> i64;
     /// The `requestedAt` that was last answered.
     fn last_handled_reconcile_at(&self) -> Option<&str>;

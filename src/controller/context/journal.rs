@@ -14,6 +14,7 @@ use kube::ResourceExt;
 use super::kind::Reconciled;
 use super::news::news;
 use super::{Context, annotations};
+use crate::api::status::NEVER_OBSERVED;
 use crate::controller::Error;
 use crate::controller::state::api_server::API_TIMEOUT;
 use crate::controller::state::locking::lock;
@@ -158,7 +159,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
             return;
         };
         // That a new object is as it should be stands in its status, which costs the one write.
-        let is_first = before.observed_generation() == 0;
+        let is_first = before.observed_generation() == NEVER_OBSERVED;
         if is_first && note.is_good() {
             self.notify(&note, status, stored);
         } else {

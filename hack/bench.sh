@@ -2,7 +2,7 @@
 # Speed and memory against git, the controller's way from a change to a build against a pipeline of a CI, and what many objects cost.
 # Prints Markdown tables; docs/benchmarks.md keeps those of one machine.
 #
-#   hack/bench.sh [PART...]     all parts, or these: apply failing fetch engine build fleet one many flux
+#   hack/bench.sh [PART...]     all parts, or these: apply failing fetch engine build fleet one many shards flux
 #
 # A part that cannot be measured is told, and the others go on. Before and after each part it is told how busy other work kept the
 # processors: times and CPU of a part that others disturbed are of that machine at that hour; counts and ratios of one run hold.
@@ -97,6 +97,11 @@ part_many() {
     python3 hack/bench/many.py "$patchset" "$cluster" 10000 100
 }
 
+part_shards() {
+    control_plane
+    python3 hack/bench/shards.py "$patchset" "$cluster" 10000 100 3
+}
+
 part_flux() {
     need_flux
     control_plane
@@ -113,9 +118,10 @@ about() {
         build) printf 'from a change to a build\n' ;;
         fleet) printf '2,000 objects from one repository\n' ;;
         one) printf '200 objects on one upstream\n' ;;
-        many) printf '10,000 objects on 100 upstreams: a quarter of an hour\n' ;;
+        many) printf '10,000 objects on 100 upstreams: some six minutes\n' ;;
+        shards) printf '10,000 objects shared by three controllers, then by four: some six minutes\n' ;;
         flux) printf '200 Kustomizations of Flux, for what it costs an object\n' ;;
-        *) die "no such part: $1; usage: hack/bench.sh [apply|failing|fetch|engine|build|fleet|one|many|flux]..." ;;
+        *) die "no such part: $1; usage: hack/bench.sh [apply|failing|fetch|engine|build|fleet|one|many|shards|flux]..." ;;
     esac
 }
 
@@ -141,7 +147,7 @@ measure() {
     fi
 }
 
-[ $# -gt 0 ] || set -- apply failing fetch engine build fleet one many flux
+[ $# -gt 0 ] || set -- apply failing fetch engine build fleet one many shards flux
 for part in "$@"; do
     about "$part" >/dev/null
 done

@@ -20,7 +20,7 @@ import urllib.request
 from controller import GROUP, Cluster, define, free_port, reachable, run, wait
 
 NAMESPACE = f"fleet-{os.getpid()}"
-PATIENCE = 1800
+PATIENCE = 420
 QUIET = 30
 WHO = {"GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "b@example.org"}
 WHO |= {"GIT_COMMITTER_NAME": "bench", "GIT_COMMITTER_EMAIL": "b@example.org"}

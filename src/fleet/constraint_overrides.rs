@@ -1,6 +1,7 @@
 //! The `ConstraintOverride`s of a repository.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
@@ -17,6 +18,9 @@ use crate::api::patch_repository::{
 use crate::api::schema::SchemaRules;
 use crate::layout::{FaultKind, RefTemplate};
 
+/// What the API server asks of `ConstraintOverride`s, prepared once.
+static SCHEMA: LazyLock<SchemaRules> = LazyLock::new(SchemaRules::new::<ConstraintOverride>);
+
 /// Makes a `ConstraintOverride` for each release that has upper constraints. Returns their names by
 /// the releases.
 pub(super) fn make_constraint_overrides(
@@ -32,7 +36,6 @@ pub(super) fn make_constraint_overrides(
     let Some(source) = &repository.spec.source.git else {
         return made;
     };
-    let schema = SchemaRules::new::<ConstraintOverride>();
     let requirements_ref = match template
         .requirements
         .as_ref()
@@ -83,7 +86,7 @@ pub(super) fn make_constraint_overrides(
         if !template.built_from_source.is_empty() {
             spec["builtFromSource"] = json!(template.built_from_source);
         }
-        match finish(template, release, &name, spec, &schema) {
+        match finish(template, release, &name, spec, &SCHEMA) {
             Err((field, message)) => builder.refuse(&name, "TemplateInvalid", &field, message),
             Ok(mut object) => {
                 builder.own(&mut object);

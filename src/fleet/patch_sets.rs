@@ -1,6 +1,7 @@
 //! The `PatchSet`s of a repository.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
@@ -17,6 +18,9 @@ use crate::api::patch_set_template::PATCH_SET_SPEC;
 use crate::api::schema::SchemaRules;
 use crate::api::{LayoutKind, PatchSet};
 use crate::publish::python::version_of_tag;
+
+/// What the API server asks of `PatchSet`s. To prepare it takes as long as some hundred objects do.
+static SCHEMA: LazyLock<SchemaRules> = LazyLock::new(SchemaRules::new::<PatchSet>);
 
 /// The prefix that says that a ref is a tag.
 const TAGS: &str = "refs/tags/";
@@ -42,7 +46,6 @@ pub(super) fn make_patch_sets(
     cells: &[Cell<'_>],
     constraints: &BTreeMap<String, String>,
 ) -> Result<(), FleetError> {
-    let schema = SchemaRules::new::<PatchSet>();
     let names = names(builder, cells);
     let mut libraries: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for (cell, name) in cells.iter().zip(&names) {
@@ -66,7 +69,7 @@ pub(super) fn make_patch_sets(
             builder,
             cell,
             surroundings,
-            schema: &schema,
+            schema: &SCHEMA,
         };
         match maker.make(name) {
             Err((field, message)) => {

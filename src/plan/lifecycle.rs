@@ -81,6 +81,8 @@ pub struct Verdict {
 pub trait Observed: Clone {
     /// The conditions.
     fn conditions(&self) -> &[Condition];
+    /// The generation that the results are of; `NEVER_OBSERVED` where there are none yet.
+    fn observed_generation(&self) -> i64;
     /// The `requestedAt` that was last answered.
     fn last_handled_reconcile_at(&self) -> Option<&str>;
     /// Sets all of them.
@@ -96,6 +98,10 @@ macro_rules! observed {
         impl Observed for $status {
             fn conditions(&self) -> &[Condition] {
                 &self.conditions
+            }
+
+            fn observed_generation(&self) -> i64 {
+                self.observed_generation
             }
 
             fn last_handled_reconcile_at(&self) -> Option<&str> {

@@ -19,6 +19,14 @@ pub struct Note {
     pub message: String,
 }
 
+impl Note {
+    /// Whether nobody has to look.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        matches!(self.kind, EventType::Normal)
+    }
+}
+
 /// The most characters that the API server takes as a note (1,024 bytes) for any text.
 const LONGEST_NOTE: usize = 1024;
 

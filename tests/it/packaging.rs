@@ -73,9 +73,13 @@ fn rendered(namespace: &str, settings: &[&str]) -> String {
 }
 
 fn kustomized() -> String {
+    kustomize("config/default")
+}
+
+fn kustomize(folder: &str) -> String {
     let output = program("kubectl")
         .arg("kustomize")
-        .arg(root().join("config/default"))
+        .arg(root().join(folder))
         .output()
         .unwrap();
     succeeded(&output)
@@ -246,6 +250,38 @@ fn a_shard_has_a_lease_of_its_own(#[case] selector: &str) {
         .iter()
         .find_map(|argument| argument.strip_prefix("--watch-label-selector="));
     assert_eq!(told, selector);
+}
+
+/// Each controller may renew the Lease of its own selector, and pods of one are no other's.
+#[test]
+fn the_kustomize_configuration_has_shards_with_a_lease_each() {
+    let objects = objects(&kustomize("config/sharding"));
+    let (deployments, roles) = (of_kind(&objects, "Deployment"), of_kind(&objects, "Role"));
+    let suffixes = ["", "-one", "-two"];
+    assert_eq!((deployments.len(), roles.len()), (suffixes.len(), suffixes.len()));
+    let named = |objects: &[&Value], name: String| -> Value {
+        let mut objects = objects.iter();
+        (*objects.find(|object| object["metadata"]["name"] == name).unwrap()).clone()
+    };
+    for suffix in suffixes {
+        let deployment = named(&deployments, format!("patchset{suffix}"));
+        let deployment: Deployment = serde_json::from_value(deployment).unwrap();
+        let spec = deployment.spec.unwrap();
+        let pod = spec.template.spec.unwrap();
+        let arguments = pod.containers[0].args.clone().unwrap();
+        let told: Vec<&str> = arguments
+            .iter()
+            .filter_map(|argument| argument.strip_prefix("--watch-label-selector="))
+            .collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        let role = named(&roles, format!("patchset-leader-election{suffix}"));
+        let lease = ops::leader::lease_name(Some(told[0]));
+        assert_eq!(role["rules"][1]["resourceNames"], serde_json::json!([lease]));
+        let labels = spec.selector.match_labels.unwrap();
+        let instance = &labels["app.kubernetes.io/instance"];
+        assert_eq!(*instance, format!("patchset{suffix}"));
+        assert_eq!(pod.service_account_name.as_deref(), Some("patchset"));
+    }
 }
 
 /// The Role would be for another Lease, and nobody would lead.

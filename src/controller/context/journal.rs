@@ -14,6 +14,7 @@ use kube::ResourceExt;
 use super::kind::Reconciled;
 use super::news::news;
 use super::{Context, annotations};
+use crate::api::status::NEVER_OBSERVED;
 use crate::controller::Error;
 use crate::controller::state::api_server::API_TIMEOUT;
 use crate::controller::state::locking::lock;
@@ -157,7 +158,13 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         let Some(note) = news(before.conditions(), status.conditions(), details.as_deref()) else {
             return;
         };
-        self.publish(note, status, stored).await;
+        // That a new object is as it should be stands in its status, which costs the one write.
+        let is_first = before.observed_generation() == NEVER_OBSERVED;
+        if is_first && note.is_good() {
+            self.notify(&note, status, stored);
+        } else {
+            self.publish(note, status, stored).await;
+        }
     }
 
     /// Tells people something besides what Ready says, of a status that was written.
@@ -165,8 +172,8 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         self.publish(note, status, self.object).await;
     }
 
-    async fn publish(&self, note: Note, status: &K::Status, stored: &K) {
-        let regarding = stored.object_ref(&());
+    /// Has Flux's notification controller told, where there is one.
+    fn notify(&self, note: &Note, status: &K::Status, stored: &K) {
         if let Some(notifier) = &self.context.notifier {
             let about = EventContext {
                 facts: self.object.facts(status),
@@ -174,10 +181,15 @@ impl<'a, K: Reconciled> Journal<'a, K> {
             };
             let versioned = ObjectReference {
                 resource_version: stored.resource_version(),
-                ..regarding.clone()
+                ..stored.object_ref(&())
             };
-            notifier.tell(versioned, &note, about);
+            notifier.tell(versioned, note, about);
         }
+    }
+
+    async fn publish(&self, note: Note, status: &K::Status, stored: &K) {
+        self.notify(&note, status, stored);
+        let regarding = stored.object_ref(&());
         if let Err(error) = events::publish(&self.context.client, &regarding, note).await {
             tracing::warn!(%error, "an event could not be written");
         }

@@ -23,7 +23,7 @@ use crate::controller::context::options::{ControllerOptions, TransportName};
 use crate::controller::context::{Context, panics};
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::deliveries::Deliveries;
-use crate::controller::state::dependents::Dependency;
+use crate::controller::state::dependents::{Dependency, Dependents};
 use crate::controller::state::github_apps::GitHubApps;
 use crate::controller::state::jobs::BuildJobs;
 use crate::controller::state::nudges::Nudges;
@@ -226,7 +226,8 @@ impl Process {
             self.options.build_limits(),
         );
         let changes = futures::stream::select(changes, builds).boxed();
-        let (watch, triggers) = triggers::fan_out(changes, Arc::clone(&references));
+        let dependents = Arc::<Dependents>::default();
+        let (watch, triggers) = triggers::fan_out(changes, Arc::clone(&references), Arc::clone(&dependents));
         tasks.spawn("the task that watches", watch);
         tokio::select! {
             () = async { tokio::join!(references.wait_until_known(), jobs.wait_until_known()); } => {}
@@ -241,7 +242,7 @@ impl Process {
             mirrors: self.mirrors,
             metrics: self.metrics.clone(),
             references: Arc::clone(&references),
-            dependents: Arc::default(),
+            dependents,
             look_requests: Arc::default(),
             jobs,
             pins: Pins::default(),

@@ -243,9 +243,15 @@ async fn reconcile<K: Pipeline>(key: ObjectKey, begun: Begun, kind: Arc<KindRunt
 }
 
 impl<K: Pipeline> KindRuntime<K> {
-    /// Forgets what is kept of objects that are gone.
+    /// Forgets what is kept of objects that are gone, and the statuses that the store has too.
     fn forget_gone(&self) {
         let objects = self.store.state();
+        for object in &objects {
+            if let Some(uid) = &object.meta().uid {
+                self.statuses
+                    .forget_seen(uid, object.meta().resource_version.as_deref());
+            }
+        }
         let uids: HashSet<&str> = objects
             .iter()
             .filter_map(|object| object.meta().uid.as_deref())

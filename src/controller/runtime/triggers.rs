@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::owners::ChangedOwners;
-use crate::api::reference::Referent;
+use crate::api::reference::{Referent, ReferentKind};
+use crate::controller::state::dependents::{Dependency, Dependents};
 use crate::controller::state::references::{References, ReferentChanges};
 use futures::stream::BoxStream;
 use futures::{Future, StreamExt};
@@ -61,10 +62,12 @@ impl Triggers {
     }
 }
 
-/// Runs the watches, drops outdated contents, and passes the changes on.
+/// Runs the watches, drops outdated contents, and passes the changes on that may concern somebody: of
+/// all Secrets of a cluster few do, and where all are listed anew not each could be told.
 pub fn fan_out(
     mut changes: ReferentChanges,
     references: Arc<References>,
+    dependents: Arc<Dependents>,
 ) -> (impl Future<Output = ()>, Triggers) {
     let (sender, _) = broadcast::channel(WAITING);
     let triggers = Triggers {
@@ -76,8 +79,43 @@ pub fn fan_out(
     let run = async move {
         while let Some(referent) = changes.next().await {
             references.forget(&referent);
-            teller.tell(ObservedChange::One(referent));
+            if may_concern(&dependents, &referent) {
+                teller.tell(ObservedChange::One(referent));
+            }
         }
     };
     (run, triggers)
+}
+
+/// Whether an object may be of use to one of ours, or made for it: Secrets are made for none.
+fn may_concern(dependents: &Dependents, referent: &Referent) -> bool {
+    referent.kind != ReferentKind::Secret || dependents.is_any_on(&Dependency::Object(referent.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::api::reference::ObjectKey;
+
+    #[test]
+    fn a_secret_that_nobody_names_is_told_to_nobody() {
+        let of_kind = |kind, name: &str| Referent {
+            kind,
+            key: ObjectKey::new("ns", name),
+        };
+        let dependents = Dependents::default();
+        let named = of_kind(ReferentKind::Secret, "login");
+        let by = HashSet::from([Dependency::Object(named.clone())]);
+        dependents.note(of_kind(ReferentKind::PatchSet, "a"), by);
+        assert!(may_concern(&dependents, &named));
+        assert!(!may_concern(&dependents, &of_kind(ReferentKind::Secret, "other")));
+        // It may be the merged file of an override, or a Job, which nobody names.
+        assert!(may_concern(
+            &dependents,
+            &of_kind(ReferentKind::ConfigMap, "other")
+        ));
+        assert!(may_concern(&dependents, &of_kind(ReferentKind::Job, "other")));
+    }
 }

@@ -35,6 +35,16 @@ impl<S> Default for MemoryEntry<S> {
     }
 }
 
+impl<S> MemoryEntry<S> {
+    /// The status that was written last, where it is newer than a version.
+    fn newer_than(&self, resource_version: Option<&str>) -> Option<&SeenStatus<S>> {
+        let written = self.written.as_ref()?;
+        let number = |version: &str| version.parse::<u64>().ok();
+        let is_newer = number(written.version.as_deref()?)? > number(resource_version?)?;
+        is_newer.then_some(written)
+    }
+}
+
 /// Entries by object.
 #[derive(Debug)]
 pub struct Memory<K, S>(Mutex<HashMap<K, MemoryEntry<S>>>);
@@ -89,11 +99,16 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
     /// A watch lags behind the writes of its own process. Resource versions are compared as
     /// numbers, as the API conventions allow since Kubernetes 1.35 and as all releases number them.
     pub fn newer_than(&self, key: &K, resource_version: Option<&str>) -> Option<SeenStatus<S>> {
-        let entries = lock(&self.0);
-        let written = entries.get(key)?.written.as_ref()?;
-        let number = |version: &str| version.parse::<u64>().ok();
-        let is_newer = number(written.version.as_deref()?)? > number(resource_version?)?;
-        is_newer.then(|| written.clone())
+        lock(&self.0).get(key)?.newer_than(resource_version).cloned()
+    }
+
+    /// Forgets a status that was written, where the watch has brought it.
+    pub fn forget_seen(&self, key: &K, resource_version: Option<&str>) {
+        if let Some(entry) = lock(&self.0).get_mut(key)
+            && entry.newer_than(resource_version).is_none()
+        {
+            entry.written = None;
+        }
     }
 
     /// Forgets objects that are gone.
@@ -118,6 +133,11 @@ mod tests {
         assert_eq!(memory.newer_than(&"a", Some("9")), None);
         assert_eq!(memory.newer_than(&"a", Some("10")), None);
         assert_eq!(memory.newer_than(&"b", Some("1")), None);
+        // What the watch has brought is kept no second time; what it lacks stays.
+        memory.forget_seen(&"a", Some("8"));
+        assert!(memory.newer_than(&"a", Some("8")).is_some());
+        memory.forget_seen(&"a", Some("9"));
+        assert_eq!(memory.newer_than(&"a", Some("8")), None);
         // Something else is there by now.
         assert_eq!((memory.note_overtaken("a"), memory.note_overtaken("a")), (1, 2));
         assert_eq!(memory.newer_than(&"a", Some("8")), None);

@@ -207,7 +207,7 @@ async fn it_is_told_what_upstream_did_with_each_patch() {
         &done.refactored[..7]
     );
     assert!(message.ends_with(&expected), "{message}");
-    let events = stage.events_once("history", 2).await;
+    let events = stage.events_once("history", 1).await;
     assert!(
         events.iter().any(|(_, note)| note.contains(&expected)),
         "{events:?}"

@@ -6,6 +6,7 @@ mod filter;
 mod login;
 mod matrix;
 mod patch_set;
+mod patch_texts;
 mod repository;
 mod search;
 
@@ -15,5 +16,6 @@ pub use filter::MatrixFilter;
 pub use login::LoginPage;
 pub use matrix::{MatrixPage, series_of};
 pub use patch_set::PatchSetPage;
+pub use patch_texts::{AbsentTexts, PatchTexts};
 pub use repository::{RepositoriesPage, RepositoryPage};
 pub use search::SearchPage;

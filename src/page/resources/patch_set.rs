@@ -4,12 +4,13 @@ use askama::Template;
 
 use super::conditions::{FlowStep, find, moment, steps};
 use super::matrix::series_with_texts;
+use super::patch_texts::PatchTexts;
 use crate::api::PatchSet;
 use crate::api::build::{Attempt, BuildRecord};
 use crate::api::reason::condition;
 use crate::api::status::{CandidateStatus, PatchSetStatus};
 use crate::page::frame::Frame;
-use crate::page::{CommitView, RenderError, SeriesView, web_address};
+use crate::page::{CommitView, HighlightBudget, RenderError, SeriesView, web_address};
 
 /// What the page of a `PatchSet` shows.
 #[derive(Clone, Debug)]
@@ -17,6 +18,7 @@ pub struct PatchSetPage {
     /// What surrounds it.
     pub frame: Frame,
     series: SeriesView,
+    absent_diffs: Vec<String>,
     steps: Vec<FlowStep>,
     message: String,
     facts: Vec<(&'static str, String, Option<String>)>,
@@ -59,16 +61,18 @@ struct HistoryView {
 }
 
 impl PatchSetPage {
-    /// The page of an object.
+    /// The page of an object, with the texts of its patches that are at hand.
     #[must_use]
-    pub fn new(frame: Frame, object: &PatchSet) -> Self {
+    pub fn new(frame: Frame, object: &PatchSet, texts: &PatchTexts, budget: &HighlightBudget<'_>) -> Self {
         let initial = PatchSetStatus::default();
         let status = object.status.as_ref().unwrap_or(&initial);
         let ready = find(&status.conditions, condition::READY);
         let attempt = status.build.as_ref().and_then(|build| build.attempt.as_ref());
+        let series = series_with_texts(object, texts, budget);
         Self {
             frame,
-            series: series_with_texts(object),
+            absent_diffs: texts.notes(&status.patches, &series.patches),
+            series,
             steps: steps(&status.conditions),
             message: ready.map(|ready| ready.message.clone()).unwrap_or_default(),
             facts: facts(status),

@@ -20,15 +20,15 @@ use crate::support::browser::{Browser, Theme, WIDTHS};
 use crate::support::git_server::{GitServer, free_port};
 
 /// A controller that serves the page, and watches the objects of this test alone.
-struct Served {
-    stage: Stage,
+pub(super) struct Served {
+    pub(super) stage: Stage,
     /// The address of the page.
     web: String,
     label: String,
 }
 
 impl Served {
-    async fn new(name: &str, options: &[&str]) -> Self {
+    pub(super) async fn new(name: &str, options: &[&str]) -> Self {
         let port = free_port();
         let (web, label) = (
             format!("127.0.0.1:{port}"),
@@ -43,7 +43,7 @@ impl Served {
     }
 
     /// Applies a `PatchSet` in a namespace, and waits until it was looked at.
-    async fn patch_set(&self, namespace: &str, name: &str, spec: &Value) -> PatchSet {
+    pub(super) async fn patch_set(&self, namespace: &str, name: &str, spec: &Value) -> PatchSet {
         let object = json!({
             "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet",
             "metadata": { "name": name, "namespace": namespace, "labels": { "shard": self.label } },
@@ -76,7 +76,7 @@ impl Served {
     }
 
     /// Gets a page; waits for the server to listen.
-    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
+    pub(super) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
         let end = Instant::now() + PATIENCE;
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -104,7 +104,7 @@ impl Served {
 }
 
 /// A service account that may list PatchSets in its namespace, and its token.
-async fn viewer(client: &Client, namespace: &str, name: &str) -> String {
+pub(super) async fn viewer(client: &Client, namespace: &str, name: &str) -> String {
     let parameters = PatchParams::apply("test").force();
     let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
@@ -152,7 +152,7 @@ async fn allow(client: &Client, namespace: &str, subject: &Value) {
         .unwrap();
 }
 
-fn bearer(token: &str) -> String {
+pub(super) fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 

@@ -92,12 +92,12 @@ impl LineReader {
     }
 
     fn class(&self) -> &'static str {
-        let innermost = self.scopes.as_slice().iter().rev();
-        let found = innermost.filter_map(|scope| {
+        let mut innermost = self.scopes.as_slice().iter().rev();
+        let found = innermost.find_map(|scope| {
             let fitting = SCOPES.iter().find(|(prefix, _)| prefix.is_prefix_of(*scope));
             fitting.map(|(_, class)| *class)
         });
-        found.fuse().next().unwrap_or_default()
+        found.unwrap_or_default()
     }
 }
 

@@ -29,7 +29,7 @@ use super::texts::HeldTexts;
 use super::viewer::{User, ViewerOptions};
 use crate::ops::bounded_server::{self, Connection, ConnectionBounds};
 use crate::page::resources::{
-    ConstraintOverridePage, LoginPage, MatrixFilter, MatrixPage, OverridesPage, PatchSetPage,
+    ComparedImages, ConstraintOverridePage, LoginPage, MatrixFilter, MatrixPage, OverridesPage, PatchSetPage,
     RepositoriesPage, RepositoryPage, SearchPage, series_of,
 };
 use crate::page::{Frame, HighlightBudget, RenderError, SCRIPT, STYLE, Section};
@@ -401,6 +401,7 @@ async fn patch_set(
     State(site): State<Arc<Site>>,
     Extension(viewer): Extension<Viewer>,
     Path((namespace, name)): Path<(String, String)>,
+    Query(pairs): Pairs,
 ) -> Answer {
     let frame = site
         .frame_of_object(&viewer, ShownKind::PatchSets, (&namespace, &name))
@@ -408,6 +409,8 @@ async fn patch_set(
     let object = stores::find(&site.stores.patch_sets, &namespace, &name, Clone::clone);
     let object = object.ok_or(Refusal::NotFound)?;
     let texts = Arc::clone(&site.texts);
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let compared = ComparedImages::read(pairs);
     let frame = Frame {
         title: format!("{} {}", object.spec.component.0, object.spec.release.0),
         ..frame
@@ -417,7 +420,7 @@ async fn patch_set(
         let end = Instant::now() + COLOURS_WITHIN;
         let goes_on = || Instant::now() < end;
         let budget = HighlightBudget::new(COLOURED_BYTES, &goes_on);
-        PatchSetPage::new(frame, &object, &texts, &budget).render()
+        PatchSetPage::new(frame, &object, &texts, &budget, compared.as_ref()).render()
     })
     .await
 }

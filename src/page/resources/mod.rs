@@ -1,7 +1,9 @@
 //! The pages of a cluster's resources, from their statuses.
 
+mod comparison;
 mod conditions;
 mod constraint_override;
+mod durations;
 mod filter;
 mod login;
 mod matrix;
@@ -10,6 +12,7 @@ mod patch_texts;
 mod repository;
 mod search;
 
+pub use comparison::ComparedImages;
 pub use conditions::{FlowStep, StepState};
 pub use constraint_override::{ConstraintOverridePage, OverridesPage};
 pub use filter::MatrixFilter;

@@ -2,7 +2,9 @@
 
 use askama::Template;
 
-use super::conditions::{FlowStep, find, moment, steps};
+use super::comparison::{ComparedImages, ImageComparison, image_id};
+use super::conditions::{FlowStep, duration, find, moment, steps};
+use super::durations::add_durations;
 use super::matrix::series_with_texts;
 use super::patch_texts::PatchTexts;
 use crate::api::PatchSet;
@@ -25,6 +27,7 @@ pub struct PatchSetPage {
     candidates: Vec<CandidateView>,
     attempt: Option<AttemptView>,
     history: Vec<HistoryView>,
+    comparison: Option<Result<ImageComparison, String>>,
 }
 
 /// The patches at a ref to which one could move.
@@ -58,12 +61,23 @@ struct HistoryView {
     revision: String,
     reasons: String,
     attempts: u32,
+    /// What names it in an address.
+    id: String,
+    /// The one before.
+    before: Option<String>,
 }
 
 impl PatchSetPage {
-    /// The page of an object, with the texts of its patches that are at hand.
+    /// The page of an object, with the texts of its patches that are at hand, and what changed
+    /// between two of its images.
     #[must_use]
-    pub fn new(frame: Frame, object: &PatchSet, texts: &PatchTexts, budget: &HighlightBudget<'_>) -> Self {
+    pub fn new(
+        frame: Frame,
+        object: &PatchSet,
+        texts: &PatchTexts,
+        budget: &HighlightBudget<'_>,
+        compared: Option<&ComparedImages>,
+    ) -> Self {
         let initial = PatchSetStatus::default();
         let status = object.status.as_ref().unwrap_or(&initial);
         let ready = find(&status.conditions, condition::READY);
@@ -73,12 +87,13 @@ impl PatchSetPage {
             frame,
             absent_diffs: texts.notes(&status.patches, &series.patches),
             series,
-            steps: steps(&status.conditions),
+            steps: add_durations(steps(&status.conditions), status),
             message: ready.map(|ready| ready.message.clone()).unwrap_or_default(),
             facts: facts(status),
             candidates: status.candidates.iter().map(candidate).collect(),
             attempt: attempt.map(attempt_view),
-            history: status.history.iter().map(history).collect(),
+            history: history(&status.history),
+            comparison: compared.map(|images| ImageComparison::new(object, images)),
         }
     }
 
@@ -168,25 +183,28 @@ fn attempt_view(attempt: &Attempt) -> AttemptView {
         url: attempt.url.as_deref().and_then(web_address),
         started: moment(&attempt.started_at),
         finished: finished.map(moment),
-        took: took.map(|seconds| format!("{} min {} s", seconds / 60, seconds % 60)),
+        took: took.map(duration),
         message: attempt.message.clone(),
         log: attempt.log_tail.clone(),
     }
 }
 
-fn history(record: &BuildRecord) -> HistoryView {
-    let reasons: Vec<String> = record
-        .reasons
-        .iter()
-        .map(|reason| format!("{reason:?}"))
-        .collect();
-    HistoryView {
-        found: moment(&record.found_at),
-        reference: record.reference.to_string(),
-        revision: record.revision.to_string(),
-        reasons: reasons.join(", "),
-        attempts: record.attempts,
-    }
+fn history(records: &[BuildRecord]) -> Vec<HistoryView> {
+    let before = records.iter().skip(1).map(|record| Some(image_id(record)));
+    let before = before.chain(std::iter::once(None));
+    let views = records.iter().zip(before).map(|(record, before)| {
+        let reasons = record.reasons.iter().map(|reason| format!("{reason:?}"));
+        HistoryView {
+            found: moment(&record.found_at),
+            reference: record.reference.to_string(),
+            revision: record.revision.to_string(),
+            reasons: reasons.collect::<Vec<_>>().join(", "),
+            attempts: record.attempts,
+            id: image_id(record),
+            before,
+        }
+    });
+    views.collect()
 }
 
 #[derive(Template)]

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::PatchSet;
 use crate::api::status::PatchStatus;
+use crate::api::{PatchSet, Recorded};
 use crate::page::PatchView;
 use crate::patch::Oid;
 
@@ -76,7 +76,7 @@ impl PatchTexts {
     /// Why patches have no diff, in sentences.
     pub(super) fn notes(&self, statuses: &[PatchStatus], patches: &[PatchView]) -> Vec<String> {
         let is_too_large = |status: &PatchStatus| {
-            let blob = status.blob.as_ref().and_then(|blob| blob.value());
+            let blob = status.blob.as_ref().and_then(Recorded::value);
             blob.is_some_and(|blob| self.too_large.contains(blob))
         };
         let without = patches.iter().filter(|patch| patch.diff.is_none());

@@ -1,17 +1,15 @@
 //! Whole patches of repositories on the page of a `PatchSet`.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use patchset::api::PatchSet;
-use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::web::{Served, bearer, viewer};
-use crate::controller::{GOOD, PATIENCE};
+use crate::controller::GOOD;
 use crate::support::api_server::ApiServer;
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::GitServer;
@@ -23,20 +21,6 @@ async fn take_patches(served: &Served, namespace: &str, name: &str, patches: &Va
     api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
         .await
         .unwrap();
-}
-
-/// The page of an object, once it has a text.
-async fn page_with(served: &Served, path: &str, token: &str, text: &str) -> String {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let (status, page) = served.get(path, &[("authorization", token)]).await;
-        assert_eq!(status, StatusCode::OK);
-        if page.contains(text) {
-            return page;
-        }
-        assert!(Instant::now() < end, "{text} is not in {page}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// Removes all mirrors of a controller.
@@ -88,7 +72,7 @@ async fn whole_patches_are_shown_to_who_may_fetch_them_and_to_no_other_tenant() 
     let token = bearer(&viewer(client, &own, "looker").await);
     let path = format!("/patchsets/{own}/app");
     let looks = server.looks();
-    let page = page_with(&served, &path, &token, "0002-broken.patch").await;
+    let page = served.page_with(&path, &token, "0002-broken.patch").await;
     assert!(
         page.contains("+FIVE") && page.contains("@@ -3,5 +3,5 @@"),
         "{page}"
@@ -120,7 +104,7 @@ async fn whole_patches_are_shown_to_who_may_fetch_them_and_to_no_other_tenant() 
         served.patch_set(&other, name, &spec).await;
         take_patches(&served, &other, name, &patches).await;
         let path = format!("/patchsets/{other}/{name}");
-        let page = page_with(&served, &path, &theirs, "0001-louder.patch").await;
+        let page = served.page_with(&path, &theirs, "0001-louder.patch").await;
         assert!(!page.contains("FIVE") && !page.contains("OURS"), "{page}");
         let note = "The diffs of 2 patches are not shown: the controller&#39;s copy of their repository is not there";
         assert!(page.contains(note), "{page}");
@@ -133,7 +117,7 @@ async fn whole_patches_are_shown_to_who_may_fetch_them_and_to_no_other_tenant() 
         "the page asked the server: each of the two objects is looked at once"
     );
     evict(&served.stage.controller.storage());
-    let page = page_with(&served, &path, &token, "are not shown").await;
+    let page = served.page_with(&path, &token, "are not shown").await;
     assert!(!page.contains("+FIVE"), "{page}");
     assert!(page.contains("the next look at it brings it back"), "{page}");
     assert_eq!(server.looks() - looks, 2);

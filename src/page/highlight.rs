@@ -70,10 +70,9 @@ impl<'a> HunkHighlighter<'a> {
         if self.after.is_none() {
             return plain(line);
         }
-        let (sign, code) = match line.split_at_checked(1) {
-            Some((sign @ ("+" | "-" | " "), code)) => (sign, code),
-            // A note of Git's, such as on a line feed that is not there.
-            _ => return plain(line),
+        // Others are notes of Git's, such as on a line feed that is not there.
+        let Some((sign @ ("+" | "-" | " "), code)) = line.split_at_checked(1) else {
+            return plain(line);
         };
         let cost = if sign == " " { 2 * code.len() } else { code.len() };
         if code.len() > LONGEST_LINE || !self.budget.take(cost) {

@@ -47,10 +47,10 @@ pub fn held_patches(context: &Context, object: &PatchSet) -> PatchTexts {
         let Some(folder) = folder else {
             return PatchTexts::absent(AbsentTexts::NeverKept);
         };
-        let by_id = folder.patches.into_iter().map(|patch| {
-            let blob = Oid::of_blob(&patch.bytes);
-            (blob, patch.bytes.to_vec())
-        });
+        let by_id = folder
+            .patches
+            .into_iter()
+            .map(|patch| (Oid::of_blob(&patch.bytes), patch.bytes));
         return PatchTexts {
             by_blob: by_id.filter(|(blob, _)| blobs.contains(blob)).collect(),
             ..PatchTexts::absent(AbsentTexts::NeverKept)

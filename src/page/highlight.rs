@@ -3,6 +3,9 @@
 use std::cell::Cell;
 use std::fmt;
 
+#[cfg(not(feature = "highlighting"))]
+use super::no_syntax::NoLineReader as LineReader;
+#[cfg(feature = "highlighting")]
 use super::syntax::LineReader;
 use super::text::TextPart;
 

@@ -16,15 +16,14 @@ mod highlight;
 mod matrix;
 mod need;
 mod needs;
+#[cfg(not(feature = "highlighting"))]
+mod no_syntax;
 mod overrides;
 mod patch;
 mod report;
 pub mod resources;
 mod series;
 #[cfg(feature = "highlighting")]
-mod syntax;
-#[cfg(not(feature = "highlighting"))]
-#[path = "no_syntax.rs"]
 mod syntax;
 mod text;
 pub mod words;

@@ -4,9 +4,9 @@ use super::text::TextPart;
 
 /// There is none.
 #[derive(Clone)]
-pub(super) enum LineReader {}
+pub(super) enum NoLineReader {}
 
-impl LineReader {
+impl NoLineReader {
     pub(super) fn for_file(_path: &str) -> Option<Self> {
         None
     }

@@ -17,7 +17,6 @@ mod stores;
 mod texts;
 mod viewer;
 
-pub use crate::page::resources::{AbsentTexts, PatchTexts};
 pub use changes::{ChangedObject, Changes};
 pub use routes::{Site, serve};
 pub use stores::Stores;

@@ -168,6 +168,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "layout",
             "fleet",
             "history",
+            "page",
             "patch",
             "refresh",
             "upkeep",

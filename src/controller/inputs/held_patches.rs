@@ -8,10 +8,10 @@ use crate::api::PatchSet;
 use crate::api::common::GitPath;
 use crate::api::reference::ObjectKey;
 use crate::controller::context::Context;
+use crate::page::resources::{AbsentTexts, PatchTexts};
 use crate::patch::Oid;
 use crate::plan::patch_inputs::of_config_map;
 use crate::source::FileLimits;
-use crate::web::{AbsentTexts, PatchTexts};
 
 /// What one page shows of patches.
 const LIMITS: FileLimits = FileLimits {

@@ -50,7 +50,7 @@ pub(super) fn image_id(record: &BuildRecord) -> String {
 
 /// What became of a patch from one image to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PatchChange {
+pub(super) struct ImagePatchChange {
     /// Its name, and that before where it has another one.
     pub(super) name: String,
     /// `added`, `removed`, `changed` or `renamed`, in words.
@@ -71,7 +71,7 @@ pub(super) struct ImageComparison {
     /// The page with the upstream's commits between them.
     pub(super) upstream_url: Option<String>,
     /// The patches that are not the same.
-    pub(super) patches: Vec<PatchChange>,
+    pub(super) patches: Vec<ImagePatchChange>,
     /// What is not known, or that nothing changed.
     pub(super) note: Option<String>,
 }
@@ -142,7 +142,7 @@ fn commits_page(object: &PatchSet, before: &Revision, after: &Revision) -> Optio
     web_address(&url)
 }
 
-fn changes(before: &[RecordedPatch], after: &[RecordedPatch]) -> Vec<PatchChange> {
+fn changes(before: &[RecordedPatch], after: &[RecordedPatch]) -> Vec<ImagePatchChange> {
     let named = |patches: &[RecordedPatch], name: &str| patches.iter().any(|patch| patch.name == name);
     // One of the same bytes has another name.
     let former = |patch: &RecordedPatch| {
@@ -159,7 +159,7 @@ fn changes(before: &[RecordedPatch], after: &[RecordedPatch]) -> Vec<PatchChange
                 None => ('+', "good", "added".to_owned()),
             },
         };
-        changes.push(PatchChange {
+        changes.push(ImagePatchChange {
             name: patch.name.clone(),
             what,
             class,
@@ -173,7 +173,7 @@ fn changes(before: &[RecordedPatch], after: &[RecordedPatch]) -> Vec<PatchChange
     let removed = before
         .iter()
         .filter(|patch| !named(after, &patch.name) && !is_renamed(patch));
-    changes.extend(removed.map(|patch| PatchChange {
+    changes.extend(removed.map(|patch| ImagePatchChange {
         name: patch.name.clone(),
         what: "removed".to_owned(),
         class: "person",

@@ -569,6 +569,23 @@ pub struct BuildRecord {
     #[serde(default)]
     #[schemars(with = "i32")]
     pub attempts: u32,
+    /// The first patches in it, in order; absent where that was not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patches: Option<Vec<RecordedPatch>>,
+    /// How many more are in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>")]
+    pub omitted_patches: Option<u32>,
+}
+
+/// A patch that is in an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordedPatch {
+    /// Its file name.
+    pub name: String,
+    /// The first 12 digits of Git's id of its bytes.
+    pub blob: String,
 }
 
 /// Why there is a new build.

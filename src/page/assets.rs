@@ -34,6 +34,38 @@ mod tests {
         }
     }
 
+    /// The relative luminance of a colour `#rrggbb`, as WCAG 2.2 has it.
+    fn luminance(colour: &str) -> f64 {
+        let part = |at: usize| {
+            let value = u8::from_str_radix(&colour[at..at + 2], 16).unwrap();
+            let value = f64::from(value) / 255.0;
+            if value <= 0.03928 {
+                value / 12.92
+            } else {
+                ((value + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        0.2126 * part(1) + 0.7152 * part(3) + 0.0722 * part(5)
+    }
+
+    #[test]
+    fn colours_of_languages_can_be_read_on_every_line_of_a_diff_in_both_themes() {
+        let (light, dark) = STYLE.split_once("prefers-color-scheme: dark").unwrap();
+        for (theme, style) in [("light", light), ("dark", dark)] {
+            let colour = |name: &str| {
+                let (_, rest) = style.split_once(&format!("--{name}: ")).unwrap();
+                luminance(rest.split_once(';').unwrap().0)
+            };
+            for token in ["kw", "str", "com", "num", "fn", "ty"] {
+                for page in ["page", "add-page", "del-page"] {
+                    let (one, other) = (colour(token), colour(page));
+                    let ratio = (one.max(other) + 0.05) / (one.min(other) + 0.05);
+                    assert!(ratio >= 4.5, "{token} on {page} in {theme}: {ratio}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn the_script_makes_no_markup_of_texts() {
         for way in [

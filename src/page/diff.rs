@@ -2,6 +2,8 @@
 
 use bstr::{ByteSlice, ByteVec};
 
+use super::highlight::{HighlightBudget, HunkHighlighter};
+use super::text::TextPart;
 use crate::patch::{HunkDiff, Options, read_diffs};
 use crate::text::printable_line;
 
@@ -16,8 +18,25 @@ const LONGEST_LINE: usize = 1000;
 pub struct DiffRun {
     /// The class of the style: `file`, `hunk`, `add`, `del`, or none.
     pub class: &'static str,
+    /// The lines, in parts that are coloured by the language.
+    pub parts: Vec<TextPart>,
+}
+
+impl DiffRun {
     /// The lines.
-    pub text: String,
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.parts.iter().map(|part| part.text.as_str()).collect()
+    }
+
+    fn push(&mut self, parts: Vec<TextPart>) {
+        for part in parts {
+            match self.parts.last_mut() {
+                Some(last) if last.class == part.class => last.text.push_str(&part.text),
+                _ => self.parts.push(part),
+            }
+        }
+    }
 }
 
 /// A patch's message and its diffs.
@@ -27,6 +46,8 @@ pub struct DiffView {
     pub message: String,
     /// The diffs.
     pub runs: Vec<DiffRun>,
+    /// How many lines there are.
+    shown: usize,
     /// How many lines are left out.
     pub omitted: usize,
 }
@@ -34,7 +55,7 @@ pub struct DiffView {
 impl DiffView {
     /// Reads a patch; one that cannot be read is shown as it is.
     #[must_use]
-    pub fn read(patch: &[u8]) -> Self {
+    pub fn read(patch: &[u8], budget: &HighlightBudget<'_>) -> Self {
         let mut view = Self::default();
         let files = read_diffs(patch, &Options::default()).unwrap_or_default();
         let Some(first) = files.first() else {
@@ -46,8 +67,10 @@ impl DiffView {
         view.message = message.lines().take(MOST_LINES).map(shown).collect();
         for file in &files {
             view.push_lines(file.header.lines().map(|line| ("file", line)));
+            let path = file.new_path.as_deref().or(file.old_path.as_deref());
+            let path = String::from_utf8_lossy(path.unwrap_or_default());
             for hunk in &file.hunks {
-                view.push_hunk(hunk);
+                view.push_hunk(hunk, HunkHighlighter::new(&path, budget));
             }
             if file.is_binary {
                 view.push_lines([("", b"(binary contents)".as_slice())].into_iter());
@@ -73,26 +96,36 @@ impl DiffView {
         view
     }
 
-    fn push_hunk(&mut self, hunk: &HunkDiff<'_>) {
+    fn push_hunk(&mut self, hunk: &HunkDiff<'_>, mut highlighter: HunkHighlighter<'_>) {
         let head = hunk.text.lines().next().unwrap_or_default();
         self.push_lines([("hunk", head)].into_iter());
-        self.push_lines(hunk.lines().map(|line| (class_of_line(line), line)));
+        for line in hunk.lines() {
+            self.push_line(class_of_line(line), line, |text| highlighter.read(text));
+        }
     }
 
     fn push_lines<'a>(&mut self, lines: impl Iterator<Item = (&'static str, &'a [u8])>) {
-        let mut shown_lines: usize = self.runs.iter().map(|run| run.text.lines().count()).sum();
         for (class, line) in lines {
-            if shown_lines >= MOST_LINES {
-                self.omitted += 1;
-                continue;
-            }
-            shown_lines += 1;
-            match self.runs.last_mut() {
-                Some(run) if run.class == class => run.text.push_str(&shown(line)),
-                _ => self.runs.push(DiffRun {
+            self.push_line(class, line, |text| vec![TextPart { class: "", text }]);
+        }
+    }
+
+    fn push_line(&mut self, class: &'static str, line: &[u8], read: impl FnOnce(String) -> Vec<TextPart>) {
+        if self.shown >= MOST_LINES {
+            self.omitted += 1;
+            return;
+        }
+        self.shown += 1;
+        let parts = read(shown(line));
+        match self.runs.last_mut() {
+            Some(run) if run.class == class => run.push(parts),
+            _ => {
+                let mut run = DiffRun {
                     class,
-                    text: shown(line),
-                }),
+                    parts: Vec::new(),
+                };
+                run.push(parts);
+                self.runs.push(run);
             }
         }
     }
@@ -124,13 +157,17 @@ mod tests {
 
     const PATCH: &str = "From: A <a@b>\nSubject: x\n\nwhy\n---\n f | 2 +-\n\ndiff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n one\n-two\n+<b>zwei</b>\n three\n-- \n2.39\n";
 
+    fn read(patch: &[u8]) -> DiffView {
+        DiffView::read(patch, &HighlightBudget::new(0, &|| true))
+    }
+
     #[test]
     fn lines_have_the_kind_that_the_engine_reads_in_them() {
-        let view = DiffView::read(PATCH.as_bytes());
-        let kinds: Vec<_> = view
-            .runs
+        let view = read(PATCH.as_bytes());
+        let kinds: Vec<_> = view.runs.iter().map(|run| (run.class, run.text())).collect();
+        let kinds: Vec<_> = kinds
             .iter()
-            .map(|run| (run.class, run.text.as_str()))
+            .map(|(class, text)| (*class, text.as_str()))
             .collect();
         assert_eq!(
             kinds,
@@ -149,15 +186,15 @@ mod tests {
 
     #[test]
     fn what_is_no_patch_is_shown_as_it_is_and_nothing_in_it_is_obeyed() {
-        let view = DiffView::read("hello\u{1b}[2J \u{202e}\n".as_bytes());
-        assert_eq!(view.runs[0].text, "hello�[2J �\n");
+        let view = read("hello\u{1b}[2J \u{202e}\n".as_bytes());
+        assert_eq!(view.runs[0].text(), "hello�[2J �\n");
     }
 
     #[test]
     fn a_long_patch_is_cut() {
         let body = "+x\n".repeat(10_000);
         let patch = format!("--- /dev/null\n+++ b/f\n@@ -0,0 +1,10000 @@\n{body}");
-        let view = DiffView::read(patch.as_bytes());
+        let view = read(patch.as_bytes());
         assert_eq!(view.omitted, 10_003 - MOST_LINES);
     }
 }

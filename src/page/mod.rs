@@ -12,14 +12,19 @@ mod commit;
 mod conflict;
 mod diff;
 mod frame;
+mod highlight;
 mod matrix;
 mod need;
 mod needs;
+#[cfg(not(feature = "highlighting"))]
+mod no_syntax;
 mod overrides;
 mod patch;
 mod report;
 pub mod resources;
 mod series;
+#[cfg(feature = "highlighting")]
+mod syntax;
 mod text;
 pub mod words;
 
@@ -29,6 +34,7 @@ pub use commit::CommitView;
 pub use conflict::{ConflictRow, ConflictView, SideLine};
 pub use diff::{DiffRun, DiffView};
 pub use frame::{Frame, Section};
+pub use highlight::HighlightBudget;
 pub use matrix::{Matrix, MatrixRow};
 pub use need::Need;
 pub use needs::Needs;
@@ -36,4 +42,4 @@ pub use overrides::{OverrideView, OverridesView};
 pub use patch::{Fact, PatchSource, PatchView};
 pub use report::{FaultView, ReportPage};
 pub use series::{SeriesView, Standing, Tally};
-pub use text::{LONGEST_TEXT, slug, web_address};
+pub use text::{LONGEST_TEXT, TextPart, slug, web_address};

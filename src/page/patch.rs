@@ -3,6 +3,7 @@
 use super::commit::CommitView;
 use super::conflict::ConflictView;
 use super::diff::DiffView;
+use super::highlight::HighlightBudget;
 use super::need::Need;
 use super::text::{LONGEST_TEXT, web_address};
 use super::words;
@@ -45,6 +46,8 @@ pub struct PatchSource<'a> {
     pub bytes: &'a [u8],
     /// Whether its diff is shown: a page is bounded.
     pub is_shown: bool,
+    /// How much of it may be coloured.
+    pub budget: &'a HighlightBudget<'a>,
 }
 
 /// One patch of a series.
@@ -125,7 +128,7 @@ impl PatchView {
             reverted: reverted.map(|reverted| (CommitView::from(&reverted.merged), (&reverted.by).into())),
             diff: source
                 .filter(|source| source.is_shown)
-                .map(|source| DiffView::read(source.bytes)),
+                .map(|source| DiffView::read(source.bytes, source.budget)),
         }
     }
 

@@ -11,7 +11,7 @@ use super::list_size;
 use super::report;
 use super::upstream_history::{commit_in_words, last_applied, merged_in_words};
 use crate::api::InputsDigest;
-use crate::api::build::{BuildRecord, BuildStatus, ImageStatus};
+use crate::api::build::{BuildRecord, BuildStatus, ImageStatus, RecordedPatch};
 use crate::api::delivery::{DeliveryStatus, ProposalStatus};
 use crate::api::patch_set::MergedPatches;
 use crate::api::reason::{self, Reason, condition};
@@ -24,6 +24,12 @@ const LONGEST_NOTE: usize = 400;
 
 /// How many images the history keeps.
 const HISTORY: usize = 5;
+
+/// Bytes of the patches' names and ids that an image of the history has.
+const RECORDED_BYTES: usize = 8 << 10;
+
+/// Digits of a patch's id there.
+const RECORDED_DIGITS: usize = 12;
 
 /// What the sources say; known before any patch is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -505,6 +511,7 @@ fn remember_image(status: &mut PatchSetStatus, build: &BuildStatus, image: &Imag
     if before.or(last) == Some(&image.reference) {
         return;
     }
+    let (patches, omitted_patches) = recorded_patches(status);
     let record = BuildRecord {
         inputs_digest: image.inputs_digest.clone(),
         revision: image.revision.clone(),
@@ -512,9 +519,34 @@ fn remember_image(status: &mut PatchSetStatus, build: &BuildStatus, image: &Imag
         reference: image.reference.clone(),
         found_at: conditions::seconds(now),
         attempts: build.attempt.as_ref().map_or(0, |attempt| attempt.number),
+        omitted_patches,
+        patches: Some(patches),
     };
     status.history.insert(0, record);
     status.history.truncate(HISTORY);
+}
+
+/// The patches of a series that apply, as far as there is room for them, and how many more do.
+fn recorded_patches(status: &PatchSetStatus) -> (Vec<RecordedPatch>, Option<u32>) {
+    let mut left = RECORDED_BYTES;
+    let applied = status.patches.iter().filter(|patch| patch.applies());
+    let recorded: Vec<RecordedPatch> = applied
+        .clone()
+        .map_while(|patch| {
+            let blob = patch.blob.as_ref()?.as_str().chars();
+            let recorded = RecordedPatch {
+                name: patch.name.clone(),
+                blob: blob.take(RECORDED_DIGITS).collect(),
+            };
+            left = left.checked_sub(recorded.name.len() + RECORDED_DIGITS)?;
+            Some(recorded)
+        })
+        .collect();
+    let unlisted = status.omitted_patches.map_or(0, |omitted| {
+        omitted.count(PatchState::Clean) + omitted.count(PatchState::Offset)
+    });
+    let omitted = u32::try_from(applied.count() - recorded.len() + unlisted).unwrap_or(u32::MAX);
+    (recorded, (omitted > 0).then_some(omitted))
 }
 
 fn describe_sources(sources: &Sources) -> String {
@@ -731,6 +763,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::api::status::OmittedPatches;
     use crate::api::upstream_history::{Evidence, MergedStatus};
     use crate::plan::lifecycle::{Streak, begin_generation, is_verified, wait_before_next};
 
@@ -967,6 +1000,48 @@ mod tests {
         let second = after(&first, 200, PatchState::Merged);
         assert_eq!(since(&second), 100);
         assert_eq!(since(&after(&second, 300, PatchState::Clean)), 300);
+    }
+
+    #[test]
+    fn an_image_of_the_history_has_the_patches_that_are_in_it_as_far_as_there_is_room() {
+        let series = |states: &[PatchState]| {
+            let mut patches = checked(states).checked.unwrap().patches;
+            for (number, patch) in patches.iter_mut().enumerate() {
+                patch.name = format!("{number:04}.patch");
+                patch.blob = Some(format!("{number:040x}").into());
+            }
+            PatchSetStatus {
+                patches,
+                ..PatchSetStatus::default()
+            }
+        };
+        let status = series(&[PatchState::Clean, PatchState::Merged, PatchState::Offset]);
+        let (recorded, omitted) = recorded_patches(&status);
+        let names: Vec<&str> = recorded.iter().map(|patch| patch.name.as_str()).collect();
+        assert_eq!((names, omitted), (vec!["0000.patch", "0002.patch"], None));
+        assert_eq!(recorded[1].blob, "0".repeat(RECORDED_DIGITS));
+
+        let mut status = series(&[PatchState::Clean; 1000]);
+        status.omitted_patches = Some(OmittedPatches {
+            offset: 7,
+            conflict: 9,
+            ..OmittedPatches::default()
+        });
+        let (recorded, omitted) = recorded_patches(&status);
+        let bytes: usize = recorded
+            .iter()
+            .map(|patch| patch.name.len() + patch.blob.len())
+            .sum();
+        assert!(bytes <= RECORDED_BYTES && bytes > RECORDED_BYTES / 2, "{bytes}");
+        assert_eq!(
+            omitted.map(|omitted| omitted as usize + recorded.len()),
+            Some(1007)
+        );
+        // One whose id is not known ends what is recorded, and is counted.
+        let mut status = series(&[PatchState::Clean; 3]);
+        status.patches[1].blob = None;
+        let (recorded, omitted) = recorded_patches(&status);
+        assert_eq!((recorded.len(), omitted), (1, Some(2)));
     }
 
     #[test]

@@ -14,9 +14,11 @@ mod reviews;
 mod routes;
 mod session;
 mod stores;
+mod texts;
 mod viewer;
 
 pub use changes::{ChangedObject, Changes};
 pub use routes::{Site, serve};
 pub use stores::Stores;
+pub use texts::HeldTexts;
 pub use viewer::{TrustedProxies, ViewerOptions};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Form, Path, Query, Request, State};
@@ -25,13 +25,14 @@ use super::changes::{ChangedObject, Changes};
 use super::reviews::NoAnswer;
 use super::session::{COOKIE, LASTS, Sessions, sent_cookie};
 use super::stores::{self, ShownKind, Stores};
+use super::texts::HeldTexts;
 use super::viewer::{User, ViewerOptions};
 use crate::ops::bounded_server::{self, Connection, ConnectionBounds};
 use crate::page::resources::{
-    ConstraintOverridePage, LoginPage, MatrixFilter, MatrixPage, OverridesPage, PatchSetPage,
+    ComparedImages, ConstraintOverridePage, LoginPage, MatrixFilter, MatrixPage, OverridesPage, PatchSetPage,
     RepositoriesPage, RepositoryPage, SearchPage, series_of,
 };
-use crate::page::{Frame, RenderError, SCRIPT, STYLE, Section};
+use crate::page::{Frame, HighlightBudget, RenderError, SCRIPT, STYLE, Section};
 
 /// How long a page that is open is told of changes before it has to ask anew.
 const STREAMS_WITHIN: Duration = Duration::from_secs(600);
@@ -52,6 +53,9 @@ const STREAMS: usize = 128;
 const STREAMS_OF_ONE: usize = 16;
 /// How many pages are made at the same time.
 const PAGES_AT_ONCE: usize = 4;
+/// How many bytes of diffs one page has coloured by their languages, and for how long.
+const COLOURED_BYTES: usize = 256 << 10;
+const COLOURS_WITHIN: Duration = Duration::from_secs(1);
 /// How long changes are gathered before they are told.
 const GATHERS_FOR: Duration = Duration::from_millis(300);
 /// How long it is taken for granted who a viewer with an open page is.
@@ -63,6 +67,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 pub struct Site {
     stores: Stores,
     changes: Box<Changes>,
+    texts: Arc<HeldTexts>,
     access: ViewerAccess,
     options: ViewerOptions,
     sessions: Sessions,
@@ -74,10 +79,17 @@ pub struct Site {
 impl Site {
     /// A site over what the controller knows.
     #[must_use]
-    pub fn new(client: Client, stores: Stores, changes: Box<Changes>, options: ViewerOptions) -> Self {
+    pub fn new(
+        client: Client,
+        stores: Stores,
+        changes: Box<Changes>,
+        texts: Arc<HeldTexts>,
+        options: ViewerOptions,
+    ) -> Self {
         Self {
             stores,
             changes,
+            texts,
             access: ViewerAccess::new(client),
             options,
             sessions: Sessions::default(),
@@ -389,17 +401,28 @@ async fn patch_set(
     State(site): State<Arc<Site>>,
     Extension(viewer): Extension<Viewer>,
     Path((namespace, name)): Path<(String, String)>,
+    Query(pairs): Pairs,
 ) -> Answer {
     let frame = site
         .frame_of_object(&viewer, ShownKind::PatchSets, (&namespace, &name))
         .await?;
-    let page = stores::find(&site.stores.patch_sets, &namespace, &name, |object| {
-        let mut frame = frame.clone();
-        frame.title = format!("{} {}", object.spec.component.0, object.spec.release.0);
-        PatchSetPage::new(frame, object)
-    });
-    let page = page.ok_or(Refusal::NotFound)?;
-    site.page(move || page.render()).await
+    let object = stores::find(&site.stores.patch_sets, &namespace, &name, Clone::clone);
+    let object = object.ok_or(Refusal::NotFound)?;
+    let texts = Arc::clone(&site.texts);
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let compared = ComparedImages::read(pairs);
+    let frame = Frame {
+        title: format!("{} {}", object.spec.component.0, object.spec.release.0),
+        ..frame
+    };
+    site.page(move || {
+        let texts = texts(&object);
+        let end = Instant::now() + COLOURS_WITHIN;
+        let goes_on = || Instant::now() < end;
+        let budget = HighlightBudget::new(COLOURED_BYTES, &goes_on);
+        PatchSetPage::new(frame, &object, &texts, &budget, compared.as_ref()).render()
+    })
+    .await
 }
 
 async fn overrides(State(site): State<Arc<Site>>, Extension(viewer): Extension<Viewer>) -> Answer {

@@ -22,7 +22,7 @@ pub use find::{find_merged, is_looked_for};
 pub use finding::{Bounds, Commits, Difference, Evidence, Finding, HistoryError, Judged, Merged, Upcoming};
 pub use patch_id::{PatchId, patch_id};
 pub use patch_mail::{date_written, oldest_date};
-pub use url::commit_url;
+pub use url::{commit_url, compare_url};
 pub use verdict::apply_findings;
 
 /// For the crate's own tests against git.

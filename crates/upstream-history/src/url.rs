@@ -1,5 +1,7 @@
 //! Where people read about a commit.
 
+use git_apply_engine::Oid;
+
 use super::commit::UpstreamCommit;
 
 /// Returns the address of a commit's page, by the address of its upstream: the review at opendev's
@@ -38,28 +40,60 @@ pub fn commit_url(upstream: &str, commit: &UpstreamCommit, template: Option<&str
     }
     let (host, path) = host_and_path(upstream)?;
     let name = host.split(':').next().unwrap_or(host);
-    let has = |part: &str| name.split('.').any(|label| label == part);
     if let (true, Some(change_id)) = (
         name == "opendev.org" || name.ends_with(".opendev.org"),
         &commit.change_id,
     ) {
         return Some(format!("https://review.opendev.org/q/{change_id}"));
     }
-    if has("github") {
-        return Some(format!("https://{host}/{path}/commit/{id}"));
+    match Pages::find(host, path)? {
+        Pages::GitHub | Pages::Gitea => Some(format!("https://{host}/{path}/commit/{id}")),
+        Pages::GitLab => Some(format!("https://{host}/{path}/-/commit/{id}")),
+        // It keeps the ending of the repository's folder.
+        Pages::Cgit => {
+            let path = upstream_path(upstream)?;
+            Some(format!("https://{host}/{path}/commit/?id={id}"))
+        }
     }
-    if has("gitlab") {
-        return Some(format!("https://{host}/{path}/-/commit/{id}"));
+}
+
+/// The page with the commits that one commit of an upstream has and another one lacks, where it is
+/// known how that server has it: GitHub, GitLab, Gitea, Forgejo.
+#[must_use]
+pub fn compare_url(upstream: &str, from: Oid, to: Oid) -> Option<String> {
+    let (host, path) = host_and_path(upstream)?;
+    match Pages::find(host, path)? {
+        Pages::GitHub | Pages::Gitea => Some(format!("https://{host}/{path}/compare/{from}...{to}")),
+        Pages::GitLab => Some(format!("https://{host}/{path}/-/compare/{from}...{to}")),
+        Pages::Cgit => None,
     }
-    if name == "opendev.org" || name == "codeberg.org" || has("gitea") || has("forgejo") {
-        return Some(format!("https://{host}/{path}/commit/{id}"));
+}
+
+/// Who makes the pages of a server.
+#[derive(Clone, Copy)]
+enum Pages {
+    GitHub,
+    GitLab,
+    Gitea,
+    Cgit,
+}
+
+impl Pages {
+    fn find(host: &str, path: &str) -> Option<Self> {
+        let name = host.split(':').next().unwrap_or(host);
+        let has = |part: &str| name.split('.').any(|label| label == part);
+        if has("github") {
+            return Some(Self::GitHub);
+        }
+        if has("gitlab") {
+            return Some(Self::GitLab);
+        }
+        if name == "opendev.org" || name == "codeberg.org" || has("gitea") || has("forgejo") {
+            return Some(Self::Gitea);
+        }
+        let is_cgit = has("cgit") || name == "git.kernel.org" || path.starts_with("cgit/");
+        is_cgit.then_some(Self::Cgit)
     }
-    // cgit keeps the ending of the repository's folder.
-    if has("cgit") || name == "git.kernel.org" || path.starts_with("cgit/") {
-        let path = upstream_path(upstream)?;
-        return Some(format!("https://{host}/{path}/commit/?id={id}"));
-    }
-    None
 }
 
 /// Host (with its port, where it is served by HTTP) and path of a repository, without a login and
@@ -104,6 +138,35 @@ fn upstream_path(upstream: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_that_compare_two_commits() {
+        let ids = ["1", "2"].map(|digit| digit.repeat(40));
+        let url = |upstream: &str| {
+            let [from, to] = ids.each_ref().map(|id| id.parse().unwrap());
+            let url = compare_url(upstream, from, to)?;
+            Some(url.replace(&ids[0], "A").replace(&ids[1], "B"))
+        };
+        for (upstream, page) in [
+            (
+                "git@github.com:a/b.git",
+                Some("https://github.com/a/b/compare/A...B"),
+            ),
+            (
+                "https://gitlab.com/a/b",
+                Some("https://gitlab.com/a/b/-/compare/A...B"),
+            ),
+            (
+                "https://opendev.org/a/b",
+                Some("https://opendev.org/a/b/compare/A...B"),
+            ),
+            ("https://git.kernel.org/a/b", None),
+            ("https://example.org/a/b", None),
+            ("https://github.com/a\"b", None),
+        ] {
+            assert_eq!(url(upstream).as_deref(), page, "{upstream}");
+        }
+    }
 
     #[test]
     fn pages_of_the_servers_that_are_known() {

@@ -4,10 +4,16 @@ use super::secrets::NamedSecret;
 use crate::api::reason;
 use crate::controller::context::Context;
 use crate::controller::context::failures::of_rest;
+use crate::controller::state::contents::ObjectData;
 use crate::forge::{ForgeCredentials, GitAccess, GitPurpose};
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
 use crate::source::Installation;
+
+/// Whether a Secret has the keys of an App.
+pub fn has_keys(data: &ObjectData) -> bool {
+    data.keys().any(|key| key.starts_with("githubApp"))
+}
 
 /// The token for a repository, where a Secret has the keys of an App; `None` where it has none.
 pub async fn installation(
@@ -17,7 +23,7 @@ pub async fn installation(
     purpose: GitPurpose,
 ) -> Result<Option<Installation>, Failure> {
     let data = secret.data();
-    if !data.keys().any(|key| key.starts_with("githubApp")) {
+    if !has_keys(data) {
         return Ok(None);
     }
     let failed = |error| {

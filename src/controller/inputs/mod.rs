@@ -4,6 +4,7 @@ pub mod branch;
 pub mod folder;
 pub mod forges;
 mod github_apps;
+pub mod held_patches;
 pub mod identities;
 pub mod image_references;
 pub mod ingredients;

@@ -3,17 +3,23 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use secrecy::SecretString;
+
 use super::github_apps;
 use super::secrets::NamedSecret;
 use crate::api::common::{GitPath, GitRef, LocalReference, Verification};
 use crate::api::patch_set::Upstream as SpecUpstream;
 use crate::api::reason;
+use crate::api::reference::ObjectKey;
 use crate::controller::context::{Budget, Context, failures};
+use crate::controller::state::contents::ObjectData;
 use crate::controller::state::references::References;
 use crate::controller::state::slots;
 use crate::forge::GitPurpose;
 use crate::plan::{Failure, Step};
-use crate::source::{self, Mirrors, PathContent, RefSpec, RepoUrl, Requirement, Resolved, Upstream};
+use crate::source::{
+    self, Installation, Mirrors, PathContent, RefSpec, RepoUrl, Requirement, Resolved, Upstream,
+};
 
 /// The Secrets that the way to a repository needs.
 #[derive(Clone, Copy)]
@@ -45,11 +51,7 @@ pub async fn upstream(
         None => None,
     };
     let [data, proxy_data] = [&login, &proxy].map(|secret| secret.as_ref().map(|secret| &**secret.data()));
-    let upstream = match (installation, data) {
-        (Some(installation), Some(data)) => Upstream::by_app(address, data, installation, proxy_data),
-        (_, data) => Upstream::new(address, data, proxy_data),
-    };
-    upstream.map_err(|error| {
+    with_logins(address, data, installation, proxy_data).map_err(|error| {
         let names: Vec<&str> = [&login, &proxy]
             .into_iter()
             .flatten()
@@ -57,6 +59,44 @@ pub async fn upstream(
             .collect();
         failures::of_source(&format!("Secret {namespace}/{}", names.join(" and ")), &error)
     })
+}
+
+fn with_logins(
+    address: RepoUrl,
+    login: Option<&ObjectData>,
+    installation: Option<Installation>,
+    proxy: Option<&ObjectData>,
+) -> Result<Upstream, source::Error> {
+    match (installation, login) {
+        (Some(installation), Some(data)) => Upstream::by_app(address, data, installation, proxy),
+        (_, data) => Upstream::new(address, data, proxy),
+    }
+}
+
+/// A repository by what is kept of its Secrets, without a question to anybody: to find its mirror,
+/// and not to reach its server. `None` where a Secret is not kept, or the repository cannot be
+/// reached with it.
+pub fn kept_upstream(references: &References, url: &str, secrets: RepositorySecrets<'_>) -> Option<Upstream> {
+    let kept = |reference: Option<&LocalReference>| match reference {
+        Some(reference) => {
+            let key = ObjectKey::new(secrets.namespace, &reference.name);
+            references.kept_secret(&key).map(Some)
+        }
+        None => Some(None),
+    };
+    let (login, proxy) = (kept(secrets.login)?, kept(secrets.proxy)?);
+    // Which mirror is an App's follows from its keys, not from the token of the hour.
+    let installation = login
+        .as_deref()
+        .filter(|data| github_apps::has_keys(data))
+        .map(|data| Installation::new(data, SecretString::default()));
+    with_logins(
+        url.parse().ok()?,
+        login.as_deref(),
+        installation,
+        proxy.as_deref(),
+    )
+    .ok()
 }
 
 /// Reads the Secrets of what a `PatchSet` patches, and joins them with its address.

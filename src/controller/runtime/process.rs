@@ -21,6 +21,7 @@ use crate::controller::Error;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::context::options::{ControllerOptions, TransportName};
 use crate::controller::context::{Context, panics};
+use crate::controller::inputs::held_patches::held_patches;
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::deliveries::Deliveries;
 use crate::controller::state::dependents::{Dependency, Dependents};
@@ -296,7 +297,12 @@ async fn answer_requests(
         let listener = server::listen(&context.options.web_addr).await?;
         let told = triggers.clone();
         let changes = Box::new(move || shown_changes(&told));
-        let site = Site::new(context.client.clone(), stores, changes, context.options.viewers());
+        let texts = {
+            let context = Arc::clone(context);
+            Arc::new(move |object: &PatchSet| held_patches(&context, object))
+        };
+        let viewers = context.options.viewers();
+        let site = Site::new(context.client.clone(), stores, changes, texts, viewers);
         tasks.spawn("the page", web::serve(listener, site));
     }
     Ok(())

@@ -172,6 +172,26 @@ impl References {
         .await
     }
 
+    /// The contents of a Secret as far as they are kept, in the version that the watch shows. The API
+    /// server is not asked.
+    #[must_use]
+    pub fn kept_secret(&self, key: &ObjectKey) -> Option<Arc<ObjectData>> {
+        let version = self.secret_version(key)?;
+        self.kept_contents(ReferentKind::Secret, key, &version)
+    }
+
+    /// The same of a ConfigMap.
+    #[must_use]
+    pub fn kept_config_map(&self, key: &ObjectKey) -> Option<Arc<ObjectData>> {
+        let version = self.config_map_metadata(key)?.resource_version()?;
+        self.kept_contents(ReferentKind::ConfigMap, key, &version)
+    }
+
+    fn kept_contents(&self, kind: ReferentKind, key: &ObjectKey, version: &str) -> Option<Arc<ObjectData>> {
+        let key = key.clone();
+        self.contents.get(&Referent { kind, key }, version)
+    }
+
     /// The version of a Secret, as the watch last showed it; `None` if there is no such Secret.
     #[must_use]
     pub fn secret_version(&self, key: &ObjectKey) -> Option<String> {

@@ -5,13 +5,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::api::reason::condition;
 
 /// The steps of a series, in order, with what people call them.
-const STEPS: [(&str, &str); 7] = [
+const STEPS: [(&str, &str); 8] = [
     (condition::SOURCE_RESOLVED, "Resolved"),
     (condition::SOURCE_VERIFIED, "Verified"),
     (condition::PATCHES_APPLICABLE, "Applied"),
     (condition::CONSTRAINTS_MERGED, "Merged"),
     (condition::OBJECTS_APPLIED, "Objects made"),
     (condition::IMAGE_BUILT, "Built"),
+    (condition::IMAGE_TESTED, "Tested"),
     (condition::DELIVERED, "Delivered"),
 ];
 
@@ -61,6 +62,8 @@ impl StepState {
 /// A step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowStep {
+    /// The type of the condition.
+    pub(super) condition: String,
     /// What people call it.
     pub name: String,
     /// How it does.
@@ -71,6 +74,8 @@ pub struct FlowStep {
     pub message: String,
     /// Since when.
     pub since: String,
+    /// How long it took, in words, where that is told.
+    pub took: Option<String>,
 }
 
 /// A point in time, for people.
@@ -80,6 +85,7 @@ pub(super) fn moment(Time(time): &Time) -> String {
 
 fn step(name: &str, condition: &Condition) -> FlowStep {
     FlowStep {
+        condition: condition.type_.clone(),
         name: name.to_owned(),
         state: match condition.status.as_str() {
             "True" => StepState::Done,
@@ -89,6 +95,16 @@ fn step(name: &str, condition: &Condition) -> FlowStep {
         reason: condition.reason.clone(),
         message: condition.message.clone(),
         since: moment(&condition.last_transition_time),
+        took: None,
+    }
+}
+
+/// A number of seconds, for people.
+pub(super) fn duration(seconds: i64) -> String {
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
     }
 }
 

@@ -5,11 +5,14 @@ use kube::ResourceExt;
 
 use super::conditions::{find, moment};
 use super::filter::{MatrixFilter, STATES, choices};
+use super::patch_texts::PatchTexts;
 use crate::api::PatchSet;
 use crate::api::reason::condition;
-use crate::api::status::{PatchSetStatus, PatchState};
+use crate::api::status::{PatchSetStatus, PatchState, PatchStatus};
 use crate::page::frame::{Frame, object_address};
-use crate::page::{Matrix, Needs, PatchSource, PatchView, RenderError, SeriesView, Standing, Tally, slug};
+use crate::page::{
+    HighlightBudget, Matrix, Needs, PatchSource, PatchView, RenderError, SeriesView, Standing, Tally, slug,
+};
 
 /// How a patch made anew is got, where there is no folder at hand.
 pub(super) const REFRESHED: &str = "take the patch made anew: patchset refresh writes it";
@@ -20,22 +23,25 @@ pub fn series_of(object: &PatchSet) -> SeriesView {
     series_with(object, |_| None)
 }
 
-/// The same, with the texts of the patches that the object has in itself.
-pub(super) fn series_with_texts(object: &PatchSet) -> SeriesView {
-    let patches = object.spec.patches.as_ref();
-    let inline = patches
-        .and_then(|patches| patches.inline.as_deref())
-        .unwrap_or_default();
-    series_with(object, |name| {
-        let patch = inline.iter().find(|patch| patch.name == name)?;
-        Some(PatchSource {
-            bytes: patch.content.as_bytes(),
+/// The same, with the texts of its patches.
+pub(super) fn series_with_texts(
+    object: &PatchSet,
+    texts: &PatchTexts,
+    budget: &HighlightBudget<'_>,
+) -> SeriesView {
+    series_with(object, |patch| {
+        texts.find(object, patch).map(|bytes| PatchSource {
+            bytes,
             is_shown: true,
+            budget,
         })
     })
 }
 
-fn series_with<'a>(object: &PatchSet, source: impl Fn(&str) -> Option<PatchSource<'a>>) -> SeriesView {
+fn series_with<'a>(
+    object: &PatchSet,
+    source: impl Fn(&PatchStatus) -> Option<PatchSource<'a>>,
+) -> SeriesView {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let initial = PatchSetStatus::default();
     let status = object.status.as_ref().unwrap_or(&initial);
@@ -44,7 +50,7 @@ fn series_with<'a>(object: &PatchSet, source: impl Fn(&str) -> Option<PatchSourc
         .patches
         .iter()
         .enumerate()
-        .map(|(at, patch)| PatchView::new(format!("p{}", at + 1), patch, source(&patch.name), REFRESHED))
+        .map(|(at, patch)| PatchView::new(format!("p{}", at + 1), patch, source(patch), REFRESHED))
         .collect();
     let mut tally = Tally::count(status.patches.iter().map(|patch| patch.state));
     for state in PatchState::ALL {

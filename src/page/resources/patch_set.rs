@@ -2,14 +2,17 @@
 
 use askama::Template;
 
-use super::conditions::{FlowStep, find, moment, steps};
+use super::comparison::{ComparedImages, ImageComparison, image_id};
+use super::conditions::{FlowStep, duration, find, moment, steps};
+use super::durations::add_durations;
 use super::matrix::series_with_texts;
+use super::patch_texts::PatchTexts;
 use crate::api::PatchSet;
 use crate::api::build::{Attempt, BuildRecord};
 use crate::api::reason::condition;
 use crate::api::status::{CandidateStatus, PatchSetStatus};
 use crate::page::frame::Frame;
-use crate::page::{CommitView, RenderError, SeriesView, web_address};
+use crate::page::{CommitView, HighlightBudget, RenderError, SeriesView, web_address};
 
 /// What the page of a `PatchSet` shows.
 #[derive(Clone, Debug)]
@@ -17,12 +20,14 @@ pub struct PatchSetPage {
     /// What surrounds it.
     pub frame: Frame,
     series: SeriesView,
+    absent_diffs: Vec<String>,
     steps: Vec<FlowStep>,
     message: String,
     facts: Vec<(&'static str, String, Option<String>)>,
     candidates: Vec<CandidateView>,
     attempt: Option<AttemptView>,
     history: Vec<HistoryView>,
+    comparison: Option<Result<ImageComparison, String>>,
 }
 
 /// The patches at a ref to which one could move.
@@ -56,25 +61,39 @@ struct HistoryView {
     revision: String,
     reasons: String,
     attempts: u32,
+    /// What names it in an address.
+    id: String,
+    /// The one before.
+    before: Option<String>,
 }
 
 impl PatchSetPage {
-    /// The page of an object.
+    /// The page of an object, with the texts of its patches that are at hand, and what changed
+    /// between two of its images.
     #[must_use]
-    pub fn new(frame: Frame, object: &PatchSet) -> Self {
+    pub fn new(
+        frame: Frame,
+        object: &PatchSet,
+        texts: &PatchTexts,
+        budget: &HighlightBudget<'_>,
+        compared: Option<&ComparedImages>,
+    ) -> Self {
         let initial = PatchSetStatus::default();
         let status = object.status.as_ref().unwrap_or(&initial);
         let ready = find(&status.conditions, condition::READY);
         let attempt = status.build.as_ref().and_then(|build| build.attempt.as_ref());
+        let series = series_with_texts(object, texts, budget);
         Self {
             frame,
-            series: series_with_texts(object),
-            steps: steps(&status.conditions),
+            absent_diffs: texts.notes(&status.patches, &series.patches),
+            series,
+            steps: add_durations(steps(&status.conditions), status),
             message: ready.map(|ready| ready.message.clone()).unwrap_or_default(),
             facts: facts(status),
             candidates: status.candidates.iter().map(candidate).collect(),
             attempt: attempt.map(attempt_view),
-            history: status.history.iter().map(history).collect(),
+            history: history(&status.history),
+            comparison: compared.map(|images| ImageComparison::new(object, images)),
         }
     }
 
@@ -164,25 +183,28 @@ fn attempt_view(attempt: &Attempt) -> AttemptView {
         url: attempt.url.as_deref().and_then(web_address),
         started: moment(&attempt.started_at),
         finished: finished.map(moment),
-        took: took.map(|seconds| format!("{} min {} s", seconds / 60, seconds % 60)),
+        took: took.map(duration),
         message: attempt.message.clone(),
         log: attempt.log_tail.clone(),
     }
 }
 
-fn history(record: &BuildRecord) -> HistoryView {
-    let reasons: Vec<String> = record
-        .reasons
-        .iter()
-        .map(|reason| format!("{reason:?}"))
-        .collect();
-    HistoryView {
-        found: moment(&record.found_at),
-        reference: record.reference.to_string(),
-        revision: record.revision.to_string(),
-        reasons: reasons.join(", "),
-        attempts: record.attempts,
-    }
+fn history(records: &[BuildRecord]) -> Vec<HistoryView> {
+    let before = records.iter().skip(1).map(|record| Some(image_id(record)));
+    let before = before.chain(std::iter::once(None));
+    let views = records.iter().zip(before).map(|(record, before)| {
+        let reasons = record.reasons.iter().map(|reason| format!("{reason:?}"));
+        HistoryView {
+            found: moment(&record.found_at),
+            reference: record.reference.to_string(),
+            revision: record.revision.to_string(),
+            reasons: reasons.collect::<Vec<_>>().join(", "),
+            attempts: record.attempts,
+            id: image_id(record),
+            before,
+        }
+    });
+    views.collect()
 }
 
 #[derive(Template)]

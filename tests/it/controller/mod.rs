@@ -212,6 +212,11 @@ impl Controller {
         self.child = Self::spawn(self.home.path(), &self.arguments, &self.environment);
     }
 
+    /// The folder of its mirrors.
+    pub fn storage(&self) -> std::path::PathBuf {
+        self.home.path().join("data")
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.home.path().join("log")).unwrap()
     }

@@ -1,5 +1,6 @@
 //! The pages, looked at in a real Chromium.
 
+mod diffs;
 mod example;
 mod report;
 mod web;

@@ -20,15 +20,15 @@ use crate::support::browser::{Browser, Theme, WIDTHS};
 use crate::support::git_server::{GitServer, free_port};
 
 /// A controller that serves the page, and watches the objects of this test alone.
-struct Served {
-    stage: Stage,
+pub(super) struct Served {
+    pub(super) stage: Stage,
     /// The address of the page.
     web: String,
     label: String,
 }
 
 impl Served {
-    async fn new(name: &str, options: &[&str]) -> Self {
+    pub(super) async fn new(name: &str, options: &[&str]) -> Self {
         let port = free_port();
         let (web, label) = (
             format!("127.0.0.1:{port}"),
@@ -43,7 +43,7 @@ impl Served {
     }
 
     /// Applies a `PatchSet` in a namespace, and waits until it was looked at.
-    async fn patch_set(&self, namespace: &str, name: &str, spec: &Value) -> PatchSet {
+    pub(super) async fn patch_set(&self, namespace: &str, name: &str, spec: &Value) -> PatchSet {
         let object = json!({
             "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet",
             "metadata": { "name": name, "namespace": namespace, "labels": { "shard": self.label } },
@@ -75,8 +75,22 @@ impl Served {
         spec
     }
 
+    /// The page that somebody with a token gets, once it has a text.
+    pub(super) async fn page_with(&self, path: &str, token: &str, text: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let (status, page) = self.get(path, &[("authorization", token)]).await;
+            assert_eq!(status, StatusCode::OK);
+            if page.contains(text) {
+                return page;
+            }
+            assert!(Instant::now() < end, "{text} is not in {page}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Gets a page; waits for the server to listen.
-    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
+    pub(super) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
         let end = Instant::now() + PATIENCE;
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -104,7 +118,7 @@ impl Served {
 }
 
 /// A service account that may list PatchSets in its namespace, and its token.
-async fn viewer(client: &Client, namespace: &str, name: &str) -> String {
+pub(super) async fn viewer(client: &Client, namespace: &str, name: &str) -> String {
     let parameters = PatchParams::apply("test").force();
     let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
@@ -152,7 +166,13 @@ async fn allow(client: &Client, namespace: &str, subject: &Value) {
         .unwrap();
 }
 
-fn bearer(token: &str) -> String {
+/// A patch that adds code.
+const CODE: &str = "From: Ann Author <ann@example.org>\nSubject: [PATCH] Add code\n\n---\n\
+diff --git a/api.py b/api.py\nnew file mode 100644\n--- /dev/null\n+++ b/api.py\n@@ -0,0 +1,6 @@\n\
++# Requests.\n+class Sender:\n+    def send(self, url, timeout=30):\n+        \"\"\"Send one.\"\"\"\n\
++        return str(url)\n+\n";
+
+pub(super) fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
@@ -492,8 +512,69 @@ async fn a_ref_moves_and_the_cell_changes_without_a_reload() {
         .await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
 
+    // Colours of a language, and two images of the history of an object that is left alone.
+    let mut spec = served.spec("nova", "2026.1");
+    spec["upstream"]["ref"] = json!({ "tag": "1.0.0" });
+    let code = json!({ "name": "0002-code.patch", "content": CODE });
+    spec["patches"]["inline"].as_array_mut().unwrap().push(code);
+    served.patch_set(&namespace, "nova-2026-1", &spec).await;
+    let mut spec = served.spec("keystone", "2025.2");
+    spec["upstream"]["ref"] = json!({ "tag": "1.0.0" });
+    spec["suspend"] = json!(true);
+    served.patch_set(&namespace, "keystone-2025-2", &spec).await;
+    let image = |digit: &str, patches: Value| {
+        json!({
+            "inputsDigest": format!("sha256:{}", digit.repeat(64)), "attempts": 1, "reasons": ["Patches"],
+            "revision": format!("main@sha1:{}", digit.repeat(40)), "foundAt": "2026-01-01T00:00:00Z",
+            "reference": format!("registry.example.org/keystone:1@sha256:{}", digit.repeat(64)),
+            "patches": patches
+        })
+    };
+    let history = json!([
+        image(
+            "b",
+            json!([{ "name": "0001-louder.patch", "blob": "1" }, { "name": "0003-new.patch", "blob": "2" }])
+        ),
+        image(
+            "a",
+            json!([{ "name": "0001-louder.patch", "blob": "0" }, { "name": "0002-old.patch", "blob": "3" }])
+        ),
+    ]);
+    let api: Api<PatchSet> = Api::namespaced(served.stage.client.clone(), &namespace);
+    let status = json!({ "status": { "history": history } });
+    let as_looker = [("authorization", bearer(&token))];
+    let as_looker = as_looker.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let compared = format!("/patchsets/{namespace}/keystone-2025-2?compare=aaaaaaaaaaaa..bbbbbbbbbbbb");
+    let end = Instant::now() + PATIENCE;
+    let text = loop {
+        // A reconciliation that began before the object was suspended writes its own status.
+        api.patch_status("keystone-2025-2", &PatchParams::default(), &Patch::Merge(&status))
+            .await
+            .unwrap();
+        let (_, text) = served.get(&compared, &as_looker).await;
+        if text.contains("What changed between two images") && text.contains("0003-new.patch") {
+            break text;
+        }
+        assert!(Instant::now() < end, "{text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    for part in [
+        "</span> changed",
+        "</span> added",
+        "</span> removed",
+        "main@aaaaaaa",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    let coloured = format!("/patchsets/{namespace}/nova-2026-1");
+    let keyword = "<i class=\"kw\">class</i>";
+    served.page_with(&coloured, &bearer(&token), keyword).await;
+
     // Every page, in both themes and three widths.
     let pages = [
+        ("coloured", format!("{coloured}#p2")),
+        ("compared", compared),
         ("matrix", "/".to_owned()),
         ("filtered", "/?release=2025.2&state=person".to_owned()),
         ("patchset", format!("/patchsets/{namespace}/glance-2025-2")),

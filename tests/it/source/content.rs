@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use patchset::source::{Freshness, Mirrors, PathContent, RefSpec, Upstream};
+use patchset::source::{FileLimits, Freshness, Mirrors, Oid, PathContent, RefSpec, Upstream};
 
-use super::{anonymous, mirrors, soon};
+use super::{anonymous, mirrors, soon, with_secret};
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::GitServer;
 
@@ -83,4 +83,59 @@ fn a_commit_changes_what_its_files_change_and_links_all() {
             .unwrap()
             .is_none()
     );
+}
+
+#[test]
+fn held_files_are_given_by_their_ids_to_the_same_login_alone_and_no_server_is_asked() {
+    let (root, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let repo = GitRepo::create(root.path(), "repo");
+    let large = "large\n".repeat(100);
+    repo.commit(&[("one", "one\n"), ("two", "two\n"), ("large", &large)], "files");
+    let blob = |name: &str| -> Oid { repo.git(&["rev-parse", &format!("main:{name}")]).parse().unwrap() };
+    let tree: Oid = repo.git(&["rev-parse", "main^{tree}"]).parse().unwrap();
+    let blobs = [
+        blob("one"),
+        blob("two"),
+        blob("large"),
+        tree,
+        Oid::of_blob(b"none"),
+    ];
+    let server = GitServer::http(root.path()).basic("a", "b").start();
+    let login =
+        |password: &str| with_secret(&server.url("repo"), &[("username", "a"), ("password", password)]);
+    let mirrors = mirrors(cache.path());
+    let limits = FileLimits {
+        file: 100,
+        ..FileLimits::default()
+    };
+    let held = |upstream: &Upstream, limits: &FileLimits| {
+        mirrors.held_blobs(upstream, &blobs, limits, soon()).unwrap()
+    };
+    let files = || std::fs::read_dir(cache.path()).unwrap().count();
+    let before = files();
+    assert_eq!(held(&login("b"), &limits), None, "nothing was fetched yet");
+    assert_eq!(files(), before, "a question leaves something behind");
+    let want = RefSpec::Default;
+    mirrors.fetch(&login("b"), &want, Freshness::Now, soon()).unwrap();
+    let (looks, packs) = (server.looks(), server.packs());
+
+    let found = held(&login("b"), &limits).unwrap();
+    let contents: Vec<&[u8]> = [blob("one"), blob("two")]
+        .iter()
+        .map(|blob| &*found.contents[blob])
+        .collect();
+    assert_eq!(contents, [b"one\n", b"two\n"]);
+    assert_eq!(found.contents.len(), 2);
+    assert_eq!(
+        found.beyond_limits.into_iter().collect::<Vec<_>>(),
+        [blob("large")]
+    );
+    let tight = FileLimits { total: 6, ..limits };
+    let found = held(&login("b"), &tight).unwrap();
+    assert_eq!(found.contents.len(), 1, "together they are bounded");
+
+    for other in [anonymous(&server.url("repo")), login("c")] {
+        assert_eq!(held(&other, &limits), None);
+    }
+    assert_eq!((server.looks(), server.packs()), (looks, packs));
 }

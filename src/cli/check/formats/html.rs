@@ -1,6 +1,7 @@
 //! The report as a page: one file that opens from disk.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use super::super::report::{OverrideRow, PatchRow, Report};
 use super::links::Links;
@@ -10,7 +11,8 @@ use crate::cli::error::Error;
 use crate::cli::local_files::LocalFolder;
 use crate::cli::style::plain;
 use crate::page::{
-    FaultView, OverrideView, OverridesView, PatchSource, PatchView, ReportPage, SeriesView, Tally, slug,
+    FaultView, HighlightBudget, OverrideView, OverridesView, PatchSource, PatchView, ReportPage, SeriesView,
+    Tally, slug,
 };
 
 /// Bytes of patches whose diffs are in a report: what is beyond is named, and not shown.
@@ -18,6 +20,10 @@ const SHOWN_BYTES: usize = 16 << 20;
 
 /// Bytes of one patch whose diff is in a report.
 const SHOWN_BYTES_OF_ONE: usize = 1 << 20;
+
+/// Bytes of diffs that are coloured by their languages, and for how long that goes on.
+const COLOURED_BYTES: usize = 2 << 20;
+const COLOURS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The report as a page.
 ///
@@ -81,6 +87,9 @@ fn title(folder: &LocalFolder) -> String {
 /// were checked.
 fn series(report: &Report, links: &Links) -> Vec<SeriesView> {
     let mut room = SHOWN_BYTES;
+    let end = Instant::now() + COLOURS_WITHIN;
+    let goes_on = || Instant::now() < end;
+    let budget = HighlightBudget::new(COLOURED_BYTES, &goes_on);
     let rows = report
         .patches
         .chunk_by(|a, b| (&a.component, &a.release, a.folder()) == (&b.component, &b.release, b.folder()));
@@ -92,7 +101,10 @@ fn series(report: &Report, links: &Links) -> Vec<SeriesView> {
             let patches: Vec<PatchView> = rows
                 .iter()
                 .enumerate()
-                .map(|(at, row)| patch(row, format!("s{number}-p{}", at + 1), &mut room, links))
+                .map(|(at, row)| {
+                    let shown = source(row, &mut room, &budget);
+                    patch(row, shown, format!("s{number}-p{}", at + 1), links)
+                })
                 .collect();
             Some(SeriesView {
                 href: format!("#{id}"),
@@ -116,16 +128,21 @@ fn series(report: &Report, links: &Links) -> Vec<SeriesView> {
     series
 }
 
-fn patch(row: &PatchRow, id: String, room: &mut usize, links: &Links) -> PatchView {
+/// The bytes of a patch, as far as there is room for them.
+fn source<'a>(row: &'a PatchRow, room: &mut usize, budget: &'a HighlightBudget<'a>) -> PatchSource<'a> {
     let size = row.bytes.len();
     let is_shown = size <= SHOWN_BYTES_OF_ONE && size <= *room;
     if is_shown {
         *room -= size;
     }
-    let source = PatchSource {
+    PatchSource {
         bytes: &row.bytes,
         is_shown,
-    };
+        budget,
+    }
+}
+
+fn patch(row: &PatchRow, source: PatchSource<'_>, id: String, links: &Links) -> PatchView {
     PatchView {
         url: links.url(&row.path, row.line),
         ..PatchView::new(

@@ -1,0 +1,103 @@
+//! The texts of an object's patches, as far as they are at hand where the page is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::api::status::PatchStatus;
+use crate::api::{PatchSet, Recorded};
+use crate::page::PatchView;
+use crate::patch::Oid;
+
+/// Why texts are not at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbsentTexts {
+    /// Where the patches are, nothing of them is kept.
+    NeverKept,
+    /// What is kept of the repository was dropped, or not fetched yet.
+    NoMirror,
+    /// Who may read the repository is not known at the moment.
+    NoLogin,
+    /// What is kept could not be read in time.
+    Unreadable,
+}
+
+impl AbsentTexts {
+    /// The same in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NeverKept => "where they are, the controller keeps none of them: see them there",
+            Self::NoMirror => {
+                "the controller's copy of their repository is not there at the moment; the next look at it brings it back"
+            }
+            Self::NoLogin => {
+                "the controller has no login for their repository at hand at the moment; the next look at it brings that back"
+            }
+            Self::Unreadable => {
+                "the controller's copy of their repository could not be read in time: load the page again"
+            }
+        }
+    }
+}
+
+/// The texts of an object's patches, as far as they are at hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PatchTexts {
+    /// The bytes, by Git's id of them.
+    pub by_blob: BTreeMap<Oid, Vec<u8>>,
+    /// Those that are larger than a page shows.
+    pub too_large: BTreeSet<Oid>,
+    /// Why others are not at hand.
+    pub absent: Option<AbsentTexts>,
+}
+
+impl PatchTexts {
+    /// No texts, and why.
+    #[must_use]
+    pub fn absent(why: AbsentTexts) -> Self {
+        Self {
+            absent: Some(why),
+            ..Self::default()
+        }
+    }
+
+    /// The text of a patch: the one that its object has in itself, or that of its id.
+    pub(super) fn find<'a>(&'a self, object: &'a PatchSet, patch: &PatchStatus) -> Option<&'a [u8]> {
+        let patches = object.spec.patches.as_ref();
+        let inline = patches
+            .and_then(|patches| patches.inline.as_deref())
+            .unwrap_or_default();
+        if let Some(inline) = inline.iter().find(|inline| inline.name == patch.name) {
+            return Some(inline.content.as_bytes());
+        }
+        let blob = patch.blob.as_ref()?.value()?;
+        self.by_blob.get(blob).map(Vec::as_slice)
+    }
+
+    /// Why patches have no diff, in sentences.
+    pub(super) fn notes(&self, statuses: &[PatchStatus], patches: &[PatchView]) -> Vec<String> {
+        let is_too_large = |status: &PatchStatus| {
+            let blob = status.blob.as_ref().and_then(Recorded::value);
+            blob.is_some_and(|blob| self.too_large.contains(blob))
+        };
+        let without = patches.iter().filter(|patch| patch.diff.is_none());
+        let without = without.filter_map(|patch| statuses.iter().find(|status| status.name == patch.name));
+        let (large, absent): (Vec<_>, Vec<_>) = without.partition(|status| is_too_large(status));
+        let mut notes = Vec::new();
+        let count_of = |count: usize| match count {
+            1 => "The diff of 1 patch is not shown".to_owned(),
+            count => format!("The diffs of {count} patches are not shown"),
+        };
+        if !large.is_empty() {
+            let names: Vec<&str> = large.iter().map(|status| status.name.as_str()).collect();
+            notes.push(format!(
+                "{}, for they are too large: {}.",
+                count_of(large.len()),
+                names.join(", ")
+            ));
+        }
+        if let (false, Some(why)) = (absent.is_empty(), self.absent) {
+            notes.push(format!("{}: {}.", count_of(absent.len()), why.words()));
+        }
+        notes
+    }
+}

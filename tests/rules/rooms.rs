@@ -147,7 +147,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         &["api", "headers", "history", "layout", "patch", "plan", "refresh"],
         Kind::Pure,
     ),
-    ("page", &["api", "headers", "patch"], Kind::Pure),
+    ("page", &["api", "constraints", "headers", "patch"], Kind::Pure),
     ("build", &["api"], Kind::Pure),
     ("actions", &["egress", "rest"], Kind::Effects),
     ("clouds", &["api", "rest"], Kind::Effects),

@@ -1,6 +1,8 @@
 //! The pages, looked at in a real Chromium.
 
+mod constraints;
 mod example;
+mod many;
 mod report;
 mod web;
 

@@ -20,15 +20,15 @@ use crate::support::browser::{Browser, Theme, WIDTHS};
 use crate::support::git_server::{GitServer, free_port};
 
 /// A controller that serves the page, and watches the objects of this test alone.
-struct Served {
-    stage: Stage,
+pub(super) struct Served {
+    pub(super) stage: Stage,
     /// The address of the page.
-    web: String,
-    label: String,
+    pub(super) web: String,
+    pub(super) label: String,
 }
 
 impl Served {
-    async fn new(name: &str, options: &[&str]) -> Self {
+    pub(super) async fn new(name: &str, options: &[&str]) -> Self {
         let port = free_port();
         let (web, label) = (
             format!("127.0.0.1:{port}"),
@@ -76,7 +76,7 @@ impl Served {
     }
 
     /// Gets a page; waits for the server to listen.
-    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
+    pub(super) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
         let end = Instant::now() + PATIENCE;
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -104,7 +104,7 @@ impl Served {
 }
 
 /// A service account that may list PatchSets in its namespace, and its token.
-async fn viewer(client: &Client, namespace: &str, name: &str) -> String {
+pub(super) async fn viewer(client: &Client, namespace: &str, name: &str) -> String {
     let parameters = PatchParams::apply("test").force();
     let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
@@ -129,11 +129,17 @@ async fn viewer(client: &Client, namespace: &str, name: &str) -> String {
 
 /// Lets somebody list PatchSets in a namespace.
 async fn allow(client: &Client, namespace: &str, subject: &Value) {
+    let rule = json!({ "apiGroups": ["patching.c5c3.io"], "resources": ["patchsets"], "verbs": ["list"] });
+    allow_what(client, namespace, subject, &[rule]).await;
+}
+
+/// Lets somebody do what rules say in a namespace, and nothing else.
+pub(super) async fn allow_what(client: &Client, namespace: &str, subject: &Value, rules: &[Value]) {
     let name = format!("view-{}", subject["name"].as_str().unwrap());
     let parameters = PatchParams::apply("test").force();
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": { "name": name },
-        "rules": [{ "apiGroups": ["patching.c5c3.io"], "resources": ["patchsets"], "verbs": ["list"] }]
+        "rules": rules
     });
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": { "name": name },
@@ -152,7 +158,7 @@ async fn allow(client: &Client, namespace: &str, subject: &Value) {
         .unwrap();
 }
 
-fn bearer(token: &str) -> String {
+pub(super) fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 

@@ -114,9 +114,9 @@ async fn the_merged_file_is_shown_with_what_overrides_did_to_who_may_read_it() {
     for part in [
         "642 lines",
         " 42 + requests===2.32.5",
-        "     − requests 2.5.0",
+        "    − requests 2.5.0",
         " 43 + urllib3===2.5.1",
-        "     − horizon 2.5.0",
+        "    − horizon 2.5.0",
         "501 + oslo.messaging===2.4.9",
         "642 + lhafile===0.3.1",
         "  2   --index-url https://…",

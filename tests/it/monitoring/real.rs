@@ -191,17 +191,23 @@ async fn assert_dashboard(prometheus: &Prometheus) {
             let results = prometheus.until(&filled, |results| !results.is_empty()).await;
             // Over time, as it is drawn: no label of the legend is missing, and no two lines have
             // the same name.
+            let format = target["legendFormat"].as_str().unwrap_or_default();
+            for label in legend
+                .captures_iter(format)
+                .map(|captures| captures[1].to_owned())
+            {
+                let has = |labels: &Value| labels[&label].is_string();
+                prometheus.until(&filled, |results| results.iter().all(has)).await;
+            }
             let drawn = prometheus.query_range(&filled).await;
             assert!(drawn.len() >= results.len(), "{filled}: {drawn:#?}");
-            let format = target["legendFormat"].as_str().unwrap_or_default();
             let mut names = BTreeSet::new();
             for series in &drawn {
-                let labels = legend.captures_iter(format);
-                for label in labels.map(|captures| captures[1].to_owned()) {
-                    assert!(series["metric"][&label].is_string(), "{label}: {filled}");
-                }
                 let name = legend.replace_all(format, |captures: &Captures<'_>| {
-                    series["metric"][&captures[1]].as_str().unwrap().to_owned()
+                    series["metric"][&captures[1]]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned()
                 });
                 let is_new = names.insert(name.into_owned());
                 assert!(is_new || target["format"] == "table", "{format}: {filled}");

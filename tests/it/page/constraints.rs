@@ -115,7 +115,7 @@ async fn the_merged_file_is_shown_with_what_overrides_did_to_who_may_read_it() {
         "642 lines",
         " 42 + requests===2.32.5",
         "    − requests 2.5.0",
-        " 43 + urllib3===2.5.1",
+        " 43 = urllib3===2.5.1",
         "    − horizon 2.5.0",
         "501 + oslo.messaging===2.4.9",
         "642 + lhafile===0.3.1",
@@ -172,7 +172,7 @@ async fn the_merged_file_is_shown_with_what_overrides_did_to_who_may_read_it() {
             seen.as_str().unwrap().lines().collect::<Vec<_>>(),
             [
                 "requests − requests 2.5.0 true",
-                "urllib3 − urllib3 2.5.1 true",
+                "urllib3 43 = urllib3===2.5.1 Redundant true",
                 "horizon − horizon 2.5.0 true",
                 "oslo.messaging − oslo.messaging 2.5.0 true",
                 "lhafile 642 + lhafile===0.3.1 Added true",

@@ -285,6 +285,11 @@ pub struct OverrideStatus {
     /// The environment marker that the override is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marker: Option<String>,
+    /// The line of the merged file that it is about, from 1: where its pin is, or before which the
+    /// first of the pins stood that it removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>")]
+    pub line: Option<u32>,
     /// Whether the new version is newer or older.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<VersionChange>,

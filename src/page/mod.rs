@@ -14,6 +14,7 @@ mod diff;
 mod frame;
 mod highlight;
 mod matrix;
+mod merged_file;
 mod need;
 mod needs;
 #[cfg(not(feature = "highlighting"))]
@@ -36,6 +37,7 @@ pub use diff::{DiffRun, DiffView};
 pub use frame::{Frame, Section};
 pub use highlight::HighlightBudget;
 pub use matrix::{Matrix, MatrixRow};
+pub use merged_file::{MergedFileView, MergedPart, MergedRun};
 pub use need::Need;
 pub use needs::Needs;
 pub use overrides::{OverrideView, OverridesView};

@@ -1,5 +1,6 @@
 //! The overrides of a release's constraints.
 
+use super::merged_file::MergedFileView;
 use crate::api::constraint_override::OverrideState;
 
 /// One override.
@@ -17,6 +18,10 @@ pub struct OverrideView {
     pub attention: bool,
     /// The same in a sentence.
     pub message: String,
+    /// The line of the merged file that it is about, from 1.
+    pub line: Option<usize>,
+    /// The id of that line on the page.
+    pub anchor: String,
 }
 
 /// The overrides of a release.
@@ -30,6 +35,8 @@ pub struct OverridesView {
     pub overrides: Vec<OverrideView>,
     /// How many more there are.
     pub omitted: usize,
+    /// The merged file, where it is shown.
+    pub merged: Option<MergedFileView>,
 }
 
 impl OverridesView {

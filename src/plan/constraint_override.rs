@@ -146,6 +146,7 @@ pub fn summary(merged: &Merged, config_map: &str, key: &str, room: usize) -> Sum
         upstream_pins: outcome.from.iter().map(upstream_pin).collect(),
         to: outcome.to.as_deref().map(value),
         marker: outcome.marker.as_deref().map(shortened),
+        line: outcome.merged_line.and_then(|line| u32::try_from(line).ok()),
         change: outcome.change,
         message: shortened(&outcome.message()),
     });

@@ -10,6 +10,7 @@
 
 mod access;
 mod changes;
+mod compression;
 mod reviews;
 mod routes;
 mod session;
@@ -19,6 +20,6 @@ mod viewer;
 
 pub use changes::{ChangedObject, Changes};
 pub use routes::{Site, serve};
-pub use stores::Stores;
+pub use stores::{HeldMergedFile, Stores};
 pub use texts::HeldTexts;
 pub use viewer::{TrustedProxies, ViewerOptions};

@@ -11,7 +11,6 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::stores::ShownKind;
 use super::viewer::User;
-use crate::api::GROUP;
 
 /// How long the API server may take for one answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
@@ -61,7 +60,7 @@ pub(super) async fn may_list(
             groups: Some(user.groups.clone()),
             extra: Some(extra),
             resource_attributes: Some(ResourceAttributes {
-                group: Some(GROUP.to_owned()),
+                group: Some(kind.group().to_owned()),
                 resource: Some(kind.plural().to_owned()),
                 verb: Some("list".to_owned()),
                 namespace: namespace.map(ToOwned::to_owned),

@@ -1,6 +1,6 @@
 //! The addresses of the site, and what answers them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::access::{ViewerAccess, Visible};
 use super::changes::{ChangedObject, Changes};
+use super::compression;
 use super::reviews::NoAnswer;
 use super::session::{COOKIE, LASTS, Sessions, sent_cookie};
 use super::stores::{self, ShownKind, Stores};
@@ -29,8 +30,8 @@ use super::texts::HeldTexts;
 use super::viewer::{User, ViewerOptions};
 use crate::ops::bounded_server::{self, Connection, ConnectionBounds};
 use crate::page::resources::{
-    ComparedImages, ConstraintOverridePage, LoginPage, MatrixFilter, MatrixPage, OverridesPage, PatchSetPage,
-    RepositoriesPage, RepositoryPage, SearchPage, series_of,
+    ComparedImages, ConstraintOverridePage, LoginPage, MatrixFilter, MatrixPage, MergedText, OverridesPage,
+    PatchSetPage, RepositoriesPage, RepositoryPage, SearchPage, series_of,
 };
 use crate::page::{Frame, HighlightBudget, RenderError, SCRIPT, STYLE, Section};
 
@@ -148,6 +149,8 @@ impl Site {
             ShownKind::PatchSets => stores::namespaces(&self.stores.patch_sets),
             ShownKind::ConstraintOverrides => stores::namespaces(&self.stores.constraint_overrides),
             ShownKind::PatchRepositories => stores::namespaces(&self.stores.repositories),
+            // They are not listed: they are part of what is.
+            ShownKind::ConfigMaps => BTreeSet::new(),
         };
         let anonymous = &self.options.anonymous;
         self.access
@@ -300,6 +303,7 @@ pub async fn serve(listener: TcpListener, site: Site) {
         )
         .fallback(|| std::future::ready(Refusal::NotFound))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(middleware::from_fn(compression::compress))
         .layer(middleware::map_response(guarded))
         .with_state(site);
     bounded_server::serve(listener, router, BOUNDS).await;
@@ -447,11 +451,22 @@ async fn constraint_override(
     let frame = site
         .frame_of_object(&viewer, ShownKind::ConstraintOverrides, (&namespace, &name))
         .await?;
-    let page = stores::find(&site.stores.constraint_overrides, &namespace, &name, |object| {
-        ConstraintOverridePage::new(frame.clone(), object)
-    });
-    let page = page.ok_or(Refusal::NotFound)?;
-    site.page(move || page.render()).await
+    let object = stores::find(&site.stores.constraint_overrides, &namespace, &name, Clone::clone);
+    let object = object.ok_or(Refusal::NotFound)?;
+    // It is in a ConfigMap, which not everybody may read who may list the object.
+    let is_shown = site
+        .sees(viewer.user.as_ref(), ShownKind::ConfigMaps, &namespace)
+        .await;
+    let held = Arc::clone(&site.stores.merged_file);
+    site.page(move || {
+        let merged = match (is_shown, is_shown.then(|| held(&object)).flatten()) {
+            (_, Some(text)) => MergedText::Held(text),
+            (true, None) => MergedText::NotHeld,
+            (false, None) => MergedText::NotAllowed,
+        };
+        ConstraintOverridePage::new(frame, &object, &merged).render()
+    })
+    .await
 }
 
 async fn repositories(State(site): State<Arc<Site>>, Extension(viewer): Extension<Viewer>) -> Answer {

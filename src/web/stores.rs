@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
-use crate::api::{ConstraintOverride, PatchRepository, PatchSet};
+use crate::api::{ConstraintOverride, GROUP, PatchRepository, PatchSet};
+
+/// The merged file of a `ConstraintOverride`, where the controller has it in memory.
+pub type HeldMergedFile = dyn Fn(&ConstraintOverride) -> Option<String> + Send + Sync;
 
 /// What the controller's watches know.
 #[derive(Clone)]
@@ -18,6 +22,8 @@ pub struct Stores {
     pub constraint_overrides: Store<DeserializeGuard<ConstraintOverride>>,
     /// The `PatchRepository`s.
     pub repositories: Store<DeserializeGuard<PatchRepository>>,
+    /// The merged files.
+    pub merged_file: Arc<HeldMergedFile>,
 }
 
 /// A kind that is shown.
@@ -26,15 +32,26 @@ pub(super) enum ShownKind {
     PatchSets,
     ConstraintOverrides,
     PatchRepositories,
+    /// Of those, merged constraints.
+    ConfigMaps,
 }
 
 impl ShownKind {
+    /// The group of its API.
+    pub(super) fn group(self) -> &'static str {
+        match self {
+            Self::PatchSets | Self::ConstraintOverrides | Self::PatchRepositories => GROUP,
+            Self::ConfigMaps => "",
+        }
+    }
+
     /// The plural that the API server's paths use.
     pub(super) fn plural(self) -> &'static str {
         match self {
             Self::PatchSets => "patchsets",
             Self::ConstraintOverrides => "constraintoverrides",
             Self::PatchRepositories => "patchrepositories",
+            Self::ConfigMaps => "configmaps",
         }
     }
 }

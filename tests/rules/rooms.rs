@@ -147,7 +147,11 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         &["api", "headers", "history", "layout", "patch", "plan", "refresh"],
         Kind::Pure,
     ),
-    ("page", &["api", "headers", "history", "patch"], Kind::Pure),
+    (
+        "page",
+        &["api", "constraints", "headers", "history", "patch"],
+        Kind::Pure,
+    ),
     ("build", &["api"], Kind::Pure),
     ("actions", &["egress", "rest"], Kind::Effects),
     ("clouds", &["api", "rest"], Kind::Effects),

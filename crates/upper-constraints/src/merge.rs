@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, Pin};
 use super::error::{Collector, Unit};
+use super::lines;
 use super::outcome::{Cause, Outcome, OverrideState, Pinned, VersionChange};
 use super::overrides::{Action, Override};
 use super::{ConstraintsFile, Error, Overrides, Problems};
@@ -96,6 +97,15 @@ struct Wanted<'a> {
     downgrade: bool,
 }
 
+/// What an outcome is about.
+#[derive(Clone, Copy, Debug)]
+enum Subject {
+    /// One of upstream's entries.
+    Entry(usize),
+    /// A line that is put at the end.
+    Added(usize),
+}
+
 /// Upstream's constraints while overrides are applied to them.
 struct Draft<'a> {
     base: &'a ConstraintsFile,
@@ -108,6 +118,8 @@ struct Draft<'a> {
     /// Lines to put at the end.
     added: Vec<String>,
     outcomes: Vec<Outcome>,
+    /// One for each outcome.
+    subjects: Vec<Option<Subject>>,
     problems: Collector,
 }
 
@@ -124,6 +136,7 @@ impl<'a> Draft<'a> {
             edits: vec![Edit::Keep; base.entries().len()],
             added: Vec::new(),
             outcomes: Vec::new(),
+            subjects: Vec::new(),
             problems: Collector::new(unit),
         }
     }
@@ -179,6 +192,11 @@ impl<'a> Draft<'a> {
                 (state, change, Some(version.to_string()))
             }
         };
+        self.subjects.push(match state {
+            OverrideState::Added => Some(Subject::Added(self.added.len() - 1)),
+            _ if from_source && to.is_some() => None,
+            _ => targets.first().map(|(at, _)| Subject::Entry(*at)),
+        });
         self.outcomes.push(Outcome {
             line: Some(one.line),
             package: one.spelled.clone(),
@@ -192,6 +210,7 @@ impl<'a> Draft<'a> {
             to,
             marker: one.marker_text.clone(),
             change,
+            merged_line: None,
         });
     }
 
@@ -239,6 +258,7 @@ impl<'a> Draft<'a> {
         for (at, _) in &all {
             self.edit(*at, Edit::Delete);
         }
+        self.subjects.push(all.first().map(|(at, _)| Subject::Entry(*at)));
         self.outcomes.push(Outcome {
             line: None,
             package: all
@@ -254,15 +274,21 @@ impl<'a> Draft<'a> {
             to: None,
             marker: None,
             change: None,
+            merged_line: None,
         });
     }
 
     fn finish(self) -> Result<Merged, Problems> {
         let kept = self.edits.iter().filter(|edit| **edit != Edit::Delete).count();
+        let written = Written::write(self.base, &self.edits, &self.added);
+        let mut outcomes = self.outcomes;
+        for (outcome, subject) in outcomes.iter_mut().zip(self.subjects) {
+            outcome.merged_line = subject.and_then(|subject| written.line_of(subject));
+        }
         let merged = Merged {
-            text: write(self.base, &self.edits, &self.added),
+            text: written.text,
             entries: kept + self.added.len(),
-            outcomes: self.outcomes,
+            outcomes,
         };
         self.problems.finish(merged)
     }
@@ -328,31 +354,62 @@ fn is_same(pin: &Pin, wanted: &Version) -> bool {
     }
 }
 
-fn write(base: &ConstraintsFile, edits: &[Edit], added: &[String]) -> String {
-    let text = base.text();
-    let mut merged = String::with_capacity(text.len() + 256);
-    let mut at = 0;
-    for (entry, edit) in base.entries().iter().zip(edits) {
-        let (cut, put, next) = match edit {
-            Edit::Keep => continue,
-            Edit::Replace(line) => (entry.body.start, line.as_str(), entry.body.end),
-            Edit::Delete => (entry.whole.start, "", entry.whole.end),
-        };
-        merged.push_str(text.get(at..cut).unwrap_or_default());
-        merged.push_str(put);
-        at = next;
+/// The merged file, and where things are in it.
+struct Written {
+    text: String,
+    /// The first byte of each of upstream's entries, or where it would be.
+    entries: Vec<usize>,
+    /// The first byte of each line that is put at the end.
+    added: Vec<usize>,
+    /// The first byte of each line.
+    lines: Vec<usize>,
+}
+
+impl Written {
+    fn write(base: &ConstraintsFile, edits: &[Edit], added: &[String]) -> Self {
+        let text = base.text();
+        let mut merged = String::with_capacity(text.len() + 256);
+        let mut entries = Vec::with_capacity(edits.len());
+        let mut at = 0;
+        for (entry, edit) in base.entries().iter().zip(edits) {
+            let (cut, put, next) = match edit {
+                Edit::Keep => (entry.body.start, "", entry.body.start),
+                Edit::Replace(line) => (entry.body.start, line.as_str(), entry.body.end),
+                Edit::Delete => (entry.whole.start, "", entry.whole.end),
+            };
+            merged.push_str(text.get(at..cut).unwrap_or_default());
+            entries.push(merged.len());
+            merged.push_str(put);
+            at = next;
+        }
+        merged.push_str(text.get(at..).unwrap_or_default());
+        let ending = if text.contains("\r\n") { "\r\n" } else { "\n" };
+        if !added.is_empty() && !merged.is_empty() && !merged.ends_with(['\n', '\r']) {
+            merged.push_str(ending);
+        }
+        let mut starts = Vec::with_capacity(added.len());
+        for line in added {
+            starts.push(merged.len());
+            merged.push_str(line);
+            merged.push_str(ending);
+        }
+        let lines = lines::physical(&merged);
+        Self {
+            entries,
+            added: starts,
+            lines: lines.into_iter().map(|line| line.whole.start).collect(),
+            text: merged,
+        }
     }
-    merged.push_str(text.get(at..).unwrap_or_default());
-    if added.is_empty() {
-        return merged;
+
+    /// The line that something is about, from 1; one behind the last where it stood at the end.
+    fn line_of(&self, subject: Subject) -> Option<usize> {
+        let at = *match subject {
+            Subject::Entry(entry) => self.entries.get(entry),
+            Subject::Added(line) => self.added.get(line),
+        }?;
+        let is_behind = at == self.text.len() && (at == 0 || self.text.ends_with(['\n', '\r']));
+        let begun = self.lines.partition_point(|start| *start <= at);
+        Some(if is_behind { begun + 1 } else { begun })
     }
-    let ending = if text.contains("\r\n") { "\r\n" } else { "\n" };
-    if !merged.is_empty() && !merged.ends_with(['\n', '\r']) {
-        merged.push_str(ending);
-    }
-    for line in added {
-        merged.push_str(line);
-        merged.push_str(ending);
-    }
-    merged
 }

@@ -121,6 +121,9 @@ pub struct Outcome {
     pub marker: Option<String>,
     /// Whether the new version is newer or older than the newest of upstream's.
     pub change: Option<VersionChange>,
+    /// The line of the merged file that it is about, from 1: where its pin is, or before which the
+    /// first of the pins stood that it removed. `None` if it is about none.
+    pub merged_line: Option<usize>,
 }
 
 impl Outcome {

@@ -1,10 +1,10 @@
 //! The constraints of a release, with their overrides.
 
 use super::changes::ChangeVerdict;
-use super::report::{OverrideRow, Report};
+use super::report::{MergedConstraints, OverrideRow, Report};
 use crate::api::source_refs::SourceRefs;
 use crate::cli::input;
-use crate::constraints::{self, ConstraintsFile, Overrides, PackageName, merge};
+use crate::constraints::{self, ConstraintsFile, Outcome, Overrides, PackageName, merge};
 use crate::layout::{
     FaultKind, LayoutError, LayoutFault, ReleaseFolder, RepositoryFiles, Selection, read_file,
 };
@@ -81,19 +81,20 @@ pub(super) fn check(
             return found;
         }
     };
-    let outcomes = merged.outcomes.iter();
-    found.overrides = outcomes
-        .filter(|outcome| selection.has_component(&outcome.package))
-        .map(|outcome| OverrideRow {
-            release: release.name.clone(),
-            package: outcome.package.clone(),
-            line: outcome.line,
-            state: outcome.state,
-            attention: outcome.needs_attention(),
-            message: outcome.message(),
-            verdict: None,
-        })
+    let rows: Vec<OverrideRow> = merged
+        .outcomes
+        .iter()
+        .map(|outcome| override_row(release, outcome))
         .collect();
+    let told = rows.iter().filter(|row| selection.has_component(&row.package));
+    found.overrides = told.cloned().collect();
+    found.merged.insert(
+        release.name.clone(),
+        MergedConstraints {
+            text: merged.text.clone(),
+            overrides: rows,
+        },
+    );
     for entry in refused_by_uv(merged.text.as_bytes()) {
         found.faults.push(LayoutFault::new(
             FaultKind::RefusedByUv,
@@ -110,6 +111,21 @@ pub(super) fn check(
         ));
     }
     found
+}
+
+fn override_row(release: &ReleaseFolder, outcome: &Outcome) -> OverrideRow {
+    OverrideRow {
+        release: release.name.clone(),
+        package: outcome.package.clone(),
+        line: outcome.line,
+        state: outcome.state,
+        attention: outcome.needs_attention(),
+        message: outcome.message(),
+        from: outcome.from_text(),
+        to: outcome.to.clone(),
+        merged_line: outcome.merged_line,
+        verdict: None,
+    }
 }
 
 fn unreadable_file(kind: FaultKind, path: &str, error: &LayoutError) -> LayoutFault {

@@ -37,6 +37,9 @@ pub(super) struct Report {
     /// What keeps the search of a component's history from being whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) notes: Vec<String>,
+    /// The merged constraints, by their releases.
+    #[serde(skip)]
+    pub(super) merged: BTreeMap<String, MergedConstraints>,
     /// Where the refs of components stand, by the folders of their patches.
     #[serde(skip)]
     pub(super) refs: BTreeMap<String, RefPlace>,
@@ -67,6 +70,7 @@ impl Report {
         self.faults.extend(more.faults);
         self.mended.extend(more.mended);
         self.notes.extend(more.notes);
+        self.merged.extend(more.merged);
         self.refs.extend(more.refs);
         self.fixes.extend(more.fixes);
         self.unfixable.extend(more.unfixable);
@@ -91,9 +95,26 @@ pub(super) struct OverrideRow {
     pub(super) state: OverrideState,
     pub(super) attention: bool,
     pub(super) message: String,
+    /// What upstream pins.
+    #[serde(skip)]
+    pub(super) from: Option<String>,
+    /// What is pinned now.
+    #[serde(skip)]
+    pub(super) to: Option<String>,
+    /// The line of the merged file that it is about, from 1.
+    #[serde(skip)]
+    pub(super) merged_line: Option<usize>,
     /// What a change made of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) verdict: Option<ChangeVerdict>,
+}
+
+/// The merged constraints of a release.
+#[derive(Clone, Debug)]
+pub(super) struct MergedConstraints {
+    pub(super) text: String,
+    /// Every override, also those that are not told.
+    pub(super) overrides: Vec<OverrideRow>,
 }
 
 impl OverrideRow {

@@ -30,7 +30,7 @@ use crate::recipe::Located;
 
 /// Names the computation that results follow from; changed where the same inputs give another
 /// result.
-const COMPUTATION: &str = "constraints/2";
+const COMPUTATION: &str = "constraints/3";
 
 /// What the two files are called in messages.
 const BASE: &str = "the upper constraints";

@@ -12,6 +12,8 @@ use crate::api::{ConstraintOverride, reason};
 use crate::constraints::digest;
 use crate::controller::context::Context;
 use crate::controller::state::api_server::within_limit;
+use crate::controller::state::references::References;
+use crate::plan::constraint_override::current_merged_file;
 use crate::plan::{Failure, Step};
 use crate::status::FIELD_MANAGER;
 
@@ -46,6 +48,18 @@ pub async fn is_in_place(
     Ok(data
         .get(&file.key)
         .is_some_and(|text| digest(text) == file.digest))
+}
+
+/// The file as it was written, where the ConfigMap was read before and still has it. Asks nobody.
+pub fn kept(references: &References, owner: &ConstraintOverride) -> Option<String> {
+    let file = current_merged_file(owner.status.as_ref()?)?;
+    let key = ObjectKey::new(owner.namespace()?, &file.name);
+    if !is_owned(&references.config_map_metadata(&key)?.metadata, owner) {
+        return None;
+    }
+    let data = references.kept_config_map(&key)?;
+    let text = data.get(&file.key).filter(|text| digest(text) == file.digest)?;
+    String::from_utf8(text.clone()).ok()
 }
 
 /// Writes the ConfigMap.

@@ -5,7 +5,7 @@ mod build;
 mod constraint_override;
 mod deliver;
 mod made_objects;
-mod merged_file;
+pub mod merged_file;
 mod patch_repository;
 mod patch_set;
 mod publish;

@@ -22,6 +22,7 @@ use crate::controller::context::kind::Reconciled;
 use crate::controller::context::options::{ControllerOptions, TransportName};
 use crate::controller::context::{Context, panics};
 use crate::controller::inputs::held_patches::held_patches;
+use crate::controller::pipeline::merged_file;
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::deliveries::Deliveries;
 use crate::controller::state::dependents::{Dependency, Dependents};
@@ -267,6 +268,7 @@ impl Process {
             patch_sets: self.writers.patch_sets.as_reader(),
             constraint_overrides: self.writers.constraint_overrides.as_reader(),
             repositories: self.writers.repositories.as_reader(),
+            merged_file: Arc::new(move |object| merged_file::kept(&references, object)),
         };
         answer_requests(tasks, &context, &triggers, stores).await?;
         tasks.spawn(

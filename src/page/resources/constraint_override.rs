@@ -8,7 +8,18 @@ use crate::api::ConstraintOverride;
 use crate::api::constraint_override::{ConstraintOverrideStatus, OverrideState, OverrideStatus};
 use crate::api::reason::condition;
 use crate::page::frame::{Frame, object_address};
-use crate::page::{OverrideView, OverridesView, RenderError, slug};
+use crate::page::{MergedFileView, OverrideView, OverridesView, RenderError, slug};
+
+/// The merged file, as far as it can be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MergedText {
+    /// The file.
+    Held(String),
+    /// The controller does not have it in memory.
+    NotHeld,
+    /// The viewer may not read ConfigMaps.
+    NotAllowed,
+}
 
 /// What the page of a `ConstraintOverride` shows.
 #[derive(Clone, Debug)]
@@ -19,6 +30,8 @@ pub struct ConstraintOverridePage {
     message: String,
     overrides: OverridesView,
     merged: Option<String>,
+    /// Why the file itself is not shown.
+    is_missing: &'static str,
 }
 
 /// Whether a person should look at an override.
@@ -29,7 +42,7 @@ fn needs_attention(state: OverrideState) -> bool {
     )
 }
 
-fn override_view(result: &OverrideStatus) -> OverrideView {
+fn override_view((number, result): (usize, &OverrideStatus)) -> OverrideView {
     OverrideView {
         package: result.package.clone(),
         state: result.state,
@@ -37,6 +50,8 @@ fn override_view(result: &OverrideStatus) -> OverrideView {
         to: result.to.clone(),
         attention: needs_attention(result.state),
         message: result.message.clone(),
+        line: result.line.and_then(|line| usize::try_from(line).ok()),
+        anchor: format!("override-{}", number + 1),
     }
 }
 
@@ -46,26 +61,37 @@ fn overrides_of(object: &ConstraintOverride) -> OverridesView {
     OverridesView {
         id: slug(&object.name_any()),
         release: object.spec.release.0.clone(),
-        overrides: status.results.iter().map(override_view).collect(),
+        overrides: status.results.iter().enumerate().map(override_view).collect(),
         omitted: status
             .omitted_results
             .and_then(|count| usize::try_from(count).ok())
             .unwrap_or_default(),
+        merged: None,
     }
 }
 
 impl ConstraintOverridePage {
     /// The page of an object.
     #[must_use]
-    pub fn new(frame: Frame, object: &ConstraintOverride) -> Self {
+    pub fn new(frame: Frame, object: &ConstraintOverride, merged: &MergedText) -> Self {
         let initial = ConstraintOverrideStatus::default();
         let status = object.status.as_ref().unwrap_or(&initial);
         let ready = find(&status.conditions, condition::READY);
+        let mut overrides = overrides_of(object);
+        let is_missing = match merged {
+            MergedText::Held(text) => {
+                overrides.merged = Some(MergedFileView::new("merged", text, &overrides.overrides));
+                ""
+            }
+            MergedText::NotHeld => "The controller does not have it in memory at this moment.",
+            MergedText::NotAllowed => "It is shown to who may list ConfigMaps in this namespace.",
+        };
         Self {
             frame,
             steps: steps(&status.conditions),
             message: ready.map(|ready| ready.message.clone()).unwrap_or_default(),
-            overrides: overrides_of(object),
+            overrides,
+            is_missing,
             merged: status.config_map.as_ref().map(|file| {
                 format!(
                     "ConfigMap {}, key {}: {} pins, {}",

@@ -14,7 +14,7 @@ mod search;
 
 pub use comparison::ComparedImages;
 pub use conditions::{FlowStep, StepState};
-pub use constraint_override::{ConstraintOverridePage, OverridesPage};
+pub use constraint_override::{ConstraintOverridePage, MergedText, OverridesPage};
 pub use filter::MatrixFilter;
 pub use login::LoginPage;
 pub use matrix::{MatrixPage, series_of};

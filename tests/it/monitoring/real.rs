@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchset::api::{ConstraintOverride, PatchRepository, PatchSet};
-use regex::Regex;
+use regex::{Captures, Regex};
 use serde_json::{Value, json};
 
 use super::expressions::asked;
@@ -163,11 +163,23 @@ async fn assert_there(prometheus: &Prometheus, expression: &str) -> BTreeSet<Str
     there.into_keys().collect()
 }
 
+/// An expression with the values that a dashboard's variables have when it is opened.
+fn with_defaults(board: &Value, expression: &str) -> String {
+    let mut filled = expression.to_owned();
+    for variable in board["templating"]["list"].as_array().unwrap() {
+        let (name, all) = (variable["name"].as_str().unwrap(), variable["allValue"].as_str());
+        if variable["current"]["value"] == json!(["$__all"]) {
+            filled = filled.replace(&format!("${name}"), all.unwrap());
+        }
+    }
+    assert!(!filled.contains('$'), "{filled}");
+    filled
+}
+
 /// Checks each panel and variable of the dashboard.
 async fn assert_dashboard(prometheus: &Prometheus) {
     let board = dashboard();
     let legend = Regex::new(r"\{\{\s*([a-z_]+)\s*\}\}").unwrap();
-    let variable = Regex::new(r"\$(namespace|component|release)").unwrap();
     let label_values = Regex::new(r"^label_values\(([a-z_]+), ([a-z_]+)\)$").unwrap();
     let mut expressions = 0;
     for panel in board["panels"].as_array().unwrap() {
@@ -175,13 +187,38 @@ async fn assert_dashboard(prometheus: &Prometheus) {
             let expression = target["expr"].as_str().unwrap();
             let plain = expression.replace("$__rate_interval", "1m");
             assert_there(prometheus, &plain).await;
-            let filled = variable.replace_all(&plain, ".*");
+            let filled = with_defaults(&board, &plain);
             let results = prometheus.until(&filled, |results| !results.is_empty()).await;
-            let labels = legend.captures_iter(target["legendFormat"].as_str().unwrap_or_default());
-            for label in labels.map(|captures| captures[1].to_owned()) {
+            // Over time, as it is drawn: no label of the legend is missing, and no two lines have
+            // the same name.
+            let format = target["legendFormat"].as_str().unwrap_or_default();
+            for label in legend
+                .captures_iter(format)
+                .map(|captures| captures[1].to_owned())
+            {
+                let has = |labels: &Value| labels[&label].is_string();
+                prometheus.until(&filled, |results| results.iter().all(has)).await;
+            }
+            let drawn = prometheus.query_range(&filled).await;
+            assert!(drawn.len() >= results.len(), "{filled}: {drawn:#?}");
+            let mut names = BTreeSet::new();
+            for series in &drawn {
+                let name = legend.replace_all(format, |captures: &Captures<'_>| {
+                    series["metric"][&captures[1]]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned()
+                });
+                let is_new = names.insert(name.into_owned());
+                assert!(is_new || target["format"] == "table", "{format}: {filled}");
+                let values = series["values"].as_array().unwrap().iter();
+                let numbers = values.map(|value| value[1].as_str().unwrap().parse::<f64>().unwrap());
+                // `NaN` is drawn as a gap, where nothing happened that could be divided by.
+                assert!(numbers.clone().any(f64::is_finite), "{filled}: {series}");
+                let least = panel["fieldConfig"]["defaults"]["min"].as_f64();
                 assert!(
-                    results.iter().all(|result| result[&label].is_string()),
-                    "{label}: {filled}"
+                    least.is_none_or(|least| numbers.clone().all(|one| one.is_nan() || one >= least)),
+                    "{filled}"
                 );
             }
             let columns = &panel["transformations"][0]["options"]["renameByName"];

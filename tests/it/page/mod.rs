@@ -1,7 +1,9 @@
 //! The pages, looked at in a real Chromium.
 
+mod constraints;
 mod diffs;
 mod example;
+mod many;
 mod report;
 mod web;
 

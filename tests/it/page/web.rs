@@ -23,8 +23,8 @@ use crate::support::git_server::{GitServer, free_port};
 pub(super) struct Served {
     pub(super) stage: Stage,
     /// The address of the page.
-    web: String,
-    label: String,
+    pub(super) web: String,
+    pub(super) label: String,
 }
 
 impl Served {
@@ -143,11 +143,17 @@ pub(super) async fn viewer(client: &Client, namespace: &str, name: &str) -> Stri
 
 /// Lets somebody list PatchSets in a namespace.
 async fn allow(client: &Client, namespace: &str, subject: &Value) {
+    let rule = json!({ "apiGroups": ["patching.c5c3.io"], "resources": ["patchsets"], "verbs": ["list"] });
+    allow_what(client, namespace, subject, &[rule]).await;
+}
+
+/// Lets somebody do what rules say in a namespace, and nothing else.
+pub(super) async fn allow_what(client: &Client, namespace: &str, subject: &Value, rules: &[Value]) {
     let name = format!("view-{}", subject["name"].as_str().unwrap());
     let parameters = PatchParams::apply("test").force();
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": { "name": name },
-        "rules": [{ "apiGroups": ["patching.c5c3.io"], "resources": ["patchsets"], "verbs": ["list"] }]
+        "rules": rules
     });
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": { "name": name },

@@ -1,5 +1,6 @@
 //! A real Chromium, driven by its `chromedriver`.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -123,6 +124,29 @@ impl Browser {
             params: json!({ "headers": { name: value } }),
         };
         self.client.issue_cmd(command).await.unwrap();
+    }
+
+    /// What the browser has done since its performance was asked for first: counts, and times in
+    /// seconds.
+    pub async fn performance(&self) -> BTreeMap<String, f64> {
+        let enable = Devtools {
+            cmd: "Performance.enable",
+            params: json!({}),
+        };
+        self.client.issue_cmd(enable).await.unwrap();
+        let command = Devtools {
+            cmd: "Performance.getMetrics",
+            params: json!({}),
+        };
+        let answer = self.client.issue_cmd(command).await.unwrap();
+        let metrics = answer["metrics"].as_array().unwrap().iter();
+        let pairs = metrics.map(|one| {
+            (
+                one["name"].as_str().unwrap().to_owned(),
+                one["value"].as_f64().unwrap(),
+            )
+        });
+        pairs.collect()
     }
 
     pub async fn evaluate(&self, expression: &str) -> Value {

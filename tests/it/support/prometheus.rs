@@ -1,7 +1,7 @@
 //! A real Prometheus on loopback: Debian's.
 
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -64,25 +64,40 @@ impl Prometheus {
         std::fs::read_to_string(self.root.path().join("log")).unwrap()
     }
 
-    async fn ask(&self, path: &str, key: &str, value: &str) -> Value {
+    async fn ask(&self, path: &str, pairs: &[(&str, &str)]) -> Value {
         let mut url = reqwest::Url::parse(&format!("http://{}/api/v1/{path}", self.address)).unwrap();
-        url.query_pairs_mut().append_pair(key, value);
+        url.query_pairs_mut().extend_pairs(pairs);
         let text = reqwest::get(url).await.unwrap().text().await.unwrap();
         let answer: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(answer["status"], "success", "{value}: {answer}");
+        assert_eq!(answer["status"], "success", "{pairs:?}: {answer}");
         answer["data"].clone()
+    }
+
+    /// What an expression gave in the last minutes, as a panel draws it: labels, and a value each
+    /// second.
+    pub async fn query_range(&self, expression: &str) -> Vec<Value> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let (start, end) = ((now - 600).to_string(), now.to_string());
+        let pairs = [
+            ("query", expression),
+            ("start", start.as_str()),
+            ("end", end.as_str()),
+            ("step", "1"),
+        ];
+        let data = self.ask("query_range", &pairs).await;
+        data["result"].as_array().unwrap().clone()
     }
 
     /// The labels of what an expression gives now.
     pub async fn query(&self, expression: &str) -> Vec<Value> {
-        let data = self.ask("query", "query", expression).await;
+        let data = self.ask("query", &[("query", expression)]).await;
         let results = data["result"].as_array().unwrap().iter();
         results.map(|result| result["metric"].clone()).collect()
     }
 
     /// The labels of all series of a metric.
     pub async fn series(&self, metric: &str) -> Vec<Value> {
-        self.ask("series", "match[]", metric)
+        self.ask("series", &[("match[]", metric)])
             .await
             .as_array()
             .unwrap()

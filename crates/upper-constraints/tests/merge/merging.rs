@@ -17,3 +17,37 @@ pub fn states(merged: &Merged) -> Vec<(&str, OverrideState)> {
         .map(|outcome| (outcome.package.as_str(), outcome.state))
         .collect()
 }
+
+/// The lines of the merged file that outcomes are about.
+fn merged_lines(base: &str, overrides: &str, from_source: &[&str]) -> Vec<Option<usize>> {
+    let done = merged(base, overrides, from_source);
+    let lines = done.outcomes.iter().map(|outcome| outcome.merged_line);
+    lines.collect()
+}
+
+#[test]
+fn each_outcome_names_the_line_of_the_merged_file_that_it_is_about() {
+    let base = "# c\na===1\nb===1\nc===1\nd===1 # x\n\ne===1\n";
+    let overrides = "-b\nd===2\nnew===1\ne===1\n-gone\nnewer===1\n-a\n";
+    assert_eq!(
+        merged(base, overrides, &[]).text,
+        "# c\nc===1\nd===2 # x\n\ne===1\nnew===1\nnewer===1\n"
+    );
+    assert_eq!(
+        merged_lines(base, overrides, &[]),
+        [Some(2), Some(3), Some(6), Some(5), None, Some(7), Some(2)]
+    );
+    // Every line ending counts as it does for pip, and an entry over several lines as one that is
+    // where it begins.
+    assert_eq!(merged_lines("a===1\r\nb===1\rc===1\n", "c===2\n", &[]), [Some(3)]);
+    assert_eq!(
+        merged_lines("a===1 \\\n  --hash=sha256:0\nb===1\n", "a===2\nb===2\n", &[]),
+        [Some(1), Some(2)]
+    );
+    // What stood at the end was before a line that is not there.
+    assert_eq!(merged_lines("a===1\nb===1\n", "-b\n", &[]), [Some(2)]);
+    assert_eq!(merged_lines("b===1", "-b\n", &[]), [Some(1)]);
+    assert_eq!(merged_lines("a===1", "b===1\n", &[]), [Some(2)]);
+    // A pin of what is built from source is nowhere, and its removal is.
+    assert_eq!(merged_lines("a===1\nb===1\n", "b===2\n", &["b"]), [None, Some(2)]);
+}

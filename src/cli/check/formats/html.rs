@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::super::report::{OverrideRow, PatchRow, Report};
+use super::super::report::{MergedConstraints, OverrideRow, PatchRow, Report};
 use super::links::Links;
 use super::table;
 use super::words::{self, Quoting};
@@ -11,8 +11,8 @@ use crate::cli::error::Error;
 use crate::cli::local_files::LocalFolder;
 use crate::cli::style::plain;
 use crate::page::{
-    FaultView, HighlightBudget, OverrideView, OverridesView, PatchSource, PatchView, ReportPage, SeriesView,
-    Tally, slug,
+    FaultView, HighlightBudget, MergedFileView, OverrideView, OverridesView, PatchSource, PatchView,
+    ReportPage, SeriesView, Tally, slug,
 };
 
 /// Bytes of patches whose diffs are in a report: what is beyond is named, and not shown.
@@ -51,7 +51,7 @@ pub(super) fn text(report: &Report, folder: &LocalFolder, links: &Links) -> Resu
         series: series(report, links),
         overrides: overrides
             .into_iter()
-            .map(|(release, rows)| of_release(release, &rows))
+            .map(|(release, rows)| of_release(release, &rows, report.merged.get(release)))
             .collect(),
         faults: report
             .faults
@@ -154,21 +154,29 @@ fn patch(row: &PatchRow, source: PatchSource<'_>, id: String, links: &Links) -> 
     }
 }
 
-fn of_release(release: &str, rows: &[&OverrideRow]) -> OverridesView {
+fn of_release(release: &str, rows: &[&OverrideRow], merged: Option<&MergedConstraints>) -> OverridesView {
+    let id = format!("overrides-{}", slug(release));
+    let view = |row: &OverrideRow| OverrideView {
+        package: plain(&row.package),
+        state: row.state,
+        from: row.from.as_deref().map(plain),
+        to: row.to.as_deref().map(plain),
+        attention: row.needs_attention(),
+        message: plain(&row.message),
+        line: row.merged_line,
+        anchor: match row.line {
+            Some(line) => format!("{id}-line-{line}"),
+            None => format!("{id}-package-{}", slug(&row.package)),
+        },
+    };
     OverridesView {
-        id: format!("overrides-{}", slug(release)),
         release: plain(release),
-        overrides: rows
-            .iter()
-            .map(|row| OverrideView {
-                package: plain(&row.package),
-                state: row.state,
-                from: None,
-                to: None,
-                attention: row.needs_attention(),
-                message: plain(&row.message),
-            })
-            .collect(),
+        overrides: rows.iter().map(|row| view(row)).collect(),
         omitted: 0,
+        merged: merged.map(|merged| {
+            let all: Vec<OverrideView> = merged.overrides.iter().map(view).collect();
+            MergedFileView::new(&id, &merged.text, &all)
+        }),
+        id: id.clone(),
     }
 }

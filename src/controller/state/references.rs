@@ -226,17 +226,6 @@ impl References {
         .await
     }
 
-    /// The contents of a ConfigMap of the version that the watch shows, where they were read before.
-    #[must_use]
-    pub fn kept_config_map(&self, key: &ObjectKey) -> Option<Arc<ObjectData>> {
-        let version = self.config_map_metadata(key)?.resource_version()?;
-        let referent = Referent {
-            kind: ReferentKind::ConfigMap,
-            key: key.clone(),
-        };
-        self.contents.get(&referent, &version)
-    }
-
     /// A ConfigMap's metadata as the watch last showed it.
     #[must_use]
     pub fn config_map_metadata(&self, key: &ObjectKey) -> Option<Arc<PartialObjectMeta<ConfigMap>>> {

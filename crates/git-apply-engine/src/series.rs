@@ -487,3 +487,60 @@ fn names(files: &[FilePatch<'_>]) -> Vec<Vec<u8>> {
         .cloned()
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::{FileChange, FileReport, HunkOutcome, HunkReport};
+    use super::*;
+
+    fn report() -> PatchReport {
+        PatchReport {
+            name: String::new(),
+            subject: None,
+            author: None,
+            state: PatchState::Conflict,
+            tree: None,
+            files: Vec::new(),
+            error: None,
+        }
+    }
+
+    #[test]
+    fn a_report_without_files_is_as_large_as_itself_and_its_texts() {
+        let empty = size(&report());
+        assert_eq!(empty, bytes(size_of::<PatchReport>()));
+
+        let told = PatchReport {
+            name: "n".repeat(5),
+            subject: Some("s".repeat(70)),
+            author: Some("a".repeat(300)),
+            error: Some("e".repeat(1000)),
+            ..report()
+        };
+        // The error is held a second time, for the verdict on later patches.
+        assert_eq!(size(&told) - empty, 5 + 70 + 300 + 2 * 1000);
+    }
+
+    #[test]
+    fn each_file_of_a_report_adds_its_names_three_times_its_error_and_its_hunks() {
+        let hunk = HunkReport {
+            number: 1,
+            patch_line: 5,
+            old_start: 1,
+            outcome: HunkOutcome::Placed { line: 1, offset: 0 },
+        };
+        let file = FileReport {
+            path: "p".repeat(7),
+            old_path: Some("o".repeat(110)),
+            change: FileChange::Modify,
+            error: Some("e".repeat(1300)),
+            hunks: vec![hunk; 4],
+        };
+        let of_file = size_of::<FileReport>() + 3 * 7 + 3 * 110 + 1300 + 4 * size_of::<HunkReport>();
+        let with_files = PatchReport {
+            files: vec![file.clone(), file],
+            ..report()
+        };
+        assert_eq!(size(&with_files) - size(&report()), bytes(2 * of_file));
+    }
+}

@@ -139,6 +139,11 @@ mod tests {
 
     /// Plans with these contexts and arguments.
     fn made(tag: &str, contexts: [(&str, &str); 2], arg: &str) -> BuildStatus {
+        planned(&spec(tag), contexts, arg)
+    }
+
+    /// Plans this build with these contexts and arguments.
+    fn planned(build: &Build, contexts: [(&str, &str); 2], arg: &str) -> BuildStatus {
         let contexts = contexts.map(|(name, image)| (name.to_owned(), image.into()));
         let inputs = BuildInputs {
             component: "glance",
@@ -155,7 +160,7 @@ mod tests {
             requested: Some("today"),
             are_known: true,
         };
-        plan_build(&spec(tag), inputs).unwrap()
+        plan_build(build, inputs).unwrap()
     }
 
     const CONTEXTS: [(&str, &str); 2] = [("oslo.messaging", "r/l@sha256:01"), ("glance", "r/s@sha256:00")];
@@ -170,6 +175,7 @@ mod tests {
         );
         assert_eq!(planned.target.as_deref(), Some("r:5000/glance:x"));
         assert_eq!(planned.platforms, ["linux/amd64", "linux/arm64"]);
+        assert_eq!(planned.requested.as_deref(), Some("today"));
     }
 
     #[test]
@@ -225,5 +231,19 @@ mod tests {
         assert!(planned.get("patchesRevision").is_none(), "{planned}");
         let image = serde_json::to_value(spec("x").image).unwrap();
         assert_eq!(image, json!({ "repository": "r:5000/glance", "tag": "x" }));
+    }
+
+    #[test]
+    fn the_tag_that_sorts_waits_for_its_time_and_does_not_change_the_inputs() {
+        let mut build = spec("x");
+        build.image.as_mut().unwrap().sortable_tag = Some("{release}-{time}".to_owned());
+        let dated = planned(&build, CONTEXTS, "ldap");
+        let sortable = dated.sortable_tag.unwrap();
+        assert_eq!((sortable.tag.as_str(), sortable.time), ("2025.2-{time}", None));
+        let plain = made("x", CONTEXTS, "ldap");
+        assert_eq!(
+            (dated.inputs_digest, None),
+            (plain.inputs_digest, plain.sortable_tag)
+        );
     }
 }

@@ -165,4 +165,24 @@ mod tests {
             assert_eq!(refused.unwrap_err().reason, reason::INVALID_SPEC);
         }
     }
+
+    #[test]
+    fn the_arguments_are_those_of_the_component_and_a_fault_names_the_file() {
+        let file = b"glance:\n  pip_packages: [a, b]\nnova:\n  pip_packages: [c]\n";
+        let arguments = read_arguments("extra.yaml", file, "glance").unwrap();
+        let expected = [
+            ("EXTRA_APT_PACKAGES", ""),
+            ("PIP_EXTRAS", ""),
+            ("PIP_PACKAGES", "a b"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(arguments, BTreeMap::from(expected));
+
+        let failure = read_arguments("extra.yaml", b"\xff", "glance").unwrap_err();
+        assert_eq!(failure.reason, reason::INVALID_REFERENCE);
+        assert_eq!(failure.message, "extra.yaml is not UTF-8");
+        let failure = read_arguments("extra.yaml", b"glance: [a]\n", "glance").unwrap_err();
+        assert_eq!(failure.reason, reason::INVALID_REFERENCE);
+        assert!(failure.message.starts_with("extra.yaml "), "{}", failure.message);
+    }
 }

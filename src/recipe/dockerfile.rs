@@ -35,3 +35,35 @@ impl From<Vec<File>> for FolderContents {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(files: &[File]) -> Vec<(&str, &[u8])> {
+        let files = files.iter();
+        files
+            .map(|file| (file.name.as_str(), file.content.as_slice()))
+            .collect()
+    }
+
+    #[test]
+    fn a_config_map_is_a_folder_where_it_has_the_dockerfile() {
+        let source = serde_json::json!({ "configMapRef": { "name": "c" }, "file": "Containerfile" });
+        let source: DockerfileSource = serde_json::from_value(source).unwrap();
+        let mut data = BTreeMap::from([("run.sh".to_owned(), b"true".to_vec())]);
+        assert!(files_of_config_map(&source, &data).is_none());
+        data.insert("Containerfile".to_owned(), b"FROM scratch".to_vec());
+        let files = files_of_config_map(&source, &data).unwrap();
+        let expected: [(&str, &[u8]); 2] = [("Containerfile", b"FROM scratch"), ("run.sh", b"true")];
+        assert_eq!(named(&files), expected);
+    }
+
+    #[test]
+    fn a_dockerfile_of_the_spec_is_alone_in_its_folder() {
+        let source = serde_json::json!({ "inline": "FROM scratch" });
+        let source: DockerfileSource = serde_json::from_value(source).unwrap();
+        let expected: [(&str, &[u8]); 1] = [("Dockerfile", b"FROM scratch")];
+        assert_eq!(named(&files_of_spec(&source)), expected);
+    }
+}

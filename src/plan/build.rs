@@ -136,6 +136,7 @@ fn tests_are_over(build: &Build, planned: &BuildStatus) -> bool {
 mod tests {
     use super::*;
     use crate::api::build::SortableTag;
+    use crate::api::image_test::ImageTestsStatus;
 
     /// A plan with a tag that sorts, from some inputs, at a second of 1970.
     fn dated(inputs: &str, known: &PatchSetStatus, second: i64) -> BuildStatus {
@@ -189,5 +190,63 @@ mod tests {
             "2025.2-19700101000640-1f0c2d3"
         );
         assert_eq!(sortable(&dated("a", &second, 0)), "2025.2-19700101000501-1f0c2d3");
+    }
+
+    #[test]
+    fn a_time_is_put_in_without_a_clock_only_where_the_image_is_the_wanted_one() {
+        let first = dated("a", &PatchSetStatus::default(), 100);
+        let known = built(&first);
+        let plan = |inputs: &str| {
+            let mut planned = BuildStatus {
+                inputs_digest: inputs.into(),
+                target: Some(format!("r:5000/glance:{inputs}").into()),
+                sortable_tag: Some(SortableTag {
+                    tag: "2025.2-{time}-1f0c2d3".to_owned(),
+                    time: None,
+                }),
+                ..BuildStatus::default()
+            };
+            set_tag_time_if_known(&mut planned, &known);
+            planned
+        };
+        assert_eq!(plan("a").sortable_tag, first.sortable_tag);
+        assert_eq!(sortable(&plan("b")), "2025.2-{time}-1f0c2d3");
+        assert_eq!(plan("b").sortable_tag.unwrap().time, None);
+    }
+
+    #[test]
+    fn an_image_is_complete_once_it_was_looked_into_has_its_document_and_was_tested() {
+        let mut build: Build = serde_json::from_value(serde_json::json!({
+            "engine": "External",
+            "image": { "repository": "r:5000/glance", "tag": "x" },
+            "source": { "repository": "r:5000/source" },
+            "check": "Installed",
+            "sbom": "Attach"
+        }))
+        .unwrap();
+        let mut planned = dated("a", &PatchSetStatus::default(), 100);
+        let mut image = built(&planned).image.unwrap();
+        assert!(!is_complete(&build, &planned, &image));
+        image.installed = Some(Vec::new());
+        assert!(!is_complete(&build, &planned, &image), "it has no document");
+        image.sbom = Some(Recorded::new(Digest::sha256(b"")));
+        assert!(is_complete(&build, &planned, &image));
+        image.installed = None;
+        assert!(!is_complete(&build, &planned, &image), "it was not looked into");
+        image.installed = Some(Vec::new());
+
+        // A test that has no result yet, and an image that waits for one.
+        let test = serde_json::json!({ "name": "unit", "from": "Image", "command": ["true"] });
+        build.tests = vec![serde_json::from_value(test).unwrap()];
+        assert!(!is_complete(&build, &planned, &image));
+        planned.tests = Some(ImageTestsStatus::default());
+        assert!(!is_complete(&build, &planned, &image));
+        build.tests.clear();
+        assert!(is_complete(&build, &planned, &image));
+        planned.tests = Some(ImageTestsStatus {
+            awaiting: Some(Box::new(image.clone())),
+            ..ImageTestsStatus::default()
+        });
+        assert!(!is_complete(&build, &planned, &image));
     }
 }

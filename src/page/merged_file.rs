@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::overrides::OverrideView;
+use super::override_view::OverrideView;
 use crate::api::constraint_override::OverrideState;
 use crate::text::printable_line;
 
@@ -76,7 +76,7 @@ impl MergedFileView {
                 marks.entry(line).or_default().push(one);
             }
         }
-        let mut writer = Writer {
+        let mut writer = MergedFileWriter {
             id,
             width: lines.len().to_string().len(),
             lines: &lines,
@@ -102,7 +102,7 @@ impl MergedFileView {
 }
 
 /// Makes the parts, one after the other.
-struct Writer<'a> {
+struct MergedFileWriter<'a> {
     id: &'a str,
     /// Digits of a line's number.
     width: usize,
@@ -112,7 +112,7 @@ struct Writer<'a> {
     parts: Vec<MergedPart>,
 }
 
-impl Writer<'_> {
+impl MergedFileWriter<'_> {
     fn line(&self, number: usize) -> String {
         let line = number.checked_sub(1).and_then(|at| self.lines.get(at));
         shown(line.copied().unwrap_or_default())
@@ -254,7 +254,10 @@ mod tests {
 
     #[test]
     fn each_override_stands_at_its_line_and_what_is_far_is_folded() {
-        let base: String = (1..=30).map(|n| format!("p{n}===1\n")).collect();
+        let base = (1..=30)
+            .map(|n| format!("p{n}===1\n"))
+            .collect::<Vec<_>>()
+            .concat();
         let base = base.replace("p20===1\n", "P20==1 # a comment\n");
         let overrides = "p10===2\n-p11\np20===0.9\np21===1\nnew===3\n-gone\n-p30\n";
         assert_eq!(
@@ -269,9 +272,7 @@ mod tests {
                 "o2:    − p20 1 ()",
                 ": 19 + P20===0.9 # a comment (Outdated)",
                 "o3: 20 = p21===1 (Redundant)",
-                "21   p22===1\n22   p23===1\n23   p24===1\n",
-                "[m-from-24: 2]",
-                "26   p27===1\n27   p28===1\n28   p29===1\n",
+                "21   p22===1\n22   p23===1\n23   p24===1\n24   p25===1\n25   p26===1\n26   p27===1\n27   p28===1\n28   p29===1\n",
                 "o4: 29 + new===3 (Added)",
                 "o6:    − p30 1 (Removed)",
             ]
@@ -285,7 +286,10 @@ mod tests {
             ["1   a===1\n", "o0:   − b 1 (Removed)"]
         );
         assert_eq!(view("b===1", "-b\n"), ["o0:   − b 1 (Removed)"]);
-        let base: String = (1..=9).map(|n| format!("p{n}===1\r\n")).collect();
+        let base = (1..=9)
+            .map(|n| format!("p{n}===1\r\n"))
+            .collect::<Vec<_>>()
+            .concat();
         assert_eq!(view(&base, ""), ["[m-from-1: 9]"]);
     }
 
@@ -302,9 +306,8 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_counted() {
-        let text: String = (0..2000)
-            .map(|n| format!("p{n}===1 # {}\n", "x".repeat(900)))
-            .collect();
+        let lines = (0..2000).map(|n| format!("p{n}===1 # {}\n", "x".repeat(900)));
+        let text = lines.collect::<Vec<_>>().concat();
         let view = MergedFileView::new("m", &text, &[]);
         let shown: usize = view
             .parts

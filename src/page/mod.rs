@@ -19,6 +19,7 @@ mod need;
 mod needs;
 #[cfg(not(feature = "highlighting"))]
 mod no_syntax;
+mod override_view;
 mod overrides;
 mod patch;
 mod report;
@@ -40,7 +41,8 @@ pub use matrix::{Matrix, MatrixRow};
 pub use merged_file::{MergedFileView, MergedPart, MergedRun};
 pub use need::Need;
 pub use needs::Needs;
-pub use overrides::{OverrideView, OverridesView};
+pub use override_view::OverrideView;
+pub use overrides::OverridesView;
 pub use patch::{Fact, PatchSource, PatchView};
 pub use report::{FaultView, ReportPage};
 pub use series::{SeriesView, Standing, Tally};

@@ -35,34 +35,10 @@ pub(super) fn check(
         return found;
     };
     let overrides_path = release.overrides.as_ref().unwrap_or(upper);
-    let read = |path: &String| read_file(files, directory, path, input::LARGEST);
-    let base = match read(upper) {
-        Ok(bytes) => ConstraintsFile::parse(&bytes),
-        Err(error) => {
-            found
-                .faults
-                .push(unreadable_file(FaultKind::InvalidConstraints, upper, &error));
-            return found;
-        }
-    };
-    let overrides = match release.overrides.as_ref().map(read) {
-        None => Overrides::parse(b""),
-        Some(Ok(bytes)) => Overrides::parse(&bytes),
-        Some(Err(error)) => {
-            found.faults.push(unreadable_file(
-                FaultKind::InvalidOverrides,
-                overrides_path,
-                &error,
-            ));
-            return found;
-        }
-    };
-    let (base, overrides) = match (base, overrides) {
-        (Ok(base), Ok(overrides)) => (base, overrides),
-        (base, overrides) => {
-            for error in [base.err(), overrides.err()].into_iter().flatten() {
-                found.faults.extend(merge_faults(&error, upper, overrides_path));
-            }
+    let (base, overrides) = match read_both(release, upper, files, directory) {
+        Ok(both) => both,
+        Err(faults) => {
+            found.faults.extend(faults);
             return found;
         }
     };
@@ -111,6 +87,34 @@ pub(super) fn check(
         ));
     }
     found
+}
+
+/// Reads what upstream pins and what overrides it.
+fn read_both(
+    release: &ReleaseFolder,
+    upper: &String,
+    files: &dyn RepositoryFiles,
+    directory: &str,
+) -> Result<(ConstraintsFile, Overrides), Vec<LayoutFault>> {
+    let overrides_path = release.overrides.as_ref().unwrap_or(upper);
+    let read = |kind, path: &String| {
+        read_file(files, directory, path, input::LARGEST)
+            .map_err(|error| vec![unreadable_file(kind, path, &error)])
+    };
+    let base = ConstraintsFile::parse(&read(FaultKind::InvalidConstraints, upper)?);
+    let overrides = match &release.overrides {
+        None => Overrides::parse(b""),
+        Some(path) => Overrides::parse(&read(FaultKind::InvalidOverrides, path)?),
+    };
+    match (base, overrides) {
+        (Ok(base), Ok(overrides)) => Ok((base, overrides)),
+        (base, overrides) => {
+            let errors = [base.err(), overrides.err()].into_iter().flatten();
+            Err(errors
+                .flat_map(|error| merge_faults(&error, upper, overrides_path))
+                .collect())
+        }
+    }
 }
 
 fn override_row(release: &ReleaseFolder, outcome: &Outcome) -> OverrideRow {

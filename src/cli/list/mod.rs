@@ -12,12 +12,9 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::error::Error;
-use super::layout_options::LayoutArguments;
 use super::output::{note, print, print_styled};
 use super::table;
-use super::team::{
-    OpenSeries, PatchMarks, PatchPathArguments, SeriesAddress, TeamRepository, UpstreamArguments, Upstreams,
-};
+use super::team::{OpenSeries, PatchMarks, SeriesAddress, TeamOptions, TeamRepository, Upstreams};
 use super::upstream_history::{HistoryOptions, RefreshTrial};
 use super::workers::work_on_all;
 use crate::api::status::PatchStatus;
@@ -30,21 +27,17 @@ use rows::{ListedSeries, PatchListing, SamePatch};
 /// Options of `patchset list`.
 #[derive(Debug, Args)]
 pub struct ListOptions {
-    /// The folder that holds patches/ and releases/
-    #[arg(value_name = "DIR", default_value = ".")]
-    dir: PathBuf,
+    #[command(flatten)]
+    team: TeamOptions,
+    /// The same as -C
+    #[arg(value_name = "DIR", hide = true, conflicts_with = "dir")]
+    folder: Option<PathBuf>,
     /// List only what concerns this component; may be repeated
     #[arg(long, value_name = "NAME")]
     component: Vec<String>,
     /// List only this release; may be repeated
     #[arg(long, value_name = "RELEASE")]
     release: Vec<String>,
-    #[command(flatten)]
-    layout: LayoutArguments,
-    #[command(flatten)]
-    upstream: UpstreamArguments,
-    #[command(flatten)]
-    paths: PatchPathArguments,
     #[command(flatten)]
     history: HistoryOptions,
     /// How to tell the patches
@@ -80,8 +73,8 @@ struct SeriesOutcome {
 
 pub(super) fn run(options: &ListOptions) -> Result<ExitCode, Error> {
     let team = options.open()?;
-    let engine = options.paths.engine();
-    let upstreams = options.upstream.open()?;
+    let engine = options.team.paths.engine();
+    let upstreams = options.team.upstream.open()?;
     let mut is_whole = true;
     let mut complain = |message: &str| {
         note(message);
@@ -146,9 +139,10 @@ impl ListOptions {
             [component] => Some(component.as_str()),
             _ => None,
         };
+        let dir = self.folder.as_deref().unwrap_or(self.team.dir());
         let open = |releases: &[String]| {
             let selection = Selection::named(&self.component, releases);
-            TeamRepository::open(&self.dir, &self.layout, component, &selection)
+            TeamRepository::open(dir, &self.team.layout, component, &selection)
         };
         if !self.release.is_empty() {
             // That they are there.

@@ -253,3 +253,19 @@ fn what_cannot_be_listed_is_told() {
     let (_, error) = patchset(team.root.path(), &["list", "team.git"], 2);
     assert!(error.contains("team.git is a bare Git repository"), "{error}");
 }
+
+#[test]
+fn the_folder_is_given_as_for_the_other_commands() {
+    let team = dialects();
+    let folder = checkout(&team.repository.dir, &team.root.path().join("clone"), &[]);
+    let (here, _) = patchset(&folder, &["list"], 0);
+    let above = folder.parent().unwrap();
+    for arguments in [
+        &["list", "-C", "clone"][..],
+        &["list", "--repository", "clone"],
+        &["list", "clone"],
+    ] {
+        assert_eq!(patchset(above, arguments, 0).0, here, "{arguments:?}");
+    }
+    patchset(above, &["list", "-C", "clone", "clone"], 2);
+}

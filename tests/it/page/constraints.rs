@@ -173,7 +173,7 @@ async fn the_merged_file_is_shown_with_what_overrides_did_to_who_may_read_it() {
             [
                 "requests − requests 2.5.0 true",
                 "urllib3 43 = urllib3===2.5.1 Redundant true",
-                "horizon − horizon 2.5.0 true",
+                "horizon − horizon 2.5.0 Removed true",
                 "oslo.messaging − oslo.messaging 2.5.0 true",
                 "lhafile 642 + lhafile===0.3.1 Added true",
             ]

@@ -22,11 +22,19 @@ until=image
 here=
 keep=
 done_=
+times=()
+reached=
 corpus=$PATCHSET_ROOT/tests/fixtures/corpus
+glance_releases=(30.1.0 30.2.0 31.0.0)
 # The namespace that --here works in.
 namespace='patchset-demo'
 
 clean_up() {
+    local status=$?
+    if [ -z "$done_" ] && [ "$status" -ne 130 ]; then
+        say "it failed in the stage ${reached:-before the first} after $(time_so_far), exit status $status; what and why is above"
+    fi
+    tell_times
     if [ -n "$done_" ] && [ -n "$keep" ]; then
         say "left running: export KUBECONFIG=$KUBECONFIG"
         say "the page: $(cat "$dir/page")"
@@ -45,6 +53,7 @@ clean_up() {
             say "delete the namespace $namespace yourself"
         say "the definitions stay: kubectl delete --kustomize config/crd takes them away"
     fi
+    stop "$dir" build
     stop "$dir" git-daemon
     stop "$dir" artifacts
     cluster_down "$dir/cluster"
@@ -78,6 +87,24 @@ done
 [ -z "$here" ] || [ "$until" = check ] || until=cluster
 [ -z "$keep" ] || [ "$until" != check ] || die "the stage check leaves nothing that runs; $usage"
 
+# time_so_far: the time since the demo began.
+time_so_far() {
+    printf '%s min %s s' "$((SECONDS / 60))" "$((SECONDS % 60))"
+}
+
+# verdict TEXT: a line on what was reached, with the time since the demo began, for a note of it.
+verdict() {
+    times+=("$(printf '%6d s  %s' "$SECONDS" "$1")")
+    say "$1 after $(time_so_far)"
+}
+
+# tell_times: the times of all that was reached.
+tell_times() {
+    [ ${#times[@]} -gt 0 ] || return 0
+    say "times since the start:"
+    printf '    %s\n' "${times[@]}" >&2
+}
+
 # stage NAME TEXT: begins a stage, or ends the demo where the last one that was asked for is over.
 stage() {
     if [ "$reached" = "$until" ]; then
@@ -86,7 +113,7 @@ stage() {
     fi
     reached=$1
     printf '\n' >&2
-    say "$2 ($((SECONDS / 60)) min $((SECONDS % 60)) s so far)"
+    say "$2 ($(time_so_far) so far)"
 }
 
 # show COMMAND...: prints a command as a person would type it, and what it prints.
@@ -156,9 +183,8 @@ release() {
 make_upstream() {
     mkdir -p "$dir/git/glance"
     in_git "$dir/git/glance" init -q
-    release 30.1.0
-    release 30.2.0
-    release 31.0.0
+    local version
+    for version in "${glance_releases[@]}"; do release "$version"; done
     in_git "$dir/git/glance" branch stable/2025.1 30.1.0
     in_git "$dir/git/glance" branch stable/2025.2 31.0.0
 }
@@ -304,10 +330,16 @@ runs_image() {
 
 # build_patchset OPTION...: builds it in the profile of this demo.
 build_patchset() {
-    cargo build --manifest-path "$PATCHSET_ROOT/Cargo.toml" --locked --profile "$profile" --bin patchset "$@"
+    cargo build "${build[@]}" "$@"
 }
 
-reached=
+# fetch_sources: the released versions of glance, beside the build.
+fetch_sources() {
+    # What asks for a password is not done behind a progress display.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || return 0
+    need_sdists glance "${glance_releases[@]}" >/dev/null 2>&1
+}
+
 stage check "1 of 3: check patches on the command line, which needs no cluster"
 command -v cargo >/dev/null || die "no cargo on PATH: install Rust 1.89 or newer"
 need_commands cc=gcc git=git curl=curl setpriv=util-linux python3=python3
@@ -315,11 +347,16 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PATCHSET_CACHE/target}
 # What the tests have built is taken. Else the commands without the controller come first.
 profile=demo
 [ ! -x "$CARGO_TARGET_DIR/debug/patchset" ] || profile=dev
+build=(--manifest-path "$PATCHSET_ROOT/Cargo.toml" --locked --profile "$profile" --bin patchset)
 patchset=$CARGO_TARGET_DIR/${profile/dev/debug}/patchset
 if [ "$profile" = dev ]; then
     long "build patchset" build_patchset
 else
-    long "build the commands that need no cluster (three to four minutes the first time on two processors)" build_patchset --no-default-features
+    fetch_sources &
+    fetching=$!
+    long "build the commands that need no cluster (two to three minutes the first time on two processors)" build_patchset --no-default-features
+    # What failed is tried again, and told, where it is needed.
+    wait "$fetching" || true
 fi
 
 dir=$(mktemp -d -t patchset-demo-XXXXXX)
@@ -332,16 +369,20 @@ make_upstream
 make_patches
 cd "$dir/git"
 show patchset check patches --upstream . --release 2025.2 --output table --output "html=$report" || true
+verdict "the first verdict"
 say "the same to look at: open $report"
 show patchset apply --repo glance --ref stable/2025.2 patches/patches/glance/2025.2 || true
 say "upstream releases 30.2.0 with the fix: the patch is to be dropped there"
 show patchset apply --repo glance --ref 30.2.0 patches/patches/glance/2025.1 || true
 cd "$OLDPWD"
+verdict "the stage check"
 
 stage cluster "2 of 3: the same in a cluster"
 mkdir -p "$dir/cluster"
 if [ -n "$here" ]; then
     command -v kubectl >/dev/null || die "no kubectl on PATH"
+    kubectl config current-context >/dev/null || die "--here takes the current context of your kubeconfig, and there is none"
+    kubectl version --request-timeout=20s >/dev/null || die "the cluster of the context $(kubectl config current-context) does not answer"
     (umask 077 && kubectl config view --minify --flatten >"$dir/cluster/kubeconfig")
     say "take the cluster of the context $(kubectl config current-context)"
     export KUBECONFIG=$dir/cluster/kubeconfig
@@ -349,10 +390,14 @@ if [ -n "$here" ]; then
     touch "$dir/here"
     kubectl config set-context --current --namespace "$namespace" >/dev/null
 else
+    # Cargo fills the cores where Go's compiler leaves one idle. Where it fails, that is told below.
+    spawn "$dir" build cargo build "${build[@]}"
     say "gets a real API server: where it is not there it is built from its source, about ten minutes on two processors"
     "$PATCHSET_ROOT/hack/setup.sh" demo
 fi
 long "build the controller" build_patchset
+stop "$dir" build
+verdict "API server and controller are there"
 start "$dir" git-daemon start_git_daemon "$(git --exec-path)/git-daemon"
 git_server=git://127.0.0.1:$(cat "$dir/git-daemon.port")
 say "the upstream is served at $git_server/glance"
@@ -372,6 +417,7 @@ settle glance-2025.2 condition=PatchesApplicable=False
 settle patchrepository/openstack "jsonpath={.status.counts.conflicting}=1"
 show kubectl get patchrepositories
 show kubectl get patchsets
+verdict "the first verdicts in a cluster"
 states glance-2025.1
 states glance-2025.2-security
 states glance-2025.2
@@ -400,7 +446,7 @@ kubectl get constraintoverride constraints-2025.2 -o go-template='{{range .statu
 printf '\nwhat the merged file has, and upstream has not, and the other way round:\n'
 kubectl get configmap constraints-2025.2-constraints -o go-template='{{index .data "upper-constraints.txt"}}' |
     diff "$corpus/releases/2025.2/upper-constraints.txt" - || true
-
+verdict "the stage cluster"
 
 stage image "3 of 3: an image of the patched source, built by a Job and rolled out by Flux"
 if ! has_node; then
@@ -410,6 +456,7 @@ if ! has_node; then
 fi
 say "gets a node: where they are not there, its programs are built from their source, about ten minutes on two processors"
 "$PATCHSET_ROOT/hack/setup.sh" node
+verdict "the node's programs and images are there"
 stop "$dir" controller
 cluster_down "$dir/cluster"
 say "start a node: etcd, kube-apiserver, controller manager, scheduler, containerd, kubelet, a registry and Flux's kustomize-controller"
@@ -436,6 +483,7 @@ say "the same as a commit, for teams that keep images in Git"
 printf '\n$ git -C gitops show main\n'
 in_git "$dir/git/gitops" show --format='%an: %B' main
 runs_image
+verdict "the image runs"
 curl -sf "$(cat "$dir/page")" >/dev/null || die "the page at $(cat "$dir/page") does not answer"
 [ -n "$keep" ] || say "all of it is on one page, which hack/demo.sh --keep leaves open"
 done_=yes

@@ -46,6 +46,8 @@ cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 
 say "the commands that need no cluster, without the controller"
 cargo clippy --locked --no-default-features --lib --bins --quiet -- -D warnings
+cargo clippy --locked --no-default-features --features keys,sbom --lib --bins --quiet -- -D warnings
+cargo clippy --locked --package git-mirrors --no-default-features --lib --quiet -- -D warnings
 
 say "the libraries alone: without features, their documentation, and what would be published"
 libraries=()

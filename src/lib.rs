@@ -44,6 +44,7 @@ pub mod page;
 pub mod plan;
 pub mod recipe;
 pub mod rework;
+#[cfg(feature = "sbom")]
 pub mod sbom;
 pub mod source;
 #[cfg(feature = "controller")]

@@ -229,20 +229,25 @@ need_go_program() {
 
 # need_node: what hack/node.sh brings up.
 need_node() {
-    local program
+    local program images
     need_commands containerd=containerd runc=runc buildah=buildah skopeo=skopeo docker-registry=docker-registry \
         busybox=busybox-static debootstrap=debootstrap
     # Not a command: the loopback of pods.
     [ -x /usr/lib/cni/loopback ] || apt_install containernetworking-plugins
+    need_uv
+    # Their packages are downloaded and unpacked while the compilers work.
+    {
+        need_image pause
+        need_image python
+    } &
+    images=$!
     for program in kube-controller-manager kube-scheduler kubelet; do
         need_kubernetes "$program"
     done
     need_buildkit
     need_flux
-    need_uv
-    for program in pause builder python; do
-        need_image "$program"
-    done
+    need_image builder
+    wait "$images" || die "the images pause and python were not made; why is above"
 }
 
 # need_browser: Chromium with what drives it, a font, and axe-core in $PATCHSET_CACHE/axe-core.
@@ -303,6 +308,19 @@ need_python_package() {
     python=$(python_environment) || exit
     "$python/bin/python" -c "import $1" 2>/dev/null && return
     long "install $2" "$python/bin/python" -m pip install --quiet "$2"
+}
+
+# need_sdists NAME VERSION...: gets several releases at once, as need_sdist does one. The first makes the environment.
+need_sdists() {
+    local name=$1 version pids=() pid status=0
+    shift
+    python_environment >/dev/null || return
+    for version in "$@"; do
+        need_sdist "$name" "$version" &
+        pids+=("$!")
+    done
+    for pid in "${pids[@]}"; do wait "$pid" || status=$?; done
+    return "$status"
 }
 
 # need_sdist NAME VERSION: downloads a release's source archive from the Python package index, and prints its path.

@@ -37,6 +37,7 @@ pub enum Error {
     #[error(transparent)]
     Publish(#[from] crate::publish::Error),
     /// A document of components cannot be made.
+    #[cfg(feature = "sbom")]
     #[error(transparent)]
     Sbom(#[from] crate::sbom::Error),
     /// A page could not be made.

@@ -28,10 +28,12 @@ mod local_refresh;
 mod output;
 mod partial_clone;
 mod patch_files;
+#[cfg(feature = "sbom")]
 mod patched;
 pub mod refresh;
 mod registry;
 pub mod renumber;
+#[cfg(feature = "sbom")]
 pub mod sbom;
 pub mod source;
 mod style;
@@ -39,6 +41,7 @@ mod table;
 mod team;
 mod upstream_history;
 pub mod verify;
+#[cfg(feature = "sbom")]
 pub mod vex;
 mod workers;
 
@@ -111,11 +114,13 @@ pub enum OfflineCommand {
     /// The pedigree of the component has each patch, where it comes from, and the bugs and CVE
     /// numbers that its headers and message claim to resolve. Vulnerability scanners do not read
     /// pedigrees: for them there is patchset vex.
+    #[cfg(feature = "sbom")]
     Sbom(Box<sbom::SbomOptions>),
     /// State which CVEs the patches of an image resolve, in an OpenVEX document for scanners
     ///
     /// One statement, fixed, for each CVE number that the headers, the message or the file's name
     /// of a patch claim to resolve; a number that is only mentioned is none.
+    #[cfg(feature = "sbom")]
     Vex(Box<vex::VexOptions>),
     /// Make an image of a patched tree, for builders to take as a named context
     Source(Box<source::SourceOptions>),
@@ -144,7 +149,9 @@ impl OfflineCommand {
             Self::History(options) => history::run(&options),
             Self::Generate(options) => generate::run(&options),
             Self::Constraints(options) => constraints::run(&options),
+            #[cfg(feature = "sbom")]
             Self::Sbom(options) => sbom::run(&options),
+            #[cfg(feature = "sbom")]
             Self::Vex(options) => vex::run(&options),
             Self::Source(options) => source::run(&options),
             Self::BuildPlan(options) => build_plan::run(&options),

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::files::plain_path;
 use super::local::from_git2;
+#[cfg(feature = "keys")]
 use super::signing::Signer;
 use super::store::damaged;
 use super::{Error, Oid};
@@ -72,6 +73,7 @@ pub struct NewCommit<'a> {
     /// When; whole seconds count.
     pub time: Timestamp,
     /// Who signs it.
+    #[cfg(feature = "keys")]
     pub signer: Option<&'a Signer>,
 }
 
@@ -177,13 +179,12 @@ impl Making<'_> {
             .repository
             .commit_create_buffer(&who, &who, new.message, &tree, &[&parent])
             .map_err(|error| self.failed(&error))?;
-        match new.signer {
-            None => self.write(ObjectType::Commit, &text),
-            Some(signer) => {
-                let signed = signer.sign_commit(&text)?;
-                self.write(ObjectType::Commit, &signed)
-            }
+        #[cfg(feature = "keys")]
+        if let Some(signer) = new.signer {
+            let signed = signer.sign_commit(&text)?;
+            return self.write(ObjectType::Commit, &signed);
         }
+        self.write(ObjectType::Commit, &text)
     }
 
     /// The tree of a folder after a change; `None` where nothing is left in it.

@@ -16,17 +16,22 @@ mod history;
 mod http;
 mod http_git;
 mod kept_look;
+#[cfg(feature = "keys")]
 mod key_derivation;
+#[cfg(feature = "keys")]
 mod known_hosts;
 pub mod local;
 mod local_error;
 mod mirror;
 mod mirrors;
+#[cfg(feature = "keys")]
 mod openpgp;
 mod pack;
 mod partial;
 mod path_content;
+#[cfg(feature = "keys")]
 mod patterns;
+#[cfg(feature = "keys")]
 mod private_key;
 mod promisor;
 mod provider;
@@ -35,8 +40,10 @@ mod refs;
 mod safe_directory;
 mod secret;
 mod session;
+#[cfg(feature = "keys")]
 mod signing;
 mod snapshot;
+#[cfg(feature = "keys")]
 mod ssh;
 mod storage;
 mod store;
@@ -61,6 +68,7 @@ pub use push::{BranchUpdate, ExpectedBranch};
 pub use refs::{RefSpec, Resolved, Revision, VersionRange};
 pub use secret::{Credentials, Installation, Proxy, SecretData, SshCredentials, Tls, Upstream};
 pub use session::{Agent, Pace, Timeouts};
+#[cfg(feature = "keys")]
 pub use signing::Signer;
 pub use snapshot::Snapshot;
 pub use tree::Tree;

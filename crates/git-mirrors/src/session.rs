@@ -206,6 +206,7 @@ impl Session {
         })
     }
 
+    #[cfg(feature = "keys")]
     pub(super) fn runtime(&self) -> &Handle {
         &self.runtime
     }

@@ -18,7 +18,9 @@ use super::gate::locked;
 use super::http::HttpClient;
 use super::refs::{RefList, RemoteRef};
 use super::session::{Reader, Session, Writer, lacks_object};
-use super::{Error, Oid, Scheme, ssh};
+#[cfg(feature = "keys")]
+use super::ssh;
+use super::{Error, Oid, Scheme};
 
 /// What a look asks for; version 0 sends everything unasked.
 const PREFIXES: [&str; 3] = ["HEAD", "refs/heads/", "refs/tags/"];
@@ -269,6 +271,11 @@ pub(super) fn connect(session: &Arc<Session>, service: Service) -> Result<(AnyTr
                 false,
             ))
         }
+        #[cfg(not(feature = "keys"))]
+        Scheme::Ssh => {
+            return Err(session.refused("this program was built without SSH: build it with the feature keys"));
+        }
+        #[cfg(feature = "keys")]
         Scheme::Ssh => {
             let (reader, writer) = ssh::open(session, service.as_str())?;
             Box::new(Connection::new(

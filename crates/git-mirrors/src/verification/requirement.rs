@@ -84,6 +84,7 @@ impl Requirement {
     }
 
     /// Whether the commit itself has to be signed.
+    #[cfg(feature = "keys")]
     pub(super) fn needs_commit(&self) -> bool {
         self.objects != SignedObjects::Tag
     }

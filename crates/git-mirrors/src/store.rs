@@ -192,7 +192,6 @@ impl Store {
     ///
     /// [`Error::TooLarge`] beyond `at_most` bytes; [`Error::Corrupt`] where it is not there, or of
     /// another kind.
-    #[cfg(feature = "keys")]
     pub(super) fn read_object(&self, id: Oid, kind: ObjectType, at_most: usize) -> Result<Vec<u8>, Error> {
         let (odb, name) = (self.odb()?, id.into());
         let failed = |error: &git2::Error| damaged(&self.dir, error);

@@ -99,7 +99,8 @@ impl<'a> HunkHighlighter<'a> {
     }
 }
 
-#[cfg(all(test, feature = "highlighting"))]
+#[cfg(test)]
+#[cfg(feature = "highlighting")]
 mod tests {
     use super::*;
 

@@ -81,13 +81,13 @@
     try {
       const answer = await fetch(location.href, { headers: { accept: 'text/html' }, cache: 'no-store' });
       if (!answer.ok) {
-        if (note) note.textContent = 'not up to date: load the page again';
+        if (note) note.textContent = 'no longer live: load the page again';
         return;
       }
       const next = new DOMParser().parseFromString(await answer.text(), 'text/html');
       const [now, then] = [document.getElementById('main'), next.getElementById('main')];
       if (now && then) replace(now, then);
-      if (note) note.textContent = 'up to date';
+      if (note) note.textContent = 'live: changes are shown as they come';
     } catch {
       if (note) note.textContent = 'the server cannot be reached; trying again';
     } finally {

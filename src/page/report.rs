@@ -66,8 +66,8 @@ impl ReportPage {
                     "Nothing needs a person, and a tool has something to do.".to_owned()
                 }
                 (0, false) => "No patch needs a person; see below what else is wrong.".to_owned(),
-                (1, _) => format!("1 of {} needs a person.", components(self.series.len())),
-                (count, _) => format!("{count} of {} need a person.", components(self.series.len())),
+                (1, _) => format!("1 of {} series needs a person.", self.series.len()),
+                (count, _) => format!("{count} of {} series need a person.", self.series.len()),
             },
             needs,
             page: self,
@@ -78,14 +78,6 @@ impl ReportPage {
     fn count(&self, standing: Standing) -> usize {
         let series = self.series.iter();
         series.filter(|series| series.standing == standing).count()
-    }
-}
-
-fn components(count: usize) -> String {
-    if count == 1 {
-        "1 component".to_owned()
-    } else {
-        format!("{count} components")
     }
 }
 

@@ -52,7 +52,7 @@ pub fn remedy(status: &PatchStatus, refreshed: &'static str) -> &'static str {
         PatchState::Clean | PatchState::Offset => "",
         PatchState::Conflict => match status.refresh.map(|refresh| refresh.state) {
             Some(RefreshState::Needed | RefreshState::Available) => refreshed,
-            Some(RefreshState::Impossible) => "mend it by hand: no refresh finds where it belongs",
+            Some(RefreshState::Impossible) => "mend it by hand: patchset refresh finds no place for it",
             None => "refresh it, or mend it by hand",
         },
     }

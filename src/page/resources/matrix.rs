@@ -140,8 +140,8 @@ impl MatrixPage {
             verdict: match (persons, shown.len()) {
                 (_, 0) => "Nothing to see here.".to_owned(),
                 (0, _) => "Nothing needs a person.".to_owned(),
-                (1, all) => format!("1 of {all} needs a person."),
-                (count, all) => format!("{count} of {all} need a person."),
+                (1, all) => format!("1 of {all} series needs a person."),
+                (count, all) => format!("{count} of {all} series need a person."),
             },
         }
         .render()

@@ -514,7 +514,7 @@ async fn a_ref_moves_and_the_cell_changes_without_a_reload() {
         .wait_until("document.getElementById('needs-part').innerText.includes('Say five in German')")
         .await;
     browser
-        .wait_until("document.querySelector('h1').innerText === '1 of 6 needs a person.'")
+        .wait_until("document.querySelector('h1').innerText === '1 of 6 series needs a person.'")
         .await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
 

@@ -112,6 +112,15 @@ impl Browser {
         self.client.issue_cmd(command).await.unwrap();
     }
 
+    /// Checks that the page is not wider than the screen, and that axe finds nothing.
+    pub async fn assert_readable(&self, what: &str) {
+        let overflow = self
+            .evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            .await;
+        assert_eq!(overflow, 0, "{what}: the page is wider than the screen");
+        assert_eq!(self.axe().await, Vec::<String>::new(), "{what}");
+    }
+
     /// Says how requests are told who asks.
     pub async fn send_header(&self, name: &str, value: &str) {
         let enable = Devtools {

@@ -28,7 +28,7 @@ use crate::support::git_server::free_port;
 use crate::support::program::program;
 
 /// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+pub const PATIENCE: Duration = Duration::from_secs(480);
 
 /// How many tests have a registry of their own.
 const SPARE: usize = 2;

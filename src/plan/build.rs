@@ -138,9 +138,9 @@ mod tests {
     use crate::api::build::SortableTag;
     use crate::api::image_test::ImageTestsStatus;
 
-    /// A plan with a tag that sorts, from some inputs, at a second of 1970.
-    fn dated(inputs: &str, known: &PatchSetStatus, second: i64) -> BuildStatus {
-        let mut planned = BuildStatus {
+    /// A plan with a tag that sorts, from some inputs, whose time is not put in yet.
+    fn undated(inputs: &str) -> BuildStatus {
+        BuildStatus {
             inputs_digest: inputs.into(),
             target: Some(format!("r:5000/glance:{inputs}").into()),
             sortable_tag: Some(SortableTag {
@@ -148,7 +148,12 @@ mod tests {
                 time: None,
             }),
             ..BuildStatus::default()
-        };
+        }
+    }
+
+    /// The same at a second of 1970.
+    fn dated(inputs: &str, known: &PatchSetStatus, second: i64) -> BuildStatus {
+        let mut planned = undated(inputs);
         set_tag_time(&mut planned, known, Timestamp::from_second(second).unwrap());
         planned
     }
@@ -197,15 +202,7 @@ mod tests {
         let first = dated("a", &PatchSetStatus::default(), 100);
         let known = built(&first);
         let plan = |inputs: &str| {
-            let mut planned = BuildStatus {
-                inputs_digest: inputs.into(),
-                target: Some(format!("r:5000/glance:{inputs}").into()),
-                sortable_tag: Some(SortableTag {
-                    tag: "2025.2-{time}-1f0c2d3".to_owned(),
-                    time: None,
-                }),
-                ..BuildStatus::default()
-            };
+            let mut planned = undated(inputs);
             set_tag_time_if_known(&mut planned, &known);
             planned
         };

@@ -31,8 +31,10 @@ namespace='patchset-demo'
 
 clean_up() {
     local status=$?
+    end_steps
     if [ -z "$done_" ] && [ "$status" -ne 130 ]; then
         say "it failed in the stage ${reached:-before the first} after $(time_so_far), exit status $status; what and why is above"
+        keep_logs
     fi
     tell_times
     if [ -n "$done_" ] && [ -n "$keep" ]; then
@@ -42,10 +44,6 @@ clean_up() {
         say "end it with: hack/demo.sh --stop $dir"
         return
     fi
-    if [ -z "$done_" ] && [ -s "$dir/controller.log" ]; then
-        say "it failed; the end of the controller's log:"
-        tail -n 20 "$dir/controller.log" >&2
-    fi
     say "clean up"
     stop "$dir" controller
     if [ -e "$dir/here" ]; then
@@ -53,12 +51,22 @@ clean_up() {
             say "delete the namespace $namespace yourself"
         say "the definitions stay: kubectl delete --kustomize config/crd takes them away"
     fi
-    stop "$dir" build
     stop "$dir" git-daemon
     stop "$dir" artifacts
     cluster_down "$dir/cluster"
     node_down "$dir/node"
     rm -rf "$dir"
+}
+
+# keep_logs: the end of the controller's log, and where the logs of all servers are kept.
+keep_logs() {
+    local logs
+    [ -s "$dir/controller.log" ] || return 0
+    say "the end of the controller's log:"
+    tail -n 20 "$dir/controller.log" >&2
+    logs=$(mktemp -d -t patchset-logs-XXXXXX)
+    find "$dir" "$dir/cluster" "$dir/node" -maxdepth 1 -name '*.log' -exec cp -t "$logs" {} + 2>/dev/null || true
+    say "the whole log, and those of the other servers, are in $logs"
 }
 
 while [ $# -gt 0 ]; do
@@ -328,41 +336,68 @@ runs_image() {
     show kubectl logs deployment/glance
 }
 
-# build_patchset OPTION...: builds it in the profile of this demo.
-build_patchset() {
-    cargo build "${build[@]}" "$@"
+# ask_cluster ARGUMENT...: kubectl, which also ends where the cluster, or what gives its credentials, says nothing.
+ask_cluster() {
+    timeout --foreground 30 kubectl --request-timeout=10s "$@"
 }
 
-# fetch_sources: the released versions of glance, beside the build.
-fetch_sources() {
-    # What asks for a password is not done behind a progress display.
-    python3 -c 'import ensurepip, venv' 2>/dev/null || return 0
-    need_sdists glance "${glance_releases[@]}" >/dev/null 2>&1
+# check_here: whether the current context leads to a cluster that lives, and where the demo may do what it does.
+check_here() {
+    local context right words
+    command -v kubectl >/dev/null || die "no kubectl on PATH, and --here needs it"
+    context=$(kubectl config current-context 2>/dev/null) ||
+        die "--here takes the current context of your kubeconfig, and there is none: choose one with kubectl config use-context"
+    ask_cluster version >/dev/null ||
+        die "the cluster of the context $context does not answer, or not to you; above is what kubectl says. Start it or log in, or choose another with kubectl config use-context"
+    for right in "create customresourcedefinitions" "create namespaces" "* * --namespace $namespace"; do
+        read -r -a words <<<"$right"
+        ask_cluster auth can-i "${words[@]}" >/dev/null 2>&1 ||
+            die "the user of the context $context may not do this in its cluster: ${right//\*/everything}. --here needs an administrator, as of a cluster of your own (kind, k3d, minikube)"
+    done
+    ! ask_cluster get namespace "$namespace" >/dev/null 2>&1 ||
+        die "the cluster of the context $context has a namespace $namespace: another demo works there, or left it; else kubectl delete namespace $namespace"
 }
 
-stage check "1 of 3: check patches on the command line, which needs no cluster"
 command -v cargo >/dev/null || die "no cargo on PATH: install Rust 1.89 or newer"
-need_commands cc=gcc git=git curl=curl setpriv=util-linux python3=python3
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PATCHSET_CACHE/target}
-# What the tests have built is taken. Else the commands without the controller come first.
-profile=demo
-[ ! -x "$CARGO_TARGET_DIR/debug/patchset" ] || profile=dev
-build=(--manifest-path "$PATCHSET_ROOT/Cargo.toml" --locked --profile "$profile" --bin patchset)
-patchset=$CARGO_TARGET_DIR/${profile/dev/debug}/patchset
-if [ "$profile" = dev ]; then
-    long "build patchset" build_patchset
-else
-    fetch_sources &
-    fetching=$!
-    long "build the commands that need no cluster (two to three minutes the first time on two processors)" build_patchset --no-default-features
-    # What failed is tried again, and told, where it is needed.
-    wait "$fetching" || true
+[ -z "$here" ] || [ "$until" = check ] || check_here
+need_commands cc=gcc git=git python3=python3
+need_python_venv
+if [ "$until" != check ]; then
+    need_commands curl=curl openssl=openssl setpriv=util-linux
+    # What asks for a password is not done behind a display.
+    [ -n "$here" ] || [ "$(id -u)" -eq 0 ] || have etcd || ! may_be_root || need_etcd
+fi
+
+# What takes a while, and about how many seconds on two processors: the first time, and where all is there.
+step sources 15 1 "download released versions of glance"
+step commands 140 1 "build the commands that need no cluster"
+if [ "$until" != check ]; then
+    [ -n "$here" ] || step servers 510 1 "get etcd, kube-apiserver and kubectl"
+    step controller 300 1 "build the controller"
+fi
+if [ "$until" = image ] && has_node; then
+    step node 540 1 "get the programs and images of a node"
+    step image 90 60 "build the image in a Job"
 fi
 
 dir=$(mktemp -d -t patchset-demo-XXXXXX)
 report=$PATCHSET_CACHE/demo-report.html
+mkdir -p "$PATCHSET_CACHE"
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
+
+stage check "1 of 3: check patches on the command line, which needs no cluster"
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PATCHSET_CACHE/target}
+# What the tests have built is taken. Else the commands without the controller come first.
+profile=demo first=(--no-default-features)
+[ ! -x "$CARGO_TARGET_DIR/debug/patchset" ] || profile=dev first=()
+build=(--manifest-path "$PATCHSET_ROOT/Cargo.toml" --locked --profile "$profile" --bin patchset)
+patchset=$CARGO_TARGET_DIR/${profile/dev/debug}/patchset
+begin sources need_sdists glance "${glance_releases[@]}"
+begin commands cargo build "${build[@]}" "${first[@]}"
+# Compilers for a later stage take what the others leave of the processors.
+[ -z "${step_text[servers]:-}" ] || begin servers nice -n 19 "$PATCHSET_ROOT/hack/setup.sh" demo
+await sources commands
 
 say "make an upstream from released versions of glance, and patches on it"
 make_upstream
@@ -379,24 +414,19 @@ verdict "the stage check"
 
 stage cluster "2 of 3: the same in a cluster"
 mkdir -p "$dir/cluster"
+begin controller cargo build "${build[@]}"
 if [ -n "$here" ]; then
-    command -v kubectl >/dev/null || die "no kubectl on PATH"
-    kubectl config current-context >/dev/null || die "--here takes the current context of your kubeconfig, and there is none"
-    kubectl version --request-timeout=20s >/dev/null || die "the cluster of the context $(kubectl config current-context) does not answer"
     (umask 077 && kubectl config view --minify --flatten >"$dir/cluster/kubeconfig")
     say "take the cluster of the context $(kubectl config current-context)"
     export KUBECONFIG=$dir/cluster/kubeconfig
     kubectl create namespace "$namespace" >/dev/null
     touch "$dir/here"
     kubectl config set-context --current --namespace "$namespace" >/dev/null
+    await controller
 else
-    # Cargo fills the cores where Go's compiler leaves one idle. Where it fails, that is told below.
-    spawn "$dir" build cargo build "${build[@]}"
-    say "gets a real API server: where it is not there it is built from its source, about ten minutes on two processors"
-    "$PATCHSET_ROOT/hack/setup.sh" demo
+    await servers controller
 fi
-long "build the controller" build_patchset
-stop "$dir" build
+[ -z "${step_text[node]:-}" ] || begin node nice -n 19 "$PATCHSET_ROOT/hack/setup.sh" node
 verdict "API server and controller are there"
 start "$dir" git-daemon start_git_daemon "$(git --exec-path)/git-daemon"
 git_server=git://127.0.0.1:$(cat "$dir/git-daemon.port")
@@ -454,8 +484,7 @@ if ! has_node; then
     done_=yes
     exit
 fi
-say "gets a node: where they are not there, its programs are built from their source, about ten minutes on two processors"
-"$PATCHSET_ROOT/hack/setup.sh" node
+await node
 verdict "the node's programs and images are there"
 stop "$dir" controller
 cluster_down "$dir/cluster"
@@ -475,7 +504,8 @@ kubectl apply --server-side -f "$dir/build.yaml" >/dev/null
 kubectl wait patchset/glance-image --for=jsonpath='{.status.conditions[?(@.type=="ImageBuilt")].reason}'=Building --timeout=60s >/dev/null || true
 show kubectl get patchset glance-image
 show kubectl get jobs
-kubectl wait patchset/glance-image --for=condition=Ready --timeout=600s >/dev/null ||
+begin image kubectl wait patchset/glance-image --for=condition=Ready --timeout=600s
+await image ||
     die "no image: $(kubectl get patchset glance-image -o jsonpath='{.status}')"
 show kubectl get patchset glance-image
 show kubectl get configmap images -o custom-columns=REFERENCE:.data.glance_reference

@@ -22,8 +22,7 @@ flock -n 9 || {
 
 need_commands cc=gcc git=git curl=curl openssl=openssl setpriv=util-linux python3=python3
 need_etcd
-need_kubernetes kube-apiserver
-need_kubernetes kubectl
+need_kubernetes kube-apiserver kubectl
 if [ "${1:-}" = node ]; then
     need_node
 elif [ "${1:-}" = chaos ]; then

@@ -38,8 +38,9 @@ cargo fmt --all --check
 say "shell scripts"
 git ls-files -z --cached --others --exclude-standard '*.sh' .ci | xargs -0 shellcheck -x
 
-say "what the chaos run relies on"
+say "what the scripts rely on"
 python3 -B -m unittest discover --quiet --start-directory hack/chaos
+python3 -B -m unittest discover --quiet --start-directory hack/lib
 
 say "lints"
 cargo clippy --locked --workspace --all-targets --quiet -- -D warnings

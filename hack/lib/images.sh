@@ -97,15 +97,17 @@ make_python() {
         --env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt --env UV_NATIVE_TLS=1 --env UV_SYSTEM_PYTHON=1
 }
 
-# need_image NAME: makes an image where it is not there.
-need_image() {
-    local work
-    [ ! -e "$(image_file "$1")" ] || return 0
-    need_commands buildah=buildah debootstrap=debootstrap busybox=busybox-static
-    work=$(mktemp -d)
-    chmod 755 "$work"
-    long "make the image $1" "make_$1" "$work"
-    rm -rf "$work"
+# need_images NAME...: makes those images that are not there.
+need_images() {
+    local name work
+    for name in "$@"; do
+        [ ! -e "$(image_file "$name")" ] || continue
+        need_commands buildah=buildah debootstrap=debootstrap busybox=busybox-static
+        work=$(mktemp -d)
+        chmod 755 "$work"
+        long "make the image $name" "make_$name" "$work"
+        rm -rf "$work"
+    done
 }
 
 # pack_patchset PROGRAM FILE: the controller's image, with the program and what it is linked with, as the Dockerfile has it.

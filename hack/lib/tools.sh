@@ -15,6 +15,16 @@ AXE_VERSION=4.14.1
 
 export PATH=$PATH:$PATCHSET_BIN
 
+# may_be_root: whether apt can be told to install. Asks for a password where somebody can type it.
+may_be_root() {
+    [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; }; }; }
+}
+
+# as_root COMMAND...: runs a command as root, where may_be_root.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
 # apt_update: refreshes the package lists once in a run.
 apt_update() {
     if [ -z "${PATCHSET_APT_UPDATED:-}" ]; then
@@ -26,7 +36,8 @@ apt_update() {
 # apt_install PACKAGE...: installs packages; a service that comes with one is not started.
 apt_install() {
     local policy=/usr/sbin/policy-rc.d status=0
-    command -v apt-get >/dev/null || die "please install by your system's own means: $*"
+    command -v apt-get >/dev/null || die "not on this machine: $*; install it by your system's own means, and start again"
+    may_be_root || die "not on this machine: $*; as root, apt-get install $*, and start again"
     apt_update
     if [ ! -e "$policy" ]; then
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
@@ -70,8 +81,9 @@ have() {
 need_etcd() {
     local work
     have etcd && return
-    apt_update
     work=$(mktemp -d)
+    # Who is not root takes the lists as they are.
+    ! may_be_root || apt_update
     (
         cd "$work" || exit
         chmod 755 .
@@ -134,21 +146,24 @@ kubernetes_version() {
     sed -n 's|^require k8s.io/kubernetes ||p' "$PATCHSET_ROOT/hack/tools/kubernetes/go.mod"
 }
 
-# need_kubernetes PROGRAM: kube-apiserver, kubectl, kube-controller-manager or kubelet, built from its own source.
+# need_kubernetes PROGRAM...: kube-apiserver, kubectl, kube-controller-manager or kubelet, built from their own source, in
+# one go: what they share is compiled once, and one is linked while another is compiled.
 need_kubernetes() {
-    local program=$1 version numbers stamp work
+    local program missing=() version numbers stamp=k8s.io/component-base/version work
     version=$(kubernetes_version)
-    have "$program" "$version" && return
+    for program in "$@"; do
+        have "$program" "$version" || missing+=("$program")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
     need_go
     IFS=. read -r -a numbers <<<"${version#v}"
-    stamp=k8s.io/component-base/version
     work=$(mktemp -d)
-    long "build $program $version (some minutes the first time)" \
-        env CGO_ENABLED=0 go build -C "$PATCHSET_ROOT/hack/tools/kubernetes" -p 2 -trimpath \
+    long "build ${missing[*]} $version (some minutes the first time)" \
+        env CGO_ENABLED=0 go build -C "$PATCHSET_ROOT/hack/tools/kubernetes" -trimpath \
         -ldflags "-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=${numbers[0]} -X $stamp.gitMinor=${numbers[1]}" \
-        -o "$work/$program" "k8s.io/kubernetes/cmd/$program" ||
-        die "cannot build $program: put one on PATH or into KUBEBUILDER_ASSETS"
-    keep "$work/$program" "$program" "$version"
+        -o "$work/" "${missing[@]/#/k8s.io/kubernetes/cmd/}" ||
+        die "cannot build ${missing[*]}: put them on PATH or into KUBEBUILDER_ASSETS"
+    for program in "${missing[@]}"; do keep "$work/$program" "$program" "$version"; done
     rm -rf "$work"
 }
 
@@ -166,7 +181,7 @@ need_module_program() {
     need_go
     work=$(mktemp -d)
     long "build $1 $version (some minutes the first time)" \
-        env CGO_ENABLED=0 go build -C "$PATCHSET_ROOT/hack/tools/$2" -p 2 -trimpath -ldflags '-s -w' -o "$work/$1" "$4" ||
+        env CGO_ENABLED=0 go build -C "$PATCHSET_ROOT/hack/tools/$2" -trimpath -ldflags '-s -w' -o "$work/$1" "$4" ||
         die "cannot build $1: put one on PATH"
     keep "$work/$1" "$1" "$version"
     rm -rf "$work"
@@ -194,12 +209,16 @@ need_go_yaml() {
         "-$(module_version yaml go.yaml.in/yaml/v2)-${source:0:8}"
 }
 
+flux_version() {
+    module_version kustomize-controller github.com/fluxcd/kustomize-controller
+}
+
 # need_flux: kustomize-controller, and in $PATCHSET_CACHE/flux the definitions of the kinds that it and its sources have.
 need_flux() {
     local module version folder=$PATCHSET_CACHE/flux
+    version=$(flux_version)
     need_module_program kustomize-controller kustomize-controller github.com/fluxcd/kustomize-controller \
         github.com/fluxcd/kustomize-controller
-    version=$(module_version kustomize-controller github.com/fluxcd/kustomize-controller)
     [ ! -e "$folder/$version" ] || return 0
     need_go
     mkdir -p "$folder"
@@ -222,32 +241,44 @@ need_go_program() {
     have "$1" "$2" && return
     need_go
     work=$(mktemp -d)
-    long "build $1 $2" env CGO_ENABLED=0 GOBIN="$work" go install -p 2 -trimpath -ldflags '-s -w' "$3@$2"
+    long "build $1 $2" env CGO_ENABLED=0 GOBIN="$work" go install -trimpath -ldflags '-s -w' "$3@$2"
     keep "$work/$1" "$1" "$2"
     rm -rf "$work"
 }
 
 # need_node: what hack/node.sh brings up.
 need_node() {
-    local program images
+    local packages="the images pause and python" programs="BuildKit, its image, and the programs of a node" \
+        flux="Flux's kustomize-controller"
     need_commands containerd=containerd runc=runc buildah=buildah skopeo=skopeo docker-registry=docker-registry \
         busybox=busybox-static debootstrap=debootstrap
     # Not a command: the loopback of pods.
     [ -x /usr/lib/cni/loopback ] || apt_install containernetworking-plugins
     need_uv
-    # Their packages are downloaded and unpacked while the compilers work.
-    {
-        need_image pause
-        need_image python
-    } &
-    images=$!
-    for program in kube-controller-manager kube-scheduler kubelet; do
-        need_kubernetes "$program"
-    done
+    ! node_is_there || return 0
+    need_go
+    # Packages are downloaded and unpacked, and programs linked, while others are compiled.
+    begin "$packages" need_images pause python
+    begin "$programs" need_node_programs
+    begin "$flux" need_flux
+    await "$packages" "$programs" "$flux"
+}
+
+node_programs=(kube-controller-manager kube-scheduler kubelet)
+
+need_node_programs() {
     need_buildkit
-    need_flux
-    need_image builder
-    wait "$images" || die "the images pause and python were not made; why is above"
+    need_images builder
+    need_kubernetes "${node_programs[@]}"
+}
+
+# node_is_there: whether there is nothing to do for a node.
+node_is_there() {
+    local name
+    for name in pause python builder; do [ -e "$(image_file "$name")" ] || return; done
+    for name in "${node_programs[@]}"; do have "$name" "$(kubernetes_version)" || return; done
+    for name in buildkitd buildctl; do have "$name" "$(module_version buildkit github.com/moby/buildkit)" || return; done
+    have kustomize-controller "$(flux_version)" && [ -e "$PATCHSET_CACHE/flux/$(flux_version)" ]
 }
 
 # need_browser: Chromium with what drives it, a font, and axe-core in $PATCHSET_CACHE/axe-core.
@@ -277,12 +308,17 @@ need_cargo_deny() {
     rm -rf "$work" "$PATCHSET_CACHE/cargo-deny"
 }
 
+# need_python_venv: what Debian has in a package of its own.
+need_python_venv() {
+    python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
+}
+
 # python_environment: an environment with pip, so that the system's Python stays as it is. Prints its folder.
 python_environment() {
     local folder=$PATCHSET_CACHE/python version
     if [ ! -x "$folder/bin/pip" ]; then
         need_commands python3=python3
-        python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
+        need_python_venv
         python3 -m venv "$folder" >&2
     fi
     version=$("$folder/bin/pip" --disable-pip-version-check --version)

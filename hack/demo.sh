@@ -348,14 +348,14 @@ check_here() {
     context=$(kubectl config current-context 2>/dev/null) ||
         die "--here takes the current context of your kubeconfig, and there is none: choose one with kubectl config use-context"
     ask_cluster version >/dev/null ||
-        die "the cluster of the context $context does not answer, or not to you; above is what kubectl says. Start it or log in, or choose another with kubectl config use-context"
+        die "the cluster of the context $context does not answer, or not to you; what kubectl says is above. Start it, log in, or choose another with kubectl config use-context"
     for right in "create customresourcedefinitions" "create namespaces" "* * --namespace $namespace"; do
         read -r -a words <<<"$right"
         ask_cluster auth can-i "${words[@]}" >/dev/null 2>&1 ||
-            die "the user of the context $context may not do this in its cluster: ${right//\*/everything}. --here needs an administrator, as of a cluster of your own (kind, k3d, minikube)"
+            die "the user of the context $context may not do there what the demo does: kubectl auth can-i ${right//\*/\'*\'} says no. --here wants an administrator, as of a cluster of your own (kind, k3d, minikube)"
     done
     ! ask_cluster get namespace "$namespace" >/dev/null 2>&1 ||
-        die "the cluster of the context $context has a namespace $namespace: another demo works there, or left it; else kubectl delete namespace $namespace"
+        die "the cluster of the context $context has a namespace $namespace already: a demo works there, or left it. If it left it: kubectl delete namespace $namespace"
 }
 
 command -v cargo >/dev/null || die "no cargo on PATH: install Rust 1.89 or newer"

@@ -22,6 +22,7 @@ cluster=$work/cluster
 not_measured=()
 
 clean_up() {
+    end_steps
     [ ! -d "$cluster" ] || hack/cluster.sh down "$cluster"
     rm -rf "$work"
 }

@@ -382,7 +382,7 @@ fi
 
 dir=$(mktemp -d -t patchset-demo-XXXXXX)
 report=$PATCHSET_CACHE/demo-report.html
-mkdir -p "$PATCHSET_CACHE"
+mkdir -p "$PATCHSET_CACHE" || die "everything is kept in $PATCHSET_CACHE: set XDG_CACHE_HOME to a folder that is yours"
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -82,6 +83,13 @@ class Here(unittest.TestCase):
                 self.write_kubeconfig(address, "nobody's", authority)
                 self.assertRegex(self.refusal(), "^error: the cluster of the context theirs does not answer, or not to you")
 
+            def wait_for_right(*question):
+                """The API server learns of a binding a moment after it was made."""
+                deadline = time.monotonic() + DEADLINE
+                user = "system:serviceaccount:default:me"
+                while subprocess.run([*kubectl, "auth", "can-i", "--quiet", *question, "--as", user]).returncode != 0:
+                    self.assertLess(time.monotonic(), deadline)
+
             ask("create", "serviceaccount", "me")
             self.write_kubeconfig(address, ask("create", "token", "me"), authority)
             with self.subTest("no rights"):
@@ -91,14 +99,15 @@ class Here(unittest.TestCase):
                     "kubectl auth can-i create customresourcedefinitions says no",
                 )
 
-            ask("create", "clusterrolebinding", "me", "--clusterrole=edit", "--serviceaccount=default:me")
             ask("create", "clusterrole", "kinds", "--verb=*", "--resource=customresourcedefinitions,namespaces")
             ask("create", "clusterrolebinding", "kinds", "--clusterrole=kinds", "--serviceaccount=default:me")
+            wait_for_right("create", "customresourcedefinitions")
             with self.subTest("not enough rights"):
                 self.assertIn("can-i '*' '*' --namespace patchset-demo says no", self.refusal())
 
             ask("create", "clusterrolebinding", "admin", "--clusterrole=cluster-admin", "--serviceaccount=default:me")
             ask("create", "namespace", "patchset-demo")
+            wait_for_right("*", "*")
             with self.subTest("the namespace is there"):
                 self.assertRegex(self.refusal(), "^error: the cluster of the context theirs has a namespace patchset-demo")
         finally:

@@ -109,10 +109,10 @@ need_go() {
     local found arch toolchain
     found=$(go_version || true)
     at_least "$GO_VERSION" "${found:-0}" && return
-    arch=$(dpkg --print-architecture)
     if [ -z "$found" ]; then
         apt_install golang-go
     fi
+    arch=$(GOTOOLCHAIN=local go env GOARCH)
     toolchain=$PATCHSET_CACHE/go-$GO_VERSION
     if [ ! -x "$toolchain/bin/go" ]; then
         long "download Go $GO_VERSION" fetch_go "$toolchain" "$arch"

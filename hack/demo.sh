@@ -380,9 +380,9 @@ if [ "$until" = image ] && has_node; then
     step image 90 60 "build the image in a Job"
 fi
 
+mkdir -p "$PATCHSET_CACHE" || die "everything is kept in $PATCHSET_CACHE: set XDG_CACHE_HOME to a folder that is yours"
 dir=$(mktemp -d -t patchset-demo-XXXXXX)
 report=$PATCHSET_CACHE/demo-report.html
-mkdir -p "$PATCHSET_CACHE" || die "everything is kept in $PATCHSET_CACHE: set XDG_CACHE_HOME to a folder that is yours"
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 

@@ -87,7 +87,8 @@ class Here(unittest.TestCase):
                 """The API server learns of a binding a moment after it was made."""
                 deadline = time.monotonic() + DEADLINE
                 user = "system:serviceaccount:default:me"
-                while subprocess.run([*kubectl, "auth", "can-i", "--quiet", *question, "--as", user]).returncode != 0:
+                asked = [*kubectl, "auth", "can-i", *question, "--as", user]
+                while subprocess.run(asked, capture_output=True).returncode != 0:
                     self.assertLess(time.monotonic(), deadline)
 
             ask("create", "serviceaccount", "me")

@@ -31,6 +31,8 @@ namespace='patchset-demo'
 
 clean_up() {
     local status=$?
+    # All of it is done, whatever fails: the terminal may have gone away.
+    set +e
     end_steps
     if [ -z "$done_" ] && [ "$status" -ne 130 ]; then
         say "it failed in the stage ${reached:-before the first} after $(time_so_far), exit status $status; what and why is above"
@@ -97,7 +99,7 @@ done
 
 # time_so_far: the time since the demo began.
 time_so_far() {
-    printf '%s min %s s' "$((SECONDS / 60))" "$((SECONDS % 60))"
+    duration "$SECONDS"
 }
 
 # verdict TEXT: a line on what was reached, with the time since the demo began, for a note of it.

@@ -206,7 +206,8 @@ end_tree() {
 
 end_steps() {
     local name names
-    clear_display
+    # The terminal may have gone away.
+    clear_display || true
     mapfile -t names < <(running_steps)
     for name in "${names[@]}"; do
         end_tree "${step_pid[$name]}"

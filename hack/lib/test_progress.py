@@ -128,7 +128,6 @@ class Steps(unittest.TestCase):
             termios.tcsetwinsize(0, (24, 60))
             command = self.command(script)
             os.execvpe(command[0], command, self.environment)
-        self.addCleanup(os.close, terminal)
         return child, terminal
 
     def read_until(self, terminal, pattern, text=""):
@@ -162,6 +161,7 @@ class Steps(unittest.TestCase):
         self.gate.write_text("go\n")
         text = self.read_until(terminal, None, text)
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0, text)
+        os.close(terminal)
         # Nothing is wider than the terminal but what stays.
         drawn = [line for line in text.split("\r\n") if "running" in line or "waiting" in line]
         for line in drawn:
@@ -175,7 +175,8 @@ class Steps(unittest.TestCase):
             ],
         )
 
-    def test_ctrl_c_leaves_no_process_and_the_terminal_as_it_was(self):
+    def deep_step(self):
+        """A step on a terminal, whose child waits; the script's process, the terminal, and the child."""
         child, terminal = self.on_terminal(
             """
             begin deep bash -c 'sh -c "echo \\$\\$ >$TMPDIR/../pid; cat \\"$GATE\\"" & wait'
@@ -183,20 +184,35 @@ class Steps(unittest.TestCase):
             """
         )
         self.read_until(terminal, "running")
-        before = termios.tcgetattr(terminal)
         deadline = time.monotonic() + DEADLINE
         pid = self.folder / "pid"
         while not (pid.exists() and pid.read_text().strip()):
             self.assertLess(time.monotonic(), deadline)
+        return child, terminal, Path(f"/proc/{pid.read_text().strip()}")
+
+    def nothing_is_left(self, child, process):
+        """What ended the script; nothing that it started runs on, and no file of it is left."""
+        status = os.waitpid(child, 0)[1]
+        deadline = time.monotonic() + DEADLINE
+        while process.exists():
+            self.assertLess(time.monotonic(), deadline, "what the step started still runs")
+        self.assertEqual(self.left(), ["pid"])
+        return os.WTERMSIG(status)
+
+    def test_ctrl_c_leaves_no_process_and_the_terminal_as_it_was(self):
+        child, terminal, process = self.deep_step()
+        before = termios.tcgetattr(terminal)
         os.write(terminal, b"\x03")
         text = self.read_until(terminal, None)
-        status = os.waitpid(child, 0)[1]
-        self.assertEqual(os.WTERMSIG(status), signal.SIGINT, text)
-        while Path(f"/proc/{pid.read_text().strip()}").exists():
-            self.assertLess(time.monotonic(), deadline, "what the step started still runs")
+        self.assertEqual(self.nothing_is_left(child, process), signal.SIGINT)
         self.assertEqual(termios.tcgetattr(terminal), before)
         self.assertTrue(text.endswith("\033[J"), repr(text))
-        self.assertEqual(self.left(), ["pid"])
+        os.close(terminal)
+
+    def test_a_terminal_that_goes_away_leaves_no_process(self):
+        child, terminal, process = self.deep_step()
+        os.close(terminal)
+        self.assertEqual(self.nothing_is_left(child, process), signal.SIGHUP)
 
 
 def screen(text):

@@ -405,9 +405,10 @@ say "make an upstream from released versions of glance, and patches on it"
 make_upstream
 make_patches
 cd "$dir/git"
-show patchset check patches --upstream . --release 2025.2 --output table --output "html=$report" || true
+show patchset check patches --upstream . --release 2025.2 --output table || true
 verdict "the first verdict"
-say "the same to look at: open $report"
+"$patchset" check patches --upstream . --release 2025.2 --output "html=$report" >/dev/null 2>&1 || true
+say "the same to look at, by --output html=FILE: open $report"
 show patchset apply --repo glance --ref stable/2025.2 patches/patches/glance/2025.2 || true
 say "upstream releases 30.2.0 with the fix: the patch is to be dropped there"
 show patchset apply --repo glance --ref 30.2.0 patches/patches/glance/2025.1 || true

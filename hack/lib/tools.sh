@@ -87,8 +87,7 @@ need_etcd() {
     (
         cd "$work" || exit
         chmod 755 .
-        long "download etcd" apt-get download -q etcd-server
-        dpkg-deb -x ./*.deb .
+        long "download etcd" apt-get download -q etcd-server && dpkg-deb -x ./*.deb .
     ) || die "cannot get etcd: put etcd 3.4 or newer on PATH or into KUBEBUILDER_ASSETS"
     keep "$work/usr/bin/etcd" etcd "$(dpkg-deb -f "$work"/*.deb Version | tr -c '[:alnum:].\n' _)"
     rm -rf "$work"

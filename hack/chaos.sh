@@ -71,7 +71,6 @@ long "build patchset (some minutes the first time)" \
 
 dir=$(mktemp -d -t patchset-chaos-XXXXXX)
 trap clean_up EXIT
-trap 'exit 130' INT TERM HUP
 say "seed $seed; start etcd and kube-apiserver"
 cluster_up "$dir/cluster"
 status=0

@@ -386,7 +386,6 @@ mkdir -p "$PATCHSET_CACHE" || die "everything is kept in $PATCHSET_CACHE: set XD
 dir=$(mktemp -d -t patchset-demo-XXXXXX)
 report=$PATCHSET_CACHE/demo-report.html
 trap clean_up EXIT
-trap 'exit 130' INT TERM HUP
 
 stage check "1 of 3: check patches on the command line, which needs no cluster"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PATCHSET_CACHE/target}

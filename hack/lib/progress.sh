@@ -19,6 +19,8 @@ step_heartbeat=30
 step_lines=0
 
 trap end_steps EXIT
+# Else bash goes on where the command that it waits for has dealt with the signal by itself.
+trap 'exit 130' INT TERM HUP
 
 # duration SECONDS: as in "2 min 5 s".
 duration() {

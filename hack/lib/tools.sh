@@ -146,7 +146,8 @@ kubernetes_version() {
 }
 
 # need_kubernetes PROGRAM...: kube-apiserver, kubectl, kube-controller-manager or kubelet, built from their own source, in
-# one go: what they share is compiled once, and one is linked while another is compiled.
+# one go: what they share is compiled once, and one is linked while another is compiled. What debuggers read would be
+# made by the compiler, a tenth of its work, for the linker to leave out.
 need_kubernetes() {
     local program missing=() version numbers stamp=k8s.io/component-base/version work
     version=$(kubernetes_version)
@@ -158,7 +159,7 @@ need_kubernetes() {
     IFS=. read -r -a numbers <<<"${version#v}"
     work=$(mktemp -d)
     long "build ${missing[*]} $version (some minutes the first time)" \
-        env CGO_ENABLED=0 go build -C "$PATCHSET_ROOT/hack/tools/kubernetes" -trimpath \
+        env CGO_ENABLED=0 go build -C "$PATCHSET_ROOT/hack/tools/kubernetes" -trimpath -gcflags=all=-dwarf=false \
         -ldflags "-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=${numbers[0]} -X $stamp.gitMinor=${numbers[1]}" \
         -o "$work/" "${missing[@]/#/k8s.io/kubernetes/cmd/}" ||
         die "cannot build ${missing[*]}: put them on PATH or into KUBEBUILDER_ASSETS"

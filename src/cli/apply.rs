@@ -80,6 +80,9 @@ enum ApplyOutput {
     Json,
 }
 
+/// How many bytes of JSON are written at once, or more.
+const WRITTEN_AT_ONCE: usize = 1 << 16;
+
 /// One line of the JSON output. Other tools read it: fields may be added, not changed.
 #[derive(serde::Serialize)]
 struct PatchLine<'a> {
@@ -152,7 +155,8 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
     if options.write {
         series.write(&mut repository)?;
     }
-    let mut reports = series.patches().to_vec();
+    let tree = series.tree();
+    let mut reports = series.into_patches();
     let applied = AppliedPatches {
         patches: &patches,
         options: &engine,
@@ -186,7 +190,7 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
         reports: &reports,
         history: &history,
         refresh: &refresh,
-        tree: series.tree(),
+        tree,
         direction: if options.reverse {
             Direction::Reverse
         } else {
@@ -231,6 +235,10 @@ fn tell(output: ApplyOutput, outcome: &render::AppliedOutcome<'_>) -> Result<(),
                 let line = PatchLine::new(report, refresh, outcome.history.fields(number));
                 serde_json::to_writer(&mut text, &line)?;
                 text.push(b'\n');
+                if text.len() >= WRITTEN_AT_ONCE {
+                    print(&text)?;
+                    text.clear();
+                }
             }
             print(&text)
         }

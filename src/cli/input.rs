@@ -26,10 +26,11 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     if path.as_os_str() == "-" {
         std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(path)
-            .map_err(failed)?
-            .take(limit)
-            .read_to_end(&mut bytes)
+        let file = std::fs::File::open(path).map_err(failed)?;
+        // A byte more than there are shows that it ends there.
+        let size = file.metadata().map_or(0, |found| found.len().saturating_add(1));
+        bytes.reserve_exact(usize::try_from(size.min(limit)).unwrap_or_default());
+        file.take(limit).read_to_end(&mut bytes)
     }
     .map_err(failed)?;
     Ok(bytes)

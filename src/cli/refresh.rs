@@ -47,7 +47,7 @@ fn refresh_files(options: &RefreshOptions, repository: &Path, revision: &str) ->
         .fetch(&repository, base, &patches, &engine)?;
     let series = patch::apply(&repository, base, &patches, Sequence::Stacked, &engine)
         .map_err(|error| partial_clone::explained(&repository, error))?;
-    let mut reports = series.patches().to_vec();
+    let mut reports = series.into_patches();
     let applied = AppliedPatches {
         patches: &patches,
         options: &engine,

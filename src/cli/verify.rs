@@ -174,7 +174,7 @@ impl VerifyOptions {
         };
         let engine = self.team.paths.engine();
         let open = OpenSeries::open(team, &self.series, &upstreams, engine.clone())?;
-        let mut reports = open.upstream.apply(old, &engine)?.patches().to_vec();
+        let mut reports = open.upstream.apply(old, &engine)?.into_patches();
         if let Some(tip) = open.upstream.commit() {
             let series = SeriesAtCommit {
                 tip,

@@ -1,6 +1,7 @@
 //! A conflict as people read it: what a hunk expects and what stands there, line by line.
 
-use gix_imara_diff::sources::byte_lines;
+use std::borrow::Cow;
+
 use gix_imara_diff::{Algorithm, Diff, InternedInput};
 use serde::Serialize;
 
@@ -21,14 +22,14 @@ pub enum LineSide {
 /// A line of a conflict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ComparedLine {
+pub struct ComparedLine<'a> {
     /// Where it stands.
     pub side: LineSide,
     /// Its number in the file, from 1; that of the line behind it where it is not there.
     pub line: usize,
     /// The line, as it is. Where the two sides differ in white space alone, it is visible: `→` is a
     /// tab, `·` a space and `␍` a carriage return.
-    pub text: String,
+    pub text: Cow<'a, str>,
 }
 
 /// A hunk that does not fit, compared with the file.
@@ -40,7 +41,7 @@ pub struct HunkDifference<'a> {
     /// The hunk's number in the file's diff, from 1.
     pub hunk: usize,
     /// Its lines.
-    pub lines: Vec<ComparedLine>,
+    pub lines: Vec<ComparedLine<'a>>,
 }
 
 /// The hunks of a patch that do not fit, compared with their files.
@@ -64,7 +65,7 @@ pub fn differences(report: &PatchReport) -> Vec<HunkDifference<'_>> {
 /// Compares what a hunk expects with the place that resembles it most, or else with the place where
 /// it was expected. Lines of the file around the hunk are left out.
 #[must_use]
-pub fn compare(rejection: &Rejection) -> Vec<ComparedLine> {
+pub fn compare(rejection: &Rejection) -> Vec<ComparedLine<'_>> {
     let expected: Vec<&str> = rejection.expected.iter().map(String::as_str).collect();
     let window = rejection.nearest.as_ref().map(|nearest| {
         let around = [&nearest.before, &nearest.found, &nearest.after];
@@ -84,24 +85,25 @@ pub fn compare(rejection: &Rejection) -> Vec<ComparedLine> {
     let mut lines = paired(&lines);
     if rejection.line_ends().is_some() || rejection.white_space().is_some() {
         for line in lines.iter_mut().filter(|line| line.side != LineSide::Both) {
-            line.text = line.text.replace('\t', "→").replace(' ', "·").replace('\r', "␍");
+            let shown = line.text.replace('\t', "→").replace(' ', "·");
+            line.text = shown.replace('\r', "␍").into();
         }
     }
     lines
 }
 
 /// All lines of both sides, aligned.
-fn aligned(expected: &[&str], found: &[&str], first: usize) -> Vec<ComparedLine> {
-    let text = |lines: &[&str]| lines.iter().flat_map(|line| [line, "\n"]).collect::<String>();
-    let (before, after) = (text(expected), text(found));
-    let input = InternedInput::new(byte_lines(before.as_bytes()), byte_lines(after.as_bytes()));
+fn aligned<'a>(expected: &[&'a str], found: &[&'a str], first: usize) -> Vec<ComparedLine<'a>> {
+    let mut input = InternedInput::default();
+    input.update_before(expected.iter().copied());
+    input.update_after(found.iter().copied());
     let diff = Diff::compute(Algorithm::Myers, &input);
     let mut lines = Vec::with_capacity(expected.len() + found.len());
     let (mut next, mut here) = (0, 0);
-    let line = |side, at: usize, text: &str| ComparedLine {
+    let line = |side, at: usize, text: &'a str| ComparedLine {
         side,
         line: first + at,
-        text: text.to_owned(),
+        text: text.into(),
     };
     let place = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let ends = (place(u32::MAX), place(u32::MAX));
@@ -111,13 +113,13 @@ fn aligned(expected: &[&str], found: &[&str], first: usize) -> Vec<ComparedLine>
     });
     for (removed, added) in changes.chain([(ends.0..ends.0, ends.1..ends.1)]) {
         while next < removed.start.min(expected.len()) {
-            lines.extend(expected.get(next).map(|text| line(LineSide::Both, here, text)));
+            lines.extend(expected.get(next).map(|&text| line(LineSide::Both, here, text)));
             (next, here) = (next + 1, here + 1);
         }
         let gone = expected.get(removed).unwrap_or_default();
         let come = found.get(added).unwrap_or_default();
-        lines.extend(gone.iter().map(|text| line(LineSide::Expected, here, text)));
-        for text in come {
+        lines.extend(gone.iter().map(|&text| line(LineSide::Expected, here, text)));
+        for &text in come {
             lines.push(line(LineSide::Found, here, text));
             here += 1;
         }
@@ -128,7 +130,7 @@ fn aligned(expected: &[&str], found: &[&str], first: usize) -> Vec<ComparedLine>
 
 /// Removes the lines at the start that only the file has, but for as many as the hunk has there
 /// that the file has not.
-fn trim(lines: &mut Vec<ComparedLine>) {
+fn trim(lines: &mut Vec<ComparedLine<'_>>) {
     let start = lines
         .iter()
         .take_while(|line| line.side != LineSide::Both)
@@ -136,7 +138,7 @@ fn trim(lines: &mut Vec<ComparedLine>) {
     if start == lines.len() {
         return;
     }
-    let found = |line: &&ComparedLine| line.side == LineSide::Found;
+    let found = |line: &&ComparedLine<'_>| line.side == LineSide::Found;
     let all = lines.iter().take(start).filter(found).count();
     let mut surplus = all.saturating_sub(start - all);
     lines.retain(|line| {
@@ -147,12 +149,15 @@ fn trim(lines: &mut Vec<ComparedLine>) {
 }
 
 /// Puts each expected line beside the one that stands in its place, where there are as many of both.
-fn paired(lines: &[ComparedLine]) -> Vec<ComparedLine> {
-    let is_both = |line: &ComparedLine| line.side == LineSide::Both;
+fn paired<'a>(lines: &[ComparedLine<'a>]) -> Vec<ComparedLine<'a>> {
+    let is_both = |line: &ComparedLine<'_>| line.side == LineSide::Both;
     let runs = lines.chunk_by(|one, other| is_both(one) == is_both(other));
     let mut result = Vec::with_capacity(lines.len());
     for run in runs {
-        let side = |side| run.iter().filter(move |line: &&ComparedLine| line.side == side);
+        let side = |side| {
+            run.iter()
+                .filter(move |line: &&ComparedLine<'_>| line.side == side)
+        };
         let (expected, found) = (side(LineSide::Expected), side(LineSide::Found));
         if run.first().is_some_and(is_both) || expected.clone().count() != found.clone().count() {
             let first = run.first().map_or(0, |line| line.line);
@@ -210,7 +215,7 @@ mod tests {
         let report = &series.patches()[0];
         let all = differences(report);
         assert_eq!(all.len(), 1, "{report:?}");
-        let side = |line: &ComparedLine| match line.side {
+        let side = |line: &ComparedLine<'_>| match line.side {
             LineSide::Both => ' ',
             LineSide::Expected => '-',
             LineSide::Found => '+',

@@ -3,6 +3,7 @@
 
 mod budget;
 mod diff;
+mod folder;
 mod ids;
 mod lines;
 mod nearest;

@@ -1,12 +1,16 @@
 //! The lines of a file: where each starts, and which stand where.
 
 use std::cell::OnceCell;
+use std::iter;
 use std::ops::Range;
 
-use bstr::ByteSlice;
 use bytes::Bytes;
+use memchr::memchr_iter;
 
 use super::budget::{Budget, Exceeded, bytes};
+
+/// How many of the first bits of hashes tell groups of lines apart at most.
+const MOST_GROUP_BITS: u32 = 16;
 
 /// What finding a line of the index costs besides its bytes, in units of effort.
 const LOOK_UP: u64 = 64;
@@ -28,14 +32,11 @@ impl Lines {
         let feeds = count(&contents, b'\n');
         budget.may_hold(held(feeds + 2))?;
         let mut starts = Vec::with_capacity(feeds + 2);
-        let mut place = 0;
-        while place < contents.len() {
-            // A file is smaller than 4 GiB by `Limits::file_bytes`.
-            starts.push(u32::try_from(place).unwrap_or(u32::MAX));
-            let rest = contents.get(place..).unwrap_or_default();
-            place += rest.find_byte(b'\n').map_or(rest.len(), |at| at + 1);
-        }
-        starts.push(u32::try_from(place).unwrap_or(u32::MAX));
+        let open = (!contents.is_empty() && !contents.ends_with(b"\n")).then_some(contents.len());
+        let ends = memchr_iter(b'\n', &contents).map(|at| at + 1);
+        // A file is smaller than 4 GiB by `Limits::file_bytes`.
+        let places = iter::once(0).chain(ends).chain(open);
+        starts.extend(places.map(|place| u32::try_from(place).unwrap_or(u32::MAX)));
         Ok(Self {
             contents,
             starts,
@@ -107,14 +108,10 @@ impl LineIndex {
     fn new(lines: &Lines, budget: &Budget) -> Result<Self, Exceeded> {
         budget
             .spend(bytes(lines.contents.len()).saturating_add(bytes(lines.len()).saturating_mul(LOOK_UP)))?;
-        budget.may_hold(lines.index_held())?;
-        let mut entries: Vec<u64> = (0_u32..)
-            .take(lines.len())
-            .zip(0..)
-            .map(|(number, line)| u64::from(hash(lines.get(line))) << 32 | u64::from(number))
-            .collect();
-        entries.sort_unstable();
-        Ok(Self(entries))
+        // Twice as much again is held while it is made.
+        budget.may_hold(lines.index_held().saturating_mul(3))?;
+        let hashes: Vec<u32> = (0..lines.len()).map(|line| hash(lines.get(line))).collect();
+        Ok(Self(in_order(&hashes)))
     }
 
     /// The lines that may be the given one, in order: those with its hash. They are still to be
@@ -131,6 +128,38 @@ impl LineIndex {
     pub(super) fn cost(line: &[u8]) -> u64 {
         bytes(line.len()).saturating_add(LOOK_UP)
     }
+}
+
+/// The entries of an index of lines with these hashes.
+///
+/// Hashes are spread evenly: by their first bits, each entry is put close to its place.
+fn in_order(hashes: &[u32]) -> Vec<u64> {
+    let bits = hashes.len().checked_ilog2().unwrap_or(0).min(MOST_GROUP_BITS);
+    let group = |hash: u32| usize::try_from(u64::from(hash) << bits >> 32).unwrap_or(usize::MAX);
+    // How many there are of each group, and then where the next of it goes.
+    let mut places = vec![0; 1 << bits];
+    for hash in hashes {
+        places
+            .get_mut(group(*hash))
+            .into_iter()
+            .for_each(|count| *count += 1);
+    }
+    let mut start = 0;
+    for place in &mut places {
+        start += std::mem::replace(place, start);
+    }
+    let mut entries = vec![0; hashes.len()];
+    for (number, hash) in (0_u32..).zip(hashes) {
+        if let Some(place) = places.get_mut(group(*hash))
+            && let Some(entry) = entries.get_mut(*place)
+        {
+            *entry = u64::from(*hash) << 32 | u64::from(number);
+            *place += 1;
+        }
+    }
+    let groups = entries.chunk_by_mut(|one, other| group(upper(*one)) == group(upper(*other)));
+    groups.for_each(<[u64]>::sort_unstable);
+    entries
 }
 
 /// Numbers of lines, in order.
@@ -161,10 +190,7 @@ fn held(places: usize) -> u64 {
 
 /// How often a byte stands in a text.
 pub(super) fn count(text: &[u8], byte: u8) -> usize {
-    // Few enough at a time for a byte to count them, which processors do many at once.
-    let few = text.chunks(usize::from(u8::MAX));
-    few.map(|few| usize::from(few.iter().map(|found| u8::from(*found == byte)).sum::<u8>()))
-        .sum()
+    memchr_iter(byte, text).count()
 }
 
 fn upper(entry: u64) -> u32 {
@@ -184,10 +210,16 @@ fn hash(line: &[u8]) -> u32 {
     let state = words.iter().fold(bytes(line.len()), |state, word| {
         mix(state, u64::from_le_bytes(*word))
     });
-    let last = rest
-        .iter()
-        .rev()
-        .fold(0, |last, byte| last << 8 | u64::from(*byte));
+    let last = match line.last_chunk::<8>() {
+        Some(end) => {
+            let read_before = 8 * (end.len() - rest.len());
+            u64::from_le_bytes(*end).unbounded_shr(u32::try_from(read_before).unwrap_or(u64::BITS))
+        }
+        None => rest
+            .iter()
+            .rev()
+            .fold(0, |last, byte| last << 8 | u64::from(*byte)),
+    };
     let state = mix(state, last);
     upper(mix(state ^ state >> 32, 0))
 }
@@ -220,6 +252,28 @@ mod tests {
         let (before, after) = found.split_at_line(2);
         assert_eq!((before.len(), after.len()), (1, 2));
         assert_eq!(index.candidates(b"z\n").len(), 0);
+    }
+
+    #[test]
+    fn entries_are_in_the_order_of_hashes_and_lines() {
+        let spread = |size: u32| (0..size).map(|line| line.wrapping_mul(0x9e37_79b9)).collect();
+        let few = (0..3000).map(|line| line % 7).collect();
+        let hashes: [Vec<u32>; 6] = [
+            Vec::new(),
+            vec![7],
+            vec![u32::MAX; 300],
+            few,
+            spread(1000),
+            spread(200_000),
+        ];
+        for hashes in hashes {
+            let entries = hashes.iter().zip(0_u64..);
+            let mut sorted: Vec<u64> = entries
+                .map(|(hash, line)| u64::from(*hash) << 32 | line)
+                .collect();
+            sorted.sort_unstable();
+            assert_eq!(in_order(&hashes), sorted);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bstr::BString;
+use bstr::{BStr, BString, ByteSlice};
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
@@ -174,13 +174,19 @@ pub struct TreeEntry {
 /// ended in `/`.
 #[must_use]
 pub fn serialise_tree(entries: &[TreeEntry]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(entries.len() * 40);
-    for entry in entries {
-        bytes.extend_from_slice(entry.mode.octal().as_bytes());
+    let entries = entries.iter();
+    serialise(entries.map(|entry| (entry.mode, entry.name.as_bstr(), entry.id)))
+}
+
+/// The same of entries that are elsewhere.
+pub(crate) fn serialise<'e>(entries: impl ExactSizeIterator<Item = (EntryMode, &'e BStr, Oid)>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(entries.len() * 48);
+    for (mode, name, id) in entries {
+        bytes.extend_from_slice(mode.octal().as_bytes());
         bytes.push(b' ');
-        bytes.extend_from_slice(&entry.name);
+        bytes.extend_from_slice(name);
         bytes.push(0);
-        bytes.extend_from_slice(entry.id.as_bytes());
+        bytes.extend_from_slice(id.as_bytes());
     }
     bytes
 }

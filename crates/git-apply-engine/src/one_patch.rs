@@ -7,10 +7,11 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::budget::{Budget, Exceeded, bytes};
+use super::folder::Leaf;
 use super::lines::Lines;
 use super::nearest;
 use super::object::{EntryMode, ObjectError, Oid};
-use super::overlay::{Cache, Leaf, Overlay, Undo};
+use super::overlay::{Cache, Overlay, Undo};
 use super::parse::{BinaryHunk, Content, Direction, FilePatch, Hunk, Side, Tri, apply_delta, result_size};
 use super::patched_file::PatchedFile;
 use super::path;

@@ -1,16 +1,17 @@
 //! A tree with changes laid over it, in memory. Folders are read when they are needed, and only
 //! changed ones are hashed again.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use bstr::BString;
 use bytes::Bytes;
 
 use super::budget::{Budget, bytes};
+use super::folder::{Folder, Found, FoundFolder, Leaf, Node, OpenFolder, canonical, stored_entry};
 use super::lines::Lines;
-use super::object::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects, serialise_tree};
+use super::object::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
 use super::options::Limits;
 use super::path;
 
@@ -26,10 +27,8 @@ const KEPT_MADE_BYTES: usize = 16 << 20;
 /// does not apply.
 const KEPT_LINE_BYTES: usize = 4 << 20;
 
-/// What an entry of a tree takes in memory besides its name: as it was read, and laid open for a
-/// change.
-const STORED_ENTRY_BYTES: usize = 80;
-const OPEN_ENTRY_BYTES: usize = 160;
+/// What an entry of a tree takes in memory besides its name.
+const ENTRY_BYTES: usize = 80;
 
 /// What a step along a path, and an entry that is read or hashed, costs in units of effort.
 const STEP: u64 = 64;
@@ -38,7 +37,7 @@ const STEP: u64 = 64;
 pub(super) struct Cache<'o> {
     objects: &'o dyn Objects,
     budget: Budget,
-    trees: RefCell<Kept<Rc<Vec<TreeEntry>>>>,
+    trees: RefCell<Kept<Arc<Vec<TreeEntry>>>>,
     blobs: RefCell<Kept<Bytes>>,
     made: RefCell<Kept<Bytes>>,
     lines: RefCell<Kept<Rc<Lines>>>,
@@ -84,10 +83,10 @@ impl<'o> Cache<'o> {
         &self.budget
     }
 
-    fn tree(&self, id: Oid) -> Result<Rc<Vec<TreeEntry>>, ObjectError> {
+    fn tree(&self, id: Oid) -> Result<Arc<Vec<TreeEntry>>, ObjectError> {
         self.budget.note(STEP);
         if let Some(entries) = self.trees.borrow().0.get(&id) {
-            return Ok(Rc::clone(entries));
+            return Ok(Arc::clone(entries));
         }
         let entries = self.objects.tree(id)?;
         self.budget.note(bytes(entries.len()).saturating_mul(STEP));
@@ -98,11 +97,11 @@ impl<'o> Cache<'o> {
                 limit: format!("{limit} entries of a folder"),
             });
         }
-        let entries = Rc::new(entries);
-        let size = entries.iter().map(|entry| entry.name.len() + STORED_ENTRY_BYTES);
+        let entries = Arc::new(canonical(entries));
+        let size = size_of_entries(&entries);
         self.trees
             .borrow_mut()
-            .keep(id, Rc::clone(&entries), size.sum(), KEPT_TREE_BYTES);
+            .keep(id, Arc::clone(&entries), size, KEPT_TREE_BYTES);
         Ok(entries)
     }
 
@@ -141,33 +140,6 @@ impl<'o> Cache<'o> {
     }
 }
 
-/// A file of a tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Leaf {
-    pub(super) mode: EntryMode,
-    pub(super) id: Oid,
-}
-
-#[derive(Clone, Debug)]
-enum Node {
-    Leaf(Leaf),
-    Folder(Folder),
-}
-
-/// A folder: as the store has it, or with its entries laid open because something below changed.
-///
-/// Folders are laid open along the paths of patches alone, so that no recursion is deeper than
-/// [`Limits::path_depth`](super::options::Limits::path_depth), whatever tree they are in.
-#[derive(Clone, Debug)]
-enum Folder {
-    Stored(Oid),
-    Open {
-        entries: BTreeMap<BString, Node>,
-        /// The folder's id, where nothing changed since it was hashed.
-        hashed: Cell<Option<Oid>>,
-    },
-}
-
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -199,7 +171,7 @@ struct Made {
 pub(super) struct Overlay {
     root: Folder,
     blobs: HashMap<Oid, Made>,
-    /// Bytes of blobs and of entries laid open.
+    /// Bytes of blobs and of entries of open folders.
     held: u64,
 }
 
@@ -219,7 +191,7 @@ impl Overlay {
 
     /// What stands at a path.
     pub(super) fn standing(&self, cache: &Cache<'_>, path: &[u8]) -> Result<Standing, ObjectError> {
-        let mut folder = self.root.clone_shallow();
+        let mut folder = self.root.found();
         let mut components = path.split(|b| *b == b'/').peekable();
         while let Some(name) = components.next() {
             match (folder.entry(cache, name)?, components.peek()) {
@@ -247,7 +219,7 @@ impl Overlay {
         cache: &Cache<'_>,
         path: &[u8],
     ) -> Result<Option<(usize, Leaf)>, ObjectError> {
-        let mut folder = self.root.clone_shallow();
+        let mut folder = self.root.found();
         for (depth, name) in path.split(|b| *b == b'/').enumerate() {
             match folder.entry(cache, name)? {
                 None => return Ok(None),
@@ -282,16 +254,15 @@ impl Overlay {
         }
     }
 
-    /// Lays the folders along a path open, as far as they are there, so that what follows needs
+    /// Opens the folders along a path, as far as they are there, so that what follows needs
     /// nothing of the store.
     pub(super) fn open(&mut self, cache: &Cache<'_>, path: &[u8]) -> Result<(), ObjectError> {
         let mut folder = &mut self.root;
         for name in path.split(|b| *b == b'/') {
             cache.budget.note(STEP);
-            let entries = folder.open(cache, &mut self.held)?;
-            match entries.get_mut(name) {
-                Some(Node::Folder(inner)) => folder = inner,
-                Some(Node::Leaf(_)) | None => break,
+            match folder.open(cache, &mut self.held)?.folder_mut(name) {
+                Some(inner) => folder = inner,
+                None => break,
             }
         }
         Ok(())
@@ -403,7 +374,7 @@ impl Overlay {
 
     /// The id of the tree. Changed folders are hashed, and not written.
     pub(super) fn tree_id(&self, budget: &Budget) -> Oid {
-        folder_id(&self.root, budget)
+        self.root.id(budget)
     }
 
     /// Writes what the store lacks, and gives the id of the tree.
@@ -419,111 +390,43 @@ impl Overlay {
     }
 }
 
-enum FolderRef<'a> {
-    Stored(Oid),
-    Open(&'a BTreeMap<BString, Node>),
-}
-
-enum Found<'a> {
-    Leaf(Leaf),
-    Folder(FolderRef<'a>),
-}
-
-impl<'a> FolderRef<'a> {
+impl<'a> FoundFolder<'a> {
     /// What has a name in the folder.
-    fn entry(&self, cache: &Cache<'_>, name: &[u8]) -> Result<Option<Found<'a>>, ObjectError> {
+    fn entry(self, cache: &Cache<'_>, name: &[u8]) -> Result<Option<Found<'a>>, ObjectError> {
         cache.budget.note(STEP);
         Ok(match self {
-            Self::Stored(id) => stored_entry(&cache.tree(*id)?, name),
-            Self::Open(entries) => match entries.get(name) {
-                Some(Node::Leaf(leaf)) => Some(Found::Leaf(*leaf)),
-                Some(Node::Folder(inner)) => Some(Found::Folder(inner.clone_shallow())),
-                None => None,
-            },
+            Self::Stored(id) => stored_entry(&cache.tree(id)?, name),
+            Self::Open(folder) => folder.get(name),
         })
     }
 }
 
 impl Folder {
-    fn clone_shallow(&self) -> FolderRef<'_> {
-        match self {
-            Self::Stored(id) => FolderRef::Stored(*id),
-            Self::Open { entries, .. } => FolderRef::Open(entries),
-        }
-    }
-
-    fn empty() -> Self {
-        Self::Open {
-            entries: BTreeMap::new(),
-            hashed: Cell::default(),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        matches!(self, Self::Open { entries, .. } if entries.is_empty())
-    }
-
-    /// Lays the entries open for a change, and counts what they take.
-    fn open(
-        &mut self,
-        cache: &Cache<'_>,
-        held: &mut u64,
-    ) -> Result<&mut BTreeMap<BString, Node>, ObjectError> {
+    /// Opens the folder for a change, and counts what that takes.
+    fn open(&mut self, cache: &Cache<'_>, held: &mut u64) -> Result<&mut OpenFolder, ObjectError> {
         if let Self::Stored(id) = self {
             let stored = cache.tree(*id)?;
-            let size = stored.iter().map(|entry| entry.name.len() + OPEN_ENTRY_BYTES);
-            let size = bytes(size.sum());
+            let size = bytes(size_of_entries(&stored));
             cache.budget.hold(size).map_err(|_| ObjectError::TooLarge {
                 id: *id,
                 limit: format!("{} bytes of a series", cache.budget.limits().memory_bytes),
             })?;
             *held = held.saturating_add(size);
-            let entries = stored
-                .iter()
-                .map(|entry| (entry.name.clone(), node(entry)))
-                .collect();
-            *self = Self::Open {
-                entries,
-                hashed: Cell::default(),
-            };
+            *self = Self::Open(OpenFolder::new(stored));
         }
         match self {
-            Self::Open { entries, hashed } => {
-                hashed.set(None);
-                Ok(entries)
+            Self::Open(folder) => {
+                folder.touch();
+                Ok(folder)
             }
             Self::Stored(id) => Err(ObjectError::WrongKind(*id)),
         }
     }
 }
 
-fn node(entry: &TreeEntry) -> Node {
-    match entry.mode {
-        EntryMode::Tree => Node::Folder(Folder::Stored(entry.id)),
-        mode => Node::Leaf(Leaf { mode, id: entry.id }),
-    }
-}
-
-/// Trees are in Git's order, in which a folder stands as if its name ended in `/`; a name can
-/// therefore stand in one of two places.
-fn stored_entry(entries: &[TreeEntry], name: &[u8]) -> Option<Found<'static>> {
-    let find = |kind: EntryMode| {
-        entries
-            .binary_search_by(|entry| order_key(&entry.name, entry.mode).cmp(order_key(name, kind)))
-            .ok()
-            .and_then(|at| entries.get(at))
-            .filter(|entry| (entry.mode == EntryMode::Tree) == (kind == EntryMode::Tree))
-    };
-    let entry = find(EntryMode::Regular).or_else(|| find(EntryMode::Tree))?;
-    Some(match entry.mode {
-        EntryMode::Tree => Found::Folder(FolderRef::Stored(entry.id)),
-        mode => Found::Leaf(Leaf { mode, id: entry.id }),
-    })
-}
-
-fn order_key(name: &[u8], mode: EntryMode) -> impl Iterator<Item = u8> + Clone {
-    let slash = (mode == EntryMode::Tree).then_some(b'/');
-    name.iter().copied().chain(slash)
+/// Bytes that entries of a tree take.
+fn size_of_entries(entries: &[TreeEntry]) -> usize {
+    entries.iter().map(|entry| entry.name.len() + ENTRY_BYTES).sum()
 }
 
 fn replace_in(
@@ -537,87 +440,46 @@ fn replace_in(
         return Ok(());
     };
     cache.budget.note(STEP);
-    let entries = folder.open(cache, held)?;
+    let folder = folder.open(cache, held)?;
     if rest.is_empty() {
         match leaf {
-            Some(leaf) => entries.insert(BString::from(*first), Node::Leaf(leaf)),
-            None => entries.remove(*first),
-        };
+            Some(leaf) => folder.insert(first, Node::Leaf(leaf)),
+            None => folder.remove(first),
+        }
         return Ok(());
     }
-    let below = entries
-        .entry(BString::from(*first))
-        .or_insert_with(|| Node::Folder(Folder::empty()));
-    if matches!(below, Node::Leaf(_)) {
+    if folder.folder_mut(first).is_none() {
         if leaf.is_none() {
             return Ok(());
         }
-        *below = Node::Folder(Folder::empty());
+        folder.insert(first, Node::Folder(Folder::Open(OpenFolder::default())));
     }
-    if let Node::Folder(inner) = below {
+    if let Some(inner) = folder.folder_mut(first) {
         replace_in(inner, cache, rest, leaf, held)?;
-        if inner.is_empty() {
-            entries.remove(*first);
+        if matches!(inner, Folder::Open(inner) if inner.is_empty()) {
+            folder.remove(first);
         }
     }
     Ok(())
 }
 
-fn folder_id(folder: &Folder, budget: &Budget) -> Oid {
-    let (entries, hashed) = match folder {
-        Folder::Stored(id) => return *id,
-        Folder::Open { entries, hashed } => (entries, hashed),
-    };
-    if let Some(id) = hashed.get() {
-        return id;
-    }
-    budget.note(bytes(entries.len()).saturating_mul(STEP));
-    let listed = entries.iter().map(|(name, node)| match node {
-        Node::Leaf(leaf) => TreeEntry {
-            mode: leaf.mode,
-            name: name.clone(),
-            id: leaf.id,
-        },
-        Node::Folder(inner) => TreeEntry {
-            mode: EntryMode::Tree,
-            name: name.clone(),
-            id: folder_id(inner, budget),
-        },
-    });
-    let id = Oid::of_tree(&serialise_tree(&in_order(listed.collect())));
-    hashed.set(Some(id));
-    id
-}
-
 fn write_folder(folder: &Folder, store: &mut dyn WriteObjects) -> Result<Oid, ObjectError> {
-    let entries = match folder {
+    let folder = match folder {
         Folder::Stored(id) => return Ok(*id),
-        Folder::Open { entries, .. } => entries,
+        Folder::Open(folder) => folder,
     };
-    let mut listed = Vec::with_capacity(entries.len());
-    for (name, node) in entries {
-        let (mode, id) = match node {
-            Node::Leaf(leaf) => (leaf.mode, leaf.id),
-            Node::Folder(inner) => (EntryMode::Tree, write_folder(inner, store)?),
-        };
-        listed.push(TreeEntry {
-            mode,
-            name: name.clone(),
-            id,
-        });
-    }
-    store.write_tree(&in_order(listed))
-}
-
-/// Puts entries into Git's order.
-fn in_order(mut entries: Vec<TreeEntry>) -> Vec<TreeEntry> {
-    entries.sort_by(|a, b| order_key(&a.name, a.mode).cmp(order_key(&b.name, b.mode)));
-    entries
+    let entries = folder.entries(|inner| write_folder(inner, store))?;
+    let entries = entries.into_iter().map(|(mode, name, id)| TreeEntry {
+        mode,
+        name: name.to_owned(),
+        id,
+    });
+    store.write_tree(&entries.collect::<Vec<_>>())
 }
 
 fn collect_leaves(folder: &Folder, into: &mut Vec<Oid>) {
-    if let Folder::Open { entries, .. } = folder {
-        for node in entries.values() {
+    if let Folder::Open(folder) = folder {
+        for node in folder.put() {
             match node {
                 Node::Leaf(leaf) => into.push(leaf.id),
                 Node::Folder(inner) => collect_leaves(inner, into),

@@ -99,6 +99,12 @@ impl Series {
         &self.patches
     }
 
+    /// Returns what became of each patch, and gives up the rest.
+    #[must_use]
+    pub fn into_patches(self) -> Vec<PatchReport> {
+        self.patches
+    }
+
     /// Returns the tree after all patches that apply; the base if each was applied alone.
     #[must_use]
     pub fn tree(&self) -> Oid {

@@ -157,7 +157,7 @@ impl Trial<'_> {
         let inputs = candidates.iter().map(|one| one.input.clone());
         let all: Vec<PatchInput> = there.iter().cloned().chain(inputs).collect();
         let applied = upstream.apply(&all, &self.engine)?;
-        let mut reports = applied.patches().to_vec();
+        let mut reports = applied.into_patches();
         let mut history = SeriesHistory::default();
         if let Some(tip) = upstream.commit() {
             let series = SeriesAtCommit {
@@ -368,7 +368,7 @@ fn upstream_reports(
     engine: &Options,
 ) -> Result<Vec<PatchReport>, Error> {
     let applied = crate::patch::apply(objects, base, inputs, Sequence::Stacked, engine)?;
-    Ok(applied.patches().to_vec())
+    Ok(applied.into_patches())
 }
 
 /// What the series made, what the source was made for, and what upstream has.

@@ -185,7 +185,7 @@ fn write_rejection(
 
 /// Shows expected and found lines: those that stand in both once, others as `-` expected and `+`
 /// found.
-fn write_lines(out: &mut String, lines: &[ComparedLine]) -> fmt::Result {
+fn write_lines(out: &mut String, lines: &[ComparedLine<'_>]) -> fmt::Result {
     for ComparedLine { side, line, text } in lines {
         let text = printable_line(text);
         match side {

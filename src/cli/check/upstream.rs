@@ -68,7 +68,7 @@ fn check(
 ) -> Result<CheckedSeries, Error> {
     let engine = settings.engine;
     let upstream = component.at(&task.reference.name)?;
-    let mut reports = upstream.apply(&task.patches, engine)?.patches().to_vec();
+    let mut reports = upstream.apply(&task.patches, engine)?.into_patches();
     let applied = AppliedPatches {
         patches: &task.patches,
         options: engine,
@@ -128,7 +128,7 @@ fn applied_before<'a>(
         let at = component.at(reference)?;
         let applied = at.apply(patches, engine)?;
         upstream = Some(at);
-        Ok(applied.patches().to_vec())
+        Ok(applied.into_patches())
     };
     let reports = apply().map_err(|error| error.to_string());
     AppliedBefore { upstream, reports }

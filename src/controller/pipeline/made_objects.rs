@@ -289,7 +289,7 @@ pub async fn disown<K: Made>(turn: &Turn<'_, PatchRepository>, child: &Guarded<K
 
 /// Makes one request, and tells what its failure is about.
 async fn limited<T>(
-    budget: Budget,
+    budget: Budget<'_>,
     what: &str,
     request: impl Future<Output = kube::Result<T>> + Send,
 ) -> Result<T, NotApplied> {

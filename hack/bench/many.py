@@ -211,7 +211,7 @@ class Setting:
         made = time.monotonic() - before["time"]
         self.wait("all that are Ready", lambda: len(self.ready) >= self.objects)
         first = self.since(before)
-        # What is new is looked at once more by then.
+        # The upstreams are looked at once more by then, for what is newer than their last look.
         time.sleep(AT_REST / 2)
         rest = self.counts()
         time.sleep(AT_REST / 2)

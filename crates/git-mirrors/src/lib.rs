@@ -61,7 +61,7 @@ pub use error::{Class, Error, SignatureFault};
 pub use files::{FileLimits, SourceFile, plain_path};
 pub use held_blobs::HeldBlobs;
 pub use history::{History, HistoryBounds, HistoryExtent, HistorySince};
-pub use mirrors::{Freshness, MirrorConfig, Mirrors, Stats};
+pub use mirrors::{Freshness, LookedUp, MirrorConfig, Mirrors, ServedLook, Stats};
 pub use partial::PartialSnapshot;
 pub use path_content::PathContent;
 pub use push::{BranchUpdate, ExpectedBranch};

@@ -82,6 +82,12 @@ impl Mirror {
         }
     }
 
+    /// What the folder is called.
+    pub(super) fn name(&self) -> &str {
+        let name = self.dir.file_name().and_then(|name| name.to_str());
+        name.unwrap_or_default()
+    }
+
     fn last_use(&self) -> MutexGuard<'_, Instant> {
         locked(&self.used)
     }

@@ -87,6 +87,24 @@ pub enum Freshness {
     Now,
 }
 
+/// A ref that was resolved, and the look that showed it.
+#[derive(Clone, Debug)]
+pub struct LookedUp {
+    /// What the ref stands for.
+    pub resolved: Resolved,
+    /// The look; `None` where none was needed.
+    pub look: Option<ServedLook>,
+}
+
+/// A look at an upstream's refs that served a caller.
+#[derive(Clone, Debug)]
+pub struct ServedLook {
+    /// Names the mirror: the same for all who have the same way to an upstream, with the same login.
+    pub mirror: String,
+    /// When the look began: what was pushed later it does not show.
+    pub begun: Instant,
+}
+
 /// Counts since the start, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -190,13 +208,32 @@ impl Mirrors {
         freshness: Freshness,
         deadline: Instant,
     ) -> Result<Resolved, Error> {
+        self.look_up(upstream, want, freshness, deadline)
+            .map(|found| found.resolved)
+    }
+
+    /// The same, and which look showed it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mirrors::resolve`].
+    pub fn look_up(
+        &self,
+        upstream: &Upstream,
+        want: &RefSpec,
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<LookedUp, Error> {
         self.config.transports.check(&upstream.url)?;
         let entered = Instant::now();
         let mirror = self.mirror(upstream)?;
         if let Some(commit) = refs::full_commit(want)?
             && mirror.holds(commit)
         {
-            return Ok(Resolved::pinned(commit));
+            return Ok(LookedUp {
+                resolved: Resolved::pinned(commit),
+                look: None,
+            });
         }
         let wanted = LookFor {
             entered,
@@ -204,8 +241,14 @@ impl Mirrors {
             rest: self.config.look_interval,
             patience: self.patience(deadline),
         };
-        let listed = self.look(&mirror, upstream, &wanted)?;
-        refs::find(&upstream.url, &listed, want, &|_| Vec::new())
+        let (listed, begun) = self.look(&mirror, upstream, &wanted)?;
+        Ok(LookedUp {
+            resolved: refs::find(&upstream.url, &listed, want, &|_| Vec::new())?,
+            look: Some(ServedLook {
+                mirror: mirror.name().to_owned(),
+                begun,
+            }),
+        })
     }
 
     /// Lists the refs whose full names begin so, whatever they are: `refs/changes/34/1234/` has what
@@ -309,8 +352,13 @@ impl Mirrors {
         Ok(self.known.find_or_add(name, self.storage.root(), Instant::now()))
     }
 
-    /// Lists the upstream's refs, or shares a list that is young enough.
-    fn look(&self, mirror: &Mirror, upstream: &Upstream, wanted: &LookFor) -> Result<Arc<RefList>, Error> {
+    /// Lists the upstream's refs, or shares a list that is young enough; tells when that look began.
+    fn look(
+        &self,
+        mirror: &Mirror,
+        upstream: &Upstream,
+        wanted: &LookFor,
+    ) -> Result<(Arc<RefList>, Instant), Error> {
         let patience = &wanted.patience;
         let pass = mirror.look.enter(patience).ok_or_else(|| Error::Timeout {
             url: upstream.url.to_string(),
@@ -319,8 +367,8 @@ impl Mirrors {
         if let Some(known) = wanted.answer(&pass.value()) {
             return known;
         }
-        if let Some(refs) = self.kept_look(mirror, &pass, wanted) {
-            return Ok(refs);
+        if let Some(kept) = self.kept_look(mirror, &pass, wanted) {
+            return Ok(kept);
         }
         let (begun, begun_at) = (Instant::now(), SystemTime::now());
         self.counters.looks.fetch_add(1, Ordering::Relaxed);
@@ -340,7 +388,7 @@ impl Mirrors {
                 drop(last);
                 self.known.bound_refs();
                 self.keep_look(mirror);
-                Ok(refs)
+                Ok((refs, begun))
             }
             Err(error) => {
                 // Where this caller's own time is over, that tells others nothing of the server.
@@ -358,7 +406,12 @@ impl Mirrors {
 
     /// The look that is kept on disk, where it is young enough. What it says of time is by the wall
     /// clock: who wants to see news is not answered from it.
-    fn kept_look(&self, mirror: &Mirror, pass: &Pass<'_, Look>, wanted: &LookFor) -> Option<Arc<RefList>> {
+    fn kept_look(
+        &self,
+        mirror: &Mirror,
+        pass: &Pass<'_, Look>,
+        wanted: &LookFor,
+    ) -> Option<(Arc<RefList>, Instant)> {
         if !matches!(wanted.freshness, Freshness::MaxAge(_)) {
             return None;
         }
@@ -372,7 +425,7 @@ impl Mirrors {
         last.refs = Arc::clone(&refs);
         drop(last);
         self.known.bound_refs();
-        Some(refs)
+        Some((refs, kept.begun))
     }
 
     /// Keeps the last look beside its mirror, where that is there: what is beside a mirror counts
@@ -429,9 +482,9 @@ struct LookFor {
 
 impl LookFor {
     /// What the last look answers to this caller; `None` where a new one is needed.
-    fn answer(&self, last: &Look) -> Option<Result<Arc<RefList>, Error>> {
-        if last.begun.is_some_and(|begun| self.is_served_by(begun)) {
-            return Some(Ok(Arc::clone(&last.refs)));
+    fn answer(&self, last: &Look) -> Option<Result<(Arc<RefList>, Instant), Error>> {
+        if let Some(begun) = last.begun.filter(|begun| self.is_served_by(*begun)) {
+            return Some(Ok((Arc::clone(&last.refs), begun)));
         }
         let failed = last.failed.as_ref()?;
         let is_recent = self.entered.saturating_duration_since(failed.begun) < self.rest;

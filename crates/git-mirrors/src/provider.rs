@@ -2,22 +2,26 @@
 //! once more where the mirror is damaged.
 
 use std::fs::File;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use super::gate::Patience;
+use super::gate::{Patience, locked};
 use super::mirror::{Check, Mirror, held};
 use super::mirrors::Mirrors;
 use super::pack::PackLimits;
 use super::refs;
 use super::session::{Access, Session, lacks_object};
 use super::store::{self, Extent, Store};
-use super::wire::{self, Depth, FetchRequest, Fetched, Filter, Unfiltered};
+use super::wire::{self, Conversation, Depth, FetchRequest, Fetched, Filter, Unfiltered};
 use super::{Error, Oid, Resolved, Upstream, verification};
 
 /// How many held commits a server is told of.
 const MAX_HAVES: usize = 16;
+
+/// How many files a commit of an upstream may have for the small ones of the next commit to come
+/// along with its trees: in one pack, where asking for some of them by their names takes another.
+const FEW_FILES: usize = 100;
 
 /// How many objects are asked for by their names in one request; beyond that, the whole commit is.
 const MOST_WANTS: usize = 20_000;
@@ -29,6 +33,8 @@ pub(super) struct Provider<'m> {
     pub(super) upstream: Upstream,
     pub(super) resolved: Resolved,
     pub(super) patience: Patience,
+    /// The connection by which the last pack came, where the server takes further requests.
+    conversation: Mutex<Option<Conversation>>,
 }
 
 /// A mirror with a commit in it, whose signature was checked where that is asked for.
@@ -55,6 +61,7 @@ impl<'m> Provider<'m> {
             upstream: upstream.clone(),
             resolved: resolved.clone(),
             patience: mirrors.patience(deadline),
+            conversation: Mutex::default(),
         })
     }
 
@@ -218,7 +225,7 @@ impl<'m> Provider<'m> {
         }
     }
 
-    /// Fetches a pack into the mirror.
+    /// Fetches a pack into the mirror, by the connection of the one before where it still serves.
     ///
     /// The caller has the mirror's lock.
     pub(super) fn receive(
@@ -227,12 +234,34 @@ impl<'m> Provider<'m> {
         request: &FetchRequest<'_>,
         limits: PackLimits,
     ) -> Result<Fetched, Error> {
-        let session = self.session()?;
+        let kept = locked(&self.conversation).take();
+        if let Some(kept) = kept {
+            kept.session().begin_request(self.mirrors.config.max_refs);
+            match self.receive_by(kept, store, request, limits) {
+                // It may have ended meanwhile.
+                Err(error @ (Error::Unreachable { .. } | Error::Protocol { .. })) => {
+                    tracing::debug!(url = %self.upstream.url, %error, "connecting anew");
+                }
+                outcome => return outcome,
+            }
+        }
+        let conversation = Conversation::begin(self.session()?)?;
+        self.receive_by(conversation, store, request, limits)
+    }
+
+    fn receive_by(
+        &self,
+        mut conversation: Conversation,
+        store: &Store,
+        request: &FetchRequest<'_>,
+        limits: PackLimits,
+    ) -> Result<Fetched, Error> {
+        let session = Arc::clone(conversation.session());
         let earlier = store.packs()?;
         let mut reserved = self.mirrors.storage.reserve();
         // What goes around the pack, such as progress, is counted as well.
         let largest = limits.packed.saturating_add(self.mirrors.config.max_refs);
-        let fetched = wire::fetch(&session, request, largest, &mut |pack| {
+        let fetched = wire::fetch(&mut conversation, request, largest, &mut |pack| {
             self.mirrors.count_fetch();
             let mut reserve = |bytes| reserved.grow_to(bytes);
             store.receive(pack, limits, &mut reserve, &|| {
@@ -241,6 +270,9 @@ impl<'m> Provider<'m> {
         })?;
         if fetched == Fetched::Filtered {
             store.mark_filtered(&earlier)?;
+        }
+        if conversation.takes_more() && matches!(fetched, Fetched::Everything | Fetched::Filtered) {
+            *locked(&self.conversation) = Some(conversation);
         }
         Ok(fetched)
     }
@@ -270,6 +302,14 @@ impl<'m> Provider<'m> {
         let partial = match filter {
             Some(_) => self.verified(store, Extent::Trees)?,
             None => Vec::new(),
+        };
+        let filter = match (filter, partial.first().or(whole.first())) {
+            (Some(Filter::Blobs), Some(known))
+                if self.checked(|check| store.has_few_files(*known, FEW_FILES, check))? =>
+            {
+                Some(Filter::LargeBlobs)
+            }
+            (filter, _) => filter,
         };
         let request = FetchRequest {
             wants: &[self.resolved.want],

@@ -227,7 +227,9 @@ impl Resolved {
         (requirement.needs_tag() && self.want != self.commit()).then_some(self.want)
     }
 
-    pub(super) fn pinned(commit: Oid) -> Self {
+    /// A commit that is named by itself.
+    #[must_use]
+    pub fn pinned(commit: Oid) -> Self {
         Self {
             revision: Revision {
                 name: None,

@@ -215,6 +215,13 @@ impl Session {
         self.upstream.url.to_string()
     }
 
+    /// Begins another request, with the bounds of the first.
+    pub(super) fn begin_request(&self, bytes: u64) {
+        *locked(&self.talk_ends) = Some(Instant::now() + self.timeouts.talk);
+        self.budget.store(bytes, Ordering::Relaxed);
+        self.limit.store(bytes, Ordering::Relaxed);
+    }
+
     /// Ends the part before what was asked for, which may have this many bytes more.
     pub(super) fn expect(&self, bytes: u64) {
         *locked(&self.talk_ends) = None;

@@ -122,7 +122,6 @@ fn connect(session: &Arc<Session>, hosts: HostKeys) -> Result<Handle<Client>, Er
             limit,
             guarded_egress::connect(url.host(), url.port()),
         )?
-        .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
         .map_err(|error| session.not_connected(&error))?;
     let handshake = client::connect_stream(Arc::new(config), stream, handler);
     let connected = session.wait("connecting", limit, handshake)?;

@@ -308,6 +308,30 @@ impl Store {
         Ok(blobs)
     }
 
+    /// Whether there are at most so many files below a commit whose trees are there.
+    pub(super) fn has_few_files(
+        &self,
+        commit: Oid,
+        most: usize,
+        check: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        let mut files = 0;
+        let walked = self.walk(commit, check, &mut |_| {
+            files += 1;
+            if files <= most {
+                return Ok(());
+            }
+            Err(Error::TooLarge {
+                what: format!("the number of files in {commit}"),
+                limit: most.to_string(),
+            })
+        });
+        if files > most {
+            return Ok(false);
+        }
+        walked.map(|()| true)
+    }
+
     /// The first object on the way from a tree to the file at a path that is not there; `None` if
     /// all are, and where no file is.
     pub(super) fn first_lacking(&self, tree: Oid, path: &[u8]) -> Result<Option<Oid>, Error> {

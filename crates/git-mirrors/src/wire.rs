@@ -28,7 +28,35 @@ const PREFIXES: [&str; 3] = ["HEAD", "refs/heads/", "refs/tags/"];
 /// The most branches and tags.
 const MOST_REFS: usize = 200_000;
 
-pub(super) type AnyTransport = Box<dyn Transport>;
+pub(super) type AnyTransport = Box<dyn Transport + Send>;
+
+/// A connection to a server, and what that offers.
+pub(super) struct Conversation {
+    session: Arc<Session>,
+    transport: AnyTransport,
+    handshake: Handshake,
+}
+
+impl Conversation {
+    /// Connects to fetch.
+    pub(super) fn begin(session: Arc<Session>) -> Result<Self, Error> {
+        let (transport, handshake) = connect(&session, Service::UploadPack)?;
+        Ok(Self {
+            session,
+            transport,
+            handshake,
+        })
+    }
+
+    /// Whether the server takes another request after an answer.
+    pub(super) fn takes_more(&self) -> bool {
+        self.handshake.server_protocol_version == Protocol::V2
+    }
+
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+}
 
 /// Lists the server's branches, tags and default branch.
 pub(super) fn look(session: &Arc<Session>) -> Result<RefList, Error> {
@@ -102,6 +130,8 @@ pub(super) enum Depth {
 pub(super) enum Filter {
     /// Blobs that are not asked for by their names.
     Blobs,
+    /// Those of them that have 32 KiB or more.
+    LargeBlobs,
     /// Trees and blobs that are not asked for by their names.
     Trees,
 }
@@ -110,6 +140,7 @@ impl Filter {
     fn specification(self) -> &'static str {
         match self {
             Self::Blobs => "blob:none",
+            Self::LargeBlobs => "blob:limit=32k",
             Self::Trees => "tree:0",
         }
     }
@@ -142,12 +173,17 @@ pub(super) enum Fetched {
 /// Fetches a pack, which has at most so many bytes with what goes around it, and hands it to
 /// `consume`.
 pub(super) fn fetch(
-    session: &Arc<Session>,
+    conversation: &mut Conversation,
     request: &FetchRequest<'_>,
     largest: u64,
     consume: &mut dyn FnMut(&mut dyn BufRead) -> Result<(), Error>,
 ) -> Result<Fetched, Error> {
-    let (mut transport, handshake) = connect(session, Service::UploadPack)?;
+    let Conversation {
+        session,
+        transport,
+        handshake,
+    } = conversation;
+    let session = &*session;
     let version = handshake.server_protocol_version;
     let mut features = Command::Fetch.default_features(version, &handshake.capabilities);
     // Both change the order of the answer's parts, and gain nothing in one round.
@@ -165,7 +201,7 @@ pub(super) fn fetch(
     let is_last_word = request.ask(session, &mut arguments, filter)?;
     let said = Arc::new(Mutex::new(None::<String>));
     let mut reader = arguments
-        .send(&mut transport, is_last_word)
+        .send(transport, is_last_word)
         .map_err(|error| fault(session, &error))?;
     let response = Response::from_line_reader(version, &mut reader, true, false)
         .map_err(|error| fault(session, &error))?;

@@ -34,7 +34,7 @@ pub async fn inspect_image(
     layers: &Layers,
     planned: &mut BuildStatus,
     image: &ImageStatus,
-    budget: Budget,
+    budget: Budget<'_>,
 ) -> Result<Vec<InstalledStatus>, Failure> {
     if let Some(rejected) = planned
         .rejected

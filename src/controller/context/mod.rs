@@ -28,6 +28,7 @@ use crate::controller::state::pins::Pins;
 use crate::controller::state::references::References;
 use crate::controller::state::registry_logins::RegistryLogins;
 use crate::controller::state::repositories::Repositories;
+use crate::controller::state::second_looks::{SecondLooks, UsedLooks};
 use crate::controller::state::slots::Slots;
 use crate::controller::state::upkeeps::Upkeeps;
 use crate::controller::state::workflows::Workflows;
@@ -49,6 +50,7 @@ pub struct Context {
     pub references: Arc<References>,
     pub dependents: Arc<Dependents>,
     pub look_requests: Arc<LookRequests>,
+    pub second_looks: SecondLooks,
     pub jobs: BuildJobs,
     pub pins: Pins,
     pub registry_logins: RegistryLogins,
@@ -88,9 +90,10 @@ impl Context {
 pub enum Occasion {
     /// It is its time, or something that it refers to changed.
     Due,
-    /// Its spec is new, or it was answered by a look that may be older than what it was looked at
-    /// for.
-    NewSpec,
+    /// Its spec is new, and was first seen then.
+    NewSpec { since: Instant },
+    /// It was answered by a look that may be older than what it was looked at for.
+    SecondLook,
     /// A push to a repository that it reads was heard of then.
     Pushed { since: Instant },
     /// Somebody asks for a look, and that was seen then.
@@ -99,16 +102,18 @@ pub enum Occasion {
 
 /// How new what is known of servers must be for one attempt, and when the attempt is given up.
 #[derive(Clone, Copy, Debug)]
-pub struct Budget {
+pub struct Budget<'a> {
     pub occasion: Occasion,
     /// Of upstreams.
     pub freshness: Freshness,
     /// How old the digest of an image that a tag stands for may be.
     pub longest_pin: Duration,
     pub deadline: Instant,
+    /// The looks at upstreams that answered it.
+    pub looks: &'a UsedLooks,
 }
 
-impl Budget {
+impl Budget<'_> {
     /// Whether somebody asks for a look now, at everything that is otherwise taken for granted.
     pub fn is_asked_for(self) -> bool {
         matches!(self.occasion, Occasion::Asked { .. })

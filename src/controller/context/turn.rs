@@ -13,7 +13,7 @@ use crate::plan::Outcome;
 pub struct Turn<'a, K: Reconciled> {
     pub object: &'a K,
     pub context: &'a Arc<Context>,
-    pub budget: Budget,
+    pub budget: Budget<'a>,
     pub journal: &'a Journal<'a, K>,
 }
 

@@ -38,7 +38,7 @@ impl BranchPlace {
         context: &Arc<Context>,
         namespace: &str,
         (branch, own): (&PatchesBranch, &SpecUpstream),
-        budget: Budget,
+        budget: Budget<'_>,
     ) -> Result<Self, Failure> {
         // Without an address, it is where the upstream is, with the way there.
         let (url, login, proxy) = match &branch.url {

@@ -45,7 +45,7 @@ pub async fn locate(
     context: &Arc<Context>,
     namespace: &str,
     source: &DockerfileSource,
-    budget: Budget,
+    budget: Budget<'_>,
 ) -> Result<LocatedFolder, Failure> {
     if let Some(git) = &source.git {
         let place = InputPlace::in_git(context, namespace, REPOSITORY, git, budget).await?;

@@ -95,7 +95,7 @@ impl From<Failure> for NotBuildable {
 pub async fn find(
     patch_set: &PatchSet,
     context: &Arc<Context>,
-    budget: Budget,
+    budget: Budget<'_>,
 ) -> Result<Ingredients, NotBuildable> {
     let namespace = patch_set.namespace().unwrap_or_default();
     let mut libraries = Vec::new();

@@ -58,7 +58,7 @@ pub async fn locate(
     context: &Arc<Context>,
     namespace: &str,
     spec: &PatchSetSpec,
-    budget: Budget,
+    budget: Budget<'_>,
 ) -> Result<LocatedPatches, Failure> {
     let Some(patches) = &spec.patches else {
         return Ok(None);

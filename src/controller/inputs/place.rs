@@ -60,7 +60,7 @@ impl InputPlace {
         namespace: &str,
         what: &str,
         git: &GitPath,
-        budget: Budget,
+        budget: Budget<'_>,
     ) -> Result<Self, Failure> {
         let (upstream, resolved) = upstreams::repository(context, namespace, what, git, budget).await?;
         let path = git.path.clone();

@@ -15,7 +15,11 @@ use crate::plan::{Failure, Step};
 use crate::publish::{self, Credentials, Registry, RegistryConfig};
 
 /// A client with the credentials of a build.
-pub async fn registry(patch_set: &PatchSet, context: &Context, budget: Budget) -> Result<Registry, Failure> {
+pub async fn registry(
+    patch_set: &PatchSet,
+    context: &Context,
+    budget: Budget<'_>,
+) -> Result<Registry, Failure> {
     let namespace = patch_set.namespace().unwrap_or_default();
     let build = patch_set.spec.build.as_ref();
     let mut credentials = match build.and_then(|build| build.secret_ref.as_ref()) {
@@ -46,7 +50,7 @@ pub async fn pin_to_digest(
     context: &Context,
     name: &str,
     image: &str,
-    budget: Budget,
+    budget: Budget<'_>,
 ) -> Result<ImageReference, Failure> {
     let reference = image_of_spec(image)?;
     if let Some(digest) = reference.digest() {
@@ -78,7 +82,7 @@ pub async fn pin_to_digest(
 /// Waits for a registry, and not longer than the reconciliation may take. What is waited for is
 /// large, and boxed therefore.
 pub async fn in_time<T>(
-    budget: Budget,
+    budget: Budget<'_>,
     what: &str,
     work: Pin<Box<impl Future<Output = Result<T, publish::Error>>>>,
 ) -> Result<T, Failure> {

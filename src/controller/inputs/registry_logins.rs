@@ -51,7 +51,7 @@ pub async fn add(
     patch_set: &PatchSet,
     build: &Build,
     context: &Context,
-    budget: Budget,
+    budget: Budget<'_>,
     credentials: &mut Credentials,
 ) -> Result<(), Failure> {
     let Some(provider) = build.provider else {
@@ -108,7 +108,7 @@ pub async fn add(
 
 /// How long a login is used: not for long where somebody asks for a new look, or where the registry
 /// refused one.
-fn longest_use(status: Option<&PatchSetStatus>, budget: Budget) -> Duration {
+fn longest_use(status: Option<&PatchSetStatus>, budget: Budget<'_>) -> Duration {
     let built = status.and_then(|status| conditions::reason(&status.conditions, condition::IMAGE_BUILT));
     if built == Some(reason::AUTHENTICATION_FAILED) || budget.is_asked_for() {
         SHORTEST

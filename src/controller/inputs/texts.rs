@@ -38,7 +38,7 @@ pub async fn locate(
     namespace: &str,
     what: &str,
     origin: TextOrigin<'_>,
-    budget: Budget,
+    budget: Budget<'_>,
 ) -> Result<LocatedText, Failure> {
     if let Some(git) = origin.git {
         let place = InputPlace::in_git(context, namespace, what, git, budget).await?;

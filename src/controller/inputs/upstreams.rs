@@ -119,7 +119,7 @@ pub async fn repository(
     namespace: &str,
     what: &str,
     git: &GitPath,
-    budget: Budget,
+    budget: Budget<'_>,
 ) -> Result<(Upstream, Resolved), Failure> {
     let secrets = RepositorySecrets {
         namespace,
@@ -212,13 +212,19 @@ pub async fn resolve(
     what: &str,
     upstream: &Upstream,
     want: &RefSpec,
-    budget: Budget,
+    budget: Budget<'_>,
 ) -> Result<Resolved, Failure> {
+    let Budget {
+        freshness, deadline, ..
+    } = budget;
     let (upstream, want) = (upstream.clone(), want.clone());
-    blocking(context, what, budget.deadline, move |mirrors| {
-        mirrors.resolve(&upstream, &want, budget.freshness, budget.deadline)
+    let (upstream, want, found) = blocking(context, what, deadline, move |mirrors| {
+        let found = mirrors.look_up(&upstream, &want, freshness, deadline)?;
+        Ok((upstream, want, found))
     })
-    .await
+    .await?;
+    budget.looks.note(upstream, want, &found);
+    Ok(found.resolved)
 }
 
 /// Runs work on the mirrors off the async threads, and gives up at the deadline.

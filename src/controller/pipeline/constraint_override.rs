@@ -250,7 +250,11 @@ impl ConstraintOverride {
 impl ResolvedFiles {
     /// Checks the signatures that the spec asks for; returns who signed what, in words. `None`
     /// where none is asked for.
-    async fn signatures(&self, context: &Arc<Context>, budget: Budget) -> Result<Option<String>, Failure> {
+    async fn signatures(
+        &self,
+        context: &Arc<Context>,
+        budget: Budget<'_>,
+    ) -> Result<Option<String>, Failure> {
         let base = self.base.signatures(context, BASE, budget.deadline).await?;
         let overrides = self
             .overrides

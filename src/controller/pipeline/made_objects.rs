@@ -4,6 +4,7 @@
 //! An object is the `PatchRepository`'s where that is its controller, or where nobody is and its
 //! label names it. Any other one is left alone, whatever its name.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{
-    Api, DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy, ValidationDirective,
+    Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy, ValidationDirective,
 };
 use kube::core::Status;
 use kube::runtime::reflector::Store;
@@ -21,11 +22,12 @@ use serde_json::{Value, json};
 
 use crate::api::patch_repository::REPOSITORY_LABEL;
 use crate::api::reason::{self, Reason};
+use crate::api::reference::ObjectKey;
 use crate::api::{ConstraintOverride, PatchRepository, PatchSet};
 use crate::controller::context::kind::Reconciled;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, annotations};
-use crate::controller::state::api_server::{Guarded, within_limit};
+use crate::controller::state::api_server::{Guarded, find, within_limit};
 use crate::controller::state::repositories::{AppliedObject, MadeKind};
 use crate::plan::{Failure, Step};
 use crate::text::printable_lines;
@@ -36,6 +38,13 @@ const REPOSITORY_MANAGER: &str = "patchset-repository";
 
 /// How many requests to the API server one `PatchRepository` has under way.
 const AT_ONCE: usize = 8;
+
+/// From how many objects on of which no watch shows anything their names are looked up by one list,
+/// and not one by one.
+const LISTED_FROM: usize = 16;
+
+/// How many objects one page of such a list has.
+const PAGE: u32 = 500;
 
 /// A kind of object that is made.
 pub trait Made: Reconciled + Serialize {
@@ -167,6 +176,8 @@ pub async fn apply_all<K: Made>(
     turn: &Turn<'_, PatchRepository>,
     objects: Vec<ToApply<K>>,
 ) -> Vec<(String, Result<AppliedObject, NotApplied>)> {
+    let taken = names_if_many(turn, &objects).await;
+    let taken = taken.as_ref();
     let is_down = AtomicBool::new(false);
     let is_down = &is_down;
     let applying = objects.into_iter().map(|object| async move {
@@ -174,7 +185,7 @@ pub async fn apply_all<K: Made>(
         if is_down.load(Ordering::Relaxed) {
             return None;
         }
-        let applied = apply(turn, object).await;
+        let applied = apply(turn, object, taken).await;
         if matches!(applied, Err(NotApplied::Failed(_))) {
             is_down.store(true, Ordering::Relaxed);
         }
@@ -184,20 +195,55 @@ pub async fn apply_all<K: Made>(
     applied.filter_map(|one| async { one }).collect().await
 }
 
+/// The names that objects of a kind have, where many are to be made; `None` if each is better asked
+/// for by itself, or they cannot be listed.
+///
+/// What is made later the watch shows, unless it has other labels than are watched.
+async fn names_if_many<K: Made>(
+    turn: &Turn<'_, PatchRepository>,
+    objects: &[ToApply<K>],
+) -> Option<HashSet<String>> {
+    let new = objects.iter().filter(|object| object.uid.is_none()).count();
+    let watches_all = turn.context.options.watch_label_selector.is_none();
+    if !watches_all || new < LISTED_FROM.max(K::store(turn).len() / 4) {
+        return None;
+    }
+    let api: Api<K> = Api::namespaced(turn.context.client.clone(), &turn.namespace());
+    let mut parameters = ListParams::default().limit(PAGE);
+    let mut names = HashSet::new();
+    loop {
+        let what = format!("listing objects of kind {}", K::KIND);
+        let page = limited(turn.budget, &what, api.list_metadata(&parameters))
+            .await
+            .ok()?;
+        names.extend(page.items.into_iter().filter_map(|object| object.metadata.name));
+        parameters.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if parameters.continue_token.is_none() {
+            return Some(names);
+        }
+    }
+}
+
+/// Applies an object. What is not among the names that are taken, and no watch shows, is not there.
 async fn apply<K: Made>(
     turn: &Turn<'_, PatchRepository>,
     ToApply { mut desired, mut uid }: ToApply<K>,
+    taken: Option<&HashSet<String>>,
 ) -> Result<AppliedObject, NotApplied> {
     let (namespace, name) = (turn.namespace(), desired.name_any());
     let api: Api<K> = Api::namespaced(turn.context.client.clone(), &namespace);
-    if uid.is_none() {
+    let is_free = || {
+        taken.is_some_and(|taken| !taken.contains(&name))
+            && find(K::store(turn), &ObjectKey::new(&namespace, &name)).is_none()
+    };
+    if uid.is_none() && !is_free() {
         // The watch may not have shown it yet, and never does where it has other labels than this
         // controller watches: then it is the own one all the same, in the wrong shard.
         let what = format!("reading {} {name}", K::KIND);
         let found = limited(turn.budget, &what, api.get_metadata_opt(&name)).await?;
         if let Some(found) = found {
             if let Ownership::Others(whose) = ownership(turn.object, &found) {
-                return Err(taken::<K>(&namespace, &name, &whose));
+                return Err(name_taken::<K>(&namespace, &name, &whose));
             }
             uid = found.uid();
         }
@@ -220,7 +266,7 @@ async fn apply<K: Made>(
     })
 }
 
-fn taken<K: Made>(namespace: &str, name: &str, whose: &str) -> NotApplied {
+fn name_taken<K: Made>(namespace: &str, name: &str, whose: &str) -> NotApplied {
     NotApplied::Refused {
         reason: reason::NAME_TAKEN,
         message: format!(
@@ -289,7 +335,7 @@ pub async fn disown<K: Made>(turn: &Turn<'_, PatchRepository>, child: &Guarded<K
 
 /// Makes one request, and tells what its failure is about.
 async fn limited<T>(
-    budget: Budget,
+    budget: Budget<'_>,
     what: &str,
     request: impl Future<Output = kube::Result<T>> + Send,
 ) -> Result<T, NotApplied> {

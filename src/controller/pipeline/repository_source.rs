@@ -71,7 +71,7 @@ pub async fn resolve(turn: &Turn<'_, PatchRepository>) -> Result<ResolvedReposit
 
 async fn resolve_within(
     turn: &Turn<'_, PatchRepository>,
-    budget: Budget,
+    budget: Budget<'_>,
 ) -> Result<ResolvedRepository, Failure> {
     let place = locate(turn.object, turn.context, &turn.namespace(), budget).await?;
     let spec = &turn.object.spec;
@@ -97,7 +97,7 @@ async fn locate(
     repository: &PatchRepository,
     context: &Arc<Context>,
     namespace: &str,
-    budget: Budget,
+    budget: Budget<'_>,
 ) -> Result<InputPlace, Failure> {
     let spec = &repository.spec;
     let directory = spec.directory.clone().unwrap_or_default();

@@ -178,7 +178,7 @@ pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failur
 /// Resolves the patches' origin and the upstream. Refs are looked at once an interval for all
 /// objects on an upstream, and a commit of the patches' repository is fetched once for all that read
 /// there; nothing else is.
-async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<ResolvedInputs, Failure> {
+async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget<'_>) -> Result<ResolvedInputs, Failure> {
     let (patch_set, context) = (turn.object, turn.context);
     let namespace = patch_set.namespace().unwrap_or_default();
     let spec = &patch_set.spec;
@@ -233,7 +233,7 @@ async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget) -> Result<Res
 async fn files_beside(
     turn: &Turn<'_, PatchSet>,
     located: &LocatedPatches,
-    budget: Budget,
+    budget: Budget<'_>,
 ) -> Result<Vec<String>, Failure> {
     let (Some(build), Some(Located::At(place))) = (&turn.object.spec.build, located) else {
         return Ok(Vec::new());

@@ -6,6 +6,7 @@ mod owners;
 mod process;
 mod pushes;
 mod reconciler;
+mod second_looks;
 mod triggers;
 mod unreadable;
 mod work_queue;

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::triggers::{ObservedChange, Triggers};
-use super::{objects, orphaned_runs, pushes, reconciler, triggers};
+use super::{objects, orphaned_runs, pushes, reconciler, second_looks, triggers};
 use crate::api::reference::{Referent, ReferentKind};
 use crate::api::{ConstraintOverride, PatchRepository, PatchSet};
 use crate::controller::Error;
@@ -33,6 +33,7 @@ use crate::controller::state::pins::Pins;
 use crate::controller::state::references::{References, WatchScope};
 use crate::controller::state::registry_logins::RegistryLogins;
 use crate::controller::state::repositories::Repositories;
+use crate::controller::state::second_looks::SecondLooks;
 use crate::controller::state::slots::{Sharing, Slots};
 use crate::controller::state::upkeeps::Upkeeps;
 use crate::controller::state::workflows::Workflows;
@@ -246,6 +247,7 @@ impl Process {
             references: Arc::clone(&references),
             dependents,
             look_requests: Arc::default(),
+            second_looks: SecondLooks::default(),
             jobs,
             pins: Pins::default(),
             registry_logins: RegistryLogins::default(),
@@ -274,6 +276,10 @@ impl Process {
         tasks.spawn(
             "the task that cancels runs of deleted PatchSets",
             orphaned_runs::cancel_all(Arc::clone(&context)),
+        );
+        tasks.spawn(
+            "the task that looks at upstreams once more",
+            second_looks::look_when_due(Arc::clone(&context)),
         );
         spawn_controllers(tasks, self.writers, &scope, &context, &triggers);
         Ok(())

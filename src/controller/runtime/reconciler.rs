@@ -29,9 +29,10 @@ use crate::controller::state::api_server::{Guarded, find};
 use crate::controller::state::dependents::Dependency;
 use crate::controller::state::nudges::Nudge;
 use crate::controller::state::references::WatchScope;
+use crate::controller::state::second_looks::UsedLooks;
 use crate::controller::state::slots;
 use crate::ops::metrics::OutcomeLabel;
-use crate::plan::lifecycle::{Next, Streak, begin_generation, wait_before_next};
+use crate::plan::lifecycle::{Next, Observed, Streak, begin_generation, wait_before_next};
 use crate::plan::{Failure, Outcome, Retry, Step, backoff};
 use crate::source::Freshness;
 
@@ -214,6 +215,12 @@ fn note_seen<K: Pipeline>(context: &Context, object: &Guarded<K>) {
             .look_requests
             .note_asked(&seen, requested_at, Instant::now());
     }
+    let generation = read.meta().generation.unwrap_or_default();
+    if read.status().map(Observed::observed_generation) != Some(generation) {
+        context
+            .look_requests
+            .note_new_spec(&seen, generation, Instant::now());
+    }
     context.dependents.note(seen, read.dependencies());
 }
 
@@ -314,6 +321,7 @@ impl<K: Pipeline> KindRuntime<K> {
 
     /// Begins a new generation, has the object's steps done, and settles what they came to.
     async fn work_on(&self, object: &K) -> Result<(Option<Duration>, OutcomeLabel), Interrupted> {
+        let looks = UsedLooks::default();
         let journal = Journal::open(&self.context, &self.statuses, object);
         let generation = object.meta().generation.unwrap_or_default();
         let begun = begin_generation(&*journal.status(), generation, Timestamp::now());
@@ -322,12 +330,14 @@ impl<K: Pipeline> KindRuntime<K> {
             journal.begin(status);
         }
         let before = journal.status();
-        let turn = self.budget(object.schedule(), occasion).map(|budget| Turn {
-            object,
-            context: &self.context,
-            budget,
-            journal: &journal,
-        });
+        let turn = self
+            .budget(object.schedule(), occasion, &looks)
+            .map(|budget| Turn {
+                object,
+                context: &self.context,
+                budget,
+                journal: &journal,
+            });
         let outcome = match &turn {
             Err(failure) => Outcome::Failed(failure.clone(), None),
             Ok(turn) => {
@@ -369,16 +379,18 @@ impl<K: Pipeline> KindRuntime<K> {
         };
         let wait = self.look_again(object, next, ended);
         if next == Next::Backoff && fails_by_sources {
-            self.context.look_requests.note_follow_up(&referent::<K>(object));
+            self.context
+                .look_requests
+                .note_second_look(&referent::<K>(object));
         }
-        let wait = self.follow_up(&referent::<K>(object), occasion, ended, wait);
+        self.note_answered(object, occasion, ended, looks);
         Ok((wait.into_iter().chain(at_most).min(), ended))
     }
 
     /// Why an object is looked at.
     fn occasion(&self, object: &K, requested_at: Option<&str>, is_new: bool) -> Occasion {
         let (requests, this) = (&self.context.look_requests, referent::<K>(object));
-        let follows_up = requests.take_follow_up(&this);
+        let second_look = requests.take_second_look(&this);
         if let Some(requested_at) = requested_at {
             let since = requests.asked_since(&this, requested_at);
             return Occasion::Asked {
@@ -387,39 +399,39 @@ impl<K: Pipeline> KindRuntime<K> {
         }
         match requests.pushed_since(&this) {
             Some(since) => Occasion::Pushed { since },
-            None if is_new || follows_up => Occasion::NewSpec,
+            None if is_new => {
+                let generation = object.meta().generation.unwrap_or_default();
+                let since = requests.new_spec_since(&this, generation);
+                Occasion::NewSpec {
+                    since: since.unwrap_or_else(Instant::now),
+                }
+            }
+            None if second_look => Occasion::SecondLook,
             None => Occasion::Due,
         }
     }
 
-    /// Has an object looked at once more where the look that served it may be older than what it was
-    /// looked at for: whoever made it may have pushed a moment before, and a forge may tell of a push
-    /// before its refs do. Gives when to look again.
-    fn follow_up(
-        &self,
-        object: &Referent,
-        occasion: Occasion,
-        ended: OutcomeLabel,
-        wait: Option<Duration>,
-    ) -> Option<Duration> {
-        let requests = &self.context.look_requests;
+    /// Notes what an object was answered by. Its upstreams are looked at once more where the looks
+    /// may be older than what it was looked at for: whoever made it may have pushed a moment before,
+    /// and a forge may tell of a push before its refs do.
+    fn note_answered(&self, object: &K, occasion: Occasion, ended: OutcomeLabel, looks: UsedLooks) {
+        let (context, this) = (&self.context, referent::<K>(object));
+        let generation = object.meta().generation.unwrap_or_default();
+        context.look_requests.answer_spec(&this, generation);
         if let (Occasion::Asked { since } | Occasion::Pushed { since }, true) =
             (occasion, ended != OutcomeLabel::Failed)
         {
-            requests.answer_push(object, since);
+            context.look_requests.answer_push(&this, since);
         }
-        let is_due = match occasion {
-            Occasion::NewSpec => ended == OutcomeLabel::Changed,
+        let is_too_old = |begun: Instant| match occasion {
+            Occasion::NewSpec { since } => begun < since,
             Occasion::Pushed { .. } => ended == OutcomeLabel::Unchanged,
-            Occasion::Due | Occasion::Asked { .. } => false,
+            Occasion::Due | Occasion::SecondLook | Occasion::Asked { .. } => false,
         };
-        let soon = self.context.options.min_interval + backoff::SHORTEST;
-        match wait {
-            Some(wait) if is_due && wait > soon => {
-                requests.note_follow_up(object);
-                Some(soon)
+        for used in looks.into_latest() {
+            if is_too_old(used.look.begun) {
+                context.second_looks.note(&this, used);
             }
-            wait => wait,
         }
     }
 
@@ -482,7 +494,12 @@ impl<K: Pipeline> KindRuntime<K> {
     }
 
     /// How new an attempt's knowledge must be, and how long it may take.
-    fn budget(&self, schedule: Schedule<'_>, occasion: Occasion) -> Result<Budget, Failure> {
+    fn budget<'a>(
+        &self,
+        schedule: Schedule<'_>,
+        occasion: Occasion,
+        looks: &'a UsedLooks,
+    ) -> Result<Budget<'a>, Failure> {
         let read = |duration: &FluxDuration| {
             duration
                 .get()
@@ -495,7 +512,9 @@ impl<K: Pipeline> KindRuntime<K> {
         let (freshness, longest_pin) = match occasion {
             Occasion::Asked { since } => (Freshness::Since(since), Duration::ZERO),
             Occasion::Pushed { since } => (Freshness::Since(since), shared),
-            Occasion::NewSpec => (Freshness::MaxAge(Duration::ZERO), LONGEST_PIN_FOR_NEW_SPEC),
+            Occasion::NewSpec { .. } | Occasion::SecondLook => {
+                (Freshness::MaxAge(Duration::ZERO), LONGEST_PIN_FOR_NEW_SPEC)
+            }
             Occasion::Due => (Freshness::MaxAge(shared), shared),
         };
         Ok(Budget {
@@ -503,6 +522,7 @@ impl<K: Pipeline> KindRuntime<K> {
             freshness,
             longest_pin,
             deadline: Instant::now() + timeout,
+            looks,
         })
     }
 }

@@ -17,10 +17,12 @@ pub struct LookRequests(Mutex<HashMap<Referent, LookRequest>>);
 struct LookRequest {
     /// The `requestedAt` that it had last, and when that was first seen.
     asked: Option<(String, Instant)>,
+    /// The generation of its spec that no status is of yet, and when that was first seen.
+    new_spec: Option<(i64, Instant)>,
     /// When a push to one of its repositories was heard of.
     pushed: Option<Instant>,
     /// Whether it was answered by a look that may be older than what it was looked at for.
-    follows_up: bool,
+    second_look: bool,
 }
 
 impl LookRequests {
@@ -45,6 +47,31 @@ impl LookRequests {
         (known == requested_at).then_some(*since)
     }
 
+    /// Notes a spec that no status is of. One that was seen already is new since then.
+    pub fn note_new_spec(&self, object: &Referent, generation: i64, now: Instant) {
+        let mut requests = lock(&self.0);
+        let request = requests.entry(object.clone()).or_default();
+        if request.new_spec.is_none_or(|(known, _)| known != generation) {
+            request.new_spec = Some((generation, now));
+        }
+    }
+
+    /// When a spec was first seen.
+    #[must_use]
+    pub fn new_spec_since(&self, object: &Referent, generation: i64) -> Option<Instant> {
+        let (known, since) = lock(&self.0).get(object)?.new_spec?;
+        (known == generation).then_some(since)
+    }
+
+    /// Notes that a status is of a spec. A later one stays.
+    pub fn answer_spec(&self, object: &Referent, generation: i64) {
+        if let Some(request) = lock(&self.0).get_mut(object)
+            && request.new_spec.is_some_and(|(known, _)| known <= generation)
+        {
+            request.new_spec = None;
+        }
+    }
+
     /// Notes a push to a repository that the object reads.
     pub fn note_push(&self, object: &Referent, now: Instant) {
         lock(&self.0).entry(object.clone()).or_default().pushed = Some(now);
@@ -66,17 +93,17 @@ impl LookRequests {
     }
 
     /// Notes that the object is to be looked at once more, by a look as new as the rule allows.
-    pub fn note_follow_up(&self, object: &Referent) {
-        lock(&self.0).entry(object.clone()).or_default().follows_up = true;
+    pub fn note_second_look(&self, object: &Referent) {
+        lock(&self.0).entry(object.clone()).or_default().second_look = true;
     }
 
     /// Whether that was noted; it is not from then on.
     #[must_use]
-    pub fn take_follow_up(&self, object: &Referent) -> bool {
+    pub fn take_second_look(&self, object: &Referent) -> bool {
         let mut requests = lock(&self.0);
         requests
             .get_mut(object)
-            .is_some_and(|request| std::mem::take(&mut request.follows_up))
+            .is_some_and(|request| std::mem::take(&mut request.second_look))
     }
 
     /// Forgets what is answered, and objects that are gone.
@@ -113,9 +140,19 @@ mod tests {
         requests.answer_push(&object, second(3));
         assert_eq!(requests.pushed_since(&object), None);
 
-        assert!(!requests.take_follow_up(&object));
-        requests.note_follow_up(&object);
-        assert!(requests.take_follow_up(&object) && !requests.take_follow_up(&object));
+        requests.note_new_spec(&object, 2, second(0));
+        requests.note_new_spec(&object, 2, second(5));
+        assert_eq!(requests.new_spec_since(&object, 2), Some(second(0)));
+        assert_eq!(requests.new_spec_since(&object, 3), None);
+        requests.note_new_spec(&object, 3, second(6));
+        requests.answer_spec(&object, 2);
+        assert_eq!(requests.new_spec_since(&object, 3), Some(second(6)));
+        requests.answer_spec(&object, 3);
+        assert_eq!(requests.new_spec_since(&object, 3), None);
+
+        assert!(!requests.take_second_look(&object));
+        requests.note_second_look(&object);
+        assert!(requests.take_second_look(&object) && !requests.take_second_look(&object));
 
         requests.retain(|_| true);
         assert_eq!(requests.asked_since(&object, "x"), Some(second(0)));

@@ -21,6 +21,7 @@ pub mod recent;
 pub mod references;
 pub mod registry_logins;
 pub mod repositories;
+pub mod second_looks;
 pub mod slots;
 pub mod upkeeps;
 pub mod workflows;

@@ -16,6 +16,7 @@ use crate::controller::inputs::forges::{failure_of_forge, log_missing_reviewers,
 use crate::controller::inputs::identities::commit_author;
 use crate::controller::inputs::signers::read_signer;
 use crate::controller::inputs::upstreams::{RepositorySecrets, blocking, upstream};
+use crate::controller::state::second_looks::UsedLooks;
 use crate::controller::state::upkeeps::{BranchUpkeep, UpkeepBranch, UpkeepOrder};
 use crate::forge::{
     self, DesiredPullRequest, GitPurpose, PullRequestClient, PullRequestState, Readiness, ServerRequest,
@@ -62,6 +63,7 @@ pub async fn look_after_branch(
     let interval = interval
         .unwrap_or(backoff::LONGEST)
         .max(context.options.min_interval);
+    let looks = UsedLooks::default();
     let done = match &group {
         None => Ok(Done::nothing()),
         Some(group) => {
@@ -74,6 +76,7 @@ pub async fn look_after_branch(
                     freshness: UPSTREAMS,
                     longest_pin: Duration::ZERO,
                     deadline,
+                    looks: &looks,
                 },
             };
             Box::pin(work.run()).await
@@ -170,7 +173,7 @@ struct BranchWork<'a> {
     context: &'a Arc<Context>,
     branch: &'a UpkeepBranch,
     group: &'a Group,
-    budget: Budget,
+    budget: Budget<'a>,
 }
 
 /// What was observed, and what is to be proposed.

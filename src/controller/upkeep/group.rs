@@ -237,7 +237,11 @@ impl Group {
     ///
     /// Where a Secret cannot be read, or a server not be reached: what a change does is not known
     /// then.
-    pub async fn series(&self, context: &Arc<Context>, budget: Budget) -> Result<Vec<TriedSeries>, Failure> {
+    pub async fn series(
+        &self,
+        context: &Arc<Context>,
+        budget: Budget<'_>,
+    ) -> Result<Vec<TriedSeries>, Failure> {
         let mut all = Vec::new();
         for object in &self.readers {
             let (Some(status), Some(facts)) = (&object.status, SeriesFacts::read(object)) else {
@@ -289,7 +293,7 @@ async fn resolved(
     context: &Arc<Context>,
     (object, upstream): (&PatchSet, &Upstream),
     commit: &str,
-    budget: Budget,
+    budget: Budget<'_>,
 ) -> Result<Resolved, Failure> {
     let spec = &object.spec.upstream;
     let status = object.status.as_ref().and_then(|status| status.upstream.as_ref());

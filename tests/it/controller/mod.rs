@@ -1,7 +1,7 @@
 //! The controller as a process, against a real API server and real Git servers.
 
 mod actions;
-mod behaviour;
+pub mod behaviour;
 mod branches;
 pub mod build;
 mod build_plan;

@@ -195,3 +195,16 @@ fn be_led() {
     }
     assert_eq!(inside.counts().requests.load(Ordering::SeqCst), 0);
 }
+
+/// A request to a Git server is written in pieces, which must not wait for each other.
+#[test]
+fn small_pieces_leave_at_once() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .unwrap();
+    let connected = runtime.block_on(patchset::egress::connect("127.0.0.1", port));
+    assert!(connected.unwrap().nodelay().unwrap());
+}

@@ -566,3 +566,40 @@ fn a_part_that_is_held_costs_no_network() {
         .partial_snapshot(&served.upstream, &resolved, soon())
         .unwrap();
 }
+
+#[test]
+fn the_files_come_by_the_connection_that_the_trees_came_by() {
+    let served = Served::new();
+    let mirrors = served.mirrors();
+    let requests = || served.server.counts().requests.load(Ordering::SeqCst);
+    let resolved = resolve(&mirrors, &served.upstream);
+    let before = requests();
+    let snapshot = mirrors
+        .partial_snapshot(&served.upstream, &resolved, soon())
+        .unwrap();
+    snapshot.prefetch_paths([path(3)]).unwrap();
+    read(&snapshot, [3]);
+    assert_eq!(requests() - before, 3, "what the server offers, and two packs");
+}
+
+#[test]
+fn of_few_files_those_that_changed_come_with_the_trees() {
+    let served = Served::new();
+    let mirrors = served.mirrors();
+    drop(open(&mirrors, &served.upstream).unwrap());
+    let large = "x\n".repeat(20_000);
+    served
+        .repo
+        .commit(&[(&path(3), "new\n"), ("large", &large)], "two");
+    let packs = served.server.packs();
+    let snapshot = open(&mirrors, &served.upstream).unwrap();
+    assert_eq!(snapshot.blob(Oid::of_blob(b"new\n")).unwrap(), "new\n");
+    assert_eq!(served.server.packs(), packs + 1);
+    // A large one is asked for, as is what did not change and was not asked for before.
+    assert_eq!(
+        snapshot.blob(Oid::of_blob(large.as_bytes())).unwrap(),
+        large.as_bytes()
+    );
+    read(&snapshot, [4]);
+    assert_eq!(served.server.packs(), packs + 3);
+}

@@ -1,0 +1,78 @@
+//! Looks once more at upstreams, for objects that were answered by a look which may be older than
+//! what they were looked at for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::api::reference::Referent;
+use crate::controller::context::{Context, panics};
+use crate::controller::inputs::upstreams::blocking;
+use crate::controller::state::second_looks::SecondLook;
+use crate::controller::state::slots;
+use crate::source::{Freshness, Mirrors};
+
+/// How often it is seen whether an upstream is due.
+const SEEN_EVERY: Duration = Duration::from_millis(500);
+
+/// What is looked at, in errors.
+const WHAT: &str = "an upstream";
+
+/// Looks at each upstream that waits for it, as soon as it may be looked at again, and has the
+/// objects looked at whose refs moved.
+pub async fn look_when_due(context: Arc<Context>) {
+    let mut looking = JoinSet::new();
+    loop {
+        context.second_looks.wait_for_any().await;
+        tokio::time::sleep(SEEN_EVERY).await;
+        while looking.try_join_next().is_some() {}
+        let rest = context.options.min_interval;
+        for due in context.second_looks.take_due(Instant::now(), rest) {
+            let context = Arc::clone(&context);
+            looking.spawn(async move {
+                // What interrupts it is logged; the objects' interval counts then.
+                let _ = panics::caught(look(&context, due)).await;
+            });
+        }
+    }
+}
+
+/// Looks at an upstream, in the turn of a namespace that waits for it.
+async fn look(context: &Arc<Context>, due: SecondLook) {
+    let Some(namespace) = due.objects().next().map(|object| object.key.namespace.clone()) else {
+        return;
+    };
+    let due = Arc::new(due);
+    let slot = context.slots.wait(&namespace).await;
+    let deadline = Instant::now() + context.options.max_timeout;
+    let looked = {
+        let due = Arc::clone(&due);
+        let work = move |mirrors: &Mirrors| Ok(moved(mirrors, &due, deadline));
+        slots::run_within(slot, blocking(context, WHAT, deadline, work)).await
+    };
+    let objects = due.objects().count();
+    // Where the server cannot be asked, all are told that by their own look.
+    let moved = looked.unwrap_or_else(|_| due.objects().cloned().collect());
+    tracing::debug!(
+        objects,
+        moved = moved.len(),
+        "an upstream was looked at once more"
+    );
+    for object in moved {
+        context.look_requests.note_second_look(&object);
+        context.nudges.look_at(object);
+    }
+}
+
+/// The objects whose refs are not what they were answered with.
+fn moved(mirrors: &Mirrors, due: &SecondLook, deadline: Instant) -> Vec<Referent> {
+    let newest = Freshness::MaxAge(Duration::ZERO);
+    let moved = due.refs().filter(|(want, shown)| {
+        let found = mirrors.resolve(&due.upstream, want, newest, deadline);
+        found.ok().as_ref() != Some(&shown.resolved)
+    });
+    moved
+        .flat_map(|(_, shown)| shown.objects.iter().cloned())
+        .collect()
+}

@@ -473,28 +473,6 @@ mod tests {
     }
 
     #[test]
-    fn what_uv_refuses_is_told_in_a_bounded_number_of_short_words() {
-        let name = "p".repeat(2000);
-        let base: String = (0..MOST_REFUSED + 1)
-            .map(|number| format!("{name}{number}===v{}\n", "x".repeat(2000)))
-            .collect();
-        let MergeDecision::Merged(told) = merged(&base, "") else {
-            unreachable!()
-        };
-        assert_eq!(told.refused_by_uv.len(), MOST_REFUSED);
-        let first = &told.refused_by_uv[0];
-        assert_eq!(
-            (first.line, &first.package, &first.version),
-            (
-                1,
-                &shortened(&name),
-                &shortened(&format!("v{}", "x".repeat(2000)))
-            )
-        );
-        assert!(first.package.len() + first.version.len() < 2000);
-    }
-
-    #[test]
     fn a_refusal_stays_while_the_inputs_do() {
         let new = ConstraintOverrideStatus::default();
         let before = settled(&new, Done(sources(), merged("a===1\n", "a===2\n")));

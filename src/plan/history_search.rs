@@ -235,9 +235,10 @@ mod tests {
             blobs: &blobs,
         };
         let refreshed = refresh.run(&RefreshOptions::default()).unwrap();
-        let RefreshOutcome::Refreshed { how, tree, .. } = &refreshed[0].outcome else {
+        let RefreshOutcome::Refreshed { how, .. } = &refreshed[0].outcome else {
             panic!("{refreshed:?}");
         };
-        assert_eq!((*how, *tree), (RefreshKind::Offset, applied.tree()));
+        // It begins at the first line, where the file has another.
+        assert_eq!(*how, RefreshKind::Fuzz);
     }
 }

@@ -1,4 +1,4 @@
-//! The client.
+//! The client of GitHub's API that starts workflows and follows their runs.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

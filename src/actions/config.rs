@@ -1,4 +1,4 @@
-//! How GitHub is spoken to.
+//! How requests to GitHub are sent, and how much of a log is read.
 
 use crate::rest::RequestConfig;
 

@@ -1,4 +1,4 @@
-//! Which workflow, where.
+//! A workflow of GitHub Actions: its repository, its file, and the branch or tag that it runs on.
 
 use std::fmt;
 

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::built_image::{Attempt, ImageStatus, InstalledStatus, Origin, SortableTag};
-use super::common::{GitPath, InputsDigest, LocalReference, ServiceAccountName};
+use super::common::{GitPath, InputsDigest, LocalReference, RELATIVE_PATH, ServiceAccountName};
 use super::duration::{DurationError, FluxDuration};
 use super::image_test::{ImageTest, ImageTestsStatus};
 use super::pod_template::PodTemplate;
@@ -291,10 +291,7 @@ pub struct DockerfileSource {
     /// The Dockerfile's name in the folder; `Dockerfile` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
-            .message("write a path relative to the folder, without '..'")
-    )]
+    #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message("write a path relative to the folder, without '..'"))]
     pub file: Option<String>,
     /// The stage to build; the last where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -408,10 +405,7 @@ pub struct ExtraPackagesFrom {
     /// The file, relative to the root of the repository or artifact that holds the patches. A
     /// component that it does not name has no further packages.
     #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
-            .message("write a path relative to the repository's root, without '..'")
-    )]
+    #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message(RELATIVE_PATH.1))]
     pub path: String,
 }
 

@@ -18,6 +18,21 @@ pub(super) const NO_PASSWORD: (&str, &str) = (
     "a password must not be part of the address: put it into a Secret and name that in secretRef",
 );
 
+/// The pattern for the name of a branch, a tag or another ref.
+pub(super) const REF_NAME: &str = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$";
+
+/// A rule for the name of a branch, and what is said where it is broken.
+pub(super) const BRANCH_ALONE: (&str, &str) = (
+    "!self.startsWith('refs/')",
+    "write the branch without refs/heads/",
+);
+
+/// A rule for paths, and what is said where it is broken for one in a repository.
+pub(super) const RELATIVE_PATH: (&str, &str) = (
+    "!self.startsWith('/') && !self.split('/').exists(p, p == '..')",
+    "write a path relative to the repository's root, without '..'",
+);
+
 /// A component: the name of the software that is patched, as `releases/*/source-refs.yaml` spells
 /// it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -125,17 +140,11 @@ pub struct ServiceAccountName(
 pub struct GitRef {
     /// A branch, without `refs/heads/`; followed as it moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 255),
-        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
-    )]
+    #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     pub branch: Option<String>,
     /// A tag, without `refs/tags/`; an annotated tag stands for its commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 255),
-        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
-    )]
+    #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     pub tag: Option<String>,
     /// A commit: its SHA-1 in full (40 digits), or abbreviated (7 or more) where the server lets it
     /// be found.
@@ -200,22 +209,15 @@ pub struct GitPath {
     /// The repository's address: https, ssh, or http where the controller allows it. Credentials go
     /// into `secretRef`, never into the address.
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(
-        validation = Rule::new(ADDRESS.0).message(ADDRESS.1)
-    )]
-    #[x_kube(
-        validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1)
-    )]
+    #[x_kube(validation = Rule::new(ADDRESS.0).message(ADDRESS.1))]
+    #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
     pub url: String,
     /// What to read; the repository's default branch where absent.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
     pub ref_: Option<GitRef>,
     /// The folder or file in the repository, relative to its root.
     #[schemars(length(max = 1024))]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
-            .message("write a path relative to the repository's root, without '..'")
-    )]
+    #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message(RELATIVE_PATH.1))]
     pub path: String,
     /// Whose signature the commit or the tag has to have before anything of it is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Recorded;
-use super::common::{ADDRESS, LocalReference, NO_PASSWORD};
+use super::common::{ADDRESS, BRANCH_ALONE, LocalReference, NO_PASSWORD, REF_NAME};
 use crate::image::ImageReference;
 
 /// Where the image goes when it is built.
@@ -60,13 +60,8 @@ pub struct DeliveryGit {
     pub url: String,
     /// The branch that Flux follows; the repository's default branch where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 255),
-        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
-    )]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('refs/')").message("write the branch without refs/heads/")
-    )]
+    #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
+    #[x_kube(validation = Rule::new(BRANCH_ALONE.0).message(BRANCH_ALONE.1))]
     pub branch: Option<String>,
     /// Where commits go; to `branch` itself where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,13 +101,8 @@ pub struct DeliveryGit {
 pub struct Push {
     /// The branch. It is made where it is not there. Commits go on top of what it has; it is made
     /// anew from `branch` where all of it is of this controller and was merged or taken back.
-    #[schemars(
-        length(min = 1, max = 255),
-        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
-    )]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('refs/')").message("write the branch without refs/heads/")
-    )]
+    #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
+    #[x_kube(validation = Rule::new(BRANCH_ALONE.0).message(BRANCH_ALONE.1))]
     pub branch: String,
     /// Opens a pull request, and keeps it up to date.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::built_image::{Attempt, ImageStatus};
+use super::common::RELATIVE_PATH;
 use super::duration::{DurationError, FluxDuration};
 use super::pod_template::TestPodTemplate;
 use super::{InputsDigest, Recorded};
@@ -178,10 +179,7 @@ pub struct TestExcludes {
     /// The file, relative to the root of the repository or artifact that holds the patches, of at
     /// most 64 KiB. Where it is not there, the file that is handed over is empty.
     #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
-            .message("write a path relative to the repository's root, without '..'")
-    )]
+    #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message(RELATIVE_PATH.1))]
     pub path: String,
 }
 

@@ -7,7 +7,10 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::InputsDigest;
-use super::common::{ADDRESS, Component, GitRef, LocalReference, NO_PASSWORD, TAG_IS_NAMED, Verification};
+use super::common::{
+    ADDRESS, Component, GitRef, LocalReference, NO_PASSWORD, REF_NAME, RELATIVE_PATH, TAG_IS_NAMED,
+    Verification,
+};
 use super::constraint_override::PackageName;
 use super::duration::FluxDuration;
 use super::layout_kind::LayoutKind;
@@ -118,10 +121,7 @@ pub struct PatchRepositorySpec {
     /// The folder of the repository that holds all this; its root where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
-            .message("write a path relative to the repository's root, without '..'")
-    )]
+    #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message(RELATIVE_PATH.1))]
     pub directory: Option<String>,
     /// The component of a repository that has one only, where no folder is named after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -204,12 +204,8 @@ pub struct GitRepositorySource {
     /// The repository's address: https, ssh, or http where the controller allows it. Credentials go
     /// into `secretRef`, never into the address.
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(
-        validation = Rule::new(ADDRESS.0).message(ADDRESS.1)
-    )]
-    #[x_kube(
-        validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1)
-    )]
+    #[x_kube(validation = Rule::new(ADDRESS.0).message(ADDRESS.1))]
+    #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
     pub url: String,
     /// What to read; the repository's default branch where absent.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
@@ -254,18 +250,13 @@ pub struct UpstreamTemplate {
     /// layout `OrgComponent`, and `{release}` the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(
-        validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1)
-    )]
+    #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
     pub url_template: Option<String>,
     /// The branch of a component at a release that no `source-refs.yaml` names, with `{release}` or
     /// `{component}` in it, for instance `stable/{release}`. A tag is written with `refs/tags/`
     /// before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 255),
-        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
-    )]
+    #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     pub ref_template: Option<String>,
     /// Secret with credentials, as that of a PatchSet's upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -294,12 +285,8 @@ pub struct UpstreamOverride {
     /// The address of its repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(
-        validation = Rule::new(ADDRESS.0).message(ADDRESS.1)
-    )]
-    #[x_kube(
-        validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1)
-    )]
+    #[x_kube(validation = Rule::new(ADDRESS.0).message(ADDRESS.1))]
+    #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
     pub url: Option<String>,
     /// Secret with credentials for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -307,10 +294,7 @@ pub struct UpstreamOverride {
     /// Folder of the upstream that the patches' paths are relative to, as `git apply --directory`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
-            .message("write a path relative to the upstream's root, without '..'")
-    )]
+    #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message("write a path relative to the upstream's root, without '..'"))]
     pub directory: Option<String>,
     /// Leading path components to remove from the names in the patches, as `git apply -p`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -410,28 +394,18 @@ pub struct ConstraintsTemplate {
 pub struct RequirementsSource {
     /// Its address, for instance `https://opendev.org/openstack/requirements`.
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(
-        validation = Rule::new(ADDRESS.0).message(ADDRESS.1)
-    )]
-    #[x_kube(
-        validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1)
-    )]
+    #[x_kube(validation = Rule::new(ADDRESS.0).message(ADDRESS.1))]
+    #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
     pub url: String,
     /// The branch, with `{release}` in it; `stable/{release}` where absent. A tag is written with
     /// `refs/tags/` before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 255),
-        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
-    )]
+    #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     pub ref_template: Option<String>,
     /// The file; `upper-constraints.txt` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
-            .message("write a path relative to the repository's root, without '..'")
-    )]
+    #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message(RELATIVE_PATH.1))]
     pub path: Option<String>,
     /// Secret with credentials for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

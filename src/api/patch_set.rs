@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::build::Build;
 use super::common::{
-    ADDRESS, Component, GitPath, GitRef, LocalReference, NO_PASSWORD, Release, ServiceAccountName,
-    Verification,
+    ADDRESS, Component, GitPath, GitRef, LocalReference, NO_PASSWORD, REF_NAME, RELATIVE_PATH, Release,
+    ServiceAccountName, Verification,
 };
 use super::delivery::Delivery;
 use super::duration::FluxDuration;
@@ -205,12 +205,8 @@ pub struct Upstream {
     /// The repository's address: https, ssh, or http where the controller allows it. Credentials go
     /// into `secretRef`, never into the address.
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(
-        validation = Rule::new(ADDRESS.0).message(ADDRESS.1)
-    )]
-    #[x_kube(
-        validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1)
-    )]
+    #[x_kube(validation = Rule::new(ADDRESS.0).message(ADDRESS.1))]
+    #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
     pub url: String,
     /// The ref that is built.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
@@ -247,10 +243,7 @@ pub struct Upstream {
 pub struct RefFrom {
     /// The file, relative to the root of the repository or artifact that holds the patches.
     #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
-            .message("write a path relative to the repository's root, without '..'")
-    )]
+    #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message(RELATIVE_PATH.1))]
     pub path: String,
     /// The key; the component's name where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -279,10 +272,7 @@ pub struct Patches {
     /// The folder in the artifact; its root where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
-            .message("write a path relative to the artifact's root, without '..'")
-    )]
+    #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message("write a path relative to the artifact's root, without '..'"))]
     pub path: Option<String>,
     /// A ConfigMap; each key that ends in `.patch` or `.diff` is a patch, and a key `series` lists
     /// them in their order.
@@ -304,10 +294,7 @@ pub struct Patches {
     /// Folder of the upstream that the patches' paths are relative to, as `git apply --directory`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
-            .message("write a path relative to the upstream's root, without '..'")
-    )]
+    #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message("write a path relative to the upstream's root, without '..'"))]
     pub directory: Option<String>,
 }
 
@@ -327,18 +314,11 @@ pub struct PatchesBranch {
     /// The fork's address, as `upstream.url`; the upstream's own repository where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(
-        validation = Rule::new(ADDRESS.0).message(ADDRESS.1)
-    )]
-    #[x_kube(
-        validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1)
-    )]
+    #[x_kube(validation = Rule::new(ADDRESS.0).message(ADDRESS.1))]
+    #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
     pub url: Option<String>,
     /// The branch, without `refs/heads/`; followed as it moves, also by force.
-    #[schemars(
-        length(min = 1, max = 255),
-        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
-    )]
+    #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     pub branch: String,
     /// What of the fork's repository the commits are on top of; the upstream's commit where absent.
     /// Where the branch left it earlier, they are on top of the last commit that both have.

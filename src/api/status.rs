@@ -295,6 +295,31 @@ pub struct PatchStatus {
 }
 
 impl PatchStatus {
+    /// A patch with its state, and nothing else to tell of it.
+    #[must_use]
+    pub fn new(name: impl Into<String>, state: PatchState) -> Self {
+        Self {
+            name: name.into(),
+            state,
+            subject: None,
+            author: None,
+            origin: None,
+            upstream_status: None,
+            forwarded: None,
+            bugs: Vec::new(),
+            cves: Vec::new(),
+            offset: None,
+            message: None,
+            conflict: None,
+            merged: None,
+            reverted: None,
+            refresh: None,
+            last_applied: None,
+            blob: None,
+            since: None,
+        }
+    }
+
     /// Whether `git apply` takes it.
     #[must_use]
     pub fn applies(&self) -> bool {
@@ -309,7 +334,7 @@ impl PatchStatus {
 }
 
 /// A place where a patch does not fit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConflictStatus {
     /// The file in the upstream.

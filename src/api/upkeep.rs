@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Recorded;
-use super::common::LocalReference;
+use super::common::{BRANCH_ALONE, LocalReference, REF_NAME};
 use super::delivery::{CommitAuthor, PullRequestOptions, Signing};
 use super::duration::FluxDuration;
 use super::upstream_history::{Evidence, RefreshKind};
@@ -67,23 +67,13 @@ pub struct Upkeep {
     /// The branch that the commits go to, of the same repository; `patchset/upkeep` where absent.
     /// It is the controller's own, and is written anew as the patches change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 255),
-        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
-    )]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('refs/')").message("write the branch without refs/heads/")
-    )]
+    #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
+    #[x_kube(validation = Rule::new(BRANCH_ALONE.0).message(BRANCH_ALONE.1))]
     pub branch: Option<String>,
     /// The branch that is to be changed; the one that the patches are read from where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 255),
-        regex(pattern = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$")
-    )]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('refs/')").message("write the branch without refs/heads/")
-    )]
+    #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
+    #[x_kube(validation = Rule::new(BRANCH_ALONE.0).message(BRANCH_ALONE.1))]
     pub base: Option<String>,
     /// How the pull request is opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]

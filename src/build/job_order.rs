@@ -1,4 +1,4 @@
-//! What a Job is made for.
+//! One attempt at an image: what its Job is made for.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

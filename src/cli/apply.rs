@@ -13,7 +13,7 @@ use super::local_refresh::{JudgedPatches, RefreshOutlook};
 use super::output::{self, print, print_styled};
 use super::partial_clone::{self, PartialCloneOptions};
 use super::patch_files;
-use super::upstream_history::{HistoryFields, HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
+use super::upstream_history::{HistoryFields, HistoryOptions, RefreshTrial, SeriesAtCommit};
 use render::{Direction, TreesWritten};
 
 use crate::patch::{
@@ -162,18 +162,14 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
         options: &engine,
         sequence,
     };
-    let history = match repository.commit_of(&options.revision) {
-        Some(tip) if !options.reverse => {
-            let applied = SeriesAtCommit {
-                tip,
-                applied,
-                refresh: RefreshTrial::Skipped,
-            };
-            options.history.search(&repository, &applied, &mut reports)?
-        }
-        // A tree has no history.
-        _ => SeriesHistory::default(),
+    let tip = repository.commit_of(&options.revision);
+    let searched = SeriesAtCommit {
+        // What is taken back is not looked for.
+        tip: tip.filter(|_| !options.reverse),
+        applied,
+        refresh: RefreshTrial::Skipped,
     };
+    let history = options.history.search(&repository, &searched, &mut reports)?;
     let judged = JudgedPatches {
         repository: &repository,
         base,

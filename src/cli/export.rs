@@ -95,7 +95,7 @@ pub(super) fn run(options: &ExportOptions) -> Result<ExitCode, Error> {
     for text in &made.notes {
         note(text);
     }
-    let told = told(series, &patches, &exported, &made.renamed, mode);
+    let told = outcome_text(series, &patches, &exported, &made.renamed, mode);
     if mode == WriteMode::DryRun {
         anstream::eprint!("{told}");
     } else {
@@ -429,7 +429,7 @@ fn is_in_order(series: &ComponentSeries, changes: &[SeriesChange], order: &[Stri
 }
 
 /// What became of the patches, in words.
-fn told(
+fn outcome_text(
     series: &ComponentSeries,
     patches: &[PatchInput],
     exported: &[ExportedPatch],

@@ -125,7 +125,7 @@ pub(super) fn run(options: &GenerateOptions) -> Result<ExitCode, Error> {
     let layout = RepositoryLayout::read(&found.files, &reading)?;
     let desired = desired_objects(&repository, &layout).map_err(|error| in_repository(&error))?;
     print(render(&desired)?.as_bytes())?;
-    Ok(tell(&desired))
+    Ok(print_faults(&desired))
 }
 
 fn in_repository(error: &FleetError) -> Error {
@@ -133,7 +133,7 @@ fn in_repository(error: &FleetError) -> Error {
 }
 
 /// Tells what is wrong, and gives the exit status for it.
-fn tell(desired: &DesiredObjects) -> ExitCode {
+fn print_faults(desired: &DesiredObjects) -> ExitCode {
     for RepositoryFault {
         kind,
         path,

@@ -53,18 +53,12 @@ fn refresh_files(options: &RefreshOptions, repository: &Path, revision: &str) ->
         options: &engine,
         sequence: Sequence::Stacked,
     };
-    let history = match repository.commit_of(revision) {
-        Some(tip) => {
-            let applied = SeriesAtCommit {
-                tip,
-                applied,
-                refresh: RefreshTrial::Skipped,
-            };
-            options.history.search(&repository, &applied, &mut reports)?
-        }
-        // A tree has no history.
-        None => SeriesHistory::default(),
+    let searched = SeriesAtCommit {
+        tip: repository.commit_of(revision),
+        applied,
+        refresh: RefreshTrial::Skipped,
     };
+    let history = options.history.search(&repository, &searched, &mut reports)?;
     let judged = JudgedPatches {
         repository: &repository,
         base,
@@ -78,7 +72,7 @@ fn refresh_files(options: &RefreshOptions, repository: &Path, revision: &str) ->
     } else {
         replace::replace_all(replacements(&patches, &refreshed))?;
     }
-    tell(options, &refreshed, &history)?;
+    print_outcome(options, &refreshed, &history)?;
     Ok(if refreshed.iter().all(needs_nobody) {
         ExitCode::SUCCESS
     } else {
@@ -144,7 +138,11 @@ fn print_diff(
 }
 
 /// Tells what became of the patches: on standard output, or beside it where that has the diff.
-fn tell(options: &RefreshOptions, refreshed: &[PatchRefresh], history: &SeriesHistory) -> Result<(), Error> {
+fn print_outcome(
+    options: &RefreshOptions,
+    refreshed: &[PatchRefresh],
+    history: &SeriesHistory,
+) -> Result<(), Error> {
     if let Some(note) = &history.note {
         anstream::eprintln!("note: {}", printable_lines(note));
     }

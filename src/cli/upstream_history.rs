@@ -75,9 +75,10 @@ pub(super) struct MirroredUpstream<'a> {
     pub(super) deadline: Instant,
 }
 
-/// A series that was applied to a commit.
+/// A series that was applied to a commit or a tree.
 pub(super) struct SeriesAtCommit<'a> {
-    pub(super) tip: Oid,
+    /// The commit; `None` for a tree, which has no history.
+    pub(super) tip: Option<Oid>,
     pub(super) applied: AppliedPatches<'a>,
     /// Whether it is tried what a refresh makes of the patches.
     pub(super) refresh: RefreshTrial,
@@ -113,6 +114,9 @@ impl HistoryOptions {
         series: &SeriesAtCommit<'_>,
         reports: &mut [PatchReport],
     ) -> Result<SeriesHistory, Error> {
+        let Some(tip) = series.tip else {
+            return Ok(SeriesHistory::default());
+        };
         let since = self.since(repository)?;
         if !self.is_needed(reports) {
             return Ok(SeriesHistory::default());
@@ -122,7 +126,7 @@ impl HistoryOptions {
             ..SeriesHistory::default()
         };
         let failure;
-        (history.patches, failure) = search(repository, &Blobs(repository), series, reports, since);
+        (history.patches, failure) = search(repository, &Blobs(repository), (series, tip), reports, since);
         history.note = failure.map(not_searched);
         if repository.is_shallow() && history.note.is_none() {
             history.note = Some(
@@ -161,6 +165,9 @@ impl HistoryOptions {
         series: &SeriesAtCommit<'_>,
         reports: &mut [PatchReport],
     ) -> Result<SeriesHistory, Error> {
+        let Some(tip) = series.tip else {
+            return Ok(SeriesHistory::default());
+        };
         let given = match &self.since {
             Some(given) => Some(seconds(given).ok_or_else(|| {
                 Error::Usage(format!(
@@ -204,7 +211,8 @@ impl HistoryOptions {
         match mirrors.history(upstream, resolved, bounds, *deadline) {
             Ok(fetched) => {
                 let failure;
-                (history.patches, failure) = search(&fetched, &FullIds(&fetched), series, reports, since);
+                (history.patches, failure) =
+                    search(&fetched, &FullIds(&fetched), (series, tip), reports, since);
                 let because = |error| {
                     fetched
                         .fetch_failure()
@@ -264,7 +272,7 @@ fn looked_for(patches: &[PatchInput], reports: &[PatchReport]) -> Vec<PatchInput
 fn search<S: Commits + Objects>(
     store: &S,
     blobs: &dyn FindBlob,
-    series: &SeriesAtCommit<'_>,
+    (series, tip): (&SeriesAtCommit<'_>, Oid),
     reports: &mut [PatchReport],
     since: Since,
 ) -> (Vec<PatchHistory>, Option<SearchError>) {
@@ -284,7 +292,7 @@ fn search<S: Commits + Objects>(
     };
     let search = HistorySearch {
         store,
-        tip: series.tip,
+        tip,
         series: series.applied,
         last_applied: &vec![since.commit; reports.len()],
         bounds: Bounds {

@@ -175,20 +175,18 @@ impl VerifyOptions {
         let engine = self.team.paths.engine();
         let open = OpenSeries::open(team, &self.series, &upstreams, engine.clone())?;
         let mut reports = open.upstream.apply(old, &engine)?.into_patches();
-        if let Some(tip) = open.upstream.commit() {
-            let series = SeriesAtCommit {
-                tip,
-                applied: AppliedPatches {
-                    patches: old,
-                    options: &engine,
-                    sequence: Sequence::Stacked,
-                },
-                refresh: RefreshTrial::Skipped,
-            };
-            let found = open.upstream.search(&self.history, &series, &mut reports)?;
-            if let Some(text) = found.note {
-                note(&text);
-            }
+        let series = SeriesAtCommit {
+            tip: open.upstream.commit(),
+            applied: AppliedPatches {
+                patches: old,
+                options: &engine,
+                sequence: Sequence::Stacked,
+            },
+            refresh: RefreshTrial::Skipped,
+        };
+        let found = open.upstream.search(&self.history, &series, &mut reports)?;
+        if let Some(text) = found.note {
+            note(&text);
         }
         let merged = reports.iter().filter(|report| report.state == PatchState::Merged);
         Ok(merged.map(|report| report.name.clone()).collect())

@@ -73,7 +73,7 @@ pub(super) fn find_kind(walk: &FolderWalk<'_>, branch: Option<&str>) -> Result<L
         candidates.push(LayoutKind::DebianPatches);
     }
     if is_folder(walk, "patches")? {
-        let shape = PatchesShape::see(walk)?;
+        let shape = PatchesShape::from_walk(walk)?;
         let kinds = if shape.outer.is_empty() && !shape.has_patches() {
             // Nothing yet, or what a release has besides.
             if candidates.is_empty() {
@@ -160,7 +160,7 @@ fn is_release_like(name: &str) -> bool {
 }
 
 impl PatchesShape {
-    fn see(walk: &FolderWalk<'_>) -> Result<Self, LayoutError> {
+    fn from_walk(walk: &FolderWalk<'_>) -> Result<Self, LayoutError> {
         let mut shape = Self {
             is_folder_of_patches: has_patches(walk, "patches")?,
             ..Self::default()

@@ -108,7 +108,7 @@ fn line(sign: char, text: &str) -> SideLine {
 }
 
 fn rows(difference: &str, hunk: &[String]) -> Vec<ConflictRow> {
-    let mut made = made(hunk).into_iter();
+    let mut made = made_lines(hunk).into_iter();
     let mut rows = Vec::new();
     let mut lines = difference.lines().peekable();
     while let Some(next) = lines.peek().and_then(|line| line.chars().next()) {
@@ -172,7 +172,7 @@ fn place_ours(rows: &mut Vec<ConflictRow>, lines: &[String]) {
 }
 
 /// One for each line of the preimage, and one for the end.
-fn made(hunk: &[String]) -> Vec<MadeLine> {
+fn made_lines(hunk: &[String]) -> Vec<MadeLine> {
     let mut made = vec![];
     let mut at = 0;
     while at < hunk.len() {

@@ -1,4 +1,4 @@
-//! When to look again.
+//! How long to wait before the next look, after failures and while others work.
 
 use std::time::Duration;
 

@@ -209,12 +209,6 @@ fn value(text: &str) -> String {
     }
 }
 
-/// Whether results that were computed from these inputs stand in the status already.
-#[must_use]
-pub fn results_are_current(previous: &ConstraintOverrideStatus, inputs_digest: &InputsDigest) -> bool {
-    previous.inputs_digest.as_ref() == Some(inputs_digest)
-}
-
 /// The merged file as the status has it, where the last merge succeeded.
 #[must_use]
 pub fn current_merged_file(previous: &ConstraintOverrideStatus) -> Option<&MergedFile> {
@@ -362,6 +356,7 @@ fn verdict(status: &ConstraintOverrideStatus) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::lifecycle::Outcome::{Done, Unchanged};
+    use super::lifecycle::has_results_of;
     use super::*;
 
     fn sources() -> ConstraintSources {
@@ -413,8 +408,8 @@ mod tests {
             assert_eq!(told, "upper constraints at main@sha1:aa, overrides at sha256:bb");
             assert_eq!(status.upper_constraints_revision.as_deref(), Some("main@sha1:aa"));
             assert_eq!(status.overrides_revision.as_deref(), Some("sha256:bb"));
-            assert!(results_are_current(status, &"digest".into()));
-            assert!(!results_are_current(status, &"other".into()));
+            assert!(has_results_of(status, &"digest".into()));
+            assert!(!has_results_of(status, &"other".into()));
             assert_eq!(current_merged_file(status).unwrap().name, "c");
         }
     }
@@ -455,6 +450,26 @@ mod tests {
         let (text, status) = told(base, "a===1\nb===1\n");
         let rest = format!("2 need attention, the first: a: {}", status.results[0].message);
         assert_eq!(text, format!("2 overrides merged; 2 packages are pinned; {rest}"));
+    }
+
+    #[test]
+    fn a_package_that_is_built_from_source_is_told_where_upstream_pins_it() {
+        let base = ConstraintsFile::parse(b"a===1\nb===1\n").unwrap();
+        let overrides = Overrides::parse(b"b===2\n").unwrap();
+        let from_source = ["a", "c"].map(|name| name.parse().unwrap());
+        let merged = constraints::merge(&base, &overrides, &from_source).unwrap();
+        let told = summary(&merged, "c", "f", 1 << 18);
+        let mut states: Vec<(&str, OverrideState)> = told
+            .results
+            .iter()
+            .map(|result| (result.package.as_str(), result.state))
+            .collect();
+        states.sort_by_key(|(package, _)| *package);
+        assert_eq!(
+            states,
+            [("a", OverrideState::Removed), ("b", OverrideState::Updated)]
+        );
+        assert_eq!(told.overrides, 1);
     }
 
     #[test]

@@ -253,6 +253,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_expected_in_place_of_fewer_lines_stands_where_the_first_of_them_is() {
+        let file = "zero\none\nnew\nfour\nfive\nsix\n";
+        let told = shown(file, &["one", "two", "three", "four", "five"], "four");
+        assert_eq!(told, ["2 one", "3-two", "3-three", "3+new", "4 four", "5 five"]);
+    }
+
+    #[test]
     fn white_space_is_visible_where_nothing_else_differs() {
         let told = shown("one\n\ttwo\nthree\n", &["one", "    two", "three"], "three");
         assert_eq!(told, ["1 one", "2-····two", "2+→two", "3 three"]);

@@ -80,40 +80,10 @@ impl Failure {
         }
     }
 
-    /// The same failure as one of the build, where it kept an ingredient from it.
+    /// The same failure as one of another step, which it kept from being done.
     #[must_use]
-    pub fn of_build(self) -> Self {
-        Self {
-            step: Step::Build,
-            ..self
-        }
-    }
-
-    /// The same failure as one of the verification, where it kept the keys from being read.
-    #[must_use]
-    pub fn of_verification(self) -> Self {
-        Self {
-            step: Step::Verification,
-            ..self
-        }
-    }
-
-    /// The same failure as one of the tests.
-    #[must_use]
-    pub fn of_test(self) -> Self {
-        Self {
-            step: Step::Test,
-            ..self
-        }
-    }
-
-    /// The same failure as one of the delivery.
-    #[must_use]
-    pub fn of_delivery(self) -> Self {
-        Self {
-            step: Step::Delivery,
-            ..self
-        }
+    pub fn of_step(self, step: Step) -> Self {
+        Self { step, ..self }
     }
 
     /// A failure that only a person can mend.
@@ -124,5 +94,18 @@ impl Failure {
             message: message.into(),
             retry: Retry::WhenChanged,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::reason;
+
+    #[test]
+    fn a_failure_that_kept_another_step_from_being_done_is_one_of_that_step() {
+        let failure = Failure::retried(Step::Source, reason::ACCESS_DENIED, "no");
+        let expected = Failure::retried(Step::Delivery, reason::ACCESS_DENIED, "no");
+        assert_eq!(failure.of_step(Step::Delivery), expected);
     }
 }

@@ -200,3 +200,45 @@ impl SeriesRefresh<'_> {
         Ok(refreshed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::patch::{EntryMode, MemoryStore, apply};
+    use crate::refresh::{RefreshKind, RefreshOutcome};
+
+    #[test]
+    fn patches_are_made_anew_as_they_are_read() {
+        let mut store = MemoryStore::new();
+        let file = "new\none\ntwo\nthree\n";
+        let base = store.add_files([("sub/f", EntryMode::Regular, file)]).unwrap();
+        // Paths without a letter in front, below a folder.
+        let engine = Options {
+            strip: Some(0),
+            directory: "sub".into(),
+            ..Options::default()
+        };
+        let patch = "--- f\n+++ f\n@@ -1,3 +1,3 @@\n one\n-two\n+TWO\n three\n";
+        let patches = [PatchInput::new("p", patch)];
+        let applied = apply(&store, base, &patches, Sequence::Stacked, &engine).unwrap();
+        let blobs = FullIds(&store);
+        let refresh = SeriesRefresh {
+            objects: &store,
+            base,
+            series: AppliedPatches {
+                patches: &patches,
+                options: &engine,
+                sequence: Sequence::Stacked,
+            },
+            reports: applied.patches(),
+            last_applied: &[],
+            blobs: &blobs,
+        };
+        let refreshed = refresh.run(&RefreshOptions::default()).unwrap();
+        let RefreshOutcome::Refreshed { how, .. } = &refreshed[0].outcome else {
+            panic!("{refreshed:?}");
+        };
+        // It begins at the first line, where the file has another.
+        assert_eq!(*how, RefreshKind::Fuzz);
+    }
+}

@@ -370,6 +370,8 @@ pub fn tests_verdict(tests: Option<&ImageTestsStatus>) -> TestsVerdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::built_image::SortableTag;
+    use crate::image::ImageReference;
     use crate::plan::attempt::{Decision, decide_next};
     use serde_json::{Value, json};
 
@@ -442,9 +444,12 @@ mod tests {
             NextTest::Blocked(2)
         );
         assert_eq!(status.results[2].message.as_deref(), Some("never"));
+        status.results[2].report = Some(TestReport::default());
         // Somebody asks for another try: what passed is not run again.
         let forgiven = FormerFailures::AreForgiven;
         assert_eq!(next_test(&tests, &image, &mut status, forgiven), NextTest::Run(1));
+        let again = &status.results[2];
+        assert_eq!((&again.message, &again.report), (&None, &None));
         assert_eq!(
             decide_next(status.results[2].attempt.as_ref(), 0, at(10)),
             Decision::Start(2)
@@ -478,11 +483,15 @@ mod tests {
         assert_eq!(next_test(&tests, &second, &mut status, stand), NextTest::Run(0));
         run(&mut status, 0, failed("broken"));
         // Back to what was tested before: by the history, passed and failed alike.
+        let failures =
+            |status: &ImageTestsStatus| status.results[0].attempt.as_ref().map(|attempt| attempt.failures);
         assert_eq!(next_test(&tests, &first, &mut status, stand), NextTest::AllOver);
+        assert_eq!(failures(&status), Some(0));
         assert_eq!(
             next_test(&tests, &second, &mut status, stand),
             NextTest::Blocked(0)
         );
+        assert_eq!(failures(&status), Some(1));
         assert_eq!(status.results[0].message.as_deref(), Some("broken"));
         next_test(&tests, &second, &mut status, FormerFailures::AreForgiven);
         assert_eq!(
@@ -639,6 +648,36 @@ mod tests {
                 .all(|record| record.message.chars().count() <= LONGEST_MESSAGE)
         );
         assert_eq!(status.history[0].image, image("99"));
+    }
+
+    #[test]
+    fn an_image_that_awaits_its_tests_gets_the_tags_of_the_plan() {
+        let mut planned = BuildStatus {
+            inputs_digest: "inputs".into(),
+            target: Some("r:5000/glance:1".into()),
+            ..BuildStatus::default()
+        };
+        let digest = Digest::sha256(b"image");
+        let target: ImageReference = "r:5000/glance:1".parse().unwrap();
+        let revision = "main@sha1:aa".into();
+        let found = crate::plan::build::image(&planned, &target, &digest, &revision);
+        planned.moving_tags = vec!["stable".to_owned()];
+        planned.sortable_tag = Some(SortableTag {
+            tag: "1-{time}".to_owned(),
+            time: None,
+        });
+        planned.tests = Some(ImageTestsStatus {
+            awaiting: Some(Box::new(found.clone())),
+            ..ImageTestsStatus::default()
+        });
+        let awaiting = awaiting_image(&planned).unwrap();
+        assert_eq!(
+            (&awaiting.moving_tags, &awaiting.sortable_tag, &awaiting.digest),
+            (&planned.moving_tags, &planned.sortable_tag, &found.digest)
+        );
+        // One of another plan is none.
+        planned.inputs_digest = "others".into();
+        assert_eq!(awaiting_image(&planned), None);
     }
 
     #[test]

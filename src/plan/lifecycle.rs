@@ -10,7 +10,7 @@ use super::conditions::{self, Conditions, Truth};
 use super::failure::{Failure, Retry, Step};
 use super::summary::summary;
 use crate::api::reason::{self, Reason, condition};
-use crate::api::{ConstraintOverrideStatus, PatchRepositoryStatus, PatchSetStatus};
+use crate::api::{ConstraintOverrideStatus, InputsDigest, PatchRepositoryStatus, PatchSetStatus};
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,19 @@ pub fn is_verified(status: &impl Observed, policy: SignaturePolicy) -> bool {
         || conditions::is_true(status.conditions(), condition::SOURCE_VERIFIED)
 }
 
+/// Whether a status has results that were computed from these inputs.
+#[must_use]
+pub fn has_results_of(status: &impl Observed, inputs: &InputsDigest) -> bool {
+    status.inputs_digest() == Some(inputs)
+}
+
+/// Whether a status tells of this generation with these inputs. The revisions that it names stay
+/// then: a commit that changes other files is no news.
+#[must_use]
+pub fn tells_of(status: &impl Observed, generation: Option<i64>, inputs: &InputsDigest) -> bool {
+    has_results_of(status, inputs) && generation == Some(status.observed_generation())
+}
+
 /// When to look again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -83,6 +96,8 @@ pub trait Observed: Clone {
     fn conditions(&self) -> &[Condition];
     /// The generation that the results are of; `NEVER_OBSERVED` where there are none yet.
     fn observed_generation(&self) -> i64;
+    /// What the results were computed from; `None` where there are none yet.
+    fn inputs_digest(&self) -> Option<&InputsDigest>;
     /// The `requestedAt` that was last answered.
     fn last_handled_reconcile_at(&self) -> Option<&str>;
     /// Sets all of them.
@@ -102,6 +117,10 @@ macro_rules! observed {
 
             fn observed_generation(&self) -> i64 {
                 self.observed_generation
+            }
+
+            fn inputs_digest(&self) -> Option<&InputsDigest> {
+                self.inputs_digest.as_ref()
             }
 
             fn last_handled_reconcile_at(&self) -> Option<&str> {

@@ -69,7 +69,7 @@ pub(super) fn keep_patches(
     let bare: Vec<PatchStatus> = patches.iter().map(without_texts).collect();
     // However many there are, the first that does not apply has its lines.
     let texts = room / 4;
-    let (order, left) = fitting(&bare, room - texts, rank);
+    let (order, left) = fitting(&bare, room - texts, attention_rank);
     let mut left = left + texts;
     let mut kept: Vec<(usize, PatchStatus)> = Vec::with_capacity(order.len());
     for at in order {
@@ -97,7 +97,7 @@ pub(super) fn keep_patches(
 }
 
 /// What people have to look at comes first.
-fn rank(patch: &PatchStatus) -> u8 {
+fn attention_rank(patch: &PatchStatus) -> u8 {
     match patch.state {
         PatchState::Conflict | PatchState::Malformed | PatchState::Blocked => 0,
         PatchState::Merged if patch.is_merged_differing() => 1,
@@ -110,18 +110,7 @@ fn without_texts(patch: &PatchStatus) -> PatchStatus {
     // Nothing is to be done for the others.
     let is_for_upkeep = patch.state != PatchState::Clean;
     PatchStatus {
-        name: patch.name.clone(),
-        state: patch.state,
-        subject: None,
-        author: None,
-        origin: None,
-        upstream_status: None,
-        forwarded: None,
-        bugs: Vec::new(),
-        cves: Vec::new(),
         offset: patch.offset,
-        message: None,
-        conflict: None,
         merged: patch.merged.as_ref().map(|merged| MergedStatus {
             commit: merged.commit.clone(),
             by: merged.by,
@@ -132,11 +121,9 @@ fn without_texts(patch: &PatchStatus) -> PatchStatus {
             differs: merged.differs,
             interdiff: None,
         }),
-        reverted: None,
-        refresh: None,
-        last_applied: None,
         blob: patch.blob.clone().filter(|_| is_for_upkeep),
         since: patch.since.clone().filter(|_| is_for_upkeep),
+        ..PatchStatus::new(patch.name.clone(), patch.state)
     }
 }
 
@@ -159,27 +146,12 @@ mod tests {
 
     fn patch(number: usize, state: PatchState) -> PatchStatus {
         PatchStatus {
-            name: format!("{number:04}.patch"),
-            state,
             subject: Some("s".repeat(500)),
-            author: None,
-            origin: None,
-            upstream_status: None,
-            forwarded: None,
-            bugs: Vec::new(),
-            cves: Vec::new(),
-            offset: None,
             message: Some("m".repeat(500)),
             conflict: Some(ConflictStatus {
                 file: "f".into(),
-                hunk: None,
-                line: None,
                 expected: Some("e".repeat(2000)),
-                found: None,
-                difference: None,
-                fuzz: None,
-                nearest_line: None,
-                broken_by: None,
+                ..ConflictStatus::default()
             }),
             merged: (state == PatchState::Merged).then(|| MergedStatus {
                 commit: Some("1".repeat(40).into()),
@@ -191,11 +163,7 @@ mod tests {
                 differs: number.is_multiple_of(2),
                 interdiff: Some("i".repeat(2000)),
             }),
-            reverted: None,
-            refresh: None,
-            last_applied: None,
-            blob: None,
-            since: None,
+            ..PatchStatus::new(format!("{number:04}.patch"), state)
         }
     }
 

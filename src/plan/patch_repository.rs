@@ -44,12 +44,6 @@ pub struct RepositoryProgress {
     pub ready: Verdict,
 }
 
-/// Whether objects that were made from these inputs are told by the status already.
-#[must_use]
-pub fn results_are_current(previous: &PatchRepositoryStatus, inputs_digest: &InputsDigest) -> bool {
-    previous.inputs_digest.as_ref() == Some(inputs_digest)
-}
-
 /// The status after an attempt, and when to make the next.
 #[must_use]
 pub fn settle(
@@ -104,6 +98,7 @@ mod tests {
     use super::*;
     use crate::api::reason;
     use crate::plan::conditions::Truth;
+    use crate::plan::lifecycle::has_results_of;
 
     const ASKED: AskedFor<'static> = AskedFor {
         generation: 1,
@@ -240,7 +235,7 @@ mod tests {
         let mut half = progress(verdict(Truth::True, reason::SUCCEEDED, "2 of 2 ready"));
         half.failure = Some(refused);
         let status = settled(&good, Outcome::Done(sources("b"), half));
-        assert!(!results_are_current(&status, &sources("b").inputs_digest));
+        assert!(!has_results_of(&status, &sources("b").inputs_digest));
         assert!(
             shown(&status).contains(&"ObjectsApplied=False/WriteFailed".to_owned()),
             "{status:?}"

@@ -6,7 +6,7 @@ use super::build::{is_built, is_planned_image};
 use super::conditions::{self, Truth};
 use super::failure::{Failure, Step};
 use super::image_test::{TestsVerdict, tests_verdict};
-use super::lifecycle::{AskedFor, Next, Outcome, Settling, SignaturePolicy, Verdict};
+use super::lifecycle::{AskedFor, Next, Outcome, Settling, SignaturePolicy, Verdict, has_results_of};
 use super::list_size;
 use super::report;
 use super::upstream_history::{commit_in_words, last_applied, merged_in_words};
@@ -172,7 +172,7 @@ pub struct Policy<'a> {
 /// Whether results that were computed from these inputs stand in the status already.
 #[must_use]
 pub fn results_are_current(previous: &PatchSetStatus, inputs_digest: &InputsDigest) -> bool {
-    previous.inputs_digest.as_ref() == Some(inputs_digest)
+    has_results_of(previous, inputs_digest)
         && conditions::truth(&previous.conditions, condition::PATCHES_APPLICABLE)
             .is_some_and(|truth| truth != Truth::Unknown)
 }
@@ -763,8 +763,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::api::delivery::CommitStatus;
+    use crate::api::image_test::ImageTestsStatus;
     use crate::api::status::OmittedPatches;
     use crate::api::upstream_history::{Evidence, MergedStatus};
+    use crate::image::{Digest, ImageReference};
     use crate::plan::lifecycle::{Streak, begin_generation, is_verified, wait_before_next};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -793,24 +796,8 @@ mod tests {
 
     fn patch(state: PatchState) -> PatchStatus {
         PatchStatus {
-            name: "0001.patch".into(),
-            state,
-            subject: None,
-            author: None,
-            origin: None,
-            upstream_status: None,
-            forwarded: None,
-            bugs: Vec::new(),
-            cves: Vec::new(),
-            offset: None,
             message: Some("why".into()),
-            conflict: None,
-            merged: None,
-            reverted: None,
-            refresh: None,
-            last_applied: None,
-            blob: None,
-            since: None,
+            ..PatchStatus::new("0001.patch", state)
         }
     }
 
@@ -1156,6 +1143,149 @@ mod tests {
         let (plain, _) = after(&refused, POLICY, Outcome::Unchanged(sources("a")));
         assert!(is_verified(&plain, SignaturePolicy::NotRequired));
         assert!(conditions::find(&plain.conditions, condition::SOURCE_VERIFIED).is_none());
+    }
+
+    const DELIVERED: Policy<'_> = Policy {
+        builds: true,
+        delivers: true,
+        ..POLICY
+    };
+
+    /// A build of `r:5000/glance:1`, and its image.
+    fn built() -> (BuildStatus, ImageStatus) {
+        let build = BuildStatus {
+            inputs_digest: "inputs".into(),
+            target: Some("r:5000/glance:1".into()),
+            ..BuildStatus::default()
+        };
+        let target: ImageReference = "r:5000/glance:1".parse().unwrap();
+        let digest = Digest::sha256(b"image");
+        let image = super::super::build::image(&build, &target, &digest, &"main@sha1:a".into());
+        (build, image)
+    }
+
+    /// What becomes of a series that applies.
+    fn with(policy: Policy<'_>, built: Built, delivered: Delivered) -> (PatchSetStatus, Next) {
+        let progress = PatchSetProgress {
+            built,
+            delivered,
+            ..checked(&[PatchState::Clean])
+        };
+        let outcome = Outcome::Done(sources("a"), progress);
+        settle(&PatchSetStatus::default(), asked(1), policy, NOW, outcome)
+    }
+
+    fn told<'a>(status: &'a PatchSetStatus, condition: &str) -> (&'a str, &'a str, &'a str) {
+        let told = conditions::find(&status.conditions, condition).unwrap();
+        (&told.status, &told.reason, &told.message)
+    }
+
+    #[test]
+    fn an_image_that_is_tested_is_built_and_does_not_count() {
+        let (mut plan, image) = built();
+        plan.tests = Some(ImageTestsStatus {
+            awaiting: Some(Box::new(image.clone())),
+            ..ImageTestsStatus::default()
+        });
+        let pending = Pending::new(reason::TESTING, "unit runs", Next::Soon);
+        let policy = Policy {
+            tests: true,
+            ..DELIVERED
+        };
+        let testing = Built::Testing { plan, pending };
+        let (status, next) = with(policy, testing, Delivered::Nothing);
+        let series = "1 patch applies to main@sha1:a";
+        let message = format!("{series}; built is {}", image.reference.as_str());
+        assert_eq!(
+            told(&status, condition::IMAGE_BUILT),
+            ("True", "Succeeded", message.as_str())
+        );
+        let tested = told(&status, condition::IMAGE_TESTED);
+        assert_eq!(tested, ("Unknown", "Testing", "unit runs"));
+        assert_eq!((status.image, next), (None, Next::Soon));
+    }
+
+    #[test]
+    fn an_image_without_its_document_needs_attention() {
+        let (plan, mut image) = built();
+        image.sbom_failure = Some("the registry refused it".to_owned());
+        let reference = image.reference.as_str().to_owned();
+        let found = Built::Image(plan, Box::new(image));
+        let policy = Policy {
+            delivers: false,
+            ..DELIVERED
+        };
+        let (status, _) = with(policy, found, Delivered::Nothing);
+        let message = format!(
+            "1 patch applies to main@sha1:a; the image is {reference}; the document on its patches could \
+             not be attached, and will be tried again: the registry refused it"
+        );
+        assert_eq!(
+            told(&status, condition::READY),
+            ("True", "NeedsAttention", message.as_str())
+        );
+        let built = told(&status, condition::IMAGE_BUILT);
+        assert_eq!((built.0, built.1), ("True", "Succeeded"));
+    }
+
+    #[test]
+    fn what_is_proposed_leaves_the_commit_that_was_delivered() {
+        let (plan, image) = built();
+        let commit = |commit: &str| CommitStatus {
+            repository: "https://example.org/fleet".to_owned(),
+            branch: "main".to_owned(),
+            commit: commit.to_owned(),
+            paths: Vec::new(),
+        };
+        let delivered = |git, config_map: Option<&str>| DeliveryStatus {
+            reference: image.reference.clone(),
+            delivered_at: conditions::seconds(NOW),
+            config_map: config_map.map(ToOwned::to_owned),
+            prefix: None,
+            git,
+        };
+        let merged = delivered(Some(commit("aa")), None);
+        let found = Built::Image(plan, Box::new(image.clone()));
+        let proposal = ProposalStatus {
+            reference: image.reference.clone(),
+            git: commit("bb"),
+            pull_request: None,
+            missing_labels: Vec::new(),
+        };
+        let progress = PatchSetProgress {
+            built: found.clone(),
+            merged: Some(merged.clone()),
+            delivered: Delivered::Proposed {
+                proposal: proposal.clone(),
+                besides: Some(delivered(None, Some("images"))),
+                message: "it waits".to_owned(),
+            },
+            ..checked(&[PatchState::Clean])
+        };
+        let outcome = Outcome::Done(sources("a"), progress);
+        let (status, next) = settle(&PatchSetStatus::default(), asked(1), DELIVERED, NOW, outcome);
+        assert_eq!(status.proposed, Some(proposal));
+        assert_eq!(
+            status.delivered,
+            Some(delivered(Some(commit("aa")), Some("images")))
+        );
+        assert_eq!(
+            told(&status, condition::DELIVERED),
+            ("Unknown", "AwaitingMerge", "it waits")
+        );
+        assert_eq!(next, Next::Interval);
+
+        let progress = PatchSetProgress {
+            built: found,
+            merged: Some(merged.clone()),
+            ..checked(&[PatchState::Clean])
+        };
+        let outcome = Outcome::Done(sources("a"), progress);
+        let (status, _) = settle(&status, asked(1), DELIVERED, NOW, outcome);
+        assert_eq!((&status.delivered, &status.proposed), (&Some(merged), &None));
+        let place = "delivered as main@sha1:aa of https://example.org/fleet";
+        let message = told(&status, condition::DELIVERED).2;
+        assert!(message.ends_with(place), "{message}");
     }
 
     #[test]

@@ -64,41 +64,25 @@ pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
     reports
         .iter()
         .map(|report| {
-            let conflict = conflict(report).map(|full| {
+            let mut conflict = conflict(report);
+            if let Some(conflict) = &mut conflict {
                 detailed += 1;
-                if detailed <= DETAILED_CONFLICTS {
-                    full
-                } else {
-                    ConflictStatus {
-                        expected: None,
-                        found: None,
-                        difference: None,
-                        ..full
-                    }
+                if detailed > DETAILED_CONFLICTS {
+                    (conflict.expected, conflict.found, conflict.difference) = (None, None, None);
                 }
-            });
+            }
             PatchStatus {
-                name: shown_name(&report.name),
-                state: report.state,
                 subject: report.subject.as_deref().map(shortened),
                 author: report.author.as_deref().map(shortened),
-                origin: None,
-                upstream_status: None,
-                forwarded: None,
-                bugs: Vec::new(),
-                cves: Vec::new(),
                 offset: (report.state == PatchState::Offset).then(|| report.largest_offset()),
                 message: report.error.as_deref().map(shortened),
                 conflict,
                 merged: (report.state == PatchState::Merged).then(taken_back),
-                reverted: None,
                 refresh: (report.state == PatchState::Offset).then_some(RefreshStatus {
                     state: RefreshState::Available,
                     by: Some(RefreshKind::Offset),
                 }),
-                last_applied: None,
-                blob: None,
-                since: None,
+                ..PatchStatus::new(shown_name(&report.name), report.state)
             }
         })
         .collect()
@@ -242,25 +226,17 @@ fn conflict(report: &PatchReport) -> Option<ConflictStatus> {
             expected: Some(shown(&rejection.expected)),
             found: Some(shown(found)),
             difference: difference(rejection),
-            fuzz: None,
             nearest_line: rejection
                 .nearest
                 .as_ref()
                 .and_then(|nearest| u32::try_from(nearest.line).ok()),
-            broken_by: None,
+            ..ConflictStatus::default()
         });
     }
     let file = report.files.iter().find(|file| file.error.is_some())?;
     Some(ConflictStatus {
         file: shortened(file.old_path.as_deref().unwrap_or(&file.path)),
-        hunk: None,
-        line: None,
-        expected: None,
-        found: None,
-        difference: None,
-        fuzz: None,
-        nearest_line: None,
-        broken_by: None,
+        ..ConflictStatus::default()
     })
 }
 
@@ -295,6 +271,7 @@ pub fn shown_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::patch::{EntryMode, MemoryStore, Options, Sequence, apply};
 
     fn patches(names: &[(&str, &str, PatchState)]) -> Vec<PatchStatus> {
         let bare = |name: &str, state| serde_json::json!({ "name": name, "state": state });
@@ -315,6 +292,40 @@ mod tests {
             .iter()
             .map(|patch| patch.since.as_ref().unwrap().0.as_second());
         since.collect()
+    }
+
+    #[test]
+    fn the_first_conflicts_are_told_with_their_lines_and_all_with_their_places() {
+        let mut store = MemoryStore::new();
+        let tree = store.add_files([("f", EntryMode::Regular, "one\nTWO\nthree\n")]);
+        let patch = "--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n one\n-two\n+new\n three\n";
+        let inputs: Vec<PatchInput> = (0..=DETAILED_CONFLICTS)
+            .map(|number| PatchInput::new(number.to_string(), patch))
+            .collect();
+        let options = Options::default();
+        let applied = apply(&store, tree.unwrap(), &inputs, Sequence::Independent, &options);
+        let told = super::patches(applied.unwrap().patches());
+        let conflicts: Vec<&ConflictStatus> = told
+            .iter()
+            .map(|patch| patch.conflict.as_ref().unwrap())
+            .collect();
+        let (last, detailed) = conflicts.split_last().unwrap();
+        for conflict in detailed {
+            assert_eq!(conflict.expected.as_deref(), Some("one\ntwo\nthree"));
+            assert_eq!(conflict.found.as_deref(), Some("one\nTWO\nthree"));
+            assert_eq!(conflict.difference.as_deref(), Some(" one\n-two\n+TWO\n three"));
+        }
+        let bare = ConflictStatus {
+            expected: None,
+            found: None,
+            difference: None,
+            ..detailed[0].clone()
+        };
+        assert_eq!((**last).clone(), bare);
+        assert_eq!(
+            (bare.file.as_str(), bare.hunk, bare.line),
+            ("f", Some(1), Some(1))
+        );
     }
 
     #[test]

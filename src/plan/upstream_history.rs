@@ -262,34 +262,14 @@ mod tests {
 
     fn patch(state: PatchState) -> PatchStatus {
         PatchStatus {
-            name: "0001.patch".to_owned(),
-            state,
-            subject: None,
-            author: None,
-            origin: None,
-            upstream_status: None,
-            forwarded: None,
-            bugs: Vec::new(),
-            cves: Vec::new(),
-            offset: None,
             message: Some("why".to_owned()),
             conflict: Some(ConflictStatus {
                 file: "f".to_owned(),
                 hunk: Some(1),
                 line: Some(1),
-                expected: None,
-                found: None,
-                difference: None,
-                fuzz: None,
-                nearest_line: None,
-                broken_by: None,
+                ..ConflictStatus::default()
             }),
-            merged: None,
-            reverted: None,
-            refresh: None,
-            last_applied: None,
-            blob: None,
-            since: None,
+            ..PatchStatus::new("0001.patch", state)
         }
     }
 

@@ -234,6 +234,15 @@ mod tests {
     }
 
     #[test]
+    fn tags_that_move_follow_from_the_build_and_do_not_change_the_inputs() {
+        let mut build = spec("x");
+        build.image.as_mut().unwrap().moving_tags = vec!["{release}".to_owned()];
+        let moved = planned(&build, CONTEXTS, "ldap");
+        assert_eq!(moved.moving_tags, ["2025.2"]);
+        assert_eq!(moved.inputs_digest, made("x", CONTEXTS, "ldap").inputs_digest);
+    }
+
+    #[test]
     fn the_tag_that_sorts_waits_for_its_time_and_does_not_change_the_inputs() {
         let mut build = spec("x");
         build.image.as_mut().unwrap().sortable_tag = Some("{release}-{time}".to_owned());

@@ -78,7 +78,7 @@ impl<'a> Pairing<'a> {
         }
     }
 
-    fn left<'p>(
+    fn unpaired<'p>(
         patches: &'p [PatchFingerprint],
         paired: &'p [Option<usize>],
     ) -> impl Iterator<Item = (usize, &'p PatchFingerprint)> {
@@ -92,7 +92,7 @@ impl<'a> Pairing<'a> {
         let mut places: HashMap<K, [Vec<usize>; 2]> = HashMap::new();
         let sides = [(old, &self.of_old), (new, &self.of_new)];
         for (side, (patches, paired)) in sides.into_iter().enumerate() {
-            let left: Vec<usize> = Self::left(patches, paired).map(|(at, _)| at).collect();
+            let left: Vec<usize> = Self::unpaired(patches, paired).map(|(at, _)| at).collect();
             for at in left {
                 if let Some(key) = patches.get(at).and_then(&key)
                     && let Some(places) = places.entry(key).or_default().get_mut(side)
@@ -115,11 +115,11 @@ impl<'a> Pairing<'a> {
     fn by_lines(&mut self) {
         let mut found = Vec::new();
         let counted = |patch: &'a PatchFingerprint| patch.changes().collect::<LineCount<'a>>();
-        let new: Vec<(usize, LineCount<'a>)> = Self::left(self.new, &self.of_new)
+        let new: Vec<(usize, LineCount<'a>)> = Self::unpaired(self.new, &self.of_new)
             .map(|(at, _)| at)
             .filter_map(|at| Some((at, counted(self.new.get(at)?))))
             .collect();
-        let left_of_old: Vec<usize> = Self::left(self.old, &self.of_old).map(|(at, _)| at).collect();
+        let left_of_old: Vec<usize> = Self::unpaired(self.old, &self.of_old).map(|(at, _)| at).collect();
         for old_at in left_of_old {
             let Some(patch) = self.old.get(old_at) else {
                 continue;

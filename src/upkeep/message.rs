@@ -1,4 +1,4 @@
-//! The messages of commits.
+//! The messages of the commits that drop patches and make them anew.
 
 use std::fmt::Write;
 

@@ -78,7 +78,7 @@ pub fn upkeep_status(
     let left = plan.iter().flat_map(|plan| &plan.left_alone);
     let mut left_alone: Vec<UpkeepLeftAlone> = left
         .filter(|left| left.patch_set == facts.patch_set)
-        .map(told)
+        .map(left_alone_status)
         .collect();
     let previous = facts.status.as_ref();
     let is_concerned = plan.is_some_and(|plan| plan.concerns(&facts.patch_set));
@@ -88,7 +88,7 @@ pub fn upkeep_status(
             .iter()
             .filter(|left| left.patch_set == facts.patch_set);
         let waits = own.filter(|left| matches!(left.reason, LeftAloneReason::TooFresh { .. }));
-        waits.map(told).next()
+        waits.map(left_alone_status).next()
     });
     let outcome = shared.map(|(_, outcome)| outcome);
     let (state, shown) = match outcome {
@@ -141,7 +141,7 @@ pub fn upkeep_status(
     })
 }
 
-fn told(left: &LeftAlone) -> UpkeepLeftAlone {
+fn left_alone_status(left: &LeftAlone) -> UpkeepLeftAlone {
     UpkeepLeftAlone {
         name: printable(&left.name, NAME),
         reason: printable(&left.reason.to_string(), MESSAGE),

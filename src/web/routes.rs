@@ -135,7 +135,7 @@ impl Site {
         kind: ShownKind,
         (namespace, name): (&str, &str),
     ) -> Result<Frame, Refusal> {
-        if !self.sees(viewer.user.as_ref(), kind, namespace).await {
+        if !self.may_see(viewer.user.as_ref(), kind, namespace).await {
             return Err(Refusal::NotFound);
         }
         Ok(Frame {
@@ -159,7 +159,7 @@ impl Site {
     }
 
     /// Whether a viewer may list a kind in a namespace.
-    async fn sees(&self, user: Option<&User>, kind: ShownKind, namespace: &str) -> bool {
+    async fn may_see(&self, user: Option<&User>, kind: ShownKind, namespace: &str) -> bool {
         if self.options.anonymous.contains(namespace) {
             return true;
         }
@@ -455,7 +455,7 @@ async fn constraint_override(
     let object = object.ok_or(Refusal::NotFound)?;
     // It is in a ConfigMap, which not everybody may read who may list the object.
     let is_shown = site
-        .sees(viewer.user.as_ref(), ShownKind::ConfigMaps, &namespace)
+        .may_see(viewer.user.as_ref(), ShownKind::ConfigMaps, &namespace)
         .await;
     let held = Arc::clone(&site.stores.merged_file);
     site.page(move || {
@@ -636,7 +636,7 @@ impl OpenPage {
             }
             for one in changed {
                 let is_seen = match one.place() {
-                    Some((kind, namespace)) => self.site.sees(self.user.as_ref(), kind, namespace).await,
+                    Some((kind, namespace)) => self.site.may_see(self.user.as_ref(), kind, namespace).await,
                     None => true,
                 };
                 if is_seen {

@@ -1,4 +1,4 @@
-//! Who looks.
+//! Who looks at a page, as a trusted proxy's headers say.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! The client.
+//! The client that opens, updates, finds and closes pull requests.
 
 use super::comments::Comments;
 use super::dialect::{LabelPlacement, RequestChanges, RequestFilter, ServerRequest};

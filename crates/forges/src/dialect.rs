@@ -61,7 +61,7 @@ pub(super) enum LabelPlacement {
 /// How a server wants to be asked, and what it answers.
 pub(super) trait Dialect: Sync {
     /// What it calls a request.
-    fn noun(&self) -> &'static str;
+    fn request_noun(&self) -> &'static str;
 
     /// How many pages of a list are read at most.
     fn max_pages(&self) -> u32;

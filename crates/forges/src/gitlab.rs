@@ -63,7 +63,7 @@ impl From<WireMergeRequest> for ServerRequest {
 }
 
 impl Dialect for GitLabDialect {
-    fn noun(&self) -> &'static str {
+    fn request_noun(&self) -> &'static str {
         "merge request"
     }
 

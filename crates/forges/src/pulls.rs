@@ -116,7 +116,7 @@ pub(super) trait PullsDialect: Sync {
 }
 
 impl<T: PullsDialect> Dialect for T {
-    fn noun(&self) -> &'static str {
+    fn request_noun(&self) -> &'static str {
         "pull request"
     }
 

@@ -1,4 +1,4 @@
-//! What a refusal means here, and what to do operation it.
+//! What a refusal of a server means here, and what to do about it.
 
 use reqwest::StatusCode;
 

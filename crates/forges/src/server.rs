@@ -76,13 +76,13 @@ impl Server {
 
     /// A request between two branches as messages name it.
     pub(super) fn name_between(&self, branches: Branches<'_>) -> String {
-        let (noun, Branches { head, base }) = (self.dialect.noun(), branches);
+        let (noun, Branches { head, base }) = (self.dialect.request_noun(), branches);
         format!("{noun} from {head} to {base} of {}", self.repository.full_name())
     }
 
     /// A request as messages name it.
     pub(super) fn request_name(&self, number: u64) -> String {
-        let noun = self.dialect.noun();
+        let noun = self.dialect.request_noun();
         format!("{noun} {number} of {}", self.repository.full_name())
     }
 }

@@ -10,12 +10,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)] // A measurement that cannot be made has no other answer.
 
-#[path = "../tests/apply/oracle.rs"]
-#[allow(dead_code)]
-mod oracle;
-#[path = "../tests/apply/store.rs"]
-mod store;
-
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,9 +18,7 @@ use diffy::patch_set::{FileMode, FileOperation, ParseOptions, PatchKind, PatchSe
 use git_apply_engine::{Options, PatchInput, Sequence, apply};
 use git2::build::TreeUpdateBuilder;
 use git2::{Diff, Oid, Repository, Tree};
-
-use oracle::Oracle;
-use store::RepositoryStore;
+use test_repositories::{Oracle, RepositoryStore};
 
 /// How often each peer goes through all patches; the quickest time counts.
 const RUNS: usize = 2;

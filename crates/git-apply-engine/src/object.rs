@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 use bytes::Bytes;
@@ -247,6 +248,27 @@ pub trait Objects {
     /// [`ObjectError::NotFound`] if the store lacks it, another one if it cannot be read.
     fn blob_size(&self, id: Oid) -> Result<u64, ObjectError>;
 }
+
+macro_rules! objects_behind {
+    ($pointer:ty) => {
+        impl<S: Objects + ?Sized> Objects for $pointer {
+            fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
+                (**self).tree(id)
+            }
+
+            fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
+                (**self).blob(id)
+            }
+
+            fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
+                (**self).blob_size(id)
+            }
+        }
+    };
+}
+
+objects_behind!(&S);
+objects_behind!(Arc<S>);
 
 /// A store that takes new trees and blobs.
 pub trait WriteObjects {

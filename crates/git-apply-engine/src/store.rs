@@ -153,12 +153,12 @@ impl WriteObjects for MemoryStore {
 /// A store, and in memory the trees and blobs that patches made on top of it. The store below stays
 /// as it is.
 #[derive(Clone)]
-pub struct LayeredStore {
-    base: Arc<dyn Objects + Send + Sync>,
+pub struct LayeredStore<B = Arc<dyn Objects + Send + Sync>> {
+    base: B,
     top: MemoryStore,
 }
 
-impl fmt::Debug for LayeredStore {
+impl<B> fmt::Debug for LayeredStore<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LayeredStore")
             .field("top", &self.top)
@@ -166,14 +166,17 @@ impl fmt::Debug for LayeredStore {
     }
 }
 
-impl LayeredStore {
+impl<B: Objects> LayeredStore<B> {
     /// Returns a store with nothing on top of another.
     #[must_use]
-    pub fn over(base: Arc<dyn Objects + Send + Sync>) -> Self {
-        Self {
-            base,
-            top: MemoryStore::new(),
-        }
+    pub fn over(base: B) -> Self {
+        Self::with_top(MemoryStore::new(), base)
+    }
+
+    /// Returns a store with what another one in memory has on top of one.
+    #[must_use]
+    pub fn with_top(top: MemoryStore, base: B) -> Self {
+        Self { base, top }
     }
 }
 
@@ -188,7 +191,7 @@ fn or_below<T>(
     }
 }
 
-impl Objects for LayeredStore {
+impl<B: Objects> Objects for LayeredStore<B> {
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
         or_below(self.top.tree(id), || self.base.tree(id))
     }
@@ -202,7 +205,7 @@ impl Objects for LayeredStore {
     }
 }
 
-impl WriteObjects for LayeredStore {
+impl<B> WriteObjects for LayeredStore<B> {
     fn write_blob(&mut self, contents: &[u8]) -> Result<Oid, ObjectError> {
         self.top.write_blob(contents)
     }

@@ -95,7 +95,7 @@ pub fn format_series(
         let commit = read(store, *id)?;
         let subject = commit.subject();
         let subject = subject.to_str_lossy();
-        let fate = policy.fate(*id, &subject, target != range.base)?;
+        let fate = policy.decide(*id, &subject, target != range.base)?;
         let tree = commit.tree;
         match fate {
             Fate::Kept => {}
@@ -153,7 +153,7 @@ fn one_patch(
         let file = file_diff::write(&change, &contents)?;
         files.push((change, file.counts));
         diffs.extend(file.text);
-        work.fits(commit.id, diffs.len())?;
+        work.check_size(commit.id, diffs.len())?;
     }
     let mut text = mail::head(commit);
     text.extend(stat::written(&files));

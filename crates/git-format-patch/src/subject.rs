@@ -75,7 +75,7 @@ impl SubjectPolicy {
     /// # Errors
     ///
     /// Where its subject is not as the policy wants it.
-    pub(crate) fn fate(self, commit: Oid, subject: &str, has_moved: bool) -> Result<Fate, FormatError> {
+    pub(crate) fn decide(self, commit: Oid, subject: &str, has_moved: bool) -> Result<Fate, FormatError> {
         let wrong = |problem| FormatError::Subject {
             commit,
             subject: subject.to_owned(),

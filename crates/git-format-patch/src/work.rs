@@ -63,7 +63,7 @@ impl Work {
 
     /// Counts a patch.
     pub(crate) fn hold(&self, commit: Oid, patch: &[u8]) -> Result<(), FormatError> {
-        self.fits(commit, patch.len())?;
+        self.check_size(commit, patch.len())?;
         let bytes = u64::try_from(patch.len()).unwrap_or(u64::MAX);
         let left = self.bytes.get().checked_sub(bytes);
         self.bytes.set(left.unwrap_or(0));
@@ -77,7 +77,7 @@ impl Work {
     }
 
     /// Checks the size of a patch, as far as it is written.
-    pub(crate) fn fits(&self, commit: Oid, bytes: usize) -> Result<(), FormatError> {
+    pub(crate) fn check_size(&self, commit: Oid, bytes: usize) -> Result<(), FormatError> {
         if u64::try_from(bytes).is_ok_and(|bytes| bytes <= self.limits.patch_bytes) {
             return Ok(());
         }

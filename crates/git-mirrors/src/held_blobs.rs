@@ -51,11 +51,13 @@ impl Mirrors {
         };
         let mut held = HeldBlobs::default();
         let mut left = limits.total;
-        for blob in blobs.iter().take(limits.count) {
+        let wanted = blobs.get(..limits.count).unwrap_or(blobs);
+        let lacking: BTreeSet<Oid> = store.lacking(wanted)?.into_iter().collect();
+        for blob in wanted {
             if patience.is_over() {
                 break;
             }
-            if held.contents.contains_key(blob) || !store.lacking(&[*blob])?.is_empty() {
+            if held.contents.contains_key(blob) || lacking.contains(blob) {
                 continue;
             }
             let most = usize::try_from(limits.file.min(left)).unwrap_or(usize::MAX);

@@ -5,9 +5,9 @@ pub(super) fn is_listed<'a>(patterns: impl IntoIterator<Item = &'a str>, name: &
     let mut is_found = false;
     for pattern in patterns {
         match pattern.strip_prefix('!') {
-            Some(negated) if fits(negated.as_bytes(), name.as_bytes()) => return false,
+            Some(negated) if matches_pattern(negated.as_bytes(), name.as_bytes()) => return false,
             Some(_) => {}
-            None => is_found |= fits(pattern.as_bytes(), name.as_bytes()),
+            None => is_found |= matches_pattern(pattern.as_bytes(), name.as_bytes()),
         }
     }
     is_found
@@ -17,7 +17,7 @@ pub(super) fn is_listed<'a>(patterns: impl IntoIterator<Item = &'a str>, name: &
 /// itself.
 ///
 /// Where a `*` took too little it takes one more, so that no pattern takes long.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
+fn matches_pattern(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut position) = (0, 0);
     let mut star = None;
     while let Some(byte) = name.get(position) {

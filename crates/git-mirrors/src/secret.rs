@@ -154,7 +154,7 @@ impl Credentials {
         }
     }
 
-    fn fits(&self, url: &RepoUrl) -> Result<(), Error> {
+    fn check_scheme(&self, url: &RepoUrl) -> Result<(), Error> {
         match (url.scheme(), self) {
             (Scheme::Ssh, Self::Ssh(_))
             | (Scheme::Https | Scheme::Http, Self::None | Self::Basic { .. } | Self::Bearer(_))
@@ -308,7 +308,7 @@ impl Upstream {
         proxy: Option<&SecretData>,
     ) -> Result<Self, Error> {
         let tls = secret_data.map_or(Ok(Tls::default()), Tls::from_secret)?;
-        credentials.fits(&url)?;
+        credentials.check_scheme(&url)?;
         let proxy = proxy.map(Proxy::from_secret).transpose()?;
         if proxy.is_some() && !matches!(url.scheme(), Scheme::Https | Scheme::Http) {
             return Err(secret(

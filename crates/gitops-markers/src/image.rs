@@ -1,4 +1,4 @@
-//! What is delivered.
+//! The image that is delivered, and whose it is.
 
 use std::fmt;
 use std::str::FromStr;

@@ -58,7 +58,7 @@ impl Mended {
 
 impl Mender<'_> {
     /// Makes the diff of a file anew for a tree, or tells in a sentence why somebody has to.
-    pub(crate) fn mend(
+    pub(crate) fn refresh_file(
         &self,
         tree: Oid,
         section: &Section<'_>,

@@ -164,7 +164,7 @@ impl Refresher<'_> {
             layout,
             outcomes: Outcomes::new(),
         };
-        let refreshed = match self.mend(&mut at_hand, first)? {
+        let refreshed = match self.try_all(&mut at_hand, first)? {
             Attempt::Merged => (RefreshOutcome::Merged, tree),
             Attempt::Impossible(reason) => (RefreshOutcome::Impossible { reason }, tree),
             Attempt::Applies(applied) => {
@@ -184,7 +184,7 @@ impl Refresher<'_> {
     }
 
     /// Makes diffs anew until the patch applies.
-    fn mend(&mut self, at_hand: &mut PatchAtHand<'_>, first: Applied) -> Result<Attempt, Stop> {
+    fn try_all(&mut self, at_hand: &mut PatchAtHand<'_>, first: Applied) -> Result<Attempt, Stop> {
         let mut applied = first;
         for _ in 0..ROUNDS {
             let report = &applied.report;
@@ -240,7 +240,7 @@ impl Refresher<'_> {
                 continue;
             };
             let mended = match tree {
-                Some(tree) => mender.mend(tree, section, &error)?,
+                Some(tree) => mender.refresh_file(tree, section, &error)?,
                 None => Err(error),
             };
             let outcome = match mended {

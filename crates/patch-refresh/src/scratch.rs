@@ -1,14 +1,13 @@
 //! The store below, and on top of it what refreshed patches make.
 
 use bytes::Bytes;
-use git_apply_engine::{EntryMode, MemoryStore, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
+use git_apply_engine::{EntryMode, LayeredStore, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
 
 use super::work::Work;
 
-/// A store, and in memory what patches made on top of it. The store below stays as it is.
+/// A store, and in memory what patches made on top of it, which counts as work.
 pub(crate) struct Scratch<'a> {
-    below: &'a dyn Objects,
-    top: MemoryStore,
+    store: LayeredStore<&'a dyn Objects>,
     work: &'a Work,
 }
 
@@ -22,8 +21,7 @@ pub(crate) struct File {
 impl<'a> Scratch<'a> {
     pub(crate) fn over(below: &'a dyn Objects, work: &'a Work) -> Self {
         Self {
-            below,
-            top: MemoryStore::new(),
+            store: LayeredStore::over(below),
             work,
         }
     }
@@ -62,17 +60,6 @@ impl<'a> Scratch<'a> {
         }
     }
 
-    fn or_below<T>(
-        &self,
-        top: Result<T, ObjectError>,
-        below: impl FnOnce(&dyn Objects) -> Result<T, ObjectError>,
-    ) -> Result<T, ObjectError> {
-        match top {
-            Err(ObjectError::NotFound(_)) => below(self.below),
-            other => other,
-        }
-    }
-
     /// Counts what is about to be held.
     fn hold(&self, id: Oid, bytes: usize) -> Result<(), ObjectError> {
         self.work.hold(bytes).map_err(|exceeded| ObjectError::TooLarge {
@@ -84,22 +71,22 @@ impl<'a> Scratch<'a> {
 
 impl Objects for Scratch<'_> {
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-        self.or_below(self.top.tree(id), |below| below.tree(id))
+        self.store.tree(id)
     }
 
     fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        self.or_below(self.top.blob(id), |below| below.blob(id))
+        self.store.blob(id)
     }
 
     fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
-        self.or_below(self.top.blob_size(id), |below| below.blob_size(id))
+        self.store.blob_size(id)
     }
 }
 
 impl WriteObjects for Scratch<'_> {
     fn write_blob(&mut self, contents: &[u8]) -> Result<Oid, ObjectError> {
         self.hold(Oid::of_blob(b""), contents.len())?;
-        self.top.write_blob(contents)
+        self.store.write_blob(contents)
     }
 
     fn write_tree(&mut self, entries: &[TreeEntry]) -> Result<Oid, ObjectError> {
@@ -107,6 +94,6 @@ impl WriteObjects for Scratch<'_> {
             .iter()
             .map(|entry| entry.name.len() + size_of::<TreeEntry>());
         self.hold(Oid::of_tree(b""), size.sum())?;
-        self.top.write_tree(entries)
+        self.store.write_tree(entries)
     }
 }

@@ -148,7 +148,7 @@ impl Overrides {
                 (None, true) => Ok(Action::Remove),
                 _ => Err("set either version, or remove: true".to_owned()),
             };
-            match action.and_then(|action| one(at + 1, entry.name, action, entry.marker)) {
+            match action.and_then(|action| make_override(at + 1, entry.name, action, entry.marker)) {
                 Ok(one) => list.push(one),
                 Err(message) => problems.add(at + 1, message),
             }
@@ -201,7 +201,7 @@ fn read_line(content: &str, line: usize) -> Result<Option<Override>, String> {
         if name.is_empty() || !nothing.is_empty() {
             return Err(neither(body));
         }
-        return one(line, name, Action::Remove, marker).map(Some);
+        return make_override(line, name, Action::Remove, marker).map(Some);
     }
     let name = name_in_front(body);
     let (specifier, marker) = split_marker(body.get(name.len()..).unwrap_or_default());
@@ -221,7 +221,7 @@ fn read_line(content: &str, line: usize) -> Result<Option<Override>, String> {
         .trim_start_matches(|c: char| c == '#' || c.is_whitespace())
         .get(..DOWNGRADE.len())
         .is_some_and(|word| word.eq_ignore_ascii_case(DOWNGRADE));
-    one(line, name, Action::Pin { version, downgrade }, marker).map(Some)
+    make_override(line, name, Action::Pin { version, downgrade }, marker).map(Some)
 }
 
 fn neither(body: &str) -> String {
@@ -247,7 +247,12 @@ fn version(text: &str) -> Result<Version, String> {
     }
 }
 
-fn one(line: usize, name: &str, action: Action, marker_text: Option<&str>) -> Result<Override, String> {
+fn make_override(
+    line: usize,
+    name: &str,
+    action: Action,
+    marker_text: Option<&str>,
+) -> Result<Override, String> {
     let package = PackageName::from_str(name)
         .map_err(|_| format!("{:?} is no name of a package (PEP 508)", shown(name)))?;
     let marker = match marker_text {

@@ -195,7 +195,7 @@ impl BreakerSearch<'_> {
         let Some(mut commit) = self.commits.commit(range.tip)? else {
             return Ok(Verdict::Nobody);
         };
-        if self.fits(commit.tree)? {
+        if self.patch_applies(commit.tree)? {
             return Ok(Verdict::Fits);
         }
         for _ in 0..bounds.trees {
@@ -228,7 +228,7 @@ impl BreakerSearch<'_> {
         }
         let mut fits = false;
         for parent in others {
-            if !self.fits(parent.tree)? {
+            if !self.patch_applies(parent.tree)? {
                 // What broke it came by this parent.
                 return Ok(Step::To(Box::new(parent)));
             }
@@ -246,7 +246,7 @@ impl BreakerSearch<'_> {
         Ok(sides)
     }
 
-    fn fits(&mut self, tree: Oid) -> Result<bool, HistoryError> {
+    fn patch_applies(&mut self, tree: Oid) -> Result<bool, HistoryError> {
         let here = self.standing(tree)?;
         if let Some((_, fits)) = self.tried.iter().find(|(tried, _)| *tried == here) {
             return Ok(*fits);

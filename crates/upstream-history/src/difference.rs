@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use git_apply_engine::{
-    FileChange, FileDiff, MemoryStore, ObjectError, Objects, Oid, Options, Sequence, TreeEntry, applies,
-    apply, read_diffs,
+    FileChange, FileDiff, LayeredStore, ObjectError, Objects, Oid, Options, Sequence, applies, apply,
+    read_diffs,
 };
 
 use super::change::{PathChange, changed_paths, diff, write_hunks};
@@ -128,7 +127,8 @@ fn compare_trees(
 ) -> Result<Option<Difference>, HistoryError> {
     let before = upstream.tree_before(commit)?.unwrap_or_else(|| Oid::of_tree(b""));
     let patch = std::slice::from_ref(judged.patch);
-    let objects = OrEmpty(upstream.objects);
+    // Has the empty tree in any case.
+    let mut objects = LayeredStore::over(upstream.objects);
     // Why it does not apply is not asked for, and takes long to find out.
     if !matches!(applies(&objects, before, patch, options), Ok(true)) {
         return Ok(None);
@@ -146,59 +146,14 @@ fn compare_trees(
     if series.tree() == commit.tree {
         return Ok(Some(Difference::Same));
     }
-    let mut made = MemoryStore::new();
-    let tree = series.write(&mut made)?;
-    let both = Both {
-        made,
-        below: upstream.objects,
-    };
-    let Some(changes) = changed_paths(&both, Some(tree), Some(commit.tree))? else {
+    let tree = series.write(&mut objects)?;
+    let Some(changes) = changed_paths(&objects, Some(tree), Some(commit.tree))? else {
         return Ok(None);
     };
-    let Some(text) = diff(&both, &changes, upstream.bounds.file_bytes)? else {
+    let Some(text) = diff(&objects, &changes, upstream.bounds.file_bytes)? else {
         return Ok(None);
     };
     Ok(Some(differs(&text, upstream.bounds.interdiff_bytes)))
-}
-
-/// A store in which the empty tree is always there.
-struct OrEmpty<'a>(&'a dyn Objects);
-
-impl Objects for OrEmpty<'_> {
-    fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-        if id == Oid::of_tree(b"") {
-            return Ok(Vec::new());
-        }
-        self.0.tree(id)
-    }
-
-    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        self.0.blob(id)
-    }
-
-    fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
-        self.0.blob_size(id)
-    }
-}
-
-/// What a patch made, over a store.
-struct Both<'a> {
-    made: MemoryStore,
-    below: &'a dyn Objects,
-}
-
-impl Objects for Both<'_> {
-    fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-        self.made.tree(id).or_else(|_| self.below.tree(id))
-    }
-
-    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        self.made.blob(id).or_else(|_| self.below.blob(id))
-    }
-
-    fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
-        self.made.blob_size(id).or_else(|_| self.below.blob_size(id))
-    }
 }
 
 /// Shortens an interdiff, at the end of a line.

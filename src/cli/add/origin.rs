@@ -298,7 +298,7 @@ impl<'a> PatchOrigins<'a> {
             Err(error) => {
                 note(&format!(
                     "what {} {} is on top of is taken to be the default branch: {error}",
-                    pull.forge.noun(),
+                    pull.forge.request_noun(),
                     pull.number
                 ));
                 WantedCommits::Since {

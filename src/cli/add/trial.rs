@@ -1,15 +1,14 @@
 //! A source's patches, tried at one release on top of what is there.
 
-use bytes::Bytes;
-
 use super::dialect::{HeaderStyle, PatchForm};
 use super::fetched::FetchedSource;
 use crate::cli::error::Error;
 use crate::cli::team::{ComponentCommit, PatchMarks, SameBy, TeamChanges, Upstreams};
-use crate::cli::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
+use crate::cli::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit};
 use crate::layout::{ComponentSeries, NextNames, SeriesChange};
 use crate::patch::{
-    MemoryStore, ObjectError, Objects, Oid, Options, PatchInput, PatchReport, PatchState, Sequence, TreeEntry,
+    LayeredStore, MemoryStore, ObjectError, Objects, Oid, Options, PatchInput, PatchReport, PatchState,
+    Sequence,
 };
 use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
 use crate::refresh::{FileRefresh, FindBlob, PatchRefresh, RefreshKind, RefreshOptions, RefreshOutcome};
@@ -111,10 +110,9 @@ impl Trial<'_> {
         };
         let mut candidates = candidates(&outcome, source);
         self.find_upstream(upstream, &there, &mut candidates, &mut outcome)?;
-        let mut made = MemoryStore::new();
-        let base = applied.write(&mut made)?;
-        let objects = TrialObjects {
-            made: &made,
+        let mut objects = LayeredStore::with_top(source.blobs.clone(), upstream);
+        let base = applied.write(&mut objects)?;
+        let blobs = TrialBlobs {
             source: &source.blobs,
             upstream,
         };
@@ -130,7 +128,7 @@ impl Trial<'_> {
             },
             reports: &reports,
             last_applied: &[],
-            blobs: &objects,
+            blobs: &blobs,
         };
         // With fuzz, somebody would have to look at it.
         let options = RefreshOptions {
@@ -158,19 +156,16 @@ impl Trial<'_> {
         let all: Vec<PatchInput> = there.iter().cloned().chain(inputs).collect();
         let applied = upstream.apply(&all, &self.engine)?;
         let mut reports = applied.into_patches();
-        let mut history = SeriesHistory::default();
-        if let Some(tip) = upstream.commit() {
-            let series = SeriesAtCommit {
-                tip,
-                applied: AppliedPatches {
-                    patches: &all,
-                    options: &self.engine,
-                    sequence: Sequence::Stacked,
-                },
-                refresh: RefreshTrial::Skipped,
-            };
-            history = upstream.search(self.history, &series, &mut reports)?;
-        }
+        let series = SeriesAtCommit {
+            tip: upstream.commit(),
+            applied: AppliedPatches {
+                patches: &all,
+                options: &self.engine,
+                sequence: Sequence::Stacked,
+            },
+            refresh: RefreshTrial::Skipped,
+        };
+        let history = upstream.search(self.history, &series, &mut reports)?;
         outcome.notes.extend(history.note.clone());
         let mut left = Vec::new();
         for (at, candidate) in candidates.drain(..).enumerate() {
@@ -362,7 +357,7 @@ fn hold(outcome: &mut ReleaseOutcome) {
 }
 
 fn upstream_reports(
-    objects: &TrialObjects<'_>,
+    objects: &dyn Objects,
     base: Oid,
     inputs: &[PatchInput],
     engine: &Options,
@@ -371,40 +366,13 @@ fn upstream_reports(
     Ok(applied.into_patches())
 }
 
-/// What the series made, what the source was made for, and what upstream has.
-struct TrialObjects<'a> {
-    made: &'a MemoryStore,
+/// The files that the source was made for, and those that upstream has.
+struct TrialBlobs<'a> {
     source: &'a MemoryStore,
     upstream: &'a ComponentCommit<'a>,
 }
 
-impl TrialObjects<'_> {
-    fn get<T>(&self, get: impl Fn(&dyn Objects) -> Result<T, ObjectError>) -> Result<T, ObjectError> {
-        for store in [self.made, self.source] {
-            match get(store) {
-                Err(ObjectError::NotFound(_)) => {}
-                outcome => return outcome,
-            }
-        }
-        get(self.upstream)
-    }
-}
-
-impl Objects for TrialObjects<'_> {
-    fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-        self.get(|store| store.tree(id))
-    }
-
-    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        self.get(|store| store.blob(id))
-    }
-
-    fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
-        self.get(|store| store.blob_size(id))
-    }
-}
-
-impl FindBlob for TrialObjects<'_> {
+impl FindBlob for TrialBlobs<'_> {
     fn find_blob(&self, prefix: &str) -> Result<Option<Oid>, ObjectError> {
         if let Ok(id) = prefix.parse()
             && self.source.blob_size(id).is_ok()

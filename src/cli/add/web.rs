@@ -119,7 +119,7 @@ impl WebClient {
     /// A sentence, where the server does not say it.
     pub(super) fn pull_request(&self, pull: &PullRequest) -> Result<PullFacts, String> {
         let number = pull.number.to_string();
-        let what = format!("{} {number} of {}", pull.forge.noun(), pull.path);
+        let what = format!("{} {number} of {}", pull.forge.request_noun(), pull.path);
         let owner = pull.path.split('/').collect::<Vec<_>>();
         let parts: Vec<&str> = match pull.forge {
             PullForge::GitLab => vec!["projects", &pull.path, "merge_requests", &number],
@@ -199,7 +199,7 @@ impl WebClient {
 
 impl PullForge {
     /// What it calls them.
-    pub(super) fn noun(self) -> &'static str {
+    pub(super) fn request_noun(self) -> &'static str {
         match self {
             Self::GitHub | Self::Gitea => "pull request",
             Self::GitLab => "merge request",

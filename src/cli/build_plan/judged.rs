@@ -36,7 +36,7 @@ pub(super) fn judge(
     let objects = upstream.held.objects();
     let series = patch::apply(&*objects, upstream.tree, patches, Sequence::Stacked, &options)?;
     let applied = SeriesAtCommit {
-        tip: upstream.revision.commit(),
+        tip: Some(upstream.revision.commit()),
         applied: AppliedPatches {
             patches,
             options: &options,

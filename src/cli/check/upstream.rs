@@ -77,17 +77,12 @@ fn check(
     let before = applied_before(component, &task.baseline, engine);
     let base = before.upstream.as_ref();
     let history = settings.history(base.and_then(ComponentCommit::commit));
-    let found = match upstream.commit() {
-        Some(tip) => {
-            let series = SeriesAtCommit {
-                tip,
-                applied,
-                refresh: RefreshTrial::Tried,
-            };
-            upstream.search(&history, &series, &mut reports)?
-        }
-        None => SeriesHistory::default(),
+    let series = SeriesAtCommit {
+        tip: upstream.commit(),
+        applied,
+        refresh: RefreshTrial::Tried,
     };
+    let found = upstream.search(&history, &series, &mut reports)?;
     let last_applied = upstream
         .last_applied(&history)?
         .or(base.map(ComponentCommit::tree_id));

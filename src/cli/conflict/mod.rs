@@ -6,7 +6,6 @@ mod report;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bytes::Bytes;
 use clap::{Args, ValueEnum};
 
 use super::error::Error;
@@ -14,9 +13,7 @@ use super::output::{note, print, print_styled};
 use super::team::{OpenSeries, SeriesAddress, TeamOptions, TeamRepository, Upstreams};
 use super::upstream_history::{HistoryOptions, RefreshTrial, SeriesHistory};
 use crate::layout::{ComponentSeries, Selection};
-use crate::patch::{
-    self, MemoryStore, ObjectError, Objects, Oid, PatchInput, PatchReport, PatchState, Sequence, TreeEntry,
-};
+use crate::patch::{self, LayeredStore, Objects, Oid, PatchInput, PatchReport, PatchState, Sequence};
 use crate::refresh::{RefreshOptions, ThreeWayHints};
 use crate::rework::{PatchFingerprint, compare_series, conflict_files, pair_patches};
 use report::{BreakingCommit, ConflictReport, ElsewhereReport};
@@ -156,10 +153,10 @@ impl ConflictOptions {
         let patch = open.patches.get(at).ok_or_else(missing)?;
         let patch_report = reports.get(at).ok_or_else(missing)?;
         let before = open.patches.get(..at).unwrap_or_default();
-        let mut ours = OverUpstream::new(&open.upstream);
-        let tree = ours.laid(open.upstream.tree_id(), before, &open.engine)?;
+        let mut ours = LayeredStore::over(&open.upstream as &dyn Objects);
+        let tree = laid(&mut ours, open.upstream.tree_id(), before, &open.engine)?;
         let last_applied = match open.upstream.last_applied(&self.history)? {
-            Some(tree) => ours.laid(tree, before, &open.engine).ok(),
+            Some(tree) => laid(&mut ours, tree, before, &open.engine).ok(),
             None => None,
         };
         let hints = ThreeWayHints {
@@ -250,48 +247,13 @@ impl ConflictOptions {
     }
 }
 
-/// An upstream, and on top of it what patches make.
-struct OverUpstream<'a> {
-    below: &'a dyn Objects,
-    top: MemoryStore,
-}
-
-impl<'a> OverUpstream<'a> {
-    fn new(below: &'a dyn Objects) -> Self {
-        Self {
-            below,
-            top: MemoryStore::new(),
-        }
-    }
-
-    /// The tree with patches on it, as far as they apply.
-    fn laid(&mut self, tree: Oid, patches: &[PatchInput], engine: &patch::Options) -> Result<Oid, Error> {
-        let series = patch::apply(&*self, tree, patches, Sequence::Stacked, engine)?;
-        Ok(series.write(&mut self.top)?)
-    }
-
-    fn or_below<T>(
-        &self,
-        top: Result<T, ObjectError>,
-        below: impl FnOnce(&dyn Objects) -> Result<T, ObjectError>,
-    ) -> Result<T, ObjectError> {
-        match top {
-            Err(ObjectError::NotFound(_)) => below(self.below),
-            found => found,
-        }
-    }
-}
-
-impl Objects for OverUpstream<'_> {
-    fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-        self.or_below(self.top.tree(id), |below| below.tree(id))
-    }
-
-    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        self.or_below(self.top.blob(id), |below| below.blob(id))
-    }
-
-    fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
-        self.or_below(self.top.blob_size(id), |below| below.blob_size(id))
-    }
+/// Puts patches on a tree, as far as they apply, and gives the tree that they make.
+fn laid(
+    store: &mut LayeredStore<&dyn Objects>,
+    tree: Oid,
+    patches: &[PatchInput],
+    engine: &patch::Options,
+) -> Result<Oid, Error> {
+    let series = patch::apply(&*store, tree, patches, Sequence::Stacked, engine)?;
+    Ok(series.write(store)?)
 }

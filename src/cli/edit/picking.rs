@@ -66,12 +66,12 @@ impl Picking<'_> {
                     } else {
                         "applied"
                     };
-                    self.tell(at, &format!("{GOOD}{note}{GOOD:#}"));
+                    self.add_patch_note(at, &format!("{GOOD}{note}{GOOD:#}"));
                     continue;
                 }
                 Some(PatchState::Merged) => {
                     head = self.record(at, before, head)?;
-                    self.tell(at, &format!("{ODD}upstream has it: the commit is empty{ODD:#}"));
+                    self.add_patch_note(at, &format!("{ODD}upstream has it: the commit is empty{ODD:#}"));
                     continue;
                 }
                 _ => {}
@@ -87,7 +87,7 @@ impl Picking<'_> {
                     self.tree
                         .git(&["update-ref", "-m", "patchset edit", "HEAD", &head.to_string()])?;
                     shown = head;
-                    self.tell(
+                    self.add_patch_note(
                         at,
                         &if is_empty {
                             format!("{ODD}upstream has it in another form: the commit is empty{ODD:#}")
@@ -146,7 +146,7 @@ impl Picking<'_> {
             .map(drop)
     }
 
-    fn tell(&mut self, at: usize, what: &str) {
+    fn add_patch_note(&mut self, at: usize, what: &str) {
         let name = self
             .patches
             .get(at)
@@ -206,7 +206,7 @@ impl Picking<'_> {
             .tree
             .try_git(&["cherry-pick", "--keep-redundant-commits", &picked.to_string()])?;
         if !unknown.is_empty() {
-            self.tell(
+            self.add_patch_note(
                 at,
                 &format!(
                     "{BAD}what it does to {} is left out: it is binary, and what it was made for is not known{BAD:#}",
@@ -222,7 +222,7 @@ impl Picking<'_> {
             return Err(Error::Usage(format!("git cherry-pick: {said}")));
         }
         let error = report.and_then(|report| report.error.clone()).unwrap_or_default();
-        self.tell(
+        self.add_patch_note(
             at,
             &format!("{BAD}conflict{BAD:#}  {DIM}{}{DIM:#}", plain(&error)),
         );

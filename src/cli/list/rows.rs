@@ -1,4 +1,4 @@
-//! What is told of patches.
+//! What `patchset list` tells of each patch.
 
 use jiff::Timestamp;
 use jiff::civil::Date;

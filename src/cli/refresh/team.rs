@@ -76,7 +76,7 @@ pub(super) fn refresh(options: &RefreshOptions) -> Result<ExitCode, Error> {
             Err(error) => return Err(error),
         }
     }
-    tell(options, &changes, &folders)?;
+    print_outcome(options, &changes, &folders)?;
     let needs_somebody = folders
         .iter()
         .flat_map(|folder| &folder.refreshed)
@@ -129,7 +129,7 @@ fn refresh_series(
     Ok((open.reference.clone(), refreshed, history))
 }
 
-fn tell(
+fn print_outcome(
     options: &RefreshOptions,
     changes: &TeamChanges<'_>,
     folders: &[RefreshedFolder<'_>],

@@ -85,17 +85,12 @@ impl<'t, 'u> OpenSeries<'t, 'u> {
         refresh: RefreshTrial,
     ) -> Result<(Vec<PatchReport>, SeriesHistory), Error> {
         let mut reports = self.reports().to_vec();
-        let found = match self.upstream.commit() {
-            Some(tip) => {
-                let series = SeriesAtCommit {
-                    tip,
-                    applied: self.applied_patches(),
-                    refresh,
-                };
-                self.upstream.search(history, &series, &mut reports)?
-            }
-            None => SeriesHistory::default(),
+        let series = SeriesAtCommit {
+            tip: self.upstream.commit(),
+            applied: self.applied_patches(),
+            refresh,
         };
+        let found = self.upstream.search(history, &series, &mut reports)?;
         Ok((reports, found))
     }
 

@@ -60,7 +60,7 @@ impl TeamRepository {
         refuse_bare(dir)?;
         let folder = LocalFolder::open(dir)?;
         if let Some(git_folder) = git_folder(folder.files.root()) {
-            tell(ChangeJournal::recover_left_over(
+            note_recovered(ChangeJournal::recover_left_over(
                 &git_folder,
                 folder.files.root(),
             )?);
@@ -207,7 +207,7 @@ impl TeamRepository {
             return change_all(&changes, root, &mut Unrecorded);
         };
         let (mut journal, recovered) = ChangeJournal::take(&git_folder, root)?;
-        tell(recovered);
+        note_recovered(recovered);
         match change_all(&changes, root, &mut journal) {
             // It is finished when the repository is opened again.
             Err(error) if journal.is_decided() => Err(Error::Usage(format!(
@@ -318,7 +318,7 @@ impl RepositoryFiles for TeamRepository {
 }
 
 /// Says what became of what a command had begun to write that was killed.
-fn tell(recovered: Recovered) {
+fn note_recovered(recovered: Recovered) {
     match recovered {
         Recovered::Nothing => {}
         Recovered::TakenBack => {

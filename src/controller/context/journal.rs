@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
 
 use super::kind::Reconciled;
-use super::news::news;
+use super::news::note_of_change;
 use super::{Context, annotations};
 use crate::api::status::NEVER_OBSERVED;
 use crate::controller::Error;
@@ -155,7 +155,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
     /// Tells people what is new.
     async fn tell_news(&self, before: &K::Status, status: &K::Status, stored: &K) {
         let details = K::details(status);
-        let Some(note) = news(before.conditions(), status.conditions(), details.as_deref()) else {
+        let Some(note) = note_of_change(before.conditions(), status.conditions(), details.as_deref()) else {
             return;
         };
         // That a new object is as it should be stands in its status, which costs the one write.

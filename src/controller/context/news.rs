@@ -10,7 +10,7 @@ use crate::status::events::Note;
 use crate::text::printable_lines;
 
 /// Returns what a person would want to know of a change of conditions; `None` where nothing is new.
-pub fn news(before: &[Condition], now: &[Condition], details: Option<&str>) -> Option<Note> {
+pub fn note_of_change(before: &[Condition], now: &[Condition], details: Option<&str>) -> Option<Note> {
     let ready = conditions::find(now, condition::READY)?;
     let truth: Truth = ready.status.parse().ok()?;
     let reason: Reason = ready.reason.parse().ok()?;

@@ -236,7 +236,7 @@ async fn upstream(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Upstre
     };
     upstreams::upstream(turn.context, &git.url, secrets, GitPurpose::Push)
         .await
-        .map_err(Failure::of_delivery)
+        .map_err(|failure| failure.of_step(Step::Delivery))
 }
 
 /// Works on all orders of a place: those that ask for the same in one commit.
@@ -290,7 +290,7 @@ async fn deliver_together(
             }
             Err(failed) => {
                 let failure = match failed {
-                    PushError::Failed(failure) => failure.of_delivery(),
+                    PushError::Failed(failure) => failure.of_step(Step::Delivery),
                     PushError::Raced(words) => Failure::retried(
                         Step::Delivery,
                         reason::WRITE_FAILED,

@@ -27,7 +27,7 @@ pub async fn pull_request_client(
     options: &PullRequestOptions,
 ) -> Result<Arc<PullRequestClient>, Failure> {
     let secret = NamedSecret::read(&context.references, namespace, &options.secret_ref).await;
-    let secret = secret.map_err(Failure::of_delivery)?;
+    let secret = secret.map_err(|failure| failure.of_step(Step::Delivery))?;
     let kind = match options.provider {
         Provider::GitHub => ForgeKind::GitHub,
         Provider::GitLab => ForgeKind::GitLab,

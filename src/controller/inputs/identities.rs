@@ -1,4 +1,4 @@
-//! Who makes commits.
+//! Who makes commits, by the name and address that a spec gives.
 
 use crate::api::delivery::CommitAuthor;
 use crate::source::Identity;

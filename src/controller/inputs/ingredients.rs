@@ -114,7 +114,7 @@ pub async fn find(
     if let Some(build) = &patch_set.spec.build {
         if let Some(source) = &build.dockerfile {
             let found = folder::locate(context, &namespace, source, budget).await;
-            dockerfile = Some(found.map_err(Failure::of_build)?);
+            dockerfile = Some(found.map_err(|failure| failure.of_step(Step::Build))?);
         }
         for (name, image) in &build.contexts {
             let pinned = registries::pin_to_digest(patch_set, context, name, &image.0, budget).await?;

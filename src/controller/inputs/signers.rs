@@ -24,11 +24,11 @@ pub async fn read_signer(
         return Ok(None);
     };
     let secret = NamedSecret::read(references, namespace, &signing.secret_ref).await;
-    let secret = secret.map_err(Failure::of_delivery)?;
+    let secret = secret.map_err(|failure| failure.of_step(Step::Delivery))?;
     let data = Arc::clone(secret.data());
     // A passphrase takes its time.
     let read = slots::spawn_blocking(move || Signer::from_secret(&data)).await;
-    let read = read.map_err(|interrupted| of_task(&interrupted).of_delivery())?;
+    let read = read.map_err(|interrupted| of_task(&interrupted).of_step(Step::Delivery))?;
     read.map(Some)
         .map_err(|error| secret.unusable(Step::Delivery, &error))
 }

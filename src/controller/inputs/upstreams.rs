@@ -144,7 +144,7 @@ pub async fn signed(
         return Ok(resolved);
     };
     let keys = NamedSecret::read(references, namespace, secret_ref).await;
-    let keys = keys.map_err(Failure::of_verification)?;
+    let keys = keys.map_err(|failure| failure.of_step(Step::Verification))?;
     let (mode, source) = (mode.unwrap_or_default().into(), keys.to_string());
     Ok(resolved.requiring(Arc::new(Requirement::new(mode, source, Arc::clone(keys.data())))))
 }

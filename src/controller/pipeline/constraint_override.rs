@@ -21,10 +21,10 @@ use crate::controller::inputs::{texts, upstreams};
 use crate::controller::state::slots;
 use crate::ops::objects::{ObjectMetrics, States};
 use crate::plan::constraint_override::{
-    self, ConstraintSources, MergeDecision, current_merged_file, merge_files, results_are_current, summary,
+    self, ConstraintSources, MergeDecision, current_merged_file, merge_files, summary,
 };
 use crate::plan::inputs_hasher::InputsHasher;
-use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, is_verified};
+use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, has_results_of, is_verified, tells_of};
 use crate::plan::{Failure, Outcome, Step, list_size};
 use crate::recipe::Located;
 
@@ -209,8 +209,7 @@ fn sources(
         digest = digest.with(part.as_bytes());
     }
     let inputs_digest = digest.digest();
-    let is_told = status.inputs_digest.as_ref() == Some(&inputs_digest)
-        && object.metadata.generation == Some(status.observed_generation);
+    let is_told = tells_of(status, object.metadata.generation, &inputs_digest);
     let revision = |told: &Option<String>, located: &LocatedText| {
         let told = told.clone().filter(|_| is_told);
         told.unwrap_or_else(|| located.revision())
@@ -235,7 +234,7 @@ impl ConstraintOverride {
     /// Whether the status has the results of these sources, and the merged file is there.
     async fn is_merged(&self, turn: &Turn<'_, Self>, sources: &ConstraintSources) -> Result<bool, Failure> {
         let status = turn.status();
-        if !results_are_current(&status, &sources.inputs_digest)
+        if !has_results_of(&*status, &sources.inputs_digest)
             || !is_verified(&*status, self.signature_policy())
         {
             return Ok(false);

@@ -51,7 +51,7 @@ pub async fn is_in_place(
 }
 
 /// The file as it was written, where the ConfigMap was read before and still has it. Asks nobody.
-pub fn kept(references: &References, owner: &ConstraintOverride) -> Option<String> {
+pub fn kept_text(references: &References, owner: &ConstraintOverride) -> Option<String> {
     let file = current_merged_file(owner.status.as_ref()?)?;
     let key = ObjectKey::new(owner.namespace()?, &file.name);
     if !is_owned(&references.config_map_metadata(&key)?.metadata, owner) {

@@ -11,8 +11,8 @@ use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::{Reconciled, Schedule, identity};
 use crate::controller::context::turn::Turn;
 use crate::ops::objects::{ObjectMetrics, States};
-use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, is_verified};
-use crate::plan::patch_repository::{self, RepositoryProgress, RepositorySources, results_are_current};
+use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, has_results_of, is_verified};
+use crate::plan::patch_repository::{self, RepositoryProgress, RepositorySources};
 use crate::plan::{Failure, Outcome};
 
 impl Reconciled for PatchRepository {
@@ -132,7 +132,7 @@ impl Pipeline for PatchRepository {
         let mut sources = resolved.sources.clone();
         let status = turn.status();
         let policy = turn.object.signature_policy();
-        if !results_are_current(&status, &sources.inputs_digest) || !is_verified(&*status, policy) {
+        if !has_results_of(&*status, &sources.inputs_digest) || !is_verified(&*status, policy) {
             match resolved.signatures(turn).await {
                 Ok(signatures) => sources.signatures = signatures,
                 Err(failure) => return Ok(Outcome::Failed(failure, Some(sources))),

@@ -18,11 +18,11 @@ use crate::controller::inputs::registries::{in_time, registry};
 use crate::controller::inputs::upstreams::blocking;
 use crate::controller::inputs::{folder, patches};
 use crate::controller::state::locking::lock;
-use crate::plan::Failure;
 use crate::plan::build::set_tag_time;
 use crate::plan::image_test::carried_on;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{Built, Pending, is_planned, results_are_current};
+use crate::plan::{Failure, Step};
 use crate::publish::{Registry, TimedStore};
 use crate::recipe::{
     self, BaseImage, BuildFindings, FoundUpstream, Located, Recipe, RecipeError, build_reasons,
@@ -147,8 +147,14 @@ async fn describe(
         None => None,
         Some(located) => Some(folder::open(context, located, deadline).await?),
     };
-    let read = series.patches(turn).await.map_err(Failure::of_build)?;
-    let applied = series.onto_upstream(turn).await.map_err(Failure::of_build)?;
+    let read = series
+        .patches(turn)
+        .await
+        .map_err(|failure| failure.of_step(Step::Build))?;
+    let applied = series
+        .onto_upstream(turn)
+        .await
+        .map_err(|failure| failure.of_step(Step::Build))?;
     let (upstream, resolved) = (series.inputs.upstream.clone(), series.inputs.resolved.clone());
     let (spec, build, ingredients) = (turn.object.spec.clone(), build.clone(), ingredients.clone());
     let requested = series.inputs.requested.clone();

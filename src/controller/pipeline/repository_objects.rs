@@ -25,7 +25,8 @@ use crate::controller::context::turn::Turn;
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::repositories::{AppliedObject, MadeKind, MadeObject, MadeObjects};
 use crate::plan::inputs_hasher::InputsHasher;
-use crate::plan::patch_repository::{RepositoryProgress, results_are_current};
+use crate::plan::lifecycle::has_results_of;
+use crate::plan::patch_repository::RepositoryProgress;
 use crate::plan::{Failure, Step};
 
 /// The most names that a message lists.
@@ -46,7 +47,7 @@ pub async fn keep(
         Some(known)
             if known.inputs_digest == *digest
                 && !turn.budget.is_asked_for()
-                && results_are_current(&turn.status(), digest)
+                && has_results_of(&*turn.status(), digest)
                 && all_are_in_place(turn, &known) =>
         {
             (known, AskedObjects::AsBefore, None)
@@ -120,7 +121,7 @@ async fn make(
     let mut making = Making {
         turn,
         before,
-        is_current: results_are_current(&turn.status(), &resolved.sources.inputs_digest),
+        is_current: has_results_of(&*turn.status(), &resolved.sources.inputs_digest),
         files,
         objects: Objects::new(),
         faults,

@@ -19,6 +19,7 @@ use crate::controller::inputs::patches::LocatedPatches;
 use crate::controller::inputs::upstreams::git_ref;
 use crate::controller::inputs::{folder, ingredients, patches, upstreams};
 use crate::plan::inputs_hasher::InputsHasher;
+use crate::plan::lifecycle::tells_of;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
 use crate::recipe::{Located, last_request};
@@ -113,8 +114,7 @@ impl ResolvedInputs {
             }
         }
         let inputs_digest = inputs.digest();
-        let is_told = status.inputs_digest.as_ref() == Some(&inputs_digest)
-            && patch_set.metadata.generation == Some(status.observed_generation);
+        let is_told = tells_of(status, patch_set.metadata.generation, &inputs_digest);
         let told = status.patches_revision.clone().filter(|_| is_told);
         Sources {
             upstream: UpstreamStatus::new(self.resolved.revision().into()),

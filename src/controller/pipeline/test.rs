@@ -170,7 +170,7 @@ async fn plan_tests<'a>(
                 Some(
                     read_excludes(task, series, &field, &excludes.path)
                         .await
-                        .map_err(Failure::of_test)?,
+                        .map_err(|failure| failure.of_step(Step::Test))?,
                 )
             }
         };

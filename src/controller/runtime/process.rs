@@ -270,7 +270,7 @@ impl Process {
             patch_sets: self.writers.patch_sets.as_reader(),
             constraint_overrides: self.writers.constraint_overrides.as_reader(),
             repositories: self.writers.repositories.as_reader(),
-            merged_file: Arc::new(move |object| merged_file::kept(&references, object)),
+            merged_file: Arc::new(move |object| merged_file::kept_text(&references, object)),
         };
         answer_requests(tasks, &context, &triggers, stores).await?;
         tasks.spawn(

@@ -358,7 +358,7 @@ impl BranchWork<'_> {
         let pushed = blocking(self.context, WHAT, self.budget.deadline, move |mirrors| {
             repository.push(mirrors, (&read, &plan), time)
         });
-        match pushed.await.map_err(Failure::of_delivery)? {
+        match pushed.await.map_err(|failure| failure.of_step(Step::Delivery))? {
             Pushed::Done => {
                 self.context.metrics.note_upkeep(UpkeepAct::Pushed);
                 Ok(None)

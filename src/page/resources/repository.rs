@@ -34,7 +34,7 @@ struct CellRow {
     tag: String,
 }
 
-fn cell(namespace: &str, cell: &RepositoryCell) -> CellRow {
+fn cell_row(namespace: &str, cell: &RepositoryCell) -> CellRow {
     CellRow {
         href: object_address("patchsets", namespace, &cell.name),
         component: cell.component.clone(),
@@ -68,7 +68,7 @@ impl RepositoryPage {
                 ("failing", counts.failing),
                 ("under way", counts.pending),
             ],
-            cells: status.cells.iter().map(|one| cell(&namespace, one)).collect(),
+            cells: status.cells.iter().map(|one| cell_row(&namespace, one)).collect(),
             omitted: status.omitted_cells.unwrap_or_default(),
             faults: status
                 .faults

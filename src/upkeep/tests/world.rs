@@ -94,17 +94,13 @@ pub(super) fn broken(name: &str, bytes: &str) -> PatchStatus {
             file: "f".to_owned(),
             hunk: Some(1),
             line: Some(1),
-            expected: None,
-            found: None,
-            difference: None,
-            fuzz: None,
-            nearest_line: None,
             broken_by: Some(UpstreamCommitStatus {
                 commit: Recorded::new(Oid::from_bytes([0xbb; 20])),
                 subject: "Rework the store".to_owned(),
                 url: Some("https://opendev.org/openstack/glance/commit/bbbb".to_owned()),
                 ..UpstreamCommitStatus::default()
             }),
+            ..ConflictStatus::default()
         }),
         ..patch(name, bytes, PatchState::Conflict)
     }

@@ -8,8 +8,4 @@ mod hostile;
 mod messages;
 mod partial;
 
-#[path = "../../../crates/git-apply-engine/tests/apply/oracle.rs"]
-#[allow(dead_code)]
-mod oracle;
-
-use oracle::Oracle;
+use test_repositories::Oracle;

@@ -4,11 +4,9 @@
 
 mod generated;
 mod limits;
-mod oracle;
 mod real;
 mod reports;
 mod shapes;
-mod store;
 mod unwound;
 
 use std::ops::Deref;
@@ -16,8 +14,7 @@ use std::path::Path;
 
 use git_apply_engine::{Options, PatchInput, PatchReport, Sequence, apply};
 
-use oracle::{Oracle, Verdict};
-use store::RepositoryStore;
+use test_repositories::{Oracle, RepositoryStore, Verdict};
 
 /// git and the engine, on one repository.
 struct Comparison {

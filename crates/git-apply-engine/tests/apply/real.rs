@@ -1,49 +1,13 @@
 //! Real changes between released versions of OpenStack components, on all versions that the corpus
 //! has.
 
-use std::path::PathBuf;
-
 use git_apply_engine::Options;
+use test_repositories::{corpus, split_diff};
 
 use super::Comparison;
 
 /// The most diffs that are taken from one pair of versions.
 const DIFFS: usize = 800;
-
-fn corpus() -> PathBuf {
-    let cache = || {
-        let home = std::env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-        home.unwrap().join("patchset/corpus")
-    };
-    let folder = std::env::var_os("PATCHSET_CORPUS").map_or_else(cache, PathBuf::from);
-    assert!(
-        folder.is_dir(),
-        "{} is not there: run hack/corpus.sh of the repository",
-        folder.display()
-    );
-    folder
-}
-
-/// Splits the output of `git diff` at the header of each file.
-fn split(diff: &[u8]) -> Vec<&[u8]> {
-    const HEADER: &[u8] = b"diff --git ";
-    let mut starts = Vec::new();
-    let mut at = 0;
-    for line in diff.split_inclusive(|b| *b == b'\n') {
-        if line.starts_with(HEADER) {
-            starts.push(at);
-        }
-        at += line.len();
-    }
-    let ends = starts.iter().skip(1).copied().chain([diff.len()]);
-    starts
-        .iter()
-        .zip(ends)
-        .map(|(start, end)| &diff[*start..end])
-        .collect()
-}
 
 fn spread<'a>(patches: &[&'a [u8]], most: usize) -> Vec<&'a [u8]> {
     let step = patches.len().div_ceil(most).max(1);
@@ -85,7 +49,7 @@ fn check(component: &str, ways: usize) -> (usize, usize) {
             &pair[0],
             &pair[1],
         ]);
-        let files = split(&diff);
+        let files = split_diff(&diff);
         let groups: Vec<Vec<u8>> = files.chunks(7).map(<[&[u8]]>::concat).collect();
         let groups: Vec<&[u8]> = groups.iter().map(Vec::as_slice).collect();
         for patch in spread(&files, DIFFS)

@@ -1,78 +1,34 @@
 //! A repository with a working tree, and what `git` makes of its commits.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
-use bytes::Bytes;
-use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry};
+use git_apply_engine::{ObjectError, Oid};
 use git_format_patch::{
     BranchRange, CommitStore, FormatError, FormatLimits, FormattedPatch, RawCommits, SubjectPolicy,
     first_parent_range, format_series,
 };
+use test_repositories::{WorkingRepository, objects_of_field, succeeded};
 
 pub struct Repository {
-    folder: tempfile::TempDir,
-    git2: git2::Repository,
+    working: WorkingRepository,
+}
+
+impl Deref for Repository {
+    type Target = WorkingRepository;
+
+    fn deref(&self) -> &WorkingRepository {
+        &self.working
+    }
 }
 
 impl Repository {
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let git2 = git2::Repository::init(folder.path()).unwrap();
-        Self { folder, git2 }
-    }
-
-    pub fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("git");
-        command
-            .args([
-                "-c",
-                "core.autocrlf=false",
-                "-c",
-                "gc.auto=0",
-                "-c",
-                "maintenance.auto=false",
-            ])
-            .args(arguments)
-            .current_dir(self.path())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_SYSTEM", "/dev/null")
-            .env("GIT_AUTHOR_NAME", "A U Thor")
-            .env("GIT_AUTHOR_EMAIL", "author@example.org")
-            .env("GIT_AUTHOR_DATE", "1700000000 +0100")
-            .env("GIT_COMMITTER_NAME", "C O Mitter")
-            .env("GIT_COMMITTER_EMAIL", "committer@example.org")
-            .env("GIT_COMMITTER_DATE", "1700000000 +0000")
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null());
-        command
-    }
-
-    pub fn output(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    pub fn git(&self, arguments: &[&str]) -> String {
-        let output = self.output(arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "git {arguments:?}: {said}");
-        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
-    }
-
-    pub fn write(&self, path: impl AsRef<[u8]>, contents: impl AsRef<[u8]>) {
-        let path = self
-            .path()
-            .join(Path::new(std::ffi::OsStr::from_bytes(path.as_ref())));
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let _ = fs::remove_file(&path);
-        fs::write(&path, contents).unwrap();
+        Self {
+            working: WorkingRepository::new(),
+        }
     }
 
     pub fn remove(&self, path: &str) {
@@ -126,17 +82,12 @@ impl Repository {
         for (name, value) in variables {
             command.env(name, std::ffi::OsStr::from_bytes(value));
         }
-        let output = command.output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        succeeded(command);
         self.head()
     }
 
     pub fn head(&self) -> Oid {
-        self.git(&["rev-parse", "HEAD"]).parse().unwrap()
+        self.id("HEAD")
     }
 
     pub fn range(&self, base: Oid) -> Result<BranchRange, FormatError> {
@@ -235,60 +186,12 @@ fn without_packed(patch: &[u8]) -> Vec<u8> {
     kept
 }
 
-fn failed(id: Oid, error: &git2::Error) -> ObjectError {
-    match error.code() {
-        git2::ErrorCode::NotFound => ObjectError::NotFound(id),
-        _ => ObjectError::Failed {
-            id,
-            message: error.message().to_owned(),
-        },
-    }
-}
-
-fn git2_id(id: Oid) -> git2::Oid {
-    git2::Oid::from_bytes(id.as_bytes()).unwrap()
-}
-
-fn own_id(id: git2::Oid) -> Oid {
-    id.to_string().parse().unwrap()
-}
-
-impl Objects for Repository {
-    fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-        let tree = self
-            .git2
-            .find_tree(git2_id(id))
-            .map_err(|error| failed(id, &error))?;
-        let entries = tree.iter().map(|entry| TreeEntry {
-            mode: EntryMode::from_bits(u32::try_from(entry.filemode_raw()).unwrap()),
-            name: entry.name_bytes().into(),
-            id: own_id(entry.id()),
-        });
-        Ok(entries.collect())
-    }
-
-    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        let blob = self
-            .git2
-            .find_blob(git2_id(id))
-            .map_err(|error| failed(id, &error))?;
-        Ok(Bytes::copy_from_slice(blob.content()))
-    }
-
-    fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
-        self.blob(id).map(|blob| blob.len() as u64)
-    }
-}
+objects_of_field!(Repository, working);
 
 impl CommitStore for Repository {}
 
 impl RawCommits for Repository {
     fn raw_commit(&self, id: Oid) -> Result<Option<Vec<u8>>, ObjectError> {
-        let odb = self.git2.odb().unwrap();
-        match odb.read(git2_id(id)) {
-            Ok(object) => Ok(Some(object.data().to_vec())),
-            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
-            Err(error) => Err(failed(id, &error)),
-        }
+        Ok(self.commit_bytes(id))
     }
 }

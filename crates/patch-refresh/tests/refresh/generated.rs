@@ -87,7 +87,7 @@ fn moved(random: &mut Random, most_edits: usize) -> Option<Moved> {
     let changed: Vec<_> = base.iter().map(|file| random.edited(file, 2)).collect();
     let patched = commit(&repository, "Change it\n\nFor a reason.", &changed);
     let patch = repository.format_patch(&patched, &[]);
-    let is_empty = repository.tree(&first) == repository.tree(&patched);
+    let is_empty = repository.tree_of(&first) == repository.tree_of(&patched);
     repository.checkout(&first);
     let mut further = |(file, changed)| {
         let from: &[String] = if random.below(6) == 0 { changed } else { file };
@@ -136,7 +136,7 @@ fn check(moved: &Moved, tally: &mut Tally) {
     let git = repository.am(upstream, patch, &["--3way"]);
     let plain = repository.am(upstream, patch, &[]);
     let shown = String::from_utf8_lossy(patch);
-    let upstream_tree = repository.tree(upstream);
+    let upstream_tree = repository.tree_of(upstream);
     let (how, text, tree) = match &refreshed[0].outcome {
         RefreshOutcome::UpToDate => {
             tally.up_to_date += 1;

@@ -7,10 +7,3 @@ mod generated;
 mod real;
 mod repository;
 mod shapes;
-
-#[path = "../../../git-apply-engine/tests/apply/oracle.rs"]
-#[allow(dead_code)]
-mod oracle;
-
-#[path = "../../../git-apply-engine/tests/apply/store.rs"]
-mod store;

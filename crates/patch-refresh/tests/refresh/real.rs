@@ -1,32 +1,12 @@
 //! Real changes between released versions of OpenStack components, each on other versions, against
 //! `git apply --3way`.
 
-use std::path::PathBuf;
-
 use git_apply_engine::{Oid, PatchInput};
 use patch_refresh::{FindBlob, RefreshHints, RefreshKind, RefreshOptions, RefreshOutcome, refresh_series};
-
-use super::oracle::Oracle;
-use super::store::RepositoryStore;
+use test_repositories::{Oracle, RepositoryStore, corpus, split_diff};
 
 /// The most diffs that are taken from one pair of versions.
 const DIFFS: usize = 40;
-
-fn corpus() -> PathBuf {
-    let cache = || {
-        let home = std::env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-        home.unwrap().join("patchset/corpus")
-    };
-    let folder = std::env::var_os("PATCHSET_CORPUS").map_or_else(cache, PathBuf::from);
-    assert!(
-        folder.is_dir(),
-        "{} is not there: run hack/corpus.sh of the repository",
-        folder.display()
-    );
-    folder
-}
 
 /// The blobs of a repository. The diffs have whole ids, so that none is looked for.
 struct Blobs;
@@ -35,22 +15,6 @@ impl FindBlob for Blobs {
     fn find_blob(&self, prefix: &str) -> Result<Option<Oid>, git_apply_engine::ObjectError> {
         panic!("{prefix} is no whole id")
     }
-}
-
-/// Splits the output of `git diff` at the header of each file.
-fn split(diff: &[u8]) -> Vec<&[u8]> {
-    const HEADER: &[u8] = b"diff --git ";
-    let mut starts = Vec::new();
-    let mut at = 0;
-    for line in diff.split_inclusive(|b| *b == b'\n') {
-        if line.starts_with(HEADER) {
-            starts.push(at);
-        }
-        at += line.len();
-    }
-    let ends = starts.iter().skip(1).copied().chain([diff.len()]);
-    let ranges = starts.iter().zip(ends);
-    ranges.map(|(start, end)| &diff[*start..end]).collect()
 }
 
 /// The diff of a file with every second of its hunks, as one that was made of a part of a change;
@@ -89,7 +53,7 @@ fn check(component: &str) -> Tally {
     let pairs = tags.iter().flat_map(|from| tags.iter().map(move |to| (from, to)));
     for (from, to) in pairs.filter(|(from, to)| from != to) {
         let diff = git.bytes(&["diff", "--binary", "--full-index", "-M", from, to]);
-        let files = split(&diff);
+        let files = split_diff(&diff);
         let parts: Vec<Vec<u8>> = files.iter().filter_map(|file| every_second_hunk(file)).collect();
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         for (patches, most) in [(files, DIFFS / 3), (parts, DIFFS)] {

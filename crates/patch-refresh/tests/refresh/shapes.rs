@@ -284,7 +284,7 @@ fn a_series_is_refreshed_on_its_refreshed_patches() {
     repository.checkout(&first);
     let moved = numbered(60, &[(8, "eight\n"), (48, "48\n"), (27, "27\nmore\n")]);
     let upstream = repository.commit("Move", &[file("f", &moved)]);
-    let last_applied = Some(repository.tree(&first));
+    let last_applied = Some(repository.tree_of(&first));
     let hint = PatchHint {
         last_applied,
         ..PatchHint::default()
@@ -302,7 +302,7 @@ fn a_series_is_refreshed_on_its_refreshed_patches() {
     );
     repository.checkout(&commits[2]);
     repository.git(&["rebase", "--quiet", &upstream]);
-    assert_eq!(result[2].tree, repository.tree("HEAD"));
+    assert_eq!(result[2].tree, repository.tree_of("HEAD"));
     repository.checkout(&upstream);
     let mut on = upstream.clone();
     for patch in &result {
@@ -337,7 +337,7 @@ fn a_series_goes_on_without_a_patch_that_needs_a_person() {
         "{}",
         reason(&result[0])
     );
-    assert_eq!(result[0].tree, repository.tree(&upstream));
+    assert_eq!(result[0].tree, repository.tree_of(&upstream));
     assert_eq!(refreshed(&result[1]).0, RefreshKind::ThreeWay);
     assert_eq!(result[2].outcome, RefreshOutcome::Merged);
     assert_eq!(result[2].tree, result[1].tree);
@@ -446,7 +446,13 @@ fn what_is_beyond_the_limits_is_a_person_s() {
             ..RefreshOptions::default()
         };
         let inputs = [PatchInput::new("p", patch.clone())];
-        let result = refresh_series(&repository, repository.tree(&upstream), &inputs, &hints, &options);
+        let result = refresh_series(
+            &repository,
+            repository.tree_of(&upstream),
+            &inputs,
+            &hints,
+            &options,
+        );
         result.unwrap()[0].outcome.clone()
     };
     let default = RefreshLimits::default();
@@ -488,7 +494,7 @@ fn damaged_patches_do_no_harm() {
     );
     let moved = numbered(60, &[(8, "eight\n"), (40, "more\nand more\n")]);
     let upstream = repository.commit("Move", &[file("f", &moved), file("g", &moved)]);
-    let tree = repository.tree(&upstream);
+    let tree = repository.tree_of(&upstream);
     let hints = RefreshHints {
         blobs: Some(&repository),
         ..RefreshHints::default()

@@ -10,6 +10,7 @@ use git2::{ObjectType, Repository};
 pub struct RepositoryStore(pub Repository);
 
 impl RepositoryStore {
+    /// Opens a bare repository.
     pub fn open(dir: &Path) -> Self {
         Self(Repository::open_bare(dir).unwrap())
     }
@@ -35,6 +36,9 @@ fn failed(id: Oid, error: &git2::Error) -> ObjectError {
 
 impl Objects for RepositoryStore {
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
+        if id == Oid::of_tree(b"") {
+            return Ok(Vec::new());
+        }
         let tree = self.0.find_tree(theirs(id)).map_err(|error| failed(id, &error))?;
         let entries = tree.iter().map(|entry| TreeEntry {
             mode: EntryMode::from_bits(u32::try_from(entry.filemode_raw()).unwrap()),

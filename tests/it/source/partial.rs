@@ -15,6 +15,7 @@ use patchset::source::{
 use super::{anonymous, config, mirrors, noise, soon, with_secret};
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::{Fault, GitServer, Misreading};
+use crate::support::relay::Relay;
 use crate::support::ssh_server::{GitProtocol, SshServer};
 
 const FILES: usize = 40;
@@ -602,4 +603,23 @@ fn of_few_files_those_that_changed_come_with_the_trees() {
     );
     read(&snapshot, [4]);
     assert_eq!(served.server.packs(), packs + 3);
+}
+
+#[test]
+fn a_connection_that_ended_meanwhile_is_made_anew() {
+    let served = Served::new();
+    let server = GitServer::daemon(served.root_dir.path());
+    let way = Relay::start(server.host().parse().unwrap());
+    let mirrors = served.mirrors();
+    let upstream = anonymous(&format!("git://{}/repo.git", way.address));
+    let snapshot = open(&mirrors, &upstream).unwrap();
+    snapshot.prefetch_paths([path(3)]).unwrap();
+    way.cut();
+    way.mend();
+    snapshot.prefetch_paths([path(4)]).unwrap();
+    read(&snapshot, [3, 4]);
+    // Where nothing connects, that is told.
+    way.cut();
+    let error = snapshot.prefetch_paths([path(5)]).unwrap_err();
+    assert_eq!(error.class(), Class::Transient, "{error:?}");
 }

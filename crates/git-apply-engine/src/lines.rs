@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::iter;
 use std::ops::Range;
 
+use bstr::ByteSlice;
 use bytes::Bytes;
-use memchr::memchr_iter;
 
 use super::budget::{Budget, Exceeded, bytes};
 
@@ -33,7 +33,7 @@ impl Lines {
         budget.may_hold(held(feeds + 2))?;
         let mut starts = Vec::with_capacity(feeds + 2);
         let open = (!contents.is_empty() && !contents.ends_with(b"\n")).then_some(contents.len());
-        let ends = memchr_iter(b'\n', &contents).map(|at| at + 1);
+        let ends = contents.find_iter(b"\n").map(|at| at + 1);
         // A file is smaller than 4 GiB by `Limits::file_bytes`.
         let places = iter::once(0).chain(ends).chain(open);
         starts.extend(places.map(|place| u32::try_from(place).unwrap_or(u32::MAX)));
@@ -190,7 +190,7 @@ fn held(places: usize) -> u64 {
 
 /// How often a byte stands in a text.
 pub(super) fn count(text: &[u8], byte: u8) -> usize {
-    memchr_iter(byte, text).count()
+    text.iter().filter(|found| **found == byte).count()
 }
 
 fn upper(entry: u64) -> u32 {

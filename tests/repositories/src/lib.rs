@@ -43,3 +43,20 @@ macro_rules! objects_of_field {
         }
     };
 }
+
+/// Lets a type of a test be the [`WorkingRepository`] in its field `working`, so that it adds only
+/// what that test needs.
+#[macro_export]
+macro_rules! extends_repository {
+    ($owner:ty) => {
+        impl ::std::ops::Deref for $owner {
+            type Target = $crate::WorkingRepository;
+
+            fn deref(&self) -> &$crate::WorkingRepository {
+                &self.working
+            }
+        }
+
+        $crate::objects_of_field!($owner, working);
+    };
+}

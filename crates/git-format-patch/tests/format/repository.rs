@@ -1,7 +1,6 @@
 //! A repository with a working tree, and what `git` makes of its commits.
 
 use std::fs;
-use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -10,18 +9,10 @@ use git_format_patch::{
     BranchRange, CommitStore, FormatError, FormatLimits, FormattedPatch, RawCommits, SubjectPolicy,
     first_parent_range, format_series,
 };
-use test_repositories::{WorkingRepository, objects_of_field, succeeded};
+use test_repositories::{WorkingRepository, extends_repository, succeeded};
 
 pub struct Repository {
     working: WorkingRepository,
-}
-
-impl Deref for Repository {
-    type Target = WorkingRepository;
-
-    fn deref(&self) -> &WorkingRepository {
-        &self.working
-    }
 }
 
 impl Repository {
@@ -186,7 +177,7 @@ fn without_packed(patch: &[u8]) -> Vec<u8> {
     kept
 }
 
-objects_of_field!(Repository, working);
+extends_repository!(Repository);
 
 impl CommitStore for Repository {}
 

@@ -1,11 +1,10 @@
 //! A repository with a working tree, and what `git` makes of patches in it.
 
-use std::ops::Deref;
 use std::process::Command;
 
 use git_apply_engine::{ObjectError, Oid, PatchInput};
 use patch_refresh::{FindBlob, PatchHint, PatchRefresh, RefreshHints, RefreshOptions, refresh_series};
-use test_repositories::{WorkingRepository, objects_of_field};
+use test_repositories::{WorkingRepository, extends_repository};
 
 /// A file as a test writes it: mode, path and contents; no contents delete it.
 pub type File<'a> = (u32, &'a str, Option<&'a [u8]>);
@@ -13,14 +12,6 @@ pub type File<'a> = (u32, &'a str, Option<&'a [u8]>);
 /// A repository with a working tree.
 pub struct Repository {
     working: WorkingRepository,
-}
-
-impl Deref for Repository {
-    type Target = WorkingRepository;
-
-    fn deref(&self) -> &WorkingRepository {
-        &self.working
-    }
 }
 
 impl Repository {
@@ -139,7 +130,7 @@ impl Repository {
     }
 }
 
-objects_of_field!(Repository, working);
+extends_repository!(Repository);
 
 impl FindBlob for Repository {
     fn find_blob(&self, prefix: &str) -> Result<Option<Oid>, ObjectError> {

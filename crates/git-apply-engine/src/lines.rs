@@ -1,10 +1,8 @@
 //! The lines of a file: where each starts, and which stand where.
 
 use std::cell::OnceCell;
-use std::iter;
 use std::ops::Range;
 
-use bstr::ByteSlice;
 use bytes::Bytes;
 
 use super::budget::{Budget, Exceeded, bytes};
@@ -32,11 +30,11 @@ impl Lines {
         let feeds = count(&contents, b'\n');
         budget.may_hold(held(feeds + 2))?;
         let mut starts = Vec::with_capacity(feeds + 2);
-        let open = (!contents.is_empty() && !contents.ends_with(b"\n")).then_some(contents.len());
-        let ends = contents.find_iter(b"\n").map(|at| at + 1);
-        // A file is smaller than 4 GiB by `Limits::file_bytes`.
-        let places = iter::once(0).chain(ends).chain(open);
-        starts.extend(places.map(|place| u32::try_from(place).unwrap_or(u32::MAX)));
+        starts.push(0);
+        for_each_feed(&contents, |at| starts.push(place(at + 1)));
+        if !contents.is_empty() && !contents.ends_with(b"\n") {
+            starts.push(place(contents.len()));
+        }
         Ok(Self {
             contents,
             starts,
@@ -188,9 +186,45 @@ fn held(places: usize) -> u64 {
     bytes(places * size_of::<u32>())
 }
 
+/// A place in a file, which is smaller than 4 GiB by `Limits::file_bytes`.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
 /// How often a byte stands in a text.
+///
+/// As many bytes at once as a byte can count are added in lanes of a byte.
 pub(super) fn count(text: &[u8], byte: u8) -> usize {
-    text.find_iter(&[byte]).count()
+    let in_chunk = |chunk: &[u8]| {
+        chunk
+            .iter()
+            .fold(0, |count, other| count + u8::from(*other == byte))
+    };
+    let counts = text.chunks(u8::MAX.into()).map(in_chunk);
+    counts.map(usize::from).sum()
+}
+
+/// Calls `found` with the place of each line feed, in order.
+///
+/// Lines are short, so that looking at eight bytes at once beats a search that begins anew behind
+/// each line feed.
+fn for_each_feed(text: &[u8], mut found: impl FnMut(usize)) {
+    const FEEDS: u64 = u64::from_le_bytes([b'\n'; 8]);
+    const LOWER: u64 = u64::from_le_bytes([0x7f; 8]);
+    let (words, rest) = text.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        // Of each byte the highest bit, set where the byte is a line feed.
+        let differing = u64::from_le_bytes(*word) ^ FEEDS;
+        let mut feeds = !(((differing & LOWER) + LOWER) | differing | LOWER);
+        while feeds != 0 {
+            let at = usize::try_from(feeds.trailing_zeros() / u8::BITS).unwrap_or(0);
+            found(8 * number + at);
+            feeds &= feeds - 1;
+        }
+    }
+    let read = text.len() - rest.len();
+    let feeds = (read..).zip(rest).filter(|(_, byte)| **byte == b'\n');
+    feeds.for_each(|(at, _)| found(at));
 }
 
 fn upper(entry: u64) -> u32 {
@@ -299,6 +333,23 @@ mod tests {
             assert_eq!(count(&vec![b'x'; size], b'y'), 0);
         }
         assert_eq!(count(b"axbxc", b'x'), 2);
+    }
+
+    #[test]
+    fn each_line_feed_is_found_wherever_it_stands() {
+        let near = [b'\n', 0x0b, 0x09, 0x8a, 0, 0xff, b'x'];
+        let mut random = 3_u64;
+        for size in 0..200 {
+            let next = || {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                near[usize::try_from(random >> 33).unwrap() % near.len()]
+            };
+            let text: Vec<u8> = std::iter::repeat_with(next).take(size).collect();
+            let mut found = Vec::new();
+            for_each_feed(&text, |at| found.push(at));
+            let feeds = (0..size).filter(|at| text[*at] == b'\n');
+            assert_eq!(found, feeds.collect::<Vec<_>>(), "{text:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod budget;
 mod diff;
+mod disjoint;
 mod folder;
 mod ids;
 mod lines;

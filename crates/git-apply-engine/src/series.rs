@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use patch_headers::{SUMMARY_BYTES, Summary};
 
 use super::budget::bytes;
+use super::disjoint;
 use super::object::{ObjectError, Objects, Oid, WriteObjects};
 use super::one_patch::{self, Problem, ProblemKind, Purpose};
 use super::options::{Options, Results};
@@ -371,6 +372,7 @@ impl SeriesRun<'_, '_> {
         };
         let kept = self.overlay.held().saturating_add(self.reported);
         let (mut unwound, mut taken_back) = (Overlay::new(base), 0);
+        let is_alone = disjoint::stand_alone(reports);
         // From the last to the first, as the patches are looked at.
         let mut open = std::mem::take(&mut self.misfits);
         let mut misfits = Vec::new();
@@ -381,6 +383,13 @@ impl SeriesRun<'_, '_> {
                 .as_ref()
                 .is_some_and(|misfit| !misfit.is_conflict || taken_back == 0);
             if report.applies() || report.state == PatchState::Malformed || is_known_to_fail {
+                misfits.extend(misfit);
+                continue;
+            }
+            if is_alone.get(number) == Some(&true) {
+                // As in the first place, it is taken back or does not fit, and changes nothing for
+                // the others.
+                taken_back += usize::from(misfit.is_none());
                 misfits.extend(misfit);
                 continue;
             }

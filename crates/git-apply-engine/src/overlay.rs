@@ -17,7 +17,7 @@ use super::path;
 
 /// Bytes of blobs, and of entries of trees, that are kept for later patches of the same series.
 /// They can be read again.
-const KEPT_BLOB_BYTES: usize = 2 << 20;
+const KEPT_BLOB_BYTES: usize = 1 << 20;
 const KEPT_TREE_BYTES: usize = 16 << 20;
 
 /// Bytes of blobs that patches made and later ones replaced. They cannot be read again.
@@ -25,7 +25,7 @@ const KEPT_MADE_BYTES: usize = 16 << 20;
 
 /// Bytes of files, with where their lines are, that are kept for a further look at a patch that
 /// does not apply.
-const KEPT_LINE_BYTES: usize = 4 << 20;
+const KEPT_LINE_BYTES: usize = 1 << 20;
 
 /// What an entry of a tree takes in memory besides its name.
 const ENTRY_BYTES: usize = 80;

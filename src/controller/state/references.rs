@@ -29,8 +29,9 @@ use serde_json::{Value, json};
 /// How often to look whether a kind of Flux source has been installed meanwhile.
 const LOOK_FOR_KIND: Duration = Duration::from_secs(30);
 
-/// How many objects come in a page of a list. Each may have up to 1.5 MiB.
-const FULL_OBJECTS: u32 = 10;
+/// How many objects come in a page of a list. Each may have up to 1.5 MiB, and each page takes some
+/// 10 ms, however small they are.
+const FULL_OBJECTS: u32 = 32;
 /// The same where only their metadata is asked for, whose largest parts are left out.
 const METADATA: u32 = 50;
 

@@ -22,7 +22,7 @@ use crate::patch::{
 use crate::plan::difference::{HunkDifference, differences};
 use crate::plan::history_search::AppliedPatches;
 use crate::refresh::{FuzzyFit, RefreshStatus};
-use crate::source::local::{self, LocalRepository};
+use crate::source::local::LocalRepository;
 use crate::text::printable_lines;
 
 /// Options of `patchset apply`.
@@ -127,7 +127,6 @@ impl<'a> PatchLine<'a> {
 }
 
 pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
-    local::trust_stored_objects();
     let mut repository = LocalRepository::open(&options.repo)?;
     let base = repository.tree_of(&options.revision)?;
     let engine = Engine {

@@ -17,7 +17,7 @@ use crate::history::{Commit, Commits};
 use crate::layout::{ComponentSeries, NextNames, SeriesChange, edit_series};
 use crate::patch::{self, Oid, Options, PatchInput, PatchState, Sequence};
 use crate::rework::{ChangedPatch, HeadChange, PatchCommit, PatchFingerprint, pair_patches, write_back};
-use crate::source::local::{self, LocalRepository};
+use crate::source::local::LocalRepository;
 
 /// Options of `patchset export`.
 #[derive(Debug, Args)]
@@ -59,7 +59,6 @@ enum Fate {
 }
 
 pub(super) fn run(options: &ExportOptions) -> Result<ExitCode, Error> {
-    local::trust_stored_objects();
     let address = &options.series;
     let selection = address.selection();
     let team = options.team.open(Some(&address.component), &selection)?;

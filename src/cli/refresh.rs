@@ -24,7 +24,7 @@ use replace::Replacement;
 use crate::patch::{self, PatchInput, Sequence};
 use crate::plan::history_search::AppliedPatches;
 use crate::refresh::{PatchRefresh, RefreshOutcome, unified_diff};
-use crate::source::local::{self, LocalRepository};
+use crate::source::local::LocalRepository;
 use crate::text::printable_lines;
 
 pub(super) fn run(options: &RefreshOptions) -> Result<ExitCode, Error> {
@@ -36,7 +36,6 @@ pub(super) fn run(options: &RefreshOptions) -> Result<ExitCode, Error> {
 
 /// Makes files of patches anew for a revision of a local repository.
 fn refresh_files(options: &RefreshOptions, repository: &Path, revision: &str) -> Result<ExitCode, Error> {
-    local::trust_stored_objects();
     let repository = LocalRepository::open(repository)?;
     let base = repository.tree_of(revision)?;
     let engine = options.team.paths.engine();

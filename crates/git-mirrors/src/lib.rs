@@ -22,8 +22,10 @@ mod key_derivation;
 mod known_hosts;
 pub mod local;
 mod local_error;
+mod local_objects;
 mod mirror;
 mod mirrors;
+mod object_header;
 #[cfg(feature = "keys")]
 mod openpgp;
 mod pack;

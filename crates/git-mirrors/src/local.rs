@@ -6,22 +6,32 @@ use bytes::Bytes;
 use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
 use git_format_patch::{CommitStore, RawCommits};
 use git2::{ErrorCode, ObjectType, Odb, Repository};
+use gix_object::{Kind, TreeRefIter};
 use upstream_history::{Commit, Commits, HistoryError};
 
 use super::error::bytes;
 pub use super::local_error::LocalError;
+use super::local_objects::{LARGEST_BLOB, LocalObjects};
 use super::pack::LARGEST_TREE;
-use super::{refs, safe_directory};
+use super::{object_header, refs, safe_directory};
 
 /// The largest commit that is read, in bytes.
-const LARGEST_COMMIT: usize = 4 << 20;
+const LARGEST_COMMIT: u64 = 4 << 20;
 
 /// A repository on this machine.
-pub struct LocalRepository(Repository);
+pub struct LocalRepository {
+    repository: Repository,
+    objects: Option<Box<LocalObjects>>,
+}
 
 impl LocalRepository {
     pub(super) fn repository(&self) -> &Repository {
-        &self.0
+        &self.repository
+    }
+
+    /// What `parse` makes of an object's contents; `None` where libgit2 is to be asked.
+    fn read<T>(&self, id: Oid, kind: Kind, limit: u64, parse: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
+        self.objects.as_ref()?.read(id, kind, limit, parse)
     }
 
     /// Opens a Git folder or a working tree. One of another owner is opened where Git's settings
@@ -31,21 +41,26 @@ impl LocalRepository {
     ///
     /// Where there is none, or it is not allowed.
     pub fn open(path: &Path) -> Result<Self, LocalError> {
-        safe_directory::open(path).map(Self)
+        let repository = safe_directory::open(path)?;
+        let objects = LocalObjects::open(repository.commondir().join("objects")).map(Box::new);
+        Ok(Self { repository, objects })
     }
 
     /// The folder that has the repository's objects and refs; of a linked working tree, its own
     /// below that.
     #[must_use]
     pub fn git_folder(&self) -> &Path {
-        self.0.path()
+        self.repository.path()
     }
 
     /// The last commit that is in the history of both; `None` where there is none, or the clone
     /// ends before it.
     #[must_use]
     pub fn merge_base(&self, one: Oid, other: Oid) -> Option<Oid> {
-        self.0.merge_base(one.into(), other.into()).ok().map(from_git2)
+        self.repository
+            .merge_base(one.into(), other.into())
+            .ok()
+            .map(from_git2)
     }
 
     /// The tree that a revision names, in the syntax of `git rev-parse`.
@@ -55,13 +70,13 @@ impl LocalRepository {
     /// Where it names none.
     pub fn tree_of(&self, revision: &str) -> Result<Oid, LocalError> {
         // A clone may lack the tree of a commit that it has.
-        let tree = self
-            .0
-            .revparse_single(revision)
-            .and_then(|object| match object.peel_to_commit() {
-                Ok(commit) => Ok(commit.tree_id()),
-                Err(_) => object.peel_to_tree().map(|tree| tree.id()),
-            });
+        let tree =
+            self.repository
+                .revparse_single(revision)
+                .and_then(|object| match object.peel_to_commit() {
+                    Ok(commit) => Ok(commit.tree_id()),
+                    Err(_) => object.peel_to_tree().map(|tree| tree.id()),
+                });
         tree.map(from_git2).map_err(|error| LocalError::Revision {
             retired: self.retired(revision),
             revision: revision.to_owned(),
@@ -80,7 +95,7 @@ impl LocalRepository {
             .strip_prefix("refs/tags/")
             .or_else(|| revision.strip_prefix("tags/"))
             .unwrap_or(revision);
-        let found = self.0.find_reference(&format!("refs/tags/{name}"));
+        let found = self.repository.find_reference(&format!("refs/tags/{name}"));
         found.is_ok().then_some(name)
     }
 
@@ -88,9 +103,9 @@ impl LocalRepository {
     #[must_use]
     pub fn find_blob(&self, prefix: &str) -> Option<Oid> {
         let short = git2::Oid::from_str(prefix).ok()?;
-        let odb = self.0.odb().ok()?;
+        let odb = self.repository.odb().ok()?;
         let id = odb.exists_prefix(short, prefix.len()).ok()?;
-        let (_, kind) = odb.read_header(id).ok()?;
+        let (_, kind) = object_header::read(&odb, id).ok()?;
         (kind == ObjectType::Blob).then(|| from_git2(id))
     }
 
@@ -98,7 +113,7 @@ impl LocalRepository {
     /// tree, or nothing.
     #[must_use]
     pub fn commit_of(&self, revision: &str) -> Option<Oid> {
-        let object = self.0.revparse_single(revision).ok()?;
+        let object = self.repository.revparse_single(revision).ok()?;
         let commit = object.peel(ObjectType::Commit).ok()?;
         Some(from_git2(commit.id()))
     }
@@ -113,7 +128,7 @@ impl LocalRepository {
     /// The branch that is checked out, without `refs/heads/`; `None` where a commit is.
     #[must_use]
     pub fn branch(&self) -> Option<String> {
-        let head = self.0.find_reference("HEAD").ok()?;
+        let head = self.repository.find_reference("HEAD").ok()?;
         // A branch without a commit counts too.
         let target = head.symbolic_target().ok()??;
         Some(target.strip_prefix("refs/heads/")?.to_owned())
@@ -122,13 +137,13 @@ impl LocalRepository {
     /// Whether the clone ends before the history does.
     #[must_use]
     pub fn is_shallow(&self) -> bool {
-        self.0.is_shallow()
+        self.repository.is_shallow()
     }
 
     /// The address of the remote `origin`, without a login; `None` where there is none.
     #[must_use]
     pub fn origin(&self) -> Option<String> {
-        let remote = self.0.find_remote("origin").ok()?;
+        let remote = self.repository.find_remote("origin").ok()?;
         let url = remote.url().ok()?.to_owned();
         Some(without_login(&url))
     }
@@ -138,7 +153,7 @@ impl LocalRepository {
             let branch = full.strip_prefix("refs/heads/");
             let remote = branch.map(|branch| format!("refs/remotes/origin/{branch}"));
             let mut names = [Some(full.to_owned()), remote].into_iter().flatten();
-            names.any(|name| self.0.find_reference(&name).is_ok())
+            names.any(|name| self.repository.find_reference(&name).is_ok())
         })
     }
 
@@ -165,7 +180,7 @@ impl LocalRepository {
         Err(LocalError::Ref {
             retired: self.retired(name),
             name: name.to_owned(),
-            path: self.0.path().display().to_string(),
+            path: self.repository.path().display().to_string(),
         })
     }
 }
@@ -180,14 +195,6 @@ fn without_login(url: &str) -> String {
         }
         None => url.to_owned(),
     }
-}
-
-/// Reads objects without hashing each again, as Git does.
-///
-/// This holds for the whole process: it is for a command on the user's own repository, and not for
-/// a process that keeps mirrors.
-pub fn trust_stored_objects() {
-    git2::opts::strict_hash_verification(false);
 }
 
 /// The id from libgit2's.
@@ -211,22 +218,33 @@ fn failed(id: Oid, error: &git2::Error) -> ObjectError {
     }
 }
 
-/// The largest blob that is read into memory, in bytes.
-const LARGEST_BLOB: u64 = 128 << 20;
-
 /// Checks an object's size and kind before it is read.
 fn check(odb: &Odb<'_>, id: Oid, expected: ObjectType, limit: u64) -> Result<(), ObjectError> {
-    let (size, kind) = odb.read_header(id.into()).map_err(|error| failed(id, &error))?;
+    let (size, kind) = object_header::read(odb, id.into()).map_err(|error| failed(id, &error))?;
     if kind != expected {
         return Err(ObjectError::WrongKind(id));
     }
-    if size as u64 > limit {
+    if size > limit {
         return Err(ObjectError::TooLarge {
             id,
             limit: bytes(limit),
         });
     }
     Ok(())
+}
+
+/// The entries of a tree as Git stores it; `None` where it is damaged.
+fn parse_tree(contents: &[u8]) -> Option<Vec<TreeEntry>> {
+    let entries = TreeRefIter::from_bytes(contents, gix_hash::Kind::Sha1);
+    let entries = entries.map(|entry| {
+        let entry = entry.ok()?;
+        Some(TreeEntry {
+            mode: EntryMode::from_bits(entry.mode.value().into()),
+            name: entry.filename.into(),
+            id: Oid::try_from(entry.oid.to_owned()).ok()?,
+        })
+    });
+    entries.collect()
 }
 
 /// The entries of a tree.
@@ -255,30 +273,44 @@ pub(super) fn read_blob(repository: &Repository, id: Oid) -> Result<Bytes, Objec
 /// The size of a blob in bytes.
 pub(super) fn read_blob_size(repository: &Repository, id: Oid) -> Result<u64, ObjectError> {
     let odb = repository.odb().map_err(|error| failed(id, &error))?;
-    match odb.read_header(id.into()).map_err(|error| failed(id, &error))? {
-        (size, ObjectType::Blob) => Ok(u64::try_from(size).unwrap_or(u64::MAX)),
+    match object_header::read(&odb, id.into()).map_err(|error| failed(id, &error))? {
+        (size, ObjectType::Blob) => Ok(size),
         _ => Err(ObjectError::WrongKind(id)),
     }
 }
 
 impl Objects for LocalRepository {
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-        read_tree(&self.0, id)
+        let entries = self.read(id, Kind::Tree, LARGEST_TREE, parse_tree);
+        entries.map_or_else(|| read_tree(&self.repository, id), Ok)
     }
 
     fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        read_blob(&self.0, id)
+        let contents = self.read(id, Kind::Blob, LARGEST_BLOB, |contents| {
+            Some(Bytes::copy_from_slice(contents))
+        });
+        contents.map_or_else(|| read_blob(&self.repository, id), Ok)
     }
 
     fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
-        read_blob_size(&self.0, id)
+        let size = self
+            .objects
+            .as_ref()
+            .and_then(|objects| objects.size(id, Kind::Blob));
+        size.map_or_else(|| read_blob_size(&self.repository, id), Ok)
     }
 }
 
 impl RawCommits for LocalRepository {
     fn raw_commit(&self, id: Oid) -> Result<Option<Vec<u8>>, ObjectError> {
-        let odb = self.0.odb().map_err(|error| failed(id, &error))?;
-        match check(&odb, id, ObjectType::Commit, LARGEST_COMMIT as u64) {
+        let contents = self.read(id, Kind::Commit, LARGEST_COMMIT, |contents| {
+            Some(contents.to_vec())
+        });
+        if contents.is_some() {
+            return Ok(contents);
+        }
+        let odb = self.repository.odb().map_err(|error| failed(id, &error))?;
+        match check(&odb, id, ObjectType::Commit, LARGEST_COMMIT) {
             // Behind the end of a shallow clone.
             Err(ObjectError::NotFound(_)) => return Ok(None),
             checked => checked?,
@@ -292,21 +324,24 @@ impl CommitStore for LocalRepository {}
 
 impl Commits for LocalRepository {
     fn commit(&self, id: Oid) -> Result<Option<Commit>, HistoryError> {
+        let commit = self.read(id, Kind::Commit, LARGEST_COMMIT, |contents| {
+            Commit::parse(id, contents).ok()
+        });
+        if commit.is_some() {
+            return Ok(commit);
+        }
         let failed = |error: &git2::Error| HistoryError::Failed {
             message: format!("{id}: {}", error.message()),
         };
-        let odb = self.0.odb().map_err(|error| failed(&error))?;
-        match odb.read_header(id.into()) {
+        let odb = self.repository.odb().map_err(|error| failed(&error))?;
+        match object_header::read(&odb, id.into()) {
             // Behind the end of a shallow clone.
             Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
             Err(error) => return Err(failed(&error)),
             Ok((size, ObjectType::Commit)) if size <= LARGEST_COMMIT => {}
             Ok(_) => {
                 return Err(HistoryError::Failed {
-                    message: format!(
-                        "{id} is no commit, or has more than {}",
-                        bytes(LARGEST_COMMIT as u64)
-                    ),
+                    message: format!("{id} is no commit, or has more than {}", bytes(LARGEST_COMMIT)),
                 });
             }
         }
@@ -320,7 +355,7 @@ impl Commits for LocalRepository {
 impl WriteObjects for LocalRepository {
     fn write_blob(&mut self, contents: &[u8]) -> Result<Oid, ObjectError> {
         let id = Oid::of_blob(contents);
-        self.0
+        self.repository
             .blob(contents)
             .map(from_git2)
             .map_err(|error| failed(id, &error))
@@ -329,7 +364,7 @@ impl WriteObjects for LocalRepository {
     fn write_tree(&mut self, entries: &[TreeEntry]) -> Result<Oid, ObjectError> {
         let bytes = git_apply_engine::serialise_tree(entries);
         let id = Oid::of_tree(&bytes);
-        let odb = self.0.odb().map_err(|error| failed(id, &error))?;
+        let odb = self.repository.odb().map_err(|error| failed(id, &error))?;
         odb.write(ObjectType::Tree, &bytes)
             .map(from_git2)
             .map_err(|error| failed(id, &error))

@@ -15,7 +15,7 @@ use git2::{ErrorCode, ObjectType, Odb, OdbLookupFlags, Repository};
 
 use super::local::from_git2;
 use super::pack::{LARGEST_TREE, MOST_OBJECTS, PackCheck, PackLimits};
-use super::{Error, Oid};
+use super::{Error, Oid, object_header};
 
 /// How much of a commit is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -195,14 +195,14 @@ impl Store {
     pub(super) fn read_object(&self, id: Oid, kind: ObjectType, at_most: usize) -> Result<Vec<u8>, Error> {
         let (odb, name) = (self.odb()?, id.into());
         let failed = |error: &git2::Error| damaged(&self.dir, error);
-        let (size, found) = odb.read_header(name).map_err(|error| failed(&error))?;
+        let (size, found) = object_header::read(&odb, name).map_err(|error| failed(&error))?;
         if found != kind {
             return Err(Error::Corrupt {
                 what: id.to_string(),
                 reason: format!("it is a {found}, and should be a {kind}"),
             });
         }
-        if size > at_most {
+        if size > at_most as u64 {
             return Err(Error::TooLarge {
                 what: format!("{kind} {id}"),
                 limit: super::error::bytes(at_most as u64),
@@ -228,8 +228,8 @@ impl Store {
         if !odb.exists_ext(id.into(), OdbLookupFlags::NO_REFRESH) {
             return Ok(None);
         }
-        match odb.read_header(id.into()) {
-            Ok((size, ObjectType::Commit)) if size <= at_most => {}
+        match object_header::read(&odb, id.into()) {
+            Ok((size, ObjectType::Commit)) if size <= at_most as u64 => {}
             Ok(_) => return Ok(None),
             Err(error) => return failed(error),
         }
@@ -518,8 +518,8 @@ impl Store {
 
     /// Checks the size of a tree or commit before it is read.
     fn check_size(&self, odb: &Odb<'_>, id: git2::Oid) -> Result<(), Error> {
-        let (size, _) = odb.read_header(id).map_err(|error| damaged(&self.dir, &error))?;
-        if size as u64 > LARGEST_TREE {
+        let (size, _) = object_header::read(odb, id).map_err(|error| damaged(&self.dir, &error))?;
+        if size > LARGEST_TREE {
             return Err(Error::TooLarge {
                 what: format!("the tree or commit {id}"),
                 limit: super::error::bytes(LARGEST_TREE),

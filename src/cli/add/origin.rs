@@ -16,7 +16,7 @@ use crate::cli::output::note;
 use crate::cli::team::{ComponentCommit, ComponentRepository};
 use crate::layout::{RepositoryFiles, TreeFiles, release_of_branch};
 use crate::source::RefSpec;
-use crate::source::local::{self, LocalRepository};
+use crate::source::local::LocalRepository;
 
 /// The file that says which Gerrit a repository's changes are at.
 const GIT_REVIEW: &str = ".gitreview";
@@ -328,7 +328,6 @@ impl<'a> PatchOrigins<'a> {
         if let Some(from) = &self.options.from {
             let folder = std::path::Path::new(from);
             if folder.is_dir() {
-                local::trust_stored_objects();
                 let mut fetched = from_clone(&LocalRepository::open(folder)?, revision)?;
                 for patch in &mut fetched.patches {
                     // Whose repository that is, nobody says.

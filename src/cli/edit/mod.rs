@@ -16,7 +16,7 @@ use super::style::BOLD;
 use super::team::{ComponentRepository, SeriesAddress, TeamOptions};
 use crate::history::Commits;
 use crate::patch::{self, Oid, PatchInput, Sequence, read_diffs};
-use crate::source::local::{self, LocalRepository};
+use crate::source::local::LocalRepository;
 pub(in crate::cli) use git_tree::GitTree;
 use git_tree::TreeOrigin;
 use picking::Picking;
@@ -63,7 +63,6 @@ pub struct EditStep {
 }
 
 pub(super) fn run(options: &EditOptions) -> Result<ExitCode, Error> {
-    local::trust_stored_objects();
     let step = &options.step;
     let next = [
         (step.go_on, NextStep::GoOn),

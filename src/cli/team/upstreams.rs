@@ -7,7 +7,6 @@ use super::component::{ComponentRepository, ServedComponent};
 use crate::cli::error::Error;
 use crate::cli::git_login::GitLogins;
 use crate::cli::input;
-use crate::source::local;
 use crate::source::{MirrorConfig, Mirrors, RepoUrl, Transports, mirror_config};
 
 /// The components' repositories.
@@ -32,7 +31,6 @@ impl Upstreams {
     pub(super) fn new(base: &str, cache: Option<&Path>, timeout: Duration) -> Result<Self, Error> {
         let folder = PathBuf::from(base);
         if folder.is_dir() {
-            local::trust_stored_objects();
             return Ok(Self::Folder(folder));
         }
         if !base.contains(':') {

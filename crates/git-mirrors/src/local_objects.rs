@@ -1,0 +1,69 @@
+//! The objects of a repository on this machine, read by gitoxide.
+//!
+//! Like Git, it does not hash what it reads again. What it does not give, for whatever reason, is
+//! libgit2's to give or to refuse.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use git_apply_engine::Oid;
+use gix_hash::ObjectId;
+use gix_object::{Find, FindHeader, Kind};
+use gix_odb::store::init::Options;
+use gix_odb::{HandleArc, Store};
+
+/// The largest blob that is read into memory, in bytes.
+pub(super) const LARGEST_BLOB: u64 = 128 << 20;
+
+/// How much memory for contents is kept from one read to the next, in bytes.
+const LARGEST_KEPT: usize = 4 << 20;
+
+/// The objects of one repository, and of those that it borrows from.
+pub(super) struct LocalObjects {
+    packs_and_files: HandleArc,
+    contents: RefCell<Vec<u8>>,
+}
+
+impl LocalObjects {
+    /// Those below a folder `objects`; `None` where gitoxide cannot open it.
+    pub(super) fn open(folder: PathBuf) -> Option<Self> {
+        let options = Options {
+            alloc_limit_bytes: usize::try_from(LARGEST_BLOB).ok(),
+            ..Options::default()
+        };
+        let store = Store::at_opts(folder, gix_hash::Kind::Sha1, &mut std::iter::empty(), options).ok()?;
+        Some(Self {
+            packs_and_files: Arc::new(store).to_cache_arc(),
+            contents: RefCell::default(),
+        })
+    }
+
+    /// What `parse` makes of an object's contents; `None` where it is of another kind, has more
+    /// than `limit` bytes, or cannot be had.
+    pub(super) fn read<T>(
+        &self,
+        id: Oid,
+        kind: Kind,
+        limit: u64,
+        parse: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Option<T> {
+        let mut contents = self.contents.borrow_mut();
+        let object = self.packs_and_files.try_find(&ObjectId::from(id), &mut contents);
+        let parsed = match object {
+            Ok(Some(object)) if object.kind == kind && object.data.len() as u64 <= limit => {
+                parse(object.data)
+            }
+            _ => None,
+        };
+        contents.clear();
+        contents.shrink_to(LARGEST_KEPT);
+        parsed
+    }
+
+    /// The size of an object in bytes; `None` where it is of another kind, or cannot be had.
+    pub(super) fn size(&self, id: Oid, kind: Kind) -> Option<u64> {
+        let header = self.packs_and_files.try_header(&ObjectId::from(id)).ok()??;
+        (header.kind == kind).then_some(header.size)
+    }
+}

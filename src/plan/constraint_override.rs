@@ -431,7 +431,10 @@ mod tests {
         );
         let ready = conditions::reason(&status.conditions, condition::READY);
         assert_eq!(ready, Some(reason::NEEDS_ATTENTION));
-        assert_eq!(told("a===1\n", "").0, "no overrides; 1 packages are pinned");
+        let (text, status) = told("a===1\n", "");
+        assert_eq!(text, "no overrides; 1 packages are pinned");
+        let ready = conditions::reason(&status.conditions, condition::READY);
+        assert_eq!(ready, Some(reason::SUCCEEDED));
         let base = "a===1\nb===1\n";
         assert_eq!(
             told(base, "a===2\n").0,

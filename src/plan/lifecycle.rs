@@ -588,4 +588,57 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn what_is_concluded_is_done_under_way_or_stalled() {
+        let waits = settling(&stalled()).into_waiting(Step::Build, reason::BUILDING, "it builds");
+        for before in [stalled(), waits.0] {
+            for (truth, reason, expected) in [
+                (Truth::True, reason::SUCCEEDED, vec!["Ready=True/NeedsAttention"]),
+                (
+                    Truth::Unknown,
+                    reason::AWAITING_MERGE,
+                    vec!["Ready=Unknown/NeedsAttention", "Reconciling=True/Progressing"],
+                ),
+                (
+                    Truth::False,
+                    reason::PROGRESSING_WITH_RETRY,
+                    vec![
+                        "Ready=False/NeedsAttention",
+                        "Reconciling=True/ProgressingWithRetry",
+                    ],
+                ),
+                (
+                    Truth::False,
+                    reason::TIMED_OUT,
+                    vec!["Ready=False/NeedsAttention", "Stalled=True/TimedOut"],
+                ),
+            ] {
+                let ready = Verdict {
+                    truth,
+                    reason,
+                    ready: reason::NEEDS_ATTENTION,
+                    message: "as it is".to_owned(),
+                };
+                let mut found = shown(&settling(&before).into_concluded(&ready));
+                found.retain(|one| !one.starts_with("SourceResolved") && !one.starts_with("ImageBuilt"));
+                assert_eq!(found, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_tells_of_one_generation_and_its_inputs() {
+        let status = PatchSetStatus {
+            inputs_digest: Some("a".into()),
+            ..stalled()
+        };
+        assert!(tells_of(&status, Some(2), &"a".into()));
+        for (generation, inputs) in [(None, "a"), (Some(3), "a"), (Some(2), "b")] {
+            assert!(
+                !tells_of(&status, generation, &inputs.into()),
+                "{generation:?} {inputs}"
+            );
+        }
+    }
 }

@@ -218,12 +218,47 @@ mod tests {
 
     #[test]
     fn a_list_has_what_the_spec_leaves() {
-        assert_eq!(for_list(&"x"), MOST_LIST_BYTES);
-        assert_eq!(for_list(&"x".repeat(1_100_000)), OBJECT_BYTES - 1_100_003);
-        assert_eq!(for_list(&"x".repeat(1_500_000)), LEAST_LIST_BYTES);
+        assert_eq!(for_list(&"x"), 262_144);
+        assert_eq!(for_list(&"x".repeat(1_100_000)), 1_200_000 - 1_100_003);
+        assert_eq!(for_list(&"x".repeat(1_500_000)), 16_384);
         let (kept, omitted) = keep(vec!["aaaa", "bbbb", "cccc"], 14, |entry| {
             u8::from(*entry != "cccc")
         });
         assert_eq!((kept, omitted), (vec!["aaaa", "cccc"], Some(1)));
+    }
+
+    #[test]
+    fn a_patch_whose_texts_have_no_room_keeps_what_is_looked_up_by_it() {
+        use PatchState::{Clean, Conflict, Merged, Offset};
+        let patches = [Clean, Conflict, Merged, Offset].map(|state| PatchStatus {
+            offset: Some(7),
+            blob: Some("1".repeat(40).into()),
+            since: Some(crate::plan::conditions::seconds(jiff::Timestamp::UNIX_EPOCH)),
+            ..patch(2, state)
+        });
+        let (kept, omitted) = keep_patches(&patches, 1000);
+        assert_eq!(omitted, None);
+        for (kept, full) in kept.iter().zip(&patches) {
+            let merged = full.merged.as_ref().map(|merged| MergedStatus {
+                subject: None,
+                interdiff: None,
+                ..merged.clone()
+            });
+            let bare = PatchStatus {
+                offset: Some(7),
+                merged,
+                ..PatchStatus::new("0002.patch", full.state)
+            };
+            let expected = if full.state == Clean {
+                bare
+            } else {
+                PatchStatus {
+                    blob: full.blob.clone(),
+                    since: full.since.clone(),
+                    ..bare
+                }
+            };
+            assert_eq!(*kept, expected);
+        }
     }
 }

@@ -271,6 +271,7 @@ pub fn shown_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::upstream_history::{FuzzyFit, UpstreamCommitStatus};
     use crate::patch::{EntryMode, MemoryStore, Options, Sequence, apply};
 
     fn patches(names: &[(&str, &str, PatchState)]) -> Vec<PatchStatus> {
@@ -355,5 +356,155 @@ mod tests {
         let mut again = patches(&[("1.patch", "a", Clean), ("2.patch", "a", Clean)]);
         add_since(&mut again, &twins, at(500));
         assert_eq!(times(&again), [500, 400]);
+    }
+
+    #[test]
+    fn what_has_an_offset_can_be_refreshed_and_what_is_there_is_upstream() {
+        let mut store = MemoryStore::new();
+        let file = "-\n-\nzero\none\ntwo\nthree\nfour\n";
+        let tree = store.add_files([("f", EntryMode::Regular, file)]).unwrap();
+        let hunk = |old: &str, new: &str| {
+            format!("--- a/f\n+++ b/f\n@@ -2,3 +2,3 @@\n one\n-{old}\n+{new}\n three\n")
+        };
+        let inputs = [("two", "TWO"), ("TWO", "two")].map(|(old, new)| PatchInput::new("p", hunk(old, new)));
+        let options = Options::default();
+        let applied = apply(&store, tree, &inputs, Sequence::Independent, &options).unwrap();
+        let [moved, there] = &super::patches(applied.patches())[..] else {
+            panic!("{applied:?}");
+        };
+        assert_eq!((moved.state, moved.offset), (PatchState::Offset, Some(2)));
+        assert_eq!((there.state, there.offset), (PatchState::Merged, None));
+        let refresh = RefreshStatus {
+            state: RefreshState::Available,
+            by: Some(RefreshKind::Offset),
+        };
+        assert_eq!((moved.refresh, there.refresh), (Some(refresh), None));
+        assert_eq!(moved.merged, None);
+        let merged = there.merged.as_ref().unwrap();
+        assert_eq!((merged.by, merged.differs), (Evidence::Reverse, false));
+    }
+
+    fn commit(subject: &str) -> UpstreamCommitStatus {
+        UpstreamCommitStatus {
+            commit: "1".repeat(40).into(),
+            subject: subject.to_owned(),
+            author: None,
+            date: None,
+            change_id: None,
+            url: None,
+        }
+    }
+
+    /// What a candidate tells of patches.
+    fn told(patches: &[PatchStatus]) -> CandidateStatus {
+        candidate("stable".to_owned(), None, patches, Some("no answer".to_owned()))
+    }
+
+    #[test]
+    fn a_candidate_counts_what_becomes_of_each_patch() {
+        use PatchState::{Blocked, Clean, Conflict, Malformed, Merged, Offset};
+        let conflict = |name: &str, refresh| PatchStatus {
+            refresh: Some(RefreshStatus {
+                state: refresh,
+                by: None,
+            }),
+            conflict: Some(ConflictStatus {
+                broken_by: Some(commit("Break it")),
+                ..ConflictStatus::default()
+            }),
+            message: Some("why".to_owned()),
+            ..PatchStatus::new(name, Conflict)
+        };
+        let found = told(&[
+            PatchStatus::new("clean", Clean),
+            PatchStatus::new("offset", Offset),
+            PatchStatus::new("merged", Merged),
+            conflict("mendable", RefreshState::Needed),
+            conflict("hopeless", RefreshState::Impossible),
+            PatchStatus::new("blocked", Blocked),
+            PatchStatus::new("malformed", Malformed),
+        ]);
+        let outcome = CandidateOutcome {
+            apply: 2,
+            merged: 1,
+            refresh: 1,
+            need_person: 3,
+        };
+        assert_eq!(found.outcome, Some(outcome));
+        assert_eq!(found.applied.as_deref(), Some("2/7"));
+        assert_eq!(
+            (found.merged, found.omitted_merged),
+            (vec!["merged".to_owned()], None)
+        );
+        let broken: Vec<&str> = found.broken.iter().map(|broken| broken.name.as_str()).collect();
+        assert_eq!(broken, ["mendable", "hopeless"]);
+        assert_eq!(found.message.as_deref(), Some("mendable: why"));
+        assert_eq!(found.history_failure.as_deref(), Some("no answer"));
+        let good = told(&[
+            PatchStatus::new("clean", Clean),
+            PatchStatus::new("merged", Merged),
+        ]);
+        assert_eq!(good.message, None);
+    }
+
+    #[test]
+    fn the_lists_of_a_candidate_are_bounded() {
+        let name = |number: usize| format!("{number:0100}");
+        let merged: Vec<PatchStatus> = (0..200)
+            .map(|number| PatchStatus::new(name(number), PatchState::Merged))
+            .collect();
+        let found = told(&merged);
+        let bytes: usize = found.merged.iter().map(String::len).sum();
+        assert!((3800..=4096).contains(&bytes), "{bytes}");
+        assert_eq!(
+            found.omitted_merged.map(|n| n as usize + found.merged.len()),
+            Some(200)
+        );
+        let broken: Vec<PatchStatus> = (0..200)
+            .map(|number| PatchStatus {
+                conflict: Some(ConflictStatus {
+                    broken_by: Some(commit(&"s".repeat(100))),
+                    ..ConflictStatus::default()
+                }),
+                ..PatchStatus::new(name(number), PatchState::Conflict)
+            })
+            .collect();
+        let bytes = serde_json::to_vec(&told(&broken).broken).unwrap().len();
+        assert!((7500..=8192 + 2).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn where_a_patch_does_not_fit_a_candidate_is_told_with_its_cause() {
+        let there = ConflictStatus {
+            file: "f".into(),
+            hunk: Some(2),
+            line: Some(7),
+            ..ConflictStatus::default()
+        };
+        let caused = ConflictStatus {
+            broken_by: Some(commit("Break it")),
+            fuzz: Some(FuzzyFit { lines: 1, line: 9 }),
+            ..there.clone()
+        };
+        let somewhere = ConflictStatus {
+            line: None,
+            ..there.clone()
+        };
+        for (conflict, expected) in [
+            (None, "p: why"),
+            (Some(somewhere), "p: why"),
+            (Some(there), "p: f hunk 2 at line 7"),
+            (
+                Some(caused),
+                "p: f hunk 2 at line 7, broken by 1111111 'Break it'; it applies with fuzz 1 at line 9: refresh it",
+            ),
+        ] {
+            let patch = PatchStatus {
+                message: Some("why".to_owned()),
+                conflict,
+                ..PatchStatus::new("p", PatchState::Conflict)
+            };
+            assert_eq!(told(&[patch]).message.as_deref(), Some(expected));
+        }
     }
 }

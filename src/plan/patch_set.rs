@@ -765,8 +765,8 @@ mod tests {
     use super::*;
     use crate::api::delivery::CommitStatus;
     use crate::api::image_test::ImageTestsStatus;
-    use crate::api::status::OmittedPatches;
-    use crate::api::upstream_history::{Evidence, MergedStatus};
+    use crate::api::status::{ConflictStatus, OmittedPatches};
+    use crate::api::upstream_history::{Evidence, FuzzyFit, MergedStatus, UpstreamCommitStatus};
     use crate::image::{Digest, ImageReference};
     use crate::plan::lifecycle::{Streak, begin_generation, is_verified, wait_before_next};
 
@@ -1312,6 +1312,170 @@ mod tests {
         assert_eq!(
             wait_before_next(Next::Change, Duration::ZERO, Streak::default()),
             None
+        );
+    }
+
+    #[test]
+    fn an_image_is_current_while_it_is_the_planned_one_and_was_found() {
+        let (plan, image) = built();
+        let policy = Policy {
+            delivers: false,
+            ..DELIVERED
+        };
+        let found = Built::Image(plan.clone(), Box::new(image));
+        let (status, _) = with(policy, found, Delivered::Nothing);
+        assert!(image_is_current(&status, &plan) && is_planned(&status));
+        let other = BuildStatus {
+            inputs_digest: "other".into(),
+            ..plan.clone()
+        };
+        assert!(!image_is_current(&status, &other));
+        let failure = Failure::retried(Step::Build, reason::UNREACHABLE, "no answer");
+        let outcome = Outcome::Failed(failure, Some(sources("a")));
+        let (unknown, _) = settle(&status, asked(1), policy, NOW, outcome);
+        assert!(!image_is_current(&unknown, &plan) && !is_planned(&unknown));
+        assert!(!is_planned(&PatchSetStatus::default()));
+    }
+
+    #[test]
+    fn an_image_whose_test_fails_is_built() {
+        let (plan, _) = built();
+        let failed = |step| {
+            let failure = Failure::stalled(step, reason::BUILD_FAILED, "no");
+            let failed = Built::Failed(failure, Some(plan.clone()));
+            with(DELIVERED, failed, Delivered::Nothing).0
+        };
+        let status = failed(Step::Test);
+        let message = "1 patch applies to main@sha1:a; built is r:5000/glance:1";
+        assert_eq!(
+            told(&status, condition::IMAGE_BUILT),
+            ("True", "Succeeded", message)
+        );
+        assert_eq!(
+            told(&status, condition::IMAGE_TESTED),
+            ("False", "BuildFailed", "no")
+        );
+        let status = failed(Step::Build);
+        assert_eq!(
+            told(&status, condition::IMAGE_BUILT),
+            ("False", "BuildFailed", "no")
+        );
+        assert!(conditions::find(&status.conditions, condition::IMAGE_TESTED).is_none());
+    }
+
+    #[test]
+    fn what_applies_is_told_with_its_exceptions() {
+        use PatchState::{Clean, Merged, Offset};
+        let policy = Policy {
+            place: Some("patches/glance"),
+            merged: MergedPatches::Skip,
+            ..POLICY
+        };
+        for (states, note, expected) in [
+            (&[Clean][..], None, "1 patch applies to main@sha1:a"),
+            (&[Clean, Clean], None, "2 of 2 patches apply to main@sha1:a"),
+            (
+                &[Clean, Offset, Merged],
+                Some("1 more"),
+                "3 of 3 patches apply to main@sha1:a (1 with an offset, 1 already upstream and skipped); \
+                 in their folder: 1 more",
+            ),
+            (
+                &[],
+                Some("1 more"),
+                "no patches are carried on main@sha1:a: patches/glance has no *.patch or *.diff; \
+                 in their folder: 1 more",
+            ),
+        ] {
+            let mut progress = checked(states);
+            progress.checked.as_mut().unwrap().note = note.map(ToOwned::to_owned);
+            let outcome = Outcome::Done(sources("a"), progress);
+            let (status, _) = settle(&PatchSetStatus::default(), asked(1), policy, NOW, outcome);
+            assert_eq!(told(&status, condition::READY).2, expected);
+        }
+    }
+
+    #[test]
+    fn the_first_patch_that_does_not_apply_is_told_with_its_place_and_its_cause() {
+        let commit = |digit: &str, subject: &str| UpstreamCommitStatus {
+            commit: digit.repeat(40).into(),
+            subject: subject.into(),
+            author: None,
+            date: None,
+            change_id: None,
+            url: None,
+        };
+        let somewhere = ConflictStatus {
+            file: "f".into(),
+            ..ConflictStatus::default()
+        };
+        let there = ConflictStatus {
+            hunk: Some(2),
+            line: Some(7),
+            ..somewhere.clone()
+        };
+        let caused = ConflictStatus {
+            broken_by: Some(commit("1", "Break it")),
+            fuzz: Some(FuzzyFit { lines: 1, line: 9 }),
+            ..there.clone()
+        };
+        let reverted = RevertedStatus {
+            merged: commit("2", "Take it"),
+            by: commit("3", "Revert it"),
+        };
+        let place = "0001.patch conflicts in f, hunk 2 at line 7";
+        let conflict = PatchState::Conflict;
+        for (state, conflict, message, reverted, expected) in [
+            (conflict, Some(there), Some("why"), None, place),
+            (
+                conflict,
+                Some(somewhere.clone()),
+                Some("why"),
+                None,
+                "0001.patch conflicts: why",
+            ),
+            (conflict, Some(somewhere), None, None, "0001.patch conflicts in f"),
+            (
+                conflict,
+                Some(caused),
+                None,
+                Some(reverted),
+                &format!(
+                    "{place}, broken by 1111111 'Break it'; it applies with fuzz 1 at line 9: refresh it; upstream \
+                     had merged it as 2222222 'Take it', and reverted that by 3333333 'Revert it'"
+                ),
+            ),
+            (PatchState::Blocked, None, Some("why"), None, "0001.patch: why"),
+            (PatchState::Malformed, None, None, None, "0001.patch: Malformed"),
+        ] {
+            let mut progress = checked(&[state]);
+            let patch = &mut progress.checked.as_mut().unwrap().patches[0];
+            patch.message = message.map(ToOwned::to_owned);
+            (patch.conflict, patch.reverted) = (conflict, reverted);
+            let (status, _) = after(&PatchSetStatus::default(), Outcome::Done(sources("a"), progress));
+            let expected = format!("0 of 1 patches apply to main@sha1:a: {expected}");
+            assert_eq!(told(&status, condition::READY).2, expected);
+        }
+    }
+
+    #[test]
+    fn a_history_that_was_not_searched_is_told() {
+        let told_of = |failure: Option<&str>, cut: Option<&str>| {
+            let mut progress = checked(&[PatchState::Conflict]);
+            let found = progress.checked.as_mut().unwrap();
+            found.history_failure = failure.map(ToOwned::to_owned);
+            found.history_cut = cut.map(ToOwned::to_owned);
+            let (status, _) = after(&PatchSetStatus::default(), Outcome::Done(sources("a"), progress));
+            let message = told(&status, condition::READY).2;
+            let (_, rest) = message.split_once("0001.patch: why").unwrap();
+            rest.to_owned()
+        };
+        assert_eq!(told_of(None, None), "");
+        let failed = "; upstream's history could not be searched: no answer";
+        assert_eq!(told_of(Some("no answer"), Some("a part")), failed);
+        assert_eq!(
+            told_of(None, Some("a part was seen")),
+            "; of upstream's history a part was seen"
         );
     }
 }

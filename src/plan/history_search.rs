@@ -203,9 +203,55 @@ impl SeriesRefresh<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use bytes::Bytes;
+
     use super::*;
-    use crate::patch::{EntryMode, MemoryStore, apply};
-    use crate::refresh::{RefreshKind, RefreshOutcome};
+    use crate::history::Commit;
+    use crate::patch::{EntryMode, MemoryStore, TreeEntry, apply};
+    use crate::refresh::{RefreshKind, RefreshOutcome, RefreshState};
+
+    /// An upstream whose commits each leave a file `f`.
+    #[derive(Default)]
+    struct FileHistory {
+        objects: MemoryStore,
+        commits: HashMap<Oid, Commit>,
+    }
+
+    impl FileHistory {
+        fn add_commit(&mut self, parent: Option<Oid>, file: &str) -> Oid {
+            let files = [("f", EntryMode::Regular, file)];
+            let tree = self.objects.add_files(files).unwrap();
+            let parent = parent.map_or_else(String::new, |parent| format!("parent {parent}\n"));
+            let who = format!("A <a@example.org> {} +0000", 1_700_000_000 + self.commits.len());
+            let raw = format!("tree {tree}\n{parent}author {who}\ncommitter {who}\n\nChange\n");
+            let id = Oid::of_blob(raw.as_bytes());
+            let commit = Commit::parse(id, raw.as_bytes()).unwrap();
+            self.commits.insert(id, commit);
+            id
+        }
+    }
+
+    impl Commits for FileHistory {
+        fn commit(&self, id: Oid) -> Result<Option<Commit>, HistoryError> {
+            Ok(self.commits.get(&id).cloned())
+        }
+    }
+
+    impl Objects for FileHistory {
+        fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
+            self.objects.tree(id)
+        }
+
+        fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
+            self.objects.blob(id)
+        }
+
+        fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
+            self.objects.blob_size(id)
+        }
+    }
 
     #[test]
     fn patches_are_made_anew_as_they_are_read() {
@@ -240,5 +286,102 @@ mod tests {
         };
         // It begins at the first line, where the file has another.
         assert_eq!(*how, RefreshKind::Fuzz);
+    }
+
+    #[test]
+    fn what_broke_patches_is_looked_for_as_often_as_it_may() {
+        let mut store = FileHistory::default();
+        let first = store.add_commit(None, "zero\none\ntwo\nthree\nfour\nfive\n");
+        let second = store.add_commit(Some(first), "zero\none\nzwei\nthree\nfour\nfive\n");
+        let tip = store.add_commit(Some(second), "zero\none\nzwei\nthree\nfour\nV\n");
+        let tree = store.commits[&tip].tree;
+        let hunk =
+            |start: u32, lines: &str| format!("--- a/f\n+++ b/f\n@@ -{start},3 +{start},3 @@\n{lines}");
+        let patches = [
+            PatchInput::new("clean", hunk(3, " zwei\n-three\n+3\n four\n")),
+            PatchInput::new("two", hunk(2, " one\n-two\n+2\n three\n")),
+            PatchInput::new("five", hunk(4, " three\n four\n-five\n+5\n")),
+        ];
+        let options = Options::default();
+        let applied = apply(&store, tree, &patches, Sequence::Independent, &options).unwrap();
+        let found = |most_breakers| {
+            let blobs = FullIds(&store);
+            let search = HistorySearch {
+                store: &store,
+                tip,
+                series: AppliedPatches {
+                    patches: &patches,
+                    options: &options,
+                    sequence: Sequence::Independent,
+                },
+                last_applied: &[None, Some(first), None],
+                bounds: Bounds::default(),
+                most_breakers,
+                refresh_from: Some(&blobs),
+            };
+            let (found, failure) = search.run(&mut applied.patches().to_vec());
+            assert!(failure.is_none(), "{failure:?}");
+            found
+        };
+        let broken_by = |most_breakers| {
+            let found = found(most_breakers);
+            let commits = found
+                .iter()
+                .map(|found| found.broken_by.as_ref().map(|commit| commit.commit));
+            commits.collect::<Vec<_>>()
+        };
+        assert_eq!(broken_by(0), [None, None, None]);
+        assert_eq!(broken_by(1), [None, Some(second), None]);
+        assert_eq!(broken_by(9), [None, Some(second), Some(tip)]);
+        let refreshes: Vec<_> = found(0)
+            .iter()
+            .map(|found| found.refresh.map(|refresh| refresh.state))
+            .collect();
+        let impossible = Some(RefreshState::Impossible);
+        assert_eq!(refreshes, [None, impossible, impossible]);
+    }
+
+    #[test]
+    fn what_upstream_has_in_another_form_is_not_made_anew() {
+        let mut store = MemoryStore::new();
+        let base = store
+            .add_files([("f", EntryMode::Regular, "one\nzwei\n")])
+            .unwrap();
+        let patches = [PatchInput::new(
+            "p",
+            "--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n",
+        )];
+        let options = Options::default();
+        let applied = apply(&store, base, &patches, Sequence::Stacked, &options).unwrap();
+        let mut reports = applied.patches().to_vec();
+        let outcome = |reports: &[PatchReport]| {
+            let refresh = SeriesRefresh {
+                objects: &store,
+                base,
+                series: AppliedPatches {
+                    patches: &patches,
+                    options: &options,
+                    sequence: Sequence::Stacked,
+                },
+                reports,
+                last_applied: &[],
+                blobs: &FullIds(&store),
+            };
+            refresh.run(&RefreshOptions::default()).unwrap().remove(0).outcome
+        };
+        assert!(matches!(outcome(&reports), RefreshOutcome::Impossible { .. }));
+        reports[0].state = PatchState::Merged;
+        assert_eq!(outcome(&reports), RefreshOutcome::Merged);
+    }
+
+    #[test]
+    fn blobs_are_found_by_full_ids_alone() {
+        let mut store = MemoryStore::new();
+        store.add_files([("f", EntryMode::Regular, "text")]).unwrap();
+        let id = Oid::of_blob(b"text");
+        let found = |prefix: &str| FullIds(&store).find_blob(prefix).unwrap();
+        assert_eq!(found(&id.to_string()), Some(id));
+        assert_eq!(found(&id.to_string()[..39]), None);
+        assert_eq!(found(&Oid::of_blob(b"another").to_string()), None);
     }
 }

@@ -380,4 +380,77 @@ mod tests {
             "{interdiff:.20}"
         );
     }
+
+    #[test]
+    fn histories_are_searched_from_a_day_before_a_patch_or_for_400_days() {
+        assert_eq!((CLOCK_SLACK, UNDATED), (86_400, 34_560_000));
+    }
+
+    #[test]
+    fn an_interdiff_that_is_cut_says_so_once() {
+        for (interdiff, shortened, expected) in [
+            ("+a", false, "+a"),
+            ("+a", true, "+a…"),
+            ("+a…", true, "+a…"),
+            ("+a…", false, "+a…"),
+        ] {
+            let difference = Difference::Differs {
+                interdiff: interdiff.to_owned(),
+                shortened,
+            };
+            let mut patches = [patch(PatchState::Conflict)];
+            add_history(&mut patches, &[merged(Evidence::ChangeId, difference)], LINKS);
+            let told = patches[0].merged.as_ref().unwrap();
+            assert_eq!((told.interdiff.as_deref(), told.differs), (Some(expected), true));
+            let message = patches[0].message.as_deref().unwrap();
+            assert!(
+                message.ends_with("; its change is another than the patch's"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_ten_interdiffs_are_told() {
+        let differs = |_| {
+            let difference = Difference::Differs {
+                interdiff: "+a".to_owned(),
+                shortened: false,
+            };
+            merged(Evidence::ChangeId, difference)
+        };
+        let history: Vec<PatchHistory> = (0..12).map(differs).collect();
+        let mut patches = vec![patch(PatchState::Conflict); 12];
+        add_history(&mut patches, &history, LINKS);
+        let told = patches.iter().map(|patch| patch.merged.as_ref().unwrap());
+        let told: Vec<bool> = told.map(|merged| merged.interdiff.is_some()).collect();
+        assert_eq!(told, [[true; 10].as_slice(), &[false; 2]].concat());
+    }
+
+    #[test]
+    fn a_commit_is_told_as_far_as_it_says_something() {
+        let told = |commit: UpstreamCommit| {
+            let mut patches = [patch(PatchState::Conflict)];
+            let history = PatchHistory {
+                broken_by: Some(commit),
+                ..PatchHistory::default()
+            };
+            add_history(&mut patches, &[history], LINKS);
+            patches[0].conflict.as_ref().unwrap().broken_by.clone().unwrap()
+        };
+        let known = told(commit("Refactor"));
+        assert_eq!(known.commit.as_str(), "3f".repeat(20));
+        assert_eq!(known.subject, "Refactor");
+        assert_eq!(known.author.as_deref(), Some("A <a@example.org>"));
+        assert_eq!(known.change_id, Some(format!("I{}", "5".repeat(40))));
+        assert_eq!(commit_in_words(&known), "3f3f3f3 'Refactor' (5 May 2025)");
+        let bare = told(UpstreamCommit {
+            author: String::new(),
+            date: -1,
+            change_id: None,
+            ..commit("Refactor")
+        });
+        assert_eq!((bare.author, bare.change_id), (None, None));
+        assert_eq!(bare.date, None);
+    }
 }

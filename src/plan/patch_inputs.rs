@@ -78,3 +78,75 @@ pub fn of_spec(inline: &[InlinePatch]) -> FolderPatches {
     patches.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
     FolderPatches { patches, note: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_place_of_patches_is_told_in_words() {
+        for (patches, expected) in [
+            (
+                json!({ "git": { "url": "https://e/p", "ref": { "branch": "main" }, "path": "glance" } }),
+                Some("glance of https://e/p"),
+            ),
+            (
+                json!({ "sourceRef": { "kind": "GitRepository", "name": "team" } }),
+                Some("the root of GitRepository team"),
+            ),
+            (
+                json!({ "sourceRef": { "kind": "GitRepository", "name": "team" }, "path": "glance" }),
+                Some("glance of GitRepository team"),
+            ),
+            (
+                json!({ "branch": { "branch": "ours" } }),
+                Some("branch ours of the upstream"),
+            ),
+            (
+                json!({ "branch": { "branch": "ours", "url": "https://e/f" } }),
+                Some("branch ours of https://e/f"),
+            ),
+            (json!({ "configMap": { "name": "map" } }), Some("ConfigMap map")),
+            (json!({ "inline": [] }), None),
+        ] {
+            let read: Patches = serde_json::from_value(patches.clone()).unwrap();
+            assert_eq!(describe_location(&read).as_deref(), expected, "{patches}");
+        }
+    }
+
+    #[test]
+    fn patches_of_a_config_map_are_its_keys_and_those_of_a_spec_come_by_name() {
+        let keys = [("b.patch", "second"), ("a.patch", "first"), ("README", "text")];
+        let data = keys.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()));
+        let read = of_config_map(&BTreeMap::from(data)).unwrap().patches;
+        let inline = [("b.patch", "second"), ("a.patch", "first")].map(|(name, content)| {
+            serde_json::from_value(json!({ "name": name, "content": content })).unwrap()
+        });
+        for patches in [read, of_spec(&inline).patches] {
+            let found: Vec<(&str, &[u8])> = patches
+                .iter()
+                .map(|patch| (patch.name.as_str(), &patch.bytes[..]))
+                .collect();
+            assert_eq!(found, [("a.patch", &b"first"[..]), ("b.patch", b"second")]);
+        }
+    }
+
+    #[test]
+    fn keys_are_files_of_a_folder_without_others() {
+        let data = BTreeMap::from([("a.patch".to_owned(), b"text".to_vec())]);
+        let files = ConfigMapFiles(&data);
+        assert_eq!(files.entries("").unwrap().unwrap()[0].name, "a.patch");
+        assert_eq!(files.entries("folder").unwrap(), None);
+        assert_eq!(files.read("a.patch", 4).unwrap(), b"text");
+        assert!(matches!(
+            files.read("a.patch", 3),
+            Err(FilesError::TooLarge { limit: 3, .. })
+        ));
+        assert!(matches!(
+            files.read("b.patch", 4),
+            Err(FilesError::NotFound { .. })
+        ));
+    }
+}

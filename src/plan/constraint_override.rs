@@ -497,4 +497,40 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn what_needs_attention_is_listed_where_not_all_is() {
+        let told = |room| {
+            let base = ConstraintsFile::parse(b"a===1\nb===1\nc===1\n").unwrap();
+            let overrides = Overrides::parse(b"a===2\nb===1\nc===2\n").unwrap();
+            let merged = constraints::merge(&base, &overrides, &[]).unwrap();
+            summary(&merged, "c", "f", room)
+        };
+        let all = told(1 << 18);
+        assert_eq!((all.results.len(), all.omitted_results), (3, None));
+        let room = serde_json::to_vec(&all.results[1]).unwrap().len() + 1;
+        let some = told(room);
+        assert_eq!(some.results, all.results[1..2]);
+        assert_eq!(some.omitted_results, Some(2));
+        assert_eq!((some.overrides, some.need_attention), (3, 1));
+    }
+
+    #[test]
+    fn versions_and_markers_of_an_override_are_told_whole() {
+        let marker = format!("os_name=='{}'", "x".repeat(600));
+        let base = format!("a===1;{marker}\na===1;os_name=='y'\n");
+        let MergeDecision::Merged(told) = merged(&base, "a===2\n") else {
+            panic!("it is refused");
+        };
+        let [result] = &told.results[..] else {
+            panic!("{told:?}");
+        };
+        assert_eq!(result.to.as_deref(), Some("2"));
+        let pins = [marker.as_str(), "os_name=='y'"].map(|marker| UpstreamPin {
+            version: "1".to_owned(),
+            marker: Some(marker.to_owned()),
+        });
+        assert_eq!(result.upstream_pins, pins);
+        assert_eq!(value("a\u{1b}b"), "a\u{fffd}b");
+    }
 }

@@ -699,4 +699,25 @@ mod tests {
         let other = carried_on(Some(&before), false).unwrap();
         assert_eq!((other.results.len(), &other.history), (0, &status.history));
     }
+
+    #[test]
+    fn a_build_is_tested_by_jobs_or_by_its_workflow() {
+        let tested = |more: Value| {
+            let mut build = json!({ "engine": "Job", "source": { "repository": "r/source" } });
+            for (name, value) in more.as_object().unwrap() {
+                build[name] = value.clone();
+            }
+            is_tested(&serde_json::from_value(build).unwrap())
+        };
+        let workflow = |conclusion: &str| {
+            json!({ "githubActions": {
+                "repository": "o/r", "workflow": "w.yaml", "secretRef": { "name": "s" }, "conclusion": conclusion
+            } })
+        };
+        let unit = json!({ "name": "unit", "from": "Image", "command": ["tox"] });
+        assert!(tested(json!({ "tests": [unit] })));
+        assert!(tested(workflow("Test")));
+        assert!(!tested(workflow("Ignore")));
+        assert!(!tested(json!({})));
+    }
 }

@@ -763,6 +763,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::api::build::{RejectedImage, Rejection};
     use crate::api::delivery::CommitStatus;
     use crate::api::image_test::ImageTestsStatus;
     use crate::api::status::{ConflictStatus, OmittedPatches};
@@ -1477,5 +1478,74 @@ mod tests {
             told_of(None, Some("a part was seen")),
             "; of upstream's history a part was seen"
         );
+    }
+
+    #[test]
+    fn an_image_tells_its_tests_where_there_are_any() {
+        let (plan, image) = built();
+        let found = Built::Image(plan.clone(), Box::new(image));
+        let settled = |tests, built| {
+            let policy = Policy {
+                tests,
+                delivers: false,
+                ..DELIVERED
+            };
+            let (status, _) = with(policy, built, Delivered::Nothing);
+            assert_eq!(told(&status, condition::READY).1, "Succeeded");
+            let tested = conditions::find(&status.conditions, condition::IMAGE_TESTED);
+            tested.map(|tested| tested.message.clone())
+        };
+        let by_run = Some("the workflow's run is its test".to_owned());
+        assert_eq!(settled(true, found.clone()), by_run);
+        assert_eq!(settled(false, found), None);
+        assert_eq!(settled(true, Built::Published(plan)), None);
+    }
+
+    #[test]
+    fn an_image_that_is_rejected_counts_no_more() {
+        let (plan, image) = built();
+        let rejected = |digest: &[u8]| {
+            let found = Built::Image(plan.clone(), Box::new(image.clone()));
+            let (before, _) = with(DELIVERED, found, Delivered::Nothing);
+            let planned = BuildStatus {
+                rejected: Some(RejectedImage {
+                    digest: Digest::sha256(digest).to_string().as_str().into(),
+                    reason: Rejection::StockInstalled,
+                    message: "it is the stock one".to_owned(),
+                    installed: Vec::new(),
+                }),
+                ..plan.clone()
+            };
+            let failure = Failure::stalled(Step::Build, reason::STOCK_INSTALLED, "it is the stock one");
+            let progress = PatchSetProgress {
+                built: Built::Failed(failure, Some(planned.clone())),
+                ..checked(&[PatchState::Clean])
+            };
+            let outcome = Outcome::Done(sources("a"), progress);
+            let (status, _) = settle(&before, asked(1), DELIVERED, NOW, outcome);
+            assert_eq!(status.build, Some(planned));
+            status.image
+        };
+        assert_eq!(rejected(b"image"), None);
+        assert_eq!(rejected(b"another"), Some(image.clone()));
+    }
+
+    #[test]
+    fn what_was_resolved_is_told_with_the_patches_where_they_have_a_revision() {
+        for (patches, expected) in [
+            (None, "upstream at main@sha1:a"),
+            (
+                Some("ours@sha1:b"),
+                "upstream at main@sha1:a, patches at ours@sha1:b",
+            ),
+        ] {
+            let sources = Sources {
+                patches_revision: patches.map(ToOwned::to_owned),
+                ..sources("a")
+            };
+            let outcome = Outcome::Done(sources, checked(&[PatchState::Clean]));
+            let (status, _) = after(&PatchSetStatus::default(), outcome);
+            assert_eq!(told(&status, condition::SOURCE_RESOLVED).2, expected);
+        }
     }
 }

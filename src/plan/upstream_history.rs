@@ -453,4 +453,25 @@ mod tests {
         assert_eq!((bare.author, bare.change_id), (None, None));
         assert_eq!(bare.date, None);
     }
+
+    #[test]
+    fn what_was_taken_back_or_is_not_there_is_not_merged() {
+        let reverted = PatchHistory {
+            finding: Finding::Reverted {
+                merged: commit("Take it"),
+                reverted_by: commit("Revert it"),
+            },
+            ..PatchHistory::default()
+        };
+        assert!(merged(Evidence::ChangeId, Difference::Same).is_merged());
+        assert!(!reverted.is_merged() && !PatchHistory::default().is_merged());
+        let mut patches = [patch(PatchState::Conflict)];
+        add_history(&mut patches, &[reverted], LINKS);
+        let told = patches[0].reverted.as_ref().unwrap();
+        assert_eq!(
+            (told.merged.subject.as_str(), told.by.subject.as_str()),
+            ("Take it", "Revert it")
+        );
+        assert_eq!(patches[0].state, PatchState::Conflict);
+    }
 }

@@ -1548,4 +1548,111 @@ mod tests {
             assert_eq!(told(&status, condition::SOURCE_RESOLVED).2, expected);
         }
     }
+
+    #[test]
+    fn a_delivery_is_told_as_far_as_it_came() {
+        let (plan, image) = built();
+        let place = |config_map: Option<&str>, commit: Option<&str>| DeliveryStatus {
+            reference: image.reference.clone(),
+            delivered_at: conditions::seconds(NOW),
+            config_map: config_map.map(ToOwned::to_owned),
+            prefix: None,
+            git: commit.map(|commit| CommitStatus {
+                repository: "https://e/fleet".to_owned(),
+                branch: "main".to_owned(),
+                commit: commit.to_owned(),
+                paths: Vec::new(),
+            }),
+        };
+        let told_of = |delivered| {
+            let found = Built::Image(plan.clone(), Box::new(image.clone()));
+            let (status, next) = with(DELIVERED, found, delivered);
+            let (truth, reason, message) = told(&status, condition::DELIVERED);
+            (format!("{truth}/{reason}: {message}"), status.delivered, next)
+        };
+        let text = |text: &str| text.to_owned();
+        assert_eq!(
+            told_of(Delivered::Later(text("soon"))),
+            (text("Unknown/Progressing: soon"), None, Next::Soon)
+        );
+        assert_eq!(
+            told_of(Delivered::Held(text("approve it"))),
+            (text("Unknown/AwaitingApproval: approve it"), None, Next::Interval)
+        );
+        let failure = Failure::retried(Step::Delivery, reason::UNREACHABLE, "no answer");
+        let besides = Some(place(Some("images"), None));
+        assert_eq!(
+            told_of(Delivered::Failed(failure, besides.clone())),
+            (text("False/Unreachable: no answer"), besides, Next::Backoff)
+        );
+        let applies = format!("1 patch applies to main@sha1:a; the image is {}", image.reference);
+        assert_eq!(
+            told_of(Delivered::Nothing),
+            (format!("True/Succeeded: {applies}"), None, Next::Interval)
+        );
+        for (config_map, commit, expected) in [
+            (Some("images"), None, "to ConfigMap images"),
+            (None, Some("bb"), "as main@sha1:bb of https://e/fleet"),
+            (
+                Some("images"),
+                Some("bb"),
+                "to ConfigMap images and as main@sha1:bb of https://e/fleet",
+            ),
+        ] {
+            let place = place(config_map, commit);
+            assert_eq!(
+                told_of(Delivered::Done(place.clone(), None)),
+                (
+                    format!("True/Succeeded: {applies}, delivered {expected}"),
+                    Some(place),
+                    Next::Interval
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn the_history_has_the_last_five_images_once_each() {
+        let (plan, image) = built();
+        let found = |status: &mut PatchSetStatus, name: &str, second| {
+            let image = ImageStatus {
+                reference: format!("r:5000/glance:1@{}", Digest::sha256(name.as_bytes()))
+                    .as_str()
+                    .into(),
+                ..image.clone()
+            };
+            let now = Timestamp::from_second(second).unwrap();
+            take_built(status, Built::Image(plan.clone(), Box::new(image.clone())), now);
+            assert_eq!(status.image, Some(image));
+        };
+        let times = |status: &PatchSetStatus| -> Vec<i64> {
+            let history = status.history.iter();
+            history.map(|record| record.found_at.0.as_second()).collect()
+        };
+        let mut status = PatchSetStatus::default();
+        found(&mut status, "one", 1);
+        found(&mut status, "one", 2);
+        assert_eq!(times(&status), [1]);
+        // One that had vanished is there again.
+        let pending = Pending::new(reason::BUILDING, "it builds", Next::Soon);
+        let awaited = Built::Awaited {
+            plan: plan.clone(),
+            pending: pending.clone(),
+        };
+        take_built(&mut status, awaited, NOW);
+        assert_eq!((&status.image, &status.build), (&None, &Some(plan.clone())));
+        found(&mut status, "one", 3);
+        assert_eq!(times(&status), [1]);
+        // Of another plan, the image before stays until there is the next.
+        let other = BuildStatus {
+            inputs_digest: "other".into(),
+            ..plan.clone()
+        };
+        take_built(&mut status, Built::Awaited { plan: other, pending }, NOW);
+        assert!(status.image.is_some());
+        for second in 4..9 {
+            found(&mut status, &second.to_string(), second);
+        }
+        assert_eq!(times(&status), [8, 7, 6, 5, 4]);
+    }
 }

@@ -109,5 +109,19 @@ mod tests {
     fn there_is_an_end_to_them() {
         let needs = |name: &str| vec![(name.parse::<u64>().unwrap() + 1).to_string()];
         assert_eq!(all_libraries("0", &needs), Err(LibrariesError::TooMany));
+        for (libraries, is_within) in [(MOST, true), (MOST + 1, false)] {
+            let chain = |name: &str| match name.parse::<usize>().unwrap() {
+                last if last == libraries => Vec::new(),
+                before => vec![(before + 1).to_string()],
+            };
+            let beside = |name: &str| match name {
+                "0" => (1..=libraries).map(|number| number.to_string()).collect(),
+                _ => Vec::new(),
+            };
+            for found in [all_libraries("0", &chain), all_libraries("0", &beside)] {
+                let count = found.as_ref().map(Vec::len);
+                assert_eq!(count.ok(), is_within.then_some(libraries), "{found:?}");
+            }
+        }
     }
 }

@@ -191,6 +191,16 @@ mod tests {
             [Config]
         );
         assert_eq!(with(&|_| ()), [Config], "the tag alone is another one");
+        let several = with(&|new| {
+            new.requested = Some("today".into());
+            new.args.insert("A".into(), "1".into());
+        });
+        assert_eq!(several, [Requested, Config]);
+        let several = with(&|new| {
+            new.dockerfile = Some("r/d".into());
+            new.platforms = vec!["linux/arm64".into()];
+        });
+        assert_eq!(several, [Dockerfile, Config]);
     }
 
     #[test]

@@ -160,12 +160,7 @@ fn paired<'a>(lines: &[ComparedLine<'a>]) -> Vec<ComparedLine<'a>> {
         };
         let (expected, found) = (side(LineSide::Expected), side(LineSide::Found));
         if run.first().is_some_and(is_both) || expected.clone().count() != found.clone().count() {
-            let first = run.first().map_or(0, |line| line.line);
-            let first = found.clone().map(|line| line.line).next().unwrap_or(first);
-            result.extend(run.iter().cloned().map(|line| match line.side {
-                LineSide::Expected => ComparedLine { line: first, ..line },
-                LineSide::Both | LineSide::Found => line,
-            }));
+            result.extend(run.iter().cloned());
             continue;
         }
         for (expected, found) in expected.zip(found) {

@@ -533,4 +533,26 @@ mod tests {
         assert_eq!(result.upstream_pins, pins);
         assert_eq!(value("a\u{1b}b"), "a\u{fffd}b");
     }
+
+    #[test]
+    fn entries_that_uv_refuses_are_told_up_to_a_number_and_a_length() {
+        let long = "x".repeat(600);
+        let entries = (0..25).map(|number| format!("p{number}{long}===v{long}\n"));
+        let base = entries.collect::<Vec<_>>().concat();
+        let MergeDecision::Merged(told) = merged(&base, "") else {
+            panic!("it is refused");
+        };
+        assert_eq!(told.refused_by_uv.len(), 20);
+        let short = "x".repeat(500);
+        for (number, entry) in told.refused_by_uv.iter().enumerate() {
+            assert_eq!(entry.line as usize, number + 1);
+            for (text, begin) in [
+                (&entry.package, format!("p{number}")),
+                (&entry.version, "v".to_owned()),
+            ] {
+                assert!(text.starts_with(&(begin + &short)), "{text}");
+                assert_eq!(text.chars().count(), 512);
+            }
+        }
+    }
 }

@@ -354,6 +354,17 @@ mod tests {
     }
 
     #[test]
+    fn extras_are_told_apart_from_what_is_no_name() {
+        let told = |text: &str| parse(text).err().unwrap();
+        for text in ["a[x]===1", "a [ x ] ===1", "a[x-1,]===1"] {
+            let error = told(text);
+            assert!(error.starts_with("has extras, with which pip refuses"), "{error}");
+        }
+        assert_eq!(told("a[x, .]===1"), "has \".\", which is no name (PEP 508)");
+        assert_eq!(told("a-[x]===1"), "has \"a-\", which is no name (PEP 508)");
+    }
+
+    #[test]
     fn markers_are_the_same_by_meaning() {
         let one = marker("python_version=='3.9'").unwrap();
         assert_eq!(one, marker("python_version == \"3.9\"").unwrap());

@@ -205,11 +205,9 @@ impl SeriesRefresh<'_> {
 mod tests {
     use std::collections::HashMap;
 
-    use bytes::Bytes;
-
     use super::*;
     use crate::history::Commit;
-    use crate::patch::{EntryMode, MemoryStore, TreeEntry, apply};
+    use crate::patch::{EntryMode, MemoryStore, apply};
     use crate::refresh::{RefreshKind, RefreshOutcome, RefreshState};
 
     /// An upstream whose commits each leave a file `f`.
@@ -239,19 +237,7 @@ mod tests {
         }
     }
 
-    impl Objects for FileHistory {
-        fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-            self.objects.tree(id)
-        }
-
-        fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-            self.objects.blob(id)
-        }
-
-        fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
-            self.objects.blob_size(id)
-        }
-    }
+    test_repositories::objects_of_field!(FileHistory, objects);
 
     #[test]
     fn patches_are_made_anew_as_they_are_read() {

@@ -396,7 +396,7 @@ mod tests {
     }
 
     /// What a candidate tells of patches.
-    fn told(patches: &[PatchStatus]) -> CandidateStatus {
+    fn candidate_of(patches: &[PatchStatus]) -> CandidateStatus {
         candidate("stable".to_owned(), None, patches, Some("no answer".to_owned()))
     }
 
@@ -415,7 +415,7 @@ mod tests {
             message: Some("why".to_owned()),
             ..PatchStatus::new(name, Conflict)
         };
-        let found = told(&[
+        let found = candidate_of(&[
             PatchStatus::new("clean", Clean),
             PatchStatus::new("offset", Offset),
             PatchStatus::new("merged", Merged),
@@ -440,7 +440,7 @@ mod tests {
         assert_eq!(broken, ["mendable", "hopeless"]);
         assert_eq!(found.message.as_deref(), Some("mendable: why"));
         assert_eq!(found.history_failure.as_deref(), Some("no answer"));
-        let good = told(&[
+        let good = candidate_of(&[
             PatchStatus::new("clean", Clean),
             PatchStatus::new("merged", Merged),
         ]);
@@ -453,7 +453,7 @@ mod tests {
         let merged: Vec<PatchStatus> = (0..200)
             .map(|number| PatchStatus::new(name(number), PatchState::Merged))
             .collect();
-        let found = told(&merged);
+        let found = candidate_of(&merged);
         let bytes: usize = found.merged.iter().map(String::len).sum();
         assert!((3800..=4096).contains(&bytes), "{bytes}");
         assert_eq!(
@@ -469,7 +469,7 @@ mod tests {
                 ..PatchStatus::new(name(number), PatchState::Conflict)
             })
             .collect();
-        let bytes = serde_json::to_vec(&told(&broken).broken).unwrap().len();
+        let bytes = serde_json::to_vec(&candidate_of(&broken).broken).unwrap().len();
         assert!((7500..=8192 + 2).contains(&bytes), "{bytes}");
     }
 
@@ -504,7 +504,7 @@ mod tests {
                 conflict,
                 ..PatchStatus::new("p", PatchState::Conflict)
             };
-            assert_eq!(told(&[patch]).message.as_deref(), Some(expected));
+            assert_eq!(candidate_of(&[patch]).message.as_deref(), Some(expected));
         }
     }
 }

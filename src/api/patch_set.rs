@@ -118,13 +118,13 @@ pub struct PatchSetSpec {
     pub constraints: Option<LocalReference>,
     /// What becomes of the patched source; absent, it is validated alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub build: Option<Build>,
+    pub build: Option<Box<Build>>,
     /// Where the image goes when it is built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivery: Option<Delivery>,
+    pub delivery: Option<Box<Delivery>>,
     /// What becomes of patches that upstream has, and of those that moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upkeep: Option<Upkeep>,
+    pub upkeep: Option<Box<Upkeep>>,
     /// The service account of this namespace in whose name ConfigMaps are delivered, with the
     /// rights that it has, and that Jobs run as; the controller's `--default-service-account` where
     /// absent. Where there is none either, ConfigMaps are written with the controller's own rights.

@@ -183,6 +183,12 @@ impl<T: Refers> Refers for Option<T> {
     }
 }
 
+impl<T: Refers> Refers for Box<T> {
+    fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
+        (**self).add_to(found);
+    }
+}
+
 impl<T: Refers> Refers for Vec<T> {
     fn add_to<'a>(&'a self, found: &mut Collected<'a>) {
         for part in self {

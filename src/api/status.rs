@@ -76,19 +76,19 @@ pub struct PatchSetStatus {
     pub inputs_digest: Option<InputsDigest>,
     /// The build that the patched source asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub build: Option<BuildStatus>,
+    pub build: Option<Box<BuildStatus>>,
     /// The newest image that was built. It stays while a newer one is awaited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<ImageStatus>,
+    pub image: Option<Box<ImageStatus>>,
     /// What was delivered last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivered: Option<DeliveryStatus>,
+    pub delivered: Option<Box<DeliveryStatus>>,
     /// What waits to be merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proposed: Option<ProposalStatus>,
+    pub proposed: Option<Box<ProposalStatus>>,
     /// What is to be done for the patches themselves, and where that is proposed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upkeep: Option<UpkeepStatus>,
+    pub upkeep: Option<Box<UpkeepStatus>>,
     /// The last images, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<BuildRecord>,

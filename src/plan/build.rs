@@ -166,8 +166,13 @@ mod tests {
     fn built(planned: &BuildStatus) -> PatchSetStatus {
         let target = planned.target.as_ref().unwrap().value().unwrap();
         PatchSetStatus {
-            image: Some(image(planned, target, &Digest::sha256(b""), &"main".into())),
-            build: Some(planned.clone()),
+            image: Some(Box::new(image(
+                planned,
+                target,
+                &Digest::sha256(b""),
+                &"main".into(),
+            ))),
+            build: Some(Box::new(planned.clone())),
             ..PatchSetStatus::default()
         }
     }
@@ -181,7 +186,7 @@ mod tests {
 
         // A build that did not come to an end took nothing from the image before.
         let mut asked = known.clone();
-        asked.build = Some(dated("b", &known, 300));
+        asked.build = Some(Box::new(dated("b", &known, 300)));
         assert_eq!(
             sortable(asked.build.as_ref().unwrap()),
             "2025.2-19700101000500-1f0c2d3"
@@ -241,7 +246,7 @@ mod tests {
         build.tests.clear();
         assert!(is_complete(&build, &planned, &image));
         planned.tests = Some(ImageTestsStatus {
-            awaiting: Some(Box::new(image.clone())),
+            awaiting: Some(image.clone()),
             ..ImageTestsStatus::default()
         });
         assert!(!is_complete(&build, &planned, &image));

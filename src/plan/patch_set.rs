@@ -370,12 +370,12 @@ fn take_built(status: &mut PatchSetStatus, built: Built, now: Timestamp) -> Buil
             {
                 status.image = None;
             }
-            status.build = planned.or(status.build.take());
+            status.build = planned.map(Box::new).or(status.build.take());
             return BuildEnd::Failed(failure);
         }
         Built::Waiting(pending) => return BuildEnd::Waiting(pending),
         Built::Published(build) => {
-            status.build = Some(build);
+            status.build = Some(Box::new(build));
             status.image = None;
         }
         Built::Awaited { plan, pending } => {
@@ -384,17 +384,17 @@ fn take_built(status: &mut PatchSetStatus, built: Built, now: Timestamp) -> Buil
                 .image
                 .take()
                 .filter(|image| !is_planned_image(image, &plan));
-            status.build = Some(plan);
+            status.build = Some(Box::new(plan));
             return BuildEnd::Waiting(pending);
         }
         Built::Testing { plan, pending } => {
-            status.build = Some(plan);
+            status.build = Some(Box::new(plan));
             return BuildEnd::Testing(pending);
         }
         Built::Image(build, image) => {
             remember_image(status, &build, &image, now);
-            status.build = Some(build);
-            status.image = Some(*image);
+            status.build = Some(Box::new(build));
+            status.image = Some(image);
         }
         Built::Nothing => {}
     }
@@ -409,7 +409,7 @@ fn settle_delivery(
 ) -> (PatchSetStatus, Next) {
     match delivered {
         Delivered::Failed(failure, besides) => {
-            settling.status.delivered = besides.or(settling.status.delivered);
+            settling.status.delivered = besides.map(Box::new).or(settling.status.delivered);
             settling.into_failed(&failure)
         }
         Delivered::Later(message) => settling.into_waiting(Step::Delivery, reason::PROGRESSING, &message),
@@ -423,20 +423,20 @@ fn settle_delivery(
             besides,
             message,
         } => {
-            settling.status.proposed = Some(proposal);
+            settling.status.proposed = Some(Box::new(proposal));
             if let Some(besides) = besides {
                 let before = settling.status.delivered.take();
-                settling.status.delivered = Some(DeliveryStatus {
+                settling.status.delivered = Some(Box::new(DeliveryStatus {
                     git: before.and_then(|before| before.git),
                     ..besides
-                });
+                }));
             }
             let (status, _) = settling.into_waiting(Step::Delivery, reason::AWAITING_MERGE, &message);
             (status, Next::Interval)
         }
         Delivered::Done(delivered, proposed) => {
-            settling.status.delivered = Some(delivered);
-            settling.status.proposed = proposed;
+            settling.status.delivered = Some(Box::new(delivered));
+            settling.status.proposed = proposed.map(Box::new);
             delivered_as(settling, built)
         }
         Delivered::Nothing => delivered_as(settling, built),
@@ -452,7 +452,7 @@ fn take_merged(settling: &mut Settling<'_, PatchSetStatus>, merged: DeliveryStat
         message: format!("{}, delivered {}", merged.reference, place_of(&merged)),
     };
     settling.mark_done(Step::Delivery, &verdict);
-    settling.status.delivered = Some(merged);
+    settling.status.delivered = Some(Box::new(merged));
     settling.status.proposed = None;
 }
 
@@ -471,7 +471,7 @@ fn place_of(delivered: &DeliveryStatus) -> String {
 
 /// The status where nothing is left to be delivered.
 fn delivered_as(settling: Settling<'_, PatchSetStatus>, built: &Verdict) -> (PatchSetStatus, Next) {
-    let message = match settling.status.delivered.as_ref().map(place_of) {
+    let message = match settling.status.delivered.as_deref().map(place_of) {
         Some(told) => format!("{}, delivered {told}", built.message),
         None => built.message.clone(),
     };
@@ -1265,10 +1265,10 @@ mod tests {
         };
         let outcome = Outcome::Done(sources("a"), progress);
         let (status, next) = settle(&PatchSetStatus::default(), asked(1), DELIVERED, NOW, outcome);
-        assert_eq!(status.proposed, Some(proposal));
+        assert_eq!(status.proposed.as_deref(), Some(&proposal));
         assert_eq!(
-            status.delivered,
-            Some(delivered(Some(commit("aa")), Some("images")))
+            status.delivered.as_deref(),
+            Some(&delivered(Some(commit("aa")), Some("images")))
         );
         assert_eq!(
             told(&status, condition::DELIVERED),
@@ -1283,7 +1283,10 @@ mod tests {
         };
         let outcome = Outcome::Done(sources("a"), progress);
         let (status, _) = settle(&status, asked(1), DELIVERED, NOW, outcome);
-        assert_eq!((&status.delivered, &status.proposed), (&Some(merged), &None));
+        assert_eq!(
+            (status.delivered.as_deref(), status.proposed.as_deref()),
+            (Some(&merged), None)
+        );
         let place = "delivered as main@sha1:aa of https://example.org/fleet";
         let message = told(&status, condition::DELIVERED).2;
         assert!(message.ends_with(place), "{message}");
@@ -1523,8 +1526,8 @@ mod tests {
             };
             let outcome = Outcome::Done(sources("a"), progress);
             let (status, _) = settle(&before, asked(1), DELIVERED, NOW, outcome);
-            assert_eq!(status.build, Some(planned));
-            status.image
+            assert_eq!(status.build.as_deref(), Some(&planned));
+            status.image.map(|image| *image)
         };
         assert_eq!(rejected(b"image"), None);
         assert_eq!(rejected(b"another"), Some(image.clone()));
@@ -1568,7 +1571,8 @@ mod tests {
             let found = Built::Image(plan.clone(), Box::new(image.clone()));
             let (status, next) = with(DELIVERED, found, delivered);
             let (truth, reason, message) = told(&status, condition::DELIVERED);
-            (format!("{truth}/{reason}: {message}"), status.delivered, next)
+            let told = format!("{truth}/{reason}: {message}");
+            (told, status.delivered.map(|delivered| *delivered), next)
         };
         let text = |text: &str| text.to_owned();
         assert_eq!(
@@ -1623,7 +1627,7 @@ mod tests {
             };
             let now = Timestamp::from_second(second).unwrap();
             take_built(status, Built::Image(plan.clone(), Box::new(image.clone())), now);
-            assert_eq!(status.image, Some(image));
+            assert_eq!(status.image.as_deref(), Some(&image));
         };
         let times = |status: &PatchSetStatus| -> Vec<i64> {
             let history = status.history.iter();
@@ -1640,7 +1644,10 @@ mod tests {
             pending: pending.clone(),
         };
         take_built(&mut status, awaited, NOW);
-        assert_eq!((&status.image, &status.build), (&None, &Some(plan.clone())));
+        assert_eq!(
+            (status.image.as_deref(), status.build.as_deref()),
+            (None, Some(&plan))
+        );
         found(&mut status, "one", 3);
         assert_eq!(times(&status), [1]);
         // Of another plan, the image before stays until there is the next.

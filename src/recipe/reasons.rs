@@ -125,7 +125,7 @@ mod tests {
 
     fn status(build: Option<BuildStatus>, commit: &str) -> PatchSetStatus {
         PatchSetStatus {
-            build,
+            build: build.map(Box::new),
             upstream: Some(UpstreamStatus::new(Revision {
                 name: Some("main".to_owned()),
                 commit: oid(commit),
@@ -222,7 +222,12 @@ mod tests {
         let image = |revision: String| {
             let (built, target) = (built(OLD), "r/glance:1".parse().unwrap());
             let revision = Recorded::from(revision);
-            crate::plan::build::image(&built, &target, &Digest::sha256(b""), &revision)
+            Box::new(crate::plan::build::image(
+                &built,
+                &target,
+                &Digest::sha256(b""),
+                &revision,
+            ))
         };
         known.image = Some(image(format!("main@sha1:{}", oid("1"))));
         let new = built("glance=b oslo=l python-base=b upper-constraints=c");
@@ -246,10 +251,10 @@ mod tests {
             .unwrap()
         };
         let known = PatchSetStatus {
-            build: Some(BuildStatus {
+            build: Some(Box::new(BuildStatus {
                 requested: Some("1".to_owned()),
                 ..BuildStatus::default()
-            }),
+            })),
             ..PatchSetStatus::default()
         };
         let asked = object(json!({ FORCE_AT: "2" }));

@@ -175,13 +175,13 @@ impl SeriesFacts {
             tried.is_some_and(|truth| truth != Truth::Unknown)
                 && generation.is_none_or(|generation| status.observed_generation == generation)
         });
-        let upkeep = status.and_then(|status| status.upkeep.as_ref());
+        let upkeep = status.and_then(|status| status.upkeep.as_deref());
         Self {
             patch_set: object.name_any(),
             component: spec.component.0.clone(),
             release: spec.release.0.clone(),
             folder: String::new(),
-            policy: SeriesPolicy::from_spec(spec.upkeep.as_ref()),
+            policy: SeriesPolicy::from_spec(spec.upkeep.as_deref()),
             upstream: status
                 .and_then(|status| status.upstream.as_ref())
                 .and_then(|upstream| upstream.short_revision.clone()),

@@ -152,7 +152,7 @@ impl<'a> Planner<'a> {
             },
             patches: &patches,
             patches_revision,
-            known: object.status.as_ref().and_then(|status| status.build.as_ref()),
+            known: object.status.as_ref().and_then(|status| status.build.as_deref()),
             series: &series,
             arguments,
             dockerfile: dockerfile.map(|from| self.reader.dockerfile(from)).transpose()?,

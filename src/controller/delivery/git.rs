@@ -147,7 +147,7 @@ pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &Image
     );
     let order = DeliveryOrder {
         patch_set: patch_set.clone(),
-        delivery: delivery.clone(),
+        delivery: (**delivery).clone(),
         git: git.clone(),
         image: image.clone(),
         upstream,
@@ -192,7 +192,7 @@ async fn with_pull_request(
         options,
         head: &push.branch,
         base: &base,
-        proposed: status.proposed.as_ref(),
+        proposed: status.proposed.as_deref(),
     };
     match placed {
         Placed::Proposed {

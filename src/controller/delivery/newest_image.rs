@@ -37,13 +37,13 @@ pub async fn may_be_written(
     Ok(now.is_some_and(|now| {
         let approved = now.annotations().get(APPROVED).map(String::as_str);
         let status = now.status.as_ref();
-        let newest = status.and_then(|status| status.image.as_ref());
-        let delivered = status.and_then(|status| status.delivered.as_ref());
+        let newest = status.and_then(|status| status.image.as_deref());
+        let delivered = status.and_then(|status| status.delivered.as_deref());
         now.uid() == patch_set.uid()
             && now.meta().generation == patch_set.meta().generation
             && now.meta().deletion_timestamp.is_none()
             && !now.spec.suspend
-            && now.spec.delivery.as_ref() == Some(delivery)
+            && now.spec.delivery.as_deref() == Some(delivery)
             && may_be_in_place(delivery, approved, newest, delivered, reference)
     }))
 }

@@ -71,7 +71,7 @@ pub async fn build(
     let counts = image.is_some();
     let awaiting = awaiting_image(&planned).filter(|_| !is_asked);
     let awaiting = awaiting.filter(|_| superseded_build(&status, &planned).is_none());
-    let found = match image.map(Box::new).or(awaiting) {
+    let found = match image.or(awaiting) {
         Some(image) => Built::Image(planned, image),
         None => Box::pin(by_engine(&task, planned)).await?,
     };

@@ -23,7 +23,7 @@ pub async fn is_in_place(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: 
     let status = turn.status();
     let is_recorded =
         |recorded: &&DeliveryStatus| recorded.reference == image.reference && status.proposed.is_none();
-    let Some(recorded) = status.delivered.as_ref().filter(is_recorded) else {
+    let Some(recorded) = status.delivered.as_deref().filter(is_recorded) else {
         return false;
     };
     let in_map = match &delivery.config_map {
@@ -95,18 +95,19 @@ async fn find_merged(
     proposed: &ProposalStatus,
 ) -> Option<DeliveryStatus> {
     let commit = git::find_merged_commit(turn, delivery.git.as_ref()?, proposed).await?;
-    let before = turn.status().delivered.clone();
+    let status = turn.status();
+    let before = status.delivered.as_deref();
     // The ConfigMap has a newer one.
     let is_newer = |recorded: &&DeliveryStatus| {
         delivery.config_map.is_some()
             && recorded.config_map.is_some()
             && recorded.reference != proposed.reference
     };
-    if let Some(newer) = before.as_ref().filter(is_newer) {
+    if let Some(newer) = before.filter(is_newer) {
         return Some(newer.clone());
     }
     let before = before.filter(|before| before.reference == proposed.reference);
-    let status = before.unwrap_or_else(|| DeliveryStatus {
+    let status = before.cloned().unwrap_or_else(|| DeliveryStatus {
         reference: proposed.reference.clone(),
         delivered_at: seconds(Timestamp::now()),
         config_map: None,
@@ -173,7 +174,11 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
                     == (&commit.repository, &commit.branch, &commit.paths)
             });
             placed.git = Some(same.unwrap_or(commit));
-            let proposed = status.proposed.clone().filter(|_| rest == OpenChanges::Unknown);
+            let proposed = status
+                .proposed
+                .as_deref()
+                .filter(|_| rest == OpenChanges::Unknown)
+                .cloned();
             Delivered::Done(with_first_delivery_time(placed, &status), proposed)
         }
         Ok(Placed::Proposed {

@@ -134,7 +134,7 @@ impl Reconciled for PatchSet {
                 .map(|evidence| (evidence.as_str(), by(evidence)))
                 .to_vec(),
             merged_first: dates.map(|Time(date)| date.as_second()).min(),
-            upkeep: status.upkeep.as_ref().map(upkeep_metrics),
+            upkeep: status.upkeep.as_deref().map(upkeep_metrics),
             component: self.spec.component.0.clone(),
             release: self.spec.release.0.clone(),
             revision: status
@@ -173,7 +173,7 @@ impl Reconciled for PatchSet {
             place: place.as_deref(),
             merged: self.spec.merged_patches,
             builds: self.spec.build.is_some(),
-            tests: self.spec.build.as_ref().is_some_and(is_tested),
+            tests: self.spec.build.as_deref().is_some_and(is_tested),
             delivers: self.spec.delivery.is_some(),
             signatures: self.signature_policy(),
             list_bytes: list_size::for_list(&self.spec),

@@ -61,8 +61,9 @@ pub async fn publish(
     let is_current = results_are_current(&status, digest) && is_planned(&status);
     let known = status
         .build
-        .clone()
-        .filter(|_| is_current && !turn.budget.is_asked_for());
+        .as_deref()
+        .filter(|_| is_current && !turn.budget.is_asked_for())
+        .cloned();
     let registry = match registry(turn.object, turn.context, turn.budget).await {
         Ok(registry) => registry,
         Err(failure) => return Break(Built::Failed(failure, known)),
@@ -92,7 +93,7 @@ fn after_status(
     component: &str,
 ) -> BuildStatus {
     let commit = series.inputs.resolved.commit();
-    let before = status.build.as_ref();
+    let before = status.build.as_deref();
     let same = before.filter(|before| is_same(before, &planned));
     let mut planned = BuildStatus {
         reasons: build_reasons(status, &planned, build, component, commit),
@@ -176,7 +177,7 @@ async fn describe(
             },
             patches: &read,
             patches_revision,
-            known: known.as_ref(),
+            known: known.as_deref(),
             series: &applied,
             arguments,
             dockerfile,

@@ -129,7 +129,7 @@ async fn record_begun(
     status: &ImageTestsStatus,
 ) -> Result<(), Interrupted> {
     let known = task.turn.status();
-    let known = known.build.as_ref().and_then(awaiting_image);
+    let known = known.build.as_deref().and_then(awaiting_image);
     let reference = |image: &ImageStatus| image.reference.clone();
     if known.as_deref().map(reference) == status.awaiting.as_deref().map(reference) {
         return Ok(());

@@ -118,7 +118,7 @@ impl Group {
     /// How the request is opened, and by whom commits are made.
     pub fn options(&self) -> Option<&Upkeep> {
         let (first, _) = self.proposing.first()?;
-        first.spec.upkeep.as_ref()
+        first.spec.upkeep.as_deref()
     }
 
     /// The spec of the first that asks for a request.

@@ -112,7 +112,7 @@ fn told_status(
         None => conditions.remove(condition::UPKEEP_PROPOSED),
     }
     PatchSetStatus {
-        upkeep,
+        upkeep: upkeep.map(Box::new),
         conditions: conditions.into_list(),
         ..status.clone()
     }

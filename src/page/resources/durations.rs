@@ -12,8 +12,8 @@ use crate::api::status::PatchSetStatus;
 pub(super) fn add_durations(mut steps: Vec<FlowStep>, status: &PatchSetStatus) -> Vec<FlowStep> {
     for step in &mut steps {
         step.took = match step.condition.as_str() {
-            condition::IMAGE_BUILT => status.build.as_ref().and_then(built),
-            condition::IMAGE_TESTED => status.build.as_ref().and_then(tested),
+            condition::IMAGE_BUILT => status.build.as_deref().and_then(built),
+            condition::IMAGE_TESTED => status.build.as_deref().and_then(tested),
             condition::DELIVERED => delivered(status),
             _ => None,
         };

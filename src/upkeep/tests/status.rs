@@ -211,7 +211,7 @@ fn spec(reference: Option<GitRef>, upkeep: Option<Upkeep>) -> PatchSetSpec {
             }),
             ..Patches::default()
         }),
-        upkeep,
+        upkeep: upkeep.map(Box::new),
         ..spec
     }
 }

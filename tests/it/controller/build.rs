@@ -93,7 +93,7 @@ pub(super) fn target_of(build: &BuildStatus) -> &str {
 }
 
 pub fn build_of(object: &PatchSet) -> BuildStatus {
-    object.status.as_ref().unwrap().build.clone().unwrap()
+    *object.status.as_ref().unwrap().build.clone().unwrap()
 }
 
 /// The file in an image's only layer, as tar prints it.

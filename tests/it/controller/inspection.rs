@@ -22,7 +22,7 @@ async fn python_stage(name: &str, registry: &Registry) -> Stage {
 }
 
 fn image_of(object: &PatchSet) -> ImageStatus {
-    object.status.as_ref().unwrap().image.clone().unwrap()
+    *object.status.as_ref().unwrap().image.clone().unwrap()
 }
 
 fn tag_of(build: &BuildStatus) -> &str {

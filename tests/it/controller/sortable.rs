@@ -84,7 +84,7 @@ fn tags(registry: &Registry) -> Vec<String> {
 }
 
 fn image(object: &PatchSet) -> ImageStatus {
-    object.status.as_ref().unwrap().image.clone().unwrap()
+    *object.status.as_ref().unwrap().image.clone().unwrap()
 }
 
 fn sortable(image: &ImageStatus) -> &str {

@@ -273,7 +273,7 @@ pub fn file(component: &str, release: &str) -> String {
 }
 
 pub fn upkeep(object: &PatchSet) -> Option<&UpkeepStatus> {
-    object.status.as_ref()?.upkeep.as_ref()
+    object.status.as_ref()?.upkeep.as_deref()
 }
 
 /// Waits until something is as wanted.

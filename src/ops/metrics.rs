@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-use super::objects::{ObjectMetrics, Objects};
+use super::objects::{ObjectSource, Objects};
 
 /// How a reconciliation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -117,7 +117,6 @@ pub struct Metrics {
     durations: Family<KindLabel, Histogram>,
     active: Family<KindLabel, Gauge>,
     working: Gauge,
-    objects: Objects,
     notifications: Family<Notification, Counter>,
     pushes: Family<PushLabels, Counter>,
     upkeep: Family<UpkeepLabels, Counter>,
@@ -164,9 +163,13 @@ pub struct NotificationTotals {
     pub dropped: u64,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    /// Metrics of nothing that was done yet, and of the objects that the source gives.
+    #[must_use]
+    pub fn new(objects: ObjectSource) -> Self {
         let mut all = Registering(Registry::with_prefix("patchset"));
+        all.add_program();
+        all.0.register_collector(Box::new(Objects(objects)));
         let durations = || Histogram::new(exponential_buckets(0.001, 4.0, 10));
         Self {
             reconciliations: all.add("reconciliations", "Reconciliations by outcome", Family::default()),
@@ -201,7 +204,6 @@ impl Default for Metrics {
                 "What was done at branches and pull requests for patches that are looked after",
                 Family::default(),
             ),
-            objects: all.add_program().add_objects(),
             mirrors: MirrorMetrics::register(&mut all),
             unreadable: all.add(
                 "objects_unreadable",
@@ -277,7 +279,7 @@ impl Registering {
         metric
     }
 
-    fn add_program(&mut self) -> &mut Self {
+    fn add_program(&mut self) {
         let program = self.add(
             "build_info",
             "The program's version",
@@ -285,11 +287,6 @@ impl Registering {
         );
         let version = env!("CARGO_PKG_VERSION");
         program.get_or_create(&Program { version }).set(1);
-        self
-    }
-
-    fn add_objects(&mut self) -> Objects {
-        Objects::register(&mut self.0)
     }
 }
 
@@ -325,11 +322,6 @@ impl Metrics {
     /// Notes that this replica has begun to work.
     pub fn note_working(&self) {
         self.working.set(1);
-    }
-
-    /// Shows the objects as they are now, in place of those that were shown before.
-    pub fn show_objects(&self, objects: impl IntoIterator<Item = ObjectMetrics>) {
-        self.objects.show(objects);
     }
 
     /// Shows how many objects of a kind cannot be read.
@@ -423,7 +415,7 @@ mod tests {
 
     #[test]
     fn what_the_process_does_is_shown() {
-        let metrics = Metrics::default();
+        let metrics = Metrics::new(Box::new(|| Box::new(std::iter::empty())));
         metrics.note_reconciled("PatchSet", OutcomeLabel::Changed, Duration::from_millis(3));
         metrics.note_push(PushOutcome::Woke);
         metrics.note_upkeep(UpkeepAct::Opened);

@@ -1,9 +1,17 @@
 //! What the metrics show of each object.
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+
+use crate::api::reason::condition;
+
+/// Gives the objects of now, each as the metrics show it.
+pub type ObjectSource = Box<dyn Fn() -> Box<dyn Iterator<Item = ObjectMetrics>> + Send + Sync>;
 
 /// An object as the metrics show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,307 +76,228 @@ impl Default for States {
     }
 }
 
-// Prometheus puts the label `namespace` of what it scrapes on each metric. As in Flux's metrics,
-// the object's own is called `exported_namespace`, as it would otherwise become on the way.
+/// The metrics of objects. They are made anew for each answer: kept, those of many objects would
+/// take more memory than the objects.
+pub(super) struct Objects(pub(super) ObjectSource);
 
-/// Labels of an object, as Flux's `gotk_resource_info` has them, and more.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Info {
-    kind: &'static str,
-    exported_namespace: String,
-    name: String,
-    component: String,
-    release: String,
-    ready: String,
-    reason: String,
-    suspended: &'static str,
-    revision: String,
-    applied: String,
-    tag: String,
-    digest: String,
-}
-
-/// Labels of a condition.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ConditionLabels {
-    kind: &'static str,
-    exported_namespace: String,
-    name: String,
-    component: String,
-    release: String,
-    r#type: String,
-    status: String,
-    reason: String,
-}
-
-/// Labels of an object's patches or overrides.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StateLabels {
-    exported_namespace: String,
-    name: String,
-    component: String,
-    release: String,
-    state: &'static str,
-}
-
-/// Labels of the `PatchSet`s of a repository.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RepositoryLabels {
-    exported_namespace: String,
-    name: String,
-    state: &'static str,
-}
-
-/// Labels of the patches of an object that upstream has.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EvidenceLabels {
-    exported_namespace: String,
-    name: String,
-    component: String,
-    release: String,
-    evidence: &'static str,
-}
-
-/// Labels of an object of a kind that the metric's name tells.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct NameLabels {
-    exported_namespace: String,
-    name: String,
-    component: String,
-    release: String,
-}
-
-/// Labels of what is to be done for the patches of an object.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ChangeLabels {
-    exported_namespace: String,
-    name: String,
-    component: String,
-    release: String,
-    change: &'static str,
-}
-
-/// The metrics of objects.
-#[derive(Clone, Debug)]
-pub(super) struct Objects {
-    info: Family<Info, Gauge>,
-    conditions: Family<ConditionLabels, Gauge>,
-    patches: Family<StateLabels, Gauge>,
-    overrides: Family<StateLabels, Gauge>,
-    patch_sets: Family<RepositoryLabels, Gauge>,
-    merged: Family<EvidenceLabels, Gauge>,
-    merged_first: Family<NameLabels, Gauge>,
-    upkeep_changes: Family<ChangeLabels, Gauge>,
-    upkeep_since: Family<StateLabels, Gauge>,
-}
-
-impl Objects {
-    pub(super) fn register(registry: &mut Registry) -> Self {
-        let objects = Self {
-            info: Family::default(),
-            conditions: Family::default(),
-            patches: Family::default(),
-            overrides: Family::default(),
-            patch_sets: Family::default(),
-            merged: Family::default(),
-            merged_first: Family::default(),
-            upkeep_changes: Family::default(),
-            upkeep_since: Family::default(),
-        };
-        registry.register(
-            "resource_info",
-            "Objects with what their status says",
-            objects.info.clone(),
-        );
-        registry.register(
-            "resource_condition",
-            "The conditions of objects",
-            objects.conditions.clone(),
-        );
-        registry.register(
-            "patches",
-            "Patches of each PatchSet by state",
-            objects.patches.clone(),
-        );
-        registry.register(
-            "overrides",
-            "Overrides of each ConstraintOverride by state",
-            objects.overrides.clone(),
-        );
-        registry.register(
-            "repository_patch_sets",
-            "PatchSets of each PatchRepository by how they do",
-            objects.patch_sets.clone(),
-        );
-        registry.register(
-            "patches_merged",
-            "Patches of each PatchSet that upstream has, by how that is known",
-            objects.merged.clone(),
-        );
-        registry.register_with_unit(
-            "patches_merged_first_timestamp",
-            "When upstream merged the first of these patches, since the epoch",
-            Unit::Seconds,
-            objects.merged_first.clone(),
-        );
-        registry.register(
-            "upkeep_changes",
-            "Patches of each PatchSet that are to be dropped or made anew, or are left alone",
-            objects.upkeep_changes.clone(),
-        );
-        registry.register_with_unit(
-            "upkeep_since_timestamp",
-            "Since when what is to be done for the patches of a PatchSet is in its state, since the epoch",
-            Unit::Seconds,
-            objects.upkeep_since.clone(),
-        );
-        objects
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").finish_non_exhaustive()
     }
+}
 
-    /// Shows the objects as they are now, in place of those that were shown before.
-    pub(super) fn show(&self, objects: impl IntoIterator<Item = ObjectMetrics>) {
-        self.info.clear();
-        self.conditions.clear();
-        self.patches.clear();
-        self.overrides.clear();
-        self.patch_sets.clear();
-        self.merged.clear();
-        self.merged_first.clear();
-        self.upkeep_changes.clear();
-        self.upkeep_since.clear();
-        for object in objects {
-            self.show_merged(&object);
-            self.show_states(&object);
-            self.show_upkeep(&object);
-            for (type_, status, reason) in &object.conditions {
-                let labels = ConditionLabels {
-                    kind: object.kind,
-                    exported_namespace: object.namespace.clone(),
-                    name: object.name.clone(),
-                    component: object.component.clone(),
-                    release: object.release.clone(),
-                    r#type: type_.clone(),
-                    status: status.clone(),
-                    reason: reason.clone(),
-                };
-                self.conditions.get_or_create(&labels).set(1);
+impl Collector for Objects {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for family in &FAMILIES {
+            let unit = family.unit.as_ref();
+            let mut metric = encoder.encode_descriptor(family.name, family.help, unit, MetricType::Gauge)?;
+            for object in (self.0)() {
+                (family.samples)(&object, &mut |labels, value| {
+                    ConstGauge::new(value).encode(metric.encode_family(&labels)?)
+                })?;
             }
-            self.info.get_or_create(&info(object)).set(1);
         }
-    }
-
-    fn show_states(&self, object: &ObjectMetrics) {
-        let as_gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let (family, states) = match &object.states {
-            States::Patches(states) => (&self.patches, states),
-            States::Overrides(states) => (&self.overrides, states),
-            States::PatchSets(states) => {
-                for (state, count) in states {
-                    let labels = RepositoryLabels {
-                        exported_namespace: object.namespace.clone(),
-                        name: object.name.clone(),
-                        state,
-                    };
-                    self.patch_sets.get_or_create(&labels).set(as_gauge(*count));
-                }
-                return;
-            }
-        };
-        for (state, count) in states {
-            let labels = StateLabels {
-                exported_namespace: object.namespace.clone(),
-                name: object.name.clone(),
-                component: object.component.clone(),
-                release: object.release.clone(),
-                state,
-            };
-            family.get_or_create(&labels).set(as_gauge(*count));
-        }
-    }
-
-    fn show_upkeep(&self, object: &ObjectMetrics) {
-        let Some(upkeep) = &object.upkeep else { return };
-        for (change, count) in &upkeep.changes {
-            let labels = ChangeLabels {
-                exported_namespace: object.namespace.clone(),
-                name: object.name.clone(),
-                component: object.component.clone(),
-                release: object.release.clone(),
-                change,
-            };
-            let count = i64::try_from(*count).unwrap_or(i64::MAX);
-            self.upkeep_changes.get_or_create(&labels).set(count);
-        }
-        let labels = StateLabels {
-            exported_namespace: object.namespace.clone(),
-            name: object.name.clone(),
-            component: object.component.clone(),
-            release: object.release.clone(),
-            state: upkeep.state,
-        };
-        self.upkeep_since.get_or_create(&labels).set(upkeep.since);
-    }
-
-    fn show_merged(&self, object: &ObjectMetrics) {
-        for (evidence, count) in &object.merged {
-            let labels = EvidenceLabels {
-                exported_namespace: object.namespace.clone(),
-                name: object.name.clone(),
-                component: object.component.clone(),
-                release: object.release.clone(),
-                evidence,
-            };
-            let count = i64::try_from(*count).unwrap_or(i64::MAX);
-            self.merged.get_or_create(&labels).set(count);
-        }
-        if let Some(first) = object.merged_first {
-            let labels = NameLabels {
-                exported_namespace: object.namespace.clone(),
-                name: object.name.clone(),
-                component: object.component.clone(),
-                release: object.release.clone(),
-            };
-            self.merged_first.get_or_create(&labels).set(first);
-        }
+        Ok(())
     }
 }
 
-fn info(object: ObjectMetrics) -> Info {
-    let ready = object
-        .conditions
-        .into_iter()
-        .find(|(type_, ..)| type_ == crate::api::reason::condition::READY);
-    let (_, ready, reason) = ready.unwrap_or_else(|| (String::new(), "Unknown".to_owned(), String::new()));
-    Info {
-        kind: object.kind,
-        exported_namespace: object.namespace,
-        name: object.name,
-        component: object.component,
-        release: object.release,
-        ready,
-        reason,
-        suspended: if object.suspended { "true" } else { "false" },
-        revision: object.revision,
-        applied: object.applied,
-        tag: object.tag,
-        digest: object.digest,
+/// A metric that all objects of some kinds have.
+struct ObjectFamily {
+    name: &'static str,
+    help: &'static str,
+    unit: Option<Unit>,
+    samples: fn(&ObjectMetrics, &mut Sample<'_>) -> fmt::Result,
+}
+
+/// Takes the labels and the value of a sample.
+type Sample<'a> = dyn FnMut(&[Label<'_>], i64) -> fmt::Result + 'a;
+
+/// A label's name and value.
+type Label<'a> = (&'static str, &'a str);
+
+static FAMILIES: [ObjectFamily; 9] = [
+    ObjectFamily {
+        name: "resource_info",
+        help: "Objects with what their status says",
+        unit: None,
+        samples: info,
+    },
+    ObjectFamily {
+        name: "resource_condition",
+        help: "The conditions of objects",
+        unit: None,
+        samples: conditions,
+    },
+    ObjectFamily {
+        name: "patches",
+        help: "Patches of each PatchSet by state",
+        unit: None,
+        samples: |object, sample| match &object.states {
+            States::Patches(states) => counts(object, "state", states, sample),
+            States::Overrides(_) | States::PatchSets(_) => Ok(()),
+        },
+    },
+    ObjectFamily {
+        name: "overrides",
+        help: "Overrides of each ConstraintOverride by state",
+        unit: None,
+        samples: |object, sample| match &object.states {
+            States::Overrides(states) => counts(object, "state", states, sample),
+            States::Patches(_) | States::PatchSets(_) => Ok(()),
+        },
+    },
+    ObjectFamily {
+        name: "repository_patch_sets",
+        help: "PatchSets of each PatchRepository by how they do",
+        unit: None,
+        samples: repository_patch_sets,
+    },
+    ObjectFamily {
+        name: "patches_merged",
+        help: "Patches of each PatchSet that upstream has, by how that is known",
+        unit: None,
+        samples: |object, sample| counts(object, "evidence", &object.merged, sample),
+    },
+    ObjectFamily {
+        name: "patches_merged_first_timestamp",
+        help: "When upstream merged the first of these patches, since the epoch",
+        unit: Some(Unit::Seconds),
+        samples: |object, sample| match object.merged_first {
+            Some(first) => sample(&object.labels(), first),
+            None => Ok(()),
+        },
+    },
+    ObjectFamily {
+        name: "upkeep_changes",
+        help: "Patches of each PatchSet that are to be dropped or made anew, or are left alone",
+        unit: None,
+        samples: |object, sample| match &object.upkeep {
+            Some(upkeep) => counts(object, "change", &upkeep.changes, sample),
+            None => Ok(()),
+        },
+    },
+    ObjectFamily {
+        name: "upkeep_since_timestamp",
+        help: "Since when what is to be done for the patches of a PatchSet is in its state, since the epoch",
+        unit: Some(Unit::Seconds),
+        samples: |object, sample| match &object.upkeep {
+            Some(upkeep) => sample(&object.labels_and(("state", upkeep.state)), upkeep.since),
+            None => Ok(()),
+        },
+    },
+];
+
+impl ObjectMetrics {
+    /// The labels of an object of a kind that the metric's name tells.
+    ///
+    /// Prometheus puts the label `namespace` of what it scrapes on each metric. As in Flux's
+    /// metrics, the object's own is called `exported_namespace`, as it would otherwise become on
+    /// the way.
+    fn labels(&self) -> [Label<'_>; 4] {
+        [
+            ("exported_namespace", &self.namespace),
+            ("name", &self.name),
+            ("component", &self.component),
+            ("release", &self.release),
+        ]
     }
+
+    fn labels_and<'a>(&'a self, last: Label<'a>) -> [Label<'a>; 5] {
+        let [namespace, name, component, release] = self.labels();
+        [namespace, name, component, release, last]
+    }
+}
+
+/// A sample for each of what is counted.
+fn counts(
+    object: &ObjectMetrics,
+    label: &'static str,
+    counts: &[(&'static str, usize)],
+    sample: &mut Sample<'_>,
+) -> fmt::Result {
+    for (counted, count) in counts {
+        sample(&object.labels_and((label, counted)), as_gauge(*count))?;
+    }
+    Ok(())
+}
+
+/// The labels of Flux's `gotk_resource_info`, and more.
+fn info(object: &ObjectMetrics, sample: &mut Sample<'_>) -> fmt::Result {
+    let mut conditions = object.conditions.iter();
+    let ready = conditions.find(|(type_, ..)| type_ == condition::READY);
+    let (ready, reason) = ready.map_or(("Unknown", ""), |(_, status, reason)| (status, reason));
+    let [namespace, name, component, release] = object.labels();
+    let labels = [
+        ("kind", object.kind),
+        namespace,
+        name,
+        component,
+        release,
+        ("ready", ready),
+        ("reason", reason),
+        ("suspended", if object.suspended { "true" } else { "false" }),
+        ("revision", &object.revision),
+        ("applied", &object.applied),
+        ("tag", &object.tag),
+        ("digest", &object.digest),
+    ];
+    sample(&labels, 1)
+}
+
+fn conditions(object: &ObjectMetrics, sample: &mut Sample<'_>) -> fmt::Result {
+    let [namespace, name, component, release] = object.labels();
+    for (type_, status, reason) in &object.conditions {
+        let labels = [
+            ("kind", object.kind),
+            namespace,
+            name,
+            component,
+            release,
+            ("type", type_),
+            ("status", status),
+            ("reason", reason),
+        ];
+        sample(&labels, 1)?;
+    }
+    Ok(())
+}
+
+fn repository_patch_sets(object: &ObjectMetrics, sample: &mut Sample<'_>) -> fmt::Result {
+    let States::PatchSets(states) = &object.states else {
+        return Ok(());
+    };
+    let [namespace, name, ..] = object.labels();
+    for (state, count) in states {
+        sample(&[namespace, name, ("state", state)], as_gauge(*count))?;
+    }
+    Ok(())
+}
+
+fn as_gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::{Arc, Mutex};
 
-    fn text(registry: &Registry) -> String {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
-        text
-    }
+    use prometheus_client::registry::Registry;
+
+    use super::*;
 
     #[test]
     fn an_object_shows_one_state_at_a_time() {
+        let objects = Arc::new(Mutex::new(Vec::new()));
+        let source = Arc::clone(&objects);
+        let source: ObjectSource = Box::new(move || Box::new(source.lock().unwrap().clone().into_iter()));
         let mut registry = Registry::with_prefix("patchset");
-        let objects = Objects::register(&mut registry);
+        registry.register_collector(Box::new(Objects(source)));
+        let text = |now: &[ObjectMetrics]| {
+            *objects.lock().unwrap() = now.to_vec();
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            text
+        };
         let shown = |status: &str, reason: &str| ObjectMetrics {
             kind: "PatchSet",
             namespace: "ns".into(),
@@ -386,9 +315,8 @@ mod tests {
             }),
             ..ObjectMetrics::default()
         };
-        objects.show([shown("False", "PatchConflict")]);
-        objects.show([shown("True", "Succeeded")]);
-        let text_now = text(&registry);
+        assert!(text(&[shown("False", "PatchConflict")]).contains("PatchConflict"));
+        let text_now = text(&[shown("True", "Succeeded")]);
         assert!(!text_now.contains("PatchConflict"), "{text_now}");
         for line in [
             r#"ready="True",reason="Succeeded",suspended="false""#,
@@ -401,8 +329,7 @@ mod tests {
         ] {
             assert!(text_now.contains(line), "{line} in {text_now}");
         }
-        objects.show([]);
-        let gone = text(&registry);
+        let gone = text(&[]);
         assert!(
             !gone.contains("Succeeded") && !gone.contains("ChangeId") && !gone.contains("174600000"),
             "{gone}"

@@ -57,13 +57,11 @@ pub fn is_gone<K: Reconciled>(store: &Store<Guarded<K>>, object: &Referent) -> b
 }
 
 /// What the metrics show of objects that can be read.
-pub fn metrics_of_all<K: Reconciled>(store: &Store<Guarded<K>>) -> Vec<ObjectMetrics> {
-    store
-        .state()
-        .iter()
-        .filter_map(|object| object.0.as_ref().ok())
-        .map(Reconciled::metrics)
-        .collect()
+pub fn metrics_of_all<K: Reconciled>(
+    store: &Store<Guarded<K>>,
+) -> impl Iterator<Item = ObjectMetrics> + use<K> {
+    let objects = store.state().into_iter();
+    objects.filter_map(|object| object.0.as_ref().ok().map(Reconciled::metrics))
 }
 
 /// How many objects cannot be read.

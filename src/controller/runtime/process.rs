@@ -41,6 +41,7 @@ use crate::ops::api_client::{self, TooDeep};
 use crate::ops::health::{Health, ProcessDuty};
 use crate::ops::leader::{Candidate, lease_name};
 use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
+use crate::ops::objects::ObjectSource;
 use crate::ops::{push_server, server, telemetry};
 use crate::plan::backoff;
 use crate::publish::Layers;
@@ -137,7 +138,8 @@ impl Process {
     async fn start(options: ControllerOptions, tasks: &mut Tasks) -> Result<Self, Error> {
         let too_deep = TooDeep::default();
         let client = api_client::new(Config::infer().await?, &too_deep)?;
-        let (metrics, health) = (Metrics::default(), Health::default());
+        let (writers, health) = (Writers::default(), Health::default());
+        let metrics = Metrics::new(writers.shown_in_metrics());
         let health_listener = server::listen(&options.health_addr).await?;
         let metrics_listener = server::listen(&options.metrics_addr).await?;
         let mirrors = Arc::new(Mirrors::open(mirror_config(&options))?);
@@ -167,7 +169,7 @@ impl Process {
             health,
             slots,
             notifier,
-            writers: Writers::default(),
+            writers,
         };
         tasks.spawn(
             "the health endpoint",
@@ -199,9 +201,6 @@ impl Process {
                 objects::unreadable_objects(&constraint_overrides),
             );
             metrics.show_unreadable(PatchRepository::KIND, objects::unreadable_objects(&repositories));
-            let all = objects::metrics_of_all(&patch_sets).into_iter();
-            let all = all.chain(objects::metrics_of_all(&constraint_overrides));
-            metrics.show_objects(all.chain(objects::metrics_of_all(&repositories)));
         }
     }
 
@@ -426,6 +425,20 @@ struct Writers {
     patch_sets: Writer<Guarded<PatchSet>>,
     constraint_overrides: Writer<Guarded<ConstraintOverride>>,
     repositories: Writer<Guarded<PatchRepository>>,
+}
+
+impl Writers {
+    /// What the metrics show: the objects that the watches have found so far.
+    fn shown_in_metrics(&self) -> ObjectSource {
+        let patch_sets = self.patch_sets.as_reader();
+        let constraint_overrides = self.constraint_overrides.as_reader();
+        let repositories = self.repositories.as_reader();
+        Box::new(move || {
+            let all = objects::metrics_of_all(&patch_sets);
+            let all = all.chain(objects::metrics_of_all(&constraint_overrides));
+            Box::new(all.chain(objects::metrics_of_all(&repositories)))
+        })
+    }
 }
 
 /// Sees to it that the API server knows a kind. One that cannot be reached, or has a fault of its

@@ -366,8 +366,6 @@ need_commands cc=gcc git=git python3=python3
 need_python_venv
 if [ "$until" != check ]; then
     need_commands curl=curl openssl=openssl setpriv=util-linux
-    # What asks for a password is not done behind a display.
-    [ -n "$here" ] || [ "$(id -u)" -eq 0 ] || have etcd || ! may_be_root || need_etcd
 fi
 
 # What takes a while, and about how many seconds on two processors: the first time, and where all is there.

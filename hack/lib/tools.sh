@@ -77,22 +77,6 @@ have() {
     [ -z "${2:-}" ] || [ "$found" != "$PATCHSET_BIN/$1" ] || [ "$(readlink "$found")" = "$1-$2" ]
 }
 
-# etcd, unpacked from Debian's package: installing it would start a service of its own.
-need_etcd() {
-    local work
-    have etcd && return
-    work=$(mktemp -d)
-    # Who is not root takes the lists as they are.
-    ! may_be_root || apt_update
-    (
-        cd "$work" || exit
-        chmod 755 .
-        long "download etcd" apt-get download -q etcd-server && dpkg-deb -x ./*.deb .
-    ) || die "cannot get etcd: put etcd 3.4 or newer on PATH or into KUBEBUILDER_ASSETS"
-    keep "$work/usr/bin/etcd" etcd "$(dpkg-deb -f "$work"/*.deb Version | tr -c '[:alnum:].\n' _)"
-    rm -rf "$work"
-}
-
 # at_least WANTED FOUND: compares two versions.
 at_least() {
     [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
@@ -145,9 +129,11 @@ kubernetes_version() {
     sed -n 's|^require k8s.io/kubernetes ||p' "$PATCHSET_ROOT/hack/tools/kubernetes/go.mod"
 }
 
+# How programs are compiled: what debuggers read would be a tenth of the compiler's work, for the linker to leave out.
+go_flags=(-trimpath -gcflags=all=-dwarf=false)
+
 # need_kubernetes PROGRAM...: kube-apiserver, kubectl, kube-controller-manager or kubelet, built from their own source, in
-# one go: what they share is compiled once, and one is linked while another is compiled. What debuggers read would be
-# made by the compiler, a tenth of its work, for the linker to leave out.
+# one go: what they share is compiled once, and one is linked while another is compiled.
 need_kubernetes() {
     local program missing=() version numbers stamp=k8s.io/component-base/version work
     version=$(kubernetes_version)
@@ -159,7 +145,7 @@ need_kubernetes() {
     IFS=. read -r -a numbers <<<"${version#v}"
     work=$(mktemp -d)
     long "build ${missing[*]} $version (some minutes the first time)" \
-        env CGO_ENABLED=0 go build -C "$PATCHSET_ROOT/hack/tools/kubernetes" -trimpath -gcflags=all=-dwarf=false \
+        env CGO_ENABLED=0 go build -C "$PATCHSET_ROOT/hack/tools/kubernetes" "${go_flags[@]}" \
         -ldflags "-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=${numbers[0]} -X $stamp.gitMinor=${numbers[1]}" \
         -o "$work/" "${missing[@]/#/k8s.io/kubernetes/cmd/}" ||
         die "cannot build ${missing[*]}: put them on PATH or into KUBEBUILDER_ASSETS"
@@ -181,10 +167,15 @@ need_module_program() {
     need_go
     work=$(mktemp -d)
     long "build $1 $version (some minutes the first time)" \
-        env CGO_ENABLED=0 go build -C "$PATCHSET_ROOT/hack/tools/$2" -trimpath -ldflags '-s -w' -o "$work/$1" "$4" ||
+        env CGO_ENABLED=0 go build -C "$PATCHSET_ROOT/hack/tools/$2" "${go_flags[@]}" -ldflags '-s -w' -o "$work/$1" "$4" ||
         die "cannot build $1: put one on PATH"
     keep "$work/$1" "$1" "$version"
     rm -rf "$work"
+}
+
+# need_etcd: in the release that Kubernetes reads and writes it with, and from the same module: they share most packages.
+need_etcd() {
+    need_module_program etcd kubernetes go.etcd.io/etcd/server/v3 go.etcd.io/etcd/server/v3
 }
 
 need_buildkit() {

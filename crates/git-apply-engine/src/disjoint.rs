@@ -11,9 +11,9 @@ const MOST_BYTES: usize = 16 << 20;
 /// and what it does changes nothing for them.
 ///
 /// That holds where no other patch names its files, a folder that leads to them, or anything below
-/// them, and where it has lines alone: what is binary can be taken from whatever another patch
-/// made. Where it would take too long to find out, none is said to.
-pub(super) fn stand_alone(reports: &[PatchReport]) -> Vec<bool> {
+/// them, and where it is one of those `of_lines` alone: what is binary can be taken from whatever
+/// another patch made. Where it would take too long to find out, none is said to.
+pub(super) fn stand_alone(reports: &[PatchReport], of_lines: &HashSet<usize>) -> Vec<bool> {
     let of_all = || reports.iter().flat_map(|report| &report.files).flat_map(paths);
     let size: usize = of_all()
         .map(|path| path.len().saturating_mul(1 + above(path).count()))
@@ -35,9 +35,11 @@ pub(super) fn stand_alone(reports: &[PatchReport]) -> Vec<bool> {
             && !folders.contains(path)
             && !above(path).any(|folder| owners.contains_key(folder))
     };
-    let stands_alone = |file: &FileReport| !file.hunks.is_empty() && paths(file).all(is_own);
-    let alone = reports.iter().map(|report| report.files.iter().all(stands_alone));
-    alone.collect()
+    let is_alone = |report: &PatchReport| report.files.iter().flat_map(paths).all(is_own);
+    let reports = reports.iter().enumerate();
+    reports
+        .map(|(number, report)| of_lines.contains(&number) && is_alone(report))
+        .collect()
 }
 
 /// The names of a file, before a patch and after it.
@@ -53,22 +55,13 @@ fn above(path: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{FileChange, HunkOutcome, HunkReport, PatchState};
+    use crate::report::{FileChange, PatchState};
 
     /// Reports of patches that change files with these names; `old => new` renames one, and a `!`
     /// before a name says that what changes is binary.
     fn alone(patches: &[&[&str]]) -> Vec<bool> {
-        let hunk = HunkReport {
-            number: 1,
-            patch_line: 1,
-            old_start: 1,
-            outcome: HunkOutcome::Placed { line: 1, offset: 0 },
-        };
         let file = |name: &&str| {
-            let (hunks, name) = match name.strip_prefix('!') {
-                Some(name) => (Vec::new(), name),
-                None => (vec![hunk.clone()], *name),
-            };
+            let name = name.trim_start_matches('!');
             let (old, new) = name
                 .split_once(" => ")
                 .map_or((None, name), |(old, new)| (Some(old), new));
@@ -77,7 +70,7 @@ mod tests {
                 old_path: old.map(ToOwned::to_owned),
                 change: FileChange::Modify,
                 error: None,
-                hunks,
+                hunks: Vec::new(),
             }
         };
         let reports = patches.iter().map(|names| PatchReport {
@@ -89,7 +82,14 @@ mod tests {
             files: names.iter().map(file).collect(),
             error: None,
         });
-        stand_alone(&reports.collect::<Vec<_>>())
+        let of_lines = |names: &&[&str]| !names.iter().any(|name| name.starts_with('!'));
+        let of_lines = patches
+            .iter()
+            .enumerate()
+            .filter(|(_, names)| of_lines(names))
+            .map(|(number, _)| number)
+            .collect();
+        stand_alone(&reports.collect::<Vec<_>>(), &of_lines)
     }
 
     #[test]

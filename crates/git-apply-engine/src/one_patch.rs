@@ -54,6 +54,8 @@ pub(super) enum ProblemKind {
 pub(super) enum Purpose {
     /// The tree after it, and a report on all that does not fit.
     Report,
+    /// The tree after it, and where its hunks were put. The first fault ends it.
+    Place,
     /// The tree after it. The first fault ends it.
     Apply,
     /// Whether it would apply. The overlay stays as it is, and the first fault ends it.
@@ -63,6 +65,13 @@ pub(super) enum Purpose {
 enum Failed {
     Store(ObjectError),
     Problem(Problem),
+}
+
+impl Purpose {
+    /// Whether each hunk is told.
+    fn tells_hunks(self) -> bool {
+        matches!(self, Self::Report | Self::Place)
+    }
 }
 
 impl From<ObjectError> for Failed {
@@ -160,7 +169,7 @@ pub(super) fn apply(
             Err(Failed::Store(error)) => return Err(error),
         };
         if let Some(patch) = check.patches.get(number)
-            && purpose == Purpose::Report
+            && purpose.tells_hunks()
         {
             files.push(file_report(patch, failure.as_ref(), hunks));
         }
@@ -188,6 +197,11 @@ pub(super) fn apply(
         };
     }
     Ok(Attempt { files, problem })
+}
+
+/// The report on a file of a patch of which is told only what it touches.
+pub(super) fn touched_file(patch: &FilePatch<'_>) -> FileReport {
+    file_report(patch, None, Vec::new())
 }
 
 fn file_report(patch: &FilePatch<'_>, failure: Option<&Problem>, hunks: Vec<HunkReport>) -> FileReport {
@@ -408,7 +422,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
 
     /// Why a file is not there, as far as the tree shows it.
     fn why_missing(&self, patch: &FilePatch<'_>, name: &[u8]) -> Option<String> {
-        if self.purpose == Purpose::Try {
+        if self.purpose != Purpose::Report {
             return None;
         }
         let leaf = |name: &[u8]| self.overlay.leaf(self.cache, name).ok().flatten();
@@ -503,7 +517,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             let outcome = match place::place(&mut image, hunk, self.direction).map_err(&exceeded)? {
                 Ok(placed) => placed,
                 Err(old) => {
-                    // The attempt in reverse looks at the same lines.
+                    // Further attempts look at the same lines.
                     if let Some(id) = before.blob {
                         self.cache.keep_lines(id, &lines);
                     }
@@ -513,7 +527,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
                     HunkOutcome::Rejected(Box::new(nearest::rejection(&image, hunk, &old)))
                 }
             };
-            if self.purpose == Purpose::Report {
+            if self.purpose.tells_hunks() {
                 self.budget.hold_all::<HunkReport>(1).map_err(&exceeded)?;
                 reports.push(HunkReport {
                     number: at + 1,

@@ -72,7 +72,8 @@ pub struct PatchReport {
     pub state: PatchState,
     /// The tree after it; `None` if it does not apply.
     pub tree: Option<Oid>,
-    /// The files that it touches, in the patch's order; none if it cannot be read.
+    /// The files that it touches, in the patch's order; none if it cannot be read. Of a patch that
+    /// is there already, they come without hunks.
     pub files: Vec<FileReport>,
     /// Why it does not apply, in a sentence; `None` if it does.
     pub error: Option<String>,

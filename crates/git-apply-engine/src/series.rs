@@ -1,14 +1,14 @@
 //! Applies patches one on top of the other, or each alone, and goes on after one that fails.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use patch_headers::{SUMMARY_BYTES, Summary};
 
 use super::budget::bytes;
 use super::disjoint;
 use super::object::{ObjectError, Objects, Oid, WriteObjects};
-use super::one_patch::{self, Problem, ProblemKind, Purpose};
+use super::one_patch::{self, Attempt, Problem, ProblemKind, Purpose};
 use super::options::{Options, Results};
 use super::overlay::{Cache, Overlay};
 use super::parse::{Direction, FilePatch, encoded_mail, parse, reversed};
@@ -161,6 +161,7 @@ pub fn apply(
         overlay: Overlay::new(base),
         failed: HashMap::new(),
         misfits: Vec::new(),
+        of_lines: HashSet::new(),
         reported: 0,
         kept: 0,
     };
@@ -253,6 +254,8 @@ struct SeriesRun<'c, 'o> {
     failed: HashMap<Vec<u8>, String>,
     /// The patches that conflict, and are not known to be upstream's.
     misfits: Vec<Misfit>,
+    /// The numbers of the patches each of whose files has hunks of lines.
+    of_lines: HashSet<usize>,
     /// Bytes of all reports, without the lines that they show.
     reported: u64,
     /// Bytes of overlays that are kept to be written.
@@ -289,11 +292,21 @@ impl SeriesRun<'_, '_> {
                 return Ok(report);
             }
         };
-        let direction = direction(self.options.reverse);
+        if parsed.iter().all(FilePatch::has_lines) {
+            self.of_lines.insert(number);
+        }
         let held = budget.held();
-        let files = directed(&parsed, direction);
-        let names = names(&files);
-        let attempt = one_patch::apply(self.cache, &mut self.overlay, files, direction, Purpose::Report)?;
+        let mut attempt = self.attempt(&parsed, Purpose::Place)?;
+        if let Some(problem) = attempt.problem {
+            budget.fall_back_to(held);
+            if problem.kind == ProblemKind::Conflict && self.takes_back(&parsed)? {
+                report.files = parsed.iter().map(one_patch::touched_file).collect();
+                (report.state, report.error) = (PatchState::Merged, Some(self.merged_error().to_owned()));
+                return Ok(report);
+            }
+            // What is there already is not asked what does not fit.
+            attempt = self.attempt(&parsed, Purpose::Report)?;
+        }
         report.files = attempt.files;
         match attempt.problem {
             None => {
@@ -306,18 +319,34 @@ impl SeriesRun<'_, '_> {
             }
             Some(problem) => {
                 budget.fall_back_to(held.saturating_add(size(&report)));
-                let (state, error) = self.classify(&parsed, &names, &problem)?;
-                let error = match state {
-                    PatchState::Merged => error,
-                    _ => with_encoding(error, &patch.bytes),
+                let names = names(&parsed);
+                let (state, error) = match problem.kind {
+                    ProblemKind::Conflict => verdict(&self.failed, &names, &problem.message),
+                    ProblemKind::Refused | ProblemKind::TooLarge => {
+                        (PatchState::Malformed, problem.message.clone())
+                    }
                 };
-                (report.state, report.error) = (state, Some(error));
-                if report.state != PatchState::Merged {
-                    self.remember(number, &patch.name, names, problem);
-                }
+                (report.state, report.error) = (state, Some(with_encoding(error, &patch.bytes)));
+                self.remember(number, &patch.name, names, problem);
             }
         }
         Ok(report)
+    }
+
+    /// Applies a patch in the direction of the series.
+    fn attempt(&mut self, parsed: &[FilePatch<'_>], purpose: Purpose) -> Result<Attempt, ObjectError> {
+        let direction = direction(self.options.reverse);
+        let files = directed(parsed, direction);
+        one_patch::apply(self.cache, &mut self.overlay, files, direction, purpose)
+    }
+
+    /// Says of a patch that applies the other way round why it does not apply.
+    fn merged_error(&self) -> &'static str {
+        if self.options.reverse {
+            "it is not in the tree, so that there is nothing to take back: it applies as it is"
+        } else {
+            "it is in the tree already: it applies in reverse"
+        }
     }
 
     /// Keeps of a patch that does not fit what the verdict on it and on those behind it needs.
@@ -332,29 +361,6 @@ impl SeriesRun<'_, '_> {
             is_conflict: problem.kind == ProblemKind::Conflict,
             problem: problem.message,
         });
-    }
-
-    fn classify(
-        &mut self,
-        parsed: &[FilePatch<'_>],
-        names: &[Vec<u8>],
-        problem: &Problem,
-    ) -> Result<(PatchState, String), ObjectError> {
-        if problem.kind != ProblemKind::Conflict {
-            return Ok((PatchState::Malformed, problem.message.clone()));
-        }
-        if self.takes_back(parsed)? {
-            return Ok((
-                PatchState::Merged,
-                if self.options.reverse {
-                    "it is not in the tree, so that there is nothing to take back: it applies as it is"
-                } else {
-                    "it is in the tree already: it applies in reverse"
-                }
-                .to_owned(),
-            ));
-        }
-        Ok(verdict(&self.failed, names, &problem.message))
     }
 
     /// Takes the patches that upstream has back from its tree, from the last to the first, as
@@ -372,7 +378,7 @@ impl SeriesRun<'_, '_> {
         };
         let kept = self.overlay.held().saturating_add(self.reported);
         let (mut unwound, mut taken_back) = (Overlay::new(base), 0);
-        let is_alone = disjoint::stand_alone(reports);
+        let is_alone = disjoint::stand_alone(reports, &self.of_lines);
         // From the last to the first, as the patches are looked at.
         let mut open = std::mem::take(&mut self.misfits);
         let mut misfits = Vec::new();

@@ -51,6 +51,11 @@ pub(crate) enum Content<'a> {
 }
 
 impl FilePatch<'_> {
+    /// Whether it changes lines, and not bytes, a name or a mode alone.
+    pub(crate) fn has_lines(&self) -> bool {
+        matches!(&*self.content, Content::Text(hunks) if !hunks.is_empty())
+    }
+
     pub(super) fn new(line: usize) -> Self {
         Self {
             old_name: None,

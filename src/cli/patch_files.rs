@@ -1,5 +1,6 @@
 //! Patches that commands are given as files and folders.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
@@ -35,22 +36,25 @@ pub(super) fn read_named(paths: &[PathBuf], limit: u64) -> Result<Vec<PatchInput
 fn read(paths: &[PathBuf], limit: u64, named_by: NamedBy) -> Result<Vec<PatchInput>, Error> {
     let mut patches = Vec::new();
     for path in paths {
-        if path.is_dir() {
-            let found = read_folder(path, limit)?;
-            patches.extend(found.into_iter().map(|patch| match named_by {
-                NamedBy::Name => patch,
-                NamedBy::Path => PatchInput {
-                    name: path.join(&patch.name).display().to_string(),
-                    ..patch
-                },
-            }));
-            continue;
-        }
+        let bytes = match input::read(path, limit) {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::IsADirectory => {
+                let found = read_folder(path, limit)?;
+                patches.extend(found.into_iter().map(|patch| match named_by {
+                    NamedBy::Name => patch,
+                    NamedBy::Path => PatchInput {
+                        name: path.join(&patch.name).display().to_string(),
+                        ..patch
+                    },
+                }));
+                continue;
+            }
+            read => read?,
+        };
         let name = match (named_by, path.file_name()) {
             (NamedBy::Name, Some(name)) => name.to_string_lossy().into_owned(),
             _ => path.display().to_string(),
         };
-        patches.push(PatchInput::new(name, input::read(path, limit)?));
+        patches.push(PatchInput::new(name, bytes));
     }
     Ok(patches)
 }

@@ -392,6 +392,33 @@ mod tests {
         &conditions::find(&status.conditions, kind).unwrap().message
     }
 
+    #[test]
+    fn what_cannot_stand_alone_in_a_config_map_is_refused() {
+        let spec = serde_json::from_value(serde_json::json!({
+            "release": "2025.2",
+            "upperConstraints": { "git": { "url": "https://x/requirements", "ref": { "branch": "main" },
+                "path": "upper-constraints.txt" } },
+            "overrides": { "entries": [] },
+        }))
+        .unwrap();
+        let merge = |base: &str| merge_files(&spec, base.as_bytes(), b"");
+        assert!(merge("oslo.config===9.7.0\n").is_ok());
+        let refused = merge("oslo.config===9.7.0\n-c more.txt\n").unwrap_err();
+        assert_eq!(refused.reason, reason::INVALID_CONSTRAINTS);
+        assert!(
+            refused.message.contains("line 2 reads another file"),
+            "{refused:?}"
+        );
+        let longest = |packages: usize| {
+            let pins = (0..packages).map(|number| format!("package-{number:07}===1.0.0\n"));
+            pins.collect::<String>()
+        };
+        let each = longest(1).len();
+        assert!(merge(&longest(LARGEST / each)).is_ok());
+        let refused = merge(&longest(LARGEST / each + 1)).unwrap_err();
+        assert_eq!(refused.reason, reason::TOO_LARGE);
+    }
+
     fn refusal(reason: Reason) -> MergeDecision {
         MergeDecision::Refused(MergeRefusal {
             reason,

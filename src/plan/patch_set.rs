@@ -1368,6 +1368,23 @@ mod tests {
     }
 
     #[test]
+    fn an_image_of_a_source_without_patches_is_built_as_any_other() {
+        let (plan, image) = built();
+        let pending = Pending::new(reason::TESTING, "it runs", Next::Soon);
+        let is_built = Built::Image(plan.clone(), Box::new(image));
+        for built in [is_built, Built::Testing { plan, pending }] {
+            let progress = PatchSetProgress {
+                built,
+                ..checked(&[])
+            };
+            let outcome = Outcome::Done(sources("a"), progress);
+            let (status, _) = settle(&PatchSetStatus::default(), asked(1), DELIVERED, NOW, outcome);
+            assert_eq!(told(&status, condition::PATCHES_APPLICABLE).1, "NoPatches");
+            assert_eq!(told(&status, condition::IMAGE_BUILT).1, "Succeeded");
+        }
+    }
+
+    #[test]
     fn what_applies_is_told_with_its_exceptions() {
         use PatchState::{Clean, Merged, Offset};
         let policy = Policy {

@@ -330,6 +330,47 @@ mod tests {
     }
 
     #[test]
+    fn a_patch_is_told_with_what_it_says_of_itself_and_how_it_fits() {
+        let mut store = MemoryStore::new();
+        let moved = "first\nnew\nlines\none\ntwo\nthree\n";
+        let files = [("f", moved), ("merged", "b\n"), ("far", "x\n1\n2\n3\nold\n")];
+        let tree = store.add_files(files.map(|(path, text)| (path, EntryMode::Regular, text)));
+        let inputs = [
+            "From: A. Author <a@example.org>\nSubject: [PATCH 1/2] Say two louder\n\n---\n\
+             --- a/f\n+++ b/f\n@@ -2,3 +2,3 @@\n one\n-two\n+TWO\n three\n",
+            "--- a/merged\n+++ b/merged\n@@ -1 +1 @@\n-a\n+b\n",
+            "--- a/far\n+++ b/far\n@@ -1,4 +1,4 @@\n 1\n 2\n 3\n-gone\n+new\n",
+            "no patch",
+        ];
+        let inputs: Vec<PatchInput> = inputs
+            .iter()
+            .enumerate()
+            .map(|(number, patch)| PatchInput::new(number.to_string(), *patch))
+            .collect();
+        let options = Options::default();
+        let applied = apply(&store, tree.unwrap(), &inputs, Sequence::Independent, &options);
+        let patches = super::patches(applied.unwrap().patches());
+        let [offset, merged, conflict, malformed] = patches.as_slice() else {
+            panic!("{patches:?}")
+        };
+        assert_eq!(offset.subject.as_deref(), Some("Say two louder"));
+        assert_eq!(offset.author.as_deref(), Some("A. Author <a@example.org>"));
+        assert_eq!((offset.state, offset.offset), (PatchState::Offset, Some(2)));
+        let refresh = offset.refresh.as_ref().unwrap();
+        assert_eq!(
+            (refresh.state, refresh.by),
+            (RefreshState::Available, Some(RefreshKind::Offset))
+        );
+        assert!(offset.merged.is_none() && offset.message.is_none());
+        assert_eq!(merged.merged.as_ref().unwrap().by, Evidence::Reverse);
+        assert_eq!((&merged.offset, &merged.refresh), (&None, &None));
+        let place = conflict.conflict.as_ref().unwrap();
+        assert_eq!((place.line, place.nearest_line), (Some(1), Some(2)));
+        let why = malformed.message.as_deref();
+        assert_eq!(why, Some("there is no diff in it: is it empty, or cut off?"));
+    }
+
+    #[test]
     fn a_patch_is_as_it_is_while_neither_its_bytes_nor_its_state_change() {
         use PatchState::{Clean, Conflict, Merged};
         let at = |second| Timestamp::from_second(second).unwrap();

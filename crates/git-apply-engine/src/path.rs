@@ -18,9 +18,9 @@ pub(super) fn is_safe(path: &[u8], mode: EntryMode) -> bool {
 }
 
 fn component_is_safe(name: &[u8], mode: EntryMode) -> bool {
-    let lower = name.to_ascii_lowercase();
-    !(matches!(lower.as_slice(), b"" | b"." | b".." | b".git")
-        || (mode == EntryMode::Symlink && lower == b".gitmodules"))
+    !(matches!(name, b"" | b"." | b"..")
+        || name.eq_ignore_ascii_case(b".git")
+        || (mode == EntryMode::Symlink && name.eq_ignore_ascii_case(b".gitmodules")))
 }
 
 /// Whether a component could be `.git` on NTFS, or a link `.gitmodules`.

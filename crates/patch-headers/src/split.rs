@@ -1,6 +1,9 @@
 //! The messages of a patch: what is before each diff, decoded.
 
+use std::borrow::Cow;
+
 use mailparse::MailHeaderMap;
+use memchr::memmem;
 
 use crate::change_ids::subject;
 use crate::fields::is_header_of_patch;
@@ -124,14 +127,12 @@ fn readable(line: &[u8]) -> String {
 
 /// The mails of a mailbox, cut at [`MESSAGE_BYTES`]; the whole file where it is none.
 fn mails(patch: &[u8]) -> Vec<&[u8]> {
-    let mut starts = Vec::new();
-    let mut place = 0;
-    for line in patch.split_inclusive(|byte| *byte == b'\n') {
-        if place == 0 || is_from_line(line) {
-            starts.push(place);
-        }
-        place += line.len();
+    if patch.is_empty() {
+        return Vec::new();
     }
+    let lines = memmem::find_iter(patch, b"\nFrom ").map(|end| end + 1);
+    let mails = lines.filter(|start| patch.get(*start..).is_some_and(is_from_line));
+    let starts: Vec<usize> = std::iter::once(0).chain(mails).collect();
     let ends = starts.iter().skip(1).copied().chain([patch.len()]);
     let bounds = starts.iter().zip(ends);
     bounds
@@ -145,11 +146,11 @@ fn mails(patch: &[u8]) -> Vec<&[u8]> {
 
 /// `From 1f0c… Mon Sep 17 00:00:00 2001`, by the rule of `git mailsplit`: a time and a year.
 fn is_from_line(text: &[u8]) -> bool {
-    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let Some(rest) = line.strip_prefix(b"From ") else {
+    let Some(rest) = text.strip_prefix(b"From ") else {
         return false;
     };
-    let Ok(rest) = std::str::from_utf8(rest) else {
+    let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let Ok(rest) = std::str::from_utf8(line) else {
         return false;
     };
     let mut words = rest.split_whitespace().rev();
@@ -161,11 +162,12 @@ fn is_from_line(text: &[u8]) -> bool {
 }
 
 /// A mail with its body as it was before it was encoded.
-fn decoded(mail: &[u8]) -> Vec<u8> {
-    let head_length = mail
-        .windows(2)
-        .position(|two| two == b"\n\n")
-        .map_or(mail.len(), |end| end + 2);
+fn decoded(mail: &[u8]) -> Cow<'_, [u8]> {
+    // Nothing is read of a diff.
+    if mail.starts_with(b"diff ") {
+        return mail.into();
+    }
+    let head_length = memmem::find(mail, b"\n\n").map_or(mail.len(), |end| end + 2);
     let encoding = mail.get(..head_length).and_then(|head| {
         let (headers, _) = mailparse::parse_headers(head).ok()?;
         headers.get_first_value("Content-Transfer-Encoding")
@@ -173,7 +175,7 @@ fn decoded(mail: &[u8]) -> Vec<u8> {
     let is_encoded =
         encoding.is_some_and(|name| ["base64", "quoted-printable"].contains(&name.to_lowercase().trim()));
     if !is_encoded {
-        return mail.to_vec();
+        return mail.into();
     }
     // What is cut off may end within a group of base64.
     let whole_lines = mail
@@ -185,8 +187,8 @@ fn decoded(mail: &[u8]) -> Vec<u8> {
         parsed.get_body().ok()
     });
     match (mail.get(..head_length), body) {
-        (Some(head), Some(body)) => [head, body.as_bytes()].concat(),
-        _ => mail.to_vec(),
+        (Some(head), Some(body)) => [head, body.as_bytes()].concat().into(),
+        _ => mail.into(),
     }
 }
 
@@ -194,26 +196,28 @@ fn decoded(mail: &[u8]) -> Vec<u8> {
 /// the patch between that and the diff; how many bytes stand before those; and whether there is a
 /// diff.
 fn until_diff(mail: &[u8]) -> (String, usize, bool) {
-    let lines: Vec<&[u8]> = mail.split_inclusive(|byte| *byte == b'\n').collect();
-    let mut text = String::new();
-    for (at, line) in lines.iter().enumerate() {
-        let next = lines.get(at + 1).copied().unwrap_or_default();
-        if begins_diff(line, next) || (at == 0 && line.starts_with(b"diff ")) {
-            let length = text.len();
+    if mail.starts_with(b"diff ") {
+        return (String::new(), 0, true);
+    }
+    let mut lines = mail.split_inclusive(|byte| *byte == b'\n').peekable();
+    let (mut text, mut message_length) = (String::new(), None);
+    while let Some(line) = lines.next() {
+        let next = lines.peek().copied();
+        let is_diff = match message_length {
+            None => begins_diff(line, next.unwrap_or_default()),
+            Some(_) => next.is_some_and(|next| begins_diff(line, next)),
+        };
+        if is_diff {
+            let length = message_length.unwrap_or(text.len());
             return (text, length, true);
         }
-        if line.trim_ascii_end() == b"---" {
-            let rest = lines.get(at + 1..).unwrap_or_default();
-            let end = rest.windows(2).position(|two| begins_diff(two[0], two[1]));
-            let before = rest.iter().take(end.unwrap_or(rest.len()));
-            let headers = before.filter(|line| is_header_of_patch(line));
-            let length = text.len();
-            text.extend(headers.map(|line| readable(line)));
-            return (text, length, end.is_some());
+        match message_length {
+            None if line.trim_ascii_end() == b"---" => message_length = Some(text.len()),
+            Some(_) if !is_header_of_patch(line) => {}
+            _ => text.push_str(&readable(line)),
         }
-        text.push_str(&readable(line));
     }
-    let length = text.len();
+    let length = message_length.unwrap_or(text.len());
     (text, length, false)
 }
 

@@ -273,7 +273,8 @@ fn repository_patch_sets(object: &ObjectMetrics, sample: &mut Sample<'_>) -> fmt
     Ok(())
 }
 
-fn as_gauge(count: usize) -> i64 {
+/// A count as the value of a gauge.
+pub(super) fn as_gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

@@ -7,6 +7,7 @@ mod disjoint;
 mod folder;
 mod ids;
 mod lines;
+mod made;
 mod nearest;
 mod object;
 mod one_patch;

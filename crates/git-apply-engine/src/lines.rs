@@ -84,10 +84,15 @@ impl Lines {
 
     /// The bytes of some lines; none past the end.
     pub(super) fn slice(&self, lines: Range<usize>) -> &[u8] {
+        self.contents.get(self.span(lines)).unwrap_or_default()
+    }
+
+    /// Where some lines stand in the file; nowhere past the end.
+    pub(super) fn span(&self, lines: Range<usize>) -> Range<usize> {
         let place = |line: usize| self.starts.get(line).and_then(|at| usize::try_from(*at).ok());
         match (place(lines.start), place(lines.end)) {
-            (Some(start), Some(end)) => self.contents.get(start..end).unwrap_or_default(),
-            _ => b"",
+            (Some(start), Some(end)) => start..end,
+            _ => 0..0,
         }
     }
 

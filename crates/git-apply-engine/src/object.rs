@@ -271,7 +271,7 @@ objects_behind!(&S);
 objects_behind!(Arc<S>);
 
 /// A store that takes new trees and blobs.
-pub trait WriteObjects {
+pub trait WriteObjects: Objects {
     /// Stores a blob and returns its id.
     ///
     /// # Errors

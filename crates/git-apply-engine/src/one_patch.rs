@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::budget::{Budget, Exceeded, bytes};
 use super::folder::Leaf;
 use super::lines::Lines;
+use super::made::MadeFile;
 use super::nearest;
 use super::object::{EntryMode, ObjectError, Oid};
 use super::overlay::{Cache, Overlay, Undo};
@@ -92,8 +93,8 @@ fn too_large(message: String) -> Failed {
 
 /// Says of which file it is that a limit would be exceeded.
 fn exceeded(patch: &FilePatch<'_>) -> impl Fn(Exceeded) -> Failed {
-    let name = lossy(patch.name());
-    move |exceeded| too_large(format!("{name}: {exceeded}"))
+    let name = patch.name();
+    move |exceeded| too_large(format!("{}: {exceeded}", lossy(name)))
 }
 
 fn conflict<T>(message: impl Into<String>) -> Result<T, Failed> {
@@ -146,8 +147,8 @@ struct Check<'c, 'o, 'p> {
     patches: Vec<FilePatch<'p>>,
     seen: HashMap<Vec<u8>, Seen>,
     links: HashMap<Vec<u8>, LinkChange>,
-    /// The contents that each diff left; of one that another changed further, none.
-    results: Vec<Option<Bytes>>,
+    /// What each diff left; of one that another changed further, nothing.
+    results: Vec<Option<MadeFile>>,
 }
 
 /// Applies a patch to the overlay, or leaves the overlay as it is and tells why.
@@ -262,8 +263,8 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             return Ok(());
         };
         let result = self.one_of(&mut patch, hunks);
-        let contents = match result {
-            Ok(contents) => contents,
+        let made = match result {
+            Ok(made) => made,
             Err(failed) => {
                 if let Some(slot) = self.patches.get_mut(number) {
                     *slot = patch;
@@ -282,21 +283,22 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         {
             self.seen.insert(old.clone(), Seen::Gone);
         }
-        let leaves_contents = patch.is_delete == Tri::Yes && !contents.is_empty();
-        let name = lossy(patch.name());
+        let verdict = if patch.is_delete == Tri::Yes && !made.contents.is_empty() {
+            conflict(format!(
+                "{}: the patch deletes the file, but would leave contents in it",
+                lossy(patch.name())
+            ))
+        } else {
+            Ok(())
+        };
         if let Some(slot) = self.patches.get_mut(number) {
             *slot = patch;
         }
-        self.results.push(Some(contents));
-        if leaves_contents {
-            return conflict(format!(
-                "{name}: the patch deletes the file, but would leave contents in it"
-            ));
-        }
-        Ok(())
+        self.results.push(Some(made));
+        verdict
     }
 
-    fn one_of(&self, patch: &mut FilePatch<'p>, hunks: &mut Vec<HunkReport>) -> Result<Bytes, Failed> {
+    fn one_of(&self, patch: &mut FilePatch<'p>, hunks: &mut Vec<HunkReport>) -> Result<MadeFile, Failed> {
         let leaf = self.check_preimage(patch)?;
         let replaces = patch
             .new_name
@@ -369,9 +371,9 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         let is_file = |patch: &FilePatch<'_>| EntryMode::from_bits(patch.new_mode) != EntryMode::Gitlink;
         if stays
             && self.patches.get(previous).is_some_and(is_file)
-            && let Some(contents) = self.results.get_mut(previous).and_then(Option::take)
+            && let Some(made) = self.results.get_mut(previous).and_then(Option::take)
         {
-            self.budget.release(bytes(contents.len()));
+            self.budget.release(bytes(made.contents.len()));
         }
     }
 
@@ -473,16 +475,16 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         Ok(false)
     }
 
-    /// `apply_data`: the contents after the patch.
+    /// `apply_data`: the file after the patch.
     fn apply_data(
         &self,
         patch: &FilePatch<'p>,
         leaf: Option<Leaf>,
         reports: &mut Vec<HunkReport>,
-    ) -> Result<Bytes, Failed> {
+    ) -> Result<MadeFile, Failed> {
         let before = match (self.previous(patch)?, leaf) {
             (Some(previous), _) => Preceding {
-                contents: self.results.get(previous).cloned().flatten().unwrap_or_default(),
+                contents: self.left_by(previous),
                 blob: None,
             },
             (None, Some(leaf)) => Preceding {
@@ -492,12 +494,18 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             (None, None) => Preceding::default(),
         };
         match &*patch.content {
-            Content::Text(hunks) if hunks.is_empty() => Ok(before.contents),
+            Content::Text(hunks) if hunks.is_empty() => Ok(before.contents.into()),
             Content::Text(hunks) => self.apply_hunks(patch, before, hunks, reports),
-            Content::Binary(forward, backward) => {
-                self.apply_binary(patch, &before.contents, forward.as_ref(), backward.as_ref())
-            }
+            Content::Binary(forward, backward) => self
+                .apply_binary(patch, &before.contents, forward.as_ref(), backward.as_ref())
+                .map(MadeFile::from),
         }
+    }
+
+    /// The contents that an earlier diff of this patch left.
+    fn left_by(&self, number: usize) -> Bytes {
+        let made = self.results.get(number).and_then(Option::as_ref);
+        made.map(|made| made.contents.clone()).unwrap_or_default()
     }
 
     fn apply_hunks(
@@ -506,7 +514,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         before: Preceding,
         hunks: &[Hunk<'p>],
         reports: &mut Vec<HunkReport>,
-    ) -> Result<Bytes, Failed> {
+    ) -> Result<MadeFile, Failed> {
         let exceeded = exceeded(patch);
         let lines = match before.blob.and_then(|id| self.cache.kept_lines(id)) {
             Some(known) => known,
@@ -542,7 +550,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             HunkOutcome::Placed { .. } => None,
         });
         let Some((first, rejection)) = rejected.next() else {
-            return self.contents(patch, &image);
+            return self.made(patch, before.blob, &image);
         };
         let count = 1 + rejected.count();
         let ends = rejection.line_ends().or_else(|| rejection.white_space());
@@ -556,14 +564,23 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         ))
     }
 
-    /// The contents of a file whose hunks are in place.
-    fn contents(&self, patch: &FilePatch<'_>, image: &PatchedFile<'_>) -> Result<Bytes, Failed> {
-        let size = image.size();
-        self.check_size(patch, bytes(size))?;
+    /// A file whose hunks are in place.
+    fn made(
+        &self,
+        patch: &FilePatch<'_>,
+        base: Option<Oid>,
+        image: &PatchedFile<'_>,
+    ) -> Result<MadeFile, Failed> {
+        let changes = image.changes();
+        let size = bytes(changes.size());
+        self.check_size(patch, size)?;
         let exceeded = exceeded(patch);
-        self.budget.spend(bytes(size)).map_err(&exceeded)?;
-        self.budget.hold(bytes(size)).map_err(&exceeded)?;
-        Ok(image.contents(size).into())
+        self.budget.spend(size).map_err(&exceeded)?;
+        self.budget.hold(size).map_err(&exceeded)?;
+        Ok(MadeFile {
+            contents: image.contents(&changes),
+            changes: base.map(|base| (base, changes)),
+        })
     }
 
     fn read(&self, patch: &FilePatch<'_>, leaf: Leaf) -> Result<Bytes, Failed> {
@@ -573,7 +590,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         self.read_blob(patch, leaf.id)
     }
 
-    /// Reads a blob whose size is known to be allowed.
+    /// Reads a blob as far as its size is allowed.
     fn read_blob(&self, patch: &FilePatch<'_>, id: Oid) -> Result<Bytes, Failed> {
         let known = self.overlay.known_blob(self.cache, id);
         let size = match &known {
@@ -586,10 +603,10 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         if let Some(known) = known {
             return Ok(known);
         }
-        // A store reads an object and copies it.
-        self.budget.hold(size.saturating_mul(2)).map_err(&exceeded)?;
+        let held = self.overlay.held_by_reading(self.cache, id, size);
+        self.budget.hold(held).map_err(&exceeded)?;
         let blob = self.overlay.blob(self.cache, id)?;
-        self.budget.release(size);
+        self.budget.release(held.saturating_sub(size));
         Ok(blob)
     }
 
@@ -715,7 +732,7 @@ fn write(
     cache: &Cache<'_>,
     overlay: &mut Overlay,
     patches: &[FilePatch<'_>],
-    results: Vec<Option<Bytes>>,
+    results: Vec<Option<MadeFile>>,
     purpose: Purpose,
 ) -> Result<Result<Vec<Undo>, Problem>, ObjectError> {
     for name in patches
@@ -740,20 +757,20 @@ fn write(
             undo.push(overlay.remove(cache, old)?);
         }
     }
-    for (patch, contents) in patches.iter().zip(results) {
-        let (Some(new), Some(contents)) = (
+    for (patch, made) in patches.iter().zip(results) {
+        let (Some(new), Some(made)) = (
             patch.new_name.as_ref().filter(|_| patch.is_delete != Tri::Yes),
-            contents,
+            made,
         ) else {
             continue;
         };
-        let written = match mode_and_commit(patch, &contents) {
+        let written = match mode_and_commit(patch, &made.contents) {
             // What is taken back is not hashed.
             Ok((mode, None)) if purpose == Purpose::Try => {
                 let id = Oid::from_bytes([0; 20]);
                 overlay.put(cache, new, Leaf { mode, id })?
             }
-            Ok((mode, None)) => overlay.put_made(cache, new, mode, contents)?,
+            Ok((mode, None)) => overlay.put_made(cache, new, mode, made)?,
             Ok((mode, Some(id))) => overlay.put(cache, new, Leaf { mode, id })?,
             Err(message) => {
                 overlay.take_back(cache, undo)?;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::budget::{Budget, bytes};
 use super::folder::{Folder, Found, FoundFolder, Leaf, Node, OpenFolder, canonical, stored_entry};
 use super::lines::Lines;
+use super::made::{MadeContents, MadeFile};
 use super::object::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
 use super::options::Limits;
 use super::path;
@@ -39,7 +40,7 @@ pub(super) struct Cache<'o> {
     budget: Budget,
     trees: RefCell<Kept<Arc<Vec<TreeEntry>>>>,
     blobs: RefCell<Kept<Bytes>>,
-    made: RefCell<Kept<Bytes>>,
+    made: RefCell<Kept<MadeContents>>,
     lines: RefCell<Kept<Rc<Lines>>>,
 }
 
@@ -106,6 +107,14 @@ impl<'o> Cache<'o> {
     }
 
     fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
+        match self.kept_made(id) {
+            Some(made) => self.made_blob(id, &made),
+            None => self.stored_blob(id),
+        }
+    }
+
+    /// A blob of the store.
+    fn stored_blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
         if let Some(blob) = self.kept_blob(id) {
             return Ok(blob);
         }
@@ -115,10 +124,26 @@ impl<'o> Cache<'o> {
         Ok(blob)
     }
 
+    /// A blob that a patch made.
+    fn made_blob(&self, id: Oid, made: &MadeContents) -> Result<Bytes, ObjectError> {
+        match made {
+            MadeContents::Whole(contents) => Ok(contents.clone()),
+            MadeContents::Changed { base, changes } => match self.kept_blob(id) {
+                Some(known) => Ok(known),
+                None => Ok(changes.apply(&self.stored_blob(*base)?)),
+            },
+        }
+    }
+
+    fn kept_made(&self, id: Oid) -> Option<MadeContents> {
+        self.made.borrow().0.get(&id).cloned()
+    }
+
     fn kept_blob(&self, id: Oid) -> Option<Bytes> {
-        let kept = |blobs: &RefCell<Kept<Bytes>>| blobs.borrow().0.get(&id).cloned();
+        let read = || self.blobs.borrow().0.get(&id).cloned();
+        let made = || self.kept_made(id).and_then(|made| made.whole().cloned());
         let of_lines = || self.kept_lines(id).map(|lines| lines.contents().clone());
-        kept(&self.blobs).or_else(|| kept(&self.made)).or_else(of_lines)
+        read().or_else(made).or_else(of_lines)
     }
 
     /// The lines of a blob that were kept.
@@ -134,9 +159,9 @@ impl<'o> Cache<'o> {
     }
 
     /// Keeps a blob that a patch made, as far as there is room.
-    fn keep_made(&self, id: Oid, blob: Bytes) {
-        let size = blob.len();
-        self.made.borrow_mut().keep(id, blob, size, KEPT_MADE_BYTES);
+    fn keep_made(&self, id: Oid, made: MadeContents) {
+        let size = usize::try_from(made.held()).unwrap_or(usize::MAX);
+        self.made.borrow_mut().keep(id, made, size, KEPT_MADE_BYTES);
     }
 }
 
@@ -162,7 +187,7 @@ pub(super) struct Undo {
 /// The contents that a patch made, and at how many places they stand.
 #[derive(Clone, Debug)]
 struct Made {
-    contents: Bytes,
+    contents: MadeContents,
     places: usize,
 }
 
@@ -233,25 +258,37 @@ impl Overlay {
     /// A blob of this overlay or of the store.
     pub(super) fn blob(&self, cache: &Cache<'_>, id: Oid) -> Result<Bytes, ObjectError> {
         match self.blobs.get(&id) {
-            Some(blob) => Ok(blob.contents.clone()),
+            Some(made) => cache.made_blob(id, &made.contents),
             None => cache.blob(id),
         }
     }
 
     /// A blob that takes no more memory, because this overlay or the cache has it.
     pub(super) fn known_blob(&self, cache: &Cache<'_>, id: Oid) -> Option<Bytes> {
-        match self.blobs.get(&id) {
-            Some(blob) => Some(blob.contents.clone()),
-            None => cache.kept_blob(id),
-        }
+        let made = self.blobs.get(&id).and_then(|made| made.contents.whole());
+        made.cloned().or_else(|| cache.kept_blob(id))
     }
 
     /// The size of a blob of this overlay or of the store.
     pub(super) fn blob_size(&self, cache: &Cache<'_>, id: Oid) -> Result<u64, ObjectError> {
-        match self.known_blob(cache, id) {
-            Some(blob) => Ok(bytes(blob.len())),
+        match self.made(cache, id) {
+            Some(made) => Ok(made.size()),
             None => cache.objects.blob_size(id),
         }
+    }
+
+    /// How many bytes are held while a blob is read that is not known.
+    pub(super) fn held_by_reading(&self, cache: &Cache<'_>, id: Oid, size: u64) -> u64 {
+        match self.made(cache, id) {
+            Some(MadeContents::Changed { changes, .. }) => changes.held_by_reading(),
+            // A store reads an object and copies it.
+            _ => size.saturating_mul(2),
+        }
+    }
+
+    fn made(&self, cache: &Cache<'_>, id: Oid) -> Option<MadeContents> {
+        let made = self.blobs.get(&id).map(|made| made.contents.clone());
+        made.or_else(|| cache.kept_made(id))
     }
 
     /// Opens the folders along a path, as far as they are there, so that what follows needs
@@ -275,19 +312,26 @@ impl Overlay {
         cache: &Cache<'_>,
         path: &[u8],
         mode: EntryMode,
-        contents: Bytes,
+        file: MadeFile,
     ) -> Result<Option<Undo>, ObjectError> {
-        cache.budget.note(bytes(contents.len()));
+        cache.budget.note(bytes(file.contents.len()));
         let leaf = Leaf {
             mode,
-            id: Oid::of_blob(&contents),
+            id: Oid::of_blob(&file.contents),
         };
         let Some(undo) = self.put(cache, path, leaf)? else {
             return Ok(None);
         };
-        let size = bytes(contents.len());
+        let changes = file.changes.filter(|(_, changes)| changes.are_small());
+        let contents = match changes.filter(|(base, _)| !self.blobs.contains_key(base)) {
+            Some((base, changes)) => MadeContents::Changed {
+                base,
+                changes: Arc::new(changes),
+            },
+            None => MadeContents::Whole(file.contents),
+        };
         let made = self.blobs.entry(leaf.id).or_insert_with(|| {
-            self.held = self.held.saturating_add(size);
+            self.held = self.held.saturating_add(contents.held());
             Made { contents, places: 0 }
         });
         made.places += 1;
@@ -356,14 +400,14 @@ impl Overlay {
 
     /// Counts one place less for contents that a patch made, and gives them where that was the
     /// last.
-    fn forget(&mut self, id: Oid) -> Option<Bytes> {
+    fn forget(&mut self, id: Oid) -> Option<MadeContents> {
         let made = self.blobs.get_mut(&id)?;
         made.places = made.places.saturating_sub(1);
         if made.places > 0 {
             return None;
         }
         let made = self.blobs.remove(&id)?;
-        self.held = self.held.saturating_sub(bytes(made.contents.len()));
+        self.held = self.held.saturating_sub(made.contents.held());
         Some(made.contents)
     }
 
@@ -382,8 +426,13 @@ impl Overlay {
         let mut needed = Vec::new();
         collect_leaves(&self.root, &mut needed);
         for id in needed {
-            if let Some(made) = self.blobs.get(&id) {
-                store.write_blob(&made.contents)?;
+            match self.blobs.get(&id).map(|made| &made.contents) {
+                None => {}
+                Some(MadeContents::Whole(contents)) => drop(store.write_blob(contents)?),
+                Some(MadeContents::Changed { base, changes }) => {
+                    let contents = changes.apply(&store.blob(*base)?);
+                    store.write_blob(&contents)?;
+                }
             }
         }
         write_folder(&self.root, store)

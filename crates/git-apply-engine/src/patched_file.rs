@@ -9,8 +9,11 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use super::budget::{Budget, Exceeded, bytes};
 use super::lines::{LineIndex, Lines};
+use super::made::Changes;
 use super::parse::{Direction, Hunk, Side};
 
 /// What a look at a place costs besides the bytes, in units of effort.
@@ -464,25 +467,19 @@ impl<'a> PatchedFile<'a> {
         self.budget.spend(LOOK.saturating_mul(moved))
     }
 
-    /// How many bytes [`PatchedFile::contents`] gives.
-    pub(super) fn size(&self) -> usize {
-        let sizes = self.runs(0).map(|run| match run {
-            LineRun::Base(lines) => self.base.slice(lines).len(),
-            LineRun::Left(left) => left.lines().map(<[u8]>::len).sum(),
-        });
-        sizes.sum()
+    /// What the hunks changed.
+    pub(super) fn changes(&self) -> Changes {
+        let mut changes = Changes::none(self.base.contents().len());
+        for (replaced, _) in (0..self.replaced()).filter_map(|number| self.replacement(number)) {
+            let (start, end) = replaced.base;
+            changes.replace(self.base.span(start..end), replaced.left.lines());
+        }
+        changes
     }
 
-    /// The file's contents, of a size that was asked for before.
-    pub(super) fn contents(&self, size: usize) -> Vec<u8> {
-        let mut contents = Vec::with_capacity(size);
-        for run in self.runs(0) {
-            match run {
-                LineRun::Base(lines) => contents.extend_from_slice(self.base.slice(lines)),
-                LineRun::Left(left) => left.lines().for_each(|line| contents.extend_from_slice(line)),
-            }
-        }
-        contents
+    /// The file's contents after changes that it was asked for.
+    pub(super) fn contents(&self, changes: &Changes) -> Bytes {
+        changes.apply(self.base.contents())
     }
 }
 

@@ -195,8 +195,8 @@ mod tests {
                 outcome,
             });
         }
-        let contents = image.contents(image.size());
-        Ok((String::from_utf8(contents).unwrap(), reports))
+        let contents = image.contents(&image.changes());
+        Ok((String::from_utf8(contents.to_vec()).unwrap(), reports))
     }
 
     #[test]

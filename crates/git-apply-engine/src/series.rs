@@ -118,8 +118,9 @@ impl Series {
         self.effort
     }
 
-    /// Writes the trees and blobs that the patches made, and returns the id of [`Series::tree`].
-    /// Those of patches that were applied each alone are written if [`Results::All`] was asked for.
+    /// Writes the trees and blobs that the patches made into a store that has what they were
+    /// applied to, and returns the id of [`Series::tree`]. Those of patches that were applied each
+    /// alone are written if [`Results::All`] was asked for.
     ///
     /// # Errors
     ///

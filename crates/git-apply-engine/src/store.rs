@@ -70,7 +70,7 @@ impl MemoryStore {
             // Only the empty tree is read, which is always there.
             let added = is_file
                 && path::is_safe(path, mode)
-                && matches!(overlay.put_made(&cache, path, mode, contents), Ok(Some(_)));
+                && matches!(overlay.put_made(&cache, path, mode, contents.into()), Ok(Some(_)));
             if !added {
                 return Err(InvalidFile(path.into()));
             }
@@ -205,7 +205,7 @@ impl<B: Objects> Objects for LayeredStore<B> {
     }
 }
 
-impl<B> WriteObjects for LayeredStore<B> {
+impl<B: Objects> WriteObjects for LayeredStore<B> {
     fn write_blob(&mut self, contents: &[u8]) -> Result<Oid, ObjectError> {
         self.top.write_blob(contents)
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod generated;
+mod kept;
 mod limits;
 mod real;
 mod reports;

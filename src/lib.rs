@@ -29,7 +29,6 @@
 
 #[cfg(feature = "controller")]
 pub mod actions;
-pub mod api;
 pub mod build;
 pub mod cli;
 #[cfg(feature = "controller")]
@@ -70,6 +69,7 @@ use guarded_egress::tls;
 pub use image_references as image;
 pub use patch_headers as headers;
 pub use patch_refresh as refresh;
+pub use patchset_api as api;
 pub use source_images as publish;
 pub use upper_constraints as constraints;
 pub use upstream_history as history;

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 pub use git_mirrors::*;
 
 use crate::api;
-use crate::api::common::{GitRef, VerificationMode};
+use crate::api::common::GitRef;
+#[cfg(feature = "controller")]
+use crate::api::common::VerificationMode;
 use crate::layout::{FileKind, FilesError, FolderEntry, RepositoryFiles};
 
 /// Mirrors in a folder, with the library's bounds, that ask servers in this program's name.
@@ -23,44 +25,41 @@ pub fn mirror_config(root: impl Into<PathBuf>) -> MirrorConfig {
     }
 }
 
-impl TryFrom<&GitRef> for RefSpec {
-    type Error = Error;
-
-    /// The ref that a spec names.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::RefInvalid`] where it names none or several, or a range that is none.
-    fn try_from(git: &GitRef) -> Result<Self, Error> {
-        match (&git.branch, &git.tag, &git.commit, &git.semver) {
-            (Some(branch), None, None, None) => Ok(Self::Branch(branch.clone())),
-            (None, Some(tag), None, None) => Ok(Self::Tag(tag.clone())),
-            (None, None, Some(commit), None) => Ok(Self::Commit(commit.clone())),
-            (None, None, None, Some(range)) => range.parse().map(Self::Semver),
-            _ => Err(Error::RefInvalid {
-                wanted: "ref".to_owned(),
-                reason: "set exactly one of branch, tag, commit and semver".to_owned(),
-            }),
-        }
+/// The ref that a spec names.
+///
+/// # Errors
+///
+/// [`Error::RefInvalid`] where it names none or several, or a range that is none.
+pub fn ref_spec(git: &GitRef) -> Result<RefSpec, Error> {
+    match (&git.branch, &git.tag, &git.commit, &git.semver) {
+        (Some(branch), None, None, None) => Ok(RefSpec::Branch(branch.clone())),
+        (None, Some(tag), None, None) => Ok(RefSpec::Tag(tag.clone())),
+        (None, None, Some(commit), None) => Ok(RefSpec::Commit(commit.clone())),
+        (None, None, None, Some(range)) => range.parse().map(RefSpec::Semver),
+        _ => Err(Error::RefInvalid {
+            wanted: "ref".to_owned(),
+            reason: "set exactly one of branch, tag, commit and semver".to_owned(),
+        }),
     }
 }
 
-impl From<&Revision> for api::Revision {
-    fn from(revision: &Revision) -> Self {
-        Self {
-            name: revision.name().map(ToOwned::to_owned),
-            commit: revision.commit(),
-        }
+/// A revision as a status tells it.
+#[must_use]
+pub fn api_revision(revision: &Revision) -> api::Revision {
+    api::Revision {
+        name: revision.name().map(ToOwned::to_owned),
+        commit: revision.commit(),
     }
 }
 
-impl From<VerificationMode> for SignedObjects {
-    fn from(mode: VerificationMode) -> Self {
-        match mode {
-            VerificationMode::HEAD => Self::Commit,
-            VerificationMode::Tag => Self::Tag,
-            VerificationMode::TagAndHEAD => Self::TagAndCommit,
-        }
+/// What has to be signed, as a spec says it.
+#[cfg(feature = "controller")]
+#[must_use]
+pub fn signed_objects(mode: VerificationMode) -> SignedObjects {
+    match mode {
+        VerificationMode::HEAD => SignedObjects::Commit,
+        VerificationMode::Tag => SignedObjects::Tag,
+        VerificationMode::TagAndHEAD => SignedObjects::TagAndCommit,
     }
 }
 

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::conditions::{self, Conditions, Truth};
 use super::failure::{Failure, Retry, Step};
 use super::summary::summary;
+use crate::api::common::Verification;
 use crate::api::reason::{self, Reason, condition};
 use crate::api::{ConstraintOverrideStatus, InputsDigest, PatchRepositoryStatus, PatchSetStatus};
 
@@ -39,6 +40,16 @@ pub enum SignaturePolicy {
     NotRequired,
     /// The spec asks for signatures.
     Required,
+}
+
+impl SignaturePolicy {
+    /// What a spec asks for that has these.
+    pub fn asked_by<'a>(mut verifications: impl Iterator<Item = &'a Verification>) -> Self {
+        match verifications.next() {
+            Some(_) => Self::Required,
+            None => Self::NotRequired,
+        }
+    }
 }
 
 /// Whether results that follow from verified sources may stand: nothing is to be signed, or it was

@@ -7,7 +7,9 @@ use crate::cli::error::Error;
 use crate::layout::FolderPatches;
 use crate::source::clone::LocalCommit;
 use crate::source::local::LocalRepository;
-use crate::source::{CommitAt, FormatLimits, Freshness, RefSpec, RepoUrl, Resolved, SubjectPolicy, Upstream};
+use crate::source::{
+    CommitAt, FormatLimits, Freshness, RefSpec, RepoUrl, Resolved, SubjectPolicy, Upstream, ref_spec,
+};
 
 impl SourcePlaces<'_> {
     /// The commits of a branch as patches for the upstream's commit. `url` is where the branch is.
@@ -29,7 +31,7 @@ impl SourcePlaces<'_> {
         };
         let (want, base) = (
             RefSpec::Branch(branch.branch.clone()),
-            branch.base.as_ref().map(RefSpec::try_from).transpose()?,
+            branch.base.as_ref().map(ref_spec).transpose()?,
         );
         let target = upstream.revision.commit();
         let address = url.to_string();

@@ -19,7 +19,7 @@ use crate::source::folder::Folder;
 use crate::source::local::LocalRepository;
 use crate::source::{
     Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Resolved, Revision, Scheme, Snapshot, Transports,
-    Tree, Upstream, mirror_config,
+    Tree, Upstream, api_revision, mirror_config, ref_spec,
 };
 
 /// How old a look at a repository's refs may be: one serves a whole plan.
@@ -87,8 +87,8 @@ impl HeldTree {
     /// The revision of the commit; `None` for a folder.
     pub(super) fn revision(&self) -> Option<crate::api::Revision> {
         match self {
-            Self::Clone(commit) => Some(commit.revision().into()),
-            Self::Mirror(snapshot) => Some(snapshot.revision().into()),
+            Self::Clone(commit) => Some(api_revision(commit.revision())),
+            Self::Mirror(snapshot) => Some(api_revision(snapshot.revision())),
             Self::Folder(..) => None,
         }
     }
@@ -237,10 +237,7 @@ impl<'a> SourcePlaces<'a> {
         if let Some(folder) = self.folder(&[&url.to_string(), last_part(&url.to_string())])? {
             return Ok(folder);
         }
-        let want = git
-            .ref_
-            .as_ref()
-            .map_or(Ok(RefSpec::Default), RefSpec::try_from)?;
+        let want = git.ref_.as_ref().map_or(Ok(RefSpec::Default), ref_spec)?;
         Ok(self.commit(what, &git.url, &want)?.held)
     }
 

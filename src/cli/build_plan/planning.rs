@@ -20,7 +20,7 @@ use crate::recipe::{
     BuildFindings, FoundUpstream, Library, Located, Recipe, RecipeError, build_reasons, last_request,
     libraries,
 };
-use crate::source::{RefSpec, RepoUrl};
+use crate::source::{RefSpec, RepoUrl, api_revision, ref_spec};
 
 /// What was planned for a PatchSet.
 pub(super) struct Planned<'a> {
@@ -146,7 +146,7 @@ impl<'a> Planner<'a> {
             build,
             upstream: FoundUpstream {
                 url: spec.upstream.url.parse::<RepoUrl>()?.to_string(),
-                revision: (&upstream.revision).into(),
+                revision: api_revision(&upstream.revision),
                 tag: upstream.revision.tag().map(ToOwned::to_owned),
                 objects: upstream.held.objects(),
             },
@@ -204,7 +204,7 @@ impl<'a> Planner<'a> {
 fn wanted_ref(object: &PatchSet, located: &HeldPatches) -> Result<RefSpec, Error> {
     let spec = &object.spec;
     match (&spec.upstream.ref_, &spec.upstream.ref_from) {
-        (Some(git), _) => Ok(RefSpec::try_from(git)?),
+        (Some(git), _) => Ok(ref_spec(git)?),
         (None, Some(from)) => {
             let bytes = read_beside(located, "upstream.refFrom", &from.path)?;
             let key = from.key.as_deref().unwrap_or(&spec.component.0);

@@ -18,7 +18,8 @@ use crate::controller::state::slots;
 use crate::forge::GitPurpose;
 use crate::plan::{Failure, Step};
 use crate::source::{
-    self, Installation, Mirrors, PathContent, RefSpec, RepoUrl, Requirement, Resolved, Upstream,
+    self, Installation, Mirrors, PathContent, RefSpec, RepoUrl, Requirement, Resolved, Upstream, ref_spec,
+    signed_objects,
 };
 
 /// The Secrets that the way to a repository needs.
@@ -145,8 +146,12 @@ pub async fn signed(
     };
     let keys = NamedSecret::read(references, namespace, secret_ref).await;
     let keys = keys.map_err(|failure| failure.of_step(Step::Verification))?;
-    let (mode, source) = (mode.unwrap_or_default().into(), keys.to_string());
-    Ok(resolved.requiring(Arc::new(Requirement::new(mode, source, Arc::clone(keys.data())))))
+    let (objects, source) = (signed_objects(mode.unwrap_or_default()), keys.to_string());
+    Ok(resolved.requiring(Arc::new(Requirement::new(
+        objects,
+        source,
+        Arc::clone(keys.data()),
+    ))))
 }
 
 /// What is at a path of a commit, which is fetched where it is not held. One that has to be signed
@@ -202,8 +207,7 @@ pub fn joined(signatures: impl IntoIterator<Item = Option<String>>) -> Option<St
 
 /// The ref that a spec names.
 pub fn git_ref(git: &GitRef) -> Result<RefSpec, Failure> {
-    RefSpec::try_from(git)
-        .map_err(|error| Failure::stalled(Step::Source, reason::INVALID_SPEC, error.to_string()))
+    ref_spec(git).map_err(|error| Failure::stalled(Step::Source, reason::INVALID_SPEC, error.to_string()))
 }
 
 /// Resolves a ref, looking at the upstream where that is due.

@@ -18,7 +18,7 @@ use crate::patch::{self, Options, PatchInput, Sequence, Series};
 use crate::plan::patch_set::{Checked, Sources, passes};
 use crate::plan::report::{self, shown_name};
 use crate::plan::{Failure, Step};
-use crate::source::Resolved;
+use crate::source::{Resolved, api_revision};
 
 /// The series of a reconciliation, and what became of it.
 ///
@@ -192,7 +192,7 @@ impl AppliedSeries {
         let (name, resolved) = (candidate.name.clone(), candidate.resolved.as_ref());
         let revision = resolved
             .ok()
-            .map(|resolved| Recorded::new(resolved.revision().into()));
+            .map(|resolved| Recorded::new(api_revision(resolved.revision())));
         let searched = match resolved {
             Ok(resolved) => self.search_candidate(turn, resolved).await,
             Err(failure) => Err(failure.clone()),

@@ -121,7 +121,13 @@ impl Reconciled for ConstraintOverride {
         now: Timestamp,
         outcome: Outcome<ConstraintSources, MergeDecision>,
     ) -> (ConstraintOverrideStatus, Next) {
-        constraint_override::settle(previous, asked, self.signature_policy(), now, outcome)
+        constraint_override::settle(
+            previous,
+            asked,
+            SignaturePolicy::asked_by(self.spec.verifications()),
+            now,
+            outcome,
+        )
     }
 }
 
@@ -132,7 +138,7 @@ impl Pipeline for ConstraintOverride {
             Err(failure) => return Ok(Outcome::Failed(failure, None)),
         };
         let mut sources = sources(turn.object, &turn.status(), &inputs);
-        match turn.object.is_merged(turn, &sources).await {
+        match is_merged(turn, &sources).await {
             Ok(true) => return Ok(Outcome::Unchanged(sources)),
             Ok(false) => {}
             Err(failure) => return Ok(Outcome::Failed(failure, Some(sources))),
@@ -222,27 +228,19 @@ fn sources(
     }
 }
 
-impl ConstraintOverride {
-    /// Whether something has to be signed.
-    fn signature_policy(&self) -> SignaturePolicy {
-        match self.spec.verifications().next() {
-            Some(_) => SignaturePolicy::Required,
-            None => SignaturePolicy::NotRequired,
-        }
+/// Whether the status has the results of these sources, and the merged file is there.
+async fn is_merged(
+    turn: &Turn<'_, ConstraintOverride>,
+    sources: &ConstraintSources,
+) -> Result<bool, Failure> {
+    let status = turn.status();
+    let policy = SignaturePolicy::asked_by(turn.object.spec.verifications());
+    if !has_results_of(&*status, &sources.inputs_digest) || !is_verified(&*status, policy) {
+        return Ok(false);
     }
-
-    /// Whether the status has the results of these sources, and the merged file is there.
-    async fn is_merged(&self, turn: &Turn<'_, Self>, sources: &ConstraintSources) -> Result<bool, Failure> {
-        let status = turn.status();
-        if !has_results_of(&*status, &sources.inputs_digest)
-            || !is_verified(&*status, self.signature_policy())
-        {
-            return Ok(false);
-        }
-        match current_merged_file(&status) {
-            Some(file) => merged_file::is_in_place(turn.context, self, file).await,
-            None => Ok(true),
-        }
+    match current_merged_file(&status) {
+        Some(file) => merged_file::is_in_place(turn.context, turn.object, file).await,
+        None => Ok(true),
     }
 }
 

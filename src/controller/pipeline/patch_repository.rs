@@ -92,7 +92,13 @@ impl Reconciled for PatchRepository {
         now: Timestamp,
         outcome: Outcome<RepositorySources, RepositoryProgress>,
     ) -> (PatchRepositoryStatus, Next) {
-        patch_repository::settle(previous, asked, self.signature_policy(), now, outcome)
+        patch_repository::settle(
+            previous,
+            asked,
+            SignaturePolicy::asked_by(self.spec.verifications()),
+            now,
+            outcome,
+        )
     }
 }
 
@@ -131,7 +137,7 @@ impl Pipeline for PatchRepository {
         };
         let mut sources = resolved.sources.clone();
         let status = turn.status();
-        let policy = turn.object.signature_policy();
+        let policy = SignaturePolicy::asked_by(turn.object.spec.verifications());
         if !has_results_of(&*status, &sources.inputs_digest) || !is_verified(&*status, policy) {
             match resolved.signatures(turn).await {
                 Ok(signatures) => sources.signatures = signatures,
@@ -142,15 +148,5 @@ impl Pipeline for PatchRepository {
             Ok(progress) => Outcome::Done(sources, progress),
             Err(failure) => Outcome::Failed(failure, Some(sources)),
         })
-    }
-}
-
-impl PatchRepository {
-    /// Whether something has to be signed.
-    fn signature_policy(&self) -> SignaturePolicy {
-        match self.spec.verifications().next() {
-            Some(_) => SignaturePolicy::Required,
-            None => SignaturePolicy::NotRequired,
-        }
     }
 }

@@ -175,7 +175,7 @@ impl Reconciled for PatchSet {
             builds: self.spec.build.is_some(),
             tests: self.spec.build.as_deref().is_some_and(is_tested),
             delivers: self.spec.delivery.is_some(),
-            signatures: self.signature_policy(),
+            signatures: SignaturePolicy::asked_by(self.spec.verifications()),
             list_bytes: list_size::for_list(&self.spec),
         };
         patch_set::settle(previous, asked, policy, now, outcome)
@@ -192,7 +192,7 @@ impl Pipeline for PatchSet {
             Err(failure) => return Ok(Outcome::Failed(failure, None)),
         };
         let mut sources = inputs.sources(turn.object, &turn.status());
-        let mut results = turn.object.results(&turn.status(), &sources);
+        let mut results = results_in_status(turn.object, &turn.status(), &sources);
         if turn.budget.is_asked_for() && lacks_history(&turn.status()) {
             results = ResultsInStatus::Missing;
         }
@@ -256,60 +256,50 @@ async fn nothing_is_left(turn: &Turn<'_, PatchSet>) -> bool {
     let looks_at_image = turn.budget.is_asked_for() && turn.object.spec.build.is_some();
     !looks_at_image
         && status.proposed.is_none()
-        && turn.object.is_settled(&status)
-        && turn.object.is_delivered(turn).await
+        && is_settled(turn.object, &status)
+        && is_delivered(turn).await
 }
 
-impl PatchSet {
-    /// Whether something has to be signed.
-    fn signature_policy(&self) -> SignaturePolicy {
-        match self.spec.verifications().next() {
-            Some(_) => SignaturePolicy::Required,
-            None => SignaturePolicy::NotRequired,
+/// Whether the status has the results of these sources.
+fn results_in_status(object: &PatchSet, status: &PatchSetStatus, sources: &Sources) -> ResultsInStatus {
+    let policy = SignaturePolicy::asked_by(object.spec.verifications());
+    if results_are_current(status, &sources.inputs_digest) && is_verified(status, policy) {
+        ResultsInStatus::Current
+    } else {
+        ResultsInStatus::Missing
+    }
+}
+
+/// Whether the image of the status is where it should go. Where patches do not apply, nothing is
+/// delivered anew.
+async fn is_delivered(turn: &Turn<'_, PatchSet>) -> bool {
+    let status = turn.status();
+    match (&turn.object.spec.delivery, &status.image) {
+        (Some(delivery), Some(image)) if all_pass(turn.object, &status) => {
+            deliver::is_in_place(turn, delivery, image).await
         }
+        _ => true,
     }
+}
 
-    /// Whether the status has the results of these sources.
-    fn results(&self, status: &PatchSetStatus, sources: &Sources) -> ResultsInStatus {
-        if results_are_current(status, &sources.inputs_digest) && is_verified(status, self.signature_policy())
-        {
-            ResultsInStatus::Current
-        } else {
-            ResultsInStatus::Missing
-        }
-    }
+fn all_pass(object: &PatchSet, status: &PatchSetStatus) -> bool {
+    let passes = |patch| passes(patch, object.spec.merged_patches);
+    status.patches.iter().all(passes)
+}
 
-    /// Whether the image of the status is where it should go. Where patches do not apply, nothing
-    /// is delivered anew.
-    async fn is_delivered(&self, turn: &Turn<'_, Self>) -> bool {
-        let status = turn.status();
-        match (&self.spec.delivery, &status.image) {
-            (Some(delivery), Some(image)) if self.all_pass(&status) => {
-                deliver::is_in_place(turn, delivery, image).await
-            }
-            _ => true,
-        }
-    }
-
-    fn all_pass(&self, status: &PatchSetStatus) -> bool {
-        let passes = |patch| passes(patch, self.spec.merged_patches);
-        status.patches.iter().all(passes)
-    }
-
-    /// Whether nothing is left to do for results that are current: no build is asked for, patches
-    /// do not apply, or the image is there.
-    fn is_settled(&self, status: &PatchSetStatus) -> bool {
-        let Some(build) = &self.spec.build else {
-            return true;
-        };
-        let (planned, image) = (status.build.as_ref(), status.image.as_ref());
-        !self.all_pass(status)
-            // Where a library or the constraints are not ready, what is told is the build before.
-            || (is_planned(status)
-                && planned.zip(image).is_some_and(|(planned, image)| {
-                    image_is_current(status, planned) && is_complete(build, planned, image)
-                }))
-    }
+/// Whether nothing is left to do for results that are current: no build is asked for, patches do
+/// not apply, or the image is there.
+fn is_settled(object: &PatchSet, status: &PatchSetStatus) -> bool {
+    let Some(build) = &object.spec.build else {
+        return true;
+    };
+    let (planned, image) = (status.build.as_ref(), status.image.as_ref());
+    !all_pass(object, status)
+        // Where a library or the constraints are not ready, what is told is the build before.
+        || (is_planned(status)
+            && planned.zip(image).is_some_and(|(planned, image)| {
+                image_is_current(status, planned) && is_complete(build, planned, image)
+            }))
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use crate::publish::{Registry, TimedStore};
 use crate::recipe::{
     self, BaseImage, BuildFindings, FoundUpstream, Located, Recipe, RecipeError, build_reasons,
 };
+use crate::source::api_revision;
 
 /// What an image is built from, and where it goes.
 pub struct PublishedBuild {
@@ -171,7 +172,7 @@ async fn describe(
             build: &build,
             upstream: FoundUpstream {
                 url: upstream.url().to_string(),
-                revision: resolved.revision().into(),
+                revision: api_revision(resolved.revision()),
                 tag: resolved.revision().tag().map(ToOwned::to_owned),
                 objects: Arc::new(TimedStore::new(snapshot, deadline)),
             },

@@ -23,7 +23,7 @@ use crate::plan::lifecycle::tells_of;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
 use crate::recipe::{Located, last_request};
-use crate::source::{RefSpec, Resolved, Upstream};
+use crate::source::{RefSpec, Resolved, Upstream, api_revision};
 
 /// Names the computation that results follow from; changed where the same inputs give another
 /// result.
@@ -48,7 +48,7 @@ impl CandidateRef {
             && match &self.resolved {
                 Ok(resolved) => {
                     known.applied.is_some()
-                        && known.revision == Some(Recorded::new(resolved.revision().into()))
+                        && known.revision == Some(Recorded::new(api_revision(resolved.revision())))
                 }
                 Err(failure) => known.revision.is_none() && known.message.as_ref() == Some(&failure.message),
             }
@@ -117,7 +117,7 @@ impl ResolvedInputs {
         let is_told = tells_of(status, patch_set.metadata.generation, &inputs_digest);
         let told = status.patches_revision.clone().filter(|_| is_told);
         Sources {
-            upstream: UpstreamStatus::new(self.resolved.revision().into()),
+            upstream: UpstreamStatus::new(api_revision(self.resolved.revision())),
             patches_revision: self
                 .located
                 .as_ref()

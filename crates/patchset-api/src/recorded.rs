@@ -146,8 +146,8 @@ impl<T> JsonSchema for Recorded<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::revision::Revision;
-    use crate::image::{Digest, ImageReference};
+    use crate::revision::Revision;
+    use image_references::{Digest, ImageReference};
 
     /// Reads a value from a status, which is written as it was read.
     fn read<T: FromStr>(text: &str) -> Recorded<T> {

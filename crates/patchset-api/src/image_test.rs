@@ -13,7 +13,7 @@ use super::common::RELATIVE_PATH;
 use super::duration::{DurationError, FluxDuration};
 use super::pod_template::TestPodTemplate;
 use super::{InputsDigest, Recorded};
-use crate::image::Digest;
+use image_references::Digest;
 
 /// How long one attempt at a test may take, where the spec does not say.
 const TIMEOUT: Duration = Duration::from_secs(3600);

@@ -4,9 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-pub use crate::history::Evidence;
-use crate::patch::Oid;
-pub use crate::refresh::{FuzzyFit, RefreshKind, RefreshState, RefreshStatus};
+use git_apply_engine::Oid;
+pub use patch_refresh::{FuzzyFit, RefreshKind, RefreshState, RefreshStatus};
+pub use upstream_history::Evidence;
 
 use super::Recorded;
 

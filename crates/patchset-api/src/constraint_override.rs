@@ -7,8 +7,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::constraints::{OverrideInput, Pinned};
-pub use crate::constraints::{OverrideState, VersionChange};
+use upper_constraints::{OverrideInput, Pinned};
+pub use upper_constraints::{OverrideState, VersionChange};
 
 use super::common::{ConfigMapKey, GitPath, InputsDigest, Release, Verification};
 use super::duration::FluxDuration;

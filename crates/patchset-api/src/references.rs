@@ -380,7 +380,7 @@ impl Refers for SourceReference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::crd;
+    use crate::crd;
     use serde::de::DeserializeOwned;
     use serde_json::{Map, Value, json};
 

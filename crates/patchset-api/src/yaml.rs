@@ -4,7 +4,8 @@ use serde_saphyr::{SnippetMode, UserMessageFormatter};
 
 /// What is wrong, and where, in one line. The library's plain messages are for programmers: they
 /// name its options.
-pub(crate) fn fault(error: &serde_saphyr::Error) -> String {
+#[must_use]
+pub fn fault(error: &serde_saphyr::Error) -> String {
     error.render_with_options(serde_saphyr::render_options! {
         formatter: &UserMessageFormatter,
         snippets: SnippetMode::Off,

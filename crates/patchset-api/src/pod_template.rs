@@ -159,7 +159,7 @@ fn reduce_field(schema: &mut Value, depth: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::crd;
+    use crate::crd;
 
     /// What client-side `kubectl apply` puts an object into, as compact JSON: the annotations of an
     /// object may have 256 KiB in all.

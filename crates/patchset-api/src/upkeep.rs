@@ -10,7 +10,7 @@ use super::common::{BRANCH_ALONE, LocalReference, REF_NAME};
 use super::delivery::{CommitAuthor, PullRequestOptions, Signing};
 use super::duration::FluxDuration;
 use super::upstream_history::{Evidence, RefreshKind};
-use crate::patch::Oid;
+use git_apply_engine::Oid;
 
 /// The branch that commits go to, where a spec names none.
 pub const DEFAULT_UPKEEP_BRANCH: &str = "patchset/upkeep";

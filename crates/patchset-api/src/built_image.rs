@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::InputsDigest;
 use super::{Recorded, Revision};
-use crate::image::{Digest, ImageReference};
+use image_references::{Digest, ImageReference};
 
 /// An image that was built.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]

@@ -15,7 +15,7 @@ use super::duration::{DurationError, FluxDuration};
 use super::image_test::{ImageTest, ImageTestsStatus};
 use super::pod_template::PodTemplate;
 use super::{Recorded, Revision};
-use crate::image::{Digest, ImageReference};
+use image_references::{Digest, ImageReference};
 
 /// A repository of a registry, without tag and digest: `registry.example.org/team/glance`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

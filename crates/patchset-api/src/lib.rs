@@ -1,8 +1,5 @@
-//! The resources that users write: `PatchSet`, `ConstraintOverride` and `PatchRepository`.
-//!
-//! Everything here is pure: types, their schema, the names of conditions and
-//! reasons. The CRD YAML under `crds/` is made from these types by [`crd::yaml`].
-
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
 #![allow(
     clippy::duplicated_attributes,
     reason = "each of kube's printer columns has the same keys"
@@ -33,7 +30,7 @@ pub mod source_refs;
 pub mod status;
 pub mod upkeep;
 pub mod upstream_history;
-pub(crate) mod yaml;
+pub mod yaml;
 
 pub use common::{InputsDigest, Release};
 pub use constraint_override::{ConstraintOverride, ConstraintOverrideSpec, ConstraintOverrideStatus};

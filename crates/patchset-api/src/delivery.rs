@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Recorded;
 use super::common::{ADDRESS, BRANCH_ALONE, LocalReference, NO_PASSWORD, REF_NAME};
-use crate::image::ImageReference;
+use image_references::ImageReference;
 
 /// Where the image goes when it is built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]

@@ -4,8 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::patch::Oid;
-pub use crate::patch::PatchState;
+use git_apply_engine::Oid;
+pub use git_apply_engine::PatchState;
 
 use super::build::{BuildRecord, BuildStatus, ImageStatus};
 use super::delivery::{DeliveryStatus, ProposalStatus};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::patch::Oid;
+use git_apply_engine::Oid;
 
 /// What the digits of a commit follow.
 const ALGORITHM: &str = "sha1:";

@@ -369,15 +369,15 @@ if [ "$until" != check ]; then
 fi
 
 # What takes a while, and about how many seconds on two processors: the first time, and where all is there.
-step sources 15 1 "download released versions of glance"
-step commands 140 1 "build the commands that need no cluster"
+step sources 25 1 "download released versions of glance"
+step commands 180 1 "build the commands that need no cluster"
 if [ "$until" != check ]; then
     [ -n "$here" ] || step servers 510 1 "get etcd, kube-apiserver and kubectl"
-    step controller 300 1 "build the controller"
+    step controller 210 1 "build the controller"
 fi
 if [ "$until" = image ] && has_node; then
-    step node 540 1 "get the programs and images of a node"
-    step image 90 60 "build the image in a Job"
+    step node 380 1 "get the programs and images of a node"
+    step image 30 20 "build the image in a Job"
 fi
 
 mkdir -p "$PATCHSET_CACHE" || die "everything is kept in $PATCHSET_CACHE: set XDG_CACHE_HOME to a folder that is yours"

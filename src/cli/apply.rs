@@ -197,7 +197,7 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
             TreesWritten::Nowhere
         },
     };
-    tell(options.output, &outcome)?;
+    print_outcome(options.output, &outcome)?;
     let all = reports.iter().all(PatchReport::applies);
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -217,7 +217,7 @@ fn read_patches(
     Ok(series.patches)
 }
 
-fn tell(output: ApplyOutput, outcome: &render::AppliedOutcome<'_>) -> Result<(), Error> {
+fn print_outcome(output: ApplyOutput, outcome: &render::AppliedOutcome<'_>) -> Result<(), Error> {
     if let Some(note) = &outcome.history.note {
         anstream::eprintln!("note: {}", printable_lines(note));
     }

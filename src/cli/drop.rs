@@ -45,7 +45,7 @@ struct Dropping<'t> {
     changes: TeamChanges<'t>,
     /// Those that are dropped, with the series, by their folders.
     dropped: BTreeMap<String, (&'t ComponentSeries, Vec<String>)>,
-    told: String,
+    summary: String,
     needs_attention: bool,
 }
 
@@ -75,7 +75,7 @@ pub(super) fn run(options: &DropOptions) -> Result<ExitCode, Error> {
         upstreams: upstreams.as_ref(),
         changes: TeamChanges::new(&team),
         dropped: BTreeMap::new(),
-        told: String::new(),
+        summary: String::new(),
         needs_attention: false,
     };
     dropping.run()
@@ -102,14 +102,14 @@ impl<'t> Dropping<'t> {
         }
         if chosen.is_empty() {
             let _ = writeln!(
-                self.told,
+                self.summary,
                 "    upstream has none of its {} patches",
                 patches.len()
             );
         }
         self.look_elsewhere(series, &marks)?;
         self.apply_drops()?;
-        self.prove()?;
+        self.find_dependents()?;
         let count: usize = self.dropped.values().map(|(_, names)| names.len()).sum();
         let mode = WriteMode::new(self.options.dry_run);
         let patches = if count == 1 { "patch" } else { "patches" };
@@ -117,8 +117,8 @@ impl<'t> Dropping<'t> {
             WriteMode::Write => "dropped",
             WriteMode::DryRun => "would be dropped",
         };
-        let _ = writeln!(self.told, "{GOOD}{count} {patches} {verb}{GOOD:#}");
-        self.changes.write(mode, &self.told)?;
+        let _ = writeln!(self.summary, "{GOOD}{count} {patches} {verb}{GOOD:#}");
+        self.changes.write(mode, &self.summary)?;
         Ok(if self.needs_attention {
             ExitCode::from(1)
         } else {
@@ -128,7 +128,7 @@ impl<'t> Dropping<'t> {
 
     fn head(&mut self, series: &ComponentSeries) {
         // Writing to a string does not fail.
-        let _ = writeln!(self.told, "{BOLD}{}{BOLD:#}", plain(&series.folder));
+        let _ = writeln!(self.summary, "{BOLD}{}{BOLD:#}", plain(&series.folder));
     }
 
     fn drop_patch(&mut self, series: &'t ComponentSeries, name: &str) {
@@ -192,9 +192,13 @@ impl<'t> Dropping<'t> {
             Some(_) => (ODD, "upstream does not have it"),
             None => (DIM, "whether upstream has it is not known: give --upstream"),
         };
-        let _ = writeln!(self.told, "    dropped  {}  {style}{words}{style:#}", plain(name));
+        let _ = writeln!(
+            self.summary,
+            "    dropped  {}  {style}{words}{style:#}",
+            plain(name)
+        );
         if let Some(opened) = opened {
-            let _ = opened.history.write(&mut self.told, at);
+            let _ = opened.history.write(&mut self.summary, at);
         }
     }
 
@@ -248,7 +252,7 @@ impl<'t> Dropping<'t> {
                         }
                     };
                     let _ = writeln!(
-                        self.told,
+                        self.summary,
                         "    stays    {}  {ODD}the same as {} by its {}: {why}{ODD:#}",
                         plain(&name),
                         plain(&dropped),
@@ -269,7 +273,7 @@ impl<'t> Dropping<'t> {
     }
 
     /// Tells which patches applied with those that are dropped, and do not without them.
-    fn prove(&mut self) -> Result<(), Error> {
+    fn find_dependents(&mut self) -> Result<(), Error> {
         let changed: Vec<&ComponentSeries> = self.dropped.values().map(|(series, _)| *series).collect();
         for series in changed {
             let Some(opened) = self.apply(series)? else {
@@ -283,7 +287,7 @@ impl<'t> Dropping<'t> {
                 if !report.applies() && applied.contains(&report.name.as_str()) {
                     self.needs_attention = true;
                     let _ = writeln!(
-                        self.told,
+                        self.summary,
                         "{BAD}{}/{} applies with what is dropped, and not without it: drop it too, or mend it{BAD:#}",
                         plain(&series.folder),
                         plain(&report.name)

@@ -86,7 +86,7 @@ pub(super) fn run(options: &ExportOptions) -> Result<ExitCode, Error> {
     };
     let commits = export.commits(&tree)?;
     let exported = export.patches(series, &commits)?;
-    export.prove(&commits, &exported)?;
+    export.check_tree(&commits, &exported)?;
     let (changes, order) = changes(&patches, &exported);
     let made = write_changes(&team, series, changes, &order)?;
     let mode = WriteMode::new(options.dry_run);
@@ -94,11 +94,11 @@ pub(super) fn run(options: &ExportOptions) -> Result<ExitCode, Error> {
     for text in &made.notes {
         note(text);
     }
-    let told = outcome_text(series, &patches, &exported, &made.renamed, mode);
+    let summary = outcome_text(series, &patches, &exported, &made.renamed, mode);
     if mode == WriteMode::DryRun {
-        anstream::eprint!("{told}");
+        anstream::eprint!("{summary}");
     } else {
-        print_styled(&told)?;
+        print_styled(&summary)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -224,7 +224,7 @@ impl Export<'_> {
                 }),
                 (Some(original), Some(mail)) => exported.push(ExportedPatch {
                     input: PatchInput {
-                        bytes: self.written(original, commit, mail)?,
+                        bytes: self.changed_file(original, commit, mail)?,
                         ..original.clone()
                     },
                     fate: Fate::Changed,
@@ -284,7 +284,12 @@ impl Export<'_> {
     }
 
     /// The file of a patch whose commit changed.
-    fn written(&self, original: &PatchInput, commit: &TreeCommit, mail: &[u8]) -> Result<Vec<u8>, Error> {
+    fn changed_file(
+        &self,
+        original: &PatchInput,
+        commit: &TreeCommit,
+        mail: &[u8],
+    ) -> Result<Vec<u8>, Error> {
         let (text, expected) = self.text_of(original);
         let message = commit.commit.text();
         let old = if text.message.trim().is_empty() {
@@ -314,7 +319,7 @@ impl Export<'_> {
     }
 
     /// Applies what would be written: it has to give the working tree's last commit.
-    fn prove(&self, commits: &[TreeCommit], exported: &[ExportedPatch]) -> Result<(), Error> {
+    fn check_tree(&self, commits: &[TreeCommit], exported: &[ExportedPatch]) -> Result<(), Error> {
         let Some((first, last)) = commits.first().zip(commits.last()) else {
             return Ok(());
         };

@@ -66,7 +66,7 @@ fn read_folder(path: &Path, limit: u64) -> Result<Vec<PatchInput>, Error> {
         return Ok(Vec::new());
     };
     if series.patches.is_empty()
-        && series.refusal().is_none()
+        && series.blocking_fault().is_none()
         && let Some(error) = too_high(path)?
     {
         return Err(error);
@@ -76,7 +76,7 @@ fn read_folder(path: &Path, limit: u64) -> Result<Vec<PatchInput>, Error> {
         total: u64::MAX,
         count: usize::MAX,
     };
-    let found = series.into_folder(&folder.files, &limits)?;
+    let found = series.read_patches(&folder.files, &limits)?;
     if let Some(found) = &found.note {
         note(found);
     }

@@ -80,24 +80,24 @@ pub(super) fn run(options: &RenumberOptions) -> Result<ExitCode, Error> {
         SeriesChoice::One(address) => vec![team.series(address)?],
     };
     let mut changes = TeamChanges::new(&team);
-    let (mut told, mut count) = (String::new(), 0);
+    let (mut summary, mut count) = (String::new(), 0);
     for series in series {
         let renamed = changes.change(series, &[SeriesChange::Renumber])?;
         if !renamed.is_empty() {
             // Writing to a string does not fail.
-            let _ = writeln!(told, "{BOLD}{}{BOLD:#}", plain(&series.folder));
+            let _ = writeln!(summary, "{BOLD}{}{BOLD:#}", plain(&series.folder));
         }
         count += renamed.len();
         for (before, after) in renamed {
-            let _ = writeln!(told, "    {} {DIM}→{DIM:#} {}", plain(&before), plain(&after));
+            let _ = writeln!(summary, "    {} {DIM}→{DIM:#} {}", plain(&before), plain(&after));
         }
     }
     let mode = WriteMode::new(options.dry_run);
     let _ = match (count, mode) {
-        (0, _) => writeln!(told, "{GOOD}the numbers follow each other already{GOOD:#}"),
-        (_, WriteMode::Write) => writeln!(told, "{GOOD}{count} patches have new numbers{GOOD:#}"),
-        (_, WriteMode::DryRun) => writeln!(told, "{GOOD}{count} patches would have new numbers{GOOD:#}"),
+        (0, _) => writeln!(summary, "{GOOD}the numbers follow each other already{GOOD:#}"),
+        (_, WriteMode::Write) => writeln!(summary, "{GOOD}{count} patches have new numbers{GOOD:#}"),
+        (_, WriteMode::DryRun) => writeln!(summary, "{GOOD}{count} patches would have new numbers{GOOD:#}"),
     };
-    changes.write(mode, &told)?;
+    changes.write(mode, &summary)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! The objects of a repository, as they are made.
+//! The objects that a repository's folders ask for, and what collects them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -24,7 +24,7 @@ pub struct DesiredObjects {
     /// What is wrong with the folders, or with what they and the templates come to.
     pub faults: Vec<RepositoryFault>,
     /// The names of all that is asked for, also of what cannot be made, which the faults say.
-    asked_for: BTreeSet<String>,
+    requested_names: BTreeSet<String>,
     /// The releases of which it is not known what they ask for, as a file cannot be read.
     unknown_releases: BTreeSet<String>,
 }
@@ -34,11 +34,11 @@ impl DesiredObjects {
     /// all is known that may ask for it.
     #[must_use]
     pub fn may_be_pruned(&self, name: &str, release: &str) -> bool {
-        !self.asked_for.contains(name) && !self.unknown_releases.contains(release)
+        !self.requested_names.contains(name) && !self.unknown_releases.contains(release)
     }
 }
 
-/// The objects of a repository, as they are made.
+/// Collects the objects that a repository's folders ask for, and what is wrong with them.
 pub(super) struct FleetBuilder<'a> {
     pub(super) repository: &'a PatchRepository,
     pub(super) layout: &'a RepositoryLayout,
@@ -48,7 +48,7 @@ pub(super) struct FleetBuilder<'a> {
 
 impl FleetBuilder<'_> {
     /// A path relative to the repository's root.
-    pub(super) fn path(&self, path: &str) -> String {
+    pub(super) fn path_in_repository(&self, path: &str) -> String {
         let directory = self.repository.spec.directory.as_deref().unwrap_or_default();
         let names = directory.split('/').chain(path.split('/'));
         let names: Vec<&str> = names.filter(|name| !name.is_empty() && *name != ".").collect();
@@ -56,12 +56,12 @@ impl FleetBuilder<'_> {
     }
 
     /// Tells why an object is not made. What there is of it stays.
-    pub(super) fn refuse(&mut self, name: &str, kind: &str, field: &str, message: impl fmt::Display) {
-        self.desired.asked_for.insert(name.to_owned());
-        self.tell(kind, field.to_owned(), None, message);
+    pub(super) fn reject_object(&mut self, name: &str, kind: &str, field: &str, message: impl fmt::Display) {
+        self.desired.requested_names.insert(name.to_owned());
+        self.add_fault(kind, field.to_owned(), None, message);
     }
 
-    fn tell(&mut self, kind: &str, path: String, line: Option<u32>, message: impl fmt::Display) {
+    fn add_fault(&mut self, kind: &str, path: String, line: Option<u32>, message: impl fmt::Display) {
         self.desired.faults.push(RepositoryFault {
             kind: kind.to_owned(),
             path,
@@ -84,7 +84,7 @@ impl FleetBuilder<'_> {
                 line,
                 message,
             } = fault;
-            // They are merged into those of the requirements' branch.
+            // No fault here: the overrides are merged into the constraints of the requirements' branch.
             if *kind == FaultKind::OverridesWithoutConstraints && has_requirements {
                 continue;
             }
@@ -94,18 +94,18 @@ impl FleetBuilder<'_> {
                 self.desired.unknown_releases.insert(release.to_owned());
             }
             let line = line.and_then(|line| u32::try_from(line).ok());
-            self.tell(&format!("{kind:?}"), self.path(path), line, message);
+            self.add_fault(&format!("{kind:?}"), self.path_in_repository(path), line, message);
         }
     }
 
-    /// Puts on what all objects have that are made: namespace, owner and label, and the shard that
-    /// the repository is in. Its controller sees no other ones, and sums up how they do.
-    pub(super) fn own(&mut self, object: &mut impl ResourceExt) {
+    /// Sets the namespace, the owner, and the labels of the repository and of its shard. A shard's
+    /// controller sees only objects with its label.
+    pub(super) fn set_ownership(&mut self, object: &mut impl ResourceExt) {
         let repository = self.repository;
         if let Some(shard) = repository.labels().get(SHARD_LABEL) {
             object.labels_mut().insert(SHARD_LABEL.to_owned(), shard.clone());
         }
-        self.desired.asked_for.insert(object.name_any());
+        self.desired.requested_names.insert(object.name_any());
         object.meta_mut().namespace = repository.namespace();
         object
             .labels_mut()

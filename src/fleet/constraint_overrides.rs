@@ -46,7 +46,7 @@ pub(super) fn make_constraint_overrides(
             Ok(template) => Some(template),
             Err(error) => {
                 let field = "spec.constraints.requirements.refTemplate";
-                builder.refuse("", "TemplateInvalid", field, error);
+                builder.reject_object("", "TemplateInvalid", field, error);
                 return made;
             }
         },
@@ -68,10 +68,10 @@ pub(super) fn make_constraint_overrides(
         if let Err(other) = names.take(&name, release) {
             let message =
                 format!("releases {other} and {release} both ask for ConstraintOverride {name}: rename one");
-            builder.refuse(
+            builder.reject_object(
                 &name,
                 "NameCollision",
-                &builder.path(&format!("releases/{release}")),
+                &builder.path_in_repository(&format!("releases/{release}")),
                 message,
             );
             continue;
@@ -87,9 +87,9 @@ pub(super) fn make_constraint_overrides(
             spec["builtFromSource"] = json!(template.built_from_source);
         }
         match finish(template, release, &name, spec, &SCHEMA) {
-            Err((field, message)) => builder.refuse(&name, "TemplateInvalid", &field, message),
+            Err((field, message)) => builder.reject_object(&name, "TemplateInvalid", &field, message),
             Ok(mut object) => {
-                builder.own(&mut object);
+                builder.set_ownership(&mut object);
                 made.insert(release.to_owned(), name);
                 builder.desired.constraint_overrides.push(object);
             }
@@ -107,7 +107,7 @@ fn upper_constraints(
 ) -> Option<Value> {
     let folder = builder.layout.releases.get(release);
     if let Some(path) = folder.and_then(|folder| folder.upper.as_ref()) {
-        return Some(git_path(source, &builder.path(path)));
+        return Some(git_path(source, &builder.path_in_repository(path)));
     }
     let template = builder.repository.spec.constraints.as_ref()?;
     let requirements = template.requirements.as_ref()?;
@@ -138,7 +138,7 @@ fn overrides(builder: &FleetBuilder<'_>, source: &GitRepositorySource, release: 
         fault.map(|fault| fault.path.clone())
     };
     match found.or_else(alone) {
-        Some(path) => json!({ "git": git_path(source, &builder.path(&path)) }),
+        Some(path) => json!({ "git": git_path(source, &builder.path_in_repository(&path)) }),
         None => json!({ "entries": [] }),
     }
 }

@@ -74,14 +74,14 @@ pub(super) fn make_patch_sets(
         match maker.make(name) {
             Err((field, message)) => {
                 let message = format!("PatchSet {name}: {message}");
-                builder.refuse(name, "TemplateInvalid", &field, message);
+                builder.reject_object(name, "TemplateInvalid", &field, message);
             }
             Ok((mut object, bytes)) => {
                 size += bytes;
                 if size > LARGEST {
                     return Err(FleetError::TooLarge { limit: LARGEST });
                 }
-                builder.own(&mut object);
+                builder.set_ownership(&mut object);
                 builder.desired.patch_sets.push(object);
             }
         }
@@ -107,10 +107,10 @@ fn names(builder: &mut FleetBuilder<'_>, cells: &[Cell<'_>]) -> Vec<Option<Strin
     let mut names = Vec::new();
     for (cell, (text, name)) in cells.iter().zip(&asked) {
         let folder = cell.series.map_or(cell.refs_path, |series| Some(&series.folder));
-        let folder = builder.path(folder.unwrap_or_default());
+        let folder = builder.path_in_repository(folder.unwrap_or_default());
         let Some(name) = name else {
             let message = format!("{} makes no name of a PatchSet", cell.describe());
-            builder.refuse(text, "NameCollision", &folder, message);
+            builder.reject_object(text, "NameCollision", &folder, message);
             names.push(None);
             continue;
         };
@@ -123,7 +123,7 @@ fn names(builder: &mut FleetBuilder<'_>, cells: &[Cell<'_>]) -> Vec<Option<Strin
                 "{} and {other} both ask for PatchSet {name}: rename one, or leave it out by components.exclude",
                 cell.describe()
             );
-            builder.refuse(text, "NameCollision", &folder, message);
+            builder.reject_object(text, "NameCollision", &folder, message);
             names.push(None);
             continue;
         }
@@ -231,7 +231,7 @@ impl PatchSetMaker<'_> {
                 .map(|template| template.replace("{component}", self.cell.component)),
         });
         match self.cell.refs_path {
-            Some(path) => made["refFrom"] = json!({ "path": self.builder.path(path) }),
+            Some(path) => made["refFrom"] = json!({ "path": self.builder.path_in_repository(path) }),
             None => made["ref"] = ref_of(reference),
         }
         Ok(made)
@@ -306,7 +306,7 @@ impl PatchSetMaker<'_> {
                 LayoutKind::DebianPatches => "debian/patches".to_owned(),
             },
         };
-        self.builder.path(&folder)
+        self.builder.path_in_repository(&folder)
     }
 
     /// Adds what the repository has for an image, where the template does not say it.
@@ -324,7 +324,7 @@ impl PatchSetMaker<'_> {
         if let Some(git) = &builder.repository.spec.source.git
             && builder.layout.images.contains(cell.component)
         {
-            let path = builder.path(&format!("images/{}", cell.component));
+            let path = builder.path_in_repository(&format!("images/{}", cell.component));
             let dockerfile = build.entry("dockerfile").or_insert_with(|| json!({}));
             // What else a template says of it, such as its stage, is for this folder.
             if let Value::Object(dockerfile) = dockerfile
@@ -339,7 +339,7 @@ impl PatchSetMaker<'_> {
         if let Some(path) = folder.and_then(|folder| folder.extra.as_ref()) {
             build
                 .entry("extraPackagesFrom")
-                .or_insert_with(|| json!({ "path": builder.path(path) }));
+                .or_insert_with(|| json!({ "path": builder.path_in_repository(path) }));
         }
     }
 

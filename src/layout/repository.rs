@@ -9,7 +9,7 @@ use super::links::{FolderWalk, FoundAt};
 use super::ref_template::{RefTemplate, release_of_branch};
 use super::release_folder::{EXTRA, OVERRIDES, REFS, ReleaseFolder, ReleaseRefs, UPPER};
 use super::selection::{Selection, normal_name};
-use super::series::{Series, SeriesOrder, is_tolerated};
+use super::series::{Series, SeriesOrder, is_ignored};
 use crate::api::LayoutKind;
 use crate::api::extra_packages::ExtraPackages;
 use crate::api::source_refs::{SourceRefs, SourceRefsError};
@@ -255,7 +255,7 @@ fn folders_in(walk: &FolderWalk<'_>, folder: &str) -> Result<Vec<String>, Layout
         return Ok(names);
     };
     for entry in walk.entries(&path)?.iter().flat_map(|entries| entries.iter()) {
-        if !is_tolerated(entry)
+        if !is_ignored(entry)
             && let FoundAt::Folder(_) = walk.locate(&format!("{folder}/{}", entry.name))?
         {
             names.push(entry.name.clone());
@@ -299,7 +299,7 @@ impl LayoutReader<'_, '_> {
             .iter()
             .flat_map(|entries| entries.iter())
         {
-            if is_tolerated(entry) {
+            if is_ignored(entry) {
                 continue;
             }
             let shown = format!("{folder}/{}", entry.name);
@@ -456,7 +456,7 @@ impl LayoutReader<'_, '_> {
                     let message = format!("there is no releases/{name}/{UPPER} to merge them into");
                     self.fault(FaultKind::OverridesWithoutConstraints, &shown, message);
                 }
-            } else if !is_tolerated(entry) && !self.options.selection.is_narrow() {
+            } else if !is_ignored(entry) && !self.options.selection.is_narrow() {
                 let message = format!("nothing reads it: overrides are in {OVERRIDES}");
                 self.fault(FaultKind::StrayFile, &shown, message);
             }

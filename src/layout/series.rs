@@ -11,14 +11,14 @@ use crate::patch::PatchInput;
 /// How names of patches end.
 const ENDINGS: [&str; 2] = [".patch", ".diff"];
 
-/// The most that is told of one folder.
+/// The most faults that are kept of one folder.
 const MOST_FAULTS: usize = 100;
 
-/// How much of it a sentence has.
-const MOST_TOLD: usize = 3;
+/// How many of them a note has.
+const MOST_IN_NOTE: usize = 3;
 
 /// How the names of files and folders begin that lie beside others without being read.
-const BESIDE: [&str; 12] = [
+const IGNORED_PREFIXES: [&str; 12] = [
     "README",
     "OWNERS",
     "CODEOWNERS",
@@ -111,7 +111,7 @@ impl FolderPatches {
     ) -> Result<Self, LayoutError> {
         match Series::read(files, folder)? {
             None => Ok(Self::default()),
-            Some(series) => series.into_folder(files, limits),
+            Some(series) => series.read_patches(files, limits),
         }
     }
 }
@@ -129,14 +129,14 @@ fn is_hidden(name: &str) -> bool {
 
 /// Whether something may lie beside others without being read: what is hidden, and what says who
 /// owns a folder, or under which licence it is.
-pub(super) fn is_tolerated(entry: &FolderEntry) -> bool {
+pub(super) fn is_ignored(entry: &FolderEntry) -> bool {
     let name = entry.name.as_str();
     match entry.kind {
         FileKind::Folder => is_hidden(name) || name == "LICENSES",
         _ => {
             is_hidden(name)
                 || name.ends_with(".license")
-                || BESIDE.iter().any(|beside| {
+                || IGNORED_PREFIXES.iter().any(|beside| {
                     name.strip_prefix(beside)
                         .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_lowercase()))
                 })
@@ -207,7 +207,7 @@ impl Series {
 
     /// Why the patches are not known; `None` where they are.
     #[must_use]
-    pub fn refusal(&self) -> Option<&LayoutFault> {
+    pub fn blocking_fault(&self) -> Option<&LayoutFault> {
         self.faults.iter().find(|fault| fault.kind.hides_patches())
     }
 
@@ -217,7 +217,7 @@ impl Series {
         let told: Vec<String> = self
             .faults
             .iter()
-            .take(MOST_TOLD)
+            .take(MOST_IN_NOTE)
             .map(ToString::to_string)
             .collect();
         let left = self.faults.len().saturating_sub(told.len());
@@ -231,7 +231,7 @@ impl Series {
     /// # Errors
     ///
     /// As for [`contents`](Self::contents).
-    pub fn into_folder(
+    pub fn read_patches(
         self,
         files: &dyn RepositoryFiles,
         limits: &ContentLimits,
@@ -253,7 +253,7 @@ impl Series {
         files: &dyn RepositoryFiles,
         limits: &ContentLimits,
     ) -> Result<Vec<PatchInput>, LayoutError> {
-        if let Some(fault) = self.refusal() {
+        if let Some(fault) = self.blocking_fault() {
             return Err(LayoutError::Faulty(fault.clone()));
         }
         if self.patches.len() > limits.count {
@@ -298,11 +298,11 @@ impl FolderReader<'_, '_> {
             .iter()
             .map(|patch| patch.name.clone())
             .collect();
-        self.tell_left_over("", list, &listed)?;
+        self.add_unused_entries("", list, &listed)?;
         for below in listed.iter().filter_map(|name| Some(name.rsplit_once('/')?.0)) {
-            self.tell_left_over(below, list, &listed)?;
+            self.add_unused_entries(below, list, &listed)?;
         }
-        if self.series.patches.is_empty() && self.series.refusal().is_none() {
+        if self.series.patches.is_empty() && self.series.blocking_fault().is_none() {
             self.tell_no_patches(&entries);
         }
         self.series.faults.truncate(MOST_FAULTS);
@@ -407,7 +407,7 @@ impl FolderReader<'_, '_> {
                     path,
                     strip: None,
                 }),
-                // Told with what is left over.
+                // A fault of it is added with the unused entries.
                 FoundAt::Folder(_) => {}
                 FoundAt::Nothing => {
                     self.fault(FaultKind::RefusedLink, &entry.name, "is a link to nothing");
@@ -419,7 +419,7 @@ impl FolderReader<'_, '_> {
     }
 
     /// Tells what is in the folder, or one below it, and not among the patches.
-    fn tell_left_over(
+    fn add_unused_entries(
         &mut self,
         below: &str,
         list: Option<&'static str>,
@@ -443,7 +443,7 @@ impl FolderReader<'_, '_> {
             if listed.contains(&name)
                 || is_above_listed
                 || (below.is_empty() && list == Some(entry.name.as_str()))
-                || (is_tolerated(&entry) && !is_patch_name(&entry.name))
+                || (is_ignored(&entry) && !is_patch_name(&entry.name))
                 || told.contains(&self.path(&name))
             {
                 continue;
@@ -481,7 +481,7 @@ impl FolderReader<'_, '_> {
     fn tell_no_patches(&mut self, entries: &[FolderEntry]) {
         let others: Vec<&str> = entries
             .iter()
-            .filter(|entry| !is_tolerated(entry))
+            .filter(|entry| !is_ignored(entry))
             .map(|entry| entry.name.as_str())
             .collect();
         if !others.is_empty() {

@@ -158,7 +158,7 @@ pub fn edit_series(
     series: &ComponentSeries,
     changes: &[SeriesChange],
 ) -> Result<SeriesEdit, SeriesEditError> {
-    if let Some(fault) = series.series.refusal() {
+    if let Some(fault) = series.series.blocking_fault() {
         return Err(LayoutError::Faulty(fault.clone()).into());
     }
     let walk = FolderWalk::new(files, "");

@@ -130,7 +130,7 @@ fn patches_and_diffs_are_in_the_order_of_their_names_and_hidden_ones_are_none() 
             "StrayFile p/old"
         ]
     );
-    assert!(found.refusal().is_none());
+    assert!(found.blocking_fault().is_none());
     assert!(Series::read(&files, "nothing").unwrap().is_none());
     // One patch alone, and what is none.
     assert_eq!(names(&series(&files, "p/b.patch")), ["b.patch"]);
@@ -274,7 +274,7 @@ fn a_folder_with_other_things_alone_says_so() {
         faults(&found.faults),
         ["StrayFile p/2025.2", "StrayFile p/a.txt", "NoPatches p"]
     );
-    assert!(found.refusal().is_none());
+    assert!(found.blocking_fault().is_none());
     assert!(
         found
             .contents(&files, &ContentLimits::default())
@@ -297,7 +297,7 @@ fn hostile_folders_are_bounded() {
     let files = MemoryFiles::new([("p/series", many.as_str())]);
     let found = series(&files, "p");
     assert!(found.faults.len() <= 100, "{}", found.faults.len());
-    assert!(found.refusal().is_some());
+    assert!(found.blocking_fault().is_some());
     let files = MemoryFiles::new([("p/series", "\u{feff}a.patch\n"), ("p/a.patch", "")]);
     assert_eq!(names(&series(&files, "p")), ["a.patch"]);
     // A name that is not UTF-8 is no name that a status could tell.

@@ -111,7 +111,7 @@ impl PatchView {
             state: status.state,
             result: words::result(status.state),
             cause: (!status.applies() && status.state != PatchState::Merged)
-                .then(|| words::cause(status))
+                .then(|| words::cause(status, str::to_owned))
                 .flatten(),
             remedy: words::remedy(status, refreshed),
             need: Need::new(status),

@@ -17,18 +17,18 @@ pub fn result(state: PatchState) -> &'static str {
 }
 
 /// Why a patch does not apply: the place where it does not fit, or a sentence; `None` where nothing
-/// is told.
-#[must_use]
-pub fn cause(status: &PatchStatus) -> Option<String> {
+/// is told. What comes from the patch is quoted by `quote`.
+pub fn cause(status: &PatchStatus, quote: impl Fn(&str) -> String) -> Option<String> {
     let conflict = status.conflict.as_ref();
     if let Some((conflict, hunk, line)) =
         conflict.and_then(|conflict| Some((conflict, conflict.hunk?, conflict.line?)))
     {
-        return Some(format!("hunk {hunk} does not fit at {}:{line}", conflict.file));
+        let place = quote(&format!("{}:{line}", conflict.file));
+        return Some(format!("hunk {hunk} does not fit at {place}"));
     }
     let message = status.message.as_deref();
     let cause = message.or(conflict.map(|conflict| conflict.file.as_str()));
-    cause.map(|cause| cause.trim_end_matches('.').to_owned())
+    cause.map(|cause| quote(cause.trim_end_matches('.')))
 }
 
 /// Whether a patch made anew would apply.

@@ -243,12 +243,12 @@ pub fn settle(
         }
         lifecycle::Outcome::Unchanged(sources) => {
             settling.mark_resolved(&describe_sources(&sources));
-            take_sources(&mut settling.status, sources);
+            record_sources(&mut settling.status, sources);
             last_refusal(previous).unwrap_or_else(|| verdict(&settling.status))
         }
         lifecycle::Outcome::Done(sources, decision) => {
             settling.mark_resolved(&describe_sources(&sources));
-            take_sources(&mut settling.status, sources);
+            record_sources(&mut settling.status, sources);
             match decision {
                 MergeDecision::Refused(MergeRefusal { reason, message }) => Verdict {
                     truth: Truth::False,
@@ -273,7 +273,7 @@ fn describe_sources(sources: &ConstraintSources) -> String {
     )
 }
 
-fn take_sources(status: &mut ConstraintOverrideStatus, sources: ConstraintSources) {
+fn record_sources(status: &mut ConstraintOverrideStatus, sources: ConstraintSources) {
     status.upper_constraints_revision = Some(sources.upper_constraints);
     status.overrides_revision = Some(sources.overrides);
     status.inputs_digest = Some(sources.inputs_digest);

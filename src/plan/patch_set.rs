@@ -31,7 +31,7 @@ const RECORDED_BYTES: usize = 8 << 10;
 /// Digits of a patch's id there.
 const RECORDED_DIGITS: usize = 12;
 
-/// What the sources say; known before any patch is applied.
+/// The sources of an attempt, which are known before any patch is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sources {
     /// The upstream.
@@ -46,7 +46,7 @@ pub struct Sources {
 
 /// What applying the series gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checked {
+pub struct ApplyResult {
     /// Each patch, in order.
     pub patches: Vec<PatchStatus>,
     /// The tree after all patches that apply.
@@ -59,24 +59,24 @@ pub struct Checked {
     pub history_cut: Option<String>,
 }
 
-/// What an attempt did.
+/// The result of an attempt, step by step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatchSetProgress {
     /// What applying the series gave; nothing where the status has it already.
-    pub checked: Option<Checked>,
+    pub checked: Option<ApplyResult>,
     /// What became of the candidates; nothing where the status has it already.
     pub candidates: Option<Vec<CandidateStatus>>,
     /// What became of the build.
-    pub built: Built,
+    pub built: BuildOutcome,
     /// What became of the delivery of the image that was built.
-    pub delivered: Delivered,
+    pub delivered: DeliveryOutcome,
     /// Where an image is that waited to be merged, and was.
-    pub merged: Option<DeliveryStatus>,
+    pub merged_delivery: Option<DeliveryStatus>,
 }
 
 /// What became of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Delivered {
+pub enum DeliveryOutcome {
     /// None is asked for, it was done before, or there is nothing to deliver yet.
     Nothing,
     /// It is about to be done, or for a later attempt: why.
@@ -123,7 +123,7 @@ impl Pending {
 
 /// What became of the build that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Built {
+pub enum BuildOutcome {
     /// None is asked for, or patches do not apply: what was built before stays.
     Nothing,
     /// What is asked for cannot be planned yet. What was planned before stays.
@@ -154,9 +154,9 @@ pub enum Built {
 #[derive(Clone, Copy, Debug)]
 pub struct Policy<'a> {
     /// Where the patches are to be, in words; nothing where the spec asks for none.
-    pub place: Option<&'a str>,
+    pub patches_location: Option<&'a str>,
     /// `spec.mergedPatches`.
-    pub merged: MergedPatches,
+    pub merged_patches: MergedPatches,
     /// Whether there is a `spec.build`.
     pub builds: bool,
     /// Whether the image is tested.
@@ -181,6 +181,7 @@ pub fn results_are_current(previous: &PatchSetStatus, inputs_digest: &InputsDige
 /// that far.
 #[must_use]
 pub fn is_planned(status: &PatchSetStatus) -> bool {
+    // While a run is cancelled (BuildCancelling), the status has the build before.
     const PLANNED: [Reason; 7] = [
         reason::SUCCEEDED,
         reason::STOCK_INSTALLED,
@@ -226,8 +227,8 @@ pub fn settle(
         }
         Outcome::Unchanged(sources) => {
             settling.mark_resolved(&describe_sources(&sources));
-            take_sources(&mut settling.status, sources);
-            (Built::Nothing, Delivered::Nothing)
+            record_sources(&mut settling.status, sources);
+            (BuildOutcome::Nothing, DeliveryOutcome::Nothing)
         }
         Outcome::Done(
             sources,
@@ -236,19 +237,19 @@ pub fn settle(
                 candidates,
                 built,
                 delivered,
-                merged,
+                merged_delivery,
             },
         ) => {
             settling.mark_resolved(&describe_sources(&sources));
-            take_sources(&mut settling.status, sources);
+            record_sources(&mut settling.status, sources);
             if let Some(checked) = checked {
-                take_checked(&mut settling.status, checked, previous, (policy, now));
+                record_apply_result(&mut settling.status, checked, previous, (policy, now));
             }
             if let Some(candidates) = candidates {
                 settling.status.candidates = candidates;
             }
-            if let Some(merged) = merged {
-                take_merged(&mut settling, merged);
+            if let Some(merged) = merged_delivery {
+                record_merged_delivery(&mut settling, merged);
             }
             (built, delivered)
         }
@@ -277,14 +278,14 @@ fn settle_build(
     mut settling: Settling<'_, PatchSetStatus>,
     policy: Policy<'_>,
     series: &Verdict,
-    (built, delivered): (Built, Delivered),
+    (built, delivered): (BuildOutcome, DeliveryOutcome),
     now: Timestamp,
 ) -> (PatchSetStatus, Next) {
-    match take_built(&mut settling.status, built, now) {
+    match record_build(&mut settling.status, built, now) {
         BuildEnd::Done => {}
         BuildEnd::Failed(failure) => {
             if failure.step == Step::Test {
-                let built = found_verdict(&settling.status, series);
+                let built = untested_image_verdict(&settling.status, series);
                 settling.mark_done(Step::Build, &built);
             }
             return settling.into_failed(&failure);
@@ -295,7 +296,7 @@ fn settle_build(
             return (status, pending.next);
         }
         BuildEnd::Testing(pending) => {
-            let built = found_verdict(&settling.status, series);
+            let built = untested_image_verdict(&settling.status, series);
             settling.mark_done(Step::Build, &built);
             let (status, _) = settling.into_waiting(Step::Test, pending.reason, &pending.message);
             return (status, pending.next);
@@ -315,7 +316,7 @@ fn settle_build(
 }
 
 /// The verdict on a build whose image is there and does not count.
-fn found_verdict(status: &PatchSetStatus, series: &Verdict) -> Verdict {
+fn untested_image_verdict(status: &PatchSetStatus, series: &Verdict) -> Verdict {
     let build = status.build.as_ref();
     let awaiting = build.and_then(|build| build.tests.as_ref()?.awaiting.as_ref());
     let target = build.and_then(|build| build.target.as_deref());
@@ -360,11 +361,11 @@ enum BuildEnd {
 }
 
 /// Puts what became of the build into a status.
-fn take_built(status: &mut PatchSetStatus, built: Built, now: Timestamp) -> BuildEnd {
+fn record_build(status: &mut PatchSetStatus, built: BuildOutcome, now: Timestamp) -> BuildEnd {
     match built {
-        Built::Failed(failure, planned) => {
+        BuildOutcome::Failed(failure, planned) => {
             let rejected = planned.as_ref().and_then(|build| build.rejected.as_ref());
-            // One that counted before it was looked into does so no more.
+            // An image that counted is dropped when a look into it rejects it.
             if let (Some(rejected), Some(image)) = (rejected, &status.image)
                 && rejected.digest == image.digest
             {
@@ -373,13 +374,13 @@ fn take_built(status: &mut PatchSetStatus, built: Built, now: Timestamp) -> Buil
             status.build = planned.map(Box::new).or(status.build.take());
             return BuildEnd::Failed(failure);
         }
-        Built::Waiting(pending) => return BuildEnd::Waiting(pending),
-        Built::Published(build) => {
+        BuildOutcome::Waiting(pending) => return BuildEnd::Waiting(pending),
+        BuildOutcome::Published(build) => {
             status.build = Some(Box::new(build));
             status.image = None;
         }
-        Built::Awaited { plan, pending } => {
-            // It is awaited, so that the registry has it no more.
+        BuildOutcome::Awaited { plan, pending } => {
+            // An image that is awaited is not in the registry, even where it was before.
             status.image = status
                 .image
                 .take()
@@ -387,16 +388,16 @@ fn take_built(status: &mut PatchSetStatus, built: Built, now: Timestamp) -> Buil
             status.build = Some(Box::new(plan));
             return BuildEnd::Waiting(pending);
         }
-        Built::Testing { plan, pending } => {
+        BuildOutcome::Testing { plan, pending } => {
             status.build = Some(Box::new(plan));
             return BuildEnd::Testing(pending);
         }
-        Built::Image(build, image) => {
+        BuildOutcome::Image(build, image) => {
             remember_image(status, &build, &image, now);
             status.build = Some(Box::new(build));
             status.image = Some(image);
         }
-        Built::Nothing => {}
+        BuildOutcome::Nothing => {}
     }
     BuildEnd::Done
 }
@@ -404,21 +405,23 @@ fn take_built(status: &mut PatchSetStatus, built: Built, now: Timestamp) -> Buil
 /// The status after a delivery, where the image is there.
 fn settle_delivery(
     mut settling: Settling<'_, PatchSetStatus>,
-    delivered: Delivered,
+    delivered: DeliveryOutcome,
     built: &Verdict,
 ) -> (PatchSetStatus, Next) {
     match delivered {
-        Delivered::Failed(failure, besides) => {
+        DeliveryOutcome::Failed(failure, besides) => {
             settling.status.delivered = besides.map(Box::new).or(settling.status.delivered);
             settling.into_failed(&failure)
         }
-        Delivered::Later(message) => settling.into_waiting(Step::Delivery, reason::PROGRESSING, &message),
-        Delivered::Held(message) => {
+        DeliveryOutcome::Later(message) => {
+            settling.into_waiting(Step::Delivery, reason::PROGRESSING, &message)
+        }
+        DeliveryOutcome::Held(message) => {
             let (status, _) = settling.into_waiting(Step::Delivery, reason::AWAITING_APPROVAL, &message);
-            // An annotation is seen at once.
+            // The annotation that approves is seen at once.
             (status, Next::Interval)
         }
-        Delivered::Proposed {
+        DeliveryOutcome::Proposed {
             proposal,
             besides,
             message,
@@ -434,17 +437,17 @@ fn settle_delivery(
             let (status, _) = settling.into_waiting(Step::Delivery, reason::AWAITING_MERGE, &message);
             (status, Next::Interval)
         }
-        Delivered::Done(delivered, proposed) => {
+        DeliveryOutcome::Done(delivered, proposed) => {
             settling.status.delivered = Some(Box::new(delivered));
             settling.status.proposed = proposed.map(Box::new);
             delivered_as(settling, built)
         }
-        Delivered::Nothing => delivered_as(settling, built),
+        DeliveryOutcome::Nothing => delivered_as(settling, built),
     }
 }
 
 /// Tells that what waited to be merged was, whatever becomes of the next image.
-fn take_merged(settling: &mut Settling<'_, PatchSetStatus>, merged: DeliveryStatus) {
+fn record_merged_delivery(settling: &mut Settling<'_, PatchSetStatus>, merged: DeliveryStatus) {
     let verdict = Verdict {
         truth: Truth::True,
         reason: reason::SUCCEEDED,
@@ -556,15 +559,15 @@ fn describe_sources(sources: &Sources) -> String {
     }
 }
 
-fn take_sources(status: &mut PatchSetStatus, sources: Sources) {
+fn record_sources(status: &mut PatchSetStatus, sources: Sources) {
     status.upstream = Some(sources.upstream);
     status.patches_revision = sources.patches_revision;
     status.inputs_digest = Some(sources.inputs_digest);
 }
 
-fn take_checked(
+fn record_apply_result(
     status: &mut PatchSetStatus,
-    mut checked: Checked,
+    mut checked: ApplyResult,
     previous: &PatchSetStatus,
     (policy, now): (Policy<'_>, Timestamp),
 ) {
@@ -575,7 +578,7 @@ fn take_checked(
     let passing = checked
         .patches
         .iter()
-        .filter(|p| passes(p, policy.merged))
+        .filter(|p| allows_ready(p, policy.merged_patches))
         .count();
     status.applied = Some(format!("{passing}/{}", checked.patches.len()));
     status.patched_tree = (passing == checked.patches.len()).then_some(checked.tree);
@@ -585,9 +588,14 @@ fn take_checked(
     status.history_cut = checked.history_cut;
 }
 
-/// Whether a patch lets its `PatchSet` be ready.
+/// Whether all patches of a series let their `PatchSet` be ready.
 #[must_use]
-pub fn passes(patch: &PatchStatus, merged: MergedPatches) -> bool {
+pub fn all_allow_ready(patches: &[PatchStatus], merged: MergedPatches) -> bool {
+    patches.iter().all(|patch| allows_ready(patch, merged))
+}
+
+/// Whether a patch lets its `PatchSet` be ready.
+fn allows_ready(patch: &PatchStatus, merged: MergedPatches) -> bool {
     match (patch.state, merged) {
         (PatchState::Merged, MergedPatches::Skip) => !patch.is_merged_differing(),
         (PatchState::Merged, MergedPatches::SkipDiffering) => true,
@@ -613,19 +621,22 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
         .map_or("the upstream", |u| u.revision.as_str());
     let total: usize = PatchState::ALL.iter().map(|state| status.count(*state)).sum();
     let has = |state| status.count(state) > 0;
-    let skipped = count_skipped(status, policy.merged);
+    let skipped = count_skipped(status, policy.merged_patches);
     // Those that do not apply are listed first, so that one is where there are any.
-    let failing = status.patches.iter().find(|p| !passes(p, policy.merged));
+    let failing = status
+        .patches
+        .iter()
+        .find(|p| !allows_ready(p, policy.merged_patches));
     let Some(first) = failing else {
         let (reason, message) = match total {
             0 => (
                 reason::NO_PATCHES,
-                match policy.place {
+                match policy.patches_location {
                     Some(place) => {
                         format!("no patches are carried on {revision}: {place} has no *.patch or *.diff")
                     }
                     None => format!("no patches are carried on {revision}"),
-                } + &left_over(status),
+                } + &folder_note(status),
             ),
             _ => (reason::SUCCEEDED, all_apply(status, total, revision)),
         };
@@ -645,7 +656,7 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
     } else {
         (reason::PATCH_CONFLICT, PatchState::Blocked)
     };
-    let fails = |patch: &&PatchStatus| patch.state == state && !passes(patch, policy.merged);
+    let fails = |patch: &&PatchStatus| patch.state == state && !allows_ready(patch, policy.merged_patches);
     let first = status.patches.iter().find(fails).unwrap_or(first);
     let applied = status.count(PatchState::Clean) + status.count(PatchState::Offset) + skipped;
     Verdict {
@@ -654,16 +665,16 @@ fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
         ready: reason,
         message: format!(
             "{applied} of {total} patches apply to {revision}: {}{}{}{}",
-            first_failure(first, policy.merged),
+            first_failure(first, policy.merged_patches),
             not_searched(status),
-            left_out(status),
-            left_over(status)
+            omitted_patches_note(status),
+            folder_note(status)
         ),
     }
 }
 
 /// How many patches the list has no room for, in words.
-fn left_out(status: &PatchSetStatus) -> String {
+fn omitted_patches_note(status: &PatchSetStatus) -> String {
     match status.omitted_patches.map_or(0, |omitted| omitted.total()) {
         0 => String::new(),
         n => format!("; status.patches has no room for {n} more"),
@@ -690,11 +701,11 @@ fn all_apply(status: &PatchSetStatus, total: usize, revision: &str) -> String {
         [] => message,
         _ => format!("{message} ({})", remarks.join(", ")),
     };
-    message + &left_out(status) + &left_over(status)
+    message + &omitted_patches_note(status) + &folder_note(status)
 }
 
 /// What the folder of the patches has besides, in words.
-fn left_over(status: &PatchSetStatus) -> String {
+fn folder_note(status: &PatchSetStatus) -> String {
     match &status.patches_note {
         None => String::new(),
         Some(note) => format!("; in their folder: {note}"),
@@ -773,8 +784,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     const POLICY: Policy<'_> = Policy {
-        place: None,
-        merged: MergedPatches::Fail,
+        patches_location: None,
+        merged_patches: MergedPatches::Fail,
         builds: false,
         tests: false,
         delivers: false,
@@ -805,9 +816,9 @@ mod tests {
     fn checked(states: &[PatchState]) -> PatchSetProgress {
         let patches = states.iter().map(|state| patch(*state)).collect();
         PatchSetProgress {
-            delivered: Delivered::Nothing,
-            merged: None,
-            checked: Some(Checked {
+            delivered: DeliveryOutcome::Nothing,
+            merged_delivery: None,
+            checked: Some(ApplyResult {
                 patches,
                 tree: "tree".into(),
                 history_failure: None,
@@ -815,7 +826,7 @@ mod tests {
                 history_cut: None,
             }),
             candidates: Some(Vec::new()),
-            built: Built::Nothing,
+            built: BuildOutcome::Nothing,
         }
     }
 
@@ -927,7 +938,7 @@ mod tests {
                 let list = &mut progress.checked.as_mut().unwrap().patches;
                 list.extend([merged("same.patch", false), merged("other.patch", true)]);
                 let policy = Policy {
-                    merged: policy,
+                    merged_patches: policy,
                     list_bytes: room,
                     ..POLICY
                 };
@@ -1166,7 +1177,7 @@ mod tests {
     }
 
     /// What becomes of a series that applies.
-    fn with(policy: Policy<'_>, built: Built, delivered: Delivered) -> (PatchSetStatus, Next) {
+    fn with(policy: Policy<'_>, built: BuildOutcome, delivered: DeliveryOutcome) -> (PatchSetStatus, Next) {
         let progress = PatchSetProgress {
             built,
             delivered,
@@ -1193,8 +1204,8 @@ mod tests {
             tests: true,
             ..DELIVERED
         };
-        let testing = Built::Testing { plan, pending };
-        let (status, next) = with(policy, testing, Delivered::Nothing);
+        let testing = BuildOutcome::Testing { plan, pending };
+        let (status, next) = with(policy, testing, DeliveryOutcome::Nothing);
         let series = "1 patch applies to main@sha1:a";
         let message = format!("{series}; built is {}", image.reference.as_str());
         assert_eq!(
@@ -1211,12 +1222,12 @@ mod tests {
         let (plan, mut image) = built();
         image.sbom_failure = Some("the registry refused it".to_owned());
         let reference = image.reference.as_str().to_owned();
-        let found = Built::Image(plan, Box::new(image));
+        let found = BuildOutcome::Image(plan, Box::new(image));
         let policy = Policy {
             delivers: false,
             ..DELIVERED
         };
-        let (status, _) = with(policy, found, Delivered::Nothing);
+        let (status, _) = with(policy, found, DeliveryOutcome::Nothing);
         let message = format!(
             "1 patch applies to main@sha1:a; the image is {reference}; the document on its patches could \
              not be attached, and will be tried again: the registry refused it"
@@ -1246,7 +1257,7 @@ mod tests {
             git,
         };
         let merged = delivered(Some(commit("aa")), None);
-        let found = Built::Image(plan, Box::new(image.clone()));
+        let found = BuildOutcome::Image(plan, Box::new(image.clone()));
         let proposal = ProposalStatus {
             reference: image.reference.clone(),
             git: commit("bb"),
@@ -1255,8 +1266,8 @@ mod tests {
         };
         let progress = PatchSetProgress {
             built: found.clone(),
-            merged: Some(merged.clone()),
-            delivered: Delivered::Proposed {
+            merged_delivery: Some(merged.clone()),
+            delivered: DeliveryOutcome::Proposed {
                 proposal: proposal.clone(),
                 besides: Some(delivered(None, Some("images"))),
                 message: "it waits".to_owned(),
@@ -1278,7 +1289,7 @@ mod tests {
 
         let progress = PatchSetProgress {
             built: found,
-            merged: Some(merged.clone()),
+            merged_delivery: Some(merged.clone()),
             ..checked(&[PatchState::Clean])
         };
         let outcome = Outcome::Done(sources("a"), progress);
@@ -1326,8 +1337,8 @@ mod tests {
             delivers: false,
             ..DELIVERED
         };
-        let found = Built::Image(plan.clone(), Box::new(image));
-        let (status, _) = with(policy, found, Delivered::Nothing);
+        let found = BuildOutcome::Image(plan.clone(), Box::new(image));
+        let (status, _) = with(policy, found, DeliveryOutcome::Nothing);
         assert!(image_is_current(&status, &plan) && is_planned(&status));
         let other = BuildStatus {
             inputs_digest: "other".into(),
@@ -1346,8 +1357,8 @@ mod tests {
         let (plan, _) = built();
         let failed = |step| {
             let failure = Failure::stalled(step, reason::BUILD_FAILED, "no");
-            let failed = Built::Failed(failure, Some(plan.clone()));
-            with(DELIVERED, failed, Delivered::Nothing).0
+            let failed = BuildOutcome::Failed(failure, Some(plan.clone()));
+            with(DELIVERED, failed, DeliveryOutcome::Nothing).0
         };
         let status = failed(Step::Test);
         let message = "1 patch applies to main@sha1:a; built is r:5000/glance:1";
@@ -1371,8 +1382,8 @@ mod tests {
     fn an_image_of_a_source_without_patches_is_built_as_any_other() {
         let (plan, image) = built();
         let pending = Pending::new(reason::TESTING, "it runs", Next::Soon);
-        let is_built = Built::Image(plan.clone(), Box::new(image));
-        for built in [is_built, Built::Testing { plan, pending }] {
+        let is_built = BuildOutcome::Image(plan.clone(), Box::new(image));
+        for built in [is_built, BuildOutcome::Testing { plan, pending }] {
             let progress = PatchSetProgress {
                 built,
                 ..checked(&[])
@@ -1388,8 +1399,8 @@ mod tests {
     fn what_applies_is_told_with_its_exceptions() {
         use PatchState::{Clean, Merged, Offset};
         let policy = Policy {
-            place: Some("patches/glance"),
-            merged: MergedPatches::Skip,
+            patches_location: Some("patches/glance"),
+            merged_patches: MergedPatches::Skip,
             ..POLICY
         };
         for (states, note, expected) in [
@@ -1503,14 +1514,14 @@ mod tests {
     #[test]
     fn an_image_tells_its_tests_where_there_are_any() {
         let (plan, image) = built();
-        let found = Built::Image(plan.clone(), Box::new(image));
+        let found = BuildOutcome::Image(plan.clone(), Box::new(image));
         let settled = |tests, built| {
             let policy = Policy {
                 tests,
                 delivers: false,
                 ..DELIVERED
             };
-            let (status, _) = with(policy, built, Delivered::Nothing);
+            let (status, _) = with(policy, built, DeliveryOutcome::Nothing);
             assert_eq!(told(&status, condition::READY).1, "Succeeded");
             let tested = conditions::find(&status.conditions, condition::IMAGE_TESTED);
             tested.map(|tested| tested.message.clone())
@@ -1518,15 +1529,15 @@ mod tests {
         let by_run = Some("the workflow's run is its test".to_owned());
         assert_eq!(settled(true, found.clone()), by_run);
         assert_eq!(settled(false, found), None);
-        assert_eq!(settled(true, Built::Published(plan)), None);
+        assert_eq!(settled(true, BuildOutcome::Published(plan)), None);
     }
 
     #[test]
     fn an_image_that_is_rejected_counts_no_more() {
         let (plan, image) = built();
         let rejected = |digest: &[u8]| {
-            let found = Built::Image(plan.clone(), Box::new(image.clone()));
-            let (before, _) = with(DELIVERED, found, Delivered::Nothing);
+            let found = BuildOutcome::Image(plan.clone(), Box::new(image.clone()));
+            let (before, _) = with(DELIVERED, found, DeliveryOutcome::Nothing);
             let planned = BuildStatus {
                 rejected: Some(RejectedImage {
                     digest: Digest::sha256(digest).to_string().as_str().into(),
@@ -1538,7 +1549,7 @@ mod tests {
             };
             let failure = Failure::stalled(Step::Build, reason::STOCK_INSTALLED, "it is the stock one");
             let progress = PatchSetProgress {
-                built: Built::Failed(failure, Some(planned.clone())),
+                built: BuildOutcome::Failed(failure, Some(planned.clone())),
                 ..checked(&[PatchState::Clean])
             };
             let outcome = Outcome::Done(sources("a"), progress);
@@ -1585,7 +1596,7 @@ mod tests {
             }),
         };
         let told_of = |delivered| {
-            let found = Built::Image(plan.clone(), Box::new(image.clone()));
+            let found = BuildOutcome::Image(plan.clone(), Box::new(image.clone()));
             let (status, next) = with(DELIVERED, found, delivered);
             let (truth, reason, message) = told(&status, condition::DELIVERED);
             let told = format!("{truth}/{reason}: {message}");
@@ -1593,22 +1604,22 @@ mod tests {
         };
         let text = |text: &str| text.to_owned();
         assert_eq!(
-            told_of(Delivered::Later(text("soon"))),
+            told_of(DeliveryOutcome::Later(text("soon"))),
             (text("Unknown/Progressing: soon"), None, Next::Soon)
         );
         assert_eq!(
-            told_of(Delivered::Held(text("approve it"))),
+            told_of(DeliveryOutcome::Held(text("approve it"))),
             (text("Unknown/AwaitingApproval: approve it"), None, Next::Interval)
         );
         let failure = Failure::retried(Step::Delivery, reason::UNREACHABLE, "no answer");
         let besides = Some(place(Some("images"), None));
         assert_eq!(
-            told_of(Delivered::Failed(failure, besides.clone())),
+            told_of(DeliveryOutcome::Failed(failure, besides.clone())),
             (text("False/Unreachable: no answer"), besides, Next::Backoff)
         );
         let applies = format!("1 patch applies to main@sha1:a; the image is {}", image.reference);
         assert_eq!(
-            told_of(Delivered::Nothing),
+            told_of(DeliveryOutcome::Nothing),
             (format!("True/Succeeded: {applies}"), None, Next::Interval)
         );
         for (config_map, commit, expected) in [
@@ -1622,7 +1633,7 @@ mod tests {
         ] {
             let place = place(config_map, commit);
             assert_eq!(
-                told_of(Delivered::Done(place.clone(), None)),
+                told_of(DeliveryOutcome::Done(place.clone(), None)),
                 (
                     format!("True/Succeeded: {applies}, delivered {expected}"),
                     Some(place),
@@ -1643,7 +1654,11 @@ mod tests {
                 ..image.clone()
             };
             let now = Timestamp::from_second(second).unwrap();
-            take_built(status, Built::Image(plan.clone(), Box::new(image.clone())), now);
+            record_build(
+                status,
+                BuildOutcome::Image(plan.clone(), Box::new(image.clone())),
+                now,
+            );
             assert_eq!(status.image.as_deref(), Some(&image));
         };
         let times = |status: &PatchSetStatus| -> Vec<i64> {
@@ -1656,11 +1671,11 @@ mod tests {
         assert_eq!(times(&status), [1]);
         // One that had vanished is there again.
         let pending = Pending::new(reason::BUILDING, "it builds", Next::Soon);
-        let awaited = Built::Awaited {
+        let awaited = BuildOutcome::Awaited {
             plan: plan.clone(),
             pending: pending.clone(),
         };
-        take_built(&mut status, awaited, NOW);
+        record_build(&mut status, awaited, NOW);
         assert_eq!(
             (status.image.as_deref(), status.build.as_deref()),
             (None, Some(&plan))
@@ -1672,7 +1687,7 @@ mod tests {
             inputs_digest: "other".into(),
             ..plan.clone()
         };
-        take_built(&mut status, Built::Awaited { plan: other, pending }, NOW);
+        record_build(&mut status, BuildOutcome::Awaited { plan: other, pending }, NOW);
         assert!(status.image.is_some());
         for second in 4..9 {
             found(&mut status, &second.to_string(), second);

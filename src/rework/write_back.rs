@@ -418,7 +418,7 @@ impl Writer<'_> {
     /// What stands before the diffs.
     fn head(&self) -> Vec<u8> {
         let original = self.original.head;
-        let (fresh_message, fresh_stat) = divided(self.fresh.head);
+        let (fresh_message, fresh_stat) = split_head(self.fresh.head);
         let with_stat = |text: &[u8]| {
             let is_one_mail = !matches!(
                 self.changed.head,
@@ -438,7 +438,7 @@ impl Writer<'_> {
         match form {
             HeadForm::Text => text_head(&with_stat(original), old, new),
             HeadForm::Mail | HeadForm::Mailbox => {
-                let (message, notes) = divided(original);
+                let (message, notes) = split_head(original);
                 let message = mail_head(message, fresh_message);
                 if notes.is_empty() {
                     // It had no `---`.
@@ -486,7 +486,7 @@ fn text_head(head: &[u8], old: &str, new: &str) -> Vec<u8> {
 }
 
 /// A mail's head up to and with the line `---`, and what stands behind it.
-fn divided(head: &[u8]) -> (&[u8], &[u8]) {
+fn split_head(head: &[u8]) -> (&[u8], &[u8]) {
     let mut end = 0;
     for line in head.split_inclusive(|byte| *byte == b'\n') {
         end += line.len();

@@ -98,11 +98,11 @@ impl Resolutions {
             "tooling": crate::USER_AGENT,
             "statements": statements,
         });
-        let unnamed = written(&document)?;
+        let unnamed = to_json(&document)?;
         if let Some(document) = document.as_object_mut() {
             document.insert("@id".to_owned(), json!(uuid_of(&unnamed).urn().to_string()));
         }
-        written(&document)
+        to_json(&document)
     }
 
     /// Writes the statements as an in-toto attestation about the image, which is not signed.
@@ -115,7 +115,7 @@ impl Resolutions {
         let predicate: Value =
             serde_json::from_slice(&document).map_err(|error| Error::Write(error.to_string()))?;
         let (algorithm, digits) = digest_of(image)?;
-        written(&json!({
+        to_json(&json!({
             "_type": "https://in-toto.io/Statement/v1",
             "subject": [{
                 "name": format!("{}/{}", image.registry(), image.repository()),
@@ -164,6 +164,6 @@ fn digest_of(image: &ImageReference) -> Result<(String, String), Error> {
     Ok((algorithm.to_owned(), digits.to_owned()))
 }
 
-fn written(value: &Value) -> Result<Vec<u8>, Error> {
+fn to_json(value: &Value) -> Result<Vec<u8>, Error> {
     serde_json::to_vec_pretty(value).map_err(|error| Error::Write(error.to_string()))
 }

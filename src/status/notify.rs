@@ -194,7 +194,7 @@ impl Notifier {
 
     /// Has an event posted. Never waits: where the queue is full, the last event of the namespace
     /// that takes most is dropped.
-    pub fn tell(&self, regarding: ObjectReference, note: &Note, about: EventContext) {
+    pub fn post(&self, regarding: ObjectReference, note: &Note, about: EventContext) {
         let now = jiff::Timestamp::now();
         let event = Event {
             involved_object: regarding,
@@ -397,7 +397,7 @@ mod tests {
                 reason: reason::PATCH_CONFLICT,
                 message: "m".repeat(LONGEST_MESSAGE),
             };
-            notifier.tell(ObjectReference::default(), &note, about.clone());
+            notifier.post(ObjectReference::default(), &note, about.clone());
         }
         let dropped = usize::try_from(notifier.totals().dropped).unwrap();
         assert!(
@@ -417,7 +417,7 @@ mod tests {
                 reason: reason::PATCH_CONFLICT,
                 message: "m".into(),
             };
-            notifier.tell(ObjectReference::default(), &note, EventContext::default());
+            notifier.post(ObjectReference::default(), &note, EventContext::default());
         }
         let dropped = Totals {
             dropped: 3,

@@ -173,7 +173,7 @@ pub(super) fn find_candidates<'a>(
             return Ok(found);
         }
     };
-    if let Some(fault) = series.refusal() {
+    if let Some(fault) = series.blocking_fault() {
         found.left_alone.extend(readers.faulty(fault));
         return Ok(found);
     }

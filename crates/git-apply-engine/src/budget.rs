@@ -81,7 +81,7 @@ impl Budget {
     }
 
     /// How many bytes are held.
-    pub(super) fn held(&self) -> u64 {
+    pub(super) fn held_bytes(&self) -> u64 {
         self.held.get()
     }
 
@@ -117,7 +117,7 @@ impl Budget {
 
     /// Counts work that is about to be done. A unit is about one byte looked at.
     pub(super) fn spend(&self, units: u64) -> Result<(), Exceeded> {
-        self.note(units);
+        self.count(units);
         if self.spent.get() > self.spendable.get() {
             return Err(Exceeded::Effort);
         }
@@ -125,7 +125,7 @@ impl Budget {
     }
 
     /// Counts work that has to be done in any case; what comes after it may then be refused.
-    pub(super) fn note(&self, units: u64) {
+    pub(super) fn count(&self, units: u64) {
         self.spent.set(self.spent.get().saturating_add(units));
     }
 

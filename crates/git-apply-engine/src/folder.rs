@@ -65,7 +65,7 @@ pub(super) struct OpenFolder {
 
 impl Folder {
     /// The folder, to look at.
-    pub(super) fn found(&self) -> FoundFolder<'_> {
+    pub(super) fn as_found(&self) -> FoundFolder<'_> {
         match self {
             Self::Stored(id) => FoundFolder::Stored(*id),
             Self::Open(folder) => FoundFolder::Open(folder),
@@ -101,7 +101,7 @@ impl OpenFolder {
             None => stored_entry(&self.stored, name),
             Some(None) => None,
             Some(Some(Node::Leaf(leaf))) => Some(Found::Leaf(*leaf)),
-            Some(Some(Node::Folder(folder))) => Some(Found::Folder(folder.found())),
+            Some(Some(Node::Folder(folder))) => Some(Found::Folder(folder.as_found())),
         }
     }
 
@@ -146,7 +146,7 @@ impl OpenFolder {
         if let Some(id) = self.hashed.get() {
             return id;
         }
-        budget.note(bytes(self.count).saturating_mul(HASHED_ENTRY));
+        budget.count(bytes(self.count).saturating_mul(HASHED_ENTRY));
         let Ok(entries) = self.entries(|folder| Ok::<_, Infallible>(folder.id(budget)));
         let id = Oid::of_tree(&serialise(entries.into_iter()));
         self.hashed.set(Some(id));

@@ -24,11 +24,11 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Finds the lines. That they are held is counted with [`Lines::held`].
+    /// Finds the lines. That they are held is counted with [`Lines::held_bytes`].
     pub(super) fn new(contents: Bytes, budget: &Budget) -> Result<Self, Exceeded> {
         budget.spend(bytes(contents.len()))?;
         let feeds = count(&contents, b'\n');
-        budget.may_hold(held(feeds + 2))?;
+        budget.may_hold(bytes_of_places(feeds + 2))?;
         let mut starts = Vec::with_capacity(feeds + 2);
         starts.push(0);
         for_each_feed(&contents, |at| starts.push(place(at + 1)));
@@ -48,18 +48,18 @@ impl Lines {
     }
 
     /// Bytes that the places of the lines take.
-    pub(super) fn held(&self) -> u64 {
-        held(self.starts.len())
+    pub(super) fn held_bytes(&self) -> u64 {
+        bytes_of_places(self.starts.len())
     }
 
     /// Bytes that the index takes where there is one.
-    pub(super) fn index_held(&self) -> u64 {
+    pub(super) fn index_bytes(&self) -> u64 {
         bytes(self.len() * size_of::<u64>())
     }
 
     /// Bytes that the file and all that is known of its lines may take.
-    pub(super) fn most_held(&self) -> u64 {
-        bytes(self.contents.len()) + self.held() + self.index_held()
+    pub(super) fn most_bytes(&self) -> u64 {
+        bytes(self.contents.len()) + self.held_bytes() + self.index_bytes()
     }
 
     /// Whether the index is made.
@@ -68,7 +68,7 @@ impl Lines {
     }
 
     /// Which lines stand where. The index is made when it is first asked for; that it is held is
-    /// counted with [`Lines::index_held`].
+    /// counted with [`Lines::index_bytes`].
     pub(super) fn index(&self, budget: &Budget) -> Result<&LineIndex, Exceeded> {
         if let Some(index) = self.index.get() {
             return Ok(index);
@@ -112,7 +112,7 @@ impl LineIndex {
         budget
             .spend(bytes(lines.contents.len()).saturating_add(bytes(lines.len()).saturating_mul(LOOK_UP)))?;
         // Twice as much again is held while it is made.
-        budget.may_hold(lines.index_held().saturating_mul(3))?;
+        budget.may_hold(lines.index_bytes().saturating_mul(3))?;
         let hashes: Vec<u32> = (0..lines.len()).map(|line| hash(lines.get(line))).collect();
         Ok(Self(in_order(&hashes)))
     }
@@ -187,7 +187,7 @@ impl<'i> Candidates<'i> {
 }
 
 /// Bytes that so many places of lines take.
-fn held(places: usize) -> u64 {
+fn bytes_of_places(places: usize) -> u64 {
     bytes(places * size_of::<u32>())
 }
 
@@ -327,7 +327,7 @@ mod tests {
             Some(Exceeded::Memory(1000))
         );
         let lines = Lines::new(Bytes::from_static(&[b'\n'; 100]), &budget).unwrap();
-        budget.hold(lines.held()).unwrap();
+        budget.hold(lines.held_bytes()).unwrap();
         assert_eq!(lines.index(&budget).err(), Some(Exceeded::Memory(1000)));
     }
 
@@ -385,10 +385,10 @@ mod tests {
         let budget = Budget::new(&Limits::default());
         let lines = Lines::new(Bytes::from_static(b"x\ny\nz"), &budget).unwrap();
         assert_eq!(
-            (lines.held(), lines.index_held(), lines.most_held()),
+            (lines.held_bytes(), lines.index_bytes(), lines.most_bytes()),
             (16, 24, 45)
         );
-        assert_eq!(budget.held(), 0);
+        assert_eq!(budget.held_bytes(), 0);
         assert!(!lines.has_index());
         lines.index(&budget).unwrap();
         assert!(lines.has_index());

@@ -17,6 +17,14 @@ pub(super) struct MadeFile {
     pub(super) changes: Option<(Oid, Changes)>,
 }
 
+impl MadeFile {
+    /// How many bytes it takes.
+    pub(super) fn held_bytes(&self) -> u64 {
+        let changes = self.changes.as_ref();
+        bytes(self.contents.len()) + changes.map_or(0, |(_, changes)| changes.held_bytes())
+    }
+}
+
 impl From<Bytes> for MadeFile {
     fn from(contents: Bytes) -> Self {
         Self {
@@ -53,10 +61,10 @@ impl MadeContents {
     }
 
     /// How many bytes are kept.
-    pub(super) fn held(&self) -> u64 {
+    pub(super) fn held_bytes(&self) -> u64 {
         match self {
             Self::Whole(contents) => bytes(contents.len()),
-            Self::Changed { changes, .. } => changes.held(),
+            Self::Changed { changes, .. } => changes.held_bytes(),
         }
     }
 }
@@ -106,13 +114,13 @@ impl Changes {
     }
 
     /// How many bytes the changes take.
-    pub(super) fn held(&self) -> u64 {
+    pub(super) fn held_bytes(&self) -> u64 {
         bytes(self.put.len() + self.replacements.len() * size_of::<Replacement>())
     }
 
     /// Whether they take far less than the text, which is not far smaller than before.
     pub(super) fn are_small(&self) -> bool {
-        self.held() <= bytes(self.size / 4) && self.size_before / 2 <= self.size
+        self.held_bytes() <= bytes(self.size / 4) && self.size_before / 2 <= self.size
     }
 
     /// How many bytes are held while the text is made anew of one in a store, which reads an object

@@ -36,7 +36,10 @@ pub(super) fn rejection(image: &PatchedFile<'_>, hunk: &Hunk<'_>, old: &Preimage
             .map_or(count, |place| place.min(count)),
     };
     let (expected, found) = (shown(old.each(), old.lines), shown(image.lines(line), old.lines));
-    let sizes = [&expected, &found].into_iter().flatten().map(|line| held(line));
+    let sizes = [&expected, &found]
+        .into_iter()
+        .flatten()
+        .map(|line| bytes_of_line(line));
     if !image.budget.may_show(sizes.sum()) {
         return Rejection {
             line: line + 1,
@@ -56,7 +59,7 @@ pub(super) fn rejection(image: &PatchedFile<'_>, hunk: &Hunk<'_>, old: &Preimage
 }
 
 /// Bytes that a shown line takes.
-fn held(line: &str) -> u64 {
+fn bytes_of_line(line: &str) -> u64 {
     bytes(line.len() + size_of::<String>())
 }
 
@@ -90,13 +93,13 @@ fn nearest(image: &PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> Opti
         same
     };
     let found = shown(image.lines(place), old.lines);
-    if !budget.may_show(found.iter().map(|line| held(line)).sum()) {
+    if !budget.may_show(found.iter().map(|line| bytes_of_line(line)).sum()) {
         return None;
     }
     let first = place.saturating_sub(NEIGHBOURS);
     let mut before = shown(image.lines(first), place - first);
     let mut after = shown(image.lines(place + found.len()), NEIGHBOURS);
-    let around = before.iter().chain(&after).map(|line| held(line)).sum();
+    let around = before.iter().chain(&after).map(|line| bytes_of_line(line)).sum();
     if !budget.may_show_surroundings(around) {
         before.clear();
         after.clear();
@@ -126,7 +129,7 @@ struct Wanted<'a, 'i> {
 /// lines first. As soon as the lines that are left are too few to put another place first, the
 /// places that have votes are compared, so that lines that stand everywhere are mostly not counted.
 fn resembling(image: &PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> Option<usize> {
-    let mut wanted = wanted(image, old)?;
+    let mut wanted = lines_to_find(image, old)?;
     wanted.sort_by_key(|line| line.candidates.len());
     let mut places = votes_of_left(image, &wanted)?;
     let mut next_look = FIRST_LOOK;
@@ -161,7 +164,7 @@ fn resembling(image: &PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> O
 }
 
 /// The expected lines that are not blank, and where they may stand.
-fn wanted<'a, 'i>(image: &'i PatchedFile<'_>, old: &Preimage<'a>) -> Option<Vec<Wanted<'a, 'i>>> {
+fn lines_to_find<'a, 'i>(image: &'i PatchedFile<'_>, old: &Preimage<'a>) -> Option<Vec<Wanted<'a, 'i>>> {
     let index = image.index().ok()?;
     let mut wanted = Vec::new();
     for (at, line) in old.each().enumerate() {

@@ -164,7 +164,7 @@ pub(super) fn apply(
     let mut problem: Option<Problem> = None;
     for number in 0..check.patches.len() {
         let mut hunks = Vec::new();
-        let failure = match check.one(number, &mut hunks) {
+        let failure = match check.check_patch(number, &mut hunks) {
             Ok(()) => None,
             Err(Failed::Problem(problem)) => Some(problem),
             Err(Failed::Store(error)) => return Err(error),
@@ -258,11 +258,11 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
     }
 
     /// `check_patch`.
-    fn one(&mut self, number: usize, hunks: &mut Vec<HunkReport>) -> Result<(), Failed> {
+    fn check_patch(&mut self, number: usize, hunks: &mut Vec<HunkReport>) -> Result<(), Failed> {
         let Some(mut patch) = self.patches.get(number).cloned() else {
             return Ok(());
         };
-        let result = self.one_of(&mut patch, hunks);
+        let result = self.make_file(&mut patch, hunks);
         let made = match result {
             Ok(made) => made,
             Err(failed) => {
@@ -298,7 +298,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         verdict
     }
 
-    fn one_of(&self, patch: &mut FilePatch<'p>, hunks: &mut Vec<HunkReport>) -> Result<MadeFile, Failed> {
+    fn make_file(&self, patch: &mut FilePatch<'p>, hunks: &mut Vec<HunkReport>) -> Result<MadeFile, Failed> {
         let leaf = self.check_preimage(patch)?;
         let replaces = patch
             .new_name
@@ -373,7 +373,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             && self.patches.get(previous).is_some_and(is_file)
             && let Some(made) = self.results.get_mut(previous).and_then(Option::take)
         {
-            self.budget.release(bytes(made.contents.len()));
+            self.budget.release(made.held_bytes());
         }
     }
 
@@ -460,7 +460,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             if self.links.is_empty() {
                 return LinkChange::default();
             }
-            self.budget.note(bytes(above.len()));
+            self.budget.count(bytes(above.len()));
             self.links.get(above).copied().unwrap_or_default()
         };
         for above in folders.into_iter().rev() {
@@ -550,7 +550,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             HunkOutcome::Placed { .. } => None,
         });
         let Some((first, rejection)) = rejected.next() else {
-            return self.made(patch, before.blob, &image);
+            return self.placed_file(patch, before.blob, &image);
         };
         let count = 1 + rejected.count();
         let ends = rejection.line_ends().or_else(|| rejection.white_space());
@@ -565,7 +565,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
     }
 
     /// A file whose hunks are in place.
-    fn made(
+    fn placed_file(
         &self,
         patch: &FilePatch<'_>,
         base: Option<Oid>,
@@ -577,10 +577,13 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         let exceeded = exceeded(patch);
         self.budget.spend(size).map_err(&exceeded)?;
         self.budget.hold(size).map_err(&exceeded)?;
-        Ok(MadeFile {
-            contents: image.contents(&changes),
-            changes: base.map(|base| (base, changes)),
-        })
+        let contents = image.contents(&changes);
+        let changes = base.map(|base| (base, changes));
+        let made = MadeFile { contents, changes };
+        self.budget
+            .hold(made.held_bytes().saturating_sub(size))
+            .map_err(&exceeded)?;
+        Ok(made)
     }
 
     fn read(&self, patch: &FilePatch<'_>, leaf: Leaf) -> Result<Bytes, Failed> {

@@ -85,12 +85,12 @@ impl<'o> Cache<'o> {
     }
 
     fn tree(&self, id: Oid) -> Result<Arc<Vec<TreeEntry>>, ObjectError> {
-        self.budget.note(STEP);
+        self.budget.count(STEP);
         if let Some(entries) = self.trees.borrow().0.get(&id) {
             return Ok(Arc::clone(entries));
         }
         let entries = self.objects.tree(id)?;
-        self.budget.note(bytes(entries.len()).saturating_mul(STEP));
+        self.budget.count(bytes(entries.len()).saturating_mul(STEP));
         let limit = self.budget.limits().folder_entries;
         if entries.len() > limit {
             return Err(ObjectError::TooLarge {
@@ -153,14 +153,14 @@ impl<'o> Cache<'o> {
 
     /// Keeps the lines of a blob, as far as there is room.
     pub(super) fn keep_lines(&self, id: Oid, lines: &Rc<Lines>) {
-        let size = usize::try_from(lines.most_held()).unwrap_or(usize::MAX);
+        let size = usize::try_from(lines.most_bytes()).unwrap_or(usize::MAX);
         let mut kept = self.lines.borrow_mut();
         kept.keep(id, Rc::clone(lines), size, KEPT_LINE_BYTES);
     }
 
     /// Keeps a blob that a patch made, as far as there is room.
     fn keep_made(&self, id: Oid, made: MadeContents) {
-        let size = usize::try_from(made.held()).unwrap_or(usize::MAX);
+        let size = usize::try_from(made.held_bytes()).unwrap_or(usize::MAX);
         self.made.borrow_mut().keep(id, made, size, KEPT_MADE_BYTES);
     }
 }
@@ -210,13 +210,13 @@ impl Overlay {
     }
 
     /// How many bytes it holds.
-    pub(super) fn held(&self) -> u64 {
+    pub(super) fn held_bytes(&self) -> u64 {
         self.held
     }
 
     /// What stands at a path.
     pub(super) fn standing(&self, cache: &Cache<'_>, path: &[u8]) -> Result<Standing, ObjectError> {
-        let mut folder = self.root.found();
+        let mut folder = self.root.as_found();
         let mut components = path.split(|b| *b == b'/').peekable();
         while let Some(name) = components.next() {
             match (folder.entry(cache, name)?, components.peek()) {
@@ -244,7 +244,7 @@ impl Overlay {
         cache: &Cache<'_>,
         path: &[u8],
     ) -> Result<Option<(usize, Leaf)>, ObjectError> {
-        let mut folder = self.root.found();
+        let mut folder = self.root.as_found();
         for (depth, name) in path.split(|b| *b == b'/').enumerate() {
             match folder.entry(cache, name)? {
                 None => return Ok(None),
@@ -271,7 +271,7 @@ impl Overlay {
 
     /// The size of a blob of this overlay or of the store.
     pub(super) fn blob_size(&self, cache: &Cache<'_>, id: Oid) -> Result<u64, ObjectError> {
-        match self.made(cache, id) {
+        match self.made_contents(cache, id) {
             Some(made) => Ok(made.size()),
             None => cache.objects.blob_size(id),
         }
@@ -279,14 +279,14 @@ impl Overlay {
 
     /// How many bytes are held while a blob is read that is not known.
     pub(super) fn held_by_reading(&self, cache: &Cache<'_>, id: Oid, size: u64) -> u64 {
-        match self.made(cache, id) {
+        match self.made_contents(cache, id) {
             Some(MadeContents::Changed { changes, .. }) => changes.held_by_reading(),
             // A store reads an object and copies it.
             _ => size.saturating_mul(2),
         }
     }
 
-    fn made(&self, cache: &Cache<'_>, id: Oid) -> Option<MadeContents> {
+    fn made_contents(&self, cache: &Cache<'_>, id: Oid) -> Option<MadeContents> {
         let made = self.blobs.get(&id).map(|made| made.contents.clone());
         made.or_else(|| cache.kept_made(id))
     }
@@ -296,7 +296,7 @@ impl Overlay {
     pub(super) fn open(&mut self, cache: &Cache<'_>, path: &[u8]) -> Result<(), ObjectError> {
         let mut folder = &mut self.root;
         for name in path.split(|b| *b == b'/') {
-            cache.budget.note(STEP);
+            cache.budget.count(STEP);
             match folder.open(cache, &mut self.held)?.folder_mut(name) {
                 Some(inner) => folder = inner,
                 None => break,
@@ -314,7 +314,7 @@ impl Overlay {
         mode: EntryMode,
         file: MadeFile,
     ) -> Result<Option<Undo>, ObjectError> {
-        cache.budget.note(bytes(file.contents.len()));
+        cache.budget.count(bytes(file.contents.len()));
         let leaf = Leaf {
             mode,
             id: Oid::of_blob(&file.contents),
@@ -331,7 +331,7 @@ impl Overlay {
             None => MadeContents::Whole(file.contents),
         };
         let made = self.blobs.entry(leaf.id).or_insert_with(|| {
-            self.held = self.held.saturating_add(contents.held());
+            self.held = self.held.saturating_add(contents.held_bytes());
             Made { contents, places: 0 }
         });
         made.places += 1;
@@ -407,7 +407,7 @@ impl Overlay {
             return None;
         }
         let made = self.blobs.remove(&id)?;
-        self.held = self.held.saturating_sub(made.contents.held());
+        self.held = self.held.saturating_sub(made.contents.held_bytes());
         Some(made.contents)
     }
 
@@ -442,7 +442,7 @@ impl Overlay {
 impl<'a> FoundFolder<'a> {
     /// What has a name in the folder.
     fn entry(self, cache: &Cache<'_>, name: &[u8]) -> Result<Option<Found<'a>>, ObjectError> {
-        cache.budget.note(STEP);
+        cache.budget.count(STEP);
         Ok(match self {
             Self::Stored(id) => stored_entry(&cache.tree(id)?, name),
             Self::Open(folder) => folder.get(name),
@@ -488,7 +488,7 @@ fn replace_in(
     let Some((first, rest)) = components.split_first() else {
         return Ok(());
     };
-    cache.budget.note(STEP);
+    cache.budget.count(STEP);
     let folder = folder.open(cache, held)?;
     if rest.is_empty() {
         match leaf {

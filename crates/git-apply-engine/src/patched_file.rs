@@ -143,11 +143,11 @@ impl Drop for Preimage<'_> {
 
 impl<'a> PatchedFile<'a> {
     pub(super) fn new(base: Rc<Lines>, budget: &'a Budget) -> Result<Self, Exceeded> {
-        budget.hold(base.held())?;
+        budget.hold(base.held_bytes())?;
         Ok(Self {
             budget,
             len: base.len(),
-            held: base.held(),
+            held: base.held_bytes(),
             base,
             holds_index: Cell::new(false),
             before: Vec::new(),
@@ -164,7 +164,7 @@ impl<'a> PatchedFile<'a> {
     pub(super) fn index(&self) -> Result<&LineIndex, Exceeded> {
         let index = self.base.index(self.budget)?;
         if !self.holds_index.get() {
-            self.budget.hold(self.base.index_held())?;
+            self.budget.hold(self.base.index_bytes())?;
             self.holds_index.set(true);
         }
         Ok(index)
@@ -486,7 +486,7 @@ impl<'a> PatchedFile<'a> {
 impl Drop for PatchedFile<'_> {
     fn drop(&mut self) {
         let index = if self.holds_index.get() {
-            self.base.index_held()
+            self.base.index_bytes()
         } else {
             0
         };

@@ -548,14 +548,14 @@ mod tests {
         let Content::Text(hunks) = &*patches[0].content else {
             panic!("text")
         };
-        let before = budget.held();
+        let before = budget.held_bytes();
         let mut image = image(&file, &budget).unwrap();
         for hunk in hunks {
             let _ = place(&mut image, hunk, Direction::Forward).unwrap();
         }
-        assert!(budget.held() > before);
+        assert!(budget.held_bytes() > before);
         drop(image);
-        assert_eq!(budget.held(), before);
+        assert_eq!(budget.held_bytes(), before);
     }
 
     #[test]

@@ -169,11 +169,11 @@ pub fn apply(
     let mut reports = Vec::with_capacity(patches.len());
     let mut others = Vec::new();
     for (number, patch) in patches.iter().enumerate() {
-        reports.push(run.one(number, patch)?);
+        reports.push(run.apply_one(number, patch)?);
         if sequence == Sequence::Independent {
             let done = std::mem::replace(&mut run.overlay, Overlay::new(base));
             if options.results == Results::All {
-                run.kept = run.kept.saturating_add(done.held());
+                run.kept = run.kept.saturating_add(done.held_bytes());
                 others.push(done);
             }
             run.failed.clear();
@@ -209,7 +209,7 @@ pub fn applies(
     let mut overlay = Overlay::new(base);
     let direction = direction(options.reverse);
     for (at, patch) in patches.iter().enumerate() {
-        cache.budget().begin_patch(overlay.held());
+        cache.budget().begin_patch(overlay.held_bytes());
         let Ok(parsed) = parse(&patch.bytes, &patch.options(options), cache.budget()) else {
             return Ok(false);
         };
@@ -264,9 +264,9 @@ struct SeriesRun<'c, 'o> {
 }
 
 impl SeriesRun<'_, '_> {
-    fn one(&mut self, number: usize, patch: &PatchInput) -> Result<PatchReport, ObjectError> {
+    fn apply_one(&mut self, number: usize, patch: &PatchInput) -> Result<PatchReport, ObjectError> {
         let budget = self.cache.budget();
-        let held = self.overlay.held().saturating_add(self.kept);
+        let held = self.overlay.held_bytes().saturating_add(self.kept);
         budget.begin_patch(held.saturating_add(self.reported));
         let report = self.report(number, patch)?;
         self.reported = self.reported.saturating_add(size(&report));
@@ -275,7 +275,7 @@ impl SeriesRun<'_, '_> {
 
     fn report(&mut self, number: usize, patch: &PatchInput) -> Result<PatchReport, ObjectError> {
         let budget = self.cache.budget();
-        budget.note(SUMMARY_COST);
+        budget.count(SUMMARY_COST);
         let summary = Summary::read(&patch.bytes);
         let mut report = PatchReport {
             name: patch.name.clone(),
@@ -296,7 +296,7 @@ impl SeriesRun<'_, '_> {
         if parsed.iter().all(FilePatch::has_lines) {
             self.of_lines.insert(number);
         }
-        let held = budget.held();
+        let held = budget.held_bytes();
         let mut attempt = self.attempt(&parsed, Purpose::Place)?;
         if let Some(problem) = attempt.problem {
             budget.fall_back_to(held);
@@ -377,7 +377,7 @@ impl SeriesRun<'_, '_> {
         let Some(lowest) = self.misfits.iter().find(is_open).map(|misfit| misfit.number) else {
             return Ok(());
         };
-        let kept = self.overlay.held().saturating_add(self.reported);
+        let kept = self.overlay.held_bytes().saturating_add(self.reported);
         let (mut unwound, mut taken_back) = (Overlay::new(base), 0);
         let is_alone = disjoint::stand_alone(reports, &self.of_lines);
         // From the last to the first, as the patches are looked at.
@@ -402,7 +402,7 @@ impl SeriesRun<'_, '_> {
             }
             self.cache
                 .budget()
-                .begin_patch(kept.saturating_add(unwound.held()));
+                .begin_patch(kept.saturating_add(unwound.held_bytes()));
             if !self.take_back_from(&mut unwound, patch)? {
                 misfits.extend(misfit);
                 continue;

@@ -156,7 +156,7 @@ fn one_patch(
         work.check_size(commit.id, diffs.len())?;
     }
     let mut text = mail::head(commit);
-    text.extend(stat::written(&files));
+    text.extend(stat::render(&files));
     text.push(b'\n');
     text.extend(diffs);
     Ok(text)

@@ -8,7 +8,7 @@ use super::changes::{Change, MAX_SCORE};
 use super::file_diff::Counts;
 
 /// The diffstat of files, and what is said of new ones, those that are gone and modes.
-pub(crate) fn written(files: &[(Change, Counts)]) -> Vec<u8> {
+pub(crate) fn render(files: &[(Change, Counts)]) -> Vec<u8> {
     let lines: Vec<StatLine> = files
         .iter()
         .map(|(change, counts)| StatLine {

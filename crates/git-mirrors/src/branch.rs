@@ -12,10 +12,10 @@ use git_format_patch::{
 use tempfile::TempDir;
 use upstream_history::{Commit, Commits};
 
+use super::commit_fetcher::CommitFetcher;
 use super::history::{History, HistoryBounds, HistorySince, LARGEST_COMMIT, REQUEST};
 use super::local::{LocalError, LocalRepository, from_git2};
 use super::mirrors::Mirrors;
-use super::provider::Provider;
 use super::store::{NEW, Store};
 use super::wire::{Depth, FetchRequest, Fetched, Unfiltered};
 use super::{Error, Oid, Resolved, Upstream};
@@ -176,7 +176,7 @@ impl Mirrors {
     ) -> Result<Branch<'_>, BranchError> {
         let CommitAt { upstream, resolved } = commit;
         let tip = resolved.commit();
-        let provider = Provider::new(self, upstream, resolved, deadline)?;
+        let fetcher = CommitFetcher::new(self, upstream, resolved, deadline)?;
         let scratch = self.scratch()?;
         let store = Store::create(&scratch.path().join("commits"))?;
         let want = [resolved.want];
@@ -186,7 +186,7 @@ impl Mirrors {
             unfiltered: Unfiltered::Fetch,
             ..REQUEST
         };
-        provider.receive(&store, &request, provider.limits())?;
+        fetcher.receive(&store, &request, fetcher.limits())?;
         let seen = Cell::new(0);
         let is_base = |_| seen.replace(seen.get() + 1) == count;
         let range = first_parent_range(&store, tip, &is_base, count, "the commit before them")?;
@@ -244,17 +244,17 @@ impl<'m> BaseSearch<'m, '_> {
             return Ok(tip);
         }
         let CommitAt { upstream, resolved } = self.branch;
-        let provider = Provider::new(self.mirrors, upstream, resolved, self.deadline)?;
-        let store = Store::open(&provider.mirror.dir).ok().flatten();
+        let fetcher = CommitFetcher::new(self.mirrors, upstream, resolved, self.deadline)?;
+        let store = Store::open(&fetcher.mirror.dir).ok().flatten();
         if let Some(base) = store.and_then(|store| store.branch_base(tip, onto)) {
             return Ok(base);
         }
-        let base = match self.base_by_server(&provider)? {
+        let base = match self.base_by_server(&fetcher)? {
             Some(base) => base,
             None => self.base_by_histories()?,
         };
-        provider.with_lock(&|| {
-            let store = provider.writable(Store::open(&provider.mirror.dir)?)?;
+        fetcher.with_lock(&|| {
+            let store = fetcher.prepare_store(Store::open(&fetcher.mirror.dir)?)?;
             store.mark_branch_base(tip, onto, base, MOST_BASES)
         })?;
         Ok(base)
@@ -263,15 +263,15 @@ impl<'m> BaseSearch<'m, '_> {
     /// Asks the branch's server what the other commit does not lead to: the first parent that is
     /// not among that is the base. `None` where the server lacks the other commit, or does not
     /// filter.
-    fn base_by_server(&self, provider: &Provider<'_>) -> Result<Option<Oid>, BranchError> {
+    fn base_by_server(&self, fetcher: &CommitFetcher<'_>) -> Result<Option<Oid>, BranchError> {
         let onto = self.onto.resolved.commit();
         let scratch = self.mirrors.scratch()?;
         // Of its own, so that nothing is there but what the server sends.
         let store = Store::create(&scratch.path().join("commits"))?;
-        let mut asked = self.ask(provider, &store, Depth::Beyond(onto));
+        let mut asked = self.ask(fetcher, &store, Depth::Beyond(onto));
         // Servers send this also where the branch leads to a parent of that commit alone.
         if matches!(asked, Ok(Fetched::Diverged)) {
-            asked = self.ask(provider, &store, Depth::Without(onto));
+            asked = self.ask(fetcher, &store, Depth::Without(onto));
         }
         match asked {
             Ok(Fetched::Filtered) => Ok(Some(self.first_absent(&store)?)),
@@ -287,7 +287,7 @@ impl<'m> BaseSearch<'m, '_> {
         }
     }
 
-    fn ask(&self, provider: &Provider<'_>, store: &Store, depth: Depth) -> Result<Fetched, Error> {
+    fn ask(&self, fetcher: &CommitFetcher<'_>, store: &Store, depth: Depth) -> Result<Fetched, Error> {
         let want = [self.branch.resolved.want];
         let request = FetchRequest {
             wants: &want,
@@ -295,9 +295,9 @@ impl<'m> BaseSearch<'m, '_> {
             unfiltered: Unfiltered::Skip,
             ..REQUEST
         };
-        let mut limits = provider.limits();
+        let mut limits = fetcher.limits();
         limits.packed = limits.packed.min(MOST_COMMIT_BYTES);
-        provider.receive(store, &request, limits)
+        fetcher.receive(store, &request, limits)
     }
 
     /// The first commit from first parent to first parent that is not there.

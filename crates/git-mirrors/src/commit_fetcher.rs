@@ -1,4 +1,4 @@
-//! Makes objects of a commit be in its mirror: under the mirror's lock, within the capacity, and
+//! Fetches objects of a commit into its mirror: under the mirror's lock, within the capacity, and
 //! once more where the mirror is damaged.
 
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::gate::{Patience, locked};
-use super::mirror::{Check, Mirror, held};
+use super::mirror::{CancelCheck, Mirror, held_extent};
 use super::mirrors::Mirrors;
 use super::pack::PackLimits;
 use super::refs;
@@ -26,8 +26,8 @@ const FEW_FILES: usize = 100;
 /// How many objects are asked for by their names in one request; beyond that, the whole commit is.
 const MOST_WANTS: usize = 20_000;
 
-/// Brings objects of one commit into its mirror, for one call.
-pub(super) struct Provider<'m> {
+/// Fetches objects of one commit into its mirror, for one call.
+pub(super) struct CommitFetcher<'m> {
     pub(super) mirrors: &'m Mirrors,
     pub(super) mirror: Arc<Mirror>,
     pub(super) upstream: Upstream,
@@ -47,7 +47,7 @@ pub(super) struct OpenedCommit {
     pub(super) in_use: File,
 }
 
-impl<'m> Provider<'m> {
+impl<'m> CommitFetcher<'m> {
     pub(super) fn new(
         mirrors: &'m Mirrors,
         upstream: &Upstream,
@@ -69,7 +69,7 @@ impl<'m> Provider<'m> {
     pub(super) fn open(&self, extent: Extent) -> Result<OpenedCommit, Error> {
         // What is known to be there does not wait for another commit's fetch.
         self.open_with(|| self.mirror.open_if_ready(&self.resolved, extent), &|| {
-            self.provide(extent)
+            self.ensure_commit(extent)
         })
     }
 
@@ -111,7 +111,10 @@ impl<'m> Provider<'m> {
     /// A damaged mirror is thrown away before, or after it showed, and the work done once more.
     pub(super) fn with_lock<T>(&self, work: &dyn Fn() -> Result<T, Error>) -> Result<T, Error> {
         let (mirror, storage) = (&self.mirror, &self.mirrors.storage);
-        let pass = mirror.disk.enter(&self.patience).ok_or_else(|| self.busy())?;
+        let pass = mirror
+            .write_gate
+            .enter(&self.patience)
+            .ok_or_else(|| self.busy())?;
         let lock = mirror.lock_for_writing(&self.patience)?;
         let lock = lock.ok_or_else(|| self.busy())?;
         if mirror.damaged.swap(false, Ordering::Relaxed) {
@@ -134,40 +137,40 @@ impl<'m> Provider<'m> {
         done
     }
 
-    /// Makes so much of the commit be held and verified; returns how much is.
+    /// Fetches so much of the commit as is not held, and verifies it; returns how much is held.
     ///
     /// The caller has the mirror's lock.
-    pub(super) fn provide(&self, extent: Extent) -> Result<(Store, Extent), Error> {
+    pub(super) fn ensure_commit(&self, extent: Extent) -> Result<(Store, Extent), Error> {
         let (mirror, commit) = (&self.mirror, self.resolved.commit());
         let mut opened = Store::open(&mirror.dir)?;
         if let Some(store) = &opened
-            && let Some(there) = held(store, &self.resolved).filter(|there| *there >= extent)
+            && let Some(held) = held_extent(store, &self.resolved).filter(|held| *held >= extent)
         {
-            self.checked(|check| mirror.verify(store, commit, there, check))?;
+            self.with_deadline(|check| mirror.verify(store, commit, held, check))?;
             if let Some(store) = opened.take() {
-                return Ok((store, there));
+                return Ok((store, held));
             }
         }
-        let store = self.writable(opened)?;
-        let filters = extent == Extent::Trees && !mirror.no_filter.load(Ordering::Relaxed);
-        let there = match self.fetch_commit(&store, filters.then_some(Filter::Blobs)) {
-            // Some offer to filter, and have it switched off.
+        let store = self.prepare_store(opened)?;
+        let filters = extent == Extent::Trees && !mirror.fetch_whole.load(Ordering::Relaxed);
+        let held = match self.fetch_commit(&store, filters.then_some(Filter::Blobs)) {
+            // Some servers offer to filter, and have it switched off.
             Err(Error::Declined { .. } | Error::Protocol { .. }) if filters => {
-                let there = self.fetch_commit(&store, None)?;
-                mirror.no_filter.store(true, Ordering::Relaxed);
-                there
+                let held = self.fetch_commit(&store, None)?;
+                mirror.fetch_whole.store(true, Ordering::Relaxed);
+                held
             }
             outcome => outcome?,
         };
-        Ok((store, there))
+        Ok((store, held))
     }
 
-    /// Makes the trees of the commit be held, and these of its blobs: in one request, or with the
-    /// whole commit where the server does not give them.
+    /// Fetches the trees of the commit and these of its blobs, as far as they are not held: in one
+    /// request, or with the whole commit where the server does not give them.
     ///
     /// The caller has the mirror's lock.
-    pub(super) fn provide_blobs(&self, blobs: &[Oid]) -> Result<(Store, Extent), Error> {
-        let (store, extent) = self.provide(Extent::Trees)?;
+    pub(super) fn ensure_blobs(&self, blobs: &[Oid]) -> Result<(Store, Extent), Error> {
+        let (store, extent) = self.ensure_commit(Extent::Trees)?;
         let lacking = match extent {
             Extent::Whole => Vec::new(),
             Extent::Trees => store.lacking(blobs)?,
@@ -175,19 +178,19 @@ impl<'m> Provider<'m> {
         if lacking.is_empty() {
             return Ok((store, extent));
         }
-        let no_filter = &self.mirror.no_filter;
-        if lacking.len() <= MOST_WANTS && !no_filter.load(Ordering::Relaxed) {
+        let fetch_whole = &self.mirror.fetch_whole;
+        if lacking.len() <= MOST_WANTS && !fetch_whole.load(Ordering::Relaxed) {
             match self.fetch_objects(&store, &lacking, &[], self.limits()) {
                 Ok(()) => return Ok((store, extent)),
                 Err(error @ (Error::Declined { .. } | Error::Protocol { .. } | Error::BadPack { .. })) => {
                     tracing::info!(url = %self.upstream.url, %error, "fetching the whole commit: single files are not given out");
-                    no_filter.store(true, Ordering::Relaxed);
+                    fetch_whole.store(true, Ordering::Relaxed);
                 }
                 Err(error) => return Err(error),
             }
         }
         drop(store);
-        self.provide(Extent::Whole)
+        self.ensure_commit(Extent::Whole)
     }
 
     /// Fetches objects by their names, and what trees among them lead to but blobs.
@@ -259,7 +262,7 @@ impl<'m> Provider<'m> {
         let session = Arc::clone(conversation.session());
         let earlier = store.packs()?;
         let mut reserved = self.mirrors.storage.reserve();
-        // What goes around the pack, such as progress, is counted as well.
+        // What goes around the pack, such as progress, is counted as well, and bounded like refs.
         let largest = limits.packed.saturating_add(self.mirrors.config.max_refs);
         let fetched = wire::fetch(&mut conversation, request, largest, &mut |pack| {
             self.mirrors.count_fetch();
@@ -277,10 +280,10 @@ impl<'m> Provider<'m> {
         Ok(fetched)
     }
 
-    /// The mirror, swept, or a new one where there is none or it grew too many packs.
+    /// The mirror's store, swept, or a new one where there is none or it has too many packs.
     ///
     /// The caller has the mirror's lock.
-    pub(super) fn writable(&self, mut opened: Option<Store>) -> Result<Store, Error> {
+    pub(super) fn prepare_store(&self, mut opened: Option<Store>) -> Result<Store, Error> {
         if let Some(store) = &opened {
             store.sweep()?;
             if store.too_many_packs()? {
@@ -305,7 +308,7 @@ impl<'m> Provider<'m> {
         };
         let filter = match (filter, partial.first().or(whole.first())) {
             (Some(Filter::Blobs), Some(known))
-                if self.checked(|check| store.has_few_files(*known, FEW_FILES, check))? =>
+                if self.with_deadline(|check| store.has_few_files(*known, FEW_FILES, check))? =>
             {
                 Some(Filter::LargeBlobs)
             }
@@ -320,21 +323,21 @@ impl<'m> Provider<'m> {
             partial: &partial,
         };
         let begun = Instant::now();
-        let there = self
+        let held = self
             .receive(store, &request, self.limits())
-            .map_err(|error| self.explain(error))
+            .map_err(|error| self.as_moved(error))
             .and_then(|fetched| {
                 let extent = match fetched {
                     Fetched::Filtered => Extent::Trees,
                     _ => Extent::Whole,
                 };
-                self.checked(|check| mirror.verify(store, commit, extent, check))
+                self.with_deadline(|check| mirror.verify(store, commit, extent, check))
             })
             .map_err(|error| self.as_bad_pack(error, whole.is_empty() && partial.is_empty()))?;
-        store.mark_held(commit, there)?;
-        tracing::info!(url = %self.upstream.url, revision = %self.resolved.revision, ?there,
+        store.mark_held(commit, held)?;
+        tracing::info!(url = %self.upstream.url, revision = %self.resolved.revision, ?held,
             seconds = begun.elapsed().as_secs_f64(), "fetched");
-        Ok(there)
+        Ok(held)
     }
 
     /// The latest commits of which so much is held, verified.
@@ -342,13 +345,16 @@ impl<'m> Provider<'m> {
         let mut commits = store.held_commits(extent)?;
         commits.truncate(MAX_HAVES);
         for commit in &commits {
-            self.checked(|check| self.mirror.verify(store, *commit, extent, check))?;
+            self.with_deadline(|check| self.mirror.verify(store, *commit, extent, check))?;
         }
         Ok(commits)
     }
 
-    /// Does what takes long, with what stops it at the deadline.
-    pub(super) fn checked<T>(&self, work: impl FnOnce(Check<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    /// Runs work with a check that fails once the deadline is over.
+    pub(super) fn with_deadline<T>(
+        &self,
+        work: impl FnOnce(CancelCheck<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let session = self.session()?;
         work(&|| session.check("checking the commit"))
     }
@@ -373,7 +379,7 @@ impl<'m> Provider<'m> {
         }
     }
 
-    /// The server's fault, where nothing that was stored before has a part in it.
+    /// Blames the server for a damaged pack, where no earlier pack can be at fault.
     fn as_bad_pack(&self, error: Error, stands_alone: bool) -> Error {
         match error {
             Error::Corrupt { reason, .. } if stands_alone => Error::BadPack {
@@ -387,7 +393,7 @@ impl<'m> Provider<'m> {
     /// A server that does not give a commit has lost it, or never had it.
     ///
     /// Where it listed it, that is out of date.
-    pub(super) fn explain(&self, error: Error) -> Error {
+    pub(super) fn as_moved(&self, error: Error) -> Error {
         match error {
             Error::Declined { reason, .. } if lacks_object(&reason) => {
                 let (url, commit) = (&self.upstream.url, self.resolved.commit().to_string());

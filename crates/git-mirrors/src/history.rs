@@ -14,12 +14,12 @@ use git_format_patch::{CommitStore, RawCommits};
 use git2::Repository;
 use upstream_history::{Commit, Commits, HistoryError, Upcoming};
 
+use super::commit_fetcher::CommitFetcher;
 use super::gate::locked;
 use super::local::{read_blob, read_blob_size, read_tree};
-use super::mirror::held;
+use super::mirror::held_extent;
 use super::mirrors::Mirrors;
 use super::pack::PackLimits;
-use super::provider::Provider;
 use super::session::lacks_object;
 use super::store::{Extent, Store};
 use super::wire::{Depth, FetchRequest, Fetched, Filter, Unfiltered};
@@ -64,7 +64,7 @@ impl Mirrors {
         bounds: HistoryBounds,
         deadline: Instant,
     ) -> Result<History<'_>, Error> {
-        History::open(Provider::new(self, upstream, resolved, deadline)?, bounds)
+        History::open(CommitFetcher::new(self, upstream, resolved, deadline)?, bounds)
     }
 }
 
@@ -180,7 +180,7 @@ struct State {
 
 /// Fetches a history.
 struct HistorySource<'m> {
-    provider: Provider<'m>,
+    fetcher: CommitFetcher<'m>,
     bounds: HistoryBounds,
 }
 
@@ -191,14 +191,14 @@ impl fmt::Debug for History<'_> {
 }
 
 impl<'m> History<'m> {
-    pub(super) fn open(provider: Provider<'m>, bounds: HistoryBounds) -> Result<Self, Error> {
+    pub(super) fn open(fetcher: CommitFetcher<'m>, bounds: HistoryBounds) -> Result<Self, Error> {
         let since = match bounds.since {
             HistorySince::Date(seconds) => HistorySince::Date(seconds - seconds.rem_euclid(PERIOD)),
             since @ HistorySince::Commit(_) => since,
         };
         let bounds = HistoryBounds { since, ..bounds };
-        let source = HistorySource { provider, bounds };
-        let opened = source.provider.open_with(|| source.open_if_there(), &|| {
+        let source = HistorySource { fetcher, bounds };
+        let opened = source.fetcher.open_with(|| source.open_if_there(), &|| {
             source.provide().map(|store| (store, Extent::Trees))
         })?;
         let commits = source.walk(&opened.store)?;
@@ -263,8 +263,8 @@ impl<'m> History<'m> {
                     limit: MOST_REQUESTS.to_string(),
                 });
             }
-            let provider = &self.source.provider;
-            let fetched = provider.with_lock(&|| {
+            let fetcher = &self.source.fetcher;
+            let fetched = fetcher.with_lock(&|| {
                 let store = self.source.provide()?;
                 self.source.fetch_objects(&store, &wants, kind)?;
                 Ok(store)
@@ -333,7 +333,7 @@ impl<'m> History<'m> {
             outcome => outcome,
         };
         if matches!(outcome, Err(ObjectError::Failed { .. })) {
-            self.source.provider.mirror.damaged.store(true, Ordering::Relaxed);
+            self.source.fetcher.mirror.damaged.store(true, Ordering::Relaxed);
         }
         outcome
     }
@@ -418,23 +418,23 @@ impl Objects for History<'_> {
 
 impl HistorySource<'_> {
     fn tip(&self) -> Oid {
-        self.provider.resolved.commit()
+        self.fetcher.resolved.commit()
     }
 
     /// The mirror, where it has the history.
     fn open_if_there(&self) -> Option<(Store, Extent)> {
-        if self.provider.mirror.damaged.load(Ordering::Relaxed) {
+        if self.fetcher.mirror.damaged.load(Ordering::Relaxed) {
             return None;
         }
         // What cannot be read is mended under the lock.
-        let store = Store::open(&self.provider.mirror.dir).ok().flatten();
+        let store = Store::open(&self.fetcher.mirror.dir).ok().flatten();
         let there = store.filter(|store| self.is_there(store).unwrap_or(false));
         there.map(|store| (store, Extent::Trees))
     }
 
     fn is_there(&self, store: &Store) -> Result<bool, Error> {
         let has_tag = self
-            .provider
+            .fetcher
             .resolved
             .needed_tag()
             .is_none_or(|tag| store.has_object(tag));
@@ -471,7 +471,7 @@ impl HistorySource<'_> {
     ///
     /// The caller has the mirror's lock.
     fn provide(&self) -> Result<Store, Error> {
-        let opened = Store::open(&self.provider.mirror.dir)?;
+        let opened = Store::open(&self.fetcher.mirror.dir)?;
         if let Some(store) = &opened
             && self.is_there(store)?
             && let Some(store) = opened
@@ -479,17 +479,17 @@ impl HistorySource<'_> {
             return Ok(store);
         }
         let asked = format!("{} {:?}", self.tip(), self.bounds);
-        let no_history = &self.provider.mirror.no_history;
-        if let Some((refused, error)) = &*locked(no_history)
+        let oversized_history = &self.fetcher.mirror.oversized_history;
+        if let Some((refused, error)) = &*locked(oversized_history)
             && *refused == asked
         {
             return Err(error.clone());
         }
-        let store = self.provider.writable(opened)?;
+        let store = self.fetcher.prepare_store(opened)?;
         let reach = self.fetch_history(&store).inspect_err(|error| {
             // To find that out again would take as many bytes.
             if matches!(error, Error::TooLarge { .. }) {
-                *locked(no_history) = Some((asked, error.clone()));
+                *locked(oversized_history) = Some((asked, error.clone()));
             }
         })?;
         let record = Record {
@@ -610,7 +610,7 @@ impl HistorySource<'_> {
     fn fetch_latest(&self, store: &Store) -> Result<Reach, Error> {
         let count = FALLBACK.min(self.bounds.commits);
         if self.fetch_filtered(store, Depth::Commits(count))? == Fetched::NoFilter {
-            let want = [self.provider.resolved.want];
+            let want = [self.fetcher.resolved.want];
             let request = FetchRequest {
                 wants: &want,
                 depth: Depth::Commits(UNFILTERED_FALLBACK.min(self.bounds.commits)),
@@ -623,7 +623,7 @@ impl HistorySource<'_> {
     }
 
     fn fetch_filtered(&self, store: &Store, depth: Depth) -> Result<Fetched, Error> {
-        let want = [self.provider.resolved.want];
+        let want = [self.fetcher.resolved.want];
         let request = FetchRequest {
             wants: &want,
             depth,
@@ -635,26 +635,26 @@ impl HistorySource<'_> {
 
     /// Fetches trees or blobs.
     fn fetch_objects(&self, store: &Store, wants: &[Oid], kind: Kind) -> Result<(), Error> {
-        let is_held = held(store, &self.provider.resolved).is_some();
+        let is_held = held_extent(store, &self.fetcher.resolved).is_some();
         // Of a commit that is held, the trees are there, and not each blob.
         let known = [self.tip()];
         let known = match kind {
             Kind::Trees if is_held => &known[..],
             Kind::Trees | Kind::Blobs => &[],
         };
-        self.provider.fetch_objects(store, wants, known, self.limits())
+        self.fetcher.fetch_objects(store, wants, known, self.limits())
     }
 
     fn receive(&self, store: &Store, request: &FetchRequest<'_>) -> Result<Fetched, Error> {
-        let received = self.provider.receive(store, request, self.limits());
+        let received = self.fetcher.receive(store, request, self.limits());
         received.map_err(|error| match error {
             Error::Corrupt { reason, .. } => self.bad_pack(reason),
-            error => self.provider.explain(error),
+            error => self.fetcher.as_moved(error),
         })
     }
 
     fn limits(&self) -> PackLimits {
-        let limits = self.provider.limits();
+        let limits = self.fetcher.limits();
         PackLimits {
             packed: limits.packed.min(self.bounds.bytes),
             ..limits
@@ -674,7 +674,7 @@ impl HistorySource<'_> {
 
     fn bad_pack(&self, reason: String) -> Error {
         Error::BadPack {
-            url: self.provider.upstream.url.to_string(),
+            url: self.fetcher.upstream.url.to_string(),
             reason,
         }
     }
@@ -718,7 +718,7 @@ impl HistorySource<'_> {
     /// The commits that are there and lead to one, the latest first until there are as many as
     /// allowed, each with its tree.
     fn walk_from(&self, store: &Store, tip: Oid) -> Result<HashMap<Oid, Oid>, Error> {
-        self.provider.checked(|check| {
+        self.fetcher.with_deadline(|check| {
             let mut found = HashMap::new();
             let mut queue = BinaryHeap::from([(i64::MAX, tip)]);
             while let Some((_, id)) = queue.pop() {

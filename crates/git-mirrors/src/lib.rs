@@ -6,6 +6,7 @@ mod artifact_files;
 mod branch;
 pub mod clone;
 mod commit;
+mod commit_fetcher;
 mod content;
 mod error;
 mod files;
@@ -36,7 +37,6 @@ mod patterns;
 #[cfg(feature = "keys")]
 mod private_key;
 mod promisor;
-mod provider;
 mod push;
 mod refs;
 mod safe_directory;

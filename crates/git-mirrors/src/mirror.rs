@@ -23,8 +23,8 @@ const REMEMBERED: Duration = Duration::from_secs(3600);
 /// Those asked for last stay.
 const REMEMBERED_REFS: usize = 64 << 20;
 
-/// Stops what takes long.
-pub(super) type Check<'a> = &'a dyn Fn() -> Result<(), Error>;
+/// Fails once work has to stop: its deadline is over, or the process ends.
+pub(super) type CancelCheck<'a> = &'a dyn Fn() -> Result<(), Error>;
 
 /// One upstream, reached one way with one set of credentials
 /// ([`Upstream::identity`](super::Upstream::identity)).
@@ -32,19 +32,20 @@ pub(super) type Check<'a> = &'a dyn Fn() -> Result<(), Error>;
 pub(super) struct Mirror {
     pub(super) dir: PathBuf,
     pub(super) look: Gate<Look>,
-    pub(super) disk: Gate<()>,
-    /// Commits of which this process found so much.
+    pub(super) write_gate: Gate<()>,
+    /// The commits of which this process verified so much.
     verified: Mutex<HashSet<(Oid, Extent)>>,
     /// Set by a reader that met damage; the next caller rebuilds.
     pub(super) damaged: Arc<AtomicBool>,
-    /// Whether the server offers to filter, and does not do it.
-    pub(super) no_filter: AtomicBool,
-    /// The history that is too large, as it was asked for.
-    pub(super) no_history: Mutex<Option<(String, Error)>>,
+    /// Whether whole commits are fetched: the server offers to filter and does not do it, or does not
+    /// give single objects.
+    pub(super) fetch_whole: AtomicBool,
+    /// The last request for a history that was too large, with its error.
+    pub(super) oversized_history: Mutex<Option<(String, Error)>>,
     /// What paths of commits were found to hold.
     contents: Mutex<KnownContents>,
     /// When it was last asked for.
-    used: Mutex<Instant>,
+    last_used: Mutex<Instant>,
 }
 
 /// The last look at an upstream's refs.
@@ -72,13 +73,13 @@ impl Mirror {
         Self {
             dir,
             look: Gate::default(),
-            disk: Gate::default(),
+            write_gate: Gate::default(),
             verified: Mutex::default(),
             damaged: Arc::default(),
-            no_filter: AtomicBool::new(false),
-            no_history: Mutex::default(),
+            fetch_whole: AtomicBool::new(false),
+            oversized_history: Mutex::default(),
             contents: Mutex::default(),
-            used: Mutex::new(now),
+            last_used: Mutex::new(now),
         }
     }
 
@@ -89,7 +90,7 @@ impl Mirror {
     }
 
     fn last_use(&self) -> MutexGuard<'_, Instant> {
-        locked(&self.used)
+        locked(&self.last_used)
     }
 
     pub(super) fn known_contents(&self) -> MutexGuard<'_, KnownContents> {
@@ -106,7 +107,7 @@ impl Mirror {
         store: &Store,
         commit: Oid,
         extent: Extent,
-        check: Check<'_>,
+        check: CancelCheck<'_>,
     ) -> Result<Extent, Error> {
         if self.verified().contains(&(commit, extent)) {
             return Ok(extent);
@@ -130,7 +131,7 @@ impl Mirror {
             return None;
         }
         let store = Store::open(&self.dir).ok().flatten()?;
-        let there = held(&store, resolved).filter(|there| *there >= extent && is_verified(*there))?;
+        let there = held_extent(&store, resolved).filter(|there| *there >= extent && is_verified(*there))?;
         Some((store, there))
     }
 
@@ -138,7 +139,7 @@ impl Mirror {
     /// so nothing half-written is seen.
     pub(super) fn holds(&self, commit: Oid) -> bool {
         let store = Store::open(&self.dir).ok().flatten();
-        store.is_some_and(|store| store.held(commit).is_some())
+        store.is_some_and(|store| store.held_extent(commit).is_some())
     }
 
     /// Keeps the mirror from eviction while the file is open, and notes the time of use.
@@ -164,8 +165,8 @@ impl Mirror {
 
 /// How much is held of the commit; nothing where the tag is not whose signature is asked for: the
 /// commit may have come by a branch.
-pub(super) fn held(store: &Store, resolved: &Resolved) -> Option<Extent> {
-    let held = store.held(resolved.commit())?;
+pub(super) fn held_extent(store: &Store, resolved: &Resolved) -> Option<Extent> {
+    let held = store.held_extent(resolved.commit())?;
     let has_tag = resolved.needed_tag().is_none_or(|tag| store.has_object(tag));
     has_tag.then_some(held)
 }
@@ -204,7 +205,7 @@ impl KnownMirrors {
             .values()
             .map(|mirror| (*mirror.last_use(), mirror))
             .collect();
-        listed.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
+        listed.sort_unstable_by_key(|(last_used, _)| std::cmp::Reverse(*last_used));
         let mut total = 0;
         for (_, mirror) in listed {
             let mut look = mirror.look.value();

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use git_apply_engine::{ObjectError, Objects, TreeEntry};
 use git2::Repository;
 
+use super::commit_fetcher::{CommitFetcher, OpenedCommit};
 use super::gate::locked;
 use super::local::{read_blob, read_blob_size, read_tree};
 use super::mirrors::Mirrors;
-use super::provider::{OpenedCommit, Provider};
 use super::store::{Extent, Store};
 use super::{Error, Oid, Resolved, Revision, Upstream};
 
@@ -37,7 +37,7 @@ impl Mirrors {
         resolved: &Resolved,
         deadline: Instant,
     ) -> Result<PartialSnapshot<'_>, Error> {
-        PartialSnapshot::open(Provider::new(self, upstream, resolved, deadline)?)
+        PartialSnapshot::open(CommitFetcher::new(self, upstream, resolved, deadline)?)
     }
 }
 
@@ -47,7 +47,7 @@ impl Mirrors {
 /// it is fetched then, until the call's deadline; after eight such requests the rest of the commit
 /// is. The mirror is not evicted while this exists.
 pub struct PartialSnapshot<'m> {
-    provider: Provider<'m>,
+    fetcher: CommitFetcher<'m>,
     tree: Oid,
     signed: Option<String>,
     held: Mutex<Held>,
@@ -72,16 +72,16 @@ impl std::fmt::Debug for PartialSnapshot<'_> {
 }
 
 impl<'m> PartialSnapshot<'m> {
-    pub(super) fn open(provider: Provider<'m>) -> Result<Self, Error> {
+    pub(super) fn open(fetcher: CommitFetcher<'m>) -> Result<Self, Error> {
         let OpenedCommit {
             store,
             extent,
             signed,
             in_use,
-        } = provider.open(Extent::Trees)?;
+        } = fetcher.open(Extent::Trees)?;
         Ok(Self {
-            tree: store.tree_of(provider.resolved.commit())?,
-            provider,
+            tree: store.tree_of(fetcher.resolved.commit())?,
+            fetcher,
             signed,
             held: Mutex::new(Held {
                 store,
@@ -97,13 +97,13 @@ impl<'m> PartialSnapshot<'m> {
     /// The revision in Flux's form.
     #[must_use]
     pub fn revision(&self) -> &Revision {
-        self.provider.resolved.revision()
+        self.fetcher.resolved.revision()
     }
 
     /// The commit.
     #[must_use]
     pub fn commit(&self) -> Oid {
-        self.provider.resolved.commit()
+        self.fetcher.resolved.commit()
     }
 
     /// The id of the commit's tree.
@@ -150,10 +150,10 @@ impl<'m> PartialSnapshot<'m> {
         }
         held.requests += 1;
         let (store, extent) = if held.requests > MOST_REQUESTS {
-            self.provider
-                .with_lock(&|| self.provider.provide(Extent::Whole))?
+            self.fetcher
+                .with_lock(&|| self.fetcher.ensure_commit(Extent::Whole))?
         } else {
-            self.provider.with_lock(&|| self.provider.provide_blobs(blobs))?
+            self.fetcher.with_lock(&|| self.fetcher.ensure_blobs(blobs))?
         };
         held.store = store;
         held.extent = extent;
@@ -168,8 +168,8 @@ impl<'m> PartialSnapshot<'m> {
         let blobs = match held.blobs.take() {
             Some(blobs) => blobs,
             None => self
-                .provider
-                .checked(|check| held.store.blobs_of(self.commit(), check))?,
+                .fetcher
+                .with_deadline(|check| held.store.blobs_of(self.commit(), check))?,
         };
         let is_filtered = held.blobs.insert(blobs).contains(&blob);
         if is_filtered {
@@ -186,7 +186,7 @@ impl<'m> PartialSnapshot<'m> {
     ) -> Result<T, ObjectError> {
         let outcome = read(held.store.repository());
         if matches!(outcome, Err(ObjectError::Failed { .. })) {
-            self.provider.mirror.damaged.store(true, Ordering::Relaxed);
+            self.fetcher.mirror.damaged.store(true, Ordering::Relaxed);
         }
         outcome
     }

@@ -9,9 +9,9 @@ use bstr::BString;
 use git_apply_engine::ObjectError;
 use git2::Repository;
 
+use super::commit_fetcher::CommitFetcher;
 use super::local::{LocalError, LocalRepository};
 use super::mirrors::Mirrors;
-use super::provider::Provider;
 use super::safe_directory;
 use super::store::Store;
 use super::{Error, MirrorConfig, Oid, RepoUrl, Resolved, Upstream};
@@ -94,9 +94,9 @@ impl LocalRepository {
             ..config.clone()
         })?;
         let upstream = Upstream::anonymous(url);
-        let provider = Provider::new(&mirrors, &upstream, &Resolved::pinned(tree), deadline)?;
+        let fetcher = CommitFetcher::new(&mirrors, &upstream, &Resolved::pinned(tree), deadline)?;
         fetch_paths(&store, tree, paths, &|lacking| {
-            provider.fetch_objects(&store, lacking, &[], provider.limits())
+            fetcher.fetch_objects(&store, lacking, &[], fetcher.limits())
         })
     }
 }

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use git_apply_engine::{ObjectError, Objects, TreeEntry};
 use git2::Repository;
 
+use super::commit_fetcher::{CommitFetcher, OpenedCommit};
 use super::gate::locked;
 use super::local::{read_blob, read_blob_size, read_tree};
 use super::mirror::Mirror;
 use super::mirrors::{Freshness, Mirrors};
-use super::provider::{OpenedCommit, Provider};
 use super::refs::{RefSpec, Resolved};
 use super::store::{Extent, damaged};
 use super::tree::Tree;
@@ -78,10 +78,10 @@ impl Mirrors {
         resolved: &Resolved,
         deadline: Instant,
     ) -> Result<Snapshot, Error> {
-        let provider = Provider::new(self, upstream, resolved, deadline)?;
+        let fetcher = CommitFetcher::new(self, upstream, resolved, deadline)?;
         Snapshot::new(
-            provider.open(Extent::Whole)?,
-            &provider.mirror,
+            fetcher.open(Extent::Whole)?,
+            &fetcher.mirror,
             resolved.revision.clone(),
         )
     }

@@ -167,7 +167,7 @@ impl Store {
     }
 
     /// How much of the commit is written down as held; `None` if nothing is.
-    pub(super) fn held(&self, commit: Oid) -> Option<Extent> {
+    pub(super) fn held_extent(&self, commit: Oid) -> Option<Extent> {
         [Extent::Whole, Extent::Trees]
             .into_iter()
             .find(|extent| self.dir.join(extent.folder()).join(commit.to_string()).exists())
@@ -243,7 +243,7 @@ impl Store {
     pub(super) fn held_commits(&self, extent: Extent) -> Result<Vec<Oid>, Error> {
         let mut commits = self.named_files(extent.folder())?;
         if extent == Extent::Trees {
-            commits.retain(|commit| self.held(*commit) == Some(extent));
+            commits.retain(|commit| self.held_extent(*commit) == Some(extent));
         }
         Ok(commits)
     }

@@ -150,7 +150,7 @@ impl<'a, 'i, F: Fn(&PatchSetName) -> Option<&'i DeliveredImage>> Editor<'a, F> {
     }
 
     /// A marker that cannot be followed, with its line.
-    fn tell(&mut self, comment: &Comment, message: String) {
+    fn add_problem(&mut self, comment: &Comment, message: String) {
         self.edited.problems.push(MarkerProblem {
             line: comment.line,
             column: comment.column,
@@ -171,15 +171,15 @@ impl<'a, 'i, F: Fn(&PatchSetName) -> Option<&'i DeliveredImage>> Editor<'a, F> {
             None => {
                 // What is commented out with its marker is meant to be.
                 if !self.is_alone(comment) && self.has_known_marker(content) {
-                    self.tell(comment, BEHIND_COMMENT.to_owned());
+                    self.add_problem(comment, BEHIND_COMMENT.to_owned());
                 }
             }
-            Some(Err(error)) => self.tell(comment, error.to_string()),
+            Some(Err(error)) => self.add_problem(comment, error.to_string()),
             Some(Ok(marker)) => match marked_scalar(self.text, self.stream, comment) {
                 Ok(scalar) => self.take_marker(comment, marker, scalar),
                 Err(reason) => {
                     if self.image_of(&marker).is_some() {
-                        self.tell(comment, reason);
+                        self.add_problem(comment, reason);
                     }
                 }
             },
@@ -294,7 +294,7 @@ impl<'a, 'i, F: Fn(&PatchSetName) -> Option<&'i DeliveredImage>> Editor<'a, F> {
             if let Some(at) = followed.iter().position(|followed| followed == marker) {
                 followed.remove(at);
             }
-            self.tell(replacement.comment, UNSAFE.to_owned());
+            self.add_problem(replacement.comment, UNSAFE.to_owned());
         }
         let mut edited = self.edited;
         edited

@@ -527,7 +527,7 @@ fn objects(tokens: &[Token<'_>]) -> Claims {
 /// What a subject claims to resolve.
 pub(crate) fn of_subject(subject: &str) -> Claims {
     let mut found = Claims::default();
-    for sentence in prose::divided(subject) {
+    for sentence in prose::split_sentences(subject) {
         found.extend(of_sentence(&sentence));
     }
     let tokens = tokens(subject);

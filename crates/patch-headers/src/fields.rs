@@ -81,7 +81,7 @@ pub(crate) fn is_header_of_patch(line: &[u8]) -> bool {
         "applied-upstream",
         "last-update",
     ];
-    divided(line).is_some_and(|(name, _)| {
+    split_field(line).is_some_and(|(name, _)| {
         NAMES.contains(&name.as_str()) || CVE_NAMES.contains(&name.as_str()) || name.starts_with("bug")
     })
 }
@@ -108,7 +108,7 @@ impl Fields {
             found
                 .fields
                 .extend(open.take().map(|(name, value)| field(name, &value)));
-            match divided(line).filter(|_| !is_indented || !in_head) {
+            match split_field(line).filter(|_| !is_indented || !in_head) {
                 Some((name, value)) => open = Some((name, value.to_vec())),
                 None if line.is_empty() && in_head && !found.fields.is_empty() => {
                     in_head = false;
@@ -191,7 +191,7 @@ impl Fields {
 pub(crate) const CVE_NAMES: &[&str] = &["cve", "cves", "cve-id", "cve-ids"];
 
 /// A line's name and value, if it is a header or trailer.
-fn divided(line: &[u8]) -> Option<(String, &[u8])> {
+fn split_field(line: &[u8]) -> Option<(String, &[u8])> {
     let at = line.iter().take(60).position(|byte| *byte == b':')?;
     let name = std::str::from_utf8(line.get(..at)?)
         .ok()?
@@ -254,7 +254,7 @@ fn is_notice(line: &str) -> bool {
 fn comment(line: &str) -> Option<String> {
     let text = line.strip_prefix('#').or_else(|| line.strip_prefix("//"))?;
     let text = text.trim_start_matches(['#', '/', ' ']).trim();
-    (!text.is_empty() && !is_notice(text) && divided(text.as_bytes()).is_none()).then(|| text.to_owned())
+    (!text.is_empty() && !is_notice(text) && split_field(text.as_bytes()).is_none()).then(|| text.to_owned())
 }
 
 /// Removes `[PATCH 1/2]` and the like.

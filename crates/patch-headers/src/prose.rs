@@ -57,7 +57,7 @@ impl Reader {
             self.in_release_notes = announces_release_notes(&paragraph);
         }
         if !(self.in_release_notes && self.is_inset) {
-            self.sentences.extend(divided(&paragraph));
+            self.sentences.extend(split_sentences(&paragraph));
         }
     }
 }
@@ -104,7 +104,7 @@ fn announces_release_notes(paragraph: &str) -> bool {
 }
 
 /// The sentences of a paragraph, each with the mark that ends it.
-pub(crate) fn divided(paragraph: &str) -> Vec<String> {
+pub(crate) fn split_sentences(paragraph: &str) -> Vec<String> {
     let mut sentences = Vec::new();
     let mut sentence = String::new();
     for word in paragraph.split_whitespace() {

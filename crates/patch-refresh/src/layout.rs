@@ -97,7 +97,7 @@ impl<'a> Layout<'a> {
     }
 
     /// The places of the sections that are in the patch.
-    pub(crate) fn kept(&self) -> Vec<usize> {
+    pub(crate) fn kept_sections(&self) -> Vec<usize> {
         let sections = self.sections.iter().enumerate();
         sections
             .filter(|(_, section)| section.is_kept())

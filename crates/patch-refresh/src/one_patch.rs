@@ -151,7 +151,7 @@ impl Refresher<'_> {
             Ok(layout) => layout,
             Err(reason) => return Ok((RefreshOutcome::Impossible { reason }, tree)),
         };
-        let placed = layout.kept().into_iter().zip(&first.report.files);
+        let placed = layout.kept_sections().into_iter().zip(&first.report.files);
         let failing = placed.filter(|(_, file)| file.error.is_some()).map(|(at, _)| at);
         notes.failing.extend(failing);
         let counts: Vec<_> = layout.sections.iter().map(Section::counts).collect();
@@ -192,7 +192,7 @@ impl Refresher<'_> {
                 return Ok(Attempt::Applies(applied));
             }
             let reason = report.error.clone().unwrap_or_default();
-            let kept = at_hand.layout.kept().into_iter().zip(&report.files);
+            let kept = at_hand.layout.kept_sections().into_iter().zip(&report.files);
             let failing: Vec<(usize, String)> = kept
                 .filter_map(|(at, file)| Some((at, file.error.clone()?)))
                 .collect();
@@ -203,7 +203,7 @@ impl Refresher<'_> {
             if let Some(reason) = self.mend_failing(at_hand, failing)? {
                 return Ok(Attempt::Impossible(reason));
             }
-            if at_hand.layout.kept().is_empty() {
+            if at_hand.layout.kept_sections().is_empty() {
                 return Ok(Attempt::Merged);
             }
             applied = self.apply(at_hand.tree, at_hand.layout.text(), &self.engine)?;
@@ -277,7 +277,7 @@ impl Refresher<'_> {
     /// The tree that the sections before one leave; `None` where they do not apply.
     fn tree_before(&mut self, at_hand: &PatchAtHand<'_>, at: usize) -> Result<Option<Oid>, Stop> {
         let layout = &at_hand.layout;
-        if layout.kept().first().is_none_or(|first| *first >= at) {
+        if layout.kept_sections().first().is_none_or(|first| *first >= at) {
             return Ok(Some(at_hand.tree));
         }
         let applied = self.apply(at_hand.tree, layout.text_up_to(at), &self.engine)?;
@@ -291,7 +291,7 @@ impl Refresher<'_> {
     fn place(&self, at_hand: &mut PatchAtHand<'_>, report: &PatchReport, after: Oid) -> Result<(), Stop> {
         let layout = &mut at_hand.layout;
         let (shared, style) = (layout.shared_paths(), layout.style);
-        for (at, file) in layout.kept().into_iter().zip(&report.files) {
+        for (at, file) in layout.kept_sections().into_iter().zip(&report.files) {
             let lines = largest_offset(file);
             let Some(section) = layout.sections.get_mut(at).filter(|_| lines != 0) else {
                 continue;

@@ -56,20 +56,20 @@ pub(super) fn run(options: &AddOptions) -> Result<ExitCode, Error> {
     };
     let mut origins = PatchOrigins::new(options, &source)?;
     let mut changes = TeamChanges::new(&team);
-    let (mut told, mut missing) = (String::new(), 0);
+    let (mut summary, mut missing) = (String::new(), 0);
     for target in &targets {
         // Writing to a string does not fail.
-        let _ = writeln!(told, "{BOLD}{target}{BOLD:#} at {}", plain(&target.reference));
+        let _ = writeln!(summary, "{BOLD}{target}{BOLD:#} at {}", plain(&target.reference));
         match try_release(&trial, &mut origins, &mut changes, target) {
             Ok(outcome) => {
-                render::write_release(&mut told, &target.series, &outcome);
+                render::write_release(&mut summary, &target.series, &outcome);
                 missing += usize::from(!outcome.is_done());
             }
             // Where there is one, there is nothing else to tell.
             Err(error) if targets.len() == 1 => return Err(error),
             Err(error) => {
                 let error = plain(&error.to_string());
-                let _ = writeln!(told, "  {BAD}not tried{BAD:#} {error}");
+                let _ = writeln!(summary, "  {BAD}not tried{BAD:#} {error}");
                 missing += 1;
             }
         }
@@ -80,11 +80,11 @@ pub(super) fn run(options: &AddOptions) -> Result<ExitCode, Error> {
     };
     let done = targets.len() - missing;
     let _ = writeln!(
-        told,
+        summary,
         "{style}{done} of {} releases have it{rest}{style:#}",
         targets.len()
     );
-    changes.write(WriteMode::new(options.dry_run), &told)?;
+    changes.write(WriteMode::new(options.dry_run), &summary)?;
     Ok(if missing == 0 {
         ExitCode::SUCCESS
     } else {

@@ -55,19 +55,19 @@ fn write_patch(out: &mut String, series: &ComponentSeries, patch: &PatchOutcome)
             };
             writeln!(out, "  {GOOD}in the series already{GOOD:#} as {}{by}", path(name))
         }
-        PatchVerdict::Upstream { told } => {
-            if told.is_empty() {
+        PatchVerdict::Upstream { text } => {
+            if text.is_empty() {
                 return writeln!(
                     out,
                     "  {GOOD}there already{GOOD:#} {subject}: upstream, or a patch before it, has all that it does"
                 );
             }
             writeln!(out, "  {GOOD}upstream has it{GOOD:#} {subject}")?;
-            out.write_str(told)
+            out.write_str(text)
         }
-        PatchVerdict::Conflict { told } => {
+        PatchVerdict::Conflict { text } => {
             writeln!(out, "  {BAD}conflicts{BAD:#} {subject}")?;
-            out.write_str(&printable_lines(told))
+            out.write_str(&printable_lines(text))
         }
     }
 }

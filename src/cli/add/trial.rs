@@ -33,9 +33,9 @@ pub(super) enum PatchVerdict {
     /// The series has it.
     InSeries { name: String, by: SameBy },
     /// Upstream has it; how that is known, in lines.
-    Upstream { told: String },
+    Upstream { text: String },
     /// It does not apply; why, in lines.
-    Conflict { told: String },
+    Conflict { text: String },
 }
 
 /// What became of a source at a release.
@@ -173,16 +173,16 @@ impl Trial<'_> {
             let Some(report) = reports.get(number) else {
                 continue;
             };
-            let mut told = String::new();
+            let mut text = String::new();
             // Writing to a string does not fail.
-            let _ = history.write(&mut told, number);
+            let _ = history.write(&mut text, number);
             if report.state == PatchState::Merged {
-                set(outcome, candidate.number, PatchVerdict::Upstream { told });
+                set(outcome, candidate.number, PatchVerdict::Upstream { text });
                 continue;
             }
             let error = report.error.as_ref().map(|error| format!("    {error}\n"));
-            let told = error.unwrap_or_default() + &told;
-            set(outcome, candidate.number, PatchVerdict::Conflict { told });
+            let text = error.unwrap_or_default() + &text;
+            set(outcome, candidate.number, PatchVerdict::Conflict { text });
             left.push(candidate);
         }
         *candidates = left;
@@ -210,8 +210,8 @@ impl Trial<'_> {
                     (patch, PatchForm::MadeAnew, Some((*how, refresh.files.clone())))
                 }
                 Some((RefreshOutcome::Merged, _)) => {
-                    let told = String::new();
-                    set(outcome, candidate.number, PatchVerdict::Upstream { told });
+                    let text = String::new();
+                    set(outcome, candidate.number, PatchVerdict::Upstream { text });
                     continue;
                 }
                 Some((RefreshOutcome::Impossible { reason }, _)) => {
@@ -337,14 +337,14 @@ fn explain(outcome: &mut ReleaseOutcome, number: usize, reason: &str) {
         return;
     };
     let before = match &patch.verdict {
-        PatchVerdict::Conflict { told } => told.clone(),
+        PatchVerdict::Conflict { text } => text.clone(),
         _ => String::new(),
     };
     // It may say the same and more.
     let lines = before.lines().filter(|line| !reason.contains(line.trim()));
     let lines = lines.map(|line| format!("{line}\n"));
-    let told = format!("    {reason}\n{}", lines.collect::<String>());
-    patch.verdict = PatchVerdict::Conflict { told };
+    let text = format!("    {reason}\n{}", lines.collect::<String>());
+    patch.verdict = PatchVerdict::Conflict { text };
 }
 
 /// Takes back that patches were added.

@@ -123,8 +123,8 @@ fn lines(offset: i64) -> String {
     }
 }
 
-fn write_file(out: &mut String, file: &FileReport, told: Option<&str>) -> fmt::Result {
-    if let Some(error) = file.error.as_deref().filter(|error| Some(*error) != told) {
+fn write_file(out: &mut String, file: &FileReport, told_already: Option<&str>) -> fmt::Result {
+    if let Some(error) = file.error.as_deref().filter(|error| Some(*error) != told_already) {
         writeln!(out, "    {}", plain(error))?;
     }
     for hunk in &file.hunks {

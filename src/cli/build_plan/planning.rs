@@ -14,7 +14,7 @@ use crate::cli::error::Error;
 use crate::layout::FolderPatches;
 use crate::patch::Oid;
 use crate::plan::build::set_tag_time_if_known;
-use crate::plan::patch_set::passes;
+use crate::plan::patch_set::all_allow_ready;
 use crate::publish::source_image::SourceImage;
 use crate::recipe::{
     BuildFindings, FoundUpstream, Library, Located, Recipe, RecipeError, build_reasons, last_request,
@@ -123,7 +123,7 @@ impl<'a> Planner<'a> {
             name: name.to_owned(),
             spec: build,
             revision: upstream.revision.to_string(),
-            own_apply: statuses.iter().all(|patch| passes(patch, spec.merged_patches)),
+            own_apply: all_allow_ready(&statuses, spec.merged_patches),
             patches: statuses,
             history_note,
             patches_note: note,

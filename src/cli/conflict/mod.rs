@@ -185,13 +185,16 @@ impl ConflictOptions {
             files: files
                 .into_iter()
                 .map(|file| {
-                    let mut told = report::FileReportFields::from(file);
-                    let own = patch_report.files.iter().find(|known| known.path == told.path);
+                    let mut file_report = report::FileReportFields::from(file);
+                    let own = patch_report
+                        .files
+                        .iter()
+                        .find(|known| known.path == file_report.path);
                     // In the words of the whole patch, with its lines.
-                    told.error = told
+                    file_report.error = file_report
                         .error
                         .map(|error| own.and_then(|own| own.error.clone()).unwrap_or(error));
-                    told
+                    file_report
                 })
                 .collect(),
             elsewhere: self.elsewhere(team, upstreams, (open.series, patch)),

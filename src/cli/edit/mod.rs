@@ -207,7 +207,7 @@ impl BegunEdit<'_> {
             repository,
             state,
             patches,
-            told: format!(
+            summary: format!(
                 "{BOLD}{address}{BOLD:#} on {reference} ({}) in {}\n",
                 short(base),
                 tree.folder().display()

@@ -20,7 +20,7 @@ pub(super) struct Picking<'a> {
     pub(super) state: EditState,
     pub(super) patches: Vec<PatchInput>,
     /// What is told.
-    pub(super) told: String,
+    pub(super) summary: String,
 }
 
 /// How far it came.
@@ -153,7 +153,7 @@ impl Picking<'_> {
             .map(|patch| plain(&patch.name))
             .unwrap_or_default();
         // Writing to a string does not fail.
-        let _ = writeln!(self.told, "    {name}  {what}");
+        let _ = writeln!(self.summary, "    {name}  {what}");
     }
 
     /// Picks a patch that does not apply: from a commit that has what it was made for to one that
@@ -186,11 +186,11 @@ impl Picking<'_> {
         for file in &files {
             base.push(TreeFile {
                 path: &file.path,
-                file: self.written(file.base.as_ref())?,
+                file: self.write_version(file.base.as_ref())?,
             });
             theirs.push(TreeFile {
                 path: &file.path,
-                file: self.written(file.theirs.as_ref())?,
+                file: self.write_version(file.theirs.as_ref())?,
             });
         }
         let base = self.tree.write_tree_with(tree, &base)?;
@@ -231,7 +231,7 @@ impl Picking<'_> {
             .filter(|file| file.source == VersionSource::Reconstructed)
         {
             let _ = writeln!(
-                self.told,
+                self.summary,
                 "      {}: what the patch was made for is not known, so its hunks stand where they resemble most what is there",
                 plain(&String::from_utf8_lossy(&file.path))
             );
@@ -239,7 +239,7 @@ impl Picking<'_> {
         Ok(Picked::Conflict)
     }
 
-    fn written(
+    fn write_version(
         &self,
         version: Option<&FileVersion>,
     ) -> Result<Option<(crate::patch::EntryMode, Oid)>, Error> {

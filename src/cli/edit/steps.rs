@@ -57,7 +57,7 @@ pub(super) fn run(folder: &Path, series: Option<&SeriesAddress>, step: NextStep)
     let mut picking = Picking {
         tree: &tree,
         repository: tree.repository()?,
-        told: format!(
+        summary: format!(
             "{BOLD}{}/{}{BOLD:#} on {} in {}\n",
             state.component,
             state.release,
@@ -162,9 +162,9 @@ fn solved(picking: &mut Picking<'_>, at: usize) -> Result<usize, Error> {
     tree.git(&["update-ref", "-m", "patchset edit", "HEAD", &commit.to_string()])?;
     tree.git(&["cherry-pick", "--quit"])?;
     picking.state.head = commit.to_string();
-    picking.told.push_str("    ");
-    picking.told.push_str(&crate::cli::style::plain(&name));
-    picking.told.push_str(
+    picking.summary.push_str("    ");
+    picking.summary.push_str(&crate::cli::style::plain(&name));
+    picking.summary.push_str(
         "  solved
 ",
     );

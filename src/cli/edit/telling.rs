@@ -10,7 +10,7 @@ use crate::cli::style::{GOOD, plain};
 
 /// Tells how far it came.
 pub(super) fn finish(picking: &Picking<'_>, progress: Progress) -> Result<ExitCode, Error> {
-    let mut told = picking.told.clone();
+    let mut summary = picking.summary.clone();
     let folder = picking.tree.folder().display();
     let (component, release) = (&picking.state.component, &picking.state.release);
     match progress {
@@ -18,22 +18,22 @@ pub(super) fn finish(picking: &Picking<'_>, progress: Progress) -> Result<ExitCo
             let base = picking.state.base.get(..12).unwrap_or_default();
             // Writing to a string does not fail.
             let _ = write!(
-                told,
+                summary,
                 "{GOOD}all patches are commits{GOOD:#}: change them as you like (git -C {folder} rebase -i {base}), then write them back:\n    patchset export {component}/{release} --from {folder}\n"
             );
         }
         Progress::Waiting => {
             let unmerged = picking.tree.git(&["diff", "--name-only", "--diff-filter=U"])?;
             for path in unmerged.lines() {
-                let _ = writeln!(told, "      unmerged: {}", plain(path));
+                let _ = writeln!(summary, "      unmerged: {}", plain(path));
             }
             let _ = write!(
-                told,
+                summary,
                 "solve it in {folder}, git add what you solved, and go on:\n    patchset edit --continue --into {folder}    (or --skip, --abort; patchset conflict {component}/{release} tells what broke it)\n"
             );
         }
     }
-    print_styled(&told)?;
+    print_styled(&summary)?;
     Ok(match progress {
         Progress::Done => ExitCode::SUCCESS,
         Progress::Waiting => ExitCode::from(1),

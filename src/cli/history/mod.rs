@@ -83,8 +83,8 @@ pub(super) fn run(options: &TeamHistoryOptions) -> Result<ExitCode, Error> {
     match options.output {
         HistoryOutput::Text => {
             print_styled(&text::text(address, &threads))?;
-            for told in &notes {
-                note(told);
+            for text in &notes {
+                note(text);
             }
         }
         HistoryOutput::Json => {

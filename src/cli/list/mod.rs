@@ -119,8 +119,8 @@ pub(super) fn run(options: &ListOptions) -> Result<ExitCode, Error> {
                 SeriesOutcome::default()
             }
         };
-        if let Some(told) = &outcome.note {
-            note(&format!("{}: {told}", address(one.series)));
+        if let Some(text) = &outcome.note {
+            note(&format!("{}: {text}", address(one.series)));
         }
         rows.push(listed_series(one, outcome, &read, now));
     }

@@ -53,7 +53,7 @@ pub(super) fn refresh(options: &RefreshOptions) -> Result<ExitCode, Error> {
     let mut changes = TeamChanges::new(&team);
     let (mut folders, mut has_failed) = (Vec::new(), false);
     for series in series {
-        if series.series.patches.is_empty() && series.series.refusal().is_none() {
+        if series.series.patches.is_empty() && series.series.blocking_fault().is_none() {
             continue;
         }
         let address = SeriesAddress {

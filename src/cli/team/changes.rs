@@ -102,15 +102,15 @@ impl<'t> TeamChanges<'t> {
     /// # Errors
     ///
     /// As for [`TeamRepository::write`].
-    pub(in crate::cli) fn write(&self, mode: WriteMode, told: &str) -> Result<(), Error> {
+    pub(in crate::cli) fn write(&self, mode: WriteMode, summary: &str) -> Result<(), Error> {
         self.team.write(&self.edit, mode)?;
         for text in &self.notes {
             note(text);
         }
         if mode == WriteMode::DryRun {
-            anstream::eprint!("{told}");
+            anstream::eprint!("{summary}");
             return Ok(());
         }
-        print_styled(told)
+        print_styled(summary)
     }
 }

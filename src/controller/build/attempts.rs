@@ -8,7 +8,7 @@ use crate::api::build::{Build, BuildStatus};
 use crate::api::reason;
 use crate::api::status::PatchSetStatus;
 use crate::plan::conditions::seconds;
-use crate::plan::patch_set::Built;
+use crate::plan::patch_set::BuildOutcome;
 use crate::plan::{Failure, Retry, Step};
 
 /// A sentence on an attempt under way. `who` builds.
@@ -35,16 +35,16 @@ pub fn mark_succeeded(planned: &mut BuildStatus, now: Timestamp) {
 }
 
 /// The last attempt failed at a step, and the next one follows after a wait.
-pub fn retry_later(planned: BuildStatus, build: &Build, step: Step, wait: Duration) -> Built {
+pub fn retry_later(planned: BuildStatus, build: &Build, step: Step, wait: Duration) -> BuildOutcome {
     let failure = Failure {
         retry: Retry::After(wait),
         ..attempt_failure(&planned, build, step, "it will be tried again")
     };
-    Built::Failed(failure, Some(planned))
+    BuildOutcome::Failed(failure, Some(planned))
 }
 
 /// The last attempt failed at a step, and none follows.
-pub fn give_up_build(planned: BuildStatus, build: &Build, step: Step) -> Built {
+pub fn give_up_build(planned: BuildStatus, build: &Build, step: Step) -> BuildOutcome {
     let failure = Failure {
         retry: Retry::WhenChanged,
         ..attempt_failure(
@@ -54,7 +54,7 @@ pub fn give_up_build(planned: BuildStatus, build: &Build, step: Step) -> Built {
             "change what it is built from, or ask for another try with reconcile.fluxcd.io/requestedAt",
         )
     };
-    Built::Failed(failure, Some(planned))
+    BuildOutcome::Failed(failure, Some(planned))
 }
 
 fn attempt_failure(planned: &BuildStatus, build: &Build, step: Step, then: &str) -> Failure {

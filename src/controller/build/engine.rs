@@ -13,7 +13,7 @@ use crate::controller::context::journal::Interrupted;
 use crate::plan::Step;
 use crate::plan::attempt::{AttemptState, Decision, decide_next, end_attempt, forgive_failures};
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::{Built, Pending};
+use crate::plan::patch_set::{BuildOutcome, Pending};
 
 /// How long a build that was cancelled may hold up the next one for the same tag.
 pub const CANCEL_WITHIN: Duration = Duration::from_secs(60);
@@ -22,19 +22,19 @@ pub const CANCEL_WITHIN: Duration = Duration::from_secs(60);
 pub trait BuildEngine {
     /// Has builds of what is not wanted any more make way, where that has to be before the registry
     /// is looked at.
-    async fn make_way(&self, _: &BuildStatus) -> Result<(), Built> {
+    async fn make_way(&self, _: &BuildStatus) -> Result<(), BuildOutcome> {
         Ok(())
     }
 
     /// Looks at the attempt under way; gives what became of it if it is over.
-    async fn follow(&self, planned: BuildStatus) -> Result<(BuildStatus, AttemptState), Built>;
+    async fn follow(&self, planned: BuildStatus) -> Result<(BuildStatus, AttemptState), BuildOutcome>;
 
     /// Gives back what an attempt under way takes: none is.
     fn release(&self) {}
 
     /// Cancels builds of what is not wanted any more, when it is known whether the registry has the
     /// image.
-    async fn supersede(&self, _: &BuildStatus) -> Result<(), Built> {
+    async fn supersede(&self, _: &BuildStatus) -> Result<(), BuildOutcome> {
         Ok(())
     }
 
@@ -44,7 +44,7 @@ pub trait BuildEngine {
     }
 
     /// Starts an attempt, where the bounds allow one more build.
-    async fn start(&self, planned: BuildStatus, number: u32) -> Result<Built, Interrupted>;
+    async fn start(&self, planned: BuildStatus, number: u32) -> Result<BuildOutcome, Interrupted>;
 }
 
 /// Looks for the image, and has the engine start or follow the attempt that is due.
@@ -52,7 +52,7 @@ pub async fn build(
     engine: &impl BuildEngine,
     task: &BuildTask<'_>,
     mut planned: BuildStatus,
-) -> Result<Built, Interrupted> {
+) -> Result<BuildOutcome, Interrupted> {
     if let Err(built) = engine.make_way(&planned).await {
         return Ok(built);
     }
@@ -72,14 +72,14 @@ pub async fn build(
             attempts::mark_succeeded(&mut planned, now);
             // A build from other inputs is of no use any more; that it cannot be cancelled holds
             // nothing up.
-            if let Err(Built::Failed(failure, _)) = engine.supersede(&planned).await {
+            if let Err(BuildOutcome::Failed(failure, _)) = engine.supersede(&planned).await {
                 let namespace = task.turn.namespace();
                 tracing::warn!(namespace, %failure, "a superseded build could not be cancelled");
             }
-            return Ok(Built::Image(planned, Box::new(image)));
+            return Ok(BuildOutcome::Image(planned, Box::new(image)));
         }
         Ok(None) => Step::Build,
-        Err(failure) => return Ok(Built::Failed(failure, Some(planned))),
+        Err(failure) => return Ok(BuildOutcome::Failed(failure, Some(planned))),
     };
     let attempt = planned.attempt.take().map(|attempt| match &seen {
         Some(seen) => end_attempt(attempt, seen, task.target, now),
@@ -97,7 +97,7 @@ pub async fn build(
         Decision::Start(number) => engine.start(planned, number).await,
         Decision::Follow => {
             let message = "the attempt under way is looked at again".to_owned();
-            Ok(Built::Awaited {
+            Ok(BuildOutcome::Awaited {
                 plan: planned,
                 pending: Pending::new(reason::BUILDING, message, Next::Soon),
             })

@@ -20,16 +20,15 @@ use crate::build::{TEST_CONTAINER, TemplatePlace, TestOrder, check_pod_template,
 use crate::controller::context::service_account::service_account;
 use crate::controller::state::build_log::tail;
 use crate::controller::state::job_status::{JobPurpose, job_end};
-use crate::controller::state::jobs::{LOG_BYTES, LOG_LINES, LogPart, NewJob, inputs_of, number_of};
+use crate::controller::state::jobs::{
+    ASK_FOR_PLACE_AGAIN, LOG_BYTES, LOG_LINES, LogPart, NewJob, inputs_of, number_of,
+};
 use crate::image::ImageReference;
 use crate::plan::attempt::{AttemptState, Decision, begin_attempt, decide_next, forgive_failures};
 use crate::plan::image_test::{PlannedTest, TestEnd, end_test, give_up};
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::Pending;
 use crate::plan::{Failure, Retry, Step};
-
-/// How often a test asks for its turn that is woken when it comes.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The shortest time that a Job is kept that is over: its results have to be read from its pod.
 const SHORTEST_KEEP: Duration = Duration::from_secs(600);
@@ -163,7 +162,7 @@ impl TestRun<'_> {
         let job = ObjectKey::new(&key.namespace, name);
         if let Err(queued) = context.jobs.take_place(&key, &job) {
             let message = format!("test {}: {queued}", result.name);
-            let next = Next::After(ASK_AGAIN);
+            let next = Next::After(ASK_FOR_PLACE_AGAIN);
             return Ok(TestStep::Waiting(Pending::new(reason::TESTING, message, next)));
         }
         let new = NewJob {

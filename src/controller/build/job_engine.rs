@@ -21,20 +21,17 @@ use crate::controller::context::Context;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::service_account::service_account;
 use crate::controller::state::job_status::{JobPurpose, job_end};
-use crate::controller::state::jobs::{NewJob, inputs_of, number_of, target_of};
+use crate::controller::state::jobs::{ASK_FOR_PLACE_AGAIN, NewJob, inputs_of, number_of, target_of};
 use crate::plan::attempt::{AttemptState, begin_attempt};
 use crate::plan::conditions::seconds;
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::{Built, Pending};
+use crate::plan::patch_set::{BuildOutcome, Pending};
 use crate::plan::{Failure, Step};
 
 /// The annotation with a digest of how a Job builds.
 const RECIPE_ANNOTATION: &str = "patching.c5c3.io/recipe";
 const RECIPE_POINTER: &str = "/metadata/annotations/patching.c5c3.io~1recipe";
-
-/// How often a build asks for its turn that is woken when it comes.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The Jobs of a `PatchSet`, and what they build.
 struct JobEngine<'a> {
@@ -43,7 +40,7 @@ struct JobEngine<'a> {
 }
 
 /// Looks for the image, and starts or follows the attempt that is due.
-pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Built, Interrupted> {
+pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<BuildOutcome, Interrupted> {
     let patch_set = task.turn.object;
     let uid = patch_set.uid().unwrap_or_default();
     let jobs = &task.turn.context.jobs;
@@ -60,7 +57,7 @@ pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Bui
 }
 
 impl BuildEngine for JobEngine<'_> {
-    async fn follow(&self, planned: BuildStatus) -> Result<(BuildStatus, AttemptState), Built> {
+    async fn follow(&self, planned: BuildStatus) -> Result<(BuildStatus, AttemptState), BuildOutcome> {
         let Some(attempt) = &planned.attempt else {
             return Ok((planned, AttemptState::Gone));
         };
@@ -73,13 +70,13 @@ impl BuildEngine for JobEngine<'_> {
                 Err(await_attempt(planned, self.task.build, held_up.as_deref()))
             }
             Ok(over) => Ok((planned, over)),
-            Err(failure) => Err(Built::Failed(failure, Some(planned))),
+            Err(failure) => Err(BuildOutcome::Failed(failure, Some(planned))),
         }
     }
 
     /// Cancels builds from other inputs, and those that were given up. One for the same tag has to
     /// be gone before the next may start.
-    async fn supersede(&self, planned: &BuildStatus) -> Result<(), Built> {
+    async fn supersede(&self, planned: &BuildStatus) -> Result<(), BuildOutcome> {
         let (context, target, now) = (self.task.turn.context, self.task.target, Timestamp::now());
         let mut in_the_way = None;
         let superseded = self
@@ -93,7 +90,7 @@ impl BuildEngine for JobEngine<'_> {
             });
         for job in superseded {
             let cancelled = cancel(context, job).await;
-            cancelled.map_err(|failure| Built::Failed(failure, Some(planned.clone())))?;
+            cancelled.map_err(|failure| BuildOutcome::Failed(failure, Some(planned.clone())))?;
             let since = job.metadata.deletion_timestamp.as_ref();
             let since = since.map_or(now, |Time(at)| *at);
             let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
@@ -103,7 +100,7 @@ impl BuildEngine for JobEngine<'_> {
         }
         match in_the_way {
             None => Ok(()),
-            Some(name) => Err(Built::Awaited {
+            Some(name) => Err(BuildOutcome::Awaited {
                 plan: planned.clone(),
                 pending: Pending::new(
                     reason::BUILD_QUEUED,
@@ -114,19 +111,19 @@ impl BuildEngine for JobEngine<'_> {
         }
     }
 
-    async fn start(&self, mut planned: BuildStatus, number: u32) -> Result<Built, Interrupted> {
+    async fn start(&self, mut planned: BuildStatus, number: u32) -> Result<BuildOutcome, Interrupted> {
         let (patch_set, context) = (self.task.turn.object, self.task.turn.context);
         // What can never begin takes no turn.
         let manifest = match manifest(self.task, &planned, number) {
             Ok(manifest) => manifest,
-            Err(failure) => return Ok(Built::Failed(failure, Some(planned))),
+            Err(failure) => return Ok(BuildOutcome::Failed(failure, Some(planned))),
         };
         let key = ObjectKey::of_object(patch_set);
         let name = name(&key.name, &planned.inputs_digest, number);
         let job = ObjectKey::new(&key.namespace, name);
         if let Err(queued) = context.jobs.take_place(&key, &job) {
-            let next = Next::After(ASK_AGAIN);
-            return Ok(Built::Awaited {
+            let next = Next::After(ASK_FOR_PLACE_AGAIN);
+            return Ok(BuildOutcome::Awaited {
                 plan: planned,
                 pending: Pending::new(reason::BUILD_QUEUED, queued.to_string(), next),
             });
@@ -141,7 +138,7 @@ impl BuildEngine for JobEngine<'_> {
         };
         if let Err(failure) = context.jobs.start(&new).await {
             context.jobs.give_up(&job);
-            return Ok(Built::Failed(failure, Some(planned)));
+            return Ok(BuildOutcome::Failed(failure, Some(planned)));
         }
         tracing::info!(namespace = job.namespace, job = job.name, %inputs, "a build was started");
         let attempt = begin_attempt(number, job.name, planned.attempt.as_ref(), Timestamp::now());
@@ -190,13 +187,13 @@ pub fn newest_attempt(
     }
 }
 
-fn await_attempt(planned: BuildStatus, build: &Build, held_up: Option<&str>) -> Built {
+fn await_attempt(planned: BuildStatus, build: &Build, held_up: Option<&str>) -> BuildOutcome {
     let name = planned
         .attempt
         .as_ref()
         .map_or("", |attempt| attempt.name.as_str());
     let message = attempts::describe_attempt(&planned, build, &format!("Job {name}"), held_up);
-    Built::Awaited {
+    BuildOutcome::Awaited {
         plan: planned,
         pending: Pending::new(reason::BUILDING, message, Next::Soon),
     }

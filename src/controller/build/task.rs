@@ -15,7 +15,7 @@ use crate::controller::inputs::series_progress::SeriesProgress;
 use crate::image::ImageReference;
 use crate::plan::build::{INPUTS_LABEL, image};
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::{Built, Delivered, Pending};
+use crate::plan::patch_set::{BuildOutcome, DeliveryOutcome, Pending};
 use crate::plan::{Failure, Step};
 use crate::publish::Registry;
 
@@ -87,7 +87,7 @@ impl BuildTask<'_> {
         reason: Reason,
         message: String,
     ) -> Result<(), Interrupted> {
-        let built = Built::Awaited {
+        let built = BuildOutcome::Awaited {
             plan: planned.clone(),
             pending: Pending::new(reason, message, Next::Soon),
         };
@@ -95,9 +95,9 @@ impl BuildTask<'_> {
     }
 
     /// Records what became of the image so far.
-    pub async fn record_built(&self, built: Built) -> Result<(), Interrupted> {
+    pub async fn record_built(&self, built: BuildOutcome) -> Result<(), Interrupted> {
         self.turn
-            .record(self.progress.with(built, Delivered::Nothing, None))
+            .record(self.progress.outcome(built, DeliveryOutcome::Nothing, None))
             .await
     }
 }

@@ -26,7 +26,7 @@ use crate::controller::state::build_log::tail;
 use crate::controller::state::workflows::{FollowedRun, WorkflowRequestState, Workflows};
 use crate::plan::attempt::{AttemptState, begin_attempt};
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::{Built, Pending};
+use crate::plan::patch_set::{BuildOutcome, Pending};
 use crate::plan::{Failure, Step};
 
 /// How often a run is looked at. An unchanged one costs nothing of the rate limit.
@@ -48,7 +48,7 @@ struct WorkflowEngine<'a> {
 }
 
 /// Looks for the image, and asks for or follows the run that is due.
-pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Built, Interrupted> {
+pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<BuildOutcome, Interrupted> {
     // What another engine began is no attempt of this one.
     let attempt = planned.attempt.take();
     planned.attempt = attempt.filter(|attempt| is_run_of(task.turn.object, &planned, attempt));
@@ -57,7 +57,7 @@ pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Bui
         // The former attempt stays in the status until it is certain that it is over.
         Err(failure) => {
             let has_former = former_attempt(task, &planned).is_some();
-            Ok(Built::Failed(failure, (!has_former).then_some(planned)))
+            Ok(BuildOutcome::Failed(failure, (!has_former).then_some(planned)))
         }
     }
 }
@@ -72,9 +72,9 @@ fn former_attempt<'a>(
     is_run_of(task.turn.object, former, attempt).then_some((former, attempt))
 }
 
-fn look_again_soon(planned: BuildStatus) -> Built {
+fn look_again_soon(planned: BuildStatus) -> BuildOutcome {
     let message = "the run is looked at again".to_owned();
-    Built::Awaited {
+    BuildOutcome::Awaited {
         plan: planned,
         pending: Pending::new(reason::BUILDING, message, Next::After(POLL)),
     }
@@ -82,13 +82,13 @@ fn look_again_soon(planned: BuildStatus) -> Built {
 
 impl BuildEngine for WorkflowEngine<'_> {
     /// Has the run of a former attempt make way.
-    async fn make_way(&self, planned: &BuildStatus) -> Result<(), Built> {
+    async fn make_way(&self, planned: &BuildStatus) -> Result<(), BuildOutcome> {
         let Some((former, attempt)) = former_attempt(self.task, planned) else {
             return Ok(());
         };
         match self.cancel_former(former, attempt, planned).await {
             Ok(None) => Ok(()),
-            Ok(Some(message)) => Err(Built::Waiting(Pending::new(
+            Ok(Some(message)) => Err(BuildOutcome::Waiting(Pending::new(
                 reason::BUILD_CANCELLING,
                 message,
                 Next::After(POLL),
@@ -98,18 +98,18 @@ impl BuildEngine for WorkflowEngine<'_> {
                 if failure.reason == reason::BUILD_FAILED {
                     failure.reason = reason::BUILD_CANCELLING;
                 }
-                Err(Built::Failed(failure, None))
+                Err(BuildOutcome::Failed(failure, None))
             }
         }
     }
 
-    async fn follow(&self, mut planned: BuildStatus) -> Result<(BuildStatus, AttemptState), Built> {
+    async fn follow(&self, mut planned: BuildStatus) -> Result<(BuildStatus, AttemptState), BuildOutcome> {
         let Some(mut attempt) = planned.attempt.clone() else {
             return Ok((planned, AttemptState::Gone));
         };
-        self.note(&attempt);
+        self.record_attempt(&attempt);
         let followed = self.follow_run(&planned, &mut attempt).await;
-        self.note(&attempt);
+        self.record_attempt(&attempt);
         // Its page is known once it was looked at.
         let who = match (attempt.run, &attempt.url) {
             (Some(run), Some(_)) => self.name_of(RunId(run)),
@@ -119,13 +119,13 @@ impl BuildEngine for WorkflowEngine<'_> {
         match followed {
             Ok(AttemptState::Active(held_up)) => {
                 let message = attempts::describe_attempt(&planned, self.task.build, &who, held_up.as_deref());
-                Err(Built::Awaited {
+                Err(BuildOutcome::Awaited {
                     plan: planned,
                     pending: Pending::new(reason::BUILDING, message, Next::After(POLL)),
                 })
             }
             Ok(over) => Ok((planned, over)),
-            Err(failure) => Err(Built::Failed(failure, Some(planned))),
+            Err(failure) => Err(BuildOutcome::Failed(failure, Some(planned))),
         }
     }
 
@@ -147,16 +147,16 @@ impl BuildEngine for WorkflowEngine<'_> {
 
     /// Begins an attempt, where the bounds allow one more build. Its run is asked for when the
     /// status has it.
-    async fn start(&self, mut planned: BuildStatus, number: u32) -> Result<Built, Interrupted> {
+    async fn start(&self, mut planned: BuildStatus, number: u32) -> Result<BuildOutcome, Interrupted> {
         let task = self.task;
         let (patch_set, context) = (task.turn.object, task.turn.context);
         if let Err(failure) = timeout(task.build, context.options.max_build_timeout) {
-            return Ok(Built::Failed(failure, Some(planned)));
+            return Ok(BuildOutcome::Failed(failure, Some(planned)));
         }
         let limits = context.options.build_limits();
         if let Err(queued) = self.memory.take_place(&context.patch_sets, patch_set, limits) {
             let message = queued.to_string();
-            return Ok(Built::Awaited {
+            return Ok(BuildOutcome::Awaited {
                 plan: planned,
                 pending: Pending::new(reason::BUILD_QUEUED, message, Next::Soon),
             });
@@ -210,9 +210,9 @@ impl<'a> WorkflowEngine<'a> {
         })
     }
 
-    /// Notes an attempt that is not over, so that its run does not go on when the object is
+    /// Records an attempt that is not over, so that its run does not go on when the object is
     /// deleted.
-    fn note(&self, attempt: &Attempt) {
+    fn record_attempt(&self, attempt: &Attempt) {
         let patch_set = self.task.turn.object;
         self.memory.follow_run(FollowedRun {
             patch_set: ObjectKey::of_object(patch_set),
@@ -300,7 +300,7 @@ impl<'a> WorkflowEngine<'a> {
         let document = BuildRequest::for_build(task.build, planned, component, task.revision)
             .ok_or_else(|| invalid("the engine GitHubActions builds an image: set build.image".to_owned()))?;
         let document = serde_json::to_string(&document).map_err(|error| invalid(error.to_string()))?;
-        let note = |state| self.memory.note(request.as_str(), state);
+        let note = |state| self.memory.record_state(request.as_str(), state);
         note(WorkflowRequestState::Asked(Instant::now()));
         match self
             .in_time(self.client.dispatch(&self.workflow, request, &document))

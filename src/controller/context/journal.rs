@@ -168,7 +168,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
     }
 
     /// Tells people something besides what Ready says, of a status that was written.
-    pub async fn tell(&self, note: Note, status: &K::Status) {
+    pub async fn publish_note(&self, note: Note, status: &K::Status) {
         self.publish(note, status, self.object).await;
     }
 
@@ -183,7 +183,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
                 resource_version: stored.resource_version(),
                 ..stored.object_ref(&())
             };
-            notifier.tell(versioned, note, about);
+            notifier.post(versioned, note, about);
         }
     }
 

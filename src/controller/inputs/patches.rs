@@ -185,7 +185,7 @@ pub async fn read(
                     Err(error) => return Ok(Err(error)),
                 };
                 files.keep(&series.patches.iter().map(|patch| patch.path.clone()).collect())?;
-                Ok(series.into_folder(&files, &limits))
+                Ok(series.read_patches(&files, &limits))
             });
             (ARTIFACT, read.await?)
         }

@@ -3,33 +3,33 @@
 use crate::api::delivery::DeliveryStatus;
 use crate::api::status::CandidateStatus;
 use crate::plan::Outcome;
-use crate::plan::patch_set::{Built, Checked, Delivered, PatchSetProgress, Sources};
+use crate::plan::patch_set::{ApplyResult, BuildOutcome, DeliveryOutcome, PatchSetProgress, Sources};
 
 /// What a reconciliation found out before its image.
 #[derive(Clone, Debug)]
 pub struct SeriesProgress {
     pub sources: Sources,
     /// What applying the series gave; nothing where the status has it already.
-    pub checked: Option<Checked>,
+    pub checked: Option<ApplyResult>,
     /// What became of the candidates; nothing where the status has it already.
     pub candidates: Option<Vec<CandidateStatus>>,
 }
 
 impl SeriesProgress {
-    /// What the reconciliation came to with this image and delivery, and where an image is that
+    /// The outcome of the reconciliation with this build and delivery, and with the delivery that
     /// waited to be merged and was.
-    pub fn with(
+    pub fn outcome(
         &self,
-        built: Built,
-        delivered: Delivered,
-        merged: Option<DeliveryStatus>,
+        built: BuildOutcome,
+        delivered: DeliveryOutcome,
+        merged_delivery: Option<DeliveryStatus>,
     ) -> Outcome<Sources, PatchSetProgress> {
         let progress = PatchSetProgress {
             checked: self.checked.clone(),
             candidates: self.candidates.clone(),
             built,
             delivered,
-            merged,
+            merged_delivery,
         };
         Outcome::Done(self.sources.clone(), progress)
     }

@@ -227,7 +227,7 @@ pub async fn resolve(
         Ok((upstream, want, found))
     })
     .await?;
-    budget.looks.note(upstream, want, &found);
+    budget.looks.record(upstream, want, &found);
     Ok(found.resolved)
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
 use super::resolve::{CandidateRef, ResolvedInputs};
-use super::upstream_history::{self, AppliedOnto, SearchedPatches, SearchedSeries, last_applied_commit};
+use super::upstream_history::{self, SearchedPatches, SearchedSeries, SeriesToSearch, last_applied_commit};
 use crate::api::status::{CandidateStatus, PatchStatus};
 use crate::api::{PatchSet, Recorded, reason};
 use crate::controller::context::failures;
@@ -15,7 +15,7 @@ use crate::controller::inputs::series_progress::SeriesProgress;
 use crate::controller::inputs::upstreams::blocking;
 use crate::controller::state::slots;
 use crate::patch::{self, Options, PatchInput, Sequence, Series};
-use crate::plan::patch_set::{Checked, Sources, passes};
+use crate::plan::patch_set::{ApplyResult, Sources, all_allow_ready};
 use crate::plan::report::{self, shown_name};
 use crate::plan::{Failure, Step};
 use crate::source::{Resolved, api_revision};
@@ -27,18 +27,25 @@ use crate::source::{Resolved, api_revision};
 pub struct AppliedSeries {
     pub inputs: ResolvedInputs,
     pub progress: SeriesProgress,
-    read: OnceCell<(Arc<Vec<PatchInput>>, Option<String>)>,
-    onto_upstream: OnceCell<Arc<Mutex<Series>>>,
+    loaded: OnceCell<LoadedFolder>,
+    applied_to_upstream: OnceCell<Arc<Mutex<Series>>>,
+}
+
+/// The patches of the spec.
+struct LoadedFolder {
+    patches: Arc<Vec<PatchInput>>,
+    /// What their folder has besides, and is not applied.
+    note: Option<String>,
 }
 
 /// What patches are applied to.
 #[derive(Clone, Copy)]
-enum AppliedTo {
+enum ApplyTarget {
     Upstream,
     Candidate,
 }
 
-impl AppliedTo {
+impl ApplyTarget {
     fn name(self) -> &'static str {
         match self {
             Self::Upstream => "the upstream",
@@ -47,8 +54,8 @@ impl AppliedTo {
     }
 }
 
-/// Tells of each patch whether it applies, and to which candidates, where the status does not tell
-/// that already.
+/// Applies the series to the upstream and to the candidates, unless the status has the results
+/// already.
 pub async fn apply(
     turn: &Turn<'_, PatchSet>,
     inputs: ResolvedInputs,
@@ -62,10 +69,10 @@ pub async fn apply(
             checked: None,
             candidates: None,
         },
-        read: OnceCell::new(),
-        onto_upstream: OnceCell::new(),
+        loaded: OnceCell::new(),
+        applied_to_upstream: OnceCell::new(),
     };
-    if results == ResultsInStatus::Missing {
+    if results == ResultsInStatus::Stale {
         series.progress.checked = Some(series.check(turn).await?);
     }
     series.progress.candidates = series.try_candidates(turn, results).await;
@@ -76,56 +83,58 @@ pub async fn apply(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResultsInStatus {
     Current,
-    Missing,
+    /// It has none, or those of other inputs, or what it has is to be found out again.
+    Stale,
 }
 
 impl AppliedSeries {
     /// The patches, in the order in which they apply.
     pub async fn patches(&self, turn: &Turn<'_, PatchSet>) -> Result<Arc<Vec<PatchInput>>, Failure> {
-        self.folder(turn).await.map(|(patches, _)| Arc::clone(patches))
+        self.folder(turn).await.map(|folder| Arc::clone(&folder.patches))
     }
 
-    /// The patches, and what their folder has besides.
-    async fn folder(
-        &self,
-        turn: &Turn<'_, PatchSet>,
-    ) -> Result<&(Arc<Vec<PatchInput>>, Option<String>), Failure> {
-        let read = self.read.get_or_try_init(|| async {
+    async fn folder(&self, turn: &Turn<'_, PatchSet>) -> Result<&LoadedFolder, Failure> {
+        let loaded = self.loaded.get_or_try_init(|| async {
             let read = patches::read(turn.context, self.inputs.located.clone(), turn.budget.deadline).await?;
-            Ok((Arc::new(read.patches), read.note))
+            Ok(LoadedFolder {
+                patches: Arc::new(read.patches),
+                note: read.note,
+            })
         });
-        read.await
+        loaded.await
     }
 
     /// The upstream's tree with the patches, for one reader at a time.
-    pub async fn onto_upstream(&self, turn: &Turn<'_, PatchSet>) -> Result<Arc<Mutex<Series>>, Failure> {
-        let applied = self.onto_upstream.get_or_try_init(|| async {
+    pub async fn applied_to_upstream(
+        &self,
+        turn: &Turn<'_, PatchSet>,
+    ) -> Result<Arc<Mutex<Series>>, Failure> {
+        let applied = self.applied_to_upstream.get_or_try_init(|| async {
             let applied = self
-                .apply(turn, AppliedTo::Upstream, &self.inputs.resolved)
+                .apply(turn, ApplyTarget::Upstream, &self.inputs.resolved)
                 .await?;
             Ok(Arc::new(Mutex::new(applied)))
         });
         applied.await.map(Arc::clone)
     }
 
-    /// What became of each patch, by this reconciliation or by the status.
-    pub fn states<'a>(&'a self, known: &'a [PatchStatus]) -> &'a [PatchStatus] {
+    /// What became of each patch, by this reconciliation or else by the status of before.
+    pub fn patch_statuses<'a>(&'a self, previous: &'a [PatchStatus]) -> &'a [PatchStatus] {
         self.progress
             .checked
             .as_ref()
-            .map_or(known, |checked| &checked.patches)
+            .map_or(previous, |checked| &checked.patches)
     }
 
     /// Whether all patches apply, as the spec has it.
     pub fn all_pass(&self, turn: &Turn<'_, PatchSet>) -> bool {
-        let merged = turn.object.spec.merged_patches;
-        self.states(&turn.status().patches)
-            .iter()
-            .all(|patch| passes(patch, merged))
+        let status = turn.status();
+        let patches = self.patch_statuses(&status.patches);
+        all_allow_ready(patches, turn.object.spec.merged_patches)
     }
 
-    async fn check(&self, turn: &Turn<'_, PatchSet>) -> Result<Checked, Failure> {
-        let series = self.onto_upstream(turn).await?;
+    async fn check(&self, turn: &Turn<'_, PatchSet>) -> Result<ApplyResult, Failure> {
+        let series = self.applied_to_upstream(turn).await?;
         let tree = {
             let series = series.lock().unwrap_or_else(PoisonError::into_inner);
             series.tree().to_string()
@@ -135,8 +144,8 @@ impl AppliedSeries {
         let last = patches
             .iter()
             .map(|patch| last_applied_commit(&status, &patch.name));
-        let onto = AppliedOnto {
-            what: AppliedTo::Upstream.name(),
+        let onto = SeriesToSearch {
+            what: ApplyTarget::Upstream.name(),
             searched: SearchedPatches::FailingAndMerged,
             resolved: &self.inputs.resolved,
             series,
@@ -144,19 +153,19 @@ impl AppliedSeries {
             patches: Arc::clone(&patches),
         };
         let mut searched = upstream_history::search(turn, &self.inputs, self.options(), onto).await;
-        // All bytes of a series are hashed, and the heads of all its patches are read.
-        let mut told = std::mem::take(&mut searched.patches);
+        // Hashing a series and reading the heads of its patches keeps a processor busy.
+        let mut statuses = std::mem::take(&mut searched.patches);
         let work = slots::spawn_blocking(move || {
-            report::add_ids(&mut told, &patches);
-            report::add_headers(&mut told, &patches);
-            told
+            report::add_ids(&mut statuses, &patches);
+            report::add_headers(&mut statuses, &patches);
+            statuses
         });
         searched.patches = work.await.map_err(|error| failures::of_task(&error))?;
-        Ok(Checked {
+        Ok(ApplyResult {
             patches: searched.patches,
             tree,
             history_failure: searched.failure,
-            note: self.folder(turn).await?.1.clone(),
+            note: self.folder(turn).await?.note.clone(),
             history_cut: searched.cut,
         })
     }
@@ -222,13 +231,15 @@ impl AppliedSeries {
         turn: &Turn<'_, PatchSet>,
         resolved: &Resolved,
     ) -> Result<SearchedSeries, Failure> {
-        let applied = self.apply(turn, AppliedTo::Candidate, resolved).await?;
+        let applied = self.apply(turn, ApplyTarget::Candidate, resolved).await?;
         let patches = self.patches(turn).await?;
         let (status, commit) = (turn.status(), self.inputs.resolved.commit());
-        let states = self.states(&status.patches);
+        let patch_statuses = self.patch_statuses(&status.patches);
         let applies = |name: &str| {
             let name = shown_name(name);
-            states.iter().any(|patch| patch.name == name && patch.applies())
+            patch_statuses
+                .iter()
+                .any(|patch| patch.name == name && patch.applies())
         };
         let last = patches.iter().map(|patch| {
             if applies(&patch.name) {
@@ -237,8 +248,8 @@ impl AppliedSeries {
                 last_applied_commit(&status, &patch.name)
             }
         });
-        let onto = AppliedOnto {
-            what: AppliedTo::Candidate.name(),
+        let onto = SeriesToSearch {
+            what: ApplyTarget::Candidate.name(),
             searched: SearchedPatches::Failing,
             resolved,
             series: Arc::new(Mutex::new(applied)),
@@ -251,7 +262,7 @@ impl AppliedSeries {
     async fn apply(
         &self,
         turn: &Turn<'_, PatchSet>,
-        onto: AppliedTo,
+        onto: ApplyTarget,
         resolved: &Resolved,
     ) -> Result<Series, Failure> {
         let patches = self.patches(turn).await?;

@@ -21,7 +21,7 @@ use crate::controller::inputs::image_references::image_by_digest;
 use crate::controller::inputs::registries::in_time;
 use crate::plan::image_test::awaiting_image;
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::{Built, Pending, image_is_current};
+use crate::plan::patch_set::{BuildOutcome, Pending, image_is_current};
 use crate::plan::{backoff, conditions};
 
 /// How soon an image is looked for that somebody else builds, at first.
@@ -33,9 +33,9 @@ pub async fn build(
     turn: &Turn<'_, PatchSet>,
     series: &AppliedSeries,
     plan: PublishedBuild,
-) -> Result<Built, Interrupted> {
+) -> Result<BuildOutcome, Interrupted> {
     let Some(build) = &turn.object.spec.build else {
-        return Ok(Built::Nothing);
+        return Ok(BuildOutcome::Nothing);
     };
     let PublishedBuild {
         planned,
@@ -43,13 +43,13 @@ pub async fn build(
         ingredients,
     } = plan;
     let Some(target) = planned.target.clone() else {
-        return Ok(Built::Published(planned));
+        return Ok(BuildOutcome::Published(planned));
     };
     let is_asked = turn.budget.is_asked_for();
     let rejected = planned.rejected.as_ref();
     if let Some(rejected) = rejected.filter(|_| build.is_checked() && !is_asked) {
         let failure = inspection::rejection_failure(rejected);
-        return Ok(Built::Failed(failure, Some(planned)));
+        return Ok(BuildOutcome::Failed(failure, Some(planned)));
     }
     let status = turn.status();
     let task = BuildTask {
@@ -72,35 +72,35 @@ pub async fn build(
     let awaiting = awaiting_image(&planned).filter(|_| !is_asked);
     let awaiting = awaiting.filter(|_| superseded_build(&status, &planned).is_none());
     let found = match image.or(awaiting) {
-        Some(image) => Built::Image(planned, image),
+        Some(image) => BuildOutcome::Image(planned, image),
         None => Box::pin(by_engine(&task, planned)).await?,
     };
     let tested = match found {
-        Built::Image(planned, image) => Box::pin(test::test(&task, series, planned, image)).await?,
+        BuildOutcome::Image(planned, image) => Box::pin(test::test(&task, series, planned, image)).await?,
         other => other,
     };
     let tagged = match tested {
-        Built::Image(planned, image) if !counts => with_tags(&task, planned, image).await?,
+        BuildOutcome::Image(planned, image) if !counts => with_tags(&task, planned, image).await?,
         other => other,
     };
     let (planned, mut image) = match tagged {
-        Built::Image(planned, image) => (planned, image),
+        BuildOutcome::Image(planned, image) => (planned, image),
         other => return Ok(other),
     };
     image.sbom_failure = None;
     if build.has_sbom() && image.sbom.is_none() {
         let inputs = SbomInputs {
             patches: series.patches(turn).await,
-            states: series.states(&status.patches),
+            states: series.patch_statuses(&status.patches),
             ingredients: &ingredients,
         };
         *image = sbom::attach_document(&task, inputs, &planned, *image).await;
     }
-    Ok(Built::Image(planned, image))
+    Ok(BuildOutcome::Image(planned, image))
 }
 
 /// Looks for the image, and has it built by the engine of the spec.
-async fn by_engine(task: &BuildTask<'_>, planned: BuildStatus) -> Result<Built, Interrupted> {
+async fn by_engine(task: &BuildTask<'_>, planned: BuildStatus) -> Result<BuildOutcome, Interrupted> {
     if task.build.engine != Engine::Job {
         job_engine::stop(task.turn.object, task.turn.context).await;
     }
@@ -112,25 +112,25 @@ async fn by_engine(task: &BuildTask<'_>, planned: BuildStatus) -> Result<Built, 
 }
 
 /// Looks for an image that somebody else builds.
-async fn await_external_build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Built {
+async fn await_external_build(task: &BuildTask<'_>, mut planned: BuildStatus) -> BuildOutcome {
     match task.find_image(&mut planned).await {
-        Ok(Some(image)) => Built::Image(planned, Box::new(image)),
+        Ok(Some(image)) => BuildOutcome::Image(planned, Box::new(image)),
         Ok(None) => {
             let message = format!("the source is published; waiting for the image {}", task.target);
             let interval = task.turn.object.spec.interval.get().unwrap_or(backoff::LONGEST);
-            let next = Next::After(look_again(&task.status, interval, Timestamp::now()));
-            Built::Awaited {
+            let next = Next::After(next_look_for_image(&task.status, interval, Timestamp::now()));
+            BuildOutcome::Awaited {
                 plan: planned,
                 pending: Pending::new(reason::AWAITING_IMAGE, message, next),
             }
         }
-        Err(failure) => Built::Failed(failure, Some(planned)),
+        Err(failure) => BuildOutcome::Failed(failure, Some(planned)),
     }
 }
 
 /// When to look again for an image that somebody else builds: the longer it has been waited for,
 /// the later, so that many that are never built cost little.
-fn look_again(status: &PatchSetStatus, interval: Duration, now: Timestamp) -> Duration {
+fn next_look_for_image(status: &PatchSetStatus, interval: Duration, now: Timestamp) -> Duration {
     let since = conditions::find(&status.conditions, condition::IMAGE_BUILT)
         .filter(|built| built.reason.parse() == Ok(reason::AWAITING_IMAGE))
         .map_or(now, |built| built.last_transition_time.0);
@@ -143,10 +143,10 @@ async fn with_tags(
     task: &BuildTask<'_>,
     planned: BuildStatus,
     image: Box<ImageStatus>,
-) -> Result<Built, Interrupted> {
+) -> Result<BuildOutcome, Interrupted> {
     match task.move_tags(&image).await {
         Ok(()) => with_sortable_tag(task, planned, image).await,
-        Err(failure) => Ok(Built::Failed(failure, Some(planned))),
+        Err(failure) => Ok(BuildOutcome::Failed(failure, Some(planned))),
     }
 }
 
@@ -158,9 +158,9 @@ async fn with_sortable_tag(
     task: &BuildTask<'_>,
     mut planned: BuildStatus,
     image: Box<ImageStatus>,
-) -> Result<Built, Interrupted> {
+) -> Result<BuildOutcome, Interrupted> {
     let Some(sortable) = &image.sortable_tag else {
-        return Ok(Built::Image(planned, image));
+        return Ok(BuildOutcome::Image(planned, image));
     };
     let recorded = task
         .status
@@ -173,17 +173,17 @@ async fn with_sortable_tag(
     }
     let by_digest = match image_by_digest(&image) {
         Ok(by_digest) => by_digest,
-        Err(failure) => return Ok(Built::Failed(failure, Some(planned))),
+        Err(failure) => return Ok(BuildOutcome::Failed(failure, Some(planned))),
     };
     let added = Box::pin(task.registry.add_tag(&by_digest, &sortable.tag));
     match in_time(task.turn.budget, "adding the tag that sorts", added).await {
-        Ok(()) => Ok(Built::Image(planned, image)),
+        Ok(()) => Ok(BuildOutcome::Image(planned, image)),
         Err(failure) => {
             if failure.reason == reason::TAG_TAKEN {
                 // The next attempt takes another time.
                 planned.sortable_tag = None;
             }
-            Ok(Built::Failed(failure, Some(planned)))
+            Ok(BuildOutcome::Failed(failure, Some(planned)))
         }
     }
 }
@@ -210,12 +210,15 @@ mod tests {
         };
         let (known, interval) = (waiting(reason::AWAITING_IMAGE), Duration::from_secs(300));
         for (now, seconds) in [(0, 15), (100, 15), (600, 60), (1_000_000, 300)] {
-            assert_eq!(look_again(&known, interval, at(now)).as_secs(), seconds);
+            assert_eq!(next_look_for_image(&known, interval, at(now)).as_secs(), seconds);
         }
-        assert_eq!(look_again(&known, Duration::from_secs(1), at(600)).as_secs(), 1);
+        assert_eq!(
+            next_look_for_image(&known, Duration::from_secs(1), at(600)).as_secs(),
+            1
+        );
         // Something else was waited for until now.
         assert_eq!(
-            look_again(&waiting(reason::BUILDING), interval, at(600)).as_secs(),
+            next_look_for_image(&waiting(reason::BUILDING), interval, at(600)).as_secs(),
             15
         );
     }

@@ -16,7 +16,7 @@ use crate::forge::MissingLabels;
 use crate::plan::Outcome;
 use crate::plan::conditions::seconds;
 use crate::plan::delivery::{APPROVED, is_approved, key_prefix};
-use crate::plan::patch_set::{Built, Delivered, PatchSetProgress, Sources};
+use crate::plan::patch_set::{BuildOutcome, DeliveryOutcome, PatchSetProgress, Sources};
 
 /// Whether the image is where the spec wants it and the status says that it is.
 pub async fn is_in_place(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &ImageStatus) -> bool {
@@ -58,33 +58,33 @@ pub async fn keep_delivered(turn: &Turn<'_, PatchSet>) {
 pub async fn deliver(
     turn: &Turn<'_, PatchSet>,
     series: &AppliedSeries,
-    built: Built,
+    built: BuildOutcome,
 ) -> Result<Outcome<Sources, PatchSetProgress>, Interrupted> {
     let Some(delivery) = &turn.object.spec.delivery else {
-        return Ok(series.progress.with(built, Delivered::Nothing, None));
+        return Ok(series.progress.outcome(built, DeliveryOutcome::Nothing, None));
     };
     let mut merged = match &turn.status().proposed {
         // The delivery itself finds that.
-        Some(proposed) if matches!(&built, Built::Image(_, image) if image.reference == proposed.reference) => {
+        Some(proposed) if matches!(&built, BuildOutcome::Image(_, image) if image.reference == proposed.reference) => {
             None
         }
         Some(proposed) => Box::pin(find_merged(turn, delivery, proposed)).await,
         None => None,
     };
     let delivered = match &built {
-        Built::Image(_, image) => {
+        BuildOutcome::Image(_, image) => {
             // Whoever delivers looks into the status whether the image is still the newest.
             let status = turn.status();
             if status.image.as_ref().map(|image| &image.reference) != Some(&image.reference) {
-                let next = Delivered::Later(format!("{} is about to be delivered", image.reference));
-                turn.record(series.progress.with(built.clone(), next, merged.take()))
+                let next = DeliveryOutcome::Later(format!("{} is about to be delivered", image.reference));
+                turn.record(series.progress.outcome(built.clone(), next, merged.take()))
                     .await?;
             }
             Box::pin(deliver_image(turn, delivery, image)).await
         }
-        _ => Delivered::Nothing,
+        _ => DeliveryOutcome::Nothing,
     };
-    Ok(series.progress.with(built, delivered, merged))
+    Ok(series.progress.outcome(built, delivered, merged))
 }
 
 /// Where an image is that waited to be merged, and was: it is told also while the next one
@@ -121,14 +121,18 @@ async fn find_merged(
 }
 
 /// Delivers an image that the status has.
-async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &ImageStatus) -> Delivered {
+async fn deliver_image(
+    turn: &Turn<'_, PatchSet>,
+    delivery: &Delivery,
+    image: &ImageStatus,
+) -> DeliveryOutcome {
     let (patch_set, status) = (turn.object, turn.status());
     let approved = patch_set.annotations().get(APPROVED).map(String::as_str);
     let before = status.delivered.as_ref();
     let before = before.filter(|before| before.reference == image.reference);
     // What was delivered was approved then.
     if before.is_none() && !is_approved(delivery, approved, image) {
-        return Delivered::Held(format!(
+        return DeliveryOutcome::Held(format!(
             "{} waits for approval: kubectl annotate --overwrite patchset {} {APPROVED}={}",
             image.reference,
             patch_set.name_any(),
@@ -149,11 +153,11 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
                 placed.prefix = Some(key_prefix(map, &patch_set.spec.component.0));
             }
             Err(NotDelivered::Outdated) => return not_wanted_any_more(image),
-            Err(NotDelivered::Failed(failure)) => return Delivered::Failed(failure, None),
+            Err(NotDelivered::Failed(failure)) => return DeliveryOutcome::Failed(failure, None),
         }
     }
     let Some(git) = &delivery.git else {
-        return Delivered::Done(with_first_delivery_time(placed, &status), None);
+        return DeliveryOutcome::Done(with_first_delivery_time(placed, &status), None);
     };
     // The ConfigMap has it already.
     let besides = delivery
@@ -163,7 +167,7 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
     match git::deliver(turn, git, image).await {
         Ok(Placed::Committed(commit)) => {
             placed.git = Some(commit);
-            Delivered::Done(with_first_delivery_time(placed, &status), None)
+            DeliveryOutcome::Done(with_first_delivery_time(placed, &status), None)
         }
         Ok(Placed::Found(commit, rest)) => {
             // Commits of others do not change by which one it was delivered. One that was told
@@ -179,7 +183,7 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
                 .as_deref()
                 .filter(|_| rest == OpenChanges::Unknown)
                 .cloned();
-            Delivered::Done(with_first_delivery_time(placed, &status), proposed)
+            DeliveryOutcome::Done(with_first_delivery_time(placed, &status), proposed)
         }
         Ok(Placed::Proposed {
             proposal,
@@ -188,7 +192,7 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
             ..
         }) => {
             let message = waits_to_be_merged(&proposal, &into, lacks);
-            Delivered::Proposed {
+            DeliveryOutcome::Proposed {
                 proposal,
                 besides,
                 message,
@@ -200,7 +204,7 @@ async fn deliver_image(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &I
                 git: before.and_then(|before| before.git.clone()),
                 ..besides
             });
-            Delivered::Failed(failure, besides)
+            DeliveryOutcome::Failed(failure, besides)
         }
     }
 }
@@ -221,8 +225,8 @@ fn waits_to_be_merged(proposal: &ProposalStatus, into: &str, lacks: Option<Missi
     message
 }
 
-fn not_wanted_any_more(image: &ImageStatus) -> Delivered {
-    Delivered::Later(format!(
+fn not_wanted_any_more(image: &ImageStatus) -> DeliveryOutcome {
+    DeliveryOutcome::Later(format!(
         "{} is not the image to deliver any more",
         image.reference
     ))

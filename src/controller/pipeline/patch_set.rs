@@ -26,8 +26,8 @@ use crate::plan::image_test::is_tested;
 use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, is_verified};
 use crate::plan::patch_inputs::describe_location;
 use crate::plan::patch_set::{
-    self, Built, Delivered, PatchSetProgress, Policy, Sources, image_is_current, is_planned, passes,
-    results_are_current,
+    self, BuildOutcome, DeliveryOutcome, PatchSetProgress, Policy, Sources, all_allow_ready,
+    image_is_current, is_planned, results_are_current,
 };
 use crate::plan::{Failure, Outcome, list_size};
 
@@ -151,11 +151,11 @@ impl Reconciled for PatchSet {
 
     fn failures(done: &PatchSetProgress) -> Vec<&Failure> {
         let built = match &done.built {
-            Built::Failed(failure, _) => Some(failure),
+            BuildOutcome::Failed(failure, _) => Some(failure),
             _ => None,
         };
         let delivered = match &done.delivered {
-            Delivered::Failed(failure, _) => Some(failure),
+            DeliveryOutcome::Failed(failure, _) => Some(failure),
             _ => None,
         };
         built.into_iter().chain(delivered).collect()
@@ -168,10 +168,10 @@ impl Reconciled for PatchSet {
         now: Timestamp,
         outcome: Outcome<Sources, PatchSetProgress>,
     ) -> (PatchSetStatus, Next) {
-        let place = self.spec.patches.as_ref().and_then(describe_location);
+        let patches_location = self.spec.patches.as_ref().and_then(describe_location);
         let policy = Policy {
-            place: place.as_deref(),
-            merged: self.spec.merged_patches,
+            patches_location: patches_location.as_deref(),
+            merged_patches: self.spec.merged_patches,
             builds: self.spec.build.is_some(),
             tests: self.spec.build.as_deref().is_some_and(is_tested),
             delivers: self.spec.delivery.is_some(),
@@ -193,15 +193,17 @@ impl Pipeline for PatchSet {
         };
         let mut sources = inputs.sources(turn.object, &turn.status());
         let mut results = results_in_status(turn.object, &turn.status(), &sources);
-        if turn.budget.is_asked_for() && lacks_history(&turn.status()) {
-            results = ResultsInStatus::Missing;
+        if turn.budget.is_asked_for() && history_search_failed(&turn.status()) {
+            results = ResultsInStatus::Stale;
         }
-        let is_told = results == ResultsInStatus::Current && inputs.candidates_match_status(&turn.status());
-        if is_told && nothing_is_left(turn).await {
+        let status_is_current =
+            results == ResultsInStatus::Current && inputs.candidates_match_status(&turn.status());
+        if status_is_current && is_up_to_date(turn).await {
             return Ok(Outcome::Unchanged(sources));
         }
-        if results == ResultsInStatus::Missing {
-            // Nothing is read before, and what was good before stays where this is not.
+        if results == ResultsInStatus::Stale {
+            // Signatures are verified before anything is read. Where that fails, the results of
+            // before stay.
             match inputs.signatures(turn.context, turn.budget.deadline).await {
                 Ok(signatures) => sources.signatures = signatures,
                 Err(failure) => return Ok(Outcome::Failed(failure, Some(sources))),
@@ -218,7 +220,7 @@ impl Pipeline for PatchSet {
         Box::pin(deliver::deliver(turn, &series, built)).await
     }
 
-    /// Looks after the patches: what is to be dropped or made anew is told and proposed.
+    /// Upkeep: records which patches are to be dropped or refreshed, and proposes that.
     async fn conclude(turn: &Turn<'_, Self>) -> Result<Option<Duration>, Interrupted> {
         upkeep::look_after(turn).await
     }
@@ -238,7 +240,7 @@ fn upkeep_metrics(upkeep: &UpkeepStatus) -> UpkeepMetrics {
 }
 
 /// Whether upstream's history could not be searched for what the status tells.
-fn lacks_history(status: &PatchSetStatus) -> bool {
+fn history_search_failed(status: &PatchSetStatus) -> bool {
     let of_candidates = status
         .candidates
         .iter()
@@ -248,16 +250,16 @@ fn lacks_history(status: &PatchSetStatus) -> bool {
         .any(Option::is_some)
 }
 
-/// Whether there is nothing to do for results that are current: nobody asks for a look at the image
-/// too, nothing waits to be merged, which may have been, and what is built and delivered is where
-/// it should be.
-async fn nothing_is_left(turn: &Turn<'_, PatchSet>) -> bool {
+/// Whether a reconciliation whose results are current can end here: nobody asks for a look at the
+/// image too, nothing waits to be merged, which may have been, and what is built and delivered is
+/// where it should be.
+async fn is_up_to_date(turn: &Turn<'_, PatchSet>) -> bool {
     let status = turn.status();
     let looks_at_image = turn.budget.is_asked_for() && turn.object.spec.build.is_some();
     !looks_at_image
         && status.proposed.is_none()
-        && is_settled(turn.object, &status)
-        && is_delivered(turn).await
+        && build_is_done(turn.object, &status)
+        && needs_no_delivery(turn).await
 }
 
 /// Whether the status has the results of these sources.
@@ -266,36 +268,32 @@ fn results_in_status(object: &PatchSet, status: &PatchSetStatus, sources: &Sourc
     if results_are_current(status, &sources.inputs_digest) && is_verified(status, policy) {
         ResultsInStatus::Current
     } else {
-        ResultsInStatus::Missing
+        ResultsInStatus::Stale
     }
 }
 
 /// Whether the image of the status is where it should go. Where patches do not apply, nothing is
 /// delivered anew.
-async fn is_delivered(turn: &Turn<'_, PatchSet>) -> bool {
+async fn needs_no_delivery(turn: &Turn<'_, PatchSet>) -> bool {
     let status = turn.status();
     match (&turn.object.spec.delivery, &status.image) {
-        (Some(delivery), Some(image)) if all_pass(turn.object, &status) => {
+        (Some(delivery), Some(image))
+            if all_allow_ready(&status.patches, turn.object.spec.merged_patches) =>
+        {
             deliver::is_in_place(turn, delivery, image).await
         }
         _ => true,
     }
 }
 
-fn all_pass(object: &PatchSet, status: &PatchSetStatus) -> bool {
-    let passes = |patch| passes(patch, object.spec.merged_patches);
-    status.patches.iter().all(passes)
-}
-
-/// Whether nothing is left to do for results that are current: no build is asked for, patches do
-/// not apply, or the image is there.
-fn is_settled(object: &PatchSet, status: &PatchSetStatus) -> bool {
+/// Whether no build is left to do: none is asked for, patches do not apply, or the image is there.
+fn build_is_done(object: &PatchSet, status: &PatchSetStatus) -> bool {
     let Some(build) = &object.spec.build else {
         return true;
     };
     let (planned, image) = (status.build.as_ref(), status.image.as_ref());
-    !all_pass(object, status)
-        // Where a library or the constraints are not ready, what is told is the build before.
+    !all_allow_ready(&status.patches, object.spec.merged_patches)
+        // While a library or the constraints are not ready, status.build is the build before.
         || (is_planned(status)
             && planned.zip(image).is_some_and(|(planned, image)| {
                 image_is_current(status, planned) && is_complete(build, planned, image)

@@ -21,7 +21,7 @@ use crate::controller::state::locking::lock;
 use crate::plan::build::set_tag_time;
 use crate::plan::image_test::carried_on;
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::{Built, Pending, is_planned, results_are_current};
+use crate::plan::patch_set::{BuildOutcome, Pending, is_planned, results_are_current};
 use crate::plan::{Failure, Step};
 use crate::publish::{Registry, TimedStore};
 use crate::recipe::{
@@ -44,17 +44,18 @@ pub struct PublishedBuild {
 pub async fn publish(
     turn: &Turn<'_, PatchSet>,
     series: &AppliedSeries,
-) -> ControlFlow<Built, PublishedBuild> {
+) -> ControlFlow<BuildOutcome, PublishedBuild> {
     let Some(build) = turn.object.spec.build.as_ref().filter(|_| series.all_pass(turn)) else {
-        return Break(Built::Nothing);
+        return Break(BuildOutcome::Nothing);
     };
     let ingredients = match series.inputs.ingredients.clone() {
         Ok(ingredients) => ingredients,
         Err(NotBuildable::Pending(message)) => {
-            let waiting = Built::Waiting(Pending::new(reason::DEPENDENCY_NOT_READY, message, Next::Soon));
+            let waiting =
+                BuildOutcome::Waiting(Pending::new(reason::DEPENDENCY_NOT_READY, message, Next::Soon));
             return Break(waiting);
         }
-        Err(NotBuildable::Failed(failure)) => return Break(Built::Failed(failure, None)),
+        Err(NotBuildable::Failed(failure)) => return Break(BuildOutcome::Failed(failure, None)),
     };
     // What was published for the same inputs needs no second look, unless somebody asks for it.
     let status = turn.status();
@@ -67,7 +68,7 @@ pub async fn publish(
         .cloned();
     let registry = match registry(turn.object, turn.context, turn.budget).await {
         Ok(registry) => registry,
-        Err(failure) => return Break(Built::Failed(failure, known)),
+        Err(failure) => return Break(BuildOutcome::Failed(failure, known)),
     };
     let planned = if let Some(planned) = known {
         planned
@@ -75,7 +76,7 @@ pub async fn publish(
         let published = publish_parts(turn, build, series, &ingredients, &registry).await;
         match published {
             Ok(planned) => after_status(planned, &status, build, series, &turn.object.spec.component.0),
-            Err(failure) => return Break(Built::Failed(failure, None)),
+            Err(failure) => return Break(BuildOutcome::Failed(failure, None)),
         }
     };
     Continue(PublishedBuild {
@@ -154,7 +155,7 @@ async fn describe(
         .await
         .map_err(|failure| failure.of_step(Step::Build))?;
     let applied = series
-        .onto_upstream(turn)
+        .applied_to_upstream(turn)
         .await
         .map_err(|failure| failure.of_step(Step::Build))?;
     let (upstream, resolved) = (series.inputs.upstream.clone(), series.inputs.resolved.clone());

@@ -153,7 +153,7 @@ async fn make(
     making.prune::<ConstraintOverride>(&why_kept).await;
     if asks_for_nothing && !making.kept.is_empty() {
         let message = "the folders ask for no PatchSet at all, and what was made before stays: delete the PatchRepository if that is meant";
-        making.tell("", reason::LAYOUT_INVALID, message.to_owned());
+        making.add_fault("", reason::LAYOUT_INVALID, message.to_owned());
     }
     let Making {
         objects,
@@ -232,7 +232,7 @@ impl Making<'_> {
                     }
                 }
                 Err(NotApplied::Refused { reason, message }) => {
-                    self.tell(&name, reason, message);
+                    self.add_fault(&name, reason, message);
                     self.refused.insert((K::MADE, name), reason);
                 }
                 Err(NotApplied::Failed(failure)) => self.failure = Some(failure),
@@ -298,7 +298,7 @@ impl Making<'_> {
     }
 
     /// Tells what is wrong. What may pass is a failure, so that it is tried again.
-    fn tell(&mut self, name: &str, reason: Reason, message: String) {
+    fn add_fault(&mut self, name: &str, reason: Reason, message: String) {
         if reason == reason::WRITE_FAILED {
             let failure = Failure::retried(Step::Objects, reason, message);
             self.failure.get_or_insert(failure);

@@ -14,7 +14,7 @@ use crate::plan::image_test::{
     FormerFailures, NextTest, PlannedTest, awaiting_image, next_test, remember_test,
 };
 use crate::plan::lifecycle::Next;
-use crate::plan::patch_set::{Built, Pending};
+use crate::plan::patch_set::{BuildOutcome, Pending};
 use crate::plan::{Failure, Retry, Step};
 
 /// The largest file that is handed to a test, in bytes: it is an annotation of its pod, and those
@@ -36,12 +36,12 @@ pub async fn test(
     series: &AppliedSeries,
     mut planned: BuildStatus,
     image: Box<ImageStatus>,
-) -> Result<Built, Interrupted> {
+) -> Result<BuildOutcome, Interrupted> {
     let mut status = planned.tests.take().unwrap_or_default();
     if task.build.tests.is_empty() {
         (status.awaiting, status.results) = (None, Vec::new());
         planned.tests = Some(status).filter(|status| !status.history.is_empty());
-        return Ok(Built::Image(planned, image));
+        return Ok(BuildOutcome::Image(planned, image));
     }
     status.awaiting = Some(image.clone());
     let source = planned.contexts.get(&task.turn.object.spec.component.0).cloned();
@@ -50,7 +50,7 @@ pub async fn test(
         Ok(tests) => tests,
         Err(failure) => {
             planned.tests = Some(status);
-            return Ok(Built::Failed(failure, Some(planned)));
+            return Ok(BuildOutcome::Failed(failure, Some(planned)));
         }
     };
     let mut former = if task.turn.budget.is_asked_for() {
@@ -75,7 +75,7 @@ pub async fn test(
             NextTest::AllOver => {
                 status.awaiting = None;
                 planned.tests = Some(status);
-                return Ok(Built::Image(planned, image));
+                return Ok(BuildOutcome::Image(planned, image));
             }
             NextTest::Blocked(at) => {
                 let failure = run(at).zip(status.results.get(at)).map(|(run, result)| Failure {
@@ -83,7 +83,10 @@ pub async fn test(
                     ..run.failure(result, BLOCKED)
                 });
                 planned.tests = Some(status);
-                return Ok(Built::Failed(failure.unwrap_or_else(no_such_test), Some(planned)));
+                return Ok(BuildOutcome::Failed(
+                    failure.unwrap_or_else(no_such_test),
+                    Some(planned),
+                ));
             }
             NextTest::Run(at) => {
                 record_begun(task, &planned, &status).await?;
@@ -98,14 +101,14 @@ pub async fn test(
                     }
                     TestStep::Waiting(pending) => {
                         planned.tests = Some(status);
-                        return Ok(Built::Testing {
+                        return Ok(BuildOutcome::Testing {
                             plan: planned,
                             pending,
                         });
                     }
                     TestStep::Failed(failure) => {
                         planned.tests = Some(status);
-                        return Ok(Built::Failed(failure, Some(planned)));
+                        return Ok(BuildOutcome::Failed(failure, Some(planned)));
                     }
                 }
             }
@@ -145,7 +148,7 @@ async fn record(
 ) -> Result<(), Interrupted> {
     let reference = status.awaiting.as_ref().map(|image| image.reference.to_string());
     let message = format!("{} is tested", reference.unwrap_or_default());
-    task.record_built(Built::Testing {
+    task.record_built(BuildOutcome::Testing {
         plan: BuildStatus {
             tests: Some(status.clone()),
             ..planned.clone()

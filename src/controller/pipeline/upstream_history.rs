@@ -41,8 +41,8 @@ const ONLY_MERGED: Bounds = Bounds {
 /// The longest reason why a history could not be searched, in characters.
 const FAILURE_CHARACTERS: usize = 300;
 
-/// A series that was applied, and where.
-pub struct AppliedOnto<'a> {
+/// A series that was applied, for whose patches the history is searched.
+pub struct SeriesToSearch<'a> {
     /// What it was applied to, in words.
     pub what: &'static str,
     /// Whose commits are looked for.
@@ -97,7 +97,7 @@ pub async fn search(
     turn: &Turn<'_, PatchSet>,
     inputs: &ResolvedInputs,
     options: Options,
-    onto: AppliedOnto<'_>,
+    onto: SeriesToSearch<'_>,
 ) -> SearchedSeries {
     let patches = {
         let series = onto.series.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,7 +116,7 @@ pub async fn search(
     let has_failing = patches.iter().any(|patch| may_be_merged(patch.state));
     let now = Instant::now();
     let deadline = now + turn.budget.deadline.saturating_duration_since(now) / 2;
-    let AppliedOnto {
+    let SeriesToSearch {
         what,
         searched,
         resolved,

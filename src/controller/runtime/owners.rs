@@ -30,8 +30,8 @@ struct Waiting {
 }
 
 impl ChangedOwners {
-    /// Notes that an object of this owner came, changed or went.
-    pub fn note(&self, owner: ObjectKey) {
+    /// Adds an owner, of whose objects one came, changed or went.
+    pub fn add(&self, owner: ObjectKey) {
         if lock(&self.0.owners).insert(owner) {
             self.0.added.notify_one();
         }
@@ -46,16 +46,16 @@ impl ChangedOwners {
 }
 
 fn batches(waiting: Arc<Waiting>) -> impl Stream<Item = Vec<ObjectKey>> + Send {
-    let told: HashMap<ObjectKey, Instant> = HashMap::new();
-    futures::stream::unfold((waiting, told), |(waiting, mut told)| async move {
+    let told_at: HashMap<ObjectKey, Instant> = HashMap::new();
+    futures::stream::unfold((waiting, told_at), |(waiting, mut told_at)| async move {
         loop {
             if lock(&waiting.owners).is_empty() {
                 waiting.added.notified().await;
             }
             tokio::time::sleep(GATHERED_FOR).await;
-            let due = take_due(&mut lock(&waiting.owners), &mut told, Instant::now());
+            let due = take_due(&mut lock(&waiting.owners), &mut told_at, Instant::now());
             if !due.is_empty() {
-                return Some((due, (waiting, told)));
+                return Some((due, (waiting, told_at)));
             }
         }
     })
@@ -64,12 +64,12 @@ fn batches(waiting: Arc<Waiting>) -> impl Stream<Item = Vec<ObjectKey>> + Send {
 /// Takes the owners that were not told for long enough, and notes when they are.
 fn take_due(
     owners: &mut HashSet<ObjectKey>,
-    told: &mut HashMap<ObjectKey, Instant>,
+    told_at: &mut HashMap<ObjectKey, Instant>,
     now: Instant,
 ) -> Vec<ObjectKey> {
-    told.retain(|_, at| now.saturating_duration_since(*at) < TOLD_EVERY);
-    let due: Vec<ObjectKey> = owners.extract_if(|owner| !told.contains_key(owner)).collect();
-    told.extend(due.iter().map(|owner| (owner.clone(), now)));
+    told_at.retain(|_, at| now.saturating_duration_since(*at) < TOLD_EVERY);
+    let due: Vec<ObjectKey> = owners.extract_if(|owner| !told_at.contains_key(owner)).collect();
+    told_at.extend(due.iter().map(|owner| (owner.clone(), now)));
     due
 }
 
@@ -80,10 +80,10 @@ mod tests {
     #[test]
     fn an_owner_is_told_once_in_a_while_and_of_the_last_change_too() {
         let key = |name: &str| ObjectKey::new("ours", name);
-        let (mut owners, mut told) = (HashSet::from([key("a")]), HashMap::new());
+        let (mut owners, mut told_at) = (HashSet::from([key("a")]), HashMap::new());
         let begun = Instant::now();
         let mut due = |owners: &mut HashSet<ObjectKey>, millis| {
-            take_due(owners, &mut told, begun + Duration::from_millis(millis))
+            take_due(owners, &mut told_at, begun + Duration::from_millis(millis))
         };
         assert_eq!(due(&mut owners, 0), [key("a")]);
         owners.extend([key("a"), key("b")]);
@@ -103,7 +103,7 @@ mod tests {
         let mut due = owners.due();
         let waiting = tokio::spawn(async move { due.next().await });
         tokio::task::yield_now().await;
-        owners.note(ObjectKey::new("ours", "a"));
+        owners.add(ObjectKey::new("ours", "a"));
         assert_eq!(waiting.await.unwrap(), Some(ObjectKey::new("ours", "a")));
     }
 }

@@ -413,7 +413,7 @@ async fn tidy(context: Arc<Context>, repositories: Store<Guarded<PatchRepository
                 || objects::is_owned(patch_sets, referent)
                 || objects::is_owned(constraint_overrides, referent)
         });
-        let (contents, bytes) = context.references.kept();
+        let (contents, bytes) = context.references.contents_size();
         context.metrics.observe_contents(contents, bytes);
         tokio::time::sleep(TIDIES_EVERY).await;
     }

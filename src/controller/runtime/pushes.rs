@@ -200,7 +200,7 @@ impl PushReceiver {
             "a push wakes objects"
         );
         self.context.metrics.note_push(PushOutcome::Woke);
-        self.triggers.tell(ObservedChange::Repository {
+        self.triggers.send(ObservedChange::Repository {
             readers: readers.into(),
         });
     }

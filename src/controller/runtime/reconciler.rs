@@ -134,11 +134,11 @@ fn changed<K: Pipeline>(
             let changed = referent::<K>(object);
             // Most concern nobody, and of all that are listed at once not each could be told.
             if context.dependents.is_any_on(&Dependency::Object(changed.clone())) {
-                teller.tell(ObservedChange::One(changed));
+                teller.send(ObservedChange::One(changed));
             }
             teller.tell_seen(referent::<K>(object));
             if let Some(owner) = repository_of(object) {
-                teller.owners.note(owner);
+                teller.owners.add(owner);
             }
         }
     };
@@ -221,7 +221,7 @@ fn note_seen<K: Pipeline>(context: &Context, object: &Guarded<K>) {
             .look_requests
             .note_new_spec(&seen, generation, Instant::now());
     }
-    context.dependents.note(seen, read.dependencies());
+    context.dependents.record(seen, read.dependencies());
 }
 
 /// The object as others refer to it.
@@ -240,7 +240,7 @@ fn deletion<K: Pipeline>(object: &Guarded<K>) -> Option<u64> {
 /// again; where it is `None`, something has to change first.
 async fn reconcile<K: Pipeline>(key: ObjectKey, begun: Begun, kind: Arc<KindRuntime<K>>) -> Option<Duration> {
     let slot = kind.context.slots.wait(&key.namespace).await;
-    begun.note();
+    begun.mark();
     // It may have changed, or gone, while it waited.
     let object = find(&kind.store, &key)?;
     // What waits holds no more than this; a reconciliation is large.
@@ -283,7 +283,7 @@ impl<K: Pipeline> KindRuntime<K> {
         let object = match &object.0 {
             Ok(object) => object,
             Err(invalid) => {
-                unreadable::tell::<K>(&self.context, invalid).await;
+                unreadable::report::<K>(&self.context, invalid).await;
                 return Ok(None);
             }
         };
@@ -377,13 +377,14 @@ impl<K: Pipeline> KindRuntime<K> {
             (false, true) => OutcomeLabel::Changed,
             (false, false) => OutcomeLabel::Unchanged,
         };
-        let wait = self.look_again(object, next, ended);
+        let wait = self.wait_until_next(object, next, ended);
         if next == Next::Backoff && fails_by_sources {
             self.context
                 .look_requests
                 .note_second_look(&referent::<K>(object));
         }
         self.note_answered(object, occasion, ended, looks);
+        tracing::debug!(?next, ?ended, ?wait, ?at_most, "when it is reconciled again");
         Ok((wait.into_iter().chain(at_most).min(), ended))
     }
 
@@ -430,13 +431,13 @@ impl<K: Pipeline> KindRuntime<K> {
         };
         for used in looks.into_latest() {
             if is_too_old(used.look.begun) {
-                context.second_looks.note(&this, used);
+                context.second_looks.record(&this, used);
             }
         }
     }
 
-    /// When an object is looked at again, given how this look ended.
-    fn look_again(&self, object: &K, next: Next, ended: OutcomeLabel) -> Option<Duration> {
+    /// How long until an object is reconciled again, given how this reconciliation ended.
+    fn wait_until_next(&self, object: &K, next: Next, ended: OutcomeLabel) -> Option<Duration> {
         let uid = object.meta().uid.clone().unwrap_or_default();
         let mut in_a_row = Streak::default();
         match next {

@@ -36,8 +36,8 @@ pub struct Triggers {
 }
 
 impl Triggers {
-    /// Tells a change.
-    pub fn tell(&self, change: ObservedChange) {
+    /// Sends a change to the controllers that run.
+    pub fn send(&self, change: ObservedChange) {
         // No receiver is no error: the controllers may be gone already.
         let _ = self.changes.send(change);
     }
@@ -80,7 +80,7 @@ pub fn fan_out(
         while let Some(referent) = changes.next().await {
             references.forget(&referent);
             if may_concern(&dependents, &referent) {
-                teller.tell(ObservedChange::One(referent));
+                teller.send(ObservedChange::One(referent));
             }
         }
     };
@@ -108,7 +108,7 @@ mod tests {
         let dependents = Dependents::default();
         let named = of_kind(ReferentKind::Secret, "login");
         let by = HashSet::from([Dependency::Object(named.clone())]);
-        dependents.note(of_kind(ReferentKind::PatchSet, "a"), by);
+        dependents.record(of_kind(ReferentKind::PatchSet, "a"), by);
         assert!(may_concern(&dependents, &named));
         assert!(!may_concern(&dependents, &of_kind(ReferentKind::Secret, "other")));
         // It may be the merged file of an override, or a Job, which nobody names.

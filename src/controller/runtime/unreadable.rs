@@ -23,7 +23,7 @@ const LONGEST_ERROR: usize = 300;
 
 /// Says in the log, in an Event and in the status that an object cannot be read. What cannot be
 /// written is logged.
-pub async fn tell<K: Reconciled>(context: &Context, invalid: &InvalidObject) {
+pub async fn report<K: Reconciled>(context: &Context, invalid: &InvalidObject) {
     let InvalidObject { error, metadata } = invalid;
     let message = format!(
         "the object cannot be read: {}; are the CRDs of another version than the controller?",

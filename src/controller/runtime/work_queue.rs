@@ -20,8 +20,8 @@ use tokio::task::JoinSet;
 pub struct Begun(Arc<AtomicBool>);
 
 impl Begun {
-    /// Notes that the work begins. What it is about is read after that.
-    pub fn note(&self) {
+    /// Marks the work as begun. What it is about is read after that.
+    pub fn mark(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
@@ -179,7 +179,7 @@ mod tests {
         let mut queue = WorkQueue::new();
         let begun = queue.ask(&"a").unwrap();
         assert!(queue.ask(&"a").is_none() && queue.ask(&"b").is_some());
-        begun.note();
+        begun.mark();
         assert!(queue.ask(&"a").is_none() && queue.ask(&"a").is_none());
         // Asked for again, whatever wait it came to.
         assert!(queue.end(&"a", Some(Duration::from_secs(60))).is_some());
@@ -218,7 +218,7 @@ mod tests {
             move |key: u32, begun: Begun| {
                 let (worked, done) = (Arc::clone(&worked), Arc::clone(&done));
                 async move {
-                    begun.note();
+                    begun.mark();
                     worked.lock().unwrap().push(key);
                     done.add_permits(1);
                     // One that wants to be worked on twice.
@@ -264,7 +264,7 @@ mod tests {
                 let (places, ended) = (Arc::clone(&places), Arc::clone(&ended));
                 let working = async move {
                     let _place = places.acquire().await.unwrap();
-                    begun.note();
+                    begun.mark();
                     tokio::task::yield_now().await;
                     ended.add_permits(1);
                     None

@@ -28,8 +28,8 @@ struct DependencyIndex {
 }
 
 impl Dependents {
-    /// Notes what an object depends on, in place of what it did before.
-    pub fn note(&self, object: Referent, dependencies: HashSet<Dependency>) {
+    /// Records what an object depends on, in place of what it did before.
+    pub fn record(&self, object: Referent, dependencies: HashSet<Dependency>) {
         let index = &mut *lock(&self.0);
         if index.dependencies.get(&object) == Some(&dependencies) {
             return;
@@ -106,11 +106,11 @@ mod tests {
     #[test]
     fn objects_are_found_by_what_they_depend_on_last() {
         let dependents = Dependents::default();
-        dependents.note(patch_set("a"), HashSet::from([secret("one"), secret("two")]));
-        dependents.note(patch_set("b"), HashSet::from([secret("two")]));
+        dependents.record(patch_set("a"), HashSet::from([secret("one"), secret("two")]));
+        dependents.record(patch_set("b"), HashSet::from([secret("two")]));
         assert_eq!(dependents.on(&secret("one")), [patch_set("a")]);
         assert_eq!(dependents.on(&secret("two")).len(), 2);
-        dependents.note(patch_set("a"), HashSet::from([secret("three")]));
+        dependents.record(patch_set("a"), HashSet::from([secret("three")]));
         assert!(!dependents.is_any_on(&secret("one")));
         assert_eq!(dependents.on(&secret("two")), [patch_set("b")]);
         assert_eq!(dependents.on(&secret("three")), [patch_set("a")]);

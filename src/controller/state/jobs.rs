@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::{self, UnboundedSender};
 use futures::{AsyncReadExt, StreamExt};
@@ -30,6 +30,9 @@ use crate::image::ImageReference;
 use crate::plan::Failure;
 use crate::plan::attempt::AttemptState;
 use crate::status::FIELD_MANAGER;
+
+/// How often a Job that waits for its place asks for it again. It is woken when its turn comes.
+pub const ASK_FOR_PLACE_AGAIN: Duration = Duration::from_secs(60);
 
 /// How much of a log is read: lines, and bytes from the server.
 pub const LOG_LINES: usize = 30;

@@ -300,7 +300,7 @@ impl References {
 
     /// The number of objects whose contents are kept, and their bytes.
     #[must_use]
-    pub fn kept(&self) -> (usize, usize) {
+    pub fn contents_size(&self) -> (usize, usize) {
         self.contents.size()
     }
 }

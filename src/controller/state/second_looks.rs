@@ -28,8 +28,8 @@ pub struct UsedLook {
 pub struct UsedLooks(Mutex<Vec<UsedLook>>);
 
 impl UsedLooks {
-    /// Notes what was found; what needed no look is left out.
-    pub fn note(&self, upstream: Upstream, want: RefSpec, found: &LookedUp) {
+    /// Records what was found; what needed no look is left out.
+    pub fn record(&self, upstream: Upstream, want: RefSpec, found: &LookedUp) {
         if let Some(look) = found.look.clone() {
             lock(&self.0).push(UsedLook {
                 upstream,
@@ -90,8 +90,8 @@ pub struct SecondLooks {
 }
 
 impl SecondLooks {
-    /// Notes that an object was answered by a look which may be too old for it.
-    pub fn note(&self, object: &Referent, used: UsedLook) {
+    /// Records that an object was answered by a look which may be too old for it.
+    pub fn record(&self, object: &Referent, used: UsedLook) {
         let UsedLook {
             upstream,
             want,
@@ -174,7 +174,7 @@ mod tests {
             ("c", "one", "main", 4),
             ("d", "two", "main", 1),
         ] {
-            looks.note(&object(name), used(mirror, branch, second(begun)));
+            looks.record(&object(name), used(mirror, branch, second(begun)));
         }
         assert!(looks.take_due(second(10), rest).is_empty());
         let due = looks.take_due(second(11), rest);
@@ -201,7 +201,7 @@ mod tests {
                 look,
             } = used("one", branch, begin + Duration::from_secs(begun));
             let look = Some(look);
-            looks.note(upstream, want, &LookedUp { resolved, look });
+            looks.record(upstream, want, &LookedUp { resolved, look });
         }
         let mut latest = looks.into_latest();
         latest.sort_by_key(|one| one.look.begun);

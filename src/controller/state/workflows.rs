@@ -85,8 +85,8 @@ impl Workflows {
         self.requests.get_or_put(request.to_owned(), asked)
     }
 
-    /// Notes what became of a request.
-    pub fn note(&self, request: &str, known: WorkflowRequestState) {
+    /// Records what became of a request.
+    pub fn record_state(&self, request: &str, known: WorkflowRequestState) {
         self.requests.put(request.to_owned(), known);
     }
 

@@ -218,7 +218,7 @@ async fn tell_news(turn: &Turn<'_, PatchSet>, before: &PatchSetStatus, now: &Pat
     };
     let message = format!("{}: {}", condition::UPKEEP_PROPOSED, new.2);
     turn.journal
-        .tell(
+        .publish_note(
             Note {
                 kind,
                 reason,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::tried_series::{Refreshed, TriedSeries, prove};
+use super::tried_series::{Refreshed, TriedSeries, try_changes};
 use crate::layout::{EditedFiles, FileEdit, LayoutError, RepositoryEdit, TreeFiles};
 use crate::source::{
     self, BranchError, BranchUpdate, CommitAt, Error, ExpectedBranch, FileChange, Freshness, Identity,
@@ -217,7 +217,7 @@ impl PlanInputs {
                 Ok(plan) => plan,
                 Err(error) => return Ok(Err(error)),
             };
-            let proofs = self.prove(mirrors, &files, &plan, deadline)?;
+            let proofs = self.try_changes(mirrors, &files, &plan, deadline)?;
             left -= 1;
             if left == 0 || !withheld.withhold_harmful(&plan, &proofs) {
                 let text = request_text(&plan, &self.facts, &proofs, now);
@@ -226,7 +226,7 @@ impl PlanInputs {
         }
     }
 
-    fn prove(
+    fn try_changes(
         &self,
         mirrors: &Mirrors,
         files: &TreeFiles<'_>,
@@ -240,6 +240,6 @@ impl PlanInputs {
             .series
             .iter()
             .filter(|series| changed.contains(series.patch_set.as_str()));
-        prove(mirrors, (files, &after), concerned, deadline)
+        try_changes(mirrors, (files, &after), concerned, deadline)
     }
 }

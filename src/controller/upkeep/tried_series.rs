@@ -92,7 +92,7 @@ impl Refreshed {
 /// # Errors
 ///
 /// Where an upstream cannot be read: what a change does is not known then.
-pub fn prove<'a>(
+pub fn try_changes<'a>(
     mirrors: &Mirrors,
     (before, after): (&dyn RepositoryFiles, &dyn RepositoryFiles),
     series: impl IntoIterator<Item = &'a TriedSeries>,

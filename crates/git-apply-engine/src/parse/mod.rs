@@ -82,7 +82,7 @@ pub(crate) fn parse<'a>(
                 limits.files
             )));
         }
-        budget.hold(held(&patch))?;
+        budget.hold(bytes_of_diff(&patch))?;
         patches.push(patch);
     }
     if patches.is_empty() {
@@ -94,7 +94,7 @@ pub(crate) fn parse<'a>(
 
 /// Bytes that the diff of a file takes while its patch is applied: it and its reverse, with their
 /// names in the diff, among those that the patch has seen, and in messages.
-fn held(patch: &FilePatch<'_>) -> u64 {
+fn bytes_of_diff(patch: &FilePatch<'_>) -> u64 {
     const COPIES: usize = 4;
     let names = [&patch.old_name, &patch.new_name];
     let names: usize = names.iter().filter_map(|name| name.as_ref().map(Vec::len)).sum();

@@ -25,7 +25,10 @@ fn stock(number: usize) -> String {
 
 /// A patch that puts lines in place of one that has a number.
 fn change(path: &str, number: usize, from: &str, to: &str) -> String {
-    let added: String = to.split_inclusive('\n').map(|line| ["+", line].concat()).collect();
+    let added: String = to
+        .split_inclusive('\n')
+        .map(|line| ["+", line].concat())
+        .collect();
     format!(
         "--- a/{path}\n+++ b/{path}\n@@ -{number},3 +{number},{} @@\n {}-{from}{added} {}",
         2 + to.lines().count(),

@@ -49,10 +49,10 @@ impl Quoting {
 pub(super) fn story(status: &PatchStatus, quoting: Quoting) -> String {
     let mut text = result(status.state).to_owned();
     // Writing to a string does not fail.
-    match (status.state, cause(status, quoting)) {
+    match (status.state, words::cause(status, |text| quoting.text(text))) {
         (PatchState::Merged, _) => text.push_str(&merged(status, quoting)),
         (_, Some(cause)) => {
-            let _ = write!(text, ": {}", cause.trim_end_matches('.'));
+            let _ = write!(text, ": {cause}");
         }
         (_, None) => {}
     }
@@ -64,20 +64,6 @@ pub(super) fn story(status: &PatchStatus, quoting: Quoting) -> String {
         let _ = write!(text, "; broken by {}", quoting.commit(commit));
     }
     text
-}
-
-fn cause(status: &PatchStatus, quoting: Quoting) -> Option<String> {
-    let conflict = status.conflict.as_ref();
-    if let Some((conflict, hunk, line)) =
-        conflict.and_then(|conflict| Some((conflict, conflict.hunk?, conflict.line?)))
-    {
-        let place = quoting.text(&format!("{}:{line}", conflict.file));
-        return Some(format!("hunk {hunk} does not fit at {place}"));
-    }
-    let message = status.message.as_deref();
-    message
-        .or(conflict.map(|conflict| conflict.file.as_str()))
-        .map(|message| quoting.text(message))
 }
 
 fn broken_by(status: &PatchStatus) -> Option<&UpstreamCommitStatus> {

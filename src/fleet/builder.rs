@@ -94,7 +94,7 @@ impl FleetBuilder<'_> {
                 self.desired.unknown_releases.insert(release.to_owned());
             }
             let line = line.and_then(|line| u32::try_from(line).ok());
-            self.add_fault(&format!("{kind:?}"), self.path_in_repository(path), line, message);
+            self.add_fault(kind.as_str(), self.path_in_repository(path), line, message);
         }
     }
 

@@ -204,7 +204,7 @@ fn verdict(cells: &[(CellState, RepositoryCell)], faults: &[RepositoryFault]) ->
 #[must_use]
 pub fn fails_a_check(fault: &RepositoryFault) -> bool {
     let mut kinds = FaultKind::FOR_ATTENTION.iter();
-    !kinds.any(|kind| fault.kind == format!("{kind:?}"))
+    !kinds.any(|kind| fault.kind == kind.as_str())
 }
 
 /// The reasons of faults that are not the folders', which matter before those.

@@ -56,6 +56,30 @@ impl FaultKind {
         Self::NoPatches,
     ];
 
+    /// Its name, as reports and statuses have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StrayFile => "StrayFile",
+            Self::UnknownComponent => "UnknownComponent",
+            Self::ReleaseWithoutRefs => "ReleaseWithoutRefs",
+            Self::InvalidRefs => "InvalidRefs",
+            Self::InvalidExtraPackages => "InvalidExtraPackages",
+            Self::UpstreamUnavailable => "UpstreamUnavailable",
+            Self::OverridesWithoutConstraints => "OverridesWithoutConstraints",
+            Self::InvalidConstraints => "InvalidConstraints",
+            Self::InvalidOverrides => "InvalidOverrides",
+            Self::StillPinned => "StillPinned",
+            Self::RefusedByUv => "RefusedByUv",
+            Self::MissingPatch => "MissingPatch",
+            Self::InvalidSeries => "InvalidSeries",
+            Self::RefusedLink => "RefusedLink",
+            Self::NotInSeries => "NotInSeries",
+            Self::NoPatches => "NoPatches",
+            Self::DuplicateSeries => "DuplicateSeries",
+        }
+    }
+
     /// Whether it fails a check; the others need attention.
     #[must_use]
     pub fn fails(self) -> bool {

@@ -1,7 +1,7 @@
 //! Metrics in the text format of `OpenMetrics`.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -134,6 +134,7 @@ struct MirrorMetrics {
     fetches: Counter,
     fetched_bytes: Counter,
     evictions: Counter,
+    rebuilds: Counter,
     storage_bytes: Gauge<f64, AtomicU64>,
 }
 
@@ -148,6 +149,8 @@ pub struct MirrorTotals {
     pub bytes: u64,
     /// Mirrors that were removed to make room.
     pub evictions: u64,
+    /// Mirrors that were damaged or had too many packs, and were thrown away.
+    pub rebuilds: u64,
     /// Bytes that the mirrors take on disk.
     pub stored: u64,
 }
@@ -255,6 +258,11 @@ impl MirrorMetrics {
                 "Mirrors removed to make room",
                 Counter::default(),
             ),
+            rebuilds: all.add(
+                "mirror_rebuilds",
+                "Mirrors thrown away to be fetched anew",
+                Counter::default(),
+            ),
             storage_bytes: all.add_with_unit(
                 "mirror_stored",
                 "Bytes that mirrors take on disk",
@@ -293,14 +301,14 @@ impl Registering {
 impl Metrics {
     /// Notes that a reconciliation starts; the guard notes its end.
     #[must_use]
-    pub fn note_started(&self, kind: &'static str) -> Active {
+    pub fn count_active(&self, kind: &'static str) -> Active {
         let gauge = self.active.get_or_create(&KindLabel { kind }).clone();
         gauge.inc();
         Active(gauge)
     }
 
     /// Notes a reconciliation that ended.
-    pub fn note_reconciled(&self, kind: &'static str, outcome: OutcomeLabel, took: Duration) {
+    pub fn observe_reconciliation(&self, kind: &'static str, outcome: OutcomeLabel, took: Duration) {
         self.reconciliations
             .get_or_create(&Reconciliation { kind, outcome })
             .inc();
@@ -310,42 +318,40 @@ impl Metrics {
     }
 
     /// Notes what became of a push that was received.
-    pub fn note_push(&self, outcome: PushOutcome) {
+    pub fn count_push(&self, outcome: PushOutcome) {
         self.pushes.get_or_create(&PushLabels { outcome }).inc();
     }
 
     /// Notes what was done for patches that are looked after.
-    pub fn note_upkeep(&self, act: UpkeepAct) {
+    pub fn count_upkeep_act(&self, act: UpkeepAct) {
         self.upkeep.get_or_create(&UpkeepLabels { act }).inc();
     }
 
     /// Notes that this replica has begun to work.
-    pub fn note_working(&self) {
+    pub fn set_working(&self) {
         self.working.set(1);
     }
 
     /// Shows how many objects of a kind cannot be read.
-    pub fn show_unreadable(&self, kind: &'static str, count: usize) {
+    pub fn set_unreadable(&self, kind: &'static str, count: usize) {
         self.unreadable
             .get_or_create(&KindLabel { kind })
             .set(as_gauge(count));
     }
 
     /// Shows how many values of the API server's answers were nested too deep.
-    pub fn observe_left_out(&self, total: u64) {
-        self.left_out
-            .inner()
-            .store(total, std::sync::atomic::Ordering::Relaxed);
+    pub fn set_left_out(&self, total: u64) {
+        self.left_out.inner().store(total, Ordering::Relaxed);
     }
 
     /// Shows of how many Secrets and `ConfigMap`s the contents are in memory, and their bytes.
-    pub fn observe_contents(&self, count: usize, bytes: usize) {
+    pub fn set_contents(&self, count: usize, bytes: usize) {
         self.contents.set(as_gauge(count));
         self.contents_bytes.set(as_gauge(bytes));
     }
 
     /// Shows what became of events.
-    pub fn observe_notifications(&self, totals: NotificationTotals) {
+    pub fn set_notification_totals(&self, totals: NotificationTotals) {
         for (outcome, total) in [
             (Notified::Delivered, totals.delivered),
             (Notified::Duplicate, totals.duplicates),
@@ -354,28 +360,21 @@ impl Metrics {
             self.notifications
                 .get_or_create(&Notification { outcome })
                 .inner()
-                .store(total, std::sync::atomic::Ordering::Relaxed);
+                .store(total, Ordering::Relaxed);
         }
     }
 
     /// Shows what the mirrors have done.
-    pub fn observe_mirrors(&self, totals: MirrorTotals) {
-        self.mirrors
-            .looks
-            .inner()
-            .store(totals.looks, std::sync::atomic::Ordering::Relaxed);
-        self.mirrors
-            .fetches
-            .inner()
-            .store(totals.fetches, std::sync::atomic::Ordering::Relaxed);
-        self.mirrors
-            .fetched_bytes
-            .inner()
-            .store(totals.bytes, std::sync::atomic::Ordering::Relaxed);
-        self.mirrors
-            .evictions
-            .inner()
-            .store(totals.evictions, std::sync::atomic::Ordering::Relaxed);
+    pub fn set_mirror_totals(&self, totals: MirrorTotals) {
+        for (counter, total) in [
+            (&self.mirrors.looks, totals.looks),
+            (&self.mirrors.fetches, totals.fetches),
+            (&self.mirrors.fetched_bytes, totals.bytes),
+            (&self.mirrors.evictions, totals.evictions),
+            (&self.mirrors.rebuilds, totals.rebuilds),
+        ] {
+            counter.inner().store(total, Ordering::Relaxed);
+        }
         #[allow(
             clippy::cast_precision_loss,
             reason = "a metric of bytes needs no more than 52 bits"
@@ -412,28 +411,30 @@ mod tests {
     #[test]
     fn what_the_process_does_is_shown() {
         let metrics = Metrics::new(Box::new(|| Box::new(std::iter::empty())));
-        metrics.note_reconciled("PatchSet", OutcomeLabel::Changed, Duration::from_millis(3));
-        metrics.note_push(PushOutcome::Woke);
-        metrics.note_upkeep(UpkeepAct::Opened);
-        metrics.observe_mirrors(MirrorTotals {
+        metrics.observe_reconciliation("PatchSet", OutcomeLabel::Changed, Duration::from_millis(3));
+        metrics.count_push(PushOutcome::Woke);
+        metrics.count_upkeep_act(UpkeepAct::Opened);
+        metrics.set_mirror_totals(MirrorTotals {
             looks: 5,
             fetches: 2,
             bytes: 10,
             evictions: 0,
+            rebuilds: 1,
             stored: 7,
         });
-        metrics.observe_notifications(NotificationTotals {
+        metrics.set_notification_totals(NotificationTotals {
             delivered: 3,
             duplicates: 0,
             dropped: 1,
         });
         let standing_by = metrics.encode().unwrap();
         assert!(standing_by.contains("patchset_working 0"), "{standing_by}");
-        metrics.note_working();
+        metrics.set_working();
         let text = metrics.encode().unwrap();
         for line in [
             "patchset_mirror_looks_total 5",
             "patchset_mirror_fetches_total 2",
+            "patchset_mirror_rebuilds_total 1",
             r#"patchset_pushes_total{outcome="Woke"} 1"#,
             r#"patchset_upkeep_acts_total{act="Opened"} 1"#,
             r#"patchset_reconciliations_total{kind="PatchSet",outcome="Changed"} 1"#,

@@ -87,7 +87,7 @@ async fn take(
     body: Body,
 ) -> StatusCode {
     let Ok(place) = intake.places.try_acquire_owned() else {
-        intake.metrics.note_push(PushOutcome::Overloaded);
+        intake.metrics.count_push(PushOutcome::Overloaded);
         return StatusCode::SERVICE_UNAVAILABLE;
     };
     let body = match tokio::time::timeout(BODY_WITHIN, body::to_bytes(body, LONGEST_BODY)).await {

@@ -66,6 +66,17 @@ pub fn has_results_of(status: &impl Observed, inputs: &InputsDigest) -> bool {
     status.inputs_digest() == Some(inputs)
 }
 
+/// Whether a status has results that were computed from these inputs and may stand by
+/// [`is_verified`].
+#[must_use]
+pub fn has_verified_results_of(
+    status: &impl Observed,
+    inputs: &InputsDigest,
+    policy: SignaturePolicy,
+) -> bool {
+    has_results_of(status, inputs) && is_verified(status, policy)
+}
+
 /// Whether a status tells of this generation with these inputs. The revisions that it names stay
 /// then: a commit that changes other files is no news.
 #[must_use]

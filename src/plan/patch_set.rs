@@ -181,7 +181,7 @@ pub fn results_are_current(previous: &PatchSetStatus, inputs_digest: &InputsDige
 /// that far.
 #[must_use]
 pub fn is_planned(status: &PatchSetStatus) -> bool {
-    // While a run is cancelled (BuildCancelling), the status has the build before.
+    // While a run is cancelled (BuildCancelling), the status has the previous build.
     const PLANNED: [Reason; 7] = [
         reason::SUCCEEDED,
         reason::STOCK_INSTALLED,

@@ -10,6 +10,11 @@ use tokio::sync::watch;
 
 use super::Error;
 
+/// The files beside a mirror's folder: a shared lock of who reads, with the time of the last use, and
+/// the lock of who writes.
+pub(super) const USE_EXTENSION: &str = "use";
+pub(super) const LOCK_EXTENSION: &str = "lock";
+
 /// How often a lock that another process holds is tried again.
 const POLL: Duration = Duration::from_millis(25);
 /// How often a wait inside this process looks whether the process ends.

@@ -146,7 +146,7 @@ impl Mirror {
     ///
     /// `None` when patience is over.
     pub(super) fn mark_in_use(&self, patience: &Patience) -> Result<Option<File>, Error> {
-        let path = self.dir.with_extension("use");
+        let path = self.dir.with_extension(gate::USE_EXTENSION);
         let Some(file) = gate::lock_until(&path, Lock::Shared, patience)? else {
             return Ok(None);
         };
@@ -159,7 +159,11 @@ impl Mirror {
     ///
     /// `None` when patience is over.
     pub(super) fn lock_for_writing(&self, patience: &Patience) -> Result<Option<File>, Error> {
-        gate::lock_until(&self.dir.with_extension("lock"), Lock::Exclusive, patience)
+        gate::lock_until(
+            &self.dir.with_extension(gate::LOCK_EXTENSION),
+            Lock::Exclusive,
+            patience,
+        )
     }
 }
 

@@ -16,7 +16,7 @@ use super::store::{self, Store};
 /// How long making or removing a mirror may take before what is left of it counts as rubbish.
 const HALF_MADE: Duration = Duration::from_secs(600);
 /// The extensions of the files beside a mirror by which it is locked.
-const LOCKS: [&str; 2] = ["use", "lock"];
+const LOCKS: [&str; 2] = [gate::USE_EXTENSION, gate::LOCK_EXTENSION];
 /// What a fetch reserves at once, in bytes; less where the capacity is small.
 const STEP: u64 = 8 << 20;
 
@@ -224,7 +224,7 @@ impl Storage {
     fn evict_oldest(&self) -> bool {
         self.measure();
         let used = |dir: &PathBuf| {
-            let used = fs::metadata(dir.with_extension("use")).and_then(|data| data.modified());
+            let used = fs::metadata(dir.with_extension(gate::USE_EXTENSION)).and_then(|data| data.modified());
             used.unwrap_or(SystemTime::UNIX_EPOCH)
         };
         let mut mirrors: Vec<_> = self
@@ -294,10 +294,10 @@ impl Storage {
 /// No lock is waited for, so that the order of those who fetch, and take `use` before `lock`, does
 /// not matter here.
 fn remove_unless_used(dir: &Path, may_go: impl Fn(&Path) -> Result<bool, Error>) -> Result<bool, Error> {
-    let Some(writer) = gate::try_lock(&dir.with_extension("lock"), Lock::Exclusive)? else {
+    let Some(writer) = gate::try_lock(&dir.with_extension(gate::LOCK_EXTENSION), Lock::Exclusive)? else {
         return Ok(false);
     };
-    let Some(users) = gate::try_lock(&dir.with_extension("use"), Lock::Exclusive)? else {
+    let Some(users) = gate::try_lock(&dir.with_extension(gate::USE_EXTENSION), Lock::Exclusive)? else {
         return Ok(false);
     };
     if !may_go(dir)? {

@@ -35,7 +35,7 @@ pub async fn pull_request_client(
     };
     let api = options.api_url.as_deref();
     let usage = InputsHasher::new("forge")
-        .with(format!("{kind:?}").as_bytes())
+        .with(kind.name().as_bytes())
         .with(namespace.as_bytes())
         .with(url.as_bytes())
         .with(api.unwrap_or_default().as_bytes());

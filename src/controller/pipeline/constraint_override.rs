@@ -24,7 +24,7 @@ use crate::plan::constraint_override::{
     self, ConstraintSources, MergeDecision, current_merged_file, merge_files, summary,
 };
 use crate::plan::inputs_hasher::InputsHasher;
-use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, has_results_of, is_verified, tells_of};
+use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, has_verified_results_of, tells_of};
 use crate::plan::{Failure, Outcome, Step, list_size};
 use crate::recipe::Located;
 
@@ -235,7 +235,7 @@ async fn is_merged(
 ) -> Result<bool, Failure> {
     let status = turn.status();
     let policy = SignaturePolicy::asked_by(turn.object.spec.verifications());
-    if !has_results_of(&*status, &sources.inputs_digest) || !is_verified(&*status, policy) {
+    if !has_verified_results_of(&*status, &sources.inputs_digest, policy) {
         return Ok(false);
     }
     match current_merged_file(&status) {

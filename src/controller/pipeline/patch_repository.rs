@@ -11,7 +11,7 @@ use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::{Reconciled, Schedule, identity};
 use crate::controller::context::turn::Turn;
 use crate::ops::objects::{ObjectMetrics, States};
-use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, has_results_of, is_verified};
+use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, has_verified_results_of};
 use crate::plan::patch_repository::{self, RepositoryProgress, RepositorySources};
 use crate::plan::{Failure, Outcome};
 
@@ -138,7 +138,7 @@ impl Pipeline for PatchRepository {
         let mut sources = resolved.sources.clone();
         let status = turn.status();
         let policy = SignaturePolicy::asked_by(turn.object.spec.verifications());
-        if !has_results_of(&*status, &sources.inputs_digest) || !is_verified(&*status, policy) {
+        if !has_verified_results_of(&*status, &sources.inputs_digest, policy) {
             match resolved.signatures(turn).await {
                 Ok(signatures) => sources.signatures = signatures,
                 Err(failure) => return Ok(Outcome::Failed(failure, Some(sources))),

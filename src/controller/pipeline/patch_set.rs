@@ -202,8 +202,8 @@ impl Pipeline for PatchSet {
             return Ok(Outcome::Unchanged(sources));
         }
         if results == ResultsInStatus::Stale {
-            // Signatures are verified before anything is read. Where that fails, the results of
-            // before stay.
+            // Signatures are verified before anything is read. Where that fails, earlier results
+            // stay.
             match inputs.signatures(turn.context, turn.budget.deadline).await {
                 Ok(signatures) => sources.signatures = signatures,
                 Err(failure) => return Ok(Outcome::Failed(failure, Some(sources))),
@@ -293,7 +293,7 @@ fn build_is_done(object: &PatchSet, status: &PatchSetStatus) -> bool {
     };
     let (planned, image) = (status.build.as_ref(), status.image.as_ref());
     !all_allow_ready(&status.patches, object.spec.merged_patches)
-        // While a library or the constraints are not ready, status.build is the build before.
+        // While a library or the constraints are not ready, status.build is the previous build.
         || (is_planned(status)
             && planned.zip(image).is_some_and(|(planned, image)| {
                 image_is_current(status, planned) && is_complete(build, planned, image)

@@ -190,17 +190,17 @@ impl Process {
         let constraint_overrides = self.writers.constraint_overrides.as_reader();
         let repositories = self.writers.repositories.as_reader();
         move || {
-            metrics.observe_mirrors(mirror_totals(&mirrors));
-            metrics.observe_left_out(too_deep.count());
+            metrics.set_mirror_totals(mirror_totals(&mirrors));
+            metrics.set_left_out(too_deep.count());
             if let Some(notifier) = &notifier {
-                metrics.observe_notifications(notification_totals(notifier));
+                metrics.set_notification_totals(notification_totals(notifier));
             }
-            metrics.show_unreadable(PatchSet::KIND, objects::unreadable_objects(&patch_sets));
-            metrics.show_unreadable(
+            metrics.set_unreadable(PatchSet::KIND, objects::unreadable_objects(&patch_sets));
+            metrics.set_unreadable(
                 ConstraintOverride::KIND,
                 objects::unreadable_objects(&constraint_overrides),
             );
-            metrics.show_unreadable(PatchRepository::KIND, objects::unreadable_objects(&repositories));
+            metrics.set_unreadable(PatchRepository::KIND, objects::unreadable_objects(&repositories));
         }
     }
 
@@ -235,7 +235,7 @@ impl Process {
             () = async { tokio::join!(references.wait_until_known(), jobs.wait_until_known()); } => {}
             ended = tasks.ended() => return Err(ended),
         }
-        self.metrics.note_working();
+        self.metrics.set_working();
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching");
         let context = Arc::new(Context {
             client: self.client,
@@ -414,7 +414,7 @@ async fn tidy(context: Arc<Context>, repositories: Store<Guarded<PatchRepository
                 || objects::is_owned(constraint_overrides, referent)
         });
         let (contents, bytes) = context.references.contents_size();
-        context.metrics.observe_contents(contents, bytes);
+        context.metrics.set_contents(contents, bytes);
         tokio::time::sleep(TIDIES_EVERY).await;
     }
 }
@@ -495,6 +495,7 @@ fn mirror_totals(mirrors: &Mirrors) -> MirrorTotals {
         fetches: stats.fetches,
         bytes: stats.received_bytes,
         evictions: stats.evictions,
+        rebuilds: stats.rebuilds,
         stored: mirrors.disk_bytes(),
     }
 }

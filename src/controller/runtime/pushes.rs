@@ -92,7 +92,7 @@ impl PushReceiver {
         let metrics = self.context.metrics.clone();
         let concerned = match self.check(&push).await {
             Ok(concerned) => concerned,
-            Err(outcome) => return metrics.note_push(outcome),
+            Err(outcome) => return metrics.count_push(outcome),
         };
         let (
             ObjectKey {
@@ -105,7 +105,7 @@ impl PushReceiver {
         drop(push);
         if concerned.is_empty() {
             tracing::info!(namespace, hook, "a push concerns no object");
-            return metrics.note_push(PushOutcome::Unconcerned);
+            return metrics.count_push(PushOutcome::Unconcerned);
         }
         for repository in concerned {
             match self.repositories.take(repository.clone(), Instant::now()) {
@@ -189,7 +189,7 @@ impl PushReceiver {
         let Repository { namespace, location } = repository;
         let readers = self.readers(repository);
         for reader in &readers {
-            self.context.look_requests.note_push(reader, at);
+            self.context.look_requests.count_push(reader, at);
         }
         let objects = readers.len();
         tracing::info!(
@@ -199,7 +199,7 @@ impl PushReceiver {
             objects,
             "a push wakes objects"
         );
-        self.context.metrics.note_push(PushOutcome::Woke);
+        self.context.metrics.count_push(PushOutcome::Woke);
         self.triggers.send(ObservedChange::Repository {
             readers: readers.into(),
         });
@@ -207,7 +207,7 @@ impl PushReceiver {
 
     /// The same after a wait, for all pushes to the repository in that time.
     fn wake_later(self: Arc<Self>, hook: String, repository: Repository, wait: Duration) {
-        self.context.metrics.note_push(PushOutcome::Deferred);
+        self.context.metrics.count_push(PushOutcome::Deferred);
         {
             let mut waiting = lock(&self.waiting);
             if waiting.len() >= WAITING || !waiting.insert(repository.clone()) {

@@ -288,12 +288,12 @@ impl<K: Pipeline> KindRuntime<K> {
             }
         };
         let started = Instant::now();
-        let _active = self.context.metrics.note_started(K::KIND);
+        let _active = self.context.metrics.count_active(K::KIND);
         let result = self.reconcile(object).await;
         let ended = result.as_ref().map_or(OutcomeLabel::Failed, |(_, ended)| *ended);
         self.context
             .metrics
-            .note_reconciled(K::KIND, ended, started.elapsed());
+            .observe_reconciliation(K::KIND, ended, started.elapsed());
         result.map(|(wait, _)| wait)
     }
 

@@ -96,7 +96,7 @@ pub async fn look_after_branch(
                 .saturating_add(1);
             tracing::warn!(namespace = branch.namespace, branch = branch.branch, reason = %failure.reason,
                 message = failure.message, "patches could not be looked after");
-            context.metrics.note_upkeep(UpkeepAct::Failed);
+            context.metrics.count_upkeep_act(UpkeepAct::Failed);
             let wait = match failure.retry {
                 Retry::After(wait) => wait.max(interval),
                 Retry::Backoff | Retry::Anew | Retry::WhenChanged => {
@@ -360,7 +360,7 @@ impl BranchWork<'_> {
         });
         match pushed.await.map_err(|failure| failure.of_step(Step::Delivery))? {
             Pushed::Done => {
-                self.context.metrics.note_upkeep(UpkeepAct::Pushed);
+                self.context.metrics.count_upkeep_act(UpkeepAct::Pushed);
                 Ok(None)
             }
             Pushed::Raced(raced) => Ok(Some(raced)),
@@ -376,7 +376,7 @@ impl BranchWork<'_> {
         let request = self.desired(observed, text);
         let asked = Box::pin(access.client.ensure(&request));
         let opened = self.at_forge("opening the pull request", asked).await?;
-        self.context.metrics.note_upkeep(UpkeepAct::Opened);
+        self.context.metrics.count_upkeep_act(UpkeepAct::Opened);
         tracing::info!(
             namespace = self.branch.namespace,
             url = opened.url,
@@ -410,7 +410,7 @@ impl BranchWork<'_> {
         let request = self.desired(observed, text);
         let asked = Box::pin(access.client.update_read(found, &request));
         self.at_forge("updating the pull request", asked).await?;
-        self.context.metrics.note_upkeep(UpkeepAct::Updated);
+        self.context.metrics.count_upkeep_act(UpkeepAct::Updated);
         Ok(())
     }
 
@@ -420,7 +420,7 @@ impl BranchWork<'_> {
         };
         let asked = Box::pin(access.client.close_with(found.request.number, word));
         self.at_forge("closing the pull request", asked).await?;
-        self.context.metrics.note_upkeep(UpkeepAct::Closed);
+        self.context.metrics.count_upkeep_act(UpkeepAct::Closed);
         Ok(())
     }
 

@@ -58,9 +58,9 @@ pub(super) fn annotations(report: &Report, strictness: Strictness) -> Vec<Annota
             },
             path: path.clone(),
             line: line.unwrap_or(1),
-            kind: format!("{:?}", fault.kind),
+            kind: fault.kind.as_str().to_owned(),
             subject: format!("{} {}", fault.path, plain(&fault.message)),
-            title: plain(&format!("{:?}: {}", fault.kind, fault.path)),
+            title: plain(&format!("{}: {}", fault.kind.as_str(), fault.path)),
             message: plain(&fault.message),
         }
     }));

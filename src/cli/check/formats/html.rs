@@ -57,7 +57,7 @@ pub(super) fn text(report: &Report, folder: &LocalFolder, links: &Links) -> Resu
             .faults
             .iter()
             .map(|fault| FaultView {
-                kind: format!("{:?}", fault.kind),
+                kind: fault.kind.as_str().to_owned(),
                 place: match fault.line {
                     Some(line) => format!("{}:{line}", plain(&fault.path)),
                     None => plain(&fault.path),

@@ -36,14 +36,14 @@ pub(super) fn text(report: &Report) -> Result<Vec<u8>, Error> {
     for fault in &report.faults {
         let mut status = if fault.kind.fails() {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-            status.set_type(format!("{:?}", fault.kind));
+            status.set_type(fault.kind.as_str());
             status
         } else {
             TestCaseStatus::skipped()
         };
         status.set_message(plain(&fault.message));
         let mut case = TestCase::new(plain(&fault.path), status);
-        case.set_classname(format!("{:?}", fault.kind));
+        case.set_classname(fault.kind.as_str());
         faults.add_test_case(case);
     }
     for suite in [overrides, faults] {

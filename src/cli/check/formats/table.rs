@@ -146,7 +146,7 @@ fn fault(fault: &LayoutFault) -> [String; 3] {
     };
     [
         plain(&place),
-        styled(style, &format!("{:?}", fault.kind)),
+        styled(style, fault.kind.as_str()),
         plain(&fault.message),
     ]
 }

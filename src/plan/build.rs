@@ -217,6 +217,26 @@ mod tests {
     }
 
     #[test]
+    fn the_planned_image_has_its_inputs_repository_and_tag() {
+        let planned = dated("a", &PatchSetStatus::default(), 100);
+        let image = built(&planned).image.unwrap();
+        assert!(is_planned_image(&image, &planned));
+        let differs = |change: fn(&mut ImageStatus)| {
+            let mut other = image.clone();
+            change(&mut other);
+            !is_planned_image(&other, &planned)
+        };
+        assert!(differs(|image| image.inputs_digest = "b".into()));
+        assert!(differs(|image| image.repository = "r:5000/nova".into()));
+        assert!(differs(|image| image.tag = "b".into()));
+        let without_target = BuildStatus {
+            target: None,
+            ..planned.clone()
+        };
+        assert!(!is_planned_image(&image, &without_target));
+    }
+
+    #[test]
     fn an_image_is_complete_once_it_was_looked_into_has_its_document_and_was_tested() {
         let mut build: Build = serde_json::from_value(serde_json::json!({
             "engine": "External",

@@ -1396,6 +1396,26 @@ mod tests {
     }
 
     #[test]
+    fn those_that_apply_are_counted_with_those_that_are_skipped() {
+        use PatchState::{Clean, Conflict, Merged, Offset};
+        let patches = [Clean, Offset, Merged, Conflict].map(patch);
+        assert!(all_allow_ready(&patches[..3], MergedPatches::Skip));
+        assert!(!all_allow_ready(&patches[..3], MergedPatches::Fail));
+        assert!(!all_allow_ready(&patches, MergedPatches::Skip));
+        let policy = Policy {
+            merged_patches: MergedPatches::Skip,
+            ..POLICY
+        };
+        let outcome = Outcome::Done(sources("a"), checked(&[Clean, Offset, Offset, Merged, Conflict]));
+        let (status, _) = settle(&PatchSetStatus::default(), asked(1), policy, NOW, outcome);
+        let message = told(&status, condition::READY).2;
+        assert!(
+            message.starts_with("4 of 5 patches apply to main@sha1:a: "),
+            "{message}"
+        );
+    }
+
+    #[test]
     fn what_applies_is_told_with_its_exceptions() {
         use PatchState::{Clean, Merged, Offset};
         let policy = Policy {

@@ -296,6 +296,14 @@ mod tests {
     }
 
     #[test]
+    fn names_are_shown_as_far_as_they_are_short_and_printable() {
+        assert_eq!(shown_name("0001-one.patch"), "0001-one.patch");
+        assert!(!shown_name("0001\u{1b}[2J.patch").contains('\u{1b}'));
+        let long = "x".repeat(2 * NAME_CHARACTERS);
+        assert_eq!(shown_name(&long).chars().count(), NAME_CHARACTERS);
+    }
+
+    #[test]
     fn the_first_conflicts_are_told_with_their_lines_and_all_with_their_places() {
         let mut store = MemoryStore::new();
         let tree = store.add_files([("f", EntryMode::Regular, "one\nTWO\nthree\n")]);

@@ -184,6 +184,13 @@ mod tests {
         let known = built(&first);
         assert_eq!(sortable(&dated("a", &known, 200)), sortable(&first));
 
+        // That holds before the image is there, too.
+        let awaited = PatchSetStatus {
+            build: Some(Box::new(first.clone())),
+            ..PatchSetStatus::default()
+        };
+        assert_eq!(sortable(&dated("a", &awaited, 200)), sortable(&first));
+
         // A build that did not come to an end took nothing from the image before.
         let mut asked = known.clone();
         asked.build = Some(Box::new(dated("b", &known, 300)));

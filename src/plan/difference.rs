@@ -182,6 +182,22 @@ mod tests {
     use super::*;
     use crate::patch::{EntryMode, MemoryStore, Options, PatchInput, Sequence, apply};
 
+    #[test]
+    fn a_hunk_whose_lines_were_left_out_has_no_difference() {
+        let mut store = MemoryStore::new();
+        let tree = store.add_files([("f", EntryMode::Regular, "one\n")]).unwrap();
+        let patch = PatchInput::new("p", "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-two\n+new\n");
+        let differences_within = |report_bytes: u64| {
+            let mut options = Options::default();
+            options.limits.report_bytes = report_bytes;
+            let patches = std::slice::from_ref(&patch);
+            let series = apply(&store, tree, patches, Sequence::Stacked, &options).unwrap();
+            assert!(!series.patches()[0].applies());
+            differences(&series.patches()[0]).len()
+        };
+        assert_eq!((differences_within(1 << 20), differences_within(0)), (1, 0));
+    }
+
     /// A conflict of a hunk that expects these lines and changes the one that is marked.
     fn shown(file: &str, expected: &[&str], changed: &str) -> Vec<String> {
         let mut store = MemoryStore::new();

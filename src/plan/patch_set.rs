@@ -780,7 +780,9 @@ mod tests {
     use crate::api::status::{ConflictStatus, OmittedPatches};
     use crate::api::upstream_history::{Evidence, FuzzyFit, MergedStatus, UpstreamCommitStatus};
     use crate::image::{Digest, ImageReference};
-    use crate::plan::lifecycle::{Streak, begin_generation, is_verified, wait_before_next};
+    use crate::plan::lifecycle::{
+        Streak, begin_generation, has_verified_results_of, is_verified, wait_before_next,
+    };
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     const POLICY: Policy<'_> = Policy {
@@ -1131,6 +1133,9 @@ mod tests {
         let (good, _) = after(&PatchSetStatus::default(), policy, done);
         assert_eq!(shown(&good)[3], "SourceVerified=True/Succeeded");
         assert!(is_verified(&good, SignaturePolicy::Required));
+        let has_results =
+            |digest: &str| has_verified_results_of(&good, &digest.into(), SignaturePolicy::Required);
+        assert!(has_results("a") && !has_results("b"));
         let failure = Failure::stalled(Step::Verification, reason::SIGNATURE_MISSING, "no");
         let (refused, next) = after(&good, policy, Outcome::Failed(failure, Some(sources("b"))));
         assert_eq!(next, Next::Interval);

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, EvictParams, ListParams};
 use patchset::api::PatchSet;
@@ -138,17 +137,13 @@ async fn a_dockerfile_that_fails_is_told_with_its_log_and_tried_again_until_it_i
     let last = attempt(&failed);
     assert_eq!((last.number, last.failures), (2, 2));
     assert!(last.log_tail.unwrap().contains("out of luck"));
-    let events = stage
+    stage
         .site
-        .api::<Event>()
-        .list(&ListParams::default())
-        .await
-        .unwrap();
-    let told: Vec<_> = events.iter().filter_map(|event| event.note.as_deref()).collect();
-    assert!(
-        told.iter().any(|note| note.contains("RUN echo out of luck")),
-        "{told:?}"
-    );
+        .wait_for_event("the failed build, with its log", |event| {
+            let note = event.note.as_deref();
+            note.is_some_and(|note| note.contains("RUN echo out of luck"))
+        })
+        .await;
 
     // Nothing more is tried by itself; asked for, it is.
     assert_eq!(stage.jobs().await.len(), 2);

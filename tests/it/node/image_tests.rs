@@ -3,7 +3,6 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
 use patchset::api::image_test::{ImageTestStatus, TestOutcome};
 use patchset::api::{ConstraintOverride, PatchSet};
@@ -176,11 +175,10 @@ async fn the_unit_tests_of_a_service_hold_its_image_back_until_the_patch_is_mend
     );
     assert_eq!(image_of(&failed), first);
     assert_eq!(delivered(&site).await.as_ref(), Some(&first));
-    let events = site.api::<Event>().list(&ListParams::default()).await.unwrap();
-    let told = events
-        .iter()
-        .any(|event| event.reason.as_deref() == Some("TestFailed"));
-    assert!(told, "no event tells it");
+    site.wait_for_event("the failed test", |event| {
+        event.reason.as_deref() == Some("TestFailed")
+    })
+    .await;
 
     // Mended: it goes on.
     let mended = patch("last_modified if last_modified > current_modified else current_modified");

@@ -15,6 +15,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, LogParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::NamespaceResourceScope;
@@ -325,6 +326,23 @@ impl Site {
                     .kubectl(&["get", "pods,jobs", "--namespace", &self.namespace, "-o", "wide"]),
                 self.node
                     .kubectl(&["logs", "deployment/patchset", "--namespace", HOME, "--tail=30"]),
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits for an event, which is posted after the status that it is about.
+    pub async fn wait_for_event(&self, what: &str, wanted: impl Fn(&Event) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let events = self.api::<Event>().list(&ListParams::default()).await.unwrap();
+            if events.iter().any(&wanted) {
+                return;
+            }
+            assert!(
+                Instant::now() < end,
+                "no event of {what}: {:?}",
+                events.iter().map(|event| &event.note).collect::<Vec<_>>()
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

@@ -13,7 +13,8 @@ use super::object::Oid;
 #[derive(Clone, Debug, Default)]
 pub(super) struct MadeFile {
     pub(super) contents: Bytes,
-    /// The blob of which its hunks made that, and how; absent where it was not made so.
+    /// The blob of which its hunks made that, and how; absent where it was not made so, or the
+    /// changes are not small.
     pub(super) changes: Option<(Oid, Changes)>,
 }
 

@@ -576,14 +576,13 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         self.check_size(patch, size)?;
         let exceeded = exceeded(patch);
         self.budget.spend(size).map_err(&exceeded)?;
-        self.budget.hold(size).map_err(&exceeded)?;
-        let contents = image.contents(&changes);
-        let changes = base.map(|base| (base, changes));
-        let made = MadeFile { contents, changes };
-        self.budget
-            .hold(made.held_bytes().saturating_sub(size))
-            .map_err(&exceeded)?;
-        Ok(made)
+        let base = base.filter(|_| changes.are_small());
+        let kept = base.map_or(0, |_| changes.held_bytes());
+        self.budget.hold(size.saturating_add(kept)).map_err(&exceeded)?;
+        Ok(MadeFile {
+            contents: image.contents(&changes),
+            changes: base.map(|base| (base, changes)),
+        })
     }
 
     fn read(&self, patch: &FilePatch<'_>, leaf: Leaf) -> Result<Bytes, Failed> {

@@ -322,8 +322,8 @@ impl Overlay {
         let Some(undo) = self.put(cache, path, leaf)? else {
             return Ok(None);
         };
-        let changes = file.changes.filter(|(_, changes)| changes.are_small());
-        let contents = match changes.filter(|(base, _)| !self.blobs.contains_key(base)) {
+        let changes = file.changes.filter(|(base, _)| !self.blobs.contains_key(base));
+        let contents = match changes {
             Some((base, changes)) => MadeContents::Changed {
                 base,
                 changes: Arc::new(changes),

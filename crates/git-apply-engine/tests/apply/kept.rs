@@ -43,7 +43,7 @@ struct Base {
 }
 
 impl Base {
-    fn of(files: &[(String, String)]) -> Self {
+    fn with_files(files: &[(String, String)]) -> Self {
         let mut store = MemoryStore::new();
         let files = files
             .iter()
@@ -81,7 +81,7 @@ impl Base {
 fn many_large_files_take_what_changes_in_them() {
     let paths: Vec<String> = (0..12).map(|number| format!("folder/{number}")).collect();
     let files: Vec<_> = paths.iter().map(|path| (path.clone(), file(&[]))).collect();
-    let base = Base::of(&files);
+    let base = Base::with_files(&files);
     let patches: Vec<String> = paths
         .iter()
         .map(|path| change(path, 20_000, &stock(20_000), "changed\n"))
@@ -105,7 +105,7 @@ fn many_large_files_take_what_changes_in_them() {
 
 #[test]
 fn a_later_patch_finds_what_earlier_ones_left() {
-    let base = Base::of(&[("a".to_owned(), file(&[]))]);
+    let base = Base::with_files(&[("a".to_owned(), file(&[]))]);
     let patches = [
         change("a", 10, &stock(10), "ten\n"),
         change("a", 10, "ten\n", "zehn\nand more\n"),
@@ -130,7 +130,7 @@ fn contents_that_were_made_of_each_other_are_found() {
     let (one, other) = (file(&[]), file(&[(10, "ten\n")]));
     let files = ["a", "b", "c", "d"].map(str::to_owned);
     let [a, b, c, d] = files;
-    let base = Base::of(&[(a, one.clone()), (b, other.clone()), (c, one), (d, other)]);
+    let base = Base::with_files(&[(a, one.clone()), (b, other.clone()), (c, one), (d, other)]);
     let (to, from) = (
         |path: &str| change(path, 10, &stock(10), "ten\n"),
         |path: &str| change(path, 10, "ten\n", &stock(10)),

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::routing::get;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::faults::Stage;
-use super::{PATIENCE, Site};
+use super::{Site, until};
 use crate::controller::{GOOD, assert_well_formed, inline};
 use crate::support::git_repo::GitRepo;
 
@@ -150,18 +150,6 @@ async fn kustomization(site: &Site, post_build: &Value) {
     )
     .await
     .unwrap();
-}
-
-/// Polls until there is something.
-async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < end, "{what}: not within {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Waits until a pod that says `expected` runs, and prints how long each step took since `started`.

@@ -268,6 +268,18 @@ pub struct Site {
     pub namespace: String,
 }
 
+/// Polls until there is something.
+async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 impl Site {
     pub fn api<K>(&self) -> Api<K>
     where
@@ -333,19 +345,11 @@ impl Site {
 
     /// Waits for an event, which is posted after the status that it is about.
     pub async fn wait_for_event(&self, what: &str, wanted: impl Fn(&Event) -> bool) {
-        let end = Instant::now() + PATIENCE;
-        loop {
+        until(&format!("an event of {what}"), || async {
             let events = self.api::<Event>().list(&ListParams::default()).await.unwrap();
-            if events.iter().any(&wanted) {
-                return;
-            }
-            assert!(
-                Instant::now() < end,
-                "no event of {what}: {:?}",
-                events.iter().map(|event| &event.note).collect::<Vec<_>>()
-            );
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+            events.iter().any(&wanted).then_some(())
+        })
+        .await;
     }
 
     /// Runs a command in an image to its end, and gives what it printed.

@@ -15,7 +15,8 @@ steps=()
 declare -A step_text=() step_first=() step_again=() step_folder=() step_pid=() step_begun=() step_took=() step_status=()
 # Seconds between two lines that say what still runs, where there is no terminal.
 step_heartbeat=30
-# How many lines the display has now.
+# How many lines the display has now. It is set by the very command that prints or erases them: traps run between
+# commands, and the one that takes the display away must never find another count than what is on the terminal.
 step_lines=0
 
 trap end_steps EXIT
@@ -133,14 +134,13 @@ draw_display() {
         lines+=("${line:0:columns-1}")
     done
     clear_display
-    [ ${#lines[@]} -eq 0 ] || printf '%s\n' "${lines[@]}" >&2
-    step_lines=${#lines[@]}
+    [ ${#lines[@]} -eq 0 ] || printf '%s\n' "${lines[@]:0:step_lines=${#lines[@]}}" >&2
 }
 
 # clear_display: takes the display away.
 clear_display() {
-    [ "$step_lines" -eq 0 ] || printf '\r\033[%dA\033[J' "$step_lines" >&2
-    step_lines=0
+    local shown_lines
+    [ "$step_lines" -eq 0 ] || printf '\r\033[%dA\033[J' "$((shown_lines = step_lines, step_lines = 0, shown_lines))" >&2
 }
 
 # tell_running: a line on what still runs, for where nothing can be drawn anew.

@@ -207,6 +207,22 @@ class Steps(unittest.TestCase):
         self.assertTrue(text.endswith("\033[J"), repr(text))
         os.close(terminal)
 
+    def test_a_signal_right_after_lines_were_drawn_or_erased_finds_them_as_they_are(self):
+        for command in ("'%s\\n'", "'\\r\\033[%dA\\033[J'"):
+            child, terminal = self.on_terminal(
+                f"""
+                printf() {{ builtin printf "$@"; [ "$1" != {command} ] || kill -INT $BASHPID; }}
+                builtin printf '%s\n' before
+                begin one sh -c 'read -r line <"$GATE"'
+                await one
+                """
+            )
+            text = self.read_until(terminal, None)
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 130, text)
+            os.close(terminal)
+            self.assertIn("running", text)
+            self.assertEqual(screen(text), ["before"], repr(text))
+
     def test_a_terminal_that_goes_away_leaves_no_process(self):
         child, terminal, process = self.deep_step()
         os.close(terminal)
